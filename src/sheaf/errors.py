@@ -1,0 +1,172 @@
+"""What can go wrong, sorted by what the reader of the message should do next.
+
+Every door (command line, HTTP, S3, FUSE) answers from the one table below. Classes for a single failure live beside
+the code that raises them and inherit from a category here.
+"""
+
+from __future__ import annotations
+
+import errno as _errno
+from dataclasses import dataclass
+from typing import ClassVar
+
+__all__ = [
+    "RULES",
+    "AlreadyExists",
+    "Ambiguous",
+    "Bug",
+    "Conflict",
+    "Corrupt",
+    "Denied",
+    "InvalidInput",
+    "NoSpace",
+    "NotFound",
+    "Partial",
+    "Refused",
+    "Repairable",
+    "Rule",
+    "SheafError",
+    "Unavailable",
+    "Unsupported",
+    "rule_of",
+]
+
+
+class SheafError(Exception):
+    """Root of all errors that Sheaf raises on purpose.
+
+    ``message`` is one line that names the thing; ``hint`` (may be empty) says what to do next.
+    """
+
+    kind: ClassVar[str] = "error"
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class InvalidInput(SheafError, ValueError):
+    """The call itself is wrong: fix it."""
+
+    kind = "invalid-input"
+
+
+class NotFound(SheafError, LookupError):
+    """The named thing isn't there: choose another or create it."""
+
+    kind = "not-found"
+
+
+class AlreadyExists(SheafError, FileExistsError):
+    """The name is taken: choose another."""
+
+    kind = "already-exists"
+
+
+class Conflict(SheafError):
+    """Something changed meanwhile: look again and redo."""
+
+    kind = "conflict"
+
+
+class Refused(SheafError):
+    """Sheaf won't do this as asked: not empty, read-only, unsafe."""
+
+    kind = "refused"
+
+
+class Ambiguous(Refused):
+    """A name has two meanings: use the explicit form that the hint names."""
+
+    kind = "ambiguous"
+
+
+class Unsupported(Refused):
+    """The store needs a newer Sheaf, or an optional part is not installed."""
+
+    kind = "unsupported"
+
+
+class Corrupt(SheafError):
+    """Bytes are not what their hash says: stop and run ``sheaf store check``. Never retried into silence."""
+
+    kind = "corrupt"
+
+
+class Repairable(Corrupt):
+    """Damage that loses nothing, since what is damaged can be derived again."""
+
+    kind = "repairable"
+
+
+class Unavailable(SheafError, ConnectionError):
+    """The store can't be reached or timed out: wait and try again."""
+
+    kind = "unavailable"
+
+
+class Denied(SheafError, PermissionError):
+    """The store or the file system says no: get the rights."""
+
+    kind = "denied"
+
+
+class NoSpace(SheafError, OSError):
+    """The disk is full or a quota is used up: make room and run the same command again."""
+
+    kind = "no-space"
+
+
+class Partial(SheafError):
+    """Done, but in part: some files were skipped or are in conflict."""
+
+    kind = "partial"
+
+
+class Bug(SheafError):
+    """An invariant of ours does not hold: please report it."""
+
+    kind = "bug"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How one category looks at each door. ``retry`` says whether the same call may succeed later."""
+
+    exit: int
+    http: int
+    s3: str
+    errno: int
+    retry: bool = False
+
+
+#: Most specific class first; :func:`rule_of` walks an error's class order and takes the first that is listed.
+RULES: dict[type[SheafError], Rule] = {
+    InvalidInput: Rule(2, 400, "InvalidArgument", _errno.EINVAL),
+    NotFound: Rule(3, 404, "NoSuchKey", _errno.ENOENT),
+    AlreadyExists: Rule(4, 409, "BucketAlreadyExists", _errno.EEXIST),
+    Conflict: Rule(4, 412, "PreconditionFailed", _errno.EBUSY),
+    Refused: Rule(5, 409, "InvalidRequest", _errno.EPERM),
+    Ambiguous: Rule(5, 409, "InvalidRequest", _errno.EINVAL),
+    Unsupported: Rule(5, 501, "NotImplemented", _errno.ENOTSUP),
+    Corrupt: Rule(6, 500, "InternalError", _errno.EIO),
+    Repairable: Rule(7, 500, "InternalError", _errno.EIO),
+    Unavailable: Rule(8, 503, "SlowDown", _errno.EIO, retry=True),
+    Denied: Rule(9, 403, "AccessDenied", _errno.EACCES),
+    NoSpace: Rule(10, 507, "QuotaExceeded", _errno.ENOSPC),
+    Partial: Rule(11, 207, "InternalError", _errno.EIO),
+    Bug: Rule(12, 500, "InternalError", _errno.EIO),
+    SheafError: Rule(12, 500, "InternalError", _errno.EIO),
+}
+
+
+def rule_of(error: BaseException) -> Rule:
+    """The row of :data:`RULES` for an error; anything foreign counts as unexpected (exit 12)."""
+    for cls in type(error).__mro__:
+        if cls in RULES:
+            return RULES[cls]
+    return RULES[Bug]

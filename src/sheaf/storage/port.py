@@ -1,0 +1,102 @@
+"""The port: what Sheaf asks of a place that keeps bytes under keys.
+
+Seven calls, one rule: **nothing is ever overwritten**. Whoever implements it passes ``sheaf.testing.conformance``.
+This layer knows keys and bytes; it must never learn what a bundle, a pack or a record is.
+
+Keys are ASCII ``[A-Za-z0-9._/-]``, segments separated by ``/``, no empty segment, none that is ``.`` or ``..``.
+"""
+
+from __future__ import annotations
+
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+__all__ = ["Backend", "Buffer", "Created", "Stat"]
+
+#: What may be written: bytes-like values. A sequence of them is written one after the other, as one object.
+Buffer = bytes | bytearray | memoryview
+
+
+class Created(enum.Enum):
+    """The answer to a create. There is no "exists": it would not say whose bytes are there."""
+
+    CREATED = "created"  #: this call made the object
+    MINE = "mine"  #: the object is there with exactly these bytes (a lost answer, a repeated call)
+    OTHER = "other"  #: the object is there with other bytes; it was not touched
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """One object of a listing; ``size`` in bytes."""
+
+    key: str
+    size: int
+
+
+class Backend(ABC):
+    """A store of immutable objects. Safe to use from many threads at once.
+
+    Every method raises only ``sheaf.errors`` classes: ``NotFound`` (no such object), ``Denied`` (credentials, rights),
+    ``NoSpace``, ``Unavailable`` (unreachable, timed out, throttled beyond the retries), ``Corrupt`` (an answer that
+    contradicts itself, such as a short read), ``InvalidInput`` (a key that breaks the rules).
+    """
+
+    #: Where this is, for messages; carries no secret.
+    url: str
+    #: Whether :meth:`list` yields keys in ascending bytewise order at no extra cost.
+    ordered: bool
+    #: Whether a listing may be late (network file systems): seconds to wait before trusting "not listed". 0 = never.
+    settle_s: float = 0.0
+
+    @abstractmethod
+    def create(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
+        """Make an object unless the key is taken. Durable when it returns.
+
+        A lost answer is settled here: on "exists", conflict, time-out or a server error the exact key is read back and
+        compared with ``data``; absent means that the create is tried again (bounded, with backoff).
+        """
+
+    @abstractmethod
+    def get(self, key: str) -> bytes:
+        """The whole object. Raises ``NotFound``."""
+
+    @abstractmethod
+    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
+        """Exactly these byte ranges ``(offset, length)``, in the order asked; near ones may be fetched together.
+
+        Raises ``NotFound``; ``Corrupt`` if the object ends before a range does.
+        """
+
+    @abstractmethod
+    def stat(self, key: str) -> Stat | None:
+        """The object's size, or None if there is none."""
+
+    @abstractmethod
+    def list(self, prefix: str = "", *, sort: bool = False) -> Iterator[Stat]:
+        """All objects whose key starts with ``prefix`` (plain string prefix; usually ends in ``/``).
+
+        In no promised order unless ``sort`` (then ascending bytewise). An object created before the call is in it.
+        """
+
+    @abstractmethod
+    def newest(self, prefix: str) -> str | None:
+        """The bytewise least key under ``prefix`` (numbered logs count downwards, so that is the newest), or None.
+
+        One page of a listing where the store lists in order, a scan of names elsewhere.
+        """
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Remove an object; no error if it is not there. Only gc, erase and ends of sessions call this."""
+
+    def close(self) -> None:
+        """Give connections and file handles back. The object can't be used afterwards."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
