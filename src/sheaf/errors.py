@@ -61,7 +61,7 @@ class NotFound(SheafError, LookupError):
     kind = "not-found"
 
 
-class AlreadyExists(SheafError, FileExistsError):
+class AlreadyExists(SheafError):
     """The name is taken: choose another."""
 
     kind = "already-exists"
@@ -103,19 +103,19 @@ class Repairable(Corrupt):
     kind = "repairable"
 
 
-class Unavailable(SheafError, ConnectionError):
+class Unavailable(SheafError):
     """The store can't be reached or timed out: wait and try again."""
 
     kind = "unavailable"
 
 
-class Denied(SheafError, PermissionError):
+class Denied(SheafError):
     """The store or the file system says no: get the rights."""
 
     kind = "denied"
 
 
-class NoSpace(SheafError, OSError):
+class NoSpace(SheafError):
     """The disk is full or a quota is used up: make room and run the same command again."""
 
     kind = "no-space"
