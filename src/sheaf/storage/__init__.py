@@ -1,0 +1,1 @@
+"""Keys and bytes: the port, its backends and the wrappers on it. Knows nothing of bundles."""

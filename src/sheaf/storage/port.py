@@ -92,7 +92,7 @@ class Backend(ABC):
     def delete(self, key: str) -> None:
         """Remove an object; no error if it is not there. Only gc, erase and ends of sessions call this."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most backends have nothing to give back
         """Give connections and file handles back. The object can't be used afterwards."""
 
     def __enter__(self) -> Self:

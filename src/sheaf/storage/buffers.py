@@ -1,0 +1,61 @@
+"""What callers hand in for writing: one buffer or many, looked at without copying."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sheaf.errors import Corrupt, InvalidInput
+from sheaf.storage.port import Buffer
+
+__all__ = ["check_ranges", "check_reach", "is_equal", "joined", "take", "total", "views"]
+
+
+def views(data: Buffer | Sequence[Buffer]) -> list[memoryview]:
+    """The bytes of ``data`` as flat views, empty ones left out."""
+    buffers = [data] if isinstance(data, bytes | bytearray | memoryview) else data
+    flat = [memoryview(buffer).cast("B") for buffer in buffers]
+    return [view for view in flat if view.nbytes]
+
+
+def total(parts: Sequence[memoryview]) -> int:
+    """The length of all parts together, in bytes."""
+    return sum(part.nbytes for part in parts)
+
+
+def joined(parts: Sequence[memoryview]) -> Buffer:
+    """All parts as one buffer; a single part is handed back as it is."""
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def is_equal(parts: Sequence[memoryview], stored: Buffer) -> bool:
+    """Whether ``stored`` is exactly the parts, one after the other."""
+    rest = memoryview(stored)
+    if total(parts) != rest.nbytes:
+        return False
+    for part in parts:
+        if rest[: part.nbytes] != part:
+            return False
+        rest = rest[part.nbytes :]
+    return True
+
+
+def check_ranges(ranges: Sequence[tuple[int, int]]) -> None:
+    """Raises ``InvalidInput`` for a negative offset or length."""
+    for offset, length in ranges:
+        if offset < 0 or length < 0:
+            raise InvalidInput(f"not a byte range: offset {offset}, length {length}")
+
+
+def take(key: str, whole: Buffer, ranges: Sequence[tuple[int, int]]) -> list[Buffer]:
+    """The ranges of an object that is at hand as a whole. Raises ``Corrupt`` if it ends before one does."""
+    check_ranges(ranges)
+    view = memoryview(whole)
+    for offset, length in ranges:
+        check_reach(key, view.nbytes, offset, length)
+    return [view[offset : offset + length] for offset, length in ranges]
+
+
+def check_reach(key: str, size: int, offset: int, length: int) -> None:
+    """Raises ``Corrupt`` if an object of ``size`` bytes ends before the range does."""
+    if offset + length > size:
+        raise Corrupt(f"{key} ends at byte {size}, before the range {offset}+{length}", "run `sheaf store check`")

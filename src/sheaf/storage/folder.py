@@ -1,0 +1,237 @@
+"""A store in a folder of this machine: durable, create-only, without locks.
+
+A new object is written aside, synced, and then given its name with ``link()``, which fails if the name is taken. So a
+name leads to whole, durable bytes or to nothing, whatever happens in between.
+"""
+
+# Plain strings: a Path for each object costs more than the call.
+# ruff: noqa: PTH116, PTH120, PTH121
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from stat import S_ISREG
+from typing import Literal
+
+from sheaf.errors import NotFound, Refused
+from sheaf.storage.buffers import check_ranges, check_reach, total, views
+from sheaf.storage.folders import Folders, Modes
+from sheaf.storage.keys import ASIDE, check_key, check_prefix
+from sheaf.storage.mounts import filesystem_type, is_network
+from sheaf.storage.oserrors import translated
+from sheaf.storage.port import Backend, Buffer, Created, Stat
+from sheaf.storage.scan import walk
+from sheaf.storage.syscalls import Syscalls
+
+__all__ = ["Durability", "FolderBackend"]
+
+Durability = Literal["full", "none"]
+
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.EINVAL})
+_READ = os.O_RDONLY | os.O_CLOEXEC
+_BLOCK = 1 << 20  # bytes compared at a time
+
+
+class FolderBackend(Backend):
+    """Objects are files below ``root``; ``root/tmp`` holds what is being written.
+
+    With ``durability="full"`` an object survives a power cut once :meth:`create` has returned; with ``"none"`` it
+    survives the end of the process. ``shared="group"`` lets the folder's group read and write.
+    """
+
+    ordered = False
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        durability: Durability = "full",
+        shared: Literal["", "group"] = "",
+        syscalls: Syscalls | None = None,
+    ) -> None:
+        self.root = Path(root).absolute()
+        self.url = self.root.as_uri()
+        self.settle_s = 120.0 if is_network(filesystem_type(self.root)) else 0.0
+        self._calls = syscalls or Syscalls()
+        self._durable = durability == "full"
+        self._modes = Modes.of(shared)
+        self._base = str(self.root)
+        self._folders = Folders(self._base, self._calls, self._modes, durable=self._durable)
+        self._numbers = itertools.count()
+        self._author = secrets.token_hex(6)
+
+    # ── writing ───────────────────────────────────────────────────────────────
+
+    def create(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
+        parts = views(data)
+        path = self._path(check_key(key))
+        with translated(f"write {key} in {self.url}", writing=True):
+            aside = self._write_aside(parts)
+            try:
+                created = self._publish(aside, path)
+            finally:
+                self._forget(aside)
+            self._folders.sync(os.path.dirname(path))  # also if it was there: the caller relies on it
+            if created:
+                return Created.CREATED
+            return Created.MINE if self._holds(path, parts) else Created.OTHER
+
+    def _write_aside(self, parts: Sequence[memoryview]) -> str:
+        aside = f"{self._base}/{ASIDE}/{os.getpid()}-{self._author}-{next(self._numbers)}"
+        fd = self._folders.making(aside, lambda: self._calls.create(aside, self._modes.file))
+        try:
+            if self._modes.exact:
+                self._calls.chmod(aside, self._modes.file)
+            self._calls.write(fd, parts)
+            if self._durable:
+                self._calls.sync_file(fd)
+        except BaseException:
+            self._calls.close(fd)
+            self._forget(aside)
+            raise
+        self._calls.close(fd)
+        return aside
+
+    def _publish(self, aside: str, path: str) -> bool:
+        """Gives the file its name; False if the name is taken by something else."""
+        try:
+            self._folders.making(path, lambda: self._calls.link(aside, path))
+        except FileExistsError:
+            return os.stat(aside).st_nlink > 1 and os.path.samefile(aside, path)  # a lost answer
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            return self._publish_by_rename(aside, path)
+        return True
+
+    def _publish_by_rename(self, aside: str, path: str) -> bool:
+        try:
+            self._calls.rename_new(aside, path)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            raise Refused(
+                f"the file system of {self.url} can't create a name only if it is free",
+                "it offers neither link() nor an exclusive rename: choose a folder on another disk",
+            ) from error
+        return True
+
+    def _forget(self, aside: str) -> None:
+        try:
+            self._calls.unlink(aside)
+        except OSError:
+            pass  # taken by the rename, or left for sweep_leftovers(): what it holds counts for nothing
+
+    def _holds(self, path: str, parts: Sequence[memoryview]) -> bool:
+        """Whether the file has exactly these bytes."""
+        fd = os.open(path, _READ)
+        try:
+            found = os.fstat(fd)
+            if not S_ISREG(found.st_mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+            if found.st_size != total(parts):
+                return False
+            blocks = (part[at : at + _BLOCK] for part in parts for at in range(0, part.nbytes, _BLOCK))
+            return all(_read_exactly(fd, block.nbytes) == block for block in blocks)
+        finally:
+            os.close(fd)
+
+    def delete(self, key: str) -> None:
+        path = self._path(check_key(key))
+        with translated(f"delete {key} in {self.url}", writing=True):
+            try:
+                self._calls.unlink(path)
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                return
+            if self._durable:
+                self._calls.sync_folder(os.path.dirname(path))
+
+    def sweep_leftovers(self, older_than_s: float) -> int:
+        """Removes unfinished writes of that age, as the store's own file system tells time; their number.
+
+        A writer whose file is taken away fails and creates nothing.
+        """
+        with translated(f"sweep {ASIDE}/ of {self.url}", writing=True):
+            now_file = self._write_aside([])
+            limit = os.stat(now_file).st_mtime - older_than_s
+            with os.scandir(f"{self._base}/{ASIDE}") as entries:
+                old = [entry.path for entry in entries if entry.stat(follow_symlinks=False).st_mtime < limit]
+            for path in [*old, now_file]:
+                self._forget(path)
+        return len(old)
+
+    # ── reading ───────────────────────────────────────────────────────────────
+
+    def get(self, key: str) -> bytes:
+        path = self._path(check_key(key))
+        with self._reading(key), open(path, "rb", buffering=0) as file:
+            return file.read()
+
+    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
+        check_ranges(ranges)
+        path = self._path(check_key(key))
+        with self._reading(key):
+            fd = os.open(path, _READ)
+            try:
+                return [_pread(fd, key, offset, length) for offset, length in ranges]
+            finally:
+                os.close(fd)
+
+    @contextmanager
+    def _reading(self, key: str) -> Iterator[None]:
+        try:
+            with translated(f"read {key} in {self.url}"):
+                yield
+        except NotFound as error:
+            raise NotFound(f"no object {key} in {self.url}") from error
+
+    def stat(self, key: str) -> Stat | None:
+        path = self._path(check_key(key))
+        try:
+            with translated(f"look up {key} in {self.url}"):
+                found = os.stat(path)
+        except NotFound:
+            return None
+        return Stat(key, found.st_size) if S_ISREG(found.st_mode) else None
+
+    def list(self, prefix: str = "", *, sort: bool = False) -> Iterator[Stat]:
+        return self._list(check_prefix(prefix), sort)
+
+    def _list(self, prefix: str, sort: bool) -> Iterator[Stat]:
+        with translated(f"list {prefix or 'all keys'} in {self.url}"):
+            for key, entry in walk(self._base, prefix, sort=sort):
+                try:
+                    yield Stat(key, entry.stat().st_size)
+                except FileNotFoundError:
+                    continue  # deleted meanwhile
+
+    def newest(self, prefix: str) -> str | None:
+        check_prefix(prefix)
+        with translated(f"list {prefix or 'all keys'} in {self.url}"):
+            return next((key for key, _ in walk(self._base, prefix, sort=True)), None)
+
+    def _path(self, key: str) -> str:
+        return f"{self._base}/{key}"
+
+
+def _pread(fd: int, key: str, offset: int, length: int) -> bytes:
+    data = os.pread(fd, length, offset)
+    if len(data) < length:
+        check_reach(key, os.fstat(fd).st_size, offset, length)
+        return data + _pread(fd, key, offset + len(data), length - len(data))  # a signal or 2 GiB cut it short
+    return data
+
+
+def _read_exactly(fd: int, length: int) -> bytes:
+    data = b""
+    while len(data) < length and (more := os.read(fd, length - len(data))):
+        data += more
+    return data

@@ -1,0 +1,91 @@
+"""Folders below a store's root: made when first needed, and made durable before anything in them counts."""
+
+# Plain strings: a Path for each object costs more than the call.
+# ruff: noqa: PTH120
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sheaf.storage.syscalls import Syscalls
+
+__all__ = ["Folders", "Modes"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Modes:
+    """The modes of new files and folders; ``exact`` sets them whatever the umask says."""
+
+    file: int
+    folder: int
+    exact: bool
+
+    @classmethod
+    def of(cls, shared: str) -> Modes:
+        """Private to the owner, or also the group's."""
+        return cls(0o660, 0o2770, True) if shared == "group" else cls(0o600, 0o700, False)
+
+
+class Folders:
+    """Makes and syncs folders. Thread-safe: all state is a set that only grows, and every step may happen twice."""
+
+    def __init__(self, root: str, calls: Syscalls, modes: Modes, *, durable: bool) -> None:
+        self._root = root
+        self._calls = calls
+        self._modes = modes
+        self._durable = durable
+        self._known: set[str] = set()  #: folders whose own name is known to be on the disk
+
+    def making(self, path: str, action: Callable[[], T]) -> T:
+        """What ``action`` returns, after making the folder of ``path`` if it isn't there."""
+        try:
+            return action()
+        except FileNotFoundError:
+            self._make(os.path.dirname(path))
+            return action()
+
+    def _make(self, folder: str) -> None:
+        if folder == os.path.dirname(folder):
+            return
+        try:
+            self._calls.mkdir(folder, self._modes.folder if self._is_ours(folder) else 0o777)
+        except FileExistsError:
+            return
+        except FileNotFoundError:
+            self._make(os.path.dirname(folder))
+            self._make(folder)
+            return
+        if self._modes.exact and self._is_ours(folder):
+            self._calls.chmod(folder, self._modes.folder)
+        if self._durable and not self._is_ours(folder):
+            self._calls.sync_folder(os.path.dirname(folder))
+
+    def sync(self, folder: str) -> None:
+        """Makes the entries of ``folder`` durable, and the way to it from the root's parent.
+
+        The way is synced even if the folders were there: another process may have made them a moment ago and not yet
+        synced them. Once for each folder is enough, since the store never removes one.
+        """
+        if not self._durable:
+            return
+        self._calls.sync_folder(folder)
+        while folder not in self._known and self._is_ours(folder):
+            parent = os.path.dirname(folder)
+            self._sync_parent(parent)
+            self._known.add(folder)
+            folder = parent
+
+    def _sync_parent(self, parent: str) -> None:
+        try:
+            self._calls.sync_folder(parent)
+        except PermissionError:
+            if self._is_ours(parent):
+                raise  # above the root, a folder that we may not read was not made by us
+
+    def _is_ours(self, folder: str) -> bool:
+        return folder == self._root or folder.startswith(self._root + "/")

@@ -1,0 +1,61 @@
+"""Whether a path lies on a network file system, whose listings may be late."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+__all__ = ["filesystem_type", "is_network"]
+
+_NETWORK = frozenset(
+    {"9p", "afs", "afpfs", "beegfs", "ceph", "cephfs", "cifs", "coda", "davfs", "efs", "glusterfs", "gpfs", "lustre"}
+    | {"ncpfs", "nfs", "nfs4", "orangefs", "pvfs2", "smb2", "smb3", "smbfs", "vboxsf", "webdav"}
+    | {"fuse.ceph", "fuse.glusterfs", "fuse.rclone", "fuse.s3fs", "fuse.sshfs"}
+)
+_MAC_LINE = re.compile(r".* on (?P<point>/.*) \((?P<type>[a-z0-9_]+)[,)]")
+
+
+def is_network(kind: str) -> bool:
+    """Whether a file system of this type is served by another machine."""
+    return kind in _NETWORK
+
+
+def filesystem_type(path: Path) -> str:
+    """The type of the file system that holds ``path`` (which need not exist), "" if it can't be told."""
+    target = path.absolute()
+    while not target.exists() and target != target.parent:
+        target = target.parent
+    target = target.resolve()
+    best = Path("/"), ""
+    for point, kind in _mounts():
+        if target.is_relative_to(point) and len(point.parts) >= len(best[0].parts):
+            best = point, kind
+    return best[1]
+
+
+def _mounts() -> list[tuple[Path, str]]:
+    if sys.platform == "darwin":
+        output = subprocess.run(["/sbin/mount"], capture_output=True, text=True, check=False).stdout
+        return parse_mount_output(output)
+    try:
+        return parse_proc_mounts(Path("/proc/self/mounts").read_text(encoding="utf-8", errors="surrogateescape"))
+    except OSError:
+        return []
+
+
+def parse_proc_mounts(text: str) -> list[tuple[Path, str]]:
+    """Mount points and types of Linux's table; blanks in names are written as octal there."""
+    rows = [line.split(" ") for line in text.splitlines()]
+    return [(Path(_unescaped(row[1])), row[2]) for row in rows if len(row) > 2]
+
+
+def _unescaped(name: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), name)
+
+
+def parse_mount_output(text: str) -> list[tuple[Path, str]]:
+    """Mount points and types of what ``mount`` prints on macOS."""
+    found = (_MAC_LINE.fullmatch(line) or _MAC_LINE.match(line) for line in text.splitlines())
+    return [(Path(match["point"]), match["type"]) for match in found if match]

@@ -1,0 +1,99 @@
+"""Everything that can be said about reaching a store besides its URL."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sheaf.errors import InvalidInput
+
+__all__ = ["StorageOptions"]
+
+
+@dataclass(frozen=True, slots=True)
+class StorageOptions:
+    """How to reach a store. None means "not said": the cloud's own chain or the default decides.
+
+    Each field can also stand in the URL's query, which wins. No field holds a secret; those are files that fields name.
+    """
+
+    #: Base URL of an S3, GCS or Azure look-alike, such as ``http://127.0.0.1:9000``.
+    endpoint: str | None = None
+    region: str | None = None
+    #: Whether the bucket stands in the path or in the host name; by default in the path, if there is an endpoint.
+    path_style: bool | None = None
+    #: Whether plain HTTP is allowed; by default only if the endpoint begins with ``http://``.
+    allow_http: bool | None = None
+    #: PEM file of the certificate authorities to trust besides the system's.
+    ca_file: str | None = None
+    proxy: str | None = None
+    #: How often a failed request is tried again.
+    retries: int = 5
+    #: For one request, in seconds.
+    timeout_s: float = 120.0
+    connect_timeout_s: float = 10.0
+    #: Bytes a second, each way; None = unlimited.
+    limit_rate: int | None = None
+    #: A credential file: Google service account or application default, or an AWS shared-credentials file.
+    credential: str | None = None
+    #: An AWS profile, SSO ones too (needs the extra ``aws``).
+    profile: str | None = None
+    #: Send no credentials at all: public buckets.
+    anonymous: bool = False
+    #: Azure: the storage account.
+    account: str | None = None
+    #: S3 server-side encryption.
+    sse: Literal["AES256", "aws:kms", "customer"] | None = None
+    sse_kms_key_id: str | None = None
+    #: File with the customer's key: 32 bytes, raw or in base64.
+    sse_customer_key_file: str | None = None
+    #: Requests of one call that may run at once.
+    concurrency: int = 8
+    #: Folder stores: whether a create survives a power cut (``full``) or only the process (``none``).
+    durability: Literal["full", "none"] = "full"
+    #: Folder stores: ``group`` lets the folder's group read and write.
+    shared: Literal["", "group"] = ""
+
+    def merged(self, query: dict[str, str]) -> StorageOptions:
+        """These options with those of a URL's query on top. Raises ``InvalidInput``, naming the option."""
+        types_of = typing.get_type_hints(type(self))
+        for name in query:
+            if name not in types_of:
+                known = ", ".join(sorted(types_of))
+                raise InvalidInput(f"unknown option {name!r} in the store's URL", f"known ones: {known}")
+        said: dict[str, Any] = {name: _parse(name, text, types_of[name]) for name, text in query.items()}
+        return dataclasses.replace(self, **said)
+
+
+def _parse(name: str, text: str, kind: Any) -> object:
+    choices = [choice for part in _members(kind) for choice in typing.get_args(part)]
+    if choices:
+        return _choice(name, text, choices)
+    try:
+        return next(_READERS[part](text) for part in _members(kind) if part in _READERS)
+    except (ValueError, KeyError) as error:
+        raise InvalidInput(f"option {name}={text!r} in the store's URL makes no sense") from error
+
+
+def _choice(name: str, text: str, choices: list[str]) -> str:
+    if text not in choices:
+        raise InvalidInput(f"option {name}={text!r} in the store's URL makes no sense", f"one of: {', '.join(choices)}")
+    return text
+
+
+def _members(kind: Any) -> tuple[Any, ...]:
+    is_union = typing.get_origin(kind) in (types.UnionType, typing.Union)
+    return typing.get_args(kind) if is_union else (kind,)
+
+
+_BOOLS = dict.fromkeys(("", "1", "true", "yes", "on"), True) | dict.fromkeys(("0", "false", "no", "off"), False)
+
+_READERS: dict[Any, Any] = {
+    bool: lambda text: _BOOLS[text.lower()],
+    int: int,
+    float: float,
+    str: str,
+}
