@@ -36,8 +36,8 @@ class FaultyBackend(Backend):
 
     ``writes`` maps the number of a mutating call (from 1) to a fault, or to an error that is raised instead of it.
     ``reads`` maps the number of a reading call to the error it raises. After a crash every further call crashes too: a
-    dead process cleans nothing up. ``hide_newest`` keys, the ones created last, are missing from listings (an eventually
-    consistent store).
+    dead process cleans nothing up. ``hide_newest`` keys, the ones created last, are missing from listings, as in
+    an eventually consistent store.
     """
 
     def __init__(
