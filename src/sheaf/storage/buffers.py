@@ -56,6 +56,6 @@ def take(key: str, whole: Buffer, ranges: Sequence[tuple[int, int]]) -> list[Buf
 
 
 def check_reach(key: str, size: int, offset: int, length: int) -> None:
-    """Raises ``Corrupt`` if an object of ``size`` bytes ends before the range does."""
-    if offset + length > size:
+    """Raises ``Corrupt`` if an object of ``size`` bytes ends before the range does (one of no length never does)."""
+    if length and offset + length > size:
         raise Corrupt(f"{key} ends at byte {size}, before the range {offset}+{length}", "run `sheaf store check`")
