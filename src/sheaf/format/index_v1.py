@@ -1,0 +1,85 @@
+"""The dedup index: which packs hold which chunks, sorted by hash (docs/format/v1.md, "Index").
+
+envelope, kind "I"
+columns: packs (32 bytes each), hash (32 bytes, ascending), pack (u32, a row of packs), offset (u32), stored (u32)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from sheaf.errors import Corrupt
+from sheaf.format.columns import HASH, U32, Array, Hashes, decode_columns, encode_columns, leading
+from sheaf.format.envelope import decode_envelope, encode_envelope
+
+__all__ = ["Segment", "decode_index", "encode_index", "sorted_segment"]
+
+
+class IndexHeader(msgspec.Struct, frozen=True):
+    """``replaces``: names of index objects that this one was merged from. ``hooks``: only 1 chunk in 256 is listed."""
+
+    session: str
+    count: int
+    packs: int
+    replaces: tuple[str, ...] = ()
+    hooks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Chunks sorted by hash; ``lead`` is what is searched first."""
+
+    packs: Hashes
+    hashes: Hashes
+    pack: Array
+    offset: Array
+    stored: Array
+    lead: npt.NDArray[np.uint64]
+
+    def __len__(self) -> int:
+        return len(self.hashes)
+
+    def find(self, wanted: Hashes, lead: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+        """For each wanted hash its row, or -1. ``lead`` is ``leading(wanted)``."""
+        if not len(self):
+            return np.full(len(wanted), -1, np.int64)
+        at = np.searchsorted(self.lead, lead).astype(np.int64)
+        at[at == len(self)] = 0
+        found = (self.hashes[at] == wanted).all(axis=1)
+        return np.where(found, at, -1)
+
+
+def sorted_segment(packs: Hashes, hashes: Hashes, pack: Array, offset: Array, stored: Array) -> Segment:
+    """A segment from unsorted columns; of equal hashes the first is kept."""
+    lead = leading(hashes)
+    order = np.argsort(lead, kind="stable")
+    keep = np.ones(len(order), bool)
+    keep[1:] = lead[order][1:] != lead[order][:-1]
+    order = order[keep]
+    return Segment(packs, hashes[order], pack[order], offset[order], stored[order], lead[order])
+
+
+def encode_index(session: str, segment: Segment, replaces: tuple[str, ...] = ()) -> bytes:
+    """The bytes of an index object."""
+    header = IndexHeader(session, len(segment), len(segment.packs), replaces)
+    columns: list[Array] = [
+        segment.packs,
+        segment.hashes,
+        *(np.asarray(c, U32) for c in (segment.pack, segment.offset, segment.stored)),
+    ]
+    return encode_envelope("I", header) + encode_columns(columns)
+
+
+def decode_index(data: bytes | memoryview, what: str) -> tuple[IndexHeader, Segment]:
+    """Raises Corrupt or Unsupported. The arrays lie over ``data``, which may be a memory map."""
+    header, payload = decode_envelope(data, "I", IndexHeader, what)
+    n = header.count
+    spec = [(HASH, header.packs), (HASH, n), (U32, n), (U32, n), (U32, n)]
+    packs, hashes, pack, offset, stored = decode_columns(payload, spec, what)
+    if n and int(pack.max()) >= header.packs:
+        raise Corrupt(f"{what} names a pack that it doesn't list")
+    return header, Segment(packs, hashes, pack, offset, stored, leading(hashes))

@@ -1,0 +1,114 @@
+"""Where each object stands in the store (docs/format/v1.md, "Keys"). No name that a person gave appears in a key."""
+
+from __future__ import annotations
+
+__all__ = [
+    "CONDEMNED",
+    "CONFIG",
+    "ERASED",
+    "INDEX",
+    "MAX_RECORD",
+    "MOVED",
+    "NODES",
+    "OBJECTS",
+    "PACKS",
+    "REPOS",
+    "RUNS",
+    "SESSIONS",
+    "STORE_LOG",
+    "condemned",
+    "erased",
+    "index",
+    "log_page",
+    "log_record",
+    "moved",
+    "node",
+    "object",
+    "pack",
+    "record_number",
+    "repo",
+    "run",
+    "session",
+]
+
+CONFIG = "sheaf.json"
+STORE_LOG = ""
+REPOS = "repos/"
+PACKS = "packs/"
+NODES = "nodes/"
+OBJECTS = "objects/"
+INDEX = "index/"
+SESSIONS = "sessions/"
+CONDEMNED = "condemned/"
+MOVED = "moved/"
+ERASED = "erased/"
+RUNS = "runs/"
+
+#: Records are numbered downwards from here in keys, so that the newest comes first in a listing.
+MAX_RECORD = 10**15 - 1
+
+
+def pack(id: bytes) -> str:
+    """``packs/<2 hex>/<pack id>``."""
+    return f"{PACKS}{id[:1].hex()}/{id.hex()}"
+
+
+def node(id: bytes) -> str:
+    """``nodes/<2 hex>/<node id>``."""
+    return f"{NODES}{id[:1].hex()}/{id.hex()}"
+
+
+def object(session: str, content: bytes) -> str:
+    """``objects/<2 hex>/<session>-<content>``."""
+    return f"{OBJECTS}{content[:1].hex()}/{session}-{content.hex()}"
+
+
+def index(level: int, ksuid: str, digest: bytes) -> str:
+    """``index/<level>/<ksuid>-<blake3>``."""
+    return f"{INDEX}{level}/{ksuid}-{digest.hex()}"
+
+
+def moved(pack_id: bytes, n: int) -> str:
+    """``moved/<2 hex>/<pack id>/<inverted n>``."""
+    return f"{MOVED}{pack_id[:1].hex()}/{pack_id.hex()}/{MAX_RECORD - n:015d}"
+
+
+def session(id: str) -> str:
+    """``sessions/<bundle id>.json``."""
+    return f"{SESSIONS}{id}.json"
+
+
+def condemned(generation: str) -> str:
+    """``condemned/<generation>``."""
+    return f"{CONDEMNED}{generation}"
+
+
+def erased(content: bytes) -> str:
+    """``erased/<content>``."""
+    return f"{ERASED}{content.hex()}"
+
+
+def run(id: str, part: str) -> str:
+    """``runs/<ksuid>/start.json`` or ``end.json``."""
+    return f"{RUNS}{id}/{part}.json"
+
+
+def repo(id: str) -> str:
+    """``repos/<repo id>/``: what comes before ``log/`` and ``diamonds/``."""
+    return f"{REPOS}{id}/"
+
+
+def log_record(base: str, n: int) -> str:
+    """``<base>log/<first 12 digits>/<15 digits>.json`` of the inverted number: at most 1,000 records a folder."""
+    digits = f"{MAX_RECORD - n:015d}"
+    return f"{base}log/{digits[:12]}/{digits}.json"
+
+
+def log_page(base: str, k: int) -> str:
+    """``<base>pages/<12 digits>``: records 1000k to 1000k + 999, without their states; the newest page first."""
+    return f"{base}pages/{10**12 - 1 - k:012d}"
+
+
+def record_number(key: str) -> int:
+    """The number of the record under a key of :func:`log_record`."""
+    return MAX_RECORD - int(key.rpartition("/")[2].removesuffix(".json"))

@@ -1,0 +1,290 @@
+"""Manifest nodes (docs/format/v1.md, "Nodes"): an envelope, then one zstd-compressed Arrow IPC stream.
+
+In memory a node's rows are Arrow record batches with absolute folders; on disk folders are relative to the node's
+prefix, which stands in its parent. Hashes cover the canonical encoding below, never Arrow's bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any
+from zlib import crc32
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from blake3 import blake3
+
+from sheaf.errors import Corrupt
+from sheaf.format.envelope import decode_envelope, encode_envelope
+from sheaf.model.entries import Kind, PlaceKind
+from sheaf.model.nodes import Pointer
+from sheaf.model.paths import common_folder, join, relative
+
+__all__ = [
+    "CHILDREN",
+    "ROWS",
+    "children_hashes",
+    "cut_children",
+    "cut_rows",
+    "decode_children",
+    "decode_rows",
+    "encode_children",
+    "encode_rows",
+    "hash32",
+    "leaf_packs",
+    "row_hashes",
+    "rows_prefix",
+]
+
+hash32 = pa.binary(32)
+_USE = pa.list_(pa.struct([("pack", hash32), ("live", pa.int64())]))
+
+#: A leaf's rows. `content` is zeros for folders; `url` is the session of an OBJECT place, the address of an EXTERNAL one;
+#: `packs` is set on RECIPE rows only: every pack that the file's chunks and parts are in, with the bytes used of each.
+ROWS = pa.schema(
+    [
+        ("folder", pa.string()),
+        ("name", pa.string()),
+        ("kind", pa.uint8()),
+        ("mode", pa.uint16()),
+        ("mtime", pa.int64()),
+        ("size", pa.int64()),
+        ("content", hash32),
+        ("target", pa.string()),
+        ("attrs", pa.string()),
+        ("place", pa.uint8()),
+        ("pack", hash32),
+        ("offset", pa.uint32()),
+        ("stored", pa.uint32()),
+        ("recipe", hash32),
+        ("url", pa.string()),
+        ("etag", pa.string()),
+        ("packs", _USE),
+    ]
+)
+
+#: An inner node's rows, one a child; `folder` and `prefix` are relative to the node's own prefix.
+CHILDREN = pa.schema(
+    [
+        ("folder", pa.string()),
+        ("name", pa.string()),
+        ("prefix", pa.string()),
+        ("rows", pa.int64()),
+        ("size", pa.int64()),
+        ("logical", hash32),
+        ("full", hash32),
+        ("id", hash32),
+        ("length", pa.int64()),
+        ("packs", _USE),
+    ]
+)
+
+MIN_ROWS, MAX_ROWS, MAX_WEIGHT = 1024, 16384, 1 << 20
+MIN_CHILDREN, MAX_CHILDREN = 256, 4096
+_OPTIONS = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 3))
+_MAX_NODE = 256 << 20  # no honest node comes near; a claim beyond is damage or malice
+
+
+class NodeHeader(msgspec.Struct, frozen=True):
+    """``level`` 0: rows are entries; above: children. ``raw``: bytes of the batch without compression."""
+
+    session: str
+    level: int
+    rows: int
+    raw: int
+
+
+# -- bytes -------------------------------------------------------------------------------------------------------------
+
+
+def _encode(session: str, level: int, batch: pa.RecordBatch) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema, options=_OPTIONS) as writer:
+        writer.write_batch(batch)
+    header = NodeHeader(session, level, batch.num_rows, batch.nbytes)
+    return encode_envelope("N", header) + bytes(sink.getvalue())
+
+
+def _decode(data: bytes, level: int, rows: int | None, schema: pa.Schema, what: str) -> pa.RecordBatch:
+    header, payload = decode_envelope(data, "N", NodeHeader, what)
+    if header.level != level or header.raw > _MAX_NODE or (rows is not None and header.rows != rows):
+        raise Corrupt(f"{what} is not the node that its parent describes")
+    try:
+        batches = list(pa.ipc.open_stream(pa.py_buffer(payload)))
+        batch = batches[0] if len(batches) == 1 else pa.RecordBatch.from_pylist([], schema)
+        batch.validate(full=True)
+        if batch.num_rows != header.rows or len(batches) != 1:
+            raise Corrupt(f"{what} does not hold the rows that it claims")
+        return batch.select(schema.names).cast(schema)
+    except (pa.ArrowException, KeyError) as error:
+        raise Corrupt(f"{what} is damaged: {error}") from error
+
+
+def encode_rows(session: str, batch: pa.RecordBatch, prefix: str) -> bytes:
+    """A leaf's bytes; ``batch`` (schema ROWS) has absolute folders, all at or below ``prefix``."""
+    return _encode(session, 0, batch.set_column(0, "folder", _cut_prefix(batch["folder"], prefix)))
+
+
+def decode_rows(data: bytes, pointer: Pointer) -> pa.RecordBatch:
+    """A leaf's rows with absolute folders. Raises Corrupt or Unsupported. The bytes' hash is the caller's to check."""
+    batch = _decode(data, 0, pointer.rows, ROWS, f"node {pointer.id.hex()}")
+    return batch.set_column(0, ROWS.field("folder"), _add_prefix(batch["folder"], pointer.prefix))
+
+
+def encode_children(session: str, level: int, children: Sequence[Pointer], prefix: str) -> bytes:
+    """An inner node's bytes; all prefixes are at or below ``prefix``."""
+    columns: dict[str, list[Any]] = {
+        "folder": [relative(c.folder, prefix) for c in children],
+        "name": [c.name for c in children],
+        "prefix": [relative(c.prefix, prefix) for c in children],
+        "packs": [[{"pack": pack, "live": live} for pack, live in c.packs] for c in children],
+    }
+    for field in ("rows", "size", "logical", "full", "id", "length"):
+        columns[field] = [getattr(c, field) for c in children]
+    return _encode(session, level, pa.RecordBatch.from_pydict(columns, schema=CHILDREN))
+
+
+def decode_children(data: bytes, pointer: Pointer) -> list[Pointer]:
+    """An inner node's children, with absolute prefixes and keys. Raises Corrupt or Unsupported."""
+    what = f"node {pointer.id.hex()}"
+    batch = _decode(data, pointer.level, None, CHILDREN, what)
+    c = {name: batch[name].to_pylist() for name in CHILDREN.names}
+    children = [
+        Pointer(
+            c["id"][i],
+            c["length"][i],
+            pointer.level - 1,
+            join(pointer.prefix, c["prefix"][i]),
+            c["rows"][i],
+            c["size"][i],
+            c["logical"][i],
+            c["full"][i],
+            join(pointer.prefix, c["folder"][i]),
+            c["name"][i],
+            tuple((use["pack"], use["live"]) for use in c["packs"][i] or ()),
+        )
+        for i in range(batch.num_rows)
+    ]
+    if not children or sum(child.rows for child in children) != pointer.rows:
+        raise Corrupt(f"{what} does not add up to the rows that its parent counts")
+    return children
+
+
+def _cut_prefix(folder: pa.Array, prefix: str) -> pa.Array:
+    return _each_folder(folder, lambda path: relative(path, prefix)) if prefix else folder
+
+
+def _add_prefix(folder: pa.Array, prefix: str) -> pa.Array:
+    return _each_folder(folder, lambda path: join(prefix, path)) if prefix else folder
+
+
+def _each_folder(folder: pa.Array, change: Callable[[str], str]) -> pa.Array:
+    few = folder.dictionary_encode()  # a leaf has many rows in few folders
+    changed = [change(path) for path in few.dictionary.to_pylist()]
+    return pa.array(changed, pa.string()).take(few.indices)
+
+
+# -- canonical hashes --------------------------------------------------------------------------------------------------
+
+
+def _texts(column: pa.Array) -> bytes:
+    """Lengths (i32, -1 for null), then the bytes one after the other."""
+    lengths = pc.binary_length(column).fill_null(-1).to_numpy(zero_copy_only=False).astype("<i4")
+    kept = column.drop_null()
+    return bytes(lengths) + b"".join(kept.cast(pa.binary()).to_pylist())
+
+
+def _fixed(column: pa.Array, dtype: str) -> bytes:
+    return bytes(column.to_numpy(zero_copy_only=False).astype(dtype))
+
+
+def hashes_array(column: pa.Array) -> npt.NDArray[np.uint8]:
+    """A non-null binary(32) column as an (n, 32) array."""
+    n = len(column)
+    if not n:
+        return np.zeros((0, 32), np.uint8)
+    start = column.offset * 32
+    flat: npt.NDArray[np.uint8] = np.frombuffer(column.buffers()[1], np.uint8, n * 32, start)
+    return flat.reshape(n, 32)
+
+
+def kinds(batch: pa.RecordBatch) -> npt.NDArray[np.uint8]:
+    """Per row: kind, plus 16 for a file that its owner may execute."""
+    kind = batch["kind"].to_numpy()
+    mode = batch["mode"].to_numpy()
+    is_file = (kind == Kind.FILE) | (kind == Kind.EXTERNAL)
+    return (kind | np.where(is_file & (mode & 0o100 != 0), 16, 0)).astype(np.uint8)
+
+
+def rows_prefix(batch: pa.RecordBatch) -> str:
+    """The longest folder common to all rows: since they are sorted, that of the first and the last."""
+    n = batch.num_rows
+    return common_folder(batch["folder"][0].as_py(), batch["folder"][n - 1].as_py()) if n else ""
+
+
+def row_hashes(batch: pa.RecordBatch, prefix: str) -> tuple[bytes, bytes]:
+    """(logical, full) of a leaf with these rows (docs/format/v1.md, "Hashes of a node")."""
+    n = struct.pack("<I", batch.num_rows)
+    logical = blake3(b"sheaf leaf logical 1\n" + n)
+    logical.update(kinds(batch).tobytes())
+    logical.update(hashes_array(batch["content"]).tobytes())
+    logical.update(_texts(batch["name"]))
+    logical.update(_texts(_cut_prefix(batch["folder"], prefix)))
+    full = blake3(b"sheaf leaf full 1\n" + logical.digest())
+    for name, dtype in (("mode", "<u2"), ("mtime", "<i8"), ("size", "<i8"), ("place", "u1")):
+        full.update(_fixed(batch[name], dtype))
+    external = pc.equal(batch["place"], int(PlaceKind.EXTERNAL))
+    for column in (batch["attrs"], pc.if_else(external, batch["url"], None), pc.if_else(external, batch["etag"], None)):
+        full.update(_texts(column))
+    return logical.digest(), full.digest()
+
+
+def children_hashes(level: int, children: Sequence[Pointer], prefix: str) -> tuple[bytes, bytes]:
+    """(logical, full) of an inner node (docs/format/v1.md, "Hashes of a node")."""
+    logical = blake3(b"sheaf node logical 1\n" + struct.pack("<II", level, len(children)))
+    for child in children:
+        below = relative(child.prefix, prefix).encode()
+        logical.update(child.logical + struct.pack("<QI", child.rows, len(below)) + below)
+    full = blake3(b"sheaf node full 1\n" + logical.digest())
+    full.update(b"".join(child.full for child in children))
+    return logical.digest(), full.digest()
+
+
+# -- where nodes are cut -----------------------------------------------------------------------------------------------
+
+
+def cut_rows(batch: pa.RecordBatch) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
+    """For each row whether a leaf may end after it, and its weight in bytes (name and symlink target)."""
+    names = batch["name"].cast(pa.binary()).to_pylist()
+    crc = np.fromiter(map(crc32, names), np.uint32, len(names))
+    content = np.ascontiguousarray(hashes_array(batch["content"])[:, :4]).view("<u4").reshape(-1)
+    mixed = (crc ^ content ^ kinds(batch)) * np.uint32(0x9E3779B1)
+    target = pc.binary_length(batch["target"]).fill_null(0).to_numpy(zero_copy_only=False)
+    weight = pc.binary_length(batch["name"]).to_numpy(zero_copy_only=False).astype(np.int64) + target
+    return mixed >> np.uint32(20) == 0, weight
+
+
+def cut_children(child: Pointer) -> bool:
+    """Whether an inner node may end after this child."""
+    return int.from_bytes(child.logical[:4], "little") % 1024 == 0
+
+
+# -- packs -------------------------------------------------------------------------------------------------------------
+
+
+def leaf_packs(batch: pa.RecordBatch) -> tuple[tuple[bytes, int], ...]:
+    """The packs that a leaf's files need, with the stored bytes that it uses of each, sorted by pack."""
+    uses: dict[bytes, int] = {}
+    chunks = batch.filter(pc.equal(batch["place"], int(PlaceKind.CHUNK)))
+    if chunks.num_rows:
+        table = pa.table({"pack": chunks["pack"], "stored": chunks["stored"].cast(pa.int64())})
+        grouped = table.group_by("pack").aggregate([("stored", "sum")])
+        uses.update(zip(grouped["pack"].to_pylist(), grouped["stored_sum"].to_pylist(), strict=True))
+    for packs in batch["packs"].drop_null().to_pylist():
+        for use in packs:
+            uses[use["pack"]] = uses.get(use["pack"], 0) + use["live"]
+    return tuple(sorted(uses.items()))

@@ -1,0 +1,104 @@
+"""Packs: many chunks in one object, with a table of them at the end (docs/format/v1.md, "Packs").
+
+    envelope, kind "P"
+    frames, back to back: one byte of codec (0 as is, 1 zstd), then the chunk
+    table: columns hash (32 bytes), raw length (u32), stored length (u32), one row a frame in order
+    trailer, 48 bytes: number of frames (u32), length of the table (u32), BLAKE3 of the table, "SHFPend\\0"
+
+The pack's id is the BLAKE3 of all of it. The session in the header makes it unlike the packs of any other session.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import zstandard
+from blake3 import blake3
+
+from sheaf.errors import Corrupt, Unsupported
+from sheaf.format.columns import HASH, U32, Array, Hashes, decode_columns, encode_columns
+from sheaf.format.envelope import encode_envelope
+
+__all__ = ["MAX_CHUNK", "RAW", "TRAILER", "ZSTD", "PackTable", "decode_table", "encode_head", "encode_tail", "unframe"]
+
+RAW = b"\0"
+ZSTD = b"\1"
+MAX_CHUNK = 64 << 20  #: bytes of a chunk before compression; recipes' parts are chunks too
+TRAILER = struct.Struct("<II32s8s")
+_END = b"SHFPend\0"
+
+
+class PackHeader(msgspec.Struct, frozen=True):
+    """Whose pack this is."""
+
+    session: str
+
+
+@dataclass(frozen=True, slots=True)
+class PackTable:
+    """The chunks of a pack, in the order of their frames; ``offsets`` count from the beginning of the pack."""
+
+    hashes: Hashes
+    raw: Array
+    stored: Array
+    offsets: Array
+
+
+def encode_head(session: str) -> bytes:
+    """What a pack begins with."""
+    return encode_envelope("P", PackHeader(session))
+
+
+def encode_tail(hashes: Hashes, raw: Sequence[int] | Array, stored: Sequence[int] | Array) -> bytes:
+    """Table and trailer."""
+    table = encode_columns([hashes, np.asarray(raw, U32), np.asarray(stored, U32)])
+    return table + TRAILER.pack(len(hashes), len(table), blake3(table).digest(), _END)
+
+
+def decode_table(tail: bytes | memoryview, size: int, what: str) -> PackTable:
+    """The table from the last bytes of a pack of ``size`` bytes. ``tail`` may be longer than the table.
+
+    Raises:
+        Corrupt: the end is damaged, or ``tail`` is too short to hold the table (see :data:`TRAILER`).
+    """
+    view = memoryview(tail)
+    if len(view) < TRAILER.size:
+        raise Corrupt(f"{what} is cut short")
+    count, length, digest, end = TRAILER.unpack_from(view, len(view) - TRAILER.size)
+    table = view[-TRAILER.size - length : -TRAILER.size] if length else view[:0]
+    if end != _END or len(table) != length or blake3(table).digest() != digest:
+        raise Corrupt(f"{what} has a damaged table of contents")
+    hashes, raw, stored = decode_columns(table, [(HASH, count), (U32, count), (U32, count)], what)
+    ends = np.cumsum(stored, dtype=np.int64)
+    first = size - TRAILER.size - length - (int(ends[-1]) if count else 0)
+    if first < 0:
+        raise Corrupt(f"{what} does not hold the frames that its table lists")
+    return PackTable(hashes, raw, stored, first + ends - stored)
+
+
+def unframe(frame: bytes | memoryview, what: str, limit: int = MAX_CHUNK) -> bytes:
+    """The chunk inside a frame; not yet checked against its hash. Never makes more than ``limit`` bytes.
+
+    Raises:
+        Corrupt: not a zstd frame, or larger than ``limit``.
+        Unsupported: an unknown codec.
+    """
+    view = memoryview(frame)
+    codec = bytes(view[:1])
+    if codec == RAW:
+        return bytes(view[1:])
+    if codec != ZSTD:
+        raise Unsupported(
+            f"{what} is stored with codec {codec.hex()}", "upgrade sheaf-data, or run `sheaf store check`"
+        )
+    try:
+        size = zstandard.frame_content_size(view[1:])
+        if not 0 <= size <= limit:
+            raise Corrupt(f"{what} claims {size} bytes where at most {limit} are allowed")
+        return zstandard.ZstdDecompressor().decompress(view[1:], max_output_size=size)
+    except zstandard.ZstdError as error:
+        raise Corrupt(f"{what} can't be decompressed: {error}") from error

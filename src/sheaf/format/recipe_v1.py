@@ -1,0 +1,93 @@
+"""Recipes: where the chunks of a file of many chunks are (docs/format/v1.md, "Recipes").
+
+A part is stored as a chunk. A level-0 part lists chunks; a level-1 part (the top) lists level-0 parts. A file whose
+chunks fit into one part needs no top.
+
+    envelope, kind "R"
+    columns: packs (32 bytes each, no two alike), hash (32 bytes), length (u64: bytes of the file that the row covers),
+             pack (u32, a row of packs), offset (u32), stored (u32)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from sheaf.errors import Corrupt
+from sheaf.format.columns import HASH, U32, Array, Hashes, decode_columns, encode_columns, hashes_of
+from sheaf.format.envelope import decode_envelope, encode_envelope
+
+__all__ = ["MAX_PART", "MIN_PART", "Part", "Row", "cut_parts", "decode_part", "encode_part"]
+
+MIN_PART = 16
+MAX_PART = 1024
+_U64 = np.dtype("<u8")
+
+Row = tuple[bytes, int, bytes, int, int]  #: hash, length, pack, offset, stored
+
+
+class PartHeader(msgspec.Struct, frozen=True):
+    """``level``: 0 lists chunks, 1 lists parts; the other two are numbers of rows."""
+
+    level: int
+    count: int
+    packs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A decoded part; row i covers ``lengths[i]`` bytes of the file."""
+
+    level: int
+    packs: Hashes
+    hashes: Hashes
+    lengths: Array
+    pack: Array
+    offset: Array
+    stored: Array
+
+    def row(self, i: int) -> Row:
+        """Row i as plain values."""
+        pack = self.packs[self.pack[i]].tobytes()
+        return self.hashes[i].tobytes(), int(self.lengths[i]), pack, int(self.offset[i]), int(self.stored[i])
+
+
+def cut_parts(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Group chunks into parts: after a hash that begins with a zero byte, from 16 rows on; always at 1,024."""
+    part: list[Row] = []
+    for row in rows:
+        part.append(row)
+        if len(part) == MAX_PART or (len(part) >= MIN_PART and row[0][0] == 0):
+            yield part
+            part = []
+    if part:
+        yield part
+
+
+def encode_part(level: int, rows: Sequence[Row]) -> bytes:
+    """A part's bytes. Packs are listed in the order of their first use, so equal rows give equal bytes."""
+    packs = list(dict.fromkeys(row[2] for row in rows))
+    number = {pack: i for i, pack in enumerate(packs)}
+    columns: list[Array] = [
+        hashes_of(packs),
+        hashes_of([row[0] for row in rows]),
+        np.array([row[1] for row in rows], _U64),
+        np.array([number[row[2]] for row in rows], U32),
+        np.array([row[3] for row in rows], U32),
+        np.array([row[4] for row in rows], U32),
+    ]
+    return encode_envelope("R", PartHeader(level, len(rows), len(packs))) + encode_columns(columns)
+
+
+def decode_part(data: bytes, what: str) -> Part:
+    """Raises Corrupt or Unsupported."""
+    header, payload = decode_envelope(data, "R", PartHeader, what)
+    n = header.count
+    spec = [(HASH, header.packs), (HASH, n), (_U64, n), (U32, n), (U32, n), (U32, n)]
+    packs, hashes, lengths, pack, offset, stored = decode_columns(payload, spec, what)
+    if header.level not in (0, 1) or n < 1 or int(pack.max()) >= header.packs:
+        raise Corrupt(f"{what} is not a well-formed recipe")
+    return Part(header.level, packs, hashes, lengths, pack, offset, stored)

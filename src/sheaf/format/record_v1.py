@@ -1,0 +1,97 @@
+"""Log records: sealed JSON of kind ``record``; and the pages that they are rolled into."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import msgspec
+import zstandard
+
+from sheaf.errors import Corrupt, Unsupported
+from sheaf.format.envelope import decode_envelope, encode_envelope
+from sheaf.format.sealed import seal, unseal
+from sheaf.model.log import Record
+
+__all__ = [
+    "PAGE_RECORDS",
+    "decode_ops",
+    "decode_page",
+    "decode_record",
+    "encode_page",
+    "encode_record",
+    "merge",
+    "patch",
+]
+
+PAGE_RECORDS = 1000
+_MAX_PAGE = 1 << 30
+T = TypeVar("T")
+
+
+class PageHeader(msgspec.Struct, frozen=True):
+    """``first``: the number of the page's first record; ``size``: bytes of the decompressed payload."""
+
+    first: int
+    size: int
+
+
+def encode_record(record: Record) -> bytes:
+    """Sealed JSON of kind ``record``."""
+    return seal("record", record)
+
+
+def decode_record(data: bytes, what: str) -> Record:
+    """Raises Corrupt or Unsupported; operations and states are still plain JSON values, see :func:`decode_ops`."""
+    return unseal(data, "record", Record, what)
+
+
+def decode_ops(value: Any, type: type[T], what: str) -> T:
+    """Plain JSON values (operations or a state) as their structs. Raises Unsupported for ones of a newer Sheaf."""
+    try:
+        return msgspec.convert(value, type)
+    except msgspec.ValidationError as error:
+        raise Unsupported(
+            f"{what} holds an operation that this Sheaf doesn't know: {error}", "upgrade sheaf-data"
+        ) from error
+
+
+def encode_page(records: Sequence[Record]) -> bytes:
+    """1,000 consecutive records without their states, one JSON object a line, zstd; the payload is the same from anyone."""
+    slim = [msgspec.structs.replace(record, state=None, since=-1, delta=None) for record in records]
+    lines = b"".join(msgspec.json.encode(record) + b"\n" for record in slim)
+    return encode_envelope("L", PageHeader(records[0].n, len(lines))) + zstandard.compress(lines, 3)
+
+
+def decode_page(data: bytes, what: str) -> list[Record]:
+    """Raises Corrupt or Unsupported."""
+    header, payload = decode_envelope(data, "L", PageHeader, what)
+    if header.size > _MAX_PAGE:
+        raise Corrupt(f"{what} claims {header.size} bytes")
+    try:
+        lines = zstandard.ZstdDecompressor().decompress(payload, max_output_size=header.size)
+        records = msgspec.json.Decoder(Record).decode_lines(lines)
+    except (zstandard.ZstdError, msgspec.MsgspecError) as error:
+        raise Corrupt(f"{what} is damaged: {error}") from error
+    if [record.n for record in records] != list(range(header.first, header.first + PAGE_RECORDS)):
+        raise Corrupt(f"{what} does not hold the records that it claims")
+    return records
+
+
+def patch(old: Any, new: Any) -> Any:
+    """The JSON merge patch (RFC 7396) that leads from one JSON object to another; neither holds nulls."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return new
+    changes = {
+        key: patch(old[key], value) if key in old else value for key, value in new.items() if old.get(key) != value
+    }
+    return changes | {key: None for key in old if key not in new}
+
+
+def merge(old: Any, changes: Any) -> Any:
+    """Apply a JSON merge patch (RFC 7396)."""
+    if not isinstance(changes, dict):
+        return changes
+    base = old if isinstance(old, dict) else {}
+    kept = {key: value for key, value in base.items() if key not in changes}
+    return kept | {key: merge(base.get(key), value) for key, value in changes.items() if value is not None}

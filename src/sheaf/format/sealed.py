@@ -1,0 +1,55 @@
+"""Sealed JSON: one object that says what it is first and ends with its own hash (docs/format/v1.md, "Sealed JSON").
+
+    {"sheaf":"<kind>/1", …fields…, "blake3":"<64 hex digits>"}\\n
+
+The hash covers every byte before ``,"blake3":``. Log records, sessions, notices and ``sheaf.json`` are such objects.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+from blake3 import blake3
+
+from sheaf.errors import Corrupt, Unsupported
+
+__all__ = ["seal", "unseal"]
+
+_VERSION = 1
+_TAIL = len(b',"blake3":"') + 64 + len(b'"}\n')
+T = TypeVar("T")
+
+
+class _Kind(msgspec.Struct):
+    sheaf: str
+
+
+def seal(kind: str, value: Any) -> bytes:
+    """A struct as sealed JSON."""
+    fields = msgspec.json.encode(value)[1:-1]
+    body = b'{"sheaf":"%s/%d"' % (kind.encode(), _VERSION) + (b"," + fields if fields else b"")
+    return body + b',"blake3":"' + blake3(body).hexdigest().encode() + b'"}\n'
+
+
+def unseal(data: bytes, kind: str, type: type[T], what: str) -> T:
+    """Back to the struct, after checking hash and kind.
+
+    Raises:
+        Corrupt: torn or flipped bytes; ``what`` names the object.
+        Unsupported: a newer version of this kind, or content that this program doesn't know.
+    """
+    body = data[:-_TAIL]
+    if data[-_TAIL:] != b',"blake3":"' + blake3(body).hexdigest().encode() + b'"}\n':
+        raise Corrupt(f"{what} is damaged: its bytes don't match its own hash")
+    try:
+        said = msgspec.json.decode(data, type=_Kind).sheaf
+        if said != f"{kind}/{_VERSION}":
+            raise Unsupported(f"{what} is '{said}', which this Sheaf can't read", "upgrade sheaf-data")
+        return msgspec.json.decode(data, type=type)
+    except msgspec.ValidationError as error:
+        raise Unsupported(
+            f"{what} holds something that this Sheaf can't read: {error}", "upgrade sheaf-data"
+        ) from error
+    except msgspec.DecodeError as error:
+        raise Corrupt(f"{what} is not JSON: {error}") from error

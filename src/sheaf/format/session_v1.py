@@ -1,0 +1,110 @@
+"""Sessions, runs and erasure notices: small sealed JSON objects; and the lists of what gc has condemned."""
+
+from __future__ import annotations
+
+import msgspec
+
+from sheaf.errors import Corrupt
+from sheaf.format.envelope import decode_envelope, encode_envelope
+from sheaf.format.sealed import seal, unseal
+from sheaf.model.log import Author
+
+__all__ = [
+    "Condemned",
+    "Erased",
+    "RunEnd",
+    "RunStart",
+    "Session",
+    "decode_condemned",
+    "encode_condemned",
+    "seal",
+    "unseal",
+]
+
+
+class Session(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A registered intention to commit. ``id``: the id that the bundle will have; ``n``: the repo's newest record then."""
+
+    id: str
+    repo: str
+    kind: str
+    started: str
+    n: int
+    author: Author = Author()
+    host: str = ""
+
+
+class RunStart(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A run begins. ``inputs``: addresses with bundle ids."""
+
+    id: str
+    time: str
+    command: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    environment: dict[str, str] = {}
+    author: Author = Author()
+
+
+class RunEnd(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A run has ended. ``outcome``: ``succeeded``, ``failed`` or ``canceled``; ``outputs``: addresses with bundle ids."""
+
+    id: str
+    time: str
+    outcome: str
+    exit: int | None = None
+    outputs: tuple[str, ...] = ()
+    message: str = ""
+
+
+class Erased(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The notice in ``erased/<content>``: bytes with this hash were removed for good."""
+
+    content: str
+    time: str
+    reason: str
+    author: Author = Author()
+
+
+class CondemnedHeader(msgspec.Struct, frozen=True):
+    """Counts of the ids in the payload, in this order, 32 bytes each; ``objects`` are keys."""
+
+    generation: str
+    dead_packs: int
+    moving_packs: int
+    dead_nodes: int
+    objects: tuple[str, ...] = ()
+
+
+class Condemned(msgspec.Struct, frozen=True):
+    """What one generation of gc is about to delete (dead) or to replace (moving)."""
+
+    generation: str
+    dead_packs: frozenset[bytes]
+    moving_packs: frozenset[bytes]
+    dead_nodes: frozenset[bytes]
+    objects: frozenset[str]
+
+
+def encode_condemned(value: Condemned) -> bytes:
+    """Envelope kind ``C``, then the ids, each list sorted."""
+    lists = [sorted(ids) for ids in (value.dead_packs, value.moving_packs, value.dead_nodes)]
+    dead, moving, nodes = map(len, lists)
+    header = CondemnedHeader(value.generation, dead, moving, nodes, tuple(sorted(value.objects)))
+    return encode_envelope("C", header) + b"".join(id for ids in lists for id in ids)
+
+
+def decode_condemned(data: bytes, what: str) -> Condemned:
+    """Raises Corrupt or Unsupported."""
+    header, payload = decode_envelope(data, "C", CondemnedHeader, what)
+    counts = (header.dead_packs, header.moving_packs, header.dead_nodes)
+    if min(counts) < 0 or len(payload) != 32 * sum(counts):
+        raise Corrupt(f"{what} does not hold as many ids as it claims")
+    ids = [bytes(payload[at : at + 32]) for at in range(0, len(payload), 32)]
+    first, second = counts[0], counts[0] + counts[1]
+    return Condemned(
+        header.generation,
+        frozenset(ids[:first]),
+        frozenset(ids[first:second]),
+        frozenset(ids[second:]),
+        frozenset(header.objects),
+    )

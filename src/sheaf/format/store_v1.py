@@ -1,0 +1,46 @@
+"""``sheaf.json``: what never changes about a store. Everything that can change stands in the store's log."""
+
+from __future__ import annotations
+
+import msgspec
+
+from sheaf.errors import Unsupported
+from sheaf.format.sealed import seal, unseal
+
+__all__ = ["Chunker", "StoreConfig", "decode_config", "encode_config"]
+
+
+class Chunker(msgspec.Struct, frozen=True):
+    """The chunker and its parameters, in bytes. ``fastcdc-2020``: FastCDC with normalisation level 1, gear seed 0."""
+
+    name: str = "fastcdc-2020"
+    min: int = 16 * 1024
+    avg: int = 64 * 1024
+    max: int = 256 * 1024
+    normalization: int = 1
+    seed: int = 0
+
+
+class StoreConfig(msgspec.Struct, frozen=True):
+    """``id``: a KSUID; ``created``: RFC 3339."""
+
+    id: str
+    created: str
+    hash: str = "blake3"
+    chunker: Chunker = Chunker()
+
+
+def encode_config(config: StoreConfig) -> bytes:
+    """Sealed JSON of kind ``store``."""
+    return seal("store", config)
+
+
+def decode_config(data: bytes) -> StoreConfig:
+    """Raises Corrupt, or Unsupported for a hash or chunker that this program doesn't know."""
+    config = unseal(data, "store", StoreConfig, "sheaf.json")
+    if config.hash != "blake3" or config.chunker.name != "fastcdc-2020":
+        raise Unsupported(
+            f"this store uses {config.hash} and {config.chunker.name}, which this Sheaf doesn't know",
+            "upgrade sheaf-data",
+        )
+    return config

@@ -1,0 +1,74 @@
+"""Identifiers: KSUIDs for things that happen, BLAKE3-256 for things that are.
+
+A KSUID (https://github.com/segmentio/ksuid) is 20 bytes, four of seconds since 2014-05-13 (big-endian) and sixteen
+random ones, written as 27 base-62 characters that sort like the bytes.
+"""
+
+from __future__ import annotations
+
+import re
+
+from sheaf.errors import InvalidInput
+
+__all__ = ["HASH_BYTES", "ZERO_HASH", "is_ksuid", "is_version", "ksuid", "ksuid_seconds", "parse_hash"]
+
+HASH_BYTES = 32
+ZERO_HASH = bytes(HASH_BYTES)
+
+_EPOCH = 1_400_000_000
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_DIGIT = {letter: value for value, letter in enumerate(_ALPHABET)}
+_KSUID = re.compile(r"[0-9A-Za-z]{27}")
+_VERSION = re.compile(r"[0-9a-f]{8,64}")
+_LIMIT = 1 << 160
+
+
+def ksuid(seconds: int, payload: bytes) -> str:
+    """The KSUID of a moment (Unix seconds) and 16 bytes that make it unique.
+
+    Raises:
+        ValueError: the payload isn't 16 bytes, or the moment is outside 2014 to 2150.
+    """
+    since = seconds - _EPOCH
+    if len(payload) != 16 or not 0 <= since < 1 << 32:
+        raise ValueError("a KSUID needs 16 bytes and a moment between 2014 and 2150")
+    number = int.from_bytes(since.to_bytes(4, "big") + payload, "big")
+    letters = []
+    for _ in range(27):
+        number, digit = divmod(number, 62)
+        letters.append(_ALPHABET[digit])
+    return "".join(reversed(letters))
+
+
+def is_ksuid(text: str) -> bool:
+    """Whether the text has the shape of a KSUID and fits into 20 bytes."""
+    return _KSUID.fullmatch(text) is not None and _number(text) < _LIMIT
+
+
+def ksuid_seconds(text: str) -> int:
+    """The Unix seconds inside a KSUID: the clock of whoever made it, for people to read, never to decide by."""
+    return (_number(text) >> 128) + _EPOCH
+
+
+def _number(text: str) -> int:
+    number = 0
+    for letter in text:
+        number = number * 62 + _DIGIT[letter]
+    return number
+
+
+def is_version(text: str) -> bool:
+    """Whether the text may be (the beginning of) a version hash: 8 to 64 lower-case hex digits."""
+    return _VERSION.fullmatch(text) is not None
+
+
+def parse_hash(text: str) -> bytes:
+    """64 hex digits, with or without ``b3:`` before them, as 32 bytes. Raises InvalidInput."""
+    digits = text.removeprefix("b3:")
+    try:
+        value = bytes.fromhex(digits)
+    except ValueError:
+        value = b""
+    if len(value) != HASH_BYTES:
+        raise InvalidInput(f"'{text}' is not a BLAKE3 hash", "a hash is 64 hex digits, as `b3sum` prints it")
+    return value

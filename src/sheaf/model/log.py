@@ -1,0 +1,361 @@
+"""What the logs say: operations, and the state that they add up to.
+
+Pure: the engine reads and writes records, this module knows what they mean. An operation that doesn't fit the state it
+meets raises, and that is the whole of conflict detection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from sheaf.errors import AlreadyExists, Conflict, NotFound
+
+__all__ = [
+    "AddBundle",
+    "Author",
+    "Bundle",
+    "CreateRepo",
+    "DeleteBundle",
+    "DeleteRepo",
+    "MoveBranch",
+    "Promote",
+    "Record",
+    "RefTarget",
+    "RenameRepo",
+    "RepoEntry",
+    "RepoOp",
+    "RepoState",
+    "RestoreBundle",
+    "RestoreRepo",
+    "Root",
+    "SetFeatures",
+    "SetLabel",
+    "SetReplicas",
+    "StoreOp",
+    "StoreState",
+    "VoidSession",
+    "replay",
+]
+
+
+class Value(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=False):
+    """Base of what stands in records: frozen, defaults left out, fields of a later version ignored."""
+
+
+class Author(Value, frozen=True):
+    """Who says they did it."""
+
+    name: str = ""
+    email: str = ""
+
+
+class Root(Value, frozen=True):
+    """The pointer to a bundle's root node; hashes in hex. See :class:`sheaf.model.nodes.Pointer`."""
+
+    id: str
+    length: int
+    level: int
+    rows: int
+    size: int
+    logical: str
+    full: str
+
+
+class Bundle(Value, frozen=True):
+    """A bundle's whole descriptor. ``files``: entries that are neither folders; ``size``: bytes of all files.
+
+    ``version`` is the root's logical hash. ``time`` is the writer's clock (RFC 3339, UTC).
+    """
+
+    id: str
+    version: str
+    root: Root
+    message: str
+    time: str
+    files: int
+    author: Author = Author()
+    parents: tuple[str, ...] = ()
+    meta: dict[str, str] = {}
+    run: str = ""
+
+
+class RefTarget(Value, frozen=True):
+    """Where a label or branch points, and who set it when, by which record of the log."""
+
+    bundle: str
+    n: int
+    time: str
+    author: Author = Author()
+
+
+# -- a repo's log ------------------------------------------------------------------------------------------------------
+
+
+class Op(
+    Value,
+    frozen=True,
+    tag_field="op",
+    tag=lambda name: "".join("-" + c.lower() if c.isupper() else c for c in name)[1:],
+):
+    """Base of operations, told apart in JSON by ``op``: the class name in kebab case."""
+
+
+class AddBundle(Op, frozen=True):
+    """The commit of a bundle."""
+
+    bundle: Bundle
+
+
+class MoveBranch(Op, frozen=True):
+    """Point a branch at a bundle (None deletes it), expecting it to be where ``expect`` says (None: not there)."""
+
+    name: str
+    bundle: str | None
+    expect: str | None = None
+
+
+class SetLabel(Op, frozen=True):
+    """Set a label on a bundle (None deletes it). With ``check`` the label must be where ``expect`` says."""
+
+    name: str
+    bundle: str | None
+    expect: str | None = None
+    check: bool = False
+
+
+class DeleteBundle(Op, frozen=True):
+    """Take a bundle out of sight; its objects go when gc finds them unreachable. ``latest``: the newest one left."""
+
+    bundle: str
+    latest: Bundle | None = None
+
+
+class RestoreBundle(Op, frozen=True):
+    """Undo a deletion that gc has not acted on."""
+
+    bundle: Bundle
+
+
+class VoidSession(Op, frozen=True):
+    """End a session that outlived gc's grace: an AddBundle of this id further on in the log is not allowed."""
+
+    session: str
+
+
+RepoOp = AddBundle | MoveBranch | SetLabel | DeleteBundle | RestoreBundle | VoidSession
+
+
+class RepoState(Value, frozen=True):
+    """What a repo's log adds up to. ``bundles``: descriptors of those that refs and ``latest`` name; ``count``: live ones."""
+
+    branches: dict[str, RefTarget] = {}
+    labels: dict[str, RefTarget] = {}
+    bundles: dict[str, Bundle] = {}
+    latest: str | None = None
+    count: int = 0
+
+    def apply(self, op: RepoOp, origin: RefTarget) -> RepoState:
+        """The state after an operation; ``origin`` carries the record's n, time and author.
+
+        Raises:
+            Conflict: a branch or label isn't where the operation expects it.
+            NotFound: it names a bundle or ref that isn't there.
+            AlreadyExists: the bundle is in the log already.
+        """
+        match op:
+            case AddBundle(bundle=bundle) | RestoreBundle(bundle=bundle):
+                if bundle.id in self.bundles:
+                    raise AlreadyExists(f"bundle {bundle.id} is committed already")
+                return self._with(bundles={**self.bundles, bundle.id: bundle}, latest=bundle.id, count=self.count + 1)
+            case MoveBranch():
+                return self._with(branches=_pointed(self.branches, "branch", op, origin, check=True))
+            case SetLabel():
+                return self._with(labels=_pointed(self.labels, "label", op, origin, check=op.check))
+            case DeleteBundle(bundle=gone, latest=latest):
+                return self._without(gone, latest)
+            case VoidSession():
+                return self
+
+    def named(self, bundle: str) -> list[str]:
+        """The refs that point at a bundle, as ``label:x`` and ``branch:x``."""
+        labels = [f"label:{name}" for name, target in self.labels.items() if target.bundle == bundle]
+        return labels + [f"branch:{name}" for name, target in self.branches.items() if target.bundle == bundle]
+
+    def pruned(self) -> RepoState:
+        """Without the descriptors that no ref and not ``latest`` names."""
+        keep = {t.bundle for t in self.branches.values()} | {t.bundle for t in self.labels.values()} | {self.latest}
+        return self._with(bundles={id: bundle for id, bundle in self.bundles.items() if id in keep})
+
+    def _without(self, gone: str, latest: Bundle | None) -> RepoState:
+        if held := self.named(gone):
+            raise Conflict(f"bundle {gone} is still named by {', '.join(held)}", "delete or move these first")
+        bundles = {id: bundle for id, bundle in self.bundles.items() if id != gone}
+        if self.latest != gone:
+            return self._with(bundles=bundles, count=self.count - 1)
+        if latest is not None:
+            bundles[latest.id] = latest
+        return self._with(bundles=bundles, latest=latest.id if latest else None, count=self.count - 1)
+
+    def _with(self, **changes: Any) -> RepoState:
+        return msgspec.structs.replace(self, **changes)
+
+
+def _pointed(
+    refs: dict[str, RefTarget], noun: str, op: MoveBranch | SetLabel, origin: RefTarget, *, check: bool
+) -> dict[str, RefTarget]:
+    now = refs[op.name].bundle if op.name in refs else None
+    if check and now != op.expect:
+        raise Conflict(f"{noun} '{op.name}' changed meanwhile: it is at {now or 'nothing'}", "look again and repeat")
+    if op.bundle is None:
+        if now is None:
+            raise NotFound(f"no {noun} '{op.name}'")
+        return {name: target for name, target in refs.items() if name != op.name}
+    return {**refs, op.name: msgspec.structs.replace(origin, bundle=op.bundle)}
+
+
+# -- the store's log ---------------------------------------------------------------------------------------------------
+
+
+class CreateRepo(Op, frozen=True):
+    """A new repo under a free name."""
+
+    id: str
+    name: str
+    description: str = ""
+
+
+class RenameRepo(Op, frozen=True):
+    """Another name for a repo; its id, log and data stay."""
+
+    id: str
+    name: str
+
+
+class DeleteRepo(Op, frozen=True):
+    """Take a repo out of sight; its log stays, its data goes with gc."""
+
+    id: str
+
+
+class RestoreRepo(Op, frozen=True):
+    """Undo a deletion, under a free name."""
+
+    id: str
+    name: str
+
+
+class SetFeatures(Op, frozen=True):
+    """What a program must know to read, and to write, this store."""
+
+    read: tuple[str, ...]
+    write: tuple[str, ...]
+
+
+class SetReplicas(Op, frozen=True):
+    """Copies of this store, and on how many a write must be before it is answered."""
+
+    urls: tuple[str, ...]
+    policy: str = "primary"
+
+
+class Promote(Op, frozen=True):
+    """A replica becomes the primary: stores of an older epoch refuse writes from here on."""
+
+    epoch: int
+
+
+StoreOp = CreateRepo | RenameRepo | DeleteRepo | RestoreRepo | SetFeatures | SetReplicas | Promote
+
+
+class RepoEntry(Value, frozen=True):
+    """A repo as the store's log knows it."""
+
+    id: str
+    name: str
+    description: str
+    time: str
+    author: Author = Author()
+    deleted: str = ""  #: when, RFC 3339; empty while it lives
+
+
+class StoreState(Value, frozen=True):
+    """What the store's log adds up to; ``repos`` by id, deleted ones included."""
+
+    repos: dict[str, RepoEntry] = {}
+    read_features: tuple[str, ...] = ()
+    write_features: tuple[str, ...] = ()
+    replicas: tuple[str, ...] = ()
+    policy: str = ""
+    epoch: int = 0
+
+    def find(self, name: str) -> RepoEntry | None:
+        """The living repo of this name."""
+        return next((repo for repo in self.repos.values() if repo.name == name and not repo.deleted), None)
+
+    def apply(self, op: StoreOp, origin: RefTarget) -> StoreState:
+        """The state after an operation. Raises AlreadyExists (name taken) and NotFound (no such repo)."""
+        match op:
+            case CreateRepo():
+                entry = RepoEntry(op.id, self._free(op.name), op.description, origin.time, origin.author)
+                return self._put(entry)
+            case RenameRepo():
+                return self._put(msgspec.structs.replace(self._alive(op.id), name=self._free(op.name)))
+            case DeleteRepo():
+                return self._put(msgspec.structs.replace(self._alive(op.id), deleted=origin.time))
+            case RestoreRepo():
+                return self._put(msgspec.structs.replace(self.repos[op.id], name=self._free(op.name), deleted=""))
+            case SetFeatures():
+                return msgspec.structs.replace(self, read_features=op.read, write_features=op.write)
+            case SetReplicas():
+                return msgspec.structs.replace(self, replicas=op.urls, policy=op.policy)
+            case Promote():
+                return msgspec.structs.replace(self, epoch=op.epoch)
+
+    def pruned(self) -> StoreState:
+        """The state itself: nothing in it is derived."""
+        return self
+
+    def _free(self, name: str) -> str:
+        if self.find(name):
+            raise AlreadyExists(f"repo already exists: {name}")
+        return name
+
+    def _alive(self, id: str) -> RepoEntry:
+        entry = self.repos.get(id)
+        if entry is None or entry.deleted:
+            raise NotFound(f"repo {id} is gone", "it was deleted meanwhile")
+        return entry
+
+    def _put(self, entry: RepoEntry) -> StoreState:
+        return msgspec.structs.replace(self, repos={**self.repos, entry.id: entry})
+
+
+# -- records -----------------------------------------------------------------------------------------------------------
+
+
+class Record(Value, frozen=True):
+    """One record of a log. ``write`` makes it unlike any other; ``prev`` is the ``write`` of record n - 1.
+
+    Either ``state`` is there (the whole state after this record: a checkpoint) or ``delta`` with ``since``, the number
+    of the last checkpoint: a merge patch (RFC 7396) that leads from that state to the one after this record.
+    """
+
+    n: int
+    write: str
+    prev: str
+    time: str
+    author: Author
+    ops: tuple[Any, ...]
+    state: Any = None
+    since: int = -1
+    delta: Any = None
+
+
+def replay(state: Any, ops: Iterable[Any], origin: RefTarget) -> Any:
+    """The state after several operations that happen together."""
+    for op in ops:
+        state = state.apply(op, origin)
+    return state.pruned()

@@ -1,0 +1,36 @@
+"""Names that people give: repos, labels, branches."""
+
+from __future__ import annotations
+
+import re
+
+from sheaf.errors import InvalidInput
+from sheaf.model.ids import is_ksuid, is_version
+
+__all__ = ["REF_FORMS", "check_ref_name", "check_repo_name"]
+
+_SEGMENT = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_REF = re.compile(r"[A-Za-z0-9._+-]{1,128}")
+
+#: The explicit forms of a ref, ``label:x`` and so on; they can't be names themselves.
+REF_FORMS = ("label", "branch", "bundle", "version")
+
+
+def check_repo_name(name: str) -> str:
+    """The name itself if it may name a repo: 1 to 8 segments of letters, digits, ``.`` ``_`` ``-``. Else InvalidInput."""
+    parts = name.split("/")
+    if len(parts) > 8 or not all(_SEGMENT.fullmatch(part) and part not in (".", "..") for part in parts):
+        raise InvalidInput(
+            f"'{name}' can't name a repo",
+            "use 1 to 8 parts of letters, digits, '.', '_' or '-', separated by '/', such as team/faces",
+        )
+    return name
+
+
+def check_ref_name(name: str) -> str:
+    """The name itself if it may name a label or a branch. Else InvalidInput."""
+    if not _REF.fullmatch(name) or name in REF_FORMS:
+        raise InvalidInput(f"'{name}' can't name a label or branch", "use 1 to 128 letters, digits, '.', '_', '+', '-'")
+    if is_ksuid(name) or is_version(name):
+        raise InvalidInput(f"'{name}' looks like a bundle id or a version hash", "choose a name that can't be mistaken")
+    return name

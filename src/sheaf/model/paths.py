@@ -1,0 +1,69 @@
+"""Paths inside a bundle: ``/``-separated, relative, byte-exact UTF-8, and their order.
+
+Rows are ordered by (folder, name), folders compared component by component, bytewise. Joining the components with NUL,
+which no name may hold, makes that the plain order of bytes.
+"""
+
+from __future__ import annotations
+
+from sheaf.errors import InvalidInput
+
+__all__ = ["MAX_NAME", "MAX_PATH", "ancestors", "check_path", "common_folder", "join", "order_key", "relative", "split"]
+
+MAX_NAME = 255  #: bytes of one component
+MAX_PATH = 4096  #: bytes of a whole path
+
+
+def check_path(path: str) -> str:
+    """The path itself if it may stand in a bundle, else InvalidInput with the reason."""
+    try:
+        raw = path.encode("utf-8")
+    except UnicodeEncodeError:
+        raise InvalidInput(f"path {path!r} is not UTF-8", "rename the file") from None
+    if len(raw) > MAX_PATH:
+        raise InvalidInput(f"path {path[:60]!r}… has {len(raw)} bytes; at most {MAX_PATH} are allowed")
+    if b"\0" in raw:
+        raise InvalidInput(f"path {path!r} holds a NUL byte")
+    for name in raw.split(b"/"):
+        if name in (b"", b".", b".."):
+            raise InvalidInput(f"path {path!r} is not a plain relative path", "no leading '/', no '.', '..' or '//'")
+        if len(name) > MAX_NAME:
+            raise InvalidInput(f"path {path[:60]!r}… has a name of {len(name)} bytes; at most {MAX_NAME} are allowed")
+    return path
+
+
+def split(path: str) -> tuple[str, str]:
+    """(folder, name); the folder of a top-level name is the empty string."""
+    folder, _, name = path.rpartition("/")
+    return folder, name
+
+
+def join(folder: str, name: str) -> str:
+    """The path of a name in a folder; either may be empty."""
+    return f"{folder}/{name}" if folder and name else folder or name
+
+
+def order_key(folder: str, name: str) -> bytes:
+    """Bytes that sort as rows do: by folder, component-wise, then by name."""
+    return folder.replace("/", "\0").encode() + b"\0\0" + name.encode()
+
+
+def ancestors(path: str) -> list[str]:
+    """All folders above a path, outermost first, without the root: ``a/b/c`` → ``[a, a/b]``."""
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
+
+
+def common_folder(first: str, last: str) -> str:
+    """The longest folder that two folders share: ``a/b/c``, ``a/b2`` → ``a``."""
+    common = []
+    for left, right in zip(first.split("/"), last.split("/"), strict=False):
+        if left != right:
+            break
+        common.append(left)
+    return "/".join(common)
+
+
+def relative(folder: str, prefix: str) -> str:
+    """A folder below (or equal to) ``prefix``, written from there."""
+    return folder[len(prefix) :].lstrip("/") if prefix else folder
