@@ -36,7 +36,12 @@ def open_backend(url: str, options: StorageOptions | None = None) -> Backend:
     Raises ``InvalidInput`` for a URL or an option that makes no sense, ``Unsupported`` if an optional part is missing.
     """
     place = parse_location(url, options or StorageOptions())
-    return SCHEMES[place.scheme](place)
+    backend = SCHEMES[place.scheme](place)
+    if place.options.limit_rate is None:
+        return backend
+    from sheaf.storage.limit import LimitBackend
+
+    return LimitBackend.at(backend, place.options.limit_rate)
 
 
 def parse_location(url: str, options: StorageOptions) -> Location:
@@ -93,6 +98,24 @@ def _open_memory(place: Location) -> Backend:
     return MemoryBackend("/".join(part for part in (place.host, place.path) if part))
 
 
+def _open_s3(place: Location) -> Backend:
+    from sheaf.storage.buckets import open_s3
+
+    return open_s3(place)
+
+
+def _open_gcs(place: Location) -> Backend:
+    from sheaf.storage.buckets import open_gcs
+
+    return open_gcs(place)
+
+
+def _open_azure(place: Location) -> Backend:
+    from sheaf.storage.buckets import open_azure
+
+    return open_azure(place)
+
+
 #: What other tools call the same places; not accepted, so that each store has one URL.
 _ALIASES = {
     "gcs": "gs",
@@ -109,4 +132,7 @@ _ALIASES = {
 SCHEMES: dict[str, Callable[[Location], Backend]] = {
     "file": _open_file,
     "memory": _open_memory,
+    "s3": _open_s3,
+    "gs": _open_gcs,
+    "az": _open_azure,
 }

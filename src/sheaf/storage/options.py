@@ -50,8 +50,10 @@ class StorageOptions:
     sse_kms_key_id: str | None = None
     #: File with the customer's key: 32 bytes, raw or in base64.
     sse_customer_key_file: str | None = None
-    #: Requests of one call that may run at once.
-    concurrency: int = 8
+    #: Requests to the store that may run at once.
+    concurrency: int = 32
+    #: Whether the store lists keys in ascending order; None = what is usual for its kind.
+    ordered: bool | None = None
     #: Folder stores: whether a create survives a power cut (``full``) or only the process (``none``).
     durability: Literal["full", "none"] = "full"
     #: Folder stores: ``group`` lets the folder's group read and write.

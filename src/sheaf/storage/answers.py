@@ -1,0 +1,159 @@
+"""What obstore's exceptions mean. The one place that knows them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from obstore import exceptions as foreign
+
+from sheaf.errors import (
+    Bug,
+    Corrupt,
+    Denied,
+    InvalidInput,
+    NoSpace,
+    NotFound,
+    Refused,
+    SheafError,
+    Unavailable,
+    Unsupported,
+)
+
+__all__ = ["BY_CLASS", "ForeignAnswer", "translate"]
+
+_RIGHTS = "check the credentials and the rights on this bucket; `sheaf store info` shows which are used"
+_AGAIN = "wait and try again; the options retries= and timeout_s= of the store's URL give it more time"
+
+
+class ForeignAnswer(Exception):
+    """The text of the library's error without signatures and keys: the cause that ``--debug`` shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Meaning:
+    category: type[SheafError]
+    hint: str = ""
+
+
+#: By the class of the error, where its text has no HTTP status. Every class of the library is listed.
+BY_CLASS: dict[type[BaseException], _Meaning] = {
+    FileNotFoundError: _Meaning(NotFound),
+    foreign.PermissionDeniedError: _Meaning(Denied, _RIGHTS),
+    foreign.UnauthenticatedError: _Meaning(Denied, _RIGHTS),
+    foreign.AlreadyExistsError: _Meaning(Unavailable, _AGAIN),
+    foreign.PreconditionError: _Meaning(Unavailable, _AGAIN),
+    foreign.NotModifiedError: _Meaning(Unavailable, _AGAIN),
+    foreign.NotSupportedError: _Meaning(Unsupported, "this kind of store can't do that"),
+    foreign.InvalidPathError: _Meaning(InvalidInput),
+    foreign.UnknownConfigurationKeyError: _Meaning(InvalidInput, "an option does not fit this kind of store"),
+    foreign.JoinError: _Meaning(Bug),
+    foreign.GenericError: _Meaning(Unavailable, _AGAIN),
+    foreign.BaseError: _Meaning(Unavailable, _AGAIN),
+    NotImplementedError: _Meaning(Unsupported, "this kind of store can't do that"),
+    ValueError: _Meaning(InvalidInput),
+    OSError: _Meaning(Unavailable, _AGAIN),
+    TimeoutError: _Meaning(Unavailable, _AGAIN),
+}
+
+_BY_STATUS: dict[int, _Meaning] = {
+    301: _Meaning(InvalidInput, "the bucket is in another region: set region="),
+    307: _Meaning(InvalidInput, "the bucket is in another region: set region="),
+    400: _Meaning(Refused, "the store rejects the request: check region, encryption and the other options of its URL"),
+    401: _Meaning(Denied, _RIGHTS),
+    403: _Meaning(Denied, _RIGHTS),
+    404: _Meaning(NotFound),
+    405: _Meaning(Unsupported, "the store doesn't know this request"),
+    408: _Meaning(Unavailable, _AGAIN),
+    409: _Meaning(Unavailable, _AGAIN),
+    411: _Meaning(Unsupported, "the store doesn't know this request"),
+    412: _Meaning(Unavailable, _AGAIN),
+    413: _Meaning(NoSpace, "the store takes no object of this size"),
+    416: _Meaning(Corrupt, "run `sheaf store check`"),
+    429: _Meaning(Unavailable, _AGAIN),
+    501: _Meaning(Unsupported, "the store doesn't know this request"),
+    507: _Meaning(NoSpace, "make room in the store or raise its quota, then run the same command again"),
+}
+
+#: By the store's own code, which says more than the status.
+_BY_CODE: dict[str, _Meaning] = {
+    "RequestTimeout": _Meaning(Unavailable, _AGAIN),
+    "QuotaExceeded": _Meaning(NoSpace, "raise the quota, then run the same command again"),
+    "XMinioStorageFull": _Meaning(NoSpace, "make room in the store, then run the same command again"),
+    "EntityTooLarge": _Meaning(NoSpace, "the store takes no object of this size"),
+    "NoSuchBucket": _Meaning(NotFound, "create the bucket first, or check its name"),
+    "ContainerNotFound": _Meaning(NotFound, "create the container first, or check its name"),
+    "ExpiredToken": _Meaning(Denied, "the session token has expired: log in again"),
+    "RequestTimeTooSkewed": _Meaning(Denied, "this machine's clock is wrong: set it"),
+    "AuthorizationHeaderMalformed": _Meaning(InvalidInput, "the bucket is in another region: set region="),
+    "InvalidAccessKeyId": _Meaning(Denied, _RIGHTS),
+}
+
+#: By words of a text that has no status: the request never got an answer.
+_BY_WORDS: list[tuple[re.Pattern[str], str, _Meaning]] = [
+    (
+        re.compile(r"169\.254\.169\.254|169\.254\.170\.2|metadata\.google|/metadata/identity", re.I),
+        "no credentials found",
+        _Meaning(Denied, "set them in the environment, with profile= or credential=, or say anonymous=true"),
+    ),
+    (
+        re.compile(r"certificate|UnknownIssuer|InvalidCertificate", re.I),
+        "the server's certificate is not trusted",
+        _Meaning(Unavailable, "give the authority's certificate with ca_file="),
+    ),
+    (
+        re.compile(r"URL scheme is not allowed|BadScheme", re.I),
+        "plain HTTP is not allowed",
+        _Meaning(InvalidInput, "say allow_http=true if you mean it"),
+    ),
+    (
+        re.compile(r"dns error|failed to lookup address", re.I),
+        "the host name is not known",
+        _Meaning(Unavailable, "check the endpoint and the network"),
+    ),
+    (
+        re.compile(r"connection refused|ConnectionRefused", re.I),
+        "the connection was refused",
+        _Meaning(Unavailable, "check the endpoint, and that the server runs"),
+    ),
+    (re.compile(r"timed out|TimedOut|timeout", re.I), "it took too long", _Meaning(Unavailable, _AGAIN)),
+]
+
+_STATUS = re.compile(r"status code: (\d{3})")
+_CODE = re.compile(r"<Code>(\w{1,60})</Code>")
+_SECRETS = re.compile(r"(?i)([?&](?:sig|signature|x-amz-signature|x-amz-security-token|x-goog-signature)=)[^&\s)\"]+")
+
+
+def translate(error: BaseException, what: str) -> SheafError:
+    """The error to raise for one of obstore's, met while doing ``what`` (such as "read packs/ab/x in s3://b")."""
+    text = str(error)
+    status, code = _STATUS.search(text), _CODE.search(text)
+    meaning = _meaning(error, status, code)
+    reason = " ".join(found[1] for found in (status, code) if found)
+    if not reason:
+        reason, meaning = _without_answer(text, meaning)
+    translated = meaning.category(f"can't {what}: {reason}", meaning.hint)
+    translated.__cause__ = ForeignAnswer(_SECRETS.sub(r"\1…", text))
+    return translated
+
+
+def _meaning(error: BaseException, status: re.Match[str] | None, code: re.Match[str] | None) -> _Meaning:
+    if code and code[1] in _BY_CODE:
+        return _BY_CODE[code[1]]
+    if status:
+        number = int(status[1])
+        default = _Meaning(Unavailable, _AGAIN) if number >= 500 else _Meaning(Refused, "the store rejects the request")
+        return _BY_STATUS.get(number, default)
+    return next((BY_CLASS[cls] for cls in type(error).__mro__ if cls in BY_CLASS), _Meaning(Bug))
+
+
+def _without_answer(text: str, meaning: _Meaning) -> tuple[str, _Meaning]:
+    if meaning.category is Unavailable:
+        for words, reason, better in _BY_WORDS:
+            if words.search(text):
+                return reason, better
+    if meaning.category is NotFound:
+        return "there is no such object", meaning
+    if "HTTP error" in text:
+        return "the connection broke", meaning
+    return _SECRETS.sub(r"\1…", text.splitlines()[0] if text else "no reason given")[:200], meaning

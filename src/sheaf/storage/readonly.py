@@ -1,0 +1,25 @@
+"""A store that is only read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sheaf.errors import Refused
+from sheaf.storage.keys import check_key
+from sheaf.storage.port import Buffer, Created
+from sheaf.storage.wrapper import WrapperBackend
+
+__all__ = ["ReadOnlyBackend"]
+
+
+class ReadOnlyBackend(WrapperBackend):
+    """``inner``, where every create and delete raises ``Refused``."""
+
+    def create(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
+        raise self._refusal(f"write {check_key(key)}")
+
+    def delete(self, key: str) -> None:
+        raise self._refusal(f"delete {check_key(key)}")
+
+    def _refusal(self, what: str) -> Refused:
+        return Refused(f"can't {what}: {self.url} is open for reading only", "open the store without read-only")

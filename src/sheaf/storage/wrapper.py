@@ -1,0 +1,43 @@
+"""The base of backends that stand before another backend and change one thing about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from sheaf.storage.port import Backend, Buffer, Created, Stat
+
+__all__ = ["WrapperBackend"]
+
+
+class WrapperBackend(Backend):
+    """Passes everything on to ``inner``; subclasses override what they change."""
+
+    def __init__(self, inner: Backend) -> None:
+        self.inner = inner
+        self.url = inner.url
+        self.ordered = inner.ordered
+        self.settle_s = inner.settle_s
+
+    def create(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
+        return self.inner.create(key, data)
+
+    def get(self, key: str) -> bytes:
+        return self.inner.get(key)
+
+    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
+        return self.inner.get_ranges(key, ranges)
+
+    def stat(self, key: str) -> Stat | None:
+        return self.inner.stat(key)
+
+    def list(self, prefix: str = "", *, sort: bool = False) -> Iterator[Stat]:
+        return self.inner.list(prefix, sort=sort)
+
+    def newest(self, prefix: str) -> str | None:
+        return self.inner.newest(prefix)
+
+    def delete(self, key: str) -> None:
+        self.inner.delete(key)
+
+    def close(self) -> None:
+        self.inner.close()
