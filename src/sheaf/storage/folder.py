@@ -112,7 +112,7 @@ class FolderBackend(Backend):
 
     def _publish_by_rename(self, aside: str, path: str) -> bool:
         try:
-            self._calls.rename_new(aside, path)
+            self._folders.making(path, lambda: self._calls.rename_new(aside, path))
         except FileExistsError:
             return False
         except OSError as error:
