@@ -1,0 +1,60 @@
+"""The paths of ``--files LIST`` as the scan needs them: which names to look at in which folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from sheaf.errors import InvalidInput
+from sheaf.model.paths import ancestors, check_path, join, split
+
+__all__ = ["ListedFiles"]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedFiles:
+    """``wanted``: the names to look at by folder, those of the folders on the way included."""
+
+    wanted: dict[str, set[str]]
+
+    @classmethod
+    def parse(cls, files: Sequence[str], root: str) -> ListedFiles:
+        """From lines as a user writes them; empty ones and a leading ``./`` mean nothing, repeats are merged.
+
+        Raises InvalidInput for a path that leads out of the root. Where the root is ``/``, absolute paths are below it.
+        """
+        wanted: dict[str, set[str]] = {"": set()}
+        for line in files:
+            path = _relative(line, root)
+            for each in (*ancestors(path), path) if path else ():
+                folder, name = split(each)
+                wanted.setdefault(folder, set()).add(name)
+        return cls(wanted)
+
+    def names(self, folder: str) -> list[str]:
+        """What to look at in a folder."""
+        return list(self.wanted[folder])
+
+    def is_entered(self, folder: str) -> bool:
+        """Whether anything below this folder is listed."""
+        return folder in self.wanted
+
+    def below(self, path: str) -> Iterator[str]:
+        """The listed paths at or below a path."""
+        if path not in self.wanted:
+            yield path
+        for name in sorted(self.wanted.get(path, ())):
+            yield from self.below(join(path, name))
+
+
+def _relative(line: str, root: str) -> str:
+    path = line.removeprefix("/") if root == "/" else line
+    while path.startswith("./"):
+        path = path[2:].lstrip("/")
+    path = path.rstrip("/")
+    if path in ("", ".") and not line.startswith("/"):
+        return ""
+    try:
+        return check_path(path)
+    except InvalidInput as error:
+        raise InvalidInput(f"listed: {error.message}", "list paths relative to the folder, one a line") from error

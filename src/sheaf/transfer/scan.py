@@ -1,0 +1,296 @@
+"""A folder of this machine as columns, in the order of a manifest. Called by upload, diff and update; reads no content.
+
+Rows are sorted by (folder, name): the rows of the root, then those of its first folder, then of that one's first
+folder, and so on. Every folder has a row in its parent's range. Symlinks are never followed.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from sheaf.errors import Denied, InvalidInput, NotFound, Refused, SheafError
+from sheaf.model.entries import Kind
+from sheaf.model.paths import check_path, join
+from sheaf.storage.oserrors import from_oserror
+from sheaf.transfer.ignore import IGNORE_FILE, Ignore
+from sheaf.transfer.listed import ListedFiles
+
+__all__ = ["BATCH_ROWS", "OWN_NAMES", "OnError", "ScanBatch", "Skipped", "checked_root", "printable", "scan"]
+
+BATCH_ROWS: Final = 8192
+#: Never part of a bundle when they stand in its root: what Datamon leaves in a download.
+OWN_NAMES: Final = frozenset((".datamon", ".conflicts", ".checkpoints"))
+
+_KINDS: Final = {stat.S_IFREG: Kind.FILE, stat.S_IFLNK: Kind.SYMLINK, stat.S_IFDIR: Kind.FOLDER}
+_SPECIAL: Final = {
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+_SAFE_NAME: Final = 63  #: characters; a name of at most so many has at most 252 bytes
+_SAFE_FOLDER: Final = 960  #: characters; with a safe name below it a path has at most 4,093 bytes
+_I64: Final = np.iinfo(np.int64)
+_U64_MASK: Final = (1 << 64) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A path that was left out, printable, and why."""
+
+    path: str
+    reason: str
+
+
+OnError = Callable[[Skipped], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ScanBatch:
+    """Consecutive rows of a scan, as columns of one length.
+
+    ``kind``: :class:`Kind`. ``mode``: permission bits, 0o777 for symlinks. ``mtime``, ``ctime``: nanoseconds
+    since 1970. ``size``: bytes of a file or of a symlink's target, 0 for folders. ``target``: of symlinks, else None.
+    """
+
+    folder: list[str]
+    name: list[str]
+    kind: npt.NDArray[np.uint8]
+    mode: npt.NDArray[np.uint16]
+    mtime: npt.NDArray[np.int64]
+    size: npt.NDArray[np.int64]
+    dev: npt.NDArray[np.uint64]
+    ino: npt.NDArray[np.uint64]
+    ctime: npt.NDArray[np.int64]
+    target: list[str | None]
+
+    def __len__(self) -> int:
+        return len(self.name)
+
+    def path(self, row: int) -> str:
+        """Folder and name of a row, joined."""
+        return join(self.folder[row], self.name[row])
+
+
+def scan(
+    root: Path,
+    *,
+    ignore: Ignore | None = None,
+    files: Sequence[str] | None = None,
+    on_error: OnError | None = None,
+    exclude: Path | None = None,
+) -> Iterator[ScanBatch]:
+    """The rows below ``root``, in batches of at most 8,192.
+
+    ``ignore``: rules to begin with; ``.sheafignore`` files are read unless it is None. ``files``: only these paths
+    (relative, of a folder its row only) and their folders; whoever lists paths means them, so nothing is ignored.
+    ``on_error``: told what is left out because it can't be in a bundle or can't be read; without it that raises.
+    ``exclude``: a folder that is left out, such as the store that is being written.
+
+    Raises:
+        NotFound, InvalidInput, Denied: of the root at once; of what is below while the rows are read.
+        Refused: the root is the excluded folder.
+    """
+    top = checked_root(root)
+    barred = _identity(exclude) if exclude else None
+    if barred and barred == _identity(root):
+        raise Refused(f"{printable(str(root))} is the store itself", "name the folder with the data")
+    listed = ListedFiles.parse(files, top) if files is not None else None
+    return _Scan(top, None if listed else ignore, listed, on_error, barred).batches()
+
+
+def checked_root(root: Path) -> str:
+    """The folder's path as text. Raises NotFound, InvalidInput (not a folder) and Denied (can't be read)."""
+    shown = printable(str(root))
+    try:
+        if not stat.S_ISDIR(root.stat().st_mode):
+            raise InvalidInput(f"{shown} is not a folder", "name the folder that holds the files")
+        os.scandir(root).close()
+    except FileNotFoundError as error:
+        raise NotFound(f"{shown} does not exist") from error
+    except OSError as error:
+        raise from_oserror(error, f"read {shown}") from error
+    return str(root)
+
+
+def printable(path: str) -> str:
+    """A path of this machine as text that can be printed: bytes that aren't UTF-8 as ``\\xNN``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Rows on their way into a batch."""
+
+    folder: list[str] = field(default_factory=list)
+    name: list[str] = field(default_factory=list)
+    kind: list[int] = field(default_factory=list)
+    stats: list[os.stat_result] = field(default_factory=list)
+    target: list[str | None] = field(default_factory=list)
+
+    def batch(self) -> ScanBatch:
+        stats, kind = self.stats, np.array(self.kind, np.uint8)
+        mode = np.fromiter((s.st_mode & 0o777 for s in stats), np.uint16, len(stats))
+        mode[kind == Kind.SYMLINK] = 0o777
+        size = np.fromiter((s.st_size for s in stats), np.int64, len(stats))
+        size[kind == Kind.FOLDER] = 0
+        for row in np.flatnonzero(kind == Kind.SYMLINK):
+            size[row] = len((self.target[row] or "").encode())
+        return ScanBatch(
+            self.folder,
+            self.name,
+            kind,
+            mode,
+            _times([s.st_mtime_ns for s in stats]),
+            size,
+            np.fromiter((s.st_dev & _U64_MASK for s in stats), np.uint64, len(stats)),
+            np.fromiter((s.st_ino & _U64_MASK for s in stats), np.uint64, len(stats)),
+            _times([s.st_ctime_ns for s in stats]),
+            self.target,
+        )
+
+
+def _times(values: list[int]) -> npt.NDArray[np.int64]:
+    try:
+        return np.array(values, np.int64)
+    except OverflowError:  # some file systems know years beyond 2262
+        return np.array([min(max(value, _I64.min), _I64.max) for value in values], np.int64)
+
+
+@dataclass(slots=True)
+class _Scan:
+    root: str
+    ignore: Ignore | None
+    listed: ListedFiles | None
+    on_error: OnError | None
+    barred: tuple[int, int] | None
+    rows: _Rows = field(default_factory=_Rows)
+
+    def batches(self) -> Iterator[ScanBatch]:
+        stack = [("", self.ignore)]
+        while stack:
+            folder, ignore = stack.pop()
+            found: list[tuple[str, Ignore | None]] = []
+            yield from self._folder(folder, ignore, found)
+            stack.extend(reversed(found))
+        if self.rows.name:
+            yield self.rows.batch()
+
+    def _folder(self, folder: str, ignore: Ignore | None, found: list[Any]) -> Iterator[ScanBatch]:
+        """The rows of one folder; ``found`` collects the folders in it, to be entered later."""
+        try:
+            fd = os.open(self._full(folder), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | self._nofollow(folder))
+        except OSError as error:
+            self._report(folder, _refusal(error, folder))
+            return
+        try:
+            names = self._names(folder, fd)
+            if ignore is not None and IGNORE_FILE in names:
+                ignore = ignore.below(folder, fd)
+            for name in names:
+                self._name(folder, name, fd, ignore, found)
+                if len(self.rows.name) == BATCH_ROWS:
+                    yield self.rows.batch()
+                    self.rows = _Rows()
+        finally:
+            os.close(fd)
+
+    def _full(self, folder: str) -> str:
+        return f"{self.root}/{folder}" if folder else self.root
+
+    @staticmethod
+    def _nofollow(folder: str) -> int:
+        return os.O_NOFOLLOW if folder else 0  # the root may be a symlink: the user named it
+
+    def _names(self, folder: str, fd: int) -> Sequence[str]:
+        try:
+            names = os.listdir(fd) if self.listed is None else self.listed.names(folder)
+        except OSError as error:
+            self._report(folder, _refusal(error, folder))
+            return ()
+        names.sort()  # code points sort as their UTF-8 bytes do
+        return names if folder else [name for name in names if name not in OWN_NAMES]
+
+    def _name(self, folder: str, name: str, fd: int, ignore: Ignore | None, found: list[Any]) -> None:
+        try:
+            status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+        except OSError as error:
+            self._lost(folder, name, _refusal(error, join(folder, name)))
+            return
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode))
+        if ignore and ignore.layers and ignore.leaves_out(join(folder, name), is_folder=kind == Kind.FOLDER):
+            return
+        if kind == Kind.FILE and name.isascii() and len(name) <= _SAFE_NAME and len(folder) <= _SAFE_FOLDER:
+            target = None
+        elif kind == Kind.FOLDER and (status.st_dev, status.st_ino) == self.barred:
+            return
+        else:
+            try:
+                target = self._checked(folder, name, fd, kind, status)
+            except SheafError as error:
+                self._lost(folder, name, error)
+                return
+            if kind == Kind.FOLDER and (self.listed is None or self.listed.is_entered(join(folder, name))):
+                found.append((join(folder, name), ignore))
+        self.rows.folder.append(folder)
+        self.rows.name.append(name)
+        self.rows.kind.append(kind)  # type: ignore[arg-type]  # _checked has refused None
+        self.rows.stats.append(status)
+        self.rows.target.append(target)
+
+    def _checked(self, folder: str, name: str, fd: int, kind: Kind | None, status: os.stat_result) -> str | None:
+        """The target of a symlink, None of anything else that may be in a bundle; else raises."""
+        path = check_path(join(folder, name))
+        if kind is None:
+            what = _SPECIAL.get(stat.S_IFMT(status.st_mode), "neither file, folder nor symlink")
+            raise InvalidInput(f"{path} is {what}", "move it away, ignore it, or skip what can't be uploaded")
+        if kind != Kind.FOLDER and self.listed is not None and self.listed.is_entered(path):
+            raise InvalidInput(f"{path} is not a folder, but files below it are listed")
+        return _target(path, name, fd) if kind == Kind.SYMLINK else None
+
+    def _lost(self, folder: str, name: str, error: SheafError) -> None:
+        """Reports a path, or what is listed below it."""
+        path = join(folder, name)
+        for each in self.listed.below(path) if self.listed is not None else (path,):
+            self._report(each, error)
+
+    def _report(self, path: str, error: SheafError) -> None:
+        if self.on_error is None:
+            raise error
+        self.on_error(Skipped(printable(path) or ".", error.message))
+
+
+def _target(path: str, name: str, fd: int) -> str:
+    try:
+        target = os.readlink(name, dir_fd=fd)
+        target.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput(f"the target of symlink {path} is not UTF-8", "make the link anew") from None
+    except OSError as error:
+        raise _refusal(error, path) from error
+    return target
+
+
+def _refusal(error: OSError, path: str) -> SheafError:
+    shown = printable(path) or "the folder"
+    if isinstance(error, PermissionError):
+        return Denied(f"can't read {shown}: permission denied", "get the right to read it, or skip what can't be read")
+    if isinstance(error, FileNotFoundError):
+        return NotFound(f"{shown} does not exist", "was it removed or renamed meanwhile?")
+    return from_oserror(error, f"read {shown}")
