@@ -11,7 +11,6 @@ from sheaf.storage.location import open_backend
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.port import Backend
 from sheaf.testing.conformance import BackendConformance
-from sheaf.testing.faults import FaultyBackend
 
 
 class TestMemory(BackendConformance):
@@ -36,9 +35,3 @@ class TestSharedFolder(BackendConformance):
     @pytest.fixture
     def backend(self, tmp_path: Path) -> Backend:
         return open_backend(f"file://{tmp_path}/s?shared=group&durability=none")
-
-
-class TestFaultless(BackendConformance):
-    @pytest.fixture
-    def backend(self) -> Backend:
-        return FaultyBackend(MemoryBackend())

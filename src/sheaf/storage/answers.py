@@ -97,6 +97,11 @@ _BY_WORDS: list[tuple[re.Pattern[str], str, _Meaning]] = [
         _Meaning(Denied, "set them in the environment, with profile= or credential=, or say anonymous=true"),
     ),
     (
+        re.compile(r"non-partial response", re.I),
+        "the store ignores byte ranges",
+        _Meaning(Unsupported, "choose another store: Sheaf reads parts of objects"),
+    ),
+    (
         re.compile(r"certificate|UnknownIssuer|InvalidCertificate", re.I),
         "the server's certificate is not trusted",
         _Meaning(Unavailable, "give the authority's certificate with ca_file="),

@@ -17,7 +17,7 @@ class PrefixBackend(WrapperBackend):
     def __init__(self, inner: Backend, folder: str) -> None:
         super().__init__(inner)
         self._base = check_key(folder.strip("/")) + "/"
-        self.url = f"{inner.url.rstrip('/')}/{self._base[:-1]}"
+        self.url = f"{inner.url}{'' if inner.url.endswith('/') else '/'}{self._base[:-1]}"
 
     def create(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
         return self.inner.create(self._full(key), data)

@@ -1,0 +1,205 @@
+"""Trying a store out before anything is entrusted to it: some look-alikes of S3 break rules silently."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from sheaf.errors import Corrupt, NotFound, Refused, SheafError, Unsupported
+from sheaf.storage.port import Backend, Created
+
+__all__ = ["Finding", "ProbeReport", "probe", "refuse_if_unsafe"]
+
+_RACERS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One rule. ``kept`` is None where it can't be told from here; ``sentence`` says what was seen, for people."""
+
+    rule: str
+    kept: bool | None
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeReport:
+    """What a store does. ``ordered``: it listed keys in ascending order, whatever is said of its kind."""
+
+    url: str
+    findings: tuple[Finding, ...]
+    ordered: bool
+
+    @property
+    def broken(self) -> tuple[Finding, ...]:
+        """The rules that it breaks."""
+        return tuple(finding for finding in self.findings if finding.kept is False)
+
+
+def refuse_if_unsafe(report: ProbeReport) -> None:
+    """Raises ``Refused``, naming the first broken rule: data in such a store would be lost some day."""
+    for finding in report.broken:
+        hint = "say ordered=no in the store's URL" if finding.rule == "ordered listing" else "choose another store"
+        raise Refused(f"{report.url} breaks the rule {finding.rule!r}: {finding.sentence}", hint)
+
+
+def probe(backend: Backend, token: str | None = None) -> ProbeReport:
+    """Tries each rule under ``probe/<random>/`` and removes what it made.
+
+    Raises ``Denied``, ``Unavailable`` or ``NoSpace`` if the store can't be used at all.
+    """
+    place = _Place(backend, f"probe/{token or secrets.token_hex(8)}")
+    try:
+        findings = [_finding(rule, place, check) for rule, check in _CHECKS.items()]
+        ordered = place.is_ordered()
+        findings.append(_order(backend, ordered))
+    finally:
+        place.clean()
+    return ProbeReport(backend.url, (*findings, *_unknown(backend)), ordered)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the probe works. Each check has keys of its own."""
+
+    backend: Backend
+    base: str
+
+    def key(self, name: str) -> str:
+        return f"{self.base}/{name}"
+
+    def listed(self, folder: str) -> list[str]:
+        return [stat.key for stat in self.backend.list(f"{self.base}/{folder}/")]
+
+    def is_ordered(self) -> bool:
+        names = ["b", "a-b", "a/b", "a0", "B", "a/a", "_", "a.b"]
+        for name in names:
+            self.backend.create(self.key(f"order/{name}"), b"")
+        return self.listed("order") == sorted(self.key(f"order/{name}") for name in names)
+
+    def clean(self) -> None:
+        try:
+            for key in [stat.key for stat in self.backend.list(f"{self.base}/")]:
+                self.backend.delete(key)
+        except SheafError:
+            pass  # a few tiny objects stay; what the caller must hear is why the probe failed
+
+
+def _finding(rule: str, place: _Place, check: Callable[[_Place], str]) -> Finding:
+    try:
+        return Finding(rule, True, check(place))
+    except (_Broken, Corrupt, NotFound, Unsupported) as error:
+        return Finding(rule, False, error.message)
+
+
+class _Broken(SheafError):
+    """A rule does not hold; the message says what was seen."""
+
+
+def _expect(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise _Broken(otherwise)
+
+
+# ── the rules ─────────────────────────────────────────────────────────────────
+
+
+def _create_if_absent(place: _Place) -> str:
+    key, backend = place.key("create/once"), place.backend
+    backend.create(key, b"first")
+    answer = backend.create(key, b"second")
+    _expect(backend.get(key) == b"first", "a second create of a key replaced the object (If-None-Match is ignored)")
+    _expect(answer is Created.OTHER, "a second create of a key was answered as if it had been made")
+    _expect(backend.create(key, b"first") is Created.MINE, "a repeated create was not recognised")
+    return "an object that exists is never replaced"
+
+
+def _one_winner(place: _Place) -> str:
+    key, start = place.key("create/race"), threading.Barrier(_RACERS)
+    bodies = [f"racer {n}".encode() for n in range(_RACERS)]
+
+    def race(body: bytes) -> Created:
+        start.wait(60)
+        return place.backend.create(key, body)
+
+    with ThreadPoolExecutor(_RACERS) as pool:
+        answers = list(pool.map(race, bodies))
+    winners = [body for body, answer in zip(bodies, answers, strict=True) if answer is not Created.OTHER]
+    _expect(len(winners) == 1, f"of {_RACERS} creators of one key at once, {len(winners)} were told that they won")
+    _expect(place.backend.get(key) == winners[0], "the object is not the one whose creator was told that it won")
+    return f"of {_RACERS} creators of one key at once, one wins"
+
+
+def _read_after_write(place: _Place) -> str:
+    for n in range(3):
+        key, data = place.key(f"read/{n}"), b"x" * n
+        _expect(place.backend.stat(key) is None, "an object is there before it was created")
+        place.backend.create(key, data)
+        found = place.backend.stat(key)
+        _expect(found is not None and found.size == n, "a new object is not seen at once, or with another size")
+        _expect(place.backend.get(key) == data, "a new object is read with other bytes")
+    return "an object is read as soon as it is created"
+
+
+def _list_after_write(place: _Place) -> str:
+    for n in range(3):
+        key = place.key(f"list/{n}")
+        place.backend.create(key, b"")
+        _expect(key in place.listed("list"), "a new object is missing from the listing after it")
+    _expect(place.backend.newest(f"{place.base}/list/") == place.key("list/0"), "the least key is not found")
+    return "an object is listed as soon as it is created"
+
+
+def _ranges(place: _Place) -> str:
+    key, data = place.key("ranges"), bytes(range(256)) * 1024
+    place.backend.create(key, data)
+    asked = [(200_000, 1_000), (0, 1), (262_143, 1), (77, 100_000)]
+    found = [bytes(buffer) for buffer in place.backend.get_ranges(key, asked)]
+    _expect(found == [data[at : at + length] for at, length in asked], "a byte range is answered with other bytes")
+    return "byte ranges are answered exactly"
+
+
+def _delete(place: _Place) -> str:
+    key = place.key("delete/me")
+    place.backend.create(key, b"1")
+    place.backend.delete(key)
+    _expect(place.backend.stat(key) is None, "a deleted object is still there")
+    _expect(not place.listed("delete"), "a deleted object is still listed")
+    place.backend.delete(key)
+    _expect(place.backend.create(key, b"2") is Created.CREATED, "a deleted key can't be created again")
+    return "a deleted object is gone at once"
+
+
+_CHECKS: dict[str, Callable[[_Place], str]] = {
+    "create-if-absent": _create_if_absent,
+    "one winner": _one_winner,
+    "read after write": _read_after_write,
+    "list after write": _list_after_write,
+    "byte ranges": _ranges,
+    "delete": _delete,
+}
+
+
+def _order(backend: Backend, ordered: bool) -> Finding:
+    if ordered:
+        return Finding("ordered listing", True, "keys are listed in ascending order")
+    if backend.ordered:
+        return Finding("ordered listing", False, "keys are not listed in ascending order")
+    return Finding("ordered listing", None, "keys are listed in no order; a few more requests make up for it")
+
+
+def _unknown(backend: Backend) -> list[Finding]:
+    findings = []
+    if backend.settle_s:
+        findings.append(
+            Finding(
+                "list after write elsewhere", None, f"other machines may see it up to {backend.settle_s:.0f} s late"
+            )
+        )
+    if not backend.url.startswith(("file:", "memory:")):
+        what = "can't be read from here: let no lifecycle rule expire objects; versioning keeps what erase removes"
+        findings.append(Finding("bucket settings", None, what))
+    return findings

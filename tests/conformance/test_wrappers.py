@@ -1,0 +1,78 @@
+"""The shipped suite on every wrapper, each over the memory backend."""
+
+from __future__ import annotations
+
+import pytest
+
+from sheaf.storage.count import CountBackend
+from sheaf.storage.limit import LimitBackend, Throttle
+from sheaf.storage.memory import MemoryBackend
+from sheaf.storage.port import Backend
+from sheaf.storage.prefix import PrefixBackend
+from sheaf.storage.readonly import ReadOnlyBackend
+from sheaf.storage.retry import RetryBackend, RetryPolicy
+from sheaf.storage.wrapper import WrapperBackend
+from sheaf.testing.conformance import BackendConformance
+from sheaf.testing.faults import FaultyBackend
+from sheaf.testing.latency import LatencyBackend
+
+
+class TestWrapper(BackendConformance):
+    @pytest.fixture
+    def backend(self) -> Backend:
+        return WrapperBackend(MemoryBackend())
+
+
+class TestPrefix(BackendConformance):
+    @pytest.fixture
+    def backend(self) -> Backend:
+        outer = MemoryBackend()
+        for key in ("stor", "store-2/a", "store.a", "a", "z"):
+            outer.create(key, b"of somebody else")
+        return PrefixBackend(outer, "/store/")
+
+    # The suite's longest key has no room for a prefix.
+    @pytest.mark.parametrize("key", ["a", "A-1_2.3/x", "..a/b..", ".a", "a" * 255, "x.y/-"])
+    def test_good_keys(self, backend: Backend, key: str) -> None:
+        super().test_good_keys(backend, key)
+
+
+class TestCount(BackendConformance):
+    @pytest.fixture
+    def backend(self) -> Backend:
+        return CountBackend(MemoryBackend())
+
+
+class TestLimit(BackendConformance):
+    @pytest.fixture
+    def backend(self) -> Backend:
+        throttle = Throttle(1_000, clock=lambda: 0.0, sleep=lambda _s: None)
+        return LimitBackend(MemoryBackend(), throttle, throttle)
+
+
+class TestRetryOverABusyStore(BackendConformance):
+    @pytest.fixture
+    def backend(self) -> Backend:
+        busy = LatencyBackend(MemoryBackend(), 0, busy=0.3, sleep=lambda _s: None)
+        return RetryBackend(busy, RetryPolicy(60, sleep=lambda _s: None))
+
+
+class TestFaultless(BackendConformance):
+    @pytest.fixture
+    def backend(self) -> Backend:
+        return FaultyBackend(MemoryBackend())
+
+
+class TestReadOnly(BackendConformance):
+    """Everything but writing: the objects are put beside it."""
+
+    class Beside(ReadOnlyBackend):
+        def create(self, key, data):  # type: ignore[no-untyped-def]
+            return self.inner.create(key, data)
+
+        def delete(self, key: str) -> None:
+            self.inner.delete(key)
+
+    @pytest.fixture
+    def backend(self) -> Backend:
+        return self.Beside(MemoryBackend())
