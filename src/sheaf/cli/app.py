@@ -1,0 +1,110 @@
+"""One call of the command line: what it was told globally, and what verbs need to answer."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sheaf.cli.render import Output
+from sheaf.cli.settings import Environment, Settings, is_verbose_terminal
+
+if TYPE_CHECKING:
+    import click
+
+    from sheaf.cli.progress import Bar
+    from sheaf.repo import Bundle, Repo, Store
+
+__all__ = ["App", "Dialect"]
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """Where ``sheaf`` and ``datamon`` differ; the verbs are the same functions."""
+
+    name: str
+    read_settings: Callable[[Environment, Mapping[str, str]], Settings]
+    global_options: tuple[click.Option, ...]
+    #: From the exit code of the one table to this program's.
+    exit_code: Callable[[int], int]
+    #: What each of them means.
+    exits: Mapping[int, str]
+    usage_message: Callable[[click.ClickException], str]
+    error_prefix: str
+    hint_prefix: str
+    note_prefix: str
+    #: For what was done in part.
+    partial_exit: int
+    #: Whether lists become tables on a terminal.
+    has_tables: bool
+    #: Whether the configuration file that counts is named on stderr.
+    names_config: bool = False
+    #: What is left in a destination after a download or an update.
+    after_download: Callable[[Bundle, Path], None] | None = None
+
+
+class App:
+    """The object that every verb gets. Closing it closes the store."""
+
+    def __init__(self, dialect: Dialect, environment: Environment) -> None:
+        self.dialect = dialect
+        self.environment = environment
+        #: Global flags by name, filled while the command line is parsed.
+        self.flags: dict[str, str] = {}
+        self._stack = contextlib.ExitStack()
+
+    @cached_property
+    def settings(self) -> Settings:
+        settings = self.dialect.read_settings(self.environment, self.flags)
+        if self.dialect.names_config and settings.config_was_read:
+            self.note(f"Using config file: {settings.config_path}")
+        return settings
+
+    @cached_property
+    def out(self) -> Output:
+        as_table = self.dialect.has_tables and self.environment.stdout_is_terminal
+        if "table" in self.flags:
+            as_table = self.flags["table"] == "true"
+        return Output(as_json="json" in self.flags, as_table=as_table, template=self.flags.get("format"))
+
+    @cached_property
+    def store(self) -> Store:
+        """The store, opened. The embedded default one is made at its first use."""
+        import sheaf  # the heavy part: loaded by verbs that need a store only
+
+        settings = self.settings
+        author = sheaf.Author(settings.name, settings.email)
+        store = sheaf.connect(
+            settings.store,
+            options=settings.storage_options(),
+            cache=settings.cache,
+            author=author,
+            create=settings.is_embedded,
+        )
+        return self._stack.enter_context(store)
+
+    def repo(self, name: str) -> Repo:
+        return self.store.repo(name)
+
+    def progress(self, title: str) -> Bar:
+        """Something to hand to the API as ``progress=``; draws only where someone sees it."""
+        from sheaf.cli.progress import Bar
+
+        is_wanted = is_verbose_terminal(self.environment) and not self.out.as_json
+        return self._stack.enter_context(Bar(title, is_wanted=is_wanted))
+
+    def leave_traces(self, bundle: Bundle, folder: Path) -> None:
+        """What the dialect keeps in a folder that now is this bundle; ``sheaf`` keeps nothing there."""
+        if self.dialect.after_download:
+            self.dialect.after_download(bundle, folder)
+
+    def note(self, text: str) -> None:
+        """A line for people, on stderr."""
+        print(text, file=sys.stderr)
+
+    def close(self) -> None:
+        self._stack.close()

@@ -1,0 +1,51 @@
+"""``branch``: create, list, get, delete."""
+
+from __future__ import annotations
+
+import click
+
+from sheaf.cli import options, views
+from sheaf.cli.app import App
+from sheaf.cli.tree import verb
+
+__all__ = ["create", "delete", "get", "list_"]
+
+_branch = click.option("--branch", required=True, metavar="BRANCH", help="The branch's name.")
+
+
+@verb(example="sheaf branch create --repo faces --branch cleaned --bundle init", exits=(3, 4, 8, 9))
+@options.repo
+@_branch
+@click.option(
+    "--bundle", metavar="REF", help="Where it starts: a bundle id or any other ref. Default: the latest bundle."
+)
+def create(app: App, repo: str, branch: str, bundle: str | None) -> None:
+    """Create a branch."""
+    found = app.repo(repo)
+    found.create_branch(branch, bundle)
+    if app.out.as_json:
+        app.out.one(views.BRANCH, found.branch(branch))
+
+
+@verb(name="list", example="sheaf branch list --repo faces", exits=(3, 8, 9))
+@options.repo
+def list_(app: App, repo: str) -> None:
+    """List the branches by name: BRANCH , BUNDLE , TIMESTAMP."""
+    app.out.listing(views.BRANCH, app.repo(repo).branches())
+
+
+@verb(example="sheaf branch get --repo faces --branch main", exits=(3, 8, 9))
+@options.repo
+@_branch
+def get(app: App, repo: str, branch: str) -> None:
+    """Show where a branch stands."""
+    app.out.one(views.BRANCH, app.repo(repo).branch(branch))
+
+
+@verb(example="sheaf branch delete --repo faces --branch cleaned", exits=(3, 4, 8, 9))
+@options.repo
+@_branch
+def delete(app: App, repo: str, branch: str) -> None:
+    """Delete a branch. Its bundles stay."""
+    app.repo(repo).delete_branch(branch)
+    app.out.object({"name": branch})

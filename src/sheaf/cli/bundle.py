@@ -1,0 +1,204 @@
+"""``bundle``: list, get, download, update, diff, verify. Uploading stands in ``upload``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from sheaf.cli import options, views
+from sheaf.cli.app import App
+from sheaf.cli.exits import NO, OK
+from sheaf.cli.inputs import choose_bundle, workers
+from sheaf.cli.quoting import quote
+from sheaf.cli.render import View
+from sheaf.cli.tree import verb
+
+if TYPE_CHECKING:
+    from sheaf.repo import Bundle, Change, Entry
+
+__all__ = ["diff", "download", "download_file", "get", "list_", "list_files", "update", "verify"]
+
+_DESTINATION: Final = options.folder_option("--destination", "The folder to write to.")
+
+
+def _choose(app: App, repo: str, choice: Mapping[str, str | None], *, tell: bool = True) -> Bundle:
+    chosen = choose_bundle(app.repo(repo), **choice)
+    if tell:
+        app.out.line(f"Using bundle: {chosen.id}")
+    return chosen
+
+
+@verb(name="list", example="sheaf bundle list --repo faces", exits=(3, 8, 9))
+@options.repo
+def list_(app: App, repo: str) -> None:
+    """List the bundles, oldest first: ID , TIMESTAMP , MESSAGE."""
+    app.out.listing(views.BUNDLE, app.repo(repo).bundles())
+
+
+@verb(example="sheaf bundle get --repo faces --label init", exits=(3, 5, 8, 9))
+@options.repo
+@options.bundle_choice
+def get(app: App, *, repo: str, **choice: str | None) -> None:
+    """Show one bundle; without a choice, the latest."""
+    app.out.one(views.BUNDLE, _choose(app, repo, choice))
+
+
+@verb(example="sheaf bundle list files --repo faces --label init", exits=(3, 5, 6, 8, 9))
+@options.repo
+@options.bundle_choice
+@options.nul
+def list_files(app: App, *, repo: str, nul: bool, **choice: str | None) -> None:
+    """List a bundle's files: name:PATH, size:BYTES, hash:BLAKE3."""
+    chosen = _choose(app, repo, choice, tell=not nul)
+    files = (entry for entry in chosen.ls(recursive=True) if entry.kind in {"file", "external"})
+    app.out.listing(views.FILE, files, nul=nul)
+
+
+@verb(
+    example="sheaf bundle download --repo faces --label init --destination ./faces",
+    exits=(3, 5, 6, 8, 9, 10),
+)
+@options.repo
+@options.bundle_choice
+@_DESTINATION
+@options.name_filter
+@click.option("--force-dest", is_flag=True, help="Write into a folder that isn't empty.")
+@options.concurrency
+def download(
+    app: App,
+    *,
+    repo: str,
+    destination: Path,
+    name_filter: str | None,
+    force_dest: bool,
+    concurrency_factor: int | None,
+    **choice: str | None,
+) -> None:
+    """Write a bundle's files to an empty folder. A download that was stopped goes on where it was."""
+    chosen = _choose(app, repo, choice)
+    with app.progress("download") as bar:
+        done = chosen.download(
+            destination,
+            name_filter=name_filter,
+            force=force_dest,
+            concurrency=workers(concurrency_factor),
+            progress=bar,
+        )
+    app.leave_traces(chosen, destination)
+    record = {"files": done.files, "bytes": done.bytes, "resumed": done.resumed}
+    app.out.object({"bundle": chosen.id, "destination": str(destination), **record})
+
+
+@verb(
+    example="sheaf bundle download file --repo faces --file train/1.jpg --destination .",
+    exits=(3, 5, 6, 8, 9, 10),
+)
+@options.repo
+@options.bundle_choice
+@click.option("--file", "file", required=True, metavar="PATH", help="The file's path in the bundle.")
+@_DESTINATION
+def download_file(app: App, *, repo: str, file: str, destination: Path, **choice: str | None) -> None:
+    """Write one file of a bundle below a folder, which may hold other files."""
+    chosen = _choose(app, repo, choice)
+    path = chosen.entry(file.strip("/")).path
+    with app.progress("download") as bar:
+        done = chosen.download(destination, files=[path], force=True, progress=bar)
+    app.leave_traces(chosen, destination)
+    app.out.object({"bundle": chosen.id, "destination": str(destination / path), "bytes": done.bytes})
+
+
+@verb(example="sheaf bundle update --repo faces --label production --destination ./faces", exits=(3, 5, 6, 8, 9, 10))
+@options.repo
+@options.bundle_choice
+@_DESTINATION
+@click.option("--force", is_flag=True, help="Also overwrite and delete what was changed locally.")
+def update(
+    app: App,
+    *,
+    repo: str,
+    destination: Path,
+    force: bool,
+    **choice: str | None,
+) -> None:
+    """Make a downloaded folder equal to another bundle; refuses to overwrite local edits."""
+    chosen = _choose(app, repo, choice)
+    with app.progress("update") as bar:
+        done = chosen.update(destination, force=force, progress=bar)
+    app.leave_traces(chosen, destination)
+    changed = {"added": list(done.added), "modified": list(done.modified), "deleted": list(done.deleted)}
+    app.out.object({"bundle": chosen.id, "destination": str(destination), **changed})
+
+
+@verb(example="sheaf bundle diff --repo faces --label init --destination ./faces", exits=(1, 3, 5, 6, 8, 9))
+@options.repo
+@options.bundle_choice
+@_DESTINATION
+@options.exit_code
+def diff(
+    app: App,
+    *,
+    repo: str,
+    destination: Path,
+    exit_code: bool,
+    **choice: str | None,
+) -> int:
+    """Compare a folder with a bundle, both by content.
+
+    One line for each path: what 'update' would do (A add, D delete, U overwrite), the path, the bundle's size and
+    hash, the folder's size and hash.
+    """
+    chosen = _choose(app, repo, choice)
+    changes = sorted(_update_steps(chosen.diff_folder(destination)), key=lambda step: step["name"])
+    app.out.listing(_STEP, changes)
+    if not changes:
+        app.note(f"{app.dialect.note_prefix}empty diff")
+    return NO if changes and exit_code else OK
+
+
+def _update_steps(changes: list[Change]) -> Iterator[dict[str, Any]]:
+    """The changes from bundle to folder, turned round: what makes the folder the bundle. A rename is two steps."""
+    for change in changes:
+        if change.kind == "renamed":
+            yield _step("A", change.old, None)
+            yield _step("D", None, change.new)
+        else:
+            letter = {"added": "D", "deleted": "A", "modified": "U"}[change.kind]
+            yield _step(letter, change.old, change.new)
+
+
+def _step(letter: str, remote: Entry | None, local: Entry | None) -> dict[str, Any]:
+    either = remote or local
+    return {"type": letter, "name": either.path if either else "", "remote": _side(remote), "local": _side(local)}
+
+
+def _side(entry: Entry | None) -> dict[str, Any]:
+    return {"size": entry.size if entry else 0, "hash": (entry.content or "") if entry else ""}
+
+
+def _step_line(step: dict[str, Any]) -> str:
+    sides = [f"{side['size']} , {side['hash']}" for side in (step["remote"], step["local"])]
+    return " , ".join([step["type"], quote(step["name"]), *sides])
+
+
+def _step_fields(step: dict[str, Any]) -> dict[str, Any]:
+    sides = {"Additional": step["remote"], "Existing": step["local"]}
+    named = {name: {"Size": side["size"], "Hash": side["hash"]} for name, side in sides.items()}
+    return {"Type": step["type"], "Name": step["name"], **named}
+
+
+_STEP: Final[View[dict[str, Any]]] = View(line=_step_line, record=lambda step: step, fields=_step_fields)
+
+
+@verb(example="sheaf bundle verify --repo faces --bundle init", exits=(3, 5, 6, 8, 9))
+@options.repo
+@options.bundle_choice
+def verify(app: App, *, repo: str, **choice: str | None) -> None:
+    """Read and verify every byte of a bundle."""
+    chosen = _choose(app, repo, choice)
+    with app.progress("verify") as bar:
+        done = chosen.verify(progress=bar)
+    app.out.line(f"verified {done.files} files, {done.bytes} bytes")
+    app.out.object({"bundle": chosen.id, "files": done.files, "bytes": done.bytes})

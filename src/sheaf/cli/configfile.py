@@ -1,0 +1,54 @@
+"""The configuration file: a YAML mapping, read whole and written whole (0600, atomically)."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from sheaf.errors import InvalidInput
+
+__all__ = ["load", "save"]
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The mapping in a file; empty if there is no such file. Raises InvalidInput naming the file and the line."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{path} is not UTF-8 text") from None
+    import yaml  # here, since most calls read no file and start-up counts
+
+    try:
+        value = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise InvalidInput(f"{path}, line {line}: {error.problem}", "the file must be YAML") from None
+    except yaml.YAMLError:
+        raise InvalidInput(f"{path} is not YAML") from None
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise InvalidInput(f"{path} must hold a mapping such as 'store: URL'")
+    return {str(key): item for key, item in value.items()}
+
+
+def save(path: Path, value: dict[str, Any]) -> None:
+    """Replace the file in one step, readable by its owner only. A symbolic link is followed, not replaced."""
+    import yaml
+
+    target = path.resolve()
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle, aside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # mkstemp makes it 0600
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            yaml.safe_dump(value, stream, sort_keys=False, allow_unicode=True)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(aside).replace(target)
+    except BaseException:
+        Path(aside).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,157 @@
+"""``cp``: files and folders into a bundle, out of one, or from one to another."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sheaf.cli.app import App
+from sheaf.cli.inputs import address_of, bundle_at, is_address
+from sheaf.cli.quoting import quote
+from sheaf.cli.tree import verb
+from sheaf.cli.views import bundle_record
+from sheaf.errors import InvalidInput, NotFound
+from sheaf.model.refs import Address
+
+if TYPE_CHECKING:
+    from sheaf.repo import Bundle, Edit, Entry, Repo
+
+__all__ = ["cp"]
+
+
+@verb(
+    example='sheaf cp ./new.jpg faces@main:train/ --message "one more"\nsheaf cp faces@init:labels.csv ./labels.csv',
+    exits=(3, 4, 5, 6, 8, 9, 10),
+)
+@click.argument("source")
+@click.argument("target")
+@click.option("--message", metavar="TEXT", help="What the new bundle is. Default: what is copied where.")
+@click.option("-r", "--recursive", is_flag=True, help="Copy a folder with all that is in it.")
+@click.option("--force-dest", is_flag=True, help="Write into a local folder that isn't empty; replace a local file.")
+def cp(app: App, *, source: str, target: str, message: str | None, recursive: bool, force_dest: bool) -> None:
+    """Copy between here and bundles: LOCAL REPO@BRANCH:PATH, REPO@REF:PATH LOCAL, REPO@REF:PATH REPO@BRANCH:PATH.
+
+    Into a bundle, the copy is one new bundle on that branch (main, if none is named). A PATH that ends in a slash, or
+    is a folder, is copied into. Write a local name that has an @ or a : with a leading ./
+    """
+    if not is_address(target):
+        if not is_address(source):
+            raise InvalidInput("neither side is in a store", "write one as REPO@REF:PATH")
+        _copy_out(app, address_of(source), Path(target), recursive=recursive, force=force_dest)
+        return
+    message = message or f"cp {source} {target}"
+    if is_address(source):
+        _copy_across(app, address_of(source), target, message, recursive=recursive)
+    else:
+        _copy_in(app, Path(source), target, message, recursive=recursive)
+
+
+# -- into a bundle
+
+
+def _copy_in(app: App, source: Path, target: str, message: str, *, recursive: bool) -> None:
+    if not os.path.lexists(source):
+        raise NotFound(f"{quote(str(source))}: no such file or folder")
+    if source.is_dir() and not recursive:
+        raise InvalidInput(f"{quote(str(source))} is a folder", "add --recursive")
+    repo, place = _destination(app, target)
+    name = "" if source.name in {"", ".", ".."} else source.name
+    base = _landing(repo, place, name, into=target.endswith(("/", ":")))
+    with repo.edit(branch=place.ref or "main", message=message) as edit:
+        for path, local in _walk(source) if source.is_dir() else [("", source)]:
+            edit.put_file(posixpath.join(base, path) if path else base, local)
+        _commit(app, edit)
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, Path]]:
+    for at, folders, files in os.walk(folder):
+        links = [name for name in folders if (Path(at) / name).is_symlink()]
+        for name in sorted([*files, *links]):
+            local = Path(at) / name
+            yield local.relative_to(folder).as_posix(), local
+
+
+def _copy_across(app: App, source: Address, target: str, message: str, *, recursive: bool) -> None:
+    bundle = bundle_at(app, source)
+    if _is_folder(bundle, source.path) and not recursive:
+        raise InvalidInput(f"'{source.path or source.repo}' is a folder", "add --recursive")
+    repo, place = _destination(app, target)
+    base = _landing(repo, place, posixpath.basename(source.path), into=target.endswith(("/", ":")))
+    with repo.edit(branch=place.ref or "main", message=message) as edit:
+        edit.copy(bundle, source.path, base)
+        _commit(app, edit)
+
+
+def _destination(app: App, target: str) -> tuple[Repo, Address]:
+    place = address_of(target)
+    ref = place.ref.removeprefix("branch:") if place.ref else None
+    return app.repo(place.repo), Address(place.repo, ref, place.path)
+
+
+def _landing(repo: Repo, place: Address, name: str, *, into: bool) -> str:
+    """Where in the bundle the copy comes to stand: the path itself, or below it if that is a folder."""
+    if into or not place.path or _is_folder_on(repo, place):
+        return posixpath.join(place.path, name)
+    return place.path
+
+
+def _is_folder_on(repo: Repo, place: Address) -> bool:
+    try:
+        bundle = repo.bundle(f"branch:{place.ref or 'main'}")
+    except NotFound:
+        return False
+    try:
+        return bundle.entry(place.path).kind == "folder"
+    except NotFound:
+        return False
+
+
+def _commit(app: App, edit: Edit) -> None:
+    bundle = edit.commit()
+    app.out.line(f"Uploaded bundle id:{bundle.id}")
+    app.out.object(bundle_record(bundle))
+
+
+# -- out of a bundle
+
+
+def _is_folder(bundle: Bundle, path: str) -> bool:
+    return not path or bundle.entry(path).kind == "folder"
+
+
+def _copy_out(app: App, source: Address, target: Path, *, recursive: bool, force: bool) -> None:
+    bundle = bundle_at(app, source)
+    if not _is_folder(bundle, source.path):
+        entry = bundle.entry(source.path)
+        place = target / posixpath.basename(source.path) if target.is_dir() else target
+        _write_one(bundle, entry, place, force=force)
+    elif recursive:
+        with app.progress("cp") as bar:
+            bundle.download(target, path=source.path, force=force, progress=bar)
+    else:
+        raise InvalidInput(f"'{source.path or source.repo}' is a folder", "add --recursive")
+    app.out.object({"bundle": bundle.id, "path": source.path, "destination": str(target)})
+
+
+def _write_one(bundle: Bundle, entry: Entry, place: Path, *, force: bool) -> None:
+    """A file appears whole or not at all, and replaces another only if told to."""
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix=".sheaf-") as folder:
+        aside = Path(folder) / "file"
+        if entry.target is not None:
+            aside.symlink_to(entry.target)
+        else:
+            with bundle.open(entry.path) as stream, aside.open("wb") as out:
+                shutil.copyfileobj(stream, out, 8 << 20)
+            aside.chmod(entry.mode)
+            os.utime(aside, ns=(entry.mtime_ns, entry.mtime_ns))
+        if force:
+            aside.replace(place)
+        else:
+            os.link(aside, place, follow_symlinks=False)

@@ -1,0 +1,119 @@
+"""The entry point ``datamon``: the verbs of ``sheaf`` for those whose scripts speak Datamon, on the same store.
+
+The verbs are the same functions; here stand the differences: configuration files, flags, exit codes, wording, and the
+``.datamon/`` folder that a download leaves.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Final, NoReturn
+
+import click
+
+from sheaf.cli.app import Dialect
+from sheaf.cli.datamon_settings import read_datamon
+from sheaf.cli.datamon_traces import leave_traces
+from sheaf.cli.options import BOOL_FLAG, GLOBAL_OPTIONS, global_option, ignored_option
+from sheaf.cli.run import start
+from sheaf.cli.tree import Tree
+from sheaf.cli.verbs import NOUNS as SHEAF_NOUNS
+from sheaf.cli.verbs import VERBS as SHEAF_VERBS
+
+__all__ = ["DATAMON", "NOUNS", "VERBS", "datamon", "main"]
+
+NOUNS: Final = {noun: SHEAF_NOUNS[noun] for noun in ("bundle", "config", "context", "diamond", "label", "repo")}
+
+_SHARED: Final = (
+    "bundle diff",
+    "bundle download",
+    "bundle download file",
+    "bundle get",
+    "bundle list",
+    "bundle list files",
+    "bundle update",
+    "bundle upload",
+    "completion",
+    "diamond cancel",
+    "diamond commit",
+    "diamond get",
+    "diamond initialize",
+    "diamond list",
+    "diamond split add",
+    "diamond split get",
+    "diamond split list",
+    "label get",
+    "label list",
+    "label set",
+    "repo create",
+    "repo delete",
+    "repo get",
+    "repo list",
+    "repo rename",
+)
+VERBS: Final[dict[str, str]] = {
+    **{name: SHEAF_VERBS[name] for name in _SHARED},
+    "config create": "sheaf.cli.datamon_config:create",
+    "config get": "sheaf.cli.datamon_config:get",
+    "config set": "sheaf.cli.datamon_config:set_",
+    "context create": "sheaf.cli.datamon_context:create",
+    "context get": "sheaf.cli.datamon_context:get",
+    "context list": "sheaf.cli.datamon_context:list_",
+    "version": "sheaf.cli.datamon_config:version",
+}
+
+_NOT_FOUND: Final = 3
+_EXITS: Final = {0: 0, _NOT_FOUND: 2}
+_MEANINGS: Final = {0: "done", 1: "it failed", 2: "not found"}
+
+
+def _exit_code(code: int) -> int:
+    """Datamon knows three: done, not found (ENOENT), everything else."""
+    return _EXITS.get(code, 1)
+
+
+def _usage_message(error: click.ClickException) -> str:
+    if isinstance(error, click.MissingParameter) and isinstance(error.param, click.Option):
+        return f'required flag(s) "{error.param.opts[0].lstrip("-")}" not set'
+    return " ".join(error.format_message().split())
+
+
+DATAMON: Final = Dialect(
+    name="datamon",
+    read_settings=read_datamon,
+    global_options=(
+        global_option("--config", metavar="BUCKET", help="Kept for scripts; contexts are in the configuration file."),
+        global_option("--format", metavar="TEMPLATE", help="A line for each thing, such as '{{.ID}}'."),
+        *GLOBAL_OPTIONS,
+        ignored_option("--loglevel"),
+        ignored_option("--metrics", **BOOL_FLAG),
+        ignored_option("--metrics-password"),
+        ignored_option("--metrics-url"),
+        ignored_option("--metrics-user"),
+        ignored_option("--skip-auth", **BOOL_FLAG),
+        ignored_option("--upgrade", **BOOL_FLAG),
+    ),
+    exit_code=_exit_code,
+    exits=_MEANINGS,
+    usage_message=_usage_message,
+    error_prefix="ERROR: ",
+    hint_prefix="INFO: ",
+    note_prefix="INFO: ",
+    partial_exit=0,  # upstream logs what it skips and goes on
+    has_tables=False,
+    names_config=True,
+    after_download=leave_traces,
+)
+
+datamon: Final = Tree(
+    "datamon",
+    VERBS,
+    NOUNS,
+    help="Datamon's commands on a Sheaf store.",
+)
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and leave with its exit code."""
+    start(datamon, DATAMON, list(sys.argv[1:] if argv is None else argv))

@@ -1,0 +1,104 @@
+"""What users type, made into what the API takes: choices of a bundle, addresses, lists of files, answers to prompts."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sheaf.cli.app import App
+from sheaf.errors import InvalidInput, Refused
+from sheaf.model.refs import Address, parse_address
+
+if TYPE_CHECKING:
+    from sheaf.repo import Bundle, Repo
+
+__all__ = [
+    "address_of",
+    "bundle_at",
+    "choose_bundle",
+    "confirm",
+    "is_address",
+    "read_list",
+    "read_meta",
+    "workers",
+]
+
+
+def choose_bundle(
+    repo: Repo, *, bundle: str | None = None, label: str | None = None, branch: str | None = None
+) -> Bundle:
+    """The one bundle that ``--bundle``, ``--label`` and ``--branch`` name; without any, the latest.
+
+    Raises InvalidInput if more than one was given, NotFound if there is none.
+    """
+    given = {"--bundle": bundle, "--label": label, "--branch": branch}
+    named = [flag for flag, value in given.items() if value]
+    if len(named) > 1:
+        raise InvalidInput(
+            f"{' and '.join(named)} exclude each other", "give one of them, or none for the latest bundle"
+        )
+    if label:
+        return repo.bundle(f"label:{label}")
+    return repo.bundle(f"branch:{branch}" if branch else bundle)
+
+
+def is_address(text: str) -> bool:
+    """Whether an argument of ``cp`` means something in a store. A local file of such a name is written ``./name``."""
+    return not text.startswith((".", "/", "~")) and ("@" in text or ":" in text)
+
+
+def address_of(text: str) -> Address:
+    """``repo@ref:path``. Raises InvalidInput."""
+    return parse_address(text)
+
+
+def bundle_at(app: App, address: Address) -> Bundle:
+    """The bundle that an address names. Raises NotFound, Ambiguous."""
+    return app.repo(address.repo).bundle(address.ref)
+
+
+def read_list(name: str, folder: Path) -> list[str]:
+    """The lines of a ``--files`` list, absolute ones made relative to the folder. Raises InvalidInput."""
+    raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    try:
+        lines = raw.decode().splitlines() if b"\0" not in raw else raw.decode().split("\0")
+    except UnicodeDecodeError:
+        raise InvalidInput(f"the list {name} is not UTF-8 text") from None
+    return list(_relative((line for line in lines if line), folder))
+
+
+def _relative(lines: Iterable[str], folder: Path) -> Iterable[str]:
+    root = os.path.abspath(folder)  # noqa: PTH100 - lexical: a list must not be resolved through symlinks
+    for line in lines:
+        relative = os.path.relpath(line, root) if line.startswith("/") else os.path.normpath(line)
+        if relative == ".." or relative.startswith("../"):
+            raise InvalidInput(f"'{line}' of the list is not below {folder}")
+        yield relative
+
+
+def read_meta(pairs: Iterable[str]) -> dict[str, str]:
+    """``k=v`` arguments as a mapping. Raises InvalidInput."""
+    meta: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise InvalidInput(f"--meta '{pair}' is not KEY=VALUE")
+        meta[key] = value
+    return meta
+
+
+def workers(factor: int | None) -> int | None:
+    """Files at once from Datamon's concurrency factor; None leaves it to the library."""
+    return None if factor is None else max(1, factor // 5)
+
+
+def confirm(question: str, *, is_sure: bool) -> None:
+    """Ask on stderr, read a line from stdin; anything but y or yes raises Refused."""
+    if is_sure:
+        return
+    print(f"{question} [y|n] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise Refused("user aborted", "--force-yes answers for you")

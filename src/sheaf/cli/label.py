@@ -1,0 +1,69 @@
+"""``label``: set, get, list, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import click
+
+from sheaf.cli import options, views
+from sheaf.cli.app import App
+from sheaf.cli.tree import verb
+
+if TYPE_CHECKING:
+    from sheaf.repo import Label, Repo
+
+__all__ = ["delete", "get", "list_", "set_"]
+
+_label = click.option("--label", required=True, metavar="LABEL", help="The label's name.")
+_with_versions = click.option("--with-versions", is_flag=True, help="Also where each label stood before, newest first.")
+
+
+@verb(name="set", example="sheaf label set --repo faces --label production --bundle init", exits=(3, 4, 8, 9))
+@options.repo
+@_label
+@click.option("--bundle", required=True, metavar="REF", help="The bundle's id, or any other ref.")
+def set_(app: App, repo: str, label: str, bundle: str) -> None:
+    """Set a label on a bundle. A label that is elsewhere moves; its history stays."""
+    made = app.repo(repo).set_label(label, bundle)
+    if app.out.as_json:
+        app.out.one(views.LABEL, made)
+
+
+@verb(example="sheaf label get --repo faces --label production --with-versions", exits=(3, 8, 9))
+@options.repo
+@_label
+@_with_versions
+def get(app: App, repo: str, label: str, with_versions: bool) -> None:
+    """Show where a label stands: LABEL , BUNDLE , TIMESTAMP."""
+    found = app.repo(repo)
+    if with_versions:
+        app.out.listing(views.LABEL, found.label_history(label))
+    else:
+        app.out.one(views.LABEL, found.label(label))
+
+
+@verb(name="list", example="sheaf label list --repo faces --prefix release-", exits=(3, 8, 9))
+@options.repo
+@click.option("--prefix", default="", metavar="TEXT", help="Only labels that begin with this.")
+@_with_versions
+def list_(app: App, repo: str, prefix: str, with_versions: bool) -> None:
+    """List labels by bundle: LABEL , BUNDLE , TIMESTAMP."""
+    found = app.repo(repo)
+    labels = sorted(found.labels(prefix), key=lambda label: (label.bundle, label.name))
+    app.out.listing(views.LABEL, _histories(found, labels) if with_versions else labels)
+
+
+def _histories(repo: Repo, labels: Iterable[Label]) -> Iterable[Label]:
+    for label in labels:
+        yield from repo.label_history(label.name)
+
+
+@verb(example="sheaf label delete --repo faces --label production", exits=(3, 4, 8, 9))
+@options.repo
+@_label
+def delete(app: App, repo: str, label: str) -> None:
+    """Delete a label. The bundle stays."""
+    app.repo(repo).delete_label(label)
+    app.out.object({"name": label})

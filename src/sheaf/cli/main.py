@@ -1,0 +1,23 @@
+"""The entry point ``sheaf``: from an argument list to an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from sheaf import __version__
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and leave with its exit code."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if args in (["version"], ["--version"]):  # before anything else is loaded, so that it is instant
+        print(f"sheaf {__version__}")
+        sys.exit(0)
+    from sheaf.cli.run import start
+    from sheaf.cli.verbs import SHEAF, sheaf
+
+    start(sheaf, SHEAF, args)

@@ -1,0 +1,120 @@
+"""Options that several verbs, or all of them, share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from sheaf.cli.app import App
+
+__all__ = [
+    "BOOL_FLAG",
+    "GLOBAL_OPTIONS",
+    "IGNORED_OPTIONS",
+    "bundle_choice",
+    "concurrency",
+    "exit_code",
+    "file_list",
+    "folder_option",
+    "force_yes",
+    "global_option",
+    "ignored_option",
+    "name_filter",
+    "nul",
+    "repo",
+    "skip_on_error",
+    "stack",
+]
+
+F = Callable[..., Any]
+Decorator = Callable[[F], F]
+
+
+def _keep(ctx: click.Context, param: click.Parameter, value: object) -> None:
+    """Global flags go to the App; one given twice counts the last time, the verb's before the group's."""
+    app = ctx.find_object(App)
+    is_unset = value is None or (value is False and param.name != "table")
+    if app is None or is_unset or param.name is None:
+        return
+    app.flags[param.name] = value if isinstance(value, str) else str(value).lower()
+
+
+def global_option(*names: str, **extra: Any) -> click.Option:
+    """An option that any verb takes; its value is kept in ``App.flags``."""
+    return click.Option(names, expose_value=False, callback=_keep, **extra)
+
+
+def ignored_option(name: str, **extra: Any) -> click.Option:
+    """A flag that is taken and means nothing here."""
+    return click.Option([name], expose_value=False, hidden=True, **extra)
+
+
+#: A flag that may also be written ``--flag=false``, as Datamon's may.
+BOOL_FLAG: Final[dict[str, Any]] = {"is_flag": False, "flag_value": "true", "type": click.BOOL}
+
+#: Datamon's flags that have no meaning here: verification is always on, retries always bounded.
+IGNORED_OPTIONS: Final = (
+    ignored_option("--batch-size", type=click.INT),
+    ignored_option("--concurrency-factor", type=click.INT),
+    ignored_option("--retry", **BOOL_FLAG),
+    ignored_option("--verify-hash", **BOOL_FLAG),
+    ignored_option("--verify-blob-hash", **BOOL_FLAG),
+)
+
+#: What both programs take.
+GLOBAL_OPTIONS: Final = (
+    global_option("--store", metavar="URL", help="The store: a folder or s3://, gs://, az://, memory://."),
+    global_option("--context", metavar="NAME", help="A context of the configuration file."),
+    global_option("--endpoint", metavar="URL", help="Base URL of an S3, GCS or Azure look-alike."),
+    global_option("--region", metavar="NAME", help="The bucket's region."),
+    global_option("--profile", metavar="NAME", help="An AWS profile (extra 'aws')."),
+    global_option("--limit-rate", metavar="SIZE", help="At most so many bytes a second each way, such as 10M."),
+    global_option("--json", is_flag=True, help="Lists as JSON Lines, single things as one object, errors too."),
+    global_option("--debug", is_flag=True, help="Show the traceback of an error."),
+    *IGNORED_OPTIONS,
+)
+
+
+def stack(*decorators: Decorator) -> Decorator:
+    """Several decorators as one, in the order in which help shows them."""
+
+    def decorate(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+repo: Final = click.option("--repo", required=True, metavar="REPO", help="The repo's name.")
+bundle_choice: Final = stack(
+    click.option("--bundle", metavar="REF", help="A bundle id, or any other ref. Default: the latest bundle."),
+    click.option("--label", metavar="LABEL", help="The bundle that has this label."),
+    click.option("--branch", metavar="BRANCH", help="The newest bundle of this branch."),
+)
+concurrency: Final = click.option(
+    "--concurrency-factor",
+    type=click.IntRange(1),
+    metavar="N",
+    help="About N/5 files at once. Default: by the machine.",
+)
+file_list: Final = click.option(
+    "--files", metavar="LIST", help="Only the files named in LIST, one a line, relative to --path ('-': stdin)."
+)
+force_yes: Final = click.option("--force-yes", is_flag=True, help="Don't ask.")
+name_filter: Final = click.option(
+    "--name-filter", metavar="REGEX", help="Only paths in which this expression is found."
+)
+skip_on_error: Final = click.option(
+    "--skip-on-error", is_flag=True, help="Leave out files that can't be read, and say which (exit code 11)."
+)
+nul: Final = click.option("-z", "nul", is_flag=True, help="Exact names, each followed by a NUL byte.")
+exit_code: Final = click.option("--exit-code", is_flag=True, help="Exit with 1 if there are differences.")
+
+
+def folder_option(name: str, text: str) -> Decorator:
+    """A required option that names a folder of this machine."""
+    return click.option(name, required=True, type=click.Path(path_type=Path), metavar="DIR", help=text)

@@ -1,0 +1,75 @@
+"""Text for people's screens: control characters quoted, times, sizes. Pure functions."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import UTC, datetime
+from typing import Final
+
+from sheaf.errors import InvalidInput
+
+__all__ = ["go_time", "human_size", "parse_size", "quote", "redact", "short_time"]
+
+#: Control, format (bidi and the like), surrogate, line and paragraph separator: what could forge or garble a line.
+_UNSAFE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_NAMED: Final = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
+_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+_SIZE: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgtp]?)(i?)b?(?:/s)?\s*", re.IGNORECASE)
+_USERINFO: Final = re.compile(r"(?<=://)[^/@\s]+@")
+
+
+def quote(text: str) -> str:
+    """``text``, in double quotes with escapes if it holds what a terminal or a line-reading script must not see."""
+    if text.isascii() and text.isprintable() and not text.startswith('"'):
+        return text
+    if not text.startswith('"') and not any(unicodedata.category(char) in _UNSAFE for char in text):
+        return text
+    return '"' + "".join(map(_escape, text)) + '"'
+
+
+def _escape(char: str) -> str:
+    if char in _NAMED:
+        return _NAMED[char]
+    if unicodedata.category(char) not in _UNSAFE:
+        return char
+    code = ord(char)
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def go_time(moment: datetime) -> str:
+    """A time as Datamon prints it, always UTC: ``2019-03-12 22:10:24.159704 +0000 UTC``."""
+    utc = moment.astimezone(UTC)
+    fraction = f".{utc.microsecond:06d}".rstrip("0").rstrip(".")
+    return f"{utc:%Y-%m-%d %H:%M:%S}{fraction} +0000 UTC"
+
+
+def short_time(moment: datetime) -> str:
+    """A time for tables, UTC to the second: ``2019-03-12 22:10:24Z``."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
+
+
+def human_size(size_bytes: float) -> str:
+    """A size in binary units with at most one decimal: ``0 B``, ``1.5 MiB``."""
+    value = float(size_bytes)
+    for unit in _UNITS[:-1]:
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} {_UNITS[-1]}"
+
+
+def parse_size(text: str) -> int:
+    """Bytes from ``500k``, ``10MiB``, ``1.5G`` (binary units, like rsync's). Raises InvalidInput."""
+    match = _SIZE.fullmatch(text)
+    if not match:
+        raise InvalidInput(f"'{text}' is not a size", "write a number and a unit, such as 500k, 10M or 1.5G")
+    power = " kmgtp".index(match[2].lower() or " ")
+    return int(float(match[1]) * 1024**power)
+
+
+def redact(text: str) -> str:
+    """``text`` without the user and password that a URL in it may carry."""
+    return _USERINFO.sub("…@", text)

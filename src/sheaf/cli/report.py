@@ -1,0 +1,71 @@
+"""From an exception to one line, a hint and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sheaf.cli.quoting import redact
+from sheaf.errors import Denied, InvalidInput, NoSpace, NotFound, Refused, SheafError, rule_of
+
+if TYPE_CHECKING:
+    from sheaf.cli.app import Dialect
+
+__all__ = ["Failure", "failure_of", "print_failure"]
+
+#: Errors of the operating system that say what is wrong with what the user named.
+_OF_ERRNO: Final[dict[int, type[SheafError]]] = {
+    errno.ENOENT: NotFound,
+    errno.ENOTDIR: InvalidInput,
+    errno.EISDIR: InvalidInput,
+    errno.ENAMETOOLONG: InvalidInput,
+    errno.EEXIST: Refused,
+    errno.ENOTEMPTY: Refused,
+    errno.EACCES: Denied,
+    errno.EPERM: Denied,
+    errno.EROFS: Denied,
+    errno.ENOSPC: NoSpace,
+    errno.EDQUOT: NoSpace,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What ``--json`` prints of an error; ``exit`` is the number of the one table."""
+
+    kind: str
+    message: str
+    hint: str
+    exit: int
+
+
+def failure_of(error: BaseException) -> Failure:
+    """How an exception looks to the user. A foreign one is unexpected: exit 12."""
+    if isinstance(error, OSError) and error.errno in _OF_ERRNO:
+        name = f"{error.filename}: " if error.filename is not None else ""
+        error = _OF_ERRNO[error.errno](f"{name}{error.strerror}")
+    if isinstance(error, SheafError):
+        return Failure(error.kind, _one_line(error.message), _one_line(error.hint), rule_of(error).exit)
+    text = _one_line(f"unexpected {type(error).__name__}: {error}")
+    return Failure("unexpected", text, "run it again with --debug to see where", rule_of(error).exit)
+
+
+def print_failure(failure: Failure, error: BaseException, dialect: Dialect, *, as_json: bool, debug: bool) -> None:
+    """Tell the user, on stderr."""
+    if debug:
+        traceback.print_exception(error, file=sys.stderr)
+    if as_json:
+        from sheaf.cli.render import to_json
+
+        print(to_json(failure), file=sys.stderr)
+        return
+    print(f"{dialect.error_prefix}{failure.message}", file=sys.stderr)
+    if failure.hint:
+        print(f"{dialect.hint_prefix}{failure.hint}", file=sys.stderr)
+
+
+def _one_line(text: str) -> str:
+    return redact(" ".join(text.split()))

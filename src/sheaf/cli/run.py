@@ -1,0 +1,92 @@
+"""Runs a tree of verbs as a process does: signals, broken pipes, errors, the exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from io import TextIOWrapper
+from types import FrameType
+from typing import NoReturn
+
+import click
+from click.shell_completion import shell_complete
+
+from sheaf.cli.app import App, Dialect
+from sheaf.cli.exits import BROKEN_PIPE, INTERRUPTED, OK, TERMINATED, USAGE
+from sheaf.cli.report import Failure, failure_of, print_failure
+from sheaf.cli.settings import Environment, read_environment
+from sheaf.cli.tree import Tree
+
+__all__ = ["run", "start"]
+
+
+class _Terminated(BaseException):
+    """SIGTERM, so that what is open gets closed on the way out."""
+
+
+def start(tree: Tree, dialect: Dialect, args: Sequence[str]) -> NoReturn:
+    """Run as the process: set it up, run, leave."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # UTF-8 whatever the locale says: names are bytes that were checked
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    signal.signal(signal.SIGTERM, _terminate)
+    code = run(tree, dialect, args, read_environment())
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # else the interpreter complains about it on its way out
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def run(tree: Tree, dialect: Dialect, args: Sequence[str], environment: Environment) -> int:
+    """The exit code of one call. Prints errors; never raises."""
+    app = App(dialect, environment)
+    try:
+        return _invoke(tree, app, list(args))
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except _Terminated:
+        return TERMINATED
+    except Exception as error:
+        if isinstance(error, BrokenPipeError) and _is_stdout_gone():
+            return BROKEN_PIPE
+        failure = _of_click(error, dialect) if isinstance(error, click.ClickException) else failure_of(error)
+        print_failure(failure, error, dialect, as_json="--json" in args, debug="--debug" in args)
+        return dialect.exit_code(failure.exit)
+
+
+def _invoke(tree: Tree, app: App, args: list[str]) -> int:
+    name = app.dialect.name
+    variable = f"_{name.upper()}_COMPLETE"
+    if instruction := app.environment.variables.get(variable):
+        return shell_complete(tree, {"obj": app}, name, variable, instruction)
+    try:
+        with tree.make_context(name, args, obj=app) as context:
+            code = tree.invoke(context)
+    except click.exceptions.Exit as done:
+        code = done.exit_code
+    finally:
+        app.close()
+    sys.stdout.flush()
+    return code if isinstance(code, int) else OK
+
+
+def _of_click(error: click.ClickException, dialect: Dialect) -> Failure:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    where = context.command_path if context else dialect.name
+    return Failure("usage", dialect.usage_message(error), f"'{where} --help' shows how", USAGE)
+
+
+def _is_stdout_gone() -> bool:
+    """A pipe of ours that broke breaks again; one of a store's connection doesn't."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return True
+    return False
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Terminated

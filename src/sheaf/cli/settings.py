@@ -1,0 +1,189 @@
+"""What a call of the command line was told, from all sides, as one value.
+
+The only module that reads the environment, the home folder and the terminal. What it read is a value
+(:class:`Environment`); the rest are functions of it.
+
+Who wins: flag > environment > context > configuration file > default. A context named by ``--context`` counts as a
+flag. A context that is overruled on the store is left out whole, since its other options belong to that store.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import getpass
+import os
+import sys
+from collections import ChainMap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from sheaf.cli import configfile
+from sheaf.cli.quoting import parse_size
+from sheaf.errors import InvalidInput, NotFound
+from sheaf.storage.options import StorageOptions
+
+__all__ = [
+    "KEYS",
+    "OPTION_KEYS",
+    "Environment",
+    "Settings",
+    "check_key",
+    "combine",
+    "default_config_path",
+    "flat",
+    "is_verbose_terminal",
+    "read_environment",
+    "read_sheaf",
+    "text_of",
+]
+
+OPTION_KEYS: Final = tuple(field.name for field in dataclasses.fields(StorageOptions))
+#: What may stand in a file, in a context (but for ``context``) and, as ``SHEAF_<KEY>``, in the environment.
+KEYS: Final = ("store", "context", "name", "email", "cache", *OPTION_KEYS)
+_FILES: Final = ("cache", "ca_file", "credential", "sse_customer_key_file")
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What surrounds the process. ``home`` is None where there is none (some containers)."""
+
+    variables: Mapping[str, str]
+    home: Path | None
+    user: str
+    stdout_is_terminal: bool = False
+    stderr_is_terminal: bool = False
+
+    def folder(self, variable: str, fallback: str) -> Path:
+        """An XDG folder; as its specification says, a relative one in the environment counts as none."""
+        given = self.variables.get(variable, "")
+        if given.startswith("/"):
+            return Path(given)
+        if self.home is None:
+            raise InvalidInput("there is no home folder", f"set HOME or {variable} to an absolute path")
+        return self.home / fallback
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What counts for this call. ``is_embedded``: nobody named a store, so it is the one in the user's data folder."""
+
+    store: str
+    is_embedded: bool
+    context: str | None
+    name: str
+    email: str
+    cache: Path
+    config_path: Path
+    config_was_read: bool
+    options: Mapping[str, str]
+
+    def storage_options(self) -> StorageOptions:
+        """Options for opening the store. Raises InvalidInput for a value that makes no sense."""
+        options = dict(self.options)
+        if "limit_rate" in options:
+            options["limit_rate"] = str(parse_size(options["limit_rate"]))
+        return StorageOptions().merged(options)
+
+
+def read_environment() -> Environment:
+    """The process's surroundings as they are now."""
+    home = os.path.expanduser("~")  # noqa: PTH111 - Path.home() raises where there is no home
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        user = "unknown"
+    terminals = sys.stdout.isatty(), sys.stderr.isatty()
+    variables = dict(os.environ)  # noqa: TID251 - the one place
+    return Environment(variables, Path(home) if home.startswith("/") else None, user, *terminals)
+
+
+def is_verbose_terminal(environment: Environment) -> bool:
+    """Whether progress can be drawn: a terminal that moves its cursor."""
+    return environment.stderr_is_terminal and environment.variables.get("TERM") != "dumb"
+
+
+def default_config_path(environment: Environment, flags: Mapping[str, str]) -> Path:
+    """Where ``sheaf`` keeps its configuration file."""
+    named = flags.get("config") or environment.variables.get("SHEAF_CONFIG")
+    if named:
+        return Path(named).expanduser()
+    return environment.folder("XDG_CONFIG_HOME", ".config") / "sheaf" / "config.yaml"
+
+
+def read_sheaf(environment: Environment, flags: Mapping[str, str]) -> Settings:
+    """The settings of a call of ``sheaf``. Raises InvalidInput, and NotFound for a context that isn't there."""
+    path = default_config_path(environment, flags)
+    config = configfile.load(path)
+    for key in config:
+        if key != "contexts":
+            check_key(key, path)
+    return combine(environment, flags, config, path)
+
+
+def combine(environment: Environment, flags: Mapping[str, str], config: Mapping[str, Any], path: Path) -> Settings:
+    """Settings from flags, ``SHEAF_*`` variables and a file's content, in the order of the module's first lines."""
+    variables = {key: environment.variables.get(f"SHEAF_{key.upper()}", "") for key in KEYS}
+    file = flat(config, path)
+    context = flags.get("context") or variables["context"] or file.get("context") or None
+    chosen = _context(config, context, path)
+    above = [flags] if flags.get("context") else [flags, variables]
+    if any(layer.get("store") for layer in above):
+        context, chosen = None, {}
+    order = [flags, chosen, variables, file] if flags.get("context") else [flags, variables, chosen, file]
+    said = ChainMap(*({key: value for key, value in layer.items() if value} for layer in order))
+    return _settings(environment, said, context, path, bool(config))
+
+
+def _settings(
+    environment: Environment, said: Mapping[str, str], context: str | None, path: Path, was_read: bool
+) -> Settings:
+    cache = said.get("cache")
+    return Settings(
+        store=said.get("store") or str(environment.folder("XDG_DATA_HOME", ".local/share") / "sheaf" / "store"),
+        is_embedded="store" not in said,
+        context=context,
+        name=said.get("name") or environment.user,
+        email=said.get("email", ""),
+        cache=Path(cache).expanduser() if cache else environment.folder("XDG_CACHE_HOME", ".cache") / "sheaf",
+        config_path=path,
+        config_was_read=was_read,
+        options={key: _expanded(key, said[key]) for key in OPTION_KEYS if key in said},
+    )
+
+
+def _context(config: Mapping[str, Any], name: str | None, path: Path) -> dict[str, str]:
+    if name is None:
+        return {}
+    contexts = config.get("contexts") or {}
+    if not isinstance(contexts, dict) or not isinstance(contexts.get(name), dict):
+        raise NotFound(f"there is no context '{name}' in {path}", "'context list' shows those that there are")
+    return flat(contexts[name], path)
+
+
+def flat(mapping: Mapping[str, Any], path: Path) -> dict[str, str]:
+    """The known keys of a mapping, their values as text. Raises InvalidInput for a value that is no scalar."""
+    values: dict[str, str] = {}
+    for key in KEYS:
+        value = mapping.get(key)
+        if isinstance(value, (dict, list)):
+            raise InvalidInput(f"{path}: '{key}' must be one value")
+        if value is not None:
+            values[key] = text_of(value)
+    return values
+
+
+def text_of(value: object) -> str:
+    """A scalar as the environment would have it: ``true``, ``10``, ``eu-central-1``."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def check_key(key: str, where: object) -> None:
+    """Raises InvalidInput for a key that means nothing."""
+    if key not in KEYS:
+        raise InvalidInput(f"{where}: unknown key '{key}'", f"known keys: {', '.join(KEYS)}")
+
+
+def _expanded(key: str, value: str) -> str:
+    return str(Path(value).expanduser()) if key in _FILES else value

@@ -1,0 +1,144 @@
+"""Short commands that look: ``ls``, ``cat``, ``log``."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+import click
+
+from sheaf.cli import options, views
+from sheaf.cli.app import App
+from sheaf.cli.inputs import address_of, bundle_at
+from sheaf.cli.quoting import go_time, quote
+from sheaf.cli.render import View
+from sheaf.cli.tree import verb
+from sheaf.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from sheaf.repo import Bundle, Entry, Repo, RepoInfo
+
+__all__ = ["cat", "log", "ls"]
+
+_PIECE: Final = 8 << 20
+_REPO_NAME: Final[View[RepoInfo]] = View(
+    line=lambda repo: repo.name, record=views.REPO.record, exact=lambda repo: repo.name
+)
+
+
+@verb(example="sheaf ls faces@init:train", exits=(3, 5, 6, 8, 9))
+@click.argument("address", metavar="[REPO[@REF][:PATH]]", required=False)
+@click.option("-R", "--recursive", is_flag=True, help="Everything below, too.")
+@click.option("-l", "--long", is_flag=True, help="Mode, size, time of change (UTC), path, a symlink's target.")
+@options.nul
+def ls(app: App, address: str | None, recursive: bool, long: bool, nul: bool) -> None:
+    """List what a bundle has at a path, one entry a line, folders with a slash; without an address, the repos."""
+    if address is None:
+        app.out.listing(_REPO_NAME, app.store.repos(), nul=nul)
+        return
+    place = address_of(address)
+    entries = _entries(bundle_at(app, place), place.path, recursive=recursive)
+    app.out.listing(views.LONG_ENTRY if long else views.ENTRY, entries, nul=nul)
+
+
+def _entries(bundle: Bundle, path: str, *, recursive: bool) -> Iterator[Entry]:
+    if path and (entry := bundle.entry(path)).kind != "folder":
+        return iter([entry])
+    return bundle.ls(path, recursive=recursive)
+
+
+@verb(example="sheaf cat faces@init:labels.csv | head", exits=(3, 5, 6, 8, 9))
+@click.argument("addresses", metavar="REPO[@REF]:PATH...", nargs=-1, required=True)
+@click.option("--offset", type=click.IntRange(0), default=0, metavar="BYTES", help="Skip so many bytes of each file.")
+@click.option("--length", type=click.IntRange(0), metavar="BYTES", help="At most so many bytes of each file.")
+def cat(app: App, addresses: tuple[str, ...], offset: int, length: int | None) -> None:
+    """Write files of bundles to stdout, byte by byte what was uploaded."""
+    sys.stdout.flush()
+    out = sys.stdout.buffer
+    for text in addresses:
+        place = address_of(text)
+        if not place.path:
+            raise InvalidInput(f"'{text}' names no file", "write REPO@REF:PATH")
+        with bundle_at(app, place).open(place.path) as stream:
+            _copy(stream, out, offset, length)
+    out.flush()
+
+
+def _copy(stream: BinaryIO, out: BinaryIO, offset: int, length: int | None) -> None:
+    stream.seek(offset)
+    if length is None:
+        shutil.copyfileobj(stream, out, _PIECE)
+        return
+    while length and (piece := stream.read(min(length, _PIECE))):
+        out.write(piece)
+        length -= len(piece)
+
+
+@verb(example="sheaf log faces@main -n 5", exits=(3, 5, 6, 8, 9))
+@click.argument("address", metavar="[REPO[@REF]]", required=False)
+@click.option("-n", "--number", type=click.IntRange(0), metavar="N", help="At most N bundles.")
+@click.option("--oneline", is_flag=True, help="One line each: ID , TIMESTAMP , MESSAGE.")
+def log(app: App, address: str | None, number: int | None, oneline: bool) -> None:
+    """Show how a bundle came about, newest first; without a repo, what happened in all of them."""
+    bundles = _history(app, address) if address else _all_histories(app)
+    view = views.BUNDLE if oneline else _Logged().view()
+    app.out.without_table().listing(view, itertools.islice(bundles, number))
+
+
+def _history(app: App, address: str) -> Iterable[Bundle]:
+    place = address_of(address)
+    if place.path:
+        raise InvalidInput(f"'{address}': log takes no path", "write REPO or REPO@REF")
+    return app.repo(place.repo).log(place.ref)
+
+
+def _all_histories(app: App) -> Iterable[Bundle]:
+    logs = [app.repo(info.name).log() for info in app.store.repos() if info.bundles]
+    return heapq.merge(*logs, key=lambda bundle: bundle.id, reverse=True)
+
+
+class _Logged:
+    """Bundles with the labels and branches that stand on them; asks each repo once."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, dict[str, list[str]]] = {}
+
+    def view(self) -> View[Bundle]:
+        return View(line=self._text, record=self._record)
+
+    def _names_on(self, bundle: Bundle) -> list[str]:
+        repo = bundle.repo
+        if repo.id not in self._names:
+            self._names[repo.id] = _names_by_bundle(repo)
+        return self._names[repo.id].get(bundle.id, [])
+
+    def _text(self, bundle: Bundle) -> str:
+        names = self._names_on(bundle)
+        email = f" <{quote(bundle.author.email)}>" if bundle.author.email else ""
+        lines = [
+            f"bundle {bundle.id}" + (f" ({', '.join(names)})" if names else ""),
+            f"Repo:    {bundle.repo.name}",
+            f"Version: {bundle.version}",
+            f"Author:  {quote(bundle.author.name)}{email}",
+            f"Date:    {go_time(bundle.time)}",
+            "",
+            *(f"    {quote(line)}" for line in bundle.message.splitlines()),
+            "",
+        ]
+        return "\n".join(lines)
+
+    def _record(self, bundle: Bundle) -> dict[str, Any]:
+        return {**views.bundle_record(bundle), "refs": self._names_on(bundle)}
+
+
+def _names_by_bundle(repo: Repo) -> dict[str, list[str]]:
+    names: dict[str, list[str]] = {}
+    for branch in repo.branches():
+        names.setdefault(branch.bundle, []).append(f"branch:{branch.name}")
+    for label in repo.labels():
+        names.setdefault(label.bundle, []).append(f"label:{label.name}")
+    return names

@@ -1,0 +1,88 @@
+"""``store``: init, info, check."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from sheaf.cli.app import App
+from sheaf.cli.exits import DAMAGED, OK, REPAIRABLE
+from sheaf.cli.quoting import go_time, human_size, quote
+from sheaf.cli.tree import verb
+from sheaf.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from sheaf.repo import CheckReport, StoreInfo
+
+__all__ = ["check", "info", "init"]
+
+
+@verb(example="sheaf store init s3://my-bucket/sheaf\nsheaf config set store s3://my-bucket/sheaf", exits=(4, 5, 8, 9))
+@click.argument("url", required=False)
+def init(app: App, url: str | None) -> None:
+    """Make a store at URL, after a probe that the place keeps the rules that data depends on."""
+    import sheaf  # the heavy part: loaded by verbs that need a store only
+
+    if url and "store" in app.flags:
+        raise InvalidInput("the store's URL is given twice", "give it as the argument or as --store")
+    if url:
+        app.flags["store"] = url
+    settings = app.settings
+    author = sheaf.Author(settings.name, settings.email)
+    with sheaf.init(settings.store, options=settings.storage_options(), author=author) as store:
+        app.out.line(f"store {store.id} at {store.url}")
+        app.out.object({"id": store.id, "url": store.url})
+
+
+@verb(example="sheaf store info --store s3://my-bucket/sheaf", exits=(3, 5, 8, 9))
+def info(app: App) -> None:
+    """Say what a store is and how much it holds."""
+    found = app.store.info()
+    app.out.object(dataclasses.asdict(found))
+    for line in _info_lines(found):
+        app.out.line(line)
+
+
+def _info_lines(found: StoreInfo) -> list[str]:
+    return [
+        f"url:            {quote(found.url)}",
+        f"id:             {found.id}",
+        f"created:        {go_time(found.created)}",
+        f"repos:          {found.repos}",
+        f"stored:         {found.stored_bytes} ({human_size(found.stored_bytes)})",
+        f"chunker:        {', '.join(f'{key} {value}' for key, value in found.chunker.items())}",
+        f"read features:  {', '.join(found.read_features) or 'none'}",
+        f"write features: {', '.join(found.write_features) or 'none'}",
+        *(f"{f'{folder}/:':<15} {count} objects" for folder, count in sorted(found.objects.items())),
+    ]
+
+
+@verb(example="sheaf store check --read-data", exits=(3, 6, 7, 8, 9))
+@click.option("--read-data", is_flag=True, help="Also read and verify every byte of every pack.")
+@click.option("--repo", metavar="REPO", help="Only what this repo needs.")
+def check(app: App, read_data: bool, repo: str | None) -> int:
+    """Verify a store. Exits with 6 if something is damaged, with 7 if all of it can be repaired."""
+    with app.progress("check") as bar:
+        report = app.store.check(read_data=read_data, repo=repo, progress=bar)
+    problems = [dataclasses.asdict(problem) for problem in report.problems]
+    app.out.object({"ok": report.ok, "counts": dict(report.counts), "problems": problems})
+    for problem in report.problems:
+        note = "repairable" if problem.repairable else "damaged"
+        app.out.line(f"{note} , {problem.kind} , {quote(problem.key)} , {quote(problem.message)}")
+    app.out.line(", ".join(f"{count} {what}" for what, count in report.counts.items()))
+    return _verdict(app, report)
+
+
+def _verdict(app: App, report: CheckReport) -> int:
+    if report.ok:
+        app.out.line("no damage found")
+        return OK
+    lasting = [problem for problem in report.problems if not problem.repairable]
+    if lasting:
+        print(f"{len(lasting)} damaged, {len(report.problems) - len(lasting)} repairable", file=sys.stderr)
+        return DAMAGED
+    print(f"{len(report.problems)} damaged, all repairable", file=sys.stderr)
+    return REPAIRABLE

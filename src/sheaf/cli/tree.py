@@ -1,0 +1,130 @@
+"""Verbs and the tree that they hang in, on click: loaded lazily, with global options that may stand anywhere."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, cast
+
+import click
+from click.shell_completion import CompletionItem
+
+from sheaf.cli.app import App, Dialect
+from sheaf.errors import Bug
+
+__all__ = ["Tree", "Verb", "verb"]
+
+_SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+#: Any verb may end with these; a verb's own list names the others.
+_USUAL_EXITS: Final = (0, 2)
+
+
+class _WithGlobals(click.Command):
+    """Takes the dialect's global options besides its own, wherever they stand."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        own = super().get_params(ctx)
+        app = ctx.find_object(App)
+        if app is None:
+            return own
+        taken = {name for param in own for name in param.opts}
+        return own + [option for option in app.dialect.global_options if taken.isdisjoint(option.opts)]
+
+
+class Verb(_WithGlobals):
+    """A command that does something: its help shows an example and its exit codes."""
+
+    def __init__(self, name: str | None, *, example: str = "", exits: Sequence[int] = (), **extra: Any) -> None:
+        super().__init__(name, context_settings=dict(_SETTINGS), **extra)
+        self.example = example
+        self.exits = tuple(sorted({*_USUAL_EXITS, *exits}))
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        own = [record for param in self.params if (record := param.get_help_record(ctx))]
+        if own:
+            with formatter.section("Options"):
+                formatter.write_dl(own)
+        root = ctx.find_root()
+        formatter.write_paragraph()
+        formatter.write_text(f"Global options, such as --json and --store, stand in '{root.info_name} --help'.")
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        dialect = _dialect(ctx)
+        if self.example:
+            with formatter.section("Example"):
+                for line in self.example.splitlines():
+                    formatter.write(
+                        f"{'':>{formatter.current_indent}}{line.replace('sheaf ', f'{dialect.name} ', 1)}\n"
+                    )
+        codes = sorted({dialect.exit_code(code) for code in self.exits})
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code), dialect.exits[code]) for code in codes])
+
+
+class Tree(_WithGlobals, click.Group):
+    """A group whose verbs stand in a literal table, ``"list files" -> "module:attribute"``, and load when used.
+
+    A name may have several words; the longest that fits is taken, so ``bundle list`` and ``bundle list files`` are
+    two plain verbs.
+    """
+
+    def __init__(self, name: str, table: Mapping[str, str], nouns: Mapping[str, str] | None = None, **extra: Any):
+        super().__init__(name, context_settings=dict(_SETTINGS), **extra)
+        self._table = table
+        self._nouns = nouns or {}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*self._nouns, *(key for key in self._table if key.split()[0] not in self._nouns)})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in self._nouns:
+            below = {
+                key.removeprefix(f"{cmd_name} "): at
+                for key, at in self._table.items()
+                if key.startswith(f"{cmd_name} ")
+            }
+            return Tree(cmd_name, below, help=self._nouns[cmd_name], short_help=self._nouns[cmd_name])
+        return _load(self._table[cmd_name]) if cmd_name in self._table else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        for words in range(max(len(key.split()) for key in self._table), 1, -1):
+            name = " ".join(args[:words])
+            if len(args) >= words and name in self._table:
+                return name, _load(self._table[name]), args[words:]
+        return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Also the second word of a verb of two, when the first has been typed."""
+        typed = [*getattr(ctx, "_protected_args", []), *ctx.args]
+        begun = " ".join([*typed, ""])
+        rest = (key.removeprefix(begun).split()[0] for key in self.list_commands(ctx) if key.startswith(begun))
+        words = sorted({word for word in rest if word.startswith(incomplete)})
+        return [CompletionItem(word) for word in words] or super().shell_complete(ctx, incomplete)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if ctx.parent is None:
+            with formatter.section("Exit codes"):
+                formatter.write_dl([(str(code), text) for code, text in _dialect(ctx).exits.items()])
+
+
+def _dialect(ctx: click.Context) -> Dialect:
+    app = ctx.find_object(App)
+    if app is None:
+        raise Bug("a verb is shown outside of a call")
+    return app.dialect
+
+
+def _load(at: str) -> click.Command:
+    module, attribute = at.split(":")
+    return cast(click.Command, getattr(importlib.import_module(module), attribute))
+
+
+def verb(*, example: str, exits: Sequence[int] = (), **extra: Any) -> Callable[[Callable[..., Any]], Verb]:
+    """Makes a function a :class:`Verb`; its docstring is the help, its first argument the :class:`App`."""
+
+    def decorate(function: Callable[..., Any]) -> Verb:
+        return click.command(cls=Verb, example=example, exits=exits, **extra)(click.pass_obj(function))
+
+    return decorate

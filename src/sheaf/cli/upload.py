@@ -1,0 +1,118 @@
+"""``bundle upload``, and what every commit prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sheaf.cli import options, views
+from sheaf.cli.app import App
+from sheaf.cli.exits import OK
+from sheaf.cli.inputs import read_list, read_meta, workers
+from sheaf.cli.progress import Bar
+from sheaf.cli.quoting import human_size, quote
+from sheaf.cli.tree import verb
+
+if TYPE_CHECKING:
+    from sheaf.repo import Bundle, Upload
+
+__all__ = ["Announcer", "tell_label", "upload"]
+
+
+class Announcer:
+    """For ``on_commit=``: prints the bundle's id the moment it is safe, whatever happens after."""
+
+    def __init__(self, app: App, bar: Bar) -> None:
+        self._app = app
+        self._bar = bar
+        self.has_committed = False
+
+    def __call__(self, bundle: Bundle) -> None:
+        self.has_committed = True
+        self._bar.close()
+        self._app.out.line(f"Uploaded bundle id:{bundle.id}")
+
+
+def tell_label(app: App, label: str | None) -> None:
+    """What follows the id when the bundle got a label."""
+    if label:
+        app.out.line(f"set label '{label}'")
+
+
+@verb(
+    example='sheaf bundle upload --repo faces --path ./faces --message "first delivery" --label init',
+    exits=(3, 4, 5, 8, 9, 10, 11),
+)
+@options.repo
+@options.folder_option("--path", "The folder to upload.")
+@click.option("--message", required=True, metavar="TEXT", help="What this bundle is.")
+@click.option("--label", metavar="LABEL", help="A label to set on it, in the same commit.")
+@click.option("--branch", default="main", show_default=True, metavar="BRANCH", help="The branch that it goes to.")
+@options.file_list
+@click.option("--meta", multiple=True, metavar="K=V", help="A fact to keep with the bundle; may be repeated.")
+@options.skip_on_error
+@click.option("--rehash", is_flag=True, help="Read all files, also those that look unchanged.")
+@click.option("--if-changed", is_flag=True, help="Make no bundle if the branch's newest one has the same version.")
+@click.option("--portable", is_flag=True, help="Refuse names that become one on other systems (case, Unicode form).")
+@options.concurrency
+def upload(
+    app: App,
+    *,
+    repo: str,
+    path: Path,
+    message: str,
+    label: str | None,
+    branch: str,
+    files: str | None,
+    meta: tuple[str, ...],
+    skip_on_error: bool,
+    rehash: bool,
+    if_changed: bool,
+    portable: bool,
+    concurrency_factor: int | None,
+) -> int:
+    """Upload a folder as a new bundle; only what the store doesn't have yet is sent."""
+    found = app.repo(repo)
+    with app.progress("upload") as bar:
+        announcer = Announcer(app, bar)
+        result = found.upload(
+            path,
+            message=message,
+            label=label,
+            branch=branch,
+            files=read_list(files, path) if files else None,
+            meta=read_meta(meta),
+            skip_on_error=skip_on_error,
+            rehash=rehash,
+            if_changed=if_changed,
+            portable=portable,
+            concurrency=workers(concurrency_factor),
+            on_commit=announcer,
+            progress=bar,
+        )
+    if not announcer.has_committed:
+        app.out.line(f"Unchanged bundle id:{result.bundle.id}")
+    tell_label(app, label)
+    return _finish(app, result)
+
+
+def _finish(app: App, result: Upload) -> int:
+    record = {"files": result.files, "bytes": result.bytes, "new_bytes": result.new_bytes}
+    skipped = [{"path": item.path, "reason": item.reason} for item in result.skipped]
+    stored = {"stored_bytes": result.stored_bytes, "skipped": skipped, "warnings": list(result.warnings)}
+    app.out.object({**views.bundle_record(result.bundle), "upload": {**record, **stored}})
+    _warn(app, result.warnings)
+    for item in result.skipped:
+        app.note(f"skipped {quote(item.path)}: {item.reason}")
+    if app.environment.stderr_is_terminal and not app.out.as_json:
+        new, all_bytes = human_size(result.new_bytes), human_size(result.bytes)
+        app.note(f"{result.files} files, {all_bytes}, {new} of it new, {human_size(result.stored_bytes)} stored")
+    return app.dialect.partial_exit if result.skipped else OK
+
+
+def _warn(app: App, warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        app.note(f"warning: {quote(warning)}")

@@ -1,0 +1,100 @@
+"""The tree of ``sheaf``: which verb stands where. Modules load when their verb is used."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sheaf.cli.app import Dialect
+from sheaf.cli.exits import EXITS, PARTIAL
+from sheaf.cli.options import GLOBAL_OPTIONS, global_option
+from sheaf.cli.settings import read_sheaf
+from sheaf.cli.tree import Tree
+
+__all__ = ["NOUNS", "SHEAF", "VERBS", "sheaf"]
+
+NOUNS: Final[dict[str, str]] = {
+    "branch": "Pointers that move to each new bundle.",
+    "bundle": "Immutable views of a folder at one moment.",
+    "config": "The configuration file.",
+    "context": "Named stores of the configuration file.",
+    "diamond": "Many writers filling one bundle at once.",
+    "label": "Names set on bundles.",
+    "repo": "Datasets, each with one lifecycle.",
+    "store": "Where all data lives.",
+}
+
+VERBS: Final[dict[str, str]] = {
+    "branch create": "sheaf.cli.branch:create",
+    "branch delete": "sheaf.cli.branch:delete",
+    "branch get": "sheaf.cli.branch:get",
+    "branch list": "sheaf.cli.branch:list_",
+    "bundle diff": "sheaf.cli.bundle:diff",
+    "bundle download": "sheaf.cli.bundle:download",
+    "bundle download file": "sheaf.cli.bundle:download_file",
+    "bundle get": "sheaf.cli.bundle:get",
+    "bundle list": "sheaf.cli.bundle:list_",
+    "bundle list files": "sheaf.cli.bundle:list_files",
+    "bundle update": "sheaf.cli.bundle:update",
+    "bundle upload": "sheaf.cli.upload:upload",
+    "bundle verify": "sheaf.cli.bundle:verify",
+    "cat": "sheaf.cli.short:cat",
+    "completion": "sheaf.cli.completion:completion",
+    "config create": "sheaf.cli.config:create",
+    "config get": "sheaf.cli.config:get",
+    "config set": "sheaf.cli.config:set_",
+    "context create": "sheaf.cli.context:create",
+    "context get": "sheaf.cli.context:get",
+    "context list": "sheaf.cli.context:list_",
+    "context use": "sheaf.cli.context:use",
+    "cp": "sheaf.cli.copy:cp",
+    "diamond cancel": "sheaf.cli.diamond:cancel",
+    "diamond commit": "sheaf.cli.diamond:commit",
+    "diamond get": "sheaf.cli.diamond:get",
+    "diamond initialize": "sheaf.cli.diamond:initialize",
+    "diamond list": "sheaf.cli.diamond:list_",
+    "diamond split add": "sheaf.cli.diamond:split_add",
+    "diamond split get": "sheaf.cli.diamond:split_get",
+    "diamond split list": "sheaf.cli.diamond:split_list",
+    "diff": "sheaf.cli.diff:diff",
+    "label delete": "sheaf.cli.label:delete",
+    "label get": "sheaf.cli.label:get",
+    "label list": "sheaf.cli.label:list_",
+    "label set": "sheaf.cli.label:set_",
+    "log": "sheaf.cli.short:log",
+    "ls": "sheaf.cli.short:ls",
+    "repo create": "sheaf.cli.repo:create",
+    "repo delete": "sheaf.cli.repo:delete",
+    "repo get": "sheaf.cli.repo:get",
+    "repo list": "sheaf.cli.repo:list_",
+    "repo rename": "sheaf.cli.repo:rename",
+    "store check": "sheaf.cli.store:check",
+    "store info": "sheaf.cli.store:info",
+    "store init": "sheaf.cli.store:init",
+    "version": "sheaf.cli.version:version",
+}
+
+SHEAF: Final = Dialect(
+    name="sheaf",
+    read_settings=read_sheaf,
+    global_options=(
+        global_option("--config", metavar="FILE", help="The configuration file."),
+        global_option("--table/--no-table", default=None, help="Lists as tables that line up. Default: on a terminal."),
+        *GLOBAL_OPTIONS,
+    ),
+    exit_code=lambda code: code,
+    exits=EXITS,
+    usage_message=lambda error: " ".join(error.format_message().split()),
+    error_prefix="error: ",
+    hint_prefix="hint: ",
+    note_prefix="",
+    partial_exit=PARTIAL,
+    has_tables=True,
+)
+
+sheaf: Final = Tree(
+    "sheaf",
+    VERBS,
+    NOUNS,
+    help="Versioned data: immutable, deduplicated bundles of folders, on any object store.\n\n"
+    "Short commands take REPO@REF:PATH; a REF is a label, a branch, a bundle id, a version hash, or REF~N.",
+)
