@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from tests.servers import gcs
+from tests.servers import azurite, gcs
 from tests.servers.moto import make_bucket, moto_s3
 from tests.servers.proxy import proxy
 
@@ -36,6 +36,8 @@ def dummy_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", azurite.ACCOUNT)
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", azurite.KEY)
 
 
 @pytest.fixture
@@ -53,3 +55,12 @@ def gcs_credential(tmp_path_factory: pytest.TempPathFactory) -> Path:
     account = {"type": "service_account", "disable_oauth": True, "client_email": "robot@example.invalid"}
     path.write_text(json.dumps({**account, "private_key": pem, "private_key_id": "1"}))
     return path
+
+
+@pytest.fixture(scope="session")
+def azure_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if reason := azurite.missing():
+        pytest.skip(reason)
+    with azurite.azurite(tmp_path_factory.mktemp("azurite")) as url:
+        azurite.make_container(url, "container")
+        yield url

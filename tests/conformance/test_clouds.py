@@ -29,3 +29,9 @@ class TestGcs(BackendConformance):
     @pytest.fixture
     def backend(self, gcs_endpoint: str, gcs_credential: Path, fresh: str) -> Backend:
         return open_backend(f"gs://bucket/{fresh}?endpoint={gcs_endpoint}&credential={gcs_credential}")
+
+
+class TestAzure(BackendConformance):
+    @pytest.fixture
+    def backend(self, azure_endpoint: str, fresh: str) -> Backend:
+        return open_backend(f"az://container/{fresh}?endpoint={azure_endpoint}")

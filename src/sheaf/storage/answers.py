@@ -102,6 +102,11 @@ _BY_WORDS: list[tuple[re.Pattern[str], str, _Meaning]] = [
         _Meaning(Unsupported, "choose another store: Sheaf reads parts of objects"),
     ),
     (
+        re.compile(r"Wanted range starting|CONTENT_RANGE header|error: Requested .*, got ", re.I),
+        "the object ends before the range does",
+        _Meaning(Corrupt, "run `sheaf store check`"),
+    ),
+    (
         re.compile(r"certificate|UnknownIssuer|InvalidCertificate", re.I),
         "the server's certificate is not trusted",
         _Meaning(Unavailable, "give the authority's certificate with ca_file="),
