@@ -51,11 +51,11 @@ def _contexts(app: App) -> dict[str, dict[str, Any]]:
 
 
 @verb(example="datamon context create --context dev --meta m --vmeta v --blob b --wal w --read-log r")
-@click.option("--meta", "metadata", metavar="BUCKET")
-@click.option("--vmeta", "vmetadata", metavar="BUCKET")
-@click.option("--blob", metavar="BUCKET")
-@click.option("--wal", metavar="BUCKET")
-@click.option("--read-log", "readlog", metavar="BUCKET")
+@click.option("--meta", "metadata", metavar="BUCKET", help="Datamon's metadata bucket.")
+@click.option("--vmeta", "vmetadata", metavar="BUCKET", help="Its bucket of versioned metadata.")
+@click.option("--blob", metavar="BUCKET", help="Its blob bucket.")
+@click.option("--wal", metavar="BUCKET", help="Its write-ahead log.")
+@click.option("--read-log", "readlog", metavar="BUCKET", help="Its read log.")
 def create(app: App, **buckets: str | None) -> None:
     """Add a context. The buckets are kept and shown; --store URL says where its data is."""
     name = app.flags.get("context", _DEFAULT)

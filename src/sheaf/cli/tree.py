@@ -44,9 +44,7 @@ class Verb(_WithGlobals):
         if own:
             with formatter.section("Options"):
                 formatter.write_dl(own)
-        root = ctx.find_root()
-        formatter.write_paragraph()
-        formatter.write_text(f"Global options, such as --json and --store, stand in '{root.info_name} --help'.")
+        _point_to_globals(ctx, formatter)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         dialect = _dialect(ctx)
@@ -69,9 +67,12 @@ class Tree(_WithGlobals, click.Group):
     """
 
     def __init__(self, name: str, table: Mapping[str, str], nouns: Mapping[str, str] | None = None, **extra: Any):
-        super().__init__(name, context_settings=dict(_SETTINGS), **extra)
+        super().__init__(name, context_settings=dict(_SETTINGS), no_args_is_help=False, **extra)
         self._table = table
         self._nouns = nouns or {}
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, args or ["--help"])
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*self._nouns, *(key for key in self._table if key.split()[0] not in self._nouns)})
@@ -103,10 +104,22 @@ class Tree(_WithGlobals, click.Group):
         words = sorted({word for word in rest if word.startswith(incomplete)})
         return [CompletionItem(word) for word in words] or super().shell_complete(ctx, incomplete)
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if ctx.parent is None:
+            super().format_options(ctx, formatter)
+            return
+        self.format_commands(ctx, formatter)
+        _point_to_globals(ctx, formatter)
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         if ctx.parent is None:
             with formatter.section("Exit codes"):
                 formatter.write_dl([(str(code), text) for code, text in _dialect(ctx).exits.items()])
+
+
+def _point_to_globals(ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    formatter.write_paragraph()
+    formatter.write_text(f"Global options, such as --json and --store: see '{ctx.find_root().info_name} --help'.")
 
 
 def _dialect(ctx: click.Context) -> Dialect:

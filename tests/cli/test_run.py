@@ -1,0 +1,151 @@
+"""Errors, exit codes, streams: what every verb shares."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Callable
+from typing import Any
+
+import click
+import pytest
+from tests.cli.conftest import Cli
+
+from sheaf import errors
+from sheaf.cli import run as running
+from sheaf.cli.exits import EXITS
+from sheaf.cli.report import failure_of
+from sheaf.cli.tree import Tree, verb
+
+
+def _failing(cli: Cli, action: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """A program whose only verb does this."""
+
+    @verb(example="sheaf fail")
+    def fail(app: object) -> object:
+        """Fail."""
+        return action()
+
+    monkeypatch.setattr("sheaf.cli.tree._load", lambda at: fail)
+    return Cli(cli.home, Tree("sheaf", {"fail": "x:y"}), cli.dialect)
+
+
+def _raise(error: BaseException) -> Callable[[], Any]:
+    def action() -> None:
+        raise error
+
+    return action
+
+
+def test_every_exit_code_of_the_table_has_its_words() -> None:
+    assert {rule.exit for rule in errors.RULES.values()} <= set(EXITS)
+
+
+@pytest.mark.parametrize("kind", list(errors.RULES))
+def test_each_category_ends_with_its_code(
+    cli: Cli, datamon: Cli, kind: type[errors.SheafError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    action = _raise(kind("repo 'x' is odd", "do that"))
+    result = _failing(cli, action, monkeypatch)("fail", code=errors.RULES[kind].exit)
+    assert result.err == "error: repo 'x' is odd\nhint: do that\n"
+    assert result.out == ""
+    expected = 2 if kind is errors.NotFound else 1
+    result = _failing(datamon, action, monkeypatch)("fail", code=expected)
+    assert result.err.startswith("ERROR: repo 'x' is odd\n")
+
+
+def test_an_error_as_json_is_one_object_with_the_code(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = _failing(cli, _raise(errors.NotFound("no", "create it")), monkeypatch)("fail", "--json", code=3)
+    assert json.loads(result.err) == {"kind": "not-found", "message": "no", "hint": "create it", "exit": 3}
+
+
+def test_a_foreign_error_is_one_line_and_its_traceback_waits_for_debug(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = _failing(cli, _raise(KeyError("two\nlines")), monkeypatch)
+    result = program("fail", code=12)
+    assert result.err.splitlines()[0].startswith("error: unexpected KeyError:")
+    assert "--debug" in result.err
+    assert "Traceback" not in result.err
+    assert "Traceback" in program("fail", "--debug", code=12).err
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(errno.ENOENT, 3), (errno.EACCES, 9), (errno.ENOSPC, 10), (errno.ENOTDIR, 2), (errno.EIO, 12)]
+)
+def test_errors_of_the_system_name_the_file(number: int, code: int) -> None:
+    failure = failure_of(OSError(number, "words of the system", "/the/file"))
+    assert failure.exit == code
+    assert "/the/file" in failure.message
+
+
+def test_passwords_in_urls_are_left_out_of_messages() -> None:
+    assert "hunter2" not in failure_of(errors.Unavailable("http://me:hunter2@proxy is away")).message
+
+
+def test_interrupt_and_termination_have_the_shells_codes(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _failing(cli, _raise(KeyboardInterrupt()), monkeypatch)("fail", code=130).err == ""
+    assert _failing(cli, _raise(running._Terminated()), monkeypatch)("fail", code=143).err == ""
+
+
+def test_a_broken_connection_is_not_taken_for_a_broken_stdout(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "unexpected" in _failing(cli, _raise(BrokenPipeError()), monkeypatch)("fail", code=12).err
+
+
+def test_a_code_that_a_verb_returns_is_the_exit_code(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    _failing(cli, lambda: 6, monkeypatch)("fail", code=6)
+
+
+def test_usage_errors_are_two_and_say_where_help_is(cli: Cli, datamon: Cli) -> None:
+    result = cli("repo", "get", code=2)
+    assert result.err == "error: Missing option '--repo'.\nhint: 'sheaf repo get --help' shows how\n"
+    assert datamon("repo", "get", code=1).err.startswith('ERROR: required flag(s) "repo" not set\n')
+    cli("no-such-verb", code=2)
+    cli("repo", "get", "--no-such-flag", code=2)
+
+
+def test_without_arguments_help_is_shown(cli: Cli) -> None:
+    assert cli().out == cli("--help").out == cli("-h").out
+    assert "list files" in cli("bundle").out
+
+
+def test_global_options_may_stand_anywhere(cli: Cli) -> None:
+    for args in (
+        ("--store", "memory://x", "config", "get", "store"),
+        ("config", "get", "store", "--store", "memory://x"),
+    ):
+        assert cli(*args).out == "memory://x\n"
+    assert cli("config", "--store", "memory://x", "get", "store").out == "memory://x\n"
+
+
+def _verbs(tree: Tree, table: dict[str, str]) -> list[tuple[str, click.Command]]:
+    from sheaf.cli.tree import _load
+
+    return [(name, _load(at)) for name, at in table.items()]
+
+
+@pytest.mark.parametrize("program", ["sheaf", "datamon"])
+def test_each_verb_shows_an_example_and_its_exit_codes(cli: Cli, datamon: Cli, program: str) -> None:
+    from sheaf.cli.datamon import VERBS as DATAMON_VERBS
+    from sheaf.cli.verbs import VERBS
+
+    called, table = (cli, VERBS) if program == "sheaf" else (datamon, DATAMON_VERBS)
+    for name in table:
+        text = called(*name.split(), "--help").out
+        assert f"Usage: {program} {name}" in text
+        assert f"{program} {name}" in text.split("Example:")[1].split("Exit codes:")[0], name
+        assert "0" in text.split("Exit codes:")[1]
+
+
+def test_completion_knows_verbs_second_words_and_options(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    cli.variables["_SHEAF_COMPLETE"] = "bash_complete"
+
+    def complete(words: str, count: int) -> list[str]:
+        monkeypatch.setenv("COMP_WORDS", words)  # which click reads itself
+        monkeypatch.setenv("COMP_CWORD", str(count))
+        return [line.split(",")[1] for line in cli().lines]
+
+    assert "bundle" in complete("sheaf b", 1)
+    assert {"upload", "list", "download"} <= set(complete("sheaf bundle ", 2))
+    assert complete("sheaf diamond split ", 3) == ["add", "get", "list"]
+    assert "--label" in complete("sheaf bundle upload --l", 3)
