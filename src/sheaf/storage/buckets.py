@@ -75,7 +75,7 @@ def _backend(place: Location, store: S3Store | GCSStore | AzureStore, *, ordered
         store,
         f"{place.scheme}://{place.host}" + (f"/{place.path}" if place.path else ""),
         ordered=ordered if options.ordered is None else options.ordered,
-        retry=RetryPolicy(options.retries),
+        retry=RetryPolicy(options.retries, options.retry_pause_s),
         concurrency=options.concurrency,
     )
 
@@ -83,12 +83,13 @@ def _backend(place: Location, store: S3Store | GCSStore | AzureStore, *, ordered
 def _built(place: Location, kind: Any, config: dict[str, Any], **more: Any) -> Any:
     if not place.host:
         raise InvalidInput(f"{place.scheme}:// names no bucket", f"write {place.scheme}://BUCKET or …/BUCKET/FOLDER")
+    client = _client(place.options)
     try:
         return kind(
             place.host,
             prefix=place.path or None,
             config=config,
-            client_options=_client(place.options),
+            client_options=client,
             retry_config={"max_retries": 0},  # RetryPolicy does it: see ObstoreBackend
             **more,
         )

@@ -32,6 +32,8 @@ class StorageOptions:
     proxy: str | None = None
     #: How often a failed request is tried again.
     retries: int = 5
+    #: The longest pause before the first of them, in seconds; each later one may be twice as long, up to 10 s.
+    retry_pause_s: float = 0.2
     #: For one request, in seconds.
     timeout_s: float = 120.0
     connect_timeout_s: float = 10.0

@@ -1,0 +1,277 @@
+"""What the options of a bucket's URL do to the requests; and that secrets go into requests and nowhere else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.servers.proxy import Forward, Request, Response, proxy
+
+from sheaf.errors import InvalidInput, NotFound, SheafError, Unsupported
+from sheaf.storage.buckets import _s3_endpoint
+from sheaf.storage.location import open_backend, parse_location
+from sheaf.storage.options import StorageOptions
+from sheaf.storage.port import Backend
+
+KEY = bytes(range(32))
+
+
+@pytest.fixture
+def seen() -> list[Request]:
+    return []
+
+
+@pytest.fixture
+def recorded(s3_endpoint: str, seen: list[Request]) -> Iterator[str]:
+    """The endpoint of a server whose requests are in ``seen``."""
+
+    def record(request: Request, forward: Forward) -> Response:
+        seen.append(request)
+        return forward(request)
+
+    with proxy(s3_endpoint, record) as url:
+        yield url
+
+
+@pytest.fixture(params=["raw", "base64"])
+def key_file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    path = tmp_path / "customer.key"
+    path.write_bytes(KEY if request.param == "raw" else base64.b64encode(KEY) + b"\n")
+    return path
+
+
+def use(backend: Backend) -> None:
+    """Every kind of request."""
+    backend.create("k/a", b"0123456789")
+    backend.create("k/a", b"other")
+    backend.get("k/a")
+    backend.get_ranges("k/a", [(1, 2)])
+    backend.stat("k/a")
+    list(backend.list("k/"))
+    backend.newest("k/")
+    backend.delete("k/a")
+
+
+# ── encryption ────────────────────────────────────────────────────────────────
+
+
+def test_the_customers_key_goes_with_every_request_for_an_object(
+    recorded: str, seen: list[Request], key_file: Path, fresh: str
+) -> None:
+    use(open_backend(f"s3://bucket/{fresh}?endpoint={recorded}&sse=customer&sse_customer_key_file={key_file}"))
+    about_objects = [
+        request for request in seen if request.method in {"PUT", "GET", "HEAD"} and "?" not in request.path
+    ]
+    assert {request.method for request in about_objects} == {"PUT", "GET", "HEAD"}
+    start = "x-amz-server-side-encryption-customer"
+    for request in about_objects:
+        assert request.headers[f"{start}-algorithm"] == "AES256"
+        assert request.headers[f"{start}-key"] == base64.b64encode(KEY).decode()
+        assert request.headers[f"{start}-key-md5"] == base64.b64encode(hashlib.md5(KEY).digest()).decode()
+
+
+def test_the_customers_key_is_shown_nowhere(key_file: Path) -> None:
+    url = f"s3://bucket/p?endpoint=http://127.0.0.1:9&retries=0&sse=customer&sse_customer_key_file={key_file}"
+    backend = open_backend(url)
+    shown = [backend.url, repr(backend), str(vars(backend)), repr(parse_location(url, StorageOptions()))]
+    for call in (lambda: backend.get("a"), lambda: backend.create("a", b""), lambda: list(backend.list())):
+        with pytest.raises(SheafError) as caught:
+            call()
+        shown += [str(caught.value), repr(caught.value), caught.value.hint, str(caught.value.__cause__)]
+    for text in shown:
+        assert base64.b64encode(KEY).decode() not in text
+        assert repr(KEY)[2:-1] not in text
+
+
+@pytest.mark.parametrize("content", [b"", b"short", b"x" * 33, base64.b64encode(b"x" * 16), b"\xff" * 31])
+def test_a_file_that_holds_no_customer_key_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "bad.key"
+    path.write_bytes(content)
+    with pytest.raises(InvalidInput, match=r"bad\.key holds no customer key") as caught:
+        open_backend(f"s3://bucket?sse=customer&sse_customer_key_file={path}")
+    assert not content or content.decode("latin1") not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("query", "headers"),
+    [
+        ("sse=AES256", {"x-amz-server-side-encryption": "AES256"}),
+        (
+            "sse=aws:kms&sse_kms_key_id=key-7",
+            {"x-amz-server-side-encryption": "aws:kms", "x-amz-server-side-encryption-aws-kms-key-id": "key-7"},
+        ),
+    ],
+)
+def test_encryption_by_the_server_is_asked_for(
+    recorded: str, seen: list[Request], fresh: str, query: str, headers: dict[str, str]
+) -> None:
+    open_backend(f"s3://bucket/{fresh}?endpoint={recorded}&{query}").create("a", b"x")
+    assert headers.items() <= seen[0].headers.items()
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("sse=customer", "needs a key"),
+        ("sse_customer_key_file=/x", "goes with sse=customer"),
+        ("sse=rot13", "makes no sense"),
+    ],
+)
+def test_encryption_options_that_do_not_fit_are_refused(query: str, words: str) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        open_backend(f"s3://bucket?{query}")
+
+
+def test_encryption_of_other_clouds_is_unsupported(gcs_credential: Path) -> None:
+    with pytest.raises(Unsupported, match="s3:// only"):
+        open_backend(f"gs://bucket?sse=AES256&credential={gcs_credential}")
+
+
+# ── credentials ───────────────────────────────────────────────────────────────
+
+
+def test_a_credentials_file_is_used(recorded: str, seen: list[Request], fresh: str, tmp_path: Path) -> None:
+    path = tmp_path / "credentials"
+    path.write_text(
+        "[default]\naws_access_key_id = FIRST\naws_secret_access_key = s%1\n"
+        "[team]\naws_access_key_id = SECOND\naws_secret_access_key = s2\naws_session_token = token\n"
+    )
+    for query, name in (("", "FIRST"), ("&profile=team", "SECOND")):
+        open_backend(f"s3://bucket/{fresh}?endpoint={recorded}&credential={path}{query}").stat("a")
+        assert f"Credential={name}/" in seen[-1].headers["authorization"]
+    assert seen[-1].headers["x-amz-security-token"] == "token"
+
+
+@pytest.mark.parametrize("text", ["", "[other]\naws_access_key_id=SECRET\n", "SECRET garbage", "[default]\nSECRET"])
+def test_a_credentials_file_without_credentials_is_refused_without_showing_it(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "credentials"
+    path.write_text(text)
+    with pytest.raises(InvalidInput, match="no AWS credentials") as caught:
+        open_backend(f"s3://bucket?credential={path}")
+    assert "SECRET" not in f"{caught.value}{caught.value.hint}"
+    assert caught.value.__suppress_context__
+
+
+def test_a_missing_credentials_file_is_named(tmp_path: Path) -> None:
+    for scheme in ("s3", "gs"):
+        with pytest.raises(NotFound, match=r"credential=.*/none"):
+            open_backend(f"{scheme}://bucket?credential={tmp_path}/none")
+
+
+def test_an_aws_profile_is_used(
+    recorded: str, seen: list[Request], fresh: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name)
+    (tmp_path / "config").write_text("[profile team]\nregion = eu-west-1\n")
+    (tmp_path / "credentials").write_text("[team]\naws_access_key_id = PROFILED\naws_secret_access_key = s\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    open_backend(f"s3://bucket/{fresh}?endpoint={recorded}&profile=team").stat("a")
+    assert "Credential=PROFILED/" in seen[-1].headers["authorization"]
+    assert "/eu-west-1/" in seen[-1].headers["authorization"]
+    with pytest.raises(NotFound, match="no AWS profile nobody"):
+        open_backend(f"s3://bucket?endpoint={recorded}&profile=nobody")
+
+
+def test_an_aws_profile_without_boto3_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    with pytest.raises(Unsupported, match="boto3") as caught:
+        open_backend("s3://bucket?profile=team")
+    assert "sheaf-data[aws]" in caught.value.hint
+
+
+def test_anonymous_requests_are_not_signed(recorded: str, seen: list[Request], fresh: str) -> None:
+    backend = open_backend(f"s3://bucket/{fresh}?endpoint={recorded}&anonymous=yes")
+    with pytest.raises(SheafError):
+        backend.get("a")
+    assert "authorization" not in seen[-1].headers
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", "not json"])
+def test_a_file_that_is_no_google_credential_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "adc.json"
+    path.write_text(content)
+    with pytest.raises(InvalidInput, match="no Google credential"):
+        open_backend(f"gs://bucket?credential={path}")
+
+
+def test_a_google_credential_of_another_type_is_unsupported(tmp_path: Path) -> None:
+    path = tmp_path / "adc.json"
+    path.write_text(json.dumps({"type": "external_account"}))
+    with pytest.raises(Unsupported, match="external_account"):
+        open_backend(f"gs://bucket?credential={path}")
+
+
+def test_an_azure_credential_file_is_unsupported(tmp_path: Path) -> None:
+    with pytest.raises(Unsupported, match="credential"):
+        open_backend(f"az://container?credential={tmp_path}/x")
+
+
+# ── the way there ─────────────────────────────────────────────────────────────
+
+
+def test_requests_go_through_the_proxy(s3_endpoint: str, seen: list[Request], fresh: str) -> None:
+    def record(request: Request, forward: Forward) -> Response:
+        seen.append(request)
+        return forward(replace(request, path=request.path.removeprefix("http://store.invalid")))
+
+    with proxy(s3_endpoint, record) as url:
+        open_backend(f"s3://bucket/{fresh}?endpoint=http://store.invalid&proxy={url}").create("a", b"x")
+    assert seen[0].path == f"http://store.invalid/bucket/{fresh}/a"
+
+
+def test_the_region_is_in_the_signature(recorded: str, seen: list[Request], fresh: str) -> None:
+    open_backend(f"s3://bucket/{fresh}?endpoint={recorded}&region=ap-south-1").stat("a")
+    assert "/ap-south-1/s3/" in seen[0].headers["authorization"]
+
+
+def test_plain_http_may_be_forbidden(recorded: str, seen: list[Request]) -> None:
+    backend = open_backend(f"s3://bucket?endpoint={recorded}&allow_http=no")
+    with pytest.raises(InvalidInput, match="plain HTTP"):
+        backend.get("a")
+    assert not seen
+
+
+def test_the_bucket_stands_in_the_host_name_if_asked() -> None:
+    for query, expected in (
+        ("", "https://s3.example"),
+        ("&path_style=yes", "https://s3.example"),
+        ("&path_style=no", "https://bucket.s3.example"),
+    ):
+        place = parse_location(f"s3://bucket/x?endpoint=https://s3.example{query}", StorageOptions())
+        assert _s3_endpoint(place) == expected
+
+
+def test_a_certificate_file_must_be_there_and_be_one(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="ca_file"):
+        open_backend(f"s3://bucket?ca_file={tmp_path}/none.pem")
+    (tmp_path / "bad.pem").write_text("-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n")
+    with pytest.raises(InvalidInput):
+        open_backend(f"s3://bucket?ca_file={tmp_path}/bad.pem").get("a")
+
+
+def test_a_prefix_may_have_folders(recorded: str, seen: list[Request], fresh: str) -> None:
+    backend = open_backend(f"s3://bucket/{fresh}/team/store/?endpoint={recorded}")
+    backend.create("a/b", b"1")
+    assert seen[0].path == f"/bucket/{fresh}/team/store/a/b"
+    assert backend.url == f"s3://bucket/{fresh}/team/store"
+    assert [stat.key for stat in backend.list()] == ["a/b"]
+
+
+@pytest.mark.parametrize("scheme", ["s3", "gs", "az"])
+def test_a_url_without_a_bucket_is_refused(scheme: str) -> None:
+    with pytest.raises(InvalidInput, match="names no bucket"):
+        open_backend(f"{scheme}:///folder?account=a&anonymous=yes")
+
+
+def test_directory_buckets_are_known_to_list_in_no_order() -> None:
+    assert not open_backend("s3://team--use1-az4--x-s3").ordered
+    assert open_backend("s3://team").ordered
+    assert not open_backend("s3://team?ordered=no").ordered

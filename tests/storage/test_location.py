@@ -1,0 +1,128 @@
+"""From URLs to backends: what is understood, and what each mistake is told."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from sheaf.errors import InvalidInput
+from sheaf.storage.folder import FolderBackend
+from sheaf.storage.limit import LimitBackend
+from sheaf.storage.location import SCHEMES, open_backend, parse_location
+from sheaf.storage.memory import MemoryBackend
+from sheaf.storage.options import StorageOptions
+
+
+def test_a_plain_path_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for text in (str(tmp_path / "s"), "s", "./s", "x/../s", f"file://{tmp_path}/s", f"file://localhost{tmp_path}/s"):
+        backend = open_backend(text)
+        assert isinstance(backend, FolderBackend)
+        assert backend.root == tmp_path / "s"
+
+
+def test_opening_makes_nothing(tmp_path: Path) -> None:
+    backend = open_backend(f"{tmp_path}/s")
+    assert list(backend.list()) == []
+    assert backend.newest("log/") is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_names_with_odd_characters(tmp_path: Path) -> None:
+    for text, name in (
+        (f"{tmp_path}/a?b", "a?b"),
+        (f"file://{tmp_path}/a%3Fb%20c", "a?b c"),
+        (f"{tmp_path}/a b#é", "a b#é"),
+        (f"{tmp_path}/c:d", "c:d"),
+    ):
+        backend = open_backend(text)
+        assert isinstance(backend, FolderBackend)
+        assert backend.root == tmp_path / name
+        backend.create("k", b"")
+        assert (tmp_path / name / "k").exists()
+        assert "?" not in backend.url
+
+
+def test_memory_stores_meet_by_name() -> None:
+    open_backend("memory://meeting").create("k", b"1")
+    assert open_backend("memory://meeting").get("k") == b"1"
+    assert open_backend("memory://elsewhere").stat("k") is None
+    assert open_backend("memory://").stat("k") is None
+
+
+@pytest.mark.parametrize(
+    ("url", "words", "hint"),
+    [
+        ("", "empty", ""),
+        ("s4://b", "s4://", "s3://"),
+        ("s3a://b", "s3a://", "did you mean s3://"),
+        ("gcs://b", "gcs://", "did you mean gs://"),
+        ("azure://b", "azure://", "did you mean az://"),
+        ("fiel:///x", "fiel://", "did you mean file://"),
+        ("https://example.invalid/x", "https://", "known: file://"),
+        ("s3:bucket", "s3:", "two slashes"),
+        ("file:/x", "file:", "two slashes"),
+        ("file://host/x", "another machine", "file:///path"),
+        ("s3://KEY:SECRET@bucket", "holds credentials", "environment"),
+        ("s3://bucket#x", "'#'", "%23"),
+        ("memory://x?colour=red", "'colour'", "endpoint"),
+        ("memory://x?retries=many", "retries='many'", ""),
+        ("memory://x?retries=", "retries=''", ""),
+        ("memory://x?anonymous=maybe", "anonymous='maybe'", ""),
+        ("file:///x?durability=half", "durability='half'", "full, none"),
+    ],
+)
+def test_each_mistake_is_named(url: str, words: str, hint: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        open_backend(url)
+    assert words in caught.value.message
+    assert hint in caught.value.hint
+    assert "SECRET" not in caught.value.message + caught.value.hint
+
+
+def test_the_query_wins_over_the_options() -> None:
+    options = StorageOptions(region="a", retries=1, timeout_s=3, path_style=True)
+    place = parse_location("s3://b/p?region=c&path_style=no&concurrency=4&timeout_s=1.5", options)
+    assert (place.scheme, place.host, place.path) == ("s3", "b", "p")
+    said = place.options
+    assert (said.region, said.retries, said.timeout_s, said.path_style, said.concurrency) == ("c", 1, 1.5, False, 4)
+
+
+def test_every_option_can_stand_in_a_query() -> None:
+    samples = {"str": "x", "int": "3", "float": "2.5", "bool": "yes"}
+    for name, kind in StorageOptions.__annotations__.items():
+        text = next((sample for word, sample in samples.items() if word in kind), None)
+        text = {"sse": "AES256", "durability": "none", "shared": "group"}.get(name, text)
+        assert text is not None, name
+        assert getattr(StorageOptions().merged({name: text}), name) is not None
+
+
+def test_every_scheme_opens() -> None:
+    queries = {"s3": "?anonymous=1", "gs": "?anonymous=1", "az": "?anonymous=1&account=a"}
+    for scheme in SCHEMES:
+        backend = open_backend(f"{scheme}://{'' if scheme == 'file' else 'name'}/x{queries.get(scheme, '')}")
+        assert backend.url.startswith(f"{scheme}://")
+
+
+def test_a_rate_limit_wraps() -> None:
+    backend = open_backend("memory://?limit_rate=1000000")
+    assert isinstance(backend, LimitBackend)
+    assert isinstance(backend.inner, MemoryBackend)
+    with pytest.raises(InvalidInput, match="moves nothing"):
+        open_backend("memory://?limit_rate=0")
+
+
+def test_modes_are_private_or_the_groups(tmp_path: Path) -> None:
+    old = os.umask(0o027)
+    try:
+        open_backend(f"file://{tmp_path}/mine").create("a/b", b"")
+        open_backend(f"file://{tmp_path}/ours?shared=group").create("a/b", b"")
+    finally:
+        os.umask(old)
+    modes = {
+        p: stat.S_IMODE((tmp_path / p).stat().st_mode) for p in ("mine", "mine/a", "mine/a/b", "ours/a", "ours/a/b")
+    }
+    assert modes == {"mine": 0o700, "mine/a": 0o700, "mine/a/b": 0o600, "ours/a": 0o2770, "ours/a/b": 0o660}
