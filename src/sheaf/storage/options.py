@@ -34,8 +34,8 @@ class StorageOptions:
     retries: int = 5
     #: The longest pause before the first of them, in seconds; each later one may be twice as long, up to 10 s.
     retry_pause_s: float = 0.2
-    #: For one request, in seconds.
-    timeout_s: float = 120.0
+    #: For one request with its whole body, in seconds: a pack of 32 MiB needs 112 KB a second.
+    timeout_s: float = 300.0
     connect_timeout_s: float = 10.0
     #: Bytes a second, each way; None = unlimited.
     limit_rate: int | None = None

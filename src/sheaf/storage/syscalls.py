@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import errno
+import fcntl
 import os
 import sys
 from collections.abc import Sequence
@@ -48,9 +49,7 @@ class Syscalls:
     def sync_file(self, fd: int) -> None:
         """Returns when the file's content is on the disk itself."""
         if sys.platform == "darwin":
-            import fcntl
-
-            fcntl.fcntl(fd, fcntl.F_FULLFSYNC)  # fsync alone stops at the drive's cache there
+            _full_sync(fd)
         else:
             os.fdatasync(fd)
 
@@ -59,7 +58,7 @@ class Syscalls:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             if sys.platform == "darwin":
-                self.sync_file(fd)
+                _full_sync(fd)
             else:
                 os.fsync(fd)
         finally:
@@ -75,7 +74,7 @@ class Syscalls:
 
     def link(self, source: str, target: str) -> None:
         """A second name for a file; ``FileExistsError`` if it is taken."""
-        os.link(source, target, follow_symlinks=False)
+        os.link(source, target)
 
     def rename_new(self, source: str, target: str) -> None:
         """Moves a file; ``FileExistsError`` if the name is taken, ``ENOSYS`` where the system has no such call."""
@@ -84,6 +83,16 @@ class Syscalls:
     def unlink(self, path: str) -> None:
         """Removes a name."""
         os.unlink(path)
+
+
+def _full_sync(fd: int) -> None:
+    """macOS: fsync alone stops at the drive's cache. File servers don't know the stronger call."""
+    try:
+        fcntl.fcntl(fd, getattr(fcntl, "F_FULLFSYNC"))  # noqa: B009 - only there
+    except OSError as error:
+        if error.errno not in {errno.ENOTSUP, errno.EINVAL, errno.ENOTTY}:
+            raise
+        os.fsync(fd)
 
 
 def _rename_new(source: str, target: str) -> None:
