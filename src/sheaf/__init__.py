@@ -1,0 +1,69 @@
+"""Sheaf: versioned data for machine-learning teams.
+
+    import sheaf
+
+    store = sheaf.connect("file:///data/store", create=True)
+    repo = store.create_repo("faces")
+    bundle = repo.upload("photos", message="first", label="init").bundle
+    repo.bundle("init").download("/tmp/copy")
+
+Names are imported when they are first used, so that ``import sheaf`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from sheaf.model.log import Author
+    from sheaf.repo.bundle import Bundle
+    from sheaf.repo.diamond import Diamond
+    from sheaf.repo.edit import Edit
+    from sheaf.repo.records import Branch, Change, Entry, Label
+    from sheaf.repo.repo import Repo, Upload
+    from sheaf.repo.store import Store, connect, init
+    from sheaf.storage.options import StorageOptions
+
+_WHERE = {
+    "Author": "sheaf.model.log",
+    "Branch": "sheaf.repo.records",
+    "Bundle": "sheaf.repo.bundle",
+    "Change": "sheaf.repo.records",
+    "Diamond": "sheaf.repo.diamond",
+    "Edit": "sheaf.repo.edit",
+    "Entry": "sheaf.repo.records",
+    "Label": "sheaf.repo.records",
+    "Repo": "sheaf.repo.repo",
+    "StorageOptions": "sheaf.storage.options",
+    "Store": "sheaf.repo.store",
+    "Upload": "sheaf.repo.repo",
+    "connect": "sheaf.repo.store",
+    "init": "sheaf.repo.store",
+}
+
+__all__ = [
+    "Author",
+    "Branch",
+    "Bundle",
+    "Change",
+    "Diamond",
+    "Edit",
+    "Entry",
+    "Label",
+    "Repo",
+    "StorageOptions",
+    "Store",
+    "Upload",
+    "__version__",
+    "connect",
+    "init",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'sheaf' has no attribute '{name}'")
+    return getattr(importlib.import_module(_WHERE[name]), name)

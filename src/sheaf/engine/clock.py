@@ -1,0 +1,49 @@
+"""The one place that reads the clock and rolls dice."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+from sheaf.errors import Corrupt
+from sheaf.model.ids import ksuid
+
+__all__ = ["Clock", "SystemClock", "parse_time", "rfc3339"]
+
+
+class Clock(Protocol):
+    """What the engine asks of time and chance. Tests give one that they steer."""
+
+    def now_ns(self) -> int:
+        """Nanoseconds since 1970, for people to read: nothing is decided by it."""
+        ...
+
+    def new_id(self) -> str:
+        """A KSUID that nobody has had before."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock and the kernel's random bytes."""
+
+    def now_ns(self) -> int:
+        return time.time_ns()
+
+    def new_id(self) -> str:
+        return ksuid(time.time_ns() // 10**9, os.urandom(16))
+
+
+def rfc3339(ns: int) -> str:
+    """Nanoseconds since 1970 as ``2026-11-21T01:02:03.000004Z``."""
+    moment = datetime.fromtimestamp(ns // 10**9, UTC).replace(microsecond=ns % 10**9 // 1000)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_time(text: str) -> datetime:
+    """Back from :func:`rfc3339`, timezone-aware. Raises Corrupt."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as error:
+        raise Corrupt(f"'{text}' is not a time") from error

@@ -1,0 +1,94 @@
+"""An opened store: what every part of the engine works with."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from sheaf.engine.cache import Cache, NoCache
+from sheaf.engine.clock import Clock, SystemClock, rfc3339
+from sheaf.errors import AlreadyExists, Bug, Corrupt, NotFound
+from sheaf.format import keys
+from sheaf.format.store_v1 import StoreConfig, decode_config, encode_config
+from sheaf.model.log import Author
+from sheaf.storage.port import Backend, Created
+
+__all__ = ["Core", "create_store", "host", "open_store"]
+
+_IO_THREADS = 32
+T = TypeVar("T")
+
+
+def _threads(count: int, name: str) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count, thread_name_prefix=name)
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """A store and the means to work on it. Safe to share between threads.
+
+    ``io`` runs single calls of the backend; a task in it never waits for another one. ``cpu`` runs hashing and
+    compression, and may wait for ``io``.
+    """
+
+    backend: Backend
+    config: StoreConfig
+    author: Author = Author()
+    cache: Cache = field(default_factory=NoCache)
+    clock: Clock = field(default_factory=SystemClock)
+    workers: int = os.cpu_count() or 2
+    io: ThreadPoolExecutor = field(default_factory=lambda: _threads(_IO_THREADS, "sheaf-io"))
+    cpu: ThreadPoolExecutor = field(default_factory=lambda: _threads(os.cpu_count() or 2, "sheaf-cpu"))
+
+    def now(self) -> str:
+        """The time as records hold it."""
+        return rfc3339(self.clock.now_ns())
+
+    def load(self, key: str, decode: Callable[[bytes], T]) -> T:
+        """A whole immutable object, decoded and so checked; from the cache if a sound copy is there. Raises NotFound."""
+        kept = self.cache.get(key)
+        if kept is not None:
+            try:
+                return decode(kept)
+            except Corrupt:
+                self.cache.drop(key)
+        data = self.backend.get(key)
+        value = decode(data)
+        self.cache.put(key, data)
+        return value
+
+    def create(self, key: str, data: bytes) -> None:
+        """Write an object whose name nobody else can have chosen."""
+        if self.backend.create(key, data) is Created.OTHER:
+            raise Bug(f"{key} is there already, with other bytes")
+
+    def close(self) -> None:
+        """Stop the threads and give the backend back."""
+        self.cpu.shutdown()
+        self.io.shutdown()
+        self.backend.close()
+
+
+def host() -> str:
+    """This machine's name, for people who look at a session."""
+    return socket.gethostname()
+
+
+def create_store(backend: Backend, clock: Clock) -> StoreConfig:
+    """Make an empty store. Raises AlreadyExists if there is one."""
+    config = StoreConfig(clock.new_id(), rfc3339(clock.now_ns()))
+    if backend.create(keys.CONFIG, encode_config(config)) is Created.OTHER:
+        raise AlreadyExists(f"there is a store at {backend.url} already", "use it as it is, or choose another place")
+    return config
+
+
+def open_store(backend: Backend) -> StoreConfig:
+    """Read what never changes about a store. Raises NotFound if there is none."""
+    try:
+        return decode_config(backend.get(keys.CONFIG))
+    except NotFound:
+        raise NotFound(f"there is no store at {backend.url}", "make one with `sheaf store init`") from None

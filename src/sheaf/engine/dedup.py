@@ -1,0 +1,187 @@
+"""Which chunks are stored already, and where. A help, never a truth: losing it costs space and nothing else.
+
+Two sources, asked in this order: what this session has stored itself, and the index objects that were listed after the
+session was registered.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Lock
+
+import numpy as np
+import numpy.typing as npt
+from blake3 import blake3
+
+from sheaf.engine.core import Core
+from sheaf.engine.sessions import Open
+from sheaf.errors import Corrupt, NotFound
+from sheaf.format import keys
+from sheaf.format.columns import U32, Hashes, hashes_of, leading
+from sheaf.format.index_v1 import Segment, decode_index, encode_index, sorted_segment
+
+__all__ = ["ChunkIndex", "Found", "load_segments", "merge_index"]
+
+_FREEZE = 1 << 16  # chunks kept in a dict before they become sorted arrays, which need a tenth of the memory
+_MERGE_AT = 16  # index objects of one level before they are merged into one of the next
+_NO_PACKS = np.zeros((0, 32), np.uint8)
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """For each wanted chunk: number of its pack (-1: not stored yet), offset and stored length."""
+
+    pack: Ints
+    offset: Ints
+    stored: Ints
+
+
+class ChunkIndex:
+    """Chunk hash to place; packs are numbered here. Safe to use from many threads."""
+
+    def __init__(self, segments: list[tuple[str, Segment]], avoid: frozenset[bytes]) -> None:
+        self.packs: list[bytes] = []
+        self._number: dict[bytes, int] = {}
+        self._avoid = avoid
+        self._lock = Lock()
+        self._recent: dict[bytes, tuple[int, int, int]] = {}
+        self._own: tuple[Segment, ...] = ()
+        self._listed = [(segment, self._numbers(segment)) for _, segment in segments]
+
+    def number(self, pack: bytes) -> int:
+        """The number of a pack, given at its first mention."""
+        with self._lock:
+            if pack not in self._number:
+                self._number[pack] = len(self.packs)
+                self.packs.append(pack)
+            return self._number[pack]
+
+    def find(self, hashes: list[bytes]) -> Found:
+        """Where these chunks are."""
+        n = len(hashes)
+        found = Found(np.full(n, -1, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64))
+        for i, hash in enumerate(hashes):
+            if (place := self._recent.get(hash)) is not None:
+                found.pack[i], found.offset[i], found.stored[i] = place
+        if not self._own and not self._listed:
+            return found
+        wanted = hashes_of(hashes)
+        lead = leading(wanted)
+        for segment in self._own:
+            self._fill(found, segment, None, wanted, lead)
+        for segment, numbers in self._listed:
+            self._fill(found, segment, numbers, wanted, lead)
+        return found
+
+    def add(self, hash: bytes, pack: int, offset: int, stored: int) -> None:
+        """This session has stored a chunk. Not for two threads at once."""
+        self._recent[hash] = (pack, offset, stored)
+        if len(self._recent) >= _FREEZE:
+            self._own = (*self._own, self._frozen())
+            self._recent = {}
+
+    def has_own(self, hash: bytes) -> tuple[int, int, int] | None:
+        """Where this session has stored a chunk lately, if it has."""
+        return self._recent.get(hash)
+
+    def own(self) -> Segment | None:
+        """Everything that this session has stored, with real pack ids, for its index object."""
+        segments = [*self._own, *([self._frozen()] if self._recent else [])]
+        if not segments:
+            return None
+        used, pack = np.unique(np.concatenate([s.pack for s in segments]), return_inverse=True)
+        packs = hashes_of([self.packs[number] for number in used])
+        columns = [np.concatenate([getattr(s, name) for s in segments]) for name in ("hashes", "offset", "stored")]
+        return sorted_segment(packs, columns[0], pack.astype(U32), columns[1], columns[2])
+
+    def _frozen(self) -> Segment:
+        places = np.array(list(self._recent.values()), np.int64)
+        hashes = hashes_of(list(self._recent))
+        return sorted_segment(_NO_PACKS, hashes, places[:, 0], places[:, 1], places[:, 2])
+
+    def _numbers(self, segment: Segment) -> Ints:
+        ids = [pack.tobytes() for pack in segment.packs]
+        return np.array([-1 if id in self._avoid else self.number(id) for id in ids], np.int64)
+
+    @staticmethod
+    def _fill(found: Found, segment: Segment, numbers: Ints | None, wanted: Hashes, lead: npt.NDArray[np.uint64]) -> None:
+        row = segment.find(wanted, lead)
+        hit = (row >= 0) & (found.pack < 0)
+        if not hit.any():
+            return
+        at = row[hit]
+        pack = segment.pack[at].astype(np.int64)
+        found.pack[hit] = pack if numbers is None else numbers[pack]
+        found.offset[hit] = segment.offset[at]
+        found.stored[hit] = segment.stored[at]
+
+
+# -- index objects -----------------------------------------------------------------------------------------------------
+
+
+def load_segments(core: Core) -> list[tuple[str, Segment]]:
+    """The index objects that are listed now, with their names. A damaged one is left out: it is only a help."""
+    names = [stat.key for stat in core.backend.list(keys.INDEX)]
+    loaded = _load_all(core.io, core, names)
+    if any(segment is None for segment in loaded):  # merged away between the listing and the reading
+        names = [stat.key for stat in core.backend.list(keys.INDEX)]
+        loaded = _load_all(core.io, core, names)
+    return [(name, segment) for name, segment in zip(names, loaded, strict=True) if segment is not None]
+
+
+def _load_all(pool: ThreadPoolExecutor, core: Core, names: list[str]) -> list[Segment | None]:
+    return list(pool.map(lambda name: _load(core, name), names))
+
+
+def _load(core: Core, name: str) -> Segment | None:
+    def decode(data: bytes) -> Segment:
+        if blake3(data).hexdigest() != name.rpartition("-")[2]:
+            raise Corrupt(f"{name} is damaged")
+        return decode_index(data, name)[1]
+
+    try:
+        return core.load(name, decode)
+    except (NotFound, Corrupt):
+        return None
+
+
+def write_index(core: Core, session: str, segment: Segment, level: int = 0, replaces: tuple[str, ...] = ()) -> str:
+    """Create an index object; returns its key."""
+    data = encode_index(session, segment, replaces)
+    key = keys.index(level, core.clock.new_id(), blake3(data).digest())
+    core.create(key, data)
+    return key
+
+
+def merge_index(core: Core, open: Open, segments: list[tuple[str, Segment]]) -> None:
+    """Merge the index objects of a level into one of the next where there are 16 or more.
+
+    Runs inside a session and leaves condemned packs out, so that a merge can't bring back what gc took out. Somebody
+    who merges the same ones at the same time makes an overlap, which is harmless.
+    """
+    levels: dict[int, list[tuple[str, Segment]]] = {}
+    for name, segment in segments:
+        levels.setdefault(int(name.split("/")[1]), []).append((name, segment))
+    for level, members in levels.items():
+        if len(members) >= _MERGE_AT:
+            names = tuple(name for name, _ in members)
+            write_index(core, open.id, _joined([s for _, s in members], open.avoid_packs), level + 1, names)
+            for name in names:
+                core.backend.delete(name)
+
+
+def _joined(segments: list[Segment], avoid: frozenset[bytes]) -> Segment:
+    packs: dict[bytes, int] = {}
+    columns: list[list[npt.NDArray[np.generic]]] = [[], [], [], []]
+    for segment in segments:
+        ids = [pack.tobytes() for pack in segment.packs]
+        number = np.array([-1 if id in avoid else packs.setdefault(id, len(packs)) for id in ids], np.int64)
+        pack = number[segment.pack]
+        keep = pack >= 0
+        for column, values in zip(columns, (segment.hashes, pack, segment.offset, segment.stored), strict=True):
+            column.append(values[keep])
+    hashes, pack, offset, stored = (np.concatenate(column) for column in columns)
+    return sorted_segment(hashes_of(list(packs)), hashes, pack, offset, stored)  # type: ignore[arg-type]

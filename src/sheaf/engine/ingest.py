@@ -1,0 +1,189 @@
+"""Bytes in: cut, hash, deduplicate, compress, verify, pack. The places that come out are for rows of a manifest."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from itertools import chain
+
+import zstandard
+from blake3 import blake3
+from pyfastcdc import FastCDC
+
+from sheaf.engine.core import Core
+from sheaf.engine.dedup import ChunkIndex
+from sheaf.engine.packs import PackSink
+from sheaf.errors import Bug, Refused
+from sheaf.format.pack_v1 import RAW, ZSTD, unframe
+from sheaf.format.recipe_v1 import Row, cut_parts, encode_part
+from sheaf.model.entries import PlaceKind
+from sheaf.model.ids import ZERO_HASH
+from sheaf.storage.port import Buffer
+
+__all__ = ["WINDOW", "Ingest", "Placed"]
+
+WINDOW = 8 << 20  #: bytes of a big file that are cut, hashed and compressed together
+_LEVEL = 1
+_PAYS = 0.95  # zstd is kept where it saves at least a twentieth
+_PROBE_EVERY = 8  # of chunks in a row that didn't compress, only one in so many is tried
+_EMPTY = blake3(b"").digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A file that is stored: the columns `content`, `size`, `place`, `pack`, `offset`, `stored`, `recipe`, `packs`."""
+
+    content: bytes
+    size: int
+    place: PlaceKind = PlaceKind.NONE
+    pack: bytes = ZERO_HASH
+    offset: int = 0
+    stored: int = 0
+    recipe: bytes = ZERO_HASH
+    packs: dict[bytes, int] = field(default_factory=dict)
+
+
+class _Squeezer(threading.local):
+    """A compressor for each thread: they can't be shared."""
+
+    def __init__(self) -> None:
+        self.zstd = zstandard.ZstdCompressor(level=_LEVEL)
+
+
+class Ingest:
+    """Stores contents within one session. Safe to use from many threads."""
+
+    def __init__(self, core: Core, sink: PackSink, index: ChunkIndex, erased: frozenset[bytes]) -> None:
+        chunker = core.config.chunker
+        self.small = chunker.min  #: a file of at most so many bytes is one chunk, whatever is in it
+        self._core = core
+        self._sink = sink
+        self._index = index
+        self._erased = erased
+        self._chunker = chunker
+        self._squeezer = _Squeezer()
+
+    def store_small(self, contents: Sequence[bytes]) -> list[Placed]:
+        """Store files of at most ``small`` bytes, each as one chunk."""
+        filled = [content for content in contents if content]
+        rows = iter(self._store(filled, [blake3(content).digest() for content in filled], adaptive=False))
+        placed = [self._whole(next(rows)) if content else Placed(_EMPTY, 0) for content in contents]
+        return [self._accepted(one) for one in placed] if self._erased else placed
+
+    def store_bytes(self, content: bytes) -> Placed:
+        """Store one file that is in memory."""
+        return self.store_small([content])[0] if len(content) <= self.small else self.store_stream([content])
+
+    def store_stream(self, blocks: Iterable[bytes]) -> Placed:
+        """Store one file of any size from its consecutive blocks, holding a few windows of it in memory."""
+        whole = blake3()
+        size = 0
+
+        def rows() -> Iterator[Row]:
+            nonlocal size
+            pending: deque[Future[list[Row]]] = deque()
+            for window in self._windows(blocks):
+                for chunk in window:
+                    whole.update(chunk)
+                    size += len(chunk)
+                pending.append(self._core.cpu.submit(self._store_window, window))
+                if len(pending) > self._core.workers:
+                    yield from pending.popleft().result()
+            while pending:
+                yield from pending.popleft().result()
+
+        groups = cut_parts(rows())
+        first = next(groups, [])
+        if len(first) <= 1:  # groups have 16 chunks or end the file
+            return self._accepted(self._whole(first[0]) if first else Placed(_EMPTY, 0))
+        parts = [self._described(group) for group in chain([first], groups)]
+        return self._accepted(self._assembled(whole.digest(), size, parts))
+
+    # -- cutting -------------------------------------------------------------------------------------------------------
+
+    def _windows(self, blocks: Iterable[bytes]) -> Iterator[list[memoryview]]:
+        """The chunks of a stream, some megabytes of them at a time. The last chunk of a buffer may go on: it is carried."""
+        c = self._chunker
+        cutter = FastCDC(c.avg, min_size=c.min, max_size=c.max, normalized_chunking=c.normalization, seed=c.seed)
+        carry = b""
+        for block in blocks:
+            for at in range(0, len(block), WINDOW):
+                buffer = carry + block[at : at + WINDOW]
+                chunks = [chunk.data for chunk in cutter.cut_buf(buffer)]
+                carry = bytes(chunks.pop()) if chunks else b""
+                if chunks:
+                    yield chunks
+        if carry:
+            yield [memoryview(carry)]
+
+    # -- recipes -------------------------------------------------------------------------------------------------------
+
+    def _described(self, rows: list[Row]) -> tuple[Row, dict[bytes, int]]:
+        """Store a part; returns it as a row, and the packs that its chunks are in."""
+        packs: dict[bytes, int] = {}
+        for _, _, pack, _, stored in rows:
+            packs[pack] = packs.get(pack, 0) + stored
+        return self._part(0, rows), packs
+
+    def _part(self, level: int, rows: list[Row]) -> Row:
+        part = encode_part(level, rows)
+        hash, _, pack, offset, stored = self._store([part], [blake3(part).digest()], adaptive=False)[0]
+        return hash, sum(row[1] for row in rows), pack, offset, stored
+
+    def _assembled(self, content: bytes, size: int, parts: list[tuple[Row, dict[bytes, int]]]) -> Placed:
+        tops = [row for row, _ in parts]
+        top = tops[0] if len(tops) == 1 else self._part(1, tops)
+        uses: dict[bytes, int] = {}
+        for packs in [*(packs for _, packs in parts), *({row[2]: row[4]} for row in {*tops, top})]:
+            for pack, live in packs.items():
+                uses[pack] = uses.get(pack, 0) + live
+        hash, _, pack, offset, stored = top
+        return Placed(content, size, PlaceKind.RECIPE, pack, offset, stored, hash, dict(sorted(uses.items())))
+
+    @staticmethod
+    def _whole(row: Row) -> Placed:
+        hash, size, pack, offset, stored = row
+        return Placed(hash, size, PlaceKind.CHUNK, pack, offset, stored)
+
+    def _accepted(self, placed: Placed) -> Placed:
+        if placed.content in self._erased:
+            raise Refused(f"content {placed.content.hex()} was erased from this store", "leave the file out")
+        return placed
+
+    # -- chunks --------------------------------------------------------------------------------------------------------
+
+    def _store_window(self, window: list[memoryview]) -> list[Row]:
+        return self._store(window, [blake3(chunk).digest() for chunk in window], adaptive=True)
+
+    def _store(self, chunks: Sequence[Buffer], hashes: list[bytes], *, adaptive: bool) -> list[Row]:
+        """Store the chunks that are new; returns all of them as rows."""
+        found = self._index.find(hashes)
+        packs, offsets, lengths = found.pack.tolist(), found.offset.tolist(), found.stored.tolist()
+        new = [i for i, pack in enumerate(packs) if pack < 0]
+        frames = self._frames([chunks[i] for i in new], [hashes[i] for i in new], adaptive)
+        places = self._sink.add([(hashes[i], len(chunks[i]), frame) for i, frame in zip(new, frames, strict=True)])
+        for i, place in zip(new, places, strict=True):
+            packs[i], offsets[i], lengths[i] = place
+        ids = self._index.packs
+        return [
+            (hash, len(chunk), ids[pack], offset, stored)
+            for hash, chunk, pack, offset, stored in zip(hashes, chunks, packs, offsets, lengths, strict=True)
+        ]
+
+    def _frames(self, chunks: list[Buffer], hashes: list[bytes], adaptive: bool) -> list[bytes]:
+        frames = []
+        hopeless = 0  # chunks in a row that zstd didn't make smaller
+        for chunk, hash in zip(chunks, hashes, strict=True):
+            frame = RAW + chunk
+            if not adaptive or hopeless % _PROBE_EVERY == 0:
+                squeezed = self._squeezer.zstd.compress(chunk)
+                if len(squeezed) < len(chunk) * _PAYS:
+                    frame, hopeless = ZSTD + squeezed, -1
+            hopeless += 1
+            if blake3(unframe(frame, "a chunk just compressed")).digest() != hash:
+                raise Bug("a chunk does not survive its compression", "the memory of this machine may be damaged")
+            frames.append(frame)
+        return frames

@@ -1,0 +1,212 @@
+"""Logs: numbered, create-only records. The newest says what is true, and creating one is the commit.
+
+Life of an append: read the head, let the caller decide on operations, write record n + 1 if nobody else has. The loser
+reads what won, decides again, and tries n + 2; so changes that don't touch each other never conflict for the user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+import msgspec
+
+from sheaf.engine.core import Core
+from sheaf.errors import Corrupt, NotFound, Unavailable
+from sheaf.format import keys
+from sheaf.format.record_v1 import (
+    PAGE_RECORDS,
+    decode_ops,
+    decode_page,
+    decode_record,
+    encode_page,
+    encode_record,
+    merge,
+    patch,
+)
+from sheaf.model.log import Record, RefTarget, RepoOp, RepoState, StoreOp, StoreState, replay
+from sheaf.storage.port import Created
+
+__all__ = ["Head", "Log", "repo_log", "store_log"]
+
+_SMALL = 32 * 1024  # bytes of state up to which every record is a checkpoint
+_STEPS = 8  # records to walk one by one before asking the store which one is the newest
+
+
+class State(Protocol):
+    """What a log adds up to."""
+
+    def apply(self, op: Any, origin: RefTarget) -> Self: ...
+    def pruned(self) -> Self: ...
+
+
+S = TypeVar("S", bound=State)
+O = TypeVar("O")
+
+
+@dataclass(frozen=True, slots=True)
+class Head(Generic[S]):
+    """A log as of record ``n`` (-1: empty). ``base`` is the state at the last checkpoint, as JSON; ``since`` its number."""
+
+    n: int
+    write: str
+    state: S
+    base: dict[str, Any]
+    since: int
+
+
+class Log(Generic[S, O]):
+    """One log. Not for two threads at once."""
+
+    def __init__(self, core: Core, base: str, empty: S, ops: type[O]) -> None:
+        self._core = core
+        self._base = base
+        self._empty = empty
+        self._ops = ops
+        self._head: Head[S] | None = None
+        self._records: dict[int, Record] = {}
+
+    def head(self) -> Head[S]:
+        """The log as it is now."""
+        head = self._head or self._jump()
+        for _ in range(_STEPS):
+            record = self._find(head.n + 1)
+            if record is None:
+                self._head = head
+                return head
+            head = self._next(head, record)
+        self._head = self._jump()
+        return self.head()
+
+    def append(self, decide: Callable[[Head[S]], tuple[O, ...]]) -> Head[S]:
+        """Commit what ``decide`` makes of the head; it is asked again when another record came first.
+
+        Raises:
+            Conflict, NotFound, AlreadyExists: the operations don't fit the log; nothing was written.
+        """
+        while True:
+            head = self.head()
+            ops = decide(head)
+            record, state = self._compose(head, ops)
+            key = keys.log_record(self._base, record.n)
+            if self._core.backend.create(key, encode_record(record)) is not Created.OTHER:
+                self._records[record.n] = record
+                self._head = self._adopt(record, state, head)
+                return self._head
+
+    def records(self, first: int = 0) -> Iterator[Record]:
+        """All records from ``first`` to the head, oldest first, operations decoded; whole pages where there are any."""
+        n, last = first, self.head().n
+        while n <= last:
+            page_end = (n // PAGE_RECORDS + 1) * PAGE_RECORDS - 1
+            chunk = self._page(n // PAGE_RECORDS) if page_end <= last else self._several(range(n, last + 1))
+            for record in chunk:
+                if n <= record.n <= last:
+                    yield self._decoded(record)
+            n = page_end + 1
+
+    def roll(self) -> None:
+        """Write the newest page if it is complete and missing; a courtesy to readers, so failures don't matter."""
+        k = (self.head().n + 1) // PAGE_RECORDS - 1
+        if k < 0:
+            return
+        try:
+            if self._core.backend.stat(keys.log_page(self._base, k)) is None:
+                self._write_page(k)
+        except Unavailable:
+            return
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    def _jump(self) -> Head[S]:
+        key = self._core.backend.newest(f"{self._base}log/")
+        if key is None:
+            return Head(-1, "", self._empty, {}, -1)
+        record = self._get(keys.record_number(key))
+        if record.state is not None:
+            base, since = record.state, record.n
+        else:
+            base, since = self._get(record.since).state, record.since
+        if not isinstance(base, dict):
+            raise Corrupt(f"{key} leads to no checkpoint", "run `sheaf store check`")
+        whole = base if record.state is not None else merge(base, record.delta)
+        return Head(record.n, record.write, self._state(whole, key), base, since)
+
+    def _next(self, head: Head[S], record: Record) -> Head[S]:
+        if record.prev != head.write:
+            raise Corrupt(f"record {record.n} of {self._base or 'the store'}log does not follow record {head.n}")
+        if record.state is not None:
+            state = self._state(record.state, f"record {record.n}")
+        else:
+            state = self._state(merge(head.base, record.delta), f"record {record.n}")
+        return self._adopt(record, state, head)
+
+    def _adopt(self, record: Record, state: S, head: Head[S]) -> Head[S]:
+        if record.state is not None:
+            return Head(record.n, record.write, state, record.state, record.n)
+        return Head(record.n, record.write, state, head.base, head.since)
+
+    def _find(self, n: int) -> Record | None:
+        try:
+            return self._get(n)
+        except NotFound:
+            return None
+
+    def _get(self, n: int) -> Record:
+        if n not in self._records:
+            key = keys.log_record(self._base, n)
+            record = self._core.load(key, lambda data: decode_record(data, key))
+            if record.n != n:
+                raise Corrupt(f"{key} holds record {record.n}")
+            self._records[n] = record
+        return self._records[n]
+
+    def _several(self, numbers: Iterable[int]) -> Iterator[Record]:
+        return self._core.io.map(self._get, numbers)
+
+    def _page(self, k: int) -> Iterable[Record]:
+        key = keys.log_page(self._base, k)
+        try:
+            return self._core.load(key, lambda data: decode_page(data, key))
+        except NotFound:
+            return self._write_page(k)
+
+    def _write_page(self, k: int) -> list[Record]:
+        records = list(self._several(range(k * PAGE_RECORDS, (k + 1) * PAGE_RECORDS)))
+        # "other" is a page by a writer with another zstd; its payload is the same and checked by whoever reads it
+        self._core.backend.create(keys.log_page(self._base, k), encode_page(records))
+        return records
+
+    def _decoded(self, record: Record) -> Record:
+        what = f"record {record.n} of {self._base}log"
+        ops = decode_ops(record.ops, tuple[self._ops, ...], what)  # type: ignore[name-defined]
+        return msgspec.structs.replace(record, ops=ops)
+
+    def _state(self, value: Any, what: str) -> S:
+        return decode_ops(value, type(self._empty), what)
+
+    # -- writing -------------------------------------------------------------------------------------------------------
+
+    def _compose(self, head: Head[S], ops: tuple[O, ...]) -> tuple[Record, S]:
+        core = self._core
+        origin = RefTarget("", head.n + 1, core.now(), core.author)
+        state: S = replay(head.state, ops, origin)
+        whole = msgspec.to_builtins(state)
+        record = Record(head.n + 1, core.clock.new_id(), head.write, origin.time, core.author, msgspec.to_builtins(ops))
+        size = len(msgspec.json.encode(whole))
+        if size > _SMALL and head.since >= 0:
+            delta = patch(head.base, whole)
+            if len(msgspec.json.encode(delta)) <= max(_SMALL, size // 8):
+                return msgspec.structs.replace(record, since=head.since, delta=delta), state
+        return msgspec.structs.replace(record, state=whole), state
+
+
+def repo_log(core: Core, repo_id: str) -> Log[RepoState, RepoOp]:
+    """The log of one repo."""
+    return Log(core, keys.repo(repo_id), RepoState(), RepoOp)  # type: ignore[arg-type]
+
+
+def store_log(core: Core) -> Log[StoreState, StoreOp]:
+    """The store's own log."""
+    return Log(core, keys.STORE_LOG, StoreState(), StoreOp)  # type: ignore[arg-type]

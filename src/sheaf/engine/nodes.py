@@ -1,0 +1,93 @@
+"""Manifest nodes: read, checked and remembered; written, in parallel."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from threading import Lock
+from typing import Any, TypeVar
+
+import pyarrow as pa
+from blake3 import blake3
+
+from sheaf.engine.core import Core
+from sheaf.errors import Corrupt, NotFound
+from sheaf.format import keys
+from sheaf.format.node_v1 import decode_children, decode_rows
+from sheaf.model.log import Root
+from sheaf.model.nodes import Pointer
+
+__all__ = ["Nodes", "pointer_of", "root_of"]
+
+T = TypeVar("T")
+_REMEMBERED = 64 << 20  # bytes of decoded nodes kept in memory
+
+
+def pointer_of(root: Root) -> Pointer:
+    """The pointer in a bundle's descriptor, as trees use it."""
+    logical, full = bytes.fromhex(root.logical), bytes.fromhex(root.full)
+    return Pointer(bytes.fromhex(root.id), root.length, root.level, "", root.rows, root.size, logical, full)
+
+
+def root_of(pointer: Pointer) -> Root:
+    """The pointer to a root, as a bundle's descriptor holds it."""
+    p = pointer
+    return Root(p.id.hex(), p.length, p.level, p.rows, p.size, p.logical.hex(), p.full.hex())
+
+
+class Nodes:
+    """The nodes of a store. Safe to use from many threads."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._lock = Lock()
+        self._kept: OrderedDict[tuple[bytes, str], tuple[int, Any]] = OrderedDict()
+        self._size = 0
+
+    def rows(self, pointer: Pointer) -> pa.RecordBatch:
+        """A leaf's rows (schema ROWS, absolute folders). Raises Corrupt, NotFound."""
+        found = self._remembered(pointer)
+        if found is None:
+            found = self._load(pointer, lambda data: decode_rows(data, pointer))
+            self._remember(pointer, found.nbytes, found)
+        return found
+
+    def children(self, pointer: Pointer) -> list[Pointer]:
+        """An inner node's children, in order. Raises Corrupt, NotFound."""
+        found: list[Pointer] | None = self._remembered(pointer)
+        if found is None:
+            found = self._load(pointer, lambda data: decode_children(data, pointer))
+            self._remember(pointer, 500 * len(found), found)
+        return found
+
+    def check(self, pointer: Pointer) -> bytes:
+        """A node's bytes as the store has them now, bypassing every cache. Raises Corrupt, NotFound."""
+        return _checked(self._core.backend.get(keys.node(pointer.id)), pointer)
+
+    def _load(self, pointer: Pointer, decode: Callable[[bytes], T]) -> T:
+        key = keys.node(pointer.id)
+        try:
+            return self._core.load(key, lambda data: decode(_checked(data, pointer)))
+        except NotFound as error:
+            raise Corrupt(f"node {pointer.id.hex()} is missing", "run `sheaf store check`") from error
+
+    def _remembered(self, pointer: Pointer) -> Any:
+        with self._lock:
+            key = (pointer.id, pointer.prefix)  # the same bytes may stand below two folders
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key][1]
+            return None
+
+    def _remember(self, pointer: Pointer, size: int, value: Any) -> None:
+        with self._lock:
+            self._kept[pointer.id, pointer.prefix] = (size, value)
+            self._size += size
+            while self._size > _REMEMBERED and len(self._kept) > 1:
+                self._size -= self._kept.popitem(last=False)[1][0]
+
+
+def _checked(data: bytes, pointer: Pointer) -> bytes:
+    if len(data) != pointer.length or blake3(data).digest() != pointer.id:
+        raise Corrupt(f"node {pointer.id.hex()} is damaged: its bytes don't match its id", "run `sheaf store check`")
+    return data

@@ -1,0 +1,128 @@
+"""From what a person typed to the bundle that is meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sheaf.engine.core import Core
+from sheaf.engine.log import Log, repo_log, store_log
+from sheaf.errors import Ambiguous, Corrupt, NotFound
+from sheaf.model.log import AddBundle, Bundle, DeleteBundle, RepoOp, RepoState, RestoreBundle
+from sheaf.model.refs import Ref, parse_ref
+
+__all__ = ["Refs", "alive"]
+
+
+def alive(core: Core, repo_id: str, bundle_id: str) -> Bundle:
+    """A bundle that is committed and not deleted now, in a repo that is not. Raises NotFound."""
+    repo = store_log(core).head().state.repos.get(repo_id)
+    if repo is None or repo.deleted:
+        raise NotFound(f"the repo of bundle {bundle_id} was deleted")
+    return Refs(repo_log(core, repo_id), repo.name).get(bundle_id)
+
+
+class Refs:
+    """The bundles of one repo, by any name. Descriptors of committed bundles never change, so they are remembered."""
+
+    def __init__(self, log: Log[RepoState, RepoOp], repo: str) -> None:
+        self._log = log
+        self._repo = repo
+        self._seen = -1
+        self._all: dict[str, Bundle] = {}
+        self._gone: set[str] = set()
+
+    def bundles(self) -> list[Bundle]:
+        """All bundles that were not deleted, in the order of their commits."""
+        self._catch_up()
+        return [bundle for id, bundle in self._all.items() if id not in self._gone]
+
+    def latest(self) -> Bundle:
+        """The bundle that was committed last. Raises NotFound for an empty repo."""
+        state = self._log.head().state
+        if state.latest is None:
+            raise NotFound(f"no bundles uploaded to repo: {self._repo}", "make one with `sheaf bundle upload`")
+        return self.get(state.latest)
+
+    def get(self, id: str) -> Bundle:
+        """The bundle of an id. Raises NotFound."""
+        state = self._log.head().state
+        if (named := state.bundles.get(id)) is not None:
+            return named
+        self._catch_up()
+        if id not in self._all or id in self._gone:
+            raise NotFound(f'didn\'t find bundle "{id}"', f"see `sheaf bundle list --repo {self._repo}`")
+        return self._all[id]
+
+    def resolve(self, text: str | None) -> Bundle:
+        """The bundle that a ref names; None is the latest one.
+
+        Raises:
+            NotFound: nothing has that name.
+            Ambiguous: a label and a branch have it, or several versions begin with it.
+        """
+        if text is None:
+            return self.latest()
+        ref = parse_ref(text)
+        bundle = self._named(ref)
+        for _ in range(ref.back):
+            if not bundle.parents:
+                raise NotFound(f"'{text}' goes back further than the history of {self._repo}")
+            bundle = self.get(bundle.parents[0])
+        return bundle
+
+    def history(self, start: Bundle) -> Iterator[Bundle]:
+        """A bundle and its first parents, newest first. Raises Corrupt if they go in circles."""
+        seen: set[str] = set()
+        bundle = start
+        while True:
+            if bundle.id in seen:
+                raise Corrupt(f"the parents of bundle {start.id} go in circles")
+            seen.add(bundle.id)
+            yield bundle
+            if not bundle.parents:
+                return
+            try:
+                bundle = self.get(bundle.parents[0])
+            except NotFound:
+                return
+
+    def _named(self, ref: Ref) -> Bundle:
+        if ref.form == "bundle":
+            return self.get(ref.name)
+        if ref.form == "version":
+            return self._version(ref.name)
+        state = self._log.head().state
+        found = []
+        if ref.form in ("name", "label") and ref.name in state.labels:
+            found.append(("label", state.labels[ref.name].bundle))
+        if ref.form in ("name", "branch") and ref.name in state.branches:
+            found.append(("branch", state.branches[ref.name].bundle))
+        if not found:
+            noun = "label or branch" if ref.form == "name" else ref.form
+            raise NotFound(f'didn\'t find {noun} "{ref.name}"', f"see `sheaf label list --repo {self._repo}`")
+        if len(found) > 1:
+            raise Ambiguous(
+                f"'{ref.name}' is a label and a branch of {self._repo}", f"write label:{ref.name} or branch:{ref.name}"
+            )
+        return self.get(found[0][1])
+
+    def _version(self, prefix: str) -> Bundle:
+        found = [bundle for bundle in self.bundles() if bundle.version.startswith(prefix)]
+        if not found:
+            raise NotFound(f'didn\'t find version "{prefix}"', f"see `sheaf log {self._repo}`")
+        versions = {bundle.version for bundle in found}
+        if len(versions) > 1:
+            raise Ambiguous(f"{len(versions)} versions begin with {prefix}", "give more digits")
+        return found[-1]
+
+    def _catch_up(self) -> None:
+        for record in self._log.records(self._seen + 1):
+            for op in record.ops:
+                match op:
+                    case AddBundle(bundle=bundle):
+                        self._all[bundle.id] = bundle
+                    case RestoreBundle(bundle=bundle):
+                        self._gone.discard(bundle.id)
+                    case DeleteBundle(bundle=gone):
+                        self._gone.add(gone)
+            self._seen = record.n

@@ -1,0 +1,51 @@
+"""Rows of a manifest, made from entries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+from blake3 import blake3
+
+from sheaf.format.node_v1 import ROWS
+from sheaf.model.entries import ChunkPlace, Entry, ExternalPlace, Kind, ObjectPlace, PlaceKind, RecipePlace
+from sheaf.model.paths import check_path, split
+
+__all__ = ["folder_entry", "row_of", "symlink_entry"]
+
+
+def folder_entry(path: str, mode: int = 0o755, mtime: int = 0) -> Entry:
+    """The entry of a folder."""
+    folder, name = split(check_path(path))
+    return Entry(folder, name, Kind.FOLDER, mode, mtime)
+
+
+def symlink_entry(path: str, target: str, mtime: int = 0) -> Entry:
+    """The entry of a symlink; its content is the hash of its target."""
+    folder, name = split(check_path(path))
+    raw = target.encode()
+    return Entry(folder, name, Kind.SYMLINK, 0o777, mtime, len(raw), blake3(raw).digest(), target)
+
+
+def row_of(entry: Entry, packs: Sequence[tuple[bytes, int]] | None = None) -> pa.RecordBatch:
+    """One entry as a batch of one row. ``packs``: for a recipe, what the file needs (the `packs` column)."""
+    values: dict[str, Any] = {name: None for name in ROWS.names}
+    for name in ("folder", "name", "kind", "mode", "mtime", "size", "content", "target"):
+        values[name] = getattr(entry, name)
+    if entry.attrs:
+        values["attrs"] = msgspec.json.encode(entry.attrs, order="sorted").decode()
+    match entry.place:
+        case ChunkPlace(pack, offset, stored):
+            values |= {"place": PlaceKind.CHUNK, "pack": pack, "offset": offset, "stored": stored}
+        case RecipePlace(recipe, pack, offset, stored):
+            values |= {"place": PlaceKind.RECIPE, "recipe": recipe, "pack": pack, "offset": offset, "stored": stored}
+            values["packs"] = [{"pack": pack, "live": live} for pack, live in packs or ()]
+        case ObjectPlace(session):
+            values |= {"place": PlaceKind.OBJECT, "url": session}
+        case ExternalPlace(url, etag):
+            values |= {"place": PlaceKind.EXTERNAL, "url": url, "etag": etag}
+        case None:
+            values["place"] = PlaceKind.NONE
+    return pa.RecordBatch.from_pylist([values], ROWS)

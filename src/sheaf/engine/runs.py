@@ -1,0 +1,42 @@
+"""Runs: a record that an execution began, and one that it ended. Both are written once and never changed."""
+
+from __future__ import annotations
+
+from sheaf.engine.core import Core
+from sheaf.errors import AlreadyExists, NotFound
+from sheaf.format import keys
+from sheaf.format.session_v1 import RunEnd, RunStart, seal, unseal
+from sheaf.storage.port import Created
+
+__all__ = ["end_run", "get_run", "list_runs", "start_run"]
+
+
+def start_run(core: Core, run: RunStart) -> None:
+    """Record that a run begins, under its own id."""
+    core.create(keys.run(run.id, "start"), seal("run-start", run))
+
+
+def end_run(core: Core, end: RunEnd) -> None:
+    """Record how a run ended. Raises AlreadyExists if that was said before, NotFound if it never began."""
+    get_run(core, end.id)
+    if core.backend.create(keys.run(end.id, "end"), seal("run-end", end)) is Created.OTHER:
+        raise AlreadyExists(f"run {end.id} has ended already")
+
+
+def get_run(core: Core, id: str) -> tuple[RunStart, RunEnd | None]:
+    """A run's beginning and, if it has ended, its end. Raises NotFound."""
+    key = keys.run(id, "start")
+    try:
+        start = unseal(core.backend.get(key), "run-start", RunStart, key)
+    except NotFound:
+        raise NotFound(f"no run {id}") from None
+    key = keys.run(id, "end")
+    try:
+        return start, unseal(core.backend.get(key), "run-end", RunEnd, key)
+    except NotFound:
+        return start, None
+
+
+def list_runs(core: Core) -> list[str]:
+    """The ids of all runs, oldest first by their clocks."""
+    return sorted({stat.key.split("/")[1] for stat in core.backend.list(keys.RUNS)})

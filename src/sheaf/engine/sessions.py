@@ -1,0 +1,101 @@
+"""Sessions: whoever will commit says so first, and only then looks at what there is (design: the order is the safety).
+
+Register, then list ``condemned/``, then (by :mod:`sheaf.engine.dedup`) ``index/``. Nothing that the list calls dead is
+referenced, however one learned of it; new data is deduplicated against nothing that is listed at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sheaf.engine.core import Core, host
+from sheaf.engine.log import Log
+from sheaf.errors import Conflict, NotFound
+from sheaf.format import keys
+from sheaf.format.session_v1 import Condemned, Session, decode_condemned, seal, unseal
+from sheaf.model.log import RepoOp, RepoState, VoidSession
+
+__all__ = ["Open", "end_session", "find_session", "list_sessions", "observe", "open_session", "refuse_if_void"]
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A registered session and what it must keep away from.
+
+    ``dead_packs``, ``dead_nodes``: never to be referenced. ``avoid_packs``: nothing new is deduplicated against them.
+    """
+
+    session: Session
+    dead_packs: frozenset[bytes]
+    dead_nodes: frozenset[bytes]
+    avoid_packs: frozenset[bytes]
+    erased: frozenset[bytes]
+
+    @property
+    def id(self) -> str:
+        """The session's id, which the bundle will have."""
+        return self.session.id
+
+
+def open_session(core: Core, repo_id: str, log: Log[RepoState, RepoOp], kind: str) -> Open:
+    """Register a session of this kind (``upload``, ``edit``, ``diamond``) and read what gc has condemned."""
+    session = Session(core.clock.new_id(), repo_id, kind, core.now(), log.head().n, core.author, host())
+    core.create(keys.session(session.id), seal("session", session))
+    return observe(core, session)
+
+
+def observe(core: Core, session: Session) -> Open:
+    """What a session that is registered already must keep away from, as of now (a split of a diamond)."""
+    lists = [_condemned(core, stat.key) for stat in core.backend.list(keys.CONDEMNED)]
+    known = [entry for entry in lists if entry is not None]
+    erased = frozenset(bytes.fromhex(stat.key.removeprefix(keys.ERASED)) for stat in core.backend.list(keys.ERASED))
+    dead: frozenset[bytes] = frozenset().union(*(entry.dead_packs for entry in known))
+    return Open(
+        session,
+        dead,
+        frozenset().union(*(entry.dead_nodes for entry in known)),
+        dead.union(*(entry.moving_packs for entry in known)),
+        erased,
+    )
+
+
+def _condemned(core: Core, key: str) -> Condemned | None:
+    try:
+        return decode_condemned(core.backend.get(key), key)
+    except NotFound:  # the generation ended between the listing and now; it deleted nothing that is still listed
+        return None
+
+
+def end_session(core: Core, id: str) -> None:
+    """The session will not commit any more, or has."""
+    core.backend.delete(keys.session(id))
+
+
+def list_sessions(core: Core) -> list[Session]:
+    """The sessions that are registered now."""
+    found = []
+    for stat in core.backend.list(keys.SESSIONS):
+        try:
+            found.append(unseal(core.backend.get(stat.key), "session", Session, stat.key))
+        except NotFound:
+            continue
+    return found
+
+
+def refuse_if_void(log: Log[RepoState, RepoOp], session: Session) -> None:
+    """Read every record since the session began; raise Conflict if one of them ended it."""
+    for record in log.records(session.n + 1):
+        if any(isinstance(op, VoidSession) and op.session == session.id for op in record.ops):
+            raise Conflict(
+                f"this upload stood still for so long that it was ended (session {session.id})",
+                "run the same command again: what is stored already will be found",
+            )
+
+
+def find_session(core: Core, id: str) -> Session:
+    """A session that was registered, here or elsewhere. Raises Conflict if it has ended."""
+    key = keys.session(id)
+    try:
+        return unseal(core.backend.get(key), "session", Session, key)
+    except NotFound:
+        raise Conflict(f"session {id} has ended", "begin again") from None

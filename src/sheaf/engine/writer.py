@@ -1,0 +1,155 @@
+"""One bundle in the making: session, packs, index, nodes, record, in this order (ARCHITECTURE.md, "Life of a write")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+import pyarrow as pa
+
+from sheaf.engine.core import Core
+from sheaf.engine.dedup import ChunkIndex, load_segments, merge_index, write_index
+from sheaf.engine.ingest import Ingest
+from sheaf.engine.log import Head, Log
+from sheaf.engine.nodes import Nodes, root_of
+from sheaf.engine.packs import PackSink
+from sheaf.engine.sessions import Open, end_session, open_session, refuse_if_void
+from sheaf.engine.treewrite import Change, TreeWriter
+from sheaf.errors import Bug, Conflict, NotFound, Unavailable
+from sheaf.model.log import AddBundle, Bundle, MoveBranch, RepoOp, RepoState, SetLabel
+from sheaf.model.names import check_ref_name
+from sheaf.model.nodes import Pointer
+
+__all__ = ["Draft", "Store", "Writer", "committed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What people say about a bundle. ``expect``: the bundle that the branch must be at ("" for none), None: any."""
+
+    message: str
+    branch: str | None = "main"
+    label: str | None = None
+    meta: Mapping[str, str] = field(default_factory=dict)
+    expect: str | None = None
+    parents: tuple[str, ...] = ()
+    run: str = ""
+
+    def __post_init__(self) -> None:
+        for name in (self.branch, self.label):
+            if name is not None:
+                check_ref_name(name)
+
+
+class Store:
+    """Contents and nodes on their way into the store, for one session or one split of a diamond."""
+
+    def __init__(self, core: Core, nodes: Nodes, open: Open, name: str) -> None:
+        self._core = core
+        self._nodes = nodes
+        self._open = open
+        self._name = name
+        self._segments = load_segments(core)  # after the session was registered and condemned/ was listed
+        self._index = ChunkIndex(self._segments, open.avoid_packs)
+        self.sink = PackSink(core, name, self._index)
+        self.ingest = Ingest(core, self.sink, self._index, open.erased)
+
+    def build(self, batches: Iterable[pa.RecordBatch], reuse: Mapping[bytes, Pointer] | None = None) -> Pointer:
+        """Make everything stored so far durable, then a tree of these rows. ``reuse``: nodes of a live bundle by full."""
+        return self._trees(reuse).build(batches)
+
+    def edit(self, base: Pointer, changes: list[Change]) -> Pointer:
+        """The same for a live bundle's tree with some rows changed."""
+        return self._trees(None).edit(base, changes)
+
+    def _trees(self, reuse: Mapping[bytes, Pointer] | None) -> TreeWriter:
+        self.sink.flush()
+        if (own := self._index.own()) is not None:
+            write_index(self._core, self._name, own)
+        allowed = {full: p for full, p in (reuse or {}).items() if p.id not in self._open.dead_nodes}
+        return TreeWriter(self._core, self._nodes, self._name, allowed)
+
+    def tidy(self) -> None:
+        """Merge the dedup index where it has become many small objects. A courtesy: failures don't matter."""
+        try:
+            merge_index(self._core, self._open, self._segments)
+        except (Unavailable, NotFound):
+            return
+
+
+class Writer:
+    """A session that ends in one bundle, or in nothing. Use as a context manager."""
+
+    def __init__(self, core: Core, nodes: Nodes, log: Log[RepoState, RepoOp], repo_id: str, kind: str) -> None:
+        self._core = core
+        self._log = log
+        self.open = open_session(core, repo_id, log, kind)
+        try:
+            self.store = Store(core, nodes, self.open, self.open.id)
+        except BaseException:
+            end_session(core, self.open.id)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        try:
+            end_session(self._core, self.open.id)
+        except Unavailable:
+            return  # gc ends it
+
+    def commit(self, root: Pointer, files: int, draft: Draft) -> Bundle:
+        """Write the record that makes the bundle. ``root`` is durable already; ``files`` counts all but folders.
+
+        Raises:
+            Conflict: the branch is not where ``draft.expect`` says, or gc has ended this session.
+        """
+        return committed(self._core, self._log, self.open, root, files, draft)
+
+    def tidy(self) -> None:
+        """After a commit: merge what has become many small objects. A courtesy to whoever comes next."""
+        self.store.tidy()
+        self._log.roll()
+
+
+def committed(
+    core: Core, log: Log[RepoState, RepoOp], open: Open, root: Pointer, files: int, draft: Draft
+) -> Bundle:
+    """Append the record that adds a bundle, moves its branch and sets its label; returns the bundle."""
+    made: list[Bundle] = []
+
+    def decide(head: Head[RepoState]) -> tuple[RepoOp, ...]:
+        refuse_if_void(log, open.session)
+        now = head.state.branches.get(draft.branch) if draft.branch else None
+        at = now.bundle if now else None
+        if draft.expect is not None and draft.expect != (at or ""):
+            raise Conflict(f"branch '{draft.branch}' changed meanwhile: it is at {at or 'nothing'}", "look again and repeat")
+        parents = tuple(dict.fromkeys([*([at] if at else []), *draft.parents]))
+        bundle = Bundle(
+            open.id,
+            root.logical.hex(),
+            root_of(root),
+            draft.message,
+            core.now(),
+            files,
+            core.author,
+            parents,
+            dict(draft.meta),
+            draft.run,
+        )
+        made[:] = [bundle]
+        ops: list[RepoOp] = [AddBundle(bundle)]
+        if draft.branch:
+            ops.append(MoveBranch(draft.branch, bundle.id, at))
+        if draft.label:
+            ops.append(SetLabel(draft.label, bundle.id))
+        return tuple(ops)
+
+    log.append(decide)
+    if not made:
+        raise Bug("a commit without a bundle")
+    return made[0]
+
+

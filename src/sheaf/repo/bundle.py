@@ -1,0 +1,222 @@
+"""A bundle: an immutable view of a folder at one moment."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import pyarrow as pa
+from blake3 import blake3
+
+from sheaf.engine.clock import parse_time
+from sheaf.engine.contents import Contents
+from sheaf.engine.core import Core
+from sheaf.engine.diff import Difference, diff_trees
+from sheaf.engine.nodes import Nodes, pointer_of
+from sheaf.engine.tree import Tree, entry_at
+from sheaf.errors import Corrupt
+from sheaf.model import log as model
+from sheaf.model.entries import Kind
+from sheaf.model.log import RepoEntry
+from sheaf.repo.records import Change, Entry, Verified, entry_of
+from sheaf.transfer.download import Downloaded, download
+from sheaf.transfer.progress import Meter, Progress
+from sheaf.transfer.update import Updated, update
+from sheaf.transfer.worktree import local_changes
+from sheaf.vfs import FileTree
+
+__all__ = ["Bundle"]
+
+
+class Bundle:
+    """A committed bundle. Everything about it is known; its entries and bytes are fetched when asked for."""
+
+    def __init__(self, core: Core, nodes: Nodes, descriptor: model.Bundle, repo: RepoEntry, cache: Path | None) -> None:
+        self._core = core
+        self._cache = cache
+        self._descriptor = descriptor
+        self._repo = repo
+        self.tree = Tree(nodes, pointer_of(descriptor.root))
+        self._files = FileTree(self.tree, Contents(core))
+
+    def __repr__(self) -> str:
+        return f"Bundle({self._repo.name}@{self.id})"
+
+    @property
+    def repo_name(self) -> str:
+        """The name of its repo."""
+        return self._repo.name
+
+    @property
+    def repo_id(self) -> str:
+        """The id of its repo."""
+        return self._repo.id
+
+    @property
+    def id(self) -> str:
+        """A KSUID."""
+        return self._descriptor.id
+
+    @property
+    def version(self) -> str:
+        """The version hash, 64 hex digits: equal for equal trees, whoever wrote them."""
+        return self._descriptor.version
+
+    @property
+    def message(self) -> str:
+        """What its maker said of it."""
+        return self._descriptor.message
+
+    @property
+    def time(self) -> datetime:
+        """When it was committed, by its maker's clock."""
+        return parse_time(self._descriptor.time)
+
+    @property
+    def author(self) -> model.Author:
+        """Who made it."""
+        return self._descriptor.author
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """Ids of the bundles that it follows; the first is where its branch was."""
+        return self._descriptor.parents
+
+    @property
+    def meta(self) -> dict[str, str]:
+        """Free keys and values given at its upload."""
+        return dict(self._descriptor.meta)
+
+    @property
+    def files(self) -> int:
+        """How many files and symlinks it has."""
+        return self._descriptor.files
+
+    @property
+    def entries(self) -> int:
+        """How many entries it has, folders included."""
+        return self._descriptor.root.rows
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files together."""
+        return self._descriptor.root.size
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    def ls(self, path: str = "", *, recursive: bool = False) -> Iterator[Entry]:
+        """What is in a folder (of a file: itself), one level or all, in order. Raises NotFound."""
+        return map(entry_of, self._files.list(path, recursive=recursive))
+
+    def entry(self, path: str) -> Entry:
+        """One entry. Raises NotFound."""
+        return entry_of(self._files.stat(path))
+
+    def open(self, path: str) -> BinaryIO:
+        """A file as a seekable stream of verified bytes. Raises NotFound, InvalidInput."""
+        return cast(BinaryIO, io.BufferedReader(self._files.open(path), 1 << 20))
+
+    def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Bytes of a file, all or a range. Raises NotFound, InvalidInput, Corrupt."""
+        file = self._files.open(path)
+        return self._files.contents.read(file.entry, offset, length)
+
+    def verify(self, progress: Progress | None = None) -> Verified:
+        """Read every byte, and check every file against its content hash. Raises Corrupt naming the path."""
+        meter = Meter(progress, "verify")
+        meter.add_total(files=self.files, bytes=self.size)
+        files = size = 0
+        for batch in self.tree.batches():
+            single: set[int] = set()
+            for row, data in self._files.contents.chunks(batch):
+                single.add(row)
+                meter.add(files=1, bytes=len(data))
+                size += len(data)
+            files += len(single)
+            for row in (row for row in range(batch.num_rows) if row not in single):
+                if batch["kind"][row].as_py() != Kind.FOLDER:
+                    files += 1
+                    size += self._verify_row(batch.slice(row, 1), meter)
+        meter.finish()
+        return Verified(files, size)
+
+    def _verify_row(self, row: pa.RecordBatch, meter: Meter) -> int:
+        entry = entry_at(row, 0)
+        if entry.kind == Kind.SYMLINK:
+            meter.add_file()
+            return 0
+        whole, size = blake3(), 0
+        for block in self._files.contents.blocks(entry):
+            whole.update(block)
+            size += len(block)
+            meter.add_bytes(len(block))
+        if whole.digest() != entry.content:
+            raise Corrupt(f"'{entry.path}' is damaged: its bytes don't match its content hash", "run `sheaf store check`")
+        meter.add_file()
+        return size
+
+    # -- comparing and writing out -------------------------------------------------------------------------------------
+
+    def diff(self, other: Bundle) -> Iterator[Change]:
+        """What happened from this bundle to another one, in order of paths."""
+        return map(_change, diff_trees(self.tree, other.tree))
+
+    def diff_folder(self, folder: str | Path) -> list[Change]:
+        """What is different in a local folder, seen from this bundle."""
+        found = local_changes(self.tree, Path(folder), self._core.clock.now_ns(), self._cache)
+        return [_change(difference) for difference in found]
+
+    def download(
+        self,
+        dest: str | Path,
+        *,
+        path: str = "",
+        name_filter: str | None = None,
+        files: Sequence[str] | None = None,
+        force: bool = False,
+        concurrency: int | None = None,
+        progress: Progress | None = None,
+    ) -> Downloaded:
+        """Write the bundle (or what is below ``path``, or some files) into an empty folder; resumes if it was killed.
+
+        Raises:
+            Refused: the folder is not empty (without ``force``), or names become one there.
+            Corrupt: bytes are not what they should be; nothing wrong is left behind.
+        """
+        workers = max(1, min(concurrency or self._core.workers, 4 * self._core.workers))
+        meter = Meter(progress, "download")
+        return download(
+            self.tree,
+            self._files.contents,
+            Path(dest),
+            folder=path,
+            name_filter=name_filter,
+            files=files,
+            force=force,
+            concurrency=workers,
+            meter=meter,
+            bundle=self.id,
+            cache=self._cache,
+        )
+
+    def update(self, folder: str | Path, *, force: bool = False, progress: Progress | None = None) -> Updated:
+        """Make a downloaded folder equal to this bundle. Raises Refused if local edits would be lost (without ``force``)."""
+        return update(
+            self.tree,
+            self._files.contents,
+            Path(folder),
+            force=force,
+            meter=Meter(progress, "update"),
+            started=self._core.clock.now_ns(),
+            cache=self._cache,
+        )
+
+
+def _change(difference: Difference) -> Change:
+    old = entry_of(difference.old) if difference.old else None
+    new = entry_of(difference.new) if difference.new else None
+    old_path = old.path if difference.how == "renamed" and old else None
+    return Change(difference.how, difference.path, old_path, old, new)

@@ -1,0 +1,281 @@
+"""Diamonds: one bundle, filled by many writers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+
+from sheaf.engine.clock import parse_time
+from sheaf.engine.core import Core
+from sheaf.engine.diamonds import DiamondEnd, Mode, SplitDone, SplitStart, Splits, merge_splits
+from sheaf.engine.edit import Changes
+from sheaf.engine.log import Log
+from sheaf.engine.nodes import Nodes, root_of
+from sheaf.engine.refs import Refs
+from sheaf.engine.sessions import end_session, find_session, observe, open_session
+from sheaf.engine.tree import Tree
+from sheaf.engine.writer import Draft, Store, committed
+from sheaf.errors import Conflict, InvalidInput, NotFound
+from sheaf.format import keys
+from sheaf.format.node_v1 import ROWS
+from sheaf.model.entries import Kind
+from sheaf.model.ids import is_ksuid
+from sheaf.model.log import RepoEntry, RepoOp, RepoState
+from sheaf.model.names import check_ref_name
+from sheaf.model.nodes import Pointer
+from sheaf.model.paths import split as split_path
+from sheaf.repo.bundle import Bundle
+from sheaf.transfer.progress import Meter, Progress
+from sheaf.transfer.scan import Skipped
+from sheaf.transfer.upload import folder_options, store_folder
+
+__all__ = ["Diamond", "DiamondInfo", "SplitInfo"]
+
+
+@dataclass(frozen=True, slots=True)
+class DiamondInfo:
+    """A diamond; ``bundle`` is the id of the bundle that it became."""
+
+    id: str
+    state: Literal["initialized", "done", "canceled"]
+    started: datetime
+    ended: datetime | None
+    bundle: str | None
+    mode: Mode | None
+    has_conflicts: bool
+    has_checkpoints: bool
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class SplitInfo:
+    """A split; ``count``: its files, known when it is done."""
+
+    id: str
+    state: Literal["running", "done"]
+    started: datetime
+    ended: datetime | None
+    count: int
+    tag: str
+    skipped: tuple[Skipped, ...] = ()
+
+
+class Diamond:
+    """A diamond that was begun, here or anywhere."""
+
+    def __init__(
+        self, core: Core, nodes: Nodes, log: Log[RepoState, RepoOp], repo: RepoEntry, cache: Path | None, id: str
+    ) -> None:
+        self._core, self._nodes, self._log, self._repo, self._cache = core, nodes, log, repo, cache
+        self._splits = Splits(core, repo.id, id)
+        self.id = id
+
+    @classmethod
+    def begin(
+        cls, core: Core, nodes: Nodes, log: Log[RepoState, RepoOp], repo: RepoEntry, cache: Path | None
+    ) -> Diamond:
+        """Begin one: a session that stays open until the diamond is committed or canceled."""
+        session = open_session(core, repo.id, log, "diamond")
+        diamond = cls(core, nodes, log, repo, cache, session.id)
+        diamond._splits.begin()
+        return diamond
+
+    @classmethod
+    def find(
+        cls, core: Core, nodes: Nodes, log: Log[RepoState, RepoOp], repo: RepoEntry, cache: Path | None, id: str
+    ) -> Diamond:
+        """One that was begun. Raises NotFound."""
+        if not is_ksuid(id):
+            raise InvalidInput(f"'{id}' is not the id of a diamond", "it is what `sheaf diamond initialize` printed")
+        diamond = cls(core, nodes, log, repo, cache, id)
+        diamond._splits.start()
+        return diamond
+
+    @staticmethod
+    def ids(core: Core, repo_id: str) -> list[str]:
+        """The ids of a repo's diamonds, oldest first by their clocks."""
+        listed = core.backend.list(f"{keys.repo(repo_id)}diamonds/")
+        return sorted({stat.key.split("/")[3] for stat in listed})
+
+    @property
+    def info(self) -> DiamondInfo:
+        """What is known of it now."""
+        start, end = self._splits.start(), self._splits.end()
+        bundle = self._committed()
+        state: Literal["initialized", "done", "canceled"] = "initialized"
+        if end is not None and (end.state == "canceled" or bundle):
+            state = end.state
+        folders = {entry.path for entry in bundle.ls()} if bundle else set()
+        return DiamondInfo(
+            self.id,
+            state,
+            parse_time(start.time),
+            parse_time(end.time) if end else None,
+            bundle.id if bundle else None,
+            end.mode if end and end.state == "done" else None,
+            ".conflicts" in folders,
+            ".checkpoints" in folders,
+            end.tag if end else "",
+        )
+
+    # -- splits --------------------------------------------------------------------------------------------------------
+
+    def splits(self) -> list[SplitInfo]:
+        """The splits that were begun, oldest first by their clocks."""
+        done = {split.generation: split for split in self._splits.done()}
+        return [_split_info(start, done.get(start.generation)) for start in self._splits.started()]
+
+    def split(self, name: str) -> SplitInfo:
+        """One split. Raises NotFound."""
+        for split in self.splits():
+            if split.id == name:
+                return split
+        raise NotFound(f'didn\'t find split "{name}"', f"see `sheaf diamond split list --diamond {self.id}`")
+
+    def add_split(
+        self,
+        path: str | Path,
+        *,
+        split_id: str | None = None,
+        tag: str = "",
+        files: Sequence[str] | None = None,
+        name_filter: str | None = None,
+        skip_on_error: bool = False,
+        concurrency: int | None = None,
+        progress: Progress | None = None,
+    ) -> SplitInfo:
+        """Store a folder as a split of this diamond.
+
+        Args:
+            split_id: a free name; one that is done can't be used again, one that is not begins anew.
+            name_filter: a regular expression; only paths in which it is found are taken.
+
+        Raises:
+            Conflict: the diamond was committed or canceled meanwhile; the split is not in it.
+        """
+        name = check_ref_name(split_id) if split_id else self._core.clock.new_id()
+        start = self._splits.begin_split(name, tag)
+        session = find_session(self._core, self.id)
+        store = Store(self._core, self._nodes, observe(self._core, session), start.generation)
+        options = folder_options(
+            self._core, self._cache, path, files=files, skip_on_error=skip_on_error, concurrency=concurrency
+        )
+        options = replace(options, name_filter=_pattern(name_filter))
+        meter = Meter(progress, "upload")
+        stored = store_folder(store, None, options, meter)
+        done = SplitDone(
+            name, start.generation, start.time, self._core.now(), root_of(stored.root), stored.files, self._core.author, tag
+        )
+        self._splits.end_split(done)
+        meter.finish()
+        return replace(_split_info(start, done), skipped=tuple(stored.skipped))
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    def commit(
+        self,
+        *,
+        message: str,
+        label: str | None = None,
+        branch: str | None = "main",
+        mode: Mode = "enable-conflicts",
+        tag: str = "",
+        on_commit: Callable[[Bundle], None] | None = None,
+        progress: Progress | None = None,
+    ) -> Bundle:
+        """Join the splits that are done into one bundle. Where they disagree on a path, the later one wins.
+
+        Args:
+            mode: what becomes of the others: kept below ``.conflicts/SPLIT/``, below ``.checkpoints/SPLIT/``, dropped
+                (``ignored``), or refused (``forbids-conflicts``).
+
+        Raises:
+            Conflict: splits disagree and ``mode`` forbids it, or the diamond was canceled or committed otherwise.
+            NotFound: no split is done.
+        """
+        draft = Draft(message, branch, label)
+        if (bundle := self._committed()) is not None:
+            raise Conflict(f"diamond {self.id} is committed already, as bundle {bundle.id}")
+        end = self._splits.end() or self._closing(mode, tag)
+        if end.state == "canceled":
+            raise Conflict(f"diamond {self.id} was canceled", "begin a new one with `sheaf diamond initialize`")
+        meter = Meter(progress, "join")
+        opened = observe(self._core, find_session(self._core, self.id))
+        store = Store(self._core, self._nodes, opened, self.id)
+        root, files = self._joined(store, self._splits.joined(end), end.mode)
+        descriptor = committed(self._core, self._log, opened, root, files, draft)
+        bundle = Bundle(self._core, self._nodes, descriptor, self._repo, self._cache)
+        if on_commit:
+            on_commit(bundle)
+        end_session(self._core, self.id)
+        meter.finish()
+        return bundle
+
+    def cancel(self, tag: str = "") -> None:
+        """Give the diamond up. Raises Conflict if it is being committed."""
+        if self._splits.decide(DiamondEnd("canceled", self._core.now(), tag=tag)).state != "canceled":
+            raise Conflict(f"diamond {self.id} is being committed")
+        end_session(self._core, self.id)
+
+    def _closing(self, mode: Mode, tag: str) -> DiamondEnd:
+        """Decide which splits are in; but see first whether they can be joined at all, since the decision stays."""
+        done = self._splits.done()
+        if not done:
+            raise NotFound(f"no split to commit in diamond {self.id}", "add one with `sheaf diamond split add`")
+        if mode == "forbids-conflicts":
+            for _ in merge_splits(self._nodes, done, mode).rows():
+                pass
+        return self._splits.decide(
+            DiamondEnd("done", self._core.now(), mode, tuple(split.generation for split in done), tag)
+        )
+
+    def _joined(self, store: Store, splits: list[SplitDone], mode: Mode) -> tuple[Pointer, int]:
+        files = 0
+
+        def counted() -> Iterator[pa.RecordBatch]:
+            nonlocal files
+            for batch in merged.rows():
+                files += _files(batch)
+                yield batch
+
+        merged = merge_splits(self._nodes, splits, mode)
+        root = store.build(counted())
+        if not merged.losers:
+            return root, files
+        changes = Changes(Tree(self._nodes, root))
+        for path, row in merged.losers:
+            folder, name = split_path(path)
+            moved = row.set_column(0, ROWS.field("folder"), pa.array([folder], pa.string()))
+            changes.put_row(moved.set_column(1, ROWS.field("name"), pa.array([name], pa.string())))
+        return store.edit(root, changes.changes()), files + changes.files
+
+    def _committed(self) -> Bundle | None:
+        try:
+            descriptor = Refs(self._log, self._repo.name).get(self.id)
+        except NotFound:
+            return None
+        return Bundle(self._core, self._nodes, descriptor, self._repo, self._cache)
+
+
+def _split_info(start: SplitStart, done: SplitDone | None) -> SplitInfo:
+    began = parse_time(start.time)
+    if done is None:
+        return SplitInfo(start.name, "running", began, None, 0, start.tag)
+    return SplitInfo(start.name, "done", began, parse_time(done.time), done.files, start.tag)
+
+
+def _files(batch: pa.RecordBatch) -> int:
+    return sum(kind != Kind.FOLDER for kind in batch["kind"].to_pylist())
+
+
+def _pattern(text: str | None) -> re.Pattern[str] | None:
+    try:
+        return re.compile(text) if text else None
+    except re.error as error:
+        raise InvalidInput(f"'{text}' is no regular expression: {error}") from error

@@ -1,0 +1,170 @@
+"""Edits: a new bundle from an old one, by what changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sheaf.engine.core import Core
+from sheaf.engine.edit import Changes
+from sheaf.engine.ingest import Placed
+from sheaf.engine.log import Log
+from sheaf.engine.nodes import Nodes, pointer_of
+from sheaf.engine.refs import Refs, alive
+from sheaf.engine.rows import symlink_entry
+from sheaf.engine.tree import Tree
+from sheaf.engine.treewrite import TreeWriter
+from sheaf.engine.writer import Draft, Writer
+from sheaf.errors import InvalidInput, NotFound
+from sheaf.format.node_v1 import ROWS
+from sheaf.model.entries import ChunkPlace, Entry, Kind, Place, PlaceKind, RecipePlace
+from sheaf.model.log import RepoEntry, RepoOp, RepoState
+from sheaf.model.paths import check_path, join, relative, split
+from sheaf.repo.bundle import Bundle
+from sheaf.transfer.reading import BLOCK, read_blocks
+
+__all__ = ["Edit"]
+
+
+class Edit:
+    """Use as a context manager: what is put and removed becomes one bundle at :meth:`commit`, or nothing without it."""
+
+    def __init__(
+        self,
+        core: Core,
+        nodes: Nodes,
+        log: Log[RepoState, RepoOp],
+        refs: Refs,
+        repo: RepoEntry,
+        draft: Draft,
+        base: str | None,
+    ) -> None:
+        self._core, self._nodes, self._log, self._refs = core, nodes, log, refs
+        self._repo = repo
+        self._draft = draft
+        self._wanted = base
+
+    def __enter__(self) -> Self:
+        self._writer = Writer(self._core, self._nodes, self._log, self._repo.id, "edit")
+        try:
+            self._begin()
+        except BaseException:
+            self._writer.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._writer.__exit__(*exc)
+
+    def _begin(self) -> None:
+        state = self._log.head().state
+        target = state.branches.get(self._draft.branch or "")
+        self._expect = target.bundle if target else ""
+        if self._wanted is not None:
+            self._base = self._refs.resolve(self._wanted)
+        elif target:
+            self._base = self._refs.get(target.bundle)
+        else:
+            self._base = None
+        root = pointer_of(self._base.root) if self._base else TreeWriter(self._core, self._nodes, self._writer.open.id).build([])
+        self._root = root
+        self._changes = Changes(Tree(self._nodes, root))
+
+    def put(
+        self,
+        path: str,
+        data: bytes | BinaryIO,
+        *,
+        mode: int = 0o644,
+        mtime_ns: int | None = None,
+        attrs: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write a file. ``mode``: permission bits. Raises InvalidInput if something above the path is a file."""
+        ingest = self._writer.store.ingest
+        placed = ingest.store_bytes(data) if isinstance(data, bytes) else ingest.store_stream(_blocks(data))
+        self._set(path, placed, mode, self._core.clock.now_ns() if mtime_ns is None else mtime_ns, dict(attrs or {}))
+
+    def put_file(self, path: str, source: str | Path) -> None:
+        """Write a file from a local one, with its mode and mtime. Raises NotFound, Denied, Conflict."""
+        for blocks in read_blocks(str(source)):
+            placed = self._writer.store.ingest.store_stream(blocks)
+            if blocks.state is not None:
+                self._set(path, placed, blocks.state.mode, blocks.state.mtime, {})
+                return
+
+    def symlink(self, path: str, target: str) -> None:
+        """Write a symlink."""
+        self._changes.put(symlink_entry(path, target, self._core.clock.now_ns()))
+
+    def remove(self, path: str) -> None:
+        """Remove a file, or a folder with all that is in it. Raises NotFound."""
+        self._changes.remove(check_path(path.strip("/")))
+
+    def copy(self, source: Bundle, source_path: str, path: str) -> None:
+        """Take a file or folder of another bundle of this store over, by reference. Raises NotFound."""
+        tree = self._alive(source)
+        source_path, path = source_path.strip("/"), check_path(path.strip("/"))
+        entry = tree.find(check_path(source_path))
+        if entry is None:
+            raise NotFound(f"no '{source_path}' in bundle {source.id}")
+        self._copy_one(tree, source_path, path)
+        if entry.kind == Kind.FOLDER:
+            self._copy_below(tree, source_path, path)
+
+    def commit(self) -> Bundle:
+        """Make the bundle. Raises Conflict if the branch moved since the edit began; nothing is lost, begin again."""
+        store = self._writer.store
+        root = store.edit(self._root, self._changes.changes())
+        files = (self._base.files if self._base else 0) + self._changes.files
+        parents = (self._base.id,) if self._base else ()
+        draft = Draft(self._draft.message, self._draft.branch, self._draft.label, expect=self._expect, parents=parents)
+        bundle = self._writer.commit(root, files, draft)
+        self._writer.tidy()
+        return Bundle(self._core, self._nodes, bundle, self._repo, None)
+
+    def _set(self, path: str, placed: Placed, mode: int, mtime: int, attrs: dict[str, str]) -> None:
+        folder, name = split(check_path(path.strip("/")))
+        place = _place(placed)
+        entry = Entry(folder, name, Kind.FILE, mode & 0o777, mtime, placed.size, placed.content, None, attrs, place)
+        self._changes.put(entry, list(placed.packs.items()))
+
+    def _alive(self, source: Bundle) -> Tree:
+        """The source's tree, if it is alive: looked up now, after this session was registered."""
+        return Tree(self._nodes, pointer_of(alive(self._core, source.repo_id, source.id).root))
+
+    def _copy_one(self, tree: Tree, source: str, path: str) -> None:
+        folder, name = split(source)
+        for batch in tree.batches(folder, recursive=False):
+            found = batch.filter(pc.equal(batch["name"], name))
+            if found.num_rows:
+                self._changes.put_row(_renamed(found, *split(path)))
+
+    def _copy_below(self, tree: Tree, source: str, path: str) -> None:
+        for batch in tree.batches(source):
+            folders, names = batch["folder"].to_pylist(), batch["name"].to_pylist()
+            for i, (folder, name) in enumerate(zip(folders, names, strict=True)):
+                self._changes.put_row(_renamed(batch.slice(i, 1), join(path, relative(folder, source)), name))
+
+
+def _renamed(row: pa.RecordBatch, folder: str, name: str) -> pa.RecordBatch:
+    moved = row.set_column(0, ROWS.field("folder"), pa.array([folder], pa.string()))
+    return moved.set_column(1, ROWS.field("name"), pa.array([name], pa.string()))
+
+
+def _place(placed: Placed) -> Place | None:
+    if placed.place == PlaceKind.CHUNK:
+        return ChunkPlace(placed.pack, placed.offset, placed.stored)
+    if placed.place == PlaceKind.RECIPE:
+        return RecipePlace(placed.recipe, placed.pack, placed.offset, placed.stored)
+    return None
+
+
+def _blocks(stream: BinaryIO) -> Iterator[bytes]:
+    while block := stream.read(BLOCK):
+        if not isinstance(block, bytes):
+            raise InvalidInput("the stream gives no bytes", "open it in binary mode")
+        yield block

@@ -1,0 +1,147 @@
+"""Small values that the API hands out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from sheaf.engine.clock import parse_time
+from sheaf.model import entries as model
+from sheaf.model.log import Author, RefTarget, RepoEntry
+
+__all__ = [
+    "Branch",
+    "Change",
+    "Entry",
+    "Label",
+    "RepoInfo",
+    "StoreInfo",
+    "Verified",
+    "branch_of",
+    "entry_of",
+    "label_of",
+    "repo_info",
+]
+
+KIND: dict[model.Kind, Literal["file", "symlink", "folder"]] = {
+    model.Kind.FILE: "file",
+    model.Kind.SYMLINK: "symlink",
+    model.Kind.FOLDER: "folder",
+    model.Kind.EXTERNAL: "file",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One path of a bundle. ``size`` in bytes, ``mtime_ns`` since 1970; ``content`` as `b3sum` prints it (not of folders)."""
+
+    path: str
+    kind: Literal["file", "symlink", "folder"]
+    mode: int
+    mtime_ns: int
+    size: int
+    content: str | None
+    target: str | None = None
+    attrs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def executable(self) -> bool:
+        """Whether its owner may execute the file."""
+        return self.kind == "file" and bool(self.mode & 0o100)
+
+
+def entry_of(entry: model.Entry) -> Entry:
+    """The entry as the API shows it."""
+    content = None if entry.kind == model.Kind.FOLDER else entry.content.hex()
+    return Entry(
+        entry.path, KIND[entry.kind], entry.mode, entry.mtime, entry.size, content, entry.target, dict(entry.attrs)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One path that differs. ``old_path`` is set for a rename only."""
+
+    kind: Literal["added", "modified", "deleted", "renamed"]
+    path: str
+    old_path: str | None
+    old: Entry | None
+    new: Entry | None
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A label at one moment of its history; ``bundle`` is an id, empty once it was deleted."""
+
+    name: str
+    bundle: str
+    time: datetime
+    author: Author
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A branch and the bundle that it is at."""
+
+    name: str
+    bundle: str
+    time: datetime
+    author: Author
+
+
+@dataclass(frozen=True, slots=True)
+class RepoInfo:
+    """A repo; ``bundles``: how many it has."""
+
+    id: str
+    name: str
+    description: str
+    created: datetime
+    author: Author
+    bundles: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreInfo:
+    """A store. ``objects`` and ``sizes`` (bytes) are per kind of object: packs, nodes, index and so on."""
+
+    id: str
+    url: str
+    created: datetime
+    chunker: dict[str, int | str]
+    read_features: tuple[str, ...]
+    write_features: tuple[str, ...]
+    repos: int
+    objects: dict[str, int]
+    sizes: dict[str, int]
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of all objects together."""
+        return sum(self.sizes.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a verification has read; bytes that are not what they should be raise instead."""
+
+    files: int
+    bytes: int
+
+
+def label_of(name: str, target: RefTarget) -> Label:
+    """A label from the log."""
+    return Label(name, target.bundle, parse_time(target.time), target.author)
+
+
+def branch_of(name: str, target: RefTarget) -> Branch:
+    """A branch from the log."""
+    return Branch(name, target.bundle, parse_time(target.time), target.author)
+
+
+def repo_info(entry: RepoEntry, bundles: int) -> RepoInfo:
+    """A repo from the store's log."""
+    return RepoInfo(entry.id, entry.name, entry.description, parse_time(entry.time), entry.author, bundles)
+
+

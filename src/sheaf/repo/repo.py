@@ -1,0 +1,292 @@
+"""A repo: bundles of one lifecycle, and the names they go by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from sheaf.engine.clock import parse_time
+from sheaf.engine.core import Core
+from sheaf.engine.log import Log, repo_log
+from sheaf.engine.nodes import Nodes
+from sheaf.engine.refs import Refs
+from sheaf.engine.tree import Tree
+from sheaf.engine.writer import Draft, Writer
+from sheaf.errors import AlreadyExists, NotFound, Refused, Unsupported
+from sheaf.model.log import (
+    Author,
+    Bundle as Descriptor,
+    DeleteRepo,
+    MoveBranch,
+    RenameRepo,
+    RepoEntry,
+    RepoOp,
+    RepoState,
+    SetLabel,
+    StoreOp,
+    StoreState,
+)
+from sheaf.model.names import check_ref_name, check_repo_name
+from sheaf.repo.bundle import Bundle
+from sheaf.repo.diamond import Diamond, DiamondInfo
+from sheaf.repo.edit import Edit
+from sheaf.repo.records import Branch, Label, RepoInfo, branch_of, label_of, repo_info
+from sheaf.transfer.progress import Meter, Progress
+from sheaf.transfer.scan import Skipped
+from sheaf.transfer.upload import folder_options, store_folder
+
+__all__ = ["Repo", "Upload"]
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """What an upload did. ``bytes``: of all files; ``new_bytes``: that the store did not have; ``stored_bytes``: written."""
+
+    bundle: Bundle
+    files: int
+    bytes: int
+    new_bytes: int
+    stored_bytes: int
+    committed: bool = True
+    skipped: list[Skipped] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+class Repo:
+    """A repo, as long as it exists: its id stays when it is renamed."""
+
+    def __init__(
+        self, core: Core, nodes: Nodes, store: Log[StoreState, StoreOp], entry: RepoEntry, cache: Path | None
+    ) -> None:
+        self._core = core
+        self._nodes = nodes
+        self._store = store
+        self._entry = entry
+        self._cache = cache
+        self._log = repo_log(core, entry.id)
+        self._refs = Refs(self._log, entry.name)
+
+    @property
+    def id(self) -> str:
+        """A KSUID, for ever."""
+        return self._entry.id
+
+    @property
+    def name(self) -> str:
+        """What the repo is called now."""
+        return self._entry.name
+
+    @property
+    def description(self) -> str:
+        """What its maker said of it."""
+        return self._entry.description
+
+    @property
+    def created(self) -> datetime:
+        """When it was made."""
+        return parse_time(self._entry.time)
+
+    @property
+    def author(self) -> Author:
+        """Who made it."""
+        return self._entry.author
+
+    @property
+    def info(self) -> RepoInfo:
+        """All of that, and how many bundles it has."""
+        return repo_info(self._entry, self._log.head().state.count)
+
+    def rename(self, name: str) -> None:
+        """Give the repo another name; nothing is copied. Raises AlreadyExists, InvalidInput, NotFound."""
+        op = RenameRepo(self.id, check_repo_name(name))
+        self._entry = self._store.append(lambda head: (op,)).state.repos[self.id]
+        self._refs = Refs(self._log, name)
+
+    def delete(self) -> None:
+        """Take the repo out of sight; its data stays until gc. Raises NotFound if it is gone already."""
+        self._store.append(lambda head: (DeleteRepo(self.id),))
+
+    # -- bundles -------------------------------------------------------------------------------------------------------
+
+    def bundles(self) -> list[Bundle]:
+        """All bundles, in the order of their commits."""
+        return [self._bundle(bundle) for bundle in self._refs.bundles()]
+
+    def bundle(self, ref: str | None = None) -> Bundle:
+        """The bundle that a ref names; the one committed last if there is none. Raises NotFound, Ambiguous."""
+        return self._bundle(self._refs.resolve(ref))
+
+    def log(self, ref: str | None = None) -> Iterator[Bundle]:
+        """A bundle and its first parents, newest first."""
+        return (self._bundle(bundle) for bundle in self._refs.history(self._refs.resolve(ref)))
+
+    def upload(
+        self,
+        path: str | Path,
+        *,
+        message: str,
+        label: str | None = None,
+        branch: str | None = "main",
+        files: Sequence[str] | None = None,
+        meta: Mapping[str, str] | None = None,
+        skip_on_error: bool = False,
+        rehash: bool = False,
+        concurrency: int | None = None,
+        if_changed: bool = False,
+        portable: bool = False,
+        on_commit: Callable[[Bundle], None] | None = None,
+        progress: Progress | None = None,
+    ) -> Upload:
+        """Make a bundle of a folder, move a branch to it and set a label, all in one commit.
+
+        Args:
+            files: only these paths, relative to the folder.
+            rehash: read every file, even those that look unchanged.
+            if_changed: commit nothing if the branch has exactly this already.
+            portable: refuse names that become one on other systems; without it they are warned of.
+            on_commit: called as soon as the bundle is committed.
+
+        Raises:
+            NotFound, InvalidInput, Denied, Conflict: about a file, unless ``skip_on_error``.
+            Refused: ``portable``, and names collide.
+        """
+        draft = Draft(message, branch, label, meta or {})
+        options = folder_options(
+            self._core, self._cache, path, files=files, skip_on_error=skip_on_error, rehash=rehash, concurrency=concurrency
+        )
+        meter = Meter(progress, "upload")
+        with Writer(self._core, self._nodes, self._log, self.id, "upload") as writer:
+            base = self._head_tree(branch)  # read after the session was registered
+            stored = store_folder(writer.store, base, options, meter)
+            warnings = [f"'{one}' and '{other}' become one on some systems" for one, other in stored.clashes]
+            if portable and warnings:
+                raise Refused(warnings[0], "rename one of them")
+            sink = writer.store.sink
+            counts = (stored.files, stored.size, sink.new_bytes, sink.stored_bytes)
+            if if_changed and base and base.root.full == stored.root.full and branch:
+                return Upload(self.bundle(f"branch:{branch}"), *counts, False, stored.skipped, warnings)
+            self._still_there()
+            bundle = self._bundle(writer.commit(stored.root, stored.files, draft))
+            if on_commit:
+                on_commit(bundle)
+            writer.tidy()
+        meter.finish()
+        return Upload(bundle, *counts, True, stored.skipped, warnings)
+
+    def edit(self, *, message: str, branch: str = "main", base: str | None = None) -> Edit:
+        """Make a bundle from another one by naming what changes; nothing is downloaded.
+
+        Args:
+            base: the bundle to start from; the branch's head if None. The branch must not have moved when it commits.
+        """
+        return Edit(self._core, self._nodes, self._log, self._refs, self._entry, Draft(message, branch), base)
+
+    # -- names ---------------------------------------------------------------------------------------------------------
+
+    def labels(self, prefix: str = "") -> list[Label]:
+        """The labels whose names begin so, by name."""
+        labels = self._log.head().state.labels
+        return [label_of(name, labels[name]) for name in sorted(labels) if name.startswith(prefix)]
+
+    def label(self, name: str) -> Label:
+        """One label. Raises NotFound."""
+        target = self._log.head().state.labels.get(name)
+        if target is None:
+            raise NotFound(f'didn\'t find label "{name}"', f"see `sheaf label list --repo {self.name}`")
+        return label_of(name, target)
+
+    def label_history(self, name: str | None = None, prefix: str = "") -> list[Label]:
+        """Where a label (or all with a prefix) has been, newest first; a deletion has no bundle."""
+        found = [
+            Label(op.name, op.bundle or "", parse_time(record.time), record.author)
+            for record in self._log.records()
+            for op in record.ops
+            if isinstance(op, SetLabel) and (op.name == name if name else op.name.startswith(prefix))
+        ]
+        if name and not found:
+            raise NotFound(f'didn\'t find label "{name}"', f"see `sheaf label list --repo {self.name}`")
+        return found[::-1]
+
+    def set_label(self, name: str, ref: str, *, expect: str | None = None) -> Label:
+        """Point a label at a bundle; the last one wins, unless ``expect`` (a bundle id, "" for new) is given.
+
+        Raises:
+            NotFound: no such bundle.
+            Conflict: the label is not where it was expected.
+        """
+        bundle = self._refs.resolve(ref)
+        op = SetLabel(check_ref_name(name), bundle.id, expect or None, expect is not None)
+        self._append(lambda state: (op,))
+        return self.label(name)
+
+    def delete_label(self, name: str) -> None:
+        """Delete a label; its history stays. Raises NotFound."""
+        self.label(name)
+        self._append(lambda state: (SetLabel(name, None),))
+
+    def branches(self) -> list[Branch]:
+        """The branches, by name."""
+        branches = self._log.head().state.branches
+        return [branch_of(name, branches[name]) for name in sorted(branches)]
+
+    def branch(self, name: str) -> Branch:
+        """One branch. Raises NotFound."""
+        target = self._log.head().state.branches.get(name)
+        if target is None:
+            raise NotFound(f'didn\'t find branch "{name}"', f"see `sheaf branch list --repo {self.name}`")
+        return branch_of(name, target)
+
+    def create_branch(self, name: str, ref: str | None = None) -> Branch:
+        """Make a branch at a bundle. Raises AlreadyExists, NotFound."""
+        bundle = self._refs.resolve(ref)
+
+        def decide(state: RepoState) -> tuple[RepoOp, ...]:
+            if name in state.branches:
+                raise AlreadyExists(f"branch already exists: {name}", "choose another name, or delete it first")
+            return (MoveBranch(check_ref_name(name), bundle.id),)
+
+        self._append(decide)
+        return self.branch(name)
+
+    def delete_branch(self, name: str) -> None:
+        """Delete a branch; its bundles stay. Raises NotFound."""
+        at = self.branch(name).bundle
+        self._append(lambda state: (MoveBranch(name, None, at),))
+
+    # -- diamonds ------------------------------------------------------------------------------------------------------
+
+    def create_diamond(self) -> Diamond:
+        """Begin a bundle that many writers fill together."""
+        return Diamond.begin(self._core, self._nodes, self._log, self._entry, self._cache)
+
+    def diamond(self, id: str) -> Diamond:
+        """A diamond that was begun. Raises NotFound."""
+        return Diamond.find(self._core, self._nodes, self._log, self._entry, self._cache, id)
+
+    def diamonds(self) -> list[DiamondInfo]:
+        """All diamonds, oldest first by their clocks."""
+        return [self.diamond(id).info for id in Diamond.ids(self._core, self.id)]
+
+    # -- plumbing ------------------------------------------------------------------------------------------------------
+
+    def _bundle(self, bundle: Descriptor) -> Bundle:
+        return Bundle(self._core, self._nodes, bundle, self._entry, self._cache)
+
+    def _append(self, decide: Callable[[RepoState], tuple[RepoOp, ...]]) -> None:
+        self._still_there()
+        self._log.append(lambda head: decide(head.state))
+
+    def _still_there(self) -> None:
+        state = self._store.head().state
+        if self.id not in state.repos or state.repos[self.id].deleted:
+            raise NotFound(f'didn\'t find repo "{self.name}"', "it was deleted meanwhile")
+        if state.write_features:
+            raise Unsupported(f"writing to {self._core.backend.url} takes {state.write_features[0]}", "upgrade sheaf-data")
+
+    def _head_tree(self, branch: str | None) -> Tree | None:
+        state = self._log.head().state
+        target = state.branches.get(branch) if branch else None
+        id = target.bundle if target else state.latest
+        return self._bundle(self._refs.get(id)).tree if id else None

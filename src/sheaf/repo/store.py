@@ -1,0 +1,210 @@
+"""A store: where repos are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from sheaf.engine import runs
+from sheaf.engine.cache import FolderCache, NoCache
+from sheaf.engine.check import Report, Tell, check_store
+from sheaf.engine.clock import Clock, SystemClock, parse_time
+from sheaf.engine.core import Core, create_store, open_store
+from sheaf.engine.log import store_log
+from sheaf.engine.nodes import Nodes
+from sheaf.errors import NotFound, Unsupported
+from sheaf.format import keys
+from sheaf.format.session_v1 import RunEnd, RunStart
+from sheaf.model.log import Author, CreateRepo
+from sheaf.model.names import check_repo_name
+from sheaf.repo.records import RepoInfo, StoreInfo, repo_info
+from sheaf.repo.repo import Repo
+from sheaf.storage.location import open_backend
+from sheaf.storage.options import StorageOptions
+from sheaf.storage.port import Backend
+
+__all__ = ["Store", "connect", "init"]
+
+#: Features of the format that this program knows; a store that asks for others is refused by name.
+READ_FEATURES: frozenset[str] = frozenset()
+WRITE_FEATURES: frozenset[str] = frozenset()
+
+
+def init(
+    url: str,
+    *,
+    options: StorageOptions | None = None,
+    author: Author | None = None,
+    cache: Path | None = None,
+    probe: bool = True,
+    clock: Clock | None = None,
+) -> Store:
+    """Make a store at a URL or folder and connect to it.
+
+    Args:
+        probe: try first whether the place keeps the rules that Sheaf stands on, and refuse it if not.
+
+    Raises:
+        AlreadyExists: there is one.
+        Refused: the place breaks a rule; the message names it.
+    """
+    backend = open_backend(url, options or StorageOptions())
+    if probe:
+        from sheaf.storage.probe import probe as probe_backend  # not needed by anything but this
+        from sheaf.storage.probe import refuse_if_unsafe
+
+        refuse_if_unsafe(probe_backend(backend))
+    create_store(backend, clock or SystemClock())
+    return Store(backend, author=author, cache=cache, clock=clock)
+
+
+def connect(
+    url: str,
+    *,
+    options: StorageOptions | None = None,
+    cache: Path | None = None,
+    author: Author | None = None,
+    create: bool = False,
+    clock: Clock | None = None,
+) -> Store:
+    """Connect to the store at a URL or folder.
+
+    Args:
+        cache: a folder for copies of immutable objects and for what is known of uploaded folders; None keeps neither.
+        create: make the store if there is none.
+
+    Raises:
+        NotFound: there is no store.
+        Unsupported: it needs a newer Sheaf.
+    """
+    backend = open_backend(url, options or StorageOptions())
+    try:
+        return Store(backend, author=author, cache=cache, clock=clock)
+    except NotFound:
+        if not create:
+            raise
+    create_store(backend, clock or SystemClock())
+    return Store(backend, author=author, cache=cache, clock=clock)
+
+
+class Store:
+    """A connected store; a context manager that gives its connections back."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        author: Author | None = None,
+        cache: Path | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        config = open_store(backend)
+        local = backend.url.startswith(("file:", "memory:"))
+        copies = FolderCache(cache / "objects" / config.id) if cache and not local else NoCache()
+        self._core = Core(backend, config, author or Author(), copies, clock or SystemClock())
+        self._cache = cache
+        self._log = store_log(self._core)
+        self._nodes = Nodes(self._core)
+        self._refuse_unknown(self._log.head().state.read_features, READ_FEATURES, "read")
+
+    @property
+    def url(self) -> str:
+        """Where the store is."""
+        return self._core.backend.url
+
+    @property
+    def id(self) -> str:
+        """The store's own id, for ever."""
+        return self._core.config.id
+
+    def info(self) -> StoreInfo:
+        """What the store is and holds; lists all its objects."""
+        state, config = self._log.head().state, self._core.config
+        objects: dict[str, int] = {}
+        sizes: dict[str, int] = {}
+        for stat in self._core.backend.list():
+            kind = stat.key.split("/")[0]
+            objects[kind] = objects.get(kind, 0) + 1
+            sizes[kind] = sizes.get(kind, 0) + stat.size
+        alive = sum(not repo.deleted for repo in state.repos.values())
+        return StoreInfo(
+            config.id,
+            self.url,
+            parse_time(config.created),
+            msgspec.to_builtins(config.chunker),
+            state.read_features,
+            state.write_features,
+            alive,
+            dict(sorted(objects.items())),
+            dict(sorted(sizes.items())),
+        )
+
+    def check(self, *, read_data: bool = False, repo: str | None = None, tell: Tell | None = None) -> Report:
+        """Check every invariant; with ``read_data`` every byte of every pack too. ``repo``: the name of only one."""
+        return check_store(self._core, read_data=read_data, repo=self.repo(repo).id if repo else None, tell=tell)
+
+    def repos(self) -> list[RepoInfo]:
+        """The repos, by name."""
+        alive = [entry for entry in self._log.head().state.repos.values() if not entry.deleted]
+        return [Repo(self._core, self._nodes, self._log, e, self._cache).info for e in sorted(alive, key=lambda e: e.name)]
+
+    def repo(self, name: str) -> Repo:
+        """The repo of a name. Raises NotFound."""
+        entry = self._log.head().state.find(check_repo_name(name))
+        if entry is None:
+            raise NotFound(f'didn\'t find repo "{name}"', "see `sheaf repo list`, or make it with `sheaf repo create`")
+        return Repo(self._core, self._nodes, self._log, entry, self._cache)
+
+    def create_repo(self, name: str, description: str = "") -> Repo:
+        """Make a repo. Raises AlreadyExists, InvalidInput."""
+        check_repo_name(name)
+        self.refuse_writes()
+        made = CreateRepo(self._core.clock.new_id(), name, description)
+        entry = self._log.append(lambda head: (made,)).state.repos[made.id]
+        return Repo(self._core, self._nodes, self._log, entry, self._cache)
+
+    # -- runs ----------------------------------------------------------------------------------------------------------
+
+    def start_run(self, *, command: tuple[str, ...] = (), inputs: tuple[str, ...] = (), environment: dict[str, str]) -> str:
+        """Record that an execution begins; returns the run's id. ``inputs``: addresses such as ``repo@bundle:ID``."""
+        self.refuse_writes()
+        id = self._core.clock.new_id()
+        runs.start_run(self._core, RunStart(id, self._core.now(), command, inputs, environment, self._core.author))
+        return id
+
+    def end_run(self, id: str, outcome: str, *, exit: int | None = None, outputs: tuple[str, ...] = ()) -> None:
+        """Record how an execution ended: ``succeeded``, ``failed`` or ``canceled``. Raises AlreadyExists, NotFound."""
+        runs.end_run(self._core, RunEnd(id, self._core.now(), outcome, exit, outputs))
+
+    def run(self, id: str) -> tuple[RunStart, RunEnd | None]:
+        """A recorded execution. Raises NotFound."""
+        return runs.get_run(self._core, id)
+
+    def runs(self) -> list[str]:
+        """The ids of all recorded executions, oldest first."""
+        return runs.list_runs(self._core)
+
+    # -- plumbing ------------------------------------------------------------------------------------------------------
+
+    def refuse_writes(self) -> None:
+        """Raises Unsupported if writing here takes something that this program doesn't know."""
+        self._refuse_unknown(self._log.head().state.write_features, WRITE_FEATURES, "write")
+
+    def _refuse_unknown(self, wanted: tuple[str, ...], known: frozenset[str], what: str) -> None:
+        if unknown := [name for name in wanted if name not in known]:
+            raise Unsupported(
+                f"to {what} the store at {self.url} takes '{unknown[0]}', which this Sheaf doesn't know",
+                "upgrade sheaf-data",
+            )
+
+    def close(self) -> None:
+        """Give connections and threads back."""
+        self._core.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

@@ -1,0 +1,102 @@
+"""Files of a folder, read as they are at one moment: a file that changes meanwhile is read again, or reported."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sheaf.errors import Conflict, Denied, NotFound, SheafError, Unavailable
+
+__all__ = ["BLOCK", "FileState", "read_blocks", "read_small", "state_of"]
+
+BLOCK = 4 << 20  #: bytes that a big file is read by
+_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """What tells whether a file has changed; times in nanoseconds since 1970."""
+
+    size: int
+    mtime: int
+    ctime: int
+    mode: int = 0
+
+    @property
+    def changed_at(self) -> tuple[int, int]:
+        """The two times that a write moves."""
+        return self.mtime, self.ctime
+
+
+def state_of(fd: int) -> FileState:
+    """The state of an open file."""
+    st = os.fstat(fd)
+    return FileState(st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_mode & 0o777)
+
+
+def read_small(path: str, before: FileState) -> tuple[bytes, FileState]:
+    """A whole file and its state, which did not change meanwhile; ``before``: as it was scanned.
+
+    Raises:
+        NotFound, Denied, Unavailable: as the file system says.
+        Conflict: it changed whenever it was read.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise _translated(error, path) from error
+    try:
+        for _ in range(_TRIES):
+            data = os.pread(fd, before.size + 1, 0)
+            after = state_of(fd)
+            if len(data) == after.size and after.changed_at == before.changed_at:
+                return data, after
+            before = after
+    except OSError as error:
+        raise _translated(error, path) from error
+    finally:
+        os.close(fd)
+    raise _changing(path)
+
+
+class Blocks:
+    """The blocks of a big file; afterwards ``state`` tells as what it was read."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self.state: FileState | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            fd = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError as error:
+            raise _translated(error, self._path) from error
+        try:
+            before = state_of(fd)
+            while block := os.read(fd, BLOCK):
+                yield block
+            self.state = before if state_of(fd) == before else None
+        except OSError as error:
+            raise _translated(error, self._path) from error
+        finally:
+            os.close(fd)
+
+
+def read_blocks(path: str) -> Iterator[Blocks]:
+    """A few attempts at a big file; take the next one if the last has no ``state`` after it was read. Raises Conflict."""
+    for _ in range(_TRIES):
+        yield Blocks(path)
+    raise _changing(path)
+
+
+def _changing(path: str) -> Conflict:
+    return Conflict(f"{path} changes while it is read", "stop what writes it, or leave it out with .sheafignore")
+
+
+def _translated(error: OSError, path: str) -> SheafError:
+    if isinstance(error, FileNotFoundError):
+        return NotFound(f"{path} disappeared while it was to be read", "run the same command again")
+    if isinstance(error, PermissionError):
+        return Denied(f"{path} can't be read: {error.strerror}", "get the rights, or leave it out with --skip-on-error")
+    return Unavailable(f"{path} can't be read: {error.strerror}")

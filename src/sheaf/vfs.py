@@ -1,0 +1,90 @@
+"""A bundle as a file tree, defined once: what every door that serves files is an adapter of.
+
+Paths are ``/``-separated and relative; the root is the empty path. Nothing here writes.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+from sheaf.engine.contents import Contents
+from sheaf.engine.tree import Tree
+from sheaf.errors import InvalidInput, NotFound
+from sheaf.model.entries import Entry, Kind
+from sheaf.model.paths import check_path
+
+__all__ = ["ROOT", "BundleFile", "FileTree"]
+
+#: The root folder has no row of its own.
+ROOT = Entry("", "", Kind.FOLDER, 0o755)
+
+
+class FileTree:
+    """Looks up, lists and opens what is in one bundle. Safe to use from many threads."""
+
+    def __init__(self, tree: Tree, contents: Contents) -> None:
+        self.tree = tree
+        self.contents = contents
+
+    def stat(self, path: str) -> Entry:
+        """The entry of a path. Raises NotFound."""
+        path = path.strip("/")
+        entry = self.tree.find(check_path(path)) if path else ROOT
+        if entry is None:
+            raise NotFound(f"no '{path}' in this bundle", "see `sheaf ls`")
+        return entry
+
+    def list(self, path: str = "", *, recursive: bool = False) -> Iterator[Entry]:
+        """What is in a folder, in order; of a file or symlink, itself. Raises NotFound."""
+        entry = self.stat(path)
+        if entry.kind != Kind.FOLDER:
+            return iter((entry,))
+        return self.tree.entries(entry.path, recursive=recursive)
+
+    def open(self, path: str) -> BundleFile:
+        """A file for reading. Raises NotFound, or InvalidInput if it is no file."""
+        entry = self.stat(path)
+        if entry.kind not in (Kind.FILE, Kind.EXTERNAL):
+            raise InvalidInput(f"'{entry.path}' is a {entry.kind.name.lower()}, not a file")
+        return BundleFile(self.contents, entry)
+
+
+class BundleFile(io.RawIOBase):
+    """One file of a bundle: seekable, every byte verified. Wrap it in ``io.BufferedReader`` for small reads."""
+
+    def __init__(self, contents: Contents, entry: Entry) -> None:
+        self.entry = entry
+        self._contents = contents
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move; positions beyond the end read as the end."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.entry.size}[whence]
+        if base + offset < 0:
+            raise ValueError("a negative position")
+        self._at = base + offset
+        return self._at
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        """Fill a buffer as far as the file goes."""
+        view = memoryview(buffer).cast("B")
+        data = self._contents.read(self.entry, self._at, len(view))
+        view[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def readall(self) -> bytes:
+        """The rest of the file."""
+        data = self._contents.read(self.entry, self._at)
+        self._at += len(data)
+        return data
