@@ -16,18 +16,18 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from sheaf.errors import Denied, InvalidInput, NotFound, Refused, SheafError
+from sheaf.errors import InvalidInput, NotFound, Refused, SheafError
 from sheaf.model.entries import Kind
 from sheaf.model.paths import check_path, join
-from sheaf.storage.oserrors import from_oserror
 from sheaf.transfer.ignore import IGNORE_FILE, Ignore
 from sheaf.transfer.listed import ListedFiles
+from sheaf.transfer.localerrors import local_error, printable
 
-__all__ = ["BATCH_ROWS", "OWN_NAMES", "OnError", "ScanBatch", "Skipped", "checked_root", "printable", "scan"]
+__all__ = ["BATCH_ROWS", "OWN_NAMES", "OnError", "ScanBatch", "Skipped", "checked_root", "scan"]
 
 BATCH_ROWS: Final = 8192
-#: Never part of a bundle when they stand in its root: what Datamon leaves in a download.
-OWN_NAMES: Final = frozenset((".datamon", ".conflicts", ".checkpoints"))
+#: Never part of a bundle when they stand in its root: what Datamon and a killed download leave there.
+OWN_NAMES: Final = frozenset((".datamon", ".conflicts", ".checkpoints", ".sheaf-partial"))
 
 _KINDS: Final = {stat.S_IFREG: Kind.FILE, stat.S_IFLNK: Kind.SYMLINK, stat.S_IFDIR: Kind.FOLDER}
 _SPECIAL: Final = {
@@ -117,13 +117,8 @@ def checked_root(root: Path) -> str:
     except FileNotFoundError as error:
         raise NotFound(f"{shown} does not exist") from error
     except OSError as error:
-        raise from_oserror(error, f"read {shown}") from error
+        raise local_error(error, f"read {shown}") from error
     return str(root)
-
-
-def printable(path: str) -> str:
-    """A path of this machine as text that can be printed: bytes that aren't UTF-8 as ``\\xNN``."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
@@ -197,7 +192,7 @@ class _Scan:
         try:
             fd = os.open(self._full(folder), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | self._nofollow(folder))
         except OSError as error:
-            self._report(folder, _refusal(error, folder))
+            self._report(folder, _unreadable(error, folder))
             return
         try:
             names = self._names(folder, fd)
@@ -222,7 +217,7 @@ class _Scan:
         try:
             names = os.listdir(fd) if self.listed is None else self.listed.names(folder)
         except OSError as error:
-            self._report(folder, _refusal(error, folder))
+            self._report(folder, _unreadable(error, folder))
             return ()
         names.sort()  # code points sort as their UTF-8 bytes do
         return names if folder else [name for name in names if name not in OWN_NAMES]
@@ -231,7 +226,7 @@ class _Scan:
         try:
             status = os.stat(name, dir_fd=fd, follow_symlinks=False)
         except OSError as error:
-            self._lost(folder, name, _refusal(error, join(folder, name)))
+            self._lost(folder, name, _unreadable(error, join(folder, name)))
             return
         kind = _KINDS.get(stat.S_IFMT(status.st_mode))
         if ignore and ignore.layers and ignore.leaves_out(join(folder, name), is_folder=kind == Kind.FOLDER):
@@ -283,14 +278,9 @@ def _target(path: str, name: str, fd: int) -> str:
     except UnicodeEncodeError:
         raise InvalidInput(f"the target of symlink {path} is not UTF-8", "make the link anew") from None
     except OSError as error:
-        raise _refusal(error, path) from error
+        raise _unreadable(error, path) from error
     return target
 
 
-def _refusal(error: OSError, path: str) -> SheafError:
-    shown = printable(path) or "the folder"
-    if isinstance(error, PermissionError):
-        return Denied(f"can't read {shown}: permission denied", "get the right to read it, or skip what can't be read")
-    if isinstance(error, FileNotFoundError):
-        return NotFound(f"{shown} does not exist", "was it removed or renamed meanwhile?")
-    return from_oserror(error, f"read {shown}")
+def _unreadable(error: OSError, path: str) -> SheafError:
+    return local_error(error, f"read {printable(path) or 'the folder'}")

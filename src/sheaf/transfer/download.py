@@ -1,0 +1,189 @@
+"""A bundle, or part of it, as a folder.
+
+Everything is fetched and verified into a partial folder beside the destination first, then moved to its place. So a
+killed download leaves nothing half-written to be mistaken for the real thing, and the next one goes on where it
+stopped.
+"""
+
+# Descriptors, which pathlib does not list.
+# ruff: noqa: PTH208
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from blake3 import blake3
+
+from sheaf.engine.contents import Contents
+from sheaf.engine.tree import Tree
+from sheaf.errors import InvalidInput, Refused
+from sheaf.model.entries import Kind
+from sheaf.transfer.anchor import FOLDER_FLAGS
+from sheaf.transfer.localerrors import printable, translated
+from sheaf.transfer.materialise import Filled, Filling
+from sheaf.transfer.partial import SUFFIX, Partial
+from sheaf.transfer.placing import Placing, refuse_taken, restore_folders
+from sheaf.transfer.portable import Clashes, Folding, probe_folding, refuse_clash
+from sheaf.transfer.progress import Meter
+from sheaf.transfer.selection import Selection
+
+__all__ = ["Downloaded", "download"]
+
+_WORKERS: Final = 4
+_MAX_WORKERS: Final = 16  # each holds some spans of packs in memory
+
+
+@dataclass(frozen=True, slots=True)
+class Downloaded:
+    """What is in place now: files (symlinks included), bytes, and how many files an earlier attempt had brought."""
+
+    files: int
+    bytes: int
+    resumed: int
+
+
+def download(
+    tree: Tree,
+    contents: Contents,
+    dest: Path,
+    *,
+    path: str = "",
+    name_filter: str | None = None,
+    files: Iterable[str] | None = None,
+    force: bool = False,
+    concurrency: int | None = None,
+    meter: Meter | None = None,
+) -> Downloaded:
+    """Writes a bundle below ``dest``, which is made if it isn't there.
+
+    ``path``: only this folder, whose content becomes that of ``dest``, or this one file. ``name_filter``: only files
+    whose path it (a regular expression) is found in. ``files``: only these paths, folders with all that is in them.
+    ``force``: into a folder that is not empty, overwriting files of the same name. ``concurrency``: writing threads.
+
+    Raises:
+        NotFound: no such path in the bundle.
+        Refused: the destination isn't empty, or can't tell names of the bundle apart, or another download is at it.
+        NoSpace, Denied, Corrupt: what was fetched so far stays beside the destination for the next attempt.
+    """
+    selection = Selection.parse(path, name_filter, files)
+    adds = selection.names_files(tree)
+    target, is_new = _opened(dest)
+    try:
+        with translated(f"enter {printable(str(target))}"):
+            fd = os.open(target, FOLDER_FLAGS)
+        try:
+            job = _Job(tree, contents, target, fd, selection, meter or Meter(), _workers(concurrency))
+            return job.run(force=force, adds=adds)
+        finally:
+            os.close(fd)
+    except BaseException:
+        if is_new:
+            _remove_if_empty(target)
+        raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    tree: Tree
+    contents: Contents
+    dest: Path
+    fd: int
+    selection: Selection
+    meter: Meter
+    workers: int
+
+    def run(self, *, force: bool, adds: bool) -> Downloaded:
+        identity = self._identity()
+        was_placing = Partial.is_placing_in(self.dest, identity)
+        if not (force or adds or was_placing) and self._holds_anything():
+            raise Refused(f"{printable(str(self.dest))} is not empty", "choose an empty folder, or use --force-dest")
+        partial = Partial.open(self.dest, identity)
+        is_done = False
+        try:
+            filled = self._count() if partial.is_placing else self._fill(partial, overwrite=force)
+            self._place(partial, overwrite=force, keep_folders=adds and not force)
+            is_done = True
+        finally:
+            partial.close(remove=is_done or not os.listdir(partial.tree))
+        self.meter.finish()
+        return Downloaded(filled.files, filled.bytes, filled.resumed)
+
+    def _holds_anything(self) -> bool:
+        return bool(set(os.listdir(self.fd)) - {SUFFIX})
+
+    def _identity(self) -> str:
+        """What is being downloaded, as a name: only the same download goes on with a partial one."""
+        s = self.selection
+        said = (self.tree.root.id.hex(), s.path, s.pattern.pattern if s.pattern else None, s.files)
+        return blake3(repr(said).encode()).hexdigest()
+
+    def _fill(self, partial: Partial, *, overwrite: bool) -> Filled:
+        with translated(f"write {printable(str(partial.path))}"):
+            folding = probe_folding(partial.fd)
+        if folding:
+            self._refuse_clashes(folding)
+        if partial.path.parent == self.dest and self.tree.row(SUFFIX) is not None:
+            raise Refused(
+                f"'{SUFFIX}' of the bundle is also the name that a download needs", "choose another destination"
+            )
+        if self._holds_anything():
+            refuse_taken(self.selection.rows(self.tree), self.fd, overwrite=overwrite)
+        self.meter.start("download")
+        filling = Filling(self.contents, partial.tree, partial.resumed, self.meter, self.workers)
+        filled = filling.run(self.selection.rows(self.tree))
+        partial.start_placing()
+        return filled
+
+    def _refuse_clashes(self, folding: Folding) -> None:
+        clashes = Clashes(folding)
+        for batch in self.selection.rows(self.tree):
+            for pair in clashes.find(batch["folder"].to_pylist(), batch["name"].to_pylist()):
+                raise refuse_clash(*pair)
+
+    def _place(self, partial: Partial, *, overwrite: bool, keep_folders: bool) -> None:
+        placing = Placing(partial.tree, self.fd, overwrite)
+        placing.run()
+        skip = placing.existed if keep_folders else ()
+        restore_folders(self.selection.folders(self.tree), self.fd, skip=skip)
+
+    def _count(self) -> Filled:
+        """What an earlier attempt brought, all of it."""
+        filled = Filled()
+        for batch in self.selection.rows(self.tree):
+            kind, size = batch["kind"].to_numpy(), batch["size"].to_numpy()
+            filled.files += int(np.count_nonzero(kind != Kind.FOLDER))
+            filled.bytes += int(size[(kind == Kind.FILE) | (kind == Kind.EXTERNAL)].sum())
+        filled.resumed = filled.files
+        return filled
+
+
+def _workers(concurrency: int | None) -> int:
+    if concurrency is not None and concurrency < 1:
+        raise InvalidInput(f"{concurrency} threads can't write anything", "use a concurrency of at least 1")
+    return min(concurrency or _WORKERS, _MAX_WORKERS)
+
+
+def _opened(dest: Path) -> tuple[Path, bool]:
+    """The destination without symlinks, existing, and whether it is new. Raises InvalidInput if it is no folder."""
+    with translated(f"make folder {printable(str(dest))}"):
+        try:
+            target = dest.resolve()
+        except RuntimeError as error:
+            raise InvalidInput(f"{printable(str(dest))} is a symlink that leads to itself") from error
+        if target.exists() and not target.is_dir():
+            raise InvalidInput(f"{printable(str(dest))} is not a folder", "name a folder to download into")
+        is_new = not target.exists()
+        target.mkdir(parents=True, exist_ok=True)
+    return target, is_new
+
+
+def _remove_if_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:
+        return

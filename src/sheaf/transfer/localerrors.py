@@ -1,0 +1,55 @@
+"""What the system says about a file of the user's, as the category and the next step that the user needs."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from sheaf.errors import Denied, InvalidInput, NoSpace, NotFound, Refused, SheafError, Unavailable
+
+__all__ = ["local_error", "printable", "translated"]
+
+_ROOM: Final = "make room and run the same command again: it goes on where it stopped"
+_CATEGORIES: Final[dict[int, tuple[type[SheafError], str]]] = {
+    errno.ENOENT: (NotFound, "was it removed or renamed meanwhile?"),
+    errno.ENOTDIR: (Refused, "a file or symlink stands where a folder is needed"),
+    errno.ELOOP: (Refused, "a symlink stands where a file or folder is needed"),
+    errno.EISDIR: (Refused, "a folder stands where a file is needed"),
+    errno.EEXIST: (Refused, "something stands there already"),
+    errno.ENOTEMPTY: (Refused, "there is something in it that isn't part of the bundle"),
+    errno.ENOSPC: (NoSpace, _ROOM),
+    errno.EDQUOT: (NoSpace, _ROOM),
+    errno.EFBIG: (NoSpace, "the file system or a limit allows no file of this size"),
+    errno.EACCES: (Denied, "check the owner and the mode of that path"),
+    errno.EPERM: (Denied, "check the owner, the mode and the attributes of that path"),
+    errno.EROFS: (Denied, "the file system is mounted read-only"),
+    errno.ENAMETOOLONG: (InvalidInput, "choose a shorter path for the folder, or shorten the name"),
+    errno.EILSEQ: (InvalidInput, "this file system can't hold that name"),
+    errno.EINVAL: (InvalidInput, "this file system can't hold that name or time"),
+    errno.EMFILE: (Unavailable, "too many open files: raise the limit with ulimit -n"),
+    errno.EIO: (Unavailable, "the disk reports an error: check it, then try again"),
+}
+
+
+def printable(path: str) -> str:
+    """A path of this machine as text that can be printed: bytes that aren't UTF-8 as ``\\xNN``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def local_error(error: OSError, what: str) -> SheafError:
+    """The error to raise for ``error``, met while doing ``what`` (such as "read train/1.jpg")."""
+    category, hint = _CATEGORIES.get(error.errno or 0, (Unavailable, "try again"))
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return category(f"can't {what}: {reason}", hint)
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Turns an ``OSError`` inside into its category."""
+    try:
+        yield
+    except OSError as error:
+        raise local_error(error, what) from error
