@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import http.client
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import urlsplit
 
 _HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "date", "server"}
@@ -38,8 +40,8 @@ Hook = Callable[[Request, Forward], Response]
 
 
 @contextmanager
-def proxy(upstream: str, hook: Hook) -> Iterator[str]:
-    """The URL of a proxy before ``upstream``, as long as the context lasts."""
+def proxy(upstream: str, hook: Hook, certificate: Path | None = None) -> Iterator[str]:
+    """The URL of a proxy before ``upstream``, as long as the context lasts; over TLS if there is a ``certificate``."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -74,19 +76,24 @@ def proxy(upstream: str, hook: Hook) -> Iterator[str]:
 
         do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = handle_any
 
-    with serving(Handler) as url:
+    with serving(Handler, certificate) as url:
         yield url
 
 
 @contextmanager
-def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+def serving(handler: type[BaseHTTPRequestHandler], certificate: Path | None = None) -> Iterator[str]:
     """The URL of a server on a free port of this machine."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    scheme = "http" if certificate is None else "https"
     server.daemon_threads = True
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"{scheme}://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()

@@ -8,16 +8,23 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from tests.servers.proxy import Forward, Request, Response, proxy
 
-from sheaf.errors import InvalidInput, NotFound, SheafError, Unsupported
+from sheaf.errors import Denied, InvalidInput, NotFound, SheafError, Unavailable, Unsupported
 from sheaf.storage.buckets import _s3_endpoint
 from sheaf.storage.location import open_backend, parse_location
 from sheaf.storage.options import StorageOptions
-from sheaf.storage.port import Backend
+from sheaf.storage.port import Backend, Created
 
 KEY = bytes(range(32))
 
@@ -187,6 +194,22 @@ def test_an_aws_profile_without_boto3_says_what_to_install(monkeypatch: pytest.M
     assert "sheaf-data[aws]" in caught.value.hint
 
 
+def test_without_any_credentials_the_caller_is_told(monkeypatch: pytest.MonkeyPatch, s3_endpoint: str) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+
+    def not_found(_request: Request, _forward: Forward) -> Response:
+        return Response(404)
+
+    with proxy(s3_endpoint, not_found) as metadata:
+        for address in (metadata, "http://127.0.0.1:9"):
+            monkeypatch.setenv("AWS_METADATA_ENDPOINT", address)
+            backend = open_backend(f"s3://bucket?endpoint={s3_endpoint}&retries=0")
+            for call in (partial(backend.stat, "a"), partial(backend.create, "a", b""), partial(backend.newest, "")):
+                with pytest.raises(Denied, match="no credentials found"):
+                    call()
+
+
 def test_anonymous_requests_are_not_signed(recorded: str, seen: list[Request], fresh: str) -> None:
     backend = open_backend(f"s3://bucket/{fresh}?endpoint={recorded}&anonymous=yes")
     with pytest.raises(SheafError):
@@ -247,6 +270,35 @@ def test_the_bucket_stands_in_the_host_name_if_asked() -> None:
     ):
         place = parse_location(f"s3://bucket/x?endpoint=https://s3.example{query}", StorageOptions())
         assert _s3_endpoint(place) == expected
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """Key and self-signed certificate of 127.0.0.1, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    now = datetime.now(UTC)
+    address = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now - timedelta(1)).not_valid_after(now + timedelta(1))
+    signed = builder.add_extension(address, critical=False).sign(key, SHA256())
+    path = tmp_path / "server.pem"
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(pem + signed.public_bytes(Encoding.PEM))
+    (tmp_path / "ca.pem").write_bytes(signed.public_bytes(Encoding.PEM))
+    return path
+
+
+def test_a_private_authority_is_trusted_if_its_certificate_is_given(
+    s3_endpoint: str, certificate: Path, fresh: str
+) -> None:
+    with proxy(s3_endpoint, lambda request, forward: forward(request), certificate) as url:
+        common = f"s3://bucket/{fresh}?endpoint={url}&retries=0"
+        with pytest.raises(Unavailable, match="certificate is not trusted") as caught:
+            open_backend(common).get("a")
+        assert "ca_file" in caught.value.hint
+        backend = open_backend(f"{common}&ca_file={certificate.with_name('ca.pem')}")
+        assert backend.create("a", b"1") is Created.CREATED
 
 
 def test_a_certificate_file_must_be_there_and_be_one(tmp_path: Path) -> None:

@@ -92,11 +92,6 @@ _BY_CODE: dict[str, _Meaning] = {
 #: By words of a text that has no status: the request never got an answer.
 _BY_WORDS: list[tuple[re.Pattern[str], str, _Meaning]] = [
     (
-        re.compile(r"169\.254\.169\.254|169\.254\.170\.2|metadata\.google|/metadata/identity", re.I),
-        "no credentials found",
-        _Meaning(Denied, "set them in the environment, with profile= or credential=, or say anonymous=true"),
-    ),
-    (
         re.compile(r"non-partial response", re.I),
         "the store ignores byte ranges",
         _Meaning(Unsupported, "choose another store: Sheaf reads parts of objects"),
@@ -129,6 +124,15 @@ _BY_WORDS: list[tuple[re.Pattern[str], str, _Meaning]] = [
     (re.compile(r"timed out|TimedOut|timeout", re.I), "it took too long", _Meaning(Unavailable, _AGAIN)),
 ]
 
+#: Requests for credentials, not for our objects: a 404 there says nothing about a key.
+_CREDENTIALS = re.compile(
+    r"Error performing \w+ \S*?(latest/api/token|latest/meta-data|//169\.254\.|computeMetadata|metadata/identity"
+    r"|/oauth2?/|oauth2\.googleapis|//sts\.|Action=AssumeRole)"
+)
+_NO_CREDENTIALS = _Meaning(
+    Denied, "set them in the environment, with profile= or credential= of the store's URL, or say anonymous=true there"
+)
+
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w{1,60})</Code>")
 _SECRETS = re.compile(r"(?i)([?&](?:sig|signature|x-amz-signature|x-amz-security-token|x-goog-signature)=)[^&\s)\"]+")
@@ -138,11 +142,17 @@ def translate(error: BaseException, what: str) -> SheafError:
     """The error to raise for one of obstore's, met while doing ``what`` (such as "read packs/ab/x in s3://b")."""
     text = str(error)
     status, code = _STATUS.search(text), _CODE.search(text)
+    if _CREDENTIALS.search(text) and not (status and int(status[1]) >= 500):
+        return _translated(_NO_CREDENTIALS, f"can't {what}: no credentials found", text)
     meaning = _meaning(error, status, code)
     reason = " ".join(found[1] for found in (status, code) if found)
     if not reason:
         reason, meaning = _without_answer(text, meaning)
-    translated = meaning.category(f"can't {what}: {reason}", meaning.hint)
+    return _translated(meaning, f"can't {what}: {reason}", text)
+
+
+def _translated(meaning: _Meaning, message: str, text: str) -> SheafError:
+    translated = meaning.category(message, meaning.hint)
     translated.__cause__ = ForeignAnswer(_SECRETS.sub(r"\1…", text))
     return translated
 
