@@ -64,7 +64,7 @@ class Cli:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _stdin(stdin):
             exit_code = run(self.tree, self.dialect, [str(arg) for arg in args], surroundings)
             out.flush()
-        raw = out.buffer.getvalue()  # type: ignore[attr-defined]  # a BytesIO, as made above
+        raw = out.buffer.getvalue()
         result = Result(exit_code, raw, err.getvalue())
         assert code is None or exit_code == code, f"exit {exit_code}: {result.err or result.out}"
         return result

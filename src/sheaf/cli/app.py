@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     import click
 
     from sheaf.cli.progress import Bar
-    from sheaf.repo import Bundle, Repo, Store
+    from sheaf.repo.bundle import Bundle
+    from sheaf.repo.repo import Repo
+    from sheaf.repo.store import Store
 
 __all__ = ["App", "Dialect"]
 

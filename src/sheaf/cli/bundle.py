@@ -17,7 +17,8 @@ from sheaf.cli.render import View
 from sheaf.cli.tree import verb
 
 if TYPE_CHECKING:
-    from sheaf.repo import Bundle, Change, Entry
+    from sheaf.repo.bundle import Bundle
+    from sheaf.repo.records import Change, Entry
 
 __all__ = ["diff", "download", "download_file", "get", "list_", "list_files", "update", "verify"]
 
@@ -53,7 +54,7 @@ def get(app: App, *, repo: str, **choice: str | None) -> None:
 def list_files(app: App, *, repo: str, nul: bool, **choice: str | None) -> None:
     """List a bundle's files: name:PATH, size:BYTES, hash:BLAKE3."""
     chosen = _choose(app, repo, choice, tell=not nul)
-    files = (entry for entry in chosen.ls(recursive=True) if entry.kind in {"file", "external"})
+    files = (entry for entry in chosen.ls(recursive=True) if entry.kind == "file")
     app.out.listing(views.FILE, files, nul=nul)
 
 

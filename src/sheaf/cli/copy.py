@@ -21,7 +21,10 @@ from sheaf.errors import InvalidInput, NotFound
 from sheaf.model.refs import Address
 
 if TYPE_CHECKING:
-    from sheaf.repo import Bundle, Edit, Entry, Repo
+    from sheaf.repo.bundle import Bundle
+    from sheaf.repo.edit import Edit
+    from sheaf.repo.records import Entry
+    from sheaf.repo.repo import Repo
 
 __all__ = ["cp"]
 
@@ -66,8 +69,15 @@ def _copy_in(app: App, source: Path, target: str, message: str, *, recursive: bo
     base = _landing(repo, place, name, into=target.endswith(("/", ":")))
     with repo.edit(branch=place.ref or "main", message=message) as edit:
         for path, local in _walk(source) if source.is_dir() else [("", source)]:
-            edit.put_file(posixpath.join(base, path) if path else base, local)
-        _commit(app, edit)
+            _put(edit, posixpath.join(base, path) if path else base, local)
+        _commit(app, repo, edit)
+
+
+def _put(edit: Edit, path: str, local: Path) -> None:
+    if local.is_symlink():
+        edit.symlink(path, str(local.readlink()))
+    else:
+        edit.put_file(path, local)
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -85,8 +95,9 @@ def _copy_across(app: App, source: Address, target: str, message: str, *, recurs
     repo, place = _destination(app, target)
     base = _landing(repo, place, posixpath.basename(source.path), into=target.endswith(("/", ":")))
     with repo.edit(branch=place.ref or "main", message=message) as edit:
-        edit.copy(bundle, source.path, base)
-        _commit(app, edit)
+        for path in [source.path] if source.path else [entry.path for entry in bundle.ls()]:
+            edit.copy(bundle, path, base if source.path else posixpath.join(base, path))
+        _commit(app, repo, edit)
 
 
 def _destination(app: App, target: str) -> tuple[Repo, Address]:
@@ -113,10 +124,10 @@ def _is_folder_on(repo: Repo, place: Address) -> bool:
         return False
 
 
-def _commit(app: App, edit: Edit) -> None:
+def _commit(app: App, repo: Repo, edit: Edit) -> None:
     bundle = edit.commit()
     app.out.line(f"Uploaded bundle id:{bundle.id}")
-    app.out.object(bundle_record(bundle))
+    app.out.object({**bundle_record(bundle), "repo": repo.name})
 
 
 # -- out of a bundle

@@ -15,7 +15,7 @@ import click
 from sheaf.cli.app import Dialect
 from sheaf.cli.datamon_settings import read_datamon
 from sheaf.cli.datamon_traces import leave_traces
-from sheaf.cli.options import BOOL_FLAG, GLOBAL_OPTIONS, global_option, ignored_option
+from sheaf.cli.options import GLOBAL_OPTIONS, global_option, ignored_option
 from sheaf.cli.run import start
 from sheaf.cli.tree import Tree
 from sheaf.cli.verbs import NOUNS as SHEAF_NOUNS
@@ -87,12 +87,12 @@ DATAMON: Final = Dialect(
         global_option("--format", metavar="TEMPLATE", help="A line for each thing, such as '{{.ID}}'."),
         *GLOBAL_OPTIONS,
         ignored_option("--loglevel"),
-        ignored_option("--metrics", **BOOL_FLAG),
+        ignored_option("--metrics", is_flag=True),
         ignored_option("--metrics-password"),
         ignored_option("--metrics-url"),
         ignored_option("--metrics-user"),
-        ignored_option("--skip-auth", **BOOL_FLAG),
-        ignored_option("--upgrade", **BOOL_FLAG),
+        ignored_option("--skip-auth", is_flag=True),
+        ignored_option("--upgrade", is_flag=True),
     ),
     exit_code=_exit_code,
     exits=_MEANINGS,

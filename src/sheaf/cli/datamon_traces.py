@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 from sheaf.cli.render import to_json
 
 if TYPE_CHECKING:
-    from sheaf.repo import Bundle, Entry
+    from sheaf.repo.bundle import Bundle
+    from sheaf.repo.records import Entry
 
 __all__ = ["leave_traces"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -11,9 +11,13 @@ from sheaf.cli import options, views
 from sheaf.cli.app import App
 from sheaf.cli.exits import OK
 from sheaf.cli.inputs import read_list, workers
+from sheaf.cli.quoting import quote
 from sheaf.cli.tree import verb
 from sheaf.cli.upload import Announcer, tell_label
 from sheaf.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from sheaf.engine.diamonds import Mode
 
 __all__ = ["cancel", "commit", "get", "initialize", "list_", "split_add", "split_get", "split_list"]
 
@@ -41,23 +45,23 @@ def list_(app: App, repo: str) -> None:
 @_DIAMOND
 def get(app: App, repo: str, diamond: str) -> None:
     """Show one diamond."""
-    app.out.one(views.DIAMOND, app.repo(repo).diamond(diamond))
+    app.out.one(views.DIAMOND, app.repo(repo).diamond(diamond).info)
 
 
 @verb(example='sheaf diamond cancel --repo faces --diamond "$diamond"', exits=(3, 4, 5, 8, 9))
 @options.repo
 @_DIAMOND
-@click.option("--diamond-tag", hidden=True, expose_value=False)
-def cancel(app: App, repo: str, diamond: str) -> None:
+@click.option("--diamond-tag", default="", metavar="TEXT", help="A note on the diamond.")
+def cancel(app: App, repo: str, diamond: str, diamond_tag: str) -> None:
     """Give a diamond up: its splits are never committed."""
-    app.repo(repo).diamond(diamond).cancel()
+    app.repo(repo).diamond(diamond).cancel(diamond_tag)
     app.note(f"{app.dialect.note_prefix}diamond {diamond} canceled")
     app.out.object({"id": diamond, "state": "canceled"})
 
 
 @verb(
     example='sheaf diamond split add --repo faces --diamond "$diamond" --path ./part-1 --split part-1',
-    exits=(3, 4, 5, 8, 9, 10),
+    exits=(3, 4, 5, 8, 9, 10, 11),
 )
 @options.repo
 @_DIAMOND
@@ -80,7 +84,7 @@ def split_add(
     name_filter: str | None,
     skip_on_error: bool,
     concurrency_factor: int | None,
-) -> None:
+) -> int:
     """Upload a folder as one split of a diamond and print the split's id."""
     found = app.repo(repo).diamond(diamond)
     with app.progress("split") as bar:
@@ -96,6 +100,9 @@ def split_add(
         )
     app.out.line(added.id)
     app.out.object(views.SPLIT.record(added))
+    for item in added.skipped:
+        app.note(f"skipped {quote(item.path)}: {item.reason}")
+    return app.dialect.partial_exit if added.skipped else OK
 
 
 @verb(name="list", example='sheaf diamond split list --repo faces --diamond "$diamond"', exits=(3, 8, 9))
@@ -124,7 +131,7 @@ def split_get(app: App, repo: str, diamond: str, split: str) -> None:
 @click.option("--message", required=True, metavar="TEXT", help="What the bundle is.")
 @click.option("--label", metavar="LABEL", help="A label to set on it, in the same commit.")
 @click.option("--branch", default="main", show_default=True, metavar="BRANCH", help="The branch that it goes to.")
-@click.option("--with-conflicts", **options.BOOL_FLAG, help="Keep the losers below .conflicts/ (default).")
+@click.option("--with-conflicts", is_flag=True, help="Keep the losers below .conflicts/ (default).")
 @click.option("--with-checkpoints", is_flag=True, help="Keep the losers below .checkpoints/.")
 @click.option("--ignore-conflicts", is_flag=True, help="The newest wins, losers are dropped.")
 @click.option("--no-conflicts", is_flag=True, help="Refuse to commit if splits disagree on a path.")
@@ -137,14 +144,14 @@ def commit(
     message: str,
     label: str | None,
     branch: str,
-    with_conflicts: bool | None,
+    with_conflicts: bool,
     with_checkpoints: bool,
     ignore_conflicts: bool,
     no_conflicts: bool,
     diamond_tag: str,
 ) -> int:
     """Join the splits that are done into one bundle."""
-    mode = _mode(with_conflicts is True, with_checkpoints, ignore_conflicts, no_conflicts)
+    mode = _mode(with_conflicts, with_checkpoints, ignore_conflicts, no_conflicts)
     found = app.repo(repo).diamond(diamond)
     with app.progress("commit") as bar:
         made = found.commit(
@@ -157,15 +164,15 @@ def commit(
             progress=bar,
         )
     tell_label(app, label)
-    has_conflicts = app.repo(repo).diamond(diamond).has_conflicts
+    has_conflicts = found.info.has_conflicts
     app.out.object({**views.bundle_record(made), "diamond": diamond, "has_conflicts": has_conflicts})
     if has_conflicts:
         app.note(f"{app.dialect.note_prefix}splits disagreed on some paths: the losers are below .conflicts/")
     return app.dialect.partial_exit if has_conflicts else OK
 
 
-def _mode(conflicts: bool, checkpoints: bool, ignored: bool, forbidden: bool) -> str:
-    chosen = {
+def _mode(conflicts: bool, checkpoints: bool, ignored: bool, forbidden: bool) -> Mode:
+    chosen: dict[Mode, bool] = {
         "enable-conflicts": conflicts,
         "enable-checkpoints": checkpoints,
         "ignored": ignored,

@@ -22,7 +22,8 @@ from sheaf.errors import InvalidInput, NotFound
 from sheaf.model.refs import Address
 
 if TYPE_CHECKING:
-    from sheaf.repo import Bundle, Change, Entry
+    from sheaf.repo.bundle import Bundle
+    from sheaf.repo.records import Change, Entry
 
 __all__ = ["diff"]
 
@@ -68,7 +69,7 @@ def _compare(app: App, old: Address, new: str | None) -> _Comparison:
     if new is None:
         if not before.parents:
             raise NotFound(f"bundle {before.id} has no parent to compare with", "name two bundles")
-        parent = before.repo.bundle(before.parents[0])
+        parent = app.repo(old.repo).bundle(f"bundle:{before.parents[0]}")
         return _between(parent, before, old.path)
     if new.startswith((".", "/", "~")):
         folder = Path(new).expanduser()

@@ -13,7 +13,8 @@ from sheaf.errors import InvalidInput, Refused
 from sheaf.model.refs import Address, parse_address
 
 if TYPE_CHECKING:
-    from sheaf.repo import Bundle, Repo
+    from sheaf.repo.bundle import Bundle
+    from sheaf.repo.repo import Repo
 
 __all__ = [
     "address_of",

@@ -12,7 +12,8 @@ from sheaf.cli.app import App
 from sheaf.cli.tree import verb
 
 if TYPE_CHECKING:
-    from sheaf.repo import Label, Repo
+    from sheaf.repo.records import Label
+    from sheaf.repo.repo import Repo
 
 __all__ = ["delete", "get", "list_", "set_"]
 
@@ -49,9 +50,9 @@ def get(app: App, repo: str, label: str, with_versions: bool) -> None:
 @click.option("--prefix", default="", metavar="TEXT", help="Only labels that begin with this.")
 @_with_versions
 def list_(app: App, repo: str, prefix: str, with_versions: bool) -> None:
-    """List labels by bundle: LABEL , BUNDLE , TIMESTAMP."""
+    """List labels by name: LABEL , BUNDLE , TIMESTAMP."""
     found = app.repo(repo)
-    labels = sorted(found.labels(prefix), key=lambda label: (label.bundle, label.name))
+    labels = found.labels(prefix)
     app.out.listing(views.LABEL, _histories(found, labels) if with_versions else labels)
 
 

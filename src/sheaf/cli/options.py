@@ -11,7 +11,6 @@ import click
 from sheaf.cli.app import App
 
 __all__ = [
-    "BOOL_FLAG",
     "GLOBAL_OPTIONS",
     "IGNORED_OPTIONS",
     "bundle_choice",
@@ -52,16 +51,13 @@ def ignored_option(name: str, **extra: Any) -> click.Option:
     return click.Option([name], expose_value=False, hidden=True, **extra)
 
 
-#: A flag that may also be written ``--flag=false``, as Datamon's may.
-BOOL_FLAG: Final[dict[str, Any]] = {"is_flag": False, "flag_value": "true", "type": click.BOOL}
-
 #: Datamon's flags that have no meaning here: verification is always on, retries always bounded.
 IGNORED_OPTIONS: Final = (
     ignored_option("--batch-size", type=click.INT),
     ignored_option("--concurrency-factor", type=click.INT),
-    ignored_option("--retry", **BOOL_FLAG),
-    ignored_option("--verify-hash", **BOOL_FLAG),
-    ignored_option("--verify-blob-hash", **BOOL_FLAG),
+    ignored_option("--retry", is_flag=True),
+    ignored_option("--verify-hash", is_flag=True),
+    ignored_option("--verify-blob-hash", is_flag=True),
 )
 
 #: What both programs take.

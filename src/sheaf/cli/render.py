@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 __all__ = ["Output", "View", "to_json"]
 
 T = TypeVar("T")
+
+_FIGURES: Final = frozenset({"BUNDLES", "FILES", "SIZE"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +88,22 @@ class Output:
 
 
 def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
-        table.add_column(column, no_wrap=True, justify="right" if column in {"SIZE", "FILES", "BUNDLES"} else "left")
+    for at, column in enumerate(columns):
+        width = max([len(column), *(cell_len(row[at]) for row in rows)])
+        is_last = at == len(columns) - 1  # the one that gives way on a narrow terminal
+        justify: Literal["left", "right"] = "right" if column in _FIGURES else "left"
+        table.add_column(column, no_wrap=True, justify=justify, min_width=None if is_last else width)
     for row in rows:
         table.add_row(*map(Text, row))
-    console = Console(file=sys.stdout, soft_wrap=False, highlight=False)
-    width = max(console.width, console.measure(table).maximum) if not console.is_terminal else console.width
-    console.print(table, width=width)
+    console = Console(file=sys.stdout, highlight=False)
+    width = console.width if console.is_terminal else max(console.width, console.measure(table).maximum)
+    with console.capture() as printed:
+        console.print(table, width=width)
+    for line in printed.get().splitlines():
+        sys.stdout.write(f"{line.rstrip()}\n")

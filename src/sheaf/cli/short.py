@@ -20,7 +20,9 @@ from sheaf.cli.tree import verb
 from sheaf.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from sheaf.repo import Bundle, Entry, Repo, RepoInfo
+    from sheaf.repo.bundle import Bundle
+    from sheaf.repo.records import Entry, RepoInfo
+    from sheaf.repo.repo import Repo
 
 __all__ = ["cat", "log", "ls"]
 
@@ -85,7 +87,7 @@ def _copy(stream: BinaryIO, out: BinaryIO, offset: int, length: int | None) -> N
 def log(app: App, address: str | None, number: int | None, oneline: bool) -> None:
     """Show how a bundle came about, newest first; without a repo, what happened in all of them."""
     bundles = _history(app, address) if address else _all_histories(app)
-    view = views.BUNDLE if oneline else _Logged().view()
+    view = views.BUNDLE if oneline else _Logged(app).view()
     app.out.without_table().listing(view, itertools.islice(bundles, number))
 
 
@@ -104,24 +106,25 @@ def _all_histories(app: App) -> Iterable[Bundle]:
 class _Logged:
     """Bundles with the labels and branches that stand on them; asks each repo once."""
 
-    def __init__(self) -> None:
+    def __init__(self, app: App) -> None:
+        self._app = app
         self._names: dict[str, dict[str, list[str]]] = {}
 
     def view(self) -> View[Bundle]:
         return View(line=self._text, record=self._record)
 
     def _names_on(self, bundle: Bundle) -> list[str]:
-        repo = bundle.repo
-        if repo.id not in self._names:
-            self._names[repo.id] = _names_by_bundle(repo)
-        return self._names[repo.id].get(bundle.id, [])
+        repo = bundle.repo_name
+        if repo not in self._names:
+            self._names[repo] = _names_by_bundle(self._app.repo(repo))
+        return self._names[repo].get(bundle.id, [])
 
     def _text(self, bundle: Bundle) -> str:
         names = self._names_on(bundle)
         email = f" <{quote(bundle.author.email)}>" if bundle.author.email else ""
         lines = [
             f"bundle {bundle.id}" + (f" ({', '.join(names)})" if names else ""),
-            f"Repo:    {bundle.repo.name}",
+            f"Repo:    {bundle.repo_name}",
             f"Version: {bundle.version}",
             f"Author:  {quote(bundle.author.name)}{email}",
             f"Date:    {go_time(bundle.time)}",

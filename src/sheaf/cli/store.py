@@ -15,7 +15,8 @@ from sheaf.cli.tree import verb
 from sheaf.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from sheaf.repo import CheckReport, StoreInfo
+    from sheaf.engine.check import Report
+    from sheaf.repo.records import StoreInfo
 
 __all__ = ["check", "info", "init"]
 
@@ -65,8 +66,7 @@ def _info_lines(found: StoreInfo) -> list[str]:
 @click.option("--repo", metavar="REPO", help="Only what this repo needs.")
 def check(app: App, read_data: bool, repo: str | None) -> int:
     """Verify a store. Exits with 6 if something is damaged, with 7 if all of it can be repaired."""
-    with app.progress("check") as bar:
-        report = app.store.check(read_data=read_data, repo=repo, progress=bar)
+    report = app.store.check(read_data=read_data, repo=repo)
     problems = [dataclasses.asdict(problem) for problem in report.problems]
     app.out.object({"ok": report.ok, "counts": dict(report.counts), "problems": problems})
     for problem in report.problems:
@@ -76,7 +76,7 @@ def check(app: App, read_data: bool, repo: str | None) -> int:
     return _verdict(app, report)
 
 
-def _verdict(app: App, report: CheckReport) -> int:
+def _verdict(app: App, report: Report) -> int:
     if report.ok:
         app.out.line("no damage found")
         return OK

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
 import click
@@ -18,6 +18,8 @@ _SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 
 #: Any verb may end with these; a verb's own list names the others.
 _USUAL_EXITS: Final = (0, 2)
 
+_BOOLEANS: Final = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+
 
 class _WithGlobals(click.Command):
     """Takes the dialect's global options besides its own, wherever they stand."""
@@ -29,6 +31,23 @@ class _WithGlobals(click.Command):
             return own
         taken = {name for param in own for name in param.opts}
         return own + [option for option in app.dialect.global_options if taken.isdisjoint(option.opts)]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        flags = [param for param in self.get_params(ctx) if isinstance(param, click.Option) and param.is_flag]
+        return super().parse_args(ctx, list(_plain_flags(args, {name for flag in flags for name in flag.opts})))
+
+
+def _plain_flags(args: Sequence[str], flags: Container[str]) -> Iterator[str]:
+    """Arguments with ``--flag=true`` as ``--flag`` and without ``--flag=false``: so scripts of Datamon write them."""
+    for at, arg in enumerate(args):
+        if arg == "--":
+            yield from args[at:]
+            return
+        name, _, value = arg.partition("=")
+        if name not in flags or value.lower() not in _BOOLEANS:
+            yield arg
+        elif _BOOLEANS[value.lower()]:
+            yield name
 
 
 class Verb(_WithGlobals):

@@ -17,7 +17,8 @@ from sheaf.cli.quoting import human_size, quote
 from sheaf.cli.tree import verb
 
 if TYPE_CHECKING:
-    from sheaf.repo import Bundle, Upload
+    from sheaf.repo.bundle import Bundle
+    from sheaf.repo.repo import Upload
 
 __all__ = ["Announcer", "tell_label", "upload"]
 
@@ -28,10 +29,8 @@ class Announcer:
     def __init__(self, app: App, bar: Bar) -> None:
         self._app = app
         self._bar = bar
-        self.has_committed = False
 
     def __call__(self, bundle: Bundle) -> None:
-        self.has_committed = True
         self._bar.close()
         self._app.out.line(f"Uploaded bundle id:{bundle.id}")
 
@@ -77,7 +76,6 @@ def upload(
     """Upload a folder as a new bundle; only what the store doesn't have yet is sent."""
     found = app.repo(repo)
     with app.progress("upload") as bar:
-        announcer = Announcer(app, bar)
         result = found.upload(
             path,
             message=message,
@@ -90,11 +88,13 @@ def upload(
             if_changed=if_changed,
             portable=portable,
             concurrency=workers(concurrency_factor),
-            on_commit=announcer,
+            on_commit=Announcer(app, bar),
             progress=bar,
         )
-    if not announcer.has_committed:
+    if not result.committed:
         app.out.line(f"Unchanged bundle id:{result.bundle.id}")
+        if label:
+            found.set_label(label, f"bundle:{result.bundle.id}")
     tell_label(app, label)
     return _finish(app, result)
 

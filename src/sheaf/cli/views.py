@@ -10,11 +10,15 @@ from sheaf.cli.quoting import go_time, human_size, quote, short_time
 from sheaf.cli.render import View
 
 if TYPE_CHECKING:
-    from sheaf.repo import Author, Branch, Bundle, DiamondInfo, Entry, Label, Repo, RepoInfo, SplitInfo
+    from sheaf.model.log import Author
+    from sheaf.repo.bundle import Bundle
+    from sheaf.repo.diamond import DiamondInfo, SplitInfo
+    from sheaf.repo.records import Branch, Entry, Label, RepoInfo
+    from sheaf.repo.repo import Repo
 
 __all__ = ["BRANCH", "BUNDLE", "DIAMOND", "ENTRY", "FILE", "LABEL", "LONG_ENTRY", "REPO", "SPLIT", "bundle_record"]
 
-_TYPE_BITS: Final = {"file": stat.S_IFREG, "symlink": stat.S_IFLNK, "folder": stat.S_IFDIR, "external": stat.S_IFREG}
+_TYPE_BITS: Final = {"file": stat.S_IFREG, "symlink": stat.S_IFLNK, "folder": stat.S_IFDIR}
 
 
 def _person(author: Author) -> dict[str, str]:
@@ -61,7 +65,7 @@ def bundle_record(bundle: Bundle) -> dict[str, Any]:
     return {
         "id": bundle.id,
         "version": bundle.version,
-        "repo": bundle.repo.name,
+        "repo": bundle.repo_name,
         "message": bundle.message,
         "time": bundle.time,
         "author": _person(bundle.author),
@@ -77,7 +81,7 @@ def _bundle_fields(bundle: Bundle) -> dict[str, Any]:
     return {
         "ID": bundle.id,
         "BundleID": bundle.id,
-        "RepoID": bundle.repo.name,
+        "RepoID": bundle.repo_name,
         "Message": bundle.message,
         "Timestamp": bundle.time,
         "Contributors": f"[{bundle.author.name} {bundle.author.email}]",
@@ -105,7 +109,12 @@ BUNDLE: Final[View[Bundle]] = View(
 
 
 def _pointer_record(pointer: Label | Branch) -> dict[str, Any]:
-    return {"name": pointer.name, "bundle": pointer.bundle, "time": pointer.time, "author": _person(pointer.author)}
+    return {
+        "name": pointer.name,
+        "bundle": pointer.bundle or None,
+        "time": pointer.time,
+        "author": _person(pointer.author),
+    }
 
 
 def _pointer_line(pointer: Label | Branch) -> str:
@@ -160,7 +169,7 @@ def _shown(entry: Entry) -> str:
 
 
 def _long_line(entry: Entry) -> str:
-    mode = stat.filemode(entry.mode | _TYPE_BITS.get(entry.kind, stat.S_IFREG))
+    mode = stat.filemode(entry.mode | _TYPE_BITS[entry.kind])
     when = _mtime(entry.mtime_ns)
     arrow = f" -> {quote(entry.target)}" if entry.target is not None else ""
     return f"{mode} {entry.size:>12} {when} {quote(_shown(entry))}{arrow}"
@@ -210,7 +219,7 @@ def _diamond_record(diamond: DiamondInfo) -> dict[str, Any]:
 def _diamond_line(diamond: DiamondInfo) -> str:
     conflicts = "hasConflicts" if diamond.has_conflicts else ""
     checkpoints = "hasCheckpoints" if diamond.has_checkpoints else ""
-    parts = (diamond.state, diamond.bundle or "", diamond.mode, conflicts, checkpoints, quote(diamond.tag))
+    parts = (diamond.state, diamond.bundle or "", diamond.mode or "", conflicts, checkpoints, quote(diamond.tag))
     return ",".join([diamond.id, _span(diamond.started, diamond.ended), *parts])
 
 
@@ -218,14 +227,15 @@ DIAMOND: Final[View[DiamondInfo]] = View(
     line=_diamond_line,
     record=_diamond_record,
     columns=("ID", "STATE", "STARTED", "BUNDLE", "MODE", "TAG"),
-    cells=lambda it: (it.id, it.state, short_time(it.started), it.bundle or "", it.mode, quote(it.tag)),
+    cells=lambda it: (it.id, it.state, short_time(it.started), it.bundle or "", it.mode or "", quote(it.tag)),
     fields=lambda it: {"DiamondID": it.id, "State": it.state, "BundleID": it.bundle or "", "Tag": it.tag},
 )
 
 
 def _split_record(split: SplitInfo) -> dict[str, Any]:
     record = {"id": split.id, "state": split.state, "started": split.started, "ended": split.ended}
-    return {**record, "count": split.count, "tag": split.tag}
+    skipped = [{"path": item.path, "reason": item.reason} for item in split.skipped]
+    return {**record, "count": split.count, "tag": split.tag, "skipped": skipped}
 
 
 SPLIT: Final[View[SplitInfo]] = View(

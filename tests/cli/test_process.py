@@ -1,0 +1,102 @@
+"""The programs as processes: what start-up loads, pipes, signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests.cli.data import make_folder
+
+HEAVY = ("pyarrow", "rich", "numpy", "obstore", "yaml")
+
+
+def _environment(home: Path) -> dict[str, str]:
+    path = os.environ.get("PYTHONPATH", "")
+    return {"HOME": str(home), "PATH": os.environ["PATH"], "PYTHONPATH": path, "LC_ALL": "C"}
+
+
+def _command(*args: object, program: str = "main") -> list[str]:
+    return [sys.executable, "-c", f"from sheaf.cli.{program} import main; main()", *map(str, args)]
+
+
+def _loaded_by(home: Path, *args: str) -> set[str]:
+    command = [sys.executable, "-X", "importtime", *_command(*args)[1:]]
+    done = subprocess.run(command, env=_environment(home), capture_output=True, text=True, check=True)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    return {line.rsplit("|", 1)[1].strip().split(".")[0] for line in lines}
+
+
+def _sheaf(home: Path, *args: object) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(_command(*args), env=_environment(home), capture_output=True, check=False)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    (tmp_path / "home").mkdir()
+    return tmp_path / "home"
+
+
+def test_the_version_loads_next_to_nothing(home: Path) -> None:
+    assert _loaded_by(home, "version").isdisjoint({*HEAVY, "click", "msgspec", "asyncio"})
+
+
+@pytest.mark.parametrize("args", [("--help",), ("config", "get"), ("bundle", "upload", "--help")])
+def test_verbs_without_a_store_load_no_heavy_library(home: Path, args: tuple[str, ...]) -> None:
+    assert _loaded_by(home, *args).isdisjoint(HEAVY)
+
+
+def test_listing_labels_loads_no_heavy_library(home: Path) -> None:
+    assert _sheaf(home, "repo", "create", "--repo", "r").returncode == 0
+    assert _loaded_by(home, "label", "list", "--repo", "r").isdisjoint(HEAVY)
+
+
+def test_names_come_out_as_utf8_whatever_the_locale(home: Path, tmp_path: Path) -> None:
+    data = make_folder(tmp_path / "data")
+    _sheaf(home, "repo", "create", "--repo", "r")
+    assert _sheaf(home, "bundle", "upload", "--repo", "r", "--path", data, "--message", "é").returncode == 0
+    assert "train/deep/ünï.txt\n".encode() in _sheaf(home, "ls", "-R", "r").stdout
+
+
+def test_a_reader_that_goes_away_is_no_error(home: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    for number in range(3000):
+        (data / f"a-rather-long-name-that-fills-the-pipe-{number:05}").touch()
+    _sheaf(home, "repo", "create", "--repo", "r")
+    _sheaf(home, "bundle", "upload", "--repo", "r", "--path", data, "--message", "m")
+    process = subprocess.Popen(
+        _command("ls", "r"), env=_environment(home), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"a-rather-long-name-that-fills-the-pipe-00000\n"
+    process.stdout.close()
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (141, b"")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_end_it_with_the_shells_code(home: Path, tmp_path: Path, number: signal.Signals, code: int) -> None:
+    command = _command("repo", "delete", "--repo", "r")  # which waits for an answer
+    _sheaf(home, "repo", "create", "--repo", "r")
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command, env=_environment(home), **pipes)  # type: ignore[call-overload]
+    while b"[y|n]" not in (seen := os.read(process.stderr.fileno(), 1 << 16)):
+        assert seen, "it ended before it asked"
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert b"Traceback" not in err
+
+
+def test_both_entry_points_start(home: Path) -> None:
+    for program, text in (("main", b"sheaf "), ("datamon", b"Version: ")):
+        done = subprocess.run(
+            _command("version", program=program), env=_environment(home), capture_output=True, check=True
+        )
+        assert done.stdout.startswith(text)

@@ -1,0 +1,470 @@
+"""Verbs on a real store: what they print, byte for byte where scripts rely on it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import blake3
+import pytest
+from tests.cli.conftest import Cli
+from tests.cli.data import BUNDLE_ID, TIME, change, make_folder, tree_of
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return make_folder(tmp_path / "data")
+
+
+@pytest.fixture
+def faces(cli: Cli, data: Path) -> str:
+    """The id of the one bundle of the repo ``faces``, labelled ``init``."""
+    cli("repo", "create", "--repo", "faces", "--description", "Portraits")
+    result = cli("bundle", "upload", "--repo", "faces", "--path", data, "--message", "first", "--label", "init")
+    return result.lines[0].removeprefix("Uploaded bundle id:")
+
+
+def _upload(cli: Cli, data: Path, message: str, *more: object) -> str:
+    result = cli("bundle", "upload", "--repo", "faces", "--path", data, "--message", message, *more)
+    return result.lines[0].removeprefix("Uploaded bundle id:")
+
+
+# -- repos
+
+
+def test_repos_are_created_listed_renamed_and_deleted(cli: Cli) -> None:
+    assert cli("repo", "create", "--repo", "b/x", "--description", "two\nlines").out == ""
+    cli("repo", "create", "--repo", "a")
+    lines = cli("repo", "list").lines
+    assert re.fullmatch(rf"a ,  , tester ,  , {TIME}", lines[0])
+    assert re.fullmatch(rf'b/x , "two\\nlines" , tester ,  , {TIME}', lines[1])
+    assert cli("repo", "get", "--repo", "a").lines == lines[:1]
+    assert cli("ls").lines == ["a", "b/x"]
+    assert [repo["name"] for repo in cli("repo", "list", "--json").objects] == ["a", "b/x"]
+    refused = cli("repo", "rename", "--repo", "a", "c", stdin="n\n", code=5)
+    assert refused.err.startswith('Are you sure you want to rename repo "a" to "c" [y|n] ')
+    cli("repo", "rename", "--repo", "a", "c", stdin="y\n")
+    cli("repo", "delete", "--repo", "b/x", code=5)
+    cli("repo", "delete", "--repo", "b/x", "--force-yes")
+    assert cli("ls").lines == ["c"]
+    cli("repo", "get", "--repo", "a", code=3)
+
+
+def test_names_that_are_taken_or_wrong_are_refused(cli: Cli) -> None:
+    cli("repo", "create", "--repo", "a")
+    assert "a" in cli("repo", "create", "--repo", "a", code=4).err
+    cli("repo", "create", "--repo", "a b", code=2)
+    cli("repo", "create", "--repo", "../x", code=2)
+
+
+def test_sizes_of_a_repo(cli: Cli, faces: str) -> None:
+    lines = cli("repo", "get", "--repo", "faces", "--with-size").lines
+    assert lines[1] == "All bundles with their total size:"
+    assert re.fullmatch(rf"{faces} , first, {TIME}, \d+ \(.* KiB\)", lines[2])
+    assert lines[4].startswith('Grand total for repo "faces": ')
+
+
+# -- bundles
+
+
+def test_an_upload_prints_the_id_then_the_label(cli: Cli, data: Path) -> None:
+    cli("repo", "create", "--repo", "faces")
+    result = cli("bundle", "upload", "--repo", "faces", "--path", data, "--message", "m", "--label", "init")
+    assert re.fullmatch(rf"Uploaded bundle id:{BUNDLE_ID}\nset label 'init'\n", result.out)
+    record = cli("bundle", "upload", "--repo=faces", "--path", data, "--message=m", "--meta", "k=v=w", "--json").object
+    assert record["meta"] == {"k": "v=w"}
+    assert record["upload"]["new_bytes"] == 0
+    assert record["upload"]["files"] == record["files"] == 6
+
+
+def test_bundles_are_listed_oldest_first(cli: Cli, data: Path, faces: str) -> None:
+    second = _upload(cli, data, "second")
+    lines = cli("bundle", "list", "--repo", "faces").lines
+    assert [re.fullmatch(rf"({BUNDLE_ID}) , {TIME} , (\w+)", line).group(1, 3) for line in lines] == [  # type: ignore[union-attr]
+        (faces, "first"),
+        (second, "second"),
+    ]
+    records = cli("bundle", "list", "--repo", "faces", "--json").objects
+    assert [record["id"] for record in records] == [faces, second]
+    assert records[1]["parents"] == [faces]
+    assert records[0]["version"] == records[1]["version"]
+
+
+def test_choosing_a_bundle(cli: Cli, data: Path, faces: str) -> None:
+    second = _upload(cli, data, "second", "--branch", "other")
+    for choice, expected in {
+        (): second,
+        ("--label", "init"): faces,
+        ("--bundle", faces): faces,
+        ("--branch", "main"): faces,
+        ("--bundle", "other"): second,
+    }.items():
+        lines = cli("bundle", "get", "--repo", "faces", *choice).lines
+        assert lines[0] == f"Using bundle: {expected}"
+        assert lines[1].startswith(f"{expected} , ")
+    assert (
+        "exclude each other"
+        in cli("bundle", "get", "--repo", "faces", "--label", "init", "--bundle", faces, code=2).err
+    )
+    cli("bundle", "get", "--repo", "faces", "--label", "nope", code=3)
+
+
+def test_files_are_listed_with_size_and_b3sum(cli: Cli, data: Path, faces: str) -> None:
+    result = cli("bundle", "list", "files", "--repo", "faces", "--label", "init")
+    assert result.lines[0] == f"Using bundle: {faces}"
+    digest = blake3.blake3((data / "labels.csv").read_bytes()).hexdigest()
+    assert f"name:labels.csv, size:19, hash:{digest}" in result.lines
+    assert any(line.startswith('name:"odd\\nname", size:1, ') for line in result.lines)
+    assert len(result.lines) == 1 + 5
+    exact = cli("bundle", "list", "files", "--repo", "faces", "-z").raw.split(b"\0")
+    assert b"odd\nname" in exact
+    records = cli("bundle", "list", "files", "--repo", "faces", "--json").objects
+    assert {record["path"] for record in records} == {
+        "labels.csv", "odd\nname", "run.sh", "train/1.jpg", "train/deep/ünï.txt",
+    }  # fmt: skip
+
+
+def test_a_download_is_the_same_folder_and_leaves_nothing_else(
+    cli: Cli, data: Path, faces: str, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    result = cli("bundle", "download", "--repo", "faces", "--label", "init", "--destination", copy)
+    assert result.out == f"Using bundle: {faces}\n"
+    assert tree_of(copy) == tree_of(data)
+    assert "not empty" in cli("bundle", "download", "--repo", "faces", "--destination", copy, code=5).err
+    part = tmp_path / "part"
+    cli("bundle", "download", "--repo", "faces", "--destination", part, "--name-filter", r"\.jpg$")
+    assert [path.name for path in part.rglob("*") if path.is_file()] == ["1.jpg"]
+
+
+def test_one_file_is_downloaded_below_the_destination(cli: Cli, data: Path, faces: str, tmp_path: Path) -> None:
+    for _ in range(2):
+        cli("bundle", "download", "file", "--repo", "faces", "--file", "train/1.jpg", "--destination", tmp_path / "one")
+    assert (tmp_path / "one/train/1.jpg").read_bytes() == (data / "train/1.jpg").read_bytes()
+    cli("bundle", "download", "file", "--repo", "faces", "--file", "nope", "--destination", tmp_path / "one", code=3)
+
+
+def test_update_follows_a_label_and_sees_local_edits(cli: Cli, data: Path, faces: str, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    cli("bundle", "download", "--repo", "faces", "--destination", copy)
+    change(data)
+    _upload(cli, data, "second")
+    (copy / "labels.csv").write_text("mine")
+    assert "labels.csv" in cli("bundle", "update", "--repo", "faces", "--destination", copy, code=5).err
+    assert (copy / "labels.csv").read_text() == "mine"
+    cli("bundle", "update", "--repo", "faces", "--destination", copy, "--force")
+    assert tree_of(copy) == tree_of(data)
+
+
+def test_bundle_diff_says_what_update_would_do(cli: Cli, data: Path, faces: str) -> None:
+    (data / "labels.csv").write_text("mine\n")
+    (data / "mine.txt").write_text("mine")
+    (data / "run.sh").unlink()
+    result = cli("bundle", "diff", "--repo", "faces", "--destination", data)
+    assert result.lines[0] == f"Using bundle: {faces}"
+    steps = [line.split(" , ") for line in result.lines[1:]]
+    assert [(step[0], step[1], step[2], step[4]) for step in steps] == [
+        ("U", "labels.csv", "19", "5"),
+        ("D", "mine.txt", "0", "4"),
+        ("A", "run.sh", "10", "0"),
+    ]
+    cli("bundle", "diff", "--repo", "faces", "--destination", data, "--exit-code", code=1)
+
+
+def test_an_equal_folder_has_an_empty_diff(cli: Cli, data: Path, faces: str) -> None:
+    result = cli("bundle", "diff", "--repo", "faces", "--destination", data, "--exit-code")
+    assert result.lines == [f"Using bundle: {faces}"]
+    assert "empty diff" in result.err
+
+
+def test_verify_reads_everything(cli: Cli, faces: str) -> None:
+    lines = cli("bundle", "verify", "--repo", "faces", "--bundle", faces).lines
+    assert lines[1].startswith("verified 6 files, ")
+
+
+def test_only_listed_files_are_uploaded(cli: Cli, data: Path, tmp_path: Path) -> None:
+    cli("repo", "create", "--repo", "faces")
+    names = f"labels.csv\n{data}/train/1.jpg\n"
+    cli("bundle", "upload", "--repo", "faces", "--path", data, "--message", "m", "--files", "-", stdin=names)
+    files = {record["path"] for record in cli("bundle", "list", "files", "--repo", "faces", "--json").objects}
+    assert files == {"labels.csv", "train/1.jpg"}
+    stranger = ["bundle", "upload", "--repo", "faces", "--path", data, "--message", "m", "--files", "-"]
+    assert "/etc/passwd" in cli(*stranger, stdin="/etc/passwd\n", code=2).err
+
+
+def test_an_unchanged_folder_makes_no_bundle_if_told_so(cli: Cli, data: Path, faces: str) -> None:
+    args = ("bundle", "upload", "--repo", "faces", "--path", data, "--message", "again", "--if-changed", "--label", "l")
+    assert cli(*args).out == f"Unchanged bundle id:{faces}\nset label 'l'\n"
+    assert len(cli("bundle", "list", "--repo", "faces").lines) == 1
+    assert cli("label", "get", "--repo", "faces", "--label", "l", "--json").object["bundle"] == faces
+
+
+def test_what_cannot_be_kept_is_refused_or_skipped_with_code_eleven(cli: Cli, data: Path) -> None:
+    import os
+
+    os.mkfifo(data / "pipe")
+    cli("repo", "create", "--repo", "faces")
+    args = ("bundle", "upload", "--repo", "faces", "--path", data, "--message", "m")
+    assert "pipe" in cli(*args, code=None).err
+    assert cli("bundle", "list", "--repo", "faces").out == ""
+    result = cli(*args, "--skip-on-error", code=11)
+    assert "skipped pipe" in result.err
+    assert result.out.startswith("Uploaded bundle id:")
+
+
+@pytest.mark.parametrize(("path", "code"), [("nope", 3), ("data/labels.csv", 2)], ids=["missing", "file"])
+def test_a_path_that_is_no_folder_is_named(cli: Cli, data: Path, tmp_path: Path, path: str, code: int) -> None:
+    cli("repo", "create", "--repo", "faces")
+    result = cli("bundle", "upload", "--repo", "faces", "--path", tmp_path / path, "--message", "m", code=code)
+    assert path in result.err
+    assert len(result.err.splitlines()) <= 2
+
+
+# -- labels and branches
+
+
+def test_labels_move_and_keep_their_history(cli: Cli, data: Path, faces: str) -> None:
+    second = _upload(cli, data, "second")
+    assert cli("label", "set", "--repo", "faces", "--label", "prod", "--bundle", faces).out == ""
+    cli("label", "set", "--repo", "faces", "--label", "prod", "--bundle", "main")
+    assert re.fullmatch(rf"prod , {second} , {TIME}\n", cli("label", "get", "--repo", "faces", "--label", "prod").out)
+    history = cli("label", "get", "--repo", "faces", "--label", "prod", "--with-versions", "--json").objects
+    assert [record["bundle"] for record in history] == [second, faces]
+    assert [line.split(" , ")[0] for line in cli("label", "list", "--repo", "faces").lines] == ["init", "prod"]
+    assert len(cli("label", "list", "--repo", "faces", "--prefix", "pr").lines) == 1
+    assert len(cli("label", "list", "--repo", "faces", "--with-versions").lines) == 3
+    cli("label", "delete", "--repo", "faces", "--label", "prod")
+    cli("label", "get", "--repo", "faces", "--label", "prod", code=3)
+    cli("label", "delete", "--repo", "faces", "--label", "prod", code=3)
+    cli("label", "set", "--repo", "faces", "--label", "bad name", "--bundle", faces, code=2)
+
+
+def test_branches(cli: Cli, data: Path, faces: str) -> None:
+    cli("branch", "create", "--repo", "faces", "--branch", "side", "--bundle", "init")
+    second = _upload(cli, data, "second", "--branch", "side")
+    lines = cli("branch", "list", "--repo", "faces").lines
+    assert [line.split(" , ")[:2] for line in lines] == [["main", faces], ["side", second]]
+    cli("branch", "create", "--repo", "faces", "--branch", "side", code=4)
+    assert cli("branch", "get", "--repo", "faces", "--branch", "side", "--json").object["bundle"] == second
+    cli("branch", "delete", "--repo", "faces", "--branch", "side")
+    cli("branch", "get", "--repo", "faces", "--branch", "side", code=3)
+
+
+def test_a_name_with_two_meanings_is_refused_with_both_forms(cli: Cli, data: Path, faces: str) -> None:
+    _upload(cli, data, "second")
+    cli("label", "set", "--repo", "faces", "--label", "main", "--bundle", faces)
+    err = cli("ls", "faces@main", code=5).err
+    assert "label:main" in err
+    assert "branch:main" in err
+    cli("ls", "faces@label:main")
+
+
+# -- short commands
+
+
+def test_ls_shows_one_level_or_all(cli: Cli, faces: str) -> None:
+    assert cli("ls", "faces@init").lines == [
+        "empty/", "labels.csv", "link", '"odd\\nname"', "run.sh", "train/",
+    ]  # fmt: skip
+    assert cli("ls", "faces@init:train").lines == ["train/1.jpg", "train/deep/"]
+    assert "train/deep/ünï.txt" in cli("ls", "-R", "faces@init").lines
+    assert cli("ls", "faces:labels.csv").lines == ["labels.csv"]
+    assert "odd\nname" in cli("ls", "-z", "faces").out.split("\0")
+    assert {record["kind"] for record in cli("ls", "--json", "faces").objects} == {"file", "symlink", "folder"}
+    cli("ls", "faces@init:nope", code=3)
+    cli("ls", "nope", code=3)
+    cli("ls", "faces@nope", code=3)
+
+
+def test_ls_long_shows_modes_sizes_and_targets(cli: Cli, faces: str) -> None:
+    lines = cli("ls", "-l", "faces").lines
+    assert re.fullmatch(
+        r"-rwxr-xr-x +10 \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ run.sh", next(x for x in lines if "run.sh" in x)
+    )
+    assert any(line.startswith("l") and line.endswith("link -> labels.csv") for line in lines)
+
+
+def test_cat_writes_the_bytes(cli: Cli, data: Path, faces: str) -> None:
+    assert cli("cat", "faces@init:train/1.jpg").raw == (data / "train/1.jpg").read_bytes()
+    assert cli("cat", "faces:labels.csv", "faces:run.sh").out == "name,label\na,1\nb,2\n#!/bin/sh\n"
+    assert cli("cat", "faces:labels.csv", "--offset", "5", "--length", "5").out == "label"
+    cli("cat", "faces", code=2)
+    cli("cat", "faces:nope", code=3)
+
+
+def test_log_goes_back_from_a_ref(cli: Cli, data: Path, faces: str) -> None:
+    second = _upload(cli, data, "second\nwith details")
+    text = cli("log", "faces").out
+    assert text.startswith(f"bundle {second} (branch:main)\nRepo:    faces\nVersion: ")
+    assert "    second\n    with details\n" in text
+    assert f"bundle {faces} (label:init)" in text
+    assert [line.split()[0] for line in cli("log", "faces", "--oneline").lines] == [second, faces]
+    assert [record["id"] for record in cli("log", "faces@init", "--json").objects] == [faces]
+    assert len(cli("log", "faces", "--oneline", "-n", "1").lines) == 1
+    cli("repo", "create", "--repo", "other")
+    cli("bundle", "upload", "--repo", "other", "--path", data, "--message", "third")
+    assert len(cli("log", "--oneline").lines) == 3
+    cli("log", "faces:path", code=2)
+
+
+@pytest.fixture
+def changed(cli: Cli, data: Path, faces: str) -> str:
+    change(data)
+    return _upload(cli, data, "second", "--label", "v2")
+
+
+def test_diff_names_each_changed_path(cli: Cli, faces: str, changed: str) -> None:
+    lines = ["M labels.csv", "A new.txt", "D run.sh", "R train/1.jpg -> train/2.jpg"]
+    assert sorted(cli("diff", "faces@init", "faces@v2").lines) == sorted(lines)
+    assert sorted(cli("diff", "faces@init", "@v2").lines) == sorted(lines)
+    assert sorted(cli("diff", "faces@v2").lines) == sorted(lines)
+    assert cli("diff", "faces@init:train", "@v2").lines == ["R train/1.jpg -> train/2.jpg"]
+    records = cli("diff", "--json", "faces@init", "faces@v2").objects
+    assert {record["path"]: record["kind"] for record in records} == {
+        "labels.csv": "modified", "new.txt": "added", "run.sh": "deleted", "train/2.jpg": "renamed",
+    }  # fmt: skip
+    assert cli("diff", "-z", "faces@init", "faces@v2").out.startswith(("M\0", "A\0", "D\0", "R\0"))
+
+
+def test_diff_exits_with_one_only_if_told_to(cli: Cli, faces: str, changed: str) -> None:
+    cli("diff", "faces@init", "faces@v2", "--exit-code", code=1)
+    cli("diff", "faces@v2", "faces@v2", "--exit-code")
+    cli("diff", "faces@init", "faces@nope", "--exit-code", code=3)
+
+
+def test_diff_stat_ends_with_a_summary(cli: Cli, faces: str, changed: str) -> None:
+    lines = cli("diff", "faces@init", "faces@v2", "--stat").lines
+    assert "M labels.csv | 19 -> 23 bytes" in lines
+    assert lines[-1] == "4 changed: 1 added, 1 modified, 1 deleted, 1 renamed, -2 bytes"
+    assert cli("diff", "faces@v2", "faces@v2", "--stat").lines == ["no changes"]
+
+
+def test_patch_applies_to_the_old_folder(cli: Cli, data: Path, faces: str, changed: str, tmp_path: Path) -> None:
+    text = cli("diff", "-p", "faces@init", "faces@v2").out
+    assert "--- a/labels.csv\n+++ b/labels.csv\n@@ -1,3 +1,4 @@\n name,label\n a,1\n-b,2\n+b,3\n+c,4\n" in text
+    assert "--- /dev/null\n+++ b/new.txt\n@@ -0,0 +1 @@\n+new\n" in text
+    assert "rename from train/1.jpg\nrename to train/2.jpg\n" in text
+    (data / "train/2.jpg").write_bytes(b"\0other")
+    (data / "new.txt").write_text("no newline")
+    _upload(cli, data, "third", "--label", "v3")
+    text = cli("diff", "-p", "faces@v2", "faces@v3").out
+    assert "binary files a/train/2.jpg and b/train/2.jpg differ" in text
+    assert "-new\n+no newline\n\\ No newline at end of file\n" in text
+
+
+def test_diff_with_a_folder(cli: Cli, data: Path, faces: str) -> None:
+    change(data)
+    lines = cli("diff", "faces@init", data).lines
+    assert {"M labels.csv", "A new.txt", "D run.sh"} <= set(lines)
+    assert "+b,3" in cli("diff", "faces@init", data, "-p").lines
+
+
+def test_cp_puts_files_into_a_branch(cli: Cli, data: Path, faces: str, tmp_path: Path) -> None:
+    (tmp_path / "more.txt").write_text("more")
+    out = cli("cp", tmp_path / "more.txt", "faces@main:train/").out
+    assert re.fullmatch(rf"Uploaded bundle id:{BUNDLE_ID}\n", out)
+    assert cli("cat", "faces:train/more.txt").out == "more"
+    cli("cp", tmp_path / "more.txt", "faces@main:train")
+    cli("cp", tmp_path / "more.txt", "faces@main:other.txt", "--message", "renamed")
+    assert cli("cat", "faces:other.txt").out == "more"
+    assert cli("log", "faces", "--json").objects[0]["message"] == "renamed"
+    cli("cp", data / "train", "faces@main:again", code=2)
+    cli("cp", "-r", data / "train", "faces@main:again")
+    assert cli("ls", "-R", "faces:again").lines == ["again/1.jpg", "again/deep/", "again/deep/ünï.txt"]
+    cli("cp", tmp_path / "nope", "faces@main:x", code=3)
+    cli("cp", tmp_path / "more.txt", tmp_path / "x", code=2)
+
+
+def test_cp_gets_files_out(cli: Cli, data: Path, faces: str, tmp_path: Path) -> None:
+    cli("cp", "faces@init:run.sh", tmp_path / "run.sh")
+    assert (tmp_path / "run.sh").stat().st_mode & 0o777 == 0o755
+    cli("cp", "faces@init:run.sh", tmp_path / "run.sh", code=5)
+    cli("cp", "faces@init:run.sh", tmp_path / "run.sh", "--force-dest")
+    cli("cp", "faces@init:labels.csv", tmp_path)
+    assert (tmp_path / "labels.csv").read_bytes() == (data / "labels.csv").read_bytes()
+    cli("cp", "-r", "faces@init:train", tmp_path / "train")
+    assert tree_of(tmp_path / "train") == tree_of(data / "train")
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".sheaf")]
+
+
+def test_cp_from_bundle_to_bundle(cli: Cli, faces: str) -> None:
+    cli("repo", "create", "--repo", "other")
+    cli("cp", "-r", "faces@init:train", "other@main:copied")
+    assert cli("ls", "-R", "other").lines[-2:] == ["copied/deep/", "copied/deep/ünï.txt"]
+    cli("cp", "faces@init:labels.csv", "other@main:")
+    assert cli("cat", "other:labels.csv").out.startswith("name,label")
+
+
+# -- diamonds
+
+
+def test_two_splits_become_one_bundle(cli: Cli, tmp_path: Path) -> None:
+    cli("repo", "create", "--repo", "faces")
+    diamond = cli("diamond", "initialize", "--repo", "faces").out.strip()
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).write_text(name)
+        (tmp_path / name / "both").write_text(name)
+        args = ("diamond", "split", "add", "--repo", "faces", "--diamond", diamond, "--path", tmp_path / name)
+        assert cli(*args, "--split", name).out == f"{name}\n"
+    lines = cli("diamond", "split", "list", "--repo", "faces", "--diamond", diamond).lines
+    assert all(re.fullmatch(rf"(one|two),started: {TIME},ended: {TIME},done,2", line) for line in lines)
+    assert len(lines) == 2
+    assert "initialized" in cli("diamond", "get", "--repo", "faces", "--diamond", diamond).out
+    commit = ("diamond", "commit", "--repo", "faces", "--diamond", diamond, "--message", "both", "--label", "joined")
+    cli(*commit, "--no-conflicts", "--ignore-conflicts", code=2)
+    out = cli(*commit, code=11).out
+    assert re.fullmatch(rf"Uploaded bundle id:{BUNDLE_ID}\nset label 'joined'\n", out)
+    assert {"both", "one", "two"} <= set(cli("ls", "faces").lines)
+    assert cli("diamond", "list", "--repo", "faces", "--json").object["state"] == "done"
+    second = cli("diamond", "initialize", "--repo", "faces").out.strip()
+    assert "canceled" in cli("diamond", "cancel", "--repo", "faces", "--diamond", second).err
+    cli("diamond", "get", "--repo", "faces", "--diamond", "0" * 27, code=3)
+
+
+# -- stores
+
+
+def test_stores_are_made_shown_and_checked(cli: Cli, tmp_path: Path) -> None:
+    url = str(tmp_path / "other")
+    cli("repo", "list", "--store", url, code=3)
+    assert cli("store", "init", url).out.startswith("store ")
+    cli("store", "init", url, code=4)
+    cli("repo", "list", "--store", url)
+    info = cli("store", "info", "--store", url, "--json").object
+    assert info["repos"] == 0
+    assert cli("store", "info", "--store", url).lines[0].startswith("url: ")
+    assert cli("store", "check", "--store", url).lines[-1] == "no damage found"
+    assert cli("store", "check", "--read-data", "--store", url, "--json").object["ok"] is True
+
+
+def test_damage_is_named_and_ends_with_six(cli: Cli, faces: str) -> None:
+    store = cli.home / ".local/share/sheaf/store"
+    pack = next(path for path in (store / "packs").rglob("*") if path.is_file())
+    pack.chmod(0o600)
+    raw = bytearray(pack.read_bytes())
+    raw[len(raw) // 3] ^= 1
+    pack.write_bytes(raw)
+    result = cli("store", "check", "--read-data", code=6)
+    assert pack.name in result.out
+    assert cli("store", "check", "--read-data", "--json", code=6).object["ok"] is False
+    assert cli("bundle", "verify", "--repo", "faces", code=6).err.startswith("error: ")
+
+
+# -- output
+
+
+def test_lists_become_tables_on_a_terminal_or_when_asked(cli: Cli, faces: str) -> None:
+    plain, table = cli("bundle", "list", "--repo", "faces"), cli("bundle", "list", "--repo", "faces", terminal=True)
+    assert " , " in plain.out
+    assert table.lines[0].split()[:5] == ["ID", "TIME", "FILES", "SIZE", "AUTHOR"]
+    assert faces in table.lines[1]
+    assert cli("--table", "bundle", "list", "--repo", "faces").lines[0].startswith("ID ")
+    assert cli("bundle", "list", "--repo", "faces", "--no-table", terminal=True).out == plain.out
+
+
+def test_control_characters_of_a_message_stay_on_their_line(cli: Cli, data: Path, faces: str) -> None:
+    _upload(cli, data, "evil\n\x1b[2Jmessage")
+    assert cli("bundle", "list", "--repo", "faces").lines[1].endswith(' , "evil\\n\\x1b[2Jmessage"')
+    assert "\x1b" not in cli("bundle", "list", "--repo", "faces", terminal=True).out
+    assert "\x1b" not in cli("log", "faces").out
