@@ -40,6 +40,9 @@ Who wins: flag, environment, context, file, default. A context named by `--conte
 named, there is one in the user's data folder, made at its first use.
 
 Keys: {keys}.
+
+No key holds a secret. S3's customer key comes from a file (`sse_customer_key_file`) or from `SHEAF_SSE_CUSTOMER_KEY`,
+in base64, and from there only.
 """
 
 DATAMON = """\

@@ -145,7 +145,8 @@ def test_flags_of_both_generations_are_taken(configured: Cli, tmp_path: Path) ->
 def test_templates_fill_plain_fields(configured: Cli, tmp_path: Path) -> None:
     configured("repo", "create", "--repo", "r", "--description", "d")
     data = make_folder(tmp_path / "data")
-    configured("bundle", "upload", "--repo", "r", "--path", data, "--message", "m", "--label", "l")
+    upload = ("bundle", "upload", "--repo", "r", "--path", data, "--message", "m", "--label", "l")
+    assert re.fullmatch(rf"{BUNDLE_ID}\n", configured(*upload, "--format", "{{.BundleID}}").out)
     out = configured("bundle", "list", "--repo", "r", "--format", "{{ .Message }}/{{.ID}}").out
     assert re.fullmatch(rf"m/{BUNDLE_ID}\n", out)
     assert "Using bundle" not in configured("bundle", "get", "--repo", "r", "--format", "{{.ID}}").out

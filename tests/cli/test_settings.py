@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.cli.conftest import Cli
 
 from sheaf.cli import configfile
+from sheaf.cli.app import App
 from sheaf.cli.settings import Environment, Settings, read_sheaf
 from sheaf.errors import InvalidInput, NotFound
 
@@ -114,3 +116,15 @@ def test_without_a_home_folder_the_error_says_what_to_set() -> None:
         read_sheaf(Environment({}, None, "tester"), {})
     variables = {"SHEAF_CONFIG": "/nowhere.yaml", "SHEAF_CACHE": "/c", "SHEAF_STORE": "memory://x"}
     assert read_sheaf(Environment(variables, None, "tester"), {}).store == "memory://x"
+
+
+def test_the_customers_key_may_stand_in_the_environment_and_is_nowhere_shown(cli: Cli) -> None:
+    secret = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3I="
+    cli.variables |= {"SHEAF_SSE": "customer", "SHEAF_SSE_CUSTOMER_KEY": secret}
+    app = App(cli.dialect, cli.surroundings())
+    options = app.storage_options()
+    assert options.sse_customer_key_file is not None
+    assert Path(options.sse_customer_key_file).read_text() == secret
+    assert secret not in repr((options, app.settings, app.environment))
+    assert secret not in cli("config", "get").out
+    app.close()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,8 +22,21 @@ if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
     from sheaf.repo.repo import Repo
     from sheaf.repo.store import Store
+    from sheaf.storage.options import StorageOptions
 
 __all__ = ["App", "Dialect"]
+
+
+@contextlib.contextmanager
+def _readable_once(secret: str) -> Iterator[str]:
+    """The path of a pipe that holds the secret: a file would leave it on the disk."""
+    reader, writer = os.pipe()
+    try:
+        with os.fdopen(writer, "wb") as stream:
+            stream.write(secret.encode())
+        yield f"/dev/fd/{reader}"
+    finally:
+        os.close(reader)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +88,14 @@ class App:
             as_table = self.flags["table"] == "true"
         return Output(as_json="json" in self.flags, as_table=as_table, template=self.flags.get("format"))
 
+    def storage_options(self) -> StorageOptions:
+        """How to reach the store; the customer's key of S3 may come from the environment, where no file holds it."""
+        options = self.settings.storage_options()
+        key = self.environment.variables.get("SHEAF_SSE_CUSTOMER_KEY")
+        if not key or options.sse != "customer" or options.sse_customer_key_file:
+            return options
+        return dataclasses.replace(options, sse_customer_key_file=self._stack.enter_context(_readable_once(key)))
+
     @cached_property
     def store(self) -> Store:
         """The store, opened. The embedded default one is made at its first use."""
@@ -82,7 +105,7 @@ class App:
         author = sheaf.Author(settings.name, settings.email)
         store = sheaf.connect(
             settings.store,
-            options=settings.storage_options(),
+            options=self.storage_options(),
             cache=settings.cache,
             author=author,
             create=settings.is_embedded,

@@ -166,6 +166,8 @@ def commit(
     tell_label(app, label)
     has_conflicts = found.info.has_conflicts
     app.out.object({**views.bundle_record(made), "diamond": diamond, "has_conflicts": has_conflicts})
+    if app.out.template:
+        app.out.one(views.BUNDLE, made)
     if has_conflicts:
         app.note(f"{app.dialect.note_prefix}splits disagreed on some paths: the losers are below .conflicts/")
     return app.dialect.partial_exit if has_conflicts else OK

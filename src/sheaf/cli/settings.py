@@ -49,7 +49,7 @@ _FILES: Final = ("cache", "ca_file", "credential", "sse_customer_key_file")
 class Environment:
     """What surrounds the process. ``home`` is None where there is none (some containers)."""
 
-    variables: Mapping[str, str]
+    variables: Mapping[str, str] = dataclasses.field(repr=False)  # some are secret
     home: Path | None
     user: str
     stdout_is_terminal: bool = False

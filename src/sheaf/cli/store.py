@@ -33,7 +33,7 @@ def init(app: App, url: str | None) -> None:
         app.flags["store"] = url
     settings = app.settings
     author = sheaf.Author(settings.name, settings.email)
-    with sheaf.init(settings.store, options=settings.storage_options(), author=author) as store:
+    with sheaf.init(settings.store, options=app.storage_options(), author=author) as store:
         app.out.line(f"store {store.id} at {store.url}")
         app.out.object({"id": store.id, "url": store.url})
 

@@ -104,6 +104,8 @@ def _finish(app: App, result: Upload) -> int:
     skipped = [{"path": item.path, "reason": item.reason} for item in result.skipped]
     stored = {"stored_bytes": result.stored_bytes, "skipped": skipped, "warnings": list(result.warnings)}
     app.out.object({**views.bundle_record(result.bundle), "upload": {**record, **stored}})
+    if app.out.template:
+        app.out.one(views.BUNDLE, result.bundle)
     _warn(app, result.warnings)
     for item in result.skipped:
         app.note(f"skipped {quote(item.path)}: {item.reason}")

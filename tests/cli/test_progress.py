@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+
+import pytest
+
+from sheaf.cli import progress
+from sheaf.cli.progress import Bar
+from sheaf.transfer.progress import ProgressState
+
+STATE = ProgressState("upload", 3, 10, 5 << 20, 20 << 20, 1 << 20)
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def _drawn(bar: Bar, states: list[ProgressState]) -> str:
+    terminal = _Terminal()
+    with contextlib.redirect_stderr(terminal), bar:
+        for state in states:
+            bar(state)
+    return terminal.getvalue()
+
+
+def test_nothing_is_drawn_where_nobody_looks() -> None:
+    assert _drawn(Bar("upload", is_wanted=False), [STATE]) == ""
+
+
+def test_nothing_is_drawn_in_the_first_second() -> None:
+    assert _drawn(Bar("upload", is_wanted=True), [STATE]) == ""
+
+
+def test_later_files_bytes_and_what_was_new_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_QUIET_S", 0.0)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    text = _drawn(Bar("upload", is_wanted=True), [STATE, STATE])
+    assert "3/10 files" in text
+    assert "5.0/20.0 MiB" in text
+    assert "1.0 MiB new" in text
+
+
+def test_a_closed_bar_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_QUIET_S", 0.0)
+    bar = Bar("upload", is_wanted=True)
+    bar.close()
+    assert _drawn(bar, [STATE]) == ""
+
+
+def test_the_terminals_library_waits_for_its_use() -> None:
+    import subprocess
+
+    code = "import sys; from sheaf.cli import app, progress, render; sys.exit('rich' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

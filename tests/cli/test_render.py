@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sheaf.cli.gotemplate import fill
+from sheaf.cli.render import Output, View, to_json
+from sheaf.errors import InvalidInput, Unsupported
+
+VIEW: View[dict[str, str]] = View(
+    line=lambda it: f"{it['a']} , {it['b']}",
+    record=lambda it: it,
+    columns=("A", "SIZE"),
+    cells=lambda it: (it["a"], it["b"]),
+    exact=lambda it: it["a"],
+)
+ITEMS = [{"a": "one", "b": "1"}, {"a": "größer", "b": "100"}, {"a": "日本", "b": "22"}]
+
+
+def test_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    Output().listing(VIEW, ITEMS)
+    assert capsys.readouterr().out == "one , 1\ngrößer , 100\n日本 , 22\n"
+
+
+def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    Output(as_json=True, as_table=True).listing(VIEW, ITEMS, nul=True)
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == ITEMS
+
+
+def test_exact_names_end_in_nul(capsys: pytest.CaptureFixture[str]) -> None:
+    Output(as_table=True).listing(VIEW, ITEMS, nul=True)
+    assert capsys.readouterr().out == "one\0größer\0日本\0"
+
+
+def test_tables_line_up_also_with_wide_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    Output(as_table=True).listing(VIEW, ITEMS)
+    assert capsys.readouterr().out == "A       SIZE\none        1\ngrößer   100\n日本      22\n"
+
+
+def test_cells_are_text_and_never_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    Output(as_table=True).listing(VIEW, [{"a": "[bold]x[/bold]", "b": "1"}])
+    assert "[bold]x[/bold]" in capsys.readouterr().out
+
+
+def test_what_only_people_read_is_left_out_of_json_and_templates(capsys: pytest.CaptureFixture[str]) -> None:
+    Output(as_json=True).line("hello")
+    Output(template="{{.a}}").line("hello")
+    Output().object({"x": 1})
+    assert capsys.readouterr().out == ""
+
+
+def test_json_knows_times_and_paths() -> None:
+    value = {"t": datetime(2026, 1, 2, tzinfo=UTC), "p": Path("/x")}
+    assert to_json(value) == '{"t":"2026-01-02T00:00:00Z","p":"/x"}'
+
+
+def test_templates_fill_fields_and_refuse_the_rest() -> None:
+    fields = {"ID": "x", "Who": {"Name": "n"}, "At": datetime(2026, 1, 2, tzinfo=UTC)}
+    assert fill("{{.ID}}-{{ .Who.Name }} {{.At}}", fields) == "x-n 2026-01-02 00:00:00 +0000 UTC"
+    with pytest.raises(Unsupported, match="with"):
+        fill("{{with .Who}}", fields)
+    with pytest.raises(InvalidInput, match="no field"):
+        fill("{{.Nope}}", fields)
