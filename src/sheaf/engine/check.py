@@ -16,10 +16,10 @@ from sheaf.engine.refs import Refs
 from sheaf.engine.tree import entries
 from sheaf.errors import Corrupt, NotFound, Repairable, SheafError
 from sheaf.format import keys
-from sheaf.format.node_v1 import children_hashes, leaf_packs, row_hashes, rows_prefix
 from sheaf.format.index_v1 import decode_index
+from sheaf.format.node_v1 import children_hashes, leaf_packs, row_hashes, rows_prefix
 from sheaf.format.pack_v1 import TRAILER, decode_table, unframe
-from sheaf.model.entries import Entry, ObjectPlace, RecipePlace
+from sheaf.model.entries import ChunkPlace, Entry, ObjectPlace, RecipePlace
 from sheaf.model.log import Bundle, RepoEntry
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import order_key
@@ -140,7 +140,9 @@ class _Check:
             self._nodes.check(pointer)
             if pointer.level:
                 children = self._nodes.children(pointer)
-                _agree(pointer, *children_hashes(pointer.level, children, pointer.prefix), sum(c.size for c in children))
+                _agree(
+                    pointer, *children_hashes(pointer.level, children, pointer.prefix), sum(c.size for c in children)
+                )
             else:
                 self._leaf(pointer)
                 return
@@ -178,7 +180,7 @@ class _Check:
                 self._need(place.pack, place.offset, place.stored)
                 for _, _, pack, offset, stored in self._contents.recipe_rows(place):
                     self._need(pack, offset, stored)
-            elif place is not None and hasattr(place, "pack"):
+            elif isinstance(place, ChunkPlace):
                 self._need(place.pack, place.offset, place.stored)
         except SheafError as error:
             self.report.add("file", entry.path, error)
@@ -249,4 +251,3 @@ class _Check:
 def _agree(pointer: Pointer, logical: bytes, full: bytes, size: int) -> None:
     if (pointer.logical, pointer.full, pointer.size) != (logical, full, size):
         raise Corrupt(f"node {pointer.id.hex()} does not hold what its parent says")
-

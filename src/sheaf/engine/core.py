@@ -37,7 +37,7 @@ class Core:
 
     backend: Backend
     config: StoreConfig
-    author: Author = Author()
+    author: Author = field(default_factory=Author)
     cache: Cache = field(default_factory=NoCache)
     clock: Clock = field(default_factory=SystemClock)
     workers: int = os.cpu_count() or 2

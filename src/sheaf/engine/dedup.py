@@ -107,7 +107,9 @@ class ChunkIndex:
         return np.array([-1 if id in self._avoid else self.number(id) for id in ids], np.int64)
 
     @staticmethod
-    def _fill(found: Found, segment: Segment, numbers: Ints | None, wanted: Hashes, lead: npt.NDArray[np.uint64]) -> None:
+    def _fill(
+        found: Found, segment: Segment, numbers: Ints | None, wanted: Hashes, lead: npt.NDArray[np.uint64]
+    ) -> None:
         row = segment.find(wanted, lead)
         hit = (row >= 0) & (found.pack < 0)
         if not hit.any():
@@ -184,4 +186,4 @@ def _joined(segments: list[Segment], avoid: frozenset[bytes]) -> Segment:
         for column, values in zip(columns, (segment.hashes, pack, segment.offset, segment.stored), strict=True):
             column.append(values[keep])
     hashes, pack, offset, stored = (np.concatenate(column) for column in columns)
-    return sorted_segment(hashes_of(list(packs)), hashes, pack, offset, stored)  # type: ignore[arg-type]
+    return sorted_segment(hashes_of(list(packs)), hashes, pack, offset, stored)

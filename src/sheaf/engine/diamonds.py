@@ -129,12 +129,16 @@ class Splits:
         self._core.create(f"{self._base}splits/{done.generation}/done.json", seal("split-done", done))
         end = self.end()
         if end is not None and done.generation not in end.splits:
-            raise Conflict(f"diamond {self.id} was closed before split '{done.name}' was complete", "begin a new diamond")
+            raise Conflict(
+                f"diamond {self.id} was closed before split '{done.name}' was complete", "begin a new diamond"
+            )
 
     def started(self) -> list[SplitStart]:
         """All splits that began, the newest generation of each name, oldest first."""
         found = [unseal(data, "split", SplitStart, key) for key, data in self._listed("start.json")]
-        return sorted({s.name: s for s in sorted(found, key=lambda s: s.generation)}.values(), key=lambda s: s.generation)
+        return sorted(
+            {s.name: s for s in sorted(found, key=lambda s: s.generation)}.values(), key=lambda s: s.generation
+        )
 
     def done(self) -> list[SplitDone]:
         """All splits that are complete, in the order of their ends."""
@@ -180,7 +184,9 @@ class Merged:
 
     def _keyed(self, rank: int) -> Iterator[tuple[bytes, int, pa.RecordBatch, int]]:
         for batch in Tree(self.nodes, pointer_of(self.splits[rank].root)).batches():
-            for i, (folder, name) in enumerate(zip(batch["folder"].to_pylist(), batch["name"].to_pylist(), strict=True)):
+            for i, (folder, name) in enumerate(
+                zip(batch["folder"].to_pylist(), batch["name"].to_pylist(), strict=True)
+            ):
                 yield order_key(folder, name), rank, batch, i
 
     def _winner(self, group: list[tuple[bytes, int, pa.RecordBatch, int]]) -> tuple[bytes, int, pa.RecordBatch, int]:

@@ -101,7 +101,12 @@ def _with_renames(found: list[Difference]) -> Iterator[Difference]:
     """Join a deleted and an added file of equal content into one rename, the first of each."""
     gone: dict[tuple[Kind, bytes], list[Difference]] = {}
     for difference in found:
-        if difference.how == "deleted" and difference.old and difference.old.kind != Kind.FOLDER and difference.old.size:
+        if (
+            difference.how == "deleted"
+            and difference.old
+            and difference.old.kind != Kind.FOLDER
+            and difference.old.size
+        ):
             gone.setdefault((difference.old.kind, difference.old.content), []).append(difference)
     moved: dict[int, Difference] = {}
     for difference in found:
@@ -115,4 +120,3 @@ def _with_renames(found: list[Difference]) -> Iterator[Difference]:
             yield Difference("renamed", moved[id(difference)].old, difference.new)
         elif id(difference) not in used:
             yield difference
-

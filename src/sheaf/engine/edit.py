@@ -63,7 +63,9 @@ class Changes:
 
     def changes(self) -> list[Change]:
         """All of it, in the order of the tree."""
-        return sorted(((order_key(*split(path)), row) for path, row in self._rows.items()), key=lambda change: change[0])
+        return sorted(
+            ((order_key(*split(path)), row) for path, row in self._rows.items()), key=lambda change: change[0]
+        )
 
     def _kind(self, path: str) -> Kind | None:
         if path not in self._kinds:

@@ -107,7 +107,7 @@ class Ingest:
     def _windows(self, blocks: Iterable[bytes]) -> Iterator[list[memoryview]]:
         """The chunks of a stream, some megabytes of them at a time. The last chunk of a buffer may go on: it is carried."""
         c = self._chunker
-        cutter = FastCDC(c.avg, min_size=c.min, max_size=c.max, normalized_chunking=c.normalization, seed=c.seed)
+        cutter = FastCDC(c.avg, min_size=c.min, max_size=c.max, normalized_chunking=1, seed=c.seed)
         carry = b""
         for block in blocks:
             for at in range(0, len(block), WINDOW):

@@ -42,7 +42,7 @@ class State(Protocol):
 
 
 S = TypeVar("S", bound=State)
-O = TypeVar("O")
+Op = TypeVar("Op")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +56,10 @@ class Head(Generic[S]):
     since: int
 
 
-class Log(Generic[S, O]):
+class Log(Generic[S, Op]):
     """One log. Not for two threads at once."""
 
-    def __init__(self, core: Core, base: str, empty: S, ops: type[O]) -> None:
+    def __init__(self, core: Core, base: str, empty: S, ops: type[Op]) -> None:
         self._core = core
         self._base = base
         self._empty = empty
@@ -79,7 +79,7 @@ class Log(Generic[S, O]):
         self._head = self._jump()
         return self.head()
 
-    def append(self, decide: Callable[[Head[S]], tuple[O, ...]]) -> Head[S]:
+    def append(self, decide: Callable[[Head[S]], tuple[Op, ...]]) -> Head[S]:
         """Commit what ``decide`` makes of the head; it is asked again when another record came first.
 
         Raises:
@@ -188,7 +188,7 @@ class Log(Generic[S, O]):
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
-    def _compose(self, head: Head[S], ops: tuple[O, ...]) -> tuple[Record, S]:
+    def _compose(self, head: Head[S], ops: tuple[Op, ...]) -> tuple[Record, S]:
         core = self._core
         origin = RefTarget("", head.n + 1, core.now(), core.author)
         state: S = replay(head.state, ops, origin)

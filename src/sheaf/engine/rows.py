@@ -31,7 +31,7 @@ def symlink_entry(path: str, target: str, mtime: int = 0) -> Entry:
 
 def row_of(entry: Entry, packs: Sequence[tuple[bytes, int]] | None = None) -> pa.RecordBatch:
     """One entry as a batch of one row. ``packs``: for a recipe, what the file needs (the `packs` column)."""
-    values: dict[str, Any] = {name: None for name in ROWS.names}
+    values: dict[str, Any] = dict.fromkeys(ROWS.names)
     for name in ("folder", "name", "kind", "mode", "mtime", "size", "content", "target"):
         values[name] = getattr(entry, name)
     if entry.attrs:

@@ -11,8 +11,10 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from blake3 import blake3
 
@@ -40,8 +42,10 @@ from sheaf.model.paths import common_folder, order_key
 
 __all__ = ["Change", "TreeWriter", "leaves_of"]
 
-Change = tuple[bytes, pa.RecordBatch | None]  #: order key, and the one row that stands there from now on (None: nothing)
-Piece = Pointer | pa.RecordBatch
+Change = tuple[
+    bytes, pa.RecordBatch | None
+]  #: order key, and the one row that stands there from now on (None: nothing)
+Piece: TypeAlias = Any  #: a Pointer to a subtree that is passed on, or a pa.RecordBatch of rows to be cut
 _IN_FLIGHT = 16  # nodes being written at once: bounds memory
 
 
@@ -109,7 +113,17 @@ class TreeWriter:
         size = int(batch["size"].to_numpy().sum())
         data = encode_rows(self._session, batch, prefix)
         return Pointer(
-            self._put(data), len(data), 0, prefix, batch.num_rows, size, logical, full, *first, leaf_packs(batch)
+            self._put(data),
+            len(data),
+            0,
+            prefix,
+            batch.num_rows,
+            size,
+            logical,
+            full,
+            first[0],
+            first[1],
+            leaf_packs(batch),
         )
 
     # -- inner nodes ---------------------------------------------------------------------------------------------------
@@ -223,7 +237,7 @@ def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     return batches[0] if len(batches) == 1 else pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
 
 
-def _cuts(may_end: np.ndarray, weight: np.ndarray) -> Iterator[tuple[int, int]]:  # type: ignore[type-arg]
+def _cuts(may_end: npt.NDArray[np.bool_], weight: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
     """(start, end) of each complete leaf: at a row that may end one from 1,024 rows on; always at a limit."""
     ends = np.flatnonzero(may_end) + 1
     total = np.cumsum(weight)

@@ -114,9 +114,7 @@ class Writer:
         self._log.roll()
 
 
-def committed(
-    core: Core, log: Log[RepoState, RepoOp], open: Open, root: Pointer, files: int, draft: Draft
-) -> Bundle:
+def committed(core: Core, log: Log[RepoState, RepoOp], open: Open, root: Pointer, files: int, draft: Draft) -> Bundle:
     """Append the record that adds a bundle, moves its branch and sets its label; returns the bundle."""
     made: list[Bundle] = []
 
@@ -125,7 +123,9 @@ def committed(
         now = head.state.branches.get(draft.branch) if draft.branch else None
         at = now.bundle if now else None
         if draft.expect is not None and draft.expect != (at or ""):
-            raise Conflict(f"branch '{draft.branch}' changed meanwhile: it is at {at or 'nothing'}", "look again and repeat")
+            raise Conflict(
+                f"branch '{draft.branch}' changed meanwhile: it is at {at or 'nothing'}", "look again and repeat"
+            )
         parents = tuple(dict.fromkeys([*([at] if at else []), *draft.parents]))
         bundle = Bundle(
             open.id,
@@ -151,5 +151,3 @@ def committed(
     if not made:
         raise Bug("a commit without a bundle")
     return made[0]
-
-

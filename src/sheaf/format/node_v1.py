@@ -217,7 +217,8 @@ def kinds(batch: pa.RecordBatch) -> npt.NDArray[np.uint8]:
     kind = batch["kind"].to_numpy()
     mode = batch["mode"].to_numpy()
     is_file = (kind == Kind.FILE) | (kind == Kind.EXTERNAL)
-    return (kind | np.where(is_file & (mode & 0o100 != 0), 16, 0)).astype(np.uint8)
+    codes: npt.NDArray[np.uint8] = (kind | np.where(is_file & (mode & 0o100 != 0), 16, 0)).astype(np.uint8)
+    return codes
 
 
 def rows_prefix(batch: pa.RecordBatch) -> str:

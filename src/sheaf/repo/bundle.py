@@ -13,19 +13,21 @@ from blake3 import blake3
 
 from sheaf.engine.clock import parse_time
 from sheaf.engine.contents import Contents
-from sheaf.engine.core import Core
 from sheaf.engine.diff import Difference, diff_trees
-from sheaf.engine.nodes import Nodes, pointer_of
+from sheaf.engine.nodes import pointer_of
+from sheaf.engine.refs import alive
 from sheaf.engine.tree import Tree, entry_at
-from sheaf.errors import Corrupt
+from sheaf.errors import Corrupt, NotFound
 from sheaf.model import log as model
 from sheaf.model.entries import Kind
-from sheaf.model.log import RepoEntry
+from sheaf.repo.context import Context
 from sheaf.repo.records import Change, Entry, Verified, entry_of
 from sheaf.transfer.download import Downloaded, download
+from sheaf.transfer.origins import Origin, recall, remember
 from sheaf.transfer.progress import Meter, Progress
+from sheaf.transfer.statcache import StatCache
 from sheaf.transfer.update import Updated, update
-from sheaf.transfer.worktree import local_changes
+from sheaf.transfer.worktree import changes
 from sheaf.vfs import FileTree
 
 __all__ = ["Bundle"]
@@ -34,13 +36,13 @@ __all__ = ["Bundle"]
 class Bundle:
     """A committed bundle. Everything about it is known; its entries and bytes are fetched when asked for."""
 
-    def __init__(self, core: Core, nodes: Nodes, descriptor: model.Bundle, repo: RepoEntry, cache: Path | None) -> None:
-        self._core = core
-        self._cache = cache
+    def __init__(self, context: Context, descriptor: model.Bundle) -> None:
+        self._core = context.core
+        self._cache = context.cache
         self._descriptor = descriptor
-        self._repo = repo
-        self.tree = Tree(nodes, pointer_of(descriptor.root))
-        self._files = FileTree(self.tree, Contents(core))
+        self._repo = context.entry
+        self.tree = Tree(context.nodes, pointer_of(descriptor.root))
+        self._files = FileTree(self.tree, Contents(context.core))
 
     def __repr__(self) -> str:
         return f"Bundle({self._repo.name}@{self.id})"
@@ -154,7 +156,9 @@ class Bundle:
             size += len(block)
             meter.add_bytes(len(block))
         if whole.digest() != entry.content:
-            raise Corrupt(f"'{entry.path}' is damaged: its bytes don't match its content hash", "run `sheaf store check`")
+            raise Corrupt(
+                f"'{entry.path}' is damaged: its bytes don't match its content hash", "run `sheaf store check`"
+            )
         meter.add_file()
         return size
 
@@ -166,8 +170,11 @@ class Bundle:
 
     def diff_folder(self, folder: str | Path) -> list[Change]:
         """What is different in a local folder, seen from this bundle."""
-        found = local_changes(self.tree, Path(folder), self._core.clock.now_ns(), self._cache)
-        return [_change(difference) for difference in found]
+        stats = self._stats(Path(folder))
+        found = [_change(difference) for difference in changes(self.tree, Path(folder), stats)]
+        if stats is not None:
+            stats.save()
+        return found
 
     def download(
         self,
@@ -188,31 +195,49 @@ class Bundle:
         """
         workers = max(1, min(concurrency or self._core.workers, 4 * self._core.workers))
         meter = Meter(progress, "download")
-        return download(
+        done = download(
             self.tree,
             self._files.contents,
             Path(dest),
-            folder=path,
+            path=path,
             name_filter=name_filter,
             files=files,
             force=force,
             concurrency=workers,
             meter=meter,
-            bundle=self.id,
-            cache=self._cache,
         )
+        if not path and name_filter is None and files is None:
+            remember(self._cache, Path(dest), self._origin)
+        return done
 
     def update(self, folder: str | Path, *, force: bool = False, progress: Progress | None = None) -> Updated:
         """Make a downloaded folder equal to this bundle. Raises Refused if local edits would be lost (without ``force``)."""
-        return update(
-            self.tree,
-            self._files.contents,
-            Path(folder),
-            force=force,
-            meter=Meter(progress, "update"),
-            started=self._core.clock.now_ns(),
-            cache=self._cache,
-        )
+        folder = Path(folder)
+        stats = self._stats(folder)
+        meter = Meter(progress, "update")
+        base = self._base_of(folder)
+        done = update(self.tree, self._files.contents, folder, base, force=force, cache=stats, meter=meter)
+        if stats is not None:
+            stats.save()
+        remember(self._cache, folder, self._origin)
+        return done
+
+    @property
+    def _origin(self) -> Origin:
+        return Origin(self._core.config.id, self.repo_id, self.id)
+
+    def _stats(self, folder: Path) -> StatCache | None:
+        return StatCache.open(self._cache, folder, self._core.clock.now_ns()) if self._cache else None
+
+    def _base_of(self, folder: Path) -> Tree | None:
+        """The bundle that a folder came from, if that is known and it is still there."""
+        origin = recall(self._cache, folder)
+        if origin is None or origin.store != self._core.config.id:
+            return None
+        try:
+            return Tree(self.tree.nodes, pointer_of(alive(self._core, origin.repo, origin.bundle).root))
+        except NotFound:
+            return None
 
 
 def _change(difference: Difference) -> Change:

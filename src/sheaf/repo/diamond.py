@@ -12,12 +12,9 @@ from typing import Literal
 import pyarrow as pa
 
 from sheaf.engine.clock import parse_time
-from sheaf.engine.core import Core
-from sheaf.engine.diamonds import DiamondEnd, Mode, SplitDone, SplitStart, Splits, merge_splits
+from sheaf.engine.diamonds import DiamondEnd, Mode, SplitDone, Splits, SplitStart, merge_splits
 from sheaf.engine.edit import Changes
-from sheaf.engine.log import Log
-from sheaf.engine.nodes import Nodes, root_of
-from sheaf.engine.refs import Refs
+from sheaf.engine.nodes import root_of
 from sheaf.engine.sessions import end_session, find_session, observe, open_session
 from sheaf.engine.tree import Tree
 from sheaf.engine.writer import Draft, Store, committed
@@ -26,11 +23,11 @@ from sheaf.format import keys
 from sheaf.format.node_v1 import ROWS
 from sheaf.model.entries import Kind
 from sheaf.model.ids import is_ksuid
-from sheaf.model.log import RepoEntry, RepoOp, RepoState
 from sheaf.model.names import check_ref_name
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import split as split_path
 from sheaf.repo.bundle import Bundle
+from sheaf.repo.context import Context
 from sheaf.transfer.progress import Meter, Progress
 from sheaf.transfer.scan import Skipped
 from sheaf.transfer.upload import folder_options, store_folder
@@ -69,38 +66,32 @@ class SplitInfo:
 class Diamond:
     """A diamond that was begun, here or anywhere."""
 
-    def __init__(
-        self, core: Core, nodes: Nodes, log: Log[RepoState, RepoOp], repo: RepoEntry, cache: Path | None, id: str
-    ) -> None:
-        self._core, self._nodes, self._log, self._repo, self._cache = core, nodes, log, repo, cache
-        self._splits = Splits(core, repo.id, id)
+    def __init__(self, context: Context, id: str) -> None:
+        self._context = context
+        self._splits = Splits(context.core, context.entry.id, id)
         self.id = id
 
     @classmethod
-    def begin(
-        cls, core: Core, nodes: Nodes, log: Log[RepoState, RepoOp], repo: RepoEntry, cache: Path | None
-    ) -> Diamond:
+    def begin(cls, context: Context) -> Diamond:
         """Begin one: a session that stays open until the diamond is committed or canceled."""
-        session = open_session(core, repo.id, log, "diamond")
-        diamond = cls(core, nodes, log, repo, cache, session.id)
+        session = open_session(context.core, context.entry.id, context.log, "diamond")
+        diamond = cls(context, session.id)
         diamond._splits.begin()
         return diamond
 
     @classmethod
-    def find(
-        cls, core: Core, nodes: Nodes, log: Log[RepoState, RepoOp], repo: RepoEntry, cache: Path | None, id: str
-    ) -> Diamond:
+    def find(cls, context: Context, id: str) -> Diamond:
         """One that was begun. Raises NotFound."""
         if not is_ksuid(id):
             raise InvalidInput(f"'{id}' is not the id of a diamond", "it is what `sheaf diamond initialize` printed")
-        diamond = cls(core, nodes, log, repo, cache, id)
+        diamond = cls(context, id)
         diamond._splits.start()
         return diamond
 
     @staticmethod
-    def ids(core: Core, repo_id: str) -> list[str]:
+    def ids(context: Context) -> list[str]:
         """The ids of a repo's diamonds, oldest first by their clocks."""
-        listed = core.backend.list(f"{keys.repo(repo_id)}diamonds/")
+        listed = context.core.backend.list(f"{keys.repo(context.entry.id)}diamonds/")
         return sorted({stat.key.split("/")[3] for stat in listed})
 
     @property
@@ -159,18 +150,30 @@ class Diamond:
         Raises:
             Conflict: the diamond was committed or canceled meanwhile; the split is not in it.
         """
-        name = check_ref_name(split_id) if split_id else self._core.clock.new_id()
+        name = check_ref_name(split_id) if split_id else self._context.core.clock.new_id()
         start = self._splits.begin_split(name, tag)
-        session = find_session(self._core, self.id)
-        store = Store(self._core, self._nodes, observe(self._core, session), start.generation)
+        session = find_session(self._context.core, self.id)
+        store = Store(self._context.core, self._context.nodes, observe(self._context.core, session), start.generation)
         options = folder_options(
-            self._core, self._cache, path, files=files, skip_on_error=skip_on_error, concurrency=concurrency
+            self._context.core,
+            self._context.cache,
+            path,
+            files=files,
+            skip_on_error=skip_on_error,
+            concurrency=concurrency,
         )
         options = replace(options, name_filter=_pattern(name_filter))
         meter = Meter(progress, "upload")
         stored = store_folder(store, None, options, meter)
         done = SplitDone(
-            name, start.generation, start.time, self._core.now(), root_of(stored.root), stored.files, self._core.author, tag
+            name,
+            start.generation,
+            start.time,
+            self._context.core.now(),
+            root_of(stored.root),
+            stored.files,
+            self._context.core.author,
+            tag,
         )
         self._splits.end_split(done)
         meter.finish()
@@ -200,28 +203,29 @@ class Diamond:
             NotFound: no split is done.
         """
         draft = Draft(message, branch, label)
+        self._context.refuse_writes()
         if (bundle := self._committed()) is not None:
             raise Conflict(f"diamond {self.id} is committed already, as bundle {bundle.id}")
         end = self._splits.end() or self._closing(mode, tag)
         if end.state == "canceled":
             raise Conflict(f"diamond {self.id} was canceled", "begin a new one with `sheaf diamond initialize`")
         meter = Meter(progress, "join")
-        opened = observe(self._core, find_session(self._core, self.id))
-        store = Store(self._core, self._nodes, opened, self.id)
+        opened = observe(self._context.core, find_session(self._context.core, self.id))
+        store = Store(self._context.core, self._context.nodes, opened, self.id)
         root, files = self._joined(store, self._splits.joined(end), end.mode)
-        descriptor = committed(self._core, self._log, opened, root, files, draft)
-        bundle = Bundle(self._core, self._nodes, descriptor, self._repo, self._cache)
+        descriptor = committed(self._context.core, self._context.log, opened, root, files, draft)
+        bundle = Bundle(self._context, descriptor)
         if on_commit:
             on_commit(bundle)
-        end_session(self._core, self.id)
+        end_session(self._context.core, self.id)
         meter.finish()
         return bundle
 
     def cancel(self, tag: str = "") -> None:
         """Give the diamond up. Raises Conflict if it is being committed."""
-        if self._splits.decide(DiamondEnd("canceled", self._core.now(), tag=tag)).state != "canceled":
+        if self._splits.decide(DiamondEnd("canceled", self._context.core.now(), tag=tag)).state != "canceled":
             raise Conflict(f"diamond {self.id} is being committed")
-        end_session(self._core, self.id)
+        end_session(self._context.core, self.id)
 
     def _closing(self, mode: Mode, tag: str) -> DiamondEnd:
         """Decide which splits are in; but see first whether they can be joined at all, since the decision stays."""
@@ -229,10 +233,10 @@ class Diamond:
         if not done:
             raise NotFound(f"no split to commit in diamond {self.id}", "add one with `sheaf diamond split add`")
         if mode == "forbids-conflicts":
-            for _ in merge_splits(self._nodes, done, mode).rows():
+            for _ in merge_splits(self._context.nodes, done, mode).rows():
                 pass
         return self._splits.decide(
-            DiamondEnd("done", self._core.now(), mode, tuple(split.generation for split in done), tag)
+            DiamondEnd("done", self._context.core.now(), mode, tuple(split.generation for split in done), tag)
         )
 
     def _joined(self, store: Store, splits: list[SplitDone], mode: Mode) -> tuple[Pointer, int]:
@@ -244,11 +248,11 @@ class Diamond:
                 files += _files(batch)
                 yield batch
 
-        merged = merge_splits(self._nodes, splits, mode)
+        merged = merge_splits(self._context.nodes, splits, mode)
         root = store.build(counted())
         if not merged.losers:
             return root, files
-        changes = Changes(Tree(self._nodes, root))
+        changes = Changes(Tree(self._context.nodes, root))
         for path, row in merged.losers:
             folder, name = split_path(path)
             moved = row.set_column(0, ROWS.field("folder"), pa.array([folder], pa.string()))
@@ -257,10 +261,10 @@ class Diamond:
 
     def _committed(self) -> Bundle | None:
         try:
-            descriptor = Refs(self._log, self._repo.name).get(self.id)
+            descriptor = self._context.refs.get(self.id)
         except NotFound:
             return None
-        return Bundle(self._core, self._nodes, descriptor, self._repo, self._cache)
+        return Bundle(self._context, descriptor)
 
 
 def _split_info(start: SplitStart, done: SplitDone | None) -> SplitInfo:

@@ -9,22 +9,20 @@ from typing import BinaryIO, Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sheaf.engine.core import Core
 from sheaf.engine.edit import Changes
 from sheaf.engine.ingest import Placed
-from sheaf.engine.log import Log
-from sheaf.engine.nodes import Nodes, pointer_of
-from sheaf.engine.refs import Refs, alive
+from sheaf.engine.nodes import pointer_of
+from sheaf.engine.refs import alive
 from sheaf.engine.rows import symlink_entry
 from sheaf.engine.tree import Tree
-from sheaf.engine.treewrite import TreeWriter
 from sheaf.engine.writer import Draft, Writer
 from sheaf.errors import InvalidInput, NotFound
 from sheaf.format.node_v1 import ROWS
 from sheaf.model.entries import ChunkPlace, Entry, Kind, Place, PlaceKind, RecipePlace
-from sheaf.model.log import RepoEntry, RepoOp, RepoState
+from sheaf.model.log import Bundle as Descriptor
 from sheaf.model.paths import check_path, join, relative, split
 from sheaf.repo.bundle import Bundle
+from sheaf.repo.context import Context
 from sheaf.transfer.reading import BLOCK, read_blocks
 
 __all__ = ["Edit"]
@@ -35,21 +33,17 @@ class Edit:
 
     def __init__(
         self,
-        core: Core,
-        nodes: Nodes,
-        log: Log[RepoState, RepoOp],
-        refs: Refs,
-        repo: RepoEntry,
+        context: Context,
         draft: Draft,
         base: str | None,
     ) -> None:
-        self._core, self._nodes, self._log, self._refs = core, nodes, log, refs
-        self._repo = repo
+        self._context = context
         self._draft = draft
         self._wanted = base
 
     def __enter__(self) -> Self:
-        self._writer = Writer(self._core, self._nodes, self._log, self._repo.id, "edit")
+        c = self._context
+        self._writer = Writer(c.core, c.nodes, c.log, c.entry.id, "edit")
         try:
             self._begin()
         except BaseException:
@@ -61,18 +55,16 @@ class Edit:
         self._writer.__exit__(*exc)
 
     def _begin(self) -> None:
-        state = self._log.head().state
-        target = state.branches.get(self._draft.branch or "")
+        c = self._context
+        target = c.log.head().state.branches.get(self._draft.branch or "")
         self._expect = target.bundle if target else ""
+        self._base: Descriptor | None = None
         if self._wanted is not None:
-            self._base = self._refs.resolve(self._wanted)
+            self._base = c.refs.resolve(self._wanted)
         elif target:
-            self._base = self._refs.get(target.bundle)
-        else:
-            self._base = None
-        root = pointer_of(self._base.root) if self._base else TreeWriter(self._core, self._nodes, self._writer.open.id).build([])
-        self._root = root
-        self._changes = Changes(Tree(self._nodes, root))
+            self._base = c.refs.get(target.bundle)
+        self._root = pointer_of(self._base.root) if self._base else self._writer.store.build([])
+        self._changes = Changes(Tree(c.nodes, self._root))
 
     def put(
         self,
@@ -86,7 +78,9 @@ class Edit:
         """Write a file. ``mode``: permission bits. Raises InvalidInput if something above the path is a file."""
         ingest = self._writer.store.ingest
         placed = ingest.store_bytes(data) if isinstance(data, bytes) else ingest.store_stream(_blocks(data))
-        self._set(path, placed, mode, self._core.clock.now_ns() if mtime_ns is None else mtime_ns, dict(attrs or {}))
+        self._set(
+            path, placed, mode, self._context.core.clock.now_ns() if mtime_ns is None else mtime_ns, dict(attrs or {})
+        )
 
     def put_file(self, path: str, source: str | Path) -> None:
         """Write a file from a local one, with its mode and mtime. Raises NotFound, Denied, Conflict."""
@@ -98,7 +92,7 @@ class Edit:
 
     def symlink(self, path: str, target: str) -> None:
         """Write a symlink."""
-        self._changes.put(symlink_entry(path, target, self._core.clock.now_ns()))
+        self._changes.put(symlink_entry(path, target, self._context.core.clock.now_ns()))
 
     def remove(self, path: str) -> None:
         """Remove a file, or a folder with all that is in it. Raises NotFound."""
@@ -117,6 +111,7 @@ class Edit:
 
     def commit(self) -> Bundle:
         """Make the bundle. Raises Conflict if the branch moved since the edit began; nothing is lost, begin again."""
+        self._context.refuse_writes()
         store = self._writer.store
         root = store.edit(self._root, self._changes.changes())
         files = (self._base.files if self._base else 0) + self._changes.files
@@ -124,7 +119,7 @@ class Edit:
         draft = Draft(self._draft.message, self._draft.branch, self._draft.label, expect=self._expect, parents=parents)
         bundle = self._writer.commit(root, files, draft)
         self._writer.tidy()
-        return Bundle(self._core, self._nodes, bundle, self._repo, None)
+        return Bundle(self._context, bundle)
 
     def _set(self, path: str, placed: Placed, mode: int, mtime: int, attrs: dict[str, str]) -> None:
         folder, name = split(check_path(path.strip("/")))
@@ -134,7 +129,7 @@ class Edit:
 
     def _alive(self, source: Bundle) -> Tree:
         """The source's tree, if it is alive: looked up now, after this session was registered."""
-        return Tree(self._nodes, pointer_of(alive(self._core, source.repo_id, source.id).root))
+        return Tree(self._context.nodes, pointer_of(alive(self._context.core, source.repo_id, source.id).root))
 
     def _copy_one(self, tree: Tree, source: str, path: str) -> None:
         folder, name = split(source)

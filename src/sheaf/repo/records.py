@@ -143,5 +143,3 @@ def branch_of(name: str, target: RefTarget) -> Branch:
 def repo_info(entry: RepoEntry, bundles: int) -> RepoInfo:
     """A repo from the store's log."""
     return RepoInfo(entry.id, entry.name, entry.description, parse_time(entry.time), entry.author, bundles)
-
-

@@ -6,18 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sheaf.engine.clock import parse_time
-from sheaf.engine.core import Core
-from sheaf.engine.log import Log, repo_log
-from sheaf.engine.nodes import Nodes
-from sheaf.engine.refs import Refs
-from sheaf.engine.tree import Tree
-from sheaf.engine.writer import Draft, Writer
-from sheaf.errors import AlreadyExists, NotFound, Refused, Unsupported
+from sheaf.engine.log import Log
+from sheaf.errors import AlreadyExists, NotFound, Refused
 from sheaf.model.log import (
     Author,
-    Bundle as Descriptor,
     DeleteRepo,
     MoveBranch,
     RenameRepo,
@@ -25,17 +20,22 @@ from sheaf.model.log import (
     RepoOp,
     RepoState,
     SetLabel,
-    StoreOp,
-    StoreState,
+)
+from sheaf.model.log import (
+    Bundle as Descriptor,
 )
 from sheaf.model.names import check_ref_name, check_repo_name
-from sheaf.repo.bundle import Bundle
-from sheaf.repo.diamond import Diamond, DiamondInfo
-from sheaf.repo.edit import Edit
+from sheaf.repo.context import Context
 from sheaf.repo.records import Branch, Label, RepoInfo, branch_of, label_of, repo_info
-from sheaf.transfer.progress import Meter, Progress
-from sheaf.transfer.scan import Skipped
-from sheaf.transfer.upload import folder_options, store_folder
+
+# What follows takes pyarrow and numpy (0.1 s to import); names and labels do without, so it is imported where it is used.
+if TYPE_CHECKING:
+    from sheaf.engine.tree import Tree
+    from sheaf.repo.bundle import Bundle
+    from sheaf.repo.diamond import Diamond, DiamondInfo
+    from sheaf.repo.edit import Edit
+    from sheaf.transfer.progress import Progress
+    from sheaf.transfer.scan import Skipped
 
 __all__ = ["Repo", "Upload"]
 
@@ -57,16 +57,16 @@ class Upload:
 class Repo:
     """A repo, as long as it exists: its id stays when it is renamed."""
 
-    def __init__(
-        self, core: Core, nodes: Nodes, store: Log[StoreState, StoreOp], entry: RepoEntry, cache: Path | None
-    ) -> None:
-        self._core = core
-        self._nodes = nodes
-        self._store = store
-        self._entry = entry
-        self._cache = cache
-        self._log = repo_log(core, entry.id)
-        self._refs = Refs(self._log, entry.name)
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    @property
+    def _log(self) -> Log[RepoState, RepoOp]:
+        return self._context.log
+
+    @property
+    def _entry(self) -> RepoEntry:
+        return self._context.entry
 
     @property
     def id(self) -> str:
@@ -101,26 +101,28 @@ class Repo:
     def rename(self, name: str) -> None:
         """Give the repo another name; nothing is copied. Raises AlreadyExists, InvalidInput, NotFound."""
         op = RenameRepo(self.id, check_repo_name(name))
-        self._entry = self._store.append(lambda head: (op,)).state.repos[self.id]
-        self._refs = Refs(self._log, name)
+        self._context.store.refuse_writes()
+        entry = self._context.store.log.append(lambda head: (op,)).state.repos[self.id]
+        self._context = Context(self._context.store, entry)
 
     def delete(self) -> None:
         """Take the repo out of sight; its data stays until gc. Raises NotFound if it is gone already."""
-        self._store.append(lambda head: (DeleteRepo(self.id),))
+        self._context.store.refuse_writes()
+        self._context.store.log.append(lambda head: (DeleteRepo(self.id),))
 
     # -- bundles -------------------------------------------------------------------------------------------------------
 
     def bundles(self) -> list[Bundle]:
         """All bundles, in the order of their commits."""
-        return [self._bundle(bundle) for bundle in self._refs.bundles()]
+        return [self._bundle(bundle) for bundle in self._context.refs.bundles()]
 
     def bundle(self, ref: str | None = None) -> Bundle:
         """The bundle that a ref names; the one committed last if there is none. Raises NotFound, Ambiguous."""
-        return self._bundle(self._refs.resolve(ref))
+        return self._bundle(self._context.refs.resolve(ref))
 
     def log(self, ref: str | None = None) -> Iterator[Bundle]:
         """A bundle and its first parents, newest first."""
-        return (self._bundle(bundle) for bundle in self._refs.history(self._refs.resolve(ref)))
+        return (self._bundle(bundle) for bundle in self._context.refs.history(self._context.refs.resolve(ref)))
 
     def upload(
         self,
@@ -152,12 +154,17 @@ class Repo:
             NotFound, InvalidInput, Denied, Conflict: about a file, unless ``skip_on_error``.
             Refused: ``portable``, and names collide.
         """
+        from sheaf.engine.writer import Draft, Writer
+        from sheaf.transfer.progress import Meter
+        from sheaf.transfer.upload import folder_options, store_folder
+
+        c = self._context
         draft = Draft(message, branch, label, meta or {})
         options = folder_options(
-            self._core, self._cache, path, files=files, skip_on_error=skip_on_error, rehash=rehash, concurrency=concurrency
+            c.core, c.cache, path, files=files, skip_on_error=skip_on_error, rehash=rehash, concurrency=concurrency
         )
         meter = Meter(progress, "upload")
-        with Writer(self._core, self._nodes, self._log, self.id, "upload") as writer:
+        with Writer(c.core, c.nodes, c.log, self.id, "upload") as writer:
             base = self._head_tree(branch)  # read after the session was registered
             stored = store_folder(writer.store, base, options, meter)
             warnings = [f"'{one}' and '{other}' become one on some systems" for one, other in stored.clashes]
@@ -167,7 +174,7 @@ class Repo:
             counts = (stored.files, stored.size, sink.new_bytes, sink.stored_bytes)
             if if_changed and base and base.root.full == stored.root.full and branch:
                 return Upload(self.bundle(f"branch:{branch}"), *counts, False, stored.skipped, warnings)
-            self._still_there()
+            self._context.refuse_writes()
             bundle = self._bundle(writer.commit(stored.root, stored.files, draft))
             if on_commit:
                 on_commit(bundle)
@@ -181,7 +188,10 @@ class Repo:
         Args:
             base: the bundle to start from; the branch's head if None. The branch must not have moved when it commits.
         """
-        return Edit(self._core, self._nodes, self._log, self._refs, self._entry, Draft(message, branch), base)
+        from sheaf.engine.writer import Draft
+        from sheaf.repo.edit import Edit
+
+        return Edit(self._context, Draft(message, branch), base)
 
     # -- names ---------------------------------------------------------------------------------------------------------
 
@@ -216,7 +226,7 @@ class Repo:
             NotFound: no such bundle.
             Conflict: the label is not where it was expected.
         """
-        bundle = self._refs.resolve(ref)
+        bundle = self._context.refs.resolve(ref)
         op = SetLabel(check_ref_name(name), bundle.id, expect or None, expect is not None)
         self._append(lambda state: (op,))
         return self.label(name)
@@ -240,7 +250,7 @@ class Repo:
 
     def create_branch(self, name: str, ref: str | None = None) -> Branch:
         """Make a branch at a bundle. Raises AlreadyExists, NotFound."""
-        bundle = self._refs.resolve(ref)
+        bundle = self._context.refs.resolve(ref)
 
         def decide(state: RepoState) -> tuple[RepoOp, ...]:
             if name in state.branches:
@@ -259,34 +269,36 @@ class Repo:
 
     def create_diamond(self) -> Diamond:
         """Begin a bundle that many writers fill together."""
-        return Diamond.begin(self._core, self._nodes, self._log, self._entry, self._cache)
+        from sheaf.repo.diamond import Diamond
+
+        self._context.refuse_writes()
+        return Diamond.begin(self._context)
 
     def diamond(self, id: str) -> Diamond:
         """A diamond that was begun. Raises NotFound."""
-        return Diamond.find(self._core, self._nodes, self._log, self._entry, self._cache, id)
+        from sheaf.repo.diamond import Diamond
+
+        return Diamond.find(self._context, id)
 
     def diamonds(self) -> list[DiamondInfo]:
         """All diamonds, oldest first by their clocks."""
-        return [self.diamond(id).info for id in Diamond.ids(self._core, self.id)]
+        from sheaf.repo.diamond import Diamond
+
+        return [self.diamond(id).info for id in Diamond.ids(self._context)]
 
     # -- plumbing ------------------------------------------------------------------------------------------------------
 
     def _bundle(self, bundle: Descriptor) -> Bundle:
-        return Bundle(self._core, self._nodes, bundle, self._entry, self._cache)
+        from sheaf.repo.bundle import Bundle
+
+        return Bundle(self._context, bundle)
 
     def _append(self, decide: Callable[[RepoState], tuple[RepoOp, ...]]) -> None:
-        self._still_there()
+        self._context.refuse_writes()
         self._log.append(lambda head: decide(head.state))
-
-    def _still_there(self) -> None:
-        state = self._store.head().state
-        if self.id not in state.repos or state.repos[self.id].deleted:
-            raise NotFound(f'didn\'t find repo "{self.name}"', "it was deleted meanwhile")
-        if state.write_features:
-            raise Unsupported(f"writing to {self._core.backend.url} takes {state.write_features[0]}", "upgrade sheaf-data")
 
     def _head_tree(self, branch: str | None) -> Tree | None:
         state = self._log.head().state
         target = state.branches.get(branch) if branch else None
         id = target.bundle if target else state.latest
-        return self._bundle(self._refs.get(id)).tree if id else None
+        return self.bundle(f"bundle:{id}").tree if id else None

@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
 from sheaf.engine import runs
 from sheaf.engine.cache import FolderCache, NoCache
-from sheaf.engine.check import Report, Tell, check_store
 from sheaf.engine.clock import Clock, SystemClock, parse_time
 from sheaf.engine.core import Core, create_store, open_store
-from sheaf.engine.log import store_log
-from sheaf.engine.nodes import Nodes
-from sheaf.errors import NotFound, Unsupported
-from sheaf.format import keys
+from sheaf.errors import NotFound
 from sheaf.format.session_v1 import RunEnd, RunStart
-from sheaf.model.log import Author, CreateRepo
+from sheaf.model.log import Author, CreateRepo, RepoEntry
 from sheaf.model.names import check_repo_name
-from sheaf.repo.records import RepoInfo, StoreInfo, repo_info
+from sheaf.repo.context import Connected, Context
+from sheaf.repo.records import RepoInfo, StoreInfo
 from sheaf.repo.repo import Repo
 from sheaf.storage.location import open_backend
 from sheaf.storage.options import StorageOptions
 from sheaf.storage.port import Backend
 
-__all__ = ["Store", "connect", "init"]
+if TYPE_CHECKING:
+    from sheaf.engine.check import Report, Tell
 
-#: Features of the format that this program knows; a store that asks for others is refused by name.
-READ_FEATURES: frozenset[str] = frozenset()
-WRITE_FEATURES: frozenset[str] = frozenset()
+__all__ = ["Store", "connect", "init"]
 
 
 def init(
@@ -104,10 +100,9 @@ class Store:
         local = backend.url.startswith(("file:", "memory:"))
         copies = FolderCache(cache / "objects" / config.id) if cache and not local else NoCache()
         self._core = Core(backend, config, author or Author(), copies, clock or SystemClock())
-        self._cache = cache
-        self._log = store_log(self._core)
-        self._nodes = Nodes(self._core)
-        self._refuse_unknown(self._log.head().state.read_features, READ_FEATURES, "read")
+        self._connected = Connected(self._core, cache)
+        self._log = self._connected.log
+        self._connected.refuse_reads()
 
     @property
     def url(self) -> str:
@@ -143,33 +138,37 @@ class Store:
 
     def check(self, *, read_data: bool = False, repo: str | None = None, tell: Tell | None = None) -> Report:
         """Check every invariant; with ``read_data`` every byte of every pack too. ``repo``: the name of only one."""
+        from sheaf.engine.check import check_store  # takes pyarrow
+
         return check_store(self._core, read_data=read_data, repo=self.repo(repo).id if repo else None, tell=tell)
 
     def repos(self) -> list[RepoInfo]:
         """The repos, by name."""
         alive = [entry for entry in self._log.head().state.repos.values() if not entry.deleted]
-        return [Repo(self._core, self._nodes, self._log, e, self._cache).info for e in sorted(alive, key=lambda e: e.name)]
+        return [self._repo(entry).info for entry in sorted(alive, key=lambda entry: entry.name)]
 
     def repo(self, name: str) -> Repo:
         """The repo of a name. Raises NotFound."""
         entry = self._log.head().state.find(check_repo_name(name))
         if entry is None:
             raise NotFound(f'didn\'t find repo "{name}"', "see `sheaf repo list`, or make it with `sheaf repo create`")
-        return Repo(self._core, self._nodes, self._log, entry, self._cache)
+        return self._repo(entry)
 
     def create_repo(self, name: str, description: str = "") -> Repo:
         """Make a repo. Raises AlreadyExists, InvalidInput."""
         check_repo_name(name)
-        self.refuse_writes()
+        self._connected.refuse_writes()
         made = CreateRepo(self._core.clock.new_id(), name, description)
         entry = self._log.append(lambda head: (made,)).state.repos[made.id]
-        return Repo(self._core, self._nodes, self._log, entry, self._cache)
+        return self._repo(entry)
 
     # -- runs ----------------------------------------------------------------------------------------------------------
 
-    def start_run(self, *, command: tuple[str, ...] = (), inputs: tuple[str, ...] = (), environment: dict[str, str]) -> str:
+    def start_run(
+        self, *, command: tuple[str, ...] = (), inputs: tuple[str, ...] = (), environment: dict[str, str]
+    ) -> str:
         """Record that an execution begins; returns the run's id. ``inputs``: addresses such as ``repo@bundle:ID``."""
-        self.refuse_writes()
+        self._connected.refuse_writes()
         id = self._core.clock.new_id()
         runs.start_run(self._core, RunStart(id, self._core.now(), command, inputs, environment, self._core.author))
         return id
@@ -188,16 +187,8 @@ class Store:
 
     # -- plumbing ------------------------------------------------------------------------------------------------------
 
-    def refuse_writes(self) -> None:
-        """Raises Unsupported if writing here takes something that this program doesn't know."""
-        self._refuse_unknown(self._log.head().state.write_features, WRITE_FEATURES, "write")
-
-    def _refuse_unknown(self, wanted: tuple[str, ...], known: frozenset[str], what: str) -> None:
-        if unknown := [name for name in wanted if name not in known]:
-            raise Unsupported(
-                f"to {what} the store at {self.url} takes '{unknown[0]}', which this Sheaf doesn't know",
-                "upgrade sheaf-data",
-            )
+    def _repo(self, entry: RepoEntry) -> Repo:
+        return Repo(Context(self._connected, entry))
 
     def close(self) -> None:
         """Give connections and threads back."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -123,8 +124,10 @@ def _clashes(batches: list[pa.RecordBatch]) -> list[tuple[str, str]]:
 def _matching(batch: ScanBatch, wanted: re.Pattern[str]) -> ScanBatch:
     """The rows of a scan that a filter asks for; folders stay, so that each path has its folders."""
     keep = [i for i in range(len(batch)) if batch.kind[i] == Kind.FOLDER or wanted.search(batch.path(i))]
-    columns = {f.name: getattr(batch, f.name) for f in fields(batch)}
-    taken = {name: [c[i] for i in keep] if isinstance(c, list) else c[keep] for name, c in columns.items()}
+    columns: dict[str, Any] = {f.name: getattr(batch, f.name) for f in fields(batch)}
+    taken: dict[str, Any] = {
+        name: [c[i] for i in keep] if isinstance(c, list) else c[keep] for name, c in columns.items()
+    }
     return ScanBatch(**taken)
 
 

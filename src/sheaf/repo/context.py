@@ -1,0 +1,90 @@
+"""What the objects of the API share: a connected store, and one repo of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sheaf.engine.core import Core
+from sheaf.engine.log import Log, repo_log, store_log
+from sheaf.engine.refs import Refs
+from sheaf.errors import NotFound, Unsupported
+from sheaf.model.log import RepoEntry, RepoOp, RepoState, StoreOp, StoreState
+
+if TYPE_CHECKING:
+    from sheaf.engine.nodes import Nodes
+
+__all__ = ["READ_FEATURES", "WRITE_FEATURES", "Connected", "Context"]
+
+#: Features of the format that this program knows; a store that asks for others is refused by name.
+READ_FEATURES: frozenset[str] = frozenset()
+WRITE_FEATURES: frozenset[str] = frozenset()
+
+
+class Connected:
+    """An opened store. ``cache``: a folder of this user, or None."""
+
+    def __init__(self, core: Core, cache: Path | None) -> None:
+        self.core = core
+        self.cache = cache
+        self.log: Log[StoreState, StoreOp] = store_log(core)
+
+    @cached_property
+    def nodes(self) -> Nodes:
+        """The manifest nodes of the store, with what is remembered of them."""
+        from sheaf.engine.nodes import Nodes  # pyarrow takes 60 ms to import, and names and labels don't need it
+
+        return Nodes(self.core)
+
+    def refuse_reads(self) -> None:
+        """Raises Unsupported if reading this store takes something that this program doesn't know."""
+        self._refuse(self.log.head().state.read_features, READ_FEATURES, "read")
+
+    def refuse_writes(self) -> None:
+        """Raises Unsupported if writing to this store takes something that this program doesn't know."""
+        self._refuse(self.log.head().state.write_features, WRITE_FEATURES, "write")
+
+    def _refuse(self, wanted: tuple[str, ...], known: frozenset[str], what: str) -> None:
+        if unknown := [name for name in wanted if name not in known]:
+            raise Unsupported(
+                f"to {what} the store at {self.core.backend.url} takes '{unknown[0]}', which this Sheaf doesn't know",
+                "upgrade sheaf-data",
+            )
+
+
+@dataclass(slots=True)
+class Context:
+    """One repo of an opened store."""
+
+    store: Connected
+    entry: RepoEntry
+    log: Log[RepoState, RepoOp] = field(init=False)
+    refs: Refs = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.log = repo_log(self.core, self.entry.id)
+        self.refs = Refs(self.log, self.entry.name)
+
+    @property
+    def core(self) -> Core:
+        """The store's engine."""
+        return self.store.core
+
+    @property
+    def cache(self) -> Path | None:
+        """The user's cache folder."""
+        return self.store.cache
+
+    @property
+    def nodes(self) -> Nodes:
+        """The store's manifest nodes."""
+        return self.store.nodes
+
+    def refuse_writes(self) -> None:
+        """Raises NotFound if the repo was deleted meanwhile, Unsupported if the store needs a newer Sheaf."""
+        self.store.refuse_writes()
+        entry = self.store.log.head().state.repos.get(self.entry.id)
+        if entry is None or entry.deleted:
+            raise NotFound(f'didn\'t find repo "{self.entry.name}"', "it was deleted meanwhile")

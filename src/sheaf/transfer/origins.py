@@ -1,0 +1,47 @@
+"""Which bundle a local folder came from. Kept in the user's cache, never in the folder; losing it loses no data."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import msgspec
+from blake3 import blake3
+
+__all__ = ["Origin", "recall", "remember"]
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """The store, repo and bundle that a folder was last made equal to; all by id."""
+
+    store: str
+    repo: str
+    bundle: str
+
+
+def remember(cache: Path | None, folder: Path, origin: Origin) -> None:
+    """Note where a folder came from; without a cache, or with a full disk, nothing is noted."""
+    if cache is None:
+        return
+    path = _path(cache, folder)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, aside = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+        with os.fdopen(handle, "wb") as file:
+            file.write(msgspec.json.encode(origin))
+        Path(aside).replace(path)
+    except OSError:
+        return
+
+
+def recall(cache: Path | None, folder: Path) -> Origin | None:
+    """Where a folder came from, if that is known."""
+    try:
+        return msgspec.json.decode(_path(cache, folder).read_bytes(), type=Origin) if cache else None
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def _path(cache: Path, folder: Path) -> Path:
+    return cache / "folders" / blake3(os.fsencode(folder.resolve())).hexdigest()[:32]
