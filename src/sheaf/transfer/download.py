@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import pyarrow as pa
 from blake3 import blake3
 
 from sheaf.engine.contents import Contents
@@ -32,9 +33,9 @@ from sheaf.transfer.portable import Clashes, Folding, probe_folding, refuse_clas
 from sheaf.transfer.progress import Meter
 from sheaf.transfer.selection import Selection
 
-__all__ = ["Downloaded", "download"]
+__all__ = ["WORKERS", "Downloaded", "download", "refuse_clashes"]
 
-_WORKERS: Final = 4
+WORKERS: Final = 4
 _MAX_WORKERS: Final = 16  # each holds some spans of packs in memory
 
 
@@ -126,7 +127,7 @@ class _Job:
         with translated(f"write {printable(str(partial.path))}"):
             folding = probe_folding(partial.fd)
         if folding:
-            self._refuse_clashes(folding)
+            refuse_clashes(self.selection.rows(self.tree), folding)
         if partial.path.parent == self.dest and self.tree.row(SUFFIX) is not None:
             raise Refused(
                 f"'{SUFFIX}' of the bundle is also the name that a download needs", "choose another destination"
@@ -138,12 +139,6 @@ class _Job:
         filled = filling.run(self.selection.rows(self.tree))
         partial.start_placing()
         return filled
-
-    def _refuse_clashes(self, folding: Folding) -> None:
-        clashes = Clashes(folding)
-        for batch in self.selection.rows(self.tree):
-            for pair in clashes.find(batch["folder"].to_pylist(), batch["name"].to_pylist()):
-                raise refuse_clash(*pair)
 
     def _place(self, partial: Partial, *, overwrite: bool, keep_folders: bool) -> None:
         placing = Placing(partial.tree, self.fd, overwrite)
@@ -162,10 +157,18 @@ class _Job:
         return filled
 
 
+def refuse_clashes(batches: Iterable[pa.RecordBatch], folding: Folding) -> None:
+    """Raises Refused, naming both, if two rows would be one file at a destination that folds names so."""
+    clashes = Clashes(folding)
+    for batch in batches:
+        for pair in clashes.find(batch["folder"].to_pylist(), batch["name"].to_pylist()):
+            raise refuse_clash(*pair)
+
+
 def _workers(concurrency: int | None) -> int:
     if concurrency is not None and concurrency < 1:
         raise InvalidInput(f"{concurrency} threads can't write anything", "use a concurrency of at least 1")
-    return min(concurrency or _WORKERS, _MAX_WORKERS)
+    return min(concurrency or WORKERS, _MAX_WORKERS)
 
 
 def _opened(dest: Path) -> tuple[Path, bool]:

@@ -87,13 +87,14 @@ def scan(
     files: Sequence[str] | None = None,
     on_error: OnError | None = None,
     exclude: Path | None = None,
+    leave_out: frozenset[str] = OWN_NAMES,
 ) -> Iterator[ScanBatch]:
     """The rows below ``root``, in batches of at most 8,192.
 
     ``ignore``: rules to begin with; ``.sheafignore`` files are read unless it is None. ``files``: only these paths
     (relative, of a folder its row only) and their folders; whoever lists paths means them, so nothing is ignored.
     ``on_error``: told what is left out because it can't be in a bundle or can't be read; without it that raises.
-    ``exclude``: a folder that is left out, such as the store that is being written.
+    ``exclude``: a folder that is left out, such as the store that is being written. ``leave_out``: names in the root.
 
     Raises:
         NotFound, InvalidInput, Denied: of the root at once; of what is below while the rows are read.
@@ -104,7 +105,7 @@ def scan(
     if barred and barred == _identity(root):
         raise Refused(f"{printable(str(root))} is the store itself", "name the folder with the data")
     listed = ListedFiles.parse(files, top) if files is not None else None
-    return _Scan(top, None if listed else ignore, listed, on_error, barred).batches()
+    return _Scan(top, None if listed else ignore, listed, on_error, barred, leave_out).batches()
 
 
 def checked_root(root: Path) -> str:
@@ -175,6 +176,7 @@ class _Scan:
     listed: ListedFiles | None
     on_error: OnError | None
     barred: tuple[int, int] | None
+    leave_out: frozenset[str]
     rows: _Rows = field(default_factory=_Rows)
 
     def batches(self) -> Iterator[ScanBatch]:
@@ -220,7 +222,7 @@ class _Scan:
             self._report(folder, _unreadable(error, folder))
             return ()
         names.sort()  # code points sort as their UTF-8 bytes do
-        return names if folder else [name for name in names if name not in OWN_NAMES]
+        return names if folder else [name for name in names if name not in self.leave_out]
 
     def _name(self, folder: str, name: str, fd: int, ignore: Ignore | None, found: list[Any]) -> None:
         try:

@@ -1,0 +1,91 @@
+"""The content of local files: from the stat cache where it knows them, else by reading."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from blake3 import blake3
+
+from sheaf.errors import Conflict
+from sheaf.model.entries import Kind
+from sheaf.transfer.progress import Meter
+from sheaf.transfer.reading import FileState, read_blocks, read_small
+from sheaf.transfer.scan import ScanBatch
+from sheaf.transfer.statcache import Hashes, StatCache
+
+__all__ = ["LocalHashes"]
+
+_SMALL_BYTES: Final = 1 << 20
+_GROUP_FILES: Final = 128  # per task: enough to make a hand-over between threads cheap
+_GROUP_BYTES: Final = 8 << 20
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class LocalHashes:
+    """Hashes files below ``root`` (no slash at its end) on the threads of ``pool``."""
+
+    root: str
+    cache: StatCache | None
+    pool: ThreadPoolExecutor
+    meter: Meter
+
+    def of(self, batch: ScanBatch, wanted: Mask) -> Hashes:
+        """(n, 32) of a batch: of symlinks the hash of the target, of files that of the content if wanted, else zeros.
+
+        Raises NotFound, Denied, Unavailable, and Conflict for a file that changes whenever it is read.
+        """
+        contents, known = np.zeros((len(batch), 32), np.uint8), np.zeros(len(batch), np.bool_)
+        if self.cache is not None:
+            contents, known = self.cache.match(batch)
+        unread = wanted & (batch.kind == Kind.FILE) & ~known
+        sound = known.copy()
+        for rows, hashes, unchanged in self.pool.map(lambda group: self._read(batch, group), _groups(batch, unread)):
+            contents[rows] = hashes
+            sound[rows] = unchanged
+        for row in np.flatnonzero(batch.kind == Kind.SYMLINK):
+            contents[row] = np.frombuffer(blake3((batch.target[row] or "").encode()).digest(), np.uint8)
+        if self.cache is not None:
+            self.cache.add(batch, contents, sound)
+        return contents
+
+    def _read(self, batch: ScanBatch, rows: list[int]) -> tuple[list[int], Hashes, list[bool]]:
+        digests, unchanged = [], []
+        for row in rows:
+            digest, state = _hash(f"{self.root}/{batch.path(row)}", int(batch.size[row]), batch, row)
+            digests.append(digest)
+            unchanged.append((state.size, *state.changed_at) == (batch.size[row], batch.mtime[row], batch.ctime[row]))
+        self.meter.add(files=len(rows), bytes=int(batch.size[rows].sum()))
+        return rows, np.frombuffer(b"".join(digests), np.uint8).reshape(len(rows), 32), unchanged
+
+
+def _hash(path: str, size: int, batch: ScanBatch, row: int) -> tuple[bytes, FileState]:
+    if size <= _SMALL_BYTES:
+        data, state = read_small(path, FileState(size, int(batch.mtime[row]), int(batch.ctime[row])))
+        return blake3(data).digest(), state
+    for blocks in read_blocks(path):
+        hasher = blake3()
+        for block in blocks:
+            hasher.update(block)
+        if blocks.state is not None:
+            return hasher.digest(), blocks.state
+    raise Conflict(f"{path} changes while it is read")
+
+
+def _groups(batch: ScanBatch, mask: Mask) -> Iterator[list[int]]:
+    group: list[int] = []
+    size = 0
+    for row in np.flatnonzero(mask).tolist():
+        group.append(row)
+        size += int(batch.size[row])
+        if len(group) >= _GROUP_FILES or size >= _GROUP_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group

@@ -1,0 +1,162 @@
+"""Makes a downloaded folder equal to another bundle, touching only what differs.
+
+The plan is made from what is there, so an update that was stopped is simply run again. What neither the old nor the new
+bundle has is the user's own: it is left alone, or, where it would be lost, the update is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from blake3 import blake3
+
+from sheaf.engine.contents import Contents
+from sheaf.engine.tree import Tree
+from sheaf.errors import Refused
+from sheaf.model.paths import split
+from sheaf.transfer.anchor import FOLDER_FLAGS, Anchor
+from sheaf.transfer.download import WORKERS, refuse_clashes
+from sheaf.transfer.hashing import LocalHashes
+from sheaf.transfer.localerrors import printable, translated
+from sheaf.transfer.materialise import Filling, paths_of
+from sheaf.transfer.partial import SUFFIX, Partial
+from sheaf.transfer.placing import Placing, restore_folders, unlocked
+from sheaf.transfer.plan import Plan, make_plan
+from sheaf.transfer.portable import probe_folding
+from sheaf.transfer.progress import Meter
+from sheaf.transfer.scan import Skipped, checked_root, scan
+from sheaf.transfer.selection import Selection
+from sheaf.transfer.statcache import StatCache
+
+__all__ = ["Updated", "update"]
+
+_NAMED: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """The files (symlinks included) that changed, in order of paths."""
+
+    added: list[str]
+    modified: list[str]
+    deleted: list[str]
+
+
+def update(
+    target: Tree,
+    contents: Contents,
+    folder: Path,
+    base: Tree | None,
+    *,
+    force: bool = False,
+    cache: StatCache | None = None,
+    meter: Meter | None = None,
+) -> Updated:
+    """Makes ``folder`` equal to ``target``. ``base``: the bundle it was made equal to before, None if nobody knows.
+
+    Files that came with neither bundle stay, unless the target has something else at their path.
+
+    Raises:
+        Refused: local edits would be lost, and not ``force``; or another download is at the folder.
+        NotFound, InvalidInput, Denied, NoSpace, Corrupt: run it again when the cause is gone; it goes on.
+    """
+    root = checked_root(folder)
+    top = Path(root).resolve()
+    counted = meter or Meter()
+    counted.start("compare")
+    skipped: list[Skipped] = []
+    scanned = scan(top, on_error=skipped.append, leave_out=frozenset((SUFFIX,)))
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="sheaf-hash") as pool:
+        plan = make_plan(target, base, scanned, LocalHashes(str(top).rstrip("/"), cache, pool, Meter()))
+    plan.edits += plan.barring(each.path for each in skipped)
+    if plan.edits and not force:
+        raise _refusal(plan.edits, folder, knows_base=base is not None)
+    with translated(f"enter {printable(root)}"):
+        fd = os.open(top, FOLDER_FLAGS)
+    try:
+        _Updating(target, contents, top, fd, plan, counted).run()
+    finally:
+        os.close(fd)
+    counted.finish()
+    return Updated(plan.added, plan.modified, plan.deleted)
+
+
+def _refusal(edits: list[str], folder: Path, *, knows_base: bool) -> Refused:
+    more = f" and {len(edits) - _NAMED} more" if len(edits) > _NAMED else ""
+    named = ", ".join(printable(path) for path in edits[:_NAMED])
+    hint = "save them (an upload keeps them as a bundle of their own), or overwrite them with --force"
+    if not knows_base:
+        hint = f"it isn't known which bundle the folder came from; {hint}"
+    return Refused(f"{printable(str(folder))} has local edits that would be lost: {named}{more}", hint)
+
+
+@dataclass(frozen=True, slots=True)
+class _Updating:
+    target: Tree
+    contents: Contents
+    top: Path
+    fd: int
+    plan: Plan
+    meter: Meter
+
+    def run(self) -> None:
+        """Everything is fetched and verified before the first file of the folder changes."""
+        # What an earlier attempt fetched is of use only for the very same plan: all of it will be moved to its place.
+        identity = blake3(b"update " + self.target.root.id + self.plan.fetch.tobytes()).hexdigest()
+        partial = Partial.open(self.top, identity)
+        is_done = False
+        try:
+            with translated(f"write {printable(str(partial.path))}"):
+                folding = probe_folding(partial.fd)
+            if folding:
+                refuse_clashes(self.target.batches(), folding)
+            self._fetch(partial)
+            self._remove()
+            Placing(partial.tree, self.fd, overwrite=True).run()
+            self._touch()
+            restore_folders(Selection().folders(self.target), self.fd)
+            is_done = True
+        finally:
+            partial.close(remove=is_done)
+
+    def _fetch(self, partial: Partial) -> None:
+        self.meter.start("download")
+        rows = self.plan.rows(self.target, self.plan.fetch)
+        Filling(self.contents, partial.tree, partial.resumed, self.meter, WORKERS).run(rows)
+
+    def _remove(self) -> None:
+        with Anchor(self.fd) as anchor:
+            for path in self.plan.remove:
+                parent, name = split(path)
+                with translated(f"remove {path}"):
+                    os.unlink(name, dir_fd=unlocked(anchor, parent))
+            for path in reversed(self.plan.empty):
+                parent, name = split(path)
+                try:
+                    os.rmdir(name, dir_fd=unlocked(anchor, parent))
+                except OSError:
+                    continue  # something of the user's is in it; if it is in the way, placing says so
+
+    def _touch(self) -> None:
+        with Anchor(self.fd) as anchor:
+            for batch in self.plan.rows(self.target, self.plan.touch):
+                columns = (paths_of(batch), batch["mode"].to_pylist(), batch["mtime"].to_pylist())
+                for path, mode, mtime in zip(*columns, strict=True):
+                    parent, name = split(path)
+                    with translated(f"set mode and time of {path}"):
+                        _set(anchor.folder(parent), name, mode & 0o777, mtime)
+
+
+def _set(folder: int, name: str, mode: int, mtime: int) -> None:
+    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            os.fchmod(fd, mode)
+            os.utime(fd, ns=(mtime, mtime))
+    finally:
+        os.close(fd)

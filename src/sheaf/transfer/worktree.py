@@ -1,0 +1,112 @@
+"""A local folder compared with a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from sheaf.engine.diff import Difference
+from sheaf.engine.tree import Tree, entries
+from sheaf.format.node_v1 import hashes_array, kinds
+from sheaf.model.entries import Entry, Kind
+from sheaf.model.paths import order_key
+from sheaf.transfer.beside import Side, windows
+from sheaf.transfer.hashing import LocalHashes
+from sheaf.transfer.ignore import Ignore
+from sheaf.transfer.partial import SUFFIX
+from sheaf.transfer.progress import Meter
+from sheaf.transfer.scan import OWN_NAMES, OnError, ScanBatch, checked_root, scan
+from sheaf.transfer.statcache import Hashes, StatCache
+
+__all__ = ["changes", "guess_base", "local_kinds", "unlike"]
+
+_WORKERS: Final = 2
+Mask = npt.NDArray[np.bool_]
+
+
+def changes(
+    tree: Tree,
+    folder: Path,
+    cache: StatCache | None = None,
+    *,
+    on_error: OnError | None = None,
+    meter: Meter | None = None,
+    workers: int = _WORKERS,
+) -> Iterator[Difference]:
+    """What is "added", "modified" or "deleted" in a folder compared with a bundle, in order of paths.
+
+    Files that ``.sheafignore`` leaves out are neither added nor modified. ``on_error``: told what can't be compared;
+    without it that raises, as in :func:`sheaf.transfer.scan.scan`. The caller saves the cache.
+    """
+    root = checked_root(folder)
+    scanned = scan(folder, ignore=Ignore(), on_error=on_error, leave_out=frozenset((SUFFIX,)))
+    with ThreadPoolExecutor(workers, thread_name_prefix="sheaf-hash") as pool:
+        hashes = LocalHashes(root.rstrip("/"), cache, pool, meter or Meter())
+        for window in windows(scanned, [tree]):
+            side = window.sides[0]
+            found: list[Difference] = []
+            if window.local is not None:
+                contents = hashes.of(window.local, np.ones(len(window.local), np.bool_))
+                found += _changed(window.local, contents, side)
+            found += [Difference("deleted", entry, None) for entry in entries(side.rows.filter(pa.array(side.alone)))]
+            yield from sorted(found, key=_order)
+
+
+def guess_base(candidates: Iterable[Tree], folder: Path, cache: StatCache | None = None) -> Tree | None:
+    """The first of some bundles all of whose files stand in the folder as they are in it."""
+    for tree in candidates:
+        if all(change.how == "added" for change in changes(tree, folder, cache, on_error=lambda _: None)):
+            return tree
+    return None
+
+
+def _order(change: Difference) -> bytes:
+    entry: Any = change.new or change.old
+    return order_key(entry.folder, entry.name)
+
+
+def _changed(local: ScanBatch, contents: Hashes, side: Side) -> Iterator[Difference]:
+    odd = np.flatnonzero(unlike(local, contents, side)).tolist()
+    olds = iter(list(entries(side.rows.take(pa.array(side.at[odd][side.at[odd] >= 0])))))
+    for row in odd:
+        new = _entry(local, contents, row)
+        if side.at[row] >= 0:
+            yield Difference("modified", next(olds), new)
+        elif new.path.split("/")[0] not in OWN_NAMES:
+            yield Difference("added", None, new)
+
+
+def unlike(local: ScanBatch, contents: Hashes, side: Side) -> Mask:
+    """Which rows of a scan are not in the tree, or differ from it in what a version is made of."""
+    odd: Mask = side.at < 0
+    both = np.flatnonzero(~odd)
+    at = side.at[both]
+    differs = kinds(side.rows)[at] != local_kinds(local)[both]
+    differs |= (hashes_array(side.rows["content"])[at] != contents[both]).any(axis=1)
+    odd[both] = differs
+    return odd
+
+
+def local_kinds(local: ScanBatch) -> npt.NDArray[np.uint8]:
+    """As :func:`sheaf.format.node_v1.kinds`: kind, plus 16 for a file that its owner may execute."""
+    runs = (local.kind == Kind.FILE) & (local.mode & 0o100 != 0)
+    return (local.kind | np.where(runs, 16, 0)).astype(np.uint8)
+
+
+def _entry(local: ScanBatch, contents: Hashes, row: int) -> Entry:
+    return Entry(
+        local.folder[row],
+        local.name[row],
+        Kind(int(local.kind[row])),
+        int(local.mode[row]),
+        int(local.mtime[row]),
+        int(local.size[row]),
+        contents[row].tobytes(),
+        local.target[row],
+    )
