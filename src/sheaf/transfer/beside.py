@@ -63,7 +63,7 @@ class _Cursor:
     """Walks a tree's leaves; ``held`` is what was read of them and not handed out yet, its keys in ``keys``."""
 
     leaves: Iterator[pa.RecordBatch]
-    held: pa.RecordBatch = _EMPTY
+    held: pa.RecordBatch = field(default_factory=lambda: _EMPTY)
     keys: list[bytes] = field(default_factory=list)
     taken: int = 0
 
