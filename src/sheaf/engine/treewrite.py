@@ -91,7 +91,7 @@ class TreeWriter:
                 yield item
         rest = cutter.rest()
         if rest is not None or not written:
-            yield self._leaf(rest if rest is not None else ROWS.empty_table().combine_chunks().to_batches()[0])
+            yield self._leaf(rest if rest is not None else pa.RecordBatch.from_pylist([], schema=ROWS))
 
     def _unfold(self, piece: Piece, cutter: _Cutter) -> Iterator[Pointer]:
         if not isinstance(piece, Pointer):
