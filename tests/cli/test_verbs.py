@@ -212,6 +212,14 @@ def test_what_cannot_be_kept_is_refused_or_skipped_with_code_eleven(cli: Cli, da
     assert result.out.startswith("Uploaded bundle id:")
 
 
+def test_an_empty_folder_is_a_bundle_and_warned_of(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "void").mkdir()
+    cli("repo", "create", "--repo", "faces")
+    result = cli("bundle", "upload", "--repo", "faces", "--path", tmp_path / "void", "--message", "m")
+    assert "no files" in result.err
+    assert cli("ls", "-R", "faces").out == ""
+
+
 @pytest.mark.parametrize(("path", "code"), [("nope", 3), ("data/labels.csv", 2)], ids=["missing", "file"])
 def test_a_path_that_is_no_folder_is_named(cli: Cli, data: Path, tmp_path: Path, path: str, code: int) -> None:
     cli("repo", "create", "--repo", "faces")

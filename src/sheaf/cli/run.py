@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 from collections.abc import Sequence
@@ -80,12 +81,13 @@ def _of_click(error: click.ClickException, dialect: Dialect) -> Failure:
 
 
 def _is_stdout_gone() -> bool:
-    """A pipe of ours that broke breaks again; one of a store's connection doesn't."""
+    """Whether nobody reads stdout any more: then a broken pipe is ours, else it is a store's connection."""
     try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        return True
-    return False
+        watch = select.poll()
+        watch.register(sys.stdout.fileno(), select.POLLOUT)
+    except OSError:  # no file at all
+        return False
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in watch.poll(0))
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

@@ -106,6 +106,8 @@ def _finish(app: App, result: Upload) -> int:
     app.out.object({**views.bundle_record(result.bundle), "upload": {**record, **stored}})
     if app.out.template:
         app.out.one(views.BUNDLE, result.bundle)
+    if not result.files:
+        app.note("warning: the bundle has no files")
     _warn(app, result.warnings)
     for item in result.skipped:
         app.note(f"skipped {quote(item.path)}: {item.reason}")
