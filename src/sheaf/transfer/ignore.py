@@ -7,6 +7,7 @@ in one file the last line does. What is in a folder that is left out can't be as
 from __future__ import annotations
 
 import os
+import re
 import stat
 from dataclasses import dataclass
 from typing import Final
@@ -21,11 +22,18 @@ __all__ = ["IGNORE_FILE", "Ignore"]
 IGNORE_FILE: Final = ".sheafignore"
 
 
+Pattern = tuple[re.Pattern[str], bool]  #: and whether what matches is left out (else it is kept)
+_BELOW: Final = "ps_d"  #: the library's name for the slash after a folder that a pattern matches
+
+
 @dataclass(frozen=True, slots=True)
 class Ignore:
-    """The rules that hold in one folder: those of its own file after those of the folders above."""
+    """The rules that hold in one folder: those of its own file after those of the folders above.
 
-    layers: tuple[tuple[str, GitIgnoreSpec], ...] = ()
+    ``layers``: for each ignore file its folder, with a slash at the end, and its patterns, the last one first.
+    """
+
+    layers: tuple[tuple[str, tuple[Pattern, ...]], ...] = ()
 
     def below(self, folder: str, fd: int) -> Ignore:
         """The rules inside ``folder``, whose descriptor is ``fd``; call it where there is an ignore file.
@@ -45,16 +53,28 @@ class Ignore:
             spec = GitIgnoreSpec.from_lines(text.removeprefix("\ufeff").splitlines())
         except ValueError as error:
             raise InvalidInput(f"{where} has a pattern that makes no sense: {error}") from error
-        return Ignore((*self.layers, (f"{folder}/" if folder else "", spec)))
+        patterns = tuple((p.regex, p.include) for p in reversed(spec.patterns) if p.regex and p.include is not None)
+        return Ignore((*self.layers, (f"{folder}/" if folder else "", patterns)))
 
     def leaves_out(self, path: str, *, is_folder: bool) -> bool:
         """Whether a path, whose folders are not left out themselves, is."""
         asked = f"{path}/" if is_folder else path
-        for prefix, spec in reversed(self.layers):
-            verdict = spec.check_file(asked[len(prefix) :]).include
-            if verdict is not None:
-                return verdict
+        for prefix, patterns in reversed(self.layers):
+            below = asked[len(prefix) :]
+            for regex, verdict in patterns:
+                if any(_is_itself(match) for match in regex.finditer(below)):
+                    return verdict
         return False
+
+
+def _is_itself(match: re.Match[str]) -> bool:
+    """Whether a pattern matches the path, not only a folder above it.
+
+    The library's own verdict mixes the two, which goes wrong where a folder was kept by a later rule; here the folders
+    above have been asked about before.
+    """
+    end = match.end(_BELOW) if _BELOW in match.re.groupindex else -1
+    return end in (-1, len(match.string))
 
 
 def _read(fd: int) -> str:

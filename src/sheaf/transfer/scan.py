@@ -233,7 +233,8 @@ class _Scan:
         kind = _KINDS.get(stat.S_IFMT(status.st_mode))
         if ignore and ignore.layers and ignore.leaves_out(join(folder, name), is_folder=kind == Kind.FOLDER):
             return
-        if kind == Kind.FILE and name.isascii() and len(name) <= _SAFE_NAME and len(folder) <= _SAFE_FOLDER:
+        is_plain = kind == Kind.FILE and self.listed is None
+        if is_plain and name.isascii() and len(name) <= _SAFE_NAME and len(folder) <= _SAFE_FOLDER:
             target = None
         elif kind == Kind.FOLDER and (status.st_dev, status.st_ino) == self.barred:
             return
