@@ -334,6 +334,20 @@ def test_diff_names_each_changed_path(cli: Cli, faces: str, changed: str) -> Non
     assert cli("diff", "-z", "faces@init", "faces@v2").out.startswith(("M\0", "A\0", "D\0", "R\0"))
 
 
+def test_of_folders_only_empty_ones_are_named(cli: Cli, data: Path, faces: str) -> None:
+    (data / "more" / "void").mkdir(parents=True)
+    (data / "more" / "file").write_text("x")
+    (data / "train" / "deep" / "ünï.txt").unlink()
+    (data / "train" / "deep").rmdir()
+    (data / "empty").rmdir()
+    expected = ["A more/file", "A more/void", "D empty", "D train/deep/ünï.txt"]
+    assert sorted(cli("diff", "faces@init", data).lines) == expected
+    _upload(cli, data, "second", "--label", "v2")
+    assert sorted(cli("diff", "faces@init", "faces@v2").lines) == expected
+    steps = cli("bundle", "diff", "--repo", "faces", "--label", "init", "--destination", data).lines[1:]
+    assert sorted(line.split(" , ")[1] for line in steps) == sorted(line[2:] for line in expected)
+
+
 def test_diff_exits_with_one_only_if_told_to(cli: Cli, faces: str, changed: str) -> None:
     cli("diff", "faces@init", "faces@v2", "--exit-code", code=1)
     cli("diff", "faces@v2", "faces@v2", "--exit-code")

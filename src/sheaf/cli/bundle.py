@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,6 +10,7 @@ import click
 
 from sheaf.cli import options, views
 from sheaf.cli.app import App
+from sheaf.cli.changes import in_bundle, in_folder, without_full_folders
 from sheaf.cli.exits import NO, OK
 from sheaf.cli.inputs import choose_bundle, workers
 from sheaf.cli.quoting import quote
@@ -152,14 +153,15 @@ def diff(
     hash, the folder's size and hash.
     """
     chosen = _choose(app, repo, choice)
-    changes = sorted(_update_steps(chosen.diff_folder(destination)), key=lambda step: step["name"])
+    found = without_full_folders(chosen.diff_folder(destination), in_bundle(chosen), in_folder(destination))
+    changes = sorted(_update_steps(found), key=lambda step: step["name"])
     app.out.listing(_STEP, changes)
     if not changes:
         app.note(f"{app.dialect.note_prefix}empty diff")
     return NO if changes and exit_code else OK
 
 
-def _update_steps(changes: list[Change]) -> Iterator[dict[str, Any]]:
+def _update_steps(changes: Iterable[Change]) -> Iterator[dict[str, Any]]:
     """The changes from bundle to folder, turned round: what makes the folder the bundle. A rename is two steps."""
     for change in changes:
         if change.kind == "renamed":

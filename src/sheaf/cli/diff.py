@@ -12,6 +12,7 @@ import click
 
 from sheaf.cli import options, views
 from sheaf.cli.app import App
+from sheaf.cli.changes import in_bundle, in_folder, without_full_folders
 from sheaf.cli.exits import NO, OK
 from sheaf.cli.inputs import address_of, bundle_at
 from sheaf.cli.patch import Reader, read_folder, unified
@@ -75,7 +76,8 @@ def _compare(app: App, old: Address, new: str | None) -> _Comparison:
         folder = Path(new).expanduser()
         if old.path:
             raise InvalidInput("a path can't be compared with a folder", "compare the whole bundle")
-        return _Comparison(before.diff_folder(folder), before.read, read_folder(folder))
+        found = without_full_folders(before.diff_folder(folder), in_bundle(before), in_folder(folder))
+        return _Comparison(found, before.read, read_folder(folder))
     place = address_of(f"{old.repo}{new}" if new.startswith("@") else new)
     if new.startswith("@") and not place.path:
         place = dataclasses.replace(place, path=old.path)
@@ -85,7 +87,7 @@ def _compare(app: App, old: Address, new: str | None) -> _Comparison:
 
 
 def _between(old: Bundle, new: Bundle, path: str) -> _Comparison:
-    changes: Iterator[Change] = old.diff(new)
+    changes = without_full_folders(old.diff(new), in_bundle(old), in_bundle(new))
     if path:
         old.entry(path) if _has(old, path) else new.entry(path)
         changes = (it for it in changes if _is_below(it.path, path) or (it.old_path and _is_below(it.old_path, path)))

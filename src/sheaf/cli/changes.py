@@ -1,0 +1,42 @@
+"""Changes as people count them: a folder is only worth a line if it is empty, else its files say it all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sheaf.repo.bundle import Bundle
+    from sheaf.repo.records import Change
+
+__all__ = ["HasContent", "in_bundle", "in_folder", "without_full_folders"]
+
+#: Whether something is in the folder at a path.
+HasContent = Callable[[str], bool]
+
+
+def in_bundle(bundle: Bundle) -> HasContent:
+    """Looks into a bundle."""
+    return lambda path: next(iter(bundle.ls(path)), None) is not None
+
+
+def in_folder(folder: Path) -> HasContent:
+    """Looks into a folder of this machine."""
+
+    def has_content(path: str) -> bool:
+        with os.scandir(folder / path) as found:
+            return any(found)
+
+    return has_content
+
+
+def without_full_folders(changes: Iterable[Change], old: HasContent, new: HasContent) -> Iterator[Change]:
+    """The changes but for folders that came or went with what is in them."""
+    for change in changes:
+        if change.kind == "added" and change.new and change.new.kind == "folder" and new(change.path):
+            continue
+        if change.kind == "deleted" and change.old and change.old.kind == "folder" and old(change.path):
+            continue
+        yield change
