@@ -1,0 +1,29 @@
+"""What holds for all tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+#: What a test may lack even where nothing may be skipped: rights that one account can't have together.
+ALLOWED = ("root may", "not root")
+
+# No deadlines: how long something takes says nothing about whether it is right.
+settings.register_profile("sheaf", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.load_profile("sheaf")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where SHEAF_CI_NO_SKIP is set, a test that is skipped has failed: something was not installed."""
+    report = yield
+    reason = call.excinfo.value.msg if call.excinfo and isinstance(call.excinfo.value, pytest.skip.Exception) else ""
+    if report.skipped and os.environ.get("SHEAF_CI_NO_SKIP") and not str(reason).startswith(ALLOWED):
+        report.outcome = "failed"
+        report.longrepr = f"skipped where nothing may be: {reason}"
+    return report
