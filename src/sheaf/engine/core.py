@@ -15,7 +15,7 @@ from sheaf.errors import AlreadyExists, Bug, Corrupt, NotFound
 from sheaf.format import keys
 from sheaf.format.store_v1 import StoreConfig, decode_config, encode_config
 from sheaf.model.log import Author
-from sheaf.storage.port import Backend, Created
+from sheaf.storage.port import Backend, Buffer, Created
 
 __all__ = ["Core", "create_store", "host", "open_store"]
 
@@ -61,7 +61,7 @@ class Core:
         self.cache.put(key, data)
         return value
 
-    def create(self, key: str, data: bytes) -> None:
+    def create(self, key: str, data: Buffer) -> None:
         """Write an object whose name nobody else can have chosen."""
         if self.backend.create(key, data) is Created.OTHER:
             raise Bug(f"{key} is there already, with other bytes")

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import chain
 
-import zstandard
 from blake3 import blake3
 from pyfastcdc import FastCDC
 
 from sheaf.engine.core import Core
 from sheaf.engine.dedup import ChunkIndex
 from sheaf.engine.packs import PackSink
-from sheaf.errors import Bug, Refused
-from sheaf.format.pack_v1 import RAW, ZSTD, unframe
+from sheaf.engine.squeeze import squeeze
+from sheaf.errors import Refused
 from sheaf.format.recipe_v1 import Row, cut_parts, encode_part
 from sheaf.model.entries import PlaceKind
 from sheaf.model.ids import ZERO_HASH
@@ -26,9 +24,6 @@ from sheaf.storage.port import Buffer
 __all__ = ["WINDOW", "Ingest", "Placed"]
 
 WINDOW = 8 << 20  #: bytes of a big file that are cut, hashed and compressed together
-_LEVEL = 1
-_PAYS = 0.95  # zstd is kept where it saves at least a twentieth
-_PROBE_EVERY = 8  # of chunks in a row that didn't compress, only one in so many is tried
 _EMPTY = blake3(b"").digest()
 
 
@@ -46,13 +41,6 @@ class Placed:
     packs: dict[bytes, int] = field(default_factory=dict)
 
 
-class _Squeezer(threading.local):
-    """A compressor for each thread: they can't be shared."""
-
-    def __init__(self) -> None:
-        self.zstd = zstandard.ZstdCompressor(level=_LEVEL)
-
-
 class Ingest:
     """Stores contents within one session. Safe to use from many threads."""
 
@@ -64,7 +52,6 @@ class Ingest:
         self._index = index
         self._erased = erased
         self._chunker = chunker
-        self._squeezer = _Squeezer()
 
     def store_small(self, contents: Sequence[bytes]) -> list[Placed]:
         """Store files of at most ``small`` bytes, each as one chunk."""
@@ -163,8 +150,8 @@ class Ingest:
         found = self._index.find(hashes)
         packs, offsets, lengths = found.pack.tolist(), found.offset.tolist(), found.stored.tolist()
         new = [i for i, pack in enumerate(packs) if pack < 0]
-        frames = self._frames([chunks[i] for i in new], [hashes[i] for i in new], adaptive)
-        places = self._sink.add([(hashes[i], len(chunks[i]), frame) for i, frame in zip(new, frames, strict=True)])
+        frames = squeeze([chunks[i] for i in new], [hashes[i] for i in new], adaptive=adaptive)
+        places = self._sink.add((hashes[i], len(chunks[i]), *frame) for i, frame in zip(new, frames, strict=True))
         for i, place in zip(new, places, strict=True):
             packs[i], offsets[i], lengths[i] = place
         ids = self._index.packs
@@ -172,18 +159,3 @@ class Ingest:
             (hash, len(chunk), ids[pack], offset, stored)
             for hash, chunk, pack, offset, stored in zip(hashes, chunks, packs, offsets, lengths, strict=True)
         ]
-
-    def _frames(self, chunks: list[Buffer], hashes: list[bytes], adaptive: bool) -> list[bytes]:
-        frames = []
-        hopeless = 0  # chunks in a row that zstd didn't make smaller
-        for chunk, hash in zip(chunks, hashes, strict=True):
-            frame = RAW + chunk
-            if not adaptive or hopeless % _PROBE_EVERY == 0:
-                squeezed = self._squeezer.zstd.compress(chunk)
-                if len(squeezed) < len(chunk) * _PAYS:
-                    frame, hopeless = ZSTD + squeezed, -1
-            hopeless += 1
-            if blake3(unframe(frame, "a chunk just compressed")).digest() != hash:
-                raise Bug("a chunk does not survive its compression", "the memory of this machine may be damaged")
-            frames.append(frame)
-        return frames

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from concurrent.futures import Future
-from threading import BoundedSemaphore, Lock
+from queue import Queue
+from threading import Lock
 
 from blake3 import blake3
 
@@ -12,11 +14,12 @@ from sheaf.engine.dedup import ChunkIndex
 from sheaf.format import keys
 from sheaf.format.columns import hashes_of
 from sheaf.format.pack_v1 import encode_head, encode_tail
+from sheaf.storage.port import Buffer
 
 __all__ = ["PACK_BYTES", "PackSink", "pack_id"]
 
 PACK_BYTES = 32 << 20  #: a pack is closed when it has this many bytes
-_IN_FLIGHT = 3  # packs being written while the next one fills: bounds memory
+_BUFFERS = 3  # one that fills and two that are being written: bounds memory
 
 
 def pack_id(session: str, ordinal: int) -> bytes:
@@ -32,7 +35,9 @@ class PackSink:
         self._session = session
         self._index = index
         self._lock = Lock()
-        self._slots = BoundedSemaphore(_IN_FLIGHT)
+        self._buffers: Queue[bytearray | None] = Queue()
+        for _ in range(_BUFFERS):
+            self._buffers.put(None)
         self._writes: list[Future[None]] = []
         self._ordinal = 0
         self.stored_bytes = 0
@@ -40,13 +45,13 @@ class PackSink:
         self.new_chunks = 0
         self._begin()
 
-    def add(self, chunks: list[tuple[bytes, int, bytes]]) -> list[tuple[int, int, int]]:
-        """Store (hash, raw length, frame); returns (number of the pack, offset, stored length) of each.
+    def add(self, chunks: Iterable[tuple[bytes, int, bytes, Buffer]]) -> list[tuple[int, int, int]]:
+        """Store (hash, raw length, codec, stored bytes); returns (number of the pack, offset, stored length) of each.
 
-        A chunk that another thread has stored meanwhile is not stored twice.
+        The bytes are copied. A chunk that another thread has stored meanwhile is not stored twice.
         """
         with self._lock:
-            return [self._index.has_own(hash) or self._append(hash, raw, frame) for hash, raw, frame in chunks]
+            return [self._index.has_own(chunk[0]) or self._append(*chunk) for chunk in chunks]
 
     def flush(self) -> None:
         """Close the open pack and wait until all are durable. Raises what the writes raised."""
@@ -60,20 +65,22 @@ class PackSink:
     def _begin(self) -> None:
         self._id = pack_id(self._session, self._ordinal)
         self._number = self._index.number(self._id)
-        head = encode_head(self._session)
-        self._frames: list[bytes] = [head]
-        self._size = len(head)
         self._hashes: list[bytes] = []
         self._raw: list[int] = []
         self._stored: list[int] = []
+        self._buffer: bytearray | None = None
+        self._size = 0
 
-    def _append(self, hash: bytes, raw: int, frame: bytes) -> tuple[int, int, int]:
-        place = (self._number, self._size, len(frame))
-        self._frames.append(frame)
+    def _append(self, hash: bytes, raw: int, codec: bytes, data: Buffer) -> tuple[int, int, int]:
+        if self._buffer is None:
+            self._buffer = self._fresh()
+        stored = 1 + len(data)
+        place = (self._number, self._size, stored)
+        self._put(codec)
+        self._put(data)
         self._hashes.append(hash)
         self._raw.append(raw)
-        self._stored.append(len(frame))
-        self._size += len(frame)
+        self._stored.append(stored)
         self._index.add(hash, *place)
         self.new_bytes += raw
         self.new_chunks += 1
@@ -81,21 +88,35 @@ class PackSink:
             self._close()
         return place
 
+    def _fresh(self) -> bytearray:
+        """A buffer that begins with a pack's head; buffers are used again, since touching new memory is slow."""
+        buffer = self._buffers.get() or bytearray()
+        head = encode_head(self._session)
+        buffer[: len(head)] = head
+        self._size = len(head)
+        return buffer
+
+    def _put(self, data: Buffer) -> None:
+        assert self._buffer is not None
+        end = self._size + len(data)
+        self._buffer[self._size : end] = data
+        self._size = end
+
     def _close(self) -> None:
-        tail = encode_tail(hashes_of(self._hashes), self._raw, self._stored)
-        data = b"".join([*self._frames, tail])
-        self.stored_bytes += len(data)
+        assert self._buffer is not None
+        self._put(encode_tail(hashes_of(self._hashes), self._raw, self._stored))
+        self.stored_bytes += self._size
         self._raise_early()
-        self._slots.acquire()
-        self._writes.append(self._core.io.submit(self._write, self._id, data))
+        self._writes.append(self._core.io.submit(self._write, self._id, self._buffer, self._size))
         self._ordinal += 1
         self._begin()
 
-    def _write(self, id: bytes, data: bytes) -> None:
+    def _write(self, id: bytes, buffer: bytearray, size: int) -> None:
         try:
-            self._core.create(keys.pack(id), data)
+            with memoryview(buffer) as view, view[:size] as data:
+                self._core.create(keys.pack(id), data)
         finally:
-            self._slots.release()
+            self._buffers.put(buffer)
 
     def _raise_early(self) -> None:
         """A full disk should stop an upload now, not after the last file."""

@@ -1,0 +1,81 @@
+"""Chunks made smaller where that pays, and proven to come out again as they went in.
+
+Batches go through zstd in one call each, which leaves Python's lock to other threads meanwhile; a call per small chunk
+would spend more time on the lock than on the chunk.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import zstandard
+from blake3 import blake3
+
+from sheaf.errors import Bug
+from sheaf.format.pack_v1 import RAW, ZSTD
+from sheaf.storage.port import Buffer
+
+__all__ = ["Frame", "squeeze"]
+
+Frame = tuple[bytes, Buffer]  #: codec, and what is stored after it
+
+_LEVEL = 1
+_PAYS = 0.95  # zstd is kept where it saves at least a twentieth
+_BATCH = 8  # chunks of a big file that are judged together
+
+
+class _Zstd(threading.local):
+    """A compressor for each thread: they can't be shared."""
+
+    def __init__(self) -> None:
+        self.shrink = zstandard.ZstdCompressor(level=_LEVEL).multi_compress_to_buffer
+        self.grow = zstandard.ZstdDecompressor().multi_decompress_to_buffer
+
+
+_zstd = _Zstd()
+
+
+def squeeze(chunks: Sequence[Buffer], hashes: Sequence[bytes], *, adaptive: bool) -> list[Frame]:
+    """How each chunk is stored. None of them is empty.
+
+    Args:
+        hashes: their BLAKE3.
+        adaptive: the chunks are of one big file: where a batch doesn't shrink, only one chunk of the next one is tried.
+
+    Raises:
+        Bug: a chunk does not survive, or is not what its hash says any more.
+    """
+    size = _BATCH if adaptive else max(len(chunks), 1)
+    frames: list[Frame] = []
+    hopeless = False
+    for at in range(0, len(chunks), size):
+        batch, names = chunks[at : at + size], hashes[at : at + size]
+        if hopeless and _compressed(batch[:1], names[:1])[0][0] == RAW:
+            frames += [_as_is(chunk, name) for chunk, name in zip(batch, names, strict=True)]
+            continue
+        done = _compressed(batch, names)
+        hopeless = adaptive and all(codec == RAW for codec, _ in done)
+        frames += done
+    return frames
+
+
+def _compressed(chunks: Sequence[Buffer], hashes: Sequence[bytes]) -> list[Frame]:
+    squeezed = _zstd.shrink(list(chunks), threads=0)
+    smaller = [i for i, chunk in enumerate(chunks) if len(squeezed[i]) < len(chunk) * _PAYS]
+    if smaller:
+        again = _zstd.grow([squeezed[i].tobytes() for i in smaller], threads=0)
+        for k, i in enumerate(smaller):
+            _prove(again[k].tobytes(), hashes[i])
+    keep = set(smaller)
+    return [(ZSTD, squeezed[i].tobytes()) if i in keep else _as_is(chunk, hashes[i]) for i, chunk in enumerate(chunks)]
+
+
+def _as_is(chunk: Buffer, hash: bytes) -> Frame:
+    _prove(chunk, hash)
+    return RAW, chunk
+
+
+def _prove(chunk: Buffer, hash: bytes) -> None:
+    if blake3(chunk).digest() != hash:
+        raise Bug("a chunk does not survive its compression", "the memory of this machine may be damaged")
