@@ -35,7 +35,7 @@ class Bar:
             self._start()
         self._display.update(
             self._task,
-            description=f"{self._title}: {state.phase}" if state.phase else self._title,
+            description=state.phase or self._title,
             completed=state.bytes,
             total=state.bytes_total,
             files=_files(state),

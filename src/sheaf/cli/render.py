@@ -88,6 +88,8 @@ class Output:
 
 
 def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    if not rows:
+        return
     from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
