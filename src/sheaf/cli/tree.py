@@ -117,9 +117,11 @@ class Tree(_WithGlobals, click.Group):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Also the second word of a verb of two, when the first has been typed."""
-        typed = [*getattr(ctx, "_protected_args", []), *ctx.args]
-        begun = " ".join([*typed, ""])
-        rest = (key.removeprefix(begun).split()[0] for key in self.list_commands(ctx) if key.startswith(begun))
+        state = vars(ctx)
+        begun = state.get("_protected_args") or state.get("protected_args") or []  # since click 8.2, and before
+        typed = [*begun, *ctx.args]
+        prefix = " ".join([*typed, ""])
+        rest = (key.removeprefix(prefix).split()[0] for key in self.list_commands(ctx) if key.startswith(prefix))
         words = sorted({word for word in rest if word.startswith(incomplete)})
         return [CompletionItem(word) for word in words] or super().shell_complete(ctx, incomplete)
 
