@@ -5,7 +5,7 @@
     table: columns hash (32 bytes), raw length (u32), stored length (u32), one row a frame in order
     trailer, 48 bytes: number of frames (u32), length of the table (u32), BLAKE3 of the table, "SHFPend\\0"
 
-The pack's id is the BLAKE3 of all of it. The session in the header makes it unlike the packs of any other session.
+The pack's id is derived from the session in the header and the pack's number in it (docs/format/v1.md, "Pack ids").
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from dataclasses import dataclass
 
 import msgspec
 import numpy as np
-import zstandard
 from blake3 import blake3
 
 from sheaf.errors import Corrupt, Unsupported
 from sheaf.format.columns import HASH, U32, Array, Hashes, decode_columns, encode_columns
 from sheaf.format.envelope import encode_envelope
+from sheaf.format.inflate import inflate
 
 __all__ = ["MAX_CHUNK", "RAW", "TRAILER", "ZSTD", "PackTable", "decode_table", "encode_head", "encode_tail", "unframe"]
 
@@ -91,14 +91,10 @@ def unframe(frame: bytes | memoryview, what: str, limit: int = MAX_CHUNK) -> byt
     codec = bytes(view[:1])
     if codec == RAW:
         return bytes(view[1:])
+    if not codec:
+        raise Corrupt(f"{what} is empty")
     if codec != ZSTD:
         raise Unsupported(
             f"{what} is stored with codec {codec.hex()}", "upgrade sheaf-data, or run `sheaf store check`"
         )
-    try:
-        size = zstandard.frame_content_size(view[1:])
-        if not 0 <= size <= limit:
-            raise Corrupt(f"{what} claims {size} bytes where at most {limit} are allowed")
-        return zstandard.ZstdDecompressor().decompress(view[1:], max_output_size=size)
-    except zstandard.ZstdError as error:
-        raise Corrupt(f"{what} can't be decompressed: {error}") from error
+    return inflate(view[1:], limit, what)
