@@ -108,7 +108,7 @@ def record(n: int) -> Record:
 
 def pack() -> bytes:
     """A pack of two chunks."""
-    head = encode_head(ID)
+    head = encode_head(ID, 0)
     frames = [RAW + b"one", RAW + b"three"]
     tail = encode_tail(hashes_of([blake3(f[1:]).digest() for f in frames]), [3, 5], [4, 6])
     return head + b"".join(frames) + tail

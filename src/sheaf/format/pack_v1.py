@@ -20,10 +20,22 @@ from blake3 import blake3
 
 from sheaf.errors import Corrupt, Unsupported
 from sheaf.format.columns import HASH, U32, Array, Hashes, decode_columns, encode_columns
-from sheaf.format.envelope import encode_envelope
+from sheaf.format.envelope import encode_envelope, read_header
 from sheaf.format.inflate import inflate
 
-__all__ = ["MAX_CHUNK", "RAW", "TRAILER", "ZSTD", "PackTable", "decode_table", "encode_head", "encode_tail", "unframe"]
+__all__ = [
+    "MAX_CHUNK",
+    "RAW",
+    "TRAILER",
+    "ZSTD",
+    "PackTable",
+    "check_head",
+    "decode_table",
+    "encode_head",
+    "encode_tail",
+    "pack_id",
+    "unframe",
+]
 
 RAW = b"\0"
 ZSTD = b"\1"
@@ -33,9 +45,10 @@ _END = b"SHFPend\0"
 
 
 class PackHeader(msgspec.Struct, frozen=True):
-    """Whose pack this is."""
+    """Whose pack this is: the ``ordinal``-th, from 0, of this session."""
 
     session: str
+    ordinal: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +61,21 @@ class PackTable:
     offsets: Array
 
 
-def encode_head(session: str) -> bytes:
+def pack_id(session: str, ordinal: int) -> bytes:
+    """The id of a session's nth pack: known before the pack is full, and never that of another session's pack."""
+    return blake3(b"sheaf pack 1\n" + session.encode() + ordinal.to_bytes(4, "little")).digest()
+
+
+def encode_head(session: str, ordinal: int) -> bytes:
     """What a pack begins with."""
-    return encode_envelope("P", PackHeader(session))
+    return encode_envelope("P", PackHeader(session, ordinal))
+
+
+def check_head(data: bytes | memoryview, id: bytes, what: str) -> None:
+    """Check that a pack is the one with this id; ``data``: its beginning. Raises Corrupt or Unsupported."""
+    header, _ = read_header(data, "P", PackHeader, what)
+    if not 0 <= header.ordinal < 1 << 32 or pack_id(header.session, header.ordinal) != id:
+        raise Corrupt(f"{what} is another pack: number {header.ordinal} of session {header.session}")
 
 
 def encode_tail(hashes: Hashes, raw: Sequence[int] | Array, stored: Sequence[int] | Array) -> bytes:
