@@ -173,6 +173,8 @@ class Repo:
             sink = writer.store.sink
             counts = (stored.files, stored.size, sink.new_bytes, sink.stored_bytes)
             if if_changed and base and base.root.full == stored.root.full and branch:
+                if label:
+                    self.set_label(label, f"branch:{branch}")
                 return Upload(self.bundle(f"branch:{branch}"), *counts, False, stored.skipped, warnings)
             self._context.refuse_writes()
             bundle = self._bundle(writer.commit(stored.root, stored.files, draft))

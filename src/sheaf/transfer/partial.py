@@ -27,11 +27,12 @@ from sheaf.errors import Refused
 from sheaf.model.paths import join, split
 from sheaf.transfer.anchor import FOLDER_FLAGS, Anchor
 from sheaf.transfer.localerrors import local_error, printable, translated
+from sheaf.transfer.portable import PROBES
 
 __all__ = ["SUFFIX", "Partial"]
 
 SUFFIX: Final = ".sheaf-partial"
-_OURS: Final = frozenset(("lock", "state", "state.new", "tree"))
+_OURS: Final = frozenset(("lock", "state", "state.new", "tree", *PROBES))
 _STAGES: Final = ("filling", "placing")
 
 
@@ -73,6 +74,7 @@ class Partial:
         Raises Refused (another process is at it; something else has its name), Denied, NoSpace.
         """
         path = _left_behind(dest) or _place_for(dest)
+        _forget_probe(path, dest)
         with translated(f"write {printable(str(path))}"):
             fd, lock = _locked(path, dest)
             try:
@@ -164,6 +166,15 @@ def _can_serve(path: Path, dest: Path) -> bool:
     return True
 
 
+def _forget_probe(path: Path, dest: Path) -> None:
+    """Removes the empty folder that a kill in the middle of :func:`_can_serve` leaves in the destination."""
+    if path.parent != dest:
+        try:
+            (dest / SUFFIX).rmdir()
+        except OSError:
+            return
+
+
 def _locked(path: Path, dest: Path) -> tuple[int, int]:
     while True:
         try:
@@ -218,7 +229,7 @@ def _read_state(fd: int) -> _State | None:
 
 
 def _forget(fd: int) -> None:
-    for name in ("state", "state.new"):
+    for name in ("state", "state.new", *PROBES):
         try:
             os.unlink(name, dir_fd=fd)
         except FileNotFoundError:
