@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from tests.crash.worlds import OPERATIONS, Operation, View, World, assert_kept, process, view
 
 from sheaf.errors import SheafError, Unavailable
+from sheaf.storage.buffers import views
 from sheaf.storage.memory import MemoryBackend
-from sheaf.storage.port import Backend
+from sheaf.storage.port import Backend, Buffer, Created
 from sheaf.storage.retry import RetryBackend, RetryPolicy
+from sheaf.storage.wrapper import WrapperBackend
 from sheaf.testing.faults import Fault, FaultyBackend, survives_every_crash
 from sheaf.testing.invariants import assert_sound
 
@@ -98,3 +100,34 @@ def test_a_process_that_lost_an_answer_can_go_on(world: World, operation: Operat
                 assert operation.refusal and isinstance(error, operation.refusal), where
             assert operation.done(world, store), where
             assert_sound(store)
+
+
+class PacksLast(WrapperBackend):
+    """Breaks the rule: says that packs are written, and writes them after the record that needs them."""
+
+    def __init__(self, inner: Backend) -> None:
+        super().__init__(inner)
+        self._later: list[tuple[str, bytes]] = []
+
+    def create(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
+        if key.startswith("packs/"):
+            self._later.append((key, b"".join(views(data))))
+            return Created.CREATED
+        answer = self.inner.create(key, data)
+        if "log/" in key:
+            for late, content in self._later:
+                self.inner.create(late, content)
+        return answer
+
+
+def test_the_loop_would_notice_a_record_that_comes_too_early(world: World) -> None:
+    def run(backend: Backend) -> None:
+        with process(PacksLast(backend), "actor") as store:
+            OPERATIONS[0].run(world, store, lambda id: None)
+
+    def check(backend: Backend) -> None:
+        with process(backend, "checker") as store:
+            assert_sound(store)
+
+    with pytest.raises(AssertionError, match="missing"):
+        survives_every_crash(world.copy, run, check)
