@@ -68,6 +68,15 @@ class Partial:
         return state == _State(identity, _STAGES[1])
 
     @classmethod
+    def remove_empty(cls, dest: Path) -> None:
+        """Removes what a kill at the very end of a download leaves beside ``dest``: an empty folder."""
+        for path in _candidates(dest):
+            try:
+                path.rmdir()
+            except OSError:
+                continue
+
+    @classmethod
     def open(cls, dest: Path, identity: str) -> Partial:
         """The partial folder for ``dest``, an existing folder; what it holds of anything else is dropped.
 
@@ -88,8 +97,9 @@ class Partial:
     def _entered(cls, path: Path, fd: int, lock: int, identity: str) -> Partial:
         state = _read_state(fd)
         resumed = state is not None and state.identity == identity
-        if not resumed:
-            _forget(fd)
+        if not resumed:  # first the state, which says that what is in the tree is of use
+            _unlink(fd, "state", "state.new", *PROBES)
+            _remove_tree(fd)
         try:
             os.mkdir("tree", 0o700, dir_fd=fd)
         except FileExistsError:
@@ -123,7 +133,8 @@ class Partial:
         """Gives it up; ``remove`` when nothing in it is of use any more."""
         try:
             if remove:
-                remove_tree(self.fd)
+                _remove_tree(self.fd)
+                _unlink(self.fd, *PROBES, "state.new", "lock", "state")  # a kill before the last only repeats this
                 self.path.rmdir()
         except OSError as error:
             if error.errno != errno.ENOTEMPTY:  # the next download has come in already: then it's theirs
@@ -161,7 +172,7 @@ def _can_serve(path: Path, dest: Path) -> bool:
         (path / "tree").rename(dest / SUFFIX)  # st_dev alone would not tell a bind mount
         (dest / SUFFIX).rmdir()
     except OSError:
-        remove_path(path)
+        _remove_path(path)
         return False
     return True
 
@@ -181,7 +192,10 @@ def _locked(path: Path, dest: Path) -> tuple[int, int]:
             path.mkdir(mode=0o700)
         except FileExistsError:
             pass
-        fd = os.open(path, FOLDER_FLAGS)
+        try:
+            fd = os.open(path, FOLDER_FLAGS)
+        except FileNotFoundError:
+            continue
         _check_ours(fd, path)
         lock = os.open("lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=fd)
         if _is_taken(lock):
@@ -228,33 +242,37 @@ def _read_state(fd: int) -> _State | None:
     return state if state.stage in _STAGES else None
 
 
-def _forget(fd: int) -> None:
-    for name in ("state", "state.new", *PROBES):
+def _unlink(fd: int, *names: str) -> None:
+    for name in names:
         try:
             os.unlink(name, dir_fd=fd)
         except FileNotFoundError:
-            pass
+            continue
+
+
+def _remove_tree(fd: int) -> None:
     try:
         tree = os.open("tree", FOLDER_FLAGS, dir_fd=fd)
     except FileNotFoundError:
         return
     try:
-        remove_tree(tree)
+        _empty(tree)
     finally:
         os.close(tree)
+    os.rmdir("tree", dir_fd=fd)
 
 
-def remove_path(path: Path) -> None:
+def _remove_path(path: Path) -> None:
     """Removes a folder with all that is in it, following no symlink."""
     fd = os.open(path, FOLDER_FLAGS)
     try:
-        remove_tree(fd)
+        _empty(fd)
     finally:
         os.close(fd)
     path.rmdir()
 
 
-def remove_tree(fd: int) -> None:
+def _empty(fd: int) -> None:
     """Empties an open folder, following no symlink."""
     folders, found = [""], []
     with Anchor(fd) as anchor:
