@@ -8,6 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from sheaf.engine.clock import parse_time
 from sheaf.engine.log import Log
 from sheaf.errors import AlreadyExists, NotFound, Refused
@@ -230,7 +232,7 @@ class Repo:
         """
         bundle = self._context.refs.resolve(ref)
         op = SetLabel(check_ref_name(name), bundle.id, expect or None, expect is not None)
-        self._append(lambda state: (op,))
+        self._append(lambda state: (replace(op, target=state.lacking(bundle)),))
         return self.label(name)
 
     def delete_label(self, name: str) -> None:
@@ -257,7 +259,7 @@ class Repo:
         def decide(state: RepoState) -> tuple[RepoOp, ...]:
             if name in state.branches:
                 raise AlreadyExists(f"branch already exists: {name}", "choose another name, or delete it first")
-            return (MoveBranch(check_ref_name(name), bundle.id),)
+            return (MoveBranch(check_ref_name(name), bundle.id, target=state.lacking(bundle)),)
 
         self._append(decide)
         return self.branch(name)
