@@ -111,7 +111,7 @@ class _Job:
             self._place(partial, overwrite=force, keep_folders=adds and not force)
             is_done = True
         finally:
-            partial.close(remove=is_done or not os.listdir(partial.tree))
+            partial.close(is_done=is_done)
         self.meter.finish()
         return Downloaded(filled.files, filled.bytes, filled.resumed)
 

@@ -9,6 +9,9 @@ system: then this folder is inside it while the download lasts).
     tree/   the files under their final names
 """
 
+# Descriptors, which pathlib does not list.
+# ruff: noqa: PTH208
+
 from __future__ import annotations
 
 import errno
@@ -129,10 +132,10 @@ class Partial:
             file.write(data)
         os.rename("state.new", "state", src_dir_fd=self.fd, dst_dir_fd=self.fd)
 
-    def close(self, *, remove: bool) -> None:
-        """Gives it up; ``remove`` when nothing in it is of use any more."""
+    def close(self, *, is_done: bool) -> None:
+        """Gives it up, and removes it unless the next attempt can use what is in it."""
         try:
-            if remove:
+            if is_done or not os.listdir(self.tree):
                 _remove_tree(self.fd)
                 _unlink(self.fd, *PROBES, "state.new", "lock", "state")  # a kill before the last only repeats this
                 self.path.rmdir()
