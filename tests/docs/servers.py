@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
-
 from tests.servers import azurite, gcs
 from tests.servers.fixtures import write_service_account
 from tests.servers.moto import make_bucket, moto_s3

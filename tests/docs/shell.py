@@ -36,6 +36,7 @@ class Shell:
             stderr=subprocess.STDOUT,
             cwd=home,
             env={**environment(home), **more},
+            umask=0o022,
         )
 
     def run(self, command: str) -> tuple[str, int]:

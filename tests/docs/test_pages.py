@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pytest
-
 from tests.docs.pages import ROOT, Page, Unclear, pages, read
 from tests.docs.play import play, says, surroundings
 

@@ -6,7 +6,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
 from tests.docs.pages import ROOT
 from tests.docs.shell import environment
 
