@@ -70,14 +70,14 @@ class Log(Generic[S, Op]):
     def head(self) -> Head[S]:
         """The log as it is now."""
         head = self._head or self._jump()
-        for _ in range(_STEPS):
-            record = self._find(head.n + 1)
-            if record is None:
-                self._head = head
-                return head
-            head = self._next(head, record)
-        self._head = self._jump()
-        return self.head()
+        while True:
+            for _ in range(_STEPS):
+                record = self._find(head.n + 1)
+                if record is None:
+                    self._head = head
+                    return head
+                head = self._next(head, record)
+            head = max(head, self._jump(), key=lambda found: found.n)  # a listing may be late: never go back
 
     def append(self, decide: Callable[[Head[S]], tuple[Op, ...]]) -> Head[S]:
         """Commit what ``decide`` makes of the head; it is asked again when another record came first.

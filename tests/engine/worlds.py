@@ -1,0 +1,128 @@
+"""Small stores for tests of single parts of the engine."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sheaf.engine.core import Core, create_store, open_store
+from sheaf.engine.nodes import Nodes
+from sheaf.model.log import Bundle, Root
+from sheaf.repo.repo import Repo
+from sheaf.repo.store import Store
+from sheaf.storage.memory import MemoryBackend
+from sheaf.storage.port import Backend, Buffer, Created, Stat
+from sheaf.storage.wrapper import WrapperBackend
+from sheaf.testing.clock import SteeredClock
+
+ZEROS = "00" * 32
+
+
+def new_backend() -> MemoryBackend:
+    """An empty store."""
+    backend = MemoryBackend()
+    create_store(backend, SteeredClock("store"))
+    return backend
+
+
+def open_core(backend: Backend, seed: str = "core") -> Core:
+    """A process that works on a store; ``seed``: another one for each."""
+    return Core(backend, open_store(backend), clock=SteeredClock(seed), workers=2)
+
+
+def noise(size: int, seed: int = 0) -> bytes:
+    """Bytes that can't be compressed, the same in every run."""
+    return random.Random(seed).randbytes(size)
+
+
+def descriptor(id: str, message: str = "", parents: tuple[str, ...] = ()) -> Bundle:
+    """A bundle's descriptor that leads nowhere: enough for tests of logs."""
+    root = Root(ZEROS, 0, 0, 0, 0, ZEROS, ZEROS)
+    return Bundle(id, ZEROS, root, message, "2026-01-01T00:00:00.000000Z", 0, parents=parents)
+
+
+def commit(repo: Repo, files: dict[str, bytes], message: str = "m", branch: str = "main") -> str:
+    """Add files to what a branch has; returns the bundle's id."""
+    with repo.edit(message=message, branch=branch) as edit:
+        for path, content in files.items():
+            edit.put(path, content)
+        return edit.commit().id
+
+
+@dataclass
+class Place:
+    """A store with one repo, and folders to upload."""
+
+    backend: Backend
+    scratch: Path
+    stores: list[Store] = field(default_factory=list)
+
+    def store(self, backend: Backend | None = None, *, cache: Path | None = None) -> Store:
+        """Another process with the store open, through this backend if one is given."""
+        opened = Store(backend or self.backend, clock=SteeredClock(f"process {len(self.stores)}"), cache=cache)
+        self.stores.append(opened)
+        return opened
+
+    def repo(self, backend: Backend | None = None, *, cache: Path | None = None) -> Repo:
+        """The repo, as another process sees it."""
+        return self.store(backend, cache=cache).repo("faces")
+
+    def folder(self, name: str, files: dict[str, bytes]) -> Path:
+        """A local folder with these files."""
+        root = self.scratch / name
+        for path, content in files.items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_bytes(content)
+        root.mkdir(exist_ok=True)
+        return root
+
+
+class Recorder(WrapperBackend):
+    """Keeps what is asked of the inner backend, in order, as (call, key)."""
+
+    def __init__(self, inner: Backend) -> None:
+        super().__init__(inner)
+        self.calls: list[tuple[str, str]] = []
+
+    def create(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
+        self.calls.append(("create", key))
+        return super().create(key, data)
+
+    def get(self, key: str) -> bytes:
+        self.calls.append(("get", key))
+        return super().get(key)
+
+    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
+        self.calls.append(("get_ranges", key))
+        return super().get_ranges(key, ranges)
+
+    def list(self, prefix: str = "", *, sort: bool = False) -> Iterator[Stat]:
+        self.calls.append(("list", prefix))
+        return super().list(prefix, sort=sort)
+
+    def newest(self, prefix: str) -> str | None:
+        self.calls.append(("newest", prefix))
+        return super().newest(prefix)
+
+    def at(self, call: str, prefix: str) -> int:
+        """When the first such call was made."""
+        return next(n for n, (made, key) in enumerate(self.calls) if made == call and key.startswith(prefix))
+
+
+def replaced(backend: Backend, key: str, data: bytes | None) -> None:
+    """What no program does: other bytes under a key (None: nothing)."""
+    backend.delete(key)
+    if data is not None:
+        backend.create(key, data)
+
+
+def flipped(data: bytes, at: int, bit: int = 0) -> bytes:
+    """The same bytes with one bit turned over."""
+    return data[:at] + bytes([data[at] ^ (1 << bit)]) + data[at + 1 :]
+
+
+def nodes_of(core: Core) -> Nodes:
+    """The nodes of a store, nothing of them remembered."""
+    return Nodes(core)
