@@ -128,9 +128,9 @@ class _Check:
         root = pointer_of(bundle.root)
         if bundle.version != bundle.root.logical:
             self.report.add("bundle", bundle.id, Corrupt(f"bundle {bundle.id} and its root disagree on its version"))
-        self._node(root)
+        self._node(root, is_root=True)
 
-    def _node(self, pointer: Pointer) -> None:
+    def _node(self, pointer: Pointer, *, is_root: bool = False) -> None:
         if (pointer.id, pointer.prefix) in self._seen:
             return
         self._seen.add((pointer.id, pointer.prefix))
@@ -144,7 +144,7 @@ class _Check:
                     pointer, *children_hashes(pointer.level, children, pointer.prefix), sum(c.size for c in children)
                 )
             else:
-                self._leaf(pointer)
+                self._leaf(pointer, is_root=is_root)
                 return
         except SheafError as error:
             self.report.add("node", keys.node(pointer.id), error)
@@ -152,12 +152,12 @@ class _Check:
         for child in children:
             self._node(child)
 
-    def _leaf(self, pointer: Pointer) -> None:
+    def _leaf(self, pointer: Pointer, *, is_root: bool) -> None:
         batch = self._nodes.rows(pointer)
         _agree(pointer, *row_hashes(batch, pointer.prefix), int(batch["size"].to_numpy().sum()))
         if batch.num_rows and rows_prefix(batch) != pointer.prefix:
             raise Corrupt(f"node {pointer.id.hex()} does not begin where its parent says")
-        if pointer.packs and pointer.packs != leaf_packs(batch):
+        if pointer.packs != leaf_packs(batch) and not is_root:
             raise Corrupt(f"node {pointer.id.hex()} needs other packs than its parent says")
         before = b""
         for entry in entries(batch):

@@ -255,8 +255,9 @@ def _cuts(may_end: npt.NDArray[np.bool_], weight: npt.NDArray[np.int64]) -> Iter
 
 
 def leaves_of(nodes: Nodes, root: Pointer) -> Iterator[Pointer]:
-    """All nodes of a tree below and including the root, except for what stands in leaves: to be reused by ``full``."""
-    yield root
+    """All nodes of a tree below and including the root, with their packs: to be reused by ``full``."""
+    # nobody tells which packs a root needs; below another root its parent must say so, or gc would take them away
+    yield root if root.level else replace(root, packs=leaf_packs(nodes.rows(root)))
     if root.level:
         for child in nodes.children(root):
             yield from leaves_of(nodes, child)
