@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from blake3 import blake3
 
 from sheaf.errors import Corrupt
+from sheaf.format import keys
 from sheaf.format.envelope import decode_envelope, encode_envelope
 from sheaf.model.entries import Kind, PlaceKind
 from sheaf.model.nodes import Pointer
@@ -301,7 +302,10 @@ def cut_children(child: Pointer) -> bool:
 
 
 def leaf_packs(batch: pa.RecordBatch) -> tuple[tuple[bytes, int], ...]:
-    """The packs that a leaf's files need, with the stored bytes that it uses of each, sorted by pack."""
+    """The packs that a leaf's files need, with the stored bytes that it uses of each, sorted by pack.
+
+    A whole object counts as a pack whose id is the BLAKE3 of its key, so that gc needs to read no leaves to know it.
+    """
     uses: dict[bytes, int] = {}
     chunks = batch.filter(pc.equal(batch["place"], int(PlaceKind.CHUNK)))
     if chunks.num_rows:
@@ -311,4 +315,7 @@ def leaf_packs(batch: pa.RecordBatch) -> tuple[tuple[bytes, int], ...]:
     for packs in batch["packs"].drop_null().to_pylist():
         for use in packs:
             uses[use["pack"]] = uses.get(use["pack"], 0) + use["live"]
+    whole = batch.filter(pc.equal(batch["place"], int(PlaceKind.OBJECT)))
+    for session, content, size in zip(*(whole[name].to_pylist() for name in ("url", "content", "size")), strict=True):
+        uses[blake3(keys.object(session, content).encode()).digest()] = size
     return tuple(sorted(uses.items()))

@@ -73,23 +73,29 @@ class CondemnedHeader(msgspec.Struct, frozen=True):
     moving_packs: int
     dead_nodes: int
     objects: tuple[str, ...] = ()
+    heads: dict[str, int] = {}
 
 
 class Condemned(msgspec.Struct, frozen=True):
-    """What one generation of gc is about to delete (dead) or to replace (moving)."""
+    """What one generation of gc is about to delete (dead) or to replace (moving).
+
+    ``heads``: for the store's log (key "") and for each repo's (its id) the newest record when the generation was
+    marked, so that any gc can finish it: bundles that came after these records are looked at again.
+    """
 
     generation: str
     dead_packs: frozenset[bytes]
     moving_packs: frozenset[bytes]
     dead_nodes: frozenset[bytes]
     objects: frozenset[str]
+    heads: dict[str, int] = {}
 
 
 def encode_condemned(value: Condemned) -> bytes:
     """Envelope kind ``C``, the ids, each list sorted, and the seal."""
     lists = [sorted(ids) for ids in (value.dead_packs, value.moving_packs, value.dead_nodes)]
     dead, moving, nodes = map(len, lists)
-    header = CondemnedHeader(value.generation, dead, moving, nodes, tuple(sorted(value.objects)))
+    header = CondemnedHeader(value.generation, dead, moving, nodes, tuple(sorted(value.objects)), value.heads)
     return sealed(encode_envelope("C", header) + b"".join(id for ids in lists for id in ids))
 
 
@@ -107,4 +113,5 @@ def decode_condemned(data: bytes, what: str) -> Condemned:
         frozenset(ids[first:second]),
         frozenset(ids[second:]),
         frozenset(header.objects),
+        header.heads,
     )
