@@ -146,7 +146,7 @@ def small_nodes() -> Iterator[None]:
         marks = [(crc32(name) ^ hash[0]) % 3 == 0 for name, hash in zip(names, content, strict=True)]
         return np.array(marks, bool), cut_rows(batch)[1]
 
-    limits = {"MIN_ROWS": 2, "MAX_ROWS": 6, "MAX_WEIGHT": 12, "MIN_CHILDREN": 2, "MAX_CHILDREN": 4}
+    limits: dict[str, Any] = {"MIN_ROWS": 2, "MAX_ROWS": 6, "MAX_WEIGHT": 12, "MIN_CHILDREN": 2, "MAX_CHILDREN": 4}
     with patch.multiple(treewrite, cut_rows=cut, cut_children=lambda child: child.logical[0] % 3 == 0, **limits):
         yield
 
@@ -212,7 +212,7 @@ class Shelf:
     def holds(self, root: Pointer, model: Mapping[str, Item]) -> bool:
         """Whether a tree has exactly these rows, in order, in sound nodes."""
         found = [row for batch in self.rows(root) for row in batch.to_pylist()]
-        return found == batch_of(model).to_pylist()
+        return bool(found == batch_of(model).to_pylist())
 
 
 def committed(root: Pointer) -> Pointer:
