@@ -170,12 +170,13 @@ def merge_index(core: Core, open: Open, segments: list[tuple[str, Segment]]) -> 
     for level, members in levels.items():
         if len(members) >= _MERGE_AT:
             names = tuple(name for name, _ in members)
-            write_index(core, open.id, _joined([s for _, s in members], open.avoid_packs), level + 1, names)
+            write_index(core, open.id, joined_segments([s for _, s in members], open.avoid_packs), level + 1, names)
             for name in names:
                 core.backend.delete(name)
 
 
-def _joined(segments: list[Segment], avoid: frozenset[bytes]) -> Segment:
+def joined_segments(segments: list[Segment], avoid: frozenset[bytes]) -> Segment:
+    """Several segments as one, without what is in these packs."""
     packs: dict[bytes, int] = {}
     columns: list[list[npt.NDArray[np.generic]]] = [[], [], [], []]
     for segment in segments:

@@ -9,13 +9,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sheaf.engine.core import Core, host
-from sheaf.engine.log import Log
+from sheaf.engine.log import Log, store_log
 from sheaf.errors import Conflict, NotFound
 from sheaf.format import keys
 from sheaf.format.session_v1 import Condemned, Session, decode_condemned, seal, unseal
 from sheaf.model.log import RepoOp, RepoState, VoidSession
 
-__all__ = ["Open", "end_session", "find_session", "list_sessions", "observe", "open_session", "refuse_if_void"]
+__all__ = [
+    "Open",
+    "end_session",
+    "find_session",
+    "list_sessions",
+    "observe",
+    "open_session",
+    "open_store_session",
+    "refuse_if_void",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,13 @@ class Open:
 def open_session(core: Core, repo_id: str, log: Log[RepoState, RepoOp], kind: str) -> Open:
     """Register a session of this kind (``upload``, ``edit``, ``diamond``) and read what gc has condemned."""
     session = Session(core.clock.new_id(), repo_id, kind, core.now(), log.head().n, core.author, host())
+    core.create(keys.session(session.id), seal("session", session))
+    return observe(core, session)
+
+
+def open_store_session(core: Core, kind: str) -> Open:
+    """Register a session that belongs to no repo (``gc``, ``repair``); it is ended through the store's log."""
+    session = Session(core.clock.new_id(), "", kind, core.now(), store_log(core).head().n, core.author, host())
     core.create(keys.session(session.id), seal("session", session))
     return observe(core, session)
 
