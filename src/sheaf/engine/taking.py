@@ -31,8 +31,8 @@ def usable(rows: pa.RecordBatch | pa.Table, open: Open) -> npt.NDArray[np.bool_]
     """Which of these rows need nothing that is dead."""
     if not open.has_dead:
         return np.ones(rows.num_rows, np.bool_)
-    columns = (rows[name].to_pylist() for name in ("place", "url", "content", "pack", "packs"))
-    return np.array([_alive(*row, open) for row in zip(*columns, strict=True)], np.bool_)
+    columns = [rows[name].to_pylist() for name in ("place", "url", "content", "pack", "packs")]
+    return np.array(list(map(partial(_alive, open), *columns)), np.bool_)
 
 
 def _alive(
