@@ -36,12 +36,12 @@ def usable(rows: pa.RecordBatch | pa.Table, open: Open) -> npt.NDArray[np.bool_]
 
 
 def _alive(
+    open: Open,
     place: int,
     session: str | None,
     content: bytes,
     pack: bytes | None,
     packs: list[dict[str, bytes]] | None,
-    open: Open,
 ) -> bool:
     if place == PlaceKind.OBJECT and keys.object(session or "", content) in open.dead_objects:
         return False
