@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sheaf.engine.contents import Contents
 from sheaf.engine.core import Core, create_store, open_store
 from sheaf.engine.nodes import Nodes
-from sheaf.model.log import Bundle, Root
+from sheaf.engine.treewrite import leaves_of
+from sheaf.format import keys
+from sheaf.format.session_v1 import Condemned, encode_condemned
+from sheaf.model.entries import ChunkPlace, RecipePlace
+from sheaf.model.log import Bundle as Descriptor
+from sheaf.model.log import Root
+from sheaf.repo.bundle import Bundle
 from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
 from sheaf.storage.memory import MemoryBackend
@@ -37,10 +45,10 @@ def noise(size: int, seed: int = 0) -> bytes:
     return random.Random(seed).randbytes(size)
 
 
-def descriptor(id: str, message: str = "", parents: tuple[str, ...] = ()) -> Bundle:
+def descriptor(id: str, message: str = "", parents: tuple[str, ...] = ()) -> Descriptor:
     """A bundle's descriptor that leads nowhere: enough for tests of logs."""
     root = Root(ZEROS, 0, 0, 0, 0, ZEROS, ZEROS)
-    return Bundle(id, ZEROS, root, message, "2026-01-01T00:00:00.000000Z", 0, parents=parents)
+    return Descriptor(id, ZEROS, root, message, "2026-01-01T00:00:00.000000Z", 0, parents=parents)
 
 
 def commit(repo: Repo, files: dict[str, bytes], message: str = "m", branch: str = "main") -> str:
@@ -61,7 +69,9 @@ class Place:
 
     def store(self, backend: Backend | None = None, *, cache: Path | None = None) -> Store:
         """Another process with the store open, through this backend if one is given."""
-        opened = Store(backend or self.backend, clock=SteeredClock(f"process {len(self.stores)}"), cache=cache)
+        # an hour ahead of the files' times: what has just changed is not remembered as unchanged
+        clock = SteeredClock(f"process {len(self.stores)}", int(time.time()) + 3600)
+        opened = Store(backend or self.backend, clock=clock, cache=cache)
         self.stores.append(opened)
         return opened
 
@@ -126,3 +136,59 @@ def flipped(data: bytes, at: int, bit: int = 0) -> bytes:
 def nodes_of(core: Core) -> Nodes:
     """The nodes of a store, nothing of them remembered."""
     return Nodes(core)
+
+
+class Interrupted(WrapperBackend):
+    """Runs an action once, right before the first create below a prefix."""
+
+    def __init__(self, inner: Backend) -> None:
+        super().__init__(inner)
+        self._actions: dict[str, Callable[[], object]] = {}
+
+    def before(self, prefix: str, action: Callable[[], object]) -> None:
+        """Before the next object below ``prefix`` is created, do this."""
+        self._actions[prefix] = action
+
+    def create(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
+        for prefix in [prefix for prefix in self._actions if key.startswith(prefix)]:
+            self._actions.pop(prefix)()
+        return super().create(key, data)
+
+
+def packs_of(bundle: Bundle) -> set[bytes]:
+    """Every pack that a bundle's manifest sends its readers to, those in recipes included."""
+    found: set[bytes] = set()
+    contents = Contents(bundle.tree.nodes._core)
+    for entry in bundle.tree.entries():
+        match entry.place:
+            case ChunkPlace(pack):
+                found.add(pack)
+            case RecipePlace(_, pack):
+                found |= {pack, *(row[2] for row in contents.recipe_rows(entry.place))}
+    return found
+
+
+def nodes_in(bundle: Bundle) -> set[bytes]:
+    """The ids of all nodes of a bundle's manifest."""
+    return {pointer.id for pointer in leaves_of(bundle.tree.nodes, bundle.tree.root)}
+
+
+def condemn(
+    backend: Backend,
+    *,
+    dead: Collection[bytes] = (),
+    moving: Collection[bytes] = (),
+    nodes: Collection[bytes] = (),
+    name: str = "generation",
+) -> str:
+    """What gc writes when it begins a generation; returns the key."""
+    key = keys.condemned(name)
+    listed = Condemned(name, frozenset(dead), frozenset(moving), frozenset(nodes), frozenset())
+    backend.create(key, encode_condemned(listed))
+    return key
+
+
+def sweep(backend: Backend, packs: Collection[bytes], nodes: Collection[bytes] = ()) -> None:
+    """What gc does when it ends a generation."""
+    for key in [*map(keys.pack, packs), *map(keys.node, nodes)]:
+        backend.delete(key)

@@ -18,7 +18,7 @@ from sheaf.engine.core import Core
 from sheaf.engine.sessions import Open
 from sheaf.errors import Corrupt, NotFound
 from sheaf.format import keys
-from sheaf.format.columns import U32, Hashes, hashes_of, leading
+from sheaf.format.columns import U32, Array, Hashes, hashes_of, leading
 from sheaf.format.index_v1 import Segment, decode_index, encode_index, sorted_segment
 
 __all__ = ["ChunkIndex", "Found", "load_segments", "merge_index"]
@@ -178,7 +178,7 @@ def merge_index(core: Core, open: Open, segments: list[tuple[str, Segment]]) -> 
 def joined_segments(segments: list[Segment], avoid: frozenset[bytes]) -> Segment:
     """Several segments as one, without what is in these packs."""
     packs: dict[bytes, int] = {}
-    columns: list[list[npt.NDArray[np.generic]]] = [[], [], [], []]
+    columns: list[list[Array]] = [[], [], [], []]
     for segment in segments:
         ids = [pack.tobytes() for pack in segment.packs]
         number = np.array([-1 if id in avoid else packs.setdefault(id, len(packs)) for id in ids], np.int64)

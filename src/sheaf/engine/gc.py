@@ -22,7 +22,7 @@ from sheaf.engine.dedup import ChunkIndex, joined_segments, load_segments, write
 from sheaf.engine.log import repo_log, store_log
 from sheaf.engine.nodes import Nodes
 from sheaf.engine.packs import PackSink
-from sheaf.engine.reach import Reach, bundles_at, live_bundles, needed_chunks, newer_bundles, object_id
+from sheaf.engine.reach import Chunks, Reach, bundles_at, live_bundles, needed_chunks, newer_bundles, object_id
 from sheaf.engine.sessions import Open, end_session, list_sessions, open_store_session
 from sheaf.errors import Conflict, Corrupt, NotFound
 from sheaf.format import keys
@@ -37,6 +37,9 @@ __all__ = ["Collected", "Waiting", "collect"]
 
 Waiting = Callable[[list[Session]], bool]
 """Called with the sessions that are still open; waits a little; returns False when the grace is over."""
+
+
+Address = tuple[int, bytes | None, int, int]  #: old offset, new pack (None: erased), offset, stored length
 
 
 @dataclass(slots=True)
@@ -96,7 +99,7 @@ def _mark(core: Core, below: float) -> tuple[Condemned, int]:
     dead_nodes = frozenset(listed.keys() - reach.seen)
     dead_objects = frozenset(key for key in objects if object_id(key) not in needed)
     suspects = frozenset(_packs_of(core, dead_nodes) & needed & packs.keys())
-    chunks = needed_chunks(nodes, Contents(core), bundles, suspects) if suspects else {}
+    chunks = needed_chunks(nodes, Contents(core), bundles, suspects)[0] if suspects else {}
     live = {pack: sum(of_pack.values()) for pack, of_pack in chunks.items()}
     moving = frozenset(pack for pack, size in live.items() if size < below * packs[pack])
     freed = sum(packs[pack] for pack in dead_packs) + sum(packs[pack] - live[pack] for pack in moving)
@@ -184,7 +187,8 @@ def _sweep(core: Core, condemned: Condemned, mine: Open, done: Collected) -> Non
     dead = condemned.dead_packs - needed
     _deindex(core, mine, dead | condemned.moving_packs)
     if condemned.moving_packs:
-        _carry_over(core, needed_chunks(nodes, Contents(core), bundles, condemned.moving_packs), mine)
+        chunks = needed_chunks(nodes, Contents(core), bundles, condemned.moving_packs, condemned.erase)
+        _carry_over(core, *chunks, mine)
     for pack in sorted(dead | condemned.moving_packs):
         core.backend.delete(keys.pack(pack))
     for node in sorted(condemned.dead_nodes - again.seen):
@@ -206,8 +210,8 @@ def _deindex(core: Core, mine: Open, packs: frozenset[bytes]) -> None:
 # -- carrying over -----------------------------------------------------------------------------------------------------
 
 
-def _carry_over(core: Core, needed: dict[bytes, dict[int, int]], mine: Open) -> None:
-    """Copy what is still needed of half-dead packs into new ones, and say where it went.
+def _carry_over(core: Core, needed: Chunks, erased: Chunks, mine: Open) -> None:
+    """Copy what is still needed of half-dead packs into new ones, and say where it went, or that it was erased.
 
     The forwarding addresses count from the record in the store's log on. Whoever thinks that this gc is dead voids its
     session in the same log: the order there decides, and the old packs are deleted by nobody who has lost.
@@ -220,13 +224,13 @@ def _carry_over(core: Core, needed: dict[bytes, dict[int, int]], mine: Open) -> 
         write_index(core, mine.id, own)
     moved = {pack: rows for pack, rows in places.items() if rows is not None}
     for pack, rows in moved.items():
-        _forward(core, pack, rows)
+        _forward(core, pack, [*rows, *((offset, None, 0, 0) for offset in erased[pack])])
     _commit(core, mine, tuple(sorted(pack.hex() for pack in moved)))
 
 
 def _copied(
     core: Core, pack: bytes, offsets: dict[int, int], sink: PackSink, index: ChunkIndex
-) -> list[tuple[int, bytes | None, int, int]] | None:
+) -> list[Address] | None:
     """The chunks of one pack, checked and stored again: rows of its forwarding address. None: another gc was faster."""
     try:
         data = memoryview(core.backend.get(keys.pack(pack)))
@@ -234,7 +238,7 @@ def _copied(
         return None
     table = decode_table(data, len(data), f"pack {pack.hex()}")
     at = {int(offset): i for i, offset in enumerate(table.offsets)}
-    rows: list[tuple[int, bytes | None, int, int]] = []
+    rows: list[Address] = []
     for offset, stored in sorted(offsets.items()):
         i = at.get(offset)
         if i is None or int(table.stored[i]) != stored:
@@ -251,7 +255,7 @@ def _copied(
     return rows
 
 
-def _forward(core: Core, pack: bytes, rows: list[tuple[int, bytes | None, int, int]]) -> None:
+def _forward(core: Core, pack: bytes, rows: list[Address]) -> None:
     newest = core.backend.newest(keys.moved(pack, 0).rpartition("/")[0] + "/")
     n = keys.record_number(newest) + 1 if newest else 0
     while core.backend.create(keys.moved(pack, n), encode_moved(rows)) is Created.OTHER:

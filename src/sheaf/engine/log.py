@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 import msgspec
 
 from sheaf.engine.core import Core
-from sheaf.errors import Corrupt, NotFound, Unavailable
+from sheaf.errors import Corrupt, NotFound, SheafError
 from sheaf.format import keys
 from sheaf.format.record_v1 import (
     PAGE_RECORDS,
@@ -114,7 +114,7 @@ class Log(Generic[S, Op]):
         try:
             if self._core.backend.stat(keys.log_page(self._base, k)) is None:
                 self._write_page(k)
-        except Unavailable:
+        except SheafError:
             return
 
     # -- reading -------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from blake3 import blake3
 
-from sheaf.engine.contents import Contents
+from sheaf.engine.contents import Contents, Erased
 from sheaf.engine.core import Core
 from sheaf.engine.log import repo_log, store_log
 from sheaf.engine.nodes import Nodes, pointer_of
@@ -19,7 +19,7 @@ from sheaf.model.entries import ChunkPlace, RecipePlace
 from sheaf.model.log import AddBundle, Bundle, CreateRepo, DeleteBundle, DeleteRepo, RestoreBundle, RestoreRepo
 from sheaf.model.nodes import Pointer
 
-__all__ = ["Heads", "Reach", "bundles_at", "live_bundles", "needed_chunks", "newer_bundles", "object_id"]
+__all__ = ["Chunks", "Heads", "Reach", "bundles_at", "live_bundles", "needed_chunks", "newer_bundles", "object_id"]
 
 Heads = dict[str, int]  #: the newest record of the store's log (key "") and of each repo's (its id)
 
@@ -114,30 +114,46 @@ class Reach:
             yield pointer
 
 
+Chunks = dict[bytes, dict[int, int]]  #: of some packs: offset to stored length
+
+
 def needed_chunks(
-    nodes: Nodes, contents: Contents, bundles: Iterable[Bundle], packs: frozenset[bytes]
-) -> dict[bytes, dict[int, int]]:
-    """For each of these packs the chunks that bundles need of it: offset to stored length."""
+    nodes: Nodes,
+    contents: Contents,
+    bundles: Iterable[Bundle],
+    packs: frozenset[bytes],
+    erase: frozenset[bytes] = frozenset(),
+) -> tuple[Chunks, Chunks]:
+    """Of each of these packs the chunks that bundles need, and those that only files with a content in ``erase`` need."""
     reach = Reach(nodes)
-    needed: dict[bytes, dict[int, int]] = {pack: {} for pack in packs}
+    needed: Chunks = {pack: {} for pack in packs}
+    erased: Chunks = {pack: {} for pack in packs}
     for bundle in bundles:
         for leaf in reach.leaves(pointer_of(bundle.root)):
             if any(pack in packs for pack, _ in leaf.packs):
-                _add_leaf(nodes, contents, leaf, needed)
-    return needed
+                _add_leaf(nodes, contents, leaf, needed, erased, erase)
+    for pack, kept in needed.items():
+        erased[pack] = {offset: stored for offset, stored in erased[pack].items() if offset not in kept}
+    return needed, erased
 
 
-def _add_leaf(nodes: Nodes, contents: Contents, leaf: Pointer, needed: dict[bytes, dict[int, int]]) -> None:
+def _add_leaf(
+    nodes: Nodes, contents: Contents, leaf: Pointer, needed: Chunks, erased: Chunks, erase: frozenset[bytes]
+) -> None:
     batch = nodes.rows(leaf)
     wanted = np.array([pack in needed for pack in batch["pack"].to_pylist()], np.bool_)
     recipes = np.array(
         [bool(uses) and any(use["pack"] in needed for use in uses) for uses in batch["packs"].to_pylist()]
     )
     for i in np.flatnonzero(wanted | recipes).tolist():
-        place = next(entries(batch.slice(i, 1))).place
-        if isinstance(place, ChunkPlace | RecipePlace) and place.pack in needed:
-            needed[place.pack][place.offset] = place.stored
+        entry = next(entries(batch.slice(i, 1)))
+        place, into = entry.place, erased if entry.content in erase else needed
+        if isinstance(place, ChunkPlace | RecipePlace) and place.pack in into:
+            into[place.pack][place.offset] = place.stored
         if isinstance(place, RecipePlace):
-            for _, _, pack, offset, stored in contents.recipe_rows(place):
-                if pack in needed:
-                    needed[pack][offset] = stored
+            try:
+                for _, _, pack, offset, stored in contents.recipe_rows(place):
+                    if pack in into:
+                        into[pack][offset] = stored
+            except Erased:
+                continue  # an erasure that was stopped and is finished now

@@ -9,8 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sheaf.engine.core import Core, host
+<<<<<<< HEAD
 from sheaf.engine.log import Log, store_log
 from sheaf.errors import Conflict, NotFound
+=======
+from sheaf.engine.log import Log
+from sheaf.errors import Conflict, NotFound, SheafError
+>>>>>>> main
 from sheaf.format import keys
 from sheaf.format.session_v1 import Condemned, Session, decode_condemned, seal, unseal
 from sheaf.model.log import RepoOp, RepoState, VoidSession
@@ -31,12 +36,13 @@ __all__ = [
 class Open:
     """A registered session and what it must keep away from.
 
-    ``dead_packs``, ``dead_nodes``: never to be referenced. ``avoid_packs``: nothing new is deduplicated against them.
+    ``dead_…`` (objects by key): never to be referenced. ``avoid_packs``: nothing new is deduplicated against them.
     """
 
     session: Session
     dead_packs: frozenset[bytes]
     dead_nodes: frozenset[bytes]
+    dead_objects: frozenset[str]
     avoid_packs: frozenset[bytes]
     erased: frozenset[bytes]
 
@@ -45,12 +51,21 @@ class Open:
         """The session's id, which the bundle will have."""
         return self.session.id
 
+    @property
+    def has_dead(self) -> bool:
+        """Whether there is anything that must not be referenced."""
+        return bool(self.dead_packs or self.dead_nodes or self.dead_objects)
+
 
 def open_session(core: Core, repo_id: str, log: Log[RepoState, RepoOp], kind: str) -> Open:
     """Register a session of this kind (``upload``, ``edit``, ``diamond``) and read what gc has condemned."""
     session = Session(core.clock.new_id(), repo_id, kind, core.now(), log.head().n, core.author, host())
     core.create(keys.session(session.id), seal("session", session))
-    return observe(core, session)
+    try:
+        return observe(core, session)
+    except SheafError:
+        end_session(core, session.id)
+        raise
 
 
 def open_store_session(core: Core, kind: str) -> Open:
@@ -70,6 +85,7 @@ def observe(core: Core, session: Session) -> Open:
         session,
         dead,
         frozenset().union(*(entry.dead_nodes for entry in known)),
+        frozenset().union(*(entry.objects for entry in known)),
         dead.union(*(entry.moving_packs for entry in known)),
         erased,
     )
@@ -83,8 +99,11 @@ def _condemned(core: Core, key: str) -> Condemned | None:
 
 
 def end_session(core: Core, id: str) -> None:
-    """The session will not commit any more, or has."""
-    core.backend.delete(keys.session(id))
+    """The session will not commit any more, or has. If the store can't be told, gc finds out."""
+    try:
+        core.backend.delete(keys.session(id))
+    except SheafError:
+        return
 
 
 def list_sessions(core: Core) -> list[Session]:

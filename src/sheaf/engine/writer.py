@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from sheaf.engine.core import Core
@@ -15,8 +17,10 @@ from sheaf.engine.log import Head, Log
 from sheaf.engine.nodes import Nodes, root_of
 from sheaf.engine.packs import PackSink
 from sheaf.engine.sessions import Open, end_session, open_session, refuse_if_void
+from sheaf.engine.taking import refuse_dead, reusable, usable
+from sheaf.engine.tree import Tree
 from sheaf.engine.treewrite import Change, TreeWriter
-from sheaf.errors import Bug, Conflict, NotFound, Unavailable
+from sheaf.errors import Bug, Conflict, SheafError
 from sheaf.model.log import AddBundle, Bundle, MoveBranch, RepoOp, RepoState, SetLabel
 from sheaf.model.names import check_ref_name
 from sheaf.model.nodes import Pointer
@@ -55,26 +59,40 @@ class Store:
         self.sink = PackSink(core, name, self._index)
         self.ingest = Ingest(core, self.sink, self._index, open.erased)
 
-    def build(self, batches: Iterable[pa.RecordBatch], reuse: Mapping[bytes, Pointer] | None = None) -> Pointer:
-        """Make everything stored so far durable, then a tree of these rows. ``reuse``: nodes of a live bundle by full."""
-        return self._trees(reuse).build(batches)
+    def usable(self, rows: pa.RecordBatch | pa.Table) -> npt.NDArray[np.bool_]:
+        """Which rows of a live bundle may be taken over."""
+        return usable(rows, self._open)
+
+    def build(self, batches: Iterable[pa.RecordBatch], base: Tree | None = None) -> Pointer:
+        """Make everything stored so far durable, then a tree of these rows. ``base``: a live bundle, to reuse nodes of."""
+        return self._trees(base).build(batches)
 
     def edit(self, base: Pointer, changes: list[Change]) -> Pointer:
         """The same for a live bundle's tree with some rows changed."""
         return self._trees(None).edit(base, changes)
 
-    def _trees(self, reuse: Mapping[bytes, Pointer] | None) -> TreeWriter:
+    def refuse_dead(self, base: Tree) -> None:
+        """Raises Conflict if a live bundle's tree can't be taken over as it is."""
+        if self._open.has_dead:
+            for rows in base.batches():
+                self.refuse_dead_rows(rows)
+
+    def refuse_dead_rows(self, rows: pa.RecordBatch) -> None:
+        """Raises Conflict if one of these rows can't be taken over."""
+        refuse_dead(rows, self._open)
+
+    def _trees(self, base: Tree | None) -> TreeWriter:
         self.sink.flush()
         if (own := self._index.own()) is not None:
             write_index(self._core, self._name, own)
-        allowed = {full: p for full, p in (reuse or {}).items() if p.id not in self._open.dead_nodes}
-        return TreeWriter(self._core, self._nodes, self._name, allowed)
+        reuse = reusable(base.nodes, base.root, self._open) if base else None
+        return TreeWriter(self._core, self._nodes, self._name, reuse)
 
     def tidy(self) -> None:
         """Merge the dedup index where it has become many small objects. A courtesy: failures don't matter."""
         try:
             merge_index(self._core, self._open, self._segments)
-        except (Unavailable, NotFound):
+        except SheafError:
             return
 
 
@@ -95,10 +113,7 @@ class Writer:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        try:
-            end_session(self._core, self.open.id)
-        except Unavailable:
-            return  # gc ends it
+        end_session(self._core, self.open.id)
 
     def commit(self, root: Pointer, files: int, draft: Draft) -> Bundle:
         """Write the record that makes the bundle. ``root`` is durable already; ``files`` counts all but folders.
