@@ -9,13 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sheaf.engine.core import Core, host
-<<<<<<< HEAD
 from sheaf.engine.log import Log, store_log
-from sheaf.errors import Conflict, NotFound
-=======
-from sheaf.engine.log import Log
 from sheaf.errors import Conflict, NotFound, SheafError
->>>>>>> main
 from sheaf.format import keys
 from sheaf.format.session_v1 import Condemned, Session, decode_condemned, seal, unseal
 from sheaf.model.log import RepoOp, RepoState, VoidSession
