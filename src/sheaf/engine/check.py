@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 
 from blake3 import blake3
 
-from sheaf.engine.contents import Contents
+from sheaf.engine.contents import Contents, Erased
 from sheaf.engine.core import Core
 from sheaf.engine.log import Log, repo_log, store_log
 from sheaf.engine.nodes import Nodes, pointer_of
-from sheaf.engine.packs import PACK_BYTES
+from sheaf.engine.packs import read_table
 from sheaf.engine.refs import Refs
 from sheaf.engine.tree import entries
 from sheaf.errors import Corrupt, NotFound, Repairable, SheafError
 from sheaf.format import keys
 from sheaf.format.index_v1 import decode_index
 from sheaf.format.node_v1 import children_hashes, leaf_packs, row_hashes, rows_prefix
-from sheaf.format.pack_v1 import TRAILER, check_head, decode_table, unframe
+from sheaf.format.pack_v1 import check_head, decode_table, unframe
 from sheaf.model.entries import ChunkPlace, Entry, ObjectPlace, RecipePlace
 from sheaf.model.log import Bundle, RepoEntry
 from sheaf.model.nodes import Pointer
@@ -182,6 +182,8 @@ class _Check:
                     self._need(pack, offset, stored)
             elif isinstance(place, ChunkPlace):
                 self._need(place.pack, place.offset, place.stored)
+        except Erased:
+            self.report.count("erased files")
         except SheafError as error:
             self.report.add("file", entry.path, error)
 
@@ -207,17 +209,12 @@ class _Check:
             self._moved(pack, wanted)
             return
         what = f"pack {pack.hex()}"
-        if read_data or stat.size <= PACK_BYTES // 64:
-            tail = data = self._core.backend.get(key)
+        data = self._core.backend.get(key) if read_data else b""
+        if read_data:
             check_head(data, pack, what)
+            table = decode_table(data, stat.size, what)
         else:
-            data = b""
-            tail = bytes(self._core.backend.get_ranges(key, [(stat.size - TRAILER.size, TRAILER.size)])[0])
-            length = TRAILER.unpack(tail)[1] + TRAILER.size
-            if length > stat.size:
-                raise Corrupt(f"{what} has a damaged table of contents")
-            tail = bytes(self._core.backend.get_ranges(key, [(stat.size - length, length)])[0])
-        table = decode_table(tail, stat.size, what)
+            table = read_table(self._core, key, stat.size)
         there = set(zip(table.offsets.tolist(), table.stored.tolist(), strict=True))
         if lost := wanted - there:
             raise Corrupt(f"{what} does not hold {len(lost)} of the chunks that bundles need of it")
@@ -232,7 +229,10 @@ class _Check:
 
     def _moved(self, pack: bytes, wanted: set[tuple[int, int]]) -> None:
         for offset, _ in wanted:
-            self._contents.locate(pack, offset)
+            try:
+                self._contents.locate(pack, offset)
+            except Erased:
+                self.report.count("erased chunks")
 
     def index(self) -> None:
         """Every index object: a damaged one is no loss."""

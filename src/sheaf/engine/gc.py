@@ -33,7 +33,7 @@ from sheaf.format.session_v1 import Condemned, Session, decode_condemned, encode
 from sheaf.model.log import MovePacks, StoreOp, VoidSession
 from sheaf.storage.port import Created
 
-__all__ = ["Collected", "Waiting", "collect"]
+__all__ = ["Collected", "Waiting", "collect", "finish"]
 
 Waiting = Callable[[list[Session]], bool]
 """Called with the sessions that are still open; waits a little; returns False when the grace is over."""
@@ -67,7 +67,7 @@ def collect(core: Core, waiting: Waiting, *, dry_run: bool = False, below: float
     done = Collected()
     if not dry_run:
         for stat in list(core.backend.list(keys.CONDEMNED)):
-            _finish(core, stat.key, waiting, done)
+            finish(core, stat.key, waiting, done)
     condemned, size = _mark(core, below)
     done.packs, done.moved = done.packs + len(condemned.dead_packs), done.moved + len(condemned.moving_packs)
     done.nodes, done.objects = done.nodes + len(condemned.dead_nodes), done.objects + len(condemned.objects)
@@ -76,7 +76,7 @@ def collect(core: Core, waiting: Waiting, *, dry_run: bool = False, below: float
         return done
     key = keys.condemned(condemned.generation)
     core.create(key, encode_condemned(condemned))
-    _finish(core, key, waiting, done)
+    finish(core, key, waiting, done)
     return done
 
 
@@ -143,7 +143,7 @@ def _addresses(core: Core, pack: bytes) -> list[Moved]:
 # -- finishing ---------------------------------------------------------------------------------------------------------
 
 
-def _finish(core: Core, key: str, waiting: Waiting, done: Collected) -> None:
+def finish(core: Core, key: str, waiting: Waiting, done: Collected) -> None:
     """Carry a condemned generation through to its end."""
     try:
         condemned = decode_condemned(core.backend.get(key), key)

@@ -12,6 +12,7 @@ __all__ = [
     "NODES",
     "OBJECTS",
     "PACKS",
+    "RECEIPTS",
     "REPOS",
     "RUNS",
     "SESSIONS",
@@ -25,6 +26,7 @@ __all__ = [
     "node",
     "object",
     "pack",
+    "receipt",
     "record_number",
     "repo",
     "run",
@@ -43,6 +45,7 @@ CONDEMNED = "condemned/"
 MOVED = "moved/"
 ERASED = "erased/"
 RUNS = "runs/"
+RECEIPTS = "receipts/"
 
 #: Records are numbered downwards from here in keys, so that the newest comes first in a listing.
 MAX_RECORD = 10**15 - 1
@@ -86,6 +89,11 @@ def condemned(generation: str) -> str:
 def erased(content: bytes) -> str:
     """``erased/<content>``."""
     return f"{ERASED}{content.hex()}"
+
+
+def receipt(id: str) -> str:
+    """``receipts/<ksuid>.json``."""
+    return f"{RECEIPTS}{id}.json"
 
 
 def run(id: str, part: str) -> str:

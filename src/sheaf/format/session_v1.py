@@ -11,7 +11,9 @@ from sheaf.model.log import Author
 
 __all__ = [
     "Condemned",
-    "Erased",
+    "ErasedPlace",
+    "Notice",
+    "Receipt",
     "RunEnd",
     "RunStart",
     "Session",
@@ -56,12 +58,36 @@ class RunEnd(msgspec.Struct, frozen=True, omit_defaults=True):
     message: str = ""
 
 
-class Erased(msgspec.Struct, frozen=True, omit_defaults=True):
+class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
     """The notice in ``erased/<content>``: bytes with this hash were removed for good."""
 
     content: str
     time: str
     reason: str
+    author: Author = Author()
+
+
+class ErasedPlace(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One path of one bundle that had an erased content."""
+
+    repo: str
+    bundle: str
+    path: str
+
+
+class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The receipt in ``receipts/<id>.json``: what was erased, where it stood, and that a scan found nothing of it.
+
+    ``packs``: how many were replaced; ``scanned``: how many were looked at afterwards.
+    """
+
+    id: str
+    time: str
+    reason: str
+    contents: tuple[str, ...]
+    places: tuple[ErasedPlace, ...]
+    packs: int
+    scanned: int
     author: Author = Author()
 
 
