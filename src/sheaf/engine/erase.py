@@ -164,7 +164,7 @@ def _holding(core: Core, chunks: set[bytes], contents: frozenset[bytes]) -> tupl
             suspects[bytes.fromhex(stat.key.rpartition("/")[2])] = offsets
     if not suspects:
         return frozenset(), scanned
-    needed, _ = needed_chunks(Nodes(core), Contents(core), live_bundles(core)[0], frozenset(suspects), contents)
+    needed, _ = needed_chunks(core, Nodes(core), Contents(core), live_bundles(core)[0], frozenset(suspects), contents)
     return frozenset(pack for pack, offsets in suspects.items() if offsets - needed[pack].keys()), scanned
 
 

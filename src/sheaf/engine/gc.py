@@ -22,11 +22,20 @@ from sheaf.engine.dedup import ChunkIndex, joined_segments, load_segments, write
 from sheaf.engine.log import repo_log, store_log
 from sheaf.engine.nodes import Nodes
 from sheaf.engine.packs import PackSink
-from sheaf.engine.reach import Chunks, Reach, bundles_at, live_bundles, needed_chunks, newer_bundles, object_id
+from sheaf.engine.reach import (
+    Chunks,
+    Reach,
+    bundles_at,
+    forwards,
+    live_bundles,
+    needed_chunks,
+    newer_bundles,
+    object_id,
+)
 from sheaf.engine.sessions import Open, end_session, list_sessions, open_store_session
 from sheaf.errors import Conflict, Corrupt, NotFound
 from sheaf.format import keys
-from sheaf.format.moved_v1 import Moved, decode_moved, encode_moved
+from sheaf.format.moved_v1 import encode_moved
 from sheaf.format.node_v1 import packs_in
 from sheaf.format.pack_v1 import decode_table, unframe
 from sheaf.format.session_v1 import Condemned, Session, decode_condemned, encode_condemned
@@ -99,7 +108,7 @@ def _mark(core: Core, below: float) -> tuple[Condemned, int]:
     dead_nodes = frozenset(listed.keys() - reach.seen)
     dead_objects = frozenset(key for key in objects if object_id(key) not in needed)
     suspects = frozenset(_packs_of(core, dead_nodes) & needed & packs.keys())
-    chunks = needed_chunks(nodes, Contents(core), bundles, suspects)[0] if suspects else {}
+    chunks = needed_chunks(core, nodes, Contents(core), bundles, suspects)[0] if suspects else {}
     live = {pack: sum(of_pack.values()) for pack, of_pack in chunks.items()}
     moving = frozenset(pack for pack, size in live.items() if size < below * packs[pack])
     freed = sum(packs[pack] for pack in dead_packs) + sum(packs[pack] - live[pack] for pack in moving)
@@ -125,19 +134,14 @@ def _packs_of(core: Core, dead_nodes: Iterable[bytes]) -> set[bytes]:
 
 def _forwarded(core: Core, packs: set[bytes]) -> set[bytes]:
     """The packs that chunks of these were moved to, and on from there; kept whether or not the move was completed."""
-    addresses = {_id(stat.key.rpartition("/")[0]) for stat in core.backend.list(keys.MOVED)}
+    moved = forwards(core)
     found: set[bytes] = set()
-    ask = packs & addresses
+    ask = packs & moved.keys()
     while ask:
-        targets = {pack.tobytes() for gone in ask for moved in _addresses(core, gone) for pack in moved.packs}
-        ask = (targets - found) & addresses
+        targets = {pack.tobytes() for gone in ask for pack in moved[gone].packs}
+        ask = (targets - found) & moved.keys()
         found |= targets
     return found
-
-
-def _addresses(core: Core, pack: bytes) -> list[Moved]:
-    key = core.backend.newest(keys.moved(pack, 0).rpartition("/")[0] + "/")
-    return [decode_moved(core.backend.get(key), key)] if key else []
 
 
 # -- finishing ---------------------------------------------------------------------------------------------------------
@@ -187,7 +191,7 @@ def _sweep(core: Core, condemned: Condemned, mine: Open, done: Collected) -> Non
     dead = condemned.dead_packs - needed
     _deindex(core, mine, dead | condemned.moving_packs)
     if condemned.moving_packs:
-        chunks = needed_chunks(nodes, Contents(core), bundles, condemned.moving_packs, condemned.erase)
+        chunks = needed_chunks(core, nodes, Contents(core), bundles, condemned.moving_packs, condemned.erase)
         _carry_over(core, *chunks, mine)
     for pack in sorted(dead | condemned.moving_packs):
         core.backend.delete(keys.pack(pack))

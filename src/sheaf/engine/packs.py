@@ -29,7 +29,7 @@ def read_table(core: Core, key: str, size: int) -> PackTable:
     length = TRAILER.unpack(trailer)[1] + TRAILER.size
     if length > size:
         raise Corrupt(f"{key} has a damaged table of contents", "run `sheaf store check`")
-    return decode_table(core.backend.get_ranges(key, [(size - length, length)])[0], size, key)
+    return decode_table(memoryview(core.backend.get_ranges(key, [(size - length, length)])[0]), size, key)
 
 
 class PackSink:

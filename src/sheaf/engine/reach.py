@@ -14,12 +14,24 @@ from sheaf.engine.log import repo_log, store_log
 from sheaf.engine.nodes import Nodes, pointer_of
 from sheaf.engine.refs import Refs
 from sheaf.engine.tree import entries
+from sheaf.format import keys
+from sheaf.format.moved_v1 import Moved, decode_moved
 from sheaf.format.node_v1 import leaf_packs
 from sheaf.model.entries import ChunkPlace, RecipePlace
 from sheaf.model.log import AddBundle, Bundle, CreateRepo, DeleteBundle, DeleteRepo, RestoreBundle, RestoreRepo
 from sheaf.model.nodes import Pointer
 
-__all__ = ["Chunks", "Heads", "Reach", "bundles_at", "live_bundles", "needed_chunks", "newer_bundles", "object_id"]
+__all__ = [
+    "Chunks",
+    "Heads",
+    "Reach",
+    "bundles_at",
+    "forwards",
+    "live_bundles",
+    "needed_chunks",
+    "newer_bundles",
+    "object_id",
+]
 
 Heads = dict[str, int]  #: the newest record of the store's log (key "") and of each repo's (its id)
 
@@ -117,24 +129,69 @@ class Reach:
 Chunks = dict[bytes, dict[int, int]]  #: of some packs: offset to stored length
 
 
+def forwards(core: Core) -> dict[bytes, Moved]:
+    """The forwarding address of every pack that has one, whether the pack is gone yet or not."""
+    newest: dict[bytes, str] = {}
+    for stat in core.backend.list(keys.MOVED, sort=True):
+        newest.setdefault(bytes.fromhex(stat.key.split("/")[2]), stat.key)
+    return {pack: decode_moved(core.backend.get(key), key) for pack, key in newest.items()}
+
+
+def _sources(moved: dict[bytes, Moved], packs: frozenset[bytes]) -> set[bytes]:
+    """The packs from which somebody is sent to one of these, at once or by detours."""
+    found: set[bytes] = set()
+    while True:
+        targets = packs | found
+        more = {p for p, m in moved.items() if p not in targets and any(t.tobytes() in targets for t in m.packs)}
+        if not more:
+            return found
+        found |= more
+
+
 def needed_chunks(
+    core: Core,
     nodes: Nodes,
     contents: Contents,
     bundles: Iterable[Bundle],
     packs: frozenset[bytes],
     erase: frozenset[bytes] = frozenset(),
 ) -> tuple[Chunks, Chunks]:
-    """Of each of these packs the chunks that bundles need, and those that only files with a content in ``erase`` need."""
+    """Of each of these packs the chunks that bundles need, and those that only files with a content in ``erase`` need.
+
+    A row may name a pack that is gone; the forwarding addresses lead from there to the chunk in one of these.
+    """
+    moved = forwards(core)
+    sources = _sources(moved, packs)
+    asked = packs | sources
     reach = Reach(nodes)
-    needed: Chunks = {pack: {} for pack in packs}
-    erased: Chunks = {pack: {} for pack in packs}
+    needed: Chunks = {pack: {} for pack in asked}
+    erased: Chunks = {pack: {} for pack in asked}
     for bundle in bundles:
         for leaf in reach.leaves(pointer_of(bundle.root)):
-            if any(pack in packs for pack, _ in leaf.packs):
+            if any(pack in asked for pack, _ in leaf.packs):
                 _add_leaf(nodes, contents, leaf, needed, erased, erase)
-    for pack, kept in needed.items():
-        erased[pack] = {offset: stored for offset, stored in erased[pack].items() if offset not in kept}
-    return needed, erased
+    for chunks in (needed, erased):
+        _follow(chunks, moved, sources)
+    return (
+        {pack: needed[pack] for pack in packs},
+        {pack: {o: stored for o, stored in erased[pack].items() if o not in needed[pack]} for pack in packs},
+    )
+
+
+def _follow(chunks: Chunks, moved: dict[bytes, Moved], sources: set[bytes]) -> None:
+    """Count what is needed of a pack that was moved as needed where it went, too."""
+    todo = [(pack, offset) for pack in sources for offset in chunks[pack]]
+    while todo:
+        pack, offset = todo.pop()
+        try:
+            place = moved[pack].find(offset)
+        except KeyError:
+            continue  # needed again since, of a pack that is still there
+        if place is None or place[0] not in chunks or place[1] in chunks[place[0]]:
+            continue
+        chunks[place[0]][place[1]] = place[2]
+        if place[0] in sources:
+            todo.append(place[:2])
 
 
 def _add_leaf(
