@@ -37,6 +37,7 @@ __all__ = [
     "encode_rows",
     "hash32",
     "leaf_packs",
+    "packs_in",
     "row_hashes",
     "rows_prefix",
 ]
@@ -319,3 +320,12 @@ def leaf_packs(batch: pa.RecordBatch) -> tuple[tuple[bytes, int], ...]:
     for session, content, size in zip(*(whole[name].to_pylist() for name in ("url", "content", "size")), strict=True):
         uses[blake3(keys.object(session, content).encode()).digest()] = size
     return tuple(sorted(uses.items()))
+
+
+def packs_in(data: bytes, what: str) -> set[bytes]:
+    """The packs that a node of any level names, from its bytes alone. Raises Corrupt or Unsupported."""
+    header, _ = decode_envelope(data, "N", NodeHeader, what)
+    if header.level == 0:
+        return {pack for pack, _ in leaf_packs(_decode(data, 0, None, ROWS, what))}
+    uses = _decode(data, header.level, None, CHILDREN, what)["packs"].to_pylist()
+    return {use["pack"] for packs in uses for use in packs or ()}

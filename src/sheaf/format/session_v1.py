@@ -74,6 +74,7 @@ class CondemnedHeader(msgspec.Struct, frozen=True):
     dead_nodes: int
     objects: tuple[str, ...] = ()
     heads: dict[str, int] = {}
+    erase: tuple[str, ...] = ()
 
 
 class Condemned(msgspec.Struct, frozen=True):
@@ -81,6 +82,7 @@ class Condemned(msgspec.Struct, frozen=True):
 
     ``heads``: for the store's log (key "") and for each repo's (its id) the newest record when the generation was
     marked, so that any gc can finish it: bundles that came after these records are looked at again.
+    ``erase``: contents whose bytes are not carried over from moving packs.
     """
 
     generation: str
@@ -89,13 +91,22 @@ class Condemned(msgspec.Struct, frozen=True):
     dead_nodes: frozenset[bytes]
     objects: frozenset[str]
     heads: dict[str, int] = {}
+    erase: frozenset[bytes] = frozenset()
 
 
 def encode_condemned(value: Condemned) -> bytes:
     """Envelope kind ``C``, the ids, each list sorted, and the seal."""
     lists = [sorted(ids) for ids in (value.dead_packs, value.moving_packs, value.dead_nodes)]
     dead, moving, nodes = map(len, lists)
-    header = CondemnedHeader(value.generation, dead, moving, nodes, tuple(sorted(value.objects)), value.heads)
+    header = CondemnedHeader(
+        value.generation,
+        dead,
+        moving,
+        nodes,
+        tuple(sorted(value.objects)),
+        value.heads,
+        tuple(sorted(content.hex() for content in value.erase)),
+    )
     return sealed(encode_envelope("C", header) + b"".join(id for ids in lists for id in ids))
 
 
@@ -114,4 +125,5 @@ def decode_condemned(data: bytes, what: str) -> Condemned:
         frozenset(ids[second:]),
         frozenset(header.objects),
         header.heads,
+        frozenset(map(bytes.fromhex, header.erase)),
     )
