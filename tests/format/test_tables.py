@@ -11,7 +11,7 @@ from tests.format.samples import ID, digest
 from sheaf.errors import Corrupt
 from sheaf.format import keys
 from sheaf.format.columns import HASH, U32, decode_columns, encode_columns, hashes_of, leading
-from sheaf.format.envelope import encode_envelope
+from sheaf.format.envelope import encode_envelope, sealed
 from sheaf.format.index_v1 import decode_index, encode_index, sorted_segment
 from sheaf.format.moved_v1 import decode_moved, encode_moved
 from sheaf.format.recipe_v1 import MAX_PART, MIN_PART, Row, cut_parts, decode_part, encode_part
@@ -98,14 +98,26 @@ def test_two_addresses_of_one_chunk_are_refused() -> None:
 # -- condemned ---------------------------------------------------------------------------------------------------------
 
 SETS = st.frozensets(HASHES, max_size=8)
+NONE: frozenset[bytes] = frozenset()
 
 
-@given(dead=SETS, moving=SETS, nodes=SETS, objects=st.frozensets(st.text("abc/", max_size=5), max_size=4))
-def test_condemned_lists_come_out(
-    dead: frozenset[bytes], moving: frozenset[bytes], nodes: frozenset[bytes], objects: frozenset[str]
-) -> None:
-    value = Condemned(ID, dead, moving, nodes, objects)
+KEYS = st.text("abc/", max_size=5)
+CONDEMNED = st.builds(
+    Condemned, KEYS, SETS, SETS, SETS, st.frozensets(KEYS), st.dictionaries(KEYS, st.integers(-1, 9)), SETS
+)
+
+
+@given(CONDEMNED)
+def test_condemned_lists_come_out(value: Condemned) -> None:
     assert decode_condemned(encode_condemned(value), "condemned") == value
+
+
+def test_a_content_that_is_no_hash_is_refused() -> None:
+    raw = encode_condemned(Condemned(ID, NONE, NONE, NONE, frozenset(), {}, frozenset({digest(1)})))
+    for wrong in ("zz" * 32, "00"):
+        lie = raw[:-32].replace(digest(1).hex().encode(), wrong.ljust(64).encode())
+        with pytest.raises(Corrupt, match="no hash"):
+            decode_condemned(sealed(lie), "condemned")
 
 
 def test_more_objects_can_be_condemned_than_fit_into_a_page() -> None:
