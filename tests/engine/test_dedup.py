@@ -15,6 +15,7 @@ from sheaf.engine.dedup import ChunkIndex, load_segments, write_index
 from sheaf.format import keys
 from sheaf.format.columns import U32, hashes_of
 from sheaf.format.index_v1 import Segment, decode_index, sorted_segment
+from sheaf.format.pack_v1 import PackTable
 from sheaf.repo.bundle import Bundle
 from sheaf.storage.port import Backend
 from sheaf.testing.clock import SteeredClock
@@ -78,7 +79,9 @@ def test_a_segment_finds_what_it_lists_and_nothing_else() -> None:
     hashes = [blake3(bytes([n])).digest() for n in range(200)]
     near = [hash[:8] + bytes(24) for hash in hashes]  # alike in what is searched first
     listed = segment([(hash, b"p" * 32, n, n + 1) for n, hash in enumerate(hashes)])
-    index = ChunkIndex([("name", listed)], frozenset())
+    lengths, offsets = np.arange(1, 201), np.arange(200)
+    table = PackTable(hashes_of(hashes), lengths, lengths, offsets)
+    index = ChunkIndex([("name", listed)], frozenset(), lambda pack, rows: table)
     found = index.find([*hashes, *near])
     assert found.pack.tolist() == [0] * 200 + [-1] * 200
     assert found.offset.tolist()[:200] == list(range(200))
