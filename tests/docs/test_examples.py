@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.docs.pages import ROOT
 from tests.docs.play import surroundings
+from tests.docs.servers import fresh_bucket
 from tests.docs.shell import shell
 
 #: What the examples talk of.
@@ -80,8 +80,8 @@ def world(tmp_path_factory: pytest.TempPathFactory, variables: dict[str, str]) -
 def test_an_example_works(name: str, example: str, world: Path, variables: dict[str, str], tmp_path: Path) -> None:
     home = tmp_path / "home"
     shutil.copytree(world, home, symlinks=True)
-    store = {"SHEAF_STORE": f"s3://my-bucket/{tmp_path.name}"} if "s3://my-bucket" in example else {}
-    with shell(home, {**variables, **store}) as session:
+    fresh_bucket(variables["SHEAF_ENDPOINT"])
+    with shell(home, variables) as session:
         printed, code = session.run(f"diamond=$(cat diamond)\n{BEFORE.get(name, ':')}")
         assert code == 0, printed
         printed, code = session.run(f"echo {ANSWERS.get(name, '')} | {{ set -e; {example}\n}}")
