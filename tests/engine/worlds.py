@@ -8,13 +8,20 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from sheaf.engine.contents import Contents
 from sheaf.engine.core import Core, create_store, open_store
+from sheaf.engine.dedup import ChunkIndex
+from sheaf.engine.ingest import Ingest, Placed
 from sheaf.engine.nodes import Nodes
+from sheaf.engine.packs import PackSink
 from sheaf.engine.treewrite import leaves_of
 from sheaf.format import keys
 from sheaf.format.session_v1 import Condemned, encode_condemned
-from sheaf.model.entries import ChunkPlace, RecipePlace
+from sheaf.format.store_v1 import Chunker
+from sheaf.model.entries import ChunkPlace, Entry, Kind, PlaceKind, RecipePlace
+from sheaf.model.entries import Place as Where
 from sheaf.model.log import Bundle as Descriptor
 from sheaf.model.log import Root
 from sheaf.repo.bundle import Bundle
@@ -192,3 +199,52 @@ def sweep(backend: Backend, packs: Collection[bytes], nodes: Collection[bytes] =
     """What gc does when it ends a generation."""
     for key in [*map(keys.pack, packs), *map(keys.node, nodes)]:
         backend.delete(key)
+
+
+#: Chunks of about a kilobyte, so that small files have many.
+TINY = Chunker(min=256, avg=1024, max=4096)
+
+
+@dataclass
+class Bench:
+    """Contents in and out of a store, with nothing around them."""
+
+    backend: Backend = field(default_factory=new_backend)
+    chunker: Chunker = Chunker()  # noqa: RUF009 - it is frozen
+    erased: frozenset[bytes] = frozenset()
+
+    def __post_init__(self) -> None:
+        config = msgspec.structs.replace(open_store(self.backend), chunker=self.chunker)
+        self.core = Core(self.backend, config, clock=SteeredClock("bench"), workers=2)
+        self.session = self.core.clock.new_id()
+        self.index = ChunkIndex([], frozenset())
+        self.sink = PackSink(self.core, self.session, self.index)
+        self.ingest = Ingest(self.core, self.sink, self.index, self.erased)
+
+    def store(self, content: bytes, blocks: Sequence[int] = ()) -> Entry:
+        """Store a file, cut into blocks of these lengths and a last one; it is durable afterwards."""
+        placed = self.ingest.store_stream(_cut(content, blocks)) if blocks else self.ingest.store_bytes(content)
+        self.sink.flush()
+        return entry_of(placed)
+
+    def read(self, entry: Entry, start: int = 0, length: int | None = None) -> bytes:
+        """Bytes of a file, by a reader that knows nothing yet."""
+        return Contents(self.core).read(entry, start, length)
+
+
+def entry_of(placed: Placed) -> Entry:
+    """A file that is stored, as a manifest would have it."""
+    place: Where | None = None
+    if placed.place == PlaceKind.CHUNK:
+        place = ChunkPlace(placed.pack, placed.offset, placed.stored)
+    if placed.place == PlaceKind.RECIPE:
+        place = RecipePlace(placed.recipe, placed.pack, placed.offset, placed.stored)
+    return Entry("", "file", Kind.FILE, size=placed.size, content=placed.content, place=place)
+
+
+def _cut(content: bytes, blocks: Sequence[int]) -> Iterator[bytes]:
+    at = 0
+    for length in blocks:
+        yield content[at : at + length]
+        at += length
+    yield content[at:]

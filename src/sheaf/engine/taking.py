@@ -7,24 +7,18 @@ place was learned of.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sheaf.engine.nodes import Nodes
 from sheaf.engine.sessions import Open
-from sheaf.engine.treewrite import leaves_of
 from sheaf.errors import Conflict
 from sheaf.format import keys
-from sheaf.format.node_v1 import leaf_packs
 from sheaf.model.entries import PlaceKind
-from sheaf.model.nodes import Pointer
 
-__all__ = ["refuse_dead", "reusable", "usable"]
+__all__ = ["refuse_dead", "usable"]
 
 
 def usable(rows: pa.RecordBatch | pa.Table, open: Open) -> npt.NDArray[np.bool_]:
@@ -46,30 +40,6 @@ def _alive(
     if place == PlaceKind.OBJECT and keys.object(session or "", content) in open.dead_objects:
         return False
     return open.dead_packs.isdisjoint({pack or b"", *(use["pack"] for use in packs or ())})
-
-
-def reusable(nodes: Nodes, root: Pointer, open: Open) -> Mapping[bytes, Pointer]:
-    """The nodes of a live bundle's tree that may stand in another one, by ``full``."""
-    if not open.has_dead:
-        return {pointer.full: pointer for pointer in leaves_of(nodes, root)}
-    found: dict[bytes, Pointer] = {}
-    _gather(nodes, root, open, found)
-    return found
-
-
-def _gather(nodes: Nodes, pointer: Pointer, open: Open, found: dict[bytes, Pointer]) -> bool:
-    """Adds what may be reused of a subtree; whether that is all of it."""
-    alive = pointer.id not in open.dead_nodes
-    if pointer.level:
-        for child in nodes.children(pointer):
-            alive &= _gather(nodes, child, open, found)
-    else:
-        rows = nodes.rows(pointer)
-        alive &= bool(usable(rows, open).all())
-        pointer = replace(pointer, packs=leaf_packs(rows))
-    if alive:
-        found[pointer.full] = pointer
-    return alive
 
 
 def refuse_dead(rows: pa.RecordBatch, open: Open) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -17,9 +18,10 @@ from sheaf.engine.log import Head, Log
 from sheaf.engine.nodes import Nodes, root_of
 from sheaf.engine.packs import PackSink
 from sheaf.engine.sessions import Open, end_session, open_session, refuse_if_void
-from sheaf.engine.taking import refuse_dead, reusable, usable
+from sheaf.engine.tables import load_table
+from sheaf.engine.taking import refuse_dead, usable
 from sheaf.engine.tree import Tree
-from sheaf.engine.treewrite import Change, TreeWriter
+from sheaf.engine.treewrite import Change, TreeWriter, leaves_of
 from sheaf.errors import Bug, Conflict, SheafError
 from sheaf.model.log import AddBundle, Bundle, MoveBranch, RepoOp, RepoState, SetLabel
 from sheaf.model.names import check_ref_name
@@ -55,7 +57,7 @@ class Store:
         self._open = open
         self._name = name
         self._segments = load_segments(core)  # after the session was registered and condemned/ was listed
-        self._index = ChunkIndex(self._segments, open.avoid_packs)
+        self._index = ChunkIndex(self._segments, open.avoid_packs, partial(load_table, core))
         self.sink = PackSink(core, name, self._index)
         self.ingest = Ingest(core, self.sink, self._index, open.erased)
 
@@ -85,7 +87,8 @@ class Store:
         self.sink.flush()
         if (own := self._index.own()) is not None:
             write_index(self._core, self._name, own)
-        reuse = reusable(base.nodes, base.root, self._open) if base else None
+        nodes = leaves_of(base.nodes, base.root) if base else ()
+        reuse = {pointer.full: pointer for pointer in nodes if pointer.id not in self._open.dead_nodes}
         return TreeWriter(self._core, self._nodes, self._name, reuse)
 
     def tidy(self) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from sheaf.errors import Corrupt
+from sheaf.errors import Corrupt, InvalidInput
 from sheaf.format.envelope import decode_envelope, encode_envelope, sealed
 from sheaf.format.sealed import seal, unseal
+from sheaf.model.ids import parse_hash
 from sheaf.model.log import Author
 
 __all__ = [
@@ -92,7 +93,7 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class CondemnedHeader(msgspec.Struct, frozen=True):
-    """Counts of the ids in the payload, in this order, 32 bytes each; ``objects`` are keys."""
+    """Counts of the ids in the payload, in this order, 32 bytes each; ``objects`` are keys, ``erase`` contents in hex."""
 
     generation: str
     dead_packs: int
@@ -151,5 +152,12 @@ def decode_condemned(data: bytes, what: str) -> Condemned:
         frozenset(ids[second:]),
         frozenset(header.objects),
         header.heads,
-        frozenset(map(bytes.fromhex, header.erase)),
+        frozenset(_content(text, what) for text in header.erase),
     )
+
+
+def _content(text: str, what: str) -> bytes:
+    try:
+        return parse_hash(text)
+    except InvalidInput as error:
+        raise Corrupt(f"{what} names a content to erase that is no hash: {error}") from error
