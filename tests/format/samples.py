@@ -30,7 +30,7 @@ from sheaf.format.recipe_v1 import decode_part, encode_part
 from sheaf.format.record_v1 import PAGE_RECORDS, decode_page, decode_record, encode_page, encode_record
 from sheaf.format.session_v1 import (
     Condemned,
-    Erased,
+    Notice,
     RunEnd,
     RunStart,
     Session,
@@ -142,7 +142,7 @@ def samples() -> dict[str, Sample]:
         "session": _sealed("session", Session(ID, ID, "upload", TIME, 3, Author("a"), "host")),
         "run-start": _sealed("run-start", RunStart(ID, TIME, ("a", "b"), ("r@bundle:x",), {"K": "v"})),
         "run-end": _sealed("run-end", RunEnd(ID, TIME, "failed", 3)),
-        "erased": _sealed("erased", Erased(digest(1).hex(), TIME, "asked for")),
+        "erased": _sealed("erased", Notice(digest(1).hex(), TIME, "asked for")),
         "page": Sample(
             encode_page([record(n) for n in range(PAGE_RECORDS)]), lambda data: decode_page(data, "p"), sealed=True
         ),

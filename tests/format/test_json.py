@@ -24,7 +24,7 @@ from sheaf.format.record_v1 import (
     merge,
     patch,
 )
-from sheaf.format.session_v1 import Erased, RunEnd, RunStart, Session, seal, unseal
+from sheaf.format.session_v1 import Notice, RunEnd, RunStart, Session, seal, unseal
 from sheaf.format.store_v1 import Chunker, StoreConfig, decode_config, encode_config
 from sheaf.model.log import AddBundle, Author, Record, RepoOp, SetLabel, StoreOp
 
@@ -42,7 +42,7 @@ SEALED: dict[str, st.SearchStrategy[Any]] = {
     "session": st.builds(Session, TEXT, TEXT, TEXT, TEXT, st.integers(-1, 9), AUTHORS, TEXT),
     "run-start": st.builds(RunStart, TEXT, TEXT, TEXTS, TEXTS, st.dictionaries(TEXT, TEXT, max_size=3), AUTHORS),
     "run-end": st.builds(RunEnd, TEXT, TEXT, TEXT, st.none() | st.integers(-9, 255), TEXTS, TEXT),
-    "erased": st.builds(Erased, TEXT, TEXT, TEXT, AUTHORS),
+    "erased": st.builds(Notice, TEXT, TEXT, TEXT, AUTHORS),
 }
 
 
