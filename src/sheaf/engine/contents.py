@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from threading import Lock
@@ -13,12 +13,13 @@ import pyarrow as pa
 from blake3 import blake3
 
 from sheaf.engine.core import Core
+from sheaf.engine.forwarding import Erased, Place, Trail, erased
 from sheaf.errors import Corrupt, NotFound, Unsupported
 from sheaf.format import keys
-from sheaf.format.moved_v1 import Moved, decode_moved
 from sheaf.format.node_v1 import hashes_array
 from sheaf.format.pack_v1 import unframe
 from sheaf.format.recipe_v1 import Part, decode_part
+from sheaf.format.session_v1 import Notice, unseal
 from sheaf.model.entries import ChunkPlace, Entry, ObjectPlace, PlaceKind, RecipePlace
 from sheaf.storage.port import Buffer
 
@@ -27,13 +28,7 @@ __all__ = ["Contents", "Erased"]
 _SPAN = 8 << 20  # bytes fetched in one go
 _GAP = 64 << 10  # a hole of at most so many bytes is fetched along rather than asked around
 _AHEAD = 4  # spans being fetched while one is consumed
-_HOPS = 8  # forwarding addresses to follow
-
-
-class Erased(NotFound):
-    """The bytes were removed from the store for good, on purpose."""
-
-    kind = "erased"
+_MOVES = 3  # times that a pack may move while its chunk is fetched
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +43,26 @@ class Want:
     length: int
 
 
+Fetched = tuple[Want, Buffer | None]  #: a chunk and its frame; None: it was erased
+OnErased = Callable[[int], object]  #: takes the tag of an erased chunk
+
+
 class Contents:
     """Reads files of a store by their place. Safe to use from many threads."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._moved: dict[bytes, Moved] = {}
+        self._trail = Trail(core)
         self._parts: dict[bytes, Part] = {}
         self._lock = Lock()
 
     # -- files ---------------------------------------------------------------------------------------------------------
 
-    def chunks(self, batch: pa.RecordBatch) -> Iterator[tuple[int, bytes]]:
-        """(row number, content) of the rows of a batch whose file is one chunk, in the order in which they are stored."""
+    def chunks(self, batch: pa.RecordBatch, on_erased: OnErased | None = None) -> Iterator[tuple[int, bytes]]:
+        """(row number, content) of the rows of a batch whose file is one chunk, in the order in which they are stored.
+
+        ``on_erased``: called with the numbers of rows whose bytes were erased; without it the first one raises Erased.
+        """
         rows = np.flatnonzero(batch["place"].to_numpy() == PlaceKind.CHUNK)
         if not len(rows):
             return
@@ -72,18 +74,26 @@ class Contents:
             for i, (row, pack, offset, stored, size) in enumerate(zip(rows, *columns, strict=True))
         ]
         wants.sort(key=lambda want: (want.pack, want.offset))
-        yield from self._fetch(wants)
+        yield from self._fetch(wants, on_erased)
 
     def blocks(self, entry: Entry, start: int = 0, length: int | None = None) -> Iterator[bytes]:
-        """The bytes of one file from ``start`` on, ``length`` of them (None: to the end), as consecutive blocks."""
+        """The bytes of one file from ``start`` on, ``length`` of them (None: to the end), as consecutive blocks.
+
+        Raises:
+            Erased: they were removed for good; the message is the notice.
+            Corrupt: they are lost, or not what the manifest says.
+        """
         end = entry.size if length is None else min(entry.size, start + length)
         if start >= end:
             return
         at = start
-        for offset, block in self._pieces(entry, start, end):
-            piece = block[max(start - offset, 0) : end - offset]
-            at += len(piece)
-            yield piece
+        try:
+            for offset, block in self._pieces(entry, start, end):
+                piece = block[max(start - offset, 0) : end - offset]
+                at += len(piece)
+                yield piece
+        except Erased:
+            raise self._notice(entry) from None
         if at != end:
             raise Corrupt(f"'{entry.path}' has {at} bytes in the store where its manifest says {end}")
 
@@ -106,10 +116,25 @@ class Contents:
 
     def _object(self, session: str, entry: Entry) -> bytes:
         key = keys.object(session, entry.content)
-        data = self._core.backend.get(key)
+        try:
+            data = self._core.backend.get(key)
+        except NotFound:
+            if self._core.backend.stat(keys.erased(entry.content)) is not None:
+                raise erased() from None
+            raise Corrupt(f"{key} is missing", "run `sheaf store check`") from None
         if blake3(data).digest() != entry.content:
             raise Corrupt(f"{key} is damaged: its bytes don't match its hash", "run `sheaf store check`")
         return data
+
+    def _notice(self, entry: Entry) -> Erased:
+        """What is said of a file whose bytes were erased."""
+        key = keys.erased(entry.content)
+        try:
+            notice = unseal(self._core.backend.get(key), "erased", Notice, key)
+        except NotFound:
+            return erased(entry.path)
+        who = f" by {notice.author.name}" if notice.author.name else ""
+        return erased(entry.path, f" on {notice.time[:10]}{who}: {notice.reason}")
 
     # -- recipes -------------------------------------------------------------------------------------------------------
 
@@ -155,28 +180,48 @@ class Contents:
 
     # -- chunks --------------------------------------------------------------------------------------------------------
 
-    def _fetch(self, wants: Iterable[Want]) -> Iterator[tuple[int, bytes]]:
+    def _fetch(self, wants: Iterable[Want], on_erased: OnErased | None = None) -> Iterator[tuple[int, bytes]]:
         """(tag, verified bytes) of each chunk, in the order given; the next spans are fetched meanwhile."""
-        pending: deque[Future[list[tuple[Want, Buffer]]]] = deque()
+        pending: deque[Future[list[Fetched]]] = deque()
         for span in _spans(wants):
             pending.append(self._core.io.submit(self._span, span))
             if len(pending) > _AHEAD:
-                yield from map(_verified, pending.popleft().result())
+                yield from _opened(pending.popleft().result(), on_erased)
         while pending:
-            yield from map(_verified, pending.popleft().result())
+            yield from _opened(pending.popleft().result(), on_erased)
 
-    def _span(self, span: list[Want]) -> list[tuple[Want, Buffer]]:
+    def _span(self, span: list[Want]) -> list[Fetched]:
         first = span[0]
         length = max(want.offset + want.stored for want in span) - first.offset
         try:
             data = memoryview(self._core.backend.get_ranges(keys.pack(first.pack), [(first.offset, length)])[0])
         except NotFound:
-            return [(want, self._forwarded(want)) for want in span]
+            return self._forwarded(span)
         return [(want, data[want.offset - first.offset :][: want.stored]) for want in span]
 
-    def _forwarded(self, want: Want) -> Buffer:
-        pack, offset, stored = self.locate(want.pack, want.offset)
-        return self._core.backend.get_ranges(keys.pack(pack), [(offset, stored)])[0]
+    def _forwarded(self, span: list[Want]) -> list[Fetched]:
+        """Chunks of a pack that was replaced, fetched together where they lie together now."""
+        for _ in range(_MOVES):
+            try:
+                return self._from(span, [self._find(want) for want in span])
+            except NotFound:
+                continue  # moved on since it was looked up
+        raise Corrupt(f"pack {span[0].pack.hex()} can't be followed: it moves on and on", "try again")
+
+    def _from(self, span: list[Want], places: list[Place | None]) -> list[Fetched]:
+        found: list[Buffer | None] = [None] * len(span)
+        for pack in {place[0] for place in places if place}:
+            here = [(place[1:], i) for i, place in enumerate(places) if place and place[0] == pack]
+            frames = self._core.backend.get_ranges(keys.pack(pack), [at for at, _ in here])
+            for (_, i), frame in zip(here, frames, strict=True):
+                found[i] = frame
+        return list(zip(span, found, strict=True))
+
+    def _find(self, want: Want) -> Place | None:
+        try:
+            return self.locate(want.pack, want.offset)
+        except Erased:
+            return None
 
     def locate(self, pack: bytes, offset: int) -> tuple[bytes, int, int]:
         """Where gc or erase has put the chunk of a pack that is gone: (pack, offset, stored length).
@@ -185,29 +230,7 @@ class Contents:
             Erased: the chunk was erased on purpose.
             Corrupt: nobody knows.
         """
-        gone = pack
-        for _ in range(_HOPS):
-            pack, offset, stored = self._next_address(pack, offset)
-            if self._core.backend.stat(keys.pack(pack)) is not None:
-                return pack, offset, stored
-        raise Corrupt(f"pack {gone.hex()} was moved more than {_HOPS} times", "run `sheaf store gc`")
-
-    def _next_address(self, pack: bytes, offset: int) -> tuple[bytes, int, int]:
-        try:
-            place = self._addresses(pack).find(offset)
-        except KeyError:
-            raise Corrupt(f"pack {pack.hex()} is gone, and the chunk at {offset} with it") from None
-        if place is None:
-            raise Erased("these bytes were erased from the store", "see `sheaf store erased`")
-        return place
-
-    def _addresses(self, pack: bytes) -> Moved:
-        if pack not in self._moved:
-            key = self._core.backend.newest(keys.moved(pack, 0).rpartition("/")[0] + "/")
-            if key is None:
-                raise Corrupt(f"pack {pack.hex()} is missing", "run `sheaf store check`")
-            self._moved[pack] = decode_moved(self._core.backend.get(key), key)
-        return self._moved[pack]
+        return self._trail.find(pack, offset)
 
 
 def _overlapping(part: Part, base: int, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -237,8 +260,17 @@ def _spans(wants: Iterable[Want]) -> Iterator[list[Want]]:
         yield span
 
 
-def _verified(fetched: tuple[Want, Buffer]) -> tuple[int, bytes]:
-    want, frame = fetched
+def _opened(fetched: Iterable[Fetched], on_erased: OnErased | None) -> Iterator[tuple[int, bytes]]:
+    for want, frame in fetched:
+        if frame is not None:
+            yield _verified(want, frame)
+        elif on_erased is None:
+            raise erased()
+        else:
+            on_erased(want.tag)
+
+
+def _verified(want: Want, frame: Buffer) -> tuple[int, bytes]:
     what = f"the chunk at {want.offset} of pack {want.pack.hex()}"
     data = unframe(memoryview(frame), what) if want.length < 0 else unframe(memoryview(frame), what, want.length)
     if blake3(data).digest() != want.hash or want.length not in (-1, len(data)):

@@ -6,24 +6,31 @@ referenced, however one learned of it; new data is deduplicated against nothing 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, Self
 
 from sheaf.engine.core import Core, host
-from sheaf.engine.log import Log, store_log
-from sheaf.errors import Conflict, NotFound, SheafError
+from sheaf.engine.log import Log, repo_log, store_log
+from sheaf.errors import AlreadyExists, Conflict, NotFound, SheafError, Unavailable
 from sheaf.format import keys
 from sheaf.format.session_v1 import Condemned, Session, decode_condemned, seal, unseal
-from sheaf.model.log import RepoOp, RepoState, VoidSession
+from sheaf.model.log import AddBundle, RepoOp, RepoState, VoidSession
 
 __all__ = [
+    "Ending",
     "Open",
     "end_session",
     "find_session",
+    "has_committed",
     "list_sessions",
     "observe",
     "open_session",
     "open_store_session",
-    "refuse_if_void",
+    "refuse_if_over",
+    "session_ids",
+    "void_session",
 ]
 
 
@@ -55,19 +62,22 @@ class Open:
 def open_session(core: Core, repo_id: str, log: Log[RepoState, RepoOp], kind: str) -> Open:
     """Register a session of this kind (``upload``, ``edit``, ``diamond``) and read what gc has condemned."""
     session = Session(core.clock.new_id(), repo_id, kind, core.now(), log.head().n, core.author, host())
+    return _registered(core, session)
+
+
+def open_store_session(core: Core, kind: str) -> Open:
+    """Register a session that belongs to no repo (``gc``, ``repair``); it is ended through the store's log."""
+    session = Session(core.clock.new_id(), "", kind, core.now(), store_log(core).head().n, core.author, host())
+    return _registered(core, session)
+
+
+def _registered(core: Core, session: Session) -> Open:
     core.create(keys.session(session.id), seal("session", session))
     try:
         return observe(core, session)
     except SheafError:
         end_session(core, session.id)
         raise
-
-
-def open_store_session(core: Core, kind: str) -> Open:
-    """Register a session that belongs to no repo (``gc``, ``repair``); it is ended through the store's log."""
-    session = Session(core.clock.new_id(), "", kind, core.now(), store_log(core).head().n, core.author, host())
-    core.create(keys.session(session.id), seal("session", session))
-    return observe(core, session)
 
 
 def observe(core: Core, session: Session) -> Open:
@@ -112,14 +122,76 @@ def list_sessions(core: Core) -> list[Session]:
     return found
 
 
-def refuse_if_void(log: Log[RepoState, RepoOp], session: Session) -> None:
-    """Read every record since the session began; raise Conflict if one of them ended it."""
-    for record in log.records(session.n + 1):
-        if any(isinstance(op, VoidSession) and op.session == session.id for op in record.ops):
+def session_ids(core: Core) -> set[str]:
+    """The ids of the sessions that are registered now; reads none of them."""
+    listed = (stat.key for stat in core.backend.list(keys.SESSIONS))
+    return {key.removeprefix(keys.SESSIONS).removesuffix(".json") for key in listed}
+
+
+def _log_of(core: Core, session: Session) -> Log[Any, Any]:
+    return repo_log(core, session.repo) if session.repo else store_log(core)
+
+
+def void_session(core: Core, session: Session) -> None:
+    """End somebody else's session by a record in its log: what comes after that record there does not count."""
+    op = VoidSession(session.id)
+    _log_of(core, session).append(lambda head: (op,))
+    end_session(core, session.id)
+
+
+def has_committed(core: Core, session: Session) -> bool:
+    """Whether the bundle of a session is in its log; then it can't commit again, and needs no waiting for."""
+    records = _log_of(core, session).records(session.n + 1) if session.repo else ()
+    return any(isinstance(op, AddBundle) and op.bundle.id == session.id for record in records for op in record.ops)
+
+
+def refuse_if_over(log: Log[Any, Any], session: Session) -> None:
+    """Read every record since a session began: whoever commits calls it each time that it decides on operations.
+
+    Raises:
+        Conflict: gc has ended the session.
+        AlreadyExists: its bundle is committed already.
+    """
+    for op in (op for record in log.records(session.n + 1) for op in record.ops):
+        if isinstance(op, VoidSession) and op.session == session.id:
             raise Conflict(
-                f"this upload stood still for so long that it was ended (session {session.id})",
+                f"this {session.kind} stood still for so long that it was ended (session {session.id})",
                 "run the same command again: what is stored already will be found",
             )
+        if isinstance(op, AddBundle) and op.bundle.id == session.id:
+            raise AlreadyExists(f"bundle {session.id} is committed already")
+
+
+class Ending:
+    """Ends a session on the way out; but not while its commit may still be on its way to the store.
+
+    A commit whose answer is lost may land later. As long as the session is registered, gc ends it through the log, where
+    the order decides; if it were not, gc would take what the late commit needs for garbage.
+    """
+
+    def __init__(self, core: Core, id: str) -> None:
+        self._core = core
+        self._id = id
+        self._is_open = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if not self._is_open:
+            end_session(self._core, self._id)
+
+    @contextmanager
+    def committing(self) -> Iterator[None]:
+        """Around the creation of the record that is the commit."""
+        try:
+            yield
+        except SheafError as error:
+            self._is_open = isinstance(error, Unavailable)
+            raise
+        except BaseException:
+            self._is_open = True
+            raise
 
 
 def find_session(core: Core, id: str) -> Session:

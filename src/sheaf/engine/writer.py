@@ -17,7 +17,7 @@ from sheaf.engine.ingest import Ingest
 from sheaf.engine.log import Head, Log
 from sheaf.engine.nodes import Nodes, root_of
 from sheaf.engine.packs import PackSink
-from sheaf.engine.sessions import Open, end_session, open_session, refuse_if_void
+from sheaf.engine.sessions import Ending, Open, end_session, open_session, refuse_if_over
 from sheaf.engine.tables import load_table
 from sheaf.engine.taking import refuse_dead, usable
 from sheaf.engine.tree import Tree
@@ -106,6 +106,7 @@ class Writer:
         self._core = core
         self._log = log
         self.open = open_session(core, repo_id, log, kind)
+        self._ending = Ending(core, self.open.id)
         try:
             self.store = Store(core, nodes, self.open, self.open.id)
         except BaseException:
@@ -116,7 +117,7 @@ class Writer:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        end_session(self._core, self.open.id)
+        self._ending.__exit__(*exc)
 
     def commit(self, root: Pointer, files: int, draft: Draft) -> Bundle:
         """Write the record that makes the bundle. ``root`` is durable already; ``files`` counts all but folders.
@@ -124,7 +125,8 @@ class Writer:
         Raises:
             Conflict: the branch is not where ``draft.expect`` says, or gc has ended this session.
         """
-        return committed(self._core, self._log, self.open, root, files, draft)
+        with self._ending.committing():
+            return committed(self._core, self._log, self.open, root, files, draft)
 
     def tidy(self) -> None:
         """After a commit: merge what has become many small objects. A courtesy to whoever comes next."""
@@ -137,7 +139,7 @@ def committed(core: Core, log: Log[RepoState, RepoOp], open: Open, root: Pointer
     made: list[Bundle] = []
 
     def decide(head: Head[RepoState]) -> tuple[RepoOp, ...]:
-        refuse_if_void(log, open.session)
+        refuse_if_over(log, open.session)
         now = head.state.branches.get(draft.branch) if draft.branch else None
         at = now.bundle if now else None
         if draft.expect is not None and draft.expect != (at or ""):

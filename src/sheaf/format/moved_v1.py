@@ -21,22 +21,24 @@ __all__ = ["ERASED", "Moved", "decode_moved", "encode_moved"]
 ERASED = 0xFFFFFFFF
 
 
-class MovedHeader(msgspec.Struct, frozen=True):
-    """Numbers of rows."""
+class MovedHeader(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Numbers of rows. ``session``: whose work this is; its record in the store's log says that it is done."""
 
     count: int
     packs: int
+    session: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """Where the chunks of one pack are now."""
+    """Where the chunks of one pack are now, as the session of a gc or an erasure says."""
 
     packs: Hashes
     old: Array
     pack: Array
     offset: Array
     stored: Array
+    session: str = ""
 
     def find(self, old: int) -> tuple[bytes, int, int] | None:
         """(pack, offset, stored) of the chunk that was at this offset; None if it was erased.
@@ -52,7 +54,7 @@ class Moved:
         return self.packs[self.pack[at]].tobytes(), int(self.offset[at]), int(self.stored[at])
 
 
-def encode_moved(rows: Iterable[tuple[int, bytes | None, int, int]]) -> bytes:
+def encode_moved(rows: Iterable[tuple[int, bytes | None, int, int]], session: str = "") -> bytes:
     """Rows (old offset, new pack or None if erased, offset, stored) as the bytes of a forwarding address."""
     ordered = sorted(rows, key=lambda row: row[0])
     packs = list(dict.fromkeys(row[1] for row in ordered if row[1] is not None))
@@ -64,7 +66,7 @@ def encode_moved(rows: Iterable[tuple[int, bytes | None, int, int]]) -> bytes:
         np.array([row[2] for row in ordered], U32),
         np.array([row[3] for row in ordered], U32),
     ]
-    return sealed(encode_envelope("M", MovedHeader(len(ordered), len(packs))) + encode_columns(columns))
+    return sealed(encode_envelope("M", MovedHeader(len(ordered), len(packs), session)) + encode_columns(columns))
 
 
 def decode_moved(data: bytes, what: str) -> Moved:
@@ -75,4 +77,4 @@ def decode_moved(data: bytes, what: str) -> Moved:
     known = pack[pack != ERASED]
     if (len(known) and int(known.max()) >= header.packs) or (np.diff(old.astype(np.int64)) <= 0).any():
         raise Corrupt(f"{what} is not a well-formed forwarding address")
-    return Moved(packs, old, pack, offset, stored)
+    return Moved(packs, old, pack, offset, stored, header.session)

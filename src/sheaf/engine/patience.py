@@ -1,0 +1,73 @@
+"""How long gc waits for others. A courtesy and nothing more: that nothing is lost never depends on it."""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sheaf.format.session_v1 import Session
+
+__all__ = ["Decision", "Patience", "Waiting", "uptime_s"]
+
+_POLL_S = 5.0
+
+
+class Decision(enum.Enum):
+    """What to do about sessions that are still open."""
+
+    WAIT = "look again"
+    END = "the grace is over: end them"
+    LEAVE = "leave the generation to a later gc"
+
+
+class Waiting(Protocol):
+    """What gc asks of whoever runs it."""
+
+    def __call__(self, sessions: list[Session]) -> Decision:
+        """These are open. May take its time before it says WAIT."""
+        ...
+
+    def settle(self, seconds: float) -> None:
+        """Let so much time pass: until then a listing may be late."""
+        ...
+
+
+def uptime_s() -> float:
+    """A clock that nobody sets and that goes on while the machine sleeps, in seconds."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+@dataclass(slots=True)
+class Patience:
+    """Gives each session ``grace_s`` seconds from the moment that it is first seen.
+
+    Args:
+        waits: False leaves a generation pending rather than to wait.
+        tell: called with the sessions whenever there is something to wait for.
+    """
+
+    grace_s: float = 3600.0
+    waits: bool = True
+    tell: Callable[[list[Session]], None] = lambda sessions: None
+    now: Callable[[], float] = uptime_s
+    sleep: Callable[[float], None] = time.sleep
+    _since: dict[str, float] = field(default_factory=dict)
+
+    def __call__(self, sessions: list[Session]) -> Decision:
+        """See :class:`Waiting`."""
+        now = self.now()
+        left = max(self._since.setdefault(session.id, now) + self.grace_s - now for session in sessions)
+        if left <= 0:
+            return Decision.END
+        self.tell(sessions)
+        if not self.waits:
+            return Decision.LEAVE
+        self.sleep(min(left, _POLL_S))
+        return Decision.WAIT
+
+    def settle(self, seconds: float) -> None:
+        """See :class:`Waiting`."""
+        self.sleep(seconds)
