@@ -147,6 +147,18 @@ class Forwards:
             found |= more
             targets |= more
 
+    def follow(self, pack: bytes, offset: int) -> Place | None:
+        """Where a chunk of a pack that was moved is now; None: it was erased. Raises NotFound if it was not carried over."""
+        place: Place | None = (pack, offset, 0)
+        while place is not None and place[0] in self.moved:
+            try:
+                place = self.moved[place[0]].find(place[1])
+            except KeyError:
+                raise NotFound(f"the chunk at {offset} of pack {pack.hex()} was not carried over") from None
+        if place is not None and place[0] == pack:
+            raise NotFound(f"pack {pack.hex()} was not moved")
+        return place
+
     def next_number(self, pack: bytes) -> int:
         """A number for a new address of a pack that none has had: superseded ones leave before the newest does."""
         listed = self.records.get(pack)

@@ -36,6 +36,24 @@ class Refs:
         self._catch_up()
         return [bundle for id, bundle in self._all.items() if id not in self._gone]
 
+    def deleted_bundles(self) -> list[Bundle]:
+        """All bundles that were deleted, in the order of their commits. Their data may be gone."""
+        self._catch_up()
+        return [bundle for id, bundle in self._all.items() if id in self._gone]
+
+    def deleted(self, id: str) -> Bundle:
+        """The deleted bundle of an id. Raises NotFound."""
+        self._catch_up()
+        if id not in self._gone:
+            raise NotFound(f'no bundle "{id}" was deleted', f"see `sheaf bundle list --repo {self._repo} --deleted`")
+        return self._all[id]
+
+    def newest(self, *, without: frozenset[str] = frozenset(), besides: str = "") -> Bundle | None:
+        """The bundle that was committed last: of those that are not deleted, ``without`` some, ``besides`` a deleted one."""
+        self._catch_up()
+        gone = (self._gone | without) - {besides}
+        return next((bundle for id, bundle in reversed(self._all.items()) if id not in gone), None)
+
     def latest(self) -> Bundle:
         """The bundle that was committed last. Raises NotFound for an empty repo."""
         state = self._log.head().state

@@ -143,15 +143,17 @@ class DeleteBundle(Op, frozen=True):
 
 
 class RestoreBundle(Op, frozen=True):
-    """Undo a deletion that gc has not acted on."""
+    """Undo a deletion that gc has not acted on. ``latest``: the newest one then, if that is another one."""
 
     bundle: Bundle
+    latest: Bundle | None = None
 
 
 class VoidSession(Op, frozen=True):
     """End a session that outlived gc's grace: what it would commit further on in this log is not allowed.
 
-    In a repo's log it ends uploads and diamonds (AddBundle), in the store's log gcs (MovePacks).
+    In a repo's log it ends uploads, diamonds (AddBundle) and undeletes (RestoreBundle), in the store's log gcs
+    (MovePacks) and undeletes (RestoreRepo).
     """
 
     session: str
@@ -178,10 +180,10 @@ class RepoState(Value, frozen=True):
             AlreadyExists: the bundle is in the log already.
         """
         match op:
-            case AddBundle(bundle=bundle) | RestoreBundle(bundle=bundle):
-                if bundle.id in self.bundles:
-                    raise AlreadyExists(f"bundle {bundle.id} is committed already")
-                return self._with(bundles={**self.bundles, bundle.id: bundle}, latest=bundle.id, count=self.count + 1)
+            case AddBundle(bundle=bundle):
+                return self._and(bundle, bundle)
+            case RestoreBundle(bundle=bundle, latest=latest):
+                return self._and(bundle, latest or bundle)
             case MoveBranch():
                 branches = _pointed(self.branches, "branch", op, origin, check=True)
                 return self._with(branches=branches, bundles=self._knowing(op))
@@ -213,6 +215,12 @@ class RepoState(Value, frozen=True):
         if op.target is None or op.target.id != op.bundle:
             raise NotFound(f"bundle {op.bundle} can't be named '{op.name}': nothing is known of it")
         return {**self.bundles, op.bundle: op.target}
+
+    def _and(self, bundle: Bundle, latest: Bundle) -> RepoState:
+        if bundle.id in self.bundles:
+            raise AlreadyExists(f"bundle {bundle.id} is committed already")
+        bundles = {**self.bundles, bundle.id: bundle, latest.id: latest}
+        return self._with(bundles=bundles, latest=latest.id, count=self.count + 1)
 
     def _without(self, gone: str, latest: Bundle | None) -> RepoState:
         if held := self.named(gone):

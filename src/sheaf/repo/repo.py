@@ -28,6 +28,7 @@ from sheaf.model.log import (
 )
 from sheaf.model.names import check_ref_name, check_repo_name
 from sheaf.repo.context import Context
+from sheaf.repo.deleting import delete_bundle, squash
 from sheaf.repo.records import Branch, Label, RepoInfo, branch_of, label_of, repo_info
 
 # What follows takes pyarrow and numpy (0.1 s to import); names and labels do without, so it is imported where it is used.
@@ -121,6 +122,51 @@ class Repo:
     def bundle(self, ref: str | None = None) -> Bundle:
         """The bundle that a ref names; the one committed last if there is none. Raises NotFound, Ambiguous."""
         return self._bundle(self._context.refs.resolve(ref))
+
+    def deleted_bundles(self) -> list[Bundle]:
+        """The bundles that were deleted, in the order of their commits; the data of some may be gone."""
+        return [self._bundle(bundle) for bundle in self._context.refs.deleted_bundles()]
+
+    def delete_bundle(self, ref: str) -> str:
+        """Take a bundle out of sight; its data goes with gc. Returns its id.
+
+        Raises:
+            NotFound: no such bundle.
+            Conflict: a label or branch names it; the message says which.
+        """
+        bundle = self._context.refs.resolve(ref)
+        delete_bundle(self._context, bundle)
+        return bundle.id
+
+    def undelete_bundle(self, id: str) -> Bundle:
+        """Bring a deleted bundle back, as long as gc has not acted on it.
+
+        Raises:
+            NotFound: no bundle of that id was deleted.
+            Refused: gc has deleted what it needs, or is about to.
+        """
+        from sheaf.engine.restore import restore_bundle
+
+        c = self._context
+        c.refuse_writes()
+        return self._bundle(restore_bundle(c.core, c.log, c.refs, self.id, id))
+
+    def squash(
+        self, *, retain_latest: int = 1, retain_tags: bool = False, retain_semver_tags: bool = False
+    ) -> list[Bundle]:
+        """Delete all bundles but the newest ones and those that a branch is at; labels of deleted ones go, too.
+
+        Args:
+            retain_latest: how many of the newest to retain, by the order of their commits.
+            retain_tags: also retain every bundle that has a label.
+            retain_semver_tags: also retain every bundle with a label such as ``v1.2.0`` or ``1.2.0-rc.1``.
+
+        Returns:
+            The bundles that are left.
+        """
+        c = self._context
+        squash(c, retain_latest=retain_latest, retain_tags=retain_tags, retain_semver_tags=retain_semver_tags)
+        return self.bundles()
 
     def log(self, ref: str | None = None) -> Iterator[Bundle]:
         """A bundle and its first parents, newest first."""
@@ -232,7 +278,7 @@ class Repo:
         """
         bundle = self._context.refs.resolve(ref)
         op = SetLabel(check_ref_name(name), bundle.id, expect or None, expect is not None)
-        self._append(lambda state: (replace(op, target=state.lacking(bundle)),))
+        self._append(lambda state: (replace(op, target=state.lacking(self._alive(bundle))),))
         return self.label(name)
 
     def delete_label(self, name: str) -> None:
@@ -259,7 +305,7 @@ class Repo:
         def decide(state: RepoState) -> tuple[RepoOp, ...]:
             if name in state.branches:
                 raise AlreadyExists(f"branch already exists: {name}", "choose another name, or delete it first")
-            return (MoveBranch(check_ref_name(name), bundle.id, target=state.lacking(bundle)),)
+            return (MoveBranch(check_ref_name(name), bundle.id, target=state.lacking(self._alive(bundle))),)
 
         self._append(decide)
         return self.branch(name)
@@ -301,8 +347,17 @@ class Repo:
         self._context.refuse_writes()
         self._log.append(lambda head: decide(head.state))
 
+    def _alive(self, bundle: Descriptor) -> Descriptor:
+        """The bundle, unless it was deleted since it was looked up: then NotFound."""
+        return self._context.refs.get(bundle.id)
+
     def _head_tree(self, branch: str | None) -> Tree | None:
-        state = self._log.head().state
-        target = state.branches.get(branch) if branch else None
-        id = target.bundle if target else state.latest
-        return self.bundle(f"bundle:{id}").tree if id else None
+        while True:
+            head = self._log.head()
+            target = head.state.branches.get(branch) if branch else None
+            id = target.bundle if target else head.state.latest
+            try:
+                return self.bundle(f"bundle:{id}").tree if id else None
+            except NotFound:
+                if self._log.head().n == head.n:
+                    raise

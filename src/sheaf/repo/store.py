@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -11,8 +12,8 @@ from sheaf.engine import runs
 from sheaf.engine.cache import FolderCache, NoCache
 from sheaf.engine.clock import Clock, SystemClock, parse_time
 from sheaf.engine.core import Core, create_store, open_store
-from sheaf.errors import NotFound
-from sheaf.format.session_v1 import RunEnd, RunStart
+from sheaf.errors import Ambiguous, NotFound
+from sheaf.format.session_v1 import RunEnd, RunStart, Session
 from sheaf.model.log import Author, CreateRepo, RepoEntry
 from sheaf.model.names import check_repo_name
 from sheaf.repo.context import Connected, Context
@@ -24,6 +25,7 @@ from sheaf.storage.port import Backend
 
 if TYPE_CHECKING:
     from sheaf.engine.check import Report
+    from sheaf.engine.gc import Collected
     from sheaf.transfer.progress import Progress
 
 __all__ = ["Store", "connect", "init"]
@@ -168,6 +170,75 @@ class Store:
         entry = self._log.append(lambda head: (made,)).state.repos[made.id]
         return self._repo(entry)
 
+    def delete_repo(self, name: str) -> str:
+        """Take a repo out of sight; its data goes with gc. Returns its id. Raises NotFound."""
+        repo = self.repo(name)
+        repo.delete()
+        return repo.id
+
+    def deleted_repos(self) -> list[RepoInfo]:
+        """The repos that were deleted, by name; the data of some may be gone."""
+        gone = [entry for entry in self._log.head().state.repos.values() if entry.deleted]
+        return [self._repo(entry).info for entry in sorted(gone, key=lambda entry: (entry.name, entry.deleted))]
+
+    def undelete_repo(self, which: str, *, name: str | None = None) -> Repo:
+        """Bring a deleted repo back, as long as gc has not acted on it.
+
+        Args:
+            which: its id; or its name, if only one of that name was deleted.
+            name: another name for it.
+
+        Raises:
+            NotFound: no such repo was deleted.
+            Ambiguous: several were; the message names their ids.
+            AlreadyExists: another repo has the name now.
+            Refused: gc has deleted what one of its bundles needs, or is about to.
+        """
+        from sheaf.engine.restore import restore_repo
+
+        self._connected.refuse_writes()
+        repos = self._log.head().state.repos.values()
+        found = [repo for repo in repos if repo.deleted and which in (repo.id, repo.name)]
+        if not found:
+            raise NotFound(f'no repo "{which}" was deleted', "see `sheaf repo list --deleted`")
+        if len(found) > 1:
+            raise Ambiguous(f'{len(found)} repos called "{which}" were deleted', f"use the id: {_ids(found)}")
+        return self._repo(restore_repo(self._core, found[0], check_repo_name(name or found[0].name)))
+
+    # -- garbage -------------------------------------------------------------------------------------------------------
+
+    def gc(
+        self,
+        *,
+        grace: float = 3600.0,
+        dry_run: bool = False,
+        wait: bool = True,
+        below: float = 0.5,
+        tell: Callable[[list[Session]], None] | None = None,
+    ) -> Collected:
+        """Delete what no bundle needs, beside whoever else works on the store.
+
+        Uploads that began before are waited for; one that is still open after ``grace`` is ended, and can be run again.
+
+        Args:
+            grace: seconds.
+            dry_run: only say what would be deleted.
+            wait: False leaves the work to a later gc rather than to wait.
+            below: packs of which less than this part is needed are replaced.
+            tell: called with the sessions that are waited for, every few seconds.
+
+        Raises:
+            Conflict: another gc has ended this one; run it again.
+            Corrupt: a bundle can't be read; nothing was deleted.
+        """
+        from sheaf.engine.gc import collect  # takes pyarrow
+        from sheaf.engine.patience import Patience
+
+        if not dry_run:
+            self._connected.refuse_writes()
+        patience = Patience(grace, wait, tell or (lambda sessions: None))
+        return collect(self._core, patience, dry_run=dry_run, below=below)
+
     # -- runs ----------------------------------------------------------------------------------------------------------
 
     def start_run(
@@ -205,3 +276,7 @@ class Store:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _ids(repos: Iterable[RepoEntry]) -> str:
+    return ", ".join(f"{repo.id} ({repo.deleted[:19]})" for repo in repos)
