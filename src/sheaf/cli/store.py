@@ -61,14 +61,37 @@ def _info_lines(found: StoreInfo) -> list[str]:
     ]
 
 
-@verb(example="sheaf store check --read-data", exits=(3, 6, 7, 8, 9))
-@click.option("--read-data", is_flag=True, help="Also read and verify every byte of every pack.")
+def _share(value: str) -> float:
+    """``10%`` or ``0.1`` as 0.1."""
+    try:
+        share = float(value.removesuffix("%")) / (100 if value.endswith("%") else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 < share <= 1:
+        raise click.BadParameter(f"'{value}' is no part between 0% and 100%")
+    return share
+
+
+@verb(example="sheaf store check\nsheaf store check --read-data=10%", exits=(3, 6, 7, 8, 9))
+@click.option(
+    "--read-data",
+    type=_share,
+    is_flag=False,
+    flag_value="100%",
+    metavar="[=N%]",
+    help="Also read and verify every byte; with N% of that part which was not read for longest.",
+)
+@click.option("--resume", is_flag=True, help="Leave out the data that a check which was stopped has read.")
 @click.option("--repo", metavar="REPO", help="Only what this repo needs.")
-def check(app: App, read_data: bool, repo: str | None) -> int:
+def check(app: App, read_data: float | None, resume: bool, repo: str | None) -> int:
     """Verify a store. Exits with 6 if something is damaged, with 7 if all of it can be repaired."""
-    report = app.store.check(read_data=read_data, repo=repo, progress=app.progress("check"))
+    if resume and read_data != 1:
+        raise InvalidInput("only a check of all data can be resumed", "add --read-data")
+    progress = app.progress("check")
+    report = app.store.check(read_data=read_data or 0.0, resume=resume, repo=repo, progress=progress)
+    progress.close()
     problems = [dataclasses.asdict(problem) for problem in report.problems]
-    app.out.object({"ok": report.ok, "counts": dict(report.counts), "problems": problems})
+    app.out.object({"ok": report.ok, "counts": dict(report.counts), "problems": problems, "unlisted": report.unlisted})
     for problem in report.problems:
         note = "repairable" if problem.repairable else "damaged"
         app.out.line(f"{note} , {problem.kind} , {quote(problem.key)} , {quote(problem.message)}")
@@ -80,9 +103,11 @@ def _verdict(app: App, report: Report) -> int:
     if report.ok:
         app.out.line("no damage found")
         return OK
-    lasting = [problem for problem in report.problems if not problem.repairable]
-    if lasting:
-        print(f"{len(lasting)} damaged, {len(report.problems) - len(lasting)} repairable", file=sys.stderr)
+    total = len(report.problems) + report.unlisted
+    if report.damaged:
+        print(f"{report.damaged} damaged, {total - report.damaged} repairable", file=sys.stderr)
+        print("hint: `sheaf store repair` says what can be done", file=sys.stderr)
         return DAMAGED
-    print(f"{len(report.problems)} damaged, all repairable", file=sys.stderr)
+    print(f"{total} damaged, all repairable", file=sys.stderr)
+    print("hint: see `sheaf store repair --help`", file=sys.stderr)
     return REPAIRABLE

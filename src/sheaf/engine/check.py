@@ -1,254 +1,161 @@
-"""Is everything there that should be, and is it what it should be? Reads; never changes anything."""
+"""Is everything there that should be, and is it what it should be? Reads; never changes anything in the store.
+
+It runs beside writers and gc. What looks wrong because a bundle was deleted meanwhile is not reported.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
-from blake3 import blake3
-
-from sheaf.engine.contents import Contents, Erased
+from sheaf.engine.cache import Cache, NoCache
+from sheaf.engine.checks.index import Indexed, check_index
+from sheaf.engine.checks.logs import check_repo_log, check_store_log
+from sheaf.engine.checks.packs import Packs
+from sheaf.engine.checks.places import Places
+from sheaf.engine.checks.readings import Readings
+from sheaf.engine.checks.report import FAULTS, Problem, Report, Tell
+from sheaf.engine.checks.small import check_small
+from sheaf.engine.checks.trees import Trees
 from sheaf.engine.core import Core
-from sheaf.engine.log import Log, repo_log, store_log
-from sheaf.engine.nodes import Nodes, pointer_of
-from sheaf.engine.packs import read_table
-from sheaf.engine.refs import Refs
-from sheaf.engine.tree import entries
-from sheaf.errors import Corrupt, NotFound, Repairable, SheafError
+from sheaf.engine.log import repo_log, store_log
+from sheaf.engine.reach import live_bundles
+from sheaf.errors import InvalidInput, NotFound
 from sheaf.format import keys
-from sheaf.format.index_v1 import decode_index
-from sheaf.format.node_v1 import children_hashes, leaf_packs, row_hashes, rows_prefix
-from sheaf.format.pack_v1 import check_head, decode_table, unframe
-from sheaf.model.entries import ChunkPlace, Entry, ObjectPlace, RecipePlace
-from sheaf.model.log import Bundle, RepoEntry
-from sheaf.model.nodes import Pointer
-from sheaf.model.paths import order_key
+from sheaf.format.session_v1 import decode_condemned
+from sheaf.model.log import Bundle
 
-__all__ = ["Problem", "Report", "check_store"]
+__all__ = ["Problem", "Reading", "Report", "check_store"]
 
-Tell = Callable[[str, int], None]  #: (what is being checked, objects so far)
+_AGAIN = 3  # times that a check is made if bundles are deleted under its hands
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is wrong. ``repairable``: nothing is lost, since it can be derived from what is sound."""
+class Reading:
+    """Which packs to read whole.
 
-    kind: str
-    key: str
-    message: str
-    repairable: bool = False
+    ``share``: the part of all packs, from 0 (none) to 1; of a smaller part those come first that were not read for
+    longest, as far as ``state`` remembers. ``resume``: leave out what a check that was stopped has read. ``seed``:
+    another order among packs that were never read.
+    """
 
+    share: float = 0.0
+    resume: bool = False
+    seed: str = ""
+    state: Cache = field(default_factory=NoCache)
 
-@dataclass(slots=True)
-class Report:
-    """What a check found; ``counts`` says how much was looked at."""
-
-    problems: list[Problem] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def ok(self) -> bool:
-        """Nothing is wrong."""
-        return not self.problems
-
-    def add(self, kind: str, key: str, error: SheafError) -> None:
-        """Note an error as a problem."""
-        self.problems.append(Problem(kind, key, error.message, isinstance(error, Repairable)))
-
-    def count(self, what: str, n: int = 1) -> None:
-        """Note that something was looked at."""
-        self.counts[what] = self.counts.get(what, 0) + n
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise InvalidInput(f"{self.share:.0%} of the packs can't be read", "say a part between 0% and 100%")
 
 
-def check_store(core: Core, *, read_data: bool = False, repo: str | None = None, tell: Tell | None = None) -> Report:
-    """Check every log, bundle, node and place; with ``read_data`` also every byte of every pack.
+def check_store(
+    core: Core, *, reading: Reading | None = None, repo: str | None = None, tell: Tell | None = None
+) -> Report:
+    """Check every log, bundle, node and place, and as many bytes of packs as ``reading`` says.
+
+    Memory is bounded; the store's own bytes are read, no copies of them.
 
     Args:
         repo: only this repo (its id), and of the packs only those that it needs.
         tell: called now and then with how far it is.
+
+    Raises:
+        NotFound: no such repo.
+        Unavailable, Denied: the store can't be read, so nothing is said about it.
     """
-    check = _Check(core, tell or (lambda what, done: None))
-    repos = [r for r in check.repos() if repo is None or r.id == repo]
-    for entry in repos:
-        check.repo(entry)
-    check.packs(read_data=read_data)
-    if repo is None:
-        check.index()
-    return check.report
+    bare = replace(core, cache=NoCache())
+    for _ in range(_AGAIN):
+        check = _Check(bare, reading or Reading(), repo, tell or (lambda what, done: None))
+        report, bundles = check.run()
+        if report.ok or not _are_gone(bare, bundles):
+            break
+    return report
 
 
+def _are_gone(core: Core, bundles: list[Bundle]) -> bool:
+    """Whether somebody has deleted one of these meanwhile: gc may have taken away what was looked for."""
+    try:
+        alive = {bundle.id for bundle in live_bundles(core)[0]}
+    except FAULTS:
+        return False
+    return any(bundle.id not in alive for bundle in bundles)
+
+
+@dataclass(slots=True)
 class _Check:
-    def __init__(self, core: Core, tell: Tell) -> None:
-        self._core = core
-        self._tell = tell
-        self._nodes = Nodes(core)
-        self._contents = Contents(core)
-        self._seen: set[tuple[bytes, str]] = set()
-        self._needed: dict[bytes, set[tuple[int, int]]] = {}
-        self.report = Report()
+    core: Core
+    reading: Reading
+    repo: str | None
+    tell: Tell
+    report: Report = field(default_factory=Report)
 
-    def repos(self) -> list[RepoEntry]:
-        """The repos that the store's log names."""
-        log = store_log(self._core)
+    def run(self) -> tuple[Report, list[Bundle]]:
+        """The report, and which bundles it is about."""
+        indexed = self._indexed() if self.repo is None else None
+        readings = Readings.load(self.reading.state)
+        packs = Packs(
+            self.core,
+            self.report,
+            self.tell,
+            self._to_read(readings),
+            readings,
+            indexed.look if indexed is not None else None,
+        )
+        bundles = self._bundles()
         try:
-            self._records(log)
-            return [repo for repo in log.head().state.repos.values() if not repo.deleted]
-        except SheafError as error:
-            self.report.add("log", "log/", error)
-            return []
+            self._trees(packs, bundles)
+        finally:
+            if self.reading.share:
+                readings.save()
+        if self.reading.share == 1:
+            readings.begun = 0
+            readings.save()
+        if indexed is not None:
+            indexed.tell(self.report)
+            check_small(self.core, self.report)
+        return self.report, bundles
 
-    def repo(self, entry: RepoEntry) -> None:
-        """Its log, and every bundle that is not deleted."""
-        log = repo_log(self._core, entry.id)
-        refs = Refs(log, entry.name)
-        try:
-            self._records(log)
-            bundles = refs.bundles()
-            state = log.head().state
-            alive = {bundle.id for bundle in bundles}
-            for target in [*state.labels.items(), *state.branches.items()]:
-                if target[1].bundle not in alive:
-                    raise Corrupt(f"'{target[0]}' names bundle {target[1].bundle}, which does not exist")
-        except SheafError as error:
-            self.report.add("log", keys.repo(entry.id), error)
-            return
+    def _bundles(self) -> list[Bundle]:
+        """The living bundles of all repos that are to be checked."""
+        state = check_store_log(self.core, store_log(self.core), self.report)
+        wanted = [r for r in state.repos.values() if not r.deleted and self.repo in (None, r.id)]
+        if self.repo is not None and not wanted:
+            raise NotFound(f"no repo {self.repo}", "see `sheaf repo list`")
+        logs = ((repo_log(self.core, repo.id), repo.id) for repo in wanted)
+        return [bundle for log, id in logs for bundle in check_repo_log(self.core, log, id, self.report)]
+
+    def _trees(self, packs: Packs, bundles: list[Bundle]) -> None:
+        places = Places(packs.check)
+        trees = Trees(self.core, places, self.report, self.tell)
         for bundle in bundles:
-            self._bundle(bundle)
+            trees.bundle(bundle)
+        places.finish()
+        while packs.follow.finish():
+            pass  # chunks that were moved may have been moved on
 
-    def _records(self, log: Log) -> None:  # type: ignore[type-arg]
-        before = ""
-        for record in log.records():
-            if record.prev != before:
-                raise Corrupt(f"record {record.n} does not follow the one before it")
-            before = record.write
-            self.report.count("records")
+    def _to_read(self, readings: Readings) -> Collection[bytes]:
+        """The packs to read whole, of all that the store has."""
+        if not self.reading.share:
+            return ()
+        listed = {bytes.fromhex(stat.key.rpartition("/")[2]) for stat in self.core.backend.list(keys.PACKS)}
+        readings.forget_but(listed)
+        if self.reading.share < 1:
+            return readings.due(listed, self.reading.share, self.reading.seed)
+        if not self.reading.resume:
+            readings.begun = 0
+        done = readings.done()
+        readings.begun = readings.begun or self.core.clock.now_ns()
+        self.report.count("packs read before", len(done & listed))
+        return listed - done
 
-    def _bundle(self, bundle: Bundle) -> None:
-        self.report.count("bundles")
-        root = pointer_of(bundle.root)
-        if bundle.version != bundle.root.logical:
-            self.report.add("bundle", bundle.id, Corrupt(f"bundle {bundle.id} and its root disagree on its version"))
-        self._node(root, is_root=True)
-
-    def _node(self, pointer: Pointer, *, is_root: bool = False) -> None:
-        if (pointer.id, pointer.prefix) in self._seen:
-            return
-        self._seen.add((pointer.id, pointer.prefix))
-        self.report.count("nodes")
-        self._tell("nodes", len(self._seen))
-        try:
-            self._nodes.check(pointer)
-            if pointer.level:
-                children = self._nodes.children(pointer)
-                _agree(
-                    pointer, *children_hashes(pointer.level, children, pointer.prefix), sum(c.size for c in children)
-                )
-            else:
-                self._leaf(pointer, is_root=is_root)
-                return
-        except SheafError as error:
-            self.report.add("node", keys.node(pointer.id), error)
-            return
-        for child in children:
-            self._node(child)
-
-    def _leaf(self, pointer: Pointer, *, is_root: bool) -> None:
-        batch = self._nodes.rows(pointer)
-        _agree(pointer, *row_hashes(batch, pointer.prefix), int(batch["size"].to_numpy().sum()))
-        if batch.num_rows and rows_prefix(batch) != pointer.prefix:
-            raise Corrupt(f"node {pointer.id.hex()} does not begin where its parent says")
-        if pointer.packs != leaf_packs(batch) and not is_root:
-            raise Corrupt(f"node {pointer.id.hex()} needs other packs than its parent says")
-        before = b""
-        for entry in entries(batch):
-            key = order_key(entry.folder, entry.name)
-            if key <= before:
-                raise Corrupt(f"node {pointer.id.hex()} is not in order at '{entry.path}'")
-            before = key
-            self.report.count("entries")
-            self._entry(entry)
-
-    def _entry(self, entry: Entry) -> None:
-        place = entry.place
-        try:
-            if isinstance(place, ObjectPlace):
-                key = keys.object(place.session, entry.content)
-                found = self._core.backend.stat(key)
-                if found is None or found.size != entry.size:
-                    raise Corrupt(f"{key} is missing or has another size")
-            elif isinstance(place, RecipePlace):
-                self._need(place.pack, place.offset, place.stored)
-                for _, _, pack, offset, stored in self._contents.recipe_rows(place):
-                    self._need(pack, offset, stored)
-            elif isinstance(place, ChunkPlace):
-                self._need(place.pack, place.offset, place.stored)
-        except Erased:
-            self.report.count("erased files")
-        except SheafError as error:
-            self.report.add("file", entry.path, error)
-
-    def _need(self, pack: bytes, offset: int, stored: int) -> None:
-        self._needed.setdefault(pack, set()).add((offset, stored))
-
-    # -- packs ---------------------------------------------------------------------------------------------------------
-
-    def packs(self, *, read_data: bool) -> None:
-        """Every pack that something needs: its table, and that it holds what is said to be in it."""
-        for done, (pack, wanted) in enumerate(self._needed.items()):
-            self.report.count("packs")
-            self._tell("packs", done)
-            try:
-                self._pack(pack, wanted, read_data)
-            except SheafError as error:
-                self.report.add("pack", keys.pack(pack), error)
-
-    def _pack(self, pack: bytes, wanted: set[tuple[int, int]], read_data: bool) -> None:
-        key = keys.pack(pack)
-        stat = self._core.backend.stat(key)
-        if stat is None:
-            self._moved(pack, wanted)
-            return
-        what = f"pack {pack.hex()}"
-        data = self._core.backend.get(key) if read_data else b""
-        if read_data:
-            check_head(data, pack, what)
-            table = decode_table(data, stat.size, what)
-        else:
-            table = read_table(self._core, key, stat.size)
-        there = set(zip(table.offsets.tolist(), table.stored.tolist(), strict=True))
-        if lost := wanted - there:
-            raise Corrupt(f"{what} does not hold {len(lost)} of the chunks that bundles need of it")
-        if not read_data:
-            return
-        for hash, raw, stored, offset in zip(table.hashes, table.raw, table.stored, table.offsets, strict=True):
-            chunk = unframe(memoryview(data)[offset : offset + stored], what)
-            if blake3(chunk).digest() != hash.tobytes() or len(chunk) != raw:
-                raise Corrupt(f"{what} is damaged at byte {offset}")
-            self.report.count("chunks")
-        self.report.count("bytes", stat.size)
-
-    def _moved(self, pack: bytes, wanted: set[tuple[int, int]]) -> None:
-        for offset, _ in wanted:
-            try:
-                self._contents.locate(pack, offset)
-            except Erased:
-                self.report.count("erased chunks")
-
-    def index(self) -> None:
-        """Every index object: a damaged one is no loss."""
-        for stat in self._core.backend.list(keys.INDEX):
-            self.report.count("index objects")
-            try:
-                data = self._core.backend.get(stat.key)
-                if blake3(data).hexdigest() != stat.key.rpartition("-")[2]:
-                    raise Corrupt("its bytes don't match its name")
-                decode_index(data, stat.key)
-            except NotFound:
-                continue
-            except Corrupt as error:
-                self.report.add("index", stat.key, Repairable(f"{stat.key} is damaged: {error.message}"))
-
-
-def _agree(pointer: Pointer, logical: bytes, full: bytes, size: int) -> None:
-    if (pointer.logical, pointer.full, pointer.size) != (logical, full, size):
-        raise Corrupt(f"node {pointer.id.hex()} does not hold what its parent says")
+    def _indexed(self) -> Indexed:
+        moving: set[bytes] = set()
+        for stat in self.core.backend.list(keys.CONDEMNED):
+            with suppress(*FAULTS):  # ended meanwhile; or damaged, which is said elsewhere
+                condemned = decode_condemned(self.core.backend.get(stat.key), stat.key)
+                moving |= condemned.dead_packs | condemned.moving_packs
+        indexed = Indexed(frozenset(moving))
+        check_index(self.core, self.report, self.tell, indexed)
+        return indexed

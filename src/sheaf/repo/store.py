@@ -103,6 +103,7 @@ class Store:
         local = backend.url.startswith(("file:", "memory:"))
         copies = FolderCache(cache / "objects" / config.id) if cache and not local else NoCache()
         self._core = Core(backend, config, author or Author(), copies, clock or SystemClock())
+        self._checks = FolderCache(cache / "checks" / config.id) if cache else None
         self._connected = Connected(self._core, cache)
         self._log = self._connected.log
         self._connected.refuse_reads()
@@ -139,16 +140,38 @@ class Store:
             dict(sorted(sizes.items())),
         )
 
-    def check(self, *, read_data: bool = False, repo: str | None = None, progress: Progress | None = None) -> Report:
-        """Check every invariant; with ``read_data`` every byte of every pack too. ``repo``: the name of only one."""
-        from sheaf.engine.check import check_store  # takes pyarrow
+    def check(
+        self,
+        *,
+        read_data: bool | float = False,
+        resume: bool = False,
+        repo: str | None = None,
+        progress: Progress | None = None,
+    ) -> Report:
+        """Check every invariant.
+
+        Args:
+            read_data: also every byte of every pack; a number from 0 to 1: of this part of them, those first that were
+                not read for longest (which this user's cache remembers).
+            resume: go on where a check of all data was stopped.
+            repo: the name of the only repo to check.
+
+        Raises:
+            NotFound: no such repo.
+            InvalidInput: no part of the data is that large.
+        """
+        from sheaf.engine.check import Reading, check_store  # takes pyarrow
         from sheaf.transfer.progress import ProgressState
 
         def tell(what: str, done: int) -> None:
             if progress:
                 progress(ProgressState(what, done, None, 0, None, 0))
 
-        return check_store(self._core, read_data=read_data, repo=self.repo(repo).id if repo else None, tell=tell)
+        if self._checks is None:
+            reading = Reading(float(read_data), resume, self._core.clock.new_id())
+        else:
+            reading = Reading(float(read_data), resume, "", self._checks)
+        return check_store(self._core, reading=reading, repo=self.repo(repo).id if repo else None, tell=tell)
 
     def repos(self) -> list[RepoInfo]:
         """The repos, by name."""

@@ -1,0 +1,178 @@
+"""Logs: every record is there, sound, and follows the one before it; the head is what they add up to; pages repeat them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from sheaf.engine.checks.report import FAULTS, Report
+from sheaf.engine.core import Core
+from sheaf.engine.log import Head, Log
+from sheaf.errors import Corrupt, NotFound, Repairable
+from sheaf.format import keys
+from sheaf.format.record_v1 import PAGE_RECORDS, decode_ops, decode_page, decode_record
+from sheaf.model.log import (
+    AddBundle,
+    Bundle,
+    CreateRepo,
+    DeleteBundle,
+    DeleteRepo,
+    MoveBranch,
+    Record,
+    RenameRepo,
+    RepoOp,
+    RepoState,
+    RestoreBundle,
+    RestoreRepo,
+    SetLabel,
+    StoreOp,
+    StoreState,
+)
+
+__all__ = ["check_repo_log", "check_store_log"]
+
+
+def check_store_log(core: Core, log: Log[StoreState, StoreOp], report: Report) -> StoreState:
+    """Check the store's own log; returns the state of its head (an empty one if that can't be read)."""
+    names: dict[str, str | None] = {}
+    head = _checked_head(log, keys.STORE_LOG, report)
+    for record in _records(core, keys.STORE_LOG, head.n, report):
+        for op in _operations(record, StoreOp, keys.STORE_LOG):
+            if isinstance(op, CreateRepo | RenameRepo | RestoreRepo):
+                names[op.id] = op.name
+            elif isinstance(op, DeleteRepo):
+                names[op.id] = None
+    said = {repo.id: None if repo.deleted else repo.name for repo in head.state.repos.values()}
+    if said != names and report.ok:
+        report.add("log", "log/", "the newest record of the store's log does not say what its records add up to")
+    state: StoreState = head.state
+    return state
+
+
+def check_repo_log(core: Core, log: Log[RepoState, RepoOp], repo: str, report: Report) -> list[Bundle]:
+    """Check a repo's log; returns the bundles that live, as far as sound records tell."""
+    base = keys.repo(repo)
+    before = len(report.problems)
+    found = _Replayed()
+    head = _checked_head(log, base, report)
+    for record in _records(core, base, head.n, report):
+        for op in _operations(record, RepoOp, base):
+            found.apply(op)
+    state = head.state
+    for noun, refs in (("label", state.labels), ("branch", state.branches)):
+        for name, target in refs.items():
+            if target.bundle not in found.alive:
+                report.add("ref", f"{noun}:{name}", f"{noun} '{name}' names bundle {target.bundle}, which isn't there")
+    if len(report.problems) == before and not found.adds_up_to(state):
+        report.add("log", base, f"the newest record of {base}log does not say what its records add up to")
+    return list(found.alive.values())
+
+
+@dataclass(slots=True)
+class _Replayed:
+    """What a repo's records add up to, kept as plain as possible: a second opinion on the states in them."""
+
+    alive: dict[str, Bundle] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    branches: dict[str, str] = field(default_factory=dict)
+
+    def apply(self, op: Any) -> None:
+        match op:
+            case AddBundle(bundle=bundle) | RestoreBundle(bundle=bundle):
+                self.alive[bundle.id] = bundle
+            case DeleteBundle(bundle=gone):
+                self.alive.pop(gone, None)
+            case SetLabel(name=name, bundle=target):
+                _point(self.labels, name, target)
+            case MoveBranch(name=name, bundle=target):
+                _point(self.branches, name, target)
+
+    def adds_up_to(self, state: RepoState) -> bool:
+        labels = {name: target.bundle for name, target in state.labels.items()}
+        branches = {name: target.bundle for name, target in state.branches.items()}
+        known = all(self.alive.get(id) == bundle for id, bundle in state.bundles.items())
+        latest = state.latest in self.alive if state.latest else not self.alive
+        return known and latest and (labels, branches, state.count) == (self.labels, self.branches, len(self.alive))
+
+
+def _point(refs: dict[str, str], name: str, bundle: str | None) -> None:
+    if bundle is None:
+        refs.pop(name, None)
+    else:
+        refs[name] = bundle
+
+
+def _checked_head(log: Log[Any, Any], base: str, report: Report) -> Head[Any]:
+    try:
+        return log.head()
+    except FAULTS as error:
+        report.fault("log", f"{base}log/", error)
+        return Head(-1, "", RepoState() if base else StoreState(), {}, -1)
+
+
+def _records(core: Core, base: str, last: int, report: Report) -> Iterator[Record]:
+    """Every sound record up to the head, page by page: what stands in a page, too, is not lost."""
+    before: Record | None = None
+    for first in range(0, last + 1, PAGE_RECORDS):
+        numbers = range(first, min(first + PAGE_RECORDS, last + 1))
+        records = dict(zip(numbers, core.io.map(lambda n: _record(core, base, n), numbers), strict=True))
+        page = _page(core, base, first // PAGE_RECORDS, records, report) if len(numbers) == PAGE_RECORDS else {}
+        for n in numbers:
+            record = _settled(keys.log_record(base, n), records[n], page.get(n), report)
+            if record is not None and before is not None and before.n == n - 1 and record.prev != before.write:
+                report.add("log", keys.log_record(base, n), f"record {n} does not follow record {n - 1}")
+            if record is not None:
+                yield record
+            before = record
+        report.count("records", len(numbers))
+
+
+def _record(core: Core, base: str, n: int) -> Record | Corrupt | NotFound:
+    key = keys.log_record(base, n)
+    try:
+        record = decode_record(core.backend.get(key), key)
+        return record if record.n == n else Corrupt(f"{key} holds record {record.n}")
+    except (Corrupt, NotFound) as error:
+        return error
+
+
+def _settled(key: str, found: Record | Corrupt | NotFound, paged: Record | None, report: Report) -> Record | None:
+    if isinstance(found, Record):
+        return found
+    missing = isinstance(found, NotFound)
+    if paged is None:
+        report.add("log", key, f"{key} is missing" if missing else found.message, missing=missing)
+    else:
+        report.add("log", key, f"{found.message}; its page has what it said", repairable=True, missing=missing)
+    return paged
+
+
+def _page(
+    core: Core, base: str, k: int, records: dict[int, Record | Corrupt | NotFound], report: Report
+) -> dict[int, Record]:
+    """The records of a page by their numbers; empty if it is missing or not to be believed."""
+    key = keys.log_page(base, k)
+    report.count("pages")
+    try:
+        page = {record.n: record for record in decode_page(core.backend.get(key), key)}
+        wrong = [n for n, record in records.items() if isinstance(record, Record) and _slim(record) != page[n]]
+        if wrong:
+            raise Corrupt(f"{key} has another record {wrong[0]} than the log")
+        return page
+    except NotFound:
+        report.fault("page", key, Repairable(f"{key} is missing: lists of bundles are slow"), missing=True)
+    except Corrupt as error:
+        report.fault("page", key, Repairable(error.message))
+    return {}
+
+
+def _slim(record: Record) -> Record:
+    return msgspec.structs.replace(record, state=None, since=-1, delta=None)
+
+
+def _operations(record: Record, type: Any, base: str) -> tuple[Any, ...]:
+    found: tuple[Any, ...] = decode_ops(record.ops, tuple[type, ...], keys.log_record(base, record.n))
+    return found

@@ -1,0 +1,196 @@
+"""Packs: they hold what manifests say is in them, under the same hashes; and, if wanted, every byte is what it was."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+from blake3 import blake3
+
+from sheaf.engine.checks.places import WANTED, Places
+from sheaf.engine.checks.readings import Readings
+from sheaf.engine.checks.report import FAULTS, Report, Tell
+from sheaf.engine.contents import Contents, Erased
+from sheaf.engine.core import Core
+from sheaf.engine.tables import load_table
+from sheaf.errors import Corrupt, NotFound, SheafError
+from sheaf.format import keys
+from sheaf.format.columns import Array, leading
+from sheaf.format.pack_v1 import PackTable, check_head, decode_table, unframe
+
+__all__ = ["Packs", "read_whole"]
+
+_TABLES = 16  # tables fetched at once
+_WHOLE = 3  # packs read whole at once: bounds memory
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """What was found out about a pack; ``table`` None: it is not there."""
+
+    pack: bytes
+    wanted: Array
+    table: PackTable | None = None
+    bytes: int = 0
+    error: SheafError | None = None
+
+
+@dataclass(slots=True)
+class Packs:
+    """``to_read``: the packs to read whole. ``follow``: takes what is needed of packs to which chunks were moved."""
+
+    core: Core
+    report: Report
+    tell: Tell
+    to_read: Collection[bytes] = ()
+    readings: Readings | None = None
+    indexed: Callable[[PackTable, bytes], None] | None = None
+    follow: Places = field(init=False)
+    _contents: Contents = field(init=False)
+    _seen: set[bytes] = field(default_factory=set)
+    _read: set[bytes] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._contents = Contents(self.core)
+        self.follow = Places(self.check)
+
+    def check(self, needed: Iterable[tuple[bytes, Array]]) -> None:
+        """Look at some packs and at what is needed of each."""
+        for looked in self._looked(needed):
+            if looked.pack not in self._seen:
+                self._seen.add(looked.pack)
+                self.report.count("packs")
+                self.tell("packs", len(self._seen))
+            if looked.error is not None:
+                self.report.fault("pack", keys.pack(looked.pack), looked.error)
+            elif looked.table is None:
+                self._moved(looked.pack, looked.wanted)
+            else:
+                self._compare(looked, looked.table)
+
+    # -- looking -------------------------------------------------------------------------------------------------------
+
+    def _looked(self, needed: Iterable[tuple[bytes, Array]]) -> Iterator[_Looked]:
+        """Tables are fetched many at a time; a pack that is to be read whole waits for its turn in a short queue."""
+        whole: deque[tuple[bytes, Array]] = deque()
+
+        def tables() -> Iterator[tuple[bytes, Array]]:
+            for pack, wanted in needed:
+                if pack in self.to_read and pack not in self._read:
+                    self._read.add(pack)
+                    whole.append((pack, wanted))
+                else:
+                    yield pack, wanted
+
+        for looked in _ahead(self.core.io, self._glance, tables(), _TABLES):
+            yield looked
+            while len(whole) >= _WHOLE:
+                yield from self._read_some(whole, _WHOLE)
+        yield from self._read_some(whole, len(whole))
+
+    def _read_some(self, whole: deque[tuple[bytes, Array]], n: int) -> Iterator[_Looked]:
+        for looked in _ahead(self.core.cpu, self._read_one, (whole.popleft() for _ in range(n)), _WHOLE):
+            if looked.table is not None:
+                self.report.count("chunks", len(looked.table.offsets))
+                self.report.count("bytes", looked.bytes)
+                if self.readings is not None:
+                    self.readings.note(looked.pack, self.core.clock.now_ns())
+            yield looked
+
+    def _glance(self, item: tuple[bytes, Array]) -> _Looked:
+        pack, wanted = item
+        try:
+            return _Looked(pack, wanted, load_table(self.core, pack, len(wanted)))
+        except NotFound:
+            return _Looked(pack, wanted)
+        except FAULTS as error:
+            return _Looked(pack, wanted, error=error)
+
+    def _read_one(self, item: tuple[bytes, Array]) -> _Looked:
+        pack, wanted = item
+        try:
+            table, size = read_whole(self.core, pack)
+            return _Looked(pack, wanted, table, size)
+        except NotFound:
+            return _Looked(pack, wanted)
+        except FAULTS as error:
+            return _Looked(pack, wanted, error=error)
+
+    # -- judging -------------------------------------------------------------------------------------------------------
+
+    def _compare(self, looked: _Looked, table: PackTable) -> None:
+        lost = int(np.count_nonzero(~_holds(table, looked.wanted)))
+        if lost:
+            what = f"pack {looked.pack.hex()} does not hold {lost} of the chunks that bundles need of it"
+            self.report.add("pack", keys.pack(looked.pack), what)
+        if self.indexed is not None:
+            self.indexed(table, looked.pack)
+
+    def _moved(self, pack: bytes, wanted: Array) -> None:
+        """A pack that is gone: each chunk that is needed of it must have gone somewhere, or was erased."""
+        places = self.core.io.map(lambda offset: self._located(pack, offset), wanted["offset"].tolist())
+        targets: dict[bytes, list[tuple[int, int, int]]] = {}
+        lost, reason = 0, ""
+        for row, place in zip(wanted, places, strict=True):
+            if isinstance(place, str):
+                lost, reason = lost + 1, reason or place
+            elif place is not None:
+                targets.setdefault(place[0], []).append((place[1], place[2], int(row["lead"])))
+            else:
+                self.report.count("erased chunks")
+        if lost:
+            missing = self.core.backend.newest(keys.moved(pack, 0).rpartition("/")[0] + "/") is None
+            self.report.add("pack", keys.pack(pack), f"{reason} ({lost} chunks are needed)", missing=missing)
+        for target, rows in targets.items():
+            self.follow.add_wanted(target, np.array(rows, WANTED))
+
+    def _located(self, pack: bytes, offset: int) -> tuple[bytes, int, int] | str | None:
+        """Where a chunk went; None: it was erased; a sentence: it is lost."""
+        try:
+            return self._contents.locate(pack, offset)
+        except Erased:
+            return None
+        except FAULTS as error:
+            return error.message
+
+
+def read_whole(core: Core, pack: bytes) -> tuple[PackTable, int]:
+    """Read and verify every byte of a pack; its table and its size. Raises NotFound, Corrupt, Unsupported."""
+    what = f"pack {pack.hex()}"
+    data = memoryview(core.backend.get(keys.pack(pack)))
+    check_head(data, pack, what)
+    table = decode_table(data, len(data), what)
+    columns = (table.hashes, table.raw.tolist(), table.stored.tolist(), table.offsets.tolist())
+    for hash, raw, stored, offset in zip(*columns, strict=True):
+        chunk = unframe(data[offset : offset + stored], what)
+        if len(chunk) != raw or blake3(chunk).digest() != hash.tobytes():
+            raise Corrupt(f"{what} is damaged at byte {offset}")
+    return table, len(data)
+
+
+def _holds(table: PackTable, wanted: Array) -> Array:
+    """Which of the wanted chunks are in the table, under the hash that they should have."""
+    if not len(table.offsets):
+        return np.zeros(len(wanted), np.bool_)
+    at = np.searchsorted(table.offsets, wanted["offset"])
+    at[at == len(table.offsets)] = 0
+    held = (table.offsets[at] == wanted["offset"]) & (table.stored[at] == wanted["stored"])
+    same: Array = held & (leading(table.hashes[at]) == wanted["lead"])
+    return same
+
+
+def _ahead(pool: Executor, work: Callable[[T], U], items: Iterable[T], window: int) -> Iterator[U]:
+    """The results in order, a few of them being made while one is used."""
+    pending: deque[Future[U]] = deque()
+    for item in items:
+        pending.append(pool.submit(work, item))
+        if len(pending) >= window:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
