@@ -147,7 +147,8 @@ class _Check:
             readings.begun = 0
         done = readings.done()
         readings.begun = readings.begun or self.core.clock.now_ns()
-        self.report.count("packs read before", len(done & listed))
+        if done:
+            self.report.count("packs read before", len(done & listed))
         return listed - done
 
     def _indexed(self) -> Indexed:

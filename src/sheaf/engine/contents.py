@@ -138,12 +138,13 @@ class Contents:
 
     # -- recipes -------------------------------------------------------------------------------------------------------
 
-    def recipe_rows(self, place: RecipePlace) -> Iterator[tuple[bytes, int, bytes, int, int]]:
-        """All rows of a recipe, tops and parts included: (hash, length, pack, offset, stored)."""
+    def recipe_rows(self, place: RecipePlace, *, parts: bool = True) -> Iterator[tuple[bytes, int, bytes, int, int]]:
+        """All rows of a recipe: (hash, length, pack, offset, stored). ``parts``: with those that describe its parts."""
         top = self._part(place.recipe, place.pack, place.offset, place.stored)
         for i in range(len(top.hashes)):
             row = top.row(i)
-            yield row
+            if parts or not top.level:
+                yield row
             if top.level:
                 part = self._part(row[0], *row[2:])
                 yield from map(part.row, range(len(part.hashes)))

@@ -1,44 +1,33 @@
 """Erase: the bytes of some contents leave the store for good, whoever refers to them under whatever name.
 
-Manifests, ids and versions stay as they are and verify; a reader of the bytes is told that they were erased. The work is
-a generation of gc: every pack that holds a chunk of the content is replaced, and only what other contents need is
-carried over. A notice in ``erased/`` comes first, so that no session from then on stores the bytes again unnoticed.
+Manifests, ids and versions stay as they are and verify; a reader of the bytes is told that they were erased.
+
+1. A notice in ``erased/`` for each content: sessions that begin from now on refuse to store it.
+2. Wait until every session that did not see the notice has ended. From here on nobody can bring the bytes back.
+3. Find all chunks of the contents, and all packs that hold one which no other content needs.
+4. Replace these packs by a generation of gc that leaves the chunks out. Once its list is created, any gc finishes it.
+5. Look at every pack again; write the receipt.
+
+Each step may be done twice: who is stopped runs it again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from sheaf.engine.contents import Contents, Erased
+from sheaf.engine.contents import Contents
 from sheaf.engine.core import Core
-from sheaf.engine.gc import Collected, Waiting, finish
-from sheaf.engine.log import repo_log, store_log
-from sheaf.engine.nodes import Nodes, pointer_of
-from sheaf.engine.packs import read_table
+from sheaf.engine.finding import Finder, held_by
+from sheaf.engine.gc import Collected, Waiting, finish, resolve
+from sheaf.engine.nodes import Nodes
 from sheaf.engine.reach import live_bundles, needed_chunks
-from sheaf.engine.tree import entries
-from sheaf.errors import Conflict, Corrupt
+from sheaf.engine.sessions import list_sessions
+from sheaf.errors import Conflict, NotFound
 from sheaf.format import keys
-from sheaf.format.session_v1 import Condemned, ErasedPlace, Notice, Receipt, encode_condemned, seal, unseal
-from sheaf.model.entries import Entry, RecipePlace
-from sheaf.model.log import AddBundle, Bundle
-from sheaf.model.nodes import Pointer
+from sheaf.format.session_v1 import Condemned, Notice, Receipt, encode_condemned, seal, unseal
 
-__all__ = ["Found", "erase", "find_contents", "notices", "receipts"]
+__all__ = ["erase", "notices", "receipts"]
 
-_ROUNDS = 5  # generations until no pack holds a chunk any more; later ones are for what was written meanwhile
-
-
-@dataclass(slots=True)
-class Found:
-    """Where contents stand: ``places`` in bundles that live, and the hashes of all ``chunks`` that they are made of."""
-
-    places: list[ErasedPlace] = field(default_factory=list)
-    chunks: set[bytes] = field(default_factory=set)
+_ROUNDS = 5  # one is enough unless somebody stores the bytes in spite of the notice
+_NOTHING: frozenset[bytes] = frozenset()
 
 
 def notices(core: Core) -> list[Notice]:
@@ -57,119 +46,88 @@ def erase(core: Core, contents: frozenset[bytes], reason: str, waiting: Waiting)
     """Remove the bytes of these contents from all bundles of all repos, living or deleted.
 
     Raises:
+        NotFound: the store has none of them.
         Conflict: somebody keeps writing the same bytes; or this gc was ended by another one. Run it again.
     """
-    found = find_contents(core, contents)
+    finder, done = Finder(core, contents), Collected()
+    finder.find()
+    if not finder.chunks and not held_by(core, contents).packs:
+        raise NotFound(f"no file has the content {min(contents).hex()}", "give the hash that `b3sum` prints")
+    indexed = {stat.key for stat in core.backend.list(keys.INDEX)}
+    for stat in list(core.backend.list(keys.CONDEMNED)):
+        _finished(core, stat.key, waiting, done)
     for content in contents:  # "other" is an older notice, which is as good
-        core.backend.create(
-            keys.erased(content), seal("erased", Notice(content.hex(), core.now(), reason, core.author))
-        )
-    done = Collected()
+        notice = Notice(content.hex(), core.now(), reason, core.author)
+        core.backend.create(keys.erased(content), seal("erased", notice))
+    waiting.settle(2 * core.backend.settle_s)
+    if not resolve(core, list_sessions(core), waiting, done):
+        raise _left()
     for _ in range(_ROUNDS):
-        packs, scanned = _holding(core, found.chunks | contents, contents)
-        objects = frozenset(_objects(core, contents))
-        if not packs and not objects:
-            return _receipt(core, contents, reason, found, done, scanned)
-        _, heads = live_bundles(core)
-        none: frozenset[bytes] = frozenset()
-        condemned = Condemned(core.clock.new_id(), none, packs, none, objects, heads, contents)
-        key = keys.condemned(condemned.generation)
-        core.create(key, encode_condemned(condemned))
-        finish(core, key, waiting, done)
-        done.moved += len(packs)
+        finder.find()
+        todo = _Todo(core, finder)
+        if not (todo.packs or todo.objects):
+            _forget(core, indexed)
+            return _receipt(core, reason, finder, done, todo)
+        _replace(core, contents, todo, waiting, done)
     raise Conflict("somebody keeps storing the bytes that are to be erased", "stop the uploads and run it again")
 
 
-def _receipt(
-    core: Core, contents: frozenset[bytes], reason: str, found: Found, done: Collected, scanned: int
-) -> Receipt:
+class _Todo:
+    """Packs and whole objects that hold something of the contents; ``kept``: chunks that other contents need, too."""
+
+    def __init__(self, core: Core, finder: Finder) -> None:
+        names = {content.hex() for content in finder.contents}
+        held = held_by(core, finder.chunks | finder.contents)
+        self.scanned = held.scanned
+        self.objects = frozenset(
+            stat.key for stat in core.backend.list(keys.OBJECTS) if stat.key.rpartition("-")[2] in names
+        )
+        self.packs = _NOTHING
+        self.kept = 0
+        if held.packs:
+            bundles, suspects = live_bundles(core)[0], frozenset(held.packs)
+            needed, _ = needed_chunks(core, Nodes(core), Contents(core), bundles, suspects, finder.contents)
+            self.packs = frozenset(pack for pack in suspects if held.packs[pack] - needed[pack].keys())
+            self.kept = sum(len(held.packs[pack] & needed[pack].keys()) for pack in suspects)
+
+
+def _replace(core: Core, contents: frozenset[bytes], todo: _Todo, waiting: Waiting, done: Collected) -> None:
+    """A generation of gc that moves these packs and leaves the contents behind."""
+    heads = live_bundles(core)[1]
+    condemned = Condemned(core.clock.new_id(), _NOTHING, todo.packs, _NOTHING, todo.objects, heads, contents)
+    key = keys.condemned(condemned.generation)
+    core.create(key, encode_condemned(condemned))
+    _finished(core, key, waiting, done)
+
+
+def _finished(core: Core, key: str, waiting: Waiting, done: Collected) -> None:
+    if not finish(core, key, waiting, done):
+        raise _left()
+
+
+def _left() -> Conflict:
+    return Conflict(
+        "others are at work in the store, and the erasure waits for them", "run it again later, or with --now"
+    )
+
+
+def _forget(core: Core, indexed: set[str]) -> None:
+    """The copies on this machine of index objects that named the chunks."""
+    for key in indexed - {stat.key for stat in core.backend.list(keys.INDEX)}:
+        core.cache.drop(key)
+
+
+def _receipt(core: Core, reason: str, finder: Finder, done: Collected, todo: _Todo) -> Receipt:
     receipt = Receipt(
         core.clock.new_id(),
         core.now(),
         reason,
-        tuple(sorted(content.hex() for content in contents)),
-        tuple(found.places),
+        tuple(sorted(content.hex() for content in finder.contents)),
+        tuple(finder.places),
         done.moved,
-        scanned,
+        todo.scanned,
         core.author,
+        todo.kept,
     )
     core.create(keys.receipt(receipt.id), seal("receipt", receipt))
     return receipt
-
-
-# -- finding -----------------------------------------------------------------------------------------------------------
-
-
-def find_contents(core: Core, contents: frozenset[bytes]) -> Found:
-    """Every path of every bundle with one of these contents. Reads every leaf once, inner nodes once a bundle."""
-    nodes, reader, found = Nodes(core), Contents(core), Found()
-    wanted = pa.array(sorted(contents), pa.binary(32))
-    hits: dict[tuple[bytes, str], list[Entry]] = {}
-    for repo, bundle, is_alive in _all_bundles(core):
-        try:
-            for leaf in _leaves(nodes, pointer_of(bundle.root)):
-                at = (leaf.id, leaf.prefix)
-                if at not in hits:
-                    batch = nodes.rows(leaf)
-                    hits[at] = list(entries(batch.filter(pc.is_in(batch["content"], value_set=wanted))))
-                    for entry in hits[at]:
-                        found.chunks |= _chunks(reader, entry)
-                if is_alive:
-                    found.places += [ErasedPlace(repo, bundle.id, entry.path) for entry in hits[at]]
-        except Corrupt:
-            if is_alive:
-                raise
-    return found
-
-
-def _all_bundles(core: Core) -> Iterator[tuple[str, Bundle, bool]]:
-    """(repo name, bundle, whether it lives) of every bundle that was ever committed."""
-    alive = {bundle.id for bundle in live_bundles(core)[0]}
-    for repo in store_log(core).head().state.repos.values():
-        for record in repo_log(core, repo.id).records():
-            for op in record.ops:
-                if isinstance(op, AddBundle):
-                    yield repo.name, op.bundle, op.bundle.id in alive
-
-
-def _leaves(nodes: Nodes, pointer: Pointer) -> Iterator[Pointer]:
-    if not pointer.level:
-        yield pointer
-        return
-    for child in nodes.children(pointer):
-        yield from _leaves(nodes, child)
-
-
-def _chunks(reader: Contents, entry: Entry) -> set[bytes]:
-    if not isinstance(entry.place, RecipePlace):
-        return {entry.content}
-    try:
-        return {entry.place.recipe, *(row[0] for row in reader.recipe_rows(entry.place))}
-    except Erased:
-        return {entry.content, entry.place.recipe}
-
-
-# -- proving -----------------------------------------------------------------------------------------------------------
-
-
-def _holding(core: Core, chunks: set[bytes], contents: frozenset[bytes]) -> tuple[frozenset[bytes], int]:
-    """The packs that hold one of these chunks where no other content needs it, and how many packs were looked at."""
-    suspects: dict[bytes, set[int]] = {}
-    scanned = 0
-    for stat in core.backend.list(keys.PACKS):
-        scanned += 1
-        table = read_table(core, stat.key, stat.size)
-        offsets = {int(at) for hash, at in zip(table.hashes, table.offsets, strict=True) if hash.tobytes() in chunks}
-        if offsets:
-            suspects[bytes.fromhex(stat.key.rpartition("/")[2])] = offsets
-    if not suspects:
-        return frozenset(), scanned
-    needed, _ = needed_chunks(core, Nodes(core), Contents(core), live_bundles(core)[0], frozenset(suspects), contents)
-    return frozenset(pack for pack, offsets in suspects.items() if offsets - needed[pack].keys()), scanned
-
-
-def _objects(core: Core, contents: frozenset[bytes]) -> Iterator[str]:
-    names = {content.hex() for content in contents}
-    for stat in core.backend.list(keys.OBJECTS):
-        if stat.key.rpartition("-")[2] in names:
-            yield stat.key

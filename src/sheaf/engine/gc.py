@@ -36,7 +36,7 @@ from sheaf.format import keys
 from sheaf.format.node_v1 import packs_in
 from sheaf.format.session_v1 import Condemned, Session, decode_condemned, encode_condemned
 
-__all__ = ["Collected", "Decision", "Waiting", "collect", "finish"]
+__all__ = ["Collected", "Decision", "Waiting", "collect", "finish", "resolve"]
 
 
 @dataclass(slots=True)
@@ -184,7 +184,7 @@ def finish(core: Core, key: str, waiting: Waiting, done: Collected) -> bool:
             others = [session for session in list_sessions(core) if session.id != mine.id]
             elder = [session for session in others if session.kind == "gc" and session.id < mine.id]
             if is_over or not elder:
-                if not _resolve(core, others, waiting, done):
+                if not resolve(core, others, waiting, done):
                     done.pending.append(condemned.generation)
                     return False
                 waiting.settle(core.backend.settle_s)
@@ -199,7 +199,7 @@ def finish(core: Core, key: str, waiting: Waiting, done: Collected) -> bool:
         is_over = decision is Decision.END
 
 
-def _resolve(core: Core, sessions: list[Session], waiting: Waiting, done: Collected) -> bool:
+def resolve(core: Core, sessions: list[Session], waiting: Waiting, done: Collected) -> bool:
     """Wait until each of these has ended; end the rest by a record in their logs, whose order decides."""
     for session in sessions:
         if has_committed(core, session):

@@ -79,7 +79,10 @@ class _Look:
         needed = reach.packs.keys() | self.forwards.targets(reach.packs)
         self.dead_packs = condemned.dead_packs - needed
         self.dead_nodes = [keys.node(node) for node in sorted(condemned.dead_nodes - reach.seen)]
-        self.dead_objects = sorted(key for key in condemned.objects if object_id(key) not in needed)
+        erased = {content.hex() for content in condemned.erase}
+        self.dead_objects = sorted(
+            key for key in condemned.objects if object_id(key) not in needed or key.rpartition("-")[2] in erased
+        )
         self.needed: Chunks = {}
         self.erased: Chunks = {}
         if condemned.moving_packs:

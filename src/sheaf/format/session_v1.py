@@ -79,7 +79,8 @@ class ErasedPlace(msgspec.Struct, frozen=True, omit_defaults=True):
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     """The receipt in ``receipts/<id>.json``: what was erased, where it stood, and that a scan found nothing of it.
 
-    ``packs``: how many were replaced; ``scanned``: how many were looked at afterwards.
+    ``packs``: how many were replaced; ``scanned``: how many were looked at afterwards; ``kept``: chunks of the contents
+    that stay, since other contents have the same ones.
     """
 
     id: str
@@ -90,6 +91,7 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     packs: int
     scanned: int
     author: Author = Author()
+    kept: int = 0
 
 
 class CondemnedHeader(msgspec.Struct, frozen=True):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
-from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import numpy as np
 from blake3 import blake3
 
+from sheaf.engine.ahead import ahead
 from sheaf.engine.checks.places import WANTED, Places
 from sheaf.engine.checks.readings import Readings
 from sheaf.engine.checks.report import FAULTS, Report, Tell
@@ -26,8 +25,6 @@ __all__ = ["Packs", "read_whole"]
 
 _TABLES = 16  # tables fetched at once
 _WHOLE = 3  # packs read whole at once: bounds memory
-T = TypeVar("T")
-U = TypeVar("U")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +85,14 @@ class Packs:
                 else:
                     yield pack, wanted
 
-        for looked in _ahead(self.core.io, self._glance, tables(), _TABLES):
+        for looked in ahead(self.core.io, self._glance, tables(), _TABLES):
             yield looked
             while len(whole) >= _WHOLE:
                 yield from self._read_some(whole, _WHOLE)
         yield from self._read_some(whole, len(whole))
 
     def _read_some(self, whole: deque[tuple[bytes, Array]], n: int) -> Iterator[_Looked]:
-        for looked in _ahead(self.core.cpu, self._read_one, (whole.popleft() for _ in range(n)), _WHOLE):
+        for looked in ahead(self.core.cpu, self._read_one, (whole.popleft() for _ in range(n)), _WHOLE):
             if looked.table is not None:
                 self.report.count("chunks", len(looked.table.offsets))
                 self.report.count("bytes", looked.bytes)
@@ -183,14 +180,3 @@ def _holds(table: PackTable, wanted: Array) -> Array:
     held = (table.offsets[at] == wanted["offset"]) & (table.stored[at] == wanted["stored"])
     same: Array = held & (leading(table.hashes[at]) == wanted["lead"])
     return same
-
-
-def _ahead(pool: Executor, work: Callable[[T], U], items: Iterable[T], window: int) -> Iterator[U]:
-    """The results in order, a few of them being made while one is used."""
-    pending: deque[Future[U]] = deque()
-    for item in items:
-        pending.append(pool.submit(work, item))
-        if len(pending) >= window:
-            yield pending.popleft().result()
-    while pending:
-        yield pending.popleft().result()

@@ -39,7 +39,7 @@ class Report:
     problems: list[Problem] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     unlisted: int = 0
-    _listed: dict[str, int] = field(default_factory=dict)
+    _listed: dict[str, int] = field(default_factory=dict, repr=False)
 
     @property
     def ok(self) -> bool:

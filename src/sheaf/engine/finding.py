@@ -1,0 +1,220 @@
+"""Where contents are: in which bundles, made of which chunks, held by which packs; and what else has the same chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from blake3 import blake3
+
+from sheaf.engine.ahead import ahead
+from sheaf.engine.contents import Contents
+from sheaf.engine.core import Core
+from sheaf.engine.forwarding import Erased, load_forwards
+from sheaf.engine.log import repo_log, store_log
+from sheaf.engine.nodes import Nodes, pointer_of
+from sheaf.engine.reach import live_bundles
+from sheaf.engine.tables import load_table
+from sheaf.engine.tree import entries
+from sheaf.errors import Corrupt, NotFound
+from sheaf.format import keys
+from sheaf.format.columns import Array, hashes_of, leading
+from sheaf.format.session_v1 import ErasedPlace
+from sheaf.model.entries import Entry, Kind, PlaceKind, RecipePlace
+from sheaf.model.log import AddBundle, Bundle
+from sheaf.model.nodes import Pointer
+
+__all__ = ["Finder", "Held", "Like", "find_like", "held_by"]
+
+_LEAVES = 16  # leaves fetched at once
+_TABLES = 32  # tables of packs fetched at once
+
+
+@dataclass(slots=True)
+class Finder:
+    """Searches all bundles for these contents; asked again, it reads only what is new.
+
+    ``places``: paths of bundles that live; ``chunks``: hashes of all that the contents are made of, recipes included.
+    """
+
+    core: Core
+    contents: frozenset[bytes]
+    places: list[ErasedPlace] = field(default_factory=list)
+    chunks: set[bytes] = field(default_factory=set)
+    _hits: dict[bytes, list[Entry]] = field(default_factory=dict)
+    _seen: set[bytes] = field(default_factory=set)
+
+    def find(self) -> None:
+        """Search. Also bundles that were deleted are looked at, as far as gc has left them."""
+        nodes, reader = Nodes(self.core), Contents(self.core)
+        self.places = []
+        for repo, bundle, is_alive in _all_bundles(self.core):
+            try:
+                leaves = list(_leaves(nodes, pointer_of(bundle.root)))
+                self._search(nodes, reader, leaves)
+            except Corrupt:
+                if is_alive:
+                    raise
+                continue
+            if is_alive:
+                hits = (entry for leaf in leaves for entry in self._hits.get(_mark(leaf), ()))
+                self.places += [ErasedPlace(repo, bundle.id, entry.path) for entry in hits]
+
+    def _search(self, nodes: Nodes, reader: Contents, leaves: list[Pointer]) -> None:
+        wanted = pa.array(sorted(self.contents), pa.binary(32))
+        new = [leaf for leaf in leaves if _mark(leaf) not in self._seen]
+        for leaf, batch in zip(new, ahead(self.core.io, nodes.rows, new, _LEAVES), strict=True):
+            found = list(
+                entries(batch.filter(pc.and_(pc.is_in(batch["content"], value_set=wanted), _is_stored(batch))))
+            )
+            for entry in found:
+                self.chunks |= _chunks(reader, entry)
+            if found:
+                self._hits[_mark(leaf)] = found
+            self._seen.add(_mark(leaf))
+
+
+def _mark(leaf: Pointer) -> bytes:
+    return blake3(leaf.id + leaf.prefix.encode()).digest(16)
+
+
+def _is_stored(batch: pa.RecordBatch) -> pa.Array:
+    """Which rows are files with bytes in the store: a symlink's target stands in its row, an empty file has none."""
+    kept = pa.array([PlaceKind.CHUNK, PlaceKind.RECIPE, PlaceKind.OBJECT], pa.uint8())
+    return pc.and_(pc.equal(batch["kind"], int(Kind.FILE)), pc.is_in(batch["place"], value_set=kept))
+
+
+def _all_bundles(core: Core) -> Iterator[tuple[str, Bundle, bool]]:
+    """(repo name, bundle, whether it lives) of every bundle that was ever committed."""
+    alive = {bundle.id for bundle in live_bundles(core)[0]}
+    for repo in store_log(core).head().state.repos.values():
+        for record in repo_log(core, repo.id).records():
+            for op in record.ops:
+                if isinstance(op, AddBundle):
+                    yield repo.name, op.bundle, op.bundle.id in alive
+
+
+def _leaves(nodes: Nodes, pointer: Pointer) -> Iterator[Pointer]:
+    if not pointer.level:
+        yield pointer
+        return
+    for child in nodes.children(pointer):
+        yield from _leaves(nodes, child)
+
+
+def _chunks(reader: Contents, entry: Entry) -> set[bytes]:
+    if not isinstance(entry.place, RecipePlace):
+        return {entry.content}
+    try:
+        return {entry.place.recipe, *(row[0] for row in reader.recipe_rows(entry.place))}
+    except Erased:
+        return {entry.place.recipe}
+
+
+# -- packs -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Of each pack that holds some of the chunks, where in it; ``scanned``: how many packs were looked at."""
+
+    packs: dict[bytes, set[int]]
+    scanned: int
+
+
+def held_by(core: Core, chunks: Collection[bytes]) -> Held:
+    """The packs of the store that hold one of these chunks: every pack's table is looked at, the index is not asked."""
+    wanted = leading(hashes_of(sorted(chunks)))
+    exact = frozenset(chunks)
+    packs = [bytes.fromhex(stat.key.rpartition("/")[2]) for stat in core.backend.list(keys.PACKS)]
+    found = ahead(core.io, lambda pack: _offsets(core, pack, wanted, exact), packs, _TABLES)
+    return Held({pack: offsets for pack, offsets in zip(packs, found, strict=True) if offsets}, len(packs))
+
+
+def _offsets(core: Core, pack: bytes, wanted: Array, exact: frozenset[bytes]) -> set[int]:
+    try:
+        table = load_table(core, pack)
+    except NotFound:
+        return set()  # swept since it was listed
+    rows = np.flatnonzero(np.isin(leading(table.hashes), wanted)).tolist()
+    return {int(table.offsets[row]) for row in rows if table.hashes[row].tobytes() in exact}
+
+
+# -- what is like them -------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Like:
+    """A content that has chunks in common with others: ``shared`` of its ``size`` bytes. Where it stands: the paths."""
+
+    content: str
+    size: int
+    shared: int
+    places: list[ErasedPlace] = field(default_factory=list)
+
+
+def find_like(core: Core, contents: frozenset[bytes]) -> list[Like]:
+    """The other contents of living bundles that share chunks with these, what shares most first."""
+    finder = Finder(core, contents)
+    finder.find()
+    packs = frozenset(held_by(core, finder.chunks | contents).packs)
+    search = _LikeSearch(core, contents, finder.chunks | contents, packs | load_forwards(core).sources(packs))
+    nodes = Nodes(core)
+    for repo, bundle, is_alive in _all_bundles(core):
+        if is_alive:
+            for leaf in _leaves(nodes, pointer_of(bundle.root)):
+                search.add(leaf, nodes.rows, repo, bundle)
+    return sorted(search.found.values(), key=lambda like: (-like.shared, like.content))
+
+
+@dataclass(slots=True)
+class _LikeSearch:
+    core: Core
+    contents: frozenset[bytes]
+    chunks: set[bytes]
+    packs: frozenset[bytes]
+    found: dict[bytes, Like] = field(default_factory=dict)
+    _hits: dict[bytes, list[tuple[bytes, str]]] = field(default_factory=dict)
+    _reader: Contents = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._reader = Contents(self.core)
+
+    def add(self, leaf: Pointer, rows: Callable[[Pointer], pa.RecordBatch], repo: str, bundle: Bundle) -> None:
+        mark = _mark(leaf)
+        if mark not in self._hits:
+            self._hits[mark] = [
+                (entry.content, entry.path) for entry in self._candidates(rows(leaf)) if self._is_like(entry)
+            ]
+        for content, path in self._hits[mark]:
+            self.found[content].places.append(ErasedPlace(repo, bundle.id, path))
+
+    def _candidates(self, batch: pa.RecordBatch) -> Iterator[Entry]:
+        """Files with bytes in one of the packs in question."""
+        near = [
+            pack in self.packs or any(use["pack"] in self.packs for use in uses or ())
+            for pack, uses in zip(batch["pack"].to_pylist(), batch["packs"].to_pylist(), strict=True)
+        ]
+        for entry in entries(batch.filter(pc.and_(pa.array(near, pa.bool_()), _is_stored(batch)))):
+            if entry.content not in self.contents:
+                yield entry
+
+    def _is_like(self, entry: Entry) -> bool:
+        if entry.content in self.found:
+            return True
+        shared = self._shared(entry)
+        if shared:
+            self.found[entry.content] = Like(entry.content.hex(), entry.size, shared)
+        return bool(shared)
+
+    def _shared(self, entry: Entry) -> int:
+        if not isinstance(entry.place, RecipePlace):
+            return entry.size if entry.content in self.chunks else 0
+        try:
+            rows = list(self._reader.recipe_rows(entry.place, parts=False))
+        except Erased:
+            return 0
+        return sum(length for hash, length, *_ in rows if hash in self.chunks)
