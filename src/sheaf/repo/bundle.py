@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -12,17 +13,19 @@ import pyarrow as pa
 from blake3 import blake3
 
 from sheaf.engine.clock import parse_time
-from sheaf.engine.contents import Contents
+from sheaf.engine.contents import Contents, Erased
 from sheaf.engine.diff import Difference, diff_trees
 from sheaf.engine.nodes import pointer_of
 from sheaf.engine.refs import alive
 from sheaf.engine.tree import Tree, entry_at
 from sheaf.errors import Corrupt, NotFound
 from sheaf.model import log as model
+from sheaf.model.entries import Entry as Row
 from sheaf.model.entries import Kind
 from sheaf.repo.context import Context
 from sheaf.repo.records import Change, Entry, Verified, entry_of
 from sheaf.transfer.download import Downloaded, download
+from sheaf.transfer.materialise import paths_of
 from sheaf.transfer.origins import Origin, recall, remember
 from sheaf.transfer.progress import Meter, Progress
 from sheaf.transfer.statcache import StatCache
@@ -134,22 +137,30 @@ class Bundle:
         meter = Meter(progress, "verify")
         meter.add_total(files=self.files, bytes=self.size)
         files = size = 0
+        erased: list[str] = []
         for batch in self.tree.batches():
+            gone: list[int] = []
             single: set[int] = set()
-            for row, data in self._files.contents.chunks(batch):
+            for row, data in self._files.contents.chunks(batch, gone.append):
                 single.add(row)
                 meter.add(files=1, bytes=len(data))
                 size += len(data)
             files += len(single)
-            for row in (row for row in range(batch.num_rows) if row not in single):
-                if batch["kind"][row].as_py() != Kind.FOLDER:
+            erased += paths_of(batch.take(pa.array(gone, pa.int64())))
+            seen = single.union(gone)
+            others = [
+                row for row, kind in enumerate(batch["kind"].to_pylist()) if kind != Kind.FOLDER and row not in seen
+            ]
+            for entry in map(partial(entry_at, batch), others):
+                try:
+                    size += self._verify_file(entry, meter)
                     files += 1
-                    size += self._verify_row(batch.slice(row, 1), meter)
+                except Erased:
+                    erased.append(entry.path)
         meter.finish()
-        return Verified(files, size)
+        return Verified(files, size, tuple(erased))
 
-    def _verify_row(self, row: pa.RecordBatch, meter: Meter) -> int:
-        entry = entry_at(row, 0)
+    def _verify_file(self, entry: Row, meter: Meter) -> int:
         if entry.kind == Kind.SYMLINK:
             meter.add_file()
             return 0

@@ -124,10 +124,14 @@ class StoreInfo:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a verification has read; bytes that are not what they should be raise instead."""
+    """What a verification has read; bytes that are not what they should be raise instead.
+
+    ``erased``: the paths of files that are not there any more, on purpose; ``files`` doesn't count them.
+    """
 
     files: int
     bytes: int
+    erased: tuple[str, ...] = ()
 
 
 def label_of(name: str, target: RefTarget) -> Label:
