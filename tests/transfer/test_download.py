@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from tests.transfer.bundles import MTIME, File, Folder, Item, Link, Shelf, look
 
-from sheaf.engine.contents import Contents
+from sheaf.engine.contents import Contents, OnErased
 from sheaf.errors import Corrupt, InvalidInput, NoSpace, NotFound, Refused, SheafError
 from sheaf.model.entries import Entry, Kind
 from sheaf.transfer import download as downloading
@@ -75,8 +75,8 @@ class Counting(Contents):
         self.bytes = 0
         self.stop_after = stop_after
 
-    def chunks(self, batch: pa.RecordBatch) -> Iterator[tuple[int, bytes]]:
-        for row, data in super().chunks(batch):
+    def chunks(self, batch: pa.RecordBatch, on_erased: OnErased | None = None) -> Iterator[tuple[int, bytes]]:
+        for row, data in super().chunks(batch, on_erased):
             self._count(batch["name"][row].as_py(), data)
             yield row, data
 
@@ -488,10 +488,10 @@ def test_a_second_process_at_the_same_destination_is_refused(shelf: Shelf, dest:
     tree = shelf.bundle({"a": b"1", "b": b"2"})
 
     class Reentrant(Counting):
-        def chunks(self, batch: pa.RecordBatch) -> Iterator[tuple[int, bytes]]:
+        def chunks(self, batch: pa.RecordBatch, on_erased: OnErased | None = None) -> Iterator[tuple[int, bytes]]:
             with pytest.raises(Refused, match="another process is downloading"):
                 download(tree, shelf.contents, dest)
-            yield from super().chunks(batch)
+            yield from super().chunks(batch, on_erased)
 
     download(tree, Reentrant(shelf), dest)
     assert names(dest) == ["a", "b"]

@@ -23,7 +23,7 @@ from sheaf.format.session_v1 import Notice, unseal
 from sheaf.model.entries import ChunkPlace, Entry, ObjectPlace, PlaceKind, RecipePlace
 from sheaf.storage.port import Buffer
 
-__all__ = ["Contents", "Erased"]
+__all__ = ["Contents", "Erased", "OnErased"]
 
 _SPAN = 8 << 20  # bytes fetched in one go
 _GAP = 64 << 10  # a hole of at most so many bytes is fetched along rather than asked around

@@ -11,7 +11,7 @@ stopped.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -26,7 +26,7 @@ from sheaf.errors import InvalidInput, Refused
 from sheaf.model.entries import Kind
 from sheaf.transfer.anchor import FOLDER_FLAGS
 from sheaf.transfer.localerrors import printable, translated
-from sheaf.transfer.materialise import Filled, Filling
+from sheaf.transfer.materialise import Filled, Filling, paths_of
 from sheaf.transfer.partial import SUFFIX, Partial
 from sheaf.transfer.placing import Placing, refuse_taken, restore_folders
 from sheaf.transfer.portable import Clashes, Folding, probe_folding, refuse_clash
@@ -41,11 +41,15 @@ _MAX_WORKERS: Final = 16  # each holds some spans of packs in memory
 
 @dataclass(frozen=True, slots=True)
 class Downloaded:
-    """What is in place now: files (symlinks included), bytes, and how many files an earlier attempt had brought."""
+    """What is in place now: files (symlinks included), bytes, and how many files an earlier attempt had brought.
+
+    ``erased``: the paths of files that are not, since their bytes were erased from the store on purpose.
+    """
 
     files: int
     bytes: int
     resumed: int
+    erased: tuple[str, ...] = ()
 
 
 def download(
@@ -107,13 +111,13 @@ class _Job:
         partial = Partial.open(self.dest, identity)
         is_done = False
         try:
-            filled = self._count() if partial.is_placing else self._fill(partial, overwrite=force)
+            filled = self._count(partial.erased) if partial.is_placing else self._fill(partial, overwrite=force)
             self._place(partial, overwrite=force, keep_folders=adds and not force)
             is_done = True
         finally:
             partial.close(is_done=is_done)
         self.meter.finish()
-        return Downloaded(filled.files, filled.bytes, filled.resumed)
+        return Downloaded(filled.files, filled.bytes, filled.resumed, tuple(sorted(filled.erased)))
 
     def _holds_anything(self) -> bool:
         return bool(set(os.listdir(self.fd)) - {SUFFIX})
@@ -138,7 +142,7 @@ class _Job:
         self.meter.start("download")
         filling = Filling(self.contents, partial.tree, partial.resumed, self.meter, self.workers)
         filled = filling.run(self.selection.rows(self.tree))
-        partial.start_placing()
+        partial.start_placing(filled.erased)
         return filled
 
     def _place(self, partial: Partial, *, overwrite: bool, keep_folders: bool) -> None:
@@ -147,10 +151,12 @@ class _Job:
         skip = placing.existed if keep_folders else ()
         restore_folders(self.selection.folders(self.tree), self.fd, skip=skip)
 
-    def _count(self) -> Filled:
-        """What an earlier attempt brought, all of it."""
-        filled = Filled()
-        for batch in self.selection.rows(self.tree):
+    def _count(self, erased: Collection[str]) -> Filled:
+        """What an earlier attempt brought, all of it but what was erased."""
+        filled, gone = Filled(erased=list(erased)), frozenset(erased)
+        for found in self.selection.rows(self.tree):
+            there = [path not in gone for path in paths_of(found)] if gone else []
+            batch = found.filter(pa.array(there, pa.bool_())) if gone else found
             kind, size = batch["kind"].to_numpy(), batch["size"].to_numpy()
             filled.files += int(np.count_nonzero(kind != Kind.FOLDER))
             filled.bytes += int(size[(kind == Kind.FILE) | (kind == Kind.EXTERNAL)].sum())

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from blake3 import blake3
 
-from sheaf.engine.contents import Contents
+from sheaf.engine.contents import Contents, Erased
 from sheaf.engine.tree import entry_at
 from sheaf.errors import Corrupt
 from sheaf.model.entries import Entry, Kind, PlaceKind
@@ -44,17 +44,22 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(slots=True)
 class Filled:
-    """What was written: files (symlinks included), their bytes, and how many files an earlier attempt had left."""
+    """What was written: files (symlinks included), their bytes, and how many files an earlier attempt had left.
+
+    ``erased``: the paths of files that were not, since their bytes were erased from the store.
+    """
 
     files: int = 0
     bytes: int = 0
     resumed: int = 0
+    erased: list[str] = field(default_factory=list)
 
     def add(self, other: Filled) -> None:
         """Counts another task's work in."""
         self.files += other.files
         self.bytes += other.bytes
         self.resumed += other.resumed
+        self.erased += other.erased
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,21 +147,23 @@ class Filling:
             for row in links:
                 self._link(anchor, rows, row)
             self.meter.add(files=filled.files, bytes=filled.bytes)
-            for row, data in self._data(batch, missing):
+            for row, data in self._data(batch, missing, lambda row: filled.erased.append(rows.path(row))):
                 self._write(anchor, rows, row, data)
                 filled.files += 1
                 filled.bytes += len(data)
         return filled
 
-    def _data(self, batch: pa.RecordBatch, missing: Mask) -> Iterator[tuple[int, bytes]]:
-        """(row, content) of the missing files."""
+    def _data(
+        self, batch: pa.RecordBatch, missing: Mask, on_erased: Callable[[int], object]
+    ) -> Iterator[tuple[int, bytes]]:
+        """(row, content) of the missing files that the store has."""
         empty = batch["size"].to_numpy() == 0
         for row in _where(missing & empty):
             yield row, b""
         wanted = _where(missing & ~empty)
         if wanted:
             chosen = batch if len(wanted) == batch.num_rows else batch.take(pa.array(wanted))
-            for at, data in self.contents.chunks(chosen):
+            for at, data in self.contents.chunks(chosen, lambda at: on_erased(wanted[at])):
                 yield wanted[at], data
 
     def _write(self, anchor: Anchor, rows: _Columns, row: int, data: bytes) -> None:
@@ -218,6 +225,9 @@ class Filling:
             try:
                 had = self._stream(fd, entry)
                 _finish(fd, entry.mode, entry.mtime)
+            except Erased:
+                _remove(entry.name, folder)
+                return Filled(erased=[entry.path])
             finally:
                 os.close(fd)
         self.meter.add_file()

@@ -19,6 +19,7 @@ import fcntl
 import os
 import stat
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -42,11 +43,15 @@ _STAGES: Final = ("filling", "placing")
 class _State(msgspec.Struct, frozen=True):
     identity: str
     stage: str
+    erased: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
 class Partial:
-    """An open partial folder, locked. ``fd`` and ``tree`` are descriptors; ``resumed``: it was there before."""
+    """An open partial folder, locked. ``fd`` and ``tree`` are descriptors; ``resumed``: it was there before.
+
+    ``erased``: files that will not come, known once all others are here.
+    """
 
     path: Path
     fd: int
@@ -55,6 +60,7 @@ class Partial:
     identity: str
     stage: str
     resumed: bool
+    erased: tuple[str, ...] = ()
 
     @classmethod
     def is_placing_in(cls, dest: Path, identity: str) -> bool:
@@ -68,7 +74,7 @@ class Partial:
             state = _read_state(fd)
         finally:
             os.close(fd)
-        return state == _State(identity, _STAGES[1])
+        return state is not None and (state.identity, state.stage) == (identity, _STAGES[1])
 
     @classmethod
     def remove_empty(cls, dest: Path) -> None:
@@ -109,7 +115,7 @@ class Partial:
             pass
         partial = cls(path, fd, lock, os.open("tree", FOLDER_FLAGS, dir_fd=fd), identity, _STAGES[0], resumed)
         if state is not None and resumed:
-            partial.stage = state.stage
+            partial.stage, partial.erased = state.stage, state.erased
         else:
             partial._enter(_STAGES[0])
         return partial
@@ -119,14 +125,15 @@ class Partial:
         """Whether all files are here and verified, and some may be in their place already."""
         return self.stage == _STAGES[1]
 
-    def start_placing(self) -> None:
+    def start_placing(self, erased: Iterable[str] = ()) -> None:
         """From here on a resumed download only moves."""
+        self.erased = tuple(erased)
         self._enter(_STAGES[1])
 
     def _enter(self, stage: str) -> None:
         """Writes down the stage."""
         self.stage = stage
-        data = msgspec.json.encode(_State(self.identity, stage))
+        data = msgspec.json.encode(_State(self.identity, stage, self.erased))
         fd = os.open("state.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600, dir_fd=self.fd)
         with open(fd, "wb") as file:
             file.write(data)

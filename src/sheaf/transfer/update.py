@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -40,11 +40,15 @@ _NAMED: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Updated:
-    """The files (symlinks included) that changed, in order of paths."""
+    """The files (symlinks included) that changed, in order of paths.
+
+    ``erased``: files that did not come, since their bytes were erased from the store; what was there is left.
+    """
 
     added: list[str]
     modified: list[str]
     deleted: list[str]
+    erased: list[str] = field(default_factory=list)
 
 
 def update(
@@ -79,11 +83,12 @@ def update(
     with translated(f"enter {printable(root)}"):
         fd = os.open(top, FOLDER_FLAGS)
     try:
-        _Updating(target, contents, top, fd, plan, counted).run()
+        erased = _Updating(target, contents, top, fd, plan, counted).run()
     finally:
         os.close(fd)
     counted.finish()
-    return Updated(plan.added, plan.modified, plan.deleted)
+    added, modified = ([path for path in paths if path not in erased] for paths in (plan.added, plan.modified))
+    return Updated(added, modified, plan.deleted, sorted(erased))
 
 
 def _refusal(edits: list[str], folder: Path, *, knows_base: bool) -> Refused:
@@ -104,8 +109,8 @@ class _Updating:
     plan: Plan
     meter: Meter
 
-    def run(self) -> None:
-        """Everything is fetched and verified before the first file of the folder changes."""
+    def run(self) -> set[str]:
+        """Everything is fetched and verified before the first file of the folder changes; returns what was erased."""
         # What an earlier attempt fetched is of use only for the very same plan: all of it will be moved to its place.
         identity = blake3(b"update " + self.target.root.id + self.plan.fetch.tobytes()).hexdigest()
         partial = Partial.open(self.top, identity)
@@ -115,7 +120,7 @@ class _Updating:
                 folding = probe_folding(partial.fd)
             if folding:
                 refuse_clashes(self.target.batches(), folding)
-            self._fetch(partial)
+            erased = self._fetch(partial)
             self._remove()
             Placing(partial.tree, self.fd, overwrite=True).run()
             self._touch()
@@ -123,11 +128,12 @@ class _Updating:
             is_done = True
         finally:
             partial.close(is_done=is_done)
+        return erased
 
-    def _fetch(self, partial: Partial) -> None:
+    def _fetch(self, partial: Partial) -> set[str]:
         self.meter.start("download")
         rows = self.plan.rows(self.target, self.plan.fetch)
-        Filling(self.contents, partial.tree, partial.resumed, self.meter, WORKERS).run(rows)
+        return set(Filling(self.contents, partial.tree, partial.resumed, self.meter, WORKERS).run(rows).erased)
 
     def _remove(self) -> None:
         with Anchor(self.fd) as anchor:
