@@ -57,7 +57,7 @@ def erase(core: Core, contents: frozenset[bytes], reason: str, waiting: Waiting)
     for stat in list(core.backend.list(keys.CONDEMNED)):
         _finished(core, stat.key, waiting, done)
     for content in contents:  # "other" is an older notice, which is as good
-        notice = Notice(content.hex(), core.now(), reason, core.author)
+        notice = Notice(content.hex(), core.now(), reason, core.author, finder.sizes.get(content, -1))
         core.backend.create(keys.erased(content), seal("erased", notice))
     waiting.settle(2 * core.backend.settle_s)
     if not resolve(core, list_sessions(core), waiting, done):

@@ -37,13 +37,15 @@ _TABLES = 32  # tables of packs fetched at once
 class Finder:
     """Searches all bundles for these contents; asked again, it reads only what is new.
 
-    ``places``: paths of bundles that live; ``chunks``: hashes of all that the contents are made of, recipes included.
+    ``places``: paths of bundles that live; ``chunks``: hashes of all that the contents are made of, recipes included;
+    ``sizes``: of the contents that were found, in bytes.
     """
 
     core: Core
     contents: frozenset[bytes]
     places: list[ErasedPlace] = field(default_factory=list)
     chunks: set[bytes] = field(default_factory=set)
+    sizes: dict[bytes, int] = field(default_factory=dict)
     _hits: dict[bytes, list[Entry]] = field(default_factory=dict)
     _seen: set[bytes] = field(default_factory=set)
 
@@ -71,6 +73,7 @@ class Finder:
                 entries(batch.filter(pc.and_(pc.is_in(batch["content"], value_set=wanted), _is_stored(batch))))
             )
             for entry in found:
+                self.sizes[entry.content] = entry.size
                 self.chunks |= _chunks(reader, entry)
             if found:
                 self._hits[_mark(leaf)] = found

@@ -13,9 +13,9 @@ from pyfastcdc import FastCDC
 
 from sheaf.engine.core import Core
 from sheaf.engine.dedup import ChunkIndex
+from sheaf.engine.erased import Erasures
 from sheaf.engine.packs import PackSink
 from sheaf.engine.squeeze import squeeze
-from sheaf.errors import Refused
 from sheaf.format.recipe_v1 import Row, cut_parts, encode_part
 from sheaf.model.entries import PlaceKind
 from sheaf.model.ids import ZERO_HASH
@@ -44,13 +44,21 @@ class Placed:
 class Ingest:
     """Stores contents within one session. Safe to use from many threads."""
 
-    def __init__(self, core: Core, sink: PackSink, index: ChunkIndex, erased: frozenset[bytes]) -> None:
+    def __init__(
+        self,
+        core: Core,
+        sink: PackSink,
+        index: ChunkIndex,
+        erased: frozenset[bytes],
+        *,
+        allow_erased: bool = False,
+    ) -> None:
         chunker = core.config.chunker
         self.small = chunker.min  #: a file of at most so many bytes is one chunk, whatever is in it
         self._core = core
         self._sink = sink
         self._index = index
-        self._erased = erased
+        self.erased = Erasures(core, erased, allow=allow_erased)
         self._chunker = chunker
 
     @property
@@ -61,16 +69,23 @@ class Ingest:
     def store_small(self, contents: Sequence[bytes]) -> list[Placed]:
         """Store files of at most ``small`` bytes, each as one chunk."""
         filled = [content for content in contents if content]
-        rows = iter(self._store(filled, [blake3(content).digest() for content in filled], adaptive=False))
-        placed = [self._whole(next(rows)) if content else Placed(_EMPTY, 0) for content in contents]
-        return [self._accepted(one) for one in placed] if self._erased else placed
+        hashes = [blake3(content).digest() for content in filled]
+        for hash in hashes:
+            self.erased.refuse(hash)
+        rows = iter(self._store(filled, hashes, adaptive=False))
+        return [self._whole(next(rows)) if content else Placed(_EMPTY, 0) for content in contents]
 
     def store_bytes(self, content: bytes) -> Placed:
-        """Store one file that is in memory."""
+        """Store one file that is in memory. Raises Refused if it was erased, unless that is allowed."""
+        self.erased.refuse_bytes(content)
         return self.store_small([content])[0] if len(content) <= self.small else self.store_stream([content])
 
     def store_stream(self, blocks: Iterable[bytes]) -> Placed:
-        """Store one file of any size from its consecutive blocks, holding a few windows of it in memory."""
+        """Store one file of any size from its consecutive blocks, holding a few windows of it in memory.
+
+        Raises:
+            Refused: it was erased, which shows at its end. What was stored of it is garbage: this session must not commit.
+        """
         whole = blake3()
         size = 0
 
@@ -141,8 +156,7 @@ class Ingest:
         return Placed(hash, size, PlaceKind.CHUNK, pack, offset, stored)
 
     def _accepted(self, placed: Placed) -> Placed:
-        if placed.content in self._erased:
-            raise Refused(f"content {placed.content.hex()} was erased from this store", "leave the file out")
+        self.erased.refuse(placed.content)
         return placed
 
     # -- chunks --------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sheaf.engine.core import Core
 from sheaf.engine.dedup import ChunkIndex, load_segments, merge_index, write_index
@@ -51,7 +52,7 @@ class Draft:
 class Store:
     """Contents and nodes on their way into the store, for one session or one split of a diamond."""
 
-    def __init__(self, core: Core, nodes: Nodes, open: Open, name: str) -> None:
+    def __init__(self, core: Core, nodes: Nodes, open: Open, name: str, *, allow_erased: bool = False) -> None:
         self._core = core
         self._nodes = nodes
         self._open = open
@@ -59,11 +60,16 @@ class Store:
         self._segments = load_segments(core)  # after the session was registered and condemned/ was listed
         self._index = ChunkIndex(self._segments, open.avoid_packs, partial(load_table, core))
         self.sink = PackSink(core, name, self._index)
-        self.ingest = Ingest(core, self.sink, self._index, open.erased)
+        self.ingest = Ingest(core, self.sink, self._index, open.erased, allow_erased=allow_erased)
 
     def usable(self, rows: pa.RecordBatch | pa.Table) -> npt.NDArray[np.bool_]:
-        """Which rows of a live bundle may be taken over."""
-        return usable(rows, self._open)
+        """Which rows of a live bundle may be taken over in the place of a file's bytes."""
+        alive = usable(rows, self._open)
+        if not self._open.erased:
+            return alive
+        gone = pa.array(sorted(self._open.erased), pa.binary(32))
+        alive &= ~pc.is_in(rows["content"], value_set=gone).to_numpy(zero_copy_only=False)
+        return alive
 
     def build(self, batches: Iterable[pa.RecordBatch], base: Tree | None = None) -> Pointer:
         """Make everything stored so far durable, then a tree of these rows. ``base``: a live bundle, to reuse nodes of."""
@@ -102,13 +108,22 @@ class Store:
 class Writer:
     """A session that ends in one bundle, or in nothing. Use as a context manager."""
 
-    def __init__(self, core: Core, nodes: Nodes, log: Log[RepoState, RepoOp], repo_id: str, kind: str) -> None:
+    def __init__(
+        self,
+        core: Core,
+        nodes: Nodes,
+        log: Log[RepoState, RepoOp],
+        repo_id: str,
+        kind: str,
+        *,
+        allow_erased: bool = False,
+    ) -> None:
         self._core = core
         self._log = log
         self.open = open_session(core, repo_id, log, kind)
         self._ending = Ending(core, self.open.id)
         try:
-            self.store = Store(core, nodes, self.open, self.open.id)
+            self.store = Store(core, nodes, self.open, self.open.id, allow_erased=allow_erased)
         except BaseException:
             end_session(core, self.open.id)
             raise

@@ -60,12 +60,13 @@ class RunEnd(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The notice in ``erased/<content>``: bytes with this hash were removed for good."""
+    """The notice in ``erased/<content>``: bytes with this hash were removed for good. ``size``: how many, if known."""
 
     content: str
     time: str
     reason: str
     author: Author = Author()
+    size: int = -1
 
 
 class ErasedPlace(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -139,6 +139,7 @@ class Diamond:
         name_filter: str | None = None,
         skip_on_error: bool = False,
         concurrency: int | None = None,
+        allow_erased: bool = False,
         progress: Progress | None = None,
     ) -> SplitInfo:
         """Store a folder as a split of this diamond.
@@ -146,14 +147,18 @@ class Diamond:
         Args:
             split_id: a free name; one that is done can't be used again, one that is not begins anew.
             name_filter: a regular expression; only paths in which it is found are taken.
+            allow_erased: let contents come back that were erased from the store.
 
         Raises:
             Conflict: the diamond was committed or canceled meanwhile; the split is not in it.
+            Refused: a file was erased from the store, unless ``allow_erased``.
         """
         name = check_ref_name(split_id) if split_id else self._context.core.clock.new_id()
         start = self._splits.begin_split(name, tag)
         session = find_session(self._context.core, self.id)
-        store = Store(self._context.core, self._context.nodes, observe(self._context.core, session), start.generation)
+        core = self._context.core
+        opened = observe(core, session)
+        store = Store(core, self._context.nodes, opened, start.generation, allow_erased=allow_erased)
         options = folder_options(
             self._context.core,
             self._context.cache,

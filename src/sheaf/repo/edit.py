@@ -36,14 +36,17 @@ class Edit:
         context: Context,
         draft: Draft,
         base: str | None,
+        *,
+        allow_erased: bool = False,
     ) -> None:
         self._context = context
         self._draft = draft
         self._wanted = base
+        self._allow_erased = allow_erased
 
     def __enter__(self) -> Self:
         c = self._context
-        self._writer = Writer(c.core, c.nodes, c.log, c.entry.id, "edit")
+        self._writer = Writer(c.core, c.nodes, c.log, c.entry.id, "edit", allow_erased=self._allow_erased)
         try:
             self._begin()
         except BaseException:

@@ -186,6 +186,7 @@ class Repo:
         concurrency: int | None = None,
         if_changed: bool = False,
         portable: bool = False,
+        allow_erased: bool = False,
         on_commit: Callable[[Bundle], None] | None = None,
         progress: Progress | None = None,
     ) -> Upload:
@@ -196,11 +197,12 @@ class Repo:
             rehash: read every file, even those that look unchanged.
             if_changed: commit nothing if the branch has exactly this already.
             portable: refuse names that become one on other systems; without it they are warned of.
+            allow_erased: let contents come back that were erased from the store; they are warned of.
             on_commit: called as soon as the bundle is committed.
 
         Raises:
             NotFound, InvalidInput, Denied, Conflict: about a file, unless ``skip_on_error``.
-            Refused: ``portable``, and names collide.
+            Refused: ``portable``, and names collide; or a file was erased from the store, unless ``allow_erased``.
         """
         from sheaf.engine.writer import Draft, Writer
         from sheaf.transfer.progress import Meter
@@ -212,12 +214,13 @@ class Repo:
             c.core, c.cache, path, files=files, skip_on_error=skip_on_error, rehash=rehash, concurrency=concurrency
         )
         meter = Meter(progress, "upload")
-        with Writer(c.core, c.nodes, c.log, self.id, "upload") as writer:
+        with Writer(c.core, c.nodes, c.log, self.id, "upload", allow_erased=allow_erased) as writer:
             base = self._head_tree(branch)  # read after the session was registered
             stored = store_folder(writer.store, base, options, meter)
             warnings = [f"'{one}' and '{other}' become one on some systems" for one, other in stored.clashes]
             if portable and warnings:
                 raise Refused(warnings[0], "rename one of them")
+            warnings += writer.store.ingest.erased.warnings()
             sink = writer.store.sink
             counts = (stored.files, stored.size, sink.new_bytes, sink.stored_bytes)
             if if_changed and base and base.root.full == stored.root.full and branch:
@@ -232,16 +235,17 @@ class Repo:
         meter.finish()
         return Upload(bundle, *counts, True, stored.skipped, warnings)
 
-    def edit(self, *, message: str, branch: str = "main", base: str | None = None) -> Edit:
+    def edit(self, *, message: str, branch: str = "main", base: str | None = None, allow_erased: bool = False) -> Edit:
         """Make a bundle from another one by naming what changes; nothing is downloaded.
 
         Args:
             base: the bundle to start from; the branch's head if None. The branch must not have moved when it commits.
+            allow_erased: let contents come back that were erased from the store.
         """
         from sheaf.engine.writer import Draft
         from sheaf.repo.edit import Edit
 
-        return Edit(self._context, Draft(message, branch), base)
+        return Edit(self._context, Draft(message, branch), base, allow_erased=allow_erased)
 
     # -- names ---------------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from sheaf.transfer.reading import FileState, read_blocks, read_small
 from sheaf.transfer.scan import ScanBatch
 from sheaf.transfer.statcache import Hashes, StatCache
 
-__all__ = ["LocalHashes"]
+__all__ = ["LocalHashes", "hash_file"]
 
 _SMALL_BYTES: Final = 1 << 20
 _GROUP_FILES: Final = 128  # per task: enough to make a hand-over between threads cheap
@@ -69,6 +69,15 @@ def _hash(path: str, size: int, batch: ScanBatch, row: int) -> tuple[bytes, File
     if size <= _SMALL_BYTES:
         data, state = read_small(path, FileState(size, int(batch.mtime[row]), int(batch.ctime[row])))
         return blake3(data).digest(), state
+    return _hash_big(path)
+
+
+def hash_file(path: str) -> bytes:
+    """The content of a local file. Raises NotFound, Denied, Unavailable, and Conflict if it changes meanwhile."""
+    return _hash_big(path)[0]
+
+
+def _hash_big(path: str) -> tuple[bytes, FileState]:
     for blocks in read_blocks(path):
         hasher = blake3()
         for block in blocks:

@@ -30,6 +30,7 @@ from sheaf.model.entries import Kind, PlaceKind
 from sheaf.model.ids import ZERO_HASH
 from sheaf.model.nodes import Pointer
 from sheaf.transfer.basis import Basis
+from sheaf.transfer.hashing import hash_file
 from sheaf.transfer.ignore import Ignore
 from sheaf.transfer.portable import ANYWHERE, Clashes
 from sheaf.transfer.progress import Meter
@@ -228,6 +229,7 @@ class _Taking:
             try:
                 before = FileState(sizes[row], mtimes[row], ctimes[row])
                 content, state = read_small(f"{self._top}/{batch.path(row)}", before)
+                self._ingest.erased.refuse_bytes(content, f"'{batch.path(row)}'")
             except SheafError as error:
                 outcomes.append((row, self._skip(batch, row, error), None))
                 continue
@@ -242,6 +244,9 @@ class _Taking:
 
     def _read_big(self, batch: ScanBatch, row: int) -> Outcome:
         try:
+            if self._ingest.erased.may_be(int(batch.size[row])):
+                content = hash_file(f"{self._top}/{batch.path(row)}")
+                self._ingest.erased.refuse(content, f"'{batch.path(row)}'")
             for blocks in read_blocks(f"{self._top}/{batch.path(row)}"):
                 placed = self._ingest.store_stream(blocks)
                 if blocks.state is not None:

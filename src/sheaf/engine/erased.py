@@ -1,0 +1,68 @@
+"""What was erased from a store must not come back unnoticed."""
+
+from __future__ import annotations
+
+from threading import Lock
+
+from blake3 import blake3
+
+from sheaf.engine.core import Core
+from sheaf.errors import Refused
+from sheaf.format import keys
+from sheaf.format.session_v1 import Notice, unseal
+
+__all__ = ["Erasures"]
+
+
+class Erasures:
+    """Notices as a session found them when it began. Safe to use from many threads.
+
+    ``allow``: contents may come back; those that do are in ``returned``.
+    """
+
+    def __init__(self, core: Core, contents: frozenset[bytes], *, allow: bool = False) -> None:
+        self._core = core
+        self._contents = contents
+        self._allow = allow
+        self._sizes: frozenset[int] | None = None
+        self._lock = Lock()
+        self.returned: set[bytes] = set()
+
+    @property
+    def contents(self) -> frozenset[bytes]:
+        """The hashes of all contents that were erased."""
+        return self._contents
+
+    def may_be(self, size: int) -> bool:
+        """Whether a file of this size may have been erased: then it is hashed before anything of it is stored."""
+        if not self._contents or self._allow:
+            return False
+        with self._lock:
+            if self._sizes is None:
+                self._sizes = frozenset(self._core.io.map(self._size, self._contents))
+        return size in self._sizes or -1 in self._sizes
+
+    def refuse(self, content: bytes, what: str = "") -> None:
+        """Raises Refused for an erased content, unless it is allowed. ``what``: the file that has it."""
+        if content not in self._contents:
+            return
+        if not self._allow:
+            raise Refused(
+                f"{what or f'content {content.hex()}'} was erased from this store",
+                "leave the file out, or let it come back with --allow-erased",
+            )
+        with self._lock:
+            self.returned.add(content)
+
+    def refuse_bytes(self, data: bytes, what: str = "") -> None:
+        """The same for the bytes of a whole file."""
+        if self._contents:
+            self.refuse(blake3(data).digest(), what)
+
+    def warnings(self) -> list[str]:
+        """What to say about contents that have come back."""
+        return [f"content {content.hex()} was erased from this store, and is back" for content in sorted(self.returned)]
+
+    def _size(self, content: bytes) -> int:
+        key = keys.erased(content)
+        return unseal(self._core.backend.get(key), "erased", Notice, key).size
