@@ -24,17 +24,23 @@ VALUES = {
     "Author": "",
     "Branch": "",
     "Change": "",
+    "Collected": "sheaf.engine.gc",
     "DiamondInfo": "sheaf.repo.diamond",
     "Downloaded": "sheaf.transfer.download",
     "Entry": "",
+    "ErasedPlace": "sheaf.format.session_v1",
     "Label": "",
+    "Like": "sheaf.engine.finding",
+    "Notice": "sheaf.format.session_v1",
     "Problem": "sheaf.engine.check",
     "Progress": "sheaf.transfer.progress",
     "ProgressState": "sheaf.transfer.progress",
     "RepoInfo": "sheaf.repo.records",
+    "Receipt": "sheaf.format.session_v1",
     "Report": "sheaf.engine.check",
     "RunEnd": "sheaf.format.session_v1",
     "RunStart": "sheaf.format.session_v1",
+    "Session": "sheaf.format.session_v1",
     "Skipped": "sheaf.transfer.scan",
     "SplitInfo": "sheaf.repo.diamond",
     "StorageOptions": "",
@@ -151,10 +157,10 @@ def class_section(name: str, where: str = "") -> Iterator[str]:
 
 def unexplained(text: str) -> set[str]:
     """Types in signatures that the page says nothing of."""
-    known = {*DOORS, *CLASSES, *VALUES, "BinaryIO", "Callable", "Iterator", "Literal", "Mapping", "None", "Path"}
+    known = {*DOORS, *CLASSES, *VALUES, "BinaryIO", "Callable", "Iterable", "Iterator", "Literal", "Mapping", "None", "Path"}
     spans = re.findall(r"^`(?:\w+\(|- `|\w+: ).*`$", text, re.MULTILINE)
     return (
-        {word for span in spans for word in re.findall(r"\b[A-Z]\w+", span)} - known - {"AES256", "False", "Sequence"}
+        {word for span in spans for word in re.findall(r"\b[A-Z]\w+", span)} - known - {"AES256", "False", "Sequence", "True"}
     )
 
 

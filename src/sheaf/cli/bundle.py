@@ -11,6 +11,7 @@ import click
 from sheaf.cli import options, views
 from sheaf.cli.app import App
 from sheaf.cli.changes import in_bundle, in_folder, without_full_folders
+from sheaf.cli.erase import tell_erased
 from sheaf.cli.exits import NO, OK
 from sheaf.cli.inputs import choose_bundle, workers
 from sheaf.cli.quoting import quote
@@ -61,7 +62,7 @@ def list_files(app: App, *, repo: str, nul: bool, **choice: str | None) -> None:
 
 @verb(
     example="sheaf bundle download --repo faces --label init --destination ./faces",
-    exits=(3, 5, 6, 8, 9, 10),
+    exits=(3, 5, 6, 8, 9, 10, 11),
 )
 @options.repo
 @options.bundle_choice
@@ -78,7 +79,7 @@ def download(
     force_dest: bool,
     concurrency_factor: int | None,
     **choice: str | None,
-) -> None:
+) -> int:
     """Write a bundle's files to an empty folder. A download that was stopped goes on where it was."""
     chosen = _choose(app, repo, choice)
     with app.progress("download") as bar:
@@ -90,8 +91,9 @@ def download(
             progress=bar,
         )
     app.leave_traces(chosen, destination)
-    record = {"files": done.files, "bytes": done.bytes, "resumed": done.resumed}
+    record = {"files": done.files, "bytes": done.bytes, "resumed": done.resumed, "erased": list(done.erased)}
     app.out.object({"bundle": chosen.id, "destination": str(destination), **record})
+    return app.dialect.partial_exit if tell_erased(app, done.erased) else OK
 
 
 @verb(
@@ -108,11 +110,15 @@ def download_file(app: App, *, repo: str, file: str, destination: Path, **choice
     path = chosen.entry(file.strip("/")).path
     with app.progress("download") as bar:
         done = chosen.download(destination, files=[path], force=True, progress=bar)
+    if path in done.erased:
+        chosen.read(path)  # raises what the notice says
     app.leave_traces(chosen, destination)
     app.out.object({"bundle": chosen.id, "destination": str(destination / path), "bytes": done.bytes})
 
 
-@verb(example="sheaf bundle update --repo faces --label production --destination ./faces", exits=(3, 5, 6, 8, 9, 10))
+@verb(
+    example="sheaf bundle update --repo faces --label production --destination ./faces", exits=(3, 5, 6, 8, 9, 10, 11)
+)
 @options.repo
 @options.bundle_choice
 @_DESTINATION
@@ -124,14 +130,15 @@ def update(
     destination: Path,
     force: bool,
     **choice: str | None,
-) -> None:
+) -> int:
     """Make a downloaded folder equal to another bundle; refuses to overwrite local edits."""
     chosen = _choose(app, repo, choice)
     with app.progress("update") as bar:
         done = chosen.update(destination, force=force, progress=bar)
     app.leave_traces(chosen, destination)
     changed = {"added": list(done.added), "modified": list(done.modified), "deleted": list(done.deleted)}
-    app.out.object({"bundle": chosen.id, "destination": str(destination), **changed})
+    app.out.object({"bundle": chosen.id, "destination": str(destination), **changed, "erased": list(done.erased)})
+    return app.dialect.partial_exit if tell_erased(app, done.erased) else OK
 
 
 @verb(example="sheaf bundle diff --repo faces --label init --destination ./faces", exits=(1, 3, 5, 6, 8, 9))
@@ -203,5 +210,6 @@ def verify(app: App, *, repo: str, **choice: str | None) -> None:
     chosen = _choose(app, repo, choice)
     with app.progress("verify") as bar:
         done = chosen.verify(progress=bar)
-    app.out.line(f"verified {done.files} files, {done.bytes} bytes")
-    app.out.object({"bundle": chosen.id, "files": done.files, "bytes": done.bytes})
+    erased = f", {len(done.erased)} files were erased" if done.erased else ""
+    app.out.line(f"verified {done.files} files, {done.bytes} bytes{erased}")
+    app.out.object({"bundle": chosen.id, "files": done.files, "bytes": done.bytes, "erased": list(done.erased)})

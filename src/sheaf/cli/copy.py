@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sheaf.cli import options
 from sheaf.cli.app import App
+from sheaf.cli.erase import tell_erased
+from sheaf.cli.exits import OK
 from sheaf.cli.inputs import address_of, bundle_at, is_address
 from sheaf.cli.quoting import quote
 from sheaf.cli.tree import verb
@@ -31,14 +34,24 @@ __all__ = ["cp"]
 
 @verb(
     example='sheaf cp ./new.jpg faces@main:train/ --message "one more"\nsheaf cp faces@init:labels.csv ./labels.csv',
-    exits=(3, 4, 5, 6, 8, 9, 10),
+    exits=(3, 4, 5, 6, 8, 9, 10, 11),
 )
 @click.argument("source")
 @click.argument("target")
 @click.option("--message", metavar="TEXT", help="What the new bundle is. Default: what is copied where.")
 @click.option("-r", "--recursive", is_flag=True, help="Copy a folder with all that is in it.")
 @click.option("--force-dest", is_flag=True, help="Write into a local folder that isn't empty; replace a local file.")
-def cp(app: App, *, source: str, target: str, message: str | None, recursive: bool, force_dest: bool) -> None:
+@options.allow_erased
+def cp(
+    app: App,
+    *,
+    source: str,
+    target: str,
+    message: str | None,
+    recursive: bool,
+    force_dest: bool,
+    allow_erased: bool,
+) -> int:
     """Copy between here and bundles: LOCAL REPO@BRANCH:PATH, REPO@REF:PATH LOCAL, REPO@REF:PATH REPO@BRANCH:PATH.
 
     Into a bundle, the copy is one new bundle on that branch (main, if none is named). A PATH that ends in a slash, or
@@ -47,19 +60,19 @@ def cp(app: App, *, source: str, target: str, message: str | None, recursive: bo
     if not is_address(target):
         if not is_address(source):
             raise InvalidInput("neither side is in a store", "write one as REPO@REF:PATH")
-        _copy_out(app, address_of(source), Path(target), recursive=recursive, force=force_dest)
-        return
+        return _copy_out(app, address_of(source), Path(target), recursive=recursive, force=force_dest)
     message = message or f"cp {source} {target}"
     if is_address(source):
         _copy_across(app, address_of(source), target, message, recursive=recursive)
     else:
-        _copy_in(app, Path(source), target, message, recursive=recursive)
+        _copy_in(app, Path(source), target, message, recursive=recursive, allow_erased=allow_erased)
+    return OK
 
 
 # -- into a bundle
 
 
-def _copy_in(app: App, source: Path, target: str, message: str, *, recursive: bool) -> None:
+def _copy_in(app: App, source: Path, target: str, message: str, *, recursive: bool, allow_erased: bool) -> None:
     if not os.path.lexists(source):
         raise NotFound(f"{quote(str(source))}: no such file or folder")
     if source.is_dir() and not recursive:
@@ -67,7 +80,7 @@ def _copy_in(app: App, source: Path, target: str, message: str, *, recursive: bo
     repo, place = _destination(app, target)
     name = "" if source.name in {"", ".", ".."} else source.name
     base = _landing(repo, place, name, into=target.endswith(("/", ":")))
-    with repo.edit(branch=place.ref or "main", message=message) as edit:
+    with repo.edit(branch=place.ref or "main", message=message, allow_erased=allow_erased) as edit:
         for path, local in _walk(source) if source.is_dir() else [("", source)]:
             _put(edit, posixpath.join(base, path) if path else base, local)
         _commit(app, repo, edit)
@@ -138,18 +151,20 @@ def _is_folder(bundle: Bundle, path: str) -> bool:
     return not path or bundle.entry(path).kind == "folder"
 
 
-def _copy_out(app: App, source: Address, target: Path, *, recursive: bool, force: bool) -> None:
+def _copy_out(app: App, source: Address, target: Path, *, recursive: bool, force: bool) -> int:
     bundle = bundle_at(app, source)
+    erased: tuple[str, ...] = ()
     if not _is_folder(bundle, source.path):
         entry = bundle.entry(source.path)
         place = target / posixpath.basename(source.path) if target.is_dir() else target
         _write_one(bundle, entry, place, force=force)
     elif recursive:
         with app.progress("cp") as bar:
-            bundle.download(target, path=source.path, force=force, progress=bar)
+            erased = bundle.download(target, path=source.path, force=force, progress=bar).erased
     else:
         raise InvalidInput(f"'{source.path or source.repo}' is a folder", "add --recursive")
-    app.out.object({"bundle": bundle.id, "path": source.path, "destination": str(target)})
+    app.out.object({"bundle": bundle.id, "path": source.path, "destination": str(target), "erased": list(erased)})
+    return app.dialect.partial_exit if tell_erased(app, erased) else OK
 
 
 def _write_one(bundle: Bundle, entry: Entry, place: Path, *, force: bool) -> None:

@@ -71,6 +71,7 @@ def cancel(app: App, repo: str, diamond: str, diamond_tag: str) -> None:
 @options.file_list
 @options.name_filter
 @options.skip_on_error
+@options.allow_erased
 @options.concurrency
 def split_add(
     app: App,
@@ -83,6 +84,7 @@ def split_add(
     files: str | None,
     name_filter: str | None,
     skip_on_error: bool,
+    allow_erased: bool,
     concurrency_factor: int | None,
 ) -> int:
     """Upload a folder as one split of a diamond and print the split's id."""
@@ -95,6 +97,7 @@ def split_add(
             files=read_list(files, path) if files else None,
             name_filter=name_filter,
             skip_on_error=skip_on_error,
+            allow_erased=allow_erased,
             concurrency=workers(concurrency_factor),
             progress=bar,
         )

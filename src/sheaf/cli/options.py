@@ -107,6 +107,9 @@ name_filter: Final = click.option(
 skip_on_error: Final = click.option(
     "--skip-on-error", is_flag=True, help="Leave out files that can't be read, and say which (exit code 11)."
 )
+allow_erased: Final = click.option(
+    "--allow-erased", is_flag=True, help="Let files come back that were erased from the store; they are warned of."
+)
 nul: Final = click.option("-z", "nul", is_flag=True, help="Exact names, each followed by a NUL byte.")
 exit_code: Final = click.option("--exit-code", is_flag=True, help="Exit with 1 if there are differences.")
 

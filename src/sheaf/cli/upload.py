@@ -56,6 +56,7 @@ def tell_label(app: App, label: str | None) -> None:
 @click.option("--rehash", is_flag=True, help="Read all files, also those that look unchanged.")
 @click.option("--if-changed", is_flag=True, help="Make no bundle if the branch's newest one has the same version.")
 @click.option("--portable", is_flag=True, help="Refuse names that become one on other systems (case, Unicode form).")
+@options.allow_erased
 @options.concurrency
 def upload(
     app: App,
@@ -71,6 +72,7 @@ def upload(
     rehash: bool,
     if_changed: bool,
     portable: bool,
+    allow_erased: bool,
     concurrency_factor: int | None,
 ) -> int:
     """Upload a folder as a new bundle; only what the store doesn't have yet is sent."""
@@ -87,6 +89,7 @@ def upload(
             rehash=rehash,
             if_changed=if_changed,
             portable=portable,
+            allow_erased=allow_erased,
             concurrency=workers(concurrency_factor),
             on_commit=Announcer(app, bar),
             progress=bar,

@@ -68,6 +68,8 @@ VERBS: Final[dict[str, str]] = {
     "repo list": "sheaf.cli.repo:list_",
     "repo rename": "sheaf.cli.repo:rename",
     "store check": "sheaf.cli.store:check",
+    "store erase": "sheaf.cli.erase:erase",
+    "store erased": "sheaf.cli.erase:erased",
     "store info": "sheaf.cli.store:info",
     "store init": "sheaf.cli.store:init",
     "version": "sheaf.cli.version:version",

@@ -49,7 +49,7 @@ def erase(core: Core, contents: frozenset[bytes], reason: str, waiting: Waiting)
         NotFound: the store has none of them.
         Conflict: somebody keeps writing the same bytes; or this gc was ended by another one. Run it again.
     """
-    finder, done = Finder(core, contents), Collected()
+    finder, done, deleted = Finder(core, contents), Collected(), set[str]()
     finder.find()
     if not finder.chunks and not held_by(core, contents).packs:
         raise NotFound(f"no file has the content {min(contents).hex()}", "give the hash that `b3sum` prints")
@@ -67,8 +67,9 @@ def erase(core: Core, contents: frozenset[bytes], reason: str, waiting: Waiting)
         todo = _Todo(core, finder)
         if not (todo.packs or todo.objects):
             _forget(core, indexed)
-            return _receipt(core, reason, finder, done, todo)
+            return _receipt(core, reason, finder, todo, deleted)
         _replace(core, contents, todo, waiting, done)
+        deleted |= {*map(keys.pack, todo.packs), *todo.objects}
     raise Conflict("somebody keeps storing the bytes that are to be erased", "stop the uploads and run it again")
 
 
@@ -117,17 +118,18 @@ def _forget(core: Core, indexed: set[str]) -> None:
         core.cache.drop(key)
 
 
-def _receipt(core: Core, reason: str, finder: Finder, done: Collected, todo: _Todo) -> Receipt:
+def _receipt(core: Core, reason: str, finder: Finder, todo: _Todo, deleted: set[str]) -> Receipt:
     receipt = Receipt(
         core.clock.new_id(),
         core.now(),
         reason,
         tuple(sorted(content.hex() for content in finder.contents)),
         tuple(finder.places),
-        done.moved,
+        len([key for key in deleted if key.startswith(keys.PACKS)]),
         todo.scanned,
         core.author,
         todo.kept,
+        tuple(sorted(deleted)),
     )
     core.create(keys.receipt(receipt.id), seal("receipt", receipt))
     return receipt

@@ -81,7 +81,7 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     """The receipt in ``receipts/<id>.json``: what was erased, where it stood, and that a scan found nothing of it.
 
     ``packs``: how many were replaced; ``scanned``: how many were looked at afterwards; ``kept``: chunks of the contents
-    that stay, since other contents have the same ones.
+    that stay, since other contents have the same ones; ``deleted``: the keys of all objects that held something.
     """
 
     id: str
@@ -93,6 +93,7 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     scanned: int
     author: Author = Author()
     kept: int = 0
+    deleted: tuple[str, ...] = ()
 
 
 class CondemnedHeader(msgspec.Struct, frozen=True):

@@ -23,6 +23,7 @@ from sheaf.model.log import Bundle as Descriptor
 from sheaf.model.paths import check_path, join, relative, split
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.context import Context
+from sheaf.transfer.hashing import hash_file
 from sheaf.transfer.reading import BLOCK, read_blocks
 
 __all__ = ["Edit"]
@@ -89,6 +90,9 @@ class Edit:
 
     def put_file(self, path: str, source: str | Path) -> None:
         """Write a file from a local one, with its mode and mtime. Raises NotFound, Denied, Conflict."""
+        erased = self._writer.store.ingest.erased
+        if erased.may_be(Path(source).stat().st_size):
+            erased.refuse(hash_file(str(source)), f"'{path}'")
         for blocks in read_blocks(str(source)):
             placed = self._writer.store.ingest.store_stream(blocks)
             if blocks.state is not None:

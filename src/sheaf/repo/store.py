@@ -12,8 +12,8 @@ from sheaf.engine import runs
 from sheaf.engine.cache import FolderCache, NoCache
 from sheaf.engine.clock import Clock, SystemClock, parse_time
 from sheaf.engine.core import Core, create_store, open_store
-from sheaf.errors import Ambiguous, NotFound
-from sheaf.format.session_v1 import RunEnd, RunStart, Session
+from sheaf.errors import Ambiguous, InvalidInput, NotFound
+from sheaf.format.session_v1 import ErasedPlace, Notice, Receipt, RunEnd, RunStart, Session
 from sheaf.model.log import Author, CreateRepo, RepoEntry
 from sheaf.model.names import check_repo_name
 from sheaf.repo.context import Connected, Context
@@ -25,6 +25,7 @@ from sheaf.storage.port import Backend
 
 if TYPE_CHECKING:
     from sheaf.engine.check import Report
+    from sheaf.engine.finding import Like
     from sheaf.engine.gc import Collected
     from sheaf.transfer.progress import Progress
 
@@ -261,6 +262,84 @@ class Store:
             self._connected.refuse_writes()
         patience = Patience(grace, wait, tell or (lambda sessions: None))
         return collect(self._core, patience, dry_run=dry_run, below=below)
+
+    # -- erasing -------------------------------------------------------------------------------------------------------
+
+    def erase(
+        self,
+        *,
+        content: str | Iterable[str] = (),
+        address: str | Iterable[str] = (),
+        recursive: bool = False,
+        reason: str,
+        now: bool = False,
+        grace: float = 3600.0,
+        tell: Callable[[list[Session]], None] | None = None,
+    ) -> Receipt:
+        """Remove the bytes of contents for good: from all bundles of all repos, whatever their names are there.
+
+        History, ids and all other files stay as they are. Who reads an erased file is told so; who uploads it again is
+        refused. Chunks that other contents have in common with these stay: see :meth:`like`.
+
+        Args:
+            content: hashes, as `b3sum` prints them.
+            address: ``repo@ref:path``.
+            recursive: of a folder that is named, all files below.
+            reason: for the notice, which stays in the store for ever.
+            now: end uploads that are open, rather than to wait until they have not stirred for ``grace`` seconds.
+            tell: called with the sessions that are waited for, every few seconds.
+
+        Raises:
+            NotFound: the store has no such content, repo, bundle or path.
+            InvalidInput: what is named has no bytes of its own; there is no reason.
+            Conflict: others are at work; run it again.
+        """
+        from sheaf.engine.erase import erase  # takes pyarrow
+        from sheaf.engine.patience import Patience
+
+        self._connected.refuse_writes()
+        if not reason.strip():
+            raise InvalidInput("an erasure needs a reason", "say why, without what is to be forgotten")
+        contents = self._contents_of(content, address, recursive=recursive)
+        patience = Patience(0.0 if now else grace, True, tell or (lambda sessions: None))
+        return erase(self._core, contents, reason, patience)
+
+    def where(
+        self, *, content: str | Iterable[str] = (), address: str | Iterable[str] = (), recursive: bool = False
+    ) -> list[ErasedPlace]:
+        """All paths of all bundles at which contents stand. Arguments and errors as of :meth:`erase`."""
+        from sheaf.engine.finding import Finder
+
+        finder = Finder(self._core, self._contents_of(content, address, recursive=recursive))
+        finder.find()
+        return finder.places
+
+    def like(
+        self, *, content: str | Iterable[str] = (), address: str | Iterable[str] = (), recursive: bool = False
+    ) -> list[Like]:
+        """Other contents that share chunks with these, what shares most first. Arguments and errors as of :meth:`erase`."""
+        from sheaf.engine.finding import find_like
+
+        return find_like(self._core, self._contents_of(content, address, recursive=recursive))
+
+    def erased(self) -> list[Notice]:
+        """What was erased from this store, by its hash, and why."""
+        from sheaf.engine.erase import notices
+
+        return notices(self._core)
+
+    def receipts(self) -> list[Receipt]:
+        """The receipts of all erasures, oldest first by their clocks."""
+        from sheaf.engine.erase import receipts
+
+        return receipts(self._core)
+
+    def _contents_of(
+        self, content: str | Iterable[str], address: str | Iterable[str], *, recursive: bool
+    ) -> frozenset[bytes]:
+        from sheaf.repo.erasing import contents_of
+
+        return contents_of(lambda repo, ref: self.repo(repo).bundle(ref), content, address, recursive=recursive)
 
     # -- runs ----------------------------------------------------------------------------------------------------------
 

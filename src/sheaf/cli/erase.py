@@ -1,0 +1,159 @@
+"""``store erase`` and ``store erased``: bytes that leave for good, and the record of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+import msgspec
+
+from sheaf.cli import options
+from sheaf.cli.app import App
+from sheaf.cli.inputs import confirm
+from sheaf.cli.quoting import human_size, quote
+from sheaf.cli.render import View
+from sheaf.cli.tree import verb
+from sheaf.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from sheaf.engine.finding import Like
+    from sheaf.format.session_v1 import ErasedPlace, Notice, Receipt, Session
+
+__all__ = ["erase", "erased", "tell_erased"]
+
+_VERSIONS: Final = (
+    "if the bucket keeps old versions of objects, these still hold the bytes: delete the versions of the keys that the"
+    " receipt names (--json), or let a rule of the bucket expire them"
+)
+
+
+def tell_erased(app: App, paths: Iterable[str]) -> bool:
+    """Say which files did not come since their bytes were erased; whether there are any."""
+    gone = list(paths)
+    for path in gone:
+        app.note(f"erased {quote(path)}: its bytes are not in the store any more, see `sheaf store erased`")
+    return bool(gone)
+
+
+@verb(
+    example='sheaf store erase faces@init:train/1.jpg --reason "request 17"\nsheaf store erase faces@init:train/1.jpg --like',
+    exits=(3, 4, 5, 6, 8, 9),
+)
+@click.argument("targets", metavar="HASH|REPO@REF:PATH...", nargs=-1, required=True)
+@click.option("--reason", metavar="TEXT", help="Why: kept in the store for ever, so without what is to be forgotten.")
+@click.option("-r", "--recursive", is_flag=True, help="Of a folder, all files below.")
+@click.option("--now", is_flag=True, help="End uploads that are open, rather than to wait for them.")
+@click.option("--like", is_flag=True, help="Erase nothing; list other contents that share chunks with these.")
+@options.force_yes
+def erase(
+    app: App, *, targets: tuple[str, ...], reason: str | None, recursive: bool, now: bool, like: bool, force_yes: bool
+) -> None:
+    """Remove the bytes of files for good, from all bundles of all repos, whatever they are called there.
+
+    A file is named by its content hash or by one of its paths. Bundles, their ids and all other files stay; who reads
+    what was erased is told so, and who uploads it again is refused. What merely resembles it stays: see --like.
+    """
+    named: dict[str, Any] = {
+        "content": [text for text in targets if not _is_address(text)],
+        "address": [text for text in targets if _is_address(text)],
+        "recursive": recursive,
+    }
+    if like:
+        app.out.listing(_LIKE, app.store.like(**named))
+        return
+    if not reason:
+        raise InvalidInput("an erasure needs a --reason", "say why, without what is to be forgotten")
+    if not force_yes:
+        places = app.store.where(**named)
+        bundles = len({place.bundle for place in places})
+        confirm(
+            f"Are you sure you want to erase for good what stands at {len(places)} paths of {bundles} bundles",
+            is_sure=False,
+        )
+    receipt = app.store.erase(**named, reason=reason, now=now, tell=_Waiting(app))
+    _print(app, receipt)
+
+
+def _is_address(text: str) -> bool:
+    return ":" in text.removeprefix("b3:") or "@" in text
+
+
+class _Waiting:
+    """Says once of each session that it is waited for."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._told: set[str] = set()
+
+    def __call__(self, sessions: list[Session]) -> None:
+        for session in sessions:
+            if session.id not in self._told:
+                self._told.add(session.id)
+                self._app.note(f"waiting for {session.kind} {session.id} of {session.host}, begun {session.started}")
+
+
+def _print(app: App, receipt: Receipt) -> None:
+    app.out.object(msgspec.to_builtins(receipt))
+    bundles = len({place.bundle for place in receipt.places})
+    for content in receipt.contents:
+        app.out.line(f"erased {content}")
+    app.out.line(f"{len(receipt.places)} paths of {bundles} bundles had it; {receipt.packs} packs were replaced")
+    app.out.line(f"a scan of all {receipt.scanned} packs finds nothing of it; receipt {receipt.id}")
+    if receipt.kept:
+        app.note(f"note: {receipt.kept} chunks stay, since other files have the same ones: see --like")
+    if not app.store.url.startswith(("file:", "memory:")):
+        app.note(f"note: {_VERSIONS}")
+
+
+@verb(example="sheaf store erased\nsheaf store erased --receipts --json", exits=(3, 6, 8, 9))
+@click.option("--receipts", is_flag=True, help="What was done each time, instead of what is gone.")
+def erased(app: App, receipts: bool) -> None:
+    """List what was erased from the store: TIME , HASH , BY , REASON."""
+    if receipts:
+        app.out.listing(_RECEIPT, app.store.receipts())
+    else:
+        app.out.listing(_NOTICE, app.store.erased())
+
+
+# -- what they look like
+
+
+def _line(*parts: str) -> str:
+    return " , ".join(parts)
+
+
+def _record(value: Notice | Receipt) -> dict[str, Any]:
+    record: dict[str, Any] = msgspec.to_builtins(value)
+    return record
+
+
+def _like_line(like: Like) -> str:
+    shared = f"{human_size(like.shared)} of {human_size(like.size)}"
+    return _line(shared, like.content, *([_place(like.places[0])] if like.places else []), f"{len(like.places)} paths")
+
+
+def _place(place: ErasedPlace) -> str:
+    return quote(f"{place.repo}@{place.bundle}:{place.path}")
+
+
+def _like_record(like: Like) -> dict[str, Any]:
+    places = [msgspec.to_builtins(place) for place in like.places]
+    return {"content": like.content, "size": like.size, "shared": like.shared, "places": places}
+
+
+_LIKE: Final[View[Like]] = View(line=_like_line, record=_like_record)
+_NOTICE: Final[View[Notice]] = View(
+    line=lambda notice: _line(notice.time, notice.content, quote(notice.author.name), quote(notice.reason)),
+    record=_record,
+)
+_RECEIPT: Final[View[Receipt]] = View(
+    line=lambda receipt: _line(
+        receipt.time,
+        receipt.id,
+        f"{len(receipt.contents)} contents",
+        f"{len(receipt.places)} paths",
+        quote(receipt.reason),
+    ),
+    record=_record,
+)
