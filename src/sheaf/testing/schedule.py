@@ -1,0 +1,310 @@
+"""Several clients of one store, whose calls a seed puts in order: what happens once a year happens at a known seed.
+
+Each client is a function in a thread of its own, but only one runs at any time: at every call of its backend it gives way
+to whoever the seed picks. Weights change now and then, so that one client may stand still while others do a day's work.
+Nothing else may depend on chance or time: see :func:`one_thread` for clients without threads of their own.
+"""
+
+from __future__ import annotations
+
+import enum
+import heapq
+import itertools
+import random
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+from unittest import mock
+
+from sheaf.engine.clock import Clock
+from sheaf.errors import Unavailable
+from sheaf.repo.context import Connected
+from sheaf.repo.store import Store
+from sheaf.storage.buffers import views
+from sheaf.storage.memory import MemoryBackend
+from sheaf.storage.port import Backend, Buffer, Created, Stat
+from sheaf.testing.faults import Crash
+
+__all__ = ["Inline", "Mishap", "Schedule", "Stuck", "one_thread", "store_without_threads"]
+
+T = TypeVar("T")
+_CHANGE = 1 / 15  # chance at each call that the weights change
+_PAGE = 8  # keys of a listing that are seen at the same moment
+_LATE = 400  # calls within which a late write arrives
+
+
+class Stuck(AssertionError):
+    """The clients go on for ever."""
+
+
+class Mishap(enum.Enum):
+    """What goes wrong at one mutating call of a client."""
+
+    CRASH_BEFORE = "the client dies before the write"
+    CRASH_AFTER = "the client dies after the write"
+    FAIL = "the write is not made"
+    LOST = "the write is made, its answer is lost"
+    LATE = "the write is made some time later, and the client was told that it failed"
+
+
+@dataclass(slots=True)
+class _Client:
+    name: str
+    work: Callable[[], object]
+    weight: float = 1.0
+    wakes: float = 0.0
+    is_done: bool = False
+    go: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+
+
+class Schedule:
+    """Runs clients over one store in memory, in an order that ``seed`` decides.
+
+    Args:
+        stale: by how many calls a listing may be late, as on a network file system; 0: never.
+        limit: calls after which the clients count as stuck.
+    """
+
+    def __init__(self, seed: int | str, *, stale: int = 0, limit: int = 200_000) -> None:
+        self.random = random.Random(f"schedule {seed}")
+        self.calls = 0  #: so far; the only clock there is
+        self.stale = stale
+        self.store = _Kept(self)
+        self._limit = limit
+        self._clients: dict[str, _Client] = {}
+        self._late: list[tuple[int, int, Callable[[], object]]] = []
+        self._order = itertools.count()
+        self._running = ""
+        self._ended = threading.Semaphore(0)
+        self._failures: list[BaseException] = []
+
+    # -- clients -------------------------------------------------------------------------------------------------------
+
+    def backend(self, name: str, mishaps: Mapping[int, Mishap] | None = None) -> Backend:
+        """The store as one client sees it. ``mishaps``: by the number of its mutating call, from 1."""
+        return _Scheduled(self, name, dict(mishaps or {}))
+
+    def add(self, name: str, work: Callable[[], object]) -> None:
+        """A client that does this; all its calls go through ``backend(name)``."""
+        self._clients[name] = _Client(name, work)
+
+    def run(self) -> None:
+        """Run all clients to their end. Raises what the first one raised that failed."""
+        threads = [
+            threading.Thread(target=self._live, args=(client,), daemon=True) for client in self._clients.values()
+        ]
+        for thread in threads:
+            thread.start()
+        if self._clients:
+            self._weigh()
+            self._pass_on(None)
+            self._ended.acquire()
+        while self._late:
+            heapq.heappop(self._late)[2]()
+        if self._failures:
+            raise self._failures[0]
+
+    def sleep(self, name: str, calls: float) -> None:
+        """Let a client stand still for so many calls of others."""
+        client = self._clients.get(name)
+        if client is not None and calls > 0:
+            client.wakes = self.calls + calls
+            self.turn(name)
+
+    # -- turns ---------------------------------------------------------------------------------------------------------
+
+    def turn(self, name: str) -> None:
+        """Called by a client that is about to make a call: lets somebody else go first, perhaps."""
+        self.calls += 1
+        while self._late and self._late[0][0] <= self.calls:
+            heapq.heappop(self._late)[2]()
+        if self.calls > self._limit:
+            raise Stuck(f"no end after {self._limit} calls")
+        if name == self._running:
+            if self.random.random() < _CHANGE:
+                self._weigh()
+            self._pass_on(self._clients[name])
+
+    def postpone(self, action: Callable[[], object]) -> None:
+        """Do something later, while others go on."""
+        at = self.calls + self.random.randrange(1, _LATE)
+        heapq.heappush(self._late, (at, next(self._order), action))
+
+    def _weigh(self) -> None:
+        for client in self._clients.values():
+            client.weight = 10 ** -self.random.uniform(0, 4)
+
+    def _pass_on(self, client: _Client | None) -> None:
+        chosen = self._choose()
+        if chosen is client:
+            return
+        self._running = chosen.name if chosen else ""
+        (chosen.go if chosen else self._ended).release()
+        if client is not None and not client.is_done:
+            client.go.acquire()
+
+    def _choose(self) -> _Client | None:
+        left = [client for client in self._clients.values() if not client.is_done]
+        if not left:
+            return None
+        if not any(client.wakes <= self.calls for client in left):
+            self.calls = int(min(client.wakes for client in left)) + 1
+        awake = [client for client in left if client.wakes <= self.calls]
+        return self.random.choices(awake, [client.weight for client in awake])[0]
+
+    def _live(self, client: _Client) -> None:
+        client.go.acquire()
+        try:
+            client.work()
+        except Crash:
+            pass
+        except BaseException as error:  # handed to whoever called run()
+            self._failures.append(error)
+        client.is_done = True
+        self._pass_on(client)
+
+
+# -- the store ---------------------------------------------------------------------------------------------------------
+
+
+class _Kept(MemoryBackend):
+    """A store that remembers since when each object has been there, and until when."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        super().__init__()
+        self.url = "schedule://"  # not "memory:", whose clients keep no copies
+        self.settle_s = float(schedule.stale)
+        self._schedule = schedule
+        self._born: dict[str, int] = {}
+        self._gone: list[tuple[Stat, int, int]] = []
+
+    def create(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
+        answer = super().create(key, data)
+        if answer is Created.CREATED:
+            self._born[key] = self._schedule.calls
+        return answer
+
+    def delete(self, key: str) -> None:
+        stat = self.stat(key)
+        super().delete(key)
+        if stat is not None and self._schedule.stale:
+            self._gone.append((stat, self._born[key], self._schedule.calls))
+
+    def seen(self, prefix: str, moment: int) -> list[Stat]:
+        """What a listing shows that is as late as this moment."""
+        there = [stat for stat in self.list(prefix) if self._born[stat.key] <= moment]
+        if not self._schedule.stale:
+            return there
+        gone = [stat for stat, born, died in self._gone if stat.key.startswith(prefix) and born <= moment < died]
+        return sorted([*there, *gone], key=lambda stat: stat.key)
+
+
+class _Scheduled(Backend):
+    """One client's view of the store."""
+
+    ordered = True
+
+    def __init__(self, schedule: Schedule, name: str, mishaps: dict[int, Mishap]) -> None:
+        self._schedule = schedule
+        self._name = name
+        self._mishaps = mishaps
+        self._inner = schedule.store
+        self._written = 0
+        self._is_dead = False
+        self.url = self._inner.url
+        self.settle_s = self._inner.settle_s
+
+    def create(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
+        whole = b"".join(views(data))
+        return self._mutate(lambda: self._inner.create(key, whole))
+
+    def delete(self, key: str) -> None:
+        self._mutate(lambda: self._inner.delete(key))
+
+    def get(self, key: str) -> bytes:
+        self._turn()
+        return self._inner.get(key)
+
+    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
+        self._turn()
+        return self._inner.get_ranges(key, ranges)
+
+    def stat(self, key: str) -> Stat | None:
+        self._turn()
+        return self._inner.stat(key)
+
+    def list(self, prefix: str = "", *, sort: bool = False) -> Iterator[Stat]:
+        last = ""
+        while True:
+            self._turn()
+            page = [stat for stat in self._seen(prefix) if stat.key > last][:_PAGE]
+            yield from page
+            if len(page) < _PAGE:
+                return
+            last = page[-1].key
+
+    def newest(self, prefix: str) -> str | None:
+        self._turn()
+        found = self._seen(prefix)
+        return found[0].key if found else None
+
+    def _seen(self, prefix: str) -> Sequence[Stat]:
+        late = self._schedule.random.randint(0, self._schedule.stale) if self._schedule.stale else 0
+        return self._inner.seen(prefix, self._schedule.calls - late)
+
+    def _turn(self) -> None:
+        if self._is_dead:
+            raise Crash(f"{self._name} is dead")
+        self._schedule.turn(self._name)
+
+    def _mutate(self, action: Callable[[], T]) -> T:
+        self._turn()
+        self._written += 1
+        mishap = self._mishaps.get(self._written)
+        if mishap is None:
+            return action()
+        if mishap in (Mishap.CRASH_AFTER, Mishap.LOST):
+            action()
+        elif mishap is Mishap.LATE:
+            self._schedule.postpone(action)
+        self._is_dead = mishap in (Mishap.CRASH_BEFORE, Mishap.CRASH_AFTER)
+        error = Crash if self._is_dead else Unavailable
+        raise error(f"write {self._written} of {self._name}: {mishap.value}")
+
+
+# -- clients without threads -------------------------------------------------------------------------------------------
+
+
+class Inline(ThreadPoolExecutor):
+    """Does what it is given at once, in the caller's thread."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(1)
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Within it folders are read in the thread that uploads them."""
+    with mock.patch("sheaf.transfer.upload.ThreadPoolExecutor", Inline):
+        yield
+
+
+def store_without_threads(backend: Backend, clock: Clock, cache: Path | None = None) -> Store:
+    """A store, opened by a process that has one thread only."""
+    store = Store(backend, clock=clock, cache=cache)
+    core = replace(store._core, io=Inline(), cpu=Inline(), workers=1)
+    store._core, store._connected = core, Connected(core, cache)
+    store._log = store._connected.log
+    return store

@@ -1,0 +1,102 @@
+"""The protocol with one of its rules broken: for each of these some schedule must lose something."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+from unittest import mock
+
+from sheaf.engine import dedup, forwarding, gc, moving, restore, sessions, sweep, writer
+from sheaf.engine.core import Core
+from sheaf.engine.listed import Listed
+from sheaf.engine.log import Log
+from sheaf.engine.patience import Waiting
+from sheaf.engine.reach import Heads, Roots, live_bundles
+from sheaf.engine.sessions import Ending, Open
+from sheaf.format import keys
+from sheaf.format.session_v1 import Condemned, Session, encode_condemned
+from sheaf.storage.port import Backend
+
+Mutant = Callable[[], AbstractContextManager[Any]]
+
+
+def patched(target: Any, name: str, other: Any) -> Mutant:
+    return lambda: mock.patch.object(target, name, other)
+
+
+def _nothing(*args: object, **options: object) -> None:
+    return None
+
+
+def _unregistered(core: Core, session: Session) -> Open:
+    return sessions.observe(core, session)
+
+
+def _registered_too_late(core: Core, session: Session) -> Open:
+    opened = sessions.observe(core, session)
+    core.create(keys.session(session.id), sessions.seal("session", session))
+    return opened
+
+
+def _blind(core: Core, session: Session) -> Open:
+    none: frozenset[Any] = frozenset()
+    return Open(session, none, none, none, none, none)
+
+
+def _unresolved(core: Core, sessions: list[Session], waiting: Waiting, done: gc.Collected) -> bool:
+    return True
+
+
+def _ended_without_a_record(core: Core, session: Session) -> None:
+    sessions.end_session(core, session.id)
+
+
+def _alive_at_the_mark(core: Core, heads: Heads) -> Roots:
+    from sheaf.engine.reach import _bundles_at
+
+    return Roots([], _bundles_at(core, heads))
+
+
+def _alive_now(core: Core, heads: Heads) -> Roots:
+    return Roots(live_bundles(core)[0], [])
+
+
+@contextmanager
+def _condemned_too_early_gone() -> Iterator[None]:
+    real = gc.sweep
+
+    def early(core: Core, condemned: Condemned, *args: Any) -> None:
+        core.backend.delete(keys.condemned(condemned.generation))
+        real(core, condemned, *args)
+
+    with mock.patch.object(gc, "sweep", early):
+        yield
+
+
+@contextmanager
+def _uncommitted_moves_count() -> Iterator[None]:
+    class All(dict[tuple[str, bytes], int]):
+        def get(self, key: Any, default: Any = None) -> int:
+            return 0
+
+    with mock.patch.object(forwarding, "_committed", lambda core: All()):
+        yield
+
+
+MUTANTS: dict[str, Mutant] = {
+    "sessions are not registered": patched(sessions, "_registered", _unregistered),
+    "sessions are registered after they have looked around": patched(sessions, "_registered", _registered_too_late),
+    "sessions don't look at what is condemned": patched(sessions, "observe", _blind),
+    "sessions are not resolved": patched(gc, "resolve", _unresolved),
+    "sessions are ended without a record": patched(gc, "void_session", _ended_without_a_record),
+    "writers don't see that they were ended": patched(writer, "refuse_if_over", _nothing),
+    "gcs don't see that they were ended": patched(moving, "refuse_if_over", _nothing),
+    "a commit that may be on its way does not hold the session": patched(Ending, "__exit__", lambda self, *exc: sessions.end_session(self._core, self._id)),
+    "gc does not look again": patched(sweep, "roots_since", _alive_at_the_mark),
+    "gc looks at what lives now only": patched(sweep, "roots_since", _alive_now),
+    "the list of the condemned goes first": _condemned_too_early_gone,
+    "moves count without a commit": _uncommitted_moves_count,
+    "the index is believed": patched(Listed, "_agrees", lambda self, number: True),
+    "what is brought back is not looked at": patched(restore, "_refuse_unless_whole", _nothing),
+}
