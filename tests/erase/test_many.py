@@ -1,0 +1,52 @@
+"""One content in a thousand bundles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.erase.worlds import (
+    BIG,
+    OTHER,
+    SECRET,
+    hash_of,
+    hashes_in,
+    identities,
+    process,
+    put,
+    traces,
+    traces_in_folder,
+)
+
+from sheaf.storage.memory import MemoryBackend
+from sheaf.testing.invariants import assert_complete
+
+BUNDLES = 1000
+
+
+def test_it_leaves_all_of_them(backend: MemoryBackend, tmp_path: Path) -> None:
+    with process(backend, "many", cache=tmp_path / "cache") as store:
+        repos = [store.create_repo(name) for name in ("a", "b/c", "d")]
+        for repo in repos:
+            put(repo, {"keep/other": OTHER, "keep/more": OTHER[::-1]})
+            put(repo, {"name 0": SECRET, "big 0": BIG[:40_000]})
+        for n in range(BUNDLES // len(repos)):
+            for repo in repos:
+                with repo.edit(message=str(n)) as edit:
+                    edit.remove(f"name {n}")
+                    edit.put(f"name {n + 1}", SECRET)
+                    edit.put("count", str(n).encode())
+                    edit.commit()
+        bundles = [bundle for repo in repos for bundle in repo.bundles()]
+        assert len(bundles) >= BUNDLES
+        before = identities(store)
+        receipt = store.erase(content=[hash_of(SECRET), hash_of(BIG[:40_000])], reason="x", now=True)
+        assert len({place.bundle for place in receipt.places}) == len(bundles) - len(repos)
+        assert len({place.path for place in receipt.places}) > BUNDLES / len(repos)
+        assert not traces(backend, SECRET) + traces(backend, BIG[:40_000])
+        assert not {bytes.fromhex(hash) for hash in receipt.contents} & hashes_in(backend)
+        assert not traces_in_folder(tmp_path, SECRET)
+        assert identities(store) == before
+        for bundle in bundles[::50]:
+            assert_complete(bundle)
+        assert sum(len(bundle.verify().erased) for bundle in bundles) == len(receipt.places)
+        assert store.check(read_data=True).ok
