@@ -69,7 +69,7 @@ def test_an_upload_that_had_begun_is_waited_for_and_erased_from(backend: MemoryB
 
         def commit() -> None:
             edit.commit()
-            edit.__exit__()
+            edit.__exit__(None, None, None)
 
         receipt = erase(core_of(store), CONTENTS, "x", During(commit))
     last = repo.bundle()
@@ -89,7 +89,7 @@ def test_an_upload_that_stands_still_is_ended(backend: MemoryBackend, store: Sto
         store.erase(content=[hash_of(SECRET), hash_of(BIG)], reason="x", now=True)
         with pytest.raises(Conflict, match="was ended"):
             edit.commit()
-        edit.__exit__()
+        edit.__exit__(None, None, None)
         with pytest.raises(Refused, match="was erased"), late.repo("r").edit(message="again") as again:
             again.put("late/secret", SECRET)
     assert not traces(backend, SECRET) + traces(backend, BIG)
@@ -112,7 +112,7 @@ def test_an_upload_that_begins_meanwhile_is_refused_and_keeps_the_rest(backend: 
                 later.commit()
 
         erase(core_of(store), CONTENTS, "x", During(upload))
-        edit.__exit__()
+        edit.__exit__(None, None, None)
     assert readable(repo.bundle(), [SECRET, BIG]) == {"other": OTHER, "new": OTHER}
     assert not traces(backend, SECRET) + traces(backend, BIG)
     assert_sound(store)
