@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from tests.engine.worlds import Recorder
 from tests.erase.worlds import (
     BIG,
     OTHER,
@@ -79,6 +80,28 @@ def test_an_upload_that_had_begun_is_waited_for_and_erased_from(backend: MemoryB
     assert {place.path for place in receipt.places} == {"secret", "big", "late/secret", "late/big"}
     assert not traces(backend, SECRET) + traces(backend, BIG)
     assert_sound(store)
+
+
+def test_packs_are_looked_for_when_nobody_can_add_to_them(backend: MemoryBackend, store: Store) -> None:
+    """Else a stop after the first list would leave what was stored too late, and no gc would know of it."""
+    put(store.create_repo("r"), {"secret": SECRET, "other": OTHER})
+    for stat in list(backend.list(keys.INDEX)):
+        backend.delete(stat.key)  # so that it is stored again
+    recorder = Recorder(backend)
+    with process(backend, "late") as late, process(recorder, "eraser") as eraser:
+        edit = late.repo("r").edit(message="late")
+        edit.__enter__()
+
+        def commit() -> None:
+            edit.put("late/secret", SECRET)
+            edit.put("late/big", BIG)
+            edit.commit()
+            edit.__exit__(None, None, None)
+
+        erase(core_of(eraser), frozenset([bytes.fromhex(hash_of(SECRET))]), "x", During(commit))
+    assert len([key for call, key in recorder.calls if call == "create" and key.startswith(keys.CONDEMNED)]) == 1
+    assert readable(store.repo("r").bundle(), [SECRET]) == {"other": OTHER, "late/big": BIG}
+    assert not traces(backend, SECRET)
 
 
 def test_an_upload_that_stands_still_is_ended(backend: MemoryBackend, store: Store) -> None:
