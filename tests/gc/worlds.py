@@ -112,7 +112,7 @@ class World:
 class Person:
     """One client: does one thing after the other, each chosen by chance; remembers what is theirs."""
 
-    def __init__(self, world: World, name: str, seed: int, mishaps: dict[int, Mishap]) -> None:
+    def __init__(self, world: World, name: str, seed: int, mishaps: dict[int | str, Mishap]) -> None:
         self.world = world
         self.name = name
         self.random = random.Random(f"{name} {seed}")
@@ -289,7 +289,7 @@ class Impatient:
 class Collector:
     """A client that collects garbage again and again."""
 
-    def __init__(self, world: World, name: str, seed: int, mishaps: dict[int, Mishap]) -> None:
+    def __init__(self, world: World, name: str, seed: int, mishaps: dict[int | str, Mishap]) -> None:
         self.world = world
         self.name = name
         self.random = random.Random(f"{name} {seed}")
@@ -354,7 +354,7 @@ def _begin(world: World) -> None:
             world.commit(bundle, world.folders.files[n])
 
 
-def _mishaps(rng: random.Random) -> dict[int, Mishap]:
+def _mishaps(rng: random.Random) -> dict[int | str, Mishap]:
     """Most live undisturbed; some have several mishaps."""
     if rng.random() < 0.7:
         return {}

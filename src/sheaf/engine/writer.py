@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -23,7 +24,7 @@ from sheaf.engine.tables import load_table
 from sheaf.engine.taking import refuse_dead, usable
 from sheaf.engine.tree import Tree
 from sheaf.engine.treewrite import Change, TreeWriter, leaves_of
-from sheaf.errors import Bug, Conflict, SheafError
+from sheaf.errors import Bug, Conflict, Corrupt, SheafError
 from sheaf.model.log import AddBundle, Bundle, MoveBranch, RepoOp, RepoState, SetLabel
 from sheaf.model.names import check_ref_name
 from sheaf.model.nodes import Pointer
@@ -131,8 +132,15 @@ class Writer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        self._ending.__exit__(*exc)
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
+        self._ending.__exit__(kind, error, trace)
+        if isinstance(error, Corrupt):  # gc may have ended this session, and swept what it was reading
+            refuse_if_over(self._log, self.open.session)
 
     def commit(self, root: Pointer, files: int, draft: Draft) -> Bundle:
         """Write the record that makes the bundle. ``root`` is durable already; ``files`` counts all but folders.

@@ -15,10 +15,10 @@ from sheaf.engine.clock import parse_time
 from sheaf.engine.diamonds import DiamondEnd, Mode, SplitDone, Splits, SplitStart, merge_splits
 from sheaf.engine.edit import Changes
 from sheaf.engine.nodes import root_of
-from sheaf.engine.sessions import end_session, find_session, observe, open_session
+from sheaf.engine.sessions import end_session, find_session, observe, open_session, refuse_if_over
 from sheaf.engine.tree import Tree
 from sheaf.engine.writer import Draft, Store, committed
-from sheaf.errors import Conflict, InvalidInput, NotFound
+from sheaf.errors import Conflict, Corrupt, InvalidInput, NotFound
 from sheaf.format import keys
 from sheaf.format.node_v1 import ROWS
 from sheaf.model.entries import Kind
@@ -217,7 +217,11 @@ class Diamond:
         meter = Meter(progress, "join")
         opened = observe(self._context.core, find_session(self._context.core, self.id))
         store = Store(self._context.core, self._context.nodes, opened, self.id)
-        root, files = self._joined(store, self._splits.joined(end), end.mode)
+        try:
+            root, files = self._joined(store, self._splits.joined(end), end.mode)
+        except Corrupt:  # gc may have ended this session, and swept what it was reading
+            refuse_if_over(self._context.log, opened.session)
+            raise
         descriptor = committed(self._context.core, self._context.log, opened, root, files, draft)
         bundle = Bundle(self._context, descriptor)
         if on_commit:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import BinaryIO, Self
 
 import pyarrow as pa
@@ -50,13 +51,15 @@ class Edit:
         self._writer = Writer(c.core, c.nodes, c.log, c.entry.id, "edit", allow_erased=self._allow_erased)
         try:
             self._begin()
-        except BaseException:
-            self._writer.__exit__()
+        except BaseException as error:
+            self._writer.__exit__(type(error), error, error.__traceback__)
             raise
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        self._writer.__exit__(*exc)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.__exit__(kind, error, trace)
 
     def _begin(self) -> None:
         c = self._context

@@ -29,12 +29,14 @@ from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.port import Backend, Buffer, Created, Stat
 from sheaf.testing.faults import Crash
 
-__all__ = ["Inline", "Mishap", "Schedule", "Stuck", "one_thread", "store_without_threads"]
+__all__ = ["Inline", "Mishap", "Plan", "Schedule", "Stuck", "one_thread", "plans", "store_without_threads"]
 
 T = TypeVar("T")
+Plan = Sequence[tuple[str, int]]  #: who makes how many calls before the next one goes on; at the end one after the other
 _CHANGE = 1 / 15  # chance at each call that the weights change
 _PAGE = 8  # keys of a listing that are seen at the same moment
 _LATE = 400  # calls within which a late write arrives
+_ALL = 1 << 60  # calls that nobody makes
 
 
 class Stuck(AssertionError):
@@ -56,25 +58,33 @@ class _Client:
     name: str
     work: Callable[[], object]
     weight: float = 1.0
+    calls: int = 0
     wakes: float = 0.0
     is_done: bool = False
     go: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
 
+def plans(first: str, second: str, calls: int, *, step: int = 1) -> Iterator[Plan]:
+    """Every way in which one client is interrupted once, by all that another one does, within its first ``calls``."""
+    return ([(first, at), (second, _ALL)] for at in range(0, calls + 1, step))
+
+
 class Schedule:
-    """Runs clients over one store in memory, in an order that ``seed`` decides.
+    """Runs clients over one store in memory, in an order that ``seed`` decides, or ``plan``.
 
     Args:
+        plan: the order itself, instead of chance.
         stale: by how many calls a listing may be late, as on a network file system; 0: never.
         limit: calls after which the clients count as stuck.
     """
 
-    def __init__(self, seed: int | str, *, stale: int = 0, limit: int = 200_000) -> None:
+    def __init__(self, seed: int | str = 0, *, plan: Plan | None = None, stale: int = 0, limit: int = 200_000) -> None:
         self.random = random.Random(f"schedule {seed}")
         self.calls = 0  #: so far; the only clock there is
         self.stale = stale
         self.store = _Kept(self)
         self._limit = limit
+        self._plan = None if plan is None else [[name, calls] for name, calls in plan]
         self._clients: dict[str, _Client] = {}
         self._late: list[tuple[int, int, Callable[[], object]]] = []
         self._order = itertools.count()
@@ -84,9 +94,14 @@ class Schedule:
 
     # -- clients -------------------------------------------------------------------------------------------------------
 
-    def backend(self, name: str, mishaps: Mapping[int, Mishap] | None = None) -> Backend:
-        """The store as one client sees it. ``mishaps``: by the number of its mutating call, from 1."""
+    def backend(self, name: str, mishaps: Mapping[int | str, Mishap] | None = None) -> Backend:
+        """The store as one client sees it. ``mishaps``: by the number of its mutating call, from 1, or by what is in its key."""
         return _Scheduled(self, name, dict(mishaps or {}))
+
+    @property
+    def made(self) -> dict[str, int]:
+        """How many calls each client has made."""
+        return {name: client.calls for name, client in self._clients.items()}
 
     def add(self, name: str, work: Callable[[], object]) -> None:
         """A client that does this; all its calls go through ``backend(name)``."""
@@ -125,6 +140,7 @@ class Schedule:
         if self.calls > self._limit:
             raise Stuck(f"no end after {self._limit} calls")
         if name == self._running:
+            self._clients[name].calls += 1
             if self.random.random() < _CHANGE:
                 self._weigh()
             self._pass_on(self._clients[name])
@@ -154,7 +170,19 @@ class Schedule:
         if not any(client.wakes <= self.calls for client in left):
             self.calls = int(min(client.wakes for client in left)) + 1
         awake = [client for client in left if client.wakes <= self.calls]
+        if self._plan is not None:
+            return self._planned(self._plan, awake)
         return self.random.choices(awake, [client.weight for client in awake])[0]
+
+    @staticmethod
+    def _planned(plan: list[list[Any]], awake: list[_Client]) -> _Client:
+        by_name = {client.name: client for client in awake}
+        while plan and (plan[0][1] <= 0 or plan[0][0] not in by_name):
+            plan.pop(0)
+        if not plan:
+            return awake[0]
+        plan[0][1] -= 1
+        return by_name[plan[0][0]]
 
     def _live(self, client: _Client) -> None:
         client.go.acquire()
@@ -208,7 +236,7 @@ class _Scheduled(Backend):
 
     ordered = True
 
-    def __init__(self, schedule: Schedule, name: str, mishaps: dict[int, Mishap]) -> None:
+    def __init__(self, schedule: Schedule, name: str, mishaps: dict[int | str, Mishap]) -> None:
         self._schedule = schedule
         self._name = name
         self._mishaps = mishaps
@@ -220,10 +248,10 @@ class _Scheduled(Backend):
 
     def create(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
         whole = b"".join(views(data))
-        return self._mutate(lambda: self._inner.create(key, whole))
+        return self._mutate(key, lambda: self._inner.create(key, whole))
 
     def delete(self, key: str) -> None:
-        self._mutate(lambda: self._inner.delete(key))
+        self._mutate(key, lambda: self._inner.delete(key))
 
     def get(self, key: str) -> bytes:
         self._turn()
@@ -261,10 +289,10 @@ class _Scheduled(Backend):
             raise Crash(f"{self._name} is dead")
         self._schedule.turn(self._name)
 
-    def _mutate(self, action: Callable[[], T]) -> T:
+    def _mutate(self, key: str, action: Callable[[], T]) -> T:
         self._turn()
         self._written += 1
-        mishap = self._mishaps.get(self._written)
+        mishap = self._mishap(key)
         if mishap is None:
             return action()
         if mishap in (Mishap.CRASH_AFTER, Mishap.LOST):
@@ -274,6 +302,12 @@ class _Scheduled(Backend):
         self._is_dead = mishap in (Mishap.CRASH_BEFORE, Mishap.CRASH_AFTER)
         error = Crash if self._is_dead else Unavailable
         raise error(f"write {self._written} of {self._name}: {mishap.value}")
+
+    def _mishap(self, key: str) -> Mishap | None:
+        for which in self._mishaps:
+            if which == self._written or (isinstance(which, str) and which in key):
+                return self._mishaps.pop(which)
+        return None
 
 
 # -- clients without threads -------------------------------------------------------------------------------------------

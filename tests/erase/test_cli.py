@@ -1,0 +1,95 @@
+"""`sheaf store erase` and what other commands say of what was erased."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from blake3 import blake3
+from tests.cli.conftest import Cli, cli  # noqa: F401 - a fixture
+
+SECRET = b"a person's own words " * 50
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    (folder / "train").mkdir(parents=True)
+    (folder / "train" / "1.txt").write_bytes(SECRET)
+    (folder / "copy").write_bytes(SECRET)
+    (folder / "big").write_bytes(bytes(range(256)) * 2000)
+    (folder / "other").write_bytes(b"other")
+    return folder
+
+
+@pytest.fixture
+def faces(cli: Cli, folder: Path) -> str:  # noqa: F811
+    cli("repo", "create", "--repo", "faces")
+    cli("bundle", "upload", "--repo", "faces", "--path", folder, "--message", "m", "--label", "init")
+    return blake3(SECRET).hexdigest()
+
+
+def test_it_asks_erases_and_leaves_a_receipt(cli: Cli, faces: str) -> None:  # noqa: F811
+    asked = cli("store", "erase", "faces@init:train/1.txt", "--reason", "request 17", stdin="n\n", code=5)
+    assert "erase for good what stands at 2 paths of 1 bundles" in asked.err
+    cli("cat", "faces@init:copy")
+    done = cli("store", "erase", faces, "--reason", "request 17", "--now", "--force-yes")
+    assert done.lines[:2] == [f"erased {faces}", "2 paths of 1 bundles had it; 1 packs were replaced"]
+    assert "finds nothing of it" in done.lines[2]
+    (listed,) = cli("store", "erased").lines
+    assert listed.endswith(f" , {faces} , tester , request 17")
+    (notice,) = cli("store", "erased", "--json").objects
+    assert (notice["content"], notice["reason"], notice["size"]) == (faces, "request 17", len(SECRET))
+    (receipt,) = cli("store", "erased", "--receipts", "--json").objects
+    assert receipt["contents"] == [faces] and len(receipt["places"]) == 2 and len(receipt["deleted"]) == 1
+    assert receipt["id"] in cli("store", "erased", "--receipts").out
+
+
+def test_what_it_needs_to_know(cli: Cli, faces: str) -> None:  # noqa: F811
+    assert "--reason" in cli("store", "erase", faces, code=2).err
+    assert "reason" in cli("store", "erase", faces, "--reason", " ", "--force-yes", code=2).err
+    cli("store", "erase", "0" * 64, "--reason", "x", "--force-yes", code=3)
+    cli("store", "erase", "faces@init:none", "--reason", "x", "--force-yes", code=3)
+    cli("store", "erase", "faces@init:train", "--reason", "x", "--force-yes", code=2)
+    cli("store", "erase", "abc", "--reason", "x", "--force-yes", code=2)
+    cli("store", "erase", "faces@init:train", "b3:" + faces, "-r", "--reason", "x", "--force-yes", "--json")
+    assert cli("store", "erased").lines
+
+
+def test_contents_that_are_like_it_are_listed(cli: Cli, faces: str, folder: Path) -> None:  # noqa: F811
+    (folder / "big").write_bytes(bytes(range(256)) * 2000 + b"!")
+    cli("bundle", "upload", "--repo", "faces", "--path", folder, "--message", "m", "--label", "next")
+    (line,) = cli("store", "erase", "faces@init:big", "--like").lines
+    assert " of " in line and "faces@" in line and line.endswith(":big , 1 paths")
+    (like,) = cli("store", "erase", "faces@init:big", "--like", "--json").objects
+    assert like["size"] == 512_001 and like["places"][0]["path"] == "big"
+    assert cli("store", "erase", "faces@init:copy", "--like").out == ""
+
+
+def test_readers_are_told(cli: Cli, faces: str, tmp_path: Path) -> None:  # noqa: F811
+    cli("store", "erase", faces, "--reason", "request 17", "--now", "--force-yes")
+    error = cli("cat", "faces@init:copy", code=3).err
+    assert "'copy' was erased from the store on " in error and "by tester: request 17" in error
+    where = ("--repo", "faces", "--label", "init")
+    assert cli("bundle", "verify", *where).lines[-1].endswith(", 2 files were erased")
+    got = cli("bundle", "download", *where, "--destination", tmp_path / "out", code=11)
+    assert got.err.count("erased") >= 2 and "copy" in got.err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["big", "other", "train"]
+    one = cli("bundle", "download", "file", *where, "--file", "copy", "--destination", tmp_path / "one", code=3)
+    assert "request 17" in one.err
+    assert cli("bundle", "update", *where, "--destination", tmp_path / "out", "--json", code=11).object["erased"]
+    cli("cp", "-r", "faces@init:", tmp_path / "copied", code=11)
+    assert cli("store", "check", "--read-data").lines[-1] == "no damage found"
+
+
+def test_uploads_are_refused_or_warned(cli: Cli, faces: str, folder: Path) -> None:  # noqa: F811
+    cli("store", "erase", faces, "--reason", "x", "--now", "--force-yes")
+    again = ("bundle", "upload", "--repo", "faces", "--path", folder, "--message", "again")
+    assert "was erased from this store" in cli(*again, code=5).err
+    assert "--allow-erased" in cli(*again, code=5).err
+    skipped = cli(*again, "--skip-on-error", code=11).err
+    assert "skipped copy" in skipped and "skipped train/1.txt" in skipped
+    assert f"content {faces} was erased from this store, and is back" in cli(*again, "--allow-erased").err
+    cli("cp", folder / "copy", "faces@main:one more", code=5)
+    cli("cp", folder / "copy", "faces@main:one more", "--allow-erased")
+    assert cli("cat", "faces@main:one more").raw == SECRET
