@@ -8,13 +8,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal
 AZURITE := .tools/azurite
+PEERS := .tools/peers
 
 # Node trusts what the system trusts, as pip does here.
 NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 export NODE_EXTRA_CA_CERTS
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-slow lint format docs setup tools requirements clean
+.PHONY: help quickstart test test-slow bench bench-quick lint format docs setup tools requirements clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -27,6 +28,12 @@ test: setup tools  ## Set up and run the tests (up to 15 minutes)
 
 test-slow: setup tools  ## The long tiers, too
 	$(PYTEST)
+
+bench: setup $(PEERS)/installed  ## Measure Sheaf against its peers (up to 60 minutes, 20 GiB)
+	$(BIN)/python -m bench --profile full
+
+bench-quick: setup  ## The same in 3 minutes, with the peers that are installed
+	$(BIN)/python -m bench --profile quick
 
 lint: setup  ## Style, types and layers
 	$(BIN)/ruff check .
@@ -66,6 +73,13 @@ $(AZURITE)/installed: tests/azurite/package.json tests/azurite/package-lock.json
 	@mkdir -p $(AZURITE) && cp $^ $(AZURITE)
 	@if command -v npm >/dev/null && npm ci --prefix $(AZURITE) --no-audit --no-fund --loglevel error; then touch $@; \
 	else rm -rf $(AZURITE)/node_modules; echo "npm is missing or failed: tests on Azure's emulator will be skipped"; fi
+
+# Peers that are Python packages, away from what Sheaf needs; those of the system are used if they are there.
+$(PEERS)/installed: requirements/bench.txt
+	@$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/bench.txt \
+	  || echo "DVC and Oxen could not be installed: they will be left out"
+	@touch $@
 
 requirements: setup  ## Pin the newest versions of everything that is installed
 	@$(BIN)/python -m venv .tools/lock
