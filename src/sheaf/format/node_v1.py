@@ -35,6 +35,7 @@ __all__ = [
     "decode_rows",
     "encode_children",
     "encode_rows",
+    "external_content",
     "hash32",
     "leaf_packs",
     "packs_in",
@@ -267,6 +268,12 @@ def row_hashes(batch: pa.RecordBatch, prefix: str) -> tuple[bytes, bytes]:
     for column in (batch["attrs"], pc.if_else(external, batch["url"], None), pc.if_else(external, batch["etag"], None)):
         full.update(_texts(column))
     return logical.digest(), full.digest()
+
+
+def external_content(url: str, size: int, etag: str) -> bytes:
+    """The `content` of a file elsewhere whose bytes nobody has hashed: it is another one when url, size or ETag is."""
+    texts = _texts(pa.array([url, etag], pa.string()))
+    return blake3(b"sheaf external 1\n" + texts + struct.pack("<q", size)).digest()
 
 
 def children_hashes(level: int, children: Sequence[Pointer], prefix: str) -> tuple[bytes, bytes]:
