@@ -13,9 +13,9 @@ from sheaf.engine.log import Log
 from sheaf.errors import Conflict, NotFound, SheafError
 from sheaf.format import keys
 from sheaf.format.session_v1 import Condemned, Session, decode_condemned, seal, unseal
-from sheaf.model.log import RepoOp, RepoState, VoidSession
+from sheaf.model.log import AddBundle, RepoOp, RepoState, VoidSession
 
-__all__ = ["Open", "end_session", "find_session", "list_sessions", "observe", "open_session", "refuse_if_void"]
+__all__ = ["Open", "end_session", "find_session", "list_sessions", "observe", "open_session", "refuse_if_over"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +96,16 @@ def list_sessions(core: Core) -> list[Session]:
     return found
 
 
-def refuse_if_void(log: Log[RepoState, RepoOp], session: Session) -> None:
-    """Read every record since the session began; raise Conflict if one of them ended it."""
-    for record in log.records(session.n + 1):
-        if any(isinstance(op, VoidSession) and op.session == session.id for op in record.ops):
+def refuse_if_over(log: Log[RepoState, RepoOp], session: Session) -> None:
+    """Read every record since the session began; raise Conflict if one of them ended it, or is its commit."""
+    for op in (op for record in log.records(session.n + 1) for op in record.ops):
+        if isinstance(op, VoidSession) and op.session == session.id:
             raise Conflict(
                 f"this upload stood still for so long that it was ended (session {session.id})",
                 "run the same command again: what is stored already will be found",
             )
+        if isinstance(op, AddBundle) and op.bundle.id == session.id:
+            raise Conflict(f"bundle {session.id} is committed already")
 
 
 def find_session(core: Core, id: str) -> Session:

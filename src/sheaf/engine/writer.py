@@ -17,7 +17,7 @@ from sheaf.engine.ingest import Ingest
 from sheaf.engine.log import Head, Log
 from sheaf.engine.nodes import Nodes, root_of
 from sheaf.engine.packs import PackSink
-from sheaf.engine.sessions import Open, end_session, open_session, refuse_if_void
+from sheaf.engine.sessions import Open, end_session, open_session, refuse_if_over
 from sheaf.engine.tables import load_table
 from sheaf.engine.taking import refuse_dead, usable
 from sheaf.engine.tree import Tree
@@ -137,7 +137,7 @@ def committed(core: Core, log: Log[RepoState, RepoOp], open: Open, root: Pointer
     made: list[Bundle] = []
 
     def decide(head: Head[RepoState]) -> tuple[RepoOp, ...]:
-        refuse_if_void(log, open.session)
+        refuse_if_over(log, open.session)
         now = head.state.branches.get(draft.branch) if draft.branch else None
         at = now.bundle if now else None
         if draft.expect is not None and draft.expect != (at or ""):
