@@ -47,7 +47,10 @@ def section(title: str) -> str:
     return re.split(r"^#+ ", SPEC.split(f" {title}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
 
 
-EXAMPLES = re.findall(r"^```(\w+) example=(.+)\n((?:.*\n)*?)```$", SPEC, re.MULTILINE)
+EXAMPLES = [
+    (form, name, text)
+    for name, form, text in re.findall(r"^<!-- example: (.+) -->\n```(\w+)\n((?:.*\n)*?)```$", SPEC, re.MULTILINE)
+]
 
 
 def test_there_are_examples_of_everything_that_has_a_vector() -> None:
