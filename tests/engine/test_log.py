@@ -251,19 +251,14 @@ def test_a_page_is_the_same_from_anyone(long_backend: Backend) -> None:
     assert [k for k, _ in pages[0]] == [keys.log_page(keys.repo(REPO), 1)]
 
 
-def test_a_damaged_page_is_named_or_does_no_harm(long_backend: Backend) -> None:
+def test_a_damaged_page_does_no_harm(long_backend: Backend) -> None:
     backend = copy_of(long_backend)
     expected = [record.ops for record in repo_log(open_core(backend, "first"), REPO).records()]
     page = keys.log_page(keys.repo(REPO), 0)
     whole = backend.get(page)
-    for at in range(0, len(whole), max(1, len(whole) // 60)):
+    for at in range(0, len(whole), max(1, len(whole) // 30)):
         replaced(backend, page, flipped(whole, at))
-        try:
-            found = [record.ops for record in repo_log(open_core(backend, "reader"), REPO).records(0)]
-        except Corrupt as error:
-            assert page in error.message
-        else:
-            assert found == expected
+        assert [record.ops for record in repo_log(open_core(backend, "reader"), REPO).records()] == expected
 
 
 def test_rolling_is_a_courtesy(long_backend: Backend) -> None:

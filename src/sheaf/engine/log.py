@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 import msgspec
 
 from sheaf.engine.core import Core
-from sheaf.errors import Corrupt, NotFound, SheafError
+from sheaf.errors import Corrupt, NotFound, SheafError, Unsupported
 from sheaf.format import keys
 from sheaf.format.record_v1 import (
     PAGE_RECORDS,
@@ -62,7 +62,7 @@ class Log(Generic[S, Op]):
     def __init__(self, core: Core, base: str, empty: S, ops: type[Op]) -> None:
         self._core = core
         self._base = base
-        self._empty = empty
+        self.empty = empty  #: the state before the first record
         self._ops = ops
         self._head: Head[S] | None = None
         self._records: dict[int, Record] = {}
@@ -106,6 +106,10 @@ class Log(Generic[S, Op]):
                     yield self._decoded(record)
             n = page_end + 1
 
+    def originals(self, last: int) -> Iterator[Record]:
+        """All records up to this one, oldest first, from their own objects: pages are copies. Raises NotFound, Corrupt."""
+        return map(self._decoded, self._several(range(last + 1)))
+
     def roll(self) -> None:
         """Write the newest page if it is complete and missing; a courtesy to readers, so failures don't matter."""
         k = (self.head().n + 1) // PAGE_RECORDS - 1
@@ -122,7 +126,7 @@ class Log(Generic[S, Op]):
     def _jump(self) -> Head[S]:
         key = self._core.backend.newest(f"{self._base}log/")
         if key is None:
-            return Head(-1, "", self._empty, {}, -1)
+            return Head(-1, "", self.empty, {}, -1)
         record = self._get(keys.record_number(key))
         if record.state is not None:
             base, since = record.state, record.n
@@ -171,9 +175,11 @@ class Log(Generic[S, Op]):
             return self._core.load(key, lambda data: decode_page(data, key))
         except NotFound:
             return self._write_page(k)
+        except (Corrupt, Unsupported):  # a page is a copy: its records are there themselves
+            return self._several(_of_page(k))
 
     def _write_page(self, k: int) -> list[Record]:
-        records = list(self._several(range(k * PAGE_RECORDS, (k + 1) * PAGE_RECORDS)))
+        records = list(self._several(_of_page(k)))
         # "other" is a page by a writer with another zstd; its payload is the same and checked by whoever reads it
         self._core.backend.create(keys.log_page(self._base, k), encode_page(records))
         return records
@@ -184,7 +190,7 @@ class Log(Generic[S, Op]):
         return msgspec.structs.replace(record, ops=ops)
 
     def _state(self, value: Any, what: str) -> S:
-        return decode_ops(value, type(self._empty), what)
+        return decode_ops(value, type(self.empty), what)
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
@@ -200,6 +206,10 @@ class Log(Generic[S, Op]):
             if len(msgspec.json.encode(delta)) <= max(_SMALL, size // 8):
                 return msgspec.structs.replace(record, since=head.since, delta=delta), state
         return msgspec.structs.replace(record, state=whole), state
+
+
+def _of_page(k: int) -> range:
+    return range(k * PAGE_RECORDS, (k + 1) * PAGE_RECORDS)
 
 
 def repo_log(core: Core, repo_id: str) -> Log[RepoState, RepoOp]:

@@ -66,7 +66,7 @@ def observe(core: Core, session: Session) -> Open:
         frozenset().union(*(entry.dead_nodes for entry in known)),
         frozenset().union(*(entry.objects for entry in known)),
         dead.union(*(entry.moving_packs for entry in known)),
-        erased,
+        erased.union(*(entry.erase for entry in known)),
     )
 
 
