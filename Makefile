@@ -27,7 +27,7 @@ test: setup tools  ## Set up and run the tests (up to 15 minutes)
 	$(PYTEST) -m "not slow"
 
 test-slow: setup tools  ## The long tiers, too
-	$(PYTEST)
+	SHEAF_PROFILE=nightly $(PYTEST)
 
 bench: setup $(PEERS)/installed  ## Measure Sheaf against its peers (up to 60 minutes, 20 GiB)
 	$(BIN)/python -m bench --profile full
