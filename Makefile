@@ -81,10 +81,10 @@ $(PEERS)/installed: requirements/bench.txt
 	  || echo "DVC and Oxen could not be installed: they will be left out"
 	@touch $@
 
-requirements: setup  ## Pin the newest versions of everything that is installed
-	@$(BIN)/python -m venv .tools/lock
+requirements:  ## Pin what pyproject.toml and requirements/*.in ask for; UPGRADE=1: the newest of all
+	@$(PYTHON) -m venv .tools/lock
 	@.tools/lock/bin/python -m pip --disable-pip-version-check --quiet install uv
-	PATH="$(CURDIR)/.tools/lock/bin:$$PATH" scripts/lock.sh
+	PATH="$(CURDIR)/.tools/lock/bin:$$PATH" UV_NATIVE_TLS=1 scripts/lock.sh $(if $(UPGRADE),--upgrade)
 
 clean:  ## Remove all that these targets made
 	rm -rf $(VENV) .tools .quickstart .hypothesis .mypy_cache .ruff_cache .import_linter_cache build dist
