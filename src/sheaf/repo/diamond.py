@@ -150,6 +150,7 @@ class Diamond:
         Raises:
             Conflict: the diamond was committed or canceled meanwhile; the split is not in it.
         """
+        self._context.refuse_writes()
         name = check_ref_name(split_id) if split_id else self._context.core.clock.new_id()
         start = self._splits.begin_split(name, tag)
         session = find_session(self._context.core, self.id)
@@ -221,6 +222,7 @@ class Diamond:
 
     def cancel(self, tag: str = "") -> None:
         """Give the diamond up. Raises Conflict if it is being committed."""
+        self._context.store.refuse_writes()
         if self._splits.decide(DiamondEnd("canceled", self._context.core.now(), tag=tag)).state != "canceled":
             raise Conflict(f"diamond {self.id} is being committed")
         end_session(self._context.core, self.id)

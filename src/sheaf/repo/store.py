@@ -181,6 +181,7 @@ class Store:
 
     def end_run(self, id: str, outcome: str, *, exit: int | None = None, outputs: tuple[str, ...] = ()) -> None:
         """Record how an execution ended: ``succeeded``, ``failed`` or ``canceled``. Raises AlreadyExists, NotFound."""
+        self._connected.refuse_writes()
         runs.end_run(self._core, RunEnd(id, self._core.now(), outcome, exit, outputs))
 
     def run(self, id: str) -> tuple[RunStart, RunEnd | None]:
