@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -21,6 +23,7 @@ from tests.engine.worlds import (
     replaced,
 )
 
+from sheaf.engine.cache import FolderCache
 from sheaf.engine.check import Problem, check_store
 from sheaf.engine.core import Core
 from sheaf.engine.dedup import load_segments, write_index
@@ -293,3 +296,38 @@ def test_nothing_is_changed_by_a_check(core: Core) -> None:
     before = {stat.key: core.backend.get(stat.key) for stat in core.backend.list()}
     check_store(core, read_data=True)
     assert {stat.key: core.backend.get(stat.key) for stat in core.backend.list()} == before
+
+
+def rewritten(core: Core, change: Callable[[dict[str, Any]], None]) -> None:
+    """A bundle whose manifest a careless program wrote: its hashes are right, its rows are not."""
+    log = repo_log(core, check_repo_ids(core)[0])
+    bundle = next(iter(log.head().state.bundles.values()))
+    nodes = nodes_of(core)
+    rows = next(Tree(nodes, pointer_of(bundle.root)).batches())
+    listed = rows.to_pylist()
+    change(listed[0])
+    root = TreeWriter(core, nodes, "writer").build([pa.RecordBatch.from_pylist(listed, rows.schema)])
+    new = replace(bundle, id=SteeredClock("new").new_id(), version=root.logical.hex(), root=root_of(root))
+    log.append(lambda head: (AddBundle(new),))
+
+
+def test_a_name_that_leads_out_of_the_bundle_is_found(core: Core) -> None:
+    rewritten(core, lambda row: row.update(name=".."))
+    assert any(".." in problem.message for problem in problems(core))
+
+
+def test_a_symlink_whose_target_is_not_what_was_hashed_is_found(core: Core) -> None:
+    none = dict.fromkeys(("place", "pack", "offset", "stored", "recipe"))
+    rewritten(core, lambda row: row.update({**none, "place": 0, "kind": 1, "target": "elsewhere"}))
+    assert any(problem.kind == "file" for problem in problems(core))
+
+
+def test_a_damaged_store_behind_a_sound_cache_is_found(core: Core, tmp_path: Path) -> None:
+    cached = Core(core.backend, core.config, cache=FolderCache(tmp_path))
+    assert check_store(cached).ok
+    for key in [the_key(core, "log/"), the_key(core, "index/"), *(stat.key for stat in needed(core, "nodes/"))]:
+        whole = core.backend.get(key)
+        repo_log(cached, check_repo_ids(core)[0]).head()
+        replaced(core.backend, key, flipped(whole, 60))
+        assert check_store(cached).problems, key
+        replaced(core.backend, key, whole)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.engine.worlds import Place, Recorder, commit, new_backend, noise, packs_of
 
-from sheaf.errors import Conflict, InvalidInput, NotFound, SheafError
+from sheaf.errors import Conflict, InvalidInput, NotFound, Refused, SheafError
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.edit import Edit
 from sheaf.repo.repo import Repo
@@ -260,3 +260,16 @@ def set_entry(edit: Edit, path: str, entry: ModelEntry) -> None:
         edit.symlink(path, entry.content.decode())
     else:
         edit.put(path, entry.content, mode=0o755 if entry.executable else 0o644)
+
+
+def test_an_edit_that_is_over_commits_nothing_more(repo: Repo) -> None:
+    with repo.edit(message="m") as edit:
+        edit.put("a", b"1")
+    with pytest.raises(Refused, match="over"):
+        edit.commit()
+    with repo.edit(message="m") as edit:
+        edit.put("a", b"2")
+        edit.commit()
+        with pytest.raises(Conflict, match="already"):
+            edit.commit()
+    assert len(repo.bundles()) == 2

@@ -22,7 +22,7 @@ from sheaf.engine.tables import load_table
 from sheaf.engine.taking import refuse_dead, usable
 from sheaf.engine.tree import Tree
 from sheaf.engine.treewrite import Change, TreeWriter, leaves_of
-from sheaf.errors import Bug, Conflict, SheafError
+from sheaf.errors import Bug, Conflict, Refused, SheafError
 from sheaf.model.log import AddBundle, Bundle, MoveBranch, RepoOp, RepoState, SetLabel
 from sheaf.model.names import check_ref_name
 from sheaf.model.nodes import Pointer
@@ -105,6 +105,7 @@ class Writer:
     def __init__(self, core: Core, nodes: Nodes, log: Log[RepoState, RepoOp], repo_id: str, kind: str) -> None:
         self._core = core
         self._log = log
+        self._over = False
         self.open = open_session(core, repo_id, log, kind)
         try:
             self.store = Store(core, nodes, self.open, self.open.id)
@@ -116,6 +117,7 @@ class Writer:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self._over = True
         end_session(self._core, self.open.id)
 
     def commit(self, root: Pointer, files: int, draft: Draft) -> Bundle:
@@ -123,7 +125,10 @@ class Writer:
 
         Raises:
             Conflict: the branch is not where ``draft.expect`` says, or gc has ended this session.
+            Refused: the session is over.
         """
+        if self._over:  # gc would not wait for it
+            raise Refused("this upload is over: nothing more can be committed with it", "begin another one")
         return committed(self._core, self._log, self.open, root, files, draft)
 
     def tidy(self) -> None:

@@ -151,6 +151,8 @@ class Bundle:
     def _verify_row(self, row: pa.RecordBatch, meter: Meter) -> int:
         entry = entry_at(row, 0)
         if entry.kind == Kind.SYMLINK:
+            if blake3((entry.target or "").encode()).digest() != entry.content:
+                raise Corrupt(f"symlink '{entry.path}' leads elsewhere than its hash says", "run `sheaf store check`")
             meter.add_file()
             return 0
         whole, size = blake3(), 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from blake3 import blake3
+
 from sheaf.engine.checking.packs import Needs
 from sheaf.engine.checking.report import Report, Tell
 from sheaf.engine.contents import Contents
@@ -13,10 +15,10 @@ from sheaf.engine.tree import entries
 from sheaf.errors import Corrupt, SheafError
 from sheaf.format import keys
 from sheaf.format.node_v1 import children_hashes, leaf_packs, row_hashes, rows_prefix
-from sheaf.model.entries import ChunkPlace, Entry, ObjectPlace, RecipePlace
+from sheaf.model.entries import ChunkPlace, Entry, Kind, ObjectPlace, RecipePlace
 from sheaf.model.log import Bundle
 from sheaf.model.nodes import Pointer
-from sheaf.model.paths import order_key
+from sheaf.model.paths import check_path, order_key
 
 __all__ = ["Trees"]
 
@@ -91,6 +93,9 @@ class Trees:
     def _entry(self, entry: Entry) -> None:
         place = entry.place
         try:
+            check_path(entry.path)
+            if entry.kind == Kind.SYMLINK and blake3((entry.target or "").encode()).digest() != entry.content:
+                raise Corrupt(f"symlink '{entry.path}' leads elsewhere than its hash says")
             if isinstance(place, ObjectPlace):
                 self._object(place, entry)
             elif isinstance(place, RecipePlace):
