@@ -30,7 +30,7 @@ def undisturbed(world: World, operation: Operation) -> tuple[View, int]:
 
 def do_again(world: World, operation: Operation, backend: Backend) -> None:
     """Asked again by another process, it succeeds, or says that it was done before; and then it is done."""
-    with process(backend, "again") as store:
+    with process(backend, "again", later_s=60) as store:
         done = operation.done(world, store)
         if done and operation.refusal:
             with pytest.raises(operation.refusal):
