@@ -15,14 +15,24 @@ from tests.stateful.meddling import MeddlingBackend
 from tests.stateful.profiles import profile
 
 from sheaf.engine.core import create_store
-from sheaf.errors import AlreadyExists, Conflict, NotFound, SheafError
+from sheaf.engine.diamonds import MODES, Mode
+from sheaf.errors import AlreadyExists, Conflict, InvalidInput, NotFound, SheafError
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
 from sheaf.storage.memory import MemoryBackend
 from sheaf.testing.clock import SteeredClock
 from sheaf.testing.invariants import assert_sound
-from sheaf.testing.model_repo import ModelRepo, ModelStore, Tree, assert_diff, tree_of, write_folder
+from sheaf.testing.model_repo import (
+    ModelEntry,
+    ModelRepo,
+    ModelStore,
+    Tree,
+    assert_diff,
+    tree_of,
+    with_folders,
+    write_folder,
+)
 from sheaf.testing.strategies import edited, edits, trees
 
 CLIENTS = ("alice", "bob")
@@ -79,6 +89,22 @@ def outcome(action: Callable[[], object]) -> SheafError | None:
     except SheafError as error:
         return error
     return None
+
+
+def _other(client: str) -> str:
+    return next(name for name in CLIENTS if name != client)
+
+
+def joined(one: Tree, two: Tree, mode: Mode) -> dict[str, ModelEntry] | None:
+    """What two splits become, the second of which is later; None if they can't be joined."""
+    both = [path for path in one if path in two and one[path] != two[path]]
+    if any("folder" in (one[path].kind, two[path].kind) for path in both):
+        return None
+    if both and mode == "forbids-conflicts":
+        return None
+    beside = {"enable-conflicts": ".conflicts/one/", "enable-checkpoints": ".checkpoints/one/"}.get(mode)
+    kept = {beside + path: one[path] for path in both} if beside else {}
+    return with_folders({**one, **two, **kept})
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -199,6 +225,37 @@ class StoreMachine(RuleBasedStateMachine):
         assert bundle.parents == repo.bundles[bundle.id].parents
         assert tree_of(bundle) == after
 
+    @precondition(_any_repo)
+    @rule(
+        client=clients,
+        pick=picks,
+        one=trees(portable=True, max_size=6),
+        two=trees(portable=True, max_size=6),
+        mode=st.sampled_from(MODES),
+    )
+    def join_two_splits(self, client: str, pick: int, one: Tree, two: Tree, mode: Mode) -> None:
+        repo = self._repo(pick)
+        diamond = self._real(client, repo).create_diamond()
+        other = self.clients[_other(client)]
+        self._split(self.clients[client], repo, diamond.id, "one", one)
+        other.clock.tick((self.clients[client].clock.now_ns() - other.clock.now_ns()) / 1e9 + 1)  # the later one wins
+        self._split(other, repo, diamond.id, "two", two)
+        expected = joined(one, two, mode)
+        if isinstance(expected, dict):
+            bundle = diamond.commit(message="joined", mode=mode)
+            repo.add(bundle.id, expected, "joined", "main")
+            assert tree_of(bundle) == expected
+            return
+        with pytest.raises((Conflict, InvalidInput)):
+            diamond.commit(message="joined", mode=mode)
+        assert diamond.info.state == "initialized"
+        diamond.cancel()
+
+    def _split(self, client: Client, repo: ModelRepo, diamond: str, name: str, tree: Tree) -> None:
+        self.folders += 1
+        folder = write_folder(self.scratch / str(self.folders), tree)
+        client.repo(repo.id, repo.name).diamond(diamond).add_split(folder, split_id=name)
+
     @precondition(_any_bundle)
     @rule(client=clients, pick=picks)
     def equal_trees_have_equal_versions(self, client: str, pick: int) -> None:
@@ -318,8 +375,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.clients[client].store.create_repo(name)
 
     def _race(self, client: str, theirs: Callable[[str], None]) -> None:
-        other = next(name for name in CLIENTS if name != client)
-        self.clients[client].backend.meddle = lambda: theirs(other)
+        self.clients[client].backend.meddle = lambda: theirs(_other(client))
 
     # -- time and processes --------------------------------------------------------------------------------------------
 
