@@ -7,8 +7,8 @@ from typing import Final
 from sheaf.cli.app import Dialect
 from sheaf.cli.exits import EXITS, PARTIAL
 from sheaf.cli.options import GLOBAL_OPTIONS, global_option
-from sheaf.cli.settings import read_sheaf
 from sheaf.cli.tree import Tree
+from sheaf.settings.settings import read_sheaf
 
 __all__ = ["NOUNS", "SHEAF", "VERBS", "sheaf"]
 
