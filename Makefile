@@ -38,7 +38,7 @@ docs: setup  ## Write what is generated: references, and the output of commands 
 	$(BIN)/python scripts/cli_reference.py
 	$(BIN)/python scripts/errors_reference.py
 	$(BIN)/python scripts/python_reference.py
-	$(BIN)/python scripts/docs_output.py
+	$(BIN)/python -m tests.docs.write
 
 setup: $(VENV)/test
 

@@ -48,10 +48,13 @@ def fresh() -> str:
 
 @pytest.fixture(scope="session")
 def gcs_credential(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_service_account(tmp_path_factory.mktemp("gcs") / "service-account.json")
+
+
+def write_service_account(path: Path) -> Path:
     """A service account with a real key that no server asks for."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-    path = tmp_path_factory.mktemp("gcs") / "service-account.json"
     account = {"type": "service_account", "disable_oauth": True, "client_email": "robot@example.invalid"}
     path.write_text(json.dumps({**account, "private_key": pem, "private_key_id": "1"}))
     return path

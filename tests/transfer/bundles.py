@@ -14,13 +14,14 @@ from blake3 import blake3
 
 from sheaf.engine.clock import SystemClock
 from sheaf.engine.contents import Contents
-from sheaf.engine.core import Core, create_store
+from sheaf.engine.core import Core, create_store, open_store
 from sheaf.engine.dedup import ChunkIndex
 from sheaf.engine.ingest import Ingest
 from sheaf.engine.nodes import Nodes
 from sheaf.engine.packs import PackSink
 from sheaf.engine.tree import Tree
 from sheaf.engine.treewrite import TreeWriter
+from sheaf.errors import NotFound
 from sheaf.format.node_v1 import ROWS
 from sheaf.model.entries import Kind, PlaceKind
 from sheaf.model.ids import ZERO_HASH
@@ -61,7 +62,7 @@ Item = File | Link | Folder | bytes
 
 @dataclass(slots=True)
 class Shelf:
-    """A store in memory, unless another backend is given."""
+    """A store in memory, unless another backend is given, which may hold one already."""
 
     backend: Backend = field(default_factory=MemoryBackend)
     core: Core = field(init=False)
@@ -70,7 +71,10 @@ class Shelf:
 
     def __post_init__(self) -> None:
         clock = SystemClock()
-        self.core = Core(self.backend, create_store(self.backend, clock))
+        try:
+            self.core = Core(self.backend, open_store(self.backend))
+        except NotFound:
+            self.core = Core(self.backend, create_store(self.backend, clock))
         self.nodes = Nodes(self.core)
         self.contents = Contents(self.core)
 

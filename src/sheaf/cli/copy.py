@@ -76,14 +76,15 @@ def _copy_in(app: App, source: Path, target: str, message: str, *, recursive: bo
 def _put(edit: Edit, path: str, local: Path) -> None:
     if local.is_symlink():
         edit.symlink(path, str(local.readlink()))
+    elif local.is_dir():
+        edit.mkdir(path)
     else:
         edit.put_file(path, local)
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, Path]]:
     for at, folders, files in os.walk(folder):
-        links = [name for name in folders if (Path(at) / name).is_symlink()]
-        for name in sorted([*files, *links]):
+        for name in sorted([*files, *folders]):
             local = Path(at) / name
             yield local.relative_to(folder).as_posix(), local
 

@@ -66,7 +66,7 @@ def _info_lines(found: StoreInfo) -> list[str]:
 @click.option("--repo", metavar="REPO", help="Only what this repo needs.")
 def check(app: App, read_data: bool, repo: str | None) -> int:
     """Verify a store. Exits with 6 if something is damaged, with 7 if all of it can be repaired."""
-    report = app.store.check(read_data=read_data, repo=repo)
+    report = app.store.check(read_data=read_data, repo=repo, progress=app.progress("check"))
     problems = [dataclasses.asdict(problem) for problem in report.problems]
     app.out.object({"ok": report.ok, "counts": dict(report.counts), "problems": problems})
     for problem in report.problems:

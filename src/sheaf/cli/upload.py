@@ -93,8 +93,6 @@ def upload(
         )
     if not result.committed:
         app.out.line(f"Unchanged bundle id:{result.bundle.id}")
-        if label:
-            found.set_label(label, f"bundle:{result.bundle.id}")
     tell_label(app, label)
     return _finish(app, result)
 

@@ -18,7 +18,7 @@ from sheaf.errors import Corrupt, NotFound, Repairable, SheafError
 from sheaf.format import keys
 from sheaf.format.index_v1 import decode_index
 from sheaf.format.node_v1 import children_hashes, leaf_packs, row_hashes, rows_prefix
-from sheaf.format.pack_v1 import TRAILER, decode_table, unframe
+from sheaf.format.pack_v1 import TRAILER, check_head, decode_table, unframe
 from sheaf.model.entries import ChunkPlace, Entry, ObjectPlace, RecipePlace
 from sheaf.model.log import Bundle, RepoEntry
 from sheaf.model.nodes import Pointer
@@ -209,6 +209,7 @@ class _Check:
         what = f"pack {pack.hex()}"
         if read_data or stat.size <= PACK_BYTES // 64:
             tail = data = self._core.backend.get(key)
+            check_head(data, pack, what)
         else:
             data = b""
             tail = bytes(self._core.backend.get_ranges(key, [(stat.size - TRAILER.size, TRAILER.size)])[0])

@@ -53,6 +53,11 @@ class Ingest:
         self._erased = erased
         self._chunker = chunker
 
+    @property
+    def new_bytes(self) -> int:
+        """Bytes stored so far that the store did not have."""
+        return self._sink.new_bytes
+
     def store_small(self, contents: Sequence[bytes]) -> list[Placed]:
         """Store files of at most ``small`` bytes, each as one chunk."""
         filled = [content for content in contents if content]

@@ -7,24 +7,17 @@ from concurrent.futures import Future
 from queue import Queue
 from threading import Lock
 
-from blake3 import blake3
-
 from sheaf.engine.core import Core
 from sheaf.engine.dedup import ChunkIndex
 from sheaf.format import keys
 from sheaf.format.columns import hashes_of
-from sheaf.format.pack_v1 import encode_head, encode_tail
+from sheaf.format.pack_v1 import encode_head, encode_tail, pack_id
 from sheaf.storage.port import Buffer
 
-__all__ = ["PACK_BYTES", "PackSink", "pack_id"]
+__all__ = ["PACK_BYTES", "PackSink"]
 
 PACK_BYTES = 32 << 20  #: a pack is closed when it has this many bytes
 _BUFFERS = 3  # one that fills and two that are being written: bounds memory
-
-
-def pack_id(session: str, ordinal: int) -> bytes:
-    """The id of a session's nth pack: known before the pack is full, and never that of another session's pack."""
-    return blake3(b"sheaf pack 1\n" + session.encode() + ordinal.to_bytes(4, "little")).digest()
 
 
 class PackSink:
@@ -91,7 +84,7 @@ class PackSink:
     def _fresh(self) -> bytearray:
         """A buffer that begins with a pack's head; buffers are used again, since touching new memory is slow."""
         buffer = self._buffers.get() or bytearray()
-        head = encode_head(self._session)
+        head = encode_head(self._session, self._ordinal)
         buffer[: len(head)] = head
         self._size = len(head)
         return buffer

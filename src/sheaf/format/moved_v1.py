@@ -1,6 +1,6 @@
 """Forwarding addresses: where the chunks of a replaced pack went (docs/format/v1.md, "Moved").
 
-envelope, kind "M"
+envelope, kind "M", sealed
 columns: packs (32 bytes each), old offset (u32, ascending), pack (u32; 0xFFFFFFFF: erased), offset (u32), stored (u32)
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from sheaf.errors import Corrupt
 from sheaf.format.columns import HASH, U32, Array, Hashes, decode_columns, encode_columns, hashes_of
-from sheaf.format.envelope import decode_envelope, encode_envelope
+from sheaf.format.envelope import decode_envelope, encode_envelope, sealed
 
 __all__ = ["ERASED", "Moved", "decode_moved", "encode_moved"]
 
@@ -64,7 +64,7 @@ def encode_moved(rows: Iterable[tuple[int, bytes | None, int, int]]) -> bytes:
         np.array([row[2] for row in ordered], U32),
         np.array([row[3] for row in ordered], U32),
     ]
-    return encode_envelope("M", MovedHeader(len(ordered), len(packs))) + encode_columns(columns)
+    return sealed(encode_envelope("M", MovedHeader(len(ordered), len(packs))) + encode_columns(columns))
 
 
 def decode_moved(data: bytes, what: str) -> Moved:

@@ -83,6 +83,17 @@ CHILDREN = pa.schema(
     ]
 )
 
+#: Columns without nulls, and those without nulls where `place` is one of these.
+_ALWAYS = {"folder", "name", "kind", "mode", "mtime", "size", "content", "place", *CHILDREN.names} - {"packs"}
+_PACKED = (PlaceKind.CHUNK, PlaceKind.RECIPE)
+_NEEDS: dict[str, tuple[PlaceKind, ...]] = {
+    "pack": _PACKED,
+    "offset": _PACKED,
+    "stored": _PACKED,
+    "recipe": (PlaceKind.RECIPE,),
+    "url": (PlaceKind.OBJECT, PlaceKind.EXTERNAL),
+}
+
 MIN_ROWS, MAX_ROWS, MAX_WEIGHT = 1024, 16384, 1 << 20
 MIN_CHILDREN, MAX_CHILDREN = 256, 4096
 _OPTIONS = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 3))
@@ -119,9 +130,15 @@ def _decode(data: bytes, level: int, rows: int | None, schema: pa.Schema, what: 
         batch.validate(full=True)
         if batch.num_rows != header.rows or len(batches) != 1:
             raise Corrupt(f"{what} does not hold the rows that it claims")
-        return batch.select(schema.names).cast(schema)
-    except (pa.ArrowException, KeyError) as error:
+        known = batch.select(schema.names).cast(schema)
+    except (pa.ArrowException, OSError, MemoryError, KeyError) as error:
         raise Corrupt(f"{what} is damaged: {error}") from error
+    if any(known[name].null_count for name in _ALWAYS & set(schema.names)):
+        raise Corrupt(f"{what} has rows that lack something")
+    uses = known["packs"].flatten()
+    if any(uses.field(name).null_count for name in ("pack", "live")):
+        raise Corrupt(f"{what} has rows that lack a pack")
+    return known
 
 
 def encode_rows(session: str, batch: pa.RecordBatch, prefix: str) -> bytes:
@@ -132,7 +149,13 @@ def encode_rows(session: str, batch: pa.RecordBatch, prefix: str) -> bytes:
 def decode_rows(data: bytes, pointer: Pointer) -> pa.RecordBatch:
     """A leaf's rows with absolute folders. Raises Corrupt or Unsupported. The bytes' hash is the caller's to check."""
     batch = _decode(data, 0, pointer.rows, ROWS, f"node {pointer.id.hex()}")
+    if any(pc.any(pc.and_(_is_at(batch, places), pc.is_null(batch[name]))).as_py() for name, places in _NEEDS.items()):
+        raise Corrupt(f"node {pointer.id.hex()} has files without a place")
     return batch.set_column(0, ROWS.field("folder"), _add_prefix(batch["folder"], pointer.prefix))
+
+
+def _is_at(batch: pa.RecordBatch, places: Sequence[PlaceKind]) -> pa.Array:
+    return pc.is_in(batch["place"], value_set=pa.array(places, pa.uint8()))
 
 
 def encode_children(session: str, level: int, children: Sequence[Pointer], prefix: str) -> bytes:

@@ -5,7 +5,7 @@
     table: columns hash (32 bytes), raw length (u32), stored length (u32), one row a frame in order
     trailer, 48 bytes: number of frames (u32), length of the table (u32), BLAKE3 of the table, "SHFPend\\0"
 
-The pack's id is the BLAKE3 of all of it. The session in the header makes it unlike the packs of any other session.
+The pack's id is derived from the session in the header and the pack's number in it (docs/format/v1.md, "Pack ids").
 """
 
 from __future__ import annotations
@@ -16,14 +16,26 @@ from dataclasses import dataclass
 
 import msgspec
 import numpy as np
-import zstandard
 from blake3 import blake3
 
 from sheaf.errors import Corrupt, Unsupported
 from sheaf.format.columns import HASH, U32, Array, Hashes, decode_columns, encode_columns
-from sheaf.format.envelope import encode_envelope
+from sheaf.format.envelope import encode_envelope, read_header
+from sheaf.format.inflate import inflate
 
-__all__ = ["MAX_CHUNK", "RAW", "TRAILER", "ZSTD", "PackTable", "decode_table", "encode_head", "encode_tail", "unframe"]
+__all__ = [
+    "MAX_CHUNK",
+    "RAW",
+    "TRAILER",
+    "ZSTD",
+    "PackTable",
+    "check_head",
+    "decode_table",
+    "encode_head",
+    "encode_tail",
+    "pack_id",
+    "unframe",
+]
 
 RAW = b"\0"
 ZSTD = b"\1"
@@ -33,9 +45,10 @@ _END = b"SHFPend\0"
 
 
 class PackHeader(msgspec.Struct, frozen=True):
-    """Whose pack this is."""
+    """Whose pack this is: the ``ordinal``-th, from 0, of this session."""
 
     session: str
+    ordinal: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +61,21 @@ class PackTable:
     offsets: Array
 
 
-def encode_head(session: str) -> bytes:
+def pack_id(session: str, ordinal: int) -> bytes:
+    """The id of a session's nth pack: known before the pack is full, and never that of another session's pack."""
+    return blake3(b"sheaf pack 1\n" + session.encode() + ordinal.to_bytes(4, "little")).digest()
+
+
+def encode_head(session: str, ordinal: int) -> bytes:
     """What a pack begins with."""
-    return encode_envelope("P", PackHeader(session))
+    return encode_envelope("P", PackHeader(session, ordinal))
+
+
+def check_head(data: bytes | memoryview, id: bytes, what: str) -> None:
+    """Check that a pack is the one with this id; ``data``: its beginning. Raises Corrupt or Unsupported."""
+    header, _ = read_header(data, "P", PackHeader, what)
+    if not 0 <= header.ordinal < 1 << 32 or pack_id(header.session, header.ordinal) != id:
+        raise Corrupt(f"{what} is another pack: number {header.ordinal} of session {header.session}")
 
 
 def encode_tail(hashes: Hashes, raw: Sequence[int] | Array, stored: Sequence[int] | Array) -> bytes:
@@ -91,14 +116,10 @@ def unframe(frame: bytes | memoryview, what: str, limit: int = MAX_CHUNK) -> byt
     codec = bytes(view[:1])
     if codec == RAW:
         return bytes(view[1:])
+    if not codec:
+        raise Corrupt(f"{what} is empty")
     if codec != ZSTD:
         raise Unsupported(
             f"{what} is stored with codec {codec.hex()}", "upgrade sheaf-data, or run `sheaf store check`"
         )
-    try:
-        size = zstandard.frame_content_size(view[1:])
-        if not 0 <= size <= limit:
-            raise Corrupt(f"{what} claims {size} bytes where at most {limit} are allowed")
-        return zstandard.ZstdDecompressor().decompress(view[1:], max_output_size=size)
-    except zstandard.ZstdError as error:
-        raise Corrupt(f"{what} can't be decompressed: {error}") from error
+    return inflate(view[1:], limit, what)

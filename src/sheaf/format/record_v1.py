@@ -9,7 +9,8 @@ import msgspec
 import zstandard
 
 from sheaf.errors import Corrupt, Unsupported
-from sheaf.format.envelope import decode_envelope, encode_envelope
+from sheaf.format.envelope import NOT_JSON, decode_envelope, encode_envelope, sealed
+from sheaf.format.inflate import inflate
 from sheaf.format.sealed import seal, unseal
 from sheaf.model.log import Record
 
@@ -57,21 +58,19 @@ def decode_ops(value: Any, type: type[T], what: str) -> T:
 
 
 def encode_page(records: Sequence[Record]) -> bytes:
-    """1,000 consecutive records without their states, one JSON object a line, zstd; the payload is the same from anyone."""
+    """1,000 consecutive records without their states, one a line; before compression the same bytes from anyone."""
     slim = [msgspec.structs.replace(record, state=None, since=-1, delta=None) for record in records]
     lines = b"".join(msgspec.json.encode(record) + b"\n" for record in slim)
-    return encode_envelope("L", PageHeader(records[0].n, len(lines))) + zstandard.compress(lines, 3)
+    return sealed(encode_envelope("L", PageHeader(records[0].n, len(lines))) + zstandard.compress(lines, 3))
 
 
 def decode_page(data: bytes, what: str) -> list[Record]:
     """Raises Corrupt or Unsupported."""
     header, payload = decode_envelope(data, "L", PageHeader, what)
-    if header.size > _MAX_PAGE:
-        raise Corrupt(f"{what} claims {header.size} bytes")
+    lines = inflate(payload, min(header.size, _MAX_PAGE), what)
     try:
-        lines = zstandard.ZstdDecompressor().decompress(payload, max_output_size=header.size)
         records = msgspec.json.Decoder(Record).decode_lines(lines)
-    except (zstandard.ZstdError, msgspec.MsgspecError) as error:
+    except NOT_JSON as error:
         raise Corrupt(f"{what} is damaged: {error}") from error
     if [record.n for record in records] != list(range(header.first, header.first + PAGE_RECORDS)):
         raise Corrupt(f"{what} does not hold the records that it claims")

@@ -13,6 +13,7 @@ import msgspec
 from blake3 import blake3
 
 from sheaf.errors import Corrupt, Unsupported
+from sheaf.format.envelope import NOT_JSON
 
 __all__ = ["seal", "unseal"]
 
@@ -43,13 +44,15 @@ def unseal(data: bytes, kind: str, type: type[T], what: str) -> T:
     if data[-_TAIL:] != b',"blake3":"' + blake3(body).hexdigest().encode() + b'"}\n':
         raise Corrupt(f"{what} is damaged: its bytes don't match its own hash")
     try:
-        said = msgspec.json.decode(data, type=_Kind).sheaf
-        if said != f"{kind}/{_VERSION}":
-            raise Unsupported(f"{what} is '{said}', which this Sheaf can't read", "upgrade sheaf-data")
+        said, _, version = msgspec.json.decode(data, type=_Kind).sheaf.partition("/")
+        if said != kind:
+            raise Corrupt(f"{what} is not a {kind} but a '{said}'", "run `sheaf store check`")
+        if version != str(_VERSION):
+            raise Unsupported(f"{what} is '{said}/{version}', which this Sheaf can't read", "upgrade sheaf-data")
         return msgspec.json.decode(data, type=type)
     except msgspec.ValidationError as error:
         raise Unsupported(
             f"{what} holds something that this Sheaf can't read: {error}", "upgrade sheaf-data"
         ) from error
-    except msgspec.DecodeError as error:
+    except NOT_JSON as error:
         raise Corrupt(f"{what} is not JSON: {error}") from error

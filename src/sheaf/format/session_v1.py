@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from sheaf.errors import Corrupt
-from sheaf.format.envelope import decode_envelope, encode_envelope
+from sheaf.format.envelope import decode_envelope, encode_envelope, sealed
 from sheaf.format.sealed import seal, unseal
 from sheaf.model.log import Author
 
@@ -86,11 +86,11 @@ class Condemned(msgspec.Struct, frozen=True):
 
 
 def encode_condemned(value: Condemned) -> bytes:
-    """Envelope kind ``C``, then the ids, each list sorted."""
+    """Envelope kind ``C``, the ids, each list sorted, and the seal."""
     lists = [sorted(ids) for ids in (value.dead_packs, value.moving_packs, value.dead_nodes)]
     dead, moving, nodes = map(len, lists)
     header = CondemnedHeader(value.generation, dead, moving, nodes, tuple(sorted(value.objects)))
-    return encode_envelope("C", header) + b"".join(id for ids in lists for id in ids)
+    return sealed(encode_envelope("C", header) + b"".join(id for ids in lists for id in ids))
 
 
 def decode_condemned(data: bytes, what: str) -> Condemned:

@@ -110,20 +110,28 @@ class AddBundle(Op, frozen=True):
 
 
 class MoveBranch(Op, frozen=True):
-    """Point a branch at a bundle (None deletes it), expecting it to be where ``expect`` says (None: not there)."""
+    """Point a branch at a bundle (None deletes it), expecting it to be where ``expect`` says (None: not there).
+
+    ``target``: the bundle's descriptor, if the state doesn't hold it (:meth:`RepoState.lacking`).
+    """
 
     name: str
     bundle: str | None
     expect: str | None = None
+    target: Bundle | None = None
 
 
 class SetLabel(Op, frozen=True):
-    """Set a label on a bundle (None deletes it). With ``check`` the label must be where ``expect`` says."""
+    """Set a label on a bundle (None deletes it). With ``check`` the label must be where ``expect`` says.
+
+    ``target``: as for a branch.
+    """
 
     name: str
     bundle: str | None
     expect: str | None = None
     check: bool = False
+    target: Bundle | None = None
 
 
 class DeleteBundle(Op, frozen=True):
@@ -171,9 +179,11 @@ class RepoState(Value, frozen=True):
                     raise AlreadyExists(f"bundle {bundle.id} is committed already")
                 return self._with(bundles={**self.bundles, bundle.id: bundle}, latest=bundle.id, count=self.count + 1)
             case MoveBranch():
-                return self._with(branches=_pointed(self.branches, "branch", op, origin, check=True))
+                branches = _pointed(self.branches, "branch", op, origin, check=True)
+                return self._with(branches=branches, bundles=self._knowing(op))
             case SetLabel():
-                return self._with(labels=_pointed(self.labels, "label", op, origin, check=op.check))
+                labels = _pointed(self.labels, "label", op, origin, check=op.check)
+                return self._with(labels=labels, bundles=self._knowing(op))
             case DeleteBundle(bundle=gone, latest=latest):
                 return self._without(gone, latest)
             case VoidSession():
@@ -184,10 +194,21 @@ class RepoState(Value, frozen=True):
         labels = [f"label:{name}" for name, target in self.labels.items() if target.bundle == bundle]
         return labels + [f"branch:{name}" for name, target in self.branches.items() if target.bundle == bundle]
 
+    def lacking(self, bundle: Bundle) -> Bundle | None:
+        """The bundle itself if this state doesn't hold its descriptor: what ``target`` of an operation must be."""
+        return None if bundle.id in self.bundles else bundle
+
     def pruned(self) -> RepoState:
         """Without the descriptors that no ref and not ``latest`` names."""
         keep = {t.bundle for t in self.branches.values()} | {t.bundle for t in self.labels.values()} | {self.latest}
         return self._with(bundles={id: bundle for id, bundle in self.bundles.items() if id in keep})
+
+    def _knowing(self, op: MoveBranch | SetLabel) -> dict[str, Bundle]:
+        if op.bundle is None or op.bundle in self.bundles:
+            return self.bundles
+        if op.target is None or op.target.id != op.bundle:
+            raise NotFound(f"bundle {op.bundle} can't be named '{op.name}': nothing is known of it")
+        return {**self.bundles, op.bundle: op.target}
 
     def _without(self, gone: str, latest: Bundle | None) -> RepoState:
         if held := self.named(gone):
@@ -299,6 +320,8 @@ class StoreState(Value, frozen=True):
         """The state after an operation. Raises AlreadyExists (name taken) and NotFound (no such repo)."""
         match op:
             case CreateRepo():
+                if op.id in self.repos:
+                    raise AlreadyExists(f"repo {op.id} was made before")
                 entry = RepoEntry(op.id, self._free(op.name), op.description, origin.time, origin.author)
                 return self._put(entry)
             case RenameRepo():
@@ -306,7 +329,7 @@ class StoreState(Value, frozen=True):
             case DeleteRepo():
                 return self._put(msgspec.structs.replace(self._alive(op.id), deleted=origin.time))
             case RestoreRepo():
-                return self._put(msgspec.structs.replace(self.repos[op.id], name=self._free(op.name), deleted=""))
+                return self._put(msgspec.structs.replace(self._gone(op.id), name=self._free(op.name), deleted=""))
             case SetFeatures():
                 return msgspec.structs.replace(self, read_features=op.read, write_features=op.write)
             case SetReplicas():
@@ -327,6 +350,14 @@ class StoreState(Value, frozen=True):
         entry = self.repos.get(id)
         if entry is None or entry.deleted:
             raise NotFound(f"repo {id} is gone", "it was deleted meanwhile")
+        return entry
+
+    def _gone(self, id: str) -> RepoEntry:
+        entry = self.repos.get(id)
+        if entry is None:
+            raise NotFound(f"no repo {id} was ever made")
+        if not entry.deleted:
+            raise AlreadyExists(f"repo {entry.name} is not deleted")
         return entry
 
     def _put(self, entry: RepoEntry) -> StoreState:

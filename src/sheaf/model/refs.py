@@ -72,7 +72,7 @@ def _explicit(form: str, name: str, text: str) -> Form:
 def parse_address(text: str) -> Address:
     """``repo``, ``repo@ref``, ``repo:path`` or ``repo@ref:path`` as an Address. Raises InvalidInput."""
     head, at, tail = text.partition("@")
-    if not at:
+    if not at or ":" in head:  # no repo's name has a colon: the "@" belongs to the path
         repo, _, path = text.partition(":")
         return Address(check_repo_name(repo), None, _path(path))
     form, colon, rest = tail.partition(":")

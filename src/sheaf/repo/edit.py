@@ -13,7 +13,7 @@ from sheaf.engine.edit import Changes
 from sheaf.engine.ingest import Placed
 from sheaf.engine.nodes import pointer_of
 from sheaf.engine.refs import alive
-from sheaf.engine.rows import symlink_entry
+from sheaf.engine.rows import folder_entry, symlink_entry
 from sheaf.engine.tree import Tree
 from sheaf.engine.writer import Draft, Writer
 from sheaf.errors import InvalidInput, NotFound
@@ -89,6 +89,10 @@ class Edit:
             if blocks.state is not None:
                 self._set(path, placed, blocks.state.mode, blocks.state.mtime, {})
                 return
+
+    def mkdir(self, path: str, *, mode: int = 0o755) -> None:
+        """Make a folder, empty until something is put into it; nothing happens if it is there. Raises InvalidInput."""
+        self._changes.put(folder_entry(path.strip("/"), mode, self._context.core.clock.now_ns()))
 
     def symlink(self, path: str, target: str) -> None:
         """Write a symlink."""

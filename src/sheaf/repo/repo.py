@@ -8,6 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from sheaf.engine.clock import parse_time
 from sheaf.engine.log import Log
 from sheaf.errors import AlreadyExists, NotFound, Refused
@@ -173,6 +175,8 @@ class Repo:
             sink = writer.store.sink
             counts = (stored.files, stored.size, sink.new_bytes, sink.stored_bytes)
             if if_changed and base and base.root.full == stored.root.full and branch:
+                if label:
+                    self.set_label(label, f"branch:{branch}")
                 return Upload(self.bundle(f"branch:{branch}"), *counts, False, stored.skipped, warnings)
             self._context.refuse_writes()
             bundle = self._bundle(writer.commit(stored.root, stored.files, draft))
@@ -228,7 +232,7 @@ class Repo:
         """
         bundle = self._context.refs.resolve(ref)
         op = SetLabel(check_ref_name(name), bundle.id, expect or None, expect is not None)
-        self._append(lambda state: (op,))
+        self._append(lambda state: (replace(op, target=state.lacking(bundle)),))
         return self.label(name)
 
     def delete_label(self, name: str) -> None:
@@ -255,7 +259,7 @@ class Repo:
         def decide(state: RepoState) -> tuple[RepoOp, ...]:
             if name in state.branches:
                 raise AlreadyExists(f"branch already exists: {name}", "choose another name, or delete it first")
-            return (MoveBranch(check_ref_name(name), bundle.id),)
+            return (MoveBranch(check_ref_name(name), bundle.id, target=state.lacking(bundle)),)
 
         self._append(decide)
         return self.branch(name)

@@ -24,7 +24,8 @@ from sheaf.storage.options import StorageOptions
 from sheaf.storage.port import Backend
 
 if TYPE_CHECKING:
-    from sheaf.engine.check import Report, Tell
+    from sheaf.engine.check import Report
+    from sheaf.transfer.progress import Progress
 
 __all__ = ["Store", "connect", "init"]
 
@@ -157,9 +158,14 @@ class Store:
             dict(sorted(sizes.items())),
         )
 
-    def check(self, *, read_data: bool = False, repo: str | None = None, tell: Tell | None = None) -> Report:
+    def check(self, *, read_data: bool = False, repo: str | None = None, progress: Progress | None = None) -> Report:
         """Check every invariant; with ``read_data`` every byte of every pack too. ``repo``: the name of only one."""
         from sheaf.engine.check import check_store  # takes pyarrow
+        from sheaf.transfer.progress import ProgressState
+
+        def tell(what: str, done: int) -> None:
+            if progress:
+                progress(ProgressState(what, done, None, 0, None, 0))
 
         return check_store(self._core, read_data=read_data, repo=self.repo(repo).id if repo else None, tell=tell)
 

@@ -52,13 +52,14 @@ class Folders:
     def _make(self, folder: str) -> None:
         if folder == os.path.dirname(folder):
             return
+        mode = self._modes.folder if self._is_ours(folder) else 0o777
         try:
-            self._calls.mkdir(folder, self._modes.folder if self._is_ours(folder) else 0o777)
+            try:
+                self._calls.mkdir(folder, mode)
+            except FileNotFoundError:
+                self._make(os.path.dirname(folder))
+                self._calls.mkdir(folder, mode)
         except FileExistsError:
-            return
-        except FileNotFoundError:
-            self._make(os.path.dirname(folder))
-            self._make(folder)
             return
         if self._modes.exact and self._is_ours(folder):
             self._calls.chmod(folder, self._modes.folder)

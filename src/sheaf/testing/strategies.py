@@ -27,7 +27,8 @@ def names(*, portable: bool = False) -> st.SearchStrategy[str]:
         return st.sampled_from(PORTABLE)
     letters = st.characters(exclude_characters="/\0", exclude_categories=["Cs"])
     free = st.text(letters, min_size=1, max_size=20).filter(lambda name: name not in (".", ".."))
-    return st.one_of(st.sampled_from(AWKWARD), free, st.just("n" * 255))
+    longest = st.just(255).map(lambda size: "n" * size)
+    return st.one_of(st.sampled_from(AWKWARD), free, longest)
 
 
 def paths(*, portable: bool = False, depth: int = 6) -> st.SearchStrategy[str]:
@@ -46,7 +47,8 @@ def contents(*, largest: int = 40_000) -> st.SearchStrategy[bytes]:
         st.integers(0, 7),
         st.sampled_from([1, 16_383, 16_384, 16_385, largest]),
     )
-    return st.one_of(st.binary(max_size=40), st.just(b"x" * 20_000), noise)
+    repetitive = st.integers(0, 20_000).map(lambda size: b"x" * size)
+    return st.one_of(st.binary(max_size=40), repetitive, noise)
 
 
 _TARGETS = (b"a", b"../b", b"/etc/passwd", "é".encode())

@@ -102,6 +102,7 @@ class _Job:
         identity = self._identity()
         was_placing = Partial.is_placing_in(self.dest, identity)
         if not (force or adds or was_placing) and self._holds_anything():
+            Partial.remove_empty(self.dest)
             raise Refused(f"{printable(str(self.dest))} is not empty", "choose an empty folder, or use --force-dest")
         partial = Partial.open(self.dest, identity)
         is_done = False
@@ -110,7 +111,7 @@ class _Job:
             self._place(partial, overwrite=force, keep_folders=adds and not force)
             is_done = True
         finally:
-            partial.close(remove=is_done or not os.listdir(partial.tree))
+            partial.close(is_done=is_done)
         self.meter.finish()
         return Downloaded(filled.files, filled.bytes, filled.resumed)
 

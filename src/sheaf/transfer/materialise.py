@@ -279,6 +279,7 @@ def _is_large(batch: pa.RecordBatch) -> Mask:
 def _masked_bits(folder: int) -> int:
     """The permission bits that a new file does not get: asking for the umask itself would change it for all threads."""
     with translated("write the partial download"):
+        _remove("probe-mode", folder)  # an attempt that was killed here may have left it
         fd = os.open("probe-mode", _NEW, 0o777, dir_fd=folder)
         try:
             return 0o777 & ~os.fstat(fd).st_mode

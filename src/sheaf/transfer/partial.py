@@ -9,6 +9,9 @@ system: then this folder is inside it while the download lasts).
     tree/   the files under their final names
 """
 
+# Descriptors, which pathlib does not list.
+# ruff: noqa: PTH208
+
 from __future__ import annotations
 
 import errno
@@ -27,11 +30,12 @@ from sheaf.errors import Refused
 from sheaf.model.paths import join, split
 from sheaf.transfer.anchor import FOLDER_FLAGS, Anchor
 from sheaf.transfer.localerrors import local_error, printable, translated
+from sheaf.transfer.portable import PROBES
 
 __all__ = ["SUFFIX", "Partial"]
 
 SUFFIX: Final = ".sheaf-partial"
-_OURS: Final = frozenset(("lock", "state", "state.new", "tree"))
+_OURS: Final = frozenset(("lock", "state", "state.new", "tree", *PROBES))
 _STAGES: Final = ("filling", "placing")
 
 
@@ -67,12 +71,22 @@ class Partial:
         return state == _State(identity, _STAGES[1])
 
     @classmethod
+    def remove_empty(cls, dest: Path) -> None:
+        """Removes what a kill at the very end of a download leaves beside ``dest``: an empty folder."""
+        for path in _candidates(dest):
+            try:
+                path.rmdir()
+            except OSError:
+                continue
+
+    @classmethod
     def open(cls, dest: Path, identity: str) -> Partial:
         """The partial folder for ``dest``, an existing folder; what it holds of anything else is dropped.
 
         Raises Refused (another process is at it; something else has its name), Denied, NoSpace.
         """
         path = _left_behind(dest) or _place_for(dest)
+        _forget_probe(path, dest)
         with translated(f"write {printable(str(path))}"):
             fd, lock = _locked(path, dest)
             try:
@@ -86,8 +100,9 @@ class Partial:
     def _entered(cls, path: Path, fd: int, lock: int, identity: str) -> Partial:
         state = _read_state(fd)
         resumed = state is not None and state.identity == identity
-        if not resumed:
-            _forget(fd)
+        if not resumed:  # first the state, which says that what is in the tree is of use
+            _unlink(fd, "state", "state.new", *PROBES)
+            _remove_tree(fd)
         try:
             os.mkdir("tree", 0o700, dir_fd=fd)
         except FileExistsError:
@@ -117,11 +132,12 @@ class Partial:
             file.write(data)
         os.rename("state.new", "state", src_dir_fd=self.fd, dst_dir_fd=self.fd)
 
-    def close(self, *, remove: bool) -> None:
-        """Gives it up; ``remove`` when nothing in it is of use any more."""
+    def close(self, *, is_done: bool) -> None:
+        """Gives it up, and removes it unless the next attempt can use what is in it."""
         try:
-            if remove:
-                remove_tree(self.fd)
+            if is_done or not os.listdir(self.tree):
+                _remove_tree(self.fd)
+                _unlink(self.fd, *PROBES, "state.new", "lock", "state")  # a kill before the last only repeats this
                 self.path.rmdir()
         except OSError as error:
             if error.errno != errno.ENOTEMPTY:  # the next download has come in already: then it's theirs
@@ -159,9 +175,18 @@ def _can_serve(path: Path, dest: Path) -> bool:
         (path / "tree").rename(dest / SUFFIX)  # st_dev alone would not tell a bind mount
         (dest / SUFFIX).rmdir()
     except OSError:
-        remove_path(path)
+        _remove_path(path)
         return False
     return True
+
+
+def _forget_probe(path: Path, dest: Path) -> None:
+    """Removes the empty folder that a kill in the middle of :func:`_can_serve` leaves in the destination."""
+    if path.parent != dest:
+        try:
+            (dest / SUFFIX).rmdir()
+        except OSError:
+            return
 
 
 def _locked(path: Path, dest: Path) -> tuple[int, int]:
@@ -170,7 +195,10 @@ def _locked(path: Path, dest: Path) -> tuple[int, int]:
             path.mkdir(mode=0o700)
         except FileExistsError:
             pass
-        fd = os.open(path, FOLDER_FLAGS)
+        try:
+            fd = os.open(path, FOLDER_FLAGS)
+        except FileNotFoundError:
+            continue
         _check_ours(fd, path)
         lock = os.open("lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=fd)
         if _is_taken(lock):
@@ -217,33 +245,37 @@ def _read_state(fd: int) -> _State | None:
     return state if state.stage in _STAGES else None
 
 
-def _forget(fd: int) -> None:
-    for name in ("state", "state.new"):
+def _unlink(fd: int, *names: str) -> None:
+    for name in names:
         try:
             os.unlink(name, dir_fd=fd)
         except FileNotFoundError:
-            pass
+            continue
+
+
+def _remove_tree(fd: int) -> None:
     try:
         tree = os.open("tree", FOLDER_FLAGS, dir_fd=fd)
     except FileNotFoundError:
         return
     try:
-        remove_tree(tree)
+        _empty(tree)
     finally:
         os.close(tree)
+    os.rmdir("tree", dir_fd=fd)
 
 
-def remove_path(path: Path) -> None:
+def _remove_path(path: Path) -> None:
     """Removes a folder with all that is in it, following no symlink."""
     fd = os.open(path, FOLDER_FLAGS)
     try:
-        remove_tree(fd)
+        _empty(fd)
     finally:
         os.close(fd)
     path.rmdir()
 
 
-def remove_tree(fd: int) -> None:
+def _empty(fd: int) -> None:
     """Empties an open folder, following no symlink."""
     folders, found = [""], []
     with Anchor(fd) as anchor:

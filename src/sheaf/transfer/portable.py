@@ -11,7 +11,10 @@ from typing import Final
 from sheaf.errors import Refused
 from sheaf.model.paths import join
 
-__all__ = ["ANYWHERE", "Clashes", "Folding", "probe_folding", "refuse_clash"]
+__all__ = ["ANYWHERE", "PROBES", "Clashes", "Folding", "probe_folding", "refuse_clash"]
+
+#: The names that :func:`probe_folding` makes for a moment.
+PROBES: Final = ("probe-a", "probe-\u00e9")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,8 @@ class Clashes:
 
 def probe_folding(folder: int) -> Folding:
     """What the file system of an open folder, which must be writable, makes of names. Raises OSError."""
-    return Folding(case=_are_one(folder, "probe-a", "probe-A"), form=_are_one(folder, "probe-\u00e9", "probe-e\u0301"))
+    case, form = PROBES
+    return Folding(case=_are_one(folder, case, "probe-A"), form=_are_one(folder, form, "probe-e\u0301"))
 
 
 def refuse_clash(first: str, second: str) -> Refused:

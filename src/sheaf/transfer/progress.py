@@ -27,7 +27,7 @@ class ProgressState:
 class Progress(Protocol):
     """What a door hands in to be told: called often, from one thread at a time; must be cheap."""
 
-    def __call__(self, state: ProgressState) -> None: ...
+    def __call__(self, state: ProgressState, /) -> None: ...
 
 
 class Meter:
@@ -66,6 +66,11 @@ class Meter:
     def add_new(self, count: int) -> None:
         """``count`` bytes were new to the store."""
         self.add(new=count)
+
+    def set_new(self, count: int) -> None:
+        """So many bytes were new so far, as whoever deduplicates counts them."""
+        with self._lock:
+            self._new = max(self._new, count)
 
     def add_total(self, *, files: int, bytes: int) -> None:
         """So much more is known to lie ahead."""

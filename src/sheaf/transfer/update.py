@@ -122,7 +122,7 @@ class _Updating:
             restore_folders(Selection().folders(self.target), self.fd)
             is_done = True
         finally:
-            partial.close(remove=is_done)
+            partial.close(is_done=is_done)
 
     def _fetch(self, partial: Partial) -> None:
         self.meter.start("download")

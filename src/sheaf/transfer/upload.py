@@ -217,6 +217,7 @@ class _Taking:
             outcomes = self._read_small(batch, group)
         stored = [placed.size for _, placed, _ in outcomes if isinstance(placed, Placed)]
         self._meter.add(files=len(group), bytes=sum(stored))
+        self._meter.set_new(self._ingest.new_bytes)
         return outcomes
 
     def _read_small(self, batch: ScanBatch, group: list[int]) -> list[Outcome]:

@@ -1,0 +1,45 @@
+"""Buckets for pages: ``my-bucket`` on emulators, and the variables that lead there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+from tests.servers import azurite, gcs
+from tests.servers.fixtures import write_service_account
+from tests.servers.moto import make_bucket, moto_s3
+from tests.servers.proxy import proxy
+
+
+@contextmanager
+def _s3(folder: Path) -> Iterator[dict[str, str]]:
+    with moto_s3() as url:
+        make_bucket(url, "my-bucket")
+        yield {"SHEAF_ENDPOINT": url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+
+
+@contextmanager
+def _gcs(folder: Path) -> Iterator[dict[str, str]]:
+    credential = write_service_account(folder / "service-account.json")
+    with moto_s3() as s3, proxy(s3, gcs.translate) as url:
+        make_bucket(s3, "my-bucket")
+        yield {"SHEAF_ENDPOINT": url, "GOOGLE_APPLICATION_CREDENTIALS": str(credential)}
+
+
+@contextmanager
+def _azure(folder: Path) -> Iterator[dict[str, str]]:
+    if reason := azurite.missing():
+        pytest.skip(reason)
+    with azurite.azurite(folder) as url:
+        azurite.make_container(url, "my-container")
+        account = {"AZURE_STORAGE_ACCOUNT_NAME": azurite.ACCOUNT, "AZURE_STORAGE_ACCOUNT_KEY": azurite.KEY}
+        yield {"SHEAF_ENDPOINT": url, **account}
+
+
+SERVERS: dict[str, Callable[[Path], AbstractContextManager[dict[str, str]]]] = {
+    "s3": _s3,
+    "gcs": _gcs,
+    "azure": _azure,
+}

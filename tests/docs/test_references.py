@@ -1,0 +1,45 @@
+"""The references say what the code says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.docs.pages import ROOT
+
+from sheaf import errors
+from sheaf.cli.exits import EXITS
+
+GENERATORS = ["errors_reference.py", "python_reference.py"]
+
+
+@pytest.mark.parametrize("script", GENERATORS)
+def test_a_generated_reference_is_up_to_date(script: str) -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / script, "--check"], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_category_has_its_row_and_every_exit_code_its_meaning() -> None:
+    categories = {value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, Exception)}
+    assert categories == set(errors.RULES)
+    assert {rule.exit for rule in errors.RULES.values()} <= set(EXITS)
+    page = (ROOT / "docs/reference/errors.md").read_text(encoding="utf-8")
+    assert all(f"`{cls.__name__}`" in page for cls in categories)
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    found, waiting = set[Path](), [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        found.add(page)
+        links = {(page.parent / link).resolve() for link in links_of(page)}
+        waiting += [link for link in links - found if link.suffix == ".md" and link.exists()]
+    assert not {path for path in ROOT.glob("docs/**/*.md") if path not in found}
+
+
+def links_of(page: Path) -> list[str]:
+    return [part.split(")")[0].split("#")[0] for part in page.read_text(encoding="utf-8").split("](")[1:]]

@@ -1,0 +1,161 @@
+"""One valid object of every kind, and how it is read: what the tests of damage begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import zstandard
+from blake3 import blake3
+
+from sheaf.engine.rows import folder_entry, row_of, symlink_entry
+from sheaf.format.columns import hashes_of
+from sheaf.format.index_v1 import decode_index, encode_index, sorted_segment
+from sheaf.format.moved_v1 import decode_moved, encode_moved
+from sheaf.format.node_v1 import (
+    children_hashes,
+    decode_children,
+    decode_rows,
+    encode_children,
+    encode_rows,
+    leaf_packs,
+    row_hashes,
+)
+from sheaf.format.pack_v1 import RAW, ZSTD, decode_table, encode_head, encode_tail, unframe
+from sheaf.format.recipe_v1 import decode_part, encode_part
+from sheaf.format.record_v1 import PAGE_RECORDS, decode_page, decode_record, encode_page, encode_record
+from sheaf.format.session_v1 import (
+    Condemned,
+    Erased,
+    RunEnd,
+    RunStart,
+    Session,
+    decode_condemned,
+    encode_condemned,
+    seal,
+    unseal,
+)
+from sheaf.format.store_v1 import StoreConfig, decode_config, encode_config
+from sheaf.model.entries import ChunkPlace, Entry, ExternalPlace, Kind, ObjectPlace, RecipePlace
+from sheaf.model.ids import ksuid
+from sheaf.model.log import Author, Record, SetLabel
+from sheaf.model.nodes import Pointer
+
+ID = ksuid(1_700_000_000, bytes(range(16)))
+TIME = "2026-11-21T01:02:03.000004Z"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """``sealed``: the object holds a hash of itself, so that no change at all may go unnoticed."""
+
+    data: bytes
+    decode: Callable[[bytes], Any]
+    sealed: bool = False
+
+
+def digest(n: int) -> bytes:
+    """Some hash, another for each number."""
+    return blake3(n.to_bytes(8, "little")).digest()
+
+
+def rows() -> pa.RecordBatch:
+    """A leaf's rows with every kind and place, all below ``a/b``."""
+    entries = [
+        symlink_entry("a/b/link", "../ö", 7),
+        folder_entry("a/b/sub", 0o700, -1),
+        Entry("a/b/sub", "chunk", Kind.FILE, 0o755, 5, 3, digest(1), place=ChunkPlace(digest(9), 40, 4)),
+        Entry("a/b/sub", "empty", Kind.FILE, content=blake3(b"").digest()),
+        Entry("a/b/sub", "object", Kind.FILE, size=9, content=digest(2), attrs={"md5": "x"}, place=ObjectPlace(ID)),
+        Entry("a/b/sub", "url", Kind.EXTERNAL, size=9, content=digest(3), place=ExternalPlace("s3://b/k", '"e"')),
+    ]
+    recipe = RecipePlace(digest(4), digest(8), 80, 99)
+    whole = Entry("a/b/sub", "zz", Kind.FILE, size=1 << 20, content=digest(5), place=recipe)
+    batches = [*(row_of(entry) for entry in entries), row_of(whole, [(digest(8), 500), (digest(9), 8)])]
+    return pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
+
+
+def leaf() -> tuple[bytes, Pointer]:
+    """A leaf's bytes and the pointer to it."""
+    batch = rows()
+    data = encode_rows(ID, batch, "a/b")
+    size = sum(batch["size"].to_pylist())
+    hashes = row_hashes(batch, "a/b")
+    return data, Pointer(
+        blake3(data).digest(), len(data), 0, "a/b", batch.num_rows, size, *hashes, "a/b", "link", leaf_packs(batch)
+    )
+
+
+def inner() -> tuple[bytes, Pointer]:
+    """An inner node of two children, and the pointer to it."""
+    first = leaf()[1]
+    children = [first, Pointer(digest(1), 9, 0, "a/c", 3, 4, digest(2), digest(3), "a/c", "x")]
+    data = encode_children(ID, 1, children, "a")
+    total = sum(child.rows for child in children)
+    hashes = children_hashes(1, children, "a")
+    return data, Pointer(blake3(data).digest(), len(data), 1, "a", total, first.size + 4, *hashes, "a/b", "link")
+
+
+def record(n: int) -> Record:
+    """Record n of some log."""
+    op = msgspec.to_builtins(SetLabel("v1", ID))
+    return Record(n, f"w{n}", f"w{n - 1}", TIME, Author("a", "b@c"), (op,), {"count": 0})
+
+
+def pack() -> bytes:
+    """A pack of two chunks."""
+    head = encode_head(ID, 0)
+    frames = [RAW + b"one", RAW + b"three"]
+    tail = encode_tail(hashes_of([blake3(f[1:]).digest() for f in frames]), [3, 5], [4, 6])
+    return head + b"".join(frames) + tail
+
+
+def _index() -> bytes:
+    number = np.array([0, 1, 0], np.uint32)
+    packs, hashes = hashes_of([digest(1), digest(2)]), hashes_of([digest(n) for n in (5, 6, 7)])
+    segment = sorted_segment(packs, hashes, number, number, number)
+    return encode_index(ID, segment, ("index/0/a-b",))
+
+
+def _condemned() -> bytes:
+    first, second, third = (frozenset({digest(n)}) for n in range(3))
+    return encode_condemned(Condemned(ID, first, second, third, frozenset({"objects/00/x"})))
+
+
+def _sealed(kind: str, value: Any) -> Sample:
+    return Sample(seal(kind, value), lambda data: unseal(data, kind, type(value), kind), sealed=True)
+
+
+def samples() -> dict[str, Sample]:
+    """All of them by name."""
+    leaf_data, leaf_pointer = leaf()
+    inner_data, inner_pointer = inner()
+    whole = pack()
+    part_rows = [(digest(n), n + 1, digest(100 + n % 2), 8 * n, 5) for n in range(20)]
+    return {
+        "store": Sample(encode_config(StoreConfig(ID, TIME)), decode_config, sealed=True),
+        "record": Sample(encode_record(record(7)), lambda data: decode_record(data, "r"), sealed=True),
+        "session": _sealed("session", Session(ID, ID, "upload", TIME, 3, Author("a"), "host")),
+        "run-start": _sealed("run-start", RunStart(ID, TIME, ("a", "b"), ("r@bundle:x",), {"K": "v"})),
+        "run-end": _sealed("run-end", RunEnd(ID, TIME, "failed", 3)),
+        "erased": _sealed("erased", Erased(digest(1).hex(), TIME, "asked for")),
+        "page": Sample(
+            encode_page([record(n) for n in range(PAGE_RECORDS)]), lambda data: decode_page(data, "p"), sealed=True
+        ),
+        "condemned": Sample(_condemned(), lambda data: decode_condemned(data, "c"), sealed=True),
+        "moved": Sample(
+            encode_moved([(40, digest(1), 48, 9), (80, None, 0, 0), (96, digest(2), 40, 5)]),
+            lambda data: decode_moved(data, "m"),
+            sealed=True,
+        ),
+        "index": Sample(_index(), lambda data: decode_index(data, "i")),
+        "part": Sample(encode_part(0, part_rows), lambda data: decode_part(data, "part")),
+        "pack": Sample(whole, lambda data: decode_table(data, len(data), "pack")),
+        "frame": Sample(ZSTD + zstandard.compress(b"x" * 99), lambda data: unframe(data, "frame", 1000)),
+        "leaf": Sample(leaf_data, lambda data: decode_rows(data, leaf_pointer)),
+        "inner": Sample(inner_data, lambda data: decode_children(data, inner_pointer)),
+    }

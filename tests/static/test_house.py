@@ -1,0 +1,123 @@
+"""Where things are, how big they may get, and what must not be in the project."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ARCHITECTURE = ROOT / "ARCHITECTURE.md"
+
+FILE_LINES = 600
+FUNCTION_LINES = 60
+
+#: Machines of a registry, and places on somebody's machine.
+NOT_HERE = re.compile(
+    r"pythonhosted\.org|pypi\.org/simple|registry\.npmjs|deb\.debian\.org|"
+    r"(?<![\w.~}])/(work|root|Users)/|/home/(?!you\b)\w",
+    re.IGNORECASE,
+)
+
+
+def tracked() -> list[Path]:
+    """The project's files; without git (an unpacked archive), those of the folders that hold its code."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode == 0:
+        found = [ROOT / name for name in listed.stdout.split("\0") if name]
+    else:
+        found = [path for folder in ("src", "tests", "docs", "scripts", "requirements") for path in walk(ROOT / folder)]
+    return [path for path in found if path.is_file()]
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+
+
+def python_files() -> list[Path]:
+    return [path for path in tracked() if path.suffix == ".py"]
+
+
+def test_no_file_is_too_long_to_live_in() -> None:
+    long = {str(path): lines for path in python_files() if (lines := path.read_bytes().count(b"\n")) > FILE_LINES}
+    assert not long
+
+
+def test_no_function_is_too_long_to_read() -> None:
+    long = [
+        f"{path}:{name} has {lines} lines" for path in python_files() for name, lines in functions(path.read_text())
+    ]
+    assert not long
+
+
+def functions(source: str) -> Iterator[tuple[str, int]]:
+    """The functions that have more lines than they may; their docstrings are free."""
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        docstring = (node.body[0].end_lineno or 0) - node.body[0].lineno + 1 if ast.get_docstring(node) else 0
+        lines = (node.end_lineno or 0) - node.lineno + 1 - docstring
+        if lines > FUNCTION_LINES:
+            yield node.name, lines
+
+
+def test_a_long_function_is_found_out() -> None:
+    body = "    x = 1\n" * FUNCTION_LINES
+    assert list(functions(f"def f():\n{body}")) == [("f", FUNCTION_LINES + 1)]
+    assert not list(functions(f"def f():\n    '''Many\n\n    words.\n    '''\n{body[: -len('    x = 1') - 1]}"))
+
+
+def test_no_file_names_a_registry_or_a_place_on_a_machine() -> None:
+    hits = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in tracked()
+        if path != Path(__file__)
+        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1)
+        if NOT_HERE.search(line)
+    ]
+    assert not hits, "\n".join(hits)
+
+
+@pytest.mark.parametrize(
+    "line", ["see /root/x", "in /home/somebody/x", "https://x.pythonhosted.org/x", "in /Users/x/y"]
+)
+def test_such_a_name_is_found_out(line: str) -> None:
+    assert NOT_HERE.search(line)
+    assert not NOT_HERE.search("/home/you/data, a/work/b and s3://bucket/root/")
+
+
+def test_the_architecture_names_every_folder_and_only_what_is_there() -> None:
+    text = ARCHITECTURE.read_text(encoding="utf-8")
+    folders = {path.parent.relative_to(ROOT / "src/sheaf") for path in (ROOT / "src/sheaf").rglob("*.py")}
+    unnamed = [str(folder) for folder in folders if folder.name and f"{folder.name}/" not in text]
+    assert not unnamed, "ARCHITECTURE.md doesn't name them"
+    named = re.findall(r"`((?:src|tests|docs|scripts|deploy|requirements|bench)/[\w./-]*)`", text)
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_what_is_pinned_is_what_the_project_asks_for() -> None:
+    asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = {re.split(r"[<>=!~; \[]", line)[0].lower() for line in asked}
+    for pinned in ("runtime.txt", "test.txt"):
+        lines = (ROOT / "requirements" / pinned).read_text().splitlines()
+        assert names <= {line.split("==")[0] for line in lines if "==" in line}, pinned
+
+
+def test_every_pin_has_its_hashes() -> None:
+    for path in sorted((ROOT / "requirements").glob("*.txt")):
+        pins = re.split(r"\n(?=\S)", re.sub(r"^#.*\n", "", path.read_text(), flags=re.MULTILINE))
+        assert pins
+        for pin in pins:
+            assert "==" in pin and "--hash=sha256:" in pin, f"{path.name}: {pin.splitlines()[0]}"
+
+
+def test_the_version_is_one() -> None:
+    import sheaf
+
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == sheaf.__version__
+    assert f"[{sheaf.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
