@@ -107,6 +107,11 @@ class Bundle:
         """Bytes of all files together."""
         return self._descriptor.root.size
 
+    @property
+    def view(self) -> FileTree:
+        """The bundle as a file tree: what doors are adapters of."""
+        return self._files
+
     # -- reading -------------------------------------------------------------------------------------------------------
 
     def ls(self, path: str = "", *, recursive: bool = False) -> Iterator[Entry]:

@@ -16,7 +16,7 @@ from sheaf.engine.refs import alive
 from sheaf.engine.rows import folder_entry, symlink_entry
 from sheaf.engine.tree import Tree
 from sheaf.engine.writer import Draft, Writer
-from sheaf.errors import InvalidInput, NotFound
+from sheaf.errors import Conflict, InvalidInput, NotFound
 from sheaf.format.node_v1 import ROWS
 from sheaf.model.entries import ChunkPlace, Entry, Kind, Place, PlaceKind, RecipePlace
 from sheaf.model.log import Bundle as Descriptor
@@ -58,6 +58,11 @@ class Edit:
         c = self._context
         target = c.log.head().state.branches.get(self._draft.branch or "")
         self._expect = target.bundle if target else ""
+        if self._draft.expect not in (None, self._expect):
+            raise Conflict(
+                f"branch '{self._draft.branch}' changed meanwhile: it is at {self._expect or 'nothing'}",
+                "look again and repeat",
+            )
         self._base: Descriptor | None = None
         if self._wanted is not None:
             self._base = c.refs.resolve(self._wanted)
@@ -90,9 +95,10 @@ class Edit:
                 self._set(path, placed, blocks.state.mode, blocks.state.mtime, {})
                 return
 
-    def mkdir(self, path: str, *, mode: int = 0o755) -> None:
-        """Make a folder, empty until something is put into it; nothing happens if it is there. Raises InvalidInput."""
-        self._changes.put(folder_entry(path.strip("/"), mode, self._context.core.clock.now_ns()))
+    def mkdir(self, path: str, *, mode: int = 0o755, mtime_ns: int | None = None) -> None:
+        """Make a folder, and those above it; one that is there gets this mode and time. Raises InvalidInput."""
+        mtime = self._context.core.clock.now_ns() if mtime_ns is None else mtime_ns
+        self._changes.put(folder_entry(path.strip("/"), mode & 0o777, mtime))
 
     def symlink(self, path: str, target: str) -> None:
         """Write a symlink."""
