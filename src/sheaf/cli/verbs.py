@@ -34,6 +34,7 @@ VERBS: Final[dict[str, str]] = {
     "bundle get": "sheaf.cli.bundle:get",
     "bundle list": "sheaf.cli.bundle:list_",
     "bundle list files": "sheaf.cli.bundle:list_files",
+    "bundle mount": "sheaf.cli.mount:mount",
     "bundle update": "sheaf.cli.bundle:update",
     "bundle upload": "sheaf.cli.upload:upload",
     "bundle verify": "sheaf.cli.bundle:verify",
@@ -66,10 +67,12 @@ VERBS: Final[dict[str, str]] = {
     "repo delete": "sheaf.cli.repo:delete",
     "repo get": "sheaf.cli.repo:get",
     "repo list": "sheaf.cli.repo:list_",
+    "repo mount": "sheaf.cli.mount:mount_repo",
     "repo rename": "sheaf.cli.repo:rename",
     "store check": "sheaf.cli.store:check",
     "store info": "sheaf.cli.store:info",
     "store init": "sheaf.cli.store:init",
+    "store mount": "sheaf.cli.mount:mount_store",
     "version": "sheaf.cli.version:version",
 }
 

@@ -112,6 +112,11 @@ class Bundle:
         """The bundle as a file tree: what doors are adapters of."""
         return self._files
 
+    @property
+    def file_tree(self) -> FileTree:
+        """The bundle as a file tree: what doors are made of."""
+        return self._files
+
     # -- reading -------------------------------------------------------------------------------------------------------
 
     def ls(self, path: str = "", *, recursive: bool = False) -> Iterator[Entry]:
