@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from sheaf.engine.edit import Changes
 from sheaf.engine.ingest import Placed
@@ -40,6 +39,7 @@ class Edit:
         self._context = context
         self._draft = draft
         self._wanted = base
+        self._sources: dict[tuple[str, str], Tree] = {}
 
     def __enter__(self) -> Self:
         c = self._context
@@ -138,15 +138,16 @@ class Edit:
         self._changes.put(entry, list(placed.packs.items()))
 
     def _alive(self, source: Bundle) -> Tree:
-        """The source's tree, if it is alive: looked up now, after this session was registered."""
-        return Tree(self._context.nodes, pointer_of(alive(self._context.core, source.repo_id, source.id).root))
+        """The source's tree, if it is alive: looked up after this session was registered, so gc leaves it alone."""
+        key = source.repo_id, source.id
+        if key not in self._sources:
+            self._sources[key] = Tree(self._context.nodes, pointer_of(alive(self._context.core, *key).root))
+        return self._sources[key]
 
     def _copy_one(self, tree: Tree, source: str, path: str) -> None:
-        folder, name = split(source)
-        for batch in tree.batches(folder, recursive=False):
-            found = batch.filter(pc.equal(batch["name"], name))
-            if found.num_rows:
-                self._changes.put_row(_renamed(found, *split(path)))
+        row = tree.row(source)
+        if row is not None:
+            self._changes.put_row(_renamed(row, *split(path)))
 
     def _copy_below(self, tree: Tree, source: str, path: str) -> None:
         for batch in tree.batches(source):
