@@ -191,6 +191,10 @@ def test_a_file_that_failed_half_way_is_not_written(fs: SheafFileSystem, repo: s
 def test_branches_other_than_main_must_be_made(fs: SheafFileSystem, repo: sheaf.Repo) -> None:
     with pytest.raises(FileNotFoundError, match="mkdir"):
         fs.pipe_file("acme/faces@exp/x", b"x")
+    with pytest.raises(FileNotFoundError, match="mkdir"):  # what fsspec.open does before it writes
+        fs.makedirs("acme/faces@exp", exist_ok=True)
+    fs.makedirs("acme/faces@main", exist_ok=True)
+    assert count(repo) == 0
     fs.mkdir("acme/faces@exp")
     with pytest.raises(FileExistsError):
         fs.mkdir("acme/faces@exp")

@@ -96,9 +96,7 @@ class Access:
         branch = self.connection.check_writable(at)
         repo = self.connection.repo(at.repo)
         key = repo.id, branch
-        if key not in self._current.branches:
-            self._current.branches[key] = Pending(repo, branch, self.connection.head(repo, branch))
-        pending = self._current.branches[key]
+        pending = self._current.begin(key, lambda: Pending(repo, branch, self.connection.head(repo, branch)))
         if not (new or pending.base or pending.is_new or branch == MAIN):
             raise NotFound(f'didn\'t find branch "{branch}"', f"make it with mkdir('{at.bundle}')")
         return pending

@@ -168,11 +168,15 @@ class SheafFileSystem(AbstractFileSystem):
 
     @os_errors
     def makedirs(self, path: str, exist_ok: bool = False) -> None:
-        """Make a folder and those above it."""
+        """Make a folder and those above it; never a branch, since programs call this before they write anything."""
+        at = Location.parse(path)
         try:
             kind = self.info(path)["type"]
         except FileNotFoundError:
-            self.mkdir(path)
+            if at.path:
+                self.mkdir(path)
+            else:
+                self.access.atomically("look", lambda: self.access.pending(at))
             return
         if kind != "directory" or not exist_ok:
             raise exists(path)

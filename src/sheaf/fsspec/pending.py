@@ -6,11 +6,13 @@ caller; here they are taken as they stand.
 
 from __future__ import annotations
 
+import functools
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from threading import RLock
+from typing import Any, BinaryIO, TypeVar, cast
 
 from sheaf.engine.clock import SystemClock
 from sheaf.fsspec.errors import exists, is_folder, missing, not_folder
@@ -23,6 +25,9 @@ from sheaf.repo.repo import Repo
 from sheaf.vfs import ROOT
 
 __all__ = ["Local", "Made", "Pending", "Taken", "file_entry"]
+
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +53,25 @@ class Made:
     source: Content | Taken | Local | None = None
 
 
+def _alone(method: F) -> F:
+    """One thread at a time."""
+
+    @functools.wraps(method)
+    def locked(self: Pending, *args: Any, **kwargs: Any) -> Any:
+        with self._lock:
+            return method(self, *args, **kwargs)
+
+    return cast(F, locked)
+
+
 class Pending:
-    """Changes to one branch. ``base``: the bundle that it was at, None for a new one."""
+    """Changes to one branch, by any thread. ``base``: the bundle that it was at, None for a new one."""
 
     def __init__(self, repo: Repo, branch: str, base: Bundle | None) -> None:
         self.repo = repo
         self.branch = branch
         self.base = base
+        self._lock = RLock()
         self._made: dict[str, Made] = {}
         self._below: dict[str, set[str]] = {}  # folder to what is made in it
         self._hidden: dict[str, None] = {}  # what is removed of the base, with all below
@@ -67,6 +84,7 @@ class Pending:
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
+    @_alone
     def find(self, path: str) -> Entry | None:
         """The entry of a path as it is now, or None."""
         if not path:
@@ -77,13 +95,14 @@ class Pending:
             return None
         return self.base.tree.find(check_path(path))
 
+    @_alone
     def list(self, folder: str, *, recursive: bool = False) -> Iterator[Entry]:
         """What is in a folder; all below it if ``recursive``. In no order."""
+        found = list(self._listed(folder, recursive))
         if self.base is not None and not self._is_hidden(folder):
-            for entry in self.base.tree.entries(folder, recursive=recursive):
-                if entry.path not in self._made and not self._is_hidden(entry.path):
-                    yield entry
-        yield from self._listed(folder, recursive)
+            below = self.base.tree.entries(folder, recursive=recursive)
+            found += [entry for entry in below if not (entry.path in self._made or self._is_hidden(entry.path))]
+        return iter(found)
 
     def open(self, path: str) -> BinaryIO:
         """A file that was made here, for reading; None of those of the base."""
@@ -103,6 +122,7 @@ class Pending:
         """Whether a path was written here."""
         return path in self._made
 
+    @_alone
     def source(self, path: str) -> Made:
         """What a copy of a file is made of."""
         if path in self._made:
@@ -114,6 +134,7 @@ class Pending:
 
     # -- changing ------------------------------------------------------------------------------------------------------
 
+    @_alone
     def write(self, path: str, made: Made) -> None:
         """Put a file; folders above it come into being."""
         self._make_room(path)
@@ -122,6 +143,7 @@ class Pending:
             raise is_folder(path)
         self._set(path, made)
 
+    @_alone
     def mkdir(self, path: str) -> None:
         """Make a folder and those above it."""
         if self.find(path) is not None:
@@ -129,6 +151,7 @@ class Pending:
         self._make_room(path)
         self._set(path, Made(_entry(path, Kind.FOLDER, 0o755)))
 
+    @_alone
     def remove(self, path: str) -> None:
         """Remove a file, or a folder with all in it; of the root, all in it."""
         if not path:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 
 from sheaf.fsspec.pending import Pending
 from sheaf.repo.bundle import Bundle
@@ -18,13 +20,22 @@ class Workspace:
         self.branches: dict[tuple[str, str], Pending] = {}  # by id of the repo and name of the branch
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._files = 0
+        self._lock = Lock()
+
+    def begin(self, key: tuple[str, str], make: Callable[[], Pending]) -> Pending:
+        """The changes to a branch; those that ``make`` gives if nobody has looked at it yet."""
+        with self._lock:
+            if key not in self.branches:
+                self.branches[key] = make()
+            return self.branches[key]
 
     def scratch(self) -> Path:
         """The path of a new file."""
-        if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="sheaf-")
-        self._files += 1
-        return Path(self._folder.name) / str(self._files)
+        with self._lock:
+            if self._folder is None:
+                self._folder = tempfile.TemporaryDirectory(prefix="sheaf-")
+            self._files += 1
+            return Path(self._folder.name) / str(self._files)
 
     def commit(self, message: str, label: str | None = None) -> list[Bundle]:
         """One bundle for each branch that was written to; the first that fails ends it."""
