@@ -86,14 +86,15 @@ class Folder:
     rows: range
     is_stable: bool = True
 
-    def entries(self, start: int) -> Iterator[tuple[str, Attr]]:
-        """Name and attributes from position ``start`` on, leaf by leaf."""
+    def entries(self, start: int) -> Iterator[tuple[str, Attr, int]]:
+        """Name, attributes and next position from ``start`` on, leaf by leaf."""
+        offset = 1 - self.rows.start
         rank = self.rows.start + start
         while rank < self.rows.stop:
             leaf = self.fs.reader.ranks.leaf(rank)
             end = min(self.rows.stop, leaf.first + len(leaf))
             for row in range(rank - leaf.first, end - leaf.first):
-                yield leaf.name[row], self.fs.attr(leaf, row)
+                yield leaf.name[row], self.fs.attr(leaf, row), leaf.first + row + offset
             rank = end
 
 

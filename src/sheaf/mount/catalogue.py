@@ -119,8 +119,8 @@ class _Now:
     found: list[tuple[str, Attr]]
     is_stable: bool = False
 
-    def entries(self, start: int) -> Iterator[tuple[str, Attr]]:
-        return iter(self.found[start:])
+    def entries(self, start: int) -> Iterator[tuple[str, Attr, int]]:
+        return ((name, attr, start + n) for n, (name, attr) in enumerate(self.found[start:], 1))
 
 
 class CatalogueFs(ReadOnly):

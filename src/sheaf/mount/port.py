@@ -92,8 +92,8 @@ class Listing(Protocol):
         """Whether it will never be different, so that it may be remembered."""
         ...
 
-    def entries(self, start: int) -> Iterator[tuple[str, Attr]]:
-        """What is in the folder from position ``start`` on; positions count from 0."""
+    def entries(self, start: int) -> Iterator[tuple[str, Attr, int]]:
+        """What is in the folder from position ``start`` on, each with the position after it; the first is 0."""
         ...
 
 

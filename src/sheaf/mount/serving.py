@@ -35,7 +35,7 @@ class Shared:
 
     def open(self, bundle: Bundle, base: int = 0) -> BundleFs:
         """A bundle as a file system; nothing is fetched for it yet."""
-        reader = Reader(Ranks(bundle.tree, self._decoded, self.patience.ask), bundle.file_tree.contents, self.pool)
+        reader = Reader(Ranks(bundle.tree, self._decoded, self.patience.ask), bundle.view.contents, self.pool)
         mtime = int(bundle.time.timestamp() * 10**9)
         return BundleFs(reader, mtime, self.files, base=base, copy=self.options.copy)
 

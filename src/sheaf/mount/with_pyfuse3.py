@@ -80,53 +80,47 @@ def _read_more_at_once(mountpoint: Path) -> None:
             (place / "read_ahead_kb").write_text(str(_READ_AHEAD_KB))
 
 
-Ready = tuple[bytes, pyfuse3.EntryAttributes]  #: an entry as the kernel takes it
+Ready = tuple[bytes, pyfuse3.EntryAttributes, int]  #: an entry as the kernel takes it, and the position after it
 
 
 class _Opened:
-    """An opened folder: its entries as far as they were asked for, so that going on costs nothing."""
+    """An opened folder: its entries in order, as far as they were asked for; of one that never changes all are kept."""
 
-    def __init__(self, ino: int, listing: Listing, make: Callable[[str, Attr], Ready]) -> None:
+    def __init__(self, ino: int, listing: Listing, make: Callable[[str, Attr, int], Ready]) -> None:
         self.ino = ino
         self.listing = listing
-        self.ready: list[Ready] = []
-        self.is_whole = False
+        self.kept: list[Ready] = []
+        self.is_whole = False  #: all entries are kept, and will never be different
         self._make = make
-        self._base = 0
-        self._iterator: Iterator[tuple[str, Attr]] | None = None
-
-    @property
-    def may_be_kept(self) -> bool:
-        """Whether all entries are here and will never be different."""
-        return self.is_whole and not self._base and self.listing.is_stable
+        self._next = 0
+        self._begun: Iterator[tuple[str, Attr, int]] | None = None
+        self._left: Ready | None = None
 
     def at(self, position: int) -> Ready | None:
         """The entry at a position; None at the end. Raises what the listing raises."""
-        known = position - self._base
-        if not 0 <= known <= len(self.ready) or (not position and not self.listing.is_stable):
-            self._begin(position)
-            known = 0
-        if known < len(self.ready):
-            return self.ready[known]
         if self.is_whole:
-            return None
-        if self._iterator is None:
-            self._iterator = self.listing.entries(position)
+            return self.kept[position] if position < len(self.kept) else None
+        if self._left is not None and self._next == position:
+            return self._left
+        if self._begun is None or self._next != position or not position:
+            self._begun, self.kept = self.listing.entries(position), self.kept[:position]
         try:
-            found = next(self._iterator, None)
+            found = next(self._begun, None)
         except BaseException:
-            self._iterator = None  # a generator that raised is over
+            self._begun = None  # a generator that raised is over
             raise
         if found is None:
-            self.is_whole = True
+            self.is_whole = self.listing.is_stable and len(self.kept) == position
             return None
-        if len(self.ready) >= _REMEMBERED:
-            self._base, self.ready = position, []
-        self.ready.append(self._make(*found))
-        return self.ready[-1]
+        self._left, self._next = self._make(*found), position
+        if self.listing.is_stable and len(self.kept) == position < _REMEMBERED:
+            self.kept.append(self._left)
+        return self._left
 
-    def _begin(self, position: int) -> None:
-        self._base, self.ready, self._iterator, self.is_whole = position, [], None, False
+    def took(self) -> None:
+        """The kernel took the entry: the next one may come."""
+        if self._left is not None:
+            self._next, self._left = self._left[2], None
 
 
 class _Operations(pyfuse3.Operations):
@@ -217,8 +211,8 @@ class _Operations(pyfuse3.Operations):
         self._folders[handle] = opened
         return handle
 
-    def _made(self, name: str, attr: Attr) -> Ready:
-        return name.encode(), self._entry(attr)
+    def _made(self, name: str, attr: Attr, after: int) -> Ready:
+        return name.encode(), self._entry(attr), after
 
     async def readdir(self, fh: int, start_id: int, token: Any) -> None:
         opened, reply = self._folders[fh], pyfuse3.readdir_reply
@@ -232,17 +226,18 @@ class _Operations(pyfuse3.Operations):
                 found = await self._call(opened.at, position)
             except Exception as error:
                 raise pyfuse3.FUSEError(errno_of(error)) from error
-            if found is None or not reply(token, found[0], found[1], position + 1):
+            if found is None or not reply(token, *found):
                 return
-            position += 1
+            opened.took()
+            position = found[2]
 
     async def releasedir(self, fh: int) -> None:
         opened = self._folders.pop(fh)
-        if opened.may_be_kept and opened.ino not in self._kept:
+        if opened.is_whole and opened.ino not in self._kept:
             self._kept[opened.ino] = opened
-            self._kept_entries += len(opened.ready)
+            self._kept_entries += len(opened.kept)
             while self._kept_entries > _REMEMBERED:
-                self._kept_entries -= len(self._kept.popitem(last=False)[1].ready)
+                self._kept_entries -= len(self._kept.popitem(last=False)[1].kept)
 
     # -- files ---------------------------------------------------------------------------------------------------------
 

@@ -63,6 +63,11 @@ class Repo:
         self._context = context
 
     @property
+    def context(self) -> Context:
+        """What the repo is made of: for doors that write bundles on their own."""
+        return self._context
+
+    @property
     def _log(self) -> Log[RepoState, RepoOp]:
         return self._context.log
 
