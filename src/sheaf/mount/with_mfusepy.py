@@ -42,7 +42,6 @@ def serve(fs: Filesystem, patience: Patience, mountpoint: Path, options: MountOp
             fsname=options.source,
             subtype=options.type,
             kernel_cache=True,
-            hard_remove=True,
             use_ino=True,
             attr_timeout=keep,
             entry_timeout=keep,
@@ -64,14 +63,11 @@ def _default_signals() -> Iterator[None]:
 
 class _Operations(mfusepy.Operations):  # type: ignore[misc]
     use_ns = True
-    flag_nopath = True
-    flag_nullpath_ok = True
 
     def __init__(self, fs: Filesystem, options: MountOptions) -> None:
         self._fs = fs
         self._options = options
         self._uid, self._gid = os.getuid(), os.getgid()
-        self._inos: dict[int, int] = {}
         self._folders: dict[int, Listing] = {}
         self._handles = itertools.count(1)
 
@@ -109,9 +105,8 @@ class _Operations(mfusepy.Operations):  # type: ignore[misc]
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
-    def getattr(self, path: str | None, fh: Any = None) -> dict[str, int]:
-        ino = self._inos[fh.fh] if path is None else self._ino(path)
-        return self._stat(self._call(self._fs.getattr, ino))
+    def getattr(self, path: str, fh: Any = None) -> dict[str, int]:
+        return self._stat(self._call(self._fs.getattr, self._ino(path)))
 
     def readlink(self, path: str) -> str:
         return self._call(self._fs.readlink, self._ino(path))
@@ -128,49 +123,46 @@ class _Operations(mfusepy.Operations):  # type: ignore[misc]
         self._folders[handle] = listing
         return handle
 
-    def readdir(self, path: str | None, fh: int) -> Iterator[tuple[str, dict[str, int], int]]:
+    def readdir(self, path: str, fh: int) -> Iterator[tuple[str, dict[str, int], int]]:
         for name in (".", ".."):
             yield name, {"st_mode": stat.S_IFDIR}, 0
         entries = self._folders[fh].entries(0)
         while (found := self._call(next, entries, None)) is not None:
             yield found[0], {"st_mode": found[1].mode, "st_ino": found[1].ino}, 0
 
-    def releasedir(self, path: str | None, fh: int) -> int:
+    def releasedir(self, path: str, fh: int) -> int:
         self._folders.pop(fh, None)
         return 0
 
     # -- files ---------------------------------------------------------------------------------------------------------
 
     def open(self, path: str, fi: Any) -> int:
-        ino = self._ino(path)
         write = fi.flags & os.O_ACCMODE != os.O_RDONLY
-        return self._opened(ino, self._call(self._fs.open, ino, write=write, truncate=bool(fi.flags & os.O_TRUNC)), fi)
+        handle = self._call(self._fs.open, self._ino(path), write=write, truncate=bool(fi.flags & os.O_TRUNC))
+        return self._opened(handle, fi)
 
-    def _opened(self, ino: int, handle: int, fi: Any) -> int:
-        self._inos[handle] = ino
+    def _opened(self, handle: int, fi: Any) -> int:
         fi.fh = handle
         fi.direct_io = self._fs.is_direct(handle)
         fi.keep_cache = not fi.direct_io
         return 0
 
-    def read(self, path: str | None, size: int, offset: int, fi: Any) -> bytes:
+    def read(self, path: str, size: int, offset: int, fi: Any) -> bytes:
         return bytes(self._call(self._fs.read, fi.fh, offset, size))
 
-    def release(self, path: str | None, fi: Any) -> int:
+    def release(self, path: str, fi: Any) -> int:
         self._call(self._fs.release, fi.fh)
-        self._inos.pop(fi.fh, None)
         return 0
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
     def create(self, path: str, mode: int, fi: Any) -> int:
-        attr, handle = self._call(self._fs.create, *self._at(path), stat.S_IMODE(mode))
-        return self._opened(attr.ino, handle, fi)
+        return self._opened(self._call(self._fs.create, *self._at(path), stat.S_IMODE(mode))[1], fi)
 
-    def write(self, path: str | None, data: bytes, offset: int, fi: Any) -> int:
+    def write(self, path: str, data: bytes, offset: int, fi: Any) -> int:
         return self._call(self._fs.write, fi.fh, offset, data)
 
-    def fsync(self, path: str | None, datasync: int, fi: Any) -> int:
+    def fsync(self, path: str, datasync: int, fi: Any) -> int:
         self._call(self._fs.fsync, fi.fh)
         return 0
 
