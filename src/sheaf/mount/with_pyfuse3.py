@@ -32,29 +32,57 @@ def serve(fs: Filesystem, patience: Patience, mountpoint: Path, options: MountOp
     """Mount, serve until it is unmounted or a signal comes, and unmount. Raises RuntimeError if it can't be mounted."""
     names = {f"fsname={options.source}", f"subtype={options.type}", "default_permissions"}
     names |= {option for option, is_on in (("ro", not fs.is_writable), ("allow_other", options.allow_other)) if is_on}
-    pyfuse3.init(_Operations(fs, patience), str(mountpoint), names)
-    try:
-        trio.run(_main, fs, patience, mountpoint, options)
-    finally:
-        pyfuse3.close(unmount=True)
+    with _Signals() as signals:
+        pyfuse3.init(_Operations(fs, patience), str(mountpoint), names)
+        try:
+            trio.run(_main, fs, patience, mountpoint, options, signals)
+        finally:
+            pyfuse3.close(unmount=True)
 
 
-async def _main(fs: Filesystem, patience: Patience, mountpoint: Path, options: MountOptions) -> None:
+async def _main(fs: Filesystem, patience: Patience, mountpoint: Path, options: MountOptions, signals: _Signals) -> None:
     patience.serve_here()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_stop_on_signal, fs, mountpoint)
+        nursery.start_soon(_stop_on_signal, signals, mountpoint if fs.is_writable else None)
         nursery.start_soon(_when_up, mountpoint, options)
         await pyfuse3.main()
         nursery.cancel_scope.cancel()
 
 
-async def _stop_on_signal(fs: Filesystem, mountpoint: Path) -> None:
-    with trio.open_signal_receiver(*_SIGNALS) as signals:
-        async for _ in signals:
-            if fs.is_writable:
-                await trio.to_thread.run_sync(_flush, mountpoint, abandon_on_cancel=True)
-            pyfuse3.terminate()
-            return
+class _Signals:
+    """Signals that end the mount, from before it is there: none of them gets lost or breaks in anywhere else."""
+
+    def __init__(self) -> None:
+        self._came = False
+        self._event: trio.Event | None = None
+        self._token: trio.lowlevel.TrioToken | None = None
+
+    async def wait(self) -> None:
+        """Returns when one has come."""
+        self._event, self._token = trio.Event(), trio.lowlevel.current_trio_token()
+        if not self._came:
+            await self._event.wait()
+
+    def _come(self, *_: object) -> None:
+        self._came = True
+        if self._token is not None and self._event is not None:
+            with contextlib.suppress(trio.RunFinishedError):
+                self._token.run_sync_soon(self._event.set)
+
+    def __enter__(self) -> _Signals:
+        self._before = {number: signal.signal(number, self._come) for number in _SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+async def _stop_on_signal(signals: _Signals, flushed: Path | None) -> None:
+    await signals.wait()
+    if flushed is not None:
+        await trio.to_thread.run_sync(_flush, flushed, abandon_on_cancel=True)
+    pyfuse3.terminate()
 
 
 async def _when_up(mountpoint: Path, options: MountOptions) -> None:
