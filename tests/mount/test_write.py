@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import mmap
 import os
@@ -118,11 +119,13 @@ def test_signals_commit(mounts: Mounts, store: sheaf.Store, library: str, number
 
 def test_what_is_written_through_mmap_is_committed(mounts: Mounts, store: sheaf.Store) -> None:
     mount = _new(mounts)
-    with (mount.folder / "mapped").open("w+b") as file:
-        file.truncate(10_000)
-        with mmap.mmap(file.fileno(), 0) as mapped:
-            mapped[5000:5005] = b"hello"
-            assert mount.stop() == 0
+    file = (mount.folder / "mapped").open("w+b")
+    file.truncate(10_000)
+    with mmap.mmap(file.fileno(), 0) as mapped:
+        mapped[5000:5005] = b"hello"
+        assert mount.stop() == 0
+    with contextlib.suppress(OSError):  # the file is closed when the mount is gone
+        file.close()
     assert store.repo("r").bundle(_committed(mount)).read("mapped", 4999, 7) == b"\0hello\0"
 
 

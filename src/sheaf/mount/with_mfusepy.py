@@ -159,6 +159,12 @@ class _Operations(mfusepy.Operations):  # type: ignore[misc]
     def create(self, path: str, mode: int, fi: Any) -> int:
         return self._opened(self._call(self._fs.create, *self._at(path), stat.S_IMODE(mode))[1], fi)
 
+    def mknod(self, path: str, mode: int, dev: int) -> int:
+        if not stat.S_ISREG(mode):
+            raise failed(errno.EPERM)
+        self._call(self._fs.release, self._call(self._fs.create, *self._at(path), stat.S_IMODE(mode))[1])
+        return 0
+
     def write(self, path: str, data: bytes, offset: int, fi: Any) -> int:
         return self._call(self._fs.write, fi.fh, offset, data)
 
