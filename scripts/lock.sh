@@ -12,3 +12,4 @@ pin() {
 pin "$@" pyproject.toml -o requirements/runtime.txt
 pin "$@" requirements/build.in -o requirements/build.txt
 pin "$@" pyproject.toml requirements/test.in -o requirements/test.txt
+pin "$@" requirements/bench.in -o requirements/bench.txt

@@ -13,6 +13,7 @@ from tests.docs.shell import Shell, shell
 
 #: What differs from one run to the next, and what stands for it.
 VARYING = (
+    (re.compile(r"\"mtime_ns\":\d+"), "MTIME"),
     (re.compile(r"\b[0-3][0-9A-Za-z]{26}\b"), "ID"),
     (re.compile(r"\b20\d\d-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?( \+0000 UTC|Z)?"), "TIME"),
     (re.compile(r"127\.0\.0\.1:\d+"), "SERVER"),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+import boto3
 import pytest
 from tests.servers import azurite, gcs
 from tests.servers.fixtures import write_service_account
@@ -16,7 +17,7 @@ from tests.servers.proxy import proxy
 @contextmanager
 def _s3(folder: Path) -> Iterator[dict[str, str]]:
     with moto_s3() as url:
-        make_bucket(url, "my-bucket")
+        fresh_bucket(url)
         yield {"SHEAF_ENDPOINT": url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 
@@ -24,7 +25,7 @@ def _s3(folder: Path) -> Iterator[dict[str, str]]:
 def _gcs(folder: Path) -> Iterator[dict[str, str]]:
     credential = write_service_account(folder / "service-account.json")
     with moto_s3() as s3, proxy(s3, gcs.translate) as url:
-        make_bucket(s3, "my-bucket")
+        fresh_bucket(s3)
         yield {"SHEAF_ENDPOINT": url, "GOOGLE_APPLICATION_CREDENTIALS": str(credential)}
 
 
@@ -36,6 +37,13 @@ def _azure(folder: Path) -> Iterator[dict[str, str]]:
         azurite.make_container(url, "my-container")
         account = {"AZURE_STORAGE_ACCOUNT_NAME": azurite.ACCOUNT, "AZURE_STORAGE_ACCOUNT_KEY": azurite.KEY}
         yield {"SHEAF_ENDPOINT": url, **account}
+
+
+def fresh_bucket(endpoint: str) -> None:
+    """An empty ``my-bucket``; all servers of one process share what is in them."""
+    make_bucket(endpoint, "my-bucket")
+    keys = boto3.resource("s3", endpoint_url=endpoint, aws_access_key_id="test", aws_secret_access_key="test")
+    keys.Bucket("my-bucket").objects.delete()
 
 
 SERVERS: dict[str, Callable[[Path], AbstractContextManager[dict[str, str]]]] = {

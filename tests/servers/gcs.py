@@ -18,6 +18,7 @@ def translate(request: Request, forward: Forward) -> Response:
     headers["authorization"] = SIGNED
     if request.headers.get("x-goog-if-generation-match") == "0":
         headers["if-none-match"] = "*"
-    answer = forward(replace(request, headers=headers))
+    path = request.path.replace("%2D", "-")  # the client escapes it in the bucket's name, where moto leaves it so
+    answer = forward(replace(request, path=path, headers=headers))
     kept = {name.replace("x-amz-", "x-goog-"): value for name, value in answer.headers.items()}
     return replace(answer, headers={**kept, "x-goog-generation": "1"})

@@ -195,7 +195,8 @@ class StoreMachine(RuleBasedStateMachine):
                 else:
                     edit.put(step.path, step.entry.content, mode=0o755 if step.entry.executable else 0o644)
             bundle = edit.commit()
-        repo.add(bundle.id, after, "edit", branch)
+        repo.add(bundle.id, after, "edit", branch, base=base)
+        assert bundle.parents == repo.bundles[bundle.id].parents
         assert tree_of(bundle) == after
 
     @precondition(_any_bundle)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheaf.errors import Denied, InvalidInput, NotFound, Refused, SheafError
+from sheaf.errors import InvalidInput, NotFound, Refused, SheafError
 from sheaf.model.entries import Kind
 from sheaf.model.paths import order_key
 from sheaf.transfer import scan as scanning
@@ -181,20 +181,6 @@ def test_a_path_that_is_too_long_is_refused_by_name(tmp_path: Path) -> None:
     assert skipped and len(rows) < 17
     with pytest.raises(InvalidInput):
         found(tmp_path)
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_an_unreadable_folder_is_named(tmp_path: Path) -> None:
-    make(tmp_path, "a/x", "b")
-    os.chmod(tmp_path / "a", 0)
-    try:
-        with pytest.raises(Denied, match="a"):
-            found(tmp_path)
-        skipped: list[Skipped] = []
-        assert found(tmp_path, on_error=skipped.append) == ["a", "b"]
-        assert [each.path for each in skipped] == ["a"]
-    finally:
-        os.chmod(tmp_path / "a", 0o700)
 
 
 def test_a_file_that_vanishes_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from sheaf.transfer import scan as scanning
 from sheaf.transfer.download import download
 from sheaf.transfer.scan import Skipped
 from sheaf.transfer.statcache import StatCache
-from sheaf.transfer.worktree import changes, guess_base
+from sheaf.transfer.worktree import changes, guess_base, learn
 
 ITEMS: dict[str, Item] = {
     "a/x": b"x",
@@ -171,3 +171,14 @@ def test_the_bundle_that_a_folder_came_from_can_be_guessed(shelf: Shelf, folder:
     assert guess_base([other, came_from], folder) is came_from
     (folder / "a/x").write_text("edited")
     assert guess_base([other, came_from], folder) is None
+
+
+def test_what_was_downloaded_need_not_be_read(shelf: Shelf, folder: Path, tmp_path: Path) -> None:
+    tree = shelf.bundle(ITEMS)
+    (folder / "a/y").write_text("z")  # of the same size, but not of the same time
+    cache = StatCache.open(tmp_path / "cache", folder, LATER)
+    learn(tree, folder, cache)
+    assert cache.save()
+    again = StatCache.open(tmp_path / "cache", folder, LATER)
+    assert found(tree, folder, cache=again) == [("modified", "a/y")]
+    assert again.news == 1

@@ -110,7 +110,8 @@ class Bulk:
         """Collect the chunks of a recipe: those in the range now, the others later."""
         part = decode_part(recipe, f"recipe {place.recipe.hex()}")
         count = len(part.hashes)
-        chunks = list(self._contents.leaves(place)) if part.level else [part.row(k) for k in range(count)]
+        entry = entry_at(reading.batch, i)
+        chunks = list(self._contents.leaves(entry, place)) if part.level else [part.row(k) for k in range(count)]
         parts = reading.parts[i] = [b""] * len(chunks)
         for k, (hash, length, pack, offset, stored) in enumerate(chunks):
             at = offset - wanted.start

@@ -63,4 +63,7 @@ class FolderCache:
             return
 
     def drop(self, key: str) -> None:
-        (self._root / key).unlink(missing_ok=True)
+        try:
+            (self._root / key).unlink(missing_ok=True)
+        except OSError:
+            return

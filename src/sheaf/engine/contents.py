@@ -98,7 +98,7 @@ class Contents:
                 want = Want(0, pack, offset, stored, entry.content, entry.size)
                 yield 0, next(self.fetch([want]))[1]
             case RecipePlace():
-                yield from self.fetch(self._wanted(entry.place, start, end))
+                yield from self.fetch(self._wanted(entry, entry.place, start, end))
             case ObjectPlace(session):
                 yield 0, self._object(session, entry)
             case _:
@@ -123,13 +123,15 @@ class Contents:
                 part = self._part(row[0], *row[2:])
                 yield from map(part.row, range(len(part.hashes)))
 
-    def leaves(self, place: RecipePlace) -> Iterator[Row]:
+    def leaves(self, entry: Entry, place: RecipePlace) -> Iterator[Row]:
         """The chunks of a file in order: (hash, length, pack, offset, stored)."""
-        for want in self._wanted(place, 0, 1 << 62):
+        for want in self._wanted(entry, place, 0, entry.size):
             yield want.hash, want.length, want.pack, want.offset, want.stored
 
-    def _wanted(self, place: RecipePlace, start: int, end: int) -> Iterator[Want]:
+    def _wanted(self, entry: Entry, place: RecipePlace, start: int, end: int) -> Iterator[Want]:
         top = self._part(place.recipe, place.pack, place.offset, place.stored)
+        if (size := int(top.lengths.sum())) != entry.size:
+            raise Corrupt(f"'{entry.path}' has {size} bytes in the store where its manifest says {entry.size}")
         parts = [(0, top)] if top.level == 0 else self._parts_of(top, start, end)
         for base, part in parts:
             for i, at in _overlapping(part, base, start, end):

@@ -1,7 +1,7 @@
 """Which chunks are stored already, and where. A help, never a truth: losing it costs space and nothing else.
 
 Two sources, asked in this order: what this session has stored itself, and the index objects that were listed after the
-session was registered.
+session was registered. What the index says of a pack is believed when the pack has confirmed it (:mod:`sheaf.engine.listed`).
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ import numpy.typing as npt
 from blake3 import blake3
 
 from sheaf.engine.core import Core
+from sheaf.engine.listed import Listed, LoadTable
 from sheaf.engine.sessions import Open
 from sheaf.errors import Corrupt, NotFound
 from sheaf.format import keys
-from sheaf.format.columns import U32, Hashes, hashes_of, leading
+from sheaf.format.columns import U32, Array, Hashes, hashes_of, leading
 from sheaf.format.index_v1 import Segment, decode_index, encode_index, sorted_segment
+from sheaf.format.pack_v1 import PackTable
 
 __all__ = ["ChunkIndex", "Found", "load_segments", "merge_index"]
 
@@ -39,17 +41,22 @@ class Found:
     stored: Ints
 
 
+def _nothing(pack: bytes, rows: int) -> PackTable:
+    raise NotFound(f"pack {pack.hex()} is not known")
+
+
 class ChunkIndex:
     """Chunk hash to place; packs are numbered here. Safe to use from many threads."""
 
-    def __init__(self, segments: list[tuple[str, Segment]], avoid: frozenset[bytes]) -> None:
+    def __init__(
+        self, segments: list[tuple[str, Segment]], avoid: frozenset[bytes], load: LoadTable = _nothing
+    ) -> None:
         self.packs: list[bytes] = []
         self._number: dict[bytes, int] = {}
-        self._avoid = avoid
         self._lock = Lock()
         self._recent: dict[bytes, tuple[int, int, int]] = {}
         self._own: tuple[Segment, ...] = ()
-        self._listed = [(segment, self._numbers(segment)) for _, segment in segments]
+        self._listed = [Listed(segment, avoid, load) for _, segment in segments]
 
     def number(self, pack: bytes) -> int:
         """The number of a pack, given at its first mention."""
@@ -71,9 +78,9 @@ class ChunkIndex:
         wanted = hashes_of(hashes)
         lead = leading(wanted)
         for segment in self._own:
-            self._fill(found, segment, None, wanted, lead)
-        for segment, numbers in self._listed:
-            self._fill(found, segment, numbers, wanted, lead)
+            self._fill(found, segment, segment.find(wanted, lead), None)
+        for listed in self._listed:
+            self._fill(found, listed.segment, listed.find(wanted, lead), listed.segment.packs)
         return found
 
     def add(self, hash: bytes, pack: int, offset: int, stored: int) -> None:
@@ -102,21 +109,17 @@ class ChunkIndex:
         hashes = hashes_of(list(self._recent))
         return sorted_segment(_NO_PACKS, hashes, places[:, 0], places[:, 1], places[:, 2])
 
-    def _numbers(self, segment: Segment) -> Ints:
-        ids = [pack.tobytes() for pack in segment.packs]
-        return np.array([-1 if id in self._avoid else self.number(id) for id in ids], np.int64)
-
-    @staticmethod
-    def _fill(
-        found: Found, segment: Segment, numbers: Ints | None, wanted: Hashes, lead: npt.NDArray[np.uint64]
-    ) -> None:
-        row = segment.find(wanted, lead)
+    def _fill(self, found: Found, segment: Segment, row: Ints, packs: Hashes | None) -> None:
+        """Take over what was found. ``packs``: what the segment's numbers of packs mean, if not the same as here."""
         hit = (row >= 0) & (found.pack < 0)
         if not hit.any():
             return
         at = row[hit]
         pack = segment.pack[at].astype(np.int64)
-        found.pack[hit] = pack if numbers is None else numbers[pack]
+        if packs is not None:
+            used, back = np.unique(pack, return_inverse=True)
+            pack = np.array([self.number(packs[number].tobytes()) for number in used], np.int64)[back]
+        found.pack[hit] = pack
         found.offset[hit] = segment.offset[at]
         found.stored[hit] = segment.stored[at]
 
@@ -177,13 +180,14 @@ def merge_index(core: Core, open: Open, segments: list[tuple[str, Segment]]) -> 
 
 def _joined(segments: list[Segment], avoid: frozenset[bytes]) -> Segment:
     packs: dict[bytes, int] = {}
-    columns: list[list[npt.NDArray[np.generic]]] = [[], [], [], []]
+    columns: list[list[Array]] = [[], [], [], []]
     for segment in segments:
         ids = [pack.tobytes() for pack in segment.packs]
         number = np.array([-1 if id in avoid else packs.setdefault(id, len(packs)) for id in ids], np.int64)
         pack = number[segment.pack]
         keep = pack >= 0
-        for column, values in zip(columns, (segment.hashes, pack, segment.offset, segment.stored), strict=True):
+        kept: list[Array] = [segment.hashes, pack, segment.offset, segment.stored]
+        for column, values in zip(columns, kept, strict=True):
             column.append(values[keep])
     hashes, pack, offset, stored = (np.concatenate(column) for column in columns)
     return sorted_segment(hashes_of(list(packs)), hashes, pack, offset, stored)

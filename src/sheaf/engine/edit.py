@@ -9,7 +9,7 @@ from sheaf.engine.tree import Tree
 from sheaf.engine.treewrite import Change
 from sheaf.errors import InvalidInput, NotFound
 from sheaf.model.entries import Entry, Kind
-from sheaf.model.paths import ancestors, check_path, order_key, split
+from sheaf.model.paths import ancestors, check_path, join, order_key, split
 
 __all__ = ["Changes"]
 
@@ -29,24 +29,12 @@ class Changes:
         Raises:
             InvalidInput: something above it is no folder, or it is a folder itself and the entry is none.
         """
-        path = check_path(entry.path)
-        for folder in ancestors(path):
-            if (kind := self._kind(folder)) is None:
-                self._set(folder, Kind.FOLDER, row_of(folder_entry(folder, mtime=entry.mtime)))
-            elif kind != Kind.FOLDER:
-                raise InvalidInput(f"'{path}' can't be written: '{folder}' is a file", "remove it first")
-        if (self._kind(path) == Kind.FOLDER) != (entry.kind == Kind.FOLDER) and self._kind(path) is not None:
-            raise InvalidInput(f"'{path}' can't be written: a folder can't replace a file, nor a file a folder")
-        self._set(path, entry.kind, row_of(entry, packs))
+        self._place(entry.path, entry.kind, row_of(entry, packs), entry.mtime)
 
     def put_row(self, row: pa.RecordBatch) -> None:
-        """Set a row as it stands in another tree (its place and packs come with it)."""
+        """Set a row as it stands in another tree (its place and packs come with it). Raises as :meth:`put`."""
         folder, name, kind = (row[column][0].as_py() for column in ("folder", "name", "kind"))
-        path = f"{folder}/{name}" if folder else name
-        for above in ancestors(path):
-            if self._kind(above) is None:
-                self._set(above, Kind.FOLDER, row_of(folder_entry(above)))
-        self._set(path, Kind(kind), row)
+        self._place(join(folder, name), Kind(kind), row, 0)
 
     def remove(self, path: str) -> None:
         """Remove an entry; of a folder, all that is below it too. Raises NotFound."""
@@ -66,6 +54,16 @@ class Changes:
         return sorted(
             ((order_key(*split(path)), row) for path, row in self._rows.items()), key=lambda change: change[0]
         )
+
+    def _place(self, path: str, kind: Kind, row: pa.RecordBatch, mtime: int) -> None:
+        for folder in ancestors(check_path(path)):
+            if (above := self._kind(folder)) is None:
+                self._set(folder, Kind.FOLDER, row_of(folder_entry(folder, mtime=mtime)))
+            elif above != Kind.FOLDER:
+                raise InvalidInput(f"'{path}' can't be written: '{folder}' is a file", "remove it first")
+        if (self._kind(path) == Kind.FOLDER) != (kind == Kind.FOLDER) and self._kind(path) is not None:
+            raise InvalidInput(f"'{path}' can't be written: a folder can't replace a file, nor a file a folder")
+        self._set(path, kind, row)
 
     def _kind(self, path: str) -> Kind | None:
         if path not in self._kinds:

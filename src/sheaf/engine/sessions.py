@@ -10,24 +10,25 @@ from dataclasses import dataclass
 
 from sheaf.engine.core import Core, host
 from sheaf.engine.log import Log
-from sheaf.errors import Conflict, NotFound
+from sheaf.errors import Conflict, NotFound, SheafError
 from sheaf.format import keys
 from sheaf.format.session_v1 import Condemned, Session, decode_condemned, seal, unseal
-from sheaf.model.log import RepoOp, RepoState, VoidSession
+from sheaf.model.log import AddBundle, RepoOp, RepoState, VoidSession
 
-__all__ = ["Open", "end_session", "find_session", "list_sessions", "observe", "open_session", "refuse_if_void"]
+__all__ = ["Open", "end_session", "find_session", "list_sessions", "observe", "open_session", "refuse_if_over"]
 
 
 @dataclass(frozen=True, slots=True)
 class Open:
     """A registered session and what it must keep away from.
 
-    ``dead_packs``, ``dead_nodes``: never to be referenced. ``avoid_packs``: nothing new is deduplicated against them.
+    ``dead_…`` (objects by key): never to be referenced. ``avoid_packs``: nothing new is deduplicated against them.
     """
 
     session: Session
     dead_packs: frozenset[bytes]
     dead_nodes: frozenset[bytes]
+    dead_objects: frozenset[str]
     avoid_packs: frozenset[bytes]
     erased: frozenset[bytes]
 
@@ -36,12 +37,21 @@ class Open:
         """The session's id, which the bundle will have."""
         return self.session.id
 
+    @property
+    def has_dead(self) -> bool:
+        """Whether there is anything that must not be referenced."""
+        return bool(self.dead_packs or self.dead_nodes or self.dead_objects)
+
 
 def open_session(core: Core, repo_id: str, log: Log[RepoState, RepoOp], kind: str) -> Open:
     """Register a session of this kind (``upload``, ``edit``, ``diamond``) and read what gc has condemned."""
     session = Session(core.clock.new_id(), repo_id, kind, core.now(), log.head().n, core.author, host())
     core.create(keys.session(session.id), seal("session", session))
-    return observe(core, session)
+    try:
+        return observe(core, session)
+    except SheafError:
+        end_session(core, session.id)
+        raise
 
 
 def observe(core: Core, session: Session) -> Open:
@@ -54,8 +64,9 @@ def observe(core: Core, session: Session) -> Open:
         session,
         dead,
         frozenset().union(*(entry.dead_nodes for entry in known)),
+        frozenset().union(*(entry.objects for entry in known)),
         dead.union(*(entry.moving_packs for entry in known)),
-        erased,
+        erased.union(*(entry.erase for entry in known)),
     )
 
 
@@ -67,8 +78,11 @@ def _condemned(core: Core, key: str) -> Condemned | None:
 
 
 def end_session(core: Core, id: str) -> None:
-    """The session will not commit any more, or has."""
-    core.backend.delete(keys.session(id))
+    """The session will not commit any more, or has. If the store can't be told, gc finds out."""
+    try:
+        core.backend.delete(keys.session(id))
+    except SheafError:
+        return
 
 
 def list_sessions(core: Core) -> list[Session]:
@@ -82,14 +96,16 @@ def list_sessions(core: Core) -> list[Session]:
     return found
 
 
-def refuse_if_void(log: Log[RepoState, RepoOp], session: Session) -> None:
-    """Read every record since the session began; raise Conflict if one of them ended it."""
-    for record in log.records(session.n + 1):
-        if any(isinstance(op, VoidSession) and op.session == session.id for op in record.ops):
+def refuse_if_over(log: Log[RepoState, RepoOp], session: Session) -> None:
+    """Read every record since the session began; raise Conflict if one of them ended it, or is its commit."""
+    for op in (op for record in log.records(session.n + 1) for op in record.ops):
+        if isinstance(op, VoidSession) and op.session == session.id:
             raise Conflict(
                 f"this upload stood still for so long that it was ended (session {session.id})",
                 "run the same command again: what is stored already will be found",
             )
+        if isinstance(op, AddBundle) and op.bundle.id == session.id:
+            raise Conflict(f"bundle {session.id} is committed already")
 
 
 def find_session(core: Core, id: str) -> Session:

@@ -58,6 +58,7 @@ class TreeWriter:
         self._session = session
         self._reuse = reuse or {}
         self._writes: deque[Future[None]] = deque()
+        self._written: set[bytes] = set()
 
     def build(self, batches: Iterable[pa.RecordBatch]) -> Pointer:
         """A tree of these rows, which are in order."""
@@ -108,7 +109,9 @@ class TreeWriter:
         prefix = rows_prefix(batch)
         logical, full = row_hashes(batch, prefix)
         first = (batch["folder"][0].as_py(), batch["name"][0].as_py()) if batch.num_rows else ("", "")
-        if (known := self._reuse.get(full)) is not None and known.level == 0:
+        packs = leaf_packs(batch)
+        known = self._reuse.get(full)
+        if known is not None and known.level == 0 and known.packs == packs:  # `full` says nothing of places
             return replace(known, prefix=prefix, folder=first[0], name=first[1])
         size = int(batch["size"].to_numpy().sum())
         data = encode_rows(self._session, batch, prefix)
@@ -123,7 +126,7 @@ class TreeWriter:
             full,
             first[0],
             first[1],
-            leaf_packs(batch),
+            packs,
         )
 
     # -- inner nodes ---------------------------------------------------------------------------------------------------
@@ -152,7 +155,8 @@ class TreeWriter:
             prefix = common_folder(prefix, child.prefix)
         logical, full = children_hashes(level, group, prefix)
         first = group[0].folder, group[0].name
-        if (known := self._reuse.get(full)) is not None and known.level == level:
+        known = self._reuse.get(full)
+        if known is not None and known.level == level and self._written.isdisjoint(child.id for child in group):
             return replace(known, prefix=prefix, folder=first[0], name=first[1])
         rows, size = sum(child.rows for child in group), sum(child.size for child in group)
         if level > 1:
@@ -164,6 +168,7 @@ class TreeWriter:
 
     def _put(self, data: bytes) -> bytes:
         id = blake3(data).digest()
+        self._written.add(id)
         while len(self._writes) >= _IN_FLIGHT:
             self._writes.popleft().result()
         self._writes.append(self._core.io.submit(self._core.create, keys.node(id), data))
@@ -255,8 +260,9 @@ def _cuts(may_end: npt.NDArray[np.bool_], weight: npt.NDArray[np.int64]) -> Iter
 
 
 def leaves_of(nodes: Nodes, root: Pointer) -> Iterator[Pointer]:
-    """All nodes of a tree below and including the root, except for what stands in leaves: to be reused by ``full``."""
-    yield root
+    """All nodes of a tree below and including the root, with their packs: to be reused by ``full``."""
+    # nobody tells which packs a root needs; below another root its parent must say so, or gc would take them away
+    yield root if root.level else replace(root, packs=leaf_packs(nodes.rows(root)))
     if root.level:
         for child in nodes.children(root):
             yield from leaves_of(nodes, child)

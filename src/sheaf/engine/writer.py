@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Self
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from sheaf.engine.core import Core
@@ -14,9 +17,12 @@ from sheaf.engine.ingest import Ingest
 from sheaf.engine.log import Head, Log
 from sheaf.engine.nodes import Nodes, root_of
 from sheaf.engine.packs import PackSink
-from sheaf.engine.sessions import Open, end_session, open_session, refuse_if_void
-from sheaf.engine.treewrite import Change, TreeWriter
-from sheaf.errors import Bug, Conflict, NotFound, Unavailable
+from sheaf.engine.sessions import Open, end_session, open_session, refuse_if_over
+from sheaf.engine.tables import load_table
+from sheaf.engine.taking import refuse_dead, usable
+from sheaf.engine.tree import Tree
+from sheaf.engine.treewrite import Change, TreeWriter, leaves_of
+from sheaf.errors import Bug, Conflict, Refused, SheafError
 from sheaf.model.log import AddBundle, Bundle, MoveBranch, RepoOp, RepoState, SetLabel
 from sheaf.model.names import check_ref_name
 from sheaf.model.nodes import Pointer
@@ -51,30 +57,45 @@ class Store:
         self._open = open
         self._name = name
         self._segments = load_segments(core)  # after the session was registered and condemned/ was listed
-        self._index = ChunkIndex(self._segments, open.avoid_packs)
+        self._index = ChunkIndex(self._segments, open.avoid_packs, partial(load_table, core))
         self.sink = PackSink(core, name, self._index)
         self.ingest = Ingest(core, self.sink, self._index, open.erased)
 
-    def build(self, batches: Iterable[pa.RecordBatch], reuse: Mapping[bytes, Pointer] | None = None) -> Pointer:
-        """Make everything stored so far durable, then a tree of these rows. ``reuse``: nodes of a live bundle by full."""
-        return self._trees(reuse).build(batches)
+    def usable(self, rows: pa.RecordBatch | pa.Table) -> npt.NDArray[np.bool_]:
+        """Which rows of a live bundle may be taken over."""
+        return usable(rows, self._open)
+
+    def build(self, batches: Iterable[pa.RecordBatch], base: Tree | None = None) -> Pointer:
+        """Make everything stored so far durable, then a tree of these rows. ``base``: a live bundle, to reuse nodes of."""
+        return self._trees(base).build(batches)
 
     def edit(self, base: Pointer, changes: list[Change]) -> Pointer:
         """The same for a live bundle's tree with some rows changed."""
         return self._trees(None).edit(base, changes)
 
-    def _trees(self, reuse: Mapping[bytes, Pointer] | None) -> TreeWriter:
+    def refuse_dead(self, base: Tree) -> None:
+        """Raises Conflict if a live bundle's tree can't be taken over as it is."""
+        if self._open.has_dead:
+            for rows in base.batches():
+                self.refuse_dead_rows(rows)
+
+    def refuse_dead_rows(self, rows: pa.RecordBatch) -> None:
+        """Raises Conflict if one of these rows can't be taken over."""
+        refuse_dead(rows, self._open)
+
+    def _trees(self, base: Tree | None) -> TreeWriter:
         self.sink.flush()
         if (own := self._index.own()) is not None:
             write_index(self._core, self._name, own)
-        allowed = {full: p for full, p in (reuse or {}).items() if p.id not in self._open.dead_nodes}
-        return TreeWriter(self._core, self._nodes, self._name, allowed)
+        nodes = leaves_of(base.nodes, base.root) if base else ()
+        reuse = {pointer.full: pointer for pointer in nodes if pointer.id not in self._open.dead_nodes}
+        return TreeWriter(self._core, self._nodes, self._name, reuse)
 
     def tidy(self) -> None:
         """Merge the dedup index where it has become many small objects. A courtesy: failures don't matter."""
         try:
             merge_index(self._core, self._open, self._segments)
-        except (Unavailable, NotFound):
+        except SheafError:
             return
 
 
@@ -84,6 +105,7 @@ class Writer:
     def __init__(self, core: Core, nodes: Nodes, log: Log[RepoState, RepoOp], repo_id: str, kind: str) -> None:
         self._core = core
         self._log = log
+        self._over = False
         self.open = open_session(core, repo_id, log, kind)
         try:
             self.store = Store(core, nodes, self.open, self.open.id)
@@ -95,17 +117,18 @@ class Writer:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        try:
-            end_session(self._core, self.open.id)
-        except Unavailable:
-            return  # gc ends it
+        self._over = True
+        end_session(self._core, self.open.id)
 
     def commit(self, root: Pointer, files: int, draft: Draft) -> Bundle:
         """Write the record that makes the bundle. ``root`` is durable already; ``files`` counts all but folders.
 
         Raises:
             Conflict: the branch is not where ``draft.expect`` says, or gc has ended this session.
+            Refused: the session is over.
         """
+        if self._over:  # gc would not wait for it
+            raise Refused("this upload is over: nothing more can be committed with it", "begin another one")
         return committed(self._core, self._log, self.open, root, files, draft)
 
     def tidy(self) -> None:
@@ -119,7 +142,7 @@ def committed(core: Core, log: Log[RepoState, RepoOp], open: Open, root: Pointer
     made: list[Bundle] = []
 
     def decide(head: Head[RepoState]) -> tuple[RepoOp, ...]:
-        refuse_if_void(log, open.session)
+        refuse_if_over(log, open.session)
         now = head.state.branches.get(draft.branch) if draft.branch else None
         at = now.bundle if now else None
         if draft.expect is not None and draft.expect != (at or ""):

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from blake3 import blake3
 
 from sheaf.errors import Corrupt
+from sheaf.format import keys
 from sheaf.format.envelope import decode_envelope, encode_envelope
 from sheaf.model.entries import Kind, PlaceKind
 from sheaf.model.nodes import Pointer
@@ -34,8 +35,10 @@ __all__ = [
     "decode_rows",
     "encode_children",
     "encode_rows",
+    "external_content",
     "hash32",
     "leaf_packs",
+    "packs_in",
     "row_hashes",
     "rows_prefix",
 ]
@@ -267,6 +270,12 @@ def row_hashes(batch: pa.RecordBatch, prefix: str) -> tuple[bytes, bytes]:
     return logical.digest(), full.digest()
 
 
+def external_content(url: str, size: int, etag: str) -> bytes:
+    """The `content` of a file elsewhere whose bytes nobody has hashed: it is another one when url, size or ETag is."""
+    texts = _texts(pa.array([url, etag], pa.string()))
+    return blake3(b"sheaf external 1\n" + texts + struct.pack("<q", size)).digest()
+
+
 def children_hashes(level: int, children: Sequence[Pointer], prefix: str) -> tuple[bytes, bytes]:
     """(logical, full) of an inner node (docs/format/v1.md, "Hashes of a node")."""
     logical = blake3(b"sheaf node logical 1\n" + struct.pack("<II", level, len(children)))
@@ -301,7 +310,10 @@ def cut_children(child: Pointer) -> bool:
 
 
 def leaf_packs(batch: pa.RecordBatch) -> tuple[tuple[bytes, int], ...]:
-    """The packs that a leaf's files need, with the stored bytes that it uses of each, sorted by pack."""
+    """The packs that a leaf's files need, with the stored bytes that it uses of each, sorted by pack.
+
+    A whole object counts as a pack whose id is the BLAKE3 of its key, so that gc needs to read no leaves to know it.
+    """
     uses: dict[bytes, int] = {}
     chunks = batch.filter(pc.equal(batch["place"], int(PlaceKind.CHUNK)))
     if chunks.num_rows:
@@ -311,4 +323,16 @@ def leaf_packs(batch: pa.RecordBatch) -> tuple[tuple[bytes, int], ...]:
     for packs in batch["packs"].drop_null().to_pylist():
         for use in packs:
             uses[use["pack"]] = uses.get(use["pack"], 0) + use["live"]
+    whole = batch.filter(pc.equal(batch["place"], int(PlaceKind.OBJECT)))
+    for session, content, size in zip(*(whole[name].to_pylist() for name in ("url", "content", "size")), strict=True):
+        uses[blake3(keys.object(session, content).encode()).digest()] = size
     return tuple(sorted(uses.items()))
+
+
+def packs_in(data: bytes, what: str) -> set[bytes]:
+    """The packs that a node of any level names, from its bytes alone. Raises Corrupt or Unsupported."""
+    header, _ = decode_envelope(data, "N", NodeHeader, what)
+    if header.level == 0:
+        return {pack for pack, _ in leaf_packs(_decode(data, 0, None, ROWS, what))}
+    uses = _decode(data, header.level, None, CHILDREN, what)["packs"].to_pylist()
+    return {use["pack"] for packs in uses for use in packs or ()}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from sheaf.errors import Corrupt
+from sheaf.errors import Corrupt, InvalidInput
 from sheaf.format.envelope import decode_envelope, encode_envelope, sealed
 from sheaf.format.sealed import seal, unseal
+from sheaf.model.ids import parse_hash
 from sheaf.model.log import Author
 
 __all__ = [
@@ -66,30 +67,47 @@ class Erased(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class CondemnedHeader(msgspec.Struct, frozen=True):
-    """Counts of the ids in the payload, in this order, 32 bytes each; ``objects`` are keys."""
+    """Counts of the ids in the payload, in this order, 32 bytes each; ``objects`` are keys, ``erase`` contents in hex."""
 
     generation: str
     dead_packs: int
     moving_packs: int
     dead_nodes: int
     objects: tuple[str, ...] = ()
+    heads: dict[str, int] = {}
+    erase: tuple[str, ...] = ()
 
 
 class Condemned(msgspec.Struct, frozen=True):
-    """What one generation of gc is about to delete (dead) or to replace (moving)."""
+    """What one generation of gc is about to delete (dead) or to replace (moving).
+
+    ``heads``: for the store's log (key "") and for each repo's (its id) the newest record when the generation was
+    marked, so that any gc can finish it: bundles that came after these records are looked at again.
+    ``erase``: contents whose bytes are not carried over from moving packs.
+    """
 
     generation: str
     dead_packs: frozenset[bytes]
     moving_packs: frozenset[bytes]
     dead_nodes: frozenset[bytes]
     objects: frozenset[str]
+    heads: dict[str, int] = {}
+    erase: frozenset[bytes] = frozenset()
 
 
 def encode_condemned(value: Condemned) -> bytes:
     """Envelope kind ``C``, the ids, each list sorted, and the seal."""
     lists = [sorted(ids) for ids in (value.dead_packs, value.moving_packs, value.dead_nodes)]
     dead, moving, nodes = map(len, lists)
-    header = CondemnedHeader(value.generation, dead, moving, nodes, tuple(sorted(value.objects)))
+    header = CondemnedHeader(
+        value.generation,
+        dead,
+        moving,
+        nodes,
+        tuple(sorted(value.objects)),
+        value.heads,
+        tuple(sorted(content.hex() for content in value.erase)),
+    )
     return sealed(encode_envelope("C", header) + b"".join(id for ids in lists for id in ids))
 
 
@@ -107,4 +125,13 @@ def decode_condemned(data: bytes, what: str) -> Condemned:
         frozenset(ids[first:second]),
         frozenset(ids[second:]),
         frozenset(header.objects),
+        header.heads,
+        frozenset(_content(text, what) for text in header.erase),
     )
+
+
+def _content(text: str, what: str) -> bytes:
+    try:
+        return parse_hash(text)
+    except InvalidInput as error:
+        raise Corrupt(f"{what} names a content to erase that is no hash: {error}") from error

@@ -21,6 +21,7 @@ __all__ = [
     "DeleteBundle",
     "DeleteRepo",
     "MoveBranch",
+    "MovePacks",
     "Promote",
     "Record",
     "RefTarget",
@@ -148,7 +149,10 @@ class RestoreBundle(Op, frozen=True):
 
 
 class VoidSession(Op, frozen=True):
-    """End a session that outlived gc's grace: an AddBundle of this id further on in the log is not allowed."""
+    """End a session that outlived gc's grace: what it would commit further on in this log is not allowed.
+
+    In a repo's log it ends uploads and diamonds (AddBundle), in the store's log gcs (MovePacks).
+    """
 
     session: str
 
@@ -282,13 +286,22 @@ class SetReplicas(Op, frozen=True):
     policy: str = "primary"
 
 
+class MovePacks(Op, frozen=True):
+    """The commit of a gc that replaced packs: their forwarding addresses hold from here on, unless it was voided."""
+
+    session: str
+    packs: tuple[str, ...]
+
+
 class Promote(Op, frozen=True):
     """A replica becomes the primary: stores of an older epoch refuse writes from here on."""
 
     epoch: int
 
 
-StoreOp = CreateRepo | RenameRepo | DeleteRepo | RestoreRepo | SetFeatures | SetReplicas | Promote
+StoreOp = (
+    CreateRepo | RenameRepo | DeleteRepo | RestoreRepo | SetFeatures | SetReplicas | MovePacks | VoidSession | Promote
+)
 
 
 class RepoEntry(Value, frozen=True):
@@ -334,6 +347,8 @@ class StoreState(Value, frozen=True):
                 return msgspec.structs.replace(self, read_features=op.read, write_features=op.write)
             case SetReplicas():
                 return msgspec.structs.replace(self, replicas=op.urls, policy=op.policy)
+            case MovePacks() | VoidSession():
+                return self
             case Promote():
                 return msgspec.structs.replace(self, epoch=op.epoch)
 

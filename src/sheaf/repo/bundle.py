@@ -27,7 +27,7 @@ from sheaf.transfer.origins import Origin, recall, remember
 from sheaf.transfer.progress import Meter, Progress
 from sheaf.transfer.statcache import StatCache
 from sheaf.transfer.update import Updated, update
-from sheaf.transfer.worktree import changes
+from sheaf.transfer.worktree import changes, guess_base, learn
 from sheaf.vfs import FileTree
 
 if TYPE_CHECKING:
@@ -35,11 +35,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Bundle"]
 
+_CANDIDATES = 20  # bundles to compare with a folder of unknown origin
+
 
 class Bundle:
     """A committed bundle. Everything about it is known; its entries and bytes are fetched when asked for."""
 
     def __init__(self, context: Context, descriptor: model.Bundle) -> None:
+        self._context = context
         self._core = context.core
         self._cache = context.cache
         self._descriptor = descriptor
@@ -156,6 +159,8 @@ class Bundle:
     def _verify_row(self, row: pa.RecordBatch, meter: Meter) -> int:
         entry = entry_at(row, 0)
         if entry.kind == Kind.SYMLINK:
+            if blake3((entry.target or "").encode()).digest() != entry.content:
+                raise Corrupt(f"symlink '{entry.path}' leads elsewhere than its hash says", "run `sheaf store check`")
             meter.add_file()
             return 0
         whole, size = blake3(), 0
@@ -258,6 +263,7 @@ class Bundle:
         )
         if not path and name_filter is None and files is None:
             remember(self._cache, Path(dest), self._origin)
+            self._learn(Path(dest))
         return done
 
     def update(self, folder: str | Path, *, force: bool = False, progress: Progress | None = None) -> Updated:
@@ -265,11 +271,10 @@ class Bundle:
         folder = Path(folder)
         stats = self._stats(folder)
         meter = Meter(progress, "update")
-        base = self._base_of(folder)
+        base = self._base_of(folder, stats)
         done = update(self.tree, self._files.contents, folder, base, force=force, cache=stats, meter=meter)
-        if stats is not None:
-            stats.save()
         remember(self._cache, folder, self._origin)
+        self._learn(folder)
         return done
 
     @property
@@ -279,15 +284,26 @@ class Bundle:
     def _stats(self, folder: Path) -> StatCache | None:
         return StatCache.open(self._cache, folder, self._core.clock.now_ns()) if self._cache else None
 
-    def _base_of(self, folder: Path) -> Tree | None:
-        """The bundle that a folder came from, if that is known and it is still there."""
+    def _learn(self, folder: Path) -> None:
+        """Keep the hashes of what was just written, so that the next comparison need not read it."""
+        stats = self._stats(folder)
+        if stats is not None:
+            learn(self.tree, folder, stats)
+            stats.save()
+
+    def _base_of(self, folder: Path, stats: StatCache | None) -> Tree | None:
+        """The bundle that a folder came from: as it was noted, or else one of the newest that the folder holds whole."""
         origin = recall(self._cache, folder)
-        if origin is None or origin.store != self._core.config.id:
-            return None
-        try:
-            return Tree(self.tree.nodes, pointer_of(alive(self._core, origin.repo, origin.bundle).root))
-        except NotFound:
-            return None
+        if origin is not None and origin.store == self._core.config.id:
+            try:
+                return self._tree_of(alive(self._core, origin.repo, origin.bundle))
+            except NotFound:
+                pass  # deleted since
+        newest = self._context.refs.bundles()[: -_CANDIDATES - 1 : -1]
+        return guess_base(map(self._tree_of, newest), folder, stats)
+
+    def _tree_of(self, descriptor: model.Bundle) -> Tree:
+        return Tree(self.tree.nodes, pointer_of(descriptor.root))
 
 
 def _change(difference: Difference) -> Change:

@@ -69,7 +69,9 @@ class Edit:
         elif target:
             self._base = c.refs.get(target.bundle)
         self._root = pointer_of(self._base.root) if self._base else self._writer.store.build([])
-        self._changes = Changes(Tree(c.nodes, self._root))
+        tree = Tree(c.nodes, self._root)
+        self._writer.store.refuse_dead(tree)
+        self._changes = Changes(tree)
 
     def put(
         self,
@@ -147,10 +149,12 @@ class Edit:
     def _copy_one(self, tree: Tree, source: str, path: str) -> None:
         row = tree.row(source)
         if row is not None:
+            self._writer.store.refuse_dead_rows(row)
             self._changes.put_row(_renamed(row, *split(path)))
 
     def _copy_below(self, tree: Tree, source: str, path: str) -> None:
         for batch in tree.batches(source):
+            self._writer.store.refuse_dead_rows(batch)
             folders, names = batch["folder"].to_pylist(), batch["name"].to_pylist()
             for i, (folder, name) in enumerate(zip(folders, names, strict=True)):
                 self._changes.put_row(_renamed(batch.slice(i, 1), join(path, relative(folder, source)), name))

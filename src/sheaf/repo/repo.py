@@ -247,8 +247,8 @@ class Repo:
         """
         bundle = self._context.refs.resolve(ref)
         op = SetLabel(check_ref_name(name), bundle.id, expect or None, expect is not None)
-        self._append(lambda state: (replace(op, target=state.lacking(bundle)),))
-        return self.label(name)
+        state = self._append(lambda state: (replace(op, target=state.lacking(bundle)),))
+        return label_of(name, state.labels[name])
 
     def delete_label(self, name: str) -> None:
         """Delete a label; its history stays. Raises NotFound."""
@@ -276,8 +276,7 @@ class Repo:
                 raise AlreadyExists(f"branch already exists: {name}", "choose another name, or delete it first")
             return (MoveBranch(check_ref_name(name), bundle.id, target=state.lacking(bundle)),)
 
-        self._append(decide)
-        return self.branch(name)
+        return branch_of(name, self._append(decide).branches[name])
 
     def delete_branch(self, name: str) -> None:
         """Delete a branch; its bundles stay. Raises NotFound."""
@@ -312,9 +311,9 @@ class Repo:
 
         return Bundle(self._context, bundle)
 
-    def _append(self, decide: Callable[[RepoState], tuple[RepoOp, ...]]) -> None:
+    def _append(self, decide: Callable[[RepoState], tuple[RepoOp, ...]]) -> RepoState:
         self._context.refuse_writes()
-        self._log.append(lambda head: decide(head.state))
+        return self._log.append(lambda head: decide(head.state)).state
 
     def _head_tree(self, branch: str | None) -> Tree | None:
         state = self._log.head().state

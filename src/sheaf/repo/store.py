@@ -11,7 +11,7 @@ from sheaf.engine import runs
 from sheaf.engine.cache import FolderCache, NoCache
 from sheaf.engine.clock import Clock, SystemClock, parse_time
 from sheaf.engine.core import Core, create_store, open_store
-from sheaf.errors import NotFound
+from sheaf.errors import AlreadyExists, NotFound
 from sheaf.format.session_v1 import RunEnd, RunStart
 from sheaf.model.log import Author, CreateRepo, RepoEntry
 from sheaf.model.names import check_repo_name
@@ -87,7 +87,10 @@ def connect(
     except NotFound:
         if not create:
             raise
-    create_store(backend, clock or SystemClock())
+    try:
+        create_store(backend, clock or SystemClock())
+    except AlreadyExists:
+        pass  # somebody else made it at this moment
     return Store(backend, author=author, cache=cache, clock=clock)
 
 
@@ -202,6 +205,7 @@ class Store:
 
     def end_run(self, id: str, outcome: str, *, exit: int | None = None, outputs: tuple[str, ...] = ()) -> None:
         """Record how an execution ended: ``succeeded``, ``failed`` or ``canceled``. Raises AlreadyExists, NotFound."""
+        self._connected.refuse_writes()
         runs.end_run(self._core, RunEnd(id, self._core.now(), outcome, exit, outputs))
 
     def run(self, id: str) -> tuple[RunStart, RunEnd | None]:

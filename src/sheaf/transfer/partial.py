@@ -27,10 +27,10 @@ import msgspec
 from blake3 import blake3
 
 from sheaf.errors import Refused
-from sheaf.model.paths import join, split
-from sheaf.transfer.anchor import FOLDER_FLAGS, Anchor
+from sheaf.transfer.anchor import FOLDER_FLAGS
 from sheaf.transfer.localerrors import local_error, printable, translated
 from sheaf.transfer.portable import PROBES
+from sheaf.transfer.removal import empty_folder, remove_folder
 
 __all__ = ["SUFFIX", "Partial"]
 
@@ -175,7 +175,7 @@ def _can_serve(path: Path, dest: Path) -> bool:
         (path / "tree").rename(dest / SUFFIX)  # st_dev alone would not tell a bind mount
         (dest / SUFFIX).rmdir()
     except OSError:
-        _remove_path(path)
+        remove_folder(path)
         return False
     return True
 
@@ -259,42 +259,7 @@ def _remove_tree(fd: int) -> None:
     except FileNotFoundError:
         return
     try:
-        _empty(tree)
+        empty_folder(tree)
     finally:
         os.close(tree)
     os.rmdir("tree", dir_fd=fd)
-
-
-def _remove_path(path: Path) -> None:
-    """Removes a folder with all that is in it, following no symlink."""
-    fd = os.open(path, FOLDER_FLAGS)
-    try:
-        _empty(fd)
-    finally:
-        os.close(fd)
-    path.rmdir()
-
-
-def _empty(fd: int) -> None:
-    """Empties an open folder, following no symlink."""
-    folders, found = [""], []
-    with Anchor(fd) as anchor:
-        while folders:
-            folder = folders.pop()
-            found.append(folder)
-            folders += _emptied(anchor.folder(folder), folder)
-        for folder in reversed(found[1:]):
-            parent, name = split(folder)
-            os.rmdir(name, dir_fd=anchor.folder(parent))
-
-
-def _emptied(fd: int, folder: str) -> list[str]:
-    """Removes what is no folder; returns the folders, made passable."""
-    with os.scandir(fd) as entries:
-        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-    for name, is_folder in found:
-        if is_folder:
-            os.chmod(name, 0o700, dir_fd=fd)
-        else:
-            os.unlink(name, dir_fd=fd)
-    return [join(folder, name) for name, is_folder in found if is_folder]

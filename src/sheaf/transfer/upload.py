@@ -21,9 +21,8 @@ import pyarrow.compute as pc
 from blake3 import blake3
 
 from sheaf.engine.core import Core
-from sheaf.engine.ingest import Ingest, Placed
+from sheaf.engine.ingest import Placed
 from sheaf.engine.tree import Tree
-from sheaf.engine.treewrite import leaves_of
 from sheaf.engine.writer import Store
 from sheaf.errors import SheafError
 from sheaf.format.node_v1 import ROWS, hashes_array
@@ -94,7 +93,7 @@ def store_folder(store: Store, base: Tree | None, options: FolderOptions, meter:
     Raises:
         NotFound, InvalidInput, Denied, Conflict: about a path of the folder, unless ``skip_on_error``.
     """
-    taking = _Taking(store.ingest, base, options, meter)
+    taking = _Taking(store, base, options, meter)
     with ThreadPoolExecutor(options.workers, thread_name_prefix="sheaf-read") as readers:
         try:
             batches = list(taking.batches(readers))
@@ -102,8 +101,7 @@ def store_folder(store: Store, base: Tree | None, options: FolderOptions, meter:
             readers.shutdown(wait=False, cancel_futures=True)
             raise
     meter.start("manifest")
-    reuse = {pointer.full: pointer for pointer in leaves_of(base.nodes, base.root)} if base else None
-    root = store.build(batches, reuse)
+    root = store.build(batches, base)
     taking.save()
     files = sum(int(np.count_nonzero(batch["kind"].to_numpy() != Kind.FOLDER)) for batch in batches)
     return StoredFolder(root, files, root.size, taking.skipped, _clashes(batches))
@@ -137,8 +135,9 @@ Outcome = tuple[int, Placed, FileState] | tuple[int, Skipped, None]
 class _Taking:
     """One folder on its way in."""
 
-    def __init__(self, ingest: Ingest, base: Tree | None, options: FolderOptions, meter: Meter) -> None:
-        self._ingest = ingest
+    def __init__(self, store: Store, base: Tree | None, options: FolderOptions, meter: Meter) -> None:
+        self._store = store
+        self._ingest = store.ingest
         self._options = options
         self._meter = meter
         self._basis = Basis(base)
@@ -183,11 +182,12 @@ class _Taking:
         copied = np.zeros(n, np.bool_)
         if table.num_rows:
             here = np.maximum(at, 0)
+            alive = self._store.usable(table)[here]
             old = table.select(["kind", "content", "size"]).take(pa.array(here)).combine_chunks()
             same = (hashes_array(old["content"].chunk(0)) == content).all(axis=1) & (
                 old["size"].to_numpy() == batch.size
             )
-            copied = known & is_file & (at >= 0) & same & (old["kind"].to_numpy() == Kind.FILE)
+            copied = alive & known & is_file & (at >= 0) & same & (old["kind"].to_numpy() == Kind.FILE)
         self._meter.add_total(files=int(is_file.sum()), bytes=int(batch.size[is_file].sum()))
         self._meter.add(files=int(copied.sum()), bytes=int(batch.size[copied].sum()))
         return _Rows(batch, table, np.where(copied, at, -1), is_file & ~copied)

@@ -1,0 +1,63 @@
+"""An index object, believed pack by pack: the first time that a pack is to be used, the pack itself must agree.
+
+So an index that is wrong, and a pack that was lost, cost space and nothing else: what can't be shown to be there is
+stored again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from sheaf.errors import Corrupt, NotFound, Unsupported
+from sheaf.format.columns import Hashes
+from sheaf.format.index_v1 import Segment
+from sheaf.format.pack_v1 import PackTable
+
+__all__ = ["Listed", "LoadTable"]
+
+LoadTable = Callable[[bytes, int], PackTable]  #: the table of a pack, and how many rows it may have
+
+Ints = npt.NDArray[np.int64]
+
+
+class Listed:
+    """One index object. Safe to use from many threads: at worst two of them look at the same pack."""
+
+    def __init__(self, segment: Segment, avoid: frozenset[bytes], load: LoadTable) -> None:
+        self.segment = segment
+        self._load = load
+        self._believed = {n: False for n, pack in enumerate(segment.packs) if pack.tobytes() in avoid}
+
+    def find(self, wanted: Hashes, lead: npt.NDArray[np.uint64]) -> Ints:
+        """For each wanted hash its row, or -1. ``lead``: see :meth:`Segment.find`."""
+        row = self.segment.find(wanted, lead)
+        hit = np.flatnonzero(row >= 0)
+        numbers = self.segment.pack[row[hit]]
+        for number in np.unique(numbers).tolist():
+            if not self._is_believed(number):
+                row[hit[numbers == number]] = -1
+        return row
+
+    def wrong(self) -> list[bytes]:
+        """The packs that don't hold what is listed of them."""
+        return [pack.tobytes() for n, pack in enumerate(self.segment.packs) if not self._is_believed(n)]
+
+    def _is_believed(self, number: int) -> bool:
+        if number not in self._believed:
+            self._believed[number] = self._agrees(number)
+        return self._believed[number]
+
+    def _agrees(self, number: int) -> bool:
+        s = self.segment
+        rows = np.flatnonzero(s.pack == number)
+        try:
+            table = self._load(s.packs[number].tobytes(), len(rows))
+        except (NotFound, Corrupt, Unsupported):
+            return False
+        at = np.searchsorted(table.offsets, s.offset[rows])
+        at[at == len(table.offsets)] = 0
+        same = (table.offsets[at] == s.offset[rows]) & (table.stored[at] == s.stored[rows])
+        return bool(len(table.offsets) and (same & (table.hashes[at] == s.hashes[rows]).all(axis=1)).all())

@@ -1,0 +1,39 @@
+"""What is in a pack, from its table: the chunks themselves are not read."""
+
+from __future__ import annotations
+
+from sheaf.engine.core import Core
+from sheaf.errors import Corrupt, NotFound
+from sheaf.format import keys
+from sheaf.format.pack_v1 import TRAILER, PackTable, decode_table
+
+__all__ = ["load_table"]
+
+_ROW = 40  # bytes of a table's row
+
+
+def load_table(core: Core, pack: bytes, rows: int = 0) -> PackTable:
+    """The table of a pack, which the store has at this moment. ``rows``: how many it may have, if one has an idea.
+
+    Raises:
+        NotFound: no such pack.
+        Corrupt: it is damaged.
+    """
+    key, what = keys.pack(pack), f"pack {pack.hex()}"
+    stat = core.backend.stat(key)
+    if stat is None:
+        raise NotFound(f"{what} is missing")
+    tail = _tail(core, key, stat.size, TRAILER.size + (rows + 1) * _ROW)
+    if len(tail) < TRAILER.size:
+        raise Corrupt(f"{what} is cut short")
+    length = TRAILER.unpack_from(tail, len(tail) - TRAILER.size)[1] + TRAILER.size
+    if length > stat.size:
+        raise Corrupt(f"{what} has a damaged table of contents")
+    if length > len(tail):
+        tail = _tail(core, key, stat.size, length)
+    return decode_table(tail, stat.size, what)
+
+
+def _tail(core: Core, key: str, size: int, length: int) -> bytes:
+    length = min(length, size)
+    return bytes(core.backend.get_ranges(key, [(size - length, length)])[0])

@@ -1,0 +1,93 @@
+"""Every command's example, as ``--help`` and the reference show it, works in a store that has what it talks of."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.docs.pages import ROOT
+from tests.docs.play import surroundings
+from tests.docs.servers import fresh_bucket
+from tests.docs.shell import shell
+
+#: What the examples talk of.
+WORLD = """
+set -e
+mkdir -p faces/train part-1
+seq 100 > faces/labels.csv && seq 10 > faces/train/1.jpg && seq 20 > part-1/2.jpg && seq 30 > new.jpg
+sheaf repo create --repo faces
+for label in init v1 v2 production release-1; do
+  echo $label >> faces/labels.csv
+  sheaf bundle upload --repo faces --path faces --message $label --label $label
+done
+sheaf repo create --repo portraits
+sheaf diamond initialize --repo faces > diamond
+sheaf context create dev --store "$HOME/dev"
+"""
+
+#: What the world must also have for one of them, or must not have yet.
+BEFORE = {
+    "sheaf branch delete": "sheaf branch create --repo faces --branch cleaned",
+    "sheaf bundle download": "rm -r faces",
+    "sheaf bundle upload": "sheaf label delete --repo faces --label init",
+    "sheaf config get": "sheaf config set store $HOME/store",
+    "sheaf context get": "sheaf context create prod --store s3://prod-bucket/sheaf",
+    "sheaf context use": "sheaf context create prod --store s3://prod-bucket/sheaf",
+    "sheaf diamond commit": "sheaf diamond split add --repo faces --diamond $(cat diamond) --path part-1",
+    "sheaf diamond split get": "sheaf diamond split add --repo faces --diamond $(cat diamond) --path part-1 --split part-1",
+    "sheaf repo create": "sheaf repo delete --repo faces --force-yes",
+    "sheaf repo delete": "sheaf repo list",
+    "sheaf repo rename": "sheaf repo delete --repo portraits --force-yes",
+    "sheaf store info": "sheaf store init s3://my-bucket/sheaf",
+    "datamon context get": "datamon context create --context dev --meta m --vmeta v --blob b --wal w --read-log r",
+}
+
+#: Questions that an example leaves to its reader.
+ANSWERS = {"sheaf repo rename": "y"}
+
+
+def examples() -> list[tuple[str, str]]:
+    text = (ROOT / "docs/reference/cli.md").read_text(encoding="utf-8")
+    sections = re.findall(
+        r"^## ((?:sheaf|datamon) .*)\n(?:(?!^## )[\s\S])*?^```console\n([\s\S]*?)^```", text, re.MULTILINE
+    )
+    return [(name, re.sub(r"^\$ ", "", block, flags=re.MULTILINE)) for name, block in sections]
+
+
+EXAMPLES = examples()
+
+
+@pytest.fixture(scope="module")
+def variables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    with surroundings("s3", tmp_path_factory.mktemp("server")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory, variables: dict[str, str]) -> Path:
+    home = tmp_path_factory.mktemp("world") / "home"
+    home.mkdir()
+    with shell(home, variables) as session:
+        printed, code = session.run(WORLD)
+    assert code == 0, printed
+    return home
+
+
+@pytest.mark.parametrize(("name", "example"), EXAMPLES, ids=[name for name, _ in EXAMPLES])
+def test_an_example_works(name: str, example: str, world: Path, variables: dict[str, str], tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(world, home, symlinks=True)
+    fresh_bucket(variables["SHEAF_ENDPOINT"])
+    with shell(home, variables) as session:
+        printed, code = session.run(f"diamond=$(cat diamond)\n{BEFORE.get(name, ':')}")
+        assert code == 0, printed
+        printed, code = session.run(f"echo {ANSWERS.get(name, '')} | {{ set -e; {example}\n}}")
+    assert code == 0, printed
+
+
+def test_every_command_has_an_example() -> None:
+    text = (ROOT / "docs/reference/cli.md").read_text(encoding="utf-8")
+    assert [name for name, _ in EXAMPLES] == re.findall(r"^## ((?:sheaf|datamon) .*)$", text, re.MULTILINE)
