@@ -218,7 +218,7 @@ def _there(root: Path) -> dict[str, object]:
 def _opened(repo: sheaf.Repo, base: sheaf.Bundle | None, folder: Path, *, again: bool = False) -> Iterator[Any]:
     about = About("s", repo.name, repo.id, base.id if base else None, "main", "m", None)
     spill = Spill.reopen(folder) if again else Spill.begin(folder, about)
-    shared = Shared(ReadOptions(ahead=0))
+    shared = Shared(repo.context.store, ReadOptions(ahead=0))
     fs = OverlayFs(spill, shared.open(base) if base else None, shared.patience, lambda: 10**18, 10**18)
     if again:
         fs.replay()

@@ -36,7 +36,10 @@ def _committed(mount: Mount) -> str:
 
 def _programs(folder: Path, data: Path) -> None:
     """Real programs that write in many ways."""
-    run = lambda command: subprocess.run(command, shell=True, check=True, capture_output=True, cwd=folder)  # noqa: E731
+
+    def run(command: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(command, shell=True, check=True, capture_output=True, cwd=folder)
+
     run(f"cp -a '{data}' copied")
     run(f"mkdir tarred && tar -C '{data}' --format=posix -cf - . | tar -C tarred -xpf -")
     run(f"rsync -a '{data}/' synced/")

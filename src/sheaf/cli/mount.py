@@ -37,6 +37,13 @@ MOUNTING: Final = options.stack(
 READING: Final = options.stack(
     click.option("--cache-size", default="128M", show_default=True, metavar="SIZE", help="Memory for bytes read."),
     click.option(
+        "--disk-cache",
+        default="1G",
+        show_default=True,
+        metavar="SIZE",
+        help="Disk for bytes read, for all mounts; 0: none.",
+    ),
+    click.option(
         "--prefetch", type=click.IntRange(0), default=16, show_default=True, metavar="N", help="MiB read ahead at most."
     ),
 )
@@ -60,6 +67,7 @@ def mount(
     stream: bool,
     destination: Path | None,
     cache_size: str,
+    disk_cache: str,
     prefetch: int,
     **choice: str | None,
 ) -> int:
@@ -71,14 +79,16 @@ def mount(
     def work(daemon: Daemon | None) -> None:
         from sheaf.mount.serving import mount_bundle
 
-        bundle = choose_bundle(app.repo(repo), **choice)
+        found = app.repo(repo)
+        bundle = choose_bundle(found, **choice)
         app.out.line(f"Using bundle: {bundle.id}")
         with _copied(app, bundle, destination, is_wanted=not stream) as copy:
             mount_bundle(
+                found,
                 bundle,
                 mount,
                 mount_options(app, repo, daemon, allow_other, library),
-                _read_options(cache_size, prefetch, copy),
+                _read_options(cache_size, disk_cache, prefetch, copy),
             )
 
     return in_background(app, work, library, is_wanted=daemonize)
@@ -97,6 +107,7 @@ def mount_repo(
     allow_other: bool,
     library: str | None,
     cache_size: str,
+    disk_cache: str,
     prefetch: int,
 ) -> int:
     """Mount all bundles of a repo: DIR/REF/…, read-only. Labels and branches are listed, other refs are found by name."""
@@ -106,7 +117,7 @@ def mount_repo(
 
         found = app.repo(repo)
         how = mount_options(app, repo, daemon, allow_other, library)
-        mount_repo(found, mount, how, _read_options(cache_size, prefetch))
+        mount_repo(found, mount, how, _read_options(cache_size, disk_cache, prefetch))
 
     return in_background(app, work, library, is_wanted=daemonize)
 
@@ -122,6 +133,7 @@ def mount_store(
     allow_other: bool,
     library: str | None,
     cache_size: str,
+    disk_cache: str,
     prefetch: int,
 ) -> int:
     """Mount all repos of the store: DIR/REPO/REF/…, read-only."""
@@ -130,7 +142,7 @@ def mount_store(
         from sheaf.mount.serving import mount_store
 
         how = mount_options(app, app.store.url, daemon, allow_other, library)
-        mount_store(app.store, mount, how, _read_options(cache_size, prefetch))
+        mount_store(app.store, mount, how, _read_options(cache_size, disk_cache, prefetch))
 
     return in_background(app, work, library, is_wanted=daemonize)
 
@@ -164,10 +176,11 @@ def mount_options(
     return MountOptions(source, app.dialect.name + kind, allow_other, up, which)
 
 
-def _read_options(cache_size: str, prefetch: int, copy: Path | None = None) -> ReadOptions:
+def _read_options(cache_size: str, disk_cache: str, prefetch: int, copy: Path | None = None) -> ReadOptions:
     from sheaf.mount.options import ReadOptions
 
-    return ReadOptions(parse_size(cache_size), prefetch, copy)
+    disk = parse_size(disk_cache) if disk_cache != "0" else 0
+    return ReadOptions(parse_size(cache_size), prefetch, disk, copy)
 
 
 @contextlib.contextmanager

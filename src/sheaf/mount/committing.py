@@ -100,7 +100,9 @@ class Committer:
         context = self._repo.context
         context.refuse_writes()
         with Writer(context.core, context.nodes, context.log, context.entry.id, "edit") as writer:
-            is_kept = self._check_alive(context)
+            is_kept = self._check_alive(context) and not writer.open.has_dead
+            if self._base is not None:
+                writer.store.refuse_dead(self._base.tree)
             placed = self._store(writer.store.ingest, found.spilled, context.core.workers, is_kept=is_kept)
             found.rows.update(_rows_of(zip(found.spilled, placed, strict=True)))
             root = self._root(writer, found)

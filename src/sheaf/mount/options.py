@@ -32,9 +32,12 @@ class MountOptions:
 class ReadOptions:
     """``cache_bytes``: verified bytes kept in memory. ``ahead``: blocks of 1 MiB fetched ahead at most, 0 for none.
 
+    ``disk_bytes``: kept in the user's cache folder, for all mounts of a store that is not on this machine.
+
     ``copy``: a folder that holds the bundle already; files are read from there.
     """
 
     cache_bytes: int = 128 << 20
     ahead: int = 16
+    disk_bytes: int = 1 << 30
     copy: Path | None = None

@@ -13,6 +13,7 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
@@ -175,7 +176,11 @@ class ReadOnly:
 
 
 class WouldWait(Exception):
-    """This thread must not wait; repeat the call on one that may."""
+    """This thread must not wait; repeat the call on one that may, or here when ``coming`` is done."""
+
+    def __init__(self, coming: Future[None] | None = None) -> None:
+        super().__init__()
+        self.coming = coming
 
 
 class Patience:
@@ -188,9 +193,14 @@ class Patience:
         """From now on this thread must not wait."""
         self._hasty = threading.get_ident()
 
+    @property
+    def is_hasty(self) -> bool:
+        """Whether this thread must not wait."""
+        return threading.get_ident() == self._hasty
+
     def ask(self) -> None:
         """Call before waiting. Raises WouldWait."""
-        if threading.get_ident() == self._hasty:
+        if self.is_hasty:
             raise WouldWait
 
 

@@ -20,7 +20,8 @@ from sheaf.engine.ranks import Leaf, Ranks
 from sheaf.engine.tree import entry_at
 from sheaf.model.entries import Entry, PlaceKind
 from sheaf.mount.cache import WHOLE, ByteCache, Key
-from sheaf.mount.port import Patience
+from sheaf.mount.disk import DiskCache
+from sheaf.mount.port import Patience, WouldWait
 from sheaf.storage.port import Buffer
 
 __all__ = ["BLOCK", "OpenFile", "Pool", "Reader"]
@@ -68,8 +69,11 @@ class _Stream:
 class Pool:
     """What the readers of one mount share: kept bytes, threads, and what is being fetched right now."""
 
-    def __init__(self, cache: ByteCache, patience: Patience, *, ahead: int = 16, threads: int = 12) -> None:
+    def __init__(
+        self, cache: ByteCache, patience: Patience, disk: DiskCache | None = None, *, ahead: int = 16, threads: int = 12
+    ) -> None:
         self.cache = cache
+        self._disk = disk
         self.patience = patience
         self.ahead = min(ahead, cache.room // BLOCK // 4)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="sheaf-mount")
@@ -81,24 +85,26 @@ class Pool:
         found = self.cache.get(key)
         if found is not None:
             return found
-        self.patience.ask()
         coming = self._coming.get(key)
+        if self.patience.is_hasty:
+            raise WouldWait(coming or self.fetch([key], load))
         if coming is not None:
             coming.exception()  # whoever only fetched ahead may have failed: that is no answer yet
             found = self.cache.get(key)
             if found is not None:
                 return found
-        return self._keep(key, load())
+        return self._keep(key, self._loaded([key], load))
 
-    def fetch(self, keys: list[Key], load: Callable[[], Iterator[tuple[Key, Buffer]]]) -> None:
-        """Begin to load bytes that somebody will probably want; failures don't matter."""
+    def fetch(self, keys: list[Key], load: Callable[[], Iterator[tuple[Key, Buffer]]]) -> Future[None] | None:
+        """Begin to load bytes that somebody wants or will probably want; failures only matter to who waits."""
         with self._lock:
             if all(key in self.cache or key in self._coming for key in keys):
-                return
+                return None
             coming = self._threads.submit(self._load, keys, load)
             self._coming.update(dict.fromkeys(keys, coming))
         if coming.done():  # it may have been done before it was noted
             self._forget(keys, coming)
+        return coming
 
     def later(self, work: Callable[[], None]) -> None:
         """Run something on the threads that wait."""
@@ -110,10 +116,25 @@ class Pool:
 
     def _load(self, keys: list[Key], load: Callable[[], Iterator[tuple[Key, Buffer]]]) -> None:
         try:
-            for key, data in load():
+            for key, data in self._loaded(keys, load):
                 self.cache.put(key, data)
         finally:
             self._forget(keys, None)
+
+    def _loaded(
+        self, keys: list[Key], load: Callable[[], Iterator[tuple[Key, Buffer]]]
+    ) -> Iterator[tuple[Key, Buffer]]:
+        """From the disk if all of it is there, else from the store, and then it is."""
+        if self._disk is None:
+            yield from load()
+            return
+        found = {key: data for key in keys if (data := self._disk.get(key)) is not None}
+        yield from found.items()
+        if len(found) < len(keys):
+            for key, data in load():
+                yield key, data
+                if key not in found:
+                    self._disk.put(key, data)
 
     def _forget(self, keys: list[Key], only: Future[None] | None) -> None:
         with self._lock:

@@ -10,6 +10,7 @@ import signal
 import stat
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future
 from itertools import count
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -176,8 +177,11 @@ class _Operations(pyfuse3.Operations):
         try:
             try:
                 return call(*args, **named)
-            except WouldWait:
-                return await self._wait(lambda: call(*args, **named))
+            except WouldWait as wait:
+                if wait.coming is None:
+                    return await self._wait(lambda: call(*args, **named))
+                await _done(wait.coming)
+            return await self._wait(lambda: call(*args, **named))
         except pyfuse3.FUSEError:
             raise
         except Exception as error:
@@ -281,7 +285,9 @@ class _Operations(pyfuse3.Operations):
     async def read(self, fh: int, off: int, size: int) -> Any:
         try:
             return self._fs.read(fh, off, size)
-        except WouldWait:
+        except WouldWait as wait:
+            if wait.coming is not None:
+                await _done(wait.coming)
             return await self._call(self._fs.read, fh, off, size)
         except Exception as error:
             raise pyfuse3.FUSEError(errno_of(error)) from error
@@ -345,6 +351,18 @@ class _Operations(pyfuse3.Operations):
             raise pyfuse3.FUSEError(errno.EINVAL)
         old, new = (parent_inode_old, _text(name_old)), (parent_inode_new, _text(name_new))
         await self._call(self._fs.rename, *old, *new, replace=not flags)
+
+
+async def _done(coming: Future[None]) -> None:
+    """Returns when it is done, whether or not it worked."""
+    event, token = trio.Event(), trio.lowlevel.current_trio_token()
+
+    def tell(_: Future[None]) -> None:
+        with contextlib.suppress(trio.RunFinishedError):
+            token.run_sync_soon(event.set)
+
+    coming.add_done_callback(tell)
+    await event.wait()
 
 
 def _text(name: bytes, otherwise: int = errno.EILSEQ) -> str:

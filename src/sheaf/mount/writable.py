@@ -65,7 +65,7 @@ def mount_new(
     id = base.id if base else None
     about = About(repo.context.core.config.id, repo.name, repo.id, id, new.branch, new.message, new.label)
     spill = Spill.begin(new.spill, about)
-    shared = Shared(read)
+    shared = Shared(repo.context.store, read)
     fs, committer = _opened(repo, spill, about, base, shared)
     every = Every(committer, new.every_s, tell, complain) if new.every_s else None
     try:
@@ -128,7 +128,7 @@ def commit_left(store: Store, folder: Path, *, message: str | None = None, label
             raise Refused(f"{folder} belongs to another store, {about.store}", "name that one with --store")
         repo = store.repo(about.repo)
         base = repo.bundle(f"bundle:{about.base}") if about.base else None
-        fs, committer = _opened(repo, spill, about, base, Shared(ReadOptions()))
+        fs, committer = _opened(repo, spill, about, base, Shared(repo.context.store, ReadOptions()))
         fs.replay()
         bundle = committer.commit(message, label or about.label)
     except BaseException:

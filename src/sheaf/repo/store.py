@@ -130,6 +130,11 @@ class Store:
         self._connected.refuse_reads()
 
     @property
+    def connected(self) -> Connected:
+        """What the store is made of: for doors."""
+        return self._connected
+
+    @property
     def url(self) -> str:
         """Where the store is."""
         return self._core.backend.url
