@@ -22,12 +22,14 @@ CLASSES = ("Store", "Repo", "Bundle", "Edit", "Diamond")
 #: Values that calls take or answer with, and where they are if `import sheaf` alone doesn't give them.
 VALUES = {
     "Author": "",
+    "Batches": "sheaf.transfer.batches",
     "Branch": "",
     "Change": "",
     "DiamondInfo": "sheaf.repo.diamond",
     "Downloaded": "sheaf.transfer.download",
     "Entry": "",
     "Label": "",
+    "Position": "sheaf.transfer.batches",
     "Problem": "sheaf.engine.check",
     "Progress": "sheaf.transfer.progress",
     "ProgressState": "sheaf.transfer.progress",
@@ -35,6 +37,7 @@ VALUES = {
     "Report": "sheaf.engine.check",
     "RunEnd": "sheaf.format.session_v1",
     "RunStart": "sheaf.format.session_v1",
+    "Sample": "sheaf.transfer.batches",
     "Skipped": "sheaf.transfer.scan",
     "SplitInfo": "sheaf.repo.diamond",
     "StorageOptions": "",

@@ -63,6 +63,11 @@ class Repo:
         self._context = context
 
     @property
+    def context(self) -> Context:
+        """What the repo is made of: for doors that write bundles on their own."""
+        return self._context
+
+    @property
     def _log(self) -> Log[RepoState, RepoOp]:
         return self._context.log
 
@@ -186,16 +191,26 @@ class Repo:
         meter.finish()
         return Upload(bundle, *counts, True, stored.skipped, warnings)
 
-    def edit(self, *, message: str, branch: str = "main", base: str | None = None) -> Edit:
+    def edit(
+        self,
+        *,
+        message: str,
+        branch: str = "main",
+        base: str | None = None,
+        label: str | None = None,
+        expect: str | None = None,
+    ) -> Edit:
         """Make a bundle from another one by naming what changes; nothing is downloaded.
 
         Args:
             base: the bundle to start from; the branch's head if None. The branch must not have moved when it commits.
+            label: set it to the new bundle, in the same commit.
+            expect: the id of the bundle that the branch must be at when the edit begins, "" for a new branch.
         """
         from sheaf.engine.writer import Draft
         from sheaf.repo.edit import Edit
 
-        return Edit(self._context, Draft(message, branch), base)
+        return Edit(self._context, Draft(message, branch, label, expect=expect), base)
 
     # -- names ---------------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from sheaf.model.names import check_repo_name
 from sheaf.repo.context import Connected, Context
 from sheaf.repo.records import RepoInfo, StoreInfo
 from sheaf.repo.repo import Repo
+from sheaf.settings.settings import read_environment, read_sheaf, storage_options
 from sheaf.storage.location import open_backend
 from sheaf.storage.options import StorageOptions
 from sheaf.storage.port import Backend
@@ -58,7 +59,7 @@ def init(
 
 
 def connect(
-    url: str,
+    url: str | None = None,
     *,
     options: StorageOptions | None = None,
     cache: Path | None = None,
@@ -69,6 +70,8 @@ def connect(
     """Connect to the store at a URL or folder.
 
     Args:
+        url: None is the store that the command line would use, from the environment and the configuration file, with
+            all that they say about it; the other arguments win.
         cache: a folder for copies of immutable objects and for what is known of uploaded folders; None keeps neither.
         create: make the store if there is none.
 
@@ -76,6 +79,8 @@ def connect(
         NotFound: there is no store.
         Unsupported: it needs a newer Sheaf.
     """
+    if url is None:
+        return _connect_configured(options, cache, author, create, clock)
     backend = open_backend(url, options or StorageOptions())
     try:
         return Store(backend, author=author, cache=cache, clock=clock)
@@ -87,6 +92,22 @@ def connect(
     except AlreadyExists:
         pass  # somebody else made it at this moment
     return Store(backend, author=author, cache=cache, clock=clock)
+
+
+def _connect_configured(
+    options: StorageOptions | None, cache: Path | None, author: Author | None, create: bool, clock: Clock | None
+) -> Store:
+    environment = read_environment()
+    settings = read_sheaf(environment, {})
+    with storage_options(environment, settings) as configured:
+        return connect(
+            settings.store,
+            options=options or configured,
+            cache=cache or settings.cache,
+            author=author or Author(settings.name, settings.email),
+            create=create or settings.is_embedded,
+            clock=clock,
+        )
 
 
 class Store:
@@ -107,6 +128,11 @@ class Store:
         self._connected = Connected(self._core, cache)
         self._log = self._connected.log
         self._connected.refuse_reads()
+
+    @property
+    def connected(self) -> Connected:
+        """What the store is made of: for doors."""
+        return self._connected
 
     @property
     def url(self) -> str:
