@@ -53,7 +53,7 @@ docs: setup  ## Write what is generated: references, and the output of commands 
 
 setup: $(VENV)/test
 
-tools: $(AZURITE)/installed
+tools: $(AZURITE)/installed $(VENV)/mount
 
 $(VENV)/runtime: requirements/build.txt requirements/runtime.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -66,6 +66,12 @@ $(VENV)/runtime: requirements/build.txt requirements/runtime.txt pyproject.toml
 
 $(VENV)/test: requirements/test.txt $(VENV)/runtime
 	@$(PIP) install --require-hashes -r requirements/test.txt
+	@touch $@
+
+# FUSE libraries; without them, or without /dev/fuse, tests that mount are skipped.
+$(VENV)/mount: requirements/mount.txt $(VENV)/test
+	@$(PIP) install --require-hashes -r requirements/mount.txt \
+	  || echo "pyfuse3 can't be built (it takes libfuse3-dev, pkg-config and a compiler): tests that mount will be skipped"
 	@touch $@
 
 # The emulator of Azure's blob storage; without it its tests are skipped.

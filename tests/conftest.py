@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 #: What a test may lack even where nothing may be skipped: rights that one account can't have together.
-ALLOWED = ("root may", "not root")
+ALLOWED = ("root may", "not root", "no /dev/fuse")
 
 # No deadlines: how long something takes says nothing about whether it is right.
 settings.register_profile("sheaf", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
