@@ -53,7 +53,7 @@ docs: setup  ## Write what is generated: references, and the output of commands 
 
 setup: $(VENV)/test
 
-tools: $(AZURITE)/installed $(VENV)/mount
+tools: $(AZURITE)/installed $(VENV)/mount $(VENV)/programs
 
 $(VENV)/runtime: requirements/build.txt requirements/runtime.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -72,6 +72,11 @@ $(VENV)/test: requirements/test.txt $(VENV)/runtime
 $(VENV)/mount: requirements/mount.txt $(VENV)/test
 	@$(PIP) install --require-hashes -r requirements/mount.txt \
 	  || echo "pyfuse3 can't be built (it takes libfuse3-dev, pkg-config and a compiler): tests that mount will be skipped"
+	@touch $@
+
+# What reads bundles through sheaf:// and in notebooks; without it its tests are skipped.
+$(VENV)/programs: requirements/programs.txt $(VENV)/test
+	@$(PIP) install --require-hashes -r requirements/programs.txt
 	@touch $@
 
 # The emulator of Azure's blob storage; without it its tests are skipped.

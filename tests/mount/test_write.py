@@ -146,6 +146,8 @@ def test_posix_semantics_that_programs_need(mounts: Mounts, library: str) -> Non
     os.fsync(fd)
     os.unlink(folder / "b")
     assert os.pread(fd, 20, 0) == b"appended"
+    os.ftruncate(fd, 3)
+    assert (os.fstat(fd).st_size, os.listdir(folder)) == (3, [])
     os.close(fd)
     (folder / "d/e").mkdir(parents=True)
     expected: list[tuple[int, Callable[[], object]]] = [
@@ -226,11 +228,13 @@ def test_datamon_finds_it_and_gets_its_words(mounts: Mounts, store: sheaf.Store,
 def test_a_daemon_commits_too(mounts: Mounts, store: sheaf.Store) -> None:
     folder = mounts.home / "daemon"
     args = ("--repo", "r", "--message", "m", "--mount", folder, "--label", "l", "--daemonize")
-    mounts.run("bundle", "mount", "new", *args)
+    (log,) = re.findall(r"what it will print goes to (.*)\n", mounts.run("bundle", "mount", "new", *args))
     (folder / "a").write_text("1")
     subprocess.run(["fusermount3", "-u", folder], check=True)
     _wait(lambda: bool(store.repo("r").labels()))
-    assert store.repo("r").bundle("label:l").read("a") == b"1"
+    bundle = store.repo("r").bundle("label:l")
+    assert bundle.read("a") == b"1"
+    _wait(lambda: Path(log).read_text() == f"bundle: {bundle.id}\nset label 'l'\n")
 
 
 def _wait(is_so: Callable[[], bool]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from dataclasses import dataclass
@@ -29,6 +30,14 @@ class Daemon:
         os.close(log)
         os.write(self.pipe, b"1")
         os.close(self.pipe)
+
+    def finish(self) -> None:
+        """Take the log away if nothing was printed."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        with contextlib.suppress(OSError):
+            if not self.log.stat().st_size:
+                self.log.unlink()
 
 
 def detach(log: Path) -> Daemon | int:

@@ -147,8 +147,10 @@ def mount_store(
     return in_background(app, work, library, is_wanted=daemonize)
 
 
-def in_background(app: App, work: Callable[[Daemon | None], Any], library: str | None, *, is_wanted: bool) -> int:
-    """Do the work, behind the command's back if that is wanted; returns the exit code."""
+def in_background(
+    app: App, work: Callable[[Daemon | None], Any], library: str | None, *, is_wanted: bool, tells: bool = False
+) -> int:
+    """Do the work, behind the command's back if that is wanted; returns the exit code. ``tells``: at its end, too."""
     from sheaf.mount.library import check_library
 
     check_library(library)
@@ -157,8 +159,13 @@ def in_background(app: App, work: Callable[[Daemon | None], Any], library: str |
     log = app.settings.cache / "mounts" / f"{os.getpid()}.log"
     daemon = detach(log)
     if isinstance(daemon, int):
+        if tells and not daemon:
+            app.note(f"what it will print goes to {log}")
         return daemon
-    return work(daemon) or 0
+    try:
+        return work(daemon) or 0
+    finally:
+        daemon.finish()
 
 
 def mount_options(

@@ -90,7 +90,7 @@ def mount_new(
             raise
         _tell(app, bundle, label)
 
-    return in_background(app, work, library, is_wanted=daemonize)
+    return in_background(app, work, library, is_wanted=daemonize, tells=True)
 
 
 def _spill_folder(app: App, id: str) -> Path:

@@ -204,12 +204,13 @@ class SheafFileSystem(AbstractFileSystem):
             for name in reversed(self.expand_path(path, recursive=maxdepth is not None, maxdepth=maxdepth)):
                 self._remove(Location.parse(name), recursive)
 
-        self.access.atomically(f"rm {path if isinstance(path, str) else len(path)}", remove)
+        self.access.atomically(f"rm {Location.parse(path).path}" if isinstance(path, str) else "rm", remove)
 
     @os_errors
     def rm_file(self, path: str) -> None:
         """Remove one file."""
-        self.access.atomically(f"rm {path}", lambda: self._remove(Location.parse(path), recursive=False))
+        at = Location.parse(path)
+        self.access.atomically(f"rm {at.path}", lambda: self._remove(at, recursive=False))
 
     @os_errors
     def cp_file(self, path1: str, path2: str, **kwargs: Any) -> None:

@@ -24,6 +24,7 @@ from sheaf.mount.port import ROOT_INO, Attr, Change, Filesystem, Listing, Patien
 __all__ = ["serve"]
 
 T = TypeVar("T")
+_HIDDEN: Final = ".fuse_hidden"
 _UTIME_NOW: Final = (1 << 30) - 1
 _UTIME_OMIT: Final = (1 << 30) - 2
 
@@ -69,6 +70,7 @@ class _Operations(mfusepy.Operations):  # type: ignore[misc]
         self._options = options
         self._uid, self._gid = os.getuid(), os.getgid()
         self._folders: dict[int, Listing] = {}
+        self._hidden: dict[str, tuple[int, int]] = {}  # files that are open and have no name: number and handle
         self._handles = itertools.count(1)
 
     def init(self, path: str) -> None:
@@ -86,6 +88,8 @@ class _Operations(mfusepy.Operations):  # type: ignore[misc]
             raise failed(errno_of(error)) from error
 
     def _ino(self, path: str) -> int:
+        if path in self._hidden:
+            return self._hidden[path][0]
         ino = ROOT_INO
         for name in path.split("/"):
             if name:
@@ -206,7 +210,10 @@ class _Operations(mfusepy.Operations):  # type: ignore[misc]
         return 0
 
     def unlink(self, path: str) -> int:
-        self._call(self._fs.unlink, *self._at(path))
+        if path in self._hidden:
+            self._call(self._fs.release, self._hidden.pop(path)[1])
+        else:
+            self._call(self._fs.unlink, *self._at(path))
         return 0
 
     def rmdir(self, path: str) -> int:
@@ -214,5 +221,11 @@ class _Operations(mfusepy.Operations):  # type: ignore[misc]
         return 0
 
     def rename(self, old: str, new: str) -> int:
-        self._call(self._fs.rename, *self._at(old), *self._at(new))
+        if new.rpartition("/")[2].startswith(_HIDDEN):  # the library's way to unlink what is open
+            ino = self._ino(old)
+            handle = self._call(self._fs.open, ino)
+            self._call(self._fs.unlink, *self._at(old))
+            self._hidden[new] = ino, handle
+        else:
+            self._call(self._fs.rename, *self._at(old), *self._at(new))
         return 0
