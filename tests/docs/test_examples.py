@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,7 @@ BEFORE = {
     "sheaf branch delete": "sheaf branch create --repo faces --branch cleaned",
     "sheaf bundle download": "rm -r faces",
     "sheaf bundle upload": "sheaf label delete --repo faces --label init",
+    "sheaf bundle commit": "sheaf bundle mount new --repo faces --message more --mount ./work --daemonize; date > work/today",
     "sheaf config get": "sheaf config set store $HOME/store",
     "sheaf context get": "sheaf context create prod --store s3://prod-bucket/sheaf",
     "sheaf context use": "sheaf context create prod --store s3://prod-bucket/sheaf",
@@ -76,12 +79,26 @@ def world(tmp_path_factory: pytest.TempPathFactory, variables: dict[str, str]) -
     return home
 
 
+@contextmanager
+def unmounted(home: Path) -> Iterator[None]:
+    """Nothing below a folder is mounted any more when a test is over."""
+    try:
+        yield
+    finally:
+        if Path("/proc/mounts").exists():
+            mounts = [line.split()[1] for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines()]
+            for folder in [folder for folder in mounts if folder.startswith(str(home))]:
+                subprocess.run(["umount", folder], check=False)
+
+
 @pytest.mark.parametrize(("name", "example"), EXAMPLES, ids=[name for name, _ in EXAMPLES])
 def test_an_example_works(name: str, example: str, world: Path, variables: dict[str, str], tmp_path: Path) -> None:
     home = tmp_path / "home"
     shutil.copytree(world, home, symlinks=True)
     fresh_bucket(variables["SHEAF_ENDPOINT"])
-    with shell(home, variables) as session:
+    if ("mount" in name or name == "sheaf bundle commit") and not Path("/dev/fuse").exists():
+        pytest.skip("no /dev/fuse")
+    with shell(home, variables) as session, unmounted(home):
         printed, code = session.run(f"diamond=$(cat diamond)\n{BEFORE.get(name, ':')}")
         assert code == 0, printed
         printed, code = session.run(f"echo {ANSWERS.get(name, '')} | {{ set -e; {example}\n}}")
