@@ -50,7 +50,7 @@ def test_a_skipped_test_fails_if_told_to(tmp_path: Path, variables: dict[str, st
         "tests.conftest",
         "-c",
         os.devnull,
-        tmp_path / "test_some.py",
+        str(tmp_path / "test_some.py"),
     ]
     done = subprocess.run(command, cwd=ROOT, env={**kept, **variables}, capture_output=True, text=True, check=False)
     assert re.search(outcome, done.stdout), done.stdout + done.stderr
