@@ -68,11 +68,17 @@ class Log(Generic[S, Op]):
         self.empty = empty  #: the state before the first record
         self._ops = ops
         self._head: Head[S] | None = None
+        self._listed: int | None = None  # number of the newest record, by a listing that was made ahead
         self._slim: OrderedDict[int, Record] = OrderedDict()
 
     def head(self) -> Head[S]:
         """The log as it is now."""
-        head = self._head or self._jump()
+        head = self._head
+        if head is None:
+            head, is_current = self._begin()
+            if is_current:
+                self._head = head
+                return head
         while True:
             for _ in range(_STEPS):
                 record = self._find(head.n + 1)
@@ -81,6 +87,20 @@ class Log(Generic[S, Op]):
                     return head
                 head = self._next(head, record)
             head = max(head, self._jump(), key=lambda found: found.n)  # a listing may be late: never go back
+
+    @property
+    def last(self) -> S:
+        """The state when it was last looked at, which may be a while ago."""
+        return self._head.state if self._head else self.empty
+
+    def look(self) -> None:
+        """List ahead of the first :meth:`head`, which then takes one round trip."""
+        if self._head is None:
+            self.expect(self._core.backend.newest(f"{self._base}log/"))
+
+    def expect(self, newest: str | None) -> None:
+        """The same with the newest key of a listing that somebody else made."""
+        self._listed = self._number(newest) if newest is not None else None
 
     def append(self, decide: Callable[[Head[S]], tuple[Op, ...]]) -> Head[S]:
         """Commit what ``decide`` makes of the head; it is asked again when another record came first.
@@ -132,15 +152,28 @@ class Log(Generic[S, Op]):
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
+    def _begin(self) -> tuple[Head[S], bool]:
+        """A first head, and whether it is the newest one for sure."""
+        if self._listed is None:
+            self.look()
+        if self._listed is None:
+            return Head(-1, "", self.empty, {}, -1), False
+        follows = self._core.io.submit(self._is_there, self._listed + 1)  # a listing may be late
+        head = self._at(self._listed)
+        return head, not follows.result()
+
     def _jump(self) -> Head[S]:
         key = self._core.backend.newest(f"{self._base}log/")
-        if key is None:
-            return Head(-1, "", self.empty, {}, -1)
-        record = self._get(self._number(key))
+        return self._at(self._number(key)) if key is not None else Head(-1, "", self.empty, {}, -1)
+
+    def _at(self, n: int) -> Head[S]:
+        """The head as of a record that was listed."""
+        record = self._get(n)
         if record.state is not None:
             base, since = record.state, record.n
         else:
             base, since = self._get(record.since).state, record.since
+        key = keys.log_record(self._base, n)
         if not isinstance(base, dict):
             raise Corrupt(f"{key} leads to no checkpoint", "run `sheaf store check`")
         whole = base if record.state is not None else merge(base, record.delta)
@@ -176,6 +209,13 @@ class Log(Generic[S, Op]):
             return self._get(n)
         except NotFound:
             return None
+
+    def _is_there(self, n: int) -> bool:
+        try:
+            self._read(n)
+        except NotFound:
+            return False
+        return True
 
     def _get(self, n: int) -> Record:
         record = self._read(n)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -12,6 +13,7 @@ from sheaf.engine.cache import FolderCache, NoCache
 from sheaf.engine.clock import Clock, SystemClock, parse_time
 from sheaf.engine.core import Core, create_store, open_store
 from sheaf.errors import AlreadyExists, NotFound
+from sheaf.format import keys
 from sheaf.format.session_v1 import RunEnd, RunStart
 from sheaf.model.log import Author, CreateRepo, RepoEntry
 from sheaf.model.names import check_repo_name
@@ -121,12 +123,15 @@ class Store:
         cache: Path | None = None,
         clock: Clock | None = None,
     ) -> None:
-        config = open_store(backend)
+        with ThreadPoolExecutor(1) as ahead:  # what is true now is listed while what never changes is read
+            listed = ahead.submit(backend.newest, f"{keys.STORE_LOG}log/")
+            config = open_store(backend)
         local = backend.url.startswith(("file:", "memory:"))
         copies = FolderCache(cache / "objects" / config.id) if cache and not local else NoCache()
         self._core = Core(backend, config, author or Author(), copies, clock or SystemClock())
         self._connected = Connected(self._core, cache)
         self._log = self._connected.log
+        self._log.expect(listed.result())
         self._connected.refuse_reads()
 
     @property
@@ -184,10 +189,16 @@ class Store:
 
     def repo(self, name: str) -> Repo:
         """The repo of a name. Raises NotFound."""
-        entry = self._log.head().state.find(check_repo_name(name))
+        check_repo_name(name)
+        guess = self._log.last.find(name)
+        context = Context(self._connected, guess) if guess else None
+        ahead = self._core.io.submit(context.log.look) if context else None  # most guesses are right: a round trip less
+        entry = self._log.head().state.find(name)
+        if ahead is not None and ahead.exception() is not None:
+            context = None
         if entry is None:
             raise NotFound(f'didn\'t find repo "{name}"', "see `sheaf repo list`, or make it with `sheaf repo create`")
-        return self._repo(entry)
+        return Repo(context) if context and entry == guess else self._repo(entry)
 
     def create_repo(self, name: str, description: str = "") -> Repo:
         """Make a repo. Raises AlreadyExists, InvalidInput."""
