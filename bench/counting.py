@@ -6,6 +6,7 @@ Called by the benchmarks and by the tests that guard them.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,19 +19,26 @@ from sheaf.model.log import AddBundle, Bundle, MoveBranch
 from sheaf.repo.store import Store
 from sheaf.storage.count import Call, CountBackend
 from sheaf.storage.memory import MemoryBackend
+from sheaf.testing.latency import LatencyBackend
 
 __all__ = ["Cost", "Counted", "count_all", "count_listing", "giant", "remote_store"]
 
 CHANGES = 100
+_DELAY_S = 0.01  # long enough for requests that are made together to overlap, so that round trips can be told
 _WRITES = ("create", "delete")
 
 
-class _Remote(MemoryBackend):
-    """A store in memory that counts as remote, so that what is remembered of remote stores is."""
+class _Far(LatencyBackend):
+    """A store in memory that counts as remote; once it is far, requests that are made together overlap."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.url = "mem-remote://"
+        super().__init__(MemoryBackend(), sleep=self._wait)
+        self.url = "far://"
+        self.is_far = False
+
+    def _wait(self, _: float) -> None:
+        if self.is_far:
+            time.sleep(_DELAY_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +73,13 @@ class Counted:
     def counting(self, operation: str) -> Iterator[None]:
         """Count what happens inside as an operation."""
         self.backend.reset()
-        yield
+        far = self.backend.inner
+        assert isinstance(far, _Far)
+        far.is_far = True
+        try:
+            yield
+        finally:
+            far.is_far = False
         tally = self.backend.tally()
         writes = sum(n for call, n in self.backend.requests.items() if call.operation in _WRITES)
         reads = tally.requests - writes
@@ -79,7 +93,7 @@ class Counted:
 
 def remote_store() -> CountBackend:
     """An empty store in memory, counted."""
-    backend = CountBackend(_Remote())
+    backend = CountBackend(_Far())
     create_store(backend, SystemClock())
     return backend
 
