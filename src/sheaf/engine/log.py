@@ -136,7 +136,7 @@ class Log(Generic[S, Op]):
         key = self._core.backend.newest(f"{self._base}log/")
         if key is None:
             return Head(-1, "", self.empty, {}, -1)
-        record = self._get(keys.record_number(key))
+        record = self._get(self._number(key))
         if record.state is not None:
             base, since = record.state, record.n
         else:
@@ -145,6 +145,15 @@ class Log(Generic[S, Op]):
             raise Corrupt(f"{key} leads to no checkpoint", "run `sheaf store check`")
         whole = base if record.state is not None else merge(base, record.delta)
         return Head(record.n, record.write, self._state(whole, key), base, since)
+
+    def _number(self, key: str) -> int:
+        try:
+            n = keys.record_number(key)
+        except ValueError:
+            n = -1
+        if key != keys.log_record(self._base, n):
+            raise Corrupt(f"{key} is no record: it does not belong there", "take it out of the store")
+        return n
 
     def _next(self, head: Head[S], record: Record) -> Head[S]:
         if record.prev != head.write:

@@ -21,7 +21,7 @@ from sheaf.model.nodes import Pointer
 __all__ = ["Nodes", "pointer_of", "root_of"]
 
 T = TypeVar("T")
-_AHEAD = 8  # leaves being fetched while one is worked on
+_AHEAD = 4  # leaves being fetched while one is worked on
 _REMEMBERED = 64 << 20  # bytes of decoded nodes kept in memory
 
 

@@ -92,7 +92,7 @@ class Diamond:
     def ids(context: Context) -> list[str]:
         """The ids of a repo's diamonds, oldest first by their clocks."""
         listed = context.core.backend.list(f"{keys.repo(context.entry.id)}diamonds/")
-        return sorted({stat.key.split("/")[3] for stat in listed})
+        return sorted(id for id in {stat.key.split("/")[3] for stat in listed} if is_ksuid(id))
 
     @property
     def info(self) -> DiamondInfo:
