@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
 from tests.cli.conftest import Cli
+from tests.libraries import need
 
 import sheaf
 from sheaf.fsspec import SheafFileSystem
@@ -89,7 +89,7 @@ def by_fsspec_streams(world: World, folder: Path) -> None:
 
 
 def by_notebook(world: World, folder: Path) -> None:
-    shells = pytest.importorskip("IPython.core.interactiveshell")
+    shells = need("IPython.core.interactiveshell")
     shell = shells.InteractiveShell()
     shell.history_manager.enabled = False
     for code in (
@@ -156,7 +156,7 @@ def from_fsspec(world: World) -> Files:
 
 
 def from_notebook(world: World) -> Files:
-    shells = pytest.importorskip("IPython.core.interactiveshell")
+    shells = need("IPython.core.interactiveshell")
     shell = shells.InteractiveShell()
     shell.history_manager.enabled = False
     folder = world.scratch / "notebook"

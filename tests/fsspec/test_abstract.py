@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from fsspec.tests import abstract
 
 import sheaf
-from fsspec.tests import abstract
 from sheaf.fsspec import SheafFileSystem
 
 
