@@ -12,6 +12,7 @@ from tests.docs.pages import ROOT
 from tests.docs.play import surroundings
 from tests.docs.servers import fresh_bucket
 from tests.docs.shell import shell
+from tests.mount.conftest import missing
 
 #: What the examples talk of.
 WORLD = """
@@ -31,6 +32,7 @@ sheaf context create dev --store "$HOME/dev"
 #: What the world must also have for one of them, or must not have yet.
 BEFORE = {
     "sheaf branch delete": "sheaf branch create --repo faces --branch cleaned",
+    "sheaf bundle commit": "sheaf bundle mount new --repo faces --mount ./work --message m --daemonize",
     "sheaf bundle download": "rm -r faces",
     "sheaf bundle upload": "sheaf label delete --repo faces --label init",
     "sheaf config get": "sheaf config set store $HOME/store",
@@ -78,6 +80,8 @@ def world(tmp_path_factory: pytest.TempPathFactory, variables: dict[str, str]) -
 
 @pytest.mark.parametrize(("name", "example"), EXAMPLES, ids=[name for name, _ in EXAMPLES])
 def test_an_example_works(name: str, example: str, world: Path, variables: dict[str, str], tmp_path: Path) -> None:
+    if "fusermount3" in example and missing():
+        pytest.skip(missing())
     home = tmp_path / "home"
     shutil.copytree(world, home, symlinks=True)
     fresh_bucket(variables["SHEAF_ENDPOINT"])

@@ -6,12 +6,17 @@ A new door gets its row in WRITERS and READERS, and is held against all the othe
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from tests.cli.conftest import Cli
 from tests.libraries import need
+from tests.mount.conftest import Mounts, missing
 
 import sheaf
 from sheaf.fsspec import SheafFileSystem
@@ -100,6 +105,25 @@ def by_notebook(world: World, folder: Path) -> None:
         shell.run_cell(code).raise_error()
 
 
+def by_mount(world: World, folder: Path) -> None:
+    with _mounts(world) as mounts:
+        mount = mounts.start("bundle", "mount", "new", "--repo", "faces", "--message", "by mount")
+        subprocess.run(["cp", "-a", f"{folder}/.", str(mount.folder)], check=True)
+        assert mount.unmount() == 0, mount.err
+
+
+@contextmanager
+def _mounts(world: World) -> Iterator[Mounts]:
+    if missing():
+        pytest.skip(missing())
+    home = Path(tempfile.mkdtemp(dir=world.scratch))
+    mounts = Mounts(home, world.url)
+    try:
+        yield mounts
+    finally:
+        mounts.clean()
+
+
 WRITERS: dict[str, Callable[[World, Path], None]] = {
     "command line": by_command_line,
     "upload": by_upload,
@@ -108,6 +132,7 @@ WRITERS: dict[str, Callable[[World, Path], None]] = {
     "fsspec": by_fsspec,
     "fsspec streams": by_fsspec_streams,
     "notebook": by_notebook,
+    "mount": by_mount,
 }
 
 
@@ -170,6 +195,13 @@ def from_notebook(world: World) -> Files:
     return look(folder)
 
 
+def from_mount(world: World) -> Files:
+    if missing():
+        return from_python(world)  # nothing can be mounted here
+    with _mounts(world) as mounts:
+        return look(mounts.start("bundle", "mount", "--repo", "faces", "--branch", "main").folder)
+
+
 READERS: dict[str, Callable[[World], Files]] = {
     "command line": from_command_line,
     "download": from_download,
@@ -177,4 +209,5 @@ READERS: dict[str, Callable[[World], Files]] = {
     "batches": from_batches,
     "fsspec": from_fsspec,
     "notebook": from_notebook,
+    "mount": from_mount,
 }

@@ -49,7 +49,10 @@ READING: Final = options.stack(
 )
 
 
-@verb(example="sheaf bundle mount --repo faces --label init --mount ./faces &", exits=(3, 5, 8, 9))
+@verb(
+    example="sheaf bundle mount --repo faces --label init --mount ./mnt --daemonize\nls ./mnt\nfusermount3 -u ./mnt",
+    exits=(3, 5, 8, 9),
+)
 @options.repo
 @options.bundle_choice
 @MOUNTING
@@ -94,7 +97,10 @@ def mount(
     return in_background(app, work, library, is_wanted=daemonize)
 
 
-@verb(example="sheaf repo mount --repo faces --mount ./faces &\nls ./faces/main", exits=(3, 5, 8, 9))
+@verb(
+    example="sheaf repo mount --repo faces --mount ./mnt --daemonize\nls ./mnt/main\nfusermount3 -u ./mnt",
+    exits=(3, 5, 8, 9),
+)
 @options.repo
 @MOUNTING
 @READING
@@ -122,7 +128,9 @@ def mount_repo(
     return in_background(app, work, library, is_wanted=daemonize)
 
 
-@verb(example="sheaf store mount --mount ./data &\nls ./data/faces/main", exits=(3, 5, 8, 9))
+@verb(
+    example="sheaf store mount --mount ./mnt --daemonize\nls ./mnt/faces/main\nfusermount3 -u ./mnt", exits=(3, 5, 8, 9)
+)
 @MOUNTING
 @READING
 def mount_store(
