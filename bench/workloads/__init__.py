@@ -8,6 +8,7 @@ from bench.harness import Bench
 from bench.workloads.big import big, edits
 from bench.workloads.counts import counts
 from bench.workloads.memory import memory
+from bench.workloads.mounts import mounts
 from bench.workloads.real import real
 from bench.workloads.remote import remote
 from bench.workloads.series import checkpoints, tables
@@ -27,5 +28,6 @@ WORKLOADS: dict[str, Callable[[Bench], None]] = {
     "W11": counts,
     "W12": remote,
     "W13": memory,
+    "M1": mounts,
     "real": real,
 }

@@ -14,6 +14,7 @@ from tests.docs.pages import ROOT
 from tests.docs.play import surroundings
 from tests.docs.servers import fresh_bucket
 from tests.docs.shell import shell
+from tests.mount.conftest import missing
 
 #: What the examples talk of.
 WORLD = """
@@ -33,9 +34,9 @@ sheaf context create dev --store "$HOME/dev"
 #: What the world must also have for one of them, or must not have yet.
 BEFORE = {
     "sheaf branch delete": "sheaf branch create --repo faces --branch cleaned",
+    "sheaf bundle commit": "sheaf bundle mount new --repo faces --mount ./work --message m --daemonize",
     "sheaf bundle download": "rm -r faces",
     "sheaf bundle upload": "sheaf label delete --repo faces --label init",
-    "sheaf bundle commit": "sheaf bundle mount new --repo faces --message more --mount ./work --daemonize; date > work/today",
     "sheaf config get": "sheaf config set store $HOME/store",
     "sheaf context get": "sheaf context create prod --store s3://prod-bucket/sheaf",
     "sheaf context use": "sheaf context create prod --store s3://prod-bucket/sheaf",
@@ -93,11 +94,11 @@ def unmounted(home: Path) -> Iterator[None]:
 
 @pytest.mark.parametrize(("name", "example"), EXAMPLES, ids=[name for name, _ in EXAMPLES])
 def test_an_example_works(name: str, example: str, world: Path, variables: dict[str, str], tmp_path: Path) -> None:
+    if "fusermount3" in example and missing():
+        pytest.skip(missing())
     home = tmp_path / "home"
     shutil.copytree(world, home, symlinks=True)
     fresh_bucket(variables["SHEAF_ENDPOINT"])
-    if ("mount" in name or name == "sheaf bundle commit") and not Path("/dev/fuse").exists():
-        pytest.skip("no /dev/fuse")
     with shell(home, variables) as session, unmounted(home):
         printed, code = session.run(f"diamond=$(cat diamond)\n{BEFORE.get(name, ':')}")
         assert code == 0, printed

@@ -8,6 +8,7 @@ import pickle
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -104,6 +105,49 @@ def test_a_branch_is_read_where_it_is_now_and_a_bundle_where_it_was(
         edit.commit()
     assert fs.cat("acme/faces@main/labels.csv") == b"new"
     assert fs.cat(f"acme/faces@{init.id}/labels.csv") != b"new"
+
+
+def test_a_call_that_reads_many_files_reads_one_bundle(
+    fs: SheafFileSystem, repo: sheaf.Repo, init: sheaf.Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    plain = SheafFileSystem.get_file
+
+    def get_and_change(self: SheafFileSystem, *args: object, **kwargs: object) -> None:
+        plain(self, *args, **kwargs)  # type: ignore[arg-type]
+        with repo.edit(message="meanwhile") as edit:
+            edit.put("labels.csv", b"new")
+            edit.put("run.sh", b"new")
+            edit.commit()
+
+    monkeypatch.setattr(SheafFileSystem, "get_file", get_and_change)
+    names = ["acme/faces@main/run.sh", "acme/faces@main/labels.csv"]
+    fs.get(names, [str(tmp_path / "a"), str(tmp_path / "b")])
+    assert (tmp_path / "b").read_bytes() == b"name,label\na,1\n"
+    assert fs.cat(names) == dict.fromkeys(names, b"new")
+
+
+def test_who_reads_on_is_given_more_at_a_time(fs: SheafFileSystem, init: sheaf.Bundle) -> None:
+    with fs.open("acme/faces@main/train/1.bin", block_size=10_000) as stream:
+        asked: list[int] = []
+        contents = stream.raw._contents
+
+        def read(entry: object, at: int, size: int) -> bytes:
+            asked.append(size)
+            data: bytes = contents.read(entry, at, size)
+            return data
+
+        stream.raw._contents = SimpleNamespace(read=read)
+        parts = []
+        while part := stream.read(10_000):
+            parts.append(part)
+        assert b"".join(parts) == BIG
+        assert asked[:5] == [10_000, 20_000, 40_000, 80_000, 160_000]
+        asked.clear()
+        stream.seek(1000)
+        assert stream.read(10) == BIG[1000:1010]
+        stream.seek(2_000_000)
+        assert stream.read(10) == BIG[2_000_000:2_000_010]
+        assert max(asked) == 10_000
 
 
 def test_errors_are_those_of_a_file_system(fs: SheafFileSystem, init: sheaf.Bundle) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.libraries import need
 
 import sheaf
 from sheaf.fsspec import SheafFileSystem
@@ -24,7 +25,7 @@ def options(url: str, fs: SheafFileSystem) -> dict[str, str]:
 @pytest.fixture
 def frame(options: dict[str, str]) -> Any:
     """Written by pandas, as x.csv and x.parquet."""
-    pd = pytest.importorskip("pandas")
+    pd = need("pandas")
     frame = pd.DataFrame({"a": range(1000), "b": [str(i) for i in range(1000)]})
     frame.to_csv(f"{AT}/x.csv", index=False, storage_options=options)
     frame.to_parquet(f"{AT}/x.parquet", storage_options=options)
@@ -32,15 +33,15 @@ def frame(options: dict[str, str]) -> Any:
 
 
 def test_pandas(frame: Any, options: dict[str, str], repo: sheaf.Repo) -> None:
-    pd = pytest.importorskip("pandas")
+    pd = need("pandas")
     assert pd.read_csv(f"{AT}/x.csv", storage_options=options).a.sum() == SUM
     assert pd.read_parquet(f"{AT}/x.parquet", storage_options=options).equals(frame)
     assert [bundle.message for bundle in repo.bundles()] == ["write x.csv", "write x.parquet"]
 
 
 def test_polars(frame: Any, fs: SheafFileSystem) -> None:
-    pl = pytest.importorskip("polars")
-    dataset = pytest.importorskip("pyarrow.dataset")
+    pl = need("polars")
+    dataset = need("pyarrow.dataset")
     with fs.open(f"{AT}/x.parquet") as stream:
         assert pl.read_parquet(stream)["a"].sum() == SUM
     with fs.open(f"{AT}/x.csv") as stream:
@@ -53,7 +54,7 @@ def test_polars(frame: Any, fs: SheafFileSystem) -> None:
 
 
 def test_duckdb(frame: Any, fs: SheafFileSystem) -> None:
-    duckdb = pytest.importorskip("duckdb")
+    duckdb = need("duckdb")
     with duckdb.connect() as connection:
         connection.register_filesystem(fs)
         assert connection.sql(f"select sum(a) from '{AT}/x.parquet'").fetchall() == [(SUM,)]
@@ -63,7 +64,7 @@ def test_duckdb(frame: Any, fs: SheafFileSystem) -> None:
 
 
 def test_dask(frame: Any, options: dict[str, str], fs: SheafFileSystem, repo: sheaf.Repo) -> None:
-    dd = pytest.importorskip("dask.dataframe")
+    dd = need("dask.dataframe")
     assert dd.read_csv(f"{AT}/*.csv", storage_options=options).a.sum().compute() == SUM
     dd.from_pandas(frame, npartitions=4).to_parquet(f"{AT}/parts", storage_options=options)
     again = dd.read_parquet(f"{AT}/parts", storage_options=options)
@@ -72,7 +73,7 @@ def test_dask(frame: Any, options: dict[str, str], fs: SheafFileSystem, repo: sh
 
 
 def test_zarr(fs: SheafFileSystem, options: dict[str, str], repo: sheaf.Repo) -> None:
-    zarr = pytest.importorskip("zarr")
+    zarr = need("zarr")
     from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
 
     with fs.transaction:
@@ -87,7 +88,7 @@ def test_zarr(fs: SheafFileSystem, options: dict[str, str], repo: sheaf.Repo) ->
 
 
 def test_huggingface_datasets(frame: Any, options: dict[str, str], tmp_path: Path) -> None:
-    datasets = pytest.importorskip("datasets")
+    datasets = need("datasets")
     datasets.disable_progress_bars()
     kept: dict[str, Any] = {"storage_options": options, "cache_dir": str(tmp_path)}
     assert len(datasets.load_dataset("csv", data_files=f"{AT}/x.csv", **kept)["train"]) == 1000
@@ -115,7 +116,7 @@ class Files:
 
 @pytest.mark.slow
 def test_pytorch_loaders_with_workers(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
+    torch = need("torch")
     with sheaf.init(str(tmp_path)) as store, store.create_repo("r").edit(message="files") as edit:
         for i in range(40):
             edit.put(f"{i:02}", f"{i:02}".encode())

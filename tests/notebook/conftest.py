@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.libraries import need
 
 import sheaf
 
@@ -45,7 +46,7 @@ def store(url: str) -> Iterator[sheaf.Store]:
 
 @pytest.fixture
 def notebook(url: str, store: sheaf.Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Notebook]:
-    shells = pytest.importorskip("IPython.core.interactiveshell")
+    shells = need("IPython.core.interactiveshell")
     for name in ("HOME", "IPYTHONDIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"):
         monkeypatch.setenv(name, str(tmp_path / "home"))
     monkeypatch.setenv("SHEAF_STORE", url)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
+from tests.libraries import need
 from tests.notebook.conftest import Notebook
 
 TUTORIAL = Path(__file__).parents[2] / "docs" / "notebook.ipynb"
 
 
 def test_the_tutorial_runs_from_top_to_bottom(notebook: Notebook) -> None:
-    pytest.importorskip("pandas")
+    need("pandas")
     import fsspec
     from sheaf.fsspec import SheafFileSystem
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.libraries import need
 
 import sheaf
 from sheaf.training.source import Source
@@ -35,7 +36,7 @@ def test_a_source_is_pinned_to_the_bundle_that_is_meant_now(url: str) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_huggingface_datasets_stream_it_in_shards(url: str) -> None:
-    pytest.importorskip("datasets")
+    need("datasets")
     from sheaf.training.huggingface import iterable_dataset
 
     dataset = iterable_dataset("faces@main", "train/**", shuffle=1, shards=4, store=url)
@@ -51,7 +52,7 @@ def count(batch: list[Any]) -> int:
 
 @pytest.mark.slow
 def test_pytorch_workers_share_it_out(url: str) -> None:
-    torch = pytest.importorskip("torch")
+    torch = need("torch")
     from sheaf.training.pytorch import SheafDataset
 
     dataset = SheafDataset("faces@main", "train/**", 8, shuffle=1, store=url)
@@ -67,7 +68,7 @@ def test_pytorch_workers_share_it_out(url: str) -> None:
 
 @pytest.mark.slow
 def test_pytorch_goes_on_where_it_stopped(url: str) -> None:
-    pytest.importorskip("torch")
+    need("torch")
     from sheaf.training.pytorch import SheafDataset
 
     dataset = SheafDataset("faces@main", "train/**", 8, shuffle=1, store=url)

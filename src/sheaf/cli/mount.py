@@ -50,7 +50,7 @@ READING: Final = options.stack(
 
 
 @verb(
-    example="sheaf bundle mount --repo faces --label init --mount ./mounted --daemonize\nls ./mounted",
+    example="sheaf bundle mount --repo faces --label init --mount ./mnt --daemonize\nls ./mnt\nfusermount3 -u ./mnt",
     exits=(3, 5, 8, 9),
 )
 @options.repo
@@ -97,7 +97,10 @@ def mount(
     return in_background(app, work, library, is_wanted=daemonize)
 
 
-@verb(example="sheaf repo mount --repo faces --mount ./mounted --daemonize\nls ./mounted/main", exits=(3, 5, 8, 9))
+@verb(
+    example="sheaf repo mount --repo faces --mount ./mnt --daemonize\nls ./mnt/main\nfusermount3 -u ./mnt",
+    exits=(3, 5, 8, 9),
+)
 @options.repo
 @MOUNTING
 @READING
@@ -125,7 +128,9 @@ def mount_repo(
     return in_background(app, work, library, is_wanted=daemonize)
 
 
-@verb(example="sheaf store mount --mount ./mounted --daemonize\nls ./mounted/faces/main", exits=(3, 5, 8, 9))
+@verb(
+    example="sheaf store mount --mount ./mnt --daemonize\nls ./mnt/faces/main\nfusermount3 -u ./mnt", exits=(3, 5, 8, 9)
+)
 @MOUNTING
 @READING
 def mount_store(

@@ -28,7 +28,9 @@ _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 @verb(
     name="new",
-    example='sheaf bundle mount new --repo faces --base main --mount ./work --message "cleaned" &',
+    example="sheaf bundle mount new --repo faces --base main --mount ./work --message cleaned --daemonize\n"
+    "rm ./work/labels.csv\n"
+    "fusermount3 -u ./work",
     exits=(3, 4, 5, 8, 9, 10),
 )
 @options.repo
@@ -118,7 +120,7 @@ def _tell(app: App, bundle: Bundle, label: str | None) -> None:
     app.out.object(views.bundle_record(bundle))
 
 
-@verb(example="sheaf bundle commit ./work", exits=(3, 4, 5, 8, 9, 10))
+@verb(example="sheaf bundle commit ./work --label point\nfusermount3 -u ./work", exits=(3, 4, 5, 8, 9, 10))
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @click.option("--message", metavar="TEXT", help="What the bundle is. Default: what the mount was told.")
 @click.option("--label", metavar="LABEL", help="A label to set on it.")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
@@ -19,6 +20,7 @@ from sheaf.fsspec.pending import Local, Made, Pending, Taken, file_entry
 from sheaf.fsspec.workspace import Workspace
 from sheaf.model.entries import Entry, Kind
 from sheaf.model.paths import join, split
+from sheaf.repo.bundle import Bundle
 from sheaf.vfs import FileTree, follow
 
 __all__ = ["Access", "View", "followed", "target"]
@@ -59,7 +61,8 @@ class Access:
     def _once(self, message: str, action: Callable[[], T]) -> T:
         workspace = self._mine.workspace = Workspace()
         try:
-            result = action()
+            with self.snapshot():
+                result = action()
             workspace.commit(message)
             return result
         finally:
@@ -84,10 +87,29 @@ class Access:
 
     # -- finding -------------------------------------------------------------------------------------------------------
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Within one call of this thread that reads many files, a ref means one bundle, looked up once."""
+        before = getattr(self._mine, "bundles", None)
+        self._mine.bundles = {} if before is None else before
+        try:
+            yield
+        finally:
+            self._mine.bundles = before
+
+    def bundle(self, at: Location) -> Bundle:
+        """The bundle that a location is in."""
+        known: dict[str, Bundle] | None = getattr(self._mine, "bundles", None)
+        if known is None:
+            return self.connection.bundle(at)
+        if at.bundle not in known:
+            known[at.bundle] = self.connection.bundle(at)
+        return known[at.bundle]
+
     def view(self, at: Location) -> View:
         """What to read from: inside a transaction a branch is pinned by the first look at it."""
         if self._current is None or self.connection.branch(at) is None:
-            return self.connection.bundle(at).view
+            return self.bundle(at).view
         return self.pending(at, new=True)
 
     def pending(self, at: Location, *, new: bool = False) -> Pending:
@@ -204,7 +226,7 @@ class Access:
         view, entry = self.file(at)
         if isinstance(view, Pending):
             return view.source(entry.path)
-        return Made(entry, Taken(self.connection.bundle(at), entry.path))
+        return Made(entry, Taken(self.bundle(at), entry.path))
 
     def taken(self, path: str, local: Path) -> Made:
         """A local file with its mode and time: as it is now, if it is for a transaction."""

@@ -16,19 +16,30 @@ from sheaf.vfs import BundleFile
 __all__ = ["IN_MEMORY", "Content", "ReadingFile", "WritingFile"]
 
 IN_MEMORY = 1 << 20  #: bytes of a file that is being written that are kept in memory; more goes to the disk
+_AHEAD = 16 << 20  # bytes fetched at once for who reads a file from end to end
 Content = bytes | Path  #: what was written: in memory, or in a file of its own
 
 
 class ReadingFile(BundleFile):
-    """A file of a bundle whose errors are OSErrors."""
+    """A file of a bundle whose errors are OSErrors. Who reads on is given more at a time: requests take long."""
 
     def __init__(self, contents: Contents, entry: Entry) -> None:
         super().__init__(contents, entry)
         self.size = entry.size
+        self._window = b""
+        self._window_at = 0
 
     @os_errors
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        return super().readinto(buffer)
+        view, at = memoryview(buffer).cast("B"), self.tell()
+        if not self._window_at <= at < self._window_at + len(self._window):
+            reads_on = bool(self._window) and at == self._window_at + len(self._window)
+            size = max(len(view), min(2 * len(self._window), _AHEAD) if reads_on else 0)
+            self._window, self._window_at = self._contents.read(self.entry, at, size), at
+        data = self._window[at - self._window_at :][: len(view)]
+        view[: len(data)] = data
+        self.seek(at + len(data))
+        return len(data)
 
     @os_errors
     def readall(self) -> bytes:

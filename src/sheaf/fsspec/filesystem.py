@@ -125,6 +125,24 @@ class SheafFileSystem(AbstractFileSystem):
         return self.access.read(Location.parse(path), start, end)
 
     @os_errors
+    def cat(self, *args: Any, **kwargs: Any) -> Any:
+        """Whole files: bytes of one, a dictionary of several, all of them of one bundle."""
+        with self.access.snapshot():
+            return super().cat(*args, **kwargs)
+
+    @os_errors
+    def cat_ranges(self, *args: Any, **kwargs: Any) -> Any:
+        """Ranges of files, all of them of one bundle."""
+        with self.access.snapshot():
+            return super().cat_ranges(*args, **kwargs)
+
+    @os_errors
+    def get(self, *args: Any, **kwargs: Any) -> None:
+        """Copy files to the local disk, all of them of one bundle."""
+        with self.access.snapshot():
+            super().get(*args, **kwargs)
+
+    @os_errors
     def get_file(self, rpath: str, lpath: Any, callback: Any = None, outfile: Any = None, **kwargs: Any) -> None:
         """Copy a file (or make a folder) to the local disk, with its mode and time."""
         extra = {} if callback is None else {"callback": callback}
