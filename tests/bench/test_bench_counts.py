@@ -7,7 +7,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-
 from bench.counting import Cost, count_all, count_listing, giant
 
 SMALL, LARGE, GIANT = 1_000, 60_000, 1_000_000_000

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from bench.generate import half_compressible
 from bench.measure import Command, run
 
