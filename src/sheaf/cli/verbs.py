@@ -15,6 +15,7 @@ __all__ = ["NOUNS", "SHEAF", "VERBS", "sheaf"]
 NOUNS: Final[dict[str, str]] = {
     "branch": "Pointers that move to each new bundle.",
     "bundle": "Immutable views of a folder at one moment.",
+    "cache": "What is kept on this machine to save time; nothing that would be missed.",
     "config": "The configuration file.",
     "context": "Named stores of the configuration file.",
     "diamond": "Many writers filling one bundle at once.",
@@ -40,6 +41,9 @@ VERBS: Final[dict[str, str]] = {
     "bundle update": "sheaf.cli.bundle:update",
     "bundle upload": "sheaf.cli.upload:upload",
     "bundle verify": "sheaf.cli.bundle:verify",
+    "cache clear": "sheaf.cli.cache:clear",
+    "cache info": "sheaf.cli.cache:info",
+    "cache limit": "sheaf.cli.cache:limit",
     "cat": "sheaf.cli.short:cat",
     "completion": "sheaf.cli.completion:completion",
     "config create": "sheaf.cli.config:create",

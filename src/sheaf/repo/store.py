@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from sheaf.engine import runs
-from sheaf.engine.cache import FolderCache, NoCache
+from sheaf.engine.cache import FolderCache, NoCache, room_of
 from sheaf.engine.clock import Clock, SystemClock, parse_time
 from sheaf.engine.core import Core, create_store, open_store
 from sheaf.errors import AlreadyExists, NotFound
@@ -127,7 +127,7 @@ class Store:
             listed = ahead.submit(backend.newest, f"{keys.STORE_LOG}log/")
             config = open_store(backend)
         local = backend.url.startswith(("file:", "memory:"))
-        copies = FolderCache(cache / "objects" / config.id) if cache and not local else NoCache()
+        copies = FolderCache(cache / "objects" / config.id, room_of(cache)) if cache and not local else NoCache()
         self._core = Core(backend, config, author or Author(), copies, clock or SystemClock())
         self._connected = Connected(self._core, cache)
         self._log = self._connected.log
