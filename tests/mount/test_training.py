@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.libraries import need
 from tests.mount.conftest import Mounts
 from tests.mount.trees import make_tree
 
@@ -15,7 +16,7 @@ import sheaf
 
 @pytest.mark.slow
 def test_a_data_loader_with_several_workers_gets_every_file(mounts: Mounts, store: sheaf.Store, tmp_path: Path) -> None:
-    torch_data = pytest.importorskip("torch.utils.data", reason="torch is not installed")
+    torch_data = need("torch.utils.data")
     data = make_tree(tmp_path / "data")
     store.repo("r").upload(data, message="m")
     folder = mounts.start("bundle", "mount", "--repo", "r").folder

@@ -8,6 +8,7 @@ import errno
 import os
 import signal
 import stat
+import sys
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
@@ -26,6 +27,7 @@ __all__ = ["serve"]
 T = TypeVar("T")
 _REMEMBERED: Final = 1 << 17  # entries of listings that are kept ready
 _READ_AHEAD_KB: Final = 1024
+_SWITCH_S: Final = 0.0005  # the thread that serves shall not wait long for those that fetch
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -33,6 +35,7 @@ def serve(fs: Filesystem, patience: Patience, mountpoint: Path, options: MountOp
     """Mount, serve until it is unmounted or a signal comes, and unmount. Raises RuntimeError if it can't be mounted."""
     names = {f"fsname={options.source}", f"subtype={options.type}", "default_permissions"}
     names |= {option for option, is_on in (("ro", not fs.is_writable), ("allow_other", options.allow_other)) if is_on}
+    sys.setswitchinterval(_SWITCH_S)
     with _Signals() as signals:
         pyfuse3.init(_Operations(fs, patience), str(mountpoint), names)
         try:
