@@ -8,13 +8,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal
 AZURITE := .tools/azurite
+PEERS := .tools/peers
 
 # Node trusts what the system trusts, as pip does here.
 NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 export NODE_EXTRA_CA_CERTS
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-slow lint format docs setup tools requirements clean
+.PHONY: help quickstart test test-slow bench bench-quick lint format docs setup tools requirements clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -26,7 +27,13 @@ test: setup tools  ## Set up and run the tests (up to 15 minutes)
 	$(PYTEST) -m "not slow"
 
 test-slow: setup tools  ## The long tiers, too
-	$(PYTEST)
+	SHEAF_PROFILE=nightly $(PYTEST)
+
+bench: setup $(PEERS)/installed  ## Measure Sheaf against its peers (up to 60 minutes, 20 GiB)
+	$(BIN)/python -m bench --profile full
+
+bench-quick: setup  ## The same in 3 minutes, with the peers that are installed
+	$(BIN)/python -m bench --profile quick
 
 lint: setup  ## Style, types and layers
 	$(BIN)/ruff check .
@@ -46,7 +53,7 @@ docs: setup  ## Write what is generated: references, and the output of commands 
 
 setup: $(VENV)/test
 
-tools: $(AZURITE)/installed
+tools: $(AZURITE)/installed $(VENV)/mount $(VENV)/programs
 
 $(VENV)/runtime: requirements/build.txt requirements/runtime.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -61,16 +68,34 @@ $(VENV)/test: requirements/test.txt $(VENV)/runtime
 	@$(PIP) install --require-hashes -r requirements/test.txt
 	@touch $@
 
+# FUSE libraries; without them, or without /dev/fuse, tests that mount are skipped.
+$(VENV)/mount: requirements/mount.txt $(VENV)/test
+	@$(PIP) install --require-hashes -r requirements/mount.txt \
+	  || echo "pyfuse3 can't be built (it takes libfuse3-dev, pkg-config and a compiler): tests that mount will be skipped"
+	@touch $@
+
+# What reads bundles through sheaf:// and in notebooks; without it its tests are skipped.
+$(VENV)/programs: requirements/programs.txt $(VENV)/test
+	@$(PIP) install --require-hashes -r requirements/programs.txt
+	@touch $@
+
 # The emulator of Azure's blob storage; without it its tests are skipped.
 $(AZURITE)/installed: tests/azurite/package.json tests/azurite/package-lock.json
 	@mkdir -p $(AZURITE) && cp $^ $(AZURITE)
 	@if command -v npm >/dev/null && npm ci --prefix $(AZURITE) --no-audit --no-fund --loglevel error; then touch $@; \
 	else rm -rf $(AZURITE)/node_modules; echo "npm is missing or failed: tests on Azure's emulator will be skipped"; fi
 
-requirements: setup  ## Pin the newest versions of everything that is installed
-	@$(BIN)/python -m venv .tools/lock
+# Peers that are Python packages, away from what Sheaf needs; those of the system are used if they are there.
+$(PEERS)/installed: requirements/bench.txt
+	@$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/bench.txt \
+	  || echo "DVC and Oxen could not be installed: they will be left out"
+	@touch $@
+
+requirements:  ## Pin what pyproject.toml and requirements/*.in ask for; UPGRADE=1: the newest of all
+	@$(PYTHON) -m venv .tools/lock
 	@.tools/lock/bin/python -m pip --disable-pip-version-check --quiet install uv
-	PATH="$(CURDIR)/.tools/lock/bin:$$PATH" scripts/lock.sh
+	PATH="$(CURDIR)/.tools/lock/bin:$$PATH" UV_NATIVE_TLS=1 scripts/lock.sh $(if $(UPGRADE),--upgrade)
 
 clean:  ## Remove all that these targets made
 	rm -rf $(VENV) .tools .quickstart .hypothesis .mypy_cache .ruff_cache .import_linter_cache build dist

@@ -11,8 +11,8 @@ import click
 from sheaf.cli import datamon, verbs
 from sheaf.cli.app import App, Dialect
 from sheaf.cli.exits import EXITS
-from sheaf.cli.settings import KEYS, Environment
 from sheaf.cli.tree import Tree, Verb
+from sheaf.settings.settings import KEYS, Environment
 
 TARGET = Path(__file__).parent.parent / "docs" / "reference" / "cli.md"
 

@@ -12,3 +12,6 @@ pin() {
 pin "$@" pyproject.toml -o requirements/runtime.txt
 pin "$@" requirements/build.in -o requirements/build.txt
 pin "$@" pyproject.toml requirements/test.in -o requirements/test.txt
+pin "$@" requirements/bench.in -o requirements/bench.txt
+pin "$@" requirements/mount.in -o requirements/mount.txt
+pin "$@" requirements/programs.in -o requirements/programs.txt

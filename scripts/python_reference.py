@@ -22,6 +22,7 @@ CLASSES = ("Store", "Repo", "Bundle", "Edit", "Diamond")
 #: Values that calls take or answer with, and where they are if `import sheaf` alone doesn't give them.
 VALUES = {
     "Author": "",
+    "Batches": "sheaf.transfer.batches",
     "Branch": "",
     "Change": "",
     "Collected": "sheaf.engine.gc",
@@ -32,6 +33,7 @@ VALUES = {
     "Label": "",
     "Like": "sheaf.engine.finding",
     "Notice": "sheaf.format.session_v1",
+    "Position": "sheaf.transfer.batches",
     "Problem": "sheaf.engine.check",
     "Progress": "sheaf.transfer.progress",
     "ProgressState": "sheaf.transfer.progress",
@@ -41,6 +43,7 @@ VALUES = {
     "RunEnd": "sheaf.format.session_v1",
     "RunStart": "sheaf.format.session_v1",
     "Session": "sheaf.format.session_v1",
+    "Sample": "sheaf.transfer.batches",
     "Skipped": "sheaf.transfer.scan",
     "SplitInfo": "sheaf.repo.diamond",
     "StorageOptions": "",
@@ -157,10 +160,24 @@ def class_section(name: str, where: str = "") -> Iterator[str]:
 
 def unexplained(text: str) -> set[str]:
     """Types in signatures that the page says nothing of."""
-    known = {*DOORS, *CLASSES, *VALUES, "BinaryIO", "Callable", "Iterable", "Iterator", "Literal", "Mapping", "None", "Path"}
+    known = {
+        *DOORS,
+        *CLASSES,
+        *VALUES,
+        "BinaryIO",
+        "Callable",
+        "Iterable",
+        "Iterator",
+        "Literal",
+        "Mapping",
+        "None",
+        "Path",
+    }
     spans = re.findall(r"^`(?:\w+\(|- `|\w+: ).*`$", text, re.MULTILINE)
     return (
-        {word for span in spans for word in re.findall(r"\b[A-Z]\w+", span)} - known - {"AES256", "False", "Sequence", "True"}
+        {word for span in spans for word in re.findall(r"\b[A-Z]\w+", span)}
+        - known
+        - {"AES256", "False", "Sequence", "True"}
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 #: What a test may lack even where nothing may be skipped: rights that one account can't have together.
-ALLOWED = ("root may", "not root")
+ALLOWED = ("root may", "not root", "no /dev/fuse")
 
 # No deadlines: how long something takes says nothing about whether it is right.
 settings.register_profile("sheaf", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
@@ -24,6 +24,23 @@ def pytest_runtest_makereport(
     report = yield
     reason = call.excinfo.value.msg if call.excinfo and isinstance(call.excinfo.value, pytest.skip.Exception) else ""
     if report.skipped and os.environ.get("SHEAF_CI_NO_SKIP") and not str(reason).startswith(ALLOWED):
+        report.outcome = "failed"
+        report.longrepr = f"skipped where nothing may be: {reason}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for modules that are skipped whole, while tests are collected."""
+    report = yield
+    reason = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else ""
+    if (
+        report.outcome == "skipped"
+        and os.environ.get("SHEAF_CI_NO_SKIP")
+        and not reason.removeprefix("Skipped: ").startswith(ALLOWED)
+    ):
         report.outcome = "failed"
         report.longrepr = f"skipped where nothing may be: {reason}"
     return report

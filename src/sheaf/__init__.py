@@ -67,3 +67,13 @@ def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'sheaf' has no attribute '{name}'")
     return getattr(importlib.import_module(_WHERE[name]), name)
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """What ``%load_ext sheaf`` calls."""
+    importlib.import_module("sheaf.notebook.extension").load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """What ``%unload_ext sheaf`` calls."""
+    importlib.import_module("sheaf.notebook.extension").unload(shell)

@@ -6,18 +6,51 @@ Paths are ``/``-separated and relative; the root is the empty path. Nothing here
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from sheaf.engine.contents import Contents
 from sheaf.engine.tree import Tree
 from sheaf.errors import InvalidInput, NotFound
 from sheaf.model.entries import Entry, Kind
-from sheaf.model.paths import check_path
+from sheaf.model.paths import check_path, join, split
 
-__all__ = ["ROOT", "BundleFile", "FileTree"]
+__all__ = ["ROOT", "BundleFile", "FileTree", "follow"]
 
 #: The root folder has no row of its own.
 ROOT = Entry("", "", Kind.FOLDER, 0o755)
+_HOPS = 40  # symlinks on the way to a file, as Linux has it
+
+
+def follow(find: Callable[[str], Entry | None], path: str) -> Entry | None:
+    """What a path leads to if symlinks are followed, those of folders above it too; never out of the bundle.
+
+    ``find`` looks one path up without following anything. None if it leads nowhere, outside or in circles.
+    """
+    entry = find(path)
+    if entry is not None and entry.kind != Kind.SYMLINK:
+        return entry
+    at, rest = "", path.split("/")[::-1]
+    for _ in range(_HOPS * 100):  # components, those of targets too
+        while rest and rest[-1] in ("", "."):
+            rest.pop()
+        if not rest:
+            return find(at) if at else ROOT
+        name = rest.pop()
+        if name == "..":
+            if not at:
+                return None
+            at = split(at)[0]
+            continue
+        entry = find(join(at, name))
+        if entry is None:
+            return None
+        if entry.kind != Kind.SYMLINK:
+            at = entry.path
+        elif (entry.target or "/").startswith("/"):
+            return None
+        else:
+            rest += (entry.target or "").split("/")[::-1]
+    return None
 
 
 class FileTree:
@@ -31,6 +64,14 @@ class FileTree:
         """The entry of a path. Raises NotFound."""
         path = path.strip("/")
         entry = self.tree.find(check_path(path)) if path else ROOT
+        if entry is None:
+            raise NotFound(f"no '{path}' in this bundle", "see `sheaf ls`")
+        return entry
+
+    def follow(self, path: str) -> Entry:
+        """The entry that a path leads to when symlinks inside the bundle are followed. Raises NotFound."""
+        path = path.strip("/")
+        entry = follow(self.tree.find, check_path(path)) if path else ROOT
         if entry is None:
             raise NotFound(f"no '{path}' in this bundle", "see `sheaf ls`")
         return entry

@@ -15,9 +15,9 @@ import pytest
 
 from sheaf.cli.app import Dialect
 from sheaf.cli.run import run
-from sheaf.cli.settings import Environment
 from sheaf.cli.tree import Tree
 from sheaf.cli.verbs import SHEAF, sheaf
+from sheaf.settings.settings import Environment
 
 
 @dataclass(frozen=True, slots=True)

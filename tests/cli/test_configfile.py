@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sheaf.cli import configfile
 from sheaf.errors import InvalidInput
+from sheaf.settings import configfile
 
 
 def test_a_missing_file_is_an_empty_configuration(tmp_path: Path) -> None:

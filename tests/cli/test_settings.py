@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Cli
 
-from sheaf.cli import configfile
 from sheaf.cli.app import App
-from sheaf.cli.settings import Environment, Settings, read_sheaf
 from sheaf.errors import InvalidInput, NotFound
+from sheaf.settings import configfile
+from sheaf.settings.settings import Environment, Settings, read_sheaf
 
 
 def _read(

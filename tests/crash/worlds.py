@@ -40,9 +40,11 @@ View = dict[str, Any]
 
 
 @contextmanager
-def process(backend: Backend, seed: str) -> Iterator[Store]:
+def process(backend: Backend, seed: str, later_s: float = 0) -> Iterator[Store]:
     """A process that has the store open; ``seed`` names it, since no two may draw the same ids."""
-    with Store(backend, clock=SteeredClock(seed)) as store:
+    clock = SteeredClock(seed)
+    clock.tick(later_s)
+    with Store(backend, clock=clock) as store:
         yield store
 
 
@@ -75,12 +77,13 @@ def clone(source: MemoryBackend) -> MemoryBackend:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A store with a bundle, and two diamonds: one has its splits, the other has none."""
+    """A store with a bundle, a run that goes on, and two diamonds: one has its splits, the other has none."""
 
     backend: MemoryBackend
     folder: Path
     full: str
     fresh: str
+    run: str
 
     def copy(self) -> MemoryBackend:
         return clone(self.backend)
@@ -99,7 +102,8 @@ def build_world(scratch: Path) -> World:
         full, fresh = repo.create_diamond(), repo.create_diamond()
         full.add_split(folders["one"], split_id="one")
         full.add_split(folders["two"], split_id="two")
-        return World(backend, scratch, full.id, fresh.id)
+        run = store.start_run(command=("train",), environment={})
+        return World(backend, scratch, full.id, fresh.id, run)
 
 
 # -- operations --------------------------------------------------------------------------------------------------------
@@ -212,6 +216,17 @@ OPERATIONS = (
         AlreadyExists,
     ),
     Operation("diamond commit", _commit, _uploaded, Conflict),
+    Operation(
+        "run start",
+        _do(lambda s: s.start_run(command=("test",), environment={})),
+        lambda world, store: len(store.runs()) >= 2,
+    ),
+    Operation(
+        "run end",
+        lambda world, store, acknowledge: store.end_run(world.run, "succeeded", exit=0),
+        lambda world, store: store.run(world.run)[1] is not None,
+        AlreadyExists,
+    ),
     Operation(
         "diamond cancel",
         lambda world, store, acknowledge: store.repo("faces").diamond(world.fresh).cancel(),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from tests.docs.pages import ROOT
 from tests.docs.play import surroundings
 from tests.docs.servers import fresh_bucket
 from tests.docs.shell import shell
+from tests.mount.conftest import missing
 
 #: What the examples talk of.
 WORLD = """
@@ -31,6 +34,7 @@ sheaf context create dev --store "$HOME/dev"
 #: What the world must also have for one of them, or must not have yet.
 BEFORE = {
     "sheaf branch delete": "sheaf branch create --repo faces --branch cleaned",
+    "sheaf bundle commit": "sheaf bundle mount new --repo faces --mount ./work --message m --daemonize",
     "sheaf bundle download": "rm -r faces",
     "sheaf bundle upload": "sheaf label delete --repo faces --label init",
     "sheaf config get": "sheaf config set store $HOME/store",
@@ -76,12 +80,26 @@ def world(tmp_path_factory: pytest.TempPathFactory, variables: dict[str, str]) -
     return home
 
 
+@contextmanager
+def unmounted(home: Path) -> Iterator[None]:
+    """Nothing below a folder is mounted any more when a test is over."""
+    try:
+        yield
+    finally:
+        if Path("/proc/mounts").exists():
+            mounts = [line.split()[1] for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines()]
+            for folder in [folder for folder in mounts if folder.startswith(str(home))]:
+                subprocess.run(["umount", folder], check=False)
+
+
 @pytest.mark.parametrize(("name", "example"), EXAMPLES, ids=[name for name, _ in EXAMPLES])
 def test_an_example_works(name: str, example: str, world: Path, variables: dict[str, str], tmp_path: Path) -> None:
+    if "fusermount3" in example and missing():
+        pytest.skip(missing())
     home = tmp_path / "home"
     shutil.copytree(world, home, symlinks=True)
     fresh_bucket(variables["SHEAF_ENDPOINT"])
-    with shell(home, variables) as session:
+    with shell(home, variables) as session, unmounted(home):
         printed, code = session.run(f"diamond=$(cat diamond)\n{BEFORE.get(name, ':')}")
         assert code == 0, printed
         printed, code = session.run(f"echo {ANSWERS.get(name, '')} | {{ set -e; {example}\n}}")

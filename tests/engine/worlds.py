@@ -75,9 +75,9 @@ class Place:
     stores: list[Store] = field(default_factory=list)
 
     def store(self, backend: Backend | None = None, *, cache: Path | None = None) -> Store:
-        """Another process with the store open, through this backend if one is given."""
+        """Another process with the store open, a second later, through this backend if one is given."""
         # an hour ahead of the files' times: what has just changed is not remembered as unchanged
-        clock = SteeredClock(f"process {len(self.stores)}", int(time.time()) + 3600)
+        clock = SteeredClock(f"process {len(self.stores)}", int(time.time()) + 3600 + len(self.stores))
         opened = Store(backend or self.backend, clock=clock, cache=cache)
         self.stores.append(opened)
         return opened

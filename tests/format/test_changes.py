@@ -122,7 +122,7 @@ def naive(old: Model, new: Model) -> list[tuple[str, str]]:
     return found
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(old=MODELS, data=st.data())
 def test_a_diff_is_that_of_dictionaries(old: Model, data: st.DataObject) -> None:
     new = data.draw(st.one_of(edits(old), MODELS))

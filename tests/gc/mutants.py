@@ -7,16 +7,14 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from unittest import mock
 
-from sheaf.engine import dedup, forwarding, gc, moving, restore, sessions, sweep, writer
+from sheaf.engine import forwarding, gc, moving, restore, sessions, sweep, writer
 from sheaf.engine.core import Core
 from sheaf.engine.listed import Listed
-from sheaf.engine.log import Log
 from sheaf.engine.patience import Waiting
 from sheaf.engine.reach import Heads, Roots, live_bundles
 from sheaf.engine.sessions import Ending, Open
 from sheaf.format import keys
-from sheaf.format.session_v1 import Condemned, Session, encode_condemned
-from sheaf.storage.port import Backend
+from sheaf.format.session_v1 import Condemned, Session, seal
 
 Mutant = Callable[[], AbstractContextManager[Any]]
 
@@ -35,7 +33,7 @@ def _unregistered(core: Core, session: Session) -> Open:
 
 def _registered_too_late(core: Core, session: Session) -> Open:
     opened = sessions.observe(core, session)
-    core.create(keys.session(session.id), sessions.seal("session", session))
+    core.create(keys.session(session.id), seal("session", session))
     return opened
 
 
@@ -64,7 +62,7 @@ def _alive_now(core: Core, heads: Heads) -> Roots:
 
 @contextmanager
 def _condemned_too_early_gone() -> Iterator[None]:
-    real = gc.sweep
+    real = sweep.sweep
 
     def early(core: Core, condemned: Condemned, *args: Any) -> None:
         core.backend.delete(keys.condemned(condemned.generation))
@@ -92,7 +90,9 @@ MUTANTS: dict[str, Mutant] = {
     "sessions are ended without a record": patched(gc, "void_session", _ended_without_a_record),
     "writers don't see that they were ended": patched(writer, "refuse_if_over", _nothing),
     "gcs don't see that they were ended": patched(moving, "refuse_if_over", _nothing),
-    "a commit that may be on its way does not hold the session": patched(Ending, "__exit__", lambda self, *exc: sessions.end_session(self._core, self._id)),
+    "a commit that may be on its way does not hold the session": patched(
+        Ending, "__exit__", lambda self, *exc: sessions.end_session(self._core, self._id)
+    ),
     "gc does not look again": patched(sweep, "roots_since", _alive_at_the_mark),
     "gc looks at what lives now only": patched(sweep, "roots_since", _alive_now),
     "the list of the condemned goes first": _condemned_too_early_gone,

@@ -175,9 +175,7 @@ SCENES: dict[str, Scene] = {
     "an undelete of a repo": Scene(several(upload("all", ALL), delete_repo), undelete_repo, gc),
     "a label": Scene(upload("all", ALL), label("all"), several(delete("all"), gc)),
     "a diamond": Scene(garbage, diamond, gc),
-    "a commit that lands late": Scene(
-        garbage, upload("again", ALL), several(gc, gc), mishaps={"/log/": Mishap.LATE}
-    ),
+    "a commit that lands late": Scene(garbage, upload("again", ALL), several(gc, gc), mishaps={"/log/": Mishap.LATE}),
     "a gc whose commit lands late": Scene(half_dead, gc, several(gc, gc), mishaps={"log/": Mishap.LATE}),
     "a gc that dies before its commit": Scene(half_dead, gc, several(gc, gc), mishaps={"log/": Mishap.CRASH_BEFORE}),
 }

@@ -9,13 +9,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from sheaf.engine.gc import collect
 from sheaf.engine.patience import Decision, Patience
-from sheaf.errors import AlreadyExists, Conflict, Corrupt, NotFound, Refused, SheafError, Unavailable
+from sheaf.errors import AlreadyExists, Conflict, Corrupt, NotFound, Refused, Unavailable
 from sheaf.format import keys
 from sheaf.format.session_v1 import Session
 from sheaf.format.store_v1 import Chunker, StoreConfig, encode_config
@@ -169,7 +170,9 @@ class Person:
         )
 
     def edit(self) -> None:
-        changes = {name: self.random.choice(CONTENTS) for name in self.random.sample(NAMES, self.random.randrange(1, 4))}
+        changes = {
+            name: self.random.choice(CONTENTS) for name in self.random.sample(NAMES, self.random.randrange(1, 4))
+        }
         with self._repo().edit(message="edit", branch=self.random.choice(["main", self.name])) as edit:
             for name, content in changes.items():
                 edit.put(name, content)
@@ -264,7 +267,11 @@ class Person:
 def _below(files: Files, path: str) -> Files:
     if path in files:
         return {"copied": files[path]}
-    return {f"copied/{name.removeprefix(path + '/')}": content for name, content in files.items() if name.startswith(path + "/")}
+    return {
+        f"copied/{name.removeprefix(path + '/')}": content
+        for name, content in files.items()
+        if name.startswith(path + "/")
+    }
 
 
 class Impatient:
@@ -322,12 +329,11 @@ def play(seed: int, folders: Folders, *, people: int = 3, collectors: int = 2) -
         world = World(schedule, folders, scratch, **_ways(rng))
         _begin(world)
         for n in range(people):
-            person = Person(world, f"p{n}", seed, _mishaps(rng))
-            schedule.add(person.name, lambda person=person: person.live(rng_steps[person.name]))  # type: ignore[misc]
-        rng_steps = {f"p{n}": rng.randrange(4, 14) for n in range(people)}
+            person, steps = Person(world, f"p{n}", seed, _mishaps(rng)), rng.randrange(4, 14)
+            schedule.add(person.name, partial(person.live, steps))
         for n in range(collectors):
             collector = Collector(world, f"gc{n}", seed, _mishaps(rng))
-            schedule.add(collector.name, lambda collector=collector: collector.live(4))  # type: ignore[misc]
+            schedule.add(collector.name, partial(collector.live, 4))
         schedule.run()
         assert_kept(world)
         return world
@@ -340,7 +346,11 @@ def _ways(rng: random.Random) -> dict[str, Any]:
     rare = ("edit", "copy", "read", "label", "undelete", "diamond", "own_repo", "squash")
     habits = ["upload", "upload", "wipe", rng.choice(["wipe", "delete"]), *rng.sample(rare, rng.randrange(4))]
     branches = rng.choice([(None,), (None,), (None,), ("main", "dev", None)])
-    return {"habits": tuple(habits), "branches": branches, "uploads": tuple(rng.sample(range(10), rng.choice([1, 2, 3])))}
+    return {
+        "habits": tuple(habits),
+        "branches": branches,
+        "uploads": tuple(rng.sample(range(10), rng.choice([1, 2, 3]))),
+    }
 
 
 def _begin(world: World) -> None:

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from tests.stateful.meddling import MeddlingBackend
+from tests.stateful.people import CLIENTS, Client, as_expected, joined, other_than, outcome
 from tests.stateful.profiles import profile
 
 from sheaf.engine.core import create_store
-from sheaf.errors import AlreadyExists, Conflict, NotFound, SheafError
+from sheaf.engine.diamonds import MODES, Mode
+from sheaf.errors import AlreadyExists, Conflict, InvalidInput, NotFound
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.repo import Repo
-from sheaf.repo.store import Store
 from sheaf.storage.memory import MemoryBackend
 from sheaf.testing.clock import SteeredClock
 from sheaf.testing.invariants import assert_sound
-from sheaf.testing.model_repo import ModelRepo, ModelStore, Tree, assert_diff, tree_of, write_folder
+from sheaf.testing.model_repo import (
+    ModelRepo,
+    ModelStore,
+    Tree,
+    assert_diff,
+    tree_of,
+    write_folder,
+)
 from sheaf.testing.strategies import edited, edits, trees
 
-CLIENTS = ("alice", "bob")
 REPOS = ("faces", "faces/a", "Faces", "x")
 BRANCHES = ("main", "dev", "Main")
 LABELS = ("v1", "v1.0", "V1", "init", "main")
@@ -35,50 +40,6 @@ repos = st.sampled_from(REPOS)
 branches = st.sampled_from(BRANCHES)
 labels = st.sampled_from(LABELS)
 picks = st.integers(0, 1 << 16)
-
-
-class Client:
-    """One process that works on the store: it keeps its own idea of every log."""
-
-    def __init__(self, backend: MemoryBackend, name: str) -> None:
-        self.backend = MeddlingBackend(backend)
-        self.name = name
-        self.clock = SteeredClock(name)
-        self.opened = 0
-        self.open()
-
-    def open(self) -> None:
-        """Start anew, knowing nothing."""
-        self.opened += 1
-        self.store = Store(self.backend, clock=self.clock)
-        self.repos: dict[str, Repo] = {}
-
-    def repo(self, id: str, name: str) -> Repo:
-        """A repo with what this client knew of it when it used it last."""
-        if id not in self.repos:
-            self.repos[id] = self.store.repo(name)
-        return self.repos[id]
-
-    def close(self) -> None:
-        self.store.close()
-
-
-@contextmanager
-def as_expected(expected: SheafError | None) -> Iterator[None]:
-    """The block raises the category of error that the model raised, or none."""
-    if expected is None:
-        yield
-        return
-    with pytest.raises(type(expected)):
-        yield
-
-
-def outcome(action: Callable[[], object]) -> SheafError | None:
-    try:
-        action()
-    except SheafError as error:
-        return error
-    return None
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -195,8 +156,40 @@ class StoreMachine(RuleBasedStateMachine):
                 else:
                     edit.put(step.path, step.entry.content, mode=0o755 if step.entry.executable else 0o644)
             bundle = edit.commit()
-        repo.add(bundle.id, after, "edit", branch)
+        repo.add(bundle.id, after, "edit", branch, base=base)
+        assert bundle.parents == repo.bundles[bundle.id].parents
         assert tree_of(bundle) == after
+
+    @precondition(_any_repo)
+    @rule(
+        client=clients,
+        pick=picks,
+        one=trees(portable=True, max_size=6),
+        two=trees(portable=True, max_size=6),
+        mode=st.sampled_from(MODES),
+    )
+    def join_two_splits(self, client: str, pick: int, one: Tree, two: Tree, mode: Mode) -> None:
+        repo = self._repo(pick)
+        diamond = self._real(client, repo).create_diamond()
+        other = self.clients[other_than(client)]
+        self._split(self.clients[client], repo, diamond.id, "one", one)
+        other.clock.tick((self.clients[client].clock.now_ns() - other.clock.now_ns()) / 1e9 + 1)  # the later one wins
+        self._split(other, repo, diamond.id, "two", two)
+        expected = joined(one, two, mode)
+        if isinstance(expected, dict):
+            bundle = diamond.commit(message="joined", mode=mode)
+            repo.add(bundle.id, expected, "joined", "main")
+            assert tree_of(bundle) == expected
+            return
+        with pytest.raises((Conflict, InvalidInput)):
+            diamond.commit(message="joined", mode=mode)
+        assert diamond.info.state == "initialized"
+        diamond.cancel()
+
+    def _split(self, client: Client, repo: ModelRepo, diamond: str, name: str, tree: Tree) -> None:
+        self.folders += 1
+        folder = write_folder(self.scratch / str(self.folders), tree)
+        client.repo(repo.id, repo.name).diamond(diamond).add_split(folder, split_id=name)
 
     @precondition(_any_bundle)
     @rule(client=clients, pick=picks)
@@ -317,8 +310,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.clients[client].store.create_repo(name)
 
     def _race(self, client: str, theirs: Callable[[str], None]) -> None:
-        other = next(name for name in CLIENTS if name != client)
-        self.clients[client].backend.meddle = lambda: theirs(other)
+        self.clients[client].backend.meddle = lambda: theirs(other_than(client))
 
     # -- time and processes --------------------------------------------------------------------------------------------
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sheaf.cli.render import Output
-from sheaf.cli.settings import Environment, Settings, is_verbose_terminal
+from sheaf.settings.settings import Environment, Settings, is_verbose_terminal, storage_options
 
 if TYPE_CHECKING:
     import click
@@ -25,18 +23,6 @@ if TYPE_CHECKING:
     from sheaf.storage.options import StorageOptions
 
 __all__ = ["App", "Dialect"]
-
-
-@contextlib.contextmanager
-def _readable_once(secret: str) -> Iterator[str]:
-    """The path of a pipe that holds the secret: a file would leave it on the disk."""
-    reader, writer = os.pipe()
-    try:
-        with os.fdopen(writer, "wb") as stream:
-            stream.write(secret.encode())
-        yield f"/dev/fd/{reader}"
-    finally:
-        os.close(reader)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +75,8 @@ class App:
         return Output(as_json="json" in self.flags, as_table=as_table, template=self.flags.get("format"))
 
     def storage_options(self) -> StorageOptions:
-        """How to reach the store; the customer's key of S3 may come from the environment, where no file holds it."""
-        options = self.settings.storage_options()
-        key = self.environment.variables.get("SHEAF_SSE_CUSTOMER_KEY")
-        if not key or options.sse != "customer" or options.sse_customer_key_file:
-            return options
-        return dataclasses.replace(options, sse_customer_key_file=self._stack.enter_context(_readable_once(key)))
+        """How to reach the store."""
+        return self._stack.enter_context(storage_options(self.environment, self.settings))
 
     @cached_property
     def store(self) -> Store:

@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from sheaf.cli import configfile
 from sheaf.cli.app import App
 from sheaf.cli.quoting import quote, redact
-from sheaf.cli.settings import KEYS, Settings, check_key, default_config_path
 from sheaf.cli.tree import verb
 from sheaf.errors import InvalidInput, NotFound
+from sheaf.settings import configfile
+from sheaf.settings.settings import KEYS, Settings, check_key, default_config_path
 
 __all__ = ["create", "effective", "get", "given_keys", "set_"]
 

@@ -8,14 +8,14 @@ from typing import Any, Final
 
 import click
 
-from sheaf.cli import configfile
 from sheaf.cli.app import App
 from sheaf.cli.config import given_keys
 from sheaf.cli.quoting import quote, redact
 from sheaf.cli.render import View
-from sheaf.cli.settings import default_config_path, flat
 from sheaf.cli.tree import verb
 from sheaf.errors import AlreadyExists, InvalidInput, NotFound
+from sheaf.settings import configfile
+from sheaf.settings.settings import default_config_path, flat
 
 __all__ = ["create", "get", "list_", "use"]
 

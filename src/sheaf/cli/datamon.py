@@ -26,12 +26,15 @@ __all__ = ["DATAMON", "NOUNS", "VERBS", "datamon", "main"]
 NOUNS: Final = {noun: SHEAF_NOUNS[noun] for noun in ("bundle", "config", "context", "diamond", "label", "repo")}
 
 _SHARED: Final = (
+    "bundle commit",
     "bundle diff",
     "bundle download",
     "bundle download file",
     "bundle get",
     "bundle list",
     "bundle list files",
+    "bundle mount",
+    "bundle mount new",
     "bundle update",
     "bundle upload",
     "completion",

@@ -8,15 +8,15 @@ from typing import Any, Final
 import click
 
 from sheaf import __version__
-from sheaf.cli import configfile
 from sheaf.cli.app import App
 from sheaf.cli.config import effective, given_keys
 from sheaf.cli.datamon_settings import config_files, first_generation, second_generation
 from sheaf.cli.options import stack
 from sheaf.cli.quoting import quote
 from sheaf.cli.render import View
-from sheaf.cli.settings import text_of
 from sheaf.cli.tree import verb
+from sheaf.settings import configfile
+from sheaf.settings.settings import text_of
 
 __all__ = ["create", "get", "set_", "version"]
 

@@ -6,13 +6,13 @@ from typing import Any, Final
 
 import click
 
-from sheaf.cli import configfile
 from sheaf.cli.app import App
 from sheaf.cli.config import given_keys
 from sheaf.cli.datamon_settings import config_files, contexts_of, second_generation
 from sheaf.cli.render import View
 from sheaf.cli.tree import verb
 from sheaf.errors import AlreadyExists, InvalidInput, NotFound
+from sheaf.settings import configfile
 
 __all__ = ["create", "get", "list_"]
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from sheaf.cli import configfile
-from sheaf.cli.settings import Environment, Settings, combine, read_sheaf
 from sheaf.errors import InvalidInput
+from sheaf.settings import configfile
+from sheaf.settings.settings import Environment, Settings, combine, read_sheaf
 
 __all__ = ["config_files", "contexts_of", "first_generation", "read_datamon", "second_generation"]
 

@@ -7,15 +7,12 @@ import unicodedata
 from datetime import UTC, datetime
 from typing import Final
 
-from sheaf.errors import InvalidInput
-
-__all__ = ["go_time", "human_size", "parse_size", "quote", "redact", "short_time"]
+__all__ = ["go_time", "human_size", "quote", "redact", "short_time"]
 
 #: Control, format (bidi and the like), surrogate, line and paragraph separator: what could forge or garble a line.
 _UNSAFE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _NAMED: Final = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
-_SIZE: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgtp]?)(i?)b?(?:/s)?\s*", re.IGNORECASE)
 _USERINFO: Final = re.compile(r"(?<=://)[^/@\s]+@")
 
 
@@ -59,15 +56,6 @@ def human_size(size_bytes: float) -> str:
             return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
         value /= 1024
     return f"{value:.1f} {_UNITS[-1]}"
-
-
-def parse_size(text: str) -> int:
-    """Bytes from ``500k``, ``10MiB``, ``1.5G`` (binary units, like rsync's). Raises InvalidInput."""
-    match = _SIZE.fullmatch(text)
-    if not match:
-        raise InvalidInput(f"'{text}' is not a size", "write a number and a unit, such as 500k, 10M or 1.5G")
-    power = " kmgtp".index(match[2].lower() or " ")
-    return int(float(match[1]) * 1024**power)
 
 
 def redact(text: str) -> str:

@@ -17,8 +17,8 @@ from click.shell_completion import shell_complete
 from sheaf.cli.app import App, Dialect
 from sheaf.cli.exits import BROKEN_PIPE, INTERRUPTED, OK, TERMINATED, USAGE
 from sheaf.cli.report import Failure, failure_of, print_failure
-from sheaf.cli.settings import Environment, read_environment
 from sheaf.cli.tree import Tree
+from sheaf.settings.settings import Environment, read_environment
 
 __all__ = ["run", "start"]
 

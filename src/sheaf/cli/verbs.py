@@ -7,14 +7,15 @@ from typing import Final
 from sheaf.cli.app import Dialect
 from sheaf.cli.exits import EXITS, PARTIAL
 from sheaf.cli.options import GLOBAL_OPTIONS, global_option
-from sheaf.cli.settings import read_sheaf
 from sheaf.cli.tree import Tree
+from sheaf.settings.settings import read_sheaf
 
 __all__ = ["NOUNS", "SHEAF", "VERBS", "sheaf"]
 
 NOUNS: Final[dict[str, str]] = {
     "branch": "Pointers that move to each new bundle.",
     "bundle": "Immutable views of a folder at one moment.",
+    "cache": "What is kept on this machine to save time; nothing that would be missed.",
     "config": "The configuration file.",
     "context": "Named stores of the configuration file.",
     "diamond": "Many writers filling one bundle at once.",
@@ -28,15 +29,21 @@ VERBS: Final[dict[str, str]] = {
     "branch delete": "sheaf.cli.branch:delete",
     "branch get": "sheaf.cli.branch:get",
     "branch list": "sheaf.cli.branch:list_",
+    "bundle commit": "sheaf.cli.mount_new:commit",
     "bundle diff": "sheaf.cli.bundle:diff",
     "bundle download": "sheaf.cli.bundle:download",
     "bundle download file": "sheaf.cli.bundle:download_file",
     "bundle get": "sheaf.cli.bundle:get",
     "bundle list": "sheaf.cli.bundle:list_",
     "bundle list files": "sheaf.cli.bundle:list_files",
+    "bundle mount": "sheaf.cli.mount:mount",
+    "bundle mount new": "sheaf.cli.mount_new:mount_new",
     "bundle update": "sheaf.cli.bundle:update",
     "bundle upload": "sheaf.cli.upload:upload",
     "bundle verify": "sheaf.cli.bundle:verify",
+    "cache clear": "sheaf.cli.cache:clear",
+    "cache info": "sheaf.cli.cache:info",
+    "cache limit": "sheaf.cli.cache:limit",
     "cat": "sheaf.cli.short:cat",
     "completion": "sheaf.cli.completion:completion",
     "config create": "sheaf.cli.config:create",
@@ -66,12 +73,14 @@ VERBS: Final[dict[str, str]] = {
     "repo delete": "sheaf.cli.repo:delete",
     "repo get": "sheaf.cli.repo:get",
     "repo list": "sheaf.cli.repo:list_",
+    "repo mount": "sheaf.cli.mount:mount_repo",
     "repo rename": "sheaf.cli.repo:rename",
     "store check": "sheaf.cli.store:check",
     "store erase": "sheaf.cli.erase:erase",
     "store erased": "sheaf.cli.erase:erased",
     "store info": "sheaf.cli.store:info",
     "store init": "sheaf.cli.store:init",
+    "store mount": "sheaf.cli.mount:mount_store",
     "version": "sheaf.cli.version:version",
 }
 

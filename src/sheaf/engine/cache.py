@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from threading import Lock
+from typing import Final, Protocol
 
-__all__ = ["Cache", "FolderCache", "NoCache"]
+__all__ = ["ROOM", "Cache", "FolderCache", "NoCache", "Use", "room_of", "set_room", "shrink", "use_of"]
+
+ROOM: Final = 2 << 30  #: bytes that copies of remote objects may take, unless somebody says otherwise
+_LIMIT: Final = "limit"  # the file in a user's cache that says otherwise
+_OFTEN: Final = 16  # the folder is looked through when a 16th of its room was written
 
 
 class Cache(Protocol):
@@ -40,16 +48,27 @@ class NoCache:
 
 
 class FolderCache:
-    """One file an object, shared by processes: files appear by rename, whole. A full or read-only disk is no error."""
+    """One file an object, shared by processes: files appear by rename, whole. A full or read-only disk is no error.
 
-    def __init__(self, root: Path) -> None:
+    ``room``: bytes that it may take, about; what was used longest ago goes first. None: somebody else sees to that.
+    """
+
+    def __init__(self, root: Path, room: int | None = None) -> None:
         self._root = root
+        self._room = room
+        self._lock = Lock()
+        self._written = 0
 
     def get(self, key: str) -> bytes | None:
+        path = self._root / key
         try:
-            return (self._root / key).read_bytes()
+            data = path.read_bytes()
         except OSError:
             return None
+        if self._room is not None:
+            with contextlib.suppress(OSError):
+                os.utime(path)
+        return data
 
     def put(self, key: str, data: bytes) -> None:
         path = self._root / key
@@ -61,6 +80,73 @@ class FolderCache:
             Path(aside).replace(path)
         except OSError:
             return
+        self._make_room(len(data))
+
+    def _make_room(self, written: int) -> None:
+        if self._room is None:
+            return
+        with self._lock:
+            self._written += written
+            if self._written * _OFTEN < self._room:
+                return
+            self._written = 0
+        shrink(self._root, self._room - self._room // _OFTEN)
 
     def drop(self, key: str) -> None:
-        (self._root / key).unlink(missing_ok=True)
+        try:
+            (self._root / key).unlink(missing_ok=True)
+        except OSError:
+            return
+
+
+# -- how much there is -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What lies in a folder."""
+
+    files: int = 0
+    bytes: int = 0
+
+
+def room_of(cache: Path) -> int:
+    """How many bytes of remote objects a user's cache may hold."""
+    try:
+        return int((cache / _LIMIT).read_text())
+    except (OSError, ValueError):
+        return ROOM
+
+
+def set_room(cache: Path, room: int) -> None:
+    """Say so for all processes from now on. Raises OSError."""
+    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (cache / _LIMIT).write_text(f"{room}\n")
+
+
+def use_of(root: Path) -> Use:
+    """How much lies below a folder; nothing if there is none."""
+    sizes = [size for _, size, _ in _files(root)]
+    return Use(len(sizes), sum(sizes))
+
+
+def shrink(root: Path, max_bytes: int) -> None:
+    """Delete what was used longest ago until the rest fits. Others may do the same meanwhile."""
+    found = sorted(_files(root))
+    left = sum(size for _, size, _ in found)
+    for _, size, path in found:
+        if left <= max_bytes:
+            return
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+        left -= size
+
+
+def _files(root: Path) -> Iterator[tuple[int, int, Path]]:
+    """(time of the last use, size, path) of each file below a folder."""
+    for folder, _, names in os.walk(root):
+        for name in names:
+            path = Path(folder, name)
+            with contextlib.suppress(OSError):
+                status = path.lstat()
+                yield status.st_mtime_ns, status.st_size, path

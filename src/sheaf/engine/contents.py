@@ -17,13 +17,13 @@ from sheaf.engine.forwarding import Erased, Place, Trail, erased
 from sheaf.errors import Corrupt, NotFound, Unsupported
 from sheaf.format import keys
 from sheaf.format.node_v1 import hashes_array
-from sheaf.format.pack_v1 import unframe
-from sheaf.format.recipe_v1 import Part, decode_part
+from sheaf.format.pack_v1 import MAX_CHUNK, RAW, unframe
+from sheaf.format.recipe_v1 import Part, Row, decode_part
 from sheaf.format.session_v1 import Notice, unseal
 from sheaf.model.entries import ChunkPlace, Entry, ObjectPlace, PlaceKind, RecipePlace
 from sheaf.storage.port import Buffer
 
-__all__ = ["Contents", "Erased", "OnErased"]
+__all__ = ["Contents", "Erased", "OnErased", "Want", "opened"]
 
 _SPAN = 8 << 20  # bytes fetched in one go
 _GAP = 64 << 10  # a hole of at most so many bytes is fetched along rather than asked around
@@ -33,7 +33,7 @@ _MOVES = 3  # times that a pack may move while its chunk is fetched
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """A chunk to fetch: who asks, where it is, what it must be."""
+    """A chunk to fetch: who asks, where it is, what it must be (``length`` -1: any)."""
 
     tag: int
     pack: bytes
@@ -74,7 +74,7 @@ class Contents:
             for i, (row, pack, offset, stored, size) in enumerate(zip(rows, *columns, strict=True))
         ]
         wants.sort(key=lambda want: (want.pack, want.offset))
-        yield from self._fetch(wants, on_erased)
+        yield from self.fetch(wants, on_erased)
 
     def blocks(self, entry: Entry, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         """The bytes of one file from ``start`` on, ``length`` of them (None: to the end), as consecutive blocks.
@@ -106,9 +106,9 @@ class Contents:
         match entry.place:
             case ChunkPlace(pack, offset, stored):
                 want = Want(0, pack, offset, stored, entry.content, entry.size)
-                yield 0, next(self._fetch([want]))[1]
+                yield 0, next(self.fetch([want]))[1]
             case RecipePlace():
-                yield from self._fetch(self._wanted(entry, entry.place, start, end))
+                yield from self.fetch(self._wanted(entry, entry.place, start, end))
             case ObjectPlace(session):
                 yield 0, self._object(session, entry)
             case _:
@@ -149,6 +149,11 @@ class Contents:
                 part = self._part(row[0], *row[2:])
                 yield from map(part.row, range(len(part.hashes)))
 
+    def leaves(self, entry: Entry, place: RecipePlace) -> Iterator[Row]:
+        """The chunks of a file in order: (hash, length, pack, offset, stored)."""
+        for want in self._wanted(entry, place, 0, entry.size):
+            yield want.hash, want.length, want.pack, want.offset, want.stored
+
     def _wanted(self, entry: Entry, place: RecipePlace, start: int, end: int) -> Iterator[Want]:
         top = self._part(place.recipe, place.pack, place.offset, place.stored)
         if (size := int(top.lengths.sum())) != entry.size:
@@ -171,7 +176,7 @@ class Contents:
         with self._lock:
             part = self._parts.get(hash)
         if part is None:
-            _, data = next(self._fetch([Want(0, pack, offset, stored, hash, -1)]))
+            _, data = next(self.fetch([Want(0, pack, offset, stored, hash, -1)]))
             part = decode_part(data, f"recipe {hash.hex()}")
             with self._lock:
                 if len(self._parts) >= 64:
@@ -181,7 +186,7 @@ class Contents:
 
     # -- chunks --------------------------------------------------------------------------------------------------------
 
-    def _fetch(self, wants: Iterable[Want], on_erased: OnErased | None = None) -> Iterator[tuple[int, bytes]]:
+    def fetch(self, wants: Iterable[Want], on_erased: OnErased | None = None) -> Iterator[tuple[int, bytes]]:
         """(tag, verified bytes) of each chunk, in the order given; the next spans are fetched meanwhile."""
         pending: deque[Future[list[Fetched]]] = deque()
         for span in _spans(wants):
@@ -264,16 +269,24 @@ def _spans(wants: Iterable[Want]) -> Iterator[list[Want]]:
 def _opened(fetched: Iterable[Fetched], on_erased: OnErased | None) -> Iterator[tuple[int, bytes]]:
     for want, frame in fetched:
         if frame is not None:
-            yield _verified(want, frame)
+            yield want.tag, opened(memoryview(frame), want.hash, want.length, want.pack, want.offset)
         elif on_erased is None:
             raise erased()
         else:
             on_erased(want.tag)
 
 
-def _verified(want: Want, frame: Buffer) -> tuple[int, bytes]:
-    what = f"the chunk at {want.offset} of pack {want.pack.hex()}"
-    data = unframe(memoryview(frame), what) if want.length < 0 else unframe(memoryview(frame), what, want.length)
-    if blake3(data).digest() != want.hash or want.length not in (-1, len(data)):
-        raise Corrupt(f"{what} is damaged: its bytes don't match their hash", "run `sheaf store check --read-data`")
-    return want.tag, data
+def opened(frame: memoryview, hash: bytes, length: int, pack: bytes, offset: int) -> bytes:
+    """The chunk inside a frame, checked. ``length`` -1: any; the last two are for messages. Raises Corrupt."""
+    if frame[:1] == RAW:
+        data = bytes(frame[1:])
+    else:
+        data = unframe(frame, _name(pack, offset), length if length >= 0 else MAX_CHUNK)
+    if blake3(data).digest() != hash or length not in (-1, len(data)):
+        what = f"{_name(pack, offset)} is damaged: its bytes don't match their hash"
+        raise Corrupt(what, "run `sheaf store check --read-data`")
+    return data
+
+
+def _name(pack: bytes, offset: int) -> str:
+    return f"the chunk at {offset} of pack {pack.hex()}"

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from sheaf.engine.cache import Cache, NoCache
 from sheaf.engine.clock import Clock, SystemClock, rfc3339
-from sheaf.errors import AlreadyExists, Bug, Corrupt, NotFound
+from sheaf.errors import AlreadyExists, Bug, Corrupt, NotFound, Unsupported
 from sheaf.format import keys
 from sheaf.format.store_v1 import StoreConfig, decode_config, encode_config
 from sheaf.model.log import Author
@@ -54,7 +54,7 @@ class Core:
         if kept is not None:
             try:
                 return decode(kept)
-            except Corrupt:
+            except (Corrupt, Unsupported):  # a turned bit may look like a newer version
                 self.cache.drop(key)
         data = self.backend.get(key)
         value = decode(data)

@@ -25,7 +25,7 @@ from sheaf.format.pack_v1 import PackTable
 
 __all__ = ["ChunkIndex", "Found", "load_segments", "merge_index"]
 
-_FREEZE = 1 << 16  # chunks kept in a dict before they become sorted arrays, which need a tenth of the memory
+_FREEZE = 1 << 15  # chunks kept in a dict before they become sorted arrays, which need a tenth of the memory
 _MERGE_AT = 16  # index objects of one level before they are merged into one of the next
 _NO_PACKS = np.zeros((0, 32), np.uint8)
 

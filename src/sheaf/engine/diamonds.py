@@ -18,9 +18,10 @@ import msgspec
 import pyarrow as pa
 
 from sheaf.engine.core import Core
+from sheaf.engine.diff import same
 from sheaf.engine.nodes import Nodes, pointer_of
 from sheaf.engine.tree import Tree, entries
-from sheaf.errors import AlreadyExists, Conflict, InvalidInput, NotFound
+from sheaf.errors import AlreadyExists, Conflict, Corrupt, InvalidInput, NotFound
 from sheaf.format import keys
 from sheaf.format.session_v1 import seal, unseal
 from sheaf.model.entries import Kind
@@ -134,11 +135,12 @@ class Splits:
             )
 
     def started(self) -> list[SplitStart]:
-        """All splits that began, the newest generation of each name, oldest first."""
+        """All splits that began, oldest first: of each name the one that is done, or else the newest."""
         found = [unseal(data, "split", SplitStart, key) for key, data in self._listed("start.json")]
-        return sorted(
-            {s.name: s for s in sorted(found, key=lambda s: s.generation)}.values(), key=lambda s: s.generation
-        )
+        done = {split.generation for split in self.done()}
+        ordered = sorted(found, key=lambda start: (start.generation in done, start.time, start.generation))
+        latest = {start.name: start for start in ordered}
+        return sorted(latest.values(), key=lambda start: (start.time, start.generation))
 
     def done(self) -> list[SplitDone]:
         """All splits that are complete, in the order of their ends."""
@@ -146,8 +148,10 @@ class Splits:
         return sorted(found, key=lambda s: (s.time, s.generation))
 
     def joined(self, end: DiamondEnd) -> list[SplitDone]:
-        """The splits that an end names, in its order."""
+        """The splits that an end names, in its order. Raises Corrupt if one is missing."""
         by_generation = {split.generation: split for split in self.done()}
+        if lost := [generation for generation in end.splits if generation not in by_generation]:
+            raise Corrupt(f"split {lost[0]} of diamond {self.id} is missing", "run `sheaf store check`")
         return [by_generation[generation] for generation in end.splits]
 
     def _listed(self, name: str) -> Iterator[tuple[str, bytes]]:
@@ -200,7 +204,7 @@ class Merged:
                 raise InvalidInput(
                     f"'{best.path}' is a folder in one split and a file in another", "take one of the splits out"
                 )
-            if other.kind == Kind.FOLDER or other.content == best.content:
+            if same(other, best):
                 continue
             if self.mode == "forbids-conflicts":
                 names = f"'{self.splits[rank].name}' and '{self.splits[winner[1]].name}'"

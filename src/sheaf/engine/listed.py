@@ -41,6 +41,10 @@ class Listed:
                 row[hit[numbers == number]] = -1
         return row
 
+    def wrong(self) -> list[bytes]:
+        """The packs that don't hold what is listed of them."""
+        return [pack.tobytes() for n, pack in enumerate(self.segment.packs) if not self._is_believed(n)]
+
     def _is_believed(self, number: int) -> bool:
         if number not in self._believed:
             self._believed[number] = self._agrees(number)

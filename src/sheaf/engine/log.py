@@ -6,6 +6,7 @@ reads what won, decides again, and tries n + 2; so changes that don't touch each
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, Self, TypeVar
@@ -13,7 +14,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 import msgspec
 
 from sheaf.engine.core import Core
-from sheaf.errors import Corrupt, NotFound, SheafError
+from sheaf.errors import Corrupt, NotFound, SheafError, Unsupported
 from sheaf.format import keys
 from sheaf.format.record_v1 import (
     PAGE_RECORDS,
@@ -31,6 +32,8 @@ from sheaf.storage.port import Created
 __all__ = ["Head", "Log", "repo_log", "store_log"]
 
 _SMALL = 32 * 1024  # bytes of state up to which every record is a checkpoint
+_REMEMBERED = 2 * PAGE_RECORDS  # records kept in memory, without their states
+_TOGETHER = 256  # records read at once when all are asked for
 _STEPS = 8  # records to walk one by one before asking the store which one is the newest
 
 
@@ -62,14 +65,20 @@ class Log(Generic[S, Op]):
     def __init__(self, core: Core, base: str, empty: S, ops: type[Op]) -> None:
         self._core = core
         self._base = base
-        self._empty = empty
+        self.empty = empty  #: the state before the first record
         self._ops = ops
         self._head: Head[S] | None = None
-        self._records: dict[int, Record] = {}
+        self._listed: int | None = None  # number of the newest record, by a listing that was made ahead
+        self._slim: OrderedDict[int, Record] = OrderedDict()
 
     def head(self) -> Head[S]:
         """The log as it is now."""
-        head = self._head or self._jump()
+        head = self._head
+        if head is None:
+            head, is_current = self._begin()
+            if is_current:
+                self._head = head
+                return head
         while True:
             for _ in range(_STEPS):
                 record = self._find(head.n + 1)
@@ -78,6 +87,20 @@ class Log(Generic[S, Op]):
                     return head
                 head = self._next(head, record)
             head = max(head, self._jump(), key=lambda found: found.n)  # a listing may be late: never go back
+
+    @property
+    def last(self) -> S:
+        """The state when it was last looked at, which may be a while ago."""
+        return self._head.state if self._head else self.empty
+
+    def look(self) -> None:
+        """List ahead of the first :meth:`head`, which then takes one round trip."""
+        if self._head is None:
+            self.expect(self._core.backend.newest(f"{self._base}log/"))
+
+    def expect(self, newest: str | None) -> None:
+        """The same with the newest key of a listing that somebody else made."""
+        self._listed = self._number(newest) if newest is not None else None
 
     def append(self, decide: Callable[[Head[S]], tuple[Op, ...]]) -> Head[S]:
         """Commit what ``decide`` makes of the head; it is asked again when another record came first.
@@ -91,7 +114,7 @@ class Log(Generic[S, Op]):
             record, state = self._compose(head, ops)
             key = keys.log_record(self._base, record.n)
             if self._core.backend.create(key, encode_record(record)) is not Created.OTHER:
-                self._records[record.n] = record
+                self._remember(record)
                 self._head = self._adopt(record, state, head)
                 return self._head
 
@@ -106,8 +129,18 @@ class Log(Generic[S, Op]):
                     yield self._decoded(record)
             n = page_end + 1
 
+    def originals(self, last: int) -> Iterator[Record]:
+        """All records up to this one, oldest first, as the store has them now: pages and caches are copies.
+
+        Raises:
+            NotFound, Corrupt: a record is missing or damaged.
+        """
+        for start in range(0, last + 1, _TOGETHER):
+            numbers = range(start, min(start + _TOGETHER, last + 1))
+            yield from map(self._decoded, self._core.io.map(lambda n: _slim(self._read(n, cached=False)), numbers))
+
     def roll(self) -> None:
-        """Write the newest page if it is complete and missing; a courtesy to readers, so failures don't matter."""
+        """Write the newest page if it is complete and missing; failures don't matter."""
         k = (self.head().n + 1) // PAGE_RECORDS - 1
         if k < 0:
             return
@@ -119,27 +152,51 @@ class Log(Generic[S, Op]):
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
+    def _begin(self) -> tuple[Head[S], bool]:
+        """A first head, and whether it is the newest one for sure."""
+        if self._listed is None:
+            self.look()
+        if self._listed is None:
+            return Head(-1, "", self.empty, {}, -1), False
+        follows = self._core.io.submit(self._is_there, self._listed + 1)  # a listing may be late
+        head = self._at(self._listed)
+        return head, not follows.result()
+
     def _jump(self) -> Head[S]:
         key = self._core.backend.newest(f"{self._base}log/")
-        if key is None:
-            return Head(-1, "", self._empty, {}, -1)
-        record = self._get(keys.record_number(key))
+        return self._at(self._number(key)) if key is not None else Head(-1, "", self.empty, {}, -1)
+
+    def _at(self, n: int) -> Head[S]:
+        """The head as of a record that was listed."""
+        record = self._get(n)
         if record.state is not None:
             base, since = record.state, record.n
         else:
             base, since = self._get(record.since).state, record.since
+        key = keys.log_record(self._base, n)
         if not isinstance(base, dict):
             raise Corrupt(f"{key} leads to no checkpoint", "run `sheaf store check`")
         whole = base if record.state is not None else merge(base, record.delta)
         return Head(record.n, record.write, self._state(whole, key), base, since)
+
+    def _number(self, key: str) -> int:
+        try:
+            n = keys.record_number(key)
+        except ValueError:
+            n = -1
+        if key != keys.log_record(self._base, n):
+            raise Corrupt(f"{key} is no record: it does not belong there", "take it out of the store")
+        return n
 
     def _next(self, head: Head[S], record: Record) -> Head[S]:
         if record.prev != head.write:
             raise Corrupt(f"record {record.n} of {self._base or 'the store'}log does not follow record {head.n}")
         if record.state is not None:
             state = self._state(record.state, f"record {record.n}")
-        else:
+        elif record.since == head.since:
             state = self._state(merge(head.base, record.delta), f"record {record.n}")
+        else:
+            raise Corrupt(f"record {record.n} of {self._base or 'the store'}log belongs to another checkpoint")
         return self._adopt(record, state, head)
 
     def _adopt(self, record: Record, state: S, head: Head[S]) -> Head[S]:
@@ -153,17 +210,37 @@ class Log(Generic[S, Op]):
         except NotFound:
             return None
 
+    def _is_there(self, n: int) -> bool:
+        try:
+            self._read(n)
+        except NotFound:
+            return False
+        return True
+
     def _get(self, n: int) -> Record:
-        if n not in self._records:
-            key = keys.log_record(self._base, n)
+        record = self._read(n)
+        self._remember(record)
+        return record
+
+    def _read(self, n: int, *, cached: bool = True) -> Record:
+        key = keys.log_record(self._base, n)
+        if cached:
             record = self._core.load(key, lambda data: decode_record(data, key))
-            if record.n != n:
-                raise Corrupt(f"{key} holds record {record.n}")
-            self._records[n] = record
-        return self._records[n]
+        else:
+            record = decode_record(self._core.backend.get(key), key)
+        if record.n != n:
+            raise Corrupt(f"{key} holds record {record.n}")
+        return record
+
+    def _remember(self, record: Record) -> None:
+        self._slim[record.n] = _slim(record)
+        while len(self._slim) > _REMEMBERED:
+            self._slim.pop(next(iter(self._slim)), None)
 
     def _several(self, numbers: Iterable[int]) -> Iterator[Record]:
-        return self._core.io.map(self._get, numbers)
+        for record in self._core.io.map(lambda n: self._slim.get(n) or _slim(self._read(n)), numbers):
+            self._remember(record)
+            yield record
 
     def _page(self, k: int) -> Iterable[Record]:
         key = keys.log_page(self._base, k)
@@ -171,11 +248,17 @@ class Log(Generic[S, Op]):
             return self._core.load(key, lambda data: decode_page(data, key))
         except NotFound:
             return self._write_page(k)
+        except (Corrupt, Unsupported):  # a page is a copy: its records are there themselves
+            return self._several(_of_page(k))
 
     def _write_page(self, k: int) -> list[Record]:
-        records = list(self._several(range(k * PAGE_RECORDS, (k + 1) * PAGE_RECORDS)))
-        # "other" is a page by a writer with another zstd; its payload is the same and checked by whoever reads it
-        self._core.backend.create(keys.log_page(self._base, k), encode_page(records))
+        """The records of a page, which is written on the way: a courtesy to readers, so failures don't matter."""
+        records = list(self._several(_of_page(k)))
+        try:
+            # "other" is a page by a writer with another zstd; its payload is the same and checked by whoever reads it
+            self._core.backend.create(keys.log_page(self._base, k), encode_page(records))
+        except SheafError:
+            pass
         return records
 
     def _decoded(self, record: Record) -> Record:
@@ -184,7 +267,7 @@ class Log(Generic[S, Op]):
         return msgspec.structs.replace(record, ops=ops)
 
     def _state(self, value: Any, what: str) -> S:
-        return decode_ops(value, type(self._empty), what)
+        return decode_ops(value, type(self.empty), what)
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
@@ -200,6 +283,15 @@ class Log(Generic[S, Op]):
             if len(msgspec.json.encode(delta)) <= max(_SMALL, size // 8):
                 return msgspec.structs.replace(record, since=head.since, delta=delta), state
         return msgspec.structs.replace(record, state=whole), state
+
+
+def _slim(record: Record) -> Record:
+    """Without the state: what pages hold, and what can be kept of many records."""
+    return msgspec.structs.replace(record, state=None, since=-1, delta=None)
+
+
+def _of_page(k: int) -> range:
+    return range(k * PAGE_RECORDS, (k + 1) * PAGE_RECORDS)
 
 
 def repo_log(core: Core, repo_id: str) -> Log[RepoState, RepoOp]:

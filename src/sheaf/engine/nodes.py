@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ from sheaf.model.nodes import Pointer
 __all__ = ["Nodes", "pointer_of", "root_of"]
 
 T = TypeVar("T")
+_AHEAD = 4  # leaves being fetched while one is worked on
 _REMEMBERED = 64 << 20  # bytes of decoded nodes kept in memory
 
 
@@ -48,9 +50,19 @@ class Nodes:
         """A leaf's rows (schema ROWS, absolute folders). Raises Corrupt, NotFound."""
         found = self._remembered(pointer)
         if found is None:
-            found = self._load(pointer, lambda data: decode_rows(data, pointer))
+            found = self._rows(pointer)
             self._remember(pointer, found.nbytes, found)
         return found
+
+    def leaves(self, pointers: Iterable[Pointer]) -> Iterator[pa.RecordBatch]:
+        """The rows of many leaves, in order, a few of them fetched ahead and none remembered. Raises Corrupt, NotFound."""
+        ahead: deque[Future[pa.RecordBatch]] = deque()
+        for pointer in pointers:
+            ahead.append(self._core.io.submit(self._rows, pointer))
+            if len(ahead) > _AHEAD:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
     def children(self, pointer: Pointer) -> list[Pointer]:
         """An inner node's children, in order. Raises Corrupt, NotFound."""
@@ -63,6 +75,9 @@ class Nodes:
     def check(self, pointer: Pointer) -> bytes:
         """A node's bytes as the store has them now, bypassing every cache. Raises Corrupt, NotFound."""
         return _checked(self._core.backend.get(keys.node(pointer.id)), pointer)
+
+    def _rows(self, pointer: Pointer) -> pa.RecordBatch:
+        return self._load(pointer, lambda data: decode_rows(data, pointer))
 
     def _load(self, pointer: Pointer, decode: Callable[[bytes], T]) -> T:
         key = keys.node(pointer.id)

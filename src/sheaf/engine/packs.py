@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import Future
-from queue import Queue
+from contextlib import suppress
+from queue import Empty, Queue
 from threading import Lock
 
 from sheaf.engine.core import Core
@@ -18,7 +19,8 @@ from sheaf.storage.port import Buffer
 __all__ = ["PACK_BYTES", "PackSink", "read_table"]
 
 PACK_BYTES = 32 << 20  #: a pack is closed when it has this many bytes
-_BUFFERS = 3  # one that fills and two that are being written: bounds memory
+_BUFFERS_NEAR = 2  # one that fills and one that is being written: bounds memory
+_BUFFERS_FAR = 3  # a bucket takes two at once
 
 
 def read_table(core: Core, key: str, size: int) -> PackTable:
@@ -41,7 +43,8 @@ class PackSink:
         self._index = index
         self._lock = Lock()
         self._buffers: Queue[bytearray | None] = Queue()
-        for _ in range(_BUFFERS):
+        is_near = core.backend.url.startswith("file:")
+        for _ in range(_BUFFERS_NEAR if is_near else _BUFFERS_FAR):
             self._buffers.put(None)
         self._writes: list[Future[None]] = []
         self._ordinal = 0
@@ -66,6 +69,17 @@ class PackSink:
             writes, self._writes = self._writes, []
         for write in writes:
             write.result()
+        self._release()
+
+    def _release(self) -> None:
+        """Give the memory of idle buffers back: the manifest comes next, and it needs some."""
+        idle = 0
+        with suppress(Empty):
+            while True:
+                self._buffers.get_nowait()
+                idle += 1
+        for _ in range(idle):
+            self._buffers.put(None)
 
     def _begin(self) -> None:
         self._id = pack_id(self._session, self._ordinal)

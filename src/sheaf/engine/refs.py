@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sheaf.engine.core import Core
-from sheaf.engine.log import Log, repo_log, store_log
+from sheaf.engine.log import Head, Log, repo_log, store_log
 from sheaf.errors import Ambiguous, Corrupt, NotFound
 from sheaf.model.log import AddBundle, Bundle, DeleteBundle, RepoOp, RepoState, RestoreBundle
 from sheaf.model.refs import Ref, parse_ref
@@ -56,20 +56,14 @@ class Refs:
 
     def latest(self) -> Bundle:
         """The bundle that was committed last. Raises NotFound for an empty repo."""
-        state = self._log.head().state
-        if state.latest is None:
+        head = self._log.head()
+        if head.state.latest is None:
             raise NotFound(f"no bundles uploaded to repo: {self._repo}", "make one with `sheaf bundle upload`")
-        return self.get(state.latest)
+        return self._get(head.state.latest, head)
 
     def get(self, id: str) -> Bundle:
         """The bundle of an id. Raises NotFound."""
-        state = self._log.head().state
-        if (named := state.bundles.get(id)) is not None:
-            return named
-        self._catch_up()
-        if id not in self._all or id in self._gone:
-            raise NotFound(f'didn\'t find bundle "{id}"', f"see `sheaf bundle list --repo {self._repo}`")
-        return self._all[id]
+        return self._get(id, self._log.head())
 
     def resolve(self, text: str | None) -> Bundle:
         """The bundle that a ref names; None is the latest one.
@@ -81,16 +75,18 @@ class Refs:
         if text is None:
             return self.latest()
         ref = parse_ref(text)
-        bundle = self._named(ref)
+        head = self._log.head()
+        bundle = self._named(ref, head)
         for _ in range(ref.back):
             if not bundle.parents:
                 raise NotFound(f"'{text}' goes back further than the history of {self._repo}")
-            bundle = self.get(bundle.parents[0])
+            bundle = self._get(bundle.parents[0], head)
         return bundle
 
     def history(self, start: Bundle) -> Iterator[Bundle]:
         """A bundle and its first parents, newest first. Raises Corrupt if they go in circles."""
         seen: set[str] = set()
+        head = self._log.head()
         bundle = start
         while True:
             if bundle.id in seen:
@@ -100,16 +96,25 @@ class Refs:
             if not bundle.parents:
                 return
             try:
-                bundle = self.get(bundle.parents[0])
+                bundle = self._get(bundle.parents[0], head)
             except NotFound:
                 return
 
-    def _named(self, ref: Ref) -> Bundle:
+    def _get(self, id: str, head: Head[RepoState]) -> Bundle:
+        if (named := head.state.bundles.get(id)) is not None:
+            return named
+        if self._seen < head.n:
+            self._catch_up()
+        if id not in self._all or id in self._gone:
+            raise NotFound(f'didn\'t find bundle "{id}"', f"see `sheaf bundle list --repo {self._repo}`")
+        return self._all[id]
+
+    def _named(self, ref: Ref, head: Head[RepoState]) -> Bundle:
         if ref.form == "bundle":
-            return self.get(ref.name)
+            return self._get(ref.name, head)
         if ref.form == "version":
             return self._version(ref.name)
-        state = self._log.head().state
+        state = head.state
         found = []
         if ref.form in ("name", "label") and ref.name in state.labels:
             found.append(("label", state.labels[ref.name].bundle))
@@ -122,7 +127,7 @@ class Refs:
             raise Ambiguous(
                 f"'{ref.name}' is a label and a branch of {self._repo}", f"write label:{ref.name} or branch:{ref.name}"
             )
-        return self.get(found[0][1])
+        return self._get(found[0][1], head)
 
     def _version(self, prefix: str) -> Bundle:
         found = [bundle for bundle in self.bundles() if bundle.version.startswith(prefix)]

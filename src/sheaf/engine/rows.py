@@ -9,11 +9,11 @@ import msgspec
 import pyarrow as pa
 from blake3 import blake3
 
-from sheaf.format.node_v1 import ROWS
+from sheaf.format.node_v1 import ROWS, external_content
 from sheaf.model.entries import ChunkPlace, Entry, ExternalPlace, Kind, ObjectPlace, PlaceKind, RecipePlace
 from sheaf.model.paths import check_path, split
 
-__all__ = ["folder_entry", "row_of", "symlink_entry"]
+__all__ = ["external_entry", "folder_entry", "row_of", "symlink_entry"]
 
 
 def folder_entry(path: str, mode: int = 0o755, mtime: int = 0) -> Entry:
@@ -27,6 +27,13 @@ def symlink_entry(path: str, target: str, mtime: int = 0) -> Entry:
     folder, name = split(check_path(path))
     raw = target.encode()
     return Entry(folder, name, Kind.SYMLINK, 0o777, mtime, len(raw), blake3(raw).digest(), target)
+
+
+def external_entry(path: str, url: str, size: int, etag: str = "", mtime: int = 0) -> Entry:
+    """The entry of a file elsewhere whose bytes nobody has hashed: its content stands for where it is and which it is."""
+    folder, name = split(check_path(path))
+    content = external_content(url, size, etag)
+    return Entry(folder, name, Kind.EXTERNAL, 0o644, mtime, size, content, place=ExternalPlace(url, etag))
 
 
 def row_of(entry: Entry, packs: Sequence[tuple[bytes, int]] | None = None) -> pa.RecordBatch:

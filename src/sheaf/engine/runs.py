@@ -6,6 +6,7 @@ from sheaf.engine.core import Core
 from sheaf.errors import AlreadyExists, NotFound
 from sheaf.format import keys
 from sheaf.format.session_v1 import RunEnd, RunStart, seal, unseal
+from sheaf.model.ids import is_ksuid
 from sheaf.storage.port import Created
 
 __all__ = ["end_run", "get_run", "list_runs", "start_run"]
@@ -39,4 +40,4 @@ def get_run(core: Core, id: str) -> tuple[RunStart, RunEnd | None]:
 
 def list_runs(core: Core) -> list[str]:
     """The ids of all runs, oldest first by their clocks."""
-    return sorted({stat.key.split("/")[1] for stat in core.backend.list(keys.RUNS)})
+    return sorted(id for id in {stat.key.split("/")[1] for stat in core.backend.list(keys.RUNS)} if is_ksuid(id))

@@ -13,9 +13,10 @@ from typing import Any, Self
 
 from sheaf.engine.core import Core, host
 from sheaf.engine.log import Log, repo_log, store_log
-from sheaf.errors import AlreadyExists, Conflict, NotFound, SheafError, Unavailable
+from sheaf.errors import AlreadyExists, Conflict, Corrupt, InvalidInput, NotFound, SheafError, Unavailable
 from sheaf.format import keys
 from sheaf.format.session_v1 import Condemned, Session, decode_condemned, seal, unseal
+from sheaf.model.ids import parse_hash
 from sheaf.model.log import AddBundle, RepoOp, RepoState, VoidSession
 
 __all__ = [
@@ -84,7 +85,7 @@ def observe(core: Core, session: Session) -> Open:
     """What a session that is registered already must keep away from, as of now (a split of a diamond)."""
     lists = [_condemned(core, stat.key) for stat in core.backend.list(keys.CONDEMNED)]
     known = [entry for entry in lists if entry is not None]
-    erased = frozenset(bytes.fromhex(stat.key.removeprefix(keys.ERASED)) for stat in core.backend.list(keys.ERASED))
+    erased = frozenset(_erased(stat.key) for stat in core.backend.list(keys.ERASED))
     dead: frozenset[bytes] = frozenset().union(*(entry.dead_packs for entry in known))
     return Open(
         session,
@@ -92,8 +93,15 @@ def observe(core: Core, session: Session) -> Open:
         frozenset().union(*(entry.dead_nodes for entry in known)),
         frozenset().union(*(entry.objects for entry in known)),
         dead.union(*(entry.moving_packs for entry in known)),
-        erased,
+        erased.union(*(entry.erase for entry in known)),
     )
+
+
+def _erased(key: str) -> bytes:
+    try:
+        return parse_hash(key.removeprefix(keys.ERASED))
+    except InvalidInput as error:
+        raise Corrupt(f"{key} is no notice: it does not belong there", "take it out of the store") from error
 
 
 def _condemned(core: Core, key: str) -> Condemned | None:

@@ -24,7 +24,7 @@ from sheaf.engine.tables import load_table
 from sheaf.engine.taking import refuse_dead, usable
 from sheaf.engine.tree import Tree
 from sheaf.engine.treewrite import Change, TreeWriter, leaves_of
-from sheaf.errors import Bug, Conflict, Corrupt, SheafError
+from sheaf.errors import Bug, Conflict, Corrupt, Refused, SheafError
 from sheaf.model.log import AddBundle, Bundle, MoveBranch, RepoOp, RepoState, SetLabel
 from sheaf.model.names import check_ref_name
 from sheaf.model.nodes import Pointer
@@ -121,6 +121,7 @@ class Writer:
     ) -> None:
         self._core = core
         self._log = log
+        self._over = False
         self.open = open_session(core, repo_id, log, kind)
         self._ending = Ending(core, self.open.id)
         try:
@@ -138,6 +139,7 @@ class Writer:
         error: BaseException | None = None,
         trace: TracebackType | None = None,
     ) -> None:
+        self._over = True
         self._ending.__exit__(kind, error, trace)
         if isinstance(error, Corrupt):  # gc may have ended this session, and swept what it was reading
             refuse_if_over(self._log, self.open.session)
@@ -147,7 +149,10 @@ class Writer:
 
         Raises:
             Conflict: the branch is not where ``draft.expect`` says, or gc has ended this session.
+            Refused: the session is over.
         """
+        if self._over:  # gc would not wait for it
+            raise Refused("this upload is over: nothing more can be committed with it", "begin another one")
         with self._ending.committing():
             return committed(self._core, self._log, self.open, root, files, draft)
 

@@ -35,6 +35,7 @@ __all__ = [
     "decode_rows",
     "encode_children",
     "encode_rows",
+    "external_content",
     "hash32",
     "leaf_packs",
     "packs_in",
@@ -99,6 +100,7 @@ _NEEDS: dict[str, tuple[PlaceKind, ...]] = {
 MIN_ROWS, MAX_ROWS, MAX_WEIGHT = 1024, 16384, 1 << 20
 MIN_CHILDREN, MAX_CHILDREN = 256, 4096
 _OPTIONS = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 3))
+_READ = pa.ipc.IpcReadOptions(use_threads=False)  # a node is small: handing its columns around costs more than it gains
 _MAX_NODE = 256 << 20  # no honest node comes near; a claim beyond is damage or malice
 
 
@@ -127,7 +129,7 @@ def _decode(data: bytes, level: int, rows: int | None, schema: pa.Schema, what: 
     if header.level != level or header.raw > _MAX_NODE or (rows is not None and header.rows != rows):
         raise Corrupt(f"{what} is not the node that its parent describes")
     try:
-        batches = list(pa.ipc.open_stream(pa.py_buffer(payload)))
+        batches = list(pa.ipc.open_stream(pa.py_buffer(payload), options=_READ))
         batch = batches[0] if len(batches) == 1 else pa.RecordBatch.from_pylist([], schema)
         batch.validate(full=True)
         if batch.num_rows != header.rows or len(batches) != 1:
@@ -267,6 +269,12 @@ def row_hashes(batch: pa.RecordBatch, prefix: str) -> tuple[bytes, bytes]:
     for column in (batch["attrs"], pc.if_else(external, batch["url"], None), pc.if_else(external, batch["etag"], None)):
         full.update(_texts(column))
     return logical.digest(), full.digest()
+
+
+def external_content(url: str, size: int, etag: str) -> bytes:
+    """The `content` of a file elsewhere whose bytes nobody has hashed: it is another one when url, size or ETag is."""
+    texts = _texts(pa.array([url, etag], pa.string()))
+    return blake3(b"sheaf external 1\n" + texts + struct.pack("<q", size)).digest()
 
 
 def children_hashes(level: int, children: Sequence[Pointer], prefix: str) -> tuple[bytes, bytes]:

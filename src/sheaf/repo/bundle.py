@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import pyarrow as pa
 from blake3 import blake3
@@ -32,6 +32,9 @@ from sheaf.transfer.statcache import StatCache
 from sheaf.transfer.update import Updated, update
 from sheaf.transfer.worktree import changes, guess_base, learn
 from sheaf.vfs import FileTree
+
+if TYPE_CHECKING:
+    from sheaf.transfer.batches import Batches, Position
 
 __all__ = ["Bundle"]
 
@@ -113,6 +116,11 @@ class Bundle:
         """Bytes of all files together."""
         return self._descriptor.root.size
 
+    @property
+    def view(self) -> FileTree:
+        """The bundle as a file tree: what doors are adapters of."""
+        return self._files
+
     # -- reading -------------------------------------------------------------------------------------------------------
 
     def ls(self, path: str = "", *, recursive: bool = False) -> Iterator[Entry]:
@@ -162,6 +170,8 @@ class Bundle:
 
     def _verify_file(self, entry: Row, meter: Meter) -> int:
         if entry.kind == Kind.SYMLINK:
+            if blake3((entry.target or "").encode()).digest() != entry.content:
+                raise Corrupt(f"symlink '{entry.path}' leads elsewhere than its hash says", "run `sheaf store check`")
             meter.add_file()
             return 0
         whole, size = blake3(), 0
@@ -175,6 +185,48 @@ class Bundle:
             )
         meter.add_file()
         return size
+
+    def batches(
+        self,
+        glob: str = "**",
+        batch: int = 256,
+        *,
+        shuffle: int | None = None,
+        shard: tuple[int, int] = (0, 1),
+        workers: int = 4,
+        buffer: int = 128 << 20,
+        drop_last: bool = False,
+        resume: Position | Mapping[str, str | int] | None = None,
+    ) -> Batches:
+        """All files that a pattern names, some at a time, as a training run reads them: whole packs, read ahead.
+
+        Args:
+            glob: ``*`` within one folder, ``**`` through all: ``train/**/*.jpg``.
+            batch: files in a batch; the last one may have fewer, unless ``drop_last``.
+            shuffle: a seed; the same one gives the same order, another in each epoch. None: in order of paths.
+            shard: (rank, world): this process's part. Parts are disjoint and differ by one file at most.
+            workers: threads that read.
+            buffer: bytes within which shuffled files are mixed, and which that takes in memory.
+            resume: the :attr:`Batches.position` of an earlier one that was made with the same arguments.
+
+        Raises:
+            InvalidInput: nothing matches, or ``resume`` is of something else.
+        """
+        from sheaf.engine.bulk import Bulk
+        from sheaf.transfer.batches import Batches
+
+        return Batches(
+            self.tree,
+            Bulk(self._core, self._files.contents),
+            glob,
+            batch,
+            shuffle=shuffle,
+            shard=shard,
+            workers=workers,
+            buffer=buffer,
+            drop_last=drop_last,
+            resume=resume,
+        )
 
     # -- comparing and writing out -------------------------------------------------------------------------------------
 

@@ -92,7 +92,7 @@ class Diamond:
     def ids(context: Context) -> list[str]:
         """The ids of a repo's diamonds, oldest first by their clocks."""
         listed = context.core.backend.list(f"{keys.repo(context.entry.id)}diamonds/")
-        return sorted({stat.key.split("/")[3] for stat in listed})
+        return sorted(id for id in {stat.key.split("/")[3] for stat in listed} if is_ksuid(id))
 
     @property
     def info(self) -> DiamondInfo:
@@ -153,6 +153,7 @@ class Diamond:
             Conflict: the diamond was committed or canceled meanwhile; the split is not in it.
             Refused: a file was erased from the store, unless ``allow_erased``.
         """
+        self._context.refuse_writes()
         name = check_ref_name(split_id) if split_id else self._context.core.clock.new_id()
         start = self._splits.begin_split(name, tag)
         session = find_session(self._context.core, self.id)
@@ -210,15 +211,14 @@ class Diamond:
         draft = Draft(message, branch, label)
         self._context.refuse_writes()
         if (bundle := self._committed()) is not None:
+            end_session(self._context.core, self.id)
             raise Conflict(f"diamond {self.id} is committed already, as bundle {bundle.id}")
-        end = self._splits.end() or self._closing(mode, tag)
-        if end.state == "canceled":
-            raise Conflict(f"diamond {self.id} was canceled", "begin a new one with `sheaf diamond initialize`")
+        self._refuse_canceled(self._splits.end())
         meter = Meter(progress, "join")
         opened = observe(self._context.core, find_session(self._context.core, self.id))
         store = Store(self._context.core, self._context.nodes, opened, self.id)
         try:
-            root, files = self._joined(store, self._splits.joined(end), end.mode)
+            root, files = self._closed(store, mode, tag)
         except Corrupt:  # gc may have ended this session, and swept what it was reading
             refuse_if_over(self._context.log, opened.session)
             raise
@@ -232,23 +232,37 @@ class Diamond:
 
     def cancel(self, tag: str = "") -> None:
         """Give the diamond up. Raises Conflict if it is being committed."""
+        self._context.store.refuse_writes()
         if self._splits.decide(DiamondEnd("canceled", self._context.core.now(), tag=tag)).state != "canceled":
             raise Conflict(f"diamond {self.id} is being committed")
         end_session(self._context.core, self.id)
 
-    def _closing(self, mode: Mode, tag: str) -> DiamondEnd:
-        """Decide which splits are in; but see first whether they can be joined at all, since the decision stays."""
+    def _closed(self, store: Store, mode: Mode, tag: str) -> tuple[Pointer, int]:
+        """Decide which splits are in, unless that was decided, and join them; returns the root and the number of files.
+
+        They are joined first, since the decision stays: splits that can't be joined decide nothing.
+        """
+        end = self._splits.end()
+        joined = None
+        if end is None:
+            wanted = self._ending(mode, tag)
+            joined = self._joined(store, wanted)
+            end = self._splits.decide(wanted)
+            self._refuse_canceled(end)
+            joined = joined if end == wanted else None
+        return joined or self._joined(store, end)
+
+    def _ending(self, mode: Mode, tag: str) -> DiamondEnd:
         done = self._splits.done()
         if not done:
             raise NotFound(f"no split to commit in diamond {self.id}", "add one with `sheaf diamond split add`")
-        if mode == "forbids-conflicts":
-            for _ in merge_splits(self._context.nodes, done, mode).rows():
-                pass
-        return self._splits.decide(
-            DiamondEnd("done", self._context.core.now(), mode, tuple(split.generation for split in done), tag)
-        )
+        return DiamondEnd("done", self._context.core.now(), mode, tuple(split.generation for split in done), tag)
 
-    def _joined(self, store: Store, splits: list[SplitDone], mode: Mode) -> tuple[Pointer, int]:
+    def _refuse_canceled(self, end: DiamondEnd | None) -> None:
+        if end is not None and end.state == "canceled":
+            raise Conflict(f"diamond {self.id} was canceled", "begin a new one with `sheaf diamond initialize`")
+
+    def _joined(self, store: Store, end: DiamondEnd) -> tuple[Pointer, int]:
         files = 0
 
         def counted() -> Iterator[pa.RecordBatch]:
@@ -257,7 +271,7 @@ class Diamond:
                 files += _files(batch)
                 yield batch
 
-        merged = merge_splits(self._context.nodes, splits, mode)
+        merged = merge_splits(self._context.nodes, self._splits.joined(end), end.mode)
         root = store.build(counted())
         if not merged.losers:
             return root, files

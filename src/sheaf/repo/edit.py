@@ -8,7 +8,6 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from sheaf.engine.edit import Changes
 from sheaf.engine.ingest import Placed
@@ -17,7 +16,7 @@ from sheaf.engine.refs import alive
 from sheaf.engine.rows import folder_entry, symlink_entry
 from sheaf.engine.tree import Tree
 from sheaf.engine.writer import Draft, Writer
-from sheaf.errors import InvalidInput, NotFound
+from sheaf.errors import Conflict, InvalidInput, NotFound
 from sheaf.format.node_v1 import ROWS
 from sheaf.model.entries import ChunkPlace, Entry, Kind, Place, PlaceKind, RecipePlace
 from sheaf.model.log import Bundle as Descriptor
@@ -45,6 +44,7 @@ class Edit:
         self._draft = draft
         self._wanted = base
         self._allow_erased = allow_erased
+        self._sources: dict[tuple[str, str], Tree] = {}
 
     def __enter__(self) -> Self:
         c = self._context
@@ -65,6 +65,11 @@ class Edit:
         c = self._context
         target = c.log.head().state.branches.get(self._draft.branch or "")
         self._expect = target.bundle if target else ""
+        if self._draft.expect not in (None, self._expect):
+            raise Conflict(
+                f"branch '{self._draft.branch}' changed meanwhile: it is at {self._expect or 'nothing'}",
+                "look again and repeat",
+            )
         self._base: Descriptor | None = None
         if self._wanted is not None:
             self._base = c.refs.resolve(self._wanted)
@@ -102,9 +107,10 @@ class Edit:
                 self._set(path, placed, blocks.state.mode, blocks.state.mtime, {})
                 return
 
-    def mkdir(self, path: str, *, mode: int = 0o755) -> None:
-        """Make a folder, empty until something is put into it; nothing happens if it is there. Raises InvalidInput."""
-        self._changes.put(folder_entry(path.strip("/"), mode, self._context.core.clock.now_ns()))
+    def mkdir(self, path: str, *, mode: int = 0o755, mtime_ns: int | None = None) -> None:
+        """Make a folder, and those above it; one that is there gets this mode and time. Raises InvalidInput."""
+        mtime = self._context.core.clock.now_ns() if mtime_ns is None else mtime_ns
+        self._changes.put(folder_entry(path.strip("/"), mode & 0o777, mtime))
 
     def symlink(self, path: str, target: str) -> None:
         """Write a symlink."""
@@ -144,16 +150,17 @@ class Edit:
         self._changes.put(entry, list(placed.packs.items()))
 
     def _alive(self, source: Bundle) -> Tree:
-        """The source's tree, if it is alive: looked up now, after this session was registered."""
-        return Tree(self._context.nodes, pointer_of(alive(self._context.core, source.repo_id, source.id).root))
+        """The source's tree, if it is alive: looked up after this session was registered, so gc leaves it alone."""
+        key = source.repo_id, source.id
+        if key not in self._sources:
+            self._sources[key] = Tree(self._context.nodes, pointer_of(alive(self._context.core, *key).root))
+        return self._sources[key]
 
     def _copy_one(self, tree: Tree, source: str, path: str) -> None:
-        folder, name = split(source)
-        for batch in tree.batches(folder, recursive=False):
-            found = batch.filter(pc.equal(batch["name"], name))
-            if found.num_rows:
-                self._writer.store.refuse_dead_rows(found)
-                self._changes.put_row(_renamed(found, *split(path)))
+        row = tree.row(source)
+        if row is not None:
+            self._writer.store.refuse_dead_rows(row)
+            self._changes.put_row(_renamed(row, *split(path)))
 
     def _copy_below(self, tree: Tree, source: str, path: str) -> None:
         for batch in tree.batches(source):

@@ -64,6 +64,11 @@ class Repo:
         self._context = context
 
     @property
+    def context(self) -> Context:
+        """What the repo is made of: for doors that write bundles on their own."""
+        return self._context
+
+    @property
     def _log(self) -> Log[RepoState, RepoOp]:
         return self._context.log
 
@@ -235,17 +240,28 @@ class Repo:
         meter.finish()
         return Upload(bundle, *counts, True, stored.skipped, warnings)
 
-    def edit(self, *, message: str, branch: str = "main", base: str | None = None, allow_erased: bool = False) -> Edit:
+    def edit(
+        self,
+        *,
+        message: str,
+        branch: str = "main",
+        base: str | None = None,
+        label: str | None = None,
+        expect: str | None = None,
+        allow_erased: bool = False,
+    ) -> Edit:
         """Make a bundle from another one by naming what changes; nothing is downloaded.
 
         Args:
             base: the bundle to start from; the branch's head if None. The branch must not have moved when it commits.
+            label: set it to the new bundle, in the same commit.
+            expect: the id of the bundle that the branch must be at when the edit begins, "" for a new branch.
             allow_erased: let contents come back that were erased from the store.
         """
         from sheaf.engine.writer import Draft
         from sheaf.repo.edit import Edit
 
-        return Edit(self._context, Draft(message, branch), base, allow_erased=allow_erased)
+        return Edit(self._context, Draft(message, branch, label, expect=expect), base, allow_erased=allow_erased)
 
     # -- names ---------------------------------------------------------------------------------------------------------
 
@@ -282,8 +298,8 @@ class Repo:
         """
         bundle = self._context.refs.resolve(ref)
         op = SetLabel(check_ref_name(name), bundle.id, expect or None, expect is not None)
-        self._append(lambda state: (replace(op, target=state.lacking(self._alive(bundle))),))
-        return self.label(name)
+        state = self._append(lambda state: (replace(op, target=state.lacking(self._alive(bundle))),))
+        return label_of(name, state.labels[name])
 
     def delete_label(self, name: str) -> None:
         """Delete a label; its history stays. Raises NotFound."""
@@ -311,8 +327,7 @@ class Repo:
                 raise AlreadyExists(f"branch already exists: {name}", "choose another name, or delete it first")
             return (MoveBranch(check_ref_name(name), bundle.id, target=state.lacking(self._alive(bundle))),)
 
-        self._append(decide)
-        return self.branch(name)
+        return branch_of(name, self._append(decide).branches[name])
 
     def delete_branch(self, name: str) -> None:
         """Delete a branch; its bundles stay. Raises NotFound."""
@@ -347,9 +362,9 @@ class Repo:
 
         return Bundle(self._context, bundle)
 
-    def _append(self, decide: Callable[[RepoState], tuple[RepoOp, ...]]) -> None:
+    def _append(self, decide: Callable[[RepoState], tuple[RepoOp, ...]]) -> RepoState:
         self._context.refuse_writes()
-        self._log.append(lambda head: decide(head.state))
+        return self._log.append(lambda head: decide(head.state)).state
 
     def _alive(self, bundle: Descriptor) -> Descriptor:
         """The bundle, unless it was deleted since it was looked up: then NotFound."""

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import msgspec
 
 from sheaf.engine import runs
-from sheaf.engine.cache import FolderCache, NoCache
+from sheaf.engine.cache import FolderCache, NoCache, room_of
 from sheaf.engine.clock import Clock, SystemClock, parse_time
 from sheaf.engine.core import Core, create_store, open_store
-from sheaf.errors import Ambiguous, InvalidInput, NotFound
+from sheaf.errors import AlreadyExists, Ambiguous, InvalidInput, NotFound
+from sheaf.format import keys
 from sheaf.format.session_v1 import ErasedPlace, Notice, Receipt, RunEnd, RunStart, Session
 from sheaf.model.log import Author, CreateRepo, RepoEntry
 from sheaf.model.names import check_repo_name
 from sheaf.repo.context import Connected, Context
 from sheaf.repo.records import RepoInfo, StoreInfo
 from sheaf.repo.repo import Repo
+from sheaf.settings.settings import read_environment, read_sheaf, storage_options
 from sheaf.storage.location import open_backend
 from sheaf.storage.options import StorageOptions
 from sheaf.storage.port import Backend
@@ -61,7 +64,7 @@ def init(
 
 
 def connect(
-    url: str,
+    url: str | None = None,
     *,
     options: StorageOptions | None = None,
     cache: Path | None = None,
@@ -72,6 +75,8 @@ def connect(
     """Connect to the store at a URL or folder.
 
     Args:
+        url: None is the store that the command line would use, from the environment and the configuration file, with
+            all that they say about it; the other arguments win.
         cache: a folder for copies of immutable objects and for what is known of uploaded folders; None keeps neither.
         create: make the store if there is none.
 
@@ -79,14 +84,35 @@ def connect(
         NotFound: there is no store.
         Unsupported: it needs a newer Sheaf.
     """
+    if url is None:
+        return _connect_configured(options, cache, author, create, clock)
     backend = open_backend(url, options or StorageOptions())
     try:
         return Store(backend, author=author, cache=cache, clock=clock)
     except NotFound:
         if not create:
             raise
-    create_store(backend, clock or SystemClock())
+    try:
+        create_store(backend, clock or SystemClock())
+    except AlreadyExists:
+        pass  # somebody else made it at this moment
     return Store(backend, author=author, cache=cache, clock=clock)
+
+
+def _connect_configured(
+    options: StorageOptions | None, cache: Path | None, author: Author | None, create: bool, clock: Clock | None
+) -> Store:
+    environment = read_environment()
+    settings = read_sheaf(environment, {})
+    with storage_options(environment, settings) as configured:
+        return connect(
+            settings.store,
+            options=options or configured,
+            cache=cache or settings.cache,
+            author=author or Author(settings.name, settings.email),
+            create=create or settings.is_embedded,
+            clock=clock,
+        )
 
 
 class Store:
@@ -100,14 +126,22 @@ class Store:
         cache: Path | None = None,
         clock: Clock | None = None,
     ) -> None:
-        config = open_store(backend)
+        with ThreadPoolExecutor(1) as ahead:  # what is true now is listed while what never changes is read
+            listed = ahead.submit(backend.newest, f"{keys.STORE_LOG}log/")
+            config = open_store(backend)
         local = backend.url.startswith(("file:", "memory:"))
-        copies = FolderCache(cache / "objects" / config.id) if cache and not local else NoCache()
+        copies = FolderCache(cache / "objects" / config.id, room_of(cache)) if cache and not local else NoCache()
         self._core = Core(backend, config, author or Author(), copies, clock or SystemClock())
         self._checks = FolderCache(cache / "checks" / config.id) if cache else None
         self._connected = Connected(self._core, cache)
         self._log = self._connected.log
+        self._log.expect(listed.result())
         self._connected.refuse_reads()
+
+    @property
+    def connected(self) -> Connected:
+        """What the store is made of: for doors."""
+        return self._connected
 
     @property
     def url(self) -> str:
@@ -181,10 +215,16 @@ class Store:
 
     def repo(self, name: str) -> Repo:
         """The repo of a name. Raises NotFound."""
-        entry = self._log.head().state.find(check_repo_name(name))
+        check_repo_name(name)
+        guess = self._log.last.find(name)
+        context = Context(self._connected, guess) if guess else None
+        ahead = self._core.io.submit(context.log.look) if context else None  # most guesses are right: a round trip less
+        entry = self._log.head().state.find(name)
+        if ahead is not None and ahead.exception() is not None:
+            context = None
         if entry is None:
             raise NotFound(f'didn\'t find repo "{name}"', "see `sheaf repo list`, or make it with `sheaf repo create`")
-        return self._repo(entry)
+        return Repo(context) if context and entry == guess else self._repo(entry)
 
     def create_repo(self, name: str, description: str = "") -> Repo:
         """Make a repo. Raises AlreadyExists, InvalidInput."""
@@ -354,6 +394,7 @@ class Store:
 
     def end_run(self, id: str, outcome: str, *, exit: int | None = None, outputs: tuple[str, ...] = ()) -> None:
         """Record how an execution ended: ``succeeded``, ``failed`` or ``canceled``. Raises AlreadyExists, NotFound."""
+        self._connected.refuse_writes()
         runs.end_run(self._core, RunEnd(id, self._core.now(), outcome, exit, outputs))
 
     def run(self, id: str) -> tuple[RunStart, RunEnd | None]:

@@ -20,7 +20,7 @@ from sheaf.storage.oserrors import translated
 from sheaf.storage.retry import RetryPolicy
 
 if TYPE_CHECKING:
-    from sheaf.storage.location import Location
+    from sheaf.storage.place import Location
 
 __all__ = ["open_azure", "open_gcs", "open_s3"]
 

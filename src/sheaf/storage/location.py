@@ -8,26 +8,16 @@ import difflib
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from sheaf.errors import InvalidInput
 from sheaf.storage.options import StorageOptions
+from sheaf.storage.place import Location
 from sheaf.storage.port import Backend
 
-__all__ = ["SCHEMES", "Location", "open_backend", "parse_location"]
+__all__ = ["SCHEMES", "open_backend", "parse_location"]
 
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):(?P<slashes>/{0,2})")
-
-
-@dataclass(frozen=True, slots=True)
-class Location:
-    """A store's URL, taken apart. ``host`` is the bucket, container or name; ``path`` has no slash at either end."""
-
-    scheme: str
-    host: str
-    path: str
-    options: StorageOptions
 
 
 def open_backend(url: str, options: StorageOptions | None = None) -> Backend:

@@ -95,10 +95,12 @@ class ModelRepo:
     labels: dict[str, str] = field(default_factory=dict)
     moves: list[tuple[str, str]] = field(default_factory=list)
 
-    def add(self, id: str, tree: Tree, message: str, branch: str | None, label: str | None = None) -> ModelBundle:
-        """Commit a bundle."""
-        at = self.branches.get(branch) if branch else None
-        bundle = ModelBundle(id, with_folders(tree), message, (at,) if at else ())
+    def add(
+        self, id: str, tree: Tree, message: str, branch: str | None, label: str | None = None, base: str | None = None
+    ) -> ModelBundle:
+        """Commit a bundle. Its parents: where its branch is, then what it was made from."""
+        parents = dict.fromkeys(one for one in (self.branches.get(branch or ""), base) if one)
+        bundle = ModelBundle(id, with_folders(tree), message, tuple(parents))
         self.bundles[id] = bundle
         if branch:
             self.branches[branch] = id

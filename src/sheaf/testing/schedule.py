@@ -32,7 +32,9 @@ from sheaf.testing.faults import Crash
 __all__ = ["Inline", "Mishap", "Plan", "Schedule", "Stuck", "one_thread", "plans", "store_without_threads"]
 
 T = TypeVar("T")
-Plan = Sequence[tuple[str, int]]  #: who makes how many calls before the next one goes on; at the end one after the other
+Plan = Sequence[
+    tuple[str, int]
+]  #: who makes how many calls before the next one goes on; at the end one after the other
 _CHANGE = 1 / 15  # chance at each call that the weights change
 _PAGE = 8  # keys of a listing that are seen at the same moment
 _LATE = 400  # calls within which a late write arrives
@@ -95,7 +97,7 @@ class Schedule:
     # -- clients -------------------------------------------------------------------------------------------------------
 
     def backend(self, name: str, mishaps: Mapping[int | str, Mishap] | None = None) -> Backend:
-        """The store as one client sees it. ``mishaps``: by the number of its mutating call, from 1, or by what is in its key."""
+        """The store as one client sees it. ``mishaps``: by the number of its mutating call, from 1, or what is in its key."""
         return _Scheduled(self, name, dict(mishaps or {}))
 
     @property

@@ -109,15 +109,24 @@ def store_folder(store: Store, base: Tree | None, options: FolderOptions, meter:
 
 
 def _clashes(batches: list[pa.RecordBatch]) -> list[tuple[str, str]]:
-    """The paths that become one where case doesn't count or Unicode forms are made alike; a column-wise look comes first."""
-    rows = pa.Table.from_batches(batches, ROWS).select(["folder", "name"])
+    """The paths that become one where case doesn't count or Unicode forms are made alike, folder by folder."""
+    found: list[tuple[str, str]] = []
+    held: list[pa.RecordBatch] = []  # rows of a folder that may go on in the next batch
+    for batch in batches:
+        rows = pa.Table.from_batches([*held, batch.select(["folder", "name"])])
+        last = pc.index(rows["folder"], rows["folder"][-1]).as_py()
+        found += _clashes_in(rows.slice(0, last))
+        held = rows.slice(last).to_batches()
+    return found + (_clashes_in(pa.Table.from_batches(held)) if held else [])
+
+
+def _clashes_in(rows: pa.Table) -> list[tuple[str, str]]:
+    """The same of whole folders; a column-wise look comes first."""
     plain = pc.all(pc.string_is_ascii(rows["name"])).as_py()
     lowered = pc.binary_join_element_wise(rows["folder"], pc.utf8_lower(rows["name"]), "/")
     if plain is not False and pc.count_distinct(lowered).as_py() == rows.num_rows:
         return []
-    finder = Clashes(ANYWHERE)
-    columns = (batch.select(["folder", "name"]) for batch in rows.to_batches())
-    return [pair for c in columns for pair in finder.find(c["folder"].to_pylist(), c["name"].to_pylist())]
+    return list(Clashes(ANYWHERE).find(rows["folder"].to_pylist(), rows["name"].to_pylist()))
 
 
 def _matching(batch: ScanBatch, wanted: re.Pattern[str]) -> ScanBatch:

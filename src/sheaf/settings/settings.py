@@ -1,4 +1,4 @@
-"""What a call of the command line was told, from all sides, as one value.
+"""What a process was told, from all sides, as one value.
 
 The only module that reads the environment, the home folder and the terminal. What it read is a value
 (:class:`Environment`); the rest are functions of it.
@@ -9,19 +9,20 @@ flag. A context that is overruled on the store is left out whole, since its othe
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import getpass
 import os
 import sys
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sheaf.cli import configfile
-from sheaf.cli.quoting import parse_size
 from sheaf.errors import InvalidInput, NotFound
+from sheaf.settings import configfile
+from sheaf.settings.sizes import parse_size
 from sheaf.storage.options import StorageOptions
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "is_verbose_terminal",
     "read_environment",
     "read_sheaf",
+    "storage_options",
     "text_of",
 ]
 
@@ -134,6 +136,26 @@ def combine(environment: Environment, flags: Mapping[str, str], config: Mapping[
     order = [flags, chosen, variables, file] if flags.get("context") else [flags, variables, chosen, file]
     said = ChainMap(*({key: value for key, value in layer.items() if value} for layer in order))
     return _settings(environment, said, context, path, bool(config))
+
+
+@contextlib.contextmanager
+def storage_options(environment: Environment, settings: Settings) -> Iterator[StorageOptions]:
+    """How to reach the store, for as long as it is being opened.
+
+    The customer's key of S3 may come from the environment, where no file holds it: then a pipe does.
+    """
+    options = settings.storage_options()
+    key = environment.variables.get("SHEAF_SSE_CUSTOMER_KEY")
+    if not key or options.sse != "customer" or options.sse_customer_key_file:
+        yield options
+        return
+    reader, writer = os.pipe()
+    try:
+        with os.fdopen(writer, "wb") as stream:
+            stream.write(key.encode())
+        yield dataclasses.replace(options, sse_customer_key_file=f"/dev/fd/{reader}")
+    finally:
+        os.close(reader)
 
 
 def _settings(

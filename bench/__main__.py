@@ -1,0 +1,78 @@
+"""``python -m bench``: run the workloads, write the tables. See ``--help``."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench.harness import Bench
+from bench.machine import describe
+from bench.profile import PROFILES, Profile
+from bench.report import Report
+from bench.tables import write_results
+from bench.workloads import WORKLOADS
+
+_SHM = Path("/dev/shm")
+
+
+def main() -> int:
+    """Returns the exit code: 0 if all was measured, whether or not targets are met."""
+    options = _options()
+    profile = PROFILES[options.profile]
+    options.work.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(options.work).free < profile.space_bytes:
+        print(f"{options.work} needs {profile.space_bytes >> 30} GiB free; choose another with --work", file=sys.stderr)
+        return 1
+    report = Report()
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=options.work) as work:
+        shm = _in_memory(profile)
+        try:
+            bench = Bench(profile, Path(work), shm, report, _tell, frozenset(options.peers))
+            report.machine = {"profile": profile.name, **describe(Path(work), shm)}
+            _run(bench, options.only)
+        finally:
+            if shm:
+                shutil.rmtree(shm, ignore_errors=True)
+    for path in write_results(report, options.results):
+        _tell(f"written: {path}")
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    here = Path(__file__).parent
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measures Sheaf against its peers.")
+    parser.add_argument("--profile", choices=PROFILES, default="quick")
+    parser.add_argument("--only", nargs="*", default=[], metavar="W", help=f"of {', '.join(WORKLOADS)}")
+    parser.add_argument("--peers", nargs="*", default=[], metavar="NAME", help="only these beside Sheaf")
+    parser.add_argument(
+        "--work", type=Path, default=here.parent / ".tools" / "bench", help="a folder on the disk to use"
+    )
+    parser.add_argument("--results", type=Path, default=here / "results", help="where tables and charts go")
+    return parser.parse_args()
+
+
+def _in_memory(profile: Profile) -> Path | None:
+    if not _SHM.is_dir() or shutil.disk_usage(_SHM).free < profile.space_bytes // 5:
+        return None
+    return Path(tempfile.mkdtemp(prefix="sheaf-bench-", dir=_SHM))
+
+
+def _run(bench: Bench, only: list[str]) -> None:
+    begin = time.monotonic()
+    for name, workload in WORKLOADS.items():
+        if not only or set(name.split("-")) & set(only):
+            workload(bench)
+            _tell(f"-- {name} done after {(time.monotonic() - begin) / 60:.1f} minutes")
+    bench.report.machine["minutes"] = round((time.monotonic() - begin) / 60, 1)
+
+
+def _tell(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

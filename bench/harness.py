@@ -1,0 +1,159 @@
+"""What workloads stand on: places for contestants, rounds in which they alternate, and the clock of the whole run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.measure import Failed, Footprint, Sample, footprint, run, run_all
+from bench.peers import PEERS, SHEAF, Peer, Place
+from bench.profile import Profile
+from bench.report import Report
+
+__all__ = ["Bench"]
+
+#: A file that was written so lately may change again without a sign of it in its times; Sheaf reads it again.
+_SETTLED_S = 2.2
+
+
+@dataclass(slots=True)
+class Bench:
+    """One run of the benchmarks. ``work``: a folder on the disk that is measured; ``shm``: one in memory, if any."""
+
+    profile: Profile
+    work: Path
+    shm: Path | None
+    report: Report
+    tell: Callable[[str], None]
+    only_peers: frozenset[str] = frozenset()
+    started: float = field(default_factory=time.monotonic)
+
+    # -- contestants ---------------------------------------------------------------------------------------------------
+
+    def contestants(self, *names: str) -> list[Peer]:
+        """Sheaf and those of the named peers (all, if none is named) that are on this machine."""
+        wanted = [peer for peer in PEERS if not names or peer.name in names or peer is SHEAF]
+        return [peer for peer in wanted if self._is_here(peer)]
+
+    def _is_here(self, peer: Peer) -> bool:
+        known = self.report.peers
+        if peer.name not in known:
+            left_out = self.only_peers and peer.name not in self.only_peers and peer is not SHEAF
+            version = None if left_out or (peer.slow and not self.profile.slow_peers) else peer.version()
+            known[peer.name] = {"version": version or "", "configuration": peer.about}
+            if version is None and not left_out:
+                why = "it is slow" if peer.slow and not self.profile.slow_peers else "it is not installed"
+                self.report.notes.append(f"{peer.name} is left out: {why}.")
+        return bool(known[peer.name]["version"])
+
+    def rounds(self, peers: Sequence[Peer]) -> Iterator[Peer]:
+        """Who runs next: contestants alternate, the order turns with each round, slow ones run in the first only."""
+        for number in range(self.profile.rounds):
+            turn = number % max(len(peers), 1)
+            for peer in [*peers[turn:], *peers[:turn]]:
+                if not (number and (peer.slow or self.is_late)):
+                    yield peer
+
+    @property
+    def is_late(self) -> bool:
+        """Whether more than four fifths of the time are gone: repeats are left out from here on."""
+        return time.monotonic() - self.started > self.profile.minutes * 48
+
+    # -- places --------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def place(self, peer: Peer, source: Path, base: Path | None = None) -> Iterator[Place]:
+        """A place for one contestant, prepared; emptied afterwards. ``source``: the data, copied if it must be."""
+        root = (base or self.work) / "place"
+        _empty(root)
+        for folder in ("home", "tmp"):
+            (root / folder).mkdir(parents=True)
+        data = source
+        if peer.in_place:
+            data = root / "work" / "data"
+            data.parent.mkdir()
+            subprocess.run(["cp", "-a", str(source), str(data)], check=True)
+        place = Place(root, data)
+        try:
+            for command in peer.prepare(place):
+                run(command)
+            self.settle()
+            yield place
+        finally:
+            _empty(root)
+
+    @contextmanager
+    def folder(self, name: str, base: Path | None = None) -> Iterator[Path]:
+        """A folder for data, emptied afterwards."""
+        path = (base or self.work) / name
+        _empty(path)
+        path.mkdir(parents=True)
+        try:
+            yield path
+        finally:
+            _empty(path)
+
+    @staticmethod
+    def settle() -> None:
+        """Wait until what was just written counts as old."""
+        os.sync()
+        time.sleep(_SETTLED_S)
+
+    # -- steps ---------------------------------------------------------------------------------------------------------
+
+    def store(self, workload: str, step: str, peer: Peer, place: Place, n: int) -> Sample | None:
+        """Store a version and note what it cost; None, with a note, if the contestant fails."""
+        before = footprint(peer.keeps(place))
+        sample = self.attempt(workload, step, peer.name, lambda: run_all(peer.store(place, n)))
+        if sample:
+            self.note(workload, step, peer.name, sample, footprint(peer.keeps(place)) - before)
+        return sample
+
+    def restore(self, workload: str, step: str, peer: Peer, place: Place, n: int) -> None:
+        """Bring a version back and note what it cost."""
+        if peer.in_place:
+            _empty_but_hidden(place.data)
+        dest = place.root / "restored"
+        dest.mkdir()
+        commands = peer.restore(place, n, dest)
+        if commands is not None:
+            sample = self.attempt(workload, step, peer.name, lambda: run_all(commands))
+            if sample:
+                self.note(workload, step, peer.name, sample)
+        _empty(dest)
+
+    def attempt(self, workload: str, step: str, name: str, action: Callable[[], Sample]) -> Sample | None:
+        """The action's cost, or None with a note."""
+        try:
+            return action()
+        except Failed as error:
+            if name == SHEAF.name:
+                raise
+            self.report.notes.append(f"{workload}, {step}: {name} failed ({str(error)[:300]}).")
+            return None
+
+    def note(self, workload: str, step: str, name: str, sample: Sample, grown: Footprint | None = None) -> None:
+        """Keep a run, and say so."""
+        self.report.add(workload, step, name, sample, grown)
+        size = f", {grown.bytes / 2**20:.2f} MiB in {grown.objects} files" if grown else ""
+        self.tell(
+            f"{workload} {step}: {name} {sample.wall_s:.2f} s, CPU {sample.cpu_s:.2f} s, "
+            f"{sample.rss_bytes >> 20} MiB{size}"
+        )
+
+
+def _empty(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _empty_but_hidden(folder: Path) -> None:
+    """Remove the data that a contestant keeps its own folder beside."""
+    entries: Iterable[Path] = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    for entry in entries:
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()

@@ -1,0 +1,88 @@
+"""What a run costs: seconds, CPU seconds, peak memory, and what it leaves on the disk."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+__all__ = ["Command", "Failed", "Footprint", "Sample", "footprint", "middle", "run", "run_all"]
+
+_METER = Path(__file__).with_name("meter.py")
+
+
+class Failed(Exception):
+    """A command did not end well; the message has what it said last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One program to run. ``env`` is all of its environment."""
+
+    argv: Sequence[str]
+    cwd: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    ok: tuple[int, ...] = (0,)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One run. ``rss_bytes``: peak resident memory of the largest process."""
+
+    wall_s: float
+    cpu_s: float
+    rss_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What lies in a folder: bytes of all files as their sizes say, and how many files."""
+
+    bytes: int = 0
+    objects: int = 0
+
+    def __sub__(self, other: Footprint) -> Footprint:
+        return Footprint(self.bytes - other.bytes, self.objects - other.objects)
+
+
+def run(command: Command) -> Sample:
+    """Run a command to its end. Raises Failed."""
+    with tempfile.TemporaryDirectory(prefix="sheaf-bench-") as folder:
+        result, output = Path(folder, "result"), Path(folder, "output")
+        argv = [sys.executable, "-I", "-S", str(_METER), str(result), *command.argv]
+        with output.open("wb") as sink:
+            subprocess.run(argv, cwd=command.cwd, env=dict(command.env), stdout=sink, stderr=sink, check=True)
+        code, wall, cpu, rss = result.read_text().split()
+        if int(code) not in command.ok:
+            said = output.read_text(errors="replace").strip()[-2000:]
+            raise Failed(f"{' '.join(command.argv)} ended with {code}: {said}")
+    return Sample(float(wall), float(cpu), int(rss))
+
+
+def run_all(commands: Iterable[Command]) -> Sample:
+    """Commands one after the other, as one run. What was written before is on the disk before the clock starts."""
+    os.sync()
+    samples = [run(command) for command in commands]
+    return Sample(sum(s.wall_s for s in samples), sum(s.cpu_s for s in samples), max(s.rss_bytes for s in samples))
+
+
+def middle(samples: Sequence[Sample]) -> Sample:
+    """The median of each figure; of memory, the greatest."""
+    return Sample(
+        median(s.wall_s for s in samples), median(s.cpu_s for s in samples), max(s.rss_bytes for s in samples)
+    )
+
+
+def footprint(folder: Path) -> Footprint:
+    """What lies below a folder."""
+    size = count = 0
+    for at, _, names in os.walk(folder):
+        for name in names:
+            size += os.lstat(os.path.join(at, name)).st_size
+            count += 1
+    return Footprint(size, count)

@@ -1,0 +1,71 @@
+"""Real trees: Python's standard library with all that is installed, and two releases of a large project from PyPI."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+from bench.harness import Bench
+from bench.peers import Peer, Place
+
+__all__ = ["real"]
+
+_RELEASES = ("Django==5.1.4", "Django==5.2.1")
+_PEERS = ("cp", "restic", "borg", "casync")
+
+
+def real(bench: Bench) -> None:
+    """First upload and download of what is installed; what the second of two releases adds."""
+    with bench.folder("real") as data:
+        _installed(data)
+        for peer in bench.rounds(bench.contestants(*_PEERS)):
+            with bench.place(peer, data) as place:
+                bench.store("real", "Python and its packages", peer, place, 1)
+                bench.restore("real", "download of them", peer, place, 1)
+    with bench.folder("releases") as root:
+        folders = _releases(bench, root)
+        for peer in bench.contestants(*_PEERS) if folders else ():
+            _two(bench, peer, root, folders)
+
+
+def _installed(data: Path) -> None:
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in ("stdlib", "purelib"):
+        source = Path(sysconfig.get_path(name))
+        shutil.copytree(source, data / name, symlinks=True, ignore=ignored, dirs_exist_ok=True)
+
+
+def _releases(bench: Bench, root: Path) -> list[Path]:
+    """The releases, unpacked; none, with a note, if they can't be had."""
+    folders = []
+    for number, release in enumerate(_RELEASES):
+        argv = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(root), release]
+        if subprocess.run(argv, capture_output=True, check=False).returncode:
+            bench.report.notes.append(f"{release} could not be downloaded: two releases were not compared.")
+            return []
+        wheel = next(root.glob("*.whl"))
+        folders.append(root / f"release-{number}")
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(folders[-1])
+        wheel.unlink()
+    return folders
+
+
+def _two(bench: Bench, peer: Peer, root: Path, folders: list[Path]) -> None:
+    data = root / "now"
+    shutil.copytree(folders[0], data)
+    with bench.place(peer, data) as place:
+        bench.store("real", "a release", peer, place, 1)
+        _replace(place, folders[1])
+        bench.settle()
+        bench.store("real", "the next release", peer, place, 2)
+    shutil.rmtree(data)
+
+
+def _replace(place: Place, folder: Path) -> None:
+    shutil.rmtree(place.data)
+    shutil.copytree(folder, place.data)

@@ -1,0 +1,140 @@
+"""``bundle mount new`` and ``bundle commit``: a folder to write to that becomes a bundle."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from sheaf.cli import options, views
+from sheaf.cli.app import App
+from sheaf.cli.daemon import Daemon
+from sheaf.cli.mount import MOUNTING, in_background, mount_options
+from sheaf.cli.quoting import quote
+from sheaf.cli.tree import verb
+from sheaf.cli.upload import tell_label
+from sheaf.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from sheaf.repo.bundle import Bundle
+
+__all__ = ["commit", "mount_new"]
+
+_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@verb(
+    name="new",
+    example="sheaf bundle mount new --repo faces --base main --mount ./work --message cleaned --daemonize\n"
+    "rm ./work/labels.csv\n"
+    "fusermount3 -u ./work",
+    exits=(3, 4, 5, 8, 9, 10),
+)
+@options.repo
+@MOUNTING
+@click.option("--message", required=True, metavar="TEXT", help="What the bundle is.")
+@click.option("--label", metavar="LABEL", help="A label to set on it.")
+@click.option("--branch", default="main", show_default=True, metavar="BRANCH", help="The branch that it goes to.")
+@click.option("--base", metavar="REF", help="The bundle to begin with. Default: an empty folder.")
+@click.option(
+    "--destination",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="An empty folder for what is written until it is committed. Default: one in the user's data folder.",
+)
+@click.option("--commit-every", metavar="TIME", help="Also make a bundle every so often if there is news, such as 10m.")
+def mount_new(
+    app: App,
+    *,
+    repo: str,
+    mount: Path,
+    daemonize: bool,
+    allow_other: bool,
+    library: str | None,
+    message: str,
+    label: str | None,
+    branch: str,
+    base: str | None,
+    destination: Path | None,
+    commit_every: str | None,
+) -> int:
+    """Mount a folder to write to. When it is unmounted, or on SIGINT and SIGTERM, what is in it becomes one bundle.
+
+    'sheaf bundle commit DIR' makes a bundle meanwhile. If the last commit fails, nothing is lost: it says what to run.
+    """
+    every_s = None if commit_every is None else _seconds(commit_every)
+    kind = "-mutable" if app.dialect.name == "datamon" else ""
+
+    def work(daemon: Daemon | None) -> None:
+        from sheaf.mount.options import ReadOptions
+        from sheaf.mount.writable import NewBundle, mount_new
+
+        found = app.repo(repo)
+        spill = (destination or _spill_folder(app, found.context.core.clock.new_id())).absolute()
+        new = NewBundle(message, spill, base, branch, label, every_s)
+        how = mount_options(app, repo, daemon, allow_other, library, kind=kind)
+        try:
+            bundle = mount_new(
+                found,
+                mount,
+                new,
+                how,
+                ReadOptions(),
+                tell=lambda bundle: _tell(app, bundle, None),
+                complain=lambda error: app.note(f"could not commit: {error.message}"),
+            )
+        except BaseException:
+            if (spill / "journal").exists():
+                app.note(f"nothing is lost; to commit it, run: {_next_command(app, spill)}")
+            raise
+        _tell(app, bundle, label)
+
+    return in_background(app, work, library, is_wanted=daemonize, tells=True)
+
+
+def _spill_folder(app: App, id: str) -> Path:
+    return app.environment.folder("XDG_DATA_HOME", ".local/share") / "sheaf" / "mounts" / id
+
+
+def _next_command(app: App, spill: Path) -> str:
+    words = [app.dialect.name, "bundle", "commit", str(spill)]
+    for flag in ("store", "context", "endpoint", "region", "profile"):
+        if flag in app.flags:
+            words += [f"--{flag}", app.flags[flag]]
+    return shlex.join(words)
+
+
+def _seconds(text: str) -> int:
+    match = re.fullmatch(r"([0-9]{1,9})([smhd]?)", text)
+    if match is None or not int(match[1]):
+        raise InvalidInput(f"'{text}' is not a time", "write it as 30s, 10m, 1h")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def _tell(app: App, bundle: Bundle, label: str | None) -> None:
+    app.out.line(f"bundle: {bundle.id}")
+    tell_label(app, label)
+    app.out.object(views.bundle_record(bundle))
+
+
+@verb(example="sheaf bundle commit ./work --label point\nfusermount3 -u ./work", exits=(3, 4, 5, 8, 9, 10))
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.option("--message", metavar="TEXT", help="What the bundle is. Default: what the mount was told.")
+@click.option("--label", metavar="LABEL", help="A label to set on it.")
+def commit(app: App, folder: Path, message: str | None, label: str | None) -> None:
+    """Make a bundle of what a writable mount has now, and go on; or of what one left behind that could not commit."""
+    from sheaf.mount.control import is_mount, request
+
+    if not is_mount(folder):
+        from sheaf.mount.writable import commit_left
+
+        bundle = commit_left(app.store, folder.absolute(), message=message, label=label)
+        _tell(app, bundle, label)
+        return
+    answer = request(folder, {"do": "commit", "message": message, "label": label})
+    app.out.line(f"bundle: {quote(answer['bundle'])}")
+    tell_label(app, label)
+    app.out.object(answer)

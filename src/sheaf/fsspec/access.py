@@ -1,0 +1,267 @@
+"""What the calls of the file system are made of: what a path names, and what a call or a transaction has written."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO, TypeVar, cast
+
+from sheaf.errors import Conflict, NotFound
+from sheaf.fsspec.connection import MAIN, Connection
+from sheaf.fsspec.errors import exists, is_folder, missing
+from sheaf.fsspec.files import IN_MEMORY, Content, ReadingFile, WritingFile
+from sheaf.fsspec.location import Location
+from sheaf.fsspec.pending import Local, Made, Pending, Taken, file_entry
+from sheaf.fsspec.workspace import Workspace
+from sheaf.model.entries import Entry, Kind
+from sheaf.model.paths import join, split
+from sheaf.repo.bundle import Bundle
+from sheaf.vfs import FileTree, follow
+
+__all__ = ["Access", "View", "followed", "target"]
+
+T = TypeVar("T")
+View = FileTree | Pending
+_BUFFER = 1 << 20  # bytes that small reads are served from
+_TRIES = 10  # of one write whose branch is moved by others meanwhile
+
+
+class Access:
+    """Reads and writes by location. Safe to use from many threads; a transaction is everybody's."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._mine = threading.local()  # what one call of this thread writes
+        self._shared: Workspace | None = None  # what the transaction writes
+        self._writing = threading.RLock()
+
+    # -- writing together ----------------------------------------------------------------------------------------------
+
+    @property
+    def _current(self) -> Workspace | None:
+        return self._shared or getattr(self._mine, "workspace", None)
+
+    def atomically(self, message: str, action: Callable[[], T]) -> T:
+        """Do it within the transaction; without one, make a bundle of it, again from the start if the branch moved."""
+        if self._current is not None:
+            return action()
+        with self._writing:
+            for _ in range(_TRIES - 1):
+                try:
+                    return self._once(message, action)
+                except Conflict:
+                    continue
+            return self._once(message, action)
+
+    def _once(self, message: str, action: Callable[[], T]) -> T:
+        workspace = self._mine.workspace = Workspace()
+        try:
+            with self.snapshot():
+                result = action()
+            workspace.commit(message)
+            return result
+        finally:
+            self._mine.workspace = None
+            workspace.close()
+
+    def begin(self) -> None:
+        """From now on what is written is kept back."""
+        self._shared = Workspace()
+
+    def end(self) -> None:
+        """Forget what was kept back."""
+        shared, self._shared = self._shared, None
+        if shared is not None:
+            shared.close()
+
+    @property
+    def shared(self) -> Workspace:
+        """What the transaction has written so far."""
+        assert self._shared is not None
+        return self._shared
+
+    # -- finding -------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Within one call of this thread that reads many files, a ref means one bundle, looked up once."""
+        before = getattr(self._mine, "bundles", None)
+        self._mine.bundles = {} if before is None else before
+        try:
+            yield
+        finally:
+            self._mine.bundles = before
+
+    def bundle(self, at: Location) -> Bundle:
+        """The bundle that a location is in."""
+        known: dict[str, Bundle] | None = getattr(self._mine, "bundles", None)
+        if known is None:
+            return self.connection.bundle(at)
+        if at.bundle not in known:
+            known[at.bundle] = self.connection.bundle(at)
+        return known[at.bundle]
+
+    def view(self, at: Location) -> View:
+        """What to read from: inside a transaction a branch is pinned by the first look at it."""
+        if self._current is None or self.connection.branch(at) is None:
+            return self.bundle(at).view
+        return self.pending(at, new=True)
+
+    def pending(self, at: Location, *, new: bool = False) -> Pending:
+        """The changes to a branch. ``new``: it need not exist; without it only ``main`` need not."""
+        assert self._current is not None
+        branch = self.connection.check_writable(at)
+        repo = self.connection.repo(at.repo)
+        key = repo.id, branch
+        pending = self._current.begin(key, lambda: Pending(repo, branch, self.connection.head(repo, branch)))
+        if not (new or pending.base or pending.is_new or branch == MAIN):
+            raise NotFound(f'didn\'t find branch "{branch}"', f"make it with mkdir('{at.bundle}')")
+        return pending
+
+    def entry(self, at: Location, *, dangling: bool = False) -> tuple[View, Entry]:
+        """What is at a location, symlinks followed; with ``dangling`` also one that leads nowhere.
+
+        Raises FileNotFoundError.
+        """
+        view = self.view(at)
+        if isinstance(view, Pending) and not at.path and not (view.base or view.is_changed):
+            raise missing(at)
+        entry = followed(view, at.path) or (_finder(view)(at.path) if dangling else None)
+        if entry is None:
+            raise missing(at)
+        return view, entry
+
+    def file(self, at: Location) -> tuple[View, Entry]:
+        """The same for a file. Raises IsADirectoryError."""
+        if at.ref is None:
+            self.names(at)
+            raise is_folder(at)
+        view, entry = self.entry(at)
+        if entry.kind == Kind.FOLDER:
+            raise is_folder(at)
+        return view, entry
+
+    def names(self, at: Location) -> list[str]:
+        """What is in a folder of repos: repos and folders by name; of a repo, its refs. Raises FileNotFoundError."""
+        inside = at.repo + "/" if at.repo else ""
+        names = [repo.name for repo in self.connection.repos()]
+        found = {inside + name[len(inside) :].split("/")[0] for name in names if name.startswith(inside)}
+        refs = [f"{at.repo}@{ref}" for ref in self.connection.refs(at.repo)] if at.repo in names else []
+        if at.repo and not found and at.repo not in names:
+            raise missing(at)
+        return sorted(found) + refs
+
+    # -- files ---------------------------------------------------------------------------------------------------------
+
+    def open(self, at: Location, block_size: int | None = None) -> BinaryIO:
+        """A file for reading."""
+        view, entry = self.file(at)
+        if isinstance(view, Pending):
+            if view.is_made(entry.path):
+                return view.open(entry.path)
+            view = committed(view)
+        return cast(BinaryIO, io.BufferedReader(ReadingFile(view.contents, entry), block_size or _BUFFER))
+
+    def read(self, at: Location, start: int | None, end: int | None) -> bytes:
+        """A range of a file; negative positions count from its end."""
+        view, entry = self.file(at)
+        begin, stop, _ = slice(start, end).indices(entry.size)
+        size = max(stop - begin, 0)
+        if isinstance(view, Pending):
+            if view.is_made(entry.path):
+                with view.open(entry.path) as stream:
+                    stream.seek(begin)
+                    return stream.read(size)
+            view = committed(view)
+        return view.contents.read(entry, begin, size)
+
+    def writer(self, at: Location, mode: str, *, autocommit: bool) -> WritingFile:
+        """A file to write; what can't be written is refused now, not when it is closed."""
+        own = Workspace() if self._current is None else None
+        workspace = own or self._current
+        assert workspace is not None
+        start = self.atomically(f"open {at.path}", lambda: self._start_of(at, mode))
+
+        def done(content: Content) -> None:
+            try:
+                self.atomically(f"write {at.path}", lambda: self._write(at, content, mode))
+            finally:
+                if own is not None:
+                    own.close()
+
+        file = WritingFile(workspace.scratch, done, autocommit=autocommit)
+        if start is not None:
+            with start:
+                shutil.copyfileobj(start, file, IN_MEMORY)
+            file.seek(0, io.SEEK_END if mode == "ab" else io.SEEK_SET)
+        return file
+
+    def _start_of(self, at: Location, mode: str) -> BinaryIO | None:
+        """Look whether a file may be written; for some modes also what is in it."""
+        entry = follow(self.pending(at).find, at.path)
+        if entry is not None and entry.kind == Kind.FOLDER:
+            raise is_folder(at)
+        if mode == "xb" and entry is not None:
+            raise exists(at)
+        if mode == "r+b" and entry is None:
+            raise missing(at)
+        return self.open(at) if entry is not None and mode in ("ab", "r+b") else None
+
+    def _write(self, at: Location, content: Content, mode: str) -> None:
+        pending = self.pending(at)
+        path = target(pending, at.path)
+        old = pending.find(path)
+        if mode == "xb" and old is not None:
+            raise exists(at)
+        size = len(content) if isinstance(content, bytes) else content.stat().st_size
+        pending.write(path, Made(file_entry(path, size, old.mode if old else 0o644), content))
+
+    def copied(self, at: Location) -> Made:
+        """A file as a copy of it is made."""
+        view, entry = self.file(at)
+        if isinstance(view, Pending):
+            return view.source(entry.path)
+        return Made(entry, Taken(self.bundle(at), entry.path))
+
+    def taken(self, path: str, local: Path) -> Made:
+        """A local file with its mode and time: as it is now, if it is for a transaction."""
+        status = local.stat()
+        entry = file_entry(path, status.st_size, status.st_mode & 0o777, status.st_mtime_ns)
+        if self._shared is None:  # committed before the call returns
+            return Made(entry, Local(local.resolve()))
+        if status.st_size <= IN_MEMORY:
+            content = local.read_bytes()
+            return Made(replace(entry, size=len(content)), content)
+        copy = self._shared.scratch()
+        shutil.copyfile(local, copy)
+        return Made(replace(entry, size=copy.stat().st_size), copy)
+
+
+def committed(pending: Pending) -> FileTree:
+    """The file tree that changes are made to."""
+    assert pending.base is not None
+    return pending.base.view
+
+
+def followed(view: View, path: str) -> Entry | None:
+    """What a path leads to, or None."""
+    return follow(_finder(view), path)
+
+
+def _finder(view: View) -> Callable[[str], Entry | None]:
+    return view.tree.find if isinstance(view, FileTree) else view.find
+
+
+def target(pending: Pending, path: str) -> str:
+    """Where a write to a path goes: what is there with symlinks followed, or the name in the folder they lead to."""
+    entry = follow(pending.find, path)
+    if entry is not None:
+        return entry.path
+    folder, name = split(path)
+    above = follow(pending.find, folder) if folder else None
+    return join(above.path, name) if above is not None else path

@@ -1,0 +1,139 @@
+"""The store behind a file system: connected when it is first needed, resolving what paths name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import RLock
+
+from sheaf.errors import Ambiguous, InvalidInput, NotFound
+from sheaf.fsspec.errors import read_only
+from sheaf.fsspec.location import Location
+from sheaf.model.log import Author
+from sheaf.model.refs import parse_ref
+from sheaf.repo.bundle import Bundle
+from sheaf.repo.records import RepoInfo
+from sheaf.repo.repo import Repo
+from sheaf.repo.store import Store, connect
+from sheaf.storage.options import StorageOptions
+
+__all__ = ["MAIN", "Connection", "Options"]
+
+MAIN = "main"  #: the branch that the first write makes; others are made with mkdir
+_PINNED = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to connect; ``store`` None is what the command line would use."""
+
+    store: str | None = None
+    cache: str | None = None
+    name: str | None = None
+    email: str = ""
+    storage: Mapping[str, str] = field(default_factory=dict)
+
+    def connect(self) -> Store:
+        """A connected store. Raises NotFound and what storage raises."""
+        storage = StorageOptions().merged(dict(self.storage)) if self.storage else None
+        author = Author(self.name, self.email) if self.name is not None else None
+        return connect(self.store, options=storage, cache=Path(self.cache) if self.cache else None, author=author)
+
+
+class Connection:
+    """Safe to use from many threads, and in a process that was forked from the one that made it."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._store: Store | None = None
+        self._pid = os.getpid()
+        self._lock = RLock()
+        self._repos: dict[str, Repo] = {}
+        self._pinned: dict[str, Bundle] = {}
+
+    @property
+    def store(self) -> Store:
+        """The store; connected anew after a fork, since threads don't survive it."""
+        with self._lock:
+            if self._store is None or self._pid != os.getpid():
+                self._store = self._options.connect()
+                self._pid = os.getpid()
+                self._repos, self._pinned = {}, {}
+            return self._store
+
+    def repos(self) -> list[RepoInfo]:
+        """All repos, by name."""
+        with self._lock:
+            return self.store.repos()
+
+    def repo(self, name: str) -> Repo:
+        """The repo of a name. Raises NotFound."""
+        with self._lock:
+            found = self.store.repo(name)
+            return self._repos.setdefault(found.id, found)  # the known one knows its log
+
+    def bundle(self, at: Location) -> Bundle:
+        """The bundle that a location is in: of a branch or label, where that is now. Raises NotFound, Ambiguous."""
+        with self._lock:
+            if at.bundle in self._pinned and self._pid == os.getpid():
+                return self._pinned[at.bundle]
+            bundle = self.repo(at.repo).bundle(at.ref)
+            if parse_ref(at.ref or "").form == "bundle":
+                while len(self._pinned) >= _PINNED:
+                    self._pinned.pop(next(iter(self._pinned)))
+                self._pinned[at.bundle] = bundle
+            return bundle
+
+    def refs(self, name: str) -> list[str]:
+        """The refs of a repo as paths write them: branches, then labels."""
+        with self._lock:
+            repo = self.repo(name)
+            branches, labels = [b.name for b in repo.branches()], [label.name for label in repo.labels()]
+            return [
+                *(f"branch:{ref}" if ref in labels else ref for ref in branches),
+                *(f"label:{ref}" if ref in branches else ref for ref in labels),
+            ]
+
+    def branch(self, at: Location) -> str | None:
+        """The name of the branch that a location is on, whether it exists or not; None if its ref is no branch.
+
+        Raises Ambiguous if a label has that name too.
+        """
+        ref = parse_ref(at.ref or "")
+        if ref.back or ref.form not in ("name", "branch"):
+            return None
+        with self._lock:
+            repo = self.repo(at.repo)
+            is_label = ref.form == "name" and any(label.name == ref.name for label in repo.labels(ref.name))
+            if not is_label:
+                return ref.name
+            if any(branch.name == ref.name for branch in repo.branches()):
+                raise Ambiguous(f"'{ref.name}' is a label and a branch of {at.repo}", f"write branch:{ref.name}")
+            return None
+
+    def head(self, repo: Repo, branch: str) -> Bundle | None:
+        """The bundle that a branch is at, None if there is no such branch."""
+        with self._lock:
+            try:
+                return repo.bundle(f"branch:{branch}")
+            except NotFound:
+                return None
+
+    def check_writable(self, at: Location) -> str:
+        """The branch to write to. Raises OSError (EROFS) for a ref that is none, InvalidInput without a ref."""
+        if at.ref is None:
+            raise InvalidInput(f"'{at}' names no bundle", f"write sheaf://{at.repo or 'REPO'}@{MAIN}/PATH")
+        branch = self.branch(at)
+        if branch is None:
+            raise read_only(at, f"'{at.ref}' is no branch: write to {at.repo}@{MAIN}, say")
+        return branch
+
+    def close(self) -> None:
+        """Give the store's connections back; it is connected anew when it is needed again."""
+        with self._lock:
+            store, self._store = self._store, None
+            if store is not None and self._pid == os.getpid():
+                store.close()
+            self._repos, self._pinned = {}, {}

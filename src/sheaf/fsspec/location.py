@@ -1,0 +1,40 @@
+"""What a path of the file system names: ``repo@ref/path``, or only the beginning of repos' names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Location"]
+
+_SCHEME = "sheaf://"
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """``ref`` is None for a folder of repos, or a repo as the folder of its refs. ``path`` is inside the bundle."""
+
+    repo: str
+    ref: str | None = None
+    path: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Location:
+        """No name of a repo holds an ``@`` and no ref a ``/``, so there is one way to read it."""
+        repo, at, rest = strip(text).partition("@")
+        ref, _, path = rest.partition("/")
+        return cls(repo, ref, path) if at else cls(repo)
+
+    @property
+    def bundle(self) -> str:
+        """The path of the bundle's root."""
+        return f"{self.repo}@{self.ref}"
+
+    def __str__(self) -> str:
+        if self.ref is None:
+            return self.repo
+        return f"{self.bundle}/{self.path}" if self.path else self.bundle
+
+
+def strip(text: str) -> str:
+    """A path without scheme and without slashes at its ends."""
+    return text.removeprefix(_SCHEME).strip("/")

@@ -1,0 +1,48 @@
+"""Many writes, one bundle."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import fsspec.transaction
+
+from sheaf.fsspec.errors import os_errors
+from sheaf.repo.bundle import Bundle
+
+if TYPE_CHECKING:
+    from sheaf.fsspec.filesystem import SheafFileSystem
+
+__all__ = ["Transaction"]
+
+
+class Transaction(fsspec.transaction.Transaction):
+    """What is written inside ``with fs.transaction as t:`` becomes one bundle at its end, or nothing after an exception.
+
+    Inside, reads see what was written. ``t.message`` and ``t.label`` may be set meanwhile; afterwards ``t.bundles``
+    holds what was made: one bundle for each branch that was written to.
+    """
+
+    def __init__(self, fs: SheafFileSystem, **kwargs: Any) -> None:
+        super().__init__(fs, **kwargs)
+        self.message = "transaction"
+        self.label: str | None = None
+        self.bundles: list[Bundle] = []
+
+    def start(self) -> None:
+        super().start()
+        self.fs.access.begin()
+
+    @os_errors
+    def complete(self, commit: bool = True) -> None:
+        """Make the bundle, or forget what was written. Raises OSError (EBUSY) if the branch moved meanwhile."""
+        fs: SheafFileSystem = self.fs
+        try:
+            while self.files:  # those that nobody has closed
+                file = self.files.popleft()
+                file.close() if commit else file.discard()
+            if commit:
+                self.bundles = fs.access.shared.commit(self.message, self.label)
+        finally:
+            fs.access.end()
+            fs._intrans = False
+            fs._transaction = None

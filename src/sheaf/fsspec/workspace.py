@@ -1,0 +1,49 @@
+"""Everything that was written and is not committed: by a transaction, or by one call."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from threading import Lock
+
+from sheaf.fsspec.pending import Pending
+from sheaf.repo.bundle import Bundle
+
+__all__ = ["Workspace"]
+
+
+class Workspace:
+    """Changes to branches, and a folder for contents that are too big for memory. Close it after use."""
+
+    def __init__(self) -> None:
+        self.branches: dict[tuple[str, str], Pending] = {}  # by id of the repo and name of the branch
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._files = 0
+        self._lock = Lock()
+
+    def begin(self, key: tuple[str, str], make: Callable[[], Pending]) -> Pending:
+        """The changes to a branch; those that ``make`` gives if nobody has looked at it yet."""
+        with self._lock:
+            if key not in self.branches:
+                self.branches[key] = make()
+            return self.branches[key]
+
+    def scratch(self) -> Path:
+        """The path of a new file."""
+        with self._lock:
+            if self._folder is None:
+                self._folder = tempfile.TemporaryDirectory(prefix="sheaf-")
+            self._files += 1
+            return Path(self._folder.name) / str(self._files)
+
+    def commit(self, message: str, label: str | None = None) -> list[Bundle]:
+        """One bundle for each branch that was written to; the first that fails ends it."""
+        return [pending.commit(message, label) for pending in self.branches.values() if pending.is_changed]
+
+    def close(self) -> None:
+        """Forget all of it."""
+        self.branches.clear()
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None

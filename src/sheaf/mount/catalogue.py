@@ -1,0 +1,222 @@
+"""Many bundles in one mount: a repo's refs as folders, or a whole store's repos with their refs below.
+
+Labels and branches are listed, and new ones appear; any other ref (bundle id, version, ``main~1``) is found by its name.
+What is in a bundle never changes, which bundle a name leads to may: the kernel remembers names for a second.
+"""
+
+from __future__ import annotations
+
+import errno
+import stat
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from threading import RLock
+from typing import Final, TypeVar
+
+from sheaf.errors import InvalidInput, NotFound, Refused
+from sheaf.mount.bundles import BundleFs, Files
+from sheaf.mount.port import ROOT_INO, Attr, Listing, Patience, ReadOnly, Space, failed
+from sheaf.repo.bundle import Bundle
+from sheaf.repo.repo import Repo
+from sheaf.repo.store import Store
+from sheaf.storage.port import Buffer
+
+__all__ = ["CatalogueFs", "OpenBundle", "Roots", "repo_roots", "store_roots"]
+
+T = TypeVar("T")
+OpenBundle = Callable[[Bundle, int], BundleFs]  #: a bundle as a file system, and what is added to its numbers
+_SLOT_BITS: Final = 40  # numbers of one bundle; the bits above say which one
+_FRESH_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A folder that is no bundle's: the repos whose names begin with ``prefix``, and the refs of ``repo``."""
+
+    prefix: str
+    repo: str | None
+
+
+class Roots:
+    """What stands above the bundles. ``repo``: of one repo only."""
+
+    def __init__(self, open_repo: Callable[[str], Repo], names: Callable[[], Sequence[str]], top: Place) -> None:
+        self._open_repo = open_repo
+        self._names = names
+        self.top = top
+        self._known: dict[object, tuple[float, object]] = {}
+
+    def below(self, place: Place) -> dict[str, Place]:
+        """The folders of repos in a place."""
+        if place.repo is not None and place is self.top:
+            return {}
+        found: dict[str, Place] = {}
+        names = self._fresh("names", self._names)
+        start = f"{place.prefix}/" if place.prefix else ""
+        for name in names:
+            if name.startswith(start) and name != place.prefix:
+                segment = name.removeprefix(start).split("/")[0]
+                path = start + segment
+                found[segment] = Place(path, path if path in names else None)
+        return found
+
+    def refs(self, place: Place) -> dict[str, tuple[str, int]]:
+        """Labels and branches of a place's repo: (bundle id, when it was set); of equal names, both with their kind."""
+        if place.repo is None:
+            return {}
+        return self._fresh(place, lambda: self._named(self._repo(place)))
+
+    def resolve(self, place: Place, name: str) -> Bundle | None:
+        """The bundle that any ref names."""
+        if place.repo is None:
+            return None
+        try:
+            return self._repo(place).bundle(name)
+        except (NotFound, InvalidInput, Refused):
+            return None
+
+    def _repo(self, place: Place) -> Repo:
+        return self._fresh((place, "repo"), lambda: self._open_repo(place.repo or ""))
+
+    @staticmethod
+    def _named(repo: Repo) -> dict[str, tuple[str, int]]:
+        labels = {label.name: (label.bundle, _ns(label)) for label in repo.labels()}
+        branches = {branch.name: (branch.bundle, _ns(branch)) for branch in repo.branches()}
+        both = labels.keys() & branches.keys()
+        named = {name: at for name, at in (labels | branches).items() if name not in both}
+        named |= {f"label:{name}": labels[name] for name in both}
+        return named | {f"branch:{name}": branches[name] for name in both}
+
+    def _fresh(self, key: object, ask: Callable[[], T]) -> T:
+        now = time.monotonic()
+        known = self._known.get(key)
+        if known is not None and now - known[0] < _FRESH_S:
+            return known[1]  # type: ignore[return-value]
+        value = ask()
+        self._known[key] = now, value
+        return value
+
+
+def _ns(named: object) -> int:
+    return int(named.time.timestamp() * 10**9)  # type: ignore[attr-defined]
+
+
+def repo_roots(repo: Repo) -> Roots:
+    """The refs of one repo at the top."""
+    return Roots(lambda name: repo, lambda: (), Place("", repo.name))
+
+
+def store_roots(store: Store) -> Roots:
+    """The repos of a store at the top, a folder for each part of their names."""
+    return Roots(store.repo, lambda: [repo.name for repo in store.repos()], Place("", None))
+
+
+@dataclass(frozen=True, slots=True)
+class _Now:
+    """A listing as it is now."""
+
+    found: list[tuple[str, Attr]]
+    is_stable: bool = False
+
+    def entries(self, start: int) -> Iterator[tuple[str, Attr, int]]:
+        return ((name, attr, start + n) for n, (name, attr) in enumerate(self.found[start:], 1))
+
+
+class CatalogueFs(ReadOnly):
+    """Places at the top, bundles below. Safe from many threads."""
+
+    def __init__(self, roots: Roots, open_bundle: OpenBundle, files: Files, patience: Patience, started: int) -> None:
+        self._roots = roots
+        self._open_bundle = open_bundle
+        self._files = files
+        self._patience = patience
+        self._started = started
+        self._lock = RLock()
+        self._places: list[Place] = [roots.top]
+        self._numbers: dict[Place, int] = {roots.top: ROOT_INO}
+        self._slots: dict[tuple[str, str], int] = {}
+        self._bundles: dict[int, BundleFs] = {}
+        self._origins: dict[int, tuple[Place, str]] = {}
+
+    # -- which is which ------------------------------------------------------------------------------------------------
+
+    def _place(self, ino: int) -> Place | None:
+        return self._places[ino - ROOT_INO] if ino < 1 << _SLOT_BITS else None
+
+    def _bundle(self, ino: int) -> BundleFs:
+        slot = ino >> _SLOT_BITS
+        fs = self._bundles.get(slot)
+        if fs is None:
+            self._patience.ask()
+            place, id = self._origins[slot]
+            bundle = self._roots.resolve(place, f"bundle:{id}")
+            if bundle is None:
+                raise failed(errno.ESTALE)
+            fs = self._bundles.setdefault(slot, self._open_bundle(bundle, slot << _SLOT_BITS))
+        return fs
+
+    def _root_of(self, place: Place, id: str, mtime: int) -> Attr:
+        with self._lock:
+            slot = self._slots.setdefault((place.repo or "", id), len(self._slots) + 1)
+            self._origins.setdefault(slot, (place, id))
+        return Attr((slot << _SLOT_BITS) + ROOT_INO, stat.S_IFDIR | 0o755, 0, mtime, keep=_FRESH_S)
+
+    def _attr_of(self, place: Place) -> Attr:
+        with self._lock:
+            if place not in self._numbers:
+                self._places.append(place)
+                self._numbers[place] = len(self._places) - 1 + ROOT_INO
+            ino = self._numbers[place]
+        return Attr(ino, stat.S_IFDIR | 0o755, 0, self._started, keep=_FRESH_S)
+
+    # -- the port ------------------------------------------------------------------------------------------------------
+
+    def lookup(self, parent: int, name: str) -> Attr:
+        place = self._place(parent)
+        if place is None:
+            return self._bundle(parent).lookup(parent, name)
+        self._patience.ask()
+        below = self._roots.below(place)
+        if name in below:
+            return self._attr_of(below[name])
+        refs = self._roots.refs(place)
+        if name in refs:
+            return self._root_of(place, *refs[name])
+        bundle = self._roots.resolve(place, name)
+        if bundle is None:
+            raise failed(errno.ENOENT)
+        return self._root_of(place, bundle.id, _ns(bundle))
+
+    def getattr(self, ino: int) -> Attr:
+        place = self._place(ino)
+        return self._bundle(ino).getattr(ino) if place is None else self._attr_of(place)
+
+    def readlink(self, ino: int) -> str:
+        return self._bundle(ino).readlink(ino)
+
+    def list(self, ino: int) -> Listing:
+        place = self._place(ino)
+        if place is None:
+            return self._bundle(ino).list(ino)
+        self._patience.ask()
+        found = {name: self._root_of(place, *at) for name, at in self._roots.refs(place).items()}
+        found |= {name: self._attr_of(below) for name, below in self._roots.below(place).items()}
+        return _Now(sorted(found.items()))
+
+    def open(self, ino: int, *, write: bool = False, truncate: bool = False) -> int:
+        if self._place(ino) is not None:
+            raise failed(errno.EISDIR)
+        return self._bundle(ino).open(ino, write=write, truncate=truncate)
+
+    def is_direct(self, handle: int) -> bool:
+        return False
+
+    def read(self, handle: int, offset: int, size: int) -> Buffer:
+        return self._files.read(handle, offset, size)
+
+    def release(self, handle: int) -> None:
+        self._files.release(handle)
+
+    def space(self) -> Space:
+        return Space(0, 0, 0, 0)

@@ -1,0 +1,101 @@
+"""The way into a running mount: a file in its root that no listing shows. Who writes a request into it reads the answer.
+
+It works wherever the mount is seen: by other programs, other users that may, other containers.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from sheaf.errors import NotFound, SheafError, Unavailable
+from sheaf.mount.port import Attr, Patience, failed
+
+__all__ = ["CONTROL_INO", "CONTROL_NAME", "Control", "Session", "is_mount", "request"]
+
+CONTROL_NAME: Final = ".sheaf-mount"
+CONTROL_INO: Final = (1 << 48) - 1
+_MOST: Final = 1 << 20
+
+Answer = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+
+class Control:
+    """Answers requests; ``attr`` is what the file looks like."""
+
+    def __init__(self, answer: Answer, mtime: int) -> None:
+        self.answer = answer
+        self.attr = Attr(CONTROL_INO, stat.S_IFREG | 0o600, 0, mtime)
+
+
+class Session:
+    """One opened control file."""
+
+    def __init__(self, control: Control, patience: Patience) -> None:
+        self._control = control
+        self._patience = patience
+        self._request = b""
+        self._answer: bytes | None = None
+
+    def write(self, data: bytes) -> int:
+        """A part of the request."""
+        if len(self._request) + len(data) > _MOST:
+            raise failed(errno.EFBIG)
+        self._request += data
+        self._answer = None
+        return len(data)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """The answer; the first read of it waits until all is done."""
+        if self._answer is None:
+            self._patience.ask()
+            self._answer = json.dumps(self._answered()).encode()
+            self._request = b""
+        return self._answer[offset : offset + size]
+
+    def _answered(self) -> Mapping[str, Any]:
+        try:
+            asked = json.loads(self._request or b"{}")
+        except ValueError:
+            raise failed(errno.EINVAL) from None
+        try:
+            return self._control.answer(asked)
+        except SheafError as error:
+            return {"error": type(error).__name__, "message": error.message, "hint": error.hint}
+
+
+def is_mount(folder: Path) -> bool:
+    """Whether a folder is the root of a writable mount."""
+    return (folder / CONTROL_NAME).is_file()
+
+
+def request(folder: Path, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Ask a writable mount for something. Raises NotFound, Unavailable, and what it failed with."""
+    from sheaf import errors
+
+    try:
+        fd = os.open(folder / CONTROL_NAME, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise NotFound(f"{folder} is not a writable mount", "see `sheaf bundle mount new`") from None
+    try:
+        os.write(fd, json.dumps(asked).encode())
+        answer: dict[str, Any] = json.loads(_all(fd))
+    except OSError as error:
+        raise Unavailable(f"the mount on {folder} doesn't answer: {error.strerror}", "is it still there?") from error
+    finally:
+        os.close(fd)
+    if "error" in answer:
+        raise getattr(errors, answer["error"], SheafError)(answer["message"], answer["hint"])
+    return answer
+
+
+def _all(fd: int) -> bytes:
+    data = b""
+    while piece := os.pread(fd, 1 << 16, len(data)):
+        data += piece
+    return data

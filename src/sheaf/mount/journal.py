@@ -1,0 +1,209 @@
+"""The spill of a writable mount: a folder with what was written and what was done, enough to go on after any end.
+
+``files/<n>`` hold contents, ``journal`` has a first line about the mount and one line for each change of names and
+attributes. Contents are not journaled: a file has what was written into it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Final
+
+import msgspec
+
+from sheaf.errors import Conflict, InvalidInput, NotFound, Refused
+
+__all__ = ["About", "Drop", "Fill", "Link", "Make", "Move", "Op", "Set", "Spill"]
+
+
+class About(msgspec.Struct, frozen=True):
+    """What a mount was told. ``store``: the store's id; ``base``: the id of the bundle that it began with."""
+
+    store: str
+    repo: str
+    repo_id: str
+    base: str | None
+    branch: str | None
+    message: str
+    label: str | None
+    format: int = 1
+
+
+class Make(msgspec.Struct, frozen=True, tag="make", array_like=True):
+    """A new node under a name; a file's content is in spill ``fill``."""
+
+    parent: int
+    name: str
+    ino: int
+    kind: int
+    mode: int
+    time: int
+    target: str | None = None
+    fill: int | None = None
+
+
+class Link(msgspec.Struct, frozen=True, tag="link", array_like=True):
+    """One more name for a file."""
+
+    parent: int
+    name: str
+    ino: int
+    time: int
+
+
+class Drop(msgspec.Struct, frozen=True, tag="drop", array_like=True):
+    """A name is gone."""
+
+    parent: int
+    name: str
+    time: int
+
+
+class Move(msgspec.Struct, frozen=True, tag="move", array_like=True):
+    """A node has another name, whatever had it before."""
+
+    parent: int
+    name: str
+    to_parent: int
+    to_name: str
+    time: int
+
+
+class Set(msgspec.Struct, frozen=True, tag="set", array_like=True):
+    """Mode or time of change are different; None: as before."""
+
+    ino: int
+    mode: int | None = None
+    mtime: int | None = None
+
+
+class Fill(msgspec.Struct, frozen=True, tag="fill", array_like=True):
+    """The content of a file is in another spill now."""
+
+    ino: int
+    fill: int
+
+
+Op = Make | Link | Drop | Move | Set | Fill
+_DECODE: Final = msgspec.json.Decoder(Op)
+_ENCODE: Final = msgspec.json.Encoder()
+
+
+class Spill:
+    """The folder, held by one process at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._journal: IO[bytes] | None = None
+        self._lock: IO[bytes] | None = None
+
+    # -- beginning and end ---------------------------------------------------------------------------------------------
+
+    @classmethod
+    def begin(cls, folder: Path, about: About) -> Spill:
+        """A new one in a folder that is empty or not there. Raises Refused."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise Refused(f"{folder} is not empty", "name a folder that is empty, or isn't there yet")
+        spill = cls(folder)
+        spill._hold()
+        (folder / "files").mkdir(mode=0o700)
+        spill._open()
+        spill._line(_ENCODE.encode(about))
+        return spill
+
+    @classmethod
+    def reopen(cls, folder: Path) -> Spill:
+        """One that was left behind. Raises NotFound if the folder is none, Conflict if a mount still uses it."""
+        if not (folder / "journal").is_file():
+            raise NotFound(f"{folder} is neither a writable mount nor what one left behind", "name one of these")
+        spill = cls(folder)
+        spill._hold()
+        spill._open()
+        return spill
+
+    def _hold(self) -> None:
+        self._lock = (self.folder / "lock").open("wb")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict(f"{self.folder} is in use by a mount", "commit through the mount, or unmount it") from None
+
+    def _open(self) -> None:
+        self._journal = (self.folder / "journal").open("ab", buffering=0)
+
+    def close(self) -> None:
+        """Let go of it; all stays."""
+        for file in (self._journal, self._lock):
+            if file is not None:
+                file.close()
+
+    def remove(self) -> None:
+        """Let go of it and delete it."""
+        for name in ("files", "journal"):
+            place = self.folder / name
+            shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
+        self.close()
+        (self.folder / "lock").unlink(missing_ok=True)
+        try:
+            self.folder.rmdir()
+        except OSError:  # whoever named the folder may have put something there
+            return
+
+    # -- the journal ---------------------------------------------------------------------------------------------------
+
+    def note(self, op: Op) -> None:
+        """Append a change. Raises OSError; then it is not there."""
+        self._line(_ENCODE.encode(op))
+
+    def _line(self, line: bytes) -> None:
+        if self._journal is None:
+            raise ValueError("the spill is closed")
+        self._journal.write(line + b"\n")
+
+    def sync(self) -> None:
+        """Have the journal survive a power cut."""
+        if self._journal is not None:
+            os.fsync(self._journal.fileno())
+
+    def about(self) -> About:
+        """The first line. Raises InvalidInput."""
+        with (self.folder / "journal").open("rb") as file:
+            try:
+                return msgspec.json.decode(file.readline(), type=About)
+            except msgspec.MsgspecError as error:
+                raise InvalidInput(f"{self.folder}/journal begins with nonsense: {error}") from error
+
+    def ops(self) -> Iterator[Op]:
+        """All changes in order. A last line that was cut off by a crash never happened."""
+        with (self.folder / "journal").open("rb") as file:
+            file.readline()
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                try:
+                    yield _DECODE.decode(line)
+                except msgspec.MsgspecError as error:
+                    raise InvalidInput(f"{self.folder}/journal holds nonsense: {error}") from error
+
+    # -- contents ------------------------------------------------------------------------------------------------------
+
+    def path(self, fill: int) -> str:
+        """Where a content is."""
+        return f"{self.folder}/files/{fill}"
+
+    def stat(self, fill: int) -> os.stat_result:
+        """Size and times of a content."""
+        return os.stat(self.path(fill))  # noqa: PTH116 - called for each file that is looked at
+
+    def fills(self) -> list[int]:
+        """The numbers of all contents that are there."""
+        return [int(place.name) for place in (self.folder / "files").iterdir()]
+
+    def drop(self, fill: int) -> None:
+        """Delete a content."""
+        (self.folder / "files" / str(fill)).unlink(missing_ok=True)

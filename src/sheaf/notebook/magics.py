@@ -1,0 +1,161 @@
+"""``%sheaf`` and ``%%sheaf``."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import shlex
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, NoReturn
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_cell_magic, magics_class
+from IPython.display import HTML
+
+from sheaf.errors import SheafError
+from sheaf.notebook import cell as cells
+from sheaf.notebook import html
+from sheaf.notebook.display import history_html
+from sheaf.notebook.preview import preview
+from sheaf.notebook.session import Session
+from sheaf.repo.bundle import Bundle
+from sheaf.repo.repo import Repo
+
+__all__ = ["SheafMagics"]
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}. {self.format_usage().strip()}")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        raise UsageError(message or "")
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="%sheaf", add_help=False)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    store = verbs.add_parser("store", add_help=False)
+    store.add_argument("url", nargs="?")
+    use = verbs.add_parser("use", add_help=False)
+    use.add_argument("address")
+    use.add_argument("name", nargs="?")
+    use.add_argument("--folder", type=Path)
+    use.add_argument("--mount", type=Path)
+    for verb in ("show", "log"):
+        verbs.add_parser(verb, add_help=False).add_argument("address")
+    run = verbs.add_parser("run", add_help=False)
+    run.add_argument("--out", required=True)
+    run.add_argument("--message", default="a run in a notebook")
+    run.add_argument("--branch", default="main")
+    run.add_argument("--label")
+    run.add_argument("--in", dest="inputs", action="append", default=[])
+    run.add_argument("--name", default="out")
+    return parser
+
+
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    """What goes wrong is one line, not a traceback."""
+    try:
+        yield
+    except SheafError as error:
+        raise UsageError(f"{error.message}. {error.hint}".rstrip(". ")) from error
+
+
+@magics_class
+class SheafMagics(Magics):
+    """The magics of one notebook."""
+
+    def __init__(self, shell: Any) -> None:
+        super().__init__(shell)
+        self.session = Session()
+
+    @line_cell_magic  # type: ignore[untyped-decorator]
+    def sheaf(self, line: str, cell: str | None = None) -> Any:
+        """Versioned data.
+
+        %sheaf use REPO@REF [NAME] [--folder DIR | --mount DIR]
+            The bundle as the variable NAME (by default the repo's last name), and its files in a folder, which is then
+            NAME_folder.
+        %sheaf show REPO@REF[:PATH]
+            A bundle, a folder, a picture, the first rows of a table, the beginning of a text.
+        %sheaf log REPO[@REF]
+            The history.
+        %sheaf store [URL]
+            The store; with a URL, use that one from now on. By default it is the one of the command line.
+        %%sheaf run --out REPO [--message TEXT] [--branch NAME] [--label NAME] [--in REPO@REF]… [--name NAME]
+            Run the cell with a new folder as the variable NAME ("out"); what the cell writes there becomes a bundle of
+            REPO. The run is recorded: the code, the bundles of `%sheaf use` that the code mentions and those of --in,
+            and the new bundle. If the cell raises, that is recorded, and there is no bundle.
+        """
+        args = _parser().parse_args(shlex.split(line))
+        if (args.verb == "run") != (cell is not None):
+            raise UsageError("it is %%sheaf run, with the code below it, and %sheaf for everything else")
+        if cell is not None:
+            return self._run(args, cell)
+        with _in_one_line():
+            return getattr(self, f"_{args.verb}")(args)
+
+    def _store(self, args: argparse.Namespace) -> Any:
+        return self.session.choose(args.url) if args.url else self.session.store
+
+    def _use(self, args: argparse.Namespace) -> Bundle:
+        used = self.session.use(args.address, args.name, args.folder, args.mount)
+        self.shell.user_ns.update(used.variables)
+        return used.bundle
+
+    def _show(self, args: argparse.Namespace) -> Any:
+        bundle, at = self.session.bundle(args.address)
+        return HTML(preview(bundle, at.path)) if at.path else bundle
+
+    def _log(self, args: argparse.Namespace) -> HTML:
+        bundle, at = self.session.bundle(args.address)
+        return HTML(history_html(islice(self.session.store.repo(at.repo).log(f"bundle:{bundle.id}"), 50)))
+
+    def _run(self, args: argparse.Namespace, cell: str) -> Bundle | None:
+        session = self.session
+        with _in_one_line():  # what the cell raises is its own
+            repo = session.store.repo(args.out)
+            inputs = self._inputs(args, cell)
+        environment = {"code": cell, "python": platform.python_version(), "platform": platform.platform()}
+        run = session.store.start_run(command=("%%sheaf", "run"), inputs=tuple(inputs), environment=environment)
+        try:
+            made = self._made(repo, args, cell)
+        except BaseException as error:
+            outcome = "canceled" if isinstance(error, KeyboardInterrupt) else "failed"
+            session.store.end_run(run, outcome, exit=1)
+            raise
+        outputs = (f"{made.repo_name}@bundle:{made.id}",) if made else ()
+        session.store.end_run(run, "succeeded", exit=0, outputs=outputs)
+        self._tell(run, inputs, outputs)
+        return made
+
+    def _inputs(self, args: argparse.Namespace, cell: str) -> list[str]:
+        """The bundles that the code mentions by their variables, and those that were named."""
+        mentioned = cells.names(self.shell, cell)
+        used = [used.address for used in self.session.used.values() if not mentioned.isdisjoint(used.variables)]
+        named = [f"{at.repo}@bundle:{bundle.id}" for bundle, at in map(self.session.bundle, args.inputs)]
+        return list(dict.fromkeys(used + named))
+
+    def _made(self, repo: Repo, args: argparse.Namespace, cell: str) -> Bundle | None:
+        """Run the cell; what it has written as a bundle, None if that is nothing."""
+        with tempfile.TemporaryDirectory(prefix="sheaf-run-") as folder:
+            self.shell.user_ns[args.name] = Path(folder)
+            try:
+                cells.run(self.shell, cell)
+                if not any(Path(folder).iterdir()):
+                    return None
+                return repo.upload(folder, message=args.message, branch=args.branch, label=args.label).bundle
+            finally:
+                self.shell.user_ns.pop(args.name, None)
+
+    def _tell(self, run: str, inputs: list[str], outputs: tuple[str, ...]) -> None:
+        facts = [("run", run), ("inputs", ", ".join(inputs) or "none"), ("outputs", ", ".join(outputs) or "none")]
+        publish = self.shell.display_pub.publish
+        plain = "\n".join(f"{name}: {value}" for name, value in facts)
+        publish({"text/plain": plain, "text/html": html.facts(facts)})

@@ -1,0 +1,276 @@
+"""Bundles made from other bundles by naming what changes."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.engine.worlds import Place, Recorder, commit, new_backend, noise, packs_of
+
+from sheaf.errors import Conflict, InvalidInput, NotFound, Refused, SheafError
+from sheaf.repo.bundle import Bundle
+from sheaf.repo.edit import Edit
+from sheaf.repo.repo import Repo
+from sheaf.testing.invariants import assert_complete, assert_sound
+from sheaf.testing.model_repo import FOLDER, ModelEntry, tree_of
+from sheaf.testing.strategies import edited, edits, trees
+
+FILES = {"a": b"a", "folder/b": b"b", "folder/deep/c": noise(300_000), "z": b"z"}
+
+
+@pytest.fixture
+def repo(place: Place) -> Repo:
+    repo = place.repo()
+    commit(repo, FILES)
+    return repo
+
+
+def changed(repo: Repo, *steps: tuple[str | bytes, ...]) -> Bundle:
+    """A bundle made by these calls of an edit."""
+    with repo.edit(message="m") as edit:
+        for name, *arguments in steps:
+            getattr(edit, str(name))(*arguments)
+        return edit.commit()
+
+
+def test_folders_come_into_being_with_what_is_in_them(repo: Repo) -> None:
+    bundle = changed(repo, ("put", "new/er/file", b"x"), ("symlink", "new/link", "er/file"), ("mkdir", "empty/er"))
+    assert [entry.path for entry in bundle.ls(recursive=True) if entry.kind == "folder"] == [
+        "empty",
+        "folder",
+        "new",
+        "empty/er",
+        "folder/deep",
+        "new/er",
+    ]
+    assert bundle.read("new/er/file") == b"x"
+    assert bundle.entry("new/link").target == "er/file"
+    assert_complete(bundle)
+
+
+def test_what_is_written_twice_is_what_was_written_last(repo: Repo) -> None:
+    bundle = changed(repo, ("put", "a", b"1"), ("put", "a", b"2"), ("remove", "a"), ("put", "a", b"3"))
+    assert bundle.read("a") == b"3"
+    assert bundle.files == len(FILES)
+
+
+def test_a_folder_goes_with_all_that_is_in_it(repo: Repo) -> None:
+    bundle = changed(repo, ("put", "folder/new", b"new"), ("remove", "folder"))
+    assert [entry.path for entry in bundle.ls(recursive=True)] == ["a", "z"]
+    assert_complete(bundle)
+
+
+def test_the_last_file_of_a_folder_leaves_the_folder(repo: Repo) -> None:
+    bundle = changed(repo, ("remove", "folder/deep/c"))
+    assert bundle.entry("folder/deep").kind == "folder"
+
+
+def test_what_was_a_folder_may_become_a_file_and_back(repo: Repo) -> None:
+    bundle = changed(repo, ("remove", "folder"), ("put", "folder", b"file"), ("remove", "a"), ("put", "a/b", b"b"))
+    assert (bundle.read("folder"), bundle.read("a/b")) == (b"file", b"b")
+    assert_complete(bundle)
+
+
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [
+        (("put", "a/b", b""), InvalidInput),
+        (("put", "folder", b""), InvalidInput),
+        (("symlink", "folder", "x"), InvalidInput),
+        (("symlink", "a/b", "x"), InvalidInput),
+        (("mkdir", "a"), InvalidInput),
+        (("mkdir", "a/b"), InvalidInput),
+        (("remove", "nothing"), NotFound),
+        (("remove", "folder/nothing"), NotFound),
+        (("put", "../x", b""), InvalidInput),
+        (("put", "", b""), InvalidInput),
+        (("put", "x//y", b""), InvalidInput),
+        (("put", "x\0y", b""), InvalidInput),
+        (("put", "n" * 256, b""), InvalidInput),
+        (("put_file", "x", "/nowhere"), NotFound),
+    ],
+)
+def test_what_makes_no_tree_is_refused_and_harms_nothing(
+    repo: Repo, step: tuple[str, ...], error: type[SheafError]
+) -> None:
+    with repo.edit(message="m") as edit:
+        with pytest.raises(error):
+            getattr(edit, step[0])(*step[1:])
+        edit.put("good", b"good")
+        bundle = edit.commit()
+    assert bundle.files == len(FILES) + 1
+    assert_complete(bundle)
+
+
+def test_nothing_is_committed_without_saying_so(repo: Repo, place: Place) -> None:
+    before = [bundle.id for bundle in repo.bundles()]
+    with repo.edit(message="m") as edit:
+        edit.put("a", b"other")
+    with pytest.raises(RuntimeError), repo.edit(message="m") as edit:
+        raise RuntimeError
+    assert [bundle.id for bundle in repo.bundles()] == before
+    assert not list(place.backend.list("sessions/"))
+
+
+def test_files_come_from_bytes_streams_and_disk(repo: Repo, tmp_path: Path) -> None:
+    (tmp_path / "local").write_bytes(noise(70_000))
+    (tmp_path / "local").chmod(0o755)
+    with repo.edit(message="m") as edit:
+        edit.put("stream", io.BytesIO(noise(500_000)))
+        edit.put("bytes", noise(40), mode=0o755, mtime_ns=7, attrs={"content-type": "x/y"})
+        edit.put_file("local", tmp_path / "local")
+        bundle = edit.commit()
+    assert bundle.read("stream") == noise(500_000)
+    assert bundle.read("local") == noise(70_000)
+    entry = bundle.entry("bytes")
+    assert (entry.executable, entry.mtime_ns, entry.attrs) == (True, 7, {"content-type": "x/y"})
+    assert bundle.entry("local").executable
+
+
+def test_the_loser_of_a_race_is_told_and_loses_nothing(repo: Repo, place: Place) -> None:
+    with repo.edit(message="m") as edit:
+        edit.put("mine", b"mine")
+        theirs = commit(place.repo(), {"theirs": b"theirs"})
+        with pytest.raises(Conflict, match="main"):
+            edit.commit()
+    assert repo.bundle("main").id == theirs
+    assert_sound(place.store())
+
+
+def test_a_new_branch_may_not_come_up_meanwhile(repo: Repo, place: Place) -> None:
+    with repo.edit(message="m", branch="new") as edit:
+        edit.put("mine", b"mine")
+        commit(place.repo(), {"theirs": b"theirs"}, branch="new")
+        with pytest.raises(Conflict, match="new"):
+            edit.commit()
+
+
+def test_an_edit_of_a_repo_that_was_deleted_is_refused(repo: Repo, place: Place) -> None:
+    with repo.edit(message="m") as edit:
+        edit.put("mine", b"mine")
+        place.repo().delete()
+        with pytest.raises(NotFound, match="faces"):
+            edit.commit()
+
+
+# -- copies by reference -----------------------------------------------------------------------------------------------
+
+
+def test_a_folder_of_another_repo_is_copied_without_its_bytes(repo: Repo, place: Place) -> None:
+    recorder = Recorder(place.backend)
+    other = place.store(recorder).create_repo("other")
+    with other.edit(message="m") as edit:
+        edit.copy(repo.bundle(), "folder", "copied/deep")
+        edit.copy(repo.bundle(), "a", "a")
+        bundle = edit.commit()
+    assert tree_of(bundle) == {
+        "a": ModelEntry("file", b"a"),
+        "copied": FOLDER,
+        "copied/deep": FOLDER,
+        "copied/deep/b": ModelEntry("file", b"b"),
+        "copied/deep/deep": FOLDER,
+        "copied/deep/deep/c": ModelEntry("file", FILES["folder/deep/c"]),
+    }
+    assert packs_of(bundle) == packs_of(repo.bundle())
+    assert not [key for call, key in recorder.calls if call == "create" and key.startswith("packs/")]
+    assert_complete(bundle)
+
+
+def test_a_source_that_was_deleted_is_not_copied_from(repo: Repo, place: Place) -> None:
+    source = repo.bundle()
+    other = place.store().create_repo("other")
+    repo.delete()
+    with other.edit(message="m") as edit, pytest.raises(NotFound, match="deleted"):
+        edit.copy(source, "a", "a")
+
+
+@pytest.mark.parametrize(
+    ("source", "path"),
+    [("a", "folder"), ("folder", "a"), ("a", "z/below"), ("folder", "z/below"), ("a", "folder/b/below")],
+)
+def test_a_copy_makes_no_file_with_something_below_it(repo: Repo, source: str, path: str) -> None:
+    with repo.edit(message="m") as edit:
+        with pytest.raises(InvalidInput):
+            edit.copy(repo.bundle(), source, path)
+        edit.put("good", b"good")
+        assert_complete(edit.commit())
+
+
+@pytest.mark.parametrize(("source", "path"), [("nothing", "x"), ("folder/x", "x")])
+def test_what_is_not_there_is_not_copied(repo: Repo, source: str, path: str) -> None:
+    with repo.edit(message="m") as edit, pytest.raises(NotFound):
+        edit.copy(repo.bundle(), source, path)
+
+
+@pytest.mark.parametrize(("source", "path"), [("", "x"), ("a", ""), ("a", "../x"), ("a", "x//y")])
+def test_a_copy_to_nowhere_is_refused(repo: Repo, source: str, path: str) -> None:
+    with repo.edit(message="m") as edit, pytest.raises(InvalidInput):
+        edit.copy(repo.bundle(), source, path)
+
+
+def test_a_folder_may_be_copied_into_itself_and_over_itself(repo: Repo) -> None:
+    with repo.edit(message="m") as edit:
+        edit.copy(repo.bundle(), "folder", "folder/in")
+        edit.copy(repo.bundle(), "folder", "folder")
+        bundle = edit.commit()
+    assert bundle.read("folder/in/b") == bundle.read("folder/b") == b"b"
+    assert bundle.files == len(FILES) + 2
+    assert_complete(bundle)
+
+
+# -- any edits ---------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60)
+@given(data=st.data())
+def test_any_edits_come_to_what_they_say(data: st.DataObject) -> None:
+    place = Place(new_backend(), Path())
+    repo = place.store().create_repo("faces")
+    base = data.draw(trees())
+    with repo.edit(message="base") as edit:
+        for path, entry in base.items():
+            set_entry(edit, path, entry)
+        source = edit.commit()
+    assert tree_of(source) == base
+    after = base
+    with repo.edit(message="m") as edit:
+        for step in data.draw(edits(base)):
+            grown = edited(after, base, step)
+            assert grown is not None
+            after = grown
+            if step.source:
+                edit.copy(source, step.source, step.path)
+            elif step.entry is None:
+                edit.remove(step.path)
+            else:
+                set_entry(edit, step.path, step.entry)
+        bundle = edit.commit()
+    assert tree_of(bundle) == after
+    assert_complete(bundle)
+    for store in place.stores:
+        store.close()
+
+
+def set_entry(edit: Edit, path: str, entry: ModelEntry) -> None:
+    if entry.kind == "folder":
+        edit.mkdir(path)
+    elif entry.kind == "symlink":
+        edit.symlink(path, entry.content.decode())
+    else:
+        edit.put(path, entry.content, mode=0o755 if entry.executable else 0o644)
+
+
+def test_an_edit_that_is_over_commits_nothing_more(repo: Repo) -> None:
+    with repo.edit(message="m") as edit:
+        edit.put("a", b"1")
+    with pytest.raises(Refused, match="over"):
+        edit.commit()
+    with repo.edit(message="m") as edit:
+        edit.put("a", b"2")
+        edit.commit()
+        with pytest.raises(Conflict, match="already"):
+            edit.commit()
+    assert len(repo.bundles()) == 2
