@@ -31,7 +31,7 @@ from sheaf.format.columns import U32, hashes_of
 from sheaf.format.index_v1 import sorted_segment
 from sheaf.format.moved_v1 import encode_moved
 from sheaf.format.pack_v1 import decode_table, encode_head, encode_tail, pack_id
-from sheaf.format.session_v1 import Condemned, Notice, Session, encode_condemned, seal
+from sheaf.format.session_v1 import Condemned, ErasedPlace, Notice, Receipt, Session, encode_condemned, seal
 from sheaf.model.entries import ChunkPlace, Entry, ExternalPlace, Kind, ObjectPlace
 from sheaf.model.log import Author, DeleteBundle, MovePacks
 from sheaf.repo.repo import Repo
@@ -193,6 +193,9 @@ def _collected(core: Core, repo: Repo, clock: SteeredClock) -> None:
     core.create(keys.condemned(condemned.generation), encode_condemned(condemned))
     session = Session(clock.new_id(), repo.id, "upload", core.now(), heads[repo.id], AUTHOR, "elsewhere")
     core.create(keys.session(session.id), seal("session", session))
+    stood = ErasedPlace(repo.id, session.id, "secret.txt")
+    receipt = Receipt(clock.new_id(), core.now(), "asked for", (erased.content,), (stood,), 1, 2, AUTHOR)
+    core.create(keys.receipt(receipt.id), seal("receipt", receipt))
 
 
 def _place(core: Core, repo: Repo, label: str, path: str) -> object:
@@ -218,7 +221,7 @@ def _move(core: Core, old: bytes, erase: bytes = b"") -> None:
         pack += data[offset : offset + stored]
     hashes = hashes_of([table.hashes[i].tobytes() for i in kept])
     core.create(keys.pack(new), bytes(pack) + encode_tail(hashes, table.raw[kept], table.stored[kept]))
-    core.create(keys.moved(old, 0), encode_moved(forward.values()))
+    core.create(keys.moved(old, 0), encode_moved(forward.values(), session))
     zeros, places = np.zeros(len(kept), U32), [forward[int(table.offsets[i])] for i in kept]
     offsets, lengths = np.array([place[2] for place in places], U32), np.array([place[3] for place in places], U32)
     write_index(core, session, sorted_segment(hashes_of([new]), hashes, zeros, offsets, lengths))

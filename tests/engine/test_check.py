@@ -148,8 +148,9 @@ def test_a_lost_record_is_found(core: Core) -> None:
 def test_a_damaged_index_is_no_loss(core: Core) -> None:
     key = the_key(core, "index/")
     replaced(core.backend, key, flipped(core.backend.get(key), 100))
-    (problem,) = problems(core)
-    assert (problem.kind, problem.key, problem.repairable) == ("index", key, True)
+    found = problems(core)
+    assert key in {problem.key for problem in found}
+    assert {(problem.kind, problem.repairable) for problem in found} == {("index", True)}
 
 
 def test_a_lying_index_is_no_loss_and_is_found(core: Core) -> None:
@@ -319,7 +320,7 @@ def test_a_name_that_leads_out_of_the_bundle_is_found(core: Core) -> None:
 def test_a_symlink_whose_target_is_not_what_was_hashed_is_found(core: Core) -> None:
     none = dict.fromkeys(("place", "pack", "offset", "stored", "recipe"))
     rewritten(core, lambda row: row.update({**none, "place": 0, "kind": 1, "target": "elsewhere"}))
-    assert any(problem.kind == "file" for problem in problems(core))
+    assert any(problem.kind == "node" for problem in problems(core))
 
 
 def test_a_damaged_store_behind_a_sound_cache_is_found(core: Core, tmp_path: Path) -> None:

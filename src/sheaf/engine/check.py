@@ -6,11 +6,10 @@ It runs beside writers and gc. What looks wrong because a bundle was deleted mea
 from __future__ import annotations
 
 from collections.abc import Collection
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from sheaf.engine.cache import Cache, NoCache
-from sheaf.engine.checks.index import Indexed, check_index
+from sheaf.engine.checks.index import Indexed, check_index, going
 from sheaf.engine.checks.logs import check_repo_log, check_store_log
 from sheaf.engine.checks.packs import Packs
 from sheaf.engine.checks.places import Places
@@ -21,9 +20,8 @@ from sheaf.engine.checks.trees import Trees
 from sheaf.engine.core import Core
 from sheaf.engine.log import repo_log, store_log
 from sheaf.engine.reach import live_bundles
-from sheaf.errors import InvalidInput, NotFound
+from sheaf.errors import InvalidInput
 from sheaf.format import keys
-from sheaf.format.session_v1 import decode_condemned
 from sheaf.model.log import Bundle
 
 __all__ = ["Problem", "Reading", "Report", "check_store"]
@@ -62,7 +60,6 @@ def check_store(
         tell: called now and then with how far it is.
 
     Raises:
-        NotFound: no such repo.
         Unavailable, Denied: the store can't be read, so nothing is said about it.
     """
     bare = replace(core, cache=NoCache())
@@ -121,8 +118,6 @@ class _Check:
         """The living bundles of all repos that are to be checked."""
         state = check_store_log(self.core, store_log(self.core), self.report)
         wanted = [r for r in state.repos.values() if not r.deleted and self.repo in (None, r.id)]
-        if self.repo is not None and not wanted:
-            raise NotFound(f"no repo {self.repo}", "see `sheaf repo list`")
         logs = ((repo_log(self.core, repo.id), repo.id) for repo in wanted)
         return [bundle for log, id in logs for bundle in check_repo_log(self.core, log, id, self.report)]
 
@@ -139,7 +134,7 @@ class _Check:
         """The packs to read whole, of all that the store has."""
         if not self.reading.share:
             return ()
-        listed = {bytes.fromhex(stat.key.rpartition("/")[2]) for stat in self.core.backend.list(keys.PACKS)}
+        listed = set(keys.ids_of(stat.key for stat in self.core.backend.list(keys.PACKS)))
         readings.forget_but(listed)
         if self.reading.share < 1:
             return readings.due(listed, self.reading.share, self.reading.seed)
@@ -152,11 +147,6 @@ class _Check:
         return listed - done
 
     def _indexed(self) -> Indexed:
-        moving: set[bytes] = set()
-        for stat in self.core.backend.list(keys.CONDEMNED):
-            with suppress(*FAULTS):  # ended meanwhile; or damaged, which is said elsewhere
-                condemned = decode_condemned(self.core.backend.get(stat.key), stat.key)
-                moving |= condemned.dead_packs | condemned.moving_packs
-        indexed = Indexed(frozenset(moving))
+        indexed = Indexed(going(self.core))
         check_index(self.core, self.report, self.tell, indexed)
         return indexed

@@ -132,7 +132,7 @@ def held_by(core: Core, chunks: Collection[bytes]) -> Held:
     """The packs of the store that hold one of these chunks: every pack's table is looked at, the index is not asked."""
     wanted = leading(hashes_of(sorted(chunks)))
     exact = frozenset(chunks)
-    packs = [bytes.fromhex(stat.key.rpartition("/")[2]) for stat in core.backend.list(keys.PACKS)]
+    packs = keys.ids_of(stat.key for stat in core.backend.list(keys.PACKS))
     found = ahead(core.io, lambda pack: _offsets(core, pack, wanted, exact), packs, _TABLES)
     return Held({pack: offsets for pack, offsets in zip(packs, found, strict=True) if offsets}, len(packs))
 

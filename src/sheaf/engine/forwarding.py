@@ -169,7 +169,8 @@ def load_forwards(core: Core) -> Forwards:
     """Every forwarding address, and which of them hold: of each pack the one whose session committed it last."""
     records: dict[bytes, list[str]] = {}
     for stat in core.backend.list(keys.MOVED, sort=True):
-        records.setdefault(bytes.fromhex(stat.key.split("/")[2]), []).append(stat.key)
+        if (pack := keys.moved_from(stat.key)) is not None:
+            records.setdefault(pack, []).append(stat.key)
     if not records:
         return Forwards({}, {})
     order = _committed(core)

@@ -148,7 +148,7 @@ class _Mark:
 
 
 def _ids(sizes: dict[str, int], prefix: str) -> set[bytes]:
-    return {bytes.fromhex(key.rpartition("/")[2]) for key in sizes if key.startswith(prefix)}
+    return set(keys.ids_of(key for key in sizes if key.startswith(prefix)))
 
 
 def _packs_of(core: Core, nodes: Iterable[bytes]) -> set[bytes]:

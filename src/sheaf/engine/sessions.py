@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from sheaf.engine.core import Core, host
 from sheaf.engine.log import Log, repo_log, store_log
-from sheaf.errors import AlreadyExists, Conflict, Corrupt, InvalidInput, NotFound, SheafError, Unavailable
+from sheaf.errors import Conflict, Corrupt, InvalidInput, NotFound, SheafError, Unavailable
 from sheaf.format import keys
 from sheaf.format.session_v1 import Condemned, Session, decode_condemned, seal, unseal
 from sheaf.model.ids import parse_hash
@@ -157,8 +157,7 @@ def refuse_if_over(log: Log[Any, Any], session: Session) -> None:
     """Read every record since a session began: whoever commits calls it each time that it decides on operations.
 
     Raises:
-        Conflict: gc has ended the session.
-        AlreadyExists: its bundle is committed already.
+        Conflict: gc has ended the session, or its bundle is committed already.
     """
     for op in (op for record in log.records(session.n + 1) for op in record.ops):
         if isinstance(op, VoidSession) and op.session == session.id:
@@ -167,7 +166,7 @@ def refuse_if_over(log: Log[Any, Any], session: Session) -> None:
                 "run the same command again: what is stored already will be found",
             )
         if isinstance(op, AddBundle) and op.bundle.id == session.id:
-            raise AlreadyExists(f"bundle {session.id} is committed already")
+            raise Conflict(f"bundle {session.id} is committed already")
 
 
 class Ending:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 __all__ = [
     "CONDEMNED",
     "CONFIG",
@@ -19,10 +22,12 @@ __all__ = [
     "STORE_LOG",
     "condemned",
     "erased",
+    "ids_of",
     "index",
     "log_page",
     "log_record",
     "moved",
+    "moved_from",
     "node",
     "object",
     "pack",
@@ -50,6 +55,9 @@ RECEIPTS = "receipts/"
 #: Records are numbered downwards from here in keys, so that the newest comes first in a listing.
 MAX_RECORD = 10**15 - 1
 
+_HASHED = re.compile(r"(?:packs|nodes)/[0-9a-f]{2}/([0-9a-f]{64})")
+_MOVED = re.compile(r"moved/[0-9a-f]{2}/([0-9a-f]{64})/[0-9]{15}")
+
 
 def pack(id: bytes) -> str:
     """``packs/<2 hex>/<pack id>``."""
@@ -59,6 +67,11 @@ def pack(id: bytes) -> str:
 def node(id: bytes) -> str:
     """``nodes/<2 hex>/<node id>``."""
     return f"{NODES}{id[:1].hex()}/{id.hex()}"
+
+
+def ids_of(found: Iterable[str]) -> list[bytes]:
+    """The ids in keys of packs or nodes; those of other objects, which nobody of ours has put there, are left out."""
+    return [bytes.fromhex(match[1]) for match in map(_HASHED.fullmatch, found) if match]
 
 
 def object(session: str, content: bytes) -> str:
@@ -74,6 +87,12 @@ def index(level: int, ksuid: str, digest: bytes) -> str:
 def moved(pack_id: bytes, n: int) -> str:
     """``moved/<2 hex>/<pack id>/<inverted n>``."""
     return f"{MOVED}{pack_id[:1].hex()}/{pack_id.hex()}/{MAX_RECORD - n:015d}"
+
+
+def moved_from(key: str) -> bytes | None:
+    """The pack that a forwarding address is of; None for an object that nobody of ours has put there."""
+    match = _MOVED.fullmatch(key)
+    return bytes.fromhex(match[1]) if match else None
 
 
 def session(id: str) -> str:

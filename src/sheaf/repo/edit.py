@@ -99,7 +99,7 @@ class Edit:
     def put_file(self, path: str, source: str | Path) -> None:
         """Write a file from a local one, with its mode and mtime. Raises NotFound, Denied, Conflict."""
         erased = self._writer.store.ingest.erased
-        if erased.may_be(Path(source).stat().st_size):
+        if erased.contents and erased.may_be(_size_of(source)):
             erased.refuse(hash_file(str(source)), f"'{path}'")
         for blocks in read_blocks(str(source)):
             placed = self._writer.store.ingest.store_stream(blocks)
@@ -188,3 +188,10 @@ def _blocks(stream: BinaryIO) -> Iterator[bytes]:
         if not isinstance(block, bytes):
             raise InvalidInput("the stream gives no bytes", "open it in binary mode")
         yield block
+
+
+def _size_of(path: str | Path) -> int:
+    try:
+        return Path(path).stat().st_size
+    except OSError:
+        return 0  # reading it says what is wrong

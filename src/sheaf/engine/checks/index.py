@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from blake3 import blake3
 
-from sheaf.engine.checks.report import Report, Tell
+from sheaf.engine.checks.report import FAULTS, Report, Tell
 from sheaf.engine.core import Core
-from sheaf.errors import Corrupt, NotFound
+from sheaf.engine.listed import Listed
+from sheaf.engine.tables import load_table
+from sheaf.errors import Corrupt, NotFound, Unsupported
 from sheaf.format import keys
 from sheaf.format.columns import Array, leading
 from sheaf.format.index_v1 import Segment, decode_index
 from sheaf.format.pack_v1 import PackTable
+from sheaf.format.session_v1 import decode_condemned
 
-__all__ = ["Indexed", "check_index", "load_index"]
+__all__ = ["Indexed", "check_index", "going", "load_index"]
 
 _HELD = 1 << 22  # beginnings of hashes held; beyond, only every second of them, and so on
 
@@ -67,16 +72,35 @@ def check_index(core: Core, report: Report, tell: Tell, indexed: Indexed | None 
     """Every index object; what the sound ones list goes into ``indexed``."""
     for done, stat in enumerate(core.backend.list(keys.INDEX)):
         tell("index", done)
+        report.count("index objects")
         try:
             segment = load_index(core, stat.key)
+            _believe(core, stat.key, segment, indexed.but if indexed is not None else frozenset())
         except NotFound:
             continue  # merged away since it was listed
-        except Corrupt as error:
+        except (Corrupt, Unsupported) as error:
             report.add("index", stat.key, f"{stat.key} is damaged: {error.message}", repairable=True)
             continue
-        report.count("index objects")
         if indexed is not None:
             indexed.add(segment)
+
+
+def going(core: Core) -> frozenset[bytes]:
+    """The packs that gc is deleting or replacing."""
+    packs: set[bytes] = set()
+    for stat in core.backend.list(keys.CONDEMNED):
+        with suppress(*FAULTS):  # ended meanwhile; or damaged, which is said elsewhere
+            condemned = decode_condemned(core.backend.get(stat.key), stat.key)
+            packs |= condemned.dead_packs | condemned.moving_packs
+    return frozenset(packs)
+
+
+def _believe(core: Core, key: str, segment: Segment, but: frozenset[bytes]) -> None:
+    """Raises Corrupt if a pack does not hold what is listed of it, NotFound if gc is replacing the object just now."""
+    wrong = set(Listed(segment, but, partial(load_table, core)).wrong()) - but
+    if wrong and wrong - going(core):
+        core.backend.get(key)
+        raise Corrupt(f"pack {min(wrong).hex()} does not hold what it lists")
 
 
 def load_index(core: Core, key: str) -> Segment:

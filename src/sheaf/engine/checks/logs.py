@@ -11,7 +11,7 @@ import msgspec
 from sheaf.engine.checks.report import FAULTS, Report
 from sheaf.engine.core import Core
 from sheaf.engine.log import Head, Log
-from sheaf.errors import Corrupt, NotFound, Repairable
+from sheaf.errors import Corrupt, NotFound, Repairable, Unsupported
 from sheaf.format import keys
 from sheaf.format.record_v1 import PAGE_RECORDS, decode_ops, decode_page, decode_record
 from sheaf.model.log import (
@@ -164,7 +164,7 @@ def _page(
         return page
     except NotFound:
         report.fault("page", key, Repairable(f"{key} is missing: lists of bundles are slow"), missing=True)
-    except Corrupt as error:
+    except (Corrupt, Unsupported) as error:
         report.fault("page", key, Repairable(error.message))
     return {}
 

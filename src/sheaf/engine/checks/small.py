@@ -1,4 +1,4 @@
-"""Small objects that guard the others: sessions, lists of gc, forwarding addresses, notices, receipts, runs."""
+"""Small objects that guard the others: sessions, lists of gc, forwarding addresses, notices, receipts, diamonds, runs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any, Final
 
 from sheaf.engine.checks.report import FAULTS, Report
 from sheaf.engine.core import Core
+from sheaf.engine.diamonds import DiamondEnd, DiamondStart, SplitDone, SplitStart
+from sheaf.engine.runs import get_run
 from sheaf.errors import NotFound
 from sheaf.format import keys
 from sheaf.format.moved_v1 import decode_moved
-from sheaf.format.session_v1 import Notice, Receipt, RunEnd, RunStart, Session, decode_condemned, unseal
+from sheaf.format.session_v1 import Notice, Receipt, Session, decode_condemned, unseal
 
 __all__ = ["check_small"]
 
@@ -22,9 +24,14 @@ def _sealed(kind: str, type: Any) -> Decode:
     return lambda data, key: unseal(data, kind, type, key)
 
 
-def _run(data: bytes, key: str) -> object:
-    kind, type = ("run-start", RunStart) if key.endswith("/start.json") else ("run-end", RunEnd)
-    return unseal(data, kind, type, key)
+def _diamond(data: bytes, key: str) -> object:
+    if key.endswith("/done.json"):
+        return unseal(data, "split-done", SplitDone, key)
+    if key.endswith("/end.json"):
+        return unseal(data, "diamond-end", DiamondEnd, key)
+    if "/splits/" in key:
+        return unseal(data, "split", SplitStart, key)
+    return unseal(data, "diamond", DiamondStart, key)
 
 
 _KINDS: Final[dict[str, tuple[str, Decode]]] = {
@@ -33,18 +40,26 @@ _KINDS: Final[dict[str, tuple[str, Decode]]] = {
     keys.MOVED: ("moved", decode_moved),
     keys.ERASED: ("notices", _sealed("erased", Notice)),
     keys.RECEIPTS: ("receipts", _sealed("receipt", Receipt)),
-    keys.RUNS: ("runs", _run),
 }
 
 
 def check_small(core: Core, report: Report) -> None:
-    """Each of them must be whole."""
+    """Each of them must be whole, and no run may have ended that never began."""
     for prefix, (what, decode) in _KINDS.items():
-        listed = [stat.key for stat in core.backend.list(prefix)]
-        for key, error in zip(listed, core.io.map(partial(_look, core, decode), listed), strict=True):
-            report.count(what)
-            if error is not None:
-                report.fault(what, key, error)
+        _check(core, report, what, decode, [stat.key for stat in core.backend.list(prefix)])
+    diamonds = [stat.key for stat in core.backend.list(keys.REPOS) if "/diamonds/" in stat.key]
+    _check(core, report, "diamonds", _diamond, diamonds)
+    for id in sorted({stat.key.split("/")[1] for stat in core.backend.list(keys.RUNS)}):
+        report.count("runs")
+        with report.noting("runs", f"{keys.RUNS}{id}"):
+            get_run(core, id)
+
+
+def _check(core: Core, report: Report, what: str, decode: Decode, listed: list[str]) -> None:
+    for key, error in zip(listed, core.io.map(partial(_look, core, decode), listed), strict=True):
+        report.count(what)
+        if error is not None:
+            report.fault(what, key, error)
 
 
 def _look(core: Core, decode: Decode, key: str) -> Any:
