@@ -35,6 +35,9 @@ sheaf context create dev --store "$HOME/dev"
 BEFORE = {
     "sheaf branch delete": "sheaf branch create --repo faces --branch cleaned",
     "sheaf bundle commit": "sheaf bundle mount new --repo faces --mount ./work --message m --daemonize",
+    "sheaf bundle delete": "sheaf label delete --repo faces --label production",
+    "sheaf bundle undelete": """sheaf label delete --repo faces --label production
+      sheaf --json bundle delete --repo faces --bundle main~1 --force-yes | grep -o '[0-9A-Za-z]\\{27\\}' > deleted""",
     "sheaf bundle download": "rm -r faces",
     "sheaf bundle upload": "sheaf label delete --repo faces --label init",
     "sheaf config get": "sheaf config set store $HOME/store",
@@ -45,12 +48,13 @@ BEFORE = {
     "sheaf repo create": "sheaf repo delete --repo faces --force-yes",
     "sheaf repo delete": "sheaf repo list",
     "sheaf repo rename": "sheaf repo delete --repo portraits --force-yes",
+    "sheaf repo undelete": "sheaf repo create --repo old && sheaf repo delete --repo old --force-yes",
     "sheaf store info": "sheaf store init s3://my-bucket/sheaf",
     "datamon context get": "datamon context create --context dev --meta m --vmeta v --blob b --wal w --read-log r",
 }
 
 #: Questions that an example leaves to its reader.
-ANSWERS = {"sheaf repo rename": "y"}
+ANSWERS = {"sheaf bundle delete": "y", "sheaf repo rename": "y", "sheaf store erase": "y"}
 
 
 def examples() -> list[tuple[str, str]]:

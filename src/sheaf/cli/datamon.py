@@ -54,6 +54,7 @@ _SHARED: Final = (
     "repo get",
     "repo list",
     "repo rename",
+    "repo squash",
 )
 VERBS: Final[dict[str, str]] = {
     **{name: SHEAF_VERBS[name] for name in _SHARED},

@@ -14,11 +14,12 @@ from sheaf.cli.inputs import confirm
 from sheaf.cli.quoting import human_size, quote
 from sheaf.cli.render import View
 from sheaf.cli.tree import verb
+from sheaf.cli.waiting import Waiting
 from sheaf.errors import InvalidInput
 
 if TYPE_CHECKING:
     from sheaf.engine.finding import Like
-    from sheaf.format.session_v1 import ErasedPlace, Notice, Receipt, Session
+    from sheaf.format.session_v1 import ErasedPlace, Notice, Receipt
 
 __all__ = ["erase", "erased", "tell_erased"]
 
@@ -71,26 +72,12 @@ def erase(
             f"Are you sure you want to erase for good what stands at {len(places)} paths of {bundles} bundles",
             is_sure=False,
         )
-    receipt = app.store.erase(**named, reason=reason, now=now, tell=_Waiting(app))
+    receipt = app.store.erase(**named, reason=reason, now=now, tell=Waiting(app))
     _print(app, receipt)
 
 
 def _is_address(text: str) -> bool:
     return ":" in text.removeprefix("b3:") or "@" in text
-
-
-class _Waiting:
-    """Says once of each session that it is waited for."""
-
-    def __init__(self, app: App) -> None:
-        self._app = app
-        self._told: set[str] = set()
-
-    def __call__(self, sessions: list[Session]) -> None:
-        for session in sessions:
-            if session.id not in self._told:
-                self._told.add(session.id)
-                self._app.note(f"waiting for {session.kind} {session.id} of {session.host}, begun {session.started}")
 
 
 def _print(app: App, receipt: Receipt) -> None:

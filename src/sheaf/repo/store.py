@@ -264,7 +264,7 @@ class Store:
         repos = self._log.head().state.repos.values()
         found = [repo for repo in repos if repo.deleted and which in (repo.id, repo.name)]
         if not found:
-            raise NotFound(f'no repo "{which}" was deleted', "see `sheaf repo list --deleted`")
+            raise NotFound(f'no repo "{which}" was deleted', "see `sheaf repo undelete`")
         if len(found) > 1:
             raise Ambiguous(f'{len(found)} repos called "{which}" were deleted', f"use the id: {_ids(found)}")
         return self._repo(restore_repo(self._core, found[0], check_repo_name(name or found[0].name)))

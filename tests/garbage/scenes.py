@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.gc.worlds import CHUNKER, CLOCK
+from tests.garbage.worlds import CHUNKER, CLOCK
 
 from sheaf.engine.gc import collect
 from sheaf.engine.patience import Patience

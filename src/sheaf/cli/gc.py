@@ -1,0 +1,118 @@
+"""``store gc``, and what makes garbage: bundles and repos that go, and come back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from sheaf.cli import options, views
+from sheaf.cli.app import App
+from sheaf.cli.exits import OK, PARTIAL
+from sheaf.cli.inputs import confirm
+from sheaf.cli.quoting import human_size, quote
+from sheaf.cli.tree import verb
+from sheaf.cli.waiting import Waiting
+
+if TYPE_CHECKING:
+    from sheaf.engine.gc import Collected
+
+__all__ = ["delete_bundle", "gc", "squash", "undelete_bundle", "undelete_repo"]
+
+
+@verb(example="sheaf store gc --dry-run\nsheaf store gc --grace 600", exits=(5, 6, 8, 9, 10))
+@click.option("--dry-run", is_flag=True, help="Delete nothing; say how much would go.")
+@click.option(
+    "--grace",
+    type=click.FloatRange(min=0),
+    default=3600.0,
+    metavar="SECONDS",
+    help="How long uploads that are open are waited for before they are ended. Default: 3600.",
+)
+@click.option("--no-wait", is_flag=True, help="Wait for nobody: what can't be deleted yet is left to the next gc.")
+def gc(app: App, dry_run: bool, grace: float, no_wait: bool) -> int:
+    """Delete what no bundle needs. Others may go on working.
+
+    An upload that outlives the grace is ended and can be run again. A gc that was stopped is finished by the next one.
+    """
+    done = app.store.gc(grace=grace, dry_run=dry_run, wait=not no_wait, tell=Waiting(app))
+    app.out.object(_record(done))
+    app.out.line(f"{'would give' if dry_run else 'gave'} back {done.bytes} bytes ({human_size(done.bytes)})")
+    counts = {"packs": done.packs, "packs rewritten": done.moved, "nodes": done.nodes, "whole files": done.objects}
+    app.out.line(", ".join(f"{count} {what}" for what, count in counts.items()))
+    for session in done.voided:
+        app.note(f"ended {session.kind} {session.id} of {session.host}, which can be run again")
+    for generation in done.pending:
+        app.note(f"generation {generation} waits for others: run `sheaf store gc` later")
+    return PARTIAL if done.pending else OK
+
+
+def _record(done: Collected) -> dict[str, Any]:
+    names = ("bytes", "packs", "moved", "nodes", "objects", "generations", "pending")
+    voided = [msgspec.to_builtins(session) for session in done.voided]
+    return {**{name: getattr(done, name) for name in names}, "voided": voided}
+
+
+@verb(name="delete", example="sheaf bundle delete --repo faces --bundle main~1", exits=(3, 5, 8, 9))
+@options.repo
+@click.option("--bundle", required=True, metavar="REF", help="The bundle's id, or any other ref.")
+@options.force_yes
+def delete_bundle(app: App, repo: str, bundle: str, force_yes: bool) -> None:
+    """Delete a bundle that no label and no branch is at. Until a gc has run it can be brought back."""
+    found = app.repo(repo)
+    chosen = found.bundle(bundle)
+    confirm(f"Are you sure you want to delete bundle {chosen.id} ({quote(chosen.message)})", is_sure=force_yes)
+    found.delete_bundle(f"bundle:{chosen.id}")
+    app.out.object({"id": chosen.id, "repo": repo})
+    app.note(
+        f"note: `sheaf bundle undelete --repo {quote(repo)} --bundle {chosen.id}` brings it back, until a gc has run"
+    )
+
+
+@verb(
+    name="undelete",
+    example="sheaf bundle undelete --repo faces\nsheaf bundle undelete --repo faces --bundle $(cat deleted)",
+    exits=(3, 5, 8, 9),
+)
+@options.repo
+@click.option("--bundle", metavar="ID", help="The bundle's id; without it, those that were deleted are listed.")
+def undelete_bundle(app: App, repo: str, bundle: str | None) -> None:
+    """Bring a deleted bundle back, or list the deleted ones: ID , TIMESTAMP , MESSAGE."""
+    found = app.repo(repo)
+    if bundle is None:
+        app.out.listing(views.BUNDLE, found.deleted_bundles())
+    else:
+        app.out.one(views.BUNDLE, found.undelete_bundle(bundle.removeprefix("bundle:")))
+
+
+@verb(name="undelete", example="sheaf repo undelete\nsheaf repo undelete --repo old", exits=(3, 4, 5, 8, 9))
+@click.option("--repo", metavar="REPO", help="The repo's name or id; without it, those that were deleted are listed.")
+@click.option("--as", "name", metavar="NAME", help="Another name for it.")
+def undelete_repo(app: App, repo: str | None, name: str | None) -> None:
+    """Bring a deleted repo back, or list the deleted ones. Its data must not have gone with a gc."""
+    if repo is None:
+        app.out.listing(views.REPO, app.store.deleted_repos())
+    else:
+        app.out.one(views.REPO, app.store.undelete_repo(repo, name=name))
+
+
+@verb(example="sheaf repo squash --repo faces --retain-n-latest 2 --retain-tags --force-yes", exits=(3, 5, 8, 9))
+@options.repo
+@click.option(
+    "--retain-n-latest", type=click.IntRange(min=1), default=1, metavar="N", help="How many to retain. Default: 1."
+)
+@click.option("--retain-tags", is_flag=True, help="Also retain every bundle that a label is at.")
+@click.option("--retain-semver-tags", is_flag=True, help="Also retain those with a label such as v1.2.0.")
+@options.force_yes
+def squash(
+    app: App, *, repo: str, retain_n_latest: int, retain_tags: bool, retain_semver_tags: bool, force_yes: bool
+) -> None:
+    """Delete all bundles but the newest ones and those that branches are at; lists those that are left.
+
+    Labels of deleted bundles go with them. Until a gc has run, `bundle undelete` brings a bundle back.
+    """
+    found = app.repo(repo)
+    confirm(f'Are you sure you want to squash repo "{repo}" ({found.info.bundles} bundles)', is_sure=force_yes)
+    left = found.squash(retain_latest=retain_n_latest, retain_tags=retain_tags, retain_semver_tags=retain_semver_tags)
+    app.out.listing(views.BUNDLE, left)
