@@ -155,15 +155,15 @@ def _page(
 ) -> dict[int, Record]:
     """The records of a page by their numbers; empty if it is missing or not to be believed."""
     key = keys.log_page(base, k)
-    report.count("pages")
     try:
         page = {record.n: record for record in decode_page(core.backend.get(key), key)}
         wrong = [n for n, record in records.items() if isinstance(record, Record) and _slim(record) != page[n]]
         if wrong:
             raise Corrupt(f"{key} has another record {wrong[0]} than the log")
+        report.count("pages")
         return page
     except NotFound:
-        report.fault("page", key, Repairable(f"{key} is missing: lists of bundles are slow"), missing=True)
+        pass  # a courtesy that is made up for by whoever writes next
     except (Corrupt, Unsupported) as error:
         report.fault("page", key, Repairable(error.message))
     return {}
