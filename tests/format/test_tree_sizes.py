@@ -23,7 +23,7 @@ SHELF = Shelf.new()
 
 def large(folders: int, files: int, salt: int = 0) -> pa.RecordBatch:
     """Rows of so many folders with so many files each, built in columns."""
-    names = [f"f{n:04}" for n in range(files)]
+    names = [f"f{n:05}" for n in range(files)]
     tops = pa.array([f"d{n:03}" for n in range(folders)])
     n, total = folders, folders * (files + 1)
     content = np.zeros((total, 32), np.uint8)

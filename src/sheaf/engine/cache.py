@@ -11,6 +11,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Final, Protocol
 
+from sheaf.storage.keys import check_key
+
 __all__ = ["ROOM", "Cache", "FolderCache", "NoCache", "Use", "room_of", "set_room", "shrink", "use_of"]
 
 ROOM: Final = 2 << 30  #: bytes that copies of remote objects may take, unless somebody says otherwise
@@ -60,7 +62,7 @@ class FolderCache:
         self._written = 0
 
     def get(self, key: str) -> bytes | None:
-        path = self._root / key
+        path = self._path(key)
         try:
             data = path.read_bytes()
         except OSError:
@@ -71,7 +73,7 @@ class FolderCache:
         return data
 
     def put(self, key: str, data: bytes) -> None:
-        path = self._root / key
+        path = self._path(key)
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             handle, aside = tempfile.mkstemp(dir=path.parent, prefix=".new-")
@@ -81,6 +83,9 @@ class FolderCache:
         except OSError:
             return
         self._make_room(len(data))
+
+    def _path(self, key: str) -> Path:
+        return self._root / check_key(key)  # ids in keys come from the store: none may lead out of here
 
     def _make_room(self, written: int) -> None:
         if self._room is None:
@@ -94,7 +99,7 @@ class FolderCache:
 
     def drop(self, key: str) -> None:
         try:
-            (self._root / key).unlink(missing_ok=True)
+            self._path(key).unlink(missing_ok=True)
         except OSError:
             return
 
