@@ -12,6 +12,7 @@ from threading import Lock
 from typing import Final, Protocol
 
 from sheaf.storage.keys import check_key
+from sheaf.storage.private import make_private_folder, write_private_text
 
 __all__ = ["ROOM", "Cache", "FolderCache", "NoCache", "Use", "room_of", "set_room", "shrink", "use_of"]
 
@@ -75,7 +76,7 @@ class FolderCache:
     def put(self, key: str, data: bytes) -> None:
         path = self._path(key)
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(path.parent)
             handle, aside = tempfile.mkstemp(dir=path.parent, prefix=".new-")
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
@@ -125,8 +126,8 @@ def room_of(cache: Path) -> int:
 
 def set_room(cache: Path, room: int) -> None:
     """Say so for all processes from now on. Raises OSError."""
-    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (cache / _LIMIT).write_text(f"{room}\n")
+    make_private_folder(cache)
+    write_private_text(cache / _LIMIT, f"{room}\n")
 
 
 def use_of(root: Path) -> Use:
