@@ -15,7 +15,7 @@ NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 export NODE_EXTRA_CA_CERTS
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-slow bench bench-quick lint format docs setup tools requirements clean
+.PHONY: help quickstart test test-slow bench bench-quick fuzz lint format docs setup tools requirements clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ bench: setup $(PEERS)/installed  ## Measure Sheaf against its peers (up to 60 mi
 
 bench-quick: setup  ## The same in 3 minutes, with the peers that are installed
 	$(BIN)/python -m bench --profile quick
+
+fuzz: setup $(VENV)/fuzz  ## Feed every decoder with damaged bytes: [SECONDS=60, for each]
+	$(BIN)/python -m fuzz $(or $(SECONDS),60)
 
 lint: setup  ## Style, types and layers
 	$(BIN)/ruff check .
@@ -79,6 +82,11 @@ $(VENV)/programs: requirements/programs.txt $(VENV)/test
 	@$(PIP) install --require-hashes -r requirements/programs.txt
 	@touch $@
 
+# The fuzzer, where there is one; without it inputs are changed by chance.
+$(VENV)/fuzz: requirements/fuzz.txt $(VENV)/test
+	@$(PIP) install --require-hashes -r requirements/fuzz.txt || echo "atheris can't be installed here"
+	@touch $@
+
 # The emulator of Azure's blob storage; without it its tests are skipped.
 $(AZURITE)/installed: tests/azurite/package.json tests/azurite/package-lock.json
 	@mkdir -p $(AZURITE) && cp $^ $(AZURITE)
@@ -98,5 +106,5 @@ requirements:  ## Pin what pyproject.toml and requirements/*.in ask for; UPGRADE
 	PATH="$(CURDIR)/.tools/lock/bin:$$PATH" UV_NATIVE_TLS=1 scripts/lock.sh $(if $(UPGRADE),--upgrade)
 
 clean:  ## Remove all that these targets made
-	rm -rf $(VENV) .tools .quickstart .hypothesis .mypy_cache .ruff_cache .import_linter_cache build dist
+	rm -rf $(VENV) .tools .quickstart .fuzz .hypothesis .mypy_cache .ruff_cache .import_linter_cache build dist
 	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +

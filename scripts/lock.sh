@@ -15,3 +15,4 @@ pin "$@" pyproject.toml requirements/test.in -o requirements/test.txt
 pin "$@" requirements/bench.in -o requirements/bench.txt
 pin "$@" requirements/mount.in -o requirements/mount.txt
 pin "$@" requirements/programs.in -o requirements/programs.txt
+pin "$@" requirements/fuzz.in -o requirements/fuzz.txt

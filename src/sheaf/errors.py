@@ -7,6 +7,7 @@ the code that raises them and inherit from a category here.
 from __future__ import annotations
 
 import errno as _errno
+import re as _re
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -31,16 +32,20 @@ __all__ = [
     "rule_of",
 ]
 
+#: What a name from a store could use to break a message's one line, or to steer the terminal that shows it.
+_CONTROLS = _re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069]")
+
 
 class SheafError(Exception):
     """Root of all errors that Sheaf raises on purpose.
 
-    ``message`` is one line that names the thing; ``hint`` (may be empty) says what to do next.
+    ``message`` is one line that names the thing, control characters escaped; ``hint`` (may be empty) says what comes next.
     """
 
     kind: ClassVar[str] = "error"
 
     def __init__(self, message: str, hint: str = "") -> None:
+        message = _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), message)
         super().__init__(message, hint)
         self.message = message
         self.hint = hint

@@ -61,7 +61,7 @@ def test_any_other_text_is_no_hash(text: str) -> None:
     try:
         assert len(parse_hash(text)) == 32
     except InvalidInput as error:
-        assert text in error.message
+        assert not text.isprintable() or text in error.message
 
 
 def test_a_short_version_needs_eight_digits() -> None:

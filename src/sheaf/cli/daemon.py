@@ -8,6 +8,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from sheaf.storage.private import make_private_folder
+
 __all__ = ["Daemon", "detach"]
 
 
@@ -45,7 +47,7 @@ def detach(log: Path) -> Daemon | int:
 
     Call before anything starts a thread or opens a connection.
     """
-    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_folder(log.parent)
     sys.stdout.flush()
     reader, writer = os.pipe()
     child = os.fork()

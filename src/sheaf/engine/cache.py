@@ -11,6 +11,9 @@ from pathlib import Path
 from threading import Lock
 from typing import Final, Protocol
 
+from sheaf.storage.keys import check_key
+from sheaf.storage.private import make_private_folder, write_private_text
+
 __all__ = ["ROOM", "Cache", "FolderCache", "NoCache", "Use", "room_of", "set_room", "shrink", "use_of"]
 
 ROOM: Final = 2 << 30  #: bytes that copies of remote objects may take, unless somebody says otherwise
@@ -60,7 +63,7 @@ class FolderCache:
         self._written = 0
 
     def get(self, key: str) -> bytes | None:
-        path = self._root / key
+        path = self._path(key)
         try:
             data = path.read_bytes()
         except OSError:
@@ -71,9 +74,9 @@ class FolderCache:
         return data
 
     def put(self, key: str, data: bytes) -> None:
-        path = self._root / key
+        path = self._path(key)
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(path.parent)
             handle, aside = tempfile.mkstemp(dir=path.parent, prefix=".new-")
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
@@ -81,6 +84,9 @@ class FolderCache:
         except OSError:
             return
         self._make_room(len(data))
+
+    def _path(self, key: str) -> Path:
+        return self._root / check_key(key)  # ids in keys come from the store: none may lead out of here
 
     def _make_room(self, written: int) -> None:
         if self._room is None:
@@ -94,7 +100,7 @@ class FolderCache:
 
     def drop(self, key: str) -> None:
         try:
-            (self._root / key).unlink(missing_ok=True)
+            self._path(key).unlink(missing_ok=True)
         except OSError:
             return
 
@@ -120,8 +126,8 @@ def room_of(cache: Path) -> int:
 
 def set_room(cache: Path, room: int) -> None:
     """Say so for all processes from now on. Raises OSError."""
-    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (cache / _LIMIT).write_text(f"{room}\n")
+    make_private_folder(cache)
+    write_private_text(cache / _LIMIT, f"{room}\n")
 
 
 def use_of(root: Path) -> Use:

@@ -28,6 +28,7 @@ __all__ = ["Contents", "Erased", "OnErased", "Want", "opened"]
 _SPAN = 8 << 20  # bytes fetched in one go
 _GAP = 64 << 10  # a hole of at most so many bytes is fetched along rather than asked around
 _AHEAD = 4  # spans being fetched while one is consumed
+_FRAME = MAX_CHUNK + (1 << 20)  # bytes of the longest frame: what can't be compressed may grow by a little
 _MOVES = 3  # times that a pack may move while its chunk is fetched
 
 
@@ -225,9 +226,12 @@ class Contents:
 
     def _find(self, want: Want) -> Place | None:
         try:
-            return self.locate(want.pack, want.offset)
+            pack, offset, stored = self.locate(want.pack, want.offset)
         except Erased:
             return None
+        if stored > _FRAME:
+            raise Corrupt(f"{_name(pack, offset)} is said to have {stored} bytes", "run `sheaf store check`")
+        return pack, offset, stored
 
     def locate(self, pack: bytes, offset: int) -> tuple[bytes, int, int]:
         """Where gc or erase has put the chunk of a pack that is gone: (pack, offset, stored length).
@@ -254,6 +258,10 @@ def _spans(wants: Iterable[Want]) -> Iterator[list[Want]]:
     """Group chunks that follow each other closely in one pack."""
     span: list[Want] = []
     for want in wants:
+        if want.stored > _FRAME:
+            raise Corrupt(
+                f"{_name(want.pack, want.offset)} is said to have {want.stored} bytes", "run `sheaf store check`"
+            )
         if span:
             last = span[-1]
             gap = want.offset - last.offset - last.stored
@@ -281,7 +289,7 @@ def opened(frame: memoryview, hash: bytes, length: int, pack: bytes, offset: int
     if frame[:1] == RAW:
         data = bytes(frame[1:])
     else:
-        data = unframe(frame, _name(pack, offset), length if length >= 0 else MAX_CHUNK)
+        data = unframe(frame, _name(pack, offset), min(length, MAX_CHUNK) if length >= 0 else MAX_CHUNK)
     if blake3(data).digest() != hash or length not in (-1, len(data)):
         what = f"{_name(pack, offset)} is damaged: its bytes don't match their hash"
         raise Corrupt(what, "run `sheaf store check --read-data`")

@@ -12,9 +12,10 @@ import pyarrow as pa
 from blake3 import blake3
 
 from sheaf.engine.core import Core
-from sheaf.errors import Corrupt, NotFound
+from sheaf.errors import Corrupt, InvalidInput, NotFound
 from sheaf.format import keys
-from sheaf.format.node_v1 import decode_children, decode_rows
+from sheaf.format.node_v1 import MAX_LEVEL, decode_children, decode_rows
+from sheaf.model.ids import parse_hash
 from sheaf.model.log import Root
 from sheaf.model.nodes import Pointer
 
@@ -22,13 +23,19 @@ __all__ = ["Nodes", "pointer_of", "root_of"]
 
 T = TypeVar("T")
 _AHEAD = 4  # leaves being fetched while one is worked on
+_MANY = 1 << 63  # what the columns of nodes can't count
 _REMEMBERED = 64 << 20  # bytes of decoded nodes kept in memory
 
 
 def pointer_of(root: Root) -> Pointer:
-    """The pointer in a bundle's descriptor, as trees use it."""
-    logical, full = bytes.fromhex(root.logical), bytes.fromhex(root.full)
-    return Pointer(bytes.fromhex(root.id), root.length, root.level, "", root.rows, root.size, logical, full)
+    """The pointer in a bundle's descriptor, as trees use it. Raises Corrupt if there can be no such node."""
+    try:
+        id, logical, full = map(parse_hash, (root.id, root.logical, root.full))
+    except InvalidInput as error:
+        raise Corrupt(f"a bundle's root makes no sense: {error}", "run `sheaf store check`") from error
+    if not 0 <= root.level <= MAX_LEVEL or not 0 <= root.rows < _MANY or not 0 <= root.size < _MANY:
+        raise Corrupt(f"a bundle's root {root.id} has impossible numbers", "run `sheaf store check`")
+    return Pointer(id, root.length, root.level, "", root.rows, root.size, logical, full)
 
 
 def root_of(pointer: Pointer) -> Root:

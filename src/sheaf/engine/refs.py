@@ -77,7 +77,11 @@ class Refs:
         ref = parse_ref(text)
         head = self._log.head()
         bundle = self._named(ref, head)
+        seen: set[str] = set()
         for _ in range(ref.back):
+            if bundle.id in seen:
+                raise Corrupt(f"the parents of bundle {bundle.id} go in circles", "run `sheaf store check`")
+            seen.add(bundle.id)
             if not bundle.parents:
                 raise NotFound(f"'{text}' goes back further than the history of {self._repo}")
             bundle = self._get(bundle.parents[0], head)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 from zlib import crc32
 
@@ -18,12 +19,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from blake3 import blake3
 
-from sheaf.errors import Corrupt
+from sheaf.errors import Corrupt, Refused
 from sheaf.format import keys
+from sheaf.format.arrow_v1 import read_batch
 from sheaf.format.envelope import decode_envelope, encode_envelope
 from sheaf.model.entries import Kind, PlaceKind
 from sheaf.model.nodes import Pointer
-from sheaf.model.paths import common_folder, join, relative
+from sheaf.model.paths import MAX_NAME, MAX_PATH, common_folder, join, order_key, relative
 
 __all__ = [
     "CHILDREN",
@@ -100,8 +102,9 @@ _NEEDS: dict[str, tuple[PlaceKind, ...]] = {
 MIN_ROWS, MAX_ROWS, MAX_WEIGHT = 1024, 16384, 1 << 20
 MIN_CHILDREN, MAX_CHILDREN = 256, 4096
 _OPTIONS = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 3))
-_READ = pa.ipc.IpcReadOptions(use_threads=False)  # a node is small: handing its columns around costs more than it gains
-_MAX_NODE = 256 << 20  # no honest node comes near; a claim beyond is damage or malice
+MAX_NODE = 128 << 20  #: bytes of a node's columns; no honest one comes near, and none beyond is written or read
+_SHOWN = 100  # letters of a bad name that a message shows
+MAX_LEVEL = 15  #: of a node; 256 children and more to a node make do with far less
 
 
 class NodeHeader(msgspec.Struct, frozen=True):
@@ -117,6 +120,10 @@ class NodeHeader(msgspec.Struct, frozen=True):
 
 
 def _encode(session: str, level: int, batch: pa.RecordBatch) -> bytes:
+    if batch.nbytes > MAX_NODE:
+        raise Refused(
+            f"{batch.num_rows} entries with {batch.nbytes} bytes of names and attributes are too much", "shorten"
+        )
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema, options=_OPTIONS) as writer:
         writer.write_batch(batch)
@@ -126,17 +133,11 @@ def _encode(session: str, level: int, batch: pa.RecordBatch) -> bytes:
 
 def _decode(data: bytes, level: int, rows: int | None, schema: pa.Schema, what: str) -> pa.RecordBatch:
     header, payload = decode_envelope(data, "N", NodeHeader, what)
-    if header.level != level or header.raw > _MAX_NODE or (rows is not None and header.rows != rows):
+    if header.level != level or (rows is not None and header.rows != rows):
         raise Corrupt(f"{what} is not the node that its parent describes")
-    try:
-        batches = list(pa.ipc.open_stream(pa.py_buffer(payload), options=_READ))
-        batch = batches[0] if len(batches) == 1 else pa.RecordBatch.from_pylist([], schema)
-        batch.validate(full=True)
-        if batch.num_rows != header.rows or len(batches) != 1:
-            raise Corrupt(f"{what} does not hold the rows that it claims")
-        known = batch.select(schema.names).cast(schema)
-    except (pa.ArrowException, OSError, MemoryError, KeyError) as error:
-        raise Corrupt(f"{what} is damaged: {error}") from error
+    known = read_batch(payload, schema, MAX_NODE, what)
+    if known.num_rows != header.rows or known.num_rows > (MAX_CHILDREN if level else MAX_ROWS):
+        raise Corrupt(f"{what} does not hold the rows that it claims")
     if any(known[name].null_count for name in _ALWAYS & set(schema.names)):
         raise Corrupt(f"{what} has rows that lack something")
     uses = known["packs"].flatten()
@@ -155,7 +156,38 @@ def decode_rows(data: bytes, pointer: Pointer) -> pa.RecordBatch:
     batch = _decode(data, 0, pointer.rows, ROWS, f"node {pointer.id.hex()}")
     if any(pc.any(pc.and_(_is_at(batch, places), pc.is_null(batch[name]))).as_py() for name, places in _NEEDS.items()):
         raise Corrupt(f"node {pointer.id.hex()} has files without a place")
+    _check_rows(batch, pointer)
     return batch.set_column(0, ROWS.field("folder"), _add_prefix(batch["folder"], pointer.prefix))
+
+
+def _check_rows(batch: pa.RecordBatch, pointer: Pointer) -> None:
+    """Raises Corrupt for rows that the format doesn't know, and for names that could lead out of where they are put."""
+    what = f"node {pointer.id.hex()}"
+    kind, place, size = (batch[name].to_numpy() for name in ("kind", "place", "size"))
+    if batch.num_rows and (kind.max() > max(Kind) or place.max() > max(PlaceKind) or size.min() < 0):
+        raise Corrupt(f"{what} has a row of an unknown kind, place or size")
+    folders = pc.unique(batch["folder"])
+    below = MAX_PATH - len(pointer.prefix.encode())
+    long = pc.greater(pc.binary_length(batch["name"]), MAX_NAME)
+    _refuse(pc.or_(_is_no_name(batch["name"]), long), batch["name"], "name", what)
+    _refuse(pc.or_(_leads_out(folders), pc.greater(pc.binary_length(folders), below)), folders, "folder", what)
+
+
+def _refuse(mask: pa.Array, column: pa.Array, noun: str, what: str) -> None:
+    """Raises Corrupt for the first value that a mask names."""
+    for row in np.flatnonzero(mask.to_numpy(zero_copy_only=False)):
+        raise Corrupt(f"{what} holds {column[row].as_py()[:_SHOWN]!r} as a {noun}", "run `sheaf store check`")
+
+
+def _is_no_name(names: pa.Array) -> pa.Array:
+    odd = pc.or_(pc.match_substring(names, "/"), pc.match_substring(names, "\0"))
+    return pc.or_(odd, pc.is_in(names, pa.array(["", ".", ".."])))
+
+
+def _leads_out(folders: pa.Array) -> pa.Array:
+    """Whether a relative folder, where it isn't empty, has an empty component, ``.``, ``..`` or a zero byte."""
+    odd = pc.match_substring_regex(folders, r"(^|/)\.{0,2}(/|$)|\x00")
+    return pc.and_(odd, pc.not_equal(folders, ""))
 
 
 def _is_at(batch: pa.RecordBatch, places: Sequence[PlaceKind]) -> pa.Array:
@@ -178,6 +210,8 @@ def encode_children(session: str, level: int, children: Sequence[Pointer], prefi
 def decode_children(data: bytes, pointer: Pointer) -> list[Pointer]:
     """An inner node's children, with absolute prefixes and keys. Raises Corrupt or Unsupported."""
     what = f"node {pointer.id.hex()}"
+    if not 0 < pointer.level <= MAX_LEVEL:
+        raise Corrupt(f"{what} is said to be of level {pointer.level}")
     batch = _decode(data, pointer.level, None, CHILDREN, what)
     c = {name: batch[name].to_pylist() for name in CHILDREN.names}
     children = [
@@ -198,7 +232,20 @@ def decode_children(data: bytes, pointer: Pointer) -> list[Pointer]:
     ]
     if not children or sum(child.rows for child in children) != pointer.rows:
         raise Corrupt(f"{what} does not add up to the rows that its parent counts")
+    _check_children(batch, children, what)
     return children
+
+
+def _check_children(batch: pa.RecordBatch, children: Sequence[Pointer], what: str) -> None:
+    """Raises Corrupt unless the children ascend, count for something and stand below their parent."""
+    _refuse(_is_no_name(batch["name"]), batch["name"], "name", what)
+    for column in ("folder", "prefix"):
+        _refuse(_leads_out(batch[column]), batch[column], "folder", what)
+    firsts = [order_key(child.folder, child.name) for child in children]
+    if any(left >= right for left, right in pairwise(firsts)):
+        raise Corrupt(f"{what} has children that are out of order")
+    if any(child.rows < 1 or child.size < 0 or child.length < 1 for child in children):
+        raise Corrupt(f"{what} has a child without rows or bytes")
 
 
 def _cut_prefix(folder: pa.Array, prefix: str) -> pa.Array:

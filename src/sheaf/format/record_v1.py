@@ -26,7 +26,8 @@ __all__ = [
 ]
 
 PAGE_RECORDS = 1000
-_MAX_PAGE = 1 << 30
+_MAX_PAGE = 64 << 20  # bytes; a page is a copy, so what doesn't fit is read record by record
+_MAX_VALUES = 1 << 20  # each takes some 60 bytes in memory, and may have but three in a page
 T = TypeVar("T")
 
 
@@ -51,6 +52,8 @@ def decode_ops(value: Any, type: type[T], what: str) -> T:
     """Plain JSON values (operations or a state) as their structs. Raises Unsupported for ones of a newer Sheaf."""
     try:
         return msgspec.convert(value, type)
+    except RecursionError:
+        raise Corrupt(f"{what} is nested too deeply") from None
     except msgspec.ValidationError as error:
         raise Unsupported(
             f"{what} holds an operation that this Sheaf doesn't know: {error}", "upgrade sheaf-data"
@@ -68,6 +71,8 @@ def decode_page(data: bytes, what: str) -> list[Record]:
     """Raises Corrupt or Unsupported."""
     header, payload = decode_envelope(data, "L", PageHeader, what)
     lines = inflate(payload, min(header.size, _MAX_PAGE), what)
+    if sum(map(lines.count, (b",", b"[", b"{"))) > _MAX_VALUES:
+        raise Corrupt(f"{what} holds more values than records may have")
     try:
         records = msgspec.json.Decoder(Record).decode_lines(lines)
     except NOT_JSON as error:
@@ -88,9 +93,16 @@ def patch(old: Any, new: Any) -> Any:
 
 
 def merge(old: Any, changes: Any) -> Any:
-    """Apply a JSON merge patch (RFC 7396)."""
+    """Apply a JSON merge patch (RFC 7396). Raises Corrupt for one that is nested too deeply."""
+    try:
+        return _merged(old, changes)
+    except RecursionError:
+        raise Corrupt("a state in a log is nested too deeply", "run `sheaf store check`") from None
+
+
+def _merged(old: Any, changes: Any) -> Any:
     if not isinstance(changes, dict):
         return changes
     base = old if isinstance(old, dict) else {}
     kept = {key: value for key, value in base.items() if key not in changes}
-    return kept | {key: merge(base.get(key), value) for key, value in changes.items() if value is not None}
+    return kept | {key: _merged(base.get(key), value) for key, value in changes.items() if value is not None}

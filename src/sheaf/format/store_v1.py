@@ -5,9 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from sheaf.errors import Unsupported
+from sheaf.format.pack_v1 import MAX_CHUNK
 from sheaf.format.sealed import seal, unseal
 
 __all__ = ["Chunker", "StoreConfig", "decode_config", "encode_config"]
+
+_LEAST = 64  # bytes that a chunk must be allowed to have
 
 
 class Chunker(msgspec.Struct, frozen=True):
@@ -43,4 +46,7 @@ def decode_config(data: bytes) -> StoreConfig:
             f"this store uses {config.hash} and {config.chunker.name}, which this Sheaf doesn't know",
             "upgrade sheaf-data",
         )
+    c = config.chunker
+    if not _LEAST <= c.min <= c.avg <= c.max <= MAX_CHUNK or c.normalization != 1 or c.seed:
+        raise Unsupported("this store cuts files in a way that this Sheaf doesn't know", "upgrade sheaf-data")
     return config

@@ -16,6 +16,7 @@ from typing import IO, Final
 import msgspec
 
 from sheaf.errors import Conflict, InvalidInput, NotFound, Refused
+from sheaf.storage.private import make_private_folder
 
 __all__ = ["About", "Drop", "Fill", "Link", "Make", "Move", "Op", "Set", "Spill"]
 
@@ -106,7 +107,7 @@ class Spill:
     @classmethod
     def begin(cls, folder: Path, about: About) -> Spill:
         """A new one in a folder that is empty or not there. Raises Refused."""
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(folder)
         if any(folder.iterdir()):
             raise Refused(f"{folder} is not empty", "name a folder that is empty, or isn't there yet")
         spill = cls(folder)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sheaf.errors import InvalidInput
+from sheaf.storage.private import make_private_folder
 
 __all__ = ["load", "save"]
 
@@ -41,7 +42,7 @@ def save(path: Path, value: dict[str, Any]) -> None:
     import yaml
 
     target = path.resolve()
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private_folder(target.parent)
     handle, aside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # mkstemp makes it 0600
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:

@@ -15,6 +15,7 @@ from sheaf.storage.syscalls import Syscalls
 __all__ = ["Folders", "Modes"]
 
 T = TypeVar("T")
+_ABOVE = 0o755  # of folders on the way to a store: who may write there may put another store in its place
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Folders:
     def _make(self, folder: str) -> None:
         if folder == os.path.dirname(folder):
             return
-        mode = self._modes.folder if self._is_ours(folder) else 0o777
+        mode = self._modes.folder if self._is_ours(folder) else _ABOVE
         try:
             try:
                 self._calls.mkdir(folder, mode)

@@ -9,6 +9,8 @@ from pathlib import Path
 import msgspec
 from blake3 import blake3
 
+from sheaf.storage.private import make_private_folder
+
 __all__ = ["Origin", "recall", "remember"]
 
 
@@ -26,7 +28,7 @@ def remember(cache: Path | None, folder: Path, origin: Origin) -> None:
         return
     path = _path(cache, folder)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(path.parent)
         handle, aside = tempfile.mkstemp(dir=path.parent, prefix=".new-")
         with os.fdopen(handle, "wb") as file:
             file.write(msgspec.json.encode(origin))

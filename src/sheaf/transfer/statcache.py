@@ -21,6 +21,7 @@ import numpy.typing as npt
 from blake3 import blake3
 
 from sheaf.model.entries import Kind
+from sheaf.storage.private import make_private_folder
 from sheaf.transfer.scan import ScanBatch
 
 __all__ = ["MAX_CACHE_BYTES", "StatCache", "prune"]
@@ -96,7 +97,7 @@ class StatCache:
             if not self.news and total == len(self.known["key"]) and self.path.exists():
                 os.utime(self.path)
                 return True
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private_folder(self.path.parent)
             _store(self.path, self.found, total)
         except OSError:
             return False

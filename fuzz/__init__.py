@@ -1,0 +1,1 @@
+"""Decoders fed with whatever a fuzzer thinks of: `make fuzz`."""

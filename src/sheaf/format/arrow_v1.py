@@ -1,0 +1,105 @@
+"""One record batch out of an Arrow IPC stream, measured before anything in it is decompressed.
+
+Arrow makes whatever room a stream asks for. So the lengths that the buffers claim are added up first; dictionaries and
+further batches, for which the format has no use, are refused unread.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from sheaf.errors import Corrupt
+
+__all__ = ["read_batch"]
+
+#: What pyarrow raises for bytes that are no stream, or one that asks for too much.
+NOT_ARROW = (pa.ArrowException, OSError, MemoryError, KeyError, ValueError, OverflowError, StopIteration, struct.error)
+
+_OPTIONS = pa.ipc.IpcReadOptions(use_threads=False)  # batches are small: sharing columns out costs more than it gains
+_BUFFER = struct.Struct("<qq")
+_I64 = struct.Struct("<q")
+_HEADER, _BUFFERS, _COMPRESSION = 2, 2, 3  # places of fields in Arrow's tables Message and RecordBatch
+
+
+def read_batch(payload: memoryview, schema: pa.Schema, limit: int, what: str) -> pa.RecordBatch:
+    """The columns of ``schema`` of the stream's only batch, validated, from buffers of at most ``limit`` bytes.
+
+    Columns are found by name, and others left out. Raises Corrupt; ``what`` names the object.
+    """
+    stream = pa.py_buffer(payload)
+    try:
+        messages = list(_messages(stream))
+        if [message.type for message in messages] != ["schema", "record batch"]:
+            raise Corrupt(f"{what} does not hold the rows that it claims: they must be one batch")
+        if (size := _size(messages[1])) > limit:
+            raise Corrupt(f"{what} claims {size} bytes where at most {limit} are allowed")
+        batch = next(iter(pa.ipc.open_stream(stream, options=_OPTIONS)))
+        known = batch.select(schema.names)
+        if known.schema.types != schema.types:
+            raise Corrupt(f"{what} has columns of other types than it should")
+        known.validate(full=True)
+        return known.cast(schema)
+    except NOT_ARROW as error:
+        raise Corrupt(f"{what} is damaged: {_line(error)}") from error
+
+
+def _line(error: BaseException) -> str:
+    """What Arrow says, without the further lines that it may have."""
+    return str(error).partition("\n")[0]
+
+
+def _size(batch: pa.Message) -> int:
+    """Bytes that a batch's buffers take in memory."""
+    return sum(_lengths(bytes(batch.metadata), memoryview(batch.body or b"")))
+
+
+def _messages(stream: pa.Buffer) -> Iterator[pa.Message]:
+    reader = pa.ipc.MessageReader.open_stream(stream)
+    for _ in range(3):
+        try:
+            yield reader.read_next_message()
+        except StopIteration:
+            return
+
+
+def _lengths(metadata: bytes, body: memoryview) -> Iterator[int]:
+    """What each buffer takes: a compressed one says so in its first 8 bytes, where -1 means that it isn't after all."""
+    batch = _table(metadata, _u32(metadata, 0), _HEADER)
+    compressed = _field(metadata, batch, _COMPRESSION) is not None
+    vector = _table(metadata, batch, _BUFFERS)
+    for i in range(_u32(metadata, vector)):
+        start, length = _BUFFER.unpack_from(metadata, vector + 4 + i * _BUFFER.size)
+        if start < 0 or length < 0 or start + length > len(body):
+            raise ValueError("a buffer lies outside of the batch")
+        said = _I64.unpack_from(body[start : start + length])[0] if compressed and length else -1
+        if said < -1:
+            raise ValueError("a buffer has a negative length")
+        yield length if said < 0 else said
+
+
+# -- FlatBuffers, as far as they are needed here -----------------------------------------------------------------------
+
+
+def _u32(data: bytes, at: int) -> int:
+    return int(struct.unpack_from("<I", data, at)[0])
+
+
+def _field(data: bytes, table: int, number: int) -> int | None:
+    """Where a table's field stands, None if it was left out."""
+    vtable = table - int(struct.unpack_from("<i", data, table)[0])
+    slot = 4 + 2 * number
+    if slot >= struct.unpack_from("<H", data, vtable)[0]:
+        return None
+    offset = int(struct.unpack_from("<H", data, vtable + slot)[0])
+    return table + offset if offset else None
+
+
+def _table(data: bytes, table: int, number: int) -> int:
+    """Where the table or vector stands that a field leads to."""
+    at = _field(data, table, number)
+    if at is None:
+        raise ValueError("a field is missing")
+    return at + _u32(data, at)
