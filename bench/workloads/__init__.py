@@ -15,6 +15,7 @@ from bench.workloads.remote import remote
 from bench.workloads.series import checkpoints, tables
 from bench.workloads.small import small
 from bench.workloads.startup import million, start_up
+from bench.workloads.training import training
 
 __all__ = ["WORKLOADS", "Workload"]
 
@@ -39,5 +40,6 @@ WORKLOADS: dict[str, Workload] = {
     "W12": Workload(remote, 3),
     "W13": Workload(memory, 4),
     "M1": Workload(mounts, 4),
+    "M2": Workload(training, 3),
     "real": Workload(real, 4),
 }

@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from bench import __main__ as program
 from bench.harness import Bench
 from bench.measure import Command, Failed, run
 from bench.peers import PEERS, SHEAF
 from bench.profile import TINY
 from bench.report import Report
 from bench.workloads import Workload
+
+from bench import __main__ as program
 
 CP = next(peer for peer in PEERS if peer.name == "cp")
 SLOW = next(peer for peer in PEERS if peer.slow)
