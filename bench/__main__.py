@@ -7,6 +7,8 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
+from dataclasses import replace
 from pathlib import Path
 
 from bench.harness import Bench
@@ -14,15 +16,17 @@ from bench.machine import describe
 from bench.profile import PROFILES, Profile
 from bench.report import Report
 from bench.tables import write_results
-from bench.workloads import WORKLOADS
+from bench.workloads import WORKLOADS, Workload
 
 _SHM = Path("/dev/shm")
 
 
 def main() -> int:
-    """Returns the exit code: 0 if all was measured, whether or not targets are met."""
+    """Returns the exit code: 0 if all was measured, whether or not targets are met, 1 if a workload failed."""
     options = _options()
     profile = PROFILES[options.profile]
+    if options.slow:
+        profile = replace(profile, slow_peers=True)
     options.work.mkdir(parents=True, exist_ok=True)
     if shutil.disk_usage(options.work).free < profile.space_bytes:
         print(f"{options.work} needs {profile.space_bytes >> 30} GiB free; choose another with --work", file=sys.stderr)
@@ -33,13 +37,13 @@ def main() -> int:
         try:
             bench = Bench(profile, Path(work), shm, report, _tell, frozenset(options.peers))
             report.machine = {"profile": profile.name, **describe(Path(work), shm)}
-            _run(bench, options.only)
+            _run(bench, options.only, options.results)
         finally:
             if shm:
                 shutil.rmtree(shm, ignore_errors=True)
     for path in write_results(report, options.results):
         _tell(f"written: {path}")
-    return 0
+    return 1 if report.failed else 0
 
 
 def _options() -> argparse.Namespace:
@@ -48,6 +52,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--profile", choices=PROFILES, default="quick")
     parser.add_argument("--only", nargs="*", default=[], metavar="W", help=f"of {', '.join(WORKLOADS)}")
     parser.add_argument("--peers", nargs="*", default=[], metavar="NAME", help="only these beside Sheaf")
+    parser.add_argument("--slow", action="store_true", help="slow peers, too, in any profile")
     parser.add_argument(
         "--work", type=Path, default=here.parent / ".tools" / "bench", help="a folder on the disk to use"
     )
@@ -61,13 +66,29 @@ def _in_memory(profile: Profile) -> Path | None:
     return Path(tempfile.mkdtemp(prefix="sheaf-bench-", dir=_SHM))
 
 
-def _run(bench: Bench, only: list[str]) -> None:
+def _run(bench: Bench, only: list[str], results: Path) -> None:
+    """Workload after workload; what is there is written after each, and one that fails ends none of the others."""
     begin = time.monotonic()
-    for name, workload in WORKLOADS.items():
-        if not only or set(name.split("-")) & set(only):
-            workload(bench)
-            _tell(f"-- {name} done after {(time.monotonic() - begin) / 60:.1f} minutes")
-    bench.report.machine["minutes"] = round((time.monotonic() - begin) / 60, 1)
+    chosen = {name: work for name, work in WORKLOADS.items() if not only or set(name.split("-")) & set(only)}
+    left = sum(workload.weight for workload in chosen.values())
+    for name, workload in chosen.items():
+        bench.begin(workload.weight / left)
+        left -= workload.weight
+        _try(bench, name, workload)
+        bench.report.machine["minutes"] = round((time.monotonic() - begin) / 60, 1)
+        write_results(bench.report, results)
+        _tell(f"-- {name} done after {bench.report.machine['minutes']} minutes")
+
+
+def _try(bench: Bench, name: str, workload: Workload) -> None:
+    if bench.is_over:
+        bench.report.failed[name] = "not run: the time of the whole run was used"
+        return
+    try:
+        workload.measure(bench)
+    except Exception as error:
+        traceback.print_exc()
+        bench.report.failed[name] = f"{type(error).__name__}: {error}"[:300]
 
 
 def _tell(text: str) -> None:

@@ -57,6 +57,26 @@ def seconds(work: Callable[[], int]) -> tuple[float, float]:
     return time.perf_counter() - start, time.process_time() - busy
 
 
+ONE_BY_ONE, AT_ONCE = "packs, one by one", f"packs, {WORKERS} at once"
+SHUFFLED, IN_ORDER = "batches, shuffled", "batches, in order"
+
+
+def works_on(folder: Path, files: int, delay_s: float) -> dict[str, Callable[[], int]]:
+    """Make the files and a store of them below a folder; what is to be timed, by its title."""
+    make_files(folder / "files", files)
+    options = sheaf.StorageOptions(durability="none")
+    with sheaf.init(f"{folder}/store", options=options, probe=False) as store:
+        store.create_repo("r").upload(folder / "files", message="files")
+    backend = LatencyBackend(FolderBackend(f"{folder}/store"), delay_s)
+    bundle = sheaf.Store(backend).repo("r").bundle("main")
+    return {
+        ONE_BY_ONE: lambda: stream_one_by_one(backend),
+        AT_ONCE: lambda: stream(backend),
+        SHUFFLED: lambda: epoch(bundle, 1),
+        IN_ORDER: lambda: epoch(bundle, None),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=100_000)
@@ -64,28 +84,17 @@ def main() -> None:
     parser.add_argument("--delay", type=float, default=0.02)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sheaf-bench-") as name:
-        make_files(Path(name, "files"), args.files)
-        options = sheaf.StorageOptions(durability="none")
-        with sheaf.init(f"{name}/store", options=options, probe=False) as store:
-            store.create_repo("r").upload(Path(name, "files"), message="files")
-        backend = LatencyBackend(FolderBackend(f"{name}/store"), args.delay)
-        bundle = sheaf.Store(backend).repo("r").bundle("main")
-        works: dict[str, Callable[[], int]] = {
-            "packs, one by one": lambda: stream_one_by_one(backend),
-            f"packs, {WORKERS} at once": lambda: stream(backend),
-            "batches, shuffled": lambda: epoch(bundle, 1),
-            "batches, in order": lambda: epoch(bundle, None),
-        }
+        works = works_on(Path(name), args.files, args.delay)
         times: dict[str, list[tuple[float, float]]] = {title: [] for title in works}
         for _ in range(args.rounds):
             for title, work in works.items():
                 times[title].append(seconds(work))
-        base = statistics.median(wall for wall, _ in times["packs, one by one"])
-        print(f"{args.files} files, {bundle.size >> 20} MiB, {args.delay * 1000:.0f} ms a request\n")
-        print("| | seconds | ratio | CPU seconds |\n|---|--:|--:|--:|")
-        for title, measured in times.items():
-            wall, busy = (statistics.median(column) for column in zip(*measured, strict=True))
-            print(f"| {title} | {wall:.2f} | {wall / base:.2f} | {busy:.2f} |")
+    base = statistics.median(wall for wall, _ in times[ONE_BY_ONE])
+    print(f"{args.files} files, {args.delay * 1000:.0f} ms a request\n")
+    print("| | seconds | ratio | CPU seconds |\n|---|--:|--:|--:|")
+    for title, measured in times.items():
+        wall, busy = (statistics.median(column) for column in zip(*measured, strict=True))
+        print(f"| {title} | {wall:.2f} | {wall / base:.2f} | {busy:.2f} |")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,28 @@ class Bench:
     report: Report
     tell: Callable[[str], None]
     only_peers: frozenset[str] = frozenset()
-    started: float = field(default_factory=time.monotonic)
+    deadline: float = field(default=0.0, init=False)
+    late_at: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        self.deadline = self.late_at = time.monotonic() + self.profile.minutes * 57
+
+    # -- time ----------------------------------------------------------------------------------------------------------
+
+    def begin(self, share: float) -> None:
+        """A workload begins: it is late once it has used its share of the time that is left."""
+        now = time.monotonic()
+        self.late_at = now + max(self.deadline - now, 0.0) * share
+
+    @property
+    def is_late(self) -> bool:
+        """Whether repeats and slow contestants are left out from here on."""
+        return time.monotonic() > self.late_at
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time of the whole run is used."""
+        return time.monotonic() > self.deadline
 
     # -- contestants ---------------------------------------------------------------------------------------------------
 
@@ -52,18 +73,32 @@ class Bench:
                 self.report.notes.append(f"{peer.name} is left out: {why}.")
         return bool(known[peer.name]["version"])
 
-    def rounds(self, peers: Sequence[Peer]) -> Iterator[Peer]:
-        """Who runs next: contestants alternate, the order turns with each round, slow ones run in the first only."""
-        for number in range(self.profile.rounds):
-            turn = number % max(len(peers), 1)
-            for peer in [*peers[turn:], *peers[:turn]]:
-                if not (number and (peer.slow or self.is_late)):
+    def rounds(self, workload: str, peers: Sequence[Peer], rounds: int | None = None) -> Iterator[Peer]:
+        """Who runs next: contestants alternate, the order turns with each round; slow ones come last, and once."""
+        quick, slow = [peer for peer in peers if not peer.slow], [peer for peer in peers if peer.slow]
+        for number in range(rounds or self.profile.rounds):
+            turn = number % max(len(quick), 1)
+            for peer in [*quick[turn:], *quick[:turn], *(slow if not number else ())]:
+                if (number or peer.slow) and self.is_late:
+                    self._left_out(workload, peer, number)
+                else:
                     yield peer
 
-    @property
-    def is_late(self) -> bool:
-        """Whether more than four fifths of the time are gone: repeats are left out from here on."""
-        return time.monotonic() - self.started > self.profile.minutes * 48
+    def _left_out(self, workload: str, peer: Peer, number: int) -> None:
+        what = f"repeats from round {number + 1} on were" if number else f"{peer.name} was"
+        note = f"{workload}: {what} left out, since its share of the time was used."
+        if note not in self.report.notes:
+            self.report.notes.append(note)
+
+    @contextmanager
+    def forgiving(self, workload: str, peer: Peer) -> Iterator[None]:
+        """A contestant that fails here is noted and does not end the workload; Sheaf does."""
+        try:
+            yield
+        except (Failed, OSError, subprocess.SubprocessError) as error:
+            if peer is SHEAF:
+                raise
+            self.report.notes.append(f"{workload}: {peer.name} failed ({str(error)[:300]}).")
 
     # -- places --------------------------------------------------------------------------------------------------------
 
@@ -82,7 +117,7 @@ class Bench:
         place = Place(root, data)
         try:
             for command in peer.prepare(place):
-                run(command)
+                run(command, self.deadline)
             self.settle()
             yield place
         finally:
@@ -110,7 +145,7 @@ class Bench:
     def store(self, workload: str, step: str, peer: Peer, place: Place, n: int) -> Sample | None:
         """Store a version and note what it cost; None, with a note, if the contestant fails."""
         before = footprint(peer.keeps(place))
-        sample = self.attempt(workload, step, peer.name, lambda: run_all(peer.store(place, n)))
+        sample = self.attempt(workload, step, peer.name, lambda: run_all(peer.store(place, n), self.deadline))
         if sample:
             self.note(workload, step, peer.name, sample, footprint(peer.keeps(place)) - before)
         return sample
@@ -123,7 +158,7 @@ class Bench:
         dest.mkdir()
         commands = peer.restore(place, n, dest)
         if commands is not None:
-            sample = self.attempt(workload, step, peer.name, lambda: run_all(commands))
+            sample = self.attempt(workload, step, peer.name, lambda: run_all(commands, self.deadline))
             if sample:
                 self.note(workload, step, peer.name, sample)
         _empty(dest)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,13 +52,16 @@ class Footprint:
         return Footprint(self.bytes - other.bytes, self.objects - other.objects)
 
 
-def run(command: Command) -> Sample:
-    """Run a command to its end. Raises Failed."""
+def run(command: Command, deadline: float | None = None) -> Sample:
+    """Run a command to its end, at most until a time of ``time.monotonic``. Raises Failed."""
     with tempfile.TemporaryDirectory(prefix="sheaf-bench-") as folder:
         result, output = Path(folder, "result"), Path(folder, "output")
         argv = [sys.executable, "-I", "-S", str(_METER), str(result), *command.argv]
         with output.open("wb") as sink:
-            subprocess.run(argv, cwd=command.cwd, env=dict(command.env), stdout=sink, stderr=sink, check=True)
+            process = subprocess.Popen(
+                argv, cwd=command.cwd, env=dict(command.env), stdout=sink, stderr=sink, start_new_session=True
+            )
+        _wait(process, command, deadline)
         code, wall, cpu, rss = result.read_text().split()
         if int(code) not in command.ok:
             said = output.read_text(errors="replace").strip()[-2000:]
@@ -64,10 +69,22 @@ def run(command: Command) -> Sample:
     return Sample(float(wall), float(cpu), int(rss))
 
 
-def run_all(commands: Iterable[Command]) -> Sample:
+def _wait(process: subprocess.Popen[bytes], command: Command, deadline: float | None) -> None:
+    left = None if deadline is None else max(deadline - time.monotonic(), 1.0)
+    try:
+        process.wait(left)
+    except BaseException as error:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise Failed(f"{command.argv[0]} was ended: the time of the whole run was used") from error
+        raise
+
+
+def run_all(commands: Iterable[Command], deadline: float | None = None) -> Sample:
     """Commands one after the other, as one run. What was written before is on the disk before the clock starts."""
     os.sync()
-    samples = [run(command) for command in commands]
+    samples = [run(command, deadline) for command in commands]
     return Sample(sum(s.wall_s for s in samples), sum(s.cpu_s for s in samples), max(s.rss_bytes for s in samples))
 
 

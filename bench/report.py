@@ -52,13 +52,14 @@ class Target:
 
 @dataclass(slots=True)
 class Report:
-    """Filled by the workloads."""
+    """Filled by the workloads. ``failed``: workloads that did not come to their end, and why."""
 
     machine: dict[str, Any] = field(default_factory=dict)
     peers: dict[str, dict[str, str]] = field(default_factory=dict)
     runs: list[Runs] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
     counts: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, workload: str, step: str, name: str, sample: Sample, grown: Footprint | None = None) -> None:

@@ -42,7 +42,7 @@ def write_results(report: Report, folder: Path) -> list[Path]:
 
 def markdown(report: Report) -> str:
     """The tables."""
-    parts = ["# Benchmarks", "", *_targets(report.targets), "", *_machine(report), "", *_contestants(report), ""]
+    parts = ["# Benchmarks", "", *_targets(report), "", *_machine(report), "", *_contestants(report), ""]
     parts += [*_runs(report.runs), "", *_counts(report), "", *_notes(report.notes), ""]
     return "\n".join(parts)
 
@@ -55,11 +55,12 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
 
 
-def _targets(targets: list[Target]) -> Iterator[str]:
+def _targets(report: Report) -> Iterator[str]:
     yield "## Targets"
     yield ""
     head = ("workload", "what", "ours", "peer", "ratio", "target", "met")
-    yield from _table(head, (_target(target) for target in targets))
+    failed = ((name, " ".join(why.split()), "", "", "", "", "**failed**") for name, why in report.failed.items())
+    yield from _table(head, [*map(_target, report.targets), *failed])
 
 
 def _target(t: Target) -> tuple[str, ...]:

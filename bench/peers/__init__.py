@@ -10,4 +10,4 @@ from bench.peers.trackers import DVC, GIT_LFS, OXEN
 
 __all__ = ["PEERS", "SHEAF", "Peer", "Place"]
 
-PEERS: tuple[Peer, ...] = (SHEAF, CP, TAR, RESTIC, BORG, CASYNC, RCLONE, GIT_LFS, DVC, OXEN)
+PEERS: tuple[Peer, ...] = (SHEAF, CP, TAR, RESTIC, DVC, BORG, CASYNC, RCLONE, GIT_LFS, OXEN)

@@ -49,7 +49,7 @@ class _Casync(Peer):
 
     def store(self, place: Place, n: int) -> Iterable[Command]:
         index = str(place.kept / f"v{n}.caidx")
-        return (place.command("casync", "make", "-q", self._store_at(place), index, str(place.data)),)
+        return (place.command("casync", "make", self._store_at(place), index, str(place.data)),)
 
     def restore(self, place: Place, n: int, dest: Path) -> Iterable[Command]:
         index = str(place.kept / f"v{n}.caidx")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from bench.harness import Bench
 from bench.workloads.big import big, edits
@@ -14,20 +15,31 @@ from bench.workloads.remote import remote
 from bench.workloads.series import checkpoints, tables
 from bench.workloads.small import small
 from bench.workloads.startup import million, start_up
+from bench.workloads.training import training
 
-__all__ = ["WORKLOADS"]
+__all__ = ["WORKLOADS", "Workload"]
 
-WORKLOADS: dict[str, Callable[[Bench], None]] = {
-    "W1-W2-W3-W4": small,
-    "W5": big,
-    "W6": edits,
-    "W7": checkpoints,
-    "W8": tables,
-    "W9": million,
-    "W10": start_up,
-    "W11": counts,
-    "W12": remote,
-    "W13": memory,
-    "M1": mounts,
-    "real": real,
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """``weight``: its part of the time, beside those of the others (about the minutes of the full profile)."""
+
+    measure: Callable[[Bench], None]
+    weight: float
+
+
+WORKLOADS: dict[str, Workload] = {
+    "W1-W2-W3-W4": Workload(small, 18),
+    "W5": Workload(big, 8),
+    "W6": Workload(edits, 3),
+    "W7": Workload(checkpoints, 3),
+    "W8": Workload(tables, 3),
+    "W9": Workload(million, 3),
+    "W10": Workload(start_up, 1),
+    "W11": Workload(counts, 2),
+    "W12": Workload(remote, 3),
+    "W13": Workload(memory, 4),
+    "M1": Workload(mounts, 4),
+    "M2": Workload(training, 3),
+    "real": Workload(real, 4),
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.generate import checkpoint, csv_rows, sqlite_rows
 from bench.harness import Bench
-from bench.measure import Failed, Footprint, Sample, footprint, run_all
+from bench.measure import Footprint, Sample, footprint, run_all
 from bench.peers import SHEAF, Peer, Place
 from bench.report import Target
 
@@ -49,21 +49,17 @@ def _series(
 ) -> dict[str, Footprint]:
     """Store versions one after the other with each contestant; returns what each keeps in the end."""
     stored: dict[str, Footprint] = {}
-    for peer in bench.contestants(*_PEERS):
-        with bench.folder("series") as data, bench.place(peer, data) as place:
-            try:
-                sample = _stored(peer, place, count, write)
-            except Failed as error:
-                bench.report.notes.append(f"{workload}: {peer.name} failed ({str(error)[:300]}).")
-                continue
+    for peer in bench.rounds(workload, bench.contestants(*_PEERS), 1):
+        with bench.forgiving(workload, peer), bench.folder("series") as data, bench.place(peer, data) as place:
+            sample = _stored(bench, peer, place, count, write)
             stored[peer.name] = footprint(peer.keeps(place))
             bench.note(workload, step, peer.name, sample, stored[peer.name])
     return stored
 
 
-def _stored(peer: Peer, place: Place, count: int, write: Callable[[Path, int], None]) -> Sample:
+def _stored(bench: Bench, peer: Peer, place: Place, count: int, write: Callable[[Path, int], None]) -> Sample:
     samples = []
     for n in range(count):
         write(place.data, n)
-        samples.append(run_all(peer.store(place, n)))
+        samples.append(run_all(peer.store(place, n), bench.deadline))
     return Sample(sum(s.wall_s for s in samples), sum(s.cpu_s for s in samples), max(s.rss_bytes for s in samples))
