@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "BEHIND",
     "CONDEMNED",
     "CONFIG",
     "ERASED",
@@ -12,10 +13,12 @@ __all__ = [
     "NODES",
     "OBJECTS",
     "PACKS",
+    "REPLICA",
     "REPOS",
     "RUNS",
     "SESSIONS",
     "STORE_LOG",
+    "behind",
     "condemned",
     "erased",
     "index",
@@ -26,6 +29,8 @@ __all__ = [
     "object",
     "pack",
     "record_number",
+    "replica",
+    "replica_epoch",
     "repo",
     "run",
     "session",
@@ -43,6 +48,8 @@ CONDEMNED = "condemned/"
 MOVED = "moved/"
 ERASED = "erased/"
 RUNS = "runs/"
+REPLICA = "replica/"
+BEHIND = "behind/"
 
 #: Records are numbered downwards from here in keys, so that the newest comes first in a listing.
 MAX_RECORD = 10**15 - 1
@@ -91,6 +98,21 @@ def erased(content: bytes) -> str:
 def run(id: str, part: str) -> str:
     """``runs/<ksuid>/start.json`` or ``end.json``."""
     return f"{RUNS}{id}/{part}.json"
+
+
+def replica(epoch: int) -> str:
+    """``replica/<inverted epoch>.json``."""
+    return f"{REPLICA}{MAX_RECORD - epoch:015d}.json"
+
+
+def replica_epoch(key: str) -> int:
+    """The epoch in a key of :func:`replica`."""
+    return MAX_RECORD - int(key.rpartition("/")[2].removesuffix(".json"))
+
+
+def behind(replica: str, id: str = "") -> str:
+    """``behind/<16 hex of the replica's URL>/<ksuid>.json``; without an id what all of one replica begin with."""
+    return f"{BEHIND}{replica}/{id}{'.json' if id else ''}"
 
 
 def repo(id: str) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -12,13 +15,15 @@ from sheaf.engine import runs
 from sheaf.engine.cache import FolderCache, NoCache, room_of
 from sheaf.engine.clock import Clock, SystemClock, parse_time
 from sheaf.engine.core import Core, create_store, open_store
-from sheaf.errors import AlreadyExists, NotFound
+from sheaf.engine.replicas.backend import ReplicatedBackend
+from sheaf.errors import AlreadyExists, NotFound, SheafError, Unavailable
 from sheaf.format import keys
 from sheaf.format.session_v1 import RunEnd, RunStart
 from sheaf.model.log import Author, CreateRepo, RepoEntry
 from sheaf.model.names import check_repo_name
 from sheaf.repo.context import Connected, Context
 from sheaf.repo.records import RepoInfo, StoreInfo
+from sheaf.repo.remembered import recall, remember
 from sheaf.repo.repo import Repo
 from sheaf.settings.settings import read_environment, read_sheaf, storage_options
 from sheaf.storage.location import open_backend
@@ -27,9 +32,12 @@ from sheaf.storage.port import Backend
 
 if TYPE_CHECKING:
     from sheaf.engine.check import Report
+    from sheaf.repo.replicas import Replicas
     from sheaf.transfer.progress import Progress
 
 __all__ = ["Store", "connect", "init"]
+
+_tell = logging.getLogger("sheaf").warning
 
 
 def init(
@@ -57,7 +65,7 @@ def init(
 
         refuse_if_unsafe(probe_backend(backend))
     create_store(backend, clock or SystemClock())
-    return Store(backend, author=author, cache=cache, clock=clock)
+    return Store(backend, author=author, cache=cache, clock=clock, open=_opener(options))
 
 
 def connect(
@@ -83,17 +91,39 @@ def connect(
     """
     if url is None:
         return _connect_configured(options, cache, author, create, clock)
-    backend = open_backend(url, options or StorageOptions())
+    open = _opener(options)
+    backend = open(url)
+    opened = partial(Store, author=author, cache=cache, clock=clock, open=open)
     try:
-        return Store(backend, author=author, cache=cache, clock=clock)
-    except NotFound:
-        if not create:
+        return opened(backend)
+    except (NotFound, Unavailable) as error:
+        if copy := _open_copy(backend.url, error, cache, opened, open):
+            return copy
+        if not create or isinstance(error, Unavailable):
             raise
     try:
         create_store(backend, clock or SystemClock())
     except AlreadyExists:
         pass  # somebody else made it at this moment
-    return Store(backend, author=author, cache=cache, clock=clock)
+    return opened(backend)
+
+
+def _opener(options: StorageOptions | None) -> Callable[[str], Backend]:
+    return lambda url: open_backend(url, options or StorageOptions())
+
+
+def _open_copy(
+    url: str, error: SheafError, cache: Path | None, opened: Callable[[Backend], Store], open: Callable[[str], Backend]
+) -> Store | None:
+    """The first replica of a lost store that can be read, of those that were known when it was last seen."""
+    for replica in recall(cache, url):
+        try:
+            store = opened(open(replica))
+        except SheafError:
+            continue
+        _tell(f"{error.message}: reading from its replica {replica}, which may be behind")
+        return store
+    return None
 
 
 def _connect_configured(
@@ -122,17 +152,29 @@ class Store:
         author: Author | None = None,
         cache: Path | None = None,
         clock: Clock | None = None,
+        open: Callable[[str], Backend] | None = None,
     ) -> None:
         with ThreadPoolExecutor(1) as ahead:  # what is true now is listed while what never changes is read
             listed = ahead.submit(backend.newest, f"{keys.STORE_LOG}log/")
             config = open_store(backend)
         local = backend.url.startswith(("file:", "memory:"))
         copies = FolderCache(cache / "objects" / config.id, room_of(cache)) if cache and not local else NoCache()
-        self._core = Core(backend, config, author or Author(), copies, clock or SystemClock())
+        clock, self._open = clock or SystemClock(), open or _opener(None)
+        whole = ReplicatedBackend(backend, self._open, config, clock, _tell)
+        self._core = Core(whole, config, author or Author(), copies, clock)
         self._connected = Connected(self._core, cache)
         self._log = self._connected.log
         self._log.expect(listed.result())
         self._connected.refuse_reads()
+        whole.use(self._log.last.replicas)
+        remember(cache, self.url, self._log.last.replicas)
+
+    @property
+    def replicas(self) -> Replicas:
+        """The copies of this store elsewhere."""
+        from sheaf.repo.replicas import Replicas
+
+        return Replicas(self._core, self._open)
 
     @property
     def connected(self) -> Connected:
