@@ -13,7 +13,7 @@ from sheaf.engine.replicas.catchup import Caught, Far, catch_up
 from sheaf.engine.replicas.kinds import replica_id
 from sheaf.engine.replicas.members import POLICIES
 from sheaf.engine.replicas.promotion import hand_over, note_behind, promote_alone
-from sheaf.engine.replicas.records import copied_up_to, copy_of, is_copy, refuse_diverged, state_of
+from sheaf.engine.replicas.records import copied_up_to, copy_log, copy_of, is_copy, refuse_diverged, state_of
 from sheaf.errors import AlreadyExists, Conflict, InvalidInput, NotFound, Refused, SheafError, Unavailable
 from sheaf.format import keys
 from sheaf.model.log import SetReplicas, StoreState
@@ -60,7 +60,7 @@ class Replicas:
 
     def list(self) -> list[ReplicaInfo]:
         """The replicas, and how they are; asks each of them."""
-        noted = {stat.key.split("/")[1] for stat in self._core.backend.list(keys.BEHIND)}
+        noted = self._noted()
         return [self._info(url, replica_id(url) in noted) for url in self._state().replicas]
 
     def add(self, url: str, *, policy: Policy | None = None, progress: Progress | None = None) -> Caught:
@@ -189,9 +189,23 @@ class Replicas:
         raise NotFound(f"{url} is no replica of {self._core.backend.url}", "see `sheaf store replica list`")
 
     def _set(self, urls: Callable[[StoreState], tuple[str, ...]], policy: str | None) -> None:
-        store_log(self._core).append(
+        """Decided here alone, so that a replica that is lost can be taken off; the others hear of it if they can."""
+        head = store_log(self._core).append(
             lambda head: (SetReplicas(urls(head.state), policy or head.state.policy or "primary"),)
         )
+        noted = self._noted()
+        for url in head.state.replicas:
+            if replica_id(url) in noted:
+                continue
+            try:
+                with self._open(url) as place:
+                    if copy_of(place) == self._core.config.id:
+                        copy_log(self._core.backend, place, keys.STORE_LOG, head.n)
+            except SheafError:
+                continue
+
+    def _noted(self) -> set[str]:
+        return {stat.key.split("/")[1] for stat in self._core.backend.list(keys.BEHIND)}
 
     def _info(self, url: str, is_behind: bool) -> ReplicaInfo:
         try:

@@ -142,6 +142,9 @@ class ReplicatedBackend(FailoverBackend):
         for member in self._ready():
             if error := member.tried(lambda member=member: member.check(epoch)):  # type: ignore[misc]
                 self._miss(member, error)
+        for member in self._members.values():
+            if member.trouble is not None:
+                member.check_now_and_then(epoch)
         self._refuse_few(1 + len(self._ready()))
         answer = self.inner.create(key, data)
         if answer is not Created.OTHER:

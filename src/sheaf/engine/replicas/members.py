@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
@@ -16,6 +17,8 @@ from sheaf.model.log import StoreOp, StoreState
 from sheaf.storage.port import Backend, Buffer, Created
 
 __all__ = ["POLICIES", "Member", "Open", "Tell", "needed"]
+
+_AGAIN_S = 60.0
 
 POLICIES = ("all", "majority", "primary")
 Open = Callable[[str], Backend]  #: from a URL to the place
@@ -37,6 +40,7 @@ class Member:
     trouble: SheafError | None = None
     owes: bool = False  #: it missed an object since the primary was last told
     id: str = field(init=False)
+    _asked_again: float = float("-inf")
     _lock: Lock = field(default_factory=Lock)
     _core: Core | None = None
     _log: Log[StoreState, StoreOp] | None = None
@@ -67,6 +71,12 @@ class Member:
                 f"{backend.url} was promoted and is the primary now: nothing is written here any more",
                 f"use --store {self.url}",
             )
+
+    def check_now_and_then(self, epoch: int) -> None:
+        """The same for one that gets nothing at the moment, and that may cost a time-out: raises only Refused."""
+        if time.monotonic() >= self._asked_again:
+            self.tried(lambda: self.check(epoch))
+            self._asked_again = time.monotonic() + _AGAIN_S
 
     def put(self, key: str, data: Buffer | Sequence[Buffer]) -> None:
         """Raises Unavailable if other bytes are there."""
