@@ -16,10 +16,19 @@ class Kind(enum.IntEnum):
 
     DATA = 0  #: packs, objects, notices of erasure, whatever else there is
     NODE = 1
-    LINK = 2  #: leads other processes to what is in no log yet: index, diamonds
+    LINK = 2  #: begins a write, or leads others to what is in no log yet: sessions, index, diamonds
     RECORD = 3
     PAGE = 4
     LOCAL = 5  #: belongs to one place and is never copied
+
+
+_KINDS = {
+    "log/": Kind.RECORD,
+    "pages/": Kind.PAGE,
+    keys.NODES: Kind.NODE,
+    keys.INDEX: Kind.LINK,
+    keys.SESSIONS: Kind.LINK,
+}
 
 
 def kind_of(key: str) -> Kind:
@@ -31,9 +40,7 @@ def kind_of(key: str) -> Kind:
     if folder == keys.REPOS:
         folder = f"{rest.partition('/')[2].partition('/')[0]}/"
         return {"log/": Kind.RECORD, "pages/": Kind.PAGE}.get(folder, Kind.LINK)
-    return {"log/": Kind.RECORD, "pages/": Kind.PAGE, keys.NODES: Kind.NODE, keys.INDEX: Kind.LINK}.get(
-        folder, Kind.DATA
-    )
+    return _KINDS.get(folder, Kind.DATA)
 
 
 def log_of(key: str) -> tuple[str, int]:
