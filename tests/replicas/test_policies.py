@@ -226,6 +226,21 @@ def test_what_has_diverged_is_said_and_never_merged(tmp_path: Path) -> None:
     assert world.messages("mem:a") == ["first", "only here"] and world.messages("mem:b") == ["first", "up"]
 
 
+def test_what_was_cached_of_one_place_is_not_believed_of_another(tmp_path: Path) -> None:
+    world = build(tmp_path, "mem:b", policy="primary")
+    world.places["mem:b"].is_cut = True
+    with world.process(cache=tmp_path / "cache") as store:
+        world.upload(store, "third", "only here")
+        assert len(store.repo("faces").bundles()) == 2
+    with world.process(cache=tmp_path / "cache") as store:
+        assert store.repo("faces").bundle("branch:main").message == "only here"
+    world.places["mem:b"].is_cut, world.places["mem:a"].is_cut = False, True
+    with world.process("mem:b") as store:
+        store.replicas.promote()
+    with world.process("mem:b", tmp_path / "cache") as store:
+        assert store.repo("faces").bundle("branch:main").message == "first"
+
+
 def test_a_commit_that_races_with_a_promotion_is_on_the_new_primary_or_refused(tmp_path: Path) -> None:
     for nth in range(1, 40):
         world = build(tmp_path / str(nth), "mem:b")

@@ -76,11 +76,11 @@ class World:
     wrap: dict[str, Callable[[Backend], Backend]] = field(default_factory=dict)
 
     @contextmanager
-    def process(self, url: str = "mem:a") -> Iterator[Store]:
+    def process(self, url: str = "mem:a", cache: Path | None = None) -> Iterator[Store]:
         """Another process that has the store at a URL open."""
         self.processes += 1
         clock = SteeredClock(f"process {self.processes}", 1_790_000_000 + self.processes)
-        with Store(self.open(url), clock=clock, open=self.open) as store:
+        with Store(self.open(url), clock=clock, cache=cache, open=self.open) as store:
             yield store
 
     def open(self, url: str) -> Backend:

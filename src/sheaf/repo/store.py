@@ -16,6 +16,7 @@ from sheaf.engine.cache import FolderCache, NoCache, room_of
 from sheaf.engine.clock import Clock, SystemClock, parse_time
 from sheaf.engine.core import Core, create_store, open_store
 from sheaf.engine.replicas.backend import ReplicatedBackend
+from sheaf.engine.replicas.kinds import replica_id
 from sheaf.errors import AlreadyExists, NotFound, SheafError, Unavailable
 from sheaf.format import keys
 from sheaf.format.session_v1 import RunEnd, RunStart
@@ -158,7 +159,8 @@ class Store:
             listed = ahead.submit(backend.newest, f"{keys.STORE_LOG}log/")
             config = open_store(backend)
         local = backend.url.startswith(("file:", "memory:"))
-        copies = FolderCache(cache / "objects" / config.id, room_of(cache)) if cache and not local else NoCache()
+        place = f"{config.id}-{replica_id(backend.url)}"  # a log may go on differently in another place
+        copies = FolderCache(cache / "objects" / place, room_of(cache)) if cache and not local else NoCache()
         clock, self._open = clock or SystemClock(), open or _opener(None)
         whole = ReplicatedBackend(backend, self._open, config, clock, _tell)
         self._core = Core(whole, config, author or Author(), copies, clock)
