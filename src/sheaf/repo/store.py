@@ -26,7 +26,7 @@ from sheaf.repo.context import Connected, Context
 from sheaf.repo.records import RepoInfo, StoreInfo
 from sheaf.repo.remembered import recall, remember
 from sheaf.repo.repo import Repo
-from sheaf.settings.settings import read_environment, read_sheaf, storage_options
+from sheaf.settings.settings import options_for, read_environment, read_sheaf, storage_options
 from sheaf.storage.location import open_backend
 from sheaf.storage.options import StorageOptions
 from sheaf.storage.port import Backend
@@ -77,6 +77,7 @@ def connect(
     author: Author | None = None,
     create: bool = False,
     clock: Clock | None = None,
+    others: Callable[[str], StorageOptions] | None = None,
 ) -> Store:
     """Connect to the store at a URL or folder.
 
@@ -85,6 +86,7 @@ def connect(
             all that they say about it; the other arguments win.
         cache: a folder for copies of immutable objects and for what is known of uploaded folders; None keeps neither.
         create: make the store if there is none.
+        others: how to reach its replicas, by URL; by default like the store itself.
 
     Raises:
         NotFound: there is no store.
@@ -92,8 +94,8 @@ def connect(
     """
     if url is None:
         return _connect_configured(options, cache, author, create, clock)
-    open = _opener(options)
-    backend = open(url)
+    open = _opener(options, others)
+    backend = open_backend(url, options or StorageOptions())
     opened = partial(Store, author=author, cache=cache, clock=clock, open=open)
     try:
         return opened(backend)
@@ -109,8 +111,11 @@ def connect(
     return opened(backend)
 
 
-def _opener(options: StorageOptions | None) -> Callable[[str], Backend]:
-    return lambda url: open_backend(url, options or StorageOptions())
+def _opener(
+    options: StorageOptions | None, others: Callable[[str], StorageOptions] | None = None
+) -> Callable[[str], Backend]:
+    """What opens replicas."""
+    return lambda url: open_backend(url, others(url) if others else options or StorageOptions())
 
 
 def _open_copy(
@@ -140,6 +145,7 @@ def _connect_configured(
             author=author or Author(settings.name, settings.email),
             create=create or settings.is_embedded,
             clock=clock,
+            others=None if options else partial(options_for, settings),
         )
 
 
