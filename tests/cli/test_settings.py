@@ -10,7 +10,7 @@ from tests.cli.conftest import Cli
 from sheaf.cli.app import App
 from sheaf.errors import InvalidInput, NotFound
 from sheaf.settings import configfile
-from sheaf.settings.settings import Environment, Settings, read_sheaf
+from sheaf.settings.settings import Environment, Settings, options_for, read_sheaf
 
 
 def _read(
@@ -128,3 +128,15 @@ def test_the_customers_key_may_stand_in_the_environment_and_is_nowhere_shown(cli
     assert secret not in repr((options, app.settings, app.environment))
     assert secret not in cli("config", "get").out
     app.close()
+
+
+def test_a_replica_has_the_options_of_the_context_whose_store_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "store: s3://here/sheaf\nregion: eu-west-1\n"
+        "contexts:\n  vault:\n    store: s3://vault/sheaf\n    profile: other\n    limit_rate: 1M\n"
+    )
+    settings = read_sheaf(Environment({"SHEAF_CONFIG": str(path)}, tmp_path, "me"), {})
+    found = options_for(settings, "s3://vault/sheaf")
+    assert (found.profile, found.region) == ("other", None)
+    assert options_for(settings, "s3://third/sheaf").region == "eu-west-1"

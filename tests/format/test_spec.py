@@ -16,7 +16,7 @@ import pytest
 from tests.compat import independent_format
 
 from sheaf.engine import diamonds, forwarding, log, packs
-from sheaf.format import envelope, node_v1, pack_v1, recipe_v1, record_v1, session_v1, store_v1
+from sheaf.format import envelope, node_v1, pack_v1, recipe_v1, record_v1, replica_v1, session_v1, store_v1
 from sheaf.format.index_v1 import IndexHeader
 from sheaf.format.moved_v1 import MovedHeader
 from sheaf.format.node_v1 import CHILDREN, ROWS
@@ -118,6 +118,8 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "diamond-end": diamonds.DiamondEnd,
     "split": diamonds.SplitStart,
     "split-done": diamonds.SplitDone,
+    "replica": replica_v1.ReplicaNotice,
+    "behind": replica_v1.Behind,
 }
 
 
@@ -168,7 +170,13 @@ def test_envelopes() -> None:
 
 def _patterns() -> list[re.Pattern[str]]:
     parts = {"h2": "[0-9a-f]{2}", "hash": "[0-9a-f]{64}", "pack": "[0-9a-f]{64}", "level": "[0-9]+"}
-    parts |= {"d12": "[0-9]{12}", "d15": "[0-9]{15}", "p12": "[0-9]{12}", "content": "[0-9a-f]{64}"}
+    parts |= {
+        "h16": "[0-9a-f]{16}",
+        "d12": "[0-9]{12}",
+        "d15": "[0-9]{15}",
+        "p12": "[0-9]{12}",
+        "content": "[0-9a-f]{64}",
+    }
     (rows,) = tables("key", "object")
     patterns = []
     for row in rows:
@@ -184,7 +192,7 @@ def test_every_key_of_the_golden_store_is_listed() -> None:
     for key in keys:
         assert [pattern.pattern for pattern in patterns if pattern.fullmatch(key)].__len__() == 1, key
     unused = {p.pattern for p in patterns if not any(p.fullmatch(key) for key in keys)}
-    assert len(unused) == 4, unused  # pages of both logs, and what is reserved
+    assert len(unused) == 6, unused  # pages of both logs, notes on replicas, and what is reserved
 
 
 def test_names_that_are_none() -> None:

@@ -6,12 +6,12 @@ import contextlib
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sheaf.cli.render import Output
-from sheaf.settings.settings import Environment, Settings, is_verbose_terminal, storage_options
+from sheaf.settings.settings import Environment, Settings, is_verbose_terminal, options_for, storage_options
 
 if TYPE_CHECKING:
     import click
@@ -91,6 +91,7 @@ class App:
             cache=settings.cache,
             author=author,
             create=settings.is_embedded,
+            others=partial(options_for, settings),
         )
         return self._stack.enter_context(store)
 

@@ -86,6 +86,12 @@ VERBS: Final[dict[str, str]] = {
     "store info": "sheaf.cli.store:info",
     "store init": "sheaf.cli.store:init",
     "store mount": "sheaf.cli.mount:mount_store",
+    "store promote": "sheaf.cli.replica:promote",
+    "store replica add": "sheaf.cli.replica:add",
+    "store replica list": "sheaf.cli.replica:list_",
+    "store replica policy": "sheaf.cli.replica:policy",
+    "store replica remove": "sheaf.cli.replica:remove",
+    "store replicate": "sheaf.cli.replica:replicate",
     "version": "sheaf.cli.version:version",
 }
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 __all__ = [
+    "BEHIND",
     "CONDEMNED",
     "CONFIG",
     "ERASED",
@@ -16,10 +17,12 @@ __all__ = [
     "OBJECTS",
     "PACKS",
     "RECEIPTS",
+    "REPLICA",
     "REPOS",
     "RUNS",
     "SESSIONS",
     "STORE_LOG",
+    "behind",
     "condemned",
     "erased",
     "ids_of",
@@ -33,6 +36,8 @@ __all__ = [
     "pack",
     "receipt",
     "record_number",
+    "replica",
+    "replica_epoch",
     "repo",
     "run",
     "session",
@@ -51,6 +56,8 @@ MOVED = "moved/"
 ERASED = "erased/"
 RUNS = "runs/"
 RECEIPTS = "receipts/"
+REPLICA = "replica/"
+BEHIND = "behind/"
 
 #: Records are numbered downwards from here in keys, so that the newest comes first in a listing.
 MAX_RECORD = 10**15 - 1
@@ -118,6 +125,21 @@ def receipt(id: str) -> str:
 def run(id: str, part: str) -> str:
     """``runs/<ksuid>/start.json`` or ``end.json``."""
     return f"{RUNS}{id}/{part}.json"
+
+
+def replica(epoch: int) -> str:
+    """``replica/<inverted epoch>.json``."""
+    return f"{REPLICA}{MAX_RECORD - epoch:015d}.json"
+
+
+def replica_epoch(key: str) -> int:
+    """The epoch in a key of :func:`replica`."""
+    return MAX_RECORD - int(key.rpartition("/")[2].removesuffix(".json"))
+
+
+def behind(replica: str, id: str = "") -> str:
+    """``behind/<16 hex of the replica's URL>/<ksuid>.json``; without an id what all of one replica begin with."""
+    return f"{BEHIND}{replica}/{id}{'.json' if id else ''}"
 
 
 def repo(id: str) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -13,15 +15,18 @@ from sheaf.engine import runs
 from sheaf.engine.cache import FolderCache, NoCache, room_of
 from sheaf.engine.clock import Clock, SystemClock, parse_time
 from sheaf.engine.core import Core, create_store, open_store
-from sheaf.errors import AlreadyExists, Ambiguous, InvalidInput, NotFound
+from sheaf.engine.replicas.backend import ReplicatedBackend
+from sheaf.engine.replicas.kinds import replica_id
+from sheaf.errors import AlreadyExists, Ambiguous, InvalidInput, NotFound, SheafError, Unavailable
 from sheaf.format import keys
 from sheaf.format.session_v1 import ErasedPlace, Notice, Receipt, RunEnd, RunStart, Session
 from sheaf.model.log import Author, CreateRepo, RepoEntry
 from sheaf.model.names import check_repo_name
 from sheaf.repo.context import Connected, Context
 from sheaf.repo.records import RepoInfo, StoreInfo
+from sheaf.repo.remembered import recall, remember
 from sheaf.repo.repo import Repo
-from sheaf.settings.settings import read_environment, read_sheaf, storage_options
+from sheaf.settings.settings import options_for, read_environment, read_sheaf, storage_options
 from sheaf.storage.location import open_backend
 from sheaf.storage.options import StorageOptions
 from sheaf.storage.port import Backend
@@ -30,9 +35,12 @@ if TYPE_CHECKING:
     from sheaf.engine.check import Report
     from sheaf.engine.finding import Like
     from sheaf.engine.gc import Collected
+    from sheaf.repo.replicas import Replicas
     from sheaf.transfer.progress import Progress
 
 __all__ = ["Store", "connect", "init"]
+
+_tell = logging.getLogger("sheaf").warning
 
 
 def init(
@@ -60,7 +68,7 @@ def init(
 
         refuse_if_unsafe(probe_backend(backend))
     create_store(backend, clock or SystemClock())
-    return Store(backend, author=author, cache=cache, clock=clock)
+    return Store(backend, author=author, cache=cache, clock=clock, open=_opener(options))
 
 
 def connect(
@@ -71,6 +79,7 @@ def connect(
     author: Author | None = None,
     create: bool = False,
     clock: Clock | None = None,
+    others: Callable[[str], StorageOptions] | None = None,
 ) -> Store:
     """Connect to the store at a URL or folder.
 
@@ -79,6 +88,7 @@ def connect(
             all that they say about it; the other arguments win.
         cache: a folder for copies of immutable objects and for what is known of uploaded folders; None keeps neither.
         create: make the store if there is none.
+        others: how to reach its replicas, by URL; by default like the store itself.
 
     Raises:
         NotFound: there is no store.
@@ -86,17 +96,42 @@ def connect(
     """
     if url is None:
         return _connect_configured(options, cache, author, create, clock)
+    open = _opener(options, others)
     backend = open_backend(url, options or StorageOptions())
+    opened = partial(Store, author=author, cache=cache, clock=clock, open=open)
     try:
-        return Store(backend, author=author, cache=cache, clock=clock)
-    except NotFound:
-        if not create:
+        return opened(backend)
+    except (NotFound, Unavailable) as error:
+        if copy := _open_copy(backend.url, error, cache, opened, open):
+            return copy
+        if not create or isinstance(error, Unavailable):
             raise
     try:
         create_store(backend, clock or SystemClock())
     except AlreadyExists:
         pass  # somebody else made it at this moment
-    return Store(backend, author=author, cache=cache, clock=clock)
+    return opened(backend)
+
+
+def _opener(
+    options: StorageOptions | None, others: Callable[[str], StorageOptions] | None = None
+) -> Callable[[str], Backend]:
+    """What opens replicas."""
+    return lambda url: open_backend(url, others(url) if others else options or StorageOptions())
+
+
+def _open_copy(
+    url: str, error: SheafError, cache: Path | None, opened: Callable[[Backend], Store], open: Callable[[str], Backend]
+) -> Store | None:
+    """The first replica of a lost store that can be read, of those that were known when it was last seen."""
+    for replica in recall(cache, url):
+        try:
+            store = opened(open(replica))
+        except SheafError:
+            continue
+        _tell(f"{error.message}: reading from its replica {replica}, which may be behind")
+        return store
+    return None
 
 
 def _connect_configured(
@@ -112,6 +147,7 @@ def _connect_configured(
             author=author or Author(settings.name, settings.email),
             create=create or settings.is_embedded,
             clock=clock,
+            others=None if options else partial(options_for, settings),
         )
 
 
@@ -125,18 +161,31 @@ class Store:
         author: Author | None = None,
         cache: Path | None = None,
         clock: Clock | None = None,
+        open: Callable[[str], Backend] | None = None,
     ) -> None:
         with ThreadPoolExecutor(1) as ahead:  # what is true now is listed while what never changes is read
             listed = ahead.submit(backend.newest, f"{keys.STORE_LOG}log/")
             config = open_store(backend)
         local = backend.url.startswith(("file:", "memory:"))
-        copies = FolderCache(cache / "objects" / config.id, room_of(cache)) if cache and not local else NoCache()
-        self._core = Core(backend, config, author or Author(), copies, clock or SystemClock())
-        self._checks = FolderCache(cache / "checks" / config.id) if cache else None
+        place = f"{config.id}-{replica_id(backend.url)}"  # a log may go on differently in another place
+        copies = FolderCache(cache / "objects" / place, room_of(cache)) if cache and not local else NoCache()
+        clock, self._open = clock or SystemClock(), open or _opener(None)
+        whole = ReplicatedBackend(backend, self._open, config, clock, _tell)
+        self._core = Core(whole, config, author or Author(), copies, clock)
+        self._checks = FolderCache(cache / "checks" / place) if cache else None
         self._connected = Connected(self._core, cache)
         self._log = self._connected.log
         self._log.expect(listed.result())
         self._connected.refuse_reads()
+        whole.use(self._log.last.replicas)
+        remember(cache, self.url, self._log.last.replicas)
+
+    @property
+    def replicas(self) -> Replicas:
+        """The copies of this store elsewhere."""
+        from sheaf.repo.replicas import Replicas
+
+        return Replicas(self._core, self._open)
 
     @property
     def connected(self) -> Connected:

@@ -35,6 +35,7 @@ __all__ = [
     "default_config_path",
     "flat",
     "is_verbose_terminal",
+    "options_for",
     "read_environment",
     "read_sheaf",
     "storage_options",
@@ -136,6 +137,17 @@ def combine(environment: Environment, flags: Mapping[str, str], config: Mapping[
     order = [flags, chosen, variables, file] if flags.get("context") else [flags, variables, chosen, file]
     said = ChainMap(*({key: value for key, value in layer.items() if value} for layer in order))
     return _settings(environment, said, context, path, bool(config))
+
+
+def options_for(settings: Settings, url: str) -> StorageOptions:
+    """How to reach another store, such as a replica: as the context says whose store it is, or like the store itself."""
+    config = configfile.load(settings.config_path)
+    for name in config.get("contexts") or {}:
+        chosen = _context(config, name, settings.config_path)
+        if chosen.get("store") == url:
+            options = {key: _expanded(key, chosen[key]) for key in OPTION_KEYS if key in chosen}
+            return dataclasses.replace(settings, options=options).storage_options()
+    return settings.storage_options()
 
 
 @contextlib.contextmanager

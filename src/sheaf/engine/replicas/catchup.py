@@ -1,0 +1,241 @@
+"""Bringing a replica up to date: what it lacks, in an order that leaves it an older state of the store at any moment.
+
+One round: see what gc is done with, read the heads of all logs, copy the objects that are missing (what is referenced
+before what references it), then the records up to these heads, then delete what gc deleted. If something was taken out
+of the store meanwhile, the heads that were read may need what is gone already: then another round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from sheaf.engine.core import Core
+from sheaf.engine.log import Log, repo_log, store_log
+from sheaf.engine.replicas.kinds import Kind, kind_of, replica_id
+from sheaf.engine.replicas.records import copy_log, copy_of, end_epoch, refuse_diverged, state_of
+from sheaf.errors import Corrupt, NotFound, Refused
+from sheaf.format import keys
+from sheaf.format.record_v1 import PAGE_RECORDS
+from sheaf.format.session_v1 import decode_condemned
+from sheaf.model.log import (
+    AddBundle,
+    CreateRepo,
+    MoveBranch,
+    Promote,
+    RenameRepo,
+    SetFeatures,
+    SetLabel,
+    SetReplicas,
+    VoidSession,
+)
+from sheaf.storage.port import Backend, Stat
+
+__all__ = ["Caught", "Far", "catch_up"]
+
+_AT_ONCE = 4  # objects on their way: bounds memory to as many packs
+_BATCH = 256
+#: Operations after which everything that was needed is still needed.
+_ADDS = (AddBundle, CreateRepo, MoveBranch, Promote, RenameRepo, SetFeatures, SetLabel, SetReplicas, VoidSession)
+
+
+@dataclass(slots=True)
+class Caught:
+    """What it took. ``kept``: objects that only the replica has, and that no gc is known to have deleted."""
+
+    objects: int = 0
+    bytes: int = 0
+    records: int = 0
+    deleted: int = 0
+    kept: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Far:
+    """How far it is, in objects and bytes of this round."""
+
+    objects: int
+    objects_total: int
+    bytes: int
+    bytes_total: int
+
+
+def catch_up(
+    source: Core,
+    target: Backend,
+    *,
+    url: str | None = None,
+    takes_over: bool = False,
+    prune: bool = False,
+    tell: Callable[[Far], None] = lambda far: None,
+) -> Caught:
+    """Copy to ``target`` what ``source`` has. May be stopped at any moment and called again.
+
+    Args:
+        url: the replica's name in ``source``'s log; by default the target's own.
+        takes_over: the target becomes the primary: it is not told that it is a copy in the source's epoch.
+        prune: delete from the target all that the source does not have, not only what gc is known to have deleted.
+
+    Raises:
+        Conflict: the target has diverged. Refused: it was promoted, or holds another store.
+        Corrupt: an object differs.
+    """
+    work = _CatchUp(source, target, replica_id(url or target.url), prune, tell)
+    work.begin(takes_over)
+    while not work.round():
+        pass
+    return work.caught
+
+
+class _CatchUp:
+    def __init__(self, source: Core, target: Backend, id: str, prune: bool, tell: Callable[[Far], None]) -> None:
+        self._core, self._source, self._target = source, source.backend, target
+        self._id, self._prune, self._tell = id, prune, tell
+        self.caught = Caught()
+
+    def begin(self, takes_over: bool) -> None:
+        """Make sure that the target is, or becomes, a copy of this store, and that nobody writes to it."""
+        held, epoch = copy_of(self._target), state_of(self._core).epoch
+        if not held and (foreign := next(self._others(), None)):
+            raise Refused(f"{self._target.url} is not empty: it holds {foreign}", "choose an empty place")
+        if held not in ("", self._core.config.id):
+            raise Refused(f"{self._target.url} holds another store ({held})", "choose an empty place")
+        if held and state_of(Core(self._target, self._core.config)).epoch > epoch:
+            raise Refused(f"{self._target.url} was promoted: it is the primary now", f"use --store {self._target.url}")
+        if not takes_over:
+            end_epoch(self._target, epoch, self._source.url, self._core.now())
+        self._target.create(keys.CONFIG, self._source.get(keys.CONFIG))
+
+    def _others(self) -> Iterator[str]:
+        return (stat.key for stat in self._target.list() if kind_of(stat.key) is not Kind.LOCAL)
+
+    def round(self) -> bool:
+        """One round; False if the heads that it began with are not complete in the target."""
+        notes = [stat.key for stat in self._source.list(keys.behind(self._id))]
+        over = self._ended_generations()
+        heads = self._heads()
+        for log, last in heads.items():
+            refuse_diverged(self._source, self._target, log, last)
+        missing, extra = self._compare()
+        if not self._copy_all(missing) or self._has_shrunk(heads):
+            return False
+        for base, last in heads.items():
+            self.caught.records += copy_log(self._source, self._target, base, last)
+        for page in missing[Kind.PAGE]:
+            self._copy_page(page, heads)
+        self._clean(over, extra)
+        for key in notes:
+            self._source.delete(key)
+        return True
+
+    # -- what there is -------------------------------------------------------------------------------------------------
+
+    def _ended_generations(self) -> list[str]:
+        """Generations that the target knows of and that are over in the source: what they listed is deleted there."""
+        here = [stat.key for stat in self._target.list(keys.CONDEMNED)]
+        going_on = {stat.key for stat in self._source.list(keys.CONDEMNED)} if here else set()
+        return [key for key in here if key not in going_on]
+
+    def _logs(self) -> dict[str, Log[Any, Any]]:
+        """Of each repo, then the store's own: a promotion stands there, and comes last."""
+        repos = state_of(self._core).repos
+        return {keys.repo(id): repo_log(self._core, id) for id in repos} | {keys.STORE_LOG: store_log(self._core)}
+
+    def _heads(self) -> dict[str, int]:
+        return {base: log.head().n for base, log in self._logs().items()}
+
+    def _has_shrunk(self, heads: dict[str, int]) -> bool:
+        """Whether since then anything was said that may have let gc delete something."""
+        for base, log in self._logs().items():
+            if base in heads and log.head().n > heads[base]:
+                ops = (op for record in log.records(heads[base] + 1) for op in record.ops)
+                if not all(isinstance(op, _ADDS) for op in ops):
+                    return True
+        return False
+
+    def _compare(self) -> tuple[dict[Kind, list[Stat]], list[str]]:
+        """What the target lacks, by kind, and what only it has."""
+        missing: dict[Kind, list[Stat]] = {kind: [] for kind in Kind}
+        extra: list[str] = []
+        theirs = _objects(self._target)
+        other = next(theirs, None)
+        for stat in _objects(self._source):
+            while other is not None and other.key < stat.key:
+                extra.append(other.key)
+                other = next(theirs, None)
+            if other is None or other.key != stat.key:
+                missing[kind_of(stat.key)].append(stat)
+                continue
+            if other.size != stat.size:
+                raise Corrupt(f"{stat.key} differs in {self._source.url} and {self._target.url}", "check both")
+            other = next(theirs, None)
+        while other is not None:
+            extra.append(other.key)
+            other = next(theirs, None)
+        return missing, extra
+
+    # -- copying -------------------------------------------------------------------------------------------------------
+
+    def _copy_all(self, missing: dict[Kind, list[Stat]]) -> bool:
+        total = [stat for kind in (Kind.DATA, Kind.NODE, Kind.LINK) for stat in missing[kind]]
+        size, done, so_far, is_whole = sum(stat.size for stat in total), 0, 0, True
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="sheaf-replicate") as pool:
+            for kind in (Kind.DATA, Kind.NODE, Kind.LINK):
+                for batch in _batches(missing[kind]):
+                    for stat, was_there in zip(batch, pool.map(self._copy, batch), strict=True):
+                        is_whole &= was_there
+                        done, so_far = done + 1, so_far + stat.size
+                        self._tell(Far(done, len(total), so_far, size))
+        return is_whole
+
+    def _copy(self, stat: Stat) -> bool:
+        """Whether the object was still there."""
+        try:
+            data = self._source.get(stat.key)
+        except NotFound:
+            return kind_of(stat.key) is Kind.LINK or stat.key.startswith((keys.SESSIONS, keys.CONDEMNED))
+        self._target.create(stat.key, data)
+        self.caught.objects += 1
+        self.caught.bytes += len(data)
+        return True
+
+    def _copy_page(self, page: Stat, heads: dict[str, int]) -> None:
+        base, _, digits = page.key.rpartition("pages/")
+        if (10**12 - int(digits)) * PAGE_RECORDS - 1 <= heads.get(base, -1):
+            self._copy(page)
+
+    # -- deleting ------------------------------------------------------------------------------------------------------
+
+    def _clean(self, over: list[str], extra: list[str]) -> None:
+        """Delete what gc deleted, and what is merged or over; the index first, since it names packs."""
+        dead = {key for generation in over for key in _listed(generation, self._target.get(generation))}
+        local = {key for key in extra if key.startswith((keys.INDEX, keys.SESSIONS))}
+        doomed = {key for key in extra if self._prune or key in dead} | local
+        doomed -= {key for key in extra if kind_of(key) is Kind.RECORD or key in over}
+        for key in sorted(doomed, key=lambda key: (not key.startswith(keys.INDEX), key)):
+            if self._source.stat(key) is None:  # a listing may be late
+                self._target.delete(key)
+                self.caught.deleted += 1
+        for key in over:
+            self._target.delete(key)
+        self.caught.kept = len([key for key in extra if key not in doomed and key not in over])
+
+
+def _objects(place: Backend) -> Iterator[Stat]:
+    """All objects that are copied by comparing, in order."""
+    for stat in place.list(sort=True):
+        if stat.key != keys.CONFIG and kind_of(stat.key) not in (Kind.RECORD, Kind.LOCAL):
+            yield stat
+
+
+def _batches(stats: list[Stat]) -> Iterator[list[Stat]]:
+    return (stats[at : at + _BATCH] for at in range(0, len(stats), _BATCH))
+
+
+def _listed(generation: str, data: bytes) -> Iterator[str]:
+    condemned = decode_condemned(data, generation)
+    yield from map(keys.pack, condemned.dead_packs | condemned.moving_packs)
+    yield from map(keys.node, condemned.dead_nodes)
+    yield from condemned.objects

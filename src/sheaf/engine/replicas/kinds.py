@@ -1,0 +1,53 @@
+"""What keys mean to a copy of a store: in which order objects may appear there."""
+
+from __future__ import annotations
+
+import enum
+
+from blake3 import blake3
+
+from sheaf.format import keys
+
+__all__ = ["Kind", "kind_of", "log_of", "replica_id"]
+
+
+class Kind(enum.IntEnum):
+    """Objects of a later kind may lead to those of an earlier one, so copies are made in this order."""
+
+    DATA = 0  #: packs, objects, notices of erasure, whatever else there is
+    NODE = 1
+    LINK = 2  #: begins a write, or leads others to what is in no log yet: sessions, index, diamonds
+    RECORD = 3
+    PAGE = 4
+    LOCAL = 5  #: belongs to one place and is never copied
+
+
+_KINDS = {
+    "log/": Kind.RECORD,
+    "pages/": Kind.PAGE,
+    keys.NODES: Kind.NODE,
+    keys.INDEX: Kind.LINK,
+    keys.SESSIONS: Kind.LINK,
+}
+
+
+def kind_of(key: str) -> Kind:
+    """What an object is to a copy."""
+    top, _, rest = key.partition("/")
+    folder = f"{top}/"
+    if folder in (keys.REPLICA, keys.BEHIND, "staging/"):
+        return Kind.LOCAL
+    if folder == keys.REPOS:
+        folder = f"{rest.partition('/')[2].partition('/')[0]}/"
+        return {"log/": Kind.RECORD, "pages/": Kind.PAGE}.get(folder, Kind.LINK)
+    return _KINDS.get(folder, Kind.DATA)
+
+
+def log_of(key: str) -> tuple[str, int]:
+    """The log (what comes before ``log/`` in its keys) and the number of a record's key."""
+    return key[: key.rindex("log/")], keys.record_number(key)
+
+
+def replica_id(url: str) -> str:
+    """A replica in keys: 16 hex digits of its URL's hash."""
+    return blake3(url.encode()).hexdigest()[:16]

@@ -1,0 +1,105 @@
+"""The replicas that a store's log names, as one process knows them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+
+from sheaf.engine.core import Core
+from sheaf.engine.log import Log, store_log
+from sheaf.engine.replicas.kinds import replica_id
+from sheaf.engine.replicas.records import copy_log, copy_of
+from sheaf.errors import InvalidInput, Refused, SheafError, Unavailable
+from sheaf.format.store_v1 import StoreConfig
+from sheaf.model.log import StoreOp, StoreState
+from sheaf.storage.port import Backend, Buffer, Created
+
+__all__ = ["POLICIES", "Member", "Open", "Tell", "needed"]
+
+_AGAIN_S = 60.0
+
+POLICIES = ("all", "majority", "primary")
+Open = Callable[[str], Backend]  #: from a URL to the place
+Tell = Callable[[str], None]  #: takes one line for people
+
+
+def needed(policy: str, replicas: int) -> int:
+    """How many places, the primary among them, must hold a write before it is answered."""
+    return {"all": replicas + 1, "majority": (replicas + 1) // 2 + 1}.get(policy, 1)
+
+
+@dataclass(slots=True)
+class Member:
+    """One replica. ``trouble`` says why it gets nothing at the moment."""
+
+    url: str
+    open: Open
+    config: StoreConfig
+    trouble: SheafError | None = None
+    owes: bool = False  #: it missed an object since the primary was last told
+    id: str = field(init=False)
+    _asked_again: float = float("-inf")
+    _lock: Lock = field(default_factory=Lock)
+    _core: Core | None = None
+    _log: Log[StoreState, StoreOp] | None = None
+
+    def __post_init__(self) -> None:
+        self.id = replica_id(self.url)
+
+    @property
+    def backend(self) -> Backend:
+        """The place. Raises Unavailable if it is not this store's copy, InvalidInput for a URL that makes no sense."""
+        with self._lock:
+            if self._core is None:
+                place = self.open(self.url)
+                if copy_of(place) != self.config.id:
+                    place.close()
+                    raise Unavailable(f"there is no copy of this store at {self.url}", "is it mounted? is it empty?")
+                self._core = Core(place, self.config)
+            return self._core.backend
+
+    def check(self, epoch: int) -> None:
+        """Raises Refused if the replica was promoted, what its place raises if it can't be asked."""
+        backend = self.backend
+        if self._log is None:
+            assert self._core is not None
+            self._log = store_log(self._core)
+        if self._log.head().state.epoch > epoch:
+            raise Refused(
+                f"{backend.url} was promoted and is the primary now: nothing is written here any more",
+                f"use --store {self.url}",
+            )
+
+    def check_now_and_then(self, epoch: int) -> None:
+        """The same for one that gets nothing at the moment, and that may cost a time-out: raises only Refused."""
+        if time.monotonic() >= self._asked_again:
+            self.tried(lambda: self.check(epoch))
+            self._asked_again = time.monotonic() + _AGAIN_S
+
+    def put(self, key: str, data: Buffer | Sequence[Buffer]) -> None:
+        """Raises Unavailable if other bytes are there."""
+        if self.backend.create(key, data) is Created.OTHER:
+            raise Unavailable(f"{self.url} holds other bytes under {key}", "run `sheaf store check` on both")
+
+    def follow(self, source: Backend, base: str, n: int) -> None:
+        """Bring a log up to record ``n``."""
+        copy_log(source, self.backend, base, n)
+
+    def tried(self, action: Callable[[], object]) -> SheafError | None:
+        """What an action raised. A promoted replica is everybody's business, so that is raised on."""
+        try:
+            action()
+        except (Refused, InvalidInput) as error:
+            if isinstance(error, Refused):
+                raise
+            return error
+        except SheafError as error:
+            return error
+        return None
+
+    def close(self) -> None:
+        """Give connections back."""
+        if self._core is not None:
+            self._core.close()
