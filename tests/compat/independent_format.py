@@ -86,7 +86,10 @@ def number(raw: bytes) -> int:
 def unframe(frame: bytes) -> bytes:
     """The chunk inside a frame."""
     demand(frame[:1] in (b"\0", b"\1"), "codec")
-    return frame[1:] if frame[:1] == b"\0" else zstandard.ZstdDecompressor().decompress(frame[1:])
+    try:
+        return frame[1:] if frame[:1] == b"\0" else zstandard.ZstdDecompressor().decompress(frame[1:])
+    except zstandard.ZstdError as error:
+        raise Damaged(str(error)) from error
 
 
 def pack_id(session: str, ordinal: int) -> bytes:

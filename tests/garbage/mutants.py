@@ -9,12 +9,11 @@ from unittest import mock
 
 from sheaf.engine import forwarding, gc, moving, restore, sessions, sweep, writer
 from sheaf.engine.core import Core
-from sheaf.engine.listed import Listed
 from sheaf.engine.patience import Waiting
-from sheaf.engine.reach import Heads, Roots, live_bundles
+from sheaf.engine.reach import Heads, Roots
 from sheaf.engine.sessions import Ending, Open
 from sheaf.format import keys
-from sheaf.format.session_v1 import Condemned, Session, seal
+from sheaf.format.session_v1 import Condemned, Session
 
 Mutant = Callable[[], AbstractContextManager[Any]]
 
@@ -29,12 +28,6 @@ def _nothing(*args: object, **options: object) -> None:
 
 def _unregistered(core: Core, session: Session) -> Open:
     return sessions.observe(core, session)
-
-
-def _registered_too_late(core: Core, session: Session) -> Open:
-    opened = sessions.observe(core, session)
-    core.create(keys.session(session.id), seal("session", session))
-    return opened
 
 
 def _blind(core: Core, session: Session) -> Open:
@@ -54,10 +47,6 @@ def _alive_at_the_mark(core: Core, heads: Heads) -> Roots:
     from sheaf.engine.reach import _bundles_at
 
     return Roots([], _bundles_at(core, heads))
-
-
-def _alive_now(core: Core, heads: Heads) -> Roots:
-    return Roots(live_bundles(core)[0], [])
 
 
 @contextmanager
@@ -84,7 +73,6 @@ def _uncommitted_moves_count() -> Iterator[None]:
 
 MUTANTS: dict[str, Mutant] = {
     "sessions are not registered": patched(sessions, "_registered", _unregistered),
-    "sessions are registered after they have looked around": patched(sessions, "_registered", _registered_too_late),
     "sessions don't look at what is condemned": patched(sessions, "observe", _blind),
     "sessions are not resolved": patched(gc, "resolve", _unresolved),
     "sessions are ended without a record": patched(gc, "void_session", _ended_without_a_record),
@@ -94,9 +82,7 @@ MUTANTS: dict[str, Mutant] = {
         Ending, "__exit__", lambda self, *exc: sessions.end_session(self._core, self._id)
     ),
     "gc does not look again": patched(sweep, "roots_since", _alive_at_the_mark),
-    "gc looks at what lives now only": patched(sweep, "roots_since", _alive_now),
     "the list of the condemned goes first": _condemned_too_early_gone,
     "moves count without a commit": _uncommitted_moves_count,
-    "the index is believed": patched(Listed, "_agrees", lambda self, number: True),
     "what is brought back is not looked at": patched(restore, "_refuse_unless_whole", _nothing),
 }

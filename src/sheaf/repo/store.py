@@ -350,7 +350,19 @@ class Store:
         if not dry_run:
             self._connected.refuse_writes()
         patience = Patience(grace, wait, tell or (lambda sessions: None))
-        return collect(self._core, patience, dry_run=dry_run, below=below)
+        done = collect(self._core, patience, dry_run=dry_run, below=below)
+        if not dry_run and (error := self._pass_on()):
+            _tell(f"{error.message}: it keeps what was deleted until `sheaf store replicate`")
+        return done
+
+    def _pass_on(self) -> SheafError | None:
+        """Delete in replicas what was deleted here; returns what kept one of them from it."""
+        try:
+            if self._log.head().state.replicas:
+                self.replicas.replicate()
+        except SheafError as error:
+            return error
+        return None
 
     # -- erasing -------------------------------------------------------------------------------------------------------
 
@@ -382,6 +394,7 @@ class Store:
             NotFound: the store has no such content, repo, bundle or path.
             InvalidInput: what is named has no bytes of its own; there is no reason.
             Conflict: others are at work; run it again.
+            Unavailable: a replica can't be reached: it still holds the bytes. They are gone here.
         """
         from sheaf.engine.erase import erase  # takes pyarrow
         from sheaf.engine.patience import Patience
@@ -391,7 +404,11 @@ class Store:
             raise InvalidInput("an erasure needs a reason", "say why, without what is to be forgotten")
         contents = self._contents_of(content, address, recursive=recursive)
         patience = Patience(0.0 if now else grace, True, tell or (lambda sessions: None))
-        return erase(self._core, contents, reason, patience)
+        receipt = erase(self._core, contents, reason, patience)
+        if error := self._pass_on():
+            what = f"the contents were erased here (receipt {receipt.id}), but not in every replica: {error.message}"
+            raise Unavailable(what, "run `sheaf store replicate --prune` as soon as it can be reached")
+        return receipt
 
     def where(
         self, *, content: str | Iterable[str] = (), address: str | Iterable[str] = (), recursive: bool = False

@@ -1,0 +1,74 @@
+"""`sheaf store gc`, and what makes garbage and brings it back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Cli, cli  # noqa: F401 - a fixture
+
+
+@pytest.fixture
+def bundles(cli: Cli, tmp_path: Path) -> list[str]:  # noqa: F811
+    cli("repo", "create", "--repo", "faces")
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for n in range(4):
+        (folder / "data").write_bytes(bytes([n]) * 50_000 + bytes(range(256)) * (n + 1))
+        label = ["--label", "v1.0.0"] if n == 1 else []
+        cli("bundle", "upload", "--repo", "faces", "--path", folder, "--message", f"m{n}", *label)
+    return [line.split(" , ")[0] for line in cli("bundle", "list", "--repo", "faces").lines]
+
+
+def listed(cli: Cli) -> list[str]:  # noqa: F811
+    return [line.split(" , ")[0] for line in cli("bundle", "list", "--repo", "faces").lines]
+
+
+def test_a_bundle_goes_comes_back_and_goes_for_good(cli: Cli, bundles: list[str]) -> None:  # noqa: F811
+    first = bundles[0]
+    asked = cli("bundle", "delete", "--repo", "faces", "--bundle", first, stdin="n\n", code=5)
+    assert first in asked.err
+    gone = cli("bundle", "delete", "--repo", "faces", "--bundle", first, "--force-yes")
+    assert "undelete" in gone.err
+    assert listed(cli) == bundles[1:]
+    assert cli("bundle", "undelete", "--repo", "faces").lines[0].startswith(f"{first} , ")
+    cli("bundle", "undelete", "--repo", "faces", "--bundle", first)
+    assert sorted(listed(cli)) == sorted(bundles)
+    cli("bundle", "delete", "--repo", "faces", "--bundle", first, "--force-yes")
+    would = json.loads(cli("--json", "store", "gc", "--dry-run").out)
+    assert would["packs"] == 1
+    done = json.loads(cli("--json", "store", "gc").out)
+    assert (done["packs"], done["bytes"]) == (1, would["bytes"])
+    refused = cli("bundle", "undelete", "--repo", "faces", "--bundle", first, code=5)
+    assert "gc" in refused.err
+    assert "no damage found" in cli("store", "check", "--read-data").out
+
+
+def test_what_a_label_or_branch_names_is_not_deleted(cli: Cli, bundles: list[str]) -> None:  # noqa: F811
+    for ref, name in (("v1.0.0", "v1.0.0"), ("main", "main")):
+        refused = cli("bundle", "delete", "--repo", "faces", "--bundle", ref, "--force-yes", code=4)
+        assert name in refused.err
+    assert listed(cli) == bundles
+
+
+def test_squash_retains_what_it_is_told_to(cli: Cli, bundles: list[str]) -> None:  # noqa: F811
+    cli("repo", "squash", "--repo", "faces", "--retain-n-latest", "2", "--retain-semver-tags", "--force-yes")
+    assert listed(cli) == bundles[1:]
+    left = cli("repo", "squash", "--repo", "faces", "--force-yes").lines
+    assert [line.split(" , ")[0] for line in left] == [bundles[3]]
+    assert cli("label", "list", "--repo", "faces").lines == []
+    cli("store", "gc")
+    cli("bundle", "verify", "--repo", "faces")
+
+
+def test_a_repo_goes_and_comes_back(cli: Cli, bundles: list[str]) -> None:  # noqa: F811
+    cli("repo", "delete", "--repo", "faces", "--force-yes")
+    assert cli("repo", "list").lines == []
+    assert cli("repo", "undelete").lines[0].startswith("faces , ")
+    cli("repo", "undelete", "--repo", "faces", "--as", "portraits")
+    assert cli("bundle", "list", "--repo", "portraits").lines[0].startswith(bundles[0])
+    cli("repo", "delete", "--repo", "portraits", "--force-yes")
+    cli("store", "gc")
+    assert "no damage found" in cli("store", "check", "--read-data").out
+    assert cli("repo", "undelete", "--repo", "portraits", code=5).err
