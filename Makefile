@@ -15,7 +15,7 @@ NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 export NODE_EXTRA_CA_CERTS
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-slow bench bench-quick fuzz lint format docs setup tools requirements clean
+.PHONY: help quickstart test test-slow torture bench bench-quick fuzz lint format docs setup tools requirements clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ bench: setup $(PEERS)/installed  ## Measure Sheaf against its peers (up to 60 mi
 
 bench-quick: setup  ## The same in 3 minutes, with the peers that are installed
 	$(BIN)/python -m bench --profile quick
+
+torture: setup  ## Play many schedules of people and gcs on one store: [SEEDS=10000 FIRST=0]
+	$(BIN)/python -m tests.garbage.torture --seeds $(or $(SEEDS),10000) --first $(or $(FIRST),0)
 
 fuzz: setup $(VENV)/fuzz  ## Feed every decoder with damaged bytes: [SECONDS=60, for each]
 	$(BIN)/python -m fuzz $(or $(SECONDS),60)
