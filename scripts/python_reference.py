@@ -44,6 +44,7 @@ VALUES = {
     "RunStart": "sheaf.format.session_v1",
     "Session": "sheaf.format.session_v1",
     "Sample": "sheaf.transfer.batches",
+    "Sizes": "sheaf.engine.sizes",
     "Skipped": "sheaf.transfer.scan",
     "SplitInfo": "sheaf.repo.diamond",
     "StorageOptions": "",

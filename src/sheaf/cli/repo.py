@@ -8,11 +8,12 @@ from sheaf.cli import options, views
 from sheaf.cli.app import App
 from sheaf.cli.inputs import confirm
 from sheaf.cli.quoting import go_time, human_size, quote
+from sheaf.cli.sizes import size_line, size_record
 from sheaf.cli.tree import verb
 
 __all__ = ["create", "delete", "get", "list_", "rename"]
 
-_with_size = click.option("--with-size", is_flag=True, help="Also each bundle's size, before deduplication.")
+_with_size = click.option("--with-size", is_flag=True, help="Also each bundle's size, and what all of them take.")
 
 
 @verb(example='sheaf repo create --repo faces --description "Portraits, 2026"', exits=(4, 8, 9))
@@ -54,9 +55,18 @@ def _print_sizes(app: App, name: str) -> None:
     for bundle in bundles:
         size = f"{bundle.size} ({human_size(bundle.size)})"
         app.out.line(f"{bundle.id} , {quote(bundle.message)}, {go_time(bundle.time)}, {size}")
+    sizes = app.repo(name).sizes()
     total = sum(bundle.size for bundle in bundles)
     app.out.line(f'\nGrand total for repo "{name}": {total} ({human_size(total)})')
-    app.out.object({"repo": name, "total_size": total, "bundles": {bundle.id: bundle.size for bundle in bundles}})
+    app.out.line(size_line(sizes))
+    app.out.object(
+        {
+            "repo": name,
+            **size_record(sizes),
+            "total_size": total,
+            "bundles": {bundle.id: bundle.size for bundle in bundles},
+        }
+    )
 
 
 @verb(example="sheaf repo rename --repo faces portraits", exits=(3, 4, 5, 8, 9))

@@ -11,6 +11,7 @@ import click
 from sheaf.cli.app import App
 from sheaf.cli.exits import DAMAGED, OK, REPAIRABLE
 from sheaf.cli.quoting import go_time, human_size, quote
+from sheaf.cli.sizes import size_line, size_record
 from sheaf.cli.tree import verb
 from sheaf.errors import InvalidInput
 
@@ -42,18 +43,20 @@ def init(app: App, url: str | None) -> None:
 def info(app: App) -> None:
     """Say what a store is and how much it holds."""
     found = app.store.info()
-    app.out.object(dataclasses.asdict(found))
-    for line in _info_lines(found):
+    sizes = app.store.sizes()
+    app.out.object({**dataclasses.asdict(found), "data": size_record(sizes)})
+    for line in _info_lines(found, size_line(sizes)):
         app.out.line(line)
 
 
-def _info_lines(found: StoreInfo) -> list[str]:
+def _info_lines(found: StoreInfo, data: str) -> list[str]:
     return [
         f"url:            {quote(found.url)}",
         f"id:             {found.id}",
         f"created:        {go_time(found.created)}",
         f"repos:          {found.repos}",
         f"stored:         {found.stored_bytes} ({human_size(found.stored_bytes)})",
+        f"data:           {data}",
         f"chunker:        {', '.join(f'{key} {value}' for key, value in found.chunker.items())}",
         f"read features:  {', '.join(found.read_features) or 'none'}",
         f"write features: {', '.join(found.write_features) or 'none'}",

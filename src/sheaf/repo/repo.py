@@ -33,6 +33,7 @@ from sheaf.repo.records import Branch, Label, RepoInfo, branch_of, label_of, rep
 
 # What follows takes pyarrow and numpy (0.1 s to import); names and labels do without, so it is imported where it is used.
 if TYPE_CHECKING:
+    from sheaf.engine.sizes import Sizes
     from sheaf.engine.tree import Tree
     from sheaf.repo.bundle import Bundle
     from sheaf.repo.diamond import Diamond, DiamondInfo
@@ -131,6 +132,12 @@ class Repo:
     def deleted_bundles(self) -> list[Bundle]:
         """The bundles that were deleted, in the order of their commits; the data of some may be gone."""
         return [self._bundle(bundle) for bundle in self._context.refs.deleted_bundles()]
+
+    def sizes(self) -> Sizes:
+        """How much data its bundles have, without repetitions, and as it is stored. Reads all their manifests."""
+        from sheaf.engine.sizes import bundle_sizes
+
+        return bundle_sizes(self._context.core, self._context.refs.bundles())
 
     def delete_bundle(self, ref: str) -> str:
         """Take a bundle out of sight; its data goes with gc. Returns its id.

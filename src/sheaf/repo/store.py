@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from sheaf.engine.check import Report
     from sheaf.engine.finding import Like
     from sheaf.engine.gc import Collected
+    from sheaf.engine.sizes import Sizes
     from sheaf.repo.replicas import Replicas
     from sheaf.transfer.progress import Progress
 
@@ -223,6 +224,12 @@ class Store:
             dict(sorted(objects.items())),
             dict(sorted(sizes.items())),
         )
+
+    def sizes(self) -> Sizes:
+        """How much data is in all repos, without repetitions, and as it is stored (with what gc has yet to delete)."""
+        from sheaf.engine.sizes import store_sizes
+
+        return store_sizes(self._core)
 
     def check(
         self,
