@@ -29,8 +29,8 @@ test: setup tools  ## Set up and run the tests (up to 15 minutes)
 test-slow: setup tools  ## The long tiers, too
 	SHEAF_PROFILE=nightly $(PYTEST)
 
-bench: setup $(PEERS)/installed  ## Measure Sheaf against its peers (up to 60 minutes, 20 GiB)
-	$(BIN)/python -m bench --profile full
+bench: setup $(PEERS)/installed  ## Measure Sheaf against its peers (up to 60 minutes, 20 GiB): [MINUTES=60]
+	$(BIN)/python -m bench --profile full $(if $(MINUTES),--minutes $(MINUTES))
 
 bench-quick: setup  ## The same in 3 minutes, with the peers that are installed
 	$(BIN)/python -m bench --profile quick

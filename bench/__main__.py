@@ -27,6 +27,8 @@ def main() -> int:
     profile = PROFILES[options.profile]
     if options.slow:
         profile = replace(profile, slow_peers=True)
+    if options.minutes:
+        profile = replace(profile, minutes=options.minutes)
     options.work.mkdir(parents=True, exist_ok=True)
     if shutil.disk_usage(options.work).free < profile.space_bytes:
         print(f"{options.work} needs {profile.space_bytes >> 30} GiB free; choose another with --work", file=sys.stderr)
@@ -53,6 +55,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", nargs="*", default=[], metavar="W", help=f"of {', '.join(WORKLOADS)}")
     parser.add_argument("--peers", nargs="*", default=[], metavar="NAME", help="only these beside Sheaf")
     parser.add_argument("--slow", action="store_true", help="slow peers, too, in any profile")
+    parser.add_argument(
+        "--minutes", type=int, metavar="N", help="use so much time instead: fewer repetitions and peers"
+    )
     parser.add_argument(
         "--work", type=Path, default=here.parent / ".tools" / "bench", help="a folder on the disk to use"
     )
