@@ -17,7 +17,7 @@ from tests.servers.proxy import proxy
 @contextmanager
 def _s3(folder: Path) -> Iterator[dict[str, str]]:
     with moto_s3() as url:
-        fresh_bucket(url)
+        fresh_buckets(url)
         yield {"SHEAF_ENDPOINT": url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 
@@ -25,7 +25,7 @@ def _s3(folder: Path) -> Iterator[dict[str, str]]:
 def _gcs(folder: Path) -> Iterator[dict[str, str]]:
     credential = write_service_account(folder / "service-account.json")
     with moto_s3() as s3, proxy(s3, gcs.translate) as url:
-        fresh_bucket(s3)
+        fresh_buckets(s3)
         yield {"SHEAF_ENDPOINT": url, "GOOGLE_APPLICATION_CREDENTIALS": str(credential)}
 
 
@@ -39,11 +39,12 @@ def _azure(folder: Path) -> Iterator[dict[str, str]]:
         yield {"SHEAF_ENDPOINT": url, **account}
 
 
-def fresh_bucket(endpoint: str) -> None:
-    """An empty ``my-bucket``; all servers of one process share what is in them."""
-    make_bucket(endpoint, "my-bucket")
-    keys = boto3.resource("s3", endpoint_url=endpoint, aws_access_key_id="test", aws_secret_access_key="test")
-    keys.Bucket("my-bucket").objects.delete()
+def fresh_buckets(endpoint: str) -> None:
+    """Empty buckets; all servers of one process share what is in them."""
+    stores = boto3.resource("s3", endpoint_url=endpoint, aws_access_key_id="test", aws_secret_access_key="test")
+    for name in ("my-bucket", "elsewhere"):
+        make_bucket(endpoint, name)
+        stores.Bucket(name).objects.delete()
 
 
 SERVERS: dict[str, Callable[[Path], AbstractContextManager[dict[str, str]]]] = {

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.docs.pages import ROOT
 from tests.docs.play import surroundings
-from tests.docs.servers import fresh_bucket
+from tests.docs.servers import fresh_buckets
 from tests.docs.shell import shell
 from tests.mount.conftest import missing
 
@@ -49,6 +49,10 @@ BEFORE = {
     "sheaf repo delete": "sheaf repo list",
     "sheaf repo rename": "sheaf repo delete --repo portraits --force-yes",
     "sheaf repo undelete": "sheaf repo create --repo old && sheaf repo delete --repo old --force-yes",
+    "sheaf store promote": "sheaf store replica add s3://elsewhere/sheaf",
+    "sheaf store replica remove": "sheaf store replica add s3://elsewhere/sheaf",
+    "sheaf store erase": "sheaf diamond cancel --repo faces --diamond $diamond",
+    "sheaf store gc": "sheaf diamond cancel --repo faces --diamond $diamond",
     "sheaf store info": "sheaf store init s3://my-bucket/sheaf",
     "datamon context get": "datamon context create --context dev --meta m --vmeta v --blob b --wal w --read-log r",
 }
@@ -102,7 +106,7 @@ def test_an_example_works(name: str, example: str, world: Path, variables: dict[
         pytest.skip(missing())
     home = tmp_path / "home"
     shutil.copytree(world, home, symlinks=True)
-    fresh_bucket(variables["SHEAF_ENDPOINT"])
+    fresh_buckets(variables["SHEAF_ENDPOINT"])
     with shell(home, variables) as session, unmounted(home):
         printed, code = session.run(f"diamond=$(cat diamond)\n{BEFORE.get(name, ':')}")
         assert code == 0, printed
