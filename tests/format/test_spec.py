@@ -66,7 +66,7 @@ def test_examples_are_the_golden_vectors(form: str, name: str, text: str) -> Non
 CODE: dict[str, int] = {
     "STATE_BYTES": log._SMALL,
     "PAGE_RECORDS": record_v1.PAGE_RECORDS,
-    "MAX_CHUNK": pack_v1.MAX_CHUNK,
+    "MAX_CHUNK": store_v1.MAX_CHUNK,
     "PACK_BYTES": packs.PACK_BYTES,
     "MIN_PART": recipe_v1.MIN_PART,
     "MAX_PART": recipe_v1.MAX_PART,

@@ -17,9 +17,10 @@ from sheaf.engine.forwarding import Erased, Place, Trail, erased
 from sheaf.errors import Corrupt, NotFound, Unsupported
 from sheaf.format import keys
 from sheaf.format.node_v1 import hashes_array
-from sheaf.format.pack_v1 import MAX_CHUNK, RAW, unframe
+from sheaf.format.pack_v1 import RAW, unframe
 from sheaf.format.recipe_v1 import Part, Row, decode_part
 from sheaf.format.session_v1 import Notice, unseal
+from sheaf.format.store_v1 import MAX_CHUNK
 from sheaf.model.entries import ChunkPlace, Entry, ObjectPlace, PlaceKind, RecipePlace
 from sheaf.storage.port import Buffer
 

@@ -22,9 +22,9 @@ from sheaf.errors import Corrupt, Unsupported
 from sheaf.format.columns import HASH, U32, Array, Hashes, decode_columns, encode_columns
 from sheaf.format.envelope import encode_envelope, read_header
 from sheaf.format.inflate import inflate
+from sheaf.format.store_v1 import MAX_CHUNK
 
 __all__ = [
-    "MAX_CHUNK",
     "RAW",
     "TRAILER",
     "ZSTD",
@@ -39,7 +39,6 @@ __all__ = [
 
 RAW = b"\0"
 ZSTD = b"\1"
-MAX_CHUNK = 64 << 20  #: bytes of a chunk before compression; recipes' parts are chunks too
 TRAILER = struct.Struct("<II32s8s")
 _END = b"SHFPend\0"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from sheaf.errors import Unsupported
-from sheaf.format.pack_v1 import MAX_CHUNK
 from sheaf.format.sealed import seal, unseal
 
-__all__ = ["Chunker", "StoreConfig", "decode_config", "encode_config"]
+__all__ = ["MAX_CHUNK", "Chunker", "StoreConfig", "decode_config", "encode_config"]
 
+MAX_CHUNK = 64 << 20  #: bytes of a chunk before compression; recipes' parts are chunks too
 _LEAST = 64  # bytes that a chunk must be allowed to have
 
 
