@@ -51,6 +51,12 @@ def test_what_a_killed_process_printed_is_complete(tmp_path: Path) -> None:
         assert set(printed) <= {bundle.id for bundle in repo.bundles()}
         assert_sound(store)
         repo.upload(tmp_path / "in-0", message="and on it goes").bundle.verify()
+        store.gc(grace=0)  # what was left over goes, and nothing else
+        rest = store.gc(grace=0, dry_run=True)
+        assert (rest.packs, rest.moved, rest.nodes, rest.objects) == (0, 0, 0, 0)
+        assert set(printed) <= {bundle.id for bundle in repo.bundles()}
+        assert_sound(store)
+        assert store.check(read_data=True).ok
 
 
 @pytest.mark.slow
