@@ -24,7 +24,7 @@ from sheaf.format.pack_v1 import PackTable, check_head, decode_table, unframe
 __all__ = ["Packs", "read_whole"]
 
 _TABLES = 16  # tables fetched at once
-_WHOLE = 3  # packs read whole at once: bounds memory
+_WHOLE = 2  # packs read whole at once: bounds memory
 
 
 @dataclass(frozen=True, slots=True)
