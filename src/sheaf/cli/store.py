@@ -109,8 +109,8 @@ def _verdict(app: App, report: Report) -> int:
     total = len(report.problems) + report.unlisted
     if report.damaged:
         print(f"{report.damaged} damaged, {total - report.damaged} repairable", file=sys.stderr)
-        print("hint: `sheaf store repair` says what can be done", file=sys.stderr)
+        print("hint: restore the objects from a copy of the store; what is named is lost without one", file=sys.stderr)
         return DAMAGED
     print(f"{total} damaged, all repairable", file=sys.stderr)
-    print("hint: see `sheaf store repair --help`", file=sys.stderr)
+    print("hint: nothing is lost; what is derived costs time or space until it is written again", file=sys.stderr)
     return REPAIRABLE
