@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from blake3 import blake3
 
 from sheaf.engine.ahead import ahead
 from sheaf.engine.contents import Contents
 from sheaf.engine.core import Core
 from sheaf.engine.forwarding import Erased, load_forwards
 from sheaf.engine.log import repo_log, store_log
-from sheaf.engine.nodes import Nodes, pointer_of
+from sheaf.engine.nodes import Nodes, mark_of, pointer_of
 from sheaf.engine.reach import live_bundles
 from sheaf.engine.tables import load_table
 from sheaf.engine.tree import entries
+from sheaf.engine.treewrite import leaves_of
 from sheaf.errors import Corrupt, NotFound
 from sheaf.format import keys
 from sheaf.format.columns import Array, hashes_of, leading
@@ -62,12 +62,12 @@ class Finder:
                     raise
                 continue
             if is_alive:
-                hits = (entry for leaf in leaves for entry in self._hits.get(_mark(leaf), ()))
+                hits = (entry for leaf in leaves for entry in self._hits.get(mark_of(leaf), ()))
                 self.places += [ErasedPlace(repo, bundle.id, entry.path) for entry in hits]
 
     def _search(self, nodes: Nodes, reader: Contents, leaves: list[Pointer]) -> None:
         wanted = pa.array(sorted(self.contents), pa.binary(32))
-        new = [leaf for leaf in leaves if _mark(leaf) not in self._seen]
+        new = [leaf for leaf in leaves if mark_of(leaf) not in self._seen]
         for leaf, batch in zip(new, ahead(self.core.io, nodes.rows, new, _LEAVES), strict=True):
             found = list(
                 entries(batch.filter(pc.and_(pc.is_in(batch["content"], value_set=wanted), _is_stored(batch))))
@@ -76,12 +76,8 @@ class Finder:
                 self.sizes[entry.content] = entry.size
                 self.chunks |= _chunks(reader, entry)
             if found:
-                self._hits[_mark(leaf)] = found
-            self._seen.add(_mark(leaf))
-
-
-def _mark(leaf: Pointer) -> bytes:
-    return blake3(leaf.id + leaf.prefix.encode()).digest(16)
+                self._hits[mark_of(leaf)] = found
+            self._seen.add(mark_of(leaf))
 
 
 def _is_stored(batch: pa.RecordBatch) -> pa.Array:
@@ -100,12 +96,8 @@ def _all_bundles(core: Core) -> Iterator[tuple[str, Bundle, bool]]:
                     yield repo.name, op.bundle, op.bundle.id in alive
 
 
-def _leaves(nodes: Nodes, pointer: Pointer) -> Iterator[Pointer]:
-    if not pointer.level:
-        yield pointer
-        return
-    for child in nodes.children(pointer):
-        yield from _leaves(nodes, child)
+def _leaves(nodes: Nodes, root: Pointer) -> Iterator[Pointer]:
+    return (pointer for pointer in leaves_of(nodes, root) if not pointer.level)
 
 
 def _chunks(reader: Contents, entry: Entry) -> set[bytes]:
@@ -187,7 +179,7 @@ class _LikeSearch:
         self._reader = Contents(self.core)
 
     def add(self, leaf: Pointer, rows: Callable[[Pointer], pa.RecordBatch], repo: str, bundle: Bundle) -> None:
-        mark = _mark(leaf)
+        mark = mark_of(leaf)
         if mark not in self._hits:
             self._hits[mark] = [
                 (entry.content, entry.path) for entry in self._candidates(rows(leaf)) if self._is_like(entry)

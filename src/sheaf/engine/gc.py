@@ -18,7 +18,6 @@ from sheaf.engine.contents import Contents
 from sheaf.engine.core import Core
 from sheaf.engine.forwarding import load_forwards
 from sheaf.engine.nodes import Nodes
-from sheaf.engine.packs import read_table
 from sheaf.engine.patience import Decision, Waiting
 from sheaf.engine.reach import Reach, Roots, live_bundles, needed_chunks, object_id, steadily
 from sheaf.engine.sessions import (
@@ -31,6 +30,7 @@ from sheaf.engine.sessions import (
     void_session,
 )
 from sheaf.engine.sweep import Swept, inventory, sweep
+from sheaf.engine.tables import load_table
 from sheaf.errors import Corrupt, NotFound
 from sheaf.format import keys
 from sheaf.format.node_v1 import packs_in
@@ -140,9 +140,8 @@ class _Mark:
 
     def _filled(self, pack: bytes) -> int:
         """The bytes of a pack's chunks, without what every pack has."""
-        key = keys.pack(pack)
         try:
-            return int(read_table(self._core, key, self.sizes[key]).stored.sum())
+            return int(load_table(self._core, pack).stored.sum())
         except NotFound:
             return 0
 

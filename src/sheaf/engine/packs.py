@@ -10,28 +10,16 @@ from threading import Lock
 
 from sheaf.engine.core import Core
 from sheaf.engine.dedup import ChunkIndex
-from sheaf.errors import Corrupt
 from sheaf.format import keys
 from sheaf.format.columns import hashes_of
-from sheaf.format.pack_v1 import TRAILER, PackTable, decode_table, encode_head, encode_tail, pack_id
+from sheaf.format.pack_v1 import encode_head, encode_tail, pack_id
 from sheaf.storage.port import Buffer
 
-__all__ = ["PACK_BYTES", "PackSink", "read_table"]
+__all__ = ["PACK_BYTES", "PackSink"]
 
 PACK_BYTES = 32 << 20  #: a pack is closed when it has this many bytes
 _BUFFERS_NEAR = 2  # one that fills and one that is being written: bounds memory
 _BUFFERS_FAR = 3  # a bucket takes two at once
-
-
-def read_table(core: Core, key: str, size: int) -> PackTable:
-    """A pack's table of contents, in two small reads. Raises Corrupt, NotFound."""
-    if size < TRAILER.size:
-        raise Corrupt(f"{key} is cut short: {size} bytes", "run `sheaf store check`")
-    trailer = bytes(core.backend.get_ranges(key, [(size - TRAILER.size, TRAILER.size)])[0])
-    length = TRAILER.unpack(trailer)[1] + TRAILER.size
-    if length > size:
-        raise Corrupt(f"{key} has a damaged table of contents", "run `sheaf store check`")
-    return decode_table(memoryview(core.backend.get_ranges(key, [(size - length, length)])[0]), size, key)
 
 
 class PackSink:

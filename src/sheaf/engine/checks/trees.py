@@ -18,7 +18,7 @@ from sheaf.engine.checks.places import Places
 from sheaf.engine.checks.report import FAULTS, Report, Tell
 from sheaf.engine.contents import Contents, Erased
 from sheaf.engine.core import Core
-from sheaf.engine.nodes import Nodes, pointer_of
+from sheaf.engine.nodes import Nodes, mark_of, pointer_of
 from sheaf.engine.tree import entries
 from sheaf.errors import Corrupt, InvalidInput, SheafError
 from sheaf.format import keys
@@ -93,7 +93,7 @@ class Trees:
 
     def _walk(self, pointer: Pointer, *, is_root: bool = False) -> Iterator[_Leaf | None]:
         """The leaves in order; None in the place of what can't be read, which was noted then."""
-        if _mark(pointer) in self._broken:
+        if mark_of(pointer) in self._broken:
             yield None
         elif pointer.level == 0:
             yield self._leaf(pointer, is_root=is_root)
@@ -102,10 +102,10 @@ class Trees:
             for child in children:
                 yield from self._walk(child)
             if not all(map(self._is_sound, children)):
-                self._broken.add(_mark(pointer))
+                self._broken.add(mark_of(pointer))
 
     def _is_sound(self, pointer: Pointer) -> bool:
-        return _mark(pointer) not in self._broken
+        return mark_of(pointer) not in self._broken
 
     def _children(self, pointer: Pointer) -> list[Pointer]:
         try:
@@ -119,7 +119,7 @@ class Trees:
             return []
 
     def _leaf(self, pointer: Pointer, *, is_root: bool) -> _Leaf | None:
-        mark = _mark(pointer)
+        mark = mark_of(pointer)
         if (known := self._leaves.get(mark)) is not None:
             self._leaves.move_to_end(mark)
             return known
@@ -135,7 +135,7 @@ class Trees:
         return leaf
 
     def _is_new(self, pointer: Pointer) -> bool:
-        mark = _mark(pointer)
+        mark = mark_of(pointer)
         if mark in self._sound:
             return False
         self._sound.add(mark)
@@ -145,7 +145,7 @@ class Trees:
 
     def _fault(self, pointer: Pointer, error: SheafError) -> None:
         key = keys.node(pointer.id)
-        self._broken.add(_mark(pointer))
+        self._broken.add(mark_of(pointer))
         self._report.fault("node", key, error, missing=self._core.backend.stat(key) is None)
 
     def _remember(self, mark: bytes, leaf: _Leaf) -> None:
@@ -206,11 +206,6 @@ class Trees:
         else:
             what = "is missing" if found is None else f"has {found.size} bytes where {entry.size} are said"
             self._report.add("object", key, f"{key} ('{entry.path}') {what}", missing=found is None)
-
-
-def _mark(pointer: Pointer) -> bytes:
-    """Names a node at a place in few bytes: the same bytes may stand below two folders."""
-    return blake3(pointer.id + pointer.prefix.encode()).digest(16)
 
 
 def _ids(folders: list[str]) -> Ids:
