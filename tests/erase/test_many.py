@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from blake3 import blake3
 from tests.erase.worlds import (
     BIG,
     OTHER,
@@ -17,6 +18,7 @@ from tests.erase.worlds import (
     traces_in_folder,
 )
 
+from sheaf.engine.blocks import BlockCache, blocks_folder
 from sheaf.storage.memory import MemoryBackend
 from sheaf.testing.invariants import assert_complete
 
@@ -38,6 +40,10 @@ def test_it_leaves_all_of_them(backend: MemoryBackend, tmp_path: Path) -> None:
                     edit.commit()
         bundles = [bundle for repo in repos for bundle in repo.bundles()]
         assert len(bundles) >= BUNDLES
+        blocks = BlockCache(blocks_folder(tmp_path / "cache", store.id))  # what mounts have left on this machine
+        for content in (SECRET, OTHER):
+            for number in (-1, 0, 7):
+                blocks.put((blake3(content).digest(), number), content)
         before = identities(store)
         receipt = store.erase(content=[hash_of(SECRET), hash_of(BIG[:40_000])], reason="x", now=True)
         assert len({place.bundle for place in receipt.places}) == len(bundles) - len(repos)
@@ -45,6 +51,7 @@ def test_it_leaves_all_of_them(backend: MemoryBackend, tmp_path: Path) -> None:
         assert not traces(backend, SECRET) + traces(backend, BIG[:40_000])
         assert not {bytes.fromhex(hash) for hash in receipt.contents} & hashes_in(backend)
         assert not traces_in_folder(tmp_path, SECRET)
+        assert len(traces_in_folder(tmp_path / "cache", OTHER)) == 3
         assert identities(store) == before
         for bundle in bundles[::50]:
             assert_complete(bundle)

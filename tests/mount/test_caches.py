@@ -11,9 +11,9 @@ from tests.mount.conftest import Mounts
 from tests.mount.trees import make_tree, read_tree
 from tests.transfer.bundles import File, Shelf
 
+from sheaf.engine.blocks import BlockCache
 from sheaf.engine.ranks import Ranks
 from sheaf.mount.cache import WHOLE, ByteCache
-from sheaf.mount.disk import DiskCache
 from sheaf.mount.port import Patience
 from sheaf.mount.reading import BLOCK, OpenFile, Pool, Reader
 from sheaf.storage.count import CountBackend
@@ -89,10 +89,10 @@ def test_small_files_that_are_read_in_order_come_in_a_few_requests(shelf: Shelf,
 
 
 def test_the_disk_gives_back_what_it_was_given_and_nothing_else(tmp_path: Path) -> None:
-    disk = DiskCache(tmp_path, 1 << 20)
+    disk = BlockCache(tmp_path, 1 << 20)
     disk.put((b"a" * 32, 3), b"block")
     disk.put((b"b" * 32, WHOLE), b"whole")
-    again = DiskCache(tmp_path, 1 << 20)
+    again = BlockCache(tmp_path, 1 << 20)
     assert bytes(again.get((b"a" * 32, 3)) or b"") == b"block"
     assert bytes(again.get((b"b" * 32, WHOLE)) or b"") == b"whole"
     assert again.get((b"a" * 32, 4)) is None
@@ -104,7 +104,7 @@ def test_the_disk_gives_back_what_it_was_given_and_nothing_else(tmp_path: Path) 
 
 
 def test_the_disk_is_bounded(tmp_path: Path) -> None:
-    disk = DiskCache(tmp_path, 100_000)
+    disk = BlockCache(tmp_path, 100_000)
     for number in range(200):
         disk.put((bytes([number]) * 32, 0), bytes(5000))
     total = sum(place.stat().st_size for place in tmp_path.rglob("*") if place.is_file())

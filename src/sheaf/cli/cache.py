@@ -20,6 +20,7 @@ __all__ = ["clear", "info", "limit"]
 _PARTS: Final = {
     "objects": "copies of remote manifests, indexes and logs",
     "blocks": "blocks of mounted files",
+    "checks": "which packs a check has read",
     "stat": "hashes of local files that didn't change",
     "folders": "which bundle a local folder came from",
 }

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
-from threading import Lock
 from typing import Final
 
 from blake3 import blake3
 
 from sheaf.engine.cache import FolderCache
-from sheaf.mount.cache import Key
 from sheaf.storage.port import Buffer
 
-__all__ = ["DiskCache"]
+__all__ = ["BlockCache", "Key", "blocks_folder"]
 
 _HASH: Final = 32
-_OFTEN: Final = 16  # the folder is looked through when a 16th of its room was written
+
+Key = tuple[bytes, int]  #: content hash, number of the block
 
 
-class DiskCache:
+def blocks_folder(cache: Path, store_id: str) -> Path:
+    """Where in the user's cache the blocks of a store's files are."""
+    return cache / "blocks" / store_id
+
+
+class BlockCache:
     """Each block a file that begins with the hash of the rest: what is read is checked. Safe from many processes."""
 
-    def __init__(self, root: Path, room: int) -> None:
+    def __init__(self, root: Path, room: int | None = None) -> None:
         self._root = root
-        self._room = room
-        self._files = FolderCache(root)
-        self._lock = Lock()
-        self._written = room  # so that the first write looks through what others left
+        self._files = FolderCache(root, room)
 
     def get(self, key: Key) -> Buffer | None:
         """The bytes, verified, or None."""
@@ -40,38 +39,17 @@ class DiskCache:
         if blake3(content).digest() != data[:_HASH]:
             self._files.drop(name)
             return None
-        with contextlib.suppress(OSError):
-            os.utime(self._root / name)
         return content
 
     def put(self, key: Key, data: Buffer) -> None:
         """Keep the bytes if that is possible."""
         self._files.put(_name(key), blake3(data).digest() + data)
-        with self._lock:
-            self._written += len(data)
-            if self._written * _OFTEN < self._room:
-                return
-            self._written = 0
-        self.prune()
 
-    def prune(self) -> None:
-        """Delete what was used longest ago, until a tenth of the room is free."""
-        found: list[tuple[float, int, Path]] = []
-        for folder, _, names in os.walk(self._root):
-            for name in names:
-                place = Path(folder, name)
-                with contextlib.suppress(OSError):
-                    status = place.stat()
-                    found.append((status.st_mtime, status.st_size, place))
-        total = sum(size for _, size, _ in found)
-        if total <= self._room:
-            return
-        for _, size, place in sorted(found):
-            if total <= self._room * 9 // 10:
-                return
-            with contextlib.suppress(OSError):
-                place.unlink()
-            total -= size
+    def forget(self, content: bytes) -> None:
+        """Delete every block of a content."""
+        whole = _name((content, -1))
+        for path in (self._root / whole).parent.glob(f"{content.hex()}*"):
+            path.unlink(missing_ok=True)
 
 
 def _name(key: Key) -> str:

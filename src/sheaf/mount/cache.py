@@ -6,14 +6,13 @@ from collections import OrderedDict
 from threading import Lock
 from typing import Final
 
+from sheaf.engine.blocks import Key
 from sheaf.storage.port import Buffer
 
 __all__ = ["WHOLE", "ByteCache", "Key"]
 
 #: The block number of a file that is kept in one piece.
 WHOLE: Final = -1
-
-Key = tuple[bytes, int]  #: content hash, number of the block
 
 
 class ByteCache:

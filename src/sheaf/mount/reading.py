@@ -15,12 +15,12 @@ from itertools import islice
 from threading import Lock
 from typing import Final
 
+from sheaf.engine.blocks import BlockCache
 from sheaf.engine.contents import Contents
 from sheaf.engine.ranks import Leaf, Ranks
 from sheaf.engine.tree import entry_at
 from sheaf.model.entries import Entry, PlaceKind
 from sheaf.mount.cache import WHOLE, ByteCache, Key
-from sheaf.mount.disk import DiskCache
 from sheaf.mount.port import Patience, WouldWait
 from sheaf.storage.port import Buffer
 
@@ -70,7 +70,13 @@ class Pool:
     """What the readers of one mount share: kept bytes, threads, and what is being fetched right now."""
 
     def __init__(
-        self, cache: ByteCache, patience: Patience, disk: DiskCache | None = None, *, ahead: int = 16, threads: int = 12
+        self,
+        cache: ByteCache,
+        patience: Patience,
+        disk: BlockCache | None = None,
+        *,
+        ahead: int = 16,
+        threads: int = 12,
     ) -> None:
         self.cache = cache
         self._disk = disk

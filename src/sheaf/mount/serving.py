@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from sheaf.engine.blocks import BlockCache, blocks_folder
 from sheaf.engine.cache import NoCache
 from sheaf.engine.ranks import Decoded, Ranks
 from sheaf.errors import InvalidInput, Refused, Unavailable, Unsupported
 from sheaf.mount.bundles import BundleFs, Files
 from sheaf.mount.cache import ByteCache
 from sheaf.mount.catalogue import CatalogueFs, Roots, repo_roots, store_roots
-from sheaf.mount.disk import DiskCache
 from sheaf.mount.library import check_library
 from sheaf.mount.options import MountOptions, ReadOptions
 from sheaf.mount.port import Filesystem, Patience
@@ -48,12 +48,12 @@ class Shared:
         return BundleFs(reader, mtime, self.files, base=base, copy=self.options.copy)
 
 
-def _disk(store: Connected, options: ReadOptions) -> DiskCache | None:
+def _disk(store: Connected, options: ReadOptions) -> BlockCache | None:
     """A cache on disk, if the store is anywhere else."""
     is_here = isinstance(store.core.cache, NoCache)
     if is_here or store.cache is None or not options.disk_bytes:
         return None
-    return DiskCache(store.cache / "blocks" / store.core.config.id, options.disk_bytes)
+    return BlockCache(blocks_folder(store.cache, store.core.config.id), options.disk_bytes)
 
 
 def mount_bundle(repo: Repo, bundle: Bundle, mountpoint: Path, options: MountOptions, read: ReadOptions) -> None:

@@ -403,6 +403,7 @@ class Store:
             Conflict: others are at work; run it again.
             Unavailable: a replica can't be reached: it still holds the bytes. They are gone here.
         """
+        from sheaf.engine.blocks import BlockCache, blocks_folder
         from sheaf.engine.erase import erase  # takes pyarrow
         from sheaf.engine.patience import Patience
 
@@ -412,6 +413,10 @@ class Store:
         contents = self._contents_of(content, address, recursive=recursive)
         patience = Patience(0.0 if now else grace, True, tell or (lambda sessions: None))
         receipt = erase(self._core, contents, reason, patience)
+        if self._connected.cache is not None:
+            blocks = BlockCache(blocks_folder(self._connected.cache, self.id))
+            for gone in contents:
+                blocks.forget(gone)
         if error := self._pass_on():
             what = f"the contents were erased here (receipt {receipt.id}), but not in every replica: {error.message}"
             raise Unavailable(what, "run `sheaf store replicate --prune` as soon as it can be reached")
