@@ -10,6 +10,7 @@ from typing import IO
 
 from sheaf.engine.contents import Contents
 from sheaf.fsspec.errors import os_errors
+from sheaf.fsspec.leaving import remember
 from sheaf.model.entries import Entry
 from sheaf.vfs import BundleFile
 
@@ -28,6 +29,7 @@ class ReadingFile(BundleFile):
         self.size = entry.size
         self._window = b""
         self._window_at = 0
+        remember(self)
 
     @os_errors
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]

@@ -1,0 +1,36 @@
+"""The end of a program whose threads may still hold files of ours.
+
+Arrow reads Python's files from threads of its own, and drops them there, at times after the call that read them has
+returned. If the interpreter is on its way out by then, the thread dies in C++ and takes the program with it ("terminate
+called without an active exception", apache/arrow#34314): a script that has done all its work ends with a core dump.
+So whoever leaves waits until those threads are done, a moment in practice.
+"""
+
+from __future__ import annotations
+
+import atexit
+import sys
+import time
+from weakref import WeakSet
+
+from sheaf.vfs import BundleFile
+
+__all__ = ["let_go", "remember"]
+
+#: Seconds at most: a file that the program itself still holds open never goes.
+_PATIENCE = 0.2
+_HELD: WeakSet[BundleFile] = WeakSet()
+
+
+def remember(file: BundleFile) -> None:
+    """This file was handed out."""
+    _HELD.add(file)
+
+
+@atexit.register
+def let_go(patience: float = _PATIENCE) -> bool:
+    """Wait until nobody holds a file, ``patience`` seconds at most, if Arrow is there at all. Returns whether so."""
+    until = time.monotonic() + patience
+    while "pyarrow" in sys.modules and len(_HELD) and time.monotonic() < until:
+        time.sleep(0.001)  # also what lets the other threads have the interpreter
+    return not len(_HELD)
