@@ -6,8 +6,10 @@ session was registered. What the index says of a pack is believed when the pack 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from threading import Lock
 
 import numpy as np
@@ -85,7 +87,11 @@ class ChunkIndex:
 
     def add(self, hash: bytes, pack: int, offset: int, stored: int) -> None:
         """This session has stored a chunk. Not for two threads at once."""
-        self._recent[hash] = (pack, offset, stored)
+        self.add_all([(hash, (pack, offset, stored))])
+
+    def add_all(self, chunks: Iterable[tuple[bytes, tuple[int, int, int]]]) -> None:
+        """The same of some chunks: their hashes, and (number of the pack, offset, stored length) of each."""
+        self._recent.update(chunks)
         if len(self._recent) >= _FREEZE:
             self._own = (*self._own, self._frozen())
             self._recent = {}
@@ -105,7 +111,8 @@ class ChunkIndex:
         return sorted_segment(packs, columns[0], pack.astype(U32), columns[1], columns[2])
 
     def _frozen(self) -> Segment:
-        places = np.array(list(self._recent.values()), np.int64)
+        count = 3 * len(self._recent)
+        places = np.fromiter(chain.from_iterable(self._recent.values()), np.int64, count).reshape(-1, 3)
         hashes = hashes_of(list(self._recent))
         return sorted_segment(_NO_PACKS, hashes, places[:, 0], places[:, 1], places[:, 2])
 

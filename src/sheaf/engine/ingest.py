@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import chain
 
+import numpy as np
 from blake3 import blake3
 from pyfastcdc import FastCDC
 
@@ -16,12 +17,13 @@ from sheaf.engine.dedup import ChunkIndex
 from sheaf.engine.erased import Erasures
 from sheaf.engine.packs import PackSink
 from sheaf.engine.squeeze import squeeze
+from sheaf.format.columns import Array, Hashes, hashes_of
 from sheaf.format.recipe_v1 import Row, cut_parts, encode_part
 from sheaf.model.entries import PlaceKind
 from sheaf.model.ids import ZERO_HASH
 from sheaf.storage.port import Buffer
 
-__all__ = ["WINDOW", "Ingest", "Placed"]
+__all__ = ["WINDOW", "Ingest", "Placed", "SmallFiles"]
 
 WINDOW = 8 << 20  #: bytes of a big file that are cut, hashed and compressed together
 _EMPTY = blake3(b"").digest()
@@ -39,6 +41,17 @@ class Placed:
     stored: int = 0
     recipe: bytes = ZERO_HASH
     packs: dict[bytes, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SmallFiles:
+    """Files that are stored, each empty or one chunk, as columns: the same as those of :class:`Placed`."""
+
+    content: Hashes
+    place: Array
+    pack: Hashes
+    offset: Array
+    stored: Array
 
 
 class Ingest:
@@ -69,11 +82,35 @@ class Ingest:
     def store_small(self, contents: Sequence[bytes]) -> list[Placed]:
         """Store files of at most ``small`` bytes, each as one chunk."""
         filled = [content for content in contents if content]
-        hashes = [blake3(content).digest() for content in filled]
-        for hash in hashes:
-            self.erased.refuse(hash)
-        rows = iter(self._store(filled, hashes, adaptive=False))
+        rows = iter(self._rows(filled, self._hashes(filled), adaptive=False))
         return [self._whole(next(rows)) if content else Placed(_EMPTY, 0) for content in contents]
+
+    def store_columns(self, contents: Sequence[bytes]) -> SmallFiles:
+        """The same for many files: no object is made for each."""
+        filled = [content for content in contents if content]
+        hashes = self._hashes(filled)
+        pack, offset, stored = self._store(filled, hashes, adaptive=False)
+        at = np.flatnonzero(np.fromiter(map(bool, contents), np.bool_, len(contents)))
+        files = SmallFiles(
+            np.tile(np.frombuffer(_EMPTY, np.uint8), (len(contents), 1)),
+            np.full(len(contents), PlaceKind.NONE, np.uint8),
+            np.zeros((len(contents), 32), np.uint8),
+            np.zeros(len(contents), np.uint32),
+            np.zeros(len(contents), np.uint32),
+        )
+        files.content[at] = hashes_of(hashes)
+        files.place[at] = PlaceKind.CHUNK
+        used, number = np.unique(np.array(pack, np.int64), return_inverse=True)
+        files.pack[at] = hashes_of([self._index.packs[one] for one in used])[number]
+        files.offset[at] = offset
+        files.stored[at] = stored
+        return files
+
+    def _hashes(self, contents: list[bytes]) -> list[bytes]:
+        hashes = [blake3(content).digest() for content in contents]
+        for hash in hashes if self.erased.contents else ():
+            self.erased.refuse(hash)
+        return hashes
 
     def store_bytes(self, content: bytes) -> Placed:
         """Store one file that is in memory. Raises Refused if it was erased, unless that is allowed."""
@@ -137,7 +174,7 @@ class Ingest:
 
     def _part(self, level: int, rows: list[Row]) -> Row:
         part = encode_part(level, rows)
-        hash, _, pack, offset, stored = self._store([part], [blake3(part).digest()], adaptive=False)[0]
+        hash, _, pack, offset, stored = self._rows([part], [blake3(part).digest()], adaptive=False)[0]
         return hash, sum(row[1] for row in rows), pack, offset, stored
 
     def _assembled(self, content: bytes, size: int, parts: list[tuple[Row, dict[bytes, int]]]) -> Placed:
@@ -162,10 +199,18 @@ class Ingest:
     # -- chunks --------------------------------------------------------------------------------------------------------
 
     def _store_window(self, window: list[memoryview]) -> list[Row]:
-        return self._store(window, [blake3(chunk).digest() for chunk in window], adaptive=True)
+        return self._rows(window, [blake3(chunk).digest() for chunk in window], adaptive=True)
 
-    def _store(self, chunks: Sequence[Buffer], hashes: list[bytes], *, adaptive: bool) -> list[Row]:
+    def _rows(self, chunks: Sequence[Buffer], hashes: list[bytes], *, adaptive: bool) -> list[Row]:
         """Store the chunks that are new; returns all of them as rows."""
+        packs, *where = self._store(chunks, hashes, adaptive=adaptive)
+        ids = self._index.packs
+        return list(zip(hashes, map(len, chunks), [ids[pack] for pack in packs], *where, strict=True))
+
+    def _store(
+        self, chunks: Sequence[Buffer], hashes: list[bytes], *, adaptive: bool
+    ) -> tuple[list[int], list[int], list[int]]:
+        """Store the chunks that are new; returns of all of them the number of the pack, offset and stored length."""
         found = self._index.find(hashes)
         packs, offsets, lengths = found.pack.tolist(), found.offset.tolist(), found.stored.tolist()
         new = [i for i, pack in enumerate(packs) if pack < 0]
@@ -173,8 +218,4 @@ class Ingest:
         places = self._sink.add((hashes[i], len(chunks[i]), *frame) for i, frame in zip(new, frames, strict=True))
         for i, place in zip(new, places, strict=True):
             packs[i], offsets[i], lengths[i] = place
-        ids = self._index.packs
-        return [
-            (hash, len(chunk), ids[pack], offset, stored)
-            for hash, chunk, pack, offset, stored in zip(hashes, chunks, packs, offsets, lengths, strict=True)
-        ]
+        return packs, offsets, lengths

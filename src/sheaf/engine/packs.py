@@ -15,11 +15,15 @@ from sheaf.format.columns import hashes_of
 from sheaf.format.pack_v1 import encode_head, encode_tail, pack_id
 from sheaf.storage.port import Buffer
 
-__all__ = ["PACK_BYTES", "PackSink"]
+__all__ = ["PACK_BYTES", "Chunk", "PackSink", "Place"]
+
+Chunk = tuple[bytes, int, bytes, Buffer]  #: hash, raw length, codec, stored bytes
+Place = tuple[int, int, int]  #: number of the pack, offset, stored length
 
 PACK_BYTES = 32 << 20  #: a pack is closed when it has this many bytes
 _BUFFERS_NEAR = 2  # one that fills and one that is being written: bounds memory
 _BUFFERS_FAR = 3  # a bucket takes two at once
+_STEP = 1 << 20  # bytes that are copied into a pack together: each copy costs as much again as its first kilobytes
 
 
 class PackSink:
@@ -38,16 +42,22 @@ class PackSink:
         self._ordinal = 0
         self.stored_bytes = 0
         self.new_bytes = 0
-        self.new_chunks = 0
         self._begin()
 
-    def add(self, chunks: Iterable[tuple[bytes, int, bytes, Buffer]]) -> list[tuple[int, int, int]]:
-        """Store (hash, raw length, codec, stored bytes); returns (number of the pack, offset, stored length) of each.
+    def add(self, chunks: Iterable[Chunk]) -> list[Place]:
+        """Store chunks; returns the place of each.
 
         The bytes are copied. A chunk that another thread has stored meanwhile is not stored twice.
         """
+        chunks = list(chunks)
         with self._lock:
-            return [self._index.has_own(chunk[0]) or self._append(*chunk) for chunk in chunks]
+            places = {chunk[0]: self._index.has_own(chunk[0]) for chunk in chunks}
+            new = list({chunk[0]: chunk for chunk in chunks if places[chunk[0]] is None}.values())
+            while new:
+                placed = self._append(new)
+                places.update(placed)
+                new = new[len(placed) :]
+        return [places[chunk[0]] for chunk in chunks]  # type: ignore[misc]  # each has one now
 
     def flush(self) -> None:
         """Close the open pack and wait until all are durable. Raises what the writes raised."""
@@ -78,22 +88,29 @@ class PackSink:
         self._buffer: bytearray | None = None
         self._size = 0
 
-    def _append(self, hash: bytes, raw: int, codec: bytes, data: Buffer) -> tuple[int, int, int]:
+    def _append(self, chunks: list[Chunk]) -> list[tuple[bytes, Place]]:
+        """Put chunks, all or the first ones, into the open pack; returns where. It is closed if it is full then."""
         if self._buffer is None:
             self._buffer = self._fresh()
-        stored = 1 + len(data)
-        place = (self._number, self._size, stored)
-        self._put(codec)
-        self._put(data)
-        self._hashes.append(hash)
-        self._raw.append(raw)
-        self._stored.append(stored)
-        self._index.add(hash, *place)
-        self.new_bytes += raw
-        self.new_chunks += 1
+        at, number = self._size, self._number
+        end = min(PACK_BYTES, at + _STEP)
+        placed: list[tuple[bytes, Place]] = []
+        parts: list[Buffer] = []
+        for hash, raw, codec, data in chunks:
+            parts += (codec, data)
+            placed.append((hash, (number, at, 1 + len(data))))
+            self._raw.append(raw)
+            at += 1 + len(data)
+            if at >= end:
+                break
+        self._put(b"".join(parts))
+        self._index.add_all(placed)
+        self._hashes += [hash for hash, _ in placed]
+        self._stored += [place[2] for _, place in placed]
+        self.new_bytes += sum(self._raw[-len(placed) :])
         if self._size >= PACK_BYTES:
             self._close()
-        return place
+        return placed
 
     def _fresh(self) -> bytearray:
         """A buffer that begins with a pack's head; buffers are used again, since touching new memory is slow."""

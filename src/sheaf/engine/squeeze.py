@@ -66,13 +66,20 @@ def squeeze(chunks: Sequence[Buffer], hashes: Sequence[bytes], *, adaptive: bool
 
 def _compressed(chunks: Sequence[Buffer], hashes: Sequence[bytes], shrink: Callable[..., Any]) -> list[Frame]:
     squeezed = shrink(list(chunks), threads=0)
-    smaller = [i for i, chunk in enumerate(chunks) if len(squeezed[i]) < len(chunk) * _PAYS]
-    if smaller:
-        again = _zstd.grow([squeezed[i].tobytes() for i in smaller], threads=0)
-        for k, i in enumerate(smaller):
-            _prove(again[k].tobytes(), hashes[i])
-    keep = set(smaller)
-    return [(ZSTD, squeezed[i].tobytes()) if i in keep else _as_is(chunk, hashes[i]) for i, chunk in enumerate(chunks)]
+    frames: list[Frame] = []
+    smaller: list[Any] = []
+    names: list[bytes] = []
+    for i, (chunk, name) in enumerate(zip(chunks, hashes, strict=True)):
+        if len(small := squeezed[i]) < len(chunk) * _PAYS:
+            smaller.append(small.tobytes())
+            names.append(name)
+            frames.append((ZSTD, smaller[-1]))
+        else:
+            frames.append(_as_is(chunk, name))
+    again: Any = _zstd.grow(smaller, threads=0) if smaller else ()
+    for i, name in enumerate(names):
+        _prove(again[i], name)
+    return frames
 
 
 def _as_is(chunk: Buffer, hash: bytes) -> Frame:

@@ -58,16 +58,17 @@ class LocalHashes:
     def _read(self, batch: ScanBatch, rows: list[int]) -> tuple[list[int], Hashes, list[bool]]:
         digests, unchanged = [], []
         for row in rows:
-            digest, state = _hash(f"{self.root}/{batch.path(row)}", int(batch.size[row]), batch, row)
+            scanned = int(batch.size[row]), int(batch.mtime[row]), int(batch.ctime[row])
+            digest, state = _hash(f"{self.root}/{batch.path(row)}", *scanned)
             digests.append(digest)
-            unchanged.append((state.size, *state.changed_at) == (batch.size[row], batch.mtime[row], batch.ctime[row]))
+            unchanged.append(state is None or (state.size, *state.changed_at) == scanned)
         self.meter.add(files=len(rows), bytes=int(batch.size[rows].sum()))
         return rows, np.frombuffer(b"".join(digests), np.uint8).reshape(len(rows), 32), unchanged
 
 
-def _hash(path: str, size: int, batch: ScanBatch, row: int) -> tuple[bytes, FileState]:
+def _hash(path: str, size: int, mtime: int, ctime: int) -> tuple[bytes, FileState | None]:
     if size <= _SMALL_BYTES:
-        data, state = read_small(path, FileState(size, int(batch.mtime[row]), int(batch.ctime[row])))
+        data, state = read_small(path, size, mtime, ctime)
         return blake3(data).digest(), state
     return _hash_big(path)
 

@@ -35,8 +35,8 @@ def state_of(fd: int) -> FileState:
     return FileState(st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_mode & 0o777)
 
 
-def read_small(path: str, before: FileState) -> tuple[bytes, FileState]:
-    """A whole file and its state, which did not change meanwhile; ``before``: as it was scanned.
+def read_small(path: str, size: int, mtime: int, ctime: int) -> tuple[bytes, FileState | None]:
+    """A whole file that did not change meanwhile, and its state if that is no more as it was scanned.
 
     Raises:
         NotFound, Denied, Unavailable: as the file system says.
@@ -47,6 +47,10 @@ def read_small(path: str, before: FileState) -> tuple[bytes, FileState]:
     except OSError as error:
         raise _translated(error, path) from error
     try:
+        data, now = os.pread(fd, size + 1, 0), os.fstat(fd)
+        if len(data) == size == now.st_size and now.st_mtime_ns == mtime and now.st_ctime_ns == ctime:
+            return data, None
+        before = state_of(fd)
         for _ in range(_TRIES):
             data = os.pread(fd, before.size + 1, 0)
             after = state_of(fd)

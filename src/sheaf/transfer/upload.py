@@ -18,23 +18,21 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from blake3 import blake3
 
 from sheaf.engine.core import Core
-from sheaf.engine.ingest import Placed
 from sheaf.engine.tree import Tree
 from sheaf.engine.writer import Store
 from sheaf.errors import SheafError
 from sheaf.format.node_v1 import ROWS, hashes_array
-from sheaf.model.entries import Kind, PlaceKind
-from sheaf.model.ids import ZERO_HASH
+from sheaf.model.entries import Kind
 from sheaf.model.nodes import Pointer
 from sheaf.transfer.basis import Basis
+from sheaf.transfer.fresh import Fresh, Taken
 from sheaf.transfer.hashing import hash_file
 from sheaf.transfer.ignore import Ignore
 from sheaf.transfer.portable import ANYWHERE, Clashes
 from sheaf.transfer.progress import Meter
-from sheaf.transfer.reading import FileState, read_blocks, read_small
+from sheaf.transfer.reading import read_blocks, read_small
 from sheaf.transfer.scan import ScanBatch, Skipped, scan
 from sheaf.transfer.statcache import StatCache
 
@@ -139,9 +137,6 @@ def _matching(batch: ScanBatch, wanted: re.Pattern[str]) -> ScanBatch:
     return ScanBatch(**taken)
 
 
-Outcome = tuple[int, Placed, FileState] | tuple[int, Skipped, None]
-
-
 class _Taking:
     """One folder on its way in."""
 
@@ -160,7 +155,7 @@ class _Taking:
         o = self._options
         on_error = self.skipped.append if o.skip_on_error else None
         scanned = scan(o.root, ignore=Ignore(), files=o.files, on_error=on_error, exclude=o.exclude)
-        pending: deque[tuple[_Rows, list[Future[list[Outcome]]]]] = deque()
+        pending: deque[tuple[_Rows, list[Future[Taken]]]] = deque()
         waiting = 0
         for found in scanned:
             batch = _matching(found, o.name_filter) if o.name_filter else found
@@ -220,38 +215,41 @@ class _Taking:
 
     # -- reading, on several threads -----------------------------------------------------------------------------------
 
-    def _read(self, batch: ScanBatch, group: list[int]) -> list[Outcome]:
+    def _read(self, batch: ScanBatch, group: list[int]) -> Taken:
         if len(group) == 1 and batch.size[group[0]] > self._ingest.small:
-            outcomes = [self._read_big(batch, group[0])]
+            taken = self._read_big(batch, group[0])
         else:
-            outcomes = self._read_small(batch, group)
-        stored = [placed.size for _, placed, _ in outcomes if isinstance(placed, Placed)]
-        self._meter.add(files=len(group), bytes=sum(stored))
+            taken = self._read_small(batch, group)
+        unread = sum(int(batch.size[row]) for row in taken.skipped)
+        self._meter.add(files=len(group), bytes=int(batch.size[group].sum()) - unread)
         self._meter.set_new(self._ingest.new_bytes)
-        return outcomes
+        return taken
 
-    def _read_small(self, batch: ScanBatch, group: list[int]) -> list[Outcome]:
-        outcomes: list[Outcome] = []
-        rows, contents, states = [], [], []
-        sizes, mtimes, ctimes = batch.size.tolist(), batch.mtime.tolist(), batch.ctime.tolist()
-        for row in group:
+    def _read_small(self, batch: ScanBatch, group: list[int]) -> Taken:
+        taken = Taken()
+        contents: list[bytes] = []
+        is_guarded = bool(self._ingest.erased.contents)
+        columns = [column[group].tolist() for column in (batch.size, batch.mtime, batch.ctime)]
+        for row, size, mtime, ctime in zip(group, *columns, strict=True):
+            path = batch.path(row)
             try:
-                before = FileState(sizes[row], mtimes[row], ctimes[row])
-                content, state = read_small(f"{self._top}/{batch.path(row)}", before)
-                self._ingest.erased.refuse_bytes(content, f"'{batch.path(row)}'")
+                content, state = read_small(f"{self._top}/{path}", size, mtime, ctime)
+                if is_guarded:
+                    self._ingest.erased.refuse_bytes(content, f"'{path}'")
             except SheafError as error:
-                outcomes.append((row, self._skip(batch, row, error), None))
+                taken.skipped[row] = self._skip(batch, row, error)
                 continue
+            if state is not None:
+                taken.states[row] = state
             if len(content) > self._ingest.small:  # it has grown since the scan
-                outcomes.append((row, self._ingest.store_bytes(content), state))
-                continue
-            rows.append(row)
-            contents.append(content)
-            states.append(state)
-        placed = self._ingest.store_small(contents)
-        return [*outcomes, *zip(rows, placed, states, strict=True)]
+                taken.others[row] = self._ingest.store_bytes(content)
+            else:
+                taken.rows.append(row)
+                contents.append(content)
+        taken.files = self._ingest.store_columns(contents)
+        return taken
 
-    def _read_big(self, batch: ScanBatch, row: int) -> Outcome:
+    def _read_big(self, batch: ScanBatch, row: int) -> Taken:
         try:
             if self._ingest.erased.may_be(int(batch.size[row])):
                 content = hash_file(f"{self._top}/{batch.path(row)}")
@@ -259,10 +257,10 @@ class _Taking:
             for blocks in read_blocks(f"{self._top}/{batch.path(row)}"):
                 placed = self._ingest.store_stream(blocks)
                 if blocks.state is not None:
-                    return row, placed, blocks.state
+                    return Taken(others={row: placed}, states={row: blocks.state})
             raise AssertionError("read_blocks raises at its end")
         except SheafError as error:
-            return row, self._skip(batch, row, error), None
+            return Taken(skipped={row: self._skip(batch, row, error)})
 
     def _skip(self, batch: ScanBatch, row: int, error: SheafError) -> Skipped:
         if not self._options.skip_on_error:
@@ -271,16 +269,19 @@ class _Taking:
 
     # -- rows ----------------------------------------------------------------------------------------------------------
 
-    def _finished(self, rows: _Rows, work: list[Future[list[Outcome]]]) -> pa.RecordBatch:
-        outcomes = [outcome for future in work for outcome in future.result()]
-        self.skipped += [what for _, what, _ in outcomes if isinstance(what, Skipped)]
-        made, kept = rows.finished(outcomes)
+    def _finished(self, rows: _Rows, work: list[Future[Taken]]) -> pa.RecordBatch:
+        fresh = Fresh(rows.batch)
+        for future in work:
+            taken = future.result()
+            fresh.add(taken)
+            self.skipped += taken.skipped.values()
+        made = rows.finished(fresh)
         if self._stats is not None:
-            self._stats.add(rows.batch, hashes_array(made["content"]), kept & ~rows.changed)
-        return made if kept.all() else made.filter(pa.array(kept))
+            self._stats.add(rows.batch, hashes_array(made["content"]), fresh.kept & ~fresh.changed)
+        return made if fresh.kept.all() else made.filter(pa.array(fresh.kept))
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Rows:
     """A batch of a scan: ``at`` says which row of ``table`` is taken over (-1: none), ``to_read`` which files are read."""
 
@@ -288,35 +289,16 @@ class _Rows:
     table: pa.Table
     at: npt.NDArray[np.int64]
     to_read: npt.NDArray[np.bool_]
-    changed: npt.NDArray[np.bool_] = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.changed = np.zeros(len(self.batch), np.bool_)
-
-    def finished(self, outcomes: list[Outcome]) -> tuple[pa.RecordBatch, npt.NDArray[np.bool_]]:
-        """The rows of the manifest, and which of them are to be kept (the others were skipped)."""
-        b = self.batch
-        kept = np.ones(len(b), np.bool_)
-        placed: dict[int, Placed] = {}
-        for row, what, state in outcomes:
-            if isinstance(what, Skipped) or state is None:
-                kept[row] = False
-                continue
-            placed[row] = what
-            if (state.size, state.mtime, state.ctime) != (b.size[row], b.mtime[row], b.ctime[row]):
-                self.changed[row] = True  # what was read is newer than what was scanned; hashes go with what was read
-                b.size[row], b.mtime[row], b.mode[row] = state.size, state.mtime, state.mode
-        return self._columns(placed), kept
-
-    def _columns(self, placed: dict[int, Placed]) -> pa.RecordBatch:
-        b, n = self.batch, len(self.batch)
-        copied = self.at >= 0
-        columns = _taken(self.table, self.at[copied])
-        fresh = _fresh(b, np.flatnonzero(~copied), placed)
-        order = np.empty(n, np.int64)
-        order[copied] = np.arange(copied.sum())
-        order[~copied] = copied.sum() + np.arange(n - copied.sum())
-        merged = pa.concat_tables([columns, fresh]).take(pa.array(order)).combine_chunks()
+    def finished(self, fresh: Fresh) -> pa.RecordBatch:
+        """The rows of the manifest, those included that were skipped."""
+        b, copied = self.batch, self.at >= 0
+        merged = fresh.table()
+        if copied.any():
+            order = np.arange(len(b))
+            order[copied] = len(b) + np.arange(copied.sum())
+            both = [merged, self.table.take(pa.array(self.at[copied]))]
+            merged = pa.concat_tables(both).take(pa.array(order)).combine_chunks()
         arrays = {name: _only(merged[name]) for name in ROWS.names}
         arrays |= {
             "folder": pa.array(b.folder, pa.string()),
@@ -332,40 +314,3 @@ class _Rows:
 
 def _only(column: pa.ChunkedArray) -> pa.Array:
     return column.chunk(0) if column.num_chunks == 1 else pa.array([], column.type)
-
-
-def _taken(table: pa.Table, at: npt.NDArray[np.int64]) -> pa.Table:
-    return table.take(pa.array(at))
-
-
-def _fresh(batch: ScanBatch, rows: npt.NDArray[np.int64], placed: dict[int, Placed]) -> pa.Table:
-    """Rows that are not taken over: only the columns that say what is in them and where."""
-    nothing = Placed(ZERO_HASH, 0)
-    found = [placed.get(row, nothing) for row in rows.tolist()]
-    content = [_identity(batch, row, one) for row, one in zip(rows.tolist(), found, strict=True)]
-    stored = np.array([one.place != PlaceKind.NONE for one in found], np.bool_)
-    recipe = np.array([one.place == PlaceKind.RECIPE for one in found], np.bool_)
-
-    def where(mask: npt.NDArray[np.bool_], values: list[object], type: pa.DataType) -> pa.Array:
-        return pc.if_else(pa.array(mask), pa.array(values, type), pa.scalar(None, type))
-
-    columns: dict[str, pa.Array] = {
-        "content": pa.array(content, ROWS.field("content").type),
-        "place": pa.array([int(one.place) for one in found], pa.uint8()),
-        "pack": where(stored, [one.pack for one in found], ROWS.field("pack").type),
-        "offset": where(stored, [one.offset for one in found], pa.uint32()),
-        "stored": where(stored, [one.stored for one in found], pa.uint32()),
-        "recipe": where(recipe, [one.recipe for one in found], ROWS.field("recipe").type),
-        "packs": pa.array(
-            [[{"pack": p, "live": n} for p, n in one.packs.items()] if one.packs else None for one in found],
-            ROWS.field("packs").type,
-        ),
-    }
-    empty = {f.name: pa.nulls(len(found), f.type) for f in ROWS if f.name not in columns}
-    arrays = columns | empty
-    return pa.Table.from_arrays([arrays[name] for name in ROWS.names], schema=ROWS)
-
-
-def _identity(batch: ScanBatch, row: int, placed: Placed) -> bytes:
-    target = batch.target[row]
-    return placed.content if target is None else blake3(target.encode()).digest()
