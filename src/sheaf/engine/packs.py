@@ -8,10 +8,12 @@ from contextlib import suppress
 from queue import Empty, Queue
 from threading import Lock
 
+import numpy as np
+
 from sheaf.engine.core import Core
 from sheaf.engine.dedup import ChunkIndex
 from sheaf.format import keys
-from sheaf.format.columns import hashes_of
+from sheaf.format.columns import Array, hashes_of
 from sheaf.format.pack_v1 import encode_head, encode_tail, pack_id
 from sheaf.storage.port import Buffer
 
@@ -23,7 +25,8 @@ Place = tuple[int, int, int]  #: number of the pack, offset, stored length
 PACK_BYTES = 32 << 20  #: a pack is closed when it has this many bytes
 _BUFFERS_NEAR = 2  # one that fills and one that is being written: bounds memory
 _BUFFERS_FAR = 3  # a bucket takes two at once
-_STEP = 1 << 20  # bytes that are copied into a pack together: each copy costs as much again as its first kilobytes
+_STEP = 1 << 20  # bytes that are copied into a pack together: a copy for each frame would cost more than its bytes
+_ROOM = 2 << 20  # bytes of a buffer beyond those of a pack: for its last chunk and its table
 
 
 class PackSink:
@@ -34,7 +37,7 @@ class PackSink:
         self._session = session
         self._index = index
         self._lock = Lock()
-        self._buffers: Queue[bytearray | None] = Queue()
+        self._buffers: Queue[Array | None] = Queue()
         is_near = core.backend.url.startswith("file:")
         for _ in range(_BUFFERS_NEAR if is_near else _BUFFERS_FAR):
             self._buffers.put(None)
@@ -85,13 +88,13 @@ class PackSink:
         self._hashes: list[bytes] = []
         self._raw: list[int] = []
         self._stored: list[int] = []
-        self._buffer: bytearray | None = None
+        self._buffer: Array | None = None
         self._size = 0
 
     def _append(self, chunks: list[Chunk]) -> list[tuple[bytes, Place]]:
         """Put chunks, all or the first ones, into the open pack; returns where. It is closed if it is full then."""
         if self._buffer is None:
-            self._buffer = self._fresh()
+            self._start()
         at, number = self._size, self._number
         end = min(PACK_BYTES, at + _STEP)
         placed: list[tuple[bytes, Place]] = []
@@ -112,18 +115,19 @@ class PackSink:
             self._close()
         return placed
 
-    def _fresh(self) -> bytearray:
-        """A buffer that begins with a pack's head; buffers are used again, since touching new memory is slow."""
-        buffer = self._buffers.get() or bytearray()
-        head = encode_head(self._session, self._ordinal)
-        buffer[: len(head)] = head
-        self._size = len(head)
-        return buffer
+    def _start(self) -> None:
+        """Take a buffer and put a pack's head into it. Buffers are used again, since touching new memory is slow."""
+        used = self._buffers.get()
+        self._buffer = np.empty(PACK_BYTES + _ROOM, np.uint8) if used is None else used
+        self._put(encode_head(self._session, self._ordinal))
 
-    def _put(self, data: Buffer) -> None:
+    def _put(self, data: bytes) -> None:
         assert self._buffer is not None
         end = self._size + len(data)
-        self._buffer[self._size : end] = data
+        if end > len(self._buffer):
+            old, self._buffer = self._buffer, np.empty(end + _ROOM, np.uint8)
+            self._buffer[: self._size] = old[: self._size]
+        self._buffer[self._size : end] = np.frombuffer(data, np.uint8)
         self._size = end
 
     def _close(self) -> None:
@@ -135,10 +139,9 @@ class PackSink:
         self._ordinal += 1
         self._begin()
 
-    def _write(self, id: bytes, buffer: bytearray, size: int) -> None:
+    def _write(self, id: bytes, buffer: Array, size: int) -> None:
         try:
-            with memoryview(buffer) as view, view[:size] as data:
-                self._core.create(keys.pack(id), data)
+            self._core.create(keys.pack(id), memoryview(buffer[:size].data))
         finally:
             self._buffers.put(buffer)
 
