@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import threading
+
 import zstandard
 
 from sheaf.errors import Corrupt
 
 __all__ = ["inflate"]
+
+
+class _Zstd(threading.local):
+    """A decompressor for each thread: they can't be shared, and making one costs more than a small frame does."""
+
+    def __init__(self) -> None:
+        self.decompress = zstandard.ZstdDecompressor().decompress
+
+
+_zstd = _Zstd()
 
 
 def inflate(frame: bytes | memoryview, limit: int, what: str) -> bytes:
@@ -15,6 +27,6 @@ def inflate(frame: bytes | memoryview, limit: int, what: str) -> bytes:
         size = zstandard.frame_content_size(frame)
         if not 0 <= size <= limit:
             raise Corrupt(f"{what} claims {size} bytes where at most {limit} are allowed")
-        return zstandard.ZstdDecompressor().decompress(frame, max_output_size=size)
+        return _zstd.decompress(frame, max_output_size=size)
     except (zstandard.ZstdError, MemoryError) as error:
         raise Corrupt(f"{what} can't be decompressed: {error}") from error

@@ -60,25 +60,22 @@ def windows(scanned: Iterator[ScanBatch], trees: Sequence[Tree]) -> Iterator[Win
 
 @dataclass(slots=True)
 class _Cursor:
-    """Walks a tree's leaves; ``held`` is what was read of them and not handed out yet, its keys in ``keys``."""
+    """Walks a tree's leaves; ``held`` is what was read of them and not handed out yet."""
 
     leaves: Iterator[pa.RecordBatch]
     held: pa.RecordBatch = field(default_factory=lambda: _EMPTY)
-    keys: list[bytes] = field(default_factory=list)
     taken: int = 0
 
     def is_done(self) -> bool:
         while not self.held.num_rows and (leaf := next(self.leaves, None)) is not None:
             self.held = leaf
-            columns = leaf["folder"].to_pylist(), leaf["name"].to_pylist()
-            self.keys = [order_key(folder, name) for folder, name in zip(*columns, strict=True)]
         return not self.held.num_rows
 
     def side(self, end: bytes, batch: ScanBatch) -> Side:
         """The rows up to a key, beside a batch that ends there."""
         start, parts = self.taken, []
-        while not self.is_done() and self.keys[0] <= end:
-            parts.append(self._take(bisect_right(self.keys, end)))
+        while not self.is_done() and self._key(0) <= end:
+            parts.append(self._take(bisect_right(range(self.held.num_rows), end, key=self._key)))
         rows = pa.Table.from_batches(parts, ROWS).combine_chunks().to_batches()[0] if parts else _EMPTY
         wanted = _paths(pa.array(batch.folder, pa.string()), pa.array(batch.name, pa.string()))
         at = pc.index_in(wanted, value_set=_paths(rows["folder"], rows["name"])).fill_null(-1)
@@ -90,8 +87,11 @@ class _Cursor:
         rows = _EMPTY if self.is_done() else self._take(self.held.num_rows)
         return Side(rows, start, np.zeros(0, np.int64))
 
+    def _key(self, row: int) -> bytes:
+        return order_key(self.held["folder"][row].as_py(), self.held["name"][row].as_py())
+
     def _take(self, count: int) -> pa.RecordBatch:
-        rows, self.held, self.keys = self.held.slice(0, count), self.held.slice(count), self.keys[count:]
+        rows, self.held = self.held.slice(0, count), self.held.slice(count)
         self.taken += count
         return rows
 

@@ -76,7 +76,7 @@ class _Columns:
 
     @classmethod
     def of(cls, batch: pa.RecordBatch) -> _Columns:
-        return cls(*(batch[name].to_pylist() for name in cls.__slots__))
+        return cls(*(batch[name].to_numpy(zero_copy_only=False).tolist() for name in cls.__slots__))
 
     def path(self, row: int) -> str:
         return join(self.folder[row], self.name[row])
