@@ -51,7 +51,7 @@ class Reading:
 
     def column(self, name: str, rows: list[int]) -> list[Any]:
         """Some values of a column, as Python has them."""
-        values: list[Any] = self.batch[name].take(pa.array(rows)).to_pylist()
+        values: list[Any] = self.batch[name].take(pa.array(rows)).to_numpy(zero_copy_only=False).tolist()
         return values
 
 
@@ -92,8 +92,9 @@ class Bulk:
     def _take(self, reading: Reading, wanted: Range, data: memoryview | None) -> None:
         rows, pack, start, whole = wanted.rows, wanted.pack, wanted.start, reading.whole
         columns = [reading.column(name, rows) for name in ("place", "offset", "stored", "size", "content", "recipe")]
+        chunk = int(PlaceKind.CHUNK)
         for i, place, offset, stored, size, content, recipe in zip(rows, *columns, strict=True):
-            is_chunk = place == PlaceKind.CHUNK
+            is_chunk = place == chunk
             hash, length = (content, size) if is_chunk else (recipe, -1)
             if data is None:
                 bytes_ = next(self._contents.fetch([Want(0, pack, offset, stored, hash, length)]))[1]
@@ -160,7 +161,7 @@ def _runs(number: Ints, begin: Ints, end: Ints) -> Iterator[tuple[int, int]]:
 
 
 def _check_sizes(reading: Reading, size: Ints) -> None:
-    for i, (content, expected) in enumerate(zip(reading.whole, size.tolist(), strict=True)):
-        if len(content) != expected:
-            path = entry_at(reading.batch, i).path
-            raise Corrupt(f"'{path}' has {len(content)} bytes in the store where its manifest says {expected}")
+    found = np.fromiter(map(len, reading.whole), np.int64, len(reading.whole))
+    for i in np.flatnonzero(found != size).tolist():
+        path = entry_at(reading.batch, i).path
+        raise Corrupt(f"'{path}' has {found[i]} bytes in the store where its manifest says {size[i]}")

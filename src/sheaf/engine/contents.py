@@ -285,7 +285,7 @@ def _opened(fetched: Iterable[Fetched], on_erased: OnErased | None) -> Iterator[
 
 def opened(frame: memoryview, hash: bytes, length: int, pack: bytes, offset: int) -> bytes:
     """The chunk inside a frame, checked. ``length`` -1: any; the last two are for messages. Raises Corrupt."""
-    if frame[:1] == RAW:
+    if frame and frame[0] == RAW[0]:
         data = bytes(frame[1:])
     else:
         limit = min(length, MAX_CHUNK) if length >= 0 else MAX_CHUNK

@@ -139,11 +139,9 @@ class Batches:
 
     def _load(self, rows: np.ndarray[Any, Any]) -> list[Sample]:
         batch = self._files.take(pa.array(rows))
-        folders, names = batch["folder"].to_pylist(), batch["name"].to_pylist()
-        return [
-            Sample(join(folder, name), data)
-            for folder, name, data in zip(folders, names, self._bulk.read(batch), strict=True)
-        ]
+        folders = batch["folder"].cast(pa.string()).to_numpy(zero_copy_only=False)
+        paths = map(join, folders, batch["name"].to_numpy(zero_copy_only=False))
+        return list(map(Sample, paths, self._bulk.read(batch)))
 
     def _cut(self) -> Units:
         """Shuffled, files are read as they are stored; else in the order of their paths."""
