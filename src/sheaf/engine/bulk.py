@@ -7,7 +7,9 @@ the first to the last of them is fetched in one go, and what turns out to lie el
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,7 @@ __all__ = ["Bulk"]
 
 _BIG = 8 << 20  # bytes of a file of many chunks from which on it is read by itself
 _GAP = 1 << 20  # bytes nobody asked for that are fetched along
+_SMALL = 32 << 10  # bytes of a file on average up to which one thread at a time takes files out of what was fetched
 _RANGE = 40 << 20  # bytes fetched in one request: a whole pack
 Ints = npt.NDArray[np.int64]
 
@@ -61,6 +64,7 @@ class Bulk:
     def __init__(self, core: Core, contents: Contents) -> None:
         self._core = core
         self._contents = contents
+        self._turn = Lock()
 
     def read(self, batch: pa.RecordBatch) -> list[bytes]:
         """The verified content of each row of a manifest; all must be files.
@@ -73,7 +77,10 @@ class Bulk:
         alone |= (place == PlaceKind.RECIPE) & (size > _BIG)
         pending = [(each, self._core.io.submit(self._fetch, each)) for each in _ranges(batch, place, size, ~alone)]
         for each, future in pending:
-            self._take(reading, each, future.result())
+            data = future.result()
+            # Several threads at small files only hand Python's lock to each other, twice a file.
+            with self._turn if each.end - each.start < _SMALL * len(each.rows) else nullcontext():
+                self._take(reading, each, data)
         self._take_late(reading)
         for i, parts in reading.parts.items():
             reading.whole[i] = b"".join(parts)
