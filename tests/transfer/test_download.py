@@ -14,6 +14,7 @@ from tests.transfer.bundles import MTIME, File, Folder, Item, Link, Shelf, look
 from sheaf.engine.contents import Contents, OnErased
 from sheaf.errors import Corrupt, InvalidInput, NoSpace, NotFound, Refused, SheafError
 from sheaf.model.entries import Entry, Kind
+from sheaf.storage.port import Buffer
 from sheaf.transfer import download as downloading
 from sheaf.transfer.download import download
 from sheaf.transfer.portable import Folding
@@ -80,12 +81,12 @@ class Counting(Contents):
             self._count(batch["name"][row].as_py(), data)
             yield row, data
 
-    def blocks(self, entry: Entry, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+    def blocks(self, entry: Entry, start: int = 0, length: int | None = None) -> Iterator[Buffer]:
         for block in super().blocks(entry, start, length):
             self._count(entry.name, block)
             yield block
 
-    def _count(self, name: str, data: bytes) -> None:
+    def _count(self, name: str, data: Buffer) -> None:
         if self.stop_after is not None and len(self.fetched) >= self.stop_after:
             raise KeyboardInterrupt
         self.fetched.append(name)

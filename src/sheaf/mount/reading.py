@@ -211,7 +211,7 @@ class Reader:
     def _blocks(self, file: OpenFile, first: int, count: int) -> Iterator[tuple[Key, Buffer]]:
         if file.entry is None:
             file.entry = entry_at(file.leaf.batch, file.row)
-        data = memoryview(self.contents.read(file.entry, first * BLOCK, count * BLOCK))
+        data = self.contents.read_buffer(file.entry, first * BLOCK, count * BLOCK)
         for n in range(count):
             piece = data[n * BLOCK : (n + 1) * BLOCK]
             if piece:

@@ -28,6 +28,7 @@ from sheaf.engine.tree import entry_at
 from sheaf.errors import Corrupt
 from sheaf.model.entries import Entry, Kind, PlaceKind
 from sheaf.model.paths import join
+from sheaf.storage.port import Buffer
 from sheaf.transfer.anchor import Anchor
 from sheaf.transfer.localerrors import local_error, translated
 from sheaf.transfer.progress import Meter
@@ -322,7 +323,7 @@ def _finish(fd: int, mode: int, mtime: int) -> None:
     os.utime(fd, ns=(mtime, mtime))
 
 
-def _write_all(fd: int, data: bytes) -> None:
+def _write_all(fd: int, data: Buffer) -> None:
     written = os.write(fd, data)
     while written < len(data):
         written += os.write(fd, memoryview(data)[written:])
