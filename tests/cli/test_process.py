@@ -94,6 +94,35 @@ def test_signals_end_it_with_the_shells_code(home: Path, tmp_path: Path, number:
     assert b"Traceback" not in err
 
 
+def _interrupted(home: Path, *args: object) -> tuple[int, bytes]:
+    """Exit code and stderr of a command that would run for minutes, after Ctrl-C once it is at work."""
+    process = subprocess.Popen(
+        _command("--limit-rate", "100k", *args),
+        env=_environment(home),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    return process.returncode, err
+
+
+def test_an_interrupted_transfer_ends_without_being_finished_first(home: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "big").write_bytes(os.urandom(60_000_000))
+    _sheaf(home, "repo", "create", "--repo", "r")
+    assert _interrupted(home, "bundle", "upload", "--repo", "r", "--path", data, "--message", "m") == (
+        130,
+        b"interrupted\n",
+    )
+    assert _sheaf(home, "bundle", "upload", "--repo", "r", "--path", data, "--message", "m").returncode == 0
+    code, err = _interrupted(home, "bundle", "download", "--repo", "r", "--destination", tmp_path / "copy")
+    assert (code, err.splitlines()[-1]) == (130, b"interrupted")
+    assert not (tmp_path / "copy").exists()
+
+
 def test_both_entry_points_start(home: Path) -> None:
     for program, text in (("main", b"sheaf "), ("datamon", b"Version: ")):
         done = subprocess.run(

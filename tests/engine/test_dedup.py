@@ -97,13 +97,6 @@ def test_own_chunks_are_found_after_they_have_become_arrays(monkeypatch: pytest.
         index.add(hash, number, n, 7)
     found = index.find(hashes)
     assert (found.offset.tolist(), set(found.stored.tolist())) == (list(range(50)), {7})
-    own = index.own()
-    assert own is not None and len(own) == 50
-    assert own.packs.tobytes() == b"p" * 32
-
-
-def test_an_index_without_anything_of_its_own_writes_none() -> None:
-    assert ChunkIndex([], frozenset()).own() is None
 
 
 def test_many_threads_look_while_one_adds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
+import numpy as np
 import pytest
 from blake3 import blake3
 from hypothesis import given
@@ -12,7 +15,9 @@ from tests.engine.worlds import TINY, Bench, entry_of, new_backend, noise
 
 from sheaf.engine import ingest, packs, squeeze
 from sheaf.engine.contents import Contents
+from sheaf.engine.dedup import ChunkIndex, load_segments
 from sheaf.engine.squeeze import squeeze as squeezed
+from sheaf.engine.tables import load_table
 from sheaf.errors import Bug, NoSpace, Refused
 from sheaf.format import keys
 from sheaf.format.pack_v1 import RAW, ZSTD
@@ -201,6 +206,34 @@ def test_packs_are_closed_when_they_are_full_and_each_has_its_own_bytes(monkeypa
     sizes = [stat.size for stat in bench.backend.list("packs/")]
     assert len(sizes) >= 15
     assert max(sizes) < 62_000
+
+
+def test_packs_are_listed_as_soon_as_they_are_durable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packs, "PACK_BYTES", 50_000)
+    bench = Bench()
+    contents = [noise(9_000, n) for n in range(100)]
+    for content in contents:
+        bench.ingest.store_small([content])
+    while len(listed := load_segments(bench.core)) < 3:  # nothing was flushed: packs are written meanwhile
+        time.sleep(0.01)
+    found = ChunkIndex(listed, frozenset(), partial(load_table, bench.core)).find(
+        [blake3(content).digest() for content in contents]
+    )
+    assert np.count_nonzero(found.pack >= 0) >= 3 * packs._LIST_AT
+
+
+def test_an_upload_that_is_stopped_is_listed_and_takes_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packs, "PACK_BYTES", 50_000)
+    bench = Bench()
+    bench.ingest.store_small([noise(9_000, n) for n in range(7)])
+    while not bench.sink._durable:
+        time.sleep(0.01)
+    assert not load_segments(bench.core)
+    bench.sink.stop()
+    ((_, segment),) = load_segments(bench.core)
+    assert len(segment) == 6
+    with pytest.raises(Refused, match="is over"):
+        bench.ingest.store_small([noise(9_000, n) for n in range(7, 20)])
 
 
 def test_many_threads_store_the_same_and_other_things(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from io import TextIOWrapper
 from types import FrameType
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import click
 from click.shell_completion import shell_complete
@@ -23,6 +25,10 @@ from sheaf.settings.settings import Environment, read_environment
 __all__ = ["run", "start"]
 
 
+_PATIENCE: Final = 3.0  # seconds for putting things in order after a signal; nothing depends on it
+_ENDINGS: Final = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
+
+
 class _Terminated(BaseException):
     """SIGTERM, so that what is open gets closed on the way out."""
 
@@ -32,8 +38,11 @@ def start(tree: Tree, dialect: Dialect, args: Sequence[str]) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # UTF-8 whatever the locale says: names are bytes that were checked
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in _ENDINGS:
+        signal.signal(number, _end)
     code = run(tree, dialect, args, read_environment())
+    if code in _ENDINGS.values():
+        _leave(code)
     try:
         sys.stdout.flush()
     except BrokenPipeError:  # else the interpreter complains about it on its way out
@@ -47,8 +56,10 @@ def run(tree: Tree, dialect: Dialect, args: Sequence[str], environment: Environm
     try:
         return _invoke(tree, app, list(args))
     except (KeyboardInterrupt, click.Abort):
+        print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except _Terminated:
+        print("terminated", file=sys.stderr)
         return TERMINATED
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _is_stdout_gone():
@@ -90,5 +101,20 @@ def _is_stdout_gone() -> bool:
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in watch.poll(0))
 
 
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    raise _Terminated
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    """The first signal puts things in order, for a while; the second one ends the process."""
+    code = _ENDINGS[signal.Signals(number)]
+    for each in _ENDINGS:
+        signal.signal(each, lambda number, frame: _leave(code))
+    timer = threading.Timer(_PATIENCE, _leave, [code])
+    timer.daemon = True
+    timer.start()
+    raise KeyboardInterrupt if number == signal.SIGINT else _Terminated
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process without waiting for what its threads transfer: each moment is a good one for it."""
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)

@@ -21,7 +21,7 @@ from sheaf.engine.listed import Listed, LoadTable
 from sheaf.engine.sessions import Open
 from sheaf.errors import Corrupt, NotFound
 from sheaf.format import keys
-from sheaf.format.columns import U32, Array, Hashes, hashes_of, leading
+from sheaf.format.columns import Array, Hashes, hashes_of, leading
 from sheaf.format.index_v1 import Segment, decode_index, encode_index, sorted_segment
 from sheaf.format.pack_v1 import PackTable
 
@@ -99,16 +99,6 @@ class ChunkIndex:
     def has_own(self, hash: bytes) -> tuple[int, int, int] | None:
         """Where this session has stored a chunk lately, if it has."""
         return self._recent.get(hash)
-
-    def own(self) -> Segment | None:
-        """Everything that this session has stored, with real pack ids, for its index object."""
-        segments = [*self._own, *([self._frozen()] if self._recent else [])]
-        if not segments:
-            return None
-        used, pack = np.unique(np.concatenate([s.pack for s in segments]), return_inverse=True)
-        packs = hashes_of([self.packs[number] for number in used])
-        columns = [np.concatenate([getattr(s, name) for s in segments]) for name in ("hashes", "offset", "stored")]
-        return sorted_segment(packs, columns[0], pack.astype(U32), columns[1], columns[2])
 
     def _frozen(self) -> Segment:
         count = 3 * len(self._recent)

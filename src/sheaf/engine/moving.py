@@ -9,7 +9,7 @@ from __future__ import annotations
 from blake3 import blake3
 
 from sheaf.engine.core import Core
-from sheaf.engine.dedup import ChunkIndex, write_index
+from sheaf.engine.dedup import ChunkIndex
 from sheaf.engine.forwarding import Forwards, Place
 from sheaf.engine.log import Head, store_log
 from sheaf.engine.packs import PackSink
@@ -50,8 +50,6 @@ class Mover:
             if needed[pack]:
                 self._copy(pack, needed[pack])
         self._sink.flush()
-        if (own := self._index.own()) is not None:
-            write_index(self._core, self._mine.id, own)
         addresses = {pack: rows for pack in sorted(needed) if (rows := self._rows(pack, needed[pack], erased[pack]))}
         for pack, rows in addresses.items():
             self._create(pack, rows)

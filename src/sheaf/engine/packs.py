@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass
 from queue import Empty, Queue
 from threading import Lock
 
 import numpy as np
 
 from sheaf.engine.core import Core
-from sheaf.engine.dedup import ChunkIndex
+from sheaf.engine.dedup import ChunkIndex, write_index
+from sheaf.errors import Refused
 from sheaf.format import keys
-from sheaf.format.columns import Array, hashes_of
+from sheaf.format.columns import Array, Hashes, hashes_of
+from sheaf.format.index_v1 import Segment, sorted_segment
 from sheaf.format.pack_v1 import encode_head, encode_tail, pack_id
 from sheaf.storage.port import Buffer
 
@@ -27,10 +30,25 @@ _BUFFERS_NEAR = 2  # one that fills and one that is being written: bounds memory
 _BUFFERS_FAR = 3  # a bucket takes two at once
 _STEP = 1 << 20  # bytes that are copied into a pack together: a copy for each frame would cost more than its bytes
 _ROOM = 2 << 20  # bytes of a buffer beyond those of a pack: for its last chunk and its table
+_LIST_AT = 4  # packs that are durable, and at least a quarter of those listed before: then they are listed, too
+
+
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    """A pack and what is in it."""
+
+    id: bytes
+    hashes: Hashes
+    offsets: Array
+    stored: Array
 
 
 class PackSink:
-    """Gathers frames into packs and writes these behind the caller's back. Safe to use from many threads."""
+    """Gathers frames into packs and writes these behind the caller's back. Safe to use from many threads.
+
+    Packs that are durable are listed in the dedup index as it goes, not only at the end: what an upload has stored when it
+    is cut off is found by the next one.
+    """
 
     def __init__(self, core: Core, session: str, index: ChunkIndex) -> None:
         self._core = core
@@ -42,6 +60,10 @@ class PackSink:
         for _ in range(_BUFFERS_NEAR if is_near else _BUFFERS_FAR):
             self._buffers.put(None)
         self._writes: list[Future[None]] = []
+        self._durable: list[_Packed] = []
+        self._listing = Lock()
+        self._listed = 0
+        self._is_over = False
         self._ordinal = 0
         self.stored_bytes = 0
         self.new_bytes = 0
@@ -63,7 +85,7 @@ class PackSink:
         return [places[chunk[0]] for chunk in chunks]  # type: ignore[misc]  # each has one now
 
     def flush(self) -> None:
-        """Close the open pack and wait until all are durable. Raises what the writes raised."""
+        """Close the open pack and wait until all are durable and listed. Raises what the writes raised."""
         with self._lock:
             if self._hashes:
                 self._close()
@@ -71,6 +93,18 @@ class PackSink:
         for write in writes:
             write.result()
         self._release()
+        self._list(at_least=1)
+
+    def stop(self) -> None:
+        """Take nothing more, give up what waits to be written, and list what is durable: this session will not commit.
+
+        Waits for nothing: who adds from another thread is refused.
+        """
+        self._is_over = True
+        for write in list(self._writes):
+            if write.cancel():
+                self._buffers.put(None)
+        self._list(at_least=1)
 
     def _release(self) -> None:
         """Give the memory of idle buffers back: the manifest comes next, and it needs some."""
@@ -95,6 +129,8 @@ class PackSink:
         """Put chunks, all or the first ones, into the open pack; returns where. It is closed if it is full then."""
         if self._buffer is None:
             self._start()
+        if self._is_over:
+            raise Refused("this upload is over: nothing more can be stored with it", "begin another one")
         at, number = self._size, self._number
         end = min(PACK_BYTES, at + _STEP)
         placed: list[tuple[bytes, Place]] = []
@@ -132,21 +168,45 @@ class PackSink:
 
     def _close(self) -> None:
         assert self._buffer is not None
-        self._put(encode_tail(hashes_of(self._hashes), self._raw, self._stored))
+        stored = np.asarray(self._stored, np.uint32)
+        packed = _Packed(self._id, hashes_of(self._hashes), self._size - np.cumsum(stored[::-1])[::-1], stored)
+        self._put(encode_tail(packed.hashes, self._raw, packed.stored))
         self.stored_bytes += self._size
         self._raise_early()
-        self._writes.append(self._core.io.submit(self._write, self._id, self._buffer, self._size))
+        self._writes.append(self._core.io.submit(self._write, packed, self._buffer, self._size))
         self._ordinal += 1
         self._begin()
 
-    def _write(self, id: bytes, buffer: Array, size: int) -> None:
+    def _write(self, packed: _Packed, buffer: Array, size: int) -> None:
         try:
-            self._core.create(keys.pack(id), memoryview(buffer[:size].data))
+            self._core.create(keys.pack(packed.id), memoryview(buffer[:size].data))
         finally:
             self._buffers.put(buffer)
+        self._durable.append(packed)
+        self._list(at_least=max(_LIST_AT, self._listed // 4))
+
+    def _list(self, at_least: int) -> None:
+        """Write an index object of the packs that became durable since the last one, if there are so many."""
+        with self._listing:
+            if len(self._durable) < at_least:
+                return
+            packs = [self._durable.pop() for _ in range(len(self._durable))]
+            self._listed += len(packs)
+        write_index(self._core, self._session, _segment_of(packs))
 
     def _raise_early(self) -> None:
         """A full disk should stop an upload now, not after the last file."""
         for write in [write for write in self._writes if write.done()]:
             write.result()
             self._writes.remove(write)
+
+
+def _segment_of(packs: list[_Packed]) -> Segment:
+    """What is in these packs, as the dedup index has it."""
+    return sorted_segment(
+        hashes_of([pack.id for pack in packs]),
+        np.concatenate([pack.hashes for pack in packs]),
+        np.repeat(np.arange(len(packs), dtype=np.uint32), [len(pack.hashes) for pack in packs]),
+        np.concatenate([pack.offsets for pack in packs]),
+        np.concatenate([pack.stored for pack in packs]),
+    )

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sheaf.engine.core import Core
-from sheaf.engine.dedup import ChunkIndex, load_segments, merge_index, write_index
+from sheaf.engine.dedup import ChunkIndex, load_segments, merge_index
 from sheaf.engine.ingest import Ingest
 from sheaf.engine.log import Head, Log
 from sheaf.engine.nodes import Nodes, root_of
@@ -24,7 +24,7 @@ from sheaf.engine.tables import load_table
 from sheaf.engine.taking import refuse_dead, usable
 from sheaf.engine.tree import Tree
 from sheaf.engine.treewrite import Change, TreeWriter, leaves_of
-from sheaf.errors import Bug, Conflict, Corrupt, Refused, SheafError
+from sheaf.errors import Bug, Conflict, Corrupt, Refused, SheafError, Unavailable
 from sheaf.model.log import AddBundle, Bundle, MoveBranch, RepoOp, RepoState, SetLabel
 from sheaf.model.names import check_ref_name
 from sheaf.model.nodes import Pointer
@@ -92,11 +92,16 @@ class Store:
 
     def _trees(self, base: Tree | None) -> TreeWriter:
         self.sink.flush()
-        if (own := self._index.own()) is not None:
-            write_index(self._core, self._name, own)
         nodes = leaves_of(base.nodes, base.root) if base else ()
         reuse = {pointer.full: pointer for pointer in nodes if pointer.id not in self._open.dead_nodes}
         return TreeWriter(self._core, self._nodes, self._name, reuse)
+
+    def stop(self) -> None:
+        """The session will not commit: what is durable of it is listed, for the next try. A courtesy, too."""
+        try:
+            self.sink.stop()
+        except SheafError:
+            return
 
     def tidy(self) -> None:
         """Merge the dedup index where it has become many small objects. A courtesy: failures don't matter."""
@@ -140,6 +145,8 @@ class Writer:
         trace: TracebackType | None = None,
     ) -> None:
         self._over = True
+        if error is not None and not isinstance(error, Unavailable):  # a store that is away can't be told anything
+            self.store.stop()
         self._ending.__exit__(kind, error, trace)
         if isinstance(error, Corrupt):  # gc may have ended this session, and swept what it was reading
             refuse_if_over(self._log, self.open.session)

@@ -13,6 +13,8 @@ from sheaf.storage.wrapper import WrapperBackend
 
 __all__ = ["LimitBackend", "Throttle"]
 
+_LITTLE = 1 << 20  # bytes of an object that must not stand behind packs: a record, the end of an upload that is cut off
+
 
 class Throttle:
     """Makes callers wait so that, together, they pass no more than ``rate`` bytes a second over time."""
@@ -31,13 +33,13 @@ class Throttle:
         self._lock = threading.Lock()
         self._free_at = clock()  #: when all that was let pass so far is paid for
 
-    def take(self, size: int) -> None:
-        """Waits for what earlier callers took, then takes ``size`` bytes."""
+    def take(self, size: int, *, at_once: bool = False) -> None:
+        """Waits for what earlier callers took, then takes ``size`` bytes. ``at_once``: leaves the waiting to later callers."""
         with self._lock:
             now = self._clock()
             start = max(now, self._free_at)
             self._free_at = start + size / self._rate
-        if start > now:
+        if start > now and not at_once:
             self._sleep(start - now)
 
 
@@ -55,7 +57,8 @@ class LimitBackend(WrapperBackend):
         return cls(inner, Throttle(rate), Throttle(rate))
 
     def create(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
-        self._upload.take(total(views(data)))
+        size = total(views(data))
+        self._upload.take(size, at_once=size <= _LITTLE)
         return self.inner.create(key, data)
 
     def get(self, key: str) -> bytes:

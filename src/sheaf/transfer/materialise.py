@@ -12,9 +12,10 @@ import os
 import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from threading import Event
 from typing import Final
 
 import numpy as np
@@ -93,6 +94,7 @@ class Filling:
     meter: Meter
     workers: int
     _masked: int = field(init=False)
+    _over: Event = field(default_factory=Event)
 
     def __post_init__(self) -> None:
         self._masked = _masked_bits(self.root)
@@ -110,8 +112,14 @@ class Filling:
             while pending:
                 filled.add(pending.popleft().result())
         finally:
+            self._over.set()
             pool.shutdown(cancel_futures=True)
         return filled
+
+    def _go_on(self) -> None:
+        """Raises CancelledError once the result of this task is not wanted any more."""
+        if self._over.is_set():
+            raise CancelledError
 
     def _tasks(self, batches: Iterable[pa.RecordBatch]) -> Iterator[Callable[[], Filled]]:
         with Anchor(self.root) as anchor:
@@ -149,6 +157,7 @@ class Filling:
                 self._link(anchor, rows, row)
             self.meter.add(files=filled.files, bytes=filled.bytes)
             for row, data in self._data(batch, missing, lambda row: filled.erased.append(rows.path(row))):
+                self._go_on()
                 self._write(anchor, rows, row, data)
                 filled.files += 1
                 filled.bytes += len(data)
@@ -255,6 +264,7 @@ class Filling:
         _hash_rest(fd, hasher)
         self.meter.add_bytes(had)
         for block in self.contents.blocks(entry, had):
+            self._go_on()
             hasher.update(block)
             _write_all(fd, block)
             self.meter.add_bytes(len(block))

@@ -93,12 +93,11 @@ def store_folder(store: Store, base: Tree | None, options: FolderOptions, meter:
         NotFound, InvalidInput, Denied, Conflict: about a path of the folder, unless ``skip_on_error``.
     """
     taking = _Taking(store, base, options, meter)
-    with ThreadPoolExecutor(options.workers, thread_name_prefix="sheaf-read") as readers:
-        try:
-            batches = list(taking.batches(readers))
-        except BaseException:
-            readers.shutdown(wait=False, cancel_futures=True)
-            raise
+    readers = ThreadPoolExecutor(options.workers, thread_name_prefix="sheaf-read")
+    try:
+        batches = list(taking.batches(readers))
+    finally:  # on an error nobody waits for big files that are being read: what is over takes nothing more
+        readers.shutdown(wait=False, cancel_futures=True)
     meter.start("manifest")
     root = store.build(batches, base)
     taking.save()
