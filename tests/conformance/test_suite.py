@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from sheaf.errors import NotFound
+from sheaf.errors import NotFound, SheafError
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.port import Backend, Buffer, Created, Stat
 from sheaf.storage.wrapper import WrapperBackend
-from sheaf.testing.conformance import BackendConformance
+from sheaf.torture.claims import Broken
+from sheaf.torture.promises import DEPENDS
+from sheaf.torture.suite import CASES
+from sheaf.torture.trial import Trial
 
 
 class Overwrites(WrapperBackend):
@@ -86,25 +88,24 @@ class TakesAnyKey(WrapperBackend):
         return self.inner.stat(key) if key.isalnum() else None
 
 
-def plain_tests() -> list[Callable[[BackendConformance, Backend], None]]:
-    """The tests of the suite that need nothing but a backend."""
-    methods = [method for name, method in vars(BackendConformance).items() if name.startswith("test_")]
-    return [method for method in methods if list(inspect.signature(method).parameters) == ["self", "backend"]]
-
-
 def failures(make: Callable[[], Backend]) -> set[str]:
+    """The names of the cases that fail."""
     failed = set()
-    for method in plain_tests():
+    for case in CASES:
         try:
-            method(BackendConformance(), make())
-        except (Exception, pytest.fail.Exception):
-            failed.add(method.__name__)
+            case.run(Trial(make()))
+        except (Broken, SheafError):
+            failed.add(case.name)
     return failed
 
 
 def test_the_reference_passes() -> None:
-    assert len(plain_tests()) > 30
     assert failures(MemoryBackend) == set()
+
+
+def test_every_case_has_a_name_of_its_own_and_a_promise_that_somebody_depends_on() -> None:
+    assert len({case.name for case in CASES}) == len(CASES) > 40
+    assert {case.promise for case in CASES} <= DEPENDS.keys()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What a store is put through before data is entrusted to it: ``sheaf store torture``, and what its tests share."""

@@ -1,0 +1,47 @@
+"""What is deleted is gone, and nothing else is."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from sheaf.errors import NotFound
+from sheaf.storage.port import Created
+from sheaf.torture.claims import claim_equal, claim_refused
+from sheaf.torture.trial import Trial
+
+__all__ = [
+    "a_deleted_key_is_free_again",
+    "a_deleted_object_is_gone",
+    "delete_may_be_repeated",
+    "deleting_a_folder_name_deletes_nothing",
+]
+
+
+def a_deleted_object_is_gone(trial: Trial) -> None:
+    trial.backend.create("x/gone", b"1")
+    trial.backend.create("x/kept", b"2")
+    trial.backend.delete("x/gone")
+    claim_equal(trial.backend.stat("x/gone"), None, "the stat of a deleted object")
+    claim_equal(trial.keys(), ["x/kept"], "the listing after a delete")
+    claim_refused(NotFound, partial(trial.backend.get, "x/gone"), "reading a deleted object")
+
+
+def delete_may_be_repeated(trial: Trial) -> None:
+    trial.backend.create("gone", b"1")
+    for _ in range(2):
+        trial.backend.delete("gone")
+    trial.backend.delete("never/was")
+    trial.backend.delete("gone/deeper")
+
+
+def a_deleted_key_is_free_again(trial: Trial) -> None:
+    trial.backend.create("key", b"1")
+    trial.backend.delete("key")
+    claim_equal(trial.backend.create("key", b"2"), Created.CREATED, "the answer to a create of a deleted key")
+    claim_equal(trial.backend.get("key"), b"2", "an object under a key that was deleted before")
+
+
+def deleting_a_folder_name_deletes_nothing(trial: Trial) -> None:
+    trial.backend.create("a/b", b"1")
+    trial.backend.delete("a")
+    claim_equal(trial.backend.get("a/b"), b"1", "an object after a delete of its folder's name")

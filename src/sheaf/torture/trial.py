@@ -1,0 +1,67 @@
+"""One empty place where a case works, and how big it makes things."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sheaf.storage.port import Backend
+
+__all__ = ["MIB", "Scale", "Trial", "pattern"]
+
+T = TypeVar("T")
+
+MIB = 1 << 20
+
+
+def pattern(size: int, seed: int = 0) -> bytes:
+    """Bytes that differ at every place and for every seed, so that a swapped range shows."""
+    return random.Random(seed).randbytes(size)
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Sizes that bend the cases for slow or narrow stores; they never leave out a rule."""
+
+    large: int = 33 * MIB  #: bytes of the largest object: above what clients cut into parts
+    many: int = 1_050  #: keys of the long listing: above a page of S3
+    threads: int = 8
+    longest_key: int = 999  #: characters
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """``backend`` is empty when a case begins."""
+
+    backend: Backend
+    scale: Scale = Scale()
+
+    def at_once(self, calls: Sequence[Callable[[], T]]) -> list[T]:
+        """What the calls return, made from several threads that start together."""
+        start = threading.Barrier(min(self.scale.threads, len(calls)))
+        first = set(range(start.parties))
+
+        def run(n: int) -> T:
+            if n in first:
+                start.wait(60)
+            return calls[n]()
+
+        with ThreadPoolExecutor(start.parties) as pool:
+            return list(pool.map(run, range(len(calls))))
+
+    def stored(self, key: str, size: int) -> bytes:
+        """The bytes of an object that is made now."""
+        data = pattern(size)
+        self.backend.create(key, data)
+        return data
+
+    def read(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        return [bytes(buffer) for buffer in self.backend.get_ranges(key, ranges)]
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """What is listed, ascending."""
+        return sorted(stat.key for stat in self.backend.list(prefix))
