@@ -98,12 +98,12 @@ class App:
     def repo(self, name: str) -> Repo:
         return self.store.repo(name)
 
-    def progress(self, title: str) -> Bar:
-        """Something to hand to the API as ``progress=``; draws only where someone sees it."""
+    def progress(self, title: str, unit: str = "files") -> Bar:
+        """Something to hand to the API as ``progress=``; draws only where someone sees it. ``unit``: what it counts."""
         from sheaf.cli.progress import Bar
 
         is_wanted = is_verbose_terminal(self.environment) and not self.out.as_json
-        return self._stack.enter_context(Bar(title, is_wanted=is_wanted))
+        return self._stack.enter_context(Bar(title, is_wanted=is_wanted, unit=unit))
 
     def leave_traces(self, bundle: Bundle, folder: Path) -> None:
         """What the dialect keeps in a folder that now is this bundle; ``sheaf`` keeps nothing there."""

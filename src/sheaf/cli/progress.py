@@ -19,8 +19,9 @@ _QUIET_S: Final = 1.0
 class Bar:
     """Called by the API with its state; the terminal's library is loaded only when the first second has passed."""
 
-    def __init__(self, title: str, *, is_wanted: bool) -> None:
+    def __init__(self, title: str, *, is_wanted: bool, unit: str = "files") -> None:
         self._title = title
+        self._unit = unit
         self._is_wanted = is_wanted
         self._since = time.monotonic()
         self._display: Any = None
@@ -38,7 +39,7 @@ class Bar:
             description=state.phase or self._title,
             completed=state.bytes,
             total=state.bytes_total,
-            files=_files(state),
+            files=_count(state, self._unit),
             new=f"{human_size(state.new_bytes)} new" if state.new_bytes else "",
         )
 
@@ -77,6 +78,6 @@ class Bar:
         self.close()
 
 
-def _files(state: ProgressState) -> str:
+def _count(state: ProgressState, unit: str) -> str:
     total = "" if state.files_total is None else f"/{state.files_total}"
-    return f"{state.files}{total} files"
+    return f"{state.files}{total} {unit}"

@@ -92,6 +92,7 @@ VERBS: Final[dict[str, str]] = {
     "store replica policy": "sheaf.cli.replica:policy",
     "store replica remove": "sheaf.cli.replica:remove",
     "store replicate": "sheaf.cli.replica:replicate",
+    "store torture": "sheaf.cli.torture:torture",
     "version": "sheaf.cli.version:version",
 }
 

@@ -7,7 +7,8 @@ from typing import Final, Literal
 
 __all__ = ["DEPENDS", "Finding", "Verdict"]
 
-Verdict = Literal["kept", "broken", "not tried"]
+#: ``warning``: nothing that Sheaf promises is broken, but something that people may expect of it.
+Verdict = Literal["kept", "broken", "warning", "not tried"]
 
 #: What depends on each promise, in the order of the report.
 DEPENDS: Final[dict[str, str]] = {
@@ -44,6 +45,7 @@ class Finding:
     promise: str
     verdict: Verdict
     seen: str = ""
+    is_untold: bool = False  #: not tried, since the store failed meanwhile
 
     @property
     def depends(self) -> str:

@@ -18,7 +18,7 @@ T = TypeVar("T")
 MIB = 1 << 20
 
 
-def pattern(size: int, seed: int = 0) -> bytes:
+def pattern(size: int, seed: int | str = 0) -> bytes:
     """Bytes that differ at every place and for every seed, so that a swapped range shows."""
     return random.Random(seed).randbytes(size)
 

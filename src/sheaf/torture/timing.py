@@ -1,0 +1,103 @@
+"""How long a store takes: information, never a promise."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from sheaf.storage.buffers import total, views
+from sheaf.storage.port import Backend, Buffer, Created, Stat
+from sheaf.storage.wrapper import WrapperBackend
+
+__all__ = ["Figure", "TimedBackend", "Timings"]
+
+_BIG = 1 << 20  # bytes from which on a request says something about throughput
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One kind of request: half of them took ``p50_s`` seconds or less, all but one in a hundred ``p99_s``."""
+
+    operation: str
+    requests: int
+    p50_s: float
+    p99_s: float
+    bytes_a_second: float | None  #: of one request of 1 MiB and more, if there was any
+
+
+@dataclass(slots=True)
+class Timings:
+    """What was measured; from any thread."""
+
+    _seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    _big: dict[str, tuple[int, float]] = field(default_factory=lambda: defaultdict(lambda: (0, 0.0)))
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, operation: str, seconds: float, size: int) -> None:
+        """One request of ``size`` bytes."""
+        with self._lock:
+            self._seconds[operation].append(seconds)
+            if size >= _BIG:
+                bytes_, seconds_ = self._big[operation]
+                self._big[operation] = bytes_ + size, seconds_ + seconds
+
+    def figures(self) -> list[Figure]:
+        """By kind of request."""
+        with self._lock:
+            return [self._figure(name, sorted(seconds)) for name, seconds in sorted(self._seconds.items())]
+
+    def _figure(self, operation: str, seconds: list[float]) -> Figure:
+        size, took = self._big.get(operation, (0, 0.0))
+        p50, p99 = (seconds[min(len(seconds) - 1, int(len(seconds) * part))] for part in (0.5, 0.99))
+        return Figure(operation, len(seconds), p50, p99, size / took if took else None)
+
+
+class TimedBackend(WrapperBackend):
+    """``inner``, each of its calls measured, failed ones too."""
+
+    def __init__(self, inner: Backend, timings: Timings) -> None:
+        super().__init__(inner)
+        self._timings = timings
+
+    def create(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
+        parts = views(data)
+        with self._timed("create", total(parts)):
+            return self.inner.create(key, data)
+
+    def get(self, key: str) -> bytes:
+        begun = time.monotonic()
+        data = self.inner.get(key)
+        self._timings.add("get", time.monotonic() - begun, len(data))
+        return data
+
+    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
+        with self._timed("get ranges", sum(length for _, length in ranges)):
+            return self.inner.get_ranges(key, ranges)
+
+    def stat(self, key: str) -> Stat | None:
+        with self._timed("stat"):
+            return self.inner.stat(key)
+
+    def list(self, prefix: str = "", *, sort: bool = False) -> Iterator[Stat]:
+        with self._timed("list"):
+            return iter(list(self.inner.list(prefix, sort=sort)))
+
+    def newest(self, prefix: str) -> str | None:
+        with self._timed("newest"):
+            return self.inner.newest(prefix)
+
+    def delete(self, key: str) -> None:
+        with self._timed("delete"):
+            self.inner.delete(key)
+
+    @contextmanager
+    def _timed(self, operation: str, size: int = 0) -> Iterator[None]:
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self._timings.add(operation, time.monotonic() - begun, size)

@@ -1,0 +1,217 @@
+"""Promises that take several clients, in processes of their own, to look at."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from multiprocessing.connection import Connection
+
+from sheaf.errors import NotFound, Unavailable
+from sheaf.storage.port import Backend, Buffer, Created
+from sheaf.storage.retry import RetryBackend, RetryPolicy
+from sheaf.storage.wrapper import WrapperBackend
+from sheaf.torture.claims import claim, claim_equal
+from sheaf.torture.place import Place
+from sheaf.torture.trial import MIB, pattern
+from sheaf.torture.workers import Worker, workers
+
+__all__ = ["impatient_clients", "killed_writers", "listings_elsewhere", "lost_answers", "races"]
+
+_RACERS = 3
+_GAP_S = 0.02  # between races: the racers meet at moments that they know before
+_LATE_S = 30.0  # how long a listing that is late is waited for
+_HALF = 4 * MIB  # an object that takes long enough to be killed in
+
+
+def _races(pipe: Connection, place: Place, name: str, count: int) -> list[Created]:
+    """One racer: creates the same keys as the others at the same moments."""
+    with place.open() as backend:
+        backend.stat("ready")  # connects
+        pipe.send("ready")
+        at = pipe.recv()
+        answers = []
+        for race in range(count):
+            time.sleep(max(0.0, at + race * _GAP_S - time.monotonic()))
+            answers.append(backend.create(f"race/{race}", f"{name} {race}".encode()))
+    return answers
+
+
+def races(place: Place, count: int = 40) -> str:
+    """Of several processes that create the same key, exactly one is told that it did, and its bytes are there."""
+    names = [f"process {n}" for n in range(_RACERS)]
+    with workers(place, _RACERS) as racers:
+        for name, racer in zip(names, racers, strict=True):
+            racer.begin(_races, name, count)
+        for racer in racers:
+            racer.next()
+        for racer in racers:
+            racer.pipe.send(time.monotonic() + 0.1)
+        answers = [racer.next() for racer in racers]
+    with place.open() as backend:
+        for race in range(count):
+            won = [name for name, of in zip(names, answers, strict=True) if of[race] is not Created.OTHER]
+            claim(len(won) == 1, f"of {_RACERS} processes that created one key, {len(won)} were told that they won")
+            there = backend.get(f"race/{race}")
+            claim(there == f"{won[0]} {race}".encode(), "the object is not that of the process that was told it won")
+    return f"{count} races of {_RACERS} processes"
+
+
+# -- listings ----------------------------------------------------------------------------------------------------------
+
+
+def _creates(pipe: Connection, place: Place, count: int) -> int:
+    """Creates a key whenever it is told to."""
+    with place.open() as backend:
+        for n in range(count):
+            pipe.recv()
+            backend.create(f"seen/{n}", b"")
+            pipe.send(n)
+    return count
+
+
+def listings_elsewhere(place: Place, count: int = 15) -> str:
+    """A listing that begins after another process's create was answered shows the object, or as late as is known."""
+    latest = 0.0
+    with workers(place, 1) as (writer,), place.open() as backend:
+        allowed_s = backend.settle_s
+        writer.begin(_creates, count)
+        for _ in range(count):
+            writer.pipe.send("go")
+            key = f"seen/{writer.next()}"
+            latest = max(latest, _late(backend, key, max(_LATE_S, allowed_s)))
+    seen = f"the latest of {count} listings was {latest:.1f} s late" if latest else f"none of {count} listings was late"
+    claim(latest <= allowed_s, f"{seen}: an object that another process created was not listed at once")
+    return seen
+
+
+def _late(backend: Backend, key: str, longest_s: float) -> float:
+    """How many seconds after its create was answered an object is listed; 0 if at once."""
+    begun, late = time.monotonic(), 0.0
+    while key not in [stat.key for stat in backend.list("seen/")]:
+        late = time.monotonic() - begun
+        claim(late < longest_s, f"an object that another process created was not listed within {longest_s:.0f} s")
+        time.sleep(0.05)
+    return late
+
+
+# -- kills -------------------------------------------------------------------------------------------------------------
+
+
+def _floods(pipe: Connection, place: Place, name: str) -> None:
+    """Creates one big object after the other until it is killed."""
+    with place.open() as backend:
+        for n in itertools.count():
+            key = f"whole/{name}-{n}"
+            body = pattern(_HALF, key)
+            pipe.send(("begins", key))
+            backend.create(key, body)
+            pipe.send(("made", key))
+
+
+def killed_writers(place: Place, rng: random.Random, kills: int = 4) -> str:
+    """A writer that is killed in the middle leaves an object whole or not at all, and so it looks meanwhile."""
+    made: list[str] = []
+    with place.open() as backend:
+        for n in range(kills):
+            with workers(place, 1) as (writer,):
+                writer.begin(_floods, str(n))
+                begun = time.monotonic()
+                made += [_told(writer, "begins"), _told(writer, "made")][1:]
+                took = time.monotonic() - begun
+                _told(writer, "begins")
+                _watch(backend, until=time.monotonic() + rng.uniform(0, took))
+                writer.kill()
+                made += [key for what, key in writer.rest() if what == "made"]
+        found = _all_whole(backend)
+    lost = set(made) - found
+    claim(not lost, f"{len(lost)} objects are not there, though their creates were acknowledged before a kill")
+    return f"{kills} writers killed, {len(found)} objects whole"
+
+
+def _told(writer: Worker, what: str) -> str:
+    while (said := writer.next())[0] != what:
+        pass
+    return str(said[1])
+
+
+def _watch(backend: Backend, until: float) -> None:
+    while time.monotonic() < until:
+        _all_whole(backend)
+
+
+def _all_whole(backend: Backend) -> set[str]:
+    found = {stat.key: stat.size for stat in backend.list("whole/")}
+    for key, size in found.items():
+        body = backend.get(key)
+        claim(
+            size == _HALF and body == pattern(_HALF, key),
+            f"an object of {_HALF} bytes is there with {min(size, len(body))} of them, while or after it was written",
+        )
+    return set(found)
+
+
+# -- lost answers ------------------------------------------------------------------------------------------------------
+
+
+class _LosesAnswers(WrapperBackend):
+    """The first answer about each key never arrives."""
+
+    def __init__(self, inner: Backend) -> None:
+        super().__init__(inner)
+        self._lost: set[str] = set()
+
+    def create(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
+        answer = self.inner.create(key, data)
+        self._lose(key)
+        return answer
+
+    def delete(self, key: str) -> None:
+        self.inner.delete(key)
+        self._lose(key)
+
+    def _lose(self, key: str) -> None:
+        if key not in self._lost:
+            self._lost.add(key)
+            raise Unavailable(f"the answer about {key} is lost")
+
+
+def lost_answers(place: Place) -> str:
+    """A create whose answer is lost is known to be one's own when it is repeated, and somebody else's is not."""
+    with place.open() as backend:
+        client = RetryBackend(_LosesAnswers(backend), RetryPolicy(first_s=0))
+        for n in range(10):
+            claim_equal(client.create(f"mine/{n}", b"%d" % n), Created.MINE, "the answer to a create after a lost one")
+            backend.create(f"other/{n}", b"of somebody else")
+            claim_equal(client.create(f"other/{n}", b"%d" % n), Created.OTHER, "the same where another's object is")
+            client.delete(f"other/{n}")
+            claim_equal(backend.stat(f"other/{n}"), None, "an object whose delete was answered the second time")
+    return "10 answers lost on the way back"
+
+
+def impatient_clients(place: Place, typical_s: float, count: int = 12) -> str:
+    """Clients that hang up in the middle of a create: afterwards the object is whole or not there, and can be settled."""
+    made = 0
+    with place.open() as backend:
+        for n in range(count):
+            key, body = f"cut/{n}", pattern(MIB, n)
+            hasty = replace(place.options, timeout_s=max(0.001, typical_s * (n + 1) * 2 / count), retries=0)
+            with replace(place, options=hasty).open() as client:
+                try:
+                    client.create(key, body)
+                except Unavailable:
+                    made += _is_whole(backend, key, body)
+            claim(backend.create(key, body) is not Created.OTHER, "a create that was cut off left other bytes")
+            claim_equal(backend.create(key, b"other"), Created.OTHER, "the answer to another create of that key")
+            claim_equal(backend.get(key), body, "an object whose create was cut off and repeated")
+    return f"{count} creates cut off by a time-out, {made} of them were made after all"
+
+
+def _is_whole(backend: Backend, key: str, body: bytes) -> bool:
+    try:
+        claim_equal(backend.get(key), body, "an object whose create was cut off")
+    except NotFound:
+        return False
+    return True
