@@ -62,8 +62,8 @@ def torture(app: App, *, url: str, rounds: int, minutes: float | None, seed: int
     place = Place.at(url, app.storage_options())
     with scratch(place, keep=keep) as found:
         report = torture(found, plan, Meter(progress))
-    progress.close()
-    _print(app, report)
+        progress.close()
+        _print(app, report)  # now: what was found must not be lost if it can't be cleaned up
     if keep:
         app.note(f"what was written is kept below {found.url}")
     return _verdict(report)

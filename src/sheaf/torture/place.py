@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from sheaf.storage.port import Backend
 __all__ = ["Place", "scratch"]
 
 _DELETERS = 16
+_ATTEMPTS = 20
+_PAUSE_S = 0.1  # between two listings that must be empty
 
 
 def _as_it_is(backend: Backend) -> Backend:
@@ -99,15 +102,19 @@ def _try(place: Place) -> None:
 
 
 def _clean(place: Place) -> None:
-    with place.open() as backend:
+    """Lists again and again, since a store that breaks its promises may list late, or in part."""
+    with place.open() as backend, ThreadPoolExecutor(_DELETERS) as pool:
         try:
-            with ThreadPoolExecutor(_DELETERS) as pool:
-                list(pool.map(backend.delete, [stat.key for stat in backend.list()]))
-            left = sum(1 for _ in backend.list())
+            empty = attempts = 0
+            while empty < 2 and attempts < _ATTEMPTS:
+                found = [stat.key for stat in backend.list()]
+                list(pool.map(backend.delete, found))
+                empty, attempts = (0 if found else empty + 1), attempts + 1
+                time.sleep(0 if found else _PAUSE_S)
         except SheafError as error:
-            raise type(error)(f"could not clean up: {error.message}", f"delete what is below {place.url}") from error
-    if left and place.scheme != "file":
-        raise Refused(f"{left} objects below {place.url} can't be deleted", "delete them by other means")
+            raise type(error)(f"can't clean up: {error.message}", f"delete what is below {place.url}") from error
+    if empty < 2 and place.scheme != "file":
+        raise Refused(f"objects below {place.url} can't be deleted", "delete them by other means")
 
 
 @contextmanager

@@ -83,8 +83,7 @@ def torture(place: Place, plan: Plan, meter: Meter | None = None) -> Report:
     run = _Run(place, plan, meter or Meter())
     run.meter.add_total(files=len(CASES), bytes=0)
     findings = [*_cases(run), *_together(run), *_surroundings(run)]
-    is_broken = any(finding.verdict == "broken" for finding in findings)
-    findings.append(Finding("whole store", "not tried", "takes what is broken") if is_broken else _whole(run))
+    findings.append(_whole(run, is_sound=all(finding.verdict != "broken" for finding in findings)))
     return Report(place.url, plan.seed, tuple(findings), tuple(run.rounds), tuple(run.timings.figures()))
 
 
@@ -159,7 +158,11 @@ def _surroundings(run: _Run) -> list[Finding]:
 # -- the whole store ---------------------------------------------------------------------------------------------------
 
 
-def _whole(run: _Run) -> Finding:
+def _whole(run: _Run, *, is_sound: bool) -> Finding:
+    if not is_sound:
+        return Finding("whole store", "not tried", "a store needs what is broken")
+    if run.plan.rounds == 0 and run.plan.minutes is None:
+        return Finding("whole store", "not tried", "no rounds")
     return _tried("whole store", partial(_rounds, run))
 
 

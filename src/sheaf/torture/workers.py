@@ -27,8 +27,12 @@ class Worker:
         context = multiprocessing.get_context("spawn")  # a fork would copy threads' locks
         self.pipe, theirs = context.Pipe()
         self._process: BaseProcess = context.Process(target=_serve, args=(theirs, place), daemon=True)
-        self._process.start()
-        theirs.close()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited: whoever started it ends it
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            theirs.close()
 
     def begin(self, job: Job, *args: object) -> None:
         """Starts a job; what it sends, and what it returns, arrives at :meth:`next`."""
@@ -63,7 +67,6 @@ class Worker:
 
 
 def _serve(pipe: Connection, place: Place) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started us ends us
     while True:
         try:
             job, args = pipe.recv()

@@ -1,0 +1,120 @@
+"""Every promise can be found broken, by its name: what finds nothing proves nothing."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+from pathlib import Path
+
+import pytest
+from tests.torture import broken
+
+from sheaf.storage.options import StorageOptions
+from sheaf.storage.syscalls import Syscalls
+from sheaf.storage.wrapper import WrapperBackend
+from sheaf.torture.place import Place, scratch
+from sheaf.torture.promises import DEPENDS
+from sheaf.torture.rounds import play
+from sheaf.torture.run import Plan, Report, torture
+from sheaf.torture.timing import Timings
+from sheaf.torture.trial import Scale
+
+SMALL = Plan(1, rounds=0, scale=Scale(large=70_000, many=40, longest_key=900))
+_numbers = itertools.count()
+
+
+def memory(wrap: type[WrapperBackend] = WrapperBackend) -> Place:
+    return Place(f"memory://broken-{next(_numbers)}", StorageOptions(), wrap)
+
+
+def folder(path: Path, wrap: type[WrapperBackend] = WrapperBackend) -> Place:
+    return Place(path.as_uri(), StorageOptions(durability="none"), wrap)
+
+
+def tortured(place: Place, plan: Plan = SMALL) -> Report:
+    with scratch(place, keep=True) as found:
+        return torture(found, plan)
+
+
+def names(report: Report) -> set[str]:
+    return {finding.promise for finding in report.broken}
+
+
+IN_ONE_PROCESS = {
+    broken.IgnoresTheCondition: "create-if-absent",
+    broken.Overwrites: "create-if-absent",
+    broken.ClobbersTogether: "one winner",
+    broken.DisownsItsObjects: "lost answers",
+    broken.LosesAWrite: "nothing is lost",
+    broken.ListsLate: "list after write",
+    broken.ShortReads: "byte ranges",
+    broken.DropsEmptyBuffers: "sizes and buffers",
+    broken.FoldsCase: "keys",
+    broken.SortsByFolder: "order of listings",
+    broken.KeepsWhatIsDeleted: "delete",
+    broken.RaisesWhatItLikes: "read after write",
+}
+OF_A_CERTAIN_SIZE = {broken.CutsLargeObjects: "large objects", broken.ListsOnePage: "long listings"}
+BETWEEN_PROCESSES = {
+    broken.ClobbersBetweenProcesses: "one winner between processes",
+    broken.ListsLateElsewhere: "list after write elsewhere",
+    broken.TornWrites: "whole or nothing",
+}
+IN_ROUNDS = (broken.LosesPacks, broken.OverwritesRecords)
+
+
+@pytest.mark.parametrize(("wrap", "promise"), IN_ONE_PROCESS.items())
+def test_it_is_found_out(wrap: type[WrapperBackend], promise: str) -> None:
+    report = tortured(memory(wrap))
+    assert promise in names(report)
+    whole = report.findings[-1]
+    assert (whole.promise, whole.verdict) == ("whole store", "not tried")
+
+
+@pytest.mark.parametrize(("wrap", "promise"), OF_A_CERTAIN_SIZE.items())
+def test_it_is_found_out_with_the_sizes_of_the_command(wrap: type[WrapperBackend], promise: str) -> None:
+    assert names(tortured(memory(wrap), Plan(1, rounds=0))) == {promise}
+
+
+@pytest.mark.parametrize(("wrap", "promise"), BETWEEN_PROCESSES.items())
+def test_it_is_found_out_by_several_processes_only(wrap: type[WrapperBackend], promise: str, tmp_path: Path) -> None:
+    assert promise in names(tortured(folder(tmp_path, wrap)))
+
+
+@pytest.mark.parametrize("wrap", IN_ROUNDS)
+def test_it_is_found_out_by_a_store_only(wrap: type[WrapperBackend]) -> None:
+    played = [play(memory(wrap), f"{seed}", Timings()) for seed in range(2)]
+    assert any(round.trouble for round in played)
+
+
+def test_a_disk_that_flushes_nothing_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(self: Syscalls, path: str) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    from sheaf.torture.surroundings import look_at_folder
+
+    monkeypatch.setattr(Syscalls, "sync_folder", fails)
+    found = look_at_folder(Place(tmp_path.as_uri(), StorageOptions()), tmp_path)
+    assert [finding.promise for finding in found if finding.verdict == "broken"] == ["durable files"]
+
+
+def test_a_folder_whose_links_replace_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sheaf.torture.surroundings import look_at_folder
+
+    monkeypatch.setattr(Syscalls, "link", lambda self, source, target: os.replace(source, target))
+    found = look_at_folder(folder(tmp_path), tmp_path)
+    assert [finding.promise for finding in found if finding.verdict == "broken"] == ["exclusive names"]
+
+
+def test_every_promise_has_somebody_who_breaks_it_here() -> None:
+    found = {*IN_ONE_PROCESS.values(), *OF_A_CERTAIN_SIZE.values(), *BETWEEN_PROCESSES.values()}
+    surroundings = {"durable files", "exclusive names", "whole store"}
+    informs = {"file names", "file system", "old versions", "expiry and locks"}  # these are only told
+    assert found | surroundings | informs == DEPENDS.keys()
+
+
+def test_a_sound_place_breaks_nothing() -> None:
+    report = tortured(memory())
+    assert not report.broken
+    assert {finding.verdict for finding in report.findings} == {"kept", "not tried"}
