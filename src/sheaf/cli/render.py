@@ -11,6 +11,7 @@ __all__ = ["Output", "View", "to_json"]
 
 T = TypeVar("T")
 
+_WIDEST: Final = 10_000  # columns of a table that no terminal bounds
 _FIGURES: Final = frozenset({"BUNDLES", "FILES", "SIZE"})
 
 
@@ -100,11 +101,12 @@ def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
         width = max([len(column), *(cell_len(row[at]) for row in rows)])
         is_last = at == len(columns) - 1  # the one that gives way on a narrow terminal
         justify: Literal["left", "right"] = "right" if column in _FIGURES else "left"
-        table.add_column(column, no_wrap=True, justify=justify, min_width=None if is_last else width)
+        table.add_column(column, no_wrap=not is_last, justify=justify, min_width=None if is_last else width)
     for row in rows:
         table.add_row(*map(Text, row))
     console = Console(file=sys.stdout, highlight=False)
-    width = console.width if console.is_terminal else max(console.width, console.measure(table).maximum)
+    natural = console.measure(table, options=console.options.update(max_width=_WIDEST)).maximum
+    width = console.width if console.is_terminal else max(console.width, natural)
     with console.capture() as printed:
         console.print(table, width=width)
     for line in printed.get().splitlines():

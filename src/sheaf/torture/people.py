@@ -31,6 +31,7 @@ REPOS = ("team/a", "team/b")
 #: What may happen to anybody whose store fails and whose colleagues work on the same names.
 _USUAL = (Conflict, NotFound, AlreadyExists, Refused, Unavailable)
 _HOURS = (-30, -7, 0, 0, 5, 26)  # that clocks are wrong by
+_ATTEMPTS = 10
 _POLICY = RetryPolicy(retries=5, first_s=0.02, longest_s=0.2)
 
 _NOISE = pattern(120_000, "noise")
@@ -79,8 +80,18 @@ def client(backend: Backend, name: str, rate: float, stop: threading.Event | Non
     """Opens a store through a bad network, at a wrong time of day; ``name`` seeds both."""
     rng = random.Random(name)
     chaos = Chaos(backend, rng, rate, stop)
-    with Store(RetryBackend(chaos, _POLICY), clock=WrongClock(rng.choice(_HOURS))) as store:
+    with _opened(RetryBackend(chaos, _POLICY), WrongClock(rng.choice(_HOURS))) as store:
         yield Client(store, random.Random(f"{name} acts"), chaos.counts)
+
+
+def _opened(backend: Backend, clock: WrongClock) -> Store:
+    """As patiently as people are."""
+    for _ in range(_ATTEMPTS):
+        try:
+            return Store(backend, clock=clock)
+        except Unavailable:
+            continue
+    return Store(backend, clock=clock)
 
 
 def new_folder(root: Path, rng: random.Random, own: bytes = b"") -> Files:

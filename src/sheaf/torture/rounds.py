@@ -78,8 +78,8 @@ class _World:
                     live(its)
                 finally:
                     self.faults += its.faults
-        except (Stopped, Unavailable, Conflict):
-            return  # it could not even open the store
+        except (Stopped, Unavailable):
+            return  # if not stopped, it could not even open the store
         except Exception as error:  # whatever must not happen
             self.troubles.append(f"{name}: {_said(error)}")
 
