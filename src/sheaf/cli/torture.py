@@ -17,6 +17,7 @@ from sheaf.cli.tree import verb
 
 if TYPE_CHECKING:
     from sheaf.torture.promises import Finding
+    from sheaf.torture.rounds import Round
     from sheaf.torture.run import Report
     from sheaf.torture.timing import Figure
 
@@ -25,6 +26,11 @@ __all__ = ["torture"]
 
 def _finding(finding: Finding) -> dict[str, Any]:
     return {**dataclasses.asdict(finding), "depends": finding.depends}
+
+
+def _round(round: Round) -> dict[str, Any]:
+    """``asdict`` would count the counts."""
+    return {"seed": round.seed, "trouble": round.trouble, "counts": dict(round.counts), "faults": dict(round.faults)}
 
 
 _FINDING: Final[View[Any]] = View(
@@ -100,7 +106,7 @@ def _record(report: Report) -> dict[str, Any]:
         "url": report.url,
         "seed": report.seed,
         "promises": [_finding(finding) for finding in report.findings],
-        "rounds": [dataclasses.asdict(round) for round in report.rounds],
+        "rounds": [_round(round) for round in report.rounds],
         "requests": [dataclasses.asdict(figure) for figure in report.figures],
     }
 
