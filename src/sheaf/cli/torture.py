@@ -57,7 +57,7 @@ def torture(app: App, *, url: str, rounds: int, minutes: float | None, seed: int
 
     Works below a prefix with a random name at URL, which goes in the end; nothing else is touched. First come the
     rules for single objects, then whole stores in the hands of several clients, some of them killed, with calls that fail,
-    answers that are lost and clocks that are wrong. Takes a few thousand requests and about 500 MB each way.
+    answers that are lost and clocks that are wrong. Takes a few thousand requests and about 200 MB each way.
     """
     from sheaf.torture.place import Place, scratch
     from sheaf.torture.run import Plan, torture

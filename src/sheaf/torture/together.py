@@ -111,24 +111,26 @@ def _floods(pipe: Connection, place: Place, name: str) -> None:
             pipe.send(("made", key))
 
 
-def killed_writers(place: Place, rng: random.Random, kills: int = 4) -> str:
+def killed_writers(place: Place, rng: random.Random, kills: int = 6) -> str:
     """A writer that is killed in the middle leaves an object whole or not at all, and so it looks meanwhile."""
     made: list[str] = []
+    whole: set[str] = set()
     with place.open() as backend:
         for n in range(kills):
             with workers(place, 1) as (writer,):
                 writer.begin(_floods, str(n))
+                _told(writer, "begins")
                 begun = time.monotonic()
-                made += [_told(writer, "begins"), _told(writer, "made")][1:]
+                made.append(_told(writer, "made"))
                 took = time.monotonic() - begun
                 _told(writer, "begins")
-                _watch(backend, until=time.monotonic() + rng.uniform(0, took))
+                _watch(backend, whole, until=time.monotonic() + rng.uniform(0, took))
                 writer.kill()
                 made += [key for what, key in writer.rest() if what == "made"]
-        found = _all_whole(backend)
+        _see(backend, whole)
         lost = [key for key in made if backend.stat(key) is None]
     claim(not lost, f"{len(lost)} objects are not there, though their creates were acknowledged before a kill")
-    return f"{kills} writers killed, {len(found)} objects whole"
+    return f"{kills} writers killed, {len(whole)} objects whole"
 
 
 def _told(writer: Worker, what: str) -> str:
@@ -137,20 +139,22 @@ def _told(writer: Worker, what: str) -> str:
     return str(said[1])
 
 
-def _watch(backend: Backend, until: float) -> None:
+def _watch(backend: Backend, whole: set[str], until: float) -> None:
     while time.monotonic() < until:
-        _all_whole(backend)
+        _see(backend, whole)
 
 
-def _all_whole(backend: Backend) -> set[str]:
-    found = {stat.key: stat.size for stat in backend.list("whole/")}
-    for key, size in found.items():
-        body = backend.get(key)
+def _see(backend: Backend, whole: set[str]) -> None:
+    """Looks at what has come since; adds it to ``whole``. Raises Broken if it isn't."""
+    for stat in backend.list("whole/"):
+        if stat.key in whole:
+            continue
+        body = backend.get(stat.key)
         claim(
-            size == _HALF and body == pattern(_HALF, key),
-            f"an object of {_HALF} bytes is there with {min(size, len(body))} of them, while or after it was written",
+            stat.size == _HALF and body == pattern(_HALF, stat.key),
+            f"an object of {_HALF} bytes is there with {min(stat.size, len(body))} of them, while or after it was written",
         )
-    return set(found)
+        whole.add(stat.key)
 
 
 # -- lost answers ------------------------------------------------------------------------------------------------------
