@@ -44,6 +44,15 @@ def test_later_files_bytes_and_what_was_new_are_shown(monkeypatch: pytest.Monkey
     assert "1.0 MiB new" in text
 
 
+def test_what_has_no_bytes_is_shown_by_its_own_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_QUIET_S", 0.0)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    text = _drawn(Bar("torture", is_wanted=True, unit="steps"), [ProgressState("one winner", 3, 10, 0, 0, 0)])
+    assert "one winner" in text and "3/10 steps" in text
+    assert "MiB" not in text and "bytes" not in text
+
+
 def test_a_closed_bar_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "_QUIET_S", 0.0)
     bar = Bar("upload", is_wanted=True)

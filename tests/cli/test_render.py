@@ -45,6 +45,19 @@ def test_cells_are_text_and_never_markup(capsys: pytest.CaptureFixture[str]) -> 
     assert "[bold]x[/bold]" in capsys.readouterr().out
 
 
+WIDE: View[tuple[str, str]] = View(
+    line=" , ".join, record=lambda it: {"it": it}, columns=("VERDICT", "PROMISE", "WHY"), cells=lambda it: ("kept", *it)
+)
+
+
+@pytest.mark.parametrize("words", [3, 60])
+def test_a_table_that_nobody_watches_is_as_wide_as_it_needs(words: int, capsys: pytest.CaptureFixture[str]) -> None:
+    Output(as_table=True).listing(WIDE, [("p" * 28, " ".join(["word"] * words))])
+    header, row = capsys.readouterr().out.splitlines()
+    assert header.split() == ["VERDICT", "PROMISE", "WHY"]
+    assert row.split() == ["kept", "p" * 28, *["word"] * words]
+
+
 def test_what_only_people_read_is_left_out_of_json_and_templates(capsys: pytest.CaptureFixture[str]) -> None:
     Output(as_json=True).line("hello")
     Output(template="{{.a}}").line("hello")

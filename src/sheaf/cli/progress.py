@@ -17,11 +17,15 @@ _QUIET_S: Final = 1.0
 
 
 class Bar:
-    """Called by the API with its state; the terminal's library is loaded only when the first second has passed."""
+    """Called by the API with its state; the terminal's library is loaded only when the first second has passed.
+
+    The bar shows bytes; where something else than files is counted, which has no bytes, it shows that.
+    """
 
     def __init__(self, title: str, *, is_wanted: bool, unit: str = "files") -> None:
         self._title = title
         self._unit = unit
+        self._has_bytes = unit == "files"
         self._is_wanted = is_wanted
         self._since = time.monotonic()
         self._display: Any = None
@@ -37,8 +41,8 @@ class Bar:
         self._display.update(
             self._task,
             description=state.phase or self._title,
-            completed=state.bytes,
-            total=state.bytes_total,
+            completed=state.bytes if self._has_bytes else state.files,
+            total=state.bytes_total if self._has_bytes else state.files_total,
             files=_count(state, self._unit),
             new=f"{human_size(state.new_bytes)} new" if state.new_bytes else "",
         )
@@ -51,8 +55,7 @@ class Bar:
             progress.TextColumn("{task.description}"),
             progress.BarColumn(),
             progress.TextColumn("{task.fields[files]}"),
-            progress.DownloadColumn(binary_units=True),
-            progress.TransferSpeedColumn(),
+            *((progress.DownloadColumn(binary_units=True), progress.TransferSpeedColumn()) if self._has_bytes else ()),
             progress.TimeRemainingColumn(),
             progress.TextColumn("{task.fields[new]}"),
             console=Console(stderr=True),

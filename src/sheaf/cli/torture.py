@@ -49,7 +49,12 @@ _FINDING: Final[View[Any]] = View(
 @click.option(
     "--rounds", type=click.IntRange(min=0), default=3, metavar="N", help="Rounds with a whole store. Default: 3."
 )
-@click.option("--minutes", type=click.FloatRange(min=0), metavar="N", help="Begin rounds until so much time is over.")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="N",
+    help="Begin rounds until so much time is over.",
+)
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Decides what clients do and which calls fail.")
 @click.option("--keep", is_flag=True, help="Leave what was written, to look at.")
 def torture(app: App, *, url: str, rounds: int, minutes: float | None, seed: int | None, keep: bool) -> int:

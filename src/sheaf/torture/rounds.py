@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import tempfile
 import threading
@@ -98,13 +99,13 @@ def play(place: Place, seed: str, timings: Timings) -> Round:
     with tempfile.TemporaryDirectory(prefix="sheaf-torture-") as folder:
         world = _World(place, seed, Path(folder), timings)
         try:
-            with _deadline(world):
+            with _deadline(world), _quiet():
                 _begin(world)
                 _live(world)
                 if not world.troubles:
                     _look_back(world)
         except Stopped:
-            world.troubles.append(f"no end after {_LONGEST_S:.0f} s")
+            raise Unavailable(f"a round has no end after {_LONGEST_S:.0f} s", "try a faster place") from None
         except (Unavailable, Denied, NoSpace):
             raise
         except Exception as error:  # a store that breaks its rules may lead anywhere
@@ -123,6 +124,18 @@ def _deadline(world: _World) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What goes wrong on purpose is no news."""
+    logger = logging.getLogger("sheaf")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _begin(world: _World) -> None:
@@ -170,7 +183,7 @@ def _look_back(world: _World) -> None:
 def _uploads(pipe: Connection, place: Place, name: str, scratch: str) -> None:
     """Uploads one folder after the other, and says so, until it is killed."""
     done = 0
-    with client(place.open(), name, _RATE) as its:
+    with _quiet(), client(place.open(), name, _RATE) as its:
         while True:
             folder = Path(scratch) / f"{name}-{done}"
             done += 1

@@ -21,7 +21,7 @@ from sheaf.torture.workers import Worker, workers
 __all__ = ["impatient_clients", "killed_writers", "listings_elsewhere", "lost_answers", "races"]
 
 _RACERS = 3
-_GAP_S = 0.02  # between races: the racers meet at moments that they know before
+_GAP_S = 0.02  # at least, between races: the racers meet at moments that they know before
 _LATE_S = 30.0  # how long a listing that is late is waited for
 _HALF = 4 * MIB  # an object that takes long enough to be killed in
 
@@ -29,12 +29,13 @@ _HALF = 4 * MIB  # an object that takes long enough to be killed in
 def _races(pipe: Connection, place: Place, name: str, count: int) -> list[Created]:
     """One racer: creates the same keys as the others at the same moments."""
     with place.open() as backend:
-        backend.stat("ready")  # connects
-        pipe.send("ready")
-        at = pipe.recv()
+        begun = time.monotonic()
+        backend.create(f"ready/{name.replace(' ', '-')}", b"")
+        pipe.send(time.monotonic() - begun)
+        at, gap_s = pipe.recv()
         answers = []
         for race in range(count):
-            time.sleep(max(0.0, at + race * _GAP_S - time.monotonic()))
+            time.sleep(max(0.0, at + race * gap_s - time.monotonic()))
             answers.append(backend.create(f"race/{race}", f"{name} {race}".encode()))
     return answers
 
@@ -45,10 +46,10 @@ def races(place: Place, count: int = 40) -> str:
     with workers(place, _RACERS) as racers:
         for name, racer in zip(names, racers, strict=True):
             racer.begin(_races, name, count)
+        gap_s = max(_GAP_S, *(racer.next() for racer in racers))
+        start = time.monotonic() + 0.1
         for racer in racers:
-            racer.next()
-        for racer in racers:
-            racer.pipe.send(time.monotonic() + 0.1)
+            racer.pipe.send((start, gap_s))
         answers = [racer.next() for racer in racers]
     with place.open() as backend:
         for race in range(count):
