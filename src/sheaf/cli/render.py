@@ -105,9 +105,10 @@ def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     for row in rows:
         table.add_row(*map(Text, row))
     console = Console(file=sys.stdout, highlight=False)
-    natural = console.measure(table, options=console.options.update(max_width=_WIDEST)).maximum
-    width = console.width if console.is_terminal else max(console.width, natural)
+    if not console.is_terminal:
+        natural = console.measure(table, options=console.options.update(max_width=_WIDEST)).maximum
+        console.width = max(console.width, natural)
     with console.capture() as printed:
-        console.print(table, width=width)
+        console.print(table)
     for line in printed.get().splitlines():
         sys.stdout.write(f"{line.rstrip()}\n")
