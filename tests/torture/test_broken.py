@@ -84,8 +84,7 @@ def test_it_is_found_out_by_several_processes_only(wrap: type[WrapperBackend], p
 
 @pytest.mark.parametrize("wrap", IN_ROUNDS)
 def test_it_is_found_out_by_a_store_only(wrap: type[WrapperBackend]) -> None:
-    played = [play(memory(wrap), f"{seed}", Timings()) for seed in range(2)]
-    assert any(round.trouble for round in played)
+    assert any(play(memory(wrap), f"{seed}", Timings()).trouble for seed in range(12))
 
 
 def test_a_disk_that_flushes_nothing_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

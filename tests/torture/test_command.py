@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -99,7 +100,7 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path, number: signal.Signals, cod
     place = tmp_path / "place"
     process = _started([f"file://{place}?durability=none", "--minutes", "5"], tmp_path)
     while process.poll() is None and not list(place.glob(f"torture-*/{moment}")):
-        pass
+        time.sleep(0.02)
     os.killpg(process.pid, number)
     _, err = process.communicate(timeout=120)
     assert process.returncode == code, err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
@@ -19,6 +20,7 @@ T = TypeVar("T")
 
 _BUSY = 1 / 300  # chance at each call that a busy time begins
 _BUSY_CALLS = 30  # the longest, in calls
+_TRAVEL_S = 0.02  # the longest that a write takes on its way
 _LATE_S = 1.0  # the latest that a late write arrives
 #: Chances at each write, of those that are disturbed.
 _MISHAPS = ("not made", "answer lost", "answer lost", "arrives late")
@@ -84,6 +86,7 @@ class Chaos(WrapperBackend):
                 self._fail(what, "read failed")
 
     def _write(self, what: str, action: Callable[[], T]) -> T:
+        self._travel()
         with self._lock:
             self._throttle(what)
             mishap = self._random.choice(_MISHAPS) if self._random.random() < self._rate else ""
@@ -97,6 +100,13 @@ class Chaos(WrapperBackend):
             with self._lock:
                 self._fail(what, mishap)
         return answer
+
+    def _travel(self) -> None:
+        """A write takes its time, so that others come first now and then."""
+        if self._rate:
+            with self._lock:
+                pause_s = self._random.uniform(0, _TRAVEL_S)
+            time.sleep(pause_s)
 
     def _throttle(self, what: str) -> None:
         if self._stop.is_set():
