@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from typing import Any
 
 import boto3
 import pytest
@@ -11,7 +13,7 @@ from tests.torture.test_broken import SMALL
 
 from sheaf.storage.options import StorageOptions
 from sheaf.torture.place import Place, scratch
-from sheaf.torture.promises import DEPENDS
+from sheaf.torture.promises import DEPENDS, Finding
 from sheaf.torture.run import Plan, Report, torture
 from sheaf.torture.surroundings import look_at_bucket
 
@@ -25,7 +27,6 @@ def test_a_bucket_keeps_everything(s3_endpoint: str, fresh: str) -> None:
     report = tortured(f"s3://bucket/{fresh}?endpoint={s3_endpoint}", rounds=1)
     said = {finding.promise: finding.verdict for finding in report.findings}
     assert set(said) == DEPENDS.keys() - {"durable files", "exclusive names", "file names", "file system"}
-    assert said.pop("expiry and locks") == "not tried"
     assert set(said.values()) == {"kept"}
     (lost,) = [finding.seen for finding in report.findings if finding.promise == "lost answers"]
     assert "cut off by a time-out" in lost
@@ -50,11 +51,70 @@ def test_a_bucket_that_ignores_the_condition_is_named(unconditional: str, fresh:
     assert {"create-if-absent", "one winner"} <= {finding.promise for finding in report.broken}
 
 
-def test_old_versions_are_warned_of(s3_endpoint: str) -> None:
-    client = boto3.client("s3", endpoint_url=s3_endpoint)
-    client.create_bucket(Bucket="versioned")
-    client.put_bucket_versioning(Bucket="versioned", VersioningConfiguration={"Status": "Enabled"})
-    for bucket, verdict in (("versioned", "warning"), ("bucket", "kept")):
-        versions, expiry = look_at_bucket(Place.at(f"s3://{bucket}/x?endpoint={s3_endpoint}", StorageOptions()))
-        assert (versions.promise, versions.verdict) == ("old versions", verdict)
-        assert expiry.verdict == "not tried"
+@pytest.fixture
+def s3(s3_endpoint: str) -> Any:
+    return boto3.client("s3", endpoint_url=s3_endpoint)
+
+
+def looked(endpoint: str, bucket: str, path: str = "data/sheaf") -> tuple[Finding, Finding]:
+    versions, expiry = look_at_bucket(Place.at(f"s3://{bucket}/{path}?endpoint={endpoint}", StorageOptions()))
+    assert (versions.promise, expiry.promise) == ("old versions", "expiry and locks")
+    return versions, expiry
+
+
+def test_old_versions_are_warned_of(s3: Any, s3_endpoint: str) -> None:
+    s3.create_bucket(Bucket="versioned")
+    s3.put_bucket_versioning(Bucket="versioned", VersioningConfiguration={"Status": "Enabled"})
+    assert [finding.verdict for finding in looked(s3_endpoint, "versioned")] == ["warning", "kept"]
+    assert [finding.verdict for finding in looked(s3_endpoint, "bucket")] == ["kept", "kept"]
+
+
+def test_a_bucket_with_a_lock_is_warned_of(s3: Any, s3_endpoint: str) -> None:
+    for bucket in ("lockable", "locked"):
+        s3.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
+    assert looked(s3_endpoint, "lockable")[1].verdict == "kept"
+    retention = {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1}}
+    s3.put_object_lock_configuration(
+        Bucket="locked", ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": retention}
+    )
+    assert looked(s3_endpoint, "locked")[1].verdict == "warning"
+
+
+@pytest.mark.parametrize(
+    ("rule", "verdict"),
+    [
+        ({"Filter": {"Prefix": ""}, "Expiration": {"Days": 30}}, "broken"),
+        ({"Filter": {"Prefix": "data/"}, "Expiration": {"Days": 30}}, "broken"),
+        (
+            {"Filter": {"Prefix": "data/sheaf/packs/"}, "Transitions": [{"Days": 1, "StorageClass": "GLACIER"}]},
+            "broken",
+        ),
+        ({"Filter": {"Prefix": "data/sheaf"}, "Transitions": [{"Days": 1, "StorageClass": "STANDARD_IA"}]}, "kept"),
+        ({"Filter": {"Prefix": "other/"}, "Expiration": {"Days": 30}}, "kept"),
+        ({"Filter": {"Tag": {"Key": "a", "Value": "b"}}, "Expiration": {"Days": 30}}, "kept"),
+        ({"Filter": {"Prefix": ""}, "NoncurrentVersionExpiration": {"NoncurrentDays": 30}}, "kept"),
+    ],
+)
+def test_a_rule_that_expires_objects_is_found_out(
+    s3: Any, s3_endpoint: str, fresh: str, rule: dict[str, Any], verdict: str
+) -> None:
+    bucket = f"rules-{fresh}"
+    s3.create_bucket(Bucket=bucket)
+    for status, expected in (("Disabled", "kept"), ("Enabled", verdict)):
+        rules = [{"ID": "rule", "Status": status, **rule}]
+        s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": rules})
+        assert looked(s3_endpoint, bucket)[1].verdict == expected
+
+
+def test_rules_that_can_not_be_read_are_not_tried(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(request: Request, forward: Forward) -> Response:
+        is_rules = request.path.endswith(("?lifecycle", "?object-lock"))
+        body = b"<Error><Code>AccessDenied</Code></Error>"
+        return Response(403, {"content-type": "application/xml"}, body) if is_rules else forward(request)
+
+    with proxy(s3_endpoint, denied) as url:
+        expiry = looked(url, "bucket")[1]
+        assert expiry.verdict == "not tried" and "AccessDenied" in expiry.seen
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    expiry = looked(s3_endpoint, "bucket")[1]
+    assert expiry.verdict == "not tried" and "sheaf-data[aws]" in expiry.seen

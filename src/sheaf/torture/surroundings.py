@@ -11,6 +11,7 @@ from sheaf.storage.syscalls import Syscalls
 from sheaf.torture.claims import Broken, claim
 from sheaf.torture.place import Place
 from sheaf.torture.promises import Finding
+from sheaf.torture.rules import look_at_rules
 
 _Naming = Callable[[str, str], None]
 
@@ -90,13 +91,11 @@ def _file_system(root: Path) -> Finding:
 
 
 def look_at_bucket(place: Place) -> list[Finding]:
-    """Only what an answer tells: the settings themselves take rights that Sheaf doesn't ask for."""
+    """Versions show in the answer to any write; the other settings take rights that not everybody has."""
     from sheaf.storage.versions import keeps_versions  # loads the clients of all clouds
 
     with place.open() as backend:
         keeps = keeps_versions(backend, "version")
     versions = "objects have versions: delete the old ones after an erasure, let a rule expire them after a gc"
-    return [
-        Finding("old versions", "warning" if keeps else "kept", versions if keeps else "no versions in its answers"),
-        Finding("expiry and locks", "not tried", "can't be read from here: let no rule of the bucket expire objects"),
-    ]
+    seen = versions if keeps else "no versions in its answers"
+    return [Finding("old versions", "warning" if keeps else "kept", seen), look_at_rules(place)]

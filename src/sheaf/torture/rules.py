@@ -1,0 +1,83 @@
+"""Rules of an S3 bucket that delete, archive or lock objects: read with boto3, where that and the rights are there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+from sheaf.storage.location import parse_location
+from sheaf.torture.place import Place
+from sheaf.torture.promises import Finding, Verdict
+
+__all__ = ["look_at_rules"]
+
+_PROMISE: Final = "expiry and locks"
+_ARCHIVES: Final = frozenset({"GLACIER", "DEEP_ARCHIVE"})  # whose objects can't be read at once
+_NONE_SET: Final = frozenset({"NoSuchLifecycleConfiguration", "ObjectLockConfigurationNotFoundError"})
+_UNREADABLE: Final = "can't be read from here: let no rule of the bucket expire, archive or lock objects"
+
+
+class _Unreadable(Exception):
+    """The settings can't be read; the text says why."""
+
+
+def look_at_rules(place: Place) -> Finding:
+    """What the bucket does with the objects of a store at ``place``, or that it can't be told."""
+    try:
+        client, bucket, path = _client(place)
+        rules = _asked(client.get_bucket_lifecycle_configuration, bucket).get("Rules", [])
+        lock = _asked(client.get_object_lock_configuration, bucket).get("ObjectLockConfiguration", {})
+    except _Unreadable as error:
+        return Finding(_PROMISE, "not tried", f"{_UNREADABLE} ({error})")
+    harm = [harm for rule in rules if _concerns(rule, path) for harm in _harms(rule)]
+    if harm:
+        return Finding(_PROMISE, "broken", f"a lifecycle rule {harm[0]}: exclude the store's prefix from it")
+    retention = lock.get("Rule", {}).get("DefaultRetention")
+    verdict: Verdict = "warning" if retention else "kept"
+    locked = "objects are locked for a time: until then what gc and erase delete stays in old versions"
+    return Finding(_PROMISE, verdict, locked if retention else "no lifecycle rule and no lock concerns this place")
+
+
+def _client(place: Place) -> tuple[Any, str, str]:
+    options = place.options
+    location = parse_location(place.url, options)
+    if location.scheme != "s3" or options.credential or options.anonymous:
+        raise _Unreadable("only S3 with credentials of the environment or a profile tells them")
+    try:
+        import boto3
+    except ImportError:
+        raise _Unreadable("pip install 'sheaf-data[aws]' helps") from None
+    try:
+        session = boto3.Session(profile_name=options.profile)
+        client = session.client("s3", endpoint_url=options.endpoint, region_name=options.region, verify=options.ca_file)
+    except Exception as error:  # the library has no root of its errors
+        raise _Unreadable(type(error).__name__) from error
+    return client, location.host, location.path
+
+
+def _asked(ask: Callable[..., dict[str, Any]], bucket: str) -> dict[str, Any]:
+    try:
+        return ask(Bucket=bucket)
+    except Exception as error:
+        code = getattr(error, "response", {}).get("Error", {}).get("Code", "")
+        if code in _NONE_SET:
+            return {}
+        raise _Unreadable(code or type(error).__name__) from error
+
+
+def _concerns(rule: Mapping[str, Any], path: str) -> bool:
+    """Whether an enabled rule is about objects below ``path``; those of Sheaf have no tags."""
+    about = rule.get("Filter", {})
+    both = about.get("And", {})
+    if rule.get("Status") != "Enabled" or "Tag" in about or both.get("Tags"):
+        return False
+    prefix = str(rule.get("Prefix") or about.get("Prefix") or both.get("Prefix") or "")
+    folder = f"{path}/" if path else ""
+    return folder.startswith(prefix) or prefix.startswith(folder)
+
+
+def _harms(rule: Mapping[str, Any]) -> Iterator[str]:
+    if {"Days", "Date"} & rule.get("Expiration", {}).keys():
+        yield "deletes objects"
+    if any(move.get("StorageClass") in _ARCHIVES for move in rule.get("Transitions", [])):
+        yield "moves objects into an archive"
