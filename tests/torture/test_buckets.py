@@ -14,6 +14,7 @@ from tests.torture.test_broken import SMALL
 from sheaf.storage.options import StorageOptions
 from sheaf.torture.place import Place, scratch
 from sheaf.torture.promises import DEPENDS, Finding
+from sheaf.torture.rules import look_at_rules
 from sheaf.torture.run import Plan, Report, torture
 from sheaf.torture.surroundings import look_at_bucket
 
@@ -72,12 +73,15 @@ def test_old_versions_are_warned_of(s3: Any, s3_endpoint: str) -> None:
 def test_a_bucket_with_a_lock_is_warned_of(s3: Any, s3_endpoint: str) -> None:
     for bucket in ("lockable", "locked"):
         s3.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
-    assert looked(s3_endpoint, "lockable")[1].verdict == "kept"
+    lockable, locked = (
+        Place.at(f"s3://{bucket}/x?endpoint={s3_endpoint}", StorageOptions()) for bucket in ("lockable", "locked")
+    )
+    assert look_at_rules(lockable).verdict == "kept"
     retention = {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1}}
     s3.put_object_lock_configuration(
         Bucket="locked", ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": retention}
     )
-    assert looked(s3_endpoint, "locked")[1].verdict == "warning"
+    assert look_at_rules(locked).verdict == "warning"
 
 
 @pytest.mark.parametrize(
