@@ -5,40 +5,28 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-import pyarrow as pa
-from blake3 import blake3
-
 from sheaf.engine.clock import parse_time
-from sheaf.engine.contents import Contents, Erased
-from sheaf.engine.diff import Difference, diff_trees
-from sheaf.engine.nodes import pointer_of
-from sheaf.engine.refs import alive
-from sheaf.engine.tree import Tree, entry_at
-from sheaf.errors import Corrupt, NotFound
 from sheaf.model import log as model
-from sheaf.model.entries import Entry as Row
-from sheaf.model.entries import Kind
 from sheaf.repo.context import Context
 from sheaf.repo.records import Change, Entry, Verified, entry_of
-from sheaf.transfer.download import Downloaded, download
-from sheaf.transfer.materialise import paths_of
-from sheaf.transfer.origins import Origin, recall, remember
-from sheaf.transfer.progress import Meter, Progress
-from sheaf.transfer.statcache import StatCache
-from sheaf.transfer.update import Updated, update
-from sheaf.transfer.worktree import changes, guess_base, learn
-from sheaf.vfs import FileTree
 
+# What follows takes pyarrow and numpy (0.1 s to import); what is known of a bundle does without, so it is imported
+# where it is used.
 if TYPE_CHECKING:
+    from sheaf.engine.contents import Contents
+    from sheaf.engine.diff import Difference
+    from sheaf.engine.tree import Tree
     from sheaf.transfer.batches import Batches, Position
+    from sheaf.transfer.download import Downloaded
+    from sheaf.transfer.progress import Progress
+    from sheaf.transfer.update import Updated
+    from sheaf.vfs import FileTree
 
 __all__ = ["Bundle"]
-
-_CANDIDATES = 20  # bundles to compare with a folder of unknown origin
 
 
 class Bundle:
@@ -46,12 +34,8 @@ class Bundle:
 
     def __init__(self, context: Context, descriptor: model.Bundle) -> None:
         self._context = context
-        self._core = context.core
-        self._cache = context.cache
         self._descriptor = descriptor
         self._repo = context.entry
-        self.tree = Tree(context.nodes, pointer_of(descriptor.root))
-        self._files = FileTree(self.tree, Contents(context.core))
 
     def __repr__(self) -> str:
         return f"Bundle({self._repo.name}@{self.id})"
@@ -116,75 +100,50 @@ class Bundle:
         """Bytes of all files together."""
         return self._descriptor.root.size
 
-    @property
+    @cached_property
+    def tree(self) -> Tree:
+        """Its manifest."""
+        from sheaf.engine.nodes import pointer_of
+        from sheaf.engine.tree import Tree
+
+        return Tree(self._context.nodes, pointer_of(self._descriptor.root))
+
+    @cached_property
     def view(self) -> FileTree:
         """The bundle as a file tree: what doors are adapters of."""
-        return self._files
+        from sheaf.engine.contents import Contents
+        from sheaf.vfs import FileTree
+
+        return FileTree(self.tree, Contents(self._context.core))
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
     def ls(self, path: str = "", *, recursive: bool = False) -> Iterator[Entry]:
         """What is in a folder (of a file: itself), one level or all, in order. Raises NotFound."""
-        return map(entry_of, self._files.list(path, recursive=recursive))
+        return map(entry_of, self.view.list(path, recursive=recursive))
 
     def entry(self, path: str) -> Entry:
         """One entry. Raises NotFound."""
-        return entry_of(self._files.stat(path))
+        return entry_of(self.view.stat(path))
 
     def open(self, path: str) -> BinaryIO:
         """A file as a seekable stream of verified bytes. Raises NotFound, InvalidInput."""
-        return cast(BinaryIO, io.BufferedReader(self._files.open(path), 1 << 20))
+        return cast(BinaryIO, io.BufferedReader(self.view.open(path), 1 << 20))
 
     def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         """Bytes of a file, all or a range. Raises NotFound, InvalidInput, Corrupt."""
-        file = self._files.open(path)
-        return self._files.contents.read(file.entry, offset, length)
+        file = self.view.open(path)
+        return self.view.contents.read(file.entry, offset, length)
 
     def verify(self, progress: Progress | None = None) -> Verified:
         """Read every byte, and check every file against its content hash. Raises Corrupt naming the path."""
-        meter = Meter(progress, "verify")
-        meter.add_total(files=self.files, bytes=self.size)
-        files = size = 0
-        erased: list[str] = []
-        for batch in self.tree.batches():
-            gone: list[int] = []
-            single: set[int] = set()
-            for row, data in self._files.contents.chunks(batch, gone.append):
-                single.add(row)
-                meter.add(files=1, bytes=len(data))
-                size += len(data)
-            files += len(single)
-            erased += paths_of(batch.take(pa.array(gone, pa.int64())))
-            seen = single.union(gone)
-            others = [
-                row for row, kind in enumerate(batch["kind"].to_pylist()) if kind != Kind.FOLDER and row not in seen
-            ]
-            for entry in map(partial(entry_at, batch), others):
-                try:
-                    size += self._verify_file(entry, meter)
-                    files += 1
-                except Erased:
-                    erased.append(entry.path)
-        meter.finish()
-        return Verified(files, size, tuple(erased))
+        from sheaf.repo.verifying import verify
 
-    def _verify_file(self, entry: Row, meter: Meter) -> int:
-        if entry.kind == Kind.SYMLINK:
-            if blake3((entry.target or "").encode()).digest() != entry.content:
-                raise Corrupt(f"symlink '{entry.path}' leads elsewhere than its hash says", "run `sheaf store check`")
-            meter.add_file()
-            return 0
-        whole, size = blake3(), 0
-        for block in self._files.contents.blocks(entry):
-            whole.update(block)
-            size += len(block)
-            meter.add_bytes(len(block))
-        if whole.digest() != entry.content:
-            raise Corrupt(
-                f"'{entry.path}' is damaged: its bytes don't match its content hash", "run `sheaf store check`"
-            )
-        meter.add_file()
-        return size
+        return verify(self.tree, self._contents, self.files, self.size, progress)
+
+    @property
+    def _contents(self) -> Contents:
+        return self.view.contents
 
     def batches(
         self,
@@ -217,7 +176,7 @@ class Bundle:
 
         return Batches(
             self.tree,
-            Bulk(self._core, self._files.contents),
+            Bulk(self._context.core, self._contents),
             glob,
             batch,
             shuffle=shuffle,
@@ -232,15 +191,15 @@ class Bundle:
 
     def diff(self, other: Bundle) -> Iterator[Change]:
         """What happened from this bundle to another one, in order of paths."""
+        from sheaf.engine.diff import diff_trees
+
         return map(_change, diff_trees(self.tree, other.tree))
 
     def diff_folder(self, folder: str | Path) -> list[Change]:
         """What is different in a local folder, seen from this bundle."""
-        stats = self._stats(Path(folder))
-        found = [_change(difference) for difference in changes(self.tree, Path(folder), stats)]
-        if stats is not None:
-            stats.save()
-        return found
+        from sheaf.repo.folders import compare
+
+        return [_change(difference) for difference in compare(self._context, self.tree, Path(folder))]
 
     def download(
         self,
@@ -259,62 +218,33 @@ class Bundle:
             Refused: the folder is not empty (without ``force``), or names become one there.
             Corrupt: bytes are not what they should be; nothing wrong is left behind.
         """
-        workers = max(1, min(concurrency or self._core.workers, 4 * self._core.workers))
-        meter = Meter(progress, "download")
+        from sheaf.repo.folders import note
+        from sheaf.transfer.download import download
+        from sheaf.transfer.progress import Meter
+
+        most = self._context.core.workers
         done = download(
             self.tree,
-            self._files.contents,
+            self._contents,
             Path(dest),
             path=path,
             name_filter=name_filter,
             files=files,
             force=force,
-            concurrency=workers,
-            meter=meter,
+            concurrency=max(1, min(concurrency or most, 4 * most)),
+            meter=Meter(progress, "download"),
         )
         if not path and name_filter is None and files is None:
-            remember(self._cache, Path(dest), self._origin)
-            self._learn(Path(dest))
+            note(self._context, self.tree, self.id, Path(dest))
         return done
 
     def update(self, folder: str | Path, *, force: bool = False, progress: Progress | None = None) -> Updated:
         """Make a downloaded folder equal to this bundle. Raises Refused if local edits would be lost (without ``force``)."""
-        folder = Path(folder)
-        stats = self._stats(folder)
-        meter = Meter(progress, "update")
-        base = self._base_of(folder, stats)
-        done = update(self.tree, self._files.contents, folder, base, force=force, cache=stats, meter=meter)
-        remember(self._cache, folder, self._origin)
-        self._learn(folder)
+        from sheaf.repo.folders import bring, note
+
+        done = bring(self._context, self.view, Path(folder), force=force, progress=progress)
+        note(self._context, self.tree, self.id, Path(folder))
         return done
-
-    @property
-    def _origin(self) -> Origin:
-        return Origin(self._core.config.id, self.repo_id, self.id)
-
-    def _stats(self, folder: Path) -> StatCache | None:
-        return StatCache.open(self._cache, folder, self._core.clock.now_ns()) if self._cache else None
-
-    def _learn(self, folder: Path) -> None:
-        """Keep the hashes of what was just written, so that the next comparison need not read it."""
-        stats = self._stats(folder)
-        if stats is not None:
-            learn(self.tree, folder, stats)
-            stats.save()
-
-    def _base_of(self, folder: Path, stats: StatCache | None) -> Tree | None:
-        """The bundle that a folder came from: as it was noted, or else one of the newest that the folder holds whole."""
-        origin = recall(self._cache, folder)
-        if origin is not None and origin.store == self._core.config.id:
-            try:
-                return self._tree_of(alive(self._core, origin.repo, origin.bundle))
-            except NotFound:
-                pass  # deleted since
-        newest = self._context.refs.bundles()[: -_CANDIDATES - 1 : -1]
-        return guess_base(map(self._tree_of, newest), folder, stats)
-
-    def _tree_of(self, descriptor: model.Bundle) -> Tree:
-        return Tree(self.tree.nodes, pointer_of(descriptor.root))
 
 
 def _change(difference: Difference) -> Change:

@@ -1,0 +1,69 @@
+"""A bundle and a folder of this machine: compared, brought to it, and what is remembered of where it came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sheaf.engine.diff import Difference
+from sheaf.engine.nodes import pointer_of
+from sheaf.engine.refs import alive
+from sheaf.engine.tree import Tree
+from sheaf.errors import NotFound
+from sheaf.model.log import Bundle as Descriptor
+from sheaf.repo.context import Context
+from sheaf.transfer.origins import Origin, recall, remember
+from sheaf.transfer.progress import Meter, Progress
+from sheaf.transfer.statcache import StatCache
+from sheaf.transfer.update import Updated, update
+from sheaf.transfer.worktree import changes, guess_base, learn
+from sheaf.vfs import FileTree
+
+__all__ = ["bring", "compare", "note"]
+
+_CANDIDATES = 20  # bundles to compare with a folder of unknown origin
+
+
+def compare(context: Context, tree: Tree, folder: Path) -> list[Difference]:
+    """What is different in a folder, seen from a bundle."""
+    stats = _stats(context, folder)
+    found = list(changes(tree, folder, stats))
+    if stats is not None:
+        stats.save()
+    return found
+
+
+def bring(context: Context, view: FileTree, folder: Path, *, force: bool, progress: Progress | None) -> Updated:
+    """Make a folder equal to a bundle. Raises Refused if local edits would be lost (without ``force``)."""
+    stats = _stats(context, folder)
+    base = _base_of(context, folder, stats)
+    meter = Meter(progress, "update")
+    return update(view.tree, view.contents, folder, base, force=force, cache=stats, meter=meter)
+
+
+def note(context: Context, tree: Tree, bundle: str, folder: Path) -> None:
+    """A folder is this bundle now: keep that, and the hashes of its files, so that a comparison need not read them."""
+    remember(context.cache, folder, Origin(context.core.config.id, context.entry.id, bundle))
+    stats = _stats(context, folder)
+    if stats is not None:
+        learn(tree, folder, stats)
+        stats.save()
+
+
+def _stats(context: Context, folder: Path) -> StatCache | None:
+    return StatCache.open(context.cache, folder, context.core.clock.now_ns()) if context.cache else None
+
+
+def _base_of(context: Context, folder: Path, stats: StatCache | None) -> Tree | None:
+    """The bundle that a folder came from: as it was noted, or else one of the newest that the folder holds whole."""
+    origin = recall(context.cache, folder)
+    if origin is not None and origin.store == context.core.config.id:
+        try:
+            return _tree_of(context, alive(context.core, origin.repo, origin.bundle))
+        except NotFound:
+            pass  # deleted since
+    newest = context.refs.bundles()[: -_CANDIDATES - 1 : -1]
+    return guess_base((_tree_of(context, bundle) for bundle in newest), folder, stats)
+
+
+def _tree_of(context: Context, descriptor: Descriptor) -> Tree:
+    return Tree(context.nodes, pointer_of(descriptor.root))
