@@ -55,6 +55,17 @@ def test_listing_labels_loads_no_heavy_library(home: Path) -> None:
     assert _loaded_by(home, "label", "list", "--repo", "r").isdisjoint(HEAVY)
 
 
+def test_a_look_into_a_bundle_loads_no_heavy_library(home: Path, tmp_path: Path) -> None:
+    data = make_folder(tmp_path / "data")
+    _sheaf(home, "repo", "create", "--repo", "r")
+    for label in ("one", "two"):
+        upload = ("bundle", "upload", "--path", data, "--repo", "r", "--message", "m", "--label", label)
+        assert _sheaf(home, *upload).returncode == 0
+        (data / "labels.csv").write_text("name,label\n")
+    for args in (("ls", "r@one"), ("ls", "r@one:train"), ("log", "r"), ("diff", "r@one", "r@two")):
+        assert _loaded_by(home, *args).isdisjoint(HEAVY), args
+
+
 def test_names_come_out_as_utf8_whatever_the_locale(home: Path, tmp_path: Path) -> None:
     data = make_folder(tmp_path / "data")
     _sheaf(home, "repo", "create", "--repo", "r")

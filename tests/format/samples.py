@@ -12,7 +12,9 @@ import pyarrow as pa
 import zstandard
 from blake3 import blake3
 
+from sheaf.engine.plain import PlainLeaf, children_of
 from sheaf.engine.rows import folder_entry, row_of, symlink_entry
+from sheaf.engine.tree import entries
 from sheaf.format.columns import hashes_of
 from sheaf.format.index_v1 import decode_index, encode_index, sorted_segment
 from sheaf.format.moved_v1 import decode_moved, encode_moved
@@ -26,6 +28,7 @@ from sheaf.format.node_v1 import (
     row_hashes,
 )
 from sheaf.format.pack_v1 import RAW, ZSTD, decode_table, encode_head, encode_tail, unframe
+from sheaf.format.plain_v1 import plain_node
 from sheaf.format.recipe_v1 import decode_part, encode_part
 from sheaf.format.record_v1 import PAGE_RECORDS, decode_page, decode_record, encode_page, encode_record
 from sheaf.format.session_v1 import (
@@ -130,6 +133,20 @@ def _sealed(kind: str, value: Any) -> Sample:
     return Sample(seal(kind, value), lambda data: unseal(data, kind, type(value), kind), sealed=True)
 
 
+def plain_rows(data: bytes, pointer: Pointer) -> list[Entry]:
+    """A leaf's rows without Arrow; with it where that is needed."""
+    plain = plain_node(data, 0, "leaf")
+    if plain is None:
+        return list(entries(decode_rows(data, pointer)))
+    return [PlainLeaf(plain, pointer).entry(row) for row in range(plain.rows)]
+
+
+def plain_children(data: bytes, pointer: Pointer) -> list[Pointer]:
+    """An inner node's children, likewise."""
+    plain = plain_node(data, pointer.level, "inner")
+    return decode_children(data, pointer) if plain is None else list(children_of(plain, pointer))
+
+
 def samples() -> dict[str, Sample]:
     """All of them by name."""
     leaf_data, leaf_pointer = leaf()
@@ -158,4 +175,6 @@ def samples() -> dict[str, Sample]:
         "frame": Sample(ZSTD + zstandard.compress(b"x" * 99), lambda data: unframe(data, "frame", 1000)),
         "leaf": Sample(leaf_data, lambda data: decode_rows(data, leaf_pointer)),
         "inner": Sample(inner_data, lambda data: decode_children(data, inner_pointer)),
+        "plain-leaf": Sample(leaf_data, lambda data: plain_rows(data, leaf_pointer)),
+        "plain-inner": Sample(inner_data, lambda data: plain_children(data, inner_pointer)),
     }

@@ -26,6 +26,8 @@ LETTERS = {
     "pack": "P",
     "leaf": "N",
     "inner": "N",
+    "plain-leaf": "N",
+    "plain-inner": "N",
 }
 NUMBERS = st.one_of(st.integers(-3, 40), st.sampled_from([2**31, 2**32, 2**40, 2**62, 2**63 - 1, 2**64, -(2**63)]))
 TEXT = st.text(st.characters(codec="utf-8"), max_size=4)

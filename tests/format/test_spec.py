@@ -16,7 +16,7 @@ import pytest
 from tests.compat import independent_format
 
 from sheaf.engine import diamonds, forwarding, log, packs
-from sheaf.format import envelope, node_v1, pack_v1, recipe_v1, record_v1, replica_v1, session_v1, store_v1
+from sheaf.format import envelope, node_v1, pack_v1, plain_v1, recipe_v1, record_v1, replica_v1, session_v1, store_v1
 from sheaf.format.index_v1 import IndexHeader
 from sheaf.format.moved_v1 import MovedHeader
 from sheaf.format.node_v1 import CHILDREN, ROWS
@@ -145,7 +145,7 @@ def test_sealed_json() -> None:
         ("7. Packs", [pack_v1.PackHeader]),
         ("Recipes", [recipe_v1.PartHeader]),
         ("8. The dedup index", [IndexHeader]),
-        ("9. Manifests", [node_v1.NodeHeader]),
+        ("9. Manifests", [plain_v1.NodeHeader]),
         ("5. Logs", [record_v1.PageHeader]),
         (
             "10. Sessions, garbage collection, erasure",

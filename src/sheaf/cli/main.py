@@ -30,6 +30,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     sys.meta_path.insert(0, _NoPandas())
     # Arrow's own allocator keeps what it frees: half as much memory again, and slower, as measured (docs/performance.md)
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # noqa: TID251 - told to a library, not read
+    # numpy's linear algebra, which nothing here uses, starts a thread for each core when it is loaded
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # noqa: TID251 - told to a library, not read
     gc.set_threshold(50_000, 20, 50)  # looking for cycles costs a twentieth of an upload, and there are hardly any
     from sheaf.cli.run import start
     from sheaf.cli.verbs import SHEAF, sheaf

@@ -2,77 +2,34 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import chain
-from typing import Literal
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
-
+from sheaf.engine.ahead import ahead
+from sheaf.engine.differences import Difference, diff_entries, same
 from sheaf.engine.nodes import Nodes
-from sheaf.engine.tree import Tree, entries
-from sheaf.format.node_v1 import ROWS, hashes_array, kinds
-from sheaf.model.entries import Entry, Kind
+from sheaf.engine.plain import PlainLeaf, children_of
+from sheaf.engine.tree import Tree
+from sheaf.format.plain_v1 import Plain
+from sheaf.model.entries import Kind
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import order_key
 
 __all__ = ["Difference", "diff_entries", "diff_trees", "same"]
 
-_TOLD = 4096  # rows that are unlike before they are told: turning them into entries costs less together
-_NOTHING = pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in ROWS], schema=ROWS)
+_AHEAD = 8  # leaves, or pairs of them, being fetched while others are compared
 
-How = Literal["added", "modified", "deleted", "renamed"]
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One path that differs; ``old`` is None if it was added, ``new`` if it was deleted."""
-
-    how: How
-    old: Entry | None
-    new: Entry | None
-
-    @property
-    def path(self) -> str:
-        """Where it is now, or was."""
-        entry = self.new or self.old
-        assert entry is not None
-        return entry.path
-
-
-def same(old: Entry, new: Entry) -> bool:
-    """Whether two entries are alike in what a version is made of."""
-    return (old.kind, old.executable, old.content) == (new.kind, new.executable, new.content)
+Step = tuple[Pointer | None, Pointer | None]  #: leaves that begin alike, or one of either side
 
 
 def diff_trees(old: Tree, new: Tree, *, renames: bool = True) -> Iterator[Difference]:
-    """What happened between two trees, in order of paths; moved files are one "renamed" each unless told not to."""
-    found = _merged(*_apart(old, new), old.nodes, new.nodes)
+    """What happened between two trees, in order of paths; moved files are one "renamed" each unless told not to.
+
+    The entries may lack their places.
+    """
+    found = _found(old.nodes, new.nodes, *_apart(old, new))
     return _with_renames(list(found)) if renames else found
-
-
-def diff_entries(old: Iterable[Entry], new: Iterable[Entry]) -> Iterator[Difference]:
-    """Merge two ordered runs of entries into what differs."""
-    lefts, rights = iter(old), iter(new)
-    left, right = next(lefts, None), next(rights, None)
-    while left is not None or right is not None:
-        a = order_key(left.folder, left.name) if left is not None else None
-        b = order_key(right.folder, right.name) if right is not None else None
-        if b is None or (a is not None and a < b):
-            yield Difference("deleted", left, None)
-            left = next(lefts, None)
-        elif a is None or b < a:
-            yield Difference("added", None, right)
-            right = next(rights, None)
-        else:
-            assert left is not None and right is not None
-            if not same(left, right):
-                yield Difference("modified", left, right)
-            left, right = next(lefts, None), next(rights, None)
 
 
 def _apart(old: Tree, new: Tree) -> tuple[list[Pointer], list[Pointer]]:
@@ -86,85 +43,87 @@ def _apart(old: Tree, new: Tree) -> tuple[list[Pointer], list[Pointer]]:
         right = [p for p in right if (p.level, p.prefix, p.logical) not in common]
         if not level:
             return left, right
-        left = [child for p in left for child in (old.nodes.children(p) if p.level == level else [p])]
-        right = [child for p in right for child in (new.nodes.children(p) if p.level == level else [p])]
+        left, right = _below(old.nodes, left, level), _below(new.nodes, right, level)
 
 
-def _merged(left: list[Pointer], right: list[Pointer], old: Nodes, new: Nodes) -> Iterator[Difference]:
-    """The differences between two runs of leaves, read once, a few at a time."""
-    before, after = _Side(old.leaves(left)), _Side(new.leaves(right))
-    apart: list[tuple[pa.RecordBatch, pa.RecordBatch]] = []
-    while before.fill() | after.fill():
-        end = min(side.last for side in (before, after) if side.rows is not None)
-        apart.append(_unlike(before.take(end), after.take(end)))
-        if sum(batch.num_rows for pair in apart for batch in pair) >= _TOLD:
-            yield from _told(apart)
-            apart = []
-    yield from _told(apart)
+def _below(nodes: Nodes, pointers: list[Pointer], level: int) -> list[Pointer]:
+    """The same with the nodes of a level opened."""
+    opened = ahead(nodes.io, lambda p: _children(nodes, p) if p.level == level else [p], pointers, _AHEAD)
+    return [child for children in opened for child in children]
 
 
-def _told(apart: list[tuple[pa.RecordBatch, pa.RecordBatch]]) -> Iterator[Difference]:
-    """Rows that are unlike, as differences."""
-    if apart:
-        lefts, rights = (pa.Table.from_batches(side).combine_chunks() for side in zip(*apart, strict=True))
-        yield from diff_entries(*(chain.from_iterable(map(entries, side.to_batches())) for side in (lefts, rights)))
+def _children(nodes: Nodes, pointer: Pointer) -> Sequence[Pointer]:
+    plain = nodes.plain(pointer)
+    return nodes.children(pointer) if plain is None else list(children_of(plain, pointer))
 
 
-class _Side:
-    """The rows of one side that were not compared yet; ``last`` is the key of the last one that is here."""
-
-    def __init__(self, leaves: Iterator[pa.RecordBatch]) -> None:
-        self._leaves = leaves
-        self.rows: pa.RecordBatch | None = None
-        self.last = b""
-
-    def fill(self) -> bool:
-        """Fetch rows if there are none here; False at the end."""
-        while self.rows is None and (leaf := next(self._leaves, None)) is not None:
-            if leaf.num_rows:
-                self.rows, self.last = leaf, _key(leaf, leaf.num_rows - 1)
-        return self.rows is not None
-
-    def take(self, end: bytes) -> pa.RecordBatch:
-        """The rows up to a key."""
-        rows = self.rows
-        if rows is None:
-            return _NOTHING
-        if self.last <= end:
-            self.rows = None
-            return rows
-        count = bisect_right(range(rows.num_rows), end, key=lambda i: _key(rows, i))
-        self.rows = rows.slice(count)
-        return rows.slice(0, count)
+# -- leaves ------------------------------------------------------------------------------------------------------------
 
 
-def _key(batch: pa.RecordBatch, row: int) -> bytes:
-    return order_key(batch["folder"][row].as_py(), batch["name"][row].as_py())
+def _found(old: Nodes, new: Nodes, left: list[Pointer], right: list[Pointer]) -> Iterator[Difference]:
+    """The differences between two runs of leaves: in pairs where both are cut alike, by columns where they are not."""
+    rest: tuple[list[Pointer], list[Pointer]] = ([], [])
+    for step, unlike in _compared(old, new, _steps(left, right)):
+        if unlike is None:
+            for leaves, leaf in zip(rest, step, strict=True):
+                leaves.extend([leaf] if leaf else [])
+            continue
+        yield from _merged(old, new, rest)
+        rest = ([], [])
+        yield from unlike
+    yield from _merged(old, new, rest)
 
 
-def _unlike(old: pa.RecordBatch, new: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch]:
-    """The rows of each side that the other doesn't have exactly so; found column-wise, since most are alike."""
-    if old["folder"].equals(new["folder"]) and old["name"].equals(new["name"]):
-        rows = np.flatnonzero(_differ(old, new))
-        return (old.take(pa.array(rows)), new.take(pa.array(rows))) if len(rows) else (_NOTHING, _NOTHING)
-    at = pc.index_in(_paths(old), value_set=_paths(new)).fill_null(-1).to_numpy(zero_copy_only=False)
-    both = np.flatnonzero(at >= 0)
-    alike = ~_differ(old.take(pa.array(both)), new.take(pa.array(at[both])))
-    gone, come = np.ones(old.num_rows, np.bool_), np.ones(new.num_rows, np.bool_)
-    gone[both[alike]] = False
-    come[at[both[alike]]] = False
-    return old.filter(pa.array(gone)), new.filter(pa.array(come))
+def _merged(old: Nodes, new: Nodes, leaves: tuple[list[Pointer], list[Pointer]]) -> Iterator[Difference]:
+    if not any(leaves):
+        return iter(())
+    from sheaf.engine.diffrows import merged  # takes pyarrow, numpy and its compute: 0.1 s to import
+
+    return merged(*leaves, old, new)
 
 
-def _differ(old: pa.RecordBatch, new: pa.RecordBatch) -> npt.NDArray[np.bool_]:
-    """Per row of two batches with the same paths, whether they are unlike in what a version is made of."""
-    content = hashes_array(old["content"]).view("<u8") != hashes_array(new["content"]).view("<u8")
-    found: npt.NDArray[np.bool_] = content.any(axis=1) | (kinds(old) != kinds(new))
-    return found
+def _steps(left: list[Pointer], right: list[Pointer]) -> Iterator[Step]:
+    """Both runs side by side."""
+    lefts, rights = deque(left), deque(right)
+    while lefts and rights:
+        a, b = ((one.folder, one.name) for one in (lefts[0], rights[0]))
+        if a == b:
+            yield lefts.popleft(), rights.popleft()
+        elif order_key(*a) < order_key(*b):
+            yield lefts.popleft(), None
+        else:
+            yield None, rights.popleft()
+    yield from ((leaf, None) for leaf in lefts)
+    yield from ((None, leaf) for leaf in rights)
 
 
-def _paths(batch: pa.RecordBatch) -> pa.Array:
-    return pc.binary_join_element_wise(batch["folder"], batch["name"], "/")
+def _compared(old: Nodes, new: Nodes, steps: Iterator[Step]) -> Iterator[tuple[Step, list[Difference] | None]]:
+    """Each step with what differs; None if its leaves don't hold the same paths in the same places."""
+    waiting: deque[tuple[Step, Future[Plain | None] | None, Future[Plain | None] | None]] = deque()
+    for step in steps:
+        left, right = step
+        is_pair = left is not None and right is not None and (left.prefix, left.rows) == (right.prefix, right.rows)
+        one = old.io.submit(old.plain, left) if is_pair and left else None
+        two = new.io.submit(new.plain, right) if is_pair and right else None
+        waiting.append((step, one, two))
+        if len(waiting) > _AHEAD:
+            yield _compare(*waiting.popleft())
+    while waiting:
+        yield _compare(*waiting.popleft())
+
+
+def _compare(
+    step: Step, one: Future[Plain | None] | None, two: Future[Plain | None] | None
+) -> tuple[Step, list[Difference] | None]:
+    before, after = step
+    left, right = one.result() if one else None, two.result() if two else None
+    if before is None or after is None or left is None or right is None:
+        return step, None
+    mine, yours = PlainLeaf(left, before), PlainLeaf(right, after)
+    rows = mine.unlike(yours)
+    if rows is None:
+        return step, None
+    return step, [Difference("modified", mine.entry(row), yours.entry(row)) for row in rows]
 
 
 def _with_renames(found: list[Difference]) -> Iterator[Difference]:

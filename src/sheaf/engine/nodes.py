@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import pyarrow as pa
 from blake3 import blake3
 
 from sheaf.engine.core import Core
 from sheaf.errors import Corrupt, InvalidInput, NotFound
 from sheaf.format import keys
-from sheaf.format.node_v1 import MAX_LEVEL, decode_children, decode_rows
+from sheaf.format.plain_v1 import MAX_LEVEL, Plain, plain_node
 from sheaf.model.ids import parse_hash
 from sheaf.model.log import Root
 from sheaf.model.nodes import Pointer
+
+if TYPE_CHECKING:  # 0.1 s to import, and who only looks at plain nodes needs none of it
+    import pyarrow as pa
 
 __all__ = ["Nodes", "mark_of", "pointer_of", "root_of"]
 
@@ -58,6 +60,11 @@ class Nodes:
         self._kept: OrderedDict[tuple[bytes, str], tuple[int, Any]] = OrderedDict()
         self._size = 0
 
+    @property
+    def io(self) -> ThreadPoolExecutor:
+        """What fetches nodes side by side."""
+        return self._core.io
+
     def rows(self, pointer: Pointer) -> pa.RecordBatch:
         """A leaf's rows (schema ROWS, absolute folders). Raises Corrupt, NotFound."""
         found = self._remembered(pointer)
@@ -78,17 +85,26 @@ class Nodes:
 
     def children(self, pointer: Pointer) -> list[Pointer]:
         """An inner node's children, in order. Raises Corrupt, NotFound."""
+        from sheaf.format.node_v1 import decode_children
+
         found: list[Pointer] | None = self._remembered(pointer)
         if found is None:
             found = self._load(pointer, lambda data: decode_children(data, pointer))
             self._remember(pointer, 500 * len(found), found)
         return found
 
+    def plain(self, pointer: Pointer) -> Plain | None:
+        """A node's columns without Arrow, not remembered; None if only Arrow can read it. Raises Corrupt, NotFound."""
+        what = f"node {pointer.id.hex()}"
+        return self._load(pointer, lambda data: plain_node(data, pointer.level, what))
+
     def check(self, pointer: Pointer) -> bytes:
         """A node's bytes as the store has them now, bypassing every cache. Raises Corrupt, NotFound."""
         return _checked(self._core.backend.get(keys.node(pointer.id)), pointer)
 
     def _rows(self, pointer: Pointer) -> pa.RecordBatch:
+        from sheaf.format.node_v1 import decode_rows
+
         return self._load(pointer, lambda data: decode_rows(data, pointer))
 
     def _load(self, pointer: Pointer, decode: Callable[[bytes], T]) -> T:

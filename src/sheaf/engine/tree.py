@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from sheaf.engine.nodes import Nodes
 from sheaf.errors import Corrupt
 from sheaf.model.entries import ChunkPlace, Entry, ExternalPlace, Kind, ObjectPlace, Place, PlaceKind, RecipePlace
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import order_key, split
+
+# 0.1 s to import, and who only looks at plain nodes needs none of it
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["Tree", "entries", "entry_at"]
 
@@ -34,6 +35,9 @@ class Tree:
 
     def row(self, path: str) -> pa.RecordBatch | None:
         """The row of a path as a batch of one, or None."""
+        import numpy as np
+        import pyarrow.compute as pc
+
         folder, name = split(path)
         pointer = self.root
         while pointer.level:
@@ -72,6 +76,9 @@ class Tree:
 
 def _between(batch: pa.RecordBatch, folder: str, recursive: bool) -> pa.RecordBatch:
     """The rows of a leaf that are below a folder: they are one range."""
+    import numpy as np
+    import pyarrow.compute as pc
+
     if recursive and not folder:
         return batch
     mask = pc.equal(batch["folder"], folder)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from sheaf.errors import Corrupt
+from sheaf.format.flat import field, i32, table, vector
 
 __all__ = ["read_batch"]
 
@@ -67,39 +68,13 @@ def _messages(stream: pa.Buffer) -> Iterator[pa.Message]:
 
 def _lengths(metadata: bytes, body: memoryview) -> Iterator[int]:
     """What each buffer takes: a compressed one says so in its first 8 bytes, where -1 means that it isn't after all."""
-    batch = _table(metadata, _u32(metadata, 0), _HEADER)
-    compressed = _field(metadata, batch, _COMPRESSION) is not None
-    vector = _table(metadata, batch, _BUFFERS)
-    for i in range(_u32(metadata, vector)):
-        start, length = _BUFFER.unpack_from(metadata, vector + 4 + i * _BUFFER.size)
+    batch = table(metadata, i32(metadata, 0), _HEADER)
+    compressed = field(metadata, batch, _COMPRESSION) is not None
+    at, count = vector(metadata, batch, _BUFFERS)
+    for start, length in _BUFFER.iter_unpack(metadata[at : at + count * _BUFFER.size]):
         if start < 0 or length < 0 or start + length > len(body):
             raise ValueError("a buffer lies outside of the batch")
         said = _I64.unpack_from(body[start : start + length])[0] if compressed and length else -1
         if said < -1:
             raise ValueError("a buffer has a negative length")
         yield length if said < 0 else said
-
-
-# -- FlatBuffers, as far as they are needed here -----------------------------------------------------------------------
-
-
-def _u32(data: bytes, at: int) -> int:
-    return int(struct.unpack_from("<I", data, at)[0])
-
-
-def _field(data: bytes, table: int, number: int) -> int | None:
-    """Where a table's field stands, None if it was left out."""
-    vtable = table - int(struct.unpack_from("<i", data, table)[0])
-    slot = 4 + 2 * number
-    if slot >= struct.unpack_from("<H", data, vtable)[0]:
-        return None
-    offset = int(struct.unpack_from("<H", data, vtable + slot)[0])
-    return table + offset if offset else None
-
-
-def _table(data: bytes, table: int, number: int) -> int:
-    """Where the table or vector stands that a field leads to."""
-    at = _field(data, table, number)
-    if at is None:
-        raise ValueError("a field is missing")
-    return at + _u32(data, at)

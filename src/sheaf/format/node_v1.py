@@ -12,7 +12,6 @@ from itertools import pairwise
 from typing import Any
 from zlib import crc32
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -23,6 +22,7 @@ from sheaf.errors import Corrupt, Refused
 from sheaf.format import keys
 from sheaf.format.arrow_v1 import read_batch
 from sheaf.format.envelope import decode_envelope, encode_envelope
+from sheaf.format.plain_v1 import MAX_LEVEL, MAX_NODE, NodeHeader
 from sheaf.model.entries import Kind, PlaceKind
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import MAX_NAME, MAX_PATH, common_folder, join, order_key, relative
@@ -102,18 +102,7 @@ _NEEDS: dict[str, tuple[PlaceKind, ...]] = {
 MIN_ROWS, MAX_ROWS, MAX_WEIGHT = 1024, 16384, 1 << 20
 MIN_CHILDREN, MAX_CHILDREN = 256, 4096
 _OPTIONS = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 3))
-MAX_NODE = 128 << 20  #: bytes of a node's columns; no honest one comes near, and none beyond is written or read
 _SHOWN = 100  # letters of a bad name that a message shows
-MAX_LEVEL = 15  #: of a node; 256 children and more to a node make do with far less
-
-
-class NodeHeader(msgspec.Struct, frozen=True):
-    """``level`` 0: rows are entries; above: children. ``raw``: bytes of the batch without compression."""
-
-    session: str
-    level: int
-    rows: int
-    raw: int
 
 
 # -- bytes -------------------------------------------------------------------------------------------------------------
@@ -154,7 +143,7 @@ def encode_rows(session: str, batch: pa.RecordBatch, prefix: str) -> bytes:
 def decode_rows(data: bytes, pointer: Pointer) -> pa.RecordBatch:
     """A leaf's rows with absolute folders. Raises Corrupt or Unsupported. The bytes' hash is the caller's to check."""
     batch = _decode(data, 0, pointer.rows, ROWS, f"node {pointer.id.hex()}")
-    if any(pc.any(pc.and_(_is_at(batch, places), pc.is_null(batch[name]))).as_py() for name, places in _NEEDS.items()):
+    if any(_lacks(batch, name, places) for name, places in _NEEDS.items()):
         raise Corrupt(f"node {pointer.id.hex()} has files without a place")
     _check_rows(batch, pointer)
     return batch.set_column(0, ROWS.field("folder"), _add_prefix(batch["folder"], pointer.prefix))
@@ -190,8 +179,12 @@ def _leads_out(folders: pa.Array) -> pa.Array:
     return pc.and_(odd, pc.not_equal(folders, ""))
 
 
-def _is_at(batch: pa.RecordBatch, places: Sequence[PlaceKind]) -> pa.Array:
-    return pc.is_in(batch["place"], value_set=pa.array(places, pa.uint8()))
+def _lacks(batch: pa.RecordBatch, name: str, places: Sequence[PlaceKind]) -> bool:
+    """Whether a column is null where a place needs it."""
+    if not batch[name].null_count:
+        return False
+    needed = np.isin(batch["place"].to_numpy(), places)
+    return bool(needed.any() and (needed & ~batch[name].is_valid().to_numpy(zero_copy_only=False)).any())
 
 
 def encode_children(session: str, level: int, children: Sequence[Pointer], prefix: str) -> bytes:

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from sheaf.engine.clock import parse_time
-from sheaf.model import log as model
+from sheaf.engine.diff import Difference, diff_trees
+from sheaf.engine.glance import Glance, NotPlain
+from sheaf.engine.nodes import pointer_of
+from sheaf.engine.tree import Tree
+from sheaf.model import log
+from sheaf.model.entries import Entry as Row
+from sheaf.model.entries import Kind
 from sheaf.repo.context import Context
 from sheaf.repo.records import Change, Entry, Verified, entry_of
+from sheaf.vfs import FileTree, look_up
 
-# What follows takes pyarrow and numpy (0.1 s to import); what is known of a bundle does without, so it is imported
-# where it is used.
+# What follows takes pyarrow and numpy (0.1 s to import); what is known of a bundle, a look and a diff do without, so it
+# is imported where it is used.
 if TYPE_CHECKING:
     from sheaf.engine.contents import Contents
-    from sheaf.engine.diff import Difference
-    from sheaf.engine.tree import Tree
     from sheaf.transfer.batches import Batches, Position
     from sheaf.transfer.download import Downloaded
     from sheaf.transfer.progress import Progress
     from sheaf.transfer.update import Updated
-    from sheaf.vfs import FileTree
 
 __all__ = ["Bundle"]
 
@@ -32,7 +38,7 @@ __all__ = ["Bundle"]
 class Bundle:
     """A committed bundle. Everything about it is known; its entries and bytes are fetched when asked for."""
 
-    def __init__(self, context: Context, descriptor: model.Bundle) -> None:
+    def __init__(self, context: Context, descriptor: log.Bundle) -> None:
         self._context = context
         self._descriptor = descriptor
         self._repo = context.entry
@@ -71,7 +77,7 @@ class Bundle:
         return parse_time(self._descriptor.time)
 
     @property
-    def author(self) -> model.Author:
+    def author(self) -> log.Author:
         """Who made it."""
         return self._descriptor.author
 
@@ -103,16 +109,12 @@ class Bundle:
     @cached_property
     def tree(self) -> Tree:
         """Its manifest."""
-        from sheaf.engine.nodes import pointer_of
-        from sheaf.engine.tree import Tree
-
         return Tree(self._context.nodes, pointer_of(self._descriptor.root))
 
     @cached_property
     def view(self) -> FileTree:
         """The bundle as a file tree: what doors are adapters of."""
         from sheaf.engine.contents import Contents
-        from sheaf.vfs import FileTree
 
         return FileTree(self.tree, Contents(self._context.core))
 
@@ -120,11 +122,26 @@ class Bundle:
 
     def ls(self, path: str = "", *, recursive: bool = False) -> Iterator[Entry]:
         """What is in a folder (of a file: itself), one level or all, in order. Raises NotFound."""
+        if not recursive and "pyarrow" not in sys.modules:  # loading it would take longer than the look
+            with suppress(NotPlain):
+                entry = self._look(path)
+                below = list(self._glance.below(entry.path)) if entry.kind == Kind.FOLDER else [entry]
+                return map(entry_of, below)
         return map(entry_of, self.view.list(path, recursive=recursive))
 
     def entry(self, path: str) -> Entry:
         """One entry. Raises NotFound."""
+        if "pyarrow" not in sys.modules:
+            with suppress(NotPlain):
+                return entry_of(self._look(path))
         return entry_of(self.view.stat(path))
+
+    @cached_property
+    def _glance(self) -> Glance:
+        return Glance(self.tree.nodes, self.tree.root)
+
+    def _look(self, path: str) -> Row:
+        return look_up(self._glance.find, path)
 
     def open(self, path: str) -> BinaryIO:
         """A file as a seekable stream of verified bytes. Raises NotFound, InvalidInput."""
@@ -191,8 +208,6 @@ class Bundle:
 
     def diff(self, other: Bundle) -> Iterator[Change]:
         """What happened from this bundle to another one, in order of paths."""
-        from sheaf.engine.diff import diff_trees
-
         return map(_change, diff_trees(self.tree, other.tree))
 
     def diff_folder(self, folder: str | Path) -> list[Change]:

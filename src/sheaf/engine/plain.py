@@ -1,0 +1,205 @@
+"""Leaves and inner nodes without Arrow: rows one at a time, for whoever needs few of many.
+
+Rows come without their places: this is for looking and comparing, and reads and writes nothing by what it sees.
+"""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from sheaf.errors import Corrupt, InvalidInput
+from sheaf.format.plain_v1 import Plain
+from sheaf.model.entries import Entry, Kind
+from sheaf.model.nodes import Pointer
+from sheaf.model.paths import check_path, join, order_key
+
+__all__ = ["PlainLeaf", "children_of"]
+
+_HASH = 32
+
+Code = Literal["B", "H", "i", "q"]  #: of numbers, as struct calls them
+
+
+class _Texts:
+    """A column of texts, None where a row has none."""
+
+    def __init__(self, plain: Plain, column: str) -> None:
+        valid, ends, self._values = plain.buffers(column)
+        self._what = plain.what
+        self._valid = bytes(valid)
+        self._ends = _numbers(ends, "i", plain.rows + 1, plain.what)
+        if self._valid and 8 * len(self._valid) < plain.rows:
+            raise Corrupt(f"{plain.what} is cut short")
+
+    def __getitem__(self, row: int) -> Any:
+        if self._valid and not self._valid[row >> 3] >> (row & 7) & 1:
+            return None
+        start, end = self._ends[row], self._ends[row + 1]
+        if not 0 <= start <= end <= len(self._values):
+            raise Corrupt(f"{self._what} has a text that lies outside of it")
+        try:
+            return str(self._values[start:end], "utf-8")
+        except UnicodeDecodeError as error:
+            raise Corrupt(f"{self._what} has a text that is not UTF-8") from error
+
+
+def _numbers(buffer: bytes | memoryview, code: Code, count: int, what: str) -> Sequence[int]:
+    size = struct.calcsize(code) * count
+    if len(buffer) < size:
+        raise Corrupt(f"{what} is cut short")
+    if _IS_LITTLE:
+        return memoryview(buffer)[:size].cast(code)
+    return struct.unpack(f"<{count}{code}", buffer[:size])
+
+
+_IS_LITTLE = struct.pack("=H", 1) == struct.pack("<H", 1)
+
+
+class _Columns:
+    """A node's columns, each decompressed when it is first needed; those that a twin has, too, only once."""
+
+    def __init__(self, plain: Plain) -> None:
+        self.plain = plain
+        self.twin: _Columns | None = None
+        self._texts: dict[str, _Texts] = {}
+        self._kept: dict[str, Sequence[int]] = {}
+        self._hashes: dict[str, bytes | memoryview] = {}
+
+    def text(self, column: str) -> _Texts:
+        if column not in self._texts:
+            twin = self._twin_of(column)
+            self._texts[column] = twin.text(column) if twin else _Texts(self.plain, column)
+        return self._texts[column]
+
+    def number(self, column: str, code: Code) -> Sequence[int]:
+        if column not in self._kept:
+            twin = self._twin_of(column)
+            self._kept[column] = twin.number(column, code) if twin else self._number(column, code)
+        return self._kept[column]
+
+    def _number(self, column: str, code: Code) -> Sequence[int]:
+        return _numbers(self.plain.buffers(column)[1], code, self.plain.rows, self.plain.what)
+
+    def _twin_of(self, column: str) -> _Columns | None:
+        return self.twin if self.twin and self.plain.is_same(self.twin.plain, column) else None
+
+    def hashes(self, column: str) -> bytes | memoryview:
+        """All of a column, one after the other."""
+        if column not in self._hashes:
+            buffer = self.plain.buffers(column)[1]
+            if len(buffer) < _HASH * self.plain.rows:
+                raise Corrupt(f"{self.plain.what} is cut short")
+            self._hashes[column] = buffer[: _HASH * self.plain.rows]
+        return self._hashes[column]
+
+    def hash(self, column: str, row: int) -> bytes:
+        return bytes(self.hashes(column)[_HASH * row : _HASH * (row + 1)])
+
+
+class PlainLeaf:
+    """A leaf: its rows in order, with absolute folders."""
+
+    def __init__(self, plain: Plain, pointer: Pointer) -> None:
+        if plain.rows != pointer.rows:
+            raise Corrupt(f"{plain.what} is not the node that its parent describes")
+        self._plain = plain
+        self._columns = _Columns(plain)
+        self._prefix = pointer.prefix
+
+    def key(self, row: int) -> bytes:
+        """What rows are ordered by."""
+        folder, name = self._columns.text("folder"), self._columns.text("name")
+        return order_key(join(self._prefix, folder[row]), name[row])
+
+    def find(self, key: bytes) -> Entry | None:
+        """The row with an order key."""
+        row = bisect_left(range(self._plain.rows), key, key=self.key)
+        return self.entry(row) if row < self._plain.rows and self.key(row) == key else None
+
+    def between(self, low: bytes, high: bytes) -> Iterator[Entry]:
+        """The rows after one order key and before another."""
+        rows = range(self._plain.rows)
+        return map(self.entry, range(bisect_right(rows, low, key=self.key), bisect_left(rows, high, key=self.key)))
+
+    def entry(self, row: int) -> Entry:
+        """One row. Raises Corrupt if it makes no sense."""
+        c = self._columns
+        folder, name = join(self._prefix, c.text("folder")[row]), c.text("name")[row]
+        kind, mode = c.number("kind", "B")[row], c.number("mode", "H")[row]
+        mtime, size = c.number("mtime", "q")[row], c.number("size", "q")[row]
+        target, attrs = c.text("target")[row], c.text("attrs")[row]
+        try:
+            if "/" in name or size < 0:
+                raise ValueError(f"its name is {name!r}, its size {size}")
+            check_path(join(folder, name) if name else name)
+            known = msgspec.json.decode(attrs, type=dict[str, str]) if attrs else {}
+            return Entry(folder, name, Kind(kind), mode, mtime, size, c.hash("content", row), target, known)
+        except (InvalidInput, ValueError, msgspec.MsgspecError) as error:
+            raise Corrupt(
+                f"{self._plain.what} has a row that makes no sense: {error}", "run `sheaf store check`"
+            ) from error
+
+    def unlike(self, other: PlainLeaf) -> list[int] | None:
+        """The rows that differ from those of another leaf in kind, execute bit or content; None if paths do, too."""
+        mine, yours = self._plain, other._plain
+        if self._prefix != other._prefix or not all(mine.is_same(yours, column) for column in ("folder", "name")):
+            return None
+        other._columns.twin = self._columns
+        rows = set(_unequal(self._columns.hashes("content"), other._columns.hashes("content"), _HASH, mine.rows))
+        if not (mine.is_same(yours, "kind") and mine.is_same(yours, "mode")):
+            ours, theirs = self._kinds(), other._kinds()
+            rows |= {row for row in range(mine.rows) if ours[row] != theirs[row]}
+        return sorted(rows)
+
+    def _kinds(self) -> list[tuple[int, bool]]:
+        """Per row: kind, and whether it is a file that its owner may execute."""
+        kinds, modes = self._columns.number("kind", "B"), self._columns.number("mode", "H")
+        files = (Kind.FILE, Kind.EXTERNAL)
+        return [(kind, kind in files and bool(mode & 0o100)) for kind, mode in zip(kinds, modes, strict=True)]
+
+
+def _unequal(left: bytes | memoryview, right: bytes | memoryview, width: int, count: int) -> Iterator[int]:
+    """The values that differ of two columns of equal length, found by halves: most are equal."""
+    pending = [(0, count)]
+    while pending:
+        start, end = pending.pop()
+        span = slice(width * start, width * end)
+        if bytes(left[span]) == bytes(right[span]):
+            continue
+        if end - start == 1:
+            yield start
+        else:
+            middle = (start + end) // 2
+            pending += [(start, middle), (middle, end)]
+
+
+def children_of(plain: Plain, pointer: Pointer) -> Sequence[Pointer]:
+    """An inner node's children, made one by one when they are looked at; without the packs that leaves need."""
+    columns = _Columns(plain)
+    if sum(columns.number("rows", "q")) != pointer.rows or not plain.rows:
+        raise Corrupt(f"{plain.what} does not add up to the rows that its parent counts")
+    return _Children(columns, pointer)
+
+
+class _Children(Sequence[Pointer]):
+    def __init__(self, columns: _Columns, pointer: Pointer) -> None:
+        self._columns = columns
+        self._pointer = pointer
+
+    def __len__(self) -> int:
+        return self._columns.plain.rows
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            return [self[i] for i in range(*at.indices(len(self)))]
+        c, up = self._columns, self._pointer.prefix
+        length, rows, size = (c.number(name, "q")[at] for name in ("length", "rows", "size"))
+        prefix, folder, name = (c.text(column)[at] for column in ("prefix", "folder", "name"))
+        id, logical, full = (c.hash(column, at) for column in ("id", "logical", "full"))
+        level = self._pointer.level - 1
+        return Pointer(id, length, level, join(up, prefix), rows, size, logical, full, join(up, folder), name)
