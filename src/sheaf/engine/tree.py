@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Tree", "entries", "entry_at"]
 
+_MANY = 100_000  # rows that are read in passing: remembering them would only push out others
+
 
 class Tree:
     """A manifest. Cheap to make; nodes are fetched when they are needed."""
@@ -54,8 +56,10 @@ class Tree:
         low = (base + b"\0" if folder else b"") + (b"" if recursive else b"\0")
         low = low if folder or recursive else b"\0\0"
         high = base + (b"\0\1" if not recursive else b"\1") if folder or not recursive else b"\xff" * 2
-        for pointer in self._leaves(self.root, low, high):
-            batch = _between(self.nodes.rows(pointer), folder, recursive)
+        leaves = self._leaves(self.root, low, high)
+        is_long = self.root.rows > _MANY and recursive and not folder
+        for rows in self.nodes.leaves(leaves) if is_long else map(self.nodes.rows, leaves):
+            batch = _between(rows, folder, recursive)
             if batch.num_rows:
                 yield batch
 

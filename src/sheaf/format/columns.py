@@ -18,13 +18,13 @@ U32 = np.dtype("<u4")
 HASH = np.dtype(("u1", 32))
 
 
-def encode_columns(columns: Sequence[Array]) -> bytes:
-    """The columns' bytes, in order, padded."""
-    parts = []
+def encode_columns(columns: Sequence[Array], head: bytes = b"") -> bytes:
+    """``head``, then the columns' bytes, in order, padded."""
+    parts: list[bytes | memoryview] = [head]
     for column in columns:
-        raw = np.ascontiguousarray(column).tobytes()
+        raw = np.ascontiguousarray(column).reshape(-1).view(np.uint8).data
         parts += [raw, bytes(-len(raw) % 8)]
-    return b"".join(parts)
+    return b"".join(parts)  # the only copy: an index has 44 bytes for each chunk of a session
 
 
 def decode_columns(payload: bytes | memoryview, columns: Sequence[tuple[np.dtype[Any], int]], what: str) -> list[Array]:

@@ -71,7 +71,7 @@ def encode_index(session: str, segment: Segment, replaces: tuple[str, ...] = ())
         segment.hashes,
         *(np.asarray(c, U32) for c in (segment.pack, segment.offset, segment.stored)),
     ]
-    return encode_envelope("I", header) + encode_columns(columns)
+    return encode_columns(columns, encode_envelope("I", header))
 
 
 def decode_index(data: bytes | memoryview, what: str) -> tuple[IndexHeader, Segment]:

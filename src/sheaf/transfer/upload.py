@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -34,6 +34,7 @@ from sheaf.transfer.portable import ANYWHERE, Clashes
 from sheaf.transfer.progress import Meter
 from sheaf.transfer.reading import read_blocks, read_small
 from sheaf.transfer.scan import ScanBatch, Skipped, scan
+from sheaf.transfer.spool import Spool
 from sheaf.transfer.statcache import StatCache
 
 __all__ = ["FolderOptions", "StoredFolder", "folder_options", "store_folder"]
@@ -41,6 +42,7 @@ __all__ = ["FolderOptions", "StoredFolder", "folder_options", "store_folder"]
 _GROUP_FILES = 256  # small files handed to a thread at once
 _GROUP_BYTES = 4 << 20
 _IN_FLIGHT = 16  # groups and big files being read or waiting: bounds memory
+_PENDING = 4  # batches of a scan; where nothing has to be read, nothing waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +95,25 @@ def store_folder(store: Store, base: Tree | None, options: FolderOptions, meter:
         NotFound, InvalidInput, Denied, Conflict: about a path of the folder, unless ``skip_on_error``.
     """
     taking = _Taking(store, base, options, meter)
-    readers = ThreadPoolExecutor(options.workers, thread_name_prefix="sheaf-read")
-    try:
-        batches = list(taking.batches(readers))
-    finally:  # on an error nobody waits for big files that are being read: what is over takes nothing more
-        readers.shutdown(wait=False, cancel_futures=True)
-    meter.start("manifest")
-    root = store.build(batches, base)
-    taking.save()
-    files = sum(int(np.count_nonzero(batch["kind"].to_numpy() != Kind.FOLDER)) for batch in batches)
-    return StoredFolder(root, files, root.size, taking.skipped, _clashes(batches))
+    with Spool() as rows:
+        readers = ThreadPoolExecutor(options.workers, thread_name_prefix="sheaf-read")
+        try:
+            files = sum(_kept(rows, batch) for batch in taking.batches(readers))
+        finally:  # on an error nobody waits for big files that are being read: what is over takes nothing more
+            readers.shutdown(wait=False, cancel_futures=True)
+        meter.start("manifest")
+        root = store.build(rows, base)
+        taking.save()
+        return StoredFolder(root, files, root.size, taking.skipped, _clashes(rows))
 
 
-def _clashes(batches: list[pa.RecordBatch]) -> list[tuple[str, str]]:
+def _kept(rows: Spool, batch: pa.RecordBatch) -> int:
+    """Put a batch aside; returns how many of its rows are no folders."""
+    rows.add(batch)
+    return int(np.count_nonzero(batch["kind"].to_numpy() != Kind.FOLDER))
+
+
+def _clashes(batches: Iterable[pa.RecordBatch]) -> list[tuple[str, str]]:
     """The paths that become one where case doesn't count or Unicode forms are made alike, folder by folder."""
     found: list[tuple[str, str]] = []
     held: list[pa.RecordBatch] = []  # rows of a folder that may go on in the next batch
@@ -164,7 +172,7 @@ class _Taking:
             work = [readers.submit(self._read, batch, group) for group in self._groups(batch, rows.to_read)]
             pending.append((rows, work))
             waiting += len(work)
-            while waiting > _IN_FLIGHT and len(pending) > 1:
+            while len(pending) > 1 and (waiting > _IN_FLIGHT or len(pending) > _PENDING):
                 waiting -= len(pending[0][1])
                 yield self._finished(*pending.popleft())
         while pending:
