@@ -227,3 +227,30 @@ def test_many_rows_are_found_again(tmp_path: Path) -> None:
     cache.save()
     found, hit = StatCache.open(tmp_path, tmp_path, LATER).match(batch)
     assert hit.all() and (found == contents).all()
+
+
+@pytest.mark.parametrize("slice", [1, 2, 1000])
+def test_what_waits_on_disk_is_saved_like_what_waits_in_memory(
+    root: Path, cache_dir: Path, tmp_path: Path, slice: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = []
+    for folder, rows_in_memory in ((cache_dir, 1000), (tmp_path / "other", slice)):
+        monkeypatch.setattr(statcache, "_SLICE", rows_in_memory)
+        batch, cache = rows(root), StatCache.open(folder, root, LATER)
+        for row in range(3):
+            cache.add(batch, hashes(3), np.arange(3) == row)
+        assert cache.save()
+        saved.append(cache.path.read_bytes())
+    assert saved[0] == saved[1]
+
+
+def test_without_room_on_the_disk_rows_wait_in_memory(
+    root: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise OSError("no space")
+
+    monkeypatch.setattr(statcache, "_SLICE", 1)
+    monkeypatch.setattr(statcache.tempfile, "TemporaryFile", refuse)
+    learn(cache_dir, root, hashes(3))
+    assert known(cache_dir, root) == ["a", "b", "c"]

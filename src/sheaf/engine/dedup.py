@@ -6,7 +6,7 @@ session was registered. What the index says of a pack is believed when the pack 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
@@ -124,9 +124,9 @@ class ChunkIndex:
 # -- index objects -----------------------------------------------------------------------------------------------------
 
 
-def load_segments(core: Core) -> list[tuple[str, Segment]]:
-    """The index objects that are listed now, with their names. A damaged one is left out: it is only a help."""
-    names = [stat.key for stat in core.backend.list(keys.INDEX)]
+def load_segments(core: Core, listed: Sequence[str] | None = None) -> list[tuple[str, Segment]]:
+    """The index objects that are (or were) ``listed``, with their names. A damaged one is left out: it is only a help."""
+    names = [stat.key for stat in core.backend.list(keys.INDEX)] if listed is None else list(listed)
     loaded = _load_all(core.io, core, names)
     if any(segment is None for segment in loaded):  # merged away between the listing and the reading
         names = [stat.key for stat in core.backend.list(keys.INDEX)]

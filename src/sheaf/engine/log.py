@@ -102,14 +102,20 @@ class Log(Generic[S, Op]):
         """The same with the newest key of a listing that somebody else made."""
         self._listed = self._number(newest) if newest is not None else None
 
-    def append(self, decide: Callable[[Head[S]], tuple[Op, ...]]) -> Head[S]:
+    def append(
+        self, decide: Callable[[Head[S]], tuple[Op, ...]], *, beside: Callable[[], object] = lambda: None
+    ) -> Head[S]:
         """Commit what ``decide`` makes of the head; it is asked again when another record came first.
+
+        ``beside`` is called while the head is read; what it raises ends the append.
 
         Raises:
             Conflict, NotFound, AlreadyExists: the operations don't fit the log; nothing was written.
         """
+        asked = self._core.io.submit(beside)
         while True:
             head = self.head()
+            asked.result()
             ops = decide(head)
             record, state = self._compose(head, ops)
             key = keys.log_record(self._base, record.n)
@@ -118,9 +124,12 @@ class Log(Generic[S, Op]):
                 self._head = self._adopt(record, state, head)
                 return self._head
 
-    def records(self, first: int = 0) -> Iterator[Record]:
-        """All records from ``first`` to the head, oldest first, operations decoded; whole pages where there are any."""
-        n, last = first, self.head().n
+    def records(self, first: int = 0, last: int | None = None) -> Iterator[Record]:
+        """All records from ``first`` to ``last`` (the head as it is now), oldest first, operations decoded.
+
+        Whole pages are read where there are any.
+        """
+        n, last = first, self.head().n if last is None else last
         while n <= last:
             page_end = (n // PAGE_RECORDS + 1) * PAGE_RECORDS - 1
             chunk = self._page(n // PAGE_RECORDS) if page_end <= last else self._several(range(n, last + 1))
@@ -141,7 +150,7 @@ class Log(Generic[S, Op]):
 
     def roll(self) -> None:
         """Write the newest page if it is complete and missing; failures don't matter."""
-        k = (self.head().n + 1) // PAGE_RECORDS - 1
+        k = ((self._head or self.head()).n + 1) // PAGE_RECORDS - 1
         if k < 0:
             return
         try:

@@ -50,6 +50,7 @@ class Mover:
             if needed[pack]:
                 self._copy(pack, needed[pack])
         self._sink.flush()
+        self._sink.list_durable()
         addresses = {pack: rows for pack in sorted(needed) if (rows := self._rows(pack, needed[pack], erased[pack]))}
         for pack, rows in addresses.items():
             self._create(pack, rows)

@@ -85,7 +85,7 @@ class PackSink:
         return [places[chunk[0]] for chunk in chunks]  # type: ignore[misc]  # each has one now
 
     def flush(self) -> None:
-        """Close the open pack and wait until all are durable and listed. Raises what the writes raised."""
+        """Close the open pack and wait until all are durable. Raises what the writes raised."""
         with self._lock:
             if self._hashes:
                 self._close()
@@ -93,6 +93,9 @@ class PackSink:
         for write in writes:
             write.result()
         self._release()
+
+    def list_durable(self) -> None:
+        """Write an index object of the packs that are durable and not listed yet, if there are any."""
         self._list(at_least=1)
 
     def stop(self) -> None:
@@ -104,7 +107,7 @@ class PackSink:
         for write in list(self._writes):
             if write.cancel():
                 self._buffers.put(None)
-        self._list(at_least=1)
+        self.list_durable()
 
     def _release(self) -> None:
         """Give the memory of idle buffers back: the manifest comes next, and it needs some."""

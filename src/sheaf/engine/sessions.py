@@ -1,18 +1,19 @@
 """Sessions: whoever will commit says so first, and only then looks at what there is (design: the order is the safety).
 
-Register, then list ``condemned/``, then (by :mod:`sheaf.engine.dedup`) ``index/``. Nothing that the list calls dead is
-referenced, however one learned of it; new data is deduplicated against nothing that is listed at all.
+Register, then list ``condemned/``, then ``index/``; ``erased/`` after ``condemned/``, too, since a generation that is not
+listed any more has left its notices. Nothing that the lists call dead is referenced, however one learned of it; new data
+is deduplicated against nothing that is listed at all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from sheaf.engine.core import Core, host
-from sheaf.engine.log import Log, repo_log, store_log
+from sheaf.engine.log import Head, Log, repo_log, store_log
 from sheaf.errors import Conflict, Corrupt, InvalidInput, NotFound, SheafError, Unavailable
 from sheaf.format import keys
 from sheaf.format.session_v1 import Condemned, Session, decode_condemned, seal, unseal
@@ -48,6 +49,8 @@ class Open:
     dead_objects: frozenset[str]
     avoid_packs: frozenset[bytes]
     erased: frozenset[bytes]
+    index: tuple[str, ...] | None = None  #: index objects, listed after ``condemned/`` was; None: nobody has looked
+    head: Head[RepoState] | None = None  #: the repo's log as it was once the session was registered
 
     @property
     def id(self) -> str:
@@ -62,8 +65,11 @@ class Open:
 
 def open_session(core: Core, repo_id: str, log: Log[RepoState, RepoOp], kind: str) -> Open:
     """Register a session of this kind (``upload``, ``edit``, ``diamond``) and read what gc has condemned."""
-    session = Session(core.clock.new_id(), repo_id, kind, core.now(), log.head().n, core.author, host())
-    return _registered(core, session)
+    around = core.io.submit(core.backend.prepare)
+    head = log.head()
+    around.result()
+    session = Session(core.clock.new_id(), repo_id, kind, core.now(), head.n, core.author, host())
+    return _registered(core, session, log)
 
 
 def open_store_session(core: Core, kind: str) -> Open:
@@ -72,10 +78,12 @@ def open_store_session(core: Core, kind: str) -> Open:
     return _registered(core, session)
 
 
-def _registered(core: Core, session: Session) -> Open:
+def _registered(core: Core, session: Session, log: Log[RepoState, RepoOp] | None = None) -> Open:
     core.create(keys.session(session.id), seal("session", session))
+    head = core.io.submit(log.head) if log is not None else None
     try:
-        return observe(core, session)
+        open = observe(core, session)
+        return replace(open, head=head.result()) if head is not None else open
     except SheafError:
         end_session(core, session.id)
         raise
@@ -85,6 +93,7 @@ def observe(core: Core, session: Session) -> Open:
     """What a session that is registered already must keep away from, as of now (a split of a diamond)."""
     lists = [_condemned(core, stat.key) for stat in core.backend.list(keys.CONDEMNED)]
     known = [entry for entry in lists if entry is not None]
+    index = core.io.submit(lambda: tuple(stat.key for stat in core.backend.list(keys.INDEX)))
     erased = frozenset(_erased(stat.key) for stat in core.backend.list(keys.ERASED))
     dead: frozenset[bytes] = frozenset().union(*(entry.dead_packs for entry in known))
     return Open(
@@ -94,6 +103,7 @@ def observe(core: Core, session: Session) -> Open:
         frozenset().union(*(entry.objects for entry in known)),
         dead.union(*(entry.moving_packs for entry in known)),
         erased.union(*(entry.erase for entry in known)),
+        index.result(),
     )
 
 
@@ -153,13 +163,15 @@ def has_committed(core: Core, session: Session) -> bool:
     return any(isinstance(op, AddBundle) and op.bundle.id == session.id for record in records for op in record.ops)
 
 
-def refuse_if_over(log: Log[Any, Any], session: Session) -> None:
+def refuse_if_over(log: Log[Any, Any], session: Session, last: int | None = None) -> None:
     """Read every record since a session began: whoever commits calls it each time that it decides on operations.
+
+    ``last``: the record that the commit is to follow; else the newest one.
 
     Raises:
         Conflict: gc has ended the session, or its bundle is committed already.
     """
-    for op in (op for record in log.records(session.n + 1) for op in record.ops):
+    for op in (op for record in log.records(session.n + 1, last) for op in record.ops):
         if isinstance(op, VoidSession) and op.session == session.id:
             raise Conflict(
                 f"this {session.kind} stood still for so long that it was ended (session {session.id})",

@@ -59,6 +59,7 @@ class TreeWriter:
         self._reuse = reuse or {}
         self._writes: deque[Future[None]] = deque()
         self._written: set[bytes] = set()
+        self._wide: set[bytes] = set()  # inner nodes of more than one child that were written here: no need to ask
 
     def build(self, batches: Iterable[pa.RecordBatch]) -> Pointer:
         """A tree of these rows, which are in order."""
@@ -77,7 +78,7 @@ class TreeWriter:
             self._settle()
             level += 1
         root = items[0]
-        while root.level and len(below := self._nodes.children(root)) == 1:
+        while root.level and root.id not in self._wide and len(below := self._nodes.children(root)) == 1:
             root = below[0]
         return root
 
@@ -162,7 +163,10 @@ class TreeWriter:
         if level > 1:
             group = [replace(child, packs=()) for child in group]
         data = encode_children(self._session, level, group, prefix)
-        return Pointer(self._put(data), len(data), level, prefix, rows, size, logical, full, *first)
+        id = self._put(data)
+        if len(group) > 1:
+            self._wide.add(id)
+        return Pointer(id, len(data), level, prefix, rows, size, logical, full, *first)
 
     # -- writing -------------------------------------------------------------------------------------------------------
 

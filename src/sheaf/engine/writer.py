@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import ParamSpec, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,8 @@ from sheaf.model.names import check_ref_name
 from sheaf.model.nodes import Pointer
 
 __all__ = ["Draft", "Store", "Writer", "committed"]
+
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Store:
         self._nodes = nodes
         self._open = open
         self._name = name
-        self._segments = load_segments(core)  # after the session was registered and condemned/ was listed
+        self._segments = load_segments(core, open.index)  # after the session was registered and condemned/ was listed
         self._index = ChunkIndex(self._segments, open.avoid_packs, partial(load_table, core))
         self.sink = PackSink(core, name, self._index)
         self.ingest = Ingest(core, self.sink, self._index, open.erased, allow_erased=allow_erased)
@@ -74,11 +76,11 @@ class Store:
 
     def build(self, batches: Iterable[pa.RecordBatch], base: Tree | None = None) -> Pointer:
         """Make everything stored so far durable, then a tree of these rows. ``base``: a live bundle, to reuse nodes of."""
-        return self._trees(base).build(batches)
+        return self._beside_index(self._trees(base).build, batches)
 
     def edit(self, base: Pointer, changes: list[Change]) -> Pointer:
         """The same for a live bundle's tree with some rows changed."""
-        return self._trees(None).edit(base, changes)
+        return self._beside_index(self._trees(None).edit, base, changes)
 
     def refuse_dead(self, base: Tree) -> None:
         """Raises Conflict if a live bundle's tree can't be taken over as it is."""
@@ -95,6 +97,13 @@ class Store:
         nodes = leaves_of(base.nodes, base.root) if base else ()
         reuse = {pointer.full: pointer for pointer in nodes if pointer.id not in self._open.dead_nodes}
         return TreeWriter(self._core, self._nodes, self._name, reuse)
+
+    def _beside_index(self, make: Callable[P, Pointer], *args: P.args, **kwargs: P.kwargs) -> Pointer:
+        """A tree, and the index of the packs that are durable now: neither leads to the other."""
+        listed = self._core.io.submit(self.sink.list_durable)
+        root = make(*args, **kwargs)
+        listed.result()
+        return root
 
     def stop(self) -> None:
         """The session will not commit: what is durable of it is listed, for the next try. A courtesy, too."""
@@ -151,8 +160,10 @@ class Writer:
         if isinstance(error, Corrupt):  # gc may have ended this session, and swept what it was reading
             refuse_if_over(self._log, self.open.session)
 
-    def commit(self, root: Pointer, files: int, draft: Draft) -> Bundle:
+    def commit(self, root: Pointer, files: int, draft: Draft, *, beside: Callable[[], object] = lambda: None) -> Bundle:
         """Write the record that makes the bundle. ``root`` is durable already; ``files`` counts all but folders.
+
+        ``beside`` is called before, while the log is read; nothing is committed if it raises.
 
         Raises:
             Conflict: the branch is not where ``draft.expect`` says, or gc has ended this session.
@@ -161,7 +172,7 @@ class Writer:
         if self._over:  # gc would not wait for it
             raise Refused("this upload is over: nothing more can be committed with it", "begin another one")
         with self._ending.committing():
-            return committed(self._core, self._log, self.open, root, files, draft)
+            return committed(self._core, self._log, self.open, root, files, draft, beside=beside)
 
     def tidy(self) -> None:
         """After a commit: merge what has become many small objects. A courtesy to whoever comes next."""
@@ -169,12 +180,21 @@ class Writer:
         self._log.roll()
 
 
-def committed(core: Core, log: Log[RepoState, RepoOp], open: Open, root: Pointer, files: int, draft: Draft) -> Bundle:
+def committed(
+    core: Core,
+    log: Log[RepoState, RepoOp],
+    open: Open,
+    root: Pointer,
+    files: int,
+    draft: Draft,
+    *,
+    beside: Callable[[], object] = lambda: None,
+) -> Bundle:
     """Append the record that adds a bundle, moves its branch and sets its label; returns the bundle."""
     made: list[Bundle] = []
 
     def decide(head: Head[RepoState]) -> tuple[RepoOp, ...]:
-        refuse_if_over(log, open.session)
+        refuse_if_over(log, open.session, head.n)
         now = head.state.branches.get(draft.branch) if draft.branch else None
         at = now.bundle if now else None
         if draft.expect is not None and draft.expect != (at or ""):
@@ -202,7 +222,7 @@ def committed(core: Core, log: Log[RepoState, RepoOp], open: Open, root: Pointer
             ops.append(SetLabel(draft.label, bundle.id))
         return tuple(ops)
 
-    log.append(decide)
+    log.append(decide, beside=beside)
     if not made:
         raise Bug("a commit without a bundle")
     return made[0]

@@ -42,9 +42,11 @@ class Connected:
         """Raises Unsupported if reading this store takes something that this program doesn't know."""
         self._refuse(self.log.head().state.read_features, READ_FEATURES, "read")
 
-    def refuse_writes(self) -> None:
-        """Raises Unsupported if writing to this store takes something that this program doesn't know."""
-        self._refuse(self.log.head().state.write_features, WRITE_FEATURES, "write")
+    def refuse_writes(self) -> StoreState:
+        """The store as it is now. Raises Unsupported if writing to it takes something that this program doesn't know."""
+        state = self.log.head().state
+        self._refuse(state.write_features, WRITE_FEATURES, "write")
+        return state
 
     def _refuse(self, wanted: tuple[str, ...], known: frozenset[str], what: str) -> None:
         if unknown := [name for name in wanted if name not in known]:
@@ -84,7 +86,6 @@ class Context:
 
     def refuse_writes(self) -> None:
         """Raises NotFound if the repo was deleted meanwhile, Unsupported if the store needs a newer Sheaf."""
-        self.store.refuse_writes()
-        entry = self.store.log.head().state.repos.get(self.entry.id)
+        entry = self.store.refuse_writes().repos.get(self.entry.id)
         if entry is None or entry.deleted:
             raise NotFound(f'didn\'t find repo "{self.entry.name}"', "it was deleted meanwhile")

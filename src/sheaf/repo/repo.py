@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from sheaf.engine.clock import parse_time
-from sheaf.engine.log import Log
+from sheaf.engine.log import Head, Log
 from sheaf.errors import AlreadyExists, NotFound, Refused
 from sheaf.model.log import (
     Author,
@@ -227,7 +227,7 @@ class Repo:
         )
         meter = Meter(progress, "upload")
         with Writer(c.core, c.nodes, c.log, self.id, "upload", allow_erased=allow_erased) as writer:
-            base = self._head_tree(branch)  # read after the session was registered
+            base = self._head_tree(branch, writer.open.head)  # read after the session was registered
             stored = store_folder(writer.store, base, options, meter)
             warnings = [f"'{one}' and '{other}' become one on some systems" for one, other in stored.clashes]
             if portable and warnings:
@@ -239,8 +239,7 @@ class Repo:
                 if label:
                     self.set_label(label, f"branch:{branch}")
                 return Upload(self.bundle(f"branch:{branch}"), *counts, False, stored.skipped, warnings)
-            self._context.refuse_writes()
-            bundle = self._bundle(writer.commit(stored.root, stored.files, draft))
+            bundle = self._bundle(writer.commit(stored.root, stored.files, draft, beside=c.refuse_writes))
             if on_commit:
                 on_commit(bundle)
             writer.tidy()
@@ -377,9 +376,9 @@ class Repo:
         """The bundle, unless it was deleted since it was looked up: then NotFound."""
         return self._context.refs.get(bundle.id)
 
-    def _head_tree(self, branch: str | None) -> Tree | None:
+    def _head_tree(self, branch: str | None, head: Head[RepoState] | None) -> Tree | None:
         while True:
-            head = self._log.head()
+            head = head or self._log.head()
             target = head.state.branches.get(branch) if branch else None
             id = target.bundle if target else head.state.latest
             try:
@@ -387,3 +386,4 @@ class Repo:
             except NotFound:
                 if self._log.head().n == head.n:
                     raise
+                head = None

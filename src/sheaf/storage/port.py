@@ -92,6 +92,9 @@ class Backend(ABC):
     def delete(self, key: str) -> None:
         """Remove an object; no error if it is not there. Only gc, erase and ends of sessions call this."""
 
+    def prepare(self) -> None:  # noqa: B027 - most backends have nothing to look at
+        """Called ahead of the first create, while something else is waited for."""
+
     def close(self) -> None:  # noqa: B027 - most backends have nothing to give back
         """Give connections and file handles back. The object can't be used afterwards."""
 

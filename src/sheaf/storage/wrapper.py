@@ -39,5 +39,8 @@ class WrapperBackend(Backend):
     def delete(self, key: str) -> None:
         self.inner.delete(key)
 
+    def prepare(self) -> None:
+        self.inner.prepare()
+
     def close(self) -> None:
         self.inner.close()

@@ -7,14 +7,14 @@ rename; whatever is wrong with it, it counts as empty.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import struct
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -37,10 +37,58 @@ _U64: Final = np.dtype("<u8")
 _I64: Final = np.dtype("<i8")
 _COLUMNS: Final = (("key", _U64), ("dev", _U64), ("ino", _U64), ("size", _I64), ("mtime", _I64), ("ctime", _I64))
 _ROW_BYTES: Final = 8 * len(_COLUMNS) + 32
+_ROW: Final = np.dtype([*_COLUMNS, ("content", np.uint8, 32)])
+_SLICE: Final = 1 << 16  # rows that are in memory at once
 _SPREAD: Final = np.uint64(0x9E3779B97F4A7C15)
 
 Columns = dict[str, npt.NDArray[Any]]
 Hashes = npt.NDArray[np.uint8]  #: shape (n, 32)
+
+
+class Rows:
+    """Rows that are found, in the order in which they come: few in memory, many in a file that has no name."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._held: list[npt.NDArray[Any]] = []
+        self._file: IO[bytes] | None = None
+
+    def add(self, columns: Columns) -> None:
+        """Keep some. Without room on the disk they stay in memory."""
+        rows = np.empty(len(columns["key"]), _ROW)
+        for name, column in columns.items():
+            rows[name] = column
+        self.count += len(rows)
+        self._held.append(rows)
+        if sum(map(len, self._held)) > _SLICE:
+            with contextlib.suppress(OSError):
+                self._spill()
+
+    def _spill(self) -> None:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+        at = self._file.seek(0, os.SEEK_END)
+        try:
+            self._file.writelines(rows.data for rows in self._held)
+            self._file.flush()
+        except OSError:
+            self._file.truncate(at)
+            raise
+        self._held = []
+
+    def all(self) -> npt.NDArray[Any]:
+        """Every row. Raises OSError."""
+        if self._file is None:
+            return np.concatenate([np.empty(0, _ROW), *self._held])
+        self._spill()
+        return np.memmap(self._file, _ROW, "r", shape=(self.count,))
+
+    def close(self) -> None:
+        """Forget them."""
+        self._held, self.count = [], 0
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 @dataclass(slots=True)
@@ -53,7 +101,7 @@ class StatCache:
     path: Path
     started: int
     known: Columns
-    found: list[Columns] = field(default_factory=list)
+    found: Rows = field(default_factory=Rows)
     news: int = 0
 
     @classmethod
@@ -84,23 +132,25 @@ class StatCache:
         """
         kept = mask & (batch.kind == Kind.FILE)
         kept &= np.maximum(batch.mtime, batch.ctime) < self.started - _RACY_NS
-        rows = {name: column[kept] for name, column in _columns(batch).items()}
-        rows["content"] = contents[kept]
-        if len(rows["key"]):
-            self.found.append(rows)
+        if kept.any():
+            self.found.add(
+                {name: column[kept] for name, column in _columns(batch).items()} | {"content": contents[kept]}
+            )
             self.news += int(np.count_nonzero(kept & ~self.match(batch)[1]))
 
     def save(self) -> bool:
         """Replaces the file by what was added. False if it can't be written: a cache is a help, not a duty."""
-        total = sum(len(rows["key"]) for rows in self.found)
         try:
-            if not self.news and total == len(self.known["key"]) and self.path.exists():
+            if not self.news and self.found.count == len(self.known["key"]) and self.path.exists():
                 os.utime(self.path)
                 return True
+            self.known = _empty()  # which gives a mapped file back
             make_private_folder(self.path.parent)
-            _store(self.path, self.found, total)
+            _store(self.path, self.found.all())
         except OSError:
             return False
+        finally:
+            self.found.close()
         prune(self.path.parent, MAX_CACHE_BYTES, keep=self.path)
         return True
 
@@ -150,16 +200,16 @@ def _parse(view: memoryview, count: int) -> Columns:
     return columns
 
 
-def _store(path: Path, found: Sequence[Columns], total: int) -> None:
-    keys = np.concatenate([rows["key"] for rows in found]) if found else np.zeros(0, _U64)
-    _, order = np.unique(keys, return_index=True)  # hard links are one row; keys that clash by chance lose one
+def _store(path: Path, found: npt.NDArray[Any]) -> None:
+    _, order = np.unique(found["key"], return_index=True)  # hard links are one row; keys that clash by chance lose one
     fd, aside = tempfile.mkstemp(dir=path.parent, prefix=".new-")
     try:
         with open(fd, "wb") as file:
             hasher = blake3()
             _put(file, hasher, _HEAD.pack(_MAGIC, len(order)))
             for name in (*(name for name, _ in _COLUMNS), "content"):
-                _put(file, hasher, np.concatenate([rows[name] for rows in found])[order] if total else b"")
+                for at in range(0, len(order), _SLICE):
+                    _put(file, hasher, found[name][order[at : at + _SLICE]].tobytes())
             file.write(hasher.digest())
         Path(aside).replace(path)
     except BaseException:
@@ -167,8 +217,7 @@ def _store(path: Path, found: Sequence[Columns], total: int) -> None:
         raise
 
 
-def _put(file: Any, hasher: Any, data: Any) -> None:
-    raw = data.tobytes() if isinstance(data, np.ndarray) else data
+def _put(file: Any, hasher: Any, raw: bytes) -> None:
     hasher.update(raw)
     file.write(raw)
 

@@ -41,6 +41,7 @@ class ReplicatedBackend(FailoverBackend):
         self._lock = Lock()
         self._state: StoreState | None = None
         self._members: dict[str, Member] = {}
+        self._has_looked = False  # ahead of the next create
         self._wrote = False  # anything since the log was last looked at
 
     def create(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
@@ -48,7 +49,10 @@ class ReplicatedBackend(FailoverBackend):
         if kind is Kind.LOCAL:
             return self.inner.create(key, data)
         if self._state is None or kind in (Kind.LINK, Kind.RECORD):
-            self._look()
+            if self._has_looked and kind is Kind.LINK:
+                self._has_looked = False
+            else:
+                self._look()
         if kind is Kind.RECORD:
             return self._commit(key, data)
         self._wrote = True
@@ -56,6 +60,12 @@ class ReplicatedBackend(FailoverBackend):
         if self._members:
             self._spread(key, data if answer is not Created.OTHER else self.inner.get(key))
         return answer
+
+    def prepare(self) -> None:
+        """Look at what is true now, for the link that comes next: a session, before which nothing was written."""
+        self.inner.prepare()
+        self._look()
+        self._has_looked = not self._wrote
 
     def delete(self, key: str) -> None:
         """From the primary; replicas keep what they have until they catch up, but for sessions that have ended."""
