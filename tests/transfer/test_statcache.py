@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -251,6 +252,6 @@ def test_without_room_on_the_disk_rows_wait_in_memory(
         raise OSError("no space")
 
     monkeypatch.setattr(statcache, "_SLICE", 1)
-    monkeypatch.setattr(statcache.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     learn(cache_dir, root, hashes(3))
     assert known(cache_dir, root) == ["a", "b", "c"]
