@@ -9,11 +9,12 @@ from unittest import mock
 
 from sheaf.engine import forwarding, gc, moving, restore, sessions, sweep, writer
 from sheaf.engine.core import Core
+from sheaf.engine.listed import Listed
 from sheaf.engine.patience import Waiting
-from sheaf.engine.reach import Heads, Roots
+from sheaf.engine.reach import Heads, Roots, live_bundles
 from sheaf.engine.sessions import Ending, Open
 from sheaf.format import keys
-from sheaf.format.session_v1 import Condemned, Session
+from sheaf.format.session_v1 import Condemned, Session, seal
 
 Mutant = Callable[[], AbstractContextManager[Any]]
 
@@ -28,6 +29,12 @@ def _nothing(*args: object, **options: object) -> None:
 
 def _unregistered(core: Core, session: Session) -> Open:
     return sessions.observe(core, session)
+
+
+def _registered_late(core: Core, session: Session) -> Open:
+    opened = sessions.observe(core, session)
+    core.create(keys.session(session.id), seal("session", session))
+    return opened
 
 
 def _blind(core: Core, session: Session) -> Open:
@@ -47,6 +54,10 @@ def _alive_at_the_mark(core: Core, heads: Heads) -> Roots:
     from sheaf.engine.reach import _bundles_at
 
     return Roots([], _bundles_at(core, heads))
+
+
+def _alive_now(core: Core, heads: Heads) -> Roots:
+    return Roots(live_bundles(core)[0], [])
 
 
 @contextmanager
@@ -73,6 +84,7 @@ def _uncommitted_moves_count() -> Iterator[None]:
 
 MUTANTS: dict[str, Mutant] = {
     "sessions are not registered": patched(sessions, "_registered", _unregistered),
+    "sessions are registered after they have looked around": patched(sessions, "_registered", _registered_late),
     "sessions don't look at what is condemned": patched(sessions, "observe", _blind),
     "sessions are not resolved": patched(gc, "resolve", _unresolved),
     "sessions are ended without a record": patched(gc, "void_session", _ended_without_a_record),
@@ -82,7 +94,18 @@ MUTANTS: dict[str, Mutant] = {
         Ending, "__exit__", lambda self, *exc: sessions.end_session(self._core, self._id)
     ),
     "gc does not look again": patched(sweep, "roots_since", _alive_at_the_mark),
+    "gc looks at what lives now only": patched(sweep, "roots_since", _alive_now),
     "the list of the condemned goes first": _condemned_too_early_gone,
     "moves count without a commit": _uncommitted_moves_count,
+    "the index is believed": patched(Listed, "_is_believed", lambda self, pack: self._believed.get(pack, True)),
     "what is brought back is not looked at": patched(restore, "_refuse_unless_whole", _nothing),
 }
+
+#: Those that no scene shows, in which one of two clients is interrupted once.
+TAKES_THREE = frozenset(
+    {
+        "sessions are registered after they have looked around",
+        "gc looks at what lives now only",
+        "the index is believed",
+    }
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from sheaf.testing.invariants import assert_complete, assert_refs_resolve, claim
 from sheaf.testing.schedule import Mishap, Plan, Schedule, plans, store_without_threads
 
 SHORT = b"some bytes " * 9
+REFUSALS = (Conflict, NotFound, AlreadyExists, Refused, Unavailable)
 LONG = bytes(i * i % 251 ^ i // 256 for i in range(9000))  #: several chunks, so that the file has a recipe
 
 
@@ -85,6 +87,17 @@ def several(*acts: Act) -> Act:
     def run(stage: Stage, store: Store) -> None:
         for act in acts:
             act(stage, store)
+
+    return run
+
+
+def tries(*acts: Act) -> Act:
+    """One after the other, whatever is refused."""
+
+    def run(stage: Stage, store: Store) -> None:
+        for act in acts:
+            with suppress(*REFUSALS):
+                act(stage, store)
 
     return run
 
@@ -184,36 +197,43 @@ SCENES: dict[str, Scene] = {
 def play(scene: Scene, plan: Plan, scratch: Path, stale: int = 0) -> Schedule:
     """Plays a scene; raises what does not hold afterwards."""
     schedule, stage = Schedule(plan=plan), Stage(scratch)
+    store = new_store(schedule)
+    scene.before(stage, store)
+    for name, act in (("one", scene.one), ("other", scene.other)):
+        schedule.add(name, client(schedule, stage, name, act, scene.mishaps if name == "one" else {}))
+    schedule.run()
+    assert_kept(schedule, stage)
+    return schedule
+
+
+def new_store(schedule: Schedule) -> Store:
+    """A store with two repos, for what was before."""
     config = StoreConfig(SteeredClock("store").new_id(), "2026-01-01T00:00:00.000000Z", chunker=CHUNKER)
     schedule.store.create(keys.CONFIG, encode_config(config))
     store = _opened(schedule, "before")
     for name in ("faces", "other"):
         store.create_repo(name)
-    scene.before(stage, store)
-    for name, act in (("one", scene.one), ("other", scene.other)):
-        schedule.add(name, _client(schedule, stage, name, act, scene.mishaps if name == "one" else {}))
-    schedule.run()
-    _assert_kept(schedule, stage)
-    return schedule
+    return store
 
 
 def _opened(schedule: Schedule, name: str, mishaps: Mapping[int | str, Mishap] | None = None) -> Store:
     return store_without_threads(schedule.backend(name, mishaps), SteeredClock(name, CLOCK))
 
 
-def _client(
-    schedule: Schedule, stage: Stage, name: str, act: Act, mishaps: Mapping[int | str, Mishap]
+def client(
+    schedule: Schedule, stage: Stage, name: str, act: Act, mishaps: Mapping[int | str, Mishap] | None = None
 ) -> Callable[[], None]:
+    """What a client does that opens the store, acts and may be refused."""
+
     def live() -> None:
-        try:
+        with suppress(*REFUSALS):
             act(stage, _opened(schedule, name, mishaps))
-        except (Conflict, NotFound, AlreadyExists, Refused, Unavailable):
-            return
 
     return live
 
 
-def _assert_kept(schedule: Schedule, stage: Stage) -> None:
+def assert_kept(schedule: Schedule, stage: Stage) -> None:
+    """Nothing is damaged, nothing that somebody was told is gone; also when gcs have come once more."""
     store = _opened(schedule, "afterwards")
     for _ in range(2):
         damage = [problem for problem in store.check(read_data=True).problems if not problem.repairable]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import shutil
 import sys
 import tempfile
 import time
 import traceback
+from functools import cache
+from multiprocessing.util import Finalize
 from pathlib import Path
 
+from tests.garbage.ambushes import share, spring
 from tests.garbage.worlds import Folders, play, tiny
 
 
@@ -22,7 +26,7 @@ def main() -> int:
     args = parser.parse_args()
     begun, failed = time.monotonic(), 0
     seeds = range(args.first, args.first + args.seeds)
-    with multiprocessing.Pool(args.jobs, maxtasksperchild=200) as pool:
+    with multiprocessing.Pool(args.jobs, maxtasksperchild=1000) as pool:
         for done, (seed, trouble) in enumerate(pool.imap_unordered(_play, seeds, chunksize=4), 1):
             if trouble:
                 failed += 1
@@ -34,10 +38,20 @@ def main() -> int:
     return 1 if failed else 0
 
 
+@cache
+def _folders() -> Folders:
+    """What all seeds of a process upload."""
+    root = Path(tempfile.mkdtemp(prefix="sheaf-torture-"))
+    Finalize(None, shutil.rmtree, (root,), exitpriority=0)
+    return Folders(root)
+
+
 def _play(seed: int) -> tuple[int, str]:
     with tempfile.TemporaryDirectory(prefix="sheaf-torture-") as folder, tiny():
         try:
-            play(seed, Folders(Path(folder)))
+            play(seed, _folders())
+            for ambush in share(seed):
+                spring(ambush, Path(folder))
         except Exception:  # any of them means that this seed is to be looked at
             return seed, traceback.format_exc()
     return seed, ""

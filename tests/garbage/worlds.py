@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import pkgutil
 import random
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -49,19 +50,43 @@ CONTENTS = (
     _NOISE[21_000:22_000],
     _NOISE[22_000:22_500],
 )
+#: What people do, mostly: few things, so that they get into each other's way.
+PLOTS = (
+    ("upload", "upload", "wipe"),
+    ("upload", "copy", "copy", "wipe"),
+    ("upload", "copy", "delete", "delete"),
+    ("upload", "edit", "wipe", "delete"),
+    ("upload", "delete", "undelete", "undelete"),
+    ("upload", "upload", "wipe", "edit", "copy", "undelete", "diamond"),
+)
+#: What a store has been through.
+PASTS = ("nothing", "uploads", "half is garbage", "half was collected", "all is garbage")
+_RNG = random.Random("uploads")
+UPLOADS = tuple(tuple(_RNG.sample(range(10), count)) for count in (1, 1, 2, 2, 2, 3) for _ in range(4))
 NAMES = ("a", "b", "c/d", "c/e", "c/f/g", "h/i", "j", "k")
 
 
 @contextmanager
 def tiny() -> Iterator[None]:
-    """Packs, nodes and merges of the index at sizes at which a few files make several of each."""
+    """Packs, nodes and merges of the index at sizes at which a few files make several of each.
+
+    What only depends on its arguments is computed once for all clients that ask for the same.
+    """
     with ExitStack() as stack:
         stack.enter_context(mock.patch("sheaf.engine.packs.PACK_BYTES", 6000))
         stack.enter_context(mock.patch("sheaf.engine.dedup._MERGE_AT", 3))
         for name, value in (("MIN_ROWS", 2), ("MAX_ROWS", 4), ("MIN_CHILDREN", 2), ("MAX_CHILDREN", 3)):
             stack.enter_context(mock.patch(f"sheaf.engine.treewrite.{name}", value))
+        for where in ("sheaf.engine.nodes.decode_rows", "sheaf.engine.nodes.decode_children"):
+            stack.enter_context(mock.patch(where, _once(where)))
         stack.enter_context(one_thread())
         yield
+
+
+@cache
+def _once(name: str) -> Callable[..., Any]:
+    """A function of the engine, which remembers its answers."""
+    return lru_cache(4096)(pkgutil.resolve_name(name))
 
 
 class Folders:
@@ -69,6 +94,7 @@ class Folders:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._beginnings: dict[tuple[tuple[int, ...], str], Beginning] = {}
         rng = random.Random("folders")
         self.files: list[Files] = []
         for n in range(10):
@@ -87,6 +113,20 @@ class Folders:
 
     def path(self, n: int) -> Path:
         return self._root / str(n)
+
+    def beginning(self, uploads: tuple[int, ...], past: str) -> Beginning:
+        """What a store has been through before anybody of a seed comes, played once."""
+        if (uploads, past) not in self._beginnings:
+            self._beginnings[uploads, past] = _begun(self, uploads, past)
+        return self._beginnings[uploads, past]
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """A store with a past. ``bundles``: those that live."""
+
+    objects: dict[str, bytes]
+    bundles: dict[str, tuple[str, str, Files | None]]
 
 
 @dataclass
@@ -323,17 +363,17 @@ class Collector:
 def play(seed: int, folders: Folders, *, people: int = 3, collectors: int = 2) -> World:
     """Everybody lives through a seed, and everything that they were told holds afterwards. Raises what does not hold."""
     rng = random.Random(f"world {seed}")
-    schedule = Schedule(seed, stale=rng.choice([0, 0, 0, 60]))
+    schedule = Schedule(seed, stale=rng.choice([0, 0, 0, 0, 0, 60]))
     scratch = Path(tempfile.mkdtemp(prefix="sheaf-schedule-"))
     try:
         world = World(schedule, folders, scratch, **_ways(rng))
-        _begin(world)
+        _begin(world, rng.choice(PASTS))
         for n in range(people):
-            person, steps = Person(world, f"p{n}", seed, _mishaps(rng)), rng.randrange(4, 14)
+            person, steps = Person(world, f"p{n}", seed, _mishaps(rng)), rng.randrange(2, 8)
             schedule.add(person.name, partial(person.live, steps))
         for n in range(collectors):
             collector = Collector(world, f"gc{n}", seed, _mishaps(rng))
-            schedule.add(collector.name, partial(collector.live, 4))
+            schedule.add(collector.name, partial(collector.live, 3))
         schedule.run()
         assert_kept(world)
         return world
@@ -344,31 +384,42 @@ def play(seed: int, folders: Folders, *, people: int = 3, collectors: int = 2) -
 def _ways(rng: random.Random) -> dict[str, Any]:
     """How people live in a world."""
     rare = ("edit", "copy", "read", "label", "undelete", "diamond", "own_repo", "squash")
-    habits = ["upload", "upload", "wipe", rng.choice(["wipe", "delete"]), *rng.sample(rare, rng.randrange(4))]
+    habits = [*rng.choice(PLOTS), *rng.sample(rare, rng.choice([0, 0, 1, 2]))]
     branches = rng.choice([(None,), (None,), (None,), ("main", "dev", None)])
-    return {
-        "habits": tuple(habits),
-        "branches": branches,
-        "uploads": tuple(rng.sample(range(10), rng.choice([1, 2, 3]))),
-    }
+    return {"habits": tuple(habits), "branches": branches, "uploads": rng.choice(UPLOADS)}
 
 
-def _begin(world: World) -> None:
+def _begun(folders: Folders, uploads: tuple[int, ...], past: str) -> Beginning:
+    schedule = Schedule()
     config = StoreConfig(SteeredClock("store").new_id(), "2026-01-01T00:00:00.000000Z", chunker=CHUNKER)
-    world.schedule.store.create(keys.CONFIG, encode_config(config))
-    store = store_without_threads(world.schedule.backend("beginning"), SteeredClock("beginning", CLOCK))
+    schedule.store.create(keys.CONFIG, encode_config(config))
+    store = store_without_threads(schedule.backend("beginning"), SteeredClock("beginning", CLOCK))
+    kept: dict[str, tuple[str, str, Files | None]] = {}
     for name in SHARED:
         repo = store.create_repo(name)
-        for n in world.uploads:
-            bundle = repo.upload(world.folders.path(n), message="first", branch=None).bundle
-            world.commit(bundle, world.folders.files[n])
+        for n in uploads if past != "nothing" else ():
+            bundle = repo.upload(folders.path(n), message="first", branch=None).bundle
+            kept[bundle.id] = repo.id, name, folders.files[n]
+    gone = {"all is garbage": len(kept), "half is garbage": len(kept) // 2, "half was collected": len(kept) // 2}
+    for id in list(kept)[: gone.get(past, 0)]:
+        store.repo(kept.pop(id)[1]).delete_bundle(f"bundle:{id}")
+    if past == "half was collected":
+        collect(store._core, Patience(0))
+    return Beginning({stat.key: schedule.store.get(stat.key) for stat in schedule.store.list()}, kept)
+
+
+def _begin(world: World, past: str) -> None:
+    beginning = world.folders.beginning(world.uploads, past)
+    for key, data in beginning.objects.items():
+        world.schedule.store.create(key, data)
+    world.bundles.update(beginning.bundles)
 
 
 def _mishaps(rng: random.Random) -> dict[int | str, Mishap]:
     """Most live undisturbed; some have several mishaps."""
     if rng.random() < 0.7:
         return {}
-    return {rng.randrange(1, 120): rng.choice(list(Mishap)) for _ in range(rng.randrange(1, 5))}
+    return {rng.randrange(1, 60): rng.choice(list(Mishap)) for _ in range(rng.randrange(1, 5))}
 
 
 # -- afterwards --------------------------------------------------------------------------------------------------------

@@ -1,7 +1,10 @@
 """Several clients of one store, whose calls a seed puts in order: what happens once a year happens at a known seed.
 
 Each client is a function in a thread of its own, but only one runs at any time: at every call of its backend it gives way
-to whoever the seed picks. Weights change now and then, so that one client may stand still while others do a day's work.
+to whoever the seed picks. Some seeds give clients weights that change now and then, so that one client may stand still
+while others do a day's work. Most give them ranks: the first in rank goes on until it falls back, or stands still at the
+beginning of a step until somebody else has done something in particular. What takes three clients to be at the right
+calls is found by such seeds, or by :class:`Stop`.
 Nothing else may depend on chance or time: see :func:`one_thread` for clients without threads of their own.
 """
 
@@ -29,13 +32,23 @@ from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.port import Backend, Buffer, Created, Stat
 from sheaf.testing.faults import Crash
 
-__all__ = ["Inline", "Mishap", "Plan", "Schedule", "Stuck", "one_thread", "plans", "store_without_threads"]
+__all__ = ["Inline", "Mishap", "Plan", "Schedule", "Stop", "Stuck", "one_thread", "plans", "store_without_threads"]
 
 T = TypeVar("T")
 Plan = Sequence[
     tuple[str, int]
 ]  #: who makes how many calls before the next one goes on; at the end one after the other
 _CHANGE = 1 / 15  # chance at each call that the weights change
+_RANKS = 0.7  # part of the seeds that give clients ranks instead
+_HALT = 0.3  # chance to stand still at the beginning of a step
+_TIRE = 1 / 50  # chance at each call to fall back in rank
+#: What a client begins with a call of one of these kinds changes what others may do.
+_STEPS = (
+    *(f"{action} {folder}" for folder in ("sessions", "condemned", "index") for action in ("create", "list", "delete")),
+    *(f"{action} {folder}" for folder in ("packs", "nodes", "moved", "log") for action in ("create", "delete")),
+)
+#: What a client that stands still waits for others to do.
+_EVENTS = ("list sessions", "delete packs", "delete condemned", "create log", "create log", "create sessions")
 _PAGE = 8  # keys of a listing that are seen at the same moment
 _LATE = 400  # calls within which a late write arrives
 _ALL = 1 << 60  # calls that nobody makes
@@ -56,11 +69,27 @@ class Mishap(enum.Enum):
 
 
 @dataclass(slots=True)
+class Stop:
+    """A client stands still before its ``nth`` call of a kind until somebody else has made one of the kind ``until``.
+
+    A kind is ``create``, ``delete``, ``list`` or ``get``, and a top folder of the store; all logs are ``log``.
+    """
+
+    at: str
+    until: str
+    nth: int = 1
+
+
+@dataclass(slots=True)
 class _Client:
     name: str
     work: Callable[[], object]
-    weight: float = 1.0
+    weight: float = 1.0  # or its rank
     calls: int = 0
+    kind: str = ""  # of its last call
+    step: str = ""  # the kind of its last call that began a step
+    awaits: str = ""  # stands still until somebody else has made a call of this kind
+    stops: list[Stop] = field(default_factory=list)
     wakes: float = 0.0
     is_done: bool = False
     go: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
@@ -76,16 +105,27 @@ class Schedule:
 
     Args:
         plan: the order itself, instead of chance.
+        stops: no chance either: of those that don't stand still, the client that was added first goes on.
         stale: by how many calls a listing may be late, as on a network file system; 0: never.
         limit: calls after which the clients count as stuck.
     """
 
-    def __init__(self, seed: int | str = 0, *, plan: Plan | None = None, stale: int = 0, limit: int = 200_000) -> None:
+    def __init__(
+        self,
+        seed: int | str = 0,
+        *,
+        plan: Plan | None = None,
+        stops: Mapping[str, Sequence[Stop]] | None = None,
+        stale: int = 0,
+        limit: int = 200_000,
+    ) -> None:
         self.random = random.Random(f"schedule {seed}")
         self.calls = 0  #: so far; the only clock there is
         self.stale = stale
         self.store = _Kept(self)
         self._limit = limit
+        self._has_ranks = plan is None and (stops is not None or self.random.random() < _RANKS)
+        self._stops = stops
         self._plan = None if plan is None else [[name, calls] for name, calls in plan]
         self._clients: dict[str, _Client] = {}
         self._late: list[tuple[int, int, Callable[[], object]]] = []
@@ -107,7 +147,8 @@ class Schedule:
 
     def add(self, name: str, work: Callable[[], object]) -> None:
         """A client that does this; all its calls go through ``backend(name)``."""
-        self._clients[name] = _Client(name, work)
+        stops = [replace(stop) for stop in (self._stops or {}).get(name, ())]
+        self._clients[name] = _Client(name, work, stops=stops)
 
     def run(self) -> None:
         """Run all clients to their end. Raises what the first one raised that failed."""
@@ -134,27 +175,57 @@ class Schedule:
 
     # -- turns ---------------------------------------------------------------------------------------------------------
 
-    def turn(self, name: str) -> None:
-        """Called by a client that is about to make a call: lets somebody else go first, perhaps."""
+    def turn(self, name: str, kind: str = "") -> None:
+        """Called by a client that is about to make a call of this kind: lets somebody else go first, perhaps."""
         self.calls += 1
         while self._late and self._late[0][0] <= self.calls:
             heapq.heappop(self._late)[2]()
         if self.calls > self._limit:
             raise Stuck(f"no end after {self._limit} calls")
         if name == self._running:
-            self._clients[name].calls += 1
-            if self.random.random() < _CHANGE:
-                self._weigh()
-            self._pass_on(self._clients[name])
+            client = self._clients[name]
+            client.calls += 1
+            self._meet(client, kind)
+            self._pass_on(client)
 
     def postpone(self, action: Callable[[], object]) -> None:
         """Do something later, while others go on."""
         at = self.calls + self.random.randrange(1, _LATE)
         heapq.heappush(self._late, (at, next(self._order), action))
 
+    def _meet(self, client: _Client, kind: str) -> None:
+        """Wake who has waited for what this client did; and let it stand still, perhaps."""
+        self._wake(client)
+        client.kind = kind
+        if self._stops is not None:
+            self._stop(client, kind)
+        elif not self._has_ranks:
+            if self.random.random() < _CHANGE:
+                self._weigh()
+        elif kind in _STEPS and kind != client.step:
+            client.step = kind
+            if self.random.random() < _HALT:
+                client.awaits = self.random.choice(_EVENTS)
+                client.wakes = self.calls + self.random.choice((100, 1000))
+        elif self.random.random() < _TIRE:
+            client.weight *= self.random.random()
+
+    def _wake(self, client: _Client) -> None:
+        for other in self._clients.values():
+            if other.awaits and other.awaits == client.kind and other is not client:
+                other.awaits, other.wakes = "", self.calls
+
+    def _stop(self, client: _Client, kind: str) -> None:
+        for stop in client.stops:
+            stop.nth -= stop.at == kind
+            if not stop.nth:
+                client.stops.remove(stop)
+                client.awaits, client.wakes = stop.until, self.calls + _ALL
+                return
+
     def _weigh(self) -> None:
-        for client in self._clients.values():
-            client.weight = 10 ** -self.random.uniform(0, 4)
+        for rank, client in enumerate(self._clients.values()):
+            client.weight = 10 ** -self.random.uniform(0, 4) if self._stops is None else -rank
 
     def _pass_on(self, client: _Client | None) -> None:
         chosen = self._choose()
@@ -170,10 +241,14 @@ class Schedule:
         if not left:
             return None
         if not any(client.wakes <= self.calls for client in left):
-            self.calls = int(min(client.wakes for client in left)) + 1
+            first = min(left, key=lambda client: client.wakes)
+            self.calls = max(self.calls, int(first.wakes) + 1) if first.wakes < _ALL else self.calls
+            first.awaits, first.wakes = "", self.calls
         awake = [client for client in left if client.wakes <= self.calls]
         if self._plan is not None:
             return self._planned(self._plan, awake)
+        if self._has_ranks:
+            return max(awake, key=lambda client: client.weight)
         return self.random.choices(awake, [client.weight for client in awake])[0]
 
     @staticmethod
@@ -195,6 +270,7 @@ class Schedule:
         except BaseException as error:  # handed to whoever called run()
             self._failures.append(error)
         client.is_done = True
+        self._wake(client)
         self._pass_on(client)
 
 
@@ -250,27 +326,27 @@ class _Scheduled(Backend):
 
     def create(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
         whole = b"".join(views(data))
-        return self._mutate(key, lambda: self._inner.create(key, whole))
+        return self._mutate("create", key, lambda: self._inner.create(key, whole))
 
     def delete(self, key: str) -> None:
-        self._mutate(key, lambda: self._inner.delete(key))
+        self._mutate("delete", key, lambda: self._inner.delete(key))
 
     def get(self, key: str) -> bytes:
-        self._turn()
+        self._turn("get", key)
         return self._inner.get(key)
 
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
-        self._turn()
+        self._turn("get", key)
         return self._inner.get_ranges(key, ranges)
 
     def stat(self, key: str) -> Stat | None:
-        self._turn()
+        self._turn("get", key)
         return self._inner.stat(key)
 
     def list(self, prefix: str = "", *, sort: bool = False) -> Iterator[Stat]:
         last = ""
         while True:
-            self._turn()
+            self._turn("list", prefix)
             page = [stat for stat in self._seen(prefix) if stat.key > last][:_PAGE]
             yield from page
             if len(page) < _PAGE:
@@ -278,7 +354,7 @@ class _Scheduled(Backend):
             last = page[-1].key
 
     def newest(self, prefix: str) -> str | None:
-        self._turn()
+        self._turn("list", prefix)
         found = self._seen(prefix)
         return found[0].key if found else None
 
@@ -286,13 +362,14 @@ class _Scheduled(Backend):
         late = self._schedule.random.randint(0, self._schedule.stale) if self._schedule.stale else 0
         return self._inner.seen(prefix, self._schedule.calls - late)
 
-    def _turn(self) -> None:
+    def _turn(self, action: str, key: str) -> None:
         if self._is_dead:
             raise Crash(f"{self._name} is dead")
-        self._schedule.turn(self._name)
+        folder = "log" if "log/" in key else key.partition("/")[0]
+        self._schedule.turn(self._name, f"{action} {folder}")
 
-    def _mutate(self, key: str, action: Callable[[], T]) -> T:
-        self._turn()
+    def _mutate(self, name: str, key: str, action: Callable[[], T]) -> T:
+        self._turn(name, key)
         self._written += 1
         mishap = self._mishap(key)
         if mishap is None:
