@@ -183,6 +183,11 @@ class KeepsWhatIsDeleted(WrapperBackend):
             self.inner.delete(key)
 
 
+class KeepsWhatIsReplaced(WrapperBackend):
+    def replace(self, key: str, data: Buffer) -> None:
+        self.inner.stat(key)
+
+
 class RaisesWhatItLikes(WrapperBackend):
     def get(self, key: str) -> bytes:
         if self.inner.stat(key) is None:

@@ -53,6 +53,7 @@ IN_ONE_PROCESS = {
     broken.FoldsCase: "keys",
     broken.SortsByFolder: "order of listings",
     broken.KeepsWhatIsDeleted: "delete",
+    broken.KeepsWhatIsReplaced: "replace",
     broken.RaisesWhatItLikes: "read after write",
 }
 OF_A_CERTAIN_SIZE = {broken.CutsLargeObjects: "large objects", broken.ListsOnePage: "long listings"}

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from sheaf.cli.app import App
-from sheaf.cli.exits import DAMAGED, OK, REPAIRABLE
+from sheaf.cli.damage import print_report, print_verdict, problem_records
 from sheaf.cli.quoting import go_time, human_size, quote
 from sheaf.cli.sizes import size_line, size_record
 from sheaf.cli.tree import verb
 from sheaf.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from sheaf.engine.check import Report
     from sheaf.repo.records import StoreInfo
 
-__all__ = ["check", "info", "init"]
+__all__ = ["check", "info", "init", "share"]
 
 
 @verb(example="sheaf store init s3://my-bucket/sheaf\nsheaf config set store s3://my-bucket/sheaf", exits=(4, 5, 8, 9))
@@ -64,7 +62,7 @@ def _info_lines(found: StoreInfo, data: str) -> list[str]:
     ]
 
 
-def _share(value: str) -> float:
+def share(value: str) -> float:
     """``10%`` or ``0.1`` as 0.1."""
     try:
         share = float(value.removesuffix("%")) / (100 if value.endswith("%") else 1)
@@ -78,7 +76,7 @@ def _share(value: str) -> float:
 @verb(example="sheaf store check\nsheaf store check --read-data=10%", exits=(3, 6, 7, 8, 9))
 @click.option(
     "--read-data",
-    type=_share,
+    type=share,
     is_flag=False,
     flag_value="100%",
     metavar="[=N%]",
@@ -93,24 +91,7 @@ def check(app: App, read_data: float | None, resume: bool, repo: str | None) -> 
     progress = app.progress("check")
     report = app.store.check(read_data=read_data or 0.0, resume=resume, repo=repo, progress=progress)
     progress.close()
-    problems = [dataclasses.asdict(problem) for problem in report.problems]
+    problems = problem_records(report)
     app.out.object({"ok": report.ok, "counts": dict(report.counts), "problems": problems, "unlisted": report.unlisted})
-    for problem in report.problems:
-        note = "repairable" if problem.repairable else "damaged"
-        app.out.line(f"{note} , {problem.kind} , {quote(problem.key)} , {quote(problem.message)}")
-    app.out.line(", ".join(f"{count} {what}" for what, count in report.counts.items()))
-    return _verdict(app, report)
-
-
-def _verdict(app: App, report: Report) -> int:
-    if report.ok:
-        app.out.line("no damage found")
-        return OK
-    total = len(report.problems) + report.unlisted
-    if report.damaged:
-        print(f"{report.damaged} damaged, {total - report.damaged} repairable", file=sys.stderr)
-        print("hint: restore the objects from a copy of the store; what is named is lost without one", file=sys.stderr)
-        return DAMAGED
-    print(f"{total} damaged, all repairable", file=sys.stderr)
-    print("hint: nothing is lost; what is derived costs time or space until it is written again", file=sys.stderr)
-    return REPAIRABLE
+    print_report(app, report)
+    return print_verdict(app, report, read_data=bool(read_data))

@@ -87,6 +87,7 @@ VERBS: Final[dict[str, str]] = {
     "store init": "sheaf.cli.store:init",
     "store mount": "sheaf.cli.mount:mount_store",
     "store promote": "sheaf.cli.replica:promote",
+    "store repair": "sheaf.cli.repair:repair",
     "store replica add": "sheaf.cli.replica:add",
     "store replica list": "sheaf.cli.replica:list_",
     "store replica policy": "sheaf.cli.replica:policy",

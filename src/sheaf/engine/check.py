@@ -35,13 +35,14 @@ class Reading:
 
     ``share``: the part of all packs, from 0 (none) to 1; of a smaller part those come first that were not read for
     longest, as far as ``state`` remembers. ``resume``: leave out what a check that was stopped has read. ``seed``:
-    another order among packs that were never read.
+    another order among packs that were never read. ``packs``: read these, if ``share`` is 0.
     """
 
     share: float = 0.0
     resume: bool = False
     seed: str = ""
     state: Cache = field(default_factory=NoCache)
+    packs: frozenset[bytes] = frozenset()
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
@@ -99,6 +100,7 @@ class _Check:
             self._to_read(readings),
             readings,
             indexed.look if indexed is not None else None,
+            indexed.names if indexed is not None else None,
         )
         bundles = self._bundles()
         try:
@@ -129,11 +131,12 @@ class _Check:
         places.finish()
         while packs.follow.finish():
             pass  # chunks that were moved may have been moved on
+        packs.finish()
 
     def _to_read(self, readings: Readings) -> Collection[bytes]:
         """The packs to read whole, of all that the store has."""
         if not self.reading.share:
-            return ()
+            return self.reading.packs
         listed = set(keys.ids_of(stat.key for stat in self.core.backend.list(keys.PACKS)))
         readings.forget_but(listed)
         if self.reading.share < 1:

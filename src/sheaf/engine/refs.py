@@ -10,7 +10,13 @@ from sheaf.errors import Ambiguous, Corrupt, NotFound
 from sheaf.model.log import AddBundle, Bundle, DeleteBundle, RepoOp, RepoState, RestoreBundle
 from sheaf.model.refs import Ref, parse_ref
 
-__all__ = ["Refs", "alive"]
+__all__ = ["Aside", "Refs", "alive"]
+
+
+class Aside(Corrupt):
+    """The bundle is known not to be readable."""
+
+    kind = "set-aside"
 
 
 def alive(core: Core, repo_id: str, bundle_id: str) -> Bundle:
@@ -65,16 +71,34 @@ class Refs:
         """The bundle of an id. Raises NotFound."""
         return self._get(id, self._log.head())
 
-    def resolve(self, text: str | None) -> Bundle:
+    def resolve(self, text: str | None, *, even_aside: bool = False) -> Bundle:
         """The bundle that a ref names; None is the latest one.
+
+        Args:
+            even_aside: also one that is set aside; otherwise only its own id leads there.
 
         Raises:
             NotFound: nothing has that name.
             Ambiguous: a label and a branch have it, or several versions begin with it.
+            Aside: the bundle was set aside, since it can't be read.
         """
-        if text is None:
-            return self.latest()
-        ref = parse_ref(text)
+        ref = parse_ref(text) if text is not None else None
+        bundle = self.latest() if ref is None else self._meant(ref, text or "")
+        if not even_aside and (ref is None or ref.form != "bundle" or ref.back):
+            self.refuse_aside(bundle, text or "the latest one")
+        return bundle
+
+    def refuse_aside(self, bundle: Bundle, text: str) -> None:
+        """Raises Aside if a bundle is set aside; ``text``: what led to it."""
+        reason = self._log.last.aside.get(bundle.id)
+        if reason is not None:
+            raise Aside(
+                f"bundle {bundle.id} ({text}) is set aside: {reason}",
+                f"what is left of it can be read by its id; once its data is back: `sheaf bundle undelete --repo "
+                f"{self._repo} --bundle {bundle.id}`",
+            )
+
+    def _meant(self, ref: Ref, text: str) -> Bundle:
         head = self._log.head()
         bundle = self._named(ref, head)
         seen: set[str] = set()
@@ -137,6 +161,7 @@ class Refs:
         found = [bundle for bundle in self.bundles() if bundle.version.startswith(prefix)]
         if not found:
             raise NotFound(f'didn\'t find version "{prefix}"', f"see `sheaf log {self._repo}`")
+        found = [bundle for bundle in found if bundle.id not in self._log.last.aside] or found
         versions = {bundle.version for bundle in found}
         if len(versions) > 1:
             raise Ambiguous(f"{len(versions)} versions begin with {prefix}", "give more digits")

@@ -7,7 +7,7 @@ meets raises, and that is the whole of conflict detection.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -16,6 +16,7 @@ from sheaf.errors import AlreadyExists, Conflict, NotFound
 __all__ = [
     "AddBundle",
     "Author",
+    "BringBack",
     "Bundle",
     "CreateRepo",
     "DeleteBundle",
@@ -32,6 +33,7 @@ __all__ = [
     "RestoreBundle",
     "RestoreRepo",
     "Root",
+    "SetAside",
     "SetFeatures",
     "SetLabel",
     "SetReplicas",
@@ -40,6 +42,9 @@ __all__ = [
     "VoidSession",
     "replay",
 ]
+
+
+V = TypeVar("V")
 
 
 class Value(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=False):
@@ -149,6 +154,19 @@ class RestoreBundle(Op, frozen=True):
     latest: Bundle | None = None
 
 
+class SetAside(Op, frozen=True):
+    """Note of a bundle that it can't be read, and why. It stays, and so does what names it; gc keeps what it has."""
+
+    bundle: str
+    reason: str
+
+
+class BringBack(Op, frozen=True):
+    """A bundle that was set aside can be read again."""
+
+    bundle: str
+
+
 class VoidSession(Op, frozen=True):
     """End a session that outlived gc's grace: what it would commit further on in this log is not allowed.
 
@@ -159,17 +177,22 @@ class VoidSession(Op, frozen=True):
     session: str
 
 
-RepoOp = AddBundle | MoveBranch | SetLabel | DeleteBundle | RestoreBundle | VoidSession
+RepoOp = AddBundle | MoveBranch | SetLabel | DeleteBundle | RestoreBundle | SetAside | BringBack | VoidSession
 
 
 class RepoState(Value, frozen=True):
-    """What a repo's log adds up to. ``bundles``: descriptors of those that refs and ``latest`` name; ``count``: live ones."""
+    """What a repo's log adds up to.
+
+    ``bundles``: descriptors of those that refs and ``latest`` name; ``count``: live ones; ``aside``: of those that are
+    set aside, why.
+    """
 
     branches: dict[str, RefTarget] = {}
     labels: dict[str, RefTarget] = {}
     bundles: dict[str, Bundle] = {}
     latest: str | None = None
     count: int = 0
+    aside: dict[str, str] = {}
 
     def apply(self, op: RepoOp, origin: RefTarget) -> RepoState:
         """The state after an operation; ``origin`` carries the record's n, time and author.
@@ -192,6 +215,12 @@ class RepoState(Value, frozen=True):
                 return self._with(labels=labels, bundles=self._knowing(op))
             case DeleteBundle(bundle=gone, latest=latest):
                 return self._without(gone, latest)
+            case SetAside(bundle=broken, reason=reason):
+                return self._with(aside={**self.aside, broken: reason})
+            case BringBack(bundle=mended):
+                if mended not in self.aside:
+                    raise NotFound(f"bundle {mended} is not set aside")
+                return self._with(aside=_but(self.aside, mended))
             case VoidSession():
                 return self
 
@@ -225,15 +254,18 @@ class RepoState(Value, frozen=True):
     def _without(self, gone: str, latest: Bundle | None) -> RepoState:
         if held := self.named(gone):
             raise Conflict(f"bundle {gone} is still named by {', '.join(held)}", "delete or move these first")
-        bundles = {id: bundle for id, bundle in self.bundles.items() if id != gone}
+        left = self._with(bundles=_but(self.bundles, gone), aside=_but(self.aside, gone), count=self.count - 1)
         if self.latest != gone:
-            return self._with(bundles=bundles, count=self.count - 1)
-        if latest is not None:
-            bundles[latest.id] = latest
-        return self._with(bundles=bundles, latest=latest.id if latest else None, count=self.count - 1)
+            return left
+        bundles = left.bundles if latest is None else {**left.bundles, latest.id: latest}
+        return left._with(bundles=bundles, latest=latest.id if latest else None)
 
     def _with(self, **changes: Any) -> RepoState:
         return msgspec.structs.replace(self, **changes)
+
+
+def _but(values: dict[str, V], key: str) -> dict[str, V]:
+    return {name: value for name, value in values.items() if name != key}
 
 
 def _pointed(

@@ -75,6 +75,7 @@ class Edit:
             self._base = c.refs.resolve(self._wanted)
         elif target:
             self._base = c.refs.get(target.bundle)
+            c.refs.refuse_aside(self._base, f"branch '{self._draft.branch}'")
         self._root = pointer_of(self._base.root) if self._base else self._writer.store.build([])
         tree = Tree(c.nodes, self._root)
         self._writer.store.refuse_dead(tree)

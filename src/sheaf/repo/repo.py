@@ -146,22 +146,29 @@ class Repo:
             NotFound: no such bundle.
             Conflict: a label or branch names it; the message says which.
         """
-        bundle = self._context.refs.resolve(ref)
+        bundle = self._context.refs.resolve(ref, even_aside=True)
         delete_bundle(self._context, bundle)
         return bundle.id
 
     def undelete_bundle(self, id: str) -> Bundle:
-        """Bring a deleted bundle back, as long as gc has not acted on it.
+        """Bring a deleted bundle back, as long as gc has not acted on it; or one that was set aside, once it can be read.
 
         Raises:
-            NotFound: no bundle of that id was deleted.
-            Refused: gc has deleted what it needs, or is about to.
+            NotFound: no bundle of that id was deleted or set aside.
+            Refused: gc has deleted what it needs, or is about to; or it still can't be read.
         """
+        from sheaf.engine.repairs.aside import bring_back
         from sheaf.engine.restore import restore_bundle
 
         c = self._context
         c.refuse_writes()
+        if id in c.log.head().state.aside:
+            return self._bundle(bring_back(c.core, c.log, c.refs, id))
         return self._bundle(restore_bundle(c.core, c.log, c.refs, self.id, id))
+
+    def aside(self) -> dict[str, str]:
+        """Of the bundles that were set aside, since they can't be read, by their ids why."""
+        return dict(self._log.head().state.aside)
 
     def squash(
         self, *, retain_latest: int = 1, retain_tags: bool = False, retain_semver_tags: bool = False
@@ -182,7 +189,8 @@ class Repo:
 
     def log(self, ref: str | None = None) -> Iterator[Bundle]:
         """A bundle and its first parents, newest first."""
-        return (self._bundle(bundle) for bundle in self._context.refs.history(self._context.refs.resolve(ref)))
+        start = self._context.refs.resolve(ref, even_aside=True)
+        return (self._bundle(bundle) for bundle in self._context.refs.history(start))
 
     def upload(
         self,
@@ -381,6 +389,8 @@ class Repo:
             head = head or self._log.head()
             target = head.state.branches.get(branch) if branch else None
             id = target.bundle if target else head.state.latest
+            if id in head.state.aside:
+                return None  # it can't be read, so it is no help
             try:
                 return self.bundle(f"bundle:{id}").tree if id else None
             except NotFound:

@@ -72,6 +72,12 @@ class ObstoreBackend(Backend):
             raise doubt from None  # nobody's: the caller tries again
         return Created.MINE if is_equal([memoryview(body)], memoryview(found)) else Created.OTHER
 
+    def replace(self, key: str, data: Buffer) -> None:
+        check_key(key)
+        self._retried(
+            f"replace {key}", lambda: obstore.put(self._store, key, data, mode="overwrite", use_multipart=False)
+        )
+
     def delete(self, key: str) -> None:
         check_key(key)
         try:

@@ -108,6 +108,11 @@ class CountBackend(WrapperBackend):
         with self._counted("newest", prefix):
             return self.inner.newest(prefix)
 
+    def replace(self, key: str, data: Buffer) -> None:
+        with self._counted("replace", key) as call:
+            self._add(self.bytes_out, call, total(views(data)))
+            self.inner.replace(key, data)
+
     def delete(self, key: str) -> None:
         with self._counted("delete", key):
             self.inner.delete(key)

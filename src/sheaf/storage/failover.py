@@ -49,6 +49,9 @@ class FailoverBackend(WrapperBackend):
     def newest(self, prefix: str) -> str | None:
         return self._read(lambda place: place.newest(prefix))
 
+    def replace(self, key: str, data: Buffer) -> None:
+        self.inner.replace(key, data)
+
     def _read(self, ask: Callable[[Backend], T]) -> T:
         if not self.copies or not self.may_fail_over:
             return ask(self.inner)

@@ -82,6 +82,17 @@ class FolderBackend(Backend):
                 return Created.CREATED
             return Created.MINE if self._holds(path, parts) else Created.OTHER
 
+    def replace(self, key: str, data: Buffer) -> None:
+        path = self._path(check_key(key))
+        with translated(f"replace {key} in {self.url}", writing=True):
+            aside = self._write_aside(views(data))
+            try:
+                self._folders.making(path, lambda: self._calls.rename(aside, path))
+            except OSError:
+                self._forget(aside)
+                raise
+            self._folders.sync(os.path.dirname(path))
+
     def _write_aside(self, parts: Sequence[memoryview]) -> str:
         aside = f"{self._base}/{ASIDE}/{os.getpid()}-{self._author}-{next(self._numbers)}"
         fd = self._folders.making(aside, lambda: self._calls.create(aside, self._modes.file))

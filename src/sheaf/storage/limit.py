@@ -61,6 +61,10 @@ class LimitBackend(WrapperBackend):
         self._upload.take(size, at_once=size <= _LITTLE)
         return self.inner.create(key, data)
 
+    def replace(self, key: str, data: Buffer) -> None:
+        self._upload.take(total(views(data)))
+        self.inner.replace(key, data)
+
     def get(self, key: str) -> bytes:
         data = self.inner.get(key)
         self._download.take(len(data))

@@ -50,6 +50,13 @@ class MemoryBackend(Backend):
                 return Created.CREATED
         return Created.MINE if is_equal(parts, found) else Created.OTHER
 
+    def replace(self, key: str, data: Buffer) -> None:
+        check_key(key)
+        with self._shelf.lock:
+            if key not in self._shelf.objects:
+                insort(self._shelf.keys, key)
+            self._shelf.objects[key] = bytes(data)
+
     def get(self, key: str) -> bytes:
         check_key(key)
         try:

@@ -1,6 +1,7 @@
 """The port: what Sheaf asks of a place that keeps bytes under keys.
 
-Seven calls, one rule: **nothing is ever overwritten**. Whoever implements it passes ``sheaf.testing.conformance``.
+Eight calls, one rule: **nothing is ever overwritten**, but for what is damaged, by repair (:meth:`Backend.replace`).
+Whoever implements it passes ``sheaf.testing.conformance``.
 This layer knows keys and bytes; it must never learn what a bundle, a pack or a record is.
 
 Keys are ASCII ``[A-Za-z0-9._/-]``, segments separated by ``/``, no empty segment, none that is ``.`` or ``..``.
@@ -13,6 +14,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
+
+from sheaf.errors import Unsupported
 
 __all__ = ["Backend", "Buffer", "Created", "Stat"]
 
@@ -94,6 +97,16 @@ class Backend(ABC):
 
     def prepare(self) -> None:  # noqa: B027 - most backends have nothing to look at
         """Called ahead of the first create, while something else is waited for."""
+
+    def replace(self, key: str, data: Buffer) -> None:
+        """Put an object in the place of a damaged one, in one step: nobody finds the key free. Durable when it returns.
+
+        For repair alone, which has verified the bytes and knows that those that are there can't be read. Whoever stands
+        before another place and changes bytes must say for itself how this is done.
+
+        Raises ``Unsupported`` where there is no such step.
+        """
+        raise Unsupported(f"{key} can't be replaced in {self.url}: it has no way to do that in one step")
 
     def close(self) -> None:  # noqa: B027 - most backends have nothing to give back
         """Give connections and file handles back. The object can't be used afterwards."""

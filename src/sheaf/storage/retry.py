@@ -95,5 +95,8 @@ class RetryBackend(WrapperBackend):
     def newest(self, prefix: str) -> str | None:
         return self._policy.run(lambda: self.inner.newest(prefix))
 
+    def replace(self, key: str, data: Buffer) -> None:
+        self._policy.run(lambda: self.inner.replace(key, data))
+
     def delete(self, key: str) -> None:
         self._policy.run(lambda: self.inner.delete(key))

@@ -4,7 +4,7 @@
 power cut.
 """
 
-# ruff: noqa: PTH101, PTH102, PTH108
+# ruff: noqa: PTH101, PTH102, PTH105, PTH108
 
 from __future__ import annotations
 
@@ -79,6 +79,10 @@ class Syscalls:
     def rename_new(self, source: str, target: str) -> None:
         """Moves a file; ``FileExistsError`` if the name is taken, ``ENOSYS`` where the system has no such call."""
         _rename_new(source, target)
+
+    def rename(self, source: str, target: str) -> None:
+        """Moves a file over another one, in one step."""
+        os.replace(source, target)
 
     def unlink(self, path: str) -> None:
         """Removes a name."""

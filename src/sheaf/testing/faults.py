@@ -68,6 +68,9 @@ class FaultyBackend(Backend):
             self._created.append(key)
         return answer
 
+    def replace(self, key: str, data: Buffer) -> None:
+        self._mutate(lambda: self.inner.replace(key, data), lambda: None)
+
     def delete(self, key: str) -> None:
         self._mutate(lambda: self.inner.delete(key), lambda: None)
 

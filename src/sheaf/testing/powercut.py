@@ -141,6 +141,12 @@ class RecordingSyscalls(Syscalls):
             self._note(target, self._node(source))
             self._note(source, None)
 
+    def rename(self, source: str, target: str) -> None:
+        with self._call():
+            super().rename(source, target)
+            self._note(target, self._node(source))
+            self._note(source, None)
+
     def unlink(self, path: str) -> None:
         with self._call():
             super().unlink(path)

@@ -28,6 +28,7 @@ DEPENDS: Final[dict[str, str]] = {
     "long listings": "gc, check and replicas of stores with many objects",
     "order of listings": "finding the newest record of a log",
     "delete": "gc, and erasures for good",
+    "replace": "repair of damaged objects",
     "durable files": "committed bundles after a power cut",
     "exclusive names": "create-if-absent in a folder",
     "file names": "keys on file systems that fold names",

@@ -88,6 +88,7 @@ _BY_PROMISE: Final[dict[str, tuple[Callable[[Trial], None], ...]]] = {
         deleting.a_deleted_key_is_free_again,
         deleting.deleting_a_folder_name_deletes_nothing,
     ),
+    "replace": (deleting.what_was_replaced_has_the_new_bytes,),
 }
 
 CASES: Final[tuple[Case, ...]] = tuple(Case(promise, run) for promise, runs in _BY_PROMISE.items() for run in runs)

@@ -36,14 +36,20 @@ class Indexed:
     every: int = 1
     absent: int = 0
     packs: set[bytes] = field(default_factory=set)
+    _named: set[bytes] = field(default_factory=set)
     _leads: Array = field(default_factory=lambda: np.empty(0, np.uint64))
 
     def add(self, segment: Segment) -> None:
         """Count an index object in."""
+        self._named |= {pack.tobytes() for pack in segment.packs}
         self._leads = np.union1d(self._leads, self._sampled(segment.lead))
         while len(self._leads) > _HELD:
             self.every *= 2
             self._leads = self._sampled(self._leads)
+
+    def names(self, pack: bytes) -> bool:
+        """Whether an index object says what is in a pack."""
+        return pack in self._named
 
     def look(self, table: PackTable, pack: bytes) -> None:
         """Note what of a pack is not listed."""

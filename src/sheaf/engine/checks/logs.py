@@ -16,6 +16,7 @@ from sheaf.format import keys
 from sheaf.format.record_v1 import PAGE_RECORDS, decode_ops, decode_page, decode_record
 from sheaf.model.log import (
     AddBundle,
+    BringBack,
     Bundle,
     CreateRepo,
     DeleteBundle,
@@ -27,6 +28,7 @@ from sheaf.model.log import (
     RepoState,
     RestoreBundle,
     RestoreRepo,
+    SetAside,
     SetLabel,
     StoreOp,
     StoreState,
@@ -53,7 +55,7 @@ def check_store_log(core: Core, log: Log[StoreState, StoreOp], report: Report) -
 
 
 def check_repo_log(core: Core, log: Log[RepoState, RepoOp], repo: str, report: Report) -> list[Bundle]:
-    """Check a repo's log; returns the bundles that live, as far as sound records tell."""
+    """Check a repo's log; returns the bundles that live and are not set aside, as far as sound records tell."""
     base = keys.repo(repo)
     before = len(report.problems)
     found = _Replayed()
@@ -68,7 +70,9 @@ def check_repo_log(core: Core, log: Log[RepoState, RepoOp], repo: str, report: R
                 report.add("ref", f"{noun}:{name}", f"{noun} '{name}' names bundle {target.bundle}, which isn't there")
     if len(report.problems) == before and not found.adds_up_to(state):
         report.add("log", base, f"the newest record of {base}log does not say what its records add up to")
-    return list(found.alive.values())
+    if found.aside:
+        report.count("bundles set aside", len(found.aside))
+    return [bundle for id, bundle in found.alive.items() if id not in found.aside]
 
 
 @dataclass(slots=True)
@@ -78,6 +82,7 @@ class _Replayed:
     alive: dict[str, Bundle] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
+    aside: dict[str, str] = field(default_factory=dict)
 
     def apply(self, op: Any) -> None:
         match op:
@@ -85,6 +90,11 @@ class _Replayed:
                 self.alive[bundle.id] = bundle
             case DeleteBundle(bundle=gone):
                 self.alive.pop(gone, None)
+                self.aside.pop(gone, None)
+            case SetAside(bundle=broken, reason=reason):
+                self.aside[broken] = reason
+            case BringBack(bundle=mended):
+                self.aside.pop(mended, None)
             case SetLabel(name=name, bundle=target):
                 _point(self.labels, name, target)
             case MoveBranch(name=name, bundle=target):
@@ -95,7 +105,8 @@ class _Replayed:
         branches = {name: target.bundle for name, target in state.branches.items()}
         known = all(self.alive.get(id) == bundle for id, bundle in state.bundles.items())
         latest = state.latest in self.alive if state.latest else not self.alive
-        return known and latest and (labels, branches, state.count) == (self.labels, self.branches, len(self.alive))
+        said = (labels, branches, state.count, state.aside)
+        return known and latest and said == (self.labels, self.branches, len(self.alive), self.aside)
 
 
 def _point(refs: dict[str, str], name: str, bundle: str | None) -> None:

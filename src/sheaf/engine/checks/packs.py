@@ -16,12 +16,12 @@ from sheaf.engine.checks.report import FAULTS, Report, Tell
 from sheaf.engine.contents import Contents, Erased
 from sheaf.engine.core import Core
 from sheaf.engine.tables import load_table
-from sheaf.errors import Corrupt, NotFound, SheafError
+from sheaf.errors import Corrupt, NotFound, SheafError, Unsupported
 from sheaf.format import keys
 from sheaf.format.columns import Array, leading
 from sheaf.format.pack_v1 import PackTable, check_head, decode_table, unframe
 
-__all__ = ["Packs", "read_whole"]
+__all__ = ["Packs", "read_whole", "verify_pack"]
 
 _TABLES = 16  # tables fetched at once
 _WHOLE = 2  # packs read whole at once: bounds memory
@@ -35,12 +35,16 @@ class _Looked:
     wanted: Array
     table: PackTable | None = None
     bytes: int = 0
+    bad: tuple[int, ...] = ()  #: offsets of chunks that are damaged
     error: SheafError | None = None
 
 
 @dataclass(slots=True)
 class Packs:
-    """``to_read``: the packs to read whole. ``follow``: takes what is needed of packs to which chunks were moved."""
+    """``to_read``: the packs to read whole. ``follow``: takes what is needed of packs to which chunks were moved.
+
+    ``indexed``: called with what sound packs hold; ``listed``: whether the index names a pack.
+    """
 
     core: Core
     report: Report
@@ -48,9 +52,12 @@ class Packs:
     to_read: Collection[bytes] = ()
     readings: Readings | None = None
     indexed: Callable[[PackTable, bytes], None] | None = None
+    listed: Callable[[bytes], bool] | None = None
     follow: Places = field(init=False)
     _contents: Contents = field(init=False)
     _seen: set[bytes] = field(default_factory=set)
+    _bad: dict[bytes, tuple[int, ...]] = field(default_factory=dict)
+    _told: set[bytes] = field(default_factory=set)  #: of these, the ones that bundles need a damaged chunk of
     _read: set[bytes] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -70,6 +77,13 @@ class Packs:
                 self._moved(looked.pack, looked.wanted)
             else:
                 self._compare(looked, looked.table)
+
+    def finish(self) -> None:
+        """When all that is needed was looked at: what is damaged and not needed harms only those who find it."""
+        for pack, bad in self._bad.items():
+            if pack not in self._told and (self.listed is None or self.listed(pack)):
+                what = f"pack {pack.hex()} holds {len(bad)} damaged chunks that no bundle needs; the index leads there"
+                self.report.add("pack", keys.pack(pack), what, repairable=True)
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
@@ -96,7 +110,7 @@ class Packs:
             if looked.table is not None:
                 self.report.count("chunks", len(looked.table.offsets))
                 self.report.count("bytes", looked.bytes)
-                if self.readings is not None:
+                if self.readings is not None and not looked.bad:
                     self.readings.note(looked.pack, self.core.clock.now_ns())
             yield looked
 
@@ -112,8 +126,8 @@ class Packs:
     def _read_one(self, item: tuple[bytes, Array]) -> _Looked:
         pack, wanted = item
         try:
-            table, size = read_whole(self.core, pack)
-            return _Looked(pack, wanted, table, size)
+            table, size, bad = read_whole(self.core, pack)
+            return _Looked(pack, wanted, table, size, tuple(bad))
         except NotFound:
             return _Looked(pack, wanted)
         except FAULTS as error:
@@ -126,7 +140,14 @@ class Packs:
         if lost:
             what = f"pack {looked.pack.hex()} does not hold {lost} of the chunks that bundles need of it"
             self.report.add("pack", keys.pack(looked.pack), what)
-        if self.indexed is not None:
+        if looked.bad:
+            self._bad[looked.pack] = looked.bad
+        bad = np.isin(looked.wanted["offset"], self._bad.get(looked.pack, ()))
+        if bad.any() and looked.pack not in self._told:
+            self._told.add(looked.pack)
+            at = int(looked.wanted["offset"][bad][0])
+            self.report.add("pack", keys.pack(looked.pack), f"pack {looked.pack.hex()} is damaged at byte {at}")
+        if self.indexed is not None and looked.pack not in self._bad:
             self.indexed(table, looked.pack)
 
     def _moved(self, pack: bytes, wanted: Array) -> None:
@@ -157,18 +178,40 @@ class Packs:
             return error.message
 
 
-def read_whole(core: Core, pack: bytes) -> tuple[PackTable, int]:
-    """Read and verify every byte of a pack; its table and its size. Raises NotFound, Corrupt, Unsupported."""
+def read_whole(core: Core, pack: bytes) -> tuple[PackTable, int, list[int]]:
+    """Read every byte of a pack; its table, its size, and the offsets of chunks that are damaged.
+
+    Raises:
+        NotFound: no such pack.
+        Corrupt, Unsupported: its head or its table is damaged.
+    """
     what = f"pack {pack.hex()}"
     data = memoryview(core.backend.get(keys.pack(pack)))
+    return _table_of(data, pack, what), len(data), list(_damaged(data, pack, what))
+
+
+def verify_pack(data: bytes, pack: bytes) -> None:
+    """Raises Corrupt or Unsupported unless every byte of a pack is sound."""
+    what = f"pack {pack.hex()}"
+    for offset in _damaged(memoryview(data), pack, what):
+        raise Corrupt(f"{what} is damaged at byte {offset}")
+
+
+def _table_of(data: memoryview, pack: bytes, what: str) -> PackTable:
     check_head(data, pack, what)
-    table = decode_table(data, len(data), what)
+    return decode_table(data, len(data), what)
+
+
+def _damaged(data: memoryview, pack: bytes, what: str) -> Iterator[int]:
+    table = _table_of(data, pack, what)
     columns = (table.hashes, table.raw.tolist(), table.stored.tolist(), table.offsets.tolist())
     for hash, raw, stored, offset in zip(*columns, strict=True):
-        chunk = unframe(data[offset : offset + stored], what)
+        try:
+            chunk = unframe(data[offset : offset + stored], what)
+        except (Corrupt, Unsupported):
+            chunk = b""
         if len(chunk) != raw or blake3(chunk).digest() != hash.tobytes():
-            raise Corrupt(f"{what} is damaged at byte {offset}")
-    return table, len(data)
+            yield offset
 
 
 def _holds(table: PackTable, wanted: Array) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Final
 
 from sheaf.errors import Corrupt, NotFound, Repairable, SheafError, Unsupported
 
@@ -15,6 +16,18 @@ FAULTS = (Corrupt, NotFound, Unsupported)
 
 Tell = Callable[[str, int], None]  #: (what is being checked, how many so far)
 
+_READ_OR_LEFT: Final = ("from-replica", "set-aside")
+_REMEDIES: Final[dict[str, tuple[str, ...]]] = {
+    "index": ("index",),
+    "page": ("pages",),
+    "node": _READ_OR_LEFT,
+    "pack": _READ_OR_LEFT,
+    "object": _READ_OR_LEFT,
+    "file": _READ_OR_LEFT,
+    "bundle": ("set-aside",),
+    "ref": (),
+}
+
 _LISTED = 1000  # problems of one kind that are kept in words; the rest is counted
 
 
@@ -23,6 +36,7 @@ class Problem:
     """One thing that is wrong with the object at ``key``, or with the file at that path.
 
     ``repairable``: nothing is lost, since it can be derived from what is sound. ``missing``: there is no such object.
+    ``suspects``: of a file, the keys of the packs that its bytes may be in.
     """
 
     kind: str
@@ -30,6 +44,14 @@ class Problem:
     message: str
     repairable: bool = False
     missing: bool = False
+    suspects: tuple[str, ...] = ()
+
+    @property
+    def remedies(self) -> tuple[str, ...]:
+        """The options of ``store repair`` that may help, the best one first."""
+        if self.kind == "pack" and self.repairable:
+            return ("from-replica", "index")
+        return _REMEDIES.get(self.kind, ("from-replica",))
 
 
 @dataclass(slots=True)
@@ -53,16 +75,22 @@ class Report:
 
     def add(self, kind: str, key: str, message: str, *, repairable: bool = False, missing: bool = False) -> None:
         """Note a problem."""
-        self._listed[kind] = self._listed.get(kind, 0) + 1
-        if self._listed[kind] > _LISTED:
+        self.note(Problem(kind, key, message, repairable, missing))
+
+    def note(self, problem: Problem) -> None:
+        """The same, of a problem that is put together already."""
+        self._listed[problem.kind] = self._listed.get(problem.kind, 0) + 1
+        if self._listed[problem.kind] > _LISTED:
             self.unlisted += 1
         else:
-            self.problems.append(Problem(kind, key, message, repairable, missing))
+            self.problems.append(problem)
 
-    def fault(self, kind: str, key: str, error: SheafError, *, missing: bool = False) -> None:
+    def fault(
+        self, kind: str, key: str, error: SheafError, *, missing: bool = False, suspects: tuple[str, ...] = ()
+    ) -> None:
         """Note an error as a problem."""
         is_missing = missing or isinstance(error, NotFound)
-        self.add(kind, key, error.message, repairable=isinstance(error, Repairable), missing=is_missing)
+        self.note(Problem(kind, key, error.message, isinstance(error, Repairable), is_missing, suspects))
 
     @contextmanager
     def noting(self, kind: str, key: str) -> Iterator[None]:

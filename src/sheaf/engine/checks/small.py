@@ -10,12 +10,12 @@ from sheaf.engine.checks.report import FAULTS, Report
 from sheaf.engine.core import Core
 from sheaf.engine.diamonds import DiamondEnd, DiamondStart, SplitDone, SplitStart
 from sheaf.engine.runs import get_run
-from sheaf.errors import NotFound
+from sheaf.errors import Corrupt, NotFound
 from sheaf.format import keys
 from sheaf.format.moved_v1 import decode_moved
-from sheaf.format.session_v1 import Notice, Receipt, Session, decode_condemned, unseal
+from sheaf.format.session_v1 import Notice, Receipt, RunEnd, RunStart, Session, decode_condemned, unseal
 
-__all__ = ["check_small"]
+__all__ = ["check_small", "decoder_of"]
 
 Decode = Callable[[bytes, str], object]
 
@@ -41,6 +41,18 @@ _KINDS: Final[dict[str, tuple[str, Decode]]] = {
     keys.ERASED: ("notices", _sealed("erased", Notice)),
     keys.RECEIPTS: ("receipts", _sealed("receipt", Receipt)),
 }
+
+
+def decoder_of(key: str) -> Decode:
+    """What reads an object under this key and raises if it is damaged. Raises Corrupt for a key that is no small object's."""
+    for prefix, (_, decode) in _KINDS.items():
+        if key.startswith(prefix):
+            return decode
+    if key.startswith(keys.RUNS):
+        return _sealed("run-start", RunStart) if key.endswith("/start.json") else _sealed("run-end", RunEnd)
+    if key.startswith(keys.REPOS) and "/diamonds/" in key:
+        return _diamond
+    raise Corrupt(f"nobody knows what {key} should be")
 
 
 def check_small(core: Core, report: Report) -> None:

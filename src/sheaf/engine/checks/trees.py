@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -168,8 +168,9 @@ class Trees:
         self._report.count("entries", batch.num_rows)
         self._add_chunks(batch)
         place = batch["place"].to_numpy()
-        for entry in entries(batch.filter(pa.array((place == PlaceKind.RECIPE) | (place == PlaceKind.OBJECT)))):
-            self._check_big(entry)
+        big = batch.filter(pa.array((place == PlaceKind.RECIPE) | (place == PlaceKind.OBJECT)))
+        for entry, uses in zip(entries(big), big["packs"].to_pylist(), strict=True):
+            self._check_big(entry, uses or ())
 
     def _add_chunks(self, batch: pa.RecordBatch) -> None:
         chosen = batch.filter(pc.equal(batch["place"], int(PlaceKind.CHUNK)))
@@ -177,7 +178,7 @@ class Trees:
             offset, stored = (chosen[name].to_numpy(zero_copy_only=False) for name in ("offset", "stored"))
             self._places.add(chosen["pack"], offset, stored, hashes_array(chosen["content"]))
 
-    def _check_big(self, entry: Entry) -> None:
+    def _check_big(self, entry: Entry, uses: Iterable[dict[str, bytes]]) -> None:
         try:
             if isinstance(entry.place, RecipePlace):
                 self._add_recipe(entry.place)
@@ -186,7 +187,8 @@ class Trees:
         except Erased:
             self._report.count("erased files")
         except FAULTS as error:
-            self._report.fault("file", entry.path, error)
+            suspects = tuple(keys.pack(use["pack"]) for use in uses)
+            self._report.fault("file", entry.path, error, suspects=suspects)
 
     def _add_recipe(self, place: RecipePlace) -> None:
         self._add([(place.recipe, 0, place.pack, place.offset, place.stored)])  # it counts even if it can't be read

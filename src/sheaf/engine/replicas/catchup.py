@@ -22,10 +22,12 @@ from sheaf.format.record_v1 import PAGE_RECORDS
 from sheaf.format.session_v1 import decode_condemned
 from sheaf.model.log import (
     AddBundle,
+    BringBack,
     CreateRepo,
     MoveBranch,
     Promote,
     RenameRepo,
+    SetAside,
     SetFeatures,
     SetLabel,
     SetReplicas,
@@ -38,7 +40,19 @@ __all__ = ["Caught", "Far", "catch_up"]
 _AT_ONCE = 4  # objects on their way: bounds memory to as many packs
 _BATCH = 256
 #: Operations after which everything that was needed is still needed.
-_ADDS = (AddBundle, CreateRepo, MoveBranch, Promote, RenameRepo, SetFeatures, SetLabel, SetReplicas, VoidSession)
+_ADDS = (
+    AddBundle,
+    BringBack,
+    CreateRepo,
+    MoveBranch,
+    Promote,
+    RenameRepo,
+    SetAside,
+    SetFeatures,
+    SetLabel,
+    SetReplicas,
+    VoidSession,
+)
 
 
 @dataclass(slots=True)

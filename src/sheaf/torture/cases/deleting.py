@@ -1,19 +1,20 @@
-"""What is deleted is gone, and nothing else is."""
+"""What is deleted is gone, what is replaced is new, and nothing else changes."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from sheaf.errors import NotFound
-from sheaf.storage.port import Created
+from sheaf.errors import NotFound, Unsupported
+from sheaf.storage.port import Created, Stat
 from sheaf.torture.claims import claim_equal, claim_refused
-from sheaf.torture.trial import Trial
+from sheaf.torture.trial import Trial, pattern
 
 __all__ = [
     "a_deleted_key_is_free_again",
     "a_deleted_object_is_gone",
     "delete_may_be_repeated",
     "deleting_a_folder_name_deletes_nothing",
+    "what_was_replaced_has_the_new_bytes",
 ]
 
 
@@ -45,3 +46,17 @@ def deleting_a_folder_name_deletes_nothing(trial: Trial) -> None:
     trial.backend.create("a/b", b"1")
     trial.backend.delete("a")
     claim_equal(trial.backend.get("a/b"), b"1", "an object after a delete of its folder's name")
+
+
+def what_was_replaced_has_the_new_bytes(trial: Trial) -> None:
+    trial.backend.create("x/damaged", b"damaged")
+    trial.backend.create("x/other", b"other")
+    data = pattern(10_000)
+    try:
+        trial.backend.replace("x/damaged", data)
+    except Unsupported:  # repair says so, too
+        return
+    claim_equal(trial.backend.get("x/damaged"), data, "an object that was replaced")
+    claim_equal(trial.backend.stat("x/damaged"), Stat("x/damaged", len(data)), "its stat")
+    claim_equal(trial.backend.get("x/other"), b"other", "another object")
+    claim_equal(trial.backend.create("x/damaged", b"late"), Created.OTHER, "the answer to a create of a replaced key")

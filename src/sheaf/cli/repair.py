@@ -1,0 +1,144 @@
+"""``store repair``: what is done about damage, each thing only if it is asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sheaf.cli import options
+from sheaf.cli.app import App
+from sheaf.cli.damage import exit_of, print_report, print_verdict, problem_records
+from sheaf.cli.inputs import confirm
+from sheaf.cli.quoting import human_size, quote
+from sheaf.cli.store import share
+from sheaf.cli.tree import verb
+from sheaf.settings.settings import options_for
+
+if TYPE_CHECKING:
+    from sheaf.engine.repairs.aside import Unreadable
+    from sheaf.repo.repairing import Plan, Repaired, Repairs
+
+__all__ = ["repair"]
+
+
+@verb(
+    example="sheaf store repair\nsheaf store repair --index\nsheaf store repair --from-replica --read-data",
+    exits=(3, 4, 5, 6, 7, 8, 9, 10),
+)
+@click.option(
+    "--from-replica",
+    is_flag=False,
+    flag_value="",
+    metavar="[=URL]",
+    help="Fetch what is lost or damaged from the store's replicas, or from the one at URL.",
+)
+@click.option("--index", is_flag=True, help="Build the dedup index anew from the packs.")
+@click.option("--pages", is_flag=True, help="Write damaged pages of logs again from their records.")
+@click.option("--set-aside", is_flag=True, help="Note of bundles that can't be read that they can't.")
+@click.option(
+    "--read-data",
+    type=share,
+    is_flag=False,
+    flag_value="100%",
+    metavar="[=N%]",
+    help="Also look for damage by reading every byte, or a part, as `store check` does.",
+)
+@click.option("--dry-run", is_flag=True, help="Change nothing; say what would be done.")
+@click.option("--keep", metavar="FOLDER", type=click.Path(path_type=Path), help="Keep damaged objects there.")
+@options.force_yes
+def repair(
+    app: App,
+    *,
+    from_replica: str | None,
+    index: bool,
+    pages: bool,
+    set_aside: bool,
+    read_data: float | None,
+    dry_run: bool,
+    keep: Path | None,
+    force_yes: bool,
+) -> int:
+    """Mend a damaged store, in the ways that are named; without any, say which there are and change nothing.
+
+    Exits like `store check` does afterwards: with 0 if no damage is left, with 7 if what is left can be repaired, else 6.
+    """
+    from sheaf.repo.repairing import Plan
+
+    agree = partial(_agree, app, is_sure=force_yes)
+    plan = Plan(from_replica, pages, index, set_aside, dry_run, keep, agree)
+    progress = app.progress("repair")
+    with _opened(app) as repairs:
+        done = repairs.repair(plan, read_data=read_data or 0.0, progress=progress)
+    progress.close()
+    app.out.object(_record(done))
+    is_asked = index or pages or set_aside or from_replica is not None
+    if is_asked:
+        _print(app, plan, done)
+    print_report(app, done.left)
+    if not read_data and is_asked and not dry_run:
+        app.note("note: the bytes of packs were not read: see --read-data")
+    return print_verdict(app, done.left, read_data=bool(read_data)) if not dry_run else exit_of(done.left)
+
+
+def _opened(app: App) -> Repairs:
+    import sheaf  # the heavy part: loaded by verbs that need a store only
+    from sheaf.repo.repairing import open_repairs
+
+    settings = app.settings
+    return open_repairs(
+        settings.store,
+        options=app.storage_options(),
+        cache=settings.cache,
+        author=sheaf.Author(settings.name, settings.email),
+        others=partial(options_for, settings),
+    )
+
+
+def _agree(app: App, found: list[Unreadable], *, is_sure: bool) -> None:
+    for item in found:
+        app.note(_aside_line(item))
+    confirm(f"Are you sure you want to set aside {len(found)} bundles", is_sure=is_sure)
+
+
+def _aside_line(item: Unreadable) -> str:
+    return f"{quote(item.repo_name)} , {item.bundle} , {quote(item.reason)}"
+
+
+def _print(app: App, plan: Plan, done: Repaired) -> None:
+    would = "would be " if plan.is_dry else ""
+    if plan.from_replica is not None:
+        app.out.line(f"{len(done.fetched)} objects ({human_size(done.size)}) {would}fetched")
+    if plan.pages:
+        app.out.line(f"{len(done.written)} pages {would}written")
+    if done.index is not None:
+        i = done.index
+        app.out.line(
+            f"{i.chunks} chunks of {i.packs} packs {would}indexed in {i.written} objects, {i.removed} {would}removed"
+        )
+    if plan.set_aside:
+        app.out.line(f"{len(done.aside)} bundles {would}set aside")
+        for item in done.aside:
+            app.out.line(_aside_line(item))
+    for key, why in done.failed.items():
+        app.note(f"{quote(key)} can't be mended: {quote(why)}")
+
+
+def _record(done: Repaired) -> dict[str, Any]:
+    index = dataclasses.asdict(done.index) if done.index else None
+    if index:
+        index["unread"] = {pack.hex(): why for pack, why in index["unread"].items()}
+    return {
+        "ok": done.left.ok,
+        "found": problem_records(done.found),
+        "left": problem_records(done.left),
+        "fetched": done.fetched,
+        "fetched_bytes": done.size,
+        "pages": done.written,
+        "index": index,
+        "set_aside": [dataclasses.asdict(item) for item in done.aside],
+        "failed": done.failed,
+    }

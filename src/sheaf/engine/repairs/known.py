@@ -1,0 +1,24 @@
+"""Which replicas a store has, though its log may be damaged."""
+
+from __future__ import annotations
+
+from sheaf.engine.checks.report import FAULTS
+from sheaf.format.record_v1 import decode_record
+from sheaf.storage.port import Backend
+
+__all__ = ["known_replicas"]
+
+
+def known_replicas(place: Backend) -> list[str]:
+    """The URLs in the newest record of the store's log that can be read and says something about replicas."""
+    for stat in place.list("log/", sort=True):
+        try:
+            record = decode_record(place.get(stat.key), stat.key)
+        except FAULTS:
+            continue
+        if isinstance(record.state, dict):
+            return list(record.state.get("replicas", ()))
+        for op in record.ops:
+            if isinstance(op, dict) and op.get("op") == "set-replicas":
+                return list(op.get("urls", ()))
+    return []

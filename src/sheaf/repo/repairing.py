@@ -1,0 +1,296 @@
+"""A store that may be damaged, opened to be looked at and mended: also one that :func:`sheaf.connect` can't open."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from sheaf.engine.cache import Cache, FolderCache, NoCache
+from sheaf.engine.check import Reading, check_store
+from sheaf.engine.checks.report import Report
+from sheaf.engine.clock import Clock, SystemClock
+from sheaf.engine.core import Core, open_store
+from sheaf.engine.repairs.aside import Unreadable, set_aside, unreadable
+from sheaf.engine.repairs.fetching import fetch
+from sheaf.engine.repairs.indexing import Rebuilt, rebuild_index
+from sheaf.engine.repairs.known import known_replicas
+from sheaf.engine.repairs.mending import Keep, Mending
+from sheaf.engine.repairs.pages import write_pages
+from sheaf.engine.replicas.backend import ReplicatedBackend, refuse_copy
+from sheaf.engine.replicas.kinds import replica_id
+from sheaf.engine.replicas.promotion import note_behind
+from sheaf.engine.replicas.records import copy_of, state_of
+from sheaf.errors import Corrupt, InvalidInput, NotFound, SheafError, Unavailable
+from sheaf.format import keys
+from sheaf.format.store_v1 import StoreConfig, decode_config
+from sheaf.model.log import Author
+from sheaf.repo.context import Connected
+from sheaf.repo.remembered import recall
+from sheaf.repo.replicas import Replicas
+from sheaf.storage.location import open_backend
+from sheaf.storage.options import StorageOptions
+from sheaf.storage.port import Backend
+
+if TYPE_CHECKING:
+    from sheaf.transfer.progress import Progress
+
+__all__ = ["Plan", "Repaired", "Repairs", "open_repairs"]
+
+_tell = logging.getLogger("sheaf").warning
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do, in this order; nothing unless it is named.
+
+    Args:
+        from_replica: fetch what is lost or damaged from this place; "" stands for the store's own replicas.
+        pages: write damaged pages of logs again.
+        index: build the dedup index anew.
+        set_aside: note of bundles that can't be read that they can't.
+        is_dry: change nothing; say what would be done.
+        keep: a folder for the bytes of damaged objects that are replaced.
+        agree: asked before bundles are set aside; raises to leave it.
+    """
+
+    from_replica: str | None = None
+    pages: bool = False
+    index: bool = False
+    set_aside: bool = False
+    is_dry: bool = False
+    keep: Path | None = None
+    agree: Callable[[list[Unreadable]], None] = lambda found: None
+
+
+@dataclass(slots=True)
+class Repaired:
+    """What a repair did, or would do. ``found``: the problems before; ``left``: those that are left.
+
+    ``fetched`` and ``written``: keys, from a replica and pages; ``size``: bytes that were fetched; ``failed``: keys of what
+    could not be mended, and why.
+    """
+
+    found: Report = field(default_factory=Report)
+    left: Report = field(default_factory=Report)
+    fetched: list[str] = field(default_factory=list)
+    size: int = 0
+    written: list[str] = field(default_factory=list)
+    index: Rebuilt | None = None
+    aside: list[Unreadable] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def open_repairs(
+    url: str,
+    *,
+    options: StorageOptions | None = None,
+    cache: Path | None = None,
+    author: Author | None = None,
+    clock: Clock | None = None,
+    others: Callable[[str], StorageOptions] | None = None,
+) -> Repairs:
+    """The store at a URL or folder, however damaged; a context manager. Arguments as of :func:`sheaf.connect`."""
+
+    def opened(url: str) -> Backend:
+        return open_backend(url, others(url) if others else options or StorageOptions())
+
+    place = open_backend(url, options or StorageOptions())
+    return Repairs(place, opened, cache=cache, author=author, clock=clock)
+
+
+class Repairs:
+    """A store and what can be done about damage. Its replicas are opened when they are needed."""
+
+    def __init__(
+        self,
+        place: Backend,
+        open: Callable[[str], Backend],
+        *,
+        cache: Path | None = None,
+        author: Author | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._place = place
+        self._open = open
+        self._cache = cache
+        self._author = author or Author()
+        self._clock = clock or SystemClock()
+        self._stack = ExitStack()
+        self._core: Core | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+        if self._core is not None:
+            self._core.close()
+        else:
+            self._place.close()
+
+    # -- what there is to do -------------------------------------------------------------------------------------------
+
+    def repair(self, plan: Plan, *, read_data: float = 0.0, progress: Progress | None = None) -> Repaired:
+        """Check the store, do what ``plan`` names, and check it again. May be stopped and repeated.
+
+        Args:
+            read_data: the part of all packs to read whole, as of :meth:`sheaf.Store.check`.
+
+        Raises:
+            NotFound: there is no store, or no replica to fetch from.
+            Refused: this place is a copy, and more than fetching is asked for; or a replica takes writes itself.
+            Corrupt: the store's log can't be read, and nothing was named that would help.
+        """
+        sources = self._sources(plan.from_replica) if plan.from_replica is not None else []
+        mending = self._begun(sources, plan)
+        look = _Looks(mending.core, self._checks(mending.core.config), read_data, progress)
+        done = Repaired(look.again())
+        if plan.from_replica is not None:
+            fetch(mending, done.found, look.again)
+            done.fetched, done.size, done.failed = mending.mended, mending.size, mending.failed
+        if plan.pages or plan.index or plan.set_aside:
+            self._derive(plan, mending.core, look, done)
+        done.left = look.last
+        done.failed = {} if look.last.ok else done.failed
+        return done
+
+    def _derive(self, plan: Plan, core: Core, look: _Looks, done: Repaired) -> None:
+        Connected(core, None).refuse_writes()
+        refuse_copy(core.backend, state_of(core).epoch)
+        if plan.pages:
+            done.written, failed = write_pages(core, look.last.problems, is_dry=plan.is_dry)
+            done.failed |= failed
+        whole = core if plan.is_dry else self._with_replicas(core)
+        if plan.set_aside:
+            done.aside = self._set_aside(whole, plan, look)
+        if plan.index:
+            done.index = rebuild_index(whole, but=look.damaged(), settle=self._settle, is_dry=plan.is_dry)
+            done.failed |= {keys.pack(pack): why for pack, why in done.index.unread.items()}
+        if not plan.is_dry:
+            self._pass_on(core)
+            look.again()
+
+    def _set_aside(self, core: Core, plan: Plan, look: _Looks) -> list[Unreadable]:
+        found: list[Unreadable] = []
+        while more := unreadable(core, look.last.problems):  # a report names so many problems of a kind and no more
+            if plan.is_dry:
+                return more
+            plan.agree(more)
+            found += set_aside(core, more)
+            look.again()
+        return found
+
+    # -- the store -----------------------------------------------------------------------------------------------------
+
+    def _begun(self, sources: list[Backend], plan: Plan) -> Mending:
+        """Without ``sheaf.json`` nothing works. A place without any log is no damaged store, but another place."""
+        keep = _kept_in(plan.keep) if plan.keep else lambda key, data: None
+        is_lost = False
+        try:
+            config = open_store(self._place)
+        except (Corrupt, NotFound):
+            if not sources or self._place.newest("log/") is None:
+                raise
+            config, is_lost = decode_config(sources[0].get(keys.CONFIG)), True
+        for source in sources:
+            if copy_of(source) != config.id:
+                raise InvalidInput(f"{source.url} holds another store", "name a replica of this one")
+        self._core = Core(self._place, config, self._author, clock=self._clock)
+        mending = Mending(self._core, sources, keep, plan.is_dry)
+        if is_lost:
+            mending.mend(keys.CONFIG)
+        return mending
+
+    def _checks(self, config: StoreConfig) -> Cache:
+        if self._cache is None:
+            return NoCache()
+        return FolderCache(self._cache / "checks" / f"{config.id}-{replica_id(self._place.url)}")
+
+    # -- replicas ------------------------------------------------------------------------------------------------------
+
+    def _sources(self, url: str) -> list[Backend]:
+        """The copies to fetch from, those that can't be reached left out. Raises NotFound if there is none."""
+        urls = [url] if url else self._replicas()
+        if not urls:
+            raise NotFound(f"no replica of {self._place.url} is known", "name one: --from-replica=URL")
+        found, lost = [], ""
+        for name in urls:
+            try:
+                place = self._stack.enter_context(self._open(name))
+                if not copy_of(place):
+                    raise NotFound(f"there is no store at {name}")
+                found.append(place)
+            except SheafError as error:
+                lost = lost or error.message
+        if not found:
+            raise Unavailable(f"no replica can be read: {lost}", "wait and try again")
+        return found
+
+    def _replicas(self) -> list[str]:
+        return known_replicas(self._place) or list(recall(self._cache, self._place.url))
+
+    def _with_replicas(self, core: Core) -> Core:
+        """The same store, with replicas that get what is written."""
+        whole = ReplicatedBackend(core.backend, self._open, core.config, core.clock, _tell)
+        self._stack.callback(whole.close)
+        return Core(whole, core.config, core.author, clock=core.clock, io=core.io, cpu=core.cpu)
+
+    def _settle(self) -> None:
+        """Let replicas have all packs, or note that they lack some."""
+        assert self._core is not None
+        for url in state_of(self._core).replicas:
+            try:
+                Replicas(self._core, self._open).replicate(url)
+            except SheafError as error:
+                note_behind(self._core, (url,), f"it may lack packs that the index names: {error.message}")
+
+    def _pass_on(self, core: Core) -> None:
+        try:
+            if state_of(core).replicas:
+                Replicas(core, self._open).replicate()
+        except SheafError as error:
+            _tell(f"{error.message}: run `sheaf store replicate`")
+
+
+def _kept_in(folder: Path) -> Keep:
+    def keep(key: str, data: bytes) -> None:
+        file = folder / key
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file.write_bytes(data)
+
+    return keep
+
+
+@dataclass(slots=True)
+class _Looks:
+    """Checks of the store: the first one reads as much as was asked for, later ones only packs that were damaged."""
+
+    core: Core
+    state: Cache
+    read_data: float
+    progress: Progress | None
+    last: Report = field(default_factory=Report)
+    suspects: set[bytes] = field(default_factory=set)
+
+    def again(self) -> Report:
+        """Check now."""
+        from sheaf.transfer.progress import ProgressState
+
+        def tell(what: str, done: int) -> None:
+            if self.progress:
+                self.progress(ProgressState(what, done, None, 0, None, 0))
+
+        seed = self.core.clock.new_id() if isinstance(self.state, NoCache) else ""
+        reading = Reading(self.read_data, False, seed, self.state, frozenset(self.suspects))
+        self.read_data = 0.0
+        self.last = check_store(self.core, reading=reading, tell=tell)
+        self.suspects |= self.damaged()
+        return self.last
+
+    def damaged(self) -> frozenset[bytes]:
+        """The packs that something is wrong with."""
+        return frozenset(keys.ids_of(problem.key for problem in self.last.problems if problem.kind == "pack"))
