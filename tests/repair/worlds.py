@@ -13,7 +13,7 @@ from tests.crash.worlds import clone
 from tests.engine.worlds import commit, condemn
 
 from sheaf.engine.core import create_store
-from sheaf.errors import SheafError
+from sheaf.errors import SheafError, Unavailable
 from sheaf.repo.repairing import Plan, Repaired, Repairs
 from sheaf.repo.store import Store
 from sheaf.storage.memory import MemoryBackend
@@ -22,17 +22,11 @@ from sheaf.testing.clock import SteeredClock
 from sheaf.testing.model_repo import ModelEntry, write_folder
 
 BIG = random.Random(3).randbytes(600_000)  #: cut into several chunks, so it gets a recipe
+OTHER = random.Random(4).randbytes(3000)
 GONE = b"to be erased " * 300
 FIRST = {"small": b"small", "text": b"text " * 3000, "big": BIG, "gone": GONE}
 PRIMARY, REPLICA = "mem:a", "mem:b"
 Files = dict[str, dict[str, bytes | str]]  #: by bundle
-
-
-class Kept(MemoryBackend):
-    """A place that is there again when it is opened again."""
-
-    def close(self) -> None:
-        return
 
 
 @dataclass
@@ -42,6 +36,7 @@ class World:
     places: dict[str, MemoryBackend]
     files: Files = field(default_factory=dict)
     processes: int = 0
+    away: set[str] = field(default_factory=set)  #: URLs of places that can't be reached
 
     @property
     def primary(self) -> MemoryBackend:
@@ -52,6 +47,8 @@ class World:
         return self.places[REPLICA]
 
     def open(self, url: str) -> Backend:
+        if url in self.away:
+            raise Unavailable(f"can't reach {url}", "wait and try again")
         return self.places.setdefault(url, named(url))
 
     def clock(self) -> SteeredClock:
@@ -114,7 +111,7 @@ def build(scratch: Path) -> World:
         repo = store.create_repo("faces")
         first = commit(repo, FIRST)
         repo.set_label("v1", f"bundle:{first}")
-        commit(repo, {"other": b"other " * 500})
+        commit(repo, {"other": OTHER})
         commit(store.create_repo("plates"), {"copy": FIRST["text"], "more": b"more"})
         store.erase(address="faces@v1:gone", reason="x", now=True)
         run = store.start_run(command=("train",), environment={})

@@ -12,6 +12,7 @@ import click
 from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.damage import exit_of, print_report, print_verdict, problem_records
+from sheaf.cli.exits import DAMAGED, OK
 from sheaf.cli.inputs import confirm
 from sheaf.cli.quoting import human_size, quote
 from sheaf.cli.store import share
@@ -81,7 +82,8 @@ def repair(
     print_report(app, done.left)
     if not read_data and is_asked and not dry_run:
         app.note("note: the bytes of packs were not read: see --read-data")
-    return print_verdict(app, done.left, read_data=bool(read_data)) if not dry_run else exit_of(done.left)
+    code = print_verdict(app, done.left, read_data=bool(read_data)) if not dry_run else exit_of(done.left)
+    return DAMAGED if code == OK and done.failed else code
 
 
 def _opened(app: App) -> Repairs:

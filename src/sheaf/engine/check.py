@@ -5,7 +5,6 @@ It runs beside writers and gc. What looks wrong because a bundle was deleted mea
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from sheaf.engine.cache import Cache, NoCache
@@ -35,7 +34,7 @@ class Reading:
 
     ``share``: the part of all packs, from 0 (none) to 1; of a smaller part those come first that were not read for
     longest, as far as ``state`` remembers. ``resume``: leave out what a check that was stopped has read. ``seed``:
-    another order among packs that were never read. ``packs``: read these, if ``share`` is 0.
+    another order among packs that were never read. ``packs``: read these in any case.
     """
 
     share: float = 0.0
@@ -50,7 +49,12 @@ class Reading:
 
 
 def check_store(
-    core: Core, *, reading: Reading | None = None, repo: str | None = None, tell: Tell | None = None
+    core: Core,
+    *,
+    reading: Reading | None = None,
+    repo: str | None = None,
+    even_aside: bool = False,
+    tell: Tell | None = None,
 ) -> Report:
     """Check every log, bundle, node and place, and as many bytes of packs as ``reading`` says.
 
@@ -58,6 +62,7 @@ def check_store(
 
     Args:
         repo: only this repo (its id), and of the packs only those that it needs.
+        even_aside: also bundles that were set aside.
         tell: called now and then with how far it is.
 
     Raises:
@@ -65,7 +70,7 @@ def check_store(
     """
     bare = replace(core, cache=NoCache())
     for _ in range(_AGAIN):
-        check = _Check(bare, reading or Reading(), repo, tell or (lambda what, done: None))
+        check = _Check(bare, reading or Reading(), repo, even_aside, tell or (lambda what, done: None))
         report, bundles = check.run()
         if report.ok or not _are_gone(bare, bundles):
             break
@@ -86,6 +91,7 @@ class _Check:
     core: Core
     reading: Reading
     repo: str | None
+    even_aside: bool
     tell: Tell
     report: Report = field(default_factory=Report)
 
@@ -106,7 +112,7 @@ class _Check:
         try:
             self._trees(packs, bundles)
         finally:
-            if self.reading.share:
+            if self.reading.share or self.reading.packs:
                 readings.save()
         if self.reading.share == 1:
             readings.begun = 0
@@ -121,7 +127,8 @@ class _Check:
         state = check_store_log(self.core, store_log(self.core), self.report)
         wanted = [r for r in state.repos.values() if not r.deleted and self.repo in (None, r.id)]
         logs = ((repo_log(self.core, repo.id), repo.id) for repo in wanted)
-        return [bundle for log, id in logs for bundle in check_repo_log(self.core, log, id, self.report)]
+        living = (check_repo_log(self.core, log, id, self.report, even_aside=self.even_aside) for log, id in logs)
+        return [bundle for bundles in living for bundle in bundles]
 
     def _trees(self, packs: Packs, bundles: list[Bundle]) -> None:
         places = Places(packs.check)
@@ -133,10 +140,13 @@ class _Check:
             pass  # chunks that were moved may have been moved on
         packs.finish()
 
-    def _to_read(self, readings: Readings) -> Collection[bytes]:
+    def _to_read(self, readings: Readings) -> set[bytes]:
         """The packs to read whole, of all that the store has."""
+        return self._due(readings) | self.reading.packs
+
+    def _due(self, readings: Readings) -> set[bytes]:
         if not self.reading.share:
-            return self.reading.packs
+            return set()
         listed = set(keys.ids_of(stat.key for stat in self.core.backend.list(keys.PACKS)))
         readings.forget_but(listed)
         if self.reading.share < 1:

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from sheaf.engine.cache import Cache, FolderCache, NoCache
-from sheaf.engine.check import Reading, check_store
-from sheaf.engine.checks.report import Report
+from sheaf.engine.checks.report import FAULTS, Report
 from sheaf.engine.clock import Clock, SystemClock
 from sheaf.engine.core import Core, open_store
 from sheaf.engine.repairs.aside import Unreadable, set_aside, unreadable
@@ -21,7 +20,7 @@ from sheaf.engine.repairs.known import known_replicas
 from sheaf.engine.repairs.mending import Keep, Mending
 from sheaf.engine.repairs.pages import write_pages
 from sheaf.engine.replicas.backend import ReplicatedBackend, refuse_copy
-from sheaf.engine.replicas.kinds import replica_id
+from sheaf.engine.replicas.kinds import Kind, kind_of, replica_id
 from sheaf.engine.replicas.promotion import note_behind
 from sheaf.engine.replicas.records import copy_of, state_of
 from sheaf.errors import Corrupt, InvalidInput, NotFound, SheafError, Unavailable
@@ -29,6 +28,7 @@ from sheaf.format import keys
 from sheaf.format.store_v1 import StoreConfig, decode_config
 from sheaf.model.log import Author
 from sheaf.repo.context import Connected
+from sheaf.repo.looks import Looks
 from sheaf.repo.remembered import recall
 from sheaf.repo.replicas import Replicas
 from sheaf.storage.location import open_backend
@@ -147,18 +147,23 @@ class Repairs:
         """
         sources = self._sources(plan.from_replica) if plan.from_replica is not None else []
         mending = self._begun(sources, plan)
-        look = _Looks(mending.core, self._checks(mending.core.config), read_data, progress)
+        look = Looks(mending.core, self._checks(mending.core.config), read_data, progress)
         done = Repaired(look.again())
         if plan.from_replica is not None:
             fetch(mending, done.found, look.again)
             done.fetched, done.size, done.failed = mending.mended, mending.size, mending.failed
         if plan.pages or plan.index or plan.set_aside:
-            self._derive(plan, mending.core, look, done)
-        done.left = look.last
-        done.failed = {} if look.last.ok else done.failed
+            try:
+                self._derive(plan, mending.core, look, done)
+            except FAULTS:
+                if not plan.is_dry:
+                    raise
+                # what could be derived is known when the log is mended
+        done.left = look.verdict()
+        done.failed = {key: why for key, why in done.failed.items() if _matters(key, done.left)}
         return done
 
-    def _derive(self, plan: Plan, core: Core, look: _Looks, done: Repaired) -> None:
+    def _derive(self, plan: Plan, core: Core, look: Looks, done: Repaired) -> None:
         Connected(core, None).refuse_writes()
         refuse_copy(core.backend, state_of(core).epoch)
         if plan.pages:
@@ -168,13 +173,18 @@ class Repairs:
         if plan.set_aside:
             done.aside = self._set_aside(whole, plan, look)
         if plan.index:
-            done.index = rebuild_index(whole, but=look.damaged(), settle=self._settle, is_dry=plan.is_dry)
+            done.index = rebuild_index(
+                whole,
+                but=frozenset(look.suspects.difference(keys.ids_of(done.fetched))),
+                settle=self._settle,
+                is_dry=plan.is_dry,
+            )
             done.failed |= {keys.pack(pack): why for pack, why in done.index.unread.items()}
         if not plan.is_dry:
             self._pass_on(core)
             look.again()
 
-    def _set_aside(self, core: Core, plan: Plan, look: _Looks) -> list[Unreadable]:
+    def _set_aside(self, core: Core, plan: Plan, look: Looks) -> list[Unreadable]:
         found: list[Unreadable] = []
         while more := unreadable(core, look.last.problems):  # a report names so many problems of a kind and no more
             if plan.is_dry:
@@ -256,6 +266,11 @@ class Repairs:
             _tell(f"{error.message}: run `sheaf store replicate`")
 
 
+def _matters(key: str, left: Report) -> bool:
+    """Whether it is a pity that an object could not be mended: it was needed, or is a record that a copy has otherwise."""
+    return kind_of(key) is Kind.RECORD or any(key == p.key or key in p.suspects for p in left.problems)
+
+
 def _kept_in(folder: Path) -> Keep:
     def keep(key: str, data: bytes) -> None:
         file = folder / key
@@ -263,34 +278,3 @@ def _kept_in(folder: Path) -> Keep:
         file.write_bytes(data)
 
     return keep
-
-
-@dataclass(slots=True)
-class _Looks:
-    """Checks of the store: the first one reads as much as was asked for, later ones only packs that were damaged."""
-
-    core: Core
-    state: Cache
-    read_data: float
-    progress: Progress | None
-    last: Report = field(default_factory=Report)
-    suspects: set[bytes] = field(default_factory=set)
-
-    def again(self) -> Report:
-        """Check now."""
-        from sheaf.transfer.progress import ProgressState
-
-        def tell(what: str, done: int) -> None:
-            if self.progress:
-                self.progress(ProgressState(what, done, None, 0, None, 0))
-
-        seed = self.core.clock.new_id() if isinstance(self.state, NoCache) else ""
-        reading = Reading(self.read_data, False, seed, self.state, frozenset(self.suspects))
-        self.read_data = 0.0
-        self.last = check_store(self.core, reading=reading, tell=tell)
-        self.suspects |= self.damaged()
-        return self.last
-
-    def damaged(self) -> frozenset[bytes]:
-        """The packs that something is wrong with."""
-        return frozenset(keys.ids_of(problem.key for problem in self.last.problems if problem.kind == "pack"))

@@ -54,8 +54,10 @@ def check_store_log(core: Core, log: Log[StoreState, StoreOp], report: Report) -
     return state
 
 
-def check_repo_log(core: Core, log: Log[RepoState, RepoOp], repo: str, report: Report) -> list[Bundle]:
-    """Check a repo's log; returns the bundles that live and are not set aside, as far as sound records tell."""
+def check_repo_log(
+    core: Core, log: Log[RepoState, RepoOp], repo: str, report: Report, *, even_aside: bool = False
+) -> list[Bundle]:
+    """Check a repo's log; returns the bundles that live, as far as sound records tell, those that are set aside or not."""
     base = keys.repo(repo)
     before = len(report.problems)
     found = _Replayed()
@@ -72,7 +74,7 @@ def check_repo_log(core: Core, log: Log[RepoState, RepoOp], repo: str, report: R
         report.add("log", base, f"the newest record of {base}log does not say what its records add up to")
     if found.aside:
         report.count("bundles set aside", len(found.aside))
-    return [bundle for id, bundle in found.alive.items() if id not in found.aside]
+    return [bundle for id, bundle in found.alive.items() if even_aside or id not in found.aside]
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from sheaf.errors import Corrupt, NotFound
 from sheaf.format import keys
 from sheaf.format.record_v1 import decode_record
 from sheaf.model.log import Record
+from sheaf.storage.port import Backend
 
 __all__ = ["mend_logs"]
 
@@ -45,11 +46,16 @@ def _repos(mending: Mending) -> Iterable[str]:
 
 def _mend(mending: Mending, base: str, may_grow: bool) -> None:
     here = copied_up_to(mending.core.backend, base)
-    there = max(copied_up_to(source, base) for source in mending.sources) if may_grow else -1
+    ends = [copied_up_to(source, base) for source in mending.sources]
+    if any(
+        _are_apart(mending, source, base, min(here, end)) for source, end in zip(mending.sources, ends, strict=True)
+    ):
+        return
+    there = max(ends) if may_grow else -1
     before: Record | None = None
     for start in range(0, max(here, there) + 1, _AT_ONCE):
         numbers = range(start, min(start + _AT_ONCE, max(here, there) + 1))
-        found = mending.core.io.map(lambda n: _sound(mending.core, base, n), numbers)
+        found = mending.core.io.map(lambda n: _sound(mending.core.backend, base, n), numbers)
         for n, record in zip(numbers, found, strict=True):
             after = record or _mended(mending, base, n, before)
             if after is None and n > here:
@@ -59,13 +65,22 @@ def _mend(mending: Mending, base: str, may_grow: bool) -> None:
             before = after
 
 
-_APART = "it does not continue the record before: the logs went apart, and nothing is merged"
+def _are_apart(mending: Mending, source: Backend, base: str, n: int) -> bool:
+    """Whether both logs have this record, and not the same one."""
+    ours, theirs = (_sound(place, base, n) for place in (mending.core.backend, source))
+    if ours is None or theirs is None or ours.write == theirs.write:
+        return False
+    mending.failed[keys.log_record(base, n)] = f"{source.url} has another one: {_APART}"
+    return True
 
 
-def _sound(core: Core, base: str, n: int) -> Record | None:
+_APART = "the logs went apart, and nothing is merged"
+
+
+def _sound(place: Backend, base: str, n: int) -> Record | None:
     key = keys.log_record(base, n)
     try:
-        record = decode_record(core.backend.get(key), key)
+        record = decode_record(place.get(key), key)
     except (Corrupt, NotFound):
         return None
     return record if record.n == n else None
@@ -73,7 +88,7 @@ def _sound(core: Core, base: str, n: int) -> Record | None:
 
 def _mended(mending: Mending, base: str, n: int, before: Record | None) -> Record | None:
     key = keys.log_record(base, n)
-    after = _sound(mending.core, base, n + 1)
+    after = _sound(mending.core.backend, base, n + 1)
 
     def accept(data: bytes) -> None:
         record = decode_record(data, key)
