@@ -50,6 +50,7 @@ BEFORE = {
     "sheaf repo rename": "sheaf repo delete --repo portraits --force-yes",
     "sheaf repo undelete": "sheaf repo create --repo old && sheaf repo delete --repo old --force-yes",
     "sheaf store promote": "sheaf store replica add s3://elsewhere/sheaf",
+    "sheaf store repair": "sheaf store replica add s3://elsewhere/sheaf",
     "sheaf store replica remove": "sheaf store replica add s3://elsewhere/sheaf",
     "sheaf store erase": "sheaf diamond cancel --repo faces --diamond $diamond",
     "sheaf store gc": "sheaf diamond cancel --repo faces --diamond $diamond",

@@ -16,6 +16,7 @@ from tests.engine.worlds import TINY, Bench, entry_of, new_backend, noise
 from sheaf.engine import ingest, packs, squeeze
 from sheaf.engine.contents import Contents
 from sheaf.engine.dedup import ChunkIndex, load_segments
+from sheaf.engine.packs import PackSink
 from sheaf.engine.squeeze import squeeze as squeezed
 from sheaf.engine.tables import load_table
 from sheaf.errors import Bug, NoSpace, Refused
@@ -220,6 +221,19 @@ def test_packs_are_listed_as_soon_as_they_are_durable(monkeypatch: pytest.Monkey
         [blake3(content).digest() for content in contents]
     )
     assert np.count_nonzero(found.pack >= 0) >= 3 * packs._LIST_AT
+
+
+def test_packs_that_may_be_deleted_again_are_not_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packs, "PACK_BYTES", 50_000)
+    bench = Bench()
+    sink = PackSink(bench.core, bench.session, bench.index, tells_early=False)
+    for n in range(100):
+        data = noise(9_000, n)
+        sink.add([(blake3(data).digest(), len(data), RAW, data)])
+    sink.flush()
+    assert not load_segments(bench.core)
+    sink.list_durable()
+    assert len(load_segments(bench.core)) == 1
 
 
 def test_an_upload_that_is_stopped_is_listed_and_takes_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from sheaf.engine.gc import collect
 from sheaf.engine.patience import Patience
 from sheaf.engine.refs import Aside
 from sheaf.engine.repairs.aside import Unreadable
-from sheaf.errors import Conflict, NotFound, Refused
+from sheaf.errors import Conflict, Corrupt, NotFound, Refused
 from sheaf.format import keys
 from sheaf.model.entries import ChunkPlace, RecipePlace
 from sheaf.repo.bundle import Bundle
@@ -234,3 +234,25 @@ def test_replicas_hear_of_it(world: World) -> None:
         with pytest.raises(Refused):
             repairs.repair(Plan(set_aside=True))
     assert world.places[PRIMARY].newest("log/") is not None
+
+
+def test_a_gc_that_is_in_the_dark_says_why(world: World) -> None:
+    """Without the root nobody knows what else the bundle needs, so nothing is deleted."""
+    id = lose_root(world)
+    world.repair(set_aside=True)
+    before = all_bytes(world.primary)
+    with world.process() as store:
+        with pytest.raises(Corrupt) as caught:
+            store.gc(grace=0, dry_run=True)
+        assert f"faces@{id}" in caught.value.hint
+    assert all_bytes(world.primary) == before
+
+
+def test_lists_say_so(world: World) -> None:
+    id = damage_main(world)
+    world.repair(set_aside=True)
+    with world.process() as store:
+        repo = store.repo("faces")
+        assert [bundle.id for bundle in repo.bundles() if bundle.set_aside] == [id]
+        assert [branch.set_aside for branch in repo.branches()] == [True]
+        assert [label.set_aside for label in repo.labels()] == [False]

@@ -14,6 +14,7 @@ from tests.engine.worlds import commit, condemn
 
 from sheaf.engine.core import create_store
 from sheaf.errors import SheafError, Unavailable
+from sheaf.repo.bundle import Bundle
 from sheaf.repo.repairing import Plan, Repaired, Repairs
 from sheaf.repo.store import Store
 from sheaf.storage.memory import MemoryBackend
@@ -88,14 +89,17 @@ def named(url: str) -> MemoryBackend:
 
 def contents(store: Store) -> Files:
     """Every file of every bundle that lives."""
-    bundles = [bundle for info in store.repos() for bundle in store.repo(info.name).bundles()]
-    return {
-        bundle.id: {e.path: _read(bundle, e.path) for e in bundle.ls(recursive=True) if e.kind == "file"}
-        for bundle in bundles
-    }
+    return {b.id: _files(b) for info in store.repos() for b in store.repo(info.name).bundles()}
 
 
-def _read(bundle: Any, path: str) -> bytes | str:
+def _files(bundle: Bundle) -> dict[str, bytes | str]:
+    try:
+        return {e.path: _read(bundle, e.path) for e in bundle.ls(recursive=True) if e.kind == "file"}
+    except SheafError as error:
+        return {"": error.kind}
+
+
+def _read(bundle: Bundle, path: str) -> bytes | str:
     try:
         data: bytes = bundle.read(path)
     except SheafError as error:

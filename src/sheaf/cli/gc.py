@@ -76,12 +76,15 @@ def delete_bundle(app: App, repo: str, bundle: str, force_yes: bool) -> None:
     exits=(3, 5, 8, 9),
 )
 @options.repo
-@click.option("--bundle", metavar="ID", help="The bundle's id; without it, those that were deleted are listed.")
+@click.option(
+    "--bundle", metavar="ID", help="The bundle's id; without it, those that were deleted or set aside are listed."
+)
 def undelete_bundle(app: App, repo: str, bundle: str | None) -> None:
-    """Bring a deleted bundle back, or list the deleted ones: ID , TIMESTAMP , MESSAGE."""
+    """Bring a bundle back that was deleted or set aside, or list those: ID , TIMESTAMP , MESSAGE."""
     found = app.repo(repo)
     if bundle is None:
-        app.out.listing(views.BUNDLE, found.deleted_bundles())
+        aside = [found.bundle(f"bundle:{id}") for id in found.aside()]
+        app.out.listing(views.BUNDLE, [*found.deleted_bundles(), *aside])
     else:
         app.out.one(views.BUNDLE, found.undelete_bundle(bundle.removeprefix("bundle:")))
 

@@ -101,7 +101,7 @@ def _opened(app: App) -> Repairs:
 
 
 def _agree(app: App, found: list[Unreadable], *, is_sure: bool) -> None:
-    for item in found:
+    for item in found if not is_sure else ():
         app.note(_aside_line(item))
     confirm(f"Are you sure you want to set aside {len(found)} bundles", is_sure=is_sure)
 

@@ -74,7 +74,13 @@ def bundle_record(bundle: Bundle) -> dict[str, Any]:
         "files": bundle.files,
         "entries": bundle.entries,
         "size": bundle.size,
+        **({"set_aside": bundle.set_aside} if bundle.set_aside else {}),
     }
+
+
+def _bundle_line(bundle: Bundle) -> str:
+    aside = [f"set aside: {quote(bundle.set_aside)}"] if bundle.set_aside else []
+    return " , ".join([bundle.id, go_time(bundle.time), quote(bundle.message), *aside])
 
 
 def _bundle_fields(bundle: Bundle) -> dict[str, Any]:
@@ -94,11 +100,12 @@ def _bundle_fields(bundle: Bundle) -> dict[str, Any]:
 
 def _bundle_cells(bundle: Bundle) -> tuple[str, ...]:
     figures = (str(bundle.files), human_size(bundle.size))
-    return (bundle.id, short_time(bundle.time), *figures, quote(bundle.author.name), quote(bundle.message))
+    message = f"{quote(bundle.message)}{' (set aside)' if bundle.set_aside else ''}"
+    return (bundle.id, short_time(bundle.time), *figures, quote(bundle.author.name), message)
 
 
 BUNDLE: Final[View[Bundle]] = View(
-    line=lambda bundle: f"{bundle.id} , {go_time(bundle.time)} , {quote(bundle.message)}",
+    line=_bundle_line,
     record=bundle_record,
     columns=("ID", "TIME", "FILES", "SIZE", "AUTHOR", "MESSAGE"),
     cells=_bundle_cells,
@@ -114,15 +121,18 @@ def _pointer_record(pointer: Label | Branch) -> dict[str, Any]:
         "bundle": pointer.bundle or None,
         "time": pointer.time,
         "author": _person(pointer.author),
+        **({"set_aside": True} if pointer.set_aside else {}),
     }
 
 
 def _pointer_line(pointer: Label | Branch) -> str:
-    return f"{quote(pointer.name)} , {pointer.bundle} , {go_time(pointer.time)}"
+    line = f"{quote(pointer.name)} , {pointer.bundle} , {go_time(pointer.time)}"
+    return f"{line} , set aside" if pointer.set_aside else line
 
 
 def _pointer_cells(pointer: Label | Branch) -> tuple[str, ...]:
-    return (quote(pointer.name), pointer.bundle, short_time(pointer.time), quote(pointer.author.name))
+    bundle = f"{pointer.bundle}{' (set aside)' if pointer.set_aside else ''}"
+    return (quote(pointer.name), bundle, short_time(pointer.time), quote(pointer.author.name))
 
 
 def _pointer_fields(pointer: Label | Branch) -> dict[str, Any]:

@@ -36,8 +36,9 @@ class Mover:
         self._forwards = forwards
         self._moving = moving
         self._index = ChunkIndex([], frozenset())
-        self._sink = PackSink(core, mine.id, self._index)
+        self._sink = PackSink(core, mine.id, self._index, tells_early=False)  # see drop_copies
         self._copies: dict[tuple[bytes, int], Place] = {}
+        self._is_told = False
 
     def run(self, needed: Chunks, erased: Chunks, ending: Ending) -> int:
         """Copy, say where, commit; returns the bytes of the new packs. ``needed`` and ``erased``: of all that moves or moved.
@@ -50,6 +51,7 @@ class Mover:
             if needed[pack]:
                 self._copy(pack, needed[pack])
         self._sink.flush()
+        self._is_told = True
         self._sink.list_durable()
         addresses = {pack: rows for pack in sorted(needed) if (rows := self._rows(pack, needed[pack], erased[pack]))}
         for pack, rows in addresses.items():
@@ -60,6 +62,13 @@ class Mover:
         for key in [key for pack in addresses for key in self._forwards.records.get(pack, ())]:
             self._core.backend.delete(key)  # superseded by what was committed just now
         return self._sink.stored_bytes
+
+    def drop_copies(self) -> None:
+        """Delete the packs that were written so far, if nobody has been told of them: a full disk needs the room."""
+        if self._is_told:
+            return
+        for pack in self._index.packs:
+            self._core.backend.delete(keys.pack(pack))
 
     # -- copying -------------------------------------------------------------------------------------------------------
 

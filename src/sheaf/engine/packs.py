@@ -46,14 +46,15 @@ class _Packed:
 class PackSink:
     """Gathers frames into packs and writes these behind the caller's back. Safe to use from many threads.
 
-    Packs that are durable are listed in the dedup index as it goes, not only at the end: what an upload has stored when it
-    is cut off is found by the next one.
+    With ``tells_early``, packs that are durable are listed in the dedup index as it goes, not only at the end: what an
+    upload has stored when it is cut off is found by the next one. Who may delete its packs again must not tell of them.
     """
 
-    def __init__(self, core: Core, session: str, index: ChunkIndex) -> None:
+    def __init__(self, core: Core, session: str, index: ChunkIndex, *, tells_early: bool = True) -> None:
         self._core = core
         self._session = session
         self._index = index
+        self._tells_early = tells_early
         self._lock = Lock()
         self._buffers: Queue[Array | None] = Queue()
         is_near = core.backend.url.startswith("file:")
@@ -186,7 +187,8 @@ class PackSink:
         finally:
             self._buffers.put(buffer)
         self._durable.append(packed)
-        self._list(at_least=max(_LIST_AT, self._listed // 4))
+        if self._tells_early:
+            self._list(at_least=max(_LIST_AT, self._listed // 4))
 
     def _list(self, at_least: int) -> None:
         """Write an index object of the packs that became durable since the last one, if there are so many."""

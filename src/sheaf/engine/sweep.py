@@ -8,6 +8,7 @@ how late a delete arrives or how many gcs do the same. Only what is moved needs 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sheaf.engine.contents import Contents
@@ -18,7 +19,9 @@ from sheaf.engine.moving import Mover
 from sheaf.engine.nodes import Nodes
 from sheaf.engine.reach import Chunks, Reach, needed_chunks, object_id, roots_since, steadily
 from sheaf.engine.sessions import Ending, Open
+from sheaf.errors import NoSpace
 from sheaf.format import keys
+from sheaf.format.index_v1 import Segment
 from sheaf.format.session_v1 import Condemned
 
 __all__ = ["Swept", "inventory", "sweep"]
@@ -48,24 +51,38 @@ def sweep(core: Core, condemned: Condemned, mine: Open, ending: Ending, done: Sw
     """
     look = steadily(core, lambda: _Look(core, condemned))
     sizes = inventory(core)
-    gone = look.dead_packs | condemned.moving_packs
-    _deindex(core, mine, gone, sizes)
-    if condemned.moving_packs:
-        mover = Mover(core, mine, look.forwards, condemned.moving_packs)
-        done.bytes -= mover.run(look.needed, look.erased, ending)
-    packs = [keys.pack(pack) for pack in sorted(gone)]
+    _deindex(core, mine, look.dead_packs | condemned.moving_packs, sizes)
     addresses = [key for pack in sorted(look.dead_packs) for key in look.forwards.records.get(pack, ())]
-    for key in core.io.map(lambda key: _deleted(core, key), [*packs, *look.dead_nodes, *look.dead_objects, *addresses]):
-        done.bytes += sizes.get(key, 0)
-    done.packs += sum(keys.pack(pack) in sizes for pack in look.dead_packs)
-    done.moved += sum(keys.pack(pack) in sizes for pack in condemned.moving_packs)
+    dead = [keys.pack(pack) for pack in sorted(look.dead_packs)]
+    _delete(core, [*dead, *look.dead_nodes, *look.dead_objects, *addresses], sizes, done)
+    done.packs += sum(key in sizes for key in dead)
     done.nodes += len(look.dead_nodes)
     done.objects += len(look.dead_objects)
+    if condemned.moving_packs:  # last, since it takes room
+        done.bytes -= _move(core, condemned, look, mine, ending, done)
+        old = [keys.pack(pack) for pack in sorted(condemned.moving_packs)]
+        _delete(core, old, sizes, done)
+        done.moved += sum(key in sizes for key in old)
 
 
-def _deleted(core: Core, key: str) -> str:
-    core.backend.delete(key)
-    return key
+def _delete(core: Core, listed: list[str], sizes: dict[str, int], done: Swept) -> None:
+    for key, _ in zip(listed, core.io.map(core.backend.delete, listed), strict=True):
+        done.bytes += sizes.get(key, 0)
+
+
+def _move(core: Core, condemned: Condemned, look: _Look, mine: Open, ending: Ending, done: Swept) -> int:
+    """Replace the packs that are half dead; the bytes that this took. Raises NoSpace, and takes back what it wrote."""
+    mover = Mover(core, mine, look.forwards, condemned.moving_packs)
+    try:
+        return mover.run(look.needed, look.erased, ending)
+    except NoSpace as error:
+        mover.drop_copies()
+        size = sum(sum(look.needed[pack].values()) for pack in condemned.moving_packs)
+        raise NoSpace(
+            f"{len(condemned.moving_packs)} half-dead packs can't be rewritten ({done.bytes} bytes of what is dead were given "
+            f"back): {error.message}",
+            f"make room for {size} bytes, and run `sheaf store gc`: it goes on with this",
+        ) from error
 
 
 class _Look:
@@ -105,8 +122,19 @@ def _deindex(core: Core, mine: Open, packs: Iterable[bytes], sizes: dict[str, in
         if drop:
             kept = joined_segments([segment], frozenset(drop))
             if len(kept):
-                write_index(core, mine.id, kept, int(name.split("/")[1]), (name,))
+                _rewrite(core, mine, name, kept)
             core.backend.delete(name)
+
+
+def _rewrite(core: Core, mine: Open, name: str, kept: Segment) -> None:
+    """On a full disk the old object goes first: the index is a help, and gc must not be in want of room to give it back."""
+    level = int(name.split("/")[1])
+    try:
+        write_index(core, mine.id, kept, level, (name,))
+    except NoSpace:
+        core.backend.delete(name)
+        with suppress(NoSpace):
+            write_index(core, mine.id, kept, level, (name,))
 
 
 def _is_there(core: Core, pack: bytes, sizes: dict[str, int]) -> bool:

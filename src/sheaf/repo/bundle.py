@@ -92,6 +92,11 @@ class Bundle:
         return dict(self._descriptor.meta)
 
     @property
+    def set_aside(self) -> str:
+        """Why it was set aside: it is known that it can't be read. Empty for others."""
+        return self._context.log.last.aside.get(self.id, "")
+
+    @property
     def files(self) -> int:
         """How many files and symlinks it has."""
         return self._descriptor.files

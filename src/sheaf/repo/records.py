@@ -8,7 +8,7 @@ from typing import Literal
 
 from sheaf.engine.clock import parse_time
 from sheaf.model import entries as model
-from sheaf.model.log import Author, RefTarget, RepoEntry
+from sheaf.model.log import Author, RepoEntry, RepoState
 
 __all__ = [
     "Branch",
@@ -72,22 +72,27 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A label at one moment of its history; ``bundle`` is an id, empty once it was deleted."""
+    """A label at one moment of its history; ``bundle`` is an id, empty once it was deleted.
+
+    ``set_aside``: the label is there now, and it is known that the bundle can't be read.
+    """
 
     name: str
     bundle: str
     time: datetime
     author: Author
+    set_aside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """A branch and the bundle that it is at."""
+    """A branch and the bundle that it is at. ``set_aside``: it is known that this one can't be read."""
 
     name: str
     bundle: str
     time: datetime
     author: Author
+    set_aside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +139,16 @@ class Verified:
     erased: tuple[str, ...] = ()
 
 
-def label_of(name: str, target: RefTarget) -> Label:
+def label_of(name: str, state: RepoState) -> Label:
     """A label from the log."""
-    return Label(name, target.bundle, parse_time(target.time), target.author)
+    at = state.labels[name]
+    return Label(name, at.bundle, parse_time(at.time), at.author, at.bundle in state.aside)
 
 
-def branch_of(name: str, target: RefTarget) -> Branch:
+def branch_of(name: str, state: RepoState) -> Branch:
     """A branch from the log."""
-    return Branch(name, target.bundle, parse_time(target.time), target.author)
+    at = state.branches[name]
+    return Branch(name, at.bundle, parse_time(at.time), at.author, at.bundle in state.aside)
 
 
 def repo_info(entry: RepoEntry, bundles: int) -> RepoInfo:

@@ -241,7 +241,8 @@ class Repairs:
         return found
 
     def _replicas(self) -> list[str]:
-        return known_replicas(self._place) or list(recall(self._cache, self._place.url))
+        known = known_replicas(self._place)
+        return list(recall(self._cache, self._place.url)) if known is None else known
 
     def _with_replicas(self, core: Core) -> Core:
         """The same store, with replicas that get what is written."""

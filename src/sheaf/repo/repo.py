@@ -281,15 +281,15 @@ class Repo:
 
     def labels(self, prefix: str = "") -> list[Label]:
         """The labels whose names begin so, by name."""
-        labels = self._log.head().state.labels
-        return [label_of(name, labels[name]) for name in sorted(labels) if name.startswith(prefix)]
+        state = self._log.head().state
+        return [label_of(name, state) for name in sorted(state.labels) if name.startswith(prefix)]
 
     def label(self, name: str) -> Label:
         """One label. Raises NotFound."""
-        target = self._log.head().state.labels.get(name)
-        if target is None:
+        state = self._log.head().state
+        if name not in state.labels:
             raise NotFound(f'didn\'t find label "{name}"', f"see `sheaf label list --repo {self.name}`")
-        return label_of(name, target)
+        return label_of(name, state)
 
     def label_history(self, name: str | None = None, prefix: str = "") -> list[Label]:
         """Where a label (or all with a prefix) has been, newest first; a deletion has no bundle."""
@@ -313,7 +313,7 @@ class Repo:
         bundle = self._context.refs.resolve(ref)
         op = SetLabel(check_ref_name(name), bundle.id, expect or None, expect is not None)
         state = self._append(lambda state: (replace(op, target=state.lacking(self._alive(bundle))),))
-        return label_of(name, state.labels[name])
+        return label_of(name, state)
 
     def delete_label(self, name: str) -> None:
         """Delete a label; its history stays. Raises NotFound."""
@@ -322,15 +322,15 @@ class Repo:
 
     def branches(self) -> list[Branch]:
         """The branches, by name."""
-        branches = self._log.head().state.branches
-        return [branch_of(name, branches[name]) for name in sorted(branches)]
+        state = self._log.head().state
+        return [branch_of(name, state) for name in sorted(state.branches)]
 
     def branch(self, name: str) -> Branch:
         """One branch. Raises NotFound."""
-        target = self._log.head().state.branches.get(name)
-        if target is None:
+        state = self._log.head().state
+        if name not in state.branches:
             raise NotFound(f'didn\'t find branch "{name}"', f"see `sheaf branch list --repo {self.name}`")
-        return branch_of(name, target)
+        return branch_of(name, state)
 
     def create_branch(self, name: str, ref: str | None = None) -> Branch:
         """Make a branch at a bundle. Raises AlreadyExists, NotFound."""
@@ -341,7 +341,7 @@ class Repo:
                 raise AlreadyExists(f"branch already exists: {name}", "choose another name, or delete it first")
             return (MoveBranch(check_ref_name(name), bundle.id, target=state.lacking(self._alive(bundle))),)
 
-        return branch_of(name, self._append(decide).branches[name])
+        return branch_of(name, self._append(decide))
 
     def delete_branch(self, name: str) -> None:
         """Delete a branch; its bundles stay. Raises NotFound."""

@@ -17,7 +17,7 @@ from sheaf.engine.clock import Clock, SystemClock, parse_time
 from sheaf.engine.core import Core, create_store, open_store
 from sheaf.engine.replicas.backend import ReplicatedBackend
 from sheaf.engine.replicas.kinds import replica_id
-from sheaf.errors import AlreadyExists, Ambiguous, InvalidInput, NotFound, SheafError, Unavailable
+from sheaf.errors import AlreadyExists, Ambiguous, Corrupt, InvalidInput, NotFound, SheafError, Unavailable
 from sheaf.format import keys
 from sheaf.format.session_v1 import ErasedPlace, Notice, Receipt, RunEnd, RunStart, Session
 from sheaf.model.log import Author, CreateRepo, RepoEntry
@@ -357,10 +357,26 @@ class Store:
         if not dry_run:
             self._connected.refuse_writes()
         patience = Patience(grace, wait, tell or (lambda sessions: None))
-        done = collect(self._core, patience, dry_run=dry_run, below=below)
+        try:
+            done = collect(self._core, patience, dry_run=dry_run, below=below)
+        except Corrupt as damage:
+            raise self._explained(damage) from damage
         if not dry_run and (error := self._pass_on()):
             _tell(f"{error.message}: it keeps what was deleted until `sheaf store replicate`")
         return done
+
+    def _explained(self, error: Corrupt) -> Corrupt:
+        """With a hint that says which bundles are in the way, if that is known."""
+        repos = [self._repo(entry) for entry in self._log.last.repos.values() if not entry.deleted]
+        try:
+            aside = [f"{repo.name}@{id}" for repo in repos for id in repo.aside()]
+        except SheafError:
+            return error
+        if not aside:
+            return error
+        return Corrupt(
+            error.message, f"mend or delete what is set aside: {', '.join(aside[:3])}, see `sheaf store repair`"
+        )
 
     def _pass_on(self) -> SheafError | None:
         """Delete in replicas what was deleted here; returns what kept one of them from it."""

@@ -9,8 +9,8 @@ from sheaf.storage.port import Backend
 __all__ = ["known_replicas"]
 
 
-def known_replicas(place: Backend) -> list[str]:
-    """The URLs in the newest record of the store's log that can be read and says something about replicas."""
+def known_replicas(place: Backend) -> list[str] | None:
+    """The URLs in the newest record of the store's log that can be read and speaks of replicas; None: there is none."""
     for stat in place.list("log/", sort=True):
         try:
             record = decode_record(place.get(stat.key), stat.key)
@@ -21,4 +21,4 @@ def known_replicas(place: Backend) -> list[str]:
         for op in record.ops:
             if isinstance(op, dict) and op.get("op") == "set-replicas":
                 return list(op.get("urls", ()))
-    return []
+    return None
