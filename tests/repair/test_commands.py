@@ -62,7 +62,7 @@ def test_from_a_replica(cli: Cli, store: Path, tmp_path: Path) -> None:  # noqa:
     would = cli("store", "repair", "--from-replica", "--read-data", "--dry-run", code=6)
     assert "would be fetched" in would.lines[0]
     done = cli("--json", "store", "repair", "--from-replica", "--read-data", "--keep", tmp_path / "kept").object
-    assert done["ok"] and len(done["fetched"]) == 2 and len(done["found"]) == 2
+    assert done["ok"] and len(done["fetched"]) == 2 and done["found"]
     assert len([path for path in (tmp_path / "kept").rglob("*") if path.is_file()]) == 1
     cli("store", "check", "--read-data")
 
