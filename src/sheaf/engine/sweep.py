@@ -17,9 +17,9 @@ from sheaf.engine.dedup import joined_segments, load_segments, write_index
 from sheaf.engine.forwarding import Forwards, load_forwards
 from sheaf.engine.moving import Mover
 from sheaf.engine.nodes import Nodes
-from sheaf.engine.reach import Chunks, Reach, needed_chunks, object_id, roots_since, steadily
+from sheaf.engine.reach import Chunks, Reach, Roots, needed_chunks, object_id, roots_since, steadily
 from sheaf.engine.sessions import Ending, Open
-from sheaf.errors import NoSpace
+from sheaf.errors import Corrupt, NoSpace, NotFound
 from sheaf.format import keys
 from sheaf.format.index_v1 import Segment
 from sheaf.format.session_v1 import Condemned
@@ -72,17 +72,22 @@ def _delete(core: Core, listed: list[str], sizes: dict[str, int], done: Swept) -
 
 def _move(core: Core, condemned: Condemned, look: _Look, mine: Open, ending: Ending, done: Swept) -> int:
     """Replace the packs that are half dead; the bytes that this took. Raises NoSpace, and takes back what it wrote."""
-    mover = Mover(core, mine, look.forwards, condemned.moving_packs)
-    try:
-        return mover.run(look.needed, look.erased, ending)
-    except NoSpace as error:
-        mover.drop_copies()
-        size = sum(sum(look.needed[pack].values()) for pack in condemned.moving_packs)
-        raise NoSpace(
-            f"{len(condemned.moving_packs)} half-dead packs can't be rewritten ({done.bytes} bytes of what is dead were given "
-            f"back): {error.message}",
-            f"make room for {size} bytes, and run `sheaf store gc`: it goes on with this",
-        ) from error
+    while True:
+        mover = Mover(core, mine, look.forwards, condemned.moving_packs)
+        try:
+            return mover.run(look.needed, look.erased, ending)
+        except NoSpace as error:
+            mover.drop_copies()
+            size = sum(sum(look.needed[pack].values()) for pack in condemned.moving_packs)
+            raise NoSpace(
+                f"{len(condemned.moving_packs)} half-dead packs can't be rewritten ({done.bytes} bytes of what is dead were "
+                f"given back): {error.message}",
+                f"make room for {size} bytes, and run `sheaf store gc`: it goes on with this",
+            ) from error
+        except Corrupt:
+            if _gone(core, condemned, look.forwards) == look.gone:
+                raise
+        look = steadily(core, lambda: _Look(core, condemned))  # another generation has deleted what was to move
 
 
 class _Look:
@@ -102,11 +107,37 @@ class _Look:
         )
         self.needed: Chunks = {}
         self.erased: Chunks = {}
+        self.gone = _gone(core, condemned, self.forwards)
+
+        def chunks(roots: Roots) -> tuple[Chunks, Chunks]:
+            moving, erase = condemned.moving_packs, condemned.erase
+            return needed_chunks(core, nodes, Contents(core), roots, moving, erase, self.forwards)
+
         if condemned.moving_packs:
-            packs = condemned.moving_packs
-            self.needed, self.erased = needed_chunks(
-                core, nodes, Contents(core), roots, packs, condemned.erase, self.forwards
-            )
+            self.needed, self.erased = chunks(roots)
+        if self.gone:
+            self._drop(chunks(Roots(roots.alive, []))[0])
+
+    def _drop(self, alive: Chunks) -> None:
+        """Leave out what only bundles of the past need of packs that are gone: nobody can need it again."""
+        for pack, chunks in self.needed.items():
+            kept = alive.get(pack, {})
+            for offset in [at for at in chunks if at not in kept and self._final(pack, at) in self.gone]:
+                del chunks[offset]
+
+    def _final(self, pack: bytes, offset: int) -> bytes:
+        """The pack in which a chunk is now."""
+        try:
+            place = self.forwards.follow(pack, offset)
+        except NotFound:
+            return pack
+        return place[0] if place else b""
+
+
+def _gone(core: Core, condemned: Condemned, forwards: Forwards) -> frozenset[bytes]:
+    """Packs that were to move, but for another generation they were dead, and it has deleted them."""
+    suspects = condemned.moving_packs - forwards.moved.keys()
+    return frozenset(pack for pack in suspects if core.backend.stat(keys.pack(pack)) is None)
 
 
 def _deindex(core: Core, mine: Open, packs: Iterable[bytes], sizes: dict[str, int]) -> None:
