@@ -77,7 +77,7 @@ def tiny() -> Iterator[None]:
         stack.enter_context(mock.patch("sheaf.engine.dedup._MERGE_AT", 3))
         for name, value in (("MIN_ROWS", 2), ("MAX_ROWS", 4), ("MIN_CHILDREN", 2), ("MAX_CHILDREN", 3)):
             stack.enter_context(mock.patch(f"sheaf.engine.treewrite.{name}", value))
-        for where in ("sheaf.engine.nodes.decode_rows", "sheaf.engine.nodes.decode_children"):
+        for where in ("sheaf.format.node_v1.decode_rows", "sheaf.format.node_v1.decode_children"):
             stack.enter_context(mock.patch(where, _once(where)))
         stack.enter_context(one_thread())
         yield
