@@ -131,6 +131,8 @@ def _made_folder(place: Place, *, keep: bool) -> Iterator[None]:
     finally:
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
+            if folder.exists():
+                raise Refused(f"{folder} can't be removed whole", "delete it by other means")
             for above in missing:
                 try:
                     above.rmdir()

@@ -36,7 +36,7 @@ _UPLOADERS = 2  # processes, each killed once
 _RATE = 0.1  # share of the writes that are disturbed
 _CHUNKER = Chunker(min=1024, avg=4096, max=16_384)  # so that small files have many chunks
 _LONGEST_S = 900.0  # a round that takes longer is stuck, or the store is too slow for it
-_TOLD_S = 30.0  # how long a process is waited for until it has committed something
+_TOLD_S = 60.0  # how long a process is waited for until it has committed something
 
 
 @dataclass(frozen=True, slots=True)
