@@ -16,6 +16,7 @@ from tests.engine.worlds import TINY, Bench, entry_of, new_backend, noise
 from sheaf.engine import ingest, packs, squeeze
 from sheaf.engine.contents import Contents
 from sheaf.engine.dedup import ChunkIndex, load_segments
+from sheaf.engine.ingest import Placed
 from sheaf.engine.packs import PackSink
 from sheaf.engine.squeeze import squeeze as squeezed
 from sheaf.engine.tables import load_table
@@ -67,6 +68,36 @@ def test_many_small_files_are_stored_at_once() -> None:
     assert [bench.read(entry_of(one)) for one in placed] == contents
     assert placed[-1].offset == placed[-3].offset
     assert len(list(bench.backend.list("packs/"))) == 1
+
+
+def test_columns_say_the_same_as_one_by_one() -> None:
+    contents = [b"", noise(40), b"twice", noise(9000, 2), b"twice", b""]
+    one_by_one, bench = Bench().ingest.store_small(contents), Bench()
+    files = bench.ingest.store_columns(contents)
+    bench.sink.flush()
+    for i, (data, other) in enumerate(zip(contents, one_by_one, strict=True)):
+        assert (files.content[i].tobytes(), files.place[i]) == (other.content, other.place)
+        assert (files.offset[i], files.stored[i]) == (other.offset, other.stored)
+        if data:
+            where = Placed(
+                other.content, len(data), PlaceKind.CHUNK, files.pack[i].tobytes(), other.offset, other.stored
+            )
+            assert bench.read(entry_of(where)) == data
+    assert bench.ingest.store_columns([]).content.shape == (0, 32)
+
+
+def test_a_pack_grows_beyond_its_memory_for_its_last_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packs, "PACK_BYTES", 50_000)
+    monkeypatch.setattr(packs, "_ROOM", 1000)
+    bench = Bench()
+    frames = [(blake3(data).digest(), len(data), RAW, data) for data in (noise(40_000), noise(70_000, 2), noise(5, 3))]
+    places = bench.sink.add([*frames, frames[0]])
+    bench.sink.flush()
+    assert places[0] == places[3]
+    assert [number for number, _, _ in places] == [0, 0, 1, 0]
+    for (hash, size, _, data), (number, offset, stored) in zip(frames, places, strict=False):
+        where = Placed(hash, size, PlaceKind.CHUNK, bench.index.packs[number], offset, stored)
+        assert bench.read(entry_of(where)) == data
 
 
 # -- recipes -----------------------------------------------------------------------------------------------------------
