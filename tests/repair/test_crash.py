@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from sheaf.format import keys
 from sheaf.repo.store import Store
 from sheaf.storage.port import Backend
 from sheaf.testing.faults import Crash, Fault, FaultyBackend
+from sheaf.testing.powercut import survives_every_power_cut
 
 Damage = Callable[[World], object]
 
@@ -177,3 +179,19 @@ def test_lose_root_is_what_it_says(made: World) -> None:
     world = made.copy()
     lose_root(world)
     assert [p.missing for p in world.repair().found.problems] == [True]
+
+
+def test_no_power_cut_leaves_a_key_free_or_half_written(tmp_path: Path) -> None:
+    key, bad, good = "log/999/999.json", b"damaged" * 100, b"sound" * 300
+
+    def operation(backend: Backend, acknowledged: list[Any]) -> None:
+        backend.create(key, bad)
+        acknowledged.append(bad)
+        backend.replace(key, good)
+        acknowledged.append(good)
+
+    def check(backend: Backend, acknowledged: list[Any]) -> None:
+        if acknowledged:
+            assert backend.get(key) in (acknowledged[-1], good)
+
+    assert survives_every_power_cut(tmp_path, operation, check) > 10
