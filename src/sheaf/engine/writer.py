@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import wait
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
@@ -101,7 +102,10 @@ class Store:
     def _beside_index(self, make: Callable[P, Pointer], *args: P.args, **kwargs: P.kwargs) -> Pointer:
         """A tree, and the index of the packs that are durable now: neither leads to the other."""
         listed = self._core.io.submit(self.sink.list_durable)
-        root = make(*args, **kwargs)
+        try:
+            root = make(*args, **kwargs)
+        finally:
+            wait([listed])  # the session must not end before
         listed.result()
         return root
 
