@@ -11,7 +11,7 @@ import pyarrow as pa
 
 __all__ = ["Spool"]
 
-_ROOM: Final = 32 << 20  # bytes of rows that stay in memory
+_ROOM: Final = 16 << 20  # bytes of rows that stay in memory
 
 
 class Spool:
