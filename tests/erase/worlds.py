@@ -8,15 +8,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from blake3 import blake3
 
 from sheaf.engine.core import Core, create_store
 from sheaf.engine.patience import Decision
 from sheaf.errors import NotFound
 from sheaf.format import keys
+from sheaf.format.envelope import decode_envelope
 from sheaf.format.index_v1 import decode_index
+from sheaf.format.node_v1 import NodeHeader
 from sheaf.format.pack_v1 import decode_table, unframe
 from sheaf.format.recipe_v1 import decode_part
+from sheaf.format.record_v1 import decode_page
 from sheaf.format.session_v1 import Session
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.repo import Repo
@@ -103,6 +107,21 @@ def traces(backend: Backend, content: bytes, window: int = 64) -> list[str]:
         if any(piece in data for piece in wanted):
             found.append(where)
     return found
+
+
+def named_in(backend: Backend, name: str) -> list[str]:
+    """Where a name stands: in the plain, in what packs hold, in the columns of nodes, or in pages of logs."""
+    return [where for where, data in [*stored_bytes(backend), *_decoded(backend)] if name.encode() in data]
+
+
+def _decoded(backend: Backend) -> Iterator[tuple[str, bytes]]:
+    for stat in backend.list():
+        if stat.key.startswith(keys.NODES):
+            _, payload = decode_envelope(backend.get(stat.key), "N", NodeHeader, stat.key)
+            table = pa.ipc.open_stream(pa.py_buffer(payload)).read_all()
+            yield f"{stat.key} decoded", repr(table.to_pylist()).encode()
+        elif "pages/" in stat.key:
+            yield f"{stat.key} decoded", repr(decode_page(backend.get(stat.key), stat.key)).encode()
 
 
 def hashes_in(backend: Backend) -> set[bytes]:

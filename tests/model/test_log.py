@@ -20,6 +20,7 @@ from sheaf.model.log import (
     DeleteRepo,
     MoveBranch,
     Promote,
+    RedactBundle,
     RefTarget,
     RenameRepo,
     RepoOp,
@@ -197,6 +198,7 @@ REPO_OPS: st.SearchStrategy[Any] = st.one_of(
     st.builds(SetLabel, NAMES, MAYBE, MAYBE, st.booleans(), TARGETS),
     st.builds(DeleteBundle, IDS, TARGETS),
     IDS.map(lambda id: RestoreBundle(bundle(id))),
+    IDS.map(lambda id: RedactBundle(id, bundle(id).root, bundle(id).root.id, "s")),
     IDS.map(VoidSession),
 )
 STORE_OPS: st.SearchStrategy[Any] = st.one_of(

@@ -44,16 +44,28 @@ def tell_erased(app: App, paths: Iterable[str]) -> bool:
 @click.argument("targets", metavar="HASH|REPO@REF:PATH...", nargs=-1, required=True)
 @click.option("--reason", metavar="TEXT", help="Why: kept in the store for ever, so without what is to be forgotten.")
 @click.option("-r", "--recursive", is_flag=True, help="Of a folder, all files below.")
+@click.option("--with-path", is_flag=True, help="Also their names: a notice stands in the place of each.")
 @click.option("--now", is_flag=True, help="End uploads that are open, rather than to wait for them.")
 @click.option("--like", is_flag=True, help="Erase nothing; list other contents that share chunks with these.")
 @options.force_yes
 def erase(
-    app: App, *, targets: tuple[str, ...], reason: str | None, recursive: bool, now: bool, like: bool, force_yes: bool
+    app: App,
+    *,
+    targets: tuple[str, ...],
+    reason: str | None,
+    recursive: bool,
+    with_path: bool,
+    now: bool,
+    like: bool,
+    force_yes: bool,
 ) -> None:
     """Remove the bytes of files for good, from all bundles of all repos, whatever they are called there.
 
     A file is named by its content hash or by one of its paths. Bundles, their ids and all other files stay; who reads
     what was erased is told so, and who uploads it again is refused. What merely resembles it stays: see --like.
+
+    --with-path replaces the names of these files in all bundles by notices (erased-…). Such a bundle keeps its id and its
+    version and is shown as redacted. Names of folders, targets of symlinks, messages, labels and runs stay as they are.
     """
     named: dict[str, Any] = {
         "content": [text for text in targets if not _is_address(text)],
@@ -72,8 +84,12 @@ def erase(
             f"Are you sure you want to erase for good what stands at {len(places)} paths of {bundles} bundles",
             is_sure=False,
         )
-    receipt = app.store.erase(**named, reason=reason, now=now, tell=Waiting(app))
+    others = app.store.namesakes(**named) if with_path else []
+    receipt = app.store.erase(**named, with_path=with_path, reason=reason, now=now, tell=Waiting(app))
     _print(app, receipt)
+    if others:
+        contents = sorted({place.content for place in others})
+        app.note(f"note: the same names stand for other contents at {len(others)} paths: {', '.join(contents)}")
 
 
 def _is_address(text: str) -> bool:
@@ -87,6 +103,8 @@ def _print(app: App, receipt: Receipt) -> None:
         app.out.line(f"erased {content}")
     app.out.line(f"{len(receipt.places)} paths of {bundles} bundles had it; {receipt.packs} packs were replaced")
     app.out.line(f"a scan of all {receipt.scanned} packs finds nothing of it; receipt {receipt.id}")
+    if receipt.names:
+        app.out.line(f"{receipt.names} names were replaced by notices")
     if receipt.kept:
         app.note(f"note: {receipt.kept} chunks stay, since other files have the same ones: see --like")
     if not app.store.url.startswith(("file:", "memory:")):

@@ -75,6 +75,7 @@ def bundle_record(bundle: Bundle) -> dict[str, Any]:
         "entries": bundle.entries,
         "size": bundle.size,
         **({"set_aside": bundle.set_aside} if bundle.set_aside else {}),
+        "redacted": bundle.redacted,
     }
 
 
@@ -96,6 +97,11 @@ def _bundle_fields(bundle: Bundle) -> dict[str, Any]:
         "BundleEntriesFileCount": bundle.files,
         "Deduplication": "blake",
     }
+
+
+def _bundle_line(bundle: Bundle) -> str:
+    said = f"{bundle.id} , {go_time(bundle.time)} , {quote(bundle.message)}"
+    return f"{said} , redacted" if bundle.redacted else said
 
 
 def _bundle_cells(bundle: Bundle) -> tuple[str, ...]:

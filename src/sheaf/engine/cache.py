@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,6 +37,10 @@ class Cache(Protocol):
         """Forget the bytes."""
         ...
 
+    def clear(self, folder: str) -> None:
+        """Forget all bytes whose keys begin so, up to a slash."""
+        ...
+
 
 class NoCache:
     """Keeps nothing: for stores that are on this machine anyway."""
@@ -47,6 +52,9 @@ class NoCache:
         return None
 
     def drop(self, key: str) -> None:
+        return None
+
+    def clear(self, folder: str) -> None:
         return None
 
 
@@ -103,6 +111,9 @@ class FolderCache:
             self._path(key).unlink(missing_ok=True)
         except OSError:
             return
+
+    def clear(self, folder: str) -> None:
+        shutil.rmtree(self._path(folder.rstrip("/")), ignore_errors=True)
 
 
 # -- how much there is -------------------------------------------------------------------------------------------------

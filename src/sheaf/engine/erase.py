@@ -1,11 +1,14 @@
 """Erase: the bytes of some contents leave the store for good, whoever refers to them under whatever name.
 
-Manifests, ids and versions stay as they are and verify; a reader of the bytes is told that they were erased.
+Manifests, ids and versions stay as they are and verify; a reader of the bytes is told that they were erased. If the rows
+are to change, too (:mod:`sheaf.engine.names`), bundles get other trees first: see :mod:`sheaf.engine.redact`.
 
 1. A notice in ``erased/`` for each content: sessions that begin from now on refuse to store it.
-2. Wait until every session that did not see the notice has ended. From here on nobody can bring the bytes back.
+2. Change the rows, if that is asked for. Wait until every session that did not see the notice, or has read the rows as
+   they were, has ended. What these have committed is changed, too. From here on nobody can bring anything back.
 3. Find all chunks of the contents, and all packs that hold one which no other content needs.
-4. Replace these packs by a generation of gc that leaves the chunks out. Once its list is created, any gc finishes it.
+4. Replace these packs by a generation of gc that leaves the chunks out, and deletes the nodes of former trees. Once its
+   list is created, any gc finishes it.
 5. Look at every pack again; write the receipt.
 
 Each step may be done twice: who is stopped runs it again.
@@ -13,18 +16,24 @@ Each step may be done twice: who is stopped runs it again.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sheaf.engine.contents import Contents
 from sheaf.engine.core import Core
 from sheaf.engine.finding import Finder, held_by
 from sheaf.engine.gc import Collected, Waiting, finish, resolve
+from sheaf.engine.names import is_notice
 from sheaf.engine.nodes import Nodes
 from sheaf.engine.reach import live_bundles, needed_chunks
+from sheaf.engine.receipts import retold
+from sheaf.engine.redact import Change, redact
 from sheaf.engine.sessions import list_sessions
 from sheaf.errors import Conflict, NotFound
 from sheaf.format import keys
 from sheaf.format.session_v1 import Condemned, Notice, Receipt, encode_condemned, seal, unseal
+from sheaf.model.paths import split
 
-__all__ = ["erase", "notices", "receipts"]
+__all__ = ["erase", "notices"]
 
 _ROUNDS = 5  # one is enough unless somebody stores the bytes in spite of the notice
 _NOTHING: frozenset[bytes] = frozenset()
@@ -36,20 +45,20 @@ def notices(core: Core) -> list[Notice]:
     return [unseal(core.backend.get(stat.key), "erased", Notice, stat.key) for stat in listed]
 
 
-def receipts(core: Core) -> list[Receipt]:
-    """The receipts of all erasures, oldest first by their clocks."""
-    listed = core.backend.list(keys.RECEIPTS, sort=True)
-    return [unseal(core.backend.get(stat.key), "receipt", Receipt, stat.key) for stat in listed]
-
-
-def erase(core: Core, contents: frozenset[bytes], reason: str, waiting: Waiting) -> Receipt:
+def erase(
+    core: Core, contents: frozenset[bytes], reason: str, waiting: Waiting, change: Change | None = None
+) -> Receipt:
     """Remove the bytes of these contents from all bundles of all repos, living or deleted.
+
+    Args:
+        change: what becomes of the rows that have one of the contents; None: they stay.
 
     Raises:
         NotFound: the store has none of them.
         Conflict: somebody keeps writing the same bytes; or this gc was ended by another one. Run it again.
     """
-    finder, done, deleted = Finder(core, contents), Collected(), set[str]()
+    finder = Finder(core, contents, change.is_done) if change else Finder(core, contents)
+    done, deleted = Collected(), set[str]()
     finder.find()
     if not finder.chunks and not held_by(core, contents).packs:
         raise NotFound(f"no file has the content {min(contents).hex()}", "give the hash that `b3sum` prints")
@@ -59,18 +68,49 @@ def erase(core: Core, contents: frozenset[bytes], reason: str, waiting: Waiting)
     for content in contents:  # "other" is an older notice, which is as good
         notice = Notice(content.hex(), core.now(), reason, core.author, finder.sizes.get(content, -1))
         core.backend.create(keys.erased(content), seal("erased", notice))
-    waiting.settle(2 * core.backend.settle_s)
-    if not resolve(core, list_sessions(core), waiting, done):
-        raise _left()
+    nodes = _settle(core, finder, waiting, done, change)
+    former = Former(nodes, retold(core, contents)) if change else Former()
     for _ in range(_ROUNDS):
-        finder.find()
         todo = _Todo(core, finder)
-        if not (todo.packs or todo.objects):
+        if not (todo.packs or todo.objects or former):
             _forget(core, indexed)
+            if change:
+                core.cache.clear(keys.NODES)
             return _receipt(core, reason, finder, todo, deleted)
-        _replace(core, contents, todo, waiting, done)
+        _replace(core, contents, todo, former, waiting, done)
         deleted |= {*map(keys.pack, todo.packs), *todo.objects}
-    raise Conflict("somebody keeps storing the bytes that are to be erased", "stop the uploads and run it again")
+        former = Former()
+        finder.find()
+    raise _again()
+
+
+def _settle(core: Core, finder: Finder, waiting: Waiting, done: Collected, change: Change | None) -> frozenset[bytes]:
+    """Change the rows until nobody is left who has read them as they were, nor who does not know of the notice.
+
+    Returns the nodes that no bundle needs: former trees, and what an upload has left behind, which may have the same rows.
+    """
+    for _ in range(_ROUNDS):
+        if change is not None:
+            redact(core, finder, change)
+        waiting.settle(2 * core.backend.settle_s)
+        if not resolve(core, list_sessions(core), waiting, done):
+            raise _left()
+        nodes = keys.ids_of(stat.key for stat in core.backend.list(keys.NODES)) if change else ()
+        finder.find()
+        if not finder.left:
+            return frozenset(nodes) - finder.nodes
+    raise _again()
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """What tells of rows as they were: ``nodes`` that no bundle needs, ``receipts`` (keys) that name paths."""
+
+    nodes: frozenset[bytes] = _NOTHING
+    receipts: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.nodes or self.receipts)
 
 
 class _Todo:
@@ -92,10 +132,13 @@ class _Todo:
             self.kept = sum(len(held.packs[pack] & needed[pack].keys()) for pack in suspects)
 
 
-def _replace(core: Core, contents: frozenset[bytes], todo: _Todo, waiting: Waiting, done: Collected) -> None:
+def _replace(
+    core: Core, contents: frozenset[bytes], todo: _Todo, former: Former, waiting: Waiting, done: Collected
+) -> None:
     """A generation of gc that moves these packs and leaves the contents behind."""
     heads = live_bundles(core)[1]
-    condemned = Condemned(core.clock.new_id(), _NOTHING, todo.packs, _NOTHING, todo.objects, heads, contents)
+    objects = todo.objects | former.receipts
+    condemned = Condemned(core.clock.new_id(), _NOTHING, todo.packs, former.nodes, objects, heads, contents)
     key = keys.condemned(condemned.generation)
     core.create(key, encode_condemned(condemned))
     _finished(core, key, waiting, done)
@@ -110,6 +153,10 @@ def _left() -> Conflict:
     return Conflict(
         "others are at work in the store, and the erasure waits for them", "run it again later, or with --now"
     )
+
+
+def _again() -> Conflict:
+    return Conflict("somebody keeps storing the bytes that are to be erased", "stop the uploads and run it again")
 
 
 def _forget(core: Core, indexed: set[str]) -> None:
@@ -130,6 +177,7 @@ def _receipt(core: Core, reason: str, finder: Finder, todo: _Todo, deleted: set[
         core.author,
         todo.kept,
         tuple(sorted(deleted)),
+        len([place for place in finder.places if is_notice(split(place.path)[1], bytes.fromhex(place.content))]),
     )
     core.create(keys.receipt(receipt.id), seal("receipt", receipt))
     return receipt

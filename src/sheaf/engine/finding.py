@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,18 +16,19 @@ from sheaf.engine.forwarding import Erased, load_forwards
 from sheaf.engine.log import repo_log, store_log
 from sheaf.engine.nodes import Nodes, mark_of, pointer_of
 from sheaf.engine.reach import live_bundles
+from sheaf.engine.refs import Refs
 from sheaf.engine.tables import load_table
-from sheaf.engine.tree import entries
+from sheaf.engine.tree import Tree, entries
 from sheaf.engine.treewrite import leaves_of
 from sheaf.errors import Corrupt, NotFound
 from sheaf.format import keys
 from sheaf.format.columns import Array, hashes_of, leading
 from sheaf.format.session_v1 import ErasedPlace
 from sheaf.model.entries import Entry, Kind, PlaceKind, RecipePlace
-from sheaf.model.log import AddBundle, Bundle
+from sheaf.model.log import Bundle
 from sheaf.model.nodes import Pointer
 
-__all__ = ["Finder", "Held", "Like", "find_like", "held_by"]
+__all__ = ["Finder", "Held", "Like", "find_like", "find_namesakes", "held_by"]
 
 _LEAVES = 16  # leaves fetched at once
 _TABLES = 32  # tables of packs fetched at once
@@ -38,34 +39,50 @@ class Finder:
     """Searches all bundles for these contents; asked again, it reads only what is new.
 
     ``places``: paths of bundles that live; ``chunks``: hashes of all that the contents are made of, recipes included;
-    ``sizes``: of the contents that were found, in bytes.
+    ``sizes``: of the contents that were found, in bytes; ``nodes``: ids of all that bundles need, of deleted ones as far
+    as they are whole; ``left``: how many entries are not ``is_done``.
     """
 
     core: Core
     contents: frozenset[bytes]
+    is_done: Callable[[Entry], bool] = lambda entry: True
     places: list[ErasedPlace] = field(default_factory=list)
     chunks: set[bytes] = field(default_factory=set)
     sizes: dict[bytes, int] = field(default_factory=dict)
+    nodes: set[bytes] = field(default_factory=set)
+    left: int = 0
     _hits: dict[bytes, list[Entry]] = field(default_factory=dict)
     _seen: set[bytes] = field(default_factory=set)
 
     def find(self) -> None:
         """Search. Also bundles that were deleted are looked at, as far as gc has left them."""
-        nodes, reader = Nodes(self.core), Contents(self.core)
-        self.places = []
+        nodes = Nodes(self.core)
+        self.places, self.nodes, self.left = [], set(), 0
         for repo, bundle, is_alive in _all_bundles(self.core):
             try:
-                leaves = list(_leaves(nodes, pointer_of(bundle.root)))
-                self._search(nodes, reader, leaves)
+                tree = list(leaves_of(nodes, pointer_of(bundle.root)))
+                found = self._in(nodes, tree)
             except Corrupt:
                 if is_alive:
                     raise
                 continue
+            self.nodes |= {pointer.id for pointer in tree}
+            self.left += sum(not self.is_done(entry) for entry in found)
             if is_alive:
-                hits = (entry for leaf in leaves for entry in self._hits.get(mark_of(leaf), ()))
-                self.places += [ErasedPlace(repo, bundle.id, entry.path) for entry in hits]
+                self.places += [ErasedPlace(repo, bundle.id, entry.path, entry.content.hex()) for entry in found]
 
-    def _search(self, nodes: Nodes, reader: Contents, leaves: list[Pointer]) -> None:
+    def hits(self, nodes: Nodes, root: Pointer) -> list[Entry]:
+        """The entries of a tree that are not ``is_done``. Raises Corrupt."""
+        found = self._in(nodes, leaves_of(nodes, root))
+        return [entry for entry in found if not self.is_done(entry)]
+
+    def _in(self, nodes: Nodes, tree: Iterable[Pointer]) -> list[Entry]:
+        leaves = [pointer for pointer in tree if not pointer.level]
+        self._search(nodes, leaves)
+        return [entry for leaf in leaves for entry in self._hits.get(mark_of(leaf), ())]
+
+    def _search(self, nodes: Nodes, leaves: list[Pointer]) -> None:
+        reader = Contents(self.core)
         wanted = pa.array(sorted(self.contents), pa.binary(32))
         new = [leaf for leaf in leaves if mark_of(leaf) not in self._seen]
         for leaf, batch in zip(new, ahead(self.core.io, nodes.rows, new, _LEAVES), strict=True):
@@ -90,10 +107,8 @@ def _all_bundles(core: Core) -> Iterator[tuple[str, Bundle, bool]]:
     """(repo name, bundle, whether it lives) of every bundle that was ever committed."""
     alive = {bundle.id for bundle in live_bundles(core)[0]}
     for repo in store_log(core).head().state.repos.values():
-        for record in repo_log(core, repo.id).records():
-            for op in record.ops:
-                if isinstance(op, AddBundle):
-                    yield repo.name, op.bundle, op.bundle.id in alive
+        for bundle in Refs(repo_log(core, repo.id), repo.name).ever().values():
+            yield repo.name, bundle, bundle.id in alive
 
 
 def _leaves(nodes: Nodes, root: Pointer) -> Iterator[Pointer]:
@@ -107,6 +122,22 @@ def _chunks(reader: Contents, entry: Entry) -> set[bytes]:
         return {entry.place.recipe, *(row[0] for row in reader.recipe_rows(entry.place))}
     except Erased:
         return {entry.place.recipe}
+
+
+def find_namesakes(core: Core, contents: frozenset[bytes]) -> list[ErasedPlace]:
+    """Where other contents stand under a path, in a repo, under which one of these stands in some bundle."""
+    finder = Finder(core, contents)
+    finder.find()
+    paths: dict[str, set[str]] = {}
+    for place in finder.places:
+        paths.setdefault(place.repo, set()).add(place.path)
+    nodes, found = Nodes(core), list[ErasedPlace]()
+    for repo, bundle, is_alive in _all_bundles(core):
+        if is_alive and repo in paths:
+            tree = Tree(nodes, pointer_of(bundle.root))
+            others = [e for path in sorted(paths[repo]) if (e := tree.find(path)) and e.content not in contents]
+            found += [ErasedPlace(repo, bundle.id, entry.path, entry.content.hex()) for entry in others]
+    return found
 
 
 # -- packs -------------------------------------------------------------------------------------------------------------
@@ -185,7 +216,7 @@ class _LikeSearch:
                 (entry.content, entry.path) for entry in self._candidates(rows(leaf)) if self._is_like(entry)
             ]
         for content, path in self._hits[mark]:
-            self.found[content].places.append(ErasedPlace(repo, bundle.id, path))
+            self.found[content].places.append(ErasedPlace(repo, bundle.id, path, content.hex()))
 
     def _candidates(self, batch: pa.RecordBatch) -> Iterator[Entry]:
         """Files with bytes in one of the packs in question."""

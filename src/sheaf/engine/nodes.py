@@ -112,7 +112,8 @@ class Nodes:
         try:
             return self._core.load(key, lambda data: decode(_checked(data, pointer)))
         except NotFound as error:
-            raise Corrupt(f"node {pointer.id.hex()} is missing", "run `sheaf store check`") from error
+            hint = "if something was erased from the bundle meanwhile, open it again; or run `sheaf store check`"
+            raise Corrupt(f"node {pointer.id.hex()} is missing", hint) from error
 
     def _remembered(self, pointer: Pointer) -> Any:
         with self._lock:

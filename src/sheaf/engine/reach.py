@@ -19,7 +19,16 @@ from sheaf.engine.tree import entries
 from sheaf.errors import Corrupt
 from sheaf.format.node_v1 import leaf_packs
 from sheaf.model.entries import ChunkPlace, Entry, RecipePlace
-from sheaf.model.log import AddBundle, Bundle, CreateRepo, DeleteBundle, DeleteRepo, RestoreBundle, RestoreRepo
+from sheaf.model.log import (
+    AddBundle,
+    Bundle,
+    CreateRepo,
+    DeleteBundle,
+    DeleteRepo,
+    RedactBundle,
+    RestoreBundle,
+    RestoreRepo,
+)
 from sheaf.model.nodes import Pointer
 
 __all__ = [
@@ -71,7 +80,8 @@ def roots_since(core: Core, heads: Heads) -> Roots:
     """Every bundle that has lived at any moment since the logs' newest records were these."""
     alive = live_bundles(core)[0]
     ids = {bundle.id for bundle in alive}
-    older = {bundle.id: bundle for bundle in [*_bundles_at(core, heads), *_newer_bundles(core, heads)]}
+    older = {bundle.id: bundle for bundle in _bundles_at(core, heads)}
+    _add_newer(core, heads, older)
     return Roots(alive, [bundle for id, bundle in older.items() if id not in ids])
 
 
@@ -90,18 +100,19 @@ def steadily(core: Core, look: Callable[[], T]) -> T:
                 raise
 
 
-def _newer_bundles(core: Core, heads: Heads) -> list[Bundle]:
-    """Every bundle that was added or restored after these records, deleted again or not."""
+def _add_newer(core: Core, heads: Heads, found: dict[str, Bundle]) -> None:
+    """Every bundle that was added or restored after these records, deleted again or not; each with the tree it has now."""
     log = store_log(core)
     restored = {
         op.id for record in log.records(heads.get("", -1) + 1) for op in record.ops if isinstance(op, RestoreRepo)
     }
-    found: list[Bundle] = []
     for repo in log.head().state.repos.values():
         since = -1 if repo.id in restored else heads.get(repo.id, -1)
-        for record in repo_log(core, repo.id).records(since + 1):
-            found += [op.bundle for op in record.ops if isinstance(op, AddBundle | RestoreBundle)]
-    return found
+        for op in (op for record in repo_log(core, repo.id).records(since + 1) for op in record.ops):
+            if isinstance(op, AddBundle | RestoreBundle):
+                found[op.bundle.id] = op.bundle
+            elif isinstance(op, RedactBundle) and op.bundle in found:
+                found[op.bundle] = op.of(found[op.bundle])
 
 
 def _bundles_at(core: Core, heads: Heads) -> list[Bundle]:
@@ -129,6 +140,8 @@ def _alive_at(core: Core, repo: str, n: int) -> dict[str, Bundle]:
                 alive[op.bundle.id] = op.bundle
             elif isinstance(op, DeleteBundle):
                 alive.pop(op.bundle, None)
+            elif isinstance(op, RedactBundle) and op.bundle in alive:
+                alive[op.bundle] = op.of(alive[op.bundle])
     return alive
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sheaf.engine.core import Core
 from sheaf.engine.log import Head, Log, repo_log, store_log
 from sheaf.errors import Ambiguous, Corrupt, NotFound
-from sheaf.model.log import AddBundle, Bundle, DeleteBundle, RepoOp, RepoState, RestoreBundle
+from sheaf.model.log import AddBundle, Bundle, DeleteBundle, RedactBundle, RepoOp, RepoState, RestoreBundle
 from sheaf.model.refs import Ref, parse_ref
 
 __all__ = ["Aside", "Refs", "alive"]
@@ -28,7 +28,7 @@ def alive(core: Core, repo_id: str, bundle_id: str) -> Bundle:
 
 
 class Refs:
-    """The bundles of one repo, by any name. Descriptors of committed bundles never change, so they are remembered."""
+    """The bundles of one repo, by any name. Descriptors of committed bundles change by records only: they are remembered."""
 
     def __init__(self, log: Log[RepoState, RepoOp], repo: str) -> None:
         self._log = log
@@ -46,6 +46,11 @@ class Refs:
         """All bundles that were deleted, in the order of their commits. Their data may be gone."""
         self._catch_up()
         return [bundle for id, bundle in self._all.items() if id in self._gone]
+
+    def ever(self) -> dict[str, Bundle]:
+        """By id every bundle that was ever committed, deleted or not, as it is now."""
+        self._catch_up()
+        return dict(self._all)
 
     def deleted(self, id: str) -> Bundle:
         """The deleted bundle of an id. Raises NotFound."""
@@ -174,7 +179,10 @@ class Refs:
                     case AddBundle(bundle=bundle):
                         self._all[bundle.id] = bundle
                     case RestoreBundle(bundle=bundle):
+                        self._all[bundle.id] = bundle
                         self._gone.discard(bundle.id)
                     case DeleteBundle(bundle=gone):
                         self._gone.add(gone)
+                    case RedactBundle(bundle=id) if id in self._all:
+                        self._all[id] = op.of(self._all[id])
             self._seen = record.n

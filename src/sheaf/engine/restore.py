@@ -17,7 +17,7 @@ from sheaf.engine.nodes import Nodes
 from sheaf.engine.reach import Reach, Roots, needed_chunks, object_id
 from sheaf.engine.refs import Refs
 from sheaf.engine.sessions import Ending, Open, open_session, open_store_session, refuse_if_over
-from sheaf.errors import Corrupt, NotFound, Refused
+from sheaf.errors import Conflict, Corrupt, NotFound, Refused
 from sheaf.format import keys
 from sheaf.model.log import Bundle, RepoEntry, RepoOp, RepoState, RestoreBundle, RestoreRepo, StoreOp, StoreState
 
@@ -29,6 +29,7 @@ def restore_bundle(core: Core, log: Log[RepoState, RepoOp], refs: Refs, repo_id:
 
     Raises:
         NotFound: no bundle of that id was deleted.
+        Conflict: an erasure has changed it meanwhile.
         Refused: gc has deleted what it needs, or is about to.
     """
     opened = open_session(core, repo_id, log, "undelete")
@@ -38,7 +39,8 @@ def restore_bundle(core: Core, log: Log[RepoState, RepoOp], refs: Refs, repo_id:
 
         def decide(head: Head[RepoState]) -> tuple[RepoOp, ...]:
             refuse_if_over(log, opened.session)
-            refs.deleted(id)
+            if refs.deleted(id).root != bundle.root:
+                raise Conflict(f"bundle {id} was redacted meanwhile", "run the same command again")
             return (RestoreBundle(bundle, refs.newest(besides=id)),)
 
         with ending.committing():

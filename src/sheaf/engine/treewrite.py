@@ -46,6 +46,7 @@ Change = tuple[
     bytes, pa.RecordBatch | None
 ]  #: order key, and the one row that stands there from now on (None: nothing)
 Piece: TypeAlias = Any  #: a Pointer to a subtree that is passed on, or a pa.RecordBatch of rows to be cut
+_TOGETHER = 4096  # rows in which cuts are looked for at once
 _IN_FLIGHT = 16  # nodes being written at once: bounds memory
 
 
@@ -87,7 +88,7 @@ class TreeWriter:
     def _leaves(self, pieces: Iterable[Piece]) -> Iterator[Pointer]:
         cutter = _Cutter()
         written = False
-        for piece in pieces:
+        for piece in _gathered(pieces):
             for item in self._unfold(piece, cutter):
                 written = True
                 yield item
@@ -172,6 +173,8 @@ class TreeWriter:
 
     def _put(self, data: bytes) -> bytes:
         id = blake3(data).digest()
+        if id in self._written:
+            return id
         self._written.add(id)
         while len(self._writes) >= _IN_FLIGHT:
             self._writes.popleft().result()
@@ -197,6 +200,23 @@ class TreeWriter:
                 end = len(changes) if after is None else bisect_left(marks, order_key(after.folder, after.name))
                 yield from self._pieces(child, changes[at:end])
                 at = end
+
+
+def _gathered(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """The same with neighbouring rows together: an edit gives them one by one, and looking for cuts costs by the batch."""
+    rows: list[pa.RecordBatch] = []
+    count = 0
+    for piece in pieces:
+        if not isinstance(piece, Pointer) and piece.num_rows:
+            rows.append(piece)
+            count += piece.num_rows
+        if rows and (isinstance(piece, Pointer) or count >= _TOGETHER):
+            yield _joined(rows)
+            rows, count = [], 0
+        if isinstance(piece, Pointer):
+            yield piece
+    if rows:
+        yield _joined(rows)
 
 
 def _changed(batch: pa.RecordBatch, changes: Sequence[Change]) -> Iterator[pa.RecordBatch]:

@@ -70,18 +70,21 @@ class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ErasedPlace(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One path of one bundle that had an erased content."""
+    """One path of one bundle that had an erased content. ``path``: empty if it was taken out of the receipt."""
 
     repo: str
     bundle: str
     path: str
+    content: str = ""
 
 
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     """The receipt in ``receipts/<id>.json``: what was erased, where it stood, and that a scan found nothing of it.
 
     ``packs``: how many were replaced; ``scanned``: how many were looked at afterwards; ``kept``: chunks of the contents
-    that stay, since other contents have the same ones; ``deleted``: the keys of all objects that held something.
+    that stay, since other contents have the same ones; ``deleted``: the keys of all objects that held something;
+    ``names``: at how many of the places a notice stands in the place of the name; ``replaces``: the id of a receipt that
+    this one repeats, without paths that were taken out since.
     """
 
     id: str
@@ -94,6 +97,8 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     author: Author = Author()
     kept: int = 0
     deleted: tuple[str, ...] = ()
+    names: int = 0
+    replaces: str = ""
 
 
 class CondemnedHeader(msgspec.Struct, frozen=True):

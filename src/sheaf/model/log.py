@@ -25,6 +25,7 @@ __all__ = [
     "MovePacks",
     "Promote",
     "Record",
+    "RedactBundle",
     "RefTarget",
     "RenameRepo",
     "RepoEntry",
@@ -74,6 +75,8 @@ class Bundle(Value, frozen=True):
     """A bundle's whole descriptor. ``files``: entries that are neither folders; ``size``: bytes of all files.
 
     ``version`` is the root's logical hash. ``time`` is the writer's clock (RFC 3339, UTC).
+    ``redacted``: the session of the erasure that last took names or contents out of the bundle's tree; its root is
+    another one then, while ``version`` goes on naming what was there.
     """
 
     id: str
@@ -86,6 +89,7 @@ class Bundle(Value, frozen=True):
     parents: tuple[str, ...] = ()
     meta: dict[str, str] = {}
     run: str = ""
+    redacted: str = ""
 
 
 class RefTarget(Value, frozen=True):
@@ -167,17 +171,35 @@ class BringBack(Op, frozen=True):
     bundle: str
 
 
+class RedactBundle(Op, frozen=True):
+    """Give a bundle, deleted or not, another tree, from which an erasure has taken something; all else stays as it was.
+
+    ``expect``: the id of the root that ``root`` replaces; ``session``: the erasure's.
+    """
+
+    bundle: str
+    root: Root
+    expect: str
+    session: str
+
+    def of(self, bundle: Bundle) -> Bundle:
+        """The bundle's descriptor from now on."""
+        return msgspec.structs.replace(bundle, root=self.root, redacted=self.session)
+
+
 class VoidSession(Op, frozen=True):
     """End a session that outlived gc's grace: what it would commit further on in this log is not allowed.
 
-    In a repo's log it ends uploads, diamonds (AddBundle) and undeletes (RestoreBundle), in the store's log gcs
-    (MovePacks) and undeletes (RestoreRepo).
+    In a repo's log it ends uploads, diamonds (AddBundle), undeletes (RestoreBundle) and erasures (RedactBundle), in the
+    store's log gcs (MovePacks) and undeletes (RestoreRepo).
     """
 
     session: str
 
 
-RepoOp = AddBundle | MoveBranch | SetLabel | DeleteBundle | RestoreBundle | SetAside | BringBack | VoidSession
+RepoOp = (
+    AddBundle | MoveBranch | SetLabel | DeleteBundle | RestoreBundle | RedactBundle | SetAside | BringBack | VoidSession
+)
 
 
 class RepoState(Value, frozen=True):
@@ -198,7 +220,7 @@ class RepoState(Value, frozen=True):
         """The state after an operation; ``origin`` carries the record's n, time and author.
 
         Raises:
-            Conflict: a branch or label isn't where the operation expects it.
+            Conflict: a branch, a label or the root of a bundle isn't what the operation expects.
             NotFound: it names a bundle or ref that isn't there.
             AlreadyExists: the bundle is in the log already.
         """
@@ -221,6 +243,11 @@ class RepoState(Value, frozen=True):
                 if mended not in self.aside:
                     raise NotFound(f"bundle {mended} is not set aside")
                 return self._with(aside=_but(self.aside, mended))
+            case RedactBundle(bundle=id):
+                known = self.bundles.get(id)
+                if known is not None and known.root.id != op.expect:
+                    raise Conflict(f"bundle {id} was redacted meanwhile", "run the same command again")
+                return self._with(bundles={**self.bundles, id: op.of(known)}) if known is not None else self
             case VoidSession():
                 return self
 

@@ -116,6 +116,11 @@ class Bundle:
         """Its manifest."""
         return Tree(self._context.nodes, pointer_of(self._descriptor.root))
 
+    @property
+    def redacted(self) -> bool:
+        """Whether an erasure has taken names or rows out of it: then its version covers more than what is there."""
+        return bool(self._descriptor.redacted)
+
     @cached_property
     def view(self) -> FileTree:
         """The bundle as a file tree: what doors are adapters of."""

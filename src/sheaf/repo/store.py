@@ -395,6 +395,7 @@ class Store:
         content: str | Iterable[str] = (),
         address: str | Iterable[str] = (),
         recursive: bool = False,
+        with_path: bool = False,
         reason: str,
         now: bool = False,
         grace: float = 3600.0,
@@ -403,12 +404,16 @@ class Store:
         """Remove the bytes of contents for good: from all bundles of all repos, whatever their names are there.
 
         History, ids and all other files stay as they are. Who reads an erased file is told so; who uploads it again is
-        refused. Chunks that other contents have in common with these stay: see :meth:`like`.
+        refused. Chunks that other contents have in common with these stay: see :meth:`like`. The same name for another
+        content stays, too: see :meth:`namesakes`.
 
         Args:
             content: hashes, as `b3sum` prints them.
             address: ``repo@ref:path``.
             recursive: of a folder that is named, all files below.
+            with_path: also their names, each of them in all bundles: ``erased-…`` stands there then. A bundle keeps its id
+                and version, which does not cover its names any more (:attr:`Bundle.redacted`). Names of folders, targets
+                of symlinks, messages, labels, and runs stay.
             reason: for the notice, which stays in the store for ever.
             now: end uploads that are open, rather than to wait until they have not stirred for ``grace`` seconds.
             tell: called with the sessions that are waited for, every few seconds.
@@ -421,6 +426,7 @@ class Store:
         """
         from sheaf.engine.blocks import BlockCache, blocks_folder
         from sheaf.engine.erase import erase  # takes pyarrow
+        from sheaf.engine.names import Names
         from sheaf.engine.patience import Patience
 
         self._connected.refuse_writes()
@@ -428,7 +434,7 @@ class Store:
             raise InvalidInput("an erasure needs a reason", "say why, without what is to be forgotten")
         contents = self._contents_of(content, address, recursive=recursive)
         patience = Patience(0.0 if now else grace, True, tell or (lambda sessions: None))
-        receipt = erase(self._core, contents, reason, patience)
+        receipt = erase(self._core, contents, reason, patience, Names() if with_path else None)
         if self._connected.cache is not None:
             blocks = BlockCache(blocks_folder(self._connected.cache, self.id))
             for gone in contents:
@@ -448,6 +454,14 @@ class Store:
         finder.find()
         return finder.places
 
+    def namesakes(
+        self, *, content: str | Iterable[str] = (), address: str | Iterable[str] = (), recursive: bool = False
+    ) -> list[ErasedPlace]:
+        """Other contents under the paths of these, in bundles of the same repos. Arguments and errors as of :meth:`erase`."""
+        from sheaf.engine.finding import find_namesakes
+
+        return find_namesakes(self._core, self._contents_of(content, address, recursive=recursive))
+
     def like(
         self, *, content: str | Iterable[str] = (), address: str | Iterable[str] = (), recursive: bool = False
     ) -> list[Like]:
@@ -464,7 +478,7 @@ class Store:
 
     def receipts(self) -> list[Receipt]:
         """The receipts of all erasures, oldest first by their clocks."""
-        from sheaf.engine.erase import receipts
+        from sheaf.engine.receipts import receipts
 
         return receipts(self._core)
 

@@ -23,6 +23,7 @@ from sheaf.model.log import (
     DeleteRepo,
     MoveBranch,
     Record,
+    RedactBundle,
     RenameRepo,
     RepoOp,
     RepoState,
@@ -85,11 +86,16 @@ class _Replayed:
     labels: dict[str, str] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
     aside: dict[str, str] = field(default_factory=dict)
+    follows: bool = True  #: each tree replaces the one that it says it does
 
     def apply(self, op: Any) -> None:
         match op:
             case AddBundle(bundle=bundle) | RestoreBundle(bundle=bundle):
                 self.alive[bundle.id] = bundle
+            case RedactBundle(bundle=id):
+                if id in self.alive:
+                    self.follows &= self.alive[id].root.id == op.expect
+                    self.alive[id] = op.of(self.alive[id])
             case DeleteBundle(bundle=gone):
                 self.alive.pop(gone, None)
                 self.aside.pop(gone, None)
@@ -108,7 +114,8 @@ class _Replayed:
         known = all(self.alive.get(id) == bundle for id, bundle in state.bundles.items())
         latest = state.latest in self.alive if state.latest else not self.alive
         said = (labels, branches, state.count, state.aside)
-        return known and latest and said == (self.labels, self.branches, len(self.alive), self.aside)
+        right = said == (self.labels, self.branches, len(self.alive), self.aside)
+        return self.follows and known and latest and right
 
 
 def _point(refs: dict[str, str], name: str, bundle: str | None) -> None:
