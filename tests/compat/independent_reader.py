@@ -148,7 +148,12 @@ class Store:
                 elif op["op"] == "delete-bundle":
                     gone.add(op["bundle"])
                 elif op["op"] == "restore-bundle":
+                    found[op["bundle"]["id"]] = op["bundle"]
                     gone.discard(op["bundle"]["id"])
+                elif op["op"] == "redact-bundle":
+                    before = found[op["bundle"]]
+                    demand(before["root"]["id"] == op["expect"], "root that is replaced")
+                    found[op["bundle"]] = before | {"root": op["root"], "redacted": op["session"]}
         return {id: bundle for id, bundle in found.items() if id not in gone}
 
     # -- manifests -----------------------------------------------------------------------------------------------------
@@ -156,7 +161,7 @@ class Store:
     def rows(self, bundle: Json) -> list[Row]:
         """The rows of a bundle with absolute folders; every hash, count, order and cut is checked."""
         root = bundle["root"]
-        demand(bundle["version"] == root["logical"], "version")
+        demand((bundle["version"] == root["logical"]) != bool(bundle.get("redacted")), "version")
         pointer: Row = {name: root[name] for name in ("length", "rows", "size")}
         pointer |= {name: bytes.fromhex(root[name]) for name in ("id", "logical", "full")}
         rows = [row for leaf in self._leaves(pointer, root["level"], "", last=True) for row in leaf]

@@ -20,8 +20,11 @@ from tests.compat.vectors import computed
 from sheaf.engine.contents import Contents
 from sheaf.engine.core import Core, create_store, open_store
 from sheaf.engine.dedup import load_segments, write_index
+from sheaf.engine.finding import Finder
 from sheaf.engine.log import repo_log, store_log
+from sheaf.engine.names import Names
 from sheaf.engine.nodes import Nodes, pointer_of
+from sheaf.engine.redact import redact
 from sheaf.engine.refs import Refs
 from sheaf.engine.rows import external_entry, folder_entry, row_of
 from sheaf.engine.tree import Tree
@@ -102,6 +105,8 @@ def make(target: Path) -> None:
         clock.tick()
         _places(core, store.create_repo("places"))
         clock.tick()
+        _redacted(core, store.create_repo("redacted"), clock)
+        clock.tick()
         store.create_repo("deleted").delete()
         store.create_repo("empty")
         run = store.start_run(command=("train", "--epochs", "3"), inputs=("places@main",), environment={"LANG": "C"})
@@ -175,6 +180,19 @@ def _places(core: Core, repo: Repo) -> None:
             row_of(Entry("tables", "part-0.parquet", Kind.FILE, 0o644, MTIME, len(content), hash, place=whole)),
         ]
         writer.commit(writer.store.build(rows), 3, Draft("places", label="places"))
+
+
+def _redacted(core: Core, repo: Repo, clock: SteeredClock) -> None:
+    """A name that was taken out of two bundles; its content is still there."""
+    content = b"what has a name that tells\n"
+    for n in range(2):
+        clock.tick()
+        with repo.edit(message=f"{n}", label=f"v{n}") as edit:
+            edit.put("a telling name", content, mtime_ns=MTIME)
+            edit.put(f"{n}", b"%d\n" % n, mtime_ns=MTIME)
+            edit.commit()
+    clock.tick()
+    redact(core, Finder(core, frozenset({blake3(content).digest()}), Names().is_done), Names())
 
 
 # -- what gc and erase leave behind ------------------------------------------------------------------------------------
