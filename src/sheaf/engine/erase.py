@@ -16,21 +16,23 @@ Each step may be done twice: who is stopped runs it again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sheaf.engine.contents import Contents
 from sheaf.engine.core import Core
 from sheaf.engine.finding import Finder, held_by
 from sheaf.engine.gc import Collected, Waiting, finish, resolve
-from sheaf.engine.names import is_notice
+from sheaf.engine.names import Names, is_notice
 from sheaf.engine.nodes import Nodes
+from sheaf.engine.pending import NOTHING, begin, resume
 from sheaf.engine.reach import live_bundles, needed_chunks
 from sheaf.engine.receipts import retold
 from sheaf.engine.redact import Change, redact
+from sheaf.engine.replace import Replacement
 from sheaf.engine.sessions import list_sessions
 from sheaf.errors import Conflict, NotFound
 from sheaf.format import keys
-from sheaf.format.session_v1 import Condemned, Notice, Receipt, encode_condemned, seal, unseal
+from sheaf.format.session_v1 import Condemned, ErasedPlace, Notice, Receipt, encode_condemned, seal, unseal
 from sheaf.model.paths import split
 
 __all__ = ["erase", "notices"]
@@ -46,22 +48,34 @@ def notices(core: Core) -> list[Notice]:
 
 
 def erase(
-    core: Core, contents: frozenset[bytes], reason: str, waiting: Waiting, change: Change | None = None
+    core: Core,
+    contents: frozenset[bytes],
+    reason: str,
+    waiting: Waiting,
+    change: Change | None = None,
 ) -> Receipt:
     """Remove the bytes of these contents from all bundles of all repos, living or deleted.
 
     Args:
-        change: what becomes of the rows that have one of the contents; None: they stay.
+        change: what becomes of the entries that have one of the contents; None: they stay. If it is a
+            :class:`Replacement`, what an erasure that was stopped has left is erased as well.
 
     Raises:
         NotFound: the store has none of them.
         Conflict: somebody keeps writing the same bytes; or this gc was ended by another one. Run it again.
     """
+    left = resume(core, contents, change.rows_out) if isinstance(change, Replacement) else NOTHING
+    contents |= left.contents
     finder = Finder(core, contents, change.is_done) if change else Finder(core, contents)
+    finder.chunks |= left.chunks
     done, deleted = Collected(), set[str]()
     finder.find()
     if not finder.chunks and not held_by(core, contents).packs:
         raise NotFound(f"no file has the content {min(contents).hex()}", "give the hash that `b3sum` prints")
+    if isinstance(change, Replacement):
+        begun = begin(core, finder, change.condition, left.rows, left.columns | change.columns)
+        left = replace(begun, keys=(*left.keys, *begun.keys))
+    told = _Told(reason, left.rows, left.columns, finder.places)
     indexed = {stat.key for stat in core.backend.list(keys.INDEX)}
     for stat in list(core.backend.list(keys.CONDEMNED)):
         _finished(core, stat.key, waiting, done)
@@ -69,14 +83,17 @@ def erase(
         notice = Notice(content.hex(), core.now(), reason, core.author, finder.sizes.get(content, -1))
         core.backend.create(keys.erased(content), seal("erased", notice))
     nodes = _settle(core, finder, waiting, done, change)
-    former = Former(nodes, retold(core, contents)) if change else Former()
+    former = Former(nodes, retold(core, contents) if isinstance(change, Names) else frozenset())
     for _ in range(_ROUNDS):
         todo = _Todo(core, finder)
         if not (todo.packs or todo.objects or former):
             _forget(core, indexed)
             if change:
                 core.cache.clear(keys.NODES)
-            return _receipt(core, reason, finder, todo, deleted)
+            receipt = _receipt(core, told, finder, todo, deleted)
+            for key in left.keys:
+                core.backend.delete(key)
+            return receipt
         _replace(core, contents, todo, former, waiting, done)
         deleted |= {*map(keys.pack, todo.packs), *todo.objects}
         former = Former()
@@ -165,19 +182,32 @@ def _forget(core: Core, indexed: set[str]) -> None:
         core.cache.drop(key)
 
 
-def _receipt(core: Core, reason: str, finder: Finder, todo: _Todo, deleted: set[str]) -> Receipt:
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """For the receipt: why; how many rows were taken out, by which columns; where the contents stood at first."""
+
+    reason: str
+    rows: int
+    columns: frozenset[str]
+    places: list[ErasedPlace]
+
+
+def _receipt(core: Core, told: _Told, finder: Finder, todo: _Todo, deleted: set[str]) -> Receipt:
+    places = finder.places or told.places  # now, with notices; or where there is something else now
     receipt = Receipt(
         core.clock.new_id(),
         core.now(),
-        reason,
+        told.reason,
         tuple(sorted(content.hex() for content in finder.contents)),
-        tuple(finder.places),
+        tuple(places),
         len([key for key in deleted if key.startswith(keys.PACKS)]),
         todo.scanned,
         core.author,
         todo.kept,
         tuple(sorted(deleted)),
-        len([place for place in finder.places if is_notice(split(place.path)[1], bytes.fromhex(place.content))]),
+        len([place for place in places if is_notice(split(place.path)[1], bytes.fromhex(place.content))]),
+        rows=told.rows,
+        columns=tuple(sorted(told.columns)),
     )
     core.create(keys.receipt(receipt.id), seal("receipt", receipt))
     return receipt

@@ -28,7 +28,7 @@ from sheaf.model.entries import Entry, Kind, PlaceKind, RecipePlace
 from sheaf.model.log import Bundle
 from sheaf.model.nodes import Pointer
 
-__all__ = ["Finder", "Held", "Like", "find_like", "find_namesakes", "held_by"]
+__all__ = ["Finder", "Held", "Like", "files_of", "find_like", "find_namesakes", "held_by"]
 
 _LEAVES = 16  # leaves fetched at once
 _TABLES = 32  # tables of packs fetched at once
@@ -103,10 +103,12 @@ def _is_stored(batch: pa.RecordBatch) -> pa.Array:
     return pc.and_(pc.equal(batch["kind"], int(Kind.FILE)), pc.is_in(batch["place"], value_set=kept))
 
 
-def _all_bundles(core: Core) -> Iterator[tuple[str, Bundle, bool]]:
-    """(repo name, bundle, whether it lives) of every bundle that was ever committed."""
+def _all_bundles(core: Core, only: str | None = None) -> Iterator[tuple[str, Bundle, bool]]:
+    """(repo name, bundle, whether it lives) of every bundle that was ever committed; ``only``: to one repo (its id)."""
     alive = {bundle.id for bundle in live_bundles(core)[0]}
     for repo in store_log(core).head().state.repos.values():
+        if only not in (None, repo.id):
+            continue
         for bundle in Refs(repo_log(core, repo.id), repo.name).ever().values():
             yield repo.name, bundle, bundle.id in alive
 
@@ -137,6 +139,26 @@ def find_namesakes(core: Core, contents: frozenset[bytes]) -> list[ErasedPlace]:
             tree = Tree(nodes, pointer_of(bundle.root))
             others = [e for path in sorted(paths[repo]) if (e := tree.find(path)) and e.content not in contents]
             found += [ErasedPlace(repo, bundle.id, entry.path, entry.content.hex()) for entry in others]
+    return found
+
+
+def files_of(core: Core, repo: str, is_meant: Callable[[str], bool]) -> dict[bytes, Entry]:
+    """By content the files of a repo (its id) whose path is meant, in any bundle that can be read.
+
+    Raises Corrupt if a bundle that lives can't be read.
+    """
+    nodes, found, seen = Nodes(core), dict[bytes, Entry](), set[bytes]()
+    for _, bundle, is_alive in sorted(_all_bundles(core, repo), key=lambda item: item[2]):
+        try:
+            for leaf in _leaves(nodes, pointer_of(bundle.root)):
+                if mark_of(leaf) not in seen:
+                    batch = nodes.rows(leaf)
+                    named = entries(batch.filter(_is_stored(batch)))
+                    found |= {entry.content: entry for entry in named if is_meant(entry.path)}
+                    seen.add(mark_of(leaf))
+        except Corrupt:
+            if is_alive:
+                raise
     return found
 
 

@@ -96,8 +96,9 @@ class _Redaction:
         return len(ops)
 
     def _found(self) -> Iterator[tuple[Bundle, list[Entry]]]:
-        gone = {bundle.id for bundle in self._refs.deleted_bundles()}
-        for bundle in self._refs.ever().values():
+        deleted = self._refs.deleted_bundles()
+        gone = {bundle.id for bundle in deleted}
+        for bundle in [*deleted, *self._refs.bundles()]:  # of equal contents those that surely can be read come last
             try:
                 entries = self._finder.hits(self._nodes, pointer_of(bundle.root))
             except Corrupt:

@@ -9,11 +9,12 @@ import msgspec
 import pyarrow as pa
 from blake3 import blake3
 
+from sheaf.engine.ingest import Placed
 from sheaf.format.node_v1 import ROWS, external_content
-from sheaf.model.entries import ChunkPlace, Entry, ExternalPlace, Kind, ObjectPlace, PlaceKind, RecipePlace
+from sheaf.model.entries import ChunkPlace, Entry, ExternalPlace, Kind, ObjectPlace, Place, PlaceKind, RecipePlace
 from sheaf.model.paths import check_path, split
 
-__all__ = ["external_entry", "folder_entry", "row_of", "symlink_entry"]
+__all__ = ["external_entry", "folder_entry", "place_of", "row_of", "symlink_entry"]
 
 
 def folder_entry(path: str, mode: int = 0o755, mtime: int = 0) -> Entry:
@@ -34,6 +35,15 @@ def external_entry(path: str, url: str, size: int, etag: str = "", mtime: int = 
     folder, name = split(check_path(path))
     content = external_content(url, size, etag)
     return Entry(folder, name, Kind.EXTERNAL, 0o644, mtime, size, content, place=ExternalPlace(url, etag))
+
+
+def place_of(placed: Placed) -> Place | None:
+    """Where a file is that was stored."""
+    if placed.place == PlaceKind.CHUNK:
+        return ChunkPlace(placed.pack, placed.offset, placed.stored)
+    if placed.place == PlaceKind.RECIPE:
+        return RecipePlace(placed.recipe, placed.pack, placed.offset, placed.stored)
+    return None
 
 
 def row_of(entry: Entry, packs: Sequence[tuple[bytes, int]] | None = None) -> pa.RecordBatch:

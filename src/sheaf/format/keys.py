@@ -10,6 +10,7 @@ __all__ = [
     "CONDEMNED",
     "CONFIG",
     "ERASED",
+    "ERASING",
     "INDEX",
     "MAX_RECORD",
     "MOVED",
@@ -25,6 +26,7 @@ __all__ = [
     "behind",
     "condemned",
     "erased",
+    "erasing",
     "ids_of",
     "index",
     "log_page",
@@ -54,6 +56,7 @@ SESSIONS = "sessions/"
 CONDEMNED = "condemned/"
 MOVED = "moved/"
 ERASED = "erased/"
+ERASING = "erasing/"
 RUNS = "runs/"
 RECEIPTS = "receipts/"
 REPLICA = "replica/"
@@ -115,6 +118,11 @@ def condemned(generation: str) -> str:
 def erased(content: bytes) -> str:
     """``erased/<content>``."""
     return f"{ERASED}{content.hex()}"
+
+
+def erasing(id: str) -> str:
+    """``erasing/<ksuid>.json``."""
+    return f"{ERASING}{id}.json"
 
 
 def receipt(id: str) -> str:

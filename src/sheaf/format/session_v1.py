@@ -13,6 +13,7 @@ from sheaf.model.log import Author
 __all__ = [
     "Condemned",
     "ErasedPlace",
+    "Erasing",
     "Notice",
     "Receipt",
     "RunEnd",
@@ -78,13 +79,29 @@ class ErasedPlace(msgspec.Struct, frozen=True, omit_defaults=True):
     content: str = ""
 
 
+class Erasing(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An erasure that replaces contents has begun: when no bundle names these any more, this says what they were made of.
+
+    ``chunks``: all hashes in hex, recipes included; ``condition``: a hash of the id and what makes the new contents of
+    the old ones; ``rows``, ``columns``: as its receipt will have them.
+    """
+
+    id: str
+    contents: tuple[str, ...]
+    chunks: tuple[str, ...]
+    condition: str
+    rows: int = 0
+    columns: tuple[str, ...] = ()
+
+
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     """The receipt in ``receipts/<id>.json``: what was erased, where it stood, and that a scan found nothing of it.
 
     ``packs``: how many were replaced; ``scanned``: how many were looked at afterwards; ``kept``: chunks of the contents
     that stay, since other contents have the same ones; ``deleted``: the keys of all objects that held something;
     ``names``: at how many of the places a notice stands in the place of the name; ``replaces``: the id of a receipt that
-    this one repeats, without paths that were taken out since.
+    this one repeats, without paths that were taken out since. ``rows``: how many rows of tables were taken out, each
+    file counted once; ``columns``: which ones the condition was about.
     """
 
     id: str
@@ -99,6 +116,8 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     deleted: tuple[str, ...] = ()
     names: int = 0
     replaces: str = ""
+    rows: int = 0
+    columns: tuple[str, ...] = ()
 
 
 class CondemnedHeader(msgspec.Struct, frozen=True):

@@ -13,12 +13,12 @@ from sheaf.engine.edit import Changes
 from sheaf.engine.ingest import Placed
 from sheaf.engine.nodes import pointer_of
 from sheaf.engine.refs import alive
-from sheaf.engine.rows import folder_entry, symlink_entry
+from sheaf.engine.rows import folder_entry, place_of, symlink_entry
 from sheaf.engine.tree import Tree
 from sheaf.engine.writer import Draft, Writer
 from sheaf.errors import Conflict, InvalidInput, NotFound
 from sheaf.format.node_v1 import ROWS
-from sheaf.model.entries import ChunkPlace, Entry, Kind, Place, PlaceKind, RecipePlace
+from sheaf.model.entries import Entry, Kind
 from sheaf.model.log import Bundle as Descriptor
 from sheaf.model.paths import check_path, join, relative, split
 from sheaf.repo.bundle import Bundle
@@ -146,7 +146,7 @@ class Edit:
 
     def _set(self, path: str, placed: Placed, mode: int, mtime: int, attrs: dict[str, str]) -> None:
         folder, name = split(check_path(path.strip("/")))
-        place = _place(placed)
+        place = place_of(placed)
         entry = Entry(folder, name, Kind.FILE, mode & 0o777, mtime, placed.size, placed.content, None, attrs, place)
         self._changes.put(entry, list(placed.packs.items()))
 
@@ -174,14 +174,6 @@ class Edit:
 def _renamed(row: pa.RecordBatch, folder: str, name: str) -> pa.RecordBatch:
     moved = row.set_column(0, ROWS.field("folder"), pa.array([folder], pa.string()))
     return moved.set_column(1, ROWS.field("name"), pa.array([name], pa.string()))
-
-
-def _place(placed: Placed) -> Place | None:
-    if placed.place == PlaceKind.CHUNK:
-        return ChunkPlace(placed.pack, placed.offset, placed.stored)
-    if placed.place == PlaceKind.RECIPE:
-        return RecipePlace(placed.recipe, placed.pack, placed.offset, placed.stored)
-    return None
 
 
 def _blocks(stream: BinaryIO) -> Iterator[bytes]:

@@ -1,18 +1,35 @@
-"""What is to be erased, as people name it: by content, or by a path of a bundle."""
+"""What is to be erased, as people name it: by content, by a path of a bundle, or by what stands in a table's rows."""
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Callable, Iterable, Iterator
+from typing import BinaryIO, cast
 
-from sheaf.errors import InvalidInput
+from fsspec.utils import glob_translate
+
+from sheaf.engine.contents import Contents, Erased
+from sheaf.engine.core import Core
+from sheaf.engine.erase import erase
+from sheaf.engine.finding import files_of
+from sheaf.engine.patience import Waiting
+from sheaf.engine.pending import resume, unfinished
+from sheaf.engine.replace import Replacement
+from sheaf.errors import InvalidInput, NotFound
+from sheaf.format.session_v1 import Receipt
+from sheaf.model.entries import Entry as Row
 from sheaf.model.ids import parse_hash
 from sheaf.model.refs import parse_address
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.records import Entry
+from sheaf.transfer.tables import Condition, Where, checked
+from sheaf.vfs import BundleFile
 
-__all__ = ["contents_of"]
+__all__ = ["contents_of", "erase_rows"]
 
 Named = str | Iterable[str]
+_BUFFER = 1 << 20
 
 
 def contents_of(
@@ -57,3 +74,33 @@ def _of_path(bundle: Bundle, path: str, *, recursive: bool) -> Iterator[str]:
 
 def _hash(entry: Entry) -> str:
     return entry.content or ""
+
+
+# -- rows of tables ----------------------------------------------------------------------------------------------------
+
+
+def erase_rows(core: Core, repo: str, pattern: str, where: Where, reason: str, waiting: Waiting) -> Receipt:
+    """See :meth:`sheaf.Store.erase_rows`; ``repo`` is an id."""
+    condition, path = checked(where), re.compile(glob_translate(pattern.strip("/")))
+    contents = Contents(core)
+
+    def opened(entry: Row) -> BinaryIO:
+        return cast(BinaryIO, io.BufferedReader(BundleFile(contents, entry), _BUFFER))
+
+    files = files_of(core, repo, lambda text: path.match(text) is not None)
+    if not files:
+        raise NotFound(f"no file of any bundle matches '{pattern}'", "'**/*.parquet' takes all folders, '*' only one")
+    counts = {content: _count(condition, opened(entry), entry.path) for content, entry in files.items()}
+    meant = frozenset(content for content, count in counts.items() if count) | unfinished(core, condition.text)
+    if not meant and not resume(core, meant, 0).keys:
+        raise NotFound(f"no row of the {len(files)} files that match is meant", "look at the condition again")
+    rows = sum(counts.values())
+    change = Replacement(core, lambda entry: condition.without(opened(entry)), condition.text, rows, condition.columns)
+    return erase(core, meant, reason, waiting, change)
+
+
+def _count(condition: Condition, file: BinaryIO, path: str) -> int:
+    try:
+        return condition.count(file, f"'{path}'")
+    except Erased:
+        return 0

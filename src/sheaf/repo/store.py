@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from sheaf.engine.sizes import Sizes
     from sheaf.repo.replicas import Replicas
     from sheaf.transfer.progress import Progress
+    from sheaf.transfer.tables import Where
 
 __all__ = ["Store", "connect", "init"]
 
@@ -424,21 +425,66 @@ class Store:
             Conflict: others are at work; run it again.
             Unavailable: a replica can't be reached: it still holds the bytes. They are gone here.
         """
-        from sheaf.engine.blocks import BlockCache, blocks_folder
         from sheaf.engine.erase import erase  # takes pyarrow
         from sheaf.engine.names import Names
         from sheaf.engine.patience import Patience
 
+        self._refuse_erasure(reason)
+        contents = self._contents_of(content, address, recursive=recursive)
+        patience = Patience(0.0 if now else grace, True, tell or (lambda sessions: None))
+        return self._erased(erase(self._core, contents, reason, patience, Names() if with_path else None))
+
+    def erase_rows(
+        self,
+        repo: str,
+        pattern: str,
+        where: Where,
+        *,
+        reason: str,
+        now: bool = False,
+        grace: float = 3600.0,
+        tell: Callable[[list[Session]], None] | None = None,
+    ) -> Receipt:
+        """Remove rows of Parquet files for good: from every version of every file that a pattern names in a repo.
+
+        Each distinct content that has such a row is stored again without them, in the place of the old one wherever that
+        stands in the store, and the old one is erased. Bundles keep their ids and versions (:attr:`Bundle.redacted`).
+        The receipt says which columns the condition was about and how many rows it found, not what it was.
+
+        Args:
+            pattern: of paths: ``*`` within one folder, ``**`` through all: ``tables/**/*.parquet``.
+            where: ``[("person", "==", 17)]``: all of these must hold; or several such lists, of which one must. Operators
+                are those of PyArrow's filters. A row in which nothing stands there is kept.
+            reason: for the notice, which stays in the store for ever.
+            now: end uploads that are open, rather than to wait until they have not stirred for ``grace`` seconds.
+            tell: called with the sessions that are waited for, every few seconds.
+
+        Raises:
+            NotFound: no such repo; no file matches, or none has such a row.
+            InvalidInput: a file that matches is no Parquet file, lacks a column, or has another type there. Nothing was
+                changed.
+            Conflict, Unavailable: as of :meth:`erase`.
+        """
+        from sheaf.engine.patience import Patience
+        from sheaf.repo.erasing import erase_rows
+
+        self._refuse_erasure(reason)
+        patience = Patience(0.0 if now else grace, True, tell or (lambda sessions: None))
+        return self._erased(erase_rows(self._core, self.repo(repo).id, pattern, where, reason, patience))
+
+    def _refuse_erasure(self, reason: str) -> None:
         self._connected.refuse_writes()
         if not reason.strip():
             raise InvalidInput("an erasure needs a reason", "say why, without what is to be forgotten")
-        contents = self._contents_of(content, address, recursive=recursive)
-        patience = Patience(0.0 if now else grace, True, tell or (lambda sessions: None))
-        receipt = erase(self._core, contents, reason, patience, Names() if with_path else None)
+
+    def _erased(self, receipt: Receipt) -> Receipt:
+        """What comes after it: the copies on this machine, and those elsewhere."""
+        from sheaf.engine.blocks import BlockCache, blocks_folder
+
         if self._connected.cache is not None:
             blocks = BlockCache(blocks_folder(self._connected.cache, self.id))
-            for gone in contents:
-                blocks.forget(gone)
+            for gone in receipt.contents:
+                blocks.forget(bytes.fromhex(gone))
         if error := self._pass_on():
             what = f"the contents were erased here (receipt {receipt.id}), but not in every replica: {error.message}"
             raise Unavailable(what, "run `sheaf store replicate --prune` as soon as it can be reached")

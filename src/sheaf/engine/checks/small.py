@@ -13,7 +13,7 @@ from sheaf.engine.runs import get_run
 from sheaf.errors import Corrupt, NotFound
 from sheaf.format import keys
 from sheaf.format.moved_v1 import decode_moved
-from sheaf.format.session_v1 import Notice, Receipt, RunEnd, RunStart, Session, decode_condemned, unseal
+from sheaf.format.session_v1 import Erasing, Notice, Receipt, RunEnd, RunStart, Session, decode_condemned, unseal
 
 __all__ = ["check_small", "decoder_of"]
 
@@ -39,6 +39,7 @@ _KINDS: Final[dict[str, tuple[str, Decode]]] = {
     keys.CONDEMNED: ("condemned", decode_condemned),
     keys.MOVED: ("moved", decode_moved),
     keys.ERASED: ("notices", _sealed("erased", Notice)),
+    keys.ERASING: ("erasures", _sealed("erasing", Erasing)),
     keys.RECEIPTS: ("receipts", _sealed("receipt", Receipt)),
 }
 

@@ -35,7 +35,7 @@ def kind_of(key: str) -> Kind:
     """What an object is to a copy."""
     top, _, rest = key.partition("/")
     folder = f"{top}/"
-    if folder in (keys.REPLICA, keys.BEHIND, "staging/"):
+    if folder in (keys.REPLICA, keys.BEHIND, keys.ERASING, "staging/"):
         return Kind.LOCAL
     if folder == keys.REPOS:
         folder = f"{rest.partition('/')[2].partition('/')[0]}/"

@@ -1,0 +1,107 @@
+"""Parquet files without some of their rows. One row group is in memory at a time."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from sheaf.errors import InvalidInput
+
+__all__ = ["Condition", "Where", "checked"]
+
+#: Conditions that must all hold, ``[("person", "==", 17)]``, or several such lists of which one must: as PyArrow has it.
+Where = Sequence[tuple[str, str, Any]] | Sequence[Sequence[tuple[str, str, Any]]]
+
+_NOT_PARQUET = (pa.ArrowException, OSError, ValueError, TypeError, KeyError)
+
+
+def checked(where: Where) -> Condition:
+    """The condition. Raises InvalidInput for one that says nothing or makes no sense."""
+    if not where:
+        raise InvalidInput("there is no condition: every row would be erased", 'say [("column", "==", value)]')
+    try:
+        tests: list[Any] = [test for group in where for test in ([group] if isinstance(group[0], str) else group)]
+        columns = frozenset(str(test[0]) for test in tests)
+        return Condition(pq.filters_to_expression(list(where)), columns)
+    except _NOT_PARQUET as error:
+        raise InvalidInput(f"the condition makes no sense: {error}", 'say [("column", "==", value)]') from error
+
+
+class Condition:
+    """Which rows are meant. A row for which it can't be told (nothing stands there) is not."""
+
+    def __init__(self, expression: pc.Expression, columns: frozenset[str]) -> None:
+        self._is_meant = expression
+        self.columns = columns
+        self.text = str(expression)
+
+    def count(self, file: BinaryIO, what: str) -> int:
+        """How many rows of a Parquet file are meant. Raises InvalidInput if it is none, or lacks a column."""
+        try:
+            table = pq.ParquetFile(file)
+            if lacking := sorted(self.columns - set(table.schema_arrow.names)):
+                raise InvalidInput(f"{what} has no column '{lacking[0]}'", "leave it out of the pattern")
+            groups = range(table.num_row_groups)
+            parts = (table.read_row_group(group, columns=sorted(self.columns)) for group in groups)
+            return sum(part.filter(self._is_meant).num_rows for part in parts)
+        except _NOT_PARQUET as error:
+            raise InvalidInput(f"{what} can't be searched: {_line(error)}", "it must be a Parquet file") from error
+
+    def without(self, file: BinaryIO) -> Iterator[bytes]:
+        """A Parquet file of the other rows: same columns, row groups where some of a group are left, compression."""
+        table = pq.ParquetFile(file)
+        sink = _Sink()
+        with pq.ParquetWriter(sink, table.schema_arrow, compression=_compression(table.metadata)) as writer:
+            for group in range(table.num_row_groups):
+                rows = table.read_row_group(group)
+                kept = rows.filter(self._is_meant.is_null() | ~self._is_meant)
+                if kept.num_rows:
+                    writer.write_table(kept, row_group_size=kept.num_rows)
+                yield from sink.taken()
+        yield from sink.taken()
+
+
+def _compression(metadata: pq.FileMetaData) -> dict[str, str]:
+    """The codec of each column, as the first row group has it."""
+    if not metadata.num_row_groups:
+        return {}
+    group = metadata.row_group(0)
+    columns = [group.column(i) for i in range(group.num_columns)]
+    return {column.path_in_schema: _CODECS.get(column.compression, column.compression) for column in columns}
+
+
+_CODECS = {"UNCOMPRESSED": "NONE", "LZ4_RAW": "LZ4"}
+
+
+class _Sink(io.RawIOBase):
+    """Takes what a writer writes, and gives it away."""
+
+    def __init__(self) -> None:
+        self._at = 0
+        self._blocks: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def write(self, data: Any) -> int:
+        block = bytes(data)
+        self._at += len(block)
+        self._blocks.append(block)
+        return len(block)
+
+    def taken(self) -> Iterable[bytes]:
+        """What was written since."""
+        blocks, self._blocks = self._blocks, []
+        return blocks
+
+
+def _line(error: BaseException) -> str:
+    return str(error).partition("\n")[0]
