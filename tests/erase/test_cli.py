@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from blake3 import blake3
 from tests.cli.conftest import Cli, cli  # noqa: F401 - a fixture
@@ -122,3 +124,21 @@ def test_names_go_too(cli: Cli, faces: str, folder: Path, tmp_path: Path) -> Non
     store = cli("store", "info", "--json").object["url"]
     files = SheafFileSystem(store=store, skip_instance_cache=True)
     assert sorted(path.rpartition("/")[2] for path in files.find("faces@init")) == ["big", notice, notice, "other"]
+
+
+def test_rows(cli: Cli, folder: Path) -> None:  # noqa: F811
+    pq.write_table(pa.table({"person": [1, 17, 2], "city": ["a", "b", "b"]}), folder / "people.parquet")
+    cli("repo", "create", "--repo", "faces")
+    cli("bundle", "upload", "--repo", "faces", "--path", folder, "--message", "m", "--label", "init")
+    erase = ("store", "erase", "--rows", 'person == 17 and city in ("b", "c")', "--reason", "request 17")
+    assert "REPO:PATTERN" in cli(*erase, "faces@init:people.parquet", "--force-yes", code=2).err
+    assert "--reason" in cli(*erase[:4], "faces:*.parquet", code=2).err
+    assert "every version of *.parquet" in cli(*erase, "faces:*.parquet", stdin="n\n", code=5).err
+    done = cli(*erase, "faces:*.parquet", "--now", "--force-yes")
+    assert "1 rows were taken out" in done.lines
+    cli("cp", "faces@init:people.parquet", folder / "got.parquet")
+    assert pq.read_table(folder / "got.parquet")["person"].to_pylist() == [1, 2]
+    for wrong in ("person = 17", "person", "f(person) == 1", "person == x", "1 < person < 2", "not person"):
+        refused = cli("store", "erase", "--rows", wrong, "faces:*.parquet", "--reason", "x", "--force-yes", code=2)
+        assert "is no condition" in refused.err
+    cli(*erase, "faces:*.parquet", "--force-yes", code=3)

@@ -45,6 +45,7 @@ def tell_erased(app: App, paths: Iterable[str]) -> bool:
 @click.option("--reason", metavar="TEXT", help="Why: kept in the store for ever, so without what is to be forgotten.")
 @click.option("-r", "--recursive", is_flag=True, help="Of a folder, all files below.")
 @click.option("--with-path", is_flag=True, help="Also their names: a notice stands in the place of each.")
+@click.option("--rows", metavar="CONDITION", help="Only rows of Parquet files: the target is REPO:PATTERN.")
 @click.option("--now", is_flag=True, help="End uploads that are open, rather than to wait for them.")
 @click.option("--like", is_flag=True, help="Erase nothing; list other contents that share chunks with these.")
 @options.force_yes
@@ -55,6 +56,7 @@ def erase(
     reason: str | None,
     recursive: bool,
     with_path: bool,
+    rows: str | None,
     now: bool,
     like: bool,
     force_yes: bool,
@@ -66,7 +68,15 @@ def erase(
 
     --with-path replaces the names of these files in all bundles by notices (erased-…). Such a bundle keeps its id and its
     version and is shown as redacted. Names of folders, targets of symlinks, messages, labels and runs stay as they are.
+
+    --rows 'person == 17 and city in ("x", "y")' takes rows out of every version of the Parquet files that a pattern names
+    (faces:tables/**/*.parquet), and erases the contents that had them. All other rows stay.
     """
+    if rows is not None:
+        _erase_rows(
+            app, targets, rows, reason, now=now, alone=not (recursive or with_path or like), force_yes=force_yes
+        )
+        return
     named: dict[str, Any] = {
         "content": [text for text in targets if not _is_address(text)],
         "address": [text for text in targets if _is_address(text)],
@@ -75,8 +85,7 @@ def erase(
     if like:
         app.out.listing(_LIKE, app.store.like(**named))
         return
-    if not reason:
-        raise InvalidInput("an erasure needs a --reason", "say why, without what is to be forgotten")
+    reason = _needed(reason)
     if not force_yes:
         places = app.store.where(**named)
         bundles = len({place.bundle for place in places})
@@ -92,6 +101,26 @@ def erase(
         app.note(f"note: the same names stand for other contents at {len(others)} paths: {', '.join(contents)}")
 
 
+def _needed(reason: str | None) -> str:
+    if not reason:
+        raise InvalidInput("an erasure needs a --reason", "say why, without what is to be forgotten")
+    return reason
+
+
+def _erase_rows(
+    app: App, targets: tuple[str, ...], rows: str, reason: str | None, *, now: bool, alone: bool, force_yes: bool
+) -> None:
+    repo, colon, pattern = targets[0].partition(":")
+    if len(targets) > 1 or not (repo and colon and pattern) or "@" in repo or not alone:
+        raise InvalidInput(
+            "--rows takes one REPO:PATTERN, and no -r, --with-path or --like", "faces:tables/**/*.parquet"
+        )
+    reason = _needed(reason)
+    if not force_yes:
+        confirm(f"Are you sure you want to erase rows for good from every version of {quote(pattern)}", is_sure=False)
+    _print(app, app.store.erase_rows(repo, pattern, rows, reason=reason, now=now, tell=Waiting(app)))
+
+
 def _is_address(text: str) -> bool:
     return ":" in text.removeprefix("b3:") or "@" in text
 
@@ -103,6 +132,8 @@ def _print(app: App, receipt: Receipt) -> None:
         app.out.line(f"erased {content}")
     app.out.line(f"{len(receipt.places)} paths of {bundles} bundles had it; {receipt.packs} packs were replaced")
     app.out.line(f"a scan of all {receipt.scanned} packs finds nothing of it; receipt {receipt.id}")
+    if receipt.rows:
+        app.out.line(f"{receipt.rows} rows were taken out")
     if receipt.names:
         app.out.line(f"{receipt.names} names were replaced by notices")
     if receipt.kept:

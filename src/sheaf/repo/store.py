@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from sheaf.engine.sizes import Sizes
     from sheaf.repo.replicas import Replicas
     from sheaf.transfer.progress import Progress
-    from sheaf.transfer.tables import Where
 
 __all__ = ["Store", "connect", "init"]
 
@@ -438,7 +437,7 @@ class Store:
         self,
         repo: str,
         pattern: str,
-        where: Where,
+        where: str | Sequence[tuple[str, str, object]] | Sequence[Sequence[tuple[str, str, object]]],
         *,
         reason: str,
         now: bool = False,
@@ -454,7 +453,8 @@ class Store:
         Args:
             pattern: of paths: ``*`` within one folder, ``**`` through all: ``tables/**/*.parquet``.
             where: ``[("person", "==", 17)]``: all of these must hold; or several such lists, of which one must. Operators
-                are those of PyArrow's filters. A row in which nothing stands there is kept.
+                are those of PyArrow's filters. Or a text: ``person == 17 and year in (2024, 2025) or name == "x"``; a
+                column with an odd name stands in quotes. A row in which nothing stands there is kept.
             reason: for the notice, which stays in the store for ever.
             now: end uploads that are open, rather than to wait until they have not stirred for ``grace`` seconds.
             tell: called with the sessions that are waited for, every few seconds.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
@@ -14,14 +15,18 @@ from sheaf.errors import InvalidInput
 
 __all__ = ["Condition", "Where", "checked"]
 
-#: Conditions that must all hold, ``[("person", "==", 17)]``, or several such lists of which one must: as PyArrow has it.
-Where = Sequence[tuple[str, str, Any]] | Sequence[Sequence[tuple[str, str, Any]]]
+Test = tuple[str, str, object]
+#: Tests that must all hold, ``[("person", "==", 17)]``, or several such lists of which one must, as PyArrow has it; or a
+#: text: ``person == 17 and year in (2024, 2025) or name == "x"``.
+Where = str | Sequence[Test] | Sequence[Sequence[Test]]
 
 _NOT_PARQUET = (pa.ArrowException, OSError, ValueError, TypeError, KeyError)
 
 
 def checked(where: Where) -> Condition:
     """The condition. Raises InvalidInput for one that says nothing or makes no sense."""
+    if isinstance(where, str):
+        where = _parsed(where)
     if not where:
         raise InvalidInput("there is no condition: every row would be erased", 'say [("column", "==", value)]')
     try:
@@ -30,6 +35,42 @@ def checked(where: Where) -> Condition:
         return Condition(pq.filters_to_expression(list(where)), columns)
     except _NOT_PARQUET as error:
         raise InvalidInput(f"the condition makes no sense: {error}", 'say [("column", "==", value)]') from error
+
+
+def _parsed(text: str) -> list[list[Test]]:
+    """Alternatives, each of tests that must all hold."""
+    try:
+        found = ast.parse(text.strip(), mode="eval").body
+        return [[_test(test) for test in _parts(group, ast.And)] for group in _parts(found, ast.Or)]
+    except (SyntaxError, ValueError, KeyError, TypeError, RecursionError, MemoryError) as error:
+        raise InvalidInput(
+            f"'{text}' is no condition", "write: column == 17 and other in ('a', 'b') or third > 2.5"
+        ) from error
+
+
+def _parts(node: ast.expr, joined_by: type[ast.boolop]) -> list[ast.expr]:
+    return node.values if isinstance(node, ast.BoolOp) and isinstance(node.op, joined_by) else [node]
+
+
+def _test(node: ast.expr) -> Test:
+    match node:
+        case ast.Compare(left=ast.Name(id=column), ops=[operator], comparators=[value]):
+            return column, _OPERATORS[type(operator)], ast.literal_eval(value)
+        case ast.Compare(left=ast.Constant(value=str(column)), ops=[operator], comparators=[value]):
+            return column, _OPERATORS[type(operator)], ast.literal_eval(value)
+    raise ValueError("no test")
+
+
+_OPERATORS: dict[type[ast.cmpop], str] = {
+    ast.Eq: "==",
+    ast.NotEq: "!=",
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Gt: ">",
+    ast.GtE: ">=",
+    ast.In: "in",
+    ast.NotIn: "not in",
+}
 
 
 class Condition:
