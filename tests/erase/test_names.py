@@ -261,6 +261,19 @@ def test_the_same_name_for_something_else_is_told_of(store: Store) -> None:
     assert (place.bundle, place.path, place.content) == (last.id, NAME, hash_of(OTHER))
 
 
+def test_who_has_it_open_finds_what_is_there_now(backend: MemoryBackend, store: Store) -> None:
+    repo = store.create_repo("r")
+    put(repo, {NAME: SECRET, "other": OTHER})
+    with process(backend, "reader") as reading:
+        opened = [reading.repo("r").bundle() for _ in range(3)]
+        forget(store)
+        assert opened[0].read("other") == OTHER
+        assert sorted(listing(opened[1])) == [GONE, "other"] and opened[1].redacted
+        with pytest.raises(NotFound):
+            opened[2].entry(NAME)
+        assert readable(opened[0], [SECRET]) == {"other": OTHER}
+
+
 def test_a_diamond_over_a_redacted_bundle(backend: MemoryBackend, store: Store, tmp_path: Path) -> None:
     repo = store.create_repo("r")
     (tmp_path / "in").mkdir()

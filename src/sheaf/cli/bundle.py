@@ -46,7 +46,12 @@ def list_(app: App, repo: str) -> None:
 @options.bundle_choice
 def get(app: App, *, repo: str, **choice: str | None) -> None:
     """Show one bundle; without a choice, the latest."""
-    app.out.one(views.BUNDLE, _choose(app, repo, choice))
+    chosen = _choose(app, repo, choice)
+    app.out.one(views.BUNDLE, chosen)
+    if chosen.redacted:
+        app.note(
+            "note: redacted: its version covers names or rows that were erased, see `sheaf store erased --receipts`"
+        )
 
 
 @verb(example="sheaf bundle list files --repo faces --label init", exits=(3, 5, 6, 8, 9))

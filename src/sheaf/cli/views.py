@@ -95,13 +95,9 @@ def _bundle_fields(bundle: Bundle) -> dict[str, Any]:
         "Parents": f"[{' '.join(bundle.parents)}]",
         "Version": bundle.version,
         "BundleEntriesFileCount": bundle.files,
+        "Redacted": bundle.redacted,
         "Deduplication": "blake",
     }
-
-
-def _bundle_line(bundle: Bundle) -> str:
-    said = f"{bundle.id} , {go_time(bundle.time)} , {quote(bundle.message)}"
-    return f"{said} , redacted" if bundle.redacted else said
 
 
 def _bundle_cells(bundle: Bundle) -> tuple[str, ...]:
@@ -111,7 +107,7 @@ def _bundle_cells(bundle: Bundle) -> tuple[str, ...]:
 
 
 BUNDLE: Final[View[Bundle]] = View(
-    line=_bundle_line,
+    line=lambda bundle: f"{bundle.id} , {go_time(bundle.time)} , {quote(bundle.message)}",
     record=bundle_record,
     columns=("ID", "TIME", "FILES", "SIZE", "AUTHOR", "MESSAGE"),
     cells=_bundle_cells,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from sheaf.engine.nodes import Nodes
-from sheaf.errors import Corrupt
+from sheaf.errors import Corrupt, SheafError
 from sheaf.model.entries import ChunkPlace, Entry, ExternalPlace, Kind, ObjectPlace, Place, PlaceKind, RecipePlace
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import order_key, split
@@ -24,11 +24,15 @@ _MANY = 100_000  # rows that are read in passing: remembering them would only pu
 
 
 class Tree:
-    """A manifest. Cheap to make; nodes are fetched when they are needed."""
+    """A manifest. Cheap to make; nodes are fetched when they are needed.
 
-    def __init__(self, nodes: Nodes, root: Pointer) -> None:
+    ``now``: asked for the root when a node is missing, since an erasure may have given the bundle another tree meanwhile.
+    """
+
+    def __init__(self, nodes: Nodes, root: Pointer, now: Callable[[], Pointer] | None = None) -> None:
         self.nodes = nodes
         self.root = root
+        self._now = now
 
     def find(self, path: str) -> Entry | None:
         """The entry of a path, or None."""
@@ -37,6 +41,14 @@ class Tree:
 
     def row(self, path: str) -> pa.RecordBatch | None:
         """The row of a path as a batch of one, or None."""
+        try:
+            return self._row(path)
+        except Corrupt:
+            if not self._is_renewed():
+                raise
+        return self._row(path)
+
+    def _row(self, path: str) -> pa.RecordBatch | None:
         import numpy as np
         import pyarrow.compute as pc
 
@@ -52,6 +64,18 @@ class Tree:
 
     def batches(self, folder: str = "", *, recursive: bool = True) -> Iterator[pa.RecordBatch]:
         """The rows below a folder (without its own), in order: all of them, or only one level."""
+        is_begun = False
+        try:
+            for batch in self._batches(folder, recursive):
+                is_begun = True
+                yield batch
+            return
+        except Corrupt:
+            if is_begun or not self._is_renewed():
+                raise
+        yield from self._batches(folder, recursive)
+
+    def _batches(self, folder: str, recursive: bool) -> Iterator[pa.RecordBatch]:
         base = folder.replace("/", "\0").encode()
         low = (base + b"\0" if folder else b"") + (b"" if recursive else b"\0")
         low = low if folder or recursive else b"\0\0"
@@ -67,6 +91,15 @@ class Tree:
         """The same as entries."""
         for batch in self.batches(folder, recursive=recursive):
             yield from entries(batch)
+
+    def _is_renewed(self) -> bool:
+        """Whether there is another tree now: then it is this one from now on."""
+        try:
+            root = self._now() if self._now is not None else self.root
+        except SheafError:
+            return False  # nobody knows of a better one
+        is_new, self.root = root != self.root, root
+        return is_new
 
     def _leaves(self, pointer: Pointer, low: bytes, high: bytes) -> Iterator[Pointer]:
         if not pointer.level:

@@ -14,11 +14,15 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from sheaf.engine.clock import parse_time
 from sheaf.engine.diff import Difference, diff_trees
 from sheaf.engine.glance import Glance, NotPlain
+from sheaf.engine.log import repo_log
 from sheaf.engine.nodes import pointer_of
+from sheaf.engine.refs import Refs
 from sheaf.engine.tree import Tree
+from sheaf.errors import Corrupt
 from sheaf.model import log
 from sheaf.model.entries import Entry as Row
 from sheaf.model.entries import Kind
+from sheaf.model.nodes import Pointer
 from sheaf.repo.context import Context
 from sheaf.repo.records import Change, Entry, Verified, entry_of
 from sheaf.vfs import FileTree, look_up
@@ -45,6 +49,12 @@ class Bundle:
 
     def __repr__(self) -> str:
         return f"Bundle({self._repo.name}@{self.id})"
+
+    def _root_now(self) -> Pointer:
+        """By a log of its own, since any thread may ask."""
+        refs = Refs(repo_log(self._context.core, self.repo_id), self.repo_name)
+        self._descriptor = refs.get(self.id)
+        return pointer_of(self._descriptor.root)
 
     @property
     def repo_name(self) -> str:
@@ -114,7 +124,7 @@ class Bundle:
     @cached_property
     def tree(self) -> Tree:
         """Its manifest."""
-        return Tree(self._context.nodes, pointer_of(self._descriptor.root))
+        return Tree(self._context.nodes, pointer_of(self._descriptor.root), self._root_now)
 
     @property
     def redacted(self) -> bool:
@@ -133,7 +143,7 @@ class Bundle:
     def ls(self, path: str = "", *, recursive: bool = False) -> Iterator[Entry]:
         """What is in a folder (of a file: itself), one level or all, in order. Raises NotFound."""
         if not recursive and "pyarrow" not in sys.modules:  # loading it would take longer than the look
-            with suppress(NotPlain):
+            with suppress(NotPlain, Corrupt):  # what is damaged, or redacted meanwhile, is told by who reads all of it
                 entry = self._look(path)
                 below = list(self._glance.below(entry.path)) if entry.kind == Kind.FOLDER else [entry]
                 return map(entry_of, below)
@@ -142,7 +152,7 @@ class Bundle:
     def entry(self, path: str) -> Entry:
         """One entry. Raises NotFound."""
         if "pyarrow" not in sys.modules:
-            with suppress(NotPlain):
+            with suppress(NotPlain, Corrupt):  # what is damaged, or redacted meanwhile, is told by who reads all of it
                 return entry_of(self._look(path))
         return entry_of(self.view.stat(path))
 
