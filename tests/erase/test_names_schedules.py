@@ -85,10 +85,10 @@ class World:
         collect(core_of(self.people[who]), Meanwhile(self))
 
     def forget(self, who: int) -> None:
-        content = self.dice.choice(list(SECRETS.values()))
+        name, content = self.dice.choice(list(SECRETS.items()))
         erase(core_of(self.people[who]), frozenset([bytes.fromhex(hash_of(content))]), "x", Meanwhile(self), Names())
-        assert not traces(self.backend, content)
-        self.people[who].check()
+        assert not traces(self.backend, content) and not named_in(self.backend, name)
+        assert self.people[who].check().ok
 
 
 class Meanwhile(Now):
