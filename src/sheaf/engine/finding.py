@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,7 +19,6 @@ from sheaf.engine.reach import live_bundles
 from sheaf.engine.refs import Refs
 from sheaf.engine.tables import load_table
 from sheaf.engine.tree import Tree, entries
-from sheaf.engine.treewrite import leaves_of
 from sheaf.errors import Corrupt, NotFound
 from sheaf.format import keys
 from sheaf.format.columns import Array, hashes_of, leading
@@ -53,33 +52,49 @@ class Finder:
     left: int = 0
     _hits: dict[bytes, list[Entry]] = field(default_factory=dict)
     _seen: set[bytes] = field(default_factory=set)
+    _roots: dict[bytes, list[Entry]] = field(default_factory=dict)
 
     def find(self) -> None:
         """Search. Also bundles that were deleted are looked at, as far as gc has left them."""
         nodes = Nodes(self.core)
         self.places, self.nodes, self.left = [], set(), 0
-        for repo, bundle, is_alive in _all_bundles(self.core):
+        for repo, bundle, is_alive in sorted(_all_bundles(self.core), key=lambda item: not item[2]):
             try:
-                tree = list(leaves_of(nodes, pointer_of(bundle.root)))
-                found = self._in(nodes, tree)
+                found = self._in(nodes, pointer_of(bundle.root))
+                self.nodes |= self._more(nodes, pointer_of(bundle.root), is_alive=is_alive)
             except Corrupt:
                 if is_alive:
                     raise
                 continue
-            self.nodes |= {pointer.id for pointer in tree}
             self.left += sum(not self.is_done(entry) for entry in found)
             if is_alive:
                 self.places += [ErasedPlace(repo, bundle.id, entry.path, entry.content.hex()) for entry in found]
 
     def hits(self, nodes: Nodes, root: Pointer) -> list[Entry]:
         """The entries of a tree that are not ``is_done``. Raises Corrupt."""
-        found = self._in(nodes, leaves_of(nodes, root))
-        return [entry for entry in found if not self.is_done(entry)]
+        return [entry for entry in self._in(nodes, root) if not self.is_done(entry)]
 
-    def _in(self, nodes: Nodes, tree: Iterable[Pointer]) -> list[Entry]:
-        leaves = [pointer for pointer in tree if not pointer.level]
-        self._search(nodes, leaves)
-        return [entry for leaf in leaves for entry in self._hits.get(mark_of(leaf), ())]
+    def _in(self, nodes: Nodes, root: Pointer) -> list[Entry]:
+        if root.id not in self._roots:
+            leaves = list(_leaves(nodes, root))
+            self._search(nodes, leaves)
+            self._roots[root.id] = [entry for leaf in leaves for entry in self._hits.get(mark_of(leaf), ())]
+        return self._roots[root.id]
+
+    def _more(self, nodes: Nodes, root: Pointer, *, is_alive: bool) -> set[bytes]:
+        """The nodes of a tree besides those that are known. Raises Corrupt if one is missing."""
+        found: set[bytes] = set()
+        todo = [root]
+        while todo:
+            pointer = todo.pop()
+            if pointer.id in self.nodes or pointer.id in found:
+                continue
+            found.add(pointer.id)
+            if pointer.level:
+                todo += nodes.children(pointer)
+            elif not is_alive and self.core.backend.stat(keys.node(pointer.id)) is None:
+                raise Corrupt(f"node {pointer.id.hex()} is missing")  # gc took it since it was searched
+        return found
 
     def _search(self, nodes: Nodes, leaves: list[Pointer]) -> None:
         reader = Contents(self.core)
@@ -114,7 +129,13 @@ def _all_bundles(core: Core, only: str | None = None) -> Iterator[tuple[str, Bun
 
 
 def _leaves(nodes: Nodes, root: Pointer) -> Iterator[Pointer]:
-    return (pointer for pointer in leaves_of(nodes, root) if not pointer.level)
+    todo = [root]
+    while todo:
+        pointer = todo.pop()
+        if pointer.level:
+            todo += reversed(nodes.children(pointer))
+        else:
+            yield pointer
 
 
 def _chunks(reader: Contents, entry: Entry) -> set[bytes]:

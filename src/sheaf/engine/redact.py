@@ -116,6 +116,8 @@ class _Redaction:
             if bundle.id in {alive.id for alive in self._refs.bundles()} and not self._repo.deleted:
                 raise
             return None
+        if changed.id == root.id:
+            return None
         return RedactBundle(bundle.id, root_of(changed), bundle.root.id, opened.id)
 
     def _commit(self, opened: Open, ops: list[RedactBundle]) -> None:

@@ -56,7 +56,8 @@ class Replacement:
 
     def rows(self, tree: Tree, entries: list[Entry]) -> list[Change]:
         """Each entry with its new content, size and place. What it is called, its mode and its time stay."""
-        return [(order_key(entry.folder, entry.name), self._row(entry)) for entry in entries]
+        known = (entry for entry in entries if entry.content in self._placed)  # others were committed since
+        return [(order_key(entry.folder, entry.name), self._row(entry)) for entry in known]
 
     def _row(self, entry: Entry) -> pa.RecordBatch:
         placed = self._placed[entry.content]
