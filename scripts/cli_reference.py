@@ -42,7 +42,8 @@ named, there is one in the user's data folder, made at its first use.
 Keys: {keys}.
 
 No key holds a secret. S3's customer key comes from a file (`sse_customer_key_file`) or from `SHEAF_SSE_CUSTOMER_KEY`,
-in base64, and from there only.
+in base64, and from there only. The key of an encrypted store comes from a file (`key_file`), from `SHEAF_KEY` (hex or
+base64), from the passphrase in `SHEAF_PASSPHRASE`, or from the keyring of the operating system.
 """
 
 DATAMON = """\

@@ -92,6 +92,7 @@ class App:
             author=author,
             create=settings.is_embedded,
             others=partial(options_for, settings),
+            ask=_ask if self.environment.stderr_is_terminal else None,
         )
         return self._stack.enter_context(store)
 
@@ -116,3 +117,9 @@ class App:
 
     def close(self) -> None:
         self._stack.close()
+
+
+def _ask(what: str) -> str:
+    import click
+
+    return str(click.prompt(what, hide_input=True, err=True))

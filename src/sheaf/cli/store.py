@@ -9,10 +9,12 @@ import click
 
 from sheaf.cli.app import App
 from sheaf.cli.damage import print_report, print_verdict, problem_records
+from sheaf.cli.key import PASSPHRASE, passphrase, secret_of_settings
 from sheaf.cli.quoting import go_time, human_size, quote
 from sheaf.cli.sizes import size_line, size_record
 from sheaf.cli.tree import verb
 from sheaf.errors import InvalidInput
+from sheaf.settings.secrets import keep_in_keyring, new_key
 
 if TYPE_CHECKING:
     from sheaf.repo.records import StoreInfo
@@ -20,10 +22,22 @@ if TYPE_CHECKING:
 __all__ = ["check", "info", "init", "share"]
 
 
-@verb(example="sheaf store init s3://my-bucket/sheaf\nsheaf config set store s3://my-bucket/sheaf", exits=(4, 5, 8, 9))
+@verb(
+    example="sheaf store init s3://my-bucket/sheaf\n"
+    "sheaf config set store s3://my-bucket/sheaf\n"
+    "sheaf store init s3://secret/sheaf --encrypt --key-file ~/sheaf.key",
+    exits=(4, 5, 8, 9),
+)
 @click.argument("url", required=False)
-def init(app: App, url: str | None) -> None:
-    """Make a store at URL, after a probe that the place keeps the rules that data depends on."""
+@click.option("--encrypt", is_flag=True, help="Encrypt what is stored; --key-file FILE says with which key.")
+@PASSPHRASE
+@click.option("--keyring", "to_keyring", is_flag=True, help="Encrypt with a new key in the keyring of this user.")
+def init(app: App, url: str | None, *, encrypt: bool, asks: bool, to_keyring: bool) -> None:
+    """Make a store at URL, after a probe that the place keeps the rules that data depends on.
+
+    With --encrypt nobody can read it without its key: not who runs the bucket, and not you if the key is lost. A key
+    file that isn't there is made.
+    """
     import sheaf  # the heavy part: loaded by verbs that need a store only
 
     if url and "store" in app.flags:
@@ -32,9 +46,21 @@ def init(app: App, url: str | None) -> None:
         app.flags["store"] = url
     settings = app.settings
     author = sheaf.Author(settings.name, settings.email)
-    with sheaf.init(settings.store, options=app.storage_options(), author=author) as store:
-        app.out.line(f"store {store.id} at {store.url}")
+    secret = _secret(app, asks=asks, to_keyring=to_keyring) if encrypt or asks or to_keyring else None
+    with sheaf.init(settings.store, options=app.storage_options(), author=author, key=secret) as store:
+        if to_keyring and isinstance(secret, bytes):
+            keep_in_keyring(store.id, secret)
+        app.out.line(f"store {store.id} at {store.url}{', encrypted' if store.is_encrypted else ''}")
         app.out.object({"id": store.id, "url": store.url})
+
+
+def _secret(app: App, *, asks: bool, to_keyring: bool) -> bytes | str:
+    if asks:
+        return passphrase(app)
+    secret = new_key() if to_keyring else secret_of_settings(app)
+    if secret is None:
+        raise InvalidInput("say what opens the encrypted store", "give --key-file FILE, --passphrase or --keyring")
+    return secret
 
 
 @verb(example="sheaf store info --store s3://my-bucket/sheaf", exits=(3, 5, 8, 9))

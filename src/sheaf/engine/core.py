@@ -11,13 +11,13 @@ from typing import TypeVar
 
 from sheaf.engine.cache import Cache, NoCache
 from sheaf.engine.clock import Clock, SystemClock, rfc3339
-from sheaf.errors import AlreadyExists, Bug, Corrupt, NotFound, Unsupported
+from sheaf.errors import AlreadyExists, Bug, Corrupt, NotFound, Refused, Unsupported
 from sheaf.format import keys
 from sheaf.format.store_v1 import StoreConfig, decode_config, encode_config
 from sheaf.model.log import Author
 from sheaf.storage.port import Backend, Buffer, Created
 
-__all__ = ["Core", "create_store", "host", "open_store"]
+__all__ = ["Core", "create_store", "host", "open_store", "refuse_store"]
 
 _IO_THREADS = 32
 T = TypeVar("T")
@@ -78,8 +78,17 @@ def host() -> str:
     return socket.gethostname()
 
 
+def refuse_store(backend: Backend) -> None:
+    """Raises AlreadyExists if there is a store."""
+    if backend.stat(keys.CONFIG) is not None:
+        raise AlreadyExists(f"there is a store at {backend.url} already", "use it as it is, or choose another place")
+
+
 def create_store(backend: Backend, clock: Clock) -> StoreConfig:
-    """Make an empty store. Raises AlreadyExists if there is one."""
+    """Make an empty store. Raises AlreadyExists if there is one, Refused for the remains of one."""
+    if backend.newest(f"{keys.STORE_LOG}log/") is not None:
+        refuse_store(backend)
+        raise Refused(f"{backend.url} holds a log without a store", "choose an empty place")
     config = StoreConfig(clock.new_id(), rfc3339(clock.now_ns()))
     if backend.create(keys.CONFIG, encode_config(config)) is Created.OTHER:
         raise AlreadyExists(f"there is a store at {backend.url} already", "use it as it is, or choose another place")

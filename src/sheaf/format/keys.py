@@ -22,6 +22,7 @@ __all__ = [
     "REPOS",
     "RUNS",
     "SESSIONS",
+    "SLOTS",
     "STORE_LOG",
     "behind",
     "condemned",
@@ -43,6 +44,7 @@ __all__ = [
     "repo",
     "run",
     "session",
+    "slot",
 ]
 
 CONFIG = "sheaf.json"
@@ -61,6 +63,7 @@ RUNS = "runs/"
 RECEIPTS = "receipts/"
 REPLICA = "replica/"
 BEHIND = "behind/"
+SLOTS = "keys/"
 
 #: Records are numbered downwards from here in keys, so that the newest comes first in a listing.
 MAX_RECORD = 10**15 - 1
@@ -148,6 +151,11 @@ def replica_epoch(key: str) -> int:
 def behind(replica: str, id: str = "") -> str:
     """``behind/<16 hex of the replica's URL>/<ksuid>.json``; without an id what all of one replica begin with."""
     return f"{BEHIND}{replica}/{id}{'.json' if id else ''}"
+
+
+def slot(id: str) -> str:
+    """``keys/<ksuid>.json``."""
+    return f"{SLOTS}{id}.json"
 
 
 def repo(id: str) -> str:

@@ -7,8 +7,9 @@ import msgspec
 from sheaf.errors import Unsupported
 from sheaf.format.sealed import seal, unseal
 
-__all__ = ["MAX_CHUNK", "Chunker", "StoreConfig", "decode_config", "encode_config"]
+__all__ = ["ENCRYPTION", "MAX_CHUNK", "Chunker", "StoreConfig", "decode_config", "encode_config"]
 
+ENCRYPTION = "aes-256-gcm"  #: what ``encryption`` says of a store whose contents are encrypted
 MAX_CHUNK = 64 << 20  #: bytes of a chunk before compression; recipes' parts are chunks too
 _LEAST = 64  # bytes that a chunk must be allowed to have
 
@@ -25,12 +26,18 @@ class Chunker(msgspec.Struct, frozen=True):
 
 
 class StoreConfig(msgspec.Struct, frozen=True):
-    """``id``: a KSUID; ``created``: RFC 3339."""
+    """``id``: a KSUID; ``created``: RFC 3339. ``encryption`` is left out where nothing is encrypted."""
 
     id: str
     created: str
     hash: str = "blake3"
     chunker: Chunker = Chunker()
+    encryption: str | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether contents are encrypted before they reach the store."""
+        return self.encryption is not msgspec.UNSET
 
 
 def encode_config(config: StoreConfig) -> bytes:
@@ -39,12 +46,16 @@ def encode_config(config: StoreConfig) -> bytes:
 
 
 def decode_config(data: bytes) -> StoreConfig:
-    """Raises Corrupt, or Unsupported for a hash or chunker that this program doesn't know."""
+    """Raises Corrupt, or Unsupported for a hash, a chunker or an encryption that this program doesn't know."""
     config = unseal(data, "store", StoreConfig, "sheaf.json")
     if config.hash != "blake3" or config.chunker.name != "fastcdc-2020":
         raise Unsupported(
             f"this store uses {config.hash} and {config.chunker.name}, which this Sheaf doesn't know",
             "upgrade sheaf-data",
+        )
+    if config.encryption not in (msgspec.UNSET, ENCRYPTION):
+        raise Unsupported(
+            f"this store is encrypted with {config.encryption}, which this Sheaf doesn't know", "upgrade sheaf-data"
         )
     c = config.chunker
     if not _LEAST <= c.min <= c.avg <= c.max <= MAX_CHUNK or c.normalization != 1 or c.seed:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["READ_FEATURES", "WRITE_FEATURES", "Connected", "Context"]
 
 #: Features of the format that this program knows; a store that asks for others is refused by name.
-READ_FEATURES: frozenset[str] = frozenset()
-WRITE_FEATURES: frozenset[str] = frozenset()
+READ_FEATURES: frozenset[str] = frozenset({"encryption"})
+WRITE_FEATURES: frozenset[str] = frozenset({"encryption"})
 
 
 class Connected:

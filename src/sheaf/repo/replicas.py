@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from sheaf.engine.core import Core
 from sheaf.engine.log import store_log
 from sheaf.engine.replicas.backend import ReplicatedBackend, refuse_copy
-from sheaf.engine.replicas.catchup import Caught, Far, catch_up
+from sheaf.engine.replicas.catchup import Caught, Far, Plain, catch_up
 from sheaf.engine.replicas.kinds import replica_id
 from sheaf.engine.replicas.members import POLICIES
 from sheaf.engine.replicas.promotion import hand_over, note_behind, promote_alone
@@ -48,10 +48,12 @@ class Promoted:
 class Replicas:
     """The replicas of one store, as :attr:`sheaf.Store.replicas` hands them out."""
 
-    def __init__(self, core: Core, open: Callable[[str], Backend]) -> None:
+    def __init__(self, core: Core, open: Callable[[str], Backend], plain: Plain = lambda place: place) -> None:
+        """``core``: of the store without its encryption; ``plain`` puts that before a place."""
         backend = core.backend
         self._core = replace(core, backend=backend.inner) if isinstance(backend, ReplicatedBackend) else core
         self._open = open
+        self._plain = plain
 
     @property
     def policy(self) -> str:
@@ -76,10 +78,10 @@ class Replicas:
             name = url if "?" in url else place.url
             if name == self._core.backend.url:
                 raise InvalidInput(f"{name} is this store itself", "name another place")
-            caught = catch_up(self._core, place, url=name, tell=_told(progress))
+            caught = self._catch_up(place, name, progress)
             note_behind(self._core, (name,), "it was added")
             self._set(lambda state: (*(had for had in state.replicas if had != name), name), policy)
-            again = catch_up(self._core, place, url=name, tell=_told(progress))
+            again = self._catch_up(place, name, progress)
         return Caught(caught.objects + again.objects, caught.bytes + again.bytes, caught.records + again.records)
 
     def remove(self, url: str) -> None:
@@ -114,7 +116,7 @@ class Replicas:
         for url in [self._named(to)] if to else self._state().replicas:
             try:
                 with self._open(url) as place:
-                    done[url] = catch_up(self._core, place, url=url, prune=prune, tell=_told(progress))
+                    done[url] = self._catch_up(place, url, progress, prune=prune)
             except Unavailable as error:
                 lost = error
         if lost is not None:
@@ -140,7 +142,7 @@ class Replicas:
                 if copy_of(place) != new.config.id:
                     raise Unavailable(f"there is no store at {notice.primary} any more")
                 old = Core(place, new.config, new.author, clock=new.clock)
-                epoch = hand_over(old, new, (*others, notice.primary))
+                epoch = hand_over(old, new, (*others, notice.primary), self._plain)
             lost: tuple[str, ...] = ()
         except (Unavailable, InvalidInput):
             epoch, lost = self._alone(others)
@@ -151,7 +153,7 @@ class Replicas:
     def _alone(self, others: tuple[str, ...]) -> tuple[int, tuple[str, ...]]:
         places = {url: place for url in others if (place := self._reached(url))}
         try:
-            epoch = promote_alone(self._core, tuple(places.values()), others)
+            epoch = promote_alone(self._core, tuple(places.values()), others, self._plain)
         finally:
             for place in places.values():
                 place.close()
@@ -173,6 +175,9 @@ class Replicas:
                 continue
 
     # -- plumbing ------------------------------------------------------------------------------------------------------
+
+    def _catch_up(self, place: Backend, url: str, progress: Progress | None, *, prune: bool = False) -> Caught:
+        return catch_up(self._core, place, url=url, prune=prune, tell=_told(progress), plain=self._plain)
 
     def _state(self) -> StoreState:
         return state_of(self._core)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -15,9 +16,18 @@ from sheaf.engine import runs
 from sheaf.engine.cache import FolderCache, NoCache, room_of
 from sheaf.engine.clock import Clock, SystemClock, parse_time
 from sheaf.engine.core import Core, create_store, open_store
-from sheaf.engine.replicas.backend import ReplicatedBackend
+from sheaf.engine.replicas.backend import ReplicatedBackend, refuse_copy
 from sheaf.engine.replicas.kinds import replica_id
-from sheaf.errors import AlreadyExists, Ambiguous, Corrupt, InvalidInput, NotFound, SheafError, Unavailable
+from sheaf.errors import (
+    AlreadyExists,
+    Ambiguous,
+    Corrupt,
+    InvalidInput,
+    NotFound,
+    Refused,
+    SheafError,
+    Unavailable,
+)
 from sheaf.format import keys
 from sheaf.format.session_v1 import ErasedPlace, Notice, Receipt, RunEnd, RunStart, Session
 from sheaf.model.log import Author, CreateRepo, RepoEntry
@@ -26,6 +36,7 @@ from sheaf.repo.context import Connected, Context
 from sheaf.repo.records import RepoInfo, StoreInfo
 from sheaf.repo.remembered import recall, remember
 from sheaf.repo.repo import Repo
+from sheaf.repo.unlocking import Opener, make_encrypted
 from sheaf.settings.settings import options_for, read_environment, read_sheaf, storage_options
 from sheaf.storage.location import open_backend
 from sheaf.storage.options import StorageOptions
@@ -36,6 +47,7 @@ if TYPE_CHECKING:
     from sheaf.engine.finding import Like
     from sheaf.engine.gc import Collected
     from sheaf.engine.sizes import Sizes
+    from sheaf.repo.keys import Keys
     from sheaf.repo.replicas import Replicas
     from sheaf.transfer.progress import Progress
 
@@ -50,26 +62,32 @@ def init(
     options: StorageOptions | None = None,
     author: Author | None = None,
     cache: Path | None = None,
+    key: bytes | str | None = None,
     probe: bool = True,
     clock: Clock | None = None,
 ) -> Store:
     """Make a store at a URL or folder and connect to it.
 
     Args:
+        key: encrypt what is stored, so that only who has this key can read it: 32 random bytes, or a passphrase. A
+            ``key_file`` among the options does the same.
         probe: try first whether the place keeps the rules that Sheaf stands on, and refuse it if not.
 
     Raises:
         AlreadyExists: there is one.
         Refused: the place breaks a rule; the message names it.
+        Unsupported: an optional library is missing.
     """
     backend = open_backend(url, options or StorageOptions())
+    unlock = Opener(url, options or StorageOptions(), key)
+    secret = unlock.named()
     if probe:
         from sheaf.storage.probe import probe as probe_backend  # not needed by anything but this
         from sheaf.storage.probe import refuse_if_unsafe
 
         refuse_if_unsafe(probe_backend(backend))
-    create_store(backend, clock or SystemClock())
-    return Store(backend, author=author, cache=cache, clock=clock, open=_opener(options))
+    _create(backend, clock, secret)
+    return Store(backend, author=author, cache=cache, clock=clock, open=_opener(options), unlock=unlock)
 
 
 def connect(
@@ -78,9 +96,11 @@ def connect(
     options: StorageOptions | None = None,
     cache: Path | None = None,
     author: Author | None = None,
+    key: bytes | str | None = None,
     create: bool = False,
     clock: Clock | None = None,
     others: Callable[[str], StorageOptions] | None = None,
+    ask: Callable[[str], str] | None = None,
 ) -> Store:
     """Connect to the store at a URL or folder.
 
@@ -88,18 +108,24 @@ def connect(
         url: None is the store that the command line would use, from the environment and the configuration file, with
             all that they say about it; the other arguments win.
         cache: a folder for copies of immutable objects and for what is known of uploaded folders; None keeps neither.
-        create: make the store if there is none.
+        key: of an encrypted store: 32 bytes, or a passphrase; by default from the ``key_file`` of the options, the
+            environment, the configuration file or the keyring.
+        create: make the store if there is none; with a key or a ``key_file``, an encrypted one.
         others: how to reach its replicas, by URL; by default like the store itself.
+        ask: gets a passphrase from a person, if the store takes one and nothing else opens it.
 
     Raises:
         NotFound: there is no store.
-        Unsupported: it needs a newer Sheaf.
+        Denied: it is encrypted, and there is no key for it, or another one.
+        Refused: it is not encrypted, though there is a key for it.
+        Unsupported: it needs a newer Sheaf, or an optional library is missing.
     """
     if url is None:
-        return _connect_configured(options, cache, author, create, clock)
+        return _connect_configured(options, cache, author, key, create, clock)
     open = _opener(options, others)
     backend = open_backend(url, options or StorageOptions())
-    opened = partial(Store, author=author, cache=cache, clock=clock, open=open)
+    unlock = Opener(url, options or StorageOptions(), key, ask)
+    opened = partial(Store, author=author, cache=cache, clock=clock, open=open, unlock=unlock)
     try:
         return opened(backend)
     except (NotFound, Unavailable) as error:
@@ -108,10 +134,17 @@ def connect(
         if not create or isinstance(error, Unavailable):
             raise
     try:
-        create_store(backend, clock or SystemClock())
+        _create(backend, clock, unlock.named())
     except AlreadyExists:
         pass  # somebody else made it at this moment
     return opened(backend)
+
+
+def _create(backend: Backend, clock: Clock | None, secret: bytes | str | None) -> None:
+    if secret is None:
+        create_store(backend, clock or SystemClock())
+    else:
+        make_encrypted(backend, clock or SystemClock(), secret)
 
 
 def _opener(
@@ -136,7 +169,12 @@ def _open_copy(
 
 
 def _connect_configured(
-    options: StorageOptions | None, cache: Path | None, author: Author | None, create: bool, clock: Clock | None
+    options: StorageOptions | None,
+    cache: Path | None,
+    author: Author | None,
+    key: bytes | str | None,
+    create: bool,
+    clock: Clock | None,
 ) -> Store:
     environment = read_environment()
     settings = read_sheaf(environment, {})
@@ -146,6 +184,7 @@ def _connect_configured(
             options=options or configured,
             cache=cache or settings.cache,
             author=author or Author(settings.name, settings.email),
+            key=key,
             create=create or settings.is_embedded,
             clock=clock,
             others=None if options else partial(options_for, settings),
@@ -163,6 +202,7 @@ class Store:
         cache: Path | None = None,
         clock: Clock | None = None,
         open: Callable[[str], Backend] | None = None,
+        unlock: Opener | None = None,
     ) -> None:
         with ThreadPoolExecutor(1) as ahead:  # what is true now is listed while what never changes is read
             listed = ahead.submit(backend.newest, f"{keys.STORE_LOG}log/")
@@ -172,7 +212,9 @@ class Store:
         copies = FolderCache(cache / "objects" / place, room_of(cache)) if cache and not local else NoCache()
         clock, self._open = clock or SystemClock(), open or _opener(None)
         whole = ReplicatedBackend(backend, self._open, config, clock, _tell)
-        self._core = Core(whole, config, author or Author(), copies, clock)
+        self._opened = (unlock or Opener()).open(whole, config)
+        backend = self._opened.backend if self._opened else whole
+        self._core = Core(backend, config, author or Author(), copies, clock)
         self._checks = FolderCache(cache / "checks" / place) if cache else None
         self._connected = Connected(self._core, cache)
         self._log = self._connected.log
@@ -186,7 +228,32 @@ class Store:
         """The copies of this store elsewhere."""
         from sheaf.repo.replicas import Replicas
 
-        return Replicas(self._core, self._open)
+        if self._opened is None:
+            return Replicas(self._core, self._open)
+        encrypted = self._opened.backend
+        return Replicas(replace(self._core, backend=encrypted.inner), self._open, encrypted.over)
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether contents are encrypted before they reach the store."""
+        return self._opened is not None
+
+    @property
+    def keys(self) -> Keys:
+        """What opens this store, which is encrypted. Raises Refused if it isn't."""
+        from sheaf.repo.keys import Keys  # takes an optional library
+
+        if self._opened is None:
+            raise Refused(
+                f"the store at {self.url} is not encrypted", "only a new one can be: `sheaf store init --encrypt`"
+            )
+        backend = self._opened.backend.inner
+
+        def refuse_writes() -> None:
+            self._connected.refuse_writes()
+            refuse_copy(backend, self._log.last.epoch)
+
+        return Keys(backend, self._opened.key, self._opened.slot, self._core.clock, refuse_writes)
 
     @property
     def connected(self) -> Connected:

@@ -45,7 +45,7 @@ __all__ = [
 OPTION_KEYS: Final = tuple(field.name for field in dataclasses.fields(StorageOptions))
 #: What may stand in a file, in a context (but for ``context``) and, as ``SHEAF_<KEY>``, in the environment.
 KEYS: Final = ("store", "context", "name", "email", "cache", *OPTION_KEYS)
-_FILES: Final = ("cache", "ca_file", "credential", "sse_customer_key_file")
+_FILES: Final = ("cache", "ca_file", "credential", "sse_customer_key_file", "key_file")
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,8 @@ class StorageOptions:
     sse_kms_key_id: str | None = None
     #: File with the customer's key: 32 bytes, raw or in base64.
     sse_customer_key_file: str | None = None
+    #: File with a key of a store that is encrypted before it leaves this machine (``sheaf store init --encrypt``).
+    key_file: str | None = None
     #: Requests to the store that may run at once.
     concurrency: int = 32
     #: Whether the store lists keys in ascending order; None = what is usual for its kind.

@@ -68,9 +68,9 @@ class ReplicatedBackend(FailoverBackend):
         self._has_looked = not self._wrote
 
     def delete(self, key: str) -> None:
-        """From the primary; replicas keep what they have until they catch up, but for sessions that have ended."""
+        """From the primary; replicas keep what they have until they catch up, but for ended sessions and removed keys."""
         self.inner.delete(key)
-        if key.startswith(keys.SESSIONS):
+        if key.startswith((keys.SESSIONS, keys.SLOTS)):
             for member in self._ready():
                 member.tried(lambda member=member: member.backend.delete(key))  # type: ignore[misc]
 

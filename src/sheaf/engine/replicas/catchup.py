@@ -35,8 +35,9 @@ from sheaf.model.log import (
 )
 from sheaf.storage.port import Backend, Stat
 
-__all__ = ["Caught", "Far", "catch_up"]
+__all__ = ["Caught", "Far", "Plain", "catch_up"]
 
+Plain = Callable[[Backend], Backend]  #: from a place to what its objects mean, where they are encrypted
 _AT_ONCE = 4  # objects on their way: bounds memory to as many packs
 _BATCH = 256
 #: Operations after which everything that was needed is still needed.
@@ -84,6 +85,7 @@ def catch_up(
     takes_over: bool = False,
     prune: bool = False,
     tell: Callable[[Far], None] = lambda far: None,
+    plain: Plain = lambda place: place,
 ) -> Caught:
     """Copy to ``target`` what ``source`` has. May be stopped at any moment and called again.
 
@@ -91,12 +93,13 @@ def catch_up(
         url: the replica's name in ``source``'s log; by default the target's own.
         takes_over: the target becomes the primary: it is not told that it is a copy in the source's epoch.
         prune: delete from the target all that the source does not have, not only what gc is known to have deleted.
+        plain: a place as whoever has the store's key sees it; objects are copied as they are.
 
     Raises:
         Conflict: the target has diverged. Refused: it was promoted, or holds another store.
         Corrupt: an object differs.
     """
-    work = _CatchUp(source, target, replica_id(url or target.url), prune, tell)
+    work = _CatchUp(source, target, replica_id(url or target.url), prune, tell, plain)
     work.begin(takes_over)
     while not work.round():
         pass
@@ -104,9 +107,11 @@ def catch_up(
 
 
 class _CatchUp:
-    def __init__(self, source: Core, target: Backend, id: str, prune: bool, tell: Callable[[Far], None]) -> None:
+    def __init__(
+        self, source: Core, target: Backend, id: str, prune: bool, tell: Callable[[Far], None], plain: Plain
+    ) -> None:
         self._core, self._source, self._target = source, source.backend, target
-        self._id, self._prune, self._tell = id, prune, tell
+        self._id, self._prune, self._tell, self._plain = id, prune, tell, plain
         self.caught = Caught()
 
     def begin(self, takes_over: bool) -> None:
@@ -224,8 +229,9 @@ class _CatchUp:
 
     def _clean(self, over: list[str], extra: list[str]) -> None:
         """Delete what gc deleted, and what is merged or over; the index first, since it names packs."""
-        dead = {key for generation in over for key in _listed(generation, self._target.get(generation))}
-        local = {key for key in extra if key.startswith((keys.INDEX, keys.SESSIONS))}
+        lists = self._plain(self._target)
+        dead = {key for generation in over for key in _listed(generation, lists.get(generation))}
+        local = {key for key in extra if key.startswith((keys.INDEX, keys.SESSIONS, keys.SLOTS))}
         doomed = {key for key in extra if self._prune or key in dead} | local
         doomed -= {key for key in extra if kind_of(key) is Kind.RECORD or key in over}
         for key in sorted(doomed, key=lambda key: (not key.startswith(keys.INDEX), key)):

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from sheaf.engine.core import Core
 from sheaf.engine.log import repo_log, store_log
-from sheaf.engine.replicas.catchup import catch_up
+from sheaf.engine.replicas.catchup import Plain, catch_up
 from sheaf.engine.replicas.kinds import replica_id
 from sheaf.engine.replicas.records import copy_of, end_epoch, is_copy, state_of
 from sheaf.errors import AlreadyExists
@@ -25,31 +25,35 @@ from sheaf.storage.port import Backend
 __all__ = ["hand_over", "note_behind", "promote_alone"]
 
 
-def hand_over(old: Core, new: Core, replicas: Sequence[str]) -> int:
+def hand_over(old: Core, new: Core, replicas: Sequence[str], plain: Plain = lambda place: place) -> int:
     """Make the replica ``new`` the primary with the help of the old one; returns the epoch. May be repeated.
 
     Args:
         replicas: the replicas of the new primary.
+        plain: see :func:`sheaf.engine.replicas.catchup.catch_up`.
     """
     epoch = _next_epoch(old, new)
     end_epoch(old.backend, epoch, new.backend.url, new.now())
     note_behind(new, replicas, "another primary was promoted")
     _close_logs(old, epoch, replicas)
-    catch_up(old, new.backend, takes_over=True)
+    catch_up(old, new.backend, takes_over=True, plain=plain)
     return epoch
 
 
-def promote_alone(new: Core, others: Sequence[Backend], replicas: Sequence[str]) -> int:
+def promote_alone(
+    new: Core, others: Sequence[Backend], replicas: Sequence[str], plain: Plain = lambda place: place
+) -> int:
     """Make a replica the primary whose old one is lost; returns the epoch. May be repeated.
 
     Args:
         others: the other replicas that can be reached: what only they have got is fetched first.
         replicas: the replicas of the new primary.
+        plain: see :func:`sheaf.engine.replicas.catchup.catch_up`.
     """
     for place in others:
         other = Core(place, new.config)
         try:
-            catch_up(other, new.backend, takes_over=True)
+            catch_up(other, new.backend, takes_over=True, plain=plain)
         finally:
             other.io.shutdown()
             other.cpu.shutdown()

@@ -1,0 +1,145 @@
+"""The keys that open a store: slots in ``keys/``, each with the store's key in it. None is ever written again."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable
+
+from sheaf.engine.clock import Clock, rfc3339
+from sheaf.engine.core import Core, refuse_store
+from sheaf.engine.log import store_log
+from sheaf.errors import AlreadyExists, Conflict, Corrupt, Denied, NotFound, Refused
+from sheaf.format import keys
+from sheaf.format.encrypted_v1 import SALT, StoreKey
+from sheaf.format.keyslot_v1 import KeySlot, Secret, Work, check_secret, decode_slot, encode_slot, unwrap, wrap
+from sheaf.format.store_v1 import ENCRYPTION, StoreConfig, encode_config
+from sheaf.model.log import SetFeatures
+from sheaf.storage.port import Backend, Created
+
+__all__ = ["FEATURE", "add_slot", "all_slots", "create_encrypted_store", "remove_slot", "unlock"]
+
+FEATURE = "encryption"  #: in the store's log: who doesn't know it neither reads nor writes
+_WORK = Work()
+
+Source = tuple[str, Secret]  #: where a secret comes from, for messages, and the secret
+
+
+def create_encrypted_store(
+    backend: Backend, clock: Clock, secret: Secret, random: Callable[[int], bytes] = secrets.token_bytes
+) -> StoreConfig:
+    """Make an empty store that ``secret`` opens: last of all the object that makes it one. Raises AlreadyExists."""
+    check_secret(secret)
+    refuse_store(backend)
+    config = StoreConfig(clock.new_id(), rfc3339(clock.now_ns()), encryption=ENCRYPTION)
+    slot = add_slot(backend, StoreKey(random(SALT), config.id), secret, clock, random=random)
+    core = Core(backend, config, clock=clock)
+    try:
+        store_log(core).append(lambda head: (SetFeatures((FEATURE,), (FEATURE,)),))
+    finally:
+        core.io.shutdown()
+        core.cpu.shutdown()
+    if backend.create(keys.CONFIG, encode_config(config)) is Created.OTHER:
+        backend.delete(keys.slot(slot.id))
+        raise AlreadyExists(f"there is a store at {backend.url} already", "use it as it is, or choose another place")
+    return config
+
+
+def all_slots(backend: Backend) -> list[KeySlot]:
+    """All of them, oldest first. Raises Corrupt if one is damaged."""
+    found = []
+    for stat in backend.list(keys.SLOTS):
+        try:
+            found.append(decode_slot(backend.get(stat.key), stat.key))
+        except NotFound:
+            continue  # removed meanwhile
+    return sorted(found, key=lambda slot: (slot.time, slot.id))
+
+
+def add_slot(
+    backend: Backend,
+    key: StoreKey,
+    secret: Secret,
+    clock: Clock,
+    note: str = "",
+    random: Callable[[int], bytes] = secrets.token_bytes,
+) -> KeySlot:
+    """From now on ``secret`` opens the store, too."""
+    is_phrase = isinstance(secret, str)
+    blank = KeySlot(
+        clock.new_id(),
+        "passphrase" if is_phrase else "key",
+        rfc3339(clock.now_ns()),
+        random(SALT).hex(),
+        note=note,
+        scrypt=_WORK if is_phrase else None,
+    )
+    slot = wrap(key, secret, blank)
+    if backend.create(keys.slot(slot.id), encode_slot(slot)) is Created.OTHER:
+        raise Conflict(f"key {slot.id} is there already", "run the same command again")
+    return slot
+
+
+def remove_slot(backend: Backend, id: str) -> None:
+    """From now on what opened this slot doesn't open the store.
+
+    Raises:
+        NotFound: there is no such slot.
+        Refused: it is the last one.
+        Conflict: somebody took the others away at this moment; this one was put back.
+    """
+    slots = {slot.id: slot for slot in all_slots(backend)}
+    if id not in slots:
+        raise NotFound(f'no key "{id}" opens the store at {backend.url}', "see `sheaf store key list`")
+    if len(slots) == 1:
+        raise Refused(f"key {id} is the last one: without it nobody can read the store", "add another one first")
+    backend.delete(keys.slot(id))
+    if next(backend.list(keys.SLOTS), None) is None:
+        backend.create(keys.slot(id), encode_slot(slots[id]))
+        raise Conflict(f"all other keys were removed meanwhile: {id} stays", "see `sheaf store key list`")
+
+
+def unlock(
+    backend: Backend,
+    config: StoreConfig,
+    sources: Iterable[Source],
+    ask: Callable[[str], str] | None = None,
+) -> tuple[StoreKey, KeySlot]:
+    """The store's key, and the slot that it came from.
+
+    Args:
+        sources: secrets, in the order in which they are tried.
+        ask: gets a passphrase from a person, who is shown the text; only if nothing else opens the store.
+
+    Raises:
+        Denied: none of them opens the store.
+    """
+    slots = all_slots(backend)
+    if not slots:
+        raise Corrupt(f"the store at {backend.url} is encrypted, and its keys/ are gone", "see its replicas")
+    tried = []
+    for where, secret in sources:
+        if opened := _opened(slots, config.id, secret):
+            return opened
+        tried.append(where)
+    if ask is not None and any(slot.kind == "passphrase" for slot in slots):
+        if opened := _opened(slots, config.id, ask(f"passphrase of the store at {backend.url}")):
+            return opened
+        tried.append("that passphrase")
+    raise _locked(backend.url, tried, slots)
+
+
+def _opened(slots: Iterable[KeySlot], store: str, secret: Secret) -> tuple[StoreKey, KeySlot] | None:
+    for slot in slots:
+        if (key := unwrap(slot, store, secret)) is not None:
+            return key, slot
+    return None
+
+
+def _locked(url: str, tried: list[str], slots: list[KeySlot]) -> Denied:
+    if not tried:
+        return Denied(
+            f"the store at {url} is encrypted, and there is no key for it",
+            "name a key file with --key-file, SHEAF_KEY_FILE or key_file in the configuration; or set SHEAF_PASSPHRASE",
+        )
+    known = ", ".join(f"{slot.kind} {slot.id}{f' ({slot.note})' if slot.note else ''}" for slot in slots)
+    return Denied(f"the store at {url} is encrypted with another key than {', '.join(tried)}", f"it has: {known}")

@@ -1,0 +1,114 @@
+"""Key slots (docs/format/v1.md, "Encryption"): a store's key, encrypted with what a person has.
+
+That is a *secret*: 32 random bytes (from a key file, say), or a passphrase. A slot is sealed JSON, so damage shows; a
+sound slot that doesn't decrypt means that the secret is another one.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Literal
+
+import msgspec
+from blake3 import blake3
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+from sheaf.errors import Corrupt, InvalidInput, Unsupported
+from sheaf.format.encrypted_v1 import StoreKey
+from sheaf.format.sealed import seal, unseal
+
+__all__ = ["SECRET", "KeySlot", "Secret", "Work", "check_secret", "decode_slot", "encode_slot", "unwrap", "wrap"]
+
+Secret = bytes | str  #: a random key of :data:`SECRET` bytes, or a passphrase
+SECRET = 32
+
+_KEY = 32
+_TAG = 16
+_NONCE = bytes(12)  # each slot has a salt and so a key of its own, which encrypts once
+_MEMORY = 1 << 28  # bytes that a slot may ask for: a hostile one must not exhaust the machine
+_STEPS = 1 << 22
+
+
+class Work(msgspec.Struct, frozen=True):
+    """Parameters of scrypt: how much a guess of a passphrase costs. 128 n r bytes of memory."""
+
+    n: int = 1 << 16
+    r: int = 8
+    p: int = 2
+
+
+class KeySlot(msgspec.Struct, frozen=True, omit_defaults=True):
+    """``kind``: what opens it. ``salt``, ``wrapped``: hex. ``note``: what people call it."""
+
+    id: str
+    kind: Literal["key", "passphrase"]
+    time: str
+    salt: str
+    wrapped: str = ""
+    note: str = ""
+    scrypt: Work | None = None
+
+
+def check_secret(secret: Secret) -> Secret:
+    """The secret itself. Raises InvalidInput for one that can't be one."""
+    if isinstance(secret, str):
+        if not secret:
+            raise InvalidInput("a passphrase of no characters protects nothing")
+    elif len(secret) != SECRET:
+        raise InvalidInput(f"a key of {len(secret)} bytes can't open a store", f"a key has {SECRET} random bytes")
+    return secret
+
+
+def wrap(key: StoreKey, secret: Secret, slot: KeySlot) -> KeySlot:
+    """The slot with the store's key in it."""
+    wrapped = AESGCM(_key(slot, key.store, check_secret(secret))).encrypt(_NONCE, key.key, None)
+    return msgspec.structs.replace(slot, wrapped=wrapped.hex())
+
+
+def unwrap(slot: KeySlot, store: str, secret: Secret) -> StoreKey | None:
+    """The key of the store with this id; None if the secret doesn't open this slot."""
+    if slot.kind != ("passphrase" if isinstance(secret, str) else "key"):
+        return None
+    try:
+        key = AESGCM(_key(slot, store, secret)).decrypt(_NONCE, bytes.fromhex(slot.wrapped), None)
+    except InvalidTag:
+        return None
+    return StoreKey(key, store)
+
+
+def encode_slot(slot: KeySlot) -> bytes:
+    """Sealed JSON of kind ``key``."""
+    return seal("key", slot)
+
+
+def decode_slot(data: bytes, what: str) -> KeySlot:
+    """Raises Corrupt, and Unsupported for a slot that asks for more than this program gives."""
+    slot = unseal(data, "key", KeySlot, what)
+    try:
+        lengths = len(bytes.fromhex(slot.salt)), len(bytes.fromhex(slot.wrapped))
+    except ValueError as error:
+        raise Corrupt(f"{what} is no key slot: {error}") from error
+    if lengths != (SECRET, _KEY + _TAG) or (slot.kind == "passphrase") != (slot.scrypt is not None):
+        raise Corrupt(f"{what} is no key slot")
+    if slot.scrypt is not None and not _is_bearable(slot.scrypt):
+        raise Unsupported(f"{what} asks for more work than this Sheaf does to check a passphrase")
+    return slot
+
+
+def _is_bearable(work: Work) -> bool:
+    n, r, p = work.n, work.r, work.p
+    if min(n, r, p) < 1 or n < 2 or n & n - 1:
+        return False
+    return 128 * n * r <= _MEMORY and n * r * p <= _STEPS
+
+
+def _key(slot: KeySlot, store: str, secret: Secret) -> bytes:
+    """What encrypts the store's key in this slot."""
+    salt = bytes.fromhex(slot.salt)
+    if isinstance(secret, str):
+        work = slot.scrypt or Work()
+        text = unicodedata.normalize("NFC", secret).encode()  # the same characters come in several ways
+        secret = Scrypt(salt, SECRET, work.n, work.r, work.p).derive(text)
+    return blake3(f"sheaf slot 1\n{store}\n{slot.id}\n{slot.kind}\n".encode() + salt, key=secret).digest()
