@@ -9,7 +9,7 @@ from functools import partial
 import pyarrow as pa
 
 from sheaf.engine.core import Core
-from sheaf.engine.dedup import ChunkIndex, load_segments, write_index
+from sheaf.engine.dedup import ChunkIndex, load_segments
 from sheaf.engine.ingest import Ingest, Placed
 from sheaf.engine.packs import PackSink
 from sheaf.engine.rows import place_of, row_of
@@ -51,8 +51,7 @@ class Replacement:
         ingest = Ingest(self._core, sink, index, opened.erased)
         self._placed = {entry.content: ingest.store_stream(self._rewritten(entry)) for entry in entries}
         sink.flush()
-        if (own := index.own()) is not None:
-            write_index(self._core, opened.id, own)
+        sink.list_durable()
 
     def rows(self, tree: Tree, entries: list[Entry]) -> list[Change]:
         """Each entry with its new content, size and place. What it is called, its mode and its time stay."""
