@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from sheaf.engine.clock import Clock, rfc3339
 from sheaf.engine.core import Core, refuse_store
 from sheaf.engine.log import store_log
-from sheaf.errors import AlreadyExists, Conflict, Corrupt, Denied, NotFound, Refused
+from sheaf.errors import AlreadyExists, Conflict, Corrupt, Denied, NotFound, Refused, SheafError, Unavailable
 from sheaf.format import keys
 from sheaf.format.encrypted_v1 import SALT, StoreKey
 from sheaf.format.keyslot_v1 import KeySlot, Secret, Work, check_secret, decode_slot, encode_slot, unwrap, wrap
@@ -112,10 +112,11 @@ def unlock(
 
     Raises:
         Denied: none of them opens the store.
+        Corrupt, Unavailable: the store has no slots.
     """
     slots = all_slots(backend)
     if not slots:
-        raise Corrupt(f"the store at {backend.url} is encrypted, and its keys/ are gone", "see its replicas")
+        raise _no_slots(backend)
     tried = []
     for where, secret in sources:
         if opened := _opened(slots, config.id, secret):
@@ -133,6 +134,13 @@ def _opened(slots: Iterable[KeySlot], store: str, secret: Secret) -> tuple[Store
         if (key := unwrap(slot, store, secret)) is not None:
             return key, slot
     return None
+
+
+def _no_slots(backend: Backend) -> SheafError:
+    what = f"the store at {backend.url} is encrypted, and there is nothing in its keys/"
+    if backend.settle_s:  # a listing may be late
+        return Unavailable(what, "if it was made just now, wait and try again; else see its replicas")
+    return Corrupt(what, "see its replicas")
 
 
 def _locked(url: str, tried: list[str], slots: list[KeySlot]) -> Denied:

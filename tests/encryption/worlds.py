@@ -1,0 +1,87 @@
+"""Encrypted stores, and the worlds of other tests with encrypted stores in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest import mock
+
+import msgspec
+import pytest
+from tests.garbage import worlds as garbage
+
+from sheaf.engine.clock import Clock
+from sheaf.engine.encryption.backend import EncryptedBackend
+from sheaf.engine.encryption.slots import add_slot, create_encrypted_store
+from sheaf.format import keys
+from sheaf.format.encrypted_v1 import StoreKey
+from sheaf.format.store_v1 import ENCRYPTION, StoreConfig, encode_config
+from sheaf.repo.store import Store
+from sheaf.repo.unlocking import Opener
+from sheaf.storage.memory import MemoryBackend
+from sheaf.storage.port import Backend
+from sheaf.testing.clock import SteeredClock
+
+KEY = bytes(range(32))
+STORE_KEY = StoreKey(bytes(range(100, 132)), "the store's id")
+#: Where tests of other folders make the stores that they work on.
+_MAKERS = ("tests.crash.worlds", "tests.replicas.worlds", "tests.stateful.test_store")
+
+
+def covered(inner: Backend, key: StoreKey = STORE_KEY) -> EncryptedBackend:
+    """A place with the encryption before it."""
+    return EncryptedBackend(inner, key)
+
+
+def new_store(backend: Backend | None = None, secret: bytes | str = KEY) -> Backend:
+    """A place with an empty, encrypted store."""
+    backend = backend or MemoryBackend()
+    create_encrypted_store(backend, SteeredClock("store"), secret)
+    return backend
+
+
+def opened(backend: Backend, secret: bytes | str = KEY, seed: str = "process", **more: Any) -> Store:
+    """A process that has an encrypted store open."""
+    return Store(backend, clock=SteeredClock(seed, 1_790_000_000), unlock=Opener(key=secret), **more)
+
+
+def plain_of(store: Store) -> Backend:
+    """What the engine sees of a store."""
+    return store._core.backend
+
+
+# -- other worlds ------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def encrypted_worlds() -> Iterator[None]:
+    """Within it the worlds of other tests make encrypted stores, and everybody opens them."""
+
+    def create(backend: Backend, clock: Clock) -> StoreConfig:
+        return create_encrypted_store(backend, clock, KEY)
+
+    with ExitStack() as stack:
+        for module in _MAKERS:
+            stack.enter_context(mock.patch(f"{module}.create_store", create))
+        stack.enter_context(mock.patch("tests.garbage.worlds._begin", _begin))
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setenv("SHEAF_KEY", KEY.hex())
+        yield
+
+
+_plain_begin = garbage._begin
+
+
+def _begin(world: garbage.World) -> None:
+    """As the world of gc begins, in a store that is encrypted."""
+
+    def encode(config: StoreConfig) -> bytes:
+        place = world.schedule.store
+        slot = add_slot(place, StoreKey(bytes(32), config.id), KEY, SteeredClock("slot"), random=bytes)
+        place._born[keys.slot(slot.id)] = -1000  # no listing is that late
+        return encode_config(msgspec.structs.replace(config, encryption=ENCRYPTION))
+
+    with mock.patch("tests.garbage.worlds.encode_config", encode):
+        _plain_begin(world)
+    assert next(world.schedule.store.list(keys.SLOTS), None)
