@@ -129,7 +129,7 @@ class Store:
         self.config = unseal((root / "sheaf.json").read_bytes(), "store")
         demand(self.config["hash"] == "blake3", "hash of store")
         self.log = Log(root)
-        demand(not self.log.state.get("read_features"), "features")
+        demand(set(self.log.state.get("read_features", ())) <= {"encryption"}, "features")  # see independent_decrypt
         self._packs: dict[bytes, dict[int, tuple[bytes, int]]] = {}
         self._parts: dict[bytes, tuple[int, list[Part]]] = {}
 

@@ -19,7 +19,9 @@ from tests.format.trees import Shelf
 from sheaf.engine.rows import external_entry, folder_entry, row_of, symlink_entry
 from sheaf.engine.treewrite import leaves_of
 from sheaf.format.columns import U32, hashes_of
+from sheaf.format.encrypted_v1 import ObjectCipher, StoreKey, stored_size
 from sheaf.format.index_v1 import encode_index, sorted_segment
+from sheaf.format.keyslot_v1 import KeySlot, encode_slot, wrap
 from sheaf.format.moved_v1 import encode_moved
 from sheaf.format.node_v1 import ROWS, children_hashes, cut_children, row_hashes
 from sheaf.format.pack_v1 import RAW, encode_head, encode_tail, pack_id
@@ -147,7 +149,20 @@ def _objects() -> Any:
         "moved": encode_moved([(40, h(1), 48, 9), (80, None, 0, 0), (96, h(2), 40, 5)]).hex(),
         "condemned": encode_condemned(condemned).hex(),
         "index": encode_index(ID, sorted_segment(packs, hashes, number, number, number)).hex(),
+        "encrypted": _encrypted(b"hello\n").hex(),
+        "key slot": encode_slot(wrap(STORE_KEY, bytes(range(1, 33)), SLOT)).decode(),
     }
+
+
+STORE_KEY = StoreKey(bytes(range(32)), ID)
+SLOT = KeySlot(ID, "key", TIME, (b"\xff" * 32).hex(), note="ü")
+
+
+def _encrypted(data: bytes) -> bytes:
+    out = bytearray(stored_size(len(data)))
+    cipher = ObjectCipher.begin(STORE_KEY, "packs/00/example", b"\xff" * 32, len(data))
+    cipher.seal(memoryview(data), memoryview(out))
+    return bytes(out)
 
 
 VECTORS: dict[str, Callable[[], Any]] = {

@@ -200,6 +200,23 @@ def test_a_damaged_slot_is_not_called_a_wrong_key(backend: Backend, damage: Any)
         opened(backend)
 
 
+def test_a_damaged_slot_keeps_nobody_else_out(backend: Backend) -> None:
+    with opened(backend) as store:
+        store.keys.add(OTHER)
+    (first, _) = slots.all_slots(backend)
+    backend.delete(keys.slot(first.id))
+    backend.create(keys.slot(first.id), b"junk")
+    assert opens(backend, OTHER)
+    with pytest.raises(Corrupt, match=first.id):
+        opened(backend)
+    with opened(backend, OTHER, "second") as store, pytest.raises(Corrupt, match=first.id):
+        assert [problem.key for problem in store.check().problems] == [keys.slot(first.id)]
+        store.keys.list()
+    with opened(backend, OTHER, "third") as store:
+        store.keys.remove(first.id)
+        assert store.check().ok
+
+
 def test_a_store_without_slots_is_damaged(backend: Backend) -> None:
     for stat in [*backend.list(keys.SLOTS)]:
         backend.delete(stat.key)

@@ -16,7 +16,19 @@ import pytest
 from tests.compat import independent_format
 
 from sheaf.engine import diamonds, forwarding, log, packs
-from sheaf.format import envelope, node_v1, pack_v1, plain_v1, recipe_v1, record_v1, replica_v1, session_v1, store_v1
+from sheaf.format import (
+    encrypted_v1,
+    envelope,
+    keyslot_v1,
+    node_v1,
+    pack_v1,
+    plain_v1,
+    recipe_v1,
+    record_v1,
+    replica_v1,
+    session_v1,
+    store_v1,
+)
 from sheaf.format.index_v1 import IndexHeader
 from sheaf.format.moved_v1 import MovedHeader
 from sheaf.format.node_v1 import CHILDREN, ROWS
@@ -121,6 +133,7 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "split-done": diamonds.SplitDone,
     "replica": replica_v1.ReplicaNotice,
     "behind": replica_v1.Behind,
+    "key": keyslot_v1.KeySlot,
 }
 
 
@@ -148,6 +161,7 @@ def test_sealed_json() -> None:
         ("8. The dedup index", [IndexHeader]),
         ("9. Manifests", [plain_v1.NodeHeader]),
         ("5. Logs", [record_v1.PageHeader]),
+        ("15. Encryption", [keyslot_v1.KeySlot, keyslot_v1.Work]),
         (
             "10. Sessions, garbage collection, erasure",
             [session_v1.CondemnedHeader, MovedHeader, session_v1.ErasedPlace],
@@ -203,5 +217,5 @@ def test_names_that_are_none() -> None:
 
 def test_the_hashes_are_introduced_by_what_the_document_says() -> None:
     said = set(re.findall(r"`(sheaf [a-z ]+ 1)`", SPEC))
-    code = inspect.getsource(node_v1) + inspect.getsource(pack_v1)
+    code = "".join(map(inspect.getsource, (node_v1, pack_v1, encrypted_v1, keyslot_v1)))
     assert said == set(re.findall(r'b"(sheaf [a-z ]+ 1)\\n"', code))

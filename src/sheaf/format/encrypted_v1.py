@@ -60,10 +60,9 @@ class StoreKey:
     key: bytes = field(repr=False)
     store: str
 
-    def derived(self, purpose: str, *parts: bytes) -> bytes:
+    def derived(self, purpose: bytes, *parts: bytes) -> bytes:
         """32 bytes for one purpose, from which nothing can be learned of this key or of others."""
-        text = b"sheaf " + purpose.encode() + b" 1\n" + self.store.encode() + b"\n"
-        return blake3(text + b"".join(parts), key=self.key).digest()
+        return blake3(purpose + self.store.encode() + b"\n" + b"".join(parts), key=self.key).digest()
 
 
 class ObjectCipher:
@@ -149,7 +148,7 @@ class NameCipher:
 
     def __init__(self, key: StoreKey) -> None:
         # Two blocks, each a permutation of its own half: equal hashes stay equal, which is all that a name is for.
-        self._cipher = Cipher(algorithms.AES256(key.derived("names")), modes.ECB())
+        self._cipher = Cipher(algorithms.AES256(key.derived(b"sheaf names 1\n")), modes.ECB())
 
     def hide(self, hash: bytes) -> bytes:
         """From the hash to what stands in the store."""
@@ -161,7 +160,7 @@ class NameCipher:
 
 
 def _aead(key: StoreKey, name: str, fixed: bytes) -> AESGCM:
-    return AESGCM(key.derived("object", name.encode(), b"\n", fixed))
+    return AESGCM(key.derived(b"sheaf object 1\n", name.encode(), b"\n", fixed))
 
 
 def _nonce(n: int) -> bytes:

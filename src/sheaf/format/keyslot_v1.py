@@ -111,4 +111,5 @@ def _key(slot: KeySlot, store: str, secret: Secret) -> bytes:
         work = slot.scrypt or Work()
         text = unicodedata.normalize("NFC", secret).encode()  # the same characters come in several ways
         secret = Scrypt(salt, SECRET, work.n, work.r, work.p).derive(text)
-    return blake3(f"sheaf slot 1\n{store}\n{slot.id}\n{slot.kind}\n".encode() + salt, key=secret).digest()
+    text = f"{store}\n{slot.id}\n{slot.kind}\n".encode()
+    return blake3(b"sheaf slot 1\n" + text + salt, key=secret).digest()

@@ -60,6 +60,10 @@ def check_small(core: Core, report: Report) -> None:
     """Each of them must be whole, and no run may have ended that never began."""
     for prefix, (what, decode) in _KINDS.items():
         _check(core, report, what, decode, [stat.key for stat in core.backend.list(prefix)])
+    if core.config.is_encrypted:
+        from sheaf.format.keyslot_v1 import decode_slot  # takes an optional library
+
+        _check(core, report, "keys", decode_slot, [stat.key for stat in core.backend.list(keys.SLOTS)])
     diamonds = [stat.key for stat in core.backend.list(keys.REPOS) if "/diamonds/" in stat.key]
     _check(core, report, "diamonds", _diamond, diamonds)
     for id in sorted({stat.key.split("/")[1] for stat in core.backend.list(keys.RUNS)}):

@@ -8,7 +8,17 @@ from collections.abc import Callable, Iterable
 from sheaf.engine.clock import Clock, rfc3339
 from sheaf.engine.core import Core, refuse_store
 from sheaf.engine.log import store_log
-from sheaf.errors import AlreadyExists, Conflict, Corrupt, Denied, NotFound, Refused, SheafError, Unavailable
+from sheaf.errors import (
+    AlreadyExists,
+    Conflict,
+    Corrupt,
+    Denied,
+    NotFound,
+    Refused,
+    SheafError,
+    Unavailable,
+    Unsupported,
+)
 from sheaf.format import keys
 from sheaf.format.encrypted_v1 import SALT, StoreKey
 from sheaf.format.keyslot_v1 import KeySlot, Secret, Work, check_secret, decode_slot, encode_slot, unwrap, wrap
@@ -46,13 +56,10 @@ def create_encrypted_store(
 
 def all_slots(backend: Backend) -> list[KeySlot]:
     """All of them, oldest first. Raises Corrupt if one is damaged."""
-    found = []
-    for stat in backend.list(keys.SLOTS):
-        try:
-            found.append(decode_slot(backend.get(stat.key), stat.key))
-        except NotFound:
-            continue  # removed meanwhile
-    return sorted(found, key=lambda slot: (slot.time, slot.id))
+    slots, damage = _sound_slots(backend)
+    if damage is not None:
+        raise damage
+    return slots
 
 
 def add_slot(
@@ -87,14 +94,15 @@ def remove_slot(backend: Backend, id: str) -> None:
         Refused: it is the last one.
         Conflict: somebody took the others away at this moment; this one was put back.
     """
-    slots = {slot.id: slot for slot in all_slots(backend)}
-    if id not in slots:
+    key, listed = keys.slot(id), {stat.key for stat in backend.list(keys.SLOTS)}
+    if key not in listed:
         raise NotFound(f'no key "{id}" opens the store at {backend.url}', "see `sheaf store key list`")
-    if len(slots) == 1:
+    if not any(slot.id != id for slot in _sound_slots(backend)[0]):
         raise Refused(f"key {id} is the last one: without it nobody can read the store", "add another one first")
-    backend.delete(keys.slot(id))
+    data = backend.get(key)
+    backend.delete(key)
     if next(backend.list(keys.SLOTS), None) is None:
-        backend.create(keys.slot(id), encode_slot(slots[id]))
+        backend.create(key, data)
         raise Conflict(f"all other keys were removed meanwhile: {id} stays", "see `sheaf store key list`")
 
 
@@ -114,8 +122,8 @@ def unlock(
         Denied: none of them opens the store.
         Corrupt, Unavailable: the store has no slots.
     """
-    slots = all_slots(backend)
-    if not slots:
+    slots, damage = _sound_slots(backend)
+    if not slots and damage is None:
         raise _no_slots(backend)
     tried = []
     for where, secret in sources:
@@ -126,7 +134,20 @@ def unlock(
         if opened := _opened(slots, config.id, ask(f"passphrase of the store at {backend.url}")):
             return opened
         tried.append("that passphrase")
-    raise _locked(backend.url, tried, slots)
+    raise damage or _locked(backend.url, tried, slots)
+
+
+def _sound_slots(backend: Backend) -> tuple[list[KeySlot], SheafError | None]:
+    """Those that can be read, and what is wrong with one of the others: it keeps nobody else out."""
+    sound, damage = [], None
+    for stat in backend.list(keys.SLOTS, sort=True):
+        try:
+            sound.append(decode_slot(backend.get(stat.key), stat.key))
+        except NotFound:
+            continue  # removed meanwhile
+        except (Corrupt, Unsupported) as error:
+            damage = error
+    return sorted(sound, key=lambda slot: (slot.time, slot.id)), damage
 
 
 def _opened(slots: Iterable[KeySlot], store: str, secret: Secret) -> tuple[StoreKey, KeySlot] | None:
