@@ -12,11 +12,14 @@ import pyarrow as pa
 import zstandard
 from blake3 import blake3
 
+from sheaf.engine.encryption.backend import EncryptedBackend
 from sheaf.engine.plain import PlainLeaf, children_of
 from sheaf.engine.rows import folder_entry, row_of, symlink_entry
 from sheaf.engine.tree import entries
 from sheaf.format.columns import hashes_of
+from sheaf.format.encrypted_v1 import StoreKey
 from sheaf.format.index_v1 import decode_index, encode_index, sorted_segment
+from sheaf.format.keyslot_v1 import KeySlot, Work, decode_slot, encode_slot, unwrap, wrap
 from sheaf.format.moved_v1 import decode_moved, encode_moved
 from sheaf.format.node_v1 import (
     children_hashes,
@@ -47,6 +50,7 @@ from sheaf.model.entries import ChunkPlace, Entry, ExternalPlace, Kind, ObjectPl
 from sheaf.model.ids import ksuid
 from sheaf.model.log import Author, Record, SetLabel
 from sheaf.model.nodes import Pointer
+from sheaf.storage.memory import MemoryBackend
 
 ID = ksuid(1_700_000_000, bytes(range(16)))
 TIME = "2026-11-21T01:02:03.000004Z"
@@ -147,6 +151,25 @@ def plain_children(data: bytes, pointer: Pointer) -> list[Pointer]:
     return decode_children(data, pointer) if plain is None else list(children_of(plain, pointer))
 
 
+def _encrypted() -> Sample:
+    """An object of several segments, as the store of an encrypted place holds it."""
+    key, name, inner = StoreKey(bytes(32), ID), "packs/00/x", MemoryBackend()
+    EncryptedBackend(inner, key, lambda size: b"\xff" * size).create(name, pack() * 700)
+
+    def decode(data: bytes) -> bytes:
+        place = MemoryBackend()
+        place.create(name, data)
+        return EncryptedBackend(place, key).get(name)
+
+    return Sample(inner.get(name), decode, sealed=True)
+
+
+def _slot() -> Sample:
+    blank = KeySlot(ID, "passphrase", TIME, bytes(32).hex(), note="ö", scrypt=Work(2, 1, 1))
+    slot = wrap(StoreKey(bytes(32), ID), "words", blank)
+    return Sample(encode_slot(slot), lambda data: unwrap(decode_slot(data, "slot"), ID, "words"), sealed=True)
+
+
 def samples() -> dict[str, Sample]:
     """All of them by name."""
     leaf_data, leaf_pointer = leaf()
@@ -164,6 +187,8 @@ def samples() -> dict[str, Sample]:
             encode_page([record(n) for n in range(PAGE_RECORDS)]), lambda data: decode_page(data, "p"), sealed=True
         ),
         "condemned": Sample(_condemned(), lambda data: decode_condemned(data, "c"), sealed=True),
+        "encrypted": _encrypted(),
+        "key": _slot(),
         "moved": Sample(
             encode_moved([(40, digest(1), 48, 9), (80, None, 0, 0), (96, digest(2), 40, 5)]),
             lambda data: decode_moved(data, "m"),

@@ -68,7 +68,10 @@ def wrap(key: StoreKey, secret: Secret, slot: KeySlot) -> KeySlot:
 
 
 def unwrap(slot: KeySlot, store: str, secret: Secret) -> StoreKey | None:
-    """The key of the store with this id; None if the secret doesn't open this slot."""
+    """The key of the store with this id; None if the secret doesn't open this slot.
+
+    Raises Unsupported if this machine can't find out.
+    """
     if slot.kind != ("passphrase" if isinstance(secret, str) else "key"):
         return None
     try:
@@ -99,7 +102,7 @@ def decode_slot(data: bytes, what: str) -> KeySlot:
 
 def _is_bearable(work: Work) -> bool:
     n, r, p = work.n, work.r, work.p
-    if min(n, r, p) < 1 or n < 2 or n & n - 1:
+    if min(n, r, p) < 1 or n < 2 or n & n - 1 or n.bit_length() > 16 * r:  # RFC 7914, section 2
         return False
     return 128 * n * r <= _MEMORY and n * r * p <= _STEPS
 
@@ -110,6 +113,9 @@ def _key(slot: KeySlot, store: str, secret: Secret) -> bytes:
     if isinstance(secret, str):
         work = slot.scrypt or Work()
         text = unicodedata.normalize("NFC", secret).encode()  # the same characters come in several ways
-        secret = Scrypt(salt, SECRET, work.n, work.r, work.p).derive(text)
+        try:
+            secret = Scrypt(salt, SECRET, work.n, work.r, work.p).derive(text)
+        except (MemoryError, ValueError) as error:
+            raise Unsupported(f"the passphrase of key {slot.id} can't be checked here: {error}") from error
     text = f"{store}\n{slot.id}\n{slot.kind}\n".encode()
     return blake3(b"sheaf slot 1\n" + text + salt, key=secret).digest()
