@@ -11,7 +11,7 @@ import click
 
 from sheaf.cli.app import App
 from sheaf.cli.options import stack
-from sheaf.cli.quoting import quote
+from sheaf.cli.quoting import go_time, quote
 from sheaf.cli.render import View
 from sheaf.cli.tree import verb
 from sheaf.errors import InvalidInput
@@ -36,7 +36,7 @@ _NEW: Final = stack(
 
 
 def _line(key: KeyInfo) -> str:
-    parts = [key.id, key.kind, f"{key.time:%Y-%m-%d %H:%M}"]
+    parts = [key.id, key.kind, go_time(key.time)]
     return " , ".join([*parts, *([quote(key.note)] if key.note else []), *(["opened it"] if key.is_used else [])])
 
 

@@ -24,7 +24,7 @@ from sheaf.storage.wrapper import WrapperBackend
 __all__ = ["EncryptedBackend"]
 
 _REMEMBERED = 4096  # headers: about 500 bytes each
-_KEPT = 3  # buffers that are used again, since touching new memory is slow
+_KEPT = 2  # buffers that are used again, since touching new memory is slow
 _KEPT_BYTES = 64 << 20
 _TRIES = 3
 T = TypeVar("T")
