@@ -47,7 +47,7 @@ def padded(length: int) -> int:
     """What a length is rounded up to."""
     n = max(length, 256)
     e = n.bit_length() - 1
-    step = 1 << (e - len(f"{e:b}"))
+    step = 1 << min(e - len(f"{e:b}"), 18)
     return -(-n // step) * step
 
 

@@ -32,6 +32,11 @@ def test_there_are_few_lengths() -> None:
     assert len(lengths) <= 33
 
 
+@given(st.integers(32 << 20, 1 << 33))
+def test_large_objects_are_padded_by_a_quarter_of_a_mebibyte_at_most(size: int) -> None:
+    assert padded(size) - size < 1 << 18
+
+
 @given(st.binary(max_size=1000), st.integers(0, 3), st.integers(-2, 2))
 def test_what_is_written_is_read(data: bytes, segments: int, more: int) -> None:
     data += DATA[: max(0, segments * SEGMENT + more)]

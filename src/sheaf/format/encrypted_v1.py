@@ -36,14 +36,15 @@ _FIXED = struct.Struct("<4sHH32s")
 _LENGTH = struct.Struct("<Q")
 _MAGIC, _VERSION = b"SHFE", 1
 _OF_LENGTH = b"\xff" * 12  # the nonce of the length: no segment has that number
-_LEAST = 256
+_LEAST = 256  # bytes
+_STEP = 18  # bits: full packs are a little above a power of two, and all alike anyway
 
 
 def padded(size: int) -> int:
-    """The length with padding (Padmé): at most 12 % more, and few lengths for many sizes."""
+    """The length with padding (Padmé, in steps of 256 KiB at most): up to 12 % more, few lengths for many sizes."""
     size = max(size, _LEAST)
     exponent = size.bit_length() - 1
-    mask = (1 << exponent - exponent.bit_length()) - 1
+    mask = (1 << min(exponent - exponent.bit_length(), _STEP)) - 1
     return size + mask & ~mask
 
 
