@@ -102,12 +102,14 @@ class EncryptedBackend(WrapperBackend):
         if is_plain(check_key(key)):
             return self.inner.get(key)
         name = self._names.hide(key)
-        sealed = memoryview(self.inner.get(name))
-        cipher = ObjectCipher.read(self._key, name, bytes(sealed[:HEADER]))
-        if len(sealed) != stored_size(cipher.size):
-            what = f"{name} has {len(sealed)} bytes where {stored_size(cipher.size)} are said"
+        raw = self.inner.get(name)
+        cipher = ObjectCipher.read(self._key, name, raw[:HEADER])
+        if len(raw) != stored_size(cipher.size):
+            what = f"{name} has {len(raw)} bytes where {stored_size(cipher.size)} are said"
             raise Corrupt(what, "run `sheaf store check`; see its replicas")
-        return bytes(cipher.open(0, sealed[HEADER:])[: cipher.size])
+        opened = cipher.open(0, memoryview(raw)[HEADER:])
+        del raw  # the next line copies: two packs in memory are enough
+        return bytes(opened[: cipher.size])
 
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
         if is_plain(check_key(key)):
