@@ -20,11 +20,12 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from sheaf.model.log import Author
     from sheaf.repo.bundle import Bundle
+    from sheaf.repo.connecting import connect, init
     from sheaf.repo.diamond import Diamond
     from sheaf.repo.edit import Edit
     from sheaf.repo.records import Branch, Change, Entry, Label
     from sheaf.repo.repo import Repo, Upload
-    from sheaf.repo.store import Store, connect, init
+    from sheaf.repo.store import Store
     from sheaf.storage.options import StorageOptions
 
 _WHERE = {
@@ -40,8 +41,8 @@ _WHERE = {
     "StorageOptions": "sheaf.storage.options",
     "Store": "sheaf.repo.store",
     "Upload": "sheaf.repo.repo",
-    "connect": "sheaf.repo.store",
-    "init": "sheaf.repo.store",
+    "connect": "sheaf.repo.connecting",
+    "init": "sheaf.repo.connecting",
 }
 
 __all__ = [

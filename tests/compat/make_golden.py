@@ -37,8 +37,8 @@ from sheaf.format.pack_v1 import decode_table, encode_head, encode_tail, pack_id
 from sheaf.format.session_v1 import Condemned, ErasedPlace, Erasing, Notice, Receipt, Session, encode_condemned, seal
 from sheaf.model.entries import ChunkPlace, Entry, ExternalPlace, Kind, ObjectPlace
 from sheaf.model.log import Author, DeleteBundle, MovePacks
+from sheaf.repo.connecting import connect
 from sheaf.repo.repo import Repo
-from sheaf.repo.store import connect
 from sheaf.storage.location import open_backend
 from sheaf.testing.clock import SteeredClock
 

@@ -11,8 +11,8 @@ from sheaf.engine.clock import Clock
 from sheaf.engine.core import create_store
 from sheaf.errors import AlreadyExists, Conflict, NotFound
 from sheaf.repo import store as stores
+from sheaf.repo.connecting import connect
 from sheaf.repo.repo import Repo
-from sheaf.repo.store import connect
 from sheaf.storage.port import Backend, Buffer, Created
 from sheaf.storage.wrapper import WrapperBackend
 

@@ -14,9 +14,10 @@ from sheaf.fsspec.location import Location
 from sheaf.model.log import Author
 from sheaf.model.refs import parse_ref
 from sheaf.repo.bundle import Bundle
+from sheaf.repo.connecting import connect
 from sheaf.repo.records import RepoInfo
 from sheaf.repo.repo import Repo
-from sheaf.repo.store import Store, connect
+from sheaf.repo.store import Store
 from sheaf.storage.options import StorageOptions
 
 __all__ = ["MAIN", "Connection", "Options"]

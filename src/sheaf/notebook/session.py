@@ -11,7 +11,8 @@ from pathlib import Path
 from sheaf.errors import InvalidInput, Unavailable
 from sheaf.model.refs import Address, parse_address
 from sheaf.repo.bundle import Bundle
-from sheaf.repo.store import Store, connect
+from sheaf.repo.connecting import connect
+from sheaf.repo.store import Store
 
 __all__ = ["Session", "Used"]
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from sheaf.model.refs import parse_address
 from sheaf.repo.bundle import Bundle
-from sheaf.repo.store import Store, connect
+from sheaf.repo.connecting import connect
+from sheaf.repo.store import Store
 from sheaf.storage.options import StorageOptions
 from sheaf.transfer.batches import Batches, Position
 
