@@ -10,7 +10,7 @@ from tests.engine.worlds import Interrupted, Place, commit
 from sheaf.engine.clock import Clock
 from sheaf.engine.core import create_store
 from sheaf.errors import AlreadyExists, Conflict, NotFound
-from sheaf.repo import store as stores
+from sheaf.repo import connecting
 from sheaf.repo.connecting import connect
 from sheaf.repo.repo import Repo
 from sheaf.storage.port import Backend, Buffer, Created
@@ -122,6 +122,6 @@ def test_two_that_make_a_store_at_once_share_it(monkeypatch: pytest.MonkeyPatch)
         create_store(backend, clock)
         return create_store(backend, clock)
 
-    monkeypatch.setattr(stores, "create_store", late)
+    monkeypatch.setattr(connecting, "create_store", late)
     with connect("memory://made-by-two", create=True) as store:
         assert store.repos() == []
