@@ -10,14 +10,15 @@ __all__ = ["known_replicas"]
 
 
 def known_replicas(place: Backend) -> list[str] | None:
-    """The URLs in the newest record of the store's log that can be read and speaks of replicas; None: there is none."""
-    for stat in place.list("log/", sort=True):
+    """The URLs in the newest record of the store's log that can be read; None if only an older one knows of no replicas."""
+    for n, stat in enumerate(place.list("log/", sort=True)):
         try:
             record = decode_record(place.get(stat.key), stat.key)
         except FAULTS:
             continue
         if isinstance(record.state, dict):
-            return list(record.state.get("replicas", ()))
+            urls = list(record.state.get("replicas", ()))
+            return urls if urls or not n else None
         for op in record.ops:
             if isinstance(op, dict) and op.get("op") == "set-replicas":
                 return list(op.get("urls", ()))
