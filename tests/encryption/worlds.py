@@ -22,6 +22,7 @@ from sheaf.repo.unlocking import Opener
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.port import Backend
 from sheaf.testing.clock import SteeredClock
+from sheaf.testing.schedule import Schedule
 
 KEY = bytes(range(32))
 STORE_KEY = StoreKey(bytes(range(100, 132)), "the store's id")
@@ -64,6 +65,7 @@ def encrypted_worlds() -> Iterator[None]:
     with ExitStack() as stack:
         for module in _MAKERS:
             stack.enter_context(mock.patch(f"{module}.create_store", create))
+        stack.enter_context(mock.patch("tests.garbage.worlds._make", _make))
         stack.enter_context(mock.patch("tests.garbage.worlds._begin", _begin))
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setenv("SHEAF_KEY", KEY.hex())
@@ -73,15 +75,16 @@ def encrypted_worlds() -> Iterator[None]:
 _plain_begin = garbage._begin
 
 
-def _begin(world: garbage.World) -> None:
-    """As the world of gc begins, in a store that is encrypted."""
+def _make(schedule: Schedule, config: StoreConfig) -> None:
+    """As a schedule's store is made, encrypted."""
+    add_slot(schedule.store, StoreKey(bytes(32), config.id), KEY, SteeredClock("slot"), random=bytes)
+    schedule.store.create(keys.CONFIG, encode_config(msgspec.structs.replace(config, encryption=ENCRYPTION)))
 
-    def encode(config: StoreConfig) -> bytes:
-        place = world.schedule.store
-        slot = add_slot(place, StoreKey(bytes(32), config.id), KEY, SteeredClock("slot"), random=bytes)
-        place._born[keys.slot(slot.id)] = -1000  # no listing is that late
-        return encode_config(msgspec.structs.replace(config, encryption=ENCRYPTION))
 
-    with mock.patch("tests.garbage.worlds.encode_config", encode):
-        _plain_begin(world)
-    assert next(world.schedule.store.list(keys.SLOTS), None)
+def _begin(world: garbage.World, past: str) -> None:
+    """As a schedule begins; no listing is so late that the key is not there yet."""
+    _plain_begin(world, past)
+    place = world.schedule.store
+    slots = [stat.key for stat in place.list(keys.SLOTS)]
+    assert slots
+    place._born.update(dict.fromkeys(slots, -1000))

@@ -391,8 +391,7 @@ def _ways(rng: random.Random) -> dict[str, Any]:
 
 def _begun(folders: Folders, uploads: tuple[int, ...], past: str) -> Beginning:
     schedule = Schedule()
-    config = StoreConfig(SteeredClock("store").new_id(), "2026-01-01T00:00:00.000000Z", chunker=CHUNKER)
-    schedule.store.create(keys.CONFIG, encode_config(config))
+    _make(schedule, StoreConfig(SteeredClock("store").new_id(), "2026-01-01T00:00:00.000000Z", chunker=CHUNKER))
     store = store_without_threads(schedule.backend("beginning"), SteeredClock("beginning", CLOCK))
     kept: dict[str, tuple[str, str, Files | None]] = {}
     for name in SHARED:
@@ -406,6 +405,10 @@ def _begun(folders: Folders, uploads: tuple[int, ...], past: str) -> Beginning:
     if past == "half was collected":
         collect(store._core, Patience(0))
     return Beginning({stat.key: schedule.store.get(stat.key) for stat in schedule.store.list()}, kept)
+
+
+def _make(schedule: Schedule, config: StoreConfig) -> None:
+    schedule.store.create(keys.CONFIG, encode_config(config))
 
 
 def _begin(world: World, past: str) -> None:

@@ -10,8 +10,8 @@ from tests.repair.worlds import PRIMARY, REPLICA, World, all_bytes, build, flip
 from sheaf.engine.cache import FolderCache
 from sheaf.errors import Corrupt, InvalidInput, NotFound, Refused
 from sheaf.format import keys
+from sheaf.repo.connecting import init
 from sheaf.repo.repairing import Plan, Repairs
-from sheaf.repo.store import init
 from sheaf.storage.folder import FolderBackend
 
 #: What nobody misses when it is lost, since it is only there now and then, or nothing leads to it.
