@@ -78,6 +78,11 @@ class App:
         """How to reach the store."""
         return self._stack.enter_context(storage_options(self.environment, self.settings))
 
+    @property
+    def ask(self) -> Callable[[str], str] | None:
+        """Asks whoever sits before the terminal for a passphrase; None if nobody does."""
+        return _ask if self.environment.stderr_is_terminal else None
+
     @cached_property
     def store(self) -> Store:
         """The store, opened. The embedded default one is made at its first use."""
@@ -92,7 +97,7 @@ class App:
             author=author,
             create=settings.is_embedded,
             others=partial(options_for, settings),
-            ask=_ask if self.environment.stderr_is_terminal else None,
+            ask=self.ask,
         )
         return self._stack.enter_context(store)
 

@@ -97,6 +97,7 @@ def _opened(app: App) -> Repairs:
         cache=settings.cache,
         author=sheaf.Author(settings.name, settings.email),
         others=partial(options_for, settings),
+        ask=app.ask,
     )
 
 

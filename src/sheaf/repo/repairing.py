@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -23,7 +23,7 @@ from sheaf.engine.replicas.backend import ReplicatedBackend, refuse_copy
 from sheaf.engine.replicas.kinds import Kind, kind_of, replica_id
 from sheaf.engine.replicas.promotion import note_behind
 from sheaf.engine.replicas.records import copy_of, state_of
-from sheaf.errors import Corrupt, InvalidInput, NotFound, SheafError, Unavailable
+from sheaf.errors import Bug, Corrupt, Denied, InvalidInput, NotFound, SheafError, Unavailable
 from sheaf.format import keys
 from sheaf.format.store_v1 import StoreConfig, decode_config
 from sheaf.model.log import Author
@@ -31,6 +31,7 @@ from sheaf.repo.context import Connected
 from sheaf.repo.looks import Looks
 from sheaf.repo.remembered import recall
 from sheaf.repo.replicas import Replicas
+from sheaf.repo.unlocking import Opener
 from sheaf.storage.location import open_backend
 from sheaf.storage.options import StorageOptions
 from sheaf.storage.port import Backend
@@ -92,6 +93,8 @@ def open_repairs(
     author: Author | None = None,
     clock: Clock | None = None,
     others: Callable[[str], StorageOptions] | None = None,
+    key: bytes | str | None = None,
+    ask: Callable[[str], str] | None = None,
 ) -> Repairs:
     """The store at a URL or folder, however damaged; a context manager. Arguments as of :func:`sheaf.connect`."""
 
@@ -99,7 +102,8 @@ def open_repairs(
         return open_backend(url, others(url) if others else options or StorageOptions())
 
     place = open_backend(url, options or StorageOptions())
-    return Repairs(place, opened, cache=cache, author=author, clock=clock)
+    unlock = Opener(url, options or StorageOptions(), key, ask)
+    return Repairs(place, opened, cache=cache, author=author, clock=clock, unlock=unlock)
 
 
 class Repairs:
@@ -113,8 +117,11 @@ class Repairs:
         cache: Path | None = None,
         author: Author | None = None,
         clock: Clock | None = None,
+        unlock: Opener | None = None,
     ) -> None:
         self._place = place
+        self._unlock = unlock or Opener()
+        self._plain: Callable[[Backend], Backend] = _as_it_is
         self._open = open
         self._cache = cache
         self._author = author or Author()
@@ -209,11 +216,26 @@ class Repairs:
         for source in sources:
             if copy_of(source) != config.id:
                 raise InvalidInput(f"{source.url} holds another store", "name a replica of this one")
-        self._core = Core(self._place, config, self._author, clock=self._clock)
-        mending = Mending(self._core, sources, keep, plan.is_dry)
-        if is_lost:
-            mending.mend(keys.CONFIG)
+        self._plain = self._decrypted([self._place, *sources], config)
+        self._core = Core(self._plain(self._place), config, self._author, clock=self._clock)
+        mending = Mending(self._core, list(map(self._plain, sources)), keep, plan.is_dry)
+        lost = [keys.CONFIG] if is_lost else []
+        if config.is_encrypted and not any(self._place.list(keys.SLOTS)):  # else one that is missing was removed
+            lost += [stat.key for source in sources for stat in source.list(keys.SLOTS)]
+        for key in lost:
+            mending.mend(key)
         return mending
+
+    def _decrypted(self, places: list[Backend], config: StoreConfig) -> Callable[[Backend], Backend]:
+        """What stands before a place of the store. The key's slots may be lost in one of them, too."""
+        for at, place in enumerate(places, 1):
+            try:
+                opened = self._unlock.open(place, config)
+                return opened.backend.over if opened else _as_it_is
+            except (Corrupt, Denied):
+                if at == len(places):
+                    raise
+        raise Bug("a store in no place")
 
     def _checks(self, config: StoreConfig) -> Cache:
         if self._cache is None:
@@ -246,25 +268,32 @@ class Repairs:
 
     def _with_replicas(self, core: Core) -> Core:
         """The same store, with replicas that get what is written."""
-        whole = ReplicatedBackend(core.backend, self._open, core.config, core.clock, _tell)
+        whole = ReplicatedBackend(self._place, self._open, core.config, core.clock, _tell)
         self._stack.callback(whole.close)
-        return Core(whole, core.config, core.author, clock=core.clock, io=core.io, cpu=core.cpu)
+        return Core(self._plain(whole), core.config, core.author, clock=core.clock, io=core.io, cpu=core.cpu)
 
     def _settle(self) -> None:
         """Let replicas have all packs, or note that they lack some."""
         assert self._core is not None
         for url in state_of(self._core).replicas:
             try:
-                Replicas(self._core, self._open).replicate(url)
+                self._copies(self._core).replicate(url)
             except SheafError as error:
                 note_behind(self._core, (url,), f"it may lack packs that the index names: {error.message}")
+
+    def _copies(self, core: Core) -> Replicas:
+        return Replicas(replace(core, backend=self._place), self._open, self._plain)
 
     def _pass_on(self, core: Core) -> None:
         try:
             if state_of(core).replicas:
-                Replicas(core, self._open).replicate()
+                self._copies(core).replicate()
         except SheafError as error:
             _tell(f"{error.message}: run `sheaf store replicate`")
+
+
+def _as_it_is(place: Backend) -> Backend:
+    return place
 
 
 def _matters(key: str, left: Report) -> bool:

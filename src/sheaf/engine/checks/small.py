@@ -53,6 +53,10 @@ def decoder_of(key: str) -> Decode:
         return _sealed("run-start", RunStart) if key.endswith("/start.json") else _sealed("run-end", RunEnd)
     if key.startswith(keys.REPOS) and "/diamonds/" in key:
         return _diamond
+    if key.startswith(keys.SLOTS):
+        from sheaf.format.keyslot_v1 import decode_slot  # takes an optional library
+
+        return decode_slot
     raise Corrupt(f"nobody knows what {key} should be")
 
 

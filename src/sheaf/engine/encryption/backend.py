@@ -62,9 +62,7 @@ class EncryptedBackend(WrapperBackend):
                 "keep such files in a store of their own",
             )
         name, plain = self._names.hide(key), memoryview(joined(views(data)))
-        cipher = ObjectCipher.begin(self._key, name, self._random(SALT), len(plain))
-        with self._room(stored_size(len(plain))) as sealed:
-            cipher.seal(plain, sealed)
+        with self._sealed(name, plain) as sealed:
             for _ in range(_TRIES):
                 answer = self.inner.create(name, sealed)
                 if answer is not Created.OTHER:
@@ -90,6 +88,23 @@ class EncryptedBackend(WrapperBackend):
         if len(buffer) <= _KEPT_BYTES:
             with self._lock:
                 self._buffers.append(buffer)
+
+    def replace(self, key: str, data: Buffer) -> None:
+        if is_plain(check_key(key)):
+            return self.inner.replace(key, data)
+        name, plain = self._names.hide(key), memoryview(data).cast("B")
+        with self._sealed(name, plain) as sealed:
+            self.inner.replace(name, sealed)
+        self._forget(name)
+        return None
+
+    @contextmanager
+    def _sealed(self, name: str, plain: memoryview) -> Iterator[memoryview]:
+        """The bytes of an object as the store is to hold them."""
+        cipher = ObjectCipher.begin(self._key, name, self._random(SALT), len(plain))
+        with self._room(stored_size(len(plain))) as room:
+            cipher.seal(plain, room)
+            yield room
 
     def delete(self, key: str) -> None:
         name = self._names.hide(key)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from sheaf.engine.checks.report import FAULTS
 from sheaf.engine.core import Core
 from sheaf.engine.repairs.verified import verify
-from sheaf.errors import NotFound, SheafError
+from sheaf.errors import Corrupt, NotFound, SheafError
 from sheaf.storage.port import Backend, Created
 
 __all__ = ["Keep", "Mending"]
@@ -64,7 +64,8 @@ class Mending:
         if self.is_dry:
             return True
         if held is not None:
-            self.keep(key, held)
+            if held:
+                self.keep(key, held)
             self.core.backend.replace(key, data)
         elif self.core.backend.create(key, data) is Created.OTHER:
             self.failed[key] = "somebody has written something else there meanwhile"
@@ -76,6 +77,8 @@ class Mending:
             return self.core.backend.get(key)
         except NotFound:
             return None
+        except Corrupt:  # encrypted, and damaged: there are no bytes to look at
+            return b""
 
     def _reason_to_keep(self, key: str, held: bytes, data: bytes) -> str:
         """Why an object must not be replaced; empty if it is damaged."""
