@@ -78,6 +78,14 @@ class EncryptedBackend(WrapperBackend):
         return self._cipher(name).size == len(plain) and is_equal([plain], self.get(key))
 
     @contextmanager
+    def _sealed(self, name: str, plain: memoryview) -> Iterator[memoryview]:
+        """The encrypted object; its memory is used again afterwards."""
+        cipher = ObjectCipher.begin(self._key, name, self._random(SALT), len(plain))
+        with self._room(stored_size(len(plain))) as room:
+            cipher.seal(plain, room)
+            yield room
+
+    @contextmanager
     def _room(self, size: int) -> Iterator[memoryview]:
         with self._lock:
             buffer = self._buffers.pop() if self._buffers else bytearray()
