@@ -106,14 +106,6 @@ class EncryptedBackend(WrapperBackend):
         self._forget(name)
         return None
 
-    @contextmanager
-    def _sealed(self, name: str, plain: memoryview) -> Iterator[memoryview]:
-        """The bytes of an object as the store is to hold them."""
-        cipher = ObjectCipher.begin(self._key, name, self._random(SALT), len(plain))
-        with self._room(stored_size(len(plain))) as room:
-            cipher.seal(plain, room)
-            yield room
-
     def delete(self, key: str) -> None:
         name = self._names.hide(key)
         self.inner.delete(name)
