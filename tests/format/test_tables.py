@@ -103,7 +103,7 @@ NONE: frozenset[bytes] = frozenset()
 
 KEYS = st.text("abc/", max_size=5)
 CONDEMNED = st.builds(
-    Condemned, KEYS, SETS, SETS, SETS, st.frozensets(KEYS), st.dictionaries(KEYS, st.integers(-1, 9)), SETS
+    Condemned, KEYS, SETS, SETS, SETS, st.frozensets(KEYS), st.dictionaries(KEYS, st.integers(-1, 9)), SETS, KEYS
 )
 
 

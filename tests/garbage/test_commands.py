@@ -63,12 +63,33 @@ def test_squash_retains_what_it_is_told_to(cli: Cli, bundles: list[str]) -> None
 
 
 def test_a_repo_goes_and_comes_back(cli: Cli, bundles: list[str]) -> None:  # noqa: F811
-    cli("repo", "delete", "--repo", "faces", "--force-yes")
+    gone = cli("repo", "delete", "--repo", "faces", "--force-yes")
+    assert "note: `sheaf repo undelete --repo " in gone.err
     assert cli("repo", "list").lines == []
     assert cli("repo", "undelete").lines[0].startswith("faces , ")
     cli("repo", "undelete", "--repo", "faces", "--as", "portraits")
     assert cli("bundle", "list", "--repo", "portraits").lines[0].startswith(bundles[0])
     cli("repo", "delete", "--repo", "portraits", "--force-yes")
-    cli("store", "gc")
+    kept = cli("store", "gc", "--keep-deleted", "7d")
+    assert kept.lines[0] == "gave back 0 bytes (0 B)"
+    would, done = cli("store", "gc", "--dry-run").lines, cli("store", "gc").lines
+    assert would[1].startswith("can't be undeleted after it: repo portraits (") and would[1].endswith(", 4 bundles)")
+    assert done[1] == would[1].replace("after it", "any more")
     assert "no damage found" in cli("store", "check", "--read-data").out
     assert cli("repo", "undelete", "--repo", "portraits", code=5).err
+
+
+@pytest.mark.parametrize("wrong", ["", "soon", "7x", "-1d", "9" * 400])
+def test_a_span_that_is_none_is_refused(cli: Cli, bundles: list[str], wrong: str) -> None:  # noqa: F811
+    assert "span of time" in cli("store", "gc", f"--keep-deleted={wrong}", code=2).err
+
+
+def test_more_than_a_few_are_counted(cli: Cli, bundles: list[str], tmp_path: Path) -> None:  # noqa: F811
+    for n in range(4):
+        cli("bundle", "upload", "--repo", "faces", "--path", tmp_path / "in", "--message", "again")
+        (tmp_path / "in" / f"more {n}").write_bytes(b"more")
+    cli("repo", "squash", "--repo", "faces", "--force-yes")
+    done = json.loads(cli("--json", "store", "gc", "--dry-run").out)
+    assert len(done["lost"]) > 5
+    assert done["lost"][0] == {"repo": "faces", "repo_id": done["lost"][0]["repo_id"], "bundle": bundles[0]}
+    assert cli("store", "gc").lines[1].endswith(f" and {len(done['lost']) - 5} more")

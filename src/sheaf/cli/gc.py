@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
@@ -14,14 +15,19 @@ from sheaf.cli.inputs import confirm
 from sheaf.cli.quoting import human_size, quote
 from sheaf.cli.tree import verb
 from sheaf.cli.waiting import Waiting
+from sheaf.settings.durations import parse_duration
 
 if TYPE_CHECKING:
     from sheaf.engine.gc import Collected
+    from sheaf.engine.retained import Gone
 
 __all__ = ["delete_bundle", "gc", "squash", "undelete_bundle", "undelete_repo"]
 
 
-@verb(example="sheaf store gc --dry-run\nsheaf store gc --grace 600", exits=(5, 6, 8, 9, 10))
+_NAMED: Final = 5  # of what a gc makes impossible to restore
+
+
+@verb(example="sheaf store gc --dry-run\nsheaf store gc --keep-deleted 7d", exits=(5, 6, 8, 9, 10))
 @click.option("--dry-run", is_flag=True, help="Delete nothing; say how much would go.")
 @click.option(
     "--grace",
@@ -31,14 +37,26 @@ __all__ = ["delete_bundle", "gc", "squash", "undelete_bundle", "undelete_repo"]
     help="How long uploads that are open are waited for before they are ended. Default: 3600.",
 )
 @click.option("--no-wait", is_flag=True, help="Wait for nobody: what can't be deleted yet is left to the next gc.")
-def gc(app: App, dry_run: bool, grace: float, no_wait: bool) -> int:
+@click.option(
+    "--keep-deleted",
+    default="0s",
+    metavar="DURATION",
+    help="Keep what was deleted less than so long ago, such as 12h or 7d, so that it can be undeleted. Default: 0s.",
+)
+def gc(app: App, *, dry_run: bool, grace: float, no_wait: bool, keep_deleted: str) -> int:
     """Delete what no bundle needs. Others may go on working.
+
+    What was deleted before can't be undeleted after it, unless --keep-deleted keeps it; what goes is named.
 
     An upload that outlives the grace is ended and can be run again. A gc that was stopped is finished by the next one.
     """
-    done = app.store.gc(grace=grace, dry_run=dry_run, wait=not no_wait, tell=Waiting(app))
+    keep = parse_duration(keep_deleted)
+    done = app.store.gc(grace=grace, dry_run=dry_run, wait=not no_wait, keep_deleted=keep, tell=Waiting(app))
     app.out.object(_record(done))
     app.out.line(f"{'would give' if dry_run else 'gave'} back {done.bytes} bytes ({human_size(done.bytes)})")
+    if lost := _lost(done.lost):
+        more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
+        app.out.line(f"can't be undeleted {'after it' if dry_run else 'any more'}: {', '.join(lost[:_NAMED])}{more}")
     counts = {"packs": done.packs, "packs rewritten": done.moved, "nodes": done.nodes, "whole files": done.objects}
     app.out.line(", ".join(f"{count} {what}" for what, count in counts.items()))
     for session in done.voided:
@@ -50,8 +68,21 @@ def gc(app: App, dry_run: bool, grace: float, no_wait: bool) -> int:
 
 def _record(done: Collected) -> dict[str, Any]:
     names = ("bytes", "packs", "moved", "nodes", "objects", "generations", "pending")
+    lost = [{"repo": gone.repo.name, "repo_id": gone.repo.id, "bundle": gone.bundle.id} for gone in done.lost]
     voided = [msgspec.to_builtins(session) for session in done.voided]
-    return {**{name: getattr(done, name) for name in names}, "voided": voided}
+    return {**{name: getattr(done, name) for name in names}, "voided": voided, "lost": lost}
+
+
+def _lost(gone: list[Gone]) -> list[str]:
+    """What is lost, in words: repos that were deleted as one, bundles of others one by one."""
+    bundles = Counter(one.repo.id for one in gone if one.repo.deleted)
+    repos = {one.repo.id: one.repo for one in gone}
+    named = [f"repo {repos[id].name} ({id}, {_bundles(count)})" for id, count in bundles.items()]
+    return named + [f"bundle {one.bundle.id} of {one.repo.name}" for one in gone if not one.repo.deleted]
+
+
+def _bundles(count: int) -> str:
+    return f"{count} bundle{'' if count == 1 else 's'}"
 
 
 @verb(name="delete", example="sheaf bundle delete --repo faces --bundle main~1", exits=(3, 5, 8, 9))

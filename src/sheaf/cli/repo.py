@@ -85,8 +85,12 @@ def rename(app: App, repo: str, new_name: str, force_yes: bool) -> None:
 @options.repo
 @options.force_yes
 def delete(app: App, repo: str, force_yes: bool) -> None:
-    """Delete a repo: its bundles, labels and branches can no longer be reached."""
+    """Delete a repo: its bundles, labels and branches can no longer be reached.
+
+    Until a gc has run, `repo undelete` brings it back with all of them.
+    """
     found = app.repo(repo)
     confirm(f'Are you sure you want to delete repo "{repo}"', is_sure=force_yes)
     found.delete()
     app.out.object({"id": found.id, "name": repo})
+    app.note(f"note: `sheaf repo undelete --repo {found.id}` brings it back, until a gc has run")

@@ -20,6 +20,7 @@ from sheaf.engine.forwarding import load_forwards
 from sheaf.engine.nodes import Nodes
 from sheaf.engine.patience import Decision, Waiting
 from sheaf.engine.reach import Reach, Roots, live_bundles, needed_chunks, object_id, steadily
+from sheaf.engine.retained import kept_since, lost_with, retained
 from sheaf.engine.sessions import (
     Ending,
     end_session,
@@ -51,10 +52,14 @@ class Collected(Swept):
     voided: list[Session] = field(default_factory=list)
 
 
-def collect(core: Core, waiting: Waiting, *, dry_run: bool = False, below: float = 0.5) -> Collected:
+def collect(
+    core: Core, waiting: Waiting, *, dry_run: bool = False, below: float = 0.5, keep_deleted: float = 0.0
+) -> Collected:
     """Finish what other gcs have left, and delete what no bundle needs.
 
     Args:
+        keep_deleted: bundles that were deleted less than so many seconds ago are treated as live. What another gc has
+            left is finished as that one was told.
         below: packs of which less than this part is needed are replaced.
 
     Raises:
@@ -62,12 +67,13 @@ def collect(core: Core, waiting: Waiting, *, dry_run: bool = False, below: float
         Corrupt: a bundle can't be read; nothing was deleted.
     """
     if dry_run:
-        return _expected(core, below)
+        return _expected(core, below, kept_since(core, keep_deleted))
     done = Collected()
     for stat in list(core.backend.list(keys.CONDEMNED)):
         if not finish(core, stat.key, waiting, done):
             return done
-    condemned = steadily(core, lambda: _Mark(core, below).condemned())
+    keep = kept_since(core, keep_deleted)
+    condemned = steadily(core, lambda: _Mark(core, below, keep).condemned())
     if not _is_empty(condemned):
         key = keys.condemned(condemned.generation)
         core.create(key, encode_condemned(condemned))
@@ -79,28 +85,29 @@ def _is_empty(c: Condemned) -> bool:
     return not (c.dead_packs or c.moving_packs or c.dead_nodes or c.objects)
 
 
-def _expected(core: Core, below: float) -> Collected:
-    mark = steadily(core, lambda: _Mark(core, below))
+def _expected(core: Core, below: float, keep: str) -> Collected:
+    mark = steadily(core, lambda: _Mark(core, below, keep))
     c = mark.condemned()
     dead = [*map(keys.pack, c.dead_packs), *map(keys.node, c.dead_nodes), *c.objects]
     freed = sum(mark.sizes.get(key, 0) for key in dead)
     freed += sum(mark.sizes[keys.pack(pack)] - mark.live[pack] for pack in c.moving_packs)
-    return Collected(len(c.dead_packs), len(c.moving_packs), len(c.dead_nodes), len(c.objects), freed)
+    lost = lost_with(core, c.dead_nodes)
+    return Collected(len(c.dead_packs), len(c.moving_packs), len(c.dead_nodes), len(c.objects), freed, lost)
 
 
 # -- marking -----------------------------------------------------------------------------------------------------------
 
 
 class _Mark:
-    """What is dead, and which packs are half dead."""
+    """What is dead, and which packs are half dead. ``keep``: as of :class:`Condemned`."""
 
-    def __init__(self, core: Core, below: float) -> None:
-        self._core = core
+    def __init__(self, core: Core, below: float, keep: str) -> None:
+        self._core, self._keep = core, keep
         self.sizes = inventory(core)  # listed first: what comes later is safe
         self._forwards = load_forwards(core)
         self._nodes = Nodes(core)
         bundles, self._heads = live_bundles(core)
-        self._roots = Roots(bundles, [])
+        self._roots = Roots(bundles, retained(core, keep))
         self._reach = Reach(self._nodes)
         self._reach.add(self._roots)
         self._needed = self._reach.packs.keys() | self._forwards.targets(self._reach.packs)
@@ -119,6 +126,7 @@ class _Mark:
             self._dead_nodes,
             frozenset(key for key in objects if object_id(key) not in self._needed),
             self._heads,
+            keep=self._keep,
         )
 
     def _half_dead(self, below: float) -> frozenset[bytes]:

@@ -242,7 +242,12 @@ class _Search:
     erased: Chunks
 
     def add(self, leaf: Pointer, *, is_alive: bool) -> None:
-        batch = self.nodes.rows(leaf)
+        try:
+            batch = self.nodes.rows(leaf)
+        except Corrupt:  # as in Reach.leaves
+            if is_alive:
+                raise
+            return
         wanted = np.array([pack in self.needed for pack in batch["pack"].to_pylist()], np.bool_)
         recipes = np.array(
             [bool(uses) and any(use["pack"] in self.needed for use in uses) for uses in batch["packs"].to_pylist()]

@@ -23,6 +23,7 @@ from sheaf.model.log import AddBundle, RepoOp, RepoState, VoidSession
 __all__ = [
     "Ending",
     "Open",
+    "condemned_lists",
     "end_session",
     "find_session",
     "has_committed",
@@ -91,8 +92,7 @@ def _registered(core: Core, session: Session, log: Log[RepoState, RepoOp] | None
 
 def observe(core: Core, session: Session) -> Open:
     """What a session that is registered already must keep away from, as of now (a split of a diamond)."""
-    lists = [_condemned(core, stat.key) for stat in core.backend.list(keys.CONDEMNED)]
-    known = [entry for entry in lists if entry is not None]
+    known = condemned_lists(core)
     index = core.io.submit(lambda: tuple(stat.key for stat in core.backend.list(keys.INDEX)))
     erased = frozenset(_erased(stat.key) for stat in core.backend.list(keys.ERASED))
     dead: frozenset[bytes] = frozenset().union(*(entry.dead_packs for entry in known))
@@ -105,6 +105,12 @@ def observe(core: Core, session: Session) -> Open:
         erased.union(*(entry.erase for entry in known)),
         index.result(),
     )
+
+
+def condemned_lists(core: Core) -> list[Condemned]:
+    """What every generation of gc that is under way has condemned."""
+    lists = [_condemned(core, stat.key) for stat in core.backend.list(keys.CONDEMNED)]
+    return [entry for entry in lists if entry is not None]
 
 
 def _erased(key: str) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sheaf.engine.contents import Contents
 from sheaf.engine.core import Core
@@ -18,6 +18,7 @@ from sheaf.engine.forwarding import Forwards, load_forwards
 from sheaf.engine.moving import Mover
 from sheaf.engine.nodes import Nodes
 from sheaf.engine.reach import Chunks, Reach, Roots, needed_chunks, object_id, roots_since, steadily
+from sheaf.engine.retained import Gone, lost_with, retained
 from sheaf.engine.sessions import Ending, Open
 from sheaf.errors import Corrupt, NoSpace, NotFound
 from sheaf.format import keys
@@ -29,13 +30,17 @@ __all__ = ["Swept", "inventory", "sweep"]
 
 @dataclass(slots=True)
 class Swept:
-    """What was deleted: ``packs``, of which ``moved`` had something left; ``bytes`` given back, less what was written."""
+    """What was deleted: ``packs``, of which ``moved`` had something left; ``bytes`` given back, less what was written.
+
+    ``lost``: the deleted bundles that can't be restored any more.
+    """
 
     packs: int = 0
     moved: int = 0
     nodes: int = 0
     objects: int = 0
     bytes: int = 0
+    lost: list[Gone] = field(default_factory=list)
 
 
 def inventory(core: Core) -> dict[str, int]:
@@ -50,11 +55,12 @@ def sweep(core: Core, condemned: Condemned, mine: Open, ending: Ending, done: Sw
         Conflict: another gc has ended this one.
     """
     look = steadily(core, lambda: _Look(core, condemned))
+    done.lost += lost_with(core, look.dead_nodes)
     sizes = inventory(core)
     _deindex(core, mine, look.dead_packs | condemned.moving_packs, sizes)
     addresses = [key for pack in sorted(look.dead_packs) for key in look.forwards.records.get(pack, ())]
     dead = [keys.pack(pack) for pack in sorted(look.dead_packs)]
-    _delete(core, [*dead, *look.dead_nodes, *look.dead_objects, *addresses], sizes, done)
+    _delete(core, [*dead, *map(keys.node, look.dead_nodes), *look.dead_objects, *addresses], sizes, done)
     done.packs += sum(key in sizes for key in dead)
     done.nodes += len(look.dead_nodes)
     done.objects += len(look.dead_objects)
@@ -95,12 +101,12 @@ class _Look:
 
     def __init__(self, core: Core, condemned: Condemned) -> None:
         self.forwards: Forwards = load_forwards(core)
-        nodes, roots = Nodes(core), roots_since(core, condemned.heads)
+        nodes, roots = Nodes(core), _roots(core, condemned)
         reach = Reach(nodes)
         reach.add(roots)
         needed = reach.packs.keys() | self.forwards.targets(reach.packs)
         self.dead_packs = condemned.dead_packs - needed
-        self.dead_nodes = [keys.node(node) for node in sorted(condemned.dead_nodes - reach.seen)]
+        self.dead_nodes = sorted(condemned.dead_nodes - reach.seen)
         erased = {content.hex() for content in condemned.erase}
         self.dead_objects = sorted(
             key for key in condemned.objects if object_id(key) not in needed or key.rpartition("-")[2] in erased
@@ -138,6 +144,13 @@ def _gone(core: Core, condemned: Condemned, forwards: Forwards) -> frozenset[byt
     """Packs that were to move, but for another generation they were dead, and it has deleted them."""
     suspects = condemned.moving_packs - forwards.moved.keys()
     return frozenset(pack for pack in suspects if core.backend.stat(keys.pack(pack)) is None)
+
+
+def _roots(core: Core, condemned: Condemned) -> Roots:
+    """What the mark has treated as live, and what has lived since: by the generation's own policy, whoever finishes it."""
+    kept = retained(core, condemned.keep)  # first: what is deleted from now on was alive at the mark, or came later
+    roots = roots_since(core, condemned.heads)
+    return Roots(roots.alive, [*roots.past, *kept])
 
 
 def _deindex(core: Core, mine: Open, packs: Iterable[bytes], sizes: dict[str, int]) -> None:

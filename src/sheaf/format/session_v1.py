@@ -121,7 +121,10 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class CondemnedHeader(msgspec.Struct, frozen=True):
-    """Counts of the ids in the payload, in this order, 32 bytes each; ``objects`` are keys, ``erase`` contents in hex."""
+    """Counts of the ids in the payload, in this order, 32 bytes each; ``objects`` are keys, ``erase`` contents in hex.
+
+    ``keep`` is left out where nothing is kept.
+    """
 
     generation: str
     dead_packs: int
@@ -130,6 +133,7 @@ class CondemnedHeader(msgspec.Struct, frozen=True):
     objects: tuple[str, ...] = ()
     heads: dict[str, int] = {}
     erase: tuple[str, ...] = ()
+    keep: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Condemned(msgspec.Struct, frozen=True):
@@ -138,6 +142,8 @@ class Condemned(msgspec.Struct, frozen=True):
     ``heads``: for the store's log (key "") and for each repo's (its id) the newest record when the generation was
     marked, so that any gc can finish it: bundles that came after these records are looked at again.
     ``erase``: contents whose bytes are not carried over from moving packs.
+    ``keep``: bundles that were deleted at this time (RFC 3339) or later are treated as live, whoever finishes it; empty
+    for none.
     """
 
     generation: str
@@ -147,6 +153,7 @@ class Condemned(msgspec.Struct, frozen=True):
     objects: frozenset[str]
     heads: dict[str, int] = {}
     erase: frozenset[bytes] = frozenset()
+    keep: str = ""
 
 
 def encode_condemned(value: Condemned) -> bytes:
@@ -161,6 +168,7 @@ def encode_condemned(value: Condemned) -> bytes:
         tuple(sorted(value.objects)),
         value.heads,
         tuple(sorted(content.hex() for content in value.erase)),
+        value.keep or msgspec.UNSET,
     )
     return sealed(encode_envelope("C", header) + b"".join(id for ids in lists for id in ids))
 
@@ -181,6 +189,7 @@ def decode_condemned(data: bytes, what: str) -> Condemned:
         frozenset(header.objects),
         header.heads,
         frozenset(_content(text, what) for text in header.erase),
+        header.keep or "",
     )
 
 

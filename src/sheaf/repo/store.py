@@ -262,6 +262,7 @@ class Store:
         dry_run: bool = False,
         wait: bool = True,
         below: float = 0.5,
+        keep_deleted: float = 0.0,
         tell: Callable[[list[Session]], None] | None = None,
     ) -> Collected:
         """Delete what no bundle needs, beside whoever else works on the store.
@@ -273,6 +274,8 @@ class Store:
             dry_run: only say what would be deleted.
             wait: False leaves the work to a later gc rather than to wait.
             below: packs of which less than this part is needed are replaced.
+            keep_deleted: seconds for which what was deleted can still be restored, by the times in the deleting
+                records. What another gc has begun is finished as that one was told.
             tell: called with the sessions that are waited for, every few seconds.
 
         Raises:
@@ -286,7 +289,7 @@ class Store:
             self._connected.refuse_writes()
         patience = Patience(grace, wait, tell or (lambda sessions: None))
         try:
-            done = collect(self._core, patience, dry_run=dry_run, below=below)
+            done = collect(self._core, patience, dry_run=dry_run, below=below, keep_deleted=keep_deleted)
         except Corrupt as damage:
             raise self._explained(damage) from damage
         if not dry_run and (error := self._pass_on()):

@@ -1,0 +1,21 @@
+"""Spans of time as people write them."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from sheaf.errors import InvalidInput
+
+__all__ = ["parse_duration"]
+
+_SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+_DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhdw]?)", re.IGNORECASE)
+
+
+def parse_duration(text: str) -> float:
+    """Seconds from ``90``, ``30m``, ``12h``, ``7d`` or ``2w``. Raises InvalidInput."""
+    match = _DURATION.fullmatch(text.strip())
+    if not match:
+        raise InvalidInput(f"'{text}' is no span of time", "write a number and a unit, such as 30m, 12h or 7d")
+    return float(match[1]) * _SECONDS[match[2].lower()]
