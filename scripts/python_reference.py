@@ -46,6 +46,7 @@ VALUES = {
     "Sample": "sheaf.transfer.batches",
     "Sizes": "sheaf.engine.sizes",
     "Skipped": "sheaf.transfer.scan",
+    "Surplus": "sheaf.repo.deleting",
     "SplitInfo": "sheaf.repo.diamond",
     "StorageOptions": "",
     "StoreInfo": "sheaf.repo.records",

@@ -93,3 +93,73 @@ def test_more_than_a_few_are_counted(cli: Cli, bundles: list[str], tmp_path: Pat
     assert len(done["lost"]) > 5
     assert done["lost"][0] == {"repo": "faces", "repo_id": done["lost"][0]["repo_id"], "bundle": bundles[0]}
     assert cli("store", "gc").lines[1].endswith(f" and {len(done['lost']) - 5} more")
+
+
+# -- labels ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_squash_names_the_labels_that_go_and_undelete_brings_them_back(cli: Cli, bundles: list[str]) -> None:  # noqa: F811
+    for name, at in (("old", 0), ("older", 0), ("newest", 3)):
+        cli("label", "set", "--repo", "faces", "--label", name, "--bundle", bundles[at])
+    asked = cli("repo", "squash", "--repo", "faces", stdin="n\n", code=5)
+    assert "which deletes 3 bundles and labels old, older, v1.0.0 [y|n]" in asked.err
+    gone = cli("repo", "squash", "--repo", "faces", "--force-yes")
+    assert "deleted 3 bundles and labels old, older, v1.0.0\n" in gone.err
+    assert "note: `sheaf bundle undelete --repo faces`" in gone.err
+    cli("label", "set", "--repo", "faces", "--label", "old", "--bundle", bundles[3])
+    cli("branch", "create", "--repo", "faces", "--branch", "older")
+    back = cli("bundle", "undelete", "--repo", "faces", "--bundle", bundles[0])
+    assert f"note: label 'old' stays at bundle {bundles[3]}" in back.err
+    assert "note: label 'older' is not back: a branch" in back.err
+    assert "note: label 'v1.0.0' is back" in cli("bundle", "undelete", "--repo", "faces", "--bundle", bundles[1]).err
+    assert bundles[1] in cli("label", "get", "--repo", "faces", "--label", "v1.0.0").out
+    assert "label" not in cli("bundle", "undelete", "--repo", "faces", "--bundle", bundles[2]).err
+
+
+def test_labels_that_were_deleted_before_stay_away(cli: Cli, bundles: list[str]) -> None:  # noqa: F811
+    cli("label", "delete", "--repo", "faces", "--label", "v1.0.0")
+    for _ in range(2):
+        cli("repo", "squash", "--repo", "faces", "--force-yes")
+        assert "label" not in cli("bundle", "undelete", "--repo", "faces", "--bundle", bundles[1]).err
+    assert cli("label", "list", "--repo", "faces").lines == []
+
+
+def test_the_prompt_for_a_repo_says_what_it_has(cli: Cli, bundles: list[str]) -> None:  # noqa: F811
+    assert "with 4 bundles and label v1.0.0 [y|n]" in cli("repo", "delete", "--repo", "faces", stdin="n\n", code=5).err
+
+
+# -- finding what was deleted ------------------------------------------------------------------------------------------
+
+
+def test_repos_of_one_name_are_told_apart(cli: Cli, bundles: list[str], tmp_path: Path) -> None:  # noqa: F811
+    cli("repo", "delete", "--repo", "faces", "--force-yes")
+    first = cli("repo", "undelete").lines[0].split(" , ")
+    assert (first[0], first[3]) == ("faces", "4 bundles")
+    cli("repo", "create", "--repo", "faces")
+    assert "--as NAME" in cli("repo", "undelete", "--repo", "faces", code=4).err
+    cli("bundle", "upload", "--repo", "faces", "--path", tmp_path / "in", "--message", "another")
+    cli("repo", "delete", "--repo", "faces", "--force-yes")
+    ids = [line.split(" , ")[1] for line in cli("repo", "undelete").lines]
+    refused = cli("repo", "undelete", "--repo", "faces", code=5)
+    assert all(f"{id} (deleted 20" in refused.err for id in ids)
+    cli("repo", "undelete", "--repo", ids[0])
+
+
+def test_what_gc_has_taken_is_left_out_and_counted(cli: Cli, bundles: list[str]) -> None:  # noqa: F811
+    cli("bundle", "delete", "--repo", "faces", "--bundle", bundles[0], "--force-yes")
+    cli("store", "gc")
+    cli("bundle", "delete", "--repo", "faces", "--bundle", bundles[2], "--force-yes")
+    listed = cli("bundle", "undelete", "--repo", "faces")
+    assert [line.split(" , ")[0] for line in listed.lines] == [bundles[2]]
+    assert "note: 1 more bundle can't be brought back" in listed.err
+    cli("repo", "delete", "--repo", "faces", "--force-yes")
+    cli("store", "gc")
+    cli("repo", "create", "--repo", "faces")
+    cli("repo", "delete", "--repo", "faces", "--force-yes")
+    assert "note: 1 more repo can't be brought back" in cli("repo", "undelete").err
+    cli("repo", "undelete", "--repo", "faces")  # the one that can be is meant
+
+
+def test_a_bundle_that_was_not_deleted_has_a_hint_that_exists(cli: Cli, bundles: list[str]) -> None:  # noqa: F811
+    refused = cli("bundle", "undelete", "--repo", "faces", "--bundle", "nope", code=3)
+    assert "see `sheaf bundle undelete --repo faces`" in refused.err

@@ -297,7 +297,8 @@ class Person:
     def squash(self) -> None:
         repo = self.store.repo(self.own)
         self.world.doubtful |= {id for id, (of, _, _) in self.world.bundles.items() if of == repo.id}
-        left = repo.squash(retain_latest=self.random.randrange(1, 3), retain_semver_tags=True)
+        repo.squash(retain_latest=self.random.randrange(1, 3), retain_semver_tags=True)
+        left = repo.bundles()
         gone = {bundle.id for bundle in repo.deleted_bundles()}
         self.mine = [id for id in self.mine if id not in gone]
         self.deleted += sorted(gone - set(self.deleted))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -12,7 +12,7 @@ from sheaf.cli import options, views
 from sheaf.cli.app import App
 from sheaf.cli.exits import OK, PARTIAL
 from sheaf.cli.inputs import confirm
-from sheaf.cli.quoting import human_size, quote
+from sheaf.cli.quoting import count_of, first_of, human_size, quote, with_labels
 from sheaf.cli.tree import verb
 from sheaf.cli.waiting import Waiting
 from sheaf.settings.durations import parse_duration
@@ -20,11 +20,10 @@ from sheaf.settings.durations import parse_duration
 if TYPE_CHECKING:
     from sheaf.engine.gc import Collected
     from sheaf.engine.retained import Gone
+    from sheaf.repo.deleting import Surplus
+    from sheaf.repo.repo import Repo
 
 __all__ = ["delete_bundle", "gc", "squash", "undelete_bundle", "undelete_repo"]
-
-
-_NAMED: Final = 5  # of what a gc makes impossible to restore
 
 
 @verb(example="sheaf store gc --dry-run\nsheaf store gc --keep-deleted 7d", exits=(5, 6, 8, 9, 10))
@@ -55,8 +54,7 @@ def gc(app: App, *, dry_run: bool, grace: float, no_wait: bool, keep_deleted: st
     app.out.object(_record(done))
     app.out.line(f"{'would give' if dry_run else 'gave'} back {done.bytes} bytes ({human_size(done.bytes)})")
     if lost := _lost(done.lost):
-        more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
-        app.out.line(f"can't be undeleted {'after it' if dry_run else 'any more'}: {', '.join(lost[:_NAMED])}{more}")
+        app.out.line(f"can't be undeleted {'after it' if dry_run else 'any more'}: {first_of(lost, 5)}")
     counts = {"packs": done.packs, "packs rewritten": done.moved, "nodes": done.nodes, "whole files": done.objects}
     app.out.line(", ".join(f"{count} {what}" for what, count in counts.items()))
     for session in done.voided:
@@ -77,12 +75,8 @@ def _lost(gone: list[Gone]) -> list[str]:
     """What is lost, in words: repos that were deleted as one, bundles of others one by one."""
     bundles = Counter(one.repo.id for one in gone if one.repo.deleted)
     repos = {one.repo.id: one.repo for one in gone}
-    named = [f"repo {repos[id].name} ({id}, {_bundles(count)})" for id, count in bundles.items()]
+    named = [f"repo {repos[id].name} ({id}, {count_of(count, 'bundle')})" for id, count in bundles.items()]
     return named + [f"bundle {one.bundle.id} of {one.repo.name}" for one in gone if not one.repo.deleted]
-
-
-def _bundles(count: int) -> str:
-    return f"{count} bundle{'' if count == 1 else 's'}"
 
 
 @verb(name="delete", example="sheaf bundle delete --repo faces --bundle main~1", exits=(3, 5, 8, 9))
@@ -111,22 +105,51 @@ def delete_bundle(app: App, repo: str, bundle: str, force_yes: bool) -> None:
     "--bundle", metavar="ID", help="The bundle's id; without it, those that were deleted or set aside are listed."
 )
 def undelete_bundle(app: App, repo: str, bundle: str | None) -> None:
-    """Bring a bundle back that was deleted or set aside, or list those: ID , TIMESTAMP , MESSAGE."""
+    """Bring a bundle back that was deleted or set aside, or list those that can be: ID , TIMESTAMP , MESSAGE.
+
+    Labels that were deleted with it, by a squash, come back, too.
+    """
     found = app.repo(repo)
     if bundle is None:
+        left = found.deleted_bundles(restorable=True)
         aside = [found.bundle(f"bundle:{id}") for id in found.aside()]
-        app.out.listing(views.BUNDLE, [*found.deleted_bundles(), *aside])
+        app.out.listing(views.BUNDLE, [*left, *aside])
+        _tell_lost(app, len(found.deleted_bundles()) - len(left), "bundle")
+        return
+    id = bundle.removeprefix("bundle:")
+    dropped = found.dropped_labels(id)
+    app.out.one(views.BUNDLE, found.undelete_bundle(id))
+    for name in dropped:
+        _tell_label(app, found, name, id)
+
+
+def _tell_label(app: App, repo: Repo, name: str, id: str) -> None:
+    at = next((label.bundle for label in repo.labels(name) if label.name == name), "")
+    if at == id:
+        app.note(f"note: label '{name}' is back")
+    elif at:
+        app.note(f"note: label '{name}' stays at bundle {at}, which has it now")
     else:
-        app.out.one(views.BUNDLE, found.undelete_bundle(bundle.removeprefix("bundle:")))
+        app.note(f"note: label '{name}' is not back: a branch has its name now")
+
+
+def _tell_lost(app: App, count: int, what: str) -> None:
+    if count:
+        app.note(f"note: {count_of(count, f'more {what}')} can't be brought back: gc has deleted the data")
 
 
 @verb(name="undelete", example="sheaf repo undelete\nsheaf repo undelete --repo old", exits=(3, 4, 5, 8, 9))
 @click.option("--repo", metavar="REPO", help="The repo's name or id; without it, those that were deleted are listed.")
 @click.option("--as", "name", metavar="NAME", help="Another name for it.")
 def undelete_repo(app: App, repo: str | None, name: str | None) -> None:
-    """Bring a deleted repo back, or list the deleted ones. Its data must not have gone with a gc."""
+    """Bring a deleted repo back, or list those that can be: NAME , ID , DELETED , BUNDLES.
+
+    Its data must not have gone with a gc.
+    """
     if repo is None:
-        app.out.listing(views.REPO, app.store.deleted_repos())
+        left = app.store.deleted_repos(restorable=True)
+        app.out.listing(views.DELETED_REPO, left)
+        _tell_lost(app, len(app.store.deleted_repos()) - len(left), "repo")
     else:
         app.out.one(views.REPO, app.store.undelete_repo(repo, name=name))
 
@@ -144,9 +167,21 @@ def squash(
 ) -> None:
     """Delete all bundles but the newest ones and those that branches are at; lists those that are left.
 
-    Labels of deleted bundles go with them. Until a gc has run, `bundle undelete` brings a bundle back.
+    Labels of deleted bundles go with them, unless --retain-tags keeps both; what goes is named. Until a gc has run,
+    `bundle undelete` brings a bundle back, with its labels.
     """
     found = app.repo(repo)
-    confirm(f'Are you sure you want to squash repo "{repo}" ({found.info.bundles} bundles)', is_sure=force_yes)
-    left = found.squash(retain_latest=retain_n_latest, retain_tags=retain_tags, retain_semver_tags=retain_semver_tags)
-    app.out.listing(views.BUNDLE, left)
+    retain = {"retain_tags": retain_tags, "retain_semver_tags": retain_semver_tags}
+    going = _surplus(found.surplus(retain_latest=retain_n_latest, **retain))
+    confirm(f'Are you sure you want to squash repo "{repo}", which deletes {going}', is_sure=force_yes)
+    deleted = found.squash(retain_latest=retain_n_latest, **retain)
+    app.out.listing(views.BUNDLE, found.bundles())
+    if deleted.bundles:
+        app.note(f"deleted {_surplus(deleted)}")
+        app.note(
+            f"note: `sheaf bundle undelete --repo {quote(repo)}` lists what can be brought back, until a gc has run"
+        )
+
+
+def _surplus(surplus: Surplus) -> str:
+    return with_labels(count_of(len(surplus.bundles), "bundle"), surplus.labels)

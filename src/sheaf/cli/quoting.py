@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-__all__ = ["go_time", "human_size", "quote", "redact", "short_time"]
+__all__ = ["count_of", "first_of", "go_time", "human_size", "quote", "redact", "short_time", "with_labels"]
 
 #: Control, format (bidi and the like), surrogate, line and paragraph separator: what could forge or garble a line.
 _UNSAFE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -56,6 +57,23 @@ def human_size(size_bytes: float) -> str:
             return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
         value /= 1024
     return f"{value:.1f} {_UNITS[-1]}"
+
+
+def count_of(count: int, what: str) -> str:
+    """``1 bundle``, ``2 bundles``."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def first_of(names: Sequence[str], limit: int) -> str:
+    """Names with commas; of more than ``limit`` the first ones, and how many there are more."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
+
+
+def with_labels(what: str, labels: Iterable[str]) -> str:
+    """``5 bundles and labels v1, v2``; without labels just the first."""
+    named = [quote(label) for label in labels]
+    return f"{what} and label{'' if len(named) == 1 else 's'} {first_of(named, 20)}" if named else what
 
 
 def redact(text: str) -> str:

@@ -7,7 +7,7 @@ import click
 from sheaf.cli import options, views
 from sheaf.cli.app import App
 from sheaf.cli.inputs import confirm
-from sheaf.cli.quoting import go_time, human_size, quote
+from sheaf.cli.quoting import count_of, go_time, human_size, quote, with_labels
 from sheaf.cli.sizes import size_line, size_record
 from sheaf.cli.tree import verb
 
@@ -90,7 +90,8 @@ def delete(app: App, repo: str, force_yes: bool) -> None:
     Until a gc has run, `repo undelete` brings it back with all of them.
     """
     found = app.repo(repo)
-    confirm(f'Are you sure you want to delete repo "{repo}"', is_sure=force_yes)
+    held = with_labels(count_of(found.info.bundles, "bundle"), [label.name for label in found.labels()])
+    confirm(f'Are you sure you want to delete repo "{repo}" with {held}', is_sure=force_yes)
     found.delete()
     app.out.object({"id": found.id, "name": repo})
     app.note(f"note: `sheaf repo undelete --repo {found.id}` brings it back, until a gc has run")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from sheaf.cli.quoting import go_time, human_size, quote, short_time
+from sheaf.cli.quoting import count_of, go_time, human_size, quote, short_time
 from sheaf.cli.render import View
 
 if TYPE_CHECKING:
@@ -16,7 +17,19 @@ if TYPE_CHECKING:
     from sheaf.repo.records import Branch, Entry, Label, RepoInfo
     from sheaf.repo.repo import Repo
 
-__all__ = ["BRANCH", "BUNDLE", "DIAMOND", "ENTRY", "FILE", "LABEL", "LONG_ENTRY", "REPO", "SPLIT", "bundle_record"]
+__all__ = [
+    "BRANCH",
+    "BUNDLE",
+    "DELETED_REPO",
+    "DIAMOND",
+    "ENTRY",
+    "FILE",
+    "LABEL",
+    "LONG_ENTRY",
+    "REPO",
+    "SPLIT",
+    "bundle_record",
+]
 
 _TYPE_BITS: Final = {"file": stat.S_IFREG, "symlink": stat.S_IFLNK, "folder": stat.S_IFDIR}
 
@@ -54,6 +67,23 @@ REPO: Final[View[Any]] = View(
     record=_repo_record,
     columns=("NAME", "DESCRIPTION", "AUTHOR", "CREATED"),
     cells=lambda repo: (repo.name, quote(repo.description), quote(repo.author.name), short_time(repo.created)),
+    fields=_repo_fields,
+)
+
+
+def _deleted_line(repo: RepoInfo) -> str:
+    return f"{quote(repo.name)} , {repo.id} , {_deleted(repo, go_time)} , {count_of(repo.bundles, 'bundle')}"
+
+
+def _deleted(repo: RepoInfo, shown: Callable[[datetime], str]) -> str:
+    return shown(repo.deleted) if repo.deleted else ""
+
+
+DELETED_REPO: Final[View[RepoInfo]] = View(
+    line=_deleted_line,
+    record=lambda repo: {**_repo_record(repo), "deleted": repo.deleted},
+    columns=("NAME", "ID", "DELETED", "BUNDLES"),
+    cells=lambda repo: (repo.name, repo.id, _deleted(repo, short_time), str(repo.bundles)),
     fields=_repo_fields,
 )
 

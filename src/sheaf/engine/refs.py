@@ -56,7 +56,7 @@ class Refs:
         """The deleted bundle of an id. Raises NotFound."""
         self._catch_up()
         if id not in self._gone:
-            raise NotFound(f'no bundle "{id}" was deleted', f"see `sheaf bundle list --repo {self._repo} --deleted`")
+            raise NotFound(f'no bundle "{id}" was deleted', f"see `sheaf bundle undelete --repo {self._repo}`")
         return self._all[id]
 
     def newest(self, *, without: frozenset[str] = frozenset(), besides: str = "") -> Bundle | None:

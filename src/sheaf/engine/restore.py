@@ -19,13 +19,43 @@ from sheaf.engine.refs import Refs
 from sheaf.engine.sessions import Ending, Open, open_session, open_store_session, refuse_if_over
 from sheaf.errors import Conflict, Corrupt, NotFound, Refused
 from sheaf.format import keys
-from sheaf.model.log import Bundle, RepoEntry, RepoOp, RepoState, RestoreBundle, RestoreRepo, StoreOp, StoreState
+from sheaf.model.log import (
+    Bundle,
+    DeleteBundle,
+    RepoEntry,
+    RepoOp,
+    RepoState,
+    RestoreBundle,
+    RestoreRepo,
+    SetLabel,
+    StoreOp,
+    StoreState,
+)
 
-__all__ = ["restore_bundle", "restore_repo"]
+__all__ = ["dropped_labels", "restore_bundle", "restore_repo"]
+
+
+def dropped_labels(log: Log[RepoState, RepoOp], id: str) -> list[str]:
+    """The labels that were deleted by the same record as a bundle, which is deleted now: a squash does that."""
+    at: dict[str, str] = {}
+    found: list[str] = []
+    for record in log.records():
+        before = dict(at) if any(isinstance(op, DeleteBundle) and op.bundle == id for op in record.ops) else None
+        for op in record.ops:
+            match op:
+                case SetLabel(name=name, bundle=str(bundle)):
+                    at[name] = bundle
+                case SetLabel(name=name):
+                    at.pop(name, None)
+                case RestoreBundle(bundle=back) if back.id == id:
+                    found = []
+        if before is not None:
+            found = sorted(name for name, bundle in before.items() if bundle == id and name not in at)
+    return found
 
 
 def restore_bundle(core: Core, log: Log[RepoState, RepoOp], refs: Refs, repo_id: str, id: str) -> Bundle:
-    """Bring a deleted bundle back.
+    """Bring a deleted bundle back, and those labels that were deleted with it whose names are free.
 
     Raises:
         NotFound: no bundle of that id was deleted.
@@ -35,13 +65,16 @@ def restore_bundle(core: Core, log: Log[RepoState, RepoOp], refs: Refs, repo_id:
     opened = open_session(core, repo_id, log, "undelete")
     with Ending(core, opened.id) as ending:
         bundle = refs.deleted(id)
+        labels = dropped_labels(log, id)
         _refuse_unless_whole(core, [bundle], opened, f"bundle {id}")
 
         def decide(head: Head[RepoState]) -> tuple[RepoOp, ...]:
             refuse_if_over(log, opened.session)
             if refs.deleted(id).root != bundle.root:
                 raise Conflict(f"bundle {id} was redacted meanwhile", "run the same command again")
-            return (RestoreBundle(bundle, refs.newest(besides=id)),)
+            taken = head.state.labels.keys() | head.state.branches.keys()
+            back = (SetLabel(name, id, check=True) for name in labels if name not in taken)
+            return (RestoreBundle(bundle, refs.newest(besides=id)), *back)
 
         with ending.committing():
             log.append(decide)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
+from sheaf.engine.log import Head
 from sheaf.engine.refs import Refs
 from sheaf.errors import InvalidInput
 from sheaf.model.log import Bundle, DeleteBundle, RepoOp, RepoState, SetLabel
 from sheaf.repo.context import Context
 
-__all__ = ["delete_bundle", "squash"]
+__all__ = ["Retain", "Surplus", "delete_bundle", "squash", "surplus"]
 
 _AT_ONCE = 500  # bundles deleted by one record
 _SEMVER = re.compile(
@@ -24,25 +26,68 @@ def delete_bundle(context: Context, bundle: Bundle) -> None:
     context.log.append(lambda head: _deletion(context.refs, head.state, [bundle]))
 
 
-def squash(context: Context, *, retain_latest: int, retain_tags: bool, retain_semver_tags: bool) -> None:
-    """Delete all bundles but those to retain, and the labels of those that go."""
-    if retain_latest < 1:
-        raise InvalidInput("at least one bundle must be retained", "delete the repo to delete them all")
+@dataclass(frozen=True, slots=True)
+class Surplus:
+    """What a squash deletes: bundles by id, and the labels that are at them."""
+
+    bundles: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+
+    def __add__(self, other: Surplus) -> Surplus:
+        return Surplus(self.bundles + other.bundles, self.labels + other.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Retain:
+    """What a squash leaves alone. ``latest``: so many; ``tags``: what labels are at; ``semver_tags``: such as ``v1.2.0``."""
+
+    latest: int = 1
+    tags: bool = False
+    semver_tags: bool = False
+
+    def __post_init__(self) -> None:
+        if self.latest < 1:
+            raise InvalidInput("at least one bundle must be retained", "delete the repo to delete them all")
+
+
+def surplus(context: Context, retain: Retain) -> Surplus:
+    """What a squash would delete now."""
+    state = context.log.head().state
+    return _with_labels(state, _surplus(context.refs, state, retain))
+
+
+def squash(context: Context, retain: Retain) -> Surplus:
+    """Delete all bundles but those to retain, and the labels of those that go. Returns what it deleted."""
     context.refuse_writes()
+    deleted = Surplus()
+    while _surplus(context.refs, context.log.head().state, retain):
+        step = Surplus()
 
-    def surplus(state: RepoState) -> list[Bundle]:
-        bundles = context.refs.bundles()
-        kept = {bundle.id for bundle in bundles[-retain_latest:]}
-        kept |= {target.bundle for target in state.branches.values()}
-        for name, target in state.labels.items():
-            if retain_tags or (retain_semver_tags and _SEMVER.fullmatch(name)):
-                kept.add(target.bundle)
-        return [bundle for bundle in bundles if bundle.id not in kept]
+        def decide(head: Head[RepoState]) -> tuple[RepoOp, ...]:
+            nonlocal step
+            going = _surplus(context.refs, head.state, retain)[:_AT_ONCE]
+            step = _with_labels(head.state, going)
+            return _deletion(context.refs, head.state, going, labels=True)
 
-    while surplus(context.log.head().state):
-        context.log.append(
-            lambda head: _deletion(context.refs, head.state, surplus(head.state)[:_AT_ONCE], labels=True)
-        )
+        context.log.append(decide)
+        deleted += step
+    return deleted
+
+
+def _surplus(refs: Refs, state: RepoState, retain: Retain) -> list[Bundle]:
+    bundles = refs.bundles()
+    kept = {bundle.id for bundle in bundles[-retain.latest :]}
+    kept |= {target.bundle for target in state.branches.values()}
+    for name, target in state.labels.items():
+        if retain.tags or (retain.semver_tags and _SEMVER.fullmatch(name)):
+            kept.add(target.bundle)
+    return [bundle for bundle in bundles if bundle.id not in kept]
+
+
+def _with_labels(state: RepoState, bundles: list[Bundle]) -> Surplus:
+    gone = {bundle.id for bundle in bundles}
+    labels = (name for name, target in sorted(state.labels.items()) if target.bundle in gone)
+    return Surplus(tuple(bundle.id for bundle in bundles), tuple(labels))
 
 
 def _deletion(refs: Refs, state: RepoState, bundles: list[Bundle], *, labels: bool = False) -> tuple[RepoOp, ...]:

@@ -97,7 +97,7 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class RepoInfo:
-    """A repo; ``bundles``: how many it has."""
+    """A repo; ``bundles``: how many it has; ``deleted``: when, None while it lives."""
 
     id: str
     name: str
@@ -105,6 +105,7 @@ class RepoInfo:
     created: datetime
     author: Author
     bundles: int
+    deleted: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,4 +154,5 @@ def branch_of(name: str, state: RepoState) -> Branch:
 
 def repo_info(entry: RepoEntry, bundles: int) -> RepoInfo:
     """A repo from the store's log."""
-    return RepoInfo(entry.id, entry.name, entry.description, parse_time(entry.time), entry.author, bundles)
+    deleted = parse_time(entry.deleted) if entry.deleted else None
+    return RepoInfo(entry.id, entry.name, entry.description, parse_time(entry.time), entry.author, bundles, deleted)

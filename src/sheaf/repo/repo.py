@@ -28,7 +28,7 @@ from sheaf.model.log import (
 )
 from sheaf.model.names import check_ref_name, check_repo_name
 from sheaf.repo.context import Context
-from sheaf.repo.deleting import delete_bundle, squash
+from sheaf.repo.deleting import Retain, Surplus, delete_bundle, squash, surplus
 from sheaf.repo.records import Branch, Label, RepoInfo, branch_of, label_of, repo_info
 
 # What follows takes pyarrow and numpy (0.1 s to import); names and labels do without, so it is imported where it is used.
@@ -129,9 +129,17 @@ class Repo:
         """The bundle that a ref names; the one committed last if there is none. Raises NotFound, Ambiguous."""
         return self._bundle(self._context.refs.resolve(ref))
 
-    def deleted_bundles(self) -> list[Bundle]:
-        """The bundles that were deleted, in the order of their commits; the data of some may be gone."""
-        return [self._bundle(bundle) for bundle in self._context.refs.deleted_bundles()]
+    def deleted_bundles(self, *, restorable: bool = False) -> list[Bundle]:
+        """The bundles that were deleted, in the order of their commits.
+
+        Args:
+            restorable: only those whose data gc has not begun to delete.
+        """
+        from sheaf.engine.retained import restorable as restorable_of
+
+        found = self._context.refs.deleted_bundles()
+        there = restorable_of(self._context.core, found) if restorable else {bundle.id for bundle in found}
+        return [self._bundle(bundle) for bundle in found if bundle.id in there]
 
     def sizes(self) -> Sizes:
         """How much data its bundles have, without repetitions, and as it is stored. Reads all their manifests."""
@@ -153,6 +161,8 @@ class Repo:
     def undelete_bundle(self, id: str) -> Bundle:
         """Bring a deleted bundle back, as long as gc has not acted on it; or one that was set aside, once it can be read.
 
+        Labels that were deleted together with it (:meth:`dropped_labels`) come back, too, if their names are free.
+
         Raises:
             NotFound: no bundle of that id was deleted or set aside.
             Refused: gc has deleted what it needs, or is about to; or it still can't be read.
@@ -170,9 +180,19 @@ class Repo:
         """Of the bundles that were set aside, since they can't be read, by their ids why."""
         return dict(self._log.head().state.aside)
 
-    def squash(
+    def dropped_labels(self, id: str) -> list[str]:
+        """The labels that were deleted together with a bundle which is deleted now."""
+        from sheaf.engine.restore import dropped_labels
+
+        return dropped_labels(self._log, id)
+
+    def surplus(
         self, *, retain_latest: int = 1, retain_tags: bool = False, retain_semver_tags: bool = False
-    ) -> list[Bundle]:
+    ) -> Surplus:
+        """What :meth:`squash` would delete now: the ids of bundles, and the labels that are at them."""
+        return surplus(self._context, Retain(retain_latest, retain_tags, retain_semver_tags))
+
+    def squash(self, *, retain_latest: int = 1, retain_tags: bool = False, retain_semver_tags: bool = False) -> Surplus:
         """Delete all bundles but the newest ones and those that a branch is at; labels of deleted ones go, too.
 
         Args:
@@ -181,11 +201,9 @@ class Repo:
             retain_semver_tags: also retain every bundle with a label such as ``v1.2.0`` or ``1.2.0-rc.1``.
 
         Returns:
-            The bundles that are left.
+            What it deleted.
         """
-        c = self._context
-        squash(c, retain_latest=retain_latest, retain_tags=retain_tags, retain_semver_tags=retain_semver_tags)
-        return self.bundles()
+        return squash(self._context, Retain(retain_latest, retain_tags, retain_semver_tags))
 
     def log(self, ref: str | None = None) -> Iterator[Bundle]:
         """A bundle and its first parents, newest first."""

@@ -224,16 +224,21 @@ class Store:
         repo.delete()
         return repo.id
 
-    def deleted_repos(self) -> list[RepoInfo]:
-        """The repos that were deleted, by name; the data of some may be gone."""
+    def deleted_repos(self, *, restorable: bool = False) -> list[RepoInfo]:
+        """The repos that were deleted, by name and by when they were.
+
+        Args:
+            restorable: only those whose data gc has not begun to delete.
+        """
         gone = [entry for entry in self._log.head().state.repos.values() if entry.deleted]
-        return [self._repo(entry).info for entry in sorted(gone, key=lambda entry: (entry.name, entry.deleted))]
+        left = self._restorable(gone) if restorable else gone
+        return [self._repo(entry).info for entry in sorted(left, key=lambda entry: (entry.name, entry.deleted))]
 
     def undelete_repo(self, which: str, *, name: str | None = None) -> Repo:
         """Bring a deleted repo back, as long as gc has not acted on it.
 
         Args:
-            which: its id; or its name, if only one of that name was deleted.
+            which: its id; or its name, if only one of that name can be restored.
             name: another name for it.
 
         Raises:
@@ -245,13 +250,29 @@ class Store:
         from sheaf.engine.restore import restore_repo
 
         self._connected.refuse_writes()
+        entry = self._deleted(which)
+        try:
+            return self._repo(restore_repo(self._core, entry, check_repo_name(name or entry.name)))
+        except AlreadyExists as error:
+            raise AlreadyExists(error.message, "bring it back under another name, with --as NAME") from error
+
+    def _deleted(self, which: str) -> RepoEntry:
         repos = self._log.head().state.repos.values()
         found = [repo for repo in repos if repo.deleted and which in (repo.id, repo.name)]
         if not found:
             raise NotFound(f'no repo "{which}" was deleted', "see `sheaf repo undelete`")
         if len(found) > 1:
+            found = self._restorable(found) or found
+        if len(found) > 1:
             raise Ambiguous(f'{len(found)} repos called "{which}" were deleted', f"use the id: {_ids(found)}")
-        return self._repo(restore_repo(self._core, found[0], check_repo_name(name or found[0].name)))
+        return found[0]
+
+    def _restorable(self, repos: list[RepoEntry]) -> list[RepoEntry]:
+        from sheaf.engine.retained import restorable
+
+        bundles = {repo.id: self._repo(repo).context.refs.bundles() for repo in repos}
+        there = restorable(self._core, [bundle for held in bundles.values() for bundle in held])
+        return [repo for repo in repos if all(bundle.id in there for bundle in bundles[repo.id])]
 
     # -- garbage -------------------------------------------------------------------------------------------------------
 
@@ -507,4 +528,4 @@ class Store:
 
 
 def _ids(repos: Iterable[RepoEntry]) -> str:
-    return ", ".join(f"{repo.id} ({repo.deleted[:19]})" for repo in repos)
+    return ", ".join(f"{repo.id} (deleted {repo.deleted[:19]}Z)" for repo in repos)
