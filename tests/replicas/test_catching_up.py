@@ -11,12 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.engine.worlds import condemn, packs_of, replaced
-from tests.replicas.worlds import World, build
+from tests.replicas.worlds import Place, World, build
 
 import sheaf
-from sheaf.errors import Corrupt, SheafError
+from sheaf.errors import Corrupt, SheafError, Unavailable
 from sheaf.format import keys
 from sheaf.model.log import DeleteBundle
+from sheaf.storage.memory import MemoryBackend
 from sheaf.testing.invariants import assert_sound
 from sheaf.transfer.progress import ProgressState
 
@@ -64,6 +65,27 @@ def test_what_the_primary_lost_by_accident_stays_in_the_replica_unless_told(tmp_
         assert world.places["mem:b"].stat(lost)
         assert [caught.deleted for caught in store.replicas.replicate(prune=True).values()] == [1]
     assert world.places["mem:b"].stat(lost) is None
+
+
+def test_a_replica_whose_disk_is_not_mounted_is_missing_and_gets_nothing_unless_told(tmp_path: Path) -> None:
+    world = build(tmp_path, "mem:b", "mem:c", policy="primary")
+    full, empty = world.places["mem:b"], Place(MemoryBackend(), "mem:b")
+    world.places["mem:b"] = empty
+    with world.process() as store:
+        world.upload(store, "third", "next")
+        assert [info.state for info in store.replicas.list()] == ["missing", "in step"]
+        with pytest.raises(Unavailable, match="mem:b holds no copy"):
+            store.replicas.replicate()
+        store.gc(grace=0)  # it passes deletions on
+    assert not list(empty.inner.list())
+    world.places["mem:b"] = full
+    with world.process() as store:
+        assert [info.state for info in store.replicas.list()] == ["behind", "in step"]
+        store.replicas.replicate()
+    world.places["mem:b"] = empty
+    with world.process() as store:
+        store.replicas.replicate(refill=True)
+        assert [info.state for info in store.replicas.list()] == ["in step", "in step"]
 
 
 def test_an_object_that_differs_is_damage_and_is_said(tmp_path: Path) -> None:

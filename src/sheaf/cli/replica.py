@@ -46,7 +46,9 @@ def remove(app: App, url: str) -> None:
 
 @verb(name="list", example="sheaf store replica list", exits=(3, 5, 8, 9))
 def list_(app: App) -> None:
-    """List the replicas: URL , STATE. A state is 'in step', 'behind', 'diverged' or 'unreachable'."""
+    """List the replicas: URL , STATE. A state is 'in step', 'behind', 'missing' (its place holds no copy any more), 'diverged'
+    or 'unreachable'.
+    """
     app.out.listing(_VIEW, app.store.replicas.list())
 
 
@@ -67,9 +69,13 @@ def policy(app: App, policy: Any) -> None:
 @verb(example="sheaf store replicate", exits=(3, 4, 5, 6, 8, 9))
 @click.option("--to", metavar="URL", help="Only this replica.")
 @click.option("--prune", is_flag=True, help="Also delete there what this store doesn't have, for whatever reason.")
-def replicate(app: App, to: str | None, prune: bool) -> None:
-    """Bring replicas up to date. Copies only what is missing; may be stopped and repeated."""
-    done = app.store.replicas.replicate(to, prune=prune, progress=app.progress("replicate"))
+@click.option("--refill", is_flag=True, help="Copy everything anew to a replica whose place holds no copy any more.")
+def replicate(app: App, to: str | None, prune: bool, refill: bool) -> None:
+    """Bring replicas up to date. Copies only what is missing; may be stopped and repeated.
+
+    A replica that has lost its copy, such as a disk that isn't mounted, is named and gets nothing without --refill.
+    """
+    done = app.store.replicas.replicate(to, prune=prune, refill=refill, progress=app.progress("replicate"))
     for url, caught in done.items():
         _show(app, url, caught)
 

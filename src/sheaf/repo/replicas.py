@@ -29,7 +29,10 @@ Policy = Literal["all", "majority", "primary"]
 
 @dataclass(frozen=True, slots=True)
 class ReplicaInfo:
-    """One replica. ``state``: ``in step``, ``behind``, ``diverged`` or ``unreachable``; ``why`` says more."""
+    """One replica. ``state``: ``in step``, ``behind``, ``missing``, ``diverged`` or ``unreachable``; ``why`` says more.
+
+    ``missing``: its place is there and holds no copy (any more): a disk that isn't mounted, an emptied bucket.
+    """
 
     url: str
     state: str
@@ -99,16 +102,22 @@ class Replicas:
         self._set(lambda state: state.replicas, policy)
 
     def replicate(
-        self, to: str | None = None, *, prune: bool = False, progress: Progress | None = None
+        self,
+        to: str | None = None,
+        *,
+        prune: bool = False,
+        refill: bool = False,
+        progress: Progress | None = None,
     ) -> dict[str, Caught]:
         """Bring one replica, or all, up to date; may be stopped and repeated.
 
         Args:
             prune: also delete from them what this store doesn't have and no gc is known to have deleted.
+            refill: copy everything anew to a replica that has lost its copy.
 
         Raises:
             NotFound: it is no replica of this store. Conflict: it has diverged. Refused: it was promoted.
-            Unavailable: one could not be reached; the others are up to date.
+            Unavailable: one could not be reached, or is missing; the others are up to date.
         """
         self._refuse_copy()
         done: dict[str, Caught] = {}
@@ -116,6 +125,8 @@ class Replicas:
         for url in [self._named(to)] if to else self._state().replicas:
             try:
                 with self._open(url) as place:
+                    if not refill:
+                        _refuse_missing(place, url)
                     done[url] = self._catch_up(place, url, progress, prune=prune)
             except Unavailable as error:
                 lost = error
@@ -215,6 +226,8 @@ class Replicas:
     def _info(self, url: str, is_behind: bool) -> ReplicaInfo:
         try:
             with self._open(url) as place:
+                if not copy_of(place):
+                    return ReplicaInfo(url, "missing", "there is no copy of this store: is it mounted?")
                 last = store_log(self._core).head().n
                 if refuse_diverged(self._core.backend, place, keys.STORE_LOG, last) > last:
                     return ReplicaInfo(url, "diverged", "it was promoted")
@@ -229,6 +242,14 @@ class Replicas:
         backend = self._core.backend
         bases = ["", *(keys.repo(id) for id in self._state().repos)]
         return {base: copied_up_to(backend, base) for base in bases}
+
+
+def _refuse_missing(place: Backend, url: str) -> None:
+    """A disk that isn't mounted leaves an empty folder: a copy there would fill another disk and be taken for one."""
+    if not copy_of(place):
+        raise Unavailable(
+            f"{url} holds no copy of this store any more", "is it mounted? --refill copies everything there anew"
+        )
 
 
 def _check_policy(policy: str | None) -> None:
