@@ -51,6 +51,7 @@ VERBS: Final[dict[str, str]] = {
     "config create": "sheaf.cli.config:create",
     "config get": "sheaf.cli.config:get",
     "config set": "sheaf.cli.config:set_",
+    "config unset": "sheaf.cli.config:unset",
     "context create": "sheaf.cli.context:create",
     "context get": "sheaf.cli.context:get",
     "context list": "sheaf.cli.context:list_",

@@ -18,7 +18,7 @@ from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from sheaf.errors import InvalidInput, NotFound
 from sheaf.settings import configfile
@@ -26,6 +26,7 @@ from sheaf.settings.sizes import parse_size
 from sheaf.storage.options import StorageOptions
 
 __all__ = [
+    "FILES",
     "KEYS",
     "OPTION_KEYS",
     "Environment",
@@ -45,7 +46,8 @@ __all__ = [
 OPTION_KEYS: Final = tuple(field.name for field in dataclasses.fields(StorageOptions))
 #: What may stand in a file, in a context (but for ``context``) and, as ``SHEAF_<KEY>``, in the environment.
 KEYS: Final = ("store", "context", "name", "email", "cache", *OPTION_KEYS)
-_FILES: Final = ("cache", "ca_file", "credential", "sse_customer_key_file", "key_file")
+#: Keys whose values are paths of this machine.
+FILES: Final = ("cache", "ca_file", "credential", "sse_customer_key_file", "key_file")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +99,14 @@ def read_environment() -> Environment:
         user = getpass.getuser()
     except (KeyError, OSError, ImportError):
         user = "unknown"
-    terminals = sys.stdout.isatty(), sys.stderr.isatty()
+    terminals = _is_terminal(sys.stdout), _is_terminal(sys.stderr)
     variables = dict(os.environ)  # noqa: TID251 - the one place
     return Environment(variables, Path(home) if home.startswith("/") else None, user, *terminals)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    """Some programs that use the library have closed their streams, or have none."""
+    return stream is not None and not stream.closed and stream.isatty()
 
 
 def is_verbose_terminal(environment: Environment) -> bool:
@@ -220,4 +227,4 @@ def check_key(key: str, where: object) -> None:
 
 
 def _expanded(key: str, value: str) -> str:
-    return str(Path(value).expanduser()) if key in _FILES else value
+    return str(Path(value).expanduser()) if key in FILES else value

@@ -15,7 +15,7 @@ from sheaf.storage.options import StorageOptions
 from sheaf.storage.place import Location
 from sheaf.storage.port import Backend
 
-__all__ = ["SCHEMES", "open_backend", "parse_location"]
+__all__ = ["SCHEMES", "is_path", "open_backend", "parse_location"]
 
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):(?P<slashes>/{0,2})")
 
@@ -36,15 +36,22 @@ def open_backend(url: str, options: StorageOptions | None = None) -> Backend:
 
 def parse_location(url: str, options: StorageOptions) -> Location:
     """Takes a URL apart. Raises ``InvalidInput``."""
-    match = _SCHEME.match(url)
-    if match is None or (not match["slashes"] and match["scheme"].lower() not in SCHEMES):
+    if is_path(url):
         return Location("file", "", _absolute(url), options)
+    match = _SCHEME.match(url)
+    assert match is not None  # else it is a path
     scheme = match["scheme"].lower()
     if scheme not in SCHEMES:
         raise InvalidInput(f"unknown kind of store {scheme}://", _scheme_hint(scheme))
     if match["slashes"] != "//":
         raise InvalidInput(f"not a store's URL: {scheme}:…", f"write {scheme}://… with two slashes")
     return _split(scheme, url, options)
+
+
+def is_path(url: str) -> bool:
+    """Whether this is a plain path of this machine rather than a URL."""
+    match = _SCHEME.match(url)
+    return match is None or (not match["slashes"] and match["scheme"].lower() not in SCHEMES)
 
 
 def _split(scheme: str, url: str, options: StorageOptions) -> Location:

@@ -81,12 +81,12 @@ def _parse(name: str, text: str, kind: Any) -> object:
     try:
         return next(_READERS[part](text) for part in _members(kind) if part in _READERS)
     except (ValueError, KeyError) as error:
-        raise InvalidInput(f"option {name}={text!r} in the store's URL makes no sense") from error
+        raise InvalidInput(f"option {name}={text!r} makes no sense") from error
 
 
 def _choice(name: str, text: str, choices: list[str]) -> str:
     if text not in choices:
-        raise InvalidInput(f"option {name}={text!r} in the store's URL makes no sense", f"one of: {', '.join(choices)}")
+        raise InvalidInput(f"option {name}={text!r} makes no sense", f"one of: {', '.join(choices)}")
     return text
 
 
