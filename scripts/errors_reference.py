@@ -29,6 +29,9 @@ EXIT_INTRODUCTION = """\
 
 `sheaf` ends with one of these; `sheaf COMMAND --help` lists those of each command. `datamon` knows 0, 2 (not found) and
 1 (everything else).
+
+With `--json` an error is one object on stderr: `kind`, `message`, `hint` and `exit`. Two kinds are the command line's own:
+`usage` (exit 2), a wrong option or argument, and `unexpected` (exit 12), an error that belongs to no category.
 """
 
 

@@ -5,6 +5,10 @@
 set -euo pipefail
 
 work=${SHEAF_QUICKSTART:-$PWD/.quickstart}
+if [ -n "${1:-}" ] && [ ! -d "$1" ]; then
+  echo "quickstart: there is no folder '$1': name one that is there, such as DATA=~/photos" >&2
+  exit 2
+fi
 rm -rf "$work" && mkdir -p "$work/home" && work=$(cd "$work" && pwd)
 data=${1:+$(cd "$1" && pwd)}
 

@@ -95,6 +95,8 @@ def download(
             concurrency=workers(concurrency_factor),
             progress=bar,
         )
+    if name_filter and not done.files:
+        app.note(f"warning: no path of the bundle matches '{quote(name_filter)}': the folder is empty")
     app.leave_traces(chosen, destination)
     record = {"files": done.files, "bytes": done.bytes, "resumed": done.resumed, "erased": list(done.erased)}
     app.out.object({"bundle": chosen.id, "destination": str(destination), **record})

@@ -16,7 +16,7 @@ from sheaf.cli.mount import MOUNTING, in_background, mount_options
 from sheaf.cli.quoting import quote
 from sheaf.cli.tree import verb
 from sheaf.cli.upload import tell_label
-from sheaf.errors import InvalidInput
+from sheaf.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
@@ -120,6 +120,19 @@ def _tell(app: App, bundle: Bundle, label: str | None) -> None:
     app.out.object(views.bundle_record(bundle))
 
 
+def _commit_left(app: App, folder: Path, message: str | None, label: str | None) -> Bundle:
+    from sheaf.mount.journal import is_spill
+    from sheaf.mount.writable import commit_left
+
+    if not is_spill(folder):
+        places = _spill_folder(app, "").absolute()
+        raise NotFound(
+            f"{folder} is neither a writable mount nor what one left behind",
+            f"mounts leave theirs below {places}, or in the folder that --destination named",
+        )
+    return commit_left(app.store, folder.absolute(), message=message, label=label)
+
+
 @verb(example="sheaf bundle commit ./work --label point\nfusermount3 -u ./work", exits=(3, 4, 5, 8, 9, 10))
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @click.option("--message", metavar="TEXT", help="What the bundle is. Default: what the mount was told.")
@@ -129,9 +142,7 @@ def commit(app: App, folder: Path, message: str | None, label: str | None) -> No
     from sheaf.mount.control import is_mount, request
 
     if not is_mount(folder):
-        from sheaf.mount.writable import commit_left
-
-        bundle = commit_left(app.store, folder.absolute(), message=message, label=label)
+        bundle = _commit_left(app, folder, message, label)
         _tell(app, bundle, label)
         return
     answer = request(folder, {"do": "commit", "message": message, "label": label})

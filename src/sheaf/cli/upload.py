@@ -18,7 +18,7 @@ from sheaf.cli.tree import verb
 
 if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
-    from sheaf.repo.repo import Upload
+    from sheaf.repo.repo import Repo, Upload
 
 __all__ = ["Announcer", "tell_label", "upload"]
 
@@ -35,9 +35,11 @@ class Announcer:
         self._app.out.line(f"Uploaded bundle id:{bundle.id}")
 
 
-def tell_label(app: App, label: str | None) -> None:
-    """What follows the id when the bundle got a label."""
-    if label:
+def tell_label(app: App, label: str | None, before: str = "") -> None:
+    """What follows the id when the bundle got a label, which another bundle had ``before``."""
+    if label and before:
+        app.out.line(f"moved label '{label}' from {before}")
+    elif label:
         app.out.line(f"set label '{label}'")
 
 
@@ -77,6 +79,7 @@ def upload(
 ) -> int:
     """Upload a folder as a new bundle; only what the store doesn't have yet is sent."""
     found = app.repo(repo)
+    before = _place_of(found, label) if app.dialect.tells_moves else ""
     with app.progress("upload") as bar:
         result = found.upload(
             path,
@@ -96,8 +99,12 @@ def upload(
         )
     if not result.committed:
         app.out.line(f"Unchanged bundle id:{result.bundle.id}")
-    tell_label(app, label)
+    tell_label(app, label, before if before != result.bundle.id else "")
     return _finish(app, result)
+
+
+def _place_of(repo: Repo, label: str | None) -> str:
+    return next((found.bundle for found in repo.labels(label) if found.name == label), "") if label else ""
 
 
 def _finish(app: App, result: Upload) -> int:

@@ -113,8 +113,17 @@ class Refs:
             seen.add(bundle.id)
             if not bundle.parents:
                 raise NotFound(f"'{text}' goes back further than the history of {self._repo}")
-            bundle = self._get(bundle.parents[0], head)
+            bundle = self._parent(bundle.parents[0], head, text)
         return bundle
+
+    def _parent(self, id: str, head: Head[RepoState], text: str) -> Bundle:
+        try:
+            return self._get(id, head)
+        except NotFound:
+            raise NotFound(
+                f"'{text}' goes back further than the history of {self._repo}: bundle {id} was deleted",
+                f"see `sheaf log {self._repo}`",
+            ) from None
 
     def history(self, start: Bundle) -> Iterator[Bundle]:
         """A bundle and its first parents, newest first. Raises Corrupt if they go in circles."""

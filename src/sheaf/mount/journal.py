@@ -18,7 +18,7 @@ import msgspec
 from sheaf.errors import Conflict, InvalidInput, NotFound, Refused
 from sheaf.storage.private import make_private_folder
 
-__all__ = ["About", "Drop", "Fill", "Link", "Make", "Move", "Op", "Set", "Spill"]
+__all__ = ["About", "Drop", "Fill", "Link", "Make", "Move", "Op", "Set", "Spill", "is_spill"]
 
 
 class About(msgspec.Struct, frozen=True):
@@ -94,6 +94,11 @@ _DECODE: Final = msgspec.json.Decoder(Op)
 _ENCODE: Final = msgspec.json.Encoder()
 
 
+def is_spill(folder: Path) -> bool:
+    """Whether this is where a writable mount keeps, or has left, what it was given."""
+    return (folder / "journal").is_file()
+
+
 class Spill:
     """The folder, held by one process at a time."""
 
@@ -120,7 +125,7 @@ class Spill:
     @classmethod
     def reopen(cls, folder: Path) -> Spill:
         """One that was left behind. Raises NotFound if the folder is none, Conflict if a mount still uses it."""
-        if not (folder / "journal").is_file():
+        if not is_spill(folder):
             raise NotFound(f"{folder} is neither a writable mount nor what one left behind", "name one of these")
         spill = cls(folder)
         spill._hold()
