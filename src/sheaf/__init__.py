@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from sheaf.errors import SheafError
     from sheaf.model.log import Author
     from sheaf.repo.bundle import Bundle
     from sheaf.repo.connecting import connect, init
@@ -38,6 +39,7 @@ _WHERE = {
     "Entry": "sheaf.repo.records",
     "Label": "sheaf.repo.records",
     "Repo": "sheaf.repo.repo",
+    "SheafError": "sheaf.errors",
     "StorageOptions": "sheaf.storage.options",
     "Store": "sheaf.repo.store",
     "Upload": "sheaf.repo.repo",
@@ -55,6 +57,7 @@ __all__ = [
     "Entry",
     "Label",
     "Repo",
+    "SheafError",
     "StorageOptions",
     "Store",
     "Upload",

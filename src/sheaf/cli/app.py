@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sheaf.cli.render import Output
+from sheaf.errors import NotFound
 from sheaf.settings.settings import Environment, Settings, is_verbose_terminal, options_for, storage_options
 
 if TYPE_CHECKING:
@@ -18,11 +19,18 @@ if TYPE_CHECKING:
 
     from sheaf.cli.progress import Bar
     from sheaf.repo.bundle import Bundle
+    from sheaf.repo.records import RepoInfo
     from sheaf.repo.repo import Repo
     from sheaf.repo.store import Store
     from sheaf.storage.options import StorageOptions
 
-__all__ = ["App", "Dialect"]
+__all__ = ["App", "Dialect", "NoStoreYet"]
+
+_HOW_TO_BEGIN: Final = "`repo create` makes one there; --store URL names another one"
+
+
+class NoStoreYet(NotFound):
+    """Nobody has named a store, and the one in the user's data folder was not made yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +52,8 @@ class Dialect:
     partial_exit: int
     #: Whether lists become tables on a terminal.
     has_tables: bool
+    #: Whether it is said that a label was elsewhere before.
+    tells_moves: bool = True
     #: Whether the configuration file that counts is named on stderr.
     names_config: bool = False
     #: What is left in a destination after a download or an update.
@@ -85,21 +95,45 @@ class App:
 
     @cached_property
     def store(self) -> Store:
-        """The store, opened. The embedded default one is made at its first use."""
+        """The store, opened. Raises NoStoreYet where nobody has named one and the embedded one isn't there."""
+        return self._opened(create=False)
+
+    def store_to_write(self) -> Store:
+        """The same; the embedded one is made at its first use."""
+        try:
+            return self.store
+        except NoStoreYet:
+            self.store = self._opened(create=True)
+            self.note(f"made a store at {self.settings.store}")
+            return self.store
+
+    def _opened(self, *, create: bool) -> Store:
         import sheaf  # the heavy part: loaded by verbs that need a store only
 
         settings = self.settings
-        author = sheaf.Author(settings.name, settings.email)
-        store = sheaf.connect(
-            settings.store,
-            options=self.storage_options(),
-            cache=settings.cache,
-            author=author,
-            create=settings.is_embedded,
-            others=partial(options_for, settings),
-            ask=self.ask,
-        )
+        try:
+            store = sheaf.connect(
+                settings.store,
+                options=self.storage_options(),
+                cache=settings.cache,
+                author=sheaf.Author(settings.name, settings.email),
+                create=create,
+                others=partial(options_for, settings),
+                ask=self.ask,
+            )
+        except NotFound as error:
+            if not settings.is_embedded:
+                raise
+            raise NoStoreYet(f"there is no store yet at {settings.store}", _HOW_TO_BEGIN) from error
         return self._stack.enter_context(store)
+
+    def repos(self) -> list[RepoInfo]:
+        """All repos. Where there is no store yet there are none, and that is said."""
+        try:
+            return self.store.repos()
+        except NoStoreYet as error:
+            self.note(f"{error.message}: {error.hint}")
+            return []
 
     def repo(self, name: str) -> Repo:
         return self.store.repo(name)

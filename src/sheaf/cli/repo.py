@@ -23,7 +23,7 @@ _with_size = click.option("--with-size", is_flag=True, help="Also each bundle's 
 @click.option("--email", hidden=True, expose_value=False)
 def create(app: App, repo: str, description: str) -> None:
     """Create a repo."""
-    made = app.store.create_repo(repo, description)
+    made = app.store_to_write().create_repo(repo, description)
     if app.out.as_json:
         app.out.one(views.REPO, made)
 
@@ -32,7 +32,7 @@ def create(app: App, repo: str, description: str) -> None:
 @_with_size
 def list_(app: App, with_size: bool) -> None:
     """List the repos by name: NAME , DESCRIPTION , AUTHOR , EMAIL , TIMESTAMP."""
-    repos = app.store.repos()
+    repos = app.repos()
     app.out.listing(views.REPO, repos)
     if with_size:
         for repo in repos:

@@ -40,7 +40,7 @@ _REPO_NAME: Final[View[RepoInfo]] = View(
 def ls(app: App, address: str | None, recursive: bool, long: bool, nul: bool) -> None:
     """List what a bundle has at a path, one entry a line, folders with a slash; without an address, the repos."""
     if address is None:
-        app.out.listing(_REPO_NAME, app.store.repos(), nul=nul)
+        app.out.listing(_REPO_NAME, app.repos(), nul=nul)
         return
     place = address_of(address)
     entries = _entries(bundle_at(app, place), place.path, recursive=recursive)
@@ -99,7 +99,7 @@ def _history(app: App, address: str) -> Iterable[Bundle]:
 
 
 def _all_histories(app: App) -> Iterable[Bundle]:
-    logs = [app.repo(info.name).log() for info in app.store.repos() if info.bundles]
+    logs = [app.repo(info.name).log() for info in app.repos() if info.bundles]
     return heapq.merge(*logs, key=lambda bundle: bundle.id, reverse=True)
 
 

@@ -15,11 +15,13 @@ from sheaf.errors import AlreadyExists, Bug, Corrupt, NotFound, Refused, Unsuppo
 from sheaf.format import keys
 from sheaf.format.store_v1 import StoreConfig, decode_config, encode_config
 from sheaf.model.log import Author
+from sheaf.storage.emptiness import foreign_in
 from sheaf.storage.port import Backend, Buffer, Created
 
-__all__ = ["Core", "create_store", "host", "open_store", "refuse_store"]
+__all__ = ["Core", "create_store", "host", "open_store", "refuse_store", "refuse_used"]
 
 _IO_THREADS = 32
+_TRIED = ("probe", "keys")  # what a probe, or making an encrypted store, has left that was stopped
 T = TypeVar("T")
 
 
@@ -91,8 +93,24 @@ def create_store(backend: Backend, clock: Clock) -> StoreConfig:
         raise Refused(f"{backend.url} holds a log without a store", "choose an empty place")
     config = StoreConfig(clock.new_id(), rfc3339(clock.now_ns()))
     if backend.create(keys.CONFIG, encode_config(config)) is Created.OTHER:
-        raise AlreadyExists(f"there is a store at {backend.url} already", "use it as it is, or choose another place")
+        raise _exists(backend)
     return config
+
+
+def refuse_used(backend: Backend) -> None:
+    """Raises AlreadyExists if there is a store, Refused if anything else is there."""
+    if backend.stat(keys.CONFIG) is not None:
+        raise _exists(backend)
+    foreign = foreign_in(backend, (keys.CONFIG, *_TRIED))
+    if foreign is None:
+        return
+    if backend.stat(keys.CONFIG) is not None:  # somebody else has made it at this moment
+        raise _exists(backend)
+    raise Refused(f"{backend.url} is not empty: it holds '{foreign}'", "choose an empty place")
+
+
+def _exists(backend: Backend) -> AlreadyExists:
+    return AlreadyExists(f"there is a store at {backend.url} already", "use it as it is, or choose another place")
 
 
 def open_store(backend: Backend) -> StoreConfig:

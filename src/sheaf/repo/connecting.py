@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from sheaf.engine.clock import Clock, SystemClock
-from sheaf.engine.core import create_store
+from sheaf.engine.core import create_store, refuse_used
 from sheaf.errors import AlreadyExists, NotFound, SheafError, Unavailable
 from sheaf.model.log import Author
 from sheaf.repo.remembered import recall
@@ -43,10 +43,11 @@ def init(
 
     Raises:
         AlreadyExists: there is one.
-        Refused: the place breaks a rule; the message names it.
+        Refused: something else is there; or the place breaks a rule, which the message names.
         Unsupported: an optional library is missing.
     """
     backend = open_backend(url, options or StorageOptions())
+    refuse_used(backend)
     unlock = Opener(url, options or StorageOptions(), key)
     secret = unlock.named()
     if probe:
@@ -55,7 +56,7 @@ def init(
 
         refuse_if_unsafe(probe_backend(backend))
     _create(backend, clock, secret)
-    return Store(backend, author=author, cache=cache, clock=clock, open=_opener(options), unlock=unlock)
+    return Store(backend, author=author or _user(), cache=cache, clock=clock, open=_opener(options), unlock=unlock)
 
 
 def connect(
@@ -78,7 +79,8 @@ def connect(
         cache: a folder for copies of immutable objects and for what is known of uploaded folders; None keeps neither.
         key: of an encrypted store: 32 bytes, or a passphrase; by default from the ``key_file`` of the options, the
             environment, the configuration file or the keyring.
-        create: make the store if there is none; with a key or a ``key_file``, an encrypted one.
+        author: who signs what is made; None is the user as the command line would name them.
+        create: make the store if there is none, in an empty place; with a key or a ``key_file``, an encrypted one.
         others: how to reach its replicas, by URL; by default like the store itself.
         ask: gets a passphrase from a person, if the store takes one and nothing else opens it.
 
@@ -93,7 +95,7 @@ def connect(
     open = _opener(options, others)
     backend = open_backend(url, options or StorageOptions())
     unlock = Opener(url, options or StorageOptions(), key, ask)
-    opened = partial(Store, author=author, cache=cache, clock=clock, open=open, unlock=unlock)
+    opened = partial(Store, author=author or _user(), cache=cache, clock=clock, open=open, unlock=unlock)
     try:
         return opened(backend)
     except (NotFound, Unavailable) as error:
@@ -102,10 +104,21 @@ def connect(
         if not create or isinstance(error, Unavailable):
             raise
     try:
+        refuse_used(backend)
         _create(backend, clock, unlock.named())
     except AlreadyExists:
         pass  # somebody else made it at this moment
     return opened(backend)
+
+
+def _user() -> Author:
+    """Who is at work, as the command line would say."""
+    environment = read_environment()
+    try:
+        settings = read_sheaf(environment, {})
+    except SheafError:  # a configuration that makes no sense: nothing of it was asked for
+        return Author(environment.user)
+    return Author(settings.name, settings.email)
 
 
 def _create(backend: Backend, clock: Clock | None, secret: bytes | str | None) -> None:
@@ -153,7 +166,7 @@ def _connect_configured(
             cache=cache or settings.cache,
             author=author or Author(settings.name, settings.email),
             key=key,
-            create=create or settings.is_embedded,
+            create=create,
             clock=clock,
             others=None if options else partial(options_for, settings),
         )

@@ -64,6 +64,9 @@ class Repo:
     def __init__(self, context: Context) -> None:
         self._context = context
 
+    def __repr__(self) -> str:
+        return f"Repo({self.name!r} in {self._context.core.backend.url!r})"
+
     @property
     def context(self) -> Context:
         """What the repo is made of: for doors that write bundles on their own."""

@@ -84,6 +84,9 @@ class Store:
         whole.use(self._log.last.replicas)
         remember(cache, self.url, self._log.last.replicas)
 
+    def __repr__(self) -> str:
+        return f"Store({self.url!r})"
+
     @property
     def replicas(self) -> Replicas:
         """The copies of this store elsewhere."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from sheaf.errors import Denied
 from sheaf.storage.syscalls import Syscalls
 
 __all__ = ["Folders", "Modes"]
@@ -59,13 +60,22 @@ class Folders:
                 self._calls.mkdir(folder, mode)
             except FileNotFoundError:
                 self._make(os.path.dirname(folder))
-                self._calls.mkdir(folder, mode)
+                self._make_below(folder, mode)
         except FileExistsError:
             return
         if self._modes.exact and self._is_ours(folder):
             self._calls.chmod(folder, self._modes.folder)
         if self._durable and not self._is_ours(folder):
             self._calls.sync_folder(os.path.dirname(folder))
+
+    def _make_below(self, folder: str, mode: int) -> None:
+        """A folder whose parent is there. Some file systems, such as /proc, take none."""
+        try:
+            self._calls.mkdir(folder, mode)
+        except FileNotFoundError:
+            if self._is_ours(folder) and folder != self._root:
+                raise
+            raise Denied(f"can't make the folder {folder}", "choose a place where folders can be made") from None
 
     def sync(self, folder: str) -> None:
         """Makes the entries of ``folder`` durable, and the way to it from the root's parent.

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from sheaf.errors import Corrupt, NotFound, Refused, SheafError, Unsupported
+from sheaf.storage.emptiness import remove_folders
 from sheaf.storage.port import Backend, Created
 
 __all__ = ["Finding", "ProbeReport", "probe", "refuse_if_unsafe"]
@@ -84,6 +85,7 @@ class _Place:
         try:
             for key in [stat.key for stat in self.backend.list(f"{self.base}/")]:
                 self.backend.delete(key)
+            remove_folders(self.backend, self.base)
         except SheafError:
             pass  # a few tiny objects stay; what the caller must hear is why the probe failed
 

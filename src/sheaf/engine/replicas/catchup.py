@@ -14,7 +14,7 @@ from typing import Any
 
 from sheaf.engine.core import Core
 from sheaf.engine.log import Log, repo_log, store_log
-from sheaf.engine.replicas.kinds import Kind, kind_of, replica_id
+from sheaf.engine.replicas.kinds import LOCAL, Kind, kind_of, replica_id
 from sheaf.engine.replicas.records import copy_log, copy_of, end_epoch, refuse_diverged, state_of
 from sheaf.errors import Corrupt, NotFound, Refused
 from sheaf.format import keys
@@ -33,6 +33,7 @@ from sheaf.model.log import (
     SetReplicas,
     VoidSession,
 )
+from sheaf.storage.emptiness import foreign_in
 from sheaf.storage.port import Backend, Stat
 
 __all__ = ["Caught", "Far", "Plain", "catch_up"]
@@ -40,6 +41,7 @@ __all__ = ["Caught", "Far", "Plain", "catch_up"]
 Plain = Callable[[Backend], Backend]  #: from a place to what its objects mean, where they are encrypted
 _AT_ONCE = 4  # objects on their way: bounds memory to as many packs
 _BATCH = 256
+_LOCAL = tuple(folder.rstrip("/") for folder in LOCAL)
 #: Operations after which everything that was needed is still needed.
 _ADDS = (
     AddBundle,
@@ -117,8 +119,8 @@ class _CatchUp:
     def begin(self, takes_over: bool) -> None:
         """Make sure that the target is, or becomes, a copy of this store, and that nobody writes to it."""
         held, epoch = copy_of(self._target), state_of(self._core).epoch
-        if not held and (foreign := next(self._others(), None)):
-            raise Refused(f"{self._target.url} is not empty: it holds {foreign}", "choose an empty place")
+        if not held and (foreign := foreign_in(self._target, _LOCAL)):
+            raise Refused(f"{self._target.url} is not empty: it holds '{foreign}'", "choose an empty place")
         if held not in ("", self._core.config.id):
             raise Refused(f"{self._target.url} holds another store ({held})", "choose an empty place")
         if held and state_of(Core(self._target, self._core.config)).epoch > epoch:
@@ -126,9 +128,6 @@ class _CatchUp:
         if not takes_over:
             end_epoch(self._target, epoch, self._source.url, self._core.now())
         self._target.create(keys.CONFIG, self._source.get(keys.CONFIG))
-
-    def _others(self) -> Iterator[str]:
-        return (stat.key for stat in self._target.list() if kind_of(stat.key) is not Kind.LOCAL)
 
     def round(self) -> bool:
         """One round; False if the heads that it began with are not complete in the target."""

@@ -31,11 +31,15 @@ _KINDS = {
 }
 
 
+#: Folders of what belongs to one place.
+LOCAL = (keys.REPLICA, keys.BEHIND, keys.ERASING, "staging/")
+
+
 def kind_of(key: str) -> Kind:
     """What an object is to a copy."""
     top, _, rest = key.partition("/")
     folder = f"{top}/"
-    if folder in (keys.REPLICA, keys.BEHIND, keys.ERASING, "staging/"):
+    if folder in LOCAL:
         return Kind.LOCAL
     if folder == keys.REPOS:
         folder = f"{rest.partition('/')[2].partition('/')[0]}/"
