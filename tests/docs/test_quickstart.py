@@ -43,5 +43,5 @@ def test_a_folder_of_ones_own_is_only_read(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(AssertionError, match="there is no folder .*nowhere"):
+    with pytest.raises(AssertionError, match=r"there is no folder .*nowhere"):
         quickstart(tmp_path, str(tmp_path / "nowhere"))
