@@ -6,6 +6,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from tests.garbage.scenes import (
+    ALL,
+    Scene,
+    Stage,
+    delete,
+    gc,
+    half_dead,
+    interruptions,
+    play,
+    several,
+    undelete,
+    upload,
+)
+from tests.garbage.worlds import tiny
 
 import sheaf
 from sheaf.engine.gc import Collected, collect, finish
@@ -146,3 +160,29 @@ def test_what_a_living_bundle_has_too_is_not_lost(world: World) -> None:
     assert lost(world.gc(dry_run=True)) == lost(world.gc()) == []
     assert world.repo.undelete_bundle(one).tree.root.id == other.tree.root.id
     world.assert_sound()
+
+
+# -- beside others -----------------------------------------------------------------------------------------------------
+
+
+def keeping(stage: Stage, store: sheaf.Store) -> None:
+    collect(store.connected.core, Patience(0), keep_deleted=WEEK)
+
+
+#: What lives needs little of the pack, and so does what was deleted lately: the pack moves, or not, as a gc was told.
+both_gone = several(half_dead, delete("half"))
+KEEPING = {
+    "an undelete beside a gc that keeps": Scene(both_gone, undelete("half"), several(keeping, keeping)),
+    "a gc that keeps and one that doesn't": Scene(both_gone, keeping, several(gc, gc)),
+    "a gc that doesn't and one that keeps": Scene(both_gone, gc, several(keeping, undelete("half"), keeping)),
+    "a gc that keeps beside a delete and an upload": Scene(
+        half_dead, keeping, several(delete("half"), upload("again", ALL), keeping)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KEEPING)
+def test_gcs_of_two_minds_take_nothing_that_is_needed(name: str, tmp_path: Path) -> None:
+    with tiny():
+        for plan in interruptions(KEEPING[name], tmp_path)[::9]:
+            play(KEEPING[name], plan, tmp_path)
