@@ -101,7 +101,7 @@ def _expected(core: Core, below: float, keep: str) -> Collected:
 class _Mark:
     """What is dead, and which packs are half dead. ``keep``: as of :class:`Condemned`."""
 
-    def __init__(self, core: Core, below: float, keep: str) -> None:
+    def __init__(self, core: Core, below: float, keep: str = "") -> None:
         self._core, self._keep = core, keep
         self.sizes = inventory(core)  # listed first: what comes later is safe
         self._forwards = load_forwards(core)

@@ -18,6 +18,7 @@ from sheaf.engine.core import Core, open_store
 from sheaf.engine.replicas.backend import ReplicatedBackend, refuse_copy
 from sheaf.engine.replicas.kinds import replica_id
 from sheaf.errors import (
+    AlreadyExists,
     Ambiguous,
     Corrupt,
     InvalidInput,
