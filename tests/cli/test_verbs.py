@@ -10,6 +10,9 @@ import pytest
 from tests.cli.conftest import Cli
 from tests.cli.data import BUNDLE_ID, TIME, change, make_folder, tree_of
 
+import sheaf
+from sheaf.model.log import SetLabel
+
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
@@ -260,7 +263,8 @@ def test_branches(cli: Cli, data: Path, faces: str) -> None:
 
 def test_a_name_with_two_meanings_is_refused_with_both_forms(cli: Cli, data: Path, faces: str) -> None:
     _upload(cli, data, "second")
-    cli("label", "set", "--repo", "faces", "--label", "main", "--bundle", faces)
+    with sheaf.connect(str(cli.home / ".local/share/sheaf/store")) as store:  # as older programs could
+        store.repo("faces").context.log.append(lambda head: (SetLabel("main", faces),))
     err = cli("ls", "faces@main", code=5).err
     assert "label:main" in err
     assert "branch:main" in err
@@ -395,6 +399,31 @@ def test_cp_puts_files_into_a_branch(cli: Cli, data: Path, faces: str, tmp_path:
     assert cli("ls", "-R", "faces:again").lines == ["again/1.jpg", "again/deep/", "again/deep/ünï.txt"]
     cli("cp", tmp_path / "nope", "faces@main:x", code=3)
     cli("cp", tmp_path / "more.txt", tmp_path / "x", code=2)
+
+
+def test_cp_makes_no_branch(cli: Cli, data: Path, faces: str) -> None:
+    for ref in ("init", "label:init"):
+        refused = cli("cp", data / "labels.csv", f"faces@{ref}:y", code=2)
+        assert "'init' is a label of faces" in refused.err and "faces@main:PATH" in refused.err
+    assert "sheaf branch create --repo faces --branch side" in cli("cp", "-r", data, "faces@side:y", code=3).err
+    cli("cp", "faces@init:labels.csv", "faces@side:y", code=3)
+    assert len(cli("branch", "list", "--repo", "faces").lines) == 1
+    cli("branch", "create", "--repo", "faces", "--branch", "side")
+    cli("cp", data / "labels.csv", "faces@side:y")
+    cli("cp", data / "labels.csv", "faces@branch:side:z")
+    assert {"y", "z"} <= set(cli("ls", "faces@side").lines)
+
+
+def test_labels_and_branches_share_no_name(cli: Cli, data: Path, faces: str) -> None:
+    refused = cli("label", "set", "--repo", "faces", "--label", "main", "--bundle", faces, code=4)
+    assert "there is a branch 'main'" in refused.err
+    refused = cli("branch", "create", "--repo", "faces", "--branch", "init", code=4)
+    assert "there is a label 'init'" in refused.err
+    upload = ("bundle", "upload", "--repo", "faces", "--path", data, "--message", "x")
+    cli(*upload, "--branch", "init", code=4)
+    cli(*upload, "--label", "main", code=4)
+    cli(*upload, "--branch", "both", "--label", "both", code=4)
+    assert len(cli("bundle", "list", "--repo", "faces").lines) == 1
 
 
 def test_cp_gets_files_out(cli: Cli, data: Path, faces: str, tmp_path: Path) -> None:

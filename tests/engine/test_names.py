@@ -10,6 +10,7 @@ from tests.engine.worlds import Interrupted, Place, commit
 from sheaf.engine.clock import Clock
 from sheaf.engine.core import create_store
 from sheaf.errors import AlreadyExists, Conflict, NotFound
+from sheaf.model.log import SetLabel
 from sheaf.repo import connecting
 from sheaf.repo.connecting import connect
 from sheaf.repo.repo import Repo
@@ -81,6 +82,35 @@ def test_a_branch_that_two_make_is_made_once(place: Place, repo: Repo) -> None:
     with pytest.raises(AlreadyExists, match="dev"):
         mine.create_branch("dev", "main")
     assert repo.branch("dev").bundle == repo.bundle("main~1").id
+
+
+def test_a_label_and_a_branch_made_at_once_do_not_share_a_name(place: Place, repo: Repo) -> None:
+    backend = Interrupted(place.backend)
+    mine = place.repo(backend)
+    backend.before(f"repos/{repo.id}/log/", lambda: repo.create_branch("dev"))
+    with pytest.raises(AlreadyExists, match="there is a branch 'dev'"):
+        mine.set_label("dev", "main")
+    backend.before(f"repos/{repo.id}/log/", lambda: repo.set_label("v1", "main"))
+    with pytest.raises(AlreadyExists, match="there is a label 'v1'"):
+        mine.create_branch("v1")
+
+
+def test_an_edit_does_not_make_a_branch_of_a_name_that_became_a_label(place: Place, repo: Repo) -> None:
+    with pytest.raises(AlreadyExists, match="label 'v1'"), place.repo().edit(message="x", branch="v1") as edit:
+        repo.set_label("v1", "main")
+        edit.put("a", b"c")
+        edit.commit()
+    assert [branch.name for branch in repo.branches()] == ["main"]
+
+
+def test_what_shares_a_name_already_can_be_moved_and_deleted(place: Place, repo: Repo) -> None:
+    id = repo.bundle("main").id
+    repo.context.log.append(lambda head: (SetLabel("main", id),))  # as older programs could
+    commit(repo, {"a": b"c"})
+    assert repo.bundle("branch:main").id != id
+    assert repo.set_label("main", "branch:main").bundle == repo.bundle("branch:main").id
+    repo.delete_label("main")
+    assert repo.bundle("main").id == repo.bundle("branch:main").id
 
 
 def test_two_repos_do_not_get_one_name(place: Place, repo: Repo) -> None:

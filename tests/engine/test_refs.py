@@ -10,7 +10,7 @@ from sheaf.engine.core import Core
 from sheaf.engine.log import repo_log
 from sheaf.engine.refs import Refs
 from sheaf.errors import Ambiguous, InvalidInput, NotFound, SheafError
-from sheaf.model.log import AddBundle
+from sheaf.model.log import AddBundle, SetLabel
 from sheaf.repo.repo import Repo
 from sheaf.testing.clock import SteeredClock
 
@@ -84,7 +84,8 @@ def test_what_means_nothing_is_refused(repo: Repo, ref: str, error: type[SheafEr
 
 
 def test_two_meanings_are_refused_with_the_way_out(repo: Repo, ids: list[str]) -> None:
-    repo.set_label("dev", ids[0])
+    shared = SetLabel("dev", ids[0], target=repo.context.refs.get(ids[0]))  # as older programs could
+    repo.context.log.append(lambda head: (shared,))
     with pytest.raises(Ambiguous) as caught:
         repo.bundle("dev")
     assert "label:dev" in caught.value.hint and "branch:dev" in caught.value.hint

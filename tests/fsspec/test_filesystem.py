@@ -14,6 +14,7 @@ import pytest
 
 import sheaf
 from sheaf.fsspec import SheafFileSystem
+from sheaf.model.log import SetLabel
 
 BIG = os.urandom(3 << 20)
 
@@ -54,7 +55,8 @@ def test_repos_and_refs_are_folders(fs: SheafFileSystem, repo: sheaf.Repo, init:
     assert fs.ls("acme", detail=False) == ["acme/faces"]
     assert fs.ls("acme/faces", detail=False) == ["acme/faces@main", "acme/faces@init"]
     assert fs.isdir("acme") and fs.isdir("acme/faces@main") and not fs.exists("acm")
-    repo.set_label("main", "init")
+    named_twice = SetLabel("main", init.id)  # as older programs could
+    repo.context.log.append(lambda head: (named_twice,))
     assert fs.ls("acme/faces", detail=False)[0] == "acme/faces@branch:main"
     assert "acme/faces@init/labels.csv" in fs.find("acme")
 

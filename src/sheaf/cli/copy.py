@@ -54,8 +54,8 @@ def cp(
 ) -> int:
     """Copy between here and bundles: LOCAL REPO@BRANCH:PATH, REPO@REF:PATH LOCAL, REPO@REF:PATH REPO@BRANCH:PATH.
 
-    Into a bundle, the copy is one new bundle on that branch (main, if none is named). A PATH that ends in a slash, or
-    is a folder, is copied into. Write a local name that has an @ or a : with a leading ./
+    Into a bundle, the copy is one new bundle on that branch (main, if none is named); no branch is made by it. A PATH
+    that ends in a slash, or is a folder, is copied into. Write a local name that has an @ or a : with a leading ./
     """
     if not is_address(target):
         if not is_address(source):
@@ -116,8 +116,26 @@ def _copy_across(app: App, source: Address, target: str, message: str, *, recurs
 
 def _destination(app: App, target: str) -> tuple[Repo, Address]:
     place = address_of(target)
+    repo = app.repo(place.repo)
     ref = place.ref.removeprefix("branch:") if place.ref else None
-    return app.repo(place.repo), Address(place.repo, ref, place.path)
+    if ref not in (None, "main"):
+        _refuse_other_than_branch(repo, ref)
+    return repo, Address(place.repo, ref, place.path)
+
+
+def _refuse_other_than_branch(repo: Repo, name: str) -> None:
+    """What is no branch would become one by the copy: nobody who mistypes a name or takes a label for one wants that."""
+    if any(branch.name == name for branch in repo.branches()):
+        return
+    label = name.removeprefix("label:")
+    if any(found.name == label for found in repo.labels(label)):
+        raise InvalidInput(
+            f"'{label}' is a label of {repo.name}, and labels stay where they are",
+            f"copy to a branch, such as {repo.name}@main:PATH, then move the label with `sheaf label set`",
+        )
+    raise NotFound(
+        f'didn\'t find branch "{name}"', f"make it with `sheaf branch create --repo {repo.name} --branch {name}`"
+    )
 
 
 def _landing(repo: Repo, place: Address, name: str, *, into: bool) -> str:

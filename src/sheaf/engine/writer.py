@@ -170,6 +170,7 @@ class Writer:
         ``beside`` is called before, while the log is read; nothing is committed if it raises.
 
         Raises:
+            AlreadyExists: the branch would be a new one with a label's name, or the label one with a branch's.
             Conflict: the branch is not where ``draft.expect`` says, or gc has ended this session.
             Refused: the session is over.
         """
@@ -224,7 +225,7 @@ def committed(
             ops.append(MoveBranch(draft.branch, bundle.id, at))
         if draft.label:
             ops.append(SetLabel(draft.label, bundle.id))
-        return tuple(ops)
+        return head.state.unshadowed(tuple(ops))
 
     log.append(decide, beside=beside)
     if not made:

@@ -260,6 +260,29 @@ class RepoState(Value, frozen=True):
         """The bundle itself if this state doesn't hold its descriptor: what ``target`` of an operation must be."""
         return None if bundle.id in self.bundles else bundle
 
+    def unshadowed(self, ops: tuple[RepoOp, ...]) -> tuple[RepoOp, ...]:
+        """The operations, unless they make a label of a branch's name or a branch of a label's: then AlreadyExists.
+
+        Asked before they are appended. Logs that hold such a pair are read all the same, and either can still be moved.
+        """
+        names = {"branch": set(self.branches), "label": set(self.labels)}
+        for op in ops:
+            if not isinstance(op, MoveBranch | SetLabel):
+                continue
+            noun, other = ("branch", "label") if isinstance(op, MoveBranch) else ("label", "branch")
+            if op.bundle is None:
+                names[noun].discard(op.name)
+            elif op.name in names[other] and op.name not in names[noun]:
+                raise AlreadyExists(f"there is a {other} '{op.name}'", f"choose another name for the {noun}")
+            else:
+                names[noun].add(op.name)
+        return ops
+
+    def refuse_shadow(self, *, branch: str | None, label: str | None) -> None:
+        """Raises AlreadyExists if a commit that moves these could only fail for their names; the commit asks again."""
+        moved = (MoveBranch(branch, "") if branch else None, SetLabel(label, "") if label else None)
+        self.unshadowed(tuple(op for op in moved if op))
+
     def pruned(self) -> RepoState:
         """Without the descriptors that no ref and not ``latest`` names."""
         keep = {t.bundle for t in self.branches.values()} | {t.bundle for t in self.labels.values()} | {self.latest}

@@ -63,7 +63,9 @@ class Edit:
 
     def _begin(self) -> None:
         c = self._context
-        target = c.log.head().state.branches.get(self._draft.branch or "")
+        state = c.log.head().state
+        state.refuse_shadow(branch=self._draft.branch, label=self._draft.label)
+        target = state.branches.get(self._draft.branch or "")
         self._expect = target.bundle if target else ""
         if self._draft.expect not in (None, self._expect):
             raise Conflict(

@@ -243,6 +243,7 @@ class Repo:
 
         Raises:
             NotFound, InvalidInput, Denied, Conflict: about a file, unless ``skip_on_error``.
+            AlreadyExists: the branch is new and a label has its name, or the other way round.
             Refused: ``portable``, and names collide; or a file was erased from the store, unless ``allow_erased``.
         """
         from sheaf.engine.writer import Draft, Writer
@@ -256,7 +257,9 @@ class Repo:
         )
         meter = Meter(progress, "upload")
         with Writer(c.core, c.nodes, c.log, self.id, "upload", allow_erased=allow_erased) as writer:
-            base = self._head_tree(branch, writer.open.head)  # read after the session was registered
+            head = writer.open.head or self._log.head()  # read after the session was registered
+            head.state.refuse_shadow(branch=branch, label=label)
+            base = self._head_tree(branch, head)
             stored = store_folder(writer.store, base, options, meter)
             warnings = [f"'{one}' and '{other}' become one on some systems" for one, other in stored.clashes]
             if portable and warnings:
@@ -329,6 +332,7 @@ class Repo:
 
         Raises:
             NotFound: no such bundle.
+            AlreadyExists: a branch has that name.
             Conflict: the label is not where it was expected.
         """
         bundle = self._context.refs.resolve(ref)
@@ -354,7 +358,7 @@ class Repo:
         return branch_of(name, state)
 
     def create_branch(self, name: str, ref: str | None = None) -> Branch:
-        """Make a branch at a bundle. Raises AlreadyExists, NotFound."""
+        """Make a branch at a bundle. Raises AlreadyExists (also if a label has that name), NotFound."""
         bundle = self._context.refs.resolve(ref)
 
         def decide(state: RepoState) -> tuple[RepoOp, ...]:
@@ -399,7 +403,7 @@ class Repo:
 
     def _append(self, decide: Callable[[RepoState], tuple[RepoOp, ...]]) -> RepoState:
         self._context.refuse_writes()
-        return self._log.append(lambda head: decide(head.state)).state
+        return self._log.append(lambda head: head.state.unshadowed(decide(head.state))).state
 
     def _alive(self, bundle: Descriptor) -> Descriptor:
         """The bundle, unless it was deleted since it was looked up: then NotFound."""
