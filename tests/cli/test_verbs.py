@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -424,6 +425,31 @@ def test_labels_and_branches_share_no_name(cli: Cli, data: Path, faces: str) -> 
     cli(*upload, "--label", "main", code=4)
     cli(*upload, "--branch", "both", "--label", "both", code=4)
     assert len(cli("bundle", "list", "--repo", "faces").lines) == 1
+
+
+def test_cp_takes_of_a_folder_what_an_upload_takes(cli: Cli, data: Path, faces: str, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    make_folder(folder)
+    (folder / ".sheafignore").write_text("*.tmp\n/cache/\n")
+    (folder / "train/x.tmp").write_text("x")
+    (folder / "cache").mkdir()
+    (folder / "cache/y").write_text("y")
+    (folder / "train").chmod(0o750)
+    cli("cp", "-r", folder, "faces:copied")
+    cli("bundle", "upload", "--repo", "faces", "--path", folder, "--message", "the same", "--branch", "other")
+    cli("bundle", "download", "--repo", "faces", "--branch", "other", "--destination", tmp_path / "uploaded")
+    cli("cp", "-r", "faces@main:copied", tmp_path / "copied")
+    assert tree_of(tmp_path / "copied") == tree_of(tmp_path / "uploaded")
+    assert not {"cache", "train/x.tmp"} & set(tree_of(tmp_path / "copied"))
+
+
+def test_cp_refuses_what_it_would_wait_for(cli: Cli, faces: str, tmp_path: Path) -> None:
+    (tmp_path / "ff").mkdir()
+    os.mkfifo(tmp_path / "ff/pipe")
+    assert "pipe is a named pipe" in cli("cp", "-r", tmp_path / "ff", "faces:ff", code=2).err
+    assert "neither file" in cli("cp", tmp_path / "ff/pipe", "faces:pipe", code=2).err
+    (tmp_path / "ff/.sheafignore").write_text("pipe\n")
+    cli("cp", "-r", tmp_path / "ff", "faces:ff")
 
 
 def test_cp_gets_files_out(cli: Cli, data: Path, faces: str, tmp_path: Path) -> None:

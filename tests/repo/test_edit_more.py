@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import sheaf
-from sheaf.errors import Conflict, NotFound
+from sheaf.errors import Conflict, InvalidInput, NotFound
 
 
 @pytest.fixture
@@ -62,3 +64,23 @@ def test_symlinks_are_followed_inside_a_bundle_and_never_out_of_it(repo: sheaf.R
     for path in ("circle", "out", "absolute", "dangling", "folder/none"):
         with pytest.raises(NotFound):
             view.follow(path)
+
+
+def test_a_pipe_is_refused_where_a_file_is_wanted(repo: sheaf.Repo, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with repo.edit(message="pipe") as edit, pytest.raises(InvalidInput, match="pipe' is not a file"):
+        edit.put_file("pipe", tmp_path / "pipe")
+
+
+def test_a_folder_comes_without_what_is_ignored(repo: sheaf.Repo, tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    for name in ("a", "b.tmp", "deep/c"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "link").symlink_to("nowhere")
+    (tmp_path / ".sheafignore").write_text("*.tmp\n")
+    with repo.edit(message="folder") as edit:
+        edit.put_folder("", tmp_path)
+        edit.put_folder("/again/", tmp_path / "deep")
+        edit.commit()
+    paths = [entry.path for entry in repo.bundle("main").ls(recursive=True)]
+    assert paths == [".sheafignore", "a", "again", "deep", "link", "again/c", "deep/c"]

@@ -6,7 +6,6 @@ import os
 import posixpath
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,7 +54,8 @@ def cp(
     """Copy between here and bundles: LOCAL REPO@BRANCH:PATH, REPO@REF:PATH LOCAL, REPO@REF:PATH REPO@BRANCH:PATH.
 
     Into a bundle, the copy is one new bundle on that branch (main, if none is named); no branch is made by it. A PATH
-    that ends in a slash, or is a folder, is copied into. Write a local name that has an @ or a : with a leading ./
+    that ends in a slash, or is a folder, is copied into. What .sheafignore names stays out, as in an upload. Write a
+    local name that has an @ or a : with a leading ./
     """
     if not is_address(target):
         if not is_address(source):
@@ -81,25 +81,20 @@ def _copy_in(app: App, source: Path, target: str, message: str, *, recursive: bo
     name = "" if source.name in {"", ".", ".."} else source.name
     base = _landing(repo, place, name, into=target.endswith(("/", ":")))
     with repo.edit(branch=place.ref or "main", message=message, allow_erased=allow_erased) as edit:
-        for path, local in _walk(source) if source.is_dir() else [("", source)]:
-            _put(edit, posixpath.join(base, path) if path else base, local)
+        if source.is_dir():
+            edit.put_folder(base, source)
+        else:
+            _put(edit, base, source)
         _commit(app, repo, edit)
 
 
 def _put(edit: Edit, path: str, local: Path) -> None:
     if local.is_symlink():
         edit.symlink(path, str(local.readlink()))
-    elif local.is_dir():
-        edit.mkdir(path)
-    else:
+    elif local.is_file():
         edit.put_file(path, local)
-
-
-def _walk(folder: Path) -> Iterator[tuple[str, Path]]:
-    for at, folders, files in os.walk(folder):
-        for name in sorted([*files, *folders]):
-            local = Path(at) / name
-            yield local.relative_to(folder).as_posix(), local
+    else:
+        raise InvalidInput(f"{quote(str(local))} is neither file, folder nor symlink", "only these can be in a bundle")
 
 
 def _copy_across(app: App, source: Address, target: str, message: str, *, recursive: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -24,7 +25,11 @@ from sheaf.model.paths import check_path, join, relative, split
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.context import Context
 from sheaf.transfer.hashing import hash_file
+from sheaf.transfer.ignore import Ignore
+from sheaf.transfer.localerrors import printable
 from sheaf.transfer.reading import BLOCK, read_blocks
+from sheaf.transfer.scan import scan
+from sheaf.transfer.upload import folder_options
 
 __all__ = ["Edit"]
 
@@ -100,7 +105,13 @@ class Edit:
         )
 
     def put_file(self, path: str, source: str | Path) -> None:
-        """Write a file from a local one, with its mode and mtime. Raises NotFound, Denied, Conflict."""
+        """Write a file from a local one, with its mode and mtime.
+
+        Raises:
+            NotFound, Denied, Conflict: it can't be read, or not as it was at one moment.
+            InvalidInput: it is a named pipe, a device or such, or something above the path is a file.
+        """
+        _refuse_special(source)
         erased = self._writer.store.ingest.erased
         if erased.contents and erased.may_be(_size_of(source)):
             erased.refuse(hash_file(str(source)), f"'{path}'")
@@ -109,6 +120,23 @@ class Edit:
             if blocks.state is not None:
                 self._set(path, placed, blocks.state.mode, blocks.state.mtime, {})
                 return
+
+    def put_folder(self, path: str, source: str | Path) -> None:
+        """Write all that is in a local folder below the path ("" is the root), but for what an upload leaves out.
+
+        Raises:
+            NotFound, InvalidInput, Denied, Conflict: about something in the folder.
+        """
+        exclude = folder_options(self._context.core, None, source).exclude
+        for batch in scan(Path(source), ignore=Ignore(), exclude=exclude):
+            for row in range(len(batch)):
+                at, mtime = join(path.strip("/"), batch.path(row)), int(batch.mtime[row])
+                if batch.kind[row] == Kind.FOLDER:
+                    self.mkdir(at, mode=int(batch.mode[row]), mtime_ns=mtime)
+                elif (target := batch.target[row]) is not None:
+                    self._changes.put(symlink_entry(at, target, mtime))
+                else:
+                    self.put_file(at, Path(source, batch.path(row)))
 
     def mkdir(self, path: str, *, mode: int = 0o755, mtime_ns: int | None = None) -> None:
         """Make a folder, and those above it; one that is there gets this mode and time. Raises InvalidInput."""
@@ -183,6 +211,16 @@ def _blocks(stream: BinaryIO) -> Iterator[bytes]:
         if not isinstance(block, bytes):
             raise InvalidInput("the stream gives no bytes", "open it in binary mode")
         yield block
+
+
+def _refuse_special(path: str | Path) -> None:
+    """To open a pipe would wait for somebody who writes to it, maybe for ever."""
+    try:
+        mode = Path(path).lstat().st_mode
+    except OSError:
+        return  # reading it says what is wrong
+    if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+        raise InvalidInput(f"'{printable(str(path))}' is not a file", "name a regular file")
 
 
 def _size_of(path: str | Path) -> int:
