@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -462,6 +463,37 @@ def test_cp_gets_files_out(cli: Cli, data: Path, faces: str, tmp_path: Path) -> 
     cli("cp", "-r", "faces@init:train", tmp_path / "train")
     assert tree_of(tmp_path / "train") == tree_of(data / "train")
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".sheaf")]
+
+
+def test_cp_says_what_is_in_its_way(cli: Cli, faces: str, tmp_path: Path) -> None:
+    place = tmp_path / "out/labels.csv"
+    missing = cli("cp", "faces@init:labels.csv", place, code=3)
+    assert f"{place.parent} is no folder that is there" in missing.err
+    place.parent.mkdir()
+    cli("cp", "faces@init:labels.csv", place.parent)
+    place.write_text("mine")
+    for target in (place, place.parent):
+        taken = cli("cp", "faces@init:labels.csv", target, code=5)
+        assert f"{place} exists" in taken.err and "--force-dest" in taken.err
+    assert place.read_text() == "mine"
+    (tmp_path / "odd/labels.csv").mkdir(parents=True)
+    assert "is a folder" in cli("cp", "faces@init:labels.csv", tmp_path / "odd", "--force-dest", code=5).err
+    (tmp_path / "link").symlink_to("nowhere")
+    cli("cp", "faces@init:labels.csv", tmp_path / "link", code=5)
+    assert [path.name for path in place.parent.iterdir()] == ["labels.csv"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
+def test_cp_names_the_file_that_it_could_not_write(
+    cli: Cli, faces: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(*args: object) -> None:
+        raise OSError(number, os.strerror(number), "/somewhere/.sheaf-x/file")
+
+    monkeypatch.setattr("sheaf.cli.copy.shutil.copyfileobj", fail)
+    failed = cli("cp", "faces@init:labels.csv", tmp_path / "x", code={errno.ENOSPC: 10, errno.EACCES: 9}[number])
+    assert f"can't write {tmp_path / 'x'}: {os.strerror(number)}" in failed.err
+    assert ".sheaf-" not in failed.err
 
 
 def test_cp_from_bundle_to_bundle(cli: Cli, faces: str) -> None:

@@ -19,8 +19,9 @@ from sheaf.cli.inputs import address_of, bundle_at, is_address
 from sheaf.cli.quoting import quote
 from sheaf.cli.tree import verb
 from sheaf.cli.views import bundle_record
-from sheaf.errors import InvalidInput, NotFound
+from sheaf.errors import InvalidInput, NotFound, Refused
 from sheaf.model.refs import Address
+from sheaf.transfer.localerrors import translated
 
 if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
@@ -182,7 +183,9 @@ def _copy_out(app: App, source: Address, target: Path, *, recursive: bool, force
 
 def _write_one(bundle: Bundle, entry: Entry, place: Path, *, force: bool) -> None:
     """A file appears whole or not at all, and replaces another only if told to."""
-    with tempfile.TemporaryDirectory(dir=place.parent, prefix=".sheaf-") as folder:
+    shown = quote(str(place))
+    _refuse_place(place, shown, force=force)
+    with translated(f"write {shown}"), tempfile.TemporaryDirectory(dir=place.parent, prefix=".sheaf-") as folder:
         aside = Path(folder) / "file"
         if entry.target is not None:
             aside.symlink_to(entry.target)
@@ -194,4 +197,27 @@ def _write_one(bundle: Bundle, entry: Entry, place: Path, *, force: bool) -> Non
         if force:
             aside.replace(place)
         else:
-            os.link(aside, place, follow_symlinks=False)
+            _place_new(aside, place, shown)
+
+
+def _refuse_place(place: Path, shown: str, *, force: bool) -> None:
+    """Raises what is known before anything is fetched."""
+    if not place.parent.is_dir():
+        raise NotFound(f"{quote(str(place.parent))} is no folder that is there", f"make it, then write {shown}")
+    if place.is_dir() and not place.is_symlink():
+        raise Refused(f"{shown} is a folder", "move it away, or copy to another name")
+    if os.path.lexists(place) and not force:
+        raise _taken(shown)
+
+
+def _place_new(aside: Path, place: Path, shown: str) -> None:
+    try:
+        os.link(aside, place, follow_symlinks=False)
+    except FileExistsError:
+        raise _taken(shown) from None
+    except OSError:  # a file system without hard links
+        aside.rename(place)
+
+
+def _taken(shown: str) -> Refused:
+    return Refused(f"{shown} exists", "replace it with --force-dest, or copy to another name")
