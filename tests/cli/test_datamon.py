@@ -60,7 +60,11 @@ def test_the_first_guide_runs(configured: Cli, tmp_path: Path) -> None:
         "--destination", tmp_path / "one",
     ).out  # fmt: skip
     assert out == f"Using bundle: {bundle}\n"
-    assert (tmp_path / "one/train/1.jpg").exists()
+    (tmp_path / "one/train/1.jpg").write_text("edited")  # upstream overwrites nothing either
+    datamon(
+        "bundle", "download", "file", "--file", "train/1.jpg", "--repo", repo, "--destination", tmp_path / "one", code=1
+    )
+    assert (tmp_path / "one/train/1.jpg").read_text() == "edited"
 
     assert datamon("label", "set", "--repo", repo, "--label", "anotherlabel", "--bundle", bundle).out == ""
     assert len(datamon("label", "list", "--repo", repo).lines) == 2

@@ -149,6 +149,24 @@ def test_one_file_is_downloaded_below_the_destination(cli: Cli, data: Path, face
     cli("bundle", "download", "file", "--repo", "faces", "--file", "nope", "--destination", tmp_path / "one", code=3)
 
 
+def test_one_file_is_not_downloaded_over_another(cli: Cli, data: Path, faces: str, tmp_path: Path) -> None:
+    download = ("bundle", "download", "file", "--repo", "faces", "--destination", tmp_path, "--file")
+    (tmp_path / "labels.csv").write_text("my own")
+    refused = cli(*download, "labels.csv", code=5)
+    assert "labels.csv is there already" in refused.err and "--force-dest" in refused.err
+    assert (tmp_path / "labels.csv").read_text() == "my own"
+    cli(*download, "labels.csv", "--force-dest")
+    assert (tmp_path / "labels.csv").read_bytes() == (data / "labels.csv").read_bytes()
+    for _ in range(2):
+        cli(*download, "link")
+    (tmp_path / "link").unlink()
+    (tmp_path / "link").symlink_to("elsewhere")
+    cli(*download, "link", code=5)
+    folder = cli(*download, "train", code=2)
+    assert "'train' of the bundle is a folder" in folder.err and f"sheaf cp -r faces@{faces}:train DIR" in folder.err
+    assert not (tmp_path / "train").exists()
+
+
 def test_update_follows_a_label_and_sees_local_edits(cli: Cli, data: Path, faces: str, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     cli("bundle", "download", "--repo", "faces", "--destination", copy)

@@ -10,13 +10,14 @@ import click
 
 from sheaf.cli import options, views
 from sheaf.cli.app import App
-from sheaf.cli.changes import in_bundle, in_folder, without_full_folders
+from sheaf.cli.changes import in_bundle, in_folder, is_same, without_full_folders
 from sheaf.cli.erase import tell_erased
 from sheaf.cli.exits import NO, OK
 from sheaf.cli.inputs import choose_bundle, workers
 from sheaf.cli.quoting import quote
 from sheaf.cli.render import View
 from sheaf.cli.tree import verb
+from sheaf.errors import InvalidInput
 
 if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
@@ -111,12 +112,18 @@ def download(
 @options.bundle_choice
 @click.option("--file", "file", required=True, metavar="PATH", help="The file's path in the bundle.")
 @_DESTINATION
-def download_file(app: App, *, repo: str, file: str, destination: Path, **choice: str | None) -> None:
+@click.option("--force-dest", is_flag=True, help="Replace a file that is there and is another one.")
+def download_file(app: App, *, repo: str, file: str, destination: Path, force_dest: bool, **choice: str | None) -> None:
     """Write one file of a bundle below a folder, which may hold other files."""
     chosen = _choose(app, repo, choice)
-    path = chosen.entry(file.strip("/")).path
+    entry = chosen.entry(file.strip("/"))
+    path = entry.path
+    if entry.kind == "folder":
+        where = f"sheaf cp -r {chosen.repo_name}@{chosen.id}:{path} DIR"
+        raise InvalidInput(f"'{path}' of the bundle is a folder", f"name a file; a folder comes with `{where}`")
+    force = force_dest or is_same(entry, destination / path)
     with app.progress("download") as bar:
-        done = chosen.download(destination, files=[path], force=True, progress=bar)
+        done = chosen.download(destination, files=[path], force=force, progress=bar)
     if path in done.erased:
         chosen.read(path)  # raises what the notice says
     app.leave_traces(chosen, destination)

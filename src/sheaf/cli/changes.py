@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
-    from sheaf.repo.records import Change
+    from sheaf.repo.records import Change, Entry
 
-__all__ = ["HasContent", "in_bundle", "in_folder", "without_full_folders"]
+__all__ = ["HasContent", "in_bundle", "in_folder", "is_same", "without_full_folders"]
 
 #: Whether something is in the folder at a path.
 HasContent = Callable[[str], bool]
@@ -40,3 +40,14 @@ def without_full_folders(changes: Iterable[Change], old: HasContent, new: HasCon
         if change.kind == "deleted" and change.old and change.old.kind == "folder" and old(change.path):
             continue
         yield change
+
+
+def is_same(entry: Entry, place: Path) -> bool:
+    """Whether a file or symlink of a bundle is at a place already, by its content; False if it is free."""
+    if place.is_symlink():
+        return entry.target is not None and os.fspath(place.readlink()) == entry.target
+    if not place.is_file() or entry.target is not None or place.stat().st_size != entry.size:
+        return False
+    from sheaf.transfer.hashing import hash_file
+
+    return hash_file(str(place)).hex() == entry.content
