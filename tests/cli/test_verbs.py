@@ -405,6 +405,31 @@ def test_diff_with_a_folder(cli: Cli, data: Path, faces: str) -> None:
     assert "+b,3" in cli("diff", "faces@init", data, "-p").lines
 
 
+def test_diff_with_a_folder_shows_renames(cli: Cli, data: Path, faces: str, tmp_path: Path) -> None:
+    (data / "train").rename(data / "moved")
+    lines = cli("diff", "faces@init", data).lines
+    assert "R train/1.jpg -> moved/1.jpg" in lines
+    _upload(cli, data, "moved")
+    assert cli("diff", "faces@init", "faces@main").lines == lines
+    steps = cli("bundle", "diff", "--repo", "faces", "--label", "init", "--destination", data).lines
+    assert [step.split(" , ")[:2] for step in steps[1:] if step.split(" , ")[1].endswith("1.jpg")] == [
+        ["D", "moved/1.jpg"],
+        ["A", "train/1.jpg"],
+    ]
+
+
+def test_a_local_name_that_is_taken_for_a_repo(
+    cli: Cli, data: Path, faces: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(data)
+    assert "write ./train" in cli("diff", "faces@init", "train", code=3).err
+    assert "write ./train/" in cli("diff", "faces@init", "train/", code=2).err
+    (data / "a:b").write_text("x")
+    assert "write ./a:b" in cli("cp", "a:b", "faces:x", code=3).err
+    assert "sheaf repo list" in cli("diff", "faces@init", "nowhere", code=3).err
+    assert "sheaf diff faces@init ./train" in cli("diff", "./train", "faces@init", code=2).err
+
+
 def test_cp_puts_files_into_a_branch(cli: Cli, data: Path, faces: str, tmp_path: Path) -> None:
     (tmp_path / "more.txt").write_text("more")
     out = cli("cp", tmp_path / "more.txt", "faces@main:train/").out

@@ -135,7 +135,7 @@ def download_file(app: App, *, repo: str, file: str, destination: Path, force_de
 )
 @options.repo
 @options.bundle_choice
-@_DESTINATION
+@options.folder_option("--destination", "The folder to make equal to the bundle.")
 @click.option("--force", is_flag=True, help="Also overwrite and delete what was changed locally.")
 def update(
     app: App,
@@ -158,7 +158,7 @@ def update(
 @verb(example="sheaf bundle diff --repo faces --label init --destination ./faces", exits=(1, 3, 5, 6, 8, 9))
 @options.repo
 @options.bundle_choice
-@_DESTINATION
+@options.folder_option("--destination", "The folder to compare with.")
 @options.exit_code
 def diff(
     app: App,

@@ -15,7 +15,7 @@ from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.erase import tell_erased
 from sheaf.cli.exits import OK
-from sheaf.cli.inputs import address_of, bundle_at, is_address
+from sheaf.cli.inputs import address_of, bundle_at, is_address, repo_at
 from sheaf.cli.quoting import quote
 from sheaf.cli.tree import verb
 from sheaf.cli.views import bundle_record
@@ -61,10 +61,10 @@ def cp(
     if not is_address(target):
         if not is_address(source):
             raise InvalidInput("neither side is in a store", "write one as REPO@REF:PATH")
-        return _copy_out(app, address_of(source), Path(target), recursive=recursive, force=force_dest)
+        return _copy_out(app, source, Path(target), recursive=recursive, force=force_dest)
     message = message or f"cp {source} {target}"
     if is_address(source):
-        _copy_across(app, address_of(source), target, message, recursive=recursive)
+        _copy_across(app, source, target, message, recursive=recursive)
     else:
         _copy_in(app, Path(source), target, message, recursive=recursive, allow_erased=allow_erased)
     return OK
@@ -98,8 +98,9 @@ def _put(edit: Edit, path: str, local: Path) -> None:
         raise InvalidInput(f"{quote(str(local))} is neither file, folder nor symlink", "only these can be in a bundle")
 
 
-def _copy_across(app: App, source: Address, target: str, message: str, *, recursive: bool) -> None:
-    bundle = bundle_at(app, source)
+def _copy_across(app: App, typed: str, target: str, message: str, *, recursive: bool) -> None:
+    source = address_of(typed)
+    bundle = bundle_at(app, source, typed)
     if _is_folder(bundle, source.path) and not recursive:
         raise InvalidInput(f"'{source.path or source.repo}' is a folder", "add --recursive")
     repo, place = _destination(app, target)
@@ -112,7 +113,7 @@ def _copy_across(app: App, source: Address, target: str, message: str, *, recurs
 
 def _destination(app: App, target: str) -> tuple[Repo, Address]:
     place = address_of(target)
-    repo = app.repo(place.repo)
+    repo = repo_at(app, place, target)
     ref = place.ref.removeprefix("branch:") if place.ref else None
     if ref not in (None, "main"):
         _refuse_other_than_branch(repo, ref)
@@ -165,8 +166,9 @@ def _is_folder(bundle: Bundle, path: str) -> bool:
     return not path or bundle.entry(path).kind == "folder"
 
 
-def _copy_out(app: App, source: Address, target: Path, *, recursive: bool, force: bool) -> int:
-    bundle = bundle_at(app, source)
+def _copy_out(app: App, typed: str, target: Path, *, recursive: bool, force: bool) -> int:
+    source = address_of(typed)
+    bundle = bundle_at(app, source, typed)
     erased: tuple[str, ...] = ()
     if not _is_folder(bundle, source.path):
         entry = bundle.entry(source.path)

@@ -14,7 +14,7 @@ from sheaf.cli import options, views
 from sheaf.cli.app import App
 from sheaf.cli.changes import in_bundle, in_folder, without_full_folders
 from sheaf.cli.exits import NO, OK
-from sheaf.cli.inputs import address_of, bundle_at
+from sheaf.cli.inputs import address_of, bundle_at, is_local
 from sheaf.cli.patch import Reader, read_folder, unified
 from sheaf.cli.quoting import quote
 from sheaf.cli.render import View
@@ -52,6 +52,10 @@ def diff(app: App, *, old: str, new: str | None, stat: bool, patch: bool, nul: b
 
     NEW may be a folder, written with a leading ./ or /. With one address only: what that bundle changed.
     """
+    if is_local(old):
+        raise InvalidInput(
+            f"{quote(old)} is a folder: it comes second", f"write `sheaf diff {new or 'REPO@REF'} {old}`"
+        )
     comparison = _compare(app, address_of(old), new)
     seen = _Counting(comparison.changes)
     if patch and not app.out.as_json:
@@ -72,7 +76,7 @@ def _compare(app: App, old: Address, new: str | None) -> _Comparison:
             raise NotFound(f"bundle {before.id} has no parent to compare with", "name two bundles")
         parent = app.repo(old.repo).bundle(f"bundle:{before.parents[0]}")
         return _between(parent, before, old.path)
-    if new.startswith((".", "/", "~")):
+    if is_local(new):
         folder = Path(new).expanduser()
         if old.path:
             raise InvalidInput("a path can't be compared with a folder", "compare the whole bundle")
@@ -83,7 +87,7 @@ def _compare(app: App, old: Address, new: str | None) -> _Comparison:
         place = dataclasses.replace(place, path=old.path)
     if place.path != old.path:
         raise InvalidInput(f"'{old.path}' and '{place.path}' are two paths", "compare one path in both bundles")
-    return _between(before, bundle_at(app, place), old.path)
+    return _between(before, bundle_at(app, place, new), old.path)
 
 
 def _between(old: Bundle, new: Bundle, path: str) -> _Comparison:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sheaf.cli.app import App
-from sheaf.errors import InvalidInput, Refused
+from sheaf.cli.quoting import quote
+from sheaf.errors import InvalidInput, NotFound, Refused
 from sheaf.model.refs import Address, parse_address
 
 if TYPE_CHECKING:
@@ -22,8 +23,10 @@ __all__ = [
     "choose_bundle",
     "confirm",
     "is_address",
+    "is_local",
     "read_list",
     "read_meta",
+    "repo_at",
     "workers",
 ]
 
@@ -48,17 +51,37 @@ def choose_bundle(
 
 def is_address(text: str) -> bool:
     """Whether an argument of ``cp`` means something in a store. A local file of such a name is written ``./name``."""
-    return not text.startswith((".", "/", "~")) and ("@" in text or ":" in text)
+    return not is_local(text) and ("@" in text or ":" in text)
 
 
 def address_of(text: str) -> Address:
     """``repo@ref:path``. Raises InvalidInput."""
-    return parse_address(text)
+    try:
+        return parse_address(text)
+    except InvalidInput as error:
+        raise InvalidInput(error.message, _local_hint(text) or error.hint) from error
 
 
-def bundle_at(app: App, address: Address) -> Bundle:
+def repo_at(app: App, address: Address, typed: str) -> Repo:
+    """The repo of an address. Raises NotFound, with another hint if what was ``typed`` is the name of something here."""
+    try:
+        return app.repo(address.repo)
+    except NotFound as error:
+        raise NotFound(error.message, _local_hint(typed) or error.hint) from error
+
+
+def bundle_at(app: App, address: Address, typed: str = "") -> Bundle:
     """The bundle that an address names. Raises NotFound, Ambiguous."""
-    return app.repo(address.repo).bundle(address.ref)
+    return repo_at(app, address, typed).bundle(address.ref)
+
+
+def is_local(text: str) -> bool:
+    """Whether an argument can only be a file or folder of this machine."""
+    return text.startswith((".", "/", "~"))
+
+
+def _local_hint(text: str) -> str:
+    return f"if you mean what is here, write ./{quote(text)}" if text and os.path.lexists(text) else ""
 
 
 def read_list(name: str, folder: Path) -> list[str]:

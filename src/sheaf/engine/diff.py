@@ -16,7 +16,7 @@ from sheaf.model.entries import Kind
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import order_key
 
-__all__ = ["Difference", "diff_entries", "diff_trees", "same"]
+__all__ = ["Difference", "diff_entries", "diff_trees", "same", "with_renames"]
 
 _AHEAD = 8  # leaves, or pairs of them, being fetched while others are compared
 
@@ -29,7 +29,7 @@ def diff_trees(old: Tree, new: Tree, *, renames: bool = True) -> Iterator[Differ
     The entries may lack their places.
     """
     found = _found(old.nodes, new.nodes, *_apart(old, new))
-    return _with_renames(list(found)) if renames else found
+    return with_renames(list(found)) if renames else found
 
 
 def _apart(old: Tree, new: Tree) -> tuple[list[Pointer], list[Pointer]]:
@@ -126,8 +126,8 @@ def _compare(
     return step, [Difference("modified", mine.entry(row), yours.entry(row)) for row in rows]
 
 
-def _with_renames(found: list[Difference]) -> Iterator[Difference]:
-    """Join a deleted and an added file of equal content into one rename, the first of each."""
+def with_renames(found: list[Difference]) -> Iterator[Difference]:
+    """Differences in order of paths, where a deleted and an added file of equal content are one rename, the first of each."""
     gone: dict[tuple[Kind, bytes], list[Difference]] = {}
     for difference in found:
         if (

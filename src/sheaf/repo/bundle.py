@@ -231,7 +231,7 @@ class Bundle:
         return map(_change, diff_trees(self.tree, other.tree))
 
     def diff_folder(self, folder: str | Path) -> list[Change]:
-        """What is different in a local folder, seen from this bundle."""
+        """What is different in a local folder, seen from this bundle; a moved file is one rename."""
         from sheaf.repo.folders import compare
 
         return [_change(difference) for difference in compare(self._context, self.tree, Path(folder))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sheaf.engine.diff import Difference
+from sheaf.engine.diff import Difference, with_renames
 from sheaf.engine.nodes import pointer_of
 from sheaf.engine.refs import alive
 from sheaf.engine.tree import Tree
@@ -26,7 +26,7 @@ _CANDIDATES = 20  # bundles to compare with a folder of unknown origin
 def compare(context: Context, tree: Tree, folder: Path) -> list[Difference]:
     """What is different in a folder, seen from a bundle."""
     stats = _stats(context, folder)
-    found = list(changes(tree, folder, stats))
+    found = list(with_renames(list(changes(tree, folder, stats))))
     if stats is not None:
         stats.save()
     return found
