@@ -6,12 +6,13 @@ import stat
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 from tests.transfer.bundles import MTIME, File, Folder, Item, Link, Shelf, look
 
-from sheaf.engine.contents import Contents, OnErased
+from sheaf.engine.contents import Contents
 from sheaf.errors import Corrupt, InvalidInput, NoSpace, NotFound, Refused, SheafError
 from sheaf.model.entries import Entry, Kind
 from sheaf.storage.port import Buffer
@@ -76,8 +77,8 @@ class Counting(Contents):
         self.bytes = 0
         self.stop_after = stop_after
 
-    def chunks(self, batch: pa.RecordBatch, on_erased: OnErased | None = None) -> Iterator[tuple[int, bytes]]:
-        for row, data in super().chunks(batch, on_erased):
+    def chunks(self, batch: pa.RecordBatch, *told: Any) -> Iterator[tuple[int, bytes]]:
+        for row, data in super().chunks(batch, *told):
             self._count(batch["name"][row].as_py(), data)
             yield row, data
 
@@ -489,10 +490,10 @@ def test_a_second_process_at_the_same_destination_is_refused(shelf: Shelf, dest:
     tree = shelf.bundle({"a": b"1", "b": b"2"})
 
     class Reentrant(Counting):
-        def chunks(self, batch: pa.RecordBatch, on_erased: OnErased | None = None) -> Iterator[tuple[int, bytes]]:
+        def chunks(self, batch: pa.RecordBatch, *told: Any) -> Iterator[tuple[int, bytes]]:
             with pytest.raises(Refused, match="another process is downloading"):
                 download(tree, shelf.contents, dest)
-            yield from super().chunks(batch, on_erased)
+            yield from super().chunks(batch, *told)
 
     download(tree, Reentrant(shelf), dest)
     assert names(dest) == ["a", "b"]

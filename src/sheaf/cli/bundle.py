@@ -12,7 +12,7 @@ from sheaf.cli import options, views
 from sheaf.cli.app import App
 from sheaf.cli.changes import in_bundle, in_folder, is_same, without_full_folders
 from sheaf.cli.erase import tell_erased
-from sheaf.cli.exits import NO, OK
+from sheaf.cli.exits import DAMAGED, NO, OK
 from sheaf.cli.inputs import choose_bundle, workers
 from sheaf.cli.quoting import quote
 from sheaf.cli.render import View
@@ -22,10 +22,20 @@ from sheaf.errors import InvalidInput
 if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
     from sheaf.repo.records import Change, Entry
+    from sheaf.transfer.damaged import Damaged
+    from sheaf.transfer.download import Downloaded
+    from sheaf.transfer.update import Updated
 
 __all__ = ["diff", "download", "download_file", "get", "list_", "list_files", "update", "verify"]
 
 _DESTINATION: Final = options.folder_option("--destination", "The folder to write to.")
+
+
+_SKIP: Final = click.option(
+    "--skip-on-error", is_flag=True, help="Leave out files that are lost or damaged, and say which (exit code 11)."
+)
+
+_KEPT: Final = 1000  # damaged files that --json names; the rest is counted
 
 
 def _choose(app: App, repo: str, choice: Mapping[str, str | None], *, tell: bool = True) -> Bundle:
@@ -75,6 +85,7 @@ def list_files(app: App, *, repo: str, nul: bool, **choice: str | None) -> None:
 @_DESTINATION
 @options.name_filter
 @click.option("--force-dest", is_flag=True, help="Write into a folder that isn't empty.")
+@_SKIP
 @options.concurrency
 def download(
     app: App,
@@ -83,6 +94,7 @@ def download(
     destination: Path,
     name_filter: str | None,
     force_dest: bool,
+    skip_on_error: bool,
     concurrency_factor: int | None,
     **choice: str | None,
 ) -> int:
@@ -93,15 +105,16 @@ def download(
             destination,
             name_filter=name_filter,
             force=force_dest,
+            skip_on_error=skip_on_error,
             concurrency=workers(concurrency_factor),
             progress=bar,
         )
     if name_filter and not done.files:
         app.note(f"warning: no path of the bundle matches '{quote(name_filter)}': the folder is empty")
     app.leave_traces(chosen, destination)
-    record = {"files": done.files, "bytes": done.bytes, "resumed": done.resumed, "erased": list(done.erased)}
+    record = {"files": done.files, "bytes": done.bytes, "resumed": done.resumed, **_gone(done)}
     app.out.object({"bundle": chosen.id, "destination": str(destination), **record})
-    return app.dialect.partial_exit if tell_erased(app, done.erased) else OK
+    return app.dialect.partial_exit if _tell_gone(app, done) else OK
 
 
 @verb(
@@ -137,22 +150,43 @@ def download_file(app: App, *, repo: str, file: str, destination: Path, force_de
 @options.bundle_choice
 @options.folder_option("--destination", "The folder to make equal to the bundle.")
 @click.option("--force", is_flag=True, help="Also overwrite and delete what was changed locally.")
+@_SKIP
 def update(
     app: App,
     *,
     repo: str,
     destination: Path,
     force: bool,
+    skip_on_error: bool,
     **choice: str | None,
 ) -> int:
     """Make a downloaded folder equal to another bundle; refuses to overwrite local edits."""
     chosen = _choose(app, repo, choice)
     with app.progress("update") as bar:
-        done = chosen.update(destination, force=force, progress=bar)
+        done = chosen.update(destination, force=force, skip_on_error=skip_on_error, progress=bar)
     app.leave_traces(chosen, destination)
     changed = {"added": list(done.added), "modified": list(done.modified), "deleted": list(done.deleted)}
-    app.out.object({"bundle": chosen.id, "destination": str(destination), **changed, "erased": list(done.erased)})
-    return app.dialect.partial_exit if tell_erased(app, done.erased) else OK
+    app.out.object({"bundle": chosen.id, "destination": str(destination), **changed, **_gone(done)})
+    return app.dialect.partial_exit if _tell_gone(app, done) else OK
+
+
+def _gone(done: Downloaded | Updated) -> dict[str, Any]:
+    return {"erased": list(done.erased), "damaged": _damaged_records(done.damaged)}
+
+
+def _damaged_records(damaged: Iterable[Damaged]) -> list[dict[str, Any]]:
+    return [{"path": each.path, "reason": each.reason} for each in damaged]
+
+
+def _tell_damaged(app: App, damaged: Damaged) -> None:
+    app.note(f"damaged {quote(damaged.path)}: {quote(damaged.reason)}")
+
+
+def _tell_gone(app: App, done: Downloaded | Updated) -> bool:
+    """Say which files did not come; whether there are any."""
+    for each in done.damaged:
+        _tell_damaged(app, each)
+    return tell_erased(app, done.erased) or bool(done.damaged)
 
 
 @verb(example="sheaf bundle diff --repo faces --label init --destination ./faces", exits=(1, 3, 5, 6, 8, 9))
@@ -219,11 +253,21 @@ _STEP: Final[View[dict[str, Any]]] = View(line=_step_line, record=lambda step: s
 @verb(example="sheaf bundle verify --repo faces --bundle init", exits=(3, 5, 6, 8, 9))
 @options.repo
 @options.bundle_choice
-def verify(app: App, *, repo: str, **choice: str | None) -> None:
-    """Read and verify every byte of a bundle."""
+def verify(app: App, *, repo: str, **choice: str | None) -> int:
+    """Read and verify every byte of a bundle. Says which files are damaged, and exits with 6 if any are."""
     chosen = _choose(app, repo, choice)
+    kept: list[Damaged] = []
+
+    def tell(damaged: Damaged) -> None:
+        _tell_damaged(app, damaged)
+        if len(kept) < _KEPT:
+            kept.append(damaged)
+
     with app.progress("verify") as bar:
-        done = chosen.verify(progress=bar)
+        done = chosen.verify(progress=bar, on_damaged=tell)
     erased = f", {len(done.erased)} files were erased" if done.erased else ""
-    app.out.line(f"verified {done.files} files, {done.bytes} bytes{erased}")
-    app.out.object({"bundle": chosen.id, "files": done.files, "bytes": done.bytes, "erased": list(done.erased)})
+    lost = f", {done.damaged} files are damaged" if done.damaged else ""
+    app.out.line(f"verified {done.files} files, {done.bytes} bytes{erased}{lost}")
+    record = {"bundle": chosen.id, "files": done.files, "bytes": done.bytes, "erased": list(done.erased)}
+    app.out.object({**record, "damaged": _damaged_records(kept), "unlisted": done.damaged - len(kept)})
+    return app.dialect.exit_code(DAMAGED) if done.damaged else OK

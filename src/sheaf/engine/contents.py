@@ -15,7 +15,7 @@ from blake3 import blake3
 
 from sheaf.engine.core import Core
 from sheaf.engine.forwarding import Erased, Place, Trail, erased
-from sheaf.errors import Corrupt, NotFound, Unsupported
+from sheaf.errors import Corrupt, NotFound, SheafError, Unsupported
 from sheaf.format import keys
 from sheaf.format.pack_v1 import RAW, unframe
 from sheaf.format.recipe_v1 import Part, Row, decode_part
@@ -24,7 +24,7 @@ from sheaf.format.store_v1 import MAX_CHUNK
 from sheaf.model.entries import ChunkPlace, Entry, ObjectPlace, PlaceKind, RecipePlace
 from sheaf.storage.port import Buffer
 
-__all__ = ["Contents", "Erased", "OnErased", "Want", "opened"]
+__all__ = ["DAMAGE", "Contents", "Erased", "OnDamaged", "OnErased", "Want", "opened"]
 
 _SPAN = 8 << 20  # bytes fetched in one go
 _GAP = 64 << 10  # a hole of at most so many bytes is fetched along rather than asked around
@@ -47,6 +47,10 @@ class Want(NamedTuple):  # made for each small file: a frozen dataclass takes fi
 Fetched = tuple[Want, Buffer | None]  #: a chunk and its frame; None: it was erased
 T = TypeVar("T")
 OnErased = Callable[[int], object]  #: takes the tag of an erased chunk
+OnDamaged = Callable[[int, SheafError], object]  #: takes the tag of a chunk that can't be read, and why
+Tried = tuple[Want, Buffer | SheafError | None]  #: the same as Fetched, or what is wrong
+#: Errors that are about some bytes only, so that others may be sound.
+DAMAGE = (Corrupt, NotFound, Unsupported)
 
 
 class Contents:
@@ -60,10 +64,13 @@ class Contents:
 
     # -- files ---------------------------------------------------------------------------------------------------------
 
-    def chunks(self, batch: pa.RecordBatch, on_erased: OnErased | None = None) -> Iterator[tuple[int, bytes]]:
+    def chunks(
+        self, batch: pa.RecordBatch, on_erased: OnErased | None = None, on_damaged: OnDamaged | None = None
+    ) -> Iterator[tuple[int, bytes]]:
         """(row number, content) of the rows of a batch whose file is one chunk, in the order in which they are stored.
 
         ``on_erased``: called with the numbers of rows whose bytes were erased; without it the first one raises Erased.
+        ``on_damaged``: the same for those whose bytes are lost or wrong; without it the first one raises.
         """
         rows = np.flatnonzero(batch["place"].to_numpy() == PlaceKind.CHUNK)
         if not len(rows):
@@ -75,7 +82,7 @@ class Contents:
         )
         wants = list(map(Want._make, zip(rows.tolist(), *columns, strict=True)))
         wants.sort(key=itemgetter(1, 2))  # pack, offset
-        yield from self.fetch(wants, on_erased)
+        yield from self.fetch(wants, on_erased, on_damaged)
 
     def blocks(self, entry: Entry, start: int = 0, length: int | None = None) -> Iterator[Buffer]:
         """The bytes of one file from ``start`` on, ``length`` of them (None: to the end), as consecutive blocks.
@@ -120,7 +127,7 @@ class Contents:
                 want = Want(0, pack, offset, stored, entry.content, entry.size)
                 yield 0, next(self.fetch([want]))[1]
             case RecipePlace():
-                for span in self._spans(self._wanted(entry, entry.place, start, end)):
+                for span in self._spans(self._wanted(entry, entry.place, start, end), self._span):
                     yield from _opened(span, None, opened_view)
             case ObjectPlace(session):
                 yield 0, self._object(session, entry)
@@ -199,15 +206,24 @@ class Contents:
 
     # -- chunks --------------------------------------------------------------------------------------------------------
 
-    def fetch(self, wants: Iterable[Want], on_erased: OnErased | None = None) -> Iterator[tuple[int, bytes]]:
-        """(tag, verified bytes) of each chunk, in the order given; the next spans are fetched meanwhile."""
-        for span in self._spans(wants):
-            yield from _opened(span, on_erased, opened)
+    def fetch(
+        self, wants: Iterable[Want], on_erased: OnErased | None = None, on_damaged: OnDamaged | None = None
+    ) -> Iterator[tuple[int, bytes]]:
+        """(tag, verified bytes) of each chunk, in the order given; the next spans are fetched meanwhile.
 
-    def _spans(self, wants: Iterable[Want]) -> Iterator[list[Fetched]]:
-        pending: deque[Future[list[Fetched]]] = deque()
+        ``on_damaged``: takes what can't be read, and the others still come; without it the first one raises.
+        """
+        if on_damaged is None:
+            for span in self._spans(wants, self._span):
+                yield from _opened(span, on_erased, opened)
+        else:
+            for tried in self._spans(_of_sane_length(wants, on_damaged), self._try):
+                yield from _sound(tried, on_erased, on_damaged)
+
+    def _spans(self, wants: Iterable[Want], fetch: Callable[[list[Want]], T]) -> Iterator[T]:
+        pending: deque[Future[T]] = deque()
         for span in _spans(wants):
-            pending.append(self._core.io.submit(self._span, span))
+            pending.append(self._core.io.submit(fetch, span))
             if len(pending) > _AHEAD:
                 yield pending.popleft().result()
         while pending:
@@ -221,6 +237,16 @@ class Contents:
         except NotFound:
             return self._forwarded(span)
         return [(want, data[want.offset - first.offset :][: want.stored]) for want in span]
+
+    def _try(self, span: list[Want]) -> list[Tried]:
+        """The same; what fails is tried again by halves, until the chunks are found that are to blame."""
+        try:
+            return [*self._span(span)]
+        except DAMAGE as error:
+            if len(span) == 1:
+                return [(span[0], error)]
+        half = len(span) // 2
+        return [*self._try(span[:half]), *self._try(span[half:])]
 
     def _forwarded(self, span: list[Want]) -> list[Fetched]:
         """Chunks of a pack that was replaced, fetched together where they lie together now."""
@@ -246,7 +272,7 @@ class Contents:
         except Erased:
             return None
         if stored > _FRAME:
-            raise Corrupt(f"{_name(pack, offset)} is said to have {stored} bytes", "run `sheaf store check`")
+            raise _too_long(pack, offset, stored)
         return pack, offset, stored
 
     def locate(self, pack: bytes, offset: int) -> tuple[bytes, int, int]:
@@ -275,9 +301,7 @@ def _spans(wants: Iterable[Want]) -> Iterator[list[Want]]:
     span: list[Want] = []
     for want in wants:
         if want.stored > _FRAME:
-            raise Corrupt(
-                f"{_name(want.pack, want.offset)} is said to have {want.stored} bytes", "run `sheaf store check`"
-            )
+            raise _too_long(want.pack, want.offset, want.stored)
         if span:
             last = span[-1]
             gap = want.offset - last.offset - last.stored
@@ -304,6 +328,31 @@ def _opened(
             on_erased(want.tag)
 
 
+def _of_sane_length(wants: Iterable[Want], on_damaged: OnDamaged) -> Iterator[Want]:
+    for want in wants:
+        if want.stored <= _FRAME:
+            yield want
+        else:
+            on_damaged(want.tag, _too_long(want.pack, want.offset, want.stored))
+
+
+def _sound(tried: Iterable[Tried], on_erased: OnErased | None, on_damaged: OnDamaged) -> Iterator[tuple[int, bytes]]:
+    for want, frame in tried:
+        if frame is None:
+            if on_erased is None:
+                raise erased()
+            on_erased(want.tag)
+            continue
+        try:
+            if isinstance(frame, SheafError):
+                raise frame
+            data = opened(memoryview(frame), want.hash, want.length, want.pack, want.offset)
+        except DAMAGE as error:
+            on_damaged(want.tag, error)
+            continue
+        yield want.tag, data
+
+
 def opened(frame: memoryview, hash: bytes, length: int, pack: bytes, offset: int) -> bytes:
     """The chunk inside a frame, checked. ``length`` -1: any; the last two are for messages. Raises Corrupt."""
     return bytes(opened_view(frame, hash, length, pack, offset))
@@ -324,6 +373,10 @@ def opened_view(frame: memoryview, hash: bytes, length: int, pack: bytes, offset
         what = f"{_name(pack, offset)} is damaged: its bytes don't match their hash"
         raise Corrupt(what, "run `sheaf store check --read-data`")
     return data
+
+
+def _too_long(pack: bytes, offset: int, stored: int) -> Corrupt:
+    return Corrupt(f"{_name(pack, offset)} is said to have {stored} bytes", "run `sheaf store check`")
 
 
 def _name(pack: bytes, offset: int) -> str:

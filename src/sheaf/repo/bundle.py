@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
@@ -32,6 +33,7 @@ from sheaf.vfs import FileTree, look_up
 if TYPE_CHECKING:
     from sheaf.engine.contents import Contents
     from sheaf.transfer.batches import Batches, Position
+    from sheaf.transfer.damaged import Damaged
     from sheaf.transfer.download import Downloaded
     from sheaf.transfer.progress import Progress
     from sheaf.transfer.update import Updated
@@ -172,11 +174,20 @@ class Bundle:
         file = self.view.open(path)
         return self.view.contents.read(file.entry, offset, length)
 
-    def verify(self, progress: Progress | None = None) -> Verified:
-        """Read every byte, and check every file against its content hash. Raises Corrupt naming the path."""
+    def verify(
+        self, progress: Progress | None = None, *, on_damaged: Callable[[Damaged], object] | None = None
+    ) -> Verified:
+        """Read every byte, and check every file against its content hash.
+
+        ``on_damaged``: takes each file that can't be read, or is not what it should be, as it is found.
+
+        Raises:
+            Corrupt: a part of the manifest is damaged; or (without ``on_damaged``, after all was read) files are, naming
+                the first of their paths.
+        """
         from sheaf.repo.verifying import verify
 
-        return verify(self.tree, self._contents, self.files, self.size, progress)
+        return verify(self.tree, self._contents, self.files, self.size, progress, on_damaged)
 
     @property
     def _contents(self) -> Contents:
@@ -244,14 +255,17 @@ class Bundle:
         name_filter: str | None = None,
         files: Sequence[str] | None = None,
         force: bool = False,
+        skip_on_error: bool = False,
         concurrency: int | None = None,
         progress: Progress | None = None,
     ) -> Downloaded:
         """Write the bundle (or what is below ``path``, or some files) into an empty folder; resumes if it was killed.
 
+        ``skip_on_error``: leave out files whose bytes are lost or damaged; the answer names them.
+
         Raises:
             Refused: the folder is not empty (without ``force``), or names become one there.
-            Corrupt: bytes are not what they should be; nothing wrong is left behind.
+            Corrupt: bytes are not what they should be (without ``skip_on_error``); nothing wrong is left behind.
         """
         from sheaf.repo.folders import note
         from sheaf.transfer.download import download
@@ -266,6 +280,7 @@ class Bundle:
             name_filter=name_filter,
             files=files,
             force=force,
+            skip_on_error=skip_on_error,
             concurrency=max(1, min(concurrency or most, 4 * most)),
             meter=Meter(progress, "download"),
         )
@@ -273,12 +288,28 @@ class Bundle:
             note(self._context, self.tree, self.id, Path(dest))
         return done
 
-    def update(self, folder: str | Path, *, force: bool = False, progress: Progress | None = None) -> Updated:
-        """Make a downloaded folder equal to this bundle. Raises Refused if local edits would be lost (without ``force``)."""
+    def update(
+        self,
+        folder: str | Path,
+        *,
+        force: bool = False,
+        skip_on_error: bool = False,
+        progress: Progress | None = None,
+    ) -> Updated:
+        """Make a downloaded folder equal to this bundle.
+
+        ``skip_on_error``: leave files as they are whose new bytes are lost or damaged; the answer names them.
+
+        Raises:
+            Refused: local edits would be lost (without ``force``).
+            Corrupt: bytes are not what they should be (without ``skip_on_error``); nothing was changed.
+        """
         from sheaf.repo.folders import bring, note
 
-        done = bring(self._context, self.view, Path(folder), force=force, progress=progress)
-        note(self._context, self.tree, self.id, Path(folder))
+        top, choice = Path(folder), {"force": force, "skip_on_error": skip_on_error}
+        done = bring(self._context, self.view, top, **choice, progress=progress)
+        if not any(os.path.lexists(top / each.path) for each in done.damaged):  # else old files would count as edits
+            note(self._context, self.tree, self.id, top)
         return done
 
 

@@ -32,12 +32,15 @@ def compare(context: Context, tree: Tree, folder: Path) -> list[Difference]:
     return found
 
 
-def bring(context: Context, view: FileTree, folder: Path, *, force: bool, progress: Progress | None) -> Updated:
+def bring(
+    context: Context, view: FileTree, folder: Path, *, force: bool, skip_on_error: bool, progress: Progress | None
+) -> Updated:
     """Make a folder equal to a bundle. Raises Refused if local edits would be lost (without ``force``)."""
     stats = _stats(context, folder)
     base = _base_of(context, folder, stats)
     meter = Meter(progress, "update")
-    return update(view.tree, view.contents, folder, base, force=force, cache=stats, meter=meter)
+    choice = {"force": force, "skip_on_error": skip_on_error}
+    return update(view.tree, view.contents, folder, base, **choice, cache=stats, meter=meter)
 
 
 def note(context: Context, tree: Tree, bundle: str, folder: Path) -> None:

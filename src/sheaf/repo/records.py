@@ -130,14 +130,16 @@ class StoreInfo:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a verification has read; bytes that are not what they should be raise instead.
+    """What a verification has read and found sound.
 
-    ``erased``: the paths of files that are not there any more, on purpose; ``files`` doesn't count them.
+    ``erased``: the paths of files that are not there any more, on purpose; ``damaged``: how many files can't be read.
+    ``files`` counts neither.
     """
 
     files: int
     bytes: int
     erased: tuple[str, ...] = ()
+    damaged: int = 0
 
 
 def label_of(name: str, state: RepoState) -> Label:

@@ -11,7 +11,7 @@ stopped.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,6 +25,7 @@ from sheaf.engine.tree import Tree
 from sheaf.errors import InvalidInput, Refused
 from sheaf.model.entries import Kind
 from sheaf.transfer.anchor import FOLDER_FLAGS
+from sheaf.transfer.damaged import Damaged, refusal_at
 from sheaf.transfer.localerrors import printable, translated
 from sheaf.transfer.materialise import Filled, Filling, paths_of
 from sheaf.transfer.partial import SUFFIX, Partial
@@ -43,13 +44,15 @@ _MAX_WORKERS: Final = 16  # each holds some spans of packs in memory
 class Downloaded:
     """What is in place now: files (symlinks included), bytes, and how many files an earlier attempt had brought.
 
-    ``erased``: the paths of files that are not, since their bytes were erased from the store on purpose.
+    ``erased``: the paths of files that are not, since their bytes were erased from the store on purpose. ``damaged``:
+    files that are not, since the store has lost or damaged their bytes.
     """
 
     files: int
     bytes: int
     resumed: int
     erased: tuple[str, ...] = ()
+    damaged: tuple[Damaged, ...] = ()
 
 
 def download(
@@ -61,6 +64,7 @@ def download(
     name_filter: str | None = None,
     files: Iterable[str] | None = None,
     force: bool = False,
+    skip_on_error: bool = False,
     concurrency: int | None = None,
     meter: Meter | None = None,
 ) -> Downloaded:
@@ -68,7 +72,8 @@ def download(
 
     ``path``: only this folder, whose content becomes that of ``dest``, or this one file. ``name_filter``: only files
     whose path it (a regular expression) is found in. ``files``: only these paths, folders with all that is in them.
-    ``force``: into a folder that is not empty, overwriting files of the same name. ``concurrency``: writing threads.
+    ``force``: into a folder that is not empty, overwriting files of the same name. ``skip_on_error``: leave out files
+    whose bytes are damaged. ``concurrency``: writing threads.
 
     Raises:
         NotFound: no such path in the bundle.
@@ -82,7 +87,7 @@ def download(
         with translated(f"enter {printable(str(target))}"):
             fd = os.open(target, FOLDER_FLAGS)
         try:
-            job = _Job(tree, contents, target, fd, selection, meter or Meter(), _workers(concurrency))
+            job = _Job(tree, contents, target, fd, selection, meter or Meter(), _workers(concurrency), skip_on_error)
             return job.run(force=force, adds=adds)
         finally:
             os.close(fd)
@@ -101,6 +106,7 @@ class _Job:
     selection: Selection
     meter: Meter
     workers: int
+    skip_on_error: bool
 
     def run(self, *, force: bool, adds: bool) -> Downloaded:
         identity = self._identity()
@@ -111,13 +117,14 @@ class _Job:
         partial = Partial.open(self.dest, identity)
         is_done = False
         try:
-            filled = self._count(partial.erased) if partial.is_placing else self._fill(partial, overwrite=force)
+            filled = self._count(partial) if partial.is_placing else self._fill(partial, overwrite=force)
             self._place(partial, overwrite=force, keep_folders=adds and not force)
             is_done = True
         finally:
             partial.close(is_done=is_done)
         self.meter.finish()
-        return Downloaded(filled.files, filled.bytes, filled.resumed, tuple(sorted(filled.erased)))
+        gone = tuple(sorted(filled.erased)), tuple(sorted(filled.damaged))
+        return Downloaded(filled.files, filled.bytes, filled.resumed, *gone)
 
     def _holds_anything(self) -> bool:
         return bool(set(os.listdir(self.fd)) - {SUFFIX})
@@ -140,9 +147,10 @@ class _Job:
         if self._holds_anything():
             refuse_taken(self.selection.rows(self.tree), self.fd, overwrite=overwrite)
         self.meter.start("download")
-        filling = Filling(self.contents, partial.tree, partial.resumed, self.meter, self.workers)
+        refuse = None if self.skip_on_error else refusal_at(partial, "download")
+        filling = Filling(self.contents, partial.tree, partial.resumed, self.meter, self.workers, refuse)
         filled = filling.run(self.selection.rows(self.tree))
-        partial.start_placing(filled.erased)
+        partial.start_placing(filled.erased, ((each.path, each.reason) for each in filled.damaged))
         return filled
 
     def _place(self, partial: Partial, *, overwrite: bool, keep_folders: bool) -> None:
@@ -151,9 +159,10 @@ class _Job:
         skip = placing.existed if keep_folders else ()
         restore_folders(self.selection.folders(self.tree), self.fd, skip=skip)
 
-    def _count(self, erased: Collection[str]) -> Filled:
-        """What an earlier attempt brought, all of it but what was erased."""
-        filled, gone = Filled(erased=list(erased)), frozenset(erased)
+    def _count(self, partial: Partial) -> Filled:
+        """What an earlier attempt brought, all of it but what was erased or damaged."""
+        filled = Filled(erased=list(partial.erased), damaged=[Damaged(*each) for each in partial.damaged])
+        gone = frozenset((*filled.erased, *(each.path for each in filled.damaged)))
         for found in self.selection.rows(self.tree):
             there = [path not in gone for path in paths_of(found)] if gone else []
             batch = found.filter(pa.array(there, pa.bool_())) if gone else found

@@ -24,13 +24,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from blake3 import blake3
 
-from sheaf.engine.contents import Contents, Erased
+from sheaf.engine.contents import DAMAGE, Contents, Erased
 from sheaf.engine.tree import entry_at
-from sheaf.errors import Corrupt
+from sheaf.errors import Corrupt, SheafError
 from sheaf.model.entries import Entry, Kind, PlaceKind
 from sheaf.model.paths import join
 from sheaf.storage.port import Buffer
 from sheaf.transfer.anchor import Anchor
+from sheaf.transfer.damaged import Damaged, Refusal
 from sheaf.transfer.localerrors import local_error, translated
 from sheaf.transfer.progress import Meter
 
@@ -48,13 +49,15 @@ Mask = npt.NDArray[np.bool_]
 class Filled:
     """What was written: files (symlinks included), their bytes, and how many files an earlier attempt had left.
 
-    ``erased``: the paths of files that were not, since their bytes were erased from the store.
+    ``erased``: the paths of files that were not, since their bytes were erased from the store; ``damaged``: those whose
+    bytes are lost or wrong.
     """
 
     files: int = 0
     bytes: int = 0
     resumed: int = 0
     erased: list[str] = field(default_factory=list)
+    damaged: list[Damaged] = field(default_factory=list)
 
     def add(self, other: Filled) -> None:
         """Counts another task's work in."""
@@ -62,6 +65,7 @@ class Filled:
         self.bytes += other.bytes
         self.resumed += other.resumed
         self.erased += other.erased
+        self.damaged += other.damaged
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +90,17 @@ class _Columns:
 
 @dataclass(slots=True)
 class Filling:
-    """Writes rows below ``root``, a descriptor. ``resumed``: files of an earlier attempt may be there."""
+    """Writes rows below ``root``, a descriptor. ``resumed``: files of an earlier attempt may be there.
+
+    ``refuse``: makes the error to end with when files are damaged; None: they are left out.
+    """
 
     contents: Contents
     root: int
     resumed: bool
     meter: Meter
     workers: int
+    refuse: Refusal | None = None
     _masked: int = field(init=False)
     _over: Event = field(default_factory=Event)
 
@@ -107,14 +115,19 @@ class Filling:
         try:
             for task in self._tasks(batches):
                 if len(pending) >= 2 * self.workers:
-                    filled.add(pending.popleft().result())
+                    self._add(filled, pending.popleft().result())
                 pending.append(pool.submit(task))
             while pending:
-                filled.add(pending.popleft().result())
+                self._add(filled, pending.popleft().result())
         finally:
             self._over.set()
             pool.shutdown(cancel_futures=True)
         return filled
+
+    def _add(self, filled: Filled, done: Filled) -> None:
+        if done.damaged and self.refuse is not None:
+            raise self.refuse(sorted(done.damaged))
+        filled.add(done)
 
     def _go_on(self) -> None:
         """Raises CancelledError once the result of this task is not wanted any more."""
@@ -156,7 +169,7 @@ class Filling:
             for row in links:
                 self._link(anchor, rows, row)
             self.meter.add(files=filled.files, bytes=filled.bytes)
-            for row, data in self._data(batch, missing, lambda row: filled.erased.append(rows.path(row))):
+            for row, data in self._data(batch, missing, rows, filled):
                 self._go_on()
                 self._write(anchor, rows, row, data)
                 filled.files += 1
@@ -164,16 +177,23 @@ class Filling:
         return filled
 
     def _data(
-        self, batch: pa.RecordBatch, missing: Mask, on_erased: Callable[[int], object]
+        self, batch: pa.RecordBatch, missing: Mask, rows: _Columns, filled: Filled
     ) -> Iterator[tuple[int, bytes]]:
-        """(row, content) of the missing files that the store has."""
+        """(row, content) of the missing files that the store has; the others are noted."""
         empty = batch["size"].to_numpy() == 0
         for row in _where(missing & empty):
             yield row, b""
         wanted = _where(missing & ~empty)
         if wanted:
             chosen = batch if len(wanted) == batch.num_rows else batch.take(pa.array(wanted))
-            for at, data in self.contents.chunks(chosen, lambda at: on_erased(wanted[at])):
+
+            def on_erased(at: int) -> None:
+                filled.erased.append(rows.path(wanted[at]))
+
+            def on_damaged(at: int, error: SheafError) -> None:
+                filled.damaged.append(Damaged(rows.path(wanted[at]), error.message))
+
+            for at, data in self.contents.chunks(chosen, on_erased, on_damaged):
                 yield wanted[at], data
 
     def _write(self, anchor: Anchor, rows: _Columns, row: int, data: bytes) -> None:
@@ -238,6 +258,12 @@ class Filling:
             except Erased:
                 _remove(entry.name, folder)
                 return Filled(erased=[entry.path])
+            except DAMAGE as error:
+                if self.refuse is not None and entry.kind == Kind.EXTERNAL:
+                    raise  # not damaged, but elsewhere
+                if self.refuse is None:  # else the next attempt goes on with what has come
+                    _remove(entry.name, folder)
+                return Filled(damaged=[Damaged(entry.path, error.message)])
             finally:
                 os.close(fd)
         self.meter.add_file()

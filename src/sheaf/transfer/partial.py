@@ -44,13 +44,14 @@ class _State(msgspec.Struct, frozen=True):
     identity: str
     stage: str
     erased: tuple[str, ...] = ()
+    damaged: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(slots=True)
 class Partial:
     """An open partial folder, locked. ``fd`` and ``tree`` are descriptors; ``resumed``: it was there before.
 
-    ``erased``: files that will not come, known once all others are here.
+    ``erased``, ``damaged``: files that will not come, known once all others are here; of the latter also why.
     """
 
     path: Path
@@ -61,6 +62,7 @@ class Partial:
     stage: str
     resumed: bool
     erased: tuple[str, ...] = ()
+    damaged: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def is_placing_in(cls, dest: Path, identity: str) -> bool:
@@ -115,7 +117,7 @@ class Partial:
             pass
         partial = cls(path, fd, lock, os.open("tree", FOLDER_FLAGS, dir_fd=fd), identity, _STAGES[0], resumed)
         if state is not None and resumed:
-            partial.stage, partial.erased = state.stage, state.erased
+            partial.stage, partial.erased, partial.damaged = state.stage, state.erased, state.damaged
         else:
             partial._enter(_STAGES[0])
         return partial
@@ -125,15 +127,15 @@ class Partial:
         """Whether all files are here and verified, and some may be in their place already."""
         return self.stage == _STAGES[1]
 
-    def start_placing(self, erased: Iterable[str] = ()) -> None:
+    def start_placing(self, erased: Iterable[str] = (), damaged: Iterable[tuple[str, str]] = ()) -> None:
         """From here on a resumed download only moves."""
-        self.erased = tuple(erased)
+        self.erased, self.damaged = tuple(erased), tuple(damaged)
         self._enter(_STAGES[1])
 
     def _enter(self, stage: str) -> None:
         """Writes down the stage."""
         self.stage = stage
-        data = msgspec.json.encode(_State(self.identity, stage, self.erased))
+        data = msgspec.json.encode(_State(self.identity, stage, self.erased, self.damaged))
         fd = os.open("state.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600, dir_fd=self.fd)
         with open(fd, "wb") as file:
             file.write(data)

@@ -20,10 +20,11 @@ from sheaf.engine.tree import Tree
 from sheaf.errors import Refused
 from sheaf.model.paths import split
 from sheaf.transfer.anchor import FOLDER_FLAGS, Anchor
+from sheaf.transfer.damaged import Damaged, refusal_at
 from sheaf.transfer.download import WORKERS, refuse_clashes
 from sheaf.transfer.hashing import LocalHashes
 from sheaf.transfer.localerrors import printable, translated
-from sheaf.transfer.materialise import Filling, paths_of
+from sheaf.transfer.materialise import Filled, Filling, paths_of
 from sheaf.transfer.partial import SUFFIX, Partial
 from sheaf.transfer.placing import Placing, restore_folders, unlocked
 from sheaf.transfer.plan import Plan, make_plan
@@ -43,12 +44,14 @@ class Updated:
     """The files (symlinks included) that changed, in order of paths.
 
     ``erased``: files that did not come, since their bytes were erased from the store; what was there is left.
+    ``damaged``: the same, since the store has lost or damaged their bytes.
     """
 
     added: list[str]
     modified: list[str]
     deleted: list[str]
     erased: list[str] = field(default_factory=list)
+    damaged: list[Damaged] = field(default_factory=list)
 
 
 def update(
@@ -58,10 +61,13 @@ def update(
     base: Tree | None,
     *,
     force: bool = False,
+    skip_on_error: bool = False,
     cache: StatCache | None = None,
     meter: Meter | None = None,
 ) -> Updated:
     """Makes ``folder`` equal to ``target``. ``base``: the bundle it was made equal to before, None if nobody knows.
+
+    ``skip_on_error``: leave files as they are whose new bytes are damaged.
 
     Files that came with neither bundle stay, unless the target has something else at their path.
 
@@ -83,12 +89,13 @@ def update(
     with translated(f"enter {printable(root)}"):
         fd = os.open(top, FOLDER_FLAGS)
     try:
-        erased = _Updating(target, contents, top, fd, plan, counted).run()
+        filled = _Updating(target, contents, top, fd, plan, counted, skip_on_error).run()
     finally:
         os.close(fd)
     counted.finish()
-    added, modified = ([path for path in paths if path not in erased] for paths in (plan.added, plan.modified))
-    return Updated(added, modified, plan.deleted, sorted(erased))
+    gone = {*filled.erased, *(each.path for each in filled.damaged)}
+    added, modified = ([path for path in paths if path not in gone] for paths in (plan.added, plan.modified))
+    return Updated(added, modified, plan.deleted, sorted(filled.erased), sorted(filled.damaged))
 
 
 def _refusal(edits: list[str], folder: Path, *, knows_base: bool) -> Refused:
@@ -108,9 +115,10 @@ class _Updating:
     fd: int
     plan: Plan
     meter: Meter
+    skip_on_error: bool
 
-    def run(self) -> set[str]:
-        """Everything is fetched and verified before the first file of the folder changes; returns what was erased."""
+    def run(self) -> Filled:
+        """Everything is fetched and verified before the first file of the folder changes."""
         # What an earlier attempt fetched is of use only for the very same plan: all of it will be moved to its place.
         identity = blake3(b"update " + self.target.root.id + self.plan.fetch.tobytes()).hexdigest()
         partial = Partial.open(self.top, identity)
@@ -120,7 +128,7 @@ class _Updating:
                 folding = probe_folding(partial.fd)
             if folding:
                 refuse_clashes(self.target.batches(), folding)
-            erased = self._fetch(partial)
+            filled = self._fetch(partial)
             self._remove()
             Placing(partial.tree, self.fd, overwrite=True).run()
             self._touch()
@@ -128,12 +136,13 @@ class _Updating:
             is_done = True
         finally:
             partial.close(is_done=is_done)
-        return erased
+        return filled
 
-    def _fetch(self, partial: Partial) -> set[str]:
+    def _fetch(self, partial: Partial) -> Filled:
         self.meter.start("download")
         rows = self.plan.rows(self.target, self.plan.fetch)
-        return set(Filling(self.contents, partial.tree, partial.resumed, self.meter, WORKERS).run(rows).erased)
+        refuse = None if self.skip_on_error else refusal_at(partial, "update")
+        return Filling(self.contents, partial.tree, partial.resumed, self.meter, WORKERS, refuse).run(rows)
 
     def _remove(self) -> None:
         with Anchor(self.fd) as anchor:
