@@ -27,6 +27,7 @@ VALUES = {
     "Change": "",
     "Collected": "sheaf.engine.gc",
     "DiamondInfo": "sheaf.repo.diamond",
+    "Damaged": "sheaf.transfer.damaged",
     "Downloaded": "sheaf.transfer.download",
     "Entry": "",
     "ErasedPlace": "sheaf.format.session_v1",

@@ -167,3 +167,15 @@ def test_commands_name_the_paths(cli: Cli, bad: dict[str, Any], tmp_path: Path) 
     verified = cli("--json", "bundle", "verify", "--repo", "faces", code=6)
     assert [each["path"] for each in verified.object["damaged"]] == ["b"] and not verified.object["unlisted"]
     assert "damaged b: " in verified.err
+
+
+def test_a_check_names_the_files_and_what_can_be_done(cli: Cli, bad: dict[str, Any], tmp_path: Path) -> None:  # noqa: F811
+    check = ("store", "check", "--read-data")
+    bundle = json.loads(cli("--json", "bundle", "get", "--repo", "faces").out)["id"]
+    said = cli(*check, code=6)
+    assert f"  needed by faces@{bundle}:b" in said.lines
+    assert "`sheaf bundle download --skip-on-error`" in said.err and "--from-replica" not in said.err
+    (problem,) = cli("--json", *check, code=6).object["problems"]
+    assert problem["needed_by"] == [f"faces@{bundle}:b"] and (problem["files"], problem["bundles"]) == (1, 1)
+    cli("store", "replica", "add", tmp_path / "vault", code=None)
+    assert "`sheaf store repair --from-replica --read-data`" in cli(*check, code=6).err

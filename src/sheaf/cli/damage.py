@@ -33,6 +33,10 @@ def print_report(app: App, report: Report) -> None:
     for problem in report.problems:
         note = "repairable" if problem.repairable else "damaged"
         app.out.line(f"{note} , {problem.kind} , {quote(problem.key)} , {quote(problem.message)}")
+        for place in problem.needed_by:
+            app.out.line(f"  needed by {quote(place)}")
+        if more := problem.files - len(problem.needed_by):
+            app.out.line(f"  and by {more} more: {problem.files} files of {problem.bundles} bundles")
     app.out.line(", ".join(f"{count} {what}" for what, count in report.counts.items()))
 
 
@@ -43,7 +47,7 @@ def exit_of(report: Report) -> int:
     return DAMAGED if report.damaged else REPAIRABLE
 
 
-def print_verdict(app: App, report: Report, *, read_data: bool) -> int:
+def print_verdict(app: App, report: Report, *, read_data: bool, has_replicas: bool = True) -> int:
     """Say in words what the exit code says, and which repair there is; returns the code."""
     if report.ok:
         app.out.line("no damage found")
@@ -54,8 +58,12 @@ def print_verdict(app: App, report: Report, *, read_data: bool) -> int:
     else:
         print(f"{total} damaged, all repairable: nothing is lost", file=sys.stderr)
     for option in _options(report.problems):
+        if option == "from-replica" and not has_replicas:
+            continue
         read = " --read-data" if read_data else ""
         print(f"hint: `sheaf store repair --{option}{read}` {_WHAT[option]}", file=sys.stderr)
+    if any(problem.files for problem in report.problems):
+        print("hint: `sheaf bundle download --skip-on-error` writes all other files of a bundle", file=sys.stderr)
     return exit_of(report)
 
 

@@ -120,4 +120,5 @@ def check(app: App, read_data: float | None, resume: bool, repo: str | None) -> 
     problems = problem_records(report)
     app.out.object({"ok": report.ok, "counts": dict(report.counts), "problems": problems, "unlisted": report.unlisted})
     print_report(app, report)
-    return print_verdict(app, report, read_data=bool(read_data))
+    has_replicas = report.ok or bool(app.store.replicas.urls)
+    return print_verdict(app, report, read_data=bool(read_data), has_replicas=has_replicas)

@@ -17,7 +17,7 @@ from sheaf.format import keys
 from sheaf.format.moved_v1 import Moved, decode_moved
 from sheaf.model.log import MovePacks
 
-__all__ = ["Erased", "Forwards", "Place", "Trail", "erased", "load_forwards"]
+__all__ = ["Erased", "Forwards", "Place", "Trail", "erased", "load_forwards", "sent_to"]
 
 Place = tuple[bytes, int, int]  #: pack, offset, stored length
 _HOPS = 8  # forwarding addresses to follow; gc writes shorter ways
@@ -104,6 +104,21 @@ class Trail:
             found = [_loaded(self._core, key) for key in listed]
             known[pack] = [moved for moved in found if moved is not None]
         return known[pack]
+
+
+def sent_to(core: Core, packs: Iterable[bytes]) -> set[bytes]:
+    """The packs from which a reader may be sent to one of these, at once or by detours. Raises Corrupt."""
+    listed = [stat.key for stat in core.backend.list(keys.MOVED)]
+    ways: dict[bytes, set[bytes]] = {}
+    for key, moved in zip(listed, core.io.map(lambda key: _loaded(core, key), listed), strict=True):
+        if moved is not None and (gone := keys.moved_from(key)) is not None:
+            for target in moved.packs:
+                ways.setdefault(target.tobytes(), set()).add(gone)
+    found, ask = set[bytes](), set(packs)
+    while ask:
+        ask = {gone for target in ask for gone in ways.get(target, ())} - found
+        found |= ask
+    return found
 
 
 def _loaded(core: Core, key: str) -> Moved | None:

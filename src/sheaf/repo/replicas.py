@@ -63,6 +63,11 @@ class Replicas:
         """On how many places a write must be before it is answered: ``all``, ``majority`` or ``primary``."""
         return self._state().policy or "primary"
 
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Where they are."""
+        return self._state().replicas
+
     def list(self) -> list[ReplicaInfo]:
         """The replicas, and how they are; asks each of them."""
         noted = self._noted()

@@ -184,6 +184,7 @@ class Store:
             InvalidInput: no part of the data is that large.
         """
         from sheaf.engine.check import Reading, check_store  # takes pyarrow
+        from sheaf.engine.checks.files import name_files
         from sheaf.transfer.progress import ProgressState
 
         def tell(what: str, done: int) -> None:
@@ -194,7 +195,10 @@ class Store:
             reading = Reading(float(read_data), resume, self._core.clock.new_id())
         else:
             reading = Reading(float(read_data), resume, "", self._checks)
-        return check_store(self._core, reading=reading, repo=self.repo(repo).id if repo else None, tell=tell)
+        only = self.repo(repo).id if repo else None
+        report = check_store(self._core, reading=reading, repo=only, tell=tell)
+        name_files(self._core, report, only)
+        return report
 
     def repos(self) -> list[RepoInfo]:
         """The repos, by name."""

@@ -36,7 +36,8 @@ class Problem:
     """One thing that is wrong with the object at ``key``, or with the file at that path.
 
     ``repairable``: nothing is lost, since it can be derived from what is sound. ``missing``: there is no such object.
-    ``suspects``: of a file, the keys of the packs that its bytes may be in.
+    ``suspects``: of a file, the keys of the packs that its bytes may be in. ``needed_by``: the first places (repo@bundle:path)
+    that can't be read because of it; there are ``files`` of them, in so many ``bundles``.
     """
 
     kind: str
@@ -45,6 +46,9 @@ class Problem:
     repairable: bool = False
     missing: bool = False
     suspects: tuple[str, ...] = ()
+    needed_by: tuple[str, ...] = ()
+    files: int = 0
+    bundles: int = 0
 
     @property
     def remedies(self) -> tuple[str, ...]:
