@@ -243,8 +243,8 @@ class Contents:
         try:
             return [*self._span(span)]
         except DAMAGE as error:
-            if len(span) == 1:
-                return [(span[0], error)]
+            if len(span) == 1 or self._trail.is_lost(span[0].pack):
+                return [(want, error) for want in span]
         half = len(span) // 2
         return [*self._try(span[:half]), *self._try(span[half:])]
 

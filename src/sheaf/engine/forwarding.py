@@ -65,6 +65,11 @@ class Trail:
         self._known = {}  # what is remembered may be older than the last move
         return self._search(pack, offset, _HOPS)
 
+    def is_lost(self, pack: bytes) -> bool:
+        """Whether a pack is gone and nobody says where to."""
+        backend = self._core.backend
+        return backend.stat(keys.pack(pack)) is None and backend.newest(_folder(pack)) is None
+
     def _search(self, pack: bytes, offset: int, hops: int) -> Place:
         if not hops:
             raise Corrupt(f"pack {pack.hex()} was moved more than {_HOPS} times", "run `sheaf store gc`")
