@@ -42,6 +42,16 @@ def test_later_files_bytes_and_what_was_new_are_shown(monkeypatch: pytest.Monkey
     assert "3/10 files" in text
     assert "5.0/20.0 MiB" in text
     assert "1.0 MiB new" in text
+    assert "kB" not in text and "MB" not in text
+
+
+def test_sizes_and_speeds_have_the_same_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_QUIET_S", 0.0)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    states = [ProgressState("upload", 0, 1, done << 20, 20 << 20, 0) for done in range(21)]
+    text = _drawn(Bar("upload", is_wanted=True), states)
+    assert "iB/s" in text and "MB/s" not in text and "GB/s" not in text
 
 
 def test_what_has_no_bytes_is_shown_by_its_own_count(monkeypatch: pytest.MonkeyPatch) -> None:

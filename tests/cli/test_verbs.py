@@ -533,7 +533,7 @@ def test_cp_names_the_file_that_it_could_not_write(
     def fail(*args: object) -> None:
         raise OSError(number, os.strerror(number), "/somewhere/.sheaf-x/file")
 
-    monkeypatch.setattr("sheaf.cli.copy.shutil.copyfileobj", fail)
+    monkeypatch.setattr(Path, "chmod", fail)
     failed = cli("cp", "faces@init:labels.csv", tmp_path / "x", code={errno.ENOSPC: 10, errno.EACCES: 9}[number])
     assert f"can't write {tmp_path / 'x'}: {os.strerror(number)}" in failed.err
     assert ".sheaf-" not in failed.err

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import posixpath
-import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -22,6 +21,7 @@ from sheaf.cli.views import bundle_record
 from sheaf.errors import InvalidInput, NotFound, Refused
 from sheaf.model.refs import Address
 from sheaf.transfer.localerrors import translated
+from sheaf.transfer.progress import Meter
 
 if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from sheaf.repo.repo import Repo
 
 __all__ = ["cp"]
+
+_BLOCK: Final = 8 << 20
 
 
 @verb(
@@ -173,7 +175,8 @@ def _copy_out(app: App, typed: str, target: Path, *, recursive: bool, force: boo
     if not _is_folder(bundle, source.path):
         entry = bundle.entry(source.path)
         place = target / posixpath.basename(source.path) if target.is_dir() else target
-        _write_one(bundle, entry, place, force=force)
+        with app.progress("cp") as bar:
+            _write_one(bundle, entry, place, Meter(bar, "cp"), force=force)
     elif recursive:
         with app.progress("cp") as bar:
             erased = bundle.download(target, path=source.path, force=force, progress=bar).erased
@@ -183,17 +186,20 @@ def _copy_out(app: App, typed: str, target: Path, *, recursive: bool, force: boo
     return app.dialect.partial_exit if tell_erased(app, erased) else OK
 
 
-def _write_one(bundle: Bundle, entry: Entry, place: Path, *, force: bool) -> None:
+def _write_one(bundle: Bundle, entry: Entry, place: Path, meter: Meter, *, force: bool) -> None:
     """A file appears whole or not at all, and replaces another only if told to."""
     shown = quote(str(place))
     _refuse_place(place, shown, force=force)
+    meter.add_total(files=1, bytes=entry.size)
     with translated(f"write {shown}"), tempfile.TemporaryDirectory(dir=place.parent, prefix=".sheaf-") as folder:
         aside = Path(folder) / "file"
         if entry.target is not None:
             aside.symlink_to(entry.target)
         else:
             with bundle.open(entry.path) as stream, aside.open("wb") as out:
-                shutil.copyfileobj(stream, out, 8 << 20)
+                while block := stream.read(_BLOCK):
+                    out.write(block)
+                    meter.add_bytes(len(block))
             aside.chmod(entry.mode)
             os.utime(aside, ns=(entry.mtime_ns, entry.mtime_ns))
         if force:

@@ -50,12 +50,20 @@ class Bar:
     def _start(self) -> None:
         from rich import progress
         from rich.console import Console
+        from rich.text import Text
+
+        class Speed(progress.ProgressColumn):
+            """In the units of the sizes beside it."""
+
+            def render(self, task: progress.Task) -> Text:
+                speed = task.finished_speed or task.speed
+                return Text("" if speed is None else f"{human_size(speed)}/s")
 
         self._display = progress.Progress(
             progress.TextColumn("{task.description}"),
             progress.BarColumn(),
             progress.TextColumn("{task.fields[files]}"),
-            *((progress.DownloadColumn(binary_units=True), progress.TransferSpeedColumn()) if self._has_bytes else ()),
+            *((progress.DownloadColumn(binary_units=True), Speed()) if self._has_bytes else ()),
             progress.TimeRemainingColumn(),
             progress.TextColumn("{task.fields[new]}"),
             console=Console(stderr=True),

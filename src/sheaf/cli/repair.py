@@ -71,7 +71,7 @@ def repair(
 
     agree = partial(_agree, app, is_sure=force_yes)
     plan = Plan(from_replica, pages, index, set_aside, dry_run, keep, agree)
-    progress = app.progress("repair")
+    progress = app.progress("repair", "objects")
     with _opened(app) as repairs:
         done = repairs.repair(plan, read_data=read_data or 0.0, progress=progress)
     progress.close()

@@ -114,7 +114,7 @@ def check(app: App, read_data: float | None, resume: bool, repo: str | None) -> 
     """Verify a store. Exits with 6 if something is damaged, with 7 if all of it can be repaired."""
     if resume and read_data != 1:
         raise InvalidInput("only a check of all data can be resumed", "add --read-data")
-    progress = app.progress("check")
+    progress = app.progress("check", "objects")
     report = app.store.check(read_data=read_data or 0.0, resume=resume, repo=repo, progress=progress)
     progress.close()
     problems = problem_records(report)

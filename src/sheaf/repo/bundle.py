@@ -272,6 +272,9 @@ class Bundle:
         from sheaf.transfer.progress import Meter
 
         most = self._context.core.workers
+        meter = Meter(progress, "download")
+        if not path and name_filter is None and files is None:
+            meter.add_total(files=self.files, bytes=self.size)
         done = download(
             self.tree,
             self._contents,
@@ -282,7 +285,7 @@ class Bundle:
             force=force,
             skip_on_error=skip_on_error,
             concurrency=max(1, min(concurrency or most, 4 * most)),
-            meter=Meter(progress, "download"),
+            meter=meter,
         )
         if not path and name_filter is None and files is None:
             note(self._context, self.tree, self.id, Path(dest))

@@ -101,6 +101,8 @@ def store_folder(store: Store, base: Tree | None, options: FolderOptions, meter:
             files = sum(_kept(rows, batch) for batch in taking.batches(readers))
         finally:  # on an error nobody waits for big files that are being read: what is over takes nothing more
             readers.shutdown(wait=False, cancel_futures=True)
+        meter.start("send")
+        store.sink.flush()
         meter.start("manifest")
         root = store.build(rows, base)
         taking.save()
@@ -225,10 +227,11 @@ class _Taking:
     def _read(self, batch: ScanBatch, group: list[int]) -> Taken:
         if len(group) == 1 and batch.size[group[0]] > self._ingest.small:
             taken = self._read_big(batch, group[0])
+            self._meter.add_file()
         else:
             taken = self._read_small(batch, group)
-        unread = sum(int(batch.size[row]) for row in taken.skipped)
-        self._meter.add(files=len(group), bytes=int(batch.size[group].sum()) - unread)
+            unread = sum(int(batch.size[row]) for row in taken.skipped)
+            self._meter.add(files=len(group), bytes=int(batch.size[group].sum()) - unread)
         self._meter.set_new(self._ingest.new_bytes)
         return taken
 
@@ -257,16 +260,19 @@ class _Taking:
         return taken
 
     def _read_big(self, batch: ScanBatch, row: int) -> Taken:
+        counted = _Counted(self._meter)
         try:
             if self._ingest.erased.may_be(int(batch.size[row])):
                 content = hash_file(f"{self._top}/{batch.path(row)}")
                 self._ingest.erased.refuse(content, f"'{batch.path(row)}'")
             for blocks in read_blocks(f"{self._top}/{batch.path(row)}"):
-                placed = self._ingest.store_stream(blocks)
+                placed = self._ingest.store_stream(counted.through(blocks))
                 if blocks.state is not None:
                     return Taken(others={row: placed}, states={row: blocks.state})
+                counted.take_back()
             raise AssertionError("read_blocks raises at its end")
         except SheafError as error:
+            counted.take_back()
             return Taken(skipped={row: self._skip(batch, row, error)})
 
     def _skip(self, batch: ScanBatch, row: int, error: SheafError) -> Skipped:
@@ -286,6 +292,25 @@ class _Taking:
         if self._stats is not None:
             self._stats.add(rows.batch, hashes_array(made["content"]), fresh.kept & ~fresh.changed)
         return made if fresh.kept.all() else made.filter(pa.array(fresh.kept))
+
+
+@dataclass(slots=True)
+class _Counted:
+    """Tells of a big file's bytes while they are read, and takes them back if they were read in vain."""
+
+    meter: Meter
+    count: int = 0
+
+    def through(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        """The blocks as they are."""
+        for block in blocks:
+            yield block
+            self.count += len(block)
+            self.meter.add_bytes(len(block))
+
+    def take_back(self) -> None:
+        self.meter.add_bytes(-self.count)
+        self.count = 0
 
 
 @dataclass(frozen=True, slots=True)
