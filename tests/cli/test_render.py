@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -56,6 +59,43 @@ def test_a_table_that_nobody_watches_is_as_wide_as_it_needs(words: int, capsys: 
     header, row = capsys.readouterr().out.splitlines()
     assert header.split() == ["VERDICT", "PROMISE", "WHY"]
     assert row.split() == ["kept", "p" * 28, *["word"] * words]
+
+
+BUNDLES: View[tuple[str, ...]] = View(
+    line=" , ".join,
+    record=lambda it: {"it": it},
+    columns=("ID", "TIME", "FILES", "SIZE", "AUTHOR", "MESSAGE"),
+    cells=lambda it: it,
+)
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("columns", [200, 80, 76])
+def test_on_a_narrow_terminal_the_others_make_room_for_the_message(
+    columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "dumb")
+    terminal = _Terminal()
+    with contextlib.redirect_stdout(terminal):
+        row = (
+            "3MPcLBvBAV2qBrBuJ7tqRsji7e6",
+            "2026-11-21 10:06:24Z",
+            "1234",
+            "219 MiB",
+            "Maximiliane",
+            "more of it, cleaned",
+        )
+        Output(as_table=True).listing(BUNDLES, [row])
+    header, line = re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue()).splitlines()
+    assert header.split() == list(BUNDLES.columns)
+    assert line.endswith("more of it, cleaned") and len(line) <= columns
+    assert "2026-11-21" in line and "219 MiB" in line
+    assert ("…" in line) == (columns < 200)
 
 
 def test_what_only_people_read_is_left_out_of_json_and_templates(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,10 @@ __all__ = ["Output", "View", "to_json"]
 
 T = TypeVar("T")
 
-_WIDEST: Final = 10_000  # columns of a table that no terminal bounds
+_GAP: Final = 2  # blanks between columns
+_LAST: Final = 24  # characters of the last column that the others make room for
+_SHORT: Final = 11  # of the others, the ellipsis included: of a time the date
+_GIVE_WAY: Final = ("AUTHOR", "TIME", "CREATED", "ID", "BUNDLE")  # in this order
 _FIGURES: Final = frozenset({"BUNDLES", "FILES", "SIZE"})
 
 
@@ -96,19 +99,35 @@ def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for at, column in enumerate(columns):
-        width = max([len(column), *(cell_len(row[at]) for row in rows)])
-        is_last = at == len(columns) - 1  # the one that gives way on a narrow terminal
+    console = Console(file=sys.stdout, highlight=False)
+    natural = [max([cell_len(name), *(cell_len(row[at]) for row in rows)]) for at, name in enumerate(columns)]
+    room = console.width if console.is_terminal else max(console.width, sum(natural) + _GAP * len(columns))
+    console.width = room
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    for at, (column, width) in enumerate(zip(columns, _fitted(columns, natural, room), strict=True)):
+        is_last = at == len(columns) - 1  # it goes on in the next line
         justify: Literal["left", "right"] = "right" if column in _FIGURES else "left"
-        table.add_column(column, no_wrap=not is_last, justify=justify, min_width=None if is_last else width)
+        table.add_column(column, no_wrap=not is_last, justify=justify, width=width, overflow=_overflow(is_last))
     for row in rows:
         table.add_row(*map(Text, row))
-    console = Console(file=sys.stdout, highlight=False)
-    if not console.is_terminal:
-        natural = console.measure(table, options=console.options.update(max_width=_WIDEST)).maximum
-        console.width = max(console.width, natural)
     with console.capture() as printed:
         console.print(table)
     for line in printed.get().splitlines():
         sys.stdout.write(f"{line.rstrip()}\n")
+
+
+def _overflow(is_last: bool) -> Literal["fold", "ellipsis"]:
+    return "fold" if is_last else "ellipsis"
+
+
+def _fitted(columns: tuple[str, ...], natural: list[int], room: int) -> list[int]:
+    """Widths that fit: the last column, which says what a thing is, keeps the most; the others are cut from their ends."""
+    widths = list(natural)
+    room -= _GAP * (len(columns) - 1)
+    widths[-1] = min(widths[-1], max(_LAST, room - sum(widths[:-1])))
+    for name in _GIVE_WAY:
+        over = sum(widths) - room
+        if over > 0 and name in columns[:-1]:
+            at = columns.index(name)
+            widths[at] = max(min(widths[at], _SHORT), widths[at] - over)
+    return widths
