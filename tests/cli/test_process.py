@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -105,7 +106,7 @@ def test_signals_end_it_with_the_shells_code(home: Path, tmp_path: Path, number:
     assert b"Traceback" not in err
 
 
-def _interrupted(home: Path, *args: object) -> tuple[int, bytes]:
+def _interrupted(home: Path, is_at_work: Callable[[], bool], *args: object) -> tuple[int, bytes]:
     """Exit code and stderr of a command that would run for minutes, after Ctrl-C once it is at work."""
     process = subprocess.Popen(
         _command("--limit-rate", "100k", *args),
@@ -113,7 +114,9 @@ def _interrupted(home: Path, *args: object) -> tuple[int, bytes]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-    time.sleep(3)
+    while not is_at_work():
+        assert process.poll() is None, "it ended before it was interrupted"
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     return process.returncode, err
@@ -122,14 +125,21 @@ def _interrupted(home: Path, *args: object) -> tuple[int, bytes]:
 def test_an_interrupted_transfer_ends_without_being_finished_first(home: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
-    (data / "big").write_bytes(os.urandom(60_000_000))
+    (data / "big").write_bytes(os.urandom(110_000_000))
     _sheaf(home, "repo", "create", "--repo", "r")
-    assert _interrupted(home, "bundle", "upload", "--repo", "r", "--path", data, "--message", "m") == (
-        130,
-        b"interrupted\n",
-    )
-    assert _sheaf(home, "bundle", "upload", "--repo", "r", "--path", data, "--message", "m").returncode == 0
-    code, err = _interrupted(home, "bundle", "download", "--repo", "r", "--destination", tmp_path / "copy")
+
+    def has_pack() -> bool:
+        return any(path.is_file() for path in (home / ".local/share/sheaf").rglob("packs/*/*"))
+
+    upload = ("bundle", "upload", "--repo", "r", "--path", data, "--message", "m")
+    assert _interrupted(home, has_pack, *upload) == (130, b"interrupted\n")
+    assert _sheaf(home, *upload).returncode == 0
+
+    def has_begun() -> bool:
+        return any(path.is_file() for path in tmp_path.glob(".copy*/**/big"))
+
+    download = ("bundle", "download", "--repo", "r", "--destination", tmp_path / "copy")
+    code, err = _interrupted(home, has_begun, *download)
     assert (code, err.splitlines()[-1]) == (130, b"interrupted")
     assert not (tmp_path / "copy").exists()
 

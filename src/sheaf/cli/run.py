@@ -8,7 +8,7 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from io import TextIOWrapper
 from types import FrameType
 from typing import Final, NoReturn
@@ -22,11 +22,12 @@ from sheaf.cli.report import Failure, failure_of, print_failure
 from sheaf.cli.tree import Tree
 from sheaf.settings.settings import Environment, read_environment
 
-__all__ = ["run", "start"]
+__all__ = ["patiently", "run", "start"]
 
 
 _PATIENCE: Final = 3.0  # seconds for putting things in order after a signal; nothing depends on it
 _ENDINGS: Final = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
+_WORDS: Final = {INTERRUPTED: "interrupted", TERMINATED: "terminated"}
 
 
 class _Terminated(BaseException):
@@ -56,10 +57,10 @@ def run(tree: Tree, dialect: Dialect, args: Sequence[str], environment: Environm
     try:
         return _invoke(tree, app, list(args))
     except (KeyboardInterrupt, click.Abort):
-        print("interrupted", file=sys.stderr)
+        print(_WORDS[INTERRUPTED], file=sys.stderr)
         return INTERRUPTED
     except _Terminated:
-        print("terminated", file=sys.stderr)
+        print(_WORDS[TERMINATED], file=sys.stderr)
         return TERMINATED
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _is_stdout_gone():
@@ -101,15 +102,40 @@ def _is_stdout_gone() -> bool:
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in watch.poll(0))
 
 
+@contextlib.contextmanager
+def patiently() -> Iterator[None]:
+    """Within it the first signal puts things in order however long that takes; the second one still ends the process."""
+    if signal.getsignal(signal.SIGINT) is not _end:  # not a process of ours
+        yield
+        return
+    for number in _ENDINGS:
+        signal.signal(number, _raise)
+    try:
+        yield
+    finally:
+        for number in _ENDINGS:
+            if signal.getsignal(number) is _raise:
+                signal.signal(number, _end)
+
+
 def _end(number: int, frame: FrameType | None) -> NoReturn:
-    """The first signal puts things in order, for a while; the second one ends the process."""
-    code = _ENDINGS[signal.Signals(number)]
-    for each in _ENDINGS:
-        signal.signal(each, lambda number, frame: _leave(code))
-    timer = threading.Timer(_PATIENCE, _leave, [code])
+    """The first signal puts things in order, for a while."""
+    timer = threading.Timer(_PATIENCE, _break_off, [_ENDINGS[signal.Signals(number)]])
     timer.daemon = True
     timer.start()
+    _raise(number, frame)
+
+
+def _raise(number: int, frame: FrameType | None) -> NoReturn:
+    code = _ENDINGS[signal.Signals(number)]
+    for each in _ENDINGS:
+        signal.signal(each, lambda number, frame: _break_off(code))
     raise KeyboardInterrupt if number == signal.SIGINT else _Terminated
+
+
+def _break_off(code: int) -> NoReturn:
+    print(_WORDS[code], file=sys.stderr)
+    _leave(code)
 
 
 def _leave(code: int) -> NoReturn:

@@ -13,6 +13,7 @@ from sheaf.cli.app import App
 from sheaf.cli.exits import DAMAGED, OK, PARTIAL
 from sheaf.cli.quoting import human_size, quote
 from sheaf.cli.render import View
+from sheaf.cli.run import patiently
 from sheaf.cli.tree import verb
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ _FINDING: Final[View[Any]] = View(
 
 
 @verb(
-    example="sheaf store torture s3://my-bucket/scratch\nsheaf store torture /mnt/disk/scratch --minutes 10 --seed 7",
+    example="sheaf store torture s3://my-bucket/scratch\nsheaf store torture /mnt/disk/scratch --rounds 2 --seed 7",
     exits=(5, 6, 8, 9, 10, 11),
 )
 @click.argument("url")
@@ -71,7 +72,7 @@ def torture(app: App, *, url: str, rounds: int, minutes: float | None, seed: int
     plan = Plan(secrets.randbelow(10**6) if seed is None else seed, rounds, minutes)
     progress = app.progress("torture", "steps")
     place = Place.at(url, app.storage_options())
-    with scratch(place, keep=keep) as found:
+    with patiently(), scratch(place, keep=keep) as found:  # what was written there is taken away again
         report = torture(found, plan, Meter(progress))
         progress.close()
         _print(app, report)  # now: what was found must not be lost if it can't be cleaned up
