@@ -14,12 +14,15 @@ from sheaf.storage.port import Backend
 from sheaf.storage.retry import RetryBackend, RetryPolicy
 from sheaf.testing.conformance import BackendConformance
 from sheaf.testing.latency import LatencyBackend
+from sheaf.torture.trial import Scale
 
 
 class Suite(BackendConformance):
     """A listing says what objects take in the store, which is more than they hold."""
 
-    def test_a_listing_has_keys_and_sizes(self, backend: Backend) -> None:
+    scale = Scale(lists_sizes=False)
+
+    def test_a_listing_says_what_objects_take(self, backend: Backend) -> None:
         backend.create("a/x", b"1")
         backend.create("b", b"22" * 1000)
         assert [stat.key for stat in backend.list(sort=True)] == ["a/x", "b"]
@@ -48,7 +51,7 @@ class TestOverABusyStore(Suite):
 
 
 class TestOverS3(Suite):
-    many = 30
+    scale = Scale(lists_sizes=False, many=30)
 
     @pytest.fixture
     def backend(self, s3_endpoint: str, fresh: str) -> Backend:

@@ -137,7 +137,7 @@ def _bundle_cells(bundle: Bundle) -> tuple[str, ...]:
 
 
 BUNDLE: Final[View[Bundle]] = View(
-    line=lambda bundle: f"{bundle.id} , {go_time(bundle.time)} , {quote(bundle.message)}",
+    line=_bundle_line,
     record=bundle_record,
     columns=("ID", "TIME", "FILES", "SIZE", "AUTHOR", "MESSAGE"),
     cells=_bundle_cells,

@@ -31,6 +31,7 @@ class Scale:
     many: int = 1_050  #: keys of the long listing: above a page of S3
     threads: int = 8
     longest_key: int = 999  #: characters
+    lists_sizes: bool = True  #: listings say what objects hold, not what they take
 
 
 @dataclass(frozen=True, slots=True)

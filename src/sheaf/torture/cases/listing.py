@@ -33,7 +33,9 @@ def a_listing_has_keys_and_sizes(trial: Trial) -> None:
     trial.backend.create("a/x", b"1")
     trial.backend.create("b", b"22")
     found = sorted(trial.backend.list(), key=lambda stat: stat.key)
-    claim_equal(found, [Stat("a/x", 1), Stat("b", 2)], "the listing")
+    claim_equal([stat.key for stat in found], ["a/x", "b"], "the listing")
+    if trial.scale.lists_sizes:
+        claim_equal(found, [Stat("a/x", 1), Stat("b", 2)], "the listing")
 
 
 def a_prefix_is_a_plain_string_prefix(trial: Trial) -> None:
