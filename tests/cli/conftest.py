@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cli.data import make_folder
 
 from sheaf.cli.app import Dialect
 from sheaf.cli.run import run
@@ -99,3 +100,16 @@ def datamon(cli: Cli) -> Cli:
     from sheaf.cli.datamon import datamon as tree
 
     return Cli(cli.home, tree, DATAMON, cli.variables)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return make_folder(tmp_path / "data")
+
+
+@pytest.fixture
+def faces(cli: Cli, data: Path) -> str:
+    """The id of the one bundle of the repo ``faces``, labelled ``init``."""
+    cli("repo", "create", "--repo", "faces", "--description", "Portraits")
+    result = cli("bundle", "upload", "--repo", "faces", "--path", data, "--message", "first", "--label", "init")
+    return result.lines[0].removeprefix("Uploaded bundle id:")
