@@ -14,7 +14,7 @@ from sheaf.cli.changes import in_bundle, in_folder, is_same, without_full_folder
 from sheaf.cli.erase import tell_erased
 from sheaf.cli.exits import DAMAGED, NO, OK
 from sheaf.cli.inputs import choose_bundle, workers
-from sheaf.cli.quoting import quote
+from sheaf.cli.quoting import count_of, quote
 from sheaf.cli.render import View
 from sheaf.cli.tree import verb
 from sheaf.errors import InvalidInput
@@ -266,7 +266,7 @@ def verify(app: App, *, repo: str, **choice: str | None) -> int:
     with app.progress("verify") as bar:
         done = chosen.verify(progress=bar, on_damaged=tell)
     erased = f", {len(done.erased)} files were erased" if done.erased else ""
-    lost = f", {done.damaged} files are damaged" if done.damaged else ""
+    lost = f", {count_of(done.damaged, 'file')} damaged" if done.damaged else ""
     app.out.line(f"verified {done.files} files, {done.bytes} bytes{erased}{lost}")
     record = {"bundle": chosen.id, "files": done.files, "bytes": done.bytes, "erased": list(done.erased)}
     app.out.object({**record, "damaged": _damaged_records(kept), "unlisted": done.damaged - len(kept)})
