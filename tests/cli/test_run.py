@@ -84,8 +84,8 @@ def test_passwords_in_urls_are_left_out_of_messages() -> None:
 
 
 def test_interrupt_and_termination_have_the_shells_codes(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _failing(cli, _raise(KeyboardInterrupt()), monkeypatch)("fail", code=130).err == ""
-    assert _failing(cli, _raise(running._Terminated()), monkeypatch)("fail", code=143).err == ""
+    assert _failing(cli, _raise(KeyboardInterrupt()), monkeypatch)("fail", code=130).err == "interrupted\n"
+    assert _failing(cli, _raise(running._Terminated()), monkeypatch)("fail", code=143).err == "terminated\n"
 
 
 def test_a_broken_connection_is_not_taken_for_a_broken_stdout(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,9 @@ sheaf diamond initialize --repo faces > diamond
 sheaf context create dev --store "$HOME/dev"
 """
 
+_SECRET = """export SHEAF_STORE=$HOME/secret SHEAF_KEY_FILE=$HOME/secret.key
+sheaf store init $SHEAF_STORE --encrypt"""
+
 #: What the world must also have for one of them, or must not have yet.
 BEFORE = {
     "sheaf branch delete": "sheaf branch create --repo faces --branch cleaned",
@@ -55,6 +58,12 @@ BEFORE = {
     "sheaf store erase": "sheaf diamond cancel --repo faces --diamond $diamond",
     "sheaf store gc": "sheaf diamond cancel --repo faces --diamond $diamond",
     "sheaf store info": "sheaf store init s3://my-bucket/sheaf",
+    "sheaf store key add": _SECRET,
+    "sheaf store key list": _SECRET,
+    "sheaf store key rotate": _SECRET,
+    "sheaf store key remove": f"""{_SECRET}
+      sheaf store key add --new-key-file $HOME/other.key
+      id=$(sheaf store key list | grep -o '[0-9A-Za-z]\\{{27\\}}' | tail -n 1)""",
     "datamon context get": "datamon context create --context dev --meta m --vmeta v --blob b --wal w --read-log r",
 }
 

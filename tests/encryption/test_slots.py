@@ -73,6 +73,7 @@ def test_a_store_is_opened_by_its_key_alone(backend: Backend) -> None:
 
 def test_who_has_no_key_is_told_what_to_do(backend: Backend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("SHEAF_KEY", raising=False)
     with pytest.raises(Denied, match="no key for it") as caught:
         Store(backend)
     assert "SHEAF_KEY_FILE" in caught.value.hint
@@ -105,6 +106,7 @@ def test_a_passphrase_may_be_typed_in_several_ways() -> None:
 
 def test_a_person_is_asked_last(backend: Backend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("SHEAF_KEY", raising=False)
     asked: list[str] = []
 
     def ask(what: str) -> str:

@@ -19,6 +19,7 @@ from tests.mount.trees import BIG, make_tree, read_tree
 from tests.servers.proxy import Forward, Request, Response, proxy
 
 import sheaf
+from sheaf.model.log import MoveBranch
 
 
 @pytest.fixture
@@ -155,7 +156,7 @@ def test_the_refs_of_a_repo_are_folders_and_new_ones_appear(
     _wait(lambda: (folder / "main/secret").read_text() == "new")
     assert (folder / "init/secret").read_text() == "s"
     assert (folder / "main~1/secret").read_text() == "s"
-    repo.create_branch("init", f"bundle:{second.id}")
+    repo.context.log.append(lambda head: (MoveBranch("init", second.id, None),))  # as older programs could
     _wait(lambda: sorted(os.listdir(folder)) == ["branch:init", "label:init", "main", "two"])
     assert (folder / "label:init/secret").read_text() == "s"
     assert (folder / "branch:init/secret").read_text() == "new"

@@ -338,7 +338,7 @@ class Gc:
         gone = me.dead | me.generation.moving
         index = frozenset(pack for pack in world.indexed - gone if world.has(pack))
         early = world.condemned - ({me.generation} if not self.rules.condemned_goes_last else set())
-        at = "packs.PackSink" if self._moves(me) else "sweep._deleted"
+        at = "packs.PackSink" if self._moves(me) else "sweep._delete"
         yield world._replace(indexed=index, condemned=early), me._replace(at=at)
 
     def _moves(self, me: Local) -> list[Row]:
@@ -352,13 +352,13 @@ class Gc:
         if len(found) < len(self._moves(me)):  # another gc was faster: its address holds, or it has ended this one
             forwards = dict(me.forwards.to)
             is_known = all(row in found or row[0] in forwards for row in self._moves(me))
-            yield world, me._replace(at="sweep._deleted" if is_known else "sessions.end_session")
+            yield world, me._replace(at="sweep._delete" if is_known else "sessions.end_session")
             return
         name = f"moved by {me.session}"
         pack = Pack(name, frozenset(chunk for _, chunk in found))
         copies = frozenset((row, name) for row in found)
         changed = world._replace(packs=world.packs | {pack}, indexed=world.indexed | {name})
-        at = "moved_v1.encode_moved" if self.rules.carries_over_before_it_deletes else "sweep._deleted"
+        at = "moved_v1.encode_moved" if self.rules.carries_over_before_it_deletes else "sweep._delete"
         yield changed, me._replace(copies=copies, at=at)
 
     def _encode_moved(self, world: World, me: Local) -> Iterator[tuple[World, Local]]:
@@ -379,11 +379,11 @@ class Gc:
             return
         packs = frozenset(address.pack for address in world.moved if address.session == me.session)
         record = Record("move", me.session, ("", ""), packs)
-        after = "sweep._deleted" if self.rules.carries_over_before_it_deletes else "gc.Collected"
+        after = "sweep._delete" if self.rules.carries_over_before_it_deletes else "gc.Collected"
         yield world.append(record), me._replace(at=after)
         yield world._replace(late=world.late | {(len(world.log), record)}), Local(DONE)
 
-    def _deleted(self, world: World, me: Local) -> Iterator[tuple[World, Local]]:
+    def _delete(self, world: World, me: Local) -> Iterator[tuple[World, Local]]:
         """One pack after the other; addresses of what is dead go last."""
         assert me.generation
         gone = me.dead | me.generation.moving

@@ -60,7 +60,7 @@ def add(app: App, *, new_key_file: Path | None, asks: bool, to_keyring: bool, no
     _say(app, app.store.keys.add(_chosen(app, new_key_file, asks=asks, to_keyring=to_keyring), note=note))
 
 
-@verb(example="sheaf store key remove 3MP5ilTj1VHKolsCGwbC78NhJcV", exits=(3, 4, 5, 6, 8, 9))
+@verb(example="sheaf store key remove $id", exits=(3, 4, 5, 6, 8, 9))
 @click.argument("id")
 def remove(app: App, id: str) -> None:
     """Have a key no longer open the store.

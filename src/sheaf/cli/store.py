@@ -25,7 +25,7 @@ __all__ = ["check", "info", "init", "share"]
 @verb(
     example="sheaf store init s3://my-bucket/sheaf\n"
     "sheaf config set store s3://my-bucket/sheaf\n"
-    "sheaf store init s3://secret/sheaf --encrypt --key-file ~/sheaf.key",
+    "sheaf store init s3://my-bucket/secret --encrypt --key-file ~/sheaf.key",
     exits=(4, 5, 8, 9),
 )
 @click.argument("url", required=False)

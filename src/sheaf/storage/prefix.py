@@ -40,6 +40,9 @@ class PrefixBackend(WrapperBackend):
         found = self.inner.newest(self._base + check_prefix(prefix))
         return None if found is None else found[len(self._base) :]
 
+    def replace(self, key: str, data: Buffer) -> None:
+        self.inner.replace(self._full(key), data)
+
     def delete(self, key: str) -> None:
         self.inner.delete(self._full(key))
 

@@ -90,6 +90,10 @@ class TimedBackend(WrapperBackend):
         with self._timed("newest"):
             return self.inner.newest(prefix)
 
+    def replace(self, key: str, data: Buffer) -> None:
+        with self._timed("replace"):
+            self.inner.replace(key, data)
+
     def delete(self, key: str) -> None:
         with self._timed("delete"):
             self.inner.delete(key)
