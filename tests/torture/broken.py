@@ -39,10 +39,12 @@ class Overwrites(WrapperBackend):
 class ClobbersTogether(WrapperBackend):
     """Looks first and writes then: right as long as nobody else is at it."""
 
+    pause_s = 0.002
+
     def create(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
         if self.inner.stat(key) is not None:
             return self.inner.create(key, data)
-        time.sleep(0.002)
+        time.sleep(self.pause_s)
         self.inner.delete(key)
         self.inner.create(key, data)
         return Created.CREATED
@@ -51,6 +53,7 @@ class ClobbersTogether(WrapperBackend):
 class ClobbersBetweenProcesses(ClobbersTogether):
     """The same with a lock, which other processes don't see."""
 
+    pause_s = 0.03  # processes of a busy machine meet less often than threads
     _lock = threading.Lock()
 
     def create(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
