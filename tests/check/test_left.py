@@ -9,21 +9,11 @@ from typing import Any
 import pytest
 from tests.check.worlds import HARM, bundles, packs, readable
 from tests.cli.conftest import Cli, cli  # noqa: F401 - a fixture
-from tests.repair.worlds import World, build, flip
+from tests.repair.worlds import World, flip
 
 from sheaf.errors import Corrupt
 from sheaf.transfer.damaged import Damaged
 from sheaf.transfer.placing import Placing
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return build(tmp_path_factory.mktemp("made"))
-
-
-@pytest.fixture
-def world(made: World) -> World:
-    return made.copy()
 
 
 def files_in(folder: Path) -> dict[str, bytes]:

@@ -25,6 +25,17 @@ PLACES: dict[type[Place], PlaceKind] = {
 KINDS = {Kind.FILE: "file", Kind.SYMLINK: "symlink", Kind.FOLDER: "folder", Kind.EXTERNAL: "external"}
 
 
+def golden_stores(pattern: str) -> list[Path]:
+    """The golden folders whose names fit, oldest first."""
+    return sorted((Path(__file__).parent / "golden").glob(pattern))
+
+
+def expected(golden: Path) -> dict[str, Any]:
+    """What a golden store was found to hold when it was made."""
+    found: dict[str, Any] = json.loads((golden / "expected.json").read_text())
+    return found
+
+
 def independent(*arguments: object) -> str:
     """What the independent reader prints, in a process where Sheaf can't be imported."""
     blocked = "import runpy, sys; sys.modules['sheaf'] = None; del sys.argv[0]; "

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +9,12 @@ import pytest
 from tests.compat.independent_format import Damaged
 from tests.compat.independent_reader import Store
 from tests.compat.make_golden import make
-from tests.compat.stores import alive, described, independent, independently
+from tests.compat.stores import alive, described, expected, golden_stores, independent, independently
 
 import sheaf
 from sheaf.errors import InvalidInput, Refused, SheafError
 
-GOLDEN = sorted((Path(__file__).parent / "golden").glob("v*"))
-
-
-@pytest.fixture(params=GOLDEN, ids=lambda path: path.name)
-def golden(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A copy of a golden folder, so that nothing can change the one that is kept."""
-    shutil.copytree(request.param, tmp_path / "golden")
-    return tmp_path / "golden"
-
-
-def expected(golden: Path) -> dict[str, Any]:
-    """What the store was found to hold when it was made."""
-    found: dict[str, Any] = json.loads((golden / "expected.json").read_text())
-    return found
+GOLDEN = golden_stores("v*")
 
 
 def test_this_release_reads_all_of_it(golden: Path) -> None:

@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography.exceptions import InvalidTag
 from tests.compat.independent_format import Damaged
 from tests.compat.make_golden_encrypted import KEY, PASSPHRASE, SECRET, described, make
-from tests.compat.stores import ROOT, alive, independently
+from tests.compat.stores import ROOT, alive, expected, golden_stores, independently
 from tests.compat.stores import described as shown
 
 import sheaf
 from sheaf.errors import Corrupt, Refused
 
-GOLDEN = sorted((Path(__file__).parent / "golden").glob("encrypted-v*"))
-
-
-@pytest.fixture(params=GOLDEN, ids=lambda path: path.name)
-def golden(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A copy, so that nothing can change the one that is kept."""
-    shutil.copytree(request.param, tmp_path / "golden")
-    return tmp_path / "golden"
-
-
-def expected(golden: Path) -> dict[str, Any]:
-    """What the store was found to hold when it was made."""
-    found: dict[str, Any] = json.loads((golden / "expected.json").read_text())
-    return found
+GOLDEN = golden_stores("encrypted-v*")
 
 
 @pytest.mark.parametrize("secret", [KEY, PASSPHRASE], ids=["key", "passphrase"])

@@ -10,6 +10,7 @@ from tests.erase.worlds import (
     OTHER,
     SECRET,
     Now,
+    assert_survives_lost_answers,
     core_of,
     hash_of,
     identities,
@@ -21,13 +22,12 @@ from tests.erase.worlds import (
 )
 
 from sheaf.engine.gc import collect
-from sheaf.errors import SheafError, Unavailable
+from sheaf.errors import SheafError
 from sheaf.format import keys
 from sheaf.repo.store import Store
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.port import Backend
-from sheaf.storage.retry import RetryBackend, RetryPolicy
-from sheaf.testing.faults import Fault, FaultyBackend, survives_every_crash
+from sheaf.testing.faults import Fault, survives_every_crash
 from sheaf.testing.invariants import assert_sound
 
 FILES = {"secret": SECRET, "a/secret": SECRET, "big": BIG, "near": NEAR, "other": OTHER}
@@ -49,9 +49,13 @@ def made() -> MemoryBackend:
     return backend
 
 
+def erase_all(store: Store) -> None:
+    store.erase(content=GONE, reason="x", now=True)
+
+
 def run(backend: Backend) -> None:
     with process(backend, "eraser") as store:
-        store.erase(content=GONE, reason="x", now=True)
+        erase_all(store)
 
 
 def assert_kept(store: Store, *, is_done: bool) -> None:
@@ -103,20 +107,11 @@ def test_once_its_list_is_there_any_gc_ends_it(made: MemoryBackend) -> None:
 
 @pytest.mark.parametrize("fault", [Fault.LOST, Fault.FAIL])
 def test_a_lost_answer_is_no_harm(made: MemoryBackend, fault: Fault) -> None:
-    undisturbed = FaultyBackend(clone(made))
-    run(undisturbed)
-    for nth in range(1, undisturbed.written + 1):
-        faulty = FaultyBackend(clone(made), {nth: fault})
-        run(RetryBackend(faulty, RetryPolicy(sleep=lambda seconds: None)))
-        assert not traces(faulty.inner, SECRET), nth
-        faulty = FaultyBackend(clone(made), {nth: fault})
-        with process(faulty, "eraser") as store:
-            try:
-                store.erase(content=GONE, reason="x", now=True)
-            except Unavailable:
-                store.erase(content=GONE, reason="x", now=True)
-            assert_kept(store, is_done=True)
-        assert not traces(faulty.inner, SECRET), nth
+    def check(store: Store) -> None:
+        assert_kept(store, is_done=True)
+        assert not traces(core_of(store).backend, SECRET)
+
+    assert_survives_lost_answers(made, fault, erase_all, check)
 
 
 def test_nobody_can_be_erased_by_halves(made: MemoryBackend) -> None:

@@ -15,6 +15,7 @@ from tests.erase.worlds import (
     SECRET,
     Later,
     Now,
+    assert_survives_lost_answers,
     core_of,
     hash_of,
     named_in,
@@ -30,7 +31,7 @@ from sheaf.engine.erase import erase
 from sheaf.engine.gc import collect
 from sheaf.engine.names import Names
 from sheaf.engine.patience import Decision
-from sheaf.errors import Conflict, SheafError, Unavailable
+from sheaf.errors import Conflict, SheafError
 from sheaf.format import keys
 from sheaf.format.session_v1 import Session
 from sheaf.repo.edit import Edit
@@ -38,8 +39,7 @@ from sheaf.repo.store import Store
 from sheaf.storage.location import open_backend
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.port import Backend
-from sheaf.storage.retry import RetryBackend, RetryPolicy
-from sheaf.testing.faults import Fault, FaultyBackend, survives_every_crash
+from sheaf.testing.faults import Fault, survives_every_crash
 from sheaf.testing.invariants import assert_sound
 
 CONTENT = frozenset([bytes.fromhex(hash_of(SECRET))])
@@ -213,20 +213,11 @@ def test_gc_does_no_harm_in_between(made: MemoryBackend) -> None:
 
 @pytest.mark.parametrize("fault", [Fault.LOST, Fault.FAIL])
 def test_a_lost_answer_is_no_harm(made: MemoryBackend, fault: Fault) -> None:
-    undisturbed = FaultyBackend(clone(made))
-    run(undisturbed)
-    for nth in range(1, undisturbed.written + 1):
-        faulty = FaultyBackend(clone(made), {nth: fault})
-        run(RetryBackend(faulty, RetryPolicy(sleep=lambda seconds: None)))
-        assert not named_in(faulty.inner, NAME), nth
-        faulty = FaultyBackend(clone(made), {nth: fault})
-        with process(faulty, "eraser") as store:
-            try:
-                forget(store)
-            except Unavailable:
-                forget(store)
-            assert_sound(store)
-        assert not named_in(faulty.inner, NAME), nth
+    def check(store: Store) -> None:
+        assert_sound(store)
+        assert not named_in(core_of(store).backend, NAME)
+
+    assert_survives_lost_answers(made, fault, forget, check)
 
 
 # -- copies ------------------------------------------------------------------------------------------------------------

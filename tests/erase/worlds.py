@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from blake3 import blake3
+from tests.crash.worlds import clone
 
 from sheaf.engine.core import Core, create_store
 from sheaf.engine.patience import Decision
-from sheaf.errors import NotFound
+from sheaf.errors import NotFound, Unavailable
 from sheaf.format import keys
 from sheaf.format.envelope import decode_envelope
 from sheaf.format.index_v1 import decode_index
@@ -27,7 +28,9 @@ from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.port import Backend
+from sheaf.storage.retry import RetryBackend, RetryPolicy
 from sheaf.testing.clock import SteeredClock
+from sheaf.testing.faults import Fault, FaultyBackend
 
 SECRET = b"a person's own words " * 200
 BIG = random.Random(1).randbytes(900_000)  #: cut into many chunks, so it gets a recipe
@@ -175,3 +178,28 @@ def identities(store: Store) -> dict[str, Any]:
         ]
         for info in store.repos()
     }
+
+
+def assert_survives_lost_answers(
+    made: MemoryBackend, fault: Fault, erase: Callable[[Store], object], check: Callable[[Store], None]
+) -> None:
+    """Each write of an erasure meets the fault once: retried by the backend, and by whoever asked for it.
+
+    ``check`` looks at a store from which all should be gone.
+    """
+    undisturbed = FaultyBackend(clone(made))
+    with process(undisturbed, "eraser") as store:
+        erase(store)
+    for nth in range(1, undisturbed.written + 1):
+        retried = FaultyBackend(clone(made), {nth: fault})
+        with process(RetryBackend(retried, RetryPolicy(sleep=lambda seconds: None)), "eraser") as store:
+            erase(store)
+        told = FaultyBackend(clone(made), {nth: fault})
+        with process(told, "eraser") as store:
+            try:
+                erase(store)
+            except Unavailable:
+                erase(store)
+        for backend in (retried.inner, told.inner):
+            with process(backend, "afterwards") as store:
+                check(store)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.engine.worlds import commit
-from tests.repair.worlds import FIRST, OTHER, PRIMARY, REPLICA, World, all_bytes, build, flip
+from tests.repair.worlds import FIRST, OTHER, PRIMARY, REPLICA, World, all_bytes, flip
 
 from sheaf.engine.contents import Contents
 from sheaf.engine.gc import collect
@@ -19,16 +19,6 @@ from sheaf.format import keys
 from sheaf.model.entries import ChunkPlace, RecipePlace
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.repairing import Plan, Repairs
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return build(tmp_path_factory.mktemp("world"))
-
-
-@pytest.fixture
-def world(made: World) -> World:
-    return made.copy()
 
 
 def pack_of(bundle: Bundle, path: str) -> str:

@@ -6,7 +6,7 @@ from unittest import mock
 
 import pytest
 from tests.engine.worlds import commit, condemn, noise
-from tests.repair.worlds import BIG, OTHER, REPLICA, World, all_bytes, build, flip
+from tests.repair.worlds import BIG, OTHER, REPLICA, World, all_bytes, flip
 
 from sheaf.engine.dedup import load_segments, write_index
 from sheaf.engine.gc import collect
@@ -16,16 +16,6 @@ from sheaf.errors import Conflict
 from sheaf.format import keys
 from sheaf.format.index_v1 import Segment
 from sheaf.model.log import VoidSession
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return build(tmp_path_factory.mktemp("world"))
-
-
-@pytest.fixture
-def world(made: World) -> World:
-    return made.copy()
 
 
 def objects(world: World) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.repair.worlds import PRIMARY, REPLICA, World, all_bytes, build, flip
+from tests.repair.worlds import PRIMARY, REPLICA, World, all_bytes, flip
 
 from sheaf.engine.cache import FolderCache
 from sheaf.errors import Corrupt, InvalidInput, NotFound, Refused
@@ -17,16 +17,6 @@ from sheaf.storage.folder import FolderBackend
 #: What nobody misses when it is lost, since it is only there now and then, or nothing leads to it.
 UNNOTICED = ("condemned/", "erased/", "index/", "receipts/", "sessions/", "sheaf.json")
 DERIVED = ("index/",)  #: for another repair
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return build(tmp_path_factory.mktemp("world"))
-
-
-@pytest.fixture
-def world(made: World) -> World:
-    return made.copy()
 
 
 def of_the_store(world: World) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sheaf.storage.buffers import views
+from sheaf.storage.buffers import joined, views
 from sheaf.storage.folder import FolderBackend
 from sheaf.storage.port import Backend, Buffer, Created, Stat
 from sheaf.storage.wrapper import WrapperBackend
@@ -45,8 +45,7 @@ class ClobbersTogether(WrapperBackend):
         if self.inner.stat(key) is not None:
             return self.inner.create(key, data)
         time.sleep(self.pause_s)
-        self.inner.delete(key)
-        self.inner.create(key, data)
+        self.inner.replace(key, joined(views(data)))  # in one step: a delete takes folders away under who else is at it
         return Created.CREATED
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "ignored_option",
     "name_filter",
     "nul",
+    "read_data",
     "repo",
     "skip_on_error",
     "stack",
@@ -118,3 +119,19 @@ exit_code: Final = click.option("--exit-code", is_flag=True, help="Exit with 1 i
 def folder_option(name: str, text: str) -> Decorator:
     """A required option that names a folder of this machine."""
     return click.option(name, required=True, type=click.Path(path_type=Path), metavar="DIR", help=text)
+
+
+def _share(value: str) -> float:
+    """``10%`` or ``0.1`` as 0.1."""
+    try:
+        share = float(value.removesuffix("%")) / (100 if value.endswith("%") else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 < share <= 1:
+        raise click.BadParameter(f"'{value}' is no part between 0% and 100%")
+    return share
+
+
+def read_data(help: str) -> Decorator:
+    """How much of the data is read: a part between 0 and 1, None without the option."""
+    return click.option("--read-data", type=_share, is_flag=False, flag_value="100%", metavar="[=N%]", help=help)

@@ -15,7 +15,6 @@ from sheaf.cli.damage import exit_of, print_report, print_verdict, problem_recor
 from sheaf.cli.exits import DAMAGED, OK
 from sheaf.cli.inputs import confirm
 from sheaf.cli.quoting import human_size, quote
-from sheaf.cli.store import share
 from sheaf.cli.tree import verb
 from sheaf.settings.settings import options_for
 
@@ -40,14 +39,7 @@ __all__ = ["repair"]
 @click.option("--index", is_flag=True, help="Build the dedup index anew from the packs.")
 @click.option("--pages", is_flag=True, help="Write damaged pages of logs again from their records.")
 @click.option("--set-aside", is_flag=True, help="Note of bundles that can't be read that they can't.")
-@click.option(
-    "--read-data",
-    type=share,
-    is_flag=False,
-    flag_value="100%",
-    metavar="[=N%]",
-    help="Also look for damage by reading every byte, or a part, as `store check` does.",
-)
+@options.read_data("Also look for damage by reading every byte, or a part, as `store check` does.")
 @click.option("--dry-run", is_flag=True, help="Change nothing; say what would be done.")
 @click.option("--keep", metavar="FOLDER", type=click.Path(path_type=Path), help="Keep damaged objects there.")
 @options.force_yes

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.damage import print_report, print_verdict, problem_records
 from sheaf.cli.key import PASSPHRASE, passphrase, secret_of_settings
@@ -19,7 +20,7 @@ from sheaf.settings.secrets import keep_in_keyring, new_key
 if TYPE_CHECKING:
     from sheaf.repo.records import StoreInfo
 
-__all__ = ["check", "info", "init", "share"]
+__all__ = ["check", "info", "init"]
 
 
 @verb(
@@ -88,26 +89,8 @@ def _info_lines(found: StoreInfo, data: str) -> list[str]:
     ]
 
 
-def share(value: str) -> float:
-    """``10%`` or ``0.1`` as 0.1."""
-    try:
-        share = float(value.removesuffix("%")) / (100 if value.endswith("%") else 1)
-    except ValueError:
-        share = -1.0
-    if not 0 < share <= 1:
-        raise click.BadParameter(f"'{value}' is no part between 0% and 100%")
-    return share
-
-
 @verb(example="sheaf store check\nsheaf store check --read-data=10%", exits=(3, 6, 7, 8, 9))
-@click.option(
-    "--read-data",
-    type=share,
-    is_flag=False,
-    flag_value="100%",
-    metavar="[=N%]",
-    help="Also read and verify every byte; with N% of that part which was not read for longest.",
-)
+@options.read_data("Also read and verify every byte; with N% of that part which was not read for longest.")
 @click.option("--resume", is_flag=True, help="Leave out the data that a check which was stopped has read.")
 @click.option("--repo", metavar="REPO", help="Only what this repo needs.")
 def check(app: App, read_data: float | None, resume: bool, repo: str | None) -> int:
