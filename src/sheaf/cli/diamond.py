@@ -103,6 +103,8 @@ def split_add(
         )
     app.out.line(added.id)
     app.out.object(views.SPLIT.record(added))
+    for warning in added.warnings:
+        app.note(f"warning: {quote(warning)}")
     for item in added.skipped:
         app.note(f"skipped {quote(item.path)}: {item.reason}")
     return app.dialect.partial_exit if added.skipped else OK

@@ -61,6 +61,7 @@ class SplitInfo:
     count: int
     tag: str
     skipped: tuple[Skipped, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class Diamond:
@@ -183,7 +184,7 @@ class Diamond:
         )
         self._splits.end_split(done)
         meter.finish()
-        return replace(_split_info(start, done), skipped=tuple(stored.skipped))
+        return replace(_split_info(start, done), skipped=tuple(stored.skipped), warnings=tuple(stored.warnings()))
 
     # -- the end -------------------------------------------------------------------------------------------------------
 

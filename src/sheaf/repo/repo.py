@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from sheaf.engine.clock import parse_time
 from sheaf.engine.log import Head, Log
-from sheaf.errors import AlreadyExists, NotFound, Refused
+from sheaf.errors import AlreadyExists, NotFound
 from sheaf.model.log import (
     Author,
     DeleteRepo,
@@ -261,22 +261,31 @@ class Repo:
             head.state.refuse_shadow(branch=branch, label=label)
             base = self._head_tree(branch, head)
             stored = store_folder(writer.store, base, options, meter)
-            warnings = [f"'{one}' and '{other}' become one on some systems" for one, other in stored.clashes]
-            if portable and warnings:
-                raise Refused(warnings[0], "rename one of them")
-            warnings += writer.store.ingest.erased.warnings()
-            sink = writer.store.sink
-            counts = (stored.files, stored.size, sink.new_bytes, sink.stored_bytes)
-            if if_changed and base and base.root.full == stored.root.full and branch:
+            if portable:
+                stored.refuse_clashes()
+            is_same = if_changed and base is not None and base.root.full == stored.root.full
+            is_same = is_same and branch in head.state.branches
+            if is_same:
+                bundle = self.bundle(f"branch:{branch}")
                 if label:
-                    self.set_label(label, f"branch:{branch}")
-                return Upload(self.bundle(f"branch:{branch}"), *counts, False, stored.skipped, warnings)
-            bundle = self._bundle(writer.commit(stored.root, stored.files, draft, beside=c.refuse_writes))
-            if on_commit:
-                on_commit(bundle)
-            writer.tidy()
+                    self.set_label(label, f"bundle:{bundle.id}")
+            else:
+                bundle = self._bundle(writer.commit(stored.root, stored.files, draft, beside=c.refuse_writes))
+                if on_commit:
+                    on_commit(bundle)
+                writer.tidy()
         meter.finish()
-        return Upload(bundle, *counts, True, stored.skipped, warnings)
+        sink, erased = writer.store.sink, writer.store.ingest.erased
+        return Upload(
+            bundle,
+            stored.files,
+            stored.size,
+            sink.new_bytes,
+            sink.stored_bytes,
+            not is_same,
+            stored.skipped,
+            stored.warnings() + erased.warnings(),
+        )
 
     def edit(
         self,

@@ -23,11 +23,13 @@ from sheaf.transfer.ignore import IGNORE_FILE, Ignore
 from sheaf.transfer.listed import ListedFiles
 from sheaf.transfer.localerrors import local_error, printable
 
-__all__ = ["BATCH_ROWS", "OWN_NAMES", "OnError", "ScanBatch", "Skipped", "checked_root", "scan"]
+__all__ = ["BATCH_ROWS", "OWN_NAMES", "SET_ASIDE", "OnError", "ScanBatch", "Skipped", "checked_root", "scan"]
 
 BATCH_ROWS: Final = 8192
-#: Never part of a bundle when they stand in its root: what Datamon and a killed download leave there.
-OWN_NAMES: Final = frozenset((".datamon", ".conflicts", ".checkpoints", ".sheaf-partial"))
+#: Where a diamond puts what its splits disagreed about.
+SET_ASIDE: Final = frozenset((".checkpoints", ".conflicts"))
+#: Never part of a bundle when they stand in its root: these, and what Datamon and a killed download leave there.
+OWN_NAMES: Final = SET_ASIDE | {".datamon", ".sheaf-partial"}
 
 _KINDS: Final = {stat.S_IFREG: Kind.FILE, stat.S_IFLNK: Kind.SYMLINK, stat.S_IFDIR: Kind.FOLDER}
 _SPECIAL: Final = {

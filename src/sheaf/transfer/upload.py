@@ -6,6 +6,7 @@ small ones a few hundred at a time.
 
 from __future__ import annotations
 
+import os
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,7 +23,7 @@ import pyarrow.compute as pc
 from sheaf.engine.core import Core
 from sheaf.engine.tree import Tree
 from sheaf.engine.writer import Store
-from sheaf.errors import SheafError
+from sheaf.errors import Refused, SheafError
 from sheaf.format.node_v1 import ROWS, hashes_array
 from sheaf.model.entries import Kind
 from sheaf.model.nodes import Pointer
@@ -33,7 +34,7 @@ from sheaf.transfer.ignore import Ignore
 from sheaf.transfer.portable import ANYWHERE, Clashes
 from sheaf.transfer.progress import Meter
 from sheaf.transfer.reading import read_blocks, read_small
-from sheaf.transfer.scan import ScanBatch, Skipped, scan
+from sheaf.transfer.scan import SET_ASIDE, ScanBatch, Skipped, scan
 from sheaf.transfer.spool import Spool
 from sheaf.transfer.statcache import StatCache
 
@@ -86,6 +87,21 @@ class StoredFolder:
     size: int
     skipped: list[Skipped] = field(default_factory=list)
     clashes: list[tuple[str, str]] = field(default_factory=list)  #: paths that become one on other systems
+    left_out: list[str] = field(default_factory=list)  #: names in the root that look like a diamond's
+
+    def refuse_clashes(self) -> None:
+        """Raises Refused if paths become one on other systems."""
+        for clash in self.clashes:
+            raise Refused(_clash(*clash), "rename one of them")
+
+    def warnings(self) -> list[str]:
+        """A line about each thing that somebody may not expect."""
+        aside = [f"'{name}' was left out: at the top it is where diamonds put conflicts" for name in self.left_out]
+        return [_clash(*clash) for clash in self.clashes] + aside
+
+
+def _clash(one: str, other: str) -> str:
+    return f"'{one}' and '{other}' become one on some systems"
 
 
 def store_folder(store: Store, base: Tree | None, options: FolderOptions, meter: Meter) -> StoredFolder:
@@ -106,7 +122,8 @@ def store_folder(store: Store, base: Tree | None, options: FolderOptions, meter:
         meter.start("manifest")
         root = store.build(rows, base)
         taking.save()
-        return StoredFolder(root, files, root.size, taking.skipped, _clashes(rows))
+        left_out = [name for name in sorted(SET_ASIDE) if os.path.lexists(options.root / name)]
+        return StoredFolder(root, files, root.size, taking.skipped, _clashes(rows), left_out)
 
 
 def _kept(rows: Spool, batch: pa.RecordBatch) -> int:
