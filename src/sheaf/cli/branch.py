@@ -47,5 +47,7 @@ def get(app: App, repo: str, branch: str) -> None:
 @_branch
 def delete(app: App, repo: str, branch: str) -> None:
     """Delete a branch. Its bundles stay."""
-    app.repo(repo).delete_branch(branch)
-    app.out.object({"name": branch})
+    was = app.repo(repo).delete_branch(branch)
+    app.out.line(f"deleted branch '{branch}', which was at {was.bundle}")
+    app.out.object({"name": branch, "bundle": was.bundle})
+    app.note(f"note: `sheaf branch create --repo {repo} --branch {branch} --bundle {was.bundle}` brings it back")

@@ -13,7 +13,7 @@ from sheaf.cli.exits import OK
 from sheaf.cli.inputs import read_list, workers
 from sheaf.cli.quoting import quote
 from sheaf.cli.tree import verb
-from sheaf.cli.upload import Announcer, tell_label
+from sheaf.cli.upload import Announcer, tell_branch, tell_label
 from sheaf.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -169,6 +169,7 @@ def commit(
             progress=bar,
         )
     tell_label(app, label)
+    tell_branch(app, branch, made)
     has_conflicts = found.info.has_conflicts
     app.out.object({**views.bundle_record(made), "diamond": diamond, "has_conflicts": has_conflicts})
     if app.out.template:

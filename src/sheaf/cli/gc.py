@@ -175,12 +175,21 @@ def squash(
     going = _surplus(found.surplus(retain_latest=retain_n_latest, **retain))
     confirm(f'Are you sure you want to squash repo "{repo}", which deletes {going}', is_sure=force_yes)
     deleted = found.squash(retain_latest=retain_n_latest, **retain)
-    app.out.listing(views.BUNDLE, found.bundles())
+    kept = found.bundles()
+    app.note(f"kept {_kept(len(kept), len(kept) - retain_n_latest)}:")
+    app.out.listing(views.BUNDLE, kept)
     if deleted.bundles:
         app.note(f"deleted {_surplus(deleted)}")
         app.note(
             f"note: `sheaf bundle undelete --repo {quote(repo)}` lists what can be brought back, until a gc has run"
         )
+
+
+def _kept(count: int, more: int) -> str:
+    """What a squash has left, and why so many."""
+    at = "it" if more == 1 else "them"
+    why = f", {more} of them because branches or labels are at {at}" if more > 0 else ""
+    return f"{count_of(count, 'bundle')}{why}"
 
 
 def _surplus(surplus: Surplus) -> str:

@@ -10,6 +10,7 @@ import click
 from sheaf.cli import options, views
 from sheaf.cli.app import App
 from sheaf.cli.tree import verb
+from sheaf.cli.upload import place_of
 
 if TYPE_CHECKING:
     from sheaf.repo.records import Label
@@ -27,7 +28,11 @@ _with_versions = click.option("--with-versions", is_flag=True, help="Also where 
 @click.option("--bundle", required=True, metavar="REF", help="The bundle's id, or any other ref.")
 def set_(app: App, repo: str, label: str, bundle: str) -> None:
     """Set a label on a bundle. A label that is elsewhere moves; its history stays."""
-    made = app.repo(repo).set_label(label, bundle)
+    found = app.repo(repo)
+    before = place_of(found, label) if app.dialect.tells_moves else ""
+    made = found.set_label(label, bundle)
+    if before not in ("", made.bundle):
+        app.out.line(f"moved label '{label}' from {before} to {made.bundle}")
     if app.out.as_json:
         app.out.one(views.LABEL, made)
 
@@ -66,5 +71,7 @@ def _histories(repo: Repo, labels: Iterable[Label]) -> Iterable[Label]:
 @_label
 def delete(app: App, repo: str, label: str) -> None:
     """Delete a label. The bundle stays."""
-    app.repo(repo).delete_label(label)
-    app.out.object({"name": label})
+    was = app.repo(repo).delete_label(label)
+    app.out.line(f"deleted label '{label}', which was at {was.bundle}")
+    app.out.object({"name": label, "bundle": was.bundle})
+    app.note(f"note: `sheaf label set --repo {repo} --label {label} --bundle {was.bundle}` brings it back")

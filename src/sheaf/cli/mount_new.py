@@ -15,7 +15,7 @@ from sheaf.cli.daemon import Daemon
 from sheaf.cli.mount import MOUNTING, in_background, mount_options
 from sheaf.cli.quoting import quote
 from sheaf.cli.tree import verb
-from sheaf.cli.upload import tell_label
+from sheaf.cli.upload import tell_branch, tell_label
 from sheaf.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -83,14 +83,14 @@ def mount_new(
                 new,
                 how,
                 ReadOptions(),
-                tell=lambda bundle: _tell(app, bundle, None),
+                tell=lambda bundle: _tell(app, bundle, None, branch),
                 complain=lambda error: app.note(f"could not commit: {error.message}"),
             )
         except BaseException:
             if (spill / "journal").exists():
                 app.note(f"nothing is lost; to commit it, run: {_next_command(app, spill)}")
             raise
-        _tell(app, bundle, label)
+        _tell(app, bundle, label, branch)
 
     return in_background(app, work, library, is_wanted=daemonize, tells=True)
 
@@ -114,9 +114,10 @@ def _seconds(text: str) -> int:
     return int(match[1]) * _UNITS[match[2]]
 
 
-def _tell(app: App, bundle: Bundle, label: str | None) -> None:
+def _tell(app: App, bundle: Bundle, label: str | None, branch: str = "main") -> None:
     app.out.line(f"bundle: {bundle.id}")
     tell_label(app, label)
+    tell_branch(app, branch, bundle)
     app.out.object(views.bundle_record(bundle))
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
     from sheaf.repo.repo import Repo, Upload
 
-__all__ = ["Announcer", "tell_label", "upload"]
+__all__ = ["Announcer", "place_of", "tell_branch", "tell_label", "upload"]
 
 
 class Announcer:
@@ -41,6 +41,12 @@ def tell_label(app: App, label: str | None, before: str = "") -> None:
         app.out.line(f"moved label '{label}' from {before}")
     elif label:
         app.out.line(f"set label '{label}'")
+
+
+def tell_branch(app: App, branch: str, bundle: Bundle) -> None:
+    """What follows if the bundle is the first on a branch, which may be a name that was mistyped. ``main`` is nothing new."""
+    if app.dialect.tells_moves and branch != "main" and not bundle.parents:
+        app.out.line(f"made branch '{branch}'")
 
 
 @verb(
@@ -79,7 +85,7 @@ def upload(
 ) -> int:
     """Upload a folder as a new bundle; only what the store doesn't have yet is sent."""
     found = app.repo(repo)
-    before = _place_of(found, label) if app.dialect.tells_moves else ""
+    before = place_of(found, label) if app.dialect.tells_moves else ""
     with app.progress("upload") as bar:
         result = found.upload(
             path,
@@ -100,10 +106,13 @@ def upload(
     if not result.committed:
         app.out.line(f"Unchanged bundle id:{result.bundle.id}")
     tell_label(app, label, before if before != result.bundle.id else "")
+    if result.committed:
+        tell_branch(app, branch, result.bundle)
     return _finish(app, result)
 
 
-def _place_of(repo: Repo, label: str | None) -> str:
+def place_of(repo: Repo, label: str | None) -> str:
+    """The bundle that a label is at, if there is such a label."""
     return next((found.bundle for found in repo.labels(label) if found.name == label), "") if label else ""
 
 

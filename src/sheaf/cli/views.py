@@ -31,6 +31,7 @@ __all__ = [
     "bundle_record",
 ]
 
+_DELETED: Final = "deleted"  # in the history of a label; no id looks so
 _TYPE_BITS: Final = {"file": stat.S_IFREG, "symlink": stat.S_IFLNK, "folder": stat.S_IFDIR}
 
 
@@ -158,12 +159,12 @@ def _pointer_record(pointer: Label | Branch) -> dict[str, Any]:
 
 
 def _pointer_line(pointer: Label | Branch) -> str:
-    line = f"{quote(pointer.name)} , {pointer.bundle} , {go_time(pointer.time)}"
+    line = f"{quote(pointer.name)} , {pointer.bundle or _DELETED} , {go_time(pointer.time)}"
     return f"{line} , set aside" if pointer.set_aside else line
 
 
 def _pointer_cells(pointer: Label | Branch) -> tuple[str, ...]:
-    bundle = f"{pointer.bundle}{' (set aside)' if pointer.set_aside else ''}"
+    bundle = f"{pointer.bundle or _DELETED}{' (set aside)' if pointer.set_aside else ''}"
     return (quote(pointer.name), bundle, short_time(pointer.time), quote(pointer.author.name))
 
 

@@ -349,10 +349,11 @@ class Repo:
         state = self._append(lambda state: (replace(op, target=state.lacking(self._alive(bundle))),))
         return label_of(name, state)
 
-    def delete_label(self, name: str) -> None:
-        """Delete a label; its history stays. Raises NotFound."""
-        self.label(name)
+    def delete_label(self, name: str) -> Label:
+        """Delete a label; its history stays. Returns what it was. Raises NotFound."""
+        label = self.label(name)
         self._append(lambda state: (SetLabel(name, None),))
+        return label
 
     def branches(self) -> list[Branch]:
         """The branches, by name."""
@@ -372,15 +373,19 @@ class Repo:
 
         def decide(state: RepoState) -> tuple[RepoOp, ...]:
             if name in state.branches:
-                raise AlreadyExists(f"branch already exists: {name}", "choose another name, or delete it first")
+                raise AlreadyExists(
+                    f"branch already exists: {name}",
+                    f"it is at {state.branches[name].bundle}; choose another name, or delete it first",
+                )
             return (MoveBranch(check_ref_name(name), bundle.id, target=state.lacking(self._alive(bundle))),)
 
         return branch_of(name, self._append(decide))
 
-    def delete_branch(self, name: str) -> None:
-        """Delete a branch; its bundles stay. Raises NotFound."""
-        at = self.branch(name).bundle
-        self._append(lambda state: (MoveBranch(name, None, at),))
+    def delete_branch(self, name: str) -> Branch:
+        """Delete a branch; its bundles stay. Returns what it was. Raises NotFound."""
+        branch = self.branch(name)
+        self._append(lambda state: (MoveBranch(name, None, branch.bundle),))
+        return branch
 
     # -- diamonds ------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,92 @@
+"""What a command says it did, so that whoever mistyped sees it and knows the way back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Cli
+
+
+@pytest.fixture
+def folder(cli: Cli, tmp_path: Path) -> Path:
+    made = tmp_path / "folder"
+    made.mkdir()
+    cli("repo", "create", "--repo", "faces")
+    return made
+
+
+def _upload(cli: Cli, folder: Path, *more: str) -> list[str]:
+    with (folder / "a").open("ab") as file:
+        file.write(b"more")
+    return cli("bundle", "upload", "--repo", "faces", "--path", folder, "--message", "m", *more).lines
+
+
+def _id(lines: list[str]) -> str:
+    return lines[0].removeprefix("Uploaded bundle id:")
+
+
+# -- branches that nobody meant to make
+
+
+def test_an_upload_that_makes_a_branch_says_so(cli: Cli, datamon: Cli, folder: Path) -> None:
+    assert len(_upload(cli, folder)) == 1
+    assert _upload(cli, folder, "--branch", "mian", "--label", "v1")[1:] == ["set label 'v1'", "made branch 'mian'"]
+    assert len(_upload(cli, folder, "--branch", "mian")) == 1
+    assert len(_upload(datamon, folder, "--branch", "other")) == 1
+
+
+def test_a_diamond_that_makes_a_branch_says_so(cli: Cli, folder: Path) -> None:
+    _upload(cli, folder)
+    (diamond,) = cli("diamond", "initialize", "--repo", "faces").lines
+    cli("diamond", "split", "add", "--repo", "faces", "--diamond", diamond, "--path", folder)
+    done = cli("diamond", "commit", "--repo", "faces", "--diamond", diamond, "--message", "m", "--branch", "mian")
+    assert done.lines[1:] == ["made branch 'mian'"]
+
+
+# -- the way back
+
+
+def test_a_label_that_moves_or_goes_is_said_to_have_been_elsewhere(cli: Cli, datamon: Cli, folder: Path) -> None:
+    first, second = _id(_upload(cli, folder)), _id(_upload(cli, folder))
+    setting = ("label", "set", "--repo", "faces", "--label", "v1", "--bundle")
+    assert cli(*setting, first).out == ""
+    assert cli(*setting, second).lines == [f"moved label 'v1' from {first} to {second}"]
+    assert cli(*setting, second).out == ""
+    assert datamon(*setting, first).out == ""
+    gone = cli("label", "delete", "--repo", "faces", "--label", "v1")
+    assert gone.lines == [f"deleted label 'v1', which was at {first}"]
+    assert f"`sheaf label set --repo faces --label v1 --bundle {first}`" in gone.err
+    cli(*setting, first)
+    assert cli("label", "delete", "--repo", "faces", "--label", "v1", "--json").object == {
+        "name": "v1",
+        "bundle": first,
+    }
+
+
+def test_a_branch_that_goes_is_said_to_have_been_somewhere(cli: Cli, folder: Path) -> None:
+    id = _id(_upload(cli, folder, "--branch", "b"))
+    gone = cli("branch", "delete", "--repo", "faces", "--branch", "b")
+    assert gone.lines == [f"deleted branch 'b', which was at {id}"]
+    assert f"`sheaf branch create --repo faces --branch b --bundle {id}`" in gone.err
+    cli("branch", "create", "--repo", "faces", "--branch", "b", "--bundle", id)
+    assert id in cli("branch", "create", "--repo", "faces", "--branch", "b", "--bundle", id, code=4).err
+
+
+def test_a_deletion_in_a_labels_history_is_called_one(cli: Cli, folder: Path) -> None:
+    _upload(cli, folder, "--label", "v1")
+    cli("label", "delete", "--repo", "faces", "--label", "v1")
+    newest, _ = cli("label", "get", "--repo", "faces", "--label", "v1", "--with-versions").lines
+    assert newest.startswith("v1 , deleted , 2")
+
+
+def test_a_squash_says_that_what_it_lists_was_kept_and_why(cli: Cli, folder: Path) -> None:
+    for label in ("v1", "v2", "v3"):
+        _upload(cli, folder, "--label", label)
+    _upload(cli, folder, "--branch", "b")
+    _upload(cli, folder)
+    squash = ("repo", "squash", "--repo", "faces", "--force-yes")
+    kept = cli(*squash, "--retain-n-latest", "1", "--retain-semver-tags")
+    assert kept.err.startswith("kept 2 bundles, 1 of them because branches or labels are at it:\ndeleted 3 bundles")
+    assert len(kept.lines) == 2
+    assert cli(*squash, "--retain-n-latest", "9").err == "kept 2 bundles:\n"
