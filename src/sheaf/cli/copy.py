@@ -14,7 +14,7 @@ from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.erase import tell_erased
 from sheaf.cli.exits import OK
-from sheaf.cli.inputs import address_of, bundle_at, is_address, repo_at
+from sheaf.cli.inputs import address_of, bundle_at, is_address, repo_at, showing
 from sheaf.cli.quoting import quote
 from sheaf.cli.tree import verb
 from sheaf.cli.views import bundle_record
@@ -103,7 +103,9 @@ def _put(edit: Edit, path: str, local: Path) -> None:
 def _copy_across(app: App, typed: str, target: str, message: str, *, recursive: bool) -> None:
     source = address_of(typed)
     bundle = bundle_at(app, source, typed)
-    if _is_folder(bundle, source.path) and not recursive:
+    with showing(source):
+        is_folder = _is_folder(bundle, source.path)
+    if is_folder and not recursive:
         raise InvalidInput(f"'{source.path or source.repo}' is a folder", "add --recursive")
     repo, place = _destination(app, target)
     base = _landing(repo, place, posixpath.basename(source.path), into=target.endswith(("/", ":")))
@@ -172,7 +174,9 @@ def _copy_out(app: App, typed: str, target: Path, *, recursive: bool, force: boo
     source = address_of(typed)
     bundle = bundle_at(app, source, typed)
     erased: tuple[str, ...] = ()
-    if not _is_folder(bundle, source.path):
+    with showing(source):
+        is_folder = _is_folder(bundle, source.path)
+    if not is_folder:
         entry = bundle.entry(source.path)
         place = target / posixpath.basename(source.path) if target.is_dir() else target
         with app.progress("cp") as bar:

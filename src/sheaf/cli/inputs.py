@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ __all__ = [
     "read_list",
     "read_meta",
     "repo_at",
+    "showing",
     "workers",
 ]
 
@@ -73,6 +75,16 @@ def repo_at(app: App, address: Address, typed: str) -> Repo:
 def bundle_at(app: App, address: Address, typed: str = "") -> Bundle:
     """The bundle that an address names. Raises NotFound, Ambiguous."""
     return repo_at(app, address, typed).bundle(address.ref)
+
+
+@contextlib.contextmanager
+def showing(address: Address) -> Iterator[None]:
+    """Within it what is not in the bundle of an address is answered with the command that lists what is."""
+    try:
+        yield
+    except NotFound as error:
+        ref = f"@{address.ref}" if address.ref else ""
+        raise NotFound(error.message, f"see `sheaf ls {address.repo}{ref}`") from error
 
 
 def is_local(text: str) -> bool:

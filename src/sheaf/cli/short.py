@@ -13,7 +13,7 @@ import click
 
 from sheaf.cli import options, views
 from sheaf.cli.app import App
-from sheaf.cli.inputs import address_of, bundle_at
+from sheaf.cli.inputs import address_of, bundle_at, showing
 from sheaf.cli.quoting import go_time, quote
 from sheaf.cli.render import View
 from sheaf.cli.tree import verb
@@ -43,7 +43,9 @@ def ls(app: App, address: str | None, recursive: bool, long: bool, nul: bool) ->
         app.out.listing(_REPO_NAME, app.repos(), nul=nul)
         return
     place = address_of(address)
-    entries = _entries(bundle_at(app, place), place.path, recursive=recursive)
+    bundle = bundle_at(app, place)
+    with showing(place):
+        entries = _entries(bundle, place.path, recursive=recursive)
     app.out.listing(views.LONG_ENTRY if long else views.ENTRY, entries, nul=nul)
 
 
@@ -65,7 +67,10 @@ def cat(app: App, addresses: tuple[str, ...], offset: int, length: int | None) -
         place = address_of(text)
         if not place.path:
             raise InvalidInput(f"'{text}' names no file", "write REPO@REF:PATH")
-        with bundle_at(app, place).open(place.path) as stream:
+        bundle = bundle_at(app, place)
+        with showing(place):
+            opened = bundle.open(place.path)
+        with opened as stream:
             _copy(stream, out, offset, length)
     out.flush()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any, Final, cast
@@ -18,6 +19,7 @@ _SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 
 #: Any verb may end with these; a verb's own list names the others.
 _USUAL_EXITS: Final = (0, 2)
 
+_LIKENESS: Final = 0.7  # of a word that is taken for a mistyped one; 1 is the same word
 _BOOLEANS: Final = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 
 
@@ -113,7 +115,19 @@ class Tree(_WithGlobals, click.Group):
             name = " ".join(args[:words])
             if len(args) >= words and name in self._table:
                 return name, _load(self._table[name]), args[words:]
+        is_unknown = args[0] not in self.list_commands(ctx) and not ctx.resilient_parsing  # which is a completion
+        if is_unknown and (near := self._near(ctx, args[0])):
+            raise click.UsageError(f"No such command '{args[0]}'. Did you mean '{near}'?", ctx)
         return super().resolve_command(ctx, args)
+
+    def _near(self, ctx: click.Context, typed: str) -> str:
+        """The command that looks most like what was typed, by its first word or, if it has several, its last; or ""."""
+        above = ctx.command_path.partition(" ")[2]
+        names = {key.split()[-1]: key for key in sorted(self._table, reverse=True)} | {
+            name: name for name in self.list_commands(ctx)
+        }
+        near = difflib.get_close_matches(typed, names, n=1, cutoff=_LIKENESS)
+        return f"{above} {names[near[0]]}".strip() if near else ""
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Also the second word of a verb of two, when the first has been typed."""

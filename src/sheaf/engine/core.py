@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -118,4 +119,7 @@ def open_store(backend: Backend) -> StoreConfig:
     try:
         return decode_config(backend.get(keys.CONFIG))
     except NotFound:
-        raise NotFound(f"there is no store at {backend.url}", "make one with `sheaf store init`") from None
+        raise NotFound(
+            f"there is no store at {backend.url}",
+            f"make one with `sheaf store init {shlex.quote(backend.url)}`, or with sheaf.init(…) in Python",
+        ) from None

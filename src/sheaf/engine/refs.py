@@ -163,13 +163,21 @@ class Refs:
         if ref.form in ("name", "branch") and ref.name in state.branches:
             found.append(("branch", state.branches[ref.name].bundle))
         if not found:
-            noun = "label or branch" if ref.form == "name" else ref.form
-            raise NotFound(f'didn\'t find {noun} "{ref.name}"', f"see `sheaf label list --repo {self._repo}`")
+            raise self._unknown(ref, state)
         if len(found) > 1:
             raise Ambiguous(
                 f"'{ref.name}' is a label and a branch of {self._repo}", f"write label:{ref.name} or branch:{ref.name}"
             )
         return self._get(found[0][1], head)
+
+    def _unknown(self, ref: Ref, state: RepoState) -> NotFound:
+        noun = "label or branch" if ref.form == "name" else ref.form
+        for other, names in (("branch", state.branches), ("label", state.labels)):
+            if ref.name in names:
+                hint = f"there is a {other} of that name: `--{other} {ref.name}`, or {self._repo}@{other}:{ref.name}"
+                return NotFound(f'didn\'t find {noun} "{ref.name}"', hint)
+        lists = f"`sheaf label list --repo {self._repo}`, `sheaf branch list --repo {self._repo}`"
+        return NotFound(f'didn\'t find {noun} "{ref.name}"', f"see {lists} or `sheaf log {self._repo}`")
 
     def _version(self, prefix: str) -> Bundle:
         found = [bundle for bundle in self.bundles() if bundle.version.startswith(prefix)]
