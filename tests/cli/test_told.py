@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -90,3 +92,77 @@ def test_a_squash_says_that_what_it_lists_was_kept_and_why(cli: Cli, folder: Pat
     assert kept.err.startswith("kept 2 bundles, 1 of them because branches or labels are at it:\ndeleted 3 bundles")
     assert len(kept.lines) == 2
     assert cli(*squash, "--retain-n-latest", "9").err == "kept 2 bundles:\n"
+
+
+# -- hints that name the next step
+
+
+def _hint(cli: Cli, *words: object) -> str:
+    return cli(*words, code=None).err.splitlines()[-1]
+
+
+def test_two_folders_are_no_comparison(cli: Cli, folder: Path) -> None:
+    assert "`sheaf diff REPO@REF ./x`" in _hint(cli, "diff", "./x", "./x")
+
+
+def test_a_store_that_is_not_there_is_made_by_the_command_that_is_named(cli: Cli, tmp_path: Path) -> None:
+    assert f"`sheaf store init {tmp_path}/none`" in _hint(cli, "ls", "--store", tmp_path / "none").replace(
+        "file://", ""
+    )
+
+
+@pytest.mark.parametrize("words", [("cat", "faces@main:no"), ("ls", "faces@main:no"), ("cp", "faces@main:no", "./x")])
+def test_a_path_that_is_not_there_leads_to_what_is(cli: Cli, folder: Path, words: tuple[str, ...]) -> None:
+    _upload(cli, folder)
+    assert _hint(cli, *words) == "hint: see `sheaf ls faces@main`"
+
+
+def test_a_name_that_is_not_there_leads_to_all_names(cli: Cli, folder: Path) -> None:
+    _upload(cli, folder, "--branch", "exp", "--label", "v1")
+    hint = _hint(cli, "ls", "faces@nope")
+    assert all(f"`sheaf {command}" in hint for command in ("label list", "branch list", "log faces"))
+    download = ("bundle", "download", "--repo", "faces", "--destination", folder / "new")
+    assert "there is a branch of that name: `--branch exp`, or faces@branch:exp" in _hint(
+        cli, *download, "--label", "exp"
+    )
+    assert "there is a label of that name: `--label v1`" in _hint(cli, *download, "--branch", "v1")
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [(("uplaod",), "bundle upload"), (("bundel", "list"), "bundle"), (("bundle", "donwload"), "bundle download")],
+)
+def test_a_command_that_is_mistyped_is_answered_with_what_may_be_meant(
+    cli: Cli, words: tuple[str, ...], meant: str
+) -> None:
+    assert f"did you mean '{meant}'" in cli(*words, code=2).err.lower()
+    assert "did you mean" not in cli("xyzzy", code=2).err.lower()
+
+
+# -- what can't be compared
+
+
+def test_a_diff_leaves_out_what_an_upload_has_left_out(cli: Cli, folder: Path) -> None:
+    _upload(cli, folder)
+    (folder / "pipe").unlink(missing_ok=True)
+    os.mkfifo(folder / "pipe")
+    (folder / "new").write_text("new")
+    for words in (
+        ("diff", "faces@main", folder),
+        ("bundle", "diff", "--repo", "faces", "--destination", folder),
+    ):
+        assert "pipe is a named pipe" in cli(*words, code=2).err
+        done = cli(*words, "--skip-on-error", code=11)
+        assert done.err.startswith("skipped pipe: pipe is a named pipe")
+        assert " new" in done.lines[-1]
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file systems take text only")
+def test_a_name_that_is_no_text_is_spelled_in_one_way(cli: Cli, folder: Path) -> None:
+    Path(os.fsdecode(os.fsencode(folder) + b"/bad\xff")).write_text("x")
+    upload = ("bundle", "upload", "--repo", "faces", "--path", folder, "--message", "m")
+    refused = cli(*upload, code=2)
+    assert r"path 'bad\xff' is not UTF-8" in refused.err
+    assert "--skip-on-error" in refused.err
+    assert cli(*upload, "--skip-on-error", code=11).err.endswith("skipped bad\\xff: path 'bad\\xff' is not UTF-8\n")
+    assert cli("diff", "faces@main", folder, "--skip-on-error", code=11).out == ""

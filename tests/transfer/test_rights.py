@@ -101,5 +101,8 @@ def test_a_file_that_cannot_be_compared_is_named(shelf: Shelf, humble: Path) -> 
     (humble / "a").chmod(0)
     with pytest.raises(Denied, match="a"):
         list(changes(tree, humble))
+    skipped: list[Skipped] = []
+    list(changes(tree, humble, on_error=skipped.append))
+    assert [each.path for each in skipped] == ["a"]
     with pytest.raises(NotFound):
         list(changes(tree, humble / "no"))

@@ -10,7 +10,7 @@ import click
 
 from sheaf.cli import options, views
 from sheaf.cli.app import App
-from sheaf.cli.changes import in_bundle, in_folder, is_same, without_full_folders
+from sheaf.cli.changes import in_bundle, in_folder, is_same, skipper, without_full_folders
 from sheaf.cli.erase import tell_erased
 from sheaf.cli.exits import DAMAGED, NO, OK
 from sheaf.cli.inputs import choose_bundle, workers
@@ -189,16 +189,18 @@ def _tell_gone(app: App, done: Downloaded | Updated) -> bool:
     return tell_erased(app, done.erased) or bool(done.damaged)
 
 
-@verb(example="sheaf bundle diff --repo faces --label init --destination ./faces", exits=(1, 3, 5, 6, 8, 9))
+@verb(example="sheaf bundle diff --repo faces --label init --destination ./faces", exits=(1, 3, 5, 6, 8, 9, 11))
 @options.repo
 @options.bundle_choice
 @options.folder_option("--destination", "The folder to compare with.")
+@options.skip_on_error
 @options.exit_code
 def diff(
     app: App,
     *,
     repo: str,
     destination: Path,
+    skip_on_error: bool,
     exit_code: bool,
     **choice: str | None,
 ) -> int:
@@ -208,11 +210,15 @@ def diff(
     hash, the folder's size and hash.
     """
     chosen = _choose(app, repo, choice)
-    found = without_full_folders(chosen.diff_folder(destination), in_bundle(chosen), in_folder(destination))
+    skipped: list[str] = []
+    different = chosen.diff_folder(destination, on_skipped=skipper(app, skipped, is_wanted=skip_on_error))
+    found = without_full_folders(different, in_bundle(chosen), in_folder(destination))
     changes = sorted(_update_steps(found), key=lambda step: step["name"])
     app.out.listing(_STEP, changes)
     if not changes:
         app.note(f"{app.dialect.note_prefix}empty diff")
+    if skipped:
+        return app.dialect.partial_exit
     return NO if changes and exit_code else OK
 
 

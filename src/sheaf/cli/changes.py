@@ -7,11 +7,15 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sheaf.cli.app import App
+from sheaf.cli.quoting import quote
+
 if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
     from sheaf.repo.records import Change, Entry
+    from sheaf.transfer.scan import Skipped
 
-__all__ = ["HasContent", "in_bundle", "in_folder", "is_same", "without_full_folders"]
+__all__ = ["HasContent", "in_bundle", "in_folder", "is_same", "skipper", "without_full_folders"]
 
 #: Whether something is in the folder at a path.
 HasContent = Callable[[str], bool]
@@ -26,10 +30,23 @@ def in_folder(folder: Path) -> HasContent:
     """Looks into a folder of this machine."""
 
     def has_content(path: str) -> bool:
-        with os.scandir(folder / path) as found:
-            return any(found)
+        try:
+            with os.scandir(folder / path) as found:
+                return any(found)
+        except PermissionError:
+            return False
 
     return has_content
+
+
+def skipper(app: App, skipped: list[str], *, is_wanted: bool) -> Callable[[Skipped], object] | None:
+    """For ``on_skipped=``, if that is wanted: says what can't be compared, and counts it."""
+
+    def skip(item: Skipped) -> None:
+        skipped.append(item.path)
+        app.note(f"skipped {quote(item.path)}: {item.reason}")
+
+    return skip if is_wanted else None
 
 
 def without_full_folders(changes: Iterable[Change], old: HasContent, new: HasContent) -> Iterator[Change]:

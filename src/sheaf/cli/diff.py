@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,7 +12,7 @@ import click
 
 from sheaf.cli import options, views
 from sheaf.cli.app import App
-from sheaf.cli.changes import in_bundle, in_folder, without_full_folders
+from sheaf.cli.changes import in_bundle, in_folder, skipper, without_full_folders
 from sheaf.cli.exits import NO, OK
 from sheaf.cli.inputs import address_of, bundle_at, is_local
 from sheaf.cli.patch import Reader, read_folder, unified
@@ -38,25 +38,36 @@ class _Comparison:
     changes: Iterable[Change]
     read_old: Reader
     read_new: Reader
+    skipped: list[str] = field(default_factory=list)
 
 
-@verb(example="sheaf diff faces@v1 faces@v2 --stat", exits=(1, 3, 5, 6, 8, 9))
+@verb(example="sheaf diff faces@v1 faces@v2 --stat", exits=(1, 3, 5, 6, 8, 9, 11))
 @click.argument("old", metavar="REPO@OLD[:PATH]")
 @click.argument("new", metavar="[REPO@NEW[:PATH]|@NEW|./FOLDER]", required=False)
 @click.option("--stat", is_flag=True, help="Sizes of each change, and a summary.")
 @click.option("-p", "--patch", is_flag=True, help="What changed in text files.")
 @options.nul
+@options.skip_on_error
 @options.exit_code
-def diff(app: App, *, old: str, new: str | None, stat: bool, patch: bool, nul: bool, exit_code: bool) -> int:
+def diff(
+    app: App,
+    *,
+    old: str,
+    new: str | None,
+    stat: bool,
+    patch: bool,
+    nul: bool,
+    skip_on_error: bool,
+    exit_code: bool,
+) -> int:
     """Show what changed from OLD to NEW: A added, M modified, D deleted, R renamed.
 
     NEW may be a folder, written with a leading ./ or /. With one address only: what that bundle changed.
     """
     if is_local(old):
-        raise InvalidInput(
-            f"{quote(old)} is a folder: it comes second", f"write `sheaf diff {new or 'REPO@REF'} {old}`"
-        )
-    comparison = _compare(app, address_of(old), new)
+        bundle = "REPO@REF" if new is None or is_local(new) else new
+        raise InvalidInput(f"{quote(old)} is a folder: it comes second", f"write `sheaf diff {bundle} {old}`")
+    comparison = _compare(app, address_of(old), new, skip_on_error=skip_on_error)
     seen = _Counting(comparison.changes)
     if patch and not app.out.as_json:
         is_seen = app.environment.stdout_is_terminal
@@ -66,10 +77,12 @@ def diff(app: App, *, old: str, new: str | None, stat: bool, patch: bool, nul: b
         app.out.listing(_STAT if stat else _CHANGE, seen, nul=nul)
     if stat and not patch:
         app.out.line(seen.summary())
+    if comparison.skipped:
+        return app.dialect.partial_exit
     return NO if exit_code and seen.count else OK
 
 
-def _compare(app: App, old: Address, new: str | None) -> _Comparison:
+def _compare(app: App, old: Address, new: str | None, *, skip_on_error: bool) -> _Comparison:
     before = bundle_at(app, old)
     if new is None:
         if not before.parents:
@@ -80,8 +93,10 @@ def _compare(app: App, old: Address, new: str | None) -> _Comparison:
         folder = Path(new).expanduser()
         if old.path:
             raise InvalidInput("a path can't be compared with a folder", "compare the whole bundle")
-        found = without_full_folders(before.diff_folder(folder), in_bundle(before), in_folder(folder))
-        return _Comparison(found, before.read, read_folder(folder))
+        skipped: list[str] = []
+        different = before.diff_folder(folder, on_skipped=skipper(app, skipped, is_wanted=skip_on_error))
+        found = without_full_folders(different, in_bundle(before), in_folder(folder))
+        return _Comparison(found, before.read, read_folder(folder), skipped)
     place = address_of(f"{old.repo}{new}" if new.startswith("@") else new)
     if new.startswith("@") and not place.path:
         place = dataclasses.replace(place, path=old.path)

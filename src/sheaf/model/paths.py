@@ -6,12 +6,15 @@ which no name may hold, makes that the plain order of bytes.
 
 from __future__ import annotations
 
+import re
+
 from sheaf.errors import InvalidInput
 
 __all__ = ["MAX_NAME", "MAX_PATH", "ancestors", "check_path", "common_folder", "join", "order_key", "relative", "split"]
 
 MAX_NAME = 255  #: bytes of one component
 MAX_PATH = 4096  #: bytes of a whole path
+_BYTES = re.compile("[\udc80-\udcff]")  #: what the system makes of bytes that are no text
 
 
 def check_path(path: str) -> str:
@@ -19,7 +22,8 @@ def check_path(path: str) -> str:
     try:
         raw = path.encode("utf-8")
     except UnicodeEncodeError:
-        raise InvalidInput(f"path {path!r} is not UTF-8", "rename the file") from None
+        hint = "rename the file, or leave out what can't be uploaded with --skip-on-error"
+        raise InvalidInput(f"path '{_shown(path)}' is not UTF-8", hint) from None
     if len(raw) > MAX_PATH:
         raise InvalidInput(f"path {path[:60]!r}… has {len(raw)} bytes; at most {MAX_PATH} are allowed")
     if b"\0" in raw:
@@ -30,6 +34,11 @@ def check_path(path: str) -> str:
         if len(name) > MAX_NAME:
             raise InvalidInput(f"path {path[:60]!r}… has a name of {len(name)} bytes; at most {MAX_NAME} are allowed")
     return path
+
+
+def _shown(path: str) -> str:
+    """What the system gave for bytes that aren't UTF-8 as ``\\xNN``, as shells show them."""
+    return _BYTES.sub(lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", path).encode(errors="backslashreplace").decode()
 
 
 def split(path: str) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from sheaf.engine.log import repo_log
 from sheaf.engine.nodes import pointer_of
 from sheaf.engine.refs import Refs
 from sheaf.engine.tree import Tree
-from sheaf.errors import Corrupt
+from sheaf.errors import Corrupt, InvalidInput
 from sheaf.model import log
 from sheaf.model.entries import Entry as Row
 from sheaf.model.entries import Kind
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sheaf.transfer.damaged import Damaged
     from sheaf.transfer.download import Downloaded
     from sheaf.transfer.progress import Progress
+    from sheaf.transfer.scan import Skipped
     from sheaf.transfer.update import Updated
 
 __all__ = ["Bundle"]
@@ -238,14 +239,24 @@ class Bundle:
     # -- comparing and writing out -------------------------------------------------------------------------------------
 
     def diff(self, other: Bundle) -> Iterator[Change]:
-        """What happened from this bundle to another one, in order of paths."""
+        """What happened from this bundle to another one, in order of paths. Raises InvalidInput for what is no bundle."""
+        if not isinstance(other, Bundle):
+            raise InvalidInput(
+                f"a bundle is compared with a bundle, not with {other!r}", "get it with repo.bundle(REF)"
+            )
         return map(_change, diff_trees(self.tree, other.tree))
 
-    def diff_folder(self, folder: str | Path) -> list[Change]:
-        """What is different in a local folder, seen from this bundle; a moved file is one rename."""
+    def diff_folder(self, folder: str | Path, *, on_skipped: Callable[[Skipped], object] | None = None) -> list[Change]:
+        """What is different in a local folder, seen from this bundle; a moved file is one rename.
+
+        ``on_skipped``: takes each path that can't be in a bundle or can't be read, and so is not compared.
+
+        Raises:
+            NotFound, InvalidInput, Denied, Conflict: about the folder, or (without ``on_skipped``) something in it.
+        """
         from sheaf.repo.folders import compare
 
-        return [_change(difference) for difference in compare(self._context, self.tree, Path(folder))]
+        return [_change(difference) for difference in compare(self._context, self.tree, Path(folder), on_skipped)]
 
     def download(
         self,

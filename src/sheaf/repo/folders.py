@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from sheaf.engine.diff import Difference, with_renames
@@ -10,9 +11,11 @@ from sheaf.engine.refs import alive
 from sheaf.engine.tree import Tree
 from sheaf.errors import NotFound
 from sheaf.model.log import Bundle as Descriptor
+from sheaf.model.paths import ancestors
 from sheaf.repo.context import Context
 from sheaf.transfer.origins import Origin, recall, remember
 from sheaf.transfer.progress import Meter, Progress
+from sheaf.transfer.scan import Skipped
 from sheaf.transfer.statcache import StatCache
 from sheaf.transfer.update import Updated, update
 from sheaf.transfer.worktree import changes, guess_base, learn
@@ -20,16 +23,25 @@ from sheaf.vfs import FileTree
 
 __all__ = ["bring", "compare", "note"]
 
+OnSkipped = Callable[[Skipped], object]
 _CANDIDATES = 20  # bundles to compare with a folder of unknown origin
 
 
-def compare(context: Context, tree: Tree, folder: Path) -> list[Difference]:
-    """What is different in a folder, seen from a bundle."""
+def compare(context: Context, tree: Tree, folder: Path, on_skipped: OnSkipped | None = None) -> list[Difference]:
+    """What is different in a folder, seen from a bundle. ``on_skipped``: told what can't be compared."""
     stats = _stats(context, folder)
-    found = list(with_renames(list(changes(tree, folder, stats))))
+    skipped: set[str] = set()
+
+    def skip(item: Skipped) -> None:
+        skipped.add(item.path)
+        if on_skipped:
+            on_skipped(item)
+
+    different = list(changes(tree, folder, stats, on_error=skip if on_skipped else None))
+    known = [each for each in different if skipped.isdisjoint((each.path, *ancestors(each.path)))]
     if stats is not None:
         stats.save()
-    return found
+    return list(with_renames(known))
 
 
 def bring(

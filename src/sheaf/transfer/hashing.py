@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
 
-from sheaf.errors import Conflict
+from sheaf.errors import Conflict, SheafError
 from sheaf.model.entries import Kind
 from sheaf.transfer.progress import Meter
 from sheaf.transfer.reading import FileState, read_blocks, read_small
-from sheaf.transfer.scan import ScanBatch
+from sheaf.transfer.scan import OnError, ScanBatch, Skipped
 from sheaf.transfer.statcache import Hashes, StatCache
 
 __all__ = ["LocalHashes", "hash_file"]
@@ -35,6 +36,8 @@ class LocalHashes:
     cache: StatCache | None
     pool: ThreadPoolExecutor
     meter: Meter
+    #: Told of files that can't be read, whose hashes are zeros; without it that raises.
+    on_error: OnError | None = None
 
     def of(self, batch: ScanBatch, wanted: Mask) -> Hashes:
         """(n, 32) of a batch: of symlinks the hash of the target, of files that of the content if wanted, else zeros.
@@ -46,24 +49,34 @@ class LocalHashes:
             contents, known = self.cache.match(batch)
         unread = wanted & (batch.kind == Kind.FILE) & ~known
         sound = known.copy()
-        for rows, hashes, unchanged in self.pool.map(lambda group: self._read(batch, group), _groups(batch, unread)):
+        for rows, hashes, unchanged, skipped in self.pool.map(partial(self._read, batch), _groups(batch, unread)):
             contents[rows] = hashes
             sound[rows] = unchanged
+            for each in skipped:
+                self.on_error(each)  # type: ignore[misc]  # nothing is skipped without it
         for row in np.flatnonzero(batch.kind == Kind.SYMLINK):
             contents[row] = np.frombuffer(blake3((batch.target[row] or "").encode()).digest(), np.uint8)
         if self.cache is not None:
             self.cache.add(batch, contents, sound)
         return contents
 
-    def _read(self, batch: ScanBatch, rows: list[int]) -> tuple[list[int], Hashes, list[bool]]:
-        digests, unchanged = [], []
+    def _read(self, batch: ScanBatch, rows: list[int]) -> tuple[list[int], Hashes, list[bool], list[Skipped]]:
+        digests, unchanged, skipped = [], [], []
         for row in rows:
             scanned = int(batch.size[row]), int(batch.mtime[row]), int(batch.ctime[row])
-            digest, state = _hash(f"{self.root}/{batch.path(row)}", *scanned)
+            try:
+                digest, state = _hash(f"{self.root}/{batch.path(row)}", *scanned)
+            except SheafError as error:
+                if self.on_error is None:
+                    raise
+                skipped.append(Skipped(batch.path(row), error.message))
+                digests.append(bytes(32))
+                unchanged.append(False)
+                continue
             digests.append(digest)
             unchanged.append(state is None or (state.size, *state.changed_at) == scanned)
         self.meter.add(files=len(rows), bytes=int(batch.size[rows].sum()))
-        return rows, np.frombuffer(b"".join(digests), np.uint8).reshape(len(rows), 32), unchanged
+        return rows, np.frombuffer(b"".join(digests), np.uint8).reshape(len(rows), 32), unchanged, skipped
 
 
 def _hash(path: str, size: int, mtime: int, ctime: int) -> tuple[bytes, FileState | None]:

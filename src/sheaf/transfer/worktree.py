@@ -47,7 +47,7 @@ def changes(
     root = checked_root(folder)
     scanned = scan(folder, ignore=Ignore(), on_error=on_error, leave_out=frozenset((SUFFIX,)))
     with ThreadPoolExecutor(workers, thread_name_prefix="sheaf-hash") as pool:
-        hashes = LocalHashes(root.rstrip("/"), cache, pool, meter or Meter())
+        hashes = LocalHashes(root.rstrip("/"), cache, pool, meter or Meter(), on_error)
         for window in windows(scanned, [tree]):
             side = window.sides[0]
             found: list[Difference] = []
