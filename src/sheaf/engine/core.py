@@ -6,9 +6,9 @@ import os
 import shlex
 import socket
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 from sheaf.engine.cache import Cache, NoCache
 from sheaf.engine.clock import Clock, SystemClock, rfc3339
@@ -23,11 +23,24 @@ __all__ = ["Core", "create_store", "host", "open_store", "refuse_store", "refuse
 
 _IO_THREADS = 32
 _TRIED = ("probe", "keys")  # what a probe, or making an encrypted store, has left that was stopped
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
+class _Threads(ThreadPoolExecutor):
+    """Says what it means for the user that they were stopped."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        try:
+            return super().submit(fn, *args, **kwargs)
+        except RuntimeError as error:
+            if "shutdown" not in str(error):
+                raise
+            raise Refused("the store is closed", "connect to it again, or close it later") from error
+
+
 def _threads(count: int, name: str) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(count, thread_name_prefix=name)
+    return _Threads(count, thread_name_prefix=name)
 
 
 @dataclass(frozen=True, slots=True)
