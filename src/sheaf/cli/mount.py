@@ -57,7 +57,7 @@ READING: Final = options.stack(
 @options.bundle_choice
 @MOUNTING
 @click.option("--stream/--no-stream", default=True, help="Fetch what is read; or the whole bundle first.")
-@click.option("--destination", type=click.Path(path_type=Path), metavar="DIR", help="Where --no-stream downloads to.")
+@click.option("--destination", type=options.PLACE, metavar="DIR", help="Where --no-stream downloads to.")
 @READING
 def mount(
     app: App,

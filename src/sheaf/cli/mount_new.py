@@ -41,7 +41,7 @@ _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 @click.option("--base", metavar="REF", help="The bundle to begin with. Default: an empty folder.")
 @click.option(
     "--destination",
-    type=click.Path(path_type=Path),
+    type=options.PLACE,
     metavar="DIR",
     help="An empty folder for what is written until it is committed. Default: one in the user's data folder.",
 )
@@ -135,7 +135,7 @@ def _commit_left(app: App, folder: Path, message: str | None, label: str | None)
 
 
 @verb(example="sheaf bundle commit ./work --label point\nfusermount3 -u ./work", exits=(3, 4, 5, 8, 9, 10))
-@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.argument("folder", type=options.PLACE, metavar="DIR")
 @click.option("--message", metavar="TEXT", help="What the bundle is. Default: what the mount was told.")
 @click.option("--label", metavar="LABEL", help="A label to set on it.")
 def commit(app: App, folder: Path, message: str | None, label: str | None) -> None:

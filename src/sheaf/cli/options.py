@@ -13,6 +13,7 @@ from sheaf.cli.app import App
 __all__ = [
     "GLOBAL_OPTIONS",
     "IGNORED_OPTIONS",
+    "PLACE",
     "bundle_choice",
     "concurrency",
     "exit_code",
@@ -116,9 +117,13 @@ nul: Final = click.option("-z", "nul", is_flag=True, help="Exact names, each fol
 exit_code: Final = click.option("--exit-code", is_flag=True, help="Exit with 1 if there are differences.")
 
 
+#: A place of this machine. Whether it may be read is said by what reads it.
+PLACE: Final = click.Path(path_type=Path, readable=False)
+
+
 def folder_option(name: str, text: str) -> Decorator:
     """A required option that names a folder of this machine."""
-    return click.option(name, required=True, type=click.Path(path_type=Path), metavar="DIR", help=text)
+    return click.option(name, required=True, type=PLACE, metavar="DIR", help=text)
 
 
 def _share(value: str) -> float:

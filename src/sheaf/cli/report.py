@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 __all__ = ["Failure", "failure_of", "print_failure"]
 
 #: Errors of the operating system that say what is wrong with what the user named.
-_OF_ERRNO: Final[dict[int, type[SheafError]]] = {
-    errno.ENOENT: NotFound,
-    errno.ENOTDIR: InvalidInput,
-    errno.EISDIR: InvalidInput,
-    errno.ENAMETOOLONG: InvalidInput,
-    errno.EEXIST: Refused,
-    errno.ENOTEMPTY: Refused,
-    errno.EACCES: Denied,
-    errno.EPERM: Denied,
-    errno.EROFS: Denied,
-    errno.ENOSPC: NoSpace,
-    errno.EDQUOT: NoSpace,
+_OF_ERRNO: Final[dict[int, tuple[type[SheafError], str]]] = {
+    errno.ENOENT: (NotFound, ""),
+    errno.ENOTDIR: (InvalidInput, ""),
+    errno.EISDIR: (InvalidInput, ""),
+    errno.ENAMETOOLONG: (InvalidInput, ""),
+    errno.EEXIST: (Refused, ""),
+    errno.ENOTEMPTY: (Refused, ""),
+    errno.EACCES: (Denied, "check the owner and the mode of that path"),
+    errno.EPERM: (Denied, "check the owner, the mode and the attributes of that path"),
+    errno.EROFS: (Denied, "the file system is mounted read-only"),
+    errno.ENOSPC: (NoSpace, "make room, then run the same command again"),
+    errno.EDQUOT: (NoSpace, "make room, then run the same command again"),
 }
 
 
@@ -46,7 +46,8 @@ def failure_of(error: BaseException) -> Failure:
     """How an exception looks to the user. A foreign one is unexpected: exit 12."""
     if isinstance(error, OSError) and error.errno in _OF_ERRNO:
         name = f"{error.filename}: " if error.filename is not None else ""
-        error = _OF_ERRNO[error.errno](f"{name}{error.strerror}")
+        category, hint = _OF_ERRNO[error.errno]
+        error = category(f"{name}{error.strerror}", hint)
     if isinstance(error, SheafError):
         return Failure(error.kind, _one_line(error.message), _one_line(error.hint), rule_of(error).exit)
     text = _one_line(f"unexpected {type(error).__name__}: {error}")
