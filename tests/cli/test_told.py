@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -166,3 +167,37 @@ def test_a_name_that_is_no_text_is_spelled_in_one_way(cli: Cli, folder: Path) ->
     assert "--skip-on-error" in refused.err
     assert cli(*upload, "--skip-on-error", code=11).err.endswith("skipped bad\\xff: path 'bad\\xff' is not UTF-8\n")
     assert cli("diff", "faces@main", folder, "--skip-on-error", code=11).out == ""
+
+
+# -- places that may not be used
+
+
+def test_a_folder_that_may_not_be_read_is_told_of_by_what_reads_it(
+    cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    assert _upload(cli, folder)
+
+    def locked(path: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    refused = cli("bundle", "upload", "--repo", "faces", "--path", folder, "--message", "m", code=9)
+    assert "check the owner and the mode" in refused.err
+
+
+def test_a_configuration_that_may_not_be_written_is_told_of(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def locked(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", cli.home / ".config")
+
+    monkeypatch.setattr("tempfile.mkstemp", locked)
+    assert "hint: check the owner and the mode" in cli("config", "set", "name", "Ada", code=9).err
+
+
+# -- tables
+
+
+def test_what_the_cache_holds_is_a_table_on_a_terminal(cli: Cli) -> None:
+    assert "objects , 0 , 0 B , copies of remote manifests, indexes and logs" in cli("cache", "info").lines
+    table = cli("cache", "info", "--table").lines
+    assert table[2].split() == ["PART", "FILES", "SIZE", "WHAT"]

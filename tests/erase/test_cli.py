@@ -41,6 +41,7 @@ def test_it_asks_erases_and_leaves_a_receipt(cli: Cli, faces: str) -> None:  # n
     assert done.lines[:2] == [f"erased {faces}", "2 paths of 1 bundles had it; 1 packs were replaced"]
     assert "finds nothing of it" in done.lines[2]
     (listed,) = cli("store", "erased").lines
+    assert listed.split(" , ")[0].endswith(" +0000 UTC")
     assert listed.endswith(f" , {faces} , tester , request 17")
     (notice,) = cli("store", "erased", "--json").objects
     assert (notice["content"], notice["reason"], notice["size"]) == (faces, "request 17", len(SECRET))

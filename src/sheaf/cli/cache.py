@@ -9,8 +9,9 @@ import click
 
 from sheaf.cli.app import App
 from sheaf.cli.quoting import human_size, quote
+from sheaf.cli.render import View
 from sheaf.cli.tree import verb
-from sheaf.engine.cache import room_of, set_room, shrink, use_of
+from sheaf.engine.cache import Use, room_of, set_room, shrink, use_of
 from sheaf.errors import Denied
 from sheaf.settings.sizes import parse_size
 
@@ -26,6 +27,19 @@ _PARTS: Final = {
 }
 
 
+def _cells(part: tuple[str, Use]) -> tuple[str, ...]:
+    name, use = part
+    return (name, str(use.files), human_size(use.bytes), _PARTS[name])
+
+
+_PART: Final[View[tuple[str, Use]]] = View(
+    line=lambda part: " , ".join(_cells(part)),
+    record=lambda part: {},
+    columns=("PART", "FILES", "SIZE", "WHAT"),
+    cells=_cells,
+)
+
+
 @verb(example="sheaf cache info")
 def info(app: App) -> None:
     """Say what the cache holds: PART , FILES , SIZE."""
@@ -34,8 +48,8 @@ def info(app: App) -> None:
     room = room_of(cache)
     app.out.line(f"folder: {quote(str(cache))}")
     app.out.line(f"limit of objects: {room} ({human_size(room)})")
-    for part, use in uses.items():
-        app.out.line(f"{part} , {use.files} , {human_size(use.bytes)} , {_PARTS[part]}")
+    if not app.out.as_json:
+        app.out.listing(_PART, uses.items())
     parts = {part: {"files": use.files, "bytes": use.bytes} for part, use in uses.items()}
     app.out.object({"folder": str(cache), "limit_bytes": room, "parts": parts})
 

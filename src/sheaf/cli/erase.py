@@ -11,10 +11,11 @@ import msgspec
 from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.inputs import confirm
-from sheaf.cli.quoting import human_size, quote
+from sheaf.cli.quoting import go_time, human_size, quote
 from sheaf.cli.render import View
 from sheaf.cli.tree import verb
 from sheaf.cli.waiting import Waiting
+from sheaf.engine.clock import parse_time
 from sheaf.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -180,12 +181,14 @@ def _like_record(like: Like) -> dict[str, Any]:
 
 _LIKE: Final[View[Like]] = View(line=_like_line, record=_like_record)
 _NOTICE: Final[View[Notice]] = View(
-    line=lambda notice: _line(notice.time, notice.content, quote(notice.author.name), quote(notice.reason)),
+    line=lambda notice: _line(
+        go_time(parse_time(notice.time)), notice.content, quote(notice.author.name), quote(notice.reason)
+    ),
     record=_record,
 )
 _RECEIPT: Final[View[Receipt]] = View(
     line=lambda receipt: _line(
-        receipt.time,
+        go_time(parse_time(receipt.time)),
         receipt.id,
         f"{len(receipt.contents)} contents",
         f"{len(receipt.places)} paths",

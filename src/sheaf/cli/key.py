@@ -11,7 +11,7 @@ import click
 
 from sheaf.cli.app import App
 from sheaf.cli.options import stack
-from sheaf.cli.quoting import go_time, quote
+from sheaf.cli.quoting import go_time, quote, short_time
 from sheaf.cli.render import View
 from sheaf.cli.tree import verb
 from sheaf.errors import InvalidInput
@@ -44,7 +44,11 @@ def _record(key: KeyInfo) -> dict[str, Any]:
     return {**dataclasses.asdict(key), "time": key.time.isoformat()}
 
 
-_VIEW: Final[View[KeyInfo]] = View(line=_line, record=_record)
+def _cells(key: KeyInfo) -> tuple[str, ...]:
+    return (key.id, key.kind, short_time(key.time), f"{quote(key.note)}{' (opened it)' if key.is_used else ''}")
+
+
+_VIEW: Final[View[KeyInfo]] = View(line=_line, record=_record, columns=("ID", "KIND", "TIME", "NOTE"), cells=_cells)
 
 
 @verb(name="list", example="sheaf store key list", exits=(3, 5, 6, 8, 9))
