@@ -80,6 +80,15 @@ def test_every_single_bit_of_a_sealed_object_counts(name: str) -> None:
         assert refused(name, bytes(flipped)), bit
 
 
+@pytest.mark.parametrize("name", ["plain-leaf", "plain-inner"])
+def test_no_single_bit_of_what_is_read_without_arrow_raises_anything_else(name: str) -> None:
+    raw = SAMPLES[name].data
+    for bit in range(8 * len(raw)):
+        flipped = bytearray(raw)
+        flipped[bit // 8] ^= 1 << bit % 8
+        refused(name, bytes(flipped))
+
+
 @pytest.mark.parametrize("name", KINDS)
 @given(data=st.data())
 def test_what_is_cut_or_spliced_raises_nothing_else(name: str, data: st.DataObject) -> None:

@@ -168,7 +168,8 @@ def _plain(
         size, nulls = _PAIR.unpack_from(metadata, at)
         parts[name] = tuple(buffers[:width])
         del buffers[:width]
-        if size != rows or len(parts[name]) != width or (nulls and name not in _OPTIONAL):
+        is_full = not nulls and not parts[name][0]
+        if size != rows or len(parts[name]) != width or not (is_full or name in _OPTIONAL):
             return None
     return Plain(what, rows, parts)
 
