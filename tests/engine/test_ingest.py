@@ -240,6 +240,18 @@ def test_packs_are_closed_when_they_are_full_and_each_has_its_own_bytes(monkeypa
     assert max(sizes) < 62_000
 
 
+def test_a_pack_ends_after_so_many_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packs, "PACK_CHUNKS", 10)
+    bench = Bench()
+    contents = [noise(100, n) for n in range(35)]
+    numbers = [bench.ingest.store_small([content])[0].pack for content in contents]
+    bench.sink.flush()
+    assert [numbers.count(number) for number in dict.fromkeys(numbers)] == [10, 10, 10, 5]
+    for content in contents:
+        assert bench.ingest.store_small([content])[0].pack in numbers
+    assert len(list(bench.core.backend.list(keys.PACKS))) == 4
+
+
 def test_packs_are_listed_as_soon_as_they_are_durable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packs, "PACK_BYTES", 50_000)
     bench = Bench()

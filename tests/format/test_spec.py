@@ -80,6 +80,7 @@ CODE: dict[str, int] = {
     "PAGE_RECORDS": record_v1.PAGE_RECORDS,
     "MAX_CHUNK": store_v1.MAX_CHUNK,
     "PACK_BYTES": packs.PACK_BYTES,
+    "PACK_CHUNKS": packs.PACK_CHUNKS,
     "MIN_PART": recipe_v1.MIN_PART,
     "MAX_PART": recipe_v1.MAX_PART,
     "MIN_ROWS": node_v1.MIN_ROWS,

@@ -6,11 +6,14 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from sheaf import __version__
 
 __all__ = ["main"]
+
+_M_ARENA_MAX: Final = -8  # as malloc.h has it
+_M_MMAP_THRESHOLD: Final = -3
 
 
 class _NoPandas:
@@ -19,6 +22,19 @@ class _NoPandas:
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
         if name == "pandas":
             raise ImportError("not in this process")
+
+
+def _keep_few_heaps() -> None:
+    """Have glibc keep two heaps instead of one for each thread, and buffers of megabytes outside of them.
+
+    Their holes were a fifth of the memory of an upload of a million files (docs/performance.md).
+    """
+    import ctypes
+
+    libc = ctypes.CDLL(None)
+    if sys.platform == "linux" and hasattr(libc, "mallopt"):
+        libc.mallopt(_M_ARENA_MAX, 2)
+        libc.mallopt(_M_MMAP_THRESHOLD, 4 << 20)
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -32,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # noqa: TID251 - told to a library, not read
     # numpy's linear algebra, which nothing here uses, starts a thread for each core when it is loaded
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # noqa: TID251 - told to a library, not read
+    _keep_few_heaps()
     gc.set_threshold(50_000, 20, 50)  # looking for cycles costs a twentieth of an upload, and there are hardly any
     from sheaf.cli.run import start
     from sheaf.cli.verbs import SHEAF, sheaf

@@ -20,12 +20,13 @@ from sheaf.format.index_v1 import Segment, sorted_segment
 from sheaf.format.pack_v1 import encode_head, encode_tail, pack_id
 from sheaf.storage.port import Buffer
 
-__all__ = ["PACK_BYTES", "Chunk", "PackSink", "Place"]
+__all__ = ["PACK_BYTES", "PACK_CHUNKS", "Chunk", "PackSink", "Place"]
 
 Chunk = tuple[bytes, int, bytes, Buffer]  #: hash, raw length, codec, stored bytes
 Place = tuple[int, int, int]  #: number of the pack, offset, stored length
 
 PACK_BYTES = 32 << 20  #: a pack is closed when it has this many bytes
+PACK_CHUNKS = 1 << 17  #: or so many chunks: what is known of each stays in memory until then
 _BUFFERS_NEAR = 2  # one that fills and one that is being written: bounds memory
 _BUFFERS_FAR = 3  # a bucket takes two at once
 _STEP = 1 << 20  # bytes that are copied into a pack together: a copy for each frame would cost more than its bytes
@@ -151,7 +152,7 @@ class PackSink:
         self._hashes += [hash for hash, _ in placed]
         self._stored += [place[2] for _, place in placed]
         self.new_bytes += sum(self._raw[-len(placed) :])
-        if self._size >= PACK_BYTES:
+        if self._size >= PACK_BYTES or len(self._hashes) >= PACK_CHUNKS:
             self._close()
         return placed
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import importlib
 import os
 import sys
 from pathlib import Path
-from typing import Final
 
 from sheaf.engine.blocks import BlockCache, blocks_folder
 from sheaf.engine.cache import NoCache
@@ -27,8 +24,6 @@ from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
 
 __all__ = ["Shared", "mount_bundle", "mount_repo", "mount_store", "prepare", "serve"]
-
-_M_ARENA_MAX: Final = -8  # as malloc.h has it
 
 
 class Shared:
@@ -111,7 +106,6 @@ def serve(fs: Filesystem, patience: Patience, mountpoint: Path, options: MountOp
         Unavailable: the system refused to mount.
     """
     library = check_library(options.library)
-    _keep_few_heaps()
     try:
         binding = importlib.import_module(f"sheaf.mount.with_{library}")
     except (ImportError, OSError) as error:  # the package is there, libfuse is not
@@ -122,10 +116,3 @@ def serve(fs: Filesystem, patience: Patience, mountpoint: Path, options: MountOp
         raise Unavailable(
             f"can't mount on {mountpoint}: {error}", "is FUSE installed (fuse3), and may you use /dev/fuse?"
         ) from error
-
-
-def _keep_few_heaps() -> None:
-    """Have glibc keep two heaps instead of one for each thread: buffers of megabytes make big holes in each."""
-    if sys.platform == "linux":
-        with contextlib.suppress(AttributeError, OSError):
-            ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
