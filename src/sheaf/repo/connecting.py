@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from sheaf.engine.clock import Clock, SystemClock
-from sheaf.engine.core import create_store, refuse_used
+from sheaf.engine.core import LostConfig, create_store, refuse_used
 from sheaf.errors import AlreadyExists, NotFound, SheafError, Unavailable
 from sheaf.model.log import Author
 from sheaf.repo.remembered import recall
@@ -101,7 +101,7 @@ def connect(
     except (NotFound, Unavailable) as error:
         if copy := _open_copy(backend.url, error, cache, opened, open):
             return copy
-        if not create or isinstance(error, Unavailable):
+        if not create or isinstance(error, Unavailable | LostConfig):
             raise
     try:
         refuse_used(backend)
