@@ -111,7 +111,7 @@ def test_the_index(cli: Cli, store: Path) -> None:  # noqa: F811
     spoil(largest(store, "index"), 90)
     said = cli("store", "check", code=7)
     assert "`sheaf store repair --index`" in said.err and "nothing is lost" in said.err
-    assert "indexed in 1 objects" in cli("store", "repair", "--index").lines[0]
+    assert "indexed in 1 object, " in cli("store", "repair", "--index").lines[0]
     cli("store", "check")
 
 
@@ -120,7 +120,7 @@ def test_set_aside_and_back(cli: Cli, store: Path, tmp_path: Path) -> None:  # n
     whole = pack.read_bytes()
     spoil(pack)
     refused = cli("store", "repair", "--set-aside", "--read-data", stdin="n\n", code=5)
-    assert "set aside 1 bundles" in refused.err and "'b': " in refused.err
+    assert "set aside 1 bundle " in refused.err and "'b': " in refused.err
     cli("store", "repair", "--set-aside", "--index", "--read-data", "--force-yes")
     cli("store", "check", "--read-data")
     told = cli("cat", "faces@v2:a", code=6)
