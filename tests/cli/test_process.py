@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -95,13 +96,16 @@ def test_a_reader_that_goes_away_is_no_error(home: Path, tmp_path: Path) -> None
 def test_signals_end_it_with_the_shells_code(home: Path, tmp_path: Path, number: signal.Signals, code: int) -> None:
     command = _command("repo", "delete", "--repo", "r")  # which waits for an answer
     _sheaf(home, "repo", "create", "--repo", "r")
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    terminal, theirs = pty.openpty()
+    pipes = {"stdin": theirs, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = subprocess.Popen(command, env=_environment(home), **pipes)  # type: ignore[call-overload]
+    os.close(theirs)
     while b"[y|n]" not in (seen := os.read(process.stderr.fileno(), 1 << 16)):
         assert seen, "it ended before it asked"
         time.sleep(0.01)
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
+    os.close(terminal)
     assert process.returncode == code
     assert b"Traceback" not in err
 

@@ -78,11 +78,40 @@ def test_what_can_not_be_opened_any_more(cli: Cli, store: Path, tmp_path: Path, 
     assert len(cli("bundle", "list", "--repo", "faces").lines) == 2
 
 
+@pytest.mark.parametrize("damage", ["lost", "damaged"])
+def test_without_its_first_object_it_is_said_that_there_is_a_store_and_how_to_mend_it(
+    cli: Cli,  # noqa: F811
+    store: Path,
+    tmp_path: Path,
+    damage: str,
+) -> None:
+    cli("store", "replica", "remove", tmp_path / "vault")
+    cli("repo", "list")  # what this user remembers of the replicas
+    (store / "sheaf.json").chmod(0o600)
+    (store / "sheaf.json").write_bytes(b"{}")
+    if damage == "lost":
+        (store / "sheaf.json").unlink()
+    for args in (("cat", "faces@v1:a"), ("store", "info"), ("store", "repair")):
+        told = cli(*args, code=None)
+        assert told.code in (3, 6) and "sheaf.json" in told.err and str(store) in told.err
+        assert "`sheaf store repair --from-replica=URL`" in told.err and "store init" not in told.err
+    cli("store", "repair", f"--from-replica={tmp_path / 'vault'}")
+    assert cli("cat", "faces@v1:a").raw == b"small"
+
+
+def test_the_store_in_the_own_data_folder_is_not_called_absent_either(cli: Cli, tmp_path: Path) -> None:  # noqa: F811
+    cli("repo", "create", "--repo", "faces")
+    (config,) = cli.home.rglob("sheaf.json")
+    config.unlink()
+    for args in (("repo", "list"), ("repo", "create", "--repo", "more")):
+        assert "sheaf.json is missing" in cli(*args, code=3).err
+
+
 def test_the_index(cli: Cli, store: Path) -> None:  # noqa: F811
     spoil(largest(store, "index"), 90)
     said = cli("store", "check", code=7)
     assert "`sheaf store repair --index`" in said.err and "nothing is lost" in said.err
-    assert "indexed in 1 objects" in cli("store", "repair", "--index").lines[0]
+    assert "indexed in 1 object, " in cli("store", "repair", "--index").lines[0]
     cli("store", "check")
 
 
@@ -91,7 +120,7 @@ def test_set_aside_and_back(cli: Cli, store: Path, tmp_path: Path) -> None:  # n
     whole = pack.read_bytes()
     spoil(pack)
     refused = cli("store", "repair", "--set-aside", "--read-data", stdin="n\n", code=5)
-    assert "set aside 1 bundles" in refused.err and "'b': " in refused.err
+    assert "set aside 1 bundle " in refused.err and "'b': " in refused.err
     cli("store", "repair", "--set-aside", "--index", "--read-data", "--force-yes")
     cli("store", "check", "--read-data")
     told = cli("cat", "faces@v2:a", code=6)

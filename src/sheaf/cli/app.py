@@ -122,7 +122,9 @@ class App:
                 ask=self.ask,
             )
         except NotFound as error:
-            if not settings.is_embedded:
+            from sheaf.engine.core import LostConfig
+
+            if not settings.is_embedded or isinstance(error, LostConfig):
                 raise
             raise NoStoreYet(f"there is no store yet at {settings.store}", _HOW_TO_BEGIN) from error
         return self._stack.enter_context(store)

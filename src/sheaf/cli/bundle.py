@@ -271,7 +271,7 @@ def verify(app: App, *, repo: str, **choice: str | None) -> int:
 
     with app.progress("verify") as bar:
         done = chosen.verify(progress=bar, on_damaged=tell)
-    erased = f", {len(done.erased)} files were erased" if done.erased else ""
+    erased = f", {count_of(len(done.erased), 'file was', 'files were')} erased" if done.erased else ""
     lost = f", {count_of(done.damaged, 'file')} damaged" if done.damaged else ""
     app.out.line(f"verified {done.files} files, {done.bytes} bytes{erased}{lost}")
     record = {"bundle": chosen.id, "files": done.files, "bytes": done.bytes, "erased": list(done.erased)}

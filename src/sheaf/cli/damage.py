@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from sheaf.cli.app import App
 from sheaf.cli.exits import DAMAGED, OK, REPAIRABLE
-from sheaf.cli.quoting import quote
+from sheaf.cli.quoting import count_of, quote
 
 if TYPE_CHECKING:
     from sheaf.engine.checks.report import Problem, Report
@@ -21,6 +21,8 @@ _WHAT: Final = {
     "index": "builds the dedup index anew from the packs",
     "set-aside": "notes of bundles that can't be read that they can't, and goes on without them",
 }
+#: Of what a check counts: the singulars that are not the plural without its s.
+_ONE: Final = {"entries": "entry", "bundles set aside": "bundle set aside", "packs read before": "pack read before"}
 
 
 def problem_records(report: Report) -> list[dict[str, Any]]:
@@ -32,12 +34,19 @@ def print_report(app: App, report: Report) -> None:
     """One line for each problem, and one that says how much was looked at."""
     for problem in report.problems:
         note = "repairable" if problem.repairable else "damaged"
-        app.out.line(f"{note} , {problem.kind} , {quote(problem.key)} , {quote(problem.message)}")
+        message = problem.message.removeprefix(problem.key).lstrip()
+        app.out.line(f"{note} , {problem.kind} , {quote(problem.key)} , {quote(message)}")
         for place in problem.needed_by:
             app.out.line(f"  needed by {quote(place)}")
         if more := problem.files - len(problem.needed_by):
             app.out.line(f"  and by {more} more: {problem.files} files of {problem.bundles} bundles")
-    app.out.line(", ".join(f"{count} {what}" for what, count in report.counts.items()))
+        if problem.repo:
+            app.out.line(f"  in the log of repo {quote(problem.repo)}")
+    app.out.line(", ".join(_counted(count, what) for what, count in report.counts.items()))
+
+
+def _counted(count: int, what: str) -> str:
+    return count_of(count, _ONE.get(what, what.removesuffix("s")), what)
 
 
 def exit_of(report: Report) -> int:
@@ -48,23 +57,41 @@ def exit_of(report: Report) -> int:
 
 
 def print_verdict(app: App, report: Report, *, read_data: bool, has_replicas: bool = True) -> int:
-    """Say in words what the exit code says, and which repair there is; returns the code."""
+    """Say in words what the exit code says, and which repair there is; returns the code. With --json the object does."""
+    if app.out.as_json:
+        return exit_of(report)
+    if not read_data:
+        app.note("note: the bytes of packs were not read: see --read-data")
     if report.ok:
         app.out.line("no damage found")
         return OK
+    app.note(_summary(report))
+    for hint in _hints(report, " --read-data" if read_data else "", has_replicas=has_replicas):
+        app.note(f"hint: {hint}")
+    return exit_of(report)
+
+
+def _summary(report: Report) -> str:
     total = len(report.problems) + report.unlisted
     if report.damaged:
-        print(f"{report.damaged} damaged, {total - report.damaged} repairable", file=sys.stderr)
-    else:
-        print(f"{total} damaged, all repairable: nothing is lost", file=sys.stderr)
-    for option in _options(report.problems):
-        if option == "from-replica" and not has_replicas:
-            continue
-        read = " --read-data" if read_data else ""
-        print(f"hint: `sheaf store repair --{option}{read}` {_WHAT[option]}", file=sys.stderr)
+        return f"{report.damaged} damaged, {total - report.damaged} repairable"
+    if aside := report.counts.get("bundles set aside"):
+        is_are = "is" if aside == 1 else "are"
+        return f"{total} damaged, all repairable; {count_of(aside, 'bundle')} {is_are} set aside for what is lost"
+    return f"{total} damaged, all repairable: nothing is lost"
+
+
+def _hints(report: Report, read: str, *, has_replicas: bool) -> Iterator[str]:
+    options = _options(report.problems)
+    for option in options:
+        if option != "from-replica" or has_replicas:
+            yield f"`sheaf store repair --{option}{read}` {_WHAT[option]}"
+    if options == ["from-replica"] and not has_replicas:
+        yield f"`sheaf store repair --from-replica=URL{read}` fetches it from a copy; or put it back from a backup"
+    if repos := sorted({problem.repo for problem in report.problems if problem.repo and not problem.repairable}):
+        yield f"other repos than {', '.join(map(quote, repos))} are not affected"
     if any(problem.files for problem in report.problems):
-        print("hint: `sheaf bundle download --skip-on-error` writes all other files of a bundle", file=sys.stderr)
-    return exit_of(report)
+        yield "`sheaf bundle download --skip-on-error` writes all other files of a bundle"
 
 
 def _options(problems: list[Problem]) -> list[str]:

@@ -95,11 +95,14 @@ def erase(
             is_sure=False,
         )
     others = app.store.namesakes(**named) if with_path else []
-    receipt = app.store.erase(**named, with_path=with_path, reason=reason, now=now, tell=Waiting(app))
+    receipt = app.store.erase(**named, with_path=with_path, reason=reason, now=now, tell=Waiting(app, _PATIENCE))
     _print(app, receipt)
     if others:
         contents = sorted({place.content for place in others})
         app.note(f"note: the same names stand for other contents at {len(others)} paths: {', '.join(contents)}")
+
+
+_PATIENCE: Final = "at most 60 minutes; --now doesn't wait, and ends uploads that are open"
 
 
 def _needed(reason: str | None) -> str:
@@ -119,7 +122,7 @@ def _erase_rows(
     reason = _needed(reason)
     if not force_yes:
         confirm(f"Are you sure you want to erase rows for good from every version of {quote(pattern)}", is_sure=False)
-    _print(app, app.store.erase_rows(repo, pattern, rows, reason=reason, now=now, tell=Waiting(app)))
+    _print(app, app.store.erase_rows(repo, pattern, rows, reason=reason, now=now, tell=Waiting(app, _PATIENCE)))
 
 
 def _is_address(text: str) -> bool:

@@ -14,7 +14,7 @@ from sheaf.cli.exits import OK, PARTIAL
 from sheaf.cli.inputs import confirm
 from sheaf.cli.quoting import count_of, first_of, human_size, quote, with_labels
 from sheaf.cli.tree import verb
-from sheaf.cli.waiting import Waiting
+from sheaf.cli.waiting import Waiting, named
 from sheaf.settings.durations import parse_duration
 
 if TYPE_CHECKING:
@@ -50,25 +50,37 @@ def gc(app: App, *, dry_run: bool, grace: float, no_wait: bool, keep_deleted: st
     An upload that outlives the grace is ended and can be run again. A gc that was stopped is finished by the next one.
     """
     keep = parse_duration(keep_deleted)
-    done = app.store.gc(grace=grace, dry_run=dry_run, wait=not no_wait, keep_deleted=keep, tell=Waiting(app))
+    waiting = Waiting(app, _advice(grace), is_silent=no_wait)
+    done = app.store.gc(grace=grace, dry_run=dry_run, wait=not no_wait, keep_deleted=keep, tell=waiting)
     app.out.object(_record(done))
     app.out.line(f"{'would give' if dry_run else 'gave'} back {done.bytes} bytes ({human_size(done.bytes)})")
     if lost := _lost(done.lost):
         app.out.line(f"can't be undeleted {'after it' if dry_run else 'any more'}: {first_of(lost, 5)}")
-    counts = {"packs": done.packs, "packs rewritten": done.moved, "nodes": done.nodes, "whole files": done.objects}
-    app.out.line(", ".join(f"{count} {what}" for what, count in counts.items()))
+    moved = count_of(done.moved, "pack rewritten", "packs rewritten")
+    counts = [count_of(done.packs, "pack"), moved, count_of(done.nodes, "node"), count_of(done.objects, "whole file")]
+    app.out.line(", ".join(counts))
     for session in done.voided:
         app.note(f"ended {session.kind} {session.id} of {session.host}, which can be run again")
-    for generation in done.pending:
-        app.note(f"generation {generation} waits for others: run `sheaf store gc` later")
+    if done.waits_for:
+        app.note(f"would wait for {', '.join(map(named, done.waits_for))}; {_advice(grace)}")
+    if done.pending:
+        open = ", ".join(map(named, waiting.sessions))
+        others = f"these are open: {open}" if open else "others are at work"
+        app.note(f"not all was deleted yet, since {others}: run `sheaf store gc` again later")
     return PARTIAL if done.pending else OK
+
+
+def _advice(grace: float) -> str:
+    most = f"{grace / 60:.0f} minutes" if grace >= 120 else f"{grace:g} seconds"
+    return f"at most {most}; --no-wait leaves the rest to a later gc, --grace 0 is for processes known to be dead"
 
 
 def _record(done: Collected) -> dict[str, Any]:
     names = ("bytes", "packs", "moved", "nodes", "objects", "generations", "pending")
     lost = [{"repo": gone.repo.name, "repo_id": gone.repo.id, "bundle": gone.bundle.id} for gone in done.lost]
     voided = [msgspec.to_builtins(session) for session in done.voided]
-    return {**{name: getattr(done, name) for name in names}, "voided": voided, "lost": lost}
+    waits_for = [msgspec.to_builtins(session) for session in done.waits_for]
+    return {**{name: getattr(done, name) for name in names}, "voided": voided, "waits_for": waits_for, "lost": lost}
 
 
 def _lost(gone: list[Gone]) -> list[str]:
@@ -87,6 +99,7 @@ def delete_bundle(app: App, repo: str, bundle: str, force_yes: bool) -> None:
     """Delete a bundle that no label and no branch is at. Until a gc has run it can be brought back."""
     found = app.repo(repo)
     chosen = found.bundle(bundle)
+    found.refuse_named(chosen)
     confirm(f"Are you sure you want to delete bundle {chosen.id} ({quote(chosen.message)})", is_sure=force_yes)
     found.delete_bundle(f"bundle:{chosen.id}")
     app.out.object({"id": chosen.id, "repo": repo})

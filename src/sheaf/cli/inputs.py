@@ -7,7 +7,9 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import click
 
 from sheaf.cli.app import App
 from sheaf.cli.quoting import quote
@@ -31,6 +33,8 @@ __all__ = [
     "showing",
     "workers",
 ]
+
+_SURE: Final = "--force-yes answers for you"
 
 
 def choose_bundle(
@@ -132,9 +136,22 @@ def workers(factor: int | None) -> int | None:
 
 
 def confirm(question: str, *, is_sure: bool) -> None:
-    """Ask on stderr, read a line from stdin; anything but y or yes raises Refused."""
+    """Ask on stderr, read a line from stdin; anything but y or yes raises Refused. Asks nothing where nobody sits."""
     if is_sure:
         return
-    print(f"{question} [y|n] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-        raise Refused("user aborted", "--force-yes answers for you")
+    context = click.get_current_context(silent=True)
+    app = context.find_object(App) if context else None
+    as_json, is_seen = app is not None and app.out.as_json, sys.stdin.isatty()
+    if as_json and is_seen:
+        raise Refused(f"not confirmed: {question}", _SURE)
+    if is_seen:
+        print(f"{question} [y|n] ", end="", file=sys.stderr, flush=True)
+    line = sys.stdin.readline()
+    answer = line.strip()
+    if answer.lower() in {"y", "yes"}:
+        return
+    if as_json or not (line or is_seen):
+        raise Refused(f"not confirmed: {question}", _SURE)
+    if not (line and is_seen):  # else whoever typed has ended the line
+        print("" if is_seen else f"{question} [y|n] {quote(answer)}", file=sys.stderr)
+    raise Refused("user aborted", _SURE)

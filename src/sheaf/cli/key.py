@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from sheaf.cli.app import App
-from sheaf.cli.options import stack
+from sheaf.cli.inputs import confirm
+from sheaf.cli.options import force_yes, stack
 from sheaf.cli.quoting import go_time, quote, short_time
 from sheaf.cli.render import View
 from sheaf.cli.tree import verb
@@ -66,14 +67,20 @@ def add(app: App, *, new_key_file: Path | None, asks: bool, to_keyring: bool, no
 
 @verb(example="sheaf store key remove $id", exits=(3, 4, 5, 6, 8, 9))
 @click.argument("id")
-def remove(app: App, id: str) -> None:
-    """Have a key no longer open the store.
+@force_yes
+def remove(app: App, id: str, *, force_yes: bool) -> None:
+    """Have a key no longer open the store. Asks before it takes the one that has opened it now.
 
     Whoever opened the store with it before may have kept the key that everything is encrypted with: what must be safe
     from them belongs in a new store.
     """
+    there = app.store.keys.list()
+    found = next((key for key in there if key.id == id), None)
+    if found is not None and found.is_used and len(there) > 1:  # the last one stays anyway
+        confirm(f"Are you sure you want to remove key {id}, with which you opened the store", is_sure=force_yes)
     app.store.keys.remove(id)
     app.out.object({"removed": id})
+    app.out.line(f"removed: {_line(dataclasses.replace(found, is_used=False)) if found else id}")
 
 
 @verb(example="sheaf store key rotate --new-key-file ~/new.key", exits=(3, 4, 5, 6, 8, 9))

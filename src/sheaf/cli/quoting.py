@@ -59,9 +59,9 @@ def human_size(size_bytes: float) -> str:
     return f"{value:.1f} {_UNITS[-1]}"
 
 
-def count_of(count: int, what: str) -> str:
-    """``1 bundle``, ``2 bundles``."""
-    return f"{count} {what}{'' if count == 1 else 's'}"
+def count_of(count: int, what: str, many: str = "") -> str:
+    """``1 bundle``, ``2 bundles``; ``many``: the plural, if it isn't made with an s."""
+    return f"{count} {what if count == 1 else many or f'{what}s'}"
 
 
 def first_of(names: Sequence[str], limit: int) -> str:

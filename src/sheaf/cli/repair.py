@@ -14,7 +14,7 @@ from sheaf.cli.app import App
 from sheaf.cli.damage import exit_of, print_report, print_verdict, problem_records
 from sheaf.cli.exits import DAMAGED, OK
 from sheaf.cli.inputs import confirm
-from sheaf.cli.quoting import human_size, quote
+from sheaf.cli.quoting import count_of, human_size, quote
 from sheaf.cli.tree import verb
 from sheaf.settings.settings import options_for
 
@@ -72,8 +72,6 @@ def repair(
     if is_asked:
         _print(app, plan, done)
     print_report(app, done.left)
-    if not read_data and is_asked and not dry_run:
-        app.note("note: the bytes of packs were not read: see --read-data")
     code = print_verdict(app, done.left, read_data=bool(read_data)) if not dry_run else exit_of(done.left)
     return DAMAGED if code == OK and done.failed else code
 
@@ -96,7 +94,7 @@ def _opened(app: App) -> Repairs:
 def _agree(app: App, found: list[Unreadable], *, is_sure: bool) -> None:
     for item in found if not is_sure else ():
         app.note(_aside_line(item))
-    confirm(f"Are you sure you want to set aside {len(found)} bundles", is_sure=is_sure)
+    confirm(f"Are you sure you want to set aside {count_of(len(found), 'bundle')}", is_sure=is_sure)
 
 
 def _aside_line(item: Unreadable) -> str:
@@ -106,16 +104,17 @@ def _aside_line(item: Unreadable) -> str:
 def _print(app: App, plan: Plan, done: Repaired) -> None:
     would = "would be " if plan.is_dry else ""
     if plan.from_replica is not None:
-        app.out.line(f"{len(done.fetched)} objects ({human_size(done.size)}) {would}fetched")
+        app.out.line(f"{count_of(len(done.fetched), 'object')} ({human_size(done.size)}) {would}fetched")
     if plan.pages:
-        app.out.line(f"{len(done.written)} pages {would}written")
+        app.out.line(f"{count_of(len(done.written), 'page')} {would}written")
     if done.index is not None:
         i = done.index
         app.out.line(
-            f"{i.chunks} chunks of {i.packs} packs {would}indexed in {i.written} objects, {i.removed} {would}removed"
+            f"{count_of(i.chunks, 'chunk')} of {count_of(i.packs, 'pack')} {would}indexed in "
+            f"{count_of(i.written, 'object')}, {i.removed} {would}removed"
         )
     if plan.set_aside:
-        app.out.line(f"{len(done.aside)} bundles {would}set aside")
+        app.out.line(f"{count_of(len(done.aside), 'bundle')} {would}set aside")
         for item in done.aside:
             app.out.line(_aside_line(item))
     for key, why in done.failed.items():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from sheaf.cli.app import App
-from sheaf.cli.quoting import human_size, quote
+from sheaf.cli.quoting import count_of, human_size, quote
 from sheaf.cli.render import View
 from sheaf.cli.tree import verb
 
@@ -82,10 +82,14 @@ def replicate(app: App, to: str | None, prune: bool, refill: bool) -> None:
 
 def _show(app: App, url: str, caught: Caught) -> None:
     app.out.object({"url": url, **dataclasses.asdict(caught)})
-    copied = f"{caught.objects} objects ({human_size(caught.bytes)}) and {caught.records} records copied"
-    app.out.line(f"{quote(url)} , {copied}{f', {caught.deleted} objects deleted' if caught.deleted else ''}")
+    records = count_of(caught.records, "record")
+    copied = f"{count_of(caught.objects, 'object')} ({human_size(caught.bytes)}) and {records} copied"
+    deleted = f", {count_of(caught.deleted, 'object')} deleted" if caught.deleted else ""
+    app.out.line(f"{quote(url)} , {copied}{deleted}")
     if caught.kept:
-        app.note(f"{caught.kept} objects are in {url} only; --prune deletes them")
+        app.note(
+            f"{count_of(caught.kept, 'object is', 'objects are')} in {url} only; --prune deletes what is there only"
+        )
 
 
 @verb(example="sheaf store promote s3://elsewhere/sheaf", exits=(3, 4, 5, 8, 9))

@@ -11,7 +11,7 @@ from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.damage import print_report, print_verdict, problem_records
 from sheaf.cli.key import PASSPHRASE, passphrase, secret_of_settings
-from sheaf.cli.quoting import go_time, human_size, quote
+from sheaf.cli.quoting import count_of, go_time, human_size, quote
 from sheaf.cli.sizes import size_line, size_record
 from sheaf.cli.tree import verb
 from sheaf.errors import InvalidInput
@@ -56,6 +56,9 @@ def init(app: App, url: str | None, *, encrypt: bool, asks: bool, to_keyring: bo
 
 
 def _secret(app: App, *, asks: bool, to_keyring: bool) -> bytes | str:
+    from sheaf.repo.unlocking import need_library
+
+    need_library()  # before a key file is made
     if asks:
         return passphrase(app)
     secret = new_key() if to_keyring else secret_of_settings(app)
@@ -85,7 +88,7 @@ def _info_lines(found: StoreInfo, data: str) -> list[str]:
         f"chunker:        {', '.join(f'{key} {value}' for key, value in found.chunker.items())}",
         f"read features:  {', '.join(found.read_features) or 'none'}",
         f"write features: {', '.join(found.write_features) or 'none'}",
-        *(f"{f'{folder}/:':<15} {count} objects" for folder, count in sorted(found.objects.items())),
+        *(f"{f'{folder}/:':<15} {count_of(count, 'object')}" for folder, count in sorted(found.objects.items())),
     ]
 
 

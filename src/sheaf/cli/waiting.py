@@ -9,18 +9,29 @@ from sheaf.cli.app import App
 if TYPE_CHECKING:
     from sheaf.format.session_v1 import Session
 
-__all__ = ["Waiting"]
+__all__ = ["Waiting", "named"]
 
 
 class Waiting:
-    """Says once of each session that it is waited for."""
+    """Says once of each session that it is waited for, and ``advice``: how long at most, and what else there is to do."""
 
-    def __init__(self, app: App) -> None:
-        self._app = app
-        self._told: set[str] = set()
+    def __init__(self, app: App, advice: str, *, is_silent: bool = False) -> None:
+        self._app, self._advice, self._is_silent = app, advice, is_silent
+        self._told: dict[str, Session] = {}
+
+    @property
+    def sessions(self) -> list[Session]:
+        """All that were waited for, or in the way."""
+        return list(self._told.values())
 
     def __call__(self, sessions: list[Session]) -> None:
         for session in sessions:
             if session.id not in self._told:
-                self._told.add(session.id)
-                self._app.note(f"waiting for {session.kind} {session.id} of {session.host}, begun {session.started}")
+                self._told[session.id] = session
+                if not self._is_silent:
+                    self._app.note(f"waiting for {named(session)}; {self._advice}")
+
+
+def named(session: Session) -> str:
+    """A session in words."""
+    return f"{session.kind} {session.id} of {session.host}, begun {session.started}"

@@ -21,7 +21,7 @@ from sheaf.engine.log import repo_log, store_log
 from sheaf.engine.reach import live_bundles
 from sheaf.errors import InvalidInput
 from sheaf.format import keys
-from sheaf.model.log import Bundle
+from sheaf.model.log import Bundle, RepoEntry
 
 __all__ = ["Problem", "Reading", "Report", "check_store"]
 
@@ -126,9 +126,15 @@ class _Check:
         """The living bundles of all repos that are to be checked."""
         state = check_store_log(self.core, store_log(self.core), self.report)
         wanted = [r for r in state.repos.values() if not r.deleted and self.repo in (None, r.id)]
-        logs = ((repo_log(self.core, repo.id), repo.id) for repo in wanted)
-        living = (check_repo_log(self.core, log, id, self.report, even_aside=self.even_aside) for log, id in logs)
-        return [bundle for bundles in living for bundle in bundles]
+        return [bundle for repo in wanted for bundle in self._of_repo(repo)]
+
+    def _of_repo(self, repo: RepoEntry) -> list[Bundle]:
+        problems = self.report.problems
+        before = len(problems)
+        log = repo_log(self.core, repo.id)
+        living = check_repo_log(self.core, log, repo.id, self.report, even_aside=self.even_aside)
+        problems[before:] = [replace(problem, repo=repo.name) for problem in problems[before:]]
+        return living
 
     def _trees(self, packs: Packs, bundles: list[Bundle]) -> None:
         places = Places(packs.check)

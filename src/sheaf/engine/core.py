@@ -19,12 +19,17 @@ from sheaf.model.log import Author
 from sheaf.storage.emptiness import foreign_in
 from sheaf.storage.port import Backend, Buffer, Created
 
-__all__ = ["Core", "create_store", "host", "open_store", "refuse_store", "refuse_used"]
+__all__ = ["Core", "LostConfig", "create_store", "host", "open_store", "refuse_store", "refuse_used"]
 
 _IO_THREADS = 32
 _TRIED = ("probe", "keys")  # what a probe, or making an encrypted store, has left that was stopped
+_MEND = "`sheaf store repair --from-replica=URL` fetches it from a replica; or put it back from a backup"
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class LostConfig(NotFound):
+    """There is a store, without what says that it is one."""
 
 
 class _Threads(ThreadPoolExecutor):
@@ -128,11 +133,17 @@ def _exists(backend: Backend) -> AlreadyExists:
 
 
 def open_store(backend: Backend) -> StoreConfig:
-    """Read what never changes about a store. Raises NotFound if there is none."""
+    """Read what never changes about a store. Raises NotFound (:class:`LostConfig`), Corrupt."""
     try:
         return decode_config(backend.get(keys.CONFIG))
     except NotFound:
-        raise NotFound(
-            f"there is no store at {backend.url}",
-            f"make one with `sheaf store init {shlex.quote(backend.url)}`, or with sheaf.init(…) in Python",
+        if backend.newest(f"{keys.STORE_LOG}log/") is None:
+            raise NotFound(
+                f"there is no store at {backend.url}",
+                f"make one with `sheaf store init {shlex.quote(backend.url)}`, or with sheaf.init(…) in Python",
+            ) from None
+        raise LostConfig(
+            f"there are objects of a store at {backend.url}, but its {keys.CONFIG} is missing", _MEND
         ) from None
+    except Corrupt as error:
+        raise Corrupt(f"{error.message} (at {backend.url})", error.hint or _MEND) from error

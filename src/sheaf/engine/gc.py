@@ -44,12 +44,14 @@ __all__ = ["Collected", "Decision", "Waiting", "collect", "finish", "resolve"]
 class Collected(Swept):
     """What a collection did, or with ``dry_run`` would do.
 
-    ``generations``: finished; ``pending``: left to a later gc; ``voided``: sessions that outlived the grace.
+    ``generations``: finished; ``pending``: left to a later gc; ``voided``: sessions that outlived the grace;
+    ``waits_for``: with ``dry_run``, those that are open now.
     """
 
     generations: int = 0
     pending: list[str] = field(default_factory=list)
     voided: list[Session] = field(default_factory=list)
+    waits_for: list[Session] = field(default_factory=list)
 
 
 def collect(
@@ -92,7 +94,9 @@ def _expected(core: Core, below: float, keep: str) -> Collected:
     freed = sum(mark.sizes.get(key, 0) for key in dead)
     freed += sum(mark.sizes[keys.pack(pack)] - mark.live[pack] for pack in c.moving_packs)
     lost = lost_with(core, c.dead_nodes)
-    return Collected(len(c.dead_packs), len(c.moving_packs), len(c.dead_nodes), len(c.objects), freed, lost)
+    counts = (len(c.dead_packs), len(c.moving_packs), len(c.dead_nodes), len(c.objects))
+    others = [] if _is_empty(c) else [session for session in list_sessions(core) if not has_committed(core, session)]
+    return Collected(*counts, freed, lost, waits_for=others)
 
 
 # -- marking -----------------------------------------------------------------------------------------------------------

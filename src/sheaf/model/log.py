@@ -288,6 +288,11 @@ class RepoState(Value, frozen=True):
         keep = {t.bundle for t in self.branches.values()} | {t.bundle for t in self.labels.values()} | {self.latest}
         return self._with(bundles={id: bundle for id, bundle in self.bundles.items() if id in keep})
 
+    def refuse_named(self, bundle: str) -> None:
+        """Raises Conflict, naming them, while labels or branches are at a bundle."""
+        if held := self.named(bundle):
+            raise Conflict(f"bundle {bundle} is still named by {', '.join(held)}", "delete or move these first")
+
     def _knowing(self, op: MoveBranch | SetLabel) -> dict[str, Bundle]:
         if op.bundle is None or op.bundle in self.bundles:
             return self.bundles
@@ -302,8 +307,7 @@ class RepoState(Value, frozen=True):
         return self._with(bundles=bundles, latest=latest.id, count=self.count + 1)
 
     def _without(self, gone: str, latest: Bundle | None) -> RepoState:
-        if held := self.named(gone):
-            raise Conflict(f"bundle {gone} is still named by {', '.join(held)}", "delete or move these first")
+        self.refuse_named(gone)
         left = self._with(bundles=_but(self.bundles, gone), aside=_but(self.aside, gone), count=self.count - 1)
         if self.latest != gone:
             return left

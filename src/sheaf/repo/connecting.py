@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 
 from sheaf.engine.clock import Clock, SystemClock
-from sheaf.engine.core import create_store, refuse_used
+from sheaf.engine.core import LostConfig, create_store, refuse_used
 from sheaf.errors import AlreadyExists, NotFound, SheafError, Unavailable
 from sheaf.model.log import Author
 from sheaf.repo.remembered import recall
 from sheaf.repo.store import Store
-from sheaf.repo.unlocking import Opener, make_encrypted
+from sheaf.repo.unlocking import Opener, make_encrypted, need_library
 from sheaf.settings.settings import options_for, read_environment, read_sheaf, storage_options
 from sheaf.storage.location import open_backend
 from sheaf.storage.options import StorageOptions
@@ -50,6 +50,8 @@ def init(
     refuse_used(backend)
     unlock = Opener(url, options or StorageOptions(), key)
     secret = unlock.named()
+    if secret is not None:
+        need_library()
     if probe:
         from sheaf.storage.probe import probe as probe_backend  # not needed by anything but this
         from sheaf.storage.probe import refuse_if_unsafe
@@ -101,7 +103,7 @@ def connect(
     except (NotFound, Unavailable) as error:
         if copy := _open_copy(backend.url, error, cache, opened, open):
             return copy
-        if not create or isinstance(error, Unavailable):
+        if not create or isinstance(error, Unavailable | LostConfig):
             raise
     try:
         refuse_used(backend)

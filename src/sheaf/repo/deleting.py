@@ -11,7 +11,7 @@ from sheaf.errors import InvalidInput
 from sheaf.model.log import Bundle, DeleteBundle, RepoOp, RepoState, SetLabel
 from sheaf.repo.context import Context
 
-__all__ = ["Retain", "Surplus", "delete_bundle", "squash", "surplus"]
+__all__ = ["Retain", "Surplus", "delete_bundle", "refuse_named", "squash", "surplus"]
 
 _AT_ONCE = 500  # bundles deleted by one record
 _SEMVER = re.compile(
@@ -24,6 +24,11 @@ def delete_bundle(context: Context, bundle: Bundle) -> None:
     """Raises Conflict, naming them, while a label or branch names the bundle; NotFound if it is gone already."""
     context.refuse_writes()
     context.log.append(lambda head: _deletion(context.refs, head.state, [bundle]))
+
+
+def refuse_named(context: Context, bundle: str) -> None:
+    """Raises Conflict, naming them, while a label or branch names the bundle."""
+    context.log.head().state.refuse_named(bundle)
 
 
 @dataclass(frozen=True, slots=True)

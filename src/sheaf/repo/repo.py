@@ -28,7 +28,7 @@ from sheaf.model.log import (
 )
 from sheaf.model.names import check_ref_name, check_repo_name
 from sheaf.repo.context import Context
-from sheaf.repo.deleting import Retain, Surplus, delete_bundle, squash, surplus
+from sheaf.repo.deleting import Retain, Surplus, delete_bundle, refuse_named, squash, surplus
 from sheaf.repo.records import Branch, Label, RepoInfo, branch_of, label_of, repo_info
 
 # What follows takes pyarrow and numpy (0.1 s to import); names and labels do without, so it is imported where it is used.
@@ -160,6 +160,10 @@ class Repo:
         bundle = self._context.refs.resolve(ref, even_aside=True)
         delete_bundle(self._context, bundle)
         return bundle.id
+
+    def refuse_named(self, bundle: Bundle) -> None:
+        """Raises Conflict, naming them, while a label or branch names a bundle, which so can't be deleted."""
+        refuse_named(self._context, bundle.id)
 
     def undelete_bundle(self, id: str) -> Bundle:
         """Bring a deleted bundle back, as long as gc has not acted on it; or one that was set aside, once it can be read.

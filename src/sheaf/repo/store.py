@@ -35,6 +35,7 @@ from sheaf.repo.context import Connected, Context
 from sheaf.repo.records import RepoInfo, StoreInfo
 from sheaf.repo.remembered import remember
 from sheaf.repo.repo import Repo
+from sheaf.repo.succession import Succession
 from sheaf.repo.unlocking import Opener
 from sheaf.storage.location import open_backend
 from sheaf.storage.port import Backend
@@ -84,6 +85,8 @@ class Store:
         self._connected.refuse_reads()
         whole.use(self._log.last.replicas)
         remember(cache, self.url, self._log.last.replicas)
+        self._succession = Succession(self.url, config, self._open, _tell)
+        self._succession.ask_near(self._log.last)
 
     def __repr__(self) -> str:
         return f"Store({self.url!r})"
@@ -136,8 +139,9 @@ class Store:
         return self._core.config.id
 
     def info(self) -> StoreInfo:
-        """What the store is and holds; lists all its objects."""
+        """What the store is and holds; lists all its objects. Warns if a replica was promoted meanwhile."""
         state, config = self._log.head().state, self._core.config
+        self._succession.ask_all(state)
         objects: dict[str, int] = {}
         sizes: dict[str, int] = {}
         for stat in self._core.backend.list():
@@ -171,7 +175,7 @@ class Store:
         repo: str | None = None,
         progress: Progress | None = None,
     ) -> Report:
-        """Check every invariant.
+        """Check every invariant. Warns if a replica was promoted meanwhile.
 
         Args:
             read_data: also every byte of every pack; a number from 0 to 1: of this part of them, those first that were
@@ -196,6 +200,7 @@ class Store:
         else:
             reading = Reading(float(read_data), resume, "", self._checks)
         only = self.repo(repo).id if repo else None
+        self._succession.ask_all(self._log.last)
         report = check_store(self._core, reading=reading, repo=only, tell=tell)
         name_files(self._core, report, only)
         return report

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sheaf.format.encrypted_v1 import StoreKey
     from sheaf.format.keyslot_v1 import KeySlot
 
-__all__ = ["Opened", "Opener", "make_encrypted"]
+__all__ = ["Opened", "Opener", "make_encrypted", "need_library"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Opener:
                     "make an encrypted one with `sheaf store init --encrypt`, or leave the key out",
                 )
             return None
-        _need_library()
+        need_library()
         from sheaf.engine.encryption.backend import EncryptedBackend
         from sheaf.engine.encryption.slots import unlock
 
@@ -86,13 +86,14 @@ class Opener:
 
 def make_encrypted(backend: Backend, clock: Clock, secret: bytes | str) -> None:
     """Make an empty, encrypted store. Raises AlreadyExists, Unsupported."""
-    _need_library()
+    need_library()
     from sheaf.engine.encryption.slots import create_encrypted_store
 
     create_encrypted_store(backend, clock, secret)
 
 
-def _need_library() -> None:
+def need_library() -> None:
+    """Raises Unsupported without the library that encrypts."""
     try:
         import cryptography  # noqa: F401
     except ImportError:

@@ -37,7 +37,7 @@ class Problem:
 
     ``repairable``: nothing is lost, since it can be derived from what is sound. ``missing``: there is no such object.
     ``suspects``: of a file, the keys of the packs that its bytes may be in. ``needed_by``: the first places (repo@bundle:path)
-    that can't be read because of it; there are ``files`` of them, in so many ``bundles``.
+    that can't be read because of it; there are ``files`` of them, in so many ``bundles``. ``repo``: whose log it is in.
     """
 
     kind: str
@@ -49,6 +49,7 @@ class Problem:
     needed_by: tuple[str, ...] = ()
     files: int = 0
     bundles: int = 0
+    repo: str = ""
 
     @property
     def remedies(self) -> tuple[str, ...]:

@@ -25,6 +25,10 @@ from sheaf.model.nodes import Pointer
 
 __all__ = ["Unreadable", "bring_back", "set_aside", "unreadable"]
 
+_NEEDS = (
+    "it needs the very objects that are lost: `sheaf store repair --from-replica=URL` fetches them from a copy; or put them "
+    "back from a backup"
+)
 _AT_ONCE = 500  # bundles noted by one record
 
 
@@ -174,6 +178,6 @@ def bring_back(core: Core, log: Log[RepoState, RepoOp], refs: Refs, id: str) -> 
         raise NotFound(f'no bundle "{id}" is set aside')
     bundle = refs.get(id)
     if why := _Reader(core, None).fault(bundle):
-        raise Refused(f"bundle {id} still can't be read: {why}", "see `sheaf store repair`")
+        raise Refused(f"bundle {id} still can't be read: {why}", _NEEDS)
     log.append(lambda head: (BringBack(id),))
     return bundle

@@ -19,10 +19,11 @@ from sheaf.errors import AlreadyExists
 from sheaf.format import keys
 from sheaf.format.replica_v1 import Behind
 from sheaf.format.sealed import seal
+from sheaf.format.store_v1 import StoreConfig
 from sheaf.model.log import Promote, SetReplicas
 from sheaf.storage.port import Backend
 
-__all__ = ["hand_over", "note_behind", "promote_alone"]
+__all__ = ["hand_over", "note_behind", "promote_alone", "successor"]
 
 
 def hand_over(old: Core, new: Core, replicas: Sequence[str], plain: Plain = lambda place: place) -> int:
@@ -85,3 +86,16 @@ def note_behind(core: Core, replicas: Sequence[str], reason: str) -> None:
     for url in replicas:
         note = Behind(url, reason, core.now())
         core.backend.create(keys.behind(replica_id(url), core.clock.new_id()), seal("behind", note))
+
+
+def successor(place: Backend, config: StoreConfig, epoch: int) -> str | None:
+    """The primary that came after ``epoch``, as a copy knows it; None if it knows of none. Closes the place."""
+    core = Core(place, config)
+    try:
+        state = state_of(core) if copy_of(place) == config.id else None
+        if state is None or state.epoch <= epoch:
+            return None
+        notice = is_copy(place, state.epoch)
+        return notice.primary if notice else place.url
+    finally:
+        core.close()
