@@ -280,8 +280,10 @@ class Bundle:
         """
         from sheaf.repo.folders import note
         from sheaf.transfer.download import download
+        from sheaf.transfer.ownplace import refuse_inside
         from sheaf.transfer.progress import Meter
 
+        refuse_inside(self._context.core, Path(dest))
         most = self._context.core.workers
         meter = Meter(progress, "download")
         if not path and name_filter is None and files is None:
@@ -315,12 +317,14 @@ class Bundle:
         ``skip_on_error``: leave files as they are whose new bytes are lost or damaged; the answer names them.
 
         Raises:
-            Refused: local edits would be lost (without ``force``).
+            Refused: local edits would be lost (without ``force``), or the folder is in the store itself.
             Corrupt: bytes are not what they should be (without ``skip_on_error``); nothing was changed.
         """
         from sheaf.repo.folders import bring, note
+        from sheaf.transfer.ownplace import refuse_inside
 
         top, choice = Path(folder), {"force": force, "skip_on_error": skip_on_error}
+        refuse_inside(self._context.core, top)
         done = bring(self._context, self.view, top, **choice, progress=progress)
         if not any(os.path.lexists(top / each.path) for each in done.damaged):  # else old files would count as edits
             note(self._context, self.tree, self.id, top)

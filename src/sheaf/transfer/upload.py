@@ -31,6 +31,7 @@ from sheaf.transfer.basis import Basis
 from sheaf.transfer.fresh import Fresh, Taken
 from sheaf.transfer.hashing import hash_file
 from sheaf.transfer.ignore import Ignore
+from sheaf.transfer.ownplace import folder_of
 from sheaf.transfer.portable import ANYWHERE, Clashes
 from sheaf.transfer.progress import Meter
 from sheaf.transfer.reading import read_blocks, read_small
@@ -72,10 +73,8 @@ def folder_options(
     concurrency: int | None = None,
 ) -> FolderOptions:
     """The options for taking a folder into this store; the store's own folder is left out."""
-    url = core.backend.url
-    exclude = Path(url.removeprefix("file://")) if url.startswith("file://") else None
     workers = max(1, min(concurrency or core.workers, 4 * core.workers))
-    return FolderOptions(Path(path), core.clock.now_ns(), cache, files, exclude, skip_on_error, rehash, workers)
+    return FolderOptions(Path(path), core.clock.now_ns(), cache, files, folder_of(core), skip_on_error, rehash, workers)
 
 
 @dataclass(frozen=True, slots=True)
