@@ -35,10 +35,10 @@ def faces(cli: Cli, folder: Path) -> str:  # noqa: F811
 
 def test_it_asks_erases_and_leaves_a_receipt(cli: Cli, faces: str) -> None:  # noqa: F811
     asked = cli("store", "erase", "faces@init:train/1.txt", "--reason", "request 17", stdin="n\n", code=5)
-    assert "erase for good what stands at 2 paths of 1 bundles" in asked.err
+    assert "erase for good what stands at 2 paths of 1 bundle" in asked.err
     cli("cat", "faces@init:copy")
     done = cli("store", "erase", faces, "--reason", "request 17", "--now", "--force-yes")
-    assert done.lines[:2] == [f"erased {faces}", "2 paths of 1 bundles had it; 1 packs were replaced"]
+    assert done.lines[:2] == [f"erased {faces}", "2 paths of 1 bundle had it; 1 pack was replaced"]
     assert "finds nothing of it" in done.lines[2]
     (listed,) = cli("store", "erased").lines
     assert listed.split(" , ")[0].endswith(" +0000 UTC")
@@ -65,7 +65,7 @@ def test_contents_that_are_like_it_are_listed(cli: Cli, faces: str, folder: Path
     (folder / "big").write_bytes(bytes(range(256)) * 2000 + b"!")
     cli("bundle", "upload", "--repo", "faces", "--path", folder, "--message", "m", "--label", "next")
     (line,) = cli("store", "erase", "faces@init:big", "--like").lines
-    assert " of " in line and "faces@" in line and line.endswith(":big , 1 paths")
+    assert " of " in line and "faces@" in line and line.endswith(":big , 1 path")
     (like,) = cli("store", "erase", "faces@init:big", "--like", "--json").objects
     assert like["size"] == 512_001 and like["places"][0]["path"] == "big"
     assert cli("store", "erase", "faces@init:copy", "--like").out == ""
@@ -107,7 +107,7 @@ def test_names_go_too(cli: Cli, faces: str, folder: Path, tmp_path: Path) -> Non
     before = cli("bundle", "get", "--repo", "faces", "--label", "init", "--json").object
     done = cli("store", "erase", faces, "--with-path", "--reason", "request 17", "--now", "--force-yes")
     assert "3 names were replaced by notices" in done.lines
-    assert "the same names stand for other contents at 1 paths" in done.err
+    assert "the same names stand for other contents at 1 path" in done.err
     assert cli("ls", "faces@init:").lines == ["big", notice, "other", "train/"]
     assert cli("ls", "faces@init:train").lines == [f"train/{notice}"]
     bundle = cli("bundle", "get", "--repo", "faces", "--label", "init", "--json").object
@@ -136,7 +136,7 @@ def test_rows(cli: Cli, folder: Path) -> None:  # noqa: F811
     assert "--reason" in cli(*erase[:4], "faces:*.parquet", code=2).err
     assert "every version of *.parquet" in cli(*erase, "faces:*.parquet", stdin="n\n", code=5).err
     done = cli(*erase, "faces:*.parquet", "--now", "--force-yes")
-    assert "1 rows were taken out" in done.lines
+    assert "1 row was taken out" in done.lines
     cli("cp", "faces@init:people.parquet", folder / "got.parquet")
     assert pq.read_table(folder / "got.parquet")["person"].to_pylist() == [1, 2]
     for wrong in ("person = 17", "person", "f(person) == 1", "person == x", "1 < person < 2", "not person"):

@@ -273,7 +273,7 @@ def verify(app: App, *, repo: str, **choice: str | None) -> int:
         done = chosen.verify(progress=bar, on_damaged=tell)
     erased = f", {count_of(len(done.erased), 'file was', 'files were')} erased" if done.erased else ""
     lost = f", {count_of(done.damaged, 'file')} damaged" if done.damaged else ""
-    app.out.line(f"verified {done.files} files, {done.bytes} bytes{erased}{lost}")
+    app.out.line(f"verified {count_of(done.files, 'file')}, {done.bytes} bytes{erased}{lost}")
     record = {"bundle": chosen.id, "files": done.files, "bytes": done.bytes, "erased": list(done.erased)}
     app.out.object({**record, "damaged": _damaged_records(kept), "unlisted": done.damaged - len(kept)})
     return app.dialect.exit_code(DAMAGED) if done.damaged else OK

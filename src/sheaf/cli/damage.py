@@ -39,7 +39,9 @@ def print_report(app: App, report: Report) -> None:
         for place in problem.needed_by:
             app.out.line(f"  needed by {quote(place)}")
         if more := problem.files - len(problem.needed_by):
-            app.out.line(f"  and by {more} more: {problem.files} files of {problem.bundles} bundles")
+            app.out.line(
+                f"  and by {more} more: {count_of(problem.files, 'file')} of {count_of(problem.bundles, 'bundle')}"
+            )
         if problem.repo:
             app.out.line(f"  in the log of repo {quote(problem.repo)}")
     app.out.line(", ".join(_counted(count, what) for what, count in report.counts.items()))

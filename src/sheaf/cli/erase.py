@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -11,7 +11,7 @@ import msgspec
 from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.inputs import confirm
-from sheaf.cli.quoting import go_time, human_size, quote
+from sheaf.cli.quoting import count_of, go_time, human_size, quote
 from sheaf.cli.render import View
 from sheaf.cli.tree import verb
 from sheaf.cli.waiting import Waiting
@@ -89,17 +89,14 @@ def erase(
     reason = _needed(reason)
     if not force_yes:
         places = app.store.where(**named)
-        bundles = len({place.bundle for place in places})
-        confirm(
-            f"Are you sure you want to erase for good what stands at {len(places)} paths of {bundles} bundles",
-            is_sure=False,
-        )
+        confirm(f"Are you sure you want to erase for good what stands at {_paths_of(places)}", is_sure=False)
     others = app.store.namesakes(**named) if with_path else []
     receipt = app.store.erase(**named, with_path=with_path, reason=reason, now=now, tell=Waiting(app, _PATIENCE))
     _print(app, receipt)
     if others:
         contents = sorted({place.content for place in others})
-        app.note(f"note: the same names stand for other contents at {len(others)} paths: {', '.join(contents)}")
+        there = count_of(len(others), "path")
+        app.note(f"note: the same names stand for other contents at {there}: {', '.join(contents)}")
 
 
 _PATIENCE: Final = "at most 60 minutes; --now doesn't wait, and ends uploads that are open"
@@ -129,19 +126,25 @@ def _is_address(text: str) -> bool:
     return ":" in text.removeprefix("b3:") or "@" in text
 
 
+def _paths_of(places: Collection[ErasedPlace]) -> str:
+    return f"{count_of(len(places), 'path')} of {count_of(len({place.bundle for place in places}), 'bundle')}"
+
+
 def _print(app: App, receipt: Receipt) -> None:
     app.out.object(msgspec.to_builtins(receipt))
-    bundles = len({place.bundle for place in receipt.places})
     for content in receipt.contents:
         app.out.line(f"erased {content}")
-    app.out.line(f"{len(receipt.places)} paths of {bundles} bundles had it; {receipt.packs} packs were replaced")
-    app.out.line(f"a scan of all {receipt.scanned} packs finds nothing of it; receipt {receipt.id}")
+    replaced = count_of(receipt.packs, "pack was", "packs were")
+    app.out.line(f"{_paths_of(receipt.places)} had it; {replaced} replaced")
+    app.out.line(f"a scan of {count_of(receipt.scanned, 'pack')} finds nothing of it; receipt {receipt.id}")
     if receipt.rows:
-        app.out.line(f"{receipt.rows} rows were taken out")
+        app.out.line(f"{count_of(receipt.rows, 'row was', 'rows were')} taken out")
     if receipt.names:
         app.out.line(f"{receipt.names} names were replaced by notices")
     if receipt.kept:
-        app.note(f"note: {receipt.kept} chunks stay, since other files have the same ones: see --like")
+        app.note(
+            f"note: {count_of(receipt.kept, 'chunk stays', 'chunks stay')}, since other files have the same ones: see --like"
+        )
     if not app.store.url.startswith(("file:", "memory:")):
         app.note(f"note: {_VERSIONS}")
 
@@ -170,7 +173,9 @@ def _record(value: Notice | Receipt) -> dict[str, Any]:
 
 def _like_line(like: Like) -> str:
     shared = f"{human_size(like.shared)} of {human_size(like.size)}"
-    return _line(shared, like.content, *([_place(like.places[0])] if like.places else []), f"{len(like.places)} paths")
+    return _line(
+        shared, like.content, *([_place(like.places[0])] if like.places else []), count_of(len(like.places), "path")
+    )
 
 
 def _place(place: ErasedPlace) -> str:
@@ -193,8 +198,8 @@ _RECEIPT: Final[View[Receipt]] = View(
     line=lambda receipt: _line(
         go_time(parse_time(receipt.time)),
         receipt.id,
-        f"{len(receipt.contents)} contents",
-        f"{len(receipt.places)} paths",
+        count_of(len(receipt.contents), "content"),
+        count_of(len(receipt.places), "path"),
         quote(receipt.reason),
     ),
     record=_record,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from sheaf.cli.quoting import human_size
+from sheaf.cli.quoting import count_of, human_size
 
 if TYPE_CHECKING:
     from sheaf.engine.sizes import Sizes
@@ -15,7 +15,7 @@ __all__ = ["size_line", "size_record"]
 
 def size_line(sizes: Sizes) -> str:
     """On one line, for people."""
-    parts = f"{human_size(sizes.logical)} in {sizes.bundles} bundles, {human_size(sizes.unique)} unique"
+    parts = f"{human_size(sizes.logical)} in {count_of(sizes.bundles, 'bundle')}, {human_size(sizes.unique)} unique"
     ratios = f"dedup {sizes.dedup_ratio:.2f}, compression {sizes.compression_ratio:.2f}"
     return f"{parts}, {human_size(sizes.stored)} stored ({ratios})"
 

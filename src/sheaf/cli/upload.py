@@ -13,7 +13,7 @@ from sheaf.cli.app import App
 from sheaf.cli.exits import OK
 from sheaf.cli.inputs import read_list, read_meta, workers
 from sheaf.cli.progress import Bar
-from sheaf.cli.quoting import human_size, quote
+from sheaf.cli.quoting import count_of, human_size, quote
 from sheaf.cli.tree import verb
 
 if TYPE_CHECKING:
@@ -130,7 +130,9 @@ def _finish(app: App, result: Upload) -> int:
         app.note(f"skipped {quote(item.path)}: {item.reason}")
     if app.environment.stderr_is_terminal and not app.out.as_json:
         new, all_bytes = human_size(result.new_bytes), human_size(result.bytes)
-        app.note(f"{result.files} files, {all_bytes}, {new} of it new, {human_size(result.stored_bytes)} stored")
+        app.note(
+            f"{count_of(result.files, 'file')}, {all_bytes}, {new} of it new, {human_size(result.stored_bytes)} stored"
+        )
     return app.dialect.partial_exit if result.skipped else OK
 
 
