@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain, islice
 from threading import Event
 from typing import Final
 
@@ -34,6 +35,7 @@ from sheaf.transfer.anchor import Anchor
 from sheaf.transfer.damaged import Damaged, Refusal
 from sheaf.transfer.localerrors import local_error, translated
 from sheaf.transfer.progress import Meter
+from sheaf.transfer.turns import Turns
 
 __all__ = ["Filled", "Filling", "check_names", "paths_of"]
 
@@ -103,6 +105,7 @@ class Filling:
     refuse: Refusal | None = None
     _masked: int = field(init=False)
     _over: Event = field(default_factory=Event)
+    _turns: Turns = field(default_factory=Turns)
 
     def __post_init__(self) -> None:
         self._masked = _masked_bits(self.root)
@@ -169,11 +172,14 @@ class Filling:
             for row in links:
                 self._link(anchor, rows, row)
             self.meter.add(files=filled.files, bytes=filled.bytes)
-            for row, data in self._data(batch, missing, rows, filled):
-                self._go_on()
-                self._write(anchor, rows, row, data)
-                filled.files += 1
-                filled.bytes += len(data)
+            found = self._data(batch, missing, rows, filled)
+            first = list(islice(found, 1))  # fetched before the turn, since that is what takes long
+            with self._turns.turn():
+                for row, data in chain(first, found):
+                    self._go_on()
+                    self._write(anchor, rows, row, data)
+                    filled.files += 1
+                    filled.bytes += len(data)
         return filled
 
     def _data(
