@@ -20,11 +20,12 @@ from sheaf.engine.rows import external_entry, folder_entry, row_of, symlink_entr
 from sheaf.engine.treewrite import leaves_of
 from sheaf.format.columns import U32, hashes_of
 from sheaf.format.encrypted_v1 import ObjectCipher, StoreKey, stored_size
+from sheaf.format.frame_v1 import RAW
 from sheaf.format.index_v1 import encode_index, sorted_segment
 from sheaf.format.keyslot_v1 import KeySlot, encode_slot, wrap
 from sheaf.format.moved_v1 import encode_moved
 from sheaf.format.node_v1 import ROWS, children_hashes, cut_children, row_hashes
-from sheaf.format.pack_v1 import RAW, encode_head, encode_tail, pack_id
+from sheaf.format.pack_v1 import encode_head, encode_tail, pack_id
 from sheaf.format.recipe_v1 import encode_part
 from sheaf.format.record_v1 import encode_record, patch
 from sheaf.format.session_v1 import Condemned, Session, encode_condemned, seal

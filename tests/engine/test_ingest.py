@@ -16,13 +16,13 @@ from tests.engine.worlds import TINY, Bench, entry_of, new_backend, noise
 from sheaf.engine import ingest, packs, squeeze
 from sheaf.engine.contents import Contents
 from sheaf.engine.dedup import ChunkIndex, load_segments
-from sheaf.engine.ingest import Placed
+from sheaf.engine.ingest import InMemory, Placed
 from sheaf.engine.packs import PackSink
 from sheaf.engine.squeeze import squeeze as squeezed
 from sheaf.engine.tables import load_table
 from sheaf.errors import Bug, NoSpace, Refused
 from sheaf.format import keys
-from sheaf.format.pack_v1 import RAW, ZSTD
+from sheaf.format.frame_v1 import RAW, ZSTD
 from sheaf.format.recipe_v1 import MAX_PART, decode_part
 from sheaf.model.entries import ChunkPlace, Entry, PlaceKind, RecipePlace
 from sheaf.testing.faults import FaultyBackend
@@ -73,7 +73,7 @@ def test_many_small_files_are_stored_at_once() -> None:
 def test_columns_say_the_same_as_one_by_one() -> None:
     contents = [b"", noise(40), b"twice", noise(9000, 2), b"twice", b""]
     one_by_one, bench = Bench().ingest.store_small(contents), Bench()
-    files = bench.ingest.store_columns(contents)
+    files = bench.ingest.store_columns(InMemory(contents))
     bench.sink.flush()
     for i, (data, other) in enumerate(zip(contents, one_by_one, strict=True)):
         assert (files.content[i].tobytes(), files.place[i]) == (other.content, other.place)
@@ -83,7 +83,7 @@ def test_columns_say_the_same_as_one_by_one() -> None:
                 other.content, len(data), PlaceKind.CHUNK, files.pack[i].tobytes(), other.offset, other.stored
             )
             assert bench.read(entry_of(where)) == data
-    assert bench.ingest.store_columns([]).content.shape == (0, 32)
+    assert bench.ingest.store_columns(InMemory([])).content.shape == (0, 32)
 
 
 def test_a_pack_grows_beyond_its_memory_for_its_last_chunk(monkeypatch: pytest.MonkeyPatch) -> None:

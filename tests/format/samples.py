@@ -18,6 +18,7 @@ from sheaf.engine.rows import folder_entry, row_of, symlink_entry
 from sheaf.engine.tree import entries
 from sheaf.format.columns import hashes_of
 from sheaf.format.encrypted_v1 import StoreKey
+from sheaf.format.frame_v1 import RAW, ZSTD, unframe
 from sheaf.format.index_v1 import decode_index, encode_index, sorted_segment
 from sheaf.format.keyslot_v1 import KeySlot, Work, decode_slot, encode_slot, unwrap, wrap
 from sheaf.format.moved_v1 import decode_moved, encode_moved
@@ -30,7 +31,7 @@ from sheaf.format.node_v1 import (
     leaf_packs,
     row_hashes,
 )
-from sheaf.format.pack_v1 import RAW, ZSTD, decode_table, encode_head, encode_tail, unframe
+from sheaf.format.pack_v1 import decode_table, encode_head, encode_tail
 from sheaf.format.plain_v1 import plain_node
 from sheaf.format.recipe_v1 import decode_part, encode_part
 from sheaf.format.record_v1 import PAGE_RECORDS, decode_page, decode_record, encode_page, encode_record

@@ -12,17 +12,8 @@ from tests.format.samples import ID
 
 from sheaf.errors import Corrupt, Unsupported
 from sheaf.format.columns import hashes_of
-from sheaf.format.pack_v1 import (
-    RAW,
-    TRAILER,
-    ZSTD,
-    check_head,
-    decode_table,
-    encode_head,
-    encode_tail,
-    pack_id,
-    unframe,
-)
+from sheaf.format.frame_v1 import RAW, ZSTD, unframe
+from sheaf.format.pack_v1 import TRAILER, check_head, decode_table, encode_head, encode_tail, pack_id
 
 
 def packed(chunks: list[bytes], squeeze: bool) -> bytes:

@@ -19,10 +19,11 @@ from tests.format.samples import ID, digest, leaf, record
 from sheaf.engine.contents import opened
 from sheaf.errors import SheafError
 from sheaf.format.envelope import encode_envelope, header_span, sealed
+from sheaf.format.frame_v1 import ZSTD
 from sheaf.format.index_v1 import decode_index
 from sheaf.format.moved_v1 import decode_moved
 from sheaf.format.node_v1 import decode_rows
-from sheaf.format.pack_v1 import TRAILER, ZSTD, decode_table
+from sheaf.format.pack_v1 import TRAILER, decode_table
 from sheaf.format.recipe_v1 import decode_part
 from sheaf.format.record_v1 import decode_page, decode_record
 from sheaf.format.sealed import seal

@@ -14,6 +14,7 @@ __all__ = ["main"]
 
 _M_ARENA_MAX: Final = -8  # as malloc.h has it
 _M_MMAP_THRESHOLD: Final = -3
+_M_TRIM_THRESHOLD: Final = -1
 
 
 class _NoPandas:
@@ -35,6 +36,7 @@ def _keep_few_heaps() -> None:
     if sys.platform == "linux" and hasattr(libc, "mallopt"):
         libc.mallopt(_M_ARENA_MAX, 2)
         libc.mallopt(_M_MMAP_THRESHOLD, 4 << 20)
+        libc.mallopt(_M_TRIM_THRESHOLD, 16 << 20)  # it is no more set by itself, and memory that comes anew is cleared
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:

@@ -17,7 +17,7 @@ from sheaf.engine.core import Core
 from sheaf.engine.forwarding import Erased, Place, Trail, erased
 from sheaf.errors import Corrupt, NotFound, SheafError, Unsupported
 from sheaf.format import keys
-from sheaf.format.pack_v1 import RAW, unframe
+from sheaf.format.frame_v1 import RAW, unframe
 from sheaf.format.recipe_v1 import Part, Row, decode_part
 from sheaf.format.session_v1 import Notice, unseal
 from sheaf.format.store_v1 import MAX_CHUNK

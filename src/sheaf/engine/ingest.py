@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import Protocol
 
 import numpy as np
 from blake3 import blake3
@@ -16,14 +17,14 @@ from sheaf.engine.core import Core
 from sheaf.engine.dedup import ChunkIndex
 from sheaf.engine.erased import Erasures
 from sheaf.engine.packs import PackSink
-from sheaf.engine.squeeze import squeeze
+from sheaf.engine.squeeze import Frame, squeeze
 from sheaf.format.columns import Array, Hashes, hashes_of
 from sheaf.format.recipe_v1 import Row, cut_parts, encode_part
 from sheaf.model.entries import PlaceKind
 from sheaf.model.ids import ZERO_HASH
 from sheaf.storage.port import Buffer
 
-__all__ = ["WINDOW", "Ingest", "Placed", "SmallFiles"]
+__all__ = ["WINDOW", "InMemory", "Ingest", "Placed", "SmallContents", "SmallFiles"]
 
 WINDOW = 8 << 20  #: bytes of a big file that are cut, hashed and compressed together
 _EMPTY = blake3(b"").digest()
@@ -54,6 +55,34 @@ class SmallFiles:
     stored: Array
 
 
+class SmallContents(Protocol):
+    """Contents of at most ``Ingest.small`` bytes each, here or in another process."""
+
+    @property
+    def hashes(self) -> Sequence[bytes]:
+        """Their BLAKE3."""
+
+    @property
+    def sizes(self) -> Sequence[int]:
+        """Their bytes."""
+
+    def frames(self, wanted: Sequence[int]) -> list[Frame]:
+        """How some of them are stored, by their numbers; none of these is empty."""
+
+
+class InMemory:
+    """Contents that are here."""
+
+    def __init__(self, contents: Sequence[bytes]) -> None:
+        self._contents = contents
+        self.hashes = [blake3(content).digest() for content in contents]
+        self.sizes = list(map(len, contents))
+
+    def frames(self, wanted: Sequence[int]) -> list[Frame]:
+        """As :class:`SmallContents` says."""
+        return squeeze([self._contents[i] for i in wanted], [self.hashes[i] for i in wanted], adaptive=False)
+
+
 class Ingest:
     """Stores contents within one session. Safe to use from many threads."""
 
@@ -82,35 +111,36 @@ class Ingest:
     def store_small(self, contents: Sequence[bytes]) -> list[Placed]:
         """Store files of at most ``small`` bytes, each as one chunk."""
         filled = [content for content in contents if content]
-        rows = iter(self._rows(filled, self._hashes(filled), adaptive=False))
+        hashes = [blake3(content).digest() for content in filled]
+        for hash in hashes if self.erased.contents else ():
+            self.erased.refuse(hash)
+        rows = iter(self._rows(filled, hashes, adaptive=False))
         return [self._whole(next(rows)) if content else Placed(_EMPTY, 0) for content in contents]
 
-    def store_columns(self, contents: Sequence[bytes]) -> SmallFiles:
-        """The same for many files: no object is made for each."""
-        filled = [content for content in contents if content]
-        hashes = self._hashes(filled)
-        pack, offset, stored = self._store(filled, hashes, adaptive=False)
-        at = np.flatnonzero(np.fromiter(map(bool, contents), np.bool_, len(contents)))
-        files = SmallFiles(
-            np.tile(np.frombuffer(_EMPTY, np.uint8), (len(contents), 1)),
-            np.full(len(contents), PlaceKind.NONE, np.uint8),
-            np.zeros((len(contents), 32), np.uint8),
-            np.zeros(len(contents), np.uint32),
-            np.zeros(len(contents), np.uint32),
+    def store_columns(self, contents: SmallContents) -> SmallFiles:
+        """The same for many files, wherever they are: no object is made for each."""
+        for hash in contents.hashes if self.erased.contents else ():
+            self.erased.refuse(hash)
+        sizes = np.fromiter(contents.sizes, np.int64, len(contents.sizes))
+        at = np.flatnonzero(sizes)
+        rows = at.tolist()
+        pack, offset, stored = self._store(
+            [contents.hashes[i] for i in rows],
+            sizes[at].tolist(),
+            lambda new: contents.frames([rows[k] for k in new]),
         )
-        files.content[at] = hashes_of(hashes)
-        files.place[at] = PlaceKind.CHUNK
+        files = SmallFiles(
+            hashes_of(contents.hashes),
+            np.where(sizes > 0, PlaceKind.CHUNK, PlaceKind.NONE).astype(np.uint8),
+            np.zeros((len(sizes), 32), np.uint8),
+            np.zeros(len(sizes), np.uint32),
+            np.zeros(len(sizes), np.uint32),
+        )
         used, number = np.unique(np.array(pack, np.int64), return_inverse=True)
         files.pack[at] = hashes_of([self._index.packs[one] for one in used])[number]
         files.offset[at] = offset
         files.stored[at] = stored
         return files
-
-    def _hashes(self, contents: list[bytes]) -> list[bytes]:
-        hashes = [blake3(content).digest() for content in contents]
-        for hash in hashes if self.erased.contents else ():
-            self.erased.refuse(hash)
-        return hashes
 
     def store_bytes(self, content: bytes) -> Placed:
         """Store one file that is in memory. Raises Refused if it was erased, unless that is allowed."""
@@ -203,19 +233,24 @@ class Ingest:
 
     def _rows(self, chunks: Sequence[Buffer], hashes: list[bytes], *, adaptive: bool) -> list[Row]:
         """Store the chunks that are new; returns all of them as rows."""
-        packs, *where = self._store(chunks, hashes, adaptive=adaptive)
+
+        def frames(new: list[int]) -> list[Frame]:
+            return squeeze([chunks[i] for i in new], [hashes[i] for i in new], adaptive=adaptive)
+
+        sizes = list(map(len, chunks))
+        packs, *where = self._store(hashes, sizes, frames)
         ids = self._index.packs
-        return list(zip(hashes, map(len, chunks), [ids[pack] for pack in packs], *where, strict=True))
+        return list(zip(hashes, sizes, [ids[pack] for pack in packs], *where, strict=True))
 
     def _store(
-        self, chunks: Sequence[Buffer], hashes: list[bytes], *, adaptive: bool
+        self, hashes: list[bytes], sizes: list[int], frames: Callable[[list[int]], list[Frame]]
     ) -> tuple[list[int], list[int], list[int]]:
         """Store the chunks that are new; returns of all of them the number of the pack, offset and stored length."""
         found = self._index.find(hashes)
         packs, offsets, lengths = found.pack.tolist(), found.offset.tolist(), found.stored.tolist()
         new = [i for i, pack in enumerate(packs) if pack < 0]
-        frames = squeeze([chunks[i] for i in new], [hashes[i] for i in new], adaptive=adaptive)
-        places = self._sink.add((hashes[i], len(chunks[i]), *frame) for i, frame in zip(new, frames, strict=True))
+        framed = frames(new) if new else []
+        places = self._sink.add((hashes[i], sizes[i], *frame) for i, frame in zip(new, framed, strict=True))
         for i, place in zip(new, places, strict=True):
             packs[i], offsets[i], lengths[i] = place
         return packs, offsets, lengths

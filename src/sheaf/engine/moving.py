@@ -17,8 +17,9 @@ from sheaf.engine.reach import Chunks
 from sheaf.engine.sessions import Ending, Open, refuse_if_over
 from sheaf.errors import Corrupt, NotFound
 from sheaf.format import keys
+from sheaf.format.frame_v1 import unframe
 from sheaf.format.moved_v1 import encode_moved
-from sheaf.format.pack_v1 import PackTable, decode_table, unframe
+from sheaf.format.pack_v1 import PackTable, decode_table
 from sheaf.model.log import MovePacks, StoreOp, StoreState
 from sheaf.storage.port import Created
 

@@ -14,7 +14,7 @@ import zstandard
 from blake3 import blake3
 
 from sheaf.errors import Bug
-from sheaf.format.pack_v1 import RAW, ZSTD
+from sheaf.format.frame_v1 import RAW, ZSTD
 from sheaf.storage.port import Buffer
 
 __all__ = ["Frame", "squeeze"]

@@ -18,27 +18,20 @@ import msgspec
 import numpy as np
 from blake3 import blake3
 
-from sheaf.errors import Corrupt, Unsupported
+from sheaf.errors import Corrupt
 from sheaf.format.columns import HASH, U32, Array, Hashes, decode_columns, encode_columns
 from sheaf.format.envelope import encode_envelope, read_header
-from sheaf.format.inflate import inflate
-from sheaf.format.store_v1 import MAX_CHUNK
 
 __all__ = [
-    "RAW",
     "TRAILER",
-    "ZSTD",
     "PackTable",
     "check_head",
     "decode_table",
     "encode_head",
     "encode_tail",
     "pack_id",
-    "unframe",
 ]
 
-RAW = b"\0"
-ZSTD = b"\1"
 TRAILER = struct.Struct("<II32s8s")
 _END = b"SHFPend\0"
 
@@ -102,23 +95,3 @@ def decode_table(tail: bytes | memoryview, size: int, what: str) -> PackTable:
     if first < 0:
         raise Corrupt(f"{what} does not hold the frames that its table lists")
     return PackTable(hashes, raw, stored, first + ends - stored)
-
-
-def unframe(frame: bytes | memoryview, what: str, limit: int = MAX_CHUNK) -> bytes:
-    """The chunk inside a frame; not yet checked against its hash. Never makes more than ``limit`` bytes.
-
-    Raises:
-        Corrupt: not a zstd frame, or larger than ``limit``.
-        Unsupported: an unknown codec.
-    """
-    view = memoryview(frame)
-    codec = bytes(view[:1])
-    if codec == RAW:
-        return bytes(view[1:])
-    if not codec:
-        raise Corrupt(f"{what} is empty")
-    if codec != ZSTD:
-        raise Unsupported(
-            f"{what} is stored with codec {codec.hex()}", "upgrade sheaf-data, or run `sheaf store check`"
-        )
-    return inflate(view[1:], limit, what)

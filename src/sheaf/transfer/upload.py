@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sheaf.engine.core import Core
+from sheaf.engine.ingest import InMemory, SmallFiles
 from sheaf.engine.tree import Tree
 from sheaf.engine.writer import Store
 from sheaf.errors import Refused, SheafError
@@ -34,6 +35,7 @@ from sheaf.transfer.ignore import Ignore
 from sheaf.transfer.ownplace import folder_of
 from sheaf.transfer.portable import ANYWHERE, Clashes
 from sheaf.transfer.progress import Meter
+from sheaf.transfer.readers import Files, Readers
 from sheaf.transfer.reading import read_blocks, read_small
 from sheaf.transfer.scan import SET_ASIDE, ScanBatch, Skipped, scan
 from sheaf.transfer.spool import Spool
@@ -111,11 +113,12 @@ def store_folder(store: Store, base: Tree | None, options: FolderOptions, meter:
     """
     taking = _Taking(store, base, options, meter)
     with Spool() as rows:
-        readers = ThreadPoolExecutor(options.workers, thread_name_prefix="sheaf-read")
+        threads = ThreadPoolExecutor(options.workers, thread_name_prefix="sheaf-read")
         try:
-            files = sum(_kept(rows, batch) for batch in taking.batches(readers))
+            files = sum(_kept(rows, batch) for batch in taking.batches(threads))
         finally:  # on an error nobody waits for big files that are being read: what is over takes nothing more
-            readers.shutdown(wait=False, cancel_futures=True)
+            threads.shutdown(wait=False, cancel_futures=True)
+            taking.readers.close()
         meter.start("send")
         store.sink.flush()
         meter.start("manifest")
@@ -173,9 +176,10 @@ class _Taking:
         self._basis = Basis(base)
         self._stats = StatCache.open(options.cache, options.root, options.started) if options.cache else None
         self._top = str(options.root).rstrip("/")
+        self.readers = Readers(options.workers)
         self.skipped: list[Skipped] = []
 
-    def batches(self, readers: ThreadPoolExecutor) -> Iterator[pa.RecordBatch]:
+    def batches(self, threads: ThreadPoolExecutor) -> Iterator[pa.RecordBatch]:
         """The manifest rows of the folder, in order."""
         o = self._options
         on_error = self.skipped.append if o.skip_on_error else None
@@ -187,7 +191,8 @@ class _Taking:
             if not len(batch):
                 continue
             rows = self._known(batch)
-            work = [readers.submit(self._read, batch, group) for group in self._groups(batch, rows.to_read)]
+            self.readers.expect(int(np.count_nonzero(rows.to_read & (batch.size <= self._ingest.small))))
+            work = [threads.submit(self._read, batch, group) for group in self._groups(batch, rows.to_read)]
             pending.append((rows, work))
             waiting += len(work)
             while len(pending) > 1 and (waiting > _IN_FLIGHT or len(pending) > _PENDING):
@@ -251,7 +256,21 @@ class _Taking:
         self._meter.set_new(self._ingest.new_bytes)
         return taken
 
+    def _read_elsewhere(self, batch: ScanBatch, group: list[int]) -> SmallFiles | None:
+        """What a reading process makes of the files; None: they have to be read here."""
+        with self.readers.one() as reader:
+            if reader is None:
+                return None
+            paths = [f"{self._top}/{batch.path(row)}" for row in group]
+            read = reader.read(Files(paths, *(c[group].tolist() for c in (batch.size, batch.mtime, batch.ctime))))
+            if read is None or not self._ingest.erased.contents.isdisjoint(read.hashes):
+                return None
+            return self._ingest.store_columns(read)
+        return None
+
     def _read_small(self, batch: ScanBatch, group: list[int]) -> Taken:
+        if (files := self._read_elsewhere(batch, group)) is not None:
+            return Taken(group, files)
         taken = Taken()
         contents: list[bytes] = []
         is_guarded = bool(self._ingest.erased.contents)
@@ -272,7 +291,7 @@ class _Taking:
             else:
                 taken.rows.append(row)
                 contents.append(content)
-        taken.files = self._ingest.store_columns(contents)
+        taken.files = self._ingest.store_columns(InMemory(contents))
         return taken
 
     def _read_big(self, batch: ScanBatch, row: int) -> Taken:

@@ -19,7 +19,8 @@ from sheaf.engine.tables import load_table
 from sheaf.errors import Corrupt, NotFound, SheafError, Unsupported
 from sheaf.format import keys
 from sheaf.format.columns import Array, leading
-from sheaf.format.pack_v1 import PackTable, check_head, decode_table, unframe
+from sheaf.format.frame_v1 import unframe
+from sheaf.format.pack_v1 import PackTable, check_head, decode_table
 
 __all__ = ["Packs", "read_whole", "verify_pack"]
 
