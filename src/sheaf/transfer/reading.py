@@ -10,7 +10,7 @@ from sheaf.errors import Conflict, Denied, NotFound, SheafError, Unavailable
 
 __all__ = ["BLOCK", "FileState", "read_blocks", "read_small", "state_of"]
 
-BLOCK = 4 << 20  #: bytes that a big file is read by
+BLOCK = 2 << 20  #: bytes that a big file is read by; more would be memory that is new to each block, which is slow
 _TRIES = 3
 
 
