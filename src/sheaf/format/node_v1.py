@@ -358,9 +358,9 @@ def leaf_packs(batch: pa.RecordBatch) -> tuple[tuple[bytes, int], ...]:
     uses: dict[bytes, int] = {}
     chunks = batch.filter(pc.equal(batch["place"], int(PlaceKind.CHUNK)))
     if chunks.num_rows:
-        table = pa.table({"pack": chunks["pack"], "stored": chunks["stored"].cast(pa.int64())})
-        grouped = table.group_by("pack").aggregate([("stored", "sum")])
-        uses.update(zip(grouped["pack"].to_pylist(), grouped["stored_sum"].to_pylist(), strict=True))
+        packs = chunks["pack"].dictionary_encode()
+        sums = np.bincount(packs.indices.to_numpy(), chunks["stored"].to_numpy())  # as doubles: exact up to 8 PiB
+        uses.update(zip(packs.dictionary.to_pylist(), sums.astype(np.int64).tolist(), strict=True))
     for packs in batch["packs"].drop_null().to_pylist():
         for use in packs:
             uses[use["pack"]] = uses.get(use["pack"], 0) + use["live"]
