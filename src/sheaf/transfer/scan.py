@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -142,6 +142,23 @@ class _Rows:
     stats: list[os.stat_result] = field(default_factory=list)
     target: list[str | None] = field(default_factory=list)
 
+    def add(self, folder: str, name: str, kind: Kind, status: os.stat_result, target: str | None) -> None:
+        """One row more."""
+        self.folder.append(folder)
+        self.name.append(name)
+        self.kind.append(kind)
+        self.stats.append(status)
+        self.target.append(target)
+
+    def add_files(self, folder: str, names: list[str], stats: list[os.stat_result]) -> None:
+        """All files of a folder, which is what there is most of."""
+        count = len(names)
+        self.folder += [folder] * count
+        self.name += names
+        self.kind += [int(Kind.FILE)] * count
+        self.stats += stats
+        self.target += [None] * count
+
     def batch(self) -> ScanBatch:
         stats, kind = self.stats, np.array(self.kind, np.uint8)
         mode = np.fromiter((s.st_mode & 0o777 for s in stats), np.uint16, len(stats))
@@ -162,6 +179,13 @@ class _Rows:
             _times([s.st_ctime_ns for s in stats]),
             self.target,
         )
+
+
+def _are_plain(stats: list[os.stat_result | None], names: list[str]) -> TypeGuard[list[os.stat_result]]:
+    """Whether all of them are files with names that need no closer look."""
+    if not all(map(str.isascii, names)) or max(map(len, names)) > _SAFE_NAME:
+        return False
+    return all(status is not None and stat.S_ISREG(status.st_mode) for status in stats)
 
 
 def _times(values: list[int]) -> npt.NDArray[np.int64]:
@@ -202,8 +226,17 @@ class _Scan:
             names = self._names(folder, fd)
             if ignore is not None and IGNORE_FILE in names:
                 ignore = ignore.below(folder, fd)
-            for name in names:
-                self._name(folder, name, fd, ignore, found)
+            is_plain = self.listed is None and not (ignore and ignore.layers) and len(folder) <= _SAFE_FOLDER
+            while names:
+                room = BATCH_ROWS - len(self.rows.name)
+                part, names = names[:room], names[room:]
+                stats = self._stats(folder, part, fd)
+                if is_plain and _are_plain(stats, part):
+                    self.rows.add_files(folder, part, stats)
+                else:
+                    for name, status in zip(part, stats, strict=True):
+                        if status is not None:
+                            self._name(folder, name, fd, ignore, found, status)
                 if len(self.rows.name) == BATCH_ROWS:
                     yield self.rows.batch()
                     self.rows = _Rows()
@@ -217,42 +250,45 @@ class _Scan:
     def _nofollow(folder: str) -> int:
         return os.O_NOFOLLOW if folder else 0  # the root may be a symlink: the user named it
 
-    def _names(self, folder: str, fd: int) -> Sequence[str]:
+    def _names(self, folder: str, fd: int) -> list[str]:
         try:
             names = os.listdir(fd) if self.listed is None else self.listed.names(folder)
         except OSError as error:
             self._report(folder, _unreadable(error, folder))
-            return ()
+            return []
         names.sort()  # code points sort as their UTF-8 bytes do
         return names if folder else [name for name in names if name not in self.leave_out]
 
-    def _name(self, folder: str, name: str, fd: int, ignore: Ignore | None, found: list[Any]) -> None:
+    def _stats(self, folder: str, names: list[str], fd: int) -> list[os.stat_result | None]:
+        """What the file system says of each name; None of one that can't be asked about, which is reported."""
         try:
-            status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            return [os.stat(name, dir_fd=fd, follow_symlinks=False) for name in names]
+        except OSError:
+            return [self._stat(folder, name, fd) for name in names]
+
+    def _stat(self, folder: str, name: str, fd: int) -> os.stat_result | None:
+        try:
+            return os.stat(name, dir_fd=fd, follow_symlinks=False)
         except OSError as error:
             self._lost(folder, name, _unreadable(error, join(folder, name)))
-            return
+            return None
+
+    def _name(
+        self, folder: str, name: str, fd: int, ignore: Ignore | None, found: list[Any], status: os.stat_result
+    ) -> None:
         kind = _KINDS.get(stat.S_IFMT(status.st_mode))
         if ignore and ignore.layers and ignore.leaves_out(join(folder, name), is_folder=kind == Kind.FOLDER):
             return
-        is_plain = kind == Kind.FILE and self.listed is None
-        if is_plain and name.isascii() and len(name) <= _SAFE_NAME and len(folder) <= _SAFE_FOLDER:
-            target = None
-        elif kind == Kind.FOLDER and (status.st_dev, status.st_ino) == self.barred:
+        if kind == Kind.FOLDER and (status.st_dev, status.st_ino) == self.barred:
             return
-        else:
-            try:
-                target = self._checked(folder, name, fd, kind, status)
-            except SheafError as error:
-                self._lost(folder, name, error)
-                return
-            if kind == Kind.FOLDER and (self.listed is None or self.listed.is_entered(join(folder, name))):
-                found.append((join(folder, name), ignore))
-        self.rows.folder.append(folder)
-        self.rows.name.append(name)
-        self.rows.kind.append(kind)  # type: ignore[arg-type]  # _checked has refused None
-        self.rows.stats.append(status)
-        self.rows.target.append(target)
+        try:
+            target = self._checked(folder, name, fd, kind, status)
+        except SheafError as error:
+            self._lost(folder, name, error)
+            return
+        if kind == Kind.FOLDER and (self.listed is None or self.listed.is_entered(join(folder, name))):
+            found.append((join(folder, name), ignore))
+        self.rows.add(folder, name, kind, status, target)  # type: ignore[arg-type]  # _checked has refused None
 
     def _checked(self, folder: str, name: str, fd: int, kind: Kind | None, status: os.stat_result) -> str | None:
         """The target of a symlink, None of anything else that may be in a bundle; else raises."""
