@@ -104,10 +104,12 @@ class Reader:
         return frames
 
     def stop(self) -> None:
-        """Ends the process, whatever it does."""
+        """Ends the process, whatever it does; a thread that asks it loses it.
+
+        The socket is closed by who forgets it last: that thread may be about to read from its number.
+        """
         self.process.kill()
         self.process.wait()
-        self.connection.close()
 
     def _ask(self, question: Paths | Wanted) -> bytes:
         try:
