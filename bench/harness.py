@@ -20,9 +20,12 @@ __all__ = ["Bench"]
 
 #: A file that was written so lately may change again without a sign of it in its times; Sheaf reads it again.
 _SETTLED_S = 2.2
-#: What is done with stays until the end, up to so many bytes: ext4 looks at each inode that was freed in the last
-#: minutes before it takes another, which makes whoever writes many files next two to five times slower.
-_TRASH_BYTES = 10 << 30
+#: What is done with stays a while, up to so many bytes, since ext4 looks at each inode that was freed in the last minute
+#: before it takes another, which makes whoever writes many files next two to five times slower. So they are freed
+#: together, and time passes then.
+_TRASH_BYTES = 6 << 30
+_FORGOTTEN_S = 65
+_BLOCK = 4096  # bytes that a file's size is rounded up to on the disk
 
 
 @dataclass(slots=True)
@@ -139,12 +142,19 @@ class Bench:
     def _empty(self, path: Path) -> None:
         """Take a folder away: out of sight if it is of many files on the disk, else for good."""
         there = footprint(path)
-        if there.objects > 1000 and path.is_relative_to(self.work) and self._trash + there.bytes < _TRASH_BYTES:
-            self._trash += there.bytes
-            (trash := self.work / "trash").mkdir(exist_ok=True)
-            path.rename(trash / str(self._trash))
-        else:
+        if there.objects <= 1000 or not path.is_relative_to(self.work):
             shutil.rmtree(path, ignore_errors=True)
+            return
+        trash = self.work / "trash"
+        used = there.bytes + there.objects * _BLOCK // 2
+        if self._trash and self._trash + used > _TRASH_BYTES:
+            shutil.rmtree(trash)
+            os.sync()
+            time.sleep(_FORGOTTEN_S)
+            self._trash = 0
+        self._trash += used
+        trash.mkdir(exist_ok=True)
+        path.rename(trash / str(self._trash))
 
     @staticmethod
     def settle() -> None:
