@@ -7,7 +7,7 @@ import io
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,8 +32,10 @@ def one_at_a_time(application: Application) -> Application:
         environ["wsgi.input"] = io.BytesIO(source.read(-1 if is_chunked else int(environ.get("CONTENT_LENGTH") or 0)))
         with TURN:
             parts = application(environ, start_response)
-            with closing(parts) if hasattr(parts, "close") else nullcontext():
+            try:
                 return list(parts)
+            finally:
+                getattr(parts, "close", lambda: None)()
 
     return answer
 
@@ -41,7 +43,7 @@ def one_at_a_time(application: Application) -> Application:
 @contextmanager
 def moto_s3() -> Iterator[str]:
     """The URL of an S3 server on a free port of this machine."""
-    from moto.server import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
     from werkzeug.serving import make_server
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)

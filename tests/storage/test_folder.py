@@ -191,19 +191,6 @@ def test_without_durability_nothing_is_synced(tmp_path: Path) -> None:
 # ── leftovers and neighbours ──────────────────────────────────────────────────
 
 
-def test_leftovers_are_swept_by_age(tmp_path: Path) -> None:
-    backend = FolderBackend(tmp_path)
-    backend.create("data", b"x")
-    for name, age_s in (("old", 5_000), ("young", 10)):
-        path = tmp_path / "tmp" / name
-        path.write_bytes(b"half")
-        found = path.stat()
-        os.utime(path, (found.st_atime - age_s, found.st_mtime - age_s))
-    assert backend.sweep_leftovers(older_than_s=3_600) == 1
-    assert leftovers(tmp_path) == ["young"]
-    assert [stat.key for stat in backend.list()] == ["data"]
-
-
 def test_a_writer_whose_leftover_was_swept_creates_nothing(tmp_path: Path) -> None:
     class Swept(Syscalls):
         def sync_file(self, fd: int) -> None:

@@ -10,9 +10,7 @@ name leads to whole, durable bytes or to nothing, whatever happens in between.
 from __future__ import annotations
 
 import errno
-import itertools
 import os
-import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,12 +20,13 @@ from typing import Literal
 from sheaf.errors import NotFound, Refused
 from sheaf.storage.buffers import check_ranges, check_reach, total, views
 from sheaf.storage.folders import Folders, Modes
-from sheaf.storage.keys import ASIDE, check_key, check_prefix
-from sheaf.storage.mounts import filesystem_type, is_network
+from sheaf.storage.keys import check_key, check_prefix
+from sheaf.storage.mounts import filesystem_type, is_local, is_network
 from sheaf.storage.oserrors import translated
-from sheaf.storage.port import Backend, Buffer, Created, Stat
+from sheaf.storage.port import Backend, Buffer, Created, Stat, Unfinished
 from sheaf.storage.scan import walk
 from sheaf.storage.syscalls import Syscalls
+from sheaf.storage.unfinished import Aside
 
 __all__ = ["Durability", "FolderBackend"]
 
@@ -57,14 +56,14 @@ class FolderBackend(Backend):
     ) -> None:
         self.root = Path(root).absolute()
         self.url = self.root.as_uri()
-        self.settle_s = 120.0 if is_network(filesystem_type(self.root)) else 0.0
+        kind = filesystem_type(self.root)
+        self.settle_s = 120.0 if is_network(kind) else 0.0
         self._calls = syscalls or Syscalls()
         self._durable = durability == "full"
         self._modes = Modes.of(shared)
         self._base = str(self.root)
         self._folders = Folders(self._base, self._calls, self._modes, durable=self._durable)
-        self._numbers = itertools.count()
-        self._author = secrets.token_hex(6)
+        self._aside = Aside(self._base, self._calls, self._folders, self._modes, locks_reach=is_local(kind))
 
     # ── writing ───────────────────────────────────────────────────────────────
 
@@ -72,11 +71,8 @@ class FolderBackend(Backend):
         parts = views(data)
         path = self._path(check_key(key))
         with translated(f"write {key} in {self.url}", writing=True):
-            aside = self._write_aside(parts)
-            try:
+            with self._written_aside(parts) as aside:
                 created = self._publish(aside, path)
-            finally:
-                self._forget(aside)
             self._folders.sync(os.path.dirname(path))  # also if it was there: the caller relies on it
             if created:
                 return Created.CREATED
@@ -85,29 +81,25 @@ class FolderBackend(Backend):
     def replace(self, key: str, data: Buffer) -> None:
         path = self._path(check_key(key))
         with translated(f"replace {key} in {self.url}", writing=True):
-            aside = self._write_aside(views(data))
-            try:
+            with self._written_aside(views(data)) as aside:
                 self._folders.making(path, lambda: self._calls.rename(aside, path))
-            except OSError:
-                self._forget(aside)
-                raise
             self._folders.sync(os.path.dirname(path))
 
-    def _write_aside(self, parts: Sequence[memoryview]) -> str:
-        aside = f"{self._base}/{ASIDE}/{os.getpid()}-{self._author}-{next(self._numbers)}"
-        fd = self._folders.making(aside, lambda: self._calls.create(aside, self._modes.file))
+    @contextmanager
+    def _written_aside(self, parts: Sequence[memoryview]) -> Iterator[str]:
+        """The path of a file with these bytes, which is locked until it has its name in the store."""
+        aside, fd = self._aside.begin()
         try:
             if self._modes.exact:
                 self._calls.chmod(aside, self._modes.file)
             self._calls.write(fd, parts)
             if self._durable:
                 self._calls.sync_file(fd)
-        except BaseException:
-            self._calls.close(fd)
-            self._forget(aside)
-            raise
-        self._calls.close(fd)
-        return aside
+            else:
+                self._calls.flush(fd)
+            yield aside
+        finally:
+            self._aside.end(aside, fd)
 
     def _publish(self, aside: str, path: str) -> bool:
         """Gives the file its name; False if the name is taken by something else."""
@@ -135,12 +127,6 @@ class FolderBackend(Backend):
             ) from error
         return True
 
-    def _forget(self, aside: str) -> None:
-        try:
-            self._calls.unlink(aside)
-        except OSError:
-            pass  # taken by the rename, or left for sweep_leftovers(): what it holds counts for nothing
-
     def _holds(self, path: str, parts: Sequence[memoryview]) -> bool:
         """Whether the file has exactly these bytes."""
         fd = os.open(path, _READ)
@@ -165,19 +151,8 @@ class FolderBackend(Backend):
             if self._durable:
                 self._calls.sync_folder(os.path.dirname(path))
 
-    def sweep_leftovers(self, older_than_s: float) -> int:
-        """Removes unfinished writes of that age, as the store's own file system tells time; their number.
-
-        A writer whose file is taken away fails and creates nothing.
-        """
-        with translated(f"sweep {ASIDE}/ of {self.url}", writing=True):
-            now_file = self._write_aside([])
-            limit = os.stat(now_file).st_mtime - older_than_s
-            with os.scandir(f"{self._base}/{ASIDE}") as entries:
-                old = [entry.path for entry in entries if entry.stat(follow_symlinks=False).st_mtime < limit]
-            for path in [*old, now_file]:
-                self._forget(path)
-        return len(old)
+    def unfinished(self, *, remove: bool = False) -> Sequence[Unfinished]:
+        return self._aside.unfinished(remove=remove)
 
     # ── reading ───────────────────────────────────────────────────────────────
 

@@ -17,7 +17,7 @@ from typing import Self
 
 from sheaf.errors import Unsupported
 
-__all__ = ["Backend", "Buffer", "Created", "Stat"]
+__all__ = ["Backend", "Buffer", "Created", "Stat", "Unfinished"]
 
 #: What may be written: bytes-like values. A sequence of them is written one after the other, as one object.
 Buffer = bytes | bytearray | memoryview
@@ -37,6 +37,19 @@ class Stat:
 
     key: str
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """Bytes outside of all keys that a write has left, or will take away when it ends.
+
+    ``name``: where, below the place's root; ``size``: bytes that only this takes; ``kept``: why it can't be removed now,
+    empty if it can, or was.
+    """
+
+    name: str
+    size: int
+    kept: str = ""
 
 
 class Backend(ABC):
@@ -107,6 +120,14 @@ class Backend(ABC):
         Raises ``Unsupported`` where there is no such step.
         """
         raise Unsupported(f"{key} can't be replaced in {self.url}: it has no way to do that in one step")
+
+    def unfinished(self, *, remove: bool = False) -> Sequence[Unfinished]:
+        """What writes have left outside of all keys, where there can be such a thing.
+
+        Args:
+            remove: also remove what belongs to writers that are gone. The file of a writer that lives is never removed.
+        """
+        return []
 
     def close(self) -> None:  # noqa: B027 - most backends have nothing to give back
         """Give connections and file handles back. The object can't be used afterwards."""

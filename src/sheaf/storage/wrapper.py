@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from sheaf.storage.port import Backend, Buffer, Created, Stat
+from sheaf.storage.port import Backend, Buffer, Created, Stat, Unfinished
 
 __all__ = ["WrapperBackend"]
 
@@ -41,6 +41,9 @@ class WrapperBackend(Backend):
 
     def prepare(self) -> None:
         self.inner.prepare()
+
+    def unfinished(self, *, remove: bool = False) -> Sequence[Unfinished]:
+        return self.inner.unfinished(remove=remove)
 
     def close(self) -> None:
         self.inner.close()

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from sheaf.errors import SheafError, Unavailable
 from sheaf.storage.buffers import total, views
-from sheaf.storage.port import Backend, Buffer, Created, Stat
+from sheaf.storage.port import Backend, Buffer, Created, Stat, Unfinished
 
 Answer = TypeVar("Answer")
 
@@ -73,6 +73,9 @@ class FaultyBackend(Backend):
 
     def delete(self, key: str) -> None:
         self._mutate(lambda: self.inner.delete(key), lambda: None)
+
+    def unfinished(self, *, remove: bool = False) -> Sequence[Unfinished]:
+        return self.inner.unfinished(remove=remove)
 
     def get(self, key: str) -> bytes:
         self._read()

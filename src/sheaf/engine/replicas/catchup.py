@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sheaf.engine.core import Core
@@ -34,7 +34,7 @@ from sheaf.model.log import (
     VoidSession,
 )
 from sheaf.storage.emptiness import foreign_in
-from sheaf.storage.port import Backend, Stat
+from sheaf.storage.port import Backend, Stat, Unfinished
 
 __all__ = ["Caught", "Far", "Plain", "catch_up"]
 
@@ -60,13 +60,17 @@ _ADDS = (
 
 @dataclass(slots=True)
 class Caught:
-    """What it took. ``kept``: objects that only the replica has, and that no gc is known to have deleted."""
+    """What it took. ``kept``: objects that only the replica has, and that no gc is known to have deleted.
+
+    ``unfinished``: what writes left there outside of all keys; that of killed writers was removed.
+    """
 
     objects: int = 0
     bytes: int = 0
     records: int = 0
     deleted: int = 0
     kept: int = 0
+    unfinished: list[Unfinished] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +148,7 @@ class _CatchUp:
         for page in missing[Kind.PAGE]:
             self._copy_page(page, heads)
         self._clean(over, extra)
+        self.caught.unfinished = list(self._target.unfinished(remove=True))
         for key in notes:
             self._source.delete(key)
         return True
