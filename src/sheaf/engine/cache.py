@@ -160,7 +160,7 @@ def use_of(root: Path) -> Use:
 
 
 def remove_unfinished(root: Path) -> None:
-    """Delete what is being written below a folder, or was when a process was killed: who is at work keeps no copy."""
+    """Delete unfinished files below a folder. A process that is writing one keeps no copy, which is no error."""
     for _, _, path in _files(root):
         if path.name.startswith(_ASIDE):
             with contextlib.suppress(OSError):

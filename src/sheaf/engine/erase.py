@@ -24,6 +24,7 @@ from sheaf.engine.finding import Finder, held_by
 from sheaf.engine.gc import Collected, Waiting, finish, resolve
 from sheaf.engine.names import Names, is_notice
 from sheaf.engine.nodes import Nodes
+from sheaf.engine.objects import get_object
 from sheaf.engine.pending import NOTHING, begin, resume
 from sheaf.engine.reach import live_bundles, needed_chunks
 from sheaf.engine.receipts import retold
@@ -44,7 +45,7 @@ _NOTHING: frozenset[bytes] = frozenset()
 def notices(core: Core) -> list[Notice]:
     """What was erased, by its hash, and why."""
     listed = core.backend.list(keys.ERASED, sort=True)
-    return [unseal(core.backend.get(stat.key), "erased", Notice, stat.key) for stat in listed]
+    return [unseal(get_object(core.backend, stat.key), "erased", Notice, stat.key) for stat in listed]
 
 
 def erase(

@@ -18,6 +18,7 @@ from sheaf.engine.contents import Contents
 from sheaf.engine.core import Core
 from sheaf.engine.forwarding import load_forwards
 from sheaf.engine.nodes import Nodes
+from sheaf.engine.objects import get_object
 from sheaf.engine.patience import Decision, Waiting
 from sheaf.engine.reach import Reach, Roots, live_bundles, needed_chunks, object_id, steadily
 from sheaf.engine.retained import kept_since, lost_with, retained
@@ -180,7 +181,7 @@ def _packs_of(core: Core, nodes: Iterable[bytes]) -> set[bytes]:
 
 def _packs_in(core: Core, node: bytes) -> set[bytes]:
     try:
-        return packs_in(core.backend.get(keys.node(node)), f"node {node.hex()}")
+        return packs_in(get_object(core.backend, keys.node(node)), f"node {node.hex()}")
     except (NotFound, Corrupt):
         return set()  # gone meanwhile, or broken: nothing is decided by it
 
@@ -193,7 +194,7 @@ def finish(core: Core, key: str, waiting: Waiting, done: Collected) -> bool:
     is_over = False
     while True:
         try:
-            condemned = decode_condemned(core.backend.get(key), key)
+            condemned = decode_condemned(get_object(core.backend, key), key)
         except NotFound:
             return True  # somebody else has finished it
         mine = open_store_session(core, "gc")

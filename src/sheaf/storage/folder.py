@@ -14,16 +14,17 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from stat import S_ISREG
+from stat import S_ISDIR
 from typing import Literal
 
 from sheaf.errors import NotFound, Refused
-from sheaf.storage.buffers import check_ranges, check_reach, total, views
+from sheaf.storage.buffers import check_ranges, check_reach, check_size, total, views
 from sheaf.storage.folders import Folders, Modes
 from sheaf.storage.keys import check_key, check_prefix
 from sheaf.storage.mounts import filesystem_type, is_local, is_network
 from sheaf.storage.oserrors import translated
-from sheaf.storage.port import Backend, Buffer, Created, Stat, Unfinished
+from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat, Unfinished
+from sheaf.storage.regular import ensure_no_link, opened, read_whole
 from sheaf.storage.scan import walk
 from sheaf.storage.syscalls import Syscalls
 from sheaf.storage.unfinished import Aside
@@ -33,7 +34,6 @@ __all__ = ["Durability", "FolderBackend"]
 Durability = Literal["full", "none"]
 
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.EINVAL})
-_READ = os.O_RDONLY | os.O_CLOEXEC
 _BLOCK = 1 << 20  # bytes compared at a time
 
 
@@ -63,6 +63,7 @@ class FolderBackend(Backend):
         self._modes = Modes.of(shared)
         self._base = str(self.root)
         self._folders = Folders(self._base, self._calls, self._modes, durable=self._durable)
+        self._real = {""}  #: folders that are no links; the store itself may be one
         self._aside = Aside(self._base, self._calls, self._folders, self._modes, locks_reach=is_local(kind))
 
     # ── writing ───────────────────────────────────────────────────────────────
@@ -129,17 +130,11 @@ class FolderBackend(Backend):
 
     def _holds(self, path: str, parts: Sequence[memoryview]) -> bool:
         """Whether the file has exactly these bytes."""
-        fd = os.open(path, _READ)
-        try:
-            found = os.fstat(fd)
-            if not S_ISREG(found.st_mode):
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-            if found.st_size != total(parts):
+        with opened(path) as (fd, size):
+            if size != total(parts):
                 return False
             blocks = (part[at : at + _BLOCK] for part in parts for at in range(0, part.nbytes, _BLOCK))
             return all(_read_exactly(fd, block.nbytes) == block for block in blocks)
-        finally:
-            os.close(fd)
 
     def delete(self, key: str) -> None:
         path = self._path(check_key(key))
@@ -156,20 +151,17 @@ class FolderBackend(Backend):
 
     # ── reading ───────────────────────────────────────────────────────────────
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, limit: int = LARGEST) -> bytes:
         path = self._path(check_key(key))
-        with self._reading(key), open(path, "rb", buffering=0) as file:
-            return file.read()
+        with self._reading(key), opened(path) as (fd, size):
+            check_size(key, size, limit)
+            return read_whole(fd, key, size, limit)
 
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
         check_ranges(ranges)
         path = self._path(check_key(key))
-        with self._reading(key):
-            fd = os.open(path, _READ)
-            try:
-                return [_pread(fd, key, offset, length) for offset, length in ranges]
-            finally:
-                os.close(fd)
+        with self._reading(key), opened(path) as (fd, size):
+            return [_pread(fd, key, size, offset, length) for offset, length in ranges]
 
     @contextmanager
     def _reading(self, key: str) -> Iterator[None]:
@@ -183,36 +175,54 @@ class FolderBackend(Backend):
         path = self._path(check_key(key))
         try:
             with translated(f"look up {key} in {self.url}"):
-                found = os.stat(path)
+                found = os.lstat(path)
         except NotFound:
             return None
-        return Stat(key, found.st_size) if S_ISREG(found.st_mode) else None
+        return None if S_ISDIR(found.st_mode) else Stat(key, found.st_size)  # what is no file is there, too
 
     def list(self, prefix: str = "", *, sort: bool = False) -> Iterator[Stat]:
         return self._list(check_prefix(prefix), sort)
 
     def _list(self, prefix: str, sort: bool) -> Iterator[Stat]:
+        self._path(prefix)
         with translated(f"list {prefix or 'all keys'} in {self.url}"):
             for key, entry in walk(self._base, prefix, sort=sort):
                 try:
-                    yield Stat(key, entry.stat().st_size)
+                    yield Stat(key, entry.stat(follow_symlinks=False).st_size)
                 except FileNotFoundError:
                     continue  # deleted meanwhile
 
     def newest(self, prefix: str) -> str | None:
-        check_prefix(prefix)
+        self._path(check_prefix(prefix))
         with translated(f"list {prefix or 'all keys'} in {self.url}"):
             return next((key for key, _ in walk(self._base, prefix, sort=True)), None)
 
     def _path(self, key: str) -> str:
+        """Where a key's file is. Raises Corrupt if a link stands in the place of one of its folders."""
+        folder = key.rpartition("/")[0]
+        if folder not in self._real:
+            self._look_at(folder)
         return f"{self._base}/{key}"
 
+    def _look_at(self, folder: str) -> None:
+        above = folder.rpartition("/")[0]
+        if above not in self._real:
+            self._look_at(above)
+        try:
+            ensure_no_link(f"{self._base}/{folder}")
+        except OSError:
+            return  # none yet, or none that may be looked at: who needs it is told
+        self._real.add(folder)
 
-def _pread(fd: int, key: str, offset: int, length: int) -> bytes:
+
+def _pread(fd: int, key: str, size: int, offset: int, length: int) -> bytes:
+    check_size(key, length, LARGEST)
+    if length > _BLOCK:  # room for all of it is made before it is read
+        check_reach(key, size, offset, length)
     data = os.pread(fd, length, offset)
     if len(data) < length:
         check_reach(key, os.fstat(fd).st_size, offset, length)
-        return data + _pread(fd, key, offset + len(data), length - len(data))  # a signal or 2 GiB cut it short
+        return data + _pread(fd, key, size, offset + len(data), length - len(data))  # a signal cut it short
     return data
 
 

@@ -13,14 +13,18 @@ import enum
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 from sheaf.errors import Unsupported
 
-__all__ = ["Backend", "Buffer", "Created", "Stat", "Unfinished"]
+__all__ = ["LARGEST", "Backend", "Buffer", "Created", "Stat", "Unfinished"]
 
 #: What may be written: bytes-like values. A sequence of them is written one after the other, as one object.
 Buffer = bytes | bytearray | memoryview
+
+
+#: The most bytes that are ever read as one object. A caller that knows the kind of an object gives a smaller limit.
+LARGEST: Final = 1 << 30
 
 
 class Created(enum.Enum):
@@ -76,8 +80,8 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def get(self, key: str) -> bytes:
-        """The whole object. Raises ``NotFound``."""
+    def get(self, key: str, limit: int = LARGEST) -> bytes:
+        """The whole object. Raises ``NotFound``; ``Corrupt`` if it has more than ``limit`` bytes, which are not read."""
 
     @abstractmethod
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
