@@ -10,6 +10,7 @@ name leads to whole, durable bytes or to nothing, whatever happens in between.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from typing import Literal
 from sheaf.errors import NotFound, Refused
 from sheaf.storage.buffers import check_ranges, check_reach, check_size, total, views
 from sheaf.storage.folders import Folders, Modes
-from sheaf.storage.keys import check_key, check_prefix
+from sheaf.storage.keys import ASIDE, check_key, check_prefix
 from sheaf.storage.mounts import filesystem_type, is_local, is_network
 from sheaf.storage.oserrors import translated
 from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat, Unfinished
@@ -34,6 +35,7 @@ __all__ = ["Durability", "FolderBackend"]
 Durability = Literal["full", "none"]
 
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.EINVAL})
+_log = logging.getLogger("sheaf")
 _BLOCK = 1 << 20  # bytes compared at a time
 
 
@@ -41,7 +43,8 @@ class FolderBackend(Backend):
     """Objects are files below ``root``; ``root/tmp`` holds what is being written.
 
     With ``durability="full"`` an object survives a power cut once :meth:`create` has returned; with ``"none"`` it
-    survives the end of the process. ``shared="group"`` lets the folder's group read and write.
+    survives the end of the process. ``shared="group"`` lets the folder's group read and write; a writer who doesn't say so in
+    a store that was made so does the same, and is warned.
     """
 
     ordered = False
@@ -60,8 +63,9 @@ class FolderBackend(Backend):
         self.settle_s = 120.0 if is_network(kind) else 0.0
         self._calls = syscalls or Syscalls()
         self._durable = durability == "full"
-        self._modes = Modes.of(shared)
         self._base = str(self.root)
+        self._modes = Modes.of(shared, f"{self._base}/{ASIDE}")
+        self._has_warned = not self._modes.inherited
         self._folders = Folders(self._base, self._calls, self._modes, durable=self._durable)
         self._real = {""}  #: folders that are no links; the store itself may be one
         self._aside = Aside(self._base, self._calls, self._folders, self._modes, locks_reach=is_local(kind))
@@ -89,6 +93,7 @@ class FolderBackend(Backend):
     @contextmanager
     def _written_aside(self, parts: Sequence[memoryview]) -> Iterator[str]:
         """The path of a file with these bytes, which is locked until it has its name in the store."""
+        self._warn()
         aside, fd = self._aside.begin()
         try:
             if self._modes.exact:
@@ -101,6 +106,13 @@ class FolderBackend(Backend):
             yield aside
         finally:
             self._aside.end(aside, fd)
+
+    def _warn(self) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            _log.warning(
+                "%s: the store is shared with a group, so what is written here is, too: set shared=group", self.url
+            )
 
     def _publish(self, aside: str, path: str) -> bool:
         """Gives the file its name; False if the name is taken by something else."""
