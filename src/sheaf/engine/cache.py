@@ -12,8 +12,12 @@ from pathlib import Path
 from threading import Lock
 from typing import Final, Protocol
 
+from sheaf.errors import Corrupt
+from sheaf.format.limits import limit_of
+from sheaf.storage.buffers import check_size
 from sheaf.storage.keys import check_key
 from sheaf.storage.private import make_private_folder, write_private_text
+from sheaf.storage.regular import opened, read_whole
 
 __all__ = [
     "ROOM",
@@ -85,8 +89,10 @@ class FolderCache:
     def get(self, key: str) -> bytes | None:
         path = self._path(key)
         try:
-            data = path.read_bytes()
-        except OSError:
+            with opened(str(path)) as (fd, size):
+                check_size(key, size, limit_of(key))
+                data = read_whole(fd, key, size, limit_of(key))
+        except (OSError, Corrupt):  # whatever stands there, it is no copy
             return None
         if self._room is not None:
             with contextlib.suppress(OSError):
