@@ -5,8 +5,11 @@ PYTHON ?= python3
 WORKERS ?= auto
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal
+INSTALL := scripts/install.sh $(BIN)/python
+# Reasons of skips are listed at the end, failures there in one line each; what they are stands above.
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal -rfEs --force-short-summary
+# Where all steps of the tests' set-up are taken, they are numbered.
+step = $(if $(filter test test-slow,$(MAKECMDGOALS)),[$(1)/6] )
 AZURITE := .tools/azurite
 PEERS := .tools/peers
 
@@ -24,9 +27,11 @@ quickstart: $(VENV)/runtime  ## Set up, then put two versions of a folder in and
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/quickstart.sh $(if $(DATA),"$(DATA)")
 
 test: setup tools  ## Set up and run the tests (up to 15 minutes)
+	@echo "$(call step,6)Running the tests: a dot for each, and how far it is"
 	$(PYTEST) -m "not slow"
 
 test-slow: setup tools  ## The long tiers, too
+	@echo "$(call step,6)Running the tests: a dot for each, and how far it is"
 	SHEAF_PROFILE=nightly $(PYTEST)
 
 bench: setup $(PEERS)/installed  ## Measure Sheaf against its peers (up to 60 minutes, 20 GiB): [MINUTES=60]
@@ -64,42 +69,43 @@ tools: $(AZURITE)/installed $(VENV)/mount $(VENV)/programs
 $(VENV)/runtime: requirements/build.txt requirements/runtime.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Sheaf needs Python 3.11 or newer, $(PYTHON) is older: make … PYTHON=python3.12" >&2; exit 1; }
-	@echo "Setting up $(VENV)"
+	@echo "$(call step,1)Making $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) install --require-hashes -r requirements/build.txt -r requirements/runtime.txt
-	@$(PIP) install --no-build-isolation --no-deps --no-index --editable .
+	@$(INSTALL) "$(call step,1)Installing what Sheaf needs" --require-hashes -r requirements/build.txt -r requirements/runtime.txt
+	@$(INSTALL) "$(call step,1)Installing Sheaf itself" --no-build-isolation --no-deps --no-index --editable .
 	@touch $@
 
 $(VENV)/test: requirements/test.txt $(VENV)/runtime
-	@$(PIP) install --require-hashes -r requirements/test.txt
+	@$(INSTALL) "$(call step,2)Installing what the tests need" --require-hashes -r requirements/test.txt
 	@touch $@
 
 # FUSE libraries; without them, or without /dev/fuse, tests that mount are skipped.
 $(VENV)/mount: requirements/mount.txt $(VENV)/test
-	@$(PIP) install --require-hashes -r requirements/mount.txt \
+	@$(INSTALL) "$(call step,4)Installing FUSE libraries, one of which is compiled" --require-hashes -r requirements/mount.txt \
 	  || echo "pyfuse3 can't be built (it takes libfuse3-dev, pkg-config and a compiler): tests that mount will be skipped"
 	@touch $@
 
 # What reads bundles through sheaf:// and in notebooks; without it its tests are skipped.
 $(VENV)/programs: requirements/programs.txt $(VENV)/test
-	@$(PIP) install --require-hashes -r requirements/programs.txt
+	@$(INSTALL) "$(call step,5)Installing programs that read through Sheaf" --require-hashes -r requirements/programs.txt
 	@touch $@
 
 # The fuzzer, where there is one; without it inputs are changed by chance.
 $(VENV)/fuzz: requirements/fuzz.txt $(VENV)/test
-	@$(PIP) install --require-hashes -r requirements/fuzz.txt || echo "atheris can't be installed here"
+	@$(INSTALL) "Installing the fuzzer" --require-hashes -r requirements/fuzz.txt || echo "atheris can't be installed here"
 	@touch $@
 
 # The emulator of Azure's blob storage; without it its tests are skipped.
 $(AZURITE)/installed: tests/azurite/package.json tests/azurite/package-lock.json
+	@echo "$(call step,3)Installing the emulator of Azure with npm (takes minutes at the first time)"
 	@mkdir -p $(AZURITE) && cp $^ $(AZURITE)
-	@if command -v npm >/dev/null && npm ci --prefix $(AZURITE) --no-audit --no-fund --loglevel error; then touch $@; \
+	@if command -v npm >/dev/null && scripts/install_npm.sh $(AZURITE); then touch $@; \
 	else rm -rf $(AZURITE)/node_modules; echo "npm is missing or failed: tests on Azure's emulator will be skipped"; fi
 
 # Peers that are Python packages, away from what Sheaf needs; those of the system are used if they are there.
 $(PEERS)/installed: requirements/bench.txt
 	@$(PYTHON) -m venv $(PEERS)
-	@$(PEERS)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/bench.txt \
+	@scripts/install.sh $(PEERS)/bin/python "Installing peers" --require-hashes -r requirements/bench.txt \
 	  || echo "DVC and Oxen could not be installed: they will be left out"
 	@touch $@
 

@@ -16,6 +16,24 @@ settings.register_profile("sheaf", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("sheaf")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--repeat N``: run each test N times, to look for races."""
+    parser.addoption("--repeat", type=int, default=1, metavar="N", help="Run each test N times.")
+
+
+@pytest.fixture
+def repetition(request: pytest.FixtureRequest) -> int:
+    """Which time it is, from 0."""
+    return int(request.param)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    times = metafunc.config.getoption("repeat")
+    if times > 1:
+        metafunc.fixturenames.append("repetition")
+        metafunc.parametrize("repetition", range(times), indirect=True)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]

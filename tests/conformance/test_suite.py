@@ -8,7 +8,7 @@ import pytest
 
 from sheaf.errors import NotFound, SheafError
 from sheaf.storage.memory import MemoryBackend
-from sheaf.storage.port import Backend, Buffer, Created, Stat
+from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat
 from sheaf.storage.wrapper import WrapperBackend
 from sheaf.torture.claims import Broken
 from sheaf.torture.promises import DEPENDS
@@ -76,6 +76,11 @@ class SortsRanges(WrapperBackend):
         return self.inner.get_ranges(key, sorted(ranges))
 
 
+class IgnoresTheLimit(WrapperBackend):
+    def get(self, key: str, limit: int = LARGEST) -> bytes:
+        return self.inner.get(key)
+
+
 class DeleteComplains(WrapperBackend):
     def delete(self, key: str) -> None:
         if self.inner.stat(key) is None:
@@ -123,6 +128,7 @@ def test_every_case_has_a_name_of_its_own_and_a_promise_that_somebody_depends_on
         DeleteComplains,
         TakesAnyKey,
         ClipsRanges,
+        IgnoresTheLimit,
     ],
 )
 def test_a_broken_rule_fails(breaker: type[WrapperBackend]) -> None:

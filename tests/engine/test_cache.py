@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,25 @@ def test_a_damaged_copy_is_replaced(cached: Core) -> None:
         cached.cache.put(KEY, damage)
         assert cached.load(KEY, decoded) == b"sound bytes"
         assert cached.cache.get(KEY) == b"sound bytes"
+
+
+def _giant(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 1 << 40)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), _giant],
+    ids=["pipe", "endless", "giant"],
+)
+def test_what_is_no_copy_is_not_read(cached: Core, tmp_path: Path, make: Callable[[Path], object]) -> None:
+    path = tmp_path / "cache" / KEY
+    path.parent.mkdir(parents=True)
+    make(path)
+    assert cached.cache.get(KEY) is None
+    assert cached.load(KEY, decoded) == b"sound bytes"
+    assert cached.cache.get(KEY) == b"sound bytes"
 
 
 def test_a_damaged_object_is_not_kept(cached: Core) -> None:

@@ -15,9 +15,10 @@ from sheaf.engine.dedup import ChunkIndex, load_segments, write_index
 from sheaf.format import keys
 from sheaf.format.columns import U32, hashes_of
 from sheaf.format.index_v1 import Segment, decode_index, sorted_segment
+from sheaf.format.limits import limit_of
 from sheaf.format.pack_v1 import PackTable
 from sheaf.repo.bundle import Bundle
-from sheaf.storage.port import Backend
+from sheaf.storage.port import LARGEST, Backend
 from sheaf.testing.clock import SteeredClock
 from sheaf.testing.invariants import assert_complete, assert_sound
 
@@ -216,6 +217,31 @@ def test_sixteen_index_objects_become_one(place: Place) -> None:
     assert_sound(place.store())
 
 
+def test_what_is_too_much_for_one_index_object_goes_into_several(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dedup, "_MOST", 4)
+    first = place.repo().upload(place.folder("in", FILES), message="m")
+    names = index_keys(place.backend)
+    sizes = [len(decode_index(place.backend.get(key), key)[1]) for key in names]
+    assert len(sizes) > 2
+    assert max(sizes) == 4
+    assert first.new_bytes > 900_000
+    again = place.store().create_repo("other").upload(place.folder("again", FILES), message="m")
+    assert again.new_bytes == 0
+    assert_sound(place.store())
+
+
+def test_index_objects_are_not_merged_into_one_that_nobody_reads(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dedup, "_MOST", 15)
+    repo = place.repo()
+    for n in range(17):
+        commit(repo, {f"f{n}": noise(3000, n)})
+    assert {key.split("/")[1] for key in index_keys(place.backend)} == {"0"}
+
+
+def test_the_largest_index_object_is_one_that_is_read() -> None:
+    assert limit_of(keys.INDEX) > dedup._MOST * 44 + (1 << 20) * 32  # with a million packs
+
+
 def test_a_merge_leaves_out_what_is_condemned(place: Place) -> None:
     repo = place.repo()
     dead = packs_of(repo.bundle(commit(repo, {"f0": noise(3000, 0)})))
@@ -251,12 +277,12 @@ def test_an_index_object_that_is_merged_away_meanwhile_is_looked_for_again(place
     (old,) = index_keys(place.backend)
 
     class Merging(Recorder):
-        def get(self, key: str) -> bytes:
+        def get(self, key: str, limit: int = LARGEST) -> bytes:
             if key == old and self.inner.stat(old):
                 core = open_core(self.inner, "merger")
                 write_index(core, "session", load_segments(core)[0][1], 1, (old,))
                 self.inner.delete(old)
-            return super().get(key)
+            return super().get(key, limit)
 
     done = place.store(Merging(place.backend)).create_repo("other").upload(place.folder("x", FILES), message="m")
     assert done.new_bytes == 0

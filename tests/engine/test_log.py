@@ -15,8 +15,8 @@ from tests.engine.worlds import Recorder, descriptor, flipped, new_backend, open
 from sheaf.engine.cache import FolderCache
 from sheaf.engine.core import Core
 from sheaf.engine.log import Head, Log, repo_log
-from sheaf.errors import Conflict, Corrupt, NotFound, Unavailable
-from sheaf.format import keys
+from sheaf.errors import Conflict, Corrupt, NotFound, Refused, Unavailable
+from sheaf.format import keys, limits
 from sheaf.format.record_v1 import PAGE_RECORDS, decode_record, encode_record
 from sheaf.model.log import AddBundle, MoveBranch, RepoOp, RepoState, SetLabel
 from sheaf.storage.port import Backend
@@ -86,6 +86,23 @@ def test_the_loser_decides_again_on_what_won(core: Core) -> None:
 
     assert mine.append(decide).n == 3
     assert seen == [-1, 0, 1, 2]
+
+
+def test_a_record_that_nobody_would_read_is_not_written(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = repo_log(core, REPO)
+    log.append(bundle(ids()))
+    monkeypatch.setitem(limits.LIMITS, "log/", 10_000)
+    with pytest.raises(Refused, match=f"{key(1)} would have .* bytes, and may have 10000"):
+        log.append(bundle(ids(), "long " * 2000))
+    assert repo_log(core, REPO).head().n == 0
+    log.append(bundle(ids(), "short"))
+
+
+def test_a_record_that_is_too_long_is_damage_and_not_read(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    repo_log(core, REPO).append(bundle(ids(), "long " * 2000))
+    monkeypatch.setitem(limits.LIMITS, "log/", 1_000)
+    with pytest.raises(Corrupt, match=f"{key(0)} has .* bytes, and no such object has more than 1000"):
+        repo_log(core, REPO).head()
 
 
 def test_an_operation_that_does_not_fit_any_more_writes_nothing(core: Core) -> None:

@@ -28,7 +28,7 @@ from sheaf.format import keys
 from sheaf.model.log import VoidSession
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.repo import Repo
-from sheaf.storage.port import Backend
+from sheaf.storage.port import LARGEST, Backend
 from sheaf.testing.faults import FaultyBackend
 from sheaf.testing.invariants import assert_complete, assert_sound
 
@@ -263,10 +263,10 @@ def test_a_split_keeps_away_from_what_was_condemned_after_its_diamond_began(plac
 
 def test_a_generation_that_ends_while_it_is_looked_at_is_no_error(place: Place) -> None:
     class Ending(Recorder):
-        def get(self, key: str) -> bytes:
+        def get(self, key: str, limit: int = LARGEST) -> bytes:
             if key.startswith("condemned/"):
                 self.inner.delete(key)
-            return super().get(key)
+            return super().get(key, limit)
 
     upload(place, place.repo())
     condemn(place.backend, dead=[bytes(32)])

@@ -28,7 +28,7 @@ from sheaf.repo.bundle import Bundle
 from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
 from sheaf.storage.memory import MemoryBackend
-from sheaf.storage.port import Backend, Buffer, Created, Stat
+from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat
 from sheaf.storage.wrapper import WrapperBackend
 from sheaf.testing.clock import SteeredClock
 
@@ -107,9 +107,9 @@ class Recorder(WrapperBackend):
         self.calls.append(("create", key))
         return super().create(key, data)
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, limit: int = LARGEST) -> bytes:
         self.calls.append(("get", key))
-        return super().get(key)
+        return super().get(key, limit)
 
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
         self.calls.append(("get_ranges", key))

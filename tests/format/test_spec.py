@@ -19,6 +19,7 @@ from sheaf.engine import diamonds, forwarding, log, packs
 from sheaf.format import (
     encrypted_v1,
     envelope,
+    keys,
     keyslot_v1,
     node_v1,
     pack_v1,
@@ -30,10 +31,12 @@ from sheaf.format import (
     store_v1,
 )
 from sheaf.format.index_v1 import IndexHeader
+from sheaf.format.limits import LIMITS, OTHER, limit_of
 from sheaf.format.moved_v1 import MovedHeader
 from sheaf.format.node_v1 import CHILDREN, ROWS
 from sheaf.model import log as model
 from sheaf.model import names
+from sheaf.storage.port import LARGEST
 
 ROOT = Path(__file__).parents[2]
 SPEC = (ROOT / "docs" / "format" / "v1.md").read_text()
@@ -99,6 +102,14 @@ def test_constants() -> None:
     assert {quoted(name)[0]: int(value, 0) for name, value, _ in rows} == CODE
     used = set(re.findall(r"`([A-Z]+_[A-Z]+)`", SPEC)) | set(re.findall(r"MASK_[SL]", SPEC))
     assert used == set(CODE)
+
+
+def test_limits() -> None:
+    (rows,) = tables("begins with", "most bytes")
+    said = {name: int(most) for names, most in rows for name in quoted(names)}
+    assert said.pop("repos/<repo>/log/") == limit_of(keys.log_record(keys.repo("id"), 7))
+    assert {int(most) for names, most in rows if "all others" in names} == {OTHER, limit_of("new/kind"), LARGEST}
+    assert said == LIMITS == {key: limit_of(f"{key}x" if key.endswith("/") else key) for key in LIMITS}
 
 
 def _type(field: pa.Field) -> str:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import zstandard
 from blake3 import blake3
 from tests.format.samples import ID, digest, leaf, record
@@ -50,6 +51,11 @@ def part() -> None:
 
 def page() -> None:
     decode_page(sealed(encode_envelope("L", {"first": 0, "size": GIB}) + zeros(GIB)), "page")
+
+
+def record_of_values() -> None:
+    ops = msgspec.Raw(b"[" + b"[]," * 8_000_000 + b"[]]")
+    decode_record(seal("record", {"n": 0, "write": "w", "prev": "", "time": "t", "ops": ops}), "record")
 
 
 def page_of_values() -> None:
@@ -102,6 +108,7 @@ BOMBS: dict[str, Callable[[], None]] = {
     "chunk": chunk,
     "part": part,
     "page": page,
+    "record-of-values": record_of_values,
     "page-of-values": page_of_values,
     "node-that-is-one": node_that_is_one,
     "node-that-lies": node_that_lies,

@@ -13,7 +13,7 @@ from sheaf.engine.core import create_store
 from sheaf.errors import Unavailable
 from sheaf.repo.store import Store
 from sheaf.storage.memory import MemoryBackend
-from sheaf.storage.port import Backend, Buffer, Created, Stat
+from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat
 from sheaf.storage.wrapper import WrapperBackend
 from sheaf.testing.clock import SteeredClock
 from sheaf.testing.invariants import assert_sound
@@ -38,9 +38,9 @@ class Place(WrapperBackend):
         self._reach("create", key)
         return super().create(key, data)
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, limit: int = LARGEST) -> bytes:
         self._reach("get", key)
-        return super().get(key)
+        return super().get(key, limit)
 
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
         self._reach("get_ranges", key)

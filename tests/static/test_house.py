@@ -72,6 +72,38 @@ def test_a_long_function_is_found_out() -> None:
     assert not list(functions(f"def f():\n    '''Many\n\n    words.\n    '''\n{body[: -len('    x = 1') - 1]}"))
 
 
+#: What reads a place by its own rules: the port and what stands before it, and what tries a place out.
+READERS = ("storage", "torture", "testing")
+
+
+def test_objects_are_read_up_to_the_limit_of_their_kind() -> None:
+    unbounded = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in sorted((ROOT / "src/sheaf").rglob("*.py"))
+        if path.relative_to(ROOT / "src/sheaf").parts[0] not in READERS
+        for line in unbounded_reads(path.read_text())
+    ]
+    assert not unbounded, "read them with sheaf.engine.objects.get_object"
+
+
+#: Names that backends have; those of mappings and caches are others.
+_PLACES = re.compile(r"(?:^|[._])(?:backend|inner|place|source|target|copy|primary|replica|store)$")
+
+
+def unbounded_reads(source: str) -> Iterator[int]:
+    """Lines that ask a place for a whole object without saying how long it may be."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get":
+            is_place = _PLACES.search(ast.unparse(node.func.value)) is not None
+            if is_place and len(node.args) == 1 and not node.keywords:
+                yield node.lineno
+
+
+def test_a_read_without_a_limit_is_found_out() -> None:
+    reads = "self._core.backend.get(key)\nsource.get(key)\nself.inner.get(k, limit)\nself._found.get(key)\n"
+    assert list(unbounded_reads(reads)) == [1, 2]
+
+
 def test_no_file_names_a_registry_or_a_place_on_a_machine() -> None:
     hits = [
         f"{path.relative_to(ROOT)}:{number}: {line.strip()}"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import socket
+import stat
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ from sheaf.storage import folder as folder_module
 from sheaf.storage.folder import FolderBackend
 from sheaf.storage.mounts import filesystem_type, is_network, parse_mount_output, parse_proc_mounts
 from sheaf.storage.oserrors import from_oserror
-from sheaf.storage.port import Created
+from sheaf.storage.port import LARGEST, Created
 from sheaf.storage.syscalls import Syscalls
 
 
@@ -90,7 +93,115 @@ def test_an_object_can_be_no_folder_and_a_folder_no_object(tmp_path: Path) -> No
     for key in ("a", "a/b/c"):
         with pytest.raises(InvalidInput, match=key):
             backend.create(key, b"x")
-    assert [stat.key for stat in backend.list()] == ["a/b"]
+    assert [it.key for it in backend.list()] == ["a/b"]
+
+
+# ── what is no file ───────────────────────────────────────────────────────────
+
+
+def _link(path: Path) -> None:
+    (path.parent / "other").write_bytes(b"x")
+    path.symlink_to("other")
+
+
+def _socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server, contextlib.chdir(path.parent):
+        server.bind(path.name)
+
+
+NO_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "link": (_link, "symbolic link"),
+    "link to nothing": (lambda path: path.symlink_to("nothing"), "symbolic link"),
+    "link to itself": (lambda path: path.symlink_to(path.name), "symbolic link"),
+    "link to an endless device": (lambda path: path.symlink_to("/dev/zero"), "symbolic link"),
+    "pipe": (os.mkfifo, "named pipe"),
+    "socket": (_socket, "socket"),
+}
+
+
+@pytest.mark.parametrize("name", NO_FILES)
+def test_what_is_no_file_is_damage_and_read_by_nobody(tmp_path: Path, name: str) -> None:
+    make, kind = NO_FILES[name]
+    (tmp_path / "packs").mkdir()
+    make(tmp_path / "packs/a")
+    backend = FolderBackend(tmp_path)
+    for ask in (
+        lambda: backend.get("packs/a"),
+        lambda: backend.get_ranges("packs/a", [(0, 1)]),
+        lambda: backend.create("packs/a", b"x"),
+    ):
+        with pytest.raises(Corrupt, match=f"packs/a is a {kind} where a file must be"):
+            ask()
+    assert backend.stat("packs/a") is not None  # or it would pass for lost
+    assert "packs/a" not in [it.key for it in backend.list()]
+    backend.replace("packs/a", b"right")
+    assert backend.get("packs/a") == b"right"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes devices")
+def test_a_device_is_no_file_either(tmp_path: Path) -> None:
+    os.mknod(tmp_path / "a", 0o600 | stat.S_IFCHR, os.makedev(1, 5))
+    with pytest.raises(Corrupt, match="a is a device where a file must be"):
+        FolderBackend(tmp_path).get("a")
+
+
+def test_a_file_that_is_too_long_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = FolderBackend(tmp_path)
+    (tmp_path / "a").touch()
+    os.truncate(tmp_path / "a", 1 << 40)
+    monkeypatch.setattr(os, "read", lambda *_: pytest.fail("it was read"))
+    with pytest.raises(Corrupt, match=f"a has {1 << 40} bytes, and no such object has more than {LARGEST}"):
+        backend.get("a")
+    with pytest.raises(Corrupt, match="no such object"):
+        backend.get_ranges("a", [(0, 1 << 39)])
+    with pytest.raises(Corrupt, match="before the range"):
+        backend.get_ranges("a", [((1 << 40) - 5, 1 << 29)])
+
+
+def test_a_file_that_grows_while_it_is_read_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_bytes(b"x" * 100)
+    monkeypatch.setattr(os, "read", lambda _fd, size: b"x" * size)
+    with pytest.raises(Corrupt, match="no such object has more than 200"):
+        FolderBackend(tmp_path).get("a", 200)
+
+
+def test_a_file_of_other_length_than_it_is_said_to_have_is_read_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.read
+    monkeypatch.setattr(os, "read", lambda fd, size: real(fd, min(size, 7)))
+    backend = FolderBackend(tmp_path)
+    for size in (0, 1, 6, 7, 8, 50):
+        backend.create(f"k{size}", bytes(range(size)))
+        assert backend.get(f"k{size}") == bytes(range(size))
+
+
+def test_a_folder_of_the_store_that_is_a_link_is_damage(tmp_path: Path) -> None:
+    FolderBackend(tmp_path / "s").create("packs/ab/x", b"1")
+    (tmp_path / "s/packs").rename(tmp_path / "elsewhere")
+    (tmp_path / "s/packs").symlink_to(tmp_path / "elsewhere")
+    backend = FolderBackend(tmp_path / "s")
+    for ask in (
+        lambda: backend.get("packs/ab/x"),
+        lambda: backend.stat("packs/ab/x"),
+        lambda: backend.create("packs/ab/y", b"1"),
+        lambda: backend.delete("packs/ab/x"),
+        lambda: list(backend.list("packs/")),
+        lambda: backend.newest("packs/a"),
+    ):
+        with pytest.raises(Corrupt, match="packs is a symbolic link where a folder must be"):
+            ask()
+    assert (tmp_path / "elsewhere/ab/x").exists()
+
+
+def test_the_store_itself_may_be_behind_links(tmp_path: Path) -> None:
+    (tmp_path / "real/s").mkdir(parents=True)
+    (tmp_path / "way").symlink_to("real")
+    (tmp_path / "store").symlink_to("way/s")
+    backend = FolderBackend(tmp_path / "store")
+    backend.create("packs/ab/x", b"1")
+    assert FolderBackend(tmp_path / "real/s").get("packs/ab/x") == b"1"
+    assert [it.key for it in backend.list()] == ["packs/ab/x"]
 
 
 # ── giving a name ─────────────────────────────────────────────────────────────
@@ -191,19 +302,6 @@ def test_without_durability_nothing_is_synced(tmp_path: Path) -> None:
 # ── leftovers and neighbours ──────────────────────────────────────────────────
 
 
-def test_leftovers_are_swept_by_age(tmp_path: Path) -> None:
-    backend = FolderBackend(tmp_path)
-    backend.create("data", b"x")
-    for name, age_s in (("old", 5_000), ("young", 10)):
-        path = tmp_path / "tmp" / name
-        path.write_bytes(b"half")
-        found = path.stat()
-        os.utime(path, (found.st_atime - age_s, found.st_mtime - age_s))
-    assert backend.sweep_leftovers(older_than_s=3_600) == 1
-    assert leftovers(tmp_path) == ["young"]
-    assert [stat.key for stat in backend.list()] == ["data"]
-
-
 def test_a_writer_whose_leftover_was_swept_creates_nothing(tmp_path: Path) -> None:
     class Swept(Syscalls):
         def sync_file(self, fd: int) -> None:
@@ -222,7 +320,7 @@ def test_files_that_are_no_keys_are_not_listed(tmp_path: Path) -> None:
         (tmp_path / name).write_text("")
     (tmp_path / "a/link").symlink_to(tmp_path / "a/b")
     (tmp_path / "a/loop").symlink_to(tmp_path)
-    assert [stat.key for stat in backend.list(sort=True)] == ["a/b"]
+    assert [it.key for it in backend.list(sort=True)] == ["a/b"]
     assert backend.newest("a/") == "a/b"
 
 
@@ -231,7 +329,7 @@ def test_the_aside_folder_can_not_be_reached(tmp_path: Path) -> None:
     backend.create("a", b"")
     (tmp_path / "tmp" / "x").write_text("half")
     for prefix in ("tmp/", "tmp/x", "tmp", "t", ""):
-        assert [stat.key for stat in backend.list(prefix)] == ([] if prefix else ["a"])
+        assert [it.key for it in backend.list(prefix)] == ([] if prefix else ["a"])
 
 
 def test_an_object_that_goes_while_listing_is_left_out(tmp_path: Path) -> None:
@@ -241,7 +339,7 @@ def test_an_object_that_goes_while_listing_is_left_out(tmp_path: Path) -> None:
     listing = backend.list(sort=True)
     assert next(listing).key == "k0"
     backend.delete("k3")
-    assert [stat.key for stat in listing] == ["k1", "k2", "k4"]
+    assert [it.key for it in listing] == ["k1", "k2", "k4"]
 
 
 def test_writers_in_a_forked_process_use_other_names(tmp_path: Path) -> None:

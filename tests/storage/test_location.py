@@ -115,6 +115,41 @@ def test_a_rate_limit_wraps() -> None:
         open_backend("memory://?limit_rate=0")
 
 
+@pytest.mark.parametrize("umask", [0o027, 0o077, 0o000])
+def test_a_writer_without_the_option_keeps_a_shared_store_open_and_is_warned(
+    tmp_path: Path, umask: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = os.umask(umask)
+    try:
+        open_backend(f"file://{tmp_path}?shared=group").create("a/b", b"")
+        forgetful = open_backend(f"file://{tmp_path}")
+        assert forgetful.get("a/b") == b""
+        assert not caplog.records
+        for key in ("a/c", "new/folder/d"):
+            forgetful.create(key, b"")
+        forgetful.replace("a/c", b"again")
+    finally:
+        os.umask(old)
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*") if path.is_file()}
+    assert modes == {0o660}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*") if path.is_dir()} == {0o2770}
+    assert [record.getMessage() for record in caplog.records] == [
+        f"file://{tmp_path}: the store is shared with a group, so what is written here is, too: set shared=group"
+    ]
+
+
+@pytest.mark.parametrize("umask", [0o002, 0o022])
+def test_a_folder_that_was_there_before_does_not_open_a_store_to_others(tmp_path: Path, umask: int) -> None:
+    old = os.umask(umask)
+    try:
+        (tmp_path / "s").mkdir()
+        for n in range(2):
+            open_backend(f"file://{tmp_path}/s").create(f"a/b{n}", b"")
+    finally:
+        os.umask(old)
+    assert {stat.S_IMODE(path.stat().st_mode) & 0o077 for path in (tmp_path / "s").rglob("*")} == {0}
+
+
 def test_modes_are_private_or_the_groups(tmp_path: Path) -> None:
     old = os.umask(0o027)
     try:

@@ -14,7 +14,7 @@ from sheaf.errors import Denied, NotFound, Refused
 from sheaf.storage.folder import FolderBackend
 from sheaf.storage.location import open_backend
 from sheaf.storage.memory import MemoryBackend
-from sheaf.storage.port import Buffer, Created, Stat
+from sheaf.storage.port import LARGEST, Buffer, Created, Stat
 from sheaf.storage.probe import probe, refuse_if_unsafe
 from sheaf.storage.wrapper import WrapperBackend
 
@@ -69,7 +69,7 @@ class NeverDeletes(WrapperBackend):
 
 
 class ReadsLate(WrapperBackend):
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, limit: int = LARGEST) -> bytes:
         raise NotFound(f"no object {key}")
 
 

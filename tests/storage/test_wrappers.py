@@ -10,7 +10,7 @@ from sheaf.errors import Corrupt, Denied, InvalidInput, Refused, Unavailable
 from sheaf.storage.count import Call, CountBackend, spans
 from sheaf.storage.limit import LimitBackend, Throttle
 from sheaf.storage.memory import MemoryBackend
-from sheaf.storage.port import Created, Stat
+from sheaf.storage.port import LARGEST, Created, Stat
 from sheaf.storage.prefix import PrefixBackend
 from sheaf.storage.readonly import ReadOnlyBackend
 from sheaf.storage.retry import RetryBackend, RetryPolicy
@@ -163,10 +163,10 @@ def test_calls_made_at_once_are_one_round_trip() -> None:
 
         counted: CountBackend
 
-        def get(self, key: str) -> bytes:
+        def get(self, key: str, limit: int = LARGEST) -> bytes:
             if key == "slow":
                 self.counted.get("fast")
-            return self.inner.get(key)
+            return self.inner.get(key, limit)
 
     inner = Meanwhile(MemoryBackend())
     backend = inner.counted = CountBackend(inner)

@@ -11,7 +11,7 @@ from typing import Any
 
 from sheaf.storage.buffers import joined, views
 from sheaf.storage.folder import FolderBackend
-from sheaf.storage.port import Backend, Buffer, Created, Stat
+from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat
 from sheaf.storage.wrapper import WrapperBackend
 
 _LATE_S = 0.3
@@ -165,8 +165,8 @@ class FoldsCase(WrapperBackend):
     def create(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
         return self.inner.create(key.lower(), data)
 
-    def get(self, key: str) -> bytes:
-        return self.inner.get(key.lower())
+    def get(self, key: str, limit: int = LARGEST) -> bytes:
+        return self.inner.get(key.lower(), limit)
 
 
 class ListsOnePage(WrapperBackend):
@@ -191,10 +191,10 @@ class KeepsWhatIsReplaced(WrapperBackend):
 
 
 class RaisesWhatItLikes(WrapperBackend):
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, limit: int = LARGEST) -> bytes:
         if self.inner.stat(key) is None:
             raise KeyError(key)
-        return self.inner.get(key)
+        return self.inner.get(key, limit)
 
 
 class LosesPacks(WrapperBackend):

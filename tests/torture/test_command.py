@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from tests.cli.conftest import Cli
 from tests.torture.broken import Overwrites
 
 from sheaf.storage.location import SCHEMES
+from sheaf.storage.port import Buffer
+from sheaf.storage.wrapper import WrapperBackend
 from sheaf.torture.promises import DEPENDS
 
 PROGRAM = "from sheaf.cli.main import main; main()"
@@ -65,8 +68,19 @@ def test_what_is_broken_is_named_and_decides_the_exit_code(cli: Cli, monkeypatch
     assert "broken , create-if-absent" in done.out
     assert "create-if-absent: a second create of a key replaced the object" in done.lines
     assert "whole store: a store needs what is broken" in done.lines
-    assert "breaks" in done.err and "hint: keep no data there" in done.err
+    assert "error: memory://broken breaks " in done.err and "hint: keep no data there" in done.err
     assert not cli("store", "torture", "memory://broken", "--json", code=6).object["ok"]
+
+
+def test_one_broken_promise_is_one(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    class CutsRanges(WrapperBackend):
+        def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
+            return list(self.inner.get_ranges(key, ranges))[:1]
+
+    plain = SCHEMES["memory"]
+    monkeypatch.setitem(SCHEMES, "memory", lambda place: CutsRanges(plain(place)))
+    done = cli("store", "torture", "memory://broken", "--rounds", "0", code=6)
+    assert "error: memory://broken breaks 1 promise: byte ranges\n" in done.err
 
 
 def test_a_store_is_not_touched(cli: Cli, tmp_path: Path) -> None:

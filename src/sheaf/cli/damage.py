@@ -44,6 +44,8 @@ def print_report(app: App, report: Report) -> None:
             )
         if problem.repo:
             app.out.line(f"  in the log of repo {quote(problem.repo)}")
+    for left in report.unfinished:
+        app.out.line(f"unfinished , {quote(left.name)} , {left.size} bytes: {left.kept or 'its writer is gone'}")
     app.out.line(", ".join(_counted(count, what) for what, count in report.counts.items()))
 
 
@@ -64,6 +66,8 @@ def print_verdict(app: App, report: Report, *, read_data: bool, has_replicas: bo
         return exit_of(report)
     if not read_data:
         app.note("note: the bytes of packs were not read: see --read-data")
+    if any(not left.kept for left in report.unfinished):
+        app.note("note: `sheaf store gc` removes what writers that are gone have left unfinished")
     if report.ok:
         app.out.line("no damage found")
         return OK

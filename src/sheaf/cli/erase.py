@@ -141,9 +141,17 @@ def _print(app: App, receipt: Receipt) -> None:
         app.out.line(f"{count_of(receipt.rows, 'row was', 'rows were')} taken out")
     if receipt.names:
         app.out.line(f"{receipt.names} names were replaced by notices")
+    if receipt.unfinished:
+        app.out.line(f"{count_of(receipt.unfinished, 'unfinished write was', 'unfinished writes were')} removed")
     if receipt.kept:
         app.note(
             f"note: {count_of(receipt.kept, 'chunk stays', 'chunks stay')}, since other files have the same ones: see --like"
+        )
+    if receipt.left:
+        files = count_of(len(receipt.left), "unfinished write")
+        app.note(
+            f"warning: {files} may hold the bytes, since a writer may be at work: run `sheaf store gc` when it has ended:"
+            f" {', '.join(map(quote, receipt.left))}"
         )
     if not app.store.url.startswith(("file:", "memory:")):
         app.note(f"note: {_VERSIONS}")

@@ -58,6 +58,8 @@ def gc(app: App, *, dry_run: bool, grace: float, no_wait: bool, keep_deleted: st
         app.out.line(f"can't be undeleted {'after it' if dry_run else 'any more'}: {first_of(lost, 5)}")
     moved = count_of(done.moved, "pack rewritten", "packs rewritten")
     counts = [count_of(done.packs, "pack"), moved, count_of(done.nodes, "node"), count_of(done.objects, "whole file")]
+    if left := sum(not found.kept for found in done.unfinished):
+        counts.append(count_of(left, "unfinished write"))
     app.out.line(", ".join(counts))
     for session in done.voided:
         app.note(f"ended {session.kind} {session.id} of {session.host}, which can be run again")
@@ -80,7 +82,14 @@ def _record(done: Collected) -> dict[str, Any]:
     lost = [{"repo": gone.repo.name, "repo_id": gone.repo.id, "bundle": gone.bundle.id} for gone in done.lost]
     voided = [msgspec.to_builtins(session) for session in done.voided]
     waits_for = [msgspec.to_builtins(session) for session in done.waits_for]
-    return {**{name: getattr(done, name) for name in names}, "voided": voided, "waits_for": waits_for, "lost": lost}
+    unfinished = [{"name": it.name, "size": it.size, "kept": it.kept} for it in done.unfinished]
+    return {
+        **{name: getattr(done, name) for name in names},
+        "unfinished": unfinished,
+        "voided": voided,
+        "waits_for": waits_for,
+        "lost": lost,
+    }
 
 
 def _lost(gone: list[Gone]) -> list[str]:

@@ -104,7 +104,9 @@ def check(app: App, read_data: float | None, resume: bool, repo: str | None) -> 
     report = app.store.check(read_data=read_data or 0.0, resume=resume, repo=repo, progress=progress)
     progress.close()
     problems = problem_records(report)
-    app.out.object({"ok": report.ok, "counts": dict(report.counts), "problems": problems, "unlisted": report.unlisted})
+    unfinished = [{"name": left.name, "size": left.size, "kept": left.kept} for left in report.unfinished]
+    counted = {"counts": dict(report.counts), "problems": problems, "unlisted": report.unlisted}
+    app.out.object({"ok": report.ok, **counted, "unfinished": unfinished})
     print_report(app, report)
     has_replicas = report.ok or bool(app.store.replicas.urls)
     return print_verdict(app, report, read_data=bool(read_data), has_replicas=has_replicas)

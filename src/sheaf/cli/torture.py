@@ -11,7 +11,7 @@ import click
 
 from sheaf.cli.app import App
 from sheaf.cli.exits import DAMAGED, OK, PARTIAL
-from sheaf.cli.quoting import human_size, quote
+from sheaf.cli.quoting import count_of, human_size, quote
 from sheaf.cli.render import View
 from sheaf.cli.run import patiently
 from sheaf.cli.tree import verb
@@ -78,7 +78,7 @@ def torture(app: App, *, url: str, rounds: int, minutes: float | None, seed: int
         _print(app, report)  # now: what was found must not be lost if it can't be cleaned up
     if keep:
         app.note(f"what was written is kept below {found.url}")
-    return _verdict(report)
+    return _verdict(report, place.url)
 
 
 def _print(app: App, report: Report) -> None:
@@ -117,11 +117,12 @@ def _record(report: Report) -> dict[str, Any]:
     }
 
 
-def _verdict(report: Report) -> int:
+def _verdict(report: Report, url: str) -> int:
+    """What the exit code says, in words, of the place that was named: the prefix below it is gone."""
     untold = [finding for finding in report.findings if finding.is_untold]
     if report.broken:
         names = ", ".join(finding.promise for finding in report.broken)
-        print(f"error: {report.url} breaks {len(report.broken)} promises: {names}", file=sys.stderr)
+        print(f"error: {url} breaks {count_of(len(report.broken), 'promise')}: {names}", file=sys.stderr)
         print("hint: keep no data there; what is broken, and what depends on it, stands above", file=sys.stderr)
         return DAMAGED
     if untold:

@@ -12,13 +12,29 @@ from pathlib import Path
 from threading import Lock
 from typing import Final, Protocol
 
+from sheaf.errors import Corrupt
+from sheaf.format.limits import limit_of
+from sheaf.storage.buffers import check_size
 from sheaf.storage.keys import check_key
 from sheaf.storage.private import make_private_folder, write_private_text
+from sheaf.storage.regular import opened, read_whole
 
-__all__ = ["ROOM", "Cache", "FolderCache", "NoCache", "Use", "room_of", "set_room", "shrink", "use_of"]
+__all__ = [
+    "ROOM",
+    "Cache",
+    "FolderCache",
+    "NoCache",
+    "Use",
+    "remove_unfinished",
+    "room_of",
+    "set_room",
+    "shrink",
+    "use_of",
+]
 
 ROOM: Final = 2 << 30  #: bytes that copies of remote objects may take, unless somebody says otherwise
 _LIMIT: Final = "limit"  # the file in a user's cache that says otherwise
+_ASIDE: Final = ".new-"  # how names of files begin that are being written
 _OFTEN: Final = 16  # the folder is looked through when a 16th of its room was written
 
 
@@ -73,8 +89,10 @@ class FolderCache:
     def get(self, key: str) -> bytes | None:
         path = self._path(key)
         try:
-            data = path.read_bytes()
-        except OSError:
+            with opened(str(path)) as (fd, size):
+                check_size(key, size, limit_of(key))
+                data = read_whole(fd, key, size, limit_of(key))
+        except (OSError, Corrupt):  # whatever stands there, it is no copy
             return None
         if self._room is not None:
             with contextlib.suppress(OSError):
@@ -85,7 +103,7 @@ class FolderCache:
         path = self._path(key)
         try:
             make_private_folder(path.parent)
-            handle, aside = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+            handle, aside = tempfile.mkstemp(dir=path.parent, prefix=_ASIDE)
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
             Path(aside).replace(path)
@@ -145,6 +163,14 @@ def use_of(root: Path) -> Use:
     """How much lies below a folder; nothing if there is none."""
     sizes = [size for _, size, _ in _files(root)]
     return Use(len(sizes), sum(sizes))
+
+
+def remove_unfinished(root: Path) -> None:
+    """Delete unfinished files below a folder. A process that is writing one keeps no copy, which is no error."""
+    for _, _, path in _files(root):
+        if path.name.startswith(_ASIDE):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
 
 
 def shrink(root: Path, max_bytes: int) -> None:

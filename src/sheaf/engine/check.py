@@ -120,6 +120,7 @@ class _Check:
         if indexed is not None:
             indexed.tell(self.report)
             check_small(self.core, self.report)
+            self.report.unfinished = list(self.core.backend.unfinished())
         return self.report, bundles
 
     def _bundles(self) -> list[Bundle]:

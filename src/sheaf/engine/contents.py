@@ -15,6 +15,7 @@ from blake3 import blake3
 
 from sheaf.engine.core import Core
 from sheaf.engine.forwarding import Erased, Place, Trail, erased
+from sheaf.engine.objects import get_object
 from sheaf.errors import Corrupt, NotFound, SheafError, Unsupported
 from sheaf.format import keys
 from sheaf.format.frame_v1 import RAW, unframe
@@ -137,7 +138,7 @@ class Contents:
     def _object(self, session: str, entry: Entry) -> bytes:
         key = keys.object(session, entry.content)
         try:
-            data = self._core.backend.get(key)
+            data = get_object(self._core.backend, key)
         except NotFound:
             if self._core.backend.stat(keys.erased(entry.content)) is not None:
                 raise erased() from None
@@ -150,7 +151,7 @@ class Contents:
         """What is said of a file whose bytes were erased."""
         key = keys.erased(entry.content)
         try:
-            notice = unseal(self._core.backend.get(key), "erased", Notice, key)
+            notice = unseal(get_object(self._core.backend, key), "erased", Notice, key)
         except NotFound:
             return erased(entry.path)
         who = f" by {notice.author.name}" if notice.author.name else ""

@@ -12,8 +12,10 @@ from typing import ParamSpec, TypeVar
 
 from sheaf.engine.cache import Cache, NoCache
 from sheaf.engine.clock import Clock, SystemClock, rfc3339
+from sheaf.engine.objects import get_object
 from sheaf.errors import AlreadyExists, Bug, Corrupt, NotFound, Refused, Unsupported
 from sheaf.format import keys
+from sheaf.format.limits import ensure_fits
 from sheaf.format.store_v1 import StoreConfig, decode_config, encode_config
 from sheaf.model.log import Author
 from sheaf.storage.emptiness import foreign_in
@@ -77,13 +79,14 @@ class Core:
                 return decode(kept)
             except (Corrupt, Unsupported):  # a turned bit may look like a newer version
                 self.cache.drop(key)
-        data = self.backend.get(key)
+        data = get_object(self.backend, key)
         value = decode(data)
         self.cache.put(key, data)
         return value
 
     def create(self, key: str, data: Buffer) -> None:
-        """Write an object whose name nobody else can have chosen."""
+        """Write an object whose name nobody else can have chosen. Raises Refused if it is too large for its kind."""
+        ensure_fits(key, memoryview(data).nbytes)
         if self.backend.create(key, data) is Created.OTHER:
             raise Bug(f"{key} is there already, with other bytes")
 
@@ -135,7 +138,7 @@ def _exists(backend: Backend) -> AlreadyExists:
 def open_store(backend: Backend) -> StoreConfig:
     """Read what never changes about a store. Raises NotFound (:class:`LostConfig`), Corrupt."""
     try:
-        return decode_config(backend.get(keys.CONFIG))
+        return decode_config(get_object(backend, keys.CONFIG))
     except NotFound:
         if backend.newest(f"{keys.STORE_LOG}log/") is None:
             raise NotFound(

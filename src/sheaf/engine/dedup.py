@@ -27,6 +27,7 @@ from sheaf.format.pack_v1 import PackTable
 
 __all__ = ["ChunkIndex", "Found", "load_segments", "merge_index"]
 
+_MOST = 1 << 24  # chunks of one index object: at 44 bytes each, and 32 for each pack, it keeps below its limit
 _FREEZE = 1 << 15  # chunks kept in a dict before they become sorted arrays, which need a tenth of the memory
 _MERGE_AT = 16  # index objects of one level before they are merged into one of the next
 _NO_PACKS = np.zeros((0, 32), np.uint8)
@@ -151,7 +152,11 @@ def _load(core: Core, name: str) -> Segment | None:
 
 
 def write_index(core: Core, session: str, segment: Segment, level: int = 0, replaces: tuple[str, ...] = ()) -> str:
-    """Create an index object; returns its key."""
+    """Create an index object; returns its key. What is too much for one goes into several, and the last key comes back."""
+    if len(segment) > _MOST:
+        for at in range(0, len(segment), _MOST):
+            key = write_index(core, session, segment.rows(at, at + _MOST), level, replaces)
+        return key
     data = encode_index(session, segment, replaces)
     key = keys.index(level, core.clock.new_id(), blake3(data).digest())
     core.create(key, data)
@@ -168,7 +173,7 @@ def merge_index(core: Core, open: Open, segments: list[tuple[str, Segment]]) -> 
     for name, segment in segments:
         levels.setdefault(int(name.split("/")[1]), []).append((name, segment))
     for level, members in levels.items():
-        if len(members) >= _MERGE_AT:
+        if len(members) >= _MERGE_AT and sum(len(segment) for _, segment in members) <= _MOST:
             names = tuple(name for name, _ in members)
             write_index(core, open.id, joined_segments([s for _, s in members], open.avoid_packs), level + 1, names)
             for name in names:

@@ -20,6 +20,7 @@ import pyarrow as pa
 from sheaf.engine.core import Core
 from sheaf.engine.diff import same
 from sheaf.engine.nodes import Nodes, pointer_of
+from sheaf.engine.objects import get_object
 from sheaf.engine.tree import Tree, entries
 from sheaf.errors import AlreadyExists, Conflict, Corrupt, InvalidInput, NotFound
 from sheaf.format import keys
@@ -94,7 +95,7 @@ class Splits:
         """How it began. Raises NotFound."""
         key = self._base + "start.json"
         try:
-            return unseal(self._core.backend.get(key), "diamond", DiamondStart, key)
+            return unseal(get_object(self._core.backend, key), "diamond", DiamondStart, key)
         except NotFound:
             raise NotFound(f'didn\'t find diamond "{self.id}"', "see `sheaf diamond list`") from None
 
@@ -102,7 +103,7 @@ class Splits:
         """How it ended, if it has."""
         key = self._base + "end.json"
         try:
-            return unseal(self._core.backend.get(key), "diamond-end", DiamondEnd, key)
+            return unseal(get_object(self._core.backend, key), "diamond-end", DiamondEnd, key)
         except NotFound:
             return None
 
@@ -157,7 +158,7 @@ class Splits:
     def _listed(self, name: str) -> Iterator[tuple[str, bytes]]:
         for stat in self._core.backend.list(self._base + "splits/"):
             if stat.key.endswith("/" + name):
-                yield stat.key, self._core.backend.get(stat.key)
+                yield stat.key, get_object(self._core.backend, stat.key)
 
 
 # -- joining -----------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ are to change, too (:mod:`sheaf.engine.names`), bundles get other trees first: s
 3. Find all chunks of the contents, and all packs that hold one which no other content needs.
 4. Replace these packs by a generation of gc that leaves the chunks out, and deletes the nodes of former trees. Once its
    list is created, any gc finishes it.
-5. Look at every pack again; write the receipt.
+5. Look at every pack again; remove what killed writers left outside of all keys; write the receipt.
 
 Each step may be done twice: who is stopped runs it again.
 """
@@ -24,6 +24,7 @@ from sheaf.engine.finding import Finder, held_by
 from sheaf.engine.gc import Collected, Waiting, finish, resolve
 from sheaf.engine.names import Names, is_notice
 from sheaf.engine.nodes import Nodes
+from sheaf.engine.objects import get_object
 from sheaf.engine.pending import NOTHING, begin, resume
 from sheaf.engine.reach import live_bundles, needed_chunks
 from sheaf.engine.receipts import retold
@@ -44,7 +45,7 @@ _NOTHING: frozenset[bytes] = frozenset()
 def notices(core: Core) -> list[Notice]:
     """What was erased, by its hash, and why."""
     listed = core.backend.list(keys.ERASED, sort=True)
-    return [unseal(core.backend.get(stat.key), "erased", Notice, stat.key) for stat in listed]
+    return [unseal(get_object(core.backend, stat.key), "erased", Notice, stat.key) for stat in listed]
 
 
 def erase(
@@ -194,6 +195,7 @@ class _Told:
 
 def _receipt(core: Core, told: _Told, finder: Finder, todo: _Todo, deleted: set[str]) -> Receipt:
     places = finder.places or told.places  # now, with notices; or where there is something else now
+    unfinished = core.backend.unfinished(remove=True)  # last: a writer that was ended may have left its pack till now
     receipt = Receipt(
         core.clock.new_id(),
         core.now(),
@@ -208,6 +210,8 @@ def _receipt(core: Core, told: _Told, finder: Finder, todo: _Todo, deleted: set[
         len([place for place in places if is_notice(split(place.path)[1], bytes.fromhex(place.content))]),
         rows=told.rows,
         columns=tuple(sorted(told.columns)),
+        unfinished=sum(not found.kept for found in unfinished),
+        left=tuple(found.name for found in unfinished if found.kept),
     )
     core.create(keys.receipt(receipt.id), seal("receipt", receipt))
     return receipt

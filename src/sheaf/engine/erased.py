@@ -7,6 +7,7 @@ from threading import Lock
 from blake3 import blake3
 
 from sheaf.engine.core import Core
+from sheaf.engine.objects import get_object
 from sheaf.errors import Refused
 from sheaf.format import keys
 from sheaf.format.session_v1 import Notice, unseal
@@ -65,4 +66,4 @@ class Erasures:
 
     def _size(self, content: bytes) -> int:
         key = keys.erased(content)
-        return unseal(self._core.backend.get(key), "erased", Notice, key).size
+        return unseal(get_object(self._core.backend, key), "erased", Notice, key).size

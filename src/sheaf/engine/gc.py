@@ -18,6 +18,7 @@ from sheaf.engine.contents import Contents
 from sheaf.engine.core import Core
 from sheaf.engine.forwarding import load_forwards
 from sheaf.engine.nodes import Nodes
+from sheaf.engine.objects import get_object
 from sheaf.engine.patience import Decision, Waiting
 from sheaf.engine.reach import Reach, Roots, live_bundles, needed_chunks, object_id, steadily
 from sheaf.engine.retained import kept_since, lost_with, retained
@@ -36,6 +37,7 @@ from sheaf.errors import Corrupt, NotFound
 from sheaf.format import keys
 from sheaf.format.node_v1 import packs_in
 from sheaf.format.session_v1 import Condemned, Session, decode_condemned, encode_condemned
+from sheaf.storage.port import Unfinished
 
 __all__ = ["Collected", "Decision", "Waiting", "collect", "finish", "resolve"]
 
@@ -45,13 +47,15 @@ class Collected(Swept):
     """What a collection did, or with ``dry_run`` would do.
 
     ``generations``: finished; ``pending``: left to a later gc; ``voided``: sessions that outlived the grace;
-    ``waits_for``: with ``dry_run``, those that are open now.
+    ``waits_for``: with ``dry_run``, those that are open now. ``unfinished``: what killed writers left outside of all keys,
+    and what others are writing there.
     """
 
     generations: int = 0
     pending: list[str] = field(default_factory=list)
     voided: list[Session] = field(default_factory=list)
     waits_for: list[Session] = field(default_factory=list)
+    unfinished: list[Unfinished] = field(default_factory=list)
 
 
 def collect(
@@ -70,7 +74,8 @@ def collect(
     """
     if dry_run:
         return _expected(core, below, kept_since(core, keep_deleted))
-    done = Collected()
+    done = Collected(unfinished=list(core.backend.unfinished(remove=True)))  # first, since what follows may take room
+    done.bytes += _removable(done.unfinished)
     for stat in list(core.backend.list(keys.CONDEMNED)):
         if not finish(core, stat.key, waiting, done):
             return done
@@ -96,7 +101,12 @@ def _expected(core: Core, below: float, keep: str) -> Collected:
     lost = lost_with(core, c.dead_nodes)
     counts = (len(c.dead_packs), len(c.moving_packs), len(c.dead_nodes), len(c.objects))
     others = [] if _is_empty(c) else [session for session in list_sessions(core) if not has_committed(core, session)]
-    return Collected(*counts, freed, lost, waits_for=others)
+    left = list(core.backend.unfinished())
+    return Collected(*counts, freed + _removable(left), lost, waits_for=others, unfinished=left)
+
+
+def _removable(left: list[Unfinished]) -> int:
+    return sum(found.size for found in left if not found.kept)
 
 
 # -- marking -----------------------------------------------------------------------------------------------------------
@@ -171,7 +181,7 @@ def _packs_of(core: Core, nodes: Iterable[bytes]) -> set[bytes]:
 
 def _packs_in(core: Core, node: bytes) -> set[bytes]:
     try:
-        return packs_in(core.backend.get(keys.node(node)), f"node {node.hex()}")
+        return packs_in(get_object(core.backend, keys.node(node)), f"node {node.hex()}")
     except (NotFound, Corrupt):
         return set()  # gone meanwhile, or broken: nothing is decided by it
 
@@ -184,7 +194,7 @@ def finish(core: Core, key: str, waiting: Waiting, done: Collected) -> bool:
     is_over = False
     while True:
         try:
-            condemned = decode_condemned(core.backend.get(key), key)
+            condemned = decode_condemned(get_object(core.backend, key), key)
         except NotFound:
             return True  # somebody else has finished it
         mine = open_store_session(core, "gc")

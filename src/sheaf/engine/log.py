@@ -14,8 +14,10 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 import msgspec
 
 from sheaf.engine.core import Core
+from sheaf.engine.objects import get_object
 from sheaf.errors import Corrupt, NotFound, SheafError, Unsupported
 from sheaf.format import keys
+from sheaf.format.limits import ensure_fits
 from sheaf.format.record_v1 import (
     PAGE_RECORDS,
     decode_ops,
@@ -119,7 +121,9 @@ class Log(Generic[S, Op]):
             ops = decide(head)
             record, state = self._compose(head, ops)
             key = keys.log_record(self._base, record.n)
-            if self._core.backend.create(key, encode_record(record)) is not Created.OTHER:
+            data = encode_record(record)
+            ensure_fits(key, len(data))
+            if self._core.backend.create(key, data) is not Created.OTHER:
                 self._remember(record)
                 self._head = self._adopt(record, state, head)
                 return self._head
@@ -236,7 +240,7 @@ class Log(Generic[S, Op]):
         if cached:
             record = self._core.load(key, lambda data: decode_record(data, key))
         else:
-            record = decode_record(self._core.backend.get(key), key)
+            record = decode_record(get_object(self._core.backend, key), key)
         if record.n != n:
             raise Corrupt(f"{key} holds record {record.n}")
         return record

@@ -12,6 +12,7 @@ from sheaf.engine.core import Core
 from sheaf.engine.dedup import ChunkIndex
 from sheaf.engine.forwarding import Forwards, Place
 from sheaf.engine.log import Head, store_log
+from sheaf.engine.objects import get_object
 from sheaf.engine.packs import PackSink
 from sheaf.engine.reach import Chunks
 from sheaf.engine.sessions import Ending, Open, refuse_if_over
@@ -75,7 +76,7 @@ class Mover:
 
     def _copy(self, pack: bytes, offsets: dict[int, int]) -> None:
         try:
-            data = memoryview(self._core.backend.get(keys.pack(pack)))
+            data = memoryview(get_object(self._core.backend, keys.pack(pack)))
         except NotFound:
             return  # another gc was faster; then its address holds, or it has ended this one
         table = decode_table(data, len(data), f"pack {pack.hex()}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from blake3 import blake3
 
 from sheaf.engine.core import Core
+from sheaf.engine.objects import get_object
 from sheaf.errors import Corrupt, InvalidInput, NotFound
 from sheaf.format import keys
 from sheaf.format.plain_v1 import MAX_LEVEL, Plain, plain_node
@@ -100,7 +101,7 @@ class Nodes:
 
     def check(self, pointer: Pointer) -> bytes:
         """A node's bytes as the store has them now, bypassing every cache. Raises Corrupt, NotFound."""
-        return _checked(self._core.backend.get(keys.node(pointer.id)), pointer)
+        return _checked(get_object(self._core.backend, keys.node(pointer.id)), pointer)
 
     def _rows(self, pointer: Pointer) -> pa.RecordBatch:
         from sheaf.format.node_v1 import decode_rows

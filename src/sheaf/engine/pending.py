@@ -13,6 +13,7 @@ from blake3 import blake3
 
 from sheaf.engine.core import Core
 from sheaf.engine.finding import Finder
+from sheaf.engine.objects import get_object
 from sheaf.format import keys
 from sheaf.format.session_v1 import Erasing, seal, unseal
 
@@ -60,7 +61,7 @@ def unfinished(core: Core, condition: str) -> frozenset[bytes]:
 
 def _begun(core: Core) -> Iterator[tuple[str, Erasing]]:
     for stat in core.backend.list(keys.ERASING):
-        yield stat.key, unseal(core.backend.get(stat.key), "erasing", Erasing, stat.key)
+        yield stat.key, unseal(get_object(core.backend, stat.key), "erasing", Erasing, stat.key)
 
 
 def resume(core: Core, contents: frozenset[bytes], rows: int) -> Pending:

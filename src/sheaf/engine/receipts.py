@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from sheaf.engine.core import Core
 from sheaf.engine.names import is_notice
+from sheaf.engine.objects import get_object
 from sheaf.format import keys
 from sheaf.format.session_v1 import ErasedPlace, Receipt, seal, unseal
 from sheaf.model.paths import split
@@ -40,4 +41,4 @@ def _names(place: ErasedPlace, contents: frozenset[str]) -> bool:
 
 def _listed(core: Core) -> dict[str, Receipt]:
     found = [stat.key for stat in core.backend.list(keys.RECEIPTS, sort=True)]
-    return {key: unseal(core.backend.get(key), "receipt", Receipt, key) for key in found}
+    return {key: unseal(get_object(core.backend, key), "receipt", Receipt, key) for key in found}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sheaf.engine.core import Core
+from sheaf.engine.objects import get_object
 from sheaf.errors import AlreadyExists, NotFound
 from sheaf.format import keys
 from sheaf.format.session_v1 import RunEnd, RunStart, seal, unseal
@@ -28,12 +29,12 @@ def get_run(core: Core, id: str) -> tuple[RunStart, RunEnd | None]:
     """A run's beginning and, if it has ended, its end. Raises NotFound."""
     key = keys.run(id, "start")
     try:
-        start = unseal(core.backend.get(key), "run-start", RunStart, key)
+        start = unseal(get_object(core.backend, key), "run-start", RunStart, key)
     except NotFound:
         raise NotFound(f"no run {id}") from None
     key = keys.run(id, "end")
     try:
-        return start, unseal(core.backend.get(key), "run-end", RunEnd, key)
+        return start, unseal(get_object(core.backend, key), "run-end", RunEnd, key)
     except NotFound:
         return start, None
 

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from sheaf.engine.core import Core, host
 from sheaf.engine.log import Head, Log, repo_log, store_log
+from sheaf.engine.objects import get_object
 from sheaf.errors import Conflict, Corrupt, InvalidInput, NotFound, SheafError, Unavailable
 from sheaf.format import keys
 from sheaf.format.session_v1 import Condemned, Session, decode_condemned, seal, unseal
@@ -122,7 +123,7 @@ def _erased(key: str) -> bytes:
 
 def _condemned(core: Core, key: str) -> Condemned | None:
     try:
-        return decode_condemned(core.backend.get(key), key)
+        return decode_condemned(get_object(core.backend, key), key)
     except NotFound:  # the generation ended between the listing and now; it deleted nothing that is still listed
         return None
 
@@ -140,7 +141,7 @@ def list_sessions(core: Core) -> list[Session]:
     found = []
     for stat in core.backend.list(keys.SESSIONS):
         try:
-            found.append(unseal(core.backend.get(stat.key), "session", Session, stat.key))
+            found.append(unseal(get_object(core.backend, stat.key), "session", Session, stat.key))
         except NotFound:
             continue
     return found
@@ -223,6 +224,6 @@ def find_session(core: Core, id: str) -> Session:
     """A session that was registered, here or elsewhere. Raises Conflict if it has ended."""
     key = keys.session(id)
     try:
-        return unseal(core.backend.get(key), "session", Session, key)
+        return unseal(get_object(core.backend, key), "session", Session, key)
     except NotFound:
         raise Conflict(f"session {id} has ended", "begin again") from None

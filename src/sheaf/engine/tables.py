@@ -5,7 +5,9 @@ from __future__ import annotations
 from sheaf.engine.core import Core
 from sheaf.errors import Corrupt, NotFound
 from sheaf.format import keys
+from sheaf.format.limits import limit_of
 from sheaf.format.pack_v1 import TRAILER, PackTable, decode_table
+from sheaf.storage.buffers import check_size
 
 __all__ = ["load_table"]
 
@@ -23,6 +25,7 @@ def load_table(core: Core, pack: bytes, rows: int = 0) -> PackTable:
     stat = core.backend.stat(key)
     if stat is None:
         raise NotFound(f"{what} is missing")
+    check_size(key, stat.size, limit_of(key))
     tail = _tail(core, key, stat.size, TRAILER.size + (rows + 1) * _ROW)
     if len(tail) < TRAILER.size:
         raise Corrupt(f"{what} is cut short")

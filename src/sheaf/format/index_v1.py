@@ -43,6 +43,11 @@ class Segment:
     def __len__(self) -> int:
         return len(self.hashes)
 
+    def rows(self, start: int, end: int) -> Segment:
+        """Some of its rows, with all packs."""
+        at = slice(start, end)
+        return Segment(self.packs, self.hashes[at], self.pack[at], self.offset[at], self.stored[at], self.lead[at])
+
     def find(self, wanted: Hashes, lead: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
         """For each wanted hash its row, or -1. ``lead`` is ``leading(wanted)``."""
         if not len(self):

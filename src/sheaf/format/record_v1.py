@@ -27,6 +27,7 @@ __all__ = [
 
 PAGE_RECORDS = 1000
 _MAX_PAGE = 64 << 20  # bytes; a page is a copy, so what doesn't fit is read record by record
+_MANY = 1 << 20  # bytes of a record from which on its values are counted
 _MAX_VALUES = 1 << 20  # each takes some 60 bytes in memory, and may have but three in a page
 T = TypeVar("T")
 
@@ -45,6 +46,8 @@ def encode_record(record: Record) -> bytes:
 
 def decode_record(data: bytes, what: str) -> Record:
     """Raises Corrupt or Unsupported; operations and states are still plain JSON values, see :func:`decode_ops`."""
+    if len(data) > _MANY and sum(map(data.count, (b",", b"[", b"{"))) > 2 * _MAX_VALUES:
+        raise Corrupt(f"{what} holds more values than a record may have")
     return unseal(data, "record", Record, what)
 
 

@@ -101,7 +101,8 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     that stay, since other contents have the same ones; ``deleted``: the keys of all objects that held something;
     ``names``: at how many of the places a notice stands in the place of the name; ``replaces``: the id of a receipt that
     this one repeats, without paths that were taken out since. ``rows``: how many rows of tables were taken out, each
-    file counted once; ``columns``: which ones the condition was about.
+    file counted once; ``columns``: which ones the condition was about. ``unfinished``: how many files of writers that were
+    gone were removed, whatever they held; ``left``: names of those that could not be, since a writer may be at work.
     """
 
     id: str
@@ -118,6 +119,8 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     replaces: str = ""
     rows: int = 0
     columns: tuple[str, ...] = ()
+    unfinished: int = 0
+    left: tuple[str, ...] = ()
 
 
 class CondemnedHeader(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ from sheaf.engine.cache import Cache, FolderCache, NoCache
 from sheaf.engine.checks.report import FAULTS, Report
 from sheaf.engine.clock import Clock, SystemClock
 from sheaf.engine.core import Core, open_store
+from sheaf.engine.objects import get_object
 from sheaf.engine.repairs.aside import Unreadable, set_aside, unreadable
 from sheaf.engine.repairs.fetching import fetch
 from sheaf.engine.repairs.indexing import Rebuilt, rebuild_index
@@ -212,7 +213,7 @@ class Repairs:
         except (Corrupt, NotFound):
             if not sources or self._place.newest("log/") is None:
                 raise
-            config, is_lost = decode_config(sources[0].get(keys.CONFIG)), True
+            config, is_lost = decode_config(get_object(sources[0], keys.CONFIG)), True
         for source in sources:
             if copy_of(source) != config.id:
                 raise InvalidInput(f"{source.url} holds another store", "name a replica of this one")

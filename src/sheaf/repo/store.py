@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from sheaf.engine import runs
-from sheaf.engine.cache import FolderCache, NoCache, room_of
+from sheaf.engine.cache import FolderCache, NoCache, remove_unfinished, room_of
 from sheaf.engine.clock import Clock, SystemClock, parse_time
 from sheaf.engine.core import Core, open_store
 from sheaf.engine.replicas.backend import ReplicatedBackend, refuse_copy
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from sheaf.engine.check import Report
     from sheaf.engine.finding import Like
     from sheaf.engine.gc import Collected
+    from sheaf.engine.replicas.catchup import Caught
     from sheaf.engine.sizes import Sizes
     from sheaf.repo.keys import Keys
     from sheaf.repo.replicas import Replicas
@@ -347,10 +348,15 @@ class Store:
         """Delete in replicas what was deleted here; returns what kept one of them from it."""
         try:
             if self._log.head().state.replicas:
-                self.replicas.replicate()
+                for url, caught in self.replicas.replicate().items():
+                    self._tell_left(url, caught)
         except SheafError as error:
             return error
         return None
+
+    def _tell_left(self, url: str, caught: Caught) -> None:
+        if left := [f"{found.name} ({found.kept})" for found in caught.unfinished if found.kept]:
+            _tell(f"replica {url} keeps unfinished writes until `sheaf store replicate`: {', '.join(left)}")
 
     # -- erasing -------------------------------------------------------------------------------------------------------
 
@@ -450,6 +456,9 @@ class Store:
             blocks = BlockCache(blocks_folder(self._connected.cache, self.id))
             for gone in receipt.contents:
                 blocks.forget(bytes.fromhex(gone))
+            copies = (self._connected.cache / "objects").glob(f"{self.id}-*")
+            for folder in (blocks_folder(self._connected.cache, self.id), *copies):
+                remove_unfinished(folder)
         if error := self._pass_on():
             what = f"the contents were erased here (receipt {receipt.id}), but not in every replica: {error.message}"
             raise Unavailable(what, "run `sheaf store replicate --prune` as soon as it can be reached")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sheaf.errors import Corrupt, InvalidInput
 from sheaf.storage.port import Buffer
 
-__all__ = ["check_ranges", "check_reach", "is_equal", "joined", "take", "total", "views"]
+__all__ = ["check_ranges", "check_reach", "check_size", "is_equal", "joined", "take", "total", "views"]
 
 
 def views(data: Buffer | Sequence[Buffer]) -> list[memoryview]:
@@ -53,6 +53,12 @@ def take(key: str, whole: Buffer, ranges: Sequence[tuple[int, int]]) -> list[Buf
     for offset, length in ranges:
         check_reach(key, view.nbytes, offset, length)
     return [view[offset : offset + length] for offset, length in ranges]
+
+
+def check_size(key: str, size: int, limit: int) -> None:
+    """Raises ``Corrupt`` if an object has more bytes than whoever reads it can make sense of."""
+    if size > limit:
+        raise Corrupt(f"{key} has {size} bytes, and no such object has more than {limit}", "run `sheaf store check`")
 
 
 def check_reach(key: str, size: int, offset: int, length: int) -> None:

@@ -10,10 +10,10 @@ import obstore
 
 from sheaf.errors import Corrupt, NotFound, SheafError, Unavailable
 from sheaf.storage.answers import translate
-from sheaf.storage.buffers import check_ranges, is_equal, joined, views
+from sheaf.storage.buffers import check_ranges, check_size, is_equal, joined, views
 from sheaf.storage.count import COALESCE
 from sheaf.storage.keys import check_key, check_prefix
-from sheaf.storage.port import Backend, Buffer, Created, Stat
+from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat
 from sheaf.storage.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -67,9 +67,11 @@ class ObstoreBackend(Backend):
     def _settled(self, key: str, body: Buffer, doubt: Unavailable) -> Created:
         """Whose bytes are under the key after "exists", a conflict, a time-out or a server error."""
         try:
-            found = self._get_once(key)
+            found = self._get_once(key, memoryview(body).nbytes)
         except NotFound:
             raise doubt from None  # nobody's: the caller tries again
+        except Corrupt:
+            return Created.OTHER  # it is longer
         return Created.MINE if is_equal([memoryview(body)], memoryview(found)) else Created.OTHER
 
     def replace(self, key: str, data: Buffer) -> None:
@@ -87,12 +89,18 @@ class ObstoreBackend(Backend):
 
     # ── reading ───────────────────────────────────────────────────────────────
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, limit: int = LARGEST) -> bytes:
         check_key(key)
-        return self._retry.run(lambda: self._get_once(key)).to_bytes()
+        return self._retry.run(lambda: self._get_once(key, limit)).to_bytes()
 
-    def _get_once(self, key: str) -> obstore.Bytes:
-        return self._ask(f"read {key}", lambda: obstore.get(self._store, key).bytes())
+    def _get_once(self, key: str, limit: int) -> obstore.Bytes:
+        return self._ask(f"read {key}", lambda: self._received(key, limit))
+
+    def _received(self, key: str, limit: int) -> obstore.Bytes:
+        """The body, if its announced length is within the limit. The client takes no more than was announced."""
+        answer = obstore.get(self._store, key)
+        check_size(key, answer.meta["size"], limit)
+        return answer.bytes()
 
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
         check_key(key)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from sheaf.storage.buffers import total, views
-from sheaf.storage.port import Backend, Buffer, Created, Stat
+from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat
 from sheaf.storage.wrapper import WrapperBackend
 
 __all__ = ["COALESCE", "Call", "CountBackend", "Tally", "spans"]
@@ -76,9 +76,9 @@ class CountBackend(WrapperBackend):
             self._add(self.bytes_out, call, total(views(data)))
             return self.inner.create(key, data)
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, limit: int = LARGEST) -> bytes:
         with self._counted("get", key) as call:
-            data = self.inner.get(key)
+            data = self.inner.get(key, limit)
             self._add(self.bytes_in, call, len(data))
             return data
 

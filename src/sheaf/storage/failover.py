@@ -8,7 +8,7 @@ from itertools import chain
 from typing import TypeVar
 
 from sheaf.errors import Unavailable
-from sheaf.storage.port import Backend, Buffer, Stat
+from sheaf.storage.port import LARGEST, Backend, Buffer, Stat
 from sheaf.storage.wrapper import WrapperBackend
 
 __all__ = ["FailoverBackend"]
@@ -34,8 +34,8 @@ class FailoverBackend(WrapperBackend):
         self._lost_until = float("-inf")
         self._was_told = False
 
-    def get(self, key: str) -> bytes:
-        return self._read(lambda place: place.get(key))
+    def get(self, key: str, limit: int = LARGEST) -> bytes:
+        return self._read(lambda place: place.get(key, limit))
 
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
         return self._read(lambda place: place.get_ranges(key, ranges))

@@ -10,31 +10,32 @@ name leads to whole, durable bytes or to nothing, whatever happens in between.
 from __future__ import annotations
 
 import errno
-import itertools
+import logging
 import os
-import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from stat import S_ISREG
+from stat import S_ISDIR
 from typing import Literal
 
 from sheaf.errors import NotFound, Refused
-from sheaf.storage.buffers import check_ranges, check_reach, total, views
+from sheaf.storage.buffers import check_ranges, check_reach, check_size, total, views
 from sheaf.storage.folders import Folders, Modes
 from sheaf.storage.keys import ASIDE, check_key, check_prefix
-from sheaf.storage.mounts import filesystem_type, is_network
+from sheaf.storage.mounts import filesystem_type, is_local, is_network
 from sheaf.storage.oserrors import translated
-from sheaf.storage.port import Backend, Buffer, Created, Stat
+from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat, Unfinished
+from sheaf.storage.regular import ensure_no_link, opened, read_whole
 from sheaf.storage.scan import walk
 from sheaf.storage.syscalls import Syscalls
+from sheaf.storage.unfinished import Aside
 
 __all__ = ["Durability", "FolderBackend"]
 
 Durability = Literal["full", "none"]
 
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.EINVAL})
-_READ = os.O_RDONLY | os.O_CLOEXEC
+_log = logging.getLogger("sheaf")
 _BLOCK = 1 << 20  # bytes compared at a time
 
 
@@ -42,7 +43,8 @@ class FolderBackend(Backend):
     """Objects are files below ``root``; ``root/tmp`` holds what is being written.
 
     With ``durability="full"`` an object survives a power cut once :meth:`create` has returned; with ``"none"`` it
-    survives the end of the process. ``shared="group"`` lets the folder's group read and write.
+    survives the end of the process. ``shared="group"`` lets the folder's group read and write; a writer who doesn't say so in
+    a store that was made so does the same, and is warned.
     """
 
     ordered = False
@@ -57,14 +59,16 @@ class FolderBackend(Backend):
     ) -> None:
         self.root = Path(root).absolute()
         self.url = self.root.as_uri()
-        self.settle_s = 120.0 if is_network(filesystem_type(self.root)) else 0.0
+        kind = filesystem_type(self.root)
+        self.settle_s = 120.0 if is_network(kind) else 0.0
         self._calls = syscalls or Syscalls()
         self._durable = durability == "full"
-        self._modes = Modes.of(shared)
         self._base = str(self.root)
+        self._modes = Modes.of(shared, f"{self._base}/{ASIDE}")
+        self._has_warned = not self._modes.inherited
         self._folders = Folders(self._base, self._calls, self._modes, durable=self._durable)
-        self._numbers = itertools.count()
-        self._author = secrets.token_hex(6)
+        self._real = {""}  #: folders that are no links; the store itself may be one
+        self._aside = Aside(self._base, self._calls, self._folders, self._modes, locks_reach=is_local(kind))
 
     # ── writing ───────────────────────────────────────────────────────────────
 
@@ -72,11 +76,8 @@ class FolderBackend(Backend):
         parts = views(data)
         path = self._path(check_key(key))
         with translated(f"write {key} in {self.url}", writing=True):
-            aside = self._write_aside(parts)
-            try:
+            with self._written_aside(parts) as aside:
                 created = self._publish(aside, path)
-            finally:
-                self._forget(aside)
             self._folders.sync(os.path.dirname(path))  # also if it was there: the caller relies on it
             if created:
                 return Created.CREATED
@@ -85,29 +86,33 @@ class FolderBackend(Backend):
     def replace(self, key: str, data: Buffer) -> None:
         path = self._path(check_key(key))
         with translated(f"replace {key} in {self.url}", writing=True):
-            aside = self._write_aside(views(data))
-            try:
+            with self._written_aside(views(data)) as aside:
                 self._folders.making(path, lambda: self._calls.rename(aside, path))
-            except OSError:
-                self._forget(aside)
-                raise
             self._folders.sync(os.path.dirname(path))
 
-    def _write_aside(self, parts: Sequence[memoryview]) -> str:
-        aside = f"{self._base}/{ASIDE}/{os.getpid()}-{self._author}-{next(self._numbers)}"
-        fd = self._folders.making(aside, lambda: self._calls.create(aside, self._modes.file))
+    @contextmanager
+    def _written_aside(self, parts: Sequence[memoryview]) -> Iterator[str]:
+        """The path of a file with these bytes, which is locked until it has its name in the store."""
+        self._warn()
+        aside, fd = self._aside.begin()
         try:
             if self._modes.exact:
                 self._calls.chmod(aside, self._modes.file)
             self._calls.write(fd, parts)
             if self._durable:
                 self._calls.sync_file(fd)
-        except BaseException:
-            self._calls.close(fd)
-            self._forget(aside)
-            raise
-        self._calls.close(fd)
-        return aside
+            else:
+                self._calls.flush(fd)
+            yield aside
+        finally:
+            self._aside.end(aside, fd)
+
+    def _warn(self) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            _log.warning(
+                "%s: the store is shared with a group, so what is written here is, too: set shared=group", self.url
+            )
 
     def _publish(self, aside: str, path: str) -> bool:
         """Gives the file its name; False if the name is taken by something else."""
@@ -135,25 +140,13 @@ class FolderBackend(Backend):
             ) from error
         return True
 
-    def _forget(self, aside: str) -> None:
-        try:
-            self._calls.unlink(aside)
-        except OSError:
-            pass  # taken by the rename, or left for sweep_leftovers(): what it holds counts for nothing
-
     def _holds(self, path: str, parts: Sequence[memoryview]) -> bool:
         """Whether the file has exactly these bytes."""
-        fd = os.open(path, _READ)
-        try:
-            found = os.fstat(fd)
-            if not S_ISREG(found.st_mode):
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-            if found.st_size != total(parts):
+        with opened(path) as (fd, size):
+            if size != total(parts):
                 return False
             blocks = (part[at : at + _BLOCK] for part in parts for at in range(0, part.nbytes, _BLOCK))
             return all(_read_exactly(fd, block.nbytes) == block for block in blocks)
-        finally:
-            os.close(fd)
 
     def delete(self, key: str) -> None:
         path = self._path(check_key(key))
@@ -165,36 +158,22 @@ class FolderBackend(Backend):
             if self._durable:
                 self._calls.sync_folder(os.path.dirname(path))
 
-    def sweep_leftovers(self, older_than_s: float) -> int:
-        """Removes unfinished writes of that age, as the store's own file system tells time; their number.
-
-        A writer whose file is taken away fails and creates nothing.
-        """
-        with translated(f"sweep {ASIDE}/ of {self.url}", writing=True):
-            now_file = self._write_aside([])
-            limit = os.stat(now_file).st_mtime - older_than_s
-            with os.scandir(f"{self._base}/{ASIDE}") as entries:
-                old = [entry.path for entry in entries if entry.stat(follow_symlinks=False).st_mtime < limit]
-            for path in [*old, now_file]:
-                self._forget(path)
-        return len(old)
+    def unfinished(self, *, remove: bool = False) -> Sequence[Unfinished]:
+        return self._aside.unfinished(remove=remove)
 
     # ── reading ───────────────────────────────────────────────────────────────
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, limit: int = LARGEST) -> bytes:
         path = self._path(check_key(key))
-        with self._reading(key), open(path, "rb", buffering=0) as file:
-            return file.read()
+        with self._reading(key), opened(path) as (fd, size):
+            check_size(key, size, limit)
+            return read_whole(fd, key, size, limit)
 
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
         check_ranges(ranges)
         path = self._path(check_key(key))
-        with self._reading(key):
-            fd = os.open(path, _READ)
-            try:
-                return [_pread(fd, key, offset, length) for offset, length in ranges]
-            finally:
-                os.close(fd)
+        with self._reading(key), opened(path) as (fd, size):
+            return [_pread(fd, key, size, offset, length) for offset, length in ranges]
 
     @contextmanager
     def _reading(self, key: str) -> Iterator[None]:
@@ -208,36 +187,54 @@ class FolderBackend(Backend):
         path = self._path(check_key(key))
         try:
             with translated(f"look up {key} in {self.url}"):
-                found = os.stat(path)
+                found = os.lstat(path)
         except NotFound:
             return None
-        return Stat(key, found.st_size) if S_ISREG(found.st_mode) else None
+        return None if S_ISDIR(found.st_mode) else Stat(key, found.st_size)  # what is no file is there, too
 
     def list(self, prefix: str = "", *, sort: bool = False) -> Iterator[Stat]:
         return self._list(check_prefix(prefix), sort)
 
     def _list(self, prefix: str, sort: bool) -> Iterator[Stat]:
+        self._path(prefix)
         with translated(f"list {prefix or 'all keys'} in {self.url}"):
             for key, entry in walk(self._base, prefix, sort=sort):
                 try:
-                    yield Stat(key, entry.stat().st_size)
+                    yield Stat(key, entry.stat(follow_symlinks=False).st_size)
                 except FileNotFoundError:
                     continue  # deleted meanwhile
 
     def newest(self, prefix: str) -> str | None:
-        check_prefix(prefix)
+        self._path(check_prefix(prefix))
         with translated(f"list {prefix or 'all keys'} in {self.url}"):
             return next((key for key, _ in walk(self._base, prefix, sort=True)), None)
 
     def _path(self, key: str) -> str:
+        """Where a key's file is. Raises Corrupt if a link stands in the place of one of its folders."""
+        folder = key.rpartition("/")[0]
+        if folder not in self._real:
+            self._look_at(folder)
         return f"{self._base}/{key}"
 
+    def _look_at(self, folder: str) -> None:
+        above = folder.rpartition("/")[0]
+        if above not in self._real:
+            self._look_at(above)
+        try:
+            ensure_no_link(f"{self._base}/{folder}")
+        except OSError:
+            return  # none yet, or none that may be looked at: who needs it is told
+        self._real.add(folder)
 
-def _pread(fd: int, key: str, offset: int, length: int) -> bytes:
+
+def _pread(fd: int, key: str, size: int, offset: int, length: int) -> bytes:
+    check_size(key, length, LARGEST)
+    if length > _BLOCK:  # room for all of it is made before it is read
+        check_reach(key, size, offset, length)
     data = os.pread(fd, length, offset)
     if len(data) < length:
         check_reach(key, os.fstat(fd).st_size, offset, length)
-        return data + _pread(fd, key, offset + len(data), length - len(data))  # a signal or 2 GiB cut it short
+        return data + _pread(fd, key, size, offset + len(data), length - len(data))  # a signal cut it short
     return data
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from stat import S_IMODE, S_IWGRP
 from typing import TypeVar
 
 from sheaf.errors import Denied
@@ -21,16 +22,32 @@ _ABOVE = 0o755  # of folders on the way to a store: who may write there may put 
 
 @dataclass(frozen=True, slots=True)
 class Modes:
-    """The modes of new files and folders; ``exact`` sets them whatever the umask says."""
+    """The modes of new files and folders; ``exact`` sets them whatever the umask says.
+
+    ``inherited``: nobody asked for them, others have made the store so.
+    """
 
     file: int
     folder: int
     exact: bool
+    inherited: bool = False
 
     @classmethod
-    def of(cls, shared: str) -> Modes:
-        """Private to the owner, or also the group's."""
-        return cls(0o660, 0o2770, True) if shared == "group" else cls(0o600, 0o700, False)
+    def of(cls, shared: str, made: str) -> Modes:
+        """Private to the owner, or also the group's: if that is asked for, or as whoever made the store made ``made``."""
+        if shared == "group":
+            return cls(0o660, 0o2770, True)
+        mode = _mode(made)
+        if mode & S_IWGRP:
+            return cls(mode & 0o666, mode, True, inherited=True)
+        return cls(0o600, 0o700, False)
+
+
+def _mode(path: str) -> int:
+    try:
+        return S_IMODE(os.lstat(path).st_mode)
+    except OSError:
+        return 0
 
 
 class Folders:

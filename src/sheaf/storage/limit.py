@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from sheaf.errors import InvalidInput
 from sheaf.storage.buffers import total, views
-from sheaf.storage.port import Backend, Buffer, Created
+from sheaf.storage.port import LARGEST, Backend, Buffer, Created
 from sheaf.storage.wrapper import WrapperBackend
 
 __all__ = ["LimitBackend", "Throttle"]
@@ -65,8 +65,8 @@ class LimitBackend(WrapperBackend):
         self._upload.take(total(views(data)))
         self.inner.replace(key, data)
 
-    def get(self, key: str) -> bytes:
-        data = self.inner.get(key)
+    def get(self, key: str, limit: int = LARGEST) -> bytes:
+        data = self.inner.get(key, limit)
         self._download.take(len(data))
         return data
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from sheaf.errors import NotFound
-from sheaf.storage.buffers import is_equal, take, views
+from sheaf.storage.buffers import check_size, is_equal, take, views
 from sheaf.storage.keys import check_key, check_prefix
-from sheaf.storage.port import Backend, Buffer, Created, Stat
+from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat
 
 __all__ = ["MemoryBackend"]
 
@@ -57,15 +57,20 @@ class MemoryBackend(Backend):
                 insort(self._shelf.keys, key)
             self._shelf.objects[key] = bytes(data)
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, limit: int = LARGEST) -> bytes:
+        found = self._found(key)
+        check_size(key, len(found), limit)
+        return found
+
+    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
+        return take(key, self._found(key), ranges)
+
+    def _found(self, key: str) -> bytes:
         check_key(key)
         try:
             return self._shelf.objects[key]
         except KeyError:
             raise NotFound(f"no object {key} in {self.url}") from None
-
-    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
-        return take(key, self.get(key), ranges)
 
     def stat(self, key: str) -> Stat | None:
         found = self._shelf.objects.get(check_key(key))

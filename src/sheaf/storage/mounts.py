@@ -7,12 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-__all__ = ["filesystem_type", "is_network"]
+__all__ = ["filesystem_type", "is_local", "is_network"]
 
 _NETWORK = frozenset(
     {"9p", "afs", "afpfs", "beegfs", "ceph", "cephfs", "cifs", "coda", "davfs", "efs", "glusterfs", "gpfs", "lustre"}
     | {"ncpfs", "nfs", "nfs4", "orangefs", "pvfs2", "smb2", "smb3", "smbfs", "vboxsf", "webdav"}
     | {"fuse.ceph", "fuse.glusterfs", "fuse.rclone", "fuse.s3fs", "fuse.sshfs"}
+)
+_LOCAL = frozenset(
+    {"apfs", "bcachefs", "btrfs", "exfat", "ext2", "ext3", "ext4", "f2fs", "fuseblk", "hfs", "jfs", "msdos", "overlay"}
+    | {"ramfs", "reiserfs", "tmpfs", "ufs", "vfat", "xfs", "zfs"}
 )
 _MAC_LINE = re.compile(r".* on (?P<point>/.*) \((?P<type>[a-z0-9_]+)[,)]")
 
@@ -20,6 +24,11 @@ _MAC_LINE = re.compile(r".* on (?P<point>/.*) \((?P<type>[a-z0-9_]+)[,)]")
 def is_network(kind: str) -> bool:
     """Whether a file system of this type is served by another machine."""
     return kind in _NETWORK
+
+
+def is_local(kind: str) -> bool:
+    """Whether all who use a file system of this type use it through this machine's kernel, so that locks are seen by all."""
+    return kind in _LOCAL
 
 
 def filesystem_type(path: Path) -> str:

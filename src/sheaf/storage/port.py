@@ -13,14 +13,18 @@ import enum
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 from sheaf.errors import Unsupported
 
-__all__ = ["Backend", "Buffer", "Created", "Stat"]
+__all__ = ["LARGEST", "Backend", "Buffer", "Created", "Stat", "Unfinished"]
 
 #: What may be written: bytes-like values. A sequence of them is written one after the other, as one object.
 Buffer = bytes | bytearray | memoryview
+
+
+#: The most bytes that are ever read as one object. A caller that knows the kind of an object gives a smaller limit.
+LARGEST: Final = 1 << 30
 
 
 class Created(enum.Enum):
@@ -37,6 +41,19 @@ class Stat:
 
     key: str
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """Bytes outside of all keys that a write has left, or will take away when it ends.
+
+    ``name``: where, below the place's root; ``size``: bytes that only this takes; ``kept``: why it can't be removed now,
+    empty if it can, or was.
+    """
+
+    name: str
+    size: int
+    kept: str = ""
 
 
 class Backend(ABC):
@@ -63,8 +80,8 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def get(self, key: str) -> bytes:
-        """The whole object. Raises ``NotFound``."""
+    def get(self, key: str, limit: int = LARGEST) -> bytes:
+        """The whole object. Raises ``NotFound``; ``Corrupt`` if it has more than ``limit`` bytes, which are not read."""
 
     @abstractmethod
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
@@ -107,6 +124,14 @@ class Backend(ABC):
         Raises ``Unsupported`` where there is no such step.
         """
         raise Unsupported(f"{key} can't be replaced in {self.url}: it has no way to do that in one step")
+
+    def unfinished(self, *, remove: bool = False) -> Sequence[Unfinished]:
+        """What writes have left outside of all keys, where there can be such a thing.
+
+        Args:
+            remove: also remove what belongs to writers that are gone. The file of a writer that lives is never removed.
+        """
+        return []
 
     def close(self) -> None:  # noqa: B027 - most backends have nothing to give back
         """Give connections and file handles back. The object can't be used afterwards."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from sheaf.storage.keys import check_key, check_prefix
-from sheaf.storage.port import Backend, Buffer, Created, Stat
+from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat
 from sheaf.storage.wrapper import WrapperBackend
 
 __all__ = ["PrefixBackend"]
@@ -22,8 +22,8 @@ class PrefixBackend(WrapperBackend):
     def create(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
         return self.inner.create(self._full(key), data)
 
-    def get(self, key: str) -> bytes:
-        return self.inner.get(self._full(key))
+    def get(self, key: str, limit: int = LARGEST) -> bytes:
+        return self.inner.get(self._full(key), limit)
 
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
         return self.inner.get_ranges(self._full(key), ranges)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sheaf.errors import Refused
 from sheaf.storage.keys import check_key
-from sheaf.storage.port import Buffer, Created
+from sheaf.storage.port import Buffer, Created, Unfinished
 from sheaf.storage.wrapper import WrapperBackend
 
 __all__ = ["ReadOnlyBackend"]
@@ -20,6 +20,11 @@ class ReadOnlyBackend(WrapperBackend):
 
     def delete(self, key: str) -> None:
         raise self._refusal(f"delete {check_key(key)}")
+
+    def unfinished(self, *, remove: bool = False) -> Sequence[Unfinished]:
+        if remove:
+            raise self._refusal("remove unfinished writes")
+        return self.inner.unfinished()
 
     def _refusal(self, what: str) -> Refused:
         return Refused(f"can't {what}: {self.url} is open for reading only", "open the store without read-only")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from sheaf.errors import Unavailable
-from sheaf.storage.port import Backend, Buffer, Created, Stat
+from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat
 from sheaf.storage.wrapper import WrapperBackend
 
 __all__ = ["RetryBackend", "RetryPolicy"]
@@ -80,8 +80,8 @@ class RetryBackend(WrapperBackend):
     def create(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
         return self._policy.run(lambda: self.inner.create(key, data))
 
-    def get(self, key: str) -> bytes:
-        return self._policy.run(lambda: self.inner.get(key))
+    def get(self, key: str, limit: int = LARGEST) -> bytes:
+        return self._policy.run(lambda: self.inner.get(key, limit))
 
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
         return self._policy.run(lambda: self.inner.get_ranges(key, ranges))

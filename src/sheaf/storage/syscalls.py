@@ -13,6 +13,7 @@ import ctypes.util
 import errno
 import fcntl
 import os
+import struct
 import sys
 from collections.abc import Sequence
 
@@ -41,6 +42,22 @@ class Syscalls:
                 first += 1
             if written:
                 rest[first] = rest[first][written:]
+
+    def lock(self, fd: int, *, shared: bool = False) -> bool | None:
+        """Whether the file is locked for this descriptor now, until it is closed; None where there are no locks.
+
+        A lock of the open file, not of the process: other threads count as others, and a server sees those of its
+        clients.
+        """
+        try:
+            _lock(fd, shared=shared)
+        except OSError as error:
+            return False if error.errno in {errno.EAGAIN, errno.EACCES} else None
+        return True
+
+    def flush(self, fd: int) -> None:
+        """Hands what was written to the file system's server, which is done where files are closed."""
+        os.close(os.dup(fd))
 
     def chmod(self, path: str, mode: int) -> None:
         """Sets a mode whatever the umask says."""
@@ -87,6 +104,15 @@ class Syscalls:
     def unlink(self, path: str) -> None:
         """Removes a name."""
         os.unlink(path)
+
+
+def _lock(fd: int, *, shared: bool) -> None:
+    number = getattr(fcntl, "F_OFD_SETLK", None)
+    if number is None:
+        fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        return
+    kind = fcntl.F_RDLCK if shared else fcntl.F_WRLCK
+    fcntl.fcntl(fd, number, struct.pack("hhqqi4x", kind, os.SEEK_SET, 0, 0, 0))  # struct flock; all of the file
 
 
 def _full_sync(fd: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from sheaf.storage.port import Backend, Buffer, Created, Stat
+from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat, Unfinished
 
 __all__ = ["WrapperBackend"]
 
@@ -21,8 +21,8 @@ class WrapperBackend(Backend):
     def create(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
         return self.inner.create(key, data)
 
-    def get(self, key: str) -> bytes:
-        return self.inner.get(key)
+    def get(self, key: str, limit: int = LARGEST) -> bytes:
+        return self.inner.get(key, limit)
 
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
         return self.inner.get_ranges(key, ranges)
@@ -41,6 +41,9 @@ class WrapperBackend(Backend):
 
     def prepare(self) -> None:
         self.inner.prepare()
+
+    def unfinished(self, *, remove: bool = False) -> Sequence[Unfinished]:
+        return self.inner.unfinished(remove=remove)
 
     def close(self) -> None:
         self.inner.close()

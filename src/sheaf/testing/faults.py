@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from sheaf.errors import SheafError, Unavailable
 from sheaf.storage.buffers import total, views
-from sheaf.storage.port import Backend, Buffer, Created, Stat
+from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat, Unfinished
 
 Answer = TypeVar("Answer")
 
@@ -74,9 +74,12 @@ class FaultyBackend(Backend):
     def delete(self, key: str) -> None:
         self._mutate(lambda: self.inner.delete(key), lambda: None)
 
-    def get(self, key: str) -> bytes:
+    def unfinished(self, *, remove: bool = False) -> Sequence[Unfinished]:
+        return self.inner.unfinished(remove=remove)
+
+    def get(self, key: str, limit: int = LARGEST) -> bytes:
         self._read()
-        return self.inner.get(key)
+        return self.inner.get(key, limit)
 
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
         self._read()

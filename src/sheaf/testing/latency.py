@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from sheaf.errors import Unavailable
-from sheaf.storage.port import Backend, Buffer, Created, Stat
+from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat
 from sheaf.storage.wrapper import WrapperBackend
 
 __all__ = ["LatencyBackend"]
@@ -35,9 +35,9 @@ class LatencyBackend(WrapperBackend):
         self._travel(f"write {key}")
         return self.inner.create(key, data)
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, limit: int = LARGEST) -> bytes:
         self._travel(f"read {key}")
-        return self.inner.get(key)
+        return self.inner.get(key, limit)
 
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
         self._travel(f"read {key}")

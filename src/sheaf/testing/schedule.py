@@ -29,7 +29,7 @@ from sheaf.repo.context import Connected
 from sheaf.repo.store import Store
 from sheaf.storage.buffers import views
 from sheaf.storage.memory import MemoryBackend
-from sheaf.storage.port import Backend, Buffer, Created, Stat
+from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat, Unfinished
 from sheaf.testing.faults import Crash
 
 __all__ = ["Inline", "Mishap", "Plan", "Schedule", "Stop", "Stuck", "one_thread", "plans", "store_without_threads"]
@@ -331,9 +331,12 @@ class _Scheduled(Backend):
     def delete(self, key: str) -> None:
         self._mutate("delete", key, lambda: self._inner.delete(key))
 
-    def get(self, key: str) -> bytes:
+    def unfinished(self, *, remove: bool = False) -> Sequence[Unfinished]:
+        return self._inner.unfinished(remove=remove)
+
+    def get(self, key: str, limit: int = LARGEST) -> bytes:
         self._turn("get", key)
-        return self._inner.get(key)
+        return self._inner.get(key, limit)
 
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
         self._turn("get", key)

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from sheaf.errors import Unavailable
 from sheaf.storage.buffers import views
-from sheaf.storage.port import Backend, Buffer, Created, Stat
+from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat
 from sheaf.storage.wrapper import WrapperBackend
 
 __all__ = ["Chaos", "Stopped"]
@@ -53,9 +53,9 @@ class Chaos(WrapperBackend):
     def delete(self, key: str) -> None:
         self._write(f"delete {key}", lambda: self.inner.delete(key))
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, limit: int = LARGEST) -> bytes:
         self._read(f"read {key}")
-        return self.inner.get(key)
+        return self.inner.get(key, limit)
 
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
         self._read(f"read {key}")

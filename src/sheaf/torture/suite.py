@@ -38,6 +38,7 @@ _BY_PROMISE: Final[dict[str, tuple[Callable[[Trial], None], ...]]] = {
         reading.an_object_is_read_as_soon_as_it_is_created,
         reading.a_missing_object_is_not_found,
         reading.stat_tells_key_and_size,
+        reading.an_object_beyond_the_limit_is_corrupt,
         reading.a_closed_context_gives_itself,
     ),
     "byte ranges": (

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from sheaf.storage.buffers import total, views
-from sheaf.storage.port import Backend, Buffer, Created, Stat
+from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat
 from sheaf.storage.wrapper import WrapperBackend
 
 __all__ = ["Figure", "TimedBackend", "Timings"]
@@ -68,9 +68,9 @@ class TimedBackend(WrapperBackend):
         with self._timed("create", total(parts)):
             return self.inner.create(key, data)
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, limit: int = LARGEST) -> bytes:
         begun = time.monotonic()
-        data = self.inner.get(key)
+        data = self.inner.get(key, limit)
         self._timings.add("get", time.monotonic() - begun, len(data))
         return data
 

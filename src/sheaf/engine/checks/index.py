@@ -12,6 +12,7 @@ from blake3 import blake3
 from sheaf.engine.checks.report import FAULTS, Report, Tell
 from sheaf.engine.core import Core
 from sheaf.engine.listed import Listed
+from sheaf.engine.objects import get_object
 from sheaf.engine.tables import load_table
 from sheaf.errors import Corrupt, NotFound, Unsupported
 from sheaf.format import keys
@@ -96,7 +97,7 @@ def going(core: Core) -> frozenset[bytes]:
     packs: set[bytes] = set()
     for stat in core.backend.list(keys.CONDEMNED):
         with suppress(*FAULTS):  # ended meanwhile; or damaged, which is said elsewhere
-            condemned = decode_condemned(core.backend.get(stat.key), stat.key)
+            condemned = decode_condemned(get_object(core.backend, stat.key), stat.key)
             packs |= condemned.dead_packs | condemned.moving_packs
     return frozenset(packs)
 
@@ -105,13 +106,13 @@ def _believe(core: Core, key: str, segment: Segment, but: frozenset[bytes]) -> N
     """Raises Corrupt if a pack does not hold what is listed of it, NotFound if gc is replacing the object just now."""
     wrong = set(Listed(segment, but, partial(load_table, core)).wrong()) - but
     if wrong and wrong - going(core):
-        core.backend.get(key)
+        get_object(core.backend, key)
         raise Corrupt(f"pack {min(wrong).hex()} does not hold what it lists")
 
 
 def load_index(core: Core, key: str) -> Segment:
     """An index object, from the store itself. Raises NotFound, Corrupt, Unsupported."""
-    data = core.backend.get(key)
+    data = get_object(core.backend, key)
     if blake3(data).hexdigest() != key.rpartition("-")[2]:
         raise Corrupt("its bytes don't match its name")
     return decode_index(data, key)[1]

@@ -11,6 +11,7 @@ import msgspec
 from sheaf.engine.checks.report import FAULTS, Report
 from sheaf.engine.core import Core
 from sheaf.engine.log import Head, Log
+from sheaf.engine.objects import get_object
 from sheaf.errors import Corrupt, NotFound, Repairable, Unsupported
 from sheaf.format import keys
 from sheaf.format.record_v1 import PAGE_RECORDS, decode_ops, decode_page, decode_record
@@ -153,7 +154,7 @@ def _records(core: Core, base: str, last: int, report: Report) -> Iterator[Recor
 def _record(core: Core, base: str, n: int) -> Record | Corrupt | NotFound:
     key = keys.log_record(base, n)
     try:
-        record = decode_record(core.backend.get(key), key)
+        record = decode_record(get_object(core.backend, key), key)
         return record if record.n == n else Corrupt(f"{key} holds record {record.n}")
     except (Corrupt, NotFound) as error:
         return error
@@ -176,7 +177,7 @@ def _page(
     """The records of a page by their numbers; empty if it is missing or not to be believed."""
     key = keys.log_page(base, k)
     try:
-        page = {record.n: record for record in decode_page(core.backend.get(key), key)}
+        page = {record.n: record for record in decode_page(get_object(core.backend, key), key)}
         wrong = [n for n, record in records.items() if isinstance(record, Record) and _slim(record) != page[n]]
         if wrong:
             raise Corrupt(f"{key} has another record {wrong[0]} than the log")

@@ -15,6 +15,7 @@ from sheaf.engine.checks.readings import Readings
 from sheaf.engine.checks.report import FAULTS, Report, Tell
 from sheaf.engine.contents import Contents, Erased
 from sheaf.engine.core import Core
+from sheaf.engine.objects import get_object
 from sheaf.engine.tables import load_table
 from sheaf.errors import Corrupt, NotFound, SheafError, Unsupported
 from sheaf.format import keys
@@ -187,7 +188,7 @@ def read_whole(core: Core, pack: bytes) -> tuple[PackTable, int, list[int]]:
         Corrupt, Unsupported: its head or its table is damaged.
     """
     what = f"pack {pack.hex()}"
-    data = memoryview(core.backend.get(keys.pack(pack)))
+    data = memoryview(get_object(core.backend, keys.pack(pack)))
     return _table_of(data, pack, what), len(data), list(_damaged(data, pack, what))
 
 

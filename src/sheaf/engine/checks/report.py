@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from sheaf.errors import Corrupt, NotFound, Repairable, SheafError, Unsupported
+from sheaf.storage.port import Unfinished
 
 __all__ = ["FAULTS", "Problem", "Report", "Tell"]
 
@@ -61,11 +62,16 @@ class Problem:
 
 @dataclass(slots=True)
 class Report:
-    """``counts`` says how much was looked at; ``unlisted`` how many problems there are besides those listed."""
+    """``counts`` says how much was looked at; ``unlisted`` how many problems there are besides those listed.
+
+    ``unfinished``: what killed writers left outside of all keys, and what others are writing there. It takes room and harms
+    nothing, so it is no problem.
+    """
 
     problems: list[Problem] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     unlisted: int = 0
+    unfinished: list[Unfinished] = field(default_factory=list)
     _listed: dict[str, int] = field(default_factory=dict, repr=False)
 
     @property

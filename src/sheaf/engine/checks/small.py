@@ -9,6 +9,7 @@ from typing import Any, Final
 from sheaf.engine.checks.report import FAULTS, Report
 from sheaf.engine.core import Core
 from sheaf.engine.diamonds import DiamondEnd, DiamondStart, SplitDone, SplitStart
+from sheaf.engine.objects import get_object
 from sheaf.engine.runs import get_run
 from sheaf.errors import Corrupt, NotFound
 from sheaf.format import keys
@@ -85,7 +86,7 @@ def _check(core: Core, report: Report, what: str, decode: Decode, listed: list[s
 
 def _look(core: Core, decode: Decode, key: str) -> Any:
     try:
-        decode(core.backend.get(key), key)
+        decode(get_object(core.backend, key), key)
     except NotFound:
         return None  # it ended since it was listed
     except FAULTS as error:

@@ -16,9 +16,9 @@ from sheaf.engine.encryption.hiding import HiddenNames, is_plain, may_be_hashed
 from sheaf.errors import Corrupt, NotFound, Refused, Unsupported
 from sheaf.format import keys
 from sheaf.format.encrypted_v1 import HEADER, SALT, SEGMENT, ObjectCipher, StoreKey, stored_size
-from sheaf.storage.buffers import check_ranges, check_reach, is_equal, joined, views
+from sheaf.storage.buffers import check_ranges, check_reach, check_size, is_equal, joined, views
 from sheaf.storage.keys import check_key
-from sheaf.storage.port import Backend, Buffer, Created, Stat
+from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat
 from sheaf.storage.wrapper import WrapperBackend
 
 __all__ = ["EncryptedBackend"]
@@ -113,12 +113,13 @@ class EncryptedBackend(WrapperBackend):
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, limit: int = LARGEST) -> bytes:
         if is_plain(check_key(key)):
-            return self.inner.get(key)
+            return self.inner.get(key, limit)
         name = self._names.hide(key)
-        raw = self.inner.get(name)
+        raw = self.inner.get(name, stored_size(limit))
         cipher = ObjectCipher.read(self._key, name, raw[:HEADER])
+        check_size(name, cipher.size, limit)
         if len(raw) != stored_size(cipher.size):
             what = f"{name} has {len(raw)} bytes where {stored_size(cipher.size)} are said"
             raise Corrupt(what, "run `sheaf store check`; see its replicas")

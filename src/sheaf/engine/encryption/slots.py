@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from sheaf.engine.clock import Clock, rfc3339
 from sheaf.engine.core import Core, refuse_store
 from sheaf.engine.log import store_log
+from sheaf.engine.objects import get_object
 from sheaf.errors import (
     AlreadyExists,
     Conflict,
@@ -99,7 +100,7 @@ def remove_slot(backend: Backend, id: str) -> None:
         raise NotFound(f'no key "{id}" opens the store at {backend.url}', "see `sheaf store key list`")
     if not any(slot.id != id for slot in _sound_slots(backend)[0]):
         raise Refused(f"key {id} is the last one: without it nobody can read the store", "add another one first")
-    data = backend.get(key)
+    data = get_object(backend, key)
     backend.delete(key)
     if next(backend.list(keys.SLOTS), None) is None:
         backend.create(key, data)
@@ -142,7 +143,7 @@ def _sound_slots(backend: Backend) -> tuple[list[KeySlot], SheafError | None]:
     sound, damage = [], None
     for stat in backend.list(keys.SLOTS, sort=True):
         try:
-            sound.append(decode_slot(backend.get(stat.key), stat.key))
+            sound.append(decode_slot(get_object(backend, stat.key), stat.key))
         except NotFound:
             continue  # removed meanwhile
         except (Corrupt, Unsupported) as error:

@@ -9,6 +9,7 @@ from sheaf.engine.checks.report import FAULTS, Problem, Report
 from sheaf.engine.core import Core
 from sheaf.engine.forwarding import load_forwards
 from sheaf.engine.log import store_log
+from sheaf.engine.objects import get_object
 from sheaf.engine.repairs.logs import mend_logs
 from sheaf.engine.repairs.mending import Mending
 from sheaf.engine.replicas.records import is_copy, state_of
@@ -133,6 +134,6 @@ def _damaged(core: Core, suspects: Iterable[str]) -> Iterator[str]:
         pass
     for pack in sorted(packs):
         try:
-            verify_pack(core.backend.get(keys.pack(pack)), pack)
+            verify_pack(get_object(core.backend, keys.pack(pack)), pack)
         except FAULTS:
             yield keys.pack(pack)

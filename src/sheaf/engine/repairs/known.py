@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sheaf.engine.checks.report import FAULTS
+from sheaf.engine.objects import get_object
 from sheaf.format.record_v1 import decode_record
 from sheaf.storage.port import Backend
 
@@ -13,7 +14,7 @@ def known_replicas(place: Backend) -> list[str] | None:
     """The URLs in the newest record of the store's log that can be read; None if only an older one knows of no replicas."""
     for n, stat in enumerate(place.list("log/", sort=True)):
         try:
-            record = decode_record(place.get(stat.key), stat.key)
+            record = decode_record(get_object(place, stat.key), stat.key)
         except FAULTS:
             continue
         if isinstance(record.state, dict):

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from sheaf.engine.core import Core
 from sheaf.engine.log import store_log
+from sheaf.engine.objects import get_object
 from sheaf.engine.repairs.mending import Mending
 from sheaf.engine.replicas.records import copied_up_to
 from sheaf.errors import Corrupt, NotFound
@@ -80,7 +81,7 @@ _APART = "the logs went apart, and nothing is merged"
 def _sound(place: Backend, base: str, n: int) -> Record | None:
     key = keys.log_record(base, n)
     try:
-        record = decode_record(place.get(key), key)
+        record = decode_record(get_object(place, key), key)
     except (Corrupt, NotFound):
         return None
     return record if record.n == n else None

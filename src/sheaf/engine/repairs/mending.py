@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from sheaf.engine.checks.report import FAULTS
 from sheaf.engine.core import Core
+from sheaf.engine.objects import get_object
 from sheaf.engine.repairs.verified import verify
 from sheaf.errors import Corrupt, NotFound, SheafError
 from sheaf.storage.port import Backend, Created
@@ -41,7 +42,7 @@ class Mending:
         self.failed[key] = "no copy has it"
         for source in self.sources:
             try:
-                data = source.get(key)
+                data = get_object(source, key)
                 verify(key, data)
                 accept(data)
             except NotFound:
@@ -74,7 +75,7 @@ class Mending:
 
     def _held(self, key: str) -> bytes | None:
         try:
-            return self.core.backend.get(key)
+            return get_object(self.core.backend, key)
         except NotFound:
             return None
         except Corrupt:  # encrypted, and damaged: there are no bytes to look at

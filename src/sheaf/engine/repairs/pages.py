@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from sheaf.engine.checks.report import FAULTS, Problem
 from sheaf.engine.core import Core
+from sheaf.engine.objects import get_object
 from sheaf.format import keys
 from sheaf.format.record_v1 import PAGE_RECORDS, decode_record, encode_page
 from sheaf.storage.port import Created
@@ -34,4 +35,6 @@ def _page(core: Core, key: str) -> bytes:
     base, _, digits = key.rpartition("pages/")
     first = (10**12 - 1 - int(digits)) * PAGE_RECORDS
     records = [keys.log_record(base, n) for n in range(first, first + PAGE_RECORDS)]
-    return encode_page(list(core.io.map(lambda record: decode_record(core.backend.get(record), record), records)))
+    return encode_page(
+        list(core.io.map(lambda record: decode_record(get_object(core.backend, record), record), records))
+    )

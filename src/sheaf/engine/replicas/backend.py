@@ -13,6 +13,7 @@ from threading import Lock
 from sheaf.engine.clock import Clock, rfc3339
 from sheaf.engine.core import Core
 from sheaf.engine.log import store_log
+from sheaf.engine.objects import get_stored
 from sheaf.engine.replicas.kinds import Kind, kind_of, log_of
 from sheaf.engine.replicas.members import Member, Open, Tell, needed
 from sheaf.engine.replicas.records import is_copy
@@ -58,7 +59,7 @@ class ReplicatedBackend(FailoverBackend):
         self._wrote = True
         answer = self.inner.create(key, data)
         if self._members:
-            self._spread(key, data if answer is not Created.OTHER else self.inner.get(key))
+            self._spread(key, data if answer is not Created.OTHER else get_stored(self.inner, key))
         return answer
 
     def prepare(self) -> None:

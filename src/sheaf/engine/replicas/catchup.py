@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sheaf.engine.core import Core
 from sheaf.engine.log import Log, repo_log, store_log
+from sheaf.engine.objects import get_object, get_stored
 from sheaf.engine.replicas.kinds import LOCAL, Kind, kind_of, replica_id
 from sheaf.engine.replicas.records import copy_log, copy_of, end_epoch, refuse_diverged, state_of
 from sheaf.errors import Corrupt, NotFound, Refused
@@ -34,7 +35,7 @@ from sheaf.model.log import (
     VoidSession,
 )
 from sheaf.storage.emptiness import foreign_in
-from sheaf.storage.port import Backend, Stat
+from sheaf.storage.port import Backend, Stat, Unfinished
 
 __all__ = ["Caught", "Far", "Plain", "catch_up"]
 
@@ -60,13 +61,17 @@ _ADDS = (
 
 @dataclass(slots=True)
 class Caught:
-    """What it took. ``kept``: objects that only the replica has, and that no gc is known to have deleted."""
+    """What it took. ``kept``: objects that only the replica has, and that no gc is known to have deleted.
+
+    ``unfinished``: what writes left there outside of all keys; that of killed writers was removed.
+    """
 
     objects: int = 0
     bytes: int = 0
     records: int = 0
     deleted: int = 0
     kept: int = 0
+    unfinished: list[Unfinished] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +132,7 @@ class _CatchUp:
             raise Refused(f"{self._target.url} was promoted: it is the primary now", f"use --store {self._target.url}")
         if not takes_over:
             end_epoch(self._target, epoch, self._source.url, self._core.now())
-        self._target.create(keys.CONFIG, self._source.get(keys.CONFIG))
+        self._target.create(keys.CONFIG, get_object(self._source, keys.CONFIG))
 
     def round(self) -> bool:
         """One round; False if the heads that it began with are not complete in the target."""
@@ -144,6 +149,7 @@ class _CatchUp:
         for page in missing[Kind.PAGE]:
             self._copy_page(page, heads)
         self._clean(over, extra)
+        self.caught.unfinished = list(self._target.unfinished(remove=True))
         for key in notes:
             self._source.delete(key)
         return True
@@ -211,7 +217,7 @@ class _CatchUp:
     def _copy(self, stat: Stat) -> bool:
         """Whether the object was still there."""
         try:
-            data = self._source.get(stat.key)
+            data = get_stored(self._source, stat.key)
         except NotFound:
             return kind_of(stat.key) is Kind.LINK or stat.key.startswith((keys.SESSIONS, keys.CONDEMNED))
         self._target.create(stat.key, data)
@@ -229,7 +235,7 @@ class _CatchUp:
     def _clean(self, over: list[str], extra: list[str]) -> None:
         """Delete what gc deleted, and what is merged or over; the index first, since it names packs."""
         lists = self._plain(self._target)
-        dead = {key for generation in over for key in _listed(generation, lists.get(generation))}
+        dead = {key for generation in over for key in _listed(generation, get_object(lists, generation))}
         local = {key for key in extra if key.startswith((keys.INDEX, keys.SESSIONS, keys.SLOTS))}
         doomed = {key for key in extra if self._prune or key in dead} | local
         doomed -= {key for key in extra if kind_of(key) is Kind.RECORD or key in over}

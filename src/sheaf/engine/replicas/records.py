@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sheaf.engine.core import Core
 from sheaf.engine.log import store_log
+from sheaf.engine.objects import get_object
 from sheaf.errors import Conflict, NotFound
 from sheaf.format import keys
 from sheaf.format.record_v1 import decode_record
@@ -34,7 +35,7 @@ def refuse_diverged(source: Backend, target: Backend, base: str, last: int) -> i
     if common >= 0:
         key = keys.log_record(base, common)
         try:
-            is_same = source.get(key) == target.get(key)
+            is_same = get_object(source, key) == get_object(target, key)
         except NotFound:
             is_same = False
         if not is_same:
@@ -51,7 +52,7 @@ def copy_log(source: Backend, target: Backend, base: str, last: int) -> int:
     first = refuse_diverged(source, target, base, last) + 1
     for n in range(first, last + 1):
         key = keys.log_record(base, n)
-        data = source.get(key)
+        data = get_object(source, key)
         decode_record(data, key)  # what is damaged here must not become the copy
         if target.create(key, data) is Created.OTHER:
             raise _diverged(source, target, key)
@@ -69,7 +70,7 @@ def _diverged(source: Backend, target: Backend, key: str) -> Conflict:
 def copy_of(place: Backend) -> str:
     """The id of the store that a place holds; empty if it holds none."""
     try:
-        return decode_config(place.get(keys.CONFIG)).id
+        return decode_config(get_object(place, keys.CONFIG)).id
     except NotFound:
         return ""
 
@@ -84,4 +85,4 @@ def is_copy(place: Backend, epoch: int) -> ReplicaNotice | None:
     newest = place.newest(keys.REPLICA)
     if newest is None or keys.replica_epoch(newest) < epoch:
         return None
-    return unseal(place.get(newest), "replica", ReplicaNotice, newest)
+    return unseal(get_object(place, newest), "replica", ReplicaNotice, newest)

@@ -16,6 +16,7 @@ __all__ = [
     "a_range_of_an_empty_object_is_corrupt",
     "a_range_past_the_end_is_corrupt",
     "adjacent_and_overlapping_ranges",
+    "an_object_beyond_the_limit_is_corrupt",
     "an_object_is_read_as_soon_as_it_is_created",
     "hundreds_of_ranges",
     "negative_ranges_are_refused",
@@ -35,6 +36,17 @@ def an_object_is_read_as_soon_as_it_is_created(trial: Trial) -> None:
         trial.backend.create(key, data)
         claim_equal(trial.backend.stat(key), Stat(key, n), "the stat of an object right after its create")
         claim_equal(trial.backend.get(key), data, "an object right after its create")
+
+
+def an_object_beyond_the_limit_is_corrupt(trial: Trial) -> None:
+    trial.backend.create("a/long", b"x" * 100)
+    for limit in (100, 101, 1 << 30):
+        claim_equal(trial.backend.get("a/long", limit), b"x" * 100, f"an object of 100 bytes, read up to {limit}")
+    for limit in (0, 1, 99):
+        read = partial(trial.backend.get, "a/long", limit)
+        claim_refused(Corrupt, read, f"an object of 100 bytes, read up to {limit}", "a/long")
+    trial.backend.create("a/empty", b"")
+    claim_equal(trial.backend.get("a/empty", 0), b"", "an empty object, read up to 0")
 
 
 def a_missing_object_is_not_found(trial: Trial) -> None:

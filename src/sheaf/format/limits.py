@@ -1,0 +1,50 @@
+"""How many bytes an object may have, by its key (docs/format/v1.md, "Constants"): no more is read or written."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sheaf.errors import Refused
+from sheaf.format import keys
+
+__all__ = ["LIMITS", "OTHER", "ensure_fits", "limit_of"]
+
+_MIB: Final = 1 << 20
+OTHER: Final = 1024 * _MIB  #: of an object under a key that nobody knows: it is copied to replicas
+
+#: By what keys begin with. Decoded, an object may take several times as much memory.
+LIMITS: Final[dict[str, int]] = {
+    keys.CONFIG: 1 * _MIB,
+    keys.SLOTS: 1 * _MIB,
+    keys.SESSIONS: 1 * _MIB,
+    keys.REPLICA: 1 * _MIB,
+    keys.BEHIND: 1 * _MIB,
+    keys.ERASED: 1 * _MIB,
+    keys.RUNS: 16 * _MIB,
+    "log/": 32 * _MIB,
+    "pages/": 64 * _MIB,
+    keys.REPOS: 64 * _MIB,  # records, pages, diamonds
+    keys.MOVED: 64 * _MIB,
+    keys.NODES: 256 * _MIB,
+    keys.PACKS: 256 * _MIB,
+    keys.CONDEMNED: 256 * _MIB,
+    keys.ERASING: 256 * _MIB,
+    keys.RECEIPTS: 256 * _MIB,
+    keys.INDEX: 1024 * _MIB,
+    keys.OBJECTS: 1024 * _MIB,
+}
+_REPO_RECORD: Final = "/log/"
+
+
+def limit_of(key: str) -> int:
+    """The most bytes that the object under a key may have."""
+    folder, slash, _ = key.partition("/")
+    if folder + slash == keys.REPOS and _REPO_RECORD in key:
+        return LIMITS["log/"]
+    return LIMITS.get(folder + slash, OTHER)
+
+
+def ensure_fits(key: str, size: int) -> None:
+    """Raises Refused for an object that readers would refuse."""
+    if size > (most := limit_of(key)):
+        raise Refused(f"{key} would have {size} bytes, and may have {most}", "do less in one step")

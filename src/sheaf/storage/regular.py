@@ -1,0 +1,73 @@
+"""Files of a folder store are opened as what they must be: regular files.
+
+Otherwise a link would be followed out of the store, and a reader of a named pipe or of a device would never end.
+"""
+
+# Plain strings: a Path for each object costs more than the call.
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from stat import S_ISBLK, S_ISCHR, S_ISDIR, S_ISFIFO, S_ISLNK, S_ISREG, S_ISSOCK
+
+from sheaf.errors import Corrupt
+from sheaf.storage.buffers import check_size
+
+__all__ = ["ensure_no_link", "opened", "read_whole"]
+
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+_MORE = 1 << 20  # bytes asked for beyond what a file is said to have
+_KINDS = {
+    S_ISLNK: "a symbolic link",
+    S_ISFIFO: "a named pipe",
+    S_ISSOCK: "a socket",
+    S_ISCHR: "a device",
+    S_ISBLK: "a device",
+}
+
+
+@contextmanager
+def opened(path: str) -> Iterator[tuple[int, int]]:
+    """The descriptor and the size of a regular file. Raises OSError, Corrupt."""
+    try:
+        fd = os.open(path, _READ)
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENXIO}:  # a link; a socket
+            _ensure_regular(path, os.lstat(path).st_mode)
+        raise
+    try:
+        found = os.fstat(fd)
+        _ensure_regular(path, found.st_mode)
+        yield fd, found.st_size
+    finally:
+        os.close(fd)
+
+
+def _ensure_regular(path: str, mode: int) -> None:
+    """Raises Corrupt, or IsADirectoryError."""
+    if S_ISREG(mode):
+        return
+    if S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    kind = next((name for is_kind, name in _KINDS.items() if is_kind(mode)), "something else")
+    raise Corrupt(f"{path} is {kind} where a file must be", "take it out of the store, then run `sheaf store check`")
+
+
+def ensure_no_link(folder: str) -> None:
+    """Raises Corrupt if a folder of the store is a symbolic link, OSError if there is none."""
+    if S_ISLNK(os.lstat(folder).st_mode):
+        raise Corrupt(
+            f"{folder} is a symbolic link where a folder must be", "move the folder itself there, or mount it there"
+        )
+
+
+def read_whole(fd: int, key: str, size: int, limit: int) -> bytes:
+    """All bytes of a file, of which ``size`` are expected. Raises Corrupt if there are more than ``limit``."""
+    data = os.read(fd, size + 1)
+    while len(data) != size and (more := os.read(fd, _MORE)):  # it grows, or a signal cut the read short
+        data += more
+        check_size(key, len(data), limit)
+    return data
