@@ -140,12 +140,12 @@ def test_each_verb_shows_an_example_and_its_exit_codes(cli: Cli, datamon: Cli, p
 def test_completion_knows_verbs_second_words_and_options(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     cli.variables["_SHEAF_COMPLETE"] = "bash_complete"
 
-    def complete(words: str, count: int) -> list[str]:
-        monkeypatch.setenv("COMP_WORDS", words)  # which click reads itself
-        monkeypatch.setenv("COMP_CWORD", str(count))
+    def complete(words: str) -> list[str]:
+        monkeypatch.setenv("SHEAF_LINE", words)  # which the completion reads itself
+        monkeypatch.setenv("SHEAF_WORD", words.rsplit(" ", 1)[-1])
         return [line.split(",")[1] for line in cli().lines]
 
-    assert "bundle" in complete("sheaf b", 1)
-    assert {"upload", "list", "download"} <= set(complete("sheaf bundle ", 2))
-    assert complete("sheaf diamond split ", 3) == ["add", "get", "list"]
-    assert "--label" in complete("sheaf bundle upload --l", 3)
+    assert "bundle" in complete("sheaf b")
+    assert {"upload", "list", "download"} <= set(complete("sheaf bundle "))
+    assert complete("sheaf diamond split ") == ["add", "get", "list"]
+    assert "--label" in complete("sheaf bundle upload --l")

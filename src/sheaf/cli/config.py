@@ -47,7 +47,7 @@ def create(app: App, **own: str | None) -> None:
 
 
 @verb(name="set", example="sheaf config set region eu-central-1", exits=(3, 9))
-@click.argument("key", required=False)
+@click.argument("key", metavar="[KEY]", required=False)
 @click.argument("value", required=False)
 @click.option("--name", metavar="NAME", help="As in 'config create'.")
 @click.option("--email", metavar="EMAIL", help="As in 'config create'.")
@@ -67,7 +67,7 @@ def set_(app: App, key: str | None, value: str | None, **own: str | None) -> Non
 
 
 @verb(example="sheaf config set region eu-central-1\nsheaf config unset region", exits=(3, 9))
-@click.argument("key")
+@click.argument("key", metavar="KEY")
 def unset(app: App, key: str) -> None:
     """Take KEY out of the configuration file."""
     path = default_config_path(app.environment, app.flags)
@@ -82,7 +82,7 @@ def unset(app: App, key: str) -> None:
 
 
 @verb(example="sheaf config get store", exits=(3,))
-@click.argument("key", required=False)
+@click.argument("key", metavar="[KEY]", required=False)
 def get(app: App, key: str | None) -> None:
     """Show what counts: the file's keys with the environment and the flags on top."""
     values = effective(app.settings)

@@ -19,7 +19,7 @@ from sheaf.settings.settings import default_config_path, flat
 
 __all__ = ["create", "get", "list_", "use"]
 
-_NAME: Final = click.argument("name", required=False)
+_NAME: Final = click.argument("name", metavar="[CONTEXT]", required=False)
 
 
 @dataclass(frozen=True, slots=True)

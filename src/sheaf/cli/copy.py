@@ -38,8 +38,8 @@ _BLOCK: Final = 8 << 20
     example='sheaf cp ./new.jpg faces@main:train/ --message "one more"\nsheaf cp faces@init:labels.csv ./labels.csv',
     exits=(3, 4, 5, 6, 8, 9, 10, 11),
 )
-@click.argument("source")
-@click.argument("target")
+@click.argument("source", metavar="LOCAL|REPO@REF:PATH")
+@click.argument("target", metavar="LOCAL|REPO@BRANCH:PATH")
 @click.option("--message", metavar="TEXT", help="What the new bundle is. Default: what is copied where.")
 @click.option("-r", "--recursive", is_flag=True, help="Copy a folder with all that is in it.")
 @click.option("--force-dest", is_flag=True, help="Write into a local folder that isn't empty; replace a local file.")

@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from sheaf.cli.app import App
+from sheaf.cli.words import make_completable
 
 __all__ = [
     "GLOBAL_OPTIONS",
@@ -45,7 +46,9 @@ def _keep(ctx: click.Context, param: click.Parameter, value: object) -> None:
 
 def global_option(*names: str, **extra: Any) -> click.Option:
     """An option that any verb takes; its value is kept in ``App.flags``."""
-    return click.Option(names, expose_value=False, callback=_keep, **extra)
+    option = click.Option(names, expose_value=False, callback=_keep, **extra)
+    make_completable([option])
+    return option
 
 
 def ignored_option(name: str, **extra: Any) -> click.Option:
@@ -65,7 +68,7 @@ IGNORED_OPTIONS: Final = (
 #: What both programs take.
 GLOBAL_OPTIONS: Final = (
     global_option("--store", metavar="URL", help="The store: a folder or s3://, gs://, az://, memory://."),
-    global_option("--context", metavar="NAME", help="A context of the configuration file."),
+    global_option("--context", metavar="CONTEXT", help="A context of the configuration file."),
     global_option("--endpoint", metavar="URL", help="Base URL of an S3, GCS or Azure look-alike."),
     global_option("--region", metavar="NAME", help="The bucket's region."),
     global_option("--profile", metavar="NAME", help="An AWS profile (extra 'aws')."),

@@ -74,6 +74,8 @@ def _invoke(tree: Tree, app: App, args: list[str]) -> int:
     name = app.dialect.name
     variable = f"_{name.upper()}_COMPLETE"
     if instruction := app.environment.variables.get(variable):
+        from sheaf.cli import completion  # noqa: F401 - which adds what bash needs for addresses
+
         return shell_complete(tree, {"obj": app}, name, variable, instruction)
     try:
         with tree.make_context(name, args, obj=app) as context:

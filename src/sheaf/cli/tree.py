@@ -5,15 +5,18 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, cast
 
 import click
 from click.shell_completion import CompletionItem
 
 from sheaf.cli.app import App, Dialect
+from sheaf.cli.words import make_completable
 from sheaf.errors import Bug
+from sheaf.settings.settings import Environment
 
-__all__ = ["Tree", "Verb", "verb"]
+__all__ = ["Tree", "Verb", "verb", "verbs_of"]
 
 _SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 #: Any verb may end with these; a verb's own list names the others.
@@ -169,10 +172,25 @@ def _load(at: str) -> click.Command:
     return cast(click.Command, getattr(importlib.import_module(module), attribute))
 
 
+def verbs_of(tree: Tree, dialect: Dialect, table: Mapping[str, str]) -> Iterator[tuple[str, Verb]]:
+    """The verbs of a table by name, each loaded, for what describes them."""
+    context = click.Context(tree, info_name=dialect.name, obj=App(dialect, Environment({}, Path("/home"), "user")))
+    for name in sorted(table):
+        _, command, _ = tree.resolve_command(context, name.split())
+        if isinstance(command, Tree):
+            noun = click.Context(command, parent=context, info_name=name.split()[0])
+            _, command, _ = command.resolve_command(noun, name.split()[1:])
+        if not isinstance(command, Verb):
+            raise Bug(f"'{name}' is a name in the table and no verb")
+        yield name, command
+
+
 def verb(*, example: str, exits: Sequence[int] = (), **extra: Any) -> Callable[[Callable[..., Any]], Verb]:
     """Makes a function a :class:`Verb`; its docstring is the help, its first argument the :class:`App`."""
 
     def decorate(function: Callable[..., Any]) -> Verb:
-        return click.command(cls=Verb, example=example, exits=exits, **extra)(click.pass_obj(function))
+        command = click.command(cls=Verb, example=example, exits=exits, **extra)(click.pass_obj(function))
+        make_completable(command.params)
+        return command
 
     return decorate
