@@ -18,13 +18,18 @@ NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 export NODE_EXTRA_CA_CERTS
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-slow torture bench bench-quick fuzz lint format docs setup tools requirements clean
+DIST ?= dist
+
+.PHONY: help quickstart dist test test-slow torture bench bench-quick fuzz lint format docs setup tools requirements clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "make %-14s %s\n", $$1, $$2}'
 
 quickstart: $(VENV)/runtime  ## Set up, then put two versions of a folder in and get them out: [DATA=folder]
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/quickstart.sh $(if $(DATA),"$(DATA)")
+
+dist: $(VENV)/runtime  ## Build the wheel and the source distribution: [DIST=dist]
+	@$(BIN)/python -m hatchling build -d "$(DIST)"
 
 test: setup tools  ## Set up and run the tests (up to 15 minutes)
 	@echo "$(call step,6)Running the tests: a dot for each, and how far it is"
@@ -58,6 +63,7 @@ format: setup  ## Bring the code into shape
 
 docs: setup  ## Write what is generated: references, and the output of commands in the docs
 	$(BIN)/python scripts/cli_reference.py
+	$(BIN)/python scripts/man_pages.py
 	$(BIN)/python scripts/errors_reference.py
 	$(BIN)/python scripts/python_reference.py
 	$(BIN)/python -m tests.docs.write

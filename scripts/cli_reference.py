@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from sheaf.cli import datamon, verbs
-from sheaf.cli.app import App, Dialect
 from sheaf.cli.exits import EXITS
-from sheaf.cli.tree import Tree, Verb
-from sheaf.settings.settings import KEYS, Environment
+from sheaf.cli.tree import Verb, verbs_of
+from sheaf.settings.settings import KEYS
 
 TARGET = Path(__file__).parent.parent / "docs" / "reference" / "cli.md"
 
@@ -87,18 +86,6 @@ def section(program: str, name: str, command: Verb) -> Iterator[str]:
 
 def sheaf_codes(command: Verb) -> str:
     return f"Exit codes: {', '.join(map(str, command.exits))}.\n"
-
-
-def verbs_of(tree: Tree, dialect: Dialect, table: Mapping[str, str]) -> Iterator[tuple[str, Verb]]:
-    app = App(dialect, Environment({}, Path("/home"), "user"))
-    context = click.Context(tree, info_name=dialect.name, obj=app)
-    for name in sorted(table):
-        _, command, _ = tree.resolve_command(context, name.split())
-        if isinstance(command, Tree):
-            noun = click.Context(command, parent=context, info_name=name.split()[0])
-            _, command, _ = command.resolve_command(noun, name.split()[1:])
-        assert isinstance(command, Verb), name
-        yield name, command
 
 
 def document() -> str:

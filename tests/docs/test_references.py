@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +14,7 @@ from tests.docs.pages import ROOT
 from sheaf import errors
 from sheaf.cli.exits import EXITS
 
-GENERATORS = ["errors_reference.py", "python_reference.py"]
+GENERATORS = ["errors_reference.py", "man_pages.py", "python_reference.py"]
 
 
 @pytest.mark.parametrize("script", GENERATORS)
@@ -21,6 +23,18 @@ def test_a_generated_reference_is_up_to_date(script: str) -> None:
         [sys.executable, ROOT / "scripts" / script, "--check"], capture_output=True, text=True, cwd=ROOT, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs/man").iterdir()), ids=lambda page: page.name)
+def test_a_manual_page_is_well_formed(page: Path) -> None:
+    if shutil.which("man") is None:
+        pytest.skip("man is not installed: apt-get install man-db")
+    command = ["man", "--warnings", "-E", "UTF-8", "-Tutf8", "-l", str(page)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stderr == ""
+    shown = re.sub(".\b", "", done.stdout)  # what makes letters bold on a printer
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    assert all(word in shown for word in ("SYNOPSIS", "EXIT STATUS", "bundle upload"))
 
 
 def test_every_category_has_its_row_and_every_exit_code_its_meaning() -> None:
