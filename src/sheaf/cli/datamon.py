@@ -17,6 +17,7 @@ from sheaf.cli.datamon_settings import read_datamon
 from sheaf.cli.datamon_traces import leave_traces
 from sheaf.cli.options import GLOBAL_OPTIONS, global_option, ignored_option
 from sheaf.cli.run import start
+from sheaf.cli.streams import ensure_utf8, prepare_streams
 from sheaf.cli.tree import Tree
 from sheaf.cli.verbs import NOUNS as SHEAF_NOUNS
 from sheaf.cli.verbs import VERBS as SHEAF_VERBS
@@ -121,4 +122,6 @@ datamon: Final = Tree(
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
+    ensure_utf8()
+    prepare_streams()
     start(datamon, DATAMON, list(sys.argv[1:] if argv is None else argv))

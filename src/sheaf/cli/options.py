@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from sheaf.cli.app import App
+from sheaf.cli.tree import check_text
 
 __all__ = [
     "GLOBAL_OPTIONS",
@@ -40,6 +41,7 @@ def _keep(ctx: click.Context, param: click.Parameter, value: object) -> None:
     is_unset = value is None or (value is False and param.name != "table")
     if app is None or is_unset or param.name is None:
         return
+    check_text(ctx, param, value)
     app.flags[param.name] = value if isinstance(value, str) else str(value).lower()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import re
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
@@ -13,12 +14,13 @@ from click.shell_completion import CompletionItem
 from sheaf.cli.app import App, Dialect
 from sheaf.errors import Bug
 
-__all__ = ["Tree", "Verb", "verb"]
+__all__ = ["Tree", "Verb", "check_text", "verb"]
 
 _SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 #: Any verb may end with these; a verb's own list names the others.
 _USUAL_EXITS: Final = (0, 2)
 
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
 _LIKENESS: Final = 0.7  # of a word that is taken for a mistyped one; 1 is the same word
 _BOOLEANS: Final = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 
@@ -36,7 +38,19 @@ class _WithGlobals(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         flags = [param for param in self.get_params(ctx) if isinstance(param, click.Option) and param.is_flag]
-        return super().parse_args(ctx, list(_plain_flags(args, {name for flag in flags for name in flag.opts})))
+        rest = super().parse_args(ctx, list(_plain_flags(args, {name for flag in flags for name in flag.opts})))
+        for param in super().get_params(ctx):
+            if not isinstance(param.type, click.Path) and param.name:
+                check_text(ctx, param, ctx.params.get(param.name))
+        return rest
+
+
+def check_text(ctx: click.Context, param: click.Parameter, value: object) -> None:
+    """Raises BadParameter for an argument that is not UTF-8; only paths of this machine may be any bytes."""
+    for text in value if isinstance(value, tuple) else (value,):
+        if isinstance(text, str) and not text.isascii() and _SURROGATES.search(text):
+            shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+            raise click.BadParameter(f"'{shown}' is not UTF-8 text", ctx, param)
 
 
 def _plain_flags(args: Sequence[str], flags: Container[str]) -> Iterator[str]:
