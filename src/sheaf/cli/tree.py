@@ -14,7 +14,7 @@ from click.shell_completion import CompletionItem
 from sheaf.cli.app import App, Dialect
 from sheaf.errors import Bug
 
-__all__ = ["Tree", "Verb", "check_text", "verb"]
+__all__ = ["MissingOptions", "Tree", "Verb", "check_text", "verb"]
 
 _SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 #: Any verb may end with these; a verb's own list names the others.
@@ -38,11 +38,37 @@ class _WithGlobals(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         flags = [param for param in self.get_params(ctx) if isinstance(param, click.Option) and param.is_flag]
-        rest = super().parse_args(ctx, list(_plain_flags(args, {name for flag in flags for name in flag.opts})))
+        plain = list(_plain_flags(args, {name for flag in flags for name in flag.opts}))
+        try:
+            rest = super().parse_args(ctx, list(plain))
+        except click.MissingParameter as error:
+            raise _all_missing(self, ctx, plain, error) from None
         for param in super().get_params(ctx):
             if not isinstance(param.type, click.Path) and param.name:
                 check_text(ctx, param, ctx.params.get(param.name))
         return rest
+
+
+class MissingOptions(click.MissingParameter):
+    """Several required options are missing: said at once."""
+
+    def __init__(self, options: Sequence[click.Option], ctx: click.Context) -> None:
+        super().__init__(ctx=ctx, param=options[0])
+        self.names = [option.opts[0] for option in options]
+
+    def format_message(self) -> str:
+        quoted = [f"'{name}'" for name in self.names]
+        return f"Missing options {', '.join(quoted[:-1])} and {quoted[-1]}."
+
+
+def _all_missing(
+    command: click.Command, ctx: click.Context, args: list[str], first: click.MissingParameter
+) -> click.MissingParameter:
+    """The error for all options that are missing, of which ``first`` is one."""
+    given = command.make_parser(ctx).parse_args(list(args))[0]
+    options = [param for param in command.get_params(ctx) if isinstance(param, click.Option)]
+    missing = [option for option in options if option.required and option.name not in given]
+    return MissingOptions(missing, ctx) if len(missing) > 1 and isinstance(first.param, click.Option) else first
 
 
 def check_text(ctx: click.Context, param: click.Parameter, value: object) -> None:
