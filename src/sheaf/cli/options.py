@@ -70,7 +70,7 @@ GLOBAL_OPTIONS: Final = (
     global_option("--context", metavar="NAME", help="A context of the configuration file."),
     global_option("--endpoint", metavar="URL", help="Base URL of an S3, GCS or Azure look-alike."),
     global_option("--region", metavar="NAME", help="The bucket's region."),
-    global_option("--profile", metavar="NAME", help="An AWS profile (extra 'aws')."),
+    global_option("--profile", metavar="NAME", help="A profile of ~/.aws/credentials and ~/.aws/config."),
     global_option("--key-file", metavar="FILE", help="The key of an encrypted store."),
     global_option("--limit-rate", metavar="SIZE", help="At most so many bytes a second each way, such as 10M."),
     global_option("--json", is_flag=True, help="Lists as JSON Lines, single things as one object, errors too."),

@@ -29,7 +29,7 @@ _REGIONS: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
 class AwsCredentials:
     """What the client is given; ``is_sure``: it needs no role of the container or the machine."""
 
-    config: Mapping[str, str] = field(default_factory=dict, repr=False)
+    config: Mapping[str, Any] = field(default_factory=dict, repr=False)
     provider: Any = None
     is_sure: bool = True
 

@@ -45,7 +45,7 @@ class StorageOptions:
     limit_rate: int | None = None
     #: A credential file: Google service account or application default, or an AWS shared-credentials file.
     credential: str | None = None
-    #: An AWS profile, SSO ones too (needs the extra ``aws``).
+    #: An AWS profile; those of single sign-on, roles and processes need the extra ``aws``.
     profile: str | None = None
     #: Send no credentials at all: public buckets.
     anonymous: bool = False
