@@ -80,8 +80,8 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def sheaf(home: Path, *words: object, check: bool = False, **more: str) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-c", "from sheaf.cli.main import main; main()", *map(os.fsencode, map(str, words))]
+def sheaf(home: Path, *words: str, check: bool = False, **more: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-c", "from sheaf.cli.main import main; main()", *words]
     return subprocess.run(command, env=environment(home, **more), capture_output=True, check=check, cwd=home)
 
 

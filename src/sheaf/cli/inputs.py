@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 import click
 
@@ -108,7 +108,7 @@ def read_list(name: str, folder: Path) -> list[str]:
 
     Only a newline ends a line (or a NUL, if there is one): any other character may be part of a name.
     """
-    raw = standard_input().buffer.read() if name == "-" else Path(name).read_bytes()
+    raw = standard_input().read() if name == "-" else Path(name).read_bytes()
     try:
         lines = raw.decode().split("\0" if b"\0" in raw else "\n")
     except UnicodeDecodeError:
@@ -116,16 +116,16 @@ def read_list(name: str, folder: Path) -> list[str]:
     return list(_relative((line for line in lines if line), folder))
 
 
-def standard_input() -> TextIOWrapper:
-    """Standard input. Raises InvalidInput if it is closed."""
+def standard_input() -> BinaryIO:
+    """The bytes of standard input. Raises InvalidInput if it is closed."""
     if not isinstance(sys.stdin, TextIOWrapper):
         raise InvalidInput("standard input is closed", "give the command a file or a pipe, such as </dev/null")
-    return sys.stdin
+    return cast(BinaryIO, sys.stdin.buffer)
 
 
 def first_line() -> str:
     """The first line of standard input, without its end (LF or CRLF). Raises InvalidInput."""
-    raw = standard_input().buffer.readline()
+    raw = standard_input().readline()
     try:
         return raw.removesuffix(b"\n").removesuffix(b"\r").decode()
     except UnicodeDecodeError:
