@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -16,6 +18,8 @@ from sheaf.cli import run as running
 from sheaf.cli.exits import EXITS
 from sheaf.cli.report import failure_of
 from sheaf.cli.tree import Tree, verb
+from sheaf.cli.verbs import VERBS
+from sheaf.settings.secrets import read_key_file
 
 
 def _failing(cli: Cli, action: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> Cli:
@@ -86,6 +90,88 @@ def test_passwords_in_urls_are_left_out_of_messages() -> None:
 def test_interrupt_and_termination_have_the_shells_codes(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     assert _failing(cli, _raise(KeyboardInterrupt()), monkeypatch)("fail", code=130).err == "interrupted\n"
     assert _failing(cli, _raise(running._Terminated()), monkeypatch)("fail", code=143).err == "terminated\n"
+
+
+def test_what_is_no_exception_is_unexpected_too(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    class PanicException(BaseException):
+        pass
+
+    result = _failing(cli, _raise(PanicException("called unwrap")), monkeypatch)("fail", code=12)
+    assert result.err.startswith("error: unexpected PanicException: called unwrap\n")
+    assert json.loads(_failing(cli, _raise(PanicException()), monkeypatch)("fail", "--json", code=12).err)["exit"] == 12
+
+
+def test_all_missing_options_are_said_at_once(cli: Cli, datamon: Cli) -> None:
+    result = cli("bundle", "upload", "--branch", "b", code=2)
+    assert result.err.startswith(f"error: Missing options {_required('bundle upload')}.\n")
+    assert "--branch" not in result.err
+    assert datamon("bundle", "upload", "--repo", "r", code=1).err.startswith('ERROR: required flag(s) "')
+    assert "'--repo'" not in cli("bundle", "upload", "--repo", "r", code=2).err
+
+
+def _required(verb: str) -> str:
+    module, name = VERBS[verb].split(":")
+    params = getattr(importlib.import_module(module), name).params
+    names = [f"'{param.opts[0]}'" for param in params if param.required]
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+@pytest.mark.parametrize(
+    "source", ["flag", "environment", "config", "context", "query", "config set", "context create"]
+)
+def test_an_endpoint_without_a_scheme_is_named_wherever_it_comes_from(cli: Cli, source: str) -> None:
+    ls: list[object] = ["ls", "x", "--json"]
+    config = cli.home / ".config" / "sheaf" / "config.yaml"
+    config.parent.mkdir(parents=True)
+    config.write_text("")
+    store = "s3://b/x"
+    if source == "flag":
+        ls += ["--store", store, "--endpoint", "minio:9000"]
+    elif source == "environment":
+        cli.variables.update(SHEAF_STORE=store, SHEAF_ENDPOINT="minio:9000")
+    elif source == "config":
+        config.write_text(f"store: {store}\nendpoint: minio:9000\n")
+    elif source == "context":
+        config.write_text(f"context: c\ncontexts:\n  c: {{store: '{store}', endpoint: 'minio:9000'}}\n")
+    elif source == "query":
+        ls += ["--store", f"{store}?endpoint=minio:9000"]
+    elif source == "config set":
+        ls = ["config", "set", "endpoint", "minio:9000", "--json"]
+    else:
+        ls = ["context", "create", "c", "--store", store, "--endpoint", "minio:9000", "--json"]
+    failure = json.loads(cli(*ls, code=2).err)
+    assert failure["message"] == "endpoint 'minio:9000' has no scheme"
+    assert failure["hint"] == "write http://minio:9000 or https://minio:9000"
+
+
+def test_a_configuration_file_that_is_named_must_be_there(cli: Cli, tmp_path: Path) -> None:
+    for words in (["repo", "list"], ["context", "list"], ["config", "get"]):
+        assert f"no file {tmp_path}/typo.yaml" in cli("--config", tmp_path / "typo.yaml", *words, code=2).err
+    cli("--config", tmp_path / "new.yaml", "config", "set", "region", "x")
+    cli("--config", tmp_path / "new.yaml", "config", "get")
+
+
+@pytest.mark.parametrize("text", ["regoin: x\n", "contexts:\n  prod: {store: /s, regoin: x}\n"])
+def test_a_mistyped_key_of_the_configuration_is_named_with_the_right_one(cli: Cli, tmp_path: Path, text: str) -> None:
+    (tmp_path / "c.yaml").write_text(text)
+    result = cli("--config", tmp_path / "c.yaml", "repo", "list", code=2)
+    assert "unknown key 'regoin'" in result.err
+    assert "did you mean region?" in result.err
+
+
+def test_a_glob_that_is_taken_for_an_expression_is_answered_with_one(cli: Cli, faces: str, tmp_path: Path) -> None:
+    words = ["bundle", "download", "--repo", "faces", "--destination", tmp_path / "out", "--name-filter"]
+    assert "for this glob write '\\.png$'" in cli(*words, "*.png", code=2).err
+
+
+def test_a_key_file_that_everybody_may_read_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "key"
+    path.write_text("00" * 32)
+    for mode, is_told in ((0o600, False), (0o640, False), (0o644, True)):
+        path.chmod(mode)
+        caplog.clear()
+        read_key_file(path)
+        assert (f"chmod o= {path}" in caplog.text) == is_told
 
 
 def test_a_broken_connection_is_not_taken_for_a_broken_stdout(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,6 +89,23 @@ def test_the_key_that_opened_a_store_is_not_removed_without_a_question(cli: Cli,
     assert f"removed: {ids[1]}" in cli("store", "key", "remove", ids[1], *at).out, "another one goes at once"
 
 
+def test_a_forgotten_diamond_is_listed_and_gc_says_what_ends_it(cli: Cli, faces: str) -> None:
+    diamond = cli("diamond", "initialize", "--repo", "faces").lines[0]
+    assert f"open diamond:   {diamond} of faces, begun " in cli("store", "info").out
+    (listed,) = cli("store", "info", "--json").object["open_diamonds"]
+    assert (listed["repo"], listed["id"]) == ("faces", diamond)
+    cli("bundle", "upload", "--repo", "faces", "--path", cli.home, "--message", "garbage", "--branch", "b")
+    cli("branch", "delete", "--repo", "faces", "--branch", "b")
+    gone = cli("bundle", "list", "--repo", "faces", "--json").objects[-1]["id"]
+    cli("bundle", "delete", "--repo", "faces", "--bundle", gone, "--force-yes", code=None)
+    left = cli("store", "gc", "--no-wait", code=11).err
+    command = f"sheaf diamond cancel --repo faces --diamond {diamond}"
+    assert f"`{command}` ends that diamond" in left
+    cli(*command.split()[1:])
+    assert "open diamond" not in cli("store", "info").out
+    cli("store", "gc", "--no-wait")
+
+
 def test_gc_says_how_long_it_waits_for_whom_and_what_else_there_is(cli: Cli, store: Path, faces: str) -> None:
     cli("repo", "delete", "--repo", "faces", "--force-yes")
     backend = open_backend(str(store), StorageOptions())

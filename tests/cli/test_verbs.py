@@ -368,6 +368,13 @@ def test_diff_stat_ends_with_a_summary(cli: Cli, faces: str, changed: str) -> No
     assert "M labels.csv | 19 -> 23 bytes" in lines
     assert lines[-1] == "4 changed: 1 added, 1 modified, 1 deleted, 1 renamed, -2 bytes"
     assert cli("diff", "faces@v2", "faces@v2", "--stat").lines == ["no changes"]
+    plain = [
+        line.rpartition(" -> ")[2] if line[0] == "R" else line[2:]
+        for line in cli("diff", "faces@init", "faces@v2").lines
+    ]
+    assert cli("diff", "faces@init", "faces@v2", "--name-only").lines == plain
+    assert cli("diff", "faces@init", "faces@v2", "--name-only", "-z").out == "".join(f"{path}\0" for path in plain)
+    cli("diff", "faces@init", "faces@v2", "--name-only", "--stat", code=2)
 
 
 def test_patch_applies_to_the_old_folder(cli: Cli, data: Path, faces: str, changed: str, tmp_path: Path) -> None:

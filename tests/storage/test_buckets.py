@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from ipaddress import IPv4Address
@@ -171,43 +172,180 @@ def test_a_missing_credentials_file_is_named(tmp_path: Path) -> None:
             open_backend(f"{scheme}://bucket?credential={tmp_path}/none")
 
 
-def test_an_aws_profile_is_used(
-    recorded: str, seen: list[Request], fresh: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
+@dataclass
+class Aws:
+    """The files and variables of a user of AWS's own tools."""
+
+    home: Path
+    monkeypatch: pytest.MonkeyPatch
+
+    def write(self, credentials: str = "", config: str = "") -> None:
+        (self.home / ".aws").mkdir(exist_ok=True)
+        (self.home / ".aws" / "credentials").write_text(credentials)
+        (self.home / ".aws" / "config").write_text(config)
+
+    def set(self, **variables: str) -> None:
+        for name, value in variables.items():
+            self.monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Aws:
+    """A user without any credentials, on a machine without boto3."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
-    (tmp_path / "config").write_text("[profile team]\nregion = eu-west-1\n")
-    (tmp_path / "credentials").write_text("[team]\naws_access_key_id = PROFILED\naws_secret_access_key = s\n")
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
-    open_backend(f"s3://bucket/{fresh}?endpoint={recorded}&profile=team").stat("a")
-    assert "Credential=PROFILED/" in seen[-1].headers["authorization"]
-    assert "/eu-west-1/" in seen[-1].headers["authorization"]
-    with pytest.raises(NotFound, match="no AWS profile nobody"):
-        open_backend(f"s3://bucket?endpoint={recorded}&profile=nobody")
-
-
-def test_an_aws_profile_without_boto3_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setitem(sys.modules, "boto3", None)
-    with pytest.raises(Unsupported, match="boto3") as caught:
-        open_backend("s3://bucket?profile=team")
-    assert "sheaf-data[aws]" in caught.value.hint
+    return Aws(tmp_path, monkeypatch)
 
 
-def test_without_any_credentials_the_caller_is_told(monkeypatch: pytest.MonkeyPatch, s3_endpoint: str) -> None:
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+def keys(name: str, more: str = "") -> str:
+    return f"aws_access_key_id = {name}\naws_secret_access_key = s%1=/+\n{more}"
 
-    def not_found(_request: Request, _forward: Forward) -> Response:
-        return Response(404)
+
+def signed_by(seen: list[Request], url: str) -> str:
+    """Whose request reaches the server, and for which region."""
+    open_backend(url).stat("a")
+    return seen[-1].headers["authorization"].partition("Credential=")[2].partition("/")[0]
+
+
+def test_the_default_profile_of_the_shared_files_is_used(
+    recorded: str, seen: list[Request], fresh: str, aws: Aws
+) -> None:
+    url = f"s3://bucket/{fresh}?endpoint={recorded}"
+    aws.write(
+        f"[default]\n{keys('FILE', 'aws_session_token = token')}\n[team]\n{keys('TEAM')}",
+        "[default]\nregion = eu-west-1\n",
+    )
+    assert signed_by(seen, url) == "FILE"
+    assert "/eu-west-1/" in seen[-1].headers["authorization"]
+    assert seen[-1].headers["x-amz-security-token"] == "token"
+    assert signed_by(seen, f"{url}&profile=team") == "TEAM"
+    aws.set(AWS_PROFILE="team")
+    assert signed_by(seen, url) == "TEAM"
+    aws.set(AWS_ACCESS_KEY_ID="VARIABLE", AWS_SECRET_ACCESS_KEY="s")
+    assert signed_by(seen, url) == "VARIABLE"
+    assert signed_by(seen, f"{url}&profile=team") == "TEAM"
+
+
+def test_profiles_of_the_configuration_file_count_after_those_of_the_credentials(
+    recorded: str, seen: list[Request], fresh: str, aws: Aws
+) -> None:
+    url = f"s3://bucket/{fresh}?endpoint={recorded}"
+    config = f'[default]\n{keys("CONFIG")}s3 =\n  max_concurrent_requests = 20\n[profile "a team"]\n{keys("TEAM")}'
+    aws.write(config=config)
+    assert signed_by(seen, url) == "CONFIG"
+    assert signed_by(seen, f"{url}&profile=a%20team") == "TEAM"
+    aws.write(f"\ufeff# mine\n[default]\n{keys('CREDENTIALS')}", config)
+    assert signed_by(seen, url) == "CREDENTIALS"
+
+
+def test_the_shared_files_may_lie_elsewhere(
+    recorded: str, seen: list[Request], fresh: str, aws: Aws, tmp_path: Path
+) -> None:
+    (tmp_path / "k").write_text(f"[default]\n{keys('ELSEWHERE')}")
+    (tmp_path / "c").write_text("[default]\nregion = ap-south-1\n")
+    aws.set(AWS_SHARED_CREDENTIALS_FILE="~/k", AWS_CONFIG_FILE=str(tmp_path / "c"))
+    assert signed_by(seen, f"s3://bucket/{fresh}?endpoint={recorded}") == "ELSEWHERE"
+    assert "/ap-south-1/" in seen[-1].headers["authorization"]
+    aws.set(AWS_REGION="eu-north-1")
+    assert signed_by(seen, f"s3://bucket/{fresh}?endpoint={recorded}") == "ELSEWHERE"
+    assert "/eu-north-1/" in seen[-1].headers["authorization"]
+
+
+@pytest.mark.parametrize("text", ["SECRET garbage", "[default]\nSECRET", "[default\naws_secret_access_key = SECRET"])
+def test_shared_files_that_make_no_sense_are_named_without_showing_them(aws: Aws, text: str) -> None:
+    aws.write(text)
+    with pytest.raises(InvalidInput, match=r"~/\.aws/credentials, line \d is not") as caught:
+        open_backend("s3://bucket")
+    assert "SECRET" not in f"{caught.value}{caught.value.hint}"
+    assert caught.value.__suppress_context__
+
+
+def test_a_profile_that_is_not_there_is_named(aws: Aws) -> None:
+    aws.write(f"[default]\n{keys('FILE')}", "[profile empty]\nregion = x\n")
+    with pytest.raises(NotFound, match="no AWS profile nobody"):
+        open_backend("s3://bucket?profile=nobody")
+    with pytest.raises(Denied, match="profile empty gives no credentials"):
+        open_backend("s3://bucket?profile=empty")
+    aws.set(AWS_PROFILE="nobody")
+    with pytest.raises(NotFound, match="no AWS profile nobody"):
+        open_backend("s3://bucket")
+
+
+@pytest.mark.parametrize("line", ["sso_session = x", "role_arn = arn:aws:iam::1:role/r", "credential_process = /bin/x"])
+def test_an_aws_profile_without_boto3_says_what_to_install(aws: Aws, line: str) -> None:
+    aws.write(config=f"[profile team]\n{line}\n[default]\n{line}\n")
+    for url in ("s3://bucket?profile=team", "s3://bucket"):
+        with pytest.raises(Unsupported, match="boto3") as caught:
+            open_backend(url)
+        assert "sheaf-data[aws]" in caught.value.hint
+
+
+def test_a_profile_that_takes_boto3_is_used(
+    recorded: str, seen: list[Request], fresh: str, tmp_path: Path, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "boto3")
+    program = tmp_path / "credentials.sh"
+    program.write_text('#!/bin/sh\necho \'{"Version": 1, "AccessKeyId": "PROCESS", "SecretAccessKey": "s"}\'\n')
+    program.chmod(0o700)
+    aws.write(config=f"[profile team]\nregion = eu-west-1\ncredential_process = {program}\n")
+    assert signed_by(seen, f"s3://bucket/{fresh}?endpoint={recorded}&profile=team") == "PROCESS"
+    assert "/eu-west-1/" in seen[-1].headers["authorization"]
+
+
+def test_without_any_credentials_the_caller_is_told(aws: Aws, s3_endpoint: str) -> None:
+    asked = []
+
+    def not_found(request: Request, _forward: Forward) -> Response:
+        asked.append(request)
+        return Response(502 if len(asked) % 2 else 404)  # a proxy's answer, and a metadata service's without a role
 
     with proxy(s3_endpoint, not_found) as metadata:
         for address in (metadata, "http://127.0.0.1:9"):
-            monkeypatch.setenv("AWS_METADATA_ENDPOINT", address)
-            backend = open_backend(f"s3://bucket?endpoint={s3_endpoint}&retries=0")
+            aws.set(AWS_METADATA_ENDPOINT=address)
+            backend = open_backend(f"s3://bucket?endpoint={s3_endpoint}&retry_pause_s=0")
             for call in (partial(backend.stat, "a"), partial(backend.create, "a", b""), partial(backend.newest, "")):
-                with pytest.raises(Denied, match="no credentials found"):
+                with pytest.raises(Denied, match="no credentials found") as caught:
                     call()
+                assert "AWS_ACCESS_KEY_ID" in caught.value.hint
+                assert "--profile" in caught.value.hint
+    assert len(asked) <= 4  # one for each call and no retries; an IMDS client may ask twice
+    aws.set(AWS_EC2_METADATA_DISABLED="true", AWS_METADATA_ENDPOINT=s3_endpoint)
+    with pytest.raises(Denied, match="no credentials found"):
+        open_backend("s3://bucket").get("a")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "words"),
+    [("gs", ["GOOGLE_APPLICATION_CREDENTIALS", "gcloud"]), ("az", ["AZURE_STORAGE_ACCOUNT_KEY", "az login"])],
+)
+def test_each_cloud_has_its_own_hint(
+    scheme: str, words: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in [name for name in os.environ if name.startswith(("GOOGLE_", "AZURE_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("sheaf.storage.metadata._ADDRESS", "http://127.0.0.1:9")
+    with pytest.raises(Denied, match="no credentials found") as caught:
+        open_backend(f"{scheme}://bucket?account=acc").get("a")
+    assert all(word in caught.value.hint for word in words)
+    assert "profile" not in caught.value.hint
+
+
+def test_a_missing_azure_account_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("AZURE_")]:
+        monkeypatch.delenv(name)
+    with pytest.raises(InvalidInput, match="no storage account") as caught:
+        open_backend("az://container")
+    assert "AZURE_STORAGE_ACCOUNT_NAME" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "GOOGLE_BASE_URL"])
+def test_endpoints_of_the_clouds_own_variables_are_judged(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "minio:9000")
+    with pytest.raises(InvalidInput, match=f"{name} 'minio:9000' has no scheme"):
+        open_backend("gs://bucket?anonymous=yes" if name.startswith("G") else "s3://bucket")
 
 
 def test_anonymous_requests_are_not_signed(recorded: str, seen: list[Request], fresh: str) -> None:

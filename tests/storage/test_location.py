@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,7 +70,45 @@ def test_memory_stores_meet_by_name() -> None:
         ("s3://KEY:SECRET@bucket", "holds credentials", "environment"),
         ("s3://bucket#x", "'#'", "%23"),
         ("memory://x?colour=red", "'colour'", "endpoint"),
-        ("memory://x?retries=many", "retries='many'", ""),
+        ("memory://x?colur=red&regoin=x", "'colur'", "known"),
+        ("memory://x?regoin=x", "'regoin'", "did you mean region?"),
+        ("memory://x?retries=many", "retries='many'", "whole number"),
+        ("memory://x?concurrency=0", "concurrency=0", "from 1"),
+        ("memory://x?concurrency=-1", "concurrency=-1", "from 1"),
+        ("memory://x?retries=-1", "retries=-1", "from 0"),
+        ("memory://x?retry_pause_s=nan", "retry_pause_s=nan", "from 0"),
+        ("memory://x?timeout_s=0", "timeout_s=0", "from 0.001"),
+        ("memory://x?timeout_s=inf", "timeout_s=inf", "from 0.001"),
+        ("memory://x?timeout_s=nan", "timeout_s=nan", "from 0.001"),
+        ("memory://x?connect_timeout_s=-1", "connect_timeout_s=-1", "from 0.001"),
+        ("memory://x?connect_timeout_s=1e300", "connect_timeout_s=1e+300", "from 0.001"),
+        ("memory://x?limit_rate=-5", "moves nothing", "limit_rate"),
+        (
+            "s3://b?endpoint=minio:9000",
+            "endpoint 'minio:9000' has no scheme",
+            "http://minio:9000 or https://minio:9000",
+        ),
+        ("s3://b?endpoint=127.0.0.1:9", "endpoint '127.0.0.1:9' has no scheme", "http://127.0.0.1:9"),
+        ("s3://b?endpoint=https//minio:9000", "has no scheme", "https://minio:9000"),
+        ("s3://b?endpoint=KEY:SECRET@minio", "has no scheme", "http://minio"),
+        ("s3://b?endpoint=http://KEY:SECRET@minio", "endpoint holds credentials", "environment"),
+        ("s3://b?endpoint=htp://minio", "begins with none of http://, https://", "http://minio"),
+        ("s3://b?endpoint=", "has no scheme", "http://"),
+        ("gs://b?endpoint=http://", "names no server", "http://HOST"),
+        ("gs://b?endpoint=http://h:99999", "names no server", "http://HOST:PORT"),
+        ("gs://b?endpoint=http://[::1", "names no server", "http://HOST:PORT"),
+        ("az://b?endpoint=http://a%20b", "holds a blank", "%XX"),
+        ("az://b?endpoint=http://a%0Ab", "holds a blank", "%XX"),
+        ("az://b?endpoint=http://h/?x=1", "more than a server", "?"),
+        ("s3://b?proxy=a%20b", "a b' holds a blank", "%XX"),
+        ("s3://b?proxy=ftp://x", "proxy 'ftp://x' begins with none of", "http://x"),
+        ("s3://b?region=a%0Ab", "region", "letters"),
+        ("s3://b?region=", "region '' is not a name", "letters"),
+        ("az://b?account=a/b", "account 'a/b'", "letters"),
+        ("s3://my bucket", "names no bucket", "letters"),
+        ("s3://b\u00fccket", "names no bucket", "letters"),
+        ("s3://minio:9000/b", "names no bucket", "--endpoint http://minio:9000"),
+        ("memory://x?anonymous=perhaps", "anonymous='perhaps'", "yes or no"),
         ("memory://x?retries=", "retries=''", ""),
         ("memory://x?anonymous=maybe", "anonymous='maybe'", ""),
         ("file:///x?durability=half", "durability='half'", "full, none"),
@@ -81,6 +120,22 @@ def test_each_mistake_is_named(url: str, words: str, hint: str) -> None:
     assert words in caught.value.message
     assert hint in caught.value.hint
     assert "SECRET" not in caught.value.message + caught.value.hint
+
+
+@pytest.mark.parametrize("options", [{"endpoint": "minio:9000"}, {"concurrency": 0}, {"timeout_s": float("nan")}])
+def test_options_from_python_are_judged_as_well(options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput, match=next(iter(options))):
+        StorageOptions(**options)
+
+
+@pytest.mark.parametrize("proxy", ["proxy:3128", "http://proxy:3128", "http://user:word@proxy", "socks5://proxy:1080"])
+def test_proxies_that_work_are_left_alone(proxy: str) -> None:
+    assert StorageOptions(proxy=proxy).proxy == proxy
+
+
+@pytest.mark.parametrize("url", ["http://minio:9000", "https://h/base/", "http://[::1]:9000", "HTTP://h"])
+def test_endpoints_that_work_are_left_alone(url: str) -> None:
+    assert StorageOptions(endpoint=url).endpoint == url
 
 
 def test_the_query_wins_over_the_options() -> None:
@@ -96,6 +151,7 @@ def test_every_option_can_stand_in_a_query() -> None:
     for name, kind in StorageOptions.__annotations__.items():
         text = next((sample for word, sample in samples.items() if word in kind), None)
         text = {"sse": "AES256", "durability": "none", "shared": "group"}.get(name, text)
+        text = "http://127.0.0.1:9" if name in {"endpoint", "proxy"} else text
         assert text is not None, name
         assert getattr(StorageOptions().merged({name: text}), name) is not None
 

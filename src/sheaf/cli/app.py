@@ -68,6 +68,8 @@ class App:
         self.environment = environment
         #: Global flags by name, filled while the command line is parsed.
         self.flags: dict[str, str] = {}
+        #: The bundle that this call has committed, which is said even if output can't be written.
+        self.committed = ""
         self._stack = contextlib.ExitStack()
 
     @cached_property

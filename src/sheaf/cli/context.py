@@ -15,7 +15,7 @@ from sheaf.cli.render import View
 from sheaf.cli.tree import verb
 from sheaf.errors import AlreadyExists, InvalidInput, NotFound
 from sheaf.settings import configfile
-from sheaf.settings.settings import default_config_path, flat
+from sheaf.settings.settings import check_config_file, default_config_path, flat
 
 __all__ = ["create", "get", "list_", "use"]
 
@@ -83,6 +83,7 @@ def create(app: App, name: str | None, **own: str | None) -> None:
 @verb(name="list", example="sheaf context list")
 def list_(app: App) -> None:
     """List the contexts by name: NAME , STORE."""
+    check_config_file(app.environment, app.flags)
     path, config, contexts = _read(app)
     app.out.listing(_VIEW, [_context(path, config, name) for name in sorted(contexts)])
 
@@ -91,6 +92,7 @@ def list_(app: App) -> None:
 @_NAME
 def get(app: App, name: str | None) -> None:
     """Show one context; without a name, the current one."""
+    check_config_file(app.environment, app.flags)
     path, config, contexts = _read(app)
     name = _named(app, name or app.flags.get("context") or config.get("context"))
     if name not in contexts:

@@ -159,6 +159,7 @@ def _is_folder_on(repo: Repo, place: Address) -> bool:
 
 def _commit(app: App, repo: Repo, edit: Edit) -> None:
     bundle = edit.commit()
+    app.committed = bundle.id
     app.out.line(f"Uploaded bundle id:{bundle.id}")
     app.out.object({**bundle_record(bundle), "repo": repo.name})
 

@@ -17,7 +17,8 @@ from sheaf.cli.datamon_settings import read_datamon
 from sheaf.cli.datamon_traces import leave_traces
 from sheaf.cli.options import GLOBAL_OPTIONS, global_option, ignored_option
 from sheaf.cli.run import start
-from sheaf.cli.tree import Tree
+from sheaf.cli.streams import ensure_utf8, prepare_streams
+from sheaf.cli.tree import MissingOptions, Tree
 from sheaf.cli.verbs import NOUNS as SHEAF_NOUNS
 from sheaf.cli.verbs import VERBS as SHEAF_VERBS
 
@@ -78,6 +79,9 @@ def _exit_code(code: int) -> int:
 
 
 def _usage_message(error: click.ClickException) -> str:
+    if isinstance(error, MissingOptions):
+        names = ", ".join(f'"{name.lstrip("-")}"' for name in error.names)
+        return f"required flag(s) {names} not set"
     if isinstance(error, click.MissingParameter) and isinstance(error.param, click.Option):
         return f'required flag(s) "{error.param.opts[0].lstrip("-")}" not set'
     return " ".join(error.format_message().split())
@@ -121,4 +125,6 @@ datamon: Final = Tree(
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
+    ensure_utf8()
+    prepare_streams()
     start(datamon, DATAMON, list(sys.argv[1:] if argv is None else argv))

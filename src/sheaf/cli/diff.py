@@ -45,6 +45,7 @@ class _Comparison:
 @click.argument("old", metavar="REPO@OLD[:PATH]")
 @click.argument("new", metavar="[REPO@NEW[:PATH]|@NEW|./FOLDER]", required=False)
 @click.option("--stat", is_flag=True, help="Sizes of each change, and a summary.")
+@click.option("--name-only", is_flag=True, help="Only the paths, as they are in NEW or were in OLD.")
 @click.option("-p", "--patch", is_flag=True, help="What changed in text files.")
 @options.nul
 @options.skip_on_error
@@ -55,6 +56,7 @@ def diff(
     old: str,
     new: str | None,
     stat: bool,
+    name_only: bool,
     patch: bool,
     nul: bool,
     skip_on_error: bool,
@@ -67,6 +69,8 @@ def diff(
     if is_local(old):
         bundle = "REPO@REF" if new is None or is_local(new) else new
         raise InvalidInput(f"{quote(old)} is a folder: it comes second", f"write `sheaf diff {bundle} {old}`")
+    if name_only and (stat or patch):
+        raise InvalidInput("--name-only excludes --stat and --patch", "give one of them")
     comparison = _compare(app, address_of(old), new, skip_on_error=skip_on_error)
     seen = _Counting(comparison.changes)
     if patch and not app.out.as_json:
@@ -74,7 +78,7 @@ def diff(
         for text in (unified(it, comparison.read_old, comparison.read_new, escape=is_seen) for it in seen):
             app.out.line(text)
     else:
-        app.out.listing(_STAT if stat else _CHANGE, seen, nul=nul)
+        app.out.listing(_STAT if stat else _NAME if name_only else _CHANGE, seen, nul=nul)
     if stat and not patch:
         app.out.line(seen.summary())
     if comparison.skipped:
@@ -150,6 +154,12 @@ def _size(entry: Entry | None) -> int:
     return entry.size if entry else 0
 
 
+def _sizes(change: Change) -> str:
+    """Both sizes, or the one that there is."""
+    sides = [str(side.size) for side in (change.old, change.new) if side]
+    return " -> ".join(sides)
+
+
 def _named(change: Change) -> str:
     if change.kind == "renamed":
         return f"{quote(change.old_path or '')} -> {quote(change.path)}"
@@ -174,4 +184,5 @@ def _view(line: Callable[[Change], str]) -> View[Change]:
 
 
 _CHANGE: Final = _view(lambda it: f"{_LETTER[it.kind]} {_named(it)}")
-_STAT: Final = _view(lambda it: f"{_LETTER[it.kind]} {_named(it)} | {_size(it.old)} -> {_size(it.new)} bytes")
+_STAT: Final = _view(lambda it: f"{_LETTER[it.kind]} {_named(it)} | {_sizes(it)} bytes")
+_NAME: Final[View[Change]] = View(line=lambda it: quote(it.path), record=_record, exact=lambda it: it.path)

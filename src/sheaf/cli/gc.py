@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["delete_bundle", "gc", "squash", "undelete_bundle", "undelete_repo"]
 
 
-@verb(example="sheaf store gc --dry-run\nsheaf store gc --keep-deleted 7d", exits=(5, 6, 8, 9, 10))
+@verb(example="sheaf store gc --dry-run\nsheaf store gc --keep-deleted 7d", exits=(5, 6, 8, 9, 10, 11))
 @click.option("--dry-run", is_flag=True, help="Delete nothing; say how much would go.")
 @click.option(
     "--grace",

@@ -6,8 +6,9 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 import click
 
@@ -25,12 +26,14 @@ __all__ = [
     "bundle_at",
     "choose_bundle",
     "confirm",
+    "first_line",
     "is_address",
     "is_local",
     "read_list",
     "read_meta",
     "repo_at",
     "showing",
+    "standard_input",
     "workers",
 ]
 
@@ -101,13 +104,32 @@ def _local_hint(text: str) -> str:
 
 
 def read_list(name: str, folder: Path) -> list[str]:
-    """The lines of a ``--files`` list, absolute ones made relative to the folder. Raises InvalidInput."""
-    raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    """The lines of a ``--files`` list, absolute ones made relative to the folder. Raises InvalidInput.
+
+    Only a newline ends a line (or a NUL, if there is one): any other character may be part of a name.
+    """
+    raw = standard_input().read() if name == "-" else Path(name).read_bytes()
     try:
-        lines = raw.decode().splitlines() if b"\0" not in raw else raw.decode().split("\0")
+        lines = raw.decode().split("\0" if b"\0" in raw else "\n")
     except UnicodeDecodeError:
         raise InvalidInput(f"the list {name} is not UTF-8 text") from None
     return list(_relative((line for line in lines if line), folder))
+
+
+def standard_input() -> BinaryIO:
+    """The bytes of standard input. Raises InvalidInput if it is closed."""
+    if not isinstance(sys.stdin, TextIOWrapper):
+        raise InvalidInput("standard input is closed", "give the command a file or a pipe, such as </dev/null")
+    return cast(BinaryIO, sys.stdin.buffer)
+
+
+def first_line() -> str:
+    """The first line of standard input, without its end (LF or CRLF). Raises InvalidInput."""
+    raw = standard_input().readline()
+    try:
+        return raw.removesuffix(b"\n").removesuffix(b"\r").decode()
+    except UnicodeDecodeError:
+        raise InvalidInput("the line on standard input is not UTF-8 text") from None
 
 
 def _relative(lines: Iterable[str], folder: Path) -> Iterable[str]:
@@ -115,7 +137,7 @@ def _relative(lines: Iterable[str], folder: Path) -> Iterable[str]:
     for line in lines:
         relative = os.path.relpath(line, root) if line.startswith("/") else os.path.normpath(line)
         if relative == ".." or relative.startswith("../"):
-            raise InvalidInput(f"'{line}' of the list is not below {folder}")
+            raise InvalidInput(f"'{line}' of the list is not below {folder}", "list paths relative to the folder")
         yield relative
 
 
@@ -141,12 +163,12 @@ def confirm(question: str, *, is_sure: bool) -> None:
         return
     context = click.get_current_context(silent=True)
     app = context.find_object(App) if context else None
-    as_json, is_seen = app is not None and app.out.as_json, sys.stdin.isatty()
+    as_json, is_seen = app is not None and app.out.as_json, sys.stdin is not None and sys.stdin.isatty()
     if as_json and is_seen:
         raise Refused(f"not confirmed: {question}", _SURE)
     if is_seen:
         print(f"{question} [y|n] ", end="", file=sys.stderr, flush=True)
-    line = sys.stdin.readline()
+    line = sys.stdin.readline() if sys.stdin is not None else ""
     answer = line.strip()
     if answer.lower() in {"y", "yes"}:
         return

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from sheaf.cli.app import App
-from sheaf.cli.inputs import confirm
+from sheaf.cli.inputs import confirm, first_line
 from sheaf.cli.options import force_yes, stack
 from sheaf.cli.quoting import go_time, quote, short_time
 from sheaf.cli.render import View
@@ -123,10 +123,10 @@ def key_at(app: App, path: Path) -> bytes:
 
 def passphrase(app: App) -> str:
     """A new passphrase: typed twice, or the first line of stdin."""
-    if app.environment.stderr_is_terminal and sys.stdin.isatty():
+    if app.environment.stderr_is_terminal and sys.stdin is not None and sys.stdin.isatty():
         phrase = str(click.prompt("new passphrase", hide_input=True, confirmation_prompt=True, err=True))
     else:
-        phrase = sys.stdin.readline().rstrip("\n")
+        phrase = first_line()
     if not phrase:
         raise InvalidInput("there is no passphrase", "type one, or give it as the first line of stdin")
     return phrase

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final, NoReturn
 
 from sheaf import __version__
+from sheaf.cli.streams import ensure_utf8, finish_output, prepare_streams
 
 __all__ = ["main"]
 
@@ -41,10 +42,12 @@ def _keep_few_heaps() -> None:
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
+    ensure_utf8()
+    prepare_streams()
     args = list(sys.argv[1:] if argv is None else argv)
     if args in (["version"], ["--version"]):  # before anything else is loaded, so that it is instant
         print(f"sheaf {__version__}")
-        sys.exit(0)
+        sys.exit(finish_output(0))
     sys.meta_path.insert(0, _NoPandas())
     # Arrow's own allocator keeps what it frees: half as much memory again, and slower, as measured (docs/performance.md)
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # noqa: TID251 - told to a library, not read

@@ -115,6 +115,7 @@ def _seconds(text: str) -> int:
 
 
 def _tell(app: App, bundle: Bundle, label: str | None, branch: str = "main") -> None:
+    app.committed = bundle.id
     app.out.line(f"bundle: {bundle.id}")
     tell_label(app, label)
     tell_branch(app, branch, bundle)

@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from sheaf.cli.app import App
+from sheaf.cli.tree import check_text
 from sheaf.cli.words import make_completable
 
 __all__ = [
@@ -41,6 +42,7 @@ def _keep(ctx: click.Context, param: click.Parameter, value: object) -> None:
     is_unset = value is None or (value is False and param.name != "table")
     if app is None or is_unset or param.name is None:
         return
+    check_text(ctx, param, value)
     app.flags[param.name] = value if isinstance(value, str) else str(value).lower()
 
 
@@ -71,7 +73,7 @@ GLOBAL_OPTIONS: Final = (
     global_option("--context", metavar="CONTEXT", help="A context of the configuration file."),
     global_option("--endpoint", metavar="URL", help="Base URL of an S3, GCS or Azure look-alike."),
     global_option("--region", metavar="NAME", help="The bucket's region."),
-    global_option("--profile", metavar="NAME", help="An AWS profile (extra 'aws')."),
+    global_option("--profile", metavar="NAME", help="A profile of ~/.aws/credentials and ~/.aws/config."),
     global_option("--key-file", metavar="FILE", help="The key of an encrypted store."),
     global_option("--limit-rate", metavar="SIZE", help="At most so many bytes a second each way, such as 10M."),
     global_option("--json", is_flag=True, help="Lists as JSON Lines, single things as one object, errors too."),

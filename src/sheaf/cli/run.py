@@ -9,7 +9,6 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from io import TextIOWrapper
 from types import FrameType
 from typing import Final, NoReturn
 
@@ -19,6 +18,7 @@ from click.shell_completion import shell_complete
 from sheaf.cli.app import App, Dialect
 from sheaf.cli.exits import BROKEN_PIPE, INTERRUPTED, OK, TERMINATED, USAGE
 from sheaf.cli.report import Failure, failure_of, print_failure
+from sheaf.cli.streams import OutputError, drop_output, finish_output
 from sheaf.cli.tree import Tree
 from sheaf.settings.settings import Environment, read_environment
 
@@ -36,19 +36,12 @@ class _Terminated(BaseException):
 
 def start(tree: Tree, dialect: Dialect, args: Sequence[str]) -> NoReturn:
     """Run as the process: set it up, run, leave."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # UTF-8 whatever the locale says: names are bytes that were checked
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     for number in _ENDINGS:
         signal.signal(number, _end)
     code = run(tree, dialect, args, read_environment())
     if code in _ENDINGS.values():
         _leave(code)
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:  # else the interpreter complains about it on its way out
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(code)
+    sys.exit(finish_output(code))
 
 
 def run(tree: Tree, dialect: Dialect, args: Sequence[str], environment: Environment) -> int:
@@ -62,8 +55,13 @@ def run(tree: Tree, dialect: Dialect, args: Sequence[str], environment: Environm
     except _Terminated:
         print(_WORDS[TERMINATED], file=sys.stderr)
         return TERMINATED
-    except Exception as error:
+    except OutputError as error:
+        return _without_output(error, app, args)
+    except SystemExit:
+        raise
+    except BaseException as error:  # some libraries end with what is no Exception
         if isinstance(error, BrokenPipeError) and _is_stdout_gone():
+            drop_output()
             return BROKEN_PIPE
         failure = _of_click(error, dialect) if isinstance(error, click.ClickException) else failure_of(error)
         print_failure(failure, error, dialect, as_json="--json" in args, debug="--debug" in args)
@@ -86,6 +84,19 @@ def _invoke(tree: Tree, app: App, args: list[str]) -> int:
         app.close()
     sys.stdout.flush()
     return code if isinstance(code, int) else OK
+
+
+def _without_output(error: OutputError, app: App, args: Sequence[str]) -> int:
+    """Nobody gets what was printed. A bundle that was committed is still said to be, or it would be uploaded again."""
+    drop_output()
+    if error.is_unread and not app.committed:
+        return BROKEN_PIPE
+    hint = f"not written: {error.lost}" if error.lost else ""
+    if app.committed:
+        hint = f"bundle {app.committed} is committed"
+    failure = Failure("output", f"can't write to standard output: {error.reason}", hint, error.exit)
+    print_failure(failure, error, app.dialect, as_json="--json" in args, debug="--debug" in args)
+    return BROKEN_PIPE if error.is_unread else app.dialect.exit_code(error.exit)
 
 
 def _of_click(error: click.ClickException, dialect: Dialect) -> Failure:

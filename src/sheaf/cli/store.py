@@ -18,6 +18,7 @@ from sheaf.errors import InvalidInput
 from sheaf.settings.secrets import keep_in_keyring, new_key
 
 if TYPE_CHECKING:
+    from sheaf.repo.diamond import DiamondInfo
     from sheaf.repo.records import StoreInfo
 
 __all__ = ["check", "info", "init"]
@@ -72,9 +73,21 @@ def info(app: App) -> None:
     """Say what a store is and how much it holds."""
     found = app.store.info()
     sizes = app.store.sizes()
-    app.out.object({**dataclasses.asdict(found), "data": size_record(sizes)})
+    diamonds = _open_diamonds(app, found)
+    listed = [{"repo": repo, "id": diamond.id, "started": diamond.started} for repo, diamond in diamonds]
+    app.out.object({**dataclasses.asdict(found), "data": size_record(sizes), "open_diamonds": listed})
     for line in _info_lines(found, size_line(sizes)):
         app.out.line(line)
+    for repo, diamond in diamonds:
+        app.out.line(f"open diamond:   {diamond.id} of {quote(repo)}, begun {go_time(diamond.started)}")
+
+
+def _open_diamonds(app: App, found: StoreInfo) -> list[tuple[str, DiamondInfo]]:
+    """Diamonds that nobody has ended, with the names of their repos: gc waits for them."""
+    if not found.objects.get("sessions"):  # each of them is one
+        return []
+    named = [(repo.name, diamond) for repo in app.store.repos() for diamond in app.repo(repo.name).diamonds()]
+    return [(name, diamond) for name, diamond in named if diamond.state == "initialized"]
 
 
 def _info_lines(found: StoreInfo, data: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import re
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
@@ -16,12 +17,13 @@ from sheaf.cli.words import make_completable
 from sheaf.errors import Bug
 from sheaf.settings.settings import Environment
 
-__all__ = ["Tree", "Verb", "verb", "verbs_of"]
+__all__ = ["MissingOptions", "Tree", "Verb", "check_text", "verb", "verbs_of"]
 
 _SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 #: Any verb may end with these; a verb's own list names the others.
 _USUAL_EXITS: Final = (0, 2)
 
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
 _LIKENESS: Final = 0.7  # of a word that is taken for a mistyped one; 1 is the same word
 _BOOLEANS: Final = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 
@@ -39,7 +41,45 @@ class _WithGlobals(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         flags = [param for param in self.get_params(ctx) if isinstance(param, click.Option) and param.is_flag]
-        return super().parse_args(ctx, list(_plain_flags(args, {name for flag in flags for name in flag.opts})))
+        plain = list(_plain_flags(args, {name for flag in flags for name in flag.opts}))
+        try:
+            rest = super().parse_args(ctx, list(plain))
+        except click.MissingParameter as error:
+            raise _all_missing(self, ctx, plain, error) from None
+        for param in super().get_params(ctx):
+            if not isinstance(param.type, click.Path) and param.name:
+                check_text(ctx, param, ctx.params.get(param.name))
+        return rest
+
+
+class MissingOptions(click.MissingParameter):
+    """Several required options are missing: said at once."""
+
+    def __init__(self, options: Sequence[click.Option], ctx: click.Context) -> None:
+        super().__init__(ctx=ctx, param=options[0])
+        self.names = [option.opts[0] for option in options]
+
+    def format_message(self) -> str:
+        quoted = [f"'{name}'" for name in self.names]
+        return f"Missing options {', '.join(quoted[:-1])} and {quoted[-1]}."
+
+
+def _all_missing(
+    command: click.Command, ctx: click.Context, args: list[str], first: click.MissingParameter
+) -> click.MissingParameter:
+    """The error for all options that are missing, of which ``first`` is one."""
+    given = command.make_parser(ctx).parse_args(list(args))[0]
+    options = [param for param in command.get_params(ctx) if isinstance(param, click.Option)]
+    missing = [option for option in options if option.required and option.name not in given]
+    return MissingOptions(missing, ctx) if len(missing) > 1 and isinstance(first.param, click.Option) else first
+
+
+def check_text(ctx: click.Context, param: click.Parameter, value: object) -> None:
+    """Raises BadParameter for an argument that is not UTF-8; only paths of this machine may be any bytes."""
+    for text in value if isinstance(value, tuple) else (value,):
+        if isinstance(text, str) and not text.isascii() and _SURROGATES.search(text):
+            shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+            raise click.BadParameter(f"'{shown}' is not UTF-8 text", ctx, param)
 
 
 def _plain_flags(args: Sequence[str], flags: Container[str]) -> Iterator[str]:

@@ -32,6 +32,7 @@ class Announcer:
 
     def __call__(self, bundle: Bundle) -> None:
         self._bar.close()
+        self._app.committed = bundle.id
         self._app.out.line(f"Uploaded bundle id:{bundle.id}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sheaf.cli.app import App
+from sheaf.cli.quoting import quote
 
 if TYPE_CHECKING:
     from sheaf.format.session_v1 import Session
@@ -30,6 +31,15 @@ class Waiting:
                 self._told[session.id] = session
                 if not self._is_silent:
                     self._app.note(f"waiting for {named(session)}; {self._advice}")
+                self._tell_end(session)
+
+    def _tell_end(self, session: Session) -> None:
+        """A diamond is open until somebody ends it: say how, with the name of its repo."""
+        if session.kind == "diamond":
+            names = [repo.name for repo in self._app.store.repos() if repo.id == session.repo]
+            for name in names:
+                command = f"sheaf diamond cancel --repo {quote(name)} --diamond {session.id}"
+                self._app.note(f"hint: `{command}` ends that diamond, if nobody works on it any more")
 
 
 def named(session: Session) -> str:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from sheaf.storage.private import make_private_folder
 __all__ = ["KEY_BYTES", "keep_in_keyring", "new_key", "parse_key", "read_key_file", "secrets_for", "write_key_file"]
 
 KEY_BYTES = 32
+_tell = logging.getLogger("sheaf").warning
 _SERVICE = "sheaf"  # under which the keyring has a store's key; the user is the store's id
 
 Source = tuple[str, bytes | str]
@@ -69,14 +72,19 @@ def parse_key(data: bytes, what: str) -> bytes:
 
 
 def read_key_file(path: Path) -> bytes:
-    """The key in a file. Raises InvalidInput, Denied."""
+    """The key in a file. Warns if others may read it. Raises InvalidInput, Denied."""
     try:
         data = path.read_bytes()
+        mode = path.stat().st_mode
     except FileNotFoundError:
         raise InvalidInput(f"there is no key file {path}", "name the right one, or bring it back from a copy") from None
     except OSError as error:
         raise Denied(f"can't read the key file {path}: {error.strerror}") from error
-    return parse_key(data, str(path))
+    key = parse_key(data, str(path))
+    # Everybody, not the group: Kubernetes mounts secrets for a group, and their modes can't be changed from inside.
+    if stat.S_ISREG(mode) and mode & (stat.S_IROTH | stat.S_IWOTH):
+        _tell(f"the key file {path} is open to everybody on this machine: run `chmod o= {path}`")
+    return key
 
 
 def write_key_file(path: Path, key: bytes) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import difflib
 import getpass
 import os
 import sys
@@ -31,6 +32,7 @@ __all__ = [
     "OPTION_KEYS",
     "Environment",
     "Settings",
+    "check_config_file",
     "check_key",
     "combine",
     "default_config_path",
@@ -122,13 +124,25 @@ def default_config_path(environment: Environment, flags: Mapping[str, str]) -> P
     return environment.folder("XDG_CONFIG_HOME", ".config") / "sheaf" / "config.yaml"
 
 
+def check_config_file(environment: Environment, flags: Mapping[str, str]) -> None:
+    """Raises InvalidInput if ``--config`` names a file that isn't there: the defaults may mean another store."""
+    path = default_config_path(environment, flags) if flags.get("config") else None
+    if path is not None and not path.exists():
+        raise InvalidInput(f"--config: there is no file {path}", f"`sheaf config create --config {path}` makes it")
+
+
 def read_sheaf(environment: Environment, flags: Mapping[str, str]) -> Settings:
     """The settings of a call of ``sheaf``. Raises InvalidInput, and NotFound for a context that isn't there."""
+    check_config_file(environment, flags)
     path = default_config_path(environment, flags)
     config = configfile.load(path)
     for key in config:
         if key != "contexts":
             check_key(key, path)
+    contexts = config.get("contexts")
+    for name, values in contexts.items() if isinstance(contexts, dict) else ():
+        for key in values if isinstance(values, dict) else ():
+            check_key(key, f"{path}, context '{name}'")
     return combine(environment, flags, config, path)
 
 
@@ -223,7 +237,9 @@ def text_of(value: object) -> str:
 def check_key(key: str, where: object) -> None:
     """Raises InvalidInput for a key that means nothing."""
     if key not in KEYS:
-        raise InvalidInput(f"{where}: unknown key '{key}'", f"known keys: {', '.join(KEYS)}")
+        near = difflib.get_close_matches(str(key), KEYS, 1)
+        known = f"known keys: {', '.join(KEYS)}"
+        raise InvalidInput(f"{where}: unknown key '{key}'", f"did you mean {near[0]}? {known}" if near else known)
 
 
 def _expanded(key: str, value: str) -> str:

@@ -20,7 +20,7 @@ from sheaf.errors import (
     Unsupported,
 )
 
-__all__ = ["BY_CLASS", "ForeignAnswer", "translate"]
+__all__ = ["BY_CLASS", "NO_CREDENTIALS", "ForeignAnswer", "is_panic", "translate"]
 
 _RIGHTS = "check the credentials and the rights on this bucket; `sheaf store info` shows which are used"
 _AGAIN = "wait and try again; the options retries= and timeout_s= of the store's URL give it more time"
@@ -129,21 +129,40 @@ _CREDENTIALS = re.compile(
     r"Error performing \w+ \S*?(latest/api/token|latest/meta-data|//169\.254\.|computeMetadata|metadata/identity"
     r"|/oauth2?/|oauth2\.googleapis|//sts\.|Action=AssumeRole)"
 )
-_NO_CREDENTIALS = _Meaning(
-    Denied, "set them in the environment, with profile= or credential= of the store's URL, or say anonymous=true there"
-)
+_PUBLIC = "to a public bucket's URL add ?anonymous=true"
+#: By the scheme of the store's URL: where credentials can come from.
+NO_CREDENTIALS: dict[str, str] = {
+    "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile of ~/.aws with --profile NAME or "
+    f"AWS_PROFILE; {_PUBLIC}",
+    "gs": "set GOOGLE_APPLICATION_CREDENTIALS to a key file, or run `gcloud auth application-default login`; "
+    f"{_PUBLIC}",
+    "az": "set AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN, or run `az login` and set "
+    f"AZURE_USE_AZURE_CLI=true; {_PUBLIC}",
+}
+_BROKEN = _Meaning(Bug, "check the options of the store; if they are right, please report this")
+_GATEWAYS = (502, 504)  #: a proxy's answer, where no metadata service is
 
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w{1,60})</Code>")
 _SECRETS = re.compile(r"(?i)([?&](?:sig|signature|x-amz-signature|x-amz-security-token|x-goog-signature)=)[^&\s)\"]+")
 
 
+def is_panic(error: BaseException) -> bool:
+    """Whether this is the end of a Rust library that noticed a mistake of its own: no ``Exception``, though it is one."""
+    return (type(error).__module__, type(error).__name__) == ("pyo3_runtime", "PanicException")
+
+
 def translate(error: BaseException, what: str) -> SheafError:
     """The error to raise for one of obstore's, met while doing ``what`` (such as "read packs/ab/x in s3://b")."""
     text = str(error)
+    if is_panic(error):
+        return _translated(
+            _BROKEN, f"can't {what}: the storage library failed: {text.partition(chr(10))[0][:200]}", text
+        )
     status, code = _STATUS.search(text), _CODE.search(text)
-    if _CREDENTIALS.search(text) and not (status and int(status[1]) >= 500):
-        return _translated(_NO_CREDENTIALS, f"can't {what}: no credentials found", text)
+    if _CREDENTIALS.search(text) and not (status and int(status[1]) >= 500 and int(status[1]) not in _GATEWAYS):
+        hint = NO_CREDENTIALS.get(what.rpartition(" in ")[2].partition("://")[0], "")
+        return _translated(_Meaning(Denied, hint), f"can't {what}: no credentials found", text)
     meaning = _meaning(error, status, code)
     reason = " ".join(found[1] for found in (status, code) if found)
     if not reason:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import base64
 import binascii
-import configparser
 import json
+import os
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from obstore.store import AzureStore, GCSStore, S3Store
 
-from sheaf.errors import Denied, InvalidInput, NotFound, Unsupported
+from sheaf.errors import InvalidInput, Unsupported
+from sheaf.storage.addresses import check_bucket, check_endpoint
+from sheaf.storage.answers import is_panic
+from sheaf.storage.awschain import find_credentials
 from sheaf.storage.cloud import ObstoreBackend
+from sheaf.storage.metadata import check_metadata_service, has_azure_credentials, has_google_credentials
 from sheaf.storage.options import StorageOptions
 from sheaf.storage.oserrors import translated
 from sheaf.storage.retry import RetryPolicy
@@ -38,14 +43,11 @@ def open_s3(place: Location) -> ObstoreBackend:
         disable_bulk_delete=True,  # one key at a time: look-alikes lack the bulk call
         **_s3_encryption(options),
     )
-    provider = None
-    if options.credential:
-        config |= _shared_credentials(options.credential, options.profile or "default")
-    elif options.profile:
-        provider = _profile(options.profile)
-        config = {**provider.config, **config}
-    store = _built(place, S3Store, config, credential_provider=provider)
-    return _backend(place, store, ordered=not place.host.endswith("--x-s3"))  # directory buckets list in no order
+    _check_variables("AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
+    found = find_credentials(options, os.environ)  # noqa: TID251 - the cloud's own chain, as its library reads it
+    store = _built(place, S3Store, {**found.config, **config}, credential_provider=found.provider)
+    # Directory buckets list in no order.
+    return _backend(place, store, ordered=not place.host.endswith("--x-s3"), is_sure=found.is_sure)
 
 
 def open_gcs(place: Location) -> ObstoreBackend:
@@ -54,7 +56,9 @@ def open_gcs(place: Location) -> ObstoreBackend:
     config = _known(base_url=options.endpoint, skip_signature=options.anonymous or None)
     if options.credential:
         config["application_credentials"] = _google_credentials(options.credential)
-    return _backend(place, _built(place, GCSStore, config), ordered=True)
+    _check_variables("GOOGLE_BASE_URL")
+    is_sure = options.anonymous or bool(options.credential) or has_google_credentials(os.environ)  # noqa: TID251 - as above
+    return _backend(place, _built(place, GCSStore, config), ordered=True, is_sure=is_sure)
 
 
 def open_azure(place: Location) -> ObstoreBackend:
@@ -63,26 +67,31 @@ def open_azure(place: Location) -> ObstoreBackend:
     if options.credential:
         raise Unsupported("credential= is for s3:// and gs://", "Azure's come from AZURE_STORAGE_… in the environment")
     config = _known(endpoint=options.endpoint, account_name=options.account, skip_signature=options.anonymous or None)
+    is_sure = options.anonymous or has_azure_credentials(os.environ)  # noqa: TID251 - as above
     # Accounts with a hierarchical namespace list in another order, and nothing in an answer tells them.
-    return _backend(place, _built(place, AzureStore, config), ordered=False)
+    return _backend(place, _built(place, AzureStore, config), ordered=False, is_sure=is_sure)
 
 
-def _backend(place: Location, store: S3Store | GCSStore | AzureStore, *, ordered: bool) -> ObstoreBackend:
+def _backend(
+    place: Location, store: S3Store | GCSStore | AzureStore, *, ordered: bool, is_sure: bool
+) -> ObstoreBackend:
+    """``is_sure``: there are credentials, or none are needed; else only the machine's metadata service may have some."""
     options = place.options
     if options.sse and not isinstance(store, S3Store):
         raise Unsupported(f"sse={options.sse} is for s3:// only", "other clouds encrypt by their bucket's settings")
+    url = f"{place.scheme}://{place.host}" + (f"/{place.path}" if place.path else "")
     return ObstoreBackend(
         store,
-        f"{place.scheme}://{place.host}" + (f"/{place.path}" if place.path else ""),
+        url,
         ordered=ordered if options.ordered is None else options.ordered,
         retry=RetryPolicy(options.retries, options.retry_pause_s),
         concurrency=options.concurrency,
+        ready=None if is_sure else partial(check_metadata_service, place.scheme, url, os.environ),  # noqa: TID251 - as above
     )
 
 
 def _built(place: Location, kind: Any, config: dict[str, Any], **more: Any) -> Any:
-    if not place.host:
-        raise InvalidInput(f"{place.scheme}:// names no bucket", f"write {place.scheme}://BUCKET or …/BUCKET/FOLDER")
+    check_bucket(place.scheme, place.host)
     client = _client(place.options)
     try:
         return kind(
@@ -93,9 +102,23 @@ def _built(place: Location, kind: Any, config: dict[str, Any], **more: Any) -> A
             retry_config={"max_retries": 0},  # RetryPolicy does it: see ObstoreBackend
             **more,
         )
-    except Exception as error:
+    except BaseException as error:
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
         first = str(error).partition("\n")[0]
+        if "Account must be specified" in first:
+            raise InvalidInput(
+                f"az://{place.host}: no storage account is named",
+                "set AZURE_STORAGE_ACCOUNT_NAME, or write ?account=NAME at the end of the URL",
+            ) from None
         raise InvalidInput(f"can't reach {place.scheme}://{place.host}: {first}", "check the options") from None
+
+
+def _check_variables(*names: str) -> None:
+    """Raises InvalidInput for an endpoint in the environment, which the library reads by itself, that makes no sense."""
+    for name in names:
+        if url := os.environ.get(name):  # noqa: TID251 - as above
+            check_endpoint(name, url)
 
 
 def _client(options: StorageOptions) -> dict[str, Any]:
@@ -150,25 +173,6 @@ def _customer_key(path: str) -> bytes:
     return key
 
 
-def _shared_credentials(path: str, profile: str) -> dict[str, str]:
-    parser = configparser.RawConfigParser()
-    try:
-        parser.read_string(_read(path, "credential").decode())
-        section = parser[profile]
-        found = {
-            "access_key_id": section["aws_access_key_id"],
-            "secret_access_key": section["aws_secret_access_key"],
-        }
-    except (configparser.Error, UnicodeDecodeError, KeyError):
-        # The parser's own message would quote the line that it could not read.
-        raise InvalidInput(
-            f"{path} has no AWS credentials for the profile {profile}",
-            f"it needs [{profile}] with aws_access_key_id and aws_secret_access_key",
-        ) from None
-    token = section.get("aws_session_token")
-    return found | ({"session_token": token} if token else {})
-
-
 def _google_credentials(path: str) -> str:
     try:
         kind = json.loads(_read(path, "credential"))["type"]
@@ -177,21 +181,6 @@ def _google_credentials(path: str) -> str:
     if kind not in {"service_account", "authorized_user"}:
         raise Unsupported(f"{path} is a Google credential of type {kind}", "service_account and authorized_user work")
     return path
-
-
-def _profile(profile: str) -> Any:
-    try:
-        import boto3
-        from botocore.exceptions import BotoCoreError, ProfileNotFound
-        from obstore.auth.boto3 import Boto3CredentialProvider
-    except ImportError as error:
-        raise Unsupported("AWS profiles need boto3, which is not installed", "pip install 'sheaf-data[aws]'") from error
-    try:
-        return Boto3CredentialProvider(boto3.Session(profile_name=profile))
-    except ProfileNotFound as error:
-        raise NotFound(f"there is no AWS profile {profile}", "`aws configure list-profiles` shows them") from error
-    except (ValueError, BotoCoreError) as error:
-        raise Denied(f"the AWS profile {profile} gives no credentials", f"aws sso login --profile {profile}") from error
 
 
 def _read(path: str, option: str) -> bytes:

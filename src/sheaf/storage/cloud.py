@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import obstore
 
 from sheaf.errors import Corrupt, NotFound, SheafError, Unavailable
-from sheaf.storage.answers import translate
+from sheaf.storage.answers import is_panic, translate
 from sheaf.storage.buffers import check_ranges, check_size, is_equal, joined, views
 from sheaf.storage.count import COALESCE
 from sheaf.storage.keys import check_key, check_prefix
@@ -42,11 +42,14 @@ class ObstoreBackend(Backend):
         ordered: bool,
         retry: RetryPolicy | None = None,
         concurrency: int = 32,
+        ready: Callable[[], None] | None = None,
     ) -> None:
+        """``ready`` is called before the first request; it raises a class of ``sheaf.errors`` if none can succeed."""
         self.url = url
         self.ordered = ordered
         self._store = store
         self._retry = retry or RetryPolicy()
+        self._ready = ready
         self._slots = threading.BoundedSemaphore(concurrency)
 
     # ── writing ───────────────────────────────────────────────────────────────
@@ -178,10 +181,15 @@ class ObstoreBackend(Backend):
 
     def _ask(self, what: str, call: Callable[[], T]) -> T:
         """One request. Raises only classes of ``sheaf.errors``."""
+        if self._ready:
+            self._ready()
+            self._ready = None
         try:
             with self._slots:
                 return call()
         except SheafError:
             raise
-        except Exception as error:
+        except BaseException as error:
+            if not isinstance(error, Exception) and not is_panic(error):
+                raise
             raise translate(error, f"{what} in {self.url}")  # noqa: B904 - it carries a cause without secrets

@@ -12,28 +12,33 @@ import stat
 from dataclasses import dataclass
 from typing import Final
 
-from pathspec import GitIgnoreSpec
-
 from sheaf.errors import InvalidInput
 from sheaf.model.paths import join
+from sheaf.transfer.wildmatch import compile_pattern
 
 __all__ = ["IGNORE_FILE", "Ignore"]
 
 IGNORE_FILE: Final = ".sheafignore"
 
 
-Pattern = tuple[re.Pattern[str], bool]  #: and whether what matches is left out (else it is kept)
-_BELOW: Final = "ps_d"  #: the library's name for the slash after a folder that a pattern matches
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """One line. ``by_name``: the pattern has no slash, so only a path's last name counts."""
+
+    regex: re.Pattern[bytes]
+    leaves_out: bool
+    folders_only: bool
+    by_name: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Ignore:
     """The rules that hold in one folder: those of its own file after those of the folders above.
 
-    ``layers``: for each ignore file its folder, with a slash at the end, and its patterns, the last one first.
+    ``layers``: for each ignore file its folder, with a slash at the end, and its rules, the last one first.
     """
 
-    layers: tuple[tuple[str, tuple[Pattern, ...]], ...] = ()
+    layers: tuple[tuple[str, tuple[_Rule, ...]], ...] = ()
 
     def below(self, folder: str, fd: int) -> Ignore:
         """The rules inside ``folder``, whose descriptor is ``fd``; call it where there is an ignore file.
@@ -45,36 +50,51 @@ class Ignore:
             text = _read(fd)
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidInput(f"can't read {where}: {error}", "make it readable UTF-8 text, or remove it") from error
-        return self.with_rules(folder, text, where) if text else self
+        return self.with_rules(folder, text) if text else self
 
-    def with_rules(self, folder: str, text: str, where: str = IGNORE_FILE) -> Ignore:
-        """These rules and those of a text, which are relative to ``folder``."""
-        try:
-            spec = GitIgnoreSpec.from_lines(text.removeprefix("\ufeff").splitlines())
-        except ValueError as error:
-            raise InvalidInput(f"{where} has a pattern that makes no sense: {error}") from error
-        patterns = tuple((p.regex, p.include) for p in reversed(spec.patterns) if p.regex and p.include is not None)
-        return Ignore((*self.layers, (f"{folder}/" if folder else "", patterns)))
+    def with_rules(self, folder: str, text: str) -> Ignore:
+        """These rules and those of a text, which are relative to ``folder``. Lines that make no sense match nothing."""
+        lines = text.removeprefix("\ufeff").split("\n")  # no other character ends a line, as in git
+        rules = tuple(rule for line in reversed(lines) if (rule := _rule(line)))
+        return Ignore((*self.layers, (f"{folder}/" if folder else "", rules)))
 
     def leaves_out(self, path: str, *, is_folder: bool) -> bool:
         """Whether a path, whose folders are not left out themselves, is."""
-        asked = f"{path}/" if is_folder else path
-        for prefix, patterns in reversed(self.layers):
-            below = asked[len(prefix) :]
-            for regex, verdict in patterns:
-                if any(_is_itself(match) for match in regex.finditer(below)):
-                    return verdict
+        name = _bytes(path.rpartition("/")[2])
+        for prefix, rules in reversed(self.layers):
+            below = _bytes(path[len(prefix) :])
+            for rule in rules:
+                if rule.folders_only and not is_folder:
+                    continue
+                if rule.regex.fullmatch(name if rule.by_name else below):
+                    return rule.leaves_out
         return False
 
 
-def _is_itself(match: re.Match[str]) -> bool:
-    """Whether a pattern matches the path, not only a folder above it.
+def _bytes(text: str) -> bytes:
+    """As the file system has it: git's patterns are about bytes."""
+    return text.encode("utf-8", "surrogateescape")
 
-    The library's own verdict mixes the two, which goes wrong where a folder was kept by a later rule; here the folders
-    above have been asked about before.
-    """
-    end = match.end(_BELOW) if _BELOW in match.re.groupindex else -1
-    return end in (-1, len(match.string))
+
+def _rule(line: str) -> _Rule | None:
+    """The rule in a line, without its newline; None for an empty one, a comment, or what can match nothing."""
+    text = _trimmed(line.removesuffix("\r").partition("\0")[0])
+    if not text or text.startswith("#"):
+        return None
+    pattern = text.removeprefix("!")
+    bare = pattern.removesuffix("/")
+    regex = compile_pattern(_bytes(bare.removeprefix("/")))
+    return None if regex is None else _Rule(regex, not text.startswith("!"), pattern.endswith("/"), "/" not in bare)
+
+
+def _trimmed(line: str) -> str:
+    """Without blanks at the end, unless a backslash keeps one. Tabs stay."""
+    end = at = 0
+    while at < len(line):
+        is_kept = line[at] != " "
+        at += 2 if line[at] == "\\" else 1
+        end = at if is_kept else end
+    return line[:end]
 
 
 def _read(fd: int) -> str:

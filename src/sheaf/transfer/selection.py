@@ -31,7 +31,10 @@ class Selection:
         try:
             pattern = re.compile(name_filter) if name_filter is not None else None
         except re.error as error:
-            raise InvalidInput(f"'{name_filter}' is not a regular expression: {error}") from error
+            raise InvalidInput(
+                f"'{name_filter}' is not a regular expression: {error}",
+                f"for this glob write '{_of_glob(name_filter)}'",
+            ) from error
         trimmed = path.strip("/")
         listed = None if files is None else _outermost(check_path(file.removeprefix("./")) for file in files)
         return cls(check_path(trimmed) if trimmed else "", pattern, listed)
@@ -96,6 +99,12 @@ class Selection:
         rows = (tree.row(join(self.path, folder)) for folder in above)
         yield from (row for row in rows if row is not None)
         yield from self._listed(tree)
+
+
+def _of_glob(glob: str | None) -> str:
+    """The expression that finds what a glob means to find."""
+    pieces = [{"*": ".*", "?": "."}.get(char) or re.escape(char) for char in glob or ""]
+    return f"{''.join(pieces)}$".removeprefix(".*")
 
 
 def _relative(batch: pa.RecordBatch, base: str) -> pa.RecordBatch:
