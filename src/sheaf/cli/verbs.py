@@ -77,6 +77,8 @@ VERBS: Final[dict[str, str]] = {
     "repo get": "sheaf.cli.repo:get",
     "repo list": "sheaf.cli.repo:list_",
     "repo mount": "sheaf.cli.mount:mount_repo",
+    "repo pull": "sheaf.cli.push:pull",
+    "repo push": "sheaf.cli.push:push",
     "repo rename": "sheaf.cli.repo:rename",
     "repo squash": "sheaf.cli.gc:squash",
     "repo undelete": "sheaf.cli.gc:undelete_repo",
