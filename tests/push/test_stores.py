@@ -16,7 +16,7 @@ from sheaf.testing.invariants import assert_sound
 
 
 def run(home: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    env = {"HOME": str(home), "PATH": os.environ["PATH"]}  # noqa: TID251 - a process of its own
+    env = {"HOME": str(home), "PATH": os.environ["PATH"]}
     call = [str(Path(sys.executable).with_name("sheaf")), *args]
     return subprocess.run(call, env=env, capture_output=True, text=True, check=False)
 
@@ -46,14 +46,14 @@ def test_a_push_of_5000_files_that_is_killed_five_times_arrives_as_the_same_vers
         "left, create = int(sys.argv[1]), FolderBackend.create\n"
         "def limited(self, key, data):\n"
         "    global left\n"
-        "    left -= self.url.endswith('/two')\n"
+        "    left -= self.url.endswith('/two') and key.startswith(('packs/', 'sessions/'))\n"
         "    if left < 0:\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return create(self, key, data)\n"
         "FolderBackend.create = limited\n"
         f"sheaf.connect({str(big / 'one')!r}).repo('faces').push(sheaf.connect({str(target)!r}))\n"
     )
-    for writes in (1, 2, 3, 3, 4):
+    for writes in (0, 1, 2, 1, 1):
         killed = subprocess.run([sys.executable, str(script), str(writes)], check=False)
         assert killed.returncode == -signal.SIGKILL
     done = run(big, "repo", "push", "faces", str(target), "--store", str(big / "one"), "--json")

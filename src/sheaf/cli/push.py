@@ -33,27 +33,27 @@ _choice: Final = options.stack(
 
 @verb(example="sheaf repo push faces s3://elsewhere/sheaf --branch main", exits=(3, 4, 5, 6, 8, 9, 10, 11))
 @click.argument("repo", metavar="REPO")
-@click.argument("store", metavar="STORE")
+@click.argument("url", metavar="STORE_URL")
 @_choice
-def push(app: App, *, repo: str, store: str, **choice: Any) -> int:
+def push(app: App, *, repo: str, url: str, **choice: Any) -> int:
     """Copy the bundles of a repo that another store lacks to it.
 
     Bundles keep their ids, versions, messages, authors and times. Without --branch or --label all bundles, branches and
     labels are copied. A push that was stopped is resumed by the same command.
     """
-    return _copy(app, app.repo(repo), _other(app, store), **choice)
+    return _copy(app, app.repo(repo), _other(app, url), **choice)
 
 
 @verb(example="sheaf repo pull s3://elsewhere/sheaf faces --branch main", exits=(3, 4, 5, 6, 8, 9, 10, 11))
-@click.argument("store", metavar="STORE")
+@click.argument("url", metavar="STORE_URL")
 @click.argument("repo", metavar="REPO")
 @_choice
-def pull(app: App, *, store: str, repo: str, **choice: Any) -> int:
+def pull(app: App, *, url: str, repo: str, **choice: Any) -> int:
     """Copy the bundles of a repo of another store that this one lacks.
 
     As `repo push`, the other way round.
     """
-    return _copy(app, _other(app, store).repo(repo), app.store_to_write(), **choice)
+    return _copy(app, _other(app, url).repo(repo), app.store_to_write(), **choice)
 
 
 def _other(app: App, url: str) -> Store:

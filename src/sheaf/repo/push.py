@@ -188,7 +188,16 @@ class _Push:
         made: dict[str, Bundle] = {}
         with Writer(t.core, t.nodes, t.log, t.entry.id, "push") as writer:
             sink, dead = writer.store.sink, writer.open.avoid_packs
-            copier = Copier(s.core, s.nodes, t.core, writer.store, writer.open.id, dead, self._gone, self._meter)
+            copier = Copier(
+                s.core,
+                s.nodes,
+                t.core,
+                writer.store,
+                session=writer.open.id,
+                dead=dead,
+                gone=self._gone,
+                meter=self._meter,
+            )
             for bundle in todo[:_BUNDLES]:
                 root = copier.copy(bundle, self._base(bundle, made, writer.open.dead_nodes))
                 made[bundle.id] = replace(bundle, root=root_of(root))

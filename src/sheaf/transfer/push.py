@@ -50,6 +50,7 @@ class Copier:
         nodes: Nodes,
         target: Core,
         store: Store,
+        *,
         session: str,
         dead: frozenset[bytes],
         gone: frozenset[bytes],
