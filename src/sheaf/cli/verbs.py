@@ -66,6 +66,7 @@ VERBS: Final[dict[str, str]] = {
     "diamond split get": "sheaf.cli.diamond:split_get",
     "diamond split list": "sheaf.cli.diamond:split_list",
     "diff": "sheaf.cli.diff:diff",
+    "find": "sheaf.cli.find:find",
     "label delete": "sheaf.cli.label:delete",
     "label get": "sheaf.cli.label:get",
     "label list": "sheaf.cli.label:list_",

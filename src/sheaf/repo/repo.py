@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
     from sheaf.repo.diamond import Diamond, DiamondInfo
     from sheaf.repo.edit import Edit
+    from sheaf.repo.history import PathChange
     from sheaf.repo.push import Pushed
     from sheaf.repo.store import Store
     from sheaf.transfer.progress import Progress
@@ -218,6 +219,12 @@ class Repo:
         """A bundle and its first parents, newest first."""
         start = self._context.refs.resolve(ref, even_aside=True)
         return (self._bundle(bundle) for bundle in self._context.refs.history(start))
+
+    def path_log(self, path: str, ref: str | None = None) -> Iterator[PathChange]:
+        """The bundles of a history in which a file or folder changed, newest first. Raises NotFound."""
+        from sheaf.repo.history import path_history
+
+        return path_history(self.log(ref), path)
 
     def upload(
         self,
