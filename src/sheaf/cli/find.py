@@ -32,7 +32,7 @@ def _record(found: Found) -> dict[str, Any]:
 _FOUND: Final[View[Found]] = View(line=lambda found: quote(_place(found)), record=_record, exact=_place)
 
 
-@verb(example="sheaf find '**/anna*.csv' --repo faces\nsheaf find --hash $(b3sum --no-names x)", exits=(3, 5, 6, 8, 9))
+@verb(example="sheaf find '**/anna*.csv' --repo faces\nsheaf find --meta site=north --limit 10", exits=(3, 5, 6, 8, 9))
 @click.argument("pattern", metavar="[PATTERN]", required=False)
 @click.option("--hash", "content", metavar="HASH", help="Only files with this content, as b3sum prints it.")
 @click.option("--repo", metavar="REPO", help="Only in this repo.")

@@ -31,7 +31,7 @@ _choice: Final = options.stack(
 )
 
 
-@verb(example="sheaf repo push faces s3://elsewhere/sheaf --branch main", exits=(3, 4, 5, 6, 8, 9, 10, 11))
+@verb(example="sheaf repo push faces s3://elsewhere/pushed --branch main", exits=(3, 4, 5, 6, 8, 9, 10, 11))
 @click.argument("repo", metavar="REPO")
 @click.argument("url", metavar="STORE_URL")
 @_choice
@@ -44,7 +44,7 @@ def push(app: App, *, repo: str, url: str, **choice: Any) -> int:
     return _copy(app, app.repo(repo), _other(app, url), **choice)
 
 
-@verb(example="sheaf repo pull s3://elsewhere/sheaf faces --branch main", exits=(3, 4, 5, 6, 8, 9, 10, 11))
+@verb(example="sheaf repo pull s3://elsewhere/pulled faces --branch main", exits=(3, 4, 5, 6, 8, 9, 10, 11))
 @click.argument("url", metavar="STORE_URL")
 @click.argument("repo", metavar="REPO")
 @_choice
