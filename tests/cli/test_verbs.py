@@ -321,7 +321,7 @@ def test_log_goes_back_from_a_ref(cli: Cli, data: Path, faces: str) -> None:
     cli("repo", "create", "--repo", "other")
     cli("bundle", "upload", "--repo", "other", "--path", data, "--message", "third")
     assert len(cli("log", "--oneline").lines) == 3
-    cli("log", "faces:path", code=2)
+    cli("log", "faces:path", code=3)
 
 
 @pytest.fixture

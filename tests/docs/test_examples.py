@@ -58,6 +58,8 @@ BEFORE = {
     "sheaf store erase": "sheaf diamond cancel --repo faces --diamond $diamond",
     "sheaf store gc": "sheaf diamond cancel --repo faces --diamond $diamond",
     "sheaf store info": "sheaf store init s3://my-bucket/sheaf",
+    "sheaf repo push": "sheaf store init s3://elsewhere/pushed",
+    "sheaf repo pull": "sheaf store init s3://elsewhere/pulled; sheaf repo push faces s3://elsewhere/pulled",
     "sheaf store key add": _SECRET,
     "sheaf store key list": _SECRET,
     "sheaf store key rotate": _SECRET,

@@ -131,6 +131,10 @@ class App:
             raise NoStoreYet(f"there is no store yet at {settings.store}", _HOW_TO_BEGIN) from error
         return self._stack.enter_context(store)
 
+    def hold(self, store: Store) -> Store:
+        """Another store, which is closed when the call ends."""
+        return self._stack.enter_context(store)
+
     def repos(self) -> list[RepoInfo]:
         """All repos. Where there is no store yet there are none, and that is said."""
         try:

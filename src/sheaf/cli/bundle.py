@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,11 +15,13 @@ from sheaf.cli.app import App
 from sheaf.cli.changes import in_bundle, in_folder, is_same, skipper, without_full_folders
 from sheaf.cli.erase import tell_erased
 from sheaf.cli.exits import DAMAGED, NO, OK
-from sheaf.cli.inputs import choose_bundle, workers
+from sheaf.cli.inputs import choose_bundle, read_meta, workers
 from sheaf.cli.quoting import count_of, quote
 from sheaf.cli.render import View
 from sheaf.cli.tree import verb
+from sheaf.engine.clock import SystemClock
 from sheaf.errors import InvalidInput
+from sheaf.settings.durations import parse_duration
 
 if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
@@ -35,6 +39,8 @@ _SKIP: Final = click.option(
     "--skip-on-error", is_flag=True, help="Leave out files that are lost or damaged, and say which (exit code 11)."
 )
 
+_SKIP_ERASED: Final = click.option("--skip-erased", is_flag=True, help="Leave out erased files and exit with 0.")
+
 _KEPT: Final = 1000  # damaged files that --json names; the rest is counted
 
 
@@ -47,9 +53,28 @@ def _choose(app: App, repo: str, choice: Mapping[str, str | None], *, tell: bool
 
 @verb(name="list", example="sheaf bundle list --repo faces", exits=(3, 8, 9))
 @options.repo
-def list_(app: App, repo: str) -> None:
+@click.option("--branch", metavar="BRANCH", help="Only those that led to the head of this branch.")
+@click.option("--since", metavar="TIME", help="Only newer ones: 2026-11-21, or an age such as 7d.")
+@click.option("--meta", multiple=True, metavar="K=V", help="Only those with this fact; may be repeated.")
+@click.option("--limit", type=click.IntRange(0), metavar="N", help="Only the newest N of them.")
+def list_(
+    app: App, *, repo: str, branch: str | None, since: str | None, meta: tuple[str, ...], limit: int | None
+) -> None:
     """List the bundles, oldest first: ID , TIMESTAMP , MESSAGE."""
-    app.out.listing(views.BUNDLE, app.repo(repo).bundles())
+    found = app.repo(repo)
+    bundles = list(found.log(f"branch:{branch}"))[::-1] if branch else found.bundles()
+    facts, start = read_meta(meta).items(), _moment(since) if since else None
+    chosen = [bundle for bundle in bundles if facts <= bundle.meta.items() and (start is None or bundle.time >= start)]
+    app.out.listing(views.BUNDLE, chosen[max(0, len(chosen) - limit) :] if limit is not None else chosen)
+
+
+def _moment(text: str) -> datetime:
+    """A date, a time (UTC unless it says otherwise), or an age before now."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return datetime.fromtimestamp(SystemClock().now_ns() / 1e9 - parse_duration(text), UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 @verb(example="sheaf bundle get --repo faces --label init", exits=(3, 5, 8, 9))
@@ -86,6 +111,7 @@ def list_files(app: App, *, repo: str, nul: bool, **choice: str | None) -> None:
 @options.name_filter
 @click.option("--force-dest", is_flag=True, help="Write into a folder that isn't empty.")
 @_SKIP
+@_SKIP_ERASED
 @options.concurrency
 def download(
     app: App,
@@ -95,6 +121,7 @@ def download(
     name_filter: str | None,
     force_dest: bool,
     skip_on_error: bool,
+    skip_erased: bool,
     concurrency_factor: int | None,
     **choice: str | None,
 ) -> int:
@@ -114,6 +141,10 @@ def download(
     app.leave_traces(chosen, destination)
     record = {"files": done.files, "bytes": done.bytes, "resumed": done.resumed, **_gone(done)}
     app.out.object({"bundle": chosen.id, "destination": str(destination), **record})
+    if skip_erased:
+        if done.erased:
+            app.note(f"left out {count_of(len(done.erased), 'file')} whose bytes were erased")
+        done = replace(done, erased=())
     return app.dialect.partial_exit if _tell_gone(app, done) else OK
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +22,7 @@ from sheaf.errors import InvalidInput
 if TYPE_CHECKING:
     from sheaf.engine.finding import Like
     from sheaf.format.session_v1 import ErasedPlace, Notice, Receipt
+    from sheaf.repo.erasing import RowsHit
 
 __all__ = ["erase", "erased", "tell_erased"]
 
@@ -49,6 +51,7 @@ def tell_erased(app: App, paths: Iterable[str]) -> bool:
 @click.option("--rows", metavar="CONDITION", help="Only rows of Parquet files: the target is REPO:PATTERN.")
 @click.option("--now", is_flag=True, help="End uploads that are open, rather than to wait for them.")
 @click.option("--like", is_flag=True, help="Erase nothing; list other contents that share chunks with these.")
+@click.option("--dry-run", is_flag=True, help="Erase nothing; list what would be hit.")
 @options.force_yes
 def erase(
     app: App,
@@ -60,6 +63,7 @@ def erase(
     rows: str | None,
     now: bool,
     like: bool,
+    dry_run: bool,
     force_yes: bool,
 ) -> None:
     """Remove the bytes of files for good, from all bundles of all repos, whatever they are called there.
@@ -75,7 +79,14 @@ def erase(
     """
     if rows is not None:
         _erase_rows(
-            app, targets, rows, reason, now=now, alone=not (recursive or with_path or like), force_yes=force_yes
+            app,
+            targets,
+            rows,
+            reason,
+            now=now,
+            alone=not (recursive or with_path or like),
+            dry_run=dry_run,
+            force_yes=force_yes,
         )
         return
     named: dict[str, Any] = {
@@ -86,9 +97,13 @@ def erase(
     if like:
         app.out.listing(_LIKE, app.store.like(**named))
         return
+    if dry_run:
+        app.out.listing(_PLACE, app.store.where(**named))
+        return
     reason = _needed(reason)
     if not force_yes:
         places = app.store.where(**named)
+        _show(app, map(_place, places), len(places))
         confirm(f"Are you sure you want to erase for good what stands at {_paths_of(places)}", is_sure=False)
     others = app.store.namesakes(**named) if with_path else []
     receipt = app.store.erase(**named, with_path=with_path, reason=reason, now=now, tell=Waiting(app, _PATIENCE))
@@ -99,6 +114,7 @@ def erase(
         app.note(f"note: the same names stand for other contents at {there}: {', '.join(contents)}")
 
 
+_SHOWN: Final = 20  # places that the prompt names
 _PATIENCE: Final = "at most 60 minutes; --now doesn't wait, and ends uploads that are open"
 
 
@@ -108,16 +124,37 @@ def _needed(reason: str | None) -> str:
     return reason
 
 
+def _show(app: App, lines: Iterable[str], count: int) -> None:
+    """Name what would be hit, before it is asked."""
+    for line in itertools.islice(lines, _SHOWN):
+        app.note(f"  {line}")
+    if count > _SHOWN:
+        app.note(f"  and {count - _SHOWN} more: --dry-run lists all of them")
+
+
 def _erase_rows(
-    app: App, targets: tuple[str, ...], rows: str, reason: str | None, *, now: bool, alone: bool, force_yes: bool
+    app: App,
+    targets: tuple[str, ...],
+    rows: str,
+    reason: str | None,
+    *,
+    now: bool,
+    alone: bool,
+    dry_run: bool,
+    force_yes: bool,
 ) -> None:
     repo, colon, pattern = targets[0].partition(":")
     if len(targets) > 1 or not (repo and colon and pattern) or "@" in repo or not alone:
         raise InvalidInput(
             "--rows takes one REPO:PATTERN, and no -r, --with-path or --like", "faces:tables/**/*.parquet"
         )
+    if dry_run:
+        app.out.listing(_ROWS, app.store.rows_hit(repo, pattern, rows))
+        return
     reason = _needed(reason)
     if not force_yes:
+        hit = app.store.rows_hit(repo, pattern, rows)
+        _show(app, map(_rows_line, hit), len(hit))
         confirm(f"Are you sure you want to erase rows for good from every version of {quote(pattern)}", is_sure=False)
     _print(app, app.store.erase_rows(repo, pattern, rows, reason=reason, now=now, tell=Waiting(app, _PATIENCE)))
 
@@ -195,6 +232,14 @@ def _like_record(like: Like) -> dict[str, Any]:
     return {"content": like.content, "size": like.size, "shared": like.shared, "places": places}
 
 
+def _rows_line(hit: RowsHit) -> str:
+    return _line(_place(hit.place), count_of(hit.rows, "row"))
+
+
+_PLACE: Final[View[ErasedPlace]] = View(line=_place, record=msgspec.to_builtins)
+_ROWS: Final[View[RowsHit]] = View(
+    line=_rows_line, record=lambda hit: {**msgspec.to_builtins(hit.place), "rows": hit.rows}
+)
 _LIKE: Final[View[Like]] = View(line=_like_line, record=_like_record)
 _NOTICE: Final[View[Notice]] = View(
     line=lambda notice: _line(

@@ -183,9 +183,17 @@ def undelete_repo(app: App, repo: str | None, name: str | None) -> None:
 )
 @click.option("--retain-tags", is_flag=True, help="Also retain every bundle that a label is at.")
 @click.option("--retain-semver-tags", is_flag=True, help="Also retain those with a label such as v1.2.0.")
+@click.option("--dry-run", is_flag=True, help="Delete nothing; list the bundles that would go.")
 @options.force_yes
 def squash(
-    app: App, *, repo: str, retain_n_latest: int, retain_tags: bool, retain_semver_tags: bool, force_yes: bool
+    app: App,
+    *,
+    repo: str,
+    retain_n_latest: int,
+    retain_tags: bool,
+    retain_semver_tags: bool,
+    dry_run: bool,
+    force_yes: bool,
 ) -> None:
     """Delete all bundles but the newest ones and those that branches are at; lists those that are left.
 
@@ -194,7 +202,12 @@ def squash(
     """
     found = app.repo(repo)
     retain = {"retain_tags": retain_tags, "retain_semver_tags": retain_semver_tags}
-    going = _surplus(found.surplus(retain_latest=retain_n_latest, **retain))
+    surplus = found.surplus(retain_latest=retain_n_latest, **retain)
+    going = _surplus(surplus)
+    if dry_run:
+        app.note(f"would delete {going}")
+        app.out.listing(views.BUNDLE, [bundle for bundle in found.bundles() if bundle.id in set(surplus.bundles)])
+        return
     confirm(f'Are you sure you want to squash repo "{repo}", which deletes {going}', is_sure=force_yes)
     deleted = found.squash(retain_latest=retain_n_latest, **retain)
     kept = found.bundles()

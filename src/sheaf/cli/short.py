@@ -21,6 +21,7 @@ from sheaf.errors import InvalidInput
 
 if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
+    from sheaf.repo.history import PathChange
     from sheaf.repo.records import Entry, RepoInfo
     from sheaf.repo.repo import Repo
 
@@ -86,11 +87,20 @@ def _copy(stream: BinaryIO, out: BinaryIO, offset: int, length: int | None) -> N
 
 
 @verb(example="sheaf log faces@main -n 5", exits=(3, 5, 6, 8, 9))
-@click.argument("address", metavar="[REPO[@REF]]", required=False)
+@click.argument("address", metavar="[REPO[@REF][:PATH]]", required=False)
 @click.option("-n", "--number", type=click.IntRange(0), metavar="N", help="At most N bundles.")
 @click.option("--oneline", is_flag=True, help="One line each: ID , TIMESTAMP , MESSAGE.")
 def log(app: App, address: str | None, number: int | None, oneline: bool) -> None:
-    """Show how a bundle came about, newest first; without a repo, what happened in all of them."""
+    """Show how a bundle came about, newest first; without a repo, what happened in all of them.
+
+    With a path, the bundles in which that file or folder changed: ID , TIMESTAMP , CHANGE , PATH , MESSAGE.
+    """
+    place = address_of(address) if address else None
+    if place and place.path:
+        with showing(place):
+            changes = app.repo(place.repo).path_log(place.path, place.ref)
+            app.out.without_table().listing(_CHANGE, itertools.islice(changes, number))
+        return
     bundles = _history(app, address) if address else _all_histories(app)
     view = views.BUNDLE if oneline else _Logged(app).view()
     app.out.without_table().listing(view, itertools.islice(bundles, number))
@@ -98,14 +108,26 @@ def log(app: App, address: str | None, number: int | None, oneline: bool) -> Non
 
 def _history(app: App, address: str) -> Iterable[Bundle]:
     place = address_of(address)
-    if place.path:
-        raise InvalidInput(f"'{address}': log takes no path", "write REPO or REPO@REF")
     return app.repo(place.repo).log(place.ref)
 
 
 def _all_histories(app: App) -> Iterable[Bundle]:
     logs = [app.repo(info.name).log() for info in app.repos() if info.bundles]
     return heapq.merge(*logs, key=lambda bundle: bundle.id, reverse=True)
+
+
+def _change_line(change: PathChange) -> str:
+    what = f"renamed from {quote(change.old_path)}" if change.old_path else change.kind
+    bundle = change.bundle
+    return " , ".join([bundle.id, go_time(bundle.time), what, quote(change.path), quote(bundle.message)])
+
+
+def _change_record(change: PathChange) -> dict[str, Any]:
+    renamed = {"old_path": change.old_path} if change.old_path else {}
+    return {**views.bundle_record(change.bundle), "change": change.kind, "path": change.path, **renamed}
+
+
+_CHANGE: Final[View[PathChange]] = View(line=_change_line, record=_change_record)
 
 
 class _Logged:

@@ -23,11 +23,12 @@ from sheaf.errors import Corrupt, NotFound
 from sheaf.format import keys
 from sheaf.format.columns import Array, hashes_of, leading
 from sheaf.format.session_v1 import ErasedPlace
-from sheaf.model.entries import Entry, Kind, PlaceKind, RecipePlace
+from sheaf.model.entries import ChunkPlace, Entry, Kind, ObjectPlace, PlaceKind, RecipePlace
 from sheaf.model.log import Bundle
 from sheaf.model.nodes import Pointer
+from sheaf.model.paths import join
 
-__all__ = ["Finder", "Held", "Like", "files_of", "find_like", "find_namesakes", "held_by"]
+__all__ = ["Finder", "Held", "LeafSearch", "Like", "files_of", "find_like", "find_namesakes", "held_by"]
 
 _LEAVES = 16  # leaves fetched at once
 _TABLES = 32  # tables of packs fetched at once
@@ -163,20 +164,43 @@ def find_namesakes(core: Core, contents: frozenset[bytes]) -> list[ErasedPlace]:
     return found
 
 
+@dataclass(slots=True)
+class LeafSearch:
+    """Finds files and symlinks of trees by path and content; a leaf that several trees share is read once."""
+
+    nodes: Nodes
+    is_meant: Callable[[str], bool]
+    content: bytes | None = None
+    _hits: dict[bytes, list[Entry]] = field(default_factory=dict)
+
+    def entries(self, root: Pointer) -> Iterator[Entry]:
+        """The matches in a tree, in order. Raises Corrupt."""
+        for leaf in _leaves(self.nodes, root):
+            mark = mark_of(leaf)
+            if mark not in self._hits:
+                self._hits[mark] = self._search(self.nodes.rows(leaf))
+            yield from self._hits[mark]
+
+    def _search(self, batch: pa.RecordBatch) -> list[Entry]:
+        rows = batch.filter(pc.not_equal(batch["kind"], int(Kind.FOLDER)))
+        if self.content is not None:
+            rows = rows.filter(pc.equal(rows["content"], pa.scalar(self.content, pa.binary(32))))
+        paths = map(join, rows["folder"].to_pylist(), rows["name"].to_pylist())
+        meant = pa.array([self.is_meant(path) for path in paths], pa.bool_())
+        return list(entries(rows.filter(meant)))
+
+
 def files_of(core: Core, repo: str, is_meant: Callable[[str], bool]) -> dict[bytes, Entry]:
     """By content the files of a repo (its id) whose path is meant, in any bundle that can be read.
 
     Raises Corrupt if a bundle that lives can't be read.
     """
-    nodes, found, seen = Nodes(core), dict[bytes, Entry](), set[bytes]()
+    search, found = LeafSearch(Nodes(core), is_meant), dict[bytes, Entry]()
     for _, bundle, is_alive in sorted(_all_bundles(core, repo), key=lambda item: item[2]):
         try:
-            for leaf in _leaves(nodes, pointer_of(bundle.root)):
-                if mark_of(leaf) not in seen:
-                    batch = nodes.rows(leaf)
-                    named = entries(batch.filter(_is_stored(batch)))
-                    found |= {entry.content: entry for entry in named if is_meant(entry.path)}
-                    seen.add(mark_of(leaf))
+            for entry in search.entries(pointer_of(bundle.root)):
+                if isinstance(entry.place, ChunkPlace | RecipePlace | ObjectPlace):
+                    found[entry.content] = entry
         except Corrupt:
             if is_alive:
                 raise

@@ -18,6 +18,7 @@ from sheaf.engine.dedup import ChunkIndex
 from sheaf.engine.erased import Erasures
 from sheaf.engine.packs import PackSink
 from sheaf.engine.squeeze import Frame, squeeze
+from sheaf.errors import Corrupt
 from sheaf.format.columns import Array, Hashes, hashes_of
 from sheaf.format.recipe_v1 import Row, cut_parts, encode_part
 from sheaf.model.entries import PlaceKind
@@ -81,6 +82,20 @@ class InMemory:
     def frames(self, wanted: Sequence[int]) -> list[Frame]:
         """As :class:`SmallContents` says."""
         return squeeze([self._contents[i] for i in wanted], [self.hashes[i] for i in wanted], adaptive=False)
+
+
+def _windows_of(chunks: Iterable[Row]) -> Iterator[list[Row]]:
+    """Chunks by some megabytes."""
+    window: list[Row] = []
+    size = 0
+    for row in chunks:
+        window.append(row)
+        size += row[1]
+        if size >= WINDOW:
+            yield window
+            window, size = [], 0
+    if window:
+        yield window
 
 
 class Ingest:
@@ -175,6 +190,39 @@ class Ingest:
             return self._accepted(self._whole(first[0]) if first else Placed(_EMPTY, 0))
         parts = [self._described(group) for group in chain([first], groups)]
         return self._accepted(self._assembled(whole.digest(), size, parts))
+
+    def store_chunks(
+        self, content: bytes, size: int, chunks: Iterable[Row], fetch: Callable[[Sequence[Row]], list[bytes]]
+    ) -> Placed:
+        """Store one file of another store from the list of its chunks. ``fetch``: their verified bytes, in order.
+
+        Only chunks that this store lacks are fetched. If these are all of them, the file's hash is compared as well.
+
+        Raises:
+            Corrupt: the chunks are not the file.
+        """
+        whole = blake3()
+        fetched = 0
+
+        def rows() -> Iterator[Row]:
+            for window in _windows_of(chunks):
+
+                def frames(new: list[int], window: list[Row] = window) -> list[Frame]:
+                    nonlocal fetched
+                    contents = fetch([window[i] for i in new])
+                    for data in contents:
+                        whole.update(data)
+                        fetched += len(data)
+                    return squeeze(contents, [window[i][0] for i in new], adaptive=True)
+
+                hashes, sizes = [row[0] for row in window], [row[1] for row in window]
+                packs, *where = self._store(hashes, sizes, frames)
+                yield from zip(hashes, sizes, [self._index.packs[pack] for pack in packs], *where, strict=True)
+
+        parts = [self._described(group) for group in cut_parts(rows())]
+        if fetched == size and whole.digest() != content:
+            raise Corrupt(f"content {content.hex()} is not what its chunks add up to", "run `sheaf bundle verify`")
+        return self._accepted(self._assembled(content, size, parts))
 
     # -- cutting -------------------------------------------------------------------------------------------------------
 

@@ -179,6 +179,16 @@ class Writer:
         with self._ending.committing():
             return committed(self._core, self._log, self.open, root, files, draft, beside=beside)
 
+    def append(self, decide: Callable[[Head[RepoState]], tuple[RepoOp, ...]]) -> RepoState:
+        """Write the record that commits what was stored, as ``decide`` says; refused if gc has ended this session."""
+
+        def checked(head: Head[RepoState]) -> tuple[RepoOp, ...]:
+            refuse_if_over(self._log, self.open.session, head.n)
+            return decide(head)
+
+        with self._ending.committing():
+            return self._log.append(checked).state
+
     def tidy(self) -> None:
         """After a commit: merge what has become many small objects. A courtesy to whoever comes next."""
         self.store.tidy()

@@ -60,6 +60,11 @@ class Bundle:
         return pointer_of(self._descriptor.root)
 
     @property
+    def descriptor(self) -> log.Bundle:
+        """What its record says of it."""
+        return self._descriptor
+
+    @property
     def repo_name(self) -> str:
         """The name of its repo."""
         return self._repo.name

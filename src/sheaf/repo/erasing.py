@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from fsspec.utils import glob_translate
@@ -12,12 +13,12 @@ from fsspec.utils import glob_translate
 from sheaf.engine.contents import Contents, Erased
 from sheaf.engine.core import Core
 from sheaf.engine.erase import erase
-from sheaf.engine.finding import files_of
+from sheaf.engine.finding import Finder, files_of
 from sheaf.engine.patience import Waiting
 from sheaf.engine.pending import resume, unfinished
 from sheaf.engine.replace import Replacement
 from sheaf.errors import InvalidInput, NotFound
-from sheaf.format.session_v1 import Receipt
+from sheaf.format.session_v1 import ErasedPlace, Receipt
 from sheaf.model.entries import Entry as Row
 from sheaf.model.ids import parse_hash
 from sheaf.model.refs import parse_address
@@ -26,7 +27,7 @@ from sheaf.repo.records import Entry
 from sheaf.transfer.tables import Condition, Where, checked
 from sheaf.vfs import BundleFile
 
-__all__ = ["contents_of", "erase_rows"]
+__all__ = ["RowsHit", "contents_of", "erase_rows", "rows_hit"]
 
 Named = str | Iterable[str]
 _BUFFER = 1 << 20
@@ -97,6 +98,27 @@ def erase_rows(core: Core, repo: str, pattern: str, where: Where, reason: str, w
     rows = sum(counts.values())
     change = Replacement(core, lambda entry: condition.without(opened(entry)), condition.text, rows, condition.columns)
     return erase(core, meant, reason, waiting, change)
+
+
+@dataclass(frozen=True, slots=True)
+class RowsHit:
+    """A table of some bundle, and how many of its rows are meant."""
+
+    place: ErasedPlace
+    rows: int
+
+
+def rows_hit(core: Core, repo: str, pattern: str, where: Where) -> list[RowsHit]:
+    """See :meth:`sheaf.Store.rows_hit`; ``repo`` is an id."""
+    condition, path, contents = checked(where), re.compile(glob_translate(pattern.strip("/"))), Contents(core)
+    counts: dict[bytes, int] = {}
+    for content, entry in files_of(core, repo, lambda text: path.match(text) is not None).items():
+        file = cast(BinaryIO, io.BufferedReader(BundleFile(contents, entry), _BUFFER))
+        if count := _count(condition, file, entry.path):
+            counts[content] = count
+    finder = Finder(core, frozenset(counts))
+    finder.find()
+    return [RowsHit(place, counts[bytes.fromhex(place.content)]) for place in finder.places]
 
 
 def _count(condition: Condition, file: BinaryIO, path: str) -> int:

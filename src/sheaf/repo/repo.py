@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
     from sheaf.repo.diamond import Diamond, DiamondInfo
     from sheaf.repo.edit import Edit
+    from sheaf.repo.history import PathChange
+    from sheaf.repo.push import Pushed
+    from sheaf.repo.store import Store
     from sheaf.transfer.progress import Progress
     from sheaf.transfer.scan import Skipped
 
@@ -217,6 +220,12 @@ class Repo:
         start = self._context.refs.resolve(ref, even_aside=True)
         return (self._bundle(bundle) for bundle in self._context.refs.history(start))
 
+    def path_log(self, path: str, ref: str | None = None) -> Iterator[PathChange]:
+        """The bundles of a history in which a file or folder changed, newest first. Raises NotFound."""
+        from sheaf.repo.history import path_history
+
+        return path_history(self.log(ref), path)
+
     def upload(
         self,
         path: str | Path,
@@ -313,6 +322,47 @@ class Repo:
         from sheaf.repo.edit import Edit
 
         return Edit(self._context, Draft(message, branch, label, expect=expect), base, allow_erased=allow_erased)
+
+    def push(
+        self,
+        target: Store,
+        *,
+        name: str | None = None,
+        branches: Sequence[str] = (),
+        labels: Sequence[str] = (),
+        force: bool = False,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> Pushed:
+        """Copy what a repo of another store lacks: bundles with their ids and histories, branches and labels.
+
+        Every byte is verified, and only chunks that the target lacks are sent. It may be stopped and run again. Contents
+        that were erased in either store come without their bytes.
+
+        Args:
+            target: the other store, opened.
+            name: of the repo there, which is made if need be; by default as here.
+            branches: only these, with the bundles that they come from.
+            labels: only these, the same.
+            force: also move branches that have gone another way, and labels that are elsewhere.
+            dry_run: only say what would be copied.
+
+        Raises:
+            NotFound: no such branch or label.
+            Conflict: a branch or label of the target would not only move forward (without ``force``).
+            Refused: another repo of the target has one of these bundles.
+            Corrupt: something is lost or damaged here; the bundles before it were copied.
+        """
+        from sheaf.repo.push import Pushed, plan_push, push
+
+        called = check_repo_name(name or self.name)
+        found = target.connected.log.head().state.find(called)
+        there = Context(target.connected, found) if found else None
+        plan = plan_push(self._context, there, branches, labels, force=force)
+        if dry_run:
+            return Pushed(called, tuple(b.id for b in plan.bundles), plan.branches, plan.labels, plan.left_out)
+        there = there or target.create_repo(called, self.description).context
+        return push(self._context, there, plan, progress)
 
     # -- names ---------------------------------------------------------------------------------------------------------
 

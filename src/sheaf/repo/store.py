@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from sheaf.engine.gc import Collected
     from sheaf.engine.replicas.catchup import Caught
     from sheaf.engine.sizes import Sizes
+    from sheaf.repo.bundle import Bundle
+    from sheaf.repo.erasing import RowsHit
+    from sheaf.repo.finding import Found
     from sheaf.repo.keys import Keys
     from sheaf.repo.replicas import Replicas
     from sheaf.transfer.progress import Progress
@@ -443,6 +446,17 @@ class Store:
         patience = Patience(0.0 if now else grace, True, tell or (lambda sessions: None))
         return self._erased(erase_rows(self._core, self.repo(repo).id, pattern, where, reason, patience))
 
+    def rows_hit(
+        self,
+        repo: str,
+        pattern: str,
+        where: str | Sequence[tuple[str, str, object]] | Sequence[Sequence[tuple[str, str, object]]],
+    ) -> list[RowsHit]:
+        """The tables in which :meth:`erase_rows` would find rows, and how many. Arguments and errors as there."""
+        from sheaf.repo.erasing import rows_hit
+
+        return rows_hit(self._core, self.repo(repo).id, pattern, where)
+
     def _refuse_erasure(self, reason: str) -> None:
         self._connected.refuse_writes()
         if not reason.strip():
@@ -463,6 +477,41 @@ class Store:
             what = f"the contents were erased here (receipt {receipt.id}), but not in every replica: {error.message}"
             raise Unavailable(what, "run `sheaf store replicate --prune` as soon as it can be reached")
         return receipt
+
+    def find(
+        self,
+        pattern: str = "**",
+        *,
+        content: str | None = None,
+        repo: str | None = None,
+        branch: str | None = None,
+        meta: Mapping[str, str] | None = None,
+    ) -> Iterator[Found]:
+        """Files and symlinks in all bundles that are not deleted, as they are found.
+
+        Args:
+            pattern: of paths: ``*`` within one folder, ``**`` through all.
+            content: a hash, as `b3sum` prints it.
+            repo: only in this one.
+            branch: only in bundles that led to the head of this branch.
+            meta: only in bundles with these facts.
+
+        Raises:
+            NotFound: no such repo, or a repo that is named lacks the branch.
+        """
+        from sheaf.model.ids import parse_hash
+        from sheaf.repo.finding import find_in
+
+        wanted = parse_hash(content) if content is not None else None
+        return find_in(self._connected.nodes, self._bundles(repo, branch, (meta or {}).items()), pattern, wanted)
+
+    def _bundles(self, repo: str | None, branch: str | None, facts: ItemsView[str, str]) -> Iterator[Bundle]:
+        for name in [repo] if repo else [info.name for info in self.repos()]:
+            found = self.repo(name)
+            if branch and not repo and all(each.name != branch for each in found.branches()):
+                continue
+            bundles = found.log(f"branch:{branch}") if branch else iter(found.bundles())
+            yield from (bundle for bundle in bundles if facts <= bundle.meta.items())
 
     def where(
         self, *, content: str | Iterable[str] = (), address: str | Iterable[str] = (), recursive: bool = False

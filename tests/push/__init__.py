@@ -1,0 +1,1 @@
+"""Copies of a repo in other stores."""
