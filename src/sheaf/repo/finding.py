@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from fsspec.utils import glob_translate
@@ -12,8 +12,9 @@ from sheaf.engine.finding import LeafSearch
 from sheaf.engine.nodes import Nodes, pointer_of
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.records import Entry, entry_of
+from sheaf.repo.repo import Repo
 
-__all__ = ["Found", "find_in"]
+__all__ = ["Found", "bundles_of", "find_in"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,20 @@ class Found:
 
     bundle: Bundle
     entry: Entry
+
+
+def bundles_of(
+    repos: Iterable[Repo], branch: str | None, meta: Mapping[str, str], *, must_have_branch: bool
+) -> Iterator[Bundle]:
+    """The bundles of repos, or those that led to the head of a branch, that have these facts.
+
+    Raises NotFound for a repo without the branch if ``must_have_branch``; else such a repo has none.
+    """
+    for repo in repos:
+        if branch and not must_have_branch and all(each.name != branch for each in repo.branches()):
+            continue
+        bundles = repo.log(f"branch:{branch}") if branch else iter(repo.bundles())
+        yield from (bundle for bundle in bundles if meta.items() <= bundle.meta.items())
 
 
 def find_in(nodes: Nodes, bundles: Iterable[Bundle], pattern: str, content: bytes | None) -> Iterator[Found]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from sheaf.engine.gc import Collected
     from sheaf.engine.replicas.catchup import Caught
     from sheaf.engine.sizes import Sizes
-    from sheaf.repo.bundle import Bundle
     from sheaf.repo.erasing import RowsHit
     from sheaf.repo.finding import Found
     from sheaf.repo.keys import Keys
@@ -500,18 +499,12 @@ class Store:
             NotFound: no such repo, or a repo that is named lacks the branch.
         """
         from sheaf.model.ids import parse_hash
-        from sheaf.repo.finding import find_in
+        from sheaf.repo.finding import bundles_of, find_in
 
         wanted = parse_hash(content) if content is not None else None
-        return find_in(self._connected.nodes, self._bundles(repo, branch, (meta or {}).items()), pattern, wanted)
-
-    def _bundles(self, repo: str | None, branch: str | None, facts: ItemsView[str, str]) -> Iterator[Bundle]:
-        for name in [repo] if repo else [info.name for info in self.repos()]:
-            found = self.repo(name)
-            if branch and not repo and all(each.name != branch for each in found.branches()):
-                continue
-            bundles = found.log(f"branch:{branch}") if branch else iter(found.bundles())
-            yield from (bundle for bundle in bundles if facts <= bundle.meta.items())
+        repos = map(self.repo, [repo] if repo else [info.name for info in self.repos()])
+        bundles = bundles_of(repos, branch, meta or {}, must_have_branch=repo is not None)
+        return find_in(self._connected.nodes, bundles, pattern, wanted)
 
     def where(
         self, *, content: str | Iterable[str] = (), address: str | Iterable[str] = (), recursive: bool = False

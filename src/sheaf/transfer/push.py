@@ -16,6 +16,7 @@ from sheaf.engine.contents import Contents, Erased, Want
 from sheaf.engine.core import Core
 from sheaf.engine.ingest import Placed
 from sheaf.engine.nodes import Nodes, pointer_of
+from sheaf.engine.objects import get_object
 from sheaf.engine.squeeze import Frame, squeeze
 from sheaf.engine.tree import Tree, entry_at
 from sheaf.engine.treewrite import leaves_of
@@ -159,7 +160,7 @@ class Copier:
     def _note(self, content: bytes) -> None:
         key = keys.erased(content)
         try:
-            notice = unseal(self._source.backend.get(key), "erased", Notice, key)
+            notice = unseal(get_object(self._source.backend, key), "erased", Notice, key)
         except NotFound:
             raise Corrupt(f"{key} is missing", "run `sheaf store check`") from None
         self._target.backend.create(key, seal("erased", notice))  # "other" is another notice, which is as good
