@@ -104,6 +104,23 @@ def test_a_read_without_a_limit_is_found_out() -> None:
     assert list(unbounded_reads(reads)) == [1, 2]
 
 
+#: What makes locks and pools, and what uses them in processes that nobody forks.
+_FORKED = ("fork.py", "testing", "torture")
+_UNSAFE = re.compile(r"\bThreadPoolExecutor\(|\bthreading\.(R?Lock|Condition|(Bounded)?Semaphore)\(")
+
+
+def test_locks_and_pools_are_those_that_work_after_a_fork() -> None:
+    hits = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in sorted((ROOT / "src/sheaf").rglob("*.py"))
+        if path.relative_to(ROOT / "src/sheaf").parts[0] not in _FORKED
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if _UNSAFE.search(line)
+        or re.match(r"from (threading|concurrent\.futures) import .*\b(R?Lock|ThreadPool)", line)
+    ]
+    assert not hits, "take them from sheaf.fork"
+
+
 def test_no_file_names_a_registry_or_a_place_on_a_machine() -> None:
     hits = [
         f"{path.relative_to(ROOT)}:{number}: {line.strip()}"

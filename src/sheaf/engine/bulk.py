@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from sheaf.engine.contents import Contents, Want, opened
 from sheaf.engine.core import Core
 from sheaf.engine.tree import entry_at
 from sheaf.errors import Corrupt, NotFound
+from sheaf.fork import Lock
 from sheaf.format import keys
 from sheaf.format.recipe_v1 import decode_part
 from sheaf.model.entries import PlaceKind, RecipePlace

@@ -9,10 +9,10 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import Final, Protocol
 
 from sheaf.errors import Corrupt
+from sheaf.fork import Lock
 from sheaf.format.limits import limit_of
 from sheaf.storage.buffers import check_size
 from sheaf.storage.keys import check_key

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from operator import itemgetter
-from threading import Lock
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -17,6 +16,7 @@ from sheaf.engine.core import Core
 from sheaf.engine.forwarding import Erased, Place, Trail, erased
 from sheaf.engine.objects import get_object
 from sheaf.errors import Corrupt, NotFound, SheafError, Unsupported
+from sheaf.fork import Lock
 from sheaf.format import keys
 from sheaf.format.frame_v1 import RAW, unframe
 from sheaf.format.recipe_v1 import Part, Row, decode_part

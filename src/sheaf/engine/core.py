@@ -6,7 +6,7 @@ import os
 import shlex
 import socket
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 
@@ -14,6 +14,7 @@ from sheaf.engine.cache import Cache, NoCache
 from sheaf.engine.clock import Clock, SystemClock, rfc3339
 from sheaf.engine.objects import get_object
 from sheaf.errors import AlreadyExists, Bug, Corrupt, NotFound, Refused, Unsupported
+from sheaf.fork import Threads
 from sheaf.format import keys
 from sheaf.format.limits import ensure_fits
 from sheaf.format.store_v1 import StoreConfig, decode_config, encode_config
@@ -34,7 +35,7 @@ class LostConfig(NotFound):
     """There is a store, without what says that it is one."""
 
 
-class _Threads(ThreadPoolExecutor):
+class _Threads(Threads):
     """Says what it means for the user that they were stopped."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -46,7 +47,7 @@ class _Threads(ThreadPoolExecutor):
             raise Refused("the store is closed", "connect to it again, or close it later") from error
 
 
-def _threads(count: int, name: str) -> ThreadPoolExecutor:
+def _threads(count: int, name: str) -> Threads:
     return _Threads(count, thread_name_prefix=name)
 
 
@@ -64,8 +65,8 @@ class Core:
     cache: Cache = field(default_factory=NoCache)
     clock: Clock = field(default_factory=SystemClock)
     workers: int = os.cpu_count() or 2
-    io: ThreadPoolExecutor = field(default_factory=lambda: _threads(_IO_THREADS, "sheaf-io"))
-    cpu: ThreadPoolExecutor = field(default_factory=lambda: _threads(os.cpu_count() or 2, "sheaf-cpu"))
+    io: Threads = field(default_factory=lambda: _threads(_IO_THREADS, "sheaf-io"))
+    cpu: Threads = field(default_factory=lambda: _threads(os.cpu_count() or 2, "sheaf-cpu"))
 
     def now(self) -> str:
         """The time as records hold it."""

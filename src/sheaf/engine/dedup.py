@@ -7,10 +7,8 @@ session was registered. What the index says of a pack is believed when the pack 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
-from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +18,7 @@ from sheaf.engine.core import Core
 from sheaf.engine.listed import Listed, LoadTable
 from sheaf.engine.sessions import Open
 from sheaf.errors import Corrupt, NotFound
+from sheaf.fork import Lock, Threads
 from sheaf.format import keys
 from sheaf.format.columns import Array, Hashes, hashes_of, leading
 from sheaf.format.index_v1 import Segment, decode_index, encode_index, sorted_segment
@@ -135,7 +134,7 @@ def load_segments(core: Core, listed: Sequence[str] | None = None) -> list[tuple
     return [(name, segment) for name, segment in zip(names, loaded, strict=True) if segment is not None]
 
 
-def _load_all(pool: ThreadPoolExecutor, core: Core, names: list[str]) -> list[Segment | None]:
+def _load_all(pool: Threads, core: Core, names: list[str]) -> list[Segment | None]:
     return list(pool.map(lambda name: _load(core, name), names))
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from threading import Lock
-
 from blake3 import blake3
 
 from sheaf.engine.core import Core
 from sheaf.engine.objects import get_object
 from sheaf.errors import Refused
+from sheaf.fork import Lock
 from sheaf.format import keys
 from sheaf.format.session_v1 import Notice, unseal
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Lock
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from blake3 import blake3
@@ -13,6 +12,7 @@ from blake3 import blake3
 from sheaf.engine.core import Core
 from sheaf.engine.objects import get_object
 from sheaf.errors import Corrupt, InvalidInput, NotFound
+from sheaf.fork import Lock, Threads
 from sheaf.format import keys
 from sheaf.format.plain_v1 import MAX_LEVEL, Plain, plain_node
 from sheaf.model.ids import parse_hash
@@ -62,7 +62,7 @@ class Nodes:
         self._size = 0
 
     @property
-    def io(self) -> ThreadPoolExecutor:
+    def io(self) -> Threads:
         """What fetches nodes side by side."""
         return self._core.io
 

@@ -7,13 +7,13 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, Queue
-from threading import Lock
 
 import numpy as np
 
 from sheaf.engine.core import Core
 from sheaf.engine.dedup import ChunkIndex, write_index
 from sheaf.errors import Refused
+from sheaf.fork import Lock, Origin
 from sheaf.format import keys
 from sheaf.format.columns import Array, Hashes, hashes_of
 from sheaf.format.index_v1 import Segment, sorted_segment
@@ -66,6 +66,7 @@ class PackSink:
         self._listing = Lock()
         self._listed = 0
         self._is_over = False
+        self._origin = Origin("the session")
         self._ordinal = 0
         self.stored_bytes = 0
         self.new_bytes = 0
@@ -88,6 +89,7 @@ class PackSink:
 
     def flush(self) -> None:
         """Close the open pack and wait until all are durable. Raises what the writes raised."""
+        self._origin.ensure_here()
         with self._lock:
             if self._hashes:
                 self._close()
@@ -105,6 +107,8 @@ class PackSink:
 
         Waits for nothing: who adds from another thread is refused.
         """
+        if not self._origin.is_here:
+            return
         self._is_over = True
         for write in list(self._writes):
             if write.cancel():
@@ -132,6 +136,7 @@ class PackSink:
 
     def _append(self, chunks: list[Chunk]) -> list[tuple[bytes, Place]]:
         """Put chunks, all or the first ones, into the open pack; returns where. It is closed if it is full then."""
+        self._origin.ensure_here()  # its packs would have the names of the parent's
         if self._buffer is None:
             self._start()
         if self._is_over:

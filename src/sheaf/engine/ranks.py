@@ -9,13 +9,13 @@ from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from threading import Lock
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from sheaf.engine.tree import Tree
+from sheaf.fork import Lock
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import join, order_key
 

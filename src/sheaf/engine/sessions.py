@@ -16,6 +16,7 @@ from sheaf.engine.core import Core, host
 from sheaf.engine.log import Head, Log, repo_log, store_log
 from sheaf.engine.objects import get_object
 from sheaf.errors import Conflict, Corrupt, InvalidInput, NotFound, SheafError, Unavailable
+from sheaf.fork import Origin
 from sheaf.format import keys
 from sheaf.format.session_v1 import Condemned, Session, decode_condemned, seal, unseal
 from sheaf.model.ids import parse_hash
@@ -199,17 +200,19 @@ class Ending:
         self._core = core
         self._id = id
         self._is_open = False
+        self._origin = Origin("the session")
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if not self._is_open:
+        if not self._is_open and self._origin.is_here:  # the parent still needs its session
             end_session(self._core, self._id)
 
     @contextmanager
     def committing(self) -> Iterator[None]:
-        """Around the creation of the record that is the commit."""
+        """Around the creation of the record that is the commit. Raises Refused in a forked process."""
+        self._origin.ensure_here()
         try:
             yield
         except SheafError as error:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
 from sheaf.errors import Conflict, NotFound
+from sheaf.fork import RLock
 from sheaf.fsspec.connection import MAIN, Connection
 from sheaf.fsspec.errors import exists, is_folder, missing
 from sheaf.fsspec.files import IN_MEMORY, Content, ReadingFile, WritingFile
@@ -38,7 +39,7 @@ class Access:
         self.connection = connection
         self._mine = threading.local()  # what one call of this thread writes
         self._shared: Workspace | None = None  # what the transaction writes
-        self._writing = threading.RLock()
+        self._writing = RLock()
 
     # -- writing together ----------------------------------------------------------------------------------------------
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import RLock
 
 from sheaf.errors import Ambiguous, InvalidInput, NotFound
+from sheaf.fork import RLock
 from sheaf.fsspec.errors import read_only
 from sheaf.fsspec.location import Location
 from sheaf.model.log import Author
@@ -49,18 +48,16 @@ class Connection:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._store: Store | None = None
-        self._pid = os.getpid()
         self._lock = RLock()
         self._repos: dict[str, Repo] = {}
         self._pinned: dict[str, Bundle] = {}
 
     @property
     def store(self) -> Store:
-        """The store; connected anew after a fork, since threads don't survive it."""
+        """The store, connected."""
         with self._lock:
-            if self._store is None or self._pid != os.getpid():
+            if self._store is None:
                 self._store = self._options.connect()
-                self._pid = os.getpid()
                 self._repos, self._pinned = {}, {}
             return self._store
 
@@ -78,7 +75,7 @@ class Connection:
     def bundle(self, at: Location) -> Bundle:
         """The bundle that a location is in: of a branch or label, where that is now. Raises NotFound, Ambiguous."""
         with self._lock:
-            if at.bundle in self._pinned and self._pid == os.getpid():
+            if at.bundle in self._pinned:
                 return self._pinned[at.bundle]
             bundle = self.repo(at.repo).bundle(at.ref)
             if parse_ref(at.ref or "").form == "bundle":
@@ -135,6 +132,6 @@ class Connection:
         """Give the store's connections back; it is connected anew when it is needed again."""
         with self._lock:
             store, self._store = self._store, None
-            if store is not None and self._pid == os.getpid():
+            if store is not None:
                 store.close()
             self._repos, self._pinned = {}, {}

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import IO
 
 from sheaf.engine.contents import Contents
+from sheaf.fork import Origin
 from sheaf.fsspec.errors import os_errors
 from sheaf.fsspec.leaving import remember
 from sheaf.model.entries import Entry
@@ -27,18 +28,18 @@ class ReadingFile(BundleFile):
     def __init__(self, contents: Contents, entry: Entry) -> None:
         super().__init__(contents, entry)
         self.size = entry.size
-        self._window = b""
-        self._window_at = 0
+        self._window = 0, b""  # where it begins, and its bytes: one value, since a process may fork at any moment
         remember(self)
 
     @os_errors
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         view, at = memoryview(buffer).cast("B"), self.tell()
-        if not self._window_at <= at < self._window_at + len(self._window):
-            reads_on = bool(self._window) and at == self._window_at + len(self._window)
-            size = max(len(view), min(2 * len(self._window), _AHEAD) if reads_on else 0)
-            self._window, self._window_at = self._contents.read(self.entry, at, size), at
-        data = self._window[at - self._window_at :][: len(view)]
+        start, window = self._window
+        if not start <= at < start + len(window):
+            reads_on = bool(window) and at == start + len(window)
+            size = max(len(view), min(2 * len(window), _AHEAD) if reads_on else 0)
+            start, window = self._window = at, self._contents.read(self.entry, at, size)
+        data = window[at - start :][: len(view)]
         view[: len(data)] = data
         self.seek(at + len(data))
         return len(data)
@@ -65,6 +66,7 @@ class WritingFile(io.RawIOBase):
         self._path: Path | None = None
         self._file: IO[bytes] = io.BytesIO()
         self._content: Content | None = None
+        self._origin = Origin("a file that is being written")
 
     def readable(self) -> bool:
         return True
@@ -82,10 +84,11 @@ class WritingFile(io.RawIOBase):
         return len(data)
 
     def write(self, data: bytes | bytearray | memoryview) -> int:  # type: ignore[override]
+        self._origin.ensure_here()
         size = memoryview(data).nbytes
         if self._path is None and self._file.tell() + size > IN_MEMORY:
             self._spill()
-        self._file.write(data)
+        _write_all(self._file, data)
         return size
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
@@ -103,6 +106,9 @@ class WritingFile(io.RawIOBase):
     def close(self) -> None:
         """Hand over what was written. Raises what the commit raises."""
         if self.closed:
+            return
+        if not self._origin.is_here:  # the parent hands it over; here it would go to the branch a second time
+            super().close()
             return
         if self._path is None:
             self._file.seek(0)
@@ -125,7 +131,7 @@ class WritingFile(io.RawIOBase):
         self._autocommit = False
         self.close()
         self._content = None
-        if self._path is not None:
+        if self._path is not None and self._origin.is_here:
             self._path.unlink(missing_ok=True)
 
     def __exit__(
@@ -139,7 +145,13 @@ class WritingFile(io.RawIOBase):
         at = self._file.tell()
         self._file.seek(0)
         path = self._scratch()
-        spilled = path.open("w+b")
-        spilled.write(self._file.read())
+        spilled = path.open("w+b", buffering=0)  # a forked process would flush a buffer a second time
+        _write_all(spilled, self._file.read())
         spilled.seek(at)
         self._file, self._path = spilled, path
+
+
+def _write_all(file: IO[bytes], data: bytes | bytearray | memoryview) -> None:
+    view = memoryview(data).cast("B")
+    while view:
+        view = view[file.write(view) :]

@@ -13,6 +13,7 @@ import sys
 import time
 from weakref import WeakSet
 
+from sheaf.fork import in_child
 from sheaf.vfs import BundleFile
 
 __all__ = ["let_go", "remember"]
@@ -20,6 +21,7 @@ __all__ = ["let_go", "remember"]
 #: Seconds at most: a file that the program itself still holds open never goes.
 _PATIENCE = 0.2
 _HELD: WeakSet[BundleFile] = WeakSet()
+in_child(_HELD, WeakSet.clear)  # those of the parent's threads, which are not in the child
 
 
 def remember(file: BundleFile) -> None:

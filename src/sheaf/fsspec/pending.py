@@ -11,10 +11,10 @@ import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import RLock
 from typing import Any, BinaryIO, TypeVar, cast
 
 from sheaf.engine.clock import SystemClock
+from sheaf.fork import RLock
 from sheaf.fsspec.errors import exists, is_folder, missing, not_folder
 from sheaf.fsspec.files import Content
 from sheaf.model.entries import Entry, Kind

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from threading import Lock
 
+from sheaf.fork import Lock, Origin, TemporaryFolder
 from sheaf.fsspec.pending import Pending
 from sheaf.repo.bundle import Bundle
 
@@ -18,7 +17,8 @@ class Workspace:
 
     def __init__(self) -> None:
         self.branches: dict[tuple[str, str], Pending] = {}  # by id of the repo and name of the branch
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: TemporaryFolder | None = None
+        self._origin = Origin("what was written through sheaf:// and is not committed")
         self._files = 0
         self._lock = Lock()
 
@@ -30,20 +30,25 @@ class Workspace:
             return self.branches[key]
 
     def scratch(self) -> Path:
-        """The path of a new file."""
+        """The path of a new file. Raises Refused in a forked process."""
+        self._origin.ensure_here()
         with self._lock:
             if self._folder is None:
-                self._folder = tempfile.TemporaryDirectory(prefix="sheaf-")
+                self._folder = TemporaryFolder("sheaf-")
             self._files += 1
-            return Path(self._folder.name) / str(self._files)
+            return self._folder.path / str(self._files)
 
     def commit(self, message: str, label: str | None = None) -> list[Bundle]:
-        """One bundle for each branch that was written to; the first that fails ends it."""
+        """One bundle for each branch that was written to; the first that fails ends it.
+
+        Raises Refused in a forked process: its parent would commit it a second time.
+        """
+        self._origin.ensure_here()
         return [pending.commit(message, label) for pending in self.branches.values() if pending.is_changed]
 
     def close(self) -> None:
         """Forget all of it."""
         self.branches.clear()
         if self._folder is not None:
-            self._folder.cleanup()
+            self._folder.close()
             self._folder = None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from threading import Lock
 from typing import Final
 
 from sheaf.engine.blocks import Key
+from sheaf.fork import Lock
 from sheaf.storage.port import Buffer
 
 __all__ = ["WHOLE", "ByteCache", "Key"]

@@ -11,10 +11,10 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from threading import RLock
 from typing import Final, TypeVar
 
 from sheaf.errors import InvalidInput, NotFound, Refused
+from sheaf.fork import RLock
 from sheaf.mount.bundles import BundleFs, Files
 from sheaf.mount.port import ROOT_INO, Attr, Listing, Patience, ReadOnly, Space, failed
 from sheaf.repo.bundle import Bundle

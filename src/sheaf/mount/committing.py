@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from threading import Event, Lock, Thread
+from threading import Event, Thread
 from typing import Any, Final
 
 import pyarrow as pa
@@ -14,6 +13,7 @@ from sheaf.engine.ingest import Ingest, Placed
 from sheaf.engine.refs import alive
 from sheaf.engine.writer import Draft, Writer
 from sheaf.errors import InvalidInput, NotFound, SheafError
+from sheaf.fork import Lock, Threads
 from sheaf.format.node_v1 import ROWS
 from sheaf.model.entries import Kind, PlaceKind
 from sheaf.model.nodes import Pointer
@@ -149,7 +149,7 @@ class Committer:
                 placed[i] = known.placed
             else:
                 todo.append(i)
-        with ThreadPoolExecutor(workers, thread_name_prefix="sheaf-commit") as pool:
+        with Threads(workers, thread_name_prefix="sheaf-commit") as pool:
             for done in pool.map(
                 lambda group: self._store_group(ingest, files, group), self._groups(ingest, files, todo)
             ):

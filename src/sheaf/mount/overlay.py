@@ -13,11 +13,11 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from threading import Lock, RLock
 from typing import Final
 
 from sheaf.engine.tree import entry_at
 from sheaf.errors import InvalidInput
+from sheaf.fork import Lock, RLock
 from sheaf.model.entries import Kind
 from sheaf.model.paths import check_path
 from sheaf.mount.bundles import BundleFs, Streamed

@@ -8,17 +8,17 @@ order gets the next hundreds with one request.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from threading import Lock
 from typing import Final
 
 from sheaf.engine.blocks import BlockCache
 from sheaf.engine.contents import Contents
 from sheaf.engine.ranks import Leaf, Ranks
 from sheaf.engine.tree import entry_at
+from sheaf.fork import Lock, Threads
 from sheaf.model.entries import Entry, PlaceKind
 from sheaf.mount.cache import WHOLE, ByteCache, Key
 from sheaf.mount.port import Patience, WouldWait
@@ -82,7 +82,7 @@ class Pool:
         self._disk = disk
         self.patience = patience
         self.ahead = min(ahead, cache.room // BLOCK // 4)
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="sheaf-mount")
+        self._threads = Threads(threads, thread_name_prefix="sheaf-mount")
         self._lock = Lock()
         self._coming: dict[Key, Future[None]] = {}
 

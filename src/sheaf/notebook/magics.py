@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import platform
 import shlex
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -17,6 +16,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class
 from IPython.display import HTML
 
 from sheaf.errors import SheafError
+from sheaf.fork import TemporaryFolder
 from sheaf.notebook import cell as cells
 from sheaf.notebook import html
 from sheaf.notebook.display import history_html
@@ -144,8 +144,8 @@ class SheafMagics(Magics):
 
     def _made(self, repo: Repo, args: argparse.Namespace, cell: str) -> Bundle | None:
         """Run the cell; what it has written as a bundle, None if that is nothing."""
-        with tempfile.TemporaryDirectory(prefix="sheaf-run-") as folder:
-            self.shell.user_ns[args.name] = Path(folder)
+        with TemporaryFolder("sheaf-run-") as folder:
+            self.shell.user_ns[args.name] = folder
             try:
                 cells.run(self.shell, cell)
                 if not any(Path(folder).iterdir()):

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -20,6 +19,7 @@ from sheaf.engine.nodes import pointer_of
 from sheaf.engine.refs import Refs
 from sheaf.engine.tree import Tree
 from sheaf.errors import Corrupt, InvalidInput
+from sheaf.fork import Lazy
 from sheaf.model import log
 from sheaf.model.entries import Entry as Row
 from sheaf.model.entries import Kind
@@ -129,7 +129,7 @@ class Bundle:
         """Bytes of all files together."""
         return self._descriptor.root.size
 
-    @cached_property
+    @Lazy
     def tree(self) -> Tree:
         """Its manifest."""
         return Tree(self._context.nodes, pointer_of(self._descriptor.root), self._root_now)
@@ -139,7 +139,7 @@ class Bundle:
         """Whether an erasure has taken names or rows out of it: then its version covers more than what is there."""
         return bool(self._descriptor.redacted)
 
-    @cached_property
+    @Lazy
     def view(self) -> FileTree:
         """The bundle as a file tree: what doors are adapters of."""
         from sheaf.engine.contents import Contents
@@ -164,7 +164,7 @@ class Bundle:
                 return entry_of(self._look(path))
         return entry_of(self.view.stat(path))
 
-    @cached_property
+    @Lazy
     def _glance(self) -> Glance:
         return Glance(self.tree.nodes, self.tree.root)
 

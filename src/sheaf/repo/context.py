@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from sheaf.engine.core import Core
 from sheaf.engine.log import Log, repo_log, store_log
 from sheaf.engine.refs import Refs
 from sheaf.errors import NotFound, Unsupported
+from sheaf.fork import Lazy
 from sheaf.model.log import RepoEntry, RepoOp, RepoState, StoreOp, StoreState
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Connected:
         self.cache = cache
         self.log: Log[StoreState, StoreOp] = store_log(core)
 
-    @cached_property
+    @Lazy
     def nodes(self) -> Nodes:
         """The manifest nodes of the store, with what is remembered of them."""
         from sheaf.engine.nodes import Nodes  # pyarrow takes 60 ms to import, and names and labels don't need it

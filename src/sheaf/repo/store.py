@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -27,6 +26,7 @@ from sheaf.errors import (
     SheafError,
     Unavailable,
 )
+from sheaf.fork import Threads
 from sheaf.format import keys
 from sheaf.format.session_v1 import ErasedPlace, Notice, Receipt, RunEnd, RunStart, Session
 from sheaf.model.log import Author, CreateRepo, RepoEntry
@@ -70,7 +70,7 @@ class Store:
         open: Callable[[str], Backend] | None = None,
         unlock: Opener | None = None,
     ) -> None:
-        with ThreadPoolExecutor(1) as ahead:  # what is true now is listed while what never changes is read
+        with Threads(1) as ahead:  # what is true now is listed while what never changes is read
             listed = ahead.submit(backend.newest, f"{keys.STORE_LOG}log/")
             config = open_store(backend)
         local = backend.url.startswith(("file:", "memory:"))

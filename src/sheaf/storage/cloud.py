@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import obstore
 
 from sheaf.errors import Corrupt, NotFound, SheafError, Unavailable
+from sheaf.fork import Origin, Semaphore
 from sheaf.storage.answers import is_panic, translate
 from sheaf.storage.buffers import check_ranges, check_size, is_equal, joined, views
 from sheaf.storage.count import COALESCE
@@ -25,6 +25,9 @@ __all__ = ["ObstoreBackend"]
 T = TypeVar("T")
 
 _PAGE = 1_000
+_HINT = "start processes with multiprocessing's 'spawn' or 'forkserver', or ask the bucket only after the fork"
+#: The process whose threads the library uses, from its first request on: in a child it would wait for them for ever.
+_asking: Origin | None = None
 
 
 class ObstoreBackend(Backend):
@@ -50,7 +53,7 @@ class ObstoreBackend(Backend):
         self._store = store
         self._retry = retry or RetryPolicy()
         self._ready = ready
-        self._slots = threading.BoundedSemaphore(concurrency)
+        self._slots = Semaphore(concurrency)
 
     # ── writing ───────────────────────────────────────────────────────────────
 
@@ -181,6 +184,7 @@ class ObstoreBackend(Backend):
 
     def _ask(self, what: str, call: Callable[[], T]) -> T:
         """One request. Raises only classes of ``sheaf.errors``."""
+        _ensure_threads(self.url)
         if self._ready:
             self._ready()
             self._ready = None
@@ -193,3 +197,11 @@ class ObstoreBackend(Backend):
             if not isinstance(error, Exception) and not is_panic(error):
                 raise
             raise translate(error, f"{what} in {self.url}")  # noqa: B904 - it carries a cause without secrets
+
+
+def _ensure_threads(url: str) -> None:
+    """Raises Refused in a process that was forked from one that has asked a bucket before."""
+    global _asking  # noqa: PLW0603 - the library's threads are the process's, too
+    if _asking is None:
+        _asking = Origin(f"the connection to {url}", _HINT)
+    _asking.ensure_here()

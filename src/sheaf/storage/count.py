@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
+from sheaf.fork import Lock
 from sheaf.storage.buffers import total, views
 from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat
 from sheaf.storage.wrapper import WrapperBackend
@@ -54,7 +54,7 @@ class CountBackend(WrapperBackend):
 
     def __init__(self, inner: Backend) -> None:
         super().__init__(inner)
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self.reset()
 
     def reset(self) -> None:

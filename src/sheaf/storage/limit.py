@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 
 from sheaf.errors import InvalidInput
+from sheaf.fork import Lock
 from sheaf.storage.buffers import total, views
 from sheaf.storage.port import LARGEST, Backend, Buffer, Created
 from sheaf.storage.wrapper import WrapperBackend
@@ -30,7 +30,7 @@ class Throttle:
         self._rate = rate
         self._clock = clock
         self._sleep = sleep
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._free_at = clock()  #: when all that was let pass so far is paid for
 
     def take(self, size: int, *, at_once: bool = False) -> None:

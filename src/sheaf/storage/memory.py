@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from sheaf.errors import NotFound
+from sheaf.fork import Lock
 from sheaf.storage.buffers import check_size, is_equal, take, views
 from sheaf.storage.keys import check_key, check_prefix
 from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat
@@ -19,14 +20,14 @@ __all__ = ["MemoryBackend"]
 class _Shelf:
     """What all backends of one name share."""
 
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: threading.Lock = field(default_factory=Lock)
     objects: dict[str, bytes] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)  #: the keys of ``objects``, ascending
 
 
 #: Named stores live as long as the process, so that two ``open_backend("memory://x")`` meet in one store.
 _NAMED: dict[str, _Shelf] = {}
-_NAMED_LOCK = threading.Lock()
+_NAMED_LOCK = Lock()
 
 
 class MemoryBackend(Backend):

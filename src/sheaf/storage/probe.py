@@ -5,10 +5,10 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from sheaf.errors import Corrupt, NotFound, Refused, SheafError, Unsupported
+from sheaf.fork import Threads
 from sheaf.storage.emptiness import remove_folders
 from sheaf.storage.port import Backend, Created
 
@@ -127,7 +127,7 @@ def _one_winner(place: _Place) -> str:
         start.wait(60)
         return place.backend.create(key, body)
 
-    with ThreadPoolExecutor(_RACERS) as pool:
+    with Threads(_RACERS) as pool:
         answers = list(pool.map(race, bodies))
     winners = [body for body, answer in zip(bodies, answers, strict=True) if answer is not Created.OTHER]
     _expect(len(winners) == 1, f"of {_RACERS} creators of one key at once, {len(winners)} were told that they won")

@@ -16,7 +16,7 @@ import itertools
 import random
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from unittest import mock
 
 from sheaf.engine.clock import Clock
 from sheaf.errors import Unavailable
+from sheaf.fork import Threads
 from sheaf.repo.context import Connected
 from sheaf.repo.store import Store
 from sheaf.storage.buffers import views
@@ -395,7 +396,7 @@ class _Scheduled(Backend):
 # -- clients without threads -------------------------------------------------------------------------------------------
 
 
-class Inline(ThreadPoolExecutor):
+class Inline(Threads):
     """Does what it is given at once, in the caller's thread."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -413,7 +414,7 @@ class Inline(ThreadPoolExecutor):
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Within it folders are read in the thread that uploads them."""
-    with mock.patch("sheaf.transfer.upload.ThreadPoolExecutor", Inline):
+    with mock.patch("sheaf.transfer.upload.Threads", Inline):
         yield
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from fsspec.utils import glob_translate
 from sheaf.engine.bulk import Bulk
 from sheaf.engine.tree import Tree
 from sheaf.errors import InvalidInput
+from sheaf.fork import Threads
 from sheaf.model.entries import Kind
 from sheaf.model.paths import join, split
 from sheaf.transfer.order import Order, Units, cut_units
@@ -125,7 +126,7 @@ class Batches:
         ready: dict[int, Sample] = {}
         loads = order.loads(start)
         pending: deque[tuple[np.ndarray[Any, Any], Future[list[Sample]]]] = deque()
-        pool = ThreadPoolExecutor(self._workers, thread_name_prefix="sheaf-batches")
+        pool = Threads(self._workers, thread_name_prefix="sheaf-batches")
         try:
             for at in range(start, len(order.rows)):
                 while at not in ready:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from blake3 import blake3
 
 from sheaf.errors import Conflict, SheafError
+from sheaf.fork import Threads
 from sheaf.model.entries import Kind
 from sheaf.transfer.progress import Meter
 from sheaf.transfer.reading import FileState, read_blocks, read_small
@@ -34,7 +34,7 @@ class LocalHashes:
 
     root: str
     cache: StatCache | None
-    pool: ThreadPoolExecutor
+    pool: Threads
     meter: Meter
     #: Told of files that can't be read, whose hashes are zeros; without it that raises.
     on_error: OnError | None = None

@@ -12,7 +12,7 @@ import os
 import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
@@ -28,6 +28,7 @@ from blake3 import blake3
 from sheaf.engine.contents import DAMAGE, Contents, Erased
 from sheaf.engine.tree import entry_at
 from sheaf.errors import Corrupt, SheafError
+from sheaf.fork import Threads
 from sheaf.model.entries import Entry, Kind, PlaceKind
 from sheaf.model.paths import join
 from sheaf.storage.port import Buffer
@@ -114,7 +115,7 @@ class Filling:
         """Writes all rows. Raises what reading the contents raises, NoSpace, Denied, and Corrupt for unsafe names."""
         filled = Filled()
         pending: deque[Future[Filled]] = deque()
-        pool = ThreadPoolExecutor(self.workers, thread_name_prefix="sheaf-write")
+        pool = Threads(self.workers, thread_name_prefix="sheaf-write")
         try:
             for task in self._tasks(batches):
                 if len(pending) >= 2 * self.workers:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass
 from typing import Final, Protocol
+
+from sheaf.fork import Lock
 
 __all__ = ["Meter", "Progress", "ProgressState"]
 
@@ -39,7 +40,7 @@ class Meter:
         self._files = self._bytes = self._new = 0
         self._files_total: int | None = None
         self._bytes_total: int | None = None
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._due = 0.0
 
     @property

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import BoundedSemaphore, Lock
 from typing import Final
+
+from sheaf.fork import Lock, Semaphore
 
 __all__ = ["Turns"]
 
@@ -19,7 +20,7 @@ class Turns:
     each file is a message to a server, turns end: all threads wait side by side. Safe to use from many threads."""
 
     def __init__(self) -> None:
-        self._permits = BoundedSemaphore(_AT_ONCE)
+        self._permits = Semaphore(_AT_ONCE)
         self._lock = Lock()
         self._wall = self._cpu = 0.0
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -18,6 +17,7 @@ from blake3 import blake3
 from sheaf.engine.contents import Contents
 from sheaf.engine.tree import Tree
 from sheaf.errors import Refused
+from sheaf.fork import Threads
 from sheaf.model.paths import split
 from sheaf.transfer.anchor import FOLDER_FLAGS, Anchor
 from sheaf.transfer.damaged import Damaged, refusal_at
@@ -81,7 +81,7 @@ def update(
     counted.start("compare")
     skipped: list[Skipped] = []
     scanned = scan(top, on_error=skipped.append, leave_out=frozenset((SUFFIX,)))
-    with ThreadPoolExecutor(WORKERS, thread_name_prefix="sheaf-hash") as pool:
+    with Threads(WORKERS, thread_name_prefix="sheaf-hash") as pool:
         plan = make_plan(target, base, scanned, LocalHashes(str(top).rstrip("/"), cache, pool, Meter()))
     plan.edits += plan.barring(each.path for each in skipped)
     if plan.edits and not force:

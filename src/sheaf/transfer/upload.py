@@ -10,7 +10,7 @@ import os
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from sheaf.engine.ingest import InMemory, SmallFiles
 from sheaf.engine.tree import Tree
 from sheaf.engine.writer import Store
 from sheaf.errors import Refused, SheafError
+from sheaf.fork import Threads
 from sheaf.format.node_v1 import ROWS, hashes_array
 from sheaf.model.entries import Kind
 from sheaf.model.nodes import Pointer
@@ -113,7 +114,7 @@ def store_folder(store: Store, base: Tree | None, options: FolderOptions, meter:
     """
     taking = _Taking(store, base, options, meter)
     with Spool() as rows:
-        threads = ThreadPoolExecutor(options.workers, thread_name_prefix="sheaf-read")
+        threads = Threads(options.workers, thread_name_prefix="sheaf-read")
         try:
             files = sum(_kept(rows, batch) for batch in taking.batches(threads))
         finally:  # on an error nobody waits for big files that are being read: what is over takes nothing more
@@ -179,7 +180,7 @@ class _Taking:
         self.readers = Readers(options.workers)
         self.skipped: list[Skipped] = []
 
-    def batches(self, threads: ThreadPoolExecutor) -> Iterator[pa.RecordBatch]:
+    def batches(self, threads: Threads) -> Iterator[pa.RecordBatch]:
         """The manifest rows of the folder, in order."""
         o = self._options
         on_error = self.skipped.append if o.skip_on_error else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ import pyarrow as pa
 
 from sheaf.engine.diff import Difference
 from sheaf.engine.tree import Tree, entries
+from sheaf.fork import Threads
 from sheaf.format.node_v1 import hashes_array, kinds
 from sheaf.model.entries import Entry, Kind
 from sheaf.model.paths import order_key
@@ -46,7 +46,7 @@ def changes(
     """
     root = checked_root(folder)
     scanned = scan(folder, ignore=Ignore(), on_error=on_error, leave_out=frozenset((SUFFIX,)))
-    with ThreadPoolExecutor(workers, thread_name_prefix="sheaf-hash") as pool:
+    with Threads(workers, thread_name_prefix="sheaf-hash") as pool:
         hashes = LocalHashes(root.rstrip("/"), cache, pool, meter or Meter(), on_error)
         for window in windows(scanned, [tree]):
             side = window.sides[0]

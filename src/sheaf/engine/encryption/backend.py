@@ -9,11 +9,11 @@ import secrets
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from threading import Lock
 from typing import TypeVar
 
 from sheaf.engine.encryption.hiding import HiddenNames, is_plain, may_be_hashed
 from sheaf.errors import Corrupt, NotFound, Refused, Unsupported
+from sheaf.fork import Lock
 from sheaf.format import keys
 from sheaf.format.encrypted_v1 import HEADER, SALT, SEGMENT, ObjectCipher, StoreKey, stored_size
 from sheaf.storage.buffers import check_ranges, check_reach, check_size, is_equal, joined, views

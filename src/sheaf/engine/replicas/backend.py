@@ -8,7 +8,6 @@ object is created, the note is; and a replica with a note gets no record until i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from threading import Lock
 
 from sheaf.engine.clock import Clock, rfc3339
 from sheaf.engine.core import Core
@@ -18,6 +17,7 @@ from sheaf.engine.replicas.kinds import Kind, kind_of, log_of
 from sheaf.engine.replicas.members import Member, Open, Tell, needed
 from sheaf.engine.replicas.records import is_copy
 from sheaf.errors import Refused, SheafError, Unavailable
+from sheaf.fork import Lock
 from sheaf.format import keys
 from sheaf.format.replica_v1 import Behind
 from sheaf.format.sealed import seal

@@ -8,7 +8,6 @@ of the store meanwhile, the heads that were read may need what is gone already: 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +17,7 @@ from sheaf.engine.objects import get_object, get_stored
 from sheaf.engine.replicas.kinds import LOCAL, Kind, kind_of, replica_id
 from sheaf.engine.replicas.records import copy_log, copy_of, end_epoch, refuse_diverged, state_of
 from sheaf.errors import Corrupt, NotFound, Refused
+from sheaf.fork import Threads
 from sheaf.format import keys
 from sheaf.format.record_v1 import PAGE_RECORDS
 from sheaf.format.session_v1 import decode_condemned
@@ -205,7 +205,7 @@ class _CatchUp:
     def _copy_all(self, missing: dict[Kind, list[Stat]]) -> bool:
         total = [stat for kind in (Kind.DATA, Kind.NODE, Kind.LINK) for stat in missing[kind]]
         size, done, so_far, is_whole = sum(stat.size for stat in total), 0, 0, True
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="sheaf-replicate") as pool:
+        with Threads(_AT_ONCE, thread_name_prefix="sheaf-replicate") as pool:
             for kind in (Kind.DATA, Kind.NODE, Kind.LINK):
                 for batch in _batches(missing[kind]):
                     for stat, was_there in zip(batch, pool.map(self._copy, batch), strict=True):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from threading import Lock
 
 from sheaf.engine.core import Core
 from sheaf.engine.log import Log, store_log
 from sheaf.engine.replicas.kinds import replica_id
 from sheaf.engine.replicas.records import copy_log, copy_of
 from sheaf.errors import InvalidInput, Refused, SheafError, Unavailable
+from sheaf.fork import Lock
 from sheaf.format.store_v1 import StoreConfig
 from sheaf.model.log import StoreOp, StoreState
 from sheaf.storage.port import Backend, Buffer, Created
@@ -41,7 +42,7 @@ class Member:
     owes: bool = False  #: it missed an object since the primary was last told
     id: str = field(init=False)
     _asked_again: float = float("-inf")
-    _lock: Lock = field(default_factory=Lock)
+    _lock: threading.Lock = field(default_factory=Lock)
     _core: Core | None = None
     _log: Log[StoreState, StoreOp] | None = None
 
