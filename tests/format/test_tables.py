@@ -16,10 +16,11 @@ from sheaf.format.index_v1 import decode_index, encode_index, sorted_segment
 from sheaf.format.moved_v1 import decode_moved, encode_moved
 from sheaf.format.recipe_v1 import MAX_PART, MIN_PART, Row, cut_parts, decode_part, encode_part
 from sheaf.format.session_v1 import Condemned, decode_condemned, encode_condemned
+from sheaf.format.store_v1 import MAX_CHUNK
 
 HASHES = st.integers(0, 30).map(digest)
 NUMBERS = st.integers(0, 2**32 - 1)
-ROWS = st.lists(st.tuples(HASHES, st.integers(0, 2**40), HASHES, NUMBERS, NUMBERS), min_size=1, max_size=30)
+ROWS = st.lists(st.tuples(HASHES, st.integers(1, MAX_CHUNK), HASHES, NUMBERS, NUMBERS), min_size=1, max_size=30)
 
 
 # -- recipes -----------------------------------------------------------------------------------------------------------
@@ -31,6 +32,14 @@ def test_a_part_comes_out_as_it_went_in(level: int, rows: list[Row]) -> None:
     assert part.level == level
     assert [part.row(i) for i in range(len(rows))] == rows
     assert len({pack.tobytes() for pack in part.packs}) == len(part.packs)
+
+
+@pytest.mark.parametrize(
+    ("level", "length"), [(0, 0), (1, 0), (0, MAX_CHUNK + 1), (1, MAX_PART * MAX_CHUNK + 1), (0, 2**64 - 1), (1, 2**63)]
+)
+def test_a_part_lists_no_piece_of_an_impossible_length(level: int, length: int) -> None:
+    with pytest.raises(Corrupt, match="impossible length"):
+        decode_part(encode_part(level, [(bytes(32), 1, bytes(32), 0, 0), (bytes(32), length, bytes(32), 0, 0)]), "part")
 
 
 @given(

@@ -145,6 +145,8 @@ class Contents:
             raise Corrupt(f"{key} is missing", "run `sheaf store check`") from None
         if blake3(data).digest() != entry.content:
             raise Corrupt(f"{key} is damaged: its bytes don't match its hash", "run `sheaf store check`")
+        if len(data) != entry.size:
+            raise Corrupt(f"'{entry.path}' has {len(data)} bytes in the store where its manifest says {entry.size}")
         return data
 
     def _notice(self, entry: Entry) -> Erased:
@@ -170,8 +172,13 @@ class Contents:
                 part = self._part(row[0], *row[2:])
                 yield from map(part.row, range(len(part.hashes)))
 
+    def parts_of(self, place: RecipePlace) -> list[Row]:
+        """The rows that describe the parts of a recipe; none if it has but one. Their lengths are those of the file."""
+        top = self._part(place.recipe, place.pack, place.offset, place.stored)
+        return [top.row(i) for i in range(len(top.hashes))] if top.level else []
+
     def leaves(self, entry: Entry, place: RecipePlace) -> Iterator[Row]:
-        """The chunks of a file in order: (hash, length, pack, offset, stored)."""
+        """The chunks of a file in order: (hash, length, pack, offset, stored). Raises Corrupt if it has another size."""
         for want in self._wanted(entry, place, 0, entry.size):
             yield want.hash, want.length, want.pack, want.offset, want.stored
 
@@ -179,13 +186,13 @@ class Contents:
         top = self._part(place.recipe, place.pack, place.offset, place.stored)
         if (size := int(top.lengths.sum())) != entry.size:
             raise Corrupt(f"'{entry.path}' has {size} bytes in the store where its manifest says {entry.size}")
-        parts = [(0, top)] if top.level == 0 else self._parts_of(top, start, end)
+        parts = [(0, top)] if top.level == 0 else self._parts_between(top, start, end)
         for base, part in parts:
             for i, at in _overlapping(part, base, start, end):
                 hash, length, pack, offset, stored = part.row(i)
                 yield Want(at, pack, offset, stored, hash, length)
 
-    def _parts_of(self, top: Part, start: int, end: int) -> Iterator[tuple[int, Part]]:
+    def _parts_between(self, top: Part, start: int, end: int) -> Iterator[tuple[int, Part]]:
         for i, at in _overlapping(top, 0, start, end):
             hash, length, pack, offset, stored = top.row(i)
             part = self._part(hash, pack, offset, stored)

@@ -19,6 +19,7 @@ import numpy as np
 from sheaf.errors import Corrupt
 from sheaf.format.columns import HASH, U32, Array, Hashes, decode_columns, encode_columns, hashes_of
 from sheaf.format.envelope import decode_envelope, encode_envelope
+from sheaf.format.store_v1 import MAX_CHUNK
 
 __all__ = ["MAX_PART", "MIN_PART", "Part", "Row", "cut_parts", "decode_part", "encode_part"]
 
@@ -90,4 +91,7 @@ def decode_part(data: bytes, what: str) -> Part:
     packs, hashes, lengths, pack, offset, stored = decode_columns(payload, spec, what)
     if header.level not in (0, 1) or n < 1 or int(pack.max()) >= header.packs:
         raise Corrupt(f"{what} is not a well-formed recipe")
+    longest = MAX_PART * MAX_CHUNK if header.level else MAX_CHUNK
+    if not 1 <= int(lengths.min()) <= int(lengths.max()) <= longest:
+        raise Corrupt(f"{what} lists a piece of an impossible length")
     return Part(header.level, packs, hashes, lengths, pack, offset, stored)

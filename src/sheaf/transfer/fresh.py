@@ -29,6 +29,12 @@ class Taken:
     states: dict[int, FileState] = field(default_factory=dict)
     skipped: dict[int, Skipped] = field(default_factory=dict)
 
+    def add(self, other: Taken) -> None:
+        """Count in a file that was read by itself."""
+        self.others |= other.others
+        self.states |= other.states
+        self.skipped |= other.skipped
+
 
 class Fresh:
     """Columns of a whole batch. ``kept``: rows that were not skipped; ``changed``: those newer than the scan."""

@@ -15,13 +15,12 @@ from sheaf.errors import Conflict, SheafError
 from sheaf.fork import Threads
 from sheaf.model.entries import Kind
 from sheaf.transfer.progress import Meter
-from sheaf.transfer.reading import FileState, read_blocks, read_small
+from sheaf.transfer.reading import SMALL, FileState, read_blocks, read_small
 from sheaf.transfer.scan import OnError, ScanBatch, Skipped
 from sheaf.transfer.statcache import Hashes, StatCache
 
 __all__ = ["LocalHashes", "hash_file"]
 
-_SMALL_BYTES: Final = 1 << 20
 _GROUP_FILES: Final = 128  # per task: enough to make a hand-over between threads cheap
 _GROUP_BYTES: Final = 8 << 20
 
@@ -80,9 +79,8 @@ class LocalHashes:
 
 
 def _hash(path: str, size: int, mtime: int, ctime: int) -> tuple[bytes, FileState | None]:
-    if size <= _SMALL_BYTES:
-        data, state = read_small(path, size, mtime, ctime)
-        return blake3(data).digest(), state
+    if size <= SMALL and (read := read_small(path, size, mtime, ctime)) is not None:
+        return blake3(read[0]).digest(), read[1]
     return _hash_big(path)
 
 

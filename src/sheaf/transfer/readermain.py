@@ -70,11 +70,12 @@ class _Reading:
         self._contents, self._hashes = [], []
         for path, size, mtime, ctime in zip(asked.paths, asked.size, asked.mtime, asked.ctime, strict=True):
             try:
-                content, state = read_small(os.fsdecode(path), size, mtime, ctime)
+                read = read_small(os.fsdecode(path), size, mtime, ctime)
             except SheafError:
                 return b""
-            if state is not None:
+            if read is None or read[1] is not None:
                 return b""
+            content = read[0]
             self._contents.append(content)
             self._hashes.append(blake3(content).digest())
         return b"".join(self._hashes)

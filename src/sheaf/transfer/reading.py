@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sheaf.errors import Conflict, Denied, NotFound, SheafError, Unavailable
 
-__all__ = ["BLOCK", "FileState", "read_blocks", "read_small", "state_of"]
+__all__ = ["BLOCK", "SMALL", "FileState", "read_blocks", "read_small", "state_of"]
 
 BLOCK = 2 << 20  #: bytes that a big file is read by; more would be memory that is new to each block, which is slow
+SMALL = 1 << 20  #: bytes of the largest file that is read in one piece
 _TRIES = 3
 
 
@@ -35,8 +36,10 @@ def state_of(fd: int) -> FileState:
     return FileState(st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_mode & 0o777)
 
 
-def read_small(path: str, size: int, mtime: int, ctime: int) -> tuple[bytes, FileState | None]:
+def read_small(path: str, size: int, mtime: int, ctime: int) -> tuple[bytes, FileState | None] | None:
     """A whole file that did not change meanwhile, and its state if that is no more as it was scanned.
+
+    The state's size is what was read. None: there are more than ``SMALL`` bytes; read it with :func:`read_blocks`.
 
     Raises:
         NotFound, Denied, Unavailable: as the file system says.
@@ -52,10 +55,12 @@ def read_small(path: str, size: int, mtime: int, ctime: int) -> tuple[bytes, Fil
             return data, None
         before = state_of(fd)
         for _ in range(_TRIES):
-            data = os.pread(fd, before.size + 1, 0)
+            data = _read_to_end(fd)
+            if len(data) > SMALL:
+                return None
             after = state_of(fd)
-            if len(data) == after.size and after.changed_at == before.changed_at:
-                return data, after
+            if after == before:
+                return data, replace(after, size=len(data))
             before = after
     except OSError as error:
         raise _translated(error, path) from error
@@ -64,8 +69,16 @@ def read_small(path: str, size: int, mtime: int, ctime: int) -> tuple[bytes, Fil
     raise _changing(path)
 
 
+def _read_to_end(fd: int) -> bytes:
+    """All that can be read, whatever size the file system names; no more than a byte beyond ``SMALL``."""
+    data = bytearray()
+    while len(data) <= SMALL and (block := os.pread(fd, SMALL + 1 - len(data), len(data))):
+        data += block
+    return bytes(data)
+
+
 class Blocks:
-    """The blocks of a big file; afterwards ``state`` tells as what it was read."""
+    """The blocks of a big file; afterwards ``state`` tells as what it was read, its size the bytes that came."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -77,10 +90,12 @@ class Blocks:
         except OSError as error:
             raise _translated(error, self._path) from error
         try:
-            before = state_of(fd)
+            before, size = state_of(fd), 0
             while block := os.read(fd, BLOCK):
                 yield block
-            self.state = before if state_of(fd) == before else None
+                size += len(block)
+            # Some file systems name another size than can be read: what is recorded must be what was stored.
+            self.state = replace(before, size=size) if state_of(fd) == before else None
         except OSError as error:
             raise _translated(error, self._path) from error
         finally:

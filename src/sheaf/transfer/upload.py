@@ -279,7 +279,11 @@ class _Taking:
         for row, size, mtime, ctime in zip(group, *columns, strict=True):
             path = batch.path(row)
             try:
-                content, state = read_small(f"{self._top}/{path}", size, mtime, ctime)
+                read = read_small(f"{self._top}/{path}", size, mtime, ctime)
+                if read is None:  # it is larger than the scan said
+                    taken.add(self._read_big(batch, row))
+                    continue
+                content, state = read
                 if is_guarded:
                     self._ingest.erased.refuse_bytes(content, f"'{path}'")
             except SheafError as error:
@@ -297,11 +301,13 @@ class _Taking:
 
     def _read_big(self, batch: ScanBatch, row: int) -> Taken:
         counted = _Counted(self._meter)
+        is_begun = False
         try:
             if self._ingest.erased.may_be(int(batch.size[row])):
                 content = hash_file(f"{self._top}/{batch.path(row)}")
                 self._ingest.erased.refuse(content, f"'{batch.path(row)}'")
             for blocks in read_blocks(f"{self._top}/{batch.path(row)}"):
+                is_begun = True
                 placed = self._ingest.store_stream(counted.through(blocks))
                 if blocks.state is not None:
                     return Taken(others={row: placed}, states={row: blocks.state})
@@ -309,6 +315,8 @@ class _Taking:
             raise AssertionError("read_blocks raises at its end")
         except SheafError as error:
             counted.take_back()
+            if is_begun and isinstance(error, Refused):
+                raise  # an erased content of another size than the scan said: what was stored of it must not be committed
             return Taken(skipped={row: self._skip(batch, row, error)})
 
     def _skip(self, batch: ScanBatch, row: int, error: SheafError) -> Skipped:

@@ -33,7 +33,7 @@ from sheaf.model.paths import join
 __all__ = ["name_files"]
 
 _NAMED = 5  # places that are named of each problem; the others are counted
-_KINDS = ("pack", "node", "object", "file")
+_KINDS = ("pack", "size", "node", "object", "file")
 
 
 @dataclass(slots=True)
@@ -175,7 +175,16 @@ class _Search:
             return set()
         except FAULTS:  # the list of chunks itself, or the part of it that was named last
             found = self._blamed(last) | ({entry.path} & self.problems.keys())
+        else:
+            found = {entry.path} & self.problems.keys() if self._is_misstated(entry, place) else found
         return found.union(*(blamed for _, blamed in self._damaged(chunks)))
+
+    def _is_misstated(self, entry: Entry, place: RecipePlace) -> bool:
+        """Whether the sizes in a file's row and in its recipe don't fit together."""
+        try:
+            return sum(1 for _ in self._contents.leaves(entry, place)) == 0
+        except FAULTS:
+            return True
 
     def _damaged(self, chunks: list[Row]) -> Iterator[tuple[int, set[str]]]:
         """Those that can't be read, by their number, and the problems that this is due to."""

@@ -138,10 +138,13 @@ class Packs:
     # -- judging -------------------------------------------------------------------------------------------------------
 
     def _compare(self, looked: _Looked, table: PackTable) -> None:
-        lost = int(np.count_nonzero(~_holds(table, looked.wanted)))
-        if lost:
+        held, of_size = _holds(table, looked.wanted)
+        if lost := int(np.count_nonzero(~held)):
             what = f"pack {looked.pack.hex()} does not hold {lost} of the chunks that bundles need of it"
             self.report.add("pack", keys.pack(looked.pack), what)
+        if odd := int(np.count_nonzero(held & ~of_size)):
+            what = f"manifests give {odd} chunks of pack {looked.pack.hex()} another size than they have"
+            self.report.add("size", keys.pack(looked.pack), what)
         if looked.bad:
             self._bad[looked.pack] = looked.bad
         bad = np.isin(looked.wanted["offset"], self._bad.get(looked.pack, ()))
@@ -155,13 +158,13 @@ class Packs:
     def _moved(self, pack: bytes, wanted: Array) -> None:
         """A pack that is gone: each chunk that is needed of it must have gone somewhere, or was erased."""
         places = self.core.io.map(lambda offset: self._located(pack, offset), wanted["offset"].tolist())
-        targets: dict[bytes, list[tuple[int, int, int]]] = {}
+        targets: dict[bytes, list[tuple[int, int, int, int]]] = {}
         lost, reason = 0, ""
         for row, place in zip(wanted, places, strict=True):
             if isinstance(place, str):
                 lost, reason = lost + 1, reason or place
             elif place is not None:
-                targets.setdefault(place[0], []).append((place[1], place[2], int(row["lead"])))
+                targets.setdefault(place[0], []).append((place[1], place[2], int(row["lead"]), int(row["size"])))
             else:
                 self.report.count("erased chunks")
         if lost:
@@ -216,12 +219,12 @@ def _damaged(data: memoryview, pack: bytes, what: str) -> Iterator[int]:
             yield offset
 
 
-def _holds(table: PackTable, wanted: Array) -> Array:
-    """Which of the wanted chunks are in the table, under the hash that they should have."""
+def _holds(table: PackTable, wanted: Array) -> tuple[Array, Array]:
+    """Which of the wanted chunks are in the table under the hash that they should have, and which have the right size."""
     if not len(table.offsets):
-        return np.zeros(len(wanted), np.bool_)
+        return np.zeros(len(wanted), np.bool_), np.zeros(len(wanted), np.bool_)
     at = np.searchsorted(table.offsets, wanted["offset"])
     at[at == len(table.offsets)] = 0
     held = (table.offsets[at] == wanted["offset"]) & (table.stored[at] == wanted["stored"])
     same: Array = held & (leading(table.hashes[at]) == wanted["lead"])
-    return same
+    return same, (wanted["size"] == -1) | (wanted["size"] == table.raw[at])

@@ -11,10 +11,10 @@ from sheaf.format.columns import U32, Array, Hashes, leading
 
 __all__ = ["WANTED", "Flush", "Places"]
 
-#: A chunk that somebody needs: where it is in its pack, and how its hash begins.
-WANTED = np.dtype([("offset", U32), ("stored", U32), ("lead", "u8")])
-_ROW = np.dtype([("pack", U32), ("offset", U32), ("stored", U32), ("lead", "u8")])
-_HELD = 1 << 21  # rows held before doubles are thrown out; a row has 20 bytes
+#: A chunk that somebody needs: where it is in its pack, how its hash begins, and how long it is (-1: not said).
+WANTED = np.dtype([("offset", U32), ("stored", U32), ("lead", "u8"), ("size", "i8")])
+_ROW = np.dtype([("pack", U32), *((name, WANTED[name]) for name in WANTED.names or ())])
+_HELD = 1 << 21  # rows held before doubles are thrown out; a row has 28 bytes
 
 Flush = Callable[[Iterable[tuple[bytes, Array]]], None]  #: takes packs and what is needed of each (rows of WANTED)
 
@@ -29,16 +29,16 @@ class Places:
         self._parts: list[Array] = []
         self._held = 0
 
-    def add(self, packs: pa.Array, offsets: Array, stored: Array, hashes: Hashes) -> None:
+    def add(self, packs: pa.Array, offsets: Array, stored: Array, hashes: Hashes, sizes: Array) -> None:
         """Chunks of many packs: columns of a manifest."""
         encoded = packs.dictionary_encode()
         numbers = np.array([self._numbered(pack) for pack in encoded.dictionary.to_pylist()], U32)
-        self._take(numbers[encoded.indices.to_numpy()], offsets, stored, leading(hashes))
+        self._take(numbers[encoded.indices.to_numpy()], offsets, stored, leading(hashes), sizes)
 
     def add_wanted(self, pack: bytes, wanted: Array) -> None:
         """Chunks of one pack, as ``flush`` got them from another one."""
         numbers = np.full(len(wanted), self._numbered(pack), U32)
-        self._take(numbers, wanted["offset"], wanted["stored"], wanted["lead"])
+        self._take(numbers, *(wanted[name] for name in WANTED.names or ()))
 
     def finish(self) -> bool:
         """Hand over what is left; whether there was anything."""
@@ -51,9 +51,9 @@ class Places:
     def _numbered(self, pack: bytes) -> int:
         return self._number.setdefault(pack, len(self._number))
 
-    def _take(self, packs: Array, offsets: Array, stored: Array, leads: Array) -> None:
+    def _take(self, packs: Array, *columns: Array) -> None:
         rows = np.empty(len(packs), _ROW)
-        for name, column in zip(_ROW.names or (), (packs, offsets, stored, leads), strict=True):
+        for name, column in zip(_ROW.names or (), (packs, *columns), strict=True):
             rows[name] = column
         self._parts.append(rows)
         self._held += len(rows)

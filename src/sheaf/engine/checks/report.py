@@ -25,6 +25,7 @@ _REMEDIES: Final[dict[str, tuple[str, ...]]] = {
     "pack": _READ_OR_LEFT,
     "object": _READ_OR_LEFT,
     "file": _READ_OR_LEFT,
+    "size": ("set-aside",),
     "bundle": ("set-aside",),
     "ref": (),
 }

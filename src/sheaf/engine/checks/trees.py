@@ -177,13 +177,15 @@ class Trees:
     def _add_chunks(self, batch: pa.RecordBatch) -> None:
         chosen = batch.filter(pc.equal(batch["place"], int(PlaceKind.CHUNK)))
         if chosen.num_rows:
-            offset, stored = (chosen[name].to_numpy(zero_copy_only=False) for name in ("offset", "stored"))
-            self._places.add(chosen["pack"], offset, stored, hashes_array(chosen["content"]))
+            offset, stored, size = (
+                chosen[name].to_numpy(zero_copy_only=False) for name in ("offset", "stored", "size")
+            )
+            self._places.add(chosen["pack"], offset, stored, hashes_array(chosen["content"]), size)
 
     def _check_big(self, entry: Entry, uses: Iterable[dict[str, bytes]]) -> None:
         try:
             if isinstance(entry.place, RecipePlace):
-                self._add_recipe(entry.place)
+                self._add_recipe(entry, entry.place)
             elif isinstance(entry.place, ObjectPlace):
                 self._check_object(entry, entry.place.session)
         except Erased:
@@ -192,13 +194,16 @@ class Trees:
             suspects = tuple(keys.pack(use["pack"]) for use in uses)
             self._report.fault("file", entry.path, error, suspects=suspects)
 
-    def _add_recipe(self, place: RecipePlace) -> None:
-        self._add([(place.recipe, 0, place.pack, place.offset, place.stored)])  # it counts even if it can't be read
-        self._add([*self._contents.recipe_rows(place)])
+    def _add_recipe(self, entry: Entry, place: RecipePlace) -> None:
+        self._add([(place.recipe, -1, place.pack, place.offset, place.stored)])  # it counts even if it can't be read
+        self._add([(hash, -1, *where) for hash, _, *where in self._contents.parts_of(place)])
+        self._add(list(self._contents.leaves(entry, place)))
 
     def _add(self, rows: list[Row]) -> None:
-        hashes, _, packs, offsets, stored = zip(*rows, strict=True)
-        self._places.add(pa.array(packs, pa.binary(32)), np.array(offsets), np.array(stored), hashes_of(hashes))
+        if rows:
+            hashes, sizes, packs, offsets, stored = zip(*rows, strict=True)
+            columns = (np.array(offsets), np.array(stored), hashes_of(hashes), np.array(sizes, np.int64))
+            self._places.add(pa.array(packs, pa.binary(32)), *columns)
 
     def _check_object(self, entry: Entry, session: str) -> None:
         key = keys.object(session, entry.content)

@@ -72,7 +72,7 @@ class _Suspects:
     @classmethod
     def of(cls, core: Core, problems: list[Problem]) -> _Suspects:
         nodes = {keys.ids_of([p.key])[0]: p.message for p in problems if p.kind == "node"}
-        packs = set(keys.ids_of(p.key for p in problems if p.kind == "pack"))
+        packs = set(keys.ids_of(p.key for p in problems if p.kind in ("pack", "size")))
         packs |= set(keys.ids_of(key for p in problems for key in p.suspects))
         try:
             packs |= load_forwards(core).sources(packs)
