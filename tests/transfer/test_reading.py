@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
+import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from tests.transfer.misstated import FILES, content
 
 import sheaf
 from sheaf.errors import Conflict, Refused
+from sheaf.model.entries import EARLIEST, LATEST
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
@@ -160,7 +164,7 @@ def test_a_small_file_that_changes_whenever_it_is_read_is_a_conflict(
             more.write(b"1")
         return data if at < 5 else b""
 
-    monkeypatch.setattr(reading.os, "pread", growing)
+    monkeypatch.setattr(os, "pread", growing)
     with pytest.raises(Conflict, match="changes while it is read"):
         read_small(str(file), *scanned(file))
 
@@ -170,3 +174,56 @@ def test_the_state_of_a_big_file_has_the_size_that_was_read(misstated: Path) -> 
     digest = blake3(b"".join(blocks)).digest()
     assert blocks.state is not None
     assert (blocks.state.size, digest) == (3_000_000, blake3(content("3000000-9000000")).digest())
+
+
+@pytest.mark.parametrize("size", [1, 300_000, 3 << 20])
+@pytest.mark.parametrize("become", ["a pipe", "a link", "a folder", "a socket", "a device"])
+def test_what_takes_the_place_of_a_file_is_neither_waited_for_nor_read(tmp_path: Path, size: int, become: str) -> None:
+    file = tmp_path / "f"
+    file.write_bytes(bytes(size))
+    before = scanned(file)
+    file.unlink()
+    match become:
+        case "a pipe":
+            os.mkfifo(file)
+        case "a link":
+            file.symlink_to("/dev/zero")
+        case "a folder":
+            file.mkdir()
+        case "a socket":
+            with socket.socket(socket.AF_UNIX) as end:
+                end.bind(str(file))
+        case "a device":
+            try:
+                os.mknod(file, stat.S_IFCHR | 0o666, os.makedev(1, 5))
+            except PermissionError:
+                pytest.skip("root may make devices only")
+    with pytest.raises(Conflict, match="is not a file"):
+        read_small(str(file), *before)
+    with pytest.raises(Conflict, match="is not a file"):
+        list(next(read_blocks(str(file))))
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A folder in memory, where times are 64 bits of seconds; many disks know none after the year 2446."""
+    if not Path("/dev/shm").is_dir():
+        pytest.skip("root may mount a tmpfs, but there is no /dev/shm")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        yield Path(folder)
+
+
+@pytest.mark.parametrize(("far", "nearest"), [(10**20, LATEST), (-(10**20), EARLIEST)])
+def test_a_time_that_no_entry_can_hold_is_kept_as_the_nearest_one(
+    memory: Path, repo: Repo, far: int, nearest: int
+) -> None:
+    for name, size in (("small", 1), ("big", 3 << 20)):
+        (memory / name).write_bytes(bytes(size))
+        os.utime(memory / name, ns=(far, far))
+    (memory / "usual").write_bytes(b"1")
+    done = repo.upload(memory, message="m")
+    assert [done.bundle.entry(name).mtime_ns for name in ("big", "small")] == [nearest, nearest]
+    assert [warning.split("'")[1] for warning in done.warnings] == ["big", "small"]
+    with repo.edit(message="the same") as edit:
+        edit.put_file("copy", memory / "small")
+        assert edit.commit().entry("copy").mtime_ns == nearest

@@ -11,7 +11,17 @@ from blake3 import blake3
 
 from sheaf.engine.ingest import Placed
 from sheaf.format.node_v1 import ROWS, external_content
-from sheaf.model.entries import ChunkPlace, Entry, ExternalPlace, Kind, ObjectPlace, Place, PlaceKind, RecipePlace
+from sheaf.model.entries import (
+    ChunkPlace,
+    Entry,
+    ExternalPlace,
+    Kind,
+    ObjectPlace,
+    Place,
+    PlaceKind,
+    RecipePlace,
+    clamp_time,
+)
 from sheaf.model.paths import check_path, split
 
 __all__ = ["external_entry", "folder_entry", "place_of", "row_of", "symlink_entry"]
@@ -51,6 +61,7 @@ def row_of(entry: Entry, packs: Sequence[tuple[bytes, int]] | None = None) -> pa
     values: dict[str, Any] = dict.fromkeys(ROWS.names)
     for name in ("folder", "name", "kind", "mode", "mtime", "size", "content", "target"):
         values[name] = getattr(entry, name)
+    values["mtime"] = clamp_time(entry.mtime)
     if entry.attrs:
         values["attrs"] = msgspec.json.encode(entry.attrs, order="sorted").decode()
     match entry.place:

@@ -5,11 +5,24 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from sheaf.model.ids import ZERO_HASH
 from sheaf.model.paths import join
 
-__all__ = ["ChunkPlace", "Entry", "ExternalPlace", "Kind", "ObjectPlace", "Place", "PlaceKind", "RecipePlace"]
+__all__ = [
+    "EARLIEST",
+    "LATEST",
+    "ChunkPlace",
+    "Entry",
+    "ExternalPlace",
+    "Kind",
+    "ObjectPlace",
+    "Place",
+    "PlaceKind",
+    "RecipePlace",
+    "clamp_time",
+]
 
 
 class Kind(enum.IntEnum):
@@ -66,6 +79,16 @@ class ExternalPlace:
 
 
 Place = ChunkPlace | RecipePlace | ObjectPlace | ExternalPlace
+
+
+#: Nanoseconds since 1970 that an entry can hold: the years 1677 to 2262.
+EARLIEST: Final = -(1 << 63)
+LATEST: Final = (1 << 63) - 1
+
+
+def clamp_time(ns: int) -> int:
+    """The nearest time that an entry can hold: some file systems know years beyond 2262."""
+    return min(max(ns, EARLIEST), LATEST)
 
 
 @dataclass(frozen=True, slots=True)

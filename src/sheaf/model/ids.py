@@ -26,12 +26,15 @@ _LIMIT = 1 << 160
 def ksuid(seconds: int, payload: bytes) -> str:
     """The KSUID of a moment (Unix seconds) and 16 bytes that make it unique.
 
+    A moment before 2014 or after 2150, which a KSUID can't hold, counts as the nearest one that it can: a clock that is
+    wrong must stop nobody, since the payload alone makes ids different and nothing is decided by their times.
+
     Raises:
-        ValueError: the payload isn't 16 bytes, or the moment is outside 2014 to 2150.
+        ValueError: the payload isn't 16 bytes.
     """
-    since = seconds - _EPOCH
-    if len(payload) != 16 or not 0 <= since < 1 << 32:
-        raise ValueError("a KSUID needs 16 bytes and a moment between 2014 and 2150")
+    since = min(max(seconds - _EPOCH, 0), (1 << 32) - 1)
+    if len(payload) != 16:
+        raise ValueError("a KSUID needs 16 bytes")
     number = int.from_bytes(since.to_bytes(4, "big") + payload, "big")
     letters = []
     for _ in range(27):

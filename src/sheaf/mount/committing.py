@@ -15,7 +15,7 @@ from sheaf.engine.writer import Draft, Writer
 from sheaf.errors import InvalidInput, NotFound, SheafError
 from sheaf.fork import Lock, Threads
 from sheaf.format.node_v1 import ROWS
-from sheaf.model.entries import Kind, PlaceKind
+from sheaf.model.entries import Kind, PlaceKind, clamp_time
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import order_key, split
 from sheaf.mount.difference import Difference, Spilled, difference
@@ -204,7 +204,8 @@ def _rows_of(files: Iterable[tuple[Spilled, Placed]]) -> dict[bytes, pa.RecordBa
 
 def _values(folder: str, name: str, file: Spilled, placed: Placed) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(ROWS.names)
-    row |= {"folder": folder, "name": name, "kind": int(Kind.FILE), "mode": file.mode, "mtime": file.mtime}
+    row |= {"folder": folder, "name": name, "kind": int(Kind.FILE), "mode": file.mode}
+    row |= {"mtime": clamp_time(file.mtime)}
     row |= {"size": placed.size, "content": placed.content, "place": int(placed.place)}
     if placed.place != PlaceKind.NONE:
         row |= {"pack": placed.pack, "offset": placed.offset, "stored": placed.stored}

@@ -100,5 +100,8 @@ def _trimmed(line: str) -> str:
 def _read(fd: int) -> str:
     if not stat.S_ISREG(os.stat(IGNORE_FILE, dir_fd=fd, follow_symlinks=False).st_mode):
         return ""
-    with open(os.open(IGNORE_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd), "rb") as file:
+    # A named pipe may have taken its place since: it is read as an empty file instead of being waited for.
+    with open(
+        os.open(IGNORE_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=fd), "rb"
+    ) as file:
         return file.read().decode()

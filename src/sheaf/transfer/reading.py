@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from sheaf.errors import Conflict, Denied, NotFound, SheafError, Unavailable
+from sheaf.model.entries import clamp_time
 
 __all__ = ["BLOCK", "SMALL", "FileState", "read_blocks", "read_small", "state_of"]
 
 BLOCK = 2 << 20  #: bytes that a big file is read by; more would be memory that is new to each block, which is slow
 SMALL = 1 << 20  #: bytes of the largest file that is read in one piece
 _TRIES = 3
+#: A named pipe that took the place of a file after the scan would keep an open call waiting for a writer.
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_NOT_A_FILE = frozenset({errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.ESPIPE})  # a link, a socket, a folder, a pipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +37,11 @@ class FileState:
 
 
 def state_of(fd: int) -> FileState:
-    """The state of an open file."""
+    """The state of an open file. Raises OSError, of anything else too."""
     st = os.fstat(fd)
-    return FileState(st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_mode & 0o777)
+    if not stat.S_ISREG(st.st_mode):
+        raise OSError(errno.ESPIPE, os.strerror(errno.ESPIPE))
+    return FileState(st.st_size, clamp_time(st.st_mtime_ns), clamp_time(st.st_ctime_ns), st.st_mode & 0o777)
 
 
 def read_small(path: str, size: int, mtime: int, ctime: int) -> tuple[bytes, FileState | None] | None:
@@ -46,7 +54,7 @@ def read_small(path: str, size: int, mtime: int, ctime: int) -> tuple[bytes, Fil
         Conflict: it changed whenever it was read.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(path, _FLAGS)
     except OSError as error:
         raise _translated(error, path) from error
     try:
@@ -86,7 +94,7 @@ class Blocks:
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            fd = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fd = os.open(self._path, _FLAGS)
         except OSError as error:
             raise _translated(error, self._path) from error
         try:
@@ -114,6 +122,8 @@ def _changing(path: str) -> Conflict:
 
 
 def _translated(error: OSError, path: str) -> SheafError:
+    if error.errno in _NOT_A_FILE:
+        return Conflict(f"{path} was replaced by something that is not a file", "run the same command again")
     if isinstance(error, FileNotFoundError):
         return NotFound(f"{path} disappeared while it was to be read", "run the same command again")
     if isinstance(error, PermissionError):

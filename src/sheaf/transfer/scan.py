@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sheaf.errors import InvalidInput, NotFound, Refused, SheafError
-from sheaf.model.entries import Kind
+from sheaf.model.entries import Kind, clamp_time
 from sheaf.model.paths import check_path, join
 from sheaf.transfer.ignore import IGNORE_FILE, Ignore
 from sheaf.transfer.listed import ListedFiles
@@ -40,7 +40,6 @@ _SPECIAL: Final = {
 }
 _SAFE_NAME: Final = 63  #: characters; a name of at most so many has at most 252 bytes
 _SAFE_FOLDER: Final = 960  #: characters; with a safe name below it a path has at most 4,093 bytes
-_I64: Final = np.iinfo(np.int64)
 _U64_MASK: Final = (1 << 64) - 1
 
 
@@ -191,8 +190,8 @@ def _are_plain(stats: list[os.stat_result | None], names: list[str]) -> TypeGuar
 def _times(values: list[int]) -> npt.NDArray[np.int64]:
     try:
         return np.array(values, np.int64)
-    except OverflowError:  # some file systems know years beyond 2262
-        return np.array([min(max(value, _I64.min), _I64.max) for value in values], np.int64)
+    except OverflowError:
+        return np.array([clamp_time(value) for value in values], np.int64)
 
 
 @dataclass(slots=True)

@@ -27,8 +27,9 @@ from sheaf.engine.writer import Store
 from sheaf.errors import Refused, SheafError
 from sheaf.fork import Threads
 from sheaf.format.node_v1 import ROWS, hashes_array
-from sheaf.model.entries import Kind
+from sheaf.model.entries import EARLIEST, LATEST, Kind
 from sheaf.model.nodes import Pointer
+from sheaf.model.paths import join
 from sheaf.transfer.basis import Basis
 from sheaf.transfer.fresh import Fresh, Taken
 from sheaf.transfer.hashing import hash_file
@@ -90,6 +91,7 @@ class StoredFolder:
     skipped: list[Skipped] = field(default_factory=list)
     clashes: list[tuple[str, str]] = field(default_factory=list)  #: paths that become one on other systems
     left_out: list[str] = field(default_factory=list)  #: names in the root that look like a diamond's
+    out_of_range: list[str] = field(default_factory=list)  #: paths whose times no entry can hold
 
     def refuse_clashes(self) -> None:
         """Raises Refused if paths become one on other systems."""
@@ -99,7 +101,8 @@ class StoredFolder:
     def warnings(self) -> list[str]:
         """A line about each thing that somebody may not expect."""
         aside = [f"'{name}' was left out: at the top it is where diamonds put conflicts" for name in self.left_out]
-        return [_clash(*clash) for clash in self.clashes] + aside
+        times = [f"'{path}' has a time outside 1677 to 2262: the nearest one was kept" for path in self.out_of_range]
+        return [_clash(*clash) for clash in self.clashes] + aside + times
 
 
 def _clash(one: str, other: str) -> str:
@@ -113,10 +116,11 @@ def store_folder(store: Store, base: Tree | None, options: FolderOptions, meter:
         NotFound, InvalidInput, Denied, Conflict: about a path of the folder, unless ``skip_on_error``.
     """
     taking = _Taking(store, base, options, meter)
+    out_of_range: list[str] = []
     with Spool() as rows:
         threads = Threads(options.workers, thread_name_prefix="sheaf-read")
         try:
-            files = sum(_kept(rows, batch) for batch in taking.batches(threads))
+            files = sum(_kept(rows, batch, out_of_range) for batch in taking.batches(threads))
         finally:  # on an error nobody waits for big files that are being read: what is over takes nothing more
             threads.shutdown(wait=False, cancel_futures=True)
             taking.readers.close()
@@ -126,12 +130,16 @@ def store_folder(store: Store, base: Tree | None, options: FolderOptions, meter:
         root = store.build(rows, base)
         taking.save()
         left_out = [name for name in sorted(SET_ASIDE) if os.path.lexists(options.root / name)]
-        return StoredFolder(root, files, root.size, taking.skipped, _clashes(rows), left_out)
+        return StoredFolder(root, files, root.size, taking.skipped, _clashes(rows), left_out, out_of_range)
 
 
-def _kept(rows: Spool, batch: pa.RecordBatch) -> int:
-    """Put a batch aside; returns how many of its rows are no folders."""
+def _kept(rows: Spool, batch: pa.RecordBatch, out_of_range: list[str]) -> int:
+    """Put a batch aside; returns how many of its rows are no folders, and notes the paths of times that were clamped."""
     rows.add(batch)
+    times = batch["mtime"].to_numpy()
+    if times.min(initial=0) == EARLIEST or times.max(initial=0) == LATEST:
+        clamped = batch.filter(pa.array((times == EARLIEST) | (times == LATEST)))
+        out_of_range.extend(map(join, clamped["folder"].to_pylist(), clamped["name"].to_pylist()))
     return int(np.count_nonzero(batch["kind"].to_numpy() != Kind.FOLDER))
 
 

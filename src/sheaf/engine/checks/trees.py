@@ -196,7 +196,8 @@ class Trees:
 
     def _add_recipe(self, entry: Entry, place: RecipePlace) -> None:
         self._add([(place.recipe, -1, place.pack, place.offset, place.stored)])  # it counts even if it can't be read
-        self._add([(hash, -1, *where) for hash, _, *where in self._contents.parts_of(place)])
+        parts = self._contents.parts_of(place)
+        self._add([(hash, -1, pack, offset, stored) for hash, _, pack, offset, stored in parts])
         self._add(list(self._contents.leaves(entry, place)))
 
     def _add(self, rows: list[Row]) -> None:
