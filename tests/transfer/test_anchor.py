@@ -72,3 +72,23 @@ def test_all_descriptors_are_given_back(root: int) -> None:
         with pytest.raises(FileNotFoundError):
             anchor.folder("a/no/x")
     assert len(os.listdir("/dev/fd")) == before
+
+
+def test_the_way_to_a_deep_folder_is_not_walked_from_the_root_each_time(
+    root: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = ["d"] * 1000
+    down = ["/".join(parts[:depth]) for depth in range(1, 1001)]
+    with Anchor(root) as anchor:
+        for path in down:
+            anchor.folder(path, make=True)
+        opened, real = [0], os.open
+
+        def counting(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+            opened[0] += 1
+            return real(path, flags, mode, dir_fd=dir_fd)
+
+        monkeypatch.setattr(os, "open", counting)
+        for path in (*down, *reversed(down)):
+            anchor.folder(path)
+        assert opened[0] < 64 * len(down)

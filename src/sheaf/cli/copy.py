@@ -22,6 +22,7 @@ from sheaf.errors import InvalidInput, NotFound, Refused
 from sheaf.model.refs import Address
 from sheaf.transfer.localerrors import translated
 from sheaf.transfer.progress import Meter
+from sheaf.transfer.sparse import end_sparse, write_sparse
 
 if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
@@ -201,10 +202,11 @@ def _write_one(bundle: Bundle, entry: Entry, place: Path, meter: Meter, *, force
         if entry.target is not None:
             aside.symlink_to(entry.target)
         else:
-            with bundle.open(entry.path) as stream, aside.open("wb") as out:
+            with bundle.open(entry.path) as stream, aside.open("wb", buffering=0) as out:
                 while block := stream.read(_BLOCK):
-                    out.write(block)
+                    write_sparse(out.fileno(), block)
                     meter.add_bytes(len(block))
+                end_sparse(out.fileno())
             aside.chmod(entry.mode)
             os.utime(aside, ns=(entry.mtime_ns, entry.mtime_ns))
         if force:

@@ -15,76 +15,57 @@ from sheaf.errors import Corrupt
 __all__ = ["FOLDER_FLAGS", "Anchor"]
 
 FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_KEPT: Final = 32  # descriptors at most, whatever the depth
+_NEAR: Final = 32  # the uppermost folders on the way, each of which stays open
+_FAR: Final = 64  # below them one in so many does, so that any folder is so many steps away, and 64 descriptors suffice
 
 
 class Anchor:
     """Opens folders below ``root``, a descriptor that stays the caller's. Not thread-safe: one for each task.
 
-    The way to the last folder stays open, since neighbours are mostly asked for one after the other.
+    Folders on the way to the last one stay open, since neighbours are mostly asked for one after the other.
     """
 
     def __init__(self, root: int) -> None:
         self._root = root
-        self._last = ""
-        self._parts: list[str] = []
-        self._fds: list[int] = []
-        self._deep: tuple[str, int] | None = None
+        self._parts: list[str] = []  # the way to the last folder that is open
+        self._open: list[tuple[int, int]] = []  # of folders on this way: their depth, ascending, and descriptor
+        self._last: str | None = None
 
     def folder(self, path: str, *, make: bool = False) -> int:
         """A descriptor of the folder, good until the next call; ``make`` makes what is missing, mode 0700.
 
         Raises OSError as the system does (a symlink on the way is ENOTDIR or ELOOP), Corrupt for a path with ``..``.
         """
-        if path == self._last and self._fds:
-            return self._fds[-1]
-        self._last = ""
+        if path == self._last and self._open:
+            return self._open[-1][1]
+        self._last = None
         parts = path.split("/") if path else []
-        at = self._back_to(parts)
-        for part in parts[len(self._parts) : _KEPT]:
-            at = _enter(at, part, make)
+        depth, at = self._back_to(parts)
+        for part in parts[depth:]:
+            inner = _enter(at, part, make)
+            if depth and not _stays(depth):
+                os.close(self._open.pop()[1])
+            depth, at = depth + 1, inner
             self._parts.append(part)
-            self._fds.append(at)
-        if len(parts) > _KEPT:
-            return self._far(at, path, parts[_KEPT:], make)
+            self._open.append((depth, at))
         self._last = path
         return at
 
-    def _back_to(self, parts: list[str]) -> int:
+    def _back_to(self, parts: list[str]) -> tuple[int, int]:
+        """The depth and the descriptor of the last open folder on the way to another one; those beside it are closed."""
         same = 0
         for ours, asked in zip(self._parts, parts, strict=False):
             if ours != asked:
                 break
             same += 1
-        for fd in self._fds[same:]:
-            os.close(fd)
-        del self._parts[same:], self._fds[same:]
-        return self._fds[-1] if self._fds else self._root
-
-    def _far(self, at: int, path: str, parts: list[str], make: bool) -> int:
-        if self._deep and self._deep[0] == path:
-            return self._deep[1]
-        self._leave_deep()
-        fd = os.dup(at)
-        try:
-            for part in parts:
-                inner = _enter(fd, part, make)
-                os.close(fd)
-                fd = inner
-        except BaseException:
-            os.close(fd)
-            raise
-        self._deep = path, fd
-        return fd
-
-    def _leave_deep(self) -> None:
-        if self._deep:
-            os.close(self._deep[1])
-            self._deep = None
+        while self._open and self._open[-1][0] > same:
+            os.close(self._open.pop()[1])
+        depth, at = self._open[-1] if self._open else (0, self._root)
+        del self._parts[depth:]
+        return depth, at
 
     def close(self) -> None:
         """Gives the descriptors back, but for the root's."""
-        self._leave_deep()
         self._back_to([])
 
     def __enter__(self) -> Self:
@@ -94,6 +75,10 @@ class Anchor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _stays(depth: int) -> bool:
+    return depth <= _NEAR or depth % _FAR == 0
 
 
 def _enter(parent: int, name: str, make: bool) -> int:

@@ -36,6 +36,7 @@ from sheaf.transfer.anchor import Anchor
 from sheaf.transfer.damaged import Damaged, Refusal
 from sheaf.transfer.localerrors import local_error, translated
 from sheaf.transfer.progress import Meter
+from sheaf.transfer.sparse import end_sparse, write_sparse
 from sheaf.transfer.turns import Turns
 
 __all__ = ["Filled", "Filling", "check_names", "paths_of"]
@@ -299,8 +300,9 @@ class Filling:
         for block in self.contents.blocks(entry, had):
             self._go_on()
             hasher.update(block)
-            _write_all(fd, block)
+            write_sparse(fd, block)
             self.meter.add_bytes(len(block))
+        end_sparse(fd)
         return entry.kind == Kind.EXTERNAL or hasher.digest() == entry.content
 
 

@@ -1,0 +1,39 @@
+"""Files with holes: blocks of zeros that take no room on a disk, as ``cp --sparse=always`` writes them."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from sheaf.storage.port import Buffer
+
+__all__ = ["end_sparse", "write_sparse"]
+
+_BLOCK: Final = 64 << 10  #: bytes; smaller holes would cost more calls than room they save
+
+
+def write_sparse(fd: int, data: Buffer) -> None:
+    """Write at the position of a file that has nothing there yet; blocks of zeros are only passed over.
+
+    :func:`end_sparse` must follow the last block. A file system without holes fills them with zeros itself.
+    """
+    view = memoryview(data).cast("B")
+    start = 0  # of what is not written yet
+    for at in range(0, len(view), _BLOCK):
+        block = view[at : at + _BLOCK]
+        if block[0] or block[-1] or len(block) < _BLOCK or bytes(block).strip(b"\0"):
+            continue
+        _write_all(fd, view[start:at])
+        start = at + _BLOCK
+        os.lseek(fd, _BLOCK, os.SEEK_CUR)
+    _write_all(fd, view[start:])
+
+
+def end_sparse(fd: int) -> None:
+    """Give the file its length, which a hole at its end has not."""
+    os.truncate(fd, os.lseek(fd, 0, os.SEEK_CUR))
+
+
+def _write_all(fd: int, view: memoryview) -> None:
+    while view:
+        view = view[os.write(fd, view) :]
