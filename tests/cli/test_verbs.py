@@ -84,7 +84,8 @@ def test_bundles_are_listed_oldest_first(cli: Cli, data: Path, faces: str) -> No
 def test_choosing_a_bundle(cli: Cli, data: Path, faces: str) -> None:
     second = _upload(cli, data, "second", "--branch", "other")
     for choice, expected in {
-        (): second,
+        (): faces,
+        ("--bundle", second[:12]): second,
         ("--label", "init"): faces,
         ("--bundle", faces): faces,
         ("--branch", "main"): faces,

@@ -17,7 +17,7 @@ _branch = click.option("--branch", required=True, metavar="BRANCH", help="The br
 @options.repo
 @_branch
 @click.option(
-    "--bundle", metavar="REF", help="Where it starts: a bundle id or any other ref. Default: the latest bundle."
+    "--bundle", metavar="REF", help="Where it starts: a bundle id or any other ref. Default: the head of main."
 )
 def create(app: App, repo: str, branch: str, bundle: str | None) -> None:
     """Create a branch."""

@@ -129,8 +129,14 @@ class Repo:
         return [self._bundle(bundle) for bundle in self._context.refs.bundles()]
 
     def bundle(self, ref: str | None = None) -> Bundle:
-        """The bundle that a ref names; the one committed last if there is none. Raises NotFound, Ambiguous."""
+        """The bundle that a ref names; the head of ``main`` if there is none. Raises NotFound, Ambiguous."""
         return self._bundle(self._context.refs.resolve(ref))
+
+    def newest(self) -> Bundle:
+        """The bundle that was committed last, on any branch. Raises NotFound for an empty repo."""
+        found = self._context.refs.latest()
+        self._context.refs.refuse_aside(found, "the newest one")
+        return self._bundle(found)
 
     def deleted_bundles(self, *, restorable: bool = False) -> list[Bundle]:
         """The bundles that were deleted, in the order of their commits.
