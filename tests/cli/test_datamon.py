@@ -182,6 +182,17 @@ def test_a_download_leaves_datamons_traces_and_uploads_never_take_them_in(config
     assert ".datamon" not in configured("bundle", "list", "files", "--repo", "r").out
 
 
+def test_without_a_choice_the_newest_bundle_of_any_branch_counts(configured: Cli, cli: Cli, tmp_path: Path) -> None:
+    data = make_folder(tmp_path / "data")
+    upload = ("bundle", "upload", "--repo", "r", "--path", data, "--message", "m")
+    configured("repo", "create", "--repo", "r")
+    configured(*upload)
+    newest = configured(*upload, "--branch", "dev").lines[0].removeprefix("Uploaded bundle id:")
+    assert configured("bundle", "get", "--repo", "r").lines[0] == f"Using bundle: {newest}"
+    copy = tmp_path / "copy"
+    assert configured("bundle", "download", "--repo", "r", "--destination", copy).out == f"Using bundle: {newest}\n"
+
+
 def test_what_is_skipped_is_no_failure(configured: Cli, tmp_path: Path) -> None:
     import os
 

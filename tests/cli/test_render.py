@@ -4,11 +4,14 @@ import contextlib
 import io
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sheaf.cli import views
 from sheaf.cli.gotemplate import fill
 from sheaf.cli.render import Output, View, to_json
 from sheaf.errors import InvalidInput, Unsupported
@@ -74,8 +77,8 @@ class _Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize("columns", [200, 80, 76])
-def test_on_a_narrow_terminal_the_others_make_room_for_the_message(
+@pytest.mark.parametrize("columns", [200, 80, 76, 60, 40])
+def test_on_a_narrow_terminal_columns_give_way_and_ids_and_times_are_never_cut(
     columns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
@@ -91,11 +94,34 @@ def test_on_a_narrow_terminal_the_others_make_room_for_the_message(
             "more of it, cleaned",
         )
         Output(as_table=True).listing(BUNDLES, [row])
-    header, line = re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue()).splitlines()
-    assert header.split() == list(BUNDLES.columns)
-    assert line.endswith("more of it, cleaned") and len(line) <= columns
-    assert "2026-11-21" in line and "219 MiB" in line
-    assert ("…" in line) == (columns < 200)
+    header, *lines = re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue()).splitlines()
+    gone = {200: set(), 80: {"AUTHOR", "FILES"}, 76: {"AUTHOR", "FILES", "SIZE"}}
+    gone |= {60: gone[76], 40: gone[76]}
+    assert header.split() == [name for name in BUNDLES.columns if name not in gone[columns]]
+    assert lines[0].startswith(row[0]) and row[1] in lines[0]
+    assert "more of it, cleaned" in lines[0]
+    assert len(lines) == 1
+    assert max(map(len, lines)) <= max(columns, 27 + 2 + 20 + 2 + 19)
+    assert "…" not in terminal.getvalue()
+
+
+@pytest.mark.parametrize("view", [views.LABEL, views.BRANCH, views.DIAMOND, views.REPO, views.DELETED_REPO, views.SPLIT])
+def test_no_table_cuts_an_id_or_a_time(view: View[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    monkeypatch.setenv("TERM", "dumb")
+    kinds = {"NAME": "n" * 40, "DESCRIPTION": "words " * 20, "AUTHOR": "a" * 30, "TAG": "t" * 30}
+    kinds |= dict.fromkeys(("LABEL", "BRANCH"), "l" * 40) | dict.fromkeys(("FILES", "BUNDLES"), "12345")
+    kinds |= dict.fromkeys(("ID", "BUNDLE"), "3MPcLBvBAV2qBrBuJ7tqRsji7e6")
+    times = ("TIME", "CREATED", "STARTED", "DELETED")
+    kinds |= dict.fromkeys(times, "2026-11-21 10:06:24Z")
+    row = tuple(kinds.get(name, "word") for name in view.columns)
+    terminal = _Terminal()
+    with contextlib.redirect_stdout(terminal):
+        Output(as_table=True).listing(replace(view, cells=lambda it: it), [row])
+    first = terminal.getvalue().splitlines()[1]
+    for name, cell in zip(view.columns, row, strict=True):
+        assert name not in {"ID", "BUNDLE", "NAME", "LABEL", "BRANCH", *times} or cell in first, name
+    assert "…" not in terminal.getvalue()
 
 
 def test_what_only_people_read_is_left_out_of_json_and_templates(capsys: pytest.CaptureFixture[str]) -> None:

@@ -84,7 +84,8 @@ def test_bundles_are_listed_oldest_first(cli: Cli, data: Path, faces: str) -> No
 def test_choosing_a_bundle(cli: Cli, data: Path, faces: str) -> None:
     second = _upload(cli, data, "second", "--branch", "other")
     for choice, expected in {
-        (): second,
+        (): faces,
+        ("--bundle", second[:12]): second,
         ("--label", "init"): faces,
         ("--bundle", faces): faces,
         ("--branch", "main"): faces,
@@ -264,6 +265,36 @@ def test_branches(cli: Cli, data: Path, faces: str) -> None:
     assert cli("branch", "get", "--repo", "faces", "--branch", "side", "--json").object["bundle"] == second
     cli("branch", "delete", "--repo", "faces", "--branch", "side")
     cli("branch", "get", "--repo", "faces", "--branch", "side", code=3)
+
+
+def test_a_wrong_upload_is_undone_by_moving_the_branch_back(cli: Cli, data: Path, faces: str) -> None:
+    wrong = _upload(cli, data, "wrong")
+    refused = cli("bundle", "delete", "--repo", "faces", "--bundle", wrong, "--force-yes", code=4)
+    assert "branch:main" in refused.err and "`sheaf branch set`" in refused.err
+    moved = cli("branch", "set", "--repo", "faces", "main", "main~1")
+    assert moved.lines == [f"moved branch 'main' from {wrong} to {faces}"]
+    assert f"`sheaf branch set --repo faces main {wrong}`" in moved.err
+    assert cli("bundle", "get", "--repo", "faces").lines[0] == f"Using bundle: {faces}"
+    assert cli("branch", "set", "--repo", "faces", "main", faces[:20]).lines == [
+        f"branch 'main' is at {faces} already"
+    ]
+    assert cli("branch", "set", "--repo", "faces", "main", wrong[:20], "--json").object["bundle"] == wrong
+    cli("branch", "set", "--repo", "faces", "main", "init")
+    assert _upload(cli, data, "third") != wrong
+    assert [line["id"] for line in cli("log", "faces", "--json").objects][1:] == [faces]
+    cli("bundle", "delete", "--repo", "faces", "--bundle", wrong, "--force-yes")
+
+
+def test_a_branch_is_moved_from_where_it_was_expected_only(cli: Cli, data: Path, faces: str) -> None:
+    second = _upload(cli, data, "second")
+    cli("branch", "create", "--repo", "faces", "--branch", "dev")
+    refused = cli("branch", "set", "--repo", "faces", "dev", "init", "--expect", faces, code=4)
+    assert "changed meanwhile" in refused.err and second in refused.err
+    cli("branch", "set", "--repo", "faces", "dev", "init", "--expect", "main")
+    assert cli("branch", "get", "--repo", "faces", "--branch", "dev").lines[0].split(" , ")[1] == faces
+    for name, ref in (("nobody", "init"), ("main", "nothing"), ("init", "main")):
+        cli("branch", "set", "--repo", "faces", name, ref, code=3)
+    assert [line.split(" , ")[0] for line in cli("branch", "list", "--repo", "faces").lines] == ["dev", "main"]
 
 
 def test_a_name_with_two_meanings_is_refused_with_both_forms(cli: Cli, data: Path, faces: str) -> None:

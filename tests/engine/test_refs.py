@@ -50,9 +50,78 @@ def test_each_form_leads_to_its_bundle(repo: Repo, ids: list[str]) -> None:
         f"{ids[3]}~2": 1,
         f"version:{versions[2][:12]}~2": 0,
         "branch:dev~1": 1,
+        ids[2][:20]: 2,
+        f"bundle:{ids[1][:20]}": 1,
+        f"{ids[3][:20]}~1": 2,
     }
     assert {ref: repo.bundle(ref).id for ref in expected} == {ref: ids[n] for ref, n in expected.items()}
     assert repo.bundle().id == ids[3]
+
+
+def test_without_a_ref_it_is_the_head_of_main_whatever_came_later(repo: Repo, ids: list[str]) -> None:
+    with repo.edit(message="an experiment", branch="dev") as edit:
+        edit.put("a", b"wild")
+        wild = edit.commit()
+    assert repo.bundle().id == ids[3]
+    assert [bundle.id for bundle in repo.log()] == ids[::-1]
+    assert repo.create_branch("other").bundle == ids[3]
+    assert repo.newest().id == wild.id
+
+
+def test_without_a_main_the_other_branches_are_named(repo: Repo) -> None:
+    repo.create_branch("stable", "main")
+    repo.delete_branch("main")
+    with pytest.raises(NotFound, match="no branch 'main'") as caught:
+        repo.bundle()
+    assert f"{repo.name}@dev, {repo.name}@stable" in caught.value.hint
+    for name in ("dev", "stable"):
+        repo.delete_branch(name)
+    with pytest.raises(NotFound, match="no branch 'main'") as caught:
+        repo.bundle()
+    assert f"sheaf bundle list --repo {repo.name}" in caught.value.hint
+
+
+def test_names_come_before_the_beginnings_of_ids(repo: Repo, ids: list[str]) -> None:
+    repo.create_branch(ids[2][:20], ids[1])
+    assert repo.bundle(ids[2][:20]).id == ids[1]
+    assert repo.bundle(f"bundle:{ids[2][:20]}").id == ids[2]
+
+
+def test_the_beginning_of_several_ids_is_refused(core: Core) -> None:
+    log = repo_log(core, SteeredClock("repo").new_id())
+    alike = [descriptor("3Ml8xCUF" + end * 19) for end in "01"]
+    for bundle in alike:
+        log.append(lambda head, bundle=bundle: (AddBundle(bundle),))  # type: ignore[misc]
+    refs = Refs(log, "faces")
+    for ref in ("3Ml8xCUF", "bundle:3Ml8xCUF", "3Ml8xCUF~1"):
+        with pytest.raises(Ambiguous, match="2 bundles"):
+            refs.resolve(ref)
+    assert refs.resolve("3Ml8xCUF1") == alike[1]
+    with pytest.raises(NotFound):
+        refs.resolve("3Ml8xCU")
+
+
+def test_a_deleted_bundle_is_found_by_the_beginning_of_its_id_only_to_bring_it_back(repo: Repo, ids: list[str]) -> None:
+    repo.delete_bundle(ids[0][:20])
+    with pytest.raises(NotFound):
+        repo.bundle(ids[0][:20])
+    assert repo.undelete_bundle(ids[0][:20]).id == ids[0]
+
+
+def test_hex_digits_may_begin_a_version_or_an_id(core: Core) -> None:
+    log = repo_log(core, SteeredClock("repo").new_id())
+    one, two = "01234567" + "a" * 19, "0abcdef0" + "a" * 19
+    for id, version in ((one, "c" * 64), (two, "01234567" + "c" * 56)):
+        made = replace(descriptor(id), version=version)
+        log.append(lambda head, made=made: (AddBundle(made),))  # type: ignore[misc]
+    refs = Refs(log, "faces")
+    assert refs.resolve("0abcdef0").id == two
+    assert refs.resolve("version:01234567").id == two
+    assert refs.resolve("bundle:01234567").id == one
+    with pytest.raises(NotFound):
+        refs.resolve("version:0abcdef0")
+    with pytest.raises(Ambiguous, match="version and a bundle"):
+        refs.resolve("01234567")
 
 
 def test_a_version_means_the_newest_bundle_that_has_it(repo: Repo, ids: list[str]) -> None:

@@ -52,8 +52,9 @@ class Dialect:
     partial_exit: int
     #: Whether lists become tables on a terminal.
     has_tables: bool
-    #: Whether it is said that a label was elsewhere before.
-    tells_moves: bool = True
+    #: Whether it does as upstream where ``sheaf`` is stricter or says more: without a ref the newest bundle of any branch
+    #: counts, labels move, empty folders become bundles, folders of another repo are replaced.
+    keeps_upstream: bool = False
     #: Whether the configuration file that counts is named on stderr.
     names_config: bool = False
     #: What is left in a destination after a download or an update.

@@ -1,4 +1,4 @@
-"""``branch``: create, list, get, delete."""
+"""``branch``: create, set, list, get, delete."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sheaf.cli import options, views
 from sheaf.cli.app import App
 from sheaf.cli.tree import verb
 
-__all__ = ["create", "delete", "get", "list_"]
+__all__ = ["create", "delete", "get", "list_", "set_"]
 
 _branch = click.option("--branch", required=True, metavar="BRANCH", help="The branch's name.")
 
@@ -17,7 +17,7 @@ _branch = click.option("--branch", required=True, metavar="BRANCH", help="The br
 @options.repo
 @_branch
 @click.option(
-    "--bundle", metavar="REF", help="Where it starts: a bundle id or any other ref. Default: the latest bundle."
+    "--bundle", metavar="REF", help="Where it starts: a bundle id or any other ref. Default: the head of main."
 )
 def create(app: App, repo: str, branch: str, bundle: str | None) -> None:
     """Create a branch."""
@@ -25,6 +25,25 @@ def create(app: App, repo: str, branch: str, bundle: str | None) -> None:
     found.create_branch(branch, bundle)
     if app.out.as_json:
         app.out.one(views.BRANCH, found.branch(branch))
+
+
+@verb(name="set", example="sheaf branch set --repo faces main main~1", exits=(3, 4, 5, 8, 9))
+@options.repo
+@click.argument("branch")
+@click.argument("ref")
+@click.option("--expect", metavar="REF", help="Refuse unless the branch points to this bundle now.")
+def set_(app: App, repo: str, branch: str, ref: str, expect: str | None) -> None:
+    """Point a branch at another bundle, such as the one before a wrong upload. No bundle is deleted by it."""
+    found = app.repo(repo)
+    before = found.branch(branch).bundle
+    made = found.set_branch(branch, ref, expect=found.bundle(expect).id if expect else None)
+    if made.bundle == before:
+        app.out.line(f"branch '{branch}' is at {before} already")
+    else:
+        app.out.line(f"moved branch '{branch}' from {before} to {made.bundle}")
+        app.note(f"note: `sheaf branch set --repo {repo} {branch} {before}` moves it back")
+    if app.out.as_json:
+        app.out.one(views.BRANCH, made)
 
 
 @verb(name="list", example="sheaf branch list --repo faces", exits=(3, 8, 9))

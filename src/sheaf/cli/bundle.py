@@ -45,7 +45,7 @@ _KEPT: Final = 1000  # damaged files that --json names; the rest is counted
 
 
 def _choose(app: App, repo: str, choice: Mapping[str, str | None], *, tell: bool = True) -> Bundle:
-    chosen = choose_bundle(app.repo(repo), **choice)
+    chosen = choose_bundle(app, app.repo(repo), **choice)
     if tell:
         app.out.line(f"Using bundle: {chosen.id}")
     return chosen
@@ -81,7 +81,7 @@ def _moment(text: str) -> datetime:
 @options.repo
 @options.bundle_choice
 def get(app: App, *, repo: str, **choice: str | None) -> None:
-    """Show one bundle; without a choice, the latest."""
+    """Show one bundle; without a choice, the head of main."""
     chosen = _choose(app, repo, choice)
     app.out.one(views.BUNDLE, chosen)
     if chosen.redacted:

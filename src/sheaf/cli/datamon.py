@@ -110,7 +110,7 @@ DATAMON: Final = Dialect(
     note_prefix="INFO: ",
     partial_exit=0,  # upstream logs what it skips and goes on
     has_tables=False,
-    tells_moves=False,
+    keeps_upstream=True,
     names_config=True,
     after_download=leave_traces,
 )

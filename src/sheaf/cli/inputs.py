@@ -41,9 +41,9 @@ _SURE: Final = "--force-yes answers for you"
 
 
 def choose_bundle(
-    repo: Repo, *, bundle: str | None = None, label: str | None = None, branch: str | None = None
+    app: App, repo: Repo, *, bundle: str | None = None, label: str | None = None, branch: str | None = None
 ) -> Bundle:
-    """The one bundle that ``--bundle``, ``--label`` and ``--branch`` name; without any, the latest.
+    """The one bundle that ``--bundle``, ``--label`` and ``--branch`` name; without any, the head of ``main``.
 
     Raises InvalidInput if more than one was given, NotFound if there is none.
     """
@@ -51,8 +51,10 @@ def choose_bundle(
     named = [flag for flag, value in given.items() if value]
     if len(named) > 1:
         raise InvalidInput(
-            f"{' and '.join(named)} exclude each other", "give one of them, or none for the latest bundle"
+            f"{' and '.join(named)} exclude each other", "give one of them, or none for the head of main"
         )
+    if not named and app.dialect.keeps_upstream:
+        return repo.newest()
     if label:
         return repo.bundle(f"label:{label}")
     return repo.bundle(f"branch:{branch}" if branch else bundle)

@@ -29,7 +29,7 @@ _with_versions = click.option("--with-versions", is_flag=True, help="Also where 
 def set_(app: App, repo: str, label: str, bundle: str) -> None:
     """Set a label on a bundle. A label that is elsewhere moves; its history stays."""
     found = app.repo(repo)
-    before = place_of(found, label) if app.dialect.tells_moves else ""
+    before = "" if app.dialect.keeps_upstream else place_of(found, label)
     made = found.set_label(label, bundle)
     if before not in ("", made.bundle):
         app.out.line(f"moved label '{label}' from {before} to {made.bundle}")

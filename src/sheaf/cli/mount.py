@@ -83,7 +83,7 @@ def mount(
         from sheaf.mount.serving import mount_bundle
 
         found = app.repo(repo)
-        bundle = choose_bundle(found, **choice)
+        bundle = choose_bundle(app, found, **choice)
         app.out.line(f"Using bundle: {bundle.id}")
         with _copied(app, bundle, destination, is_wanted=not stream) as copy:
             mount_bundle(

@@ -95,7 +95,7 @@ def stack(*decorators: Decorator) -> Decorator:
 
 repo: Final = click.option("--repo", required=True, metavar="REPO", help="The repo's name.")
 bundle_choice: Final = stack(
-    click.option("--bundle", metavar="REF", help="A bundle id, or any other ref. Default: the latest bundle."),
+    click.option("--bundle", metavar="REF", help="A bundle id, or any other ref. Default: the head of main."),
     click.option("--label", metavar="LABEL", help="The bundle that has this label."),
     click.option("--branch", metavar="BRANCH", help="The newest bundle of this branch."),
 )

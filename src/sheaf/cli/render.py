@@ -12,9 +12,9 @@ __all__ = ["Output", "View", "to_json"]
 T = TypeVar("T")
 
 _GAP: Final = 2  # blanks between columns
-_LAST: Final = 24  # characters of the last column that the others make room for
-_SHORT: Final = 11  # of the others, the ellipsis included: of a time the date
-_GIVE_WAY: Final = ("AUTHOR", "TIME", "CREATED", "ID", "BUNDLE")  # in this order
+_LEAST: Final = 24  # characters of the text that folds, however narrow the terminal
+_DROPPED: Final = ("AUTHOR", "MODE", "FILES", "SIZE")  # where there is no room for all, in this order
+_WHOLE: Final = frozenset({"ID", "BUNDLE", "TIME", "CREATED", "STARTED", "DELETED"})  # of no use unless complete
 _FIGURES: Final = frozenset({"BUNDLES", "FILES", "SIZE"})
 
 
@@ -101,13 +101,14 @@ def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
 
     console = Console(file=sys.stdout, highlight=False)
     natural = [max([cell_len(name), *(cell_len(row[at]) for row in rows)]) for at, name in enumerate(columns)]
-    room = console.width if console.is_terminal else max(console.width, sum(natural) + _GAP * len(columns))
-    console.width = room
+    room = console.width if console.is_terminal else sum(natural) + _GAP * len(columns)
+    widths = _fitted(dict(zip(columns, natural, strict=True)), room)
+    console.width = max(room, sum(widths.values()) + _GAP * len(widths))  # wider than the terminal rather than cut
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
-    for at, (column, width) in enumerate(zip(columns, _fitted(columns, natural, room), strict=True)):
-        is_last = at == len(columns) - 1  # it goes on in the next line
+    for column, width in widths.items():
         justify: Literal["left", "right"] = "right" if column in _FIGURES else "left"
-        table.add_column(column, no_wrap=not is_last, justify=justify, width=width, overflow=_overflow(is_last))
+        table.add_column(column, justify=justify, width=width, overflow="fold")
+    rows = [tuple(cell for column, cell in zip(columns, row, strict=True) if column in widths) for row in rows]
     for row in rows:
         table.add_row(*map(Text, row))
     with console.capture() as printed:
@@ -116,18 +117,24 @@ def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
         sys.stdout.write(f"{line.rstrip()}\n")
 
 
-def _overflow(is_last: bool) -> Literal["fold", "ellipsis"]:
-    return "fold" if is_last else "ellipsis"
-
-
-def _fitted(columns: tuple[str, ...], natural: list[int], room: int) -> list[int]:
-    """Widths that fit: the last column, which says what a thing is, keeps the most; the others are cut from their ends."""
-    widths = list(natural)
-    room -= _GAP * (len(columns) - 1)
-    widths[-1] = min(widths[-1], max(_LAST, room - sum(widths[:-1])))
-    for name in _GIVE_WAY:
-        over = sum(widths) - room
-        if over > 0 and name in columns[:-1]:
-            at = columns.index(name)
-            widths[at] = max(min(widths[at], _SHORT), widths[at] - over)
+def _fitted(natural: dict[str, int], room: int) -> dict[str, int]:
+    """The columns that are shown, and their widths: some give way, a text folds, and nothing is ever cut."""
+    widths = dict(natural)
+    for name in _DROPPED:
+        if _needed(widths) > room:
+            widths.pop(name, None)
+    if text := _folding(widths):
+        others = sum(widths.values()) - widths[text] + _GAP * (len(widths) - 1)
+        widths[text] = min(widths[text], max(_LEAST, room - others))
     return widths
+
+
+def _needed(widths: dict[str, int]) -> int:
+    text = _folding(widths)
+    folded = max(0, widths[text] - _LEAST) if text else 0
+    return sum(widths.values()) - folded + _GAP * (len(widths) - 1)
+
+
+def _folding(widths: dict[str, int]) -> str | None:
+    """The column that goes on in the next line: the last one that is neither a name, an id nor a time."""
+    return next((name for name in [*widths][:0:-1] if name not in _WHOLE and name not in _DROPPED), None)

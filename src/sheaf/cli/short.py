@@ -112,7 +112,8 @@ def _history(app: App, address: str) -> Iterable[Bundle]:
 
 
 def _all_histories(app: App) -> Iterable[Bundle]:
-    logs = [app.repo(info.name).log() for info in app.repos() if info.bundles]
+    repos = (app.repo(info.name) for info in app.repos() if info.bundles)
+    logs = [repo.log(f"bundle:{repo.bundles()[-1].id}") for repo in repos]
     return heapq.merge(*logs, key=lambda bundle: bundle.id, reverse=True)
 
 

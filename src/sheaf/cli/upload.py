@@ -46,7 +46,7 @@ def tell_label(app: App, label: str | None, before: str = "") -> None:
 
 def tell_branch(app: App, branch: str, bundle: Bundle) -> None:
     """What follows if the bundle is the first on a branch, which may be a name that was mistyped. ``main`` is nothing new."""
-    if app.dialect.tells_moves and branch != "main" and not bundle.parents:
+    if not app.dialect.keeps_upstream and branch != "main" and not bundle.parents:
         app.out.line(f"made branch '{branch}'")
 
 
@@ -86,7 +86,7 @@ def upload(
 ) -> int:
     """Upload a folder as a new bundle; only what the store doesn't have yet is sent."""
     found = app.repo(repo)
-    before = place_of(found, label) if app.dialect.tells_moves else ""
+    before = place_of(found, label) if not app.dialect.keeps_upstream else ""
     with app.progress("upload") as bar:
         result = found.upload(
             path,

@@ -29,6 +29,7 @@ VERBS: Final[dict[str, str]] = {
     "branch delete": "sheaf.cli.branch:delete",
     "branch get": "sheaf.cli.branch:get",
     "branch list": "sheaf.cli.branch:list_",
+    "branch set": "sheaf.cli.branch:set_",
     "bundle commit": "sheaf.cli.mount_new:commit",
     "bundle delete": "sheaf.cli.gc:delete_bundle",
     "bundle diff": "sheaf.cli.bundle:diff",

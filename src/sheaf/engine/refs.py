@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from sheaf.engine.core import Core
 from sheaf.engine.log import Head, Log, repo_log, store_log
 from sheaf.errors import Ambiguous, Corrupt, NotFound
 from sheaf.model.log import AddBundle, Bundle, DeleteBundle, RedactBundle, RepoOp, RepoState, RestoreBundle
+from sheaf.model.ids import is_ksuid, is_ksuid_prefix
 from sheaf.model.refs import Ref, parse_ref
 
-__all__ = ["Aside", "Refs", "alive"]
+__all__ = ["MAIN", "Aside", "Refs", "alive"]
+
+MAIN = "main"  #: the branch that counts where nobody names a ref
 
 
 class Aside(Corrupt):
@@ -53,8 +56,10 @@ class Refs:
         return dict(self._all)
 
     def deleted(self, id: str) -> Bundle:
-        """The deleted bundle of an id. Raises NotFound."""
+        """The deleted bundle of an id, or of the beginning of one. Raises NotFound, Ambiguous."""
         self._catch_up()
+        if not is_ksuid(id):
+            id = _only(self._beginning_with(id, self._gone), id) or id
         if id not in self._gone:
             raise NotFound(f'no bundle "{id}" was deleted', f"see `sheaf bundle undelete --repo {self._repo}`")
         return self._all[id]
@@ -76,21 +81,32 @@ class Refs:
         """The bundle of an id. Raises NotFound."""
         return self._get(id, self._log.head())
 
+    def head_of_main(self) -> Bundle:
+        """The bundle that ``main`` is at: what is meant where nobody names a ref. Raises NotFound."""
+        head = self._log.head()
+        if MAIN in head.state.branches:
+            return self._get(head.state.branches[MAIN].bundle, head)
+        if head.state.latest is None:
+            raise NotFound(f"no bundles uploaded to repo: {self._repo}", "make one with `sheaf bundle upload`")
+        there = ", ".join(f"{self._repo}@{name}" for name in sorted(head.state.branches))
+        hint = f"name one of its branches: {there}" if there else f"name a bundle: `sheaf bundle list --repo {self._repo}`"
+        raise NotFound(f"repo {self._repo} has no branch '{MAIN}', which is used where no ref is given", hint)
+
     def resolve(self, text: str | None, *, even_aside: bool = False) -> Bundle:
-        """The bundle that a ref names; None is the latest one.
+        """The bundle that a ref names; None is the head of ``main``.
 
         Args:
             even_aside: also one that is set aside; otherwise only its own id leads there.
 
         Raises:
             NotFound: nothing has that name.
-            Ambiguous: a label and a branch have it, or several versions begin with it.
+            Ambiguous: a label and a branch have it, or several versions or ids begin with it.
             Aside: the bundle was set aside, since it can't be read.
         """
         ref = parse_ref(text) if text is not None else None
-        bundle = self.latest() if ref is None else self._meant(ref, text or "")
+        bundle = self.head_of_main() if ref is None else self._meant(ref, text or "")
         if not even_aside and (ref is None or ref.form != "bundle" or ref.back):
-            self.refuse_aside(bundle, text or "the latest one")
+            self.refuse_aside(bundle, text or f"branch '{MAIN}'")
         return bundle
 
     def refuse_aside(self, bundle: Bundle, text: str) -> None:
@@ -105,7 +121,7 @@ class Refs:
 
     def _meant(self, ref: Ref, text: str) -> Bundle:
         head = self._log.head()
-        bundle = self._named(ref, head)
+        bundle = self._named(ref, head, is_bare=not text.startswith("version:"))
         seen: set[str] = set()
         for _ in range(ref.back):
             if bundle.id in seen:
@@ -151,17 +167,19 @@ class Refs:
             raise NotFound(f'didn\'t find bundle "{id}"', f"see `sheaf bundle list --repo {self._repo}`")
         return self._all[id]
 
-    def _named(self, ref: Ref, head: Head[RepoState]) -> Bundle:
+    def _named(self, ref: Ref, head: Head[RepoState], *, is_bare: bool) -> Bundle:
         if ref.form == "bundle":
-            return self._get(ref.name, head)
+            return self._get(ref.name if is_ksuid(ref.name) else self._beginning(ref.name) or ref.name, head)
         if ref.form == "version":
-            return self._version(ref.name)
+            return self._version(ref.name, is_bare=is_bare)
         state = head.state
         found = []
         if ref.form in ("name", "label") and ref.name in state.labels:
             found.append(("label", state.labels[ref.name].bundle))
         if ref.form in ("name", "branch") and ref.name in state.branches:
             found.append(("branch", state.branches[ref.name].bundle))
+        if not found and ref.form == "name" and (id := self._beginning(ref.name)):
+            return self._get(id, head)
         if not found:
             raise self._unknown(ref, state)
         if len(found) > 1:
@@ -179,8 +197,16 @@ class Refs:
         lists = f"`sheaf label list --repo {self._repo}`, `sheaf branch list --repo {self._repo}`"
         return NotFound(f'didn\'t find {noun} "{ref.name}"', f"see {lists} or `sheaf log {self._repo}`")
 
-    def _version(self, prefix: str) -> Bundle:
+    def _version(self, prefix: str, *, is_bare: bool) -> Bundle:
+        """``is_bare``: it may be the beginning of an id, too."""
         found = [bundle for bundle in self.bundles() if bundle.version.startswith(prefix)]
+        by_id = self._beginning(prefix) if is_bare else None
+        if found and by_id:
+            raise Ambiguous(
+                f"a version and a bundle's id begin with {prefix}", f"write version:{prefix} or bundle:{by_id}"
+            )
+        if by_id:
+            return self.get(by_id)
         if not found:
             raise NotFound(f'didn\'t find version "{prefix}"', f"see `sheaf log {self._repo}`")
         found = [bundle for bundle in found if bundle.id not in self._log.last.aside] or found
@@ -188,6 +214,17 @@ class Refs:
         if len(versions) > 1:
             raise Ambiguous(f"{len(versions)} versions begin with {prefix}", "give more digits")
         return found[-1]
+
+    def _beginning(self, text: str) -> str | None:
+        """The id of the one bundle whose id begins so; None if there is none. Raises Ambiguous."""
+        if not is_ksuid_prefix(text):
+            return None
+        self._catch_up()
+        return _only(self._beginning_with(text, self._all.keys() - self._gone), text)
+
+    @staticmethod
+    def _beginning_with(text: str, ids: Iterable[str]) -> list[str]:
+        return [id for id in ids if id.startswith(text)] if is_ksuid_prefix(text) else []
 
     def _catch_up(self) -> None:
         for record in self._log.records(self._seen + 1):
@@ -203,3 +240,9 @@ class Refs:
                     case RedactBundle(bundle=id) if id in self._all:
                         self._all[id] = op.of(self._all[id])
             self._seen = record.n
+
+
+def _only(ids: list[str], text: str) -> str | None:
+    if len(ids) > 1:
+        raise Ambiguous(f"the ids of {len(ids)} bundles begin with {text}", "give more characters")
+    return ids[0] if ids else None

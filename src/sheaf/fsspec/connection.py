@@ -11,7 +11,7 @@ from sheaf.fork import RLock
 from sheaf.fsspec.errors import read_only
 from sheaf.fsspec.location import Location
 from sheaf.model.log import Author
-from sheaf.model.refs import parse_ref
+from sheaf.model.refs import Ref, parse_ref
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.connecting import connect
 from sheaf.repo.records import RepoInfo
@@ -105,9 +105,10 @@ class Connection:
         with self._lock:
             repo = self.repo(at.repo)
             is_label = ref.form == "name" and any(label.name == ref.name for label in repo.labels(ref.name))
+            is_branch = any(branch.name == ref.name for branch in repo.branches())
             if not is_label:
-                return ref.name
-            if any(branch.name == ref.name for branch in repo.branches()):
+                return None if not is_branch and _is_bundle(repo, ref) else ref.name
+            if is_branch:
                 raise Ambiguous(f"'{ref.name}' is a label and a branch of {at.repo}", f"write branch:{ref.name}")
             return None
 
@@ -135,3 +136,11 @@ class Connection:
             if store is not None:
                 store.close()
             self._repos, self._pinned = {}, {}
+
+
+def _is_bundle(repo: Repo, ref: Ref) -> bool:
+    """Whether a ref that names no label and no branch is the beginning of a bundle's id."""
+    try:
+        return ref.form == "name" and bool(repo.bundle(ref.name))
+    except NotFound:
+        return False

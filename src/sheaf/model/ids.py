@@ -10,7 +10,7 @@ import re
 
 from sheaf.errors import InvalidInput
 
-__all__ = ["HASH_BYTES", "ZERO_HASH", "is_ksuid", "is_version", "ksuid", "ksuid_seconds", "parse_hash"]
+__all__ = ["HASH_BYTES", "ZERO_HASH", "is_ksuid", "is_ksuid_prefix", "is_version", "ksuid", "ksuid_seconds", "parse_hash"]
 
 HASH_BYTES = 32
 ZERO_HASH = bytes(HASH_BYTES)
@@ -19,6 +19,7 @@ _EPOCH = 1_400_000_000
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _DIGIT = {letter: value for value, letter in enumerate(_ALPHABET)}
 _KSUID = re.compile(r"[0-9A-Za-z]{27}")
+_KSUID_PREFIX = re.compile(r"[0-9A-Za-z]{8,27}")
 _VERSION = re.compile(r"[0-9a-f]{8,64}")
 _LIMIT = 1 << 160
 
@@ -46,6 +47,11 @@ def ksuid(seconds: int, payload: bytes) -> str:
 def is_ksuid(text: str) -> bool:
     """Whether the text has the shape of a KSUID and fits into 20 bytes."""
     return _KSUID.fullmatch(text) is not None and _number(text) < _LIMIT
+
+
+def is_ksuid_prefix(text: str) -> bool:
+    """Whether the text may be the beginning of a KSUID, or all of it: 8 to 27 characters. Few words look like that."""
+    return _KSUID_PREFIX.fullmatch(text) is not None and _number(text.ljust(27, "0")) < _LIMIT
 
 
 def ksuid_seconds(text: str) -> int:

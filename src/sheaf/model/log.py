@@ -291,7 +291,7 @@ class RepoState(Value, frozen=True):
     def refuse_named(self, bundle: str) -> None:
         """Raises Conflict, naming them, while labels or branches are at a bundle."""
         if held := self.named(bundle):
-            raise Conflict(f"bundle {bundle} is still named by {', '.join(held)}", "delete or move these first")
+            raise Conflict(f"bundle {bundle} is still named by {', '.join(held)}", "move them with `sheaf branch set` and `sheaf label set`, or delete them")
 
     def _knowing(self, op: MoveBranch | SetLabel) -> dict[str, Bundle]:
         if op.bundle is None or op.bundle in self.bundles:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sheaf.errors import InvalidInput
-from sheaf.model.ids import is_ksuid, is_version
+from sheaf.model.ids import is_ksuid, is_ksuid_prefix, is_version
 from sheaf.model.names import REF_FORMS, check_ref_name, check_repo_name
 from sheaf.model.paths import check_path
 
@@ -19,7 +19,10 @@ _BACK = re.compile(r"(.*)~([0-9]{0,9})")
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """One way to name a bundle; ``back`` first parents before it. ``form`` "name": a label or a branch, whichever is."""
+    """One way to name a bundle; ``back`` first parents before it.
+
+    ``form`` "name": a label or a branch, whichever there is, or else the beginning of a bundle's id.
+    """
 
     form: Form
     name: str
@@ -28,7 +31,7 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """``repo@ref:path``; no ref means the latest bundle, no path the whole of it."""
+    """``repo@ref:path``; no ref means the head of ``main``, no path the whole of it."""
 
     repo: str
     ref: str | None = None
@@ -39,7 +42,7 @@ def parse_ref(text: str) -> Ref:
     """A ref from what a person typed. Raises InvalidInput.
 
     ``label:x``, ``branch:x``, ``bundle:x``, ``version:x`` say what they mean; a bare one is known by its shape (bundle
-    id, version hash) or is a name. ``REF~N`` is N first parents back, ``REF~`` one.
+    id, version hash) or is a name. Ids may be shortened to their first 8 characters. ``REF~N`` is N first parents back, ``REF~`` one.
     """
     base, back = text, 0
     if match := _BACK.fullmatch(text):
@@ -55,7 +58,7 @@ def parse_ref(text: str) -> Ref:
 
 
 def _explicit(form: str, name: str, text: str) -> Form:
-    if form == "bundle" and is_ksuid(name):
+    if form == "bundle" and is_ksuid_prefix(name):
         return "bundle"
     if form == "version" and is_version(name):
         return "version"
@@ -65,7 +68,7 @@ def _explicit(form: str, name: str, text: str) -> Form:
     if form == "branch":
         check_ref_name(name)
         return "branch"
-    shape = "27 letters and digits" if form == "bundle" else "8 to 64 hex digits"
+    shape = "8 to 27 letters and digits" if form == "bundle" else "8 to 64 hex digits"
     raise InvalidInput(f"'{text}' is not a {form}", f"a {form} has {shape}")
 
 

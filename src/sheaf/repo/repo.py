@@ -132,8 +132,14 @@ class Repo:
         return [self._bundle(bundle) for bundle in self._context.refs.bundles()]
 
     def bundle(self, ref: str | None = None) -> Bundle:
-        """The bundle that a ref names; the one committed last if there is none. Raises NotFound, Ambiguous."""
+        """The bundle that a ref names; the head of ``main`` if there is none. Raises NotFound, Ambiguous."""
         return self._bundle(self._context.refs.resolve(ref))
+
+    def newest(self) -> Bundle:
+        """The bundle that was committed last, on any branch. Raises NotFound for an empty repo."""
+        found = self._context.refs.latest()
+        self._context.refs.refuse_aside(found, "the newest one")
+        return self._bundle(found)
 
     def deleted_bundles(self, *, restorable: bool = False) -> list[Bundle]:
         """The bundles that were deleted, in the order of their commits.
@@ -418,8 +424,11 @@ class Repo:
         """One branch. Raises NotFound."""
         state = self._log.head().state
         if name not in state.branches:
-            raise NotFound(f'didn\'t find branch "{name}"', f"see `sheaf branch list --repo {self.name}`")
+            raise self._no_branch(name)
         return branch_of(name, state)
+
+    def _no_branch(self, name: str) -> NotFound:
+        return NotFound(f'didn\'t find branch "{name}"', f"see `sheaf branch list --repo {self.name}`")
 
     def create_branch(self, name: str, ref: str | None = None) -> Branch:
         """Make a branch at a bundle. Raises AlreadyExists (also if a label has that name), NotFound."""
@@ -432,6 +441,26 @@ class Repo:
                     f"it is at {state.branches[name].bundle}; choose another name, or delete it first",
                 )
             return (MoveBranch(check_ref_name(name), bundle.id, target=state.lacking(self._alive(bundle))),)
+
+        return branch_of(name, self._append(decide))
+
+    def set_branch(self, name: str, ref: str, *, expect: str | None = None) -> Branch:
+        """Point a branch at another bundle: an undo of an upload, or a redo. No bundle is deleted by it.
+
+        Args:
+            expect: the id of the bundle that the branch must be at; without it the last one wins.
+
+        Raises:
+            NotFound: no such branch or bundle.
+            Conflict: the branch is not where it was expected.
+        """
+        bundle = self._context.refs.resolve(ref)
+
+        def decide(state: RepoState) -> tuple[RepoOp, ...]:
+            if name not in state.branches:
+                raise self._no_branch(name)
+            now = state.branches[name].bundle if expect is None else expect
+            return (MoveBranch(name, bundle.id, now, target=state.lacking(self._alive(bundle))),)
 
         return branch_of(name, self._append(decide))
 
