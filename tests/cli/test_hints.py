@@ -23,7 +23,7 @@ WORDS = max(len(name.split()) for name in VERBS)
 def _texts(node: ast.AST) -> Iterator[str]:
     """The strings of a module as a user sees them, each value that is filled in as X."""
     if isinstance(node, ast.JoinedStr):
-        yield "".join(part.value if isinstance(part, ast.Constant) else "X" for part in node.values)
+        yield "".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in node.values)
     elif isinstance(node, ast.Constant) and isinstance(node.value, str):
         yield node.value
     else:
@@ -50,7 +50,9 @@ def test_a_hint_names_a_command_that_is_there(command: str) -> None:
     assert name is not None, f"sheaf {command}"
     found = _load(VERBS[name])
     assert isinstance(found, Verb)
-    known = {flag for param in (*found.params, *GLOBAL_OPTIONS) if isinstance(param, click.Option) for flag in param.opts}
+    known = {
+        flag for param in (*found.params, *GLOBAL_OPTIONS) if isinstance(param, click.Option) for flag in param.opts
+    }
     known |= {"--help", "--config"}
     given = {word.partition("=")[0] for word in words if word.startswith("--") and "X" not in word}
     assert given <= known, f"sheaf {command}"

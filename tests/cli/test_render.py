@@ -105,7 +105,9 @@ def test_on_a_narrow_terminal_columns_give_way_and_ids_and_times_are_never_cut(
     assert "…" not in terminal.getvalue()
 
 
-@pytest.mark.parametrize("view", [views.LABEL, views.BRANCH, views.DIAMOND, views.REPO, views.DELETED_REPO, views.SPLIT])
+@pytest.mark.parametrize(
+    "view", [views.LABEL, views.BRANCH, views.DIAMOND, views.REPO, views.DELETED_REPO, views.SPLIT]
+)
 def test_no_table_cuts_an_id_or_a_time(view: View[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "50")
     monkeypatch.setenv("TERM", "dumb")

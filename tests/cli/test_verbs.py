@@ -275,9 +275,7 @@ def test_a_wrong_upload_is_undone_by_moving_the_branch_back(cli: Cli, data: Path
     assert moved.lines == [f"moved branch 'main' from {wrong} to {faces}"]
     assert f"`sheaf branch set --repo faces main {wrong}`" in moved.err
     assert cli("bundle", "get", "--repo", "faces").lines[0] == f"Using bundle: {faces}"
-    assert cli("branch", "set", "--repo", "faces", "main", faces[:20]).lines == [
-        f"branch 'main' is at {faces} already"
-    ]
+    assert cli("branch", "set", "--repo", "faces", "main", faces[:20]).lines == [f"branch 'main' is at {faces} already"]
     assert cli("branch", "set", "--repo", "faces", "main", wrong[:20], "--json").object["bundle"] == wrong
     cli("branch", "set", "--repo", "faces", "main", "init")
     assert _upload(cli, data, "third") != wrong

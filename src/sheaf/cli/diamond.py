@@ -13,7 +13,7 @@ from sheaf.cli.exits import OK
 from sheaf.cli.inputs import read_list, workers
 from sheaf.cli.quoting import quote
 from sheaf.cli.tree import verb
-from sheaf.cli.upload import Announcer, tell_branch, tell_label
+from sheaf.cli.upload import Announcer, place_of, tell_branch, tell_label
 from sheaf.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -135,11 +135,13 @@ def split_get(app: App, repo: str, diamond: str, split: str) -> None:
 @_DIAMOND
 @click.option("--message", required=True, metavar="TEXT", help="What the bundle is.")
 @click.option("--label", metavar="LABEL", help="A label to set on it, in the same commit.")
+@options.move_label
 @click.option("--branch", default="main", show_default=True, metavar="BRANCH", help="The branch that it goes to.")
 @click.option("--with-conflicts", is_flag=True, help="Keep the losers below .conflicts/ (default).")
 @click.option("--with-checkpoints", is_flag=True, help="Keep the losers below .checkpoints/.")
 @click.option("--ignore-conflicts", is_flag=True, help="The newest wins, losers are dropped.")
 @click.option("--no-conflicts", is_flag=True, help="Refuse to commit if splits disagree on a path.")
+@options.allow_empty
 @click.option("--diamond-tag", default="", metavar="TEXT", help="A note on the diamond.")
 def commit(
     app: App,
@@ -148,27 +150,32 @@ def commit(
     diamond: str,
     message: str,
     label: str | None,
+    move_label: bool,
     branch: str,
     with_conflicts: bool,
     with_checkpoints: bool,
     ignore_conflicts: bool,
     no_conflicts: bool,
+    allow_empty: bool,
     diamond_tag: str,
 ) -> int:
     """Join the splits that are done into one bundle."""
     mode = _mode(with_conflicts, with_checkpoints, ignore_conflicts, no_conflicts)
-    found = app.repo(repo).diamond(diamond)
+    inside = app.repo(repo)
+    found, before = inside.diamond(diamond), "" if app.dialect.keeps_upstream else place_of(inside, label)
     with app.progress("commit") as bar:
         made = found.commit(
             message=message,
             label=label,
+            move_label=move_label or app.dialect.keeps_upstream,
+            allow_empty=allow_empty or app.dialect.keeps_upstream,
             branch=branch,
             mode=mode,
             tag=diamond_tag,
             on_commit=Announcer(app, bar),
             progress=bar,
         )
-    tell_label(app, label)
+    tell_label(app, label, before)
     tell_branch(app, branch, made)
     has_conflicts = found.info.has_conflicts
     app.out.object({**views.bundle_record(made), "diamond": diamond, "has_conflicts": has_conflicts})

@@ -15,7 +15,7 @@ from sheaf.cli.daemon import Daemon
 from sheaf.cli.mount import MOUNTING, in_background, mount_options
 from sheaf.cli.quoting import quote
 from sheaf.cli.tree import verb
-from sheaf.cli.upload import tell_branch, tell_label
+from sheaf.cli.upload import place_of, tell_branch, tell_label
 from sheaf.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 @MOUNTING
 @click.option("--message", required=True, metavar="TEXT", help="What the bundle is.")
 @click.option("--label", metavar="LABEL", help="A label to set on it.")
+@options.move_label
 @click.option("--branch", default="main", show_default=True, metavar="BRANCH", help="The branch that it goes to.")
 @click.option("--base", metavar="REF", help="The bundle to begin with. Default: an empty folder.")
 @click.option(
@@ -56,6 +57,7 @@ def mount_new(
     library: str | None,
     message: str,
     label: str | None,
+    move_label: bool,
     branch: str,
     base: str | None,
     destination: Path | None,
@@ -74,7 +76,8 @@ def mount_new(
 
         found = app.repo(repo)
         spill = (destination or _spill_folder(app, found.context.core.clock.new_id())).absolute()
-        new = NewBundle(message, spill, base, branch, label, every_s)
+        new = NewBundle(message, spill, base, branch, label, every_s, move_label or app.dialect.keeps_upstream)
+        before = "" if app.dialect.keeps_upstream else place_of(found, label)
         how = mount_options(app, repo, daemon, allow_other, library, kind=kind)
         try:
             bundle = mount_new(
@@ -90,7 +93,7 @@ def mount_new(
             if (spill / "journal").exists():
                 app.note(f"nothing is lost; to commit it, run: {_next_command(app, spill)}")
             raise
-        _tell(app, bundle, label, branch)
+        _tell(app, bundle, label, branch, before=before)
 
     return in_background(app, work, library, is_wanted=daemonize, tells=True)
 
@@ -114,15 +117,15 @@ def _seconds(text: str) -> int:
     return int(match[1]) * _UNITS[match[2]]
 
 
-def _tell(app: App, bundle: Bundle, label: str | None, branch: str = "main") -> None:
+def _tell(app: App, bundle: Bundle, label: str | None, branch: str = "main", *, before: str = "") -> None:
     app.committed = bundle.id
     app.out.line(f"bundle: {bundle.id}")
-    tell_label(app, label)
+    tell_label(app, label, before if before != bundle.id else "")
     tell_branch(app, branch, bundle)
     app.out.object(views.bundle_record(bundle))
 
 
-def _commit_left(app: App, folder: Path, message: str | None, label: str | None) -> Bundle:
+def _commit_left(app: App, folder: Path, message: str | None, label: str | None, *, move_label: bool) -> Bundle:
     from sheaf.mount.journal import is_spill
     from sheaf.mount.writable import commit_left
 
@@ -132,22 +135,24 @@ def _commit_left(app: App, folder: Path, message: str | None, label: str | None)
             f"{folder} is neither a writable mount nor what one left behind",
             f"mounts leave theirs below {places}, or in the folder that --destination named",
         )
-    return commit_left(app.store, folder.absolute(), message=message, label=label)
+    return commit_left(app.store, folder.absolute(), message=message, label=label, move_label=move_label)
 
 
 @verb(example="sheaf bundle commit ./work --label point\nfusermount3 -u ./work", exits=(3, 4, 5, 8, 9, 10))
 @click.argument("folder", type=options.PLACE, metavar="DIR")
 @click.option("--message", metavar="TEXT", help="What the bundle is. Default: what the mount was told.")
 @click.option("--label", metavar="LABEL", help="A label to set on it.")
-def commit(app: App, folder: Path, message: str | None, label: str | None) -> None:
+@options.move_label
+def commit(app: App, folder: Path, message: str | None, label: str | None, move_label: bool) -> None:
     """Make a bundle of what a writable mount has now, and go on; or of what one left behind that could not commit."""
     from sheaf.mount.control import is_mount, request
 
+    move = move_label or app.dialect.keeps_upstream
     if not is_mount(folder):
-        bundle = _commit_left(app, folder, message, label)
+        bundle = _commit_left(app, folder, message, label, move_label=move)
         _tell(app, bundle, label)
         return
-    answer = request(folder, {"do": "commit", "message": message, "label": label})
+    answer = request(folder, {"do": "commit", "message": message, "label": label, "move_label": move})
     app.out.line(f"bundle: {quote(answer['bundle'])}")
     tell_label(app, label)
     app.out.object(answer)

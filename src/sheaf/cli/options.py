@@ -24,6 +24,7 @@ __all__ = [
     "force_yes",
     "global_option",
     "ignored_option",
+    "move_label",
     "name_filter",
     "nul",
     "read_data",
@@ -115,6 +116,8 @@ name_filter: Final = click.option(
 skip_on_error: Final = click.option(
     "--skip-on-error", is_flag=True, help="Leave out files that can't be read, and say which (exit code 11)."
 )
+move_label: Final = click.option("--move-label", is_flag=True, help="Move the label if it is set already.")
+allow_empty: Final = click.option("--allow-empty", is_flag=True, help="Make a bundle even without any file.")
 allow_erased: Final = click.option(
     "--allow-erased", is_flag=True, help="Let files come back that were erased from the store; they are warned of."
 )

@@ -58,6 +58,7 @@ def tell_branch(app: App, branch: str, bundle: Bundle) -> None:
 @options.folder_option("--path", "The folder to upload.")
 @click.option("--message", required=True, metavar="TEXT", help="What this bundle is.")
 @click.option("--label", metavar="LABEL", help="A label to set on it, in the same commit.")
+@options.move_label
 @click.option("--branch", default="main", show_default=True, metavar="BRANCH", help="The branch that it goes to.")
 @options.file_list
 @click.option("--meta", multiple=True, metavar="K=V", help="A fact to keep with the bundle; may be repeated.")
@@ -65,6 +66,7 @@ def tell_branch(app: App, branch: str, bundle: Bundle) -> None:
 @click.option("--rehash", is_flag=True, help="Read all files, also those that look unchanged.")
 @click.option("--if-changed", is_flag=True, help="Make no bundle if the branch's newest one has the same version.")
 @click.option("--portable", is_flag=True, help="Refuse names that become one on other systems (case, Unicode form).")
+@options.allow_empty
 @options.allow_erased
 @options.concurrency
 def upload(
@@ -74,6 +76,7 @@ def upload(
     path: Path,
     message: str,
     label: str | None,
+    move_label: bool,
     branch: str,
     files: str | None,
     meta: tuple[str, ...],
@@ -81,6 +84,7 @@ def upload(
     rehash: bool,
     if_changed: bool,
     portable: bool,
+    allow_empty: bool,
     allow_erased: bool,
     concurrency_factor: int | None,
 ) -> int:
@@ -92,6 +96,7 @@ def upload(
             path,
             message=message,
             label=label,
+            move_label=move_label or app.dialect.keeps_upstream,
             branch=branch,
             files=read_list(files, path) if files else None,
             meta=read_meta(meta),
@@ -99,6 +104,7 @@ def upload(
             rehash=rehash,
             if_changed=if_changed,
             portable=portable,
+            allow_empty=allow_empty or app.dialect.keeps_upstream,
             allow_erased=allow_erased,
             concurrency=workers(concurrency_factor),
             on_commit=Announcer(app, bar),

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from sheaf.engine.core import Core
 from sheaf.engine.log import Head, Log, repo_log, store_log
 from sheaf.errors import Ambiguous, Corrupt, NotFound
-from sheaf.model.log import AddBundle, Bundle, DeleteBundle, RedactBundle, RepoOp, RepoState, RestoreBundle
 from sheaf.model.ids import is_ksuid, is_ksuid_prefix
+from sheaf.model.log import AddBundle, Bundle, DeleteBundle, RedactBundle, RepoOp, RepoState, RestoreBundle
 from sheaf.model.refs import Ref, parse_ref
 
 __all__ = ["MAIN", "Aside", "Refs", "alive"]
@@ -89,7 +89,9 @@ class Refs:
         if head.state.latest is None:
             raise NotFound(f"no bundles uploaded to repo: {self._repo}", "make one with `sheaf bundle upload`")
         there = ", ".join(f"{self._repo}@{name}" for name in sorted(head.state.branches))
-        hint = f"name one of its branches: {there}" if there else f"name a bundle: `sheaf bundle list --repo {self._repo}`"
+        hint = (
+            f"name one of its branches: {there}" if there else f"name a bundle: `sheaf bundle list --repo {self._repo}`"
+        )
         raise NotFound(f"repo {self._repo} has no branch '{MAIN}', which is used where no ref is given", hint)
 
     def resolve(self, text: str | None, *, even_aside: bool = False) -> Bundle:

@@ -37,7 +37,11 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What people say about a bundle. ``expect``: the bundle that the branch must be at ("" for none), None: any."""
+    """What people say about a bundle.
+
+    ``expect``: the bundle that the branch must be at ("" for none), None: any. ``move_label``: the label may be set
+    already; without it that is refused.
+    """
 
     message: str
     branch: str | None = "main"
@@ -46,11 +50,18 @@ class Draft:
     expect: str | None = None
     parents: tuple[str, ...] = ()
     run: str = ""
+    move_label: bool = False
 
     def __post_init__(self) -> None:
         for name in (self.branch, self.label):
             if name is not None:
                 check_ref_name(name)
+
+    def ensure_names(self, state: RepoState) -> None:
+        """Raises AlreadyExists if a commit could only fail for its names. The commit asks again."""
+        state.refuse_shadow(branch=self.branch, label=self.label)
+        if self.label and not self.move_label:
+            state.ensure_label_free(self.label)
 
 
 class Store:
@@ -170,7 +181,8 @@ class Writer:
         ``beside`` is called before, while the log is read; nothing is committed if it raises.
 
         Raises:
-            AlreadyExists: the branch would be a new one with a label's name, or the label one with a branch's.
+            AlreadyExists: the branch would be a new one with a label's name, or the label one with a branch's; or the
+                label is set already, and the draft doesn't move it.
             Conflict: the branch is not where ``draft.expect`` says, or gc has ended this session.
             Refused: the session is over.
         """
@@ -216,6 +228,7 @@ def committed(
             raise Conflict(
                 f"branch '{draft.branch}' changed meanwhile: it is at {at or 'nothing'}", "look again and repeat"
             )
+        draft.ensure_names(head.state)
         parents = tuple(dict.fromkeys([*([at] if at else []), *draft.parents]))
         bundle = Bundle(
             open.id,
@@ -234,7 +247,7 @@ def committed(
         if draft.branch:
             ops.append(MoveBranch(draft.branch, bundle.id, at))
         if draft.label:
-            ops.append(SetLabel(draft.label, bundle.id))
+            ops.append(SetLabel(draft.label, bundle.id, check=not draft.move_label))
         return head.state.unshadowed(tuple(ops))
 
     log.append(decide, beside=beside)

@@ -169,10 +169,11 @@ class Pending:
 
     # -- committing ----------------------------------------------------------------------------------------------------
 
-    def commit(self, message: str, label: str | None) -> Bundle:
+    def commit(self, message: str, label: str | None, *, move_label: bool = False) -> Bundle:
         """Make the bundle. Raises Conflict if the branch is not any more where it was."""
         expect = self.base.id if self.base else ""
-        with self.repo.edit(message=message, branch=self.branch, label=label, expect=expect) as edit:
+        names: dict[str, Any] = {"branch": self.branch, "label": label, "move_label": move_label}
+        with self.repo.edit(message=message, **names, expect=expect) as edit:
             for path in self._hidden:
                 edit.remove(path)
             for path, made in self._made.items():

@@ -18,14 +18,15 @@ __all__ = ["Transaction"]
 class Transaction(fsspec.transaction.Transaction):
     """What is written inside ``with fs.transaction as t:`` becomes one bundle at its end, or nothing after an exception.
 
-    Inside, reads see what was written. ``t.message`` and ``t.label`` may be set meanwhile; afterwards ``t.bundles``
-    holds what was made: one bundle for each branch that was written to.
+    Inside, reads see what was written. ``t.message`` and ``t.label`` may be set meanwhile, and ``t.move_label`` if the
+    label may be set already; afterwards ``t.bundles`` holds what was made: one bundle for each branch that was written to.
     """
 
     def __init__(self, fs: SheafFileSystem, **kwargs: Any) -> None:
         super().__init__(fs, **kwargs)
         self.message = "transaction"
         self.label: str | None = None
+        self.move_label = False
         self.bundles: list[Bundle] = []
 
     def start(self) -> None:
@@ -41,7 +42,7 @@ class Transaction(fsspec.transaction.Transaction):
                 file = self.files.popleft()
                 file.close() if commit else file.discard()
             if commit:
-                self.bundles = fs.access.shared.commit(self.message, self.label)
+                self.bundles = fs.access.shared.commit(self.message, self.label, move_label=self.move_label)
         finally:
             fs.access.end()
             fs._intrans = False

@@ -38,13 +38,14 @@ class Workspace:
             self._files += 1
             return self._folder.path / str(self._files)
 
-    def commit(self, message: str, label: str | None = None) -> list[Bundle]:
+    def commit(self, message: str, label: str | None = None, *, move_label: bool = False) -> list[Bundle]:
         """One bundle for each branch that was written to; the first that fails ends it.
 
         Raises Refused in a forked process: its parent would commit it a second time.
         """
         self._origin.ensure_here()
-        return [pending.commit(message, label) for pending in self.branches.values() if pending.is_changed]
+        changed = [pending for pending in self.branches.values() if pending.is_changed]
+        return [pending.commit(message, label, move_label=move_label) for pending in changed]
 
     def close(self) -> None:
         """Forget all of it."""

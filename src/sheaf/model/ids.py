@@ -10,7 +10,16 @@ import re
 
 from sheaf.errors import InvalidInput
 
-__all__ = ["HASH_BYTES", "ZERO_HASH", "is_ksuid", "is_ksuid_prefix", "is_version", "ksuid", "ksuid_seconds", "parse_hash"]
+__all__ = [
+    "HASH_BYTES",
+    "ZERO_HASH",
+    "is_ksuid",
+    "is_ksuid_prefix",
+    "is_version",
+    "ksuid",
+    "ksuid_seconds",
+    "parse_hash",
+]
 
 HASH_BYTES = 32
 ZERO_HASH = bytes(HASH_BYTES)

@@ -283,6 +283,14 @@ class RepoState(Value, frozen=True):
         moved = (MoveBranch(branch, "") if branch else None, SetLabel(label, "") if label else None)
         self.unshadowed(tuple(op for op in moved if op))
 
+    def ensure_label_free(self, name: str) -> None:
+        """Raises AlreadyExists if a label of that name is set."""
+        if (at := self.labels.get(name)) is not None:
+            raise AlreadyExists(
+                f"label '{name}' is set already, on bundle {at.bundle}",
+                "choose another label, or move this one with --move-label",
+            )
+
     def pruned(self) -> RepoState:
         """Without the descriptors that no ref and not ``latest`` names."""
         keep = {t.bundle for t in self.branches.values()} | {t.bundle for t in self.labels.values()} | {self.latest}
@@ -291,7 +299,10 @@ class RepoState(Value, frozen=True):
     def refuse_named(self, bundle: str) -> None:
         """Raises Conflict, naming them, while labels or branches are at a bundle."""
         if held := self.named(bundle):
-            raise Conflict(f"bundle {bundle} is still named by {', '.join(held)}", "move them with `sheaf branch set` and `sheaf label set`, or delete them")
+            raise Conflict(
+                f"bundle {bundle} is still named by {', '.join(held)}",
+                "move them with `sheaf branch set` and `sheaf label set`, or delete them",
+            )
 
     def _knowing(self, op: MoveBranch | SetLabel) -> dict[str, Bundle]:
         if op.bundle is None or op.bundle in self.bundles:

@@ -42,7 +42,8 @@ def parse_ref(text: str) -> Ref:
     """A ref from what a person typed. Raises InvalidInput.
 
     ``label:x``, ``branch:x``, ``bundle:x``, ``version:x`` say what they mean; a bare one is known by its shape (bundle
-    id, version hash) or is a name. Ids may be shortened to their first 8 characters. ``REF~N`` is N first parents back, ``REF~`` one.
+    id, version hash) or is a name. Ids may be shortened to their first 8 characters.
+    ``REF~N`` is N first parents back, ``REF~`` one.
     """
     base, back = text, 0
     if match := _BACK.fullmatch(text):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event, Thread
 from typing import Any, Final
 
@@ -58,8 +58,9 @@ class Committer:
         """Whether there is anything that the last commit doesn't have."""
         return self._seen != self._fs.state.changes
 
-    def commit(self, message: str | None = None, label: str | None = None) -> Bundle:
+    def commit(self, message: str | None = None, label: str | None = None, *, move_label: bool = False) -> Bundle:
         """Make a bundle of what the mount shows now. It may be written to meanwhile: that is for the next one."""
+        about = self._about
         with self._lock:
             fs = self._fs
             with fs.lock:
@@ -69,7 +70,8 @@ class Committer:
                 )
                 fs.frozen = {file.fill for file in found.spilled}
             try:
-                bundle = self._commit(found, Draft(message or self._about.message, self._about.branch, label))
+                draft = Draft(message or about.message, about.branch, label, move_label=move_label)
+                bundle = self._commit(found, draft)
             finally:
                 self._unfreeze()
             self.last, self._seen = bundle, seen
@@ -78,7 +80,8 @@ class Committer:
     def answer(self, asked: Mapping[str, Any]) -> Mapping[str, Any]:
         """What the control file says: ``{"do": "commit"}``, perhaps with message and label; else about the mount."""
         if asked.get("do") == "commit":
-            bundle = self.commit(asked.get("message"), asked.get("label"))
+            move = bool(asked.get("move_label"))
+            bundle = self.commit(asked.get("message"), asked.get("label"), move_label=move)
             return {"bundle": bundle.id, "version": bundle.version, "repo": bundle.repo_name}
         if asked:
             raise InvalidInput(f"a mount can't {asked.get('do')}", "it can commit")
@@ -99,6 +102,7 @@ class Committer:
     def _commit(self, found: Difference, draft: Draft) -> Bundle:
         context = self._repo.context
         context.refuse_writes()
+        draft.ensure_names(context.log.head().state)
         with Writer(context.core, context.nodes, context.log, context.entry.id, "edit") as writer:
             is_kept = self._check_alive(context) and not writer.open.has_dead
             if self._base is not None:
@@ -109,8 +113,7 @@ class Committer:
             files = found.files + (self._base.files if self._base else 0)
             parent = self.last or self._base
             parents = (parent.id,) if parent else ()
-            told = Draft(draft.message, draft.branch, draft.label, parents=parents)
-            bundle = Bundle(context, writer.commit(root, files, told))
+            bundle = Bundle(context, writer.commit(root, files, replace(draft, parents=parents)))
             writer.tidy()
         self._stored = {file.ino: _Stored(file.version, one) for file, one in zip(found.spilled, placed, strict=True)}
         return bundle

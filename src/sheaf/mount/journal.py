@@ -32,6 +32,7 @@ class About(msgspec.Struct, frozen=True):
     message: str
     label: str | None
     format: int = 1
+    move_label: bool = False
 
 
 class Make(msgspec.Struct, frozen=True, tag="make", array_like=True):

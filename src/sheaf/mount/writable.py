@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sheaf.engine.writer import Draft
 from sheaf.errors import Refused, SheafError
-from sheaf.model.names import check_ref_name
 from sheaf.mount.committing import Committer, Every
 from sheaf.mount.control import Control
 from sheaf.mount.journal import About, Spill
@@ -35,11 +35,12 @@ class NewBundle:
     branch: str | None = "main"
     label: str | None = None
     every_s: float | None = None
+    move_label: bool = False
 
-    def __post_init__(self) -> None:
-        for name in (self.branch, self.label):
-            if name is not None:
-                check_ref_name(name)
+    @property
+    def draft(self) -> Draft:
+        """The names of the last bundle. Raises InvalidInput."""
+        return Draft(self.message, self.branch, self.label, move_label=self.move_label)
 
 
 def mount_new(
@@ -56,14 +57,25 @@ def mount_new(
 
     Raises:
         Refused, InvalidInput: the folder or the spill is not empty; nothing was mounted.
+        AlreadyExists: the label is set already, and not ``move_label``; nothing was mounted.
         SheafError: the commit failed; all that was written is in the spill (:func:`commit_left`).
     """
     check_library(options.library)
     base = repo.bundle(new.base) if new.base is not None else None
     repo.context.refuse_writes()
+    new.draft.ensure_names(repo.context.log.head().state)
     prepare(mountpoint)
     id = base.id if base else None
-    about = About(repo.context.core.config.id, repo.name, repo.id, id, new.branch, new.message, new.label)
+    about = About(
+        repo.context.core.config.id,
+        repo.name,
+        repo.id,
+        id,
+        new.branch,
+        new.message,
+        new.label,
+        move_label=new.move_label,
+    )
     spill = Spill.begin(new.spill, about)
     shared = Shared(repo.context.store, read)
     fs, committer = _opened(repo, spill, about, base, shared)
@@ -78,7 +90,7 @@ def mount_new(
         if every:
             every.stop()
         shared.pool.close()
-    return _finished(repo, committer, spill, new.label)
+    return _finished(repo, committer, spill, new)
 
 
 def _opened(repo: Repo, spill: Spill, about: About, base: Bundle | None, shared: Shared) -> tuple[OverlayFs, Committer]:
@@ -101,19 +113,21 @@ def _with(options: MountOptions, every: Every | None) -> MountOptions:
     return MountOptions(options.source, options.type, options.allow_other, up, options.library)
 
 
-def _finished(repo: Repo, committer: Committer, spill: Spill, label: str | None) -> Bundle:
+def _finished(repo: Repo, committer: Committer, spill: Spill, new: NewBundle) -> Bundle:
     """Commit what no commit has, and take the spill away."""
     if committer.last is not None and not committer.is_changed:
         bundle = committer.last
-        if label:
-            repo.set_label(label, f"bundle:{bundle.id}")
+        if new.label:
+            repo.set_label(new.label, f"bundle:{bundle.id}", move=new.move_label)
     else:
-        bundle = committer.commit(label=label)
+        bundle = committer.commit(label=new.label, move_label=new.move_label)
     spill.remove()
     return bundle
 
 
-def commit_left(store: Store, folder: Path, *, message: str | None = None, label: str | None = None) -> Bundle:
+def commit_left(
+    store: Store, folder: Path, *, message: str | None = None, label: str | None = None, move_label: bool = False
+) -> Bundle:
     """Commit what a mount left behind whose commit failed or that was killed, and take it away.
 
     Raises:
@@ -130,7 +144,8 @@ def commit_left(store: Store, folder: Path, *, message: str | None = None, label
         base = repo.bundle(f"bundle:{about.base}") if about.base else None
         fs, committer = _opened(repo, spill, about, base, Shared(repo.context.store, ReadOptions()))
         fs.replay()
-        bundle = committer.commit(message, label or about.label)
+        moves = move_label or (about.move_label and label in (None, about.label))
+        bundle = committer.commit(message, label or about.label, move_label=moves)
     except BaseException:
         spill.close()
         raise

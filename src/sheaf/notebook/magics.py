@@ -53,6 +53,7 @@ def _parser() -> _Parser:
     run.add_argument("--message", default="a run in a notebook")
     run.add_argument("--branch", default="main")
     run.add_argument("--label")
+    run.add_argument("--move-label", action="store_true")
     run.add_argument("--in", dest="inputs", action="append", default=[])
     run.add_argument("--name", default="out")
     return parser
@@ -88,7 +89,8 @@ class SheafMagics(Magics):
             The history.
         %sheaf store [URL]
             The store; with a URL, use that one from now on. By default it is the one of the command line.
-        %%sheaf run --out REPO [--message TEXT] [--branch NAME] [--label NAME] [--in REPO@REF]… [--name NAME]
+        %%sheaf run --out REPO [--message TEXT] [--branch NAME] [--label NAME [--move-label]] [--in REPO@REF]…
+            [--name NAME]
             Run the cell with a new folder as the variable NAME ("out"); what the cell writes there becomes a bundle of
             REPO. The run is recorded: the code, the bundles of `%sheaf use` that the code mentions and those of --in,
             and the new bundle. If the cell raises, that is recorded, and there is no bundle.
@@ -150,7 +152,8 @@ class SheafMagics(Magics):
                 cells.run(self.shell, cell)
                 if not any(Path(folder).iterdir()):
                     return None
-                return repo.upload(folder, message=args.message, branch=args.branch, label=args.label).bundle
+                names = {"branch": args.branch, "label": args.label, "move_label": args.move_label}
+                return repo.upload(folder, message=args.message, **names, allow_empty=True).bundle
             finally:
                 self.shell.user_ns.pop(args.name, None)
 

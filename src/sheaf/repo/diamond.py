@@ -18,7 +18,7 @@ from sheaf.engine.nodes import root_of
 from sheaf.engine.sessions import end_session, find_session, observe, open_session, refuse_if_over
 from sheaf.engine.tree import Tree
 from sheaf.engine.writer import Draft, Store, committed
-from sheaf.errors import Conflict, Corrupt, InvalidInput, NotFound
+from sheaf.errors import Conflict, Corrupt, InvalidInput, NotFound, Refused
 from sheaf.format import keys
 from sheaf.format.node_v1 import ROWS
 from sheaf.model.entries import Kind
@@ -193,33 +193,40 @@ class Diamond:
         *,
         message: str,
         label: str | None = None,
+        move_label: bool = False,
         branch: str | None = "main",
         mode: Mode = "enable-conflicts",
         tag: str = "",
+        allow_empty: bool = False,
         on_commit: Callable[[Bundle], None] | None = None,
         progress: Progress | None = None,
     ) -> Bundle:
         """Join the splits that are done into one bundle. Where they disagree on a path, the later one wins.
 
         Args:
+            move_label: the label may be set already, and moves then.
+            allow_empty: make a bundle even if the splits have no files.
             mode: what becomes of the others: kept below ``.conflicts/SPLIT/``, below ``.checkpoints/SPLIT/``, dropped
                 (``ignored``), or refused (``forbids-conflicts``).
 
         Raises:
             Conflict: splits disagree and ``mode`` forbids it, or the diamond was canceled or committed otherwise.
             NotFound: no split is done.
+            AlreadyExists: the label is set already, unless ``move_label``.
+            Refused: the splits have no files, unless ``allow_empty``.
         """
-        draft = Draft(message, branch, label)
+        draft = Draft(message, branch, label, move_label=move_label)
         self._context.refuse_writes()
         if (bundle := self._committed()) is not None:
             end_session(self._context.core, self.id)
             raise Conflict(f"diamond {self.id} is committed already, as bundle {bundle.id}")
         self._refuse_canceled(self._splits.end())
+        draft.ensure_names(self._context.log.head().state)
         meter = Meter(progress, "join")
         opened = observe(self._context.core, find_session(self._context.core, self.id))
         store = Store(self._context.core, self._context.nodes, opened, self.id)
         try:
-            root, files = self._closed(store, mode, tag)
+            root, files = self._closed(store, mode, tag, allow_empty=allow_empty)
         except Corrupt:  # gc may have ended this session, and swept what it was reading
             refuse_if_over(self._context.log, opened.session)
             raise
@@ -238,7 +245,7 @@ class Diamond:
             raise Conflict(f"diamond {self.id} is being committed")
         end_session(self._context.core, self.id)
 
-    def _closed(self, store: Store, mode: Mode, tag: str) -> tuple[Pointer, int]:
+    def _closed(self, store: Store, mode: Mode, tag: str, *, allow_empty: bool) -> tuple[Pointer, int]:
         """Decide which splits are in, unless that was decided, and join them; returns the root and the number of files.
 
         They are joined first, since the decision stays: splits that can't be joined decide nothing.
@@ -248,6 +255,8 @@ class Diamond:
         if end is None:
             wanted = self._ending(mode, tag)
             joined = self._joined(store, wanted)
+            if not (joined[1] or allow_empty):
+                raise Refused(f"the splits of diamond {self.id} have no files", "an empty bundle needs --allow-empty")
             end = self._splits.decide(wanted)
             self._refuse_canceled(end)
             joined = joined if end == wanted else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -69,7 +70,7 @@ class Edit:
     def _begin(self) -> None:
         c = self._context
         state = c.log.head().state
-        state.refuse_shadow(branch=self._draft.branch, label=self._draft.label)
+        self._draft.ensure_names(state)
         target = state.branches.get(self._draft.branch or "")
         self._expect = target.bundle if target else ""
         if self._draft.expect not in (None, self._expect):
@@ -169,7 +170,7 @@ class Edit:
         root = store.edit(self._root, self._changes.changes())
         files = (self._base.files if self._base else 0) + self._changes.files
         parents = (self._base.id,) if self._base else ()
-        draft = Draft(self._draft.message, self._draft.branch, self._draft.label, expect=self._expect, parents=parents)
+        draft = replace(self._draft, expect=self._expect, parents=parents)
         bundle = self._writer.commit(root, files, draft)
         self._writer.tidy()
         return Bundle(self._context, bundle)

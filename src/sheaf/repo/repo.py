@@ -8,11 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
 from sheaf.engine.clock import parse_time
 from sheaf.engine.log import Head, Log
-from sheaf.errors import AlreadyExists, NotFound
+from sheaf.errors import AlreadyExists, NotFound, Refused
 from sheaf.model.log import (
     Author,
     DeleteRepo,
@@ -238,6 +236,7 @@ class Repo:
         *,
         message: str,
         label: str | None = None,
+        move_label: bool = False,
         branch: str | None = "main",
         files: Sequence[str] | None = None,
         meta: Mapping[str, str] | None = None,
@@ -246,6 +245,7 @@ class Repo:
         concurrency: int | None = None,
         if_changed: bool = False,
         portable: bool = False,
+        allow_empty: bool = False,
         allow_erased: bool = False,
         on_commit: Callable[[Bundle], None] | None = None,
         progress: Progress | None = None,
@@ -253,41 +253,48 @@ class Repo:
         """Make a bundle of a folder, move a branch to it and set a label, all in one commit.
 
         Args:
+            move_label: the label may be set already, and moves then.
             files: only these paths, relative to the folder.
             rehash: read every file, even those that look unchanged.
             if_changed: commit nothing if the branch has exactly this already.
             portable: refuse names that become one on other systems; without it they are warned of.
+            allow_empty: make a bundle even if there is no file to upload.
             allow_erased: let contents come back that were erased from the store; they are warned of.
             on_commit: called as soon as the bundle is committed.
 
         Raises:
             NotFound, InvalidInput, Denied, Conflict: about a file, unless ``skip_on_error``.
-            AlreadyExists: the branch is new and a label has its name, or the other way round.
-            Refused: ``portable``, and names collide; or a file was erased from the store, unless ``allow_erased``.
+            AlreadyExists: the label is set already, unless ``move_label``; or the branch is new and a label has its name,
+                or the other way round.
+            Refused: there is no file to upload, unless ``allow_empty``; ``portable``, and names collide; or a file was
+                erased from the store, unless ``allow_erased``.
         """
         from sheaf.engine.writer import Draft, Writer
         from sheaf.transfer.progress import Meter
         from sheaf.transfer.upload import folder_options, store_folder
 
         c = self._context
-        draft = Draft(message, branch, label, meta or {})
+        draft = Draft(message, branch, label, meta or {}, move_label=move_label)
         options = folder_options(
             c.core, c.cache, path, files=files, skip_on_error=skip_on_error, rehash=rehash, concurrency=concurrency
         )
         meter = Meter(progress, "upload")
         with Writer(c.core, c.nodes, c.log, self.id, "upload", allow_erased=allow_erased) as writer:
             head = writer.open.head or self._log.head()  # read after the session was registered
-            head.state.refuse_shadow(branch=branch, label=label)
+            if not (if_changed and _is_at_head(label, branch, head.state)):
+                draft.ensure_names(head.state)
             base = self._head_tree(branch, head)
             stored = store_folder(writer.store, base, options, meter)
             if portable:
                 stored.refuse_clashes()
+            if not (stored.files or allow_empty):
+                raise Refused(f"there is no file to upload in {path}", "an empty bundle needs --allow-empty")
             is_same = if_changed and base is not None and base.root.full == stored.root.full
             is_same = is_same and branch in head.state.branches
             if is_same:
                 bundle = self.bundle(f"branch:{branch}")
                 if label:
-                    self.set_label(label, f"bundle:{bundle.id}")
+                    self.set_label(label, f"bundle:{bundle.id}", move=move_label)
             else:
                 bundle = self._bundle(writer.commit(stored.root, stored.files, draft, beside=c.refuse_writes))
                 if on_commit:
@@ -313,6 +320,7 @@ class Repo:
         branch: str = "main",
         base: str | None = None,
         label: str | None = None,
+        move_label: bool = False,
         expect: str | None = None,
         allow_erased: bool = False,
     ) -> Edit:
@@ -321,13 +329,15 @@ class Repo:
         Args:
             base: the bundle to start from; the branch's head if None. The branch must not have moved when it commits.
             label: set it to the new bundle, in the same commit.
+            move_label: the label may be set already, and moves then.
             expect: the id of the bundle that the branch must be at when the edit begins, "" for a new branch.
             allow_erased: let contents come back that were erased from the store.
         """
         from sheaf.engine.writer import Draft
         from sheaf.repo.edit import Edit
 
-        return Edit(self._context, Draft(message, branch, label, expect=expect), base, allow_erased=allow_erased)
+        draft = Draft(message, branch, label, expect=expect, move_label=move_label)
+        return Edit(self._context, draft, base, allow_erased=allow_erased)
 
     def push(
         self,
@@ -396,18 +406,30 @@ class Repo:
             raise NotFound(f'didn\'t find label "{name}"', f"see `sheaf label list --repo {self.name}`")
         return found[::-1]
 
-    def set_label(self, name: str, ref: str, *, expect: str | None = None) -> Label:
+    def set_label(self, name: str, ref: str, *, expect: str | None = None, move: bool = True) -> Label:
         """Point a label at a bundle; the last one wins, unless ``expect`` (a bundle id, "" for new) is given.
+
+        Args:
+            move: without it a label that is set on another bundle is refused.
 
         Raises:
             NotFound: no such bundle.
-            AlreadyExists: a branch has that name.
+            AlreadyExists: a branch has that name; or the label is set on another bundle, and not ``move``.
             Conflict: the label is not where it was expected.
         """
         bundle = self._context.refs.resolve(ref)
-        op = SetLabel(check_ref_name(name), bundle.id, expect or None, expect is not None)
-        state = self._append(lambda state: (replace(op, target=state.lacking(self._alive(bundle))),))
-        return label_of(name, state)
+        check_ref_name(name)
+
+        def decide(state: RepoState) -> tuple[RepoOp, ...]:
+            wanted, now = expect, state.labels.get(name)
+            if not move:
+                wanted = now.bundle if now else ""
+                if wanted != bundle.id:
+                    state.ensure_label_free(name)
+            target = state.lacking(self._alive(bundle))
+            return (SetLabel(name, bundle.id, wanted or None, wanted is not None, target),)
+
+        return label_of(name, self._append(decide))
 
     def delete_label(self, name: str) -> Label:
         """Delete a label; its history stays. Returns what it was. Raises NotFound."""
@@ -519,3 +541,9 @@ class Repo:
                 if self._log.head().n == head.n:
                     raise
                 head = None
+
+
+def _is_at_head(label: str | None, branch: str | None, state: RepoState) -> bool:
+    """Whether a label is where a branch is: to set it there again moves nothing."""
+    at, head = state.labels.get(label or ""), state.branches.get(branch or "")
+    return at is not None and head is not None and at.bundle == head.bundle

@@ -194,6 +194,7 @@ def _uploads(pipe: Connection, place: Place, name: str, scratch: str) -> None:
                     folder,
                     message="killed soon",
                     label="latest",
+                    move_label=True,
                     on_commit=lambda bundle, told=told: pipe.send(("done", bundle.id, told)),  # type: ignore[misc]
                 )
             except (Conflict, NotFound, AlreadyExists, Refused, Unavailable):
