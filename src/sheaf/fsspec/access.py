@@ -14,7 +14,7 @@ from typing import BinaryIO, TypeVar, cast
 from sheaf.errors import Conflict, NotFound
 from sheaf.fork import RLock
 from sheaf.fsspec.connection import MAIN, Connection
-from sheaf.fsspec.errors import exists, is_folder, missing
+from sheaf.fsspec.errors import exists, is_folder, missing, no_ref
 from sheaf.fsspec.files import IN_MEMORY, Content, ReadingFile, WritingFile
 from sheaf.fsspec.location import Location
 from sheaf.fsspec.pending import Local, Made, Pending, Taken, file_entry
@@ -154,19 +154,41 @@ class Access:
         found = {inside + name[len(inside) :].split("/")[0] for name in names if name.startswith(inside)}
         refs = [f"{at.repo}@{ref}" for ref in self.connection.refs(at.repo)] if at.repo in names else []
         if at.repo and not found and at.repo not in names:
+            for name in (name for name in names if at.repo.startswith(f"{name}/")):
+                raise no_ref(at, f"sheaf://{name}@{MAIN}/{at.repo.removeprefix(name + '/')}")
             raise missing(at)
         return sorted(found) + refs
 
     # -- files ---------------------------------------------------------------------------------------------------------
 
-    def open(self, at: Location, block_size: int | None = None) -> BinaryIO:
-        """A file for reading."""
+    def is_inside(self, at: Location, folder: Location) -> bool:
+        """Whether something is, or would be, below a folder of the same branch or bundle, symlinks followed."""
+        if at.repo != folder.repo:
+            return False
+        try:
+            view, other = self.view(folder), self.view(at)
+        except NotFound:
+            return False
+        is_same = view is other if isinstance(view, Pending) else self.bundle(at).id == self.bundle(folder).id
+        top, inner, rest = followed(view, folder.path), at.path, ""
+        while inner and (found := followed(view, inner)) is None:
+            inner, name = split(inner)
+            rest = join(name, rest) if rest else name
+        real = join(found.path, rest) if inner and found else rest
+        return is_same and top is not None and top.kind == Kind.FOLDER and real.startswith(f"{top.path}/")
+
+    def raw(self, at: Location) -> io.RawIOBase:
+        """A file for reading, without a buffer."""
         view, entry = self.file(at)
         if isinstance(view, Pending):
             if view.is_made(entry.path):
-                return view.open(entry.path)
+                return cast(io.RawIOBase, view.open(entry.path))
             view = committed(view)
-        return cast(BinaryIO, io.BufferedReader(ReadingFile(view.contents, entry), block_size or _BUFFER))
+        return ReadingFile(view.contents, entry)
+
+    def open(self, at: Location) -> BinaryIO:
+        """A file for reading."""
+        return cast(BinaryIO, io.BufferedReader(self.raw(at), _BUFFER))
 
     def read(self, at: Location, start: int | None, end: int | None) -> bytes:
         """A range of a file; negative positions count from its end."""
@@ -195,7 +217,7 @@ class Access:
                 if own is not None:
                     own.close()
 
-        file = WritingFile(workspace.scratch, done, autocommit=autocommit)
+        file = WritingFile(workspace.scratch, done, autocommit=autocommit, appends=mode == "ab")
         if start is not None:
             with start:
                 shutil.copyfileobj(start, file, IN_MEMORY)

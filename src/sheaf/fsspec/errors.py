@@ -10,7 +10,17 @@ from typing import ParamSpec, TypeVar
 
 from sheaf.errors import InvalidInput, SheafError, rule_of
 
-__all__ = ["as_os_error", "exists", "is_folder", "missing", "not_empty", "not_folder", "os_errors", "read_only"]
+__all__ = [
+    "as_os_error",
+    "exists",
+    "is_folder",
+    "missing",
+    "no_ref",
+    "not_empty",
+    "not_folder",
+    "os_errors",
+    "read_only",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -40,6 +50,11 @@ def os_errors(function: Callable[P, T]) -> Callable[P, T]:
 def missing(path: object) -> FileNotFoundError:
     """No such file or folder."""
     return _made(FileNotFoundError, errno.ENOENT, path)
+
+
+def no_ref(path: object, instead: str) -> FileNotFoundError:
+    """The path of a file that names no bundle."""
+    return FileNotFoundError(errno.ENOENT, f"no bundle is named: write {instead}", str(path))
 
 
 def exists(path: object) -> FileExistsError:

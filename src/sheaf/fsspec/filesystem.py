@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fsspec.spec import AbstractFileSystem
+from fsspec.spec import AbstractFileSystem, has_magic
 
 from sheaf.fsspec.access import Access, View, followed, target
 from sheaf.fsspec.connection import Connection, Options
 from sheaf.fsspec.errors import exists, is_folder, missing, not_empty, not_folder, os_errors
+from sheaf.fsspec.files import Reader, Text, WritingFile, discarding
 from sheaf.fsspec.location import Location, strip
 from sheaf.fsspec.transaction import Transaction
+from sheaf.fsspec.walk import Walk
 from sheaf.model.entries import Entry, Kind
 from sheaf.model.ids import ZERO_HASH
 from sheaf.model.paths import join, relative, split
@@ -80,7 +83,22 @@ class SheafFileSystem(AbstractFileSystem):
 
     def lexists(self, path: str, **kwargs: Any) -> bool:
         """Whether there is anything, a symlink that leads nowhere included."""
-        return bool(super().exists(path, **kwargs))
+        return self._type(path) != ""
+
+    def isfile(self, path: str) -> bool:
+        """Whether there is a file. Raises OSError if that can't be found out."""
+        return self._type(path) == "file"
+
+    def isdir(self, path: str) -> bool:
+        """Whether there is a folder. Raises OSError if that can't be found out."""
+        return self._type(path) == "directory"
+
+    def _type(self, path: str) -> str:
+        """The type of what is there, "" of nothing. A store that can't be read must not look like an empty one."""
+        try:
+            return str(self.info(path)["type"])
+        except (FileNotFoundError, NotADirectoryError, ValueError):  # the last: nothing can have such a name
+            return ""
 
     @os_errors
     def ls(self, path: str, detail: bool = True, **kwargs: Any) -> list[Any]:
@@ -108,6 +126,36 @@ class SheafFileSystem(AbstractFileSystem):
             found |= {info["name"]: info for info in self._listing(at, recursive=True)}
         names = sorted(name for name, info in found.items() if withdirs or info["type"] != "directory")
         return {name: found[name] for name in names} if detail else names
+
+    def walk(
+        self,
+        path: str,
+        maxdepth: int | None = None,
+        topdown: bool = True,
+        on_error: str | Callable[[OSError], object] = "omit",
+        **kwargs: Any,
+    ) -> Iterator[tuple[str, Any, Any]]:
+        """Folder after folder: its path, the folders in it, the files in it.
+
+        A folder that a symlink leads to is entered, unless it is one that the way has come through already. With
+        ``on_error="omit"`` only a missing folder is passed over; damage raises.
+        """
+        if maxdepth is not None and maxdepth < 1:
+            raise ValueError("maxdepth must be at least 1")
+        detail = bool(kwargs.pop("detail", False))
+        walk = Walk(self, topdown=topdown, on_error=on_error, detail=detail, options=kwargs)
+        return walk.below(self._strip_protocol(path), maxdepth, frozenset())
+
+    def expand_path(self, path: Any, recursive: bool = False, maxdepth: int | None = None, **kwargs: Any) -> list[str]:
+        """Globs as the paths that match them; a path that is there as it stands is no glob."""
+        given = [path] if isinstance(path, str) else list(path)
+        literal = [each for each in map(self._strip_protocol, given) if has_magic(each) and self.lexists(each)]
+        others = [each for each in given if self._strip_protocol(each) not in literal]
+        found = set(super().expand_path(others, recursive, maxdepth, **kwargs)) if others else set()
+        for each in literal:
+            below = self.find(each, maxdepth=maxdepth, withdirs=True) if recursive else ()
+            found |= {each, *below}
+        return sorted(found)
 
     def modified(self, path: str) -> datetime:
         """When a file was last modified before it was put into the bundle."""
@@ -140,14 +188,18 @@ class SheafFileSystem(AbstractFileSystem):
     def get(self, *args: Any, **kwargs: Any) -> None:
         """Copy files to the local disk, all of them of one bundle."""
         with self.access.snapshot():
-            super().get(*args, **kwargs)
+            super().get(*self._plain(args, lambda path: Path(path).is_dir()), **kwargs)
 
     @os_errors
     def get_file(self, rpath: str, lpath: Any, callback: Any = None, outfile: Any = None, **kwargs: Any) -> None:
         """Copy a file (or make a folder) to the local disk, with its mode and time."""
         extra = {} if callback is None else {"callback": callback}
-        super().get_file(rpath, lpath, outfile=outfile, **extra, **kwargs)
         info = self.info(rpath)
+        if info["type"] == "other" and outfile is None:  # a symlink that leads nowhere has no bytes
+            Path(lpath).unlink(missing_ok=True)
+            Path(lpath).symlink_to(info["destination"])
+            return
+        super().get_file(rpath, lpath, outfile=outfile, **extra, **kwargs)
         if outfile is None and info["type"] == "file" and isinstance(lpath, (str, os.PathLike)):
             Path(lpath).chmod(info["mode"])
             os.utime(lpath, ns=(info["mtime_ns"], info["mtime_ns"]))
@@ -157,11 +209,30 @@ class SheafFileSystem(AbstractFileSystem):
         self, path: str, mode: str = "rb", block_size: int | None = None, autocommit: bool = True, **kwargs: Any
     ) -> Any:
         at = Location.parse(path)
-        if mode == "rb":
-            return self.access.open(at, block_size)
-        if mode not in ("wb", "ab", "xb", "r+b"):
+        kind, rest = mode[:1], "".join(sorted(mode[1:]))
+        if kind not in "rwax" or rest not in ("b", "+b"):
             raise ValueError(f"a file can't be opened as '{mode}'")
-        return self.access.writer(at, mode, autocommit=autocommit or self._intrans)
+        if kind == "r" and rest == "b":
+            return Reader(self.access.raw(at), self, at, block_size)
+        plain = "r+b" if kind == "r" else f"{kind}b"  # what is written can always be read, too
+        return self.access.writer(at, plain, autocommit=autocommit or self._intrans)
+
+    def open(
+        self,
+        path: str,
+        mode: str = "rb",
+        block_size: int | None = None,
+        cache_options: dict[str, Any] | None = None,
+        compression: str | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """A file, as :meth:`fsspec.AbstractFileSystem.open`. An exception inside a ``with`` discards what was written."""
+        if "b" not in mode and "r" not in mode:
+            text = {name: kwargs.pop(name) for name in ("encoding", "errors", "newline") if name in kwargs}
+            binary = self.open(path, f"{mode.replace('t', '')}b", block_size, cache_options, compression, **kwargs)
+            return Text(binary, **text)
+        file = super().open(path, mode, block_size, cache_options, compression, **kwargs)
+        return file if isinstance(file, (Reader, WritingFile)) or mode == "rb" else discarding(file)
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
@@ -276,17 +347,32 @@ class SheafFileSystem(AbstractFileSystem):
     @os_errors
     def copy(self, *args: Any, **kwargs: Any) -> None:
         """Copy files by reference; one bundle for all of them."""
-        self.access.atomically("copy", lambda: super(SheafFileSystem, self).copy(*args, **kwargs))
+        plain = self._plain(args, self.isdir)
+        self.access.atomically("copy", lambda: super(SheafFileSystem, self).copy(*plain, **kwargs))
 
     @os_errors
     def mv(self, *args: Any, **kwargs: Any) -> None:
         """Move files by reference; one bundle for all of them."""
+        if len(args) > 1 and all(isinstance(path, str) for path in args[:2]):
+            old, new = map(Location.parse, args[:2])
+            if self.access.is_inside(new, old):
+                raise OSError(errno.EINVAL, "a folder can't be moved into itself", str(old), None, str(new))
         self.access.atomically("move", lambda: super(SheafFileSystem, self).mv(*args, **kwargs))
 
     @os_errors
     def pipe(self, *args: Any, **kwargs: Any) -> None:
         """Write files; one bundle for all of them."""
         self.access.atomically("write", lambda: super(SheafFileSystem, self).pipe(*args, **kwargs))
+
+    def _plain(self, args: tuple[Any, ...], is_folder: Callable[[str], bool]) -> tuple[Any, ...]:
+        """Arguments of a copy; where the source is a file whose name looks like a glob, as lists, which have none."""
+        if len(args) < 2 or not all(isinstance(path, str) for path in args[:2]):
+            return args
+        source, target, *rest = args
+        if not (has_magic(source) and self.isfile(source)):
+            return args
+        inside = target.endswith("/") or is_folder(target)
+        return [source], [f"{target.rstrip('/')}/{source.rpartition('/')[2]}" if inside else target], *rest
 
     # -- plumbing ------------------------------------------------------------------------------------------------------
 
@@ -321,7 +407,8 @@ def _folder(name: str) -> dict[str, Any]:
 def _described(name: str, path: str, entry: Entry) -> dict[str, Any]:
     times = {"mtime": entry.mtime / 1e9, "mtime_ns": entry.mtime}
     if entry.kind == Kind.FOLDER:
-        return _folder(name) | {"mode": stat.S_IFDIR | entry.mode, **times}
+        link = {"islink": True, "real": entry.path} if entry.path != path else {}
+        return _folder(name) | {"mode": stat.S_IFDIR | entry.mode, **times, **link}
     if entry.kind == Kind.SYMLINK:  # it leads nowhere
         return {"name": name, "size": 0, "type": "other", "islink": True, "destination": entry.target, **times}
     info = {"name": name, "size": entry.size, "type": "file", "mode": entry.mode, **times}

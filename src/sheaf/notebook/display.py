@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
-from sheaf.errors import SheafError
+from sheaf.errors import NotFound
 from sheaf.notebook import html
 from sheaf.notebook.preview import is_image, picture
 from sheaf.repo.bundle import Bundle
@@ -48,7 +48,7 @@ def repo_html(repo: Repo) -> str:
     names += [(label.name, "label", label.bundle) for label in repo.labels()]
     try:
         history = history_html(islice(repo.log(), _HISTORY))
-    except SheafError:  # it has no bundles
+    except NotFound:  # it has no bundles
         history = html.paragraph("no bundles yet")
     return about + (html.table(("name", "kind", "bundle"), names) if names else "") + history
 

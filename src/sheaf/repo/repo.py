@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sheaf.engine.clock import parse_time
 from sheaf.engine.log import Head, Log
-from sheaf.errors import AlreadyExists, NotFound, Refused
+from sheaf.errors import AlreadyExists, NotFound
 from sheaf.model.log import (
     Author,
     DeleteRepo,
@@ -33,6 +33,7 @@ from sheaf.repo.records import Branch, Label, RepoInfo, branch_of, label_of, rep
 if TYPE_CHECKING:
     from sheaf.engine.sizes import Sizes
     from sheaf.engine.tree import Tree
+    from sheaf.engine.writer import Store as WritingStore
     from sheaf.repo.bundle import Bundle
     from sheaf.repo.diamond import Diamond, DiamondInfo
     from sheaf.repo.edit import Edit
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from sheaf.repo.store import Store
     from sheaf.transfer.progress import Progress
     from sheaf.transfer.scan import Skipped
+    from sheaf.transfer.upload import StoredFolder
 
 __all__ = ["Repo", "Upload"]
 
@@ -287,10 +289,10 @@ class Repo:
             stored = store_folder(writer.store, base, options, meter)
             if portable:
                 stored.refuse_clashes()
-            if not (stored.files or allow_empty):
-                raise Refused(f"there is no file to upload in {path}", "an empty bundle needs --allow-empty")
+            if not allow_empty:
+                stored.ensure_files(path)
             is_same = if_changed and base is not None and base.root.full == stored.root.full
-            is_same = is_same and branch in head.state.branches
+            is_same &= branch in head.state.branches
             if is_same:
                 bundle = self.bundle(f"branch:{branch}")
                 if label:
@@ -301,17 +303,7 @@ class Repo:
                     on_commit(bundle)
                 writer.tidy()
         meter.finish()
-        sink, erased = writer.store.sink, writer.store.ingest.erased
-        return Upload(
-            bundle,
-            stored.files,
-            stored.size,
-            sink.new_bytes,
-            sink.stored_bytes,
-            not is_same,
-            stored.skipped,
-            stored.warnings() + erased.warnings(),
-        )
+        return _uploaded(bundle, stored, writer.store, committed=not is_same)
 
     def edit(
         self,
@@ -547,3 +539,17 @@ def _is_at_head(label: str | None, branch: str | None, state: RepoState) -> bool
     """Whether a label is where a branch is: to set it there again moves nothing."""
     at, head = state.labels.get(label or ""), state.branches.get(branch or "")
     return at is not None and head is not None and at.bundle == head.bundle
+
+
+def _uploaded(bundle: Bundle, stored: StoredFolder, store: WritingStore, *, committed: bool) -> Upload:
+    """What an upload did."""
+    return Upload(
+        bundle,
+        stored.files,
+        stored.size,
+        store.sink.new_bytes,
+        store.sink.stored_bytes,
+        committed,
+        stored.skipped,
+        stored.warnings() + store.ingest.erased.warnings(),
+    )

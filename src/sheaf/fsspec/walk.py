@@ -1,0 +1,66 @@
+"""A walk through the folders of a bundle that ends where symlinks lead back, and that damage doesn't shorten."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sheaf.fsspec.location import Location
+
+if TYPE_CHECKING:
+    from sheaf.fsspec.filesystem import SheafFileSystem
+
+__all__ = ["Walk"]
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """The arguments of :meth:`SheafFileSystem.walk` that are the same for every folder."""
+
+    fs: SheafFileSystem
+    topdown: bool
+    on_error: str | Callable[[OSError], object]
+    detail: bool
+    options: Mapping[str, Any]
+
+    def below(
+        self, path: str, maxdepth: int | None, way: frozenset[str], real: str | None = None
+    ) -> Iterator[tuple[str, Any, Any]]:
+        """A folder and those in it. ``way``: the folders that it is in, links followed; ``real``: itself so."""
+        real = path if real is None else real
+        found = self._listing(path)
+        if found is None:
+            return
+        folders = {name: info for name, info in found.items() if info["type"] == "directory" and name}
+        files = {name: info for name, info in found.items() if name not in folders}
+        shown = (folders, files) if self.detail else (list(folders), list(files))
+        if self.topdown:
+            yield path, *shown
+        if maxdepth is None or maxdepth > 1:
+            deeper = None if maxdepth is None else maxdepth - 1
+            for name in list(shown[0]):  # the caller may have taken some out
+                inner = folders[name]
+                at = _real(path, inner["real"]) if "real" in inner else f"{real}/{name}"
+                if at not in way | {real}:
+                    yield from self.below(inner["name"], deeper, way | {real}, at)
+        if not self.topdown:
+            yield path, *shown
+
+    def _listing(self, path: str) -> dict[str, Any] | None:
+        """What is in a folder by name; of a file itself, by "". None if it is passed over."""
+        try:
+            listing = self.fs.ls(path, detail=True, **self.options)
+        except OSError as error:
+            if callable(self.on_error):
+                self.on_error(error)
+                return None
+            if self.on_error == "raise" or not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+                raise
+            return None
+        return {"" if info["name"] == path else info["name"].rpartition("/")[2]: info for info in listing}
+
+
+def _real(path: str, folder: str) -> str:
+    """A folder of the bundle that a path is in."""
+    return f"{Location.parse(path).bundle}/{folder}".rstrip("/")
