@@ -12,6 +12,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -231,8 +232,12 @@ class OverlayFs:
             node.version += 1
             self.state.changes += 1
             done = 0
-            while done < len(data):
-                done += os.pwrite(node.fd, memoryview(data)[done:], offset + done)
+            try:
+                while done < len(data):
+                    done += os.pwrite(node.fd, memoryview(data)[done:], offset + done)
+            except OSError:
+                if not done:
+                    raise  # else the program learns how much was written, and the error by its next write
             return done
 
     def fsync(self, handle: int) -> None:
@@ -260,12 +265,13 @@ class OverlayFs:
                     return
                 fill = self._new_fill()
             entry = entry_at(file.file.leaf.batch, file.file.row)
-            with open(self.spill.path(fill), "wb") as out:
-                for block in file.reader.contents.blocks(entry):
-                    out.write(block)
-            os.utime(self.spill.path(fill), ns=(entry.mtime, entry.mtime))
-            with self.lock:
-                self._do(Fill(ino, fill), ino)
+            with self._dropped_on_failure(fill):
+                with open(self.spill.path(fill), "wb") as out:
+                    for block in file.reader.contents.blocks(entry):
+                        out.write(block)
+                os.utime(self.spill.path(fill), ns=(entry.mtime, entry.mtime))
+                with self.lock:
+                    self._do(Fill(ino, fill), ino)
 
     def _is_spilled(self, ino: int) -> bool:
         if self.state.kind(ino) != Kind.FILE:
@@ -280,9 +286,19 @@ class OverlayFs:
 
     def _fill(self, ino: int, write: Callable[[str], object]) -> None:
         fill = self._new_fill()
-        os.close(os.open(self.spill.path(fill), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        write(self.spill.path(fill))
-        self._do(Fill(ino, fill), ino)
+        with self._dropped_on_failure(fill):
+            os.close(os.open(self.spill.path(fill), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            write(self.spill.path(fill))
+            self._do(Fill(ino, fill), ino)
+
+    @contextmanager
+    def _dropped_on_failure(self, fill: int) -> Iterator[None]:
+        """Delete a content that no op refers to: on a full disk it would take the room that is left."""
+        try:
+            yield
+        except BaseException:
+            self.spill.drop(fill)
+            raise
 
     def _thaw(self, node: Node) -> None:
         """Before a change of content: leave what a commit is reading alone."""
@@ -324,11 +340,14 @@ class OverlayFs:
 
     def _make(self, parent: int, name: str, kind: Kind, mode: int, target: str | None = None) -> Node:
         self._free(parent, name)
-        fill = self._new_fill() if kind == Kind.FILE else None
-        if fill is not None:
-            os.close(os.open(self.spill.path(fill), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         ino = self.state.next_ino
-        self._do(Make(parent, name, ino, kind, mode, self._now(), target, fill), parent)
+        if kind != Kind.FILE:
+            self._do(Make(parent, name, ino, kind, mode, self._now(), target), parent)
+            return self.state.nodes[ino]
+        fill = self._new_fill()
+        with self._dropped_on_failure(fill):
+            os.close(os.open(self.spill.path(fill), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            self._do(Make(parent, name, ino, kind, mode, self._now(), target, fill), parent)
         return self.state.nodes[ino]
 
     def create(self, parent: int, name: str, mode: int) -> tuple[Attr, int]:
