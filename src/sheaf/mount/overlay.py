@@ -20,7 +20,7 @@ from sheaf.engine.tree import entry_at
 from sheaf.errors import InvalidInput
 from sheaf.fork import Lock, RLock
 from sheaf.model.entries import Kind
-from sheaf.model.paths import check_path
+from sheaf.model.paths import MAX_NAME, check_path
 from sheaf.mount.bundles import BundleFs, Streamed
 from sheaf.mount.control import CONTROL_INO, CONTROL_NAME, Control, Session
 from sheaf.mount.journal import Drop, Fill, Link, Make, Move, Op, Set, Spill
@@ -97,6 +97,8 @@ class OverlayFs:
         with self.lock:
             if name == CONTROL_NAME and parent == ROOT_INO and self.control:
                 return self.control.attr
+            if len(name.encode()) > MAX_NAME:
+                raise failed(errno.ENAMETOOLONG)
             return self.getattr(self.state.get(parent, name))
 
     def getattr(self, ino: int) -> Attr:
@@ -115,11 +117,11 @@ class OverlayFs:
         if node.fill is not None:
             status = os.fstat(node.fd) if node.opens else self.spill.stat(node.fill)
             mtime, ctime = status.st_mtime_ns, status.st_ctime_ns
-            return Attr(node.ino, mode, status.st_size, mtime, node.links, ctime=ctime)
+            return Attr(node.ino, mode, status.st_size, mtime, node.links, ctime=max(ctime, node.ctime))
         size = len((node.target or "").encode())
         if node.kind == Kind.FILE and self.state.lower is not None:
             size = self.state.lower.getattr(node.ino).size
-        return Attr(node.ino, mode, size, node.mtime, max(node.links, 1))
+        return Attr(node.ino, mode, size, node.mtime, max(node.links, 1), ctime=max(node.mtime, node.ctime))
 
     def readlink(self, ino: int) -> str:
         with self.lock:
@@ -435,4 +437,5 @@ class OverlayFs:
                 self._do(Set(ino, None, mtime), ino)
             if change.mode is not None and change.mode != node.mode:
                 self._do(Set(ino, stat.S_IMODE(change.mode)), ino)
+            node.ctime = self._now()
             return self._attr(node)
