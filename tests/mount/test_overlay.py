@@ -379,3 +379,18 @@ def test_a_change_of_mode_changes_ctime_alone(repo: sheaf.Repo, tmp_path: Path) 
 def test_a_name_that_is_too_long_is_named_so_when_it_is_looked_up(repo: sheaf.Repo, tmp_path: Path) -> None:
     with _started(repo, tmp_path) as (fs, _), pytest.raises(OSError, match="too long"):
         fs.lookup(ROOT_INO, "n" * 256)
+
+
+def test_a_reader_of_a_file_that_was_changed_and_removed_has_the_new_bytes(repo: sheaf.Repo, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a").write_bytes(b"old content")
+    base = repo.upload(tmp_path / "in", message="base").bundle
+    with _opened(repo, base, tmp_path / "spill") as (fs, _):
+        ino = fs.lookup(ROOT_INO, "a").ino
+        reader = fs.open(ino)
+        OnMount(fs).write("a", b"NEW")
+        fs.unlink(ROOT_INO, "a")
+        assert bytes(fs.read(reader, 0, 20)) == b"NEW"
+        assert fs.getattr(ino).links == 0
+        fs.release(reader)
+        assert fs.spill.fills() == []

@@ -399,8 +399,14 @@ class OverlayFs:
 
     def _gone(self, ino: int | None) -> None:
         node = self.state.nodes.get(ino or 0)
-        if node is not None:
-            self._forget_if_gone(node)
+        if node is None:
+            return
+        if node.links <= 0 and node.fill is not None:
+            for handle in self._handles.values():  # opened before it was changed: these would show the base's bytes
+                if handle.ino == ino and handle.lower is not None:
+                    self._hold(node)
+                    handle.lower = None
+        self._forget_if_gone(node)
 
     def rename(self, parent: int, name: str, to_parent: int, to_name: str, *, replace: bool = True) -> None:
         with self.lock:
