@@ -366,3 +366,31 @@ def test_names_that_no_bundle_may_have_are_refused(repo: sheaf.Repo, tmp_path: P
         for name in ("x" * 256, "a\0b"):
             with pytest.raises(OSError):
                 fs.mkdir(ROOT_INO, name, 0o755)
+
+
+def test_a_change_of_mode_changes_ctime_alone(repo: sheaf.Repo, tmp_path: Path) -> None:
+    with _started(repo, tmp_path) as (fs, _):
+        folder = fs.mkdir(ROOT_INO, "d", 0o755)
+        fs._now = lambda: 2 * 10**18
+        after = fs.setattr(folder.ino, Change(mode=0o700))
+        assert (after.mtime, after.ctime) == (folder.mtime, 2 * 10**18)
+
+
+def test_a_name_that_is_too_long_is_named_so_when_it_is_looked_up(repo: sheaf.Repo, tmp_path: Path) -> None:
+    with _started(repo, tmp_path) as (fs, _), pytest.raises(OSError, match="too long"):
+        fs.lookup(ROOT_INO, "n" * 256)
+
+
+def test_a_reader_of_a_file_that_was_changed_and_removed_has_the_new_bytes(repo: sheaf.Repo, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a").write_bytes(b"old content")
+    base = repo.upload(tmp_path / "in", message="base").bundle
+    with _opened(repo, base, tmp_path / "spill") as (fs, _):
+        ino = fs.lookup(ROOT_INO, "a").ino
+        reader = fs.open(ino)
+        OnMount(fs).write("a", b"NEW")
+        fs.unlink(ROOT_INO, "a")
+        assert bytes(fs.read(reader, 0, 20)) == b"NEW"
+        assert fs.getattr(ino).links == 0
+        fs.release(reader)
+        assert fs.spill.fills() == []

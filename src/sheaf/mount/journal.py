@@ -1,7 +1,8 @@
 """The spill of a writable mount: a folder with what was written and what was done, enough to go on after any end.
 
 ``files/<n>`` hold contents, ``journal`` has a first line about the mount and one line for each change of names and
-attributes. Contents are not journaled: a file has what was written into it.
+attributes. Contents are not journaled: a file has what was written into it. Behind its last line the journal has zeros:
+room that only removals may use, so that a full disk can be cleared from inside the mount.
 """
 
 from __future__ import annotations
@@ -91,6 +92,8 @@ class Fill(msgspec.Struct, frozen=True, tag="fill", array_like=True):
 
 
 Op = Make | Link | Drop | Move | Set | Fill
+_RESERVED: Final = 64 << 10  # bytes that removals alone may use: about a thousand of them
+_STEP: Final = 64 << 10  # the journal grows by as much at once
 _DECODE: Final = msgspec.json.Decoder(Op)
 _ENCODE: Final = msgspec.json.Encoder()
 
@@ -107,6 +110,8 @@ class Spill:
         self.folder = folder
         self._journal: IO[bytes] | None = None
         self._lock: IO[bytes] | None = None
+        self._end = 0  # where the next line goes
+        self._room = 0  # the length of the file, zeros included
 
     # -- beginning and end ---------------------------------------------------------------------------------------------
 
@@ -118,9 +123,13 @@ class Spill:
             raise Refused(f"{folder} is not empty", "name a folder that is empty, or isn't there yet")
         spill = cls(folder)
         spill._hold()
-        (folder / "files").mkdir(mode=0o700)
-        spill._open()
-        spill._line(_ENCODE.encode(about))
+        try:
+            (folder / "files").mkdir(mode=0o700)
+            spill._open()
+            spill._append(_ENCODE.encode(about), may_use_reserve=False)
+        except OSError:
+            spill.remove()
+            raise
         return spill
 
     @classmethod
@@ -141,7 +150,10 @@ class Spill:
             raise Conflict(f"{self.folder} is in use by a mount", "commit through the mount, or unmount it") from None
 
     def _open(self) -> None:
-        self._journal = (self.folder / "journal").open("ab", buffering=0)
+        fd = os.open(self.folder / "journal", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._journal = open(fd, "r+b", buffering=0)  # noqa: SIM115 - closed by close()
+        self._end = sum(map(len, self._lines()))
+        self._room = os.fstat(fd).st_size
 
     def close(self) -> None:
         """Let go of it; all stays."""
@@ -151,9 +163,9 @@ class Spill:
 
     def remove(self) -> None:
         """Let go of it and delete it."""
-        for name in ("files", "journal"):
-            place = self.folder / name
-            shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
+        (self.folder / "journal").unlink(missing_ok=True)  # first: without it nobody takes the rest for a mount's
+        if (self.folder / "files").is_dir():
+            shutil.rmtree(self.folder / "files")
         self.close()
         (self.folder / "lock").unlink(missing_ok=True)
         try:
@@ -165,12 +177,35 @@ class Spill:
 
     def note(self, op: Op) -> None:
         """Append a change. Raises OSError; then it is not there."""
-        self._line(_ENCODE.encode(op))
+        self._append(_ENCODE.encode(op), may_use_reserve=isinstance(op, Drop))
 
-    def _line(self, line: bytes) -> None:
+    def _append(self, line: bytes, *, may_use_reserve: bool) -> None:
+        data = line + b"\n"
+        if self._end + len(data) + _RESERVED > self._room:
+            try:
+                self._grow(self._end + len(data) + _RESERVED + _STEP)
+            except OSError:
+                if not may_use_reserve:
+                    raise
+        # A line that was written in part has no end: the next one overwrites it, and without a next one it is dropped.
+        _write_all(self._file().fileno(), data, self._end)
+        self._end += len(data)
+        self._room = max(self._room, self._end)
+
+    def _grow(self, room: int) -> None:
+        """Have zeros up to there on the disk. Raises OSError; then the file is as it was."""
+        fd = self._file().fileno()
+        try:
+            _write_all(fd, bytes(room - self._room), self._room)
+        except OSError:
+            os.ftruncate(fd, self._room)
+            raise
+        self._room = room
+
+    def _file(self) -> IO[bytes]:
         if self._journal is None:
             raise ValueError("the spill is closed")
-        self._journal.write(line + b"\n")
+        return self._journal
 
     def sync(self) -> None:
         """Have the journal survive a power cut."""
@@ -187,15 +222,21 @@ class Spill:
 
     def ops(self) -> Iterator[Op]:
         """All changes in order. A last line that was cut off by a crash never happened."""
+        lines = self._lines()
+        next(lines, None)
+        for number, line in enumerate(lines, 2):
+            try:
+                yield _DECODE.decode(line)
+            except msgspec.MsgspecError as error:
+                raise InvalidInput(f"{self.folder}/journal: line {number} is damaged: {error}") from error
+
+    def _lines(self) -> Iterator[bytes]:
+        """All whole lines, up to the zeros or what was cut off."""
         with (self.folder / "journal").open("rb") as file:
-            file.readline()
             for line in file:
                 if not line.endswith(b"\n"):
                     return
-                try:
-                    yield _DECODE.decode(line)
-                except msgspec.MsgspecError as error:
-                    raise InvalidInput(f"{self.folder}/journal holds nonsense: {error}") from error
+                yield line
 
     # -- contents ------------------------------------------------------------------------------------------------------
 
@@ -214,3 +255,10 @@ class Spill:
     def drop(self, fill: int) -> None:
         """Delete a content."""
         (self.folder / "files" / str(fill)).unlink(missing_ok=True)
+
+
+def _write_all(fd: int, data: bytes, offset: int) -> None:
+    """Write all of it: a disk that becomes full takes a part of a write first. Raises OSError."""
+    done = 0
+    while done < len(data):
+        done += os.pwrite(fd, memoryview(data)[done:], offset + done)

@@ -12,6 +12,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,7 +20,7 @@ from sheaf.engine.tree import entry_at
 from sheaf.errors import InvalidInput
 from sheaf.fork import Lock, RLock
 from sheaf.model.entries import Kind
-from sheaf.model.paths import check_path
+from sheaf.model.paths import MAX_NAME, check_path
 from sheaf.mount.bundles import BundleFs, Streamed
 from sheaf.mount.control import CONTROL_INO, CONTROL_NAME, Control, Session
 from sheaf.mount.journal import Drop, Fill, Link, Make, Move, Op, Set, Spill
@@ -96,6 +97,8 @@ class OverlayFs:
         with self.lock:
             if name == CONTROL_NAME and parent == ROOT_INO and self.control:
                 return self.control.attr
+            if len(name.encode()) > MAX_NAME:
+                raise failed(errno.ENAMETOOLONG)
             return self.getattr(self.state.get(parent, name))
 
     def getattr(self, ino: int) -> Attr:
@@ -114,11 +117,11 @@ class OverlayFs:
         if node.fill is not None:
             status = os.fstat(node.fd) if node.opens else self.spill.stat(node.fill)
             mtime, ctime = status.st_mtime_ns, status.st_ctime_ns
-            return Attr(node.ino, mode, status.st_size, mtime, node.links, ctime=ctime)
+            return Attr(node.ino, mode, status.st_size, mtime, node.links, ctime=max(ctime, node.ctime))
         size = len((node.target or "").encode())
         if node.kind == Kind.FILE and self.state.lower is not None:
             size = self.state.lower.getattr(node.ino).size
-        return Attr(node.ino, mode, size, node.mtime, max(node.links, 1))
+        return Attr(node.ino, mode, size, node.mtime, max(node.links, 1), ctime=max(node.mtime, node.ctime))
 
     def readlink(self, ino: int) -> str:
         with self.lock:
@@ -231,8 +234,12 @@ class OverlayFs:
             node.version += 1
             self.state.changes += 1
             done = 0
-            while done < len(data):
-                done += os.pwrite(node.fd, memoryview(data)[done:], offset + done)
+            try:
+                while done < len(data):
+                    done += os.pwrite(node.fd, memoryview(data)[done:], offset + done)
+            except OSError:
+                if not done:
+                    raise  # else the program learns how much was written, and the error by its next write
             return done
 
     def fsync(self, handle: int) -> None:
@@ -260,12 +267,13 @@ class OverlayFs:
                     return
                 fill = self._new_fill()
             entry = entry_at(file.file.leaf.batch, file.file.row)
-            with open(self.spill.path(fill), "wb") as out:
-                for block in file.reader.contents.blocks(entry):
-                    out.write(block)
-            os.utime(self.spill.path(fill), ns=(entry.mtime, entry.mtime))
-            with self.lock:
-                self._do(Fill(ino, fill), ino)
+            with self._dropped_on_failure(fill):
+                with open(self.spill.path(fill), "wb") as out:
+                    for block in file.reader.contents.blocks(entry):
+                        out.write(block)
+                os.utime(self.spill.path(fill), ns=(entry.mtime, entry.mtime))
+                with self.lock:
+                    self._do(Fill(ino, fill), ino)
 
     def _is_spilled(self, ino: int) -> bool:
         if self.state.kind(ino) != Kind.FILE:
@@ -280,9 +288,19 @@ class OverlayFs:
 
     def _fill(self, ino: int, write: Callable[[str], object]) -> None:
         fill = self._new_fill()
-        os.close(os.open(self.spill.path(fill), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        write(self.spill.path(fill))
-        self._do(Fill(ino, fill), ino)
+        with self._dropped_on_failure(fill):
+            os.close(os.open(self.spill.path(fill), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            write(self.spill.path(fill))
+            self._do(Fill(ino, fill), ino)
+
+    @contextmanager
+    def _dropped_on_failure(self, fill: int) -> Iterator[None]:
+        """Delete a content that no op refers to: on a full disk it would take the room that is left."""
+        try:
+            yield
+        except BaseException:
+            self.spill.drop(fill)
+            raise
 
     def _thaw(self, node: Node) -> None:
         """Before a change of content: leave what a commit is reading alone."""
@@ -324,11 +342,14 @@ class OverlayFs:
 
     def _make(self, parent: int, name: str, kind: Kind, mode: int, target: str | None = None) -> Node:
         self._free(parent, name)
-        fill = self._new_fill() if kind == Kind.FILE else None
-        if fill is not None:
-            os.close(os.open(self.spill.path(fill), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         ino = self.state.next_ino
-        self._do(Make(parent, name, ino, kind, mode, self._now(), target, fill), parent)
+        if kind != Kind.FILE:
+            self._do(Make(parent, name, ino, kind, mode, self._now(), target), parent)
+            return self.state.nodes[ino]
+        fill = self._new_fill()
+        with self._dropped_on_failure(fill):
+            os.close(os.open(self.spill.path(fill), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            self._do(Make(parent, name, ino, kind, mode, self._now(), target, fill), parent)
         return self.state.nodes[ino]
 
     def create(self, parent: int, name: str, mode: int) -> tuple[Attr, int]:
@@ -378,8 +399,14 @@ class OverlayFs:
 
     def _gone(self, ino: int | None) -> None:
         node = self.state.nodes.get(ino or 0)
-        if node is not None:
-            self._forget_if_gone(node)
+        if node is None:
+            return
+        if node.links <= 0 and node.fill is not None:
+            for handle in self._handles.values():  # opened before it was changed: these would show the base's bytes
+                if handle.ino == ino and handle.lower is not None:
+                    self._hold(node)
+                    handle.lower = None
+        self._forget_if_gone(node)
 
     def rename(self, parent: int, name: str, to_parent: int, to_name: str, *, replace: bool = True) -> None:
         with self.lock:
@@ -416,4 +443,5 @@ class OverlayFs:
                 self._do(Set(ino, None, mtime), ino)
             if change.mode is not None and change.mode != node.mode:
                 self._do(Set(ino, stat.S_IMODE(change.mode)), ino)
+            node.ctime = self._now()
             return self._attr(node)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -90,7 +91,7 @@ def prepare(mountpoint: Path) -> None:
     except (FileExistsError, NotADirectoryError):
         raise InvalidInput(f"{mountpoint} is not a folder", "mount on a folder") from None
     except OSError as error:
-        if mountpoint.is_mount() or "endpoint" in (error.strerror or ""):
+        if error.errno == errno.ENOTCONN or mountpoint.is_mount():  # in this order: asking a dead mount raises, too
             hint = f"a mount that has ended is left there: fusermount3 -u {mountpoint}"
             raise Refused(f"{mountpoint} can't be read: {error.strerror}", hint) from error
         raise

@@ -29,6 +29,7 @@ class Node:
 
     ``children``: names in a folder that are new or different, with their numbers; None: the name is gone.
     ``version`` grows with each change of the content. ``fd``, ``opens``: of its spill, while it is open.
+    ``ctime``: when this mount last changed its attributes, 0 for never; a bundle keeps no such time.
     """
 
     ino: int
@@ -43,6 +44,7 @@ class Node:
     version: int = 0
     fd: int = -1
     opens: int = 0
+    ctime: int = 0
 
 
 class State:

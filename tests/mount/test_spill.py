@@ -1,0 +1,154 @@
+"""The spill of a writable mount on a disk that becomes full, and after writes that were cut off."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sheaf.errors import InvalidInput
+from sheaf.mount.journal import About, Drop, Make, Op, Spill
+from sheaf.mount.overlay import OverlayFs
+from sheaf.mount.port import ROOT_INO, Patience
+
+ABOUT = About("s", "r", "rid", None, "main", "m", None)
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Iterator[Path]:
+    """A real disk of one MiB."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("root may mount a tmpfs, but this process may not")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def _fs(spill: Spill) -> OverlayFs:
+    return OverlayFs(spill, None, Patience(), lambda: 10**18, 10**18)
+
+
+def _replayed(folder: Path) -> set[str]:
+    spill = Spill.reopen(folder)
+    fs = _fs(spill)
+    fs.replay()
+    spill.close()
+    return {name for name, _ in fs.names(ROOT_INO)}
+
+
+def _fill_up(fs: OverlayFs) -> int:
+    """A file that takes all room, and folders until the journal has none; how many there are."""
+    _, handle = fs.create(ROOT_INO, "fill", 0o600)
+    offset = 0
+    with pytest.raises(OSError, match="No space"):
+        while True:
+            offset += fs.write(handle, offset, bytes(8192))
+    fs.release(handle)
+    folders = 0
+    with pytest.raises(OSError, match="No space"):
+        while True:
+            fs.mkdir(ROOT_INO, f"a-long-directory-name-{folders}", 0o755)
+            folders += 1
+    return folders
+
+
+def test_what_fills_a_disk_can_be_removed_and_nothing_else_is_lost(tiny: Path) -> None:
+    spill = Spill.begin(tiny / "sp", ABOUT)
+    fs = _fs(spill)
+    folders = _fill_up(fs)
+    for i in range(0, folders, 2):
+        fs.rmdir(ROOT_INO, f"a-long-directory-name-{i}")
+    fs.unlink(ROOT_INO, "fill")
+    fs.release(fs.create(ROOT_INO, "after", 0o600)[1])
+    spill.close()
+    left = {f"a-long-directory-name-{i}" for i in range(1, folders, 2)}
+    assert _replayed(tiny / "sp") == left | {"after"}
+
+
+def test_a_file_that_could_not_be_made_takes_no_room(tiny: Path) -> None:
+    spill = Spill.begin(tiny / "sp", ABOUT)
+    fs = _fs(spill)
+    _fill_up(fs)
+    before = spill.fills()
+    with pytest.raises(OSError, match="No space"):
+        fs.create(ROOT_INO, "x", 0o600)
+    assert spill.fills() == before
+    spill.close()
+
+
+def test_a_write_that_a_full_disk_cut_short_says_how_much_was_written(tiny: Path) -> None:
+    spill = Spill.begin(tiny / "sp", ABOUT)
+    fs = _fs(spill)
+    attr, handle = fs.create(ROOT_INO, "big", 0o600)
+    written = fs.write(handle, 0, bytes(2 << 20))
+    assert 0 < written < 2 << 20
+    assert fs.getattr(attr.ino).size == written
+    fs.release(handle)
+    spill.close()
+
+
+def test_a_mount_that_has_no_room_to_begin_leaves_nothing(tiny: Path) -> None:
+    (tiny / "full").write_bytes(bytes(1000 << 10))
+    with pytest.raises(OSError) as caught:
+        Spill.begin(tiny / "sp", ABOUT)
+    assert caught.value.errno == errno.ENOSPC
+    assert not (tiny / "sp").exists()
+
+
+def _op(n: int) -> Op:
+    return Make(ROOT_INO, f"n{n}", (1 << 48) + n, 2, 0o755, 1)
+
+
+def test_a_line_that_was_cut_off_is_overwritten_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spill = Spill.begin(tmp_path / "sp", ABOUT)
+    spill.note(_op(1))
+    real = os.pwrite
+
+    def short(fd: int, data: memoryview, offset: int) -> int:
+        if len(data) < 12:
+            raise OSError(errno.ENOSPC, "full")
+        return real(fd, bytes(data)[:10], offset)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", short)
+        with pytest.raises(OSError, match="full"):
+            spill.note(_op(2))
+    assert list(spill.ops()) == [_op(1)]
+    spill.note(Drop(1, "n", 1))
+    spill.note(_op(3))
+    assert list(spill.ops()) == [_op(1), Drop(1, "n", 1), _op(3)]
+    spill.close()
+
+
+def test_a_mount_continues_behind_a_line_that_was_cut_off(tmp_path: Path) -> None:
+    spill = Spill.begin(tmp_path / "sp", ABOUT)
+    spill.note(_op(1))
+    spill.note(_op(2))
+    spill.close()
+    journal = tmp_path / "sp/journal"
+    whole = journal.read_bytes().rstrip(b"\0")
+    for end in range(len(whole) - 20, len(whole)):
+        journal.write_bytes(whole[:end])
+        spill = Spill.reopen(tmp_path / "sp")
+        spill.note(_op(3))
+        assert list(spill.ops()) == [_op(1), _op(3)]
+        spill.close()
+
+
+def test_damage_before_the_end_is_named_by_its_line(tmp_path: Path) -> None:
+    spill = Spill.begin(tmp_path / "sp", ABOUT)
+    spill.note(_op(1))
+    spill.close()
+    journal = tmp_path / "sp/journal"
+    whole = journal.read_bytes().rstrip(b"\0")
+    journal.write_bytes(whole + b"nonsense\n" + whole.splitlines(keepends=True)[1])
+    spill = Spill.reopen(tmp_path / "sp")
+    with pytest.raises(InvalidInput, match="line 3 is damaged"):
+        list(spill.ops())
+    spill.close()
