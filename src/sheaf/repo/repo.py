@@ -288,7 +288,7 @@ class Repo:
             if portable:
                 stored.refuse_clashes()
             if not (stored.files or allow_empty):
-                raise Refused(f"there is no file to upload in {path}", "an empty bundle needs --allow-empty")
+                raise _nothing(path, stored.skipped)
             is_same = if_changed and base is not None and base.root.full == stored.root.full
             is_same = is_same and branch in head.state.branches
             if is_same:
@@ -541,6 +541,12 @@ class Repo:
                 if self._log.head().n == head.n:
                     raise
                 head = None
+
+
+def _nothing(path: str | Path, skipped: list[Skipped]) -> Refused:
+    why = f": {skipped[0].reason}" if skipped else ""
+    more = f", and {len(skipped) - 1} more can't be uploaded" if len(skipped) > 1 else ""
+    return Refused(f"there is no file to upload in {path}{why}{more}", "an empty bundle needs --allow-empty")
 
 
 def _is_at_head(label: str | None, branch: str | None, state: RepoState) -> bool:
