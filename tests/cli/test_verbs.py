@@ -123,7 +123,11 @@ def test_a_download_is_the_same_folder_and_leaves_nothing_else(
     result = cli("bundle", "download", "--repo", "faces", "--label", "init", "--destination", copy)
     assert result.out == f"Using bundle: {faces}\n"
     assert tree_of(copy) == tree_of(data)
+    again = cli("bundle", "download", "--repo", "faces", "--destination", copy)
+    assert again.out == f"Using bundle: {faces}\n" and "6 of them there already" in again.err
+    (copy / "labels.csv").write_text("mine")
     assert "not empty" in cli("bundle", "download", "--repo", "faces", "--destination", copy, code=5).err
+    assert (copy / "labels.csv").read_text() == "mine"
     part = tmp_path / "part"
     cli("bundle", "download", "--repo", "faces", "--destination", part, "--name-filter", r"\.jpg$")
     assert [path.name for path in part.rglob("*") if path.is_file()] == ["1.jpg"]
