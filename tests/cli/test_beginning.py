@@ -144,7 +144,7 @@ def _upload(cli: Cli, data: Path, *more: str) -> list[str]:
 def test_a_label_that_was_elsewhere_is_said_to_have_moved(cli: Cli, datamon: Cli, data: Path) -> None:
     first, said = _upload(cli, data, "--label", "v1")
     assert said == "set label 'v1'"
-    second, said = _upload(cli, data, "--label", "v1")
+    second, said = _upload(cli, data, "--label", "v1", "--move-label")
     assert said == f"moved label 'v1' from {first.partition(':')[2]}"
     same = cli("bundle", "upload", "--repo", "faces", "--path", data, "--message", "m", "--if-changed", "--label", "v1")
     assert same.lines == [second.replace("Uploaded", "Unchanged"), "set label 'v1'"]

@@ -123,7 +123,11 @@ def test_a_download_is_the_same_folder_and_leaves_nothing_else(
     result = cli("bundle", "download", "--repo", "faces", "--label", "init", "--destination", copy)
     assert result.out == f"Using bundle: {faces}\n"
     assert tree_of(copy) == tree_of(data)
+    again = cli("bundle", "download", "--repo", "faces", "--destination", copy)
+    assert again.out == f"Using bundle: {faces}\n" and "6 of them there already" in again.err
+    (copy / "labels.csv").write_text("mine")
     assert "not empty" in cli("bundle", "download", "--repo", "faces", "--destination", copy, code=5).err
+    assert (copy / "labels.csv").read_text() == "mine"
     part = tmp_path / "part"
     cli("bundle", "download", "--repo", "faces", "--destination", part, "--name-filter", r"\.jpg$")
     assert [path.name for path in part.rglob("*") if path.is_file()] == ["1.jpg"]
@@ -221,11 +225,19 @@ def test_what_cannot_be_kept_is_refused_or_skipped_with_code_eleven(cli: Cli, da
     assert result.out.startswith("Uploaded bundle id:")
 
 
-def test_an_empty_folder_is_a_bundle_and_warned_of(cli: Cli, tmp_path: Path) -> None:
-    (tmp_path / "void").mkdir()
+def test_a_folder_without_files_is_a_bundle_only_if_told_so(cli: Cli, datamon: Cli, tmp_path: Path) -> None:
+    (tmp_path / "void/deep").mkdir(parents=True)
     cli("repo", "create", "--repo", "faces")
-    result = cli("bundle", "upload", "--repo", "faces", "--path", tmp_path / "void", "--message", "m")
-    assert "no files" in result.err
+    upload = ("bundle", "upload", "--repo", "faces", "--path", tmp_path / "void", "--message", "m")
+    refused = cli(*upload, code=5)
+    assert "no file to upload" in refused.err and "--allow-empty" in refused.err
+    (tmp_path / "list").write_text("")
+    cli(*upload, "--files", tmp_path / "list", code=5)
+    assert cli("bundle", "list", "--repo", "faces").out == ""
+    datamon(*upload)
+    assert "no files" in cli(*upload, "--allow-empty").err
+    (tmp_path / "void/deep").rmdir()
+    cli(*upload, "--allow-empty")
     assert cli("ls", "-R", "faces").out == ""
 
 

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import strategies as st
@@ -131,7 +132,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.folders += 1
         folder = write_folder(self.scratch / str(self.folders), tree)
         message = f"upload {self.folders}"
-        return self._real(client, repo).upload(folder, message=message, branch=branch, label=label).bundle
+        names: dict[str, Any] = {"branch": branch, "label": label, "move_label": True}
+        return self._real(client, repo).upload(folder, message=message, **names, allow_empty=True).bundle
 
     @precondition(_any_bundle)
     @rule(client=clients, pick=picks, data=st.data(), branch=branches, on_head=st.booleans())
@@ -177,12 +179,12 @@ class StoreMachine(RuleBasedStateMachine):
         self._split(other, repo, diamond.id, "two", two)
         expected = joined(one, two, mode)
         if isinstance(expected, dict):
-            bundle = diamond.commit(message="joined", mode=mode)
+            bundle = diamond.commit(message="joined", mode=mode, allow_empty=True)
             repo.add(bundle.id, expected, "joined", "main")
             assert tree_of(bundle) == expected
             return
         with pytest.raises((Conflict, InvalidInput)):
-            diamond.commit(message="joined", mode=mode)
+            diamond.commit(message="joined", mode=mode, allow_empty=True)
         assert diamond.info.state == "initialized"
         diamond.cancel()
 

@@ -144,8 +144,9 @@ def test_a_very_deep_path(shelf: Shelf, dest: Path) -> None:
     fd = os.open(dest, os.O_RDONLY)
     os.close(fd)
     assert only_there(dest)
+    assert download(shelf.bundle({deep: b"deep"}), shelf.contents, dest).resumed == 1
     with pytest.raises(Refused):
-        download(shelf.bundle({deep: b"deep"}), shelf.contents, dest)
+        download(shelf.bundle({deep: b"other"}), shelf.contents, dest)
 
 
 def test_the_destination_may_be_a_link_or_relative(
@@ -266,6 +267,34 @@ def test_a_folder_that_is_not_empty_is_refused_and_untouched(shelf: Shelf, dest:
         download(shelf.bundle(TRAIN), shelf.contents, dest)
     assert look(dest).keys() == {"mine"}
     assert only_there(dest)
+
+
+@pytest.mark.parametrize("change", ["content", "more", "fewer", "kind", "executable", "size"])
+def test_a_folder_that_is_the_bundle_already_stays_and_any_other_is_refused(
+    shelf: Shelf, dest: Path, change: str
+) -> None:
+    tree = shelf.bundle(TRAIN)
+    first = download(tree, shelf.contents, dest)
+    before = look(dest)
+    contents = Counting(shelf)
+    again = download(tree, contents, dest)
+    assert (again.files, again.bytes, again.resumed) == (first.files, first.bytes, first.files)
+    assert not contents.fetched and look(dest) == before and only_there(dest)
+    file = next(path for path in sorted(dest.rglob("*")) if path.is_file() and path.stat().st_size)
+    if change == "content":
+        file.write_bytes(bytes(byte ^ 1 for byte in file.read_bytes()))
+    elif change == "size":
+        file.write_bytes(file.read_bytes() + b"x")
+    elif change == "more":
+        (dest / "mine").write_text("mine")
+    elif change == "executable":
+        file.chmod(file.stat().st_mode ^ 0o111)
+    else:
+        file.unlink()
+    if change == "kind":
+        file.mkdir()
+    with pytest.raises(Refused, match="not empty"):
+        download(tree, shelf.contents, dest)
 
 
 def test_force_overwrites_files_and_leaves_others(shelf: Shelf, dest: Path) -> None:

@@ -11,7 +11,7 @@ from tests.transfer.bundles import MTIME, File, Folder, Item, Link, Shelf, look
 from tests.transfer.test_download import Counting, expected, look_of
 from tests.transfer.test_worktree import PATHS, THINGS, sensible
 
-from sheaf.errors import NotFound, Refused
+from sheaf.errors import InvalidInput, Refused
 from sheaf.transfer import scan as scanning
 from sheaf.transfer import update as updating
 from sheaf.transfer.download import download
@@ -257,9 +257,61 @@ def test_names_that_become_one_are_refused_before_anything_changes(
     assert alone(folder)
 
 
-def test_a_missing_folder_is_named(shelf: Shelf, tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match="nowhere"):
-        run(shelf, tmp_path / "nowhere")
+def test_a_missing_folder_is_made(shelf: Shelf, removable: Path) -> None:
+    done = update(shelf.bundle(NEW), shelf.contents, removable / "not/there", None)
+    assert look(removable / "not/there") == look_of(NEW)
+    assert "same" in done.added and not (done.modified or done.deleted)
+
+
+@pytest.mark.parametrize("executes", [False, True])
+@pytest.mark.parametrize("content", [b"old", b"new"])
+def test_permissions_that_were_changed_locally_stay(
+    shelf: Shelf, removable: Path, content: bytes, executes: bool
+) -> None:
+    old: dict[str, Item] = {"d/a": File(b"old", 0o755 if executes else 0o644), "d": Folder(0o755)}
+    new: dict[str, Item] = {"d/a": File(content, 0o775 if executes else 0o664), "d": Folder(0o775)}
+    folder = removable / "out"
+    download(shelf.bundle(old), shelf.contents, folder)
+    mine = 0o700 if executes else 0o600
+    (folder / "d/a").chmod(mine)
+    (folder / "d").chmod(0o711)
+    for _ in range(2):
+        update(shelf.bundle(new), shelf.contents, folder, shelf.bundle(old))
+        assert (folder / "d/a").read_bytes() == content
+        assert ((folder / "d/a").stat().st_mode & 0o777, (folder / "d").stat().st_mode & 0o777) == (mine, 0o711)
+    update(shelf.bundle(new), shelf.contents, folder, shelf.bundle(old), force=True)
+    assert look(folder) == look_of(new)
+
+
+def test_permissions_that_the_bundle_changes_come_where_nobody_changed_them(shelf: Shelf, removable: Path) -> None:
+    old: dict[str, Item] = {"a": File(b"old", 0o644), "b": File(b"b", 0o600)}
+    new: dict[str, Item] = {"a": File(b"new", 0o600), "b": File(b"b", 0o640)}
+    download(shelf.bundle(old), shelf.contents, removable / "out")
+    update(shelf.bundle(new), shelf.contents, removable / "out", shelf.bundle(old))
+    assert look(removable / "out") == look_of(new)
+
+
+@pytest.mark.parametrize("content", [b"old", b"new"])
+def test_a_changed_execute_bit_and_changed_permissions_are_refused(
+    shelf: Shelf, removable: Path, content: bytes
+) -> None:
+    old: dict[str, Item] = {"a": File(b"old", 0o644)}
+    new: dict[str, Item] = {"a": File(content, 0o755)}
+    folder = removable / "out"
+    download(shelf.bundle(old), shelf.contents, folder)
+    (folder / "a").chmod(0o600)
+    with pytest.raises(Refused, match="local edits that would be lost: a"):
+        update(shelf.bundle(new), shelf.contents, folder, shelf.bundle(old))
+    assert (folder / "a").stat().st_mode & 0o777 == 0o600
+    update(shelf.bundle(new), shelf.contents, folder, shelf.bundle(old), force=True)
+    assert look(folder) == look_of(new)
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(shelf: Shelf, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InvalidInput, match="file is not a folder"):
+        run(shelf, tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_known_contents_are_not_read_again(shelf: Shelf, folder: Path, tmp_path: Path) -> None:

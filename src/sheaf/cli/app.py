@@ -71,6 +71,8 @@ class App:
         self.flags: dict[str, str] = {}
         #: The bundle that this call has committed, which is said even if output can't be written.
         self.committed = ""
+        #: Whether the same command resumes if it is interrupted now.
+        self.resumes = False
         self._stack = contextlib.ExitStack()
 
     @cached_property
@@ -158,6 +160,12 @@ class App:
         """What the dialect keeps in a folder that now is this bundle; ``sheaf`` keeps nothing there."""
         if self.dialect.after_download:
             self.dialect.after_download(bundle, folder)
+
+    def summary(self, text: str) -> None:
+        """What was done, on stderr: also where nobody watches, since it is what logs are read for."""
+        is_wanted = self.environment.stderr_is_terminal or not self.dialect.keeps_upstream
+        if is_wanted and not self.out.as_json:
+            self.note(text)
 
     def note(self, text: str) -> None:
         """A line for people, on stderr."""

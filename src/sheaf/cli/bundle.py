@@ -16,7 +16,7 @@ from sheaf.cli.changes import in_bundle, in_folder, is_same, skipper, without_fu
 from sheaf.cli.erase import tell_erased
 from sheaf.cli.exits import DAMAGED, NO, OK
 from sheaf.cli.inputs import choose_bundle, read_meta, workers
-from sheaf.cli.quoting import count_of, quote
+from sheaf.cli.quoting import count_of, human_size, quote
 from sheaf.cli.render import View
 from sheaf.cli.tree import verb
 from sheaf.engine.clock import SystemClock
@@ -26,6 +26,7 @@ from sheaf.settings.durations import parse_duration
 if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
     from sheaf.repo.records import Change, Entry
+    from sheaf.repo.repo import Repo
     from sheaf.transfer.damaged import Damaged
     from sheaf.transfer.download import Downloaded
     from sheaf.transfer.update import Updated
@@ -44,8 +45,8 @@ _SKIP_ERASED: Final = click.option("--skip-erased", is_flag=True, help="Leave ou
 _KEPT: Final = 1000  # damaged files that --json names; the rest is counted
 
 
-def _choose(app: App, repo: str, choice: Mapping[str, str | None], *, tell: bool = True) -> Bundle:
-    chosen = choose_bundle(app, app.repo(repo), **choice)
+def _choose(app: App, repo: str | Repo, choice: Mapping[str, str | None], *, tell: bool = True) -> Bundle:
+    chosen = choose_bundle(app, app.repo(repo) if isinstance(repo, str) else repo, **choice)
     if tell:
         app.out.line(f"Using bundle: {chosen.id}")
     return chosen
@@ -125,8 +126,12 @@ def download(
     concurrency_factor: int | None,
     **choice: str | None,
 ) -> int:
-    """Write a bundle's files to an empty folder. A download that was stopped goes on where it was."""
+    """Write a bundle's files to an empty folder. A download that was stopped resumes where it was.
+
+    A folder that has just these files already is left as it is. To make any folder equal to a bundle, use 'bundle update'.
+    """
     chosen = _choose(app, repo, choice)
+    app.resumes = True
     with app.progress("download") as bar:
         done = chosen.download(
             destination,
@@ -139,6 +144,7 @@ def download(
     if name_filter and not done.files:
         app.note(f"warning: no path of the bundle matches '{quote(name_filter)}': the folder is empty")
     app.leave_traces(chosen, destination)
+    app.summary(f"{count_of(done.files, 'file')}, {human_size(done.bytes)}{_resumed(done.resumed)}")
     record = {"files": done.files, "bytes": done.bytes, "resumed": done.resumed, **_gone(done)}
     app.out.object({"bundle": chosen.id, "destination": str(destination), **record})
     if skip_erased:
@@ -177,28 +183,47 @@ def download_file(app: App, *, repo: str, file: str, destination: Path, force_de
 @verb(
     example="sheaf bundle update --repo faces --label production --destination ./faces", exits=(3, 5, 6, 8, 9, 10, 11)
 )
-@options.repo
+@click.option("--repo", metavar="REPO", help="The repo's name. Default: the one that the folder came from.")
 @options.bundle_choice
 @options.folder_option("--destination", "The folder to make equal to the bundle.")
 @click.option("--force", is_flag=True, help="Also overwrite and delete what was changed locally.")
+@click.option("--switch-repo", is_flag=True, help="Also replace what came from another repo.")
 @_SKIP
 def update(
     app: App,
     *,
-    repo: str,
+    repo: str | None,
     destination: Path,
     force: bool,
+    switch_repo: bool,
     skip_on_error: bool,
     **choice: str | None,
 ) -> int:
-    """Make a downloaded folder equal to another bundle; refuses to overwrite local edits."""
-    chosen = _choose(app, repo, choice)
+    """Make a folder equal to a bundle, whatever it is now; refuses to overwrite local edits.
+
+    The folder is made if it isn't there. Run again, it does nothing, or what is left to do.
+    """
+    found = app.store.repo_of(destination) if repo is None else app.repo(repo)
+    chosen = _choose(app, found, choice)
+    app.resumes = True
     with app.progress("update") as bar:
-        done = chosen.update(destination, force=force, skip_on_error=skip_on_error, progress=bar)
+        done = chosen.update(
+            destination,
+            force=force,
+            switch_repo=switch_repo or app.dialect.keeps_upstream,
+            skip_on_error=skip_on_error,
+            progress=bar,
+        )
     app.leave_traces(chosen, destination)
+    counts = f"{len(done.added):,} added, {len(done.modified):,} modified, {len(done.deleted):,} deleted"
+    app.summary(f"{counts}, {human_size(done.bytes)} written{_resumed(done.resumed)}")
     changed = {"added": list(done.added), "modified": list(done.modified), "deleted": list(done.deleted)}
     app.out.object({"bundle": chosen.id, "destination": str(destination), **changed, **_gone(done)})
     return app.dialect.partial_exit if _tell_gone(app, done) else OK
+
+
+def _resumed(count: int) -> str:
+    return f", {count:,} of them there already" if count else ""
 
 
 def _gone(done: Downloaded | Updated) -> dict[str, Any]:

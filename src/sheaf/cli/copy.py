@@ -41,7 +41,7 @@ _BLOCK: Final = 8 << 20
 )
 @click.argument("source", metavar="LOCAL|REPO@REF:PATH")
 @click.argument("target", metavar="LOCAL|REPO@BRANCH:PATH")
-@click.option("--message", metavar="TEXT", help="What the new bundle is. Default: what is copied where.")
+@click.option("-m", "--message", metavar="TEXT", help="What the new bundle is. Default: what is copied where.")
 @click.option("-r", "--recursive", is_flag=True, help="Copy a folder with all that is in it.")
 @click.option("--force-dest", is_flag=True, help="Write into a local folder that isn't empty; replace a local file.")
 @options.allow_erased

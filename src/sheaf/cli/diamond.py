@@ -133,7 +133,7 @@ def split_get(app: App, repo: str, diamond: str, split: str) -> None:
 )
 @options.repo
 @_DIAMOND
-@click.option("--message", required=True, metavar="TEXT", help="What the bundle is.")
+@click.option("-m", "--message", required=True, metavar="TEXT", help="What the bundle is.")
 @click.option("--label", metavar="LABEL", help="A label to set on it, in the same commit.")
 @options.move_label
 @click.option("--branch", default="main", show_default=True, metavar="BRANCH", help="The branch that it goes to.")

@@ -35,7 +35,7 @@ _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 )
 @options.repo
 @MOUNTING
-@click.option("--message", required=True, metavar="TEXT", help="What the bundle is.")
+@click.option("-m", "--message", required=True, metavar="TEXT", help="What the bundle is.")
 @click.option("--label", metavar="LABEL", help="A label to set on it.")
 @options.move_label
 @click.option("--branch", default="main", show_default=True, metavar="BRANCH", help="The branch that it goes to.")
@@ -140,7 +140,7 @@ def _commit_left(app: App, folder: Path, message: str | None, label: str | None,
 
 @verb(example="sheaf bundle commit ./work --label point\nfusermount3 -u ./work", exits=(3, 4, 5, 8, 9, 10))
 @click.argument("folder", type=options.PLACE, metavar="DIR")
-@click.option("--message", metavar="TEXT", help="What the bundle is. Default: what the mount was told.")
+@click.option("-m", "--message", metavar="TEXT", help="What the bundle is. Default: what the mount was told.")
 @click.option("--label", metavar="LABEL", help="A label to set on it.")
 @options.move_label
 def commit(app: App, folder: Path, message: str | None, label: str | None, move_label: bool) -> None:

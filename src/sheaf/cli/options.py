@@ -107,9 +107,9 @@ concurrency: Final = click.option(
     help="About N/5 files at once. Default: by the machine.",
 )
 file_list: Final = click.option(
-    "--files", metavar="LIST", help="Only the files named in LIST, one a line, relative to --path ('-': stdin)."
+    "--files", metavar="LIST", help="Only the files named in LIST, one a line, relative to the folder ('-': stdin)."
 )
-force_yes: Final = click.option("--force-yes", is_flag=True, help="Don't ask.")
+force_yes: Final = click.option("-y", "--force-yes", is_flag=True, help="Don't ask.")
 name_filter: Final = click.option(
     "--name-filter", metavar="REGEX", help="Only paths in which this expression is found."
 )

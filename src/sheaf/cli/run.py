@@ -30,6 +30,12 @@ _ENDINGS: Final = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
 _WORDS: Final = {INTERRUPTED: "interrupted", TERMINATED: "terminated"}
 
 
+class _Call:
+    """The one that this process runs: a signal has to say what becomes of it."""
+
+    app: App | None = None
+
+
 class _Terminated(BaseException):
     """SIGTERM, so that what is open gets closed on the way out."""
 
@@ -46,14 +52,14 @@ def start(tree: Tree, dialect: Dialect, args: Sequence[str]) -> NoReturn:
 
 def run(tree: Tree, dialect: Dialect, args: Sequence[str], environment: Environment) -> int:
     """The exit code of one call. Prints errors; never raises."""
-    app = App(dialect, environment)
+    app = _Call.app = App(dialect, environment)
     try:
         return _invoke(tree, app, list(args))
     except (KeyboardInterrupt, click.Abort):
-        print(_WORDS[INTERRUPTED], file=sys.stderr)
+        _tell_ending(INTERRUPTED)
         return INTERRUPTED
     except _Terminated:
-        print(_WORDS[TERMINATED], file=sys.stderr)
+        _tell_ending(TERMINATED)
         return TERMINATED
     except OutputError as error:
         return _without_output(error, app, args)
@@ -146,8 +152,14 @@ def _raise(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt if number == signal.SIGINT else _Terminated
 
 
-def _break_off(code: int) -> NoReturn:
+def _tell_ending(code: int) -> None:
     print(_WORDS[code], file=sys.stderr)
+    if _Call.app is not None and _Call.app.resumes:
+        print(f"{_Call.app.dialect.hint_prefix}run the same command again to resume", file=sys.stderr)
+
+
+def _break_off(code: int) -> NoReturn:
+    _tell_ending(code)
     _leave(code)
 
 

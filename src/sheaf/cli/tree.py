@@ -158,6 +158,8 @@ class Tree(_WithGlobals, click.Group):
             name = " ".join(args[:words])
             if len(args) >= words and name in self._table:
                 return name, _load(self._table[name]), args[words:]
+        if args[0] in self._nouns and args[0] in self._table and _has_address(args[1:]):
+            return args[0], _load(self._table[args[0]]), args[1:]
         is_unknown = args[0] not in self.list_commands(ctx) and not ctx.resilient_parsing  # which is a completion
         if is_unknown and (near := self._near(ctx, args[0])):
             raise click.UsageError(f"No such command '{args[0]}'. Did you mean '{near}'?", ctx)
@@ -195,6 +197,11 @@ class Tree(_WithGlobals, click.Group):
                 formatter.write_dl([(str(code), text) for code, text in _dialect(ctx).exits.items()])
 
 
+def _has_address(args: Sequence[str]) -> bool:
+    """Whether a noun is used as a verb: ``label faces@init production``. No verb of a noun has an ``@``."""
+    return any("@" in arg for arg in args if not arg.startswith("-"))
+
+
 def _point_to_globals(ctx: click.Context, formatter: click.HelpFormatter) -> None:
     formatter.write_paragraph()
     formatter.write_text(f"Global options, such as --json and --store: see '{ctx.find_root().info_name} --help'.")
@@ -217,6 +224,8 @@ def verbs_of(tree: Tree, dialect: Dialect, table: Mapping[str, str]) -> Iterator
     context = click.Context(tree, info_name=dialect.name, obj=App(dialect, Environment({}, Path("/home"), "user")))
     for name in sorted(table):
         _, command, _ = tree.resolve_command(context, name.split())
+        if isinstance(command, Tree) and name in table and " " not in name:  # a noun that is a verb, too
+            command = _load(table[name])
         if isinstance(command, Tree):
             noun = click.Context(command, parent=context, info_name=name.split()[0])
             _, command, _ = command.resolve_command(noun, name.split()[1:])

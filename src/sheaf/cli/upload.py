@@ -33,6 +33,7 @@ class Announcer:
     def __call__(self, bundle: Bundle) -> None:
         self._bar.close()
         self._app.committed = bundle.id
+        self._app.resumes = False
         self._app.out.line(f"Uploaded bundle id:{bundle.id}")
 
 
@@ -56,7 +57,7 @@ def tell_branch(app: App, branch: str, bundle: Bundle) -> None:
 )
 @options.repo
 @options.folder_option("--path", "The folder to upload.")
-@click.option("--message", required=True, metavar="TEXT", help="What this bundle is.")
+@click.option("-m", "--message", required=True, metavar="TEXT", help="What this bundle is.")
 @click.option("--label", metavar="LABEL", help="A label to set on it, in the same commit.")
 @options.move_label
 @click.option("--branch", default="main", show_default=True, metavar="BRANCH", help="The branch that it goes to.")
@@ -90,6 +91,7 @@ def upload(
 ) -> int:
     """Upload a folder as a new bundle; only what the store doesn't have yet is sent."""
     found = app.repo(repo)
+    app.resumes = True
     before = place_of(found, label) if not app.dialect.keeps_upstream else ""
     with app.progress("upload") as bar:
         result = found.upload(
@@ -135,11 +137,10 @@ def _finish(app: App, result: Upload) -> int:
     _warn(app, result.warnings)
     for item in result.skipped:
         app.note(f"skipped {quote(item.path)}: {item.reason}")
-    if app.environment.stderr_is_terminal and not app.out.as_json:
-        new, all_bytes = human_size(result.new_bytes), human_size(result.bytes)
-        app.note(
-            f"{count_of(result.files, 'file')}, {all_bytes}, {new} of it new, {human_size(result.stored_bytes)} stored"
-        )
+    new, all_bytes = human_size(result.new_bytes), human_size(result.bytes)
+    app.summary(
+        f"{count_of(result.files, 'file')}, {all_bytes}, {new} of it new, {human_size(result.stored_bytes)} stored"
+    )
     return app.dialect.partial_exit if result.skipped else OK
 
 

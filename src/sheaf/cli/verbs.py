@@ -19,7 +19,7 @@ NOUNS: Final[dict[str, str]] = {
     "config": "The configuration file.",
     "context": "Named stores of the configuration file.",
     "diamond": "Many writers filling one bundle at once.",
-    "label": "Names set on bundles.",
+    "label": "Names set on bundles; 'sheaf label REPO@REF LABEL' sets one.",
     "repo": "Datasets, each with one lifecycle.",
     "store": "Where all data lives.",
 }
@@ -68,6 +68,8 @@ VERBS: Final[dict[str, str]] = {
     "diamond split list": "sheaf.cli.diamond:split_list",
     "diff": "sheaf.cli.diff:diff",
     "find": "sheaf.cli.find:find",
+    "download": "sheaf.cli.shortcut:DOWNLOAD",
+    "label": "sheaf.cli.shortcut:LABEL",
     "label delete": "sheaf.cli.label:delete",
     "label get": "sheaf.cli.label:get",
     "label list": "sheaf.cli.label:list_",
@@ -103,6 +105,7 @@ VERBS: Final[dict[str, str]] = {
     "store replica remove": "sheaf.cli.replica:remove",
     "store replicate": "sheaf.cli.replica:replicate",
     "store torture": "sheaf.cli.torture:torture",
+    "upload": "sheaf.cli.shortcut:UPLOAD",
     "version": "sheaf.cli.version:version",
 }
 

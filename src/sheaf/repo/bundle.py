@@ -277,13 +277,15 @@ class Bundle:
     ) -> Downloaded:
         """Write the bundle (or what is below ``path``, or some files) into an empty folder; resumes if it was killed.
 
+        A folder that has just these files already is left as it is: then all of them count as ``resumed``.
+
         ``skip_on_error``: leave out files whose bytes are lost or damaged; the answer names them.
 
         Raises:
             Refused: the folder is not empty (without ``force``), or names become one there.
             Corrupt: bytes are not what they should be (without ``skip_on_error``); nothing wrong is left behind.
         """
-        from sheaf.repo.folders import note
+        from sheaf.repo.folders import hashes_of, note
         from sheaf.transfer.download import download
         from sheaf.transfer.ownplace import refuse_inside
         from sheaf.transfer.progress import Meter
@@ -303,6 +305,7 @@ class Bundle:
             force=force,
             skip_on_error=skip_on_error,
             concurrency=max(1, min(concurrency or most, 4 * most)),
+            cache=hashes_of(self._context, Path(dest)),
             meter=meter,
         )
         if not path and name_filter is None and files is None:
@@ -314,21 +317,27 @@ class Bundle:
         folder: str | Path,
         *,
         force: bool = False,
+        switch_repo: bool = False,
         skip_on_error: bool = False,
         progress: Progress | None = None,
     ) -> Updated:
-        """Make a downloaded folder equal to this bundle.
+        """Make a folder equal to this bundle, whatever it is now; it is made if it isn't there.
 
-        ``skip_on_error``: leave files as they are whose new bytes are lost or damaged; the answer names them.
+        Args:
+            force: also overwrite and delete what was changed locally.
+            switch_repo: also replace what came from another repo.
+            skip_on_error: leave files as they are whose new bytes are lost or damaged; the answer names them.
 
         Raises:
-            Refused: local edits would be lost (without ``force``), or the folder is in the store itself.
+            Refused: local edits would be lost (without ``force``), the folder came from another repo (without
+                ``switch_repo``), or it is in the store itself.
             Corrupt: bytes are not what they should be (without ``skip_on_error``); nothing was changed.
         """
         from sheaf.repo.folders import bring, note
         from sheaf.transfer.ownplace import refuse_inside
 
-        top, choice = Path(folder), {"force": force, "skip_on_error": skip_on_error}
+        top = Path(folder)
+        choice = {"force": force, "switch_repo": switch_repo, "skip_on_error": skip_on_error}
         refuse_inside(self._context.core, top)
         done = bring(self._context, self.view, top, **choice, progress=progress)
         if not any(os.path.lexists(top / each.path) for each in done.damaged):  # else old files would count as edits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,10 +10,11 @@ from sheaf.engine.diff import Difference, with_renames
 from sheaf.engine.nodes import pointer_of
 from sheaf.engine.refs import alive
 from sheaf.engine.tree import Tree
-from sheaf.errors import NotFound
+from sheaf.errors import NotFound, Refused
 from sheaf.model.log import Bundle as Descriptor
 from sheaf.model.paths import ancestors
-from sheaf.repo.context import Context
+from sheaf.repo.context import Connected, Context
+from sheaf.transfer.localerrors import printable
 from sheaf.transfer.origins import Origin, recall, remember
 from sheaf.transfer.progress import Meter, Progress
 from sheaf.transfer.scan import Skipped
@@ -21,7 +23,7 @@ from sheaf.transfer.update import Updated, update
 from sheaf.transfer.worktree import changes, guess_base, learn
 from sheaf.vfs import FileTree
 
-__all__ = ["bring", "compare", "note"]
+__all__ = ["bring", "compare", "hashes_of", "note", "origin_of"]
 
 OnSkipped = Callable[[Skipped], object]
 _CANDIDATES = 20  # bundles to compare with a folder of unknown origin
@@ -29,7 +31,7 @@ _CANDIDATES = 20  # bundles to compare with a folder of unknown origin
 
 def compare(context: Context, tree: Tree, folder: Path, on_skipped: OnSkipped | None = None) -> list[Difference]:
     """What is different in a folder, seen from a bundle. ``on_skipped``: told what can't be compared."""
-    stats = _stats(context, folder)
+    stats = hashes_of(context, folder)
     skipped: set[str] = set()
 
     def skip(item: Skipped) -> None:
@@ -45,33 +47,73 @@ def compare(context: Context, tree: Tree, folder: Path, on_skipped: OnSkipped | 
 
 
 def bring(
-    context: Context, view: FileTree, folder: Path, *, force: bool, skip_on_error: bool, progress: Progress | None
+    context: Context,
+    view: FileTree,
+    folder: Path,
+    *,
+    force: bool,
+    switch_repo: bool,
+    skip_on_error: bool,
+    progress: Progress | None,
 ) -> Updated:
-    """Make a folder equal to a bundle. Raises Refused if local edits would be lost (without ``force``)."""
-    stats = _stats(context, folder)
-    base = _base_of(context, folder, stats)
+    """Make a folder equal to a bundle.
+
+    Raises Refused if local edits would be lost (without ``force``), or it came from another repo (without ``switch_repo``).
+    """
+    if not switch_repo:
+        _ensure_same_repo(context, folder)
+    stats = hashes_of(context, folder)
+    base = _base_of(context, folder, stats) if _holds_anything(folder) else None
     meter = Meter(progress, "update")
     choice = {"force": force, "skip_on_error": skip_on_error}
     return update(view.tree, view.contents, folder, base, **choice, cache=stats, meter=meter)
 
 
+def origin_of(context: Connected, folder: Path) -> Origin | None:
+    """Where a folder came from, if that is known and was this store."""
+    origin = recall(context.cache, folder)
+    return origin if origin is not None and origin.store == context.core.config.id else None
+
+
+def _ensure_same_repo(context: Context, folder: Path) -> None:
+    """Raises Refused if there is something in the folder, and it came from another repo of this store."""
+    origin = origin_of(context.store, folder)
+    if origin is None or origin.repo == context.entry.id or not _holds_anything(folder):
+        return
+    entry = context.store.log.head().state.repos.get(origin.repo)
+    came = f"bundle {origin.bundle} of repo {entry.name}" if entry else f"bundle {origin.bundle} of another repo"
+    raise Refused(
+        f"{printable(str(folder))} holds {came}, and this is one of {context.entry.name}",
+        "choose another folder, or replace what is in it with --switch-repo",
+    )
+
+
+def _holds_anything(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return any(True for _ in entries)
+    except OSError:
+        return False  # what reads it says why
+
+
 def note(context: Context, tree: Tree, bundle: str, folder: Path) -> None:
     """A folder is this bundle now: keep that, and the hashes of its files, so that a comparison need not read them."""
     remember(context.cache, folder, Origin(context.core.config.id, context.entry.id, bundle))
-    stats = _stats(context, folder)
+    stats = hashes_of(context, folder)
     if stats is not None:
         learn(tree, folder, stats)
         stats.save()
 
 
-def _stats(context: Context, folder: Path) -> StatCache | None:
+def hashes_of(context: Context, folder: Path) -> StatCache | None:
+    """What is remembered of the files of a folder."""
     return StatCache.open(context.cache, folder, context.core.clock.now_ns()) if context.cache else None
 
 
 def _base_of(context: Context, folder: Path, stats: StatCache | None) -> Tree | None:
     """The bundle that a folder came from: as it was noted, or else one of the newest that the folder holds whole."""
-    origin = recall(context.cache, folder)
-    if origin is not None and origin.store == context.core.config.id:
+    origin = origin_of(context.store, folder)
+    if origin is not None:
         try:
             return _tree_of(context, alive(context.core, origin.repo, origin.bundle))
         except NotFound:

@@ -289,8 +289,8 @@ class Repo:
             stored = store_folder(writer.store, base, options, meter)
             if portable:
                 stored.refuse_clashes()
-            if not allow_empty:
-                stored.ensure_files(path)
+            if not (stored.files or allow_empty):
+                raise _nothing(path, stored.skipped)
             is_same = if_changed and base is not None and base.root.full == stored.root.full
             is_same &= branch in head.state.branches
             if is_same:
@@ -533,6 +533,12 @@ class Repo:
                 if self._log.head().n == head.n:
                     raise
                 head = None
+
+
+def _nothing(path: str | Path, skipped: list[Skipped]) -> Refused:
+    why = f": {skipped[0].reason}" if skipped else ""
+    more = f", and {len(skipped) - 1} more can't be uploaded" if len(skipped) > 1 else ""
+    return Refused(f"there is no file to upload in {path}{why}{more}", "an empty bundle needs --allow-empty")
 
 
 def _is_at_head(label: str | None, branch: str | None, state: RepoState) -> bool:

@@ -226,6 +226,16 @@ class Store:
             raise NotFound(f'didn\'t find repo "{name}"', "see `sheaf repo list`, or make it with `sheaf repo create`")
         return Repo(context) if context and entry == guess else self._repo(entry)
 
+    def repo_of(self, folder: str | Path) -> Repo:
+        """The repo that a downloaded folder came from. Raises NotFound if that isn't known on this machine."""
+        from sheaf.repo.folders import origin_of
+
+        origin = origin_of(self._connected, Path(folder))
+        entry = self._log.head().state.repos.get(origin.repo) if origin else None
+        if entry is None or entry.deleted:
+            raise NotFound(f"it isn't known which repo {folder} came from", "name the repo: --repo REPO")
+        return self._repo(entry)
+
     def create_repo(self, name: str, description: str = "") -> Repo:
         """Make a repo. Raises AlreadyExists, InvalidInput."""
         check_repo_name(name)

@@ -33,6 +33,8 @@ from sheaf.transfer.placing import Placing, refuse_taken, restore_folders
 from sheaf.transfer.portable import Clashes, Folding, probe_folding, refuse_clash
 from sheaf.transfer.progress import Meter
 from sheaf.transfer.selection import Selection
+from sheaf.transfer.statcache import StatCache
+from sheaf.transfer.worktree import is_equal
 
 __all__ = ["WORKERS", "Downloaded", "download", "refuse_clashes"]
 
@@ -66,14 +68,15 @@ def download(
     force: bool = False,
     skip_on_error: bool = False,
     concurrency: int | None = None,
+    cache: StatCache | None = None,
     meter: Meter | None = None,
 ) -> Downloaded:
-    """Writes a bundle below ``dest``, which is made if it isn't there.
+    """Writes a bundle below ``dest``, which is made if it isn't there. One that is this very bundle already stays.
 
     ``path``: only this folder, whose content becomes that of ``dest``, or this one file. ``name_filter``: only files
     whose path it (a regular expression) is found in. ``files``: only these paths, folders with all that is in them.
     ``force``: into a folder that is not empty, overwriting files of the same name. ``skip_on_error``: leave out files
-    whose bytes are damaged. ``concurrency``: writing threads.
+    whose bytes are damaged. ``concurrency``: writing threads. ``cache``: hashes of files that look unchanged.
 
     Raises:
         NotFound: no such path in the bundle.
@@ -82,12 +85,13 @@ def download(
     """
     selection = Selection.parse(path, name_filter, files)
     adds = selection.names_files(tree)
-    target, is_new = _opened(dest)
+    target, is_new = make_folder(dest)
     try:
         with translated(f"enter {printable(str(target))}"):
             fd = os.open(target, FOLDER_FLAGS)
         try:
-            job = _Job(tree, contents, target, fd, selection, meter or Meter(), _workers(concurrency), skip_on_error)
+            counted, threads = meter or Meter(), _workers(concurrency)
+            job = _Job(tree, contents, target, fd, selection, counted, threads, skip_on_error, cache)
             return job.run(force=force, adds=adds)
         finally:
             os.close(fd)
@@ -107,12 +111,15 @@ class _Job:
     meter: Meter
     workers: int
     skip_on_error: bool
+    cache: StatCache | None
 
     def run(self, *, force: bool, adds: bool) -> Downloaded:
         identity = self._identity()
         was_placing = Partial.is_placing_in(self.dest, identity)
         if not (force or adds or was_placing) and self._holds_anything():
             Partial.remove_empty(self.dest)
+            if self.selection == Selection() and is_equal(self.tree, self.dest, self.cache):
+                return self._unchanged()
             raise Refused(f"{printable(str(self.dest))} is not empty", "choose an empty folder, or use --force-dest")
         partial = Partial.open(self.dest, identity)
         is_done = False
@@ -125,6 +132,12 @@ class _Job:
         self.meter.finish()
         gone = tuple(sorted(filled.erased)), tuple(sorted(filled.damaged))
         return Downloaded(filled.files, filled.bytes, filled.resumed, *gone)
+
+    def _unchanged(self) -> Downloaded:
+        filled = self._counted((), ())
+        self.meter.add(files=filled.files, bytes=filled.bytes)
+        self.meter.finish()
+        return Downloaded(filled.files, filled.bytes, filled.files)
 
     def _holds_anything(self) -> bool:
         return bool(set(os.listdir(self.fd)) - {SUFFIX})
@@ -161,7 +174,10 @@ class _Job:
 
     def _count(self, partial: Partial) -> Filled:
         """What an earlier attempt brought, all of it but what was erased or damaged."""
-        filled = Filled(erased=list(partial.erased), damaged=[Damaged(*each) for each in partial.damaged])
+        return self._counted(partial.erased, (Damaged(*each) for each in partial.damaged))
+
+    def _counted(self, erased: Iterable[str], damaged: Iterable[Damaged]) -> Filled:
+        filled = Filled(erased=list(erased), damaged=list(damaged))
         gone = frozenset((*filled.erased, *(each.path for each in filled.damaged)))
         for found in self.selection.rows(self.tree):
             there = [path not in gone for path in paths_of(found)] if gone else []
@@ -187,7 +203,7 @@ def _workers(concurrency: int | None) -> int:
     return min(concurrency or WORKERS, _MAX_WORKERS)
 
 
-def _opened(dest: Path) -> tuple[Path, bool]:
+def make_folder(dest: Path) -> tuple[Path, bool]:
     """The destination without symlinks, existing, and whether it is new. Raises InvalidInput if it is no folder."""
     with translated(f"make folder {printable(str(dest))}"):
         try:

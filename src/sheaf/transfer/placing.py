@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 import pyarrow as pa
@@ -135,8 +136,17 @@ def unlocked(anchor: Anchor, folder: str) -> int:
     return fd
 
 
-def restore_folders(batches: Iterable[pa.RecordBatch], dest: int, *, skip: Collection[str] = ()) -> None:
-    """Gives the folders below ``dest`` the modes and times of their rows, but for those in ``skip``."""
+def restore_folders(
+    batches: Iterable[pa.RecordBatch],
+    dest: int,
+    *,
+    skip: Collection[str] = (),
+    modes: Mapping[str, int] = MappingProxyType({}),
+) -> None:
+    """Gives the folders below ``dest`` the modes and times of their rows, but for those in ``skip``.
+
+    ``modes``: those that count instead, by path.
+    """
     locked: list[tuple[str, int]] = []
     with Anchor(dest) as anchor:
         for batch in batches:
@@ -144,9 +154,10 @@ def restore_folders(batches: Iterable[pa.RecordBatch], dest: int, *, skip: Colle
             for path, mode, mtime in zip(*columns, strict=True):
                 if path in skip:
                     continue
+                wanted = modes.get(path, mode) & 0o777
                 with translated(f"set mode and time of {path}"):
-                    if _restore(anchor, path, mode & 0o777, mtime) and mode & _OWNER != _OWNER:
-                        locked.append((path, mode & 0o777))
+                    if _restore(anchor, path, wanted, mtime) and wanted & _OWNER != _OWNER:
+                        locked.append((path, wanted))
         for path, mode in reversed(locked):  # inner ones first: an outer one may bar the way to them
             with translated(f"set the mode of {path}"):
                 os.fchmod(anchor.folder(path), mode)

@@ -31,7 +31,8 @@ class Plan:
     """``fetch``, ``touch``: per row of the target whether its bytes are needed, or only its mode and time are wrong.
 
     ``remove``, ``empty``: files to remove, and folders to remove once they are empty, in order. ``edits``: paths at
-    which something would be lost that neither bundle has. The last three are what changes, for the user to read.
+    which something would be lost that neither bundle has. ``modes``: permissions to keep, since the user has changed
+    them. The last three are what changes, for the user to read.
     """
 
     fetch: Mask
@@ -39,6 +40,7 @@ class Plan:
     remove: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
     edits: list[str] = field(default_factory=list)
+    modes: dict[str, int] = field(default_factory=dict)
     added: list[str] = field(default_factory=list)
     modified: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
@@ -58,11 +60,16 @@ class Plan:
                 yield batch.filter(pa.array(part))
 
 
-def make_plan(target: Tree, base: Tree | None, scanned: Iterator[ScanBatch], hashes: LocalHashes) -> Plan:
-    """``base``: the bundle that the folder was made equal to before; without it every difference counts as an edit."""
+def make_plan(
+    target: Tree, base: Tree | None, scanned: Iterator[ScanBatch], hashes: LocalHashes, *, keep_modes: bool = True
+) -> Plan:
+    """``base``: the bundle that the folder was made equal to before; without it every difference counts as an edit.
+
+    ``keep_modes``: permissions that are not those of the base are the user's, and stay.
+    """
     rows = target.root.rows
     plan = Plan(np.zeros(rows, np.bool_), np.zeros(rows, np.bool_))
-    planning = _Planning(plan, hashes, has_base=base is not None)
+    planning = _Planning(plan, hashes, has_base=base is not None, keep_modes=keep_modes)
     for window in windows(scanned, [target] if base is None else [target, base]):
         planning.add(window)
     return plan
@@ -73,6 +80,7 @@ class _Planning:
     plan: Plan
     hashes: LocalHashes
     has_base: bool
+    keep_modes: bool
     barred: set[str] = field(default_factory=set)  #: local folders in whose place the target has a file
 
     def add(self, window: Window) -> None:
@@ -92,8 +100,11 @@ class _Planning:
         contents = self.hashes.of(local, self._undecided(local, side, base))
         odd = unlike(local, contents, side)
         here = side.at >= 0
-        self._touch(local, side, here & ~odd)
+        kept = self._kept(local, side, base) if self.keep_modes else np.zeros(len(local), np.bool_)
+        self.plan.modes |= {local.path(row): int(local.mode[row]) for row in np.flatnonzero(kept).tolist()}
+        self._touch(local, side, here & ~odd, kept)
         edited = odd.copy() if base is None else odd & unlike(local, contents, base)
+        edited |= kept & odd & here & _executes_otherwise(local, side)
         was_ours = np.zeros(len(local), np.bool_) if base is None else base.at >= 0
         for row in np.flatnonzero(odd).tolist():
             if here[row]:
@@ -111,11 +122,18 @@ class _Planning:
                 wanted[both] |= each.rows["size"].to_numpy()[each.at[both]] == local.size[both]
         return wanted
 
-    def _touch(self, local: ScanBatch, side: Side, alike: Mask) -> None:
+    @staticmethod
+    def _kept(local: ScanBatch, side: Side, base: Side | None) -> Mask:
+        """The files and folders that have been there before, and whose permissions are not as they came."""
+        if base is None:
+            return _other_mode(local, side)
+        return _other_mode(local, base) & (side.at >= 0)
+
+    def _touch(self, local: ScanBatch, side: Side, alike: Mask, kept: Mask) -> None:
         rows = np.flatnonzero(alike & (local.kind == Kind.FILE))
         at = side.at[rows]
         wrong = side.rows["mtime"].to_numpy()[at] != local.mtime[rows]
-        wrong |= side.rows["mode"].to_numpy()[at] & 0o777 != local.mode[rows]
+        wrong |= (side.rows["mode"].to_numpy()[at] & 0o777 != local.mode[rows]) & ~kept[rows]
         self.plan.touch[side.start + at[wrong]] = True
 
     def _replace(self, local: ScanBatch, side: Side, row: int, *, is_edit: bool) -> None:
@@ -145,3 +163,22 @@ class _Planning:
         else:
             self.plan.remove.append(path)
             self.plan.deleted.append(path)
+
+
+def _other_mode(local: ScanBatch, side: Side) -> Mask:
+    """The rows of a scan that are the same kind of thing in a bundle, a file or a folder, with other permissions."""
+    other = np.zeros(len(local), np.bool_)
+    both = np.flatnonzero((side.at >= 0) & (local.kind != Kind.SYMLINK))
+    at = side.at[both]
+    same = (kinds(side.rows)[at] & _ALIKE) == (local_kinds(local)[both] & _ALIKE)
+    other[both] = same & (side.rows["mode"].to_numpy()[at] & 0o777 != local.mode[both])
+    return other
+
+
+def _executes_otherwise(local: ScanBatch, side: Side) -> Mask:
+    """The files of a scan that are files of a bundle, too, but executable in one of them only."""
+    other = np.zeros(len(local), np.bool_)
+    both = np.flatnonzero((side.at >= 0) & (local.kind == Kind.FILE))
+    there, here = kinds(side.rows)[side.at[both]], local_kinds(local)[both]
+    other[both] = ((there & _ALIKE) == (here & _ALIKE)) & (there != here)
+    return other

@@ -21,7 +21,7 @@ from sheaf.fork import Threads
 from sheaf.model.paths import split
 from sheaf.transfer.anchor import FOLDER_FLAGS, Anchor
 from sheaf.transfer.damaged import Damaged, refusal_at
-from sheaf.transfer.download import WORKERS, refuse_clashes
+from sheaf.transfer.download import WORKERS, make_folder, refuse_clashes
 from sheaf.transfer.hashing import LocalHashes
 from sheaf.transfer.localerrors import printable, translated
 from sheaf.transfer.materialise import Filled, Filling, paths_of
@@ -37,6 +37,7 @@ from sheaf.transfer.statcache import StatCache
 __all__ = ["Updated", "update"]
 
 _NAMED: Final = 10
+_FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,8 @@ class Updated:
     """The files (symlinks included) that changed, in order of paths.
 
     ``erased``: files that did not come, since their bytes were erased from the store; what was there is left.
-    ``damaged``: the same, since the store has lost or damaged their bytes.
+    ``damaged``: the same, since the store has lost or damaged their bytes. ``bytes``: of the files that were written;
+    ``resumed``: how many of them an earlier attempt had brought.
     """
 
     added: list[str]
@@ -52,6 +54,8 @@ class Updated:
     deleted: list[str]
     erased: list[str] = field(default_factory=list)
     damaged: list[Damaged] = field(default_factory=list)
+    bytes: int = 0
+    resumed: int = 0
 
 
 def update(
@@ -69,12 +73,14 @@ def update(
 
     ``skip_on_error``: leave files as they are whose new bytes are damaged.
 
-    Files that came with neither bundle stay, unless the target has something else at their path.
+    The folder is made if it isn't there. Files that came with neither bundle stay, unless the target has something else
+    at their path. Permissions that were changed locally stay, too, unless ``force``.
 
     Raises:
         Refused: local edits would be lost, and not ``force``; or another download is at the folder.
         NotFound, InvalidInput, Denied, NoSpace, Corrupt: run it again when the cause is gone; it goes on.
     """
+    make_folder(folder)
     root = checked_root(folder)
     top = Path(root).resolve()
     counted = meter or Meter()
@@ -82,7 +88,8 @@ def update(
     skipped: list[Skipped] = []
     scanned = scan(top, on_error=skipped.append, leave_out=frozenset((SUFFIX,)))
     with Threads(WORKERS, thread_name_prefix="sheaf-hash") as pool:
-        plan = make_plan(target, base, scanned, LocalHashes(str(top).rstrip("/"), cache, pool, Meter()))
+        hashes = LocalHashes(str(top).rstrip("/"), cache, pool, Meter())
+        plan = make_plan(target, base, scanned, hashes, keep_modes=not force)
     plan.edits += plan.barring(each.path for each in skipped)
     if plan.edits and not force:
         raise _refusal(plan.edits, folder, knows_base=base is not None)
@@ -95,7 +102,8 @@ def update(
     counted.finish()
     gone = {*filled.erased, *(each.path for each in filled.damaged)}
     added, modified = ([path for path in paths if path not in gone] for paths in (plan.added, plan.modified))
-    return Updated(added, modified, plan.deleted, sorted(filled.erased), sorted(filled.damaged))
+    lost = sorted(filled.erased), sorted(filled.damaged)
+    return Updated(added, modified, plan.deleted, *lost, filled.bytes, filled.resumed)
 
 
 def _refusal(edits: list[str], folder: Path, *, knows_base: bool) -> Refused:
@@ -129,10 +137,12 @@ class _Updating:
             if folding:
                 refuse_clashes(self.target.batches(), folding)
             filled = self._fetch(partial)
+            kept = self._close_kept(partial)
             self._remove()
             Placing(partial.tree, self.fd, overwrite=True).run()
             self._touch()
-            restore_folders(Selection().folders(self.target), self.fd)
+            self._restore_kept(kept)
+            restore_folders(Selection().folders(self.target), self.fd, modes=self.plan.modes)
             is_done = True
         finally:
             partial.close(is_done=is_done)
@@ -143,6 +153,31 @@ class _Updating:
         rows = self.plan.rows(self.target, self.plan.fetch)
         refuse = None if self.skip_on_error else refusal_at(partial, "update")
         return Filling(self.contents, partial.tree, partial.resumed, self.meter, WORKERS, refuse).run(rows)
+
+    def _close_kept(self, partial: Partial) -> list[str]:
+        """The new files whose permissions the user has changed: nobody else may read them before these are restored."""
+        kept = []
+        for batch in self.plan.rows(self.target, self.plan.fetch) if self.plan.modes else ():
+            kept += [path for path in paths_of(batch) if path in self.plan.modes]
+        return [path for path in kept if self._set_mode(partial.tree, path, 0o600)]
+
+    def _restore_kept(self, kept: list[str]) -> None:
+        for path in kept:
+            self._set_mode(self.fd, path, self.plan.modes[path])
+
+    def _set_mode(self, root: int, path: str, mode: int) -> bool:
+        """False if there is no such file: its bytes were erased or damaged."""
+        parent, name = split(path)
+        with Anchor(root) as anchor, translated(f"set the mode of {path}"):
+            try:
+                fd = os.open(name, _FILE_FLAGS, dir_fd=anchor.folder(parent))
+            except FileNotFoundError:
+                return False
+            try:
+                os.fchmod(fd, mode)
+            finally:
+                os.close(fd)
+        return True
 
     def _remove(self) -> None:
         with Anchor(self.fd) as anchor:
@@ -164,11 +199,11 @@ class _Updating:
                 for path, mode, mtime in zip(*columns, strict=True):
                     parent, name = split(path)
                     with translated(f"set mode and time of {path}"):
-                        _set(anchor.folder(parent), name, mode & 0o777, mtime)
+                        _set(anchor.folder(parent), name, self.plan.modes.get(path, mode & 0o777), mtime)
 
 
 def _set(folder: int, name: str, mode: int, mtime: int) -> None:
-    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    fd = os.open(name, _FILE_FLAGS, dir_fd=folder)
     try:
         if stat.S_ISREG(os.fstat(fd).st_mode):
             os.fchmod(fd, mode)

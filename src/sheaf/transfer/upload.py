@@ -98,11 +98,6 @@ class StoredFolder:
         for clash in self.clashes:
             raise Refused(_clash(*clash), "rename one of them")
 
-    def ensure_files(self, folder: object) -> None:
-        """Raises Refused if there is no file: the folder may be one where nothing is mounted."""
-        if not self.files:
-            raise Refused(f"there is no file to upload in {folder}", "an empty bundle needs --allow-empty")
-
     def warnings(self) -> list[str]:
         """A line about each thing that somebody may not expect."""
         aside = [f"'{name}' was left out: at the top it is where diamonds put conflicts" for name in self.left_out]

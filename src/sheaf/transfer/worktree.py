@@ -24,7 +24,7 @@ from sheaf.transfer.progress import Meter
 from sheaf.transfer.scan import OWN_NAMES, OnError, ScanBatch, checked_root, scan
 from sheaf.transfer.statcache import Hashes, StatCache
 
-__all__ = ["changes", "guess_base", "learn", "local_kinds", "unlike"]
+__all__ = ["changes", "guess_base", "is_equal", "learn", "local_kinds", "unlike"]
 
 _WORKERS: Final = 2
 Mask = npt.NDArray[np.bool_]
@@ -83,6 +83,30 @@ def guess_base(candidates: Iterable[Tree], folder: Path, cache: StatCache | None
         if all(change.how == "added" for change in changes(tree, folder, cache, on_error=lambda _: None)):
             return tree
     return None
+
+
+def is_equal(tree: Tree, folder: Path, cache: StatCache | None = None) -> bool:
+    """Whether a folder has just the files of a bundle, but for what ``.sheafignore`` leaves out.
+
+    Paths, kinds and sizes are compared first, so that of most other folders no file is read.
+    """
+    scanned = scan(folder, ignore=Ignore(), on_error=lambda _: None, leave_out=frozenset((SUFFIX,)))
+    looks_equal = all(_looks_equal(window.local, window.sides[0]) for window in windows(scanned, [tree]))
+    return looks_equal and not any(True for _ in changes(tree, folder, cache, on_error=lambda _: None))
+
+
+def _looks_equal(local: ScanBatch | None, side: Side) -> bool:
+    if local is None or side.alone.any():
+        return local is None and not side.rows.num_rows
+    own = np.array([local.path(row).split("/")[0] in OWN_NAMES for row in range(len(local))], np.bool_)
+    both = np.flatnonzero(side.at >= 0)
+    if (side.at[~own] < 0).any():
+        return False
+    at = side.at[both]
+    sizes = side.rows["size"].to_numpy()[at] == local.size[both]
+    return bool(
+        (kinds(side.rows)[at] == local_kinds(local)[both]).all() and (sizes | (local.kind[both] != Kind.FILE)).all()
+    )
 
 
 def _order(change: Difference) -> bytes:
