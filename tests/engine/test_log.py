@@ -407,7 +407,7 @@ def test_writers_that_race_write_deltas_that_everybody_reads(core: Core) -> None
     first, second = repo_log(core, REPO), repo_log(core, REPO)
     depths = set()
     for n in range(120):
-        raced = []
+        raced: list[int] = []
 
         def decide(head: Head[RepoState], n: int = n, raced: list[int] = raced) -> tuple[RepoOp, ...]:
             if not raced:
