@@ -93,10 +93,14 @@ class Log:
         """What the log adds up to, by its newest record."""
         if self.newest < 0:
             return {}
-        record = self.record(self.newest)
+        return self._state_after(self.newest, deltas=2)
+
+    def _state_after(self, n: int, deltas: int) -> Json:
+        record = self.record(n)
         if "state" in record:
             return dict(record["state"])
-        return dict(merged(self.record(record["since"])["state"], record["delta"]))
+        demand(deltas > 0 and record["since"] < n, "way to a checkpoint")
+        return dict(merged(self._state_after(record["since"], deltas - 1), record["delta"]))
 
     def records(self) -> Iterator[Json]:
         """All records in order; each names the one before, and complete thousands are in a page as well."""

@@ -85,6 +85,7 @@ def test_the_specification_reads_the_recorded_objects() -> None:
     }
     assert spec.unseal(objects["record with its state"].encode(), "record")["state"] == {"count": 0}
     assert spec.unseal(objects["record with a delta"].encode(), "record")["since"] == 0
+    assert spec.unseal(objects["record with a delta from a delta"].encode(), "record")["since"] == 1
     assert spec.unseal(objects["session"].encode(), "session")["id"] == ID
     frames = spec.read_pack(bytes.fromhex(objects["pack"]), spec.pack_id(ID, 7))
     assert [stored for _, stored in frames.values()] == [4, 6]

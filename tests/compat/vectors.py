@@ -144,6 +144,9 @@ def _objects() -> Any:
         "record with a delta": encode_record(
             Record(1, "w1", "w0", TIME, Author(), (label,), None, 0, {"count": 1})
         ).decode(),
+        "record with a delta from a delta": encode_record(
+            Record(2, "w2", "w1", TIME, Author(), (label,), None, 1, {"count": 2})
+        ).decode(),
         "session": seal("session", Session(ID, ID, "upload", TIME, 3)).decode(),
         "pack": (encode_head(ID, 7) + b"".join(frames) + tail).hex(),
         "part": encode_part(0, [(h(n), n + 1, h(100 + n % 2), 8 * n, 5) for n in range(3)]).hex(),

@@ -177,6 +177,15 @@ class Contents:
         top = self._part(place.recipe, place.pack, place.offset, place.stored)
         return [top.row(i) for i in range(len(top.hashes))] if top.level else []
 
+    def recipe_parts(self, place: RecipePlace) -> Iterator[Part]:
+        """The parts of a recipe, whose rows together are all of :meth:`recipe_rows`."""
+        top = self._part(place.recipe, place.pack, place.offset, place.stored)
+        yield top
+        if top.level:
+            for i in range(len(top.hashes)):
+                hash, _, pack, offset, stored = top.row(i)
+                yield self._part(hash, pack, offset, stored)
+
     def leaves(self, entry: Entry, place: RecipePlace) -> Iterator[Row]:
         """The chunks of a file in order: (hash, length, pack, offset, stored). Raises Corrupt if it has another size."""
         for want in self._wanted(entry, place, 0, entry.size):

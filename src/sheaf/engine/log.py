@@ -33,7 +33,9 @@ from sheaf.storage.port import Created
 
 __all__ = ["Head", "Log", "repo_log", "store_log"]
 
-_SMALL = 32 * 1024  # bytes of state up to which every record is a checkpoint
+_SMALL = 4 * 1024  # bytes of state up to which every record is a checkpoint
+_DELTAS = 2  # deltas between a record and its checkpoint at most: a reader fetches one record for each
+_PART = 4  # a delta that is longer than this part of the state gives way to a checkpoint
 _REMEMBERED = 2 * PAGE_RECORDS  # records kept in memory, without their states
 _TOGETHER = 256  # records read at once when all are asked for
 _STEPS = 8  # records to walk one by one before asking the store which one is the newest
@@ -51,14 +53,21 @@ Op = TypeVar("Op")
 
 
 @dataclass(frozen=True, slots=True)
+class Base:
+    """A record from which the delta of a later one may begin, and the state after it as JSON."""
+
+    n: int
+    state: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Head(Generic[S]):
-    """A log as of record ``n`` (-1: empty). ``base`` is the state at the last checkpoint, as JSON; ``since`` its number."""
+    """A log as of record ``n`` (-1: empty). ``bases``: from which records the next one may begin, a checkpoint first."""
 
     n: int
     write: str
     state: S
-    base: dict[str, Any]
-    since: int
+    bases: tuple[Base, ...] = ()
 
 
 class Log(Generic[S, Op]):
@@ -119,13 +128,13 @@ class Log(Generic[S, Op]):
             head = self.head()
             asked.result()
             ops = decide(head)
-            record, state = self._compose(head, ops)
+            record, composed = self._compose(head, ops)
             key = keys.log_record(self._base, record.n)
             data = encode_record(record)
             ensure_fits(key, len(data))
             if self._core.backend.create(key, data) is not Created.OTHER:
                 self._remember(record)
-                self._head = self._adopt(record, state, head)
+                self._head = composed
                 return self._head
 
     def records(self, first: int = 0, last: int | None = None) -> Iterator[Record]:
@@ -170,27 +179,27 @@ class Log(Generic[S, Op]):
         if self._listed is None:
             self.look()
         if self._listed is None:
-            return Head(-1, "", self.empty, {}, -1), False
+            return Head(-1, "", self.empty), False
         follows = self._core.io.submit(self._is_there, self._listed + 1)  # a listing may be late
         head = self._at(self._listed)
         return head, not follows.result()
 
     def _jump(self) -> Head[S]:
         key = self._core.backend.newest(f"{self._base}log/")
-        return self._at(self._number(key)) if key is not None else Head(-1, "", self.empty, {}, -1)
+        return self._at(self._number(key)) if key is not None else Head(-1, "", self.empty)
 
     def _at(self, n: int) -> Head[S]:
         """The head as of a record that was listed."""
-        record = self._get(n)
-        if record.state is not None:
-            base, since = record.state, record.n
-        else:
-            base, since = self._get(record.since).state, record.since
-        key = keys.log_record(self._base, n)
-        if not isinstance(base, dict):
-            raise Corrupt(f"{key} leads to no checkpoint", "run `sheaf store check`")
-        whole = base if record.state is not None else merge(base, record.delta)
-        return Head(record.n, record.write, self._state(whole, key), base, since)
+        ways = [self._get(n)]
+        while ways[-1].state is None:
+            if len(ways) > _DELTAS or not 0 <= ways[-1].since < ways[-1].n:
+                raise Corrupt(f"{keys.log_record(self._base, n)} leads to no checkpoint", "run `sheaf store check`")
+            ways.append(self._get(ways[-1].since))
+        whole: dict[str, Any] = {}
+        bases: tuple[Base, ...] = ()
+        for record in reversed(ways):
+            whole, bases = self._added(bases, record)
+        return Head(n, ways[0].write, self._state(whole, keys.log_record(self._base, n)), bases)
 
     def _number(self, key: str) -> int:
         try:
@@ -204,18 +213,21 @@ class Log(Generic[S, Op]):
     def _next(self, head: Head[S], record: Record) -> Head[S]:
         if record.prev != head.write:
             raise Corrupt(f"record {record.n} of {self._base or 'the store'}log does not follow record {head.n}")
-        if record.state is not None:
-            state = self._state(record.state, f"record {record.n}")
-        elif record.since == head.since:
-            state = self._state(merge(head.base, record.delta), f"record {record.n}")
-        else:
-            raise Corrupt(f"record {record.n} of {self._base or 'the store'}log belongs to another checkpoint")
-        return self._adopt(record, state, head)
+        whole, bases = self._added(head.bases, record)
+        return Head(record.n, record.write, self._state(whole, f"record {record.n}"), bases)
 
-    def _adopt(self, record: Record, state: S, head: Head[S]) -> Head[S]:
-        if record.state is not None:
-            return Head(record.n, record.write, state, record.state, record.n)
-        return Head(record.n, record.write, state, head.base, head.since)
+    def _added(self, bases: tuple[Base, ...], record: Record) -> tuple[dict[str, Any], tuple[Base, ...]]:
+        """The state after a record, as JSON, and the bases for the next one."""
+        if record.state is None:
+            kept = next((bases[: i + 1] for i, base in enumerate(bases) if base.n == record.since), ())
+            if not kept:
+                raise Corrupt(f"record {record.n} of {self._base or 'the store'}log belongs to another checkpoint")
+            whole = merge(kept[-1].state, record.delta)
+        else:
+            kept, whole = (), record.state
+        if not isinstance(whole, dict):
+            raise Corrupt(f"{keys.log_record(self._base, record.n)} holds no state", "run `sheaf store check`")
+        return whole, _extended(kept, record.n, whole)
 
     def _find(self, n: int) -> Record | None:
         try:
@@ -284,18 +296,46 @@ class Log(Generic[S, Op]):
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
-    def _compose(self, head: Head[S], ops: tuple[Op, ...]) -> tuple[Record, S]:
+    def _compose(self, head: Head[S], ops: tuple[Op, ...]) -> tuple[Record, Head[S]]:
+        """The record after a head, and the head that it makes."""
         core = self._core
         origin = RefTarget("", head.n + 1, core.now(), core.author)
         state: S = replay(head.state, ops, origin)
-        whole = msgspec.to_builtins(state)
+        data = msgspec.json.encode(state)
+        whole = msgspec.json.decode(
+            data
+        )  # as it is read again: lists, where builtins keep tuples, would count as changes
         record = Record(head.n + 1, core.clock.new_id(), head.write, origin.time, core.author, msgspec.to_builtins(ops))
-        size = len(msgspec.json.encode(whole))
-        if size > _SMALL and head.since >= 0:
-            delta = patch(head.base, whole)
-            if len(msgspec.json.encode(delta)) <= max(_SMALL, size // 8):
-                return msgspec.structs.replace(record, since=head.since, delta=delta), state
-        return msgspec.structs.replace(record, state=whole), state
+        kept, delta = _shortened(head, whole, len(data))
+        if kept:
+            record = msgspec.structs.replace(record, since=kept[-1].n, delta=delta)
+        else:
+            record = msgspec.structs.replace(record, state=whole)
+        return record, Head(record.n, record.write, state, _extended(kept, record.n, whole))
+
+
+def _shortened(head: Head[Any], whole: dict[str, Any], size: int) -> tuple[tuple[Base, ...], Any]:
+    """The bases to keep, and the delta from the last of them to a state; no bases if the state itself is to be written.
+
+    Each record after a base repeats what the ones before it have changed. A new base is due as soon as these repetitions
+    have taken as many bytes as it takes itself. ``size``: of the state.
+    """
+    if size <= _SMALL or not head.bases:
+        return (), None
+    delta = patch(head.bases[0].state, whole)
+    length = len(msgspec.json.encode(delta))
+    if length > size // _PART:
+        return (), None
+    for base in head.bases[1:]:
+        short = patch(base.state, whole)
+        if len(msgspec.json.encode(short)) * (head.n + 1 - base.n) <= 2 * length:
+            return head.bases, short
+    return head.bases[:1], delta
+
+
+def _extended(bases: tuple[Base, ...], n: int, whole: dict[str, Any]) -> tuple[Base, ...]:
+    """The bases after a record whose own delta begins at the last of these."""
+    return (*bases, Base(n, whole)) if len(bases) < _DELTAS else bases
 
 
 def _slim(record: Record) -> Record:

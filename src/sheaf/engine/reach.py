@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 from blake3 import blake3
 
 from sheaf.engine.contents import Contents
@@ -15,10 +18,9 @@ from sheaf.engine.forwarding import Erased, Forwards, load_forwards
 from sheaf.engine.log import repo_log, store_log
 from sheaf.engine.nodes import Nodes, pointer_of
 from sheaf.engine.refs import Refs
-from sheaf.engine.tree import entries
 from sheaf.errors import Corrupt
-from sheaf.format.node_v1 import leaf_packs
-from sheaf.model.entries import ChunkPlace, Entry, RecipePlace
+from sheaf.format.node_v1 import hash32, leaf_packs
+from sheaf.model.entries import PlaceKind, RecipePlace
 from sheaf.model.log import (
     AddBundle,
     Bundle,
@@ -220,10 +222,10 @@ def needed_chunks(
     forwards = forwards or load_forwards(core)
     roots = bundles if isinstance(bundles, Roots) else Roots(list(bundles), [])
     asked = sorted(packs | forwards.sources(packs))
-    search = _Search(nodes, contents, erase, {pack: {} for pack in asked}, {pack: {} for pack in asked})
+    search = _Search(contents, erase, {pack: {} for pack in asked}, {pack: {} for pack in asked})
     for leaf, is_alive in Reach(nodes).leaves(roots):
         if any(pack in search.needed for pack, _ in leaf.packs):
-            search.add(leaf, is_alive=is_alive)
+            _add_leaf(search, nodes, leaf, is_alive=is_alive)
     for chunks in (search.needed, search.erased):
         _follow(chunks, forwards)
     erased = {
@@ -233,48 +235,97 @@ def needed_chunks(
     return search.needed, erased
 
 
+def _add_leaf(search: _Search, nodes: Nodes, leaf: Pointer, *, is_alive: bool) -> None:
+    try:
+        batch = nodes.rows(leaf)
+    except Corrupt:  # as in Reach.leaves
+        if is_alive:
+            raise
+        return
+    search.add(batch, is_alive=is_alive)
+
+
 @dataclass(slots=True)
 class _Search:
-    nodes: Nodes
+    """Collects the chunks that leaves need, a column at a time: a store has many more rows than packs."""
+
     contents: Contents
     erase: frozenset[bytes]
     needed: Chunks
     erased: Chunks
+    _asked: pa.Array = field(init=False)
+    _erase: pa.Array = field(init=False)
+    _recipes: set[tuple[bytes, bool]] = field(default_factory=set)  # the recipes that were counted, and in which answer
 
-    def add(self, leaf: Pointer, *, is_alive: bool) -> None:
+    def __post_init__(self) -> None:
+        self._asked = pa.array(self.needed, hash32)
+        self._erase = pa.array(self.erase, hash32)
+
+    def add(self, batch: pa.RecordBatch, *, is_alive: bool) -> None:
+        """Count what a leaf's rows need. Raises Corrupt if a bundle that is alive needs a recipe that can't be read."""
+        place = batch["place"].to_numpy()
+        named = _in(batch["pack"], self._asked)
+        is_recipe = place == PlaceKind.RECIPE
+        packed = np.flatnonzero(named & (is_recipe | (place == PlaceKind.CHUNK)))
+        if len(packed):
+            self._add_places(batch.take(pa.array(packed)))
+        if is_recipe.any():
+            recipes = np.flatnonzero(is_recipe & (named | _uses(batch["packs"], self._asked)))
+            self._add_recipes(batch.take(pa.array(recipes)), is_alive=is_alive)
+
+    def _add_places(self, batch: pa.RecordBatch) -> None:
+        erased = _in(batch["content"], self._erase)
+        offset, stored = (batch[name].to_numpy() for name in ("offset", "stored"))
+        packs = batch["pack"].dictionary_encode()
+        number = packs.indices.to_numpy()
+        for i, pack in enumerate(packs.dictionary.to_pylist()):
+            for into, rows in ((self.needed, ~erased), (self.erased, erased)):
+                _count(into[pack], offset, stored, rows & (number == i))
+
+    def _add_recipes(self, batch: pa.RecordBatch, *, is_alive: bool) -> None:
+        erased = _in(batch["content"], self._erase).tolist()
+        columns = (batch[name].to_pylist() for name in ("recipe", "pack", "offset", "stored"))
+        for row, is_erased in zip(zip(*columns, strict=True), erased, strict=True):
+            if (row[0], is_erased) not in self._recipes:  # equal hashes name equal rows
+                self._add_recipe(RecipePlace(*row), is_erased=is_erased, is_alive=is_alive)
+
+    def _add_recipe(self, place: RecipePlace, *, is_erased: bool, is_alive: bool) -> None:
+        into = self.erased if is_erased else self.needed
         try:
-            batch = self.nodes.rows(leaf)
-        except Corrupt:  # as in Reach.leaves
+            for part in self.contents.recipe_parts(place):
+                for i, pack in enumerate(map(bytes, part.packs)):
+                    if pack in into:
+                        _count(into[pack], part.offset, part.stored, part.pack == i)
+        except Erased:
+            return  # an erasure that was stopped and is finished now
+        except Corrupt:
             if is_alive:
                 raise
             return
-        wanted = np.array([pack in self.needed for pack in batch["pack"].to_pylist()], np.bool_)
-        recipes = np.array(
-            [bool(uses) and any(use["pack"] in self.needed for use in uses) for uses in batch["packs"].to_pylist()]
-        )
-        for i in np.flatnonzero(wanted | recipes).tolist():
-            entry = next(entries(batch.slice(i, 1)))
-            try:
-                self._add_entry(entry)
-            except Erased:
-                continue  # an erasure that was stopped and is finished now
-            except Corrupt:
-                if is_alive:
-                    raise
+        self._recipes.add((place.recipe, is_erased))
 
-    def _add_entry(self, entry: Entry) -> None:
-        place, into = entry.place, self.erased if entry.content in self.erase else self.needed
-        if isinstance(place, ChunkPlace | RecipePlace) and place.pack in into:
-            into[place.pack][place.offset] = place.stored
-        if isinstance(place, RecipePlace):
-            for _, _, pack, offset, stored in self.contents.recipe_rows(place):
-                if pack in into:
-                    into[pack][offset] = stored
+
+def _in(column: pa.Array, values: pa.Array) -> npt.NDArray[np.bool_]:
+    """Per row whether the value is one of these; a null is none."""
+    found: npt.NDArray[np.bool_] = pc.is_in(column, values, skip_nulls=True).to_numpy(zero_copy_only=False)
+    return found
+
+
+def _uses(packs: pa.Array, asked: pa.Array) -> npt.NDArray[np.bool_]:
+    """Per row whether the column `packs` lists one of these."""
+    hits = _in(pc.struct_field(pc.list_flatten(packs), "pack"), asked)
+    found = np.zeros(len(packs), np.bool_)
+    found[pc.list_parent_indices(packs).to_numpy()[hits]] = True
+    return found
+
+
+def _count(chunks: dict[int, int], offset: npt.NDArray[Any], stored: npt.NDArray[Any], rows: npt.NDArray[Any]) -> None:
+    chunks.update(zip(offset[rows].tolist(), stored[rows].tolist(), strict=True))
 
 
 def _follow(chunks: Chunks, forwards: Forwards) -> None:
     """Count what is needed of a pack that was moved as needed where it went, too."""
-    todo = [(pack, offset) for pack in chunks for offset in chunks[pack] if pack in forwards.moved]
+    todo = [(pack, offset) for pack in chunks if pack in forwards.moved for offset in chunks[pack]]
     while todo:
         pack, offset = todo.pop()
         try:

@@ -491,7 +491,7 @@ class Record(Value, frozen=True):
     """One record of a log. ``write`` makes it unlike any other; ``prev`` is the ``write`` of record n - 1.
 
     Either ``state`` is there (the whole state after this record: a checkpoint) or ``delta`` with ``since``, the number
-    of the last checkpoint: a merge patch (RFC 7396) that leads from that state to the one after this record.
+    of an earlier record: a merge patch (RFC 7396) that leads from the state after that one to the state after this one.
     """
 
     n: int

@@ -131,7 +131,7 @@ def _checked_head(log: Log[Any, Any], base: str, report: Report) -> Head[Any]:
         return log.head()
     except FAULTS as error:
         report.fault("log", f"{base}log/", error)
-        return Head(-1, "", RepoState() if base else StoreState(), {}, -1)
+        return Head(-1, "", RepoState() if base else StoreState())
 
 
 def _records(core: Core, base: str, last: int, report: Report) -> Iterator[Record]:
