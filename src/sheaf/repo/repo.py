@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sheaf.engine.clock import parse_time
 from sheaf.engine.log import Head, Log
-from sheaf.errors import AlreadyExists, NotFound
+from sheaf.errors import AlreadyExists, NotFound, Refused
 from sheaf.model.log import (
     Author,
     DeleteRepo,
