@@ -71,7 +71,9 @@ def test_an_upload_prints_the_id_then_the_label(cli: Cli, data: Path) -> None:
 def test_bundles_are_listed_oldest_first(cli: Cli, data: Path, faces: str) -> None:
     second = _upload(cli, data, "second")
     lines = cli("bundle", "list", "--repo", "faces").lines
-    assert [re.fullmatch(rf"({BUNDLE_ID})\t{EXACT_TIME}\t\d+\t\d+\ttester\t\t(\w+)", line).group(1, 3) for line in lines] == [  # type: ignore[union-attr]
+    assert [
+        re.fullmatch(rf"({BUNDLE_ID})\t{EXACT_TIME}\t\d+\t\d+\ttester\t\t(\w+)", line).group(1, 3) for line in lines
+    ] == [  # type: ignore[union-attr]
         (faces, "first"),
         (second, "second"),
     ]
@@ -244,7 +246,9 @@ def test_labels_move_and_keep_their_history(cli: Cli, data: Path, faces: str) ->
     second = _upload(cli, data, "second")
     assert cli("label", "set", "--repo", "faces", "--label", "prod", "--bundle", faces).out == ""
     cli("label", "set", "--repo", "faces", "--label", "prod", "--bundle", "main")
-    assert re.fullmatch(rf"prod\t{second}\t{EXACT_TIME}\ttester\t\n", cli("label", "get", "--repo", "faces", "--label", "prod").out)
+    assert re.fullmatch(
+        rf"prod\t{second}\t{EXACT_TIME}\ttester\t\n", cli("label", "get", "--repo", "faces", "--label", "prod").out
+    )
     history = cli("label", "get", "--repo", "faces", "--label", "prod", "--with-versions", "--json").objects
     assert [record["bundle"] for record in history] == [second, faces]
     assert [line.split("\t")[0] for line in cli("label", "list", "--repo", "faces").lines] == ["init", "prod"]
@@ -325,7 +329,8 @@ def test_ls_shows_one_level_or_all(cli: Cli, faces: str) -> None:
 def test_ls_long_shows_modes_sizes_and_targets(cli: Cli, faces: str) -> None:
     lines = cli("ls", "-l", "faces").lines
     assert re.fullmatch(
-        r"-rwxr-xr-x\t10\t\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z\trun.sh\t", next(x for x in lines if "run.sh" in x)
+        r"-rwxr-xr-x\t10\t\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z\trun.sh\t",
+        next(x for x in lines if "run.sh" in x),
     )
     assert any(line.startswith("l") and line.endswith("\tlink\tlabels.csv") for line in lines)
 
@@ -397,10 +402,7 @@ def test_diff_stat_ends_with_a_summary(cli: Cli, faces: str, changed: str) -> No
     assert "M\tlabels.csv\t\t19\t23" in lines
     assert lines[-1] == "4 changed: 1 added, 1 modified, 1 deleted, 1 renamed, -2 bytes"
     assert cli("diff", "faces@v2", "faces@v2", "--stat").lines == ["no changes"]
-    plain = [
-        line.split("\t")[1]
-        for line in cli("diff", "faces@init", "faces@v2").lines
-    ]
+    plain = [line.split("\t")[1] for line in cli("diff", "faces@init", "faces@v2").lines]
     assert cli("diff", "faces@init", "faces@v2", "--name-only").lines == plain
     assert cli("diff", "faces@init", "faces@v2", "--name-only", "-z").out == "".join(f"{path}\0" for path in plain)
     cli("diff", "faces@init", "faces@v2", "--name-only", "--stat", code=2)
