@@ -42,9 +42,9 @@ def parts(text: str, *columns: int) -> list[tuple[str, ...]]:
 
 def test_the_log_of_a_path_follows_it_through_its_renames(home: Path) -> None:
     assert parts(run(home, "log", "faces@main:b"), 2, 3, 4, 5) == [
-        ("renamed from sub/a", "b", "three"),
-        ("modified", "sub/a", "two"),
-        ("added", "sub/a", "one"),
+        ("renamed", "b", "sub/a", "three"),
+        ("modified", "sub/a", "", "two"),
+        ("added", "sub/a", "", "one"),
     ]
     assert parts(run(home, "log", "faces@main:sub/a", "-n", "2"), 2, 5) == [("deleted", "three"), ("modified", "two")]
     assert [json.loads(line)["change"] for line in run(home, "log", "faces@main:sub", "--json").splitlines()] == [
