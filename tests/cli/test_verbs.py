@@ -71,12 +71,9 @@ def test_an_upload_prints_the_id_then_the_label(cli: Cli, data: Path) -> None:
 def test_bundles_are_listed_oldest_first(cli: Cli, data: Path, faces: str) -> None:
     second = _upload(cli, data, "second")
     lines = cli("bundle", "list", "--repo", "faces").lines
-    assert [
-        re.fullmatch(rf"({BUNDLE_ID})\t{EXACT_TIME}\t\d+\t\d+\ttester\t\t(\w+)", line).group(1, 3) for line in lines
-    ] == [  # type: ignore[union-attr]
-        (faces, "first"),
-        (second, "second"),
-    ]
+    pattern = re.compile(rf"({BUNDLE_ID})\t{EXACT_TIME}\t\d+\t\d+\ttester\t\t(\w+)")
+    found = [match.group(1, 3) for line in lines if (match := pattern.fullmatch(line))]
+    assert found == [(faces, "first"), (second, "second")]
     records = cli("bundle", "list", "--repo", "faces", "--json").objects
     assert [record["id"] for record in records] == [faces, second]
     assert records[1]["parents"] == [faces]
