@@ -25,8 +25,12 @@ or `REF~N`, N bundles earlier; `label:x`, `branch:x`, `bundle:x` and `version:x`
 the repo's latest bundle.
 
 Results go to stdout, everything else to stderr. With `--json`, lists are JSON Lines, single things one object, and an
-error is one object on stderr: `{"kind": …, "message": …, "hint": …, "exit": …}`. Lines quote control characters;
-`-z` and `--json` are exact.
+error is one object on stderr: `{"kind": …, "message": …, "hint": …, "exit": …}`.
+
+On a terminal lists are tables; elsewhere, and with `--no-table`, they are one line for each thing, without a header, the
+fields separated by a tab (`cut -f2`). Each command below names its fields. All of them are there in every line, empty
+ones too. A size is in bytes, a time is UTC as RFC 3339 (`2026-11-21T02:18:10.5Z`; the fraction is left out where it is
+zero). Text that holds control characters, such as a tab, is quoted: `"a\\tb"`; `-z` and `--json` are exact.
 """
 
 SETTINGS = """\
@@ -69,6 +73,11 @@ def options_of(params: list[click.Parameter]) -> Iterator[str]:
         yield f"- `{names}{metavar}`: {param.help}{notes}"
 
 
+def fields_of(command: Verb) -> Iterator[str]:
+    for option, names in command.fields():
+        yield f"Fields{f' ({option})' if option else ''}: {names}.\n"
+
+
 def section(program: str, name: str, command: Verb) -> Iterator[str]:
     yield f"## {program} {name}\n"
     arguments = [
@@ -81,6 +90,8 @@ def section(program: str, name: str, command: Verb) -> Iterator[str]:
     lines = list(options_of(command.params))
     if lines:
         yield "\n".join(lines) + "\n"
+    if program == "sheaf":
+        yield from fields_of(command)
     yield f"```console\n{''.join(f'$ {line}{chr(10)}' for line in command.example.splitlines())}```\n"
 
 

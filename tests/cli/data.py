@@ -7,6 +7,7 @@ from pathlib import Path
 __all__ = ["BUNDLE_ID", "TIME", "change", "make_folder", "tree_of"]
 
 BUNDLE_ID = r"[0-9A-Za-z]{27}"
+EXACT_TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z"
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})? \+0000 UTC"
 
 

@@ -37,16 +37,16 @@ def run(home: Path, *args: str, exit: int = 0) -> str:
 
 
 def parts(text: str, *columns: int) -> list[tuple[str, ...]]:
-    return [tuple(line.split(" , ")[column] for column in columns) for line in text.splitlines()]
+    return [tuple(line.split("\t")[column] for column in columns) for line in text.splitlines()]
 
 
 def test_the_log_of_a_path_follows_it_through_its_renames(home: Path) -> None:
-    assert parts(run(home, "log", "faces@main:b"), 2, 3, 4) == [
-        ("renamed from sub/a", "b", "three"),
-        ("modified", "sub/a", "two"),
-        ("added", "sub/a", "one"),
+    assert parts(run(home, "log", "faces@main:b"), 2, 3, 4, 5) == [
+        ("renamed", "b", "sub/a", "three"),
+        ("modified", "sub/a", "", "two"),
+        ("added", "sub/a", "", "one"),
     ]
-    assert parts(run(home, "log", "faces@main:sub/a", "-n", "2"), 2, 4) == [("deleted", "three"), ("modified", "two")]
+    assert parts(run(home, "log", "faces@main:sub/a", "-n", "2"), 2, 5) == [("deleted", "three"), ("modified", "two")]
     assert [json.loads(line)["change"] for line in run(home, "log", "faces@main:sub", "--json").splitlines()] == [
         "modified",
         "modified",
@@ -56,9 +56,9 @@ def test_the_log_of_a_path_follows_it_through_its_renames(home: Path) -> None:
 
 
 def test_bundles_are_listed_by_branch_meta_time_and_number(home: Path) -> None:
-    assert parts(run(home, "bundle", "list", "--repo", "faces", "--limit", "2"), 2) == [("three",), ("four",)]
-    assert parts(run(home, "bundle", "list", "--repo", "faces", "--branch", "dev"), 2)[-1:] == [("four",)]
-    assert parts(run(home, "bundle", "list", "--repo", "faces", "--meta", "by=anna"), 2) == [("one",), ("four",)]
+    assert parts(run(home, "bundle", "list", "--repo", "faces", "--limit", "2"), 6) == [("three",), ("four",)]
+    assert parts(run(home, "bundle", "list", "--repo", "faces", "--branch", "dev"), 6)[-1:] == [("four",)]
+    assert parts(run(home, "bundle", "list", "--repo", "faces", "--meta", "by=anna"), 6) == [("one",), ("four",)]
     assert len(run(home, "bundle", "list", "--repo", "faces", "--since", "1h").splitlines()) == 4
     assert run(home, "bundle", "list", "--repo", "faces", "--since", "2099-01-01") == ""
 
@@ -80,7 +80,7 @@ def test_files_are_found_in_all_bundles(home: Path) -> None:
 
 
 def test_a_squash_can_be_looked_at_before(home: Path) -> None:
-    shown = parts(run(home, "repo", "squash", "--repo", "faces", "--dry-run"), 2)
+    shown = parts(run(home, "repo", "squash", "--repo", "faces", "--dry-run"), 6)
     assert shown == [("one",), ("two",)]
     assert len(run(home, "bundle", "list", "--repo", "faces").splitlines()) == 4
 

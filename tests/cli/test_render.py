@@ -31,6 +31,18 @@ def test_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "one , 1\ngrößer , 100\n日本 , 22\n"
 
 
+def test_plain_fields_are_exact_and_separated_by_tabs(capsys: pytest.CaptureFixture[str]) -> None:
+    moment = datetime(2026, 11, 21, 2, 18, 10, 500_000, tzinfo=UTC)
+    cells = ("a\tb", 1 << 30, moment, moment.replace(microsecond=0), None)
+    view: View[int] = View(
+        line=str, record=lambda it: {}, columns=("A", "SIZE", "TIME", "CREATED", "X"), cells=lambda it: cells
+    )
+    Output(has_fields=True).listing(view, [1])
+    assert capsys.readouterr().out == '"a\\tb"\t1073741824\t2026-11-21T02:18:10.5Z\t2026-11-21T02:18:10Z\t\n'
+    Output().listing(view, [1])
+    assert capsys.readouterr().out == "1\n"
+
+
 def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
     Output(as_json=True, as_table=True).listing(VIEW, ITEMS, nul=True)
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == ITEMS

@@ -45,7 +45,7 @@ def test_of_a_damaged_record_the_repo_is_named_and_what_helps(cli: Cli, store: P
     (record,) = sorted((store / "repos").rglob("*.json"))[:1]
     spoil(record, 20)
     said = cli("store", "check", code=6)
-    (line,) = (line for line in said.lines if line.startswith("damaged , log"))
+    (line,) = (line for line in said.lines if line.startswith("damaged\tlog"))
     assert line.count("repos/") == 1
     assert "  in the log of repo faces" in said.lines
     assert (
@@ -82,7 +82,7 @@ def test_the_key_that_opened_a_store_is_not_removed_without_a_question(cli: Cli,
     at = ("--store", tmp_path / "x", "--key-file", tmp_path / "k")
     cli("store", "init", tmp_path / "x", "--encrypt", "--key-file", tmp_path / "k")
     cli("store", "key", "add", "--new-key-file", tmp_path / "other", *at)
-    ids = [line.split(" , ")[0] for line in cli("store", "key", "list", *at).lines]
+    ids = [line.split("\t")[0] for line in cli("store", "key", "list", *at).lines]
     assert "with which you opened the store" in cli("store", "key", "remove", ids[0], *at, code=5).err
     assert f"removed: {ids[0]}" in cli("store", "key", "remove", ids[0], "--force-yes", *at).out
     cli("store", "key", "add", "--new-key-file", tmp_path / "k", *at[:2], "--key-file", tmp_path / "other")

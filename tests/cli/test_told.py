@@ -80,7 +80,7 @@ def test_a_deletion_in_a_labels_history_is_called_one(cli: Cli, folder: Path) ->
     _upload(cli, folder, "--label", "v1")
     cli("label", "delete", "--repo", "faces", "--label", "v1")
     newest, _ = cli("label", "get", "--repo", "faces", "--label", "v1", "--with-versions").lines
-    assert newest.startswith("v1 , deleted , 2")
+    assert newest.startswith("v1\tdeleted\t2")
 
 
 def test_a_squash_says_that_what_it_lists_was_kept_and_why(cli: Cli, folder: Path) -> None:
@@ -155,7 +155,7 @@ def test_a_diff_leaves_out_what_an_upload_has_left_out(cli: Cli, folder: Path) -
         assert "pipe is a named pipe" in cli(*words, code=2).err
         done = cli(*words, "--skip-on-error", code=11)
         assert done.err.startswith("skipped pipe: pipe is a named pipe")
-        assert " new" in done.lines[-1]
+        assert "\tnew" in done.lines[-1]
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="its file systems take text only")
@@ -201,6 +201,6 @@ def test_a_configuration_that_may_not_be_written_is_told_of(cli: Cli, monkeypatc
 
 
 def test_what_the_cache_holds_is_a_table_on_a_terminal(cli: Cli) -> None:
-    assert "objects , 0 , 0 B , copies of remote manifests, indexes and logs" in cli("cache", "info").lines
+    assert "objects\t0\t0\tcopies of remote manifests, indexes and logs" in cli("cache", "info").lines
     table = cli("cache", "info", "--table").lines
     assert table[2].split() == ["PART", "FILES", "SIZE", "WHAT"]

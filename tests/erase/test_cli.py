@@ -41,8 +41,8 @@ def test_it_asks_erases_and_leaves_a_receipt(cli: Cli, faces: str) -> None:  # n
     assert done.lines[:2] == [f"erased {faces}", "2 paths of 1 bundle had it; 1 pack was replaced"]
     assert "finds nothing of it" in done.lines[2]
     (listed,) = cli("store", "erased").lines
-    assert listed.split(" , ")[0].endswith(" +0000 UTC")
-    assert listed.endswith(f" , {faces} , tester , request 17")
+    assert listed.split("\t")[0].endswith("Z")
+    assert listed.endswith(f"\t{faces}\ttester\trequest 17")
     (notice,) = cli("store", "erased", "--json").objects
     assert (notice["content"], notice["reason"], notice["size"]) == (faces, "request 17", len(SECRET))
     (receipt,) = cli("store", "erased", "--receipts", "--json").objects
@@ -65,7 +65,9 @@ def test_contents_that_are_like_it_are_listed(cli: Cli, faces: str, folder: Path
     (folder / "big").write_bytes(bytes(range(256)) * 2000 + b"!")
     cli("bundle", "upload", "--repo", "faces", "--path", folder, "--message", "m", "--label", "next")
     (line,) = cli("store", "erase", "faces@init:big", "--like").lines
-    assert " of " in line and "faces@" in line and line.endswith(":big , 1 path")
+    shared, size, content, paths, place = line.split("\t")
+    assert 0 < int(shared) < int(size) and len(content) == 64 and paths == "1"
+    assert place.startswith("faces@") and place.endswith(":big")
     (like,) = cli("store", "erase", "faces@init:big", "--like", "--json").objects
     assert like["size"] == 512_001 and like["places"][0]["path"] == "big"
     assert cli("store", "erase", "faces@init:copy", "--like").out == ""

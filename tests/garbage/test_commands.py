@@ -18,11 +18,11 @@ def bundles(cli: Cli, tmp_path: Path) -> list[str]:  # noqa: F811
         (folder / "data").write_bytes(bytes([n]) * 50_000 + bytes(range(256)) * (n + 1))
         label = ["--label", "v1.0.0"] if n == 1 else []
         cli("bundle", "upload", "--repo", "faces", "--path", folder, "--message", f"m{n}", *label)
-    return [line.split(" , ")[0] for line in cli("bundle", "list", "--repo", "faces").lines]
+    return [line.split("\t")[0] for line in cli("bundle", "list", "--repo", "faces").lines]
 
 
 def listed(cli: Cli) -> list[str]:  # noqa: F811
-    return [line.split(" , ")[0] for line in cli("bundle", "list", "--repo", "faces").lines]
+    return [line.split("\t")[0] for line in cli("bundle", "list", "--repo", "faces").lines]
 
 
 def test_a_bundle_goes_comes_back_and_goes_for_good(cli: Cli, bundles: list[str]) -> None:  # noqa: F811
@@ -32,7 +32,7 @@ def test_a_bundle_goes_comes_back_and_goes_for_good(cli: Cli, bundles: list[str]
     gone = cli("bundle", "delete", "--repo", "faces", "--bundle", first, "--force-yes")
     assert "undelete" in gone.err
     assert listed(cli) == bundles[1:]
-    assert cli("bundle", "undelete", "--repo", "faces").lines[0].startswith(f"{first} , ")
+    assert cli("bundle", "undelete", "--repo", "faces").lines[0].startswith(f"{first}\t")
     cli("bundle", "undelete", "--repo", "faces", "--bundle", first)
     assert sorted(listed(cli)) == sorted(bundles)
     cli("bundle", "delete", "--repo", "faces", "--bundle", first, "--force-yes")
@@ -56,7 +56,7 @@ def test_squash_retains_what_it_is_told_to(cli: Cli, bundles: list[str]) -> None
     cli("repo", "squash", "--repo", "faces", "--retain-n-latest", "2", "--retain-semver-tags", "--force-yes")
     assert listed(cli) == bundles[1:]
     left = cli("repo", "squash", "--repo", "faces", "--force-yes").lines
-    assert [line.split(" , ")[0] for line in left] == [bundles[3]]
+    assert [line.split("\t")[0] for line in left] == [bundles[3]]
     assert cli("label", "list", "--repo", "faces").lines == []
     cli("store", "gc")
     cli("bundle", "verify", "--repo", "faces")
@@ -66,7 +66,7 @@ def test_a_repo_goes_and_comes_back(cli: Cli, bundles: list[str]) -> None:  # no
     gone = cli("repo", "delete", "--repo", "faces", "--force-yes")
     assert "note: `sheaf repo undelete --repo " in gone.err
     assert cli("repo", "list").lines == []
-    assert cli("repo", "undelete").lines[0].startswith("faces , ")
+    assert cli("repo", "undelete").lines[0].startswith("faces\t")
     cli("repo", "undelete", "--repo", "faces", "--as", "portraits")
     assert cli("bundle", "list", "--repo", "portraits").lines[0].startswith(bundles[0])
     cli("repo", "delete", "--repo", "portraits", "--force-yes")
@@ -133,13 +133,13 @@ def test_the_prompt_for_a_repo_says_what_it_has(cli: Cli, bundles: list[str]) ->
 
 def test_repos_of_one_name_are_told_apart(cli: Cli, bundles: list[str], tmp_path: Path) -> None:  # noqa: F811
     cli("repo", "delete", "--repo", "faces", "--force-yes")
-    first = cli("repo", "undelete").lines[0].split(" , ")
-    assert (first[0], first[3]) == ("faces", "4 bundles")
+    first = cli("repo", "undelete").lines[0].split("\t")
+    assert (first[0], first[3]) == ("faces", "4")
     cli("repo", "create", "--repo", "faces")
     assert "--as NAME" in cli("repo", "undelete", "--repo", "faces", code=4).err
     cli("bundle", "upload", "--repo", "faces", "--path", tmp_path / "in", "--message", "another")
     cli("repo", "delete", "--repo", "faces", "--force-yes")
-    ids = [line.split(" , ")[1] for line in cli("repo", "undelete").lines]
+    ids = [line.split("\t")[1] for line in cli("repo", "undelete").lines]
     refused = cli("repo", "undelete", "--repo", "faces", code=5)
     assert all(f"{id} (deleted 20" in refused.err for id in ids)
     cli("repo", "undelete", "--repo", ids[0])
@@ -150,7 +150,7 @@ def test_what_gc_has_taken_is_left_out_and_counted(cli: Cli, bundles: list[str])
     cli("store", "gc")
     cli("bundle", "delete", "--repo", "faces", "--bundle", bundles[2], "--force-yes")
     listed = cli("bundle", "undelete", "--repo", "faces")
-    assert [line.split(" , ")[0] for line in listed.lines] == [bundles[2]]
+    assert [line.split("\t")[0] for line in listed.lines] == [bundles[2]]
     assert "note: 1 more bundle can't be brought back" in listed.err
     cli("repo", "delete", "--repo", "faces", "--force-yes")
     cli("store", "gc")

@@ -44,7 +44,7 @@ def test_a_folder_keeps_everything(cli: Cli, tmp_path: Path) -> None:
 
 def test_people_see_lines_or_a_table(cli: Cli) -> None:
     lines = cli("store", "torture", "memory://lines", "--rounds", "0").lines
-    assert lines[0] == f"kept , create-if-absent , {DEPENDS['create-if-absent']}"
+    assert lines[0] == f"kept\tcreate-if-absent\t{DEPENDS['create-if-absent']}"
     assert "whole store: no rounds" in lines
     table = cli("store", "torture", "memory://table", "--rounds", "0", "--table").lines
     assert table[0].split("  ")[0] == "VERDICT"
@@ -65,7 +65,7 @@ def test_what_is_broken_is_named_and_decides_the_exit_code(cli: Cli, monkeypatch
     plain = SCHEMES["memory"]
     monkeypatch.setitem(SCHEMES, "memory", lambda place: Overwrites(plain(place)))
     done = cli("store", "torture", "memory://broken", code=6)
-    assert "broken , create-if-absent" in done.out
+    assert "broken\tcreate-if-absent" in done.out
     assert "create-if-absent: a second create of a key replaced the object" in done.lines
     assert "whole store: a store needs what is broken" in done.lines
     assert "error: memory://broken breaks " in done.err and "hint: keep no data there" in done.err
@@ -127,4 +127,4 @@ def test_it_takes_no_library_of_the_tests(tmp_path: Path) -> None:
     process = _started(["memory://plain", "--rounds", "1"], tmp_path, blocked)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    assert "kept , whole store" in out
+    assert "kept\twhole store" in out

@@ -87,7 +87,12 @@ class App:
         as_table = self.dialect.has_tables and self.environment.stdout_is_terminal
         if "table" in self.flags:
             as_table = self.flags["table"] == "true"
-        return Output(as_json="json" in self.flags, as_table=as_table, template=self.flags.get("format"))
+        return Output(
+            as_json="json" in self.flags,
+            as_table=as_table,
+            template=self.flags.get("format"),
+            has_fields=self.dialect.has_tables,
+        )
 
     def storage_options(self) -> StorageOptions:
         """How to reach the store."""

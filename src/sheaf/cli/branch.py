@@ -46,14 +46,14 @@ def set_(app: App, repo: str, branch: str, ref: str, expect: str | None) -> None
         app.out.one(views.BRANCH, made)
 
 
-@verb(name="list", example="sheaf branch list --repo faces", exits=(3, 8, 9))
+@verb(name="list", example="sheaf branch list --repo faces", exits=(3, 8, 9), fields=lambda: {"": views.BRANCH})
 @options.repo
 def list_(app: App, repo: str) -> None:
-    """List the branches by name: BRANCH , BUNDLE , TIMESTAMP."""
+    """List the branches by name."""
     app.out.listing(views.BRANCH, app.repo(repo).branches())
 
 
-@verb(example="sheaf branch get --repo faces --branch main", exits=(3, 8, 9))
+@verb(example="sheaf branch get --repo faces --branch main", exits=(3, 8, 9), fields=lambda: {"": views.BRANCH})
 @options.repo
 @_branch
 def get(app: App, repo: str, branch: str) -> None:

@@ -17,7 +17,7 @@ from sheaf.cli.erase import tell_erased
 from sheaf.cli.exits import DAMAGED, NO, OK
 from sheaf.cli.inputs import choose_bundle, read_meta, workers
 from sheaf.cli.quoting import count_of, human_size, quote
-from sheaf.cli.render import View
+from sheaf.cli.render import Cell, View
 from sheaf.cli.tree import verb
 from sheaf.engine.clock import SystemClock
 from sheaf.errors import InvalidInput
@@ -52,7 +52,7 @@ def _choose(app: App, repo: str | Repo, choice: Mapping[str, str | None], *, tel
     return chosen
 
 
-@verb(name="list", example="sheaf bundle list --repo faces", exits=(3, 8, 9))
+@verb(name="list", example="sheaf bundle list --repo faces", exits=(3, 8, 9), fields=lambda: {"": views.BUNDLE})
 @options.repo
 @click.option("--branch", metavar="BRANCH", help="Only those that led to the head of this branch.")
 @click.option("--since", metavar="TIME", help="Only newer ones: 2026-11-21, or an age such as 7d.")
@@ -61,7 +61,7 @@ def _choose(app: App, repo: str | Repo, choice: Mapping[str, str | None], *, tel
 def list_(
     app: App, *, repo: str, branch: str | None, since: str | None, meta: tuple[str, ...], limit: int | None
 ) -> None:
-    """List the bundles, oldest first: ID , TIMESTAMP , MESSAGE."""
+    """List the bundles, oldest first."""
     found = app.repo(repo)
     bundles = list(found.log(f"branch:{branch}"))[::-1] if branch else found.bundles()
     facts, start = read_meta(meta).items(), _moment(since) if since else None
@@ -78,7 +78,7 @@ def _moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-@verb(example="sheaf bundle get --repo faces --label init", exits=(3, 5, 8, 9))
+@verb(example="sheaf bundle get --repo faces --label init", exits=(3, 5, 8, 9), fields=lambda: {"": views.BUNDLE})
 @options.repo
 @options.bundle_choice
 def get(app: App, *, repo: str, **choice: str | None) -> None:
@@ -91,15 +91,17 @@ def get(app: App, *, repo: str, **choice: str | None) -> None:
         )
 
 
-@verb(example="sheaf bundle list files --repo faces --label init", exits=(3, 5, 6, 8, 9))
+@verb(
+    example="sheaf bundle list files --repo faces --label init", exits=(3, 5, 6, 8, 9), fields=lambda: {"": views.FILE}
+)
 @options.repo
 @options.bundle_choice
 @options.nul
 def list_files(app: App, *, repo: str, nul: bool, **choice: str | None) -> None:
-    """List a bundle's files: name:PATH, size:BYTES, hash:BLAKE3."""
+    """List a bundle's files."""
     chosen = _choose(app, repo, choice, tell=not nul)
     files = (entry for entry in chosen.ls(recursive=True) if entry.kind == "file")
-    app.out.listing(views.FILE, files, nul=nul)
+    app.out.without_table().listing(views.FILE, files, nul=nul)
 
 
 @verb(
@@ -245,7 +247,11 @@ def _tell_gone(app: App, done: Downloaded | Updated) -> bool:
     return tell_erased(app, done.erased) or bool(done.damaged)
 
 
-@verb(example="sheaf bundle diff --repo faces --label init --destination ./faces", exits=(1, 3, 5, 6, 8, 9, 11))
+@verb(
+    example="sheaf bundle diff --repo faces --label init --destination ./faces",
+    exits=(1, 3, 5, 6, 8, 9, 11),
+    fields=lambda: {"": _STEP},
+)
 @options.repo
 @options.bundle_choice
 @options.folder_option("--destination", "The folder to compare with.")
@@ -309,7 +315,19 @@ def _step_fields(step: dict[str, Any]) -> dict[str, Any]:
     return {"Type": step["type"], "Name": step["name"], **named}
 
 
-_STEP: Final[View[dict[str, Any]]] = View(line=_step_line, record=lambda step: step, fields=_step_fields)
+def _step_cells(step: dict[str, Any]) -> tuple[Cell, ...]:
+    remote, local = step["remote"], step["local"]
+    return (step["type"], step["name"], remote["size"], remote["hash"], local["size"], local["hash"])
+
+
+_STEP: Final[View[dict[str, Any]]] = View(
+    line=_step_line,
+    record=lambda step: step,
+    columns=("TYPE", "PATH", "REMOTE SIZE", "REMOTE HASH", "LOCAL SIZE", "LOCAL HASH"),
+    cells=_step_cells,
+    is_tabular=False,
+    fields=_step_fields,
+)
 
 
 @verb(example="sheaf bundle verify --repo faces --bundle init", exits=(3, 5, 6, 8, 9))

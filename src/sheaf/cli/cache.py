@@ -9,7 +9,7 @@ import click
 
 from sheaf.cli.app import App
 from sheaf.cli.quoting import human_size, quote
-from sheaf.cli.render import View
+from sheaf.cli.render import Cell, View
 from sheaf.cli.tree import verb
 from sheaf.engine.cache import Use, room_of, set_room, shrink, use_of
 from sheaf.errors import Denied
@@ -27,22 +27,22 @@ _PARTS: Final = {
 }
 
 
-def _cells(part: tuple[str, Use]) -> tuple[str, ...]:
+def _cells(part: tuple[str, Use]) -> tuple[Cell, ...]:
     name, use = part
-    return (name, str(use.files), human_size(use.bytes), _PARTS[name])
+    return (name, use.files, use.bytes, _PARTS[name])
 
 
 _PART: Final[View[tuple[str, Use]]] = View(
-    line=lambda part: " , ".join(_cells(part)),
+    line=lambda part: part[0],
     record=lambda part: {},
     columns=("PART", "FILES", "SIZE", "WHAT"),
     cells=_cells,
 )
 
 
-@verb(example="sheaf cache info")
+@verb(example="sheaf cache info", fields=lambda: {"": _PART})
 def info(app: App) -> None:
-    """Say what the cache holds: PART , FILES , SIZE."""
+    """Say what the cache holds."""
     cache = app.settings.cache
     uses = {part: use_of(cache / part) for part in _PARTS}
     room = room_of(cache)

@@ -34,10 +34,10 @@ class _Context:
 
 
 _VIEW: Final[View[_Context]] = View(
-    line=lambda it: f"{quote(it.name)} , {quote(it.values.get('store', ''))}",
+    line=lambda it: quote(it.name),
     record=_Context.record,
     columns=("NAME", "STORE", "CURRENT"),
-    cells=lambda it: (quote(it.name), quote(it.values.get("store", "")), "*" if it.is_current else ""),
+    cells=lambda it: (it.name, it.values.get("store", ""), "*" if it.is_current else ""),
 )
 
 
@@ -80,15 +80,15 @@ def create(app: App, name: str | None, **own: str | None) -> None:
         app.out.one(_VIEW, _context(path, config, name))
 
 
-@verb(name="list", example="sheaf context list")
+@verb(name="list", example="sheaf context list", fields=lambda: {"": _VIEW})
 def list_(app: App) -> None:
-    """List the contexts by name: NAME , STORE."""
+    """List the contexts by name."""
     check_config_file(app.environment, app.flags)
     path, config, contexts = _read(app)
     app.out.listing(_VIEW, [_context(path, config, name) for name in sorted(contexts)])
 
 
-@verb(example="sheaf context get prod", exits=(3,))
+@verb(example="sheaf context get prod", exits=(3,), fields=lambda: {"": _VIEW})
 @_NAME
 def get(app: App, name: str | None) -> None:
     """Show one context; without a name, the current one."""

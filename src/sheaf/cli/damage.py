@@ -35,7 +35,7 @@ def print_report(app: App, report: Report) -> None:
     for problem in report.problems:
         note = "repairable" if problem.repairable else "damaged"
         message = problem.message.removeprefix(problem.key).lstrip()
-        app.out.line(f"{note} , {problem.kind} , {quote(problem.key)} , {quote(message)}")
+        app.out.row(note, problem.kind, problem.key, message)
         for place in problem.needed_by:
             app.out.line(f"  needed by {quote(place)}")
         if more := problem.files - len(problem.needed_by):
@@ -45,7 +45,7 @@ def print_report(app: App, report: Report) -> None:
         if problem.repo:
             app.out.line(f"  in the log of repo {quote(problem.repo)}")
     for left in report.unfinished:
-        app.out.line(f"unfinished , {quote(left.name)} , {left.size} bytes: {left.kept or 'its writer is gone'}")
+        app.out.row("unfinished", left.name, left.size, left.kept or "its writer is gone")
     app.out.line(", ".join(_counted(count, what) for what, count in report.counts.items()))
 
 

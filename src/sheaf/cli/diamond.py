@@ -33,14 +33,16 @@ def initialize(app: App, repo: str) -> None:
     app.out.object({"id": made.id})
 
 
-@verb(name="list", example="sheaf diamond list --repo faces", exits=(3, 8, 9))
+@verb(name="list", example="sheaf diamond list --repo faces", exits=(3, 8, 9), fields=lambda: {"": views.DIAMOND})
 @options.repo
 def list_(app: App, repo: str) -> None:
     """List the diamonds of a repo."""
     app.out.listing(views.DIAMOND, app.repo(repo).diamonds())
 
 
-@verb(example='sheaf diamond get --repo faces --diamond "$diamond"', exits=(3, 8, 9))
+@verb(
+    example='sheaf diamond get --repo faces --diamond "$diamond"', exits=(3, 8, 9), fields=lambda: {"": views.DIAMOND}
+)
 @options.repo
 @_DIAMOND
 def get(app: App, repo: str, diamond: str) -> None:
@@ -110,7 +112,12 @@ def split_add(
     return app.dialect.partial_exit if added.skipped else OK
 
 
-@verb(name="list", example='sheaf diamond split list --repo faces --diamond "$diamond"', exits=(3, 8, 9))
+@verb(
+    name="list",
+    example='sheaf diamond split list --repo faces --diamond "$diamond"',
+    exits=(3, 8, 9),
+    fields=lambda: {"": views.SPLIT},
+)
 @options.repo
 @_DIAMOND
 def split_list(app: App, repo: str, diamond: str) -> None:
@@ -118,7 +125,11 @@ def split_list(app: App, repo: str, diamond: str) -> None:
     app.out.listing(views.SPLIT, app.repo(repo).diamond(diamond).splits())
 
 
-@verb(example='sheaf diamond split get --repo faces --diamond "$diamond" --split part-1', exits=(3, 8, 9))
+@verb(
+    example='sheaf diamond split get --repo faces --diamond "$diamond" --split part-1',
+    exits=(3, 8, 9),
+    fields=lambda: {"": views.SPLIT},
+)
 @options.repo
 @_DIAMOND
 @click.option("--split", "split", required=True, metavar="ID", help="The split's id.")

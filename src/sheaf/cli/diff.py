@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +17,7 @@ from sheaf.cli.exits import NO, OK
 from sheaf.cli.inputs import address_of, bundle_at, is_local
 from sheaf.cli.patch import Reader, read_folder, unified
 from sheaf.cli.quoting import quote
-from sheaf.cli.render import View
+from sheaf.cli.render import Cell, View
 from sheaf.cli.tree import verb
 from sheaf.errors import InvalidInput, NotFound
 from sheaf.model.refs import Address
@@ -41,7 +41,11 @@ class _Comparison:
     skipped: list[str] = field(default_factory=list)
 
 
-@verb(example="sheaf diff faces@v1 faces@v2 --stat", exits=(1, 3, 5, 6, 8, 9, 11))
+@verb(
+    example="sheaf diff faces@v1 faces@v2 --stat",
+    exits=(1, 3, 5, 6, 8, 9, 11),
+    fields=lambda: {"": _CHANGE, "--stat": _STAT},
+)
 @click.argument("old", metavar="REPO@OLD[:PATH]")
 @click.argument("new", metavar="[REPO@NEW[:PATH]|@NEW|./FOLDER]", required=False)
 @click.option("--stat", is_flag=True, help="Sizes of each change, and a summary.")
@@ -179,10 +183,26 @@ def _exact(change: Change) -> str:
     return f"{_LETTER[change.kind]}\0{old}{change.path}"
 
 
-def _view(line: Callable[[Change], str]) -> View[Change]:
-    return View(line=line, record=_record, exact=_exact)
+def _cells(change: Change) -> tuple[Cell, ...]:
+    return (_LETTER[change.kind], change.path, change.old_path)
 
 
-_CHANGE: Final = _view(lambda it: f"{_LETTER[it.kind]} {_named(it)}")
-_STAT: Final = _view(lambda it: f"{_LETTER[it.kind]} {_named(it)} | {_sizes(it)} bytes")
+def _stat_cells(change: Change) -> tuple[Cell, ...]:
+    return (*_cells(change), *(side.size if side else None for side in (change.old, change.new)))
+
+
+_CHANGE: Final[View[Change]] = View(
+    line=lambda it: f"{_LETTER[it.kind]} {_named(it)}",
+    record=_record,
+    columns=("KIND", "PATH", "OLD PATH"),
+    cells=_cells,
+    is_tabular=False,
+    exact=_exact,
+)
+_STAT: Final[View[Change]] = replace(
+    _CHANGE,
+    line=lambda it: f"{_LETTER[it.kind]} {_named(it)} | {_sizes(it)} bytes",
+    columns=(*_CHANGE.columns, "OLD SIZE", "NEW SIZE"),
+    cells=_stat_cells,
+)
 _NAME: Final[View[Change]] = View(line=lambda it: quote(it.path), record=_record, exact=lambda it: it.path)

@@ -12,7 +12,7 @@ import msgspec
 from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.inputs import confirm
-from sheaf.cli.quoting import count_of, go_time, human_size, quote
+from sheaf.cli.quoting import count_of, quote
 from sheaf.cli.render import View
 from sheaf.cli.tree import verb
 from sheaf.cli.waiting import Waiting
@@ -43,6 +43,7 @@ def tell_erased(app: App, paths: Iterable[str]) -> bool:
 @verb(
     example='sheaf store erase faces@init:train/1.jpg --reason "request 17"\nsheaf store erase faces@init:train/1.jpg --like',
     exits=(3, 4, 5, 6, 8, 9),
+    fields=lambda: {"--like": _LIKE, "--rows --dry-run": _ROWS},
 )
 @click.argument("targets", metavar="HASH|REPO@REF:PATH...", nargs=-1, required=True)
 @click.option("--reason", metavar="TEXT", help="Why: kept in the store for ever, so without what is to be forgotten.")
@@ -154,7 +155,7 @@ def _erase_rows(
     reason = _needed(reason)
     if not force_yes:
         hit = app.store.rows_hit(repo, pattern, rows)
-        _show(app, map(_rows_line, hit), len(hit))
+        _show(app, (f"{_place(each.place)}: {count_of(each.rows, 'row')}" for each in hit), len(hit))
         confirm(f"Are you sure you want to erase rows for good from every version of {quote(pattern)}", is_sure=False)
     _print(app, app.store.erase_rows(repo, pattern, rows, reason=reason, now=now, tell=Waiting(app, _PATIENCE)))
 
@@ -194,10 +195,14 @@ def _print(app: App, receipt: Receipt) -> None:
         app.note(f"note: {_VERSIONS}")
 
 
-@verb(example="sheaf store erased\nsheaf store erased --receipts --json", exits=(3, 6, 8, 9))
+@verb(
+    example="sheaf store erased\nsheaf store erased --receipts --json",
+    exits=(3, 6, 8, 9),
+    fields=lambda: {"": _NOTICE, "--receipts": _RECEIPT},
+)
 @click.option("--receipts", is_flag=True, help="What was done each time, instead of what is gone.")
 def erased(app: App, receipts: bool) -> None:
-    """List what was erased from the store: TIME , HASH , BY , REASON."""
+    """List what was erased from the store."""
     if receipts:
         app.out.listing(_RECEIPT, app.store.receipts())
     else:
@@ -207,24 +212,17 @@ def erased(app: App, receipts: bool) -> None:
 # -- what they look like
 
 
-def _line(*parts: str) -> str:
-    return " , ".join(parts)
-
-
 def _record(value: Notice | Receipt) -> dict[str, Any]:
     record: dict[str, Any] = msgspec.to_builtins(value)
     return record
 
 
-def _like_line(like: Like) -> str:
-    shared = f"{human_size(like.shared)} of {human_size(like.size)}"
-    return _line(
-        shared, like.content, *([_place(like.places[0])] if like.places else []), count_of(len(like.places), "path")
-    )
-
-
 def _place(place: ErasedPlace) -> str:
-    return quote(f"{place.repo}@{place.bundle}:{place.path}")
+    return quote(_address(place))
+
+
+def _address(place: ErasedPlace) -> str:
+    return f"{place.repo}@{place.bundle}:{place.path}"
 
 
 def _like_record(like: Like) -> dict[str, Any]:
@@ -232,28 +230,28 @@ def _like_record(like: Like) -> dict[str, Any]:
     return {"content": like.content, "size": like.size, "shared": like.shared, "places": places}
 
 
-def _rows_line(hit: RowsHit) -> str:
-    return _line(_place(hit.place), count_of(hit.rows, "row"))
-
-
 _PLACE: Final[View[ErasedPlace]] = View(line=_place, record=msgspec.to_builtins)
 _ROWS: Final[View[RowsHit]] = View(
-    line=_rows_line, record=lambda hit: {**msgspec.to_builtins(hit.place), "rows": hit.rows}
+    line=lambda hit: _place(hit.place),
+    record=lambda hit: {**msgspec.to_builtins(hit.place), "rows": hit.rows},
+    columns=("PLACE", "ROWS"),
+    cells=lambda hit: (_address(hit.place), hit.rows),
 )
-_LIKE: Final[View[Like]] = View(line=_like_line, record=_like_record)
+_LIKE: Final[View[Like]] = View(
+    line=lambda like: like.content,
+    record=_like_record,
+    columns=("SHARED", "SIZE", "HASH", "PATHS", "PLACE"),
+    cells=lambda it: (it.shared, it.size, it.content, len(it.places), _address(it.places[0]) if it.places else ""),
+)
 _NOTICE: Final[View[Notice]] = View(
-    line=lambda notice: _line(
-        go_time(parse_time(notice.time)), notice.content, quote(notice.author.name), quote(notice.reason)
-    ),
+    line=lambda notice: notice.content,
     record=_record,
+    columns=("TIME", "HASH", "BY", "REASON"),
+    cells=lambda notice: (parse_time(notice.time), notice.content, notice.author.name, notice.reason),
 )
 _RECEIPT: Final[View[Receipt]] = View(
-    line=lambda receipt: _line(
-        go_time(parse_time(receipt.time)),
-        receipt.id,
-        count_of(len(receipt.contents), "content"),
-        count_of(len(receipt.places), "path"),
-        quote(receipt.reason),
-    ),
+    line=lambda receipt: receipt.id,
     record=_record,
+    columns=("TIME", "ID", "CONTENTS", "PATHS", "REASON"),
+    cells=lambda it: (parse_time(it.time), it.id, len(it.contents), len(it.places), it.reason),
 )

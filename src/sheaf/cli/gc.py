@@ -121,13 +121,14 @@ def delete_bundle(app: App, repo: str, bundle: str, force_yes: bool) -> None:
     name="undelete",
     example="sheaf bundle undelete --repo faces\nsheaf bundle undelete --repo faces --bundle $(cat deleted)",
     exits=(3, 5, 8, 9),
+    fields=lambda: {"": views.BUNDLE},
 )
 @options.repo
 @click.option(
     "--bundle", metavar="ID", help="The bundle's id; without it, those that were deleted or set aside are listed."
 )
 def undelete_bundle(app: App, repo: str, bundle: str | None) -> None:
-    """Bring a bundle back that was deleted or set aside, or list those that can be: ID , TIMESTAMP , MESSAGE.
+    """Bring a bundle back that was deleted or set aside, or list those that can be.
 
     Labels that were deleted with it, by a squash, come back, too.
     """
@@ -160,11 +161,16 @@ def _tell_lost(app: App, count: int, what: str) -> None:
         app.note(f"note: {count_of(count, f'more {what}')} can't be brought back: gc has deleted the data")
 
 
-@verb(name="undelete", example="sheaf repo undelete\nsheaf repo undelete --repo old", exits=(3, 4, 5, 8, 9))
+@verb(
+    name="undelete",
+    example="sheaf repo undelete\nsheaf repo undelete --repo old",
+    exits=(3, 4, 5, 8, 9),
+    fields=lambda: {"": views.DELETED_REPO},
+)
 @click.option("--repo", metavar="REPO", help="The repo's name or id; without it, those that were deleted are listed.")
 @click.option("--as", "name", metavar="NAME", help="Another name for it.")
 def undelete_repo(app: App, repo: str | None, name: str | None) -> None:
-    """Bring a deleted repo back, or list those that can be: NAME , ID , DELETED , BUNDLES.
+    """Bring a deleted repo back, or list those that can be.
 
     Its data must not have gone with a gc.
     """
@@ -176,7 +182,11 @@ def undelete_repo(app: App, repo: str | None, name: str | None) -> None:
         app.out.one(views.REPO, app.store.undelete_repo(repo, name=name))
 
 
-@verb(example="sheaf repo squash --repo faces --retain-n-latest 2 --retain-tags --force-yes", exits=(3, 5, 8, 9))
+@verb(
+    example="sheaf repo squash --repo faces --retain-n-latest 2 --retain-tags --force-yes",
+    exits=(3, 5, 8, 9),
+    fields=lambda: {"": views.BUNDLE},
+)
 @options.repo
 @click.option(
     "--retain-n-latest", type=click.IntRange(min=1), default=1, metavar="N", help="How many to retain. Default: 1."

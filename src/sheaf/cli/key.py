@@ -12,8 +12,8 @@ import click
 from sheaf.cli.app import App
 from sheaf.cli.inputs import confirm, first_line
 from sheaf.cli.options import force_yes, stack
-from sheaf.cli.quoting import go_time, quote, short_time
-from sheaf.cli.render import View
+from sheaf.cli.quoting import quote
+from sheaf.cli.render import Cell, View
 from sheaf.cli.tree import verb
 from sheaf.errors import InvalidInput
 from sheaf.settings.secrets import keep_in_keyring, new_key, parse_key, read_key_file, write_key_file
@@ -36,29 +36,30 @@ _NEW: Final = stack(
 )
 
 
-def _line(key: KeyInfo) -> str:
-    parts = [key.id, key.kind, go_time(key.time)]
-    return " , ".join([*parts, *([quote(key.note)] if key.note else []), *(["opened it"] if key.is_used else [])])
-
-
 def _record(key: KeyInfo) -> dict[str, Any]:
     return {**dataclasses.asdict(key), "time": key.time.isoformat()}
 
 
-def _cells(key: KeyInfo) -> tuple[str, ...]:
-    return (key.id, key.kind, short_time(key.time), f"{quote(key.note)}{' (opened it)' if key.is_used else ''}")
+def _cells(key: KeyInfo) -> tuple[Cell, ...]:
+    return (key.id, key.kind, key.time, "opened it" if key.is_used else "", key.note)
 
 
-_VIEW: Final[View[KeyInfo]] = View(line=_line, record=_record, columns=("ID", "KIND", "TIME", "NOTE"), cells=_cells)
+_VIEW: Final[View[KeyInfo]] = View(
+    line=lambda key: key.id, record=_record, columns=("ID", "KIND", "TIME", "STATE", "NOTE"), cells=_cells
+)
 
 
-@verb(name="list", example="sheaf store key list", exits=(3, 5, 6, 8, 9))
+@verb(name="list", example="sheaf store key list", exits=(3, 5, 6, 8, 9), fields=lambda: {"": _VIEW})
 def list_(app: App) -> None:
-    """List what opens the store: ID , KIND , TIME , NOTE."""
+    """List what opens the store."""
     app.out.listing(_VIEW, app.store.keys.list())
 
 
-@verb(example="sheaf store key add --new-key-file ~/team.key --note team", exits=(3, 5, 6, 8, 9))
+@verb(
+    example="sheaf store key add --new-key-file ~/team.key --note team",
+    exits=(3, 5, 6, 8, 9),
+    fields=lambda: {"": _VIEW},
+)
 @_NEW
 def add(app: App, *, new_key_file: Path | None, asks: bool, to_keyring: bool, note: str) -> None:
     """Have one more key, or passphrase, open the store."""
@@ -80,10 +81,10 @@ def remove(app: App, id: str, *, force_yes: bool) -> None:
         confirm(f"Are you sure you want to remove key {id}, with which you opened the store", is_sure=force_yes)
     app.store.keys.remove(id)
     app.out.object({"removed": id})
-    app.out.line(f"removed: {_line(dataclasses.replace(found, is_used=False)) if found else id}")
+    app.out.line(f"removed: {id}{f' ({quote(found.note)})' if found and found.note else ''}")
 
 
-@verb(example="sheaf store key rotate --new-key-file ~/new.key", exits=(3, 4, 5, 6, 8, 9))
+@verb(example="sheaf store key rotate --new-key-file ~/new.key", exits=(3, 4, 5, 6, 8, 9), fields=lambda: {"": _VIEW})
 @_NEW
 def rotate(app: App, *, new_key_file: Path | None, asks: bool, to_keyring: bool, note: str) -> None:
     """Put another key in the place of the one that opened the store. Nothing that is stored is written again."""
@@ -91,8 +92,7 @@ def rotate(app: App, *, new_key_file: Path | None, asks: bool, to_keyring: bool,
 
 
 def _say(app: App, key: KeyInfo) -> None:
-    app.out.object(_record(key))
-    app.out.line(_line(dataclasses.replace(key, is_used=False)))
+    app.out.one(_VIEW, dataclasses.replace(key, is_used=False))
 
 
 # -- where secrets come from -------------------------------------------------------------------------------------------

@@ -37,12 +37,16 @@ def set_(app: App, repo: str, label: str, bundle: str) -> None:
         app.out.one(views.LABEL, made)
 
 
-@verb(example="sheaf label get --repo faces --label production --with-versions", exits=(3, 8, 9))
+@verb(
+    example="sheaf label get --repo faces --label production --with-versions",
+    exits=(3, 8, 9),
+    fields=lambda: {"": views.LABEL},
+)
 @options.repo
 @_label
 @_with_versions
 def get(app: App, repo: str, label: str, with_versions: bool) -> None:
-    """Show where a label stands: LABEL , BUNDLE , TIMESTAMP."""
+    """Show where a label stands."""
     found = app.repo(repo)
     if with_versions:
         app.out.listing(views.LABEL, found.label_history(label))
@@ -50,12 +54,17 @@ def get(app: App, repo: str, label: str, with_versions: bool) -> None:
         app.out.one(views.LABEL, found.label(label))
 
 
-@verb(name="list", example="sheaf label list --repo faces --prefix release-", exits=(3, 8, 9))
+@verb(
+    name="list",
+    example="sheaf label list --repo faces --prefix release-",
+    exits=(3, 8, 9),
+    fields=lambda: {"": views.LABEL},
+)
 @options.repo
 @click.option("--prefix", default="", metavar="TEXT", help="Only labels that begin with this.")
 @_with_versions
 def list_(app: App, repo: str, prefix: str, with_versions: bool) -> None:
-    """List labels by name: LABEL , BUNDLE , TIMESTAMP."""
+    """List labels by name."""
     found = app.repo(repo)
     labels = found.labels(prefix)
     app.out.listing(views.LABEL, _histories(found, labels) if with_versions else labels)

@@ -8,7 +8,17 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-__all__ = ["count_of", "first_of", "go_time", "human_size", "quote", "redact", "short_time", "with_labels"]
+__all__ = [
+    "count_of",
+    "exact_time",
+    "first_of",
+    "go_time",
+    "human_size",
+    "quote",
+    "redact",
+    "short_time",
+    "with_labels",
+]
 
 #: Control, format (bidi and the like), surrogate, line and paragraph separator: what could forge or garble a line.
 _UNSAFE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -42,6 +52,13 @@ def go_time(moment: datetime) -> str:
     utc = moment.astimezone(UTC)
     fraction = f".{utc.microsecond:06d}".rstrip("0").rstrip(".")
     return f"{utc:%Y-%m-%d %H:%M:%S}{fraction} +0000 UTC"
+
+
+def exact_time(moment: datetime) -> str:
+    """A time for scripts, as RFC 3339 in UTC, with a fraction if there is one: ``2019-03-12T22:10:24.159704Z``."""
+    utc = moment.astimezone(UTC)
+    fraction = f".{utc.microsecond:06d}".rstrip("0").rstrip(".")
+    return f"{utc:%Y-%m-%dT%H:%M:%S}{fraction}Z"
 
 
 def short_time(moment: datetime) -> str:

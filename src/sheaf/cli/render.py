@@ -5,27 +5,38 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Final, Generic, Literal, TypeVar
 
-__all__ = ["Output", "View", "to_json"]
+from sheaf.cli.quoting import exact_time, human_size, quote, short_time
+
+__all__ = ["Cell", "Output", "View", "to_json"]
 
 T = TypeVar("T")
+Cell = str | int | datetime | None
 
+_TAB: Final = "\t"
 _GAP: Final = 2  # blanks between columns
 _LEAST: Final = 24  # characters of the text that folds, however narrow the terminal
 _DROPPED: Final = ("AUTHOR", "MODE", "FILES", "SIZE")  # where there is no room for all, in this order
 _WHOLE: Final = frozenset({"ID", "BUNDLE", "TIME", "CREATED", "STARTED", "DELETED"})  # of no use unless complete
 _FIGURES: Final = frozenset({"BUNDLES", "FILES", "SIZE"})
+_IF_ANY: Final = frozenset({"STATE"})  # shown in a table only if a row has one
+_FIELDS_ONLY: Final = frozenset({"EMAIL", "ENDED", "CONFLICTS", "CHECKPOINTS"})  # there is no room for them in a table
 
 
 @dataclass(frozen=True, slots=True)
 class View(Generic[T]):
-    """The faces of one kind of thing. Lines and cells are quoted, ``exact`` (for ``-z``) and ``record`` are not."""
+    """The faces of one kind of thing. ``line`` is quoted; of the others only what prints them quotes what it has to."""
 
+    #: Datamon's line, and that of what has no cells.
     line: Callable[[T], str]
     record: Callable[[T], Mapping[str, object]]
     columns: tuple[str, ...] = ()
-    cells: Callable[[T], tuple[str, ...]] | None = None
+    #: Exact values, one for each column: a table shows them rounded, ``sheaf``'s plain lines as they are.
+    cells: Callable[[T], tuple[Cell, ...]] | None = None
+    #: Whether people get a table of it; else they get ``line``.
+    is_tabular: bool = True
     exact: Callable[[T], str] | None = None
     #: For ``--format``: the field names that Datamon's templates use.
     fields: Callable[[T], Mapping[str, object]] | None = None
@@ -45,13 +56,15 @@ class Output:
     as_json: bool = False
     as_table: bool = False
     template: str | None = None
+    #: Whether plain lines are the exact cells with tabs between them, and not Datamon's lines.
+    has_fields: bool = False
 
     def listing(self, view: View[T], items: Iterable[T], *, nul: bool = False) -> None:
         """Many things: one each line, or a table, or JSON Lines, or (``nul``) exact names that each end in NUL."""
         if nul and not self.as_json:
             exact = view.exact or view.line
             self._write(f"{exact(item)}\0" for item in items)
-        elif self.as_table and view.cells and not (self.as_json or self.template):
+        elif self.as_table and view.cells and view.is_tabular and not (self.as_json or self.template):
             _table(view.columns, [view.cells(item) for item in items])
         else:
             self._write(self._text(view, item) + "\n" for item in items)
@@ -65,6 +78,10 @@ class Output:
         if not (self.as_json or self.template):
             self._write([text + "\n"])
             sys.stdout.flush()
+
+    def row(self, *cells: Cell) -> None:
+        """One line of several fields, which is no listing of its own; as :meth:`line` does."""
+        self.line((_TAB if self.has_fields else " , ").join(map(_plain, cells)))
 
     def object(self, value: Mapping[str, Any]) -> None:
         """An object that only ``--json`` prints."""
@@ -82,6 +99,8 @@ class Output:
             from sheaf.cli.gotemplate import fill
 
             return fill(self.template, (view.fields or view.record)(item))
+        if self.has_fields and view.cells and (view.is_tabular or not self.as_table):
+            return _TAB.join(map(_plain, view.cells(item)))
         return view.line(item)
 
     @staticmethod
@@ -91,9 +110,34 @@ class Output:
             write(text)
 
 
-def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    if not rows:
+def _plain(cell: Cell) -> str:
+    if isinstance(cell, datetime):
+        return exact_time(cell)
+    return "" if cell is None else quote(str(cell))
+
+
+def _shown(column: str, cell: Cell) -> str:
+    if isinstance(cell, datetime):
+        return short_time(cell)
+    return human_size(cell) if column == "SIZE" and isinstance(cell, int) else _plain(cell)
+
+
+def _for_people(
+    columns: tuple[str, ...], rows: list[tuple[Cell, ...]]
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """The columns that a table has, and its rows as text."""
+    kept = [
+        at
+        for at, column in enumerate(columns)
+        if column not in _FIELDS_ONLY and (column not in _IF_ANY or any(row[at] for row in rows))
+    ]
+    return tuple(columns[at] for at in kept), [tuple(_shown(columns[at], row[at]) for at in kept) for row in rows]
+
+
+def _table(all_columns: tuple[str, ...], items: list[tuple[Cell, ...]]) -> None:
+    if not items:
         return
+    columns, rows = _for_people(all_columns, items)
     from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table

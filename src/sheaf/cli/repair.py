@@ -98,7 +98,7 @@ def _agree(app: App, found: list[Unreadable], *, is_sure: bool) -> None:
 
 
 def _aside_line(item: Unreadable) -> str:
-    return f"{quote(item.repo_name)} , {item.bundle} , {quote(item.reason)}"
+    return f"{quote(item.repo_name)}@{item.bundle}: {quote(item.reason)}"
 
 
 def _print(app: App, plan: Plan, done: Repaired) -> None:

@@ -21,10 +21,10 @@ __all__ = ["add", "list_", "policy", "promote", "remove", "replicate"]
 _POLICY: Final = click.Choice(["all", "majority", "primary"])
 
 _VIEW: Final[View[ReplicaInfo]] = View(
-    line=lambda it: " , ".join([quote(it.url), it.state, *([quote(it.why)] if it.why else [])]),
+    line=lambda it: quote(it.url),
     record=dataclasses.asdict,
     columns=("URL", "STATE", "WHY"),
-    cells=lambda it: (quote(it.url), it.state, it.why),
+    cells=lambda it: (it.url, it.state, it.why),
 )
 
 
@@ -44,9 +44,9 @@ def remove(app: App, url: str) -> None:
     app.out.object({"removed": url})
 
 
-@verb(name="list", example="sheaf store replica list", exits=(3, 5, 8, 9))
+@verb(name="list", example="sheaf store replica list", exits=(3, 5, 8, 9), fields=lambda: {"": _VIEW})
 def list_(app: App) -> None:
-    """List the replicas: URL , STATE. A state is 'in step', 'behind', 'missing' (its place holds no copy any more), 'diverged'
+    """List the replicas. A state is 'in step', 'behind', 'missing' (its place holds no copy any more), 'diverged'
     or 'unreachable'.
     """
     app.out.listing(_VIEW, app.store.replicas.list())
@@ -85,7 +85,7 @@ def _show(app: App, url: str, caught: Caught) -> None:
     records = count_of(caught.records, "record")
     copied = f"{count_of(caught.objects, 'object')} ({human_size(caught.bytes)}) and {records} copied"
     deleted = f", {count_of(caught.deleted, 'object')} deleted" if caught.deleted else ""
-    app.out.line(f"{quote(url)} , {copied}{deleted}")
+    app.out.line(f"{quote(url)}: {copied}{deleted}")
     if caught.kept:
         app.note(
             f"{count_of(caught.kept, 'object is', 'objects are')} in {url} only; --prune deletes what is there only"

@@ -28,10 +28,10 @@ def create(app: App, repo: str, description: str) -> None:
         app.out.one(views.REPO, made)
 
 
-@verb(name="list", example="sheaf repo list --json", exits=(8, 9))
+@verb(name="list", example="sheaf repo list --json", exits=(8, 9), fields=lambda: {"": views.REPO})
 @_with_size
 def list_(app: App, with_size: bool) -> None:
-    """List the repos by name: NAME , DESCRIPTION , AUTHOR , EMAIL , TIMESTAMP."""
+    """List the repos by name."""
     repos = app.repos()
     app.out.listing(views.REPO, repos)
     if with_size:
@@ -39,7 +39,7 @@ def list_(app: App, with_size: bool) -> None:
             _print_sizes(app, repo.name)
 
 
-@verb(example="sheaf repo get --repo faces", exits=(3, 8, 9))
+@verb(example="sheaf repo get --repo faces", exits=(3, 8, 9), fields=lambda: {"": views.REPO})
 @options.repo
 @_with_size
 def get(app: App, repo: str, with_size: bool) -> None:
@@ -53,8 +53,11 @@ def _print_sizes(app: App, name: str) -> None:
     bundles = app.repo(name).bundles()
     app.out.line("All bundles with their total size:")
     for bundle in bundles:
-        size = f"{bundle.size} ({human_size(bundle.size)})"
-        app.out.line(f"{bundle.id} , {quote(bundle.message)}, {go_time(bundle.time)}, {size}")
+        if app.dialect.keeps_upstream:
+            size = f"{bundle.size} ({human_size(bundle.size)})"
+            app.out.line(f"{bundle.id} , {quote(bundle.message)}, {go_time(bundle.time)}, {size}")
+        else:
+            app.out.row(bundle.id, bundle.time, bundle.size, bundle.message)
     sizes = app.repo(name).sizes()
     total = sum(bundle.size for bundle in bundles)
     app.out.line(f'\nGrand total for repo "{name}": {total} ({human_size(total)})')

@@ -33,7 +33,7 @@ _REPO_NAME: Final[View[RepoInfo]] = View(
 )
 
 
-@verb(example="sheaf ls faces@init:train", exits=(3, 5, 6, 8, 9))
+@verb(example="sheaf ls faces@init:train", exits=(3, 5, 6, 8, 9), fields=lambda: {"-l": views.LONG_ENTRY})
 @click.argument("address", metavar="[REPO[@REF][:PATH]]", required=False)
 @click.option("-R", "--recursive", is_flag=True, help="Everything below, too.")
 @click.option("-l", "--long", is_flag=True, help="Mode, size, time of change (UTC), path, a symlink's target.")
@@ -86,14 +86,18 @@ def _copy(stream: BinaryIO, out: BinaryIO, offset: int, length: int | None) -> N
         length -= len(piece)
 
 
-@verb(example="sheaf log faces@main -n 5", exits=(3, 5, 6, 8, 9))
+@verb(
+    example="sheaf log faces@main -n 5",
+    exits=(3, 5, 6, 8, 9),
+    fields=lambda: {"--oneline": views.BUNDLE, "with a path": _CHANGE},
+)
 @click.argument("address", metavar="[REPO[@REF][:PATH]]", required=False)
 @click.option("-n", "--number", type=click.IntRange(0), metavar="N", help="At most N bundles.")
-@click.option("--oneline", is_flag=True, help="One line each: ID , TIMESTAMP , MESSAGE.")
+@click.option("--oneline", is_flag=True, help="One line each.")
 def log(app: App, address: str | None, number: int | None, oneline: bool) -> None:
     """Show how a bundle came about, newest first; without a repo, what happened in all of them.
 
-    With a path, the bundles in which that file or folder changed: ID , TIMESTAMP , CHANGE , PATH , MESSAGE.
+    With a path, the bundles in which that file or folder changed.
     """
     place = address_of(address) if address else None
     if place and place.path:
@@ -117,18 +121,17 @@ def _all_histories(app: App) -> Iterable[Bundle]:
     return heapq.merge(*logs, key=lambda bundle: bundle.id, reverse=True)
 
 
-def _change_line(change: PathChange) -> str:
-    what = f"renamed from {quote(change.old_path)}" if change.old_path else change.kind
-    bundle = change.bundle
-    return " , ".join([bundle.id, go_time(bundle.time), what, quote(change.path), quote(bundle.message)])
-
-
 def _change_record(change: PathChange) -> dict[str, Any]:
     renamed = {"old_path": change.old_path} if change.old_path else {}
     return {**views.bundle_record(change.bundle), "change": change.kind, "path": change.path, **renamed}
 
 
-_CHANGE: Final[View[PathChange]] = View(line=_change_line, record=_change_record)
+_CHANGE: Final[View[PathChange]] = View(
+    line=lambda it: quote(it.path),
+    record=_change_record,
+    columns=("ID", "TIME", "CHANGE", "PATH", "OLD PATH", "MESSAGE"),
+    cells=lambda it: (it.bundle.id, it.bundle.time, it.kind, it.path, it.old_path, it.bundle.message),
+)
 
 
 class _Logged:

@@ -35,7 +35,7 @@ def _round(round: Round) -> dict[str, Any]:
 
 
 _FINDING: Final[View[Any]] = View(
-    line=lambda it: f"{it.verdict} , {it.promise} , {it.depends}",
+    line=lambda it: f"{it.verdict}: {it.promise}",
     record=_finding,
     columns=("VERDICT", "PROMISE", "WHAT DEPENDS ON IT"),
     cells=lambda it: (it.verdict, it.promise, it.depends),
@@ -45,6 +45,7 @@ _FINDING: Final[View[Any]] = View(
 @verb(
     example="sheaf store torture s3://my-bucket/scratch\nsheaf store torture /mnt/disk/scratch --rounds 2 --seed 7",
     exits=(5, 6, 8, 9, 10, 11),
+    fields=lambda: {"": _FINDING},
 )
 @click.argument("url")
 @click.option(

@@ -13,11 +13,15 @@ import click
 from click.shell_completion import CompletionItem
 
 from sheaf.cli.app import App, Dialect
+from sheaf.cli.render import View
 from sheaf.cli.words import make_completable
 from sheaf.errors import Bug
 from sheaf.settings.settings import Environment
 
 __all__ = ["MissingOptions", "Tree", "Verb", "check_text", "verb", "verbs_of"]
+
+#: What a verb lists, by option.
+Listed = Callable[[], Mapping[str, View[Any]]]
 
 _SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 #: Any verb may end with these; a verb's own list names the others.
@@ -98,10 +102,18 @@ def _plain_flags(args: Sequence[str], flags: Container[str]) -> Iterator[str]:
 class Verb(_WithGlobals):
     """A command that does something: its help shows an example and its exit codes."""
 
-    def __init__(self, name: str | None, *, example: str = "", exits: Sequence[int] = (), **extra: Any) -> None:
+    def __init__(
+        self, name: str | None, *, example: str = "", exits: Sequence[int] = (), fields: Listed = dict, **extra: Any
+    ) -> None:
         super().__init__(name, context_settings=dict(_SETTINGS), **extra)
         self.example = example
         self.exits = tuple(sorted({*_USUAL_EXITS, *exits}))
+        self._fields = fields
+
+    def fields(self) -> Iterator[tuple[str, str]]:
+        """By option, and "" without one: the fields of a plain line, in their order."""
+        for option, view in self._fields().items():
+            yield option, ", ".join(view.columns)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         own = [record for param in self.params if (record := param.get_help_record(ctx))]
@@ -118,6 +130,10 @@ class Verb(_WithGlobals):
                     formatter.write(
                         f"{'':>{formatter.current_indent}}{line.replace('sheaf ', f'{dialect.name} ', 1)}\n"
                     )
+        fields = list(self.fields()) if dialect.has_tables else []
+        if fields:
+            with formatter.section("Fields, separated by tabs, unless lists are tables"):
+                formatter.write_dl([(option or "each line", names) for option, names in fields])
         codes = sorted({dialect.exit_code(code) for code in self.exits})
         with formatter.section("Exit codes"):
             formatter.write_dl([(str(code), dialect.exits[code]) for code in codes])
@@ -234,11 +250,18 @@ def verbs_of(tree: Tree, dialect: Dialect, table: Mapping[str, str]) -> Iterator
         yield name, command
 
 
-def verb(*, example: str, exits: Sequence[int] = (), **extra: Any) -> Callable[[Callable[..., Any]], Verb]:
-    """Makes a function a :class:`Verb`; its docstring is the help, its first argument the :class:`App`."""
+def verb(
+    *, example: str, exits: Sequence[int] = (), fields: Listed = dict, **extra: Any
+) -> Callable[[Callable[..., Any]], Verb]:
+    """Makes a function a :class:`Verb`; its docstring is the help, its first argument the :class:`App`.
+
+    ``fields``: what it lists, by the option that asks for it; looked at by help only.
+    """
 
     def decorate(function: Callable[..., Any]) -> Verb:
-        command = click.command(cls=Verb, example=example, exits=exits, **extra)(click.pass_obj(function))
+        command = click.command(cls=Verb, example=example, exits=exits, fields=fields, **extra)(
+            click.pass_obj(function)
+        )
         make_completable(command.params)
         return command
 

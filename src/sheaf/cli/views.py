@@ -1,14 +1,13 @@
-"""What each kind of thing looks like: Datamon's line, a table's row, a JSON record, the fields of ``--format``."""
+"""What each kind of thing looks like: Datamon's line, exact cells, a JSON record, the fields of ``--format``."""
 
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from sheaf.cli.quoting import count_of, go_time, human_size, quote, short_time
-from sheaf.cli.render import View
+from sheaf.cli.quoting import exact_time, go_time, quote, short_time
+from sheaf.cli.render import Cell, View
 
 if TYPE_CHECKING:
     from sheaf.model.log import Author
@@ -66,25 +65,17 @@ def _repo_fields(repo: RepoInfo | Repo) -> dict[str, Any]:
 REPO: Final[View[Any]] = View(
     line=_repo_line,
     record=_repo_record,
-    columns=("NAME", "DESCRIPTION", "AUTHOR", "CREATED"),
-    cells=lambda repo: (repo.name, quote(repo.description), quote(repo.author.name), short_time(repo.created)),
+    columns=("NAME", "DESCRIPTION", "AUTHOR", "EMAIL", "CREATED"),
+    cells=lambda repo: (repo.name, repo.description, repo.author.name, repo.author.email, repo.created),
     fields=_repo_fields,
 )
 
 
-def _deleted_line(repo: RepoInfo) -> str:
-    return f"{quote(repo.name)} , {repo.id} , {_deleted(repo, go_time)} , {count_of(repo.bundles, 'bundle')}"
-
-
-def _deleted(repo: RepoInfo, shown: Callable[[datetime], str]) -> str:
-    return shown(repo.deleted) if repo.deleted else ""
-
-
 DELETED_REPO: Final[View[RepoInfo]] = View(
-    line=_deleted_line,
+    line=lambda repo: quote(repo.name),
     record=lambda repo: {**_repo_record(repo), "deleted": repo.deleted},
     columns=("NAME", "ID", "DELETED", "BUNDLES"),
-    cells=lambda repo: (repo.name, repo.id, _deleted(repo, short_time), str(repo.bundles)),
+    cells=lambda repo: (repo.name, repo.id, repo.deleted, repo.bundles),
     fields=_repo_fields,
 )
 
@@ -131,16 +122,15 @@ def _bundle_fields(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _bundle_cells(bundle: Bundle) -> tuple[str, ...]:
-    figures = (str(bundle.files), human_size(bundle.size))
-    message = f"{quote(bundle.message)}{' (set aside)' if bundle.set_aside else ''}"
-    return (bundle.id, short_time(bundle.time), *figures, quote(bundle.author.name), message)
+def _bundle_cells(bundle: Bundle) -> tuple[Cell, ...]:
+    state = f"set aside: {bundle.set_aside}" if bundle.set_aside else ""
+    return (bundle.id, bundle.time, bundle.files, bundle.size, bundle.author.name, state, bundle.message)
 
 
 BUNDLE: Final[View[Bundle]] = View(
     line=_bundle_line,
     record=bundle_record,
-    columns=("ID", "TIME", "FILES", "SIZE", "AUTHOR", "MESSAGE"),
+    columns=("ID", "TIME", "FILES", "SIZE", "AUTHOR", "STATE", "MESSAGE"),
     cells=_bundle_cells,
     fields=_bundle_fields,
 )
@@ -163,9 +153,9 @@ def _pointer_line(pointer: Label | Branch) -> str:
     return f"{line} , set aside" if pointer.set_aside else line
 
 
-def _pointer_cells(pointer: Label | Branch) -> tuple[str, ...]:
-    bundle = f"{pointer.bundle or _DELETED}{' (set aside)' if pointer.set_aside else ''}"
-    return (quote(pointer.name), bundle, short_time(pointer.time), quote(pointer.author.name))
+def _pointer_cells(pointer: Label | Branch) -> tuple[Cell, ...]:
+    state = "set aside" if pointer.set_aside else ""
+    return (pointer.name, pointer.bundle or _DELETED, pointer.time, pointer.author.name, state)
 
 
 def _pointer_fields(pointer: Label | Branch) -> dict[str, Any]:
@@ -176,14 +166,14 @@ def _pointer_fields(pointer: Label | Branch) -> dict[str, Any]:
 LABEL: Final[View[Label]] = View(
     line=_pointer_line,
     record=_pointer_record,
-    columns=("LABEL", "BUNDLE", "TIME", "AUTHOR"),
+    columns=("LABEL", "BUNDLE", "TIME", "AUTHOR", "STATE"),
     cells=_pointer_cells,
     fields=_pointer_fields,
 )
 BRANCH: Final[View[Branch]] = View(
     line=_pointer_line,
     record=_pointer_record,
-    columns=("BRANCH", "BUNDLE", "TIME", "AUTHOR"),
+    columns=("BRANCH", "BUNDLE", "TIME", "AUTHOR", "STATE"),
     cells=_pointer_cells,
     fields=_pointer_fields,
 )
@@ -212,10 +202,27 @@ def _shown(entry: Entry) -> str:
 
 
 def _long_line(entry: Entry) -> str:
-    mode = stat.filemode(entry.mode | _TYPE_BITS[entry.kind])
     when = _mtime(entry.mtime_ns)
     arrow = f" -> {quote(entry.target)}" if entry.target is not None else ""
-    return f"{mode} {entry.size:>12} {when} {quote(_shown(entry))}{arrow}"
+    return f"{_mode(entry)} {entry.size:>12} {when} {quote(_shown(entry))}{arrow}"
+
+
+def _long_cells(entry: Entry) -> tuple[Cell, ...]:
+    return (_mode(entry), entry.size, _exact_mtime(entry.mtime_ns), _shown(entry), entry.target)
+
+
+def _mode(entry: Entry) -> str:
+    return stat.filemode(entry.mode | _TYPE_BITS[entry.kind])
+
+
+def _exact_mtime(mtime_ns: int) -> str:
+    """To the nanosecond, which a datetime can't hold."""
+    seconds, rest = divmod(mtime_ns, 10**9)
+    fraction = f".{rest:09d}".rstrip("0").rstrip(".")
+    try:
+        return exact_time(datetime.fromtimestamp(seconds, UTC)).replace("Z", f"{fraction}Z")
+    except (OverflowError, ValueError, OSError):  # a year that a datetime can't hold
+        return f"{mtime_ns}ns"
 
 
 def _mtime(mtime_ns: int) -> str:
@@ -232,11 +239,20 @@ def _file_fields(entry: Entry) -> dict[str, Any]:
 FILE: Final[View[Entry]] = View(
     line=lambda entry: f"name:{quote(entry.path)}, size:{entry.size}, hash:{entry.content or ''}",
     record=_entry_record,
+    columns=("PATH", "SIZE", "HASH"),
+    cells=lambda entry: (entry.path, entry.size, entry.content),
     exact=lambda entry: entry.path,
     fields=_file_fields,
 )
 ENTRY: Final[View[Entry]] = View(line=lambda entry: quote(_shown(entry)), record=_entry_record, exact=_shown)
-LONG_ENTRY: Final[View[Entry]] = View(line=_long_line, record=_entry_record, exact=_shown)
+LONG_ENTRY: Final[View[Entry]] = View(
+    line=_long_line,
+    record=_entry_record,
+    columns=("MODE", "SIZE", "TIME", "PATH", "TARGET"),
+    cells=_long_cells,
+    is_tabular=False,
+    exact=_shown,
+)
 
 # -- diamonds
 
@@ -266,11 +282,16 @@ def _diamond_line(diamond: DiamondInfo) -> str:
     return ",".join([diamond.id, _span(diamond.started, diamond.ended), *parts])
 
 
+def _diamond_cells(it: DiamondInfo) -> tuple[Cell, ...]:
+    conflicts, checkpoints = ("yes" if flag else "no" for flag in (it.has_conflicts, it.has_checkpoints))
+    return (it.id, it.state, it.started, it.ended, it.bundle, it.mode, conflicts, checkpoints, it.tag)
+
+
 DIAMOND: Final[View[DiamondInfo]] = View(
     line=_diamond_line,
     record=_diamond_record,
-    columns=("ID", "STATE", "STARTED", "BUNDLE", "MODE", "TAG"),
-    cells=lambda it: (it.id, it.state, short_time(it.started), it.bundle or "", it.mode or "", quote(it.tag)),
+    columns=("ID", "STATE", "STARTED", "ENDED", "BUNDLE", "MODE", "CONFLICTS", "CHECKPOINTS", "TAG"),
+    cells=_diamond_cells,
     fields=lambda it: {"DiamondID": it.id, "State": it.state, "BundleID": it.bundle or "", "Tag": it.tag},
 )
 
@@ -284,7 +305,7 @@ def _split_record(split: SplitInfo) -> dict[str, Any]:
 SPLIT: Final[View[SplitInfo]] = View(
     line=lambda it: f"{quote(it.id)},{_span(it.started, it.ended)},{it.state},{it.count}{quote(it.tag)}",
     record=_split_record,
-    columns=("ID", "STATE", "STARTED", "FILES", "TAG"),
-    cells=lambda it: (quote(it.id), it.state, short_time(it.started), str(it.count), quote(it.tag)),
+    columns=("ID", "STATE", "STARTED", "ENDED", "FILES", "TAG"),
+    cells=lambda it: (it.id, it.state, it.started, it.ended, it.count, it.tag),
     fields=lambda it: {"SplitID": it.id, "State": it.state, "Count": it.count, "Tag": it.tag},
 )
