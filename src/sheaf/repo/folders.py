@@ -12,6 +12,7 @@ from sheaf.engine.refs import alive
 from sheaf.engine.tree import Tree
 from sheaf.errors import NotFound, Refused
 from sheaf.model.log import Bundle as Descriptor
+from sheaf.model.log import RepoEntry
 from sheaf.model.paths import ancestors
 from sheaf.repo.context import Connected, Context
 from sheaf.transfer.localerrors import printable
@@ -23,7 +24,7 @@ from sheaf.transfer.update import Updated, update
 from sheaf.transfer.worktree import changes, guess_base, learn
 from sheaf.vfs import FileTree
 
-__all__ = ["bring", "compare", "hashes_of", "note", "origin_of"]
+__all__ = ["bring", "compare", "hashes_of", "note", "origin_of", "repo_entry_of"]
 
 OnSkipped = Callable[[Skipped], object]
 _CANDIDATES = 20  # bundles to compare with a folder of unknown origin
@@ -73,6 +74,16 @@ def origin_of(context: Connected, folder: Path) -> Origin | None:
     """Where a folder came from, if that is known and was this store."""
     origin = recall(context.cache, folder)
     return origin if origin is not None and origin.store == context.core.config.id else None
+
+
+def repo_entry_of(context: Connected, folder: Path) -> RepoEntry:
+    """The repo that a folder came from. Raises NotFound if that isn't known on this machine, or the repo was deleted."""
+    origin = origin_of(context, folder)
+    entry = context.log.head().state.repos.get(origin.repo) if origin else None
+    if entry is None or entry.deleted:
+        shown = printable(str(folder))
+        raise NotFound(f"it isn't known which repo {shown} came from", "name the repo: --repo REPO")
+    return entry
 
 
 def _ensure_same_repo(context: Context, folder: Path) -> None:

@@ -287,10 +287,7 @@ class Repo:
                 draft.ensure_names(head.state)
             base = self._head_tree(branch, head)
             stored = store_folder(writer.store, base, options, meter)
-            if portable:
-                stored.refuse_clashes()
-            if not (stored.files or allow_empty):
-                raise _nothing(path, stored.skipped)
+            _check_stored(stored, path, portable=portable, allow_empty=allow_empty)
             is_same = if_changed and base is not None and base.root.full == stored.root.full
             is_same &= branch in head.state.branches
             if is_same:
@@ -533,6 +530,14 @@ class Repo:
                 if self._log.head().n == head.n:
                     raise
                 head = None
+
+
+def _check_stored(stored: StoredFolder, path: str | Path, *, portable: bool, allow_empty: bool) -> None:
+    """Raises Refused if names collide and must not, or there is no file and there must be one."""
+    if portable:
+        stored.refuse_clashes()
+    if not (stored.files or allow_empty):
+        raise _nothing(path, stored.skipped)
 
 
 def _nothing(path: str | Path, skipped: list[Skipped]) -> Refused:

@@ -228,13 +228,9 @@ class Store:
 
     def repo_of(self, folder: str | Path) -> Repo:
         """The repo that a downloaded folder came from. Raises NotFound if that isn't known on this machine."""
-        from sheaf.repo.folders import origin_of
+        from sheaf.repo.folders import repo_entry_of
 
-        origin = origin_of(self._connected, Path(folder))
-        entry = self._log.head().state.repos.get(origin.repo) if origin else None
-        if entry is None or entry.deleted:
-            raise NotFound(f"it isn't known which repo {folder} came from", "name the repo: --repo REPO")
-        return self._repo(entry)
+        return self._repo(repo_entry_of(self._connected, Path(folder)))
 
     def create_repo(self, name: str, description: str = "") -> Repo:
         """Make a repo. Raises AlreadyExists, InvalidInput."""
