@@ -17,6 +17,7 @@ VARYING = (
     (re.compile(r"\b[0-3][0-9A-Za-z]{26}\b"), "ID"),
     (re.compile(r"\b20\d\d-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?( \+0000 UTC|Z)?"), "TIME"),
     (re.compile(r"127\.0\.0\.1:\d+"), "SERVER"),
+    (re.compile(r"[\d.]+ (B|KiB|MiB) stored"), "SIZE stored"),  # what is compressed how well is up to a library
 )
 
 
