@@ -184,6 +184,7 @@ def _copy_out(app: App, typed: str, target: Path, *, recursive: bool, force: boo
         with app.progress("cp") as bar:
             _write_one(bundle, entry, place, Meter(bar, "cp"), force=force)
     elif recursive:
+        app.resumes = True
         with app.progress("cp") as bar:
             erased = bundle.download(target, path=source.path, force=force, progress=bar).erased
     else:

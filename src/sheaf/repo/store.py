@@ -237,8 +237,7 @@ class Store:
         check_repo_name(name)
         self._connected.refuse_writes()
         made = CreateRepo(self._core.clock.new_id(), name, description)
-        entry = self._log.append(lambda head: (made,)).state.repos[made.id]
-        return self._repo(entry)
+        return self._repo(self._log.append(lambda head: (made,)).state.repos[made.id])
 
     def delete_repo(self, name: str) -> str:
         """Take a repo out of sight; its data goes with gc. Returns its id. Raises NotFound."""
