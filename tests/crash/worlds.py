@@ -123,7 +123,9 @@ class Operation:
 
 def _upload(world: World, store: Store, acknowledge: Acknowledge) -> None:
     folder = world.folder / "second"
-    store.repo("faces").upload(folder, message="up", label="v2", on_commit=lambda bundle: acknowledge(bundle.id))
+    store.repo("faces").upload(
+        folder, message="up", label="v2", move_label=True, on_commit=lambda bundle: acknowledge(bundle.id)
+    )
 
 
 def _upload_elsewhere(world: World, store: Store, acknowledge: Acknowledge) -> None:

@@ -193,7 +193,7 @@ def test_a_day_with_the_command_line(cli: Cli, tmp_path: Path, monkeypatch: pyte
     assert "encryption" in cli("store", "info").out
     cli("store", "key", "add", "--passphrase", "--note", "by heart", stdin="words\n")
     first, second = cli("store", "key", "list").out.splitlines()
-    assert cli("store", "key", "list", "--table").out.split()[:4] == ["ID", "KIND", "TIME", "NOTE"]
+    assert cli("store", "key", "list", "--table").out.split()[:4] == ["ID", "KIND", "TIME", "STATE"]
     assert "opened it" in first
     assert "by heart" in second
     cli("store", "key", "rotate", "--new-key-file", tmp_path / "new")

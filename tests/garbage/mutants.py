@@ -27,11 +27,11 @@ def _nothing(*args: object, **options: object) -> None:
     return None
 
 
-def _unregistered(core: Core, session: Session) -> Open:
+def _unregistered(core: Core, session: Session, log: object = None) -> Open:
     return sessions.observe(core, session)
 
 
-def _registered_late(core: Core, session: Session) -> Open:
+def _registered_late(core: Core, session: Session, log: object = None) -> Open:
     opened = sessions.observe(core, session)
     core.create(keys.session(session.id), seal("session", session))
     return opened
@@ -53,7 +53,7 @@ def _ended_without_a_record(core: Core, session: Session) -> None:
 def _alive_at_the_mark(core: Core, heads: Heads) -> Roots:
     from sheaf.engine.reach import _bundles_at
 
-    return Roots([], _bundles_at(core, heads))
+    return Roots([], [bundle for _, bundle in _bundles_at(core, heads)])
 
 
 def _alive_now(core: Core, heads: Heads) -> Roots:

@@ -121,12 +121,12 @@ def _is_stored(batch: pa.RecordBatch) -> pa.Array:
 
 def _all_bundles(core: Core, only: str | None = None) -> Iterator[tuple[str, Bundle, bool]]:
     """(repo name, bundle, whether it lives) of every bundle that was ever committed; ``only``: to one repo (its id)."""
-    alive = {bundle.id for bundle in live_bundles(core)[0]}
+    alive = {bundle.root.id for bundle in live_bundles(core)[0]}
     for repo in store_log(core).head().state.repos.values():
         if only not in (None, repo.id):
             continue
         for bundle in Refs(repo_log(core, repo.id), repo.name).ever().values():
-            yield repo.name, bundle, bundle.id in alive
+            yield repo.name, bundle, bundle.root.id in alive
 
 
 def _leaves(nodes: Nodes, root: Pointer) -> Iterator[Pointer]:

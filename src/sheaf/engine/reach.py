@@ -81,10 +81,11 @@ def live_bundles(core: Core) -> tuple[list[Bundle], Heads]:
 def roots_since(core: Core, heads: Heads) -> Roots:
     """Every bundle that has lived at any moment since the logs' newest records were these."""
     alive = live_bundles(core)[0]
-    ids = {bundle.id for bundle in alive}
-    older = {bundle.id: bundle for bundle in _bundles_at(core, heads)}
+    roots = {bundle.root.id for bundle in alive}
+    older = {(repo, bundle.id): bundle for repo, bundle in _bundles_at(core, heads)}
     _add_newer(core, heads, older)
-    return Roots(alive, [bundle for id, bundle in older.items() if id not in ids])
+    # By their roots, not their ids: two repos may have a bundle of one id, since a copy of a repo keeps the ids.
+    return Roots(alive, [bundle for bundle in older.values() if bundle.root.id not in roots])
 
 
 def steadily(core: Core, look: Callable[[], T]) -> T:
@@ -102,7 +103,7 @@ def steadily(core: Core, look: Callable[[], T]) -> T:
                 raise
 
 
-def _add_newer(core: Core, heads: Heads, found: dict[str, Bundle]) -> None:
+def _add_newer(core: Core, heads: Heads, found: dict[tuple[str, str], Bundle]) -> None:
     """Every bundle that was added or restored after these records, deleted again or not; each with the tree it has now."""
     log = store_log(core)
     restored = {
@@ -112,13 +113,13 @@ def _add_newer(core: Core, heads: Heads, found: dict[str, Bundle]) -> None:
         since = -1 if repo.id in restored else heads.get(repo.id, -1)
         for op in (op for record in repo_log(core, repo.id).records(since + 1) for op in record.ops):
             if isinstance(op, AddBundle | RestoreBundle):
-                found[op.bundle.id] = op.bundle
-            elif isinstance(op, RedactBundle) and op.bundle in found:
-                found[op.bundle] = op.of(found[op.bundle])
+                found[repo.id, op.bundle.id] = op.bundle
+            elif isinstance(op, RedactBundle) and (repo.id, op.bundle) in found:
+                found[repo.id, op.bundle] = op.of(found[repo.id, op.bundle])
 
 
-def _bundles_at(core: Core, heads: Heads) -> list[Bundle]:
-    """Every bundle that was alive when the logs' newest records were these."""
+def _bundles_at(core: Core, heads: Heads) -> list[tuple[str, Bundle]]:
+    """Every bundle that was alive when the logs' newest records were these, each after the id of its repo."""
     gone: dict[str, bool] = {}
     for record in store_log(core).records():
         if record.n > heads.get("", -1):
@@ -126,10 +127,8 @@ def _bundles_at(core: Core, heads: Heads) -> list[Bundle]:
         for op in record.ops:
             if isinstance(op, CreateRepo | RestoreRepo | DeleteRepo):
                 gone[op.id] = isinstance(op, DeleteRepo)
-    found: list[Bundle] = []
-    for repo in [id for id, deleted in gone.items() if not deleted]:
-        found += _alive_at(core, repo, heads.get(repo, -1)).values()
-    return found
+    repos = [id for id, deleted in gone.items() if not deleted]
+    return [(repo, bundle) for repo in repos for bundle in _alive_at(core, repo, heads.get(repo, -1)).values()]
 
 
 def _alive_at(core: Core, repo: str, n: int) -> dict[str, Bundle]:
