@@ -206,6 +206,7 @@ class Person:
             message="upload",
             branch=branch,
             label=label,
+            move_label=True,
             on_commit=lambda bundle: self._committed(bundle, self.world.folders.files[n]),
         )
 
