@@ -24,6 +24,7 @@ from sheaf.format.arrow_v1 import read_batch
 from sheaf.format.envelope import decode_envelope, encode_envelope
 from sheaf.format.plain_v1 import MAX_LEVEL, MAX_NODE, NodeHeader
 from sheaf.model.entries import Kind, PlaceKind
+from sheaf.model.ids import is_ksuid
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import MAX_NAME, MAX_PATH, common_folder, join, order_key, relative
 
@@ -155,6 +156,11 @@ def _check_rows(batch: pa.RecordBatch, pointer: Pointer) -> None:
     kind, place, size = (batch[name].to_numpy() for name in ("kind", "place", "size"))
     if batch.num_rows and (kind.max() > max(Kind) or place.max() > max(PlaceKind) or size.min() < 0):
         raise Corrupt(f"{what} has a row of an unknown kind, place or size")
+    if batch.num_rows and place.max() >= PlaceKind.OBJECT:  # their session becomes part of a key
+        sessions = batch.filter(pc.equal(batch["place"], int(PlaceKind.OBJECT)))["url"]
+        _refuse(
+            pa.array([not is_ksuid(text or "") for text in sessions.to_pylist()], pa.bool_()), sessions, "session", what
+        )
     folders = pc.unique(batch["folder"])
     below = MAX_PATH - len(pointer.prefix.encode())
     long = pc.greater(pc.binary_length(batch["name"]), MAX_NAME)
