@@ -9,7 +9,7 @@ from tests.cli.data import change
 
 
 def _label_at(cli: Cli) -> str:
-    return cli("label", "get", "--repo", "faces", "--label", "init").lines[0].split(" , ")[1]
+    return cli("label", "get", "--repo", "faces", "--label", "init").lines[0].split("\t")[1]
 
 
 def test_an_upload_does_not_move_a_label(cli: Cli, data: Path, faces: str) -> None:

@@ -44,7 +44,7 @@ def test_up_down_and_a_label(cli: Cli, data: Path, tmp_path: Path) -> None:
     assert cli("download", f"team/faces@{second[:12]}", tmp_path / "dev").out == f"Using bundle: {second}\n"
     assert cli("label", "team/faces@dev", "init").lines == [f"moved label 'init' from {id} to {second}"]
     cli("label", "team/faces@main", "other", "--json")
-    assert cli("label", "get", "--repo", "team/faces", "--label", "other").lines[0].split(" , ")[1] == id
+    assert cli("label", "get", "--repo", "team/faces", "--label", "other").lines[0].split("\t")[1] == id
     assert len(cli("label", "list", "--repo", "team/faces").lines) == 2
 
 
