@@ -27,7 +27,13 @@ def main(url: str, folder: Path, name: str) -> None:
         repo = store.repo("faces")
         for n in range(10_000):
             change(folder, rng)
-            repo.upload(folder, message=name, label=f"l{n}", on_commit=lambda bundle: print(bundle.id, flush=True))
+            repo.upload(
+                folder,
+                message=name,
+                label=f"l{n}",
+                move_label=True,
+                on_commit=lambda bundle: print(bundle.id, flush=True),
+            )
 
 
 if __name__ == "__main__":

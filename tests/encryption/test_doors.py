@@ -201,8 +201,8 @@ def test_a_day_with_the_command_line(cli: Cli, tmp_path: Path, monkeypatch: pyte
     cli.variables["SHEAF_KEY_FILE"] = str(tmp_path / "new")
     assert cli("repo", "list").out.startswith("r\t")
     assert "say what" in cli("store", "key", "add", code=2).err
-    cli("store", "key", "remove", second.split(" ")[0])
-    assert "the last one" in cli("store", "key", "remove", cli("store", "key", "list").out.split(" ")[0], code=5).err
+    cli("store", "key", "remove", second.split("\t")[0])
+    assert "the last one" in cli("store", "key", "remove", cli("store", "key", "list").out.split("\t")[0], code=5).err
     assert "no damage" in cli("store", "check").out
 
 

@@ -201,6 +201,33 @@ def test_a_failed_commit_loses_nothing_and_says_what_to_run(mounts: Mounts, stor
     assert store.repo("r").bundle(id).read("precious") == BIG
 
 
+def test_a_label_that_is_set_already_is_moved_only_if_told_so(
+    mounts: Mounts, store: sheaf.Store, data: Path, tmp_path: Path
+) -> None:
+    repo = store.repo("r")
+    first = repo.upload(data, message="first", label="v1").bundle
+    arguments = ("bundle", "mount", "new", "--repo", "r", "--message", "m", "--label")
+    (tmp_path / "refused").mkdir()
+    refused = mounts.run(*arguments, "v1", "--mount", tmp_path / "refused", code=4)
+    assert "label 'v1' is set already" in refused and "--move-label" in refused
+    spill = tmp_path / "spill"
+    mount = _new(mounts, "--label", "v2", "--destination", spill)
+    (mount.folder / "precious").write_text("x")
+    assert "--move-label" in mounts.run("bundle", "commit", mount.folder, "--label", "v1", code=4)
+    repo.set_label("v2", first.id)  # while it is mounted
+    assert mount.unmount() == 4
+    assert "label 'v2' is set already" in mount.err and "nothing is lost" in mount.err
+    assert {repo.label(name).bundle for name in ("v1", "v2")} == {first.id}
+    mounts.run("bundle", "commit", spill, code=4)
+    mounts.run("bundle", "commit", spill, "--move-label")
+    assert repo.bundle("label:v2").read("precious") == b"x"
+    moving = _new(mounts, "--label", "v1", "--move-label")
+    (moving.folder / "a").write_text("a")
+    assert moving.unmount() == 0
+    assert f"moved label 'v1' from {first.id}" in moving.out
+    assert repo.bundle("label:v1").read("a") == b"a"
+
+
 def test_a_killed_mount_loses_nothing(mounts: Mounts, store: sheaf.Store, data: Path, tmp_path: Path) -> None:
     store.repo("r").upload(data, message="base")
     spill = tmp_path / "spill"

@@ -139,7 +139,7 @@ def split_get(app: App, repo: str, diamond: str, split: str) -> None:
 
 
 @verb(
-    example='sheaf diamond commit --repo faces --diamond "$diamond" --message "all parts" --label init',
+    example='sheaf diamond commit --repo faces --diamond "$diamond" --message "all parts" --label joined',
     exits=(3, 4, 5, 8, 9, 10, 11),
 )
 @options.repo

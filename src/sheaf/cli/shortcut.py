@@ -84,7 +84,7 @@ UPLOAD: Final = _short(
     {"path", "repo", "branch"},
     _upload,
     help="Upload a folder as a new bundle of a branch (main, if none is named). Short for 'bundle upload'.",
-    example='sheaf upload ./faces faces -m "first delivery" --label init',
+    example='sheaf upload ./faces faces -m "another delivery"',
 )
 
 DOWNLOAD: Final = _short(
