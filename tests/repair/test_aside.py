@@ -159,7 +159,7 @@ def test_it_can_be_given_up(world: World) -> None:
         repo.delete_branch("main")
         repo.delete_bundle(id)
         assert repo.aside() == {} and id not in [bundle.id for bundle in repo.bundles()]
-        assert repo.bundle().read("small") == b"small"
+        assert repo.newest().read("small") == b"small"
         assert "bundles set aside" not in store.check().counts
 
 

@@ -24,7 +24,20 @@ def left(cli: Cli, tmp_path: Path) -> Path:  # noqa: F811
     (tmp_path / "p").rename(tmp_path / "away")
     cli("store", "promote", tmp_path / "q")
     (tmp_path / "in" / "a").write_text("new")
-    cli("bundle", "upload", "--repo", "z", "--path", tmp_path / "in", "--message", "n", "--label", "prod", *at_q)
+    cli(
+        "bundle",
+        "upload",
+        "--repo",
+        "z",
+        "--path",
+        tmp_path / "in",
+        "--message",
+        "n",
+        "--label",
+        "prod",
+        "--move-label",
+        *at_q,
+    )
     (tmp_path / "away").rename(tmp_path / "p")
     return tmp_path / "p"
 
