@@ -46,8 +46,7 @@ BEFORE = {
     "sheaf config get": "sheaf config set store $HOME/store",
     "sheaf context get": "sheaf context create prod --store s3://prod-bucket/sheaf",
     "sheaf context use": "sheaf context create prod --store s3://prod-bucket/sheaf",
-    "sheaf diamond commit": """sheaf diamond split add --repo faces --diamond $(cat diamond) --path part-1
-      sheaf label delete --repo faces --label init""",
+    "sheaf diamond commit": "sheaf diamond split add --repo faces --diamond $(cat diamond) --path part-1",
     "sheaf diamond split get": "sheaf diamond split add --repo faces --diamond $(cat diamond) --path part-1 --split part-1",
     "sheaf repo create": "sheaf repo delete --repo faces --force-yes",
     "sheaf repo delete": "sheaf repo list",
