@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -107,7 +108,7 @@ def unmounted(home: Path) -> Iterator[None]:
         yield
     finally:
         if Path("/proc/mounts").exists():
-            mounts = [line.split()[1] for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines()]
+            mounts = [line.split()[1] for line in os.fsdecode(Path("/proc/mounts").read_bytes()).splitlines()]
             for folder in [folder for folder in mounts if folder.startswith(str(home))]:
                 subprocess.run(["umount", folder], check=False)
 

@@ -236,7 +236,11 @@ def nothing(store: Store) -> None:
     return None
 
 
-@pytest.mark.parametrize("meanwhile", [nothing, lambda store: collect(core_of(store), Now())], ids=["", "gc"])
+def gc(store: Store) -> None:
+    collect(core_of(store), Now())
+
+
+@pytest.mark.parametrize("meanwhile", [pytest.param(nothing, marks=pytest.mark.slow), gc], ids=["", "gc"])
 def test_a_crash_loses_nothing_and_a_second_try_ends_it(
     made: MemoryBackend, meanwhile: Callable[[Store], object]
 ) -> None:

@@ -98,7 +98,7 @@ def is_mounted(folder: Path) -> bool:
 
 
 def mount_type(folder: Path) -> str | None:
-    for line in Path("/proc/self/mounts").read_text().splitlines():
+    for line in os.fsdecode(Path("/proc/self/mounts").read_bytes()).splitlines():
         words = line.split()
         if words[1].replace("\\040", " ") == str(folder):
             return words[2]

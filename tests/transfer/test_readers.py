@@ -194,7 +194,7 @@ def test_what_can_not_be_read_is_named(repo: Repo, folder: Path, started: list[R
         (folder / "d3" / "gone").write_text("soon")
         done = repo.upload(folder, message="m", skip_on_error=True)
     assert [skipped.path for skipped in done.skipped] == ["d3/gone"]
-    assert 0 < len(read_here) < 600
+    assert str(folder / "d3" / "gone") in read_here  # again, to name it: which others are depends on who was idle
     assert_holds(repo, contents())
 
 

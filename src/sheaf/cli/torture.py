@@ -43,7 +43,7 @@ _FINDING: Final[View[Any]] = View(
 
 
 @verb(
-    example="sheaf store torture s3://my-bucket/scratch\nsheaf store torture /mnt/disk/scratch --rounds 2 --seed 7",
+    example="sheaf store torture s3://my-bucket/scratch --rounds 1\nsheaf store torture /mnt/disk/scratch --rounds 0 --seed 7",
     exits=(5, 6, 8, 9, 10, 11),
     fields=lambda: {"": _FINDING},
 )
