@@ -144,7 +144,7 @@ def download(
             progress=bar,
         )
     if name_filter and not done.files:
-        app.note(f"warning: no path of the bundle matches '{quote(name_filter)}': the folder is empty")
+        app.warn(f"warning: no path of the bundle matches '{quote(name_filter)}': the folder is empty")
     app.leave_traces(chosen, destination)
     app.summary(f"{count_of(done.files, 'file')}, {human_size(done.bytes)}{_resumed(done.resumed)}")
     record = {"files": done.files, "bytes": done.bytes, "resumed": done.resumed, **_gone(done)}
@@ -237,7 +237,7 @@ def _damaged_records(damaged: Iterable[Damaged]) -> list[dict[str, Any]]:
 
 
 def _tell_damaged(app: App, damaged: Damaged) -> None:
-    app.note(f"damaged {quote(damaged.path)}: {quote(damaged.reason)}")
+    app.warn(f"damaged {quote(damaged.path)}: {quote(damaged.reason)}")
 
 
 def _tell_gone(app: App, done: Downloaded | Updated) -> bool:

@@ -106,9 +106,9 @@ def split_add(
     app.out.line(added.id)
     app.out.object(views.SPLIT.record(added))
     for warning in added.warnings:
-        app.note(f"warning: {quote(warning)}")
+        app.warn(f"warning: {quote(warning)}")
     for item in added.skipped:
-        app.note(f"skipped {quote(item.path)}: {item.reason}")
+        app.warn(f"skipped {quote(item.path)}: {item.reason}")
     return app.dialect.partial_exit if added.skipped else OK
 
 
@@ -193,7 +193,7 @@ def commit(
     if app.out.template:
         app.out.one(views.BUNDLE, made)
     if has_conflicts:
-        app.note(f"{app.dialect.note_prefix}splits disagreed on some paths: the losers are below .conflicts/")
+        app.warn(f"{app.dialect.note_prefix}splits disagreed on some paths: the losers are below .conflicts/")
     return app.dialect.partial_exit if has_conflicts else OK
 
 

@@ -62,13 +62,13 @@ def gc(app: App, *, dry_run: bool, grace: float, no_wait: bool, keep_deleted: st
         counts.append(count_of(left, "unfinished write"))
     app.out.line(", ".join(counts))
     for session in done.voided:
-        app.note(f"ended {session.kind} {session.id} of {session.host}, which can be run again")
+        app.warn(f"ended {session.kind} {session.id} of {session.host}, which can be run again")
     if done.waits_for:
-        app.note(f"would wait for {', '.join(map(named, done.waits_for))}; {_advice(grace)}")
+        app.warn(f"would wait for {', '.join(map(named, done.waits_for))}; {_advice(grace)}")
     if done.pending:
         open = ", ".join(map(named, waiting.sessions))
         others = f"these are open: {open}" if open else "others are at work"
-        app.note(f"not all was deleted yet, since {others}: run `sheaf store gc` again later")
+        app.warn(f"not all was deleted yet, since {others}: run `sheaf store gc` again later")
     return PARTIAL if done.pending else OK
 
 
@@ -215,7 +215,7 @@ def squash(
     surplus = found.surplus(retain_latest=retain_n_latest, **retain)
     going = _surplus(surplus)
     if dry_run:
-        app.note(f"would delete {going}")
+        app.warn(f"would delete {going}")
         app.out.listing(views.BUNDLE, [bundle for bundle in found.bundles() if bundle.id in set(surplus.bundles)])
         return
     confirm(f'Are you sure you want to squash repo "{repo}", which deletes {going}', is_sure=force_yes)

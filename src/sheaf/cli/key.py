@@ -117,7 +117,7 @@ def key_at(app: App, path: Path) -> bytes:
         return read_key_file(path)
     key = new_key()
     write_key_file(path, key)
-    app.note(f"key written: {quote(str(path))}; keep a copy elsewhere: without it nobody can read the store")
+    app.warn(f"key written: {quote(str(path))}; keep a copy elsewhere: without it nobody can read the store")
     return key
 
 

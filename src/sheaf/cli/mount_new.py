@@ -87,11 +87,11 @@ def mount_new(
                 how,
                 ReadOptions(),
                 tell=lambda bundle: _tell(app, bundle, None, branch),
-                complain=lambda error: app.note(f"could not commit: {error.message}"),
+                complain=lambda error: app.warn(f"could not commit: {error.message}"),
             )
         except BaseException:
             if (spill / "journal").exists():
-                app.note(f"nothing is lost; to commit it, run: {_next_command(app, spill)}")
+                app.warn(f"nothing is lost; to commit it, run: {_next_command(app, spill)}")
             raise
         _tell(app, bundle, label, branch, before=before)
 

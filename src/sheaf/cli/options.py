@@ -40,7 +40,7 @@ Decorator = Callable[[F], F]
 def _keep(ctx: click.Context, param: click.Parameter, value: object) -> None:
     """Global flags go to the App; one given twice counts the last time, the verb's before the group's."""
     app = ctx.find_object(App)
-    is_unset = value is None or (value is False and param.name != "table")
+    is_unset = value is None or (value == 0 and param.name != "table")
     if app is None or is_unset or param.name is None:
         return
     check_text(ctx, param, value)

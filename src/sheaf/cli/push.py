@@ -79,7 +79,7 @@ def _copy(app: App, source: Repo, target: Store, *, dry_run: bool, **choice: Any
     for line in _lines(done, "would copy" if dry_run else "copied", dry_run=dry_run):
         app.out.line(line)
     for id, why in done.left_out.items():
-        app.note(f"left out bundle {id}: {quote(why)}")
+        app.warn(f"left out bundle {id}: {quote(why)}")
     return app.dialect.partial_exit if done.left_out else OK
 
 

@@ -87,7 +87,7 @@ def _show(app: App, url: str, caught: Caught) -> None:
     deleted = f", {count_of(caught.deleted, 'object')} deleted" if caught.deleted else ""
     app.out.line(f"{quote(url)}: {copied}{deleted}")
     if caught.kept:
-        app.note(
+        app.warn(
             f"{count_of(caught.kept, 'object is', 'objects are')} in {url} only; --prune deletes what is there only"
         )
 
@@ -104,5 +104,5 @@ def promote(app: App, url: str) -> None:
     app.out.object(dataclasses.asdict(promoted))
     app.out.line(f"{quote(promoted.url)} is the primary now (epoch {promoted.epoch})")
     for lost in promoted.unreachable:
-        app.note(f"{lost} can't be reached: what only it holds is left behind")
+        app.warn(f"{lost} can't be reached: what only it holds is left behind")
     app.note(f"name it from now on: sheaf config set store {quote(promoted.url)}")

@@ -115,6 +115,11 @@ class Verb(_WithGlobals):
         for option, view in self._fields().items():
             yield option, ", ".join(view.columns)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        if app := ctx.find_object(App):
+            app.begin()
+        return super().invoke(ctx)
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         own = [record for param in self.params if (record := param.get_help_record(ctx))]
         if own:

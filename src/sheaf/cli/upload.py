@@ -133,10 +133,10 @@ def _finish(app: App, result: Upload) -> int:
     if app.out.template:
         app.out.one(views.BUNDLE, result.bundle)
     if not result.files:
-        app.note("warning: the bundle has no files")
+        app.warn("warning: the bundle has no files")
     _warn(app, result.warnings)
     for item in result.skipped:
-        app.note(f"skipped {quote(item.path)}: {item.reason}")
+        app.warn(f"skipped {quote(item.path)}: {item.reason}")
     new, all_bytes = human_size(result.new_bytes), human_size(result.bytes)
     app.summary(
         f"{count_of(result.files, 'file')}, {all_bytes}, {new} of it new, {human_size(result.stored_bytes)} stored"
@@ -146,4 +146,4 @@ def _finish(app: App, result: Upload) -> int:
 
 def _warn(app: App, warnings: Iterable[str]) -> None:
     for warning in warnings:
-        app.note(f"warning: {quote(warning)}")
+        app.warn(f"warning: {quote(warning)}")

@@ -6,6 +6,7 @@ whole bundles, and the next push begins after them. Branches and labels come wit
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -24,6 +25,7 @@ from sheaf.transfer.push import Copier, erased_contents
 
 __all__ = ["Plan", "Pushed", "plan_push", "push"]
 
+_log = logging.getLogger("sheaf")
 _BUNDLES = 50  # committed by one record
 _BYTES = 256 << 20  # or as many as have so many new bytes
 
@@ -201,6 +203,7 @@ class _Push:
             for bundle in todo[:_BUNDLES]:
                 root = copier.copy(bundle, self._base(bundle, made, writer.open.dead_nodes))
                 made[bundle.id] = replace(bundle, root=root_of(root))
+                _log.info("copied bundle %s, %d entries", bundle.id, bundle.root.rows)
                 if sink.new_bytes >= _BYTES:
                     break
             self._commit(writer, list(made.values()))

@@ -36,7 +36,7 @@ from sheaf.transfer.hashing import hash_file
 from sheaf.transfer.ignore import Ignore
 from sheaf.transfer.ownplace import folder_of
 from sheaf.transfer.portable import ANYWHERE, Clashes
-from sheaf.transfer.progress import Meter
+from sheaf.transfer.progress import Meter, log_file, logs_files
 from sheaf.transfer.readers import Files, Readers
 from sheaf.transfer.reading import read_blocks, read_small
 from sheaf.transfer.scan import SET_ASIDE, ScanBatch, Skipped, scan
@@ -340,6 +340,9 @@ class _Taking:
             taken = future.result()
             fresh.add(taken)
             self.skipped += taken.skipped.values()
+        if logs_files():
+            for row in np.flatnonzero(rows.to_read & fresh.kept):
+                log_file("read", rows.batch.path(row), int(rows.batch.size[row]))
         made = rows.finished(fresh)
         if self._stats is not None:
             self._stats.add(rows.batch, hashes_array(made["content"]), fresh.kept & ~fresh.changed)
