@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Cli
 
+from sheaf.errors import Unavailable
+from sheaf.storage.folder import FolderBackend
+
 
 @pytest.fixture
 def folder(cli: Cli, tmp_path: Path) -> Path:
@@ -204,3 +207,24 @@ def test_what_the_cache_holds_is_a_table_on_a_terminal(cli: Cli) -> None:
     assert "objects\t0\t0\tcopies of remote manifests, indexes and logs" in cli("cache", "info").lines
     table = cli("cache", "info", "--table").lines
     assert table[2].split() == ["PART", "FILES", "SIZE", "WHAT"]
+
+
+# -- what resumes
+
+
+def test_a_push_that_loses_the_other_store_says_how_it_resumes(
+    cli: Cli, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _upload(cli, folder)
+    cli("store", "init", tmp_path / "other")
+
+    def lose(self: FolderBackend, key: str, data: object) -> None:
+        raise Unavailable("the other store can't be reached", "check the network")
+
+    push = ("repo", "push", "faces", tmp_path / "other")
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderBackend, "create", lose)
+        lost = cli(*push, code=8)
+        assert lost.err.splitlines()[-1] == "hint: check the network; run the same command again to resume"
+        assert "resume" not in cli("label", "set", "--repo", "faces", "--label", "l", "--bundle", "main", code=8).err
+    assert "copied 1 bundle" in cli(*push).out

@@ -91,6 +91,7 @@ def split_add(
 ) -> int:
     """Upload a folder as one split of a diamond and print the split's id."""
     found = app.repo(repo).diamond(diamond)
+    app.resumes = True
     with app.progress("split") as bar:
         added = found.add_split(
             path,

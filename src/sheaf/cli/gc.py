@@ -51,6 +51,7 @@ def gc(app: App, *, dry_run: bool, grace: float, no_wait: bool, keep_deleted: st
     """
     keep = parse_duration(keep_deleted)
     waiting = Waiting(app, _advice(grace), is_silent=no_wait)
+    app.resumes = not dry_run
     done = app.store.gc(grace=grace, dry_run=dry_run, wait=not no_wait, keep_deleted=keep, tell=waiting)
     app.out.object(_record(done))
     app.out.line(f"{'would give' if dry_run else 'gave'} back {done.bytes} bytes ({human_size(done.bytes)})")

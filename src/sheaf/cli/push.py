@@ -73,6 +73,7 @@ def _other(app: App, url: str) -> Store:
 
 
 def _copy(app: App, source: Repo, target: Store, *, dry_run: bool, **choice: Any) -> int:
+    app.resumes = not dry_run
     with app.progress("push", "entries") as bar:
         done = source.push(target, dry_run=dry_run, progress=bar, **choice)
     app.out.object({**dataclasses.asdict(done), "dry_run": dry_run})

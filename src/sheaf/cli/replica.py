@@ -75,6 +75,7 @@ def replicate(app: App, to: str | None, prune: bool, refill: bool) -> None:
 
     A replica that has lost its copy, such as a disk that isn't mounted, is named and gets nothing without --refill.
     """
+    app.resumes = True
     done = app.store.replicas.replicate(to, prune=prune, refill=refill, progress=app.progress("replicate"))
     for url, caught in done.items():
         _show(app, url, caught)
@@ -100,6 +101,7 @@ def promote(app: App, url: str) -> None:
     The old primary becomes its replica; if it can't be reached, it is left behind, and refused when it comes back.
     """
     app.flags["store"] = url
+    app.resumes = True
     promoted = app.store.replicas.promote(progress=app.progress("promote"))
     app.out.object(dataclasses.asdict(promoted))
     app.out.line(f"{quote(promoted.url)} is the primary now (epoch {promoted.epoch})")
