@@ -535,3 +535,21 @@ def test_control_characters_of_a_message_stay_on_their_line(cli: Cli, data: Path
     assert cli("bundle", "list", "--repo", "faces").lines[1].endswith('\t"evil\\n\\x1b[2Jmessage"')
     assert "\x1b" not in cli("bundle", "list", "--repo", "faces", terminal=True).out
     assert "\x1b" not in cli("log", "faces").out
+
+
+def test_an_upload_that_is_only_tried_lists_changes_and_makes_no_bundle(cli: Cli, data: Path, faces: str) -> None:
+    (data / "new\n").write_bytes(b"1234")
+    long = cli("bundle", "upload", "--repo", "faces", "--path", data, "--message", "m", "--dry-run")
+    short = cli("upload", data, "faces", "-m", "m", "--dry-run", "--table")
+    assert long.lines == ['A\t"new\\n"\t']
+    assert short.lines == ['A "new\\n"']
+    assert long.err == "dry run: 1 added; at most 4 B would be new\n"
+    told = cli("upload", data, "faces", "-m", "m", "--dry-run", "--json").object
+    assert (told["dry_run"], told["parent"], told["new_bytes"]) == (True, faces, 4)
+    assert [(change["kind"], change["path"]) for change in told["changes"]] == [("added", "new\n")]
+    assert len(cli("bundle", "list", "--repo", "faces").lines) == 1
+    refused = ("upload", data, "faces", "-m", "m", "--dry-run", "--label", "init")
+    assert "init" in cli(*refused, code=4).err
+    (data / "pipe\udcff").write_bytes(b"")
+    partial = cli("upload", data, "faces", "-m", "m", "--dry-run", "--skip-on-error", code=11)
+    assert "skipped pipe" in partial.err

@@ -108,11 +108,11 @@ class Verb(_WithGlobals):
         super().__init__(name, context_settings=dict(_SETTINGS), **extra)
         self.example = example
         self.exits = tuple(sorted({*_USUAL_EXITS, *exits}))
-        self._fields = fields
+        self.listed = fields
 
     def fields(self) -> Iterator[tuple[str, str]]:
         """By option, and "" without one: the fields of a plain line, in their order."""
-        for option, view in self._fields().items():
+        for option, view in self.listed().items():
             yield option, ", ".join(view.columns)
 
     def invoke(self, ctx: click.Context) -> Any:

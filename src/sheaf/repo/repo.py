@@ -28,6 +28,7 @@ from sheaf.model.names import check_ref_name, check_repo_name
 from sheaf.repo.context import Context
 from sheaf.repo.deleting import Retain, Surplus, delete_bundle, refuse_named, squash, surplus
 from sheaf.repo.records import Branch, Label, RepoInfo, branch_of, label_of, repo_info
+from sheaf.transfer.portable import ensure_portable
 
 # What follows takes pyarrow and numpy (0.1 s to import); names and labels do without, so it is imported where it is used.
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from sheaf.repo.diamond import Diamond, DiamondInfo
     from sheaf.repo.edit import Edit
     from sheaf.repo.history import PathChange
+    from sheaf.repo.preview import UploadPlan
     from sheaf.repo.push import Pushed
     from sheaf.repo.store import Store
     from sheaf.transfer.progress import Progress
@@ -302,6 +304,42 @@ class Repo:
         meter.finish()
         return _uploaded(bundle, stored, writer.store, committed=not is_same)
 
+    def plan_upload(
+        self,
+        path: str | Path,
+        *,
+        label: str | None = None,
+        move_label: bool = False,
+        branch: str = "main",
+        files: Sequence[str] | None = None,
+        skip_on_error: bool = False,
+        portable: bool = False,
+        allow_empty: bool = False,
+        allow_erased: bool = False,
+        progress: Progress | None = None,
+    ) -> UploadPlan:
+        """What :meth:`upload` would do with these arguments. Nothing is written to the store; raises the same."""
+        from sheaf.engine.writer import Draft
+        from sheaf.repo.preview import plan_upload
+
+        head = self._log.head()
+        Draft("", branch, label, move_label=move_label).ensure_names(head.state)
+        at = head.state.branches.get(branch)
+        id = at.bundle if at and at.bundle not in head.state.aside else ""
+        tree = self.bundle(f"bundle:{id}").tree if id else None
+        plan = plan_upload(
+            self._context,
+            Path(path),
+            tree,
+            id,
+            files=files,
+            skip_on_error=skip_on_error,
+            allow_erased=allow_erased,
+            progress=progress,
+        )
+        _check_stored(plan, path, portable=portable, allow_empty=allow_empty)
+        return plan
+
     def edit(
         self,
         *,
@@ -532,10 +570,10 @@ class Repo:
                 head = None
 
 
-def _check_stored(stored: StoredFolder, path: str | Path, *, portable: bool, allow_empty: bool) -> None:
+def _check_stored(stored: StoredFolder | UploadPlan, path: str | Path, *, portable: bool, allow_empty: bool) -> None:
     """Raises Refused if names collide and must not, or there is no file and there must be one."""
     if portable:
-        stored.refuse_clashes()
+        ensure_portable(stored.clashes)
     if not (stored.files or allow_empty):
         raise _nothing(path, stored.skipped)
 

@@ -35,7 +35,7 @@ from sheaf.transfer.fresh import Fresh, Taken
 from sheaf.transfer.hashing import hash_file
 from sheaf.transfer.ignore import Ignore
 from sheaf.transfer.ownplace import folder_of
-from sheaf.transfer.portable import ANYWHERE, Clashes
+from sheaf.transfer.portable import ANYWHERE, Clashes, clash_text
 from sheaf.transfer.progress import Meter, log_file, logs_files
 from sheaf.transfer.readers import Files, Readers
 from sheaf.transfer.reading import read_blocks, read_small
@@ -90,23 +90,13 @@ class StoredFolder:
     size: int
     skipped: list[Skipped] = field(default_factory=list)
     clashes: list[tuple[str, str]] = field(default_factory=list)  #: paths that become one on other systems
-    left_out: list[str] = field(default_factory=list)  #: names in the root that look like a diamond's
+    left_out: list[str] = field(default_factory=list)  #: warnings of names in the root that look like a diamond's
     out_of_range: list[str] = field(default_factory=list)  #: paths whose times no entry can hold
-
-    def refuse_clashes(self) -> None:
-        """Raises Refused if paths become one on other systems."""
-        for clash in self.clashes:
-            raise Refused(_clash(*clash), "rename one of them")
 
     def warnings(self) -> list[str]:
         """A line about each thing that somebody may not expect."""
-        aside = [f"'{name}' was left out: at the top it is where diamonds put conflicts" for name in self.left_out]
         times = [f"'{path}' has a time outside 1677 to 2262: the nearest one was kept" for path in self.out_of_range]
-        return [_clash(*clash) for clash in self.clashes] + aside + times
-
-
-def _clash(one: str, other: str) -> str:
-    return f"'{one}' and '{other}' become one on some systems"
+        return [clash_text(*clash) for clash in self.clashes] + self.left_out + times
 
 
 def store_folder(store: Store, base: Tree | None, options: FolderOptions, meter: Meter) -> StoredFolder:
@@ -129,8 +119,15 @@ def store_folder(store: Store, base: Tree | None, options: FolderOptions, meter:
         meter.start("manifest")
         root = store.build(rows, base)
         taking.save()
-        left_out = [name for name in sorted(SET_ASIDE) if os.path.lexists(options.root / name)]
-        return StoredFolder(root, files, root.size, taking.skipped, _clashes(rows), left_out, out_of_range)
+        return StoredFolder(
+            root, files, root.size, taking.skipped, _clashes(rows), left_out_warnings(options.root), out_of_range
+        )
+
+
+def left_out_warnings(root: Path) -> list[str]:
+    """A line about each name in a folder that no upload takes, though somebody may expect it."""
+    names = [name for name in sorted(SET_ASIDE) if os.path.lexists(root / name)]
+    return [f"'{name}' was left out: at the top it is where diamonds put conflicts" for name in names]
 
 
 def _kept(rows: Spool, batch: pa.RecordBatch, out_of_range: list[str]) -> int:
@@ -341,7 +338,7 @@ class _Taking:
             fresh.add(taken)
             self.skipped += taken.skipped.values()
         if logs_files():
-            for row in np.flatnonzero(rows.to_read & fresh.kept):
+            for row in np.flatnonzero(rows.to_read & fresh.kept).tolist():
                 log_file("read", rows.batch.path(row), int(rows.batch.size[row]))
         made = rows.finished(fresh)
         if self._stats is not None:
