@@ -106,6 +106,7 @@ def test_the_log_is_as_before_afterwards(cli: Cli, folder: Path) -> None:
     cli("ls", "-vv")
     cli("ls", "nothing", "-vv", code=3)
     assert (logger.level, logger.propagate, list(logger.handlers)) == before
+    assert not logger.isEnabledFor(logging.INFO)
 
 
 def test_no_line_shows_a_password(cli: Cli) -> None:

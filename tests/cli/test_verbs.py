@@ -104,7 +104,7 @@ def test_files_are_listed_with_size_and_b3sum(cli: Cli, data: Path, faces: str) 
     result = cli("bundle", "list", "files", "--repo", "faces", "--label", "init")
     assert result.lines[0] == f"Using bundle: {faces}"
     digest = blake3.blake3((data / "labels.csv").read_bytes()).hexdigest()
-    assert f"labels.csv\t19\t{digest}" in result.lines
+    assert f"labels.csv\t19\t{digest}\t" in result.lines
     assert any(line.startswith('"odd\\nname"\t1\t') for line in result.lines)
     assert len(result.lines) == 1 + 5
     exact = cli("bundle", "list", "files", "--repo", "faces", "-z").raw.split(b"\0")
@@ -338,10 +338,10 @@ def test_ls_shows_one_level_or_all(cli: Cli, faces: str) -> None:
 def test_ls_long_shows_modes_sizes_and_targets(cli: Cli, faces: str) -> None:
     lines = cli("ls", "-l", "faces").lines
     assert re.fullmatch(
-        r"-rwxr-xr-x\t10\t\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z\trun.sh\t",
+        r"-rwxr-xr-x\t10\t\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z\trun.sh\t\t",
         next(x for x in lines if "run.sh" in x),
     )
-    assert any(line.startswith("l") and line.endswith("\tlink\tlabels.csv") for line in lines)
+    assert any(line.startswith("l") and line.endswith("\tlink\tlabels.csv\t") for line in lines)
 
 
 def test_cat_writes_the_bytes(cli: Cli, data: Path, faces: str) -> None:

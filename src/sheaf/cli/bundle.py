@@ -100,7 +100,11 @@ def get(app: App, *, repo: str, **choice: str | None) -> None:
 def list_files(app: App, *, repo: str, nul: bool, **choice: str | None) -> None:
     """List a bundle's files."""
     chosen = _choose(app, repo, choice, tell=not nul)
-    files = (entry for entry in chosen.ls(recursive=True) if entry.kind == "file")
+    files = (
+        entry
+        for entry in chosen.ls(recursive=True, mark_erased=not (nul or app.dialect.keeps_upstream))
+        if entry.kind == "file"
+    )
     app.out.without_table().listing(views.FILE, files, nul=nul)
 
 

@@ -39,4 +39,5 @@ def logged(level: int) -> Iterator[None]:
     finally:
         logger.info("took %.2f s", time.monotonic() - began)
         logger.removeHandler(handler)
-        logger.level, logger.propagate = before
+        level, logger.propagate = before
+        logger.setLevel(level)

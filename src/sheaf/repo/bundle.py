@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -148,8 +149,24 @@ class Bundle:
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
-    def ls(self, path: str = "", *, recursive: bool = False) -> Iterator[Entry]:
-        """What is in a folder (of a file: itself), one level or all, in order. Raises NotFound."""
+    def ls(self, path: str = "", *, recursive: bool = False, mark_erased: bool = False) -> Iterator[Entry]:
+        """What is in a folder (of a file: itself), one level or all, in order. Raises NotFound.
+
+        ``mark_erased``: also look up which files' bytes were removed from the store for good.
+        """
+        found = self._list(path, recursive=recursive)
+        return self._marked(found) if mark_erased else found
+
+    def _marked(self, found: Iterator[Entry]) -> Iterator[Entry]:
+        """The entries with ``erased``. Contents that were erased may have come back, so those are looked at one by one."""
+        from sheaf.engine.erased import erased_contents
+
+        contents = {content.hex() for content in erased_contents(self._context.core)}
+        for entry in found:
+            may_be = entry.content in contents and entry.kind == "file"
+            yield replace(entry, erased=may_be and self.view.contents.is_erased(self.view.stat(entry.path)))
+
+    def _list(self, path: str, *, recursive: bool) -> Iterator[Entry]:
         if not recursive and "pyarrow" not in sys.modules:  # loading it would take longer than the look
             with suppress(NotPlain, Corrupt):  # what is damaged, or redacted meanwhile, is told by who reads all of it
                 entry = self._look(path)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sheaf.engine.diff import Difference, with_renames
-from sheaf.engine.erased import Erasures
+from sheaf.engine.erased import Erasures, erased_contents
 from sheaf.engine.tree import Tree, entries
 from sheaf.model.entries import Entry, Kind
 from sheaf.repo.context import Context
@@ -21,7 +21,6 @@ from sheaf.transfer.ignore import Ignore
 from sheaf.transfer.ownplace import folder_of
 from sheaf.transfer.portable import ANYWHERE, Clashes, clash_text
 from sheaf.transfer.progress import Meter, Progress
-from sheaf.transfer.push import erased_contents
 from sheaf.transfer.scan import ScanBatch, Skipped, scan
 from sheaf.transfer.upload import left_out_warnings
 from sheaf.transfer.worktree import changes

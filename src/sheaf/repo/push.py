@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
+from sheaf.engine.erased import erased_contents
 from sheaf.engine.log import Head, repo_log
 from sheaf.engine.nodes import pointer_of, root_of
 from sheaf.engine.refs import Refs
@@ -21,7 +22,7 @@ from sheaf.errors import Conflict, NotFound, Refused
 from sheaf.model.log import AddBundle, Bundle, MoveBranch, RepoOp, RepoState, SetLabel
 from sheaf.repo.context import Context
 from sheaf.transfer.progress import Meter, Progress
-from sheaf.transfer.push import Copier, erased_contents
+from sheaf.transfer.push import Copier
 
 __all__ = ["Plan", "Pushed", "plan_push", "push"]
 

@@ -38,7 +38,10 @@ KIND: dict[model.Kind, Literal["file", "symlink", "folder"]] = {
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One path of a bundle. ``size`` in bytes, ``mtime_ns`` since 1970; ``content`` as `b3sum` prints it (not of folders)."""
+    """One path of a bundle. ``size`` in bytes, ``mtime_ns`` since 1970; ``content`` as `b3sum` prints it (not of folders).
+
+    ``erased``: whether its bytes were removed from the store for good; None where that was not looked up.
+    """
 
     path: str
     kind: Literal["file", "symlink", "folder"]
@@ -48,6 +51,7 @@ class Entry:
     content: str | None
     target: str | None = None
     attrs: dict[str, str] = field(default_factory=dict)
+    erased: bool | None = None
 
     @property
     def executable(self) -> bool:
