@@ -56,9 +56,12 @@ def test_a_diamond_that_makes_a_branch_says_so(cli: Cli, folder: Path) -> None:
 def test_a_label_that_moves_or_goes_is_said_to_have_been_elsewhere(cli: Cli, datamon: Cli, folder: Path) -> None:
     first, second = _id(_upload(cli, folder)), _id(_upload(cli, folder))
     setting = ("label", "set", "--repo", "faces", "--label", "v1", "--bundle")
-    assert cli(*setting, first).out == ""
+    assert cli(*setting, first).lines == [f"set label 'v1' at {first}"]
     assert cli(*setting, second).lines == [f"moved label 'v1' from {first} to {second}"]
-    assert cli(*setting, second).out == ""
+    assert cli(*setting, second).lines == [f"label 'v1' was at {second} already"]
+    assert cli("label", f"faces@{first}", "v1").lines == [f"moved label 'v1' from {second} to {first}"]
+    assert cli("label", "faces@main", "v2").lines == [f"set label 'v2' at {second}"]
+    assert cli("label", "faces@main", "v2", "--json").object["bundle"] == second
     assert datamon(*setting, first).out == ""
     gone = cli("label", "delete", "--repo", "faces", "--label", "v1")
     assert gone.lines == [f"deleted label 'v1', which was at {first}"]

@@ -253,7 +253,10 @@ def test_a_path_that_is_no_folder_is_named(cli: Cli, data: Path, tmp_path: Path,
 
 def test_labels_move_and_keep_their_history(cli: Cli, data: Path, faces: str) -> None:
     second = _upload(cli, data, "second")
-    assert cli("label", "set", "--repo", "faces", "--label", "prod", "--bundle", faces).out == ""
+    assert (
+        cli("label", "set", "--repo", "faces", "--label", "prod", "--bundle", faces).out
+        == f"set label 'prod' at {faces}\n"
+    )
     cli("label", "set", "--repo", "faces", "--label", "prod", "--bundle", "main")
     assert re.fullmatch(
         rf"prod\t{second}\t{EXACT_TIME}\ttester\t\n", cli("label", "get", "--repo", "faces", "--label", "prod").out

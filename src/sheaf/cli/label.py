@@ -31,10 +31,16 @@ def set_(app: App, repo: str, label: str, bundle: str) -> None:
     found = app.repo(repo)
     before = "" if app.dialect.keeps_upstream else place_of(found, label)
     made = found.set_label(label, bundle)
-    if before not in ("", made.bundle):
-        app.out.line(f"moved label '{label}' from {before} to {made.bundle}")
+    if not app.dialect.keeps_upstream:
+        app.out.line(_what_was_done(label, before, made.bundle))
     if app.out.as_json:
         app.out.one(views.LABEL, made)
+
+
+def _what_was_done(label: str, before: str, now: str) -> str:
+    if before == now:
+        return f"label '{label}' was at {now} already"
+    return f"moved label '{label}' from {before} to {now}" if before else f"set label '{label}' at {now}"
 
 
 @verb(
