@@ -136,7 +136,6 @@ def secret_of_settings(app: App) -> bytes | str | None:
     """What flags, environment and configuration name as the key of a store that is going to be made."""
     if file := app.settings.options.get("key_file"):
         return key_at(app, Path(file))
-    variables = app.environment.variables
-    if text := variables.get("SHEAF_KEY"):
+    if text := app.environment.text("SHEAF_KEY"):
         return parse_key(text.encode(), "SHEAF_KEY")
-    return variables.get("SHEAF_PASSPHRASE") or None
+    return app.environment.text("SHEAF_PASSPHRASE") or None

@@ -21,7 +21,7 @@ from sheaf.model.entries import Kind, clamp_time
 from sheaf.model.paths import check_path, join
 from sheaf.transfer.ignore import IGNORE_FILE, Ignore
 from sheaf.transfer.listed import ListedFiles
-from sheaf.transfer.localerrors import local_error, printable
+from sheaf.transfer.localerrors import ensure_utf8_names, local_error, printable
 
 __all__ = ["BATCH_ROWS", "OWN_NAMES", "SET_ASIDE", "OnError", "ScanBatch", "Skipped", "checked_root", "scan"]
 
@@ -111,6 +111,7 @@ def scan(
 
 def checked_root(root: Path) -> str:
     """The folder's path as text. Raises NotFound, InvalidInput (not a folder) and Denied (can't be read)."""
+    ensure_utf8_names()
     shown = printable(str(root))
     try:
         if not stat.S_ISDIR(root.stat().st_mode):
