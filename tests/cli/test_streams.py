@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -219,9 +220,13 @@ def test_a_passphrase_is_a_line_without_its_end(home: Path, end: str) -> None:
 ODD = b"x\xffy"  # no UTF-8
 
 
+def _variable(name: str) -> Any:
+    return {f"SHEAF_{name}": os.fsdecode(ODD)}
+
+
 @pytest.mark.parametrize("name", ["NAME", "EMAIL", "CONTEXT", "ENDPOINT", "KEY", "PASSPHRASE", "RETRIES", "PROFILE"])
 def test_variables_that_are_no_text_are_named(home: Path, name: str) -> None:
-    done = sheaf(home, "store", "info", **{f"SHEAF_{name}": os.fsdecode(ODD)})
+    done = sheaf(home, "store", "info", **_variable(name))
     wanted = name not in ("KEY", "PASSPHRASE")  # which only an encrypted store asks for
     assert (done.returncode == 2) == wanted
     assert (rb"SHEAF_%s: 'x\xffy' is not UTF-8 text" % name.encode() in done.stderr) == wanted
@@ -230,9 +235,8 @@ def test_variables_that_are_no_text_are_named(home: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["KEY", "PASSPHRASE"])
 def test_secrets_that_are_no_text_are_named_and_not_shown(home: Path, name: str) -> None:
     pytest.importorskip("cryptography")
-    secret = {f"SHEAF_{name}": os.fsdecode(ODD)}
     sheaf_library.init(str(home / "enc"), key=bytes(32)).close()
-    done = sheaf(home, "--store", "enc", "repo", "list", **secret)
+    done = sheaf(home, "--store", "enc", "repo", "list", **_variable(name))
     assert done.returncode == 2
     assert f"SHEAF_{name}".encode() in done.stderr and b"xff" not in done.stderr
 

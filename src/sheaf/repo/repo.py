@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sheaf.engine.clock import parse_time
 from sheaf.engine.log import Head, Log
-from sheaf.errors import AlreadyExists, NotFound, Refused
+from sheaf.errors import AlreadyExists, NotFound
 from sheaf.model.log import (
     Author,
     DeleteRepo,
@@ -28,7 +28,6 @@ from sheaf.model.names import check_ref_name, check_repo_name
 from sheaf.repo.context import Context
 from sheaf.repo.deleting import Retain, Surplus, delete_bundle, refuse_named, squash, surplus
 from sheaf.repo.records import Branch, Label, RepoInfo, branch_of, label_of, repo_info
-from sheaf.transfer.portable import ensure_portable
 
 # What follows takes pyarrow and numpy (0.1 s to import); names and labels do without, so it is imported where it is used.
 if TYPE_CHECKING:
@@ -275,7 +274,7 @@ class Repo:
         """
         from sheaf.engine.writer import Draft, Writer
         from sheaf.transfer.progress import Meter
-        from sheaf.transfer.upload import folder_options, store_folder
+        from sheaf.transfer.upload import ensure_wanted, folder_options, store_folder
 
         c = self._context
         draft = Draft(message, branch, label, meta or {}, move_label=move_label)
@@ -289,7 +288,7 @@ class Repo:
                 draft.ensure_names(head.state)
             base = self._head_tree(branch, head)
             stored = store_folder(writer.store, base, options, meter)
-            _check_stored(stored, path, portable=portable, allow_empty=allow_empty)
+            ensure_wanted(stored, path, portable=portable, allow_empty=allow_empty)
             is_same = if_changed and base is not None and base.root.full == stored.root.full
             is_same &= branch in head.state.branches
             if is_same:
@@ -321,6 +320,7 @@ class Repo:
         """What :meth:`upload` would do with these arguments. Nothing is written to the store; raises the same."""
         from sheaf.engine.writer import Draft
         from sheaf.repo.preview import plan_upload
+        from sheaf.transfer.upload import ensure_wanted
 
         head = self._log.head()
         Draft("", branch, label, move_label=move_label).ensure_names(head.state)
@@ -337,7 +337,7 @@ class Repo:
             allow_erased=allow_erased,
             progress=progress,
         )
-        _check_stored(plan, path, portable=portable, allow_empty=allow_empty)
+        ensure_wanted(plan, path, portable=portable, allow_empty=allow_empty)
         return plan
 
     def edit(
@@ -568,20 +568,6 @@ class Repo:
                 if self._log.head().n == head.n:
                     raise
                 head = None
-
-
-def _check_stored(stored: StoredFolder | UploadPlan, path: str | Path, *, portable: bool, allow_empty: bool) -> None:
-    """Raises Refused if names collide and must not, or there is no file and there must be one."""
-    if portable:
-        ensure_portable(stored.clashes)
-    if not (stored.files or allow_empty):
-        raise _nothing(path, stored.skipped)
-
-
-def _nothing(path: str | Path, skipped: list[Skipped]) -> Refused:
-    why = f": {skipped[0].reason}" if skipped else ""
-    more = f", and {len(skipped) - 1} more can't be uploaded" if len(skipped) > 1 else ""
-    return Refused(f"there is no file to upload in {path}{why}{more}", "an empty bundle needs --allow-empty")
 
 
 def _is_at_head(label: str | None, branch: str | None, state: RepoState) -> bool:

@@ -1,6 +1,7 @@
 """What a process was told, from all sides, as one value.
 
-The only module that reads the environment, the home folder and the terminal. What it read is a value
+The module that reads the environment, the home folder and the terminal; only a cloud's own variables are read where
+its library does, in ``storage/buckets.py``. What it read is a value
 (:class:`Environment`); the rest are functions of it.
 
 Who wins: flag > environment > context > configuration file > default. A context named by ``--context`` counts as a

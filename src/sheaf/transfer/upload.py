@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -34,8 +34,9 @@ from sheaf.transfer.basis import Basis
 from sheaf.transfer.fresh import Fresh, Taken
 from sheaf.transfer.hashing import hash_file
 from sheaf.transfer.ignore import Ignore
+from sheaf.transfer.localerrors import printable
 from sheaf.transfer.ownplace import folder_of
-from sheaf.transfer.portable import ANYWHERE, Clashes, clash_text
+from sheaf.transfer.portable import ANYWHERE, Clashes, clash_text, ensure_portable
 from sheaf.transfer.progress import Meter, log_file, logs_files
 from sheaf.transfer.readers import Files, Readers
 from sheaf.transfer.reading import read_blocks, read_small
@@ -43,7 +44,7 @@ from sheaf.transfer.scan import SET_ASIDE, ScanBatch, Skipped, scan
 from sheaf.transfer.spool import Spool
 from sheaf.transfer.statcache import StatCache
 
-__all__ = ["FolderOptions", "StoredFolder", "folder_options", "store_folder"]
+__all__ = ["FolderOptions", "StoredFolder", "ensure_wanted", "folder_options", "left_out_warnings", "store_folder"]
 
 _GROUP_FILES = 256  # small files handed to a thread at once
 _GROUP_BYTES = 4 << 20
@@ -122,6 +123,30 @@ def store_folder(store: Store, base: Tree | None, options: FolderOptions, meter:
         return StoredFolder(
             root, files, root.size, taking.skipped, _clashes(rows), left_out_warnings(options.root), out_of_range
         )
+
+
+class FolderLike(Protocol):
+    """What is to become a bundle, of files that were stored or only looked at."""
+
+    @property
+    def files(self) -> int: ...
+    @property
+    def skipped(self) -> list[Skipped]: ...
+    @property
+    def clashes(self) -> list[tuple[str, str]]: ...
+
+
+def ensure_wanted(taken: FolderLike, path: str | Path, *, portable: bool, allow_empty: bool) -> None:
+    """Raises Refused if names collide and must not, or there is no file and there must be one."""
+    if portable:
+        ensure_portable(taken.clashes)
+    if taken.files or allow_empty:
+        return
+    why = f": {taken.skipped[0].reason}" if taken.skipped else ""
+    more = f", and {len(taken.skipped) - 1} more can't be uploaded" if len(taken.skipped) > 1 else ""
+    raise Refused(
+        f"there is no file to upload in {printable(str(path))}{why}{more}", "an empty bundle needs --allow-empty"
+    )
 
 
 def left_out_warnings(root: Path) -> list[str]:
