@@ -57,7 +57,7 @@ def _choose(app: App, repo: str | Repo, choice: Mapping[str, str | None], *, tel
 @click.option("--branch", metavar="BRANCH", help="Only those that led to the head of this branch.")
 @click.option("--since", metavar="TIME", help="Only newer ones: 2026-11-21, or an age such as 7d.")
 @click.option("--meta", multiple=True, metavar="K=V", help="Only those with this fact; may be repeated.")
-@click.option("--limit", type=click.IntRange(0), metavar="N", help="Only the newest N of them.")
+@click.option("--limit", type=options.COUNT, metavar="N", help="Only the newest N of them.")
 def list_(
     app: App, *, repo: str, branch: str | None, since: str | None, meta: tuple[str, ...], limit: int | None
 ) -> None:

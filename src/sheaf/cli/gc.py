@@ -30,7 +30,7 @@ __all__ = ["delete_bundle", "gc", "squash", "undelete_bundle", "undelete_repo"]
 @click.option("--dry-run", is_flag=True, help="Delete nothing; say how much would go.")
 @click.option(
     "--grace",
-    type=click.FloatRange(min=0),
+    type=options.Number(min=0),
     default=3600.0,
     metavar="SECONDS",
     help="How long uploads that are open are waited for before they are ended. Default: 3600.",

@@ -11,7 +11,7 @@ import click
 
 from sheaf.cli.app import App
 from sheaf.cli.inputs import confirm, first_line
-from sheaf.cli.options import force_yes, stack
+from sheaf.cli.options import PLACE, force_yes, stack
 from sheaf.cli.quoting import quote
 from sheaf.cli.render import Cell, View
 from sheaf.cli.tree import verb
@@ -27,9 +27,7 @@ PASSPHRASE: Final = click.option(
     "--passphrase", "asks", is_flag=True, help="A passphrase: asked for, or the first line of stdin."
 )
 _NEW: Final = stack(
-    click.option(
-        "--new-key-file", type=click.Path(path_type=Path), metavar="FILE", help="A key file; made if missing."
-    ),
+    click.option("--new-key-file", type=PLACE, metavar="FILE", help="A key file; made if missing."),
     PASSPHRASE,
     click.option("--keyring", "to_keyring", is_flag=True, help="A new key in the keyring of this system's user."),
     click.option("--note", default="", metavar="TEXT", help="What the key is called; anybody can read it."),

@@ -41,7 +41,7 @@ __all__ = ["repair"]
 @click.option("--set-aside", is_flag=True, help="Note of bundles that can't be read that they can't.")
 @options.read_data("Also look for damage by reading every byte, or a part, as `store check` does.")
 @click.option("--dry-run", is_flag=True, help="Change nothing; say what would be done.")
-@click.option("--keep", metavar="FOLDER", type=click.Path(path_type=Path), help="Keep damaged objects there.")
+@click.option("--keep", metavar="FOLDER", type=options.PLACE, help="Keep damaged objects there.")
 @options.force_yes
 def repair(
     app: App,

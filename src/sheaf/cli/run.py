@@ -18,7 +18,7 @@ from click.shell_completion import shell_complete
 
 from sheaf.cli.app import App, Dialect
 from sheaf.cli.exits import BROKEN_PIPE, INTERRUPTED, OK, TERMINATED, UNREACHABLE, USAGE
-from sheaf.cli.report import Failure, failure_of, print_failure
+from sheaf.cli.report import Failure, failure_of, one_line, print_failure
 from sheaf.cli.streams import OutputError, drop_output, finish_output
 from sheaf.cli.tree import Tree
 from sheaf.settings.settings import Environment, read_environment
@@ -112,7 +112,7 @@ def _without_output(error: OutputError, app: App, args: Sequence[str]) -> int:
 def _of_click(error: click.ClickException, dialect: Dialect) -> Failure:
     context = error.ctx if isinstance(error, click.UsageError) else None
     where = context.command_path if context else dialect.name
-    return Failure("usage", dialect.usage_message(error), f"'{where} --help' shows how", USAGE)
+    return Failure("usage", one_line(dialect.usage_message(error)), f"'{where} --help' shows how", USAGE)
 
 
 def _is_stdout_gone() -> bool:

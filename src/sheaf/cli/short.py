@@ -54,8 +54,8 @@ def ls(app: App, address: str | None, recursive: bool, long: bool, nul: bool) ->
 
 @verb(example="sheaf cat faces@init:labels.csv | head", exits=(3, 5, 6, 8, 9))
 @click.argument("addresses", metavar="REPO[@REF]:PATH...", nargs=-1, required=True)
-@click.option("--offset", type=click.IntRange(0), default=0, metavar="BYTES", help="Skip so many bytes of each file.")
-@click.option("--length", type=click.IntRange(0), metavar="BYTES", help="At most so many bytes of each file.")
+@click.option("--offset", type=options.COUNT, default=0, metavar="BYTES", help="Skip so many bytes of each file.")
+@click.option("--length", type=options.COUNT, metavar="BYTES", help="At most so many bytes of each file.")
 def cat(app: App, addresses: tuple[str, ...], offset: int, length: int | None) -> None:
     """Write files of bundles to stdout, byte by byte what was uploaded."""
     sys.stdout.flush()
@@ -88,7 +88,7 @@ def _copy(stream: BinaryIO, out: BinaryIO, offset: int, length: int | None) -> N
     fields=lambda: {"--oneline": views.BUNDLE, "with a path": _CHANGE},
 )
 @click.argument("address", metavar="[REPO[@REF][:PATH]]", required=False)
-@click.option("-n", "--number", type=click.IntRange(0), metavar="N", help="At most N bundles.")
+@click.option("-n", "--number", type=options.COUNT, metavar="N", help="At most N bundles.")
 @click.option("--oneline", is_flag=True, help="One line each.")
 def log(app: App, address: str | None, number: int | None, oneline: bool) -> None:
     """Show how a bundle came about, newest first; without a repo, what happened in all of them.

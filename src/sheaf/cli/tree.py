@@ -79,8 +79,10 @@ def _all_missing(
 
 
 def check_text(ctx: click.Context, param: click.Parameter, value: object) -> None:
-    """Raises BadParameter for an argument that is not UTF-8; only paths of this machine may be any bytes."""
+    """Raises BadParameter for an argument that is not UTF-8 or holds a NUL; only paths of this machine may be any bytes."""
     for text in value if isinstance(value, tuple) else (value,):
+        if isinstance(text, str) and "\0" in text:
+            raise click.BadParameter("it holds a NUL byte", ctx, param)
         if isinstance(text, str) and not text.isascii() and _SURROGATES.search(text):
             shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
             raise click.BadParameter(f"'{shown}' is not UTF-8 text", ctx, param)
