@@ -84,7 +84,7 @@ def _problems(words: list[str], result: Result) -> Iterator[str]:
 @pytest.mark.parametrize("name", VERBS_HERE)
 def test_no_value_of_an_option_is_unexpected(world: Cli, name: str) -> None:
     verb = VERBS_HERE[name]
-    problems = []
+    problems: list[str] = []
     for param in verb.params:
         for value in _values(param) if _has_value(param) else ():
             words = _call(verb, name, param, value)
@@ -100,7 +100,7 @@ GLOBALS = {each.opts[0]: each for each in SHEAF.global_options if _has_value(eac
 def test_no_value_of_a_global_option_is_unexpected(world: Cli, name: str, store: str) -> None:
     if store:
         world.variables |= {"SHEAF_STORE": store, "SHEAF_ENDPOINT": "http://127.0.0.1:1", "SHEAF_ANONYMOUS": "true"}
-    problems = []
+    problems: list[str] = []
     for value in _values(GLOBALS[name]):
         words = ["repo", "list", f"{name}={value}"]
         problems += _problems(words, world(*words, code=None))

@@ -52,7 +52,7 @@ def _choose(app: App, repo: str | Repo, choice: Mapping[str, str | None], *, tel
     return chosen
 
 
-@verb(name="list", example="sheaf bundle list --repo faces", exits=(3, 8, 9), fields=lambda: {"": views.BUNDLE})
+@verb(name="list", example="sheaf bundle list --repo faces", exits=(3, 5, 6, 8, 9), fields=lambda: {"": views.BUNDLE})
 @options.repo
 @click.option("--branch", metavar="BRANCH", help="Only those that led to the head of this branch.")
 @click.option("--since", metavar="TIME", help="Only newer ones: 2026-11-21, or an age such as 7d.")
@@ -78,7 +78,7 @@ def _moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-@verb(example="sheaf bundle get --repo faces --label init", exits=(3, 5, 8, 9), fields=lambda: {"": views.BUNDLE})
+@verb(example="sheaf bundle get --repo faces --label init", exits=(3, 5, 6, 8, 9), fields=lambda: {"": views.BUNDLE})
 @options.repo
 @options.bundle_choice
 def get(app: App, *, repo: str, **choice: str | None) -> None:

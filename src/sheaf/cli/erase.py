@@ -42,7 +42,7 @@ def tell_erased(app: App, paths: Iterable[str]) -> bool:
 
 @verb(
     example='sheaf store erase faces@init:train/1.jpg --reason "request 17"\nsheaf store erase faces@init:train/1.jpg --like',
-    exits=(3, 4, 5, 6, 8, 9),
+    exits=(3, 4, 5, 6, 8, 9, 10),
     fields=lambda: {"--like": _LIKE, "--rows --dry-run": _ROWS},
 )
 @click.argument("targets", metavar="HASH|REPO@REF:PATH...", nargs=-1, required=True)
@@ -197,7 +197,7 @@ def _print(app: App, receipt: Receipt) -> None:
 
 @verb(
     example="sheaf store erased\nsheaf store erased --receipts --json",
-    exits=(3, 6, 8, 9),
+    exits=(3, 5, 6, 8, 9),
     fields=lambda: {"": _NOTICE, "--receipts": _RECEIPT},
 )
 @click.option("--receipts", is_flag=True, help="What was done each time, instead of what is gone.")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["delete_bundle", "gc", "squash", "undelete_bundle", "undelete_repo"]
 
 
-@verb(example="sheaf store gc --dry-run\nsheaf store gc --keep-deleted 7d", exits=(5, 6, 8, 9, 10, 11))
+@verb(example="sheaf store gc --dry-run\nsheaf store gc --keep-deleted 7d", exits=(3, 5, 6, 8, 9, 10, 11))
 @click.option("--dry-run", is_flag=True, help="Delete nothing; say how much would go.")
 @click.option(
     "--grace",
@@ -101,7 +101,7 @@ def _lost(gone: list[Gone]) -> list[str]:
     return named + [f"bundle {one.bundle.id} of {one.repo.name}" for one in gone if not one.repo.deleted]
 
 
-@verb(name="delete", example="sheaf bundle delete --repo faces --bundle main~1", exits=(3, 5, 8, 9))
+@verb(name="delete", example="sheaf bundle delete --repo faces --bundle main~1", exits=(3, 5, 6, 8, 9, 10))
 @options.repo
 @click.option("--bundle", required=True, metavar="REF", help="The bundle's id, or any other ref.")
 @options.force_yes
@@ -121,7 +121,7 @@ def delete_bundle(app: App, repo: str, bundle: str, force_yes: bool) -> None:
 @verb(
     name="undelete",
     example="sheaf bundle undelete --repo faces\nsheaf bundle undelete --repo faces --bundle $(cat deleted)",
-    exits=(3, 5, 8, 9),
+    exits=(3, 5, 6, 8, 9, 10),
     fields=lambda: {"": views.BUNDLE},
 )
 @options.repo
@@ -165,7 +165,7 @@ def _tell_lost(app: App, count: int, what: str) -> None:
 @verb(
     name="undelete",
     example="sheaf repo undelete\nsheaf repo undelete --repo old",
-    exits=(3, 4, 5, 8, 9),
+    exits=(3, 4, 5, 6, 8, 9, 10),
     fields=lambda: {"": views.DELETED_REPO},
 )
 @click.option("--repo", metavar="REPO", help="The repo's name or id; without it, those that were deleted are listed.")
@@ -185,7 +185,7 @@ def undelete_repo(app: App, repo: str | None, name: str | None) -> None:
 
 @verb(
     example="sheaf repo squash --repo faces --retain-n-latest 2 --retain-tags --force-yes",
-    exits=(3, 5, 8, 9),
+    exits=(3, 5, 6, 8, 9, 10),
     fields=lambda: {"": views.BUNDLE},
 )
 @options.repo

@@ -55,7 +55,7 @@ def list_(app: App) -> None:
 
 @verb(
     example="sheaf store key add --new-key-file ~/team.key --note team",
-    exits=(3, 5, 6, 8, 9),
+    exits=(3, 5, 6, 8, 9, 10),
     fields=lambda: {"": _VIEW},
 )
 @_NEW
@@ -64,7 +64,7 @@ def add(app: App, *, new_key_file: Path | None, asks: bool, to_keyring: bool, no
     _say(app, app.store.keys.add(_chosen(app, new_key_file, asks=asks, to_keyring=to_keyring), note=note))
 
 
-@verb(example="sheaf store key remove $id", exits=(3, 4, 5, 6, 8, 9))
+@verb(example="sheaf store key remove $id", exits=(3, 4, 5, 6, 8, 9, 10))
 @click.argument("id")
 @force_yes
 def remove(app: App, id: str, *, force_yes: bool) -> None:
@@ -82,7 +82,9 @@ def remove(app: App, id: str, *, force_yes: bool) -> None:
     app.out.line(f"removed: {id}{f' ({quote(found.note)})' if found and found.note else ''}")
 
 
-@verb(example="sheaf store key rotate --new-key-file ~/new.key", exits=(3, 4, 5, 6, 8, 9), fields=lambda: {"": _VIEW})
+@verb(
+    example="sheaf store key rotate --new-key-file ~/new.key", exits=(3, 4, 5, 6, 8, 9, 10), fields=lambda: {"": _VIEW}
+)
 @_NEW
 def rotate(app: App, *, new_key_file: Path | None, asks: bool, to_keyring: bool, note: str) -> None:
     """Put another key in the place of the one that opened the store. Nothing that is stored is written again."""
