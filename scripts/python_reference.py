@@ -45,6 +45,7 @@ VALUES = {
     "Receipt": "sheaf.format.session_v1",
     "Report": "sheaf.engine.check",
     "RowsHit": "sheaf.repo.erasing",
+    "UploadPlan": "sheaf.repo.preview",
     "RunEnd": "sheaf.format.session_v1",
     "RunStart": "sheaf.format.session_v1",
     "Session": "sheaf.format.session_v1",

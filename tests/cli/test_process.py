@@ -150,6 +150,12 @@ def test_an_interrupted_transfer_ends_without_being_finished_first(home: Path, t
     assert code == 130 and err.endswith(_RESUME)
     assert not list((tmp_path / "copy").glob("*"))
 
+    def has_pushed() -> bool:
+        return any(path.is_file() for path in (tmp_path / "other").rglob("sessions/*"))
+
+    assert _sheaf(home, "store", "init", tmp_path / "other").returncode == 0
+    assert _interrupted(home, has_pushed, "repo", "push", "r", tmp_path / "other") == (130, _RESUME)
+
 
 def test_both_entry_points_start(home: Path) -> None:
     for program, text in (("main", b"sheaf "), ("datamon", b"Version: ")):

@@ -7,9 +7,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import sheaf as sheaf_library
 from sheaf.cli.datamon import VERBS as DATAMON_VERBS
 from sheaf.cli.verbs import VERBS
 
@@ -213,3 +215,65 @@ def test_a_passphrase_is_a_line_without_its_end(home: Path, end: str) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert sheaf(home, "--store", "enc", "repo", "list", SHEAF_PASSPHRASE="hunter2").returncode == 0
+
+
+ODD = b"x\xffy"  # no UTF-8
+
+
+def _variable(name: str) -> Any:
+    return {f"SHEAF_{name}": os.fsdecode(ODD)}
+
+
+@pytest.mark.parametrize("name", ["NAME", "EMAIL", "CONTEXT", "ENDPOINT", "KEY", "PASSPHRASE", "RETRIES", "PROFILE"])
+def test_variables_that_are_no_text_are_named(home: Path, name: str) -> None:
+    done = sheaf(home, "store", "info", **_variable(name))
+    wanted = name not in ("KEY", "PASSPHRASE")  # which only an encrypted store asks for
+    assert (done.returncode == 2) == wanted
+    assert (rb"SHEAF_%s: 'x\xffy' is not UTF-8 text" % name.encode() in done.stderr) == wanted
+
+
+@pytest.mark.parametrize("name", ["KEY", "PASSPHRASE"])
+def test_secrets_that_are_no_text_are_named_and_not_shown(home: Path, name: str) -> None:
+    pytest.importorskip("cryptography")
+    sheaf_library.init(str(home / "enc"), key=bytes(32)).close()
+    done = sheaf(home, "--store", "enc", "repo", "list", **_variable(name))
+    assert done.returncode == 2
+    assert f"SHEAF_{name}".encode() in done.stderr and b"xff" not in done.stderr
+
+
+def test_a_user_whose_name_is_no_text_can_work(home: Path) -> None:
+    done = sheaf(home, "upload", "d", "r", "-m", "m", "--json", LOGNAME=os.fsdecode(ODD))
+    assert json.loads(done.stdout)["author"]["name"] == "x\\xffy"
+
+
+def test_places_may_be_any_bytes_at_every_door(home: Path) -> None:
+    odd = os.fsdecode(ODD)
+    shown = b"x\\\\xffy"  # in JSON
+    for words in (
+        ["download", "r", f"out{odd}", "--json"],
+        ["bundle", "update", "--repo", "r", "--destination", f"up{odd}", "--json"],
+        ["bundle", "download", "file", "--repo", "r", "--file", "f", "--destination", f"one{odd}", "--json"],
+    ):
+        done = sheaf(home, *words)
+        assert (done.returncode, shown in done.stdout) == (0, True), (words, done)
+        assert b"x\xffy" not in done.stdout
+    for words in (["cache", "info", "--json"], ["cache", "info"], ["upload", "d", "r", "-m", "m", "-v"]):
+        done = sheaf(home, *words, SHEAF_CACHE=f"{home}/{odd}")
+        assert done.returncode == 0, (words, done)
+        assert b"udc" not in done.stdout + done.stderr
+    for words in (["config", "get"], ["config", "get", "--json"]):
+        (home / odd).mkdir(exist_ok=True)
+        done = sheaf(home, *words, SHEAF_CONFIG=f"{home}/{odd}")
+        assert done.returncode == 2
+        assert b"xffy" in done.stderr and b"udc" not in done.stderr and b"Traceback" not in done.stderr
+    (home / "d" / odd).write_text("x")
+    for words in (
+        ["upload", "d", "r", "-m", "m", "--skip-on-error"],
+        ["upload", "d", "r", "-m", "m", "--skip-on-error", "--dry-run"],
+        ["diff", "r", "./d", "--skip-on-error"],
+        ["bundle", "diff", "--repo", "r", "--destination", "d", "--skip-on-error"],
+    ):
+        for json_flag in ([], ["--json"]):
+            done = sheaf(home, *words, *json_flag)
+            assert done.returncode == 11, done
+            assert b"x\\xffy" in done.stderr and b"udc" not in done.stderr + done.stdout

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Cli
 
+from sheaf.errors import Unavailable
+from sheaf.storage.folder import FolderBackend
+
 
 @pytest.fixture
 def folder(cli: Cli, tmp_path: Path) -> Path:
@@ -53,9 +56,12 @@ def test_a_diamond_that_makes_a_branch_says_so(cli: Cli, folder: Path) -> None:
 def test_a_label_that_moves_or_goes_is_said_to_have_been_elsewhere(cli: Cli, datamon: Cli, folder: Path) -> None:
     first, second = _id(_upload(cli, folder)), _id(_upload(cli, folder))
     setting = ("label", "set", "--repo", "faces", "--label", "v1", "--bundle")
-    assert cli(*setting, first).out == ""
+    assert cli(*setting, first).lines == [f"set label 'v1' at {first}"]
     assert cli(*setting, second).lines == [f"moved label 'v1' from {first} to {second}"]
-    assert cli(*setting, second).out == ""
+    assert cli(*setting, second).lines == [f"label 'v1' was at {second} already"]
+    assert cli("label", f"faces@{first}", "v1").lines == [f"moved label 'v1' from {second} to {first}"]
+    assert cli("label", "faces@main", "v2").lines == [f"set label 'v2' at {second}"]
+    assert cli("label", "faces@main", "v2", "--json").object["bundle"] == second
     assert datamon(*setting, first).out == ""
     gone = cli("label", "delete", "--repo", "faces", "--label", "v1")
     assert gone.lines == [f"deleted label 'v1', which was at {first}"]
@@ -204,3 +210,24 @@ def test_what_the_cache_holds_is_a_table_on_a_terminal(cli: Cli) -> None:
     assert "objects\t0\t0\tcopies of remote manifests, indexes and logs" in cli("cache", "info").lines
     table = cli("cache", "info", "--table").lines
     assert table[2].split() == ["PART", "FILES", "SIZE", "WHAT"]
+
+
+# -- what resumes
+
+
+def test_a_push_that_loses_the_other_store_says_how_it_resumes(
+    cli: Cli, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _upload(cli, folder)
+    cli("store", "init", tmp_path / "other")
+
+    def lose(self: FolderBackend, key: str, data: object) -> None:
+        raise Unavailable("the other store can't be reached", "check the network")
+
+    push = ("repo", "push", "faces", tmp_path / "other")
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderBackend, "create", lose)
+        lost = cli(*push, code=8)
+        assert lost.err.splitlines()[-1] == "hint: check the network; run the same command again to resume"
+        assert "resume" not in cli("label", "set", "--repo", "faces", "--label", "l", "--bundle", "main", code=8).err
+    assert "copied 1 bundle" in cli(*push).out

@@ -104,7 +104,7 @@ def test_files_are_listed_with_size_and_b3sum(cli: Cli, data: Path, faces: str) 
     result = cli("bundle", "list", "files", "--repo", "faces", "--label", "init")
     assert result.lines[0] == f"Using bundle: {faces}"
     digest = blake3.blake3((data / "labels.csv").read_bytes()).hexdigest()
-    assert f"labels.csv\t19\t{digest}" in result.lines
+    assert f"labels.csv\t19\t{digest}\t" in result.lines
     assert any(line.startswith('"odd\\nname"\t1\t') for line in result.lines)
     assert len(result.lines) == 1 + 5
     exact = cli("bundle", "list", "files", "--repo", "faces", "-z").raw.split(b"\0")
@@ -253,7 +253,10 @@ def test_a_path_that_is_no_folder_is_named(cli: Cli, data: Path, tmp_path: Path,
 
 def test_labels_move_and_keep_their_history(cli: Cli, data: Path, faces: str) -> None:
     second = _upload(cli, data, "second")
-    assert cli("label", "set", "--repo", "faces", "--label", "prod", "--bundle", faces).out == ""
+    assert (
+        cli("label", "set", "--repo", "faces", "--label", "prod", "--bundle", faces).out
+        == f"set label 'prod' at {faces}\n"
+    )
     cli("label", "set", "--repo", "faces", "--label", "prod", "--bundle", "main")
     assert re.fullmatch(
         rf"prod\t{second}\t{EXACT_TIME}\ttester\t\n", cli("label", "get", "--repo", "faces", "--label", "prod").out
@@ -338,10 +341,10 @@ def test_ls_shows_one_level_or_all(cli: Cli, faces: str) -> None:
 def test_ls_long_shows_modes_sizes_and_targets(cli: Cli, faces: str) -> None:
     lines = cli("ls", "-l", "faces").lines
     assert re.fullmatch(
-        r"-rwxr-xr-x\t10\t\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z\trun.sh\t",
+        r"-rwxr-xr-x\t10\t\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z\trun.sh\t\t",
         next(x for x in lines if "run.sh" in x),
     )
-    assert any(line.startswith("l") and line.endswith("\tlink\tlabels.csv") for line in lines)
+    assert any(line.startswith("l") and line.endswith("\tlink\tlabels.csv\t") for line in lines)
 
 
 def test_cat_writes_the_bytes(cli: Cli, data: Path, faces: str) -> None:
@@ -535,3 +538,21 @@ def test_control_characters_of_a_message_stay_on_their_line(cli: Cli, data: Path
     assert cli("bundle", "list", "--repo", "faces").lines[1].endswith('\t"evil\\n\\x1b[2Jmessage"')
     assert "\x1b" not in cli("bundle", "list", "--repo", "faces", terminal=True).out
     assert "\x1b" not in cli("log", "faces").out
+
+
+def test_an_upload_that_is_only_tried_lists_changes_and_makes_no_bundle(cli: Cli, data: Path, faces: str) -> None:
+    (data / "new\n").write_bytes(b"1234")
+    long = cli("bundle", "upload", "--repo", "faces", "--path", data, "--message", "m", "--dry-run")
+    short = cli("upload", data, "faces", "-m", "m", "--dry-run", "--table")
+    assert long.lines == ['A\t"new\\n"\t']
+    assert short.lines == ['A "new\\n"']
+    assert long.err == "dry run: 1 added; at most 4 B would be new\n"
+    told = cli("upload", data, "faces", "-m", "m", "--dry-run", "--json").object
+    assert (told["dry_run"], told["parent"], told["new_bytes"]) == (True, faces, 4)
+    assert [(change["kind"], change["path"]) for change in told["changes"]] == [("added", "new\n")]
+    assert len(cli("bundle", "list", "--repo", "faces").lines) == 1
+    refused = ("upload", data, "faces", "-m", "m", "--dry-run", "--label", "init")
+    assert "init" in cli(*refused, code=4).err
+    (data / "pipe\udcff").write_bytes(b"")
+    partial = cli("upload", data, "faces", "-m", "m", "--dry-run", "--skip-on-error", code=11)
+    assert "skipped pipe" in partial.err

@@ -6,6 +6,7 @@ import pytest
 
 from sheaf.storage.count import CountBackend
 from sheaf.storage.limit import LimitBackend, Throttle
+from sheaf.storage.logged import LogBackend
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.port import Backend
 from sheaf.storage.prefix import PrefixBackend
@@ -39,6 +40,12 @@ class TestCount(BackendConformance):
     @pytest.fixture
     def backend(self) -> Backend:
         return CountBackend(MemoryBackend())
+
+
+class TestLog(BackendConformance):
+    @pytest.fixture
+    def backend(self) -> Backend:
+        return LogBackend(MemoryBackend())
 
 
 class TestLimit(BackendConformance):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pyarrow as pa
@@ -145,3 +146,52 @@ def test_rows(cli: Cli, folder: Path) -> None:  # noqa: F811
         refused = cli("store", "erase", "--rows", wrong, "faces:*.parquet", "--reason", "x", "--force-yes", code=2)
         assert "is no condition" in refused.err
     cli(*erase, "faces:*.parquet", "--force-yes", code=3)
+
+
+# -- what listings show
+
+
+def _states(cli: Cli, *args: object) -> dict[str, str]:  # noqa: F811
+    return {line.split("\t")[3]: line.split("\t")[-1] for line in cli("ls", "-l", "-R", *args).lines}
+
+
+def test_listings_mark_what_was_erased(cli: Cli, faces: str, folder: Path) -> None:  # noqa: F811
+    assert set(_states(cli, "faces").values()) == {""}
+    assert cli("ls", "faces:copy", "--json").object["erased"] is False
+    cli("store", "erase", faces, "--reason", "request", "--now", "--force-yes")
+    gone = {"copy": "erased", "train/1.txt": "erased"}
+    assert _states(cli, "faces") == {"train/": "", "other": "", "big": "", **gone}
+    assert [line.endswith(" (erased)") for line in cli("ls", "-l", "faces:copy", "--table").lines] == [True]
+    assert "erased" not in cli("ls", "-R", "faces").out
+    erased = {record["path"] for record in cli("ls", "-R", "faces", "--json").objects if record["erased"]}
+    assert erased == {*gone}
+    listed = [line.split("\t") for line in cli("bundle", "list", "files", "--repo", "faces").lines[1:]]
+    assert {path: state for path, _, _, state in listed} == {"other": "", "big": "", **gone}
+    records = cli("bundle", "list", "files", "--repo", "faces", "--json").objects
+    assert {record["path"] for record in records if record["erased"]} == {*gone}
+
+
+def test_what_came_back_is_not_marked(cli: Cli, faces: str, folder: Path) -> None:  # noqa: F811
+    cli("store", "erase", faces, "--reason", "request", "--now", "--force-yes")
+    cli("upload", folder, "faces", "-m", "back", "--allow-erased")
+    for ref in ("init", "main"):
+        for path, state in _states(cli, f"faces@{ref}").items():
+            if not path.endswith("/"):
+                assert (cli("cat", f"faces@{ref}:{path}", code=None).code == 0) == (state == "")
+
+
+def test_large_files_are_marked_too(cli: Cli, folder: Path) -> None:  # noqa: F811
+    noise = random.Random(3).randbytes(3_000_000)
+    (folder / "large").write_bytes(noise)
+    (folder / "similar").write_bytes(noise + b"!")
+    cli("repo", "create", "--repo", "r")
+    cli("upload", folder, "r", "-m", "m")
+    cli("store", "erase", "r:large", "--reason", "request", "--now", "--force-yes")
+    states = _states(cli, "r")
+    assert (states["large"], states["similar"]) == ("erased", "")
+    cli("cat", "r:large", code=3)
+
+
+def test_a_listing_that_marks_nothing_asks_no_more(cli: Cli, faces: str) -> None:  # noqa: F811
+    assert "erased/" not in cli("ls", "faces", "-vv").err
+    assert "list erased/" in cli("ls", "-l", "faces", "-vv").err

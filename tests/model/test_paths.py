@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sheaf.errors import InvalidInput
-from sheaf.model.paths import ancestors, check_path, common_folder, join, order_key, relative, split
+from sheaf.model.paths import ancestors, check_path, check_target, common_folder, join, order_key, relative, split
 
 #: Bytes that come before and after the separator, some of more than one byte in UTF-8.
 NAMES = st.text("\x01 -.0ab\x7fé\U0001f600", min_size=1, max_size=4).filter(lambda name: name not in (".", ".."))
@@ -83,3 +83,14 @@ def test_no_text_makes_the_check_fail(text: str) -> None:
         assert check_path(text) == text
     except InvalidInput as error:
         assert "\n" not in error.message
+
+
+@pytest.mark.parametrize("target", ["", "a\0b", "x" * 4096, "\udcff", "é" * 2048])
+def test_targets_that_no_link_can_have_are_refused(target: str) -> None:
+    with pytest.raises(InvalidInput, match="the target of symlink a/b"):
+        check_target(target, "a/b")
+
+
+@pytest.mark.parametrize("target", ["x", "/", "..", "x" * 4095])
+def test_targets_may_be_any_other_text(target: str) -> None:
+    assert check_target(target, "a/b") == target

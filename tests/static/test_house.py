@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 import re
 import subprocess
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 ARCHITECTURE = ROOT / "ARCHITECTURE.md"
@@ -119,6 +122,58 @@ def test_locks_and_pools_are_those_that_work_after_a_fork() -> None:
         or re.match(r"from (threading|concurrent\.futures) import .*\b(R?Lock|ThreadPool)", line)
     ]
     assert not hits, "take them from sheaf.fork"
+
+
+#: What may read the environment: the settings; a cloud's own chain of credentials, as its library reads it; what sets
+#: variables for a library that is loaded next; and completion, which gets its words so.
+_ENVIRONMENT = (
+    "cli/completion.py",
+    "cli/main.py",
+    "settings/settings.py",
+    "storage/buckets.py",
+)
+
+
+def test_the_environment_is_read_where_it_is_said_to_be() -> None:
+    source = ROOT / "src/sheaf"
+    found = {
+        str(path.relative_to(source)) for path in sorted(source.rglob("*.py")) if reads_environment(path.read_text())
+    }
+    assert found == {*_ENVIRONMENT}
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in contributing for name in _ENVIRONMENT)
+
+
+def reads_environment(source: str) -> bool:
+    return any(
+        isinstance(node, ast.Attribute) and ast.unparse(node) in ("os.environ", "os.environb", "os.getenv")
+        for node in ast.walk(ast.parse(source))
+    )
+
+
+def test_a_module_that_reads_the_environment_is_found_out() -> None:
+    assert reads_environment("import os\nx = os.environ.get('HOME')\n")
+    assert reads_environment("import os\nx = os.getenv('HOME')\n")
+    assert not reads_environment("environ = {}\nenviron.get('x')\n")
+
+
+def test_the_lock_of_what_sheaf_needs_is_what_its_dependencies_need() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    locked = re.findall(r"^([\w.-]+)==", (ROOT / "requirements/runtime.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    assert {canonicalize_name(name) for name in locked} == needed(project["dependencies"])
+
+
+def needed(lines: Iterable[str]) -> set[str]:
+    """The packages that these requirements bring in here, by what their own metadata says."""
+    found: set[str] = set()
+    todo = [*lines]
+    while todo:
+        requirement = Requirement(todo.pop())
+        name = canonicalize_name(requirement.name)
+        if name not in found and (requirement.marker is None or requirement.marker.evaluate({"extra": ""})):
+            found.add(name)
+            todo += importlib.metadata.requires(name) or []
+    return found
 
 
 def test_no_file_names_a_registry_or_a_place_on_a_machine() -> None:

@@ -167,6 +167,25 @@ def test_what_cannot_be_in_a_bundle_can_be_skipped(tmp_path: Path, spoil: object
     skipped[0].path.encode()  # printable: no surrogates
 
 
+@pytest.mark.parametrize("length", [4095, 4096])
+def test_a_target_that_is_too_long_is_refused_or_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    """Other systems make longer links than Linux, of which Python reads the first 4,096 bytes."""
+    make(tmp_path, "good")
+    (tmp_path / "long").symlink_to("x")
+    monkeypatch.setattr(os, "readlink", lambda *_, **__: "t" * length)
+    skipped: list[Skipped] = []
+    rows = found(tmp_path, on_error=skipped.append)
+    if length == 4095:
+        assert (rows, skipped) == (["good", "long"], [])
+        return
+    assert (rows, [item.path for item in skipped]) == (["good"], ["long"])
+    assert "more than 4095 bytes" in skipped[0].reason
+    with pytest.raises(InvalidInput, match="long"):
+        found(tmp_path)
+
+
 def test_a_path_that_is_too_long_is_refused_by_name(tmp_path: Path) -> None:
     name, here = "d" * 250, os.getcwd()
     os.chdir(tmp_path)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sheaf.cli.render import Output
-from sheaf.errors import NotFound
+from sheaf.errors import InvalidInput, NotFound
 from sheaf.settings.settings import Environment, Settings, is_verbose_terminal, options_for, storage_options
 
 if TYPE_CHECKING:
@@ -75,12 +75,42 @@ class App:
         self.resumes = False
         self._stack = contextlib.ExitStack()
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether only warnings and errors are wanted on stderr."""
+        return "quiet" in self.flags
+
+    @property
+    def verbosity(self) -> int:
+        """How often ``-v`` was given."""
+        return int(self.flags.get("verbose", 0))
+
+    def begin(self) -> None:
+        """Called when the command line has been read. Raises InvalidInput for flags that exclude each other."""
+        if not self.verbosity:
+            return
+        if self.is_quiet:
+            raise InvalidInput("-q and -v exclude each other", "give one of them")
+        from sheaf.cli.verbosity import logged
+
+        self._stack.enter_context(logged(self.verbosity))
+
     @cached_property
     def settings(self) -> Settings:
         settings = self.dialect.read_settings(self.environment, self.flags)
         if self.dialect.names_config and settings.config_was_read:
             self.note(f"Using config file: {settings.config_path}")
+        if self.verbosity:
+            self._log_settings(settings)
         return settings
+
+    def _log_settings(self, settings: Settings) -> None:
+        import logging  # here, since few calls need it and start-up counts
+
+        log = logging.getLogger("sheaf").info
+        if settings.config_was_read:
+            log("settings from %s%s", settings.config_path, f", context {settings.context}" if settings.context else "")
+        log("store %s, cache %s", settings.store, settings.cache)
 
     @cached_property
     def out(self) -> Output:
@@ -148,7 +178,7 @@ class App:
         try:
             return self.store.repos()
         except NoStoreYet as error:
-            self.note(f"{error.message}: {error.hint}")
+            self.warn(f"{error.message}: {error.hint}")
             return []
 
     def repo(self, name: str) -> Repo:
@@ -158,7 +188,8 @@ class App:
         """Something to hand to the API as ``progress=``; draws only where someone sees it. ``unit``: what it counts."""
         from sheaf.cli.progress import Bar
 
-        is_wanted = is_verbose_terminal(self.environment) and not self.out.as_json
+        is_silent = self.out.as_json or self.is_quiet or self.verbosity > 0  # lines would go through the bar
+        is_wanted = is_verbose_terminal(self.environment) and not is_silent
         return self._stack.enter_context(Bar(title, is_wanted=is_wanted, unit=unit))
 
     def leave_traces(self, bundle: Bundle, folder: Path) -> None:
@@ -173,7 +204,12 @@ class App:
             self.note(text)
 
     def note(self, text: str) -> None:
-        """A line for people, on stderr."""
+        """A line for people, on stderr, which can be missed: --quiet drops it."""
+        if not self.is_quiet:
+            self.warn(text)
+
+    def warn(self, text: str) -> None:
+        """A line on stderr about what is not as it should be, or is needed to answer a question."""
         print(text, file=sys.stderr)
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ __all__ = ["create", "delete", "get", "list_", "set_"]
 _branch = click.option("--branch", required=True, metavar="BRANCH", help="The branch's name.")
 
 
-@verb(example="sheaf branch create --repo faces --branch cleaned --bundle init", exits=(3, 4, 8, 9))
+@verb(example="sheaf branch create --repo faces --branch cleaned --bundle init", exits=(3, 4, 5, 6, 8, 9, 10))
 @options.repo
 @_branch
 @click.option(
@@ -27,7 +27,7 @@ def create(app: App, repo: str, branch: str, bundle: str | None) -> None:
         app.out.one(views.BRANCH, found.branch(branch))
 
 
-@verb(name="set", example="sheaf branch set --repo faces main main~1", exits=(3, 4, 5, 8, 9))
+@verb(name="set", example="sheaf branch set --repo faces main main~1", exits=(3, 4, 5, 6, 8, 9, 10))
 @options.repo
 @click.argument("branch")
 @click.argument("ref")
@@ -46,14 +46,14 @@ def set_(app: App, repo: str, branch: str, ref: str, expect: str | None) -> None
         app.out.one(views.BRANCH, made)
 
 
-@verb(name="list", example="sheaf branch list --repo faces", exits=(3, 8, 9), fields=lambda: {"": views.BRANCH})
+@verb(name="list", example="sheaf branch list --repo faces", exits=(3, 5, 6, 8, 9), fields=lambda: {"": views.BRANCH})
 @options.repo
 def list_(app: App, repo: str) -> None:
     """List the branches by name."""
     app.out.listing(views.BRANCH, app.repo(repo).branches())
 
 
-@verb(example="sheaf branch get --repo faces --branch main", exits=(3, 8, 9), fields=lambda: {"": views.BRANCH})
+@verb(example="sheaf branch get --repo faces --branch main", exits=(3, 5, 6, 8, 9), fields=lambda: {"": views.BRANCH})
 @options.repo
 @_branch
 def get(app: App, repo: str, branch: str) -> None:
@@ -61,7 +61,7 @@ def get(app: App, repo: str, branch: str) -> None:
     app.out.one(views.BRANCH, app.repo(repo).branch(branch))
 
 
-@verb(example="sheaf branch delete --repo faces --branch cleaned", exits=(3, 4, 8, 9))
+@verb(example="sheaf branch delete --repo faces --branch cleaned", exits=(3, 4, 5, 6, 8, 9, 10))
 @options.repo
 @_branch
 def delete(app: App, repo: str, branch: str) -> None:

@@ -52,12 +52,12 @@ def _choose(app: App, repo: str | Repo, choice: Mapping[str, str | None], *, tel
     return chosen
 
 
-@verb(name="list", example="sheaf bundle list --repo faces", exits=(3, 8, 9), fields=lambda: {"": views.BUNDLE})
+@verb(name="list", example="sheaf bundle list --repo faces", exits=(3, 5, 6, 8, 9), fields=lambda: {"": views.BUNDLE})
 @options.repo
 @click.option("--branch", metavar="BRANCH", help="Only those that led to the head of this branch.")
 @click.option("--since", metavar="TIME", help="Only newer ones: 2026-11-21, or an age such as 7d.")
 @click.option("--meta", multiple=True, metavar="K=V", help="Only those with this fact; may be repeated.")
-@click.option("--limit", type=click.IntRange(0), metavar="N", help="Only the newest N of them.")
+@click.option("--limit", type=options.COUNT, metavar="N", help="Only the newest N of them.")
 def list_(
     app: App, *, repo: str, branch: str | None, since: str | None, meta: tuple[str, ...], limit: int | None
 ) -> None:
@@ -78,7 +78,7 @@ def _moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-@verb(example="sheaf bundle get --repo faces --label init", exits=(3, 5, 8, 9), fields=lambda: {"": views.BUNDLE})
+@verb(example="sheaf bundle get --repo faces --label init", exits=(3, 5, 6, 8, 9), fields=lambda: {"": views.BUNDLE})
 @options.repo
 @options.bundle_choice
 def get(app: App, *, repo: str, **choice: str | None) -> None:
@@ -100,7 +100,11 @@ def get(app: App, *, repo: str, **choice: str | None) -> None:
 def list_files(app: App, *, repo: str, nul: bool, **choice: str | None) -> None:
     """List a bundle's files."""
     chosen = _choose(app, repo, choice, tell=not nul)
-    files = (entry for entry in chosen.ls(recursive=True) if entry.kind == "file")
+    files = (
+        entry
+        for entry in chosen.ls(recursive=True, mark_erased=not (nul or app.dialect.keeps_upstream))
+        if entry.kind == "file"
+    )
     app.out.without_table().listing(views.FILE, files, nul=nul)
 
 
@@ -144,7 +148,7 @@ def download(
             progress=bar,
         )
     if name_filter and not done.files:
-        app.note(f"warning: no path of the bundle matches '{quote(name_filter)}': the folder is empty")
+        app.warn(f"warning: no path of the bundle matches '{quote(name_filter)}': the folder is empty")
     app.leave_traces(chosen, destination)
     app.summary(f"{count_of(done.files, 'file')}, {human_size(done.bytes)}{_resumed(done.resumed)}")
     record = {"files": done.files, "bytes": done.bytes, "resumed": done.resumed, **_gone(done)}
@@ -237,7 +241,7 @@ def _damaged_records(damaged: Iterable[Damaged]) -> list[dict[str, Any]]:
 
 
 def _tell_damaged(app: App, damaged: Damaged) -> None:
-    app.note(f"damaged {quote(damaged.path)}: {quote(damaged.reason)}")
+    app.warn(f"damaged {quote(damaged.path)}: {quote(damaged.reason)}")
 
 
 def _tell_gone(app: App, done: Downloaded | Updated) -> bool:

@@ -44,7 +44,7 @@ def skipper(app: App, skipped: list[str], *, is_wanted: bool) -> Callable[[Skipp
 
     def skip(item: Skipped) -> None:
         skipped.append(item.path)
-        app.note(f"skipped {quote(item.path)}: {item.reason}")
+        app.warn(f"skipped {quote(item.path)}: {item.reason}")
 
     return skip if is_wanted else None
 

@@ -71,7 +71,7 @@ def print_verdict(app: App, report: Report, *, read_data: bool, has_replicas: bo
     if report.ok:
         app.out.line("no damage found")
         return OK
-    app.note(_summary(report))
+    app.warn(_summary(report))
     for hint in _hints(report, " --read-data" if read_data else "", has_replicas=has_replicas):
         app.note(f"hint: {hint}")
     return exit_of(report)

@@ -24,7 +24,7 @@ __all__ = ["cancel", "commit", "get", "initialize", "list_", "split_add", "split
 _DIAMOND: Final = click.option("--diamond", required=True, metavar="ID", help="The diamond's id.")
 
 
-@verb(example="diamond=$(sheaf diamond initialize --repo faces)", exits=(3, 8, 9))
+@verb(example="diamond=$(sheaf diamond initialize --repo faces)", exits=(3, 5, 6, 8, 9, 10))
 @options.repo
 def initialize(app: App, repo: str) -> None:
     """Begin a diamond and print its id."""
@@ -33,7 +33,7 @@ def initialize(app: App, repo: str) -> None:
     app.out.object({"id": made.id})
 
 
-@verb(name="list", example="sheaf diamond list --repo faces", exits=(3, 8, 9), fields=lambda: {"": views.DIAMOND})
+@verb(name="list", example="sheaf diamond list --repo faces", exits=(3, 5, 6, 8, 9), fields=lambda: {"": views.DIAMOND})
 @options.repo
 def list_(app: App, repo: str) -> None:
     """List the diamonds of a repo."""
@@ -41,7 +41,9 @@ def list_(app: App, repo: str) -> None:
 
 
 @verb(
-    example='sheaf diamond get --repo faces --diamond "$diamond"', exits=(3, 8, 9), fields=lambda: {"": views.DIAMOND}
+    example='sheaf diamond get --repo faces --diamond "$diamond"',
+    exits=(3, 5, 6, 8, 9),
+    fields=lambda: {"": views.DIAMOND},
 )
 @options.repo
 @_DIAMOND
@@ -50,7 +52,7 @@ def get(app: App, repo: str, diamond: str) -> None:
     app.out.one(views.DIAMOND, app.repo(repo).diamond(diamond).info)
 
 
-@verb(example='sheaf diamond cancel --repo faces --diamond "$diamond"', exits=(3, 4, 5, 8, 9))
+@verb(example='sheaf diamond cancel --repo faces --diamond "$diamond"', exits=(3, 4, 5, 6, 8, 9, 10))
 @options.repo
 @_DIAMOND
 @click.option("--diamond-tag", default="", metavar="TEXT", help="A note on the diamond.")
@@ -63,7 +65,7 @@ def cancel(app: App, repo: str, diamond: str, diamond_tag: str) -> None:
 
 @verb(
     example='sheaf diamond split add --repo faces --diamond "$diamond" --path ./part-1 --split part-1',
-    exits=(3, 4, 5, 8, 9, 10, 11),
+    exits=(3, 4, 5, 6, 8, 9, 10, 11),
 )
 @options.repo
 @_DIAMOND
@@ -91,6 +93,7 @@ def split_add(
 ) -> int:
     """Upload a folder as one split of a diamond and print the split's id."""
     found = app.repo(repo).diamond(diamond)
+    app.resumes = True
     with app.progress("split") as bar:
         added = found.add_split(
             path,
@@ -106,16 +109,16 @@ def split_add(
     app.out.line(added.id)
     app.out.object(views.SPLIT.record(added))
     for warning in added.warnings:
-        app.note(f"warning: {quote(warning)}")
+        app.warn(f"warning: {quote(warning)}")
     for item in added.skipped:
-        app.note(f"skipped {quote(item.path)}: {item.reason}")
+        app.warn(f"skipped {quote(item.path)}: {item.reason}")
     return app.dialect.partial_exit if added.skipped else OK
 
 
 @verb(
     name="list",
     example='sheaf diamond split list --repo faces --diamond "$diamond"',
-    exits=(3, 8, 9),
+    exits=(3, 5, 6, 8, 9),
     fields=lambda: {"": views.SPLIT},
 )
 @options.repo
@@ -127,7 +130,7 @@ def split_list(app: App, repo: str, diamond: str) -> None:
 
 @verb(
     example='sheaf diamond split get --repo faces --diamond "$diamond" --split part-1',
-    exits=(3, 8, 9),
+    exits=(3, 5, 6, 8, 9),
     fields=lambda: {"": views.SPLIT},
 )
 @options.repo
@@ -140,7 +143,7 @@ def split_get(app: App, repo: str, diamond: str, split: str) -> None:
 
 @verb(
     example='sheaf diamond commit --repo faces --diamond "$diamond" --message "all parts" --label joined',
-    exits=(3, 4, 5, 8, 9, 10, 11),
+    exits=(3, 4, 5, 6, 8, 9, 10, 11),
 )
 @options.repo
 @_DIAMOND
@@ -193,7 +196,7 @@ def commit(
     if app.out.template:
         app.out.one(views.BUNDLE, made)
     if has_conflicts:
-        app.note(f"{app.dialect.note_prefix}splits disagreed on some paths: the losers are below .conflicts/")
+        app.warn(f"{app.dialect.note_prefix}splits disagreed on some paths: the losers are below .conflicts/")
     return app.dialect.partial_exit if has_conflicts else OK
 
 

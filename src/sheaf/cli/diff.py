@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
     from sheaf.repo.records import Change, Entry
 
-__all__ = ["diff"]
+__all__ = ["CHANGE", "change_record", "diff"]
 
 _LETTER: Final = {"added": "A", "modified": "M", "deleted": "D", "renamed": "R"}
 
@@ -44,7 +44,7 @@ class _Comparison:
 @verb(
     example="sheaf diff faces@v1 faces@v2 --stat",
     exits=(1, 3, 5, 6, 8, 9, 11),
-    fields=lambda: {"": _CHANGE, "--stat": _STAT},
+    fields=lambda: {"": CHANGE, "--stat": _STAT},
 )
 @click.argument("old", metavar="REPO@OLD[:PATH]")
 @click.argument("new", metavar="[REPO@NEW[:PATH]|@NEW|./FOLDER]", required=False)
@@ -82,7 +82,7 @@ def diff(
         for text in (unified(it, comparison.read_old, comparison.read_new, escape=is_seen) for it in seen):
             app.out.line(text)
     else:
-        app.out.listing(_STAT if stat else _NAME if name_only else _CHANGE, seen, nul=nul)
+        app.out.listing(_STAT if stat else _NAME if name_only else CHANGE, seen, nul=nul)
     if stat and not patch:
         app.out.line(seen.summary())
     if comparison.skipped:
@@ -170,7 +170,7 @@ def _named(change: Change) -> str:
     return quote(change.path)
 
 
-def _record(change: Change) -> dict[str, Any]:
+def change_record(change: Change) -> dict[str, Any]:
     record: dict[str, Any] = {"kind": change.kind, "path": change.path}
     if change.old_path is not None:
         record["old_path"] = change.old_path
@@ -191,18 +191,18 @@ def _stat_cells(change: Change) -> tuple[Cell, ...]:
     return (*_cells(change), *(side.size if side else None for side in (change.old, change.new)))
 
 
-_CHANGE: Final[View[Change]] = View(
+CHANGE: Final[View[Change]] = View(
     line=lambda it: f"{_LETTER[it.kind]} {_named(it)}",
-    record=_record,
+    record=change_record,
     columns=("KIND", "PATH", "OLD PATH"),
     cells=_cells,
     is_tabular=False,
     exact=_exact,
 )
 _STAT: Final[View[Change]] = replace(
-    _CHANGE,
+    CHANGE,
     line=lambda it: f"{_LETTER[it.kind]} {_named(it)} | {_sizes(it)} bytes",
-    columns=(*_CHANGE.columns, "OLD SIZE", "NEW SIZE"),
+    columns=(*CHANGE.columns, "OLD SIZE", "NEW SIZE"),
     cells=_stat_cells,
 )
-_NAME: Final[View[Change]] = View(line=lambda it: quote(it.path), record=_record, exact=lambda it: it.path)
+_NAME: Final[View[Change]] = View(line=lambda it: quote(it.path), record=change_record, exact=lambda it: it.path)

@@ -36,13 +36,13 @@ def tell_erased(app: App, paths: Iterable[str]) -> bool:
     """Say which files did not come since their bytes were erased; whether there are any."""
     gone = list(paths)
     for path in gone:
-        app.note(f"erased {quote(path)}: its bytes are not in the store any more, see `sheaf store erased`")
+        app.warn(f"erased {quote(path)}: its bytes are not in the store any more, see `sheaf store erased`")
     return bool(gone)
 
 
 @verb(
     example='sheaf store erase faces@init:train/1.jpg --reason "request 17"\nsheaf store erase faces@init:train/1.jpg --like',
-    exits=(3, 4, 5, 6, 8, 9),
+    exits=(3, 4, 5, 6, 8, 9, 10),
     fields=lambda: {"--like": _LIKE, "--rows --dry-run": _ROWS},
 )
 @click.argument("targets", metavar="HASH|REPO@REF:PATH...", nargs=-1, required=True)
@@ -112,7 +112,7 @@ def erase(
     if others:
         contents = sorted({place.content for place in others})
         there = count_of(len(others), "path")
-        app.note(f"note: the same names stand for other contents at {there}: {', '.join(contents)}")
+        app.warn(f"note: the same names stand for other contents at {there}: {', '.join(contents)}")
 
 
 _SHOWN: Final = 20  # places that the prompt names
@@ -128,9 +128,9 @@ def _needed(reason: str | None) -> str:
 def _show(app: App, lines: Iterable[str], count: int) -> None:
     """Name what would be hit, before it is asked."""
     for line in itertools.islice(lines, _SHOWN):
-        app.note(f"  {line}")
+        app.warn(f"  {line}")
     if count > _SHOWN:
-        app.note(f"  and {count - _SHOWN} more: --dry-run lists all of them")
+        app.warn(f"  and {count - _SHOWN} more: --dry-run lists all of them")
 
 
 def _erase_rows(
@@ -182,22 +182,22 @@ def _print(app: App, receipt: Receipt) -> None:
     if receipt.unfinished:
         app.out.line(f"{count_of(receipt.unfinished, 'unfinished write was', 'unfinished writes were')} removed")
     if receipt.kept:
-        app.note(
+        app.warn(
             f"note: {count_of(receipt.kept, 'chunk stays', 'chunks stay')}, since other files have the same ones: see --like"
         )
     if receipt.left:
         files = count_of(len(receipt.left), "unfinished write")
-        app.note(
+        app.warn(
             f"warning: {files} may hold the bytes, since a writer may be at work: run `sheaf store gc` when it has ended:"
             f" {', '.join(map(quote, receipt.left))}"
         )
     if not app.store.url.startswith(("file:", "memory:")):
-        app.note(f"note: {_VERSIONS}")
+        app.warn(f"note: {_VERSIONS}")
 
 
 @verb(
     example="sheaf store erased\nsheaf store erased --receipts --json",
-    exits=(3, 6, 8, 9),
+    exits=(3, 5, 6, 8, 9),
     fields=lambda: {"": _NOTICE, "--receipts": _RECEIPT},
 )
 @click.option("--receipts", is_flag=True, help="What was done each time, instead of what is gone.")

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["BROKEN_PIPE", "DAMAGED", "EXITS", "INTERRUPTED", "NO", "OK", "PARTIAL", "REPAIRABLE", "TERMINATED", "USAGE"]
+__all__ = [
+    "BROKEN_PIPE",
+    "DAMAGED",
+    "EXITS",
+    "INTERRUPTED",
+    "NO",
+    "OK",
+    "PARTIAL",
+    "REPAIRABLE",
+    "TERMINATED",
+    "UNREACHABLE",
+    "USAGE",
+]
 
 OK: Final = 0
 NO: Final = 1
 USAGE: Final = 2
 DAMAGED: Final = 6
 REPAIRABLE: Final = 7
+UNREACHABLE: Final = 8
 PARTIAL: Final = 11
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141

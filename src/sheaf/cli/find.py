@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from sheaf.cli import views
+from sheaf.cli import options, views
 from sheaf.cli.app import App
 from sheaf.cli.inputs import read_meta
 from sheaf.cli.quoting import quote
@@ -38,7 +38,7 @@ _FOUND: Final[View[Found]] = View(line=lambda found: quote(_place(found)), recor
 @click.option("--repo", metavar="REPO", help="Only in this repo.")
 @click.option("--branch", metavar="BRANCH", help="Only in bundles that led to the head of this branch.")
 @click.option("--meta", multiple=True, metavar="K=V", help="Only in bundles with this fact; may be repeated.")
-@click.option("--limit", type=click.IntRange(0), metavar="N", help="At most N results.")
+@click.option("--limit", type=options.COUNT, metavar="N", help="At most N results.")
 def find(
     app: App,
     *,

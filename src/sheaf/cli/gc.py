@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 __all__ = ["delete_bundle", "gc", "squash", "undelete_bundle", "undelete_repo"]
 
 
-@verb(example="sheaf store gc --dry-run\nsheaf store gc --keep-deleted 7d", exits=(5, 6, 8, 9, 10, 11))
+@verb(example="sheaf store gc --dry-run\nsheaf store gc --keep-deleted 7d", exits=(3, 5, 6, 8, 9, 10, 11))
 @click.option("--dry-run", is_flag=True, help="Delete nothing; say how much would go.")
 @click.option(
     "--grace",
-    type=click.FloatRange(min=0),
+    type=options.Number(min=0),
     default=3600.0,
     metavar="SECONDS",
     help="How long uploads that are open are waited for before they are ended. Default: 3600.",
@@ -51,6 +51,7 @@ def gc(app: App, *, dry_run: bool, grace: float, no_wait: bool, keep_deleted: st
     """
     keep = parse_duration(keep_deleted)
     waiting = Waiting(app, _advice(grace), is_silent=no_wait)
+    app.resumes = not dry_run
     done = app.store.gc(grace=grace, dry_run=dry_run, wait=not no_wait, keep_deleted=keep, tell=waiting)
     app.out.object(_record(done))
     app.out.line(f"{'would give' if dry_run else 'gave'} back {done.bytes} bytes ({human_size(done.bytes)})")
@@ -62,13 +63,13 @@ def gc(app: App, *, dry_run: bool, grace: float, no_wait: bool, keep_deleted: st
         counts.append(count_of(left, "unfinished write"))
     app.out.line(", ".join(counts))
     for session in done.voided:
-        app.note(f"ended {session.kind} {session.id} of {session.host}, which can be run again")
+        app.warn(f"ended {session.kind} {session.id} of {session.host}, which can be run again")
     if done.waits_for:
-        app.note(f"would wait for {', '.join(map(named, done.waits_for))}; {_advice(grace)}")
+        app.warn(f"would wait for {', '.join(map(named, done.waits_for))}; {_advice(grace)}")
     if done.pending:
         open = ", ".join(map(named, waiting.sessions))
         others = f"these are open: {open}" if open else "others are at work"
-        app.note(f"not all was deleted yet, since {others}: run `sheaf store gc` again later")
+        app.warn(f"not all was deleted yet, since {others}: run `sheaf store gc` again later")
     return PARTIAL if done.pending else OK
 
 
@@ -100,7 +101,7 @@ def _lost(gone: list[Gone]) -> list[str]:
     return named + [f"bundle {one.bundle.id} of {one.repo.name}" for one in gone if not one.repo.deleted]
 
 
-@verb(name="delete", example="sheaf bundle delete --repo faces --bundle main~1", exits=(3, 5, 8, 9))
+@verb(name="delete", example="sheaf bundle delete --repo faces --bundle main~1", exits=(3, 5, 6, 8, 9, 10))
 @options.repo
 @click.option("--bundle", required=True, metavar="REF", help="The bundle's id, or any other ref.")
 @options.force_yes
@@ -120,7 +121,7 @@ def delete_bundle(app: App, repo: str, bundle: str, force_yes: bool) -> None:
 @verb(
     name="undelete",
     example="sheaf bundle undelete --repo faces\nsheaf bundle undelete --repo faces --bundle $(cat deleted)",
-    exits=(3, 5, 8, 9),
+    exits=(3, 5, 6, 8, 9, 10),
     fields=lambda: {"": views.BUNDLE},
 )
 @options.repo
@@ -164,7 +165,7 @@ def _tell_lost(app: App, count: int, what: str) -> None:
 @verb(
     name="undelete",
     example="sheaf repo undelete\nsheaf repo undelete --repo old",
-    exits=(3, 4, 5, 8, 9),
+    exits=(3, 4, 5, 6, 8, 9, 10),
     fields=lambda: {"": views.DELETED_REPO},
 )
 @click.option("--repo", metavar="REPO", help="The repo's name or id; without it, those that were deleted are listed.")
@@ -184,7 +185,7 @@ def undelete_repo(app: App, repo: str | None, name: str | None) -> None:
 
 @verb(
     example="sheaf repo squash --repo faces --retain-n-latest 2 --retain-tags --force-yes",
-    exits=(3, 5, 8, 9),
+    exits=(3, 5, 6, 8, 9, 10),
     fields=lambda: {"": views.BUNDLE},
 )
 @options.repo
@@ -215,7 +216,7 @@ def squash(
     surplus = found.surplus(retain_latest=retain_n_latest, **retain)
     going = _surplus(surplus)
     if dry_run:
-        app.note(f"would delete {going}")
+        app.warn(f"would delete {going}")
         app.out.listing(views.BUNDLE, [bundle for bundle in found.bundles() if bundle.id in set(surplus.bundles)])
         return
     confirm(f'Are you sure you want to squash repo "{repo}", which deletes {going}', is_sure=force_yes)

@@ -11,7 +11,7 @@ import click
 
 from sheaf.cli.app import App
 from sheaf.cli.inputs import confirm, first_line
-from sheaf.cli.options import force_yes, stack
+from sheaf.cli.options import PLACE, force_yes, stack
 from sheaf.cli.quoting import quote
 from sheaf.cli.render import Cell, View
 from sheaf.cli.tree import verb
@@ -27,9 +27,7 @@ PASSPHRASE: Final = click.option(
     "--passphrase", "asks", is_flag=True, help="A passphrase: asked for, or the first line of stdin."
 )
 _NEW: Final = stack(
-    click.option(
-        "--new-key-file", type=click.Path(path_type=Path), metavar="FILE", help="A key file; made if missing."
-    ),
+    click.option("--new-key-file", type=PLACE, metavar="FILE", help="A key file; made if missing."),
     PASSPHRASE,
     click.option("--keyring", "to_keyring", is_flag=True, help="A new key in the keyring of this system's user."),
     click.option("--note", default="", metavar="TEXT", help="What the key is called; anybody can read it."),
@@ -57,7 +55,7 @@ def list_(app: App) -> None:
 
 @verb(
     example="sheaf store key add --new-key-file ~/team.key --note team",
-    exits=(3, 5, 6, 8, 9),
+    exits=(3, 5, 6, 8, 9, 10),
     fields=lambda: {"": _VIEW},
 )
 @_NEW
@@ -66,7 +64,7 @@ def add(app: App, *, new_key_file: Path | None, asks: bool, to_keyring: bool, no
     _say(app, app.store.keys.add(_chosen(app, new_key_file, asks=asks, to_keyring=to_keyring), note=note))
 
 
-@verb(example="sheaf store key remove $id", exits=(3, 4, 5, 6, 8, 9))
+@verb(example="sheaf store key remove $id", exits=(3, 4, 5, 6, 8, 9, 10))
 @click.argument("id")
 @force_yes
 def remove(app: App, id: str, *, force_yes: bool) -> None:
@@ -84,7 +82,9 @@ def remove(app: App, id: str, *, force_yes: bool) -> None:
     app.out.line(f"removed: {id}{f' ({quote(found.note)})' if found and found.note else ''}")
 
 
-@verb(example="sheaf store key rotate --new-key-file ~/new.key", exits=(3, 4, 5, 6, 8, 9), fields=lambda: {"": _VIEW})
+@verb(
+    example="sheaf store key rotate --new-key-file ~/new.key", exits=(3, 4, 5, 6, 8, 9, 10), fields=lambda: {"": _VIEW}
+)
 @_NEW
 def rotate(app: App, *, new_key_file: Path | None, asks: bool, to_keyring: bool, note: str) -> None:
     """Put another key in the place of the one that opened the store. Nothing that is stored is written again."""
@@ -117,7 +117,7 @@ def key_at(app: App, path: Path) -> bytes:
         return read_key_file(path)
     key = new_key()
     write_key_file(path, key)
-    app.note(f"key written: {quote(str(path))}; keep a copy elsewhere: without it nobody can read the store")
+    app.warn(f"key written: {quote(str(path))}; keep a copy elsewhere: without it nobody can read the store")
     return key
 
 
@@ -136,7 +136,6 @@ def secret_of_settings(app: App) -> bytes | str | None:
     """What flags, environment and configuration name as the key of a store that is going to be made."""
     if file := app.settings.options.get("key_file"):
         return key_at(app, Path(file))
-    variables = app.environment.variables
-    if text := variables.get("SHEAF_KEY"):
+    if text := app.environment.text("SHEAF_KEY"):
         return parse_key(text.encode(), "SHEAF_KEY")
-    return variables.get("SHEAF_PASSPHRASE") or None
+    return app.environment.text("SHEAF_PASSPHRASE") or None

@@ -22,7 +22,7 @@ _label = click.option("--label", required=True, metavar="LABEL", help="The label
 _with_versions = click.option("--with-versions", is_flag=True, help="Also where each label stood before, newest first.")
 
 
-@verb(name="set", example="sheaf label set --repo faces --label production --bundle init", exits=(3, 4, 8, 9))
+@verb(name="set", example="sheaf label set --repo faces --label production --bundle init", exits=(3, 4, 5, 6, 8, 9, 10))
 @options.repo
 @_label
 @click.option("--bundle", required=True, metavar="REF", help="The bundle's id, or any other ref.")
@@ -31,15 +31,21 @@ def set_(app: App, repo: str, label: str, bundle: str) -> None:
     found = app.repo(repo)
     before = "" if app.dialect.keeps_upstream else place_of(found, label)
     made = found.set_label(label, bundle)
-    if before not in ("", made.bundle):
-        app.out.line(f"moved label '{label}' from {before} to {made.bundle}")
+    if not app.dialect.keeps_upstream:
+        app.out.line(_what_was_done(label, before, made.bundle))
     if app.out.as_json:
         app.out.one(views.LABEL, made)
 
 
+def _what_was_done(label: str, before: str, now: str) -> str:
+    if before == now:
+        return f"label '{label}' was at {now} already"
+    return f"moved label '{label}' from {before} to {now}" if before else f"set label '{label}' at {now}"
+
+
 @verb(
     example="sheaf label get --repo faces --label production --with-versions",
-    exits=(3, 8, 9),
+    exits=(3, 5, 6, 8, 9),
     fields=lambda: {"": views.LABEL},
 )
 @options.repo
@@ -57,7 +63,7 @@ def get(app: App, repo: str, label: str, with_versions: bool) -> None:
 @verb(
     name="list",
     example="sheaf label list --repo faces --prefix release-",
-    exits=(3, 8, 9),
+    exits=(3, 5, 6, 8, 9),
     fields=lambda: {"": views.LABEL},
 )
 @options.repo
@@ -75,7 +81,7 @@ def _histories(repo: Repo, labels: Iterable[Label]) -> Iterable[Label]:
         yield from repo.label_history(label.name)
 
 
-@verb(example="sheaf label delete --repo faces --label production", exits=(3, 4, 8, 9))
+@verb(example="sheaf label delete --repo faces --label production", exits=(3, 4, 5, 6, 8, 9, 10))
 @options.repo
 @_label
 def delete(app: App, repo: str, label: str) -> None:

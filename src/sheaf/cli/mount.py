@@ -51,7 +51,7 @@ READING: Final = options.stack(
 
 @verb(
     example="sheaf bundle mount --repo faces --label init --mount ./mnt --daemonize\nls ./mnt\nfusermount3 -u ./mnt",
-    exits=(3, 5, 8, 9),
+    exits=(3, 5, 6, 8, 9),
 )
 @options.repo
 @options.bundle_choice
@@ -99,7 +99,7 @@ def mount(
 
 @verb(
     example="sheaf repo mount --repo faces --mount ./mnt --daemonize\nls ./mnt/main\nfusermount3 -u ./mnt",
-    exits=(3, 5, 8, 9),
+    exits=(3, 5, 6, 8, 9),
 )
 @options.repo
 @MOUNTING
@@ -129,7 +129,8 @@ def mount_repo(
 
 
 @verb(
-    example="sheaf store mount --mount ./mnt --daemonize\nls ./mnt/faces/main\nfusermount3 -u ./mnt", exits=(3, 5, 8, 9)
+    example="sheaf store mount --mount ./mnt --daemonize\nls ./mnt/faces/main\nfusermount3 -u ./mnt",
+    exits=(3, 5, 6, 8, 9),
 )
 @MOUNTING
 @READING

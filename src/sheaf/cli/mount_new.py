@@ -31,7 +31,7 @@ _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
     example="sheaf bundle mount new --repo faces --base main --mount ./work --message cleaned --daemonize\n"
     "rm ./work/labels.csv\n"
     "fusermount3 -u ./work",
-    exits=(3, 4, 5, 8, 9, 10),
+    exits=(3, 4, 5, 6, 8, 9, 10),
 )
 @options.repo
 @MOUNTING
@@ -87,11 +87,11 @@ def mount_new(
                 how,
                 ReadOptions(),
                 tell=lambda bundle: _tell(app, bundle, None, branch),
-                complain=lambda error: app.note(f"could not commit: {error.message}"),
+                complain=lambda error: app.warn(f"could not commit: {error.message}"),
             )
         except BaseException:
             if (spill / "journal").exists():
-                app.note(f"nothing is lost; to commit it, run: {_next_command(app, spill)}")
+                app.warn(f"nothing is lost; to commit it, run: {_next_command(app, spill)}")
             raise
         _tell(app, bundle, label, branch, before=before)
 
@@ -138,7 +138,7 @@ def _commit_left(app: App, folder: Path, message: str | None, label: str | None,
     return commit_left(app.store, folder.absolute(), message=message, label=label, move_label=move_label)
 
 
-@verb(example="sheaf bundle commit ./work --label point\nfusermount3 -u ./work", exits=(3, 4, 5, 8, 9, 10))
+@verb(example="sheaf bundle commit ./work --label point\nfusermount3 -u ./work", exits=(3, 4, 5, 6, 8, 9, 10))
 @click.argument("folder", type=options.PLACE, metavar="DIR")
 @click.option("-m", "--message", metavar="TEXT", help="What the bundle is. Default: what the mount was told.")
 @click.option("--label", metavar="LABEL", help="A label to set on it.")

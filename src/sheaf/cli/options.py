@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -13,9 +15,11 @@ from sheaf.cli.tree import check_text
 from sheaf.cli.words import make_completable
 
 __all__ = [
+    "COUNT",
     "GLOBAL_OPTIONS",
     "IGNORED_OPTIONS",
     "PLACE",
+    "Number",
     "bundle_choice",
     "concurrency",
     "exit_code",
@@ -40,10 +44,12 @@ Decorator = Callable[[F], F]
 def _keep(ctx: click.Context, param: click.Parameter, value: object) -> None:
     """Global flags go to the App; one given twice counts the last time, the verb's before the group's."""
     app = ctx.find_object(App)
-    is_unset = value is None or (value is False and param.name != "table")
+    is_unset = value is None or (value == 0 and param.name != "table")
     if app is None or is_unset or param.name is None:
         return
     check_text(ctx, param, value)
+    if value == "" and not app.dialect.keeps_upstream:  # from a variable that isn't set: the default is another store
+        raise click.BadParameter("it is empty", ctx, param)
     app.flags[param.name] = value if isinstance(value, str) else str(value).lower()
 
 
@@ -125,8 +131,30 @@ nul: Final = click.option("-z", "nul", is_flag=True, help="Exact names, each fol
 exit_code: Final = click.option("--exit-code", is_flag=True, help="Exit with 1 if there are differences.")
 
 
+class _Place(click.Path):
+    """A path. An empty one would be the current folder, though it comes from a variable that isn't set."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        text = str(value)
+        if not text or "\0" in text:
+            self.fail("it holds a NUL byte" if text else "it is empty: for the current folder write .", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class Number(click.FloatRange):
+    """A number within bounds; ``nan`` is within none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"'{value}' is not a number", param, ctx)
+        return number
+
+
 #: A place of this machine. Whether it may be read is said by what reads it.
-PLACE: Final = click.Path(path_type=Path, readable=False)
+PLACE: Final = _Place(path_type=Path, readable=False)
+#: A number of things or bytes.
+COUNT: Final = click.IntRange(0, sys.maxsize)
 
 
 def folder_option(name: str, text: str) -> Decorator:

@@ -73,13 +73,14 @@ def _other(app: App, url: str) -> Store:
 
 
 def _copy(app: App, source: Repo, target: Store, *, dry_run: bool, **choice: Any) -> int:
+    app.resumes = not dry_run
     with app.progress("push", "entries") as bar:
         done = source.push(target, dry_run=dry_run, progress=bar, **choice)
     app.out.object({**dataclasses.asdict(done), "dry_run": dry_run})
     for line in _lines(done, "would copy" if dry_run else "copied", dry_run=dry_run):
         app.out.line(line)
     for id, why in done.left_out.items():
-        app.note(f"left out bundle {id}: {quote(why)}")
+        app.warn(f"left out bundle {id}: {quote(why)}")
     return app.dialect.partial_exit if done.left_out else OK
 
 

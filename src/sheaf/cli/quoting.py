@@ -22,6 +22,8 @@ __all__ = [
 
 #: Control, format (bidi and the like), surrogate, line and paragraph separator: what could forge or garble a line.
 _UNSAFE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+#: Surrogates that stand for bytes 0x80 to 0xff of a name that is not UTF-8.
+_BYTES: Final = range(0xDC80, 0xDD00)
 _NAMED: Final = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _USERINFO: Final = re.compile(r"(?<=://)[^/@\s]+@")
@@ -42,6 +44,8 @@ def _escape(char: str) -> str:
     if unicodedata.category(char) not in _UNSAFE:
         return char
     code = ord(char)
+    if _BYTES.start <= code < _BYTES.stop:
+        code -= 0xDC00
     if code < 0x100:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Final, Generic, Literal, TypeVar
 
 from sheaf.cli.quoting import exact_time, human_size, quote, short_time
+from sheaf.transfer.localerrors import printable
 
 __all__ = ["Cell", "Output", "View", "to_json"]
 
@@ -46,7 +47,18 @@ def to_json(value: object) -> str:
     """One line of JSON; times as RFC 3339, paths as text."""
     import msgspec  # here, since most calls print no JSON and start-up counts
 
-    return msgspec.json.encode(value, enc_hook=str).decode()
+    try:
+        return msgspec.json.encode(value, enc_hook=str).decode()
+    except UnicodeEncodeError:  # a path of this machine that is not UTF-8, which JSON can't hold
+        return msgspec.json.encode(_printable(msgspec.to_builtins(value, enc_hook=str))).decode()
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_printable(key): _printable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_printable(item) for item in value]
+    return printable(value) if isinstance(value, str) else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ __all__ = ["repair"]
 @click.option("--set-aside", is_flag=True, help="Note of bundles that can't be read that they can't.")
 @options.read_data("Also look for damage by reading every byte, or a part, as `store check` does.")
 @click.option("--dry-run", is_flag=True, help="Change nothing; say what would be done.")
-@click.option("--keep", metavar="FOLDER", type=click.Path(path_type=Path), help="Keep damaged objects there.")
+@click.option("--keep", metavar="FOLDER", type=options.PLACE, help="Keep damaged objects there.")
 @options.force_yes
 def repair(
     app: App,
@@ -93,7 +93,7 @@ def _opened(app: App) -> Repairs:
 
 def _agree(app: App, found: list[Unreadable], *, is_sure: bool) -> None:
     for item in found if not is_sure else ():
-        app.note(_aside_line(item))
+        app.warn(_aside_line(item))
     confirm(f"Are you sure you want to set aside {count_of(len(found), 'bundle')}", is_sure=is_sure)
 
 
@@ -118,7 +118,7 @@ def _print(app: App, plan: Plan, done: Repaired) -> None:
         for item in done.aside:
             app.out.line(_aside_line(item))
     for key, why in done.failed.items():
-        app.note(f"{quote(key)} can't be mended: {quote(why)}")
+        app.warn(f"{quote(key)} can't be mended: {quote(why)}")
 
 
 def _record(done: Repaired) -> dict[str, Any]:

@@ -28,7 +28,7 @@ _VIEW: Final[View[ReplicaInfo]] = View(
 )
 
 
-@verb(example="sheaf store replica add s3://elsewhere/sheaf --policy all", exits=(3, 5, 8, 9))
+@verb(example="sheaf store replica add s3://elsewhere/sheaf --policy all", exits=(3, 5, 6, 8, 9, 10))
 @click.argument("url")
 @click.option("--policy", type=_POLICY, help="From now on a write must be on so many places before it is answered.")
 def add(app: App, url: str, policy: Any) -> None:
@@ -36,7 +36,7 @@ def add(app: App, url: str, policy: Any) -> None:
     _show(app, url, app.store.replicas.add(url, policy=policy, progress=app.progress("replicate")))
 
 
-@verb(name="remove", example="sheaf store replica remove s3://elsewhere/sheaf", exits=(3, 5, 8, 9))
+@verb(name="remove", example="sheaf store replica remove s3://elsewhere/sheaf", exits=(3, 5, 6, 8, 9, 10))
 @click.argument("url")
 def remove(app: App, url: str) -> None:
     """Write to a replica no longer. What it holds stays there."""
@@ -44,7 +44,7 @@ def remove(app: App, url: str) -> None:
     app.out.object({"removed": url})
 
 
-@verb(name="list", example="sheaf store replica list", exits=(3, 5, 8, 9), fields=lambda: {"": _VIEW})
+@verb(name="list", example="sheaf store replica list", exits=(3, 5, 6, 8, 9), fields=lambda: {"": _VIEW})
 def list_(app: App) -> None:
     """List the replicas. A state is 'in step', 'behind', 'missing' (its place holds no copy any more), 'diverged'
     or 'unreachable'.
@@ -52,7 +52,7 @@ def list_(app: App) -> None:
     app.out.listing(_VIEW, app.store.replicas.list())
 
 
-@verb(name="policy", example="sheaf store replica policy all", exits=(3, 5, 8, 9))
+@verb(name="policy", example="sheaf store replica policy all", exits=(3, 5, 6, 8, 9, 10))
 @click.argument("policy", type=_POLICY, required=False)
 def policy(app: App, policy: Any) -> None:
     """Say, or set, where a write must be before it is answered.
@@ -66,7 +66,7 @@ def policy(app: App, policy: Any) -> None:
     app.out.object({"policy": replicas.policy})
 
 
-@verb(example="sheaf store replicate", exits=(3, 4, 5, 6, 8, 9))
+@verb(example="sheaf store replicate", exits=(3, 4, 5, 6, 8, 9, 10))
 @click.option("--to", metavar="URL", help="Only this replica.")
 @click.option("--prune", is_flag=True, help="Also delete there what this store doesn't have, for whatever reason.")
 @click.option("--refill", is_flag=True, help="Copy everything anew to a replica whose place holds no copy any more.")
@@ -75,6 +75,7 @@ def replicate(app: App, to: str | None, prune: bool, refill: bool) -> None:
 
     A replica that has lost its copy, such as a disk that isn't mounted, is named and gets nothing without --refill.
     """
+    app.resumes = True
     done = app.store.replicas.replicate(to, prune=prune, refill=refill, progress=app.progress("replicate"))
     for url, caught in done.items():
         _show(app, url, caught)
@@ -87,12 +88,12 @@ def _show(app: App, url: str, caught: Caught) -> None:
     deleted = f", {count_of(caught.deleted, 'object')} deleted" if caught.deleted else ""
     app.out.line(f"{quote(url)}: {copied}{deleted}")
     if caught.kept:
-        app.note(
+        app.warn(
             f"{count_of(caught.kept, 'object is', 'objects are')} in {url} only; --prune deletes what is there only"
         )
 
 
-@verb(example="sheaf store promote s3://elsewhere/sheaf", exits=(3, 4, 5, 8, 9))
+@verb(example="sheaf store promote s3://elsewhere/sheaf", exits=(3, 4, 5, 6, 8, 9, 10))
 @click.argument("url")
 def promote(app: App, url: str) -> None:
     """Make the replica at URL the primary: the one that is written to.
@@ -100,9 +101,10 @@ def promote(app: App, url: str) -> None:
     The old primary becomes its replica; if it can't be reached, it is left behind, and refused when it comes back.
     """
     app.flags["store"] = url
+    app.resumes = True
     promoted = app.store.replicas.promote(progress=app.progress("promote"))
     app.out.object(dataclasses.asdict(promoted))
     app.out.line(f"{quote(promoted.url)} is the primary now (epoch {promoted.epoch})")
     for lost in promoted.unreachable:
-        app.note(f"{lost} can't be reached: what only it holds is left behind")
+        app.warn(f"{lost} can't be reached: what only it holds is left behind")
     app.note(f"name it from now on: sheaf config set store {quote(promoted.url)}")

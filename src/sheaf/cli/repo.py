@@ -16,7 +16,7 @@ __all__ = ["create", "delete", "get", "list_", "rename"]
 _with_size = click.option("--with-size", is_flag=True, help="Also each bundle's size, and what all of them take.")
 
 
-@verb(example='sheaf repo create --repo faces --description "Portraits, 2026"', exits=(4, 8, 9))
+@verb(example='sheaf repo create --repo faces --description "Portraits, 2026"', exits=(3, 4, 5, 6, 8, 9, 10))
 @options.repo
 @click.option("--description", default="", metavar="TEXT", help="What the repo is for.")
 @click.option("--name", hidden=True, expose_value=False)
@@ -28,7 +28,7 @@ def create(app: App, repo: str, description: str) -> None:
         app.out.one(views.REPO, made)
 
 
-@verb(name="list", example="sheaf repo list --json", exits=(8, 9), fields=lambda: {"": views.REPO})
+@verb(name="list", example="sheaf repo list --json", exits=(3, 5, 6, 8, 9), fields=lambda: {"": views.REPO})
 @_with_size
 def list_(app: App, with_size: bool) -> None:
     """List the repos by name."""
@@ -39,7 +39,7 @@ def list_(app: App, with_size: bool) -> None:
             _print_sizes(app, repo.name)
 
 
-@verb(example="sheaf repo get --repo faces", exits=(3, 8, 9), fields=lambda: {"": views.REPO})
+@verb(example="sheaf repo get --repo faces", exits=(3, 5, 6, 8, 9), fields=lambda: {"": views.REPO})
 @options.repo
 @_with_size
 def get(app: App, repo: str, with_size: bool) -> None:
@@ -72,7 +72,7 @@ def _print_sizes(app: App, name: str) -> None:
     )
 
 
-@verb(example="sheaf repo rename --repo faces portraits", exits=(3, 4, 5, 8, 9))
+@verb(example="sheaf repo rename --repo faces portraits", exits=(3, 4, 5, 6, 8, 9, 10))
 @options.repo
 @click.argument("new_name", metavar="NEW")
 @options.force_yes
@@ -84,7 +84,7 @@ def rename(app: App, repo: str, new_name: str, force_yes: bool) -> None:
     app.out.object({"id": found.id, "name": new_name, "old_name": repo})
 
 
-@verb(example="sheaf repo delete --repo portraits --force-yes", exits=(3, 5, 8, 9))
+@verb(example="sheaf repo delete --repo portraits --force-yes", exits=(3, 5, 6, 8, 9, 10))
 @options.repo
 @options.force_yes
 def delete(app: App, repo: str, force_yes: bool) -> None:

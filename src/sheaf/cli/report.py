@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import sys
 import traceback
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from sheaf.errors import Denied, InvalidInput, NoSpace, NotFound, Refused, Sheaf
 if TYPE_CHECKING:
     from sheaf.cli.app import Dialect
 
-__all__ = ["Failure", "failure_of", "print_failure"]
+__all__ = ["Failure", "failure_of", "one_line", "print_failure"]
 
 #: Errors of the operating system that say what is wrong with what the user named.
 _OF_ERRNO: Final[dict[int, tuple[type[SheafError], str]]] = {
@@ -30,6 +31,10 @@ _OF_ERRNO: Final[dict[int, tuple[type[SheafError], str]]] = {
     errno.ENOSPC: (NoSpace, "make room, then run the same command again"),
     errno.EDQUOT: (NoSpace, "make room, then run the same command again"),
 }
+
+
+#: Longer than any path: nobody wants to read it.
+_LONG: Final = re.compile(r"\S{4200,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +54,8 @@ def failure_of(error: BaseException) -> Failure:
         category, hint = _OF_ERRNO[error.errno]
         error = category(f"{name}{error.strerror}", hint)
     if isinstance(error, SheafError):
-        return Failure(error.kind, _one_line(error.message), _one_line(error.hint), rule_of(error).exit)
-    text = _one_line(f"unexpected {type(error).__name__}: {error}")
+        return Failure(error.kind, one_line(error.message), one_line(error.hint), rule_of(error).exit)
+    text = one_line(f"unexpected {type(error).__name__}: {error}")
     return Failure("unexpected", text, "run it again with --debug to see where", rule_of(error).exit)
 
 
@@ -68,5 +73,6 @@ def print_failure(failure: Failure, error: BaseException, dialect: Dialect, *, a
         print(f"{dialect.hint_prefix}{failure.hint}", file=sys.stderr)
 
 
-def _one_line(text: str) -> str:
-    return redact(" ".join(text.split()))
+def one_line(text: str) -> str:
+    """A message without line ends, secrets in URLs, and words that nobody can read."""
+    return redact(_LONG.sub(lambda word: f"{word[0][:60]}… ({len(word[0])} characters)", " ".join(text.split())))

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from types import FrameType
 from typing import Final, NoReturn
 
@@ -16,8 +17,8 @@ import click
 from click.shell_completion import shell_complete
 
 from sheaf.cli.app import App, Dialect
-from sheaf.cli.exits import BROKEN_PIPE, INTERRUPTED, OK, TERMINATED, USAGE
-from sheaf.cli.report import Failure, failure_of, print_failure
+from sheaf.cli.exits import BROKEN_PIPE, INTERRUPTED, OK, TERMINATED, UNREACHABLE, USAGE
+from sheaf.cli.report import Failure, failure_of, one_line, print_failure
 from sheaf.cli.streams import OutputError, drop_output, finish_output
 from sheaf.cli.tree import Tree
 from sheaf.settings.settings import Environment, read_environment
@@ -27,6 +28,7 @@ __all__ = ["patiently", "run", "start"]
 
 _PATIENCE: Final = 3.0  # seconds for putting things in order after a signal; nothing depends on it
 _ENDINGS: Final = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
+_RESUME: Final = "run the same command again to resume"
 _WORDS: Final = {INTERRUPTED: "interrupted", TERMINATED: "terminated"}
 
 
@@ -70,6 +72,8 @@ def run(tree: Tree, dialect: Dialect, args: Sequence[str], environment: Environm
             drop_output()
             return BROKEN_PIPE
         failure = _of_click(error, dialect) if isinstance(error, click.ClickException) else failure_of(error)
+        if app.resumes and failure.exit == UNREACHABLE:
+            failure = replace(failure, hint="; ".join(filter(None, (failure.hint, _RESUME))))
         print_failure(failure, error, dialect, as_json="--json" in args, debug="--debug" in args)
         return dialect.exit_code(failure.exit)
 
@@ -108,7 +112,7 @@ def _without_output(error: OutputError, app: App, args: Sequence[str]) -> int:
 def _of_click(error: click.ClickException, dialect: Dialect) -> Failure:
     context = error.ctx if isinstance(error, click.UsageError) else None
     where = context.command_path if context else dialect.name
-    return Failure("usage", dialect.usage_message(error), f"'{where} --help' shows how", USAGE)
+    return Failure("usage", one_line(dialect.usage_message(error)), f"'{where} --help' shows how", USAGE)
 
 
 def _is_stdout_gone() -> bool:
@@ -155,7 +159,7 @@ def _raise(number: int, frame: FrameType | None) -> NoReturn:
 def _tell_ending(code: int) -> None:
     print(_WORDS[code], file=sys.stderr)
     if _Call.app is not None and _Call.app.resumes:
-        print(f"{_Call.app.dialect.hint_prefix}run the same command again to resume", file=sys.stderr)
+        print(f"{_Call.app.dialect.hint_prefix}{_RESUME}", file=sys.stderr)
 
 
 def _break_off(code: int) -> NoReturn:

@@ -6,7 +6,7 @@ import heapq
 import itertools
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import click
@@ -22,7 +22,7 @@ from sheaf.errors import InvalidInput
 if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
     from sheaf.repo.history import PathChange
-    from sheaf.repo.records import Entry, RepoInfo
+    from sheaf.repo.records import RepoInfo
     from sheaf.repo.repo import Repo
 
 __all__ = ["cat", "log", "ls"]
@@ -36,7 +36,7 @@ _REPO_NAME: Final[View[RepoInfo]] = View(
 @verb(example="sheaf ls faces@init:train", exits=(3, 5, 6, 8, 9), fields=lambda: {"-l": views.LONG_ENTRY})
 @click.argument("address", metavar="[REPO[@REF][:PATH]]", required=False)
 @click.option("-R", "--recursive", is_flag=True, help="Everything below, too.")
-@click.option("-l", "--long", is_flag=True, help="Mode, size, time of change (UTC), path, a symlink's target.")
+@click.option("-l", "--long", is_flag=True, help="Mode, size, time of change (UTC), path, target, erased or not.")
 @options.nul
 def ls(app: App, address: str | None, recursive: bool, long: bool, nul: bool) -> None:
     """List what a bundle has at a path, one entry a line, folders with a slash; without an address, the repos."""
@@ -46,20 +46,16 @@ def ls(app: App, address: str | None, recursive: bool, long: bool, nul: bool) ->
     place = address_of(address)
     bundle = bundle_at(app, place)
     with showing(place):
-        entries = _entries(bundle, place.path, recursive=recursive)
+        if place.path:
+            bundle.entry(place.path)
+        entries = bundle.ls(place.path, recursive=recursive, mark_erased=long or app.out.as_json)
     app.out.listing(views.LONG_ENTRY if long else views.ENTRY, entries, nul=nul)
-
-
-def _entries(bundle: Bundle, path: str, *, recursive: bool) -> Iterator[Entry]:
-    if path and (entry := bundle.entry(path)).kind != "folder":
-        return iter([entry])
-    return bundle.ls(path, recursive=recursive)
 
 
 @verb(example="sheaf cat faces@init:labels.csv | head", exits=(3, 5, 6, 8, 9))
 @click.argument("addresses", metavar="REPO[@REF]:PATH...", nargs=-1, required=True)
-@click.option("--offset", type=click.IntRange(0), default=0, metavar="BYTES", help="Skip so many bytes of each file.")
-@click.option("--length", type=click.IntRange(0), metavar="BYTES", help="At most so many bytes of each file.")
+@click.option("--offset", type=options.COUNT, default=0, metavar="BYTES", help="Skip so many bytes of each file.")
+@click.option("--length", type=options.COUNT, metavar="BYTES", help="At most so many bytes of each file.")
 def cat(app: App, addresses: tuple[str, ...], offset: int, length: int | None) -> None:
     """Write files of bundles to stdout, byte by byte what was uploaded."""
     sys.stdout.flush()
@@ -92,7 +88,7 @@ def _copy(stream: BinaryIO, out: BinaryIO, offset: int, length: int | None) -> N
     fields=lambda: {"--oneline": views.BUNDLE, "with a path": _CHANGE},
 )
 @click.argument("address", metavar="[REPO[@REF][:PATH]]", required=False)
-@click.option("-n", "--number", type=click.IntRange(0), metavar="N", help="At most N bundles.")
+@click.option("-n", "--number", type=options.COUNT, metavar="N", help="At most N bundles.")
 @click.option("--oneline", is_flag=True, help="One line each.")
 def log(app: App, address: str | None, number: int | None, oneline: bool) -> None:
     """Show how a bundle came about, newest first; without a repo, what happened in all of them.

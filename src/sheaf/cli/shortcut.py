@@ -36,7 +36,9 @@ def _short(
         return run(**translate(**mine), **given) if run else None
 
     params = [*arguments, *(param for param in long.params if param.name not in without)]
-    made = Verb(None, example=example, exits=long.exits, params=params, callback=callback, help=help)
+    made = Verb(
+        None, example=example, exits=long.exits, fields=long.listed, params=params, callback=callback, help=help
+    )
     make_completable(made.params)
     return made
 

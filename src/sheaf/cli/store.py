@@ -28,7 +28,7 @@ __all__ = ["check", "info", "init"]
     example="sheaf store init s3://my-bucket/sheaf\n"
     "sheaf config set store s3://my-bucket/sheaf\n"
     "sheaf store init s3://my-bucket/secret --encrypt --key-file ~/sheaf.key",
-    exits=(4, 5, 8, 9),
+    exits=(4, 5, 6, 8, 9, 10),
 )
 @click.argument("url", required=False)
 @click.option("--encrypt", is_flag=True, help="Encrypt what is stored; --key-file FILE says with which key.")
@@ -68,7 +68,7 @@ def _secret(app: App, *, asks: bool, to_keyring: bool) -> bytes | str:
     return secret
 
 
-@verb(example="sheaf store info --store s3://my-bucket/sheaf", exits=(3, 5, 8, 9))
+@verb(example="sheaf store info --store s3://my-bucket/sheaf", exits=(3, 5, 6, 8, 9))
 def info(app: App) -> None:
     """Say what a store is and how much it holds."""
     found = app.store.info()
@@ -105,7 +105,7 @@ def _info_lines(found: StoreInfo, data: str) -> list[str]:
     ]
 
 
-@verb(example="sheaf store check\nsheaf store check --read-data=10%", exits=(3, 6, 7, 8, 9))
+@verb(example="sheaf store check\nsheaf store check --read-data=10%", exits=(3, 5, 6, 7, 8, 9))
 @options.read_data("Also read and verify every byte; with N% of that part which was not read for longest.")
 @click.option("--resume", is_flag=True, help="Leave out the data that a check which was stopped has read.")
 @click.option("--repo", metavar="REPO", help="Only what this repo needs.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import sys
@@ -13,6 +14,19 @@ __all__ = ["OutputError", "drop_output", "ensure_utf8", "finish_output", "prepar
 _DESCRIPTORS: Final = (0, 1, 2)
 _CODES: Final = {errno.EPIPE: 141, errno.ENOSPC: 10, errno.EDQUOT: 10, errno.EFBIG: 10}
 _OTHER_CODE: Final = 8
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """What can't be UTF-8, as escapes; a byte of a name that is not UTF-8 as ``\\xNN``."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    codes = [ord(char) for char in error.object[error.start : error.end]]
+    shown = (f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}" for code in codes)
+    return "".join(shown), error.end
+
+
+_ESCAPE: Final = "sheaf.escape"
+codecs.register_error(_ESCAPE, _escaped)
 
 
 class OutputError(Exception):
@@ -92,7 +106,7 @@ def prepare_streams() -> None:
 
 def _opened(number: int, kind: type[TextIOWrapper], *, by_line: bool) -> TextIOWrapper:
     binary = os.fdopen(number, "wb", closefd=False)
-    return kind(binary, encoding="utf-8", errors="backslashreplace", line_buffering=by_line)
+    return kind(binary, encoding="utf-8", errors=_ESCAPE, line_buffering=by_line)
 
 
 def finish_output(code: int) -> int:

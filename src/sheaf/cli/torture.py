@@ -78,7 +78,7 @@ def torture(app: App, *, url: str, rounds: int, minutes: float | None, seed: int
         progress.close()
         _print(app, report)  # now: what was found must not be lost if it can't be cleaned up
     if keep:
-        app.note(f"what was written is kept below {found.url}")
+        app.warn(f"what was written is kept below {found.url}")
     return _verdict(report, place.url)
 
 

@@ -79,8 +79,10 @@ def _all_missing(
 
 
 def check_text(ctx: click.Context, param: click.Parameter, value: object) -> None:
-    """Raises BadParameter for an argument that is not UTF-8; only paths of this machine may be any bytes."""
+    """Raises BadParameter for an argument that is not UTF-8 or holds a NUL; only paths of this machine may be any bytes."""
     for text in value if isinstance(value, tuple) else (value,):
+        if isinstance(text, str) and "\0" in text:
+            raise click.BadParameter("it holds a NUL byte", ctx, param)
         if isinstance(text, str) and not text.isascii() and _SURROGATES.search(text):
             shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
             raise click.BadParameter(f"'{shown}' is not UTF-8 text", ctx, param)
@@ -108,12 +110,17 @@ class Verb(_WithGlobals):
         super().__init__(name, context_settings=dict(_SETTINGS), **extra)
         self.example = example
         self.exits = tuple(sorted({*_USUAL_EXITS, *exits}))
-        self._fields = fields
+        self.listed = fields
 
     def fields(self) -> Iterator[tuple[str, str]]:
         """By option, and "" without one: the fields of a plain line, in their order."""
-        for option, view in self._fields().items():
+        for option, view in self.listed().items():
             yield option, ", ".join(view.columns)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        if app := ctx.find_object(App):
+            app.begin()
+        return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         own = [record for param in self.params if (record := param.get_help_record(ctx))]

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sheaf.cli import options, views
 from sheaf.cli.app import App
+from sheaf.cli.changes import in_bundle, in_folder, without_full_folders
 from sheaf.cli.exits import OK
 from sheaf.cli.inputs import read_list, read_meta, workers
 from sheaf.cli.progress import Bar
 from sheaf.cli.quoting import count_of, human_size, quote
+from sheaf.cli.render import View
 from sheaf.cli.tree import verb
 
 if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
+    from sheaf.repo.records import Change
     from sheaf.repo.repo import Repo, Upload
+    from sheaf.transfer.scan import Skipped
 
 __all__ = ["Announcer", "place_of", "tell_branch", "tell_label", "upload"]
 
@@ -53,7 +59,8 @@ def tell_branch(app: App, branch: str, bundle: Bundle) -> None:
 
 @verb(
     example='sheaf bundle upload --repo faces --path ./faces --message "first delivery" --label init',
-    exits=(3, 4, 5, 8, 9, 10, 11),
+    exits=(3, 4, 5, 6, 8, 9, 10, 11),
+    fields=lambda: {"--dry-run": change_view()},
 )
 @options.repo
 @options.folder_option("--path", "The folder to upload.")
@@ -69,6 +76,7 @@ def tell_branch(app: App, branch: str, bundle: Bundle) -> None:
 @click.option("--portable", is_flag=True, help="Refuse names that become one on other systems (case, Unicode form).")
 @options.allow_empty
 @options.allow_erased
+@click.option("--dry-run", is_flag=True, help="Write nothing; list what would be added, modified, deleted.")
 @options.concurrency
 def upload(
     app: App,
@@ -87,27 +95,34 @@ def upload(
     portable: bool,
     allow_empty: bool,
     allow_erased: bool,
+    dry_run: bool,
     concurrency_factor: int | None,
 ) -> int:
     """Upload a folder as a new bundle; only what the store doesn't have yet is sent."""
     found = app.repo(repo)
+    listed = read_list(files, path) if files else None
+    choice: dict[str, Any] = {
+        "label": label,
+        "move_label": move_label or app.dialect.keeps_upstream,
+        "branch": branch,
+        "files": listed,
+        "skip_on_error": skip_on_error,
+        "portable": portable,
+        "allow_empty": allow_empty or app.dialect.keeps_upstream,
+        "allow_erased": allow_erased,
+    }
+    if dry_run:
+        return _plan(app, found, path, choice)
     app.resumes = True
     before = place_of(found, label) if not app.dialect.keeps_upstream else ""
     with app.progress("upload") as bar:
         result = found.upload(
             path,
             message=message,
-            label=label,
-            move_label=move_label or app.dialect.keeps_upstream,
-            branch=branch,
-            files=read_list(files, path) if files else None,
             meta=read_meta(meta),
-            skip_on_error=skip_on_error,
             rehash=rehash,
             if_changed=if_changed,
-            portable=portable,
-            allow_empty=allow_empty or app.dialect.keeps_upstream,
-            allow_erased=allow_erased,
+            **choice,
             concurrency=workers(concurrency_factor),
             on_commit=Announcer(app, bar),
             progress=bar,
@@ -120,6 +135,36 @@ def upload(
     return _finish(app, result)
 
 
+def _plan(app: App, repo: Repo, path: Path, choice: dict[str, Any]) -> int:
+    """Print what an upload would do."""
+    from sheaf.cli.diff import change_record
+
+    with app.progress("compare") as bar:
+        plan = repo.plan_upload(path, **choice, progress=bar)
+    has_old = in_bundle(repo.bundle(f"bundle:{plan.parent}")) if plan.parent else (lambda _: False)
+    changes = list(without_full_folders(plan.changes, has_old, in_folder(path)))
+    if app.out.as_json:
+        record = {"dry_run": True, "repo": repo.name, "branch": choice["branch"], "parent": plan.parent}
+        counts = {"files": plan.files, "bytes": plan.bytes, "new_bytes": plan.new_bytes}
+        listed = {"changes": list(map(change_record, changes)), "warnings": plan.warnings}
+        app.out.object({**record, **counts, **listed, "skipped": _skipped(plan.skipped)})
+    else:
+        app.out.listing(change_view(), changes)
+        sys.stdout.flush()  # before what follows on stderr
+    _warn(app, plan.warnings, plan.skipped)
+    kinds = Counter(change.kind for change in changes)
+    counted = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items()) or "no changes"
+    app.summary(f"dry run: {counted}; at most {human_size(plan.new_bytes)} would be new")
+    return app.dialect.partial_exit if plan.skipped else OK
+
+
+def change_view() -> View[Change]:
+    """How changes look; loaded when they are shown."""
+    from sheaf.cli.diff import CHANGE
+
+    return CHANGE
+
+
 def place_of(repo: Repo, label: str | None) -> str:
     """The bundle that a label is at, if there is such a label."""
     return next((found.bundle for found in repo.labels(label) if found.name == label), "") if label else ""
@@ -127,16 +172,17 @@ def place_of(repo: Repo, label: str | None) -> str:
 
 def _finish(app: App, result: Upload) -> int:
     record = {"files": result.files, "bytes": result.bytes, "new_bytes": result.new_bytes}
-    skipped = [{"path": item.path, "reason": item.reason} for item in result.skipped]
-    stored = {"stored_bytes": result.stored_bytes, "skipped": skipped, "warnings": list(result.warnings)}
+    stored = {
+        "stored_bytes": result.stored_bytes,
+        "skipped": _skipped(result.skipped),
+        "warnings": list(result.warnings),
+    }
     app.out.object({**views.bundle_record(result.bundle), "upload": {**record, **stored}})
     if app.out.template:
         app.out.one(views.BUNDLE, result.bundle)
     if not result.files:
-        app.note("warning: the bundle has no files")
-    _warn(app, result.warnings)
-    for item in result.skipped:
-        app.note(f"skipped {quote(item.path)}: {item.reason}")
+        app.warn("warning: the bundle has no files")
+    _warn(app, result.warnings, result.skipped)
     new, all_bytes = human_size(result.new_bytes), human_size(result.bytes)
     app.summary(
         f"{count_of(result.files, 'file')}, {all_bytes}, {new} of it new, {human_size(result.stored_bytes)} stored"
@@ -144,6 +190,12 @@ def _finish(app: App, result: Upload) -> int:
     return app.dialect.partial_exit if result.skipped else OK
 
 
-def _warn(app: App, warnings: Iterable[str]) -> None:
+def _skipped(items: Iterable[Skipped]) -> list[dict[str, str]]:
+    return [{"path": item.path, "reason": item.reason} for item in items]
+
+
+def _warn(app: App, warnings: Iterable[str], skipped: Iterable[Skipped]) -> None:
     for warning in warnings:
-        app.note(f"warning: {quote(warning)}")
+        app.warn(f"warning: {quote(warning)}")
+    for item in skipped:
+        app.warn(f"skipped {quote(item.path)}: {item.reason}")

@@ -115,6 +115,10 @@ SHEAF: Final = Dialect(
     global_options=(
         global_option("--config", metavar="FILE", help="The configuration file."),
         global_option("--table/--no-table", default=None, help="Lists as tables that line up. Default: on a terminal."),
+        global_option(
+            "-q", "--quiet", is_flag=True, help="Only results, warnings and errors: no progress, no summaries."
+        ),
+        global_option("-v", "--verbose", count=True, help="Name each step and file; twice, also each request."),
         *GLOBAL_OPTIONS,
     ),
     exit_code=lambda code: code,

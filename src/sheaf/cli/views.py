@@ -194,7 +194,13 @@ def _entry_record(entry: Entry) -> dict[str, Any]:
         record["target"] = entry.target
     if entry.attrs:
         record["attrs"] = dict(entry.attrs)
+    if entry.erased is not None:
+        record["erased"] = entry.erased
     return record
+
+
+def _state(entry: Entry) -> str:
+    return "erased" if entry.erased else ""
 
 
 def _shown(entry: Entry) -> str:
@@ -204,11 +210,11 @@ def _shown(entry: Entry) -> str:
 def _long_line(entry: Entry) -> str:
     when = _mtime(entry.mtime_ns)
     arrow = f" -> {quote(entry.target)}" if entry.target is not None else ""
-    return f"{_mode(entry)} {entry.size:>12} {when} {quote(_shown(entry))}{arrow}"
+    return f"{_mode(entry)} {entry.size:>12} {when} {quote(_shown(entry))}{arrow}{' (erased)' if entry.erased else ''}"
 
 
 def _long_cells(entry: Entry) -> tuple[Cell, ...]:
-    return (_mode(entry), entry.size, _exact_mtime(entry.mtime_ns), _shown(entry), entry.target)
+    return (_mode(entry), entry.size, _exact_mtime(entry.mtime_ns), _shown(entry), entry.target, _state(entry))
 
 
 def _mode(entry: Entry) -> str:
@@ -239,8 +245,8 @@ def _file_fields(entry: Entry) -> dict[str, Any]:
 FILE: Final[View[Entry]] = View(
     line=lambda entry: f"name:{quote(entry.path)}, size:{entry.size}, hash:{entry.content or ''}",
     record=_entry_record,
-    columns=("PATH", "SIZE", "HASH"),
-    cells=lambda entry: (entry.path, entry.size, entry.content),
+    columns=("PATH", "SIZE", "HASH", "STATE"),
+    cells=lambda entry: (entry.path, entry.size, entry.content, _state(entry)),
     exact=lambda entry: entry.path,
     fields=_file_fields,
 )
@@ -248,7 +254,7 @@ ENTRY: Final[View[Entry]] = View(line=lambda entry: quote(_shown(entry)), record
 LONG_ENTRY: Final[View[Entry]] = View(
     line=_long_line,
     record=_entry_record,
-    columns=("MODE", "SIZE", "TIME", "PATH", "TARGET"),
+    columns=("MODE", "SIZE", "TIME", "PATH", "TARGET", "STATE"),
     cells=_long_cells,
     is_tabular=False,
     exact=_shown,

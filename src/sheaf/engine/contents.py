@@ -149,6 +149,34 @@ class Contents:
             raise Corrupt(f"'{entry.path}' has {len(data)} bytes in the store where its manifest says {entry.size}")
         return data
 
+    def is_erased(self, entry: Entry) -> bool:
+        """Whether bytes of a file were removed for good. None of them is read."""
+        try:
+            match entry.place:
+                case ChunkPlace(pack, offset, _):
+                    self._ensure_not_erased([(pack, offset)])
+                case RecipePlace():
+                    wants = self._wanted(entry, entry.place, 0, entry.size)
+                    self._ensure_not_erased((want.pack, want.offset) for want in wants)
+                case ObjectPlace(session):
+                    return self._core.backend.stat(keys.object(session, entry.content)) is None
+                case _:
+                    return False
+        except Erased:
+            return True
+        except Corrupt:
+            return False  # damaged, which is another thing; whoever reads the file is told
+        return False
+
+    def _ensure_not_erased(self, chunks: Iterable[tuple[bytes, int]]) -> None:
+        """Raises Erased if one of these chunks was erased."""
+        there: dict[bytes, bool] = {}
+        for pack, offset in chunks:
+            if pack not in there:
+                there[pack] = self._core.backend.stat(keys.pack(pack)) is not None
+            if not there[pack]:
+                self.locate(pack, offset)
+
     def _notice(self, entry: Entry) -> Erased:
         """What is said of a file whose bytes were erased."""
         key = keys.erased(entry.content)

@@ -6,12 +6,18 @@ from blake3 import blake3
 
 from sheaf.engine.core import Core
 from sheaf.engine.objects import get_object
-from sheaf.errors import Refused
+from sheaf.errors import Corrupt, InvalidInput, Refused
 from sheaf.fork import Lock
 from sheaf.format import keys
 from sheaf.format.session_v1 import Notice, unseal
+from sheaf.model.ids import parse_hash
 
-__all__ = ["Erasures"]
+__all__ = ["Erasures", "erased_contents"]
+
+
+def erased_contents(core: Core) -> frozenset[bytes]:
+    """The hashes of all contents that were erased from a store. Raises Corrupt for a key that holds none."""
+    return frozenset(_content(stat.key) for stat in core.backend.list(keys.ERASED))
 
 
 class Erasures:
@@ -66,3 +72,10 @@ class Erasures:
     def _size(self, content: bytes) -> int:
         key = keys.erased(content)
         return unseal(get_object(self._core.backend, key), "erased", Notice, key).size
+
+
+def _content(key: str) -> bytes:
+    try:
+        return parse_hash(key.removeprefix(keys.ERASED))
+    except InvalidInput as error:
+        raise Corrupt(f"{key} is no notice: it does not belong there", "take it out of the store") from error

@@ -22,7 +22,7 @@ from sheaf.model.entries import (
     RecipePlace,
     clamp_time,
 )
-from sheaf.model.paths import check_path, split
+from sheaf.model.paths import check_path, check_target, split
 
 __all__ = ["external_entry", "folder_entry", "place_of", "row_of", "symlink_entry"]
 
@@ -36,7 +36,7 @@ def folder_entry(path: str, mode: int = 0o755, mtime: int = 0) -> Entry:
 def symlink_entry(path: str, target: str, mtime: int = 0) -> Entry:
     """The entry of a symlink; its content is the hash of its target."""
     folder, name = split(check_path(path))
-    raw = target.encode()
+    raw = check_target(target, path).encode()
     return Entry(folder, name, Kind.SYMLINK, 0o777, mtime, len(raw), blake3(raw).digest(), target)
 
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from sheaf.engine.core import Core, host
+from sheaf.engine.erased import erased_contents
 from sheaf.engine.log import Head, Log, repo_log, store_log
 from sheaf.engine.objects import get_object
-from sheaf.errors import Conflict, Corrupt, InvalidInput, NotFound, SheafError, Unavailable
+from sheaf.errors import Conflict, NotFound, SheafError, Unavailable
 from sheaf.fork import Origin
 from sheaf.format import keys
 from sheaf.format.session_v1 import Condemned, Session, decode_condemned, seal, unseal
-from sheaf.model.ids import parse_hash
 from sheaf.model.log import AddBundle, RepoOp, RepoState, VoidSession
 
 __all__ = [
@@ -96,7 +96,7 @@ def observe(core: Core, session: Session) -> Open:
     """What a session that is registered already must keep away from, as of now (a split of a diamond)."""
     known = condemned_lists(core)
     index = core.io.submit(lambda: tuple(stat.key for stat in core.backend.list(keys.INDEX)))
-    erased = frozenset(_erased(stat.key) for stat in core.backend.list(keys.ERASED))
+    erased = erased_contents(core)
     dead: frozenset[bytes] = frozenset().union(*(entry.dead_packs for entry in known))
     return Open(
         session,
@@ -113,13 +113,6 @@ def condemned_lists(core: Core) -> list[Condemned]:
     """What every generation of gc that is under way has condemned."""
     lists = [_condemned(core, stat.key) for stat in core.backend.list(keys.CONDEMNED)]
     return [entry for entry in lists if entry is not None]
-
-
-def _erased(key: str) -> bytes:
-    try:
-        return parse_hash(key.removeprefix(keys.ERASED))
-    except InvalidInput as error:
-        raise Corrupt(f"{key} is no notice: it does not belong there", "take it out of the store") from error
 
 
 def _condemned(core: Core, key: str) -> Condemned | None:

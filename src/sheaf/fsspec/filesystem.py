@@ -25,6 +25,7 @@ from sheaf.model.entries import Entry, Kind
 from sheaf.model.ids import ZERO_HASH
 from sheaf.model.paths import join, relative, split
 from sheaf.storage.options import StorageOptions
+from sheaf.transfer.localerrors import ensure_utf8_names
 
 __all__ = ["SheafFileSystem"]
 
@@ -187,6 +188,7 @@ class SheafFileSystem(AbstractFileSystem):
     @os_errors
     def get(self, *args: Any, **kwargs: Any) -> None:
         """Copy files to the local disk, all of them of one bundle."""
+        ensure_utf8_names()
         with self.access.snapshot():
             super().get(*self._plain(args, lambda path: Path(path).is_dir()), **kwargs)
 
@@ -342,6 +344,7 @@ class SheafFileSystem(AbstractFileSystem):
     @os_errors
     def put(self, *args: Any, **kwargs: Any) -> None:
         """Copy local files; one bundle for all of them."""
+        ensure_utf8_names()
         self.access.atomically("put", lambda: super(SheafFileSystem, self).put(*args, **kwargs))
 
     @os_errors

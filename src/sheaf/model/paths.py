@@ -10,10 +10,23 @@ import re
 
 from sheaf.errors import InvalidInput
 
-__all__ = ["MAX_NAME", "MAX_PATH", "ancestors", "check_path", "common_folder", "join", "order_key", "relative", "split"]
+__all__ = [
+    "MAX_NAME",
+    "MAX_PATH",
+    "MAX_TARGET",
+    "ancestors",
+    "check_path",
+    "check_target",
+    "common_folder",
+    "join",
+    "order_key",
+    "relative",
+    "split",
+]
 
 MAX_NAME = 255  #: bytes of one component
 MAX_PATH = 4096  #: bytes of a whole path
+MAX_TARGET = 4095  #: bytes of a symlink's target: what Linux makes, and what Python reads of a longer one is cut
 _BYTES = re.compile("[\udc80-\udcff]")  #: what the system makes of bytes that are no text
 
 
@@ -34,6 +47,18 @@ def check_path(path: str) -> str:
         if len(name) > MAX_NAME:
             raise InvalidInput(f"path {path[:60]!r}… has a name of {len(name)} bytes; at most {MAX_NAME} are allowed")
     return path
+
+
+def check_target(target: str, path: str) -> str:
+    """The target itself if the symlink at ``path`` may have it, else InvalidInput with the reason."""
+    try:
+        raw = target.encode("utf-8")
+    except UnicodeEncodeError:
+        raise InvalidInput(f"the target of symlink {path} is not UTF-8", "make the link anew") from None
+    if not 0 < len(raw) <= MAX_TARGET or b"\0" in raw:
+        what = f"has more than {MAX_TARGET} bytes" if len(raw) > MAX_TARGET else "is empty or holds a NUL byte"
+        raise InvalidInput(f"the target of symlink {path} {what}", "no system makes such a link: shorten or skip it")
+    return target
 
 
 def _shown(path: str) -> str:

@@ -7,12 +7,13 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from sheaf.engine.clock import parse_time
-from sheaf.engine.diff import Difference, diff_trees
+from sheaf.engine.diff import diff_trees
 from sheaf.engine.glance import Glance, NotPlain
 from sheaf.engine.log import repo_log
 from sheaf.engine.nodes import pointer_of
@@ -25,7 +26,7 @@ from sheaf.model.entries import Entry as Row
 from sheaf.model.entries import Kind
 from sheaf.model.nodes import Pointer
 from sheaf.repo.context import Context
-from sheaf.repo.records import Change, Entry, Verified, entry_of
+from sheaf.repo.records import Change, Entry, Verified, change_of, entry_of
 from sheaf.vfs import FileTree, look_up
 
 # What follows takes pyarrow and numpy (0.1 s to import); what is known of a bundle, a look and a diff do without, so it
@@ -148,8 +149,24 @@ class Bundle:
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
-    def ls(self, path: str = "", *, recursive: bool = False) -> Iterator[Entry]:
-        """What is in a folder (of a file: itself), one level or all, in order. Raises NotFound."""
+    def ls(self, path: str = "", *, recursive: bool = False, mark_erased: bool = False) -> Iterator[Entry]:
+        """What is in a folder (of a file: itself), one level or all, in order. Raises NotFound.
+
+        ``mark_erased``: also look up which files' bytes were removed from the store for good.
+        """
+        found = self._list(path, recursive=recursive)
+        return self._marked(found) if mark_erased else found
+
+    def _marked(self, found: Iterator[Entry]) -> Iterator[Entry]:
+        """The entries with ``erased``. Contents that were erased may have come back, so those are looked at one by one."""
+        from sheaf.engine.erased import erased_contents
+
+        contents = {content.hex() for content in erased_contents(self._context.core)}
+        for entry in found:
+            may_be = entry.content in contents and entry.kind == "file"
+            yield replace(entry, erased=may_be and self.view.contents.is_erased(self.view.stat(entry.path)))
+
+    def _list(self, path: str, *, recursive: bool) -> Iterator[Entry]:
         if not recursive and "pyarrow" not in sys.modules:  # loading it would take longer than the look
             with suppress(NotPlain, Corrupt):  # what is damaged, or redacted meanwhile, is told by who reads all of it
                 entry = self._look(path)
@@ -249,7 +266,7 @@ class Bundle:
             raise InvalidInput(
                 f"a bundle is compared with a bundle, not with {other!r}", "get it with repo.bundle(REF)"
             )
-        return map(_change, diff_trees(self.tree, other.tree))
+        return map(change_of, diff_trees(self.tree, other.tree))
 
     def diff_folder(self, folder: str | Path, *, on_skipped: Callable[[Skipped], object] | None = None) -> list[Change]:
         """What is different in a local folder, seen from this bundle; a moved file is one rename.
@@ -261,7 +278,7 @@ class Bundle:
         """
         from sheaf.repo.folders import compare
 
-        return [_change(difference) for difference in compare(self._context, self.tree, Path(folder), on_skipped)]
+        return [change_of(difference) for difference in compare(self._context, self.tree, Path(folder), on_skipped)]
 
     def download(
         self,
@@ -343,10 +360,3 @@ class Bundle:
         if not any(os.path.lexists(top / each.path) for each in done.damaged):  # else old files would count as edits
             note(self._context, self.tree, self.id, top)
         return done
-
-
-def _change(difference: Difference) -> Change:
-    old = entry_of(difference.old) if difference.old else None
-    new = entry_of(difference.new) if difference.new else None
-    old_path = old.path if difference.how == "renamed" and old else None
-    return Change(difference.how, difference.path, old_path, old, new)

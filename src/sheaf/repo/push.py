@@ -6,11 +6,13 @@ whole bundles, and the next push begins after them. Branches and labels come wit
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
+from sheaf.engine.erased import erased_contents
 from sheaf.engine.log import Head, repo_log
 from sheaf.engine.nodes import pointer_of, root_of
 from sheaf.engine.refs import Refs
@@ -20,10 +22,11 @@ from sheaf.errors import Conflict, NotFound, Refused
 from sheaf.model.log import AddBundle, Bundle, MoveBranch, RepoOp, RepoState, SetLabel
 from sheaf.repo.context import Context
 from sheaf.transfer.progress import Meter, Progress
-from sheaf.transfer.push import Copier, erased_contents
+from sheaf.transfer.push import Copier
 
 __all__ = ["Plan", "Pushed", "plan_push", "push"]
 
+_log = logging.getLogger("sheaf")
 _BUNDLES = 50  # committed by one record
 _BYTES = 256 << 20  # or as many as have so many new bytes
 
@@ -201,6 +204,7 @@ class _Push:
             for bundle in todo[:_BUNDLES]:
                 root = copier.copy(bundle, self._base(bundle, made, writer.open.dead_nodes))
                 made[bundle.id] = replace(bundle, root=root_of(root))
+                _log.info("copied bundle %s, %d entries", bundle.id, bundle.root.rows)
                 if sink.new_bytes >= _BYTES:
                     break
             self._commit(writer, list(made.values()))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from sheaf.engine.clock import parse_time
 from sheaf.model import entries as model
 from sheaf.model.log import Author, RepoEntry, RepoState
+
+if TYPE_CHECKING:
+    from sheaf.engine.differences import Difference
 
 __all__ = [
     "Branch",
@@ -19,6 +22,7 @@ __all__ = [
     "StoreInfo",
     "Verified",
     "branch_of",
+    "change_of",
     "entry_of",
     "label_of",
     "repo_info",
@@ -34,7 +38,10 @@ KIND: dict[model.Kind, Literal["file", "symlink", "folder"]] = {
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One path of a bundle. ``size`` in bytes, ``mtime_ns`` since 1970; ``content`` as `b3sum` prints it (not of folders)."""
+    """One path of a bundle. ``size`` in bytes, ``mtime_ns`` since 1970; ``content`` as `b3sum` prints it (not of folders).
+
+    ``erased``: whether its bytes were removed from the store for good; None where that was not looked up.
+    """
 
     path: str
     kind: Literal["file", "symlink", "folder"]
@@ -44,6 +51,7 @@ class Entry:
     content: str | None
     target: str | None = None
     attrs: dict[str, str] = field(default_factory=dict)
+    erased: bool | None = None
 
     @property
     def executable(self) -> bool:
@@ -68,6 +76,14 @@ class Change:
     old_path: str | None
     old: Entry | None
     new: Entry | None
+
+
+def change_of(difference: Difference) -> Change:
+    """A difference as the API has it."""
+    old = entry_of(difference.old) if difference.old else None
+    new = entry_of(difference.new) if difference.new else None
+    old_path = old.path if difference.how == "renamed" and old else None
+    return Change(difference.how, difference.path, old_path, old, new)
 
 
 @dataclass(frozen=True, slots=True)

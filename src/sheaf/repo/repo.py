@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sheaf.engine.clock import parse_time
 from sheaf.engine.log import Head, Log
-from sheaf.errors import AlreadyExists, NotFound, Refused
+from sheaf.errors import AlreadyExists, NotFound
 from sheaf.model.log import (
     Author,
     DeleteRepo,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from sheaf.repo.diamond import Diamond, DiamondInfo
     from sheaf.repo.edit import Edit
     from sheaf.repo.history import PathChange
+    from sheaf.repo.preview import UploadPlan
     from sheaf.repo.push import Pushed
     from sheaf.repo.store import Store
     from sheaf.transfer.progress import Progress
@@ -273,7 +274,7 @@ class Repo:
         """
         from sheaf.engine.writer import Draft, Writer
         from sheaf.transfer.progress import Meter
-        from sheaf.transfer.upload import folder_options, store_folder
+        from sheaf.transfer.upload import ensure_wanted, folder_options, store_folder
 
         c = self._context
         draft = Draft(message, branch, label, meta or {}, move_label=move_label)
@@ -287,7 +288,7 @@ class Repo:
                 draft.ensure_names(head.state)
             base = self._head_tree(branch, head)
             stored = store_folder(writer.store, base, options, meter)
-            _check_stored(stored, path, portable=portable, allow_empty=allow_empty)
+            ensure_wanted(stored, path, portable=portable, allow_empty=allow_empty)
             is_same = if_changed and base is not None and base.root.full == stored.root.full
             is_same &= branch in head.state.branches
             if is_same:
@@ -301,6 +302,43 @@ class Repo:
                 writer.tidy()
         meter.finish()
         return _uploaded(bundle, stored, writer.store, committed=not is_same)
+
+    def plan_upload(
+        self,
+        path: str | Path,
+        *,
+        label: str | None = None,
+        move_label: bool = False,
+        branch: str = "main",
+        files: Sequence[str] | None = None,
+        skip_on_error: bool = False,
+        portable: bool = False,
+        allow_empty: bool = False,
+        allow_erased: bool = False,
+        progress: Progress | None = None,
+    ) -> UploadPlan:
+        """What :meth:`upload` would do with these arguments. Nothing is written to the store; raises the same."""
+        from sheaf.engine.writer import Draft
+        from sheaf.repo.preview import plan_upload
+        from sheaf.transfer.upload import ensure_wanted
+
+        head = self._log.head()
+        Draft("", branch, label, move_label=move_label).ensure_names(head.state)
+        at = head.state.branches.get(branch)
+        id = at.bundle if at and at.bundle not in head.state.aside else ""
+        tree = self.bundle(f"bundle:{id}").tree if id else None
+        plan = plan_upload(
+            self._context,
+            Path(path),
+            tree,
+            id,
+            files=files,
+            skip_on_error=skip_on_error,
+            allow_erased=allow_erased,
+            progress=progress,
+        )
+        ensure_wanted(plan, path, portable=portable, allow_empty=allow_empty)
+        return plan
 
     def edit(
         self,
@@ -530,20 +568,6 @@ class Repo:
                 if self._log.head().n == head.n:
                     raise
                 head = None
-
-
-def _check_stored(stored: StoredFolder, path: str | Path, *, portable: bool, allow_empty: bool) -> None:
-    """Raises Refused if names collide and must not, or there is no file and there must be one."""
-    if portable:
-        stored.refuse_clashes()
-    if not (stored.files or allow_empty):
-        raise _nothing(path, stored.skipped)
-
-
-def _nothing(path: str | Path, skipped: list[Skipped]) -> Refused:
-    why = f": {skipped[0].reason}" if skipped else ""
-    more = f", and {len(skipped) - 1} more can't be uploaded" if len(skipped) > 1 else ""
-    return Refused(f"there is no file to upload in {path}{why}{more}", "an empty bundle needs --allow-empty")
 
 
 def _is_at_head(label: str | None, branch: str | None, state: RepoState) -> bool:

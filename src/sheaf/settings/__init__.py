@@ -1,1 +1,1 @@
-"""What surrounds a process and was configured: the only place that reads the environment, the home folder, the terminal."""
+"""What surrounds a process and was configured: environment, home folder, terminal and configuration file."""

@@ -42,9 +42,9 @@ def secrets_for(environment: Environment, options: StorageOptions, url: str, sto
     """
     if file := options.key_file or options_for(read_sheaf(environment, {}), url).key_file:
         yield file, read_key_file(Path(file))
-    if text := environment.variables.get("SHEAF_KEY"):
+    if text := environment.text("SHEAF_KEY"):
         yield "SHEAF_KEY", parse_key(text.encode(), "SHEAF_KEY")
-    if phrase := environment.variables.get("SHEAF_PASSPHRASE"):
+    if phrase := environment.text("SHEAF_PASSPHRASE"):
         yield "SHEAF_PASSPHRASE", phrase
     if kept := _from_keyring(store):
         yield "the key in the keyring", parse_key(kept.encode(), "the keyring")

@@ -1,6 +1,7 @@
 """What a process was told, from all sides, as one value.
 
-The only module that reads the environment, the home folder and the terminal. What it read is a value
+The module that reads the environment, the home folder and the terminal; only a cloud's own variables are read where
+its library does, in ``storage/buckets.py``. What it read is a value
 (:class:`Environment`); the rest are functions of it.
 
 Who wins: flag > environment > context > configuration file > default. A context named by ``--context`` counts as a
@@ -24,7 +25,9 @@ from typing import Any, Final, TextIO
 from sheaf.errors import InvalidInput, NotFound
 from sheaf.settings import configfile
 from sheaf.settings.sizes import parse_size
+from sheaf.storage.location import is_path
 from sheaf.storage.options import StorageOptions
+from sheaf.transfer.localerrors import printable
 
 __all__ = [
     "FILES",
@@ -48,6 +51,8 @@ __all__ = [
 OPTION_KEYS: Final = tuple(field.name for field in dataclasses.fields(StorageOptions))
 #: What may stand in a file, in a context (but for ``context``) and, as ``SHEAF_<KEY>``, in the environment.
 KEYS: Final = ("store", "context", "name", "email", "cache", *OPTION_KEYS)
+#: Variables whose values are never shown.
+SECRETS: Final = ("SHEAF_KEY", "SHEAF_PASSPHRASE", "SHEAF_SSE_CUSTOMER_KEY")
 #: Keys whose values are paths of this machine.
 FILES: Final = ("cache", "ca_file", "credential", "sse_customer_key_file", "key_file")
 
@@ -61,6 +66,14 @@ class Environment:
     user: str
     stdout_is_terminal: bool = False
     stderr_is_terminal: bool = False
+
+    def text(self, variable: str) -> str:
+        """A variable, "" if it isn't set. Raises InvalidInput if it is not UTF-8 text."""
+        value = self.variables.get(variable, "")
+        if not value.isascii() and value != printable(value):
+            shown = "its value" if variable in SECRETS else f"'{printable(value)}'"
+            raise InvalidInput(f"{variable}: {shown} is not UTF-8 text", "set it in UTF-8")
+        return value
 
     def folder(self, variable: str, fallback: str) -> Path:
         """An XDG folder; as its specification says, a relative one in the environment counts as none."""
@@ -98,7 +111,7 @@ def read_environment() -> Environment:
     """The process's surroundings as they are now."""
     home = os.path.expanduser("~")  # noqa: PTH111 - Path.home() raises where there is no home
     try:
-        user = getpass.getuser()
+        user = printable(getpass.getuser())
     except (KeyError, OSError, ImportError):
         user = "unknown"
     terminals = _is_terminal(sys.stdout), _is_terminal(sys.stderr)
@@ -148,7 +161,7 @@ def read_sheaf(environment: Environment, flags: Mapping[str, str]) -> Settings:
 
 def combine(environment: Environment, flags: Mapping[str, str], config: Mapping[str, Any], path: Path) -> Settings:
     """Settings from flags, ``SHEAF_*`` variables and a file's content, in the order of the module's first lines."""
-    variables = {key: environment.variables.get(f"SHEAF_{key.upper()}", "") for key in KEYS}
+    variables = {key: _variable(environment, key) for key in KEYS}
     file = flat(config, path)
     context = flags.get("context") or variables["context"] or file.get("context") or None
     chosen = _context(config, context, path)
@@ -158,6 +171,13 @@ def combine(environment: Environment, flags: Mapping[str, str], config: Mapping[
     order = [flags, chosen, variables, file] if flags.get("context") else [flags, variables, chosen, file]
     said = ChainMap(*({key: value for key, value in layer.items() if value} for layer in order))
     return _settings(environment, said, context, path, bool(config))
+
+
+def _variable(environment: Environment, key: str) -> str:
+    """What the environment says. Only paths of this machine may be any bytes."""
+    name = f"SHEAF_{key.upper()}"
+    value = environment.variables.get(name, "")
+    return value if key in FILES or (key == "store" and is_path(value)) else environment.text(name)
 
 
 def options_for(settings: Settings, url: str) -> StorageOptions:
@@ -178,7 +198,7 @@ def storage_options(environment: Environment, settings: Settings) -> Iterator[St
     The customer's key of S3 may come from the environment, where no file holds it: then a pipe does.
     """
     options = settings.storage_options()
-    key = environment.variables.get("SHEAF_SSE_CUSTOMER_KEY")
+    key = environment.text("SHEAF_SSE_CUSTOMER_KEY")
     if not key or options.sse != "customer" or options.sse_customer_key_file:
         yield options
         return

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from sheaf.errors import InvalidInput
+from sheaf.storage.logged import with_log
 from sheaf.storage.options import StorageOptions
 from sheaf.storage.place import Location
 from sheaf.storage.port import Backend
@@ -26,7 +27,7 @@ def open_backend(url: str, options: StorageOptions | None = None) -> Backend:
     Raises ``InvalidInput`` for a URL or an option that makes no sense, ``Unsupported`` if an optional part is missing.
     """
     place = parse_location(url, options or StorageOptions())
-    backend = SCHEMES[place.scheme](place)
+    backend = with_log(SCHEMES[place.scheme](place))
     if place.options.limit_rate is None:
         return backend
     from sheaf.storage.limit import LimitBackend

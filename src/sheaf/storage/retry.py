@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,7 @@ from sheaf.storage.wrapper import WrapperBackend
 __all__ = ["RetryBackend", "RetryPolicy"]
 
 T = TypeVar("T")
+_log = logging.getLogger("sheaf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class RetryPolicy:
         pause = next(pauses, None)
         if pause is None:
             raise error
+        _log.info("trying again in %.1f s: %s", pause, error)
         self.sleep(pause)
 
     def resumed(self, listing: Callable[[str], Iterator[Stat]]) -> Iterator[Stat]:

@@ -32,6 +32,11 @@ class Side:
     start: int
     at: npt.NDArray[np.int64]
 
+    @classmethod
+    def empty(cls, count: int) -> Side:
+        """That of a tree without rows, beside ``count`` rows of a scan."""
+        return cls(_EMPTY, 0, np.full(count, -1, np.int64))
+
     @property
     def alone(self) -> npt.NDArray[np.bool_]:
         """Which rows the scan does not have."""

@@ -26,7 +26,7 @@ from sheaf.errors import InvalidInput, Refused
 from sheaf.model.entries import Kind
 from sheaf.transfer.anchor import FOLDER_FLAGS
 from sheaf.transfer.damaged import Damaged, refusal_at
-from sheaf.transfer.localerrors import printable, translated
+from sheaf.transfer.localerrors import ensure_utf8_names, printable, translated
 from sheaf.transfer.materialise import Filled, Filling, paths_of
 from sheaf.transfer.partial import SUFFIX, Partial
 from sheaf.transfer.placing import Placing, refuse_taken, restore_folders
@@ -205,6 +205,7 @@ def _workers(concurrency: int | None) -> int:
 
 def make_folder(dest: Path) -> tuple[Path, bool]:
     """The destination without symlinks, existing, and whether it is new. Raises InvalidInput if it is no folder."""
+    ensure_utf8_names()
     with translated(f"make folder {printable(str(dest))}"):
         try:
             target = dest.resolve()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from sheaf.errors import Denied, InvalidInput, NoSpace, NotFound, Refused, SheafError, Unavailable
+from sheaf.errors import Denied, InvalidInput, NoSpace, NotFound, Refused, SheafError, Unavailable, Unsupported
 
-__all__ = ["local_error", "printable", "translated"]
+__all__ = ["ensure_utf8_names", "local_error", "printable", "translated"]
 
 _ROOM: Final = "make room and run the same command again: it goes on where it stopped"
 _CATEGORIES: Final[dict[int, tuple[type[SheafError], str]]] = {
@@ -36,7 +37,20 @@ _CATEGORIES: Final[dict[int, tuple[type[SheafError], str]]] = {
 
 def printable(path: str) -> str:
     """A path of this machine as text that can be printed: bytes that aren't UTF-8 as ``\\xNN``."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    try:
+        return os.fsencode(path).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # text that names nothing on this machine
+        return path.encode("utf-8", "backslashreplace").decode()
+
+
+def ensure_utf8_names() -> None:
+    """Raises Unsupported where Python reads names of files in another encoding: a bundle would hold other names."""
+    encoding = sys.getfilesystemencoding()
+    if encoding.lower() not in ("utf-8", "utf8"):
+        raise Unsupported(
+            f"Python reads names of files as {encoding} here, and bundles hold UTF-8",
+            "set PYTHONUTF8=1, or a locale such as C.UTF-8, before Python starts",
+        )
 
 
 def local_error(error: OSError, what: str) -> SheafError:

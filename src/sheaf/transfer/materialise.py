@@ -35,7 +35,7 @@ from sheaf.storage.port import Buffer
 from sheaf.transfer.anchor import Anchor
 from sheaf.transfer.damaged import Damaged, Refusal
 from sheaf.transfer.localerrors import local_error, translated
-from sheaf.transfer.progress import Meter
+from sheaf.transfer.progress import Meter, log_file, logs_files
 from sheaf.transfer.sparse import end_sparse, write_sparse
 from sheaf.transfer.turns import Turns
 
@@ -106,6 +106,7 @@ class Filling:
     workers: int
     refuse: Refusal | None = None
     _masked: int = field(init=False)
+    _logs_files: bool = field(default_factory=logs_files)
     _over: Event = field(default_factory=Event)
     _turns: Turns = field(default_factory=Turns)
 
@@ -217,6 +218,8 @@ class Filling:
                 os.close(fd)
         except OSError as error:  # no context manager: this is the inner loop
             raise local_error(error, f"write {rows.path(row)}") from error
+        if self._logs_files:
+            log_file("wrote", rows.path(row), len(data))
         self.meter.add(files=1, bytes=len(data))
 
     def _link(self, anchor: Anchor, rows: _Columns, row: int) -> None:
@@ -229,6 +232,8 @@ class Filling:
                 _remove(name, folder)
             os.symlink(target, name, dir_fd=folder)
             os.utime(name, ns=(mtime, mtime), dir_fd=folder, follow_symlinks=False)
+        if self._logs_files:
+            log_file("wrote", path)
 
     def _is_there(self, anchor: Anchor, rows: _Columns, row: int) -> bool:
         """Whether an earlier attempt wrote this file whole; if not, what it left is removed."""
@@ -275,6 +280,8 @@ class Filling:
             finally:
                 os.close(fd)
         self.meter.add_file()
+        if self._logs_files:
+            log_file("wrote", entry.path, entry.size)
         return Filled(1, entry.size, int(had == entry.size > 0))
 
     def _stream(self, fd: int, entry: Entry) -> int:

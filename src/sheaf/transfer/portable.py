@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from sheaf.errors import Refused
 from sheaf.model.paths import join
 
-__all__ = ["ANYWHERE", "PROBES", "Clashes", "Folding", "probe_folding", "refuse_clash"]
+__all__ = ["ANYWHERE", "PROBES", "Clashes", "Folding", "clash_text", "ensure_portable", "probe_folding", "refuse_clash"]
 
 #: The names that :func:`probe_folding` makes for a moment.
 PROBES: Final = ("probe-a", "probe-\u00e9")
@@ -54,6 +54,17 @@ class Clashes:
             other = self._seen.setdefault(self.folding.key(name), name)
             if other != name:
                 yield join(folder, other), join(folder, name)
+
+
+def clash_text(one: str, other: str) -> str:
+    """Two paths that are one where names are folded, in words."""
+    return f"'{one}' and '{other}' become one on some systems"
+
+
+def ensure_portable(clashes: Iterable[tuple[str, str]]) -> None:
+    """Raises Refused if there are paths that become one on other systems."""
+    for clash in clashes:
+        raise Refused(clash_text(*clash), "rename one of them")
 
 
 def probe_folding(folder: int) -> Folding:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from sheaf.fork import Lock
+from sheaf.transfer.localerrors import printable
 
-__all__ = ["Meter", "Progress", "ProgressState"]
+__all__ = ["Meter", "Progress", "ProgressState", "log_file", "logs_files"]
 
 _INTERVAL_S: Final = 0.1
+_log = logging.getLogger("sheaf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,16 @@ class Progress(Protocol):
     def __call__(self, state: ProgressState, /) -> None: ...
 
 
+def logs_files() -> bool:
+    """Whether somebody wants to see the name of each file."""
+    return _log.isEnabledFor(logging.INFO)
+
+
+def log_file(what: str, path: str, size: int | None = None) -> None:
+    """Name a file and what was done with it."""
+    _log.info("%s %s%s", what, printable(path), "" if size is None else f", {size} bytes")
+
+
 class Meter:
     """Counts for a :class:`Progress`, from any thread. With None it only counts."""
 
@@ -42,6 +55,7 @@ class Meter:
         self._bytes_total: int | None = None
         self._lock = Lock()
         self._due = 0.0
+        self._began = time.monotonic()
 
     @property
     def state(self) -> ProgressState:
@@ -83,6 +97,8 @@ class Meter:
     def start(self, phase: str) -> None:
         """Names what happens now; told at once."""
         with self._lock:
+            if phase != self._phase:
+                self._log_phase()
             self._phase = phase
             self._due = 0.0
             self._tell()
@@ -90,8 +106,16 @@ class Meter:
     def finish(self) -> None:
         """Tells the last counts, however recently the others were told."""
         with self._lock:
+            self._log_phase()
             self._due = 0.0
             self._tell()
+
+    def _log_phase(self) -> None:
+        """The phase that is over, and how long it took."""
+        now = time.monotonic()
+        if self._phase:
+            _log.info("%s took %.2f s", self._phase, now - self._began)
+        self._began = now
 
     def _tell(self) -> None:
         if self._progress is None or (now := time.monotonic()) < self._due:

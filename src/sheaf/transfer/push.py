@@ -32,14 +32,9 @@ from sheaf.model.nodes import Pointer
 from sheaf.transfer.progress import Meter
 from sheaf.transfer.spool import Spool
 
-__all__ = ["Copier", "erased_contents"]
+__all__ = ["Copier"]
 
 _PLACED = ("place", "pack", "offset", "stored", "recipe", "url", "packs")  # the columns that say where bytes are
-
-
-def erased_contents(core: Core) -> frozenset[bytes]:
-    """The contents that were erased from a store."""
-    return frozenset(bytes.fromhex(stat.key.removeprefix(keys.ERASED)) for stat in core.backend.list(keys.ERASED))
 
 
 class Copier:

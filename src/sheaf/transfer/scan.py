@@ -18,10 +18,10 @@ import numpy.typing as npt
 
 from sheaf.errors import InvalidInput, NotFound, Refused, SheafError
 from sheaf.model.entries import Kind, clamp_time
-from sheaf.model.paths import check_path, join
+from sheaf.model.paths import check_path, check_target, join
 from sheaf.transfer.ignore import IGNORE_FILE, Ignore
 from sheaf.transfer.listed import ListedFiles
-from sheaf.transfer.localerrors import local_error, printable
+from sheaf.transfer.localerrors import ensure_utf8_names, local_error, printable
 
 __all__ = ["BATCH_ROWS", "OWN_NAMES", "SET_ASIDE", "OnError", "ScanBatch", "Skipped", "checked_root", "scan"]
 
@@ -111,6 +111,7 @@ def scan(
 
 def checked_root(root: Path) -> str:
     """The folder's path as text. Raises NotFound, InvalidInput (not a folder) and Denied (can't be read)."""
+    ensure_utf8_names()
     shown = printable(str(root))
     try:
         if not stat.S_ISDIR(root.stat().st_mode):
@@ -314,12 +315,9 @@ class _Scan:
 def _target(path: str, name: str, fd: int) -> str:
     try:
         target = os.readlink(name, dir_fd=fd)
-        target.encode()
-    except UnicodeEncodeError:
-        raise InvalidInput(f"the target of symlink {path} is not UTF-8", "make the link anew") from None
     except OSError as error:
         raise _unreadable(error, path) from error
-    return target
+    return check_target(target, path)
 
 
 def _unreadable(error: OSError, path: str) -> SheafError:

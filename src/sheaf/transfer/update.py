@@ -29,7 +29,7 @@ from sheaf.transfer.partial import SUFFIX, Partial
 from sheaf.transfer.placing import Placing, restore_folders, unlocked
 from sheaf.transfer.plan import Plan, make_plan
 from sheaf.transfer.portable import probe_folding
-from sheaf.transfer.progress import Meter
+from sheaf.transfer.progress import Meter, log_file
 from sheaf.transfer.scan import Skipped, checked_root, scan
 from sheaf.transfer.selection import Selection
 from sheaf.transfer.statcache import StatCache
@@ -185,6 +185,7 @@ class _Updating:
                 parent, name = split(path)
                 with translated(f"remove {path}"):
                     os.unlink(name, dir_fd=unlocked(anchor, parent))
+                log_file("removed", path)
             for path in reversed(self.plan.empty):
                 parent, name = split(path)
                 try:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -34,16 +34,17 @@ from sheaf.transfer.basis import Basis
 from sheaf.transfer.fresh import Fresh, Taken
 from sheaf.transfer.hashing import hash_file
 from sheaf.transfer.ignore import Ignore
+from sheaf.transfer.localerrors import printable
 from sheaf.transfer.ownplace import folder_of
-from sheaf.transfer.portable import ANYWHERE, Clashes
-from sheaf.transfer.progress import Meter
+from sheaf.transfer.portable import ANYWHERE, Clashes, clash_text, ensure_portable
+from sheaf.transfer.progress import Meter, log_file, logs_files
 from sheaf.transfer.readers import Files, Readers
 from sheaf.transfer.reading import read_blocks, read_small
 from sheaf.transfer.scan import SET_ASIDE, ScanBatch, Skipped, scan
 from sheaf.transfer.spool import Spool
 from sheaf.transfer.statcache import StatCache
 
-__all__ = ["FolderOptions", "StoredFolder", "folder_options", "store_folder"]
+__all__ = ["FolderOptions", "StoredFolder", "ensure_wanted", "folder_options", "left_out_warnings", "store_folder"]
 
 _GROUP_FILES = 256  # small files handed to a thread at once
 _GROUP_BYTES = 4 << 20
@@ -90,23 +91,13 @@ class StoredFolder:
     size: int
     skipped: list[Skipped] = field(default_factory=list)
     clashes: list[tuple[str, str]] = field(default_factory=list)  #: paths that become one on other systems
-    left_out: list[str] = field(default_factory=list)  #: names in the root that look like a diamond's
+    left_out: list[str] = field(default_factory=list)  #: warnings of names in the root that look like a diamond's
     out_of_range: list[str] = field(default_factory=list)  #: paths whose times no entry can hold
-
-    def refuse_clashes(self) -> None:
-        """Raises Refused if paths become one on other systems."""
-        for clash in self.clashes:
-            raise Refused(_clash(*clash), "rename one of them")
 
     def warnings(self) -> list[str]:
         """A line about each thing that somebody may not expect."""
-        aside = [f"'{name}' was left out: at the top it is where diamonds put conflicts" for name in self.left_out]
         times = [f"'{path}' has a time outside 1677 to 2262: the nearest one was kept" for path in self.out_of_range]
-        return [_clash(*clash) for clash in self.clashes] + aside + times
-
-
-def _clash(one: str, other: str) -> str:
-    return f"'{one}' and '{other}' become one on some systems"
+        return [clash_text(*clash) for clash in self.clashes] + self.left_out + times
 
 
 def store_folder(store: Store, base: Tree | None, options: FolderOptions, meter: Meter) -> StoredFolder:
@@ -129,8 +120,39 @@ def store_folder(store: Store, base: Tree | None, options: FolderOptions, meter:
         meter.start("manifest")
         root = store.build(rows, base)
         taking.save()
-        left_out = [name for name in sorted(SET_ASIDE) if os.path.lexists(options.root / name)]
-        return StoredFolder(root, files, root.size, taking.skipped, _clashes(rows), left_out, out_of_range)
+        return StoredFolder(
+            root, files, root.size, taking.skipped, _clashes(rows), left_out_warnings(options.root), out_of_range
+        )
+
+
+class FolderLike(Protocol):
+    """What is to become a bundle, of files that were stored or only looked at."""
+
+    @property
+    def files(self) -> int: ...
+    @property
+    def skipped(self) -> list[Skipped]: ...
+    @property
+    def clashes(self) -> list[tuple[str, str]]: ...
+
+
+def ensure_wanted(taken: FolderLike, path: str | Path, *, portable: bool, allow_empty: bool) -> None:
+    """Raises Refused if names collide and must not, or there is no file and there must be one."""
+    if portable:
+        ensure_portable(taken.clashes)
+    if taken.files or allow_empty:
+        return
+    why = f": {taken.skipped[0].reason}" if taken.skipped else ""
+    more = f", and {len(taken.skipped) - 1} more can't be uploaded" if len(taken.skipped) > 1 else ""
+    raise Refused(
+        f"there is no file to upload in {printable(str(path))}{why}{more}", "an empty bundle needs --allow-empty"
+    )
+
+
+def left_out_warnings(root: Path) -> list[str]:
+    """A line about each name in a folder that no upload takes, though somebody may expect it."""
+    names = [name for name in sorted(SET_ASIDE) if os.path.lexists(root / name)]
+    return [f"'{name}' was left out: at the top it is where diamonds put conflicts" for name in names]
 
 
 def _kept(rows: Spool, batch: pa.RecordBatch, out_of_range: list[str]) -> int:
@@ -340,6 +362,9 @@ class _Taking:
             taken = future.result()
             fresh.add(taken)
             self.skipped += taken.skipped.values()
+        if logs_files():
+            for row in np.flatnonzero(rows.to_read & fresh.kept).tolist():
+                log_file("read", rows.batch.path(row), int(rows.batch.size[row]))
         made = rows.finished(fresh)
         if self._stats is not None:
             self._stats.add(rows.batch, hashes_array(made["content"]), fresh.kept & ~fresh.changed)

@@ -31,25 +31,27 @@ Mask = npt.NDArray[np.bool_]
 
 
 def changes(
-    tree: Tree,
+    tree: Tree | None,
     folder: Path,
     cache: StatCache | None = None,
     *,
+    scanned: Iterator[ScanBatch] | None = None,
     on_error: OnError | None = None,
     meter: Meter | None = None,
     workers: int = _WORKERS,
 ) -> Iterator[Difference]:
     """What is "added", "modified" or "deleted" in a folder compared with a bundle, in order of paths.
 
-    Files that ``.sheafignore`` leaves out are neither added nor modified. ``on_error``: told what can't be compared;
+    ``tree``: None stands for an empty bundle. ``scanned``: a scan of the folder; without one, files that ``.sheafignore``
+    leaves out are neither added nor modified. ``on_error``: told what can't be compared;
     without it that raises, as in :func:`sheaf.transfer.scan.scan`. The caller saves the cache.
     """
     root = checked_root(folder)
-    scanned = scan(folder, ignore=Ignore(), on_error=on_error, leave_out=frozenset((SUFFIX,)))
+    scanned = scanned or scan(folder, ignore=Ignore(), on_error=on_error, leave_out=frozenset((SUFFIX,)))
     with Threads(workers, thread_name_prefix="sheaf-hash") as pool:
         hashes = LocalHashes(root.rstrip("/"), cache, pool, meter or Meter(), on_error)
-        for window in windows(scanned, [tree]):
-            side = window.sides[0]
+        for window in windows(scanned, [tree] if tree else []):
+            side = window.sides[0] if tree else Side.empty(len(window.local or ()))
             found: list[Difference] = []
             if window.local is not None:
                 contents = hashes.of(window.local, np.ones(len(window.local), np.bool_))
