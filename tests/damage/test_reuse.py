@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.engine.worlds import Place, commit, flipped, new_backend, noise, replaced
 
+import sheaf
 from sheaf.errors import Corrupt, SheafError
 from sheaf.format import keys
 from sheaf.repo.bundle import Bundle
@@ -225,3 +226,23 @@ def test_a_push_sends_what_the_target_has_damaged(place: Place, first: Path) -> 
 def _read_one(repo: Repo, path: str) -> None:
     with pytest.raises(SheafError):
         repo.bundle("main").read(path)
+
+
+def test_an_encrypted_store_keeps_damage_out_as_well(tmp_path: Path) -> None:
+    pytest.importorskip("cryptography")
+    key, url = bytes(range(32)), str(tmp_path / "store")
+    sheaf.init(url, key=key).close()
+    files = Place(new_backend(), tmp_path).folder("folder", FILES)
+    with sheaf.connect(url, key=key) as store:
+        store.create_repo("faces").upload(files, message="first")
+    (pack,) = [path for path in (tmp_path / "store" / "packs").rglob("*") if path.is_file()]
+    pack.chmod(0o600)
+    pack.write_bytes(flipped(pack.read_bytes(), 300_000))
+    with sheaf.connect(url, key=key) as store:
+        with pytest.raises(Corrupt):
+            content(store.repo("faces").bundle("main"))
+        (note,) = [path for path in (tmp_path / "store" / "damaged").rglob("*") if path.is_file()]
+        assert b"sheaf" not in note.read_bytes()
+        store.repo("faces").upload(files, message="again")
+        assert content(store.repo("faces").bundle("main")) == FILES
+        assert not store.check(read_data=True).ok

@@ -136,6 +136,7 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "session": session_v1.Session,
     "erased": session_v1.Notice,
     "erasing": session_v1.Erasing,
+    "damaged": session_v1.Damage,
     "receipt": session_v1.Receipt,
     "run-start": session_v1.RunStart,
     "run-end": session_v1.RunEnd,

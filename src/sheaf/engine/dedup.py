@@ -36,7 +36,7 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """For each wanted chunk: number of its pack (-1: not stored yet), offset, stored length, and whether only an index says so."""
+    """For each wanted chunk: number of its pack (-1: not stored yet), offset, stored length, and if only an index says so."""
 
     pack: Ints
     offset: Ints

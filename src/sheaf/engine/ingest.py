@@ -311,11 +311,10 @@ class Ingest:
 
     def _unreadable(self, held: Contents, hashes: list[bytes], sizes: list[int], found: Found) -> set[int]:
         """Read the chunks that only the index vouches for; returns the numbers of those that can't be read."""
-        places: dict[int, Place] = {
-            i: (int(found.pack[i]), int(found.offset[i]), int(found.stored[i])) for i in np.flatnonzero(found.listed)
-        }
+        rows: list[int] = np.flatnonzero(found.listed).tolist()
+        places: dict[int, Place] = {i: (int(found.pack[i]), int(found.offset[i]), int(found.stored[i])) for i in rows}
         packs, bad = self._index.packs, set[int]()
-        wants = [Want(i, packs[pack], *where, hashes[i], sizes[i]) for i, (pack, *where) in places.items()]
+        wants = [Want(i, packs[pack], at, stored, hashes[i], sizes[i]) for i, (pack, at, stored) in places.items()]
         wants.sort(key=lambda want: (want.pack, want.offset))
         for _ in held.fetch(wants, bad.add, lambda i, error: bad.add(i)):
             pass

@@ -35,7 +35,9 @@ def usable(rows: pa.RecordBatch | pa.Table, open: Open) -> npt.NDArray[np.bool_]
     return _without(rows, packs, objects)
 
 
-def _without(rows: pa.RecordBatch | pa.Table, packs: frozenset[bytes], objects: frozenset[str]) -> npt.NDArray[np.bool_]:
+def _without(
+    rows: pa.RecordBatch | pa.Table, packs: frozenset[bytes], objects: frozenset[str]
+) -> npt.NDArray[np.bool_]:
     if not (packs or objects):
         return np.ones(rows.num_rows, np.bool_)
     columns = [rows[name].to_pylist() for name in ("place", "url", "content", "pack", "packs")]

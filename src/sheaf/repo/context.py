@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Connected", "Context"]
 
+
 class Connected:
     """An opened store. ``cache``: a folder of this user, or None."""
 

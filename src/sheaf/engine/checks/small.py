@@ -14,7 +14,17 @@ from sheaf.engine.runs import get_run
 from sheaf.errors import Corrupt, NotFound
 from sheaf.format import keys
 from sheaf.format.moved_v1 import decode_moved
-from sheaf.format.session_v1 import Damage, Erasing, Notice, Receipt, RunEnd, RunStart, Session, decode_condemned, unseal
+from sheaf.format.session_v1 import (
+    Damage,
+    Erasing,
+    Notice,
+    Receipt,
+    RunEnd,
+    RunStart,
+    Session,
+    decode_condemned,
+    unseal,
+)
 
 __all__ = ["check_small", "decoder_of"]
 
