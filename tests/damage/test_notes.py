@@ -180,3 +180,14 @@ def test_a_session_asks_for_notes_once(place: Place) -> None:
     place.repo(recorder).upload(place.folder("folder", FILES), message="first")
     assert recorder.calls.count(("list", keys.DAMAGED)) == 1
     assert recorder.at("create", keys.SESSIONS) < recorder.at("list", keys.DAMAGED)
+
+
+def test_the_note_of_a_pack_whose_address_was_lost_goes_when_it_is_back(world: World) -> None:
+    (address,) = [stat.key for stat in world.primary.list(keys.MOVED)]
+    world.primary.delete(address)
+    pack = keys.pack(keys.moved_from(address) or b"")
+    with world.process() as store:
+        assert not store.check().ok
+    assert notes(world.primary) == [pack]
+    assert world.repair(read_data=0, from_replica="").sound == [pack]
+    assert notes(world.primary) == []

@@ -204,6 +204,7 @@ def _patterns() -> list[re.Pattern[str]]:
         "d15": "[0-9]{15}",
         "p12": "[0-9]{12}",
         "content": "[0-9a-f]{64}",
+        "key": "(?:packs|nodes|objects)/[0-9a-f]{2}/[-0-9A-Za-z]+",
     }
     (rows,) = tables("key", "object")
     patterns = []
