@@ -22,7 +22,12 @@ _WHAT: Final = {
     "set-aside": "notes of bundles that can't be read that they can't, and goes on without them",
 }
 #: Of what a check counts: the singulars that are not the plural without its s.
-_ONE: Final = {"entries": "entry", "bundles set aside": "bundle set aside", "packs read before": "pack read before"}
+_ONE: Final = {
+    "entries": "entry",
+    "bundles set aside": "bundle set aside",
+    "packs read before": "pack read before",
+    "notes of damage": "note of damage",
+}
 
 
 def problem_records(report: Report) -> list[dict[str, Any]]:
