@@ -12,7 +12,7 @@ from sheaf.engine.dedup import load_segments, write_index
 from sheaf.engine.gc import collect
 from sheaf.engine.patience import Patience
 from sheaf.engine.repairs.indexing import rebuild_index
-from sheaf.errors import Conflict
+from sheaf.errors import Conflict, Corrupt
 from sheaf.format import keys
 from sheaf.format.index_v1 import Segment
 from sheaf.model.log import VoidSession
