@@ -12,7 +12,7 @@ from sheaf.engine.dedup import load_segments, write_index
 from sheaf.engine.gc import collect
 from sheaf.engine.patience import Patience
 from sheaf.engine.repairs.indexing import rebuild_index
-from sheaf.errors import Conflict, Corrupt
+from sheaf.errors import Conflict
 from sheaf.format import keys
 from sheaf.format.index_v1 import Segment
 from sheaf.model.log import VoidSession
@@ -105,8 +105,6 @@ def test_nobody_finds_a_chunk_that_is_damaged(world: World) -> None:
     flip(world.primary, keys.pack(pack), 100)
     assert new_bytes(world) < 10_000
     world.repair(index=True)
-    with pytest.raises(Corrupt, match="'other' can't be taken over"):
-        new_bytes(world)
     assert new_bytes(world, but="other") >= len(OTHER)
     assert [files["again too"] for files in world.read().values() if "again too" in files] == [
         "corrupt",
