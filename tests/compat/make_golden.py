@@ -34,7 +34,17 @@ from sheaf.format.columns import U32, hashes_of
 from sheaf.format.index_v1 import sorted_segment
 from sheaf.format.moved_v1 import encode_moved
 from sheaf.format.pack_v1 import decode_table, encode_head, encode_tail, pack_id
-from sheaf.format.session_v1 import Condemned, ErasedPlace, Erasing, Notice, Receipt, Session, encode_condemned, seal
+from sheaf.format.session_v1 import (
+    Condemned,
+    Damage,
+    ErasedPlace,
+    Erasing,
+    Notice,
+    Receipt,
+    Session,
+    encode_condemned,
+    seal,
+)
 from sheaf.model.entries import ChunkPlace, Entry, ExternalPlace, Kind, ObjectPlace
 from sheaf.model.log import Author, DeleteBundle, MovePacks
 from sheaf.repo.connecting import connect
@@ -217,6 +227,8 @@ def _collected(core: Core, repo: Repo, clock: SteeredClock) -> None:
     begun, content = clock.new_id(), blake3(b"a table").hexdigest()
     begun_so = Erasing(begun, (content,), (content,), blake3(f"{begun} condition".encode()).hexdigest(), 3, ("name",))
     core.create(keys.erasing(begun), seal("erasing", begun_so))
+    lost = keys.pack(blake3(b"dead").digest())
+    core.create(keys.damaged(lost), seal("damaged", Damage(lost, core.now(), "it is missing", AUTHOR)))
 
 
 def _place(core: Core, repo: Repo, label: str, path: str) -> object:

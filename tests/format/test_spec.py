@@ -136,6 +136,7 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "session": session_v1.Session,
     "erased": session_v1.Notice,
     "erasing": session_v1.Erasing,
+    "damaged": session_v1.Damage,
     "receipt": session_v1.Receipt,
     "run-start": session_v1.RunStart,
     "run-end": session_v1.RunEnd,
@@ -203,6 +204,7 @@ def _patterns() -> list[re.Pattern[str]]:
         "d15": "[0-9]{15}",
         "p12": "[0-9]{12}",
         "content": "[0-9a-f]{64}",
+        "key": "(?:packs|nodes|objects)/[0-9a-f]{2}/[-0-9A-Za-z]+",
     }
     (rows,) = tables("key", "object")
     patterns = []

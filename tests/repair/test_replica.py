@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.repair.worlds import PRIMARY, REPLICA, World, all_bytes, flip
+from tests.repair.worlds import PRIMARY, REPLICA, World, all_but_notes, all_bytes, flip
 
 from sheaf.engine.cache import FolderCache
 from sheaf.errors import Corrupt, InvalidInput, NotFound, Refused
@@ -180,10 +180,15 @@ def test_without_an_option_not_one_byte_changes(made: World, tmp_path: Path) -> 
         if key is not None:
             flip(world.primary, key)
         before = all_bytes(world.primary), all_bytes(world.replica)
+        world.repair(from_replica=REPLICA, is_dry=True)
+        assert (all_bytes(world.primary), all_bytes(world.replica)) == before, key
         done = world.repair()
         assert (done.found.ok, done.fetched) == (done.left.ok, [])
-        for _ in [world.repair(from_replica=REPLICA, is_dry=True)]:
-            assert (all_bytes(world.primary), all_bytes(world.replica)) == before, key
+        blamed = {keys.damaged(key or "")}
+        if key and (moved := keys.moved_from(key)):
+            blamed.add(keys.damaged(keys.pack(moved)))
+        assert {stat.key for stat in world.primary.list(keys.DAMAGED)} <= blamed
+        assert (all_but_notes(world.primary), all_bytes(world.replica)) == before, key
 
 
 def test_what_would_be_done_is_what_is_done(made: World) -> None:

@@ -14,6 +14,7 @@ from tests.engine.worlds import commit, condemn
 
 from sheaf.engine.core import create_store
 from sheaf.errors import SheafError, Unavailable
+from sheaf.format import keys
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.repairing import Plan, Repaired, Repairs
 from sheaf.repo.store import Store
@@ -139,3 +140,8 @@ def flip(backend: Backend, key: str, at: int | None = None) -> None:
 def all_bytes(backend: Backend) -> dict[str, bytes]:
     """Every object of a place."""
     return {stat.key: backend.get(stat.key) for stat in backend.list()}
+
+
+def all_but_notes(backend: Backend) -> dict[str, bytes]:
+    """Every object of a place but the notes of damage that a check writes."""
+    return {key: data for key, data in all_bytes(backend).items() if not key.startswith(keys.DAMAGED)}

@@ -22,7 +22,12 @@ _WHAT: Final = {
     "set-aside": "notes of bundles that can't be read that they can't, and goes on without them",
 }
 #: Of what a check counts: the singulars that are not the plural without its s.
-_ONE: Final = {"entries": "entry", "bundles set aside": "bundle set aside", "packs read before": "pack read before"}
+_ONE: Final = {
+    "entries": "entry",
+    "bundles set aside": "bundle set aside",
+    "packs read before": "pack read before",
+    "notes of damage": "note of damage",
+}
 
 
 def problem_records(report: Report) -> list[dict[str, Any]]:
@@ -44,9 +49,16 @@ def print_report(app: App, report: Report) -> None:
             )
         if problem.repo:
             app.out.line(f"  in the log of repo {quote(problem.repo)}")
+    for key in _noted(report):
+        app.out.row("noted", key, "somebody has found it damaged: nothing new refers to it")
     for left in report.unfinished:
         app.out.row("unfinished", left.name, left.size, left.kept or "its writer is gone")
     app.out.line(", ".join(_counted(count, what) for what, count in report.counts.items()))
+
+
+def _noted(report: Report) -> list[str]:
+    """Objects that are noted as damaged, and in which this check has found nothing wrong."""
+    return sorted(set(report.noted) - {problem.key for problem in report.problems})
 
 
 def _counted(count: int, what: str) -> str:
@@ -68,6 +80,8 @@ def print_verdict(app: App, report: Report, *, read_data: bool, has_replicas: bo
         app.note("note: the bytes of packs were not read: see --read-data")
     if any(not left.kept for left in report.unfinished):
         app.note("note: `sheaf store gc` removes what writers that are gone have left unfinished")
+    if _noted(report):
+        app.note("note: `sheaf store repair` removes the notes of objects that are sound")
     if report.ok:
         app.out.line("no damage found")
         return OK

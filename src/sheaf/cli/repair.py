@@ -55,7 +55,9 @@ def repair(
     keep: Path | None,
     force_yes: bool,
 ) -> int:
-    """Mend a damaged store, in the ways that are named; without any, say which there are and change nothing.
+    """Mend a damaged store, in the ways that are named; without any, say which there are.
+
+    Notes that an object is damaged are removed if it is sound. Else nothing is changed that is not named.
 
     Exits like `store check` does afterwards: with 0 if no damage is left, with 7 if what is left can be repaired, else 6.
     """
@@ -71,6 +73,8 @@ def repair(
     is_asked = index or pages or set_aside or from_replica is not None
     if is_asked:
         _print(app, plan, done)
+    for key in done.sound:
+        app.out.line(f"{quote(key)} was noted as damaged and is sound{'' if dry_run else ': the note is gone'}")
     print_report(app, done.left)
     code = print_verdict(app, done.left, read_data=bool(read_data)) if not dry_run else exit_of(done.left)
     return DAMAGED if code == OK and done.failed else code
@@ -135,4 +139,6 @@ def _record(done: Repaired) -> dict[str, Any]:
         "index": index,
         "set_aside": [dataclasses.asdict(item) for item in done.aside],
         "failed": done.failed,
+        "sound": done.sound,
+        "noted": done.left.noted,
     }

@@ -119,7 +119,7 @@ def check(app: App, read_data: float | None, resume: bool, repo: str | None) -> 
     problems = problem_records(report)
     unfinished = [{"name": left.name, "size": left.size, "kept": left.kept} for left in report.unfinished]
     counted = {"counts": dict(report.counts), "problems": problems, "unlisted": report.unlisted}
-    app.out.object({"ok": report.ok, **counted, "unfinished": unfinished})
+    app.out.object({"ok": report.ok, **counted, "unfinished": unfinished, "noted": report.noted})
     print_report(app, report)
     has_replicas = report.ok or bool(app.store.replicas.urls)
     return print_verdict(app, report, read_data=bool(read_data), has_replicas=has_replicas)

@@ -71,7 +71,7 @@ def tell_branch(app: App, branch: str, bundle: Bundle) -> None:
 @options.file_list
 @click.option("--meta", multiple=True, metavar="K=V", help="A fact to keep with the bundle; may be repeated.")
 @options.skip_on_error
-@click.option("--rehash", is_flag=True, help="Read all files, also those that look unchanged.")
+@click.option("--rehash", is_flag=True, help="Read all files, and verify what is stored of them.")
 @click.option("--if-changed", is_flag=True, help="Make no bundle if the branch's newest one has the same version.")
 @click.option("--portable", is_flag=True, help="Refuse names that become one on other systems (case, Unicode form).")
 @options.allow_empty

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sheaf.engine.contents import Contents, Want, opened
+from sheaf.engine.contents import DAMAGE, Contents, Want, opened
 from sheaf.engine.core import Core
 from sheaf.engine.tree import entry_at
-from sheaf.errors import Corrupt, NotFound
+from sheaf.errors import Corrupt
 from sheaf.fork import Lock
 from sheaf.format import keys
 from sheaf.format.recipe_v1 import decode_part
@@ -93,8 +93,8 @@ class Bulk:
         try:
             key, length = keys.pack(wanted.pack), wanted.end - wanted.start
             return memoryview(self._core.backend.get_ranges(key, [(wanted.start, length)])[0])
-        except NotFound:
-            return None  # gc has moved what is in it
+        except DAMAGE:
+            return None  # gc has moved what is in it, or some of it is damaged: each chunk is fetched by itself
 
     def _take(self, reading: Reading, wanted: Range, data: memoryview | None) -> None:
         rows, pack, start, whole = wanted.rows, wanted.pack, wanted.start, reading.whole
@@ -103,10 +103,9 @@ class Bulk:
         for i, place, offset, stored, size, content, recipe in zip(rows, *columns, strict=True):
             is_chunk = place == chunk
             hash, length = (content, size) if is_chunk else (recipe, -1)
-            if data is None:
+            bytes_ = None if data is None else _sound(data[offset - start :], hash, length, pack, offset, stored)
+            if bytes_ is None:
                 bytes_ = next(self._contents.fetch([Want(0, pack, offset, stored, hash, length)]))[1]
-            else:
-                bytes_ = opened(data[offset - start : offset - start + stored], hash, length, pack, offset)
             if is_chunk:
                 whole[i] = bytes_
             else:
@@ -123,16 +122,26 @@ class Bulk:
         parts = reading.parts[i] = [b""] * len(chunks)
         for k, (hash, length, pack, offset, stored) in enumerate(chunks):
             at = offset - wanted.start
-            if data is not None and pack == wanted.pack and 0 <= at <= len(data) - stored:
-                parts[k] = opened(data[at : at + stored], hash, length, pack, offset)
-            else:
+            is_here = data is not None and pack == wanted.pack and 0 <= at <= len(data) - stored
+            found = _sound(data[at:], hash, length, pack, offset, stored) if data is not None and is_here else None
+            if found is None:
                 reading.late.append((i, k, Want(0, pack, offset, stored, hash, length)))
+            else:
+                parts[k] = found
 
     def _take_late(self, reading: Reading) -> None:
         late = sorted(reading.late, key=lambda item: (item[2].pack, item[2].offset))
         found = self._contents.fetch([want for _, _, want in late])
         for (i, k, _), (_, content) in zip(late, found, strict=True):
             reading.parts[i][k] = content
+
+
+def _sound(data: memoryview, hash: bytes, length: int, pack: bytes, offset: int, stored: int) -> bytes | None:
+    """The chunk whose frame ``data`` begins with; None if it is damaged, or was on the way: it is fetched again then."""
+    try:
+        return opened(data[:stored], hash, length, pack, offset)
+    except DAMAGE:
+        return None
 
 
 def _ranges(batch: pa.RecordBatch, place: Ints, size: Ints, together: npt.NDArray[np.bool_]) -> Iterator[Range]:

@@ -1,4 +1,4 @@
-"""Is everything there that should be, and is it what it should be? Reads; never changes anything in the store.
+"""Is everything there that should be, and is it what it should be? Reads; writes nothing but notes of what is damaged.
 
 It runs beside writers and gc. What looks wrong because a bundle was deleted meanwhile is not reported.
 """
@@ -17,6 +17,7 @@ from sheaf.engine.checks.report import FAULTS, Problem, Report, Tell
 from sheaf.engine.checks.small import check_small
 from sheaf.engine.checks.trees import Trees
 from sheaf.engine.core import Core
+from sheaf.engine.damage import noted_keys
 from sheaf.engine.log import repo_log, store_log
 from sheaf.engine.reach import live_bundles
 from sheaf.errors import InvalidInput
@@ -120,6 +121,7 @@ class _Check:
         if indexed is not None:
             indexed.tell(self.report)
             check_small(self.core, self.report)
+            self.report.noted = noted_keys(self.core)
             self.report.unfinished = list(self.core.backend.unfinished())
         return self.report, bundles
 
@@ -148,8 +150,9 @@ class _Check:
         packs.finish()
 
     def _to_read(self, readings: Readings) -> set[bytes]:
-        """The packs to read whole, of all that the store has."""
-        return self._due(readings) | self.reading.packs
+        """The packs to read whole, of all that the store has: also those that somebody has found damaged."""
+        noted = keys.ids_of(key for key in noted_keys(self.core) if key.startswith(keys.PACKS))
+        return self._due(readings) | self.reading.packs | set(noted)
 
     def _due(self, readings: Readings) -> set[bytes]:
         if not self.reading.share:

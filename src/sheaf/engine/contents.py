@@ -13,6 +13,7 @@ import pyarrow as pa
 from blake3 import blake3
 
 from sheaf.engine.core import Core
+from sheaf.engine.damage import note_damage, read_again
 from sheaf.engine.forwarding import Erased, Place, Trail, erased
 from sheaf.engine.objects import get_object
 from sheaf.errors import Corrupt, NotFound, SheafError, Unsupported
@@ -50,6 +51,7 @@ T = TypeVar("T")
 OnErased = Callable[[int], object]  #: takes the tag of an erased chunk
 OnDamaged = Callable[[int, SheafError], object]  #: takes the tag of a chunk that can't be read, and why
 Tried = tuple[Want, Buffer | SheafError | None]  #: the same as Fetched, or what is wrong
+Opening = Callable[[memoryview, bytes, int, bytes, int], T]  #: makes a chunk of its frame, see :func:`opened`
 #: Errors that are about some bytes only, so that others may be sound.
 DAMAGE = (Corrupt, NotFound, Unsupported)
 
@@ -61,6 +63,7 @@ class Contents:
         self._core = core
         self._trail = Trail(core)
         self._parts: dict[bytes, Part] = {}
+        self._failed: set[bytes] = set()  # packs whose chunks failed twice: no third time
         self._lock = Lock()
 
     # -- files ---------------------------------------------------------------------------------------------------------
@@ -128,14 +131,23 @@ class Contents:
                 want = Want(0, pack, offset, stored, entry.content, entry.size)
                 yield 0, next(self.fetch([want]))[1]
             case RecipePlace():
-                for span in self._spans(self._wanted(entry, entry.place, start, end), self._span):
-                    yield from _opened(span, None, opened_view)
+                for span in self._spans(self._wanted(entry, entry.place, start, end), self._try):
+                    yield from self._opened(span, None, None, opened_view)
             case ObjectPlace(session):
                 yield 0, self._object(session, entry)
             case _:
                 raise Unsupported(f"the bytes of '{entry.path}' are elsewhere: {entry.place}", "fetch them from there")
 
     def _object(self, session: str, entry: Entry) -> bytes:
+        try:
+            return self._whole(session, entry)
+        except Corrupt:
+            again = read_again(self._core, keys.object(session, entry.content), lambda: self._whole(session, entry))
+            if again is None:
+                raise
+            return again
+
+    def _whole(self, session: str, entry: Entry) -> bytes:
         key = keys.object(session, entry.content)
         try:
             data = get_object(self._core.backend, key)
@@ -256,14 +268,12 @@ class Contents:
     ) -> Iterator[tuple[int, bytes]]:
         """(tag, verified bytes) of each chunk, in the order given; the next spans are fetched meanwhile.
 
-        ``on_damaged``: takes what can't be read, and the others still come; without it the first one raises.
+        ``on_damaged``: takes what can't be read, and the others still come; without it the first one raises. A chunk that
+        is wrong is read again by itself; if that fails, too, its pack is noted as damaged.
         """
-        if on_damaged is None:
-            for span in self._spans(wants, self._span):
-                yield from _opened(span, on_erased, opened)
-        else:
-            for tried in self._spans(_of_sane_length(wants, on_damaged), self._try):
-                yield from _sound(tried, on_erased, on_damaged)
+        sane = wants if on_damaged is None else _of_sane_length(wants, on_damaged)
+        for tried in self._spans(sane, self._try):
+            yield from self._opened(tried, on_erased, on_damaged, opened)
 
     def _spans(self, wants: Iterable[Want], fetch: Callable[[list[Want]], T]) -> Iterator[T]:
         pending: deque[Future[T]] = deque()
@@ -292,6 +302,56 @@ class Contents:
                 return [(want, error) for want in span]
         half = len(span) // 2
         return [*self._try(span[:half]), *self._try(span[half:])]
+
+    def _opened(
+        self,
+        tried: Iterable[Tried],
+        on_erased: OnErased | None,
+        on_damaged: OnDamaged | None,
+        opening: Opening[T],
+    ) -> Iterator[tuple[int, T]]:
+        for want, frame in tried:
+            if frame is None:
+                if on_erased is None:
+                    raise erased()
+                on_erased(want.tag)
+                continue
+            try:
+                if isinstance(frame, SheafError):
+                    raise frame
+                data = opening(memoryview(frame), want.hash, want.length, want.pack, want.offset)
+            except DAMAGE as error:
+                again = self._again(want, opening)
+                if again is None:
+                    if on_damaged is None:
+                        raise
+                    on_damaged(want.tag, error)
+                    continue
+                data = again
+            yield want.tag, data
+
+    def _again(self, want: Want, opening: Opening[T]) -> T | None:
+        """A chunk that was wrong, fetched once more by itself. None: it is still wrong, which is noted."""
+        if want.pack in self._failed:
+            return None
+        try:
+            ((_, frame),) = self._span([want])
+            if frame is not None:
+                return opening(memoryview(frame), want.hash, want.length, want.pack, want.offset)
+        except DAMAGE as error:
+            self._failed.add(want.pack)
+            note_damage(self._core, keys.pack(self._holder(want)), error.message)
+        except SheafError:
+            pass  # the place can't be asked now: the first error says more
+        return None
+
+    def _holder(self, want: Want) -> bytes:
+        """The pack in which a chunk is now, or was last."""
+        try:
+            is_here = self._core.backend.stat(keys.pack(want.pack)) is not None
+            return want.pack if is_here else self.locate(want.pack, want.offset)[0]
+        except SheafError:
+            return want.pack
 
     def _forwarded(self, span: list[Want]) -> list[Fetched]:
         """Chunks of a pack that was replaced, fetched together where they lie together now."""
@@ -359,43 +419,12 @@ def _spans(wants: Iterable[Want]) -> Iterator[list[Want]]:
         yield span
 
 
-def _opened(
-    fetched: Iterable[Fetched],
-    on_erased: OnErased | None,
-    opening: Callable[[memoryview, bytes, int, bytes, int], T],
-) -> Iterator[tuple[int, T]]:
-    for want, frame in fetched:
-        if frame is not None:
-            yield want.tag, opening(memoryview(frame), want.hash, want.length, want.pack, want.offset)
-        elif on_erased is None:
-            raise erased()
-        else:
-            on_erased(want.tag)
-
-
 def _of_sane_length(wants: Iterable[Want], on_damaged: OnDamaged) -> Iterator[Want]:
     for want in wants:
         if want.stored <= _FRAME:
             yield want
         else:
             on_damaged(want.tag, _too_long(want.pack, want.offset, want.stored))
-
-
-def _sound(tried: Iterable[Tried], on_erased: OnErased | None, on_damaged: OnDamaged) -> Iterator[tuple[int, bytes]]:
-    for want, frame in tried:
-        if frame is None:
-            if on_erased is None:
-                raise erased()
-            on_erased(want.tag)
-            continue
-        try:
-            if isinstance(frame, SheafError):
-                raise frame
-            data = opened(memoryview(frame), want.hash, want.length, want.pack, want.offset)
-        except DAMAGE as error:
-            on_damaged(want.tag, error)
-            continue
-        yield want.tag, data
 
 
 def opened(frame: memoryview, hash: bytes, length: int, pack: bytes, offset: int) -> bytes:

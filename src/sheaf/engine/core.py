@@ -56,7 +56,8 @@ class Core:
     """A store and the means to work on it. Safe to share between threads.
 
     ``io`` runs single calls of the backend; a task in it never waits for another one. ``cpu`` runs hashing and
-    compression, and may wait for ``io``.
+    compression, and may wait for ``io``. ``noted``: keys of objects that were found damaged, see :mod:`sheaf.engine.damage`;
+    ``may_note``: whether the store may be told of them.
     """
 
     backend: Backend
@@ -67,6 +68,8 @@ class Core:
     workers: int = os.cpu_count() or 2
     io: Threads = field(default_factory=lambda: _threads(_IO_THREADS, "sheaf-io"))
     cpu: Threads = field(default_factory=lambda: _threads(os.cpu_count() or 2, "sheaf-cpu"))
+    noted: set[str] = field(default_factory=set)
+    may_note: bool = True
 
     def now(self) -> str:
         """The time as records hold it."""

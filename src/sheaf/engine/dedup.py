@@ -36,11 +36,12 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """For each wanted chunk: number of its pack (-1: not stored yet), offset and stored length."""
+    """For each wanted chunk: number of its pack (-1: not stored yet), offset, stored length, and if only an index says so."""
 
     pack: Ints
     offset: Ints
     stored: Ints
+    listed: npt.NDArray[np.bool_]
 
 
 def _nothing(pack: bytes, rows: int) -> PackTable:
@@ -71,7 +72,7 @@ class ChunkIndex:
     def find(self, hashes: list[bytes]) -> Found:
         """Where these chunks are."""
         n = len(hashes)
-        found = Found(np.full(n, -1, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64))
+        found = Found(np.full(n, -1, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.bool_))
         for i, hash in enumerate(hashes):
             if (place := self._recent.get(hash)) is not None:
                 found.pack[i], found.offset[i], found.stored[i] = place
@@ -81,8 +82,10 @@ class ChunkIndex:
         lead = leading(wanted)
         for segment in self._own:
             self._fill(found, segment, segment.find(wanted, lead), None)
+        own = found.pack >= 0
         for listed in self._listed:
             self._fill(found, listed.segment, listed.find(wanted, lead), listed.segment.packs)
+        found.listed[:] = (found.pack >= 0) & ~own
         return found
 
     def add(self, hash: bytes, pack: int, offset: int, stored: int) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from sheaf.engine.contents import Contents
 from sheaf.engine.core import Core
+from sheaf.engine.damage import noted_keys
 from sheaf.engine.forwarding import load_forwards
 from sheaf.engine.nodes import Nodes
 from sheaf.engine.objects import get_object
@@ -118,6 +119,7 @@ class _Mark:
     def __init__(self, core: Core, below: float, keep: str = "") -> None:
         self._core, self._keep = core, keep
         self.sizes = inventory(core)  # listed first: what comes later is safe
+        self._noted = noted_keys(core)  # of what is not there any more the notes go
         self._forwards = load_forwards(core)
         self._nodes = Nodes(core)
         bundles, self._heads = live_bundles(core)
@@ -125,14 +127,14 @@ class _Mark:
         self._reach = Reach(self._nodes)
         self._reach.add(self._roots)
         self._needed = self._reach.packs.keys() | self._forwards.targets(self._reach.packs)
-        self._dead_nodes = frozenset(_ids(self.sizes, keys.NODES) - self._reach.seen)
+        self._dead_nodes = frozenset(_ids([*self.sizes, *self._noted], keys.NODES) - self._reach.seen)
         self.live: dict[bytes, int] = {}
         self._moving = self._half_dead(below)
 
     def condemned(self) -> Condemned:
         """The list of a new generation. A pack that only has a forwarding address left is dead like any other."""
-        known = _ids(self.sizes, keys.PACKS) | self._forwards.records.keys()
-        objects = frozenset(key for key in self.sizes if key.startswith(keys.OBJECTS))
+        known = _ids([*self.sizes, *self._noted], keys.PACKS) | self._forwards.records.keys()
+        objects = frozenset(key for key in (*self.sizes, *self._noted) if key.startswith(keys.OBJECTS))
         return Condemned(
             self._core.clock.new_id(),
             frozenset(known - self._needed),
@@ -153,11 +155,15 @@ class _Mark:
         return frozenset(pack for pack in sorted(suspects) if self.live[pack] < below * self._filled(pack))
 
     def _suspects(self, below: float) -> frozenset[bytes]:
-        """Packs that may have lost something: dead nodes name them, or all leaves together use little of them."""
+        """Packs that may have lost something: dead nodes name them, or all leaves together use little of them.
+
+        Damaged ones are left as they are: what is needed of them can't be carried over.
+        """
         named = _packs_of(self._core, self._dead_nodes)
         found = named | self._forwards.targets(named)
         directly = self._reach.packs.keys() - self._forwards.targets(self._reach.packs)
         found |= {pack for pack in directly if self._reach.packs[pack] < below * self.sizes.get(keys.pack(pack), 0)}
+        found -= _ids(self._noted, keys.PACKS)
         return frozenset(pack for pack in found & self._needed if keys.pack(pack) in self.sizes)
 
     def _filled(self, pack: bytes) -> int:
@@ -168,8 +174,8 @@ class _Mark:
             return 0
 
 
-def _ids(sizes: dict[str, int], prefix: str) -> set[bytes]:
-    return set(keys.ids_of(key for key in sizes if key.startswith(prefix)))
+def _ids(listed: Iterable[str], prefix: str) -> set[bytes]:
+    return set(keys.ids_of(key for key in listed if key.startswith(prefix)))
 
 
 def _packs_of(core: Core, nodes: Iterable[bytes]) -> set[bytes]:

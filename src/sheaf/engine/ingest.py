@@ -13,10 +13,11 @@ import numpy as np
 from blake3 import blake3
 from pyfastcdc import FastCDC
 
+from sheaf.engine.contents import Contents, Want
 from sheaf.engine.core import Core
-from sheaf.engine.dedup import ChunkIndex
+from sheaf.engine.dedup import ChunkIndex, Found
 from sheaf.engine.erased import Erasures
-from sheaf.engine.packs import PackSink
+from sheaf.engine.packs import PackSink, Place
 from sheaf.engine.squeeze import Frame, squeeze
 from sheaf.errors import Corrupt
 from sheaf.format.columns import Array, Hashes, hashes_of
@@ -109,7 +110,9 @@ class Ingest:
         erased: frozenset[bytes],
         *,
         allow_erased: bool = False,
+        verify: bool = False,
     ) -> None:
+        """``verify``: read every chunk that the store has already before it is referred to; store again what is damaged."""
         chunker = core.config.chunker
         self.small = chunker.min  #: a file of at most so many bytes is one chunk, whatever is in it
         self._core = core
@@ -117,6 +120,7 @@ class Ingest:
         self._index = index
         self.erased = Erasures(core, erased, allow=allow_erased)
         self._chunker = chunker
+        self._held = Contents(core) if verify else None
 
     @property
     def new_bytes(self) -> int:
@@ -297,8 +301,22 @@ class Ingest:
         found = self._index.find(hashes)
         packs, offsets, lengths = found.pack.tolist(), found.offset.tolist(), found.stored.tolist()
         new = [i for i, pack in enumerate(packs) if pack < 0]
+        if self._held is not None and found.listed.any():
+            new = sorted({*new, *self._unreadable(self._held, hashes, sizes, found)})
         framed = frames(new) if new else []
         places = self._sink.add((hashes[i], sizes[i], *frame) for i, frame in zip(new, framed, strict=True))
         for i, place in zip(new, places, strict=True):
             packs[i], offsets[i], lengths[i] = place
         return packs, offsets, lengths
+
+    def _unreadable(self, held: Contents, hashes: list[bytes], sizes: list[int], found: Found) -> set[int]:
+        """Read the chunks that only the index vouches for; returns the numbers of those that can't be read."""
+        rows: list[int] = np.flatnonzero(found.listed).tolist()
+        places: dict[int, Place] = {i: (int(found.pack[i]), int(found.offset[i]), int(found.stored[i])) for i in rows}
+        packs, bad = self._index.packs, set[int]()
+        wants = [Want(i, packs[pack], at, stored, hashes[i], sizes[i]) for i, (pack, at, stored) in places.items()]
+        wants.sort(key=lambda want: (want.pack, want.offset))
+        for _ in held.fetch(wants, bad.add, lambda i, error: bad.add(i)):
+            pass
+        self._sink.adopt((hashes[i], place) for i, place in places.items() if i not in bad)
+        return bad

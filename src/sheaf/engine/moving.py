@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from blake3 import blake3
 
+from sheaf.engine.checks.packs import confirm_pack
 from sheaf.engine.core import Core
 from sheaf.engine.dedup import ChunkIndex
 from sheaf.engine.forwarding import Forwards, Place
@@ -79,6 +80,13 @@ class Mover:
             data = memoryview(get_object(self._core.backend, keys.pack(pack)))
         except NotFound:
             return  # another gc was faster; then its address holds, or it has ended this one
+        try:
+            self._take(pack, data, offsets)
+        except Corrupt:
+            confirm_pack(self._core, pack)  # then the next gc leaves it out
+            raise
+
+    def _take(self, pack: bytes, data: memoryview, offsets: dict[int, int]) -> None:
         table = decode_table(data, len(data), f"pack {pack.hex()}")
         rows = {int(offset): row for row, offset in enumerate(table.offsets)}
         for offset, stored in sorted(offsets.items()):

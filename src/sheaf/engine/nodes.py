@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from blake3 import blake3
 
 from sheaf.engine.core import Core
+from sheaf.engine.damage import read_again
 from sheaf.engine.objects import get_object
 from sheaf.errors import Corrupt, InvalidInput, NotFound
 from sheaf.fork import Lock, Threads
@@ -103,15 +105,39 @@ class Nodes:
         """A node's bytes as the store has them now, bypassing every cache. Raises Corrupt, NotFound."""
         return _checked(get_object(self._core.backend, keys.node(pointer.id)), pointer)
 
+    def sound(self, pointers: Sequence[Pointer]) -> list[Pointer]:
+        """Those of some nodes that the store has sound at this moment."""
+        checked = zip(pointers, self._core.io.map(self._is_sound, pointers), strict=True)
+        return [
+            pointer
+            for pointer, is_sound in checked
+            if is_sound or read_again(self._core, keys.node(pointer.id), partial(self.check, pointer)) is not None
+        ]
+
+    def _is_sound(self, pointer: Pointer) -> bool:
+        try:
+            self.check(pointer)
+        except (Corrupt, NotFound):
+            return False
+        return True
+
     def _rows(self, pointer: Pointer) -> pa.RecordBatch:
         from sheaf.format.node_v1 import decode_rows
 
         return self._load(pointer, lambda data: decode_rows(data, pointer))
 
     def _load(self, pointer: Pointer, decode: Callable[[bytes], T]) -> T:
-        key = keys.node(pointer.id)
         try:
-            return self._core.load(key, lambda data: decode(_checked(data, pointer)))
+            return self._read(pointer, decode)
+        except Corrupt:
+            data = read_again(self._core, keys.node(pointer.id), lambda: self.check(pointer))
+            if data is None:
+                raise
+            return decode(data)
+
+    def _read(self, pointer: Pointer, decode: Callable[[bytes], T]) -> T:
+        try:
+            return self._core.load(keys.node(pointer.id), lambda data: decode(_checked(data, pointer)))
         except NotFound as error:
             hint = "if something was erased from the bundle meanwhile, open it again; or run `sheaf store check`"
             raise Corrupt(f"node {pointer.id.hex()} is missing", hint) from error

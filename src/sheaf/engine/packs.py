@@ -87,6 +87,11 @@ class PackSink:
                 new = new[len(placed) :]
         return [places[chunk[0]] for chunk in chunks]  # type: ignore[misc]  # each has one now
 
+    def adopt(self, chunks: Iterable[tuple[bytes, Place]]) -> None:
+        """Count chunks of other packs, which were read back, among those that this session has stored."""
+        with self._lock:
+            self._index.add_all(chunks)
+
     def flush(self) -> None:
         """Close the open pack and wait until all are durable. Raises what the writes raised."""
         self._origin.ensure_here()

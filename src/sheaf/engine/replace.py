@@ -46,7 +46,7 @@ class Replacement:
 
     def prepare(self, opened: Open, entries: list[Entry]) -> None:
         """Store the new contents in the name of a session; raises what reading the old ones raises."""
-        index = ChunkIndex(load_segments(self._core), opened.avoid_packs, partial(load_table, self._core))
+        index = ChunkIndex(load_segments(self._core), opened.unlisted_packs, partial(load_table, self._core))
         sink = PackSink(self._core, opened.id, index)
         ingest = Ingest(self._core, sink, index, opened.erased)
         self._placed = {entry.content: ingest.store_stream(self._rewritten(entry)) for entry in entries}

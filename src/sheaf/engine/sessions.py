@@ -2,17 +2,18 @@
 
 Register, then list ``condemned/``, then ``index/``; ``erased/`` after ``condemned/``, too, since a generation that is not
 listed any more has left its notices. Nothing that the lists call dead is referenced, however one learned of it; new data
-is deduplicated against nothing that is listed at all.
+is deduplicated against nothing that is listed at all. What ``damaged/`` names is treated so, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from sheaf.engine.core import Core, host
+from sheaf.engine.damage import Noted, load_noted, noted_keys
 from sheaf.engine.erased import erased_contents
 from sheaf.engine.log import Head, Log, repo_log, store_log
 from sheaf.engine.objects import get_object
@@ -44,6 +45,7 @@ class Open:
     """A registered session and what it must keep away from.
 
     ``dead_…`` (objects by key): never to be referenced. ``avoid_packs``: nothing new is deduplicated against them.
+    ``damaged``: what was found damaged, which nothing new may need.
     """
 
     session: Session
@@ -53,6 +55,7 @@ class Open:
     avoid_packs: frozenset[bytes]
     erased: frozenset[bytes]
     index: tuple[str, ...] | None = None  #: index objects, listed after ``condemned/`` was; None: nobody has looked
+    damaged: Noted = field(default_factory=Noted)
     head: Head[RepoState] | None = None  #: the repo's log as it was once the session was registered
 
     @property
@@ -64,6 +67,11 @@ class Open:
     def has_dead(self) -> bool:
         """Whether there is anything that must not be referenced."""
         return bool(self.dead_packs or self.dead_nodes or self.dead_objects)
+
+    @property
+    def unlisted_packs(self) -> frozenset[bytes]:
+        """The packs that nothing new is deduplicated against."""
+        return self.avoid_packs | self.damaged.packs
 
 
 def open_session(core: Core, repo_id: str, log: Log[RepoState, RepoOp], kind: str) -> Open:
@@ -96,6 +104,7 @@ def observe(core: Core, session: Session) -> Open:
     """What a session that is registered already must keep away from, as of now (a split of a diamond)."""
     known = condemned_lists(core)
     index = core.io.submit(lambda: tuple(stat.key for stat in core.backend.list(keys.INDEX)))
+    damaged = core.io.submit(noted_keys, core)
     erased = erased_contents(core)
     dead: frozenset[bytes] = frozenset().union(*(entry.dead_packs for entry in known))
     return Open(
@@ -106,6 +115,7 @@ def observe(core: Core, session: Session) -> Open:
         dead.union(*(entry.moving_packs for entry in known)),
         erased.union(*(entry.erase for entry in known)),
         index.result(),
+        load_noted(core, damaged.result()),
     )
 
 

@@ -11,8 +11,11 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from sheaf.engine.contents import Contents
 from sheaf.engine.core import Core
+from sheaf.engine.damage import noted_keys
 from sheaf.engine.dedup import joined_segments, load_segments, write_index
 from sheaf.engine.forwarding import Forwards, load_forwards
 from sheaf.engine.moving import Mover
@@ -54,13 +57,19 @@ def sweep(core: Core, condemned: Condemned, mine: Open, ending: Ending, done: Sw
     Raises:
         Conflict: another gc has ended this one.
     """
+    noted = frozenset(noted_keys(core))
+    if not condemned.erase:  # else bytes would stay that must go
+        damaged = frozenset(keys.ids_of(key for key in noted if key.startswith(keys.PACKS)))
+        condemned = replace(condemned, moving_packs=condemned.moving_packs - damaged)
     look = steadily(core, lambda: _Look(core, condemned))
     done.lost += lost_with(core, look.dead_nodes)
     sizes = inventory(core)
     _deindex(core, mine, look.dead_packs | condemned.moving_packs, sizes)
     addresses = [key for pack in sorted(look.dead_packs) for key in look.forwards.records.get(pack, ())]
     dead = [keys.pack(pack) for pack in sorted(look.dead_packs)]
-    _delete(core, [*dead, *map(keys.node, look.dead_nodes), *look.dead_objects, *addresses], sizes, done)
+    gone = [*dead, *map(keys.node, look.dead_nodes), *look.dead_objects]
+    _delete(core, [*gone, *addresses], sizes, done)
+    _delete(core, [keys.damaged(key) for key in gone if key in noted], sizes, done)
     done.packs += sum(key in sizes for key in dead)
     done.nodes += len(look.dead_nodes)
     done.objects += len(look.dead_objects)
@@ -68,6 +77,7 @@ def sweep(core: Core, condemned: Condemned, mine: Open, ending: Ending, done: Sw
         done.bytes -= _move(core, condemned, look, mine, ending, done)
         old = [keys.pack(pack) for pack in sorted(condemned.moving_packs)]
         _delete(core, old, sizes, done)
+        _delete(core, [keys.damaged(key) for key in old if key in noted], sizes, done)
         done.moved += sum(key in sizes for key in old)
 
 

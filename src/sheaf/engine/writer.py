@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sheaf.engine.contents import Contents
 from sheaf.engine.core import Core
 from sheaf.engine.dedup import ChunkIndex, load_segments, merge_index
 from sheaf.engine.ingest import Ingest
@@ -22,7 +23,7 @@ from sheaf.engine.nodes import Nodes, root_of
 from sheaf.engine.packs import PackSink
 from sheaf.engine.sessions import Ending, Open, end_session, open_session, refuse_if_over
 from sheaf.engine.tables import load_table
-from sheaf.engine.taking import refuse_dead, usable
+from sheaf.engine.taking import ensure_readable, refuse_dead, usable
 from sheaf.engine.tree import Tree
 from sheaf.engine.treewrite import Change, TreeWriter, leaves_of
 from sheaf.errors import Bug, Conflict, Corrupt, Refused, SheafError, Unavailable
@@ -67,15 +68,19 @@ class Draft:
 class Store:
     """Contents and nodes on their way into the store, for one session or one split of a diamond."""
 
-    def __init__(self, core: Core, nodes: Nodes, open: Open, name: str, *, allow_erased: bool = False) -> None:
+    def __init__(
+        self, core: Core, nodes: Nodes, open: Open, name: str, *, allow_erased: bool = False, verify: bool = False
+    ) -> None:
+        """``verify``: read back what is reused, and store again what is damaged."""
         self._core = core
         self._nodes = nodes
         self._open = open
         self._name = name
+        self._verify = verify
         self._segments = load_segments(core, open.index)  # after the session was registered and condemned/ was listed
-        self._index = ChunkIndex(self._segments, open.avoid_packs, partial(load_table, core))
+        self._index = ChunkIndex(self._segments, open.unlisted_packs, partial(load_table, core))
         self.sink = PackSink(core, name, self._index)
-        self.ingest = Ingest(core, self.sink, self._index, open.erased, allow_erased=allow_erased)
+        self.ingest = Ingest(core, self.sink, self._index, open.erased, allow_erased=allow_erased, verify=verify)
 
     def usable(self, rows: pa.RecordBatch | pa.Table) -> npt.NDArray[np.bool_]:
         """Which rows of a live bundle may be taken over in the place of a file's bytes."""
@@ -106,9 +111,18 @@ class Store:
 
     def _trees(self, base: Tree | None) -> TreeWriter:
         self.sink.flush()
-        nodes = leaves_of(base.nodes, base.root) if base else ()
-        reuse = {pointer.full: pointer for pointer in nodes if pointer.id not in self._open.dead_nodes}
+        reuse = {pointer.full: pointer for pointer in self.reusable(base)} if base else {}
         return TreeWriter(self._core, self._nodes, self._name, reuse)
+
+    def reusable(self, base: Tree) -> list[Pointer]:
+        """The nodes of a live bundle's tree that a new one may have; none if the tree can't be read."""
+        try:
+            nodes = list(leaves_of(base.nodes, base.root))
+        except Corrupt:
+            return []
+        barred = self._open.dead_nodes | self._open.damaged.nodes
+        found = [pointer for pointer in nodes if pointer.id not in barred]
+        return self._nodes.sound(found) if self._verify else found
 
     def _beside_index(self, make: Callable[P, Pointer], *args: P.args, **kwargs: P.kwargs) -> Pointer:
         """A tree, and the index of the packs that are durable now: neither leads to the other."""
@@ -118,6 +132,8 @@ class Store:
         finally:
             wait([listed])  # the session must not end before
         listed.result()
+        if self._open.damaged:
+            ensure_readable(self._nodes, Contents(self._core), root, self._open.damaged)
         return root
 
     def stop(self) -> None:
@@ -147,14 +163,16 @@ class Writer:
         kind: str,
         *,
         allow_erased: bool = False,
+        verify: bool = False,
     ) -> None:
+        """``allow_erased``, ``verify``: as of :class:`Store` and its ``ingest``."""
         self._core = core
         self._log = log
         self._over = False
         self.open = open_session(core, repo_id, log, kind)
         self._ending = Ending(core, self.open.id)
         try:
-            self.store = Store(core, nodes, self.open, self.open.id, allow_erased=allow_erased)
+            self.store = Store(core, nodes, self.open, self.open.id, allow_erased=allow_erased, verify=verify)
         except BaseException:
             end_session(core, self.open.id)
             raise

@@ -9,6 +9,7 @@ __all__ = [
     "BEHIND",
     "CONDEMNED",
     "CONFIG",
+    "DAMAGED",
     "ERASED",
     "ERASING",
     "INDEX",
@@ -26,6 +27,8 @@ __all__ = [
     "STORE_LOG",
     "behind",
     "condemned",
+    "damaged",
+    "damaged_object",
     "erased",
     "erasing",
     "ids_of",
@@ -59,6 +62,7 @@ CONDEMNED = "condemned/"
 MOVED = "moved/"
 ERASED = "erased/"
 ERASING = "erasing/"
+DAMAGED = "damaged/"
 RUNS = "runs/"
 RECEIPTS = "receipts/"
 REPLICA = "replica/"
@@ -69,6 +73,7 @@ SLOTS = "keys/"
 MAX_RECORD = 10**15 - 1
 
 _HASHED = re.compile(r"(?:packs|nodes)/[0-9a-f]{2}/([0-9a-f]{64})")
+_DATA = re.compile(rf"{_HASHED.pattern}|objects/[0-9a-f]{{2}}/[0-9A-Za-z]+-[0-9a-f]{{64}}")
 _MOVED = re.compile(r"moved/[0-9a-f]{2}/([0-9a-f]{64})/[0-9]{15}")
 
 
@@ -126,6 +131,17 @@ def erased(content: bytes) -> str:
 def erasing(id: str) -> str:
     """``erasing/<ksuid>.json``."""
     return f"{ERASING}{id}.json"
+
+
+def damaged(key: str) -> str:
+    """``damaged/<key of a pack, a node or a whole object>``."""
+    return f"{DAMAGED}{key}"
+
+
+def damaged_object(note: str) -> str | None:
+    """The key that a note is about; None if there can be no such note."""
+    key = note.removeprefix(DAMAGED)
+    return key if _DATA.fullmatch(key) else None
 
 
 def receipt(id: str) -> str:

@@ -20,6 +20,7 @@ LIMITS: Final[dict[str, int]] = {
     keys.REPLICA: 1 * _MIB,
     keys.BEHIND: 1 * _MIB,
     keys.ERASED: 1 * _MIB,
+    keys.DAMAGED: 1 * _MIB,
     keys.RUNS: 16 * _MIB,
     "log/": 32 * _MIB,
     "pages/": 64 * _MIB,

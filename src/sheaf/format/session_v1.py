@@ -12,6 +12,7 @@ from sheaf.model.log import Author
 
 __all__ = [
     "Condemned",
+    "Damage",
     "ErasedPlace",
     "Erasing",
     "Notice",
@@ -92,6 +93,15 @@ class Erasing(msgspec.Struct, frozen=True, omit_defaults=True):
     condition: str
     rows: int = 0
     columns: tuple[str, ...] = ()
+
+
+class Damage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The note in ``damaged/<key>``: the object at ``key`` was found damaged or missing. ``reason``: in words."""
+
+    key: str
+    time: str
+    reason: str
+    author: Author = Author()
 
 
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -7,7 +7,20 @@ import msgspec
 from sheaf.errors import Unsupported
 from sheaf.format.sealed import seal, unseal
 
-__all__ = ["ENCRYPTION", "MAX_CHUNK", "Chunker", "StoreConfig", "decode_config", "encode_config"]
+__all__ = [
+    "ENCRYPTION",
+    "MAX_CHUNK",
+    "READ_FEATURES",
+    "WRITE_FEATURES",
+    "Chunker",
+    "StoreConfig",
+    "decode_config",
+    "encode_config",
+]
+
+#: Features of the format that this program knows; a store that asks for others is refused by name.
+READ_FEATURES: frozenset[str] = frozenset({"encryption"})
+WRITE_FEATURES: frozenset[str] = frozenset({"encryption"})
 
 ENCRYPTION = "aes-256-gcm"  #: what ``encryption`` says of a store whose contents are encrypted
 MAX_CHUNK = 64 << 20  #: bytes of a chunk before compression; recipes' parts are chunks too

@@ -104,7 +104,7 @@ class Committer:
         context.refuse_writes()
         draft.ensure_names(context.log.head().state)
         with Writer(context.core, context.nodes, context.log, context.entry.id, "edit") as writer:
-            is_kept = self._check_alive(context) and not writer.open.has_dead
+            is_kept = self._check_alive(context) and not (writer.open.has_dead or writer.open.damaged)
             if self._base is not None:
                 writer.store.refuse_dead(self._base.tree)
             placed = self._store(writer.store.ingest, found.spilled, context.core.workers, is_kept=is_kept)

@@ -11,16 +11,13 @@ from sheaf.engine.log import Log, repo_log, store_log
 from sheaf.engine.refs import Refs
 from sheaf.errors import NotFound, Unsupported
 from sheaf.fork import Lazy
+from sheaf.format.store_v1 import READ_FEATURES, WRITE_FEATURES
 from sheaf.model.log import RepoEntry, RepoOp, RepoState, StoreOp, StoreState
 
 if TYPE_CHECKING:
     from sheaf.engine.nodes import Nodes
 
-__all__ = ["READ_FEATURES", "WRITE_FEATURES", "Connected", "Context"]
-
-#: Features of the format that this program knows; a store that asks for others is refused by name.
-READ_FEATURES: frozenset[str] = frozenset({"encryption"})
-WRITE_FEATURES: frozenset[str] = frozenset({"encryption"})
+__all__ = ["Connected", "Context"]
 
 
 class Connected:

@@ -190,7 +190,7 @@ class _Push:
         s, t = self._source, self._target
         made: dict[str, Bundle] = {}
         with Writer(t.core, t.nodes, t.log, t.entry.id, "push") as writer:
-            sink, dead = writer.store.sink, writer.open.avoid_packs
+            sink, dead = writer.store.sink, writer.open.unlisted_packs
             copier = Copier(
                 s.core,
                 s.nodes,

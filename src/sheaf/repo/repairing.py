@@ -19,6 +19,7 @@ from sheaf.engine.repairs.fetching import fetch
 from sheaf.engine.repairs.indexing import Rebuilt, rebuild_index
 from sheaf.engine.repairs.known import known_replicas
 from sheaf.engine.repairs.mending import Keep, Mending
+from sheaf.engine.repairs.notes import review_notes
 from sheaf.engine.repairs.pages import write_pages
 from sheaf.engine.replicas.backend import ReplicatedBackend, refuse_copy
 from sheaf.engine.replicas.kinds import Kind, kind_of, replica_id
@@ -73,7 +74,7 @@ class Repaired:
     """What a repair did, or would do. ``found``: the problems before; ``left``: those that are left.
 
     ``fetched`` and ``written``: keys, from a replica and pages; ``size``: bytes that were fetched; ``failed``: keys of what
-    could not be mended, and why.
+    could not be mended, and why. ``sound``: keys of objects that were noted as damaged and are sound; their notes are gone.
     """
 
     found: Report = field(default_factory=Report)
@@ -84,6 +85,7 @@ class Repaired:
     index: Rebuilt | None = None
     aside: list[Unreadable] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    sound: list[str] = field(default_factory=list)
 
 
 def open_repairs(
@@ -168,6 +170,8 @@ class Repairs:
                     raise
                 # what could be derived is known when the log is mended
         done.left = look.verdict()
+        reviewed = review_notes(mending.core, is_dry=plan.is_dry)
+        done.sound, done.left.noted = reviewed.sound, reviewed.damaged
         done.failed = {key: why for key, why in done.failed.items() if _matters(key, done.left)}
         return done
 
@@ -218,7 +222,7 @@ class Repairs:
             if copy_of(source) != config.id:
                 raise InvalidInput(f"{source.url} holds another store", "name a replica of this one")
         self._plain = self._decrypted([self._place, *sources], config)
-        self._core = Core(self._plain(self._place), config, self._author, clock=self._clock)
+        self._core = Core(self._plain(self._place), config, self._author, clock=self._clock, may_note=not plan.is_dry)
         mending = Mending(self._core, list(map(self._plain, sources)), keep, plan.is_dry)
         lost = [keys.CONFIG] if is_lost else []
         if config.is_encrypted and not any(self._place.list(keys.SLOTS)):  # else one that is missing was removed

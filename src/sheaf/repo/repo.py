@@ -258,7 +258,8 @@ class Repo:
         Args:
             move_label: the label may be set already, and moves then.
             files: only these paths, relative to the folder.
-            rehash: read every file, even those that look unchanged.
+            rehash: read every file, even those that look unchanged, and verify what the store has of them already: what is
+                damaged there is stored again.
             if_changed: commit nothing if the branch has exactly this already.
             portable: refuse names that become one on other systems; without it they are warned of.
             allow_empty: make a bundle even if there is no file to upload.
@@ -282,7 +283,7 @@ class Repo:
             c.core, c.cache, path, files=files, skip_on_error=skip_on_error, rehash=rehash, concurrency=concurrency
         )
         meter = Meter(progress, "upload")
-        with Writer(c.core, c.nodes, c.log, self.id, "upload", allow_erased=allow_erased) as writer:
+        with Writer(c.core, c.nodes, c.log, self.id, "upload", allow_erased=allow_erased, verify=rehash) as writer:
             head = writer.open.head or self._log.head()  # read after the session was registered
             if not (if_changed and _is_at_head(label, branch, head.state)):
                 draft.ensure_names(head.state)

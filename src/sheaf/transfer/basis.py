@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sheaf.engine.tree import Tree
+from sheaf.errors import Corrupt
 from sheaf.format.node_v1 import ROWS
 from sheaf.model.paths import order_key
 from sheaf.transfer.scan import ScanBatch
@@ -30,7 +31,7 @@ class Basis:
         first, last = (order_key(batch.folder[i], batch.name[i]) for i in (0, -1))
         self._held = [leaf for leaf in self._held if _last_key(leaf) >= first]
         while not self._done and (not self._held or _last_key(self._held[-1]) < last):
-            leaf = next(self._leaves, None)
+            leaf = self._next()
             if leaf is None:
                 self._done = True
             elif _last_key(leaf) >= first:
@@ -41,6 +42,12 @@ class Basis:
         wanted = _paths(pa.array(batch.folder, pa.string()), pa.array(batch.name, pa.string()))
         at = pc.index_in(wanted, value_set=_paths(rows["folder"], rows["name"]))
         return rows, at.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+
+    def _next(self) -> pa.RecordBatch | None:
+        try:
+            return next(self._leaves, None)
+        except Corrupt:  # an older bundle is a help only: files whose rows can't be read are read themselves
+            return None
 
 
 def _last_key(leaf: pa.RecordBatch) -> bytes:

@@ -19,7 +19,6 @@ from sheaf.engine.nodes import Nodes, pointer_of
 from sheaf.engine.objects import get_object
 from sheaf.engine.squeeze import Frame, squeeze
 from sheaf.engine.tree import Tree, entry_at
-from sheaf.engine.treewrite import leaves_of
 from sheaf.engine.writer import Store
 from sheaf.errors import Corrupt, NotFound
 from sheaf.format import keys
@@ -90,7 +89,7 @@ class Copier:
         """By their hashes the leaves of a tree that may be taken over."""
         if base is None:
             return {}
-        leaves = (node for node in leaves_of(base.nodes, base.root) if not node.level)
+        leaves = (node for node in self._store.reusable(base) if not node.level)
         return {leaf.full: leaf for leaf in leaves if self._dead.isdisjoint(pack for pack, _ in leaf.packs)}
 
     def _stored(self, batch: pa.RecordBatch) -> pa.RecordBatch:

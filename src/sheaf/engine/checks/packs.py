@@ -15,6 +15,7 @@ from sheaf.engine.checks.readings import Readings
 from sheaf.engine.checks.report import FAULTS, Report, Tell
 from sheaf.engine.contents import Contents, Erased
 from sheaf.engine.core import Core
+from sheaf.engine.damage import note_damage, read_again
 from sheaf.engine.objects import get_object
 from sheaf.engine.tables import load_table
 from sheaf.errors import Corrupt, NotFound, SheafError, Unsupported
@@ -23,7 +24,7 @@ from sheaf.format.columns import Array, leading
 from sheaf.format.frame_v1 import unframe
 from sheaf.format.pack_v1 import PackTable, check_head, decode_table
 
-__all__ = ["Packs", "read_whole", "verify_pack"]
+__all__ = ["Packs", "confirm_pack", "read_whole", "verify_pack"]
 
 _TABLES = 16  # tables fetched at once
 _WHOLE = 2  # packs read whole at once: bounds memory
@@ -73,6 +74,8 @@ class Packs:
                 self._seen.add(looked.pack)
                 self.report.count("packs")
                 self.tell("packs", len(self._seen))
+            if looked.error is not None or looked.bad:
+                confirm_pack(self.core, looked.pack)
             if looked.error is not None:
                 self.report.fault("pack", keys.pack(looked.pack), looked.error)
             elif looked.table is None:
@@ -141,6 +144,7 @@ class Packs:
         held, of_size = _holds(table, looked.wanted)
         if lost := int(np.count_nonzero(~held)):
             what = f"pack {looked.pack.hex()} does not hold {lost} of the chunks that bundles need of it"
+            note_damage(self.core, keys.pack(looked.pack), what)  # its table is covered by a hash: no need to ask again
             self.report.add("pack", keys.pack(looked.pack), what)
         if odd := int(np.count_nonzero(held & ~of_size)):
             what = f"manifests give {odd} chunks of pack {looked.pack.hex()} another size than they have"
@@ -170,6 +174,7 @@ class Packs:
         if lost:
             missing = self.core.backend.newest(keys.moved(pack, 0).rpartition("/")[0] + "/") is None
             self.report.add("pack", keys.pack(pack), f"{reason} ({lost} chunks are needed)", missing=missing)
+            note_damage(self.core, keys.pack(pack), reason)
         for target, rows in targets.items():
             self.follow.add_wanted(target, np.array(rows, WANTED))
 
@@ -200,6 +205,17 @@ def verify_pack(data: bytes, pack: bytes) -> None:
     what = f"pack {pack.hex()}"
     for offset in _damaged(memoryview(data), pack, what):
         raise Corrupt(f"{what} is damaged at byte {offset}")
+
+
+def confirm_pack(core: Core, pack: bytes) -> None:
+    """Read a pack that was found damaged once more; note it for writers if it still is."""
+
+    def again() -> bytes:
+        data = get_object(core.backend, keys.pack(pack))
+        verify_pack(data, pack)
+        return data
+
+    read_again(core, keys.pack(pack), again)
 
 
 def _table_of(data: memoryview, pack: bytes, what: str) -> PackTable:

@@ -66,13 +66,15 @@ class Report:
     """``counts`` says how much was looked at; ``unlisted`` how many problems there are besides those listed.
 
     ``unfinished``: what killed writers left outside of all keys, and what others are writing there. It takes room and harms
-    nothing, so it is no problem.
+    nothing, so it is no problem. ``noted``: keys of objects that are noted as damaged, so that nothing new needs them; the
+    note of one that is sound again costs space only.
     """
 
     problems: list[Problem] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     unlisted: int = 0
     unfinished: list[Unfinished] = field(default_factory=list)
+    noted: list[str] = field(default_factory=list)
     _listed: dict[str, int] = field(default_factory=dict, repr=False)
 
     @property

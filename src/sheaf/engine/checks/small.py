@@ -14,7 +14,17 @@ from sheaf.engine.runs import get_run
 from sheaf.errors import Corrupt, NotFound
 from sheaf.format import keys
 from sheaf.format.moved_v1 import decode_moved
-from sheaf.format.session_v1 import Erasing, Notice, Receipt, RunEnd, RunStart, Session, decode_condemned, unseal
+from sheaf.format.session_v1 import (
+    Damage,
+    Erasing,
+    Notice,
+    Receipt,
+    RunEnd,
+    RunStart,
+    Session,
+    decode_condemned,
+    unseal,
+)
 
 __all__ = ["check_small", "decoder_of"]
 
@@ -41,6 +51,7 @@ _KINDS: Final[dict[str, tuple[str, Decode]]] = {
     keys.MOVED: ("moved", decode_moved),
     keys.ERASED: ("notices", _sealed("erased", Notice)),
     keys.ERASING: ("erasures", _sealed("erasing", Erasing)),
+    keys.DAMAGED: ("notes of damage", _sealed("damaged", Damage)),
     keys.RECEIPTS: ("receipts", _sealed("receipt", Receipt)),
 }
 

@@ -18,6 +18,7 @@ from sheaf.engine.checks.places import Places
 from sheaf.engine.checks.report import FAULTS, Report, Tell
 from sheaf.engine.contents import Contents, Erased
 from sheaf.engine.core import Core
+from sheaf.engine.damage import note_damage
 from sheaf.engine.nodes import Nodes, mark_of, pointer_of
 from sheaf.engine.tree import entries
 from sheaf.errors import Corrupt, InvalidInput, SheafError
@@ -216,6 +217,7 @@ class Trees:
         else:
             what = "is missing" if found is None else f"has {found.size} bytes where {entry.size} are said"
             self._report.add("object", key, f"{key} ('{entry.path}') {what}", missing=found is None)
+            note_damage(self._core, key, f"it {what}")
 
 
 def _ids(folders: list[str]) -> Ids:

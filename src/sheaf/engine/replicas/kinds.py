@@ -32,7 +32,7 @@ _KINDS = {
 
 
 #: Folders of what belongs to one place.
-LOCAL = (keys.REPLICA, keys.BEHIND, keys.ERASING, "staging/")
+LOCAL = (keys.REPLICA, keys.BEHIND, keys.ERASING, keys.DAMAGED, "staging/")
 
 
 def kind_of(key: str) -> Kind:
