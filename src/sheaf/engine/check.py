@@ -132,8 +132,10 @@ class _Check:
     def _of_repo(self, repo: RepoEntry) -> list[Bundle]:
         problems = self.report.problems
         before = len(problems)
-        log = repo_log(self.core, repo.id)
-        living = check_repo_log(self.core, log, repo.id, self.report, even_aside=self.even_aside)
+        living: list[Bundle] = []
+        with self.report.noting("log", "log/"):
+            log = repo_log(self.core, repo.id)
+            living = check_repo_log(self.core, log, repo.id, self.report, even_aside=self.even_aside)
         problems[before:] = [replace(problem, repo=repo.name) for problem in problems[before:]]
         return living
 

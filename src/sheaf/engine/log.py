@@ -202,10 +202,7 @@ class Log(Generic[S, Op]):
         return Head(n, ways[0].write, self._state(whole, keys.log_record(self._base, n)), bases)
 
     def _number(self, key: str) -> int:
-        try:
-            n = keys.record_number(key)
-        except ValueError:
-            n = -1
+        n = keys.record_number(key)
         if key != keys.log_record(self._base, n):
             raise Corrupt(f"{key} is no record: it does not belong there", "take it out of the store")
         return n

@@ -14,6 +14,7 @@ from sheaf.engine.runs import get_run
 from sheaf.errors import Corrupt, NotFound
 from sheaf.format import keys
 from sheaf.format.moved_v1 import decode_moved
+from sheaf.format.replica_v1 import Behind, ReplicaNotice
 from sheaf.format.session_v1 import Erasing, Notice, Receipt, RunEnd, RunStart, Session, decode_condemned, unseal
 
 __all__ = ["check_small", "decoder_of"]
@@ -42,6 +43,8 @@ _KINDS: Final[dict[str, tuple[str, Decode]]] = {
     keys.ERASED: ("notices", _sealed("erased", Notice)),
     keys.ERASING: ("erasures", _sealed("erasing", Erasing)),
     keys.RECEIPTS: ("receipts", _sealed("receipt", Receipt)),
+    keys.REPLICA: ("replica notices", _sealed("replica", ReplicaNotice)),
+    keys.BEHIND: ("notes of replicas", _sealed("behind", Behind)),
 }
 
 
