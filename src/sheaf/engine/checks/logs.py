@@ -42,7 +42,7 @@ __all__ = ["check_repo_log", "check_store_log"]
 
 
 def check_store_log(core: Core, log: Log[StoreState, StoreOp], report: Report) -> StoreState:
-    """Check the store's own log; returns the state of its head, or, if that can't be read, the repos that records name."""
+    """Check the store's own log; returns the state of its head, with the repos that only its records name."""
     names: dict[str, str | None] = {}
     before = len(report.problems)
     head, error = _checked_head(core, log, keys.STORE_LOG)
@@ -54,11 +54,12 @@ def check_store_log(core: Core, log: Log[StoreState, StoreOp], report: Report) -
                 names[op.id] = None
     if error is not None:
         _add_unsaid(report, before, keys.STORE_LOG, error)
-        return StoreState({id: RepoEntry(id, name, "", "") for id, name in names.items() if name is not None})
     said = {repo.id: None if repo.deleted else repo.name for repo in head.state.repos.values()}
-    if said != names and report.ok:
+    if said != names and error is None and report.ok:
         report.add("log", "log/", "the newest record of the store's log does not say what its records add up to")
-    state: StoreState = head.state
+    recorded = {id: RepoEntry(id, name, "", "") for id, name in names.items() if name is not None}
+    sound = {id: repo for id, repo in head.state.repos.items() if repo.id == id}
+    state: StoreState = msgspec.structs.replace(head.state, repos={**recorded, **sound})
     return state
 
 
