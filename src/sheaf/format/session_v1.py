@@ -79,16 +79,21 @@ class RunEnd(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The notice in ``erased/<content>``: bytes with this hash were removed for good. ``size``: how many, if known."""
+    """The notice in ``erased/<content>``: bytes with this hash were removed for good. ``size``: how many, if known.
+
+    ``origin``: the id of the store that they were removed from and that has the receipt, if it is another one.
+    """
 
     content: str
     time: str
     reason: str
     author: Author = Author()
     size: int = -1
+    origin: str = ""
 
     def __post_init__(self) -> None:
         check_hashes(self.content)
+        check_ids(*filter(None, (self.origin,)))
 
 
 class ErasedPlace(msgspec.Struct, frozen=True, omit_defaults=True):

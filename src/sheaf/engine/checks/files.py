@@ -30,6 +30,7 @@ from sheaf.model.entries import Entry, ObjectPlace, PlaceKind, RecipePlace
 from sheaf.model.log import Bundle, RepoEntry
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import join
+from sheaf.storage.readonly import ReadOnlyBackend
 
 __all__ = ["name_files"]
 
@@ -61,7 +62,8 @@ def name_files(core: Core, report: Report, repo: str | None = None) -> None:
     chosen = [problem for problem in report.problems if problem.kind in _KINDS and not problem.repairable]
     if not chosen:
         return
-    search = _Search(replace(core, cache=NoCache()), {problem.key: problem for problem in chosen})
+    bare = replace(core, cache=NoCache(), backend=ReadOnlyBackend(core.backend))
+    search = _Search(bare, {problem.key: problem for problem in chosen})
     found: dict[str, Problem] = {}
     for name, bundle in _bundles(search.core, repo):
         with suppress(*FAULTS):  # a descriptor that makes no sense is among the problems

@@ -164,7 +164,7 @@ def _records(core: Core, base: str, last: int, report: Report) -> Iterator[Recor
     for first in range(0, last + 1, PAGE_RECORDS):
         numbers = range(first, min(first + PAGE_RECORDS, last + 1))
         records = dict(zip(numbers, core.io.map(lambda n: _record(core, base, n), numbers), strict=True))
-        page = _page(core, base, first // PAGE_RECORDS, records, report) if len(numbers) == PAGE_RECORDS else {}
+        page = _page(core, base, first // PAGE_RECORDS, last, records, report) if len(numbers) == PAGE_RECORDS else {}
         for n in numbers:
             record = _settled(keys.log_record(base, n), records[n], page.get(n), report)
             if record is not None and before is not None and before.n == n - 1 and record.prev != before.write:
@@ -195,7 +195,9 @@ def _settled(key: str, found: Record | SheafError, paged: Record | None, report:
     return paged
 
 
-def _page(core: Core, base: str, k: int, records: dict[int, Record | SheafError], report: Report) -> dict[int, Record]:
+def _page(
+    core: Core, base: str, k: int, last: int, records: dict[int, Record | SheafError], report: Report
+) -> dict[int, Record]:
     """The records of a page by their numbers; empty if it is missing or not to be believed."""
     key = keys.log_page(base, k)
     try:
@@ -206,10 +208,26 @@ def _page(core: Core, base: str, k: int, records: dict[int, Record | SheafError]
         report.count("pages")
         return page
     except NotFound:
-        pass  # a courtesy that is made up for by whoever writes next
+        if _is_due(core, base, k, last):
+            report.fault("page", key, Repairable(f"{key} is missing"), missing=True)
     except (Corrupt, Unsupported) as error:
         report.fault("page", key, Repairable(error.message))
     return {}
+
+
+def _is_due(core: Core, base: str, k: int, last: int) -> bool:
+    """Whether a page must have been written: two commits followed while it was the newest one.
+
+    Each of them writes it if it is missing. One may have been stopped before that, so one alone proves nothing.
+    """
+    commits, first = 0, (k + 1) * PAGE_RECORDS
+    for n in range(first, min(first + PAGE_RECORDS - 1, last + 1)):
+        record = _record(core, base, n)
+        if isinstance(record, Record):
+            commits += any(isinstance(op, dict) and op.get("op") == "add-bundle" for op in record.ops)
+        if commits == 2:
+            return True
+    return False
 
 
 def _slim(record: Record) -> Record:
