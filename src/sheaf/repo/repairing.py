@@ -36,6 +36,8 @@ from sheaf.repo.unlocking import Opener
 from sheaf.storage.location import open_backend
 from sheaf.storage.options import StorageOptions
 from sheaf.storage.port import Backend
+from sheaf.storage.private import make_private_folder, write_private
+from sheaf.transfer.localerrors import translated
 
 if TYPE_CHECKING:
     from sheaf.transfer.progress import Progress
@@ -305,7 +307,8 @@ def _matters(key: str, left: Report) -> bool:
 def _kept_in(folder: Path) -> Keep:
     def keep(key: str, data: bytes) -> None:
         file = folder / key
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        file.write_bytes(data)
+        with translated(f"keep {key} in {folder}"):
+            make_private_folder(file.parent)
+            write_private(file, data)
 
     return keep
