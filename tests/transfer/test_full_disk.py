@@ -75,6 +75,16 @@ def test_rows_of_an_upload_that_wait(disk: Disk, room: int) -> None:
         assert list(spool) == [*expected, batch(30)]
 
 
+def test_few_rows_that_do_not_fit_do_not_follow_later(disk: Disk) -> None:
+    """Bytes that a buffer has kept after a failed write must not come out in the middle of others."""
+    expected = [pa.RecordBatch.from_pydict({"n": [number]}) for number in range(40)]
+    disk.fill(0)
+    with Spool(0) as spool:
+        for one in expected:
+            spool.add(one)
+        assert list(spool) == expected
+
+
 @pytest.mark.parametrize("room", [0, 5000, 1_000_000])
 def test_rows_of_the_stat_cache(disk: Disk, room: int) -> None:
     disk.fill(room)
