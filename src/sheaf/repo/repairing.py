@@ -53,7 +53,7 @@ class Plan:
 
     Args:
         from_replica: fetch what is lost or damaged from this place; "" stands for the store's own replicas.
-        pages: write damaged pages of logs again.
+        pages: write lost or damaged pages of logs again.
         index: build the dedup index anew.
         set_aside: note of bundles that can't be read that they can't.
         is_dry: change nothing; say what would be done.
