@@ -21,9 +21,7 @@ from sheaf.storage.port import Backend, Stat
 __all__ = ["fetch"]
 
 _KEPT_FOR_EVER = (keys.ERASED, keys.RECEIPTS, keys.RUNS)
-_ELSEWHERE = frozenset(
-    {"log", "index", "ref", "bundle", "size", "erasure"}
-)  # problems that no single object is the answer to
+_ELSEWHERE = frozenset({"log", "index", "ref", "bundle", "size"})  # problems that no single object is the answer to
 
 
 def fetch(mending: Mending, found: Report, check: Callable[[], Report]) -> Report:
