@@ -21,7 +21,7 @@ from tests.mount.conftest import Mounts, missing
 import sheaf
 from sheaf.fsspec import SheafFileSystem
 
-__all__ = ["READERS", "WRITERS", "Files", "World"]
+__all__ = ["READERS", "WRITERS", "Files", "World", "mounted"]
 
 #: Path to content and the owner's execute bit.
 Files = dict[str, tuple[bytes, bool]]
@@ -106,14 +106,15 @@ def by_notebook(world: World, folder: Path) -> None:
 
 
 def by_mount(world: World, folder: Path) -> None:
-    with _mounts(world) as mounts:
+    with mounted(world) as mounts:
         mount = mounts.start("bundle", "mount", "new", "--repo", "faces", "--message", "by mount")
         subprocess.run(["cp", "-a", f"{folder}/.", str(mount.folder)], check=True)
         assert mount.unmount() == 0, mount.err
 
 
 @contextmanager
-def _mounts(world: World) -> Iterator[Mounts]:
+def mounted(world: World) -> Iterator[Mounts]:
+    """What mounts the store; the test is skipped where nothing can be mounted."""
     if missing():
         pytest.skip(missing())
     home = Path(tempfile.mkdtemp(dir=world.scratch))
@@ -198,7 +199,7 @@ def from_notebook(world: World) -> Files:
 def from_mount(world: World) -> Files:
     if missing():
         return from_python(world)  # nothing can be mounted here
-    with _mounts(world) as mounts:
+    with mounted(world) as mounts:
         return look(mounts.start("bundle", "mount", "--repo", "faces", "--branch", "main").folder)
 
 

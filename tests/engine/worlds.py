@@ -22,6 +22,7 @@ from sheaf.format.session_v1 import Condemned, encode_condemned
 from sheaf.format.store_v1 import Chunker
 from sheaf.model.entries import ChunkPlace, Entry, Kind, PlaceKind, RecipePlace
 from sheaf.model.entries import Place as Where
+from sheaf.model.ids import ksuid
 from sheaf.model.log import Bundle as Descriptor
 from sheaf.model.log import Root
 from sheaf.repo.bundle import Bundle
@@ -33,6 +34,7 @@ from sheaf.storage.wrapper import WrapperBackend
 from sheaf.testing.clock import SteeredClock
 
 ZEROS = "00" * 32
+GENERATION = ksuid(1_700_000_000, bytes(16))
 
 
 def new_backend() -> MemoryBackend:
@@ -186,7 +188,7 @@ def condemn(
     dead: Collection[bytes] = (),
     moving: Collection[bytes] = (),
     nodes: Collection[bytes] = (),
-    name: str = "generation",
+    name: str = GENERATION,
 ) -> str:
     """What gc writes when it begins a generation; returns the key."""
     key = keys.condemned(name)

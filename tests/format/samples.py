@@ -12,6 +12,7 @@ import pyarrow as pa
 import zstandard
 from blake3 import blake3
 
+from sheaf.engine.diamonds import DiamondEnd, DiamondStart, SplitDone, SplitStart
 from sheaf.engine.encryption.backend import EncryptedBackend
 from sheaf.engine.plain import PlainLeaf, children_of
 from sheaf.engine.rows import folder_entry, row_of, symlink_entry
@@ -35,9 +36,13 @@ from sheaf.format.pack_v1 import decode_table, encode_head, encode_tail
 from sheaf.format.plain_v1 import plain_node
 from sheaf.format.recipe_v1 import decode_part, encode_part
 from sheaf.format.record_v1 import PAGE_RECORDS, decode_page, decode_record, encode_page, encode_record
+from sheaf.format.replica_v1 import Behind, ReplicaNotice
 from sheaf.format.session_v1 import (
     Condemned,
+    ErasedPlace,
+    Erasing,
     Notice,
+    Receipt,
     RunEnd,
     RunStart,
     Session,
@@ -49,12 +54,13 @@ from sheaf.format.session_v1 import (
 from sheaf.format.store_v1 import StoreConfig, decode_config, encode_config
 from sheaf.model.entries import ChunkPlace, Entry, ExternalPlace, Kind, ObjectPlace, RecipePlace
 from sheaf.model.ids import ksuid
-from sheaf.model.log import Author, Record, SetLabel
+from sheaf.model.log import Author, Record, Root, SetLabel
 from sheaf.model.nodes import Pointer
 from sheaf.storage.memory import MemoryBackend
 
 ID = ksuid(1_700_000_000, bytes(range(16)))
 TIME = "2026-11-21T01:02:03.000004Z"
+ROOT = Root("01" * 32, 100, 0, 3, 9, "02" * 32, "03" * 32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +190,19 @@ def samples() -> dict[str, Sample]:
         "run-start": _sealed("run-start", RunStart(ID, TIME, ("a", "b"), ("r@bundle:x",), {"K": "v"})),
         "run-end": _sealed("run-end", RunEnd(ID, TIME, "failed", 3)),
         "erased": _sealed("erased", Notice(digest(1).hex(), TIME, "asked for")),
+        "erasing": _sealed("erasing", Erasing(ID, (digest(1).hex(),), (digest(2).hex(),), "x", 3, ("name",))),
+        "receipt": _sealed(
+            "receipt",
+            Receipt(
+                ID, TIME, "x", (digest(1).hex(),), (ErasedPlace("r", ID, "a/b", digest(1).hex()),), 1, 2, replaces=ID
+            ),
+        ),
+        "replica": _sealed("replica", ReplicaNotice(3, "s3://b/x", TIME)),
+        "behind": _sealed("behind", Behind("s3://b/x", "away", TIME)),
+        "diamond": _sealed("diamond", DiamondStart(ID, TIME, Author("a"))),
+        "diamond-end": _sealed("diamond-end", DiamondEnd("done", TIME, "ignored", (ID,), "t")),
+        "split": _sealed("split", SplitStart("one", ID, TIME, Author("a"), "t")),
+        "split-done": _sealed("split-done", SplitDone("one", ID, TIME, TIME, ROOT, 3)),
         "page": Sample(
             encode_page([record(n) for n in range(PAGE_RECORDS)]), lambda data: decode_page(data, "p"), sealed=True
         ),

@@ -26,9 +26,12 @@ from sheaf.format.record_v1 import (
 )
 from sheaf.format.session_v1 import Notice, RunEnd, RunStart, Session, seal, unseal
 from sheaf.format.store_v1 import Chunker, StoreConfig, decode_config, encode_config
+from sheaf.model.ids import ksuid
 from sheaf.model.log import AddBundle, Author, Record, RepoOp, SetLabel, StoreOp
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=6)
+IDS = st.builds(ksuid, st.integers(0, 2**33), st.binary(min_size=16, max_size=16))
+HASHES = st.binary(min_size=32, max_size=32).map(bytes.hex)
 AUTHORS = st.builds(Author, TEXT, TEXT)
 PLAIN: st.SearchStrategy[Any] = st.recursive(
     st.integers(-(2**53), 2**53) | TEXT | st.booleans(),
@@ -39,10 +42,10 @@ OBJECTS: st.SearchStrategy[dict[str, Any]] = st.dictionaries(TEXT, PLAIN, max_si
 TEXTS = st.lists(TEXT, max_size=3).map(tuple)
 
 SEALED: dict[str, st.SearchStrategy[Any]] = {
-    "session": st.builds(Session, TEXT, TEXT, TEXT, TEXT, st.integers(-1, 9), AUTHORS, TEXT),
-    "run-start": st.builds(RunStart, TEXT, TEXT, TEXTS, TEXTS, st.dictionaries(TEXT, TEXT, max_size=3), AUTHORS),
-    "run-end": st.builds(RunEnd, TEXT, TEXT, TEXT, st.none() | st.integers(-9, 255), TEXTS, TEXT),
-    "erased": st.builds(Notice, TEXT, TEXT, TEXT, AUTHORS),
+    "session": st.builds(Session, IDS, IDS | st.just(""), TEXT, TEXT, st.integers(-1, 9), AUTHORS, TEXT),
+    "run-start": st.builds(RunStart, IDS, TEXT, TEXTS, TEXTS, st.dictionaries(TEXT, TEXT, max_size=3), AUTHORS),
+    "run-end": st.builds(RunEnd, IDS, TEXT, TEXT, st.none() | st.integers(-9, 255), TEXTS, TEXT),
+    "erased": st.builds(Notice, HASHES, TEXT, TEXT, AUTHORS),
 }
 
 

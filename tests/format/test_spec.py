@@ -36,6 +36,7 @@ from sheaf.format.moved_v1 import MovedHeader
 from sheaf.format.node_v1 import CHILDREN, ROWS
 from sheaf.model import log as model
 from sheaf.model import names
+from sheaf.model.ids import ksuid
 from sheaf.storage.port import LARGEST
 
 ROOT = Path(__file__).parents[2]
@@ -107,7 +108,7 @@ def test_constants() -> None:
 def test_limits() -> None:
     (rows,) = tables("begins with", "most bytes")
     said = {name: int(most) for names, most in rows for name in quoted(names)}
-    assert said.pop("repos/<repo>/log/") == limit_of(keys.log_record(keys.repo("id"), 7))
+    assert said.pop("repos/<repo>/log/") == limit_of(keys.log_record(keys.repo(ksuid(1_700_000_000, bytes(16))), 7))
     assert {int(most) for names, most in rows if "all others" in names} == {OTHER, limit_of("new/kind"), LARGEST}
     assert said == LIMITS == {key: limit_of(f"{key}x" if key.endswith("/") else key) for key in LIMITS}
 

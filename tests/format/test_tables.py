@@ -17,6 +17,7 @@ from sheaf.format.moved_v1 import decode_moved, encode_moved
 from sheaf.format.recipe_v1 import MAX_PART, MIN_PART, Row, cut_parts, decode_part, encode_part
 from sheaf.format.session_v1 import Condemned, decode_condemned, encode_condemned
 from sheaf.format.store_v1 import MAX_CHUNK
+from sheaf.model.ids import ksuid
 
 HASHES = st.integers(0, 30).map(digest)
 NUMBERS = st.integers(0, 2**32 - 1)
@@ -110,10 +111,10 @@ SETS = st.frozensets(HASHES, max_size=8)
 NONE: frozenset[bytes] = frozenset()
 
 
-KEYS = st.text("abc/", max_size=5)
-CONDEMNED = st.builds(
-    Condemned, KEYS, SETS, SETS, SETS, st.frozensets(KEYS), st.dictionaries(KEYS, st.integers(-1, 9)), SETS, KEYS
-)
+IDS = st.builds(ksuid, st.integers(0, 2**33), st.binary(min_size=16, max_size=16))
+OBJECTS = st.builds(lambda folder, id: folder + id, st.sampled_from(["objects/00/", "receipts/"]), IDS)
+HEADS = st.dictionaries(st.one_of(st.just(""), IDS), st.integers(-1, 9))
+CONDEMNED = st.builds(Condemned, IDS, SETS, SETS, SETS, st.frozensets(OBJECTS), HEADS, SETS, st.text(max_size=30))
 
 
 @given(CONDEMNED)

@@ -394,3 +394,16 @@ def test_a_reader_of_a_file_that_was_changed_and_removed_has_the_new_bytes(repo:
         assert fs.getattr(ino).links == 0
         fs.release(reader)
         assert fs.spill.fills() == []
+
+
+def test_a_folder_that_is_synced_has_its_names_on_disk(
+    repo: sheaf.Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that renames a file and then syncs the folder may rely on the new name after a power cut."""
+    synced: list[str] = []
+    with _started(repo, tmp_path) as (fs, _):
+        fs.create(ROOT_INO, "new", 0o644)
+        fs.rename(ROOT_INO, "new", ROOT_INO, "name")
+        monkeypatch.setattr(os, "fsync", lambda fd: synced.append(Path(os.readlink(f"/proc/self/fd/{fd}")).name))
+        fs.fsync_folder()
+    assert "journal" in synced

@@ -5,7 +5,7 @@ from __future__ import annotations
 from unittest import mock
 
 import pytest
-from tests.engine.worlds import commit, condemn, noise
+from tests.engine.worlds import GENERATION, commit, condemn, noise
 from tests.repair.worlds import BIG, OTHER, REPLICA, World, all_bytes, flip
 
 from sheaf.engine.dedup import load_segments, write_index
@@ -15,6 +15,7 @@ from sheaf.engine.repairs.indexing import rebuild_index
 from sheaf.errors import Conflict
 from sheaf.format import keys
 from sheaf.format.index_v1 import Segment
+from sheaf.model.ids import ksuid
 from sheaf.model.log import VoidSession
 
 
@@ -115,7 +116,7 @@ def test_nobody_finds_a_chunk_that_is_damaged(world: World) -> None:
 def test_what_is_condemned_stays_out(world: World) -> None:
     key = next(stat.key for stat in world.primary.list(keys.PACKS))
     (pack,) = keys.ids_of([key])
-    condemn(world.primary, moving=[pack], name="another")
+    condemn(world.primary, moving=[pack], name=ksuid(1_700_000_000, bytes([1] * 16)))
     world.repair(index=True)
     assert all(pack not in _packs(segment) for segment in _segments(world))
 
@@ -124,7 +125,7 @@ def test_gc_waits_for_it_and_takes_nothing_of_its_work(made: World) -> None:
     """A gc that begins while packs are listed ends the session, or waits; it never deletes what is then indexed."""
     for grace in (0.0, 3600.0):
         world = made.copy()
-        world.primary.delete("condemned/generation")
+        world.primary.delete(f"condemned/{GENERATION}")
         for stat in list(world.primary.list(keys.SESSIONS)):
             world.primary.delete(stat.key)
         with world.process() as store:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.engine.worlds import condemn, packs_of, replaced
+from tests.engine.worlds import GENERATION, condemn, packs_of, replaced
 from tests.replicas.worlds import Place, World, build
 
 import sheaf
@@ -49,11 +49,11 @@ def test_what_gc_deleted_leaves_the_replica_after_the_records_that_say_so(tmp_pa
     with world.process() as store:
         store.replicas.replicate()  # the generation goes on: nothing is deleted yet
         assert all(replica.stat(keys.pack(id)) for id in packs)
-        primary.inner.delete(keys.condemned("generation"))
+        primary.inner.delete(keys.condemned(GENERATION))
         (caught,) = store.replicas.replicate().values()
         assert caught.deleted >= len(packs) and caught.kept == 0
     assert not any(replica.stat(keys.pack(id)) for id in packs)
-    assert replica.stat(keys.condemned("generation")) is None
+    assert replica.stat(keys.condemned(GENERATION)) is None
 
 
 def test_what_the_primary_lost_by_accident_stays_in_the_replica_unless_told(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ __all__ = ["exit_of", "print_report", "print_verdict", "problem_records"]
 
 _WHAT: Final = {
     "from-replica": "fetches what is lost or damaged from a replica",
-    "pages": "writes damaged pages of logs again from their records",
+    "pages": "writes lost or damaged pages of logs again from their records",
     "index": "builds the dedup index anew from the packs",
     "set-aside": "notes of bundles that can't be read that they can't, and goes on without them",
 }

@@ -37,7 +37,7 @@ __all__ = ["repair"]
     help="Fetch what is lost or damaged from the store's replicas, or from the one at URL.",
 )
 @click.option("--index", is_flag=True, help="Build the dedup index anew from the packs.")
-@click.option("--pages", is_flag=True, help="Write damaged pages of logs again from their records.")
+@click.option("--pages", is_flag=True, help="Write lost or damaged pages of logs again.")
 @click.option("--set-aside", is_flag=True, help="Note of bundles that can't be read that they can't.")
 @options.read_data("Also look for damage by reading every byte, or a part, as `store check` does.")
 @click.option("--dry-run", is_flag=True, help="Change nothing; say what would be done.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from sheaf.fork import Lock
 from sheaf.format.limits import limit_of
 from sheaf.storage.buffers import check_size
 from sheaf.storage.keys import check_key
-from sheaf.storage.private import make_private_folder, write_private_text
+from sheaf.storage.private import ASIDE, make_private_folder, write_private
 from sheaf.storage.regular import opened, read_whole
 
 __all__ = [
@@ -34,7 +33,6 @@ __all__ = [
 
 ROOM: Final = 2 << 30  #: bytes that copies of remote objects may take, unless somebody says otherwise
 _LIMIT: Final = "limit"  # the file in a user's cache that says otherwise
-_ASIDE: Final = ".new-"  # how names of files begin that are being written
 _OFTEN: Final = 16  # the folder is looked through when a 16th of its room was written
 
 
@@ -103,10 +101,7 @@ class FolderCache:
         path = self._path(key)
         try:
             make_private_folder(path.parent)
-            handle, aside = tempfile.mkstemp(dir=path.parent, prefix=_ASIDE)
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            Path(aside).replace(path)
+            write_private(path, data)
         except OSError:
             return
         self._make_room(len(data))
@@ -156,7 +151,7 @@ def room_of(cache: Path) -> int:
 def set_room(cache: Path, room: int) -> None:
     """Say so for all processes from now on. Raises OSError."""
     make_private_folder(cache)
-    write_private_text(cache / _LIMIT, f"{room}\n")
+    write_private(cache / _LIMIT, f"{room}\n".encode())
 
 
 def use_of(root: Path) -> Use:
@@ -168,7 +163,7 @@ def use_of(root: Path) -> Use:
 def remove_unfinished(root: Path) -> None:
     """Delete unfinished files below a folder. A process that is writing one keeps no copy, which is no error."""
     for _, _, path in _files(root):
-        if path.name.startswith(_ASIDE):
+        if path.name.startswith(ASIDE):
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from sheaf.engine.cache import Cache, NoCache
+from sheaf.engine.checks.erasures import check_erasures
 from sheaf.engine.checks.index import Indexed, check_index, going
 from sheaf.engine.checks.logs import check_repo_log, check_store_log
 from sheaf.engine.checks.packs import Packs
@@ -23,6 +24,7 @@ from sheaf.engine.reach import live_bundles
 from sheaf.errors import InvalidInput
 from sheaf.format import keys
 from sheaf.model.log import Bundle, RepoEntry
+from sheaf.storage.readonly import ReadOnlyBackend
 
 __all__ = ["Problem", "Reading", "Report", "check_store"]
 
@@ -69,7 +71,7 @@ def check_store(
     Raises:
         Unavailable, Denied: the store can't be read, so nothing is said about it.
     """
-    bare = replace(core, cache=NoCache())
+    bare = replace(core, cache=NoCache(), backend=ReadOnlyBackend(core.backend))  # who reads a log would write pages
     for _ in range(_AGAIN):
         check = _Check(bare, reading or Reading(), repo, even_aside, tell or (lambda what, done: None))
         report, bundles = check.run()
@@ -121,6 +123,7 @@ class _Check:
         if indexed is not None:
             indexed.tell(self.report)
             check_small(self.core, self.report)
+            check_erasures(self.core, self.report)
             self.report.noted = noted_keys(self.core)
             self.report.unfinished = list(self.core.backend.unfinished())
         return self.report, bundles
@@ -134,8 +137,10 @@ class _Check:
     def _of_repo(self, repo: RepoEntry) -> list[Bundle]:
         problems = self.report.problems
         before = len(problems)
-        log = repo_log(self.core, repo.id)
-        living = check_repo_log(self.core, log, repo.id, self.report, even_aside=self.even_aside)
+        living: list[Bundle] = []
+        with self.report.noting("log", "log/"):
+            log = repo_log(self.core, repo.id)
+            living = check_repo_log(self.core, log, repo.id, self.report, even_aside=self.even_aside)
         problems[before:] = [replace(problem, repo=repo.name) for problem in problems[before:]]
         return living
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from typing import Protocol
 
 from sheaf.errors import Corrupt
 from sheaf.model.ids import ksuid
 
 __all__ = ["Clock", "SystemClock", "parse_time", "rfc3339"]
+
+_SHOWN = 100  # letters of what is no time that a message shows
 
 
 class Clock(Protocol):
@@ -42,8 +44,11 @@ def rfc3339(ns: int) -> str:
 
 
 def parse_time(text: str) -> datetime:
-    """Back from :func:`rfc3339`, timezone-aware. Raises Corrupt."""
+    """Back from :func:`rfc3339`, timezone-aware, at least a day from the ends of what can be shown. Raises Corrupt."""
     try:
-        return datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise Corrupt(f"'{text}' is not a time") from error
+        raise Corrupt(f"{text[:_SHOWN]!r} is not a time", "run `sheaf store check`") from error
+    if moment.tzinfo is None or not MINYEAR < moment.year < MAXYEAR:
+        raise Corrupt(f"{text[:_SHOWN]!r} is not a time", "run `sheaf store check`")
+    return moment

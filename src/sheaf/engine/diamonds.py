@@ -26,8 +26,9 @@ from sheaf.errors import AlreadyExists, Conflict, Corrupt, InvalidInput, NotFoun
 from sheaf.format import keys
 from sheaf.format.session_v1 import seal, unseal
 from sheaf.model.entries import Kind
+from sheaf.model.ids import check_ids
 from sheaf.model.log import Author, Root
-from sheaf.model.paths import join, order_key
+from sheaf.model.paths import check_path, join, order_key
 from sheaf.storage.port import Created
 
 __all__ = ["MODES", "DiamondEnd", "DiamondStart", "Merged", "Mode", "SplitDone", "SplitStart", "Splits", "merge_splits"]
@@ -43,6 +44,9 @@ class DiamondStart(msgspec.Struct, frozen=True, omit_defaults=True):
     time: str
     author: Author = Author()
 
+    def __post_init__(self) -> None:
+        check_ids(self.id)
+
 
 class DiamondEnd(msgspec.Struct, frozen=True, omit_defaults=True):
     """How a diamond ends; ``splits``: generations, in the order in which later ones win."""
@@ -53,6 +57,9 @@ class DiamondEnd(msgspec.Struct, frozen=True, omit_defaults=True):
     splits: tuple[str, ...] = ()
     tag: str = ""
 
+    def __post_init__(self) -> None:
+        check_ids(*self.splits)
+
 
 class SplitStart(msgspec.Struct, frozen=True, omit_defaults=True):
     """A split begins; ``name`` is free text, ``generation`` a KSUID of its own."""
@@ -62,6 +69,9 @@ class SplitStart(msgspec.Struct, frozen=True, omit_defaults=True):
     time: str
     author: Author = Author()
     tag: str = ""
+
+    def __post_init__(self) -> None:
+        _check_split(self.name, self.generation)
 
 
 class SplitDone(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -75,6 +85,17 @@ class SplitDone(msgspec.Struct, frozen=True, omit_defaults=True):
     files: int
     author: Author = Author()
     tag: str = ""
+
+    def __post_init__(self) -> None:
+        _check_split(self.name, self.generation)
+
+
+def _check_split(name: str, generation: str) -> None:
+    """Raises ValueError for a name that is no name of a folder: files that are overruled go into one of that name."""
+    check_ids(generation)
+    check_path(name)
+    if "/" in name:
+        raise ValueError(f"{name[:100]!r} is not the name of a split")
 
 
 class Splits:

@@ -27,7 +27,7 @@ from sheaf.engine.nodes import Nodes
 from sheaf.engine.objects import get_object
 from sheaf.engine.pending import NOTHING, begin, resume
 from sheaf.engine.reach import live_bundles, needed_chunks
-from sheaf.engine.receipts import retold
+from sheaf.engine.receipts import retold, without_receipt
 from sheaf.engine.redact import Change, redact
 from sheaf.engine.replace import Replacement
 from sheaf.engine.sessions import list_sessions
@@ -71,7 +71,7 @@ def erase(
     finder.chunks |= left.chunks
     done, deleted = Collected(), set[str]()
     finder.find()
-    if not finder.chunks and not held_by(core, contents).packs:
+    if not finder.chunks and not held_by(core, contents).packs and not without_receipt(core, contents):
         raise NotFound(f"no file has the content {min(contents).hex()}", "give the hash that `b3sum` prints")
     if isinstance(change, Replacement):
         begun = begin(core, finder, change.condition, left.rows, left.columns | change.columns)

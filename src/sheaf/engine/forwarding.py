@@ -168,9 +168,16 @@ class Forwards:
             targets |= more
 
     def follow(self, pack: bytes, offset: int) -> Place | None:
-        """Where a chunk of a pack that was moved is now; None: it was erased. Raises NotFound if it was not carried over."""
+        """Where a chunk of a pack that was moved is now; None: it was erased.
+
+        Raises NotFound if it was not carried over, Corrupt if addresses lead in circles.
+        """
         place: Place | None = (pack, offset, 0)
+        been = set[bytes]()
         while place is not None and place[0] in self.moved:
+            if place[0] in been:
+                raise Corrupt(f"pack {place[0].hex()} was moved to itself", "run `sheaf store check`")
+            been.add(place[0])
             try:
                 place = self.moved[place[0]].find(place[1])
             except KeyError:

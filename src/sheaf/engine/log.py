@@ -155,11 +155,11 @@ class Log(Generic[S, Op]):
         """All records up to this one, oldest first, as the store has them now: pages and caches are copies.
 
         Raises:
-            NotFound, Corrupt: a record is missing or damaged.
+            Corrupt: a record is missing or damaged.
         """
         for start in range(0, last + 1, _TOGETHER):
             numbers = range(start, min(start + _TOGETHER, last + 1))
-            yield from map(self._decoded, self._core.io.map(lambda n: _slim(self._read(n, cached=False)), numbers))
+            yield from map(self._decoded, self._core.io.map(lambda n: _slim(self._held(n, cached=False)), numbers))
 
     def roll(self) -> None:
         """Write the newest page if it is complete and missing; failures don't matter."""
@@ -190,22 +190,20 @@ class Log(Generic[S, Op]):
 
     def _at(self, n: int) -> Head[S]:
         """The head as of a record that was listed."""
-        ways = [self._get(n)]
+        ways = [self._held(n)]
         while ways[-1].state is None:
             if len(ways) > _DELTAS or not 0 <= ways[-1].since < ways[-1].n:
                 raise Corrupt(f"{keys.log_record(self._base, n)} leads to no checkpoint", "run `sheaf store check`")
-            ways.append(self._get(ways[-1].since))
+            ways.append(self._held(ways[-1].since))
         whole: dict[str, Any] = {}
         bases: tuple[Base, ...] = ()
+        self._remember(ways[0])
         for record in reversed(ways):
             whole, bases = self._added(bases, record)
         return Head(n, ways[0].write, self._state(whole, keys.log_record(self._base, n)), bases)
 
     def _number(self, key: str) -> int:
-        try:
-            n = keys.record_number(key)
-        except ValueError:
-            n = -1
+        n = keys.record_number(key)
         if key != keys.log_record(self._base, n):
             raise Corrupt(f"{key} is no record: it does not belong there", "take it out of the store")
         return n
@@ -247,6 +245,13 @@ class Log(Generic[S, Op]):
         self._remember(record)
         return record
 
+    def _held(self, n: int, *, cached: bool = True) -> Record:
+        """A record that others follow or that was listed. Raises Corrupt if it is not there: records are never deleted."""
+        try:
+            return self._read(n, cached=cached)
+        except NotFound as error:
+            raise Corrupt(f"{keys.log_record(self._base, n)} is missing", "run `sheaf store check`") from error
+
     def _read(self, n: int, *, cached: bool = True) -> Record:
         key = keys.log_record(self._base, n)
         if cached:
@@ -263,7 +268,7 @@ class Log(Generic[S, Op]):
             self._slim.pop(next(iter(self._slim)), None)
 
     def _several(self, numbers: Iterable[int]) -> Iterator[Record]:
-        for record in self._core.io.map(lambda n: self._slim.get(n) or _slim(self._read(n)), numbers):
+        for record in self._core.io.map(lambda n: self._slim.get(n) or _slim(self._held(n)), numbers):
             self._remember(record)
             yield record
 

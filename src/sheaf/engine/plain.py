@@ -14,7 +14,7 @@ import msgspec
 
 from sheaf.errors import Corrupt, InvalidInput
 from sheaf.format.plain_v1 import Plain
-from sheaf.model.entries import Entry, Kind
+from sheaf.model.entries import MAX_MODE, Entry, Kind
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import check_path, join, order_key
 
@@ -134,8 +134,8 @@ class PlainLeaf:
         mtime, size = c.number("mtime", "q")[row], c.number("size", "q")[row]
         target, attrs = c.text("target")[row], c.text("attrs")[row]
         try:
-            if "/" in name or size < 0:
-                raise ValueError(f"its name is {name!r}, its size {size}")
+            if "/" in name or size < 0 or mode > MAX_MODE:
+                raise ValueError(f"its name is {name!r}, its size {size}, its mode {mode:o}")
             check_path(join(folder, name) if name else name)
             known = msgspec.json.decode(attrs, type=dict[str, str]) if attrs else {}
             return Entry(folder, name, Kind(kind), mode, mtime, size, c.hash("content", row), target, known)

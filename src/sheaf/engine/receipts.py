@@ -11,12 +11,21 @@ from sheaf.format import keys
 from sheaf.format.session_v1 import ErasedPlace, Receipt, seal, unseal
 from sheaf.model.paths import split
 
-__all__ = ["receipts", "retold"]
+__all__ = ["receipts", "retold", "without_receipt"]
 
 
 def receipts(core: Core) -> list[Receipt]:
     """The receipts of all erasures, oldest first by their clocks."""
     return list(_listed(core).values())
+
+
+def without_receipt(core: Core, contents: frozenset[bytes]) -> bool:
+    """Whether one of these has a notice and no receipt: its erasure was stopped, or the receipt is lost."""
+    noted = [content for content in contents if core.backend.stat(keys.erased(content)) is not None]
+    if not noted:
+        return False
+    told = {content for receipt in receipts(core) for content in receipt.contents}
+    return any(content.hex() not in told for content in noted)
 
 
 def retold(core: Core, contents: frozenset[bytes]) -> frozenset[str]:

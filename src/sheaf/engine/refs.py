@@ -85,7 +85,7 @@ class Refs:
         """The bundle that ``main`` is at: what is meant where nobody names a ref. Raises NotFound."""
         head = self._log.head()
         if MAIN in head.state.branches:
-            return self._get(head.state.branches[MAIN].bundle, head)
+            return self._at("branch", MAIN, head.state.branches[MAIN].bundle, head)
         if head.state.latest is None:
             raise NotFound(f"no bundles uploaded to repo: {self._repo}", "make one with `sheaf bundle upload`")
         there = ", ".join(f"{self._repo}@{name}" for name in sorted(head.state.branches))
@@ -160,6 +160,13 @@ class Refs:
             except NotFound:
                 return
 
+    def _at(self, noun: str, name: str, id: str, head: Head[RepoState]) -> Bundle:
+        """The bundle that a label or branch is at. None can be deleted while it is named, so one that is not there is lost."""
+        try:
+            return self._get(id, head)
+        except NotFound as error:
+            raise Corrupt(f"{noun} '{name}' names bundle {id}, which isn't there", "run `sheaf store check`") from error
+
     def _get(self, id: str, head: Head[RepoState]) -> Bundle:
         if (named := head.state.bundles.get(id)) is not None:
             return named
@@ -188,7 +195,7 @@ class Refs:
             raise Ambiguous(
                 f"'{ref.name}' is a label and a branch of {self._repo}", f"write label:{ref.name} or branch:{ref.name}"
             )
-        return self._get(found[0][1], head)
+        return self._at(found[0][0], ref.name, found[0][1], head)
 
     def _unknown(self, ref: Ref, state: RepoState) -> NotFound:
         noun = "label or branch" if ref.form == "name" else ref.form

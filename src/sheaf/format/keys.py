@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from sheaf.errors import Corrupt
+from sheaf.model.ids import is_ksuid
+
 __all__ = [
     "BEHIND",
     "CONDEMNED",
@@ -74,6 +77,8 @@ MAX_RECORD = 10**15 - 1
 
 _HASHED = re.compile(r"(?:packs|nodes)/[0-9a-f]{2}/([0-9a-f]{64})")
 _DATA = re.compile(rf"{_HASHED.pattern}|objects/[0-9a-f]{{2}}/[0-9A-Za-z]+-[0-9a-f]{{64}}")
+_SHOWN = 100  # letters of a bad id that a message shows
+_NUMBER = re.compile(r"[0-9]{15}", re.ASCII)
 _MOVED = re.compile(r"moved/[0-9a-f]{2}/([0-9a-f]{64})/[0-9]{15}")
 
 
@@ -160,8 +165,8 @@ def replica(epoch: int) -> str:
 
 
 def replica_epoch(key: str) -> int:
-    """The epoch in a key of :func:`replica`."""
-    return MAX_RECORD - int(key.rpartition("/")[2].removesuffix(".json"))
+    """The epoch in a key of :func:`replica`. Raises Corrupt for an object that nobody of ours has put there."""
+    return _inverted(key)
 
 
 def behind(replica: str, id: str = "") -> str:
@@ -175,7 +180,11 @@ def slot(id: str) -> str:
 
 
 def repo(id: str) -> str:
-    """``repos/<repo id>/``: what comes before ``log/`` and ``diamonds/``."""
+    """``repos/<repo id>/``: what comes before ``log/`` and ``diamonds/``. Raises Corrupt for what is no id."""
+    if not is_ksuid(id):
+        raise Corrupt(
+            f"the store's log knows a repo by the id {id[:_SHOWN]!r}, which is none", "run `sheaf store check`"
+        )
     return f"{REPOS}{id}/"
 
 
@@ -191,5 +200,12 @@ def log_page(base: str, k: int) -> str:
 
 
 def record_number(key: str) -> int:
-    """The number of the record under a key of :func:`log_record`."""
-    return MAX_RECORD - int(key.rpartition("/")[2].removesuffix(".json"))
+    """The number of the record under a key of :func:`log_record`. Raises Corrupt for an object that is no record."""
+    return _inverted(key)
+
+
+def _inverted(key: str) -> int:
+    digits = key.rpartition("/")[2].removesuffix(".json")
+    if _NUMBER.fullmatch(digits) is None:
+        raise Corrupt(f"{key} does not belong there", "take it out of the store")
+    return MAX_RECORD - int(digits)

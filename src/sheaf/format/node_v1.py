@@ -23,7 +23,7 @@ from sheaf.format import keys
 from sheaf.format.arrow_v1 import read_batch
 from sheaf.format.envelope import decode_envelope, encode_envelope
 from sheaf.format.plain_v1 import MAX_LEVEL, MAX_NODE, NodeHeader
-from sheaf.model.entries import Kind, PlaceKind
+from sheaf.model.entries import MAX_MODE, Kind, PlaceKind
 from sheaf.model.ids import is_ksuid
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import MAX_NAME, MAX_PATH, common_folder, join, order_key, relative
@@ -103,6 +103,7 @@ _NEEDS: dict[str, tuple[PlaceKind, ...]] = {
 MIN_ROWS, MAX_ROWS, MAX_WEIGHT = 1024, 16384, 1 << 20
 MIN_CHILDREN, MAX_CHILDREN = 256, 4096
 _OPTIONS = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 3))
+_URL = r"^[A-Za-z][A-Za-z0-9+.-]*:[^\x00-\x1f\x7f]+$"
 _SHOWN = 100  # letters of a bad name that a message shows
 
 
@@ -153,14 +154,18 @@ def decode_rows(data: bytes, pointer: Pointer) -> pa.RecordBatch:
 def _check_rows(batch: pa.RecordBatch, pointer: Pointer) -> None:
     """Raises Corrupt for rows that the format doesn't know, and for names that could lead out of where they are put."""
     what = f"node {pointer.id.hex()}"
-    kind, place, size = (batch[name].to_numpy() for name in ("kind", "place", "size"))
+    kind, place, size, mode = (batch[name].to_numpy() for name in ("kind", "place", "size", "mode"))
     if batch.num_rows and (kind.max() > max(Kind) or place.max() > max(PlaceKind) or size.min() < 0):
         raise Corrupt(f"{what} has a row of an unknown kind, place or size")
+    if batch.num_rows and mode.max() > MAX_MODE:
+        raise Corrupt(f"{what} has a row with more than permission bits in its mode")
     if batch.num_rows and place.max() >= PlaceKind.OBJECT:  # their session becomes part of a key
         sessions = batch.filter(pc.equal(batch["place"], int(PlaceKind.OBJECT)))["url"]
         _refuse(
             pa.array([not is_ksuid(text or "") for text in sessions.to_pylist()], pa.bool_()), sessions, "session", what
         )
+        urls = batch.filter(pc.equal(batch["place"], int(PlaceKind.EXTERNAL)))["url"]
+        _refuse(pc.invert(pc.match_substring_regex(urls, _URL)), urls, "URL", what)
     folders = pc.unique(batch["folder"])
     below = MAX_PATH - len(pointer.prefix.encode())
     long = pc.greater(pc.binary_length(batch["name"]), MAX_NAME)

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 import msgspec
 import zstandard
 
-from sheaf.errors import Corrupt, Unsupported
+from sheaf.errors import Corrupt
 from sheaf.format.envelope import NOT_JSON, decode_envelope, encode_envelope, sealed
 from sheaf.format.inflate import inflate
-from sheaf.format.sealed import seal, unseal
+from sheaf.format.sealed import seal, unfit, unseal
 from sheaf.model.log import Record
 
 __all__ = [
@@ -52,15 +52,13 @@ def decode_record(data: bytes, what: str) -> Record:
 
 
 def decode_ops(value: Any, type: type[T], what: str) -> T:
-    """Plain JSON values (operations or a state) as their structs. Raises Unsupported for ones of a newer Sheaf."""
+    """Plain JSON values (operations or a state) as their structs. Raises Corrupt, and Unsupported for ones of a newer Sheaf."""
     try:
         return msgspec.convert(value, type)
     except RecursionError:
         raise Corrupt(f"{what} is nested too deeply") from None
     except msgspec.ValidationError as error:
-        raise Unsupported(
-            f"{what} holds an operation that this Sheaf doesn't know: {error}", "upgrade sheaf-data"
-        ) from error
+        raise unfit(error, f"{what} holds an operation that this Sheaf doesn't know") from error
 
 
 def encode_page(records: Sequence[Record]) -> bytes:

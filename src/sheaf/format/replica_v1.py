@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from sheaf.format.keys import MAX_RECORD
+
 __all__ = ["Behind", "ReplicaNotice"]
 
 
@@ -13,6 +15,10 @@ class ReplicaNotice(msgspec.Struct, frozen=True):
     epoch: int
     primary: str
     time: str
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.epoch <= MAX_RECORD:
+            raise ValueError(f"there is no epoch {self.epoch}")
 
 
 class Behind(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from blake3 import blake3
 from sheaf.errors import Corrupt, Unsupported
 from sheaf.format.envelope import NOT_JSON
 
-__all__ = ["seal", "unseal"]
+__all__ = ["seal", "unfit", "unseal"]
 
 _VERSION = 1
 _TAIL = len(b',"blake3":"') + 64 + len(b'"}\n')
@@ -33,11 +33,18 @@ def seal(kind: str, value: Any) -> bytes:
     return body + b',"blake3":"' + blake3(body).hexdigest().encode() + b'"}\n'
 
 
+def unfit(error: msgspec.ValidationError, what: str) -> Corrupt | Unsupported:
+    """The error for content of the wrong shape: Corrupt if one of our structs has refused a value, else Unsupported."""
+    if isinstance(error.__cause__, ValueError):
+        return Corrupt(f"{what}: {error}", "run `sheaf store check`")
+    return Unsupported(f"{what}: {error}", "upgrade sheaf-data")
+
+
 def unseal(data: bytes, kind: str, type: type[T], what: str) -> T:
     """Back to the struct, after checking hash and kind.
 
     Raises:
-        Corrupt: torn or flipped bytes; ``what`` names the object.
+        Corrupt: torn or flipped bytes, or a value that can't be; ``what`` names the object.
         Unsupported: a newer version of this kind, or content that this program doesn't know.
     """
     body = data[:-_TAIL]
@@ -51,8 +58,6 @@ def unseal(data: bytes, kind: str, type: type[T], what: str) -> T:
             raise Unsupported(f"{what} is '{said}/{version}', which this Sheaf can't read", "upgrade sheaf-data")
         return msgspec.json.decode(data, type=type)
     except msgspec.ValidationError as error:
-        raise Unsupported(
-            f"{what} holds something that this Sheaf can't read: {error}", "upgrade sheaf-data"
-        ) from error
+        raise unfit(error, f"{what} holds something that this Sheaf can't read") from error
     except NOT_JSON as error:
         raise Corrupt(f"{what} is not JSON: {error}") from error

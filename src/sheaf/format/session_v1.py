@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
-from sheaf.errors import Corrupt, InvalidInput
+from sheaf.errors import Corrupt
 from sheaf.format.envelope import decode_envelope, encode_envelope, sealed
+from sheaf.format.keys import MAX_RECORD
 from sheaf.format.sealed import seal, unseal
-from sheaf.model.ids import parse_hash
+from sheaf.model.ids import check_hashes, check_ids
 from sheaf.model.log import Author
 
 __all__ = [
@@ -27,6 +30,10 @@ __all__ = [
 ]
 
 
+#: Whole files and receipts: what a list of gc may name by its key.
+_DELETED = re.compile(r"(objects|receipts)(/[0-9A-Za-z_-][0-9A-Za-z._-]*)+", re.ASCII)
+
+
 class Session(msgspec.Struct, frozen=True, omit_defaults=True):
     """A registered intention to commit. ``id``: the id that the bundle will have; ``n``: the repo's newest record then."""
 
@@ -37,6 +44,11 @@ class Session(msgspec.Struct, frozen=True, omit_defaults=True):
     n: int
     author: Author = Author()
     host: str = ""
+
+    def __post_init__(self) -> None:
+        check_ids(self.id, *filter(None, (self.repo,)))
+        if not -1 <= self.n <= MAX_RECORD:
+            raise ValueError(f"there is no record {self.n}")
 
 
 class RunStart(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -49,6 +61,9 @@ class RunStart(msgspec.Struct, frozen=True, omit_defaults=True):
     environment: dict[str, str] = {}
     author: Author = Author()
 
+    def __post_init__(self) -> None:
+        check_ids(self.id)
+
 
 class RunEnd(msgspec.Struct, frozen=True, omit_defaults=True):
     """A run has ended. ``outcome``: ``succeeded``, ``failed`` or ``canceled``; ``outputs``: addresses with bundle ids."""
@@ -60,15 +75,26 @@ class RunEnd(msgspec.Struct, frozen=True, omit_defaults=True):
     outputs: tuple[str, ...] = ()
     message: str = ""
 
+    def __post_init__(self) -> None:
+        check_ids(self.id)
+
 
 class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The notice in ``erased/<content>``: bytes with this hash were removed for good. ``size``: how many, if known."""
+    """The notice in ``erased/<content>``: bytes with this hash were removed for good. ``size``: how many, if known.
+
+    ``origin``: the id of the store that they were removed from and that has the receipt, if it is another one.
+    """
 
     content: str
     time: str
     reason: str
     author: Author = Author()
     size: int = -1
+    origin: str = ""
+
+    def __post_init__(self) -> None:
+        check_hashes(self.content)
+        check_ids(*filter(None, (self.origin,)))
 
 
 class ErasedPlace(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -78,6 +104,9 @@ class ErasedPlace(msgspec.Struct, frozen=True, omit_defaults=True):
     bundle: str
     path: str
     content: str = ""
+
+    def __post_init__(self) -> None:
+        check_hashes(*filter(None, (self.content,)))
 
 
 class Erasing(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -93,6 +122,10 @@ class Erasing(msgspec.Struct, frozen=True, omit_defaults=True):
     condition: str
     rows: int = 0
     columns: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_ids(self.id)
+        check_hashes(*self.contents, *self.chunks)
 
 
 class Damage(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -132,6 +165,10 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     unfinished: int = 0
     left: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        check_ids(self.id, *filter(None, (self.replaces,)))
+        check_hashes(*self.contents)
+
 
 class CondemnedHeader(msgspec.Struct, frozen=True):
     """Counts of the ids in the payload, in this order, 32 bytes each; ``objects`` are keys, ``erase`` contents in hex.
@@ -147,6 +184,15 @@ class CondemnedHeader(msgspec.Struct, frozen=True):
     heads: dict[str, int] = {}
     erase: tuple[str, ...] = ()
     keep: str | msgspec.UnsetType = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        check_ids(self.generation, *filter(None, self.heads))
+        check_hashes(*self.erase)
+        for key in self.objects:  # whoever finishes the generation deletes them
+            if _DELETED.fullmatch(key) is None:
+                raise ValueError(f"{key[:100]!r} is no object that gc or an erasure deletes")
+        if not all(-1 <= n <= MAX_RECORD for n in self.heads.values()):
+            raise ValueError("there are no such records")
 
 
 class Condemned(msgspec.Struct, frozen=True):
@@ -201,13 +247,6 @@ def decode_condemned(data: bytes, what: str) -> Condemned:
         frozenset(ids[second:]),
         frozenset(header.objects),
         header.heads,
-        frozenset(_content(text, what) for text in header.erase),
+        frozenset(map(bytes.fromhex, header.erase)),
         header.keep or "",
     )
-
-
-def _content(text: str, what: str) -> bytes:
-    try:
-        return parse_hash(text)
-    except InvalidInput as error:
-        raise Corrupt(f"{what} names a content to erase that is no hash: {error}") from error

@@ -13,6 +13,7 @@ from sheaf.model.paths import join
 __all__ = [
     "EARLIEST",
     "LATEST",
+    "MAX_MODE",
     "ChunkPlace",
     "Entry",
     "ExternalPlace",
@@ -84,6 +85,10 @@ Place = ChunkPlace | RecipePlace | ObjectPlace | ExternalPlace
 #: Nanoseconds since 1970 that an entry can hold: the years 1677 to 2262.
 EARLIEST: Final = -(1 << 63)
 LATEST: Final = (1 << 63) - 1
+
+
+#: Permission bits: an entry has no setuid, setgid or sticky bit.
+MAX_MODE: Final = 0o777
 
 
 def clamp_time(ns: int) -> int:

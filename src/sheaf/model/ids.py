@@ -13,6 +13,8 @@ from sheaf.errors import InvalidInput
 __all__ = [
     "HASH_BYTES",
     "ZERO_HASH",
+    "check_hashes",
+    "check_ids",
     "is_ksuid",
     "is_ksuid_prefix",
     "is_version",
@@ -30,7 +32,9 @@ _DIGIT = {letter: value for value, letter in enumerate(_ALPHABET)}
 _KSUID = re.compile(r"[0-9A-Za-z]{27}")
 _KSUID_PREFIX = re.compile(r"[0-9A-Za-z]{8,27}")
 _VERSION = re.compile(r"[0-9a-f]{8,64}")
+_HASH = re.compile(r"[0-9a-f]{64}")
 _LIMIT = 1 << 160
+_SHOWN = 100  # letters of a bad value that a message shows
 
 
 def ksuid(seconds: int, payload: bytes) -> str:
@@ -90,3 +94,17 @@ def parse_hash(text: str) -> bytes:
     if len(value) != HASH_BYTES:
         raise InvalidInput(f"'{text}' is not a BLAKE3 hash", "a hash is 64 hex digits, as `b3sum` prints it")
     return value
+
+
+def check_ids(*texts: str) -> None:
+    """Raises ValueError for the first text that is no KSUID: ids become parts of keys."""
+    for text in texts:
+        if not is_ksuid(text):
+            raise ValueError(f"{text[:_SHOWN]!r} is no id")
+
+
+def check_hashes(*texts: str) -> None:
+    """Raises ValueError for the first text that is not 64 lower-case hex digits."""
+    for text in texts:
+        if _HASH.fullmatch(text) is None:
+            raise ValueError(f"{text[:_SHOWN]!r} is no hash")

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from sheaf.errors import AlreadyExists, Conflict, NotFound
+from sheaf.model.ids import check_hashes
 
 __all__ = [
     "AddBundle",
@@ -396,6 +397,9 @@ class MovePacks(Op, frozen=True):
 
     session: str
     packs: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        check_hashes(*self.packs)
 
 
 class Promote(Op, frozen=True):

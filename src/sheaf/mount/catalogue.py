@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from sheaf.errors import InvalidInput, NotFound, Refused
+from sheaf.errors import Ambiguous, InvalidInput, NotFound
 from sheaf.fork import RLock
 from sheaf.mount.bundles import BundleFs, Files
 from sheaf.mount.port import ROOT_INO, Attr, Listing, Patience, ReadOnly, Space, failed
@@ -68,12 +68,12 @@ class Roots:
         return self._fresh(place, lambda: self._named(self._repo(place)))
 
     def resolve(self, place: Place, name: str) -> Bundle | None:
-        """The bundle that any ref names."""
+        """The bundle that any ref names; None if there is none, or if the name has two meanings."""
         if place.repo is None:
             return None
         try:
             return self._repo(place).bundle(name)
-        except (NotFound, InvalidInput, Refused):
+        except (NotFound, InvalidInput, Ambiguous):
             return None
 
     def _repo(self, place: Place) -> Repo:

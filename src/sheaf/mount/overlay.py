@@ -247,6 +247,9 @@ class OverlayFs:
         node = self.state.nodes.get(opened.ino)
         if node is not None and node.fd >= 0:
             os.fsync(node.fd)
+        self.fsync_folder()
+
+    def fsync_folder(self) -> None:
         self.spill.sync()
 
     # -- spilling ------------------------------------------------------------------------------------------------------

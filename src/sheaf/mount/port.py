@@ -132,6 +132,9 @@ class Filesystem(Protocol):
     def rmdir(self, parent: int, name: str) -> None: ...
     def rename(self, parent: int, name: str, to_parent: int, to_name: str, *, replace: bool = True) -> None: ...
     def fsync(self, handle: int) -> None: ...
+    def fsync_folder(self) -> None:
+        """Have all names survive a power cut."""
+        ...
 
 
 def failed(number: int) -> OSError:
@@ -172,6 +175,9 @@ class ReadOnly:
         raise failed(errno.EROFS)
 
     def fsync(self, handle: int) -> None:
+        return None
+
+    def fsync_folder(self) -> None:
         return None
 
 

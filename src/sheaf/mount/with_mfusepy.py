@@ -176,6 +176,10 @@ class _Operations(mfusepy.Operations):  # type: ignore[misc]
         self._call(self._fs.fsync, fi.fh)
         return 0
 
+    def fsyncdir(self, path: str, datasync: int, fh: Any) -> int:
+        self._call(self._fs.fsync_folder)
+        return 0
+
     def truncate(self, path: str, length: int, fh: Any = None) -> int:
         return self._change(path, Change(size=length))
 

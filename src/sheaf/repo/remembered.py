@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from sheaf.engine.replicas.kinds import replica_id
+from sheaf.storage.private import make_private_folder, write_private
 
 __all__ = ["recall", "remember"]
 
@@ -26,8 +27,8 @@ def remember(cache: Path | None, url: str, replicas: Sequence[str]) -> None:
         return
     file = _file(cache, url)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        file.write_bytes(msgspec.json.encode(replicas))
+        make_private_folder(file.parent)
+        write_private(file, msgspec.json.encode(replicas))
     except OSError:
         return
 

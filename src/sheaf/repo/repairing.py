@@ -37,6 +37,8 @@ from sheaf.repo.unlocking import Opener
 from sheaf.storage.location import open_backend
 from sheaf.storage.options import StorageOptions
 from sheaf.storage.port import Backend
+from sheaf.storage.private import make_private_folder, write_private
+from sheaf.transfer.localerrors import translated
 
 if TYPE_CHECKING:
     from sheaf.transfer.progress import Progress
@@ -52,7 +54,7 @@ class Plan:
 
     Args:
         from_replica: fetch what is lost or damaged from this place; "" stands for the store's own replicas.
-        pages: write damaged pages of logs again.
+        pages: write lost or damaged pages of logs again.
         index: build the dedup index anew.
         set_aside: note of bundles that can't be read that they can't.
         is_dry: change nothing; say what would be done.
@@ -309,7 +311,8 @@ def _matters(key: str, left: Report) -> bool:
 def _kept_in(folder: Path) -> Keep:
     def keep(key: str, data: bytes) -> None:
         file = folder / key
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        file.write_bytes(data)
+        with translated(f"keep {key} in {folder}"):
+            make_private_folder(file.parent)
+            write_private(file, data)
 
     return keep

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from sheaf.engine.replicas.promotion import successor
-from sheaf.errors import SheafError
+from sheaf.errors import Corrupt, SheafError, Unsupported
 from sheaf.format.store_v1 import StoreConfig
 from sheaf.model.log import StoreState
 from sheaf.storage.port import Backend
@@ -44,7 +44,10 @@ class Succession:
         for url in urls if not self._was_told else ():
             try:
                 primary = successor(self._open(url), self._config, epoch)
-            except SheafError:
+            except (Corrupt, Unsupported) as error:
+                self._tell(f"{url} can't say whether it was promoted: {error.message}")
+                continue
+            except SheafError:  # it can't be reached
                 continue
             if primary:
                 self._was_told = True

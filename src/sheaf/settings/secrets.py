@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import errno
 import logging
 import os
 import secrets
@@ -15,7 +16,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from sheaf.errors import Denied, InvalidInput, Unsupported
+from sheaf.errors import Denied, InvalidInput, NoSpace, Unsupported
 from sheaf.settings.settings import Environment, options_for, read_sheaf
 from sheaf.storage.options import StorageOptions
 from sheaf.storage.private import make_private_folder
@@ -88,17 +89,25 @@ def read_key_file(path: Path) -> bytes:
 
 
 def write_key_file(path: Path, key: bytes) -> None:
-    """A new file, for its owner alone, durable when this returns. Raises InvalidInput if there is one, Denied."""
+    """A new file, for its owner alone, durable when this returns. Raises InvalidInput if there is one, Denied, NoSpace."""
     try:
         make_private_folder(path.absolute().parent)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "w") as file:
-            file.write(key.hex() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with os.fdopen(handle, "w") as file:
+                file.write(key.hex() + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            path.unlink(missing_ok=True)  # half a key opens nothing, and would be in the way of the next try
+            raise
     except FileExistsError:
         raise InvalidInput(f"{path} is there already", "a key file is never overwritten: choose another name") from None
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoSpace(
+                f"no room for the key file {path}", "make room on that disk and run the same command again"
+            ) from error
         raise Denied(f"can't write the key file {path}: {error.strerror}") from error
 
 

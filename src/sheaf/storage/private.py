@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
+from typing import Final
 
-__all__ = ["make_private_folder", "write_private_text"]
+__all__ = ["ASIDE", "make_private_folder", "write_private"]
+
+ASIDE: Final = ".new-"  #: how names of files begin that are being written
 
 
 def make_private_folder(folder: Path) -> None:
@@ -20,7 +24,16 @@ def make_private_folder(folder: Path) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
 
 
-def write_private_text(path: Path, text: str) -> None:
-    """Replace what a file holds; if it is new, only its owner reads and writes it. Raises OSError."""
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
-        file.write(text)
+def write_private(path: Path, data: bytes) -> None:
+    """Replace what a file holds in one step; only its owner reads and writes it.
+
+    Raises OSError, and then what was there is there still, and nothing else.
+    """
+    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=ASIDE)  # mkstemp makes it 0600
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        Path(aside).replace(path)
+    except BaseException:
+        Path(aside).unlink(missing_ok=True)
+        raise

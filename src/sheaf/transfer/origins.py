@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 import msgspec
 from blake3 import blake3
 
-from sheaf.storage.private import make_private_folder
+from sheaf.storage.private import make_private_folder, write_private
 
 __all__ = ["Origin", "recall", "remember"]
 
@@ -29,10 +28,7 @@ def remember(cache: Path | None, folder: Path, origin: Origin) -> None:
     path = _path(cache, folder)
     try:
         make_private_folder(path.parent)
-        handle, aside = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-        with os.fdopen(handle, "wb") as file:
-            file.write(msgspec.json.encode(origin))
-        Path(aside).replace(path)
+        write_private(path, msgspec.json.encode(origin))
     except OSError:
         return
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 
 from sheaf.engine.contents import Contents, Erased, Want
@@ -157,6 +158,7 @@ class Copier:
             notice = unseal(get_object(self._source.backend, key), "erased", Notice, key)
         except NotFound:
             raise Corrupt(f"{key} is missing", "run `sheaf store check`") from None
+        notice = msgspec.structs.replace(notice, origin=notice.origin or self._source.config.id)
         self._target.backend.create(key, seal("erased", notice))  # "other" is another notice, which is as good
 
 

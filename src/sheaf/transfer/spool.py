@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from types import TracebackType
-from typing import IO, Final, Self
+from typing import Final, Self
 
 import pyarrow as pa
+
+from sheaf.storage.scratch import Scratch
 
 __all__ = ["Spool"]
 
@@ -24,48 +25,38 @@ class Spool:
         self._room = room
         self._held: list[pa.RecordBatch] = []
         self._size = 0
-        self._file: IO[bytes] | None = None
-        self._writer: pa.RecordBatchStreamWriter | None = None
-        self._spilled = 0
+        self._file: Scratch | None = None
+        self._spilled: list[tuple[int, int]] = []  # where each batch begins and ends, a stream of its own
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Keep a batch."""
         self._held.append(batch)
         self._size += batch.nbytes
         if self._size > self._room:
-            self._spill(batch.schema)
+            self._spill()
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
-        if self._file is not None and self._spilled:
-            self._file.seek(0)
-            reader = pa.ipc.open_stream(self._file)
-            for _ in range(self._spilled):
-                yield reader.read_next_batch()
+        for start, end in self._spilled:
+            assert self._file is not None
+            yield pa.ipc.open_stream(pa.py_buffer(self._file.read(start, end))).read_next_batch()
         yield from self._held
 
-    def _spill(self, schema: pa.Schema) -> None:
+    def _spill(self) -> None:
         try:
-            self._write(schema)
-        except OSError:
+            self._file = self._file or Scratch()
+            while self._held:
+                start = self._file.append(_stream(self._held[0]))
+                self._spilled.append((start, self._file.size))
+                self._size -= self._held.pop(0).nbytes
+        except OSError:  # no room: what is not in the file stays in memory, in its order
             self._room = 1 << 62
-        else:
-            self._spilled += len(self._held)
-            self._held, self._size = [], 0
-
-    def _write(self, schema: pa.Schema) -> None:
-        if self._file is None or self._writer is None:
-            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
-            self._writer = pa.ipc.new_stream(self._file, schema)
-        self._file.seek(0, 2)
-        for batch in self._held:
-            self._writer.write_batch(batch)
-        self._file.flush()
 
     def close(self) -> None:
         """Forget the rows."""
-        self._held = []
+        self._held, self._spilled = [], []
         if self._file is not None:
             self._file.close()
+            self._file = None
 
     def __enter__(self) -> Self:
         return self
@@ -74,3 +65,10 @@ class Spool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _stream(batch: pa.RecordBatch) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return sink.getvalue()

@@ -14,7 +14,7 @@ import struct
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from blake3 import blake3
 
 from sheaf.model.entries import Kind
 from sheaf.storage.private import make_private_folder
+from sheaf.storage.scratch import Scratch
 from sheaf.transfer.scan import ScanBatch
 
 __all__ = ["MAX_CACHE_BYTES", "StatCache", "prune"]
@@ -51,7 +52,7 @@ class Rows:
     def __init__(self) -> None:
         self.count = 0
         self._held: list[npt.NDArray[Any]] = []
-        self._file: IO[bytes] | None = None
+        self._file: Scratch | None = None
 
     def add(self, columns: Columns) -> None:
         """Keep some. Without room on the disk they stay in memory."""
@@ -65,15 +66,8 @@ class Rows:
                 self._spill()
 
     def _spill(self) -> None:
-        if self._file is None:
-            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
-        at = self._file.seek(0, os.SEEK_END)
-        try:
-            self._file.writelines(rows.data for rows in self._held)
-            self._file.flush()
-        except OSError:
-            self._file.truncate(at)
-            raise
+        self._file = self._file or Scratch()
+        self._file.append(*(rows.view(np.uint8).data for rows in self._held))
         self._held = []
 
     def all(self) -> npt.NDArray[Any]:
@@ -81,7 +75,7 @@ class Rows:
         if self._file is None:
             return np.concatenate([np.empty(0, _ROW), *self._held])
         self._spill()
-        return np.memmap(self._file, _ROW, "r", shape=(self.count,))
+        return np.memmap(self._file.file, _ROW, "r", shape=(self.count,))
 
     def close(self) -> None:
         """Forget them."""

@@ -6,6 +6,7 @@ What is told is what was tried: the chunks of files that have to do with a damag
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -26,9 +27,10 @@ from sheaf.errors import SheafError
 from sheaf.format import keys
 from sheaf.format.recipe_v1 import Row
 from sheaf.model.entries import Entry, ObjectPlace, PlaceKind, RecipePlace
-from sheaf.model.log import Bundle
+from sheaf.model.log import Bundle, RepoEntry
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import join
+from sheaf.storage.readonly import ReadOnlyBackend
 
 __all__ = ["name_files"]
 
@@ -60,18 +62,17 @@ def name_files(core: Core, report: Report, repo: str | None = None) -> None:
     chosen = [problem for problem in report.problems if problem.kind in _KINDS and not problem.repairable]
     if not chosen:
         return
-    search = _Search(replace(core, cache=NoCache()), {problem.key: problem for problem in chosen})
+    bare = replace(core, cache=NoCache(), backend=ReadOnlyBackend(core.backend))
+    search = _Search(bare, {problem.key: problem for problem in chosen})
     found: dict[str, Problem] = {}
-    try:
-        for name, bundle in _bundles(search.core, repo):
+    for name, bundle in _bundles(search.core, repo):
+        with suppress(*FAULTS):  # a descriptor that makes no sense is among the problems
             for key, hit in search.hits(pointer_of(bundle.root)).items():
                 problem = found.get(key, search.problems[key])
                 places = (f"{name}@{bundle.id}:{path}".removesuffix(":") for path in hit.first)
                 needed_by = (*problem.needed_by, *islice(places, _NAMED - len(problem.needed_by)))
                 files, bundles = problem.files + hit.files, problem.bundles + 1
                 found[key] = replace(problem, needed_by=needed_by, files=files, bundles=bundles)
-    except FAULTS:
-        pass  # a log that is damaged is among the problems
     report.problems = [_named(each, found.get(each.key)) for each in report.problems]
 
 
@@ -82,11 +83,15 @@ def _named(problem: Problem, found: Problem | None) -> Problem:
 
 
 def _bundles(core: Core, repo: str | None) -> Iterator[tuple[str, Bundle]]:
-    for entry in store_log(core).head().state.repos.values():
+    repos: list[RepoEntry] = []
+    with suppress(*FAULTS):  # a log that is damaged is among the problems
+        repos = list(store_log(core).head().state.repos.values())
+    for entry in repos:
         if not entry.deleted and repo in (None, entry.id):
-            log = repo_log(core, entry.id)
-            aside = log.head().state.aside
-            yield from ((entry.name, each) for each in Refs(log, entry.name).bundles() if each.id not in aside)
+            with suppress(*FAULTS):
+                log = repo_log(core, entry.id)
+                aside = log.head().state.aside
+                yield from [(entry.name, each) for each in Refs(log, entry.name).bundles() if each.id not in aside]
 
 
 @dataclass(slots=True)

@@ -115,4 +115,7 @@ def load_index(core: Core, key: str) -> Segment:
     data = get_object(core.backend, key)
     if blake3(data).hexdigest() != key.rpartition("-")[2]:
         raise Corrupt("its bytes don't match its name")
-    return decode_index(data, key)[1]
+    segment = decode_index(data, key)[1]
+    if (segment.lead[1:] < segment.lead[:-1]).any():
+        raise Corrupt("it is not sorted, so what it lists is not found")
+    return segment

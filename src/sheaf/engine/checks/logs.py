@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 
 from sheaf.engine.checks.report import FAULTS, Report
+from sheaf.engine.clock import parse_time
 from sheaf.engine.core import Core
 from sheaf.engine.log import Head, Log
 from sheaf.engine.objects import get_object
-from sheaf.errors import Corrupt, NotFound, Repairable, Unsupported
+from sheaf.errors import Corrupt, NotFound, Repairable, SheafError, Unsupported
 from sheaf.format import keys
 from sheaf.format.record_v1 import PAGE_RECORDS, decode_ops, decode_page, decode_record
 from sheaf.model.log import (
@@ -26,6 +27,7 @@ from sheaf.model.log import (
     Record,
     RedactBundle,
     RenameRepo,
+    RepoEntry,
     RepoOp,
     RepoState,
     RestoreBundle,
@@ -40,19 +42,24 @@ __all__ = ["check_repo_log", "check_store_log"]
 
 
 def check_store_log(core: Core, log: Log[StoreState, StoreOp], report: Report) -> StoreState:
-    """Check the store's own log; returns the state of its head (an empty one if that can't be read)."""
+    """Check the store's own log; returns the state of its head, with the repos that only its records name."""
     names: dict[str, str | None] = {}
-    head = _checked_head(log, keys.STORE_LOG, report)
+    before = len(report.problems)
+    head, error = _checked_head(core, log, keys.STORE_LOG)
     for record in _records(core, keys.STORE_LOG, head.n, report):
-        for op in _operations(record, StoreOp, keys.STORE_LOG):
+        for op in _operations(record, StoreOp, keys.STORE_LOG, report):
             if isinstance(op, CreateRepo | RenameRepo | RestoreRepo):
                 names[op.id] = op.name
             elif isinstance(op, DeleteRepo):
                 names[op.id] = None
+    if error is not None:
+        _add_unsaid(report, before, keys.STORE_LOG, error)
     said = {repo.id: None if repo.deleted else repo.name for repo in head.state.repos.values()}
-    if said != names and report.ok:
+    if said != names and error is None and report.ok:
         report.add("log", "log/", "the newest record of the store's log does not say what its records add up to")
-    state: StoreState = head.state
+    recorded = {id: RepoEntry(id, name, "", "") for id, name in names.items() if name is not None}
+    sound = {id: repo for id, repo in head.state.repos.items() if repo.id == id}
+    state: StoreState = msgspec.structs.replace(head.state, repos={**recorded, **sound})
     return state
 
 
@@ -63,10 +70,12 @@ def check_repo_log(
     base = keys.repo(repo)
     before = len(report.problems)
     found = _Replayed()
-    head = _checked_head(log, base, report)
+    head, error = _checked_head(core, log, base)
     for record in _records(core, base, head.n, report):
-        for op in _operations(record, RepoOp, base):
+        for op in _operations(record, RepoOp, base, report):
             found.apply(op)
+    if error is not None:
+        _add_unsaid(report, before, base, error)
     state = head.state
     for noun, refs in (("label", state.labels), ("branch", state.branches)):
         for name, target in refs.items():
@@ -126,12 +135,27 @@ def _point(refs: dict[str, str], name: str, bundle: str | None) -> None:
         refs[name] = bundle
 
 
-def _checked_head(log: Log[Any, Any], base: str, report: Report) -> Head[Any]:
+def _checked_head(core: Core, log: Log[Any, Any], base: str) -> tuple[Head[Any], SheafError | None]:
+    """The head; or an empty state as of the newest record that is listed, and why the head can't be read."""
     try:
-        return log.head()
+        return log.head(), None
     except FAULTS as error:
+        return Head(_last_listed(core, base), "", log.empty), error
+
+
+def _last_listed(core: Core, base: str) -> int:
+    newest = core.backend.newest(f"{base}log/")
+    try:
+        n = keys.record_number(newest) if newest is not None else -1
+    except Corrupt:
+        return -1
+    return n if newest == keys.log_record(base, n) else -1
+
+
+def _add_unsaid(report: Report, before: int, base: str, error: SheafError) -> None:
+    """Note that a head can't be read, unless what is wrong with one of its records was noted already."""
+    if len(report.problems) == before:
         report.fault("log", f"{base}log/", error)
-        return Head(-1, "", RepoState() if base else StoreState())
 
 
 def _records(core: Core, base: str, last: int, report: Report) -> Iterator[Record]:
@@ -140,7 +164,7 @@ def _records(core: Core, base: str, last: int, report: Report) -> Iterator[Recor
     for first in range(0, last + 1, PAGE_RECORDS):
         numbers = range(first, min(first + PAGE_RECORDS, last + 1))
         records = dict(zip(numbers, core.io.map(lambda n: _record(core, base, n), numbers), strict=True))
-        page = _page(core, base, first // PAGE_RECORDS, records, report) if len(numbers) == PAGE_RECORDS else {}
+        page = _page(core, base, first // PAGE_RECORDS, last, records, report) if len(numbers) == PAGE_RECORDS else {}
         for n in numbers:
             record = _settled(keys.log_record(base, n), records[n], page.get(n), report)
             if record is not None and before is not None and before.n == n - 1 and record.prev != before.write:
@@ -151,16 +175,16 @@ def _records(core: Core, base: str, last: int, report: Report) -> Iterator[Recor
         report.count("records", len(numbers))
 
 
-def _record(core: Core, base: str, n: int) -> Record | Corrupt | NotFound:
+def _record(core: Core, base: str, n: int) -> Record | SheafError:
     key = keys.log_record(base, n)
     try:
         record = decode_record(get_object(core.backend, key), key)
         return record if record.n == n else Corrupt(f"{key} holds record {record.n}")
-    except (Corrupt, NotFound) as error:
+    except FAULTS as error:
         return error
 
 
-def _settled(key: str, found: Record | Corrupt | NotFound, paged: Record | None, report: Report) -> Record | None:
+def _settled(key: str, found: Record | SheafError, paged: Record | None, report: Report) -> Record | None:
     if isinstance(found, Record):
         return found
     missing = isinstance(found, NotFound)
@@ -172,7 +196,7 @@ def _settled(key: str, found: Record | Corrupt | NotFound, paged: Record | None,
 
 
 def _page(
-    core: Core, base: str, k: int, records: dict[int, Record | Corrupt | NotFound], report: Report
+    core: Core, base: str, k: int, last: int, records: dict[int, Record | SheafError], report: Report
 ) -> dict[int, Record]:
     """The records of a page by their numbers; empty if it is missing or not to be believed."""
     key = keys.log_page(base, k)
@@ -184,16 +208,37 @@ def _page(
         report.count("pages")
         return page
     except NotFound:
-        pass  # a courtesy that is made up for by whoever writes next
+        if _is_due(core, base, k, last):
+            report.fault("page", key, Repairable(f"{key} is missing"), missing=True)
     except (Corrupt, Unsupported) as error:
         report.fault("page", key, Repairable(error.message))
     return {}
+
+
+def _is_due(core: Core, base: str, k: int, last: int) -> bool:
+    """Whether a page must have been written: two commits followed while it was the newest one.
+
+    Each of them writes it if it is missing. One may have been stopped before that, so one alone proves nothing.
+    """
+    commits, first = 0, (k + 1) * PAGE_RECORDS
+    for n in range(first, min(first + PAGE_RECORDS - 1, last + 1)):
+        record = _record(core, base, n)
+        if isinstance(record, Record):
+            commits += any(isinstance(op, dict) and op.get("op") == "add-bundle" for op in record.ops)
+        if commits == 2:
+            return True
+    return False
 
 
 def _slim(record: Record) -> Record:
     return msgspec.structs.replace(record, state=None, since=-1, delta=None)
 
 
-def _operations(record: Record, type: Any, base: str) -> tuple[Any, ...]:
-    found: tuple[Any, ...] = decode_ops(record.ops, tuple[type, ...], keys.log_record(base, record.n))
+def _operations(record: Record, type: Any, base: str, report: Report) -> tuple[Any, ...]:
+    """A record's operations; none if they can't be read, which is noted."""
+    key, found = keys.log_record(base, record.n), tuple[Any, ...]()
+    with report.noting("log", key):
+        found = decode_ops(record.ops, tuple[type, ...], key)
+    with report.noting("log", key):
+        parse_time(record.time)
     return found

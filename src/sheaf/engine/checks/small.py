@@ -14,6 +14,7 @@ from sheaf.engine.runs import get_run
 from sheaf.errors import Corrupt, NotFound
 from sheaf.format import keys
 from sheaf.format.moved_v1 import decode_moved
+from sheaf.format.replica_v1 import Behind, ReplicaNotice
 from sheaf.format.session_v1 import (
     Damage,
     Erasing,
@@ -53,6 +54,8 @@ _KINDS: Final[dict[str, tuple[str, Decode]]] = {
     keys.ERASING: ("erasures", _sealed("erasing", Erasing)),
     keys.DAMAGED: ("notes of damage", _sealed("damaged", Damage)),
     keys.RECEIPTS: ("receipts", _sealed("receipt", Receipt)),
+    keys.REPLICA: ("replica notices", _sealed("replica", ReplicaNotice)),
+    keys.BEHIND: ("notes of replicas", _sealed("behind", Behind)),
 }
 
 

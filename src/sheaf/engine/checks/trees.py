@@ -16,6 +16,7 @@ from blake3 import blake3
 
 from sheaf.engine.checks.places import Places
 from sheaf.engine.checks.report import FAULTS, Report, Tell
+from sheaf.engine.clock import parse_time
 from sheaf.engine.contents import Contents, Erased
 from sheaf.engine.core import Core
 from sheaf.engine.damage import note_damage
@@ -27,6 +28,7 @@ from sheaf.format.columns import hashes_of
 from sheaf.format.node_v1 import children_hashes, hashes_array, leaf_packs, row_hashes, rows_prefix
 from sheaf.format.recipe_v1 import Row
 from sheaf.model.entries import Entry, Kind, ObjectPlace, PlaceKind, RecipePlace
+from sheaf.model.ids import is_ksuid
 from sheaf.model.log import Bundle
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import check_path, join, order_key
@@ -34,6 +36,7 @@ from sheaf.model.paths import check_path, join, order_key
 __all__ = ["Trees"]
 
 _REMEMBERED = 32 << 20  # bytes of what is known of leaves that were checked
+_SHOWN = 100  # letters of a bad value that a message shows
 _EMPTY = blake3(b"").digest()
 
 Ids = npt.NDArray[np.uint64]
@@ -72,7 +75,13 @@ class Trees:
     def bundle(self, bundle: Bundle) -> None:
         """Check what a bundle's descriptor says, and its whole tree."""
         self._report.count("bundles")
-        root = pointer_of(bundle.root)
+        with self._report.noting("bundle", bundle.id):
+            if not is_ksuid(bundle.id):
+                raise Corrupt(f"{bundle.id[:_SHOWN]!r} is no id of a bundle")
+            parse_time(bundle.time)
+            self._tree(bundle, pointer_of(bundle.root))
+
+    def _tree(self, bundle: Bundle, root: Pointer) -> None:
         if bundle.redacted:  # its version goes on covering what was taken out; its tree answers for itself
             self._report.count("redacted bundles")
         elif bundle.version != bundle.root.logical:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -20,7 +21,7 @@ from sheaf.errors import Corrupt, NotFound, Refused
 from sheaf.format import keys
 from sheaf.format.node_v1 import leaf_packs
 from sheaf.model.entries import Entry, ExternalPlace
-from sheaf.model.log import BringBack, Bundle, RepoOp, RepoState, SetAside
+from sheaf.model.log import BringBack, Bundle, RepoEntry, RepoOp, RepoState, SetAside
 from sheaf.model.nodes import Pointer
 
 __all__ = ["Unreadable", "bring_back", "set_aside", "unreadable"]
@@ -53,12 +54,16 @@ def unreadable(core: Core, problems: Iterable[Problem]) -> list[Unreadable]:
     for repo in store_log(core).head().state.repos.values():
         if repo.deleted:
             continue
-        log = repo_log(core, repo.id)
-        aside = log.head().state.aside
-        bundles = (bundle for bundle in Refs(log, repo.name).bundles() if bundle.id not in aside)
-        whys = ((bundle, said.get(bundle.id) or reader.fault(bundle)) for bundle in bundles)
-        found += [Unreadable(repo.id, repo.name, bundle.id, why) for bundle, why in whys if why]
+        with suppress(*FAULTS):  # its log is among the problems; the other repos' bundles are looked at all the same
+            whys = ((bundle, said.get(bundle.id) or reader.fault(bundle)) for bundle in _not_aside(core, repo))
+            found += [Unreadable(repo.id, repo.name, bundle.id, why) for bundle, why in whys if why]
     return found
+
+
+def _not_aside(core: Core, repo: RepoEntry) -> list[Bundle]:
+    log = repo_log(core, repo.id)
+    aside = log.head().state.aside
+    return [bundle for bundle in Refs(log, repo.name).bundles() if bundle.id not in aside]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,10 @@ class _Reader:
 
     def fault(self, bundle: Bundle) -> str:
         """The first thing that is wrong; empty if nothing is."""
-        return self._fault(pointer_of(bundle.root))
+        try:
+            return self._fault(pointer_of(bundle.root))
+        except Corrupt as error:  # the descriptor itself
+            return error.message
 
     def _fault(self, pointer: Pointer) -> str:
         mark = mark_of(pointer)

@@ -1,4 +1,4 @@
-"""Pages of logs that are damaged, written again from the records that they copy."""
+"""Pages of logs that are lost or damaged, written again from the records that they copy."""
 
 from __future__ import annotations
 
