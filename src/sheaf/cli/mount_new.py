@@ -78,7 +78,7 @@ def mount_new(
         spill = (destination or _spill_folder(app, found.context.core.clock.new_id())).absolute()
         new = NewBundle(message, spill, base, branch, label, every_s, move_label or app.dialect.keeps_upstream)
         before = "" if app.dialect.keeps_upstream else place_of(found, label)
-        how = mount_options(app, repo, daemon, allow_other, library, kind=kind)
+        how = mount_options(app, repo, daemon, allow_other, library, kind=kind, ref=branch)
         try:
             bundle = mount_new(
                 found,

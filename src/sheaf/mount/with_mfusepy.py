@@ -40,7 +40,7 @@ def serve(fs: Filesystem, patience: Patience, mountpoint: Path, options: MountOp
             raw_fi=True,
             errors="strict",
             foreground=True,
-            fsname=options.source,
+            fsname=options.fsname,
             subtype=options.type,
             kernel_cache=True,
             use_ino=True,

@@ -33,7 +33,7 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def serve(fs: Filesystem, patience: Patience, mountpoint: Path, options: MountOptions) -> None:
     """Mount, serve until it is unmounted or a signal comes, and unmount. Raises RuntimeError if it can't be mounted."""
-    names = {f"fsname={options.source}", f"subtype={options.type}", "default_permissions"}
+    names = {f"fsname={options.fsname}", f"subtype={options.type}", "default_permissions"}
     names |= {option for option, is_on in (("ro", not fs.is_writable), ("allow_other", options.allow_other)) if is_on}
     sys.setswitchinterval(_SWITCH_S)
     with _Signals() as signals:
