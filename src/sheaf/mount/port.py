@@ -19,6 +19,7 @@ from typing import Final, NamedTuple, Protocol
 
 from sheaf.errors import SheafError, rule_of
 from sheaf.model.entries import Kind
+from sheaf.model.paths import MAX_NAME
 from sheaf.storage.port import Buffer
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "WouldWait",
     "errno_of",
     "failed",
+    "missing",
 ]
 
 ROOT_INO: Final = 1
@@ -137,6 +139,11 @@ class Filesystem(Protocol):
 def failed(number: int) -> OSError:
     """The error of an error number, to be raised."""
     return OSError(number, os.strerror(number))
+
+
+def missing(name: str) -> OSError:
+    """The error of a name that is not in a folder, to be raised: a name that no folder can have is said to be too long."""
+    return failed(errno.ENAMETOOLONG if len(name.encode()) > MAX_NAME else errno.ENOENT)
 
 
 class ReadOnly:

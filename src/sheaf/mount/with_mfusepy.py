@@ -25,6 +25,7 @@ __all__ = ["serve"]
 
 T = TypeVar("T")
 _HIDDEN: Final = ".fuse_hidden"
+_UNKNOWN_INO: Final = 0xFFFFFFFF  # as libfuse has it
 _UTIME_NOW: Final = (1 << 30) - 1
 _UTIME_OMIT: Final = (1 << 30) - 2
 
@@ -128,8 +129,8 @@ class _Operations(mfusepy.Operations):  # type: ignore[misc]
         return handle
 
     def readdir(self, path: str, fh: int) -> Iterator[tuple[str, dict[str, int], int]]:
-        for name in (".", ".."):
-            yield name, {"st_mode": stat.S_IFDIR}, 0
+        for name, ino in ((".", self._ino(path)), ("..", _UNKNOWN_INO)):
+            yield name, {"st_mode": stat.S_IFDIR, "st_ino": ino}, 0  # readers skip an entry without a number
         entries = self._folders[fh].entries(0)
         while (found := self._call(next, entries, None)) is not None:
             yield found[0], {"st_mode": found[1].mode, "st_ino": found[1].ino}, 0
