@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -438,13 +439,14 @@ def test_links_and_new_names_change_ctime(repo: sheaf.Repo, tmp_path: Path) -> N
         ino = fs.lookup(ROOT_INO, "a").ino
         before = fs.getattr(ino)
         now = 3 * 10**18
-        for change in (
+        changes: tuple[Callable[[], object], ...] = (
             lambda: fs.link(ino, ROOT_INO, "b"),
             lambda: fs.unlink(ROOT_INO, "b"),
             lambda: fs.rename(ROOT_INO, "a", ROOT_INO, "c"),
-        ):
+        )
+        for change in changes:
             now += 1
-            fs._now = lambda at=now: at
+            fs._now = partial(int, now)
             change()
             after = fs.getattr(ino)
             assert (after.ctime, after.mtime) == (now, before.mtime)

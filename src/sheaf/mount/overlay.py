@@ -12,7 +12,7 @@ import os
 import shutil
 import stat
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -24,7 +24,7 @@ from sheaf.model.entries import Kind
 from sheaf.model.paths import MAX_NAME, check_path
 from sheaf.mount.bundles import BundleFs, Streamed
 from sheaf.mount.control import CONTROL_INO, CONTROL_NAME, Control, Session
-from sheaf.mount.journal import Drop, Fill, Link, Make, Move, Op, Set, Spill
+from sheaf.mount.journal import Commit, Drop, Fill, Link, Make, Move, Op, Set, Spill
 from sheaf.mount.port import ROOT_INO, TYPE_BITS, Attr, Change, Listing, Patience, Space, failed, missing
 from sheaf.mount.reading import OpenFile
 from sheaf.mount.state import Node, State
@@ -84,14 +84,19 @@ class OverlayFs:
         self._copying = Lock()
         self._removed: OrderedDict[int, Attr] = OrderedDict()  # folders, for programs that still are in them
 
-    def replay(self) -> None:
-        """Take up what a spill says that was done. Raises InvalidInput."""
+    def replay(self) -> list[str]:
+        """Take up what a spill says that was done; returns the bundles that were to be commits. Raises InvalidInput."""
+        commits = []
         for op in self.spill.ops():
-            self.state.apply(op)
+            if isinstance(op, Commit):
+                commits.append(op.bundle)
+            else:
+                self.state.apply(op)
         used = {node.fill for node in self.state.nodes.values() if node.links > 0}
         for fill in self.spill.fills():
             if fill not in used:
                 self.spill.drop(fill)
+        return commits
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
@@ -219,7 +224,7 @@ class OverlayFs:
                 node.fd = -1
                 self._forget_if_gone(node)
 
-    def _readers(self, ino: int) -> list[_Handle]:
+    def _readers(self, ino: int) -> Sequence[_Handle]:
         """Who opened a file of the bundle below before it was changed."""
         return [handle for handle in self._handles.values() if handle.ino == ino and handle.lower is not None]
 
