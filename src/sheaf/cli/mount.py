@@ -165,7 +165,8 @@ def in_background(
     check_library(library)
     if not is_wanted:
         return work(None) or 0
-    log = app.settings.cache / "mounts" / f"{os.getpid()}.log"
+    # Not in the cache folder: what is printed at the end, such as a bundle's id, must survive that somebody clears it.
+    log = app.environment.folder("XDG_STATE_HOME", ".local/state") / "sheaf" / "mounts" / f"{os.getpid()}.log"
     daemon = detach(log)
     if isinstance(daemon, int):
         if tells and not daemon:
