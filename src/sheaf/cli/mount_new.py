@@ -105,7 +105,9 @@ def mount_new(
 
 
 def _spill_folder(app: App, id: str) -> Path:
-    return app.environment.folder("XDG_DATA_HOME", ".local/share") / "sheaf" / "mounts" / id
+    from sheaf.repo.spills import spills_folder
+
+    return spills_folder(app.environment) / id
 
 
 def _next_command(app: App, spill: Path, error: BaseException) -> str:

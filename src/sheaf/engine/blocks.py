@@ -51,6 +51,14 @@ class BlockCache:
         for path in (self._root / whole).parent.glob(f"{content.hex()}*"):
             path.unlink(missing_ok=True)
 
+    def forget_all(self, contents: frozenset[bytes], mark: str) -> None:
+        """Delete every block of these contents, unless that was done since the same ``mark``."""
+        if self._files.is_marked(mark):
+            return
+        for content in contents:
+            self.forget(content)
+        self._files.mark(mark)
+
 
 def _name(key: Key) -> str:
     content, block = key

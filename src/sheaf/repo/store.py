@@ -409,7 +409,8 @@ class Store:
         self._refuse_erasure(reason)
         contents = self._contents_of(content, address, recursive=recursive)
         patience = Patience(0.0 if now else grace, True, tell or (lambda sessions: None))
-        return self._erased(erase(self._core, contents, reason, patience, Names() if with_path else None))
+        names = Names() if with_path else None
+        return self._erased(erase(self._core, contents, reason, patience, names, self._spills()))
 
     def erase_rows(
         self,
@@ -448,7 +449,8 @@ class Store:
 
         self._refuse_erasure(reason)
         patience = Patience(0.0 if now else grace, True, tell or (lambda sessions: None))
-        return self._erased(erase_rows(self._core, self.repo(repo).id, pattern, where, reason, patience))
+        id = self.repo(repo).id
+        return self._erased(erase_rows(self._core, id, pattern, where, reason, patience, self._spills()))
 
     def rows_hit(
         self,
@@ -465,6 +467,13 @@ class Store:
         self._connected.refuse_writes()
         if not reason.strip():
             raise InvalidInput("an erasure needs a reason", "say why, without what is to be forgotten")
+
+    def _spills(self) -> tuple[str, ...]:
+        """Folders of this user's writable mounts that may hold what is erased."""
+        from sheaf.repo.spills import default_spills_folder, spills_of
+
+        folder = default_spills_folder()
+        return tuple(map(str, spills_of(folder, self.id))) if folder else ()
 
     def _erased(self, receipt: Receipt) -> Receipt:
         """What comes after it: the copies on this machine, and those elsewhere."""
