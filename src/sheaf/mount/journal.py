@@ -138,6 +138,8 @@ class Spill:
             (folder / "files").mkdir(mode=0o700)
             spill._open()
             spill._append(_ENCODE.encode(about), may_use_reserve=False)
+            _sync_folder(folder)
+            _sync_folder(folder.parent)
         except OSError:
             spill.remove()
             raise
@@ -219,8 +221,9 @@ class Spill:
         return self._journal
 
     def sync(self) -> None:
-        """Have the journal survive a power cut."""
+        """Have the journal, and which contents there are, survive a power cut. Raises OSError."""
         if self._journal is not None:
+            _sync_folder(self.folder / "files")
             os.fsync(self._journal.fileno())
 
     def about(self) -> About:
@@ -266,6 +269,15 @@ class Spill:
     def drop(self, fill: int) -> None:
         """Delete a content."""
         (self.folder / "files" / str(fill)).unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the names in a folder survive a power cut. Raises OSError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _write_all(fd: int, data: bytes, offset: int) -> None:

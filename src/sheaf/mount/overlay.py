@@ -256,7 +256,13 @@ class OverlayFs:
                     done += os.pwrite(node.fd, memoryview(data)[done:], offset + done)
             except OSError:
                 if not done:
-                    raise  # else the program learns how much was written, and the error by its next write
+                    raise
+                # The program learns how much was written, and the error by its next write. But the system, when it
+                # writes what was changed through mmap, looks at errors only: the next fsync reports this one.
+                node.cut = offset + done
+                return done
+            if offset == node.cut:
+                node.cut = -1
             return done
 
     def fsync(self, handle: int) -> None:
@@ -264,6 +270,12 @@ class OverlayFs:
         node = self.state.nodes.get(opened.ino)
         if node is not None and node.fd >= 0:
             os.fsync(node.fd)
+            if node.cut >= 0:
+                node.cut = -1
+                raise failed(errno.ENOSPC)
+        self.spill.sync()
+
+    def fsync_names(self) -> None:
         self.spill.sync()
 
     # -- spilling ------------------------------------------------------------------------------------------------------

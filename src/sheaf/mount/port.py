@@ -134,6 +134,9 @@ class Filesystem(Protocol):
     def rmdir(self, parent: int, name: str) -> None: ...
     def rename(self, parent: int, name: str, to_parent: int, to_name: str, *, replace: bool = True) -> None: ...
     def fsync(self, handle: int) -> None: ...
+    def fsync_names(self) -> None:
+        """Have what was done to names and attributes survive a power cut."""
+        ...
 
 
 def failed(number: int) -> OSError:
@@ -179,6 +182,9 @@ class ReadOnly:
         raise failed(errno.EROFS)
 
     def fsync(self, handle: int) -> None:
+        return None
+
+    def fsync_names(self) -> None:
         return None
 
 

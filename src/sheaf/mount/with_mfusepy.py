@@ -177,6 +177,10 @@ class _Operations(mfusepy.Operations):  # type: ignore[misc]
         self._call(self._fs.fsync, fi.fh)
         return 0
 
+    def fsyncdir(self, path: str, datasync: int, fh: int) -> int:
+        self._call(self._fs.fsync_names)
+        return 0
+
     def truncate(self, path: str, length: int, fh: Any = None) -> int:
         return self._change(path, Change(size=length))
 

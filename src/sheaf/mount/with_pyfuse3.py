@@ -326,6 +326,10 @@ class _Operations(pyfuse3.Operations):
         if self._fs.is_writable:
             await self._wait_call(self._fs.fsync, fh)
 
+    async def fsyncdir(self, fh: int, datasync: bool) -> None:
+        if self._fs.is_writable:
+            await self._wait_call(self._fs.fsync_names)
+
     async def setattr(
         self, inode: int, attr: pyfuse3.EntryAttributes, fields: pyfuse3.SetattrFields, fh: int | None, ctx: Any
     ) -> pyfuse3.EntryAttributes:
