@@ -12,6 +12,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from ctypes.util import find_library
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,22 @@ def test_signals_commit(mounts: Mounts, store: sheaf.Store, library: str, number
     bundle = store.repo("r").bundle(_committed(mount))
     assert bundle.read("a") == b"written"
     assert bundle.read("open") == b"half"
+
+
+@pytest.mark.skipif(find_library("fuse3") is None, reason="libfuse3 is not installed")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_mfusepy_works_with_libfuse_3_too(
+    mounts: Mounts, store: sheaf.Store, data: Path, number: signal.Signals
+) -> None:
+    store.repo("r").upload(data, message="base")
+    mounts.variables["FUSE_LIBRARY_NAME"] = "fuse3"
+    mount = _new(mounts, "--library", "mfusepy", "--base", "main")
+    assert read_tree(mount.folder) == read_tree(data)
+    (mount.folder / "a").write_text("written")
+    assert mount.stop(number) == 0
+    assert mount.err == ""
+    assert not is_mounted(mount.folder)
+    assert store.repo("r").bundle(_committed(mount)).read("a") == b"written"
 
 
 def test_what_is_written_through_mmap_is_committed(mounts: Mounts, store: sheaf.Store) -> None:
