@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from blake3 import blake3
 
-from sheaf.engine.cache import FolderCache
+from sheaf.engine.cache import FolderCache, remove_unfinished
 from sheaf.storage.port import Buffer
 
-__all__ = ["BlockCache", "Key", "blocks_folder"]
+__all__ = ["BlockCache", "Key", "blocks_folder", "forget_copies"]
 
 _HASH: Final = 32
 
@@ -58,6 +59,15 @@ class BlockCache:
         for content in contents:
             self.forget(content)
         self._files.mark(mark)
+
+
+def forget_copies(cache: Path, store_id: str, contents: Iterable[bytes]) -> None:
+    """Delete a user's blocks of these contents, and what killed processes left of any copy of the store."""
+    blocks = BlockCache(blocks_folder(cache, store_id))
+    for content in contents:
+        blocks.forget(content)
+    for folder in (blocks_folder(cache, store_id), *(cache / "objects").glob(f"{store_id}-*")):
+        remove_unfinished(folder)
 
 
 def _name(key: Key) -> str:

@@ -9,7 +9,7 @@ import msgspec
 from sheaf.errors import InvalidInput
 from sheaf.settings.settings import Environment, read_environment
 
-__all__ = ["default_spills_folder", "spills_folder", "spills_of"]
+__all__ = ["spills_folder", "spills_of", "user_spills"]
 
 
 class _About(msgspec.Struct):
@@ -23,12 +23,12 @@ def spills_folder(environment: Environment) -> Path:
     return environment.folder("XDG_DATA_HOME", ".local/share") / "sheaf" / "mounts"
 
 
-def default_spills_folder() -> Path | None:
-    """The same for the environment of this process; None if there is no home folder."""
+def user_spills(store: str) -> tuple[str, ...]:
+    """The spills in this user's folder that may hold contents of a store (by its id)."""
     try:
-        return spills_folder(read_environment())
-    except InvalidInput:
-        return None
+        return tuple(map(str, spills_of(spills_folder(read_environment()), store)))
+    except InvalidInput:  # there is no home folder
+        return ()
 
 
 def spills_of(folder: Path, store: str) -> list[Path]:
