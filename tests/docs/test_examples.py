@@ -38,7 +38,7 @@ sheaf store init $SHEAF_STORE --encrypt"""
 #: What the world must also have for one of them, or must not have yet.
 BEFORE = {
     "sheaf branch delete": "sheaf branch create --repo faces --branch cleaned",
-    "sheaf bundle commit": "sheaf bundle mount new --repo faces --mount ./work --message m --daemonize",
+    "sheaf bundle commit": "sheaf bundle mount new --repo faces --mount ./work --message m --daemonize; echo 1 > ./work/a",
     "sheaf bundle delete": "sheaf label delete --repo faces --label production",
     "sheaf bundle undelete": """sheaf label delete --repo faces --label production
       sheaf --json bundle delete --repo faces --bundle main~1 --force-yes | grep -o '[0-9A-Za-z]\\{27\\}' > deleted""",

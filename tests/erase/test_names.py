@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from blake3 import blake3
 from tests.erase.worlds import (
     BIG,
     OTHER,
@@ -20,15 +21,19 @@ from tests.erase.worlds import (
     traces,
 )
 
+from sheaf.engine.blocks import BlockCache, blocks_folder
 from sheaf.engine.gc import collect
 from sheaf.engine.names import notice_name
 from sheaf.errors import Conflict, NotFound, Refused
 from sheaf.format import keys
+from sheaf.mount.options import ReadOptions
+from sheaf.mount.serving import Shared
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.port import Backend
+from sheaf.storage.wrapper import WrapperBackend
 from sheaf.testing.invariants import assert_sound
 
 NAME = "anna-lindqvist"
@@ -333,3 +338,44 @@ def test_the_cache_forgets_the_nodes(backend: MemoryBackend, tmp_path: Path) -> 
         forget(store)
         assert not cached_nodes(tmp_path)
         assert readable(store.repo("r").bundle(), [SECRET]) == {"other": OTHER}
+
+
+# -- copies of other users ---------------------------------------------------------------------------------------------
+
+
+class Away(WrapperBackend):
+    """A store that is on another machine, as far as anybody can tell: copies of it are kept here."""
+
+    def __init__(self, inner: Backend) -> None:
+        super().__init__(inner)
+        self.url = "away://store"
+
+
+def test_other_users_copies_go_when_they_next_see_the_notice(backend: MemoryBackend, tmp_path: Path) -> None:
+    """Whoever erases clears the own cache. Others list the notices when they write or mount."""
+    away = Away(backend)
+    with process(away, "first", cache=tmp_path / "first") as store:
+        put(store.create_repo("r"), {NAME: SECRET, "other": OTHER})
+        with process(away, "reader", cache=tmp_path / "reader") as reader:
+            readable(reader.repo("r").bundle())
+        with process(away, "writer", cache=tmp_path / "writer") as writer:
+            readable(writer.repo("r").bundle())
+            before = {user: _copies(tmp_path / user) for user in ("reader", "writer")}
+            assert all(before.values())
+            blocks = BlockCache(blocks_folder(tmp_path / "reader", store.id))
+            blocks.put((blake3(SECRET).digest(), -1), SECRET)
+            forget(store)
+            put(writer.repo("r"), {"more": OTHER})
+            assert not before["writer"] & _copies(tmp_path / "writer")
+            kept = _copies(tmp_path / "writer")
+            put(writer.repo("r"), {"again": OTHER})
+            assert kept <= _copies(tmp_path / "writer")  # once is enough
+        with process(away, "reader2", cache=tmp_path / "reader") as reader:
+            Shared(reader._connected, ReadOptions()).pool.close()
+            assert not before["reader"] & _copies(tmp_path / "reader")
+            assert blocks.get((blake3(SECRET).digest(), -1)) is None
+
+
+def _copies(cache: Path) -> set[str]:
+    """The ids of all nodes that a cache has."""
+    return {path.name for path in cache.glob("objects/*/nodes/**/*") if path.is_file()}

@@ -16,6 +16,7 @@ from tests.storage.test_unfinished import writer
 
 import sheaf
 from sheaf.format import keys
+from sheaf.mount.journal import About, Spill
 
 
 @pytest.fixture
@@ -117,3 +118,33 @@ def test_commands_name_them(cli: Cli, tmp_path: Path) -> None:  # noqa: F811
         erased = cli("store", "erase", blake3(SECRET).hexdigest(), "--reason", "x", "--now", "--force-yes")
     assert "2 unfinished writes were removed" in erased.out
     assert "warning: 1 unfinished write may hold the bytes" in erased.err
+
+
+# -- what mounts keep --------------------------------------------------------------------------------------------------
+
+
+def test_a_receipt_names_spills_that_may_hold_the_bytes(
+    store: sheaf.Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    mounts = tmp_path / "data/sheaf/mounts"
+    for name, of, files in (("full", store.id, 1), ("empty", store.id, 0), ("theirs", "another", 1)):
+        spill = Spill.begin(mounts / name, About(of, "faces", "id", None, "main", "m", None))
+        for n in range(files):
+            Path(spill.path(n + 1)).write_bytes(SECRET)
+        spill.close()
+    (mounts / "odd").mkdir()
+    (mounts / "odd/files").write_text("no folder")
+    receipt = store.erase(content=hash_of(SECRET), reason="x", now=True)
+    assert receipt.spills == (str(mounts / "full"),)
+    assert store.receipts()[-1].spills == receipt.spills
+
+
+def test_the_command_warns_of_spills(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    cli("repo", "create", "--repo", "r")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/secret").write_bytes(SECRET)
+    cli("bundle", "upload", "--repo", "r", "--path", tmp_path / "in", "--message", "m")
+    monkeypatch.setattr("sheaf.repo.spills.spills_of", lambda folder, store: [Path("/spilled/1")])
+    done = cli("store", "erase", hash_of(SECRET), "--reason", "x", "--now", "--force-yes")
+    assert "warning: what was written to mounts" in done.err and "/spilled/1" in done.err

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -405,5 +406,60 @@ def test_a_folder_that_is_synced_has_its_names_on_disk(
         fs.create(ROOT_INO, "new", 0o644)
         fs.rename(ROOT_INO, "new", ROOT_INO, "name")
         monkeypatch.setattr(os, "fsync", lambda fd: synced.append(Path(os.readlink(f"/proc/self/fd/{fd}")).name))
-        fs.fsync_folder()
+        fs.fsync_names()
     assert "journal" in synced
+
+
+def test_a_file_of_the_base_that_was_removed_while_open_has_no_links(repo: sheaf.Repo, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b", "c"):
+        (tmp_path / "in" / name).write_bytes(name.encode())
+    base = repo.upload(tmp_path / "in", message="base").bundle
+    with _opened(repo, base, tmp_path / "spill") as (fs, committer):
+        inos = {name: fs.lookup(ROOT_INO, name).ino for name in ("a", "b", "c")}
+        readers = {name: [fs.open(inos[name]), fs.open(inos[name])] for name in ("a", "b")}
+        fs.unlink(ROOT_INO, "a")
+        fs.rename(ROOT_INO, "c", ROOT_INO, "b")
+        for name, (first, second) in readers.items():
+            assert fs.getattr(inos[name]).links == 0
+            fs.release(first)
+            assert fs.getattr(inos[name]).links == 0
+            assert bytes(fs.read(second, 0, 9)) == name.encode()
+            fs.release(second)
+            assert inos[name] not in fs.state.nodes
+        assert fs.lookup(ROOT_INO, "b") == fs.getattr(inos["c"])
+        committed = committer.commit()
+        assert {entry.path for entry in committed.ls()} == {"b"} and committed.read("b") == b"c"
+
+
+def test_a_removed_folder_has_no_links(repo: sheaf.Repo, tmp_path: Path) -> None:
+    (tmp_path / "in/old").mkdir(parents=True)
+    base = repo.upload(tmp_path / "in", message="base", allow_empty=True).bundle
+    with _opened(repo, base, tmp_path / "spill") as (fs, _):
+        for ino in (fs.lookup(ROOT_INO, "old").ino, fs.mkdir(ROOT_INO, "new", 0o755).ino):
+            assert fs.getattr(ino).links == 1
+        for name in ("old", "new"):
+            ino = fs.lookup(ROOT_INO, name).ino
+            fs.rmdir(ROOT_INO, name)
+            assert fs.getattr(ino).links == 0
+
+
+def test_links_and_new_names_change_ctime(repo: sheaf.Repo, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a").write_bytes(b"a")
+    base = repo.upload(tmp_path / "in", message="base").bundle
+    with _opened(repo, base, tmp_path / "spill") as (fs, _):
+        ino = fs.lookup(ROOT_INO, "a").ino
+        before = fs.getattr(ino)
+        now = 3 * 10**18
+        changes: tuple[Callable[[], object], ...] = (
+            lambda: fs.link(ino, ROOT_INO, "b"),
+            lambda: fs.unlink(ROOT_INO, "b"),
+            lambda: fs.rename(ROOT_INO, "a", ROOT_INO, "c"),
+        )
+        for change in changes:
+            now += 1
+            fs._now = partial(int, now)
+            change()
+            after = fs.getattr(ino)
+            assert (after.ctime, after.mtime) == (now, before.mtime)

@@ -20,6 +20,7 @@ from tests.servers.proxy import Forward, Request, Response, proxy
 
 import sheaf
 from sheaf.model.log import MoveBranch
+from sheaf.storage.mounts import mounted_on
 
 
 @pytest.fixture
@@ -240,3 +241,32 @@ def _wait(is_so: Callable[[], bool]) -> None:
     while not is_so():
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def test_listings_have_dots_first(mounts: Mounts, bundle: sheaf.Bundle, data: Path, library: str) -> None:
+    """As POSIX programs that read folders by themselves expect."""
+    folder = mounts.start("bundle", "mount", "--repo", "r", "--library", library).folder
+    for place in (folder, folder / "many"):
+        listed = subprocess.run(["ls", "-af", place], check=True, capture_output=True).stdout.split()
+        assert listed[:2] == [b".", b".."]
+    assert sorted(map(bytes.decode, listed[2:])) == sorted(os.listdir(data / "many"))
+
+
+@pytest.mark.parametrize("noun", ["bundle", "repo"])
+def test_a_name_of_256_bytes_is_too_long(mounts: Mounts, bundle: sheaf.Bundle, noun: str, library: str) -> None:
+    folder = mounts.start(noun, "mount", "--repo", "r", "--library", library).folder
+    for name, number in (("n" * 255, errno.ENOENT), ("n" * 256, errno.ENAMETOOLONG), ("é" * 128, errno.ENAMETOOLONG)):
+        with pytest.raises(OSError) as caught:
+            os.stat(folder / name)
+        assert caught.value.errno == number
+
+
+def test_the_table_of_mounts_says_what_is_mounted(mounts: Mounts, bundle: sheaf.Bundle, library: str) -> None:
+    for noun, options, source in (
+        ("bundle", ["--repo", "r"], f"sheaf:r@{bundle.id}"),
+        ("repo", ["--repo", "r"], "sheaf:r"),
+        ("store", [], f"sheaf:{mounts.url}"),
+    ):
+        mount = mounts.start(noun, "mount", *options, "--library", library)
+        found = mounted_on(mount.folder)
+        assert found is not None and (found.source, found.is_writable) == (source, False)

@@ -13,7 +13,7 @@ import pytest
 from sheaf.errors import InvalidInput
 from sheaf.mount.journal import About, Drop, Make, Op, Spill
 from sheaf.mount.overlay import OverlayFs
-from sheaf.mount.port import ROOT_INO, Patience
+from sheaf.mount.port import ROOT_INO, Change, Patience
 
 ABOUT = About("s", "r", "rid", None, "main", "m", None)
 
@@ -151,4 +151,42 @@ def test_damage_before_the_end_is_named_by_its_line(tmp_path: Path) -> None:
     spill = Spill.reopen(tmp_path / "sp")
     with pytest.raises(InvalidInput, match="line 3 is damaged"):
         list(spill.ops())
+    spill.close()
+
+
+def test_the_next_fsync_says_what_a_full_disk_did_not_take(tiny: Path) -> None:
+    """The system writes what programs changed through mmap, and looks at errors only, not at how much was written."""
+    spill = Spill.begin(tiny / "sp", ABOUT)
+    fs = _fs(spill)
+    _, handle = fs.create(ROOT_INO, "big", 0o600)
+    written = fs.write(handle, 0, bytes(2 << 20))
+    with pytest.raises(OSError, match="No space"):
+        fs.fsync(handle)
+    fs.fsync(handle)  # it was said
+    fs.setattr(fs.lookup(ROOT_INO, "big").ino, Change(size=written - 8192))
+    assert fs.write(handle, written - 8192, bytes(16384)) == 8192
+    fs.setattr(fs.lookup(ROOT_INO, "big").ino, Change(size=0))
+    assert fs.write(handle, written, b"the rest") == 8
+    fs.fsync(handle)  # the program has written the rest itself
+    fs.release(handle)
+    spill.close()
+
+
+def test_fsync_says_what_the_disk_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some disks find out late that they are full: on a network, or with a quota."""
+    spill = Spill.begin(tmp_path / "sp", ABOUT)
+    fs = _fs(spill)
+    _, handle = fs.create(ROOT_INO, "a", 0o600)
+
+    def full(fd: int) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="full"):
+            fs.fsync(handle)
+        with pytest.raises(OSError, match="full"):
+            fs.fsync_names()
+    fs.fsync(handle)
+    fs.release(handle)
     spill.close()

@@ -7,10 +7,12 @@ import errno
 import mmap
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable
+from ctypes.util import find_library
 from pathlib import Path
 
 import pytest
@@ -118,6 +120,22 @@ def test_signals_commit(mounts: Mounts, store: sheaf.Store, library: str, number
     bundle = store.repo("r").bundle(_committed(mount))
     assert bundle.read("a") == b"written"
     assert bundle.read("open") == b"half"
+
+
+@pytest.mark.skipif(find_library("fuse3") is None, reason="libfuse3 is not installed")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_mfusepy_works_with_libfuse_3_too(
+    mounts: Mounts, store: sheaf.Store, data: Path, number: signal.Signals
+) -> None:
+    store.repo("r").upload(data, message="base")
+    mounts.variables["FUSE_LIBRARY_NAME"] = "fuse3"
+    mount = _new(mounts, "--library", "mfusepy", "--base", "main")
+    assert read_tree(mount.folder) == read_tree(data)
+    (mount.folder / "a").write_text("written")
+    assert mount.stop(number) == 0
+    assert mount.err == ""
+    assert not is_mounted(mount.folder)
+    assert store.repo("r").bundle(_committed(mount)).read("a") == b"written"
 
 
 def test_what_is_written_through_mmap_is_committed(mounts: Mounts, store: sheaf.Store) -> None:
@@ -257,11 +275,60 @@ def test_a_daemon_commits_too(mounts: Mounts, store: sheaf.Store) -> None:
     args = ("--repo", "r", "--message", "m", "--mount", folder, "--label", "l", "--daemonize")
     (log,) = re.findall(r"what it will print goes to (.*)\n", mounts.run("bundle", "mount", "new", *args))
     (folder / "a").write_text("1")
+    assert Path(log).is_relative_to(mounts.home / ".local/state/sheaf")
+    shutil.rmtree(mounts.home / ".cache", ignore_errors=True)  # a cache may be cleared at any time
     subprocess.run(["fusermount3", "-u", folder], check=True)
     _wait(lambda: bool(store.repo("r").labels()))
     bundle = store.repo("r").bundle("label:l")
     assert bundle.read("a") == b"1"
     _wait(lambda: Path(log).read_text() == f"bundle: {bundle.id}\nset label 'l'\n")
+
+
+def test_an_overlap_is_refused_and_goes_to_another_branch(
+    mounts: Mounts, store: sheaf.Store, data: Path, tmp_path: Path
+) -> None:
+    repo = store.repo("r")
+    base = repo.upload(data, message="base").bundle
+    one, two = _new(mounts, "--base", "main"), _new(mounts, "--base", "main", "--destination", tmp_path / "spill")
+    (one.folder / "secret").write_text("one")
+    (two.folder / "secret").write_text("two")
+    (two.folder / "own").write_text("2")
+    assert one.unmount() == 0
+    refused = mounts.run("bundle", "commit", two.folder, code=4)
+    assert "branch 'main' has changed since it was mounted" in refused and "'secret'" in refused
+    aside = re.findall(r"bundle: (\w{27})", mounts.run("bundle", "commit", two.folder, "--branch", "aside"))
+    assert repo.bundle("branch:aside").id == aside[0]
+    assert two.unmount() == 4
+    (command,) = re.findall(r"nothing is lost; to commit it, run: sheaf (.*) NAME\n", two.err)
+    assert command == f"bundle commit {tmp_path / 'spill'} --branch"
+    mounts.run("bundle", "commit", tmp_path / "spill", code=4)
+    mounts.run(*command.split(), "mine")
+    assert {repo.bundle(f"branch:{name}").read("secret") for name in ("aside", "mine")} == {b"two"}
+    assert repo.bundle().read("secret") == b"one"
+    assert repo.bundle().parents == (base.id,)
+
+
+def test_a_mount_that_nothing_was_written_to_makes_no_bundle(
+    mounts: Mounts, store: sheaf.Store, tmp_path: Path
+) -> None:
+    spill = tmp_path / "spill"
+    untouched = _new(mounts, "--destination", spill)
+    (untouched.folder / "passing").write_text("by")
+    (untouched.folder / "passing").unlink()
+    assert "there is no file" in mounts.run("bundle", "commit", untouched.folder, code=5)
+    assert untouched.unmount() == 5
+    assert "nothing was committed: nothing was written" in untouched.err
+    assert "nothing is lost" not in untouched.err and not spill.exists()
+    folders = _new(mounts, "--destination", spill)
+    (folders.folder / "folder").mkdir()
+    assert folders.unmount() == 5
+    assert f"run: sheaf bundle commit {spill} --allow-empty\n" in folders.err
+    assert store.repo("r").bundles() == []
+    mounts.run("bundle", "commit", spill, "--allow-empty")
+    assert [entry.path for entry in store.repo("r").bundle().ls()] == ["folder"]
+    assert _new(mounts, "--allow-empty").unmount() == 0
+    assert _new(mounts, program="datamon").unmount() == 0
+    assert [bundle.files for bundle in store.repo("r").bundles()] == [0, 0, 0]
 
 
 def _wait(is_so: Callable[[], bool]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from pathlib import Path
 
@@ -155,3 +156,51 @@ def test_another_store_can_be_chosen(notebook: Notebook, tmp_path: Path) -> None
         other.create_repo("theirs")
     assert notebook(f"%sheaf store {tmp_path / 'other'}").url.endswith("/other")
     assert [repo.name for repo in notebook("%sheaf store").repos()] == ["theirs"]
+
+
+# -- code that awaits --------------------------------------------------------------------------------------------------
+
+_AWAITING = """\
+%%sheaf run --out results
+import asyncio
+await asyncio.sleep(0)
+(out / 'x').write_text(str(asyncio.get_running_loop() is not None))
+"""
+
+
+def test_a_run_may_await(notebook: Notebook, store: sheaf.Store) -> None:
+    results = store.create_repo("results")
+    made = notebook(_AWAITING)
+    assert results.bundle().id == made.id and made.read("x") == b"True"
+    with pytest.raises(ZeroDivisionError):
+        notebook("%%sheaf run --out results\nawait __import__('asyncio').sleep(0)\n1 / 0")
+    ends = [store.run(id)[1] for id in store.runs()]
+    assert sorted(end.outcome for end in ends if end is not None) == ["failed", "succeeded"]
+
+
+def test_cells_run_where_an_event_loop_runs(notebook: Notebook, store: sheaf.Store) -> None:
+    """A notebook's kernel calls IPython from a loop that runs already."""
+    results = store.create_repo("results")
+
+    async def cell(code: str) -> sheaf.Bundle:
+        shell = notebook.shell
+        result = await shell.run_cell_async(code, transformed_cell=shell.transform_cell(code))
+        result.raise_error()
+        made: sheaf.Bundle = result.result
+        return made
+
+    async def kernel() -> None:
+        assert (await cell(_AWAITING)).read("x") == b"True"
+        assert (await cell("%%sheaf run --out results\n(out / 'y').write_text('2')")).read("y") == b"2"
+        assert (await cell("%sheaf use results mine --folder taken")).id == results.bundle().id
+
+    asyncio.run(kernel())
+
+
+def test_a_run_that_awaits_is_refused_where_nobody_can_await_it(notebook: Notebook, store: sheaf.Store) -> None:
+    from IPython.core.error import UsageError
+
+    store.create_repo("results")
+    with pytest.raises(UsageError, match="autoawait"):
+        notebook.shell.run_cell_magic("sheaf", "run --out results", "await x")
+    assert store.runs() == []

@@ -384,10 +384,16 @@ def test_listings_of_network_file_systems_must_settle(tmp_path: Path, monkeypatc
 
 
 def test_mount_tables_are_understood() -> None:
-    linux = "/dev/vda / ext4 rw 0 0\nsrv:/x /mnt/a\\040b nfs4 rw 0 0\n\nbroken\n"
-    assert parse_proc_mounts(linux) == [(Path("/"), "ext4"), (Path("/mnt/a b"), "nfs4")]
-    mac = "/dev/disk1s1 on / (apfs, sealed, local)\n//me@srv/x on /Volumes/a (b) (smbfs, nodev)\nodd\n"
-    assert parse_mount_output(mac) == [(Path("/"), "apfs"), (Path("/Volumes/a (b)"), "smbfs")]
+    linux = "/dev/vda / ext4 rw 0 0\nsrv:/x /mnt/a\\040b nfs4 nosuid,ro 0 0\n\nbroken\n"
+    assert parse_proc_mounts(linux) == [
+        (Path("/"), "ext4", "/dev/vda", True),
+        (Path("/mnt/a b"), "nfs4", "srv:/x", False),
+    ]
+    mac = "/dev/disk1s1 on / (apfs, sealed, local, read-only)\n//me@srv/x on /Volumes/a (b) (smbfs, nodev)\nodd\n"
+    assert parse_mount_output(mac) == [
+        (Path("/"), "apfs", "/dev/disk1s1", False),
+        (Path("/Volumes/a (b)"), "smbfs", "//me@srv/x", True),
+    ]
     assert is_network("nfs4")
     assert is_network("smbfs")
     assert not is_network("ext4")

@@ -191,6 +191,11 @@ def _print(app: App, receipt: Receipt) -> None:
             f"warning: {files} may hold the bytes, since a writer may be at work: run `sheaf store gc` when it has ended:"
             f" {', '.join(map(quote, receipt.left))}"
         )
+    if receipt.spills:
+        app.note(
+            "warning: what was written to mounts and is not committed may hold the bytes; commit or delete it:"
+            f" {', '.join(map(quote, receipt.spills))}"
+        )
     if not app.store.url.startswith(("file:", "memory:")):
         app.warn(f"note: {_VERSIONS}")
 

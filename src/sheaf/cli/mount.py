@@ -90,7 +90,7 @@ def mount(
                 found,
                 bundle,
                 mount,
-                mount_options(app, repo, daemon, allow_other, library),
+                mount_options(app, repo, daemon, allow_other, library, ref=bundle.id),
                 _read_options(cache_size, disk_cache, prefetch, copy),
             )
 
@@ -165,7 +165,8 @@ def in_background(
     check_library(library)
     if not is_wanted:
         return work(None) or 0
-    log = app.settings.cache / "mounts" / f"{os.getpid()}.log"
+    # Not in the cache folder: what is printed at the end, such as a bundle's id, must survive that somebody clears it.
+    log = app.environment.folder("XDG_STATE_HOME", ".local/state") / "sheaf" / "mounts" / f"{os.getpid()}.log"
     daemon = detach(log)
     if isinstance(daemon, int):
         if tells and not daemon:
@@ -178,9 +179,19 @@ def in_background(
 
 
 def mount_options(
-    app: App, source: str, daemon: Daemon | None, allow_other: bool, library: str | None, *, kind: str = ""
+    app: App,
+    source: str,
+    daemon: Daemon | None,
+    allow_other: bool,
+    library: str | None,
+    *,
+    kind: str = "",
+    ref: str = "",
 ) -> MountOptions:
-    """How the verbs mount; the type is the program's name, by which wrappers find it."""
+    """How the verbs mount. ``source``: a repo or store, ``ref``: what of it; the system's table of mounts shows both.
+
+    The type is the program's name, by which wrappers find it.
+    """
     from sheaf.mount.options import MountOptions
 
     def up() -> None:
@@ -189,6 +200,8 @@ def mount_options(
             daemon.ready()
 
     which = cast(Literal["pyfuse3", "mfusepy"] | None, library)
+    if not app.dialect.keeps_upstream:
+        source = f"{app.dialect.name}:{source}{'@' if ref else ''}{ref}"
     return MountOptions(source, app.dialect.name + kind, allow_other, up, which)
 
 

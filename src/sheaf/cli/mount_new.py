@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -16,7 +16,7 @@ from sheaf.cli.mount import MOUNTING, in_background, mount_options
 from sheaf.cli.quoting import quote
 from sheaf.cli.tree import verb
 from sheaf.cli.upload import place_of, tell_branch, tell_label
-from sheaf.errors import InvalidInput, NotFound
+from sheaf.errors import InvalidInput, NotFound, SheafError
 
 if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
@@ -46,6 +46,7 @@ _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
     metavar="DIR",
     help="An empty folder for what is written until it is committed. Default: one in the user's data folder.",
 )
+@options.allow_empty
 @click.option("--commit-every", metavar="TIME", help="Also make a bundle every so often if there is news, such as 10m.")
 def mount_new(
     app: App,
@@ -61,11 +62,15 @@ def mount_new(
     branch: str,
     base: str | None,
     destination: Path | None,
+    allow_empty: bool,
     commit_every: str | None,
 ) -> int:
     """Mount a folder to write to. When it is unmounted, or on SIGINT and SIGTERM, what is in it becomes one bundle.
 
     'sheaf bundle commit DIR' makes a bundle meanwhile. If the last commit fails, nothing is lost: it says what to run.
+
+    A mount that began with the newest bundle of its branch keeps what others commit there meanwhile. If they changed the
+    same paths, the commit is refused; it can go to another branch.
     """
     every_s = None if commit_every is None else _seconds(commit_every)
     kind = "-mutable" if app.dialect.name == "datamon" else ""
@@ -76,9 +81,10 @@ def mount_new(
 
         found = app.repo(repo)
         spill = (destination or _spill_folder(app, found.context.core.clock.new_id())).absolute()
-        new = NewBundle(message, spill, base, branch, label, every_s, move_label or app.dialect.keeps_upstream)
+        lax = app.dialect.keeps_upstream
+        new = NewBundle(message, spill, base, branch, label, every_s, move_label or lax, allow_empty or lax)
         before = "" if app.dialect.keeps_upstream else place_of(found, label)
-        how = mount_options(app, repo, daemon, allow_other, library, kind=kind)
+        how = mount_options(app, repo, daemon, allow_other, library, kind=kind, ref=branch)
         try:
             bundle = mount_new(
                 found,
@@ -89,9 +95,9 @@ def mount_new(
                 tell=lambda bundle: _tell(app, bundle, None, branch),
                 complain=lambda error: app.warn(f"could not commit: {error.message}"),
             )
-        except BaseException:
+        except BaseException as error:
             if (spill / "journal").exists():
-                app.warn(f"nothing is lost; to commit it, run: {_next_command(app, spill)}")
+                app.warn(f"nothing is lost; to commit it, run: {_next_command(app, spill, error)}")
             raise
         _tell(app, bundle, label, branch, before=before)
 
@@ -99,11 +105,16 @@ def mount_new(
 
 
 def _spill_folder(app: App, id: str) -> Path:
-    return app.environment.folder("XDG_DATA_HOME", ".local/share") / "sheaf" / "mounts" / id
+    from sheaf.repo.spills import spills_folder
+
+    return spills_folder(app.environment) / id
 
 
-def _next_command(app: App, spill: Path) -> str:
+def _next_command(app: App, spill: Path, error: BaseException) -> str:
+    hint = error.hint if isinstance(error, SheafError) else ""
+    options = (("--branch", "NAME"), ("--allow-empty",))
     words = [app.dialect.name, "bundle", "commit", str(spill)]
+    words += [word for option in options if option[0] in hint for word in option]
     for flag in ("store", "context", "endpoint", "region", "profile"):
         if flag in app.flags:
             words += [f"--{flag}", app.flags[flag]]
@@ -125,7 +136,7 @@ def _tell(app: App, bundle: Bundle, label: str | None, branch: str = "main", *, 
     app.out.object(views.bundle_record(bundle))
 
 
-def _commit_left(app: App, folder: Path, message: str | None, label: str | None, *, move_label: bool) -> Bundle:
+def _commit_left(app: App, folder: Path, **said: Any) -> Bundle:
     from sheaf.mount.journal import is_spill
     from sheaf.mount.writable import commit_left
 
@@ -135,24 +146,36 @@ def _commit_left(app: App, folder: Path, message: str | None, label: str | None,
             f"{folder} is neither a writable mount nor what one left behind",
             f"mounts leave theirs below {places}, or in the folder that --destination named",
         )
-    return commit_left(app.store, folder.absolute(), message=message, label=label, move_label=move_label)
+    return commit_left(app.store, folder.absolute(), **said)
 
 
 @verb(example="sheaf bundle commit ./work --label point\nfusermount3 -u ./work", exits=(3, 4, 5, 6, 8, 9, 10))
 @click.argument("folder", type=options.PLACE, metavar="DIR")
 @click.option("-m", "--message", metavar="TEXT", help="What the bundle is. Default: what the mount was told.")
 @click.option("--label", metavar="LABEL", help="A label to set on it.")
+@click.option("--branch", metavar="BRANCH", help="The branch that it goes to. Default: the mount's.")
 @options.move_label
-def commit(app: App, folder: Path, message: str | None, label: str | None, move_label: bool) -> None:
+@options.allow_empty
+def commit(
+    app: App,
+    folder: Path,
+    message: str | None,
+    label: str | None,
+    branch: str | None,
+    move_label: bool,
+    allow_empty: bool,
+) -> None:
     """Make a bundle of what a writable mount has now, and go on; or of what one left behind that could not commit."""
     from sheaf.mount.control import is_mount, request
 
-    move = move_label or app.dialect.keeps_upstream
+    lax = app.dialect.keeps_upstream
+    said: dict[str, Any] = {"message": message, "label": label, "branch": branch}
+    said |= {"move_label": move_label or lax, "allow_empty": allow_empty or lax}
     if not is_mount(folder):
-        bundle = _commit_left(app, folder, message, label, move_label=move)
-        _tell(app, bundle, label)
+        bundle = _commit_left(app, folder, **said)
+        _tell(app, bundle, label, branch or "main")
         return
-    answer = request(folder, {"do": "commit", "message": message, "label": label, "move_label": move})
+    answer = request(folder, {"do": "commit", **said})
     app.out.line(f"bundle: {quote(answer['bundle'])}")
     tell_label(app, label)
     app.out.object(answer)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from blake3 import blake3
 
-from sheaf.engine.cache import FolderCache
+from sheaf.engine.cache import FolderCache, remove_unfinished
 from sheaf.storage.port import Buffer
 
-__all__ = ["BlockCache", "Key", "blocks_folder"]
+__all__ = ["BlockCache", "Key", "blocks_folder", "forget_copies"]
 
 _HASH: Final = 32
 
@@ -50,6 +51,23 @@ class BlockCache:
         whole = _name((content, -1))
         for path in (self._root / whole).parent.glob(f"{content.hex()}*"):
             path.unlink(missing_ok=True)
+
+    def forget_all(self, contents: frozenset[bytes], mark: str) -> None:
+        """Delete every block of these contents, unless that was done since the same ``mark``."""
+        if self._files.is_marked(mark):
+            return
+        for content in contents:
+            self.forget(content)
+        self._files.mark(mark)
+
+
+def forget_copies(cache: Path, store_id: str, contents: Iterable[bytes]) -> None:
+    """Delete a user's blocks of these contents, and what killed processes left of any copy of the store."""
+    blocks = BlockCache(blocks_folder(cache, store_id))
+    for content in contents:
+        blocks.forget(content)
+    for folder in (blocks_folder(cache, store_id), *(cache / "objects").glob(f"{store_id}-*")):
+        remove_unfinished(folder)
 
 
 def _name(key: Key) -> str:

@@ -33,6 +33,7 @@ __all__ = [
 
 ROOM: Final = 2 << 30  #: bytes that copies of remote objects may take, unless somebody says otherwise
 _LIMIT: Final = "limit"  # the file in a user's cache that says otherwise
+_MARK: Final = "mark"  # no key, so never in the way of one
 _OFTEN: Final = 16  # the folder is looked through when a 16th of its room was written
 
 
@@ -55,6 +56,14 @@ class Cache(Protocol):
         """Forget all bytes whose keys begin so, up to a slash."""
         ...
 
+    def is_marked(self, mark: str) -> bool:
+        """Whether this mark was the last one."""
+        ...
+
+    def mark(self, mark: str) -> None:
+        """Remember a text until the next one, or until the folder is cleared."""
+        ...
+
 
 class NoCache:
     """Keeps nothing: for stores that are on this machine anyway."""
@@ -69,6 +78,12 @@ class NoCache:
         return None
 
     def clear(self, folder: str) -> None:
+        return None
+
+    def is_marked(self, mark: str) -> bool:
+        return True
+
+    def mark(self, mark: str) -> None:
         return None
 
 
@@ -127,6 +142,17 @@ class FolderCache:
 
     def clear(self, folder: str) -> None:
         shutil.rmtree(self._path(folder.rstrip("/")), ignore_errors=True)
+
+    def is_marked(self, mark: str) -> bool:
+        try:
+            return (self._root / _MARK).read_text() == mark
+        except (OSError, ValueError):
+            return False
+
+    def mark(self, mark: str) -> None:
+        with contextlib.suppress(OSError):
+            make_private_folder(self._root)
+            write_private(self._root / _MARK, mark.encode())
 
 
 # -- how much there is -------------------------------------------------------------------------------------------------

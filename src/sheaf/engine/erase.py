@@ -54,12 +54,14 @@ def erase(
     reason: str,
     waiting: Waiting,
     change: Change | None = None,
+    spills: tuple[str, ...] = (),
 ) -> Receipt:
     """Remove the bytes of these contents from all bundles of all repos, living or deleted.
 
     Args:
         change: what becomes of the entries that have one of the contents; None: they stay. If it is a
             :class:`Replacement`, what an erasure that was stopped has left is erased as well.
+        spills: folders of this machine that may hold the bytes and stay: for the receipt.
 
     Raises:
         NotFound: the store has none of them.
@@ -76,7 +78,7 @@ def erase(
     if isinstance(change, Replacement):
         begun = begin(core, finder, change.condition, left.rows, left.columns | change.columns)
         left = replace(begun, keys=(*left.keys, *begun.keys))
-    told = _Told(reason, left.rows, left.columns, finder.places)
+    told = _Told(reason, left.rows, left.columns, finder.places, spills)
     indexed = {stat.key for stat in core.backend.list(keys.INDEX)}
     for stat in list(core.backend.list(keys.CONDEMNED)):
         _finished(core, stat.key, waiting, done)
@@ -185,12 +187,13 @@ def _forget(core: Core, indexed: set[str]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """For the receipt: why; how many rows were taken out, by which columns; where the contents stood at first."""
+    """For the receipt: why; how many rows were taken out, by which columns; where the contents stood at first; spills."""
 
     reason: str
     rows: int
     columns: frozenset[str]
     places: list[ErasedPlace]
+    spills: tuple[str, ...]
 
 
 def _receipt(core: Core, told: _Told, finder: Finder, todo: _Todo, deleted: set[str]) -> Receipt:
@@ -212,6 +215,7 @@ def _receipt(core: Core, told: _Told, finder: Finder, todo: _Todo, deleted: set[
         columns=tuple(sorted(told.columns)),
         unfinished=sum(not found.kept for found in unfinished),
         left=tuple(found.name for found in unfinished if found.kept),
+        spills=told.spills,
     )
     core.create(keys.receipt(receipt.id), seal("receipt", receipt))
     return receipt

@@ -12,12 +12,28 @@ from sheaf.format import keys
 from sheaf.format.session_v1 import Notice, unseal
 from sheaf.model.ids import parse_hash
 
-__all__ = ["Erasures", "erased_contents"]
+__all__ = ["Erasures", "erased_contents", "forget_names", "mark_of_all"]
 
 
 def erased_contents(core: Core) -> frozenset[bytes]:
-    """The hashes of all contents that were erased from a store. Raises Corrupt for a key that holds none."""
+    """The hashes of all contents that were erased, as the store lists them now. Raises Corrupt."""
     return frozenset(_content(stat.key) for stat in core.backend.list(keys.ERASED))
+
+
+def mark_of_all(contents: frozenset[bytes]) -> str:
+    """Names a set of contents in few characters."""
+    return blake3(b"".join(sorted(contents))).hexdigest()
+
+
+def forget_names(core: Core, contents: frozenset[bytes]) -> None:
+    """Drop this user's copies of nodes if anything was erased since that was done: they may hold erased names.
+
+    Whoever erases clears the own cache only; other users' copies go when they next see the notices.
+    """
+    if not contents or core.cache.is_marked(mark := mark_of_all(contents)):
+        return
+    core.cache.clear(keys.NODES)
+    core.cache.mark(mark)
 
 
 class Erasures:

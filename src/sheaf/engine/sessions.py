@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from sheaf.engine.core import Core, host
 from sheaf.engine.damage import Noted, load_noted, noted_keys
-from sheaf.engine.erased import erased_contents
+from sheaf.engine.erased import erased_contents, forget_names
 from sheaf.engine.log import Head, Log, repo_log, store_log
 from sheaf.engine.objects import get_object
 from sheaf.errors import Conflict, NotFound, SheafError, Unavailable
@@ -106,6 +106,7 @@ def observe(core: Core, session: Session) -> Open:
     index = core.io.submit(lambda: tuple(stat.key for stat in core.backend.list(keys.INDEX)))
     damaged = core.io.submit(noted_keys, core)
     erased = erased_contents(core)
+    forget_names(core, erased)
     dead: frozenset[bytes] = frozenset().union(*(entry.dead_packs for entry in known))
     return Open(
         session,

@@ -146,6 +146,7 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     this one repeats, without paths that were taken out since. ``rows``: how many rows of tables were taken out, each
     file counted once; ``columns``: which ones the condition was about. ``unfinished``: how many files of writers that were
     gone were removed, whatever they held; ``left``: names of those that could not be, since a writer may be at work.
+    ``spills``: folders of writable mounts on the machine of whoever erased, which may hold the bytes.
     """
 
     id: str
@@ -164,6 +165,7 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     columns: tuple[str, ...] = ()
     unfinished: int = 0
     left: tuple[str, ...] = ()
+    spills: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_ids(self.id, *filter(None, (self.replaces,)))

@@ -20,6 +20,7 @@ __all__ = [
     "common_folder",
     "join",
     "order_key",
+    "path_of",
     "relative",
     "split",
 ]
@@ -80,6 +81,12 @@ def join(folder: str, name: str) -> str:
 def order_key(folder: str, name: str) -> bytes:
     """Bytes that sort as rows do: by folder, component-wise, then by name."""
     return folder.replace("/", "\0").encode() + b"\0\0" + name.encode()
+
+
+def path_of(key: bytes) -> str:
+    """The path of which :func:`order_key` made this."""
+    folder, _, name = key.partition(b"\0\0")
+    return join(folder.replace(b"\0", b"/").decode(), name.decode())
 
 
 def ancestors(path: str) -> list[str]:

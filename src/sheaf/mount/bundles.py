@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from sheaf.engine.ranks import Leaf
 from sheaf.model.entries import Kind
-from sheaf.mount.port import FOREVER, ROOT_INO, TYPE_BITS, Attr, ReadOnly, Space, failed
+from sheaf.mount.port import FOREVER, ROOT_INO, TYPE_BITS, Attr, ReadOnly, Space, failed, missing
 from sheaf.mount.reading import OpenFile, Reader
 from sheaf.storage.port import Buffer
 
@@ -143,7 +143,7 @@ class BundleFs(ReadOnly):
     def lookup(self, parent: int, name: str) -> Attr:
         found = self.find(self.folder_path(parent), name)
         if found is None:
-            raise failed(errno.ENOENT)
+            raise missing(name)
         return found
 
     def getattr(self, ino: int) -> Attr:

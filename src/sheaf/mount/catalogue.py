@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 from sheaf.errors import Ambiguous, InvalidInput, NotFound
 from sheaf.fork import RLock
 from sheaf.mount.bundles import BundleFs, Files
-from sheaf.mount.port import ROOT_INO, Attr, Listing, Patience, ReadOnly, Space, failed
+from sheaf.mount.port import ROOT_INO, Attr, Listing, Patience, ReadOnly, Space, failed, missing
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
@@ -185,7 +185,7 @@ class CatalogueFs(ReadOnly):
             return self._root_of(place, *refs[name])
         bundle = self._roots.resolve(place, name)
         if bundle is None:
-            raise failed(errno.ENOENT)
+            raise missing(name)
         return self._root_of(place, bundle.id, _ns(bundle))
 
     def getattr(self, ino: int) -> Attr:

@@ -12,15 +12,17 @@ import pyarrow as pa
 from sheaf.engine.ingest import Ingest, Placed
 from sheaf.engine.refs import alive
 from sheaf.engine.writer import Draft, Writer
-from sheaf.errors import InvalidInput, NotFound, SheafError
+from sheaf.errors import InvalidInput, NotFound, Refused, SheafError
 from sheaf.fork import Lock, Threads
 from sheaf.format.node_v1 import ROWS
 from sheaf.model.entries import Kind, PlaceKind, clamp_time
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import order_key, split
+from sheaf.mount.branch import Branch
 from sheaf.mount.difference import Difference, Spilled, difference
 from sheaf.mount.journal import About
 from sheaf.mount.overlay import OverlayFs
+from sheaf.mount.port import ROOT_INO
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.context import Context
 from sheaf.repo.repo import Repo
@@ -48,6 +50,7 @@ class Committer:
         self._fs = fs
         self._about = about
         self._base = base
+        self._branch = Branch(repo, fs.spill, about, base)
         self._lock = Lock()
         self._stored: dict[int, _Stored] = {}
         self._seen = -1
@@ -58,8 +61,32 @@ class Committer:
         """Whether there is anything that the last commit doesn't have."""
         return self._seen != self._fs.state.changes
 
-    def commit(self, message: str | None = None, label: str | None = None, *, move_label: bool = False) -> Bundle:
-        """Make a bundle of what the mount shows now. It may be written to meanwhile: that is for the next one."""
+    @property
+    def is_empty(self) -> bool:
+        """Whether the mount began empty, is empty, and was never anything else in a bundle."""
+        return self._base is None and self.last is None and not self._fs.names(ROOT_INO)
+
+    def resume(self, commits: list[str]) -> None:
+        """Take up what commits before this process did: ids of bundles, in order, some of which may not exist."""
+        self.last = self._branch.resume(commits)
+
+    def commit(
+        self,
+        message: str | None = None,
+        label: str | None = None,
+        *,
+        branch: str | None = None,
+        move_label: bool = False,
+        allow_empty: bool = True,
+    ) -> Bundle:
+        """Make a bundle of what the mount shows now. It may be written to meanwhile: that is for the next one.
+
+        ``branch``: where it goes, if not to the mount's own.
+
+        Raises:
+            Conflict: others have changed the same paths on the branch.
+            Refused: there is no file, and not ``allow_empty``.
+        """
         about = self._about
         with self._lock:
             fs = self._fs
@@ -70,18 +97,27 @@ class Committer:
                 )
                 fs.frozen = {file.fill for file in found.spilled}
             try:
-                draft = Draft(message or about.message, about.branch, label, move_label=move_label)
+                if not (allow_empty or self._files(found)):
+                    raise Refused("nothing was committed: there is no file", "an empty bundle needs --allow-empty")
+                draft = Draft(message or about.message, branch or about.branch, label, move_label=move_label)
                 bundle = self._commit(found, draft)
             finally:
                 self._unfreeze()
-            self.last, self._seen = bundle, seen
+            self.last = bundle
+            if draft.branch == about.branch:
+                self._seen = seen
             return bundle
 
     def answer(self, asked: Mapping[str, Any]) -> Mapping[str, Any]:
         """What the control file says: ``{"do": "commit"}``, perhaps with message and label; else about the mount."""
         if asked.get("do") == "commit":
-            move = bool(asked.get("move_label"))
-            bundle = self.commit(asked.get("message"), asked.get("label"), move_label=move)
+            bundle = self.commit(
+                asked.get("message"),
+                asked.get("label"),
+                branch=asked.get("branch"),
+                move_label=bool(asked.get("move_label")),
+                allow_empty=bool(asked.get("allow_empty")),
+            )
             return {"bundle": bundle.id, "version": bundle.version, "repo": bundle.repo_name}
         if asked:
             raise InvalidInput(f"a mount can't {asked.get('do')}", "it can commit")
@@ -109,14 +145,22 @@ class Committer:
                 writer.store.refuse_dead(self._base.tree)
             placed = self._store(writer.store.ingest, found.spilled, context.core.workers, is_kept=is_kept)
             found.rows.update(_rows_of(zip(found.spilled, placed, strict=True)))
-            root = self._root(writer, found)
-            files = found.files + (self._base.files if self._base else 0)
             parent = self.last or self._base
-            parents = (parent.id,) if parent else ()
-            bundle = Bundle(context, writer.commit(root, files, replace(draft, parents=parents)))
+            draft = replace(draft, parents=(parent.id,) if parent else ())
+            if self._branch.is_followed(draft):
+                bundle = self._branch.commit(writer, found.rows, self._whole(writer, found), draft)
+            else:
+                bundle = Bundle(context, writer.commit(*self._whole(writer, found)(), draft))
             writer.tidy()
         self._stored = {file.ino: _Stored(file.version, one) for file, one in zip(found.spilled, placed, strict=True)}
         return bundle
+
+    def _files(self, found: Difference) -> int:
+        return found.files + (self._base.files if self._base else 0)
+
+    def _whole(self, writer: Writer, found: Difference) -> Callable[[], tuple[Pointer, int]]:
+        """What makes the tree of all that the mount shows, and counts its files."""
+        return lambda: (self._root(writer, found), self._files(found))
 
     def _check_alive(self, context: Context) -> bool:
         """Whether what the last commit stored may be referenced; asked after this session was registered.

@@ -2,7 +2,7 @@
 
 ``files/<n>`` hold contents, ``journal`` has a first line about the mount and one line for each change of names and
 attributes. Contents are not journaled: a file has what was written into it. Behind its last line the journal has zeros:
-room that only removals may use, so that a full disk can be cleared from inside the mount.
+room that only removals (and notes of commits) may use, so that a full disk can be cleared from inside the mount.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ import msgspec
 from sheaf.errors import Conflict, InvalidInput, NotFound, Refused
 from sheaf.storage.private import make_private_folder
 
-__all__ = ["About", "Drop", "Fill", "Link", "Make", "Move", "Op", "Set", "Spill", "is_spill"]
+__all__ = ["About", "Commit", "Drop", "Fill", "Link", "Make", "Move", "Op", "Set", "Spill", "is_spill"]
 
 
 class About(msgspec.Struct, frozen=True):
-    """What a mount was told. ``store``: the store's id; ``base``: the id of the bundle that it began with."""
+    """What a mount was told. ``store``: the store's id; ``base``: the id of the bundle that it began with.
+
+    ``head``: the bundle that the branch was at then, "" for none; None: an older Sheaf didn't note it.
+    """
 
     store: str
     repo: str
@@ -34,6 +37,7 @@ class About(msgspec.Struct, frozen=True):
     label: str | None
     format: int = 1
     move_label: bool = False
+    head: str | None = None
 
 
 class Make(msgspec.Struct, frozen=True, tag="make", array_like=True):
@@ -91,10 +95,17 @@ class Fill(msgspec.Struct, frozen=True, tag="fill", array_like=True):
     fill: int
 
 
+class Commit(msgspec.Struct, frozen=True, tag="commit", array_like=True):
+    """A bundle that is about to be committed on the mount's branch: if there is such a bundle, it was."""
+
+    bundle: str
+
+
 Op = Make | Link | Drop | Move | Set | Fill
+Line = Op | Commit
 _RESERVED: Final = 64 << 10  # bytes that removals alone may use: about a thousand of them
 _STEP: Final = 64 << 10  # the journal grows by as much at once
-_DECODE: Final = msgspec.json.Decoder(Op)
+_DECODE: Final = msgspec.json.Decoder(Line)
 _ENCODE: Final = msgspec.json.Encoder()
 
 
@@ -127,6 +138,8 @@ class Spill:
             (folder / "files").mkdir(mode=0o700)
             spill._open()
             spill._append(_ENCODE.encode(about), may_use_reserve=False)
+            _sync_folder(folder)
+            _sync_folder(folder.parent)
         except OSError:
             spill.remove()
             raise
@@ -175,9 +188,9 @@ class Spill:
 
     # -- the journal ---------------------------------------------------------------------------------------------------
 
-    def note(self, op: Op) -> None:
+    def note(self, op: Line) -> None:
         """Append a change. Raises OSError; then it is not there."""
-        self._append(_ENCODE.encode(op), may_use_reserve=isinstance(op, Drop))
+        self._append(_ENCODE.encode(op), may_use_reserve=isinstance(op, Drop | Commit))
 
     def _append(self, line: bytes, *, may_use_reserve: bool) -> None:
         data = line + b"\n"
@@ -208,8 +221,9 @@ class Spill:
         return self._journal
 
     def sync(self) -> None:
-        """Have the journal survive a power cut."""
+        """Have the journal, and which contents there are, survive a power cut. Raises OSError."""
         if self._journal is not None:
+            _sync_folder(self.folder / "files")
             os.fsync(self._journal.fileno())
 
     def about(self) -> About:
@@ -220,7 +234,7 @@ class Spill:
             except msgspec.MsgspecError as error:
                 raise InvalidInput(f"{self.folder}/journal begins with nonsense: {error}") from error
 
-    def ops(self) -> Iterator[Op]:
+    def ops(self) -> Iterator[Line]:
         """All changes in order. A last line that was cut off by a crash never happened."""
         lines = self._lines()
         next(lines, None)
@@ -255,6 +269,15 @@ class Spill:
     def drop(self, fill: int) -> None:
         """Delete a content."""
         (self.folder / "files" / str(fill)).unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the names in a folder survive a power cut. Raises OSError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _write_all(fd: int, data: bytes, offset: int) -> None:

@@ -27,6 +27,11 @@ class MountOptions:
     when_up: Callable[[], None] = _nothing
     library: Literal["pyfuse3", "mfusepy"] | None = None
 
+    @property
+    def fsname(self) -> str:
+        """``source`` as an option of FUSE, where a comma would begin the next option."""
+        return self.source.replace("\\", "\\\\").replace(",", "\\,")
+
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:

@@ -11,7 +11,8 @@ import itertools
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -23,15 +24,15 @@ from sheaf.model.entries import Kind
 from sheaf.model.paths import MAX_NAME, check_path
 from sheaf.mount.bundles import BundleFs, Streamed
 from sheaf.mount.control import CONTROL_INO, CONTROL_NAME, Control, Session
-from sheaf.mount.journal import Drop, Fill, Link, Make, Move, Op, Set, Spill
-from sheaf.mount.port import ROOT_INO, TYPE_BITS, Attr, Change, Listing, Patience, Space, failed
+from sheaf.mount.journal import Commit, Drop, Fill, Link, Make, Move, Op, Set, Spill
+from sheaf.mount.port import ROOT_INO, TYPE_BITS, Attr, Change, Listing, Patience, Space, failed, missing
 from sheaf.mount.reading import OpenFile
 from sheaf.mount.state import Node, State
 from sheaf.storage.port import Buffer
 
 __all__ = ["OverlayFs"]
 
-_COPIED: Final = 8 << 20
+_REMOVED: Final = 1024  # removed folders that are remembered
 
 
 @dataclass(slots=True)
@@ -81,15 +82,21 @@ class OverlayFs:
         self._handles: dict[int, _Handle] = {}
         self._next = itertools.count(1)
         self._copying = Lock()
+        self._removed: OrderedDict[int, Attr] = OrderedDict()  # folders, for programs that still are in them
 
-    def replay(self) -> None:
-        """Take up what a spill says that was done. Raises InvalidInput."""
+    def replay(self) -> list[str]:
+        """Take up what a spill says that was done; returns the bundles that were to be commits. Raises InvalidInput."""
+        commits = []
         for op in self.spill.ops():
-            self.state.apply(op)
+            if isinstance(op, Commit):
+                commits.append(op.bundle)
+            else:
+                self.state.apply(op)
         used = {node.fill for node in self.state.nodes.values() if node.links > 0}
         for fill in self.spill.fills():
             if fill not in used:
                 self.spill.drop(fill)
+        return commits
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
@@ -97,9 +104,10 @@ class OverlayFs:
         with self.lock:
             if name == CONTROL_NAME and parent == ROOT_INO and self.control:
                 return self.control.attr
-            if len(name.encode()) > MAX_NAME:
-                raise failed(errno.ENAMETOOLONG)
-            return self.getattr(self.state.get(parent, name))
+            ino = self.state.find(parent, name)
+            if ino is None:
+                raise missing(name)
+            return self.getattr(ino)
 
     def getattr(self, ino: int) -> Attr:
         with self.lock:
@@ -108,6 +116,8 @@ class OverlayFs:
             node = self.state.nodes.get(ino)
             if node is not None:
                 return self._attr(node)
+            if ino in self._removed:
+                return self._removed[ino]
             if self.state.lower is None:
                 raise failed(errno.ENOENT)
             return self.state.lower.getattr(ino)
@@ -121,7 +131,7 @@ class OverlayFs:
         size = len((node.target or "").encode())
         if node.kind == Kind.FILE and self.state.lower is not None:
             size = self.state.lower.getattr(node.ino).size
-        return Attr(node.ino, mode, size, node.mtime, max(node.links, 1), ctime=max(node.mtime, node.ctime))
+        return Attr(node.ino, mode, size, node.mtime, node.links, ctime=max(node.mtime, node.ctime))
 
     def readlink(self, ino: int) -> str:
         with self.lock:
@@ -201,15 +211,22 @@ class OverlayFs:
 
     def release(self, handle: int) -> None:
         opened = self._handles.pop(handle)
-        if opened.lower is not None or opened.session is not None:
+        if opened.session is not None:
             return
         with self.lock:
+            if opened.lower is not None:
+                self._gone(opened.ino)
+                return
             node = self.state.nodes[opened.ino]
             node.opens -= 1
             if not node.opens:
                 os.close(node.fd)
                 node.fd = -1
                 self._forget_if_gone(node)
+
+    def _readers(self, ino: int) -> Sequence[_Handle]:
+        """Who opened a file of the bundle below before it was changed."""
+        return [handle for handle in self._handles.values() if handle.ino == ino and handle.lower is not None]
 
     def _hold(self, node: Node) -> None:
         """Keep the node's spill open."""
@@ -218,7 +235,7 @@ class OverlayFs:
         node.opens += 1
 
     def _forget_if_gone(self, node: Node) -> None:
-        if node.links > 0 or node.opens:
+        if node.links > 0 or node.opens or self._readers(node.ino):
             return
         self.state.nodes.pop(node.ino, None)
         if node.fill is not None and node.fill not in self.frozen:
@@ -239,7 +256,13 @@ class OverlayFs:
                     done += os.pwrite(node.fd, memoryview(data)[done:], offset + done)
             except OSError:
                 if not done:
-                    raise  # else the program learns how much was written, and the error by its next write
+                    raise
+                # The program learns how much was written, and the error by its next write. But the system, when it
+                # writes what was changed through mmap, looks at errors only: the next fsync reports this one.
+                node.cut = offset + done
+                return done
+            if offset == node.cut:
+                node.cut = -1
             return done
 
     def fsync(self, handle: int) -> None:
@@ -247,9 +270,12 @@ class OverlayFs:
         node = self.state.nodes.get(opened.ino)
         if node is not None and node.fd >= 0:
             os.fsync(node.fd)
-        self.fsync_folder()
+            if node.cut >= 0:
+                node.cut = -1
+                raise failed(errno.ENOSPC)
+        self.spill.sync()
 
-    def fsync_folder(self) -> None:
+    def fsync_names(self) -> None:
         self.spill.sync()
 
     # -- spilling ------------------------------------------------------------------------------------------------------
@@ -336,7 +362,7 @@ class OverlayFs:
         try:
             check_path(name)
         except InvalidInput:
-            raise failed(errno.ENAMETOOLONG if len(name.encode()) > 255 else errno.EINVAL) from None
+            raise failed(errno.ENAMETOOLONG if len(name.encode()) > MAX_NAME else errno.EINVAL) from None
         if self._is_control(parent, name) or self.state.find(parent, name) is not None:
             raise failed(errno.EEXIST)
 
@@ -375,6 +401,7 @@ class OverlayFs:
                 raise failed(errno.EPERM)
             self._free(parent, name)
             self._do(Link(parent, name, ino, self._now()), parent, ino)
+            self._renamed(ino)
             return self.getattr(ino)
 
     def unlink(self, parent: int, name: str) -> None:
@@ -384,15 +411,24 @@ class OverlayFs:
             ino = self.state.get(parent, name)
             if self.state.kind(ino) == Kind.FOLDER:
                 raise failed(errno.EISDIR)
-            self._do(Drop(parent, name, self._now()), parent)
+            self._do(Drop(parent, name, self._now()), parent, *self._counted(ino))
+            self._renamed(ino)
             self._gone(ino)
 
     def rmdir(self, parent: int, name: str) -> None:
         with self.lock:
             ino = self.state.get(parent, name)
             self._refuse_if_full(ino)
+            attr = self.getattr(ino)
             self._do(Drop(parent, name, self._now()), parent)
             self._gone(ino)
+            self._removed[ino] = attr._replace(links=0, ctime=self._now())
+            while len(self._removed) > _REMOVED:
+                self._removed.popitem(last=False)
+
+    def _counted(self, ino: int | None) -> tuple[int, ...]:
+        """The number, if its links must be counted because somebody will ask for them after the name is gone."""
+        return (ino,) if ino is not None and self._readers(ino) else ()
 
     def _refuse_if_full(self, ino: int) -> None:
         if self.state.kind(ino) != Kind.FOLDER:
@@ -401,14 +437,14 @@ class OverlayFs:
             raise failed(errno.ENOTEMPTY)
 
     def _gone(self, ino: int | None) -> None:
+        """A name of a node, or a reader, is gone: perhaps it was the last one."""
         node = self.state.nodes.get(ino or 0)
         if node is None:
             return
         if node.links <= 0 and node.fill is not None:
-            for handle in self._handles.values():  # opened before it was changed: these would show the base's bytes
-                if handle.ino == ino and handle.lower is not None:
-                    self._hold(node)
-                    handle.lower = None
+            for handle in self._readers(node.ino):  # these would show the base's bytes
+                self._hold(node)
+                handle.lower = None
         self._forget_if_gone(node)
 
     def rename(self, parent: int, name: str, to_parent: int, to_name: str, *, replace: bool = True) -> None:
@@ -426,8 +462,16 @@ class OverlayFs:
                 self._refuse_if_full(there)
             elif self.state.kind(there) == Kind.FOLDER:
                 raise failed(errno.EISDIR)
-            self._do(Move(parent, name, to_parent, to_name, self._now()), parent, to_parent)
+            touched = (parent, to_parent, ino, *self._counted(there))
+            self._do(Move(parent, name, to_parent, to_name, self._now()), *touched)
+            self._renamed(ino)
             self._gone(there)
+
+    def _renamed(self, ino: int | None) -> None:
+        """A node has a name more, less or another one: whoever looks for what changed looks at the ctime."""
+        node = self.state.nodes.get(ino or 0)
+        if node is not None:
+            node.ctime = self._now()
 
     def setattr(self, ino: int, change: Change) -> Attr:
         if ino == CONTROL_INO and self.control:

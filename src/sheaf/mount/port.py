@@ -19,6 +19,7 @@ from typing import Final, NamedTuple, Protocol
 
 from sheaf.errors import SheafError, rule_of
 from sheaf.model.entries import Kind
+from sheaf.model.paths import MAX_NAME
 from sheaf.storage.port import Buffer
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "WouldWait",
     "errno_of",
     "failed",
+    "missing",
 ]
 
 ROOT_INO: Final = 1
@@ -132,14 +134,19 @@ class Filesystem(Protocol):
     def rmdir(self, parent: int, name: str) -> None: ...
     def rename(self, parent: int, name: str, to_parent: int, to_name: str, *, replace: bool = True) -> None: ...
     def fsync(self, handle: int) -> None: ...
-    def fsync_folder(self) -> None:
-        """Have all names survive a power cut."""
+    def fsync_names(self) -> None:
+        """Have what was done to names and attributes survive a power cut."""
         ...
 
 
 def failed(number: int) -> OSError:
     """The error of an error number, to be raised."""
     return OSError(number, os.strerror(number))
+
+
+def missing(name: str) -> OSError:
+    """The error of a name that is not in a folder, to be raised: a name that no folder can have is said to be too long."""
+    return failed(errno.ENAMETOOLONG if len(name.encode()) > MAX_NAME else errno.ENOENT)
 
 
 class ReadOnly:
@@ -177,7 +184,7 @@ class ReadOnly:
     def fsync(self, handle: int) -> None:
         return None
 
-    def fsync_folder(self) -> None:
+    def fsync_names(self) -> None:
         return None
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sheaf.engine.blocks import BlockCache, blocks_folder
 from sheaf.engine.cache import NoCache
+from sheaf.engine.erased import erased_contents, forget_names, mark_of_all
 from sheaf.engine.ranks import Decoded, Ranks
 from sheaf.errors import InvalidInput, Refused, Unavailable, Unsupported
 from sheaf.mount.bundles import BundleFs, Files
@@ -49,7 +50,11 @@ def _disk(store: Connected, options: ReadOptions) -> BlockCache | None:
     is_here = isinstance(store.core.cache, NoCache)
     if is_here or store.cache is None or not options.disk_bytes:
         return None
-    return BlockCache(blocks_folder(store.cache, store.core.config.id), options.disk_bytes)
+    blocks = BlockCache(blocks_folder(store.cache, store.core.config.id), options.disk_bytes)
+    if erased := erased_contents(store.core):
+        forget_names(store.core, erased)
+        blocks.forget_all(erased, mark_of_all(erased))
+    return blocks
 
 
 def mount_bundle(repo: Repo, bundle: Bundle, mountpoint: Path, options: MountOptions, read: ReadOptions) -> None:

@@ -29,6 +29,7 @@ class Node:
 
     ``children``: names in a folder that are new or different, with their numbers; None: the name is gone.
     ``version`` grows with each change of the content. ``fd``, ``opens``: of its spill, while it is open.
+    ``cut``: where a write ended that a full disk cut short, -1 if none did or the rest was written since.
     ``ctime``: when this mount last changed its attributes, 0 for never; a bundle keeps no such time.
     """
 
@@ -45,6 +46,7 @@ class Node:
     fd: int = -1
     opens: int = 0
     ctime: int = 0
+    cut: int = -1
 
 
 class State:

@@ -25,6 +25,10 @@ __all__ = ["serve"]
 
 T = TypeVar("T")
 _HIDDEN: Final = ".fuse_hidden"
+_LOOP_ENDED: Final = 8  # what libfuse's fuse_main() returns for it
+#: As many as libfuse 3 starts at most; without a number its versions from 3.12 on complain of their own default.
+_THREADS: Final = {"max_idle_threads": 10} if mfusepy.fuse_version_major == 3 else {}
+_UNKNOWN_INO: Final = 0xFFFFFFFF  # as libfuse has it
 _UTIME_NOW: Final = (1 << 30) - 1
 _UTIME_OMIT: Final = (1 << 30) - 2
 
@@ -33,14 +37,15 @@ def serve(fs: Filesystem, patience: Patience, mountpoint: Path, options: MountOp
     """Mount, serve until it is unmounted or a signal comes, and unmount. Raises RuntimeError if it can't be mounted."""
     keep = fs.getattr(ROOT_INO).keep
     on = {"ro": not fs.is_writable, "allow_other": options.allow_other, "default_permissions": True}
-    with _default_signals():
+    operations = _Operations(fs, options)
+    with _default_signals(), _ended(operations):
         mfusepy.FUSE(
-            _Operations(fs, options),
+            operations,
             str(mountpoint),
             raw_fi=True,
             errors="strict",
             foreground=True,
-            fsname=options.source,
+            fsname=options.fsname,
             subtype=options.type,
             kernel_cache=True,
             use_ino=True,
@@ -48,7 +53,18 @@ def serve(fs: Filesystem, patience: Patience, mountpoint: Path, options: MountOp
             entry_timeout=keep,
             negative_timeout=0 if fs.is_writable else keep,
             **{name: True for name, is_on in on.items() if is_on},
+            **_THREADS,
         )
+
+
+@contextlib.contextmanager
+def _ended(operations: _Operations) -> Iterator[None]:
+    """libfuse 3 fails where libfuse 2 returns when a signal ends a mount; it was mounted, so what follows must follow."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not (operations.is_up and error.args == (_LOOP_ENDED,)):
+            raise
 
 
 @contextlib.contextmanager
@@ -68,12 +84,14 @@ class _Operations(mfusepy.Operations):  # type: ignore[misc]
     def __init__(self, fs: Filesystem, options: MountOptions) -> None:
         self._fs = fs
         self._options = options
+        self.is_up = False
         self._uid, self._gid = os.getuid(), os.getgid()
         self._folders: dict[int, Listing] = {}
         self._hidden: dict[str, tuple[int, int]] = {}  # files that are open and have no name: number and handle
         self._handles = itertools.count(1)
 
     def init(self, path: str) -> None:
+        self.is_up = True
         threading.Thread(target=self._options.when_up, daemon=True).start()
 
     # -- paths ---------------------------------------------------------------------------------------------------------
@@ -128,8 +146,8 @@ class _Operations(mfusepy.Operations):  # type: ignore[misc]
         return handle
 
     def readdir(self, path: str, fh: int) -> Iterator[tuple[str, dict[str, int], int]]:
-        for name in (".", ".."):
-            yield name, {"st_mode": stat.S_IFDIR}, 0
+        for name, ino in ((".", self._ino(path)), ("..", _UNKNOWN_INO)):
+            yield name, {"st_mode": stat.S_IFDIR, "st_ino": ino}, 0  # readers skip an entry without a number
         entries = self._folders[fh].entries(0)
         while (found := self._call(next, entries, None)) is not None:
             yield found[0], {"st_mode": found[1].mode, "st_ino": found[1].ino}, 0
@@ -176,8 +194,8 @@ class _Operations(mfusepy.Operations):  # type: ignore[misc]
         self._call(self._fs.fsync, fi.fh)
         return 0
 
-    def fsyncdir(self, path: str, datasync: int, fh: Any) -> int:
-        self._call(self._fs.fsync_folder)
+    def fsyncdir(self, path: str, datasync: int, fh: int) -> int:
+        self._call(self._fs.fsync_names)
         return 0
 
     def truncate(self, path: str, length: int, fh: Any = None) -> int:

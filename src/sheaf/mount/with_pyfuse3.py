@@ -28,12 +28,14 @@ T = TypeVar("T")
 _REMEMBERED: Final = 1 << 17  # entries of listings that are kept ready
 _READ_AHEAD_KB: Final = 1024
 _SWITCH_S: Final = 0.0005  # the thread that serves shall not wait long for those that fetch
+_DOTS: Final = 2  # positions of "." and "..", which come before what is in a folder
+_UNKNOWN_INO: Final = 0xFFFFFFFF  # as libfuse has it
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def serve(fs: Filesystem, patience: Patience, mountpoint: Path, options: MountOptions) -> None:
     """Mount, serve until it is unmounted or a signal comes, and unmount. Raises RuntimeError if it can't be mounted."""
-    names = {f"fsname={options.source}", f"subtype={options.type}", "default_permissions"}
+    names = {f"fsname={options.fsname}", f"subtype={options.type}", "default_permissions"}
     names |= {option for option, is_on in (("ro", not fs.is_writable), ("allow_other", options.allow_other)) if is_on}
     sys.setswitchinterval(_SWITCH_S)
     with _Signals() as signals:
@@ -251,17 +253,21 @@ class _Operations(pyfuse3.Operations):
 
     async def readdir(self, fh: int, start_id: int, token: Any) -> None:
         opened, reply = self._folders[fh], pyfuse3.readdir_reply
-        position = start_id
+        dots = ((b".", opened.ino), (b"..", _UNKNOWN_INO))
+        for after, (name, ino) in enumerate(dots[start_id:], start_id + 1):
+            if not reply(token, name, _folder_entry(ino), after):
+                return
+        first = position = max(start_id - _DOTS, 0)
         while True:
             try:
                 found = opened.at(position)
             except WouldWait:
-                if position > start_id:
+                if position > first or start_id < _DOTS:
                     return  # the kernel takes what there is and asks again
                 found = await self._call(opened.at, position)
             except Exception as error:
                 raise pyfuse3.FUSEError(errno_of(error)) from error
-            if found is None or not reply(token, *found):
+            if found is None or not reply(token, found[0], found[1], found[2] + _DOTS):
                 return
             opened.took()
             position = found[2]
@@ -322,7 +328,7 @@ class _Operations(pyfuse3.Operations):
 
     async def fsyncdir(self, fh: int, datasync: bool) -> None:
         if self._fs.is_writable:
-            await self._wait_call(self._fs.fsync_folder)
+            await self._wait_call(self._fs.fsync_names)
 
     async def setattr(
         self, inode: int, attr: pyfuse3.EntryAttributes, fields: pyfuse3.SetattrFields, fh: int | None, ctx: Any
@@ -358,6 +364,13 @@ class _Operations(pyfuse3.Operations):
             raise pyfuse3.FUSEError(errno.EINVAL)
         old, new = (parent_inode_old, _text(name_old)), (parent_inode_new, _text(name_new))
         await self._call(self._fs.rename, *old, *new, replace=not flags)
+
+
+def _folder_entry(ino: int) -> pyfuse3.EntryAttributes:
+    """What a listing says of "." and "..": the kernel takes number and type, and looks nothing up."""
+    entry = pyfuse3.EntryAttributes()
+    entry.st_ino, entry.st_mode = ino, stat.S_IFDIR
+    return entry
 
 
 async def _done(coming: Future[None]) -> None:

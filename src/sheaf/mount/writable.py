@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sheaf.engine.writer import Draft
 from sheaf.errors import Refused, SheafError
+from sheaf.mount.branch import head_of
 from sheaf.mount.committing import Committer, Every
 from sheaf.mount.control import Control
 from sheaf.mount.journal import About, Spill
@@ -36,6 +37,7 @@ class NewBundle:
     label: str | None = None
     every_s: float | None = None
     move_label: bool = False
+    allow_empty: bool = False
 
     @property
     def draft(self) -> Draft:
@@ -56,27 +58,17 @@ def mount_new(
     """Mount a folder to write to, and commit what is in it at the end. ``tell`` hears of each commit meanwhile.
 
     Raises:
-        Refused, InvalidInput: the folder or the spill is not empty; nothing was mounted.
+        Refused, InvalidInput: the folder or the spill is not empty; nothing was mounted. Refused also: nothing was
+            written, so nothing was committed.
         AlreadyExists: the label is set already, and not ``move_label``; nothing was mounted.
         SheafError: the commit failed; all that was written is in the spill (:func:`commit_left`).
     """
     check_library(options.library)
-    base = repo.bundle(new.base) if new.base is not None else None
+    base, head = _begun_with(repo, new)
     repo.context.refuse_writes()
     new.draft.ensure_names(repo.context.log.head().state)
     prepare(mountpoint)
-    id = base.id if base else None
-    about = About(
-        repo.context.core.config.id,
-        repo.name,
-        repo.id,
-        id,
-        new.branch,
-        new.message,
-        new.label,
-        move_label=new.move_label,
-    )
-    spill = Spill.begin(new.spill, about)
+    spill = Spill.begin(new.spill, about := _about(repo, base, head, new))
     shared = Shared(repo.context.store, read)
     fs, committer = _opened(repo, spill, about, base, shared)
     every = Every(committer, new.every_s, tell, complain) if new.every_s else None
@@ -91,6 +83,22 @@ def mount_new(
             every.stop()
         shared.pool.close()
     return _finished(repo, committer, spill, new)
+
+
+def _begun_with(repo: Repo, new: NewBundle) -> tuple[Bundle | None, str]:
+    """The bundle to begin with, and what the branch was at the same moment."""
+    head = head_of(repo, new.branch)
+    while True:
+        base = repo.bundle(new.base) if new.base is not None else None
+        before, head = head, head_of(repo, new.branch)
+        if before == head:
+            return base, head
+
+
+def _about(repo: Repo, base: Bundle | None, head: str, new: NewBundle) -> About:
+    store, id = repo.context.core.config.id, base.id if base else None
+    names = (repo.name, repo.id, id, new.branch, new.message, new.label)
+    return About(store, *names, move_label=new.move_label, head=head)
 
 
 def _opened(repo: Repo, spill: Spill, about: About, base: Bundle | None, shared: Shared) -> tuple[OverlayFs, Committer]:
@@ -114,26 +122,37 @@ def _with(options: MountOptions, every: Every | None) -> MountOptions:
 
 
 def _finished(repo: Repo, committer: Committer, spill: Spill, new: NewBundle) -> Bundle:
-    """Commit what no commit has, and take the spill away."""
+    """Commit what no commit has, and take the spill away. Raises Refused if there is nothing to commit."""
     if committer.last is not None and not committer.is_changed:
         bundle = committer.last
         if new.label:
             repo.set_label(new.label, f"bundle:{bundle.id}", move=new.move_label)
+    elif committer.is_empty and not new.allow_empty:
+        spill.remove()
+        raise Refused("nothing was committed: nothing was written", "an empty bundle needs --allow-empty")
     else:
-        bundle = committer.commit(label=new.label, move_label=new.move_label)
+        bundle = committer.commit(label=new.label, move_label=new.move_label, allow_empty=new.allow_empty)
     spill.remove()
     return bundle
 
 
 def commit_left(
-    store: Store, folder: Path, *, message: str | None = None, label: str | None = None, move_label: bool = False
+    store: Store,
+    folder: Path,
+    *,
+    message: str | None = None,
+    label: str | None = None,
+    branch: str | None = None,
+    move_label: bool = False,
+    allow_empty: bool = False,
 ) -> Bundle:
     """Commit what a mount left behind whose commit failed or that was killed, and take it away.
 
     Raises:
         NotFound: the folder is no such thing.
-        Conflict: the mount is still there.
-        Refused: it belongs to another store.
+        Conflict: the mount is still there; or others have changed the same paths of the branch, and ``branch`` names no
+            other one.
+        Refused: it belongs to another store; or there is no file, and not ``allow_empty``.
     """
     spill = Spill.reopen(folder)
     try:
@@ -143,9 +162,10 @@ def commit_left(
         repo = store.repo(about.repo)
         base = repo.bundle(f"bundle:{about.base}") if about.base else None
         fs, committer = _opened(repo, spill, about, base, Shared(repo.context.store, ReadOptions()))
-        fs.replay()
+        committer.resume(fs.replay())
         moves = move_label or (about.move_label and label in (None, about.label))
-        bundle = committer.commit(message, label or about.label, move_label=moves)
+        names = {"label": label or about.label, "branch": branch}
+        bundle = committer.commit(message, **names, move_label=moves, allow_empty=allow_empty)
     except BaseException:
         spill.close()
         raise

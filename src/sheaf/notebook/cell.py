@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import ast
+import inspect
+from types import CodeType
 from typing import Any
 
-__all__ = ["names", "run"]
+__all__ = ["has_await", "names", "run"]
 
 
-def run(shell: Any, code: str) -> None:
-    """Run code in the notebook's namespace; the value of its last expression is shown. Raises what it raises."""
+async def run(shell: Any, code: str) -> None:
+    """Run code in the notebook's namespace; the value of its last expression is shown. Raises what it raises.
+
+    Never suspends unless the code awaits something outside of its functions.
+    """
     name = shell.compile.cache(code)
     tree = ast.parse(shell.transform_cell(code), name)
     last = [tree.body.pop()] if tree.body and isinstance(tree.body[-1], ast.Expr) else []
-    exec(compile(tree, name, "exec"), shell.user_ns)
+    await _execute(shell, _compiled(tree, name, "exec"))
     if last:
-        exec(compile(ast.Interactive(body=list(last)), name, "single"), shell.user_ns)
+        await _execute(shell, _compiled(ast.Interactive(body=list(last)), name, "single"))
+
+
+def has_await(shell: Any, code: str) -> bool:
+    """Whether code awaits outside of its functions, so that an event loop must run it."""
+    try:
+        return _is_coroutine(_compiled(ast.parse(shell.transform_cell(code)), "<cell>", "exec"))
+    except (SyntaxError, ValueError):  # running it will say so
+        return False
 
 
 def names(shell: Any, code: str) -> set[str]:
@@ -25,3 +38,18 @@ def names(shell: Any, code: str) -> set[str]:
     except SyntaxError:  # running it will say so
         return set()
     return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
+
+def _compiled(tree: ast.Module | ast.Interactive, name: str, mode: str) -> CodeType:
+    compiled: CodeType = compile(tree, name, mode, flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    return compiled
+
+
+def _is_coroutine(code: CodeType) -> bool:
+    return bool(code.co_flags & inspect.CO_COROUTINE)
+
+
+async def _execute(shell: Any, code: CodeType) -> None:
+    value = eval(code, shell.user_ns)
+    if _is_coroutine(code):
+        await value

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import platform
 import shlex
-from collections.abc import Iterator
+from asyncio import CancelledError
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -68,6 +69,16 @@ def _in_one_line() -> Iterator[None]:
         raise UsageError(f"{error.message}. {error.hint}".rstrip(". ")) from error
 
 
+def _driven(work: Coroutine[Any, Any, Bundle | None]) -> Bundle | None:
+    """The value of a coroutine that never suspends, whether or not an event loop runs here."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        value: Bundle | None = done.value
+        return value
+    raise RuntimeError("the coroutine suspended")
+
+
 @magics_class
 class SheafMagics(Magics):
     """The magics of one notebook."""
@@ -99,9 +110,18 @@ class SheafMagics(Magics):
         if (args.verb == "run") != (cell is not None):
             raise UsageError("it is %%sheaf run, with the code below it, and %sheaf for everything else")
         if cell is not None:
-            return self._run(args, cell)
+            if cells.has_await(self.shell, cell):
+                raise UsageError("the code below awaits: load the extension in this shell, and switch %autoawait on")
+            return _driven(self._run(args, cell))
         with _in_one_line():
             return getattr(self, f"_{args.verb}")(args)
+
+    async def run_awaited(self, line: str, cell: str) -> Bundle | None:
+        """``%%sheaf`` with code that awaits; :mod:`sheaf.notebook.extension` has IPython await it."""
+        args = _parser().parse_args(shlex.split(line))
+        if args.verb != "run":
+            raise UsageError("it is %%sheaf run, with the code below it, and %sheaf for everything else")
+        return await self._run(args, cell)
 
     def _store(self, args: argparse.Namespace) -> Any:
         return self.session.choose(args.url) if args.url else self.session.store
@@ -119,7 +139,7 @@ class SheafMagics(Magics):
         bundle, at = self.session.bundle(args.address)
         return HTML(history_html(islice(self.session.store.repo(at.repo).log(f"bundle:{bundle.id}"), 50)))
 
-    def _run(self, args: argparse.Namespace, cell: str) -> Bundle | None:
+    async def _run(self, args: argparse.Namespace, cell: str) -> Bundle | None:
         session = self.session
         with _in_one_line():  # what the cell raises is its own
             repo = session.store.repo(args.out)
@@ -127,9 +147,9 @@ class SheafMagics(Magics):
         environment = {"code": cell, "python": platform.python_version(), "platform": platform.platform()}
         run = session.store.start_run(command=("%%sheaf", "run"), inputs=tuple(inputs), environment=environment)
         try:
-            made = self._made(repo, args, cell)
+            made = await self._made(repo, args, cell)
         except BaseException as error:
-            outcome = "canceled" if isinstance(error, KeyboardInterrupt) else "failed"
+            outcome = "canceled" if isinstance(error, KeyboardInterrupt | CancelledError) else "failed"
             session.store.end_run(run, outcome, exit=1)
             raise
         outputs = (f"{made.repo_name}@bundle:{made.id}",) if made else ()
@@ -144,12 +164,12 @@ class SheafMagics(Magics):
         named = [f"{at.repo}@bundle:{bundle.id}" for bundle, at in map(self.session.bundle, args.inputs)]
         return list(dict.fromkeys(used + named))
 
-    def _made(self, repo: Repo, args: argparse.Namespace, cell: str) -> Bundle | None:
+    async def _made(self, repo: Repo, args: argparse.Namespace, cell: str) -> Bundle | None:
         """Run the cell; what it has written as a bundle, None if that is nothing."""
         with TemporaryFolder("sheaf-run-") as folder:
             self.shell.user_ns[args.name] = folder
             try:
-                cells.run(self.shell, cell)
+                await cells.run(self.shell, cell)
                 if not any(Path(folder).iterdir()):
                     return None
                 names = {"branch": args.branch, "label": args.label, "move_label": args.move_label}

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from sheaf.errors import InvalidInput, Unavailable
+from sheaf.errors import InvalidInput
 from sheaf.model.refs import Address, parse_address
+from sheaf.notebook import mounting
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.connecting import connect
 from sheaf.repo.store import Store
 
 __all__ = ["Session", "Used"]
-
-_MOUNT = "import sys; from sheaf.cli.main import main; sys.exit(main())"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +71,9 @@ class Session:
         if folder is not None:
             bundle.update(folder) if folder.exists() and any(folder.iterdir()) else bundle.download(folder)
         if mount is not None:
-            self._mount(bundle, mount)
+            mounting.mount(bundle, mount, self._url)
         used = self.used[name] = Used(name, bundle, folder or mount)
         return used
-
-    def _mount(self, bundle: Bundle, folder: Path) -> None:
-        """By the command line, in a process of its own, so that it outlives the notebook's troubles."""
-        folder.mkdir(parents=True, exist_ok=True)
-        what = ["--repo", bundle.repo_name, "--bundle", bundle.id, "--mount", str(folder), "--daemonize"]
-        store = ["--store", self._url] if self._url else []
-        command = [sys.executable, "-c", _MOUNT, "bundle", "mount", *what, *store]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise Unavailable(f"can't mount at {folder}: {done.stderr.strip()}", "use --folder to download it")
 
     def close(self) -> None:
         """Let go of the store."""

@@ -80,7 +80,9 @@ def _hash(entry: Entry) -> str:
 # -- rows of tables ----------------------------------------------------------------------------------------------------
 
 
-def erase_rows(core: Core, repo: str, pattern: str, where: Where, reason: str, waiting: Waiting) -> Receipt:
+def erase_rows(
+    core: Core, repo: str, pattern: str, where: Where, reason: str, waiting: Waiting, spills: tuple[str, ...] = ()
+) -> Receipt:
     """See :meth:`sheaf.Store.erase_rows`; ``repo`` is an id."""
     condition, path = checked(where), re.compile(glob_translate(pattern.strip("/")))
     contents = Contents(core)
@@ -97,7 +99,7 @@ def erase_rows(core: Core, repo: str, pattern: str, where: Where, reason: str, w
         raise NotFound(f"no row of the {len(files)} files that match is meant", "look at the condition again")
     rows = sum(counts.values())
     change = Replacement(core, lambda entry: condition.without(opened(entry)), condition.text, rows, condition.columns)
-    return erase(core, meant, reason, waiting, change)
+    return erase(core, meant, reason, waiting, change, spills)
 
 
 @dataclass(frozen=True, slots=True)

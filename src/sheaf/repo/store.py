@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from sheaf.engine import runs
-from sheaf.engine.cache import FolderCache, NoCache, remove_unfinished, room_of
+from sheaf.engine.cache import FolderCache, NoCache, room_of
 from sheaf.engine.clock import Clock, SystemClock, parse_time
 from sheaf.engine.core import Core, open_store
 from sheaf.engine.replicas.backend import ReplicatedBackend, refuse_copy
@@ -35,6 +35,7 @@ from sheaf.repo.context import Connected, Context
 from sheaf.repo.records import RepoInfo, StoreInfo
 from sheaf.repo.remembered import remember
 from sheaf.repo.repo import Repo
+from sheaf.repo.spills import user_spills
 from sheaf.repo.succession import Succession
 from sheaf.repo.unlocking import Opener
 from sheaf.storage.location import open_backend
@@ -409,7 +410,9 @@ class Store:
         self._refuse_erasure(reason)
         contents = self._contents_of(content, address, recursive=recursive)
         patience = Patience(0.0 if now else grace, True, tell or (lambda sessions: None))
-        return self._erased(erase(self._core, contents, reason, patience, Names() if with_path else None))
+        return self._erased(
+            erase(self._core, contents, reason, patience, Names() if with_path else None, user_spills(self.id))
+        )
 
     def erase_rows(
         self,
@@ -448,7 +451,9 @@ class Store:
 
         self._refuse_erasure(reason)
         patience = Patience(0.0 if now else grace, True, tell or (lambda sessions: None))
-        return self._erased(erase_rows(self._core, self.repo(repo).id, pattern, where, reason, patience))
+        return self._erased(
+            erase_rows(self._core, self.repo(repo).id, pattern, where, reason, patience, user_spills(self.id))
+        )
 
     def rows_hit(
         self,
@@ -468,15 +473,10 @@ class Store:
 
     def _erased(self, receipt: Receipt) -> Receipt:
         """What comes after it: the copies on this machine, and those elsewhere."""
-        from sheaf.engine.blocks import BlockCache, blocks_folder
+        from sheaf.engine.blocks import forget_copies
 
         if self._connected.cache is not None:
-            blocks = BlockCache(blocks_folder(self._connected.cache, self.id))
-            for gone in receipt.contents:
-                blocks.forget(bytes.fromhex(gone))
-            copies = (self._connected.cache / "objects").glob(f"{self.id}-*")
-            for folder in (blocks_folder(self._connected.cache, self.id), *copies):
-                remove_unfinished(folder)
+            forget_copies(self._connected.cache, self.id, map(bytes.fromhex, receipt.contents))
         if error := self._pass_on():
             what = f"the contents were erased here (receipt {receipt.id}), but not in every replica: {error.message}"
             raise Unavailable(what, "run `sheaf store replicate --prune` as soon as it can be reached")

@@ -1,13 +1,15 @@
-"""Whether a path lies on a network file system, whose listings may be late."""
+"""The system's mounts: whether a path lies on a network file system, whose listings may be late, and what is mounted."""
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
-__all__ = ["filesystem_type", "is_local", "is_network"]
+__all__ = ["Mounted", "filesystem_type", "is_local", "is_network", "mounted_on"]
 
 _NETWORK = frozenset(
     {"9p", "afs", "afpfs", "beegfs", "ceph", "cephfs", "cifs", "coda", "davfs", "efs", "glusterfs", "gpfs", "lustre"}
@@ -18,7 +20,16 @@ _LOCAL = frozenset(
     {"apfs", "bcachefs", "btrfs", "exfat", "ext2", "ext3", "ext4", "f2fs", "fuseblk", "hfs", "jfs", "msdos", "overlay"}
     | {"ramfs", "reiserfs", "tmpfs", "ufs", "vfat", "xfs", "zfs"}
 )
-_MAC_LINE = re.compile(r".* on (?P<point>/.*) \((?P<type>[a-z0-9_]+)[,)]")
+_MAC_LINE = re.compile(r"(?P<source>.*) on (?P<point>/.*) \((?P<type>[a-z0-9_]+)(?P<rest>[,)].*)")
+
+
+class Mounted(NamedTuple):
+    """A row of the system's table of mounts: where, which type, what, and whether it can be written to."""
+
+    point: Path
+    kind: str
+    source: str = ""
+    is_writable: bool = True
 
 
 def is_network(kind: str) -> bool:
@@ -38,13 +49,21 @@ def filesystem_type(path: Path) -> str:
         target = target.parent
     target = target.resolve()
     best = Path("/"), ""
-    for point, kind in _mounts():
+    for point, kind, *_ in _mounts():
         if target.is_relative_to(point) and len(point.parts) >= len(best[0].parts):
             best = point, kind
     return best[1]
 
 
-def _mounts() -> list[tuple[Path, str]]:
+def mounted_on(folder: Path) -> Mounted | None:
+    """What is mounted exactly on a folder; asks the system's table alone, so that a mount that hangs does not hang this."""
+    point = Path(os.path.abspath(folder))  # noqa: PTH100 - resolve() would look into the mount
+    point = point.parent.resolve() / point.name
+    found = [each for each in _mounts() if each.point == point]
+    return found[-1] if found else None
+
+
+def _mounts() -> list[Mounted]:
     if sys.platform == "darwin":
         output = subprocess.run(["/sbin/mount"], capture_output=True, text=True, check=False).stdout
         return parse_mount_output(output)
@@ -54,17 +73,25 @@ def _mounts() -> list[tuple[Path, str]]:
         return []
 
 
-def parse_proc_mounts(text: str) -> list[tuple[Path, str]]:
-    """Mount points and types of Linux's table; blanks in names are written as octal there."""
-    rows = [line.split(" ") for line in text.splitlines()]
-    return [(Path(_unescaped(row[1])), row[2]) for row in rows if len(row) > 2]
+def parse_proc_mounts(text: str) -> list[Mounted]:
+    """Linux's table; blanks in names are written as octal there."""
+    rows = [line.split(" ") for line in text.split("\n")]
+    return [
+        Mounted(Path(_unescaped(row[1])), row[2], _unescaped(row[0]), "ro" not in "".join(row[3:4]).split(","))
+        for row in rows
+        if len(row) > 2
+    ]
 
 
 def _unescaped(name: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), name)
 
 
-def parse_mount_output(text: str) -> list[tuple[Path, str]]:
-    """Mount points and types of what ``mount`` prints on macOS."""
-    found = (_MAC_LINE.fullmatch(line) or _MAC_LINE.match(line) for line in text.splitlines())
-    return [(Path(match["point"]), match["type"]) for match in found if match]
+def parse_mount_output(text: str) -> list[Mounted]:
+    """What ``mount`` prints on macOS."""
+    found = (_MAC_LINE.fullmatch(line) or _MAC_LINE.match(line) for line in text.split("\n"))
+    return [
+        Mounted(Path(match["point"]), match["type"], match["source"], "read-only" not in match["rest"])
+        for match in found
+        if match
+    ]

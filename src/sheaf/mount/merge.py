@@ -1,0 +1,112 @@
+"""A mount's changes on top of what others have made of its branch since: path by path, as edits change a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from sheaf.engine.diff import diff_trees
+from sheaf.engine.differences import same
+from sheaf.engine.tree import Tree, entry_at
+from sheaf.engine.treewrite import Change
+from sheaf.model.entries import Entry, Kind
+from sheaf.model.paths import ancestors, order_key, path_of, split
+from sheaf.mount.difference import Row
+
+__all__ = ["Merge", "merge"]
+
+
+@dataclass(slots=True)
+class Merge:
+    """``changes`` to make on the branch's newest tree; ``files``: by how many files it grows.
+
+    ``overlaps``: paths that both sides have changed, in order; if there are any, the rest means nothing.
+    """
+
+    changes: list[Change] = field(default_factory=list)
+    files: int = 0
+    overlaps: list[str] = field(default_factory=list)
+
+
+def merge(
+    own: Mapping[bytes, Row], published: Collection[bytes], base: Tree | None, known: Tree | None, head: Tree
+) -> Merge:
+    """Bring changes onto another tree.
+
+    ``own``: rows that differ from the mount's ``base``; ``published``: keys that earlier commits of the mount set.
+    ``known``: the branch as the mount saw it last (None: it was not there), ``head``: as it is now.
+    """
+    seen, theirs = _Entries(known), _changed(known, head)
+    rows: dict[bytes, Row] = {key: base.row(path_of(key)) if base else None for key in published if key not in own}
+    rows.update(own)
+    mine = {key: row for key, row in sorted(rows.items()) if not _is_like(_entry(row), seen.at(key))}
+    found = Merge(overlaps=sorted(set(_overlaps({key: _entry(row) for key, row in mine.items()}, theirs))))
+    found.changes = list(mine.items())
+    for key, row in mine.items():
+        found.files += _counts(_entry(row)) - _counts(theirs[key] if key in theirs else seen.at(key))
+    return found
+
+
+class _Entries:
+    """Entries of a tree by key, each looked up once."""
+
+    def __init__(self, tree: Tree | None) -> None:
+        self._tree = tree
+        self._found: dict[bytes, Entry | None] = {}
+
+    def at(self, key: bytes) -> Entry | None:
+        if self._tree is None:
+            return None
+        if key not in self._found:
+            self._found[key] = self._tree.find(path_of(key))
+        return self._found[key]
+
+
+def _changed(known: Tree | None, head: Tree) -> dict[bytes, Entry | None]:
+    """What the branch has now in the place of what it had, None for what is gone."""
+    if known is None:
+        return {_key(entry.path): entry for entry in head.entries()}
+    return {_key(each.path): each.new for each in diff_trees(known, head, renames=False)}
+
+
+def _overlaps(mine: Mapping[bytes, Entry | None], theirs: Mapping[bytes, Entry | None]) -> Iterator[str]:
+    """Paths that both sides changed, each to something else, and paths below what the other side took the folder from."""
+    for one, other in ((mine, theirs), (theirs, mine)):
+        for key, entry in one.items():
+            path = path_of(key)
+            if key in other and not _agree(entry, other[key]):
+                yield path
+            if entry is not None and any(_is_no_folder(other, above) for above in ancestors(path)):
+                yield path
+
+
+def _is_no_folder(changed: Mapping[bytes, Entry | None], path: str) -> bool:
+    key = _key(path)
+    if key not in changed:
+        return False
+    entry = changed[key]
+    return entry is None or entry.kind != Kind.FOLDER
+
+
+def _agree(one: Entry | None, other: Entry | None) -> bool:
+    """Whether both sides made the same of a path."""
+    return one is other if one is None or other is None else same(one, other)
+
+
+def _is_like(one: Entry | None, other: Entry | None) -> bool:
+    """Whether two entries are alike in all that a mount can change."""
+    if one is None or other is None:
+        return one is other
+    return same(one, other) and (one.mode, one.mtime, one.target) == (other.mode, other.mtime, other.target)
+
+
+def _entry(row: Row) -> Entry | None:
+    return None if row is None else entry_at(row, 0)
+
+
+def _counts(entry: Entry | None) -> int:
+    return int(entry is not None and entry.kind != Kind.FOLDER)
+
+
+def _key(path: str) -> bytes:
+    return order_key(*split(path))

@@ -1,0 +1,74 @@
+"""Bundles mounted for a notebook, by the command line in a process of its own, which outlives the notebook's kernel.
+
+So a folder may hold the mount of a kernel that has ended: one of the same bundle is used again, another one makes room.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from sheaf.errors import Refused, Unavailable
+from sheaf.repo.bundle import Bundle
+from sheaf.storage.mounts import Mounted, mounted_on
+
+__all__ = ["mount"]
+
+_COMMAND: Final = "import sys; from sheaf.cli.main import main; sys.exit(main())"
+_ELSEWHERE: Final = "use --folder to download it"
+
+
+def mount(bundle: Bundle, folder: Path, store: str | None) -> None:
+    """Have a bundle in a folder. ``store``: its URL, None for that of the command line.
+
+    Raises:
+        Refused: a writable mount is there, or one of another bundle that is in use.
+        Unavailable: the command failed.
+    """
+    found = mounted_on(folder)
+    if found is not None and _is_ours(found):
+        if _is_served(folder):
+            if found.source == f"sheaf:{bundle.repo_name}@{bundle.id}":
+                return
+            if found.is_writable:
+                hint = f"'fusermount3 -u {folder}' makes a bundle of it; or mount on another folder"
+                raise Refused(f"{folder} is a writable mount", hint)
+        _unmount(folder, found)
+    folder.mkdir(parents=True, exist_ok=True)
+    what = ["--repo", bundle.repo_name, "--bundle", bundle.id, "--mount", str(folder), "--daemonize"]
+    command = [sys.executable, "-c", _COMMAND, "bundle", "mount", *what, *(["--store", store] if store else [])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Unavailable(f"can't mount at {folder}: {done.stderr.strip()}", _ELSEWHERE)
+
+
+def _is_ours(found: Mounted) -> bool:
+    return found.kind == "fuse.sheaf" or found.source.startswith("sheaf:")
+
+
+def _is_served(folder: Path) -> bool:
+    """Whether the mount's process lives. The system remembers attributes of a mount, so only another call asks it."""
+    try:
+        os.statvfs(folder)
+    except OSError:
+        return False
+    return True
+
+
+def _unmount(folder: Path, found: Mounted) -> None:
+    """Take a mount away. What a dead writable one has written stays in its spill. Raises Refused if it is in use."""
+    is_served = _is_served(folder)
+    if sys.platform == "linux":
+        command = ["fusermount3", "-u", *([] if is_served else ["-z"]), "--", str(folder)]
+    else:
+        command = ["umount", *([] if is_served else ["-f"]), str(folder)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise Unavailable(f"{folder}: {command[0]} is not installed", "install FUSE: apt-get install fuse3") from None
+    if done.returncode:
+        reason = done.stderr.strip() or f"{command[0]} failed"
+        raise Refused(f"{folder}: the mount of {found.source} stays there: {reason}", "close what uses it")
