@@ -229,6 +229,19 @@ def _collected(core: Core, repo: Repo, clock: SteeredClock) -> None:
     core.create(keys.erasing(begun), seal("erasing", begun_so))
     lost = keys.pack(blake3(b"dead").digest())
     core.create(keys.damaged(lost), seal("damaged", Damage(lost, core.now(), "it is missing", AUTHOR)))
+    _erased_later(core, clock)
+
+
+def _erased_later(core: Core, clock: SteeredClock) -> None:
+    """A notice that came from another store, and a receipt that names files left in ``tmp/`` and a mount's spill."""
+    content = blake3(b"erased elsewhere")
+    notice = Notice(content.hexdigest(), core.now(), "asked for", AUTHOR, 16, origin=clock.new_id())
+    core.create(keys.erased(content.digest()), seal("erased", notice))
+    more = Receipt(
+        clock.new_id(), core.now(), "asked for", (blake3(SECRET).hexdigest(),), (), 0, 2, AUTHOR,
+        unfinished=1, left=("tmp/1-a",), spills=("/home/x/spill",),
+    )  # fmt: skip
+    core.create(keys.receipt(more.id), seal("receipt", more))
 
 
 def _place(core: Core, repo: Repo, label: str, path: str) -> object:
