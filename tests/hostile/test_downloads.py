@@ -138,14 +138,16 @@ def test_rows_out_of_order_are_files_or_refused(dest: Path) -> None:
 @pytest.mark.parametrize("target", ["", "a\0b"])
 def test_symlinks_to_nothing(target: str, dest: Path) -> None:
     store = Hostile()
-    assert isinstance(fails(store, store.rows(symlink_entry("l", target)), dest), Corrupt)
+    raw = target.encode()
+    link = Entry("", "l", Kind.SYMLINK, 0o777, size=len(raw), content=blake3(raw).digest(), target=target)
+    assert isinstance(fails(store, store.rows(link), dest), Corrupt)
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "http://169.254.169.254/", "s3://b/k", "../x", "", "\0"])
 def test_places_elsewhere_are_not_fetched(url: str, dest: Path) -> None:
     store = Hostile()
     id = store.rows(Entry("", "x", Kind.EXTERNAL, size=5, content=EMPTY, place=ExternalPlace(url)))
-    assert isinstance(fails(store, id, dest), Unsupported)
+    assert isinstance(fails(store, id, dest), Unsupported if "://" in url else Corrupt)
 
 
 @pytest.mark.parametrize("session", ["../../sheaf.json", "/etc/passwd", "..", "a/b", ""])

@@ -71,7 +71,8 @@ def check_store(
     Raises:
         Unavailable, Denied: the store can't be read, so nothing is said about it.
     """
-    bare = replace(core, cache=NoCache(), backend=ReadOnlyBackend(core.backend))  # who reads a log would write pages
+    # Reading a log would write its pages; of what is damaged a check leaves notes, and nothing else.
+    bare = replace(core, cache=NoCache(), backend=ReadOnlyBackend(core.backend, but=keys.DAMAGED))
     for _ in range(_AGAIN):
         check = _Check(bare, reading or Reading(), repo, even_aside, tell or (lambda what, done: None))
         report, bundles = check.run()

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from sheaf.engine.core import Core
-from sheaf.engine.forwarding import sent_to
 from sheaf.engine.replicas.records import is_copy, state_of
 from sheaf.errors import Corrupt, NotFound, SheafError, Unsupported
 from sheaf.format import keys
 from sheaf.format.session_v1 import Damage, seal
 from sheaf.format.store_v1 import WRITE_FEATURES
 
-__all__ = ["Noted", "load_noted", "note_damage", "noted_keys", "read_again"]
+__all__ = ["Noted", "note_damage", "noted_keys", "read_again"]
 
 T = TypeVar("T")
 
@@ -40,18 +39,6 @@ def noted_keys(core: Core) -> list[str]:
     """The keys of the objects that are noted as damaged, in order."""
     listed = (keys.damaged_object(stat.key) for stat in core.backend.list(keys.DAMAGED))
     return sorted(key for key in listed if key is not None)
-
-
-def load_noted(core: Core, listed: list[str]) -> Noted:
-    """The same objects by kind; reads forwarding addresses if there are packs among them."""
-    packs = set(keys.ids_of(key for key in listed if key.startswith(keys.PACKS)))
-    nodes = frozenset(keys.ids_of(key for key in listed if key.startswith(keys.NODES)))
-    objects = frozenset(key for key in listed if key.startswith(keys.OBJECTS))
-    try:
-        packs |= sent_to(core, packs) if packs else set()
-    except (Corrupt, Unsupported):
-        pass  # an address that is damaged itself leads nobody to them
-    return Noted(frozenset(packs), nodes, objects)
 
 
 def note_damage(core: Core, key: str, reason: str) -> None:

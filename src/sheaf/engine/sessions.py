@@ -13,11 +13,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from sheaf.engine.core import Core, host
-from sheaf.engine.damage import Noted, load_noted, noted_keys
+from sheaf.engine.damage import Noted, noted_keys
 from sheaf.engine.erased import erased_contents, forget_names
+from sheaf.engine.forwarding import sent_to
 from sheaf.engine.log import Head, Log, repo_log, store_log
 from sheaf.engine.objects import get_object
-from sheaf.errors import Conflict, NotFound, SheafError, Unavailable
+from sheaf.errors import Conflict, Corrupt, NotFound, SheafError, Unavailable, Unsupported
 from sheaf.fork import Origin
 from sheaf.format import keys
 from sheaf.format.session_v1 import Condemned, Session, decode_condemned, seal, unseal
@@ -116,8 +117,20 @@ def observe(core: Core, session: Session) -> Open:
         dead.union(*(entry.moving_packs for entry in known)),
         erased.union(*(entry.erase for entry in known)),
         index.result(),
-        load_noted(core, damaged.result()),
+        _noted(core, damaged.result()),
     )
+
+
+def _noted(core: Core, listed: list[str]) -> Noted:
+    """What is noted as damaged, by kind; reads forwarding addresses if there are packs among them."""
+    packs = set(keys.ids_of(key for key in listed if key.startswith(keys.PACKS)))
+    nodes = frozenset(keys.ids_of(key for key in listed if key.startswith(keys.NODES)))
+    objects = frozenset(key for key in listed if key.startswith(keys.OBJECTS))
+    try:
+        packs |= sent_to(core, packs) if packs else set()
+    except (Corrupt, Unsupported):
+        pass  # an address that is damaged itself leads nobody to them
+    return Noted(frozenset(packs), nodes, objects)
 
 
 def condemned_lists(core: Core) -> list[Condemned]:

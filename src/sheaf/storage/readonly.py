@@ -6,16 +6,22 @@ from collections.abc import Sequence
 
 from sheaf.errors import Refused
 from sheaf.storage.keys import check_key
-from sheaf.storage.port import Buffer, Created, Unfinished
+from sheaf.storage.port import Backend, Buffer, Created, Unfinished
 from sheaf.storage.wrapper import WrapperBackend
 
 __all__ = ["ReadOnlyBackend"]
 
 
 class ReadOnlyBackend(WrapperBackend):
-    """``inner``, where every create and delete raises ``Refused``."""
+    """``inner``, where every create and delete raises ``Refused``, but creates below the prefix ``but``."""
+
+    def __init__(self, inner: Backend, *, but: str | None = None) -> None:
+        super().__init__(inner)
+        self._but = but
 
     def create(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
+        if self._but is not None and key.startswith(self._but):
+            return self.inner.create(key, data)
         raise self._refusal(f"write {check_key(key)}")
 
     def delete(self, key: str) -> None:
