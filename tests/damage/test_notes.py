@@ -153,7 +153,8 @@ def test_a_note_that_nobody_can_read_counts_and_is_reported(damaged: Place) -> N
     assert content(damaged.repo().bundle("main")) == FILES
 
 
-def test_packs_that_lead_to_a_damaged_one_are_not_reused_either(place: Place) -> None:
+@pytest.mark.parametrize("another", [False, True], ids=["", "another address is damaged"])
+def test_packs_that_lead_to_a_damaged_one_are_not_reused_either(place: Place, *, another: bool) -> None:
     place.store().create_repo("faces")
     files = {"keep": noise(30_000, 7), "drop": noise(90_000, 8)}
     cache = place.scratch / "cache"
@@ -168,6 +169,8 @@ def test_packs_that_lead_to_a_damaged_one_are_not_reused_either(place: Place) ->
     with pytest.raises(Corrupt):
         place.repo().bundle("main").read("keep")
     assert notes(place.backend) == [new]
+    if another:
+        place.backend.create(keys.moved(bytes(32), 1), b"nonsense")
     place.repo(cache=cache).upload(folder, message="third")
     assert content(place.repo().bundle("main")) == {"keep": files["keep"]}
 

@@ -246,3 +246,13 @@ def test_an_encrypted_store_keeps_damage_out_as_well(tmp_path: Path) -> None:
         store.repo("faces").upload(files, message="again")
         assert content(store.repo("faces").bundle("main")) == FILES
         assert not store.check(read_data=True).ok
+
+
+def test_an_upload_if_changed_commits_what_heals_the_branch(place: Place, first: Path) -> None:
+    before = place.repo().bundle("main").id
+    rot(place.backend)
+    _check(place, before)
+    done = place.repo().upload(first, message="again", if_changed=True)
+    assert done.committed and done.bundle.id != before
+    done.bundle.verify()
+    assert not place.repo().upload(first, message="again", if_changed=True).committed

@@ -43,6 +43,7 @@ def test_a_bundle_goes_comes_back_and_goes_for_good(cli: Cli, bundles: list[str]
     refused = cli("bundle", "undelete", "--repo", "faces", "--bundle", first, code=5)
     assert "gc" in refused.err
     assert "no damage found" in cli("store", "check", "--read-data").out
+    assert "damage" not in cli("store", "check").out.replace("no damage found", "")  # what gc has deleted is none
 
 
 def test_what_a_label_or_branch_names_is_not_deleted(cli: Cli, bundles: list[str]) -> None:  # noqa: F811

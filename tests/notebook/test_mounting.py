@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,13 +106,14 @@ def test_a_writable_mount_is_left_alone_and_loses_nothing(
     from IPython.core.error import UsageError
 
     spill = tmp_path / "spill"
-    command = f"sheaf bundle mount new --repo acme/faces -m new --mount {folder} --destination {spill} --daemonize"
-    notebook(f"import subprocess, sys; subprocess.run({command.split()}, check=True)")
+    program = [sys.executable, "-c", "from sheaf.cli.main import main; main()"]
+    command = f"bundle mount new --repo acme/faces -m new --mount {folder} --destination {spill} --daemonize"
+    notebook(f"import subprocess, sys; subprocess.run({[*program, *command.split()]}, check=True)")
     (folder / "written").write_text("kept")
     with pytest.raises(UsageError, match="is a writable mount"):
         notebook(f"%sheaf use acme/faces@v1 --mount {folder}")
     _kill_server(folder)
     notebook(f"%sheaf use acme/faces@v1 --mount {folder}")
     assert (folder / "text").read_text() == "v1"
-    notebook(f"subprocess.run(['sheaf', 'bundle', 'commit', '{spill}'], check=True)")
+    notebook(f"subprocess.run({[*program, 'bundle', 'commit', str(spill)]}, check=True)")
     assert faces.bundle().read("written") == b"kept"

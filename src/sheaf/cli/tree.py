@@ -181,12 +181,19 @@ class Tree(_WithGlobals, click.Group):
             name = " ".join(args[:words])
             if len(args) >= words and name in self._table:
                 return name, _load(self._table[name]), args[words:]
-        if args[0] in self._nouns and args[0] in self._table and _has_address(args[1:]):
+        if args[0] in self._nouns and args[0] in self._table and self._is_verb(args[0], args[1:]):
             return args[0], _load(self._table[args[0]]), args[1:]
         is_unknown = args[0] not in self.list_commands(ctx) and not ctx.resilient_parsing  # which is a completion
         if is_unknown and (near := self._near(ctx, args[0])):
             raise click.UsageError(f"No such command '{args[0]}'. Did you mean '{near}'?", ctx)
         return super().resolve_command(ctx, args)
+
+    def _is_verb(self, noun: str, args: Sequence[str]) -> bool:
+        """Whether a noun is used as a verb: ``label faces@init production``. A mistyped verb of the noun is none."""
+        words = [arg for arg in args if not arg.startswith("-")]
+        verbs = [key.split()[1] for key in self._table if key.startswith(f"{noun} ")]
+        is_mistyped = bool(words and difflib.get_close_matches(words[0], verbs, n=1, cutoff=_LIKENESS))
+        return any("@" in word for word in words) or (len(words) > 1 and not is_mistyped)
 
     def _near(self, ctx: click.Context, typed: str) -> str:
         """The command that looks most like what was typed, by its first word or, if it has several, its last; or ""."""
@@ -218,11 +225,6 @@ class Tree(_WithGlobals, click.Group):
         if ctx.parent is None:
             with formatter.section("Exit codes"):
                 formatter.write_dl([(str(code), text) for code, text in _dialect(ctx).exits.items()])
-
-
-def _has_address(args: Sequence[str]) -> bool:
-    """Whether a noun is used as a verb: ``label faces@init production``. No verb of a noun has an ``@``."""
-    return any("@" in arg for arg in args if not arg.startswith("-"))
 
 
 def _point_to_globals(ctx: click.Context, formatter: click.HelpFormatter) -> None:

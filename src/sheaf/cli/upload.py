@@ -19,6 +19,7 @@ from sheaf.cli.progress import Bar
 from sheaf.cli.quoting import count_of, human_size, quote
 from sheaf.cli.render import View
 from sheaf.cli.tree import verb
+from sheaf.errors import InvalidInput
 
 if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
@@ -111,6 +112,10 @@ def upload(
         "allow_empty": allow_empty or app.dialect.keeps_upstream,
         "allow_erased": allow_erased,
     }
+    if dry_run and rehash:
+        raise InvalidInput(
+            "--dry-run and --rehash can't be combined", "leave out one of them: only --rehash reads it all"
+        )
     if dry_run:
         return _plan(app, found, path, choice)
     app.resumes = True

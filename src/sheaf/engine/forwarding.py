@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from sheaf.engine.core import Core
 from sheaf.engine.log import store_log
-from sheaf.errors import Corrupt, NotFound
+from sheaf.errors import Corrupt, NotFound, Unsupported
 from sheaf.format import keys
 from sheaf.format.moved_v1 import Moved, decode_moved
 from sheaf.model.log import MovePacks
@@ -112,10 +112,13 @@ class Trail:
 
 
 def sent_to(core: Core, packs: Iterable[bytes]) -> set[bytes]:
-    """The packs from which a reader may be sent to one of these, at once or by detours. Raises Corrupt."""
+    """The packs from which a reader may be sent to one of these, at once or by detours.
+
+    An address that is damaged itself leads nobody anywhere, and is left out.
+    """
     listed = [stat.key for stat in core.backend.list(keys.MOVED)]
     ways: dict[bytes, set[bytes]] = {}
-    for key, moved in zip(listed, core.io.map(lambda key: _loaded(core, key), listed), strict=True):
+    for key, moved in zip(listed, core.io.map(lambda key: _readable(core, key), listed), strict=True):
         if moved is not None and (gone := keys.moved_from(key)) is not None:
             for target in moved.packs:
                 ways.setdefault(target.tobytes(), set()).add(gone)
@@ -124,6 +127,13 @@ def sent_to(core: Core, packs: Iterable[bytes]) -> set[bytes]:
         ask = {gone for target in ask for gone in ways.get(target, ())} - found
         found |= ask
     return found
+
+
+def _readable(core: Core, key: str) -> Moved | None:
+    try:
+        return _loaded(core, key)
+    except (Corrupt, Unsupported):
+        return None
 
 
 def _loaded(core: Core, key: str) -> Moved | None:

@@ -12,7 +12,7 @@ can still commit.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sheaf.engine.contents import Contents
 from sheaf.engine.core import Core
@@ -94,6 +94,7 @@ def _is_empty(c: Condemned) -> bool:
 
 
 def _expected(core: Core, below: float, keep: str) -> Collected:
+    core = replace(core, may_note=False)
     mark = steadily(core, lambda: _Mark(core, below, keep))
     c = mark.condemned()
     dead = [*map(keys.pack, c.dead_packs), *map(keys.node, c.dead_nodes), *c.objects]

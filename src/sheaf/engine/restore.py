@@ -8,6 +8,7 @@ did not.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from sheaf.engine.contents import Contents
 from sheaf.engine.core import Core
@@ -115,7 +116,7 @@ class _Whole:
     """Whether everything that some bundles need is in the store, and nothing of it condemned."""
 
     def __init__(self, core: Core, bundles: list[Bundle], opened: Open) -> None:
-        self._core = core
+        self._core = core = replace(core, may_note=False)  # what gc has deleted is no damage
         self._bundles = bundles
         self._opened = opened
         self._nodes = Nodes(core)

@@ -18,7 +18,7 @@ from sheaf.engine.erased import erased_contents, forget_names
 from sheaf.engine.forwarding import sent_to
 from sheaf.engine.log import Head, Log, repo_log, store_log
 from sheaf.engine.objects import get_object
-from sheaf.errors import Conflict, Corrupt, NotFound, SheafError, Unavailable, Unsupported
+from sheaf.errors import Conflict, NotFound, SheafError, Unavailable
 from sheaf.fork import Origin
 from sheaf.format import keys
 from sheaf.format.session_v1 import Condemned, Session, decode_condemned, seal, unseal
@@ -126,10 +126,7 @@ def _noted(core: Core, listed: list[str]) -> Noted:
     packs = set(keys.ids_of(key for key in listed if key.startswith(keys.PACKS)))
     nodes = frozenset(keys.ids_of(key for key in listed if key.startswith(keys.NODES)))
     objects = frozenset(key for key in listed if key.startswith(keys.OBJECTS))
-    try:
-        packs |= sent_to(core, packs) if packs else set()
-    except (Corrupt, Unsupported):
-        pass  # an address that is damaged itself leads nobody to them
+    packs |= sent_to(core, packs) if packs else set()
     return Noted(frozenset(packs), nodes, objects)
 
 

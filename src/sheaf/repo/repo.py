@@ -292,6 +292,8 @@ class Repo:
             ensure_wanted(stored, path, portable=portable, allow_empty=allow_empty)
             is_same = if_changed and base is not None and base.root.full == stored.root.full
             is_same &= branch in head.state.branches
+            if base is not None and (rehash or writer.open.damaged):
+                is_same &= base.root.id == stored.root.id  # else what can't be read any more was stored again
             if is_same:
                 bundle = self.bundle(f"branch:{branch}")
                 if label:

@@ -111,10 +111,7 @@ class _Search:
         self._nodes, self._contents = Nodes(self.core), Contents(self.core)
         suspects = {key for problem in self.problems.values() for key in problem.suspects}
         self._packs = set(keys.ids_of(key for key in {*self.problems, *suspects} if key.startswith(keys.PACKS)))
-        try:
-            self._packs |= sent_to(self.core, self._packs)
-        except FAULTS:
-            pass  # then the packs that a damaged address is about are among the problems
+        self._packs |= sent_to(self.core, self._packs)  # the packs of a damaged address are among the problems
         self._near = self._packs | {object_id(key) for key in self.problems if key.startswith(keys.OBJECTS)}
 
     def hits(self, pointer: Pointer) -> _Hits:
