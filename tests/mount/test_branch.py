@@ -205,6 +205,47 @@ def test_a_race_for_the_commit_is_merged_again(
 
 
 @pytest.mark.parametrize("is_restarted", [False, True])
+def test_changes_that_a_commit_was_merged_with_are_not_seen_by_the_mount(
+    repo: sheaf.Repo, tmp_path: Path, is_restarted: bool
+) -> None:
+    """The mount goes on showing its own view, so what it changes later was not made from what others have made of it."""
+    with begun(repo, tmp_path / "1") as one:
+        one.on.write("mine", b"1")
+        _edited(repo, {"a": b"theirs", "new": b"theirs"}, remove=("b",))
+        one.committer.commit()
+        one.on.write("a", b"a mine")
+        one.on.write("b", b"b mine")
+        one.on.write("new", b"mine")
+        if not is_restarted:
+            _refused_for(one, repo, ["'a'", "'b'", "'new'"])
+            return
+    with taken_up(repo, tmp_path / "1") as again:
+        _refused_for(again, repo, ["'a'", "'b'", "'new'"])
+
+
+def _refused_for(session: Session, repo: sheaf.Repo, paths: list[str]) -> None:
+    head = repo.bundle("main").id
+    with pytest.raises(Conflict) as info:
+        session.committer.commit()
+    assert all(path in str(info.value) for path in paths)
+    assert repo.bundle("main").id == head
+
+
+def test_what_others_made_of_a_published_file_stays_until_the_mount_changes_it(
+    repo: sheaf.Repo, tmp_path: Path
+) -> None:
+    with begun(repo, tmp_path / "1") as one:
+        one.on.write("a", b"1")
+        one.committer.commit()
+        _edited(repo, {"a": b"theirs"})
+        one.on.write("more", b"1")
+        assert _files(one.committer.commit()) == {**BASE, "a": b"theirs", "more": b"1"}
+        assert _files(one.committer.commit()) == {**BASE, "a": b"theirs", "more": b"1"}
+        one.on.write("a", b"2")
+        _refused_for(one, repo, ["'a'"])
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
 def test_commits_meanwhile_count_as_the_mounts_own(repo: sheaf.Repo, tmp_path: Path, is_restarted: bool) -> None:
     with begun(repo, tmp_path / "1") as one:
         one.on.write("kept", b"1")

@@ -48,7 +48,7 @@ class Branch:
         self._follows = about.branch is not None and about.head == (about.base or "")
         self._known = base  #: the branch as this mount saw it last
         self._is_merged = False  #: whether it has what others committed
-        self._published: set[bytes] = set()
+        self._published: dict[bytes, Row] = {}  #: what commits of this mount have set, by key
 
     def is_followed(self, draft: Draft) -> bool:
         """Whether a bundle is to be brought onto what the branch has by then."""
@@ -65,15 +65,17 @@ class Branch:
             self._published |= self._set_by(bundle)
         return self._known if self._is_merged else None
 
-    def _set_by(self, bundle: Bundle) -> set[bytes]:
-        """The keys that a commit of this mount has set: what differs from the bundle that it was put onto."""
+    def _set_by(self, bundle: Bundle) -> dict[bytes, Row]:
+        """What a commit of this mount has set, by key: what differs from the bundle that it was put onto."""
         try:
             before = self._repo.bundle(f"bundle:{bundle.parents[0]}").tree if bundle.parents else None
         except NotFound:
             before = None
         if before is None:
-            return {order_key(*split(entry.path)) for entry in bundle.tree.entries()}
-        return {order_key(*split(each.path)) for each in diff_trees(before, bundle.tree, renames=False)}
+            paths = [entry.path for entry in bundle.tree.entries()]
+        else:
+            paths = [each.path for each in diff_trees(before, bundle.tree, renames=False)]
+        return {order_key(*split(path)): bundle.tree.row(path) for path in paths}
 
     def commit(self, writer: Writer, own: Mapping[bytes, Row], whole: Whole, draft: Draft) -> Bundle:
         """Commit rows that differ from the mount's base. Raises Conflict if others changed the same paths."""
@@ -91,7 +93,7 @@ class Branch:
                 continue
             break
         self._known = Bundle(self._repo.context, made)
-        self._published.update(own)
+        self._published = dict(own)
         return self._known
 
     def _onto(self, writer: Writer, head: str, own: Mapping[bytes, Row], whole: Whole) -> tuple[Pointer, int]:
@@ -103,7 +105,7 @@ class Branch:
         bundle = Bundle(context, context.refs.get(head))
         context.refs.refuse_aside(bundle.descriptor, f"branch '{self._name}'")
         writer.store.refuse_dead(bundle.tree)
-        found = merge(own, self._published, _tree(self._base), _tree(self._known), bundle.tree)
+        found = merge(own, self._published, _tree(self._base), bundle.tree)
         if found.overlaps:
             raise self._overlap(found.overlaps)
         self._is_merged = True

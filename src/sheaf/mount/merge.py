@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from sheaf.engine.diff import diff_trees
@@ -28,45 +28,54 @@ class Merge:
     overlaps: list[str] = field(default_factory=list)
 
 
-def merge(
-    own: Mapping[bytes, Row], published: Collection[bytes], base: Tree | None, known: Tree | None, head: Tree
-) -> Merge:
+def merge(own: Mapping[bytes, Row], published: Mapping[bytes, Row], base: Tree | None, head: Tree) -> Merge:
     """Bring changes onto another tree.
 
-    ``own``: rows that differ from the mount's ``base``; ``published``: keys that earlier commits of the mount set.
-    ``known``: the branch as the mount saw it last (None: it was not there), ``head``: as it is now.
+    A mount goes on showing its base with its own changes, whatever its commits were merged with. So a change of others
+    counts as seen only if it is what the mount has put on the branch itself.
+
+    ``own``: rows that differ from the mount's ``base``; ``published``: those that its commits have set so far.
+    ``head``: the branch as it is now.
     """
-    seen, theirs = _Entries(known), _changed(known, head)
+    before = _Before(published, base)
     rows: dict[bytes, Row] = {key: base.row(path_of(key)) if base else None for key in published if key not in own}
     rows.update(own)
-    mine = {key: row for key, row in sorted(rows.items()) if not _is_like(_entry(row), seen.at(key))}
+    mine = {key: row for key, row in sorted(rows.items()) if not _is_like(_entry(row), before.at(key))}
+    theirs = _changed_by_others(published, base, head)
     found = Merge(overlaps=sorted(set(_overlaps({key: _entry(row) for key, row in mine.items()}, theirs))))
     found.changes = list(mine.items())
     for key, row in mine.items():
-        found.files += _counts(_entry(row)) - _counts(theirs[key] if key in theirs else seen.at(key))
+        found.files += _counts(_entry(row)) - _counts(head.find(path_of(key)))
     return found
 
 
-class _Entries:
-    """Entries of a tree by key, each looked up once."""
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """Entries by key as the mount's last commit left them: what it has put on the branch, else what its base has."""
 
-    def __init__(self, tree: Tree | None) -> None:
-        self._tree = tree
-        self._found: dict[bytes, Entry | None] = {}
+    published: Mapping[bytes, Row]
+    base: Tree | None
 
     def at(self, key: bytes) -> Entry | None:
-        if self._tree is None:
-            return None
-        if key not in self._found:
-            self._found[key] = self._tree.find(path_of(key))
-        return self._found[key]
+        if key in self.published:
+            return _entry(self.published[key])
+        return self.base.find(path_of(key)) if self.base else None
 
 
-def _changed(known: Tree | None, head: Tree) -> dict[bytes, Entry | None]:
-    """What the branch has now in the place of what it had, None for what is gone."""
-    if known is None:
+def _changed_by_others(published: Mapping[bytes, Row], base: Tree | None, head: Tree) -> dict[bytes, Entry | None]:
+    """What the branch has now where that is neither the base nor the mount's own, None for what is gone."""
+    changed = {key: entry for key, entry in _changed(base, head).items() if key not in published}
+    for key, row in published.items():
+        entry = head.find(path_of(key))
+        if not _agree(entry, _entry(row)):
+            changed[key] = entry
+    return changed
+
+
+def _changed(base: Tree | None, head: Tree) -> dict[bytes, Entry | None]:
+    if base is None:
         return {_key(entry.path): entry for entry in head.entries()}
-    return {_key(each.path): each.new for each in diff_trees(known, head, renames=False)}
+    return {_key(each.path): each.new for each in diff_trees(base, head, renames=False)}
 
 
 def _overlaps(mine: Mapping[bytes, Entry | None], theirs: Mapping[bytes, Entry | None]) -> Iterator[str]:
