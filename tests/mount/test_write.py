@@ -254,6 +254,7 @@ def test_a_killed_mount_loses_nothing(mounts: Mounts, store: sheaf.Store, data: 
     (mount.folder / "few/0001.bin").write_text("changed")
     assert "is in use" in mounts.run("bundle", "commit", spill, code=4)
     mount.stop(signal.SIGKILL)
+    assert "the process of this mount is gone" in mounts.run("bundle", "commit", mount.folder, code=5)
     subprocess.run(["fusermount3", "-u", "-z", mount.folder], check=True)
     mounts.run("bundle", "commit", spill)
     bundle = store.repo("r").bundle("label:saved")

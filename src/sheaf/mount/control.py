@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from sheaf.errors import NotFound, SheafError, Unavailable
+from sheaf.errors import NotFound, Refused, SheafError, Unavailable
 from sheaf.mount.port import Attr, Patience, failed
 
 __all__ = ["CONTROL_INO", "CONTROL_NAME", "Control", "Session", "is_mount", "request"]
@@ -70,8 +70,16 @@ class Session:
 
 
 def is_mount(folder: Path) -> bool:
-    """Whether a folder is the root of a writable mount."""
-    return (folder / CONTROL_NAME).is_file()
+    """Whether a folder is the root of a writable mount. Raises Refused if the process of the mount is gone."""
+    try:
+        return (folder / CONTROL_NAME).is_file()
+    except OSError as error:
+        if error.errno != errno.ENOTCONN:
+            raise
+        raise Refused(
+            f"{folder}: the process of this mount is gone",
+            f"'fusermount3 -u {folder}', then 'sheaf bundle commit' with its folder in ~/.local/share/sheaf/mounts",
+        ) from None
 
 
 def request(folder: Path, asked: Mapping[str, Any]) -> dict[str, Any]:
