@@ -239,7 +239,7 @@ def _erased_later(core: Core, clock: SteeredClock) -> None:
     core.create(keys.erased(content.digest()), seal("erased", notice))
     more = Receipt(
         clock.new_id(), core.now(), "asked for", (blake3(SECRET).hexdigest(),), (), 0, 2, AUTHOR,
-        unfinished=1, left=("tmp/1-a",), spills=("/home/x/spill",),
+        unfinished=1, left=("tmp/1-a",), spills=("/mnt/spill",),
     )  # fmt: skip
     core.create(keys.receipt(more.id), seal("receipt", more))
 

@@ -248,7 +248,7 @@ def test_what_waits_on_disk_is_saved_like_what_waits_in_memory(
 def test_without_room_on_the_disk_rows_wait_in_memory(
     root: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse() -> None:
+    def refuse(**options: object) -> None:
         raise OSError("no space")
 
     monkeypatch.setattr(statcache, "_SLICE", 1)
