@@ -231,6 +231,20 @@ def _refused_for(session: Session, repo: sheaf.Repo, paths: list[str]) -> None:
     assert repo.bundle("main").id == head
 
 
+def test_a_bundle_for_another_branch_has_only_the_mounts_own_changes(repo: sheaf.Repo, tmp_path: Path) -> None:
+    with begun(repo, tmp_path / "1") as one:
+        base = repo.bundle("main")
+        one.on.write("mine", b"1")
+        _edited(repo, {"theirs": b"t"})
+        merged = one.committer.commit()
+        one.on.write("mine", b"2")
+        aside = one.committer.commit(branch="aside")
+        assert aside.parents == (base.id,)
+        assert {(each.kind, each.path) for each in base.diff(aside)} == {("added", "mine")}
+        one.on.write("more", b"2")
+        assert one.committer.commit().parents == (merged.id,)
+
+
 def test_what_others_made_of_a_published_file_stays_until_the_mount_changes_it(
     repo: sheaf.Repo, tmp_path: Path
 ) -> None:

@@ -55,6 +55,7 @@ class Committer:
         self._stored: dict[int, _Stored] = {}
         self._seen = -1
         self.last: Bundle | None = None  #: what the last commit made
+        self._own: Bundle | None = None  #: what the last commit made on the mount's own branch
 
     @property
     def is_changed(self) -> bool:
@@ -68,7 +69,7 @@ class Committer:
 
     def resume(self, commits: list[str]) -> None:
         """Take up what commits before this process did: ids of bundles, in order, some of which may not exist."""
-        self.last = self._branch.resume(commits)
+        self.last = self._own = self._branch.resume(commits)
 
     def commit(
         self,
@@ -105,7 +106,7 @@ class Committer:
                 self._unfreeze()
             self.last = bundle
             if draft.branch == about.branch:
-                self._seen = seen
+                self._own, self._seen = bundle, seen
             return bundle
 
     def answer(self, asked: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -145,7 +146,8 @@ class Committer:
                 writer.store.refuse_dead(self._base.tree)
             placed = self._store(writer.store.ingest, found.spilled, context.core.workers, is_kept=is_kept)
             found.rows.update(_rows_of(zip(found.spilled, placed, strict=True)))
-            parent = self.last or self._base
+            # What was committed on the own branch may hold files of others, which are not in the tree for another one.
+            parent = (self._own if draft.branch == self._about.branch else None) or self._base
             draft = replace(draft, parents=(parent.id,) if parent else ())
             if self._branch.is_followed(draft):
                 bundle = self._branch.commit(writer, found.rows, self._whole(writer, found), draft)
