@@ -43,12 +43,18 @@ def one_at_a_time(application: Application) -> Application:
 @contextmanager
 def moto_s3() -> Iterator[str]:
     """The URL of an S3 server on a free port of this machine."""
-    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+    from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
     from werkzeug.serving import make_server
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    application = one_at_a_time(DomainDispatcherApplication(create_backend_app))
-    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler)
+    # Not moto's dispatcher of services: for each request it looks through the folders of all of them, which takes longer
+    # than S3's answer.
+    application = one_at_a_time(create_backend_app("s3"))
+
+    class Handler(MotoRequestHandler):
+        protocol_version = "HTTP/1.1"  # keeps connections, as S3 does
+
+    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
