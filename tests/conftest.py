@@ -11,8 +11,13 @@ from hypothesis import HealthCheck, settings
 #: What a test may lack even where nothing may be skipped: rights that one account can't have together.
 ALLOWED = ("root may", "not root", "no /dev/fuse")
 
+#: Examples of a property, where it names no other number; the slow tier tries many more.
+EXAMPLES = 500 if os.environ.get("SHEAF_PROFILE") == "nightly" else 40
+
 # No deadlines: how long something takes says nothing about whether it is right.
-settings.register_profile("sheaf", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.register_profile(
+    "sheaf", deadline=None, max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
 settings.load_profile("sheaf")
 
 

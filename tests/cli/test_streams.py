@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -69,16 +70,24 @@ def walk(home: Path, program: str, condition: str, commands: list[list[str]]) ->
     return [tuple(json.loads(line)) for line in results.read_text().splitlines()]
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The home of a user who has a store with a bundle of ``r`` that is labelled ``l``."""
-    (tmp_path / "d").mkdir()
-    (tmp_path / "d" / "f").write_text("content\n")
+    home = tmp_path_factory.mktemp("made")
+    (home / "d").mkdir()
+    (home / "d" / "f").write_text("content\n")
     for words in (
         ["repo", "create", "--repo", "r"],
         ["bundle", "upload", "--repo", "r", "--path", "d", "--message", "m", "--label", "l"],
     ):
-        sheaf(tmp_path, *words, check=True)
+        sheaf(home, *words, check=True)
+    return home
+
+
+@pytest.fixture
+def home(made: Path, tmp_path: Path) -> Path:
+    """A copy of that home."""
+    shutil.copytree(made, tmp_path, symlinks=True, dirs_exist_ok=True)
     return tmp_path
 
 
@@ -91,8 +100,8 @@ def sheaf(home: Path, *words: str, check: bool = False, **more: str) -> subproce
     ("program", "condition"),
     [
         ("main", "full"),
-        ("main", "no output"),
-        ("main", "full messages"),
+        pytest.param("main", "no output", marks=pytest.mark.slow),
+        pytest.param("main", "full messages", marks=pytest.mark.slow),
         ("datamon", "unread"),
         ("datamon", "no input"),
     ],

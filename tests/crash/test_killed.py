@@ -14,7 +14,7 @@ import pytest
 import sheaf
 from sheaf.testing.invariants import assert_sound
 
-KILLS = 10
+KILLS = 6
 UPLOADER = Path(__file__).with_name("uploader.py")
 
 

@@ -15,7 +15,7 @@ from sheaf.testing.clock import SteeredClock
 from sheaf.testing.invariants import assert_sound
 from sheaf.testing.powercut import RecordingSyscalls, survives_every_power_cut
 
-STEP = 11  # system calls from one cut to the next; a prime, so that the cuts fall everywhere within writes
+STEP = 17  # system calls from one cut to the next; a prime, so that the cuts fall everywhere within writes
 
 
 def work(world: World, backend: Backend, acknowledged: list[Any]) -> None:

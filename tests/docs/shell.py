@@ -12,13 +12,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.docs.forkserver import write_client
 from tests.docs.pages import ROOT
 
 #: After so many seconds a command hangs, on however busy a machine: `store torture` takes minutes of processor time.
 LIMIT_S = 1800
 
 PROGRAMS = {
-    "sheaf": ["-c", "import sys; from sheaf.cli.main import main; sys.exit(main())"],
     "datamon": ["-c", "import sys; from sheaf.cli.datamon import main; sys.exit(main())"],
     "python": [],
     "python3": [],
@@ -85,6 +85,7 @@ def environment(home: Path) -> dict[str, str]:
         program = programs / name
         program.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, *args])} "$@"\n')
         program.chmod(0o755)
+    write_client(programs / "sheaf")
     return {
         "PATH": f"{programs}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT / "src"),

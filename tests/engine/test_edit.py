@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.engine.worlds import Place, Recorder, commit, new_backend, noise, packs_of
 
@@ -224,7 +224,6 @@ def test_a_folder_may_be_copied_into_itself_and_over_itself(repo: Repo) -> None:
 # -- any edits ---------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60)
 @given(data=st.data())
 def test_any_edits_come_to_what_they_say(data: st.DataObject) -> None:
     place = Place(new_backend(), Path())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from unittest.mock import patch
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.format.trees import (
     FOLDER,
@@ -54,7 +54,6 @@ def put(model: Model, path: str, item: Item) -> None:
     model[path] = item
 
 
-@settings(max_examples=60)
 @given(model=MODELS, data=st.data())
 def test_changes_do_what_a_dictionary_would(model: Model, data: st.DataObject) -> None:
     after = dict(model)
@@ -124,7 +123,6 @@ def naive(old: Model, new: Model) -> list[tuple[str, str]]:
     return found
 
 
-@settings(max_examples=80)
 @given(old=MODELS, data=st.data())
 def test_a_diff_is_that_of_dictionaries(old: Model, data: st.DataObject) -> None:
     new = data.draw(st.one_of(edits(old), MODELS))

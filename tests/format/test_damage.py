@@ -81,9 +81,10 @@ def test_every_single_bit_of_a_sealed_object_counts(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["plain-leaf", "plain-inner"])
-def test_no_single_bit_of_what_is_read_without_arrow_raises_anything_else(name: str) -> None:
+@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.slow)])
+def test_no_single_bit_of_what_is_read_without_arrow_raises_anything_else(name: str, step: int) -> None:
     raw = SAMPLES[name].data
-    for bit in range(8 * len(raw)):
+    for bit in range(0, 8 * len(raw), step):
         flipped = bytearray(raw)
         flipped[bit // 8] ^= 1 << bit % 8
         refused(name, bytes(flipped))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.format.trees import (
     FOLDER,
@@ -39,7 +39,6 @@ def test_rows_may_arrive_in_any_batches(model: Model, data: st.DataObject) -> No
     assert SHELF.holds(pieces, model)
 
 
-@settings(max_examples=80)
 @given(model=MODELS, data=st.data())
 def test_edits_lead_to_the_tree_that_is_built_from_nothing(model: Model, data: st.DataObject) -> None:
     with small_nodes():
@@ -93,7 +92,6 @@ def test_a_version_knows_names_contents_and_x_bits_only(model: Model) -> None:
     assert (root.full == other.full) == (not model)
 
 
-@settings(max_examples=80)
 @given(model=MODELS, data=st.data())
 def test_different_trees_have_different_versions(model: Model, data: st.DataObject) -> None:
     after = data.draw(edits(model))

@@ -8,7 +8,7 @@ import pytest
 from tests.garbage.scenes import SCENES, interruptions, play
 from tests.garbage.worlds import tiny
 
-EVERY = 7  #: `make test` takes one interruption in so many; the slow tier takes all
+EVERY = 11  #: `make test` takes one interruption in so many; the slow tier takes all
 
 
 @pytest.mark.parametrize("name", SCENES)

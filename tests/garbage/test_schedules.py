@@ -17,7 +17,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
     return Folders(tmp_path_factory.mktemp("folders"))
 
 
-EVERY = 4
+EVERY = 6
 
 
 @pytest.mark.parametrize(

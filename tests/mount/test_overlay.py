@@ -249,7 +249,7 @@ def _base_folder(root: Path) -> None:
 
 
 @pytest.mark.parametrize("has_base", [False, True])
-@pytest.mark.parametrize("examples", [40, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [20, pytest.param(1000, marks=pytest.mark.slow)])
 def test_any_run_of_operations(repo: sheaf.Repo, has_base: bool, examples: int) -> None:
     @settings(max_examples=examples)
     @given(first=steps, second=steps)

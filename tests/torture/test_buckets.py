@@ -24,6 +24,7 @@ def tortured(url: str, rounds: int = 0) -> Report:
         return torture(place, Plan(1, rounds, scale=SMALL.scale))
 
 
+@pytest.mark.slow  # the example of the command tries the same
 def test_a_bucket_keeps_everything(s3_endpoint: str, fresh: str) -> None:
     report = tortured(f"s3://bucket/{fresh}?endpoint={s3_endpoint}", rounds=1)
     said = {finding.promise: finding.verdict for finding in report.findings}

@@ -149,7 +149,7 @@ NAMES = st.sampled_from(
 TREE = st.sets(st.lists(NAMES, min_size=1, max_size=3).map("/".join), max_size=6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(deadline=None)
 @given(st.fixed_dictionaries({"": TEXT}, optional={"src": TEXT, "build": TEXT}), TREE)
 def test_any_rules_mean_what_they_mean_to_git(rules: dict[str, str], more: set[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:

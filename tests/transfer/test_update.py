@@ -322,7 +322,7 @@ def test_known_contents_are_not_read_again(shelf: Shelf, folder: Path, tmp_path:
     assert cache.news == 0
 
 
-@settings(max_examples=80, deadline=None)
+@settings(deadline=None)
 @given(
     st.dictionaries(PATHS, THINGS).map(sensible),
     st.dictionaries(PATHS, THINGS).map(sensible),

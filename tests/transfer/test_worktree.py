@@ -153,7 +153,7 @@ def above_all(path: str) -> list[str]:
     return ["/".join(parts[:n]) for n in range(1, len(parts))]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(deadline=None)
 @given(st.dictionaries(PATHS, THINGS).map(sensible), st.dictionaries(PATHS, THINGS).map(sensible), st.integers(1, 5))
 def test_a_folder_differs_as_the_bundle_of_it_does(old: dict[str, Item], new: dict[str, Item], rows: int) -> None:
     shelf = Shelf()
