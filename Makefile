@@ -9,7 +9,7 @@ INSTALL := scripts/install.sh $(BIN)/python
 # Reasons of skips are listed at the end, failures there in one line each; what they are stands above.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal -rfEs --force-short-summary
 # Where all steps of the tests' set-up are taken, they are numbered.
-step = $(if $(filter test test-slow,$(MAKECMDGOALS)),[$(1)/6] )
+step = $(if $(filter test test-parts test-slow,$(MAKECMDGOALS)),[$(1)/5] )
 AZURITE := .tools/azurite
 PEERS := .tools/peers
 
@@ -20,7 +20,7 @@ export NODE_EXTRA_CA_CERTS
 .DEFAULT_GOAL := help
 DIST ?= dist
 
-.PHONY: help quickstart dist test test-slow torture bench bench-quick fuzz lint format docs setup tools requirements clean
+.PHONY: help quickstart dist test test-parts test-slow torture bench bench-quick fuzz lint format docs setup tools requirements clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -32,11 +32,15 @@ dist: $(VENV)/runtime  ## Build the wheel and the source distribution: [DIST=dis
 	@$(BIN)/python -m hatchling build -d "$(DIST)"
 
 test: setup tools  ## Set up and run the tests (up to 15 minutes)
-	@echo "$(call step,6)Running the tests: a dot for each, and how far it is"
-	$(PYTEST) -m "not slow"
+	@echo "$(call step,5)Running the tests: a dot for each, and how far it is"
+	$(PYTEST) -m "not slow and not parts"
 
-test-slow: setup tools  ## The long tiers, too
-	@echo "$(call step,6)Running the tests: a dot for each, and how far it is"
+test-parts: setup tools $(AZURITE)/installed  ## Set up and run the tests that need heavy parts, such as npm's
+	@echo "$(call step,5)Running the tests that need heavy parts"
+	$(PYTEST) -m "parts and not slow"
+
+test-slow: setup tools $(AZURITE)/installed  ## Run all tests, the long tiers too
+	@echo "$(call step,5)Running the tests: a dot for each, and how far it is"
 	SHEAF_PROFILE=nightly $(PYTEST)
 
 bench: setup $(PEERS)/installed  ## Measure Sheaf against its peers (up to 60 minutes, 20 GiB): [MINUTES=60]
@@ -70,7 +74,7 @@ docs: setup  ## Write what is generated: references, and the output of commands 
 
 setup: $(VENV)/test
 
-tools: $(AZURITE)/installed $(VENV)/mount $(VENV)/programs
+tools: $(VENV)/mount $(VENV)/programs
 
 $(VENV)/runtime: requirements/build.txt requirements/runtime.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -87,13 +91,13 @@ $(VENV)/test: requirements/test.txt $(VENV)/runtime
 
 # FUSE libraries; without them, or without /dev/fuse, tests that mount are skipped.
 $(VENV)/mount: requirements/mount.txt $(VENV)/test
-	@$(INSTALL) "$(call step,4)Installing FUSE libraries, one of which is compiled" --require-hashes -r requirements/mount.txt \
+	@$(INSTALL) "$(call step,3)Installing FUSE libraries, one of which is compiled" --require-hashes -r requirements/mount.txt \
 	  || echo "pyfuse3 can't be built (it takes libfuse3-dev, pkg-config and a compiler): tests that mount will be skipped"
 	@touch $@
 
 # What reads bundles through sheaf:// and in notebooks; without it its tests are skipped.
 $(VENV)/programs: requirements/programs.txt $(VENV)/test
-	@$(INSTALL) "$(call step,5)Installing programs that read through Sheaf" --require-hashes -r requirements/programs.txt
+	@$(INSTALL) "$(call step,4)Installing programs that read through Sheaf" --require-hashes -r requirements/programs.txt
 	@touch $@
 
 # The fuzzer, where there is one; without it inputs are changed by chance.
@@ -103,7 +107,7 @@ $(VENV)/fuzz: requirements/fuzz.txt $(VENV)/test
 
 # The emulator of Azure's blob storage; without it its tests are skipped.
 $(AZURITE)/installed: tests/azurite/package.json tests/azurite/package-lock.json
-	@echo "$(call step,3)Installing the emulator of Azure with npm (takes minutes at the first time)"
+	@echo "Installing the emulator of Azure with npm (takes minutes at the first time)"
 	@mkdir -p $(AZURITE) && cp $^ $(AZURITE)
 	@if command -v npm >/dev/null && scripts/install_npm.sh $(AZURITE); then touch $@; \
 	else rm -rf $(AZURITE)/node_modules; echo "npm is missing or failed: tests on Azure's emulator will be skipped"; fi

@@ -11,6 +11,9 @@ from hypothesis import HealthCheck, settings
 #: What a test may lack even where nothing may be skipped: rights that one account can't have together.
 ALLOWED = ("root may", "not root", "no /dev/fuse")
 
+#: Fixtures that start what only `make test-parts` installs.
+HEAVY = {"azure_endpoint"}
+
 #: Examples of a property, where it names no other number; the slow tier tries many more.
 EXAMPLES = 500 if os.environ.get("SHEAF_PROFILE") == "nightly" else 40
 
@@ -37,6 +40,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if times > 1:
         metafunc.fixturenames.append("repetition")
         metafunc.parametrize("repetition", range(times), indirect=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests whose fixtures are heavy parts."""
+    for item in items:
+        if HEAVY & set(getattr(item, "fixturenames", ())):
+            item.add_marker("parts")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -20,7 +20,16 @@ def played(tmp_path: Path, text: str) -> list[bool]:
     return [step.is_true for step in play(page_of(tmp_path, text), tmp_path, {})]
 
 
-@pytest.mark.parametrize("path", pages(), ids=lambda path: str(path.relative_to(ROOT)))
+def played_pages() -> list[object]:
+    """All pages; those on an emulator that is a heavy part are marked so."""
+    heavy = [pytest.mark.parts]
+    return [
+        pytest.param(path, marks=heavy if read(path).server == "azure" else [], id=str(path.relative_to(ROOT)))
+        for path in pages()
+    ]
+
+
+@pytest.mark.parametrize("path", played_pages())
 def test_what_a_page_shows_is_what_happens(path: Path, tmp_path: Path) -> None:
     page = read(path)
     with surroundings(page.server, tmp_path) as variables:

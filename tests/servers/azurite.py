@@ -25,7 +25,7 @@ def missing() -> str:
     """Why Azurite can't run here; "" if it can."""
     if shutil.which("node") is None:
         return "node is not installed"
-    return "" if PROGRAM.exists() else "azurite is not installed: make tools"
+    return "" if PROGRAM.exists() else "azurite is not installed: make test-parts"
 
 
 @contextmanager

@@ -22,10 +22,10 @@ def shown(*goals: str) -> str:
     return subprocess.run(command, cwd=ROOT, env=clean, capture_output=True, text=True, check=True).stdout
 
 
-@pytest.mark.parametrize("goal", ["test", "test-slow"])
+@pytest.mark.parametrize("goal", ["test", "test-parts", "test-slow"])
 def test_every_step_of_the_set_up_is_said_in_order(goal: str) -> None:
-    said = [int(n) for n in re.findall(r"\[(\d)/6\]", shown(goal))]
-    assert sorted(set(said)) == [1, 2, 3, 4, 5, 6]
+    said = [int(n) for n in re.findall(r"\[(\d)/5\]", shown(goal))]
+    assert sorted(set(said)) == [1, 2, 3, 4, 5]
     assert said == sorted(said)
 
 
@@ -35,8 +35,13 @@ def test_skips_say_why_and_failures_one_line_each() -> None:
     assert "--force-short-summary" in last
 
 
+def test_the_tiers_are_one_another_s_rest() -> None:
+    chosen = {goal: re.findall(r' -m "(.*)"', shown(goal))[-1:] for goal in ("test", "test-parts", "test-slow")}
+    assert chosen == {"test": ["not slow and not parts"], "test-parts": ["parts and not slow"], "test-slow": []}
+
+
 def test_other_goals_have_other_steps() -> None:
-    assert "/6]" not in shown("quickstart")
+    assert "/5]" not in shown("quickstart")
 
 
 def test_installing_says_how_far_it_is(tmp_path: Path) -> None:
