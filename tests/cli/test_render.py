@@ -94,6 +94,7 @@ def test_on_a_narrow_terminal_columns_give_way_and_ids_and_times_are_never_cut(
     columns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("LINES", "25")  # without it a dumb terminal counts as 80 columns wide
     monkeypatch.setenv("TERM", "dumb")
     terminal = _Terminal()
     with contextlib.redirect_stdout(terminal):
@@ -122,6 +123,7 @@ def test_on_a_narrow_terminal_columns_give_way_and_ids_and_times_are_never_cut(
 )
 def test_no_table_cuts_an_id_or_a_time(view: View[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "50")
+    monkeypatch.setenv("LINES", "25")  # without it a dumb terminal counts as 80 columns wide
     monkeypatch.setenv("TERM", "dumb")
     kinds = {"NAME": "n" * 40, "DESCRIPTION": "words " * 20, "AUTHOR": "a" * 30, "TAG": "t" * 30}
     kinds |= dict.fromkeys(("LABEL", "BRANCH"), "l" * 40) | dict.fromkeys(("FILES", "BUNDLES"), "12345")
