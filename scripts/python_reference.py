@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import sheaf
-from sheaf.engine.diamonds import MODES
+from sheaf.engine.commit.diamonds import MODES
 
 TARGET = Path(__file__).parent.parent / "docs" / "reference" / "python.md"
 
@@ -25,7 +25,7 @@ VALUES = {
     "Batches": "sheaf.transfer.batches",
     "Branch": "",
     "Change": "",
-    "Collected": "sheaf.engine.gc",
+    "Collected": "sheaf.engine.gc.collect",
     "DiamondInfo": "sheaf.repo.diamond",
     "Damaged": "sheaf.transfer.damaged",
     "Downloaded": "sheaf.transfer.download",
@@ -33,24 +33,24 @@ VALUES = {
     "ErasedPlace": "sheaf.format.session_v1",
     "Found": "sheaf.repo.finding",
     "Label": "",
-    "Like": "sheaf.engine.finding",
+    "Like": "sheaf.engine.erase.locate",
     "Notice": "sheaf.format.session_v1",
     "PathChange": "sheaf.repo.history",
     "Position": "sheaf.transfer.batches",
-    "Problem": "sheaf.engine.check",
+    "Problem": "sheaf.engine.check.check",
     "Progress": "sheaf.transfer.progress",
     "ProgressState": "sheaf.transfer.progress",
     "Pushed": "sheaf.repo.push",
     "RepoInfo": "sheaf.repo.records",
     "Receipt": "sheaf.format.session_v1",
-    "Report": "sheaf.engine.check",
+    "Report": "sheaf.engine.check.check",
     "RowsHit": "sheaf.repo.erasing",
     "UploadPlan": "sheaf.repo.preview",
     "RunEnd": "sheaf.format.session_v1",
     "RunStart": "sheaf.format.session_v1",
     "Session": "sheaf.format.session_v1",
     "Sample": "sheaf.transfer.batches",
-    "Sizes": "sheaf.engine.sizes",
+    "Sizes": "sheaf.engine.gc.store_sizes",
     "Skipped": "sheaf.transfer.scan",
     "Surplus": "sheaf.repo.deleting",
     "SplitInfo": "sheaf.repo.diamond",

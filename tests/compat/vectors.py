@@ -16,8 +16,8 @@ from blake3 import blake3
 from pyfastcdc import FastCDC
 from tests.format.trees import Shelf
 
-from sheaf.engine.rows import external_entry, folder_entry, row_of, symlink_entry
-from sheaf.engine.treewrite import leaves_of
+from sheaf.engine.manifest.rows import external_entry, folder_entry, row_of, symlink_entry
+from sheaf.engine.manifest.tree_writer import leaves_of
 from sheaf.format.columns import U32, hashes_of
 from sheaf.format.encrypted_v1 import ObjectCipher, StoreKey, stored_size
 from sheaf.format.frame_v1 import RAW

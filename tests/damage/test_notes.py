@@ -8,7 +8,7 @@ from tests.engine.worlds import Place, commit, noise, replaced
 from tests.repair.worlds import REPLICA, World, flip
 
 from sheaf.engine.core import Core, open_store
-from sheaf.engine.damage import note_damage
+from sheaf.engine.sessions.damage import note_damage
 from sheaf.errors import Corrupt, Denied
 from sheaf.format import keys
 from sheaf.model.log import SetFeatures

@@ -12,7 +12,7 @@ import pytest
 from tests.garbage import worlds as garbage
 
 from sheaf.engine.clock import Clock
-from sheaf.engine.encryption.backend import EncryptedBackend
+from sheaf.engine.encryption.encrypted_backend import EncryptedBackend
 from sheaf.engine.encryption.slots import add_slot, create_encrypted_store
 from sheaf.format import keys
 from sheaf.format.encrypted_v1 import StoreKey

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from tests.engine.worlds import Place, Recorder, commit, flipped
 
-from sheaf.engine.cache import FolderCache
 from sheaf.engine.clock import SystemClock, parse_time, rfc3339
 from sheaf.engine.core import Core
+from sheaf.engine.object_cache import FolderCache
 from sheaf.errors import Corrupt, NotFound
 from sheaf.model.ids import is_ksuid, ksuid_seconds
 from sheaf.storage.wrapper import WrapperBackend

@@ -23,14 +23,14 @@ from tests.engine.worlds import (
     replaced,
 )
 
-from sheaf.engine.cache import FolderCache
-from sheaf.engine.check import Problem, Reading, check_store
+from sheaf.engine.check.check import Problem, Reading, check_store
+from sheaf.engine.chunks.dedup import load_segments, write_index
 from sheaf.engine.core import Core
-from sheaf.engine.dedup import load_segments, write_index
-from sheaf.engine.log import repo_log
-from sheaf.engine.nodes import pointer_of, root_of
-from sheaf.engine.tree import Tree
-from sheaf.engine.treewrite import TreeWriter, leaves_of
+from sheaf.engine.log.record_log import repo_log
+from sheaf.engine.manifest.node_store import pointer_of, root_of
+from sheaf.engine.manifest.tree import Tree
+from sheaf.engine.manifest.tree_writer import TreeWriter, leaves_of
+from sheaf.engine.object_cache import FolderCache
 from sheaf.format import keys
 from sheaf.format.index_v1 import Segment
 from sheaf.format.moved_v1 import encode_moved

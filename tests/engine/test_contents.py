@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.engine.worlds import TINY, Bench, flipped, noise, replaced
 
-from sheaf.engine.contents import Contents, Erased
+from sheaf.engine.chunks.chunk_reader import Contents, Erased
 from sheaf.errors import Corrupt, SheafError, Unsupported
 from sheaf.format import keys
 from sheaf.format.columns import hashes_of

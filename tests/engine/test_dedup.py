@@ -9,9 +9,9 @@ import pytest
 from blake3 import blake3
 from tests.engine.worlds import Place, Recorder, commit, condemn, flipped, noise, open_core, packs_of, replaced
 
-from sheaf.engine import dedup
+from sheaf.engine.chunks import dedup
+from sheaf.engine.chunks.dedup import ChunkIndex, load_segments, write_index
 from sheaf.engine.core import Core
-from sheaf.engine.dedup import ChunkIndex, load_segments, write_index
 from sheaf.format import keys
 from sheaf.format.columns import U32, hashes_of
 from sheaf.format.index_v1 import Segment, decode_index, sorted_segment

@@ -10,7 +10,7 @@ import pytest
 from tests.engine.worlds import Interrupted, Place, commit, noise, replaced
 
 import sheaf
-from sheaf.engine.diamonds import MODES, Mode
+from sheaf.engine.commit.diamonds import MODES, Mode
 from sheaf.errors import AlreadyExists, Conflict, Corrupt, InvalidInput, NotFound
 from sheaf.format import keys
 from sheaf.repo.diamond import Diamond

@@ -9,7 +9,7 @@ import pytest
 from tests.engine.worlds import Place, commit, open_core, replaced
 
 from sheaf.engine.core import create_store
-from sheaf.engine.log import store_log
+from sheaf.engine.log.record_log import store_log
 from sheaf.errors import AlreadyExists, NotFound, Unsupported
 from sheaf.format import keys
 from sheaf.format.record_v1 import encode_record

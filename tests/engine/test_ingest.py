@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.engine.worlds import TINY, Bench, entry_of, new_backend, noise
 
-from sheaf.engine import ingest, packs, squeeze
-from sheaf.engine.contents import Contents
-from sheaf.engine.dedup import ChunkIndex, load_segments
-from sheaf.engine.ingest import InMemory, Placed
-from sheaf.engine.packs import PackSink
-from sheaf.engine.squeeze import squeeze as squeezed
-from sheaf.engine.tables import load_table
+from sheaf.engine.chunks import compress, ingest, pack_writer
+from sheaf.engine.chunks.chunk_reader import Contents
+from sheaf.engine.chunks.compress import squeeze as squeezed
+from sheaf.engine.chunks.dedup import ChunkIndex, load_segments
+from sheaf.engine.chunks.ingest import InMemory, Placed
+from sheaf.engine.chunks.pack_table import load_table
+from sheaf.engine.chunks.pack_writer import PackSink
 from sheaf.errors import Bug, NoSpace, Refused
 from sheaf.format import keys
 from sheaf.format.frame_v1 import RAW, ZSTD
@@ -87,8 +87,8 @@ def test_columns_say_the_same_as_one_by_one() -> None:
 
 
 def test_a_pack_grows_beyond_its_memory_for_its_last_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packs, "PACK_BYTES", 50_000)
-    monkeypatch.setattr(packs, "_ROOM", 1000)
+    monkeypatch.setattr(pack_writer, "PACK_BYTES", 50_000)
+    monkeypatch.setattr(pack_writer, "_ROOM", 1000)
     bench = Bench()
     frames = [(blake3(data).digest(), len(data), RAW, data) for data in (noise(40_000), noise(70_000, 2), noise(5, 3))]
     places = bench.sink.add([*frames, frames[0]])
@@ -134,7 +134,7 @@ def test_a_part_is_cut_where_it_is_full(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_row_says_which_packs_its_file_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packs, "PACK_BYTES", 400_000)
+    monkeypatch.setattr(pack_writer, "PACK_BYTES", 400_000)
     bench = Bench(chunker=TINY)
     placed = bench.ingest.store_stream([noise(3_000_000)])
     bench.sink.flush()
@@ -210,9 +210,9 @@ def test_every_chunk_is_stored_so_that_it_comes_out(chunks: list[bytes]) -> None
 
 
 def test_a_compressor_that_loses_a_bit_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = squeeze._zstd.shrink
+    honest = compress._zstd.shrink
     monkeypatch.setattr(
-        squeeze._zstd, "shrink", lambda chunks, threads: honest([b"wrong" + chunk[5:] for chunk in chunks])
+        compress._zstd, "shrink", lambda chunks, threads: honest([b"wrong" + chunk[5:] for chunk in chunks])
     )
     bench = Bench()
     with pytest.raises(Bug, match="does not survive"):
@@ -229,7 +229,7 @@ def test_memory_that_loses_a_bit_is_caught() -> None:
 
 
 def test_packs_are_closed_when_they_are_full_and_each_has_its_own_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packs, "PACK_BYTES", 50_000)
+    monkeypatch.setattr(pack_writer, "PACK_BYTES", 50_000)
     bench = Bench()
     contents = [noise(9_000, n) for n in range(100)]
     placed = [one for at in range(0, 100, 10) for one in bench.ingest.store_small(contents[at : at + 10])]
@@ -241,7 +241,7 @@ def test_packs_are_closed_when_they_are_full_and_each_has_its_own_bytes(monkeypa
 
 
 def test_a_pack_ends_after_so_many_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packs, "PACK_CHUNKS", 10)
+    monkeypatch.setattr(pack_writer, "PACK_CHUNKS", 10)
     bench = Bench()
     contents = [noise(100, n) for n in range(35)]
     numbers = [bench.ingest.store_small([content])[0].pack for content in contents]
@@ -253,7 +253,7 @@ def test_a_pack_ends_after_so_many_chunks(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_packs_are_listed_as_soon_as_they_are_durable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packs, "PACK_BYTES", 50_000)
+    monkeypatch.setattr(pack_writer, "PACK_BYTES", 50_000)
     bench = Bench()
     contents = [noise(9_000, n) for n in range(100)]
     for content in contents:
@@ -263,11 +263,11 @@ def test_packs_are_listed_as_soon_as_they_are_durable(monkeypatch: pytest.Monkey
     found = ChunkIndex(listed, frozenset(), partial(load_table, bench.core)).find(
         [blake3(content).digest() for content in contents]
     )
-    assert np.count_nonzero(found.pack >= 0) >= 3 * packs._LIST_AT
+    assert np.count_nonzero(found.pack >= 0) >= 3 * pack_writer._LIST_AT
 
 
 def test_packs_that_may_be_deleted_again_are_not_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packs, "PACK_BYTES", 50_000)
+    monkeypatch.setattr(pack_writer, "PACK_BYTES", 50_000)
     bench = Bench()
     sink = PackSink(bench.core, bench.session, bench.index, tells_early=False)
     for n in range(100):
@@ -280,7 +280,7 @@ def test_packs_that_may_be_deleted_again_are_not_told_of(monkeypatch: pytest.Mon
 
 
 def test_an_upload_that_is_stopped_is_listed_and_takes_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packs, "PACK_BYTES", 50_000)
+    monkeypatch.setattr(pack_writer, "PACK_BYTES", 50_000)
     bench = Bench()
     bench.ingest.store_small([noise(9_000, n) for n in range(7)])
     while not bench.sink._durable:
@@ -294,7 +294,7 @@ def test_an_upload_that_is_stopped_is_listed_and_takes_nothing_more(monkeypatch:
 
 
 def test_many_threads_store_the_same_and_other_things(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packs, "PACK_BYTES", 300_000)
+    monkeypatch.setattr(pack_writer, "PACK_BYTES", 300_000)
     bench = Bench(chunker=TINY)
     shared = noise(100_000)
 
@@ -311,7 +311,7 @@ def test_many_threads_store_the_same_and_other_things(monkeypatch: pytest.Monkey
 
 
 def test_a_full_disk_stops_an_upload_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packs, "PACK_BYTES", 50_000)
+    monkeypatch.setattr(pack_writer, "PACK_BYTES", 50_000)
     bench = Bench(FaultyBackend(new_backend(), {n: NoSpace("full") for n in range(1, 9999)}))
     stored = 0
     with pytest.raises(NoSpace):

@@ -12,9 +12,9 @@ import pytest
 from msgspec.structs import replace
 from tests.engine.worlds import Recorder, descriptor, flipped, new_backend, open_core, replaced
 
-from sheaf.engine.cache import FolderCache
 from sheaf.engine.core import Core
-from sheaf.engine.log import Head, Log, repo_log
+from sheaf.engine.log.record_log import Head, Log, repo_log
+from sheaf.engine.object_cache import FolderCache
 from sheaf.errors import Conflict, Corrupt, NotFound, Refused, Unavailable
 from sheaf.format import keys, limits
 from sheaf.format.record_v1 import PAGE_RECORDS, decode_record, encode_record

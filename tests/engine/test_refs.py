@@ -7,8 +7,8 @@ from msgspec.structs import replace
 from tests.engine.worlds import Place, Recorder, commit, descriptor
 
 from sheaf.engine.core import Core
-from sheaf.engine.log import repo_log
-from sheaf.engine.refs import Refs
+from sheaf.engine.log.record_log import repo_log
+from sheaf.engine.log.resolve import Refs
 from sheaf.errors import Ambiguous, InvalidInput, NotFound, SheafError
 from sheaf.model.log import AddBundle, SetLabel
 from sheaf.repo.repo import Repo

@@ -21,8 +21,8 @@ from tests.engine.worlds import (
     sweep,
 )
 
-from sheaf.engine.log import repo_log
-from sheaf.engine.sessions import list_sessions, open_session
+from sheaf.engine.log.record_log import repo_log
+from sheaf.engine.sessions.sessions import list_sessions, open_session
 from sheaf.errors import Conflict, Corrupt, Denied, NotFound, SheafError, Unavailable
 from sheaf.format import keys
 from sheaf.model.log import VoidSession

@@ -7,9 +7,9 @@ import random
 import pytest
 from tests.engine.worlds import Place, commit
 
-from sheaf.engine.contents import Contents
-from sheaf.engine.tables import load_table
-from sheaf.engine.tree import entries
+from sheaf.engine.chunks.chunk_reader import Contents
+from sheaf.engine.chunks.pack_table import load_table
+from sheaf.engine.manifest.tree import entries
 from sheaf.format import keys
 from sheaf.model.entries import ChunkPlace, Entry, RecipePlace
 from sheaf.repo.repo import Repo
@@ -56,7 +56,7 @@ def test_few_rows_at_a_time_give_the_same(place: Place, monkeypatch: pytest.Monk
     commit(repo, FIRST)
     commit(repo, SECOND)
     whole = repo.sizes()
-    monkeypatch.setattr("sheaf.engine.sizes._HELD", 2)
+    monkeypatch.setattr("sheaf.engine.gc.store_sizes._HELD", 2)
     assert repo.sizes() == whole
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import msgspec
 
-from sheaf.engine.contents import Contents
+from sheaf.engine.chunks.chunk_reader import Contents
+from sheaf.engine.chunks.dedup import ChunkIndex
+from sheaf.engine.chunks.ingest import Ingest, Placed
+from sheaf.engine.chunks.pack_writer import PackSink
 from sheaf.engine.core import Core, create_store, open_store
-from sheaf.engine.dedup import ChunkIndex
-from sheaf.engine.ingest import Ingest, Placed
-from sheaf.engine.nodes import Nodes
-from sheaf.engine.packs import PackSink
-from sheaf.engine.treewrite import leaves_of
+from sheaf.engine.manifest.node_store import Nodes
+from sheaf.engine.manifest.tree_writer import leaves_of
 from sheaf.format import keys
 from sheaf.format.session_v1 import Condemned, encode_condemned
 from sheaf.format.store_v1 import Chunker

@@ -24,7 +24,7 @@ from tests.erase.worlds import (
     traces_in_folder,
 )
 
-from sheaf.engine.contents import Contents
+from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.errors import InvalidInput, NotFound, Refused
 from sheaf.format import keys
 from sheaf.model.entries import Entry as Row

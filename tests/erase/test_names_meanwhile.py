@@ -27,10 +27,10 @@ from tests.erase.worlds import (
 )
 
 import sheaf
-from sheaf.engine.erase import erase
-from sheaf.engine.gc import collect
-from sheaf.engine.names import Names
-from sheaf.engine.patience import Decision
+from sheaf.engine.erase.erasure import erase
+from sheaf.engine.erase.redact_names import Names
+from sheaf.engine.gc.collect import collect
+from sheaf.engine.gc.grace import Decision
 from sheaf.errors import Conflict, SheafError
 from sheaf.format import keys
 from sheaf.format.session_v1 import Session

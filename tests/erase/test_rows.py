@@ -13,7 +13,7 @@ import pytest
 from tests.crash.worlds import clone
 from tests.erase.worlds import OTHER, Later, Now, core_of, new_backend, process, put, stored_bytes, traces
 
-from sheaf.engine.gc import collect
+from sheaf.engine.gc.collect import collect
 from sheaf.errors import Conflict, InvalidInput, NotFound, Refused
 from sheaf.format import keys
 from sheaf.format.session_v1 import Receipt

@@ -13,7 +13,7 @@ from blake3 import blake3
 from tests.crash.worlds import clone
 
 from sheaf.engine.core import Core, create_store
-from sheaf.engine.patience import Decision
+from sheaf.engine.gc.grace import Decision
 from sheaf.errors import NotFound, Unavailable
 from sheaf.format import keys
 from sheaf.format.envelope import decode_envelope

@@ -12,11 +12,11 @@ import pyarrow as pa
 import zstandard
 from blake3 import blake3
 
-from sheaf.engine.diamonds import DiamondEnd, DiamondStart, SplitDone, SplitStart
-from sheaf.engine.encryption.backend import EncryptedBackend
-from sheaf.engine.plain import PlainLeaf, children_of
-from sheaf.engine.rows import folder_entry, row_of, symlink_entry
-from sheaf.engine.tree import entries
+from sheaf.engine.commit.diamonds import DiamondEnd, DiamondStart, SplitDone, SplitStart
+from sheaf.engine.encryption.encrypted_backend import EncryptedBackend
+from sheaf.engine.manifest.light_node import PlainLeaf, children_of
+from sheaf.engine.manifest.rows import folder_entry, row_of, symlink_entry
+from sheaf.engine.manifest.tree import entries
 from sheaf.format.columns import hashes_of
 from sheaf.format.encrypted_v1 import StoreKey
 from sheaf.format.frame_v1 import RAW, ZSTD, unframe

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from tests.engine.worlds import commit, noise
 
-from sheaf.engine.cache import FolderCache, set_room
 from sheaf.engine.core import create_store
+from sheaf.engine.object_cache import FolderCache, set_room
 from sheaf.repo.store import Store
 from sheaf.settings.configfile import save
 from sheaf.storage.folder import FolderBackend

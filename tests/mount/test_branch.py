@@ -11,7 +11,7 @@ import pytest
 from tests.mount.test_overlay import OnMount
 
 import sheaf
-from sheaf.engine.writer import Writer
+from sheaf.engine.commit.writer import Writer
 from sheaf.errors import Conflict, NotFound
 from sheaf.mount.branch import head_of
 from sheaf.mount.committing import Committer

@@ -11,8 +11,8 @@ from tests.mount.conftest import Mounts
 from tests.mount.trees import make_tree, read_tree
 from tests.transfer.bundles import File, Shelf
 
-from sheaf.engine.blocks import BlockCache
-from sheaf.engine.ranks import Ranks
+from sheaf.engine.block_cache import BlockCache
+from sheaf.engine.manifest.ranks import Ranks
 from sheaf.mount.cache import WHOLE, ByteCache
 from sheaf.mount.port import Patience
 from sheaf.mount.reading import BLOCK, OpenFile, Pool, Reader

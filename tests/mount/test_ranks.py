@@ -7,8 +7,8 @@ import random
 import pytest
 from tests.transfer.bundles import File, Folder, Shelf
 
-from sheaf.engine.ranks import Decoded, Ranks
-from sheaf.engine.tree import Tree
+from sheaf.engine.manifest.ranks import Decoded, Ranks
+from sheaf.engine.manifest.tree import Tree
 from sheaf.model.paths import order_key, split
 from sheaf.mount.port import Patience, WouldWait
 from sheaf.storage.count import CountBackend

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.repair.worlds import PRIMARY, REPLICA, World, all_but_notes, all_bytes, flip
 
-from sheaf.engine.cache import FolderCache
+from sheaf.engine.object_cache import FolderCache
 from sheaf.errors import Corrupt, InvalidInput, NotFound, Refused
 from sheaf.format import keys
 from sheaf.repo.connecting import init

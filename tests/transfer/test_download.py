@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from tests.transfer.bundles import MTIME, File, Folder, Item, Link, Shelf, look
 
-from sheaf.engine.contents import Contents
+from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.errors import Corrupt, InvalidInput, NoSpace, NotFound, Refused, SheafError
 from sheaf.model.entries import Entry, Kind
 from sheaf.storage.port import Buffer

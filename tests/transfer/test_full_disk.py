@@ -13,7 +13,7 @@ import pytest
 from tests.engine.worlds import noise
 from tests.repair.disks import Disk, mounted
 
-from sheaf.engine.cache import FolderCache, room_of, set_room
+from sheaf.engine.object_cache import FolderCache, room_of, set_room
 from sheaf.errors import NoSpace
 from sheaf.repo.remembered import recall, remember
 from sheaf.settings.secrets import write_key_file

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.transfer.bundles import File, Folder, Item, Link, Shelf
 
-from sheaf.engine.diff import diff_trees
-from sheaf.engine.tree import Tree
+from sheaf.engine.manifest.tree import Tree
+from sheaf.engine.manifest.tree_diff import diff_trees
 from sheaf.errors import InvalidInput, NotFound
 from sheaf.transfer import scan as scanning
 from sheaf.transfer.download import download

@@ -11,7 +11,7 @@ from sheaf.cli.app import App
 from sheaf.cli.quoting import human_size, quote
 from sheaf.cli.render import Cell, View
 from sheaf.cli.tree import verb
-from sheaf.engine.cache import Use, room_of, set_room, shrink, use_of
+from sheaf.engine.object_cache import Use, room_of, set_room, shrink, use_of
 from sheaf.errors import Denied
 from sheaf.settings.sizes import parse_size
 

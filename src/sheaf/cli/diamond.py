@@ -17,7 +17,7 @@ from sheaf.cli.upload import Announcer, place_of, tell_branch, tell_label
 from sheaf.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from sheaf.engine.diamonds import Mode
+    from sheaf.engine.commit.diamonds import Mode
 
 __all__ = ["cancel", "commit", "get", "initialize", "list_", "split_add", "split_get", "split_list"]
 

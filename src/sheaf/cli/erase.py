@@ -20,7 +20,7 @@ from sheaf.engine.clock import parse_time
 from sheaf.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from sheaf.engine.finding import Like
+    from sheaf.engine.erase.locate import Like
     from sheaf.format.session_v1 import ErasedPlace, Notice, Receipt
     from sheaf.repo.erasing import RowsHit
 

@@ -18,8 +18,8 @@ from sheaf.cli.waiting import Waiting, named
 from sheaf.settings.durations import parse_duration
 
 if TYPE_CHECKING:
-    from sheaf.engine.gc import Collected
-    from sheaf.engine.retained import Gone
+    from sheaf.engine.gc.collect import Collected
+    from sheaf.engine.gc.retention import Gone
     from sheaf.repo.deleting import Surplus
     from sheaf.repo.repo import Repo
 

@@ -19,7 +19,7 @@ from sheaf.cli.tree import verb
 from sheaf.settings.settings import options_for
 
 if TYPE_CHECKING:
-    from sheaf.engine.repairs.aside import Unreadable
+    from sheaf.engine.repair.quarantine import Unreadable
     from sheaf.repo.repairing import Plan, Repaired, Repairs
 
 __all__ = ["repair"]

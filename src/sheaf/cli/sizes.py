@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sheaf.cli.quoting import count_of, human_size
 
 if TYPE_CHECKING:
-    from sheaf.engine.sizes import Sizes
+    from sheaf.engine.gc.store_sizes import Sizes
 
 __all__ = ["size_line", "size_record"]
 

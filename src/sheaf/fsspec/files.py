@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from fsspec.core import OpenFile
 
-from sheaf.engine.contents import Contents
+from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.fork import Origin
 from sheaf.fsspec.errors import os_errors
 from sheaf.fsspec.leaving import remember

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from sheaf.engine.diff import diff_trees
-from sheaf.engine.tree import Tree
-from sheaf.engine.writer import Draft, Writer
+from sheaf.engine.commit.writer import Draft, Writer
+from sheaf.engine.manifest.tree import Tree
+from sheaf.engine.manifest.tree_diff import diff_trees
 from sheaf.errors import Conflict, NotFound
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import order_key, split

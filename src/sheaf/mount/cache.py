@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final
 
-from sheaf.engine.blocks import Key
+from sheaf.engine.block_cache import Key
 from sheaf.fork import Lock
 from sheaf.storage.port import Buffer
 

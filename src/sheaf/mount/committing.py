@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from sheaf.engine.ingest import Ingest, Placed
-from sheaf.engine.refs import alive
-from sheaf.engine.writer import Draft, Writer
+from sheaf.engine.chunks.ingest import Ingest, Placed
+from sheaf.engine.commit.writer import Draft, Writer
+from sheaf.engine.log.resolve import alive
 from sheaf.errors import InvalidInput, NotFound, Refused, SheafError
 from sheaf.fork import Lock, Threads
 from sheaf.format.node_v1 import ROWS

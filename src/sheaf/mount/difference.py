@@ -12,8 +12,8 @@ from typing import TypeAlias
 
 import pyarrow as pa
 
-from sheaf.engine.ranks import Leaf
-from sheaf.engine.rows import folder_entry, row_of, symlink_entry
+from sheaf.engine.manifest.ranks import Leaf
+from sheaf.engine.manifest.rows import folder_entry, row_of, symlink_entry
 from sheaf.format.node_v1 import ROWS
 from sheaf.model.entries import Kind
 from sheaf.model.paths import join, order_key, split

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from sheaf.engine.tree import entry_at
+from sheaf.engine.manifest.tree import entry_at
 from sheaf.errors import InvalidInput
 from sheaf.fork import Lock, RLock
 from sheaf.model.entries import Kind

@@ -14,10 +14,10 @@ from functools import partial
 from itertools import islice
 from typing import Final
 
-from sheaf.engine.blocks import BlockCache
-from sheaf.engine.contents import Contents
-from sheaf.engine.ranks import Leaf, Ranks
-from sheaf.engine.tree import entry_at
+from sheaf.engine.block_cache import BlockCache
+from sheaf.engine.chunks.chunk_reader import Contents
+from sheaf.engine.manifest.ranks import Leaf, Ranks
+from sheaf.engine.manifest.tree import entry_at
 from sheaf.fork import Lock, Threads
 from sheaf.model.entries import Entry, PlaceKind
 from sheaf.mount.cache import WHOLE, ByteCache, Key

@@ -8,10 +8,10 @@ import os
 import sys
 from pathlib import Path
 
-from sheaf.engine.blocks import BlockCache, blocks_folder
-from sheaf.engine.cache import NoCache
-from sheaf.engine.erased import erased_contents, forget_names, mark_of_all
-from sheaf.engine.ranks import Decoded, Ranks
+from sheaf.engine.block_cache import BlockCache, blocks_folder
+from sheaf.engine.manifest.ranks import Decoded, Ranks
+from sheaf.engine.object_cache import NoCache
+from sheaf.engine.sessions.erasure_notices import erased_contents, forget_names, mark_of_all
 from sheaf.errors import InvalidInput, Refused, Unavailable, Unsupported
 from sheaf.mount.bundles import BundleFs, Files
 from sheaf.mount.cache import ByteCache

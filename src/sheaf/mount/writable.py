@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sheaf.engine.writer import Draft
+from sheaf.engine.commit.writer import Draft
 from sheaf.errors import Refused, SheafError
 from sheaf.mount.branch import head_of
 from sheaf.mount.committing import Committer, Every

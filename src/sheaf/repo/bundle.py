@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from sheaf.engine.clock import parse_time
-from sheaf.engine.diff import diff_trees
-from sheaf.engine.glance import Glance, NotPlain
-from sheaf.engine.log import repo_log
-from sheaf.engine.nodes import pointer_of
-from sheaf.engine.refs import Refs
-from sheaf.engine.tree import Tree
+from sheaf.engine.log.record_log import repo_log
+from sheaf.engine.log.resolve import Refs
+from sheaf.engine.manifest.light_reader import Glance, NotPlain
+from sheaf.engine.manifest.node_store import pointer_of
+from sheaf.engine.manifest.tree import Tree
+from sheaf.engine.manifest.tree_diff import diff_trees
 from sheaf.errors import Corrupt, InvalidInput
 from sheaf.fork import Lazy
 from sheaf.model import log
@@ -32,7 +32,7 @@ from sheaf.vfs import FileTree, look_up
 # What follows takes pyarrow and numpy (0.1 s to import); what is known of a bundle, a look and a diff do without, so it
 # is imported where it is used.
 if TYPE_CHECKING:
-    from sheaf.engine.contents import Contents
+    from sheaf.engine.chunks.chunk_reader import Contents
     from sheaf.transfer.batches import Batches, Position
     from sheaf.transfer.damaged import Damaged
     from sheaf.transfer.download import Downloaded
@@ -143,7 +143,7 @@ class Bundle:
     @Lazy
     def view(self) -> FileTree:
         """The bundle as a file tree: what doors are adapters of."""
-        from sheaf.engine.contents import Contents
+        from sheaf.engine.chunks.chunk_reader import Contents
 
         return FileTree(self.tree, Contents(self._context.core))
 
@@ -159,7 +159,7 @@ class Bundle:
 
     def _marked(self, found: Iterator[Entry]) -> Iterator[Entry]:
         """The entries with ``erased``. Contents that were erased may have come back, so those are looked at one by one."""
-        from sheaf.engine.erased import erased_contents
+        from sheaf.engine.sessions.erasure_notices import erased_contents
 
         contents = {content.hex() for content in erased_contents(self._context.core)}
         for entry in found:
@@ -242,7 +242,7 @@ class Bundle:
         Raises:
             InvalidInput: nothing matches, or ``resume`` is of something else.
         """
-        from sheaf.engine.bulk import Bulk
+        from sheaf.engine.manifest.bulk_read import Bulk
         from sheaf.transfer.batches import Batches
 
         return Batches(

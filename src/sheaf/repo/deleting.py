@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from sheaf.engine.log import Head
-from sheaf.engine.refs import Refs
+from sheaf.engine.log.record_log import Head
+from sheaf.engine.log.resolve import Refs
 from sheaf.errors import InvalidInput
 from sheaf.model.log import Bundle, DeleteBundle, RepoOp, RepoState, SetLabel
 from sheaf.repo.context import Context

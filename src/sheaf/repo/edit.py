@@ -11,13 +11,13 @@ from typing import BinaryIO, Self
 
 import pyarrow as pa
 
-from sheaf.engine.edit import Changes
-from sheaf.engine.ingest import Placed
-from sheaf.engine.nodes import pointer_of
-from sheaf.engine.refs import alive
-from sheaf.engine.rows import folder_entry, place_of, symlink_entry
-from sheaf.engine.tree import Tree
-from sheaf.engine.writer import Draft, Writer
+from sheaf.engine.chunks.ingest import Placed
+from sheaf.engine.commit.writer import Draft, Writer
+from sheaf.engine.log.resolve import alive
+from sheaf.engine.manifest.node_store import pointer_of
+from sheaf.engine.manifest.rows import folder_entry, place_of, symlink_entry
+from sheaf.engine.manifest.tree import Tree
+from sheaf.engine.manifest.tree_edit import Changes
 from sheaf.errors import Conflict, InvalidInput, NotFound
 from sheaf.format.node_v1 import ROWS
 from sheaf.model.entries import Entry, Kind

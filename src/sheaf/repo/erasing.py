@@ -10,13 +10,13 @@ from typing import BinaryIO, cast
 
 from fsspec.utils import glob_translate
 
-from sheaf.engine.contents import Contents, Erased
+from sheaf.engine.chunks.chunk_reader import Contents, Erased
 from sheaf.engine.core import Core
-from sheaf.engine.erase import erase
-from sheaf.engine.finding import Finder, files_of
-from sheaf.engine.patience import Waiting
-from sheaf.engine.pending import resume, unfinished
-from sheaf.engine.replace import Replacement
+from sheaf.engine.erase.erasure import erase
+from sheaf.engine.erase.locate import Finder, files_of
+from sheaf.engine.erase.redact_rows import Replacement
+from sheaf.engine.erase.unfinished_erasures import resume, unfinished
+from sheaf.engine.gc.grace import Waiting
 from sheaf.errors import InvalidInput, NotFound
 from sheaf.format.session_v1 import ErasedPlace, Receipt
 from sheaf.model.entries import Entry as Row

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from fsspec.utils import glob_translate
 
-from sheaf.engine.finding import LeafSearch
-from sheaf.engine.nodes import Nodes, pointer_of
+from sheaf.engine.erase.locate import LeafSearch
+from sheaf.engine.manifest.node_store import Nodes, pointer_of
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.records import Entry, entry_of
 from sheaf.repo.repo import Repo

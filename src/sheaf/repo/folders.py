@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from sheaf.engine.diff import Difference, with_renames
-from sheaf.engine.nodes import pointer_of
-from sheaf.engine.refs import alive
-from sheaf.engine.tree import Tree
+from sheaf.engine.log.resolve import alive
+from sheaf.engine.manifest.node_store import pointer_of
+from sheaf.engine.manifest.tree import Tree
+from sheaf.engine.manifest.tree_diff import Difference, with_renames
 from sheaf.errors import NotFound, Refused
 from sheaf.model.log import Bundle as Descriptor
 from sheaf.model.log import RepoEntry

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sheaf.engine.cache import Cache, NoCache
-from sheaf.engine.check import Reading, check_store
-from sheaf.engine.checks.readings import Readings
-from sheaf.engine.checks.report import Report
+from sheaf.engine.check.check import Reading, check_store
+from sheaf.engine.check.read_history import Readings
+from sheaf.engine.check.report import Report
 from sheaf.engine.core import Core
+from sheaf.engine.object_cache import Cache, NoCache
 from sheaf.format import keys
 from sheaf.transfer.progress import Progress, ProgressState
 

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sheaf.engine.diff import Difference, with_renames
-from sheaf.engine.erased import Erasures, erased_contents
-from sheaf.engine.tree import Tree, entries
+from sheaf.engine.manifest.tree import Tree, entries
+from sheaf.engine.manifest.tree_diff import Difference, with_renames
+from sheaf.engine.sessions.erasure_notices import Erasures, erased_contents
 from sheaf.model.entries import Entry, Kind
 from sheaf.repo.context import Context
 from sheaf.repo.folders import hashes_of

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from sheaf.engine.erased import erased_contents
-from sheaf.engine.log import Head, repo_log
-from sheaf.engine.nodes import pointer_of, root_of
-from sheaf.engine.refs import Refs
-from sheaf.engine.tree import Tree
-from sheaf.engine.writer import Writer
+from sheaf.engine.commit.writer import Writer
+from sheaf.engine.log.record_log import Head, repo_log
+from sheaf.engine.log.resolve import Refs
+from sheaf.engine.manifest.node_store import pointer_of, root_of
+from sheaf.engine.manifest.tree import Tree
+from sheaf.engine.sessions.erasure_notices import erased_contents
 from sheaf.errors import Conflict, NotFound, Refused
 from sheaf.model.log import AddBundle, Bundle, MoveBranch, RepoOp, RepoState, SetLabel
 from sheaf.repo.context import Context

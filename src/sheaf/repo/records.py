@@ -11,7 +11,7 @@ from sheaf.model import entries as model
 from sheaf.model.log import Author, RepoEntry, RepoState
 
 if TYPE_CHECKING:
-    from sheaf.engine.differences import Difference
+    from sheaf.engine.manifest.diff_entries import Difference
 
 __all__ = [
     "Branch",

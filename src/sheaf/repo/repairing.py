@@ -9,22 +9,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from sheaf.engine.cache import Cache, FolderCache, NoCache
-from sheaf.engine.checks.report import FAULTS, Report
+from sheaf.engine.check.report import FAULTS, Report
 from sheaf.engine.clock import Clock, SystemClock
 from sheaf.engine.core import Core, open_store
+from sheaf.engine.object_cache import Cache, FolderCache, NoCache
 from sheaf.engine.objects import get_object
-from sheaf.engine.repairs.aside import Unreadable, set_aside, unreadable
-from sheaf.engine.repairs.fetching import fetch
-from sheaf.engine.repairs.indexing import Rebuilt, rebuild_index
-from sheaf.engine.repairs.known import known_replicas
-from sheaf.engine.repairs.mending import Keep, Mending
-from sheaf.engine.repairs.notes import review_notes
-from sheaf.engine.repairs.pages import write_pages
-from sheaf.engine.replicas.backend import ReplicatedBackend, refuse_copy
-from sheaf.engine.replicas.kinds import Kind, kind_of, replica_id
+from sheaf.engine.repair.damage_notes import review_notes
+from sheaf.engine.repair.fetch import fetch
+from sheaf.engine.repair.known_replicas import known_replicas
+from sheaf.engine.repair.log_pages import write_pages
+from sheaf.engine.repair.quarantine import Unreadable, set_aside, unreadable
+from sheaf.engine.repair.rebuild_index import Rebuilt, rebuild_index
+from sheaf.engine.repair.restore_objects import Keep, Mending
+from sheaf.engine.replicas.object_kinds import Kind, kind_of, replica_id
 from sheaf.engine.replicas.promotion import note_behind
-from sheaf.engine.replicas.records import copy_of, state_of
+from sheaf.engine.replicas.replica_records import copy_of, state_of
+from sheaf.engine.replicas.replicated_backend import ReplicatedBackend, refuse_copy
 from sheaf.errors import Bug, Corrupt, Denied, InvalidInput, NotFound, SheafError, Unavailable
 from sheaf.format import keys
 from sheaf.format.store_v1 import StoreConfig, decode_config

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from sheaf.engine.core import Core
-from sheaf.engine.log import store_log
-from sheaf.engine.replicas.backend import ReplicatedBackend, refuse_copy
+from sheaf.engine.log.record_log import store_log
 from sheaf.engine.replicas.catchup import Caught, Far, Plain, catch_up
-from sheaf.engine.replicas.kinds import replica_id
 from sheaf.engine.replicas.members import POLICIES
+from sheaf.engine.replicas.object_kinds import replica_id
 from sheaf.engine.replicas.promotion import hand_over, note_behind, promote_alone
-from sheaf.engine.replicas.records import copied_up_to, copy_log, copy_of, is_copy, refuse_diverged, state_of
+from sheaf.engine.replicas.replica_records import copied_up_to, copy_log, copy_of, is_copy, refuse_diverged, state_of
+from sheaf.engine.replicas.replicated_backend import ReplicatedBackend, refuse_copy
 from sheaf.errors import AlreadyExists, Conflict, InvalidInput, NotFound, Refused, SheafError, Unavailable
 from sheaf.format import keys
 from sheaf.model.log import SetReplicas, StoreState

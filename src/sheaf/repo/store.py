@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from sheaf.engine import runs
-from sheaf.engine.cache import FolderCache, NoCache, room_of
 from sheaf.engine.clock import Clock, SystemClock, parse_time
 from sheaf.engine.core import Core, open_store
-from sheaf.engine.replicas.backend import ReplicatedBackend, refuse_copy
-from sheaf.engine.replicas.kinds import replica_id
+from sheaf.engine.log import runs
+from sheaf.engine.object_cache import FolderCache, NoCache, room_of
+from sheaf.engine.replicas.object_kinds import replica_id
+from sheaf.engine.replicas.replicated_backend import ReplicatedBackend, refuse_copy
 from sheaf.errors import (
     AlreadyExists,
     Ambiguous,
@@ -42,11 +42,11 @@ from sheaf.storage.location import open_backend
 from sheaf.storage.port import Backend
 
 if TYPE_CHECKING:
-    from sheaf.engine.check import Report
-    from sheaf.engine.finding import Like
-    from sheaf.engine.gc import Collected
+    from sheaf.engine.check.check import Report
+    from sheaf.engine.erase.locate import Like
+    from sheaf.engine.gc.collect import Collected
+    from sheaf.engine.gc.store_sizes import Sizes
     from sheaf.engine.replicas.catchup import Caught
-    from sheaf.engine.sizes import Sizes
     from sheaf.repo.erasing import RowsHit
     from sheaf.repo.finding import Found
     from sheaf.repo.keys import Keys
@@ -167,7 +167,7 @@ class Store:
 
     def sizes(self) -> Sizes:
         """How much data is in all repos, without repetitions, and as it is stored (with what gc has yet to delete)."""
-        from sheaf.engine.sizes import store_sizes
+        from sheaf.engine.gc.store_sizes import store_sizes
 
         return store_sizes(self._core)
 
@@ -191,8 +191,8 @@ class Store:
             NotFound: no such repo.
             InvalidInput: no part of the data is that large.
         """
-        from sheaf.engine.check import Reading, check_store  # takes pyarrow
-        from sheaf.engine.checks.files import name_files
+        from sheaf.engine.check.affected_files import name_files
+        from sheaf.engine.check.check import Reading, check_store  # takes pyarrow
         from sheaf.transfer.progress import ProgressState
 
         def tell(what: str, done: int) -> None:
@@ -269,7 +269,7 @@ class Store:
             AlreadyExists: another repo has the name now.
             Refused: gc has deleted what one of its bundles needs, or is about to.
         """
-        from sheaf.engine.restore import restore_repo
+        from sheaf.engine.gc.restore import restore_repo
 
         self._connected.refuse_writes()
         entry = self._deleted(which)
@@ -290,7 +290,7 @@ class Store:
         return found[0]
 
     def _restorable(self, repos: list[RepoEntry]) -> list[RepoEntry]:
-        from sheaf.engine.retained import restorable
+        from sheaf.engine.gc.retention import restorable
 
         bundles = {repo.id: self._repo(repo).context.refs.bundles() for repo in repos}
         there = restorable(self._core, [bundle for held in bundles.values() for bundle in held])
@@ -325,8 +325,8 @@ class Store:
             Conflict: another gc has ended this one; run it again.
             Corrupt: a bundle can't be read; nothing was deleted.
         """
-        from sheaf.engine.gc import collect  # takes pyarrow
-        from sheaf.engine.patience import Patience
+        from sheaf.engine.gc.collect import collect  # takes pyarrow
+        from sheaf.engine.gc.grace import Patience
 
         if not dry_run:
             self._connected.refuse_writes()
@@ -403,9 +403,9 @@ class Store:
             Conflict: others are at work; run it again.
             Unavailable: a replica can't be reached: it still holds the bytes. They are gone here.
         """
-        from sheaf.engine.erase import erase  # takes pyarrow
-        from sheaf.engine.names import Names
-        from sheaf.engine.patience import Patience
+        from sheaf.engine.erase.erasure import erase  # takes pyarrow
+        from sheaf.engine.erase.redact_names import Names
+        from sheaf.engine.gc.grace import Patience
 
         self._refuse_erasure(reason)
         contents = self._contents_of(content, address, recursive=recursive)
@@ -446,7 +446,7 @@ class Store:
                 changed.
             Conflict, Unavailable: as of :meth:`erase`.
         """
-        from sheaf.engine.patience import Patience
+        from sheaf.engine.gc.grace import Patience
         from sheaf.repo.erasing import erase_rows
 
         self._refuse_erasure(reason)
@@ -473,7 +473,7 @@ class Store:
 
     def _erased(self, receipt: Receipt) -> Receipt:
         """What comes after it: the copies on this machine, and those elsewhere."""
-        from sheaf.engine.blocks import forget_copies
+        from sheaf.engine.block_cache import forget_copies
 
         if self._connected.cache is not None:
             forget_copies(self._connected.cache, self.id, map(bytes.fromhex, receipt.contents))
@@ -515,7 +515,7 @@ class Store:
         self, *, content: str | Iterable[str] = (), address: str | Iterable[str] = (), recursive: bool = False
     ) -> list[ErasedPlace]:
         """All paths of all bundles at which contents stand. Arguments and errors as of :meth:`erase`."""
-        from sheaf.engine.finding import Finder
+        from sheaf.engine.erase.locate import Finder
 
         finder = Finder(self._core, self._contents_of(content, address, recursive=recursive))
         finder.find()
@@ -525,7 +525,7 @@ class Store:
         self, *, content: str | Iterable[str] = (), address: str | Iterable[str] = (), recursive: bool = False
     ) -> list[ErasedPlace]:
         """Other contents under the paths of these, in bundles of the same repos. Arguments and errors as of :meth:`erase`."""
-        from sheaf.engine.finding import find_namesakes
+        from sheaf.engine.erase.locate import find_namesakes
 
         return find_namesakes(self._core, self._contents_of(content, address, recursive=recursive))
 
@@ -533,19 +533,19 @@ class Store:
         self, *, content: str | Iterable[str] = (), address: str | Iterable[str] = (), recursive: bool = False
     ) -> list[Like]:
         """Other contents that share chunks with these, what shares most first. Arguments and errors as of :meth:`erase`."""
-        from sheaf.engine.finding import find_like
+        from sheaf.engine.erase.locate import find_like
 
         return find_like(self._core, self._contents_of(content, address, recursive=recursive))
 
     def erased(self) -> list[Notice]:
         """What was erased from this store, by its hash, and why."""
-        from sheaf.engine.erase import notices
+        from sheaf.engine.erase.erasure import notices
 
         return notices(self._core)
 
     def receipts(self) -> list[Receipt]:
         """The receipts of all erasures, oldest first by their clocks."""
-        from sheaf.engine.receipts import receipts
+        from sheaf.engine.erase.receipts import receipts
 
         return receipts(self._core)
 

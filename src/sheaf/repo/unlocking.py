@@ -17,7 +17,7 @@ from sheaf.storage.port import Backend
 
 if TYPE_CHECKING:
     from sheaf.engine.clock import Clock
-    from sheaf.engine.encryption.backend import EncryptedBackend
+    from sheaf.engine.encryption.encrypted_backend import EncryptedBackend
     from sheaf.format.encrypted_v1 import StoreKey
     from sheaf.format.keyslot_v1 import KeySlot
 
@@ -68,7 +68,7 @@ class Opener:
                 )
             return None
         need_library()
-        from sheaf.engine.encryption.backend import EncryptedBackend
+        from sheaf.engine.encryption.encrypted_backend import EncryptedBackend
         from sheaf.engine.encryption.slots import unlock
 
         key, slot = unlock(backend, config, self._sources(config.id), self.ask)

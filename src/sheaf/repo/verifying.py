@@ -10,8 +10,8 @@ from typing import Final
 import pyarrow as pa
 from blake3 import blake3
 
-from sheaf.engine.contents import DAMAGE, Contents, Erased
-from sheaf.engine.tree import Tree, entry_at
+from sheaf.engine.chunks.chunk_reader import DAMAGE, Contents, Erased
+from sheaf.engine.manifest.tree import Tree, entry_at
 from sheaf.errors import Corrupt, SheafError
 from sheaf.model.entries import Entry, Kind
 from sheaf.repo.records import Verified

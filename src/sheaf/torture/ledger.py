@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from sheaf.engine.gc import collect
-from sheaf.engine.patience import Patience
+from sheaf.engine.gc.collect import collect
+from sheaf.engine.gc.grace import Patience
 from sheaf.format import keys
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.store import Store

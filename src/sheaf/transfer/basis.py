@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sheaf.engine.tree import Tree
+from sheaf.engine.manifest.tree import Tree
 from sheaf.errors import Corrupt
 from sheaf.format.node_v1 import ROWS
 from sheaf.model.paths import order_key

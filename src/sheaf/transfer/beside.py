@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sheaf.engine.tree import Tree
+from sheaf.engine.manifest.tree import Tree
 from sheaf.format.node_v1 import ROWS
 from sheaf.model.paths import order_key
 from sheaf.transfer.scan import ScanBatch

@@ -20,8 +20,8 @@ import numpy as np
 import pyarrow as pa
 from blake3 import blake3
 
-from sheaf.engine.contents import Contents
-from sheaf.engine.tree import Tree
+from sheaf.engine.chunks.chunk_reader import Contents
+from sheaf.engine.manifest.tree import Tree
 from sheaf.errors import InvalidInput, Refused
 from sheaf.model.entries import Kind
 from sheaf.transfer.anchor import FOLDER_FLAGS

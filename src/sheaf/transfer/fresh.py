@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from blake3 import blake3
 
-from sheaf.engine.ingest import Placed, SmallFiles
+from sheaf.engine.chunks.ingest import Placed, SmallFiles
 from sheaf.format.columns import Array, Hashes
 from sheaf.format.node_v1 import ROWS
 from sheaf.model.entries import Kind, PlaceKind

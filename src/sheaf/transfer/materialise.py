@@ -25,8 +25,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from blake3 import blake3
 
-from sheaf.engine.contents import DAMAGE, Contents, Erased
-from sheaf.engine.tree import entry_at
+from sheaf.engine.chunks.chunk_reader import DAMAGE, Contents, Erased
+from sheaf.engine.manifest.tree import entry_at
 from sheaf.errors import Corrupt, SheafError
 from sheaf.fork import Threads
 from sheaf.model.entries import Entry, Kind, PlaceKind

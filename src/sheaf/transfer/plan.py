@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sheaf.engine.tree import Tree
+from sheaf.engine.manifest.tree import Tree
 from sheaf.format.node_v1 import kinds
 from sheaf.model.entries import Kind
 from sheaf.model.paths import ancestors

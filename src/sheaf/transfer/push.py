@@ -13,14 +13,14 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from sheaf.engine.contents import Contents, Erased, Want
+from sheaf.engine.chunks.chunk_reader import Contents, Erased, Want
+from sheaf.engine.chunks.compress import Frame, squeeze
+from sheaf.engine.chunks.ingest import Placed
+from sheaf.engine.commit.writer import Store
 from sheaf.engine.core import Core
-from sheaf.engine.ingest import Placed
-from sheaf.engine.nodes import Nodes, pointer_of
+from sheaf.engine.manifest.node_store import Nodes, pointer_of
+from sheaf.engine.manifest.tree import Tree, entry_at
 from sheaf.engine.objects import get_object
-from sheaf.engine.squeeze import Frame, squeeze
-from sheaf.engine.tree import Tree, entry_at
-from sheaf.engine.writer import Store
 from sheaf.errors import Corrupt, NotFound
 from sheaf.format import keys
 from sheaf.format.node_v1 import ROWS

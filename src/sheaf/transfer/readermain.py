@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 import msgspec
 from blake3 import blake3
 
-from sheaf.engine.squeeze import squeeze
+from sheaf.engine.chunks.compress import squeeze
 from sheaf.errors import SheafError
 from sheaf.transfer.reading import read_small
 

@@ -26,7 +26,7 @@ from typing import IO, Final
 
 import msgspec
 
-from sheaf.engine.squeeze import Frame
+from sheaf.engine.chunks.compress import Frame
 from sheaf.transfer.readermain import HASH, ROOM, Frames, Paths, Wanted
 
 __all__ = ["MANY", "Files", "Lost", "Reader", "Readers"]
@@ -51,7 +51,7 @@ class Files:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """Contents in a reading process, for :meth:`sheaf.engine.ingest.Ingest.store_columns`."""
+    """Contents in a reading process, for :meth:`sheaf.engine.chunks.ingest.Ingest.store_columns`."""
 
     reader: Reader
     hashes: list[bytes]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sheaf.engine.tree import Tree
+from sheaf.engine.manifest.tree import Tree
 from sheaf.errors import InvalidInput, NotFound
 from sheaf.model.entries import Kind
 from sheaf.model.paths import ancestors, check_path, join, relative, split

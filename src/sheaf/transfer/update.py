@@ -14,8 +14,8 @@ from typing import Final
 
 from blake3 import blake3
 
-from sheaf.engine.contents import Contents
-from sheaf.engine.tree import Tree
+from sheaf.engine.chunks.chunk_reader import Contents
+from sheaf.engine.manifest.tree import Tree
 from sheaf.errors import Refused
 from sheaf.fork import Threads
 from sheaf.model.paths import split

@@ -20,10 +20,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sheaf.engine.chunks.ingest import InMemory, SmallFiles
+from sheaf.engine.commit.writer import Store
 from sheaf.engine.core import Core
-from sheaf.engine.ingest import InMemory, SmallFiles
-from sheaf.engine.tree import Tree
-from sheaf.engine.writer import Store
+from sheaf.engine.manifest.tree import Tree
 from sheaf.errors import Refused, SheafError
 from sheaf.fork import Threads
 from sheaf.format.node_v1 import ROWS, hashes_array

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from sheaf.engine.clock import Clock, rfc3339
 from sheaf.engine.core import Core, refuse_store
-from sheaf.engine.log import store_log
+from sheaf.engine.log.record_log import store_log
 from sheaf.engine.objects import get_object
 from sheaf.errors import (
     AlreadyExists,
