@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sheaf.repo.records import Branch, Change, Entry, Label
     from sheaf.repo.repo import Repo, Upload
     from sheaf.repo.store import Store
-    from sheaf.storage.options import StorageOptions
+    from sheaf.storage.storage_options import StorageOptions
 
 _WHERE = {
     "Author": "sheaf.model.log",
@@ -40,7 +40,7 @@ _WHERE = {
     "Label": "sheaf.repo.records",
     "Repo": "sheaf.repo.repo",
     "SheafError": "sheaf.errors",
-    "StorageOptions": "sheaf.storage.options",
+    "StorageOptions": "sheaf.storage.storage_options",
     "Store": "sheaf.repo.store",
     "Upload": "sheaf.repo.repo",
     "connect": "sheaf.repo.connecting",

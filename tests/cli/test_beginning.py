@@ -9,7 +9,7 @@ from tests.cli.conftest import Cli
 
 import sheaf
 from sheaf.errors import AlreadyExists, Denied, Refused
-from sheaf.storage.folder import FolderBackend
+from sheaf.storage.folder.backend import FolderBackend
 from sheaf.storage.memory import MemoryBackend
 
 PLACE = ".local/share/sheaf/store"

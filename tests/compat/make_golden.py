@@ -49,7 +49,7 @@ from sheaf.model.entries import ChunkPlace, Entry, ExternalPlace, Kind, ObjectPl
 from sheaf.model.log import Author, DeleteBundle, MovePacks
 from sheaf.repo.connecting import connect
 from sheaf.repo.repo import Repo
-from sheaf.storage.location import open_backend
+from sheaf.storage.open import open_backend
 from sheaf.testing.clock import SteeredClock
 
 AUTHOR = Author("Golden", "golden@example.org")

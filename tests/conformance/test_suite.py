@@ -9,7 +9,7 @@ import pytest
 from sheaf.errors import NotFound, SheafError
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat
-from sheaf.storage.wrapper import WrapperBackend
+from sheaf.storage.wrappers.wrapper import WrapperBackend
 from sheaf.torture.claims import Broken
 from sheaf.torture.promises import DEPENDS
 from sheaf.torture.suite import CASES

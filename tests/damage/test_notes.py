@@ -14,7 +14,7 @@ from sheaf.format import keys
 from sheaf.model.log import SetFeatures
 from sheaf.repo.repairing import Plan, Repaired, Repairs
 from sheaf.storage.port import Backend, Created
-from sheaf.storage.wrapper import WrapperBackend
+from sheaf.storage.wrappers.wrapper import WrapperBackend
 from sheaf.testing.clock import SteeredClock
 
 

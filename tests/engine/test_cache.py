@@ -14,7 +14,7 @@ from sheaf.engine.core import Core
 from sheaf.engine.object_cache import FolderCache
 from sheaf.errors import Corrupt, NotFound
 from sheaf.model.ids import is_ksuid, ksuid_seconds
-from sheaf.storage.wrapper import WrapperBackend
+from sheaf.storage.wrappers.wrapper import WrapperBackend
 
 KEY = "nodes/ab/cdef"
 

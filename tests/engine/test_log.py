@@ -20,8 +20,8 @@ from sheaf.format import keys, limits
 from sheaf.format.record_v1 import PAGE_RECORDS, decode_record, encode_record
 from sheaf.model.log import AddBundle, MoveBranch, RepoOp, RepoState, SetLabel
 from sheaf.storage.port import Backend
-from sheaf.storage.readonly import ReadOnlyBackend
-from sheaf.storage.retry import RetryBackend, RetryPolicy
+from sheaf.storage.wrappers.readonly import ReadOnlyBackend
+from sheaf.storage.wrappers.retry import RetryBackend, RetryPolicy
 from sheaf.testing.clock import SteeredClock
 from sheaf.testing.faults import Fault, FaultyBackend
 

@@ -15,7 +15,7 @@ from sheaf.repo import connecting
 from sheaf.repo.connecting import connect
 from sheaf.repo.repo import Repo
 from sheaf.storage.port import Backend, Buffer, Created
-from sheaf.storage.wrapper import WrapperBackend
+from sheaf.storage.wrappers.wrapper import WrapperBackend
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from tests.engine.worlds import Place, flipped, replaced
 from sheaf.errors import AlreadyExists, Corrupt, NotFound
 from sheaf.format import keys
 from sheaf.repo.store import Store
-from sheaf.storage.retry import RetryBackend, RetryPolicy
+from sheaf.storage.wrappers.retry import RetryBackend, RetryPolicy
 from sheaf.testing.clock import SteeredClock
 from sheaf.testing.faults import Fault, FaultyBackend
 

@@ -36,8 +36,8 @@ from sheaf.format import keys
 from sheaf.format.session_v1 import Session
 from sheaf.repo.edit import Edit
 from sheaf.repo.store import Store
-from sheaf.storage.location import open_backend
 from sheaf.storage.memory import MemoryBackend
+from sheaf.storage.open import open_backend
 from sheaf.storage.port import Backend
 from sheaf.testing.faults import Fault, survives_every_crash
 from sheaf.testing.invariants import assert_sound

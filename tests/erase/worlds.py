@@ -29,7 +29,7 @@ from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.port import Backend
-from sheaf.storage.retry import RetryBackend, RetryPolicy
+from sheaf.storage.wrappers.retry import RetryBackend, RetryPolicy
 from sheaf.testing.clock import SteeredClock
 from sheaf.testing.faults import Fault, FaultyBackend
 

@@ -14,7 +14,7 @@ from sheaf.engine.gc.grace import Patience
 from sheaf.engine.object_cache import FolderCache
 from sheaf.format import keys
 from sheaf.format.session_v1 import encode_condemned
-from sheaf.storage.wrapper import WrapperBackend
+from sheaf.storage.wrappers.wrapper import WrapperBackend
 from sheaf.testing.clock import SteeredClock
 from sheaf.testing.faults import Crash
 from sheaf.testing.schedule import Schedule, store_without_threads

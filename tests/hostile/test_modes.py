@@ -14,7 +14,7 @@ from sheaf.engine.core import create_store
 from sheaf.engine.object_cache import FolderCache, set_room
 from sheaf.repo.store import Store
 from sheaf.settings.configfile import save
-from sheaf.storage.folder import FolderBackend
+from sheaf.storage.folder.backend import FolderBackend
 from sheaf.storage.memory import MemoryBackend
 from sheaf.testing.clock import SteeredClock
 

@@ -16,8 +16,8 @@ from sheaf.engine.manifest.ranks import Ranks
 from sheaf.mount.cache import WHOLE, ByteCache
 from sheaf.mount.port import Patience
 from sheaf.mount.reading import BLOCK, OpenFile, Pool, Reader
-from sheaf.storage.count import CountBackend
 from sheaf.storage.memory import MemoryBackend
+from sheaf.storage.wrappers.count import CountBackend
 
 BIG = random.Random(1).randbytes(20 * BLOCK + 12345)
 

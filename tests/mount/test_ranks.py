@@ -11,8 +11,8 @@ from sheaf.engine.manifest.ranks import Decoded, Ranks
 from sheaf.engine.manifest.tree import Tree
 from sheaf.model.paths import order_key, split
 from sheaf.mount.port import Patience, WouldWait
-from sheaf.storage.count import CountBackend
 from sheaf.storage.memory import MemoryBackend
+from sheaf.storage.wrappers.count import CountBackend
 
 FOLDERS = ["", "a", "a/b", "a b", "b", "b/c/d", "zz"]
 

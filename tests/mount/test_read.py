@@ -20,7 +20,7 @@ from tests.servers.proxy import Forward, Request, Response, proxy
 
 import sheaf
 from sheaf.model.log import MoveBranch
-from sheaf.storage.mounts import mounted_on
+from sheaf.storage.folder.network_mounts import mounted_on
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from sheaf.errors import Corrupt, InvalidInput, NotFound, Refused
 from sheaf.format import keys
 from sheaf.repo.connecting import init
 from sheaf.repo.repairing import Plan, Repairs
-from sheaf.storage.folder import FolderBackend
+from sheaf.storage.folder.backend import FolderBackend
 
 #: What nobody misses when it is lost, since it is only there now and then, or nothing leads to it.
 UNNOTICED = ("condemned/", "erased/", "index/", "receipts/", "sessions/", "sheaf.json")

@@ -130,7 +130,7 @@ _ENVIRONMENT = (
     "cli/completion.py",
     "cli/main.py",
     "settings/settings.py",
-    "storage/buckets.py",
+    "storage/bucket/clients.py",
 )
 
 

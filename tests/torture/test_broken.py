@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from tests.torture import broken
 
-from sheaf.storage.options import StorageOptions
-from sheaf.storage.syscalls import Syscalls
-from sheaf.storage.wrapper import WrapperBackend
+from sheaf.storage.folder.syscalls import Syscalls
+from sheaf.storage.storage_options import StorageOptions
+from sheaf.storage.wrappers.wrapper import WrapperBackend
 from sheaf.torture.place import Place, scratch
 from sheaf.torture.promises import DEPENDS
 from sheaf.torture.rounds import play

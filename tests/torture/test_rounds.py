@@ -12,8 +12,8 @@ import pytest
 from sheaf.errors import Unavailable
 from sheaf.repo.store import Store
 from sheaf.storage.memory import MemoryBackend
-from sheaf.storage.options import StorageOptions
 from sheaf.storage.port import Created
+from sheaf.storage.storage_options import StorageOptions
 from sheaf.torture.chaos import Chaos, Stopped
 from sheaf.torture.claims import Broken
 from sheaf.torture.ledger import Ledger, Told, claim_kept

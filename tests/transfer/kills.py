@@ -20,7 +20,7 @@ from typing import Any
 from tests.transfer.bundles import File, Folder, Item, Link, Shelf, look
 
 from sheaf.engine.manifest.tree import Tree
-from sheaf.storage.folder import FolderBackend
+from sheaf.storage.folder.backend import FolderBackend
 from sheaf.transfer.download import download
 from sheaf.transfer.update import update
 

@@ -17,8 +17,8 @@ from sheaf.engine.object_cache import FolderCache, room_of, set_room
 from sheaf.errors import NoSpace
 from sheaf.repo.remembered import recall, remember
 from sheaf.settings.secrets import write_key_file
-from sheaf.storage.private import write_private
-from sheaf.storage.scratch import Scratch
+from sheaf.storage.folder.private_files import write_private
+from sheaf.storage.folder.scratch import Scratch
 from sheaf.transfer import origins
 from sheaf.transfer.origins import Origin
 from sheaf.transfer.spool import Spool

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sheaf.repo.records import RepoInfo
     from sheaf.repo.repo import Repo
     from sheaf.repo.store import Store
-    from sheaf.storage.options import StorageOptions
+    from sheaf.storage.storage_options import StorageOptions
 
 __all__ = ["App", "Dialect", "NoStoreYet"]
 

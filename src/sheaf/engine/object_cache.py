@@ -14,9 +14,9 @@ from sheaf.errors import Corrupt
 from sheaf.fork import Lock
 from sheaf.format.limits import limit_of
 from sheaf.storage.buffers import check_size
-from sheaf.storage.keys import check_key
-from sheaf.storage.private import ASIDE, make_private_folder, write_private
-from sheaf.storage.regular import opened, read_whole
+from sheaf.storage.folder.private_files import ASIDE, make_private_folder, write_private
+from sheaf.storage.folder.regular_files import opened, read_whole
+from sheaf.storage.key_rules import check_key
 
 __all__ = [
     "ROOM",

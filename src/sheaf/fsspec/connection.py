@@ -17,7 +17,7 @@ from sheaf.repo.connecting import connect
 from sheaf.repo.records import RepoInfo
 from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
-from sheaf.storage.options import StorageOptions
+from sheaf.storage.storage_options import StorageOptions
 
 __all__ = ["MAIN", "Connection", "Options"]
 

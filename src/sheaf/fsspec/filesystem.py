@@ -24,7 +24,7 @@ from sheaf.fsspec.walk import Walk
 from sheaf.model.entries import Entry, Kind
 from sheaf.model.ids import ZERO_HASH
 from sheaf.model.paths import join, relative, split
-from sheaf.storage.options import StorageOptions
+from sheaf.storage.storage_options import StorageOptions
 from sheaf.transfer.localerrors import ensure_utf8_names
 
 __all__ = ["SheafFileSystem"]

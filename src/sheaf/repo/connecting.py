@@ -15,9 +15,9 @@ from sheaf.repo.remembered import recall
 from sheaf.repo.store import Store
 from sheaf.repo.unlocking import Opener, make_encrypted, need_library
 from sheaf.settings.settings import options_for, read_environment, read_sheaf, storage_options
-from sheaf.storage.location import open_backend
-from sheaf.storage.options import StorageOptions
+from sheaf.storage.open import open_backend
 from sheaf.storage.port import Backend
+from sheaf.storage.storage_options import StorageOptions
 
 __all__ = ["connect", "init"]
 

@@ -34,10 +34,10 @@ from sheaf.repo.looks import Looks
 from sheaf.repo.remembered import recall
 from sheaf.repo.replicas import Replicas
 from sheaf.repo.unlocking import Opener
-from sheaf.storage.location import open_backend
-from sheaf.storage.options import StorageOptions
+from sheaf.storage.folder.private_files import make_private_folder, write_private
+from sheaf.storage.open import open_backend
 from sheaf.storage.port import Backend
-from sheaf.storage.private import make_private_folder, write_private
+from sheaf.storage.storage_options import StorageOptions
 from sheaf.transfer.localerrors import translated
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ from sheaf.repo.repo import Repo
 from sheaf.repo.spills import user_spills
 from sheaf.repo.succession import Succession
 from sheaf.repo.unlocking import Opener
-from sheaf.storage.location import open_backend
+from sheaf.storage.open import open_backend
 from sheaf.storage.port import Backend
 
 if TYPE_CHECKING:

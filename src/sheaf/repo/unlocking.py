@@ -11,9 +11,9 @@ from sheaf.errors import Refused, Unsupported
 from sheaf.format.store_v1 import StoreConfig
 from sheaf.settings.secrets import read_key_file, secrets_for
 from sheaf.settings.settings import read_environment
-from sheaf.storage.location import parse_location
-from sheaf.storage.options import StorageOptions
+from sheaf.storage.open import parse_location
 from sheaf.storage.port import Backend
+from sheaf.storage.storage_options import StorageOptions
 
 if TYPE_CHECKING:
     from sheaf.engine.clock import Clock

@@ -12,7 +12,7 @@ from typing import TypeVar
 from sheaf.errors import Unavailable
 from sheaf.storage.buffers import views
 from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat
-from sheaf.storage.wrapper import WrapperBackend
+from sheaf.storage.wrappers.wrapper import WrapperBackend
 
 __all__ = ["Chaos", "Stopped"]
 

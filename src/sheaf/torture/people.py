@@ -19,7 +19,7 @@ from sheaf.model.ids import ksuid
 from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
 from sheaf.storage.port import Backend
-from sheaf.storage.retry import RetryBackend, RetryPolicy
+from sheaf.storage.wrappers.retry import RetryBackend, RetryPolicy
 from sheaf.torture.chaos import Chaos
 from sheaf.torture.claims import Broken
 from sheaf.torture.ledger import Files, Ledger, Told, claim_files

@@ -14,9 +14,9 @@ from urllib.parse import quote
 
 from sheaf.errors import InvalidInput, Refused, SheafError
 from sheaf.format import keys
-from sheaf.storage.location import open_backend, parse_location
-from sheaf.storage.options import StorageOptions
+from sheaf.storage.open import open_backend, parse_location
 from sheaf.storage.port import Backend
+from sheaf.storage.storage_options import StorageOptions
 
 __all__ = ["Place", "scratch"]
 

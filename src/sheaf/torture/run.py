@@ -11,7 +11,7 @@ from functools import partial
 from itertools import count, groupby
 
 from sheaf.errors import Denied, NoSpace, SheafError, Unavailable
-from sheaf.storage.prefix import PrefixBackend
+from sheaf.storage.wrappers.prefix import PrefixBackend
 from sheaf.torture import together
 from sheaf.torture.claims import Broken
 from sheaf.torture.place import Place

@@ -11,8 +11,8 @@ from multiprocessing.connection import Connection
 
 from sheaf.errors import NotFound, Unavailable
 from sheaf.storage.port import Backend, Buffer, Created
-from sheaf.storage.retry import RetryBackend, RetryPolicy
-from sheaf.storage.wrapper import WrapperBackend
+from sheaf.storage.wrappers.retry import RetryBackend, RetryPolicy
+from sheaf.storage.wrappers.wrapper import WrapperBackend
 from sheaf.torture.claims import claim, claim_equal
 from sheaf.torture.place import Place
 from sheaf.torture.trial import MIB, pattern

@@ -8,7 +8,7 @@ from typing import Final, Self
 
 import pyarrow as pa
 
-from sheaf.storage.scratch import Scratch
+from sheaf.storage.folder.scratch import Scratch
 
 __all__ = ["Spool"]
 

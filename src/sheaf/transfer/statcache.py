@@ -21,8 +21,8 @@ import numpy.typing as npt
 from blake3 import blake3
 
 from sheaf.model.entries import Kind
-from sheaf.storage.private import make_private_folder
-from sheaf.storage.scratch import Scratch
+from sheaf.storage.folder.private_files import make_private_folder
+from sheaf.storage.folder.scratch import Scratch
 from sheaf.transfer.scan import ScanBatch
 
 __all__ = ["MAX_CACHE_BYTES", "StatCache", "prune"]

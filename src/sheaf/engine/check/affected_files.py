@@ -30,7 +30,7 @@ from sheaf.model.entries import Entry, ObjectPlace, PlaceKind, RecipePlace
 from sheaf.model.log import Bundle, RepoEntry
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import join
-from sheaf.storage.readonly import ReadOnlyBackend
+from sheaf.storage.wrappers.readonly import ReadOnlyBackend
 
 __all__ = ["name_files"]
 

@@ -17,9 +17,9 @@ from sheaf.fork import Lock
 from sheaf.format import keys
 from sheaf.format.encrypted_v1 import HEADER, SALT, SEGMENT, ObjectCipher, StoreKey, stored_size
 from sheaf.storage.buffers import check_ranges, check_reach, check_size, is_equal, joined, views
-from sheaf.storage.keys import check_key
+from sheaf.storage.key_rules import check_key
 from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat
-from sheaf.storage.wrapper import WrapperBackend
+from sheaf.storage.wrappers.wrapper import WrapperBackend
 
 __all__ = ["EncryptedBackend"]
 

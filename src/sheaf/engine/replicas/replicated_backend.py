@@ -23,9 +23,9 @@ from sheaf.format.replica_v1 import Behind
 from sheaf.format.sealed import seal
 from sheaf.format.store_v1 import StoreConfig
 from sheaf.model.log import StoreState
-from sheaf.storage.failover import FailoverBackend
 from sheaf.storage.port import Backend, Buffer, Created
-from sheaf.storage.wrapper import WrapperBackend
+from sheaf.storage.wrappers.failover import FailoverBackend
+from sheaf.storage.wrappers.wrapper import WrapperBackend
 
 __all__ = ["ReplicatedBackend", "refuse_copy"]
 

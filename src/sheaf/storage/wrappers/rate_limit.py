@@ -9,7 +9,7 @@ from sheaf.errors import InvalidInput
 from sheaf.fork import Lock
 from sheaf.storage.buffers import total, views
 from sheaf.storage.port import LARGEST, Backend, Buffer, Created
-from sheaf.storage.wrapper import WrapperBackend
+from sheaf.storage.wrappers.wrapper import WrapperBackend
 
 __all__ = ["LimitBackend", "Throttle"]
 

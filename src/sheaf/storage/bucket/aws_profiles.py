@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from sheaf.errors import Denied, InvalidInput, NotFound, Unsupported
-from sheaf.storage.options import StorageOptions
-from sheaf.storage.oserrors import translated
+from sheaf.storage.folder.oserrors import translated
+from sheaf.storage.storage_options import StorageOptions
 
 __all__ = ["AwsCredentials", "find_credentials"]
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from sheaf.errors import Unavailable
 from sheaf.storage.port import LARGEST, Backend, Buffer, Stat
-from sheaf.storage.wrapper import WrapperBackend
+from sheaf.storage.wrappers.wrapper import WrapperBackend
 
 __all__ = ["FailoverBackend"]
 

@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from sheaf.errors import Denied
-from sheaf.storage.answers import NO_CREDENTIALS
+from sheaf.storage.bucket.obstore_errors import NO_CREDENTIALS
 
 __all__ = ["check_metadata_service", "has_azure_credentials", "has_google_credentials"]
 

@@ -20,15 +20,15 @@ from typing import Literal
 
 from sheaf.errors import NotFound, Refused
 from sheaf.storage.buffers import check_ranges, check_reach, check_size, total, views
-from sheaf.storage.folders import Folders, Modes
-from sheaf.storage.keys import ASIDE, check_key, check_prefix
-from sheaf.storage.mounts import filesystem_type, is_local, is_network
-from sheaf.storage.oserrors import translated
+from sheaf.storage.folder.directories import Folders, Modes
+from sheaf.storage.folder.leftovers import Aside
+from sheaf.storage.folder.list_keys import walk
+from sheaf.storage.folder.network_mounts import filesystem_type, is_local, is_network
+from sheaf.storage.folder.oserrors import translated
+from sheaf.storage.folder.regular_files import ensure_no_link, opened, read_whole
+from sheaf.storage.folder.syscalls import Syscalls
+from sheaf.storage.key_rules import ASIDE, check_key, check_prefix
 from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat, Unfinished
-from sheaf.storage.regular import ensure_no_link, opened, read_whole
-from sheaf.storage.scan import walk
-from sheaf.storage.syscalls import Syscalls
-from sheaf.storage.unfinished import Aside
 
 __all__ = ["Durability", "FolderBackend"]
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import obstore
 
-from sheaf.storage.answers import translate
-from sheaf.storage.cloud import ObstoreBackend
+from sheaf.storage.bucket.object_store import ObstoreBackend
+from sheaf.storage.bucket.obstore_errors import translate
 from sheaf.storage.port import Backend
-from sheaf.storage.wrapper import WrapperBackend
+from sheaf.storage.wrappers.wrapper import WrapperBackend
 
 __all__ = ["keeps_versions"]
 

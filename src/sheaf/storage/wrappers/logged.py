@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from sheaf.errors import NotFound
 from sheaf.storage.buffers import total, views
 from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat
-from sheaf.storage.wrapper import WrapperBackend
+from sheaf.storage.wrappers.wrapper import WrapperBackend
 
 __all__ = ["LogBackend", "with_log"]
 

@@ -9,12 +9,12 @@ import obstore
 
 from sheaf.errors import Corrupt, NotFound, SheafError, Unavailable
 from sheaf.fork import Origin, Semaphore
-from sheaf.storage.answers import is_panic, translate
+from sheaf.storage.bucket.obstore_errors import is_panic, translate
 from sheaf.storage.buffers import check_ranges, check_size, is_equal, joined, views
-from sheaf.storage.count import COALESCE
-from sheaf.storage.keys import check_key, check_prefix
+from sheaf.storage.key_rules import check_key, check_prefix
 from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat
-from sheaf.storage.retry import RetryPolicy
+from sheaf.storage.wrappers.count import COALESCE
+from sheaf.storage.wrappers.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from sheaf.storage.keys import ASIDE, is_segment
+from sheaf.storage.key_rules import ASIDE, is_segment
 
 __all__ = ["walk"]
 

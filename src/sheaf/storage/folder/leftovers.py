@@ -17,11 +17,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from stat import S_ISREG
 
-from sheaf.storage.folders import Folders, Modes
-from sheaf.storage.keys import ASIDE
-from sheaf.storage.oserrors import translated
+from sheaf.storage.folder.directories import Folders, Modes
+from sheaf.storage.folder.oserrors import translated
+from sheaf.storage.folder.syscalls import Syscalls
+from sheaf.storage.key_rules import ASIDE
 from sheaf.storage.port import Unfinished
-from sheaf.storage.syscalls import Syscalls
 
 __all__ = ["Aside"]
 

@@ -12,7 +12,7 @@ from stat import S_IMODE, S_IWGRP
 from typing import TypeVar
 
 from sheaf.errors import Denied
-from sheaf.storage.syscalls import Syscalls
+from sheaf.storage.folder.syscalls import Syscalls
 
 __all__ = ["Folders", "Modes"]
 

@@ -15,17 +15,17 @@ from urllib.parse import urlsplit
 from obstore.store import AzureStore, GCSStore, S3Store
 
 from sheaf.errors import InvalidInput, Unsupported
-from sheaf.storage.addresses import check_bucket, check_endpoint
-from sheaf.storage.answers import is_panic
-from sheaf.storage.awschain import find_credentials
-from sheaf.storage.cloud import ObstoreBackend
-from sheaf.storage.metadata import check_metadata_service, has_azure_credentials, has_google_credentials
-from sheaf.storage.options import StorageOptions
-from sheaf.storage.oserrors import translated
-from sheaf.storage.retry import RetryPolicy
+from sheaf.storage.bucket.aws_profiles import find_credentials
+from sheaf.storage.bucket.endpoints import check_bucket, check_endpoint
+from sheaf.storage.bucket.metadata_service import check_metadata_service, has_azure_credentials, has_google_credentials
+from sheaf.storage.bucket.object_store import ObstoreBackend
+from sheaf.storage.bucket.obstore_errors import is_panic
+from sheaf.storage.folder.oserrors import translated
+from sheaf.storage.storage_options import StorageOptions
+from sheaf.storage.wrappers.retry import RetryPolicy
 
 if TYPE_CHECKING:
-    from sheaf.storage.place import Location
+    from sheaf.storage.location import Location
 
 __all__ = ["open_azure", "open_gcs", "open_s3"]
 

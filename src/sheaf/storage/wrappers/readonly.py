@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sheaf.errors import Refused
-from sheaf.storage.keys import check_key
+from sheaf.storage.key_rules import check_key
 from sheaf.storage.port import Backend, Buffer, Created, Unfinished
-from sheaf.storage.wrapper import WrapperBackend
+from sheaf.storage.wrappers.wrapper import WrapperBackend
 
 __all__ = ["ReadOnlyBackend"]
 
