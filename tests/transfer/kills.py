@@ -21,8 +21,8 @@ from tests.transfer.bundles import File, Folder, Item, Link, Shelf, look
 
 from sheaf.engine.manifest.tree import Tree
 from sheaf.storage.folder.backend import FolderBackend
-from sheaf.transfer.download import download
-from sheaf.transfer.update import update
+from sheaf.transfer.download.download import download
+from sheaf.transfer.download.update import update
 
 CALLS = (
     "open",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sheaf.errors import Corrupt
-from sheaf.transfer.anchor import FOLDER_FLAGS, Anchor
+from sheaf.transfer.local.dirfd import FOLDER_FLAGS, Anchor
 
 
 @pytest.fixture

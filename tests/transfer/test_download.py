@@ -16,9 +16,9 @@ from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.errors import Corrupt, InvalidInput, NoSpace, NotFound, Refused, SheafError
 from sheaf.model.entries import Entry, Kind
 from sheaf.storage.port import Buffer
-from sheaf.transfer import download as downloading
-from sheaf.transfer.download import download
-from sheaf.transfer.portable import Folding
+from sheaf.transfer.download import download as downloading
+from sheaf.transfer.download.download import download
+from sheaf.transfer.local.name_collisions import Folding
 from sheaf.transfer.progress import Meter
 
 BIG = random.Random(5).randbytes(3 << 20)

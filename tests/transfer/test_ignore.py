@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sheaf.errors import InvalidInput
-from sheaf.transfer.ignore import Ignore
-from sheaf.transfer.scan import scan
+from sheaf.transfer.local.ignore import Ignore
+from sheaf.transfer.local.scan import scan
 
 FILES = [
     "1.key",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sheaf.transfer.portable import ANYWHERE, Clashes, Folding, probe_folding
+from sheaf.transfer.local.name_collisions import ANYWHERE, Clashes, Folding, probe_folding
 
 NFC, NFD = "\u00e9", "e\u0301"
 

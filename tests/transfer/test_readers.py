@@ -17,9 +17,10 @@ from sheaf.format.frame_v1 import unframe
 from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
 from sheaf.testing.invariants import assert_sound
-from sheaf.transfer import readers, reading
-from sheaf.transfer.readermain import ROOM
-from sheaf.transfer.readers import Files, Lost, Reader
+from sheaf.transfer.local import read as reading
+from sheaf.transfer.upload import worker_pool
+from sheaf.transfer.upload.worker import ROOM
+from sheaf.transfer.upload.worker_pool import Files, Lost, Reader
 
 
 def contents() -> dict[str, bytes]:
@@ -61,7 +62,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Reader]:
         all_.append(start(python))
         return all_[-1]
 
-    monkeypatch.setattr(readers, "MANY", 1)
+    monkeypatch.setattr(worker_pool, "MANY", 1)
     monkeypatch.setattr(Reader, "start", starting)
     return all_
 
@@ -75,7 +76,7 @@ def read_here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         paths.append(path)
         return reading.read_small(path, *scanned)
 
-    monkeypatch.setattr("sheaf.transfer.upload.read_small", read)
+    monkeypatch.setattr("sheaf.transfer.upload.upload.read_small", read)
     return paths
 
 
@@ -179,15 +180,15 @@ def _elsewhere(start: Callable[[str], Reader]) -> Callable[[type[Reader], str], 
 def test_what_can_not_be_read_is_named(repo: Repo, folder: Path, started: list[Reader], read_here: list[str]) -> None:
     (folder / "d3" / "gone").write_text("soon")
 
-    class Vanishing(readers.Readers):
+    class Vanishing(worker_pool.Readers):
         """Removes a file after the scan."""
 
         def expect(self, files: int) -> None:
             (folder / "d3" / "gone").unlink(missing_ok=True)
-            readers.Readers.expect(self, files)
+            worker_pool.Readers.expect(self, files)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sheaf.transfer.upload.Readers", Vanishing)
+        patch.setattr("sheaf.transfer.upload.upload.Readers", Vanishing)
         with pytest.raises(NotFound, match="d3/gone disappeared"):
             repo.upload(folder, message="m")
         assert_gone(started)

@@ -23,8 +23,9 @@ from sheaf.repo.bundle import Bundle
 from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
 from sheaf.testing.invariants import assert_sound
-from sheaf.transfer import readers, reading
-from sheaf.transfer.reading import Blocks, read_blocks, read_small
+from sheaf.transfer.local import read as reading
+from sheaf.transfer.local.read import Blocks, read_blocks, read_small
+from sheaf.transfer.upload import worker_pool
 
 PROC = Path("/proc/sys/kernel/random")
 
@@ -68,11 +69,11 @@ def assert_holds(bundle: Bundle, tmp_path: Path) -> None:
     assert {name: (tmp_path / "out" / name).read_bytes() for name in FILES} == {name: content(name) for name in FILES}
 
 
-@pytest.mark.parametrize("many", [1, readers.MANY])
+@pytest.mark.parametrize("many", [1, worker_pool.MANY])
 def test_an_upload_records_what_was_read(
     repo: Repo, misstated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: int
 ) -> None:
-    monkeypatch.setattr(readers, "MANY", many)
+    monkeypatch.setattr(worker_pool, "MANY", many)
     assert_holds(repo.upload(misstated, message="m").bundle, tmp_path)
     again = repo.upload(misstated, message="m", if_changed=True)
     assert not again.committed

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from sheaf.errors import InvalidInput, NotFound, Refused, SheafError
 from sheaf.model.entries import Kind
 from sheaf.model.paths import order_key
-from sheaf.transfer import scan as scanning
-from sheaf.transfer.scan import ScanBatch, Skipped, scan
+from sheaf.transfer.local import scan as scanning
+from sheaf.transfer.local.scan import ScanBatch, Skipped, scan
 
 NAMES = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="/\0"), min_size=1, max_size=6).filter(
     lambda name: name not in (".", "..") and name not in scanning.OWN_NAMES

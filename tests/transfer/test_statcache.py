@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sheaf.transfer import statcache
-from sheaf.transfer.scan import ScanBatch, scan
-from sheaf.transfer.statcache import StatCache, prune
+from sheaf.transfer.local import statcache
+from sheaf.transfer.local.scan import ScanBatch, scan
+from sheaf.transfer.local.statcache import StatCache, prune
 
 NOW = 1_800_000_000_000_000_000
 LATER = NOW * 2  #: no file of a test is as young as this

@@ -12,12 +12,12 @@ from tests.transfer.test_download import Counting, expected, look_of
 from tests.transfer.test_worktree import PATHS, THINGS, sensible
 
 from sheaf.errors import InvalidInput, Refused
-from sheaf.transfer import scan as scanning
-from sheaf.transfer import update as updating
-from sheaf.transfer.download import download
-from sheaf.transfer.portable import Folding
-from sheaf.transfer.statcache import StatCache
-from sheaf.transfer.update import Updated, update
+from sheaf.transfer.download import update as updating
+from sheaf.transfer.download.download import download
+from sheaf.transfer.download.update import Updated, update
+from sheaf.transfer.local import scan as scanning
+from sheaf.transfer.local.name_collisions import Folding
+from sheaf.transfer.local.statcache import StatCache
 
 OLD: dict[str, Item] = {
     "same": b"same",

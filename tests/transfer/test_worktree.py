@@ -13,11 +13,11 @@ from tests.transfer.bundles import File, Folder, Item, Link, Shelf
 from sheaf.engine.manifest.tree import Tree
 from sheaf.engine.manifest.tree_diff import diff_trees
 from sheaf.errors import InvalidInput, NotFound
-from sheaf.transfer import scan as scanning
-from sheaf.transfer.download import download
-from sheaf.transfer.scan import Skipped
-from sheaf.transfer.statcache import StatCache
-from sheaf.transfer.worktree import changes, guess_base, learn
+from sheaf.transfer.download.download import download
+from sheaf.transfer.local import scan as scanning
+from sheaf.transfer.local.compare import changes, guess_base, learn
+from sheaf.transfer.local.scan import Skipped
+from sheaf.transfer.local.statcache import StatCache
 
 ITEMS: dict[str, Item] = {
     "a/x": b"x",

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
     from sheaf.repo.records import Change, Entry
     from sheaf.repo.repo import Repo
-    from sheaf.transfer.damaged import Damaged
-    from sheaf.transfer.download import Downloaded
-    from sheaf.transfer.update import Updated
+    from sheaf.transfer.download.damaged import Damaged
+    from sheaf.transfer.download.download import Downloaded
+    from sheaf.transfer.download.update import Updated
 
 __all__ = ["diff", "download", "download_file", "get", "list_", "list_files", "update", "verify"]
 

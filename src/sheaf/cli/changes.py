@@ -13,7 +13,7 @@ from sheaf.cli.quoting import quote
 if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
     from sheaf.repo.records import Change, Entry
-    from sheaf.transfer.scan import Skipped
+    from sheaf.transfer.local.scan import Skipped
 
 __all__ = ["HasContent", "in_bundle", "in_folder", "is_same", "skipper", "without_full_folders"]
 
@@ -65,6 +65,6 @@ def is_same(entry: Entry, place: Path) -> bool:
         return entry.target is not None and os.fspath(place.readlink()) == entry.target
     if not place.is_file() or entry.target is not None or place.stat().st_size != entry.size:
         return False
-    from sheaf.transfer.hashing import hash_file
+    from sheaf.transfer.local.hashes import hash_file
 
     return hash_file(str(place)).hex() == entry.content

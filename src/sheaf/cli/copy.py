@@ -20,9 +20,9 @@ from sheaf.cli.tree import verb
 from sheaf.cli.views import bundle_record
 from sheaf.errors import InvalidInput, NotFound, Refused
 from sheaf.model.refs import Address
-from sheaf.transfer.localerrors import translated
+from sheaf.transfer.download.sparse import end_sparse, write_sparse
+from sheaf.transfer.local.local_errors import translated
 from sheaf.transfer.progress import Meter
-from sheaf.transfer.sparse import end_sparse, write_sparse
 
 if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle

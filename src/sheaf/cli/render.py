@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final, Generic, Literal, TypeVar
 
 from sheaf.cli.quoting import exact_time, human_size, quote, short_time
-from sheaf.transfer.localerrors import printable
+from sheaf.transfer.local.local_errors import printable
 
 __all__ = ["Cell", "Output", "View", "to_json"]
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
     from sheaf.repo.records import Change
     from sheaf.repo.repo import Repo, Upload
-    from sheaf.transfer.scan import Skipped
+    from sheaf.transfer.local.scan import Skipped
 
 __all__ = ["Announcer", "place_of", "tell_branch", "tell_label", "upload"]
 

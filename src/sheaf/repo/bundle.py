@@ -34,11 +34,11 @@ from sheaf.vfs import FileTree, look_up
 if TYPE_CHECKING:
     from sheaf.engine.chunks.chunk_reader import Contents
     from sheaf.transfer.batches import Batches, Position
-    from sheaf.transfer.damaged import Damaged
-    from sheaf.transfer.download import Downloaded
+    from sheaf.transfer.download.damaged import Damaged
+    from sheaf.transfer.download.download import Downloaded
+    from sheaf.transfer.download.update import Updated
+    from sheaf.transfer.local.scan import Skipped
     from sheaf.transfer.progress import Progress
-    from sheaf.transfer.scan import Skipped
-    from sheaf.transfer.update import Updated
 
 __all__ = ["Bundle"]
 
@@ -303,9 +303,9 @@ class Bundle:
             Corrupt: bytes are not what they should be (without ``skip_on_error``); nothing wrong is left behind.
         """
         from sheaf.repo.folders import hashes_of, note
-        from sheaf.transfer.download import download
-        from sheaf.transfer.ownplace import refuse_inside
+        from sheaf.transfer.download.download import download
         from sheaf.transfer.progress import Meter
+        from sheaf.transfer.store_guard import refuse_inside
 
         refuse_inside(self._context.core, Path(dest))
         most = self._context.core.workers
@@ -351,7 +351,7 @@ class Bundle:
             Corrupt: bytes are not what they should be (without ``skip_on_error``); nothing was changed.
         """
         from sheaf.repo.folders import bring, note
-        from sheaf.transfer.ownplace import refuse_inside
+        from sheaf.transfer.store_guard import refuse_inside
 
         top = Path(folder)
         choice = {"force": force, "switch_repo": switch_repo, "skip_on_error": skip_on_error}

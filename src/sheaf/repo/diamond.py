@@ -28,9 +28,9 @@ from sheaf.model.nodes import Pointer
 from sheaf.model.paths import split as split_path
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.context import Context
+from sheaf.transfer.local.scan import Skipped
 from sheaf.transfer.progress import Meter, Progress
-from sheaf.transfer.scan import Skipped
-from sheaf.transfer.upload import folder_options, store_folder
+from sheaf.transfer.upload.upload import folder_options, store_folder
 
 __all__ = ["Diamond", "DiamondInfo", "SplitInfo"]
 

@@ -25,12 +25,12 @@ from sheaf.model.log import Bundle as Descriptor
 from sheaf.model.paths import check_path, join, relative, split
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.context import Context
-from sheaf.transfer.hashing import hash_file
-from sheaf.transfer.ignore import Ignore
-from sheaf.transfer.localerrors import printable
-from sheaf.transfer.reading import BLOCK, read_blocks
-from sheaf.transfer.scan import scan
-from sheaf.transfer.upload import folder_options
+from sheaf.transfer.local.hashes import hash_file
+from sheaf.transfer.local.ignore import Ignore
+from sheaf.transfer.local.local_errors import printable
+from sheaf.transfer.local.read import BLOCK, read_blocks
+from sheaf.transfer.local.scan import scan
+from sheaf.transfer.upload.upload import folder_options
 
 __all__ = ["Edit"]
 

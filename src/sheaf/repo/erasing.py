@@ -24,7 +24,7 @@ from sheaf.model.ids import parse_hash
 from sheaf.model.refs import parse_address
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.records import Entry
-from sheaf.transfer.tables import Condition, Where, checked
+from sheaf.transfer.parquet_rows import Condition, Where, checked
 from sheaf.vfs import BundleFile
 
 __all__ = ["RowsHit", "contents_of", "erase_rows", "rows_hit"]

@@ -15,13 +15,13 @@ from sheaf.model.log import Bundle as Descriptor
 from sheaf.model.log import RepoEntry
 from sheaf.model.paths import ancestors
 from sheaf.repo.context import Connected, Context
-from sheaf.transfer.localerrors import printable
-from sheaf.transfer.origins import Origin, recall, remember
+from sheaf.transfer.download.update import Updated, update
+from sheaf.transfer.local.compare import changes, guess_base, learn
+from sheaf.transfer.local.local_errors import printable
+from sheaf.transfer.local.origins import Origin, recall, remember
+from sheaf.transfer.local.scan import Skipped
+from sheaf.transfer.local.statcache import StatCache
 from sheaf.transfer.progress import Meter, Progress
-from sheaf.transfer.scan import Skipped
-from sheaf.transfer.statcache import StatCache
-from sheaf.transfer.update import Updated, update
-from sheaf.transfer.worktree import changes, guess_base, learn
 from sheaf.vfs import FileTree
 
 __all__ = ["bring", "compare", "hashes_of", "note", "origin_of", "repo_entry_of"]

@@ -17,13 +17,13 @@ from sheaf.model.entries import Entry, Kind
 from sheaf.repo.context import Context
 from sheaf.repo.folders import hashes_of
 from sheaf.repo.records import Change, change_of
-from sheaf.transfer.ignore import Ignore
-from sheaf.transfer.ownplace import folder_of
-from sheaf.transfer.portable import ANYWHERE, Clashes, clash_text
+from sheaf.transfer.local.compare import changes
+from sheaf.transfer.local.ignore import Ignore
+from sheaf.transfer.local.name_collisions import ANYWHERE, Clashes, clash_text
+from sheaf.transfer.local.scan import ScanBatch, Skipped, scan
 from sheaf.transfer.progress import Meter, Progress
-from sheaf.transfer.scan import ScanBatch, Skipped, scan
-from sheaf.transfer.upload import left_out_warnings
-from sheaf.transfer.worktree import changes
+from sheaf.transfer.store_guard import folder_of
+from sheaf.transfer.upload.upload import left_out_warnings
 
 __all__ = ["UploadPlan", "plan_upload"]
 

@@ -21,8 +21,8 @@ from sheaf.engine.sessions.erasure_notices import erased_contents
 from sheaf.errors import Conflict, NotFound, Refused
 from sheaf.model.log import AddBundle, Bundle, MoveBranch, RepoOp, RepoState, SetLabel
 from sheaf.repo.context import Context
+from sheaf.transfer.copy_bundle import Copier
 from sheaf.transfer.progress import Meter, Progress
-from sheaf.transfer.push import Copier
 
 __all__ = ["Plan", "Pushed", "plan_push", "push"]
 

@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from sheaf.repo.preview import UploadPlan
     from sheaf.repo.push import Pushed
     from sheaf.repo.store import Store
+    from sheaf.transfer.local.scan import Skipped
     from sheaf.transfer.progress import Progress
-    from sheaf.transfer.scan import Skipped
-    from sheaf.transfer.upload import StoredFolder
+    from sheaf.transfer.upload.upload import StoredFolder
 
 __all__ = ["Repo", "Upload"]
 
@@ -275,7 +275,7 @@ class Repo:
         """
         from sheaf.engine.commit.writer import Draft, Writer
         from sheaf.transfer.progress import Meter
-        from sheaf.transfer.upload import ensure_wanted, folder_options, store_folder
+        from sheaf.transfer.upload.upload import ensure_wanted, folder_options, store_folder
 
         c = self._context
         draft = Draft(message, branch, label, meta or {}, move_label=move_label)
@@ -323,7 +323,7 @@ class Repo:
         """What :meth:`upload` would do with these arguments. Nothing is written to the store; raises the same."""
         from sheaf.engine.commit.writer import Draft
         from sheaf.repo.preview import plan_upload
-        from sheaf.transfer.upload import ensure_wanted
+        from sheaf.transfer.upload.upload import ensure_wanted
 
         head = self._log.head()
         Draft("", branch, label, move_label=move_label).ensure_names(head.state)

@@ -15,8 +15,8 @@ from sheaf.engine.manifest.tree import Tree, entry_at
 from sheaf.errors import Corrupt, SheafError
 from sheaf.model.entries import Entry, Kind
 from sheaf.repo.records import Verified
-from sheaf.transfer.damaged import Damaged, refuse_damaged
-from sheaf.transfer.materialise import paths_of
+from sheaf.transfer.download.damaged import Damaged, refuse_damaged
+from sheaf.transfer.download.write_files import paths_of
 from sheaf.transfer.progress import Meter, Progress
 
 __all__ = ["verify"]

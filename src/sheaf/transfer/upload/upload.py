@@ -30,19 +30,19 @@ from sheaf.format.node_v1 import ROWS, hashes_array
 from sheaf.model.entries import EARLIEST, LATEST, Kind
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import join
-from sheaf.transfer.basis import Basis
-from sheaf.transfer.fresh import Fresh, Taken
-from sheaf.transfer.hashing import hash_file
-from sheaf.transfer.ignore import Ignore
-from sheaf.transfer.localerrors import printable
-from sheaf.transfer.ownplace import folder_of
-from sheaf.transfer.portable import ANYWHERE, Clashes, clash_text, ensure_portable
+from sheaf.transfer.local.base import Basis
+from sheaf.transfer.local.hashes import hash_file
+from sheaf.transfer.local.ignore import Ignore
+from sheaf.transfer.local.local_errors import printable
+from sheaf.transfer.local.name_collisions import ANYWHERE, Clashes, clash_text, ensure_portable
+from sheaf.transfer.local.read import read_blocks, read_small
+from sheaf.transfer.local.scan import SET_ASIDE, ScanBatch, Skipped, scan
+from sheaf.transfer.local.statcache import StatCache
 from sheaf.transfer.progress import Meter, log_file, logs_files
-from sheaf.transfer.readers import Files, Readers
-from sheaf.transfer.reading import read_blocks, read_small
-from sheaf.transfer.scan import SET_ASIDE, ScanBatch, Skipped, scan
-from sheaf.transfer.spool import Spool
-from sheaf.transfer.statcache import StatCache
+from sheaf.transfer.store_guard import folder_of
+from sheaf.transfer.upload.read_columns import Fresh, Taken
+from sheaf.transfer.upload.spool import Spool
+from sheaf.transfer.upload.worker_pool import Files, Readers
 
 __all__ = ["FolderOptions", "StoredFolder", "ensure_wanted", "folder_options", "left_out_warnings", "store_folder"]
 

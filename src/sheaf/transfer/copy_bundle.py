@@ -30,7 +30,7 @@ from sheaf.model.entries import Entry, Kind, PlaceKind, RecipePlace
 from sheaf.model.log import Bundle
 from sheaf.model.nodes import Pointer
 from sheaf.transfer.progress import Meter
-from sheaf.transfer.spool import Spool
+from sheaf.transfer.upload.spool import Spool
 
 __all__ = ["Copier"]
 

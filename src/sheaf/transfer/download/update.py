@@ -19,20 +19,20 @@ from sheaf.engine.manifest.tree import Tree
 from sheaf.errors import Refused
 from sheaf.fork import Threads
 from sheaf.model.paths import split
-from sheaf.transfer.anchor import FOLDER_FLAGS, Anchor
-from sheaf.transfer.damaged import Damaged, refusal_at
-from sheaf.transfer.download import WORKERS, make_folder, refuse_clashes
-from sheaf.transfer.hashing import LocalHashes
-from sheaf.transfer.localerrors import printable, translated
-from sheaf.transfer.materialise import Filled, Filling, paths_of
-from sheaf.transfer.partial import SUFFIX, Partial
-from sheaf.transfer.placing import Placing, restore_folders, unlocked
-from sheaf.transfer.plan import Plan, make_plan
-from sheaf.transfer.portable import probe_folding
+from sheaf.transfer.download.damaged import Damaged, refusal_at
+from sheaf.transfer.download.download import WORKERS, make_folder, refuse_clashes
+from sheaf.transfer.download.install import Placing, restore_folders, unlocked
+from sheaf.transfer.download.partial import SUFFIX, Partial
+from sheaf.transfer.download.plan import Plan, make_plan
+from sheaf.transfer.download.selection import Selection
+from sheaf.transfer.download.write_files import Filled, Filling, paths_of
+from sheaf.transfer.local.dirfd import FOLDER_FLAGS, Anchor
+from sheaf.transfer.local.hashes import LocalHashes
+from sheaf.transfer.local.local_errors import printable, translated
+from sheaf.transfer.local.name_collisions import probe_folding
+from sheaf.transfer.local.scan import Skipped, checked_root, scan
+from sheaf.transfer.local.statcache import StatCache
 from sheaf.transfer.progress import Meter, log_file
-from sheaf.transfer.scan import Skipped, checked_root, scan
-from sheaf.transfer.selection import Selection
-from sheaf.transfer.statcache import StatCache
 
 __all__ = ["Updated", "update"]
 

@@ -1,4 +1,4 @@
-"""What a reading process does, for who asks it (readers.py): ``python -m sheaf.transfer.readermain SOCKET MEMORY``.
+"""What a reading process does, for who asks it (readers.py): ``python -m sheaf.transfer.upload.worker SOCKET MEMORY``.
 
 It imports little, so that it is there at once. Frames go through memory that both have: a message of them would be
 copied four times.
@@ -17,7 +17,7 @@ from blake3 import blake3
 
 from sheaf.engine.chunks.compress import squeeze
 from sheaf.errors import SheafError
-from sheaf.transfer.reading import read_small
+from sheaf.transfer.local.read import read_small
 
 __all__ = ["HASH", "ROOM", "Frames", "Paths", "Wanted"]
 

@@ -28,10 +28,10 @@ import msgspec
 from blake3 import blake3
 
 from sheaf.errors import Refused
-from sheaf.transfer.anchor import FOLDER_FLAGS
-from sheaf.transfer.localerrors import local_error, printable, translated
-from sheaf.transfer.portable import PROBES
-from sheaf.transfer.removal import empty_folder, remove_folder
+from sheaf.transfer.local.dirfd import FOLDER_FLAGS
+from sheaf.transfer.local.local_errors import local_error, printable, translated
+from sheaf.transfer.local.name_collisions import PROBES
+from sheaf.transfer.local.remove import empty_folder, remove_folder
 
 __all__ = ["SUFFIX", "Partial"]
 

@@ -14,11 +14,11 @@ from sheaf.engine.manifest.tree import Tree
 from sheaf.format.node_v1 import kinds
 from sheaf.model.entries import Kind
 from sheaf.model.paths import ancestors
-from sheaf.transfer.beside import Side, Window, windows
-from sheaf.transfer.hashing import LocalHashes
-from sheaf.transfer.materialise import paths_of
-from sheaf.transfer.scan import ScanBatch
-from sheaf.transfer.worktree import local_kinds, unlike
+from sheaf.transfer.download.write_files import paths_of
+from sheaf.transfer.local.align import Side, Window, windows
+from sheaf.transfer.local.compare import local_kinds, unlike
+from sheaf.transfer.local.hashes import LocalHashes
+from sheaf.transfer.local.scan import ScanBatch
 
 __all__ = ["Plan", "make_plan"]
 

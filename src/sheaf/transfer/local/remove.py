@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from sheaf.model.paths import join, split
-from sheaf.transfer.anchor import FOLDER_FLAGS, Anchor
+from sheaf.transfer.local.dirfd import FOLDER_FLAGS, Anchor
 
 __all__ = ["empty_folder", "remove_folder"]
 

@@ -24,17 +24,17 @@ from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.engine.manifest.tree import Tree
 from sheaf.errors import InvalidInput, Refused
 from sheaf.model.entries import Kind
-from sheaf.transfer.anchor import FOLDER_FLAGS
-from sheaf.transfer.damaged import Damaged, refusal_at
-from sheaf.transfer.localerrors import ensure_utf8_names, printable, translated
-from sheaf.transfer.materialise import Filled, Filling, paths_of
-from sheaf.transfer.partial import SUFFIX, Partial
-from sheaf.transfer.placing import Placing, refuse_taken, restore_folders
-from sheaf.transfer.portable import Clashes, Folding, probe_folding, refuse_clash
+from sheaf.transfer.download.damaged import Damaged, refusal_at
+from sheaf.transfer.download.install import Placing, refuse_taken, restore_folders
+from sheaf.transfer.download.partial import SUFFIX, Partial
+from sheaf.transfer.download.selection import Selection
+from sheaf.transfer.download.write_files import Filled, Filling, paths_of
+from sheaf.transfer.local.compare import is_equal
+from sheaf.transfer.local.dirfd import FOLDER_FLAGS
+from sheaf.transfer.local.local_errors import ensure_utf8_names, printable, translated
+from sheaf.transfer.local.name_collisions import Clashes, Folding, probe_folding, refuse_clash
+from sheaf.transfer.local.statcache import StatCache
 from sheaf.transfer.progress import Meter
-from sheaf.transfer.selection import Selection
-from sheaf.transfer.statcache import StatCache
-from sheaf.transfer.worktree import is_equal
 
 __all__ = ["WORKERS", "Downloaded", "download", "refuse_clashes"]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from sheaf.errors import Corrupt
-from sheaf.transfer.localerrors import printable
-from sheaf.transfer.partial import Partial
+from sheaf.transfer.download.partial import Partial
+from sheaf.transfer.local.local_errors import printable
 
 __all__ = ["Damaged", "Refusal", "refusal_at", "refuse_damaged"]
 

@@ -16,13 +16,13 @@ from sheaf.fork import Threads
 from sheaf.format.node_v1 import hashes_array, kinds
 from sheaf.model.entries import Entry, Kind
 from sheaf.model.paths import order_key
-from sheaf.transfer.beside import Side, windows
-from sheaf.transfer.hashing import LocalHashes
-from sheaf.transfer.ignore import Ignore
-from sheaf.transfer.partial import SUFFIX
+from sheaf.transfer.download.partial import SUFFIX
+from sheaf.transfer.local.align import Side, windows
+from sheaf.transfer.local.hashes import LocalHashes
+from sheaf.transfer.local.ignore import Ignore
+from sheaf.transfer.local.scan import OWN_NAMES, OnError, ScanBatch, checked_root, scan
+from sheaf.transfer.local.statcache import Hashes, StatCache
 from sheaf.transfer.progress import Meter
-from sheaf.transfer.scan import OWN_NAMES, OnError, ScanBatch, checked_root, scan
-from sheaf.transfer.statcache import Hashes, StatCache
 
 __all__ = ["changes", "guess_base", "is_equal", "learn", "local_kinds", "unlike"]
 
@@ -44,7 +44,7 @@ def changes(
 
     ``tree``: None stands for an empty bundle. ``scanned``: a scan of the folder; without one, files that ``.sheafignore``
     leaves out are neither added nor modified. ``on_error``: told what can't be compared;
-    without it that raises, as in :func:`sheaf.transfer.scan.scan`. The caller saves the cache.
+    without it that raises, as in :func:`sheaf.transfer.local.scan.scan`. The caller saves the cache.
     """
     root = checked_root(folder)
     scanned = scanned or scan(folder, ignore=Ignore(), on_error=on_error, leave_out=frozenset((SUFFIX,)))

@@ -13,7 +13,7 @@ from sheaf.engine.manifest.tree import Tree
 from sheaf.errors import Corrupt
 from sheaf.format.node_v1 import ROWS
 from sheaf.model.paths import order_key
-from sheaf.transfer.scan import ScanBatch
+from sheaf.transfer.local.scan import ScanBatch
 
 __all__ = ["Basis"]
 

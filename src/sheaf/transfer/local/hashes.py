@@ -14,10 +14,10 @@ from blake3 import blake3
 from sheaf.errors import Conflict, SheafError
 from sheaf.fork import Threads
 from sheaf.model.entries import Kind
+from sheaf.transfer.local.read import SMALL, FileState, read_blocks, read_small
+from sheaf.transfer.local.scan import OnError, ScanBatch, Skipped
+from sheaf.transfer.local.statcache import Hashes, StatCache
 from sheaf.transfer.progress import Meter
-from sheaf.transfer.reading import SMALL, FileState, read_blocks, read_small
-from sheaf.transfer.scan import OnError, ScanBatch, Skipped
-from sheaf.transfer.statcache import Hashes, StatCache
 
 __all__ = ["LocalHashes", "hash_file"]
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from sheaf.errors import InvalidInput
 from sheaf.model.paths import join
-from sheaf.transfer.wildmatch import compile_pattern
+from sheaf.transfer.local.wildmatch import compile_pattern
 
 __all__ = ["IGNORE_FILE", "Ignore"]
 

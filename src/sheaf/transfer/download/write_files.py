@@ -32,12 +32,12 @@ from sheaf.fork import Threads
 from sheaf.model.entries import Entry, Kind, PlaceKind
 from sheaf.model.paths import join
 from sheaf.storage.port import Buffer
-from sheaf.transfer.anchor import Anchor
-from sheaf.transfer.damaged import Damaged, Refusal
-from sheaf.transfer.localerrors import local_error, translated
+from sheaf.transfer.download.damaged import Damaged, Refusal
+from sheaf.transfer.download.sparse import end_sparse, write_sparse
+from sheaf.transfer.download.write_limiter import Turns
+from sheaf.transfer.local.dirfd import Anchor
+from sheaf.transfer.local.local_errors import local_error, translated
 from sheaf.transfer.progress import Meter, log_file, logs_files
-from sheaf.transfer.sparse import end_sparse, write_sparse
-from sheaf.transfer.turns import Turns
 
 __all__ = ["Filled", "Filling", "check_names", "paths_of"]
 

@@ -23,7 +23,7 @@ from blake3 import blake3
 from sheaf.model.entries import Kind
 from sheaf.storage.folder.private_files import make_private_folder
 from sheaf.storage.folder.scratch import Scratch
-from sheaf.transfer.scan import ScanBatch
+from sheaf.transfer.local.scan import ScanBatch
 
 __all__ = ["MAX_CACHE_BYTES", "StatCache", "prune"]
 

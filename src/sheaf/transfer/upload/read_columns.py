@@ -13,8 +13,8 @@ from sheaf.engine.chunks.ingest import Placed, SmallFiles
 from sheaf.format.columns import Array, Hashes
 from sheaf.format.node_v1 import ROWS
 from sheaf.model.entries import Kind, PlaceKind
-from sheaf.transfer.reading import FileState
-from sheaf.transfer.scan import ScanBatch, Skipped
+from sheaf.transfer.local.read import FileState
+from sheaf.transfer.local.scan import ScanBatch, Skipped
 
 __all__ = ["Fresh", "Taken"]
 

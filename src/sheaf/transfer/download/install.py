@@ -18,9 +18,9 @@ import pyarrow as pa
 from sheaf.errors import Refused
 from sheaf.model.entries import Kind
 from sheaf.model.paths import join, split
-from sheaf.transfer.anchor import Anchor
-from sheaf.transfer.localerrors import translated
-from sheaf.transfer.materialise import paths_of
+from sheaf.transfer.download.write_files import paths_of
+from sheaf.transfer.local.dirfd import Anchor
+from sheaf.transfer.local.local_errors import translated
 
 __all__ = ["Placing", "refuse_taken", "restore_folders", "unlocked"]
 
