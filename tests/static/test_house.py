@@ -127,7 +127,7 @@ def test_locks_and_pools_are_those_that_work_after_a_fork() -> None:
 #: What may read the environment: the settings; a cloud's own chain of credentials, as its library reads it; what sets
 #: variables for a library that is loaded next; and completion, which gets its words so.
 _ENVIRONMENT = (
-    "cli/completion.py",
+    "cli/commands/completion.py",
     "cli/main.py",
     "settings/settings.py",
     "storage/bucket/clients.py",

@@ -1,0 +1,1 @@
+"""Input of the command line: options, words, completion."""

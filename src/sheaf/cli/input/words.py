@@ -1,0 +1,51 @@
+"""Words of the command line that name something in a store or in the configuration, so that a shell completes them.
+
+A parameter's metavar says what it names; :func:`name_of` knows which of them can be completed. The names themselves are
+looked up by :mod:`sheaf.cli.input.candidates`, which loads when a shell asks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+import click
+from click.shell_completion import CompletionItem
+from click.types import StringParamType
+
+__all__ = ["Word", "make_completable", "name_of"]
+
+#: Metavars that name one thing each; what follows a repo's name in an address makes it an address.
+_NAMES: Final = frozenset({"REPO", "REF", "LABEL", "BRANCH", "CONTEXT", "KEY"})
+_ADDRESS: Final = re.compile(r"\bREPO\[?[@:]")
+_LOCAL: Final = re.compile(r"\b(LOCAL|FOLDER)\b")
+
+
+def name_of(metavar: str | None) -> str:
+    """The kind of name that a metavar stands for (``REPO``, ``REF``, …, ``ADDRESS``), or "" if it can't be completed."""
+    metavar = (metavar or "").strip("[].")
+    if _ADDRESS.search(metavar):
+        return "ADDRESS"
+    return metavar if metavar in _NAMES else ""
+
+
+class Word(StringParamType):
+    """Text that names something of a certain kind, as :func:`name_of` has it, or (``is_local``) a file of this machine."""
+
+    def __init__(self, kind: str, *, is_local: bool) -> None:
+        self.kind = kind
+        self.is_local = is_local
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from sheaf.cli.input.candidates import candidates
+
+        names = [CompletionItem(text) for text in candidates(ctx, self.kind, incomplete)]
+        return [*names, CompletionItem(incomplete, type="file")] if self.is_local else names
+
+
+def make_completable(params: Iterable[click.Parameter]) -> None:
+    """Give each parameter whose metavar names something the type that completes it."""
+    for param in params:
+        if param.type is click.STRING and (kind := name_of(param.metavar)):
+            param.type = Word(kind, is_local=bool(_LOCAL.search(param.metavar or "")))
