@@ -26,8 +26,8 @@ from sheaf.engine.erase.redact_names import notice_name
 from sheaf.engine.gc.collect import collect
 from sheaf.errors import Conflict, NotFound, Refused
 from sheaf.format import keys
-from sheaf.mount.options import ReadOptions
-from sheaf.mount.serving import Shared
+from sheaf.mount.mount_options import ReadOptions
+from sheaf.mount.serve import Shared
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store

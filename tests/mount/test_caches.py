@@ -13,9 +13,9 @@ from tests.transfer.bundles import File, Shelf
 
 from sheaf.engine.block_cache import BlockCache
 from sheaf.engine.manifest.ranks import Ranks
-from sheaf.mount.cache import WHOLE, ByteCache
-from sheaf.mount.port import Patience
-from sheaf.mount.reading import BLOCK, OpenFile, Pool, Reader
+from sheaf.mount.fuse.port import Patience
+from sheaf.mount.kernel_cache import WHOLE, ByteCache
+from sheaf.mount.open_files import BLOCK, OpenFile, Pool, Reader
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.wrappers.count import CountBackend
 

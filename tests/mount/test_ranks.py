@@ -10,7 +10,7 @@ from tests.transfer.bundles import File, Folder, Shelf
 from sheaf.engine.manifest.ranks import Decoded, Ranks
 from sheaf.engine.manifest.tree import Tree
 from sheaf.model.paths import order_key, split
-from sheaf.mount.port import Patience, WouldWait
+from sheaf.mount.fuse.port import Patience, WouldWait
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.wrappers.count import CountBackend
 

@@ -11,7 +11,7 @@ from sheaf.engine.manifest.tree_diff import diff_trees
 from sheaf.engine.manifest.tree_writer import Change
 from sheaf.model.entries import Entry, Kind
 from sheaf.model.paths import ancestors, order_key, path_of, split
-from sheaf.mount.difference import Row
+from sheaf.mount.overlay_diff import Row
 
 __all__ = ["Merge", "merge"]
 

@@ -20,7 +20,7 @@ from sheaf.cli.verb_tree import verb
 from sheaf.settings.sizes import parse_size
 
 if TYPE_CHECKING:
-    from sheaf.mount.options import MountOptions, ReadOptions
+    from sheaf.mount.mount_options import MountOptions, ReadOptions
     from sheaf.repo.bundle import Bundle
 
 __all__ = ["MOUNTING", "in_background", "mount", "mount_options", "mount_repo", "mount_store"]
@@ -80,7 +80,7 @@ def mount(
     """
 
     def work(daemon: Daemon | None) -> None:
-        from sheaf.mount.serving import mount_bundle
+        from sheaf.mount.serve import mount_bundle
 
         found = app.repo(repo)
         bundle = choose_bundle(app, found, **choice)
@@ -119,7 +119,7 @@ def mount_repo(
     """Mount all bundles of a repo: DIR/REF/…, read-only. Labels and branches are listed, other refs are found by name."""
 
     def work(daemon: Daemon | None) -> None:
-        from sheaf.mount.serving import mount_repo
+        from sheaf.mount.serve import mount_repo
 
         found = app.repo(repo)
         how = mount_options(app, repo, daemon, allow_other, library)
@@ -148,7 +148,7 @@ def mount_store(
     """Mount all repos of the store: DIR/REPO/REF/…, read-only."""
 
     def work(daemon: Daemon | None) -> None:
-        from sheaf.mount.serving import mount_store
+        from sheaf.mount.serve import mount_store
 
         how = mount_options(app, app.store.url, daemon, allow_other, library)
         mount_store(app.store, mount, how, _read_options(cache_size, disk_cache, prefetch))
@@ -160,7 +160,7 @@ def in_background(
     app: App, work: Callable[[Daemon | None], Any], library: str | None, *, is_wanted: bool, tells: bool = False
 ) -> int:
     """Do the work, behind the command's back if that is wanted; returns the exit code. ``tells``: at its end, too."""
-    from sheaf.mount.library import check_library
+    from sheaf.mount.fuse.library import check_library
 
     check_library(library)
     if not is_wanted:
@@ -192,7 +192,7 @@ def mount_options(
 
     The type is the program's name, by which wrappers find it.
     """
-    from sheaf.mount.options import MountOptions
+    from sheaf.mount.mount_options import MountOptions
 
     def up() -> None:
         sys.stdout.flush()
@@ -206,7 +206,7 @@ def mount_options(
 
 
 def _read_options(cache_size: str, disk_cache: str, prefetch: int, copy: Path | None = None) -> ReadOptions:
-    from sheaf.mount.options import ReadOptions
+    from sheaf.mount.mount_options import ReadOptions
 
     disk = parse_size(disk_cache) if disk_cache != "0" else 0
     return ReadOptions(parse_size(cache_size), prefetch, disk, copy)

@@ -77,8 +77,8 @@ def mount_new(
     kind = "-mutable" if app.dialect.name == "datamon" else ""
 
     def work(daemon: Daemon | None) -> None:
-        from sheaf.mount.options import ReadOptions
-        from sheaf.mount.writable import NewBundle, mount_new
+        from sheaf.mount.mount_options import ReadOptions
+        from sheaf.mount.writable_mount import NewBundle, mount_new
 
         found = app.repo(repo)
         spill = (destination or _spill_folder(app, found.context.core.clock.new_id())).absolute()
@@ -139,7 +139,7 @@ def _tell(app: App, bundle: Bundle, label: str | None, branch: str = "main", *, 
 
 def _commit_left(app: App, folder: Path, **said: Any) -> Bundle:
     from sheaf.mount.journal import is_spill
-    from sheaf.mount.writable import commit_left
+    from sheaf.mount.writable_mount import commit_left
 
     if not is_spill(folder):
         places = _spill_folder(app, "").absolute()

@@ -18,7 +18,7 @@ from sheaf.format.node_v1 import ROWS
 from sheaf.model.entries import Kind
 from sheaf.model.paths import join, order_key, split
 from sheaf.mount.bundles import BundleFs
-from sheaf.mount.port import ROOT_INO
+from sheaf.mount.fuse.port import ROOT_INO
 from sheaf.mount.state import Node, State
 
 __all__ = ["Difference", "Spilled", "difference"]

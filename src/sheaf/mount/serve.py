@@ -14,12 +14,12 @@ from sheaf.engine.object_cache import NoCache
 from sheaf.engine.sessions.erasure_notices import erased_contents, forget_names, mark_of_all
 from sheaf.errors import InvalidInput, Refused, Unavailable, Unsupported
 from sheaf.mount.bundles import BundleFs, Files
-from sheaf.mount.cache import ByteCache
 from sheaf.mount.catalogue import CatalogueFs, Roots, repo_roots, store_roots
-from sheaf.mount.library import check_library
-from sheaf.mount.options import MountOptions, ReadOptions
-from sheaf.mount.port import Filesystem, Patience
-from sheaf.mount.reading import Pool, Reader
+from sheaf.mount.fuse.library import check_library
+from sheaf.mount.fuse.port import Filesystem, Patience
+from sheaf.mount.kernel_cache import ByteCache
+from sheaf.mount.mount_options import MountOptions, ReadOptions
+from sheaf.mount.open_files import Pool, Reader
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.context import Connected
 from sheaf.repo.repo import Repo
@@ -113,7 +113,7 @@ def serve(fs: Filesystem, patience: Patience, mountpoint: Path, options: MountOp
     """
     library = check_library(options.library)
     try:
-        binding = importlib.import_module(f"sheaf.mount.with_{library}")
+        binding = importlib.import_module(f"sheaf.mount.fuse.with_{library}")
     except (ImportError, OSError) as error:  # the package is there, libfuse is not
         raise Unsupported(f"{library} doesn't load: {error}", "install FUSE: apt-get install fuse3") from error
     try:

@@ -18,11 +18,11 @@ from sheaf.format.node_v1 import ROWS
 from sheaf.model.entries import Kind, PlaceKind, clamp_time
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import order_key, split
-from sheaf.mount.branch import Branch
-from sheaf.mount.difference import Difference, Spilled, difference
+from sheaf.mount.branch_commit import Branch
+from sheaf.mount.fuse.port import ROOT_INO
 from sheaf.mount.journal import About
 from sheaf.mount.overlay import OverlayFs
-from sheaf.mount.port import ROOT_INO
+from sheaf.mount.overlay_diff import Difference, Spilled, difference
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.context import Context
 from sheaf.repo.repo import Repo

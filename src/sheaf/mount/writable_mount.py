@@ -8,14 +8,14 @@ from pathlib import Path
 
 from sheaf.engine.commit.writer import Draft
 from sheaf.errors import Refused, SheafError
-from sheaf.mount.branch import head_of
-from sheaf.mount.committing import Committer, Every
+from sheaf.mount.branch_commit import head_of
+from sheaf.mount.commit import Committer, Every
 from sheaf.mount.control import Control
+from sheaf.mount.fuse.library import check_library
 from sheaf.mount.journal import About, Spill
-from sheaf.mount.library import check_library
-from sheaf.mount.options import MountOptions, ReadOptions
+from sheaf.mount.mount_options import MountOptions, ReadOptions
 from sheaf.mount.overlay import OverlayFs
-from sheaf.mount.serving import Shared, prepare, serve
+from sheaf.mount.serve import Shared, prepare, serve
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store

@@ -20,8 +20,8 @@ from sheaf.engine.manifest.ranks import Leaf, Ranks
 from sheaf.engine.manifest.tree import entry_at
 from sheaf.fork import Lock, Threads
 from sheaf.model.entries import Entry, PlaceKind
-from sheaf.mount.cache import WHOLE, ByteCache, Key
-from sheaf.mount.port import Patience, WouldWait
+from sheaf.mount.fuse.port import Patience, WouldWait
+from sheaf.mount.kernel_cache import WHOLE, ByteCache, Key
 from sheaf.storage.port import Buffer
 
 __all__ = ["BLOCK", "OpenFile", "Pool", "Reader"]

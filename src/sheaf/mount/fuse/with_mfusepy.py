@@ -18,8 +18,8 @@ from typing import Any, Final, TypeVar
 
 import mfusepy
 
-from sheaf.mount.options import MountOptions
-from sheaf.mount.port import ROOT_INO, Attr, Change, Filesystem, Listing, Patience, errno_of, failed
+from sheaf.mount.fuse.port import ROOT_INO, Attr, Change, Filesystem, Listing, Patience, errno_of, failed
+from sheaf.mount.mount_options import MountOptions
 
 __all__ = ["serve"]
 

@@ -13,9 +13,9 @@ from sheaf.engine.manifest.tree_diff import diff_trees
 from sheaf.errors import Conflict, NotFound
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import order_key, split
-from sheaf.mount.difference import Row
 from sheaf.mount.journal import About, Commit, Spill
 from sheaf.mount.merge import merge
+from sheaf.mount.overlay_diff import Row
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.repo import Repo
 

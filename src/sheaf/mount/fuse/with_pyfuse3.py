@@ -19,8 +19,8 @@ from typing import Any, Final, TypeVar
 import pyfuse3
 import trio
 
-from sheaf.mount.options import MountOptions
-from sheaf.mount.port import Attr, Change, Filesystem, Listing, Patience, WouldWait, errno_of
+from sheaf.mount.fuse.port import Attr, Change, Filesystem, Listing, Patience, WouldWait, errno_of
+from sheaf.mount.mount_options import MountOptions
 
 __all__ = ["serve"]
 
