@@ -13,7 +13,7 @@ from sheaf.errors import Denied, InvalidInput, NoSpace, Refused
 from sheaf.storage.port import Backend, Buffer, Created
 from sheaf.storage.storage_options import StorageOptions
 from sheaf.storage.wrappers.wrapper import WrapperBackend
-from sheaf.torture.place import Place, scratch
+from sheaf.torture.scratch_location import Place, scratch
 
 OPTIONS = StorageOptions()
 

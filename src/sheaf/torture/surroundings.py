@@ -8,10 +8,10 @@ from pathlib import Path
 
 from sheaf.storage.folder.network_mounts import filesystem_type, is_network
 from sheaf.storage.folder.syscalls import Syscalls
-from sheaf.torture.claims import Broken, claim
-from sheaf.torture.place import Place
 from sheaf.torture.promises import Finding
 from sheaf.torture.rules import look_at_rules
+from sheaf.torture.scratch_location import Place
+from sheaf.torture.whole_store.claims import Broken, claim
 
 _Naming = Callable[[str, str], None]
 

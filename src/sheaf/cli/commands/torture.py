@@ -18,9 +18,9 @@ from sheaf.cli.verb_tree import verb
 
 if TYPE_CHECKING:
     from sheaf.torture.promises import Finding
-    from sheaf.torture.rounds import Round
-    from sheaf.torture.run import Report
+    from sheaf.torture.runner import Report
     from sheaf.torture.timing import Figure
+    from sheaf.torture.whole_store.rounds import Round
 
 __all__ = ["torture"]
 
@@ -66,8 +66,8 @@ def torture(app: App, *, url: str, rounds: int, minutes: float | None, seed: int
     rules for single objects, then whole stores in the hands of several clients, some of them killed, with calls that fail,
     answers that are lost and clocks that are wrong. Takes a few thousand requests and about 200 MB each way.
     """
-    from sheaf.torture.place import Place, scratch
-    from sheaf.torture.run import Plan, torture
+    from sheaf.torture.runner import Plan, torture
+    from sheaf.torture.scratch_location import Place, scratch
     from sheaf.transfer.progress import Meter
 
     plan = Plan(secrets.randbelow(10**6) if seed is None else seed, rounds, minutes)

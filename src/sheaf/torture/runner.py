@@ -13,14 +13,14 @@ from itertools import count, groupby
 from sheaf.errors import Denied, NoSpace, SheafError, Unavailable
 from sheaf.storage.wrappers.prefix import PrefixBackend
 from sheaf.torture import together
-from sheaf.torture.claims import Broken
-from sheaf.torture.place import Place
 from sheaf.torture.promises import Finding
-from sheaf.torture.rounds import Round, play
+from sheaf.torture.scratch_location import Place
 from sheaf.torture.suite import CASES, Case
 from sheaf.torture.surroundings import look_at_bucket, look_at_folder
 from sheaf.torture.timing import Figure, TimedBackend, Timings
 from sheaf.torture.trial import Scale, Trial
+from sheaf.torture.whole_store.claims import Broken
+from sheaf.torture.whole_store.rounds import Round, play
 from sheaf.transfer.progress import Meter
 
 __all__ = ["Plan", "Report", "torture"]

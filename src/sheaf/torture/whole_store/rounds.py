@@ -21,13 +21,13 @@ from sheaf.format import keys
 from sheaf.format.store_v1 import Chunker, StoreConfig, encode_config
 from sheaf.repo.store import Store
 from sheaf.storage.port import Backend
-from sheaf.torture.chaos import Stopped
-from sheaf.torture.claims import Broken
-from sheaf.torture.ledger import Ledger, Told, claim_kept
-from sheaf.torture.people import REPOS, Client, Collector, Person, client, new_folder
-from sheaf.torture.place import Place
+from sheaf.torture.scratch_location import Place
 from sheaf.torture.timing import TimedBackend, Timings
-from sheaf.torture.workers import Worker, workers
+from sheaf.torture.whole_store.chaos import Stopped
+from sheaf.torture.whole_store.claims import Broken
+from sheaf.torture.whole_store.ledger import Ledger, Told, claim_kept
+from sheaf.torture.whole_store.simulated_clients import REPOS, Client, Collector, Person, client, new_folder
+from sheaf.torture.whole_store.worker_processes import Worker, workers
 
 __all__ = ["Round", "play"]
 

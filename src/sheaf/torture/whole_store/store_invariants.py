@@ -8,7 +8,7 @@ from sheaf.model.paths import ancestors, order_key
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
-from sheaf.torture.claims import claim
+from sheaf.torture.whole_store.claims import claim
 
 __all__ = ["assert_complete", "assert_refs_resolve", "assert_sound", "assert_tree"]
 

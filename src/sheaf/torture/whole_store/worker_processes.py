@@ -11,7 +11,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from sheaf.errors import Unavailable
-from sheaf.torture.place import Place
+from sheaf.torture.scratch_location import Place
 
 __all__ = ["Worker", "workers"]
 

@@ -20,10 +20,10 @@ from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
 from sheaf.storage.port import Backend
 from sheaf.storage.wrappers.retry import RetryBackend, RetryPolicy
-from sheaf.torture.chaos import Chaos
-from sheaf.torture.claims import Broken
-from sheaf.torture.ledger import Files, Ledger, Told, claim_files
 from sheaf.torture.trial import pattern
+from sheaf.torture.whole_store.chaos import Chaos
+from sheaf.torture.whole_store.claims import Broken
+from sheaf.torture.whole_store.ledger import Files, Ledger, Told, claim_files
 
 __all__ = ["REPOS", "Client", "Collector", "Person", "client", "new_folder"]
 

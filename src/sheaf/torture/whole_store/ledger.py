@@ -12,8 +12,8 @@ from sheaf.engine.gc.grace import Patience
 from sheaf.format import keys
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.store import Store
-from sheaf.torture.claims import claim, claim_equal
-from sheaf.torture.invariants import assert_refs_resolve
+from sheaf.torture.whole_store.claims import claim, claim_equal
+from sheaf.torture.whole_store.store_invariants import assert_refs_resolve
 
 __all__ = ["Files", "Ledger", "claim_files", "claim_kept"]
 
