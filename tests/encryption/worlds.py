@@ -17,8 +17,8 @@ from sheaf.engine.encryption.slots import add_slot, create_encrypted_store
 from sheaf.format import keys
 from sheaf.format.encrypted_v1 import StoreKey
 from sheaf.format.store_v1 import ENCRYPTION, StoreConfig, encode_config
+from sheaf.repo.access.unlock import Opener
 from sheaf.repo.store import Store
-from sheaf.repo.unlocking import Opener
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.port import Backend
 from sheaf.testing.clock import SteeredClock

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from sheaf.cli.output.progress_bar import Bar
     from sheaf.repo.bundle import Bundle
-    from sheaf.repo.records import RepoInfo
     from sheaf.repo.repo import Repo
     from sheaf.repo.store import Store
+    from sheaf.repo.values import RepoInfo
     from sheaf.storage.storage_options import StorageOptions
 
 __all__ = ["App", "Dialect", "NoStoreYet"]

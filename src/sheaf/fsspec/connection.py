@@ -12,11 +12,11 @@ from sheaf.fsspec.errors import read_only
 from sheaf.fsspec.location import Location
 from sheaf.model.log import Author
 from sheaf.model.refs import Ref, parse_ref
+from sheaf.repo.access.connect import connect
 from sheaf.repo.bundle import Bundle
-from sheaf.repo.connecting import connect
-from sheaf.repo.records import RepoInfo
 from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
+from sheaf.repo.values import RepoInfo
 from sheaf.storage.storage_options import StorageOptions
 
 __all__ = ["MAIN", "Connection", "Options"]

@@ -26,7 +26,7 @@ from sheaf.model.entries import Entry as Row
 from sheaf.model.entries import Kind
 from sheaf.model.nodes import Pointer
 from sheaf.repo.context import Context
-from sheaf.repo.records import Change, Entry, Verified, change_of, entry_of
+from sheaf.repo.values import Change, Entry, Verified, change_of, entry_of
 from sheaf.vfs import FileTree, look_up
 
 # What follows takes pyarrow and numpy (0.1 s to import); what is known of a bundle, a look and a diff do without, so it
@@ -208,7 +208,7 @@ class Bundle:
             Corrupt: a part of the manifest is damaged; or (without ``on_damaged``, after all was read) files are, naming
                 the first of their paths.
         """
-        from sheaf.repo.verifying import verify
+        from sheaf.repo.operations.verify_bundle import verify
 
         return verify(self.tree, self._contents, self.files, self.size, progress, on_damaged)
 
@@ -276,7 +276,7 @@ class Bundle:
         Raises:
             NotFound, InvalidInput, Denied, Conflict: about the folder, or (without ``on_skipped``) something in it.
         """
-        from sheaf.repo.folders import compare
+        from sheaf.repo.local_folders import compare
 
         return [change_of(difference) for difference in compare(self._context, self.tree, Path(folder), on_skipped)]
 
@@ -302,7 +302,7 @@ class Bundle:
             Refused: the folder is not empty (without ``force``), or names become one there.
             Corrupt: bytes are not what they should be (without ``skip_on_error``); nothing wrong is left behind.
         """
-        from sheaf.repo.folders import hashes_of, note
+        from sheaf.repo.local_folders import hashes_of, note
         from sheaf.transfer.download.download import download
         from sheaf.transfer.progress import Meter
         from sheaf.transfer.store_guard import refuse_inside
@@ -350,7 +350,7 @@ class Bundle:
                 ``switch_repo``), or it is in the store itself.
             Corrupt: bytes are not what they should be (without ``skip_on_error``); nothing was changed.
         """
-        from sheaf.repo.folders import bring, note
+        from sheaf.repo.local_folders import bring, note
         from sheaf.transfer.store_guard import refuse_inside
 
         top = Path(folder)

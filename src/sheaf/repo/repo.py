@@ -26,8 +26,8 @@ from sheaf.model.log import (
 )
 from sheaf.model.names import check_ref_name, check_repo_name
 from sheaf.repo.context import Context
-from sheaf.repo.deleting import Retain, Surplus, delete_bundle, refuse_named, squash, surplus
-from sheaf.repo.records import Branch, Label, RepoInfo, branch_of, label_of, repo_info
+from sheaf.repo.operations.delete import Retain, Surplus, delete_bundle, refuse_named, squash, surplus
+from sheaf.repo.values import Branch, Label, RepoInfo, branch_of, label_of, repo_info
 
 # What follows takes pyarrow and numpy (0.1 s to import); names and labels do without, so it is imported where it is used.
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
     from sheaf.repo.diamond import Diamond, DiamondInfo
     from sheaf.repo.edit import Edit
-    from sheaf.repo.history import PathChange
-    from sheaf.repo.preview import UploadPlan
-    from sheaf.repo.push import Pushed
+    from sheaf.repo.operations.push import Pushed
+    from sheaf.repo.operations.upload_plan import UploadPlan
+    from sheaf.repo.path_history import PathChange
     from sheaf.repo.store import Store
     from sheaf.transfer.local.scan import Skipped
     from sheaf.transfer.progress import Progress
@@ -229,7 +229,7 @@ class Repo:
 
     def path_log(self, path: str, ref: str | None = None) -> Iterator[PathChange]:
         """The bundles of a history in which a file or folder changed, newest first. Raises NotFound."""
-        from sheaf.repo.history import path_history
+        from sheaf.repo.path_history import path_history
 
         return path_history(self.log(ref), path)
 
@@ -322,7 +322,7 @@ class Repo:
     ) -> UploadPlan:
         """What :meth:`upload` would do with these arguments. Nothing is written to the store; raises the same."""
         from sheaf.engine.commit.writer import Draft
-        from sheaf.repo.preview import plan_upload
+        from sheaf.repo.operations.upload_plan import plan_upload
         from sheaf.transfer.upload.upload import ensure_wanted
 
         head = self._log.head()
@@ -399,7 +399,7 @@ class Repo:
             Refused: another repo of the target has one of these bundles.
             Corrupt: something is lost or damaged here; the bundles before it were copied.
         """
-        from sheaf.repo.push import Pushed, plan_push, push
+        from sheaf.repo.operations.push import Pushed, plan_push, push
 
         called = check_repo_name(name or self.name)
         found = target.connected.log.head().state.find(called)

@@ -31,13 +31,13 @@ from sheaf.format import keys
 from sheaf.format.session_v1 import ErasedPlace, Notice, Receipt, RunEnd, RunStart, Session
 from sheaf.model.log import Author, CreateRepo, RepoEntry
 from sheaf.model.names import check_repo_name
+from sheaf.repo.access.known_replicas_file import remember
+from sheaf.repo.access.succession import Succession
+from sheaf.repo.access.unlock import Opener
 from sheaf.repo.context import Connected, Context
-from sheaf.repo.records import RepoInfo, StoreInfo
-from sheaf.repo.remembered import remember
+from sheaf.repo.operations.mount_spills import user_spills
 from sheaf.repo.repo import Repo
-from sheaf.repo.spills import user_spills
-from sheaf.repo.succession import Succession
-from sheaf.repo.unlocking import Opener
+from sheaf.repo.values import RepoInfo, StoreInfo
 from sheaf.storage.open import open_backend
 from sheaf.storage.port import Backend
 
@@ -47,10 +47,10 @@ if TYPE_CHECKING:
     from sheaf.engine.gc.collect import Collected
     from sheaf.engine.gc.store_sizes import Sizes
     from sheaf.engine.replicas.catchup import Caught
-    from sheaf.repo.erasing import RowsHit
-    from sheaf.repo.finding import Found
-    from sheaf.repo.keys import Keys
-    from sheaf.repo.replicas import Replicas
+    from sheaf.repo.operations.erase import RowsHit
+    from sheaf.repo.operations.search import Found
+    from sheaf.repo.store_keys import Keys
+    from sheaf.repo.store_replicas import Replicas
     from sheaf.transfer.progress import Progress
 
 __all__ = ["Store"]
@@ -98,7 +98,7 @@ class Store:
     @property
     def replicas(self) -> Replicas:
         """The copies of this store elsewhere."""
-        from sheaf.repo.replicas import Replicas
+        from sheaf.repo.store_replicas import Replicas
 
         if self._opened is None:
             return Replicas(self._core, self._open)
@@ -113,7 +113,7 @@ class Store:
     @property
     def keys(self) -> Keys:
         """What opens this store, which is encrypted. Raises Refused if it isn't."""
-        from sheaf.repo.keys import Keys  # takes an optional library
+        from sheaf.repo.store_keys import Keys  # takes an optional library
 
         if self._opened is None:
             raise Refused(
@@ -229,7 +229,7 @@ class Store:
 
     def repo_of(self, folder: str | Path) -> Repo:
         """The repo that a downloaded folder came from. Raises NotFound if that isn't known on this machine."""
-        from sheaf.repo.folders import repo_entry_of
+        from sheaf.repo.local_folders import repo_entry_of
 
         return self._repo(repo_entry_of(self._connected, Path(folder)))
 
@@ -447,7 +447,7 @@ class Store:
             Conflict, Unavailable: as of :meth:`erase`.
         """
         from sheaf.engine.gc.grace import Patience
-        from sheaf.repo.erasing import erase_rows
+        from sheaf.repo.operations.erase import erase_rows
 
         self._refuse_erasure(reason)
         patience = Patience(0.0 if now else grace, True, tell or (lambda sessions: None))
@@ -462,7 +462,7 @@ class Store:
         where: str | Sequence[tuple[str, str, object]] | Sequence[Sequence[tuple[str, str, object]]],
     ) -> list[RowsHit]:
         """The tables in which :meth:`erase_rows` would find rows, and how many. Arguments and errors as there."""
-        from sheaf.repo.erasing import rows_hit
+        from sheaf.repo.operations.erase import rows_hit
 
         return rows_hit(self._core, self.repo(repo).id, pattern, where)
 
@@ -504,7 +504,7 @@ class Store:
             NotFound: no such repo, or a repo that is named lacks the branch.
         """
         from sheaf.model.ids import parse_hash
-        from sheaf.repo.finding import bundles_of, find_in
+        from sheaf.repo.operations.search import bundles_of, find_in
 
         wanted = parse_hash(content) if content is not None else None
         repos = map(self.repo, [repo] if repo else [info.name for info in self.repos()])
@@ -552,7 +552,7 @@ class Store:
     def _contents_of(
         self, content: str | Iterable[str], address: str | Iterable[str], *, recursive: bool
     ) -> frozenset[bytes]:
-        from sheaf.repo.erasing import contents_of
+        from sheaf.repo.operations.erase import contents_of
 
         return contents_of(lambda repo, ref: self.repo(repo).bundle(ref), content, address, recursive=recursive)
 

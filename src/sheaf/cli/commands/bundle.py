@@ -26,8 +26,8 @@ from sheaf.settings.durations import parse_duration
 
 if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
-    from sheaf.repo.records import Change, Entry
     from sheaf.repo.repo import Repo
+    from sheaf.repo.values import Change, Entry
     from sheaf.transfer.download.damaged import Damaged
     from sheaf.transfer.download.download import Downloaded
     from sheaf.transfer.download.update import Updated

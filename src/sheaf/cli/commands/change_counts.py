@@ -12,7 +12,7 @@ from sheaf.cli.output.text import quote
 
 if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
-    from sheaf.repo.records import Change, Entry
+    from sheaf.repo.values import Change, Entry
     from sheaf.transfer.local.scan import Skipped
 
 __all__ = ["HasContent", "in_bundle", "in_folder", "is_same", "skipper", "without_full_folders"]

@@ -27,8 +27,8 @@ from sheaf.transfer.progress import Meter
 if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
     from sheaf.repo.edit import Edit
-    from sheaf.repo.records import Entry
     from sheaf.repo.repo import Repo
+    from sheaf.repo.values import Entry
 
 __all__ = ["cp"]
 

@@ -25,7 +25,7 @@ from sheaf.model.refs import Address
 
 if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
-    from sheaf.repo.records import Change, Entry
+    from sheaf.repo.values import Change, Entry
 
 __all__ = ["CHANGE", "change_record", "diff"]
 

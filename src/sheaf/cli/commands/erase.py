@@ -22,7 +22,7 @@ from sheaf.errors import InvalidInput
 if TYPE_CHECKING:
     from sheaf.engine.erase.locate import Like
     from sheaf.format.session_v1 import ErasedPlace, Notice, Receipt
-    from sheaf.repo.erasing import RowsHit
+    from sheaf.repo.operations.erase import RowsHit
 
 __all__ = ["erase", "erased", "tell_erased"]
 

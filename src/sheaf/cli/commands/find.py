@@ -17,7 +17,7 @@ from sheaf.cli.verb_tree import verb
 from sheaf.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from sheaf.repo.finding import Found
+    from sheaf.repo.operations.search import Found
 
 __all__ = ["find"]
 

@@ -19,7 +19,7 @@ from sheaf.errors import InvalidInput
 from sheaf.settings.secrets import keep_in_keyring, new_key, parse_key, read_key_file, write_key_file
 
 if TYPE_CHECKING:
-    from sheaf.repo.keys import KeyInfo
+    from sheaf.repo.store_keys import KeyInfo
 
 __all__ = ["PASSPHRASE", "add", "key_at", "list_", "passphrase", "remove", "rotate", "secret_of_settings"]
 

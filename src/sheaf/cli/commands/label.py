@@ -14,8 +14,8 @@ from sheaf.cli.output import views
 from sheaf.cli.verb_tree import verb
 
 if TYPE_CHECKING:
-    from sheaf.repo.records import Label
     from sheaf.repo.repo import Repo
+    from sheaf.repo.values import Label
 
 __all__ = ["delete", "get", "list_", "set_"]
 

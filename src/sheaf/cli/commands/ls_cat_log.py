@@ -22,9 +22,9 @@ from sheaf.errors import InvalidInput
 
 if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
-    from sheaf.repo.history import PathChange
-    from sheaf.repo.records import RepoInfo
+    from sheaf.repo.path_history import PathChange
     from sheaf.repo.repo import Repo
+    from sheaf.repo.values import RepoInfo
 
 __all__ = ["cat", "log", "ls"]
 

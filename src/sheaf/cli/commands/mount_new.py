@@ -106,7 +106,7 @@ def mount_new(
 
 
 def _spill_folder(app: App, id: str) -> Path:
-    from sheaf.repo.spills import spills_folder
+    from sheaf.repo.operations.mount_spills import spills_folder
 
     return spills_folder(app.environment) / id
 

@@ -14,7 +14,7 @@ from sheaf.cli.verb_tree import verb
 
 if TYPE_CHECKING:
     from sheaf.engine.replicas.catchup import Caught
-    from sheaf.repo.replicas import ReplicaInfo
+    from sheaf.repo.store_replicas import ReplicaInfo
 
 __all__ = ["add", "list_", "policy", "promote", "remove", "replicate"]
 

@@ -19,7 +19,7 @@ from sheaf.settings.secrets import keep_in_keyring, new_key
 
 if TYPE_CHECKING:
     from sheaf.repo.diamond import DiamondInfo
-    from sheaf.repo.records import StoreInfo
+    from sheaf.repo.values import StoreInfo
 
 __all__ = ["check", "info", "init"]
 
@@ -57,7 +57,7 @@ def init(app: App, url: str | None, *, encrypt: bool, asks: bool, to_keyring: bo
 
 
 def _secret(app: App, *, asks: bool, to_keyring: bool) -> bytes | str:
-    from sheaf.repo.unlocking import need_library
+    from sheaf.repo.access.unlock import need_library
 
     need_library()  # before a key file is made
     if asks:

@@ -24,8 +24,8 @@ from sheaf.errors import InvalidInput
 
 if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
-    from sheaf.repo.records import Change
     from sheaf.repo.repo import Repo, Upload
+    from sheaf.repo.values import Change
     from sheaf.transfer.local.scan import Skipped
 
 __all__ = ["Announcer", "place_of", "tell_branch", "tell_label", "upload"]

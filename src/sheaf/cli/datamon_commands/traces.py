@@ -11,7 +11,7 @@ from sheaf.cli.output.render import to_json
 
 if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
-    from sheaf.repo.records import Entry
+    from sheaf.repo.values import Entry
 
 __all__ = ["leave_traces"]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from sheaf.cli.output.text import quote
 
 if TYPE_CHECKING:
-    from sheaf.repo.records import Change, Entry
+    from sheaf.repo.values import Change, Entry
 
 __all__ = ["Reader", "read_folder", "unified"]
 

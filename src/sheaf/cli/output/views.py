@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from sheaf.model.log import Author
     from sheaf.repo.bundle import Bundle
     from sheaf.repo.diamond import DiamondInfo, SplitInfo
-    from sheaf.repo.records import Branch, Entry, Label, RepoInfo
     from sheaf.repo.repo import Repo
+    from sheaf.repo.values import Branch, Entry, Label, RepoInfo
 
 __all__ = [
     "BRANCH",

@@ -11,8 +11,8 @@ from fsspec.utils import glob_translate
 from sheaf.engine.erase.locate import LeafSearch
 from sheaf.engine.manifest.node_store import Nodes, pointer_of
 from sheaf.repo.bundle import Bundle
-from sheaf.repo.records import Entry, entry_of
 from sheaf.repo.repo import Repo
+from sheaf.repo.values import Entry, entry_of
 
 __all__ = ["Found", "bundles_of", "find_in"]
 

@@ -23,7 +23,7 @@ from sheaf.model.entries import Entry as Row
 from sheaf.model.ids import parse_hash
 from sheaf.model.refs import parse_address
 from sheaf.repo.bundle import Bundle
-from sheaf.repo.records import Entry
+from sheaf.repo.values import Entry
 from sheaf.transfer.parquet_rows import Condition, Where, checked
 from sheaf.vfs import BundleFile
 

@@ -11,9 +11,9 @@ from sheaf.engine.clock import Clock, SystemClock
 from sheaf.engine.core import LostConfig, create_store, refuse_used
 from sheaf.errors import AlreadyExists, NotFound, SheafError, Unavailable
 from sheaf.model.log import Author
-from sheaf.repo.remembered import recall
+from sheaf.repo.access.known_replicas_file import recall
+from sheaf.repo.access.unlock import Opener, make_encrypted, need_library
 from sheaf.repo.store import Store
-from sheaf.repo.unlocking import Opener, make_encrypted, need_library
 from sheaf.settings.settings import options_for, read_environment, read_sheaf, storage_options
 from sheaf.storage.open import open_backend
 from sheaf.storage.port import Backend

@@ -15,8 +15,8 @@ from sheaf.engine.manifest.tree_diff import Difference, with_renames
 from sheaf.engine.sessions.erasure_notices import Erasures, erased_contents
 from sheaf.model.entries import Entry, Kind
 from sheaf.repo.context import Context
-from sheaf.repo.folders import hashes_of
-from sheaf.repo.records import Change, change_of
+from sheaf.repo.local_folders import hashes_of
+from sheaf.repo.values import Change, change_of
 from sheaf.transfer.local.compare import changes
 from sheaf.transfer.local.ignore import Ignore
 from sheaf.transfer.local.name_collisions import ANYWHERE, Clashes, clash_text

@@ -29,11 +29,11 @@ from sheaf.errors import Bug, Corrupt, Denied, InvalidInput, NotFound, SheafErro
 from sheaf.format import keys
 from sheaf.format.store_v1 import StoreConfig, decode_config
 from sheaf.model.log import Author
+from sheaf.repo.access.known_replicas_file import recall
+from sheaf.repo.access.unlock import Opener
 from sheaf.repo.context import Connected
-from sheaf.repo.looks import Looks
-from sheaf.repo.remembered import recall
-from sheaf.repo.replicas import Replicas
-from sheaf.repo.unlocking import Opener
+from sheaf.repo.operations.recheck import Looks
+from sheaf.repo.store_replicas import Replicas
 from sheaf.storage.folder.private_files import make_private_folder, write_private
 from sheaf.storage.open import open_backend
 from sheaf.storage.port import Backend

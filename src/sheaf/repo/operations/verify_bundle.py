@@ -14,7 +14,7 @@ from sheaf.engine.chunks.chunk_reader import DAMAGE, Contents, Erased
 from sheaf.engine.manifest.tree import Tree, entry_at
 from sheaf.errors import Corrupt, SheafError
 from sheaf.model.entries import Entry, Kind
-from sheaf.repo.records import Verified
+from sheaf.repo.values import Verified
 from sheaf.transfer.download.damaged import Damaged, refuse_damaged
 from sheaf.transfer.download.write_files import paths_of
 from sheaf.transfer.progress import Meter, Progress

@@ -10,7 +10,7 @@ from sheaf.errors import NotFound
 
 if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
-    from sheaf.repo.records import Entry
+    from sheaf.repo.values import Entry
 
 __all__ = ["PathChange", "path_history"]
 
