@@ -19,7 +19,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from sheaf.errors import SheafError
-    from sheaf.model.log import Author
+    from sheaf.model.records import Author
     from sheaf.repo.access.connect import connect, init
     from sheaf.repo.bundle import Bundle
     from sheaf.repo.diamond import Diamond
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sheaf.storage.storage_options import StorageOptions
 
 _WHERE = {
-    "Author": "sheaf.model.log",
+    "Author": "sheaf.model.records",
     "Branch": "sheaf.repo.values",
     "Bundle": "sheaf.repo.bundle",
     "Change": "sheaf.repo.values",

@@ -46,7 +46,7 @@ from sheaf.format.session_v1 import (
     seal,
 )
 from sheaf.model.entries import ChunkPlace, Entry, ExternalPlace, Kind, ObjectPlace
-from sheaf.model.log import Author, DeleteBundle, MovePacks
+from sheaf.model.records import Author, DeleteBundle, MovePacks
 from sheaf.repo.access.connect import connect
 from sheaf.repo.repo import Repo
 from sheaf.storage.open import open_backend

@@ -11,7 +11,7 @@ from sheaf.engine.core import Core, open_store
 from sheaf.engine.sessions.damage import note_damage
 from sheaf.errors import Corrupt, Denied
 from sheaf.format import keys
-from sheaf.model.log import SetFeatures
+from sheaf.model.records import SetFeatures
 from sheaf.repo.operations.repair import Plan, Repaired, Repairs
 from sheaf.storage.port import Backend, Created
 from sheaf.storage.wrappers.wrapper import WrapperBackend

@@ -38,7 +38,7 @@ from sheaf.format.pack_v1 import TRAILER
 from sheaf.format.record_v1 import decode_record, encode_record
 from sheaf.format.session_v1 import RunEnd, seal
 from sheaf.model.entries import ChunkPlace
-from sheaf.model.log import AddBundle, SetLabel
+from sheaf.model.records import AddBundle, SetLabel
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.port import Backend, Stat
 from sheaf.testing.clock import SteeredClock

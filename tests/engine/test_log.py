@@ -18,7 +18,7 @@ from sheaf.engine.object_cache import FolderCache
 from sheaf.errors import Conflict, Corrupt, NotFound, Refused, Unavailable
 from sheaf.format import keys, limits
 from sheaf.format.record_v1 import PAGE_RECORDS, decode_record, encode_record
-from sheaf.model.log import AddBundle, MoveBranch, RepoOp, RepoState, SetLabel
+from sheaf.model.records import AddBundle, MoveBranch, RepoOp, RepoState, SetLabel
 from sheaf.storage.port import Backend
 from sheaf.storage.wrappers.readonly import ReadOnlyBackend
 from sheaf.storage.wrappers.retry import RetryBackend, RetryPolicy

@@ -10,7 +10,7 @@ from tests.engine.worlds import Interrupted, Place, commit
 from sheaf.engine.clock import Clock
 from sheaf.engine.core import create_store
 from sheaf.errors import AlreadyExists, Conflict, NotFound
-from sheaf.model.log import SetLabel
+from sheaf.model.records import SetLabel
 from sheaf.repo.access import connect as connecting
 from sheaf.repo.access.connect import connect
 from sheaf.repo.repo import Repo

@@ -10,7 +10,7 @@ from sheaf.engine.core import Core
 from sheaf.engine.log.record_log import repo_log
 from sheaf.engine.log.resolve import Refs
 from sheaf.errors import Ambiguous, InvalidInput, NotFound, SheafError
-from sheaf.model.log import AddBundle, SetLabel
+from sheaf.model.records import AddBundle, SetLabel
 from sheaf.repo.repo import Repo
 from sheaf.testing.clock import SteeredClock
 

@@ -25,7 +25,7 @@ from sheaf.engine.log.record_log import repo_log
 from sheaf.engine.sessions.sessions import list_sessions, open_session
 from sheaf.errors import Conflict, Corrupt, Denied, NotFound, SheafError, Unavailable
 from sheaf.format import keys
-from sheaf.model.log import VoidSession
+from sheaf.model.records import VoidSession
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.repo import Repo
 from sheaf.storage.port import LARGEST, Backend

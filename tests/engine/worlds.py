@@ -23,8 +23,8 @@ from sheaf.format.store_v1 import Chunker
 from sheaf.model.entries import ChunkPlace, Entry, Kind, PlaceKind, RecipePlace
 from sheaf.model.entries import Place as Where
 from sheaf.model.ids import ksuid
-from sheaf.model.log import Bundle as Descriptor
-from sheaf.model.log import Root
+from sheaf.model.records import Bundle as Descriptor
+from sheaf.model.records import Root
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store

@@ -54,8 +54,8 @@ from sheaf.format.session_v1 import (
 from sheaf.format.store_v1 import StoreConfig, decode_config, encode_config
 from sheaf.model.entries import ChunkPlace, Entry, ExternalPlace, Kind, ObjectPlace, RecipePlace
 from sheaf.model.ids import ksuid
-from sheaf.model.log import Author, Record, Root, SetLabel
 from sheaf.model.nodes import Pointer
+from sheaf.model.records import Author, Record, Root, SetLabel
 from sheaf.storage.memory import MemoryBackend
 
 ID = ksuid(1_700_000_000, bytes(range(16)))

@@ -37,8 +37,8 @@ from sheaf.format.index_v1 import IndexHeader
 from sheaf.format.limits import LIMITS, OTHER, limit_of
 from sheaf.format.moved_v1 import MovedHeader
 from sheaf.format.node_v1 import CHILDREN, ROWS
-from sheaf.model import log as model
 from sheaf.model import names
+from sheaf.model import records as model
 from sheaf.model.ids import ksuid
 from sheaf.storage.port import LARGEST
 

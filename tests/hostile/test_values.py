@@ -32,7 +32,7 @@ from sheaf.format.sealed import seal
 from sheaf.format.session_v1 import Condemned, encode_condemned
 from sheaf.model.entries import ChunkPlace, Entry, ExternalPlace, Kind, ObjectPlace, RecipePlace
 from sheaf.model.ids import ksuid
-from sheaf.model.log import MovePacks
+from sheaf.model.records import MovePacks
 from sheaf.repo.store import Store
 from sheaf.testing.clock import SteeredClock
 

@@ -19,8 +19,8 @@ from sheaf.format import keys
 from sheaf.format.node_v1 import encode_children, encode_rows, row_hashes
 from sheaf.model.entries import Entry
 from sheaf.model.ids import ksuid
-from sheaf.model.log import AddBundle, Bundle, Root
 from sheaf.model.nodes import Pointer
+from sheaf.model.records import AddBundle, Bundle, Root
 from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
 from sheaf.storage.memory import MemoryBackend

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sheaf
-from sheaf.model.log import DeleteBundle, MoveBranch
+from sheaf.model.records import DeleteBundle, MoveBranch
 from sheaf.mount.commit import Committer
 from sheaf.mount.fuse.port import ROOT_INO, Attr, Change
 from sheaf.mount.journal import About, Spill

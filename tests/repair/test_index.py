@@ -16,7 +16,7 @@ from sheaf.errors import Conflict
 from sheaf.format import keys
 from sheaf.format.index_v1 import Segment
 from sheaf.model.ids import ksuid
-from sheaf.model.log import VoidSession
+from sheaf.model.records import VoidSession
 
 
 def objects(world: World) -> list[str]:

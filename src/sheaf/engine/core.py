@@ -18,7 +18,7 @@ from sheaf.fork import Threads
 from sheaf.format import keys
 from sheaf.format.limits import ensure_fits
 from sheaf.format.store_v1 import StoreConfig, decode_config, encode_config
-from sheaf.model.log import Author
+from sheaf.model.records import Author
 from sheaf.storage.emptiness import foreign_in
 from sheaf.storage.port import Backend, Buffer, Created
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from sheaf.errors import Ambiguous, InvalidInput, NotFound
 from sheaf.fork import RLock
-from sheaf.fsspec.errors import read_only
-from sheaf.fsspec.location import Location
-from sheaf.model.log import Author
+from sheaf.fsspec.os_errors import read_only
+from sheaf.fsspec.url import Location
+from sheaf.model.records import Author
 from sheaf.model.refs import Ref, parse_ref
 from sheaf.repo.access.connect import connect
 from sheaf.repo.bundle import Bundle

@@ -21,7 +21,7 @@ from sheaf.engine.manifest.tree import Tree
 from sheaf.engine.manifest.tree_diff import diff_trees
 from sheaf.errors import Corrupt, InvalidInput
 from sheaf.fork import Lazy
-from sheaf.model import log
+from sheaf.model import records
 from sheaf.model.entries import Entry as Row
 from sheaf.model.entries import Kind
 from sheaf.model.nodes import Pointer
@@ -46,7 +46,7 @@ __all__ = ["Bundle"]
 class Bundle:
     """A committed bundle. Everything about it is known; its entries and bytes are fetched when asked for."""
 
-    def __init__(self, context: Context, descriptor: log.Bundle) -> None:
+    def __init__(self, context: Context, descriptor: records.Bundle) -> None:
         self._context = context
         self._descriptor = descriptor
         self._repo = context.entry
@@ -61,7 +61,7 @@ class Bundle:
         return pointer_of(self._descriptor.root)
 
     @property
-    def descriptor(self) -> log.Bundle:
+    def descriptor(self) -> records.Bundle:
         """What its record says of it."""
         return self._descriptor
 
@@ -96,7 +96,7 @@ class Bundle:
         return parse_time(self._descriptor.time)
 
     @property
-    def author(self) -> log.Author:
+    def author(self) -> records.Author:
         """Who made it."""
         return self._descriptor.author
 

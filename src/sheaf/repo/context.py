@@ -12,7 +12,7 @@ from sheaf.engine.log.resolve import Refs
 from sheaf.errors import NotFound, Unsupported
 from sheaf.fork import Lazy
 from sheaf.format.store_v1 import READ_FEATURES, WRITE_FEATURES
-from sheaf.model.log import RepoEntry, RepoOp, RepoState, StoreOp, StoreState
+from sheaf.model.records import RepoEntry, RepoOp, RepoState, StoreOp, StoreState
 
 if TYPE_CHECKING:
     from sheaf.engine.manifest.node_store import Nodes

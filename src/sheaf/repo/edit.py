@@ -21,8 +21,8 @@ from sheaf.engine.manifest.tree_edit import Changes
 from sheaf.errors import Conflict, InvalidInput, NotFound
 from sheaf.format.node_v1 import ROWS
 from sheaf.model.entries import Entry, Kind
-from sheaf.model.log import Bundle as Descriptor
 from sheaf.model.paths import check_path, join, relative, split
+from sheaf.model.records import Bundle as Descriptor
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.context import Context
 from sheaf.transfer.local.hashes import hash_file

@@ -11,9 +11,9 @@ from sheaf.engine.manifest.node_store import pointer_of
 from sheaf.engine.manifest.tree import Tree
 from sheaf.engine.manifest.tree_diff import Difference, with_renames
 from sheaf.errors import NotFound, Refused
-from sheaf.model.log import Bundle as Descriptor
-from sheaf.model.log import RepoEntry
 from sheaf.model.paths import ancestors
+from sheaf.model.records import Bundle as Descriptor
+from sheaf.model.records import RepoEntry
 from sheaf.repo.context import Connected, Context
 from sheaf.transfer.download.update import Updated, update
 from sheaf.transfer.local.compare import changes, guess_base, learn

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from sheaf.engine.clock import parse_time
 from sheaf.engine.log.record_log import Head, Log
 from sheaf.errors import AlreadyExists, NotFound
-from sheaf.model.log import (
+from sheaf.model.names import check_ref_name, check_repo_name
+from sheaf.model.records import (
     Author,
     DeleteRepo,
     MoveBranch,
@@ -21,10 +22,9 @@ from sheaf.model.log import (
     RepoState,
     SetLabel,
 )
-from sheaf.model.log import (
+from sheaf.model.records import (
     Bundle as Descriptor,
 )
-from sheaf.model.names import check_ref_name, check_repo_name
 from sheaf.repo.context import Context
 from sheaf.repo.operations.delete import Retain, Surplus, delete_bundle, refuse_named, squash, surplus
 from sheaf.repo.values import Branch, Label, RepoInfo, branch_of, label_of, repo_info

@@ -29,8 +29,8 @@ from sheaf.errors import (
 from sheaf.fork import Threads
 from sheaf.format import keys
 from sheaf.format.session_v1 import ErasedPlace, Notice, Receipt, RunEnd, RunStart, Session
-from sheaf.model.log import Author, CreateRepo, RepoEntry
 from sheaf.model.names import check_repo_name
+from sheaf.model.records import Author, CreateRepo, RepoEntry
 from sheaf.repo.access.known_replicas_file import remember
 from sheaf.repo.access.succession import Succession
 from sheaf.repo.access.unlock import Opener

@@ -16,7 +16,7 @@ from sheaf.engine.replicas.replica_records import copied_up_to, copy_log, copy_o
 from sheaf.engine.replicas.replicated_backend import ReplicatedBackend, refuse_copy
 from sheaf.errors import AlreadyExists, Conflict, InvalidInput, NotFound, Refused, SheafError, Unavailable
 from sheaf.format import keys
-from sheaf.model.log import SetReplicas, StoreState
+from sheaf.model.records import SetReplicas, StoreState
 from sheaf.storage.port import Backend
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sheaf.engine.clock import parse_time
 from sheaf.model import entries as model
-from sheaf.model.log import Author, RepoEntry, RepoState
+from sheaf.model.records import Author, RepoEntry, RepoState
 
 if TYPE_CHECKING:
     from sheaf.engine.manifest.diff_entries import Difference

@@ -27,8 +27,8 @@ from sheaf.format.node_v1 import ROWS
 from sheaf.format.recipe_v1 import Row
 from sheaf.format.session_v1 import Notice, seal, unseal
 from sheaf.model.entries import Entry, Kind, PlaceKind, RecipePlace
-from sheaf.model.log import Bundle
 from sheaf.model.nodes import Pointer
+from sheaf.model.records import Bundle
 from sheaf.transfer.progress import Meter
 from sheaf.transfer.upload.spool import Spool
 

@@ -27,9 +27,9 @@ from sheaf.format import keys
 from sheaf.format.node_v1 import object_id
 from sheaf.format.recipe_v1 import Row
 from sheaf.model.entries import Entry, ObjectPlace, PlaceKind, RecipePlace
-from sheaf.model.log import Bundle, RepoEntry
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import join
+from sheaf.model.records import Bundle, RepoEntry
 from sheaf.storage.wrappers.readonly import ReadOnlyBackend
 
 __all__ = ["name_files"]

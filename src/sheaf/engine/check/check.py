@@ -23,7 +23,7 @@ from sheaf.engine.object_cache import Cache, NoCache
 from sheaf.engine.sessions.damage import noted_keys
 from sheaf.errors import InvalidInput
 from sheaf.format import keys
-from sheaf.model.log import Bundle, RepoEntry
+from sheaf.model.records import Bundle, RepoEntry
 from sheaf.storage.wrappers.readonly import ReadOnlyBackend
 
 __all__ = ["Problem", "Reading", "Report", "check_store"]

@@ -16,7 +16,7 @@ from sheaf.engine.objects import get_object
 from sheaf.errors import Corrupt, NotFound, Repairable, SheafError, Unsupported
 from sheaf.format import keys
 from sheaf.format.record_v1 import PAGE_RECORDS, decode_ops, decode_page, decode_record
-from sheaf.model.log import (
+from sheaf.model.records import (
     AddBundle,
     BringBack,
     Bundle,

@@ -29,9 +29,9 @@ from sheaf.format.node_v1 import children_hashes, hashes_array, leaf_packs, row_
 from sheaf.format.recipe_v1 import Row
 from sheaf.model.entries import Entry, Kind, ObjectPlace, PlaceKind, RecipePlace
 from sheaf.model.ids import is_ksuid
-from sheaf.model.log import Bundle
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import check_path, join, order_key
+from sheaf.model.records import Bundle
 
 __all__ = ["Trees"]
 

@@ -27,8 +27,8 @@ from sheaf.format import keys
 from sheaf.format.session_v1 import seal, unseal
 from sheaf.model.entries import Kind
 from sheaf.model.ids import check_ids
-from sheaf.model.log import Author, Root
 from sheaf.model.paths import check_path, join, order_key
+from sheaf.model.records import Author, Root
 from sheaf.storage.port import Created
 
 __all__ = ["MODES", "DiamondEnd", "DiamondStart", "Merged", "Mode", "SplitDone", "SplitStart", "Splits", "merge_splits"]

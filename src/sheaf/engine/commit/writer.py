@@ -27,9 +27,9 @@ from sheaf.engine.manifest.tree import Tree
 from sheaf.engine.manifest.tree_writer import Change, TreeWriter, leaves_of
 from sheaf.engine.sessions.sessions import Ending, Open, end_session, open_session, refuse_if_over
 from sheaf.errors import Bug, Conflict, Corrupt, Refused, SheafError, Unavailable
-from sheaf.model.log import AddBundle, Bundle, MoveBranch, RepoOp, RepoState, SetLabel
 from sheaf.model.names import check_ref_name
 from sheaf.model.nodes import Pointer
+from sheaf.model.records import AddBundle, Bundle, MoveBranch, RepoOp, RepoState, SetLabel
 
 __all__ = ["Draft", "Store", "Writer", "committed"]
 

@@ -24,9 +24,9 @@ from sheaf.format import keys
 from sheaf.format.columns import Array, hashes_of, leading
 from sheaf.format.session_v1 import ErasedPlace
 from sheaf.model.entries import ChunkPlace, Entry, Kind, ObjectPlace, PlaceKind, RecipePlace
-from sheaf.model.log import Bundle
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import join
+from sheaf.model.records import Bundle
 
 __all__ = ["Finder", "Held", "LeafSearch", "Like", "files_of", "find_like", "find_namesakes", "held_by"]
 

@@ -22,8 +22,8 @@ from sheaf.engine.manifest.tree_writer import TreeWriter
 from sheaf.engine.sessions.sessions import Ending, Open, open_session, refuse_if_over
 from sheaf.errors import Corrupt
 from sheaf.model.entries import Entry
-from sheaf.model.log import Bundle, RedactBundle, RepoEntry, RepoOp, RepoState
 from sheaf.model.nodes import Pointer
+from sheaf.model.records import Bundle, RedactBundle, RepoEntry, RepoOp, RepoState
 
 __all__ = ["Change", "Hits", "redact"]
 

@@ -20,7 +20,8 @@ from sheaf.engine.sessions.forwarding import Erased, Forwards, load_forwards
 from sheaf.errors import Corrupt
 from sheaf.format.node_v1 import hash32, leaf_packs
 from sheaf.model.entries import PlaceKind, RecipePlace
-from sheaf.model.log import (
+from sheaf.model.nodes import Pointer
+from sheaf.model.records import (
     AddBundle,
     Bundle,
     CreateRepo,
@@ -30,7 +31,6 @@ from sheaf.model.log import (
     RestoreBundle,
     RestoreRepo,
 )
-from sheaf.model.nodes import Pointer
 
 __all__ = [
     "Chunks",

@@ -22,7 +22,7 @@ from sheaf.format import keys
 from sheaf.format.frame_v1 import unframe
 from sheaf.format.moved_v1 import encode_moved
 from sheaf.format.pack_v1 import PackTable, decode_table
-from sheaf.model.log import MovePacks, StoreOp, StoreState
+from sheaf.model.records import MovePacks, StoreOp, StoreState
 from sheaf.storage.port import Created
 
 __all__ = ["Mover"]

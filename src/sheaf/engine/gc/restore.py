@@ -21,7 +21,7 @@ from sheaf.engine.sessions.sessions import Ending, Open, open_session, open_stor
 from sheaf.errors import Conflict, Corrupt, NotFound, Refused
 from sheaf.format import keys
 from sheaf.format.node_v1 import object_id
-from sheaf.model.log import (
+from sheaf.model.records import (
     Bundle,
     DeleteBundle,
     RepoEntry,

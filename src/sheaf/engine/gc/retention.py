@@ -12,7 +12,7 @@ from sheaf.engine.sessions.sessions import condemned_lists
 from sheaf.errors import InvalidInput
 from sheaf.format import keys
 from sheaf.model.ids import parse_hash
-from sheaf.model.log import AddBundle, Bundle, DeleteBundle, RedactBundle, RepoEntry, RestoreBundle
+from sheaf.model.records import AddBundle, Bundle, DeleteBundle, RedactBundle, RepoEntry, RestoreBundle
 
 __all__ = ["Gone", "gone_bundles", "kept_since", "lost_with", "restorable", "retained"]
 

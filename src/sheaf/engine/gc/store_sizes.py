@@ -21,7 +21,7 @@ from sheaf.errors import NotFound
 from sheaf.format import keys
 from sheaf.format.columns import Array
 from sheaf.model.entries import Entry, ObjectPlace, PlaceKind, RecipePlace
-from sheaf.model.log import Bundle
+from sheaf.model.records import Bundle
 
 __all__ = ["Sizes", "bundle_sizes", "store_sizes"]
 

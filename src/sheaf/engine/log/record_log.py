@@ -28,7 +28,7 @@ from sheaf.format.record_v1 import (
     merge,
     patch,
 )
-from sheaf.model.log import Record, RefTarget, RepoOp, RepoState, StoreOp, StoreState, replay
+from sheaf.model.records import Record, RefTarget, RepoOp, RepoState, StoreOp, StoreState, replay
 from sheaf.storage.port import Created
 
 __all__ = ["Head", "Log", "repo_log", "store_log"]

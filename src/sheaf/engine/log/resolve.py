@@ -8,7 +8,7 @@ from sheaf.engine.core import Core
 from sheaf.engine.log.record_log import Head, Log, repo_log, store_log
 from sheaf.errors import Ambiguous, Corrupt, NotFound
 from sheaf.model.ids import is_ksuid, is_ksuid_prefix
-from sheaf.model.log import AddBundle, Bundle, DeleteBundle, RedactBundle, RepoOp, RepoState, RestoreBundle
+from sheaf.model.records import AddBundle, Bundle, DeleteBundle, RedactBundle, RepoOp, RepoState, RestoreBundle
 from sheaf.model.refs import Ref, parse_ref
 
 __all__ = ["MAIN", "Aside", "Refs", "alive"]

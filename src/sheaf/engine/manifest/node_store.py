@@ -18,8 +18,8 @@ from sheaf.fork import Lock, Threads
 from sheaf.format import keys
 from sheaf.format.plain_v1 import MAX_LEVEL, Plain, plain_node
 from sheaf.model.ids import parse_hash
-from sheaf.model.log import Root
 from sheaf.model.nodes import Pointer
+from sheaf.model.records import Root
 
 if TYPE_CHECKING:  # 0.1 s to import, and who only looks at plain nodes needs none of it
     import pyarrow as pa

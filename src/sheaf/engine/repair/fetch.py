@@ -15,7 +15,7 @@ from sheaf.engine.replicas.replica_records import is_copy, state_of
 from sheaf.engine.sessions.forwarding import load_forwards
 from sheaf.errors import Refused, SheafError
 from sheaf.format import keys
-from sheaf.model.log import MovePacks
+from sheaf.model.records import MovePacks
 from sheaf.storage.port import Backend, Stat
 
 __all__ = ["fetch"]

@@ -12,7 +12,7 @@ from sheaf.engine.replicas.replica_records import copied_up_to
 from sheaf.errors import Corrupt, NotFound
 from sheaf.format import keys
 from sheaf.format.record_v1 import decode_record
-from sheaf.model.log import Record
+from sheaf.model.records import Record
 from sheaf.storage.port import Backend
 
 __all__ = ["mend_logs"]

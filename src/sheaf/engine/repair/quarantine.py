@@ -20,8 +20,8 @@ from sheaf.errors import Corrupt, NotFound, Refused
 from sheaf.format import keys
 from sheaf.format.node_v1 import leaf_packs, object_id
 from sheaf.model.entries import Entry, ExternalPlace
-from sheaf.model.log import BringBack, Bundle, RepoEntry, RepoOp, RepoState, SetAside
 from sheaf.model.nodes import Pointer
+from sheaf.model.records import BringBack, Bundle, RepoEntry, RepoOp, RepoState, SetAside
 
 __all__ = ["Unreadable", "bring_back", "set_aside", "unreadable"]
 

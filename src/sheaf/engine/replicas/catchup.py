@@ -21,7 +21,7 @@ from sheaf.fork import Threads
 from sheaf.format import keys
 from sheaf.format.record_v1 import PAGE_RECORDS
 from sheaf.format.session_v1 import decode_condemned
-from sheaf.model.log import (
+from sheaf.model.records import (
     AddBundle,
     BringBack,
     CreateRepo,

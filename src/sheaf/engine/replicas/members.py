@@ -14,7 +14,7 @@ from sheaf.engine.replicas.replica_records import copy_log, copy_of
 from sheaf.errors import InvalidInput, Refused, SheafError, Unavailable
 from sheaf.fork import Lock
 from sheaf.format.store_v1 import StoreConfig
-from sheaf.model.log import StoreOp, StoreState
+from sheaf.model.records import StoreOp, StoreState
 from sheaf.storage.port import Backend, Buffer, Created
 
 __all__ = ["POLICIES", "Member", "Open", "Tell", "needed"]

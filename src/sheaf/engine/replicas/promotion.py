@@ -20,7 +20,7 @@ from sheaf.format import keys
 from sheaf.format.replica_v1 import Behind
 from sheaf.format.sealed import seal
 from sheaf.format.store_v1 import StoreConfig
-from sheaf.model.log import Promote, SetReplicas
+from sheaf.model.records import Promote, SetReplicas
 from sheaf.storage.port import Backend
 
 __all__ = ["hand_over", "note_behind", "promote_alone", "successor"]

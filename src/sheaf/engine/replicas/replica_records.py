@@ -11,7 +11,7 @@ from sheaf.format.record_v1 import decode_record
 from sheaf.format.replica_v1 import ReplicaNotice
 from sheaf.format.sealed import seal, unseal
 from sheaf.format.store_v1 import decode_config
-from sheaf.model.log import StoreState
+from sheaf.model.records import StoreState
 from sheaf.storage.port import Backend, Created
 
 __all__ = ["copied_up_to", "copy_log", "copy_of", "end_epoch", "is_copy", "refuse_diverged", "state_of"]

@@ -22,7 +22,7 @@ from sheaf.format import keys
 from sheaf.format.replica_v1 import Behind
 from sheaf.format.sealed import seal
 from sheaf.format.store_v1 import StoreConfig
-from sheaf.model.log import StoreState
+from sheaf.model.records import StoreState
 from sheaf.storage.port import Backend, Buffer, Created
 from sheaf.storage.wrappers.failover import FailoverBackend
 from sheaf.storage.wrappers.wrapper import WrapperBackend

@@ -15,7 +15,7 @@ from sheaf.engine.log.record_log import store_log
 from sheaf.errors import Corrupt, NotFound, Unsupported
 from sheaf.format import keys
 from sheaf.format.moved_v1 import Moved, decode_moved
-from sheaf.model.log import MovePacks
+from sheaf.model.records import MovePacks
 
 __all__ = ["Erased", "Forwards", "Place", "Trail", "erased", "load_forwards", "sent_to"]
 

@@ -22,7 +22,7 @@ from sheaf.errors import Conflict, NotFound, SheafError, Unavailable
 from sheaf.fork import Origin
 from sheaf.format import keys
 from sheaf.format.session_v1 import Condemned, Session, decode_condemned, seal, unseal
-from sheaf.model.log import AddBundle, RepoOp, RepoState, VoidSession
+from sheaf.model.records import AddBundle, RepoOp, RepoState, VoidSession
 
 __all__ = [
     "Ending",

@@ -10,7 +10,7 @@ from pathlib import Path
 from sheaf.engine.clock import Clock, SystemClock
 from sheaf.engine.core import LostConfig, create_store, refuse_used
 from sheaf.errors import AlreadyExists, NotFound, SheafError, Unavailable
-from sheaf.model.log import Author
+from sheaf.model.records import Author
 from sheaf.repo.access.known_replicas_file import recall
 from sheaf.repo.access.unlock import Opener, make_encrypted, need_library
 from sheaf.repo.store import Store

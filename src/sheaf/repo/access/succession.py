@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from sheaf.engine.replicas.promotion import successor
 from sheaf.errors import Corrupt, SheafError, Unsupported
 from sheaf.format.store_v1 import StoreConfig
-from sheaf.model.log import StoreState
+from sheaf.model.records import StoreState
 from sheaf.storage.port import Backend
 
 __all__ = ["Succession"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sheaf.engine.log.record_log import Head
 from sheaf.engine.log.resolve import Refs
 from sheaf.errors import InvalidInput
-from sheaf.model.log import Bundle, DeleteBundle, RepoOp, RepoState, SetLabel
+from sheaf.model.records import Bundle, DeleteBundle, RepoOp, RepoState, SetLabel
 from sheaf.repo.context import Context
 
 __all__ = ["Retain", "Surplus", "delete_bundle", "refuse_named", "squash", "surplus"]

@@ -19,7 +19,7 @@ from sheaf.engine.manifest.node_store import pointer_of, root_of
 from sheaf.engine.manifest.tree import Tree
 from sheaf.engine.sessions.erasure_notices import erased_contents
 from sheaf.errors import Conflict, NotFound, Refused
-from sheaf.model.log import AddBundle, Bundle, MoveBranch, RepoOp, RepoState, SetLabel
+from sheaf.model.records import AddBundle, Bundle, MoveBranch, RepoOp, RepoState, SetLabel
 from sheaf.repo.context import Context
 from sheaf.transfer.copy_bundle import Copier
 from sheaf.transfer.progress import Meter, Progress

@@ -28,7 +28,7 @@ from sheaf.engine.replicas.replicated_backend import ReplicatedBackend, refuse_c
 from sheaf.errors import Bug, Corrupt, Denied, InvalidInput, NotFound, SheafError, Unavailable
 from sheaf.format import keys
 from sheaf.format.store_v1 import StoreConfig, decode_config
-from sheaf.model.log import Author
+from sheaf.model.records import Author
 from sheaf.repo.access.known_replicas_file import recall
 from sheaf.repo.access.unlock import Opener
 from sheaf.repo.context import Connected

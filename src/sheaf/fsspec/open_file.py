@@ -14,14 +14,14 @@ from fsspec.core import OpenFile
 
 from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.fork import Origin
-from sheaf.fsspec.errors import os_errors
 from sheaf.fsspec.leaving import remember
+from sheaf.fsspec.os_errors import os_errors
 from sheaf.model.entries import Entry
 from sheaf.vfs import BundleFile
 
 if TYPE_CHECKING:
     from sheaf.fsspec.filesystem import SheafFileSystem
-    from sheaf.fsspec.location import Location
+    from sheaf.fsspec.url import Location
 
 __all__ = ["IN_MEMORY", "Content", "Reader", "ReadingFile", "Text", "WritingFile", "discarding"]
 

@@ -15,8 +15,8 @@ from typing import Any, BinaryIO, TypeVar, cast
 
 from sheaf.engine.clock import SystemClock
 from sheaf.fork import RLock
-from sheaf.fsspec.errors import exists, is_folder, missing, not_folder
-from sheaf.fsspec.files import Content
+from sheaf.fsspec.open_file import Content
+from sheaf.fsspec.os_errors import exists, is_folder, missing, not_folder
 from sheaf.model.entries import Entry, Kind
 from sheaf.model.paths import ancestors, check_path, split
 from sheaf.repo.bundle import Bundle
