@@ -20,8 +20,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from sheaf.errors import SheafError
     from sheaf.model.records import Author
-    from sheaf.repo.access.connect import connect, init
     from sheaf.repo.bundle import Bundle
+    from sheaf.repo.connect import connect, init
     from sheaf.repo.diamond import Diamond
     from sheaf.repo.edit import Edit
     from sheaf.repo.repo import Repo, Upload
@@ -43,8 +43,8 @@ _WHERE = {
     "StorageOptions": "sheaf.storage.storage_options",
     "Store": "sheaf.repo.store",
     "Upload": "sheaf.repo.repo",
-    "connect": "sheaf.repo.access.connect",
-    "init": "sheaf.repo.access.connect",
+    "connect": "sheaf.repo.connect",
+    "init": "sheaf.repo.connect",
 }
 
 __all__ = [

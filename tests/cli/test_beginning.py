@@ -65,7 +65,7 @@ def test_a_folder_that_has_something_in_it_is_refused_and_left_as_it_is(tmp_path
 def test_a_prefix_that_has_something_in_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = MemoryBackend()
     backend.create("photos/one", b"1")
-    monkeypatch.setattr("sheaf.repo.access.connect.open_backend", lambda url, options: backend)
+    monkeypatch.setattr("sheaf.repo.connect.open_backend", lambda url, options: backend)
     with pytest.raises(Refused, match="photos/one"):
         sheaf.init("memory://x")
 

@@ -11,7 +11,7 @@ import click
 import pytest
 
 import sheaf
-from sheaf.cli.input.options import GLOBAL_OPTIONS
+from sheaf.cli.options import GLOBAL_OPTIONS
 from sheaf.cli.verb_tree import Verb, _load
 from sheaf.cli.verbs import NOUNS, VERBS
 

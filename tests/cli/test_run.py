@@ -15,8 +15,8 @@ from tests.cli.conftest import Cli
 
 from sheaf import errors
 from sheaf.cli import run as running
+from sheaf.cli.error_report import failure_of
 from sheaf.cli.exits import EXITS
-from sheaf.cli.output.error_report import failure_of
 from sheaf.cli.verb_tree import Tree, verb
 from sheaf.cli.verbs import VERBS
 from sheaf.settings.secrets import read_key_file

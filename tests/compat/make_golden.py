@@ -47,7 +47,7 @@ from sheaf.format.session_v1 import (
 )
 from sheaf.model.entries import ChunkPlace, Entry, ExternalPlace, Kind, ObjectPlace
 from sheaf.model.records import Author, DeleteBundle, MovePacks
-from sheaf.repo.access.connect import connect
+from sheaf.repo.connect import connect
 from sheaf.repo.repo import Repo
 from sheaf.storage.open import open_backend
 from sheaf.testing.clock import SteeredClock

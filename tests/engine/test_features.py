@@ -16,7 +16,7 @@ from sheaf.format.record_v1 import encode_record
 from sheaf.format.sealed import seal
 from sheaf.format.store_v1 import Chunker, StoreConfig, decode_config, encode_config
 from sheaf.model.records import SetFeatures
-from sheaf.repo.access.connect import connect, init
+from sheaf.repo.connect import connect, init
 from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
 from sheaf.storage.memory import MemoryBackend

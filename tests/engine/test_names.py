@@ -11,8 +11,8 @@ from sheaf.engine.clock import Clock
 from sheaf.engine.core import create_store
 from sheaf.errors import AlreadyExists, Conflict, NotFound
 from sheaf.model.records import SetLabel
-from sheaf.repo.access import connect as connecting
-from sheaf.repo.access.connect import connect
+from sheaf.repo import connect as connecting
+from sheaf.repo.connect import connect
 from sheaf.repo.repo import Repo
 from sheaf.storage.port import Backend, Buffer, Created
 from sheaf.storage.wrappers.wrapper import WrapperBackend

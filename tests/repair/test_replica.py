@@ -10,7 +10,7 @@ from tests.repair.worlds import PRIMARY, REPLICA, World, all_but_notes, all_byte
 from sheaf.engine.object_cache import FolderCache
 from sheaf.errors import Corrupt, InvalidInput, NotFound, Refused
 from sheaf.format import keys
-from sheaf.repo.access.connect import init
+from sheaf.repo.connect import init
 from sheaf.repo.operations.repair import Plan, Repairs
 from sheaf.storage.folder.backend import FolderBackend
 

@@ -15,7 +15,7 @@ import click
 from sheaf.cli.app import Dialect
 from sheaf.cli.datamon_commands.settings import read_datamon
 from sheaf.cli.datamon_commands.traces import leave_traces
-from sheaf.cli.input.options import GLOBAL_OPTIONS, global_option, ignored_option
+from sheaf.cli.options import GLOBAL_OPTIONS, global_option, ignored_option
 from sheaf.cli.output.streams import ensure_utf8, prepare_streams
 from sheaf.cli.run import start
 from sheaf.cli.verb_tree import MissingOptions, Tree

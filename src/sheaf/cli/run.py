@@ -17,8 +17,8 @@ import click
 from click.shell_completion import shell_complete
 
 from sheaf.cli.app import App, Dialect
+from sheaf.cli.error_report import Failure, failure_of, one_line, print_failure
 from sheaf.cli.exits import BROKEN_PIPE, INTERRUPTED, OK, TERMINATED, UNREACHABLE, USAGE
-from sheaf.cli.output.error_report import Failure, failure_of, one_line, print_failure
 from sheaf.cli.output.streams import OutputError, drop_output, finish_output
 from sheaf.cli.verb_tree import Tree
 from sheaf.settings.settings import Environment, read_environment

@@ -13,8 +13,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from sheaf.cli.app import App, Dialect
-from sheaf.cli.input.words import make_completable
 from sheaf.cli.output.render import View
+from sheaf.cli.words import make_completable
 from sheaf.errors import Bug
 from sheaf.settings.settings import Environment
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from sheaf.cli.app import Dialect
 from sheaf.cli.exits import EXITS, PARTIAL
-from sheaf.cli.input.options import GLOBAL_OPTIONS, global_option
+from sheaf.cli.options import GLOBAL_OPTIONS, global_option
 from sheaf.cli.verb_tree import Tree
 from sheaf.settings.settings import read_sheaf
 

@@ -12,8 +12,8 @@ from sheaf.fsspec.os_errors import read_only
 from sheaf.fsspec.url import Location
 from sheaf.model.records import Author
 from sheaf.model.refs import Ref, parse_ref
-from sheaf.repo.access.connect import connect
 from sheaf.repo.bundle import Bundle
+from sheaf.repo.connect import connect
 from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
 from sheaf.repo.values import RepoInfo

@@ -25,7 +25,7 @@ from sheaf.model.entries import Entry, Kind
 from sheaf.model.ids import ZERO_HASH
 from sheaf.model.paths import join, relative, split
 from sheaf.storage.storage_options import StorageOptions
-from sheaf.transfer.local.local_errors import ensure_utf8_names
+from sheaf.transfer.local_errors import ensure_utf8_names
 
 __all__ = ["SheafFileSystem"]
 

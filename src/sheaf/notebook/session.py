@@ -9,8 +9,8 @@ from pathlib import Path
 from sheaf.errors import InvalidInput
 from sheaf.model.refs import Address, parse_address
 from sheaf.notebook import mounting
-from sheaf.repo.access.connect import connect
 from sheaf.repo.bundle import Bundle
+from sheaf.repo.connect import connect
 from sheaf.repo.store import Store
 
 __all__ = ["Session", "Used"]

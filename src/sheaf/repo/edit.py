@@ -27,9 +27,9 @@ from sheaf.repo.bundle import Bundle
 from sheaf.repo.context import Context
 from sheaf.transfer.local.hashes import hash_file
 from sheaf.transfer.local.ignore import Ignore
-from sheaf.transfer.local.local_errors import printable
 from sheaf.transfer.local.read import BLOCK, read_blocks
 from sheaf.transfer.local.scan import scan
+from sheaf.transfer.local_errors import printable
 from sheaf.transfer.upload.upload import folder_options
 
 __all__ = ["Edit"]

@@ -17,10 +17,10 @@ from sheaf.model.records import RepoEntry
 from sheaf.repo.context import Connected, Context
 from sheaf.transfer.download.update import Updated, update
 from sheaf.transfer.local.compare import changes, guess_base, learn
-from sheaf.transfer.local.local_errors import printable
 from sheaf.transfer.local.origins import Origin, recall, remember
 from sheaf.transfer.local.scan import Skipped
 from sheaf.transfer.local.statcache import StatCache
+from sheaf.transfer.local_errors import printable
 from sheaf.transfer.progress import Meter, Progress
 from sheaf.vfs import FileTree
 

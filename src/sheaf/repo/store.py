@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from sheaf.engine.gc.collect import Collected
     from sheaf.engine.gc.store_sizes import Sizes
     from sheaf.engine.replicas.catchup import Caught
-    from sheaf.repo.operations.erase import RowsHit
-    from sheaf.repo.operations.search import Found
+    from sheaf.repo.erase_rows import RowsHit
+    from sheaf.repo.search import Found
     from sheaf.repo.store_keys import Keys
     from sheaf.repo.store_replicas import Replicas
     from sheaf.transfer.progress import Progress
@@ -447,7 +447,7 @@ class Store:
             Conflict, Unavailable: as of :meth:`erase`.
         """
         from sheaf.engine.gc.grace import Patience
-        from sheaf.repo.operations.erase import erase_rows
+        from sheaf.repo.erase_rows import erase_rows
 
         self._refuse_erasure(reason)
         patience = Patience(0.0 if now else grace, True, tell or (lambda sessions: None))
@@ -462,7 +462,7 @@ class Store:
         where: str | Sequence[tuple[str, str, object]] | Sequence[Sequence[tuple[str, str, object]]],
     ) -> list[RowsHit]:
         """The tables in which :meth:`erase_rows` would find rows, and how many. Arguments and errors as there."""
-        from sheaf.repo.operations.erase import rows_hit
+        from sheaf.repo.erase_rows import rows_hit
 
         return rows_hit(self._core, self.repo(repo).id, pattern, where)
 
@@ -504,7 +504,7 @@ class Store:
             NotFound: no such repo, or a repo that is named lacks the branch.
         """
         from sheaf.model.ids import parse_hash
-        from sheaf.repo.operations.search import bundles_of, find_in
+        from sheaf.repo.search import bundles_of, find_in
 
         wanted = parse_hash(content) if content is not None else None
         repos = map(self.repo, [repo] if repo else [info.name for info in self.repos()])
@@ -552,7 +552,7 @@ class Store:
     def _contents_of(
         self, content: str | Iterable[str], address: str | Iterable[str], *, recursive: bool
     ) -> frozenset[bytes]:
-        from sheaf.repo.operations.erase import contents_of
+        from sheaf.repo.erase_rows import contents_of
 
         return contents_of(lambda repo, ref: self.repo(repo).bundle(ref), content, address, recursive=recursive)
 

@@ -27,7 +27,7 @@ from sheaf.settings import configfile
 from sheaf.settings.sizes import parse_size
 from sheaf.storage.open import is_path
 from sheaf.storage.storage_options import StorageOptions
-from sheaf.transfer.local.local_errors import printable
+from sheaf.transfer.local_errors import printable
 
 __all__ = [
     "FILES",

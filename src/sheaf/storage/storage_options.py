@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from sheaf.errors import InvalidInput
-from sheaf.storage.bucket.endpoints import check_endpoint, check_name, check_proxy
+from sheaf.storage.endpoints import check_endpoint, check_name, check_proxy
 
 __all__ = ["StorageOptions"]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sheaf.model.refs import parse_address
-from sheaf.repo.access.connect import connect
 from sheaf.repo.bundle import Bundle
+from sheaf.repo.connect import connect
 from sheaf.repo.store import Store
 from sheaf.storage.storage_options import StorageOptions
 from sheaf.transfer.batches import Batches, Position

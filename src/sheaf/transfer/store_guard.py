@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sheaf.engine.core import Core
 from sheaf.errors import Refused
-from sheaf.transfer.local.local_errors import printable
+from sheaf.transfer.local_errors import printable
 
 __all__ = ["folder_of", "refuse_inside"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from sheaf.cli import options
 from sheaf.cli.app import App
-from sheaf.cli.input import options
 from sheaf.cli.output import views
 from sheaf.cli.verb_tree import verb
 

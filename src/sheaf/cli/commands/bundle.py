@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.commands.change_counts import in_bundle, in_folder, is_same, skipper, without_full_folders
 from sheaf.cli.commands.erase import tell_erased
 from sheaf.cli.exits import DAMAGED, NO, OK
-from sheaf.cli.input import options
-from sheaf.cli.input.inputs import choose_bundle, read_meta, workers
+from sheaf.cli.inputs import choose_bundle, read_meta, workers
 from sheaf.cli.output import views
 from sheaf.cli.output.render import Cell, View
 from sheaf.cli.output.text import count_of, human_size, quote

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.commands.erase import tell_erased
 from sheaf.cli.exits import OK
-from sheaf.cli.input import options
-from sheaf.cli.input.inputs import address_of, bundle_at, is_address, repo_at, showing
+from sheaf.cli.inputs import address_of, bundle_at, is_address, repo_at, showing
 from sheaf.cli.output.text import quote
 from sheaf.cli.output.views import bundle_record
 from sheaf.cli.verb_tree import verb
 from sheaf.errors import InvalidInput, NotFound, Refused
 from sheaf.model.refs import Address
 from sheaf.transfer.download.sparse import end_sparse, write_sparse
-from sheaf.transfer.local.local_errors import translated
+from sheaf.transfer.local_errors import translated
 from sheaf.transfer.progress import Meter
 
 if TYPE_CHECKING:

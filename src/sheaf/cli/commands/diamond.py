@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.commands.upload import Announcer, place_of, tell_branch, tell_label
 from sheaf.cli.exits import OK
-from sheaf.cli.input import options
-from sheaf.cli.input.inputs import read_list, workers
+from sheaf.cli.inputs import read_list, workers
 from sheaf.cli.output import views
 from sheaf.cli.output.text import quote
 from sheaf.cli.verb_tree import verb

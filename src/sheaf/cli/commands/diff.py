@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.commands.change_counts import in_bundle, in_folder, skipper, without_full_folders
 from sheaf.cli.exits import NO, OK
-from sheaf.cli.input import options
-from sheaf.cli.input.inputs import address_of, bundle_at, is_local
+from sheaf.cli.inputs import address_of, bundle_at, is_local
 from sheaf.cli.output import views
 from sheaf.cli.output.patch import Reader, read_folder, unified
 from sheaf.cli.output.render import Cell, View

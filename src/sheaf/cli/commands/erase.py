@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
+from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.commands.gc_waits import Waiting
-from sheaf.cli.input import options
-from sheaf.cli.input.inputs import confirm
+from sheaf.cli.inputs import confirm
 from sheaf.cli.output.render import View
 from sheaf.cli.output.text import count_of, quote
 from sheaf.cli.verb_tree import verb
@@ -22,7 +22,7 @@ from sheaf.errors import InvalidInput
 if TYPE_CHECKING:
     from sheaf.engine.erase.locate import Like
     from sheaf.format.session_v1 import ErasedPlace, Notice, Receipt
-    from sheaf.repo.operations.erase import RowsHit
+    from sheaf.repo.erase_rows import RowsHit
 
 __all__ = ["erase", "erased", "tell_erased"]
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from sheaf.cli import options
 from sheaf.cli.app import App
-from sheaf.cli.input import options
-from sheaf.cli.input.inputs import read_meta
+from sheaf.cli.inputs import read_meta
 from sheaf.cli.output import views
 from sheaf.cli.output.render import View
 from sheaf.cli.output.text import quote
@@ -17,7 +17,7 @@ from sheaf.cli.verb_tree import verb
 from sheaf.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from sheaf.repo.operations.search import Found
+    from sheaf.repo.search import Found
 
 __all__ = ["find"]
 

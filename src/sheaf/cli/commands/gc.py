@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.commands.gc_waits import Waiting, named
 from sheaf.cli.exits import OK, PARTIAL
-from sheaf.cli.input import options
-from sheaf.cli.input.inputs import confirm
+from sheaf.cli.inputs import confirm
 from sheaf.cli.output import views
 from sheaf.cli.output.text import count_of, first_of, human_size, quote, with_labels
 from sheaf.cli.verb_tree import verb

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from sheaf.cli.app import App
-from sheaf.cli.input.inputs import confirm, first_line
-from sheaf.cli.input.options import PLACE, force_yes, stack
+from sheaf.cli.inputs import confirm, first_line
+from sheaf.cli.options import PLACE, force_yes, stack
 from sheaf.cli.output.render import Cell, View
 from sheaf.cli.output.text import quote
 from sheaf.cli.verb_tree import verb

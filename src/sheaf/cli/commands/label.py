@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.commands.upload import place_of
-from sheaf.cli.input import options
 from sheaf.cli.output import views
 from sheaf.cli.verb_tree import verb
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import click
 
+from sheaf.cli import options
 from sheaf.cli.app import App
-from sheaf.cli.input import options
-from sheaf.cli.input.inputs import address_of, bundle_at, showing
+from sheaf.cli.inputs import address_of, bundle_at, showing
 from sheaf.cli.output import views
 from sheaf.cli.output.render import View
 from sheaf.cli.output.text import go_time, quote

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import click
 
+from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.daemon import Daemon, detach
-from sheaf.cli.input import options
-from sheaf.cli.input.inputs import choose_bundle
+from sheaf.cli.inputs import choose_bundle
 from sheaf.cli.verb_tree import verb
 from sheaf.settings.sizes import parse_size
 

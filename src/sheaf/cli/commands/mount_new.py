@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.commands.mount import MOUNTING, in_background, mount_options
 from sheaf.cli.commands.upload import place_of, tell_branch, tell_label
 from sheaf.cli.daemon import Daemon
-from sheaf.cli.input import options
 from sheaf.cli.output import views
 from sheaf.cli.output.text import quote
 from sheaf.cli.verb_tree import verb

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.exits import OK
-from sheaf.cli.input import options
 from sheaf.cli.output.text import count_of, human_size, quote
 from sheaf.cli.verb_tree import verb
 from sheaf.settings.settings import options_for

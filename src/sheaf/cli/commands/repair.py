@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.commands.check_report import exit_of, print_report, print_verdict, problem_records
 from sheaf.cli.exits import DAMAGED, OK
-from sheaf.cli.input import options
-from sheaf.cli.input.inputs import confirm
+from sheaf.cli.inputs import confirm
 from sheaf.cli.output.text import count_of, human_size, quote
 from sheaf.cli.verb_tree import verb
 from sheaf.settings.settings import options_for

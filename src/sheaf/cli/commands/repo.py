@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
+from sheaf.cli import options
 from sheaf.cli.app import App
-from sheaf.cli.input import options
-from sheaf.cli.input.inputs import confirm
+from sheaf.cli.inputs import confirm
 from sheaf.cli.output import views
 from sheaf.cli.output.size_text import size_line, size_record
 from sheaf.cli.output.text import count_of, go_time, human_size, quote, with_labels

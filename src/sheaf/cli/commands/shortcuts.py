@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import click
 
+from sheaf.cli import options
 from sheaf.cli.commands import bundle, label
 from sheaf.cli.commands import upload as uploading
-from sheaf.cli.input import options
-from sheaf.cli.input.inputs import address_of
-from sheaf.cli.input.words import make_completable
+from sheaf.cli.inputs import address_of
 from sheaf.cli.verb_tree import Verb
+from sheaf.cli.words import make_completable
 from sheaf.errors import InvalidInput
 from sheaf.model.refs import Address, parse_ref
 

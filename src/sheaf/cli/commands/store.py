@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.commands.check_report import print_report, print_verdict, problem_records
 from sheaf.cli.commands.key import PASSPHRASE, passphrase, secret_of_settings
-from sheaf.cli.input import options
 from sheaf.cli.output.size_text import size_line, size_record
 from sheaf.cli.output.text import count_of, go_time, human_size, quote
 from sheaf.cli.verb_tree import verb

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.commands.change_counts import in_bundle, in_folder, without_full_folders
 from sheaf.cli.exits import OK
-from sheaf.cli.input import options
-from sheaf.cli.input.inputs import read_list, read_meta, workers
+from sheaf.cli.inputs import read_list, read_meta, workers
 from sheaf.cli.output import views
 from sheaf.cli.output.progress_bar import Bar
 from sheaf.cli.output.render import View

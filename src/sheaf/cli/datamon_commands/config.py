@@ -11,7 +11,7 @@ from sheaf import __version__
 from sheaf.cli.app import App
 from sheaf.cli.commands.config import effective, given_keys
 from sheaf.cli.datamon_commands.settings import config_files, first_generation, second_generation
-from sheaf.cli.input.options import stack
+from sheaf.cli.options import stack
 from sheaf.cli.output.render import View
 from sheaf.cli.output.text import quote
 from sheaf.cli.verb_tree import verb

@@ -38,7 +38,7 @@ from sheaf.storage.folder.private_files import make_private_folder, write_privat
 from sheaf.storage.open import open_backend
 from sheaf.storage.port import Backend
 from sheaf.storage.storage_options import StorageOptions
-from sheaf.transfer.local.local_errors import translated
+from sheaf.transfer.local_errors import translated
 
 if TYPE_CHECKING:
     from sheaf.transfer.progress import Progress

@@ -16,10 +16,10 @@ from obstore.store import AzureStore, GCSStore, S3Store
 
 from sheaf.errors import InvalidInput, Unsupported
 from sheaf.storage.bucket.aws_profiles import find_credentials
-from sheaf.storage.bucket.endpoints import check_bucket, check_endpoint
 from sheaf.storage.bucket.metadata_service import check_metadata_service, has_azure_credentials, has_google_credentials
 from sheaf.storage.bucket.object_store import ObstoreBackend
 from sheaf.storage.bucket.obstore_errors import is_panic
+from sheaf.storage.endpoints import check_bucket, check_endpoint
 from sheaf.storage.folder.oserrors import translated
 from sheaf.storage.storage_options import StorageOptions
 from sheaf.storage.wrappers.retry import RetryPolicy

@@ -9,7 +9,7 @@ from typing import Final
 
 from sheaf.errors import Corrupt
 from sheaf.transfer.download.partial import Partial
-from sheaf.transfer.local.local_errors import printable
+from sheaf.transfer.local_errors import printable
 
 __all__ = ["Damaged", "Refusal", "refusal_at", "refuse_damaged"]
 

@@ -26,14 +26,15 @@ from sheaf.errors import InvalidInput, Refused
 from sheaf.model.entries import Kind
 from sheaf.transfer.download.damaged import Damaged, refusal_at
 from sheaf.transfer.download.install import Placing, refuse_taken, restore_folders
-from sheaf.transfer.download.partial import SUFFIX, Partial
+from sheaf.transfer.download.partial import Partial
 from sheaf.transfer.download.selection import Selection
 from sheaf.transfer.download.write_files import Filled, Filling, paths_of
 from sheaf.transfer.local.compare import is_equal
 from sheaf.transfer.local.dirfd import FOLDER_FLAGS
-from sheaf.transfer.local.local_errors import ensure_utf8_names, printable, translated
 from sheaf.transfer.local.name_collisions import Clashes, Folding, probe_folding, refuse_clash
+from sheaf.transfer.local.scan import PARTIAL_SUFFIX
 from sheaf.transfer.local.statcache import StatCache
+from sheaf.transfer.local_errors import ensure_utf8_names, printable, translated
 from sheaf.transfer.progress import Meter
 
 __all__ = ["WORKERS", "Downloaded", "download", "refuse_clashes"]
@@ -140,7 +141,7 @@ class _Job:
         return Downloaded(filled.files, filled.bytes, filled.files)
 
     def _holds_anything(self) -> bool:
-        return bool(set(os.listdir(self.fd)) - {SUFFIX})
+        return bool(set(os.listdir(self.fd)) - {PARTIAL_SUFFIX})
 
     def _identity(self) -> str:
         """What is being downloaded, as a name: only the same download goes on with a partial one."""
@@ -153,9 +154,9 @@ class _Job:
             folding = probe_folding(partial.fd)
         if folding:
             refuse_clashes(self.selection.rows(self.tree), folding)
-        if partial.path.parent == self.dest and self.tree.row(SUFFIX) is not None:
+        if partial.path.parent == self.dest and self.tree.row(PARTIAL_SUFFIX) is not None:
             raise Refused(
-                f"'{SUFFIX}' of the bundle is also the name that a download needs", "choose another destination"
+                f"'{PARTIAL_SUFFIX}' of the bundle is also the name that a download needs", "choose another destination"
             )
         if self._holds_anything():
             refuse_taken(self.selection.rows(self.tree), self.fd, overwrite=overwrite)

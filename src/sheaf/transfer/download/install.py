@@ -20,7 +20,7 @@ from sheaf.model.entries import Kind
 from sheaf.model.paths import join, split
 from sheaf.transfer.download.write_files import paths_of
 from sheaf.transfer.local.dirfd import Anchor
-from sheaf.transfer.local.local_errors import translated
+from sheaf.transfer.local_errors import translated
 
 __all__ = ["Placing", "refuse_taken", "restore_folders", "unlocked"]
 

@@ -29,13 +29,13 @@ from blake3 import blake3
 
 from sheaf.errors import Refused
 from sheaf.transfer.local.dirfd import FOLDER_FLAGS
-from sheaf.transfer.local.local_errors import local_error, printable, translated
 from sheaf.transfer.local.name_collisions import PROBES
 from sheaf.transfer.local.remove import empty_folder, remove_folder
+from sheaf.transfer.local.scan import PARTIAL_SUFFIX
+from sheaf.transfer.local_errors import local_error, printable, translated
 
-__all__ = ["SUFFIX", "Partial"]
+__all__ = ["Partial"]
 
-SUFFIX: Final = ".sheaf-partial"
 _OURS: Final = frozenset(("lock", "state", "state.new", "tree", *PROBES))
 _STAGES: Final = ("filling", "placing")
 
@@ -157,11 +157,11 @@ class Partial:
 
 
 def _candidates(dest: Path) -> list[Path]:
-    name = f".{dest.name}{SUFFIX}"
+    name = f".{dest.name}{PARTIAL_SUFFIX}"
     if len(os.fsencode(name)) > 255:
-        name = f".{blake3(os.fsencode(dest.name)).hexdigest()[:16]}{SUFFIX}"
+        name = f".{blake3(os.fsencode(dest.name)).hexdigest()[:16]}{PARTIAL_SUFFIX}"
     beside = [dest.parent / name] if dest.name else []
-    return [*beside, dest / SUFFIX]
+    return [*beside, dest / PARTIAL_SUFFIX]
 
 
 def _left_behind(dest: Path) -> Path | None:
@@ -181,8 +181,8 @@ def _can_serve(path: Path, dest: Path) -> bool:
         return isinstance(error, FileExistsError)
     try:
         (path / "tree").mkdir(mode=0o700)
-        (path / "tree").rename(dest / SUFFIX)  # st_dev alone would not tell a bind mount
-        (dest / SUFFIX).rmdir()
+        (path / "tree").rename(dest / PARTIAL_SUFFIX)  # st_dev alone would not tell a bind mount
+        (dest / PARTIAL_SUFFIX).rmdir()
     except OSError:
         remove_folder(path)
         return False
@@ -193,7 +193,7 @@ def _forget_probe(path: Path, dest: Path) -> None:
     """Removes the empty folder that a kill in the middle of :func:`_can_serve` leaves in the destination."""
     if path.parent != dest:
         try:
-            (dest / SUFFIX).rmdir()
+            (dest / PARTIAL_SUFFIX).rmdir()
         except OSError:
             return
 

@@ -22,16 +22,16 @@ from sheaf.model.paths import split
 from sheaf.transfer.download.damaged import Damaged, refusal_at
 from sheaf.transfer.download.download import WORKERS, make_folder, refuse_clashes
 from sheaf.transfer.download.install import Placing, restore_folders, unlocked
-from sheaf.transfer.download.partial import SUFFIX, Partial
+from sheaf.transfer.download.partial import Partial
 from sheaf.transfer.download.plan import Plan, make_plan
 from sheaf.transfer.download.selection import Selection
 from sheaf.transfer.download.write_files import Filled, Filling, paths_of
 from sheaf.transfer.local.dirfd import FOLDER_FLAGS, Anchor
 from sheaf.transfer.local.hashes import LocalHashes
-from sheaf.transfer.local.local_errors import printable, translated
 from sheaf.transfer.local.name_collisions import probe_folding
-from sheaf.transfer.local.scan import Skipped, checked_root, scan
+from sheaf.transfer.local.scan import PARTIAL_SUFFIX, Skipped, checked_root, scan
 from sheaf.transfer.local.statcache import StatCache
+from sheaf.transfer.local_errors import printable, translated
 from sheaf.transfer.progress import Meter, log_file
 
 __all__ = ["Updated", "update"]
@@ -86,7 +86,7 @@ def update(
     counted = meter or Meter()
     counted.start("compare")
     skipped: list[Skipped] = []
-    scanned = scan(top, on_error=skipped.append, leave_out=frozenset((SUFFIX,)))
+    scanned = scan(top, on_error=skipped.append, leave_out=frozenset((PARTIAL_SUFFIX,)))
     with Threads(WORKERS, thread_name_prefix="sheaf-hash") as pool:
         hashes = LocalHashes(str(top).rstrip("/"), cache, pool, Meter())
         plan = make_plan(target, base, scanned, hashes, keep_modes=not force)

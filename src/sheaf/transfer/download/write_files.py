@@ -36,7 +36,7 @@ from sheaf.transfer.download.damaged import Damaged, Refusal
 from sheaf.transfer.download.sparse import end_sparse, write_sparse
 from sheaf.transfer.download.write_limiter import Turns
 from sheaf.transfer.local.dirfd import Anchor
-from sheaf.transfer.local.local_errors import local_error, translated
+from sheaf.transfer.local_errors import local_error, translated
 from sheaf.transfer.progress import Meter, log_file, logs_files
 
 __all__ = ["Filled", "Filling", "check_names", "paths_of"]

@@ -16,11 +16,10 @@ from sheaf.fork import Threads
 from sheaf.format.node_v1 import hashes_array, kinds
 from sheaf.model.entries import Entry, Kind
 from sheaf.model.paths import order_key
-from sheaf.transfer.download.partial import SUFFIX
 from sheaf.transfer.local.align import Side, windows
 from sheaf.transfer.local.hashes import LocalHashes
 from sheaf.transfer.local.ignore import Ignore
-from sheaf.transfer.local.scan import OWN_NAMES, OnError, ScanBatch, checked_root, scan
+from sheaf.transfer.local.scan import OWN_NAMES, PARTIAL_SUFFIX, OnError, ScanBatch, checked_root, scan
 from sheaf.transfer.local.statcache import Hashes, StatCache
 from sheaf.transfer.progress import Meter
 
@@ -47,7 +46,7 @@ def changes(
     without it that raises, as in :func:`sheaf.transfer.local.scan.scan`. The caller saves the cache.
     """
     root = checked_root(folder)
-    scanned = scanned or scan(folder, ignore=Ignore(), on_error=on_error, leave_out=frozenset((SUFFIX,)))
+    scanned = scanned or scan(folder, ignore=Ignore(), on_error=on_error, leave_out=frozenset((PARTIAL_SUFFIX,)))
     with Threads(workers, thread_name_prefix="sheaf-hash") as pool:
         hashes = LocalHashes(root.rstrip("/"), cache, pool, meter or Meter(), on_error)
         for window in windows(scanned, [tree] if tree else []):
@@ -65,7 +64,7 @@ def learn(tree: Tree, folder: Path, cache: StatCache) -> None:
 
     A file counts as untouched since then if it has the size and the time of its row, to the nanosecond.
     """
-    for window in windows(scan(folder, on_error=lambda _: None, leave_out=frozenset((SUFFIX,))), [tree]):
+    for window in windows(scan(folder, on_error=lambda _: None, leave_out=frozenset((PARTIAL_SUFFIX,))), [tree]):
         local, side = window.local, window.sides[0]
         if local is None:
             return
@@ -92,7 +91,7 @@ def is_equal(tree: Tree, folder: Path, cache: StatCache | None = None) -> bool:
 
     Paths, kinds and sizes are compared first, so that of most other folders no file is read.
     """
-    scanned = scan(folder, ignore=Ignore(), on_error=lambda _: None, leave_out=frozenset((SUFFIX,)))
+    scanned = scan(folder, ignore=Ignore(), on_error=lambda _: None, leave_out=frozenset((PARTIAL_SUFFIX,)))
     looks_equal = all(_looks_equal(window.local, window.sides[0]) for window in windows(scanned, [tree]))
     return looks_equal and not any(True for _ in changes(tree, folder, cache, on_error=lambda _: None))
 

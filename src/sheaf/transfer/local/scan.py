@@ -21,15 +21,27 @@ from sheaf.model.entries import Kind, clamp_time
 from sheaf.model.paths import check_path, check_target, join
 from sheaf.transfer.local.file_list import ListedFiles
 from sheaf.transfer.local.ignore import IGNORE_FILE, Ignore
-from sheaf.transfer.local.local_errors import ensure_utf8_names, local_error, printable
+from sheaf.transfer.local_errors import ensure_utf8_names, local_error, printable
 
-__all__ = ["BATCH_ROWS", "OWN_NAMES", "SET_ASIDE", "OnError", "ScanBatch", "Skipped", "checked_root", "scan"]
+__all__ = [
+    "BATCH_ROWS",
+    "OWN_NAMES",
+    "PARTIAL_SUFFIX",
+    "SET_ASIDE",
+    "OnError",
+    "ScanBatch",
+    "Skipped",
+    "checked_root",
+    "scan",
+]
 
 BATCH_ROWS: Final = 8192
+#: How names of folders end that keep a download until it is whole.
+PARTIAL_SUFFIX: Final = ".sheaf-partial"
 #: Where a diamond puts what its splits disagreed about.
 SET_ASIDE: Final = frozenset((".checkpoints", ".conflicts"))
 #: Never part of a bundle when they stand in its root: these, and what Datamon and a killed download leave there.
-OWN_NAMES: Final = SET_ASIDE | {".datamon", ".sheaf-partial"}
+OWN_NAMES: Final = SET_ASIDE | {".datamon", PARTIAL_SUFFIX}
 
 _KINDS: Final = {stat.S_IFREG: Kind.FILE, stat.S_IFLNK: Kind.SYMLINK, stat.S_IFDIR: Kind.FOLDER}
 _SPECIAL: Final = {

@@ -33,11 +33,11 @@ from sheaf.model.paths import join
 from sheaf.transfer.local.base import Basis
 from sheaf.transfer.local.hashes import hash_file
 from sheaf.transfer.local.ignore import Ignore
-from sheaf.transfer.local.local_errors import printable
 from sheaf.transfer.local.name_collisions import ANYWHERE, Clashes, clash_text, ensure_portable
 from sheaf.transfer.local.read import read_blocks, read_small
 from sheaf.transfer.local.scan import SET_ASIDE, ScanBatch, Skipped, scan
 from sheaf.transfer.local.statcache import StatCache
+from sheaf.transfer.local_errors import printable
 from sheaf.transfer.progress import Meter, log_file, logs_files
 from sheaf.transfer.store_guard import folder_of
 from sheaf.transfer.upload.read_columns import Fresh, Taken

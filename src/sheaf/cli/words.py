@@ -1,7 +1,7 @@
 """Words of the command line that name something in a store or in the configuration, so that a shell completes them.
 
 A parameter's metavar says what it names; :func:`name_of` knows which of them can be completed. The names themselves are
-looked up by :mod:`sheaf.cli.input.candidates`, which loads when a shell asks.
+looked up by :mod:`sheaf.cli.candidates`, which loads when a shell asks.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Word(StringParamType):
         self.is_local = is_local
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        from sheaf.cli.input.candidates import candidates
+        from sheaf.cli.candidates import candidates
 
         names = [CompletionItem(text) for text in candidates(ctx, self.kind, incomplete)]
         return [*names, CompletionItem(incomplete, type="file")] if self.is_local else names

@@ -11,8 +11,8 @@ from typing import Any, Final
 import click
 
 from sheaf.cli.app import App
-from sheaf.cli.input.words import make_completable
 from sheaf.cli.verb_tree import check_text
+from sheaf.cli.words import make_completable
 
 __all__ = [
     "COUNT",

@@ -1,1 +1,0 @@
-"""Input of the command line: options, words, completion."""
