@@ -1,1 +1,1 @@
-"""What stores and repos do to much at once: deleting, erasing, finding, pushing, repairing."""
+"""What stores and repos do to much at once: delete, push, repair, verify, plan an upload."""

@@ -5,7 +5,7 @@ that can be locked is a leftover, whichever machine its writer ran on; a process
 not reach other machines, the file must also be old.
 """
 
-# Plain strings and calls of os: see folder.py.
+# Plain strings and calls of os: see backend.py.
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a reading process does, for who asks it (readers.py): ``python -m sheaf.transfer.upload.worker SOCKET MEMORY``.
+"""What a reading process does, for who asks it (worker_pool.py): ``python -m sheaf.transfer.upload.worker SOCKET MEMORY``.
 
 It imports little, so that it is there at once. Frames go through memory that both have: a message of them would be
 copied four times.
