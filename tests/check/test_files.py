@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 from tests.check.worlds import HARM, bundles, packs, readable
-from tests.engine.test_contents import move
+from tests.engine.chunks.test_chunk_reader import move
 from tests.engine.worlds import commit, noise, open_core
 from tests.repair.worlds import World, build, flip
 

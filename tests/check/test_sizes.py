@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from tests.engine.test_contents import move
+from tests.engine.chunks.test_chunk_reader import move
 from tests.engine.worlds import Place, commit, noise
 from tests.hostile.worlds import SESSION, Hostile
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.transfer.bundles import File, Folder, Item, Shelf, look
-from tests.transfer.test_download import ITEMS, Counting, expected, look_of
+from tests.transfer.download.test_download import ITEMS, Counting, expected, look_of
 
 from sheaf.errors import Denied, NotFound
 from sheaf.transfer.download.download import download

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.transfer.bundles import MTIME, File, Folder, Item, Link, Shelf, look
-from tests.transfer.test_download import Counting, expected, look_of
-from tests.transfer.test_worktree import PATHS, THINGS, sensible
+from tests.transfer.download.test_download import Counting, expected, look_of
+from tests.transfer.local.test_compare import PATHS, THINGS, sensible
 
 from sheaf.errors import InvalidInput, Refused
 from sheaf.transfer.download import update as updating

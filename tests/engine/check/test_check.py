@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from msgspec.structs import replace
-from tests.engine.test_contents import move
+from tests.engine.chunks.test_chunk_reader import move
 from tests.engine.worlds import (
     Place,
     commit,

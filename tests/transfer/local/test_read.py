@@ -49,7 +49,7 @@ def misstated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         pytest.skip(reason)
     top = tmp_path_factory.mktemp("misstated")
     command = [sys.executable, "-m", "tests.transfer.misstated", str(top)]
-    process = subprocess.Popen(command, cwd=Path(__file__).parents[2])
+    process = subprocess.Popen(command, cwd=Path(__file__).parents[3])
     while not os.path.ismount(top):
         assert process.poll() is None
         try:
