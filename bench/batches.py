@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import sheaf
-from sheaf.storage.folder import FolderBackend
+from sheaf.storage.folder.backend import FolderBackend
 from sheaf.storage.port import Backend
 from sheaf.testing.latency import LatencyBackend
 

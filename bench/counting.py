@@ -15,10 +15,10 @@ from pathlib import Path
 from bench.million import PER_FOLDER, folder_name, make
 from sheaf.engine.clock import SystemClock
 from sheaf.engine.core import create_store
-from sheaf.model.log import AddBundle, Bundle, MoveBranch
+from sheaf.model.records import AddBundle, Bundle, MoveBranch
 from sheaf.repo.store import Store
-from sheaf.storage.count import Call, CountBackend
 from sheaf.storage.memory import MemoryBackend
+from sheaf.storage.wrappers.count import Call, CountBackend
 from sheaf.testing.latency import LatencyBackend
 
 __all__ = ["Cost", "Counted", "count_all", "count_listing", "giant", "remote_store"]

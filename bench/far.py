@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.counting import remote_store
 from sheaf.repo.store import Store
-from sheaf.storage.retry import RetryBackend
+from sheaf.storage.wrappers.retry import RetryBackend
 from sheaf.testing.latency import LatencyBackend
 
 __all__ = ["upload"]

@@ -15,11 +15,11 @@ import numpy as np
 import pyarrow as pa
 
 import sheaf
+from sheaf.engine.chunks.ingest import Placed
+from sheaf.engine.commit.writer import Draft, Store, Writer
 from sheaf.engine.core import Core
-from sheaf.engine.ingest import Placed
-from sheaf.engine.log import repo_log
-from sheaf.engine.nodes import Nodes
-from sheaf.engine.writer import Draft, Store, Writer
+from sheaf.engine.log.record_log import repo_log
+from sheaf.engine.manifest.node_store import Nodes
 from sheaf.format.node_v1 import ROWS
 from sheaf.model.entries import Kind, PlaceKind
 from sheaf.model.ids import ZERO_HASH

@@ -11,7 +11,7 @@ from tests.format.samples import Sample, samples
 from sheaf.errors import Corrupt, Unsupported
 from sheaf.format.envelope import SEALED_KINDS, sealed
 from sheaf.format.record_v1 import decode_ops, decode_record
-from sheaf.model.log import RepoOp, RepoState, StoreOp, StoreState
+from sheaf.model.records import RepoOp, RepoState, StoreOp, StoreState
 
 __all__ = ["Target", "targets"]
 

@@ -10,7 +10,7 @@ import click
 
 from sheaf.cli import datamon, verbs
 from sheaf.cli.exits import EXITS
-from sheaf.cli.tree import Verb, verbs_of
+from sheaf.cli.verb_tree import Verb, verbs_of
 from sheaf.settings.settings import KEYS
 
 TARGET = Path(__file__).parent.parent / "docs" / "reference" / "cli.md"

@@ -14,7 +14,7 @@ import click
 from sheaf import __version__
 from sheaf.cli import datamon, verbs
 from sheaf.cli.app import Dialect
-from sheaf.cli.tree import Tree, Verb, verbs_of
+from sheaf.cli.verb_tree import Tree, Verb, verbs_of
 from sheaf.settings.settings import KEYS
 
 TARGET = Path(__file__).parent.parent / "docs" / "man"

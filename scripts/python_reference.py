@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import sheaf
-from sheaf.engine.diamonds import MODES
+from sheaf.engine.commit.diamonds import MODES
 
 TARGET = Path(__file__).parent.parent / "docs" / "reference" / "python.md"
 
@@ -25,40 +25,40 @@ VALUES = {
     "Batches": "sheaf.transfer.batches",
     "Branch": "",
     "Change": "",
-    "Collected": "sheaf.engine.gc",
+    "Collected": "sheaf.engine.gc.collect",
     "DiamondInfo": "sheaf.repo.diamond",
-    "Damaged": "sheaf.transfer.damaged",
-    "Downloaded": "sheaf.transfer.download",
+    "Damaged": "sheaf.transfer.download.damaged",
+    "Downloaded": "sheaf.transfer.download.download",
     "Entry": "",
     "ErasedPlace": "sheaf.format.session_v1",
-    "Found": "sheaf.repo.finding",
+    "Found": "sheaf.repo.search",
     "Label": "",
-    "Like": "sheaf.engine.finding",
+    "Like": "sheaf.engine.erase.locate",
     "Notice": "sheaf.format.session_v1",
-    "PathChange": "sheaf.repo.history",
+    "PathChange": "sheaf.repo.path_history",
     "Position": "sheaf.transfer.batches",
-    "Problem": "sheaf.engine.check",
+    "Problem": "sheaf.engine.check.check",
     "Progress": "sheaf.transfer.progress",
     "ProgressState": "sheaf.transfer.progress",
-    "Pushed": "sheaf.repo.push",
-    "RepoInfo": "sheaf.repo.records",
+    "Pushed": "sheaf.repo.operations.push",
+    "RepoInfo": "sheaf.repo.values",
     "Receipt": "sheaf.format.session_v1",
-    "Report": "sheaf.engine.check",
-    "RowsHit": "sheaf.repo.erasing",
-    "UploadPlan": "sheaf.repo.preview",
+    "Report": "sheaf.engine.check.check",
+    "RowsHit": "sheaf.repo.erase_rows",
+    "UploadPlan": "sheaf.repo.operations.upload_plan",
     "RunEnd": "sheaf.format.session_v1",
     "RunStart": "sheaf.format.session_v1",
     "Session": "sheaf.format.session_v1",
     "Sample": "sheaf.transfer.batches",
-    "Sizes": "sheaf.engine.sizes",
-    "Skipped": "sheaf.transfer.scan",
-    "Surplus": "sheaf.repo.deleting",
+    "Sizes": "sheaf.engine.gc.store_sizes",
+    "Skipped": "sheaf.transfer.local.scan",
+    "Surplus": "sheaf.repo.operations.delete",
     "SplitInfo": "sheaf.repo.diamond",
     "StorageOptions": "",
-    "StoreInfo": "sheaf.repo.records",
-    "Updated": "sheaf.transfer.update",
+    "StoreInfo": "sheaf.repo.values",
+    "Updated": "sheaf.transfer.download.update",
     "Upload": "",
-    "Verified": "sheaf.repo.records",
+    "Verified": "sheaf.repo.values",
 }
 
 #: Seams for tests; a user has no use for them.

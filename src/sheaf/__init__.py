@@ -19,32 +19,32 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from sheaf.errors import SheafError
-    from sheaf.model.log import Author
+    from sheaf.model.records import Author
     from sheaf.repo.bundle import Bundle
-    from sheaf.repo.connecting import connect, init
+    from sheaf.repo.connect import connect, init
     from sheaf.repo.diamond import Diamond
     from sheaf.repo.edit import Edit
-    from sheaf.repo.records import Branch, Change, Entry, Label
     from sheaf.repo.repo import Repo, Upload
     from sheaf.repo.store import Store
-    from sheaf.storage.options import StorageOptions
+    from sheaf.repo.values import Branch, Change, Entry, Label
+    from sheaf.storage.storage_options import StorageOptions
 
 _WHERE = {
-    "Author": "sheaf.model.log",
-    "Branch": "sheaf.repo.records",
+    "Author": "sheaf.model.records",
+    "Branch": "sheaf.repo.values",
     "Bundle": "sheaf.repo.bundle",
-    "Change": "sheaf.repo.records",
+    "Change": "sheaf.repo.values",
     "Diamond": "sheaf.repo.diamond",
     "Edit": "sheaf.repo.edit",
-    "Entry": "sheaf.repo.records",
-    "Label": "sheaf.repo.records",
+    "Entry": "sheaf.repo.values",
+    "Label": "sheaf.repo.values",
     "Repo": "sheaf.repo.repo",
     "SheafError": "sheaf.errors",
-    "StorageOptions": "sheaf.storage.options",
+    "StorageOptions": "sheaf.storage.storage_options",
     "Store": "sheaf.repo.store",
     "Upload": "sheaf.repo.repo",
-    "connect": "sheaf.repo.connecting",
-    "init": "sheaf.repo.connecting",
+    "connect": "sheaf.repo.connect",
+    "init": "sheaf.repo.connect",
 }
 
 __all__ = [

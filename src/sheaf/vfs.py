@@ -14,8 +14,8 @@ from sheaf.model.entries import Entry, Kind
 from sheaf.model.paths import check_path, join, split
 
 if TYPE_CHECKING:  # 0.1 s to import, and who only looks needs none of it
-    from sheaf.engine.contents import Contents
-    from sheaf.engine.tree import Tree
+    from sheaf.engine.chunks.chunk_reader import Contents
+    from sheaf.engine.manifest.tree import Tree
 
 __all__ = ["ROOT", "BundleFile", "FileTree", "follow", "look_up"]
 

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 import pytest
 from tests.check.worlds import HARM, bundles, packs, readable
-from tests.engine.test_contents import move
+from tests.engine.chunks.test_chunk_reader import move
 from tests.engine.worlds import commit, noise, open_core
 from tests.repair.worlds import World, build, flip
 
-from sheaf.engine.checks import files
-from sheaf.engine.checks.packs import read_whole
-from sheaf.engine.checks.report import Problem
+from sheaf.engine.check import affected_files
+from sheaf.engine.check.report import Problem
+from sheaf.engine.chunks.verify_pack import read_whole
 from sheaf.format import keys
 from sheaf.repo.store import Store
 
@@ -28,7 +28,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture(autouse=True)
 def _all_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "_NAMED", 1000)
+    monkeypatch.setattr(affected_files, "_NAMED", 1000)
 
 
 def lost(store: Store) -> set[str]:
@@ -107,7 +107,7 @@ def test_of_two_packs_and_a_node(made: World) -> None:
 
 
 def test_only_the_first_ones_are_kept_and_all_are_counted(made: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "_NAMED", 2)
+    monkeypatch.setattr(affected_files, "_NAMED", 2)
     world = made.copy()
     for key in packs(world):
         world.primary.delete(key)

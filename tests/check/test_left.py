@@ -12,8 +12,8 @@ from tests.cli.conftest import Cli, cli  # noqa: F401 - a fixture
 from tests.repair.worlds import World, flip
 
 from sheaf.errors import Corrupt
-from sheaf.transfer.damaged import Damaged
-from sheaf.transfer.placing import Placing
+from sheaf.transfer.download.damaged import Damaged
+from sheaf.transfer.download.install import Placing
 
 
 def files_in(folder: Path) -> dict[str, bytes]:

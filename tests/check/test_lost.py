@@ -8,10 +8,10 @@ import pytest
 from tests.engine.worlds import commit
 from tests.repair.worlds import World, all_bytes, build
 
-from sheaf.engine.check import check_store
+from sheaf.engine.check.check import check_store
 from sheaf.engine.core import Core, open_store
-from sheaf.engine.nodes import Nodes
-from sheaf.engine.reach import Reach, Roots, live_bundles
+from sheaf.engine.gc.mark import Reach, Roots, live_bundles
+from sheaf.engine.manifest.node_store import Nodes
 from sheaf.errors import SheafError
 from sheaf.format import keys
 from sheaf.format.replica_v1 import Behind

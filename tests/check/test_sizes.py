@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from tests.engine.test_contents import move
+from tests.engine.chunks.test_chunk_reader import move
 from tests.engine.worlds import Place, commit, noise
 from tests.hostile.worlds import SESSION, Hostile
 
-from sheaf.engine.check import check_store
-from sheaf.engine.checks.files import name_files
-from sheaf.engine.checks.report import Report
+from sheaf.engine.check.affected_files import name_files
+from sheaf.engine.check.check import check_store
+from sheaf.engine.check.report import Report
 from sheaf.errors import Corrupt, Partial
 from sheaf.format import keys
-from sheaf.repo.repairing import Plan, Repairs
+from sheaf.repo.operations.repair import Plan, Repairs
 from sheaf.storage.memory import MemoryBackend
 
 FILES = {"empty": b"", "small": b"small", "big": noise(700_000), "sound": b"sound", "huge": noise(900_000, 1)}

@@ -16,7 +16,7 @@ from tests.cli.data import make_folder
 
 from sheaf.cli.app import Dialect
 from sheaf.cli.run import run
-from sheaf.cli.tree import Tree
+from sheaf.cli.verb_tree import Tree
 from sheaf.cli.verbs import SHEAF, sheaf
 from sheaf.settings.settings import Environment
 

@@ -13,7 +13,7 @@ import click
 import pytest
 from tests.cli.conftest import Cli, Result
 
-from sheaf.cli.tree import Verb, verbs_of
+from sheaf.cli.verb_tree import Verb, verbs_of
 from sheaf.cli.verbs import SHEAF, VERBS, sheaf
 
 ODD = ["", "-1", "0", "nan", "9" * 30, "x" * 70_000, "a\0b", "a\nb", "\udcff", "http://127.0.0.1:99999/", "/dev/null"]

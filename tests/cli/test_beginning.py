@@ -9,7 +9,7 @@ from tests.cli.conftest import Cli
 
 import sheaf
 from sheaf.errors import AlreadyExists, Denied, Refused
-from sheaf.storage.folder import FolderBackend
+from sheaf.storage.folder.backend import FolderBackend
 from sheaf.storage.memory import MemoryBackend
 
 PLACE = ".local/share/sheaf/store"
@@ -65,7 +65,7 @@ def test_a_folder_that_has_something_in_it_is_refused_and_left_as_it_is(tmp_path
 def test_a_prefix_that_has_something_in_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = MemoryBackend()
     backend.create("photos/one", b"1")
-    monkeypatch.setattr("sheaf.repo.connecting.open_backend", lambda url, options: backend)
+    monkeypatch.setattr("sheaf.repo.connect.open_backend", lambda url, options: backend)
     with pytest.raises(Refused, match="photos/one"):
         sheaf.init("memory://x")
 

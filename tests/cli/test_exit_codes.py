@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sheaf.cli.tree import verbs_of
+from sheaf.cli.verb_tree import verbs_of
 from sheaf.cli.verbs import SHEAF, VERBS, sheaf
 
 #: Not there or a repo, ref or path; too new, ambiguous or a library missing; damaged; unreachable; not allowed.

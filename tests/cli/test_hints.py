@@ -12,7 +12,7 @@ import pytest
 
 import sheaf
 from sheaf.cli.options import GLOBAL_OPTIONS
-from sheaf.cli.tree import Verb, _load
+from sheaf.cli.verb_tree import Verb, _load
 from sheaf.cli.verbs import NOUNS, VERBS
 
 SOURCES = Path(sheaf.__file__).parent

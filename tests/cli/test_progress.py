@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from sheaf.cli import progress
-from sheaf.cli.progress import Bar
+from sheaf.cli.output import progress_bar
+from sheaf.cli.output.progress_bar import Bar
 from sheaf.transfer.progress import ProgressState
 
 STATE = ProgressState("upload", 3, 10, 5 << 20, 20 << 20, 1 << 20)
@@ -35,7 +35,7 @@ def test_nothing_is_drawn_in_the_first_second() -> None:
 
 
 def test_later_files_bytes_and_what_was_new_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "_QUIET_S", 0.0)
+    monkeypatch.setattr(progress_bar, "_QUIET_S", 0.0)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "200")
     text = _drawn(Bar("upload", is_wanted=True), [STATE, STATE])
@@ -46,7 +46,7 @@ def test_later_files_bytes_and_what_was_new_are_shown(monkeypatch: pytest.Monkey
 
 
 def test_sizes_and_speeds_have_the_same_units(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "_QUIET_S", 0.0)
+    monkeypatch.setattr(progress_bar, "_QUIET_S", 0.0)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "200")
     states = [ProgressState("upload", 0, 1, done << 20, 20 << 20, 0) for done in range(21)]
@@ -55,7 +55,7 @@ def test_sizes_and_speeds_have_the_same_units(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_what_has_no_bytes_is_shown_by_its_own_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "_QUIET_S", 0.0)
+    monkeypatch.setattr(progress_bar, "_QUIET_S", 0.0)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "200")
     text = _drawn(Bar("torture", is_wanted=True, unit="steps"), [ProgressState("one winner", 3, 10, 0, 0, 0)])
@@ -64,7 +64,7 @@ def test_what_has_no_bytes_is_shown_by_its_own_count(monkeypatch: pytest.MonkeyP
 
 
 def test_a_closed_bar_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "_QUIET_S", 0.0)
+    monkeypatch.setattr(progress_bar, "_QUIET_S", 0.0)
     bar = Bar("upload", is_wanted=True)
     bar.close()
     assert _drawn(bar, [STATE]) == ""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheaf.cli.quoting import go_time, human_size, quote, redact, short_time
+from sheaf.cli.output.text import go_time, human_size, quote, redact, short_time
 from sheaf.errors import InvalidInput
 from sheaf.settings.sizes import parse_size
 

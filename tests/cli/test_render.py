@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from sheaf.cli import views
-from sheaf.cli.gotemplate import fill
-from sheaf.cli.render import Output, View, to_json
+from sheaf.cli.output import views
+from sheaf.cli.output.gotemplate import fill
+from sheaf.cli.output.render import Output, View, to_json
 from sheaf.errors import InvalidInput, Unsupported
 
 VIEW: View[dict[str, str]] = View(

@@ -15,9 +15,9 @@ from tests.cli.conftest import Cli
 
 from sheaf import errors
 from sheaf.cli import run as running
+from sheaf.cli.error_report import failure_of
 from sheaf.cli.exits import EXITS
-from sheaf.cli.report import failure_of
-from sheaf.cli.tree import Tree, verb
+from sheaf.cli.verb_tree import Tree, verb
 from sheaf.cli.verbs import VERBS
 from sheaf.settings.secrets import read_key_file
 
@@ -30,7 +30,7 @@ def _failing(cli: Cli, action: Callable[[], Any], monkeypatch: pytest.MonkeyPatc
         """Fail."""
         return action()
 
-    monkeypatch.setattr("sheaf.cli.tree._load", lambda at: fail)
+    monkeypatch.setattr("sheaf.cli.verb_tree._load", lambda at: fail)
     return Cli(cli.home, Tree("sheaf", {"fail": "x:y"}), cli.dialect)
 
 
@@ -205,7 +205,7 @@ def test_global_options_may_stand_anywhere(cli: Cli) -> None:
 
 
 def _verbs(tree: Tree, table: dict[str, str]) -> list[tuple[str, click.Command]]:
-    from sheaf.cli.tree import _load
+    from sheaf.cli.verb_tree import _load
 
     return [(name, _load(at)) for name, at in table.items()]
 

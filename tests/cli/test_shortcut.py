@@ -9,9 +9,9 @@ import pytest
 from tests.cli.conftest import Cli
 from tests.cli.data import change, tree_of
 
-from sheaf.cli import bundle, label, upload
-from sheaf.cli.shortcut import DOWNLOAD, LABEL, UPLOAD
-from sheaf.cli.tree import Verb
+from sheaf.cli.commands import bundle, label, upload
+from sheaf.cli.commands.shortcuts import DOWNLOAD, LABEL, UPLOAD
+from sheaf.cli.verb_tree import Verb
 
 
 @pytest.mark.parametrize(

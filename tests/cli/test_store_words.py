@@ -11,9 +11,9 @@ from tests.cli.conftest import Cli
 from tests.repair.test_commands import largest, spoil
 
 from sheaf.engine.core import Core, open_store
-from sheaf.engine.sessions import open_store_session
-from sheaf.storage.location import open_backend
-from sheaf.storage.options import StorageOptions
+from sheaf.engine.sessions.sessions import open_store_session
+from sheaf.storage.open import open_backend
+from sheaf.storage.storage_options import StorageOptions
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from tests.cli.conftest import Cli
 
 from sheaf.errors import Unavailable
-from sheaf.storage.folder import FolderBackend
+from sheaf.storage.folder.backend import FolderBackend
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from tests.cli.conftest import Cli
 
 from sheaf.errors import Unavailable
 from sheaf.storage.memory import MemoryBackend
-from sheaf.storage.retry import RetryBackend, RetryPolicy
+from sheaf.storage.wrappers.retry import RetryBackend, RetryPolicy
 from sheaf.testing.faults import FaultyBackend
 
 

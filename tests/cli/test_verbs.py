@@ -12,7 +12,7 @@ from tests.cli.conftest import Cli
 from tests.cli.data import BUNDLE_ID, EXACT_TIME, change, tree_of
 
 import sheaf
-from sheaf.model.log import SetLabel
+from sheaf.model.records import SetLabel
 
 
 def _upload(cli: Cli, data: Path, message: str, *more: object) -> str:

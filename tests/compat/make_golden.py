@@ -17,18 +17,18 @@ from blake3 import blake3
 from tests.compat.independent_reader import Store
 from tests.compat.vectors import computed
 
-from sheaf.engine.contents import Contents
+from sheaf.engine.chunks.chunk_reader import Contents
+from sheaf.engine.chunks.dedup import load_segments, write_index
+from sheaf.engine.commit.writer import Draft, Writer
 from sheaf.engine.core import Core, create_store, open_store
-from sheaf.engine.dedup import load_segments, write_index
-from sheaf.engine.finding import Finder
-from sheaf.engine.log import repo_log, store_log
-from sheaf.engine.names import Names
-from sheaf.engine.nodes import Nodes, pointer_of
-from sheaf.engine.redact import redact
-from sheaf.engine.refs import Refs
-from sheaf.engine.rows import external_entry, folder_entry, row_of
-from sheaf.engine.tree import Tree
-from sheaf.engine.writer import Draft, Writer
+from sheaf.engine.erase.locate import Finder
+from sheaf.engine.erase.redact import redact
+from sheaf.engine.erase.redact_names import Names
+from sheaf.engine.log.record_log import repo_log, store_log
+from sheaf.engine.log.resolve import Refs
+from sheaf.engine.manifest.node_store import Nodes, pointer_of
+from sheaf.engine.manifest.rows import external_entry, folder_entry, row_of
+from sheaf.engine.manifest.tree import Tree
 from sheaf.format import keys
 from sheaf.format.columns import U32, hashes_of
 from sheaf.format.index_v1 import sorted_segment
@@ -46,10 +46,10 @@ from sheaf.format.session_v1 import (
     seal,
 )
 from sheaf.model.entries import ChunkPlace, Entry, ExternalPlace, Kind, ObjectPlace
-from sheaf.model.log import Author, DeleteBundle, MovePacks
-from sheaf.repo.connecting import connect
+from sheaf.model.records import Author, DeleteBundle, MovePacks
+from sheaf.repo.connect import connect
 from sheaf.repo.repo import Repo
-from sheaf.storage.location import open_backend
+from sheaf.storage.open import open_backend
 from sheaf.testing.clock import SteeredClock
 
 AUTHOR = Author("Golden", "golden@example.org")

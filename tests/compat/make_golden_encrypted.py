@@ -14,7 +14,7 @@ from tests.compat.independent_decrypt import main as decrypted
 from tests.compat.independent_reader import Store
 from tests.compat.make_golden import AUTHOR, put, settle
 
-from sheaf.repo.connecting import connect, init
+from sheaf.repo.connect import connect, init
 from sheaf.testing.clock import SteeredClock
 
 __all__ = ["KEY", "PASSPHRASE", "make"]

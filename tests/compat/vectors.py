@@ -16,8 +16,8 @@ from blake3 import blake3
 from pyfastcdc import FastCDC
 from tests.format.trees import Shelf
 
-from sheaf.engine.rows import external_entry, folder_entry, row_of, symlink_entry
-from sheaf.engine.treewrite import leaves_of
+from sheaf.engine.manifest.rows import external_entry, folder_entry, row_of, symlink_entry
+from sheaf.engine.manifest.tree_writer import leaves_of
 from sheaf.format.columns import U32, hashes_of
 from sheaf.format.encrypted_v1 import ObjectCipher, StoreKey, stored_size
 from sheaf.format.frame_v1 import RAW
@@ -32,9 +32,9 @@ from sheaf.format.session_v1 import Condemned, Session, encode_condemned, seal
 from sheaf.format.store_v1 import StoreConfig, encode_config
 from sheaf.model.entries import ChunkPlace, Entry, ExternalPlace, Kind
 from sheaf.model.ids import ksuid
-from sheaf.model.log import Author, Record, SetLabel
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import order_key, split
+from sheaf.model.records import Author, Record, SetLabel
 
 ID = ksuid(1_790_000_000, bytes(range(16)))
 TIME = "2026-11-21T01:02:03.000004Z"

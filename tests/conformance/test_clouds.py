@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sheaf.storage.location import open_backend
+from sheaf.storage.open import open_backend
 from sheaf.storage.port import Backend
 from sheaf.testing.conformance import BackendConformance
 

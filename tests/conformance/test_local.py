@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sheaf.storage.folder import FolderBackend
-from sheaf.storage.location import open_backend
+from sheaf.storage.folder.backend import FolderBackend
 from sheaf.storage.memory import MemoryBackend
+from sheaf.storage.open import open_backend
 from sheaf.storage.port import Backend
 from sheaf.testing.conformance import BackendConformance
 

@@ -9,11 +9,11 @@ import pytest
 from sheaf.errors import NotFound, SheafError
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat
-from sheaf.storage.wrapper import WrapperBackend
-from sheaf.torture.claims import Broken
+from sheaf.storage.wrappers.wrapper import WrapperBackend
 from sheaf.torture.promises import DEPENDS
 from sheaf.torture.suite import CASES
 from sheaf.torture.trial import Trial
+from sheaf.torture.whole_store.claims import Broken
 
 
 class Overwrites(WrapperBackend):

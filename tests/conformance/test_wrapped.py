@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from sheaf.storage.count import CountBackend
-from sheaf.storage.limit import LimitBackend, Throttle
-from sheaf.storage.logged import LogBackend
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.port import Backend
-from sheaf.storage.prefix import PrefixBackend
-from sheaf.storage.readonly import ReadOnlyBackend
-from sheaf.storage.retry import RetryBackend, RetryPolicy
-from sheaf.storage.wrapper import WrapperBackend
+from sheaf.storage.wrappers.count import CountBackend
+from sheaf.storage.wrappers.logged import LogBackend
+from sheaf.storage.wrappers.prefix import PrefixBackend
+from sheaf.storage.wrappers.rate_limit import LimitBackend, Throttle
+from sheaf.storage.wrappers.readonly import ReadOnlyBackend
+from sheaf.storage.wrappers.retry import RetryBackend, RetryPolicy
+from sheaf.storage.wrappers.wrapper import WrapperBackend
 from sheaf.testing.conformance import BackendConformance
 from sheaf.testing.faults import FaultyBackend
 from sheaf.testing.latency import LatencyBackend

@@ -11,8 +11,8 @@ from sheaf.errors import Denied, NoSpace, SheafError, Unavailable
 from sheaf.storage.buffers import views
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.port import Backend, Buffer, Created
-from sheaf.storage.retry import RetryBackend, RetryPolicy
-from sheaf.storage.wrapper import WrapperBackend
+from sheaf.storage.wrappers.retry import RetryBackend, RetryPolicy
+from sheaf.storage.wrappers.wrapper import WrapperBackend
 from sheaf.testing.faults import Fault, FaultyBackend, survives_every_crash
 from sheaf.testing.invariants import assert_sound
 

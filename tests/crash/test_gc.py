@@ -12,8 +12,8 @@ from tests.crash.worlds import clone
 from tests.garbage.scenes import Stage, copy_of, delete, half_dead, new_store, several, upload
 from tests.garbage.worlds import CLOCK, tiny
 
-from sheaf.engine.gc import collect
-from sheaf.engine.patience import Patience
+from sheaf.engine.gc.collect import collect
+from sheaf.engine.gc.grace import Patience
 from sheaf.errors import Denied, NoSpace, SheafError, Unavailable
 from sheaf.format import keys
 from sheaf.format.session_v1 import Session, seal

@@ -16,7 +16,7 @@ from tests.erase.worlds import hash_of, readable, traces
 import sheaf
 from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
-from sheaf.storage.folder import FolderBackend
+from sheaf.storage.folder.backend import FolderBackend
 from sheaf.testing.invariants import assert_complete, assert_sound
 
 KILLS = 4

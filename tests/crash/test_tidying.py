@@ -10,7 +10,7 @@ from tests.crash.worlds import clone, process
 
 from sheaf.engine.core import create_store
 from sheaf.errors import Denied, NoSpace, SheafError, Unavailable
-from sheaf.repo.connecting import connect
+from sheaf.repo.connect import connect
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.port import Backend
 from sheaf.testing.clock import SteeredClock

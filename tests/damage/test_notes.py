@@ -8,13 +8,13 @@ from tests.engine.worlds import Place, commit, noise, replaced
 from tests.repair.worlds import REPLICA, World, flip
 
 from sheaf.engine.core import Core, open_store
-from sheaf.engine.damage import note_damage
+from sheaf.engine.sessions.damage import note_damage
 from sheaf.errors import Corrupt, Denied
 from sheaf.format import keys
-from sheaf.model.log import SetFeatures
-from sheaf.repo.repairing import Plan, Repaired, Repairs
+from sheaf.model.records import SetFeatures
+from sheaf.repo.operations.repair import Plan, Repaired, Repairs
 from sheaf.storage.port import Backend, Created
-from sheaf.storage.wrapper import WrapperBackend
+from sheaf.storage.wrappers.wrapper import WrapperBackend
 from sheaf.testing.clock import SteeredClock
 
 

@@ -14,7 +14,7 @@ from sheaf.format import keys
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.repo import Repo
 from sheaf.storage.port import Backend, Buffer
-from sheaf.storage.wrapper import WrapperBackend
+from sheaf.storage.wrappers.wrapper import WrapperBackend
 
 FILES = {"a/small": b"some words " * 50, "a/other": noise(3000), "big": noise(700_000, 1)}
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from tests.encryption.worlds import covered
 
-from sheaf.storage.folder import FolderBackend
-from sheaf.storage.location import open_backend
+from sheaf.storage.folder.backend import FolderBackend
 from sheaf.storage.memory import MemoryBackend
+from sheaf.storage.open import open_backend
 from sheaf.storage.port import Backend
-from sheaf.storage.retry import RetryBackend, RetryPolicy
+from sheaf.storage.wrappers.retry import RetryBackend, RetryPolicy
 from sheaf.testing.conformance import BackendConformance
 from sheaf.testing.latency import LatencyBackend
 from sheaf.torture.trial import Scale

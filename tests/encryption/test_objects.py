@@ -55,7 +55,7 @@ def test_ranges_are_those_of_the_object(ranges: list[tuple[int, int]]) -> None:
 
 
 def test_a_range_reads_its_segments_and_no_more() -> None:
-    from sheaf.storage.count import CountBackend
+    from sheaf.storage.wrappers.count import CountBackend
 
     inner = CountBackend(MemoryBackend())
     covered(inner).create(KEY, DATA)
@@ -256,7 +256,7 @@ def test_errors_are_told_in_one_line_and_keys_are_not() -> None:
 
 
 def test_folders_hold_what_memory_holds(tmp_path: Path) -> None:
-    from sheaf.storage.folder import FolderBackend
+    from sheaf.storage.folder.backend import FolderBackend
 
     place = FolderBackend(tmp_path / "s", durability="none")
     covered(place).create(KEY, DATA)

@@ -12,8 +12,8 @@ from tests.replicas.worlds import World, build
 
 from sheaf.errors import Denied, Refused
 from sheaf.format import keys
+from sheaf.repo.access.unlock import Opener
 from sheaf.repo.store import Store
-from sheaf.repo.unlocking import Opener
 from sheaf.storage.memory import MemoryBackend
 
 OTHER = bytes(range(1, 33))

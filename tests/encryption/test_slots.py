@@ -33,8 +33,8 @@ from sheaf.format.encrypted_v1 import StoreKey
 from sheaf.format.keyslot_v1 import KeySlot, Secret, Work, decode_slot, encode_slot, unwrap, wrap
 from sheaf.format.sealed import seal
 from sheaf.format.store_v1 import decode_config
+from sheaf.repo.access.unlock import Opener
 from sheaf.repo.store import Store
-from sheaf.repo.unlocking import Opener
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.port import Backend
 from sheaf.testing.clock import SteeredClock

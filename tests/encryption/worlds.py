@@ -12,13 +12,13 @@ import pytest
 from tests.garbage import worlds as garbage
 
 from sheaf.engine.clock import Clock
-from sheaf.engine.encryption.backend import EncryptedBackend
+from sheaf.engine.encryption.encrypted_backend import EncryptedBackend
 from sheaf.engine.encryption.slots import add_slot, create_encrypted_store
 from sheaf.format import keys
 from sheaf.format.encrypted_v1 import StoreKey
 from sheaf.format.store_v1 import ENCRYPTION, StoreConfig, encode_config
+from sheaf.repo.access.unlock import Opener
 from sheaf.repo.store import Store
-from sheaf.repo.unlocking import Opener
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.port import Backend
 from sheaf.testing.clock import SteeredClock

@@ -6,7 +6,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from sheaf.engine.cache import ROOM, FolderCache, room_of, set_room, shrink, use_of
+from sheaf.engine.object_cache import ROOM, FolderCache, room_of, set_room, shrink, use_of
 
 KIB = 1024
 
@@ -49,7 +49,7 @@ def test_what_is_not_there_takes_nothing(tmp_path: Path) -> None:
 _WORKER = """
 import sys
 from pathlib import Path
-from sheaf.engine.cache import FolderCache
+from sheaf.engine.object_cache import FolderCache
 cache = FolderCache(Path(sys.argv[1]), room=96 * 1024)
 for turn in range(300):
     n = (turn * 7 + int(sys.argv[2])) % 200

@@ -9,14 +9,14 @@ import pytest
 from tests.engine.worlds import Place, commit, open_core, replaced
 
 from sheaf.engine.core import create_store
-from sheaf.engine.log import store_log
+from sheaf.engine.log.record_log import store_log
 from sheaf.errors import AlreadyExists, NotFound, Unsupported
 from sheaf.format import keys
 from sheaf.format.record_v1 import encode_record
 from sheaf.format.sealed import seal
 from sheaf.format.store_v1 import Chunker, StoreConfig, decode_config, encode_config
-from sheaf.model.log import SetFeatures
-from sheaf.repo.connecting import connect, init
+from sheaf.model.records import SetFeatures
+from sheaf.repo.connect import connect, init
 from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
 from sheaf.storage.memory import MemoryBackend

@@ -10,12 +10,12 @@ from tests.engine.worlds import Interrupted, Place, commit
 from sheaf.engine.clock import Clock
 from sheaf.engine.core import create_store
 from sheaf.errors import AlreadyExists, Conflict, NotFound
-from sheaf.model.log import SetLabel
-from sheaf.repo import connecting
-from sheaf.repo.connecting import connect
+from sheaf.model.records import SetLabel
+from sheaf.repo import connect as connecting
+from sheaf.repo.connect import connect
 from sheaf.repo.repo import Repo
 from sheaf.storage.port import Backend, Buffer, Created
-from sheaf.storage.wrapper import WrapperBackend
+from sheaf.storage.wrappers.wrapper import WrapperBackend
 
 
 @pytest.fixture

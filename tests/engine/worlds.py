@@ -10,27 +10,27 @@ from pathlib import Path
 
 import msgspec
 
-from sheaf.engine.contents import Contents
+from sheaf.engine.chunks.chunk_reader import Contents
+from sheaf.engine.chunks.dedup import ChunkIndex
+from sheaf.engine.chunks.ingest import Ingest, Placed
+from sheaf.engine.chunks.pack_writer import PackSink
 from sheaf.engine.core import Core, create_store, open_store
-from sheaf.engine.dedup import ChunkIndex
-from sheaf.engine.ingest import Ingest, Placed
-from sheaf.engine.nodes import Nodes
-from sheaf.engine.packs import PackSink
-from sheaf.engine.treewrite import leaves_of
+from sheaf.engine.manifest.node_store import Nodes
+from sheaf.engine.manifest.tree_writer import leaves_of
 from sheaf.format import keys
 from sheaf.format.session_v1 import Condemned, encode_condemned
 from sheaf.format.store_v1 import Chunker
 from sheaf.model.entries import ChunkPlace, Entry, Kind, PlaceKind, RecipePlace
 from sheaf.model.entries import Place as Where
 from sheaf.model.ids import ksuid
-from sheaf.model.log import Bundle as Descriptor
-from sheaf.model.log import Root
+from sheaf.model.records import Bundle as Descriptor
+from sheaf.model.records import Root
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat
-from sheaf.storage.wrapper import WrapperBackend
+from sheaf.storage.wrappers.wrapper import WrapperBackend
 from sheaf.testing.clock import SteeredClock
 
 ZEROS = "00" * 32

@@ -21,7 +21,7 @@ from tests.erase.worlds import (
     traces,
 )
 
-from sheaf.engine.gc import collect
+from sheaf.engine.gc.collect import collect
 from sheaf.errors import SheafError
 from sheaf.format import keys
 from sheaf.repo.store import Store

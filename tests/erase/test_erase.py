@@ -24,7 +24,7 @@ from tests.erase.worlds import (
     traces_in_folder,
 )
 
-from sheaf.engine.contents import Contents
+from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.errors import InvalidInput, NotFound, Refused
 from sheaf.format import keys
 from sheaf.model.entries import Entry as Row
@@ -371,7 +371,7 @@ def test_a_bundle_with_something_erased_can_be_edited_and_copied(store: Store) -
 
 
 def test_no_trace_is_left_on_the_disks(tmp_path: Path) -> None:
-    from sheaf.repo.connecting import init
+    from sheaf.repo.connect import init
 
     with init(str(tmp_path / "store"), probe=False, cache=tmp_path / "cache") as store:
         repo = store.create_repo("r")

@@ -19,7 +19,7 @@ from tests.erase.worlds import (
     traces_in_folder,
 )
 
-from sheaf.engine.blocks import BlockCache, blocks_folder
+from sheaf.engine.block_cache import BlockCache, blocks_folder
 from sheaf.storage.memory import MemoryBackend
 from sheaf.testing.invariants import assert_complete
 

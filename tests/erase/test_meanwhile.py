@@ -20,10 +20,10 @@ from tests.erase.worlds import (
     traces,
 )
 
-from sheaf.engine.erase import erase
-from sheaf.engine.gc import collect
-from sheaf.engine.patience import Decision
-from sheaf.engine.receipts import receipts
+from sheaf.engine.erase.erasure import erase
+from sheaf.engine.erase.receipts import receipts
+from sheaf.engine.gc.collect import collect
+from sheaf.engine.gc.grace import Decision
 from sheaf.errors import Conflict, Refused
 from sheaf.format import keys
 from sheaf.format.session_v1 import Session

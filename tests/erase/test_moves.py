@@ -7,10 +7,10 @@ import random
 import pytest
 from tests.erase.worlds import BIG, NEAR, OTHER, SECRET, Now, core_of, hash_of, packs_of, put, readable, traces
 
-from sheaf.engine.contents import Contents
-from sheaf.engine.gc import collect
-from sheaf.engine.nodes import Nodes
-from sheaf.engine.reach import live_bundles, needed_chunks
+from sheaf.engine.chunks.chunk_reader import Contents
+from sheaf.engine.gc.collect import collect
+from sheaf.engine.gc.mark import live_bundles, needed_chunks
+from sheaf.engine.manifest.node_store import Nodes
 from sheaf.format import keys
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.repo import Repo

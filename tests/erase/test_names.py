@@ -21,19 +21,19 @@ from tests.erase.worlds import (
     traces,
 )
 
-from sheaf.engine.blocks import BlockCache, blocks_folder
-from sheaf.engine.gc import collect
-from sheaf.engine.names import notice_name
+from sheaf.engine.block_cache import BlockCache, blocks_folder
+from sheaf.engine.erase.redact_names import notice_name
+from sheaf.engine.gc.collect import collect
 from sheaf.errors import Conflict, NotFound, Refused
 from sheaf.format import keys
-from sheaf.mount.options import ReadOptions
-from sheaf.mount.serving import Shared
+from sheaf.mount.mount_options import ReadOptions
+from sheaf.mount.serve import Shared
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.port import Backend
-from sheaf.storage.wrapper import WrapperBackend
+from sheaf.storage.wrappers.wrapper import WrapperBackend
 from sheaf.testing.invariants import assert_sound
 
 NAME = "anna-lindqvist"
@@ -304,7 +304,7 @@ def test_an_undelete_that_was_looked_through_before(backend: MemoryBackend, stor
         edit.commit()
     repo.delete_bundle(f"bundle:{first.id}")
     with process(backend, "slow") as slow:
-        from sheaf.engine import restore
+        from sheaf.engine.gc import restore
 
         whole = restore._refuse_unless_whole
 

@@ -27,17 +27,17 @@ from tests.erase.worlds import (
 )
 
 import sheaf
-from sheaf.engine.erase import erase
-from sheaf.engine.gc import collect
-from sheaf.engine.names import Names
-from sheaf.engine.patience import Decision
+from sheaf.engine.erase.erasure import erase
+from sheaf.engine.erase.redact_names import Names
+from sheaf.engine.gc.collect import collect
+from sheaf.engine.gc.grace import Decision
 from sheaf.errors import Conflict, SheafError
 from sheaf.format import keys
 from sheaf.format.session_v1 import Session
 from sheaf.repo.edit import Edit
 from sheaf.repo.store import Store
-from sheaf.storage.location import open_backend
 from sheaf.storage.memory import MemoryBackend
+from sheaf.storage.open import open_backend
 from sheaf.storage.port import Backend
 from sheaf.testing.faults import Fault, survives_every_crash
 from sheaf.testing.invariants import assert_sound

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import pytest
 from tests.erase.worlds import Now, core_of, hash_of, named_in, new_backend, process, put, traces
 
-from sheaf.engine.erase import erase
-from sheaf.engine.gc import collect
-from sheaf.engine.names import Names
-from sheaf.engine.patience import Decision
+from sheaf.engine.erase.erasure import erase
+from sheaf.engine.erase.redact_names import Names
+from sheaf.engine.gc.collect import collect
+from sheaf.engine.gc.grace import Decision
 from sheaf.errors import SheafError
 from sheaf.format.session_v1 import Session
 from sheaf.repo.edit import Edit

@@ -9,7 +9,7 @@ from tests.erase.worlds import OTHER, SECRET, hash_of, readable, traces
 
 import sheaf
 from sheaf.errors import Unavailable
-from sheaf.storage.location import open_backend
+from sheaf.storage.open import open_backend
 
 
 @pytest.fixture

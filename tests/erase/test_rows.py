@@ -13,7 +13,7 @@ import pytest
 from tests.crash.worlds import clone
 from tests.erase.worlds import OTHER, Later, Now, core_of, new_backend, process, put, stored_bytes, traces
 
-from sheaf.engine.gc import collect
+from sheaf.engine.gc.collect import collect
 from sheaf.errors import Conflict, InvalidInput, NotFound, Refused
 from sheaf.format import keys
 from sheaf.format.session_v1 import Receipt
@@ -192,7 +192,7 @@ def test_beside_an_edit_of_the_old_table(backend: MemoryBackend, store: Store) -
     with process(backend, "late") as late, late.repo("r").edit(message="late") as edit:
         edit.put("late", b"late")
         with pytest.raises(Conflict, match="others are at work"):
-            from sheaf.repo.erasing import erase_rows
+            from sheaf.repo.erase_rows import erase_rows
 
             erase_rows(core_of(store), repo.id, "*.parquet", WHERE, "x", Later())
         edit.commit()

@@ -13,7 +13,7 @@ from blake3 import blake3
 from tests.crash.worlds import clone
 
 from sheaf.engine.core import Core, create_store
-from sheaf.engine.patience import Decision
+from sheaf.engine.gc.grace import Decision
 from sheaf.errors import NotFound, Unavailable
 from sheaf.format import keys
 from sheaf.format.envelope import decode_envelope
@@ -29,7 +29,7 @@ from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.port import Backend
-from sheaf.storage.retry import RetryBackend, RetryPolicy
+from sheaf.storage.wrappers.retry import RetryBackend, RetryPolicy
 from sheaf.testing.clock import SteeredClock
 from sheaf.testing.faults import Fault, FaultyBackend
 

@@ -12,11 +12,11 @@ import pyarrow as pa
 import zstandard
 from blake3 import blake3
 
-from sheaf.engine.diamonds import DiamondEnd, DiamondStart, SplitDone, SplitStart
-from sheaf.engine.encryption.backend import EncryptedBackend
-from sheaf.engine.plain import PlainLeaf, children_of
-from sheaf.engine.rows import folder_entry, row_of, symlink_entry
-from sheaf.engine.tree import entries
+from sheaf.engine.commit.diamonds import DiamondEnd, DiamondStart, SplitDone, SplitStart
+from sheaf.engine.encryption.encrypted_backend import EncryptedBackend
+from sheaf.engine.manifest.light_node import PlainLeaf, children_of
+from sheaf.engine.manifest.rows import folder_entry, row_of, symlink_entry
+from sheaf.engine.manifest.tree import entries
 from sheaf.format.columns import hashes_of
 from sheaf.format.encrypted_v1 import StoreKey
 from sheaf.format.frame_v1 import RAW, ZSTD, unframe
@@ -54,8 +54,8 @@ from sheaf.format.session_v1 import (
 from sheaf.format.store_v1 import StoreConfig, decode_config, encode_config
 from sheaf.model.entries import ChunkPlace, Entry, ExternalPlace, Kind, ObjectPlace, RecipePlace
 from sheaf.model.ids import ksuid
-from sheaf.model.log import Author, Record, Root, SetLabel
 from sheaf.model.nodes import Pointer
+from sheaf.model.records import Author, Record, Root, SetLabel
 from sheaf.storage.memory import MemoryBackend
 
 ID = ksuid(1_700_000_000, bytes(range(16)))

@@ -24,10 +24,10 @@ from tests.format.trees import (
     small_nodes,
 )
 
-from sheaf.engine.diff import diff_trees
-from sheaf.engine.edit import Changes
-from sheaf.engine.nodes import Nodes
-from sheaf.engine.tree import Tree
+from sheaf.engine.manifest.node_store import Nodes
+from sheaf.engine.manifest.tree import Tree
+from sheaf.engine.manifest.tree_diff import diff_trees
+from sheaf.engine.manifest.tree_edit import Changes
 from sheaf.errors import InvalidInput, NotFound
 from sheaf.model.entries import Entry, Kind
 from sheaf.model.paths import ancestors, order_key, split

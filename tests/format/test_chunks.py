@@ -14,10 +14,10 @@ from tests.compat.vectors import stream
 from tests.format.samples import ID
 from tests.format.trees import Shelf
 
-from sheaf.engine import ingest
-from sheaf.engine.dedup import ChunkIndex
-from sheaf.engine.ingest import Ingest
-from sheaf.engine.packs import PackSink
+from sheaf.engine.chunks import ingest
+from sheaf.engine.chunks.dedup import ChunkIndex
+from sheaf.engine.chunks.ingest import Ingest
+from sheaf.engine.chunks.pack_writer import PackSink
 
 SHELF = Shelf.new()
 #: Random bytes, a run that is cut at the limit only, and numbered lines.

@@ -27,7 +27,7 @@ from sheaf.format.record_v1 import (
 from sheaf.format.session_v1 import Notice, RunEnd, RunStart, Session, seal, unseal
 from sheaf.format.store_v1 import Chunker, StoreConfig, decode_config, encode_config
 from sheaf.model.ids import ksuid
-from sheaf.model.log import AddBundle, Author, Record, RepoOp, SetLabel, StoreOp
+from sheaf.model.records import AddBundle, Author, Record, RepoOp, SetLabel, StoreOp
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=6)
 IDS = st.builds(ksuid, st.integers(0, 2**33), st.binary(min_size=16, max_size=16))

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from tests.format.samples import inner, leaf, plain_children, plain_rows
 from tests.format.trees import ITEMS, MODELS, PATHS, Model, Shelf, edits, small_nodes
 
-from sheaf.engine.diff import diff_trees
-from sheaf.engine.glance import Glance, NotPlain
-from sheaf.engine.nodes import Nodes
-from sheaf.engine.tree import Tree, entries
+from sheaf.engine.manifest.light_reader import Glance, NotPlain
+from sheaf.engine.manifest.node_store import Nodes
+from sheaf.engine.manifest.tree import Tree, entries
+from sheaf.engine.manifest.tree_diff import diff_trees
 from sheaf.errors import Corrupt
 from sheaf.format import node_v1
 from sheaf.format.node_v1 import ROWS, decode_children, decode_rows, encode_rows, row_hashes

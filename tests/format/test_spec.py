@@ -15,7 +15,10 @@ import pyarrow as pa
 import pytest
 from tests.compat import independent_format
 
-from sheaf.engine import diamonds, forwarding, log, packs
+from sheaf.engine.chunks import pack_writer
+from sheaf.engine.commit import diamonds
+from sheaf.engine.log import record_log
+from sheaf.engine.sessions import forwarding
 from sheaf.format import (
     encrypted_v1,
     envelope,
@@ -34,8 +37,8 @@ from sheaf.format.index_v1 import IndexHeader
 from sheaf.format.limits import LIMITS, OTHER, limit_of
 from sheaf.format.moved_v1 import MovedHeader
 from sheaf.format.node_v1 import CHILDREN, ROWS
-from sheaf.model import log as model
 from sheaf.model import names
+from sheaf.model import records as model
 from sheaf.model.ids import ksuid
 from sheaf.storage.port import LARGEST
 
@@ -80,11 +83,11 @@ def test_examples_are_the_golden_vectors(form: str, name: str, text: str) -> Non
 
 
 CODE: dict[str, int] = {
-    "STATE_BYTES": log._SMALL,
+    "STATE_BYTES": record_log._SMALL,
     "PAGE_RECORDS": record_v1.PAGE_RECORDS,
     "MAX_CHUNK": store_v1.MAX_CHUNK,
-    "PACK_BYTES": packs.PACK_BYTES,
-    "PACK_CHUNKS": packs.PACK_CHUNKS,
+    "PACK_BYTES": pack_writer.PACK_BYTES,
+    "PACK_CHUNKS": pack_writer.PACK_CHUNKS,
     "MIN_PART": recipe_v1.MIN_PART,
     "MAX_PART": recipe_v1.MAX_PART,
     "MIN_ROWS": node_v1.MIN_ROWS,

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 import pytest
 from tests.format.trees import Item, Shelf, batch_of, committed, shape
 
-from sheaf.engine import treewrite
-from sheaf.engine.treewrite import Change, leaves_of
+from sheaf.engine.manifest import tree_writer
+from sheaf.engine.manifest.tree_writer import Change, leaves_of
 from sheaf.format.node_v1 import MAX_ROWS, MAX_WEIGHT, MIN_ROWS, ROWS, cut_rows
 from sheaf.model.entries import Kind
 from sheaf.model.nodes import Pointer
@@ -76,7 +76,7 @@ def test_leaves_have_the_sizes_that_the_format_says() -> None:
 
 def test_rows_that_never_end_a_leaf_are_cut_at_the_limit() -> None:
     batch = batch_of({f"x{n:05}": Item(content=1) for n in range(40_000)})
-    with patch.object(treewrite, "cut_rows", lambda rows: (np.zeros(rows.num_rows, bool), cut_rows(rows)[1])):
+    with patch.object(tree_writer, "cut_rows", lambda rows: (np.zeros(rows.num_rows, bool), cut_rows(rows)[1])):
         assert [leaf.rows for leaf in leaves(SHELF.writer().build([batch]))] == [16_384, 16_384, 7_232]
 
 

@@ -15,11 +15,11 @@ import pyarrow as pa
 from blake3 import blake3
 from hypothesis import strategies as st
 
-from sheaf.engine import treewrite
 from sheaf.engine.clock import SystemClock
 from sheaf.engine.core import Core, create_store
-from sheaf.engine.nodes import Nodes, pointer_of, root_of
-from sheaf.engine.treewrite import Change, TreeWriter, leaves_of
+from sheaf.engine.manifest import tree_writer
+from sheaf.engine.manifest.node_store import Nodes, pointer_of, root_of
+from sheaf.engine.manifest.tree_writer import Change, TreeWriter, leaves_of
 from sheaf.format.node_v1 import ROWS, children_hashes, cut_rows, leaf_packs, row_hashes, rows_prefix
 from sheaf.model.entries import Kind, PlaceKind
 from sheaf.model.ids import ZERO_HASH
@@ -147,7 +147,7 @@ def small_nodes() -> Iterator[None]:
         return np.array(marks, bool), cut_rows(batch)[1]
 
     limits: dict[str, Any] = {"MIN_ROWS": 2, "MAX_ROWS": 6, "MAX_WEIGHT": 12, "MIN_CHILDREN": 2, "MAX_CHILDREN": 4}
-    with patch.multiple(treewrite, cut_rows=cut, cut_children=lambda child: child.logical[0] % 3 == 0, **limits):
+    with patch.multiple(tree_writer, cut_rows=cut, cut_children=lambda child: child.logical[0] % 3 == 0, **limits):
         yield
 
 

@@ -14,7 +14,7 @@ import pytest
 
 import sheaf
 from sheaf.fsspec import SheafFileSystem
-from sheaf.model.log import SetLabel
+from sheaf.model.records import SetLabel
 
 BIG = os.urandom(3 << 20)
 

@@ -7,12 +7,14 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from unittest import mock
 
-from sheaf.engine import forwarding, gc, moving, restore, sessions, sweep, writer
+from sheaf.engine.chunks.checked_index import Listed
+from sheaf.engine.commit import writer
 from sheaf.engine.core import Core
-from sheaf.engine.listed import Listed
-from sheaf.engine.patience import Waiting
-from sheaf.engine.reach import Heads, Roots, live_bundles
-from sheaf.engine.sessions import Ending, Open
+from sheaf.engine.gc import collect, repack, restore, sweep
+from sheaf.engine.gc.grace import Waiting
+from sheaf.engine.gc.mark import Heads, Roots, live_bundles
+from sheaf.engine.sessions import forwarding, sessions
+from sheaf.engine.sessions.sessions import Ending, Open
 from sheaf.format import keys
 from sheaf.format.session_v1 import Condemned, Session, seal
 
@@ -42,7 +44,7 @@ def _blind(core: Core, session: Session) -> Open:
     return Open(session, none, none, none, none, none)
 
 
-def _unresolved(core: Core, sessions: list[Session], waiting: Waiting, done: gc.Collected) -> bool:
+def _unresolved(core: Core, sessions: list[Session], waiting: Waiting, done: collect.Collected) -> bool:
     return True
 
 
@@ -51,7 +53,7 @@ def _ended_without_a_record(core: Core, session: Session) -> None:
 
 
 def _alive_at_the_mark(core: Core, heads: Heads) -> Roots:
-    from sheaf.engine.reach import _bundles_at
+    from sheaf.engine.gc.mark import _bundles_at
 
     return Roots([], [bundle for _, bundle in _bundles_at(core, heads)])
 
@@ -68,7 +70,7 @@ def _condemned_too_early_gone() -> Iterator[None]:
         core.backend.delete(keys.condemned(condemned.generation))
         real(core, condemned, *args)
 
-    with mock.patch.object(gc, "sweep", early):
+    with mock.patch.object(collect, "sweep", early):
         yield
 
 
@@ -86,10 +88,10 @@ MUTANTS: dict[str, Mutant] = {
     "sessions are not registered": patched(sessions, "_registered", _unregistered),
     "sessions are registered after they have looked around": patched(sessions, "_registered", _registered_late),
     "sessions don't look at what is condemned": patched(sessions, "observe", _blind),
-    "sessions are not resolved": patched(gc, "resolve", _unresolved),
-    "sessions are ended without a record": patched(gc, "void_session", _ended_without_a_record),
+    "sessions are not resolved": patched(collect, "resolve", _unresolved),
+    "sessions are ended without a record": patched(collect, "void_session", _ended_without_a_record),
     "writers don't see that they were ended": patched(writer, "refuse_if_over", _nothing),
-    "gcs don't see that they were ended": patched(moving, "refuse_if_over", _nothing),
+    "gcs don't see that they were ended": patched(repack, "refuse_if_over", _nothing),
     "a commit that may be on its way does not hold the session": patched(
         Ending, "__exit__", lambda self, *exc: sessions.end_session(self._core, self._id)
     ),

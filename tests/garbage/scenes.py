@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tests.garbage.worlds import CHUNKER, CLOCK
 
-from sheaf.engine.gc import collect
-from sheaf.engine.patience import Patience
+from sheaf.engine.gc.collect import collect
+from sheaf.engine.gc.grace import Patience
 from sheaf.errors import AlreadyExists, Conflict, NotFound, Refused, Unavailable
 from sheaf.format import keys
 from sheaf.format.store_v1 import StoreConfig, encode_config

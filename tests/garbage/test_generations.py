@@ -8,13 +8,13 @@ import pytest
 from tests.garbage.scenes import ALL, SHORT, Stage, delete, new_store, several, upload
 from tests.garbage.worlds import CLOCK, tiny
 
-from sheaf.engine.cache import FolderCache
 from sheaf.engine.core import Core
-from sheaf.engine.gc import Collected, _Mark, collect, finish
-from sheaf.engine.patience import Patience
+from sheaf.engine.gc.collect import Collected, _Mark, collect, finish
+from sheaf.engine.gc.grace import Patience
+from sheaf.engine.object_cache import FolderCache
 from sheaf.format import keys
 from sheaf.format.session_v1 import encode_condemned
-from sheaf.storage.wrapper import WrapperBackend
+from sheaf.storage.wrappers.wrapper import WrapperBackend
 from sheaf.testing.clock import SteeredClock
 from sheaf.testing.faults import Crash
 from sheaf.testing.schedule import Schedule, store_without_threads

@@ -22,9 +22,9 @@ from tests.garbage.scenes import (
 from tests.garbage.worlds import tiny
 
 import sheaf
-from sheaf.engine.gc import Collected, collect, finish
-from sheaf.engine.patience import Patience
-from sheaf.engine.sessions import end_session, list_sessions, open_store_session
+from sheaf.engine.gc.collect import Collected, collect, finish
+from sheaf.engine.gc.grace import Patience
+from sheaf.engine.sessions.sessions import end_session, list_sessions, open_store_session
 from sheaf.errors import Refused
 from sheaf.format import keys
 from sheaf.format.session_v1 import decode_condemned

@@ -8,12 +8,12 @@ import pytest
 from blake3 import blake3
 from tests.erase.worlds import Now, core_of, new_backend, process, put
 
-from sheaf.engine import tree
-from sheaf.engine.contents import Contents
+from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.engine.core import Core
-from sheaf.engine.gc import collect
-from sheaf.engine.nodes import Nodes, pointer_of
-from sheaf.engine.reach import Chunks, Reach, Roots, live_bundles, needed_chunks
+from sheaf.engine.gc.collect import collect
+from sheaf.engine.gc.mark import Chunks, Reach, Roots, live_bundles, needed_chunks
+from sheaf.engine.manifest import tree
+from sheaf.engine.manifest.node_store import Nodes, pointer_of
 from sheaf.model.entries import ChunkPlace, RecipePlace
 from sheaf.repo.store import Store
 

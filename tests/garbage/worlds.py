@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from sheaf.engine.gc import collect
-from sheaf.engine.patience import Decision, Patience
+from sheaf.engine.gc.collect import collect
+from sheaf.engine.gc.grace import Decision, Patience
 from sheaf.errors import AlreadyExists, Conflict, Corrupt, NotFound, Refused, Unavailable
 from sheaf.format import keys
 from sheaf.format.session_v1 import Session
@@ -73,10 +73,10 @@ def tiny() -> Iterator[None]:
     What only depends on its arguments is computed once for all clients that ask for the same.
     """
     with ExitStack() as stack:
-        stack.enter_context(mock.patch("sheaf.engine.packs.PACK_BYTES", 6000))
-        stack.enter_context(mock.patch("sheaf.engine.dedup._MERGE_AT", 3))
+        stack.enter_context(mock.patch("sheaf.engine.chunks.pack_writer.PACK_BYTES", 6000))
+        stack.enter_context(mock.patch("sheaf.engine.chunks.dedup._MERGE_AT", 3))
         for name, value in (("MIN_ROWS", 2), ("MAX_ROWS", 4), ("MIN_CHILDREN", 2), ("MAX_CHILDREN", 3)):
-            stack.enter_context(mock.patch(f"sheaf.engine.treewrite.{name}", value))
+            stack.enter_context(mock.patch(f"sheaf.engine.manifest.tree_writer.{name}", value))
         for where in ("sheaf.format.node_v1.decode_rows", "sheaf.format.node_v1.decode_children"):
             stack.enter_context(mock.patch(where, _once(where)))
         stack.enter_context(one_thread())

@@ -17,7 +17,7 @@ import zstandard
 from blake3 import blake3
 from tests.format.samples import ID, digest, leaf, record
 
-from sheaf.engine.contents import opened
+from sheaf.engine.chunks.chunk_reader import opened
 from sheaf.errors import SheafError
 from sheaf.format.envelope import encode_envelope, header_span, sealed
 from sheaf.format.frame_v1 import ZSTD

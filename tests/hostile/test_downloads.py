@@ -9,7 +9,7 @@ import pytest
 from blake3 import blake3
 from tests.hostile.worlds import Hostile
 
-from sheaf.engine.rows import folder_entry, symlink_entry
+from sheaf.engine.manifest.rows import folder_entry, symlink_entry
 from sheaf.errors import Corrupt, Refused, SheafError, Unsupported
 from sheaf.model.entries import ChunkPlace, Entry, ExternalPlace, Kind, ObjectPlace
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from tests.engine.worlds import commit, noise
 
-from sheaf.engine.cache import FolderCache, set_room
 from sheaf.engine.core import create_store
+from sheaf.engine.object_cache import FolderCache, set_room
 from sheaf.repo.store import Store
 from sheaf.settings.configfile import save
-from sheaf.storage.folder import FolderBackend
+from sheaf.storage.folder.backend import FolderBackend
 from sheaf.storage.memory import MemoryBackend
 from sheaf.testing.clock import SteeredClock
 

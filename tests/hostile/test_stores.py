@@ -11,17 +11,17 @@ from blake3 import blake3
 from tests.engine.worlds import replaced
 from tests.hostile.worlds import SESSION, TIME, Hostile, batch_of
 
-from sheaf.engine.cache import FolderCache
-from sheaf.engine.log import repo_log
-from sheaf.engine.nodes import root_of
+from sheaf.engine.log.record_log import repo_log
+from sheaf.engine.manifest.node_store import root_of
+from sheaf.engine.object_cache import FolderCache
 from sheaf.errors import Corrupt, InvalidInput, SheafError, Unsupported
 from sheaf.format import keys
 from sheaf.format.record_v1 import encode_record
 from sheaf.format.sealed import seal
 from sheaf.format.store_v1 import decode_config
 from sheaf.model.entries import Entry, Kind
-from sheaf.model.log import Author, Record
 from sheaf.model.nodes import Pointer
+from sheaf.model.records import Author, Record
 
 FILE = Entry("", "x", Kind.FILE, content=blake3(b"").digest())
 

@@ -15,12 +15,12 @@ from tests.engine.worlds import GENERATION, commit, noise, replaced
 from tests.hostile.worlds import SESSION, Hostile, batch_of
 from tests.repair.worlds import World, all_bytes, build, flip
 
-from sheaf.engine.check import Reading, check_store
-from sheaf.engine.checks.files import name_files
-from sheaf.engine.checks.report import Report
+from sheaf.engine.check.affected_files import name_files
+from sheaf.engine.check.check import Reading, check_store
+from sheaf.engine.check.report import Report
 from sheaf.engine.core import Core
-from sheaf.engine.nodes import pointer_of
-from sheaf.engine.sessions import condemned_lists
+from sheaf.engine.manifest.node_store import pointer_of
+from sheaf.engine.sessions.sessions import condemned_lists
 from sheaf.errors import Corrupt, SheafError
 from sheaf.format import keys
 from sheaf.format.columns import U32, hashes_of
@@ -32,7 +32,7 @@ from sheaf.format.sealed import seal
 from sheaf.format.session_v1 import Condemned, encode_condemned
 from sheaf.model.entries import ChunkPlace, Entry, ExternalPlace, Kind, ObjectPlace, RecipePlace
 from sheaf.model.ids import ksuid
-from sheaf.model.log import MovePacks
+from sheaf.model.records import MovePacks
 from sheaf.repo.store import Store
 from sheaf.testing.clock import SteeredClock
 
@@ -257,7 +257,7 @@ def test_a_pack_with_impossible_lengths() -> None:
 def test_packs_that_were_moved_in_a_circle() -> None:
     store = Shared()
     a, b = blake3(b"a").digest(), blake3(b"b").digest()
-    from sheaf.engine.log import store_log
+    from sheaf.engine.log.record_log import store_log
 
     store_log(store.core).append(lambda head: (MovePacks(SESSION, (a.hex(), b.hex())),))
     for here, there in ((a, b), (b, a)):

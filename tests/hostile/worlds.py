@@ -12,15 +12,15 @@ from blake3 import blake3
 from tests.engine.worlds import commit, new_backend, open_core
 
 from sheaf.engine.core import Core
-from sheaf.engine.log import repo_log
-from sheaf.engine.nodes import root_of
-from sheaf.engine.rows import row_of
+from sheaf.engine.log.record_log import repo_log
+from sheaf.engine.manifest.node_store import root_of
+from sheaf.engine.manifest.rows import row_of
 from sheaf.format import keys
 from sheaf.format.node_v1 import encode_children, encode_rows, row_hashes
 from sheaf.model.entries import Entry
 from sheaf.model.ids import ksuid
-from sheaf.model.log import AddBundle, Bundle, Root
 from sheaf.model.nodes import Pointer
+from sheaf.model.records import AddBundle, Bundle, Root
 from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
 from sheaf.storage.memory import MemoryBackend

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sheaf.errors import AlreadyExists, Conflict, NotFound, SheafError
 from sheaf.format.record_v1 import decode_ops, merge, patch
-from sheaf.model.log import (
+from sheaf.model.records import (
     AddBundle,
     Author,
     Bundle,

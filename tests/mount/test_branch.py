@@ -11,15 +11,15 @@ import pytest
 from tests.mount.test_overlay import OnMount
 
 import sheaf
-from sheaf.engine.writer import Writer
+from sheaf.engine.commit.writer import Writer
 from sheaf.errors import Conflict, NotFound
-from sheaf.mount.branch import head_of
-from sheaf.mount.committing import Committer
+from sheaf.mount.branch_commit import head_of
+from sheaf.mount.commit import Committer
+from sheaf.mount.fuse.port import ROOT_INO, Change
 from sheaf.mount.journal import About, Spill
-from sheaf.mount.options import ReadOptions
+from sheaf.mount.mount_options import ReadOptions
 from sheaf.mount.overlay import OverlayFs
-from sheaf.mount.port import ROOT_INO, Change
-from sheaf.mount.serving import Shared
+from sheaf.mount.serve import Shared
 
 NOW = 10**18
 

@@ -11,13 +11,13 @@ from tests.mount.conftest import Mounts
 from tests.mount.trees import make_tree, read_tree
 from tests.transfer.bundles import File, Shelf
 
-from sheaf.engine.blocks import BlockCache
-from sheaf.engine.ranks import Ranks
-from sheaf.mount.cache import WHOLE, ByteCache
-from sheaf.mount.port import Patience
-from sheaf.mount.reading import BLOCK, OpenFile, Pool, Reader
-from sheaf.storage.count import CountBackend
+from sheaf.engine.block_cache import BlockCache
+from sheaf.engine.manifest.ranks import Ranks
+from sheaf.mount.fuse.port import Patience
+from sheaf.mount.kernel_cache import WHOLE, ByteCache
+from sheaf.mount.open_files import BLOCK, OpenFile, Pool, Reader
 from sheaf.storage.memory import MemoryBackend
+from sheaf.storage.wrappers.count import CountBackend
 
 BIG = random.Random(1).randbytes(20 * BLOCK + 12345)
 

@@ -19,13 +19,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sheaf
-from sheaf.model.log import DeleteBundle, MoveBranch
-from sheaf.mount.committing import Committer
+from sheaf.model.records import DeleteBundle, MoveBranch
+from sheaf.mount.commit import Committer
+from sheaf.mount.fuse.port import ROOT_INO, Attr, Change
 from sheaf.mount.journal import About, Spill
-from sheaf.mount.options import ReadOptions
+from sheaf.mount.mount_options import ReadOptions
 from sheaf.mount.overlay import OverlayFs
-from sheaf.mount.port import ROOT_INO, Attr, Change
-from sheaf.mount.serving import Shared
+from sheaf.mount.serve import Shared
 
 NAMES = ["a", "b", "c", "dir"]
 paths = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3).map("/".join)

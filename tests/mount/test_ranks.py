@@ -7,12 +7,12 @@ import random
 import pytest
 from tests.transfer.bundles import File, Folder, Shelf
 
-from sheaf.engine.ranks import Decoded, Ranks
-from sheaf.engine.tree import Tree
+from sheaf.engine.manifest.ranks import Decoded, Ranks
+from sheaf.engine.manifest.tree import Tree
 from sheaf.model.paths import order_key, split
-from sheaf.mount.port import Patience, WouldWait
-from sheaf.storage.count import CountBackend
+from sheaf.mount.fuse.port import Patience, WouldWait
 from sheaf.storage.memory import MemoryBackend
+from sheaf.storage.wrappers.count import CountBackend
 
 FOLDERS = ["", "a", "a/b", "a b", "b", "b/c/d", "zz"]
 

@@ -19,8 +19,8 @@ from tests.mount.trees import BIG, make_tree, read_tree
 from tests.servers.proxy import Forward, Request, Response, proxy
 
 import sheaf
-from sheaf.model.log import MoveBranch
-from sheaf.storage.mounts import mounted_on
+from sheaf.model.records import MoveBranch
+from sheaf.storage.folder.network_mounts import mounted_on
 
 
 @pytest.fixture

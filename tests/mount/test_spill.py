@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from sheaf.errors import InvalidInput
+from sheaf.mount.fuse.port import ROOT_INO, Change, Patience
 from sheaf.mount.journal import About, Drop, Make, Op, Spill
 from sheaf.mount.overlay import OverlayFs
-from sheaf.mount.port import ROOT_INO, Change, Patience
 
 ABOUT = About("s", "r", "rid", None, "main", "m", None)
 

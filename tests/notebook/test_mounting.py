@@ -15,7 +15,7 @@ from tests.mount.conftest import missing
 from tests.notebook.conftest import Notebook
 
 import sheaf
-from sheaf.storage.mounts import mounted_on
+from sheaf.storage.folder.network_mounts import mounted_on
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "all is there")
 

@@ -134,7 +134,7 @@ class Session:
 class Writer(Session):
     """Uploads chunk ``x``."""
 
-    order = ("ingest.Ingest", "packs.PackSink", "dedup.write_index", "writer.committed")
+    order = ("ingest.Ingest", "pack_writer.PackSink", "dedup.write_index", "writer.committed")
 
     def Ingest(self, world: World, me: Local) -> Iterator[tuple[World, Local]]:
         usable = sorted(me.listed - me.avoid)
@@ -158,13 +158,13 @@ class Writer(Session):
 class Copier(Session):
     """Takes over a row of a bundle."""
 
-    order = ("refs.alive", "writer.committed")
+    order = ("resolve.alive", "writer.committed")
 
     def __init__(self, name: str, source: str, rules: Rules) -> None:
         super().__init__(name, rules)
         self.source = source
         if not rules.looks_for_base_when_registered:
-            self.steps = ("refs.alive", *(step for step in self.steps if step != "refs.alive"))
+            self.steps = ("resolve.alive", *(step for step in self.steps if step != "resolve.alive"))
 
     def alive(self, world: World, me: Local) -> Iterator[tuple[World, Local]]:
         row = world.alive().get(self.source)
@@ -210,11 +210,11 @@ class Deleter:
         self.source = source
 
     def start(self) -> Local:
-        return Local("refs.Refs")
+        return Local("resolve.Refs")
 
     def next(self, world: World, me: Local) -> Steps:
         if self.source in world.alive():
-            yield "refs.Refs", world.append(Record("delete", self.source)), me._replace(at=DONE)
+            yield "resolve.Refs", world.append(Record("delete", self.source)), me._replace(at=DONE)
 
 
 # -- gc ----------------------------------------------------------------------------------------------------------------
@@ -228,7 +228,7 @@ class Gc:
         self.rules = rules
 
     def start(self) -> Local:
-        return Local("gc.collect")
+        return Local("collect.collect")
 
     def next(self, world: World, me: Local) -> Steps:
         step = getattr(self, "_" + me.at.split(".")[1].lstrip("_"))
@@ -239,14 +239,14 @@ class Gc:
 
     def _collect(self, world: World, me: Local) -> Iterator[tuple[World, Local]]:
         for shown in _listings(world, frozenset(entry.name for entry in world.condemned)):
-            yield world, me._replace(todo=tuple(sorted(shown)), at="gc.finish" if shown else "sweep.inventory")
+            yield world, me._replace(todo=tuple(sorted(shown)), at="collect.finish" if shown else "sweep.inventory")
 
     def _inventory(self, world: World, me: Local) -> Iterator[tuple[World, Local]]:
         yield world, me._replace(listed=frozenset(pack.name for pack in world.packs), at="forwarding.load_forwards")
 
     def _load_forwards(self, world: World, me: Local) -> Iterator[tuple[World, Local]]:
         forwards = load_forwards(world, only_committed=self.rules.moves_by_record)
-        yield world, me._replace(forwards=forwards, at="reach.roots_since" if me.generation else "reach.live_bundles")
+        yield world, me._replace(forwards=forwards, at="mark.roots_since" if me.generation else "mark.live_bundles")
 
     def _live_bundles(self, world: World, me: Local) -> Iterator[tuple[World, Local]]:
         rows = {place for row in world.alive().values() for place in me.forwards.all(row)}
@@ -268,7 +268,7 @@ class Gc:
         assert me.generation
         fresh = world.fresh | {self.name} if self.rules.stale else world.fresh
         changed = world._replace(condemned=world.condemned | {me.generation}, fresh=fresh)
-        yield changed, Local("gc.finish", todo=(self.name,))
+        yield changed, Local("collect.finish", todo=(self.name,))
 
     # finishing
 
@@ -285,11 +285,11 @@ class Gc:
         rest = me.todo[1:]
         if me.todo[0] == self.name:
             return Local(DONE)
-        return Local("gc.finish" if rest else "sweep.inventory", todo=rest, tries=me.tries)
+        return Local("collect.finish" if rest else "sweep.inventory", todo=rest, tries=me.tries)
 
     def _open_store_session(self, world: World, me: Local) -> Iterator[tuple[World, Local]]:
         session = f"{self.name}/{me.tries}"
-        at = "patience.Waiting" if self.rules.stale and self.rules.settles else "sessions.list_sessions"
+        at = "grace.Waiting" if self.rules.stale and self.rules.settles else "sessions.list_sessions"
         yield (
             _register(world, session, self.rules),
             me._replace(session=session, tries=me.tries + 1, listed=NOTHING, at=at),
@@ -298,13 +298,13 @@ class Gc:
     def _Waiting(self, world: World, me: Local) -> Iterator[tuple[World, Local]]:
         """Whatever was there when it began to wait is listed now. Two such times, before it lists sessions."""
         is_twice = "waited" in me.listed
-        at = "sessions.list_sessions" if is_twice else "patience.Waiting"
+        at = "sessions.list_sessions" if is_twice else "grace.Waiting"
         yield world._replace(fresh=NOTHING), me._replace(listed=frozenset({"waited"}), at=at)
 
     def _list_sessions(self, world: World, me: Local) -> Iterator[tuple[World, Local]]:
         for shown in _listings(world, world.sessions):
             others = (shown - {me.session}) if self.rules.resolves else NOTHING
-            yield world, me._replace(listed=others, at="gc.resolve")
+            yield world, me._replace(listed=others, at="collect.resolve")
 
     def _resolve(self, world: World, me: Local) -> Iterator[tuple[World, Local]]:
         """Those that have ended need nothing; another one is ended, by a record; then nobody is left."""
@@ -338,7 +338,7 @@ class Gc:
         gone = me.dead | me.generation.moving
         index = frozenset(pack for pack in world.indexed - gone if world.has(pack))
         early = world.condemned - ({me.generation} if not self.rules.condemned_goes_last else set())
-        at = "packs.PackSink" if self._moves(me) else "sweep._delete"
+        at = "pack_writer.PackSink" if self._moves(me) else "sweep._delete"
         yield world._replace(indexed=index, condemned=early), me._replace(at=at)
 
     def _moves(self, me: Local) -> list[Row]:
@@ -370,7 +370,7 @@ class Gc:
             if last is not None:
                 said.setdefault(row[0], set()).add((there[last], row[1]))
         addresses = frozenset(Address(pack, me.session, frozenset(to)) for pack, to in said.items())
-        yield world._replace(moved=world.moved | addresses), me._replace(at="moving.Mover")
+        yield world._replace(moved=world.moved | addresses), me._replace(at="repack.Mover")
 
     def _Mover(self, world: World, me: Local) -> Iterator[tuple[World, Local]]:
         """The record from which on the addresses hold; also with its answer lost."""
@@ -379,7 +379,7 @@ class Gc:
             return
         packs = frozenset(address.pack for address in world.moved if address.session == me.session)
         record = Record("move", me.session, ("", ""), packs)
-        after = "sweep._delete" if self.rules.carries_over_before_it_deletes else "gc.Collected"
+        after = "sweep._delete" if self.rules.carries_over_before_it_deletes else "collect.Collected"
         yield world.append(record), me._replace(at=after)
         yield world._replace(late=world.late | {(len(world.log), record)}), Local(DONE)
 
@@ -393,7 +393,7 @@ class Gc:
             return
         moved = frozenset(address for address in world.moved if address.pack not in me.dead)
         is_late = self.rules.carries_over_before_it_deletes or not me.copies
-        at = "gc.Collected" if is_late else "moved_v1.encode_moved"
+        at = "collect.Collected" if is_late else "moved_v1.encode_moved"
         yield world._replace(moved=moved), me._replace(at=at)
 
     def _Collected(self, world: World, me: Local) -> Iterator[tuple[World, Local]]:

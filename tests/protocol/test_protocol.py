@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import pkgutil
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 from tests.protocol.actors import Rules
 from tests.protocol.casts import LARGE, NEEDED, QUICK, SPARE
 from tests.protocol.search import search
 
+import sheaf
+
+SOURCE = Path(sheaf.__file__).parent
 LIMIT = 1_500_000  #: states of a large cast
 
 each_lateness = pytest.mark.parametrize("stale", [False, True], ids=["", "late listings"])
@@ -65,5 +69,7 @@ def test_steps_are_named_after_the_engine() -> None:
     }
     assert len(steps) > 15
     for step in steps:
-        where = "sheaf.format" if "_v1." in step else "sheaf.engine"
-        assert pkgutil.resolve_name(f"{where}.{step.replace('.', ':', 1)}"), step
+        module, _, name = step.partition(".")
+        (file,) = (path for layer in ("engine", "format") for path in (SOURCE / layer).rglob(f"{module}.py"))
+        where = ".".join(file.relative_to(SOURCE.parent).with_suffix("").parts)
+        assert pkgutil.resolve_name(f"{where}:{name}"), step

@@ -42,7 +42,7 @@ def test_a_push_of_5000_files_that_is_killed_five_times_arrives_as_the_same_vers
     script = big / "kill.py"
     script.write_text(
         "import os, signal, sys, sheaf\n"
-        "from sheaf.storage.folder import FolderBackend\n"
+        "from sheaf.storage.folder.backend import FolderBackend\n"
         "left, create = int(sys.argv[1]), FolderBackend.create\n"
         "def limited(self, key, data):\n"
         "    global left\n"

@@ -9,16 +9,16 @@ import pytest
 from tests.engine.worlds import commit
 from tests.repair.worlds import FIRST, OTHER, PRIMARY, REPLICA, World, all_but_notes, all_bytes, flip
 
-from sheaf.engine.contents import Contents
-from sheaf.engine.gc import collect
-from sheaf.engine.patience import Patience
-from sheaf.engine.refs import Aside
-from sheaf.engine.repairs.aside import Unreadable
+from sheaf.engine.chunks.chunk_reader import Contents
+from sheaf.engine.gc.collect import collect
+from sheaf.engine.gc.grace import Patience
+from sheaf.engine.log.resolve import Aside
+from sheaf.engine.repair.quarantine import Unreadable
 from sheaf.errors import Conflict, Corrupt, NotFound, Refused
 from sheaf.format import keys
 from sheaf.model.entries import ChunkPlace, RecipePlace
 from sheaf.repo.bundle import Bundle
-from sheaf.repo.repairing import Plan, Repairs
+from sheaf.repo.operations.repair import Plan, Repairs
 
 
 def pack_of(bundle: Bundle, path: str) -> str:

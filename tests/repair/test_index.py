@@ -8,15 +8,15 @@ import pytest
 from tests.engine.worlds import GENERATION, commit, condemn, noise
 from tests.repair.worlds import BIG, OTHER, REPLICA, World, all_bytes, flip
 
-from sheaf.engine.dedup import load_segments, write_index
-from sheaf.engine.gc import collect
-from sheaf.engine.patience import Patience
-from sheaf.engine.repairs.indexing import rebuild_index
+from sheaf.engine.chunks.dedup import load_segments, write_index
+from sheaf.engine.gc.collect import collect
+from sheaf.engine.gc.grace import Patience
+from sheaf.engine.repair.rebuild_index import rebuild_index
 from sheaf.errors import Conflict
 from sheaf.format import keys
 from sheaf.format.index_v1 import Segment
 from sheaf.model.ids import ksuid
-from sheaf.model.log import VoidSession
+from sheaf.model.records import VoidSession
 
 
 def objects(world: World) -> list[str]:
@@ -67,8 +67,8 @@ def test_whatever_is_wrong_with_it(world: World, made: World, how: str) -> None:
 
 def test_it_takes_as_many_objects_as_are_needed(world: World, made: World) -> None:
     with (
-        mock.patch("sheaf.engine.repairs.indexing._ROWS", 3),
-        mock.patch("sheaf.engine.repairs.indexing._PER_LEVEL", 2),
+        mock.patch("sheaf.engine.repair.rebuild_index._ROWS", 3),
+        mock.patch("sheaf.engine.repair.rebuild_index._PER_LEVEL", 2),
     ):
         done = world.repair(index=True)
     assert done.index is not None and done.index.written == len(objects(world)) > 2

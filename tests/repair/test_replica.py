@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from tests.repair.worlds import PRIMARY, REPLICA, World, all_but_notes, all_bytes, flip
 
-from sheaf.engine.cache import FolderCache
+from sheaf.engine.object_cache import FolderCache
 from sheaf.errors import Corrupt, InvalidInput, NotFound, Refused
 from sheaf.format import keys
-from sheaf.repo.connecting import init
-from sheaf.repo.repairing import Plan, Repairs
-from sheaf.storage.folder import FolderBackend
+from sheaf.repo.connect import init
+from sheaf.repo.operations.repair import Plan, Repairs
+from sheaf.storage.folder.backend import FolderBackend
 
 #: What nobody misses when it is lost, since it is only there now and then, or nothing leads to it.
 UNNOTICED = ("condemned/", "erased/", "index/", "receipts/", "sessions/", "sheaf.json")

@@ -16,7 +16,7 @@ from tests.replicas.worlds import Place, World, build
 import sheaf
 from sheaf.errors import Corrupt, SheafError, Unavailable
 from sheaf.format import keys
-from sheaf.model.log import DeleteBundle
+from sheaf.model.records import DeleteBundle
 from sheaf.storage.memory import MemoryBackend
 from sheaf.testing.invariants import assert_sound
 from sheaf.transfer.progress import ProgressState

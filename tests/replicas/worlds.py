@@ -14,7 +14,7 @@ from sheaf.errors import Unavailable
 from sheaf.repo.store import Store
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat
-from sheaf.storage.wrapper import WrapperBackend
+from sheaf.storage.wrappers.wrapper import WrapperBackend
 from sheaf.testing.clock import SteeredClock
 from sheaf.testing.invariants import assert_sound
 from sheaf.testing.model_repo import write_folder

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sheaf
-from sheaf.engine.bulk import Bulk
-from sheaf.engine.contents import Contents
+from sheaf.engine.chunks.chunk_reader import Contents
+from sheaf.engine.manifest.bulk_read import Bulk
 from sheaf.errors import Corrupt, InvalidInput
 from sheaf.storage.memory import MemoryBackend
 from sheaf.testing.latency import LatencyBackend

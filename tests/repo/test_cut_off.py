@@ -8,7 +8,7 @@ import pytest
 from tests.engine.worlds import noise
 
 import sheaf
-from sheaf.engine import packs
+from sheaf.engine.chunks import pack_writer
 from sheaf.transfer.progress import ProgressState
 
 
@@ -19,7 +19,7 @@ def _interrupt(state: ProgressState) -> None:
 
 @pytest.mark.parametrize("is_big", [False, True])
 def test_what_was_stored_is_not_stored_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_big: bool) -> None:
-    monkeypatch.setattr(packs, "PACK_BYTES", 100_000)
+    monkeypatch.setattr(pack_writer, "PACK_BYTES", 100_000)
     folder = tmp_path / "data"
     folder.mkdir()
     for number in range(1 if is_big else 300):

@@ -8,7 +8,7 @@ import pytest
 
 import sheaf
 from sheaf.errors import AlreadyExists
-from sheaf.model.log import SetLabel
+from sheaf.model.records import SetLabel
 from sheaf.repo.repo import Repo
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from sheaf.storage.port import Backend, Buffer, Created
-from sheaf.storage.wrapper import WrapperBackend
+from sheaf.storage.wrappers.wrapper import WrapperBackend
 
 
 class MeddlingBackend(WrapperBackend):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 from tests.stateful.meddling import MeddlingBackend
 
-from sheaf.engine.diamonds import Mode
+from sheaf.engine.commit.diamonds import Mode
 from sheaf.errors import SheafError
 from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store

@@ -14,8 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.stateful.people import CLIENTS, Client, as_expected, joined, other_than, outcome
 from tests.stateful.profiles import profile
 
+from sheaf.engine.commit.diamonds import MODES, Mode
 from sheaf.engine.core import create_store
-from sheaf.engine.diamonds import MODES, Mode
 from sheaf.errors import AlreadyExists, Conflict, InvalidInput, NotFound
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.repo import Repo

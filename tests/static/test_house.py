@@ -7,6 +7,7 @@ import importlib.metadata
 import re
 import subprocess
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -75,6 +76,85 @@ def test_a_long_function_is_found_out() -> None:
     assert not list(functions(f"def f():\n    '''Many\n\n    words.\n    '''\n{body[: -len('    x = 1') - 1]}"))
 
 
+FOLDER_MODULES = 15
+
+#: Flat catalogues: a module for each kind of object, a module for each noun.
+CATALOGUES = ("format", "cli/commands")
+
+#: Names that several modules have, and why.
+MODULES_OF_ONE_NAME = {
+    **dict.fromkeys(
+        ("bundle", "config", "context", "diamond", "push", "repair", "repo", "store", "upload"),
+        "a command's module has the name of its noun, which is that of what it calls",
+    ),
+    "clock": "the engine's, and the one that tests steer",
+    "port": "the two ports, of storage and of a mount",
+    "settings": "of sheaf, and datamon's on top of it",
+}
+
+#: Names that several public classes have, and why.
+CLASSES_OF_ONE_NAME = {
+    "Bundle": "the record of one, and the API's",
+    "Edit": "the API's, and the plan of one in a test",
+    "Entry": "a manifest's, and the API's",
+    "Session": "a writer's on disk, a mount's and a notebook's",
+    "Store": "a writer's view of one, and the API's",
+    "Tree": "of a manifest's nodes, and of the verbs",
+    **dict.fromkeys(
+        (
+            *("Aside", "Branch", "Change", "Difference", "Files", "Finding", "Found", "Kind", "Local", "Location"),
+            *("Opened", "Origin", "Partial", "Patience", "Pending", "Place", "Plan", "Reader", "Reading", "Report"),
+            *("Roots", "State", "Taken", "Waiting", "Wanted"),
+        ),
+        "not renamed yet: they never meet in one module",
+    ),
+}
+
+
+def modules() -> dict[Path, str]:
+    """The modules of Sheaf by their path below its folder, with their text; no ``__init__`` is among them."""
+    source = ROOT / "src/sheaf"
+    found = (path for path in walk(source) if path.suffix == ".py" and path.name != "__init__.py")
+    return {path.relative_to(source): path.read_text(encoding="utf-8") for path in found}
+
+
+def repeated(names: Iterable[str]) -> set[str]:
+    return {name for name, times in Counter(names).items() if times > 1}
+
+
+def public_classes(source: str) -> list[str]:
+    return [
+        node.name for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+
+
+def test_no_folder_has_too_many_modules() -> None:
+    sizes = Counter(path.parent.as_posix() for path in modules())
+    full = {folder: size for folder, size in sizes.items() if size > FOLDER_MODULES}
+    assert full.keys() == {*CATALOGUES}, f"make a package of some: {full}"
+
+
+def test_every_folder_of_modules_is_a_package_that_says_what_it_is_for() -> None:
+    source = ROOT / "src/sheaf"
+    inits = [source / folder / "__init__.py" for folder in {path.parent for path in modules()}]
+    mute = [str(path) for path in inits if not path.exists() or not ast.get_docstring(ast.parse(path.read_text()))]
+    assert not mute
+
+
+def test_no_two_modules_have_one_name() -> None:
+    assert repeated(path.stem for path in modules()) == MODULES_OF_ONE_NAME.keys()
+
+
+def test_no_two_public_classes_have_one_name() -> None:
+    names = [name for source in modules().values() for name in public_classes(source)]
+    assert repeated(names) == CLASSES_OF_ONE_NAME.keys()
+
+
+def test_a_name_that_is_there_twice_is_found_out() -> None:
+    assert repeated(["a", "b", "a"]) == {"a"}
+    assert public_classes("class A: ...\nclass _B: ...\ndef f():\n    class C: ...\n") == ["A"]
+
+
 #: What reads a place by its own rules: the port and what stands before it, and what tries a place out.
 READERS = ("storage", "torture", "testing")
 
@@ -127,10 +207,10 @@ def test_locks_and_pools_are_those_that_work_after_a_fork() -> None:
 #: What may read the environment: the settings; a cloud's own chain of credentials, as its library reads it; what sets
 #: variables for a library that is loaded next; and completion, which gets its words so.
 _ENVIRONMENT = (
-    "cli/completion.py",
+    "cli/commands/completion.py",
     "cli/main.py",
     "settings/settings.py",
-    "storage/buckets.py",
+    "storage/bucket/clients.py",
 )
 
 

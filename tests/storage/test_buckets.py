@@ -22,10 +22,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tests.servers.proxy import Forward, Request, Response, proxy
 
 from sheaf.errors import Denied, InvalidInput, NotFound, SheafError, Unavailable, Unsupported
-from sheaf.storage.buckets import _s3_endpoint
-from sheaf.storage.location import open_backend, parse_location
-from sheaf.storage.options import StorageOptions
+from sheaf.storage.bucket.clients import _s3_endpoint
+from sheaf.storage.open import open_backend, parse_location
 from sheaf.storage.port import Backend, Created
+from sheaf.storage.storage_options import StorageOptions
 
 KEY = bytes(range(32))
 
@@ -326,7 +326,7 @@ def test_each_cloud_has_its_own_hint(
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in [name for name in os.environ if name.startswith(("GOOGLE_", "AZURE_"))]:
         monkeypatch.delenv(name)
-    monkeypatch.setattr("sheaf.storage.metadata._ADDRESS", "http://127.0.0.1:9")
+    monkeypatch.setattr("sheaf.storage.bucket.metadata_service._ADDRESS", "http://127.0.0.1:9")
     with pytest.raises(Denied, match="no credentials found") as caught:
         open_backend(f"{scheme}://bucket?account=acc").get("a")
     assert all(word in caught.value.hint for word in words)

@@ -12,8 +12,8 @@ import pytest
 from tests.servers.proxy import Dropped, Forward, Hook, Request, Response, proxy
 
 from sheaf.errors import Bug, Corrupt, Denied, NoSpace, NotFound, Refused, SheafError, Unavailable, Unsupported
-from sheaf.storage.answers import BY_CLASS, translate
-from sheaf.storage.location import open_backend
+from sheaf.storage.bucket.obstore_errors import BY_CLASS, translate
+from sheaf.storage.open import open_backend
 from sheaf.storage.port import Backend, Created
 
 
@@ -295,7 +295,9 @@ def test_an_error_of_an_unknown_class_is_a_bug() -> None:
 
 def test_the_end_of_a_rust_library_is_an_error_like_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:99999")
-    monkeypatch.setattr("sheaf.storage.buckets._check_variables", lambda *names: None)  # as if one more were read
+    monkeypatch.setattr(
+        "sheaf.storage.bucket.clients._check_variables", lambda *names: None
+    )  # as if one more were read
     with pytest.raises(Bug, match="the storage library failed"):
         open_backend("s3://bucket").stat("a")
 

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from sheaf.errors import Corrupt, Denied, InvalidInput, NoSpace, NotFound, Refused, SheafError, Unavailable
-from sheaf.storage import folder as folder_module
-from sheaf.storage.folder import FolderBackend
-from sheaf.storage.mounts import filesystem_type, is_network, parse_mount_output, parse_proc_mounts
-from sheaf.storage.oserrors import from_oserror
+from sheaf.storage.folder import backend as folder_module
+from sheaf.storage.folder.backend import FolderBackend
+from sheaf.storage.folder.network_mounts import filesystem_type, is_network, parse_mount_output, parse_proc_mounts
+from sheaf.storage.folder.oserrors import from_oserror
+from sheaf.storage.folder.syscalls import Syscalls
 from sheaf.storage.port import LARGEST, Created
-from sheaf.storage.syscalls import Syscalls
 
 
 class Fails(Syscalls):
@@ -402,7 +402,7 @@ def test_mount_tables_are_understood() -> None:
 
 def test_the_nearest_mount_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = [(Path("/"), "ext4"), (tmp_path, "tmpfs"), (tmp_path / "net", "nfs")]
-    monkeypatch.setattr("sheaf.storage.mounts._mounts", lambda: table)
+    monkeypatch.setattr("sheaf.storage.folder.network_mounts._mounts", lambda: table)
     assert filesystem_type(tmp_path / "net" / "not" / "there") == "nfs" or not (tmp_path / "net").exists()
     (tmp_path / "net").mkdir()
     assert filesystem_type(tmp_path / "net" / "not" / "there") == "nfs"

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from sheaf.errors import InvalidInput
-from sheaf.storage.folder import FolderBackend
-from sheaf.storage.limit import LimitBackend
-from sheaf.storage.location import SCHEMES, open_backend, parse_location
+from sheaf.storage.folder.backend import FolderBackend
 from sheaf.storage.memory import MemoryBackend
-from sheaf.storage.options import StorageOptions
+from sheaf.storage.open import SCHEMES, open_backend, parse_location
+from sheaf.storage.storage_options import StorageOptions
+from sheaf.storage.wrappers.rate_limit import LimitBackend
 
 
 def test_a_plain_path_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sheaf.errors import SheafError
-from sheaf.storage.folder import FolderBackend
+from sheaf.storage.folder.backend import FolderBackend
 from sheaf.storage.port import Backend, Created
 from sheaf.testing.powercut import VARIANTS, PowerCut, RecordingSyscalls, survives_every_power_cut
 

@@ -11,12 +11,12 @@ import pytest
 from tests.servers.ports import free_port, wait_for
 
 from sheaf.errors import Denied, NotFound, Refused
-from sheaf.storage.folder import FolderBackend
-from sheaf.storage.location import open_backend
+from sheaf.storage.folder.backend import FolderBackend
 from sheaf.storage.memory import MemoryBackend
+from sheaf.storage.open import open_backend
 from sheaf.storage.port import LARGEST, Buffer, Created, Stat
 from sheaf.storage.probe import probe, refuse_if_unsafe
-from sheaf.storage.wrapper import WrapperBackend
+from sheaf.storage.wrappers.wrapper import WrapperBackend
 
 
 def test_memory_and_folder_keep_all_rules(tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from sheaf.errors import Refused, Unavailable
-from sheaf.storage import folder as folder_module
-from sheaf.storage.folder import FolderBackend
+from sheaf.storage.folder import backend as folder_module
+from sheaf.storage.folder.backend import FolderBackend
+from sheaf.storage.folder.syscalls import Syscalls
 from sheaf.storage.port import Created, Unfinished
-from sheaf.storage.readonly import ReadOnlyBackend
-from sheaf.storage.syscalls import Syscalls
-from sheaf.storage.wrapper import WrapperBackend
+from sheaf.storage.wrappers.readonly import ReadOnlyBackend
+from sheaf.storage.wrappers.wrapper import WrapperBackend
 
 BODY = b"a secret" * 100
 

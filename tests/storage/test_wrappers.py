@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from sheaf.errors import Corrupt, Denied, InvalidInput, Refused, Unavailable
-from sheaf.storage.count import Call, CountBackend, spans
-from sheaf.storage.limit import LimitBackend, Throttle
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.port import LARGEST, Created, Stat
-from sheaf.storage.prefix import PrefixBackend
-from sheaf.storage.readonly import ReadOnlyBackend
-from sheaf.storage.retry import RetryBackend, RetryPolicy
-from sheaf.storage.wrapper import WrapperBackend
+from sheaf.storage.wrappers.count import Call, CountBackend, spans
+from sheaf.storage.wrappers.prefix import PrefixBackend
+from sheaf.storage.wrappers.rate_limit import LimitBackend, Throttle
+from sheaf.storage.wrappers.readonly import ReadOnlyBackend
+from sheaf.storage.wrappers.retry import RetryBackend, RetryPolicy
+from sheaf.storage.wrappers.wrapper import WrapperBackend
 from sheaf.testing.faults import Fault, FaultyBackend
 from sheaf.testing.latency import LatencyBackend
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from sheaf.storage.buffers import joined, views
-from sheaf.storage.folder import FolderBackend
+from sheaf.storage.folder.backend import FolderBackend
 from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat
-from sheaf.storage.wrapper import WrapperBackend
+from sheaf.storage.wrappers.wrapper import WrapperBackend
 
 _LATE_S = 0.3
 

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from tests.torture import broken
 
-from sheaf.storage.options import StorageOptions
-from sheaf.storage.syscalls import Syscalls
-from sheaf.storage.wrapper import WrapperBackend
-from sheaf.torture.place import Place, scratch
+from sheaf.storage.folder.syscalls import Syscalls
+from sheaf.storage.storage_options import StorageOptions
+from sheaf.storage.wrappers.wrapper import WrapperBackend
 from sheaf.torture.promises import DEPENDS
-from sheaf.torture.rounds import play
-from sheaf.torture.run import Plan, Report, torture
+from sheaf.torture.runner import Plan, Report, torture
+from sheaf.torture.scratch_location import Place, scratch
 from sheaf.torture.timing import Timings
 from sheaf.torture.trial import Scale
+from sheaf.torture.whole_store.rounds import play
 
 SMALL = Plan(1, rounds=0, scale=Scale(large=70_000, many=40, longest_key=900))
 _numbers = itertools.count()

@@ -11,11 +11,11 @@ import pytest
 from tests.servers.proxy import Forward, Request, Response, proxy
 from tests.torture.test_broken import SMALL
 
-from sheaf.storage.options import StorageOptions
-from sheaf.torture.place import Place, scratch
+from sheaf.storage.storage_options import StorageOptions
 from sheaf.torture.promises import DEPENDS, Finding
 from sheaf.torture.rules import look_at_rules
-from sheaf.torture.run import Plan, Report, torture
+from sheaf.torture.runner import Plan, Report, torture
+from sheaf.torture.scratch_location import Place, scratch
 from sheaf.torture.surroundings import look_at_bucket
 
 

@@ -14,9 +14,9 @@ import pytest
 from tests.cli.conftest import Cli
 from tests.torture.broken import Overwrites
 
-from sheaf.storage.location import SCHEMES
+from sheaf.storage.open import SCHEMES
 from sheaf.storage.port import Buffer
-from sheaf.storage.wrapper import WrapperBackend
+from sheaf.storage.wrappers.wrapper import WrapperBackend
 from sheaf.torture.promises import DEPENDS
 
 PROGRAM = "from sheaf.cli.main import main; main()"

@@ -10,10 +10,10 @@ import pytest
 
 import sheaf
 from sheaf.errors import Denied, InvalidInput, NoSpace, Refused
-from sheaf.storage.options import StorageOptions
 from sheaf.storage.port import Backend, Buffer, Created
-from sheaf.storage.wrapper import WrapperBackend
-from sheaf.torture.place import Place, scratch
+from sheaf.storage.storage_options import StorageOptions
+from sheaf.storage.wrappers.wrapper import WrapperBackend
+from sheaf.torture.scratch_location import Place, scratch
 
 OPTIONS = StorageOptions()
 

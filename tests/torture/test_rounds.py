@@ -12,16 +12,16 @@ import pytest
 from sheaf.errors import Unavailable
 from sheaf.repo.store import Store
 from sheaf.storage.memory import MemoryBackend
-from sheaf.storage.options import StorageOptions
 from sheaf.storage.port import Created
-from sheaf.torture.chaos import Chaos, Stopped
-from sheaf.torture.claims import Broken
-from sheaf.torture.ledger import Ledger, Told, claim_kept
-from sheaf.torture.people import client, new_folder
-from sheaf.torture.place import Place, scratch
-from sheaf.torture.rounds import play
+from sheaf.storage.storage_options import StorageOptions
+from sheaf.torture.scratch_location import Place, scratch
 from sheaf.torture.timing import Timings
-from sheaf.torture.workers import workers
+from sheaf.torture.whole_store.chaos import Chaos, Stopped
+from sheaf.torture.whole_store.claims import Broken
+from sheaf.torture.whole_store.ledger import Ledger, Told, claim_kept
+from sheaf.torture.whole_store.rounds import play
+from sheaf.torture.whole_store.simulated_clients import client, new_folder
+from sheaf.torture.whole_store.worker_processes import workers
 
 _numbers = itertools.count()
 

@@ -12,15 +12,15 @@ from typing import Any
 import pyarrow as pa
 from blake3 import blake3
 
+from sheaf.engine.chunks.chunk_reader import Contents
+from sheaf.engine.chunks.dedup import ChunkIndex
+from sheaf.engine.chunks.ingest import Ingest
+from sheaf.engine.chunks.pack_writer import PackSink
 from sheaf.engine.clock import SystemClock
-from sheaf.engine.contents import Contents
 from sheaf.engine.core import Core, create_store, open_store
-from sheaf.engine.dedup import ChunkIndex
-from sheaf.engine.ingest import Ingest
-from sheaf.engine.nodes import Nodes
-from sheaf.engine.packs import PackSink
-from sheaf.engine.tree import Tree
-from sheaf.engine.treewrite import TreeWriter
+from sheaf.engine.manifest.node_store import Nodes
+from sheaf.engine.manifest.tree import Tree
+from sheaf.engine.manifest.tree_writer import TreeWriter
 from sheaf.errors import NotFound
 from sheaf.format.node_v1 import ROWS
 from sheaf.model.entries import Kind, PlaceKind

@@ -19,10 +19,10 @@ from typing import Any
 
 from tests.transfer.bundles import File, Folder, Item, Link, Shelf, look
 
-from sheaf.engine.tree import Tree
-from sheaf.storage.folder import FolderBackend
-from sheaf.transfer.download import download
-from sheaf.transfer.update import update
+from sheaf.engine.manifest.tree import Tree
+from sheaf.storage.folder.backend import FolderBackend
+from sheaf.transfer.download.download import download
+from sheaf.transfer.download.update import update
 
 CALLS = (
     "open",

@@ -13,16 +13,16 @@ import pytest
 from tests.engine.worlds import noise
 from tests.repair.disks import Disk, mounted
 
-from sheaf.engine.cache import FolderCache, room_of, set_room
+from sheaf.engine.object_cache import FolderCache, room_of, set_room
 from sheaf.errors import NoSpace
-from sheaf.repo.remembered import recall, remember
+from sheaf.repo.access.known_replicas_file import recall, remember
 from sheaf.settings.secrets import write_key_file
-from sheaf.storage.private import write_private
-from sheaf.storage.scratch import Scratch
-from sheaf.transfer import origins
-from sheaf.transfer.origins import Origin
-from sheaf.transfer.spool import Spool
-from sheaf.transfer.statcache import Rows
+from sheaf.storage.folder.private_files import write_private
+from sheaf.storage.folder.scratch import Scratch
+from sheaf.transfer.local import origins
+from sheaf.transfer.local.origins import Origin
+from sheaf.transfer.local.statcache import Rows
+from sheaf.transfer.upload.spool import Spool
 
 ROWS = 1 << 17  #: more than the stat cache holds in memory
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 from tests.transfer.bundles import File, Folder, Item, Shelf, look
-from tests.transfer.test_download import ITEMS, Counting, expected, look_of
+from tests.transfer.download.test_download import ITEMS, Counting, expected, look_of
 
 from sheaf.errors import Denied, NotFound
-from sheaf.transfer.download import download
-from sheaf.transfer.scan import Skipped, scan
-from sheaf.transfer.update import update
-from sheaf.transfer.worktree import changes
+from sheaf.transfer.download.download import download
+from sheaf.transfer.download.update import update
+from sheaf.transfer.local.compare import changes
+from sheaf.transfer.local.scan import Skipped, scan
 
 
 @pytest.fixture

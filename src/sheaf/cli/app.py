@@ -10,19 +10,19 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sheaf.cli.render import Output
+from sheaf.cli.output.render import Output
 from sheaf.errors import InvalidInput, NotFound
 from sheaf.settings.settings import Environment, Settings, is_verbose_terminal, options_for, storage_options
 
 if TYPE_CHECKING:
     import click
 
-    from sheaf.cli.progress import Bar
+    from sheaf.cli.output.progress_bar import Bar
     from sheaf.repo.bundle import Bundle
-    from sheaf.repo.records import RepoInfo
     from sheaf.repo.repo import Repo
     from sheaf.repo.store import Store
-    from sheaf.storage.options import StorageOptions
+    from sheaf.repo.values import RepoInfo
+    from sheaf.storage.storage_options import StorageOptions
 
 __all__ = ["App", "Dialect", "NoStoreYet"]
 
@@ -91,7 +91,7 @@ class App:
             return
         if self.is_quiet:
             raise InvalidInput("-q and -v exclude each other", "give one of them")
-        from sheaf.cli.verbosity import logged
+        from sheaf.cli.output.verbosity import logged
 
         self._stack.enter_context(logged(self.verbosity))
 
@@ -186,7 +186,7 @@ class App:
 
     def progress(self, title: str, unit: str = "files") -> Bar:
         """Something to hand to the API as ``progress=``; draws only where someone sees it. ``unit``: what it counts."""
-        from sheaf.cli.progress import Bar
+        from sheaf.cli.output.progress_bar import Bar
 
         is_silent = self.out.as_json or self.is_quiet or self.verbosity > 0  # lines would go through the bar
         is_wanted = is_verbose_terminal(self.environment) and not is_silent

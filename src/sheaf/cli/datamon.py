@@ -13,12 +13,12 @@ from typing import Final, NoReturn
 import click
 
 from sheaf.cli.app import Dialect
-from sheaf.cli.datamon_settings import read_datamon
-from sheaf.cli.datamon_traces import leave_traces
+from sheaf.cli.datamon_commands.settings import read_datamon
+from sheaf.cli.datamon_commands.traces import leave_traces
 from sheaf.cli.options import GLOBAL_OPTIONS, global_option, ignored_option
+from sheaf.cli.output.streams import ensure_utf8, prepare_streams
 from sheaf.cli.run import start
-from sheaf.cli.streams import ensure_utf8, prepare_streams
-from sheaf.cli.tree import MissingOptions, Tree
+from sheaf.cli.verb_tree import MissingOptions, Tree
 from sheaf.cli.verbs import NOUNS as SHEAF_NOUNS
 from sheaf.cli.verbs import VERBS as SHEAF_VERBS
 
@@ -59,13 +59,13 @@ _SHARED: Final = (
 )
 VERBS: Final[dict[str, str]] = {
     **{name: SHEAF_VERBS[name] for name in _SHARED},
-    "config create": "sheaf.cli.datamon_config:create",
-    "config get": "sheaf.cli.datamon_config:get",
-    "config set": "sheaf.cli.datamon_config:set_",
-    "context create": "sheaf.cli.datamon_context:create",
-    "context get": "sheaf.cli.datamon_context:get",
-    "context list": "sheaf.cli.datamon_context:list_",
-    "version": "sheaf.cli.datamon_config:version",
+    "config create": "sheaf.cli.datamon_commands.config:create",
+    "config get": "sheaf.cli.datamon_commands.config:get",
+    "config set": "sheaf.cli.datamon_commands.config:set_",
+    "context create": "sheaf.cli.datamon_commands.context:create",
+    "context get": "sheaf.cli.datamon_commands.context:get",
+    "context list": "sheaf.cli.datamon_commands.context:list_",
+    "version": "sheaf.cli.datamon_commands.config:version",
 }
 
 _NOT_FOUND: Final = 3

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, cast
 import click
 
 from sheaf.cli.app import App
-from sheaf.cli.quoting import quote
+from sheaf.cli.output.text import quote
 from sheaf.errors import InvalidInput, NotFound, Refused
 from sheaf.model.refs import Address, parse_address
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final, NoReturn
 
 from sheaf import __version__
-from sheaf.cli.streams import ensure_utf8, finish_output, prepare_streams
+from sheaf.cli.output.streams import ensure_utf8, finish_output, prepare_streams
 
 __all__ = ["main"]
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import click
 
 from sheaf.cli.app import App
-from sheaf.cli.tree import check_text
+from sheaf.cli.verb_tree import check_text
 from sheaf.cli.words import make_completable
 
 __all__ = [

@@ -17,10 +17,10 @@ import click
 from click.shell_completion import shell_complete
 
 from sheaf.cli.app import App, Dialect
+from sheaf.cli.error_report import Failure, failure_of, one_line, print_failure
 from sheaf.cli.exits import BROKEN_PIPE, INTERRUPTED, OK, TERMINATED, UNREACHABLE, USAGE
-from sheaf.cli.report import Failure, failure_of, one_line, print_failure
-from sheaf.cli.streams import OutputError, drop_output, finish_output
-from sheaf.cli.tree import Tree
+from sheaf.cli.output.streams import OutputError, drop_output, finish_output
+from sheaf.cli.verb_tree import Tree
 from sheaf.settings.settings import Environment, read_environment
 
 __all__ = ["patiently", "run", "start"]
@@ -82,8 +82,6 @@ def _invoke(tree: Tree, app: App, args: list[str]) -> int:
     name = app.dialect.name
     variable = f"_{name.upper()}_COMPLETE"
     if instruction := app.environment.variables.get(variable):
-        from sheaf.cli import completion  # noqa: F401 - which adds what bash needs for addresses
-
         return shell_complete(tree, {"obj": app}, name, variable, instruction)
     try:
         with tree.make_context(name, args, obj=app) as context:

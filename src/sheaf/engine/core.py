@@ -10,15 +10,15 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 
-from sheaf.engine.cache import Cache, NoCache
 from sheaf.engine.clock import Clock, SystemClock, rfc3339
+from sheaf.engine.object_cache import Cache, NoCache
 from sheaf.engine.objects import get_object
 from sheaf.errors import AlreadyExists, Bug, Corrupt, NotFound, Refused, Unsupported
 from sheaf.fork import Threads
 from sheaf.format import keys
 from sheaf.format.limits import ensure_fits
 from sheaf.format.store_v1 import StoreConfig, decode_config, encode_config
-from sheaf.model.log import Author
+from sheaf.model.records import Author
 from sheaf.storage.emptiness import foreign_in
 from sheaf.storage.port import Backend, Buffer, Created
 
@@ -56,8 +56,8 @@ class Core:
     """A store and the means to work on it. Safe to share between threads.
 
     ``io`` runs single calls of the backend; a task in it never waits for another one. ``cpu`` runs hashing and
-    compression, and may wait for ``io``. ``noted``: keys of objects that were found damaged, see :mod:`sheaf.engine.damage`;
-    ``may_note``: whether the store may be told of them.
+    compression, and may wait for ``io``. ``noted``: keys of objects that were found damaged, see
+    :mod:`sheaf.engine.sessions.damage`; ``may_note``: whether the store may be told of them.
     """
 
     backend: Backend

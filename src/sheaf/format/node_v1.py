@@ -41,6 +41,7 @@ __all__ = [
     "external_content",
     "hash32",
     "leaf_packs",
+    "object_id",
     "packs_in",
     "row_hashes",
     "rows_prefix",
@@ -377,8 +378,13 @@ def leaf_packs(batch: pa.RecordBatch) -> tuple[tuple[bytes, int], ...]:
             uses[use["pack"]] = uses.get(use["pack"], 0) + use["live"]
     whole = batch.filter(pc.equal(batch["place"], int(PlaceKind.OBJECT)))
     for session, content, size in zip(*(whole[name].to_pylist() for name in ("url", "content", "size")), strict=True):
-        uses[blake3(keys.object(session, content).encode()).digest()] = size
+        uses[object_id(keys.object(session, content))] = size
     return tuple(sorted(uses.items()))
+
+
+def object_id(key: str) -> bytes:
+    """How a leaf's list of packs names a whole object."""
+    return blake3(key.encode()).digest()
 
 
 def packs_in(data: bytes, what: str) -> set[bytes]:

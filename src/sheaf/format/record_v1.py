@@ -12,7 +12,7 @@ from sheaf.errors import Corrupt
 from sheaf.format.envelope import NOT_JSON, decode_envelope, encode_envelope, sealed
 from sheaf.format.inflate import inflate
 from sheaf.format.sealed import seal, unfit, unseal
-from sheaf.model.log import Record
+from sheaf.model.records import Record
 
 __all__ = [
     "PAGE_RECORDS",

@@ -11,7 +11,7 @@ from sheaf.format.envelope import decode_envelope, encode_envelope, sealed
 from sheaf.format.keys import MAX_RECORD
 from sheaf.format.sealed import seal, unseal
 from sheaf.model.ids import check_hashes, check_ids
-from sheaf.model.log import Author
+from sheaf.model.records import Author
 
 __all__ = [
     "Condemned",

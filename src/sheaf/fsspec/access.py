@@ -14,10 +14,10 @@ from typing import BinaryIO, TypeVar, cast
 from sheaf.errors import Conflict, NotFound
 from sheaf.fork import RLock
 from sheaf.fsspec.connection import MAIN, Connection
-from sheaf.fsspec.errors import exists, is_folder, missing, no_ref
-from sheaf.fsspec.files import IN_MEMORY, Content, ReadingFile, WritingFile
-from sheaf.fsspec.location import Location
-from sheaf.fsspec.pending import Local, Made, Pending, Taken, file_entry
+from sheaf.fsspec.open_file import IN_MEMORY, Content, ReadingFile, WritingFile
+from sheaf.fsspec.os_errors import exists, is_folder, missing, no_ref
+from sheaf.fsspec.uncommitted import Local, Made, Pending, Taken, file_entry
+from sheaf.fsspec.url import Location
 from sheaf.fsspec.workspace import Workspace
 from sheaf.model.entries import Entry, Kind
 from sheaf.model.paths import join, split

@@ -8,16 +8,16 @@ from pathlib import Path
 
 from sheaf.errors import Ambiguous, InvalidInput, NotFound
 from sheaf.fork import RLock
-from sheaf.fsspec.errors import read_only
-from sheaf.fsspec.location import Location
-from sheaf.model.log import Author
+from sheaf.fsspec.os_errors import read_only
+from sheaf.fsspec.url import Location
+from sheaf.model.records import Author
 from sheaf.model.refs import Ref, parse_ref
 from sheaf.repo.bundle import Bundle
-from sheaf.repo.connecting import connect
-from sheaf.repo.records import RepoInfo
+from sheaf.repo.connect import connect
 from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
-from sheaf.storage.options import StorageOptions
+from sheaf.repo.values import RepoInfo
+from sheaf.storage.storage_options import StorageOptions
 
 __all__ = ["MAIN", "Connection", "Options"]
 

@@ -16,16 +16,16 @@ from fsspec.spec import AbstractFileSystem, has_magic
 
 from sheaf.fsspec.access import Access, View, followed, target
 from sheaf.fsspec.connection import Connection, Options
-from sheaf.fsspec.errors import exists, is_folder, missing, not_empty, not_folder, os_errors
-from sheaf.fsspec.files import Reader, Text, WritingFile, discarding
-from sheaf.fsspec.location import Location, strip
+from sheaf.fsspec.open_file import Reader, Text, WritingFile, discarding
+from sheaf.fsspec.os_errors import exists, is_folder, missing, not_empty, not_folder, os_errors
 from sheaf.fsspec.transaction import Transaction
+from sheaf.fsspec.url import Location, strip
 from sheaf.fsspec.walk import Walk
 from sheaf.model.entries import Entry, Kind
 from sheaf.model.ids import ZERO_HASH
 from sheaf.model.paths import join, relative, split
-from sheaf.storage.options import StorageOptions
-from sheaf.transfer.localerrors import ensure_utf8_names
+from sheaf.storage.storage_options import StorageOptions
+from sheaf.transfer.local_errors import ensure_utf8_names
 
 __all__ = ["SheafFileSystem"]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import fsspec.transaction
 
-from sheaf.fsspec.errors import os_errors
+from sheaf.fsspec.os_errors import os_errors
 from sheaf.repo.bundle import Bundle
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sheaf.fsspec.location import Location
+from sheaf.fsspec.url import Location
 
 if TYPE_CHECKING:
     from sheaf.fsspec.filesystem import SheafFileSystem

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sheaf.fork import Lock, Origin, TemporaryFolder
-from sheaf.fsspec.pending import Pending
+from sheaf.fsspec.uncommitted import Pending
 from sheaf.repo.bundle import Bundle
 
 __all__ = ["Workspace"]

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from sheaf.engine.ranks import Leaf
+from sheaf.engine.manifest.ranks import Leaf
 from sheaf.model.entries import Kind
-from sheaf.mount.port import FOREVER, ROOT_INO, TYPE_BITS, Attr, ReadOnly, Space, failed, missing
-from sheaf.mount.reading import OpenFile, Reader
+from sheaf.mount.fuse.port import FOREVER, ROOT_INO, TYPE_BITS, Attr, ReadOnly, Space, failed, missing
+from sheaf.mount.open_files import OpenFile, Reader
 from sheaf.storage.port import Buffer
 
 __all__ = ["BundleFs", "Files", "Folder", "Opened", "Streamed"]

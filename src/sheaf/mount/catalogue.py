@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 from sheaf.errors import Ambiguous, InvalidInput, NotFound
 from sheaf.fork import RLock
 from sheaf.mount.bundles import BundleFs, Files
-from sheaf.mount.port import ROOT_INO, Attr, Listing, Patience, ReadOnly, Space, failed, missing
+from sheaf.mount.fuse.port import ROOT_INO, Attr, Listing, Patience, ReadOnly, Space, failed, missing
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sheaf.errors import NotFound, Refused, SheafError, Unavailable
-from sheaf.mount.port import Attr, Patience, failed
+from sheaf.mount.fuse.port import Attr, Patience, failed
 
 __all__ = ["CONTROL_INO", "CONTROL_NAME", "Control", "Session", "is_mount", "request"]
 

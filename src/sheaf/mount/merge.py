@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from sheaf.engine.diff import diff_trees
-from sheaf.engine.differences import same
-from sheaf.engine.tree import Tree, entry_at
-from sheaf.engine.treewrite import Change
+from sheaf.engine.manifest.diff_entries import same
+from sheaf.engine.manifest.tree import Tree, entry_at
+from sheaf.engine.manifest.tree_diff import diff_trees
+from sheaf.engine.manifest.tree_writer import Change
 from sheaf.model.entries import Entry, Kind
 from sheaf.model.paths import ancestors, order_key, path_of, split
-from sheaf.mount.difference import Row
+from sheaf.mount.overlay_diff import Row
 
 __all__ = ["Merge", "merge"]
 

@@ -17,16 +17,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from sheaf.engine.tree import entry_at
+from sheaf.engine.manifest.tree import entry_at
 from sheaf.errors import InvalidInput
 from sheaf.fork import Lock, RLock
 from sheaf.model.entries import Kind
 from sheaf.model.paths import MAX_NAME, check_path
 from sheaf.mount.bundles import BundleFs, Streamed
 from sheaf.mount.control import CONTROL_INO, CONTROL_NAME, Control, Session
+from sheaf.mount.fuse.port import ROOT_INO, TYPE_BITS, Attr, Change, Listing, Patience, Space, failed, missing
 from sheaf.mount.journal import Commit, Drop, Fill, Link, Make, Move, Op, Set, Spill
-from sheaf.mount.port import ROOT_INO, TYPE_BITS, Attr, Change, Listing, Patience, Space, failed, missing
-from sheaf.mount.reading import OpenFile
+from sheaf.mount.open_files import OpenFile
 from sheaf.mount.state import Node, State
 from sheaf.storage.port import Buffer
 

@@ -14,8 +14,8 @@ from typing import Final
 from sheaf.model.entries import Kind
 from sheaf.model.paths import split
 from sheaf.mount.bundles import BundleFs
+from sheaf.mount.fuse.port import ROOT_INO, failed
 from sheaf.mount.journal import Drop, Fill, Link, Make, Move, Op, Set
-from sheaf.mount.port import ROOT_INO, failed
 
 __all__ = ["FIRST_NEW", "Node", "State"]
 

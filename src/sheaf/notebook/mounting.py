@@ -13,7 +13,7 @@ from typing import Final
 
 from sheaf.errors import Refused, Unavailable
 from sheaf.repo.bundle import Bundle
-from sheaf.storage.mounts import Mounted, mounted_on
+from sheaf.storage.folder.network_mounts import Mounted, mounted_on
 
 __all__ = ["mount"]
 

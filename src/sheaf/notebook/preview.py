@@ -10,7 +10,7 @@ from pyarrow import csv, parquet
 
 from sheaf.notebook import html
 from sheaf.repo.bundle import Bundle
-from sheaf.repo.records import Entry
+from sheaf.repo.values import Entry
 
 __all__ = ["IMAGES", "is_image", "picture", "preview"]
 

@@ -10,7 +10,7 @@ from sheaf.errors import InvalidInput
 from sheaf.model.refs import Address, parse_address
 from sheaf.notebook import mounting
 from sheaf.repo.bundle import Bundle
-from sheaf.repo.connecting import connect
+from sheaf.repo.connect import connect
 from sheaf.repo.store import Store
 
 __all__ = ["Session", "Used"]

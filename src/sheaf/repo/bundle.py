@@ -13,32 +13,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from sheaf.engine.clock import parse_time
-from sheaf.engine.diff import diff_trees
-from sheaf.engine.glance import Glance, NotPlain
-from sheaf.engine.log import repo_log
-from sheaf.engine.nodes import pointer_of
-from sheaf.engine.refs import Refs
-from sheaf.engine.tree import Tree
+from sheaf.engine.log.record_log import repo_log
+from sheaf.engine.log.resolve import Refs
+from sheaf.engine.manifest.light_reader import Glance, NotPlain
+from sheaf.engine.manifest.node_store import pointer_of
+from sheaf.engine.manifest.tree import Tree
+from sheaf.engine.manifest.tree_diff import diff_trees
 from sheaf.errors import Corrupt, InvalidInput
 from sheaf.fork import Lazy
-from sheaf.model import log
+from sheaf.model import records
 from sheaf.model.entries import Entry as Row
 from sheaf.model.entries import Kind
 from sheaf.model.nodes import Pointer
 from sheaf.repo.context import Context
-from sheaf.repo.records import Change, Entry, Verified, change_of, entry_of
+from sheaf.repo.values import Change, Entry, Verified, change_of, entry_of
 from sheaf.vfs import FileTree, look_up
 
 # What follows takes pyarrow and numpy (0.1 s to import); what is known of a bundle, a look and a diff do without, so it
 # is imported where it is used.
 if TYPE_CHECKING:
-    from sheaf.engine.contents import Contents
+    from sheaf.engine.chunks.chunk_reader import Contents
     from sheaf.transfer.batches import Batches, Position
-    from sheaf.transfer.damaged import Damaged
-    from sheaf.transfer.download import Downloaded
+    from sheaf.transfer.download.damaged import Damaged
+    from sheaf.transfer.download.download import Downloaded
+    from sheaf.transfer.download.update import Updated
+    from sheaf.transfer.local.scan import Skipped
     from sheaf.transfer.progress import Progress
-    from sheaf.transfer.scan import Skipped
-    from sheaf.transfer.update import Updated
 
 __all__ = ["Bundle"]
 
@@ -46,7 +46,7 @@ __all__ = ["Bundle"]
 class Bundle:
     """A committed bundle. Everything about it is known; its entries and bytes are fetched when asked for."""
 
-    def __init__(self, context: Context, descriptor: log.Bundle) -> None:
+    def __init__(self, context: Context, descriptor: records.Bundle) -> None:
         self._context = context
         self._descriptor = descriptor
         self._repo = context.entry
@@ -61,7 +61,7 @@ class Bundle:
         return pointer_of(self._descriptor.root)
 
     @property
-    def descriptor(self) -> log.Bundle:
+    def descriptor(self) -> records.Bundle:
         """What its record says of it."""
         return self._descriptor
 
@@ -96,7 +96,7 @@ class Bundle:
         return parse_time(self._descriptor.time)
 
     @property
-    def author(self) -> log.Author:
+    def author(self) -> records.Author:
         """Who made it."""
         return self._descriptor.author
 
@@ -143,7 +143,7 @@ class Bundle:
     @Lazy
     def view(self) -> FileTree:
         """The bundle as a file tree: what doors are adapters of."""
-        from sheaf.engine.contents import Contents
+        from sheaf.engine.chunks.chunk_reader import Contents
 
         return FileTree(self.tree, Contents(self._context.core))
 
@@ -159,7 +159,7 @@ class Bundle:
 
     def _marked(self, found: Iterator[Entry]) -> Iterator[Entry]:
         """The entries with ``erased``. Contents that were erased may have come back, so those are looked at one by one."""
-        from sheaf.engine.erased import erased_contents
+        from sheaf.engine.sessions.erasure_notices import erased_contents
 
         contents = {content.hex() for content in erased_contents(self._context.core)}
         for entry in found:
@@ -208,7 +208,7 @@ class Bundle:
             Corrupt: a part of the manifest is damaged; or (without ``on_damaged``, after all was read) files are, naming
                 the first of their paths.
         """
-        from sheaf.repo.verifying import verify
+        from sheaf.repo.operations.verify_bundle import verify
 
         return verify(self.tree, self._contents, self.files, self.size, progress, on_damaged)
 
@@ -242,7 +242,7 @@ class Bundle:
         Raises:
             InvalidInput: nothing matches, or ``resume`` is of something else.
         """
-        from sheaf.engine.bulk import Bulk
+        from sheaf.engine.manifest.bulk_read import Bulk
         from sheaf.transfer.batches import Batches
 
         return Batches(
@@ -276,7 +276,7 @@ class Bundle:
         Raises:
             NotFound, InvalidInput, Denied, Conflict: about the folder, or (without ``on_skipped``) something in it.
         """
-        from sheaf.repo.folders import compare
+        from sheaf.repo.local_folders import compare
 
         return [change_of(difference) for difference in compare(self._context, self.tree, Path(folder), on_skipped)]
 
@@ -302,10 +302,10 @@ class Bundle:
             Refused: the folder is not empty (without ``force``), or names become one there.
             Corrupt: bytes are not what they should be (without ``skip_on_error``); nothing wrong is left behind.
         """
-        from sheaf.repo.folders import hashes_of, note
-        from sheaf.transfer.download import download
-        from sheaf.transfer.ownplace import refuse_inside
+        from sheaf.repo.local_folders import hashes_of, note
+        from sheaf.transfer.download.download import download
         from sheaf.transfer.progress import Meter
+        from sheaf.transfer.store_guard import refuse_inside
 
         refuse_inside(self._context.core, Path(dest))
         most = self._context.core.workers
@@ -350,8 +350,8 @@ class Bundle:
                 ``switch_repo``), or it is in the store itself.
             Corrupt: bytes are not what they should be (without ``skip_on_error``); nothing was changed.
         """
-        from sheaf.repo.folders import bring, note
-        from sheaf.transfer.ownplace import refuse_inside
+        from sheaf.repo.local_folders import bring, note
+        from sheaf.transfer.store_guard import refuse_inside
 
         top = Path(folder)
         choice = {"force": force, "switch_repo": switch_repo, "skip_on_error": skip_on_error}

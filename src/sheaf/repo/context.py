@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sheaf.engine.core import Core
-from sheaf.engine.log import Log, repo_log, store_log
-from sheaf.engine.refs import Refs
+from sheaf.engine.log.record_log import Log, repo_log, store_log
+from sheaf.engine.log.resolve import Refs
 from sheaf.errors import NotFound, Unsupported
 from sheaf.fork import Lazy
 from sheaf.format.store_v1 import READ_FEATURES, WRITE_FEATURES
-from sheaf.model.log import RepoEntry, RepoOp, RepoState, StoreOp, StoreState
+from sheaf.model.records import RepoEntry, RepoOp, RepoState, StoreOp, StoreState
 
 if TYPE_CHECKING:
-    from sheaf.engine.nodes import Nodes
+    from sheaf.engine.manifest.node_store import Nodes
 
 __all__ = ["Connected", "Context"]
 
@@ -31,7 +31,9 @@ class Connected:
     @Lazy
     def nodes(self) -> Nodes:
         """The manifest nodes of the store, with what is remembered of them."""
-        from sheaf.engine.nodes import Nodes  # pyarrow takes 60 ms to import, and names and labels don't need it
+        from sheaf.engine.manifest.node_store import (
+            Nodes,  # pyarrow takes 60 ms to import, and names and labels don't need it
+        )
 
         return Nodes(self.core)
 

@@ -12,12 +12,12 @@ from typing import Literal
 import pyarrow as pa
 
 from sheaf.engine.clock import parse_time
-from sheaf.engine.diamonds import DiamondEnd, Mode, SplitDone, Splits, SplitStart, merge_splits
-from sheaf.engine.edit import Changes
-from sheaf.engine.nodes import root_of
-from sheaf.engine.sessions import end_session, find_session, observe, open_session, refuse_if_over
-from sheaf.engine.tree import Tree
-from sheaf.engine.writer import Draft, Store, committed
+from sheaf.engine.commit.diamonds import DiamondEnd, Mode, SplitDone, Splits, SplitStart, merge_splits
+from sheaf.engine.commit.writer import Draft, Store, committed
+from sheaf.engine.manifest.node_store import root_of
+from sheaf.engine.manifest.tree import Tree
+from sheaf.engine.manifest.tree_edit import Changes
+from sheaf.engine.sessions.sessions import end_session, find_session, observe, open_session, refuse_if_over
 from sheaf.errors import Conflict, Corrupt, InvalidInput, NotFound, Refused
 from sheaf.format import keys
 from sheaf.format.node_v1 import ROWS
@@ -28,9 +28,9 @@ from sheaf.model.nodes import Pointer
 from sheaf.model.paths import split as split_path
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.context import Context
+from sheaf.transfer.local.scan import Skipped
 from sheaf.transfer.progress import Meter, Progress
-from sheaf.transfer.scan import Skipped
-from sheaf.transfer.upload import folder_options, store_folder
+from sheaf.transfer.upload.upload import folder_options, store_folder
 
 __all__ = ["Diamond", "DiamondInfo", "SplitInfo"]
 

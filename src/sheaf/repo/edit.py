@@ -11,26 +11,26 @@ from typing import BinaryIO, Self
 
 import pyarrow as pa
 
-from sheaf.engine.edit import Changes
-from sheaf.engine.ingest import Placed
-from sheaf.engine.nodes import pointer_of
-from sheaf.engine.refs import alive
-from sheaf.engine.rows import folder_entry, place_of, symlink_entry
-from sheaf.engine.tree import Tree
-from sheaf.engine.writer import Draft, Writer
+from sheaf.engine.chunks.ingest import Placed
+from sheaf.engine.commit.writer import Draft, Writer
+from sheaf.engine.log.resolve import alive
+from sheaf.engine.manifest.node_store import pointer_of
+from sheaf.engine.manifest.rows import folder_entry, place_of, symlink_entry
+from sheaf.engine.manifest.tree import Tree
+from sheaf.engine.manifest.tree_edit import Changes
 from sheaf.errors import Conflict, InvalidInput, NotFound
 from sheaf.format.node_v1 import ROWS
 from sheaf.model.entries import Entry, Kind
-from sheaf.model.log import Bundle as Descriptor
 from sheaf.model.paths import check_path, join, relative, split
+from sheaf.model.records import Bundle as Descriptor
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.context import Context
-from sheaf.transfer.hashing import hash_file
-from sheaf.transfer.ignore import Ignore
-from sheaf.transfer.localerrors import printable
-from sheaf.transfer.reading import BLOCK, read_blocks
-from sheaf.transfer.scan import scan
-from sheaf.transfer.upload import folder_options
+from sheaf.transfer.local.hashes import hash_file
+from sheaf.transfer.local.ignore import Ignore
+from sheaf.transfer.local.read import BLOCK, read_blocks
+from sheaf.transfer.local.scan import scan
+from sheaf.transfer.local_errors import printable
+from sheaf.transfer.upload.upload import folder_options
 
 __all__ = ["Edit"]
 

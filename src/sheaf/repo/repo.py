@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sheaf.engine.clock import parse_time
-from sheaf.engine.log import Head, Log
+from sheaf.engine.log.record_log import Head, Log
 from sheaf.errors import AlreadyExists, NotFound
-from sheaf.model.log import (
+from sheaf.model.names import check_ref_name, check_repo_name
+from sheaf.model.records import (
     Author,
     DeleteRepo,
     MoveBranch,
@@ -21,29 +22,28 @@ from sheaf.model.log import (
     RepoState,
     SetLabel,
 )
-from sheaf.model.log import (
+from sheaf.model.records import (
     Bundle as Descriptor,
 )
-from sheaf.model.names import check_ref_name, check_repo_name
 from sheaf.repo.context import Context
-from sheaf.repo.deleting import Retain, Surplus, delete_bundle, refuse_named, squash, surplus
-from sheaf.repo.records import Branch, Label, RepoInfo, branch_of, label_of, repo_info
+from sheaf.repo.operations.delete import Retain, Surplus, delete_bundle, refuse_named, squash, surplus
+from sheaf.repo.values import Branch, Label, RepoInfo, branch_of, label_of, repo_info
 
 # What follows takes pyarrow and numpy (0.1 s to import); names and labels do without, so it is imported where it is used.
 if TYPE_CHECKING:
-    from sheaf.engine.sizes import Sizes
-    from sheaf.engine.tree import Tree
-    from sheaf.engine.writer import Store as WritingStore
+    from sheaf.engine.commit.writer import Store as WritingStore
+    from sheaf.engine.gc.store_sizes import Sizes
+    from sheaf.engine.manifest.tree import Tree
     from sheaf.repo.bundle import Bundle
     from sheaf.repo.diamond import Diamond, DiamondInfo
     from sheaf.repo.edit import Edit
-    from sheaf.repo.history import PathChange
-    from sheaf.repo.preview import UploadPlan
-    from sheaf.repo.push import Pushed
+    from sheaf.repo.operations.push import Pushed
+    from sheaf.repo.operations.upload_plan import UploadPlan
+    from sheaf.repo.path_history import PathChange
     from sheaf.repo.store import Store
+    from sheaf.transfer.local.scan import Skipped
     from sheaf.transfer.progress import Progress
-    from sheaf.transfer.scan import Skipped
-    from sheaf.transfer.upload import StoredFolder
+    from sheaf.transfer.upload.upload import StoredFolder
 
 __all__ = ["Repo", "Upload"]
 
@@ -148,7 +148,7 @@ class Repo:
         Args:
             restorable: only those whose data gc has not begun to delete.
         """
-        from sheaf.engine.retained import restorable as restorable_of
+        from sheaf.engine.gc.retention import restorable as restorable_of
 
         found = self._context.refs.deleted_bundles()
         there = restorable_of(self._context.core, found) if restorable else {bundle.id for bundle in found}
@@ -156,7 +156,7 @@ class Repo:
 
     def sizes(self) -> Sizes:
         """How much data its bundles have, without repetitions, and as it is stored. Reads all their manifests."""
-        from sheaf.engine.sizes import bundle_sizes
+        from sheaf.engine.gc.store_sizes import bundle_sizes
 
         return bundle_sizes(self._context.core, self._context.refs.bundles())
 
@@ -184,8 +184,8 @@ class Repo:
             NotFound: no bundle of that id was deleted or set aside.
             Refused: gc has deleted what it needs, or is about to; or it still can't be read.
         """
-        from sheaf.engine.repairs.aside import bring_back
-        from sheaf.engine.restore import restore_bundle
+        from sheaf.engine.gc.restore import restore_bundle
+        from sheaf.engine.repair.quarantine import bring_back
 
         c = self._context
         c.refuse_writes()
@@ -199,7 +199,7 @@ class Repo:
 
     def dropped_labels(self, id: str) -> list[str]:
         """The labels that were deleted together with a bundle which is deleted now."""
-        from sheaf.engine.restore import dropped_labels
+        from sheaf.engine.gc.restore import dropped_labels
 
         return dropped_labels(self._log, id)
 
@@ -229,7 +229,7 @@ class Repo:
 
     def path_log(self, path: str, ref: str | None = None) -> Iterator[PathChange]:
         """The bundles of a history in which a file or folder changed, newest first. Raises NotFound."""
-        from sheaf.repo.history import path_history
+        from sheaf.repo.path_history import path_history
 
         return path_history(self.log(ref), path)
 
@@ -273,9 +273,9 @@ class Repo:
             Refused: there is no file to upload, unless ``allow_empty``; ``portable``, and names collide; or a file was
                 erased from the store, unless ``allow_erased``.
         """
-        from sheaf.engine.writer import Draft, Writer
+        from sheaf.engine.commit.writer import Draft, Writer
         from sheaf.transfer.progress import Meter
-        from sheaf.transfer.upload import ensure_wanted, folder_options, store_folder
+        from sheaf.transfer.upload.upload import ensure_wanted, folder_options, store_folder
 
         c = self._context
         draft = Draft(message, branch, label, meta or {}, move_label=move_label)
@@ -321,9 +321,9 @@ class Repo:
         progress: Progress | None = None,
     ) -> UploadPlan:
         """What :meth:`upload` would do with these arguments. Nothing is written to the store; raises the same."""
-        from sheaf.engine.writer import Draft
-        from sheaf.repo.preview import plan_upload
-        from sheaf.transfer.upload import ensure_wanted
+        from sheaf.engine.commit.writer import Draft
+        from sheaf.repo.operations.upload_plan import plan_upload
+        from sheaf.transfer.upload.upload import ensure_wanted
 
         head = self._log.head()
         Draft("", branch, label, move_label=move_label).ensure_names(head.state)
@@ -363,7 +363,7 @@ class Repo:
             expect: the id of the bundle that the branch must be at when the edit begins, "" for a new branch.
             allow_erased: let contents come back that were erased from the store.
         """
-        from sheaf.engine.writer import Draft
+        from sheaf.engine.commit.writer import Draft
         from sheaf.repo.edit import Edit
 
         draft = Draft(message, branch, label, expect=expect, move_label=move_label)
@@ -399,7 +399,7 @@ class Repo:
             Refused: another repo of the target has one of these bundles.
             Corrupt: something is lost or damaged here; the bundles before it were copied.
         """
-        from sheaf.repo.push import Pushed, plan_push, push
+        from sheaf.repo.operations.push import Pushed, plan_push, push
 
         called = check_repo_name(name or self.name)
         found = target.connected.log.head().state.find(called)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from sheaf.engine import runs
-from sheaf.engine.cache import FolderCache, NoCache, room_of
 from sheaf.engine.clock import Clock, SystemClock, parse_time
 from sheaf.engine.core import Core, open_store
-from sheaf.engine.replicas.backend import ReplicatedBackend, refuse_copy
-from sheaf.engine.replicas.kinds import replica_id
+from sheaf.engine.log import runs
+from sheaf.engine.object_cache import FolderCache, NoCache, room_of
+from sheaf.engine.replicas.object_kinds import replica_id
+from sheaf.engine.replicas.replicated_backend import ReplicatedBackend, refuse_copy
 from sheaf.errors import (
     AlreadyExists,
     Ambiguous,
@@ -29,28 +29,28 @@ from sheaf.errors import (
 from sheaf.fork import Threads
 from sheaf.format import keys
 from sheaf.format.session_v1 import ErasedPlace, Notice, Receipt, RunEnd, RunStart, Session
-from sheaf.model.log import Author, CreateRepo, RepoEntry
 from sheaf.model.names import check_repo_name
+from sheaf.model.records import Author, CreateRepo, RepoEntry
+from sheaf.repo.access.known_replicas_file import remember
+from sheaf.repo.access.succession import Succession
+from sheaf.repo.access.unlock import Opener
 from sheaf.repo.context import Connected, Context
-from sheaf.repo.records import RepoInfo, StoreInfo
-from sheaf.repo.remembered import remember
+from sheaf.repo.operations.mount_spills import user_spills
 from sheaf.repo.repo import Repo
-from sheaf.repo.spills import user_spills
-from sheaf.repo.succession import Succession
-from sheaf.repo.unlocking import Opener
-from sheaf.storage.location import open_backend
+from sheaf.repo.values import RepoInfo, StoreInfo
+from sheaf.storage.open import open_backend
 from sheaf.storage.port import Backend
 
 if TYPE_CHECKING:
-    from sheaf.engine.check import Report
-    from sheaf.engine.finding import Like
-    from sheaf.engine.gc import Collected
+    from sheaf.engine.check.check import Report
+    from sheaf.engine.erase.locate import Like
+    from sheaf.engine.gc.collect import Collected
+    from sheaf.engine.gc.store_sizes import Sizes
     from sheaf.engine.replicas.catchup import Caught
-    from sheaf.engine.sizes import Sizes
-    from sheaf.repo.erasing import RowsHit
-    from sheaf.repo.finding import Found
-    from sheaf.repo.keys import Keys
-    from sheaf.repo.replicas import Replicas
+    from sheaf.repo.erase_rows import RowsHit
+    from sheaf.repo.search import Found
+    from sheaf.repo.store_keys import Keys
+    from sheaf.repo.store_replicas import Replicas
     from sheaf.transfer.progress import Progress
 
 __all__ = ["Store"]
@@ -98,7 +98,7 @@ class Store:
     @property
     def replicas(self) -> Replicas:
         """The copies of this store elsewhere."""
-        from sheaf.repo.replicas import Replicas
+        from sheaf.repo.store_replicas import Replicas
 
         if self._opened is None:
             return Replicas(self._core, self._open)
@@ -113,7 +113,7 @@ class Store:
     @property
     def keys(self) -> Keys:
         """What opens this store, which is encrypted. Raises Refused if it isn't."""
-        from sheaf.repo.keys import Keys  # takes an optional library
+        from sheaf.repo.store_keys import Keys  # takes an optional library
 
         if self._opened is None:
             raise Refused(
@@ -167,7 +167,7 @@ class Store:
 
     def sizes(self) -> Sizes:
         """How much data is in all repos, without repetitions, and as it is stored (with what gc has yet to delete)."""
-        from sheaf.engine.sizes import store_sizes
+        from sheaf.engine.gc.store_sizes import store_sizes
 
         return store_sizes(self._core)
 
@@ -191,8 +191,8 @@ class Store:
             NotFound: no such repo.
             InvalidInput: no part of the data is that large.
         """
-        from sheaf.engine.check import Reading, check_store  # takes pyarrow
-        from sheaf.engine.checks.files import name_files
+        from sheaf.engine.check.affected_files import name_files
+        from sheaf.engine.check.check import Reading, check_store  # takes pyarrow
         from sheaf.transfer.progress import ProgressState
 
         def tell(what: str, done: int) -> None:
@@ -229,7 +229,7 @@ class Store:
 
     def repo_of(self, folder: str | Path) -> Repo:
         """The repo that a downloaded folder came from. Raises NotFound if that isn't known on this machine."""
-        from sheaf.repo.folders import repo_entry_of
+        from sheaf.repo.local_folders import repo_entry_of
 
         return self._repo(repo_entry_of(self._connected, Path(folder)))
 
@@ -269,7 +269,7 @@ class Store:
             AlreadyExists: another repo has the name now.
             Refused: gc has deleted what one of its bundles needs, or is about to.
         """
-        from sheaf.engine.restore import restore_repo
+        from sheaf.engine.gc.restore import restore_repo
 
         self._connected.refuse_writes()
         entry = self._deleted(which)
@@ -290,7 +290,7 @@ class Store:
         return found[0]
 
     def _restorable(self, repos: list[RepoEntry]) -> list[RepoEntry]:
-        from sheaf.engine.retained import restorable
+        from sheaf.engine.gc.retention import restorable
 
         bundles = {repo.id: self._repo(repo).context.refs.bundles() for repo in repos}
         there = restorable(self._core, [bundle for held in bundles.values() for bundle in held])
@@ -325,8 +325,8 @@ class Store:
             Conflict: another gc has ended this one; run it again.
             Corrupt: a bundle can't be read; nothing was deleted.
         """
-        from sheaf.engine.gc import collect  # takes pyarrow
-        from sheaf.engine.patience import Patience
+        from sheaf.engine.gc.collect import collect  # takes pyarrow
+        from sheaf.engine.gc.grace import Patience
 
         if not dry_run:
             self._connected.refuse_writes()
@@ -403,9 +403,9 @@ class Store:
             Conflict: others are at work; run it again.
             Unavailable: a replica can't be reached: it still holds the bytes. They are gone here.
         """
-        from sheaf.engine.erase import erase  # takes pyarrow
-        from sheaf.engine.names import Names
-        from sheaf.engine.patience import Patience
+        from sheaf.engine.erase.erasure import erase  # takes pyarrow
+        from sheaf.engine.erase.redact_names import Names
+        from sheaf.engine.gc.grace import Patience
 
         self._refuse_erasure(reason)
         contents = self._contents_of(content, address, recursive=recursive)
@@ -446,8 +446,8 @@ class Store:
                 changed.
             Conflict, Unavailable: as of :meth:`erase`.
         """
-        from sheaf.engine.patience import Patience
-        from sheaf.repo.erasing import erase_rows
+        from sheaf.engine.gc.grace import Patience
+        from sheaf.repo.erase_rows import erase_rows
 
         self._refuse_erasure(reason)
         patience = Patience(0.0 if now else grace, True, tell or (lambda sessions: None))
@@ -462,7 +462,7 @@ class Store:
         where: str | Sequence[tuple[str, str, object]] | Sequence[Sequence[tuple[str, str, object]]],
     ) -> list[RowsHit]:
         """The tables in which :meth:`erase_rows` would find rows, and how many. Arguments and errors as there."""
-        from sheaf.repo.erasing import rows_hit
+        from sheaf.repo.erase_rows import rows_hit
 
         return rows_hit(self._core, self.repo(repo).id, pattern, where)
 
@@ -473,7 +473,7 @@ class Store:
 
     def _erased(self, receipt: Receipt) -> Receipt:
         """What comes after it: the copies on this machine, and those elsewhere."""
-        from sheaf.engine.blocks import forget_copies
+        from sheaf.engine.block_cache import forget_copies
 
         if self._connected.cache is not None:
             forget_copies(self._connected.cache, self.id, map(bytes.fromhex, receipt.contents))
@@ -504,7 +504,7 @@ class Store:
             NotFound: no such repo, or a repo that is named lacks the branch.
         """
         from sheaf.model.ids import parse_hash
-        from sheaf.repo.finding import bundles_of, find_in
+        from sheaf.repo.search import bundles_of, find_in
 
         wanted = parse_hash(content) if content is not None else None
         repos = map(self.repo, [repo] if repo else [info.name for info in self.repos()])
@@ -515,7 +515,7 @@ class Store:
         self, *, content: str | Iterable[str] = (), address: str | Iterable[str] = (), recursive: bool = False
     ) -> list[ErasedPlace]:
         """All paths of all bundles at which contents stand. Arguments and errors as of :meth:`erase`."""
-        from sheaf.engine.finding import Finder
+        from sheaf.engine.erase.locate import Finder
 
         finder = Finder(self._core, self._contents_of(content, address, recursive=recursive))
         finder.find()
@@ -525,7 +525,7 @@ class Store:
         self, *, content: str | Iterable[str] = (), address: str | Iterable[str] = (), recursive: bool = False
     ) -> list[ErasedPlace]:
         """Other contents under the paths of these, in bundles of the same repos. Arguments and errors as of :meth:`erase`."""
-        from sheaf.engine.finding import find_namesakes
+        from sheaf.engine.erase.locate import find_namesakes
 
         return find_namesakes(self._core, self._contents_of(content, address, recursive=recursive))
 
@@ -533,26 +533,26 @@ class Store:
         self, *, content: str | Iterable[str] = (), address: str | Iterable[str] = (), recursive: bool = False
     ) -> list[Like]:
         """Other contents that share chunks with these, what shares most first. Arguments and errors as of :meth:`erase`."""
-        from sheaf.engine.finding import find_like
+        from sheaf.engine.erase.locate import find_like
 
         return find_like(self._core, self._contents_of(content, address, recursive=recursive))
 
     def erased(self) -> list[Notice]:
         """What was erased from this store, by its hash, and why."""
-        from sheaf.engine.erase import notices
+        from sheaf.engine.erase.erasure import notices
 
         return notices(self._core)
 
     def receipts(self) -> list[Receipt]:
         """The receipts of all erasures, oldest first by their clocks."""
-        from sheaf.engine.receipts import receipts
+        from sheaf.engine.erase.receipts import receipts
 
         return receipts(self._core)
 
     def _contents_of(
         self, content: str | Iterable[str], address: str | Iterable[str], *, recursive: bool
     ) -> frozenset[bytes]:
-        from sheaf.repo.erasing import contents_of
+        from sheaf.repo.erase_rows import contents_of
 
         return contents_of(lambda repo, ref: self.repo(repo).bundle(ref), content, address, recursive=recursive)
 

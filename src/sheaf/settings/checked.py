@@ -9,8 +9,8 @@ from pathlib import Path
 from sheaf.errors import InvalidInput
 from sheaf.settings.settings import FILES, OPTION_KEYS
 from sheaf.settings.sizes import parse_size
-from sheaf.storage.location import is_path, parse_location
-from sheaf.storage.options import StorageOptions
+from sheaf.storage.open import is_path, parse_location
+from sheaf.storage.storage_options import StorageOptions
 
 __all__ = ["checked"]
 

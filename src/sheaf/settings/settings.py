@@ -1,7 +1,7 @@
 """What a process was told, from all sides, as one value.
 
 The module that reads the environment, the home folder and the terminal; only a cloud's own variables are read where
-its library does, in ``storage/buckets.py``. What it read is a value
+its library does, in ``storage/bucket/clients.py``. What it read is a value
 (:class:`Environment`); the rest are functions of it.
 
 Who wins: flag > environment > context > configuration file > default. A context named by ``--context`` counts as a
@@ -25,9 +25,9 @@ from typing import Any, Final, TextIO
 from sheaf.errors import InvalidInput, NotFound
 from sheaf.settings import configfile
 from sheaf.settings.sizes import parse_size
-from sheaf.storage.location import is_path
-from sheaf.storage.options import StorageOptions
-from sheaf.transfer.localerrors import printable
+from sheaf.storage.open import is_path
+from sheaf.storage.storage_options import StorageOptions
+from sheaf.transfer.local_errors import printable
 
 __all__ = [
     "FILES",

@@ -10,8 +10,8 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from sheaf.errors import NotFound
-from sheaf.storage.keys import ASIDE
-from sheaf.storage.oserrors import translated
+from sheaf.storage.folder.oserrors import translated
+from sheaf.storage.key_rules import ASIDE
 from sheaf.storage.port import Backend
 
 __all__ = ["foreign_in", "remove_folders"]

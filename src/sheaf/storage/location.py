@@ -1,136 +1,19 @@
-"""From the URL of a store to the backend that keeps it."""
-
-# ruff: noqa: PTH100
+"""Where a store is: its URL, taken apart."""
 
 from __future__ import annotations
 
-import difflib
-import os
-import re
-from collections.abc import Callable
-from urllib.parse import parse_qsl, unquote, urlsplit
+from dataclasses import dataclass
 
-from sheaf.errors import InvalidInput
-from sheaf.storage.logged import with_log
-from sheaf.storage.options import StorageOptions
-from sheaf.storage.place import Location
-from sheaf.storage.port import Backend
+from sheaf.storage.storage_options import StorageOptions
 
-__all__ = ["SCHEMES", "is_path", "open_backend", "parse_location"]
-
-_SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):(?P<slashes>/{0,2})")
+__all__ = ["Location"]
 
 
-def open_backend(url: str, options: StorageOptions | None = None) -> Backend:
-    """The backend for a URL or a plain path; nothing is read or written yet.
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A store's URL, taken apart. ``host`` is the bucket, container or name; ``path`` has no slash at either end."""
 
-    Raises ``InvalidInput`` for a URL or an option that makes no sense, ``Unsupported`` if an optional part is missing.
-    """
-    place = parse_location(url, options or StorageOptions())
-    backend = with_log(SCHEMES[place.scheme](place))
-    if place.options.limit_rate is None:
-        return backend
-    from sheaf.storage.limit import LimitBackend
-
-    return LimitBackend.at(backend, place.options.limit_rate)
-
-
-def parse_location(url: str, options: StorageOptions) -> Location:
-    """Takes a URL apart. Raises ``InvalidInput``."""
-    if is_path(url):
-        return Location("file", "", _absolute(url), options)
-    match = _SCHEME.match(url)
-    assert match is not None  # else it is a path
-    scheme = match["scheme"].lower()
-    if scheme not in SCHEMES:
-        raise InvalidInput(f"unknown kind of store {scheme}://", _scheme_hint(scheme))
-    if match["slashes"] != "//":
-        raise InvalidInput(f"not a store's URL: {scheme}:…", f"write {scheme}://… with two slashes")
-    return _split(scheme, url, options)
-
-
-def is_path(url: str) -> bool:
-    """Whether this is a plain path of this machine rather than a URL."""
-    match = _SCHEME.match(url)
-    return match is None or (not match["slashes"] and match["scheme"].lower() not in SCHEMES)
-
-
-def _split(scheme: str, url: str, options: StorageOptions) -> Location:
-    parts = urlsplit(url)
-    if "@" in parts.netloc:
-        raise InvalidInput(
-            f"the {scheme}:// URL holds credentials",
-            "leave them out: they come from the environment, a profile or the option credential=FILE",
-        )
-    if parts.fragment:
-        raise InvalidInput(f"the {scheme}:// URL holds a '#'", "write %23 for a # that belongs to the name")
-    options = options.merged(dict(parse_qsl(parts.query, keep_blank_values=True)))
-    if scheme == "file":
-        if parts.netloc not in {"", "localhost"}:
-            raise InvalidInput(f"file://{parts.netloc}/… names another machine", "write file:///path")
-        return Location(scheme, "", _absolute(unquote(parts.path)), options)
-    return Location(scheme, parts.netloc, unquote(parts.path).strip("/"), options)
-
-
-def _absolute(path: str) -> str:
-    if not path or "\0" in path:
-        raise InvalidInput("the store's path is empty" if not path else "the store's path holds a NUL")
-    return os.path.abspath(path)  # pathlib would keep ".."
-
-
-def _scheme_hint(scheme: str) -> str:
-    near = [_ALIASES[scheme]] if scheme in _ALIASES else difflib.get_close_matches(scheme, SCHEMES, 1, 0.5)
-    known = ", ".join(f"{name}://" for name in SCHEMES)
-    return f"did you mean {near[0]}://? known: {known}" if near else f"known: {known}"
-
-
-def _open_file(place: Location) -> Backend:
-    from sheaf.storage.folder import FolderBackend  # each backend is loaded only when it is used: start-up time
-
-    return FolderBackend(place.path, durability=place.options.durability, shared=place.options.shared)
-
-
-def _open_memory(place: Location) -> Backend:
-    from sheaf.storage.memory import MemoryBackend
-
-    return MemoryBackend("/".join(part for part in (place.host, place.path) if part))
-
-
-def _open_s3(place: Location) -> Backend:
-    from sheaf.storage.buckets import open_s3
-
-    return open_s3(place)
-
-
-def _open_gcs(place: Location) -> Backend:
-    from sheaf.storage.buckets import open_gcs
-
-    return open_gcs(place)
-
-
-def _open_azure(place: Location) -> Backend:
-    from sheaf.storage.buckets import open_azure
-
-    return open_azure(place)
-
-
-#: What other tools call the same places; not accepted, so that each store has one URL.
-_ALIASES = {
-    "gcs": "gs",
-    "azure": "az",
-    "abfs": "az",
-    "abfss": "az",
-    "wasb": "az",
-    "s3a": "s3",
-    "s3n": "s3",
-    "mem": "memory",
-}
-
-#: Every kind of store, by the scheme of its URL.
-SCHEMES: dict[str, Callable[[Location], Backend]] = {
-    "file": _open_file,
-    "memory": _open_memory,
-    "s3": _open_s3,
-    "gs": _open_gcs,
-    "az": _open_azure,
-}
+    scheme: str
+    host: str
+    path: str
+    options: StorageOptions

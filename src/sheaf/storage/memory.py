@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from sheaf.errors import NotFound
 from sheaf.fork import Lock
 from sheaf.storage.buffers import check_size, is_equal, take, views
-from sheaf.storage.keys import check_key, check_prefix
+from sheaf.storage.key_rules import check_key, check_prefix
 from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat
 
 __all__ = ["MemoryBackend"]

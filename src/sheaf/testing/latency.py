@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from sheaf.errors import Unavailable
 from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat
-from sheaf.storage.wrapper import WrapperBackend
+from sheaf.storage.wrappers.wrapper import WrapperBackend
 
 __all__ = ["LatencyBackend"]
 

@@ -18,9 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sheaf.storage.folder import Durability, FolderBackend
+from sheaf.storage.folder.backend import Durability, FolderBackend
+from sheaf.storage.folder.syscalls import Syscalls
 from sheaf.storage.port import Backend
-from sheaf.storage.syscalls import Syscalls
 
 __all__ = ["VARIANTS", "PowerCut", "RecordingSyscalls", "Variant", "survives_every_power_cut"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from sheaf.storage.location import parse_location
-from sheaf.torture.place import Place
+from sheaf.storage.open import parse_location
 from sheaf.torture.promises import Finding, Verdict
+from sheaf.torture.scratch_location import Place
 
 __all__ = ["look_at_rules"]
 

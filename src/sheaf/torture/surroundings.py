@@ -6,12 +6,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from sheaf.storage.mounts import filesystem_type, is_network
-from sheaf.storage.syscalls import Syscalls
-from sheaf.torture.claims import Broken, claim
-from sheaf.torture.place import Place
+from sheaf.storage.folder.network_mounts import filesystem_type, is_network
+from sheaf.storage.folder.syscalls import Syscalls
 from sheaf.torture.promises import Finding
 from sheaf.torture.rules import look_at_rules
+from sheaf.torture.scratch_location import Place
+from sheaf.torture.whole_store.claims import Broken, claim
 
 _Naming = Callable[[str, str], None]
 
@@ -92,7 +92,7 @@ def _file_system(root: Path) -> Finding:
 
 def look_at_bucket(place: Place) -> list[Finding]:
     """Versions show in the answer to any write; the other settings take rights that not everybody has."""
-    from sheaf.storage.versions import keeps_versions  # loads the clients of all clouds
+    from sheaf.storage.bucket.object_versions import keeps_versions  # loads the clients of all clouds
 
     with place.open() as backend:
         keeps = keeps_versions(backend, "version")

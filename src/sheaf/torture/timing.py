@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from sheaf.storage.buffers import total, views
 from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat
-from sheaf.storage.wrapper import WrapperBackend
+from sheaf.storage.wrappers.wrapper import WrapperBackend
 
 __all__ = ["Figure", "TimedBackend", "Timings"]
 

@@ -11,12 +11,12 @@ from multiprocessing.connection import Connection
 
 from sheaf.errors import NotFound, Unavailable
 from sheaf.storage.port import Backend, Buffer, Created
-from sheaf.storage.retry import RetryBackend, RetryPolicy
-from sheaf.storage.wrapper import WrapperBackend
-from sheaf.torture.claims import claim, claim_equal
-from sheaf.torture.place import Place
+from sheaf.storage.wrappers.retry import RetryBackend, RetryPolicy
+from sheaf.storage.wrappers.wrapper import WrapperBackend
+from sheaf.torture.scratch_location import Place
 from sheaf.torture.trial import MIB, pattern
-from sheaf.torture.workers import Worker, workers
+from sheaf.torture.whole_store.claims import claim, claim_equal
+from sheaf.torture.whole_store.worker_processes import Worker, workers
 
 __all__ = ["impatient_clients", "killed_writers", "listings_elsewhere", "lost_answers", "races"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sheaf.errors import Unsupported
-from sheaf.storage.options import StorageOptions
+from sheaf.storage.storage_options import StorageOptions
 from sheaf.training.source import Source, Wanted
 from sheaf.transfer.batches import BUFFER
 

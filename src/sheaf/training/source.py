@@ -9,9 +9,9 @@ from typing import Any
 
 from sheaf.model.refs import parse_address
 from sheaf.repo.bundle import Bundle
-from sheaf.repo.connecting import connect
+from sheaf.repo.connect import connect
 from sheaf.repo.store import Store
-from sheaf.storage.options import StorageOptions
+from sheaf.storage.storage_options import StorageOptions
 from sheaf.transfer.batches import Batches, Position
 
 __all__ = ["Source", "Wanted"]

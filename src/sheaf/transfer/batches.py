@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 from blake3 import blake3
 from fsspec.utils import glob_translate
 
-from sheaf.engine.bulk import Bulk
-from sheaf.engine.tree import Tree
+from sheaf.engine.manifest.bulk_read import Bulk
+from sheaf.engine.manifest.tree import Tree
 from sheaf.errors import InvalidInput
 from sheaf.fork import Threads
 from sheaf.model.entries import Kind

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from sheaf.engine.clock import Clock, rfc3339
 from sheaf.engine.core import Core, refuse_store
-from sheaf.engine.log import store_log
+from sheaf.engine.log.record_log import store_log
 from sheaf.engine.objects import get_object
 from sheaf.errors import (
     AlreadyExists,
@@ -24,7 +24,7 @@ from sheaf.format import keys
 from sheaf.format.encrypted_v1 import SALT, StoreKey
 from sheaf.format.keyslot_v1 import KeySlot, Secret, Work, check_secret, decode_slot, encode_slot, unwrap, wrap
 from sheaf.format.store_v1 import ENCRYPTION, StoreConfig, encode_config
-from sheaf.model.log import SetFeatures
+from sheaf.model.records import SetFeatures
 from sheaf.storage.port import Backend, Created
 
 __all__ = ["FEATURE", "add_slot", "all_slots", "create_encrypted_store", "remove_slot", "unlock"]

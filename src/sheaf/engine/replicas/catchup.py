@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sheaf.engine.core import Core
-from sheaf.engine.log import Log, repo_log, store_log
+from sheaf.engine.log.record_log import Log, repo_log, store_log
 from sheaf.engine.objects import get_object, get_stored
-from sheaf.engine.replicas.kinds import LOCAL, Kind, kind_of, replica_id
-from sheaf.engine.replicas.records import copy_log, copy_of, end_epoch, refuse_diverged, state_of
+from sheaf.engine.replicas.object_kinds import LOCAL, Kind, kind_of, replica_id
+from sheaf.engine.replicas.replica_records import copy_log, copy_of, end_epoch, refuse_diverged, state_of
 from sheaf.errors import Corrupt, NotFound, Refused
 from sheaf.fork import Threads
 from sheaf.format import keys
 from sheaf.format.record_v1 import PAGE_RECORDS
 from sheaf.format.session_v1 import decode_condemned
-from sheaf.model.log import (
+from sheaf.model.records import (
     AddBundle,
     BringBack,
     CreateRepo,

@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from sheaf.engine.core import Core
-from sheaf.engine.log import Log, store_log
-from sheaf.engine.replicas.kinds import replica_id
-from sheaf.engine.replicas.records import copy_log, copy_of
+from sheaf.engine.log.record_log import Log, store_log
+from sheaf.engine.replicas.object_kinds import replica_id
+from sheaf.engine.replicas.replica_records import copy_log, copy_of
 from sheaf.errors import InvalidInput, Refused, SheafError, Unavailable
 from sheaf.fork import Lock
 from sheaf.format.store_v1 import StoreConfig
-from sheaf.model.log import StoreOp, StoreState
+from sheaf.model.records import StoreOp, StoreState
 from sheaf.storage.port import Backend, Buffer, Created
 
 __all__ = ["POLICIES", "Member", "Open", "Tell", "needed"]

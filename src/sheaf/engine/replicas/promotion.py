@@ -11,16 +11,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sheaf.engine.core import Core
-from sheaf.engine.log import repo_log, store_log
+from sheaf.engine.log.record_log import repo_log, store_log
 from sheaf.engine.replicas.catchup import Plain, catch_up
-from sheaf.engine.replicas.kinds import replica_id
-from sheaf.engine.replicas.records import copy_of, end_epoch, is_copy, state_of
+from sheaf.engine.replicas.object_kinds import replica_id
+from sheaf.engine.replicas.replica_records import copy_of, end_epoch, is_copy, state_of
 from sheaf.errors import AlreadyExists
 from sheaf.format import keys
 from sheaf.format.replica_v1 import Behind
 from sheaf.format.sealed import seal
 from sheaf.format.store_v1 import StoreConfig
-from sheaf.model.log import Promote, SetReplicas
+from sheaf.model.records import Promote, SetReplicas
 from sheaf.storage.port import Backend
 
 __all__ = ["hand_over", "note_behind", "promote_alone", "successor"]

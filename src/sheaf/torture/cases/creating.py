@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from sheaf.storage.port import Buffer, Created, Stat
-from sheaf.torture.claims import claim, claim_equal
 from sheaf.torture.trial import MIB, Trial, pattern
+from sheaf.torture.whole_store.claims import claim, claim_equal
 
 __all__ = [
     "a_changed_buffer_does_not_change_the_object",

@@ -6,8 +6,8 @@ from functools import partial
 
 from sheaf.errors import NotFound, Unsupported
 from sheaf.storage.port import Created, Stat
-from sheaf.torture.claims import claim_equal, claim_refused
 from sheaf.torture.trial import Trial, pattern
+from sheaf.torture.whole_store.claims import claim_equal, claim_refused
 
 __all__ = [
     "a_deleted_key_is_free_again",

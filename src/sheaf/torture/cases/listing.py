@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from sheaf.storage.port import Stat
-from sheaf.torture.claims import claim_equal
 from sheaf.torture.trial import Trial
+from sheaf.torture.whole_store.claims import claim_equal
 
 __all__ = [
     "a_listing_has_keys_and_sizes",

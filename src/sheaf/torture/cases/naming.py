@@ -7,8 +7,8 @@ from functools import partial
 
 from sheaf.errors import InvalidInput
 from sheaf.storage.port import Created
-from sheaf.torture.claims import claim, claim_equal, claim_refused
 from sheaf.torture.trial import Trial
+from sheaf.torture.whole_store.claims import claim, claim_equal, claim_refused
 
 __all__ = [
     "bad_keys_are_refused",

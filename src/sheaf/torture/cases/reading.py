@@ -7,8 +7,8 @@ from functools import partial
 
 from sheaf.errors import Corrupt, InvalidInput, NotFound
 from sheaf.storage.port import Stat
-from sheaf.torture.claims import claim_equal, claim_refused
 from sheaf.torture.trial import MIB, Trial
+from sheaf.torture.whole_store.claims import claim_equal, claim_refused
 
 __all__ = [
     "a_closed_context_gives_itself",

@@ -1,0 +1,358 @@
+"""``bundle``: list, get, download, update, diff, verify. Uploading stands in ``upload``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from sheaf.cli import options
+from sheaf.cli.app import App
+from sheaf.cli.commands.change_counts import in_bundle, in_folder, is_same, skipper, without_full_folders
+from sheaf.cli.commands.erase import tell_erased
+from sheaf.cli.exits import DAMAGED, NO, OK
+from sheaf.cli.inputs import choose_bundle, read_meta, workers
+from sheaf.cli.output import views
+from sheaf.cli.output.render import Cell, View
+from sheaf.cli.output.text import count_of, human_size, quote
+from sheaf.cli.verb_tree import verb
+from sheaf.engine.clock import SystemClock
+from sheaf.errors import InvalidInput
+from sheaf.settings.durations import parse_duration
+
+if TYPE_CHECKING:
+    from sheaf.repo.bundle import Bundle
+    from sheaf.repo.repo import Repo
+    from sheaf.repo.values import Change, Entry
+    from sheaf.transfer.download.damaged import Damaged
+    from sheaf.transfer.download.download import Downloaded
+    from sheaf.transfer.download.update import Updated
+
+__all__ = ["diff", "download", "download_file", "get", "list_", "list_files", "update", "verify"]
+
+_DESTINATION: Final = options.folder_option("--destination", "The folder to write to.")
+
+
+_SKIP: Final = click.option(
+    "--skip-on-error", is_flag=True, help="Leave out files that are lost or damaged, and say which (exit code 11)."
+)
+
+_SKIP_ERASED: Final = click.option("--skip-erased", is_flag=True, help="Leave out erased files and exit with 0.")
+
+_KEPT: Final = 1000  # damaged files that --json names; the rest is counted
+
+
+def _choose(app: App, repo: str | Repo, choice: Mapping[str, str | None], *, tell: bool = True) -> Bundle:
+    chosen = choose_bundle(app, app.repo(repo) if isinstance(repo, str) else repo, **choice)
+    if tell:
+        app.out.line(f"Using bundle: {chosen.id}")
+    return chosen
+
+
+@verb(name="list", example="sheaf bundle list --repo faces", exits=(3, 5, 6, 8, 9), fields=lambda: {"": views.BUNDLE})
+@options.repo
+@click.option("--branch", metavar="BRANCH", help="Only those that led to the head of this branch.")
+@click.option("--since", metavar="TIME", help="Only newer ones: 2026-11-21, or an age such as 7d.")
+@click.option("--meta", multiple=True, metavar="K=V", help="Only those with this fact; may be repeated.")
+@click.option("--limit", type=options.COUNT, metavar="N", help="Only the newest N of them.")
+def list_(
+    app: App, *, repo: str, branch: str | None, since: str | None, meta: tuple[str, ...], limit: int | None
+) -> None:
+    """List the bundles, oldest first."""
+    found = app.repo(repo)
+    bundles = list(found.log(f"branch:{branch}"))[::-1] if branch else found.bundles()
+    facts, start = read_meta(meta).items(), _moment(since) if since else None
+    chosen = [bundle for bundle in bundles if facts <= bundle.meta.items() and (start is None or bundle.time >= start)]
+    app.out.listing(views.BUNDLE, chosen[max(0, len(chosen) - limit) :] if limit is not None else chosen)
+
+
+def _moment(text: str) -> datetime:
+    """A date, a time (UTC unless it says otherwise), or an age before now."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return datetime.fromtimestamp(SystemClock().now_ns() / 1e9 - parse_duration(text), UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+@verb(example="sheaf bundle get --repo faces --label init", exits=(3, 5, 6, 8, 9), fields=lambda: {"": views.BUNDLE})
+@options.repo
+@options.bundle_choice
+def get(app: App, *, repo: str, **choice: str | None) -> None:
+    """Show one bundle; without a choice, the head of main."""
+    chosen = _choose(app, repo, choice)
+    app.out.one(views.BUNDLE, chosen)
+    if chosen.redacted:
+        app.note(
+            "note: redacted: its version covers names or rows that were erased, see `sheaf store erased --receipts`"
+        )
+
+
+@verb(
+    example="sheaf bundle list files --repo faces --label init", exits=(3, 5, 6, 8, 9), fields=lambda: {"": views.FILE}
+)
+@options.repo
+@options.bundle_choice
+@options.nul
+def list_files(app: App, *, repo: str, nul: bool, **choice: str | None) -> None:
+    """List a bundle's files."""
+    chosen = _choose(app, repo, choice, tell=not nul)
+    files = (
+        entry
+        for entry in chosen.ls(recursive=True, mark_erased=not (nul or app.dialect.keeps_upstream))
+        if entry.kind == "file"
+    )
+    app.out.without_table().listing(views.FILE, files, nul=nul)
+
+
+@verb(
+    example="sheaf bundle download --repo faces --label init --destination ./faces",
+    exits=(3, 5, 6, 8, 9, 10, 11),
+)
+@options.repo
+@options.bundle_choice
+@_DESTINATION
+@options.name_filter
+@click.option("--force-dest", is_flag=True, help="Write into a folder that isn't empty.")
+@_SKIP
+@_SKIP_ERASED
+@options.concurrency
+def download(
+    app: App,
+    *,
+    repo: str,
+    destination: Path,
+    name_filter: str | None,
+    force_dest: bool,
+    skip_on_error: bool,
+    skip_erased: bool,
+    concurrency_factor: int | None,
+    **choice: str | None,
+) -> int:
+    """Write a bundle's files to an empty folder. A download that was stopped resumes where it was.
+
+    A folder that has just these files already is left as it is. To make any folder equal to a bundle, use 'bundle update'.
+    """
+    chosen = _choose(app, repo, choice)
+    app.resumes = True
+    with app.progress("download") as bar:
+        done = chosen.download(
+            destination,
+            name_filter=name_filter,
+            force=force_dest,
+            skip_on_error=skip_on_error,
+            concurrency=workers(concurrency_factor),
+            progress=bar,
+        )
+    if name_filter and not done.files:
+        app.warn(f"warning: no path of the bundle matches '{quote(name_filter)}': the folder is empty")
+    app.leave_traces(chosen, destination)
+    app.summary(f"{count_of(done.files, 'file')}, {human_size(done.bytes)}{_resumed(done.resumed)}")
+    record = {"files": done.files, "bytes": done.bytes, "resumed": done.resumed, **_gone(done)}
+    app.out.object({"bundle": chosen.id, "destination": str(destination), **record})
+    if skip_erased:
+        if done.erased:
+            app.note(f"left out {count_of(len(done.erased), 'file')} whose bytes were erased")
+        done = replace(done, erased=())
+    return app.dialect.partial_exit if _tell_gone(app, done) else OK
+
+
+@verb(
+    example="sheaf bundle download file --repo faces --file train/1.jpg --destination .",
+    exits=(3, 5, 6, 8, 9, 10),
+)
+@options.repo
+@options.bundle_choice
+@click.option("--file", "file", required=True, metavar="PATH", help="The file's path in the bundle.")
+@_DESTINATION
+@click.option("--force-dest", is_flag=True, help="Replace a file that is there and is another one.")
+def download_file(app: App, *, repo: str, file: str, destination: Path, force_dest: bool, **choice: str | None) -> None:
+    """Write one file of a bundle below a folder, which may hold other files."""
+    chosen = _choose(app, repo, choice)
+    entry = chosen.entry(file.strip("/"))
+    path = entry.path
+    if entry.kind == "folder":
+        where = f"sheaf cp -r {chosen.repo_name}@{chosen.id}:{path} DIR"
+        raise InvalidInput(f"'{path}' of the bundle is a folder", f"name a file; a folder comes with `{where}`")
+    force = force_dest or is_same(entry, destination / path)
+    with app.progress("download") as bar:
+        done = chosen.download(destination, files=[path], force=force, progress=bar)
+    if path in done.erased:
+        chosen.read(path)  # raises what the notice says
+    app.leave_traces(chosen, destination)
+    app.out.object({"bundle": chosen.id, "destination": str(destination / path), "bytes": done.bytes})
+
+
+@verb(
+    example="sheaf bundle update --repo faces --label production --destination ./faces", exits=(3, 5, 6, 8, 9, 10, 11)
+)
+@click.option("--repo", metavar="REPO", help="The repo's name. Default: the one that the folder came from.")
+@options.bundle_choice
+@options.folder_option("--destination", "The folder to make equal to the bundle.")
+@click.option("--force", is_flag=True, help="Also overwrite and delete what was changed locally.")
+@click.option("--switch-repo", is_flag=True, help="Also replace what came from another repo.")
+@_SKIP
+def update(
+    app: App,
+    *,
+    repo: str | None,
+    destination: Path,
+    force: bool,
+    switch_repo: bool,
+    skip_on_error: bool,
+    **choice: str | None,
+) -> int:
+    """Make a folder equal to a bundle, whatever it is now; refuses to overwrite local edits.
+
+    The folder is made if it isn't there. Run again, it does nothing, or what is left to do.
+    """
+    found = app.store.repo_of(destination) if repo is None else app.repo(repo)
+    chosen = _choose(app, found, choice)
+    app.resumes = True
+    with app.progress("update") as bar:
+        done = chosen.update(
+            destination,
+            force=force,
+            switch_repo=switch_repo or app.dialect.keeps_upstream,
+            skip_on_error=skip_on_error,
+            progress=bar,
+        )
+    app.leave_traces(chosen, destination)
+    counts = f"{len(done.added):,} added, {len(done.modified):,} modified, {len(done.deleted):,} deleted"
+    app.summary(f"{counts}, {human_size(done.bytes)} written{_resumed(done.resumed)}")
+    changed = {"added": list(done.added), "modified": list(done.modified), "deleted": list(done.deleted)}
+    app.out.object({"bundle": chosen.id, "destination": str(destination), **changed, **_gone(done)})
+    return app.dialect.partial_exit if _tell_gone(app, done) else OK
+
+
+def _resumed(count: int) -> str:
+    return f", {count:,} of them there already" if count else ""
+
+
+def _gone(done: Downloaded | Updated) -> dict[str, Any]:
+    return {"erased": list(done.erased), "damaged": _damaged_records(done.damaged)}
+
+
+def _damaged_records(damaged: Iterable[Damaged]) -> list[dict[str, Any]]:
+    return [{"path": each.path, "reason": each.reason} for each in damaged]
+
+
+def _tell_damaged(app: App, damaged: Damaged) -> None:
+    app.warn(f"damaged {quote(damaged.path)}: {quote(damaged.reason)}")
+
+
+def _tell_gone(app: App, done: Downloaded | Updated) -> bool:
+    """Say which files did not come; whether there are any."""
+    for each in done.damaged:
+        _tell_damaged(app, each)
+    return tell_erased(app, done.erased) or bool(done.damaged)
+
+
+@verb(
+    example="sheaf bundle diff --repo faces --label init --destination ./faces",
+    exits=(1, 3, 5, 6, 8, 9, 11),
+    fields=lambda: {"": _STEP},
+)
+@options.repo
+@options.bundle_choice
+@options.folder_option("--destination", "The folder to compare with.")
+@options.skip_on_error
+@options.exit_code
+def diff(
+    app: App,
+    *,
+    repo: str,
+    destination: Path,
+    skip_on_error: bool,
+    exit_code: bool,
+    **choice: str | None,
+) -> int:
+    """Compare a folder with a bundle, both by content.
+
+    One line for each path: what 'update' would do (A add, D delete, U overwrite), the path, the bundle's size and
+    hash, the folder's size and hash.
+    """
+    chosen = _choose(app, repo, choice)
+    skipped: list[str] = []
+    different = chosen.diff_folder(destination, on_skipped=skipper(app, skipped, is_wanted=skip_on_error))
+    found = without_full_folders(different, in_bundle(chosen), in_folder(destination))
+    changes = sorted(_update_steps(found), key=lambda step: step["name"])
+    app.out.listing(_STEP, changes)
+    if not changes:
+        app.note(f"{app.dialect.note_prefix}empty diff")
+    if skipped:
+        return app.dialect.partial_exit
+    return NO if changes and exit_code else OK
+
+
+def _update_steps(changes: Iterable[Change]) -> Iterator[dict[str, Any]]:
+    """The changes from bundle to folder, turned round: what makes the folder the bundle. A rename is two steps."""
+    for change in changes:
+        if change.kind == "renamed":
+            yield _step("A", change.old, None)
+            yield _step("D", None, change.new)
+        else:
+            letter = {"added": "D", "deleted": "A", "modified": "U"}[change.kind]
+            yield _step(letter, change.old, change.new)
+
+
+def _step(letter: str, remote: Entry | None, local: Entry | None) -> dict[str, Any]:
+    either = remote or local
+    return {"type": letter, "name": either.path if either else "", "remote": _side(remote), "local": _side(local)}
+
+
+def _side(entry: Entry | None) -> dict[str, Any]:
+    return {"size": entry.size if entry else 0, "hash": (entry.content or "") if entry else ""}
+
+
+def _step_line(step: dict[str, Any]) -> str:
+    sides = [f"{side['size']} , {side['hash']}" for side in (step["remote"], step["local"])]
+    return " , ".join([step["type"], quote(step["name"]), *sides])
+
+
+def _step_fields(step: dict[str, Any]) -> dict[str, Any]:
+    sides = {"Additional": step["remote"], "Existing": step["local"]}
+    named = {name: {"Size": side["size"], "Hash": side["hash"]} for name, side in sides.items()}
+    return {"Type": step["type"], "Name": step["name"], **named}
+
+
+def _step_cells(step: dict[str, Any]) -> tuple[Cell, ...]:
+    remote, local = step["remote"], step["local"]
+    return (step["type"], step["name"], remote["size"], remote["hash"], local["size"], local["hash"])
+
+
+_STEP: Final[View[dict[str, Any]]] = View(
+    line=_step_line,
+    record=lambda step: step,
+    columns=("TYPE", "PATH", "REMOTE SIZE", "REMOTE HASH", "LOCAL SIZE", "LOCAL HASH"),
+    cells=_step_cells,
+    is_tabular=False,
+    fields=_step_fields,
+)
+
+
+@verb(example="sheaf bundle verify --repo faces --bundle init", exits=(3, 5, 6, 8, 9))
+@options.repo
+@options.bundle_choice
+def verify(app: App, *, repo: str, **choice: str | None) -> int:
+    """Read and verify every byte of a bundle. Says which files are damaged, and exits with 6 if any are."""
+    chosen = _choose(app, repo, choice)
+    kept: list[Damaged] = []
+
+    def tell(damaged: Damaged) -> None:
+        _tell_damaged(app, damaged)
+        if len(kept) < _KEPT:
+            kept.append(damaged)
+
+    with app.progress("verify") as bar:
+        done = chosen.verify(progress=bar, on_damaged=tell)
+    erased = f", {count_of(len(done.erased), 'file was', 'files were')} erased" if done.erased else ""
+    lost = f", {count_of(done.damaged, 'file')} damaged" if done.damaged else ""
+    app.out.line(f"verified {count_of(done.files, 'file')}, {done.bytes} bytes{erased}{lost}")
+    record = {"bundle": chosen.id, "files": done.files, "bytes": done.bytes, "erased": list(done.erased)}
+    app.out.object({**record, "damaged": _damaged_records(kept), "unlisted": done.damaged - len(kept)})
+    return app.dialect.exit_code(DAMAGED) if done.damaged else OK

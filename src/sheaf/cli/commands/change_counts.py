@@ -1,0 +1,70 @@
+"""Changes as people count them: a folder is only worth a line if it is empty, else its files say it all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sheaf.cli.app import App
+from sheaf.cli.output.text import quote
+
+if TYPE_CHECKING:
+    from sheaf.repo.bundle import Bundle
+    from sheaf.repo.values import Change, Entry
+    from sheaf.transfer.local.scan import Skipped
+
+__all__ = ["HasContent", "in_bundle", "in_folder", "is_same", "skipper", "without_full_folders"]
+
+#: Whether something is in the folder at a path.
+HasContent = Callable[[str], bool]
+
+
+def in_bundle(bundle: Bundle) -> HasContent:
+    """Looks into a bundle."""
+    return lambda path: next(iter(bundle.ls(path)), None) is not None
+
+
+def in_folder(folder: Path) -> HasContent:
+    """Looks into a folder of this machine."""
+
+    def has_content(path: str) -> bool:
+        try:
+            with os.scandir(folder / path) as found:
+                return any(found)
+        except PermissionError:
+            return False
+
+    return has_content
+
+
+def skipper(app: App, skipped: list[str], *, is_wanted: bool) -> Callable[[Skipped], object] | None:
+    """For ``on_skipped=``, if that is wanted: says what can't be compared, and counts it."""
+
+    def skip(item: Skipped) -> None:
+        skipped.append(item.path)
+        app.warn(f"skipped {quote(item.path)}: {item.reason}")
+
+    return skip if is_wanted else None
+
+
+def without_full_folders(changes: Iterable[Change], old: HasContent, new: HasContent) -> Iterator[Change]:
+    """The changes but for folders that came or went with what is in them."""
+    for change in changes:
+        if change.kind == "added" and change.new and change.new.kind == "folder" and new(change.path):
+            continue
+        if change.kind == "deleted" and change.old and change.old.kind == "folder" and old(change.path):
+            continue
+        yield change
+
+
+def is_same(entry: Entry, place: Path) -> bool:
+    """Whether a file or symlink of a bundle is at a place already, by its content; False if it is free."""
+    if place.is_symlink():
+        return entry.target is not None and os.fspath(place.readlink()) == entry.target
+    if not place.is_file() or entry.target is not None or place.stat().st_size != entry.size:
+        return False
+    from sheaf.transfer.local.hashes import hash_file
+
+    return hash_file(str(place)).hex() == entry.content

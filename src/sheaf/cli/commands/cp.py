@@ -1,0 +1,239 @@
+"""``cp``: files and folders into a bundle, out of one, or from one to another."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from sheaf.cli import options
+from sheaf.cli.app import App
+from sheaf.cli.commands.erase import tell_erased
+from sheaf.cli.exits import OK
+from sheaf.cli.inputs import address_of, bundle_at, is_address, repo_at, showing
+from sheaf.cli.output.text import quote
+from sheaf.cli.output.views import bundle_record
+from sheaf.cli.verb_tree import verb
+from sheaf.errors import InvalidInput, NotFound, Refused
+from sheaf.model.refs import Address
+from sheaf.transfer.download.sparse import end_sparse, write_sparse
+from sheaf.transfer.local_errors import translated
+from sheaf.transfer.progress import Meter
+
+if TYPE_CHECKING:
+    from sheaf.repo.bundle import Bundle
+    from sheaf.repo.edit import Edit
+    from sheaf.repo.repo import Repo
+    from sheaf.repo.values import Entry
+
+__all__ = ["cp"]
+
+_BLOCK: Final = 8 << 20
+
+
+@verb(
+    example='sheaf cp ./new.jpg faces@main:train/ --message "one more"\nsheaf cp faces@init:labels.csv ./labels.csv',
+    exits=(3, 4, 5, 6, 8, 9, 10, 11),
+)
+@click.argument("source", metavar="LOCAL|REPO@REF:PATH")
+@click.argument("target", metavar="LOCAL|REPO@BRANCH:PATH")
+@click.option("-m", "--message", metavar="TEXT", help="What the new bundle is. Default: what is copied where.")
+@click.option("-r", "--recursive", is_flag=True, help="Copy a folder with all that is in it.")
+@click.option("--force-dest", is_flag=True, help="Write into a local folder that isn't empty; replace a local file.")
+@options.allow_erased
+def cp(
+    app: App,
+    *,
+    source: str,
+    target: str,
+    message: str | None,
+    recursive: bool,
+    force_dest: bool,
+    allow_erased: bool,
+) -> int:
+    """Copy between here and bundles: LOCAL REPO@BRANCH:PATH, REPO@REF:PATH LOCAL, REPO@REF:PATH REPO@BRANCH:PATH.
+
+    Into a bundle, the copy is one new bundle on that branch (main, if none is named); no branch is made by it. A PATH
+    that ends in a slash, or is a folder, is copied into. What .sheafignore names stays out, as in an upload. Write a
+    local name that has an @ or a : with a leading ./
+    """
+    if not is_address(target):
+        if not is_address(source):
+            raise InvalidInput("neither side is in a store", "write one as REPO@REF:PATH")
+        return _copy_out(app, source, Path(target), recursive=recursive, force=force_dest)
+    message = message or f"cp {source} {target}"
+    if is_address(source):
+        _copy_across(app, source, target, message, recursive=recursive)
+    else:
+        _copy_in(app, Path(source), target, message, recursive=recursive, allow_erased=allow_erased)
+    return OK
+
+
+# -- into a bundle
+
+
+def _copy_in(app: App, source: Path, target: str, message: str, *, recursive: bool, allow_erased: bool) -> None:
+    if not os.path.lexists(source):
+        raise NotFound(f"{quote(str(source))}: no such file or folder")
+    if source.is_dir() and not recursive:
+        raise InvalidInput(f"{quote(str(source))} is a folder", "add --recursive")
+    repo, place = _destination(app, target)
+    name = "" if source.name in {"", ".", ".."} else source.name
+    base = _landing(repo, place, name, into=target.endswith(("/", ":")))
+    with repo.edit(branch=place.ref or "main", message=message, allow_erased=allow_erased) as edit:
+        if source.is_dir():
+            edit.put_folder(base, source)
+        else:
+            _put(edit, base, source)
+        _commit(app, repo, edit)
+
+
+def _put(edit: Edit, path: str, local: Path) -> None:
+    if local.is_symlink():
+        edit.symlink(path, str(local.readlink()))
+    elif local.is_file():
+        edit.put_file(path, local)
+    else:
+        raise InvalidInput(f"{quote(str(local))} is neither file, folder nor symlink", "only these can be in a bundle")
+
+
+def _copy_across(app: App, typed: str, target: str, message: str, *, recursive: bool) -> None:
+    source = address_of(typed)
+    bundle = bundle_at(app, source, typed)
+    with showing(source):
+        is_folder = _is_folder(bundle, source.path)
+    if is_folder and not recursive:
+        raise InvalidInput(f"'{source.path or source.repo}' is a folder", "add --recursive")
+    repo, place = _destination(app, target)
+    base = _landing(repo, place, posixpath.basename(source.path), into=target.endswith(("/", ":")))
+    with repo.edit(branch=place.ref or "main", message=message) as edit:
+        for path in [source.path] if source.path else [entry.path for entry in bundle.ls()]:
+            edit.copy(bundle, path, base if source.path else posixpath.join(base, path))
+        _commit(app, repo, edit)
+
+
+def _destination(app: App, target: str) -> tuple[Repo, Address]:
+    place = address_of(target)
+    repo = repo_at(app, place, target)
+    ref = place.ref.removeprefix("branch:") if place.ref else None
+    if ref not in (None, "main"):
+        _refuse_other_than_branch(repo, ref)
+    return repo, Address(place.repo, ref, place.path)
+
+
+def _refuse_other_than_branch(repo: Repo, name: str) -> None:
+    """What is no branch would become one by the copy: nobody who mistypes a name or takes a label for one wants that."""
+    if any(branch.name == name for branch in repo.branches()):
+        return
+    label = name.removeprefix("label:")
+    if any(found.name == label for found in repo.labels(label)):
+        raise InvalidInput(
+            f"'{label}' is a label of {repo.name}, and labels stay where they are",
+            f"copy to a branch, such as {repo.name}@main:PATH, then move the label with `sheaf label set`",
+        )
+    raise NotFound(
+        f'didn\'t find branch "{name}"', f"make it with `sheaf branch create --repo {repo.name} --branch {name}`"
+    )
+
+
+def _landing(repo: Repo, place: Address, name: str, *, into: bool) -> str:
+    """Where in the bundle the copy comes to stand: the path itself, or below it if that is a folder."""
+    if into or not place.path or _is_folder_on(repo, place):
+        return posixpath.join(place.path, name)
+    return place.path
+
+
+def _is_folder_on(repo: Repo, place: Address) -> bool:
+    try:
+        bundle = repo.bundle(f"branch:{place.ref or 'main'}")
+    except NotFound:
+        return False
+    try:
+        return bundle.entry(place.path).kind == "folder"
+    except NotFound:
+        return False
+
+
+def _commit(app: App, repo: Repo, edit: Edit) -> None:
+    bundle = edit.commit()
+    app.committed = bundle.id
+    app.out.line(f"Uploaded bundle id:{bundle.id}")
+    app.out.object({**bundle_record(bundle), "repo": repo.name})
+
+
+# -- out of a bundle
+
+
+def _is_folder(bundle: Bundle, path: str) -> bool:
+    return not path or bundle.entry(path).kind == "folder"
+
+
+def _copy_out(app: App, typed: str, target: Path, *, recursive: bool, force: bool) -> int:
+    source = address_of(typed)
+    bundle = bundle_at(app, source, typed)
+    erased: tuple[str, ...] = ()
+    with showing(source):
+        is_folder = _is_folder(bundle, source.path)
+    if not is_folder:
+        entry = bundle.entry(source.path)
+        place = target / posixpath.basename(source.path) if target.is_dir() else target
+        with app.progress("cp") as bar:
+            _write_one(bundle, entry, place, Meter(bar, "cp"), force=force)
+    elif recursive:
+        app.resumes = True
+        with app.progress("cp") as bar:
+            erased = bundle.download(target, path=source.path, force=force, progress=bar).erased
+    else:
+        raise InvalidInput(f"'{source.path or source.repo}' is a folder", "add --recursive")
+    app.out.object({"bundle": bundle.id, "path": source.path, "destination": str(target), "erased": list(erased)})
+    return app.dialect.partial_exit if tell_erased(app, erased) else OK
+
+
+def _write_one(bundle: Bundle, entry: Entry, place: Path, meter: Meter, *, force: bool) -> None:
+    """A file appears whole or not at all, and replaces another only if told to."""
+    shown = quote(str(place))
+    _refuse_place(place, shown, force=force)
+    meter.add_total(files=1, bytes=entry.size)
+    with translated(f"write {shown}"), tempfile.TemporaryDirectory(dir=place.parent, prefix=".sheaf-") as folder:
+        aside = Path(folder) / "file"
+        if entry.target is not None:
+            aside.symlink_to(entry.target)
+        else:
+            with bundle.open(entry.path) as stream, aside.open("wb", buffering=0) as out:
+                while block := stream.read(_BLOCK):
+                    write_sparse(out.fileno(), block)
+                    meter.add_bytes(len(block))
+                end_sparse(out.fileno())
+            aside.chmod(entry.mode)
+            os.utime(aside, ns=(entry.mtime_ns, entry.mtime_ns))
+        if force:
+            aside.replace(place)
+        else:
+            _place_new(aside, place, shown)
+
+
+def _refuse_place(place: Path, shown: str, *, force: bool) -> None:
+    """Raises what is known before anything is fetched."""
+    if not place.parent.is_dir():
+        raise NotFound(f"{quote(str(place.parent))} is no folder that is there", f"make it, then write {shown}")
+    if place.is_dir() and not place.is_symlink():
+        raise Refused(f"{shown} is a folder", "move it away, or copy to another name")
+    if os.path.lexists(place) and not force:
+        raise _taken(shown)
+
+
+def _place_new(aside: Path, place: Path, shown: str) -> None:
+    try:
+        os.link(aside, place, follow_symlinks=False)
+    except FileExistsError:
+        raise _taken(shown) from None
+    except OSError:  # a file system without hard links
+        aside.rename(place)
+
+
+def _taken(shown: str) -> Refused:
+    return Refused(f"{shown} exists", "replace it with --force-dest, or copy to another name")

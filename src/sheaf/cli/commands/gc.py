@@ -1,0 +1,243 @@
+"""``store gc``, and what makes garbage: bundles and repos that go, and come back."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from sheaf.cli import options
+from sheaf.cli.app import App
+from sheaf.cli.commands.gc_waits import Waiting, named
+from sheaf.cli.exits import OK, PARTIAL
+from sheaf.cli.inputs import confirm
+from sheaf.cli.output import views
+from sheaf.cli.output.text import count_of, first_of, human_size, quote, with_labels
+from sheaf.cli.verb_tree import verb
+from sheaf.settings.durations import parse_duration
+
+if TYPE_CHECKING:
+    from sheaf.engine.gc.collect import Collected
+    from sheaf.engine.gc.retention import Gone
+    from sheaf.repo.operations.delete import Surplus
+    from sheaf.repo.repo import Repo
+
+__all__ = ["delete_bundle", "gc", "squash", "undelete_bundle", "undelete_repo"]
+
+
+@verb(example="sheaf store gc --dry-run\nsheaf store gc --keep-deleted 7d", exits=(3, 5, 6, 8, 9, 10, 11))
+@click.option("--dry-run", is_flag=True, help="Delete nothing; say how much would go.")
+@click.option(
+    "--grace",
+    type=options.Number(min=0),
+    default=3600.0,
+    metavar="SECONDS",
+    help="How long uploads that are open are waited for before they are ended. Default: 3600.",
+)
+@click.option("--no-wait", is_flag=True, help="Wait for nobody: what can't be deleted yet is left to the next gc.")
+@click.option(
+    "--keep-deleted",
+    default="0s",
+    metavar="DURATION",
+    help="Keep what was deleted less than so long ago, such as 12h or 7d, so that it can be undeleted. Default: 0s.",
+)
+def gc(app: App, *, dry_run: bool, grace: float, no_wait: bool, keep_deleted: str) -> int:
+    """Delete what no bundle needs. Others may go on working.
+
+    What was deleted before can't be undeleted after it, unless --keep-deleted keeps it; what goes is named.
+
+    An upload that outlives the grace is ended and can be run again. A gc that was stopped is finished by the next one.
+    """
+    keep = parse_duration(keep_deleted)
+    waiting = Waiting(app, _advice(grace), is_silent=no_wait)
+    app.resumes = not dry_run
+    done = app.store.gc(grace=grace, dry_run=dry_run, wait=not no_wait, keep_deleted=keep, tell=waiting)
+    app.out.object(_record(done))
+    app.out.line(f"{'would give' if dry_run else 'gave'} back {done.bytes} bytes ({human_size(done.bytes)})")
+    if lost := _lost(done.lost):
+        app.out.line(f"can't be undeleted {'after it' if dry_run else 'any more'}: {first_of(lost, 5)}")
+    moved = count_of(done.moved, "pack rewritten", "packs rewritten")
+    counts = [count_of(done.packs, "pack"), moved, count_of(done.nodes, "node"), count_of(done.objects, "whole file")]
+    if left := sum(not found.kept for found in done.unfinished):
+        counts.append(count_of(left, "unfinished write"))
+    app.out.line(", ".join(counts))
+    for session in done.voided:
+        app.warn(f"ended {session.kind} {session.id} of {session.host}, which can be run again")
+    if done.waits_for:
+        app.warn(f"would wait for {', '.join(map(named, done.waits_for))}; {_advice(grace)}")
+    if done.pending:
+        open = ", ".join(map(named, waiting.sessions))
+        others = f"these are open: {open}" if open else "others are at work"
+        app.warn(f"not all was deleted yet, since {others}: run `sheaf store gc` again later")
+    return PARTIAL if done.pending else OK
+
+
+def _advice(grace: float) -> str:
+    most = f"{grace / 60:.0f} minutes" if grace >= 120 else f"{grace:g} seconds"
+    return f"at most {most}; --no-wait leaves the rest to a later gc, --grace 0 is for processes known to be dead"
+
+
+def _record(done: Collected) -> dict[str, Any]:
+    names = ("bytes", "packs", "moved", "nodes", "objects", "generations", "pending")
+    lost = [{"repo": gone.repo.name, "repo_id": gone.repo.id, "bundle": gone.bundle.id} for gone in done.lost]
+    voided = [msgspec.to_builtins(session) for session in done.voided]
+    waits_for = [msgspec.to_builtins(session) for session in done.waits_for]
+    unfinished = [{"name": it.name, "size": it.size, "kept": it.kept} for it in done.unfinished]
+    return {
+        **{name: getattr(done, name) for name in names},
+        "unfinished": unfinished,
+        "voided": voided,
+        "waits_for": waits_for,
+        "lost": lost,
+    }
+
+
+def _lost(gone: list[Gone]) -> list[str]:
+    """What is lost, in words: repos that were deleted as one, bundles of others one by one."""
+    bundles = Counter(one.repo.id for one in gone if one.repo.deleted)
+    repos = {one.repo.id: one.repo for one in gone}
+    named = [f"repo {repos[id].name} ({id}, {count_of(count, 'bundle')})" for id, count in bundles.items()]
+    return named + [f"bundle {one.bundle.id} of {one.repo.name}" for one in gone if not one.repo.deleted]
+
+
+@verb(name="delete", example="sheaf bundle delete --repo faces --bundle main~1", exits=(3, 5, 6, 8, 9, 10))
+@options.repo
+@click.option("--bundle", required=True, metavar="REF", help="The bundle's id, or any other ref.")
+@options.force_yes
+def delete_bundle(app: App, repo: str, bundle: str, force_yes: bool) -> None:
+    """Delete a bundle that no label and no branch is at. Until a gc has run it can be brought back."""
+    found = app.repo(repo)
+    chosen = found.bundle(bundle)
+    found.refuse_named(chosen)
+    confirm(f"Are you sure you want to delete bundle {chosen.id} ({quote(chosen.message)})", is_sure=force_yes)
+    found.delete_bundle(f"bundle:{chosen.id}")
+    app.out.object({"id": chosen.id, "repo": repo})
+    app.note(
+        f"note: `sheaf bundle undelete --repo {quote(repo)} --bundle {chosen.id}` brings it back, until a gc has run"
+    )
+
+
+@verb(
+    name="undelete",
+    example="sheaf bundle undelete --repo faces\nsheaf bundle undelete --repo faces --bundle $(cat deleted)",
+    exits=(3, 5, 6, 8, 9, 10),
+    fields=lambda: {"": views.BUNDLE},
+)
+@options.repo
+@click.option(
+    "--bundle", metavar="ID", help="The bundle's id; without it, those that were deleted or set aside are listed."
+)
+def undelete_bundle(app: App, repo: str, bundle: str | None) -> None:
+    """Bring a bundle back that was deleted or set aside, or list those that can be.
+
+    Labels that were deleted with it, by a squash, come back, too.
+    """
+    found = app.repo(repo)
+    if bundle is None:
+        left = found.deleted_bundles(restorable=True)
+        aside = [found.bundle(f"bundle:{id}") for id in found.aside()]
+        app.out.listing(views.BUNDLE, [*left, *aside])
+        _tell_lost(app, len(found.deleted_bundles()) - len(left), "bundle")
+        return
+    id = bundle.removeprefix("bundle:")
+    dropped = found.dropped_labels(id)
+    app.out.one(views.BUNDLE, found.undelete_bundle(id))
+    for name in dropped:
+        _tell_label(app, found, name, id)
+
+
+def _tell_label(app: App, repo: Repo, name: str, id: str) -> None:
+    at = next((label.bundle for label in repo.labels(name) if label.name == name), "")
+    if at == id:
+        app.note(f"note: label '{name}' is back")
+    elif at:
+        app.note(f"note: label '{name}' stays at bundle {at}, which has it now")
+    else:
+        app.note(f"note: label '{name}' is not back: a branch has its name now")
+
+
+def _tell_lost(app: App, count: int, what: str) -> None:
+    if count:
+        app.note(f"note: {count_of(count, f'more {what}')} can't be brought back: gc has deleted the data")
+
+
+@verb(
+    name="undelete",
+    example="sheaf repo undelete\nsheaf repo undelete --repo old",
+    exits=(3, 4, 5, 6, 8, 9, 10),
+    fields=lambda: {"": views.DELETED_REPO},
+)
+@click.option("--repo", metavar="REPO", help="The repo's name or id; without it, those that were deleted are listed.")
+@click.option("--as", "name", metavar="NAME", help="Another name for it.")
+def undelete_repo(app: App, repo: str | None, name: str | None) -> None:
+    """Bring a deleted repo back, or list those that can be.
+
+    Its data must not have gone with a gc.
+    """
+    if repo is None:
+        left = app.store.deleted_repos(restorable=True)
+        app.out.listing(views.DELETED_REPO, left)
+        _tell_lost(app, len(app.store.deleted_repos()) - len(left), "repo")
+    else:
+        app.out.one(views.REPO, app.store.undelete_repo(repo, name=name))
+
+
+@verb(
+    example="sheaf repo squash --repo faces --retain-n-latest 2 --retain-tags --force-yes",
+    exits=(3, 5, 6, 8, 9, 10),
+    fields=lambda: {"": views.BUNDLE},
+)
+@options.repo
+@click.option(
+    "--retain-n-latest", type=click.IntRange(min=1), default=1, metavar="N", help="How many to retain. Default: 1."
+)
+@click.option("--retain-tags", is_flag=True, help="Also retain every bundle that a label is at.")
+@click.option("--retain-semver-tags", is_flag=True, help="Also retain those with a label such as v1.2.0.")
+@click.option("--dry-run", is_flag=True, help="Delete nothing; list the bundles that would go.")
+@options.force_yes
+def squash(
+    app: App,
+    *,
+    repo: str,
+    retain_n_latest: int,
+    retain_tags: bool,
+    retain_semver_tags: bool,
+    dry_run: bool,
+    force_yes: bool,
+) -> None:
+    """Delete all bundles but the newest ones and those that branches are at; lists those that are left.
+
+    Labels of deleted bundles go with them, unless --retain-tags keeps both; what goes is named. Until a gc has run,
+    `bundle undelete` brings a bundle back, with its labels.
+    """
+    found = app.repo(repo)
+    retain = {"retain_tags": retain_tags, "retain_semver_tags": retain_semver_tags}
+    surplus = found.surplus(retain_latest=retain_n_latest, **retain)
+    going = _surplus(surplus)
+    if dry_run:
+        app.warn(f"would delete {going}")
+        app.out.listing(views.BUNDLE, [bundle for bundle in found.bundles() if bundle.id in set(surplus.bundles)])
+        return
+    confirm(f'Are you sure you want to squash repo "{repo}", which deletes {going}', is_sure=force_yes)
+    deleted = found.squash(retain_latest=retain_n_latest, **retain)
+    kept = found.bundles()
+    app.note(f"kept {_kept(len(kept), len(kept) - retain_n_latest)}:")
+    app.out.listing(views.BUNDLE, kept)
+    if deleted.bundles:
+        app.note(f"deleted {_surplus(deleted)}")
+        app.note(
+            f"note: `sheaf bundle undelete --repo {quote(repo)}` lists what can be brought back, until a gc has run"
+        )
+
+
+def _kept(count: int, more: int) -> str:
+    """What a squash has left, and why so many."""
+    at = "it" if more == 1 else "them"
+    why = f", {more} of them because branches or labels are at {at}" if more > 0 else ""
+    return f"{count_of(count, 'bundle')}{why}"
+
+
+def _surplus(surplus: Surplus) -> str:
+    return with_labels(count_of(len(surplus.bundles), "bundle"), surplus.labels)

@@ -1,0 +1,47 @@
+"""Says whom a command waits for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sheaf.cli.app import App
+from sheaf.cli.output.text import quote
+
+if TYPE_CHECKING:
+    from sheaf.format.session_v1 import Session
+
+__all__ = ["Waiting", "named"]
+
+
+class Waiting:
+    """Says once of each session that it is waited for, and ``advice``: how long at most, and what else there is to do."""
+
+    def __init__(self, app: App, advice: str, *, is_silent: bool = False) -> None:
+        self._app, self._advice, self._is_silent = app, advice, is_silent
+        self._told: dict[str, Session] = {}
+
+    @property
+    def sessions(self) -> list[Session]:
+        """All that were waited for, or in the way."""
+        return list(self._told.values())
+
+    def __call__(self, sessions: list[Session]) -> None:
+        for session in sessions:
+            if session.id not in self._told:
+                self._told[session.id] = session
+                if not self._is_silent:
+                    self._app.note(f"waiting for {named(session)}; {self._advice}")
+                self._tell_end(session)
+
+    def _tell_end(self, session: Session) -> None:
+        """A diamond is open until somebody ends it: say how, with the name of its repo."""
+        if session.kind == "diamond":
+            names = [repo.name for repo in self._app.store.repos() if repo.id == session.repo]
+            for name in names:
+                command = f"sheaf diamond cancel --repo {quote(name)} --diamond {session.id}"
+                self._app.note(f"hint: `{command}` ends that diamond, if nobody works on it any more")
+
+
+def named(session: Session) -> str:
+    """A session in words."""
+    return f"{session.kind} {session.id} of {session.host}, begun {session.started}"

@@ -1,0 +1,225 @@
+"""``bundle mount``, ``repo mount``, ``store mount``: bundles as folders, through FUSE."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
+
+import click
+
+from sheaf.cli import options
+from sheaf.cli.app import App
+from sheaf.cli.daemon import Daemon, detach
+from sheaf.cli.inputs import choose_bundle
+from sheaf.cli.verb_tree import verb
+from sheaf.settings.sizes import parse_size
+
+if TYPE_CHECKING:
+    from sheaf.mount.mount_options import MountOptions, ReadOptions
+    from sheaf.repo.bundle import Bundle
+
+__all__ = ["MOUNTING", "in_background", "mount", "mount_options", "mount_repo", "mount_store"]
+
+MOUNTING: Final = options.stack(
+    options.folder_option("--mount", "The folder to mount on; made if it isn't there."),
+    click.option("--daemonize", is_flag=True, help="Go on in the background, and return once it is mounted."),
+    click.option("--allow-other", is_flag=True, help="Let other users see it (FUSE's option of that name)."),
+    click.option(
+        "--library", type=click.Choice(["pyfuse3", "mfusepy"]), help="The FUSE library. Default: what fits the system."
+    ),
+    click.option("--cpuprof", is_flag=True, hidden=True, expose_value=False),
+)
+READING: Final = options.stack(
+    click.option("--cache-size", default="128M", show_default=True, metavar="SIZE", help="Memory for bytes read."),
+    click.option(
+        "--disk-cache",
+        default="1G",
+        show_default=True,
+        metavar="SIZE",
+        help="Disk for bytes read, for all mounts; 0: none.",
+    ),
+    click.option(
+        "--prefetch", type=click.IntRange(0), default=16, show_default=True, metavar="N", help="MiB read ahead at most."
+    ),
+)
+
+
+@verb(
+    example="sheaf bundle mount --repo faces --label init --mount ./mnt --daemonize\nls ./mnt\nfusermount3 -u ./mnt",
+    exits=(3, 5, 6, 8, 9),
+)
+@options.repo
+@options.bundle_choice
+@MOUNTING
+@click.option("--stream/--no-stream", default=True, help="Fetch what is read; or the whole bundle first.")
+@click.option("--destination", type=options.PLACE, metavar="DIR", help="Where --no-stream downloads to.")
+@READING
+def mount(
+    app: App,
+    *,
+    repo: str,
+    mount: Path,
+    daemonize: bool,
+    allow_other: bool,
+    library: str | None,
+    stream: bool,
+    destination: Path | None,
+    cache_size: str,
+    disk_cache: str,
+    prefetch: int,
+    **choice: str | None,
+) -> int:
+    """Mount a bundle as a read-only folder. Nothing is fetched before it is read; every byte is verified.
+
+    Runs until the folder is unmounted (umount, fusermount3 -u) or it is interrupted.
+    """
+
+    def work(daemon: Daemon | None) -> None:
+        from sheaf.mount.serve import mount_bundle
+
+        found = app.repo(repo)
+        bundle = choose_bundle(app, found, **choice)
+        app.out.line(f"Using bundle: {bundle.id}")
+        with _copied(app, bundle, destination, is_wanted=not stream) as copy:
+            mount_bundle(
+                found,
+                bundle,
+                mount,
+                mount_options(app, repo, daemon, allow_other, library, ref=bundle.id),
+                _read_options(cache_size, disk_cache, prefetch, copy),
+            )
+
+    return in_background(app, work, library, is_wanted=daemonize)
+
+
+@verb(
+    example="sheaf repo mount --repo faces --mount ./mnt --daemonize\nls ./mnt/main\nfusermount3 -u ./mnt",
+    exits=(3, 5, 6, 8, 9),
+)
+@options.repo
+@MOUNTING
+@READING
+def mount_repo(
+    app: App,
+    *,
+    repo: str,
+    mount: Path,
+    daemonize: bool,
+    allow_other: bool,
+    library: str | None,
+    cache_size: str,
+    disk_cache: str,
+    prefetch: int,
+) -> int:
+    """Mount all bundles of a repo: DIR/REF/…, read-only. Labels and branches are listed, other refs are found by name."""
+
+    def work(daemon: Daemon | None) -> None:
+        from sheaf.mount.serve import mount_repo
+
+        found = app.repo(repo)
+        how = mount_options(app, repo, daemon, allow_other, library)
+        mount_repo(found, mount, how, _read_options(cache_size, disk_cache, prefetch))
+
+    return in_background(app, work, library, is_wanted=daemonize)
+
+
+@verb(
+    example="sheaf store mount --mount ./mnt --daemonize\nls ./mnt/faces/main\nfusermount3 -u ./mnt",
+    exits=(3, 5, 6, 8, 9),
+)
+@MOUNTING
+@READING
+def mount_store(
+    app: App,
+    *,
+    mount: Path,
+    daemonize: bool,
+    allow_other: bool,
+    library: str | None,
+    cache_size: str,
+    disk_cache: str,
+    prefetch: int,
+) -> int:
+    """Mount all repos of the store: DIR/REPO/REF/…, read-only."""
+
+    def work(daemon: Daemon | None) -> None:
+        from sheaf.mount.serve import mount_store
+
+        how = mount_options(app, app.store.url, daemon, allow_other, library)
+        mount_store(app.store, mount, how, _read_options(cache_size, disk_cache, prefetch))
+
+    return in_background(app, work, library, is_wanted=daemonize)
+
+
+def in_background(
+    app: App, work: Callable[[Daemon | None], Any], library: str | None, *, is_wanted: bool, tells: bool = False
+) -> int:
+    """Do the work, behind the command's back if that is wanted; returns the exit code. ``tells``: at its end, too."""
+    from sheaf.mount.fuse.library import check_library
+
+    check_library(library)
+    if not is_wanted:
+        return work(None) or 0
+    # Not in the cache folder: what is printed at the end, such as a bundle's id, must survive that somebody clears it.
+    log = app.environment.folder("XDG_STATE_HOME", ".local/state") / "sheaf" / "mounts" / f"{os.getpid()}.log"
+    daemon = detach(log)
+    if isinstance(daemon, int):
+        if tells and not daemon:
+            app.note(f"what it will print goes to {log}")
+        return daemon
+    try:
+        return work(daemon) or 0
+    finally:
+        daemon.finish()
+
+
+def mount_options(
+    app: App,
+    source: str,
+    daemon: Daemon | None,
+    allow_other: bool,
+    library: str | None,
+    *,
+    kind: str = "",
+    ref: str = "",
+) -> MountOptions:
+    """How the verbs mount. ``source``: a repo or store, ``ref``: what of it; the system's table of mounts shows both.
+
+    The type is the program's name, by which wrappers find it.
+    """
+    from sheaf.mount.mount_options import MountOptions
+
+    def up() -> None:
+        sys.stdout.flush()
+        if daemon is not None:
+            daemon.ready()
+
+    which = cast(Literal["pyfuse3", "mfusepy"] | None, library)
+    if not app.dialect.keeps_upstream:
+        source = f"{app.dialect.name}:{source}{'@' if ref else ''}{ref}"
+    return MountOptions(source, app.dialect.name + kind, allow_other, up, which)
+
+
+def _read_options(cache_size: str, disk_cache: str, prefetch: int, copy: Path | None = None) -> ReadOptions:
+    from sheaf.mount.mount_options import ReadOptions
+
+    disk = parse_size(disk_cache) if disk_cache != "0" else 0
+    return ReadOptions(parse_size(cache_size), prefetch, disk, copy)
+
+
+@contextlib.contextmanager
+def _copied(app: App, bundle: Bundle, destination: Path | None, *, is_wanted: bool) -> Iterator[Path | None]:
+    """The folder that the bundle was downloaded to; a temporary one unless one is named."""
+    if not is_wanted:
+        yield None
+        return
+    with contextlib.ExitStack() as stack:
+        folder = destination or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sheaf-mount-")))
+        with app.progress("download") as bar:
+            bundle.download(folder, progress=bar)
+        yield folder

@@ -1,0 +1,94 @@
+"""``repo push`` and ``repo pull``: a repo's bundles in another store."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from sheaf.cli import options
+from sheaf.cli.app import App
+from sheaf.cli.exits import OK
+from sheaf.cli.output.text import count_of, human_size, quote
+from sheaf.cli.verb_tree import verb
+from sheaf.settings.settings import options_for
+
+if TYPE_CHECKING:
+    from sheaf.repo.operations.push import Pushed
+    from sheaf.repo.repo import Repo
+    from sheaf.repo.store import Store
+
+__all__ = ["pull", "push"]
+
+_choice: Final = options.stack(
+    click.option("--as", "name", metavar="NAME", help="The repo's name there. Default: the same."),
+    click.option("--branch", "branches", multiple=True, metavar="BRANCH", help="Only this branch; may be repeated."),
+    click.option("--label", "labels", multiple=True, metavar="LABEL", help="Only this label; may be repeated."),
+    click.option("--force", is_flag=True, help="Also move branches that have diverged, and labels."),
+    click.option("--dry-run", is_flag=True, help="Copy nothing; say what would be copied."),
+)
+
+
+@verb(example="sheaf repo push faces s3://elsewhere/pushed --branch main", exits=(3, 4, 5, 6, 8, 9, 10, 11))
+@click.argument("repo", metavar="REPO")
+@click.argument("url", metavar="STORE_URL")
+@_choice
+def push(app: App, *, repo: str, url: str, **choice: Any) -> int:
+    """Copy the bundles of a repo that another store lacks to it.
+
+    Bundles keep their ids, versions, messages, authors and times. Without --branch or --label all bundles, branches and
+    labels are copied. A push that was stopped is resumed by the same command.
+    """
+    return _copy(app, app.repo(repo), _other(app, url), **choice)
+
+
+@verb(example="sheaf repo pull s3://elsewhere/pulled faces --branch main", exits=(3, 4, 5, 6, 8, 9, 10, 11))
+@click.argument("url", metavar="STORE_URL")
+@click.argument("repo", metavar="REPO")
+@_choice
+def pull(app: App, *, url: str, repo: str, **choice: Any) -> int:
+    """Copy the bundles of a repo of another store that this one lacks.
+
+    As `repo push`, the other way round.
+    """
+    return _copy(app, _other(app, url).repo(repo), app.store_to_write(), **choice)
+
+
+def _other(app: App, url: str) -> Store:
+    import sheaf
+
+    settings = app.settings
+    return app.hold(
+        sheaf.connect(
+            url,
+            options=options_for(settings, url),
+            cache=settings.cache,
+            author=sheaf.Author(settings.name, settings.email),
+            others=partial(options_for, settings),
+            ask=app.ask,
+        )
+    )
+
+
+def _copy(app: App, source: Repo, target: Store, *, dry_run: bool, **choice: Any) -> int:
+    app.resumes = not dry_run
+    with app.progress("push", "entries") as bar:
+        done = source.push(target, dry_run=dry_run, progress=bar, **choice)
+    app.out.object({**dataclasses.asdict(done), "dry_run": dry_run})
+    for line in _lines(done, "would copy" if dry_run else "copied", dry_run=dry_run):
+        app.out.line(line)
+    for id, why in done.left_out.items():
+        app.warn(f"left out bundle {id}: {quote(why)}")
+    return app.dialect.partial_exit if done.left_out else OK
+
+
+def _lines(done: Pushed, what: str, *, dry_run: bool) -> list[str]:
+    sent = "" if dry_run else f", {human_size(done.new_bytes)} new, {human_size(done.stored_bytes)} stored"
+    moved = "would be at" if dry_run else "is at"
+    return [
+        f"{what} {count_of(len(done.bundles), 'bundle')} to repo {quote(done.repo)}{sent}",
+        *(f"branch '{name}' {moved} {id}" for name, id in done.branches.items()),
+        *(f"label '{name}' {moved} {id}" for name, id in done.labels.items()),
+    ]

@@ -1,0 +1,144 @@
+"""``store repair``: what is done about damage, each thing only if it is asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sheaf.cli import options
+from sheaf.cli.app import App
+from sheaf.cli.commands.check_report import exit_of, print_report, print_verdict, problem_records
+from sheaf.cli.exits import DAMAGED, OK
+from sheaf.cli.inputs import confirm
+from sheaf.cli.output.text import count_of, human_size, quote
+from sheaf.cli.verb_tree import verb
+from sheaf.settings.settings import options_for
+
+if TYPE_CHECKING:
+    from sheaf.engine.repair.quarantine import Unreadable
+    from sheaf.repo.operations.repair import Plan, Repaired, Repairs
+
+__all__ = ["repair"]
+
+
+@verb(
+    example="sheaf store repair\nsheaf store repair --index\nsheaf store repair --from-replica --read-data",
+    exits=(3, 4, 5, 6, 7, 8, 9, 10),
+)
+@click.option(
+    "--from-replica",
+    is_flag=False,
+    flag_value="",
+    metavar="[=URL]",
+    help="Fetch what is lost or damaged from the store's replicas, or from the one at URL.",
+)
+@click.option("--index", is_flag=True, help="Build the dedup index anew from the packs.")
+@click.option("--pages", is_flag=True, help="Write lost or damaged pages of logs again.")
+@click.option("--set-aside", is_flag=True, help="Note of bundles that can't be read that they can't.")
+@options.read_data("Also look for damage by reading every byte, or a part, as `store check` does.")
+@click.option("--dry-run", is_flag=True, help="Change nothing; say what would be done.")
+@click.option("--keep", metavar="FOLDER", type=options.PLACE, help="Keep damaged objects there.")
+@options.force_yes
+def repair(
+    app: App,
+    *,
+    from_replica: str | None,
+    index: bool,
+    pages: bool,
+    set_aside: bool,
+    read_data: float | None,
+    dry_run: bool,
+    keep: Path | None,
+    force_yes: bool,
+) -> int:
+    """Mend a damaged store, in the ways that are named; without any, say which there are.
+
+    Notes that an object is damaged are removed if it is sound. Else nothing is changed that is not named.
+
+    Exits like `store check` does afterwards: with 0 if no damage is left, with 7 if what is left can be repaired, else 6.
+    """
+    from sheaf.repo.operations.repair import Plan
+
+    agree = partial(_agree, app, is_sure=force_yes)
+    plan = Plan(from_replica, pages, index, set_aside, dry_run, keep, agree)
+    progress = app.progress("repair", "objects")
+    with _opened(app) as repairs:
+        done = repairs.repair(plan, read_data=read_data or 0.0, progress=progress)
+    progress.close()
+    app.out.object(_record(done))
+    is_asked = index or pages or set_aside or from_replica is not None
+    if is_asked:
+        _print(app, plan, done)
+    for key in done.sound:
+        app.out.line(f"{quote(key)} was noted as damaged and is sound{'' if dry_run else ': the note is gone'}")
+    print_report(app, done.left)
+    code = print_verdict(app, done.left, read_data=bool(read_data)) if not dry_run else exit_of(done.left)
+    return DAMAGED if code == OK and done.failed else code
+
+
+def _opened(app: App) -> Repairs:
+    import sheaf  # the heavy part: loaded by verbs that need a store only
+    from sheaf.repo.operations.repair import open_repairs
+
+    settings = app.settings
+    return open_repairs(
+        settings.store,
+        options=app.storage_options(),
+        cache=settings.cache,
+        author=sheaf.Author(settings.name, settings.email),
+        others=partial(options_for, settings),
+        ask=app.ask,
+    )
+
+
+def _agree(app: App, found: list[Unreadable], *, is_sure: bool) -> None:
+    for item in found if not is_sure else ():
+        app.warn(_aside_line(item))
+    confirm(f"Are you sure you want to set aside {count_of(len(found), 'bundle')}", is_sure=is_sure)
+
+
+def _aside_line(item: Unreadable) -> str:
+    return f"{quote(item.repo_name)}@{item.bundle}: {quote(item.reason)}"
+
+
+def _print(app: App, plan: Plan, done: Repaired) -> None:
+    would = "would be " if plan.is_dry else ""
+    if plan.from_replica is not None:
+        app.out.line(f"{count_of(len(done.fetched), 'object')} ({human_size(done.size)}) {would}fetched")
+    if plan.pages:
+        app.out.line(f"{count_of(len(done.written), 'page')} {would}written")
+    if done.index is not None:
+        i = done.index
+        app.out.line(
+            f"{count_of(i.chunks, 'chunk')} of {count_of(i.packs, 'pack')} {would}indexed in "
+            f"{count_of(i.written, 'object')}, {i.removed} {would}removed"
+        )
+    if plan.set_aside:
+        app.out.line(f"{count_of(len(done.aside), 'bundle')} {would}set aside")
+        for item in done.aside:
+            app.out.line(_aside_line(item))
+    for key, why in done.failed.items():
+        app.warn(f"{quote(key)} can't be mended: {quote(why)}")
+
+
+def _record(done: Repaired) -> dict[str, Any]:
+    index = dataclasses.asdict(done.index) if done.index else None
+    if index:
+        index["unread"] = {pack.hex(): why for pack, why in index["unread"].items()}
+    return {
+        "ok": done.left.ok,
+        "found": problem_records(done.found),
+        "left": problem_records(done.left),
+        "fetched": done.fetched,
+        "fetched_bytes": done.size,
+        "pages": done.written,
+        "index": index,
+        "set_aside": [dataclasses.asdict(item) for item in done.aside],
+        "failed": done.failed,
+        "sound": done.sound,
+        "noted": done.left.noted,
+    }

@@ -1,0 +1,101 @@
+"""``repo``: create, list, get, rename, delete."""
+
+from __future__ import annotations
+
+import click
+
+from sheaf.cli import options
+from sheaf.cli.app import App
+from sheaf.cli.inputs import confirm
+from sheaf.cli.output import views
+from sheaf.cli.output.size_text import size_line, size_record
+from sheaf.cli.output.text import count_of, go_time, human_size, quote, with_labels
+from sheaf.cli.verb_tree import verb
+
+__all__ = ["create", "delete", "get", "list_", "rename"]
+
+_with_size = click.option("--with-size", is_flag=True, help="Also each bundle's size, and what all of them take.")
+
+
+@verb(example='sheaf repo create --repo faces --description "Portraits, 2026"', exits=(3, 4, 5, 6, 8, 9, 10))
+@options.repo
+@click.option("--description", default="", metavar="TEXT", help="What the repo is for.")
+@click.option("--name", hidden=True, expose_value=False)
+@click.option("--email", hidden=True, expose_value=False)
+def create(app: App, repo: str, description: str) -> None:
+    """Create a repo."""
+    made = app.store_to_write().create_repo(repo, description)
+    if app.out.as_json:
+        app.out.one(views.REPO, made)
+
+
+@verb(name="list", example="sheaf repo list --json", exits=(3, 5, 6, 8, 9), fields=lambda: {"": views.REPO})
+@_with_size
+def list_(app: App, with_size: bool) -> None:
+    """List the repos by name."""
+    repos = app.repos()
+    app.out.listing(views.REPO, repos)
+    if with_size:
+        for repo in repos:
+            _print_sizes(app, repo.name)
+
+
+@verb(example="sheaf repo get --repo faces", exits=(3, 5, 6, 8, 9), fields=lambda: {"": views.REPO})
+@options.repo
+@_with_size
+def get(app: App, repo: str, with_size: bool) -> None:
+    """Show one repo."""
+    app.out.one(views.REPO, app.repo(repo))
+    if with_size:
+        _print_sizes(app, repo)
+
+
+def _print_sizes(app: App, name: str) -> None:
+    bundles = app.repo(name).bundles()
+    app.out.line("All bundles with their total size:")
+    for bundle in bundles:
+        if app.dialect.keeps_upstream:
+            size = f"{bundle.size} ({human_size(bundle.size)})"
+            app.out.line(f"{bundle.id} , {quote(bundle.message)}, {go_time(bundle.time)}, {size}")
+        else:
+            app.out.row(bundle.id, bundle.time, bundle.size, bundle.message)
+    sizes = app.repo(name).sizes()
+    total = sum(bundle.size for bundle in bundles)
+    app.out.line(f'\nGrand total for repo "{name}": {total} ({human_size(total)})')
+    app.out.line(size_line(sizes))
+    app.out.object(
+        {
+            "repo": name,
+            **size_record(sizes),
+            "total_size": total,
+            "bundles": {bundle.id: bundle.size for bundle in bundles},
+        }
+    )
+
+
+@verb(example="sheaf repo rename --repo faces portraits", exits=(3, 4, 5, 6, 8, 9, 10))
+@options.repo
+@click.argument("new_name", metavar="NEW")
+@options.force_yes
+def rename(app: App, repo: str, new_name: str, force_yes: bool) -> None:
+    """Give a repo another name. Its id and its history stay."""
+    found = app.repo(repo)
+    confirm(f'Are you sure you want to rename repo "{repo}" to "{new_name}"', is_sure=force_yes)
+    found.rename(new_name)
+    app.out.object({"id": found.id, "name": new_name, "old_name": repo})
+
+
+@verb(example="sheaf repo delete --repo portraits --force-yes", exits=(3, 5, 6, 8, 9, 10))
+@options.repo
+@options.force_yes
+def delete(app: App, repo: str, force_yes: bool) -> None:
+    """Delete a repo: its bundles, labels and branches can no longer be reached.
+
+    Until a gc has run, `repo undelete` brings it back with all of them.
+    """
+    found = app.repo(repo)
+    held = with_labels(count_of(found.info.bundles, "bundle"), [label.name for label in found.labels()])
+    confirm(f'Are you sure you want to delete repo "{repo}" with {held}', is_sure=force_yes)
+    found.delete()
+    app.out.object({"id": found.id, "name": repo})
+    app.note(f"note: `sheaf repo undelete --repo {found.id}` brings it back, until a gc has run")

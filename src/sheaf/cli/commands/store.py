@@ -1,0 +1,125 @@
+"""``store``: init, info, check."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import click
+
+from sheaf.cli import options
+from sheaf.cli.app import App
+from sheaf.cli.commands.check_report import print_report, print_verdict, problem_records
+from sheaf.cli.commands.key import PASSPHRASE, passphrase, secret_of_settings
+from sheaf.cli.output.size_text import size_line, size_record
+from sheaf.cli.output.text import count_of, go_time, human_size, quote
+from sheaf.cli.verb_tree import verb
+from sheaf.errors import InvalidInput
+from sheaf.settings.secrets import keep_in_keyring, new_key
+
+if TYPE_CHECKING:
+    from sheaf.repo.diamond import DiamondInfo
+    from sheaf.repo.values import StoreInfo
+
+__all__ = ["check", "info", "init"]
+
+
+@verb(
+    example="sheaf store init s3://my-bucket/sheaf\n"
+    "sheaf config set store s3://my-bucket/sheaf\n"
+    "sheaf store init s3://my-bucket/secret --encrypt --key-file ~/sheaf.key",
+    exits=(4, 5, 6, 8, 9, 10),
+)
+@click.argument("url", required=False)
+@click.option("--encrypt", is_flag=True, help="Encrypt what is stored; --key-file FILE says with which key.")
+@PASSPHRASE
+@click.option("--keyring", "to_keyring", is_flag=True, help="Encrypt with a new key in the keyring of this user.")
+def init(app: App, url: str | None, *, encrypt: bool, asks: bool, to_keyring: bool) -> None:
+    """Make a store at URL, after a probe that the place keeps the rules that data depends on.
+
+    With --encrypt nobody can read it without its key: not who runs the bucket, and not you if the key is lost. A key
+    file that isn't there is made.
+    """
+    import sheaf  # the heavy part: loaded by verbs that need a store only
+
+    if url and "store" in app.flags:
+        raise InvalidInput("the store's URL is given twice", "give it as the argument or as --store")
+    if url:
+        app.flags["store"] = url
+    settings = app.settings
+    author = sheaf.Author(settings.name, settings.email)
+    secret = _secret(app, asks=asks, to_keyring=to_keyring) if encrypt or asks or to_keyring else None
+    with sheaf.init(settings.store, options=app.storage_options(), author=author, key=secret) as store:
+        if to_keyring and isinstance(secret, bytes):
+            keep_in_keyring(store.id, secret)
+        app.out.line(f"store {store.id} at {store.url}{', encrypted' if store.is_encrypted else ''}")
+        app.out.object({"id": store.id, "url": store.url})
+
+
+def _secret(app: App, *, asks: bool, to_keyring: bool) -> bytes | str:
+    from sheaf.repo.access.unlock import need_library
+
+    need_library()  # before a key file is made
+    if asks:
+        return passphrase(app)
+    secret = new_key() if to_keyring else secret_of_settings(app)
+    if secret is None:
+        raise InvalidInput("say what opens the encrypted store", "give --key-file FILE, --passphrase or --keyring")
+    return secret
+
+
+@verb(example="sheaf store info --store s3://my-bucket/sheaf", exits=(3, 5, 6, 8, 9))
+def info(app: App) -> None:
+    """Say what a store is and how much it holds."""
+    found = app.store.info()
+    sizes = app.store.sizes()
+    diamonds = _open_diamonds(app, found)
+    listed = [{"repo": repo, "id": diamond.id, "started": diamond.started} for repo, diamond in diamonds]
+    app.out.object({**dataclasses.asdict(found), "data": size_record(sizes), "open_diamonds": listed})
+    for line in _info_lines(found, size_line(sizes)):
+        app.out.line(line)
+    for repo, diamond in diamonds:
+        app.out.line(f"open diamond:   {diamond.id} of {quote(repo)}, begun {go_time(diamond.started)}")
+
+
+def _open_diamonds(app: App, found: StoreInfo) -> list[tuple[str, DiamondInfo]]:
+    """Diamonds that nobody has ended, with the names of their repos: gc waits for them."""
+    if not found.objects.get("sessions"):  # each of them is one
+        return []
+    named = [(repo.name, diamond) for repo in app.store.repos() for diamond in app.repo(repo.name).diamonds()]
+    return [(name, diamond) for name, diamond in named if diamond.state == "initialized"]
+
+
+def _info_lines(found: StoreInfo, data: str) -> list[str]:
+    return [
+        f"url:            {quote(found.url)}",
+        f"id:             {found.id}",
+        f"created:        {go_time(found.created)}",
+        f"repos:          {found.repos}",
+        f"stored:         {found.stored_bytes} ({human_size(found.stored_bytes)})",
+        f"data:           {data}",
+        f"chunker:        {', '.join(f'{key} {value}' for key, value in found.chunker.items())}",
+        f"read features:  {', '.join(found.read_features) or 'none'}",
+        f"write features: {', '.join(found.write_features) or 'none'}",
+        *(f"{f'{folder}/:':<15} {count_of(count, 'object')}" for folder, count in sorted(found.objects.items())),
+    ]
+
+
+@verb(example="sheaf store check\nsheaf store check --read-data=10%", exits=(3, 5, 6, 7, 8, 9))
+@options.read_data("Also read and verify every byte; with N% of that part which was not read for longest.")
+@click.option("--resume", is_flag=True, help="Leave out the data that a check which was stopped has read.")
+@click.option("--repo", metavar="REPO", help="Only what this repo needs.")
+def check(app: App, read_data: float | None, resume: bool, repo: str | None) -> int:
+    """Verify a store. Exits with 6 if something is damaged, with 7 if all of it can be repaired."""
+    if resume and read_data != 1:
+        raise InvalidInput("only a check of all data can be resumed", "add --read-data")
+    progress = app.progress("check", "objects")
+    report = app.store.check(read_data=read_data or 0.0, resume=resume, repo=repo, progress=progress)
+    progress.close()
+    problems = problem_records(report)
+    unfinished = [{"name": left.name, "size": left.size, "kept": left.kept} for left in report.unfinished]
+    counted = {"counts": dict(report.counts), "problems": problems, "unlisted": report.unlisted}
+    app.out.object({"ok": report.ok, **counted, "unfinished": unfinished, "noted": report.noted})
+    print_report(app, report)
+    has_replicas = report.ok or bool(app.store.replicas.urls)
+    return print_verdict(app, report, read_data=bool(read_data), has_replicas=has_replicas)

@@ -1,0 +1,134 @@
+"""``store torture``: what a place guarantees and what it breaks, before data is entrusted to it."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from sheaf.cli.app import App
+from sheaf.cli.exits import DAMAGED, OK, PARTIAL
+from sheaf.cli.output.render import View
+from sheaf.cli.output.text import count_of, human_size, quote
+from sheaf.cli.run import patiently
+from sheaf.cli.verb_tree import verb
+
+if TYPE_CHECKING:
+    from sheaf.torture.promises import Finding
+    from sheaf.torture.runner import Report
+    from sheaf.torture.timing import Figure
+    from sheaf.torture.whole_store.rounds import Round
+
+__all__ = ["torture"]
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {**dataclasses.asdict(finding), "depends": finding.depends}
+
+
+def _round(round: Round) -> dict[str, Any]:
+    """``asdict`` would count the counts."""
+    return {"seed": round.seed, "trouble": round.trouble, "counts": dict(round.counts), "faults": dict(round.faults)}
+
+
+_FINDING: Final[View[Any]] = View(
+    line=lambda it: f"{it.verdict}: {it.promise}",
+    record=_finding,
+    columns=("VERDICT", "PROMISE", "WHAT DEPENDS ON IT"),
+    cells=lambda it: (it.verdict, it.promise, it.depends),
+)
+
+
+@verb(
+    example="sheaf store torture s3://my-bucket/scratch --rounds 1\nsheaf store torture /mnt/disk/scratch --rounds 0 --seed 7",
+    exits=(5, 6, 8, 9, 10, 11),
+    fields=lambda: {"": _FINDING},
+)
+@click.argument("url")
+@click.option(
+    "--rounds", type=click.IntRange(min=0), default=3, metavar="N", help="Rounds with a whole store. Default: 3."
+)
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="N",
+    help="Begin rounds until so much time is over.",
+)
+@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Decides what clients do and which calls fail.")
+@click.option("--keep", is_flag=True, help="Leave what was written, to look at.")
+def torture(app: App, *, url: str, rounds: int, minutes: float | None, seed: int | None, keep: bool) -> int:
+    """Try out what a bucket or a disk guarantees: exits with 6 if it breaks a promise that data depends on.
+
+    Works below a prefix with a random name at URL, which goes in the end; nothing else is touched. First come the
+    rules for single objects, then whole stores in the hands of several clients, some of them killed, with calls that fail,
+    answers that are lost and clocks that are wrong. Takes a few thousand requests and about 200 MB each way.
+    """
+    from sheaf.torture.runner import Plan, torture
+    from sheaf.torture.scratch_location import Place, scratch
+    from sheaf.transfer.progress import Meter
+
+    plan = Plan(secrets.randbelow(10**6) if seed is None else seed, rounds, minutes)
+    progress = app.progress("torture", "steps")
+    place = Place.at(url, app.storage_options())
+    with patiently(), scratch(place, keep=keep) as found:  # what was written there is taken away again
+        report = torture(found, plan, Meter(progress))
+        progress.close()
+        _print(app, report)  # now: what was found must not be lost if it can't be cleaned up
+    if keep:
+        app.warn(f"what was written is kept below {found.url}")
+    return _verdict(report, place.url)
+
+
+def _print(app: App, report: Report) -> None:
+    if app.out.as_json:
+        app.out.object(_record(report))
+        return
+    app.out.listing(_FINDING, report.findings)
+    app.out.line("")
+    for finding in report.findings:
+        if finding.seen:
+            app.out.line(f"{finding.promise}: {quote(finding.seen)}")
+    app.out.line(f"in {len(report.rounds)} rounds of seed {report.seed}: {_counted(report.counts)}")
+    app.out.line(f"went wrong on purpose: {_counted(report.faults)}")
+    for figure in report.figures:
+        app.out.line(_figure_line(figure))
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in sorted(counts.items())) or "nothing"
+
+
+def _figure_line(figure: Figure) -> str:
+    rate = f", {human_size(figure.bytes_a_second)}/s" if figure.bytes_a_second else ""
+    quantiles = f"p50 {figure.p50_s * 1000:.1f} ms, p99 {figure.p99_s * 1000:.1f} ms"
+    return f"{f'{figure.operation}:':<11} {figure.requests} requests, {quantiles}{rate}"
+
+
+def _record(report: Report) -> dict[str, Any]:
+    return {
+        "ok": not report.broken,
+        "url": report.url,
+        "seed": report.seed,
+        "promises": [_finding(finding) for finding in report.findings],
+        "rounds": [_round(round) for round in report.rounds],
+        "requests": [dataclasses.asdict(figure) for figure in report.figures],
+    }
+
+
+def _verdict(report: Report, url: str) -> int:
+    """What the exit code says, in words, of the place that was named: the prefix below it is gone."""
+    untold = [finding for finding in report.findings if finding.is_untold]
+    if report.broken:
+        names = ", ".join(finding.promise for finding in report.broken)
+        print(f"error: {url} breaks {count_of(len(report.broken), 'promise')}: {names}", file=sys.stderr)
+        print("hint: keep no data there; what is broken, and what depends on it, stands above", file=sys.stderr)
+        return DAMAGED
+    if untold:
+        names = ", ".join(finding.promise for finding in untold)
+        print(f"error: the store failed while these were tried: {names}", file=sys.stderr)
+        print("hint: run it again when the store can be reached, and look at its rights and its space", file=sys.stderr)
+        return PARTIAL
+    return OK

@@ -1,0 +1,1 @@
+"""Verbs that ``datamon`` has in a form of its own, its settings, and what its downloads leave."""

@@ -1,0 +1,78 @@
+"""From an exception to one line, a hint and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import re
+import sys
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sheaf.cli.output.text import redact
+from sheaf.errors import Denied, InvalidInput, NoSpace, NotFound, Refused, SheafError, rule_of
+
+if TYPE_CHECKING:
+    from sheaf.cli.app import Dialect
+
+__all__ = ["Failure", "failure_of", "one_line", "print_failure"]
+
+#: Errors of the operating system that say what is wrong with what the user named.
+_OF_ERRNO: Final[dict[int, tuple[type[SheafError], str]]] = {
+    errno.ENOENT: (NotFound, ""),
+    errno.ENOTDIR: (InvalidInput, ""),
+    errno.EISDIR: (InvalidInput, ""),
+    errno.ENAMETOOLONG: (InvalidInput, ""),
+    errno.EEXIST: (Refused, ""),
+    errno.ENOTEMPTY: (Refused, ""),
+    errno.EACCES: (Denied, "check the owner and the mode of that path"),
+    errno.EPERM: (Denied, "check the owner, the mode and the attributes of that path"),
+    errno.EROFS: (Denied, "the file system is mounted read-only"),
+    errno.ENOSPC: (NoSpace, "make room, then run the same command again"),
+    errno.EDQUOT: (NoSpace, "make room, then run the same command again"),
+}
+
+
+#: Longer than any path: nobody wants to read it.
+_LONG: Final = re.compile(r"\S{4200,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What ``--json`` prints of an error; ``exit`` is the number of the one table."""
+
+    kind: str
+    message: str
+    hint: str
+    exit: int
+
+
+def failure_of(error: BaseException) -> Failure:
+    """How an exception looks to the user. A foreign one is unexpected: exit 12."""
+    if isinstance(error, OSError) and error.errno in _OF_ERRNO:
+        name = f"{error.filename}: " if error.filename is not None else ""
+        category, hint = _OF_ERRNO[error.errno]
+        error = category(f"{name}{error.strerror}", hint)
+    if isinstance(error, SheafError):
+        return Failure(error.kind, one_line(error.message), one_line(error.hint), rule_of(error).exit)
+    text = one_line(f"unexpected {type(error).__name__}: {error}")
+    return Failure("unexpected", text, "run it again with --debug to see where", rule_of(error).exit)
+
+
+def print_failure(failure: Failure, error: BaseException, dialect: Dialect, *, as_json: bool, debug: bool) -> None:
+    """Tell the user, on stderr."""
+    if debug:
+        traceback.print_exception(error, file=sys.stderr)
+    if as_json:
+        from sheaf.cli.output.render import to_json
+
+        print(to_json(failure), file=sys.stderr)
+        return
+    print(f"{dialect.error_prefix}{failure.message}", file=sys.stderr)
+    if failure.hint:
+        print(f"{dialect.hint_prefix}{failure.hint}", file=sys.stderr)
+
+
+def one_line(text: str) -> str:
+    """A message without line ends, secrets in URLs, and words that nobody can read."""
+    return redact(_LONG.sub(lambda word: f"{word[0][:60]}… ({len(word[0])} characters)", " ".join(text.split())))

@@ -1,0 +1,1 @@
+"""Checks of every invariant of a store; nothing is changed."""

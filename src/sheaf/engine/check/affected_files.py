@@ -1,0 +1,219 @@
+"""Which files a damage hits: of each problem that was found, the bundles and paths that can't be read because of it.
+
+What is told is what was tried: the chunks of files that have to do with a damaged object are read, wherever they are now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sheaf.engine.check.report import FAULTS, Problem, Report
+from sheaf.engine.chunks.chunk_reader import Contents, Erased, Want
+from sheaf.engine.core import Core
+from sheaf.engine.log.record_log import repo_log, store_log
+from sheaf.engine.log.resolve import Refs
+from sheaf.engine.manifest.node_store import Nodes, mark_of, pointer_of
+from sheaf.engine.manifest.tree import entries
+from sheaf.engine.object_cache import NoCache
+from sheaf.engine.sessions.forwarding import sent_to
+from sheaf.errors import SheafError
+from sheaf.format import keys
+from sheaf.format.node_v1 import object_id
+from sheaf.format.recipe_v1 import Row
+from sheaf.model.entries import Entry, ObjectPlace, PlaceKind, RecipePlace
+from sheaf.model.nodes import Pointer
+from sheaf.model.paths import join
+from sheaf.model.records import Bundle, RepoEntry
+from sheaf.storage.wrappers.readonly import ReadOnlyBackend
+
+__all__ = ["name_files"]
+
+_NAMED = 5  # places that are named of each problem; the others are counted
+_KINDS = ("pack", "size", "node", "object", "file")
+
+
+@dataclass(slots=True)
+class _Hit:
+    """How many files of a part of a tree a problem hits, and the first of their paths ("": all that is below a node)."""
+
+    files: int = 0
+    first: tuple[str, ...] = ()
+
+    def add(self, other: _Hit) -> None:
+        self.files += other.files
+        self.first = (self.first + other.first)[:_NAMED]
+
+
+_Hits = dict[str, _Hit]  #: by the key of the problem
+_Note = Callable[[str, set[str]], None]  #: takes a path, and the keys of the problems that hit it
+
+
+def name_files(core: Core, report: Report, repo: str | None = None) -> None:
+    """Note with each problem which files need what is lost or damaged: the first ones, and how many.
+
+    Memory is bounded. Bundles that were set aside are left out. ``repo``: only this one (its id).
+    """
+    chosen = [problem for problem in report.problems if problem.kind in _KINDS and not problem.repairable]
+    if not chosen:
+        return
+    bare = replace(core, cache=NoCache(), backend=ReadOnlyBackend(core.backend))
+    search = _Search(bare, {problem.key: problem for problem in chosen})
+    found: dict[str, Problem] = {}
+    for name, bundle in _bundles(search.core, repo):
+        with suppress(*FAULTS):  # a descriptor that makes no sense is among the problems
+            for key, hit in search.hits(pointer_of(bundle.root)).items():
+                problem = found.get(key, search.problems[key])
+                places = (f"{name}@{bundle.id}:{path}".removesuffix(":") for path in hit.first)
+                needed_by = (*problem.needed_by, *islice(places, _NAMED - len(problem.needed_by)))
+                files, bundles = problem.files + hit.files, problem.bundles + 1
+                found[key] = replace(problem, needed_by=needed_by, files=files, bundles=bundles)
+    report.problems = [_named(each, found.get(each.key)) for each in report.problems]
+
+
+def _named(problem: Problem, found: Problem | None) -> Problem:
+    if found is None or problem.kind not in _KINDS:
+        return problem
+    return replace(problem, needed_by=found.needed_by, files=found.files, bundles=found.bundles)
+
+
+def _bundles(core: Core, repo: str | None) -> Iterator[tuple[str, Bundle]]:
+    repos: list[RepoEntry] = []
+    with suppress(*FAULTS):  # a log that is damaged is among the problems
+        repos = list(store_log(core).head().state.repos.values())
+    for entry in repos:
+        if not entry.deleted and repo in (None, entry.id):
+            with suppress(*FAULTS):
+                log = repo_log(core, entry.id)
+                aside = log.head().state.aside
+                yield from [(entry.name, each) for each in Refs(log, entry.name).bundles() if each.id not in aside]
+
+
+@dataclass(slots=True)
+class _Search:
+    """Looks into what has to do with a problem; what bundles share, once."""
+
+    core: Core
+    problems: dict[str, Problem]
+    _packs: set[bytes] = field(init=False)  #: that something is wrong with, or from which one is sent to such a one
+    _near: set[bytes] = field(init=False)  #: the same and objects, as leaves list them
+    _nodes: Nodes = field(init=False)
+    _contents: Contents = field(init=False)
+    _known: dict[bytes, _Hits] = field(default_factory=dict)
+    _there: dict[str, bool] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._nodes, self._contents = Nodes(self.core), Contents(self.core)
+        suspects = {key for problem in self.problems.values() for key in problem.suspects}
+        self._packs = set(keys.ids_of(key for key in {*self.problems, *suspects} if key.startswith(keys.PACKS)))
+        self._packs |= sent_to(self.core, self._packs)  # the packs of a damaged address are among the problems
+        self._near = self._packs | {object_id(key) for key in self.problems if key.startswith(keys.OBJECTS)}
+
+    def hits(self, pointer: Pointer) -> _Hits:
+        """The problems that hit something below a node."""
+        mark = mark_of(pointer)
+        if mark not in self._known:
+            try:
+                self._known[mark] = self._inner(pointer) if pointer.level else self._leaf(pointer)
+            except FAULTS:
+                key = keys.node(pointer.id)
+                self._known[mark] = {key: _Hit(1, (pointer.prefix,))} if key in self.problems else {}
+        return self._known[mark]
+
+    def _inner(self, pointer: Pointer) -> _Hits:
+        found: _Hits = {}
+        for child in self._nodes.children(pointer):
+            if child.level or self._is_near(child):
+                for key, hit in self.hits(child).items():
+                    found.setdefault(key, _Hit()).add(hit)
+        return found
+
+    def _is_near(self, leaf: Pointer) -> bool:
+        return keys.node(leaf.id) in self.problems or any(pack in self._near for pack, _ in leaf.packs)
+
+    def _leaf(self, pointer: Pointer) -> _Hits:
+        batch, found = self._nodes.rows(pointer), _Hits()
+
+        def note(path: str, blamed: set[str]) -> None:
+            for key in blamed:
+                found.setdefault(key, _Hit()).add(_Hit(1, (path,)))
+
+        self._small(batch, note)
+        place = batch["place"].to_numpy()
+        big = batch.filter(pa.array((place == PlaceKind.RECIPE) | (place == PlaceKind.OBJECT)))
+        for entry, uses in zip(entries(big), big["packs"].to_pylist(), strict=True):
+            note(entry.path, self._big(entry, [use["pack"] for use in uses or ()]))
+        return found
+
+    # -- files ---------------------------------------------------------------------------------------------------------
+
+    def _small(self, batch: pa.RecordBatch, note: _Note) -> None:
+        """Files that are one chunk."""
+        packs = pa.array(sorted(self._packs), pa.binary(32))
+        near = pc.and_(pc.equal(batch["place"], int(PlaceKind.CHUNK)), pc.is_in(batch["pack"], value_set=packs))
+        chosen = batch.filter(near)
+        columns = (chosen[name].to_pylist() for name in ("content", "size", "pack", "offset", "stored"))
+        for row, blamed in self._damaged(list(zip(*columns, strict=True))):
+            note(join(chosen["folder"][row].as_py(), chosen["name"][row].as_py()), blamed)
+
+    def _big(self, entry: Entry, uses: list[bytes]) -> set[str]:
+        """The problems that hit a file of many chunks, or one that is an object of its own."""
+        if isinstance(entry.place, ObjectPlace):
+            return {keys.object(entry.place.session, entry.content)} & self.problems.keys()
+        if not isinstance(entry.place, RecipePlace) or self._packs.isdisjoint(uses):
+            return set()
+        place, chunks, found = entry.place, list[Row](), set[str]()
+        last: Row = (place.recipe, -1, place.pack, place.offset, place.stored)
+        try:
+            for last in self._contents.recipe_rows(place):
+                if last[2] in self._packs:
+                    chunks.append(last)
+        except Erased:
+            return set()
+        except FAULTS:  # the list of chunks itself, or the part of it that was named last
+            found = self._blamed(last) | ({entry.path} & self.problems.keys())
+        else:
+            found = {entry.path} & self.problems.keys() if self._is_misstated(entry, place) else found
+        return found.union(*(blamed for _, blamed in self._damaged(chunks)))
+
+    def _is_misstated(self, entry: Entry, place: RecipePlace) -> bool:
+        """Whether the sizes in a file's row and in its recipe don't fit together."""
+        try:
+            return sum(1 for _ in self._contents.leaves(entry, place)) == 0
+        except FAULTS:
+            return True
+
+    def _damaged(self, chunks: list[Row]) -> Iterator[tuple[int, set[str]]]:
+        """Those that can't be read, by their number, and the problems that this is due to."""
+        bad: list[int] = []
+        wants = [
+            Want(i, pack, offset, stored, hash, length) for i, (hash, length, pack, offset, stored) in enumerate(chunks)
+        ]
+        wants.sort(key=lambda want: (want.pack, want.offset))
+
+        def note(i: int, error: SheafError) -> None:
+            bad.append(i)
+
+        for _ in self._contents.fetch(wants, lambda i: None, note):
+            pass
+        return ((i, self._blamed(chunks[i])) for i in bad)
+
+    def _blamed(self, chunk: Row) -> set[str]:
+        """The problem that keeps a chunk from being read: of the pack that it is in now."""
+        own = now = keys.pack(chunk[2])
+        if not self._is_there(own):
+            try:
+                now = keys.pack(self._contents.locate(chunk[2], chunk[3])[0])
+            except FAULTS:
+                pass  # lost with its pack
+        return {now if now in self.problems else own} & self.problems.keys()
+
+    def _is_there(self, key: str) -> bool:
+        if key not in self._there:
+            self._there[key] = self.core.backend.stat(key) is not None
+        return self._there[key]

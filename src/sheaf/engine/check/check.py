@@ -1,0 +1,181 @@
+"""Is everything there that should be, and is it what it should be? Reads; writes nothing but notes of what is damaged.
+
+It runs beside writers and gc. What looks wrong because a bundle was deleted meanwhile is not reported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from sheaf.engine.check.chunk_refs import Places
+from sheaf.engine.check.erasure_records import check_erasures
+from sheaf.engine.check.index_objects import Indexed, check_index, going
+from sheaf.engine.check.log_chains import check_repo_log, check_store_log
+from sheaf.engine.check.manifests import Trees
+from sheaf.engine.check.pack_data import Packs
+from sheaf.engine.check.read_history import Readings
+from sheaf.engine.check.report import FAULTS, Problem, Report, Tell
+from sheaf.engine.check.small_objects import check_small
+from sheaf.engine.core import Core
+from sheaf.engine.gc.mark import live_bundles
+from sheaf.engine.log.record_log import repo_log, store_log
+from sheaf.engine.object_cache import Cache, NoCache
+from sheaf.engine.sessions.damage import noted_keys
+from sheaf.errors import InvalidInput
+from sheaf.format import keys
+from sheaf.model.records import Bundle, RepoEntry
+from sheaf.storage.wrappers.readonly import ReadOnlyBackend
+
+__all__ = ["Problem", "Reading", "Report", "check_store"]
+
+_AGAIN = 3  # times that a check is made if bundles are deleted under its hands
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Which packs to read whole.
+
+    ``share``: the part of all packs, from 0 (none) to 1; of a smaller part those come first that were not read for
+    longest, as far as ``state`` remembers. ``resume``: leave out what a check that was stopped has read. ``seed``:
+    another order among packs that were never read. ``packs``: read these in any case.
+    """
+
+    share: float = 0.0
+    resume: bool = False
+    seed: str = ""
+    state: Cache = field(default_factory=NoCache)
+    packs: frozenset[bytes] = frozenset()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise InvalidInput(f"{self.share:.0%} of the packs can't be read", "say a part between 0% and 100%")
+
+
+def check_store(
+    core: Core,
+    *,
+    reading: Reading | None = None,
+    repo: str | None = None,
+    even_aside: bool = False,
+    tell: Tell | None = None,
+) -> Report:
+    """Check every log, bundle, node and place, and as many bytes of packs as ``reading`` says.
+
+    Memory is bounded; the store's own bytes are read, no copies of them.
+
+    Args:
+        repo: only this repo (its id), and of the packs only those that it needs.
+        even_aside: also bundles that were set aside.
+        tell: called now and then with how far it is.
+
+    Raises:
+        Unavailable, Denied: the store can't be read, so nothing is said about it.
+    """
+    # Reading a log would write its pages; of what is damaged a check leaves notes, and nothing else.
+    bare = replace(core, cache=NoCache(), backend=ReadOnlyBackend(core.backend, but=keys.DAMAGED))
+    for _ in range(_AGAIN):
+        check = _Check(bare, reading or Reading(), repo, even_aside, tell or (lambda what, done: None))
+        report, bundles = check.run()
+        if report.ok or not _are_gone(bare, bundles):
+            break
+    return report
+
+
+def _are_gone(core: Core, bundles: list[Bundle]) -> bool:
+    """Whether somebody has deleted one of these meanwhile: gc may have taken away what was looked for."""
+    try:
+        alive = {bundle.id for bundle in live_bundles(core)[0]}
+    except FAULTS:
+        return False
+    return any(bundle.id not in alive for bundle in bundles)
+
+
+@dataclass(slots=True)
+class _Check:
+    core: Core
+    reading: Reading
+    repo: str | None
+    even_aside: bool
+    tell: Tell
+    report: Report = field(default_factory=Report)
+
+    def run(self) -> tuple[Report, list[Bundle]]:
+        """The report, and which bundles it is about."""
+        indexed = self._indexed() if self.repo is None else None
+        readings = Readings.load(self.reading.state)
+        packs = Packs(
+            self.core,
+            self.report,
+            self.tell,
+            self._to_read(readings),
+            readings,
+            indexed.look if indexed is not None else None,
+            indexed.names if indexed is not None else None,
+        )
+        bundles = self._bundles()
+        try:
+            self._trees(packs, bundles)
+        finally:
+            if self.reading.share or self.reading.packs:
+                readings.save()
+        if self.reading.share == 1:
+            readings.begun = 0
+            readings.save()
+        if indexed is not None:
+            indexed.tell(self.report)
+            check_small(self.core, self.report)
+            check_erasures(self.core, self.report)
+            self.report.noted = noted_keys(self.core)
+            self.report.unfinished = list(self.core.backend.unfinished())
+        return self.report, bundles
+
+    def _bundles(self) -> list[Bundle]:
+        """The living bundles of all repos that are to be checked."""
+        state = check_store_log(self.core, store_log(self.core), self.report)
+        wanted = [r for r in state.repos.values() if not r.deleted and self.repo in (None, r.id)]
+        return [bundle for repo in wanted for bundle in self._of_repo(repo)]
+
+    def _of_repo(self, repo: RepoEntry) -> list[Bundle]:
+        problems = self.report.problems
+        before = len(problems)
+        living: list[Bundle] = []
+        with self.report.noting("log", "log/"):
+            log = repo_log(self.core, repo.id)
+            living = check_repo_log(self.core, log, repo.id, self.report, even_aside=self.even_aside)
+        problems[before:] = [replace(problem, repo=repo.name) for problem in problems[before:]]
+        return living
+
+    def _trees(self, packs: Packs, bundles: list[Bundle]) -> None:
+        places = Places(packs.check)
+        trees = Trees(self.core, places, self.report, self.tell)
+        for bundle in bundles:
+            trees.bundle(bundle)
+        places.finish()
+        while packs.follow.finish():
+            pass  # chunks that were moved may have been moved on
+        packs.finish()
+
+    def _to_read(self, readings: Readings) -> set[bytes]:
+        """The packs to read whole, of all that the store has: also those that somebody has found damaged."""
+        noted = keys.ids_of(key for key in noted_keys(self.core) if key.startswith(keys.PACKS))
+        return self._due(readings) | self.reading.packs | set(noted)
+
+    def _due(self, readings: Readings) -> set[bytes]:
+        if not self.reading.share:
+            return set()
+        listed = set(keys.ids_of(stat.key for stat in self.core.backend.list(keys.PACKS)))
+        readings.forget_but(listed)
+        if self.reading.share < 1:
+            return readings.due(listed, self.reading.share, self.reading.seed)
+        if not self.reading.resume:
+            readings.begun = 0
+        done = readings.done()
+        readings.begun = readings.begun or self.core.clock.now_ns()
+        if done:
+            self.report.count("packs read before", len(done & listed))
+        return listed - done
+
+    def _indexed(self) -> Indexed:
+        indexed = Indexed(going(self.core))
+        check_index(self.core, self.report, self.tell, indexed)
+        return indexed

@@ -1,0 +1,197 @@
+"""Packs: they hold what manifests say is in them, under the same hashes; and, if wanted, every byte is what it was."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sheaf.engine.check.chunk_refs import WANTED, Places
+from sheaf.engine.check.read_history import Readings
+from sheaf.engine.check.report import FAULTS, Report, Tell
+from sheaf.engine.chunks.chunk_reader import Contents, Erased
+from sheaf.engine.chunks.pack_table import load_table
+from sheaf.engine.chunks.verify_pack import confirm_pack, read_whole
+from sheaf.engine.core import Core
+from sheaf.engine.prefetch import ahead
+from sheaf.engine.sessions.damage import note_damage
+from sheaf.errors import NotFound, SheafError
+from sheaf.format import keys
+from sheaf.format.columns import Array, leading
+from sheaf.format.pack_v1 import PackTable
+
+__all__ = ["Packs"]
+
+_TABLES = 16  # tables fetched at once
+_WHOLE = 2  # packs read whole at once: bounds memory
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """What was found out about a pack; ``table`` None: it is not there."""
+
+    pack: bytes
+    wanted: Array
+    table: PackTable | None = None
+    bytes: int = 0
+    bad: tuple[int, ...] = ()  #: offsets of chunks that are damaged
+    error: SheafError | None = None
+
+
+@dataclass(slots=True)
+class Packs:
+    """``to_read``: the packs to read whole. ``follow``: takes what is needed of packs to which chunks were moved.
+
+    ``indexed``: called with what sound packs hold; ``listed``: whether the index names a pack.
+    """
+
+    core: Core
+    report: Report
+    tell: Tell
+    to_read: Collection[bytes] = ()
+    readings: Readings | None = None
+    indexed: Callable[[PackTable, bytes], None] | None = None
+    listed: Callable[[bytes], bool] | None = None
+    follow: Places = field(init=False)
+    _contents: Contents = field(init=False)
+    _seen: set[bytes] = field(default_factory=set)
+    _bad: dict[bytes, tuple[int, ...]] = field(default_factory=dict)
+    _told: set[bytes] = field(default_factory=set)  #: of these, the ones that bundles need a damaged chunk of
+    _read: set[bytes] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._contents = Contents(self.core)
+        self.follow = Places(self.check)
+
+    def check(self, needed: Iterable[tuple[bytes, Array]]) -> None:
+        """Look at some packs and at what is needed of each."""
+        for looked in self._looked(needed):
+            if looked.pack not in self._seen:
+                self._seen.add(looked.pack)
+                self.report.count("packs")
+                self.tell("packs", len(self._seen))
+            if looked.error is not None or looked.bad:
+                confirm_pack(self.core, looked.pack)
+            if looked.error is not None:
+                self.report.fault("pack", keys.pack(looked.pack), looked.error)
+            elif looked.table is None:
+                self._moved(looked.pack, looked.wanted)
+            else:
+                self._compare(looked, looked.table)
+
+    def finish(self) -> None:
+        """When all that is needed was looked at: what is damaged and not needed harms only those who find it."""
+        for pack, bad in self._bad.items():
+            if pack not in self._told and (self.listed is None or self.listed(pack)):
+                what = f"pack {pack.hex()} holds {len(bad)} damaged chunks that no bundle needs; the index leads there"
+                self.report.add("pack", keys.pack(pack), what, repairable=True)
+
+    # -- looking -------------------------------------------------------------------------------------------------------
+
+    def _looked(self, needed: Iterable[tuple[bytes, Array]]) -> Iterator[_Looked]:
+        """Tables are fetched many at a time; a pack that is to be read whole waits for its turn in a short queue."""
+        whole: deque[tuple[bytes, Array]] = deque()
+
+        def tables() -> Iterator[tuple[bytes, Array]]:
+            for pack, wanted in needed:
+                if pack in self.to_read and pack not in self._read:
+                    self._read.add(pack)
+                    whole.append((pack, wanted))
+                else:
+                    yield pack, wanted
+
+        for looked in ahead(self.core.io, self._glance, tables(), _TABLES):
+            yield looked
+            while len(whole) >= _WHOLE:
+                yield from self._read_some(whole, _WHOLE)
+        yield from self._read_some(whole, len(whole))
+
+    def _read_some(self, whole: deque[tuple[bytes, Array]], n: int) -> Iterator[_Looked]:
+        for looked in ahead(self.core.cpu, self._read_one, (whole.popleft() for _ in range(n)), _WHOLE):
+            if looked.table is not None:
+                self.report.count("chunks", len(looked.table.offsets))
+                self.report.count("bytes", looked.bytes)
+                if self.readings is not None and not looked.bad:
+                    self.readings.note(looked.pack, self.core.clock.now_ns())
+            yield looked
+
+    def _glance(self, item: tuple[bytes, Array]) -> _Looked:
+        pack, wanted = item
+        try:
+            return _Looked(pack, wanted, load_table(self.core, pack, len(wanted)))
+        except NotFound:
+            return _Looked(pack, wanted)
+        except FAULTS as error:
+            return _Looked(pack, wanted, error=error)
+
+    def _read_one(self, item: tuple[bytes, Array]) -> _Looked:
+        pack, wanted = item
+        try:
+            table, size, bad = read_whole(self.core, pack)
+            return _Looked(pack, wanted, table, size, tuple(bad))
+        except NotFound:
+            return _Looked(pack, wanted)
+        except FAULTS as error:
+            return _Looked(pack, wanted, error=error)
+
+    # -- judging -------------------------------------------------------------------------------------------------------
+
+    def _compare(self, looked: _Looked, table: PackTable) -> None:
+        held, of_size = _holds(table, looked.wanted)
+        if lost := int(np.count_nonzero(~held)):
+            what = f"pack {looked.pack.hex()} does not hold {lost} of the chunks that bundles need of it"
+            note_damage(self.core, keys.pack(looked.pack), what)  # its table is covered by a hash: no need to ask again
+            self.report.add("pack", keys.pack(looked.pack), what)
+        if odd := int(np.count_nonzero(held & ~of_size)):
+            what = f"manifests give {odd} chunks of pack {looked.pack.hex()} another size than they have"
+            self.report.add("size", keys.pack(looked.pack), what)
+        if looked.bad:
+            self._bad[looked.pack] = looked.bad
+        bad = np.isin(looked.wanted["offset"], self._bad.get(looked.pack, ()))
+        if bad.any() and looked.pack not in self._told:
+            self._told.add(looked.pack)
+            at = int(looked.wanted["offset"][bad][0])
+            self.report.add("pack", keys.pack(looked.pack), f"pack {looked.pack.hex()} is damaged at byte {at}")
+        if self.indexed is not None and looked.pack not in self._bad:
+            self.indexed(table, looked.pack)
+
+    def _moved(self, pack: bytes, wanted: Array) -> None:
+        """A pack that is gone: each chunk that is needed of it must have gone somewhere, or was erased."""
+        places = self.core.io.map(lambda offset: self._located(pack, offset), wanted["offset"].tolist())
+        targets: dict[bytes, list[tuple[int, int, int, int]]] = {}
+        lost, reason = 0, ""
+        for row, place in zip(wanted, places, strict=True):
+            if isinstance(place, str):
+                lost, reason = lost + 1, reason or place
+            elif place is not None:
+                targets.setdefault(place[0], []).append((place[1], place[2], int(row["lead"]), int(row["size"])))
+            else:
+                self.report.count("erased chunks")
+        if lost:
+            missing = self.core.backend.newest(keys.moved(pack, 0).rpartition("/")[0] + "/") is None
+            self.report.add("pack", keys.pack(pack), f"{reason} ({lost} chunks are needed)", missing=missing)
+            note_damage(self.core, keys.pack(pack), reason)
+        for target, rows in targets.items():
+            self.follow.add_wanted(target, np.array(rows, WANTED))
+
+    def _located(self, pack: bytes, offset: int) -> tuple[bytes, int, int] | str | None:
+        """Where a chunk went; None: it was erased; a sentence: it is lost."""
+        try:
+            return self._contents.locate(pack, offset)
+        except Erased:
+            return None
+        except FAULTS as error:
+            return error.message
+
+
+def _holds(table: PackTable, wanted: Array) -> tuple[Array, Array]:
+    """Which of the wanted chunks are in the table under the hash that they should have, and which have the right size."""
+    if not len(table.offsets):
+        return np.zeros(len(wanted), np.bool_), np.zeros(len(wanted), np.bool_)
+    at = np.searchsorted(table.offsets, wanted["offset"])
+    at[at == len(table.offsets)] = 0
+    held = (table.offsets[at] == wanted["offset"]) & (table.stored[at] == wanted["stored"])
+    same: Array = held & (leading(table.hashes[at]) == wanted["lead"])
+    return same, (wanted["size"] == -1) | (wanted["size"] == table.raw[at])

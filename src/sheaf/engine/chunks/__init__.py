@@ -1,0 +1,1 @@
+"""Bytes in and out: cut, compressed, deduplicated, packed, read and verified."""

@@ -1,0 +1,457 @@
+"""Bytes out: fetched together where they lie together, verified before anyone sees them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from operator import itemgetter
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import pyarrow as pa
+from blake3 import blake3
+
+from sheaf.engine.core import Core
+from sheaf.engine.objects import get_object
+from sheaf.engine.sessions.damage import note_damage, read_again
+from sheaf.engine.sessions.forwarding import Erased, Place, Trail, erased
+from sheaf.errors import Corrupt, NotFound, SheafError, Unsupported
+from sheaf.fork import Lock
+from sheaf.format import keys
+from sheaf.format.frame_v1 import RAW, unframe
+from sheaf.format.recipe_v1 import Part, Row, decode_part
+from sheaf.format.session_v1 import Notice, unseal
+from sheaf.format.store_v1 import MAX_CHUNK
+from sheaf.model.entries import ChunkPlace, Entry, ObjectPlace, PlaceKind, RecipePlace
+from sheaf.storage.port import Buffer
+
+__all__ = ["DAMAGE", "Contents", "Erased", "OnDamaged", "OnErased", "Want", "opened"]
+
+_SPAN = 8 << 20  # bytes fetched in one go
+_GAP = 64 << 10  # a hole of at most so many bytes is fetched along rather than asked around
+_AHEAD = 4  # spans being fetched while one is consumed
+_FRAME = MAX_CHUNK + (1 << 20)  # bytes of the longest frame: what can't be compressed may grow by a little
+_MOVES = 3  # times that a pack may move while its chunk is fetched
+
+
+class Want(NamedTuple):  # made for each small file: a frozen dataclass takes five times as long
+    """A chunk to fetch: who asks, where it is, what it must be (``length`` -1: any)."""
+
+    tag: int
+    pack: bytes
+    offset: int
+    stored: int
+    hash: bytes
+    length: int
+
+
+Fetched = tuple[Want, Buffer | None]  #: a chunk and its frame; None: it was erased
+T = TypeVar("T")
+OnErased = Callable[[int], object]  #: takes the tag of an erased chunk
+OnDamaged = Callable[[int, SheafError], object]  #: takes the tag of a chunk that can't be read, and why
+Tried = tuple[Want, Buffer | SheafError | None]  #: the same as Fetched, or what is wrong
+Opening = Callable[[memoryview, bytes, int, bytes, int], T]  #: makes a chunk of its frame, see :func:`opened`
+#: Errors that are about some bytes only, so that others may be sound.
+DAMAGE = (Corrupt, NotFound, Unsupported)
+
+
+class Contents:
+    """Reads files of a store by their place. Safe to use from many threads."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._trail = Trail(core)
+        self._parts: dict[bytes, Part] = {}
+        self._failed: set[bytes] = set()  # packs whose chunks failed twice: no third time
+        self._lock = Lock()
+
+    # -- files ---------------------------------------------------------------------------------------------------------
+
+    def chunks(
+        self, batch: pa.RecordBatch, on_erased: OnErased | None = None, on_damaged: OnDamaged | None = None
+    ) -> Iterator[tuple[int, bytes]]:
+        """(row number, content) of the rows of a batch whose file is one chunk, in the order in which they are stored.
+
+        ``on_erased``: called with the numbers of rows whose bytes were erased; without it the first one raises Erased.
+        ``on_damaged``: the same for those whose bytes are lost or wrong; without it the first one raises.
+        """
+        rows = np.flatnonzero(batch["place"].to_numpy() == PlaceKind.CHUNK)
+        if not len(rows):
+            return
+        chosen = batch.take(pa.array(rows))
+        columns = (
+            chosen[name].to_numpy(zero_copy_only=False).tolist()
+            for name in ("pack", "offset", "stored", "content", "size")
+        )
+        wants = list(map(Want._make, zip(rows.tolist(), *columns, strict=True)))
+        wants.sort(key=itemgetter(1, 2))  # pack, offset
+        yield from self.fetch(wants, on_erased, on_damaged)
+
+    def blocks(self, entry: Entry, start: int = 0, length: int | None = None) -> Iterator[Buffer]:
+        """The bytes of one file from ``start`` on, ``length`` of them (None: to the end), as consecutive blocks.
+
+        What was fetched together stays in memory for as long as one of its blocks is kept.
+
+        Raises:
+            Erased: they were removed for good; the message is the notice.
+            Corrupt: they are lost, or not what the manifest says.
+        """
+        end = entry.size if length is None else min(entry.size, start + length)
+        if start >= end:
+            return
+        at = start
+        try:
+            for offset, block in self._pieces(entry, start, end):
+                piece = block[max(start - offset, 0) : end - offset]
+                at += len(piece)
+                yield piece
+        except Erased:
+            raise self._notice(entry) from None
+        if at != end:
+            raise Corrupt(f"'{entry.path}' has {at} bytes in the store where its manifest says {end}")
+
+    def read(self, entry: Entry, start: int = 0, length: int | None = None) -> bytes:
+        """The same in one piece."""
+        return b"".join(self.blocks(entry, start, length))
+
+    def read_buffer(self, entry: Entry, start: int, length: int) -> memoryview:
+        """The same in memory of its own, which is filled without Python's lock: for megabytes beside other threads."""
+        whole = np.empty(max(min(entry.size - start, length), 0), np.uint8)
+        at = 0
+        for piece in self.blocks(entry, start, length):
+            whole[at : at + len(piece)] = np.frombuffer(piece, np.uint8)
+            at += len(piece)
+        return whole.data
+
+    def _pieces(self, entry: Entry, start: int, end: int) -> Iterator[tuple[int, Buffer]]:
+        """(offset in the file, verified bytes) of the chunks that overlap a range."""
+        match entry.place:
+            case ChunkPlace(pack, offset, stored):
+                want = Want(0, pack, offset, stored, entry.content, entry.size)
+                yield 0, next(self.fetch([want]))[1]
+            case RecipePlace():
+                for span in self._spans(self._wanted(entry, entry.place, start, end), self._try):
+                    yield from self._opened(span, None, None, opened_view)
+            case ObjectPlace(session):
+                yield 0, self._object(session, entry)
+            case _:
+                raise Unsupported(f"the bytes of '{entry.path}' are elsewhere: {entry.place}", "fetch them from there")
+
+    def _object(self, session: str, entry: Entry) -> bytes:
+        try:
+            return self._whole(session, entry)
+        except Corrupt:
+            again = read_again(self._core, keys.object(session, entry.content), lambda: self._whole(session, entry))
+            if again is None:
+                raise
+            return again
+
+    def _whole(self, session: str, entry: Entry) -> bytes:
+        key = keys.object(session, entry.content)
+        try:
+            data = get_object(self._core.backend, key)
+        except NotFound:
+            if self._core.backend.stat(keys.erased(entry.content)) is not None:
+                raise erased() from None
+            raise Corrupt(f"{key} is missing", "run `sheaf store check`") from None
+        if blake3(data).digest() != entry.content:
+            raise Corrupt(f"{key} is damaged: its bytes don't match its hash", "run `sheaf store check`")
+        if len(data) != entry.size:
+            raise Corrupt(f"'{entry.path}' has {len(data)} bytes in the store where its manifest says {entry.size}")
+        return data
+
+    def is_erased(self, entry: Entry) -> bool:
+        """Whether bytes of a file were removed for good. None of them is read."""
+        try:
+            match entry.place:
+                case ChunkPlace(pack, offset, _):
+                    self._ensure_not_erased([(pack, offset)])
+                case RecipePlace():
+                    wants = self._wanted(entry, entry.place, 0, entry.size)
+                    self._ensure_not_erased((want.pack, want.offset) for want in wants)
+                case ObjectPlace(session):
+                    return self._core.backend.stat(keys.object(session, entry.content)) is None
+                case _:
+                    return False
+        except Erased:
+            return True
+        except Corrupt:
+            return False  # damaged, which is another thing; whoever reads the file is told
+        return False
+
+    def _ensure_not_erased(self, chunks: Iterable[tuple[bytes, int]]) -> None:
+        """Raises Erased if one of these chunks was erased."""
+        there: dict[bytes, bool] = {}
+        for pack, offset in chunks:
+            if pack not in there:
+                there[pack] = self._core.backend.stat(keys.pack(pack)) is not None
+            if not there[pack]:
+                self.locate(pack, offset)
+
+    def _notice(self, entry: Entry) -> Erased:
+        """What is said of a file whose bytes were erased."""
+        key = keys.erased(entry.content)
+        try:
+            notice = unseal(get_object(self._core.backend, key), "erased", Notice, key)
+        except NotFound:
+            return erased(entry.path)
+        who = f" by {notice.author.name}" if notice.author.name else ""
+        return erased(entry.path, f" on {notice.time[:10]}{who}: {notice.reason}")
+
+    # -- recipes -------------------------------------------------------------------------------------------------------
+
+    def recipe_rows(self, place: RecipePlace, *, parts: bool = True) -> Iterator[tuple[bytes, int, bytes, int, int]]:
+        """All rows of a recipe: (hash, length, pack, offset, stored). ``parts``: with those that describe its parts."""
+        top = self._part(place.recipe, place.pack, place.offset, place.stored)
+        for i in range(len(top.hashes)):
+            row = top.row(i)
+            if parts or not top.level:
+                yield row
+            if top.level:
+                part = self._part(row[0], *row[2:])
+                yield from map(part.row, range(len(part.hashes)))
+
+    def parts_of(self, place: RecipePlace) -> list[Row]:
+        """The rows that describe the parts of a recipe; none if it has but one. Their lengths are those of the file."""
+        top = self._part(place.recipe, place.pack, place.offset, place.stored)
+        return [top.row(i) for i in range(len(top.hashes))] if top.level else []
+
+    def recipe_parts(self, place: RecipePlace) -> Iterator[Part]:
+        """The parts of a recipe, whose rows together are all of :meth:`recipe_rows`."""
+        top = self._part(place.recipe, place.pack, place.offset, place.stored)
+        yield top
+        if top.level:
+            for i in range(len(top.hashes)):
+                hash, _, pack, offset, stored = top.row(i)
+                yield self._part(hash, pack, offset, stored)
+
+    def leaves(self, entry: Entry, place: RecipePlace) -> Iterator[Row]:
+        """The chunks of a file in order: (hash, length, pack, offset, stored). Raises Corrupt if it has another size."""
+        for want in self._wanted(entry, place, 0, entry.size):
+            yield want.hash, want.length, want.pack, want.offset, want.stored
+
+    def _wanted(self, entry: Entry, place: RecipePlace, start: int, end: int) -> Iterator[Want]:
+        top = self._part(place.recipe, place.pack, place.offset, place.stored)
+        if (size := int(top.lengths.sum())) != entry.size:
+            raise Corrupt(f"'{entry.path}' has {size} bytes in the store where its manifest says {entry.size}")
+        parts = [(0, top)] if top.level == 0 else self._parts_between(top, start, end)
+        for base, part in parts:
+            for i, at in _overlapping(part, base, start, end):
+                hash, length, pack, offset, stored = part.row(i)
+                yield Want(at, pack, offset, stored, hash, length)
+
+    def _parts_between(self, top: Part, start: int, end: int) -> Iterator[tuple[int, Part]]:
+        for i, at in _overlapping(top, 0, start, end):
+            hash, length, pack, offset, stored = top.row(i)
+            part = self._part(hash, pack, offset, stored)
+            if part.level or int(part.lengths.sum()) != length:
+                raise Corrupt(f"recipe {hash.hex()} is not the part that its parent describes")
+            yield at, part
+
+    def _part(self, hash: bytes, pack: bytes, offset: int, stored: int) -> Part:
+        with self._lock:
+            part = self._parts.get(hash)
+        if part is None:
+            _, data = next(self.fetch([Want(0, pack, offset, stored, hash, -1)]))
+            part = decode_part(data, f"recipe {hash.hex()}")
+            with self._lock:
+                if len(self._parts) >= 64:
+                    self._parts.pop(next(iter(self._parts)))
+                self._parts[hash] = part
+        return part
+
+    # -- chunks --------------------------------------------------------------------------------------------------------
+
+    def fetch(
+        self, wants: Iterable[Want], on_erased: OnErased | None = None, on_damaged: OnDamaged | None = None
+    ) -> Iterator[tuple[int, bytes]]:
+        """(tag, verified bytes) of each chunk, in the order given; the next spans are fetched meanwhile.
+
+        ``on_damaged``: takes what can't be read, and the others still come; without it the first one raises. A chunk that
+        is wrong is read again by itself; if that fails, too, its pack is noted as damaged.
+        """
+        sane = wants if on_damaged is None else _of_sane_length(wants, on_damaged)
+        for tried in self._spans(sane, self._try):
+            yield from self._opened(tried, on_erased, on_damaged, opened)
+
+    def _spans(self, wants: Iterable[Want], fetch: Callable[[list[Want]], T]) -> Iterator[T]:
+        pending: deque[Future[T]] = deque()
+        for span in _spans(wants):
+            pending.append(self._core.io.submit(fetch, span))
+            if len(pending) > _AHEAD:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+    def _span(self, span: list[Want]) -> list[Fetched]:
+        first = span[0]
+        length = max(want.offset + want.stored for want in span) - first.offset
+        try:
+            data = memoryview(self._core.backend.get_ranges(keys.pack(first.pack), [(first.offset, length)])[0])
+        except NotFound:
+            return self._forwarded(span)
+        return [(want, data[want.offset - first.offset :][: want.stored]) for want in span]
+
+    def _try(self, span: list[Want]) -> list[Tried]:
+        """The same; what fails is tried again by halves, until the chunks are found that are to blame."""
+        try:
+            return [*self._span(span)]
+        except DAMAGE as error:
+            if len(span) == 1 or self._trail.is_lost(span[0].pack):
+                return [(want, error) for want in span]
+        half = len(span) // 2
+        return [*self._try(span[:half]), *self._try(span[half:])]
+
+    def _opened(
+        self,
+        tried: Iterable[Tried],
+        on_erased: OnErased | None,
+        on_damaged: OnDamaged | None,
+        opening: Opening[T],
+    ) -> Iterator[tuple[int, T]]:
+        for want, frame in tried:
+            if frame is None:
+                if on_erased is None:
+                    raise erased()
+                on_erased(want.tag)
+                continue
+            try:
+                if isinstance(frame, SheafError):
+                    raise frame
+                data = opening(memoryview(frame), want.hash, want.length, want.pack, want.offset)
+            except DAMAGE as error:
+                again = self._again(want, opening)
+                if again is None:
+                    if on_damaged is None:
+                        raise
+                    on_damaged(want.tag, error)
+                    continue
+                data = again
+            yield want.tag, data
+
+    def _again(self, want: Want, opening: Opening[T]) -> T | None:
+        """A chunk that was wrong, fetched once more by itself. None: it is still wrong, which is noted."""
+        if want.pack in self._failed:
+            return None
+        try:
+            ((_, frame),) = self._span([want])
+            if frame is not None:
+                return opening(memoryview(frame), want.hash, want.length, want.pack, want.offset)
+        except DAMAGE as error:
+            self._failed.add(want.pack)
+            note_damage(self._core, keys.pack(self._holder(want)), error.message)
+        except SheafError:
+            pass  # the place can't be asked now: the first error says more
+        return None
+
+    def _holder(self, want: Want) -> bytes:
+        """The pack in which a chunk is now, or was last."""
+        try:
+            is_here = self._core.backend.stat(keys.pack(want.pack)) is not None
+            return want.pack if is_here else self.locate(want.pack, want.offset)[0]
+        except SheafError:
+            return want.pack
+
+    def _forwarded(self, span: list[Want]) -> list[Fetched]:
+        """Chunks of a pack that was replaced, fetched together where they lie together now."""
+        for _ in range(_MOVES):
+            try:
+                return self._from(span, [self._find(want) for want in span])
+            except NotFound:
+                continue  # moved on since it was looked up
+        raise Corrupt(f"pack {span[0].pack.hex()} can't be followed: it moves on and on", "try again")
+
+    def _from(self, span: list[Want], places: list[Place | None]) -> list[Fetched]:
+        found: list[Buffer | None] = [None] * len(span)
+        for pack in {place[0] for place in places if place}:
+            here = [(place[1:], i) for i, place in enumerate(places) if place and place[0] == pack]
+            frames = self._core.backend.get_ranges(keys.pack(pack), [at for at, _ in here])
+            for (_, i), frame in zip(here, frames, strict=True):
+                found[i] = frame
+        return list(zip(span, found, strict=True))
+
+    def _find(self, want: Want) -> Place | None:
+        try:
+            pack, offset, stored = self.locate(want.pack, want.offset)
+        except Erased:
+            return None
+        if stored > _FRAME:
+            raise _too_long(pack, offset, stored)
+        return pack, offset, stored
+
+    def locate(self, pack: bytes, offset: int) -> tuple[bytes, int, int]:
+        """Where gc or erase has put the chunk of a pack that is gone: (pack, offset, stored length).
+
+        Raises:
+            Erased: the chunk was erased on purpose.
+            Corrupt: nobody knows.
+        """
+        return self._trail.find(pack, offset)
+
+
+def _overlapping(part: Part, base: int, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """(row, offset in the file) of the rows that overlap a range; ``base`` is where the part begins."""
+    ends = base + np.cumsum(part.lengths, dtype=np.int64)
+    first = int(np.searchsorted(ends, start, side="right"))
+    for i in range(first, len(ends)):
+        at = int(ends[i]) - int(part.lengths[i])
+        if at >= end:
+            return
+        yield i, at
+
+
+def _spans(wants: Iterable[Want]) -> Iterator[list[Want]]:
+    """Group chunks that follow each other closely in one pack."""
+    span: list[Want] = []
+    for want in wants:
+        if want.stored > _FRAME:
+            raise _too_long(want.pack, want.offset, want.stored)
+        if span:
+            last = span[-1]
+            gap = want.offset - last.offset - last.stored
+            near = want.pack == last.pack and want.offset >= span[0].offset and gap <= _GAP
+            if not near or want.offset + want.stored - span[0].offset > _SPAN:
+                yield span
+                span = []
+        span.append(want)
+    if span:
+        yield span
+
+
+def _of_sane_length(wants: Iterable[Want], on_damaged: OnDamaged) -> Iterator[Want]:
+    for want in wants:
+        if want.stored <= _FRAME:
+            yield want
+        else:
+            on_damaged(want.tag, _too_long(want.pack, want.offset, want.stored))
+
+
+def opened(frame: memoryview, hash: bytes, length: int, pack: bytes, offset: int) -> bytes:
+    """The chunk inside a frame, checked. ``length`` -1: any; the last two are for messages. Raises Corrupt."""
+    return bytes(opened_view(frame, hash, length, pack, offset))
+
+
+def opened_view(frame: memoryview, hash: bytes, length: int, pack: bytes, offset: int) -> Buffer:
+    """The same, in the frame's own memory if it isn't compressed."""
+    data: Buffer
+    if frame and frame[0] == RAW[0]:
+        data = frame[1:]
+    else:
+        limit = min(length, MAX_CHUNK) if length >= 0 else MAX_CHUNK
+        try:
+            data = unframe(frame, "", limit)
+        except (Corrupt, Unsupported):  # once more, by name: making one for each chunk costs as much as the chunk
+            data = unframe(frame, _name(pack, offset), limit)
+    if blake3(data).digest() != hash or length not in (-1, len(data)):
+        what = f"{_name(pack, offset)} is damaged: its bytes don't match their hash"
+        raise Corrupt(what, "run `sheaf store check --read-data`")
+    return data
+
+
+def _too_long(pack: bytes, offset: int, stored: int) -> Corrupt:
+    return Corrupt(f"{_name(pack, offset)} is said to have {stored} bytes", "run `sheaf store check`")
+
+
+def _name(pack: bytes, offset: int) -> str:
+    return f"the chunk at {offset} of pack {pack.hex()}"

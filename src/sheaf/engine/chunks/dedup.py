@@ -1,0 +1,199 @@
+"""Which chunks are stored already, and where. A help, never a truth: losing it costs space and nothing else.
+
+Two sources, asked in this order: what this session has stored itself, and the index objects that were listed after the
+session was registered. What the index says of a pack is believed when the pack has confirmed it
+(:mod:`sheaf.engine.chunks.checked_index`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+import numpy.typing as npt
+from blake3 import blake3
+
+from sheaf.engine.chunks.checked_index import Listed, LoadTable
+from sheaf.engine.core import Core
+from sheaf.engine.sessions.sessions import Open
+from sheaf.errors import Corrupt, NotFound
+from sheaf.fork import Lock, Threads
+from sheaf.format import keys
+from sheaf.format.columns import Array, Hashes, hashes_of, leading
+from sheaf.format.index_v1 import Segment, decode_index, encode_index, sorted_segment
+from sheaf.format.pack_v1 import PackTable
+
+__all__ = ["ChunkIndex", "Found", "load_segments", "merge_index"]
+
+_MOST = 1 << 24  # chunks of one index object: at 44 bytes each, and 32 for each pack, it keeps below its limit
+_FREEZE = 1 << 15  # chunks kept in a dict before they become sorted arrays, which need a tenth of the memory
+_MERGE_AT = 16  # index objects of one level before they are merged into one of the next
+_NO_PACKS = np.zeros((0, 32), np.uint8)
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """For each wanted chunk: number of its pack (-1: not stored yet), offset, stored length, and if only an index says so."""
+
+    pack: Ints
+    offset: Ints
+    stored: Ints
+    listed: npt.NDArray[np.bool_]
+
+
+def _nothing(pack: bytes, rows: int) -> PackTable:
+    raise NotFound(f"pack {pack.hex()} is not known")
+
+
+class ChunkIndex:
+    """Chunk hash to place; packs are numbered here. Safe to use from many threads."""
+
+    def __init__(
+        self, segments: list[tuple[str, Segment]], avoid: frozenset[bytes], load: LoadTable = _nothing
+    ) -> None:
+        self.packs: list[bytes] = []
+        self._number: dict[bytes, int] = {}
+        self._lock = Lock()
+        self._recent: dict[bytes, tuple[int, int, int]] = {}
+        self._own: tuple[Segment, ...] = ()
+        self._listed = [Listed(segment, avoid, load) for _, segment in segments]
+
+    def number(self, pack: bytes) -> int:
+        """The number of a pack, given at its first mention."""
+        with self._lock:
+            if pack not in self._number:
+                self._number[pack] = len(self.packs)
+                self.packs.append(pack)
+            return self._number[pack]
+
+    def find(self, hashes: list[bytes]) -> Found:
+        """Where these chunks are."""
+        n = len(hashes)
+        found = Found(np.full(n, -1, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.bool_))
+        for i, hash in enumerate(hashes):
+            if (place := self._recent.get(hash)) is not None:
+                found.pack[i], found.offset[i], found.stored[i] = place
+        if not self._own and not self._listed:
+            return found
+        wanted = hashes_of(hashes)
+        lead = leading(wanted)
+        for segment in self._own:
+            self._fill(found, segment, segment.find(wanted, lead), None)
+        own = found.pack >= 0
+        for listed in self._listed:
+            self._fill(found, listed.segment, listed.find(wanted, lead), listed.segment.packs)
+        found.listed[:] = (found.pack >= 0) & ~own
+        return found
+
+    def add(self, hash: bytes, pack: int, offset: int, stored: int) -> None:
+        """This session has stored a chunk. Not for two threads at once."""
+        self.add_all([(hash, (pack, offset, stored))])
+
+    def add_all(self, chunks: Iterable[tuple[bytes, tuple[int, int, int]]]) -> None:
+        """The same of some chunks: their hashes, and (number of the pack, offset, stored length) of each."""
+        self._recent.update(chunks)
+        if len(self._recent) >= _FREEZE:
+            self._own = (*self._own, self._frozen())
+            self._recent = {}
+
+    def has_own(self, hash: bytes) -> tuple[int, int, int] | None:
+        """Where this session has stored a chunk lately, if it has."""
+        return self._recent.get(hash)
+
+    def _frozen(self) -> Segment:
+        count = 3 * len(self._recent)
+        places = np.fromiter(chain.from_iterable(self._recent.values()), np.int64, count).reshape(-1, 3)
+        hashes = hashes_of(list(self._recent))
+        return sorted_segment(_NO_PACKS, hashes, places[:, 0], places[:, 1], places[:, 2])
+
+    def _fill(self, found: Found, segment: Segment, row: Ints, packs: Hashes | None) -> None:
+        """Take over what was found. ``packs``: what the segment's numbers of packs mean, if not the same as here."""
+        hit = (row >= 0) & (found.pack < 0)
+        if not hit.any():
+            return
+        at = row[hit]
+        pack = segment.pack[at].astype(np.int64)
+        if packs is not None:
+            used, back = np.unique(pack, return_inverse=True)
+            pack = np.array([self.number(packs[number].tobytes()) for number in used], np.int64)[back]
+        found.pack[hit] = pack
+        found.offset[hit] = segment.offset[at]
+        found.stored[hit] = segment.stored[at]
+
+
+# -- index objects -----------------------------------------------------------------------------------------------------
+
+
+def load_segments(core: Core, listed: Sequence[str] | None = None) -> list[tuple[str, Segment]]:
+    """The index objects that are (or were) ``listed``, with their names. A damaged one is left out: it is only a help."""
+    names = [stat.key for stat in core.backend.list(keys.INDEX)] if listed is None else list(listed)
+    loaded = _load_all(core.io, core, names)
+    if any(segment is None for segment in loaded):  # merged away between the listing and the reading
+        names = [stat.key for stat in core.backend.list(keys.INDEX)]
+        loaded = _load_all(core.io, core, names)
+    return [(name, segment) for name, segment in zip(names, loaded, strict=True) if segment is not None]
+
+
+def _load_all(pool: Threads, core: Core, names: list[str]) -> list[Segment | None]:
+    return list(pool.map(lambda name: _load(core, name), names))
+
+
+def _load(core: Core, name: str) -> Segment | None:
+    def decode(data: bytes) -> Segment:
+        if blake3(data).hexdigest() != name.rpartition("-")[2]:
+            raise Corrupt(f"{name} is damaged")
+        return decode_index(data, name)[1]
+
+    try:
+        return core.load(name, decode)
+    except (NotFound, Corrupt):
+        return None
+
+
+def write_index(core: Core, session: str, segment: Segment, level: int = 0, replaces: tuple[str, ...] = ()) -> str:
+    """Create an index object; returns its key. What is too much for one goes into several, and the last key comes back."""
+    if len(segment) > _MOST:
+        for at in range(0, len(segment), _MOST):
+            key = write_index(core, session, segment.rows(at, at + _MOST), level, replaces)
+        return key
+    data = encode_index(session, segment, replaces)
+    key = keys.index(level, core.clock.new_id(), blake3(data).digest())
+    core.create(key, data)
+    return key
+
+
+def merge_index(core: Core, open: Open, segments: list[tuple[str, Segment]]) -> None:
+    """Merge the index objects of a level into one of the next where there are 16 or more.
+
+    Runs inside a session and leaves condemned packs out, so that a merge can't bring back what gc took out. Somebody
+    who merges the same ones at the same time makes an overlap, which is harmless.
+    """
+    levels: dict[int, list[tuple[str, Segment]]] = {}
+    for name, segment in segments:
+        levels.setdefault(int(name.split("/")[1]), []).append((name, segment))
+    for level, members in levels.items():
+        if len(members) >= _MERGE_AT and sum(len(segment) for _, segment in members) <= _MOST:
+            names = tuple(name for name, _ in members)
+            write_index(core, open.id, joined_segments([s for _, s in members], open.avoid_packs), level + 1, names)
+            for name in names:
+                core.backend.delete(name)
+
+
+def joined_segments(segments: list[Segment], avoid: frozenset[bytes]) -> Segment:
+    """Several segments as one, without what is in these packs."""
+    packs: dict[bytes, int] = {}
+    columns: list[list[Array]] = [[], [], [], []]
+    for segment in segments:
+        ids = [pack.tobytes() for pack in segment.packs]
+        number = np.array([-1 if id in avoid else packs.setdefault(id, len(packs)) for id in ids], np.int64)
+        pack = number[segment.pack]
+        keep = pack >= 0
+        kept: list[Array] = [segment.hashes, pack, segment.offset, segment.stored]
+        for column, values in zip(columns, kept, strict=True):
+            column.append(values[keep])
+    hashes, pack, offset, stored = (np.concatenate(column) for column in columns)
+    return sorted_segment(hashes_of(list(packs)), hashes, pack, offset, stored)

@@ -1,0 +1,322 @@
+"""Bytes in: cut, hash, deduplicate, compress, verify, pack. The places that come out are for rows of a manifest."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Protocol
+
+import numpy as np
+from blake3 import blake3
+from pyfastcdc import FastCDC
+
+from sheaf.engine.chunks.chunk_reader import Contents, Want
+from sheaf.engine.chunks.compress import Frame, squeeze
+from sheaf.engine.chunks.dedup import ChunkIndex, Found
+from sheaf.engine.chunks.pack_writer import PackSink, Place
+from sheaf.engine.core import Core
+from sheaf.engine.sessions.erasure_notices import Erasures
+from sheaf.errors import Corrupt
+from sheaf.format.columns import Array, Hashes, hashes_of
+from sheaf.format.recipe_v1 import Row, cut_parts, encode_part
+from sheaf.model.entries import PlaceKind
+from sheaf.model.ids import ZERO_HASH
+from sheaf.storage.port import Buffer
+
+__all__ = ["WINDOW", "InMemory", "Ingest", "Placed", "SmallContents", "SmallFiles"]
+
+WINDOW = 8 << 20  #: bytes of a big file that are cut, hashed and compressed together
+_EMPTY = blake3(b"").digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A file that is stored: the columns `content`, `size`, `place`, `pack`, `offset`, `stored`, `recipe`, `packs`."""
+
+    content: bytes
+    size: int
+    place: PlaceKind = PlaceKind.NONE
+    pack: bytes = ZERO_HASH
+    offset: int = 0
+    stored: int = 0
+    recipe: bytes = ZERO_HASH
+    packs: dict[bytes, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SmallFiles:
+    """Files that are stored, each empty or one chunk, as columns: the same as those of :class:`Placed`."""
+
+    content: Hashes
+    place: Array
+    pack: Hashes
+    offset: Array
+    stored: Array
+
+
+class SmallContents(Protocol):
+    """Contents of at most ``Ingest.small`` bytes each, here or in another process."""
+
+    @property
+    def hashes(self) -> Sequence[bytes]:
+        """Their BLAKE3."""
+
+    @property
+    def sizes(self) -> Sequence[int]:
+        """Their bytes."""
+
+    def frames(self, wanted: Sequence[int]) -> list[Frame]:
+        """How some of them are stored, by their numbers; none of these is empty."""
+
+
+class InMemory:
+    """Contents that are here."""
+
+    def __init__(self, contents: Sequence[bytes]) -> None:
+        self._contents = contents
+        self.hashes = [blake3(content).digest() for content in contents]
+        self.sizes = list(map(len, contents))
+
+    def frames(self, wanted: Sequence[int]) -> list[Frame]:
+        """As :class:`SmallContents` says."""
+        return squeeze([self._contents[i] for i in wanted], [self.hashes[i] for i in wanted], adaptive=False)
+
+
+def _windows_of(chunks: Iterable[Row]) -> Iterator[list[Row]]:
+    """Chunks by some megabytes."""
+    window: list[Row] = []
+    size = 0
+    for row in chunks:
+        window.append(row)
+        size += row[1]
+        if size >= WINDOW:
+            yield window
+            window, size = [], 0
+    if window:
+        yield window
+
+
+class Ingest:
+    """Stores contents within one session. Safe to use from many threads."""
+
+    def __init__(
+        self,
+        core: Core,
+        sink: PackSink,
+        index: ChunkIndex,
+        erased: frozenset[bytes],
+        *,
+        allow_erased: bool = False,
+        verify: bool = False,
+    ) -> None:
+        """``verify``: read every chunk that the store has already before it is referred to; store again what is damaged."""
+        chunker = core.config.chunker
+        self.small = chunker.min  #: a file of at most so many bytes is one chunk, whatever is in it
+        self._core = core
+        self._sink = sink
+        self._index = index
+        self.erased = Erasures(core, erased, allow=allow_erased)
+        self._chunker = chunker
+        self._held = Contents(core) if verify else None
+
+    @property
+    def new_bytes(self) -> int:
+        """Bytes stored so far that the store did not have."""
+        return self._sink.new_bytes
+
+    def store_small(self, contents: Sequence[bytes]) -> list[Placed]:
+        """Store files of at most ``small`` bytes, each as one chunk."""
+        filled = [content for content in contents if content]
+        hashes = [blake3(content).digest() for content in filled]
+        for hash in hashes if self.erased.contents else ():
+            self.erased.refuse(hash)
+        rows = iter(self._rows(filled, hashes, adaptive=False))
+        return [self._whole(next(rows)) if content else Placed(_EMPTY, 0) for content in contents]
+
+    def store_columns(self, contents: SmallContents) -> SmallFiles:
+        """The same for many files, wherever they are: no object is made for each."""
+        for hash in contents.hashes if self.erased.contents else ():
+            self.erased.refuse(hash)
+        sizes = np.fromiter(contents.sizes, np.int64, len(contents.sizes))
+        at = np.flatnonzero(sizes)
+        rows = at.tolist()
+        pack, offset, stored = self._store(
+            [contents.hashes[i] for i in rows],
+            sizes[at].tolist(),
+            lambda new: contents.frames([rows[k] for k in new]),
+        )
+        files = SmallFiles(
+            hashes_of(contents.hashes),
+            np.where(sizes > 0, PlaceKind.CHUNK, PlaceKind.NONE).astype(np.uint8),
+            np.zeros((len(sizes), 32), np.uint8),
+            np.zeros(len(sizes), np.uint32),
+            np.zeros(len(sizes), np.uint32),
+        )
+        used, number = np.unique(np.array(pack, np.int64), return_inverse=True)
+        files.pack[at] = hashes_of([self._index.packs[one] for one in used])[number]
+        files.offset[at] = offset
+        files.stored[at] = stored
+        return files
+
+    def store_bytes(self, content: bytes) -> Placed:
+        """Store one file that is in memory. Raises Refused if it was erased, unless that is allowed."""
+        self.erased.refuse_bytes(content)
+        return self.store_small([content])[0] if len(content) <= self.small else self.store_stream([content])
+
+    def store_stream(self, blocks: Iterable[bytes]) -> Placed:
+        """Store one file of any size from its consecutive blocks, holding a few windows of it in memory.
+
+        Raises:
+            Refused: it was erased, which shows at its end. What was stored of it is garbage: this session must not commit.
+        """
+        whole = blake3()
+        size = 0
+
+        def rows() -> Iterator[Row]:
+            nonlocal size
+            pending: deque[Future[list[Row]]] = deque()
+            for window in self._windows(blocks):
+                for chunk in window:
+                    whole.update(chunk)
+                    size += len(chunk)
+                pending.append(self._core.cpu.submit(self._store_window, window))
+                if len(pending) > self._core.workers:
+                    yield from pending.popleft().result()
+            while pending:
+                yield from pending.popleft().result()
+
+        groups = cut_parts(rows())
+        first = next(groups, [])
+        if len(first) <= 1:  # groups have 16 chunks or end the file
+            return self._accepted(self._whole(first[0]) if first else Placed(_EMPTY, 0))
+        parts = [self._described(group) for group in chain([first], groups)]
+        return self._accepted(self._assembled(whole.digest(), size, parts))
+
+    def store_chunks(
+        self, content: bytes, size: int, chunks: Iterable[Row], fetch: Callable[[Sequence[Row]], list[bytes]]
+    ) -> Placed:
+        """Store one file of another store from the list of its chunks. ``fetch``: their verified bytes, in order.
+
+        Only chunks that this store lacks are fetched. If these are all of them, the file's hash is compared as well.
+
+        Raises:
+            Corrupt: the chunks are not the file.
+        """
+        whole = blake3()
+        fetched = 0
+
+        def rows() -> Iterator[Row]:
+            for window in _windows_of(chunks):
+
+                def frames(new: list[int], window: list[Row] = window) -> list[Frame]:
+                    nonlocal fetched
+                    contents = fetch([window[i] for i in new])
+                    for data in contents:
+                        whole.update(data)
+                        fetched += len(data)
+                    return squeeze(contents, [window[i][0] for i in new], adaptive=True)
+
+                hashes, sizes = [row[0] for row in window], [row[1] for row in window]
+                packs, *where = self._store(hashes, sizes, frames)
+                yield from zip(hashes, sizes, [self._index.packs[pack] for pack in packs], *where, strict=True)
+
+        parts = [self._described(group) for group in cut_parts(rows())]
+        if fetched == size and whole.digest() != content:
+            raise Corrupt(f"content {content.hex()} is not what its chunks add up to", "run `sheaf bundle verify`")
+        return self._accepted(self._assembled(content, size, parts))
+
+    # -- cutting -------------------------------------------------------------------------------------------------------
+
+    def _windows(self, blocks: Iterable[bytes]) -> Iterator[list[memoryview]]:
+        """The chunks of a stream, some megabytes of them at a time. The last chunk of a buffer may go on: it is carried."""
+        c = self._chunker
+        cutter = FastCDC(c.avg, min_size=c.min, max_size=c.max, normalized_chunking=1, seed=c.seed)
+        carry = b""
+        for block in blocks:
+            for at in range(0, len(block), WINDOW):
+                buffer = carry + block[at : at + WINDOW]
+                chunks = [chunk.data for chunk in cutter.cut_buf(buffer)]
+                carry = bytes(chunks.pop()) if chunks else b""
+                if chunks:
+                    yield chunks
+        if carry:
+            yield [memoryview(carry)]
+
+    # -- recipes -------------------------------------------------------------------------------------------------------
+
+    def _described(self, rows: list[Row]) -> tuple[Row, dict[bytes, int]]:
+        """Store a part; returns it as a row, and the packs that its chunks are in."""
+        packs: dict[bytes, int] = {}
+        for _, _, pack, _, stored in rows:
+            packs[pack] = packs.get(pack, 0) + stored
+        return self._part(0, rows), packs
+
+    def _part(self, level: int, rows: list[Row]) -> Row:
+        part = encode_part(level, rows)
+        hash, _, pack, offset, stored = self._rows([part], [blake3(part).digest()], adaptive=False)[0]
+        return hash, sum(row[1] for row in rows), pack, offset, stored
+
+    def _assembled(self, content: bytes, size: int, parts: list[tuple[Row, dict[bytes, int]]]) -> Placed:
+        tops = [row for row, _ in parts]
+        top = tops[0] if len(tops) == 1 else self._part(1, tops)
+        uses: dict[bytes, int] = {}
+        for packs in [*(packs for _, packs in parts), *({row[2]: row[4]} for row in {*tops, top})]:
+            for pack, live in packs.items():
+                uses[pack] = uses.get(pack, 0) + live
+        hash, _, pack, offset, stored = top
+        return Placed(content, size, PlaceKind.RECIPE, pack, offset, stored, hash, dict(sorted(uses.items())))
+
+    @staticmethod
+    def _whole(row: Row) -> Placed:
+        hash, size, pack, offset, stored = row
+        return Placed(hash, size, PlaceKind.CHUNK, pack, offset, stored)
+
+    def _accepted(self, placed: Placed) -> Placed:
+        self.erased.refuse(placed.content)
+        return placed
+
+    # -- chunks --------------------------------------------------------------------------------------------------------
+
+    def _store_window(self, window: list[memoryview]) -> list[Row]:
+        return self._rows(window, [blake3(chunk).digest() for chunk in window], adaptive=True)
+
+    def _rows(self, chunks: Sequence[Buffer], hashes: list[bytes], *, adaptive: bool) -> list[Row]:
+        """Store the chunks that are new; returns all of them as rows."""
+
+        def frames(new: list[int]) -> list[Frame]:
+            return squeeze([chunks[i] for i in new], [hashes[i] for i in new], adaptive=adaptive)
+
+        sizes = list(map(len, chunks))
+        packs, *where = self._store(hashes, sizes, frames)
+        ids = self._index.packs
+        return list(zip(hashes, sizes, [ids[pack] for pack in packs], *where, strict=True))
+
+    def _store(
+        self, hashes: list[bytes], sizes: list[int], frames: Callable[[list[int]], list[Frame]]
+    ) -> tuple[list[int], list[int], list[int]]:
+        """Store the chunks that are new; returns of all of them the number of the pack, offset and stored length."""
+        found = self._index.find(hashes)
+        packs, offsets, lengths = found.pack.tolist(), found.offset.tolist(), found.stored.tolist()
+        new = [i for i, pack in enumerate(packs) if pack < 0]
+        if self._held is not None and found.listed.any():
+            new = sorted({*new, *self._unreadable(self._held, hashes, sizes, found)})
+        framed = frames(new) if new else []
+        places = self._sink.add((hashes[i], sizes[i], *frame) for i, frame in zip(new, framed, strict=True))
+        for i, place in zip(new, places, strict=True):
+            packs[i], offsets[i], lengths[i] = place
+        return packs, offsets, lengths
+
+    def _unreadable(self, held: Contents, hashes: list[bytes], sizes: list[int], found: Found) -> set[int]:
+        """Read the chunks that only the index vouches for; returns the numbers of those that can't be read."""
+        rows: list[int] = np.flatnonzero(found.listed).tolist()
+        places: dict[int, Place] = {i: (int(found.pack[i]), int(found.offset[i]), int(found.stored[i])) for i in rows}
+        packs, bad = self._index.packs, set[int]()
+        wants = [Want(i, packs[pack], at, stored, hashes[i], sizes[i]) for i, (pack, at, stored) in places.items()]
+        wants.sort(key=lambda want: (want.pack, want.offset))
+        for _ in held.fetch(wants, bad.add, lambda i, error: bad.add(i)):
+            pass
+        self._sink.adopt((hashes[i], place) for i, place in places.items() if i not in bad)
+        return bad

@@ -1,0 +1,228 @@
+"""Packs on their way into the store, and chunks on their way out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import Empty, Queue
+
+import numpy as np
+
+from sheaf.engine.chunks.dedup import ChunkIndex, write_index
+from sheaf.engine.core import Core
+from sheaf.errors import Refused
+from sheaf.fork import Lock, Origin
+from sheaf.format import keys
+from sheaf.format.columns import Array, Hashes, hashes_of
+from sheaf.format.index_v1 import Segment, sorted_segment
+from sheaf.format.pack_v1 import encode_head, encode_tail, pack_id
+from sheaf.storage.port import Buffer
+
+__all__ = ["PACK_BYTES", "PACK_CHUNKS", "Chunk", "PackSink", "Place"]
+
+Chunk = tuple[bytes, int, bytes, Buffer]  #: hash, raw length, codec, stored bytes
+Place = tuple[int, int, int]  #: number of the pack, offset, stored length
+
+PACK_BYTES = 32 << 20  #: a pack is closed when it has this many bytes
+PACK_CHUNKS = 1 << 17  #: or so many chunks: what is known of each stays in memory until then
+_BUFFERS_NEAR = 2  # one that fills and one that is being written: bounds memory
+_BUFFERS_FAR = 3  # a bucket takes two at once
+_STEP = 1 << 20  # bytes that are copied into a pack together: a copy for each frame would cost more than its bytes
+_ROOM = 2 << 20  # bytes of a buffer beyond those of a pack: for its last chunk and its table
+_LIST_AT = 4  # packs that are durable, and at least a quarter of those listed before: then they are listed, too
+
+
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    """A pack and what is in it."""
+
+    id: bytes
+    hashes: Hashes
+    offsets: Array
+    stored: Array
+
+
+class PackSink:
+    """Gathers frames into packs and writes these behind the caller's back. Safe to use from many threads.
+
+    With ``tells_early``, packs that are durable are listed in the dedup index as it goes, not only at the end: what an
+    upload has stored when it is cut off is found by the next one. Who may delete its packs again must not tell of them.
+    """
+
+    def __init__(self, core: Core, session: str, index: ChunkIndex, *, tells_early: bool = True) -> None:
+        self._core = core
+        self._session = session
+        self._index = index
+        self._tells_early = tells_early
+        self._lock = Lock()
+        self._buffers: Queue[Array | None] = Queue()
+        is_near = core.backend.url.startswith("file:")
+        for _ in range(_BUFFERS_NEAR if is_near else _BUFFERS_FAR):
+            self._buffers.put(None)
+        self._writes: list[Future[None]] = []
+        self._durable: list[_Packed] = []
+        self._listing = Lock()
+        self._listed = 0
+        self._is_over = False
+        self._origin = Origin("the session")
+        self._ordinal = 0
+        self.stored_bytes = 0
+        self.new_bytes = 0
+        self._begin()
+
+    def add(self, chunks: Iterable[Chunk]) -> list[Place]:
+        """Store chunks; returns the place of each.
+
+        The bytes are copied. A chunk that another thread has stored meanwhile is not stored twice.
+        """
+        chunks = list(chunks)
+        with self._lock:
+            places = {chunk[0]: self._index.has_own(chunk[0]) for chunk in chunks}
+            new = list({chunk[0]: chunk for chunk in chunks if places[chunk[0]] is None}.values())
+            while new:
+                placed = self._append(new)
+                places.update(placed)
+                new = new[len(placed) :]
+        return [places[chunk[0]] for chunk in chunks]  # type: ignore[misc]  # each has one now
+
+    def adopt(self, chunks: Iterable[tuple[bytes, Place]]) -> None:
+        """Count chunks of other packs, which were read back, among those that this session has stored."""
+        with self._lock:
+            self._index.add_all(chunks)
+
+    def flush(self) -> None:
+        """Close the open pack and wait until all are durable. Raises what the writes raised."""
+        self._origin.ensure_here()
+        with self._lock:
+            if self._hashes:
+                self._close()
+            writes, self._writes = self._writes, []
+        for write in writes:
+            write.result()
+        self._release()
+
+    def list_durable(self) -> None:
+        """Write an index object of the packs that are durable and not listed yet, if there are any."""
+        self._list(at_least=1)
+
+    def stop(self) -> None:
+        """Take nothing more, give up what waits to be written, and list what is durable: this session will not commit.
+
+        Waits for nothing: who adds from another thread is refused.
+        """
+        if not self._origin.is_here:
+            return
+        self._is_over = True
+        for write in list(self._writes):
+            if write.cancel():
+                self._buffers.put(None)
+        self.list_durable()
+
+    def _release(self) -> None:
+        """Give the memory of idle buffers back: the manifest comes next, and it needs some."""
+        idle = 0
+        with suppress(Empty):
+            while True:
+                self._buffers.get_nowait()
+                idle += 1
+        for _ in range(idle):
+            self._buffers.put(None)
+
+    def _begin(self) -> None:
+        self._id = pack_id(self._session, self._ordinal)
+        self._number = self._index.number(self._id)
+        self._hashes: list[bytes] = []
+        self._raw: list[int] = []
+        self._stored: list[int] = []
+        self._buffer: Array | None = None
+        self._size = 0
+
+    def _append(self, chunks: list[Chunk]) -> list[tuple[bytes, Place]]:
+        """Put chunks, all or the first ones, into the open pack; returns where. It is closed if it is full then."""
+        self._origin.ensure_here()  # its packs would have the names of the parent's
+        if self._buffer is None:
+            self._start()
+        if self._is_over:
+            raise Refused("this upload is over: nothing more can be stored with it", "begin another one")
+        at, number = self._size, self._number
+        end = min(PACK_BYTES, at + _STEP)
+        placed: list[tuple[bytes, Place]] = []
+        parts: list[Buffer] = []
+        for hash, raw, codec, data in chunks:
+            parts += (codec, data)
+            placed.append((hash, (number, at, 1 + len(data))))
+            self._raw.append(raw)
+            at += 1 + len(data)
+            if at >= end:
+                break
+        self._put(b"".join(parts))
+        self._index.add_all(placed)
+        self._hashes += [hash for hash, _ in placed]
+        self._stored += [place[2] for _, place in placed]
+        self.new_bytes += sum(self._raw[-len(placed) :])
+        if self._size >= PACK_BYTES or len(self._hashes) >= PACK_CHUNKS:
+            self._close()
+        return placed
+
+    def _start(self) -> None:
+        """Take a buffer and put a pack's head into it. Buffers are used again, since touching new memory is slow."""
+        used = self._buffers.get()
+        self._buffer = np.empty(PACK_BYTES + _ROOM, np.uint8) if used is None else used
+        self._put(encode_head(self._session, self._ordinal))
+
+    def _put(self, data: bytes) -> None:
+        assert self._buffer is not None
+        end = self._size + len(data)
+        if end > len(self._buffer):
+            old, self._buffer = self._buffer, np.empty(end + _ROOM, np.uint8)
+            self._buffer[: self._size] = old[: self._size]
+        self._buffer[self._size : end] = np.frombuffer(data, np.uint8)
+        self._size = end
+
+    def _close(self) -> None:
+        assert self._buffer is not None
+        stored = np.asarray(self._stored, np.uint32)
+        packed = _Packed(self._id, hashes_of(self._hashes), self._size - np.cumsum(stored[::-1])[::-1], stored)
+        self._put(encode_tail(packed.hashes, self._raw, packed.stored))
+        self.stored_bytes += self._size
+        self._raise_early()
+        self._writes.append(self._core.io.submit(self._write, packed, self._buffer, self._size))
+        self._ordinal += 1
+        self._begin()
+
+    def _write(self, packed: _Packed, buffer: Array, size: int) -> None:
+        try:
+            self._core.create(keys.pack(packed.id), memoryview(buffer[:size].data))
+        finally:
+            self._buffers.put(buffer)
+        self._durable.append(packed)
+        if self._tells_early:
+            self._list(at_least=max(_LIST_AT, self._listed // 4))
+
+    def _list(self, at_least: int) -> None:
+        """Write an index object of the packs that became durable since the last one, if there are so many."""
+        with self._listing:
+            if len(self._durable) < at_least:
+                return
+            packs = [self._durable.pop() for _ in range(len(self._durable))]
+            self._listed += len(packs)
+        write_index(self._core, self._session, _segment_of(packs))
+
+    def _raise_early(self) -> None:
+        """A full disk should stop an upload now, not after the last file."""
+        for write in [write for write in self._writes if write.done()]:
+            write.result()
+            self._writes.remove(write)
+
+
+def _segment_of(packs: list[_Packed]) -> Segment:
+    """What is in these packs, as the dedup index has it."""
+    return sorted_segment(
+        hashes_of([pack.id for pack in packs]),
+        np.concatenate([pack.hashes for pack in packs]),
+        np.repeat(np.arange(len(packs), dtype=np.uint32), [len(pack.hashes) for pack in packs]),
+        np.concatenate([pack.offsets for pack in packs]),
+        np.concatenate([pack.stored for pack in packs]),
+    )

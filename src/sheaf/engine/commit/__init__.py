@@ -1,0 +1,1 @@
+"""Commits: one writer's session from the first byte to the record."""

@@ -1,0 +1,116 @@
+"""What a session may take over from other bundles by reference: nothing that is condemned, or was found damaged.
+
+A bundle that was alive after the session registered may still need a dead pack: it was committed after gc had marked.
+gc finds that out before it deletes anything, but not if the bundle is deleted first. So the list decides, however a
+place was learned of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sheaf.engine.chunks.chunk_reader import DAMAGE, Contents, Erased
+from sheaf.engine.manifest.node_store import Nodes
+from sheaf.engine.manifest.tree import entries, entry_at
+from sheaf.engine.sessions.damage import Noted
+from sheaf.engine.sessions.sessions import Open
+from sheaf.errors import Conflict, Corrupt, NotFound, SheafError
+from sheaf.format import keys
+from sheaf.format.node_v1 import object_id
+from sheaf.model.entries import PlaceKind
+from sheaf.model.nodes import Pointer
+
+__all__ = ["ensure_readable", "refuse_dead", "usable"]
+
+
+def usable(rows: pa.RecordBatch | pa.Table, open: Open) -> npt.NDArray[np.bool_]:
+    """Which of these rows need nothing that is dead or damaged."""
+    packs, objects = open.dead_packs | open.damaged.packs, open.dead_objects | open.damaged.objects
+    return _without(rows, packs, objects)
+
+
+def _without(
+    rows: pa.RecordBatch | pa.Table, packs: frozenset[bytes], objects: frozenset[str]
+) -> npt.NDArray[np.bool_]:
+    if not (packs or objects):
+        return np.ones(rows.num_rows, np.bool_)
+    columns = [rows[name].to_pylist() for name in ("place", "url", "content", "pack", "packs")]
+    return np.array(list(map(partial(_needs_none, packs, objects), *columns)), np.bool_)
+
+
+def _needs_none(
+    barred: frozenset[bytes],
+    objects: frozenset[str],
+    place: int,
+    session: str | None,
+    content: bytes,
+    pack: bytes | None,
+    packs: list[dict[str, bytes]] | None,
+) -> bool:
+    if place == PlaceKind.OBJECT and keys.object(session or "", content) in objects:
+        return False
+    return barred.isdisjoint({pack or b"", *(use["pack"] for use in packs or ())})
+
+
+def refuse_dead(rows: pa.RecordBatch, open: Open) -> None:
+    """Raises Conflict if one of these rows needs what is dead."""
+    if not _without(rows, open.dead_packs, open.dead_objects).all():
+        raise Conflict(
+            f"'{rows['name'][0].as_py()}' can't be taken over now: gc has condemned what it needs",
+            "run the same command again when gc has ended, or upload the data",
+        )
+
+
+# -- what was found damaged --------------------------------------------------------------------------------------------
+
+
+def ensure_readable(nodes: Nodes, contents: Contents, root: Pointer, damaged: Noted) -> None:
+    """Raises Corrupt if a tree needs what was found damaged and is.
+
+    What it needs of damaged packs is read, since the rest of such a pack may be sound.
+    """
+    near = damaged.packs | {object_id(key) for key in damaged.objects}
+    for leaf in _leaves(nodes, root, damaged):
+        if leaf is root or not near.isdisjoint(pack for pack, _ in leaf.packs):
+            rows = nodes.rows(leaf)
+            _read(contents, rows.filter(pa.array(~_without(rows, damaged.packs, damaged.objects))))
+
+
+def _leaves(nodes: Nodes, pointer: Pointer, damaged: Noted) -> Iterator[Pointer]:
+    if pointer.id in damaged.nodes:
+        try:
+            nodes.check(pointer)
+        except (Corrupt, NotFound) as error:
+            raise _not_taken(f"what is below '{pointer.prefix}'", error) from error
+    if not pointer.level:
+        yield pointer
+        return
+    for child in nodes.children(pointer):
+        yield from _leaves(nodes, child, damaged)
+
+
+def _read(contents: Contents, rows: pa.RecordBatch) -> None:
+    def refuse(row: int, error: SheafError) -> None:
+        raise _not_taken(f"'{entry_at(rows, row).path}'", error)
+
+    for _ in contents.chunks(rows, lambda row: None, refuse):
+        pass
+    for entry in entries(rows.filter(pc.not_equal(rows["place"], int(PlaceKind.CHUNK)))):
+        try:
+            for _ in contents.blocks(entry):
+                pass
+        except Erased:
+            continue
+        except DAMAGE as error:
+            raise _not_taken(f"'{entry.path}'", error) from error
+
+
+def _not_taken(what: str, error: SheafError) -> Corrupt:
+    hint = "write it again or remove it in the same step, upload the whole folder, or run `sheaf store repair`"
+    return Corrupt(f"{what} can't be taken over: {error.message}", hint)

@@ -1,0 +1,274 @@
+"""One bundle in the making: session, packs, index, nodes, record, in this order (ARCHITECTURE.md, "Life of a write")."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import wait
+from dataclasses import dataclass, field
+from functools import partial
+from types import TracebackType
+from typing import ParamSpec, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sheaf.engine.chunks.chunk_reader import Contents
+from sheaf.engine.chunks.dedup import ChunkIndex, load_segments, merge_index
+from sheaf.engine.chunks.ingest import Ingest
+from sheaf.engine.chunks.pack_table import load_table
+from sheaf.engine.chunks.pack_writer import PackSink
+from sheaf.engine.commit.reuse import ensure_readable, refuse_dead, usable
+from sheaf.engine.core import Core
+from sheaf.engine.log.record_log import Head, Log
+from sheaf.engine.manifest.node_store import Nodes, root_of
+from sheaf.engine.manifest.tree import Tree
+from sheaf.engine.manifest.tree_writer import Change, TreeWriter, leaves_of
+from sheaf.engine.sessions.sessions import Ending, Open, end_session, open_session, refuse_if_over
+from sheaf.errors import Bug, Conflict, Corrupt, Refused, SheafError, Unavailable
+from sheaf.model.names import check_ref_name
+from sheaf.model.nodes import Pointer
+from sheaf.model.records import AddBundle, Bundle, MoveBranch, RepoOp, RepoState, SetLabel
+
+__all__ = ["Draft", "Store", "Writer", "committed"]
+
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What people say about a bundle.
+
+    ``expect``: the bundle that the branch must be at ("" for none), None: any. ``move_label``: the label may be set
+    already; without it that is refused.
+    """
+
+    message: str
+    branch: str | None = "main"
+    label: str | None = None
+    meta: Mapping[str, str] = field(default_factory=dict)
+    expect: str | None = None
+    parents: tuple[str, ...] = ()
+    run: str = ""
+    move_label: bool = False
+
+    def __post_init__(self) -> None:
+        for name in (self.branch, self.label):
+            if name is not None:
+                check_ref_name(name)
+
+    def ensure_names(self, state: RepoState) -> None:
+        """Raises AlreadyExists if a commit could only fail for its names. The commit asks again."""
+        state.refuse_shadow(branch=self.branch, label=self.label)
+        if self.label and not self.move_label:
+            state.ensure_label_free(self.label)
+
+
+class Store:
+    """Contents and nodes on their way into the store, for one session or one split of a diamond."""
+
+    def __init__(
+        self, core: Core, nodes: Nodes, open: Open, name: str, *, allow_erased: bool = False, verify: bool = False
+    ) -> None:
+        """``verify``: read back what is reused, and store again what is damaged."""
+        self._core = core
+        self._nodes = nodes
+        self._open = open
+        self._name = name
+        self._verify = verify
+        self._segments = load_segments(core, open.index)  # after the session was registered and condemned/ was listed
+        self._index = ChunkIndex(self._segments, open.unlisted_packs, partial(load_table, core))
+        self.sink = PackSink(core, name, self._index)
+        self.ingest = Ingest(core, self.sink, self._index, open.erased, allow_erased=allow_erased, verify=verify)
+
+    def usable(self, rows: pa.RecordBatch | pa.Table) -> npt.NDArray[np.bool_]:
+        """Which rows of a live bundle may be taken over in the place of a file's bytes."""
+        alive = usable(rows, self._open)
+        if not self._open.erased:
+            return alive
+        gone = pa.array(sorted(self._open.erased), pa.binary(32))
+        alive &= ~pc.is_in(rows["content"], value_set=gone).to_numpy(zero_copy_only=False)
+        return alive
+
+    def build(self, batches: Iterable[pa.RecordBatch], base: Tree | None = None) -> Pointer:
+        """Make everything stored so far durable, then a tree of these rows. ``base``: a live bundle, to reuse nodes of."""
+        return self._beside_index(self._trees(base).build, batches)
+
+    def edit(self, base: Pointer, changes: list[Change]) -> Pointer:
+        """The same for a live bundle's tree with some rows changed."""
+        return self._beside_index(self._trees(None).edit, base, changes)
+
+    def refuse_dead(self, base: Tree) -> None:
+        """Raises Conflict if a live bundle's tree can't be taken over as it is."""
+        if self._open.has_dead:
+            for rows in base.batches():
+                self.refuse_dead_rows(rows)
+
+    def refuse_dead_rows(self, rows: pa.RecordBatch) -> None:
+        """Raises Conflict if one of these rows can't be taken over."""
+        refuse_dead(rows, self._open)
+
+    def _trees(self, base: Tree | None) -> TreeWriter:
+        self.sink.flush()
+        reuse = {pointer.full: pointer for pointer in self.reusable(base)} if base else {}
+        return TreeWriter(self._core, self._nodes, self._name, reuse)
+
+    def reusable(self, base: Tree) -> list[Pointer]:
+        """The nodes of a live bundle's tree that a new one may have; none if the tree can't be read."""
+        try:
+            nodes = list(leaves_of(base.nodes, base.root))
+        except Corrupt:
+            return []
+        barred = self._open.dead_nodes | self._open.damaged.nodes
+        found = [pointer for pointer in nodes if pointer.id not in barred]
+        return self._nodes.sound(found) if self._verify else found
+
+    def _beside_index(self, make: Callable[P, Pointer], *args: P.args, **kwargs: P.kwargs) -> Pointer:
+        """A tree, and the index of the packs that are durable now: neither leads to the other."""
+        listed = self._core.io.submit(self.sink.list_durable)
+        try:
+            root = make(*args, **kwargs)
+        finally:
+            wait([listed])  # the session must not end before
+        listed.result()
+        if self._open.damaged:
+            ensure_readable(self._nodes, Contents(self._core), root, self._open.damaged)
+        return root
+
+    def stop(self) -> None:
+        """The session will not commit: what is durable of it is listed, for the next try. A courtesy, too."""
+        try:
+            self.sink.stop()
+        except SheafError:
+            return
+
+    def tidy(self) -> None:
+        """Merge the dedup index where it has become many small objects. A courtesy: failures don't matter."""
+        try:
+            merge_index(self._core, self._open, self._segments)
+        except SheafError:
+            return
+
+
+class Writer:
+    """A session that ends in one bundle, or in nothing. Use as a context manager."""
+
+    def __init__(
+        self,
+        core: Core,
+        nodes: Nodes,
+        log: Log[RepoState, RepoOp],
+        repo_id: str,
+        kind: str,
+        *,
+        allow_erased: bool = False,
+        verify: bool = False,
+    ) -> None:
+        """``allow_erased``, ``verify``: as of :class:`Store` and its ``ingest``."""
+        self._core = core
+        self._log = log
+        self._over = False
+        self.open = open_session(core, repo_id, log, kind)
+        self._ending = Ending(core, self.open.id)
+        try:
+            self.store = Store(core, nodes, self.open, self.open.id, allow_erased=allow_erased, verify=verify)
+        except BaseException:
+            end_session(core, self.open.id)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
+        self._over = True
+        if error is not None and not isinstance(error, Unavailable):  # a store that is away can't be told anything
+            self.store.stop()
+        self._ending.__exit__(kind, error, trace)
+        if isinstance(error, Corrupt):  # gc may have ended this session, and swept what it was reading
+            refuse_if_over(self._log, self.open.session)
+
+    def commit(self, root: Pointer, files: int, draft: Draft, *, beside: Callable[[], object] = lambda: None) -> Bundle:
+        """Write the record that makes the bundle. ``root`` is durable already; ``files`` counts all but folders.
+
+        ``beside`` is called before, while the log is read; nothing is committed if it raises.
+
+        Raises:
+            AlreadyExists: the branch would be a new one with a label's name, or the label one with a branch's; or the
+                label is set already, and the draft doesn't move it.
+            Conflict: the branch is not where ``draft.expect`` says, or gc has ended this session.
+            Refused: the session is over.
+        """
+        if self._over:  # gc would not wait for it
+            raise Refused("this upload is over: nothing more can be committed with it", "begin another one")
+        with self._ending.committing():
+            return committed(self._core, self._log, self.open, root, files, draft, beside=beside)
+
+    def append(self, decide: Callable[[Head[RepoState]], tuple[RepoOp, ...]]) -> RepoState:
+        """Write the record that commits what was stored, as ``decide`` says; refused if gc has ended this session."""
+
+        def checked(head: Head[RepoState]) -> tuple[RepoOp, ...]:
+            refuse_if_over(self._log, self.open.session, head.n)
+            return decide(head)
+
+        with self._ending.committing():
+            return self._log.append(checked).state
+
+    def tidy(self) -> None:
+        """After a commit: merge what has become many small objects. A courtesy to whoever comes next."""
+        self.store.tidy()
+        self._log.roll()
+
+
+def committed(
+    core: Core,
+    log: Log[RepoState, RepoOp],
+    open: Open,
+    root: Pointer,
+    files: int,
+    draft: Draft,
+    *,
+    beside: Callable[[], object] = lambda: None,
+) -> Bundle:
+    """Append the record that adds a bundle, moves its branch and sets its label; returns the bundle."""
+    made: list[Bundle] = []
+
+    def decide(head: Head[RepoState]) -> tuple[RepoOp, ...]:
+        refuse_if_over(log, open.session, head.n)
+        now = head.state.branches.get(draft.branch) if draft.branch else None
+        at = now.bundle if now else None
+        if draft.expect is not None and draft.expect != (at or ""):
+            raise Conflict(
+                f"branch '{draft.branch}' changed meanwhile: it is at {at or 'nothing'}", "look again and repeat"
+            )
+        draft.ensure_names(head.state)
+        parents = tuple(dict.fromkeys([*([at] if at else []), *draft.parents]))
+        bundle = Bundle(
+            open.id,
+            root.logical.hex(),
+            root_of(root),
+            draft.message,
+            core.now(),
+            files,
+            core.author,
+            parents,
+            dict(draft.meta),
+            draft.run,
+        )
+        made[:] = [bundle]
+        ops: list[RepoOp] = [AddBundle(bundle)]
+        if draft.branch:
+            ops.append(MoveBranch(draft.branch, bundle.id, at))
+        if draft.label:
+            ops.append(SetLabel(draft.label, bundle.id, check=not draft.move_label))
+        return head.state.unshadowed(tuple(ops))
+
+    log.append(decide, beside=beside)
+    if not made:
+        raise Bug("a commit without a bundle")
+    return made[0]

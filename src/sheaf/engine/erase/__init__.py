@@ -1,0 +1,1 @@
+"""Erasure of contents, names and rows, with receipts."""

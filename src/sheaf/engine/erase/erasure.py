@@ -1,0 +1,222 @@
+"""Erase: the bytes of some contents leave the store for good, whoever refers to them under whatever name.
+
+Manifests, ids and versions stay as they are and verify; a reader of the bytes is told that they were erased. If the rows
+are to change, too (:mod:`sheaf.engine.erase.redact_names`), bundles get other trees first: see
+:mod:`sheaf.engine.erase.redact`.
+
+1. A notice in ``erased/`` for each content: sessions that begin from now on refuse to store it.
+2. Change the rows, if that is asked for. Wait until every session that did not see the notice, or has read the rows as
+   they were, has ended. What these have committed is changed, too. From here on nobody can bring anything back.
+3. Find all chunks of the contents, and all packs that hold one which no other content needs.
+4. Replace these packs by a generation of gc that leaves the chunks out, and deletes the nodes of former trees. Once its
+   list is created, any gc finishes it.
+5. Look at every pack again; remove what killed writers left outside of all keys; write the receipt.
+
+Each step may be done twice: who is stopped runs it again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sheaf.engine.chunks.chunk_reader import Contents
+from sheaf.engine.core import Core
+from sheaf.engine.erase.locate import Finder, held_by
+from sheaf.engine.erase.receipts import retold, without_receipt
+from sheaf.engine.erase.redact import Change, redact
+from sheaf.engine.erase.redact_names import Names, is_notice
+from sheaf.engine.erase.redact_rows import Replacement
+from sheaf.engine.erase.unfinished_erasures import NOTHING, begin, resume
+from sheaf.engine.gc.collect import Collected, Waiting, finish, resolve
+from sheaf.engine.gc.mark import live_bundles, needed_chunks
+from sheaf.engine.manifest.node_store import Nodes
+from sheaf.engine.objects import get_object
+from sheaf.engine.sessions.sessions import list_sessions
+from sheaf.errors import Conflict, NotFound
+from sheaf.format import keys
+from sheaf.format.session_v1 import Condemned, ErasedPlace, Notice, Receipt, encode_condemned, seal, unseal
+from sheaf.model.paths import split
+
+__all__ = ["erase", "notices"]
+
+_ROUNDS = 5  # one is enough unless somebody stores the bytes in spite of the notice
+_NOTHING: frozenset[bytes] = frozenset()
+
+
+def notices(core: Core) -> list[Notice]:
+    """What was erased, by its hash, and why."""
+    listed = core.backend.list(keys.ERASED, sort=True)
+    return [unseal(get_object(core.backend, stat.key), "erased", Notice, stat.key) for stat in listed]
+
+
+def erase(
+    core: Core,
+    contents: frozenset[bytes],
+    reason: str,
+    waiting: Waiting,
+    change: Change | None = None,
+    spills: tuple[str, ...] = (),
+) -> Receipt:
+    """Remove the bytes of these contents from all bundles of all repos, living or deleted.
+
+    Args:
+        change: what becomes of the entries that have one of the contents; None: they stay. If it is a
+            :class:`Replacement`, what an erasure that was stopped has left is erased as well.
+        spills: folders of this machine that may hold the bytes and stay: for the receipt.
+
+    Raises:
+        NotFound: the store has none of them.
+        Conflict: somebody keeps writing the same bytes; or this gc was ended by another one. Run it again.
+    """
+    left = resume(core, contents, change.rows_out) if isinstance(change, Replacement) else NOTHING
+    contents |= left.contents
+    finder = Finder(core, contents, change.is_done) if change else Finder(core, contents)
+    finder.chunks |= left.chunks
+    done, deleted = Collected(), set[str]()
+    finder.find()
+    if not finder.chunks and not held_by(core, contents).packs and not without_receipt(core, contents):
+        raise NotFound(f"no file has the content {min(contents).hex()}", "give the hash that `b3sum` prints")
+    if isinstance(change, Replacement):
+        begun = begin(core, finder, change.condition, left.rows, left.columns | change.columns)
+        left = replace(begun, keys=(*left.keys, *begun.keys))
+    told = _Told(reason, left.rows, left.columns, finder.places, spills)
+    indexed = {stat.key for stat in core.backend.list(keys.INDEX)}
+    for stat in list(core.backend.list(keys.CONDEMNED)):
+        _finished(core, stat.key, waiting, done)
+    for content in contents:  # "other" is an older notice, which is as good
+        notice = Notice(content.hex(), core.now(), reason, core.author, finder.sizes.get(content, -1))
+        core.backend.create(keys.erased(content), seal("erased", notice))
+    nodes = _settle(core, finder, waiting, done, change)
+    former = Former(nodes, retold(core, contents) if isinstance(change, Names) else frozenset())
+    for _ in range(_ROUNDS):
+        todo = _Todo(core, finder)
+        if not (todo.packs or todo.objects or former):
+            _forget(core, indexed)
+            if change:
+                core.cache.clear(keys.NODES)
+            receipt = _receipt(core, told, finder, todo, deleted)
+            for key in left.keys:
+                core.backend.delete(key)
+            return receipt
+        _replace(core, contents, todo, former, waiting, done)
+        deleted |= {*map(keys.pack, todo.packs), *todo.objects}
+        former = Former()
+        finder.find()
+    raise _again()
+
+
+def _settle(core: Core, finder: Finder, waiting: Waiting, done: Collected, change: Change | None) -> frozenset[bytes]:
+    """Change the rows until nobody is left who has read them as they were, nor who does not know of the notice.
+
+    Returns the nodes that no bundle needs: former trees, and what an upload has left behind, which may have the same rows.
+    """
+    for _ in range(_ROUNDS):
+        if change is not None:
+            redact(core, finder, change)
+        waiting.settle(2 * core.backend.settle_s)
+        if not resolve(core, list_sessions(core), waiting, done):
+            raise _left()
+        nodes = keys.ids_of(stat.key for stat in core.backend.list(keys.NODES)) if change else ()
+        finder.find()
+        if not finder.left:
+            return frozenset(nodes) - finder.nodes
+    raise _again()
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """What tells of rows as they were: ``nodes`` that no bundle needs, ``receipts`` (keys) that name paths."""
+
+    nodes: frozenset[bytes] = _NOTHING
+    receipts: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.nodes or self.receipts)
+
+
+class _Todo:
+    """Packs and whole objects that hold something of the contents; ``kept``: chunks that other contents need, too."""
+
+    def __init__(self, core: Core, finder: Finder) -> None:
+        names = {content.hex() for content in finder.contents}
+        held = held_by(core, finder.chunks | finder.contents)
+        self.scanned = held.scanned
+        self.objects = frozenset(
+            stat.key for stat in core.backend.list(keys.OBJECTS) if stat.key.rpartition("-")[2] in names
+        )
+        self.packs = _NOTHING
+        self.kept = 0
+        if held.packs:
+            bundles, suspects = live_bundles(core)[0], frozenset(held.packs)
+            needed, _ = needed_chunks(core, Nodes(core), Contents(core), bundles, suspects, finder.contents)
+            self.packs = frozenset(pack for pack in suspects if held.packs[pack] - needed[pack].keys())
+            self.kept = sum(len(held.packs[pack] & needed[pack].keys()) for pack in suspects)
+
+
+def _replace(
+    core: Core, contents: frozenset[bytes], todo: _Todo, former: Former, waiting: Waiting, done: Collected
+) -> None:
+    """A generation of gc that moves these packs and leaves the contents behind."""
+    heads = live_bundles(core)[1]
+    objects = todo.objects | former.receipts
+    condemned = Condemned(core.clock.new_id(), _NOTHING, todo.packs, former.nodes, objects, heads, contents)
+    key = keys.condemned(condemned.generation)
+    core.create(key, encode_condemned(condemned))
+    _finished(core, key, waiting, done)
+
+
+def _finished(core: Core, key: str, waiting: Waiting, done: Collected) -> None:
+    if not finish(core, key, waiting, done):
+        raise _left()
+
+
+def _left() -> Conflict:
+    return Conflict(
+        "others are at work in the store, and the erasure waits for them", "run it again later, or with --now"
+    )
+
+
+def _again() -> Conflict:
+    return Conflict("somebody keeps storing the bytes that are to be erased", "stop the uploads and run it again")
+
+
+def _forget(core: Core, indexed: set[str]) -> None:
+    """The copies on this machine of index objects that named the chunks."""
+    for key in indexed - {stat.key for stat in core.backend.list(keys.INDEX)}:
+        core.cache.drop(key)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """For the receipt: why; how many rows were taken out, by which columns; where the contents stood at first; spills."""
+
+    reason: str
+    rows: int
+    columns: frozenset[str]
+    places: list[ErasedPlace]
+    spills: tuple[str, ...]
+
+
+def _receipt(core: Core, told: _Told, finder: Finder, todo: _Todo, deleted: set[str]) -> Receipt:
+    places = finder.places or told.places  # now, with notices; or where there is something else now
+    unfinished = core.backend.unfinished(remove=True)  # last: a writer that was ended may have left its pack till now
+    receipt = Receipt(
+        core.clock.new_id(),
+        core.now(),
+        told.reason,
+        tuple(sorted(content.hex() for content in finder.contents)),
+        tuple(places),
+        len([key for key in deleted if key.startswith(keys.PACKS)]),
+        todo.scanned,
+        core.author,
+        todo.kept,
+        tuple(sorted(deleted)),
+        len([place for place in places if is_notice(split(place.path)[1], bytes.fromhex(place.content))]),
+        rows=told.rows,
+        columns=tuple(sorted(told.columns)),
+        unfinished=sum(not found.kept for found in unfinished),
+        left=tuple(found.name for found in unfinished if found.kept),
+        spills=told.spills,
+    )
+    core.create(keys.receipt(receipt.id), seal("receipt", receipt))
+    return receipt

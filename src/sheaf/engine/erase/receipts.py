@@ -1,0 +1,53 @@
+"""What is kept of erasures: receipts. One that names a path which is taken out later is told again without it."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from sheaf.engine.core import Core
+from sheaf.engine.erase.redact_names import is_notice
+from sheaf.engine.objects import get_object
+from sheaf.format import keys
+from sheaf.format.session_v1 import ErasedPlace, Receipt, seal, unseal
+from sheaf.model.paths import split
+
+__all__ = ["receipts", "retold", "without_receipt"]
+
+
+def receipts(core: Core) -> list[Receipt]:
+    """The receipts of all erasures, oldest first by their clocks."""
+    return list(_listed(core).values())
+
+
+def without_receipt(core: Core, contents: frozenset[bytes]) -> bool:
+    """Whether one of these has a notice and no receipt: its erasure was stopped, or the receipt is lost."""
+    noted = [content for content in contents if core.backend.stat(keys.erased(content)) is not None]
+    if not noted:
+        return False
+    told = {content for receipt in receipts(core) for content in receipt.contents}
+    return any(content.hex() not in told for content in noted)
+
+
+def retold(core: Core, contents: frozenset[bytes]) -> frozenset[str]:
+    """The keys of receipts that name paths of these contents; a new receipt says the same without them."""
+    names = frozenset(content.hex() for content in contents)
+    listed = _listed(core)
+    told = {receipt.replaces for receipt in listed.values()}
+    found = {key: receipt for key, receipt in listed.items() if any(_names(place, names) for place in receipt.places)}
+    for receipt in found.values():
+        if receipt.id not in told:  # whoever was stopped here before has told it
+            places = tuple(replace(place, path="") if _names(place, names) else place for place in receipt.places)
+            again = replace(receipt, id=core.clock.new_id(), places=places, replaces=receipt.id)
+            core.create(keys.receipt(again.id), seal("receipt", again))
+    return frozenset(found)
+
+
+def _names(place: ErasedPlace, contents: frozenset[str]) -> bool:
+    if place.content not in contents:
+        return False
+    return bool(place.path) and not is_notice(split(place.path)[1], bytes.fromhex(place.content))
+
+
+def _listed(core: Core) -> dict[str, Receipt]:
+    found = [stat.key for stat in core.backend.list(keys.RECEIPTS, sort=True)]
+    return {key: unseal(get_object(core.backend, key), "receipt", Receipt, key) for key in found}

@@ -1,0 +1,129 @@
+"""Rows of bundles that were committed long ago are replaced: by an erasure, and by nothing else.
+
+A bundle's id, version, message and place in the history stay. It gets another tree, by a record in its repo's log, which
+is the commit: from there on everybody reads the new tree, and the nodes of the old one are garbage like any other. So
+nobody is sent anywhere, no node is changed, and gc, replicas and caches know all that it takes already.
+
+What is changed is decided by a :class:`Change`; it must not find anything to do in what it has changed already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from sheaf.engine.core import Core
+from sheaf.engine.log.record_log import Head, Log, repo_log, store_log
+from sheaf.engine.log.resolve import Refs
+from sheaf.engine.manifest.node_store import Nodes, pointer_of, root_of
+from sheaf.engine.manifest.tree import Tree
+from sheaf.engine.manifest.tree_writer import Change as RowChange
+from sheaf.engine.manifest.tree_writer import TreeWriter
+from sheaf.engine.sessions.sessions import Ending, Open, open_session, refuse_if_over
+from sheaf.errors import Corrupt
+from sheaf.model.entries import Entry
+from sheaf.model.nodes import Pointer
+from sheaf.model.records import Bundle, RedactBundle, RepoEntry, RepoOp, RepoState
+
+__all__ = ["Change", "Hits", "redact"]
+
+_AT_ONCE = 200  # bundles redacted by one record
+
+
+class Hits(Protocol):
+    """Finds the entries of a tree that are to be changed."""
+
+    def hits(self, nodes: Nodes, root: Pointer) -> list[Entry]:
+        """Raises Corrupt."""
+        ...
+
+
+class Change(Protocol):
+    """What becomes of the entries that were found."""
+
+    def is_done(self, entry: Entry) -> bool:
+        """Whether nothing is to be changed in this entry, though it has the content."""
+        ...
+
+    def prepare(self, opened: Open, entries: list[Entry]) -> None:
+        """Store what the new rows need, durably, in the name of a session. ``entries``: all of a repo, of each content one."""
+        ...
+
+    def rows(self, tree: Tree, entries: list[Entry]) -> list[RowChange]:
+        """The rows to remove and to set in a tree, in order."""
+        ...
+
+
+def redact(core: Core, finder: Hits, change: Change) -> int:
+    """Change the entries that are found in all bundles of all repos, deleted ones too as far as they can be read.
+
+    Returns how many bundles got another tree. Who reads an old tree meanwhile may commit it again: look again when all
+    sessions that are open now have ended.
+
+    Raises:
+        Corrupt: a bundle that lives can't be read.
+        Conflict: gc has ended the session.
+    """
+    repos = store_log(core).head().state.repos.values()
+    return sum(_Redaction(core, finder, change, repo).run() for repo in repos)
+
+
+class _Redaction:
+    """One repo's bundles."""
+
+    def __init__(self, core: Core, finder: Hits, change: Change, repo: RepoEntry) -> None:
+        self._core = core
+        self._finder = finder
+        self._change = change
+        self._repo = repo
+        self._nodes = Nodes(core)
+        self._log: Log[RepoState, RepoOp] = repo_log(core, repo.id)
+        self._refs = Refs(self._log, repo.name)
+
+    def run(self) -> int:
+        """How many bundles were redacted."""
+        if not any(self._found()):  # most repos have nothing of it, and need no session
+            return 0
+        opened = open_session(self._core, self._repo.id, self._log, "erase")
+        with Ending(self._core, opened.id) as ending:
+            one_each = {entry.content: entry for _, entries in self._found() for entry in entries}
+            self._change.prepare(opened, list(one_each.values()))
+            trees = TreeWriter(self._core, self._nodes, opened.id)
+            ops = [op for bundle, entries in self._found() if (op := self._redacted(trees, opened, bundle, entries))]
+            for at in range(0, len(ops), _AT_ONCE):
+                with ending.committing():
+                    self._commit(opened, ops[at : at + _AT_ONCE])
+        return len(ops)
+
+    def _found(self) -> Iterator[tuple[Bundle, list[Entry]]]:
+        deleted = self._refs.deleted_bundles()
+        gone = {bundle.id for bundle in deleted}
+        for bundle in [*deleted, *self._refs.bundles()]:  # of equal contents those that surely can be read come last
+            try:
+                entries = self._finder.hits(self._nodes, pointer_of(bundle.root))
+            except Corrupt:
+                if bundle.id not in gone and not self._repo.deleted:
+                    raise
+                continue  # gc has begun to take it away: it can't come back
+            if entries:
+                yield bundle, entries
+
+    def _redacted(self, trees: TreeWriter, opened: Open, bundle: Bundle, entries: list[Entry]) -> RedactBundle | None:
+        root = pointer_of(bundle.root)
+        try:
+            changed = trees.edit(root, self._change.rows(Tree(self._nodes, root), entries))
+        except Corrupt:
+            if bundle.id in {alive.id for alive in self._refs.bundles()} and not self._repo.deleted:
+                raise
+            return None
+        if changed.id == root.id:
+            return None
+        return RedactBundle(bundle.id, root_of(changed), bundle.root.id, opened.id)
+
+    def _commit(self, opened: Open, ops: list[RedactBundle]) -> None:
+        def decide(head: Head[RepoState]) -> tuple[RepoOp, ...]:
+            refuse_if_over(self._log, opened.session)
+            now = self._refs.ever()
+            return tuple(op for op in ops if now[op.bundle].root.id == op.expect)  # else another erasure was faster
+
+        self._log.append(decide)

@@ -1,0 +1,73 @@
+"""Names that an erasure takes out: in their place stands a notice, which says no more than the row does anyway.
+
+A notice is made of the content's hash, so that one file has the same notice in all bundles and no version seems to have
+renamed it, and so that whoever comes after a crash finds nothing left to do where it was done.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from sheaf.engine.manifest.tree import Tree
+from sheaf.engine.manifest.tree_writer import Change
+from sheaf.engine.sessions.sessions import Open
+from sheaf.errors import Bug
+from sheaf.format.node_v1 import ROWS
+from sheaf.model.entries import Entry
+from sheaf.model.paths import join, order_key
+
+__all__ = ["Names", "is_notice", "notice_name"]
+
+_DIGITS = 16
+
+
+def notice_name(content: bytes, number: int = 1) -> str:
+    """The name that stands for a content's names; ``number`` tells several in one folder apart."""
+    return f"erased-{content.hex()[:_DIGITS]}" + (f"-{number}" if number > 1 else "")
+
+
+def is_notice(name: str, content: bytes) -> bool:
+    """Whether a file of this content has no other name than a notice."""
+    start = notice_name(content)
+    rest = name.removeprefix(start)
+    return name.startswith(start) and (not rest or (rest[0] == "-" and rest[1:].isdecimal()))
+
+
+class Names:
+    """Replaces names by notices. Attributes go, too: they may hold the name under which a file came, or its other hashes."""
+
+    def is_done(self, entry: Entry) -> bool:
+        """Whether a notice stands there already."""
+        return is_notice(entry.name, entry.content)
+
+    def prepare(self, opened: Open, entries: list[Entry]) -> None:
+        """Nothing needs to be stored for it."""
+
+    def rows(self, tree: Tree, entries: list[Entry]) -> list[Change]:
+        """Each entry leaves its place and stands under its notice. Raises Corrupt."""
+        used: dict[tuple[str, bytes], int] = {}
+        changes: dict[bytes, pa.RecordBatch | None] = {}
+        for entry in entries:
+            row = tree.row(entry.path)
+            if row is None:
+                raise Bug(f"'{entry.path}' was found and is not there")
+            number = _free(tree, entry, used.get((entry.folder, entry.content), 0) + 1)
+            used[entry.folder, entry.content] = number
+            name = notice_name(entry.content, number)
+            changes[order_key(entry.folder, entry.name)] = None
+            changes[order_key(entry.folder, name)] = _renamed(row, name)
+        return sorted(changes.items(), key=lambda change: change[0])
+
+
+def _free(tree: Tree, entry: Entry, number: int) -> int:
+    while tree.find(join(entry.folder, notice_name(entry.content, number))) is not None:
+        number += 1
+    return number
+
+
+def _renamed(row: pa.RecordBatch, name: str) -> pa.RecordBatch:
+    columns = {"name": pa.array([name], pa.string()), "attrs": pa.nulls(1, pa.string())}
+    for column, value in columns.items():
+        at = ROWS.get_field_index(column)
+        row = row.set_column(at, ROWS.field(at), value)
+    return row

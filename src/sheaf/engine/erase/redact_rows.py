@@ -1,0 +1,65 @@
+"""Contents that an erasure puts in the place of others: a table without some of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
+
+import pyarrow as pa
+
+from sheaf.engine.chunks.dedup import ChunkIndex, load_segments
+from sheaf.engine.chunks.ingest import Ingest, Placed
+from sheaf.engine.chunks.pack_table import load_table
+from sheaf.engine.chunks.pack_writer import PackSink
+from sheaf.engine.core import Core
+from sheaf.engine.manifest.rows import place_of, row_of
+from sheaf.engine.manifest.tree import Tree
+from sheaf.engine.manifest.tree_writer import Change
+from sheaf.engine.sessions.sessions import Open
+from sheaf.model.entries import Entry
+from sheaf.model.paths import order_key
+
+__all__ = ["Contents", "Replacement"]
+
+_HASHES = ("sha256", "md5")  # attributes that are of the bytes
+
+Contents = Callable[[Entry], Iterable[bytes]]  #: the new bytes of a file, block by block
+
+
+class Replacement:
+    """Stores new contents, once in each repo that needs them, and gives them to all entries that had the old ones.
+
+    ``condition``: says which rows are left out, the same text for the same rows; ``rows_out``: how many were found by
+    it; ``columns``: that it is about.
+    """
+
+    def __init__(self, core: Core, rewritten: Contents, condition: str, rows: int, columns: frozenset[str]) -> None:
+        self.condition, self.rows_out, self.columns = condition, rows, columns
+        self._core = core
+        self._rewritten = rewritten
+        self._placed: dict[bytes, Placed] = {}
+
+    def is_done(self, entry: Entry) -> bool:
+        """Never: an entry that has the old content is to be changed."""
+        return False
+
+    def prepare(self, opened: Open, entries: list[Entry]) -> None:
+        """Store the new contents in the name of a session; raises what reading the old ones raises."""
+        index = ChunkIndex(load_segments(self._core), opened.unlisted_packs, partial(load_table, self._core))
+        sink = PackSink(self._core, opened.id, index)
+        ingest = Ingest(self._core, sink, index, opened.erased)
+        self._placed = {entry.content: ingest.store_stream(self._rewritten(entry)) for entry in entries}
+        sink.flush()
+        sink.list_durable()
+
+    def rows(self, tree: Tree, entries: list[Entry]) -> list[Change]:
+        """Each entry with its new content, size and place. What it is called, its mode and its time stay."""
+        known = (entry for entry in entries if entry.content in self._placed)  # others were committed since
+        return [(order_key(entry.folder, entry.name), self._row(entry)) for entry in known]
+
+    def _row(self, entry: Entry) -> pa.RecordBatch:
+        placed = self._placed[entry.content]
+        attrs = {name: value for name, value in entry.attrs.items() if name not in _HASHES}
+        changed = replace(entry, content=placed.content, size=placed.size, attrs=attrs, place=place_of(placed))
+        return row_of(changed, list(placed.packs.items()))

@@ -1,0 +1,86 @@
+"""Erasures that replace contents and were stopped.
+
+When no bundle names a content any more, nothing says what its chunks are; so that is written down before, and whoever
+erases next goes on with it. It belongs to one place, and is deleted at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from blake3 import blake3
+
+from sheaf.engine.core import Core
+from sheaf.engine.erase.locate import Finder
+from sheaf.engine.objects import get_object
+from sheaf.format import keys
+from sheaf.format.session_v1 import Erasing, seal, unseal
+
+__all__ = ["NOTHING", "Pending", "begin", "resume", "unfinished"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What is left to erase of all that was begun; ``keys``: where that is written down."""
+
+    contents: frozenset[bytes] = frozenset()
+    chunks: frozenset[bytes] = frozenset()
+    rows: int = 0
+    columns: frozenset[str] = frozenset()
+    keys: tuple[str, ...] = ()
+
+
+NOTHING = Pending()
+
+
+def begin(core: Core, finder: Finder, condition: str, rows: int, columns: frozenset[str]) -> Pending:
+    """Write down what the contents that were found are made of. ``condition``: what makes the new ones of them."""
+    contents, chunks = finder.contents, frozenset(finder.chunks)
+    id = core.clock.new_id()
+    mark = _mark(id, condition)
+    said = Erasing(id, _hexed(contents), _hexed(chunks), mark, rows, tuple(sorted(columns)))
+    core.create(keys.erasing(id), seal("erasing", said))
+    return Pending(contents, chunks, rows, columns, (keys.erasing(id),))
+
+
+def _mark(id: str, condition: str) -> str:
+    """Tells a condition again, and says nothing of it to those who don't know it."""
+    return blake3(f"{id} {condition}".encode()).hexdigest()
+
+
+def _hexed(hashes: frozenset[bytes]) -> tuple[str, ...]:
+    return tuple(sorted(hash.hex() for hash in hashes))
+
+
+def unfinished(core: Core, condition: str) -> frozenset[bytes]:
+    """The contents of erasures with this condition that were begun: bundles of other repos may still name them."""
+    begun = (said for _, said in _begun(core) if said.condition == _mark(said.id, condition))
+    return frozenset(bytes.fromhex(content) for said in begun for content in said.contents)
+
+
+def _begun(core: Core) -> Iterator[tuple[str, Erasing]]:
+    for stat in core.backend.list(keys.ERASING):
+        yield stat.key, unseal(get_object(core.backend, stat.key), "erasing", Erasing, stat.key)
+
+
+def resume(core: Core, contents: frozenset[bytes], rows: int) -> Pending:
+    """What others have begun and is left: unless bundles still name it, which are to be changed and not to lose a file.
+
+    ``contents``, ``rows``: what is erased now anyway; they are in the answer.
+    """
+    found = Pending(contents, rows=rows)
+    for key, said in _begun(core):
+        named = frozenset(map(bytes.fromhex, said.contents))
+        finder = Finder(core, named - contents, lambda entry: False)
+        finder.find()
+        if not finder.left:
+            is_again = bool(named & found.contents)  # the same rows, or some of them
+            found = Pending(
+                found.contents | named,
+                found.chunks | frozenset(map(bytes.fromhex, said.chunks)),
+                max(found.rows, said.rows) if is_again else found.rows + said.rows,
+                found.columns | frozenset(said.columns),
+                (*found.keys, key),
+            )
+    return found

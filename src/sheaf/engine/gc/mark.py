@@ -1,0 +1,331 @@
+"""What bundles need: nodes, packs, whole objects. Reads inner nodes; leaves only where a question is about chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sheaf.engine.chunks.chunk_reader import Contents
+from sheaf.engine.core import Core
+from sheaf.engine.log.record_log import repo_log, store_log
+from sheaf.engine.log.resolve import Refs
+from sheaf.engine.manifest.node_store import Nodes, pointer_of
+from sheaf.engine.sessions.forwarding import Erased, Forwards, load_forwards
+from sheaf.errors import Corrupt
+from sheaf.format.node_v1 import hash32, leaf_packs
+from sheaf.model.entries import PlaceKind, RecipePlace
+from sheaf.model.nodes import Pointer
+from sheaf.model.records import (
+    AddBundle,
+    Bundle,
+    CreateRepo,
+    DeleteBundle,
+    DeleteRepo,
+    RedactBundle,
+    RestoreBundle,
+    RestoreRepo,
+)
+
+__all__ = [
+    "Chunks",
+    "Heads",
+    "Reach",
+    "Roots",
+    "live_bundles",
+    "needed_chunks",
+    "roots_since",
+    "steadily",
+]
+
+Heads = dict[str, int]  #: the newest record of the store's log (key "") and of each repo's (its id)
+T = TypeVar("T")
+
+
+# -- bundles -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Roots:
+    """Bundles that live now, and others that have lived since some moment."""
+
+    alive: list[Bundle]
+    past: list[Bundle]
+
+
+def live_bundles(core: Core) -> tuple[list[Bundle], Heads]:
+    """Every bundle that is not deleted, of every repo that is not, and the logs' newest records."""
+    head = store_log(core).head()
+    bundles: list[Bundle] = []
+    heads = {"": head.n}
+    for repo in head.state.repos.values():
+        log = repo_log(core, repo.id)
+        heads[repo.id] = log.head().n
+        if not repo.deleted:
+            bundles += Refs(log, repo.name).bundles()
+    return bundles, heads
+
+
+def roots_since(core: Core, heads: Heads) -> Roots:
+    """Every bundle that has lived at any moment since the logs' newest records were these."""
+    alive = live_bundles(core)[0]
+    roots = {bundle.root.id for bundle in alive}
+    older = {(repo, bundle.id): bundle for repo, bundle in _bundles_at(core, heads)}
+    _add_newer(core, heads, older)
+    # By their roots, not their ids: two repos may have a bundle of one id, since a copy of a repo keeps the ids.
+    return Roots(alive, [bundle for bundle in older.values() if bundle.root.id not in roots])
+
+
+def steadily(core: Core, look: Callable[[], T]) -> T:
+    """What ``look`` finds out by reading live bundles. If a bundle is deleted and swept meanwhile, it looks again.
+
+    Raises:
+        Corrupt: a bundle that lives can't be read; then nobody knows what may be deleted.
+    """
+    while True:
+        before = live_bundles(core)[1]
+        try:
+            return look()
+        except Corrupt:
+            if live_bundles(core)[1] == before:
+                raise
+
+
+def _add_newer(core: Core, heads: Heads, found: dict[tuple[str, str], Bundle]) -> None:
+    """Every bundle that was added or restored after these records, deleted again or not; each with the tree it has now."""
+    log = store_log(core)
+    restored = {
+        op.id for record in log.records(heads.get("", -1) + 1) for op in record.ops if isinstance(op, RestoreRepo)
+    }
+    for repo in log.head().state.repos.values():
+        since = -1 if repo.id in restored else heads.get(repo.id, -1)
+        for op in (op for record in repo_log(core, repo.id).records(since + 1) for op in record.ops):
+            if isinstance(op, AddBundle | RestoreBundle):
+                found[repo.id, op.bundle.id] = op.bundle
+            elif isinstance(op, RedactBundle) and (repo.id, op.bundle) in found:
+                found[repo.id, op.bundle] = op.of(found[repo.id, op.bundle])
+
+
+def _bundles_at(core: Core, heads: Heads) -> list[tuple[str, Bundle]]:
+    """Every bundle that was alive when the logs' newest records were these, each after the id of its repo."""
+    gone: dict[str, bool] = {}
+    for record in store_log(core).records():
+        if record.n > heads.get("", -1):
+            break
+        for op in record.ops:
+            if isinstance(op, CreateRepo | RestoreRepo | DeleteRepo):
+                gone[op.id] = isinstance(op, DeleteRepo)
+    repos = [id for id, deleted in gone.items() if not deleted]
+    return [(repo, bundle) for repo in repos for bundle in _alive_at(core, repo, heads.get(repo, -1)).values()]
+
+
+def _alive_at(core: Core, repo: str, n: int) -> dict[str, Bundle]:
+    alive: dict[str, Bundle] = {}
+    for record in repo_log(core, repo).records():
+        if record.n > n:
+            break
+        for op in record.ops:
+            if isinstance(op, AddBundle | RestoreBundle):
+                alive[op.bundle.id] = op.bundle
+            elif isinstance(op, DeleteBundle):
+                alive.pop(op.bundle, None)
+            elif isinstance(op, RedactBundle) and op.bundle in alive:
+                alive[op.bundle] = op.of(alive[op.bundle])
+    return alive
+
+
+# -- nodes and packs ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Reach:
+    """What some bundles need: nodes ``seen``; ``packs`` with the bytes that leaves say they use of each.
+
+    Leaves share chunks, so these bytes may be too many, never too few. Whole objects are among the packs
+    (:func:`sheaf.format.node_v1.object_id`).
+    """
+
+    nodes: Nodes
+    seen: set[bytes] = field(default_factory=set)
+    packs: dict[bytes, int] = field(default_factory=dict)
+
+    def add(self, roots: Roots) -> None:
+        """Count what these need, too. Raises Corrupt if one that is alive can't be read."""
+        for _ in self.leaves(roots):
+            pass
+
+    def leaves(self, roots: Roots) -> Iterator[tuple[Pointer, bool]]:
+        """The leaves that were not seen before, and whether a bundle that is alive needs them.
+
+        Those that are alive come first: a tree whose bundle is gone may have been swept in part, and must not hide what
+        it shares with one that is whole.
+        """
+        for bundle in roots.alive:
+            for leaf in self._leaves(pointer_of(bundle.root)):
+                yield leaf, True
+        for bundle in roots.past:
+            try:
+                for leaf in self._leaves(pointer_of(bundle.root)):
+                    yield leaf, False
+            except Corrupt:  # another generation has swept it, after it had shown that nobody needs it
+                continue
+
+    def _leaves(self, root: Pointer) -> Iterator[Pointer]:
+        stack = [root]
+        while stack:
+            pointer = stack.pop()
+            if pointer.id in self.seen:
+                continue
+            self.seen.add(pointer.id)
+            if pointer.level:
+                stack += self.nodes.children(pointer)
+                continue
+            if pointer is root:  # a root that is a leaf: nobody has written down what a root needs
+                pointer = replace(pointer, packs=leaf_packs(self.nodes.rows(pointer)))
+            for pack, live in pointer.packs:
+                self.packs[pack] = self.packs.get(pack, 0) + live
+            yield pointer
+
+
+# -- chunks ------------------------------------------------------------------------------------------------------------
+
+Chunks = dict[bytes, dict[int, int]]  #: of some packs: offset to stored length
+
+
+def needed_chunks(
+    core: Core,
+    nodes: Nodes,
+    contents: Contents,
+    bundles: Iterable[Bundle] | Roots,
+    packs: frozenset[bytes],
+    erase: frozenset[bytes] = frozenset(),
+    forwards: Forwards | None = None,
+) -> tuple[Chunks, Chunks]:
+    """Of each of these packs the chunks that bundles need, and those that only files with a content in ``erase`` need.
+
+    A row may name a pack that is gone; the forwarding addresses lead from there to the chunk in one of these. Such packs
+    are in the answer, too.
+    """
+    forwards = forwards or load_forwards(core)
+    roots = bundles if isinstance(bundles, Roots) else Roots(list(bundles), [])
+    asked = sorted(packs | forwards.sources(packs))
+    search = _Search(contents, erase, {pack: {} for pack in asked}, {pack: {} for pack in asked})
+    for leaf, is_alive in Reach(nodes).leaves(roots):
+        if any(pack in search.needed for pack, _ in leaf.packs):
+            _add_leaf(search, nodes, leaf, is_alive=is_alive)
+    for chunks in (search.needed, search.erased):
+        _follow(chunks, forwards)
+    erased = {
+        pack: {offset: stored for offset, stored in chunks.items() if offset not in search.needed[pack]}
+        for pack, chunks in search.erased.items()
+    }
+    return search.needed, erased
+
+
+def _add_leaf(search: _Search, nodes: Nodes, leaf: Pointer, *, is_alive: bool) -> None:
+    try:
+        batch = nodes.rows(leaf)
+    except Corrupt:  # as in Reach.leaves
+        if is_alive:
+            raise
+        return
+    search.add(batch, is_alive=is_alive)
+
+
+@dataclass(slots=True)
+class _Search:
+    """Collects the chunks that leaves need, a column at a time: a store has many more rows than packs."""
+
+    contents: Contents
+    erase: frozenset[bytes]
+    needed: Chunks
+    erased: Chunks
+    _asked: pa.Array = field(init=False)
+    _erase: pa.Array = field(init=False)
+    _recipes: set[tuple[bytes, bool]] = field(default_factory=set)  # the recipes that were counted, and in which answer
+
+    def __post_init__(self) -> None:
+        self._asked = pa.array(self.needed, hash32)
+        self._erase = pa.array(self.erase, hash32)
+
+    def add(self, batch: pa.RecordBatch, *, is_alive: bool) -> None:
+        """Count what a leaf's rows need. Raises Corrupt if a bundle that is alive needs a recipe that can't be read."""
+        place = batch["place"].to_numpy()
+        named = _in(batch["pack"], self._asked)
+        is_recipe = place == PlaceKind.RECIPE
+        packed = np.flatnonzero(named & (is_recipe | (place == PlaceKind.CHUNK)))
+        if len(packed):
+            self._add_places(batch.take(pa.array(packed)))
+        if is_recipe.any():
+            recipes = np.flatnonzero(is_recipe & (named | _uses(batch["packs"], self._asked)))
+            self._add_recipes(batch.take(pa.array(recipes)), is_alive=is_alive)
+
+    def _add_places(self, batch: pa.RecordBatch) -> None:
+        erased = _in(batch["content"], self._erase)
+        offset, stored = (batch[name].to_numpy() for name in ("offset", "stored"))
+        packs = batch["pack"].dictionary_encode()
+        number = packs.indices.to_numpy()
+        for i, pack in enumerate(packs.dictionary.to_pylist()):
+            for into, rows in ((self.needed, ~erased), (self.erased, erased)):
+                _count(into[pack], offset, stored, rows & (number == i))
+
+    def _add_recipes(self, batch: pa.RecordBatch, *, is_alive: bool) -> None:
+        erased = _in(batch["content"], self._erase).tolist()
+        columns = (batch[name].to_pylist() for name in ("recipe", "pack", "offset", "stored"))
+        for row, is_erased in zip(zip(*columns, strict=True), erased, strict=True):
+            if (row[0], is_erased) not in self._recipes:  # equal hashes name equal rows
+                self._add_recipe(RecipePlace(*row), is_erased=is_erased, is_alive=is_alive)
+
+    def _add_recipe(self, place: RecipePlace, *, is_erased: bool, is_alive: bool) -> None:
+        into = self.erased if is_erased else self.needed
+        try:
+            for part in self.contents.recipe_parts(place):
+                for i, pack in enumerate(map(bytes, part.packs)):
+                    if pack in into:
+                        _count(into[pack], part.offset, part.stored, part.pack == i)
+        except Erased:
+            return  # an erasure that was stopped and is finished now
+        except Corrupt:
+            if is_alive:
+                raise
+            return
+        self._recipes.add((place.recipe, is_erased))
+
+
+def _in(column: pa.Array, values: pa.Array) -> npt.NDArray[np.bool_]:
+    """Per row whether the value is one of these; a null is none."""
+    found: npt.NDArray[np.bool_] = pc.is_in(column, values, skip_nulls=True).to_numpy(zero_copy_only=False)
+    return found
+
+
+def _uses(packs: pa.Array, asked: pa.Array) -> npt.NDArray[np.bool_]:
+    """Per row whether the column `packs` lists one of these."""
+    hits = _in(pc.struct_field(pc.list_flatten(packs), "pack"), asked)
+    found = np.zeros(len(packs), np.bool_)
+    found[pc.list_parent_indices(packs).to_numpy()[hits]] = True
+    return found
+
+
+def _count(chunks: dict[int, int], offset: npt.NDArray[Any], stored: npt.NDArray[Any], rows: npt.NDArray[Any]) -> None:
+    chunks.update(zip(offset[rows].tolist(), stored[rows].tolist(), strict=True))
+
+
+def _follow(chunks: Chunks, forwards: Forwards) -> None:
+    """Count what is needed of a pack that was moved as needed where it went, too."""
+    todo = [(pack, offset) for pack in chunks if pack in forwards.moved for offset in chunks[pack]]
+    while todo:
+        pack, offset = todo.pop()
+        try:
+            place = forwards.moved[pack].find(offset)
+        except KeyError:
+            continue  # needed again since, of a pack that is still there
+        if place is None or place[0] not in chunks or place[1] in chunks[place[0]]:
+            continue
+        chunks[place[0]][place[1]] = place[2]
+        if place[0] in forwards.moved:
+            todo.append(place[:2])

@@ -1,0 +1,153 @@
+"""Half-dead packs are replaced: what is needed of them is stored again, and forwarding addresses say where it went.
+
+The addresses hold from a record in the store's log on. Whoever thinks that this gc is dead ends its session in the same
+log: the order there decides, and the old packs are deleted by nobody who has lost.
+"""
+
+from __future__ import annotations
+
+from blake3 import blake3
+
+from sheaf.engine.chunks.dedup import ChunkIndex
+from sheaf.engine.chunks.pack_writer import PackSink
+from sheaf.engine.chunks.verify_pack import confirm_pack
+from sheaf.engine.core import Core
+from sheaf.engine.gc.mark import Chunks
+from sheaf.engine.log.record_log import Head, store_log
+from sheaf.engine.objects import get_object
+from sheaf.engine.sessions.forwarding import Forwards, Place
+from sheaf.engine.sessions.sessions import Ending, Open, refuse_if_over
+from sheaf.errors import Corrupt, NotFound
+from sheaf.format import keys
+from sheaf.format.frame_v1 import unframe
+from sheaf.format.moved_v1 import encode_moved
+from sheaf.format.pack_v1 import PackTable, decode_table
+from sheaf.model.records import MovePacks, StoreOp, StoreState
+from sheaf.storage.port import Created
+
+__all__ = ["Mover"]
+
+Address = tuple[int, bytes | None, int, int]  #: old offset, new pack (None: erased), offset, stored length
+
+
+class Mover:
+    """Replaces the packs of one generation that are ``moving``."""
+
+    def __init__(self, core: Core, mine: Open, forwards: Forwards, moving: frozenset[bytes]) -> None:
+        self._core = core
+        self._mine = mine
+        self._forwards = forwards
+        self._moving = moving
+        self._index = ChunkIndex([], frozenset())
+        self._sink = PackSink(core, mine.id, self._index, tells_early=False)  # see drop_copies
+        self._copies: dict[tuple[bytes, int], Place] = {}
+        self._is_told = False
+
+    def run(self, needed: Chunks, erased: Chunks, ending: Ending) -> int:
+        """Copy, say where, commit; returns the bytes of the new packs. ``needed`` and ``erased``: of all that moves or moved.
+
+        Raises:
+            Conflict: another gc has ended this one.
+            Corrupt: a chunk that is needed is damaged or lost.
+        """
+        for pack in sorted(self._moving):
+            if needed[pack]:
+                self._copy(pack, needed[pack])
+        self._sink.flush()
+        self._is_told = True
+        self._sink.list_durable()
+        addresses = {pack: rows for pack in sorted(needed) if (rows := self._rows(pack, needed[pack], erased[pack]))}
+        for pack, rows in addresses.items():
+            self._create(pack, rows)
+        if addresses:
+            with ending.committing():
+                self._commit(tuple(pack.hex() for pack in addresses))
+        for key in [key for pack in addresses for key in self._forwards.records.get(pack, ())]:
+            self._core.backend.delete(key)  # superseded by what was committed just now
+        return self._sink.stored_bytes
+
+    def drop_copies(self) -> None:
+        """Delete the packs that were written so far, if nobody has been told of them: a full disk needs the room."""
+        if self._is_told:
+            return
+        for pack in self._index.packs:
+            self._core.backend.delete(keys.pack(pack))
+
+    # -- copying -------------------------------------------------------------------------------------------------------
+
+    def _copy(self, pack: bytes, offsets: dict[int, int]) -> None:
+        try:
+            data = memoryview(get_object(self._core.backend, keys.pack(pack)))
+        except NotFound:
+            return  # another gc was faster; then its address holds, or it has ended this one
+        try:
+            self._take(pack, data, offsets)
+        except Corrupt:
+            confirm_pack(self._core, pack)  # then the next gc leaves it out
+            raise
+
+    def _take(self, pack: bytes, data: memoryview, offsets: dict[int, int]) -> None:
+        table = decode_table(data, len(data), f"pack {pack.hex()}")
+        rows = {int(offset): row for row, offset in enumerate(table.offsets)}
+        for offset, stored in sorted(offsets.items()):
+            frame = data[offset : offset + stored]
+            chunk = _checked(frame, table, rows.get(offset), f"the chunk at {offset} of pack {pack.hex()}")
+            number, at, length = self._sink.add([(*chunk, bytes(frame[:1]), frame[1:])])[0]
+            self._copies[pack, offset] = self._index.packs[number], at, length
+
+    # -- saying where --------------------------------------------------------------------------------------------------
+
+    def _rows(self, pack: bytes, needed: dict[int, int], erased: dict[int, int]) -> list[Address]:
+        """The new address of a pack that moves, or of one that moved before and leads to such a one; or nothing new."""
+        rows: list[Address] = [(offset, None, 0, 0) for offset in erased]
+        is_new = bool(rows)
+        for offset in needed:
+            place, is_moved = self._final(pack, offset)
+            rows.append((offset, *(place or (None, 0, 0))))
+            is_new |= is_moved
+        return rows if is_new else []
+
+    def _final(self, pack: bytes, offset: int) -> tuple[Place | None, bool]:
+        """Where a chunk is now (None: it was erased), and whether it was moved there now."""
+        at: Place | None = None
+        while True:
+            if (copied := self._copies.get((pack, offset))) is not None:
+                return copied, True
+            if pack not in self._forwards.moved:
+                break
+            try:
+                at = self._forwards.moved[pack].find(offset)
+            except KeyError:
+                break
+            if at is None:
+                return None, False
+            pack, offset, _ = at
+        if at is None or pack in self._moving:
+            refuse_if_over(store_log(self._core), self._mine.session)
+            raise Corrupt(f"pack {pack.hex()} is missing", "run `sheaf store check`")
+        return at, False
+
+    def _create(self, pack: bytes, rows: list[Address]) -> None:
+        n = self._forwards.next_number(pack)
+        while self._core.backend.create(keys.moved(pack, n), encode_moved(rows, self._mine.id)) is Created.OTHER:
+            n += 1
+
+    def _commit(self, packs: tuple[str, ...]) -> None:
+        log = store_log(self._core)
+
+        def decide(head: Head[StoreState]) -> tuple[StoreOp, ...]:
+            refuse_if_over(log, self._mine.session)
+            return (MovePacks(self._mine.id, packs),)
+
+        log.append(decide)
+
+
+def _checked(frame: memoryview, table: PackTable, row: int | None, what: str) -> tuple[bytes, int]:
+    """(hash, length) of the chunk in a frame, which is what the table says it is. Raises Corrupt."""
+    if row is None or int(table.stored[row]) != len(frame):
+        raise Corrupt(f"{what} is not there", "run `sheaf store check`")
+    chunk = unframe(frame, what, int(table.raw[row]))
+    hash = table.hashes[row].tobytes()
+    if blake3(chunk).digest() != hash:
+        raise Corrupt(f"{what} is damaged", "run `sheaf store check --read-data`")
+    return hash, len(chunk)

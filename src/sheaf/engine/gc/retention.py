@@ -1,0 +1,86 @@
+"""Deleted bundles: which of them a gc is told to keep for a while, and which can't be restored any more after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sheaf.engine.clock import rfc3339
+from sheaf.engine.core import Core
+from sheaf.engine.log.record_log import repo_log, store_log
+from sheaf.engine.sessions.sessions import condemned_lists
+from sheaf.errors import InvalidInput
+from sheaf.format import keys
+from sheaf.model.ids import parse_hash
+from sheaf.model.records import AddBundle, Bundle, DeleteBundle, RedactBundle, RepoEntry, RestoreBundle
+
+__all__ = ["Gone", "gone_bundles", "kept_since", "lost_with", "restorable", "retained"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A bundle that was deleted, or whose repo was. ``time``: when it first was out of sight, RFC 3339."""
+
+    repo: RepoEntry
+    bundle: Bundle
+    time: str
+
+
+def kept_since(core: Core, seconds: float) -> str:
+    """The moment from which on a deletion is younger than this, RFC 3339; empty if nothing is to be kept."""
+    if seconds <= 0:
+        return ""
+    return rfc3339(max(0, core.clock.now_ns() - int(seconds * 10**9)))
+
+
+def gone_bundles(core: Core) -> list[Gone]:
+    """Every bundle that is deleted, or whose repo is; the data of some may be gone, too."""
+    return [gone for repo in store_log(core).head().state.repos.values() for gone in _gone_of(core, repo)]
+
+
+def _gone_of(core: Core, repo: RepoEntry) -> list[Gone]:
+    found: dict[str, tuple[Bundle, str]] = {}
+    for record in repo_log(core, repo.id).records():
+        for op in record.ops:
+            match op:
+                case AddBundle(bundle=bundle) | RestoreBundle(bundle=bundle):
+                    found[bundle.id] = bundle, ""
+                case RedactBundle(bundle=id) if id in found:
+                    found[id] = op.of(found[id][0]), found[id][1]
+                case DeleteBundle(bundle=id) if id in found:
+                    found[id] = found[id][0], record.time
+    times = ((bundle, [time for time in (own, repo.deleted) if time]) for bundle, own in found.values())
+    return [Gone(repo, bundle, min(given)) for bundle, given in times if given]
+
+
+def retained(core: Core, since: str) -> list[Bundle]:
+    """The deleted bundles that a gc with this policy treats as live: those deleted at ``since`` or later.
+
+    The times are those of the deleting records. They say how long a mistake can be undone; no safety rests on them.
+    Records never change, so whoever finishes a generation finds the same bundles, but for those that live again.
+    """
+    return [gone.bundle for gone in gone_bundles(core) if gone.time >= since] if since else []
+
+
+def lost_with(core: Core, nodes: Iterable[bytes]) -> list[Gone]:
+    """The deleted bundles that can't be restored without these nodes.
+
+    A root that something else needs keeps all that is below it, so a bundle is lost with its root and not before.
+    """
+    dead = {node.hex() for node in nodes}
+    return [gone for gone in gone_bundles(core) if gone.bundle.root.id in dead] if dead else []
+
+
+def restorable(core: Core, bundles: Sequence[Bundle]) -> set[str]:
+    """The ids of those whose roots are there and not condemned: gc has not begun with them."""
+    dead = {node.hex() for entry in condemned_lists(core) for node in entry.dead_nodes}
+    roots = sorted({bundle.root.id for bundle in bundles} - dead)
+    there = dict(zip(roots, core.io.map(lambda root: _is_node(core, root), roots), strict=True))
+    return {bundle.id for bundle in bundles if there.get(bundle.root.id)}
+
+
+def _is_node(core: Core, root: str) -> bool:
+    try:
+        return core.backend.stat(keys.node(parse_hash(root))) is not None
+    except InvalidInput:  # a descriptor that makes no sense leads to nothing
+        return False

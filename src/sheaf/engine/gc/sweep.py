@@ -1,0 +1,197 @@
+"""The second half of a generation of gc: look again, take out of the index, carry over, delete.
+
+By now no session is left that may have missed the generation. What is found dead here stays dead, so it does not matter
+how late a delete arrives or how many gcs do the same. Only what is moved needs a commit: see
+:mod:`sheaf.engine.gc.repack`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
+
+from sheaf.engine.chunks.chunk_reader import Contents
+from sheaf.engine.chunks.dedup import joined_segments, load_segments, write_index
+from sheaf.engine.core import Core
+from sheaf.engine.gc.mark import Chunks, Reach, Roots, needed_chunks, roots_since, steadily
+from sheaf.engine.gc.repack import Mover
+from sheaf.engine.gc.retention import Gone, lost_with, retained
+from sheaf.engine.manifest.node_store import Nodes
+from sheaf.engine.sessions.damage import noted_keys
+from sheaf.engine.sessions.forwarding import Forwards, load_forwards
+from sheaf.engine.sessions.sessions import Ending, Open
+from sheaf.errors import Corrupt, NoSpace, NotFound
+from sheaf.format import keys
+from sheaf.format.index_v1 import Segment
+from sheaf.format.node_v1 import object_id
+from sheaf.format.session_v1 import Condemned
+
+__all__ = ["Swept", "inventory", "sweep"]
+
+
+@dataclass(slots=True)
+class Swept:
+    """What was deleted: ``packs``, of which ``moved`` had something left; ``bytes`` given back, less what was written.
+
+    ``lost``: the deleted bundles that can't be restored any more.
+    """
+
+    packs: int = 0
+    moved: int = 0
+    nodes: int = 0
+    objects: int = 0
+    bytes: int = 0
+    lost: list[Gone] = field(default_factory=list)
+
+
+def inventory(core: Core) -> dict[str, int]:
+    """The sizes of all packs, nodes and whole objects, by key."""
+    return {stat.key: stat.size for kind in (keys.PACKS, keys.NODES, keys.OBJECTS) for stat in core.backend.list(kind)}
+
+
+def sweep(core: Core, condemned: Condemned, mine: Open, ending: Ending, done: Swept) -> None:
+    """Delete what is dead of a generation all of whose sessions are resolved.
+
+    Raises:
+        Conflict: another gc has ended this one.
+    """
+    noted = frozenset(noted_keys(core))
+    if not condemned.erase:  # else bytes would stay that must go
+        damaged = frozenset(keys.ids_of(key for key in noted if key.startswith(keys.PACKS)))
+        condemned = replace(condemned, moving_packs=condemned.moving_packs - damaged)
+    look = steadily(core, lambda: _Look(core, condemned))
+    done.lost += lost_with(core, look.dead_nodes)
+    sizes = inventory(core)
+    _deindex(core, mine, look.dead_packs | condemned.moving_packs, sizes)
+    addresses = [key for pack in sorted(look.dead_packs) for key in look.forwards.records.get(pack, ())]
+    dead = [keys.pack(pack) for pack in sorted(look.dead_packs)]
+    gone = [*dead, *map(keys.node, look.dead_nodes), *look.dead_objects]
+    _delete(core, [*gone, *addresses], sizes, done)
+    _delete(core, [keys.damaged(key) for key in gone if key in noted], sizes, done)
+    done.packs += sum(key in sizes for key in dead)
+    done.nodes += len(look.dead_nodes)
+    done.objects += len(look.dead_objects)
+    if condemned.moving_packs:  # last, since it takes room
+        done.bytes -= _move(core, condemned, look, mine, ending, done)
+        old = [keys.pack(pack) for pack in sorted(condemned.moving_packs)]
+        _delete(core, old, sizes, done)
+        _delete(core, [keys.damaged(key) for key in old if key in noted], sizes, done)
+        done.moved += sum(key in sizes for key in old)
+
+
+def _delete(core: Core, listed: list[str], sizes: dict[str, int], done: Swept) -> None:
+    for key, _ in zip(listed, core.io.map(core.backend.delete, listed), strict=True):
+        done.bytes += sizes.get(key, 0)
+
+
+def _move(core: Core, condemned: Condemned, look: _Look, mine: Open, ending: Ending, done: Swept) -> int:
+    """Replace the packs that are half dead; the bytes that this took. Raises NoSpace, and takes back what it wrote."""
+    while True:
+        mover = Mover(core, mine, look.forwards, condemned.moving_packs)
+        try:
+            return mover.run(look.needed, look.erased, ending)
+        except NoSpace as error:
+            mover.drop_copies()
+            size = sum(sum(look.needed[pack].values()) for pack in condemned.moving_packs)
+            raise NoSpace(
+                f"{len(condemned.moving_packs)} half-dead packs can't be rewritten ({done.bytes} bytes of what is dead were "
+                f"given back): {error.message}",
+                f"make room for {size} bytes, and run `sheaf store gc`: it goes on with this",
+            ) from error
+        except Corrupt:
+            if _gone(core, condemned, look.forwards) == look.gone:
+                raise
+        look = steadily(core, lambda: _Look(core, condemned))  # another generation has deleted what was to move
+
+
+class _Look:
+    """What is still dead, and what is needed of the packs that move, seen from every bundle that has lived since the mark."""
+
+    def __init__(self, core: Core, condemned: Condemned) -> None:
+        self.forwards: Forwards = load_forwards(core)
+        nodes, roots = Nodes(core), _roots(core, condemned)
+        reach = Reach(nodes)
+        reach.add(roots)
+        needed = reach.packs.keys() | self.forwards.targets(reach.packs)
+        self.dead_packs = condemned.dead_packs - needed
+        self.dead_nodes = sorted(condemned.dead_nodes - reach.seen)
+        erased = {content.hex() for content in condemned.erase}
+        self.dead_objects = sorted(
+            key for key in condemned.objects if object_id(key) not in needed or key.rpartition("-")[2] in erased
+        )
+        self.needed: Chunks = {}
+        self.erased: Chunks = {}
+        self.gone = _gone(core, condemned, self.forwards)
+
+        def chunks(roots: Roots) -> tuple[Chunks, Chunks]:
+            moving, erase = condemned.moving_packs, condemned.erase
+            return needed_chunks(core, nodes, Contents(core), roots, moving, erase, self.forwards)
+
+        if condemned.moving_packs:
+            self.needed, self.erased = chunks(roots)
+        if self.gone:
+            self._drop(chunks(Roots(roots.alive, []))[0])
+
+    def _drop(self, alive: Chunks) -> None:
+        """Leave out what only bundles of the past need of packs that are gone: nobody can need it again."""
+        for pack, chunks in self.needed.items():
+            kept = alive.get(pack, {})
+            for offset in [at for at in chunks if at not in kept and self._final(pack, at) in self.gone]:
+                del chunks[offset]
+
+    def _final(self, pack: bytes, offset: int) -> bytes:
+        """The pack in which a chunk is now."""
+        try:
+            place = self.forwards.follow(pack, offset)
+        except NotFound:
+            return pack
+        return place[0] if place else b""
+
+
+def _gone(core: Core, condemned: Condemned, forwards: Forwards) -> frozenset[bytes]:
+    """Packs that were to move, but for another generation they were dead, and it has deleted them."""
+    suspects = condemned.moving_packs - forwards.moved.keys()
+    return frozenset(pack for pack in suspects if core.backend.stat(keys.pack(pack)) is None)
+
+
+def _roots(core: Core, condemned: Condemned) -> Roots:
+    """What the mark has treated as live, and what has lived since: by the generation's own policy, whoever finishes it."""
+    kept = retained(core, condemned.keep)  # first: what is deleted from now on was alive at the mark, or came later
+    roots = roots_since(core, condemned.heads)
+    return Roots(roots.alive, [*roots.past, *kept])
+
+
+def _deindex(core: Core, mine: Open, packs: Iterable[bytes], sizes: dict[str, int]) -> None:
+    """Replace every index object that names one of these packs, or one that is not there.
+
+    A session that was ended may still write an index object that names packs of its own, long after they were swept.
+    Writers notice that (:mod:`sheaf.engine.chunks.checked_index`); here it is cleaned up.
+    """
+    gone = set(packs)
+    for name, segment in load_segments(core):
+        named = {pack.tobytes() for pack in segment.packs}
+        drop = {pack for pack in named if pack in gone or not _is_there(core, pack, sizes)}
+        if drop:
+            kept = joined_segments([segment], frozenset(drop))
+            if len(kept):
+                _rewrite(core, mine, name, kept)
+            core.backend.delete(name)
+
+
+def _rewrite(core: Core, mine: Open, name: str, kept: Segment) -> None:
+    """On a full disk the old object goes first: the index is a help, and gc must not be in want of room to give it back."""
+    level = int(name.split("/")[1])
+    try:
+        write_index(core, mine.id, kept, level, (name,))
+    except NoSpace:
+        core.backend.delete(name)
+        with suppress(NoSpace):
+            write_index(core, mine.id, kept, level, (name,))
+
+
+def _is_there(core: Core, pack: bytes, sizes: dict[str, int]) -> bool:
+    key = keys.pack(pack)
+    return key in sizes or core.backend.stat(key) is not None

@@ -1,0 +1,164 @@
+"""Manifest nodes: read, checked and remembered; written, in parallel."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from blake3 import blake3
+
+from sheaf.engine.core import Core
+from sheaf.engine.objects import get_object
+from sheaf.engine.sessions.damage import read_again
+from sheaf.errors import Corrupt, InvalidInput, NotFound
+from sheaf.fork import Lock, Threads
+from sheaf.format import keys
+from sheaf.format.plain_v1 import MAX_LEVEL, Plain, plain_node
+from sheaf.model.ids import parse_hash
+from sheaf.model.nodes import Pointer
+from sheaf.model.records import Root
+
+if TYPE_CHECKING:  # 0.1 s to import, and who only looks at plain nodes needs none of it
+    import pyarrow as pa
+
+__all__ = ["Nodes", "mark_of", "pointer_of", "root_of"]
+
+T = TypeVar("T")
+_AHEAD = 4  # leaves being fetched while one is worked on
+_MANY = 1 << 63  # what the columns of nodes can't count
+_REMEMBERED = 64 << 20  # bytes of decoded nodes kept in memory
+
+
+def mark_of(pointer: Pointer) -> bytes:
+    """Names a node at a place in few bytes: the same bytes may stand below two folders."""
+    return blake3(pointer.id + pointer.prefix.encode()).digest(16)
+
+
+def pointer_of(root: Root) -> Pointer:
+    """The pointer in a bundle's descriptor, as trees use it. Raises Corrupt if there can be no such node."""
+    try:
+        id, logical, full = map(parse_hash, (root.id, root.logical, root.full))
+    except InvalidInput as error:
+        raise Corrupt(f"a bundle's root makes no sense: {error}", "run `sheaf store check`") from error
+    if not 0 <= root.level <= MAX_LEVEL or not 0 <= root.rows < _MANY or not 0 <= root.size < _MANY:
+        raise Corrupt(f"a bundle's root {root.id} has impossible numbers", "run `sheaf store check`")
+    return Pointer(id, root.length, root.level, "", root.rows, root.size, logical, full)
+
+
+def root_of(pointer: Pointer) -> Root:
+    """The pointer to a root, as a bundle's descriptor holds it."""
+    p = pointer
+    return Root(p.id.hex(), p.length, p.level, p.rows, p.size, p.logical.hex(), p.full.hex())
+
+
+class Nodes:
+    """The nodes of a store. Safe to use from many threads."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._lock = Lock()
+        self._kept: OrderedDict[tuple[bytes, str], tuple[int, Any]] = OrderedDict()
+        self._size = 0
+
+    @property
+    def io(self) -> Threads:
+        """What fetches nodes side by side."""
+        return self._core.io
+
+    def rows(self, pointer: Pointer) -> pa.RecordBatch:
+        """A leaf's rows (schema ROWS, absolute folders). Raises Corrupt, NotFound."""
+        found = self._remembered(pointer)
+        if found is None:
+            found = self._rows(pointer)
+            self._remember(pointer, found.nbytes, found)
+        return found
+
+    def leaves(self, pointers: Iterable[Pointer]) -> Iterator[pa.RecordBatch]:
+        """The rows of many leaves, in order, a few of them fetched ahead and none remembered. Raises Corrupt, NotFound."""
+        ahead: deque[Future[pa.RecordBatch]] = deque()
+        for pointer in pointers:
+            ahead.append(self._core.io.submit(self._rows, pointer))
+            if len(ahead) > _AHEAD:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+
+    def children(self, pointer: Pointer) -> list[Pointer]:
+        """An inner node's children, in order. Raises Corrupt, NotFound."""
+        from sheaf.format.node_v1 import decode_children
+
+        found: list[Pointer] | None = self._remembered(pointer)
+        if found is None:
+            found = self._load(pointer, lambda data: decode_children(data, pointer))
+            self._remember(pointer, 500 * len(found), found)
+        return found
+
+    def plain(self, pointer: Pointer) -> Plain | None:
+        """A node's columns without Arrow, not remembered; None if only Arrow can read it. Raises Corrupt, NotFound."""
+        what = f"node {pointer.id.hex()}"
+        return self._load(pointer, lambda data: plain_node(data, pointer.level, what))
+
+    def check(self, pointer: Pointer) -> bytes:
+        """A node's bytes as the store has them now, bypassing every cache. Raises Corrupt, NotFound."""
+        return _checked(get_object(self._core.backend, keys.node(pointer.id)), pointer)
+
+    def sound(self, pointers: Sequence[Pointer]) -> list[Pointer]:
+        """Those of some nodes that the store has sound at this moment."""
+        checked = zip(pointers, self._core.io.map(self._is_sound, pointers), strict=True)
+        return [
+            pointer
+            for pointer, is_sound in checked
+            if is_sound or read_again(self._core, keys.node(pointer.id), partial(self.check, pointer)) is not None
+        ]
+
+    def _is_sound(self, pointer: Pointer) -> bool:
+        try:
+            self.check(pointer)
+        except (Corrupt, NotFound):
+            return False
+        return True
+
+    def _rows(self, pointer: Pointer) -> pa.RecordBatch:
+        from sheaf.format.node_v1 import decode_rows
+
+        return self._load(pointer, lambda data: decode_rows(data, pointer))
+
+    def _load(self, pointer: Pointer, decode: Callable[[bytes], T]) -> T:
+        try:
+            return self._read(pointer, decode)
+        except Corrupt:
+            data = read_again(self._core, keys.node(pointer.id), lambda: self.check(pointer))
+            if data is None:
+                raise
+            return decode(data)
+
+    def _read(self, pointer: Pointer, decode: Callable[[bytes], T]) -> T:
+        try:
+            return self._core.load(keys.node(pointer.id), lambda data: decode(_checked(data, pointer)))
+        except NotFound as error:
+            hint = "if something was erased from the bundle meanwhile, open it again; or run `sheaf store check`"
+            raise Corrupt(f"node {pointer.id.hex()} is missing", hint) from error
+
+    def _remembered(self, pointer: Pointer) -> Any:
+        with self._lock:
+            key = (pointer.id, pointer.prefix)  # the same bytes may stand below two folders
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key][1]
+            return None
+
+    def _remember(self, pointer: Pointer, size: int, value: Any) -> None:
+        with self._lock:
+            self._kept[pointer.id, pointer.prefix] = (size, value)
+            self._size += size
+            while self._size > _REMEMBERED and len(self._kept) > 1:
+                self._size -= self._kept.popitem(last=False)[1][0]
+
+
+def _checked(data: bytes, pointer: Pointer) -> bytes:
+    if len(data) != pointer.length or blake3(data).digest() != pointer.id:
+        raise Corrupt(f"node {pointer.id.hex()} is damaged: its bytes don't match its id", "run `sheaf store check`")
+    return data

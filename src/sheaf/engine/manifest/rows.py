@@ -1,0 +1,79 @@
+"""Rows of a manifest, made from entries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+from blake3 import blake3
+
+from sheaf.engine.chunks.ingest import Placed
+from sheaf.format.node_v1 import ROWS, external_content
+from sheaf.model.entries import (
+    ChunkPlace,
+    Entry,
+    ExternalPlace,
+    Kind,
+    ObjectPlace,
+    Place,
+    PlaceKind,
+    RecipePlace,
+    clamp_time,
+)
+from sheaf.model.paths import check_path, check_target, split
+
+__all__ = ["external_entry", "folder_entry", "place_of", "row_of", "symlink_entry"]
+
+
+def folder_entry(path: str, mode: int = 0o755, mtime: int = 0) -> Entry:
+    """The entry of a folder."""
+    folder, name = split(check_path(path))
+    return Entry(folder, name, Kind.FOLDER, mode, mtime)
+
+
+def symlink_entry(path: str, target: str, mtime: int = 0) -> Entry:
+    """The entry of a symlink; its content is the hash of its target."""
+    folder, name = split(check_path(path))
+    raw = check_target(target, path).encode()
+    return Entry(folder, name, Kind.SYMLINK, 0o777, mtime, len(raw), blake3(raw).digest(), target)
+
+
+def external_entry(path: str, url: str, size: int, etag: str = "", mtime: int = 0) -> Entry:
+    """The entry of a file elsewhere whose bytes nobody has hashed: its content stands for where it is and which it is."""
+    folder, name = split(check_path(path))
+    content = external_content(url, size, etag)
+    return Entry(folder, name, Kind.EXTERNAL, 0o644, mtime, size, content, place=ExternalPlace(url, etag))
+
+
+def place_of(placed: Placed) -> Place | None:
+    """Where a file is that was stored."""
+    if placed.place == PlaceKind.CHUNK:
+        return ChunkPlace(placed.pack, placed.offset, placed.stored)
+    if placed.place == PlaceKind.RECIPE:
+        return RecipePlace(placed.recipe, placed.pack, placed.offset, placed.stored)
+    return None
+
+
+def row_of(entry: Entry, packs: Sequence[tuple[bytes, int]] | None = None) -> pa.RecordBatch:
+    """One entry as a batch of one row. ``packs``: for a recipe, what the file needs (the `packs` column)."""
+    values: dict[str, Any] = dict.fromkeys(ROWS.names)
+    for name in ("folder", "name", "kind", "mode", "mtime", "size", "content", "target"):
+        values[name] = getattr(entry, name)
+    values["mtime"] = clamp_time(entry.mtime)
+    if entry.attrs:
+        values["attrs"] = msgspec.json.encode(entry.attrs, order="sorted").decode()
+    match entry.place:
+        case ChunkPlace(pack, offset, stored):
+            values |= {"place": PlaceKind.CHUNK, "pack": pack, "offset": offset, "stored": stored}
+        case RecipePlace(recipe, pack, offset, stored):
+            values |= {"place": PlaceKind.RECIPE, "recipe": recipe, "pack": pack, "offset": offset, "stored": stored}
+            values["packs"] = [{"pack": pack, "live": live} for pack, live in packs or ()]
+        case ObjectPlace(session):
+            values |= {"place": PlaceKind.OBJECT, "url": session}
+        case ExternalPlace(url, etag):
+            values |= {"place": PlaceKind.EXTERNAL, "url": url, "etag": etag}
+        case None:
+            values["place"] = PlaceKind.NONE
+    return pa.RecordBatch.from_pylist([values], ROWS)

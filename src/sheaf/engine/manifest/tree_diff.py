@@ -1,0 +1,151 @@
+"""What differs between two manifests: nodes that are equal are never opened."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+
+from sheaf.engine.manifest.diff_entries import Difference, diff_entries, same
+from sheaf.engine.manifest.light_node import PlainLeaf, children_of
+from sheaf.engine.manifest.node_store import Nodes
+from sheaf.engine.manifest.tree import Tree
+from sheaf.engine.prefetch import ahead
+from sheaf.format.plain_v1 import Plain
+from sheaf.model.entries import Kind
+from sheaf.model.nodes import Pointer
+from sheaf.model.paths import order_key
+
+__all__ = ["Difference", "diff_entries", "diff_trees", "same", "with_renames"]
+
+_AHEAD = 8  # leaves, or pairs of them, being fetched while others are compared
+
+Step = tuple[Pointer | None, Pointer | None]  #: leaves that begin alike, or one of either side
+
+
+def diff_trees(old: Tree, new: Tree, *, renames: bool = True) -> Iterator[Difference]:
+    """What happened between two trees, in order of paths; moved files are one "renamed" each unless told not to.
+
+    The entries may lack their places.
+    """
+    found = _found(old.nodes, new.nodes, *_apart(old, new))
+    return with_renames(list(found)) if renames else found
+
+
+def _apart(old: Tree, new: Tree) -> tuple[list[Pointer], list[Pointer]]:
+    """The leaves that only one of the trees has, in order."""
+    left, right = [old.root], [new.root]
+    while True:
+        level = max((p.level for p in left + right), default=0)
+        mine = {(p.level, p.prefix, p.logical) for p in left}
+        common = mine & {(p.level, p.prefix, p.logical) for p in right}
+        left = [p for p in left if (p.level, p.prefix, p.logical) not in common]
+        right = [p for p in right if (p.level, p.prefix, p.logical) not in common]
+        if not level:
+            return left, right
+        left, right = _below(old.nodes, left, level), _below(new.nodes, right, level)
+
+
+def _below(nodes: Nodes, pointers: list[Pointer], level: int) -> list[Pointer]:
+    """The same with the nodes of a level opened."""
+    opened = ahead(nodes.io, lambda p: _children(nodes, p) if p.level == level else [p], pointers, _AHEAD)
+    return [child for children in opened for child in children]
+
+
+def _children(nodes: Nodes, pointer: Pointer) -> Sequence[Pointer]:
+    plain = nodes.plain(pointer)
+    return nodes.children(pointer) if plain is None else list(children_of(plain, pointer))
+
+
+# -- leaves ------------------------------------------------------------------------------------------------------------
+
+
+def _found(old: Nodes, new: Nodes, left: list[Pointer], right: list[Pointer]) -> Iterator[Difference]:
+    """The differences between two runs of leaves: in pairs where both are cut alike, by columns where they are not."""
+    rest: tuple[list[Pointer], list[Pointer]] = ([], [])
+    for step, unlike in _compared(old, new, _steps(left, right)):
+        if unlike is None:
+            for leaves, leaf in zip(rest, step, strict=True):
+                leaves.extend([leaf] if leaf else [])
+            continue
+        yield from _merged(old, new, rest)
+        rest = ([], [])
+        yield from unlike
+    yield from _merged(old, new, rest)
+
+
+def _merged(old: Nodes, new: Nodes, leaves: tuple[list[Pointer], list[Pointer]]) -> Iterator[Difference]:
+    if not any(leaves):
+        return iter(())
+    from sheaf.engine.manifest.diff_columns import merged  # takes pyarrow, numpy and its compute: 0.1 s to import
+
+    return merged(*leaves, old, new)
+
+
+def _steps(left: list[Pointer], right: list[Pointer]) -> Iterator[Step]:
+    """Both runs side by side."""
+    lefts, rights = deque(left), deque(right)
+    while lefts and rights:
+        a, b = ((one.folder, one.name) for one in (lefts[0], rights[0]))
+        if a == b:
+            yield lefts.popleft(), rights.popleft()
+        elif order_key(*a) < order_key(*b):
+            yield lefts.popleft(), None
+        else:
+            yield None, rights.popleft()
+    yield from ((leaf, None) for leaf in lefts)
+    yield from ((None, leaf) for leaf in rights)
+
+
+def _compared(old: Nodes, new: Nodes, steps: Iterator[Step]) -> Iterator[tuple[Step, list[Difference] | None]]:
+    """Each step with what differs; None if its leaves don't hold the same paths in the same places."""
+    waiting: deque[tuple[Step, Future[Plain | None] | None, Future[Plain | None] | None]] = deque()
+    for step in steps:
+        left, right = step
+        is_pair = left is not None and right is not None and (left.prefix, left.rows) == (right.prefix, right.rows)
+        one = old.io.submit(old.plain, left) if is_pair and left else None
+        two = new.io.submit(new.plain, right) if is_pair and right else None
+        waiting.append((step, one, two))
+        if len(waiting) > _AHEAD:
+            yield _compare(*waiting.popleft())
+    while waiting:
+        yield _compare(*waiting.popleft())
+
+
+def _compare(
+    step: Step, one: Future[Plain | None] | None, two: Future[Plain | None] | None
+) -> tuple[Step, list[Difference] | None]:
+    before, after = step
+    left, right = one.result() if one else None, two.result() if two else None
+    if before is None or after is None or left is None or right is None:
+        return step, None
+    mine, yours = PlainLeaf(left, before), PlainLeaf(right, after)
+    rows = mine.unlike(yours)
+    if rows is None:
+        return step, None
+    return step, [Difference("modified", mine.entry(row), yours.entry(row)) for row in rows]
+
+
+def with_renames(found: list[Difference]) -> Iterator[Difference]:
+    """Differences in order of paths, where a deleted and an added file of equal content are one rename, the first of each."""
+    gone: dict[tuple[Kind, bytes], list[Difference]] = {}
+    for difference in found:
+        if (
+            difference.how == "deleted"
+            and difference.old
+            and difference.old.kind != Kind.FOLDER
+            and difference.old.size
+        ):
+            gone.setdefault((difference.old.kind, difference.old.content), []).append(difference)
+    moved: dict[int, Difference] = {}
+    for difference in found:
+        if difference.how == "added" and difference.new is not None:
+            sources = gone.get((difference.new.kind, difference.new.content))
+            if sources:
+                moved[id(difference)] = sources.pop(0)
+    used = {id(source) for source in moved.values()}
+    for difference in found:
+        if id(difference) in moved:
+            yield Difference("renamed", moved[id(difference)].old, difference.new)
+        elif id(difference) not in used:
+            yield difference

@@ -1,0 +1,292 @@
+"""Manifests out: rows are cut into leaves, leaves gathered under inner nodes, and what an older bundle has is reused.
+
+Where a node ends depends only on the rows since the last end, so an edit changes the nodes around it and then falls
+into step with the old tree again. Whole subtrees that are in step are passed on unread.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from blake3 import blake3
+
+from sheaf.engine.core import Core
+from sheaf.engine.manifest.node_store import Nodes
+from sheaf.format import keys
+from sheaf.format.node_v1 import (
+    MAX_CHILDREN,
+    MAX_ROWS,
+    MAX_WEIGHT,
+    MIN_CHILDREN,
+    MIN_ROWS,
+    ROWS,
+    children_hashes,
+    cut_children,
+    cut_rows,
+    encode_children,
+    encode_rows,
+    leaf_packs,
+    row_hashes,
+    rows_prefix,
+)
+from sheaf.model.nodes import Pointer
+from sheaf.model.paths import common_folder, order_key
+
+__all__ = ["Change", "TreeWriter", "leaves_of"]
+
+Change = tuple[
+    bytes, pa.RecordBatch | None
+]  #: order key, and the one row that stands there from now on (None: nothing)
+Piece: TypeAlias = Any  #: a Pointer to a subtree that is passed on, or a pa.RecordBatch of rows to be cut
+_TOGETHER = 4096  # rows in which cuts are looked for at once
+_IN_FLIGHT = 16  # nodes being written at once: bounds memory
+
+
+class TreeWriter:
+    """Writes nodes for one session. All of a level are durable before the level above is created."""
+
+    def __init__(self, core: Core, nodes: Nodes, session: str, reuse: Mapping[bytes, Pointer] | None = None) -> None:
+        self._core = core
+        self._nodes = nodes
+        self._session = session
+        self._reuse = reuse or {}
+        self._writes: deque[Future[None]] = deque()
+        self._written: set[bytes] = set()
+        self._wide: set[bytes] = set()  # inner nodes of more than one child that were written here: no need to ask
+
+    def build(self, batches: Iterable[pa.RecordBatch]) -> Pointer:
+        """A tree of these rows, which are in order."""
+        return self._tree(batches)
+
+    def edit(self, base: Pointer, changes: Sequence[Change]) -> Pointer:
+        """The tree of ``base`` with some rows set or removed; ``changes`` are in order, no key twice."""
+        return self._tree(self._pieces(base, changes))
+
+    def _tree(self, pieces: Iterable[Piece]) -> Pointer:
+        items = list(self._leaves(pieces))
+        self._settle()
+        level = 1
+        while len(items) > 1:
+            items = list(self._level(level, items))
+            self._settle()
+            level += 1
+        root = items[0]
+        while root.level and root.id not in self._wide and len(below := self._nodes.children(root)) == 1:
+            root = below[0]
+        return root
+
+    # -- leaves --------------------------------------------------------------------------------------------------------
+
+    def _leaves(self, pieces: Iterable[Piece]) -> Iterator[Pointer]:
+        cutter = _Cutter()
+        written = False
+        for piece in _gathered(pieces):
+            for item in self._unfold(piece, cutter):
+                written = True
+                yield item
+        rest = cutter.rest()
+        if rest is not None or not written:
+            yield self._leaf(rest if rest is not None else pa.RecordBatch.from_pylist([], schema=ROWS))
+
+    def _unfold(self, piece: Piece, cutter: _Cutter) -> Iterator[Pointer]:
+        if not isinstance(piece, Pointer):
+            yield from map(self._leaf, cutter.feed(piece))
+        elif not cutter.pending:
+            yield piece
+        elif piece.level:
+            for child in self._nodes.children(piece):
+                yield from self._unfold(child, cutter)
+        else:
+            yield from map(self._leaf, cutter.feed(self._nodes.rows(piece)))
+
+    def _leaf(self, batch: pa.RecordBatch) -> Pointer:
+        prefix = rows_prefix(batch)
+        logical, full = row_hashes(batch, prefix)
+        first = (batch["folder"][0].as_py(), batch["name"][0].as_py()) if batch.num_rows else ("", "")
+        packs = leaf_packs(batch)
+        known = self._reuse.get(full)
+        if known is not None and known.level == 0 and known.packs == packs:  # `full` says nothing of places
+            return replace(known, prefix=prefix, folder=first[0], name=first[1])
+        size = int(batch["size"].to_numpy().sum())
+        data = encode_rows(self._session, batch, prefix)
+        return Pointer(
+            self._put(data),
+            len(data),
+            0,
+            prefix,
+            batch.num_rows,
+            size,
+            logical,
+            full,
+            first[0],
+            first[1],
+            packs,
+        )
+
+    # -- inner nodes ---------------------------------------------------------------------------------------------------
+
+    def _level(self, level: int, items: Iterable[Pointer]) -> Iterator[Pointer]:
+        group: list[Pointer] = []
+        queue = deque(items)
+        while queue:
+            item = queue.popleft()
+            if item.level >= level:
+                if not group:
+                    yield item
+                else:
+                    queue.extendleft(reversed(self._nodes.children(item)))
+                continue
+            group.append(item)
+            if len(group) == MAX_CHILDREN or (len(group) >= MIN_CHILDREN and cut_children(item)):
+                yield self._inner(level, group)
+                group = []
+        if group:
+            yield self._inner(level, group)
+
+    def _inner(self, level: int, group: list[Pointer]) -> Pointer:
+        prefix = group[0].prefix
+        for child in group[1:]:
+            prefix = common_folder(prefix, child.prefix)
+        logical, full = children_hashes(level, group, prefix)
+        first = group[0].folder, group[0].name
+        known = self._reuse.get(full)
+        if known is not None and known.level == level and self._written.isdisjoint(child.id for child in group):
+            return replace(known, prefix=prefix, folder=first[0], name=first[1])
+        rows, size = sum(child.rows for child in group), sum(child.size for child in group)
+        if level > 1:
+            group = [replace(child, packs=()) for child in group]
+        data = encode_children(self._session, level, group, prefix)
+        id = self._put(data)
+        if len(group) > 1:
+            self._wide.add(id)
+        return Pointer(id, len(data), level, prefix, rows, size, logical, full, *first)
+
+    # -- writing -------------------------------------------------------------------------------------------------------
+
+    def _put(self, data: bytes) -> bytes:
+        id = blake3(data).digest()
+        if id in self._written:
+            return id
+        self._written.add(id)
+        while len(self._writes) >= _IN_FLIGHT:
+            self._writes.popleft().result()
+        self._writes.append(self._core.io.submit(self._core.create, keys.node(id), data))
+        return id
+
+    def _settle(self) -> None:
+        while self._writes:
+            self._writes.popleft().result()
+
+    # -- edits ---------------------------------------------------------------------------------------------------------
+
+    def _pieces(self, pointer: Pointer, changes: Sequence[Change]) -> Iterator[Piece]:
+        if not changes:
+            yield pointer
+        elif not pointer.level:
+            yield from _changed(self._nodes.rows(pointer), changes)
+        else:
+            children = self._nodes.children(pointer)
+            marks = [change[0] for change in changes]
+            at = 0
+            for child, after in zip(children, [*children[1:], None], strict=True):
+                end = len(changes) if after is None else bisect_left(marks, order_key(after.folder, after.name))
+                yield from self._pieces(child, changes[at:end])
+                at = end
+
+
+def _gathered(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """The same with neighbouring rows together: an edit gives them one by one, and looking for cuts costs by the batch."""
+    rows: list[pa.RecordBatch] = []
+    count = 0
+    for piece in pieces:
+        if not isinstance(piece, Pointer) and piece.num_rows:
+            rows.append(piece)
+            count += piece.num_rows
+        if rows and (isinstance(piece, Pointer) or count >= _TOGETHER):
+            yield _joined(rows)
+            rows, count = [], 0
+        if isinstance(piece, Pointer):
+            yield piece
+    if rows:
+        yield _joined(rows)
+
+
+def _changed(batch: pa.RecordBatch, changes: Sequence[Change]) -> Iterator[pa.RecordBatch]:
+    """The rows of a leaf with changes applied, as slices in order."""
+    folders, names = batch["folder"].to_pylist(), batch["name"].to_pylist()
+    present = [order_key(folder, name) for folder, name in zip(folders, names, strict=True)]
+    at = 0
+    for key, row in changes:
+        here = bisect_left(present, key)
+        if here > at:
+            yield batch.slice(at, here - at)
+        if row is not None:
+            yield row
+        at = here + 1 if here < len(present) and present[here] == key else here
+    if at < batch.num_rows:
+        yield batch.slice(at)
+
+
+class _Cutter:
+    """Rows in, leaves out."""
+
+    def __init__(self) -> None:
+        self._batches: list[pa.RecordBatch] = []
+        self.pending = 0
+
+    def feed(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        """Add rows; yields the leaves that are complete now."""
+        if not batch.num_rows:
+            return
+        self._batches.append(batch)
+        self.pending += batch.num_rows
+        if self.pending < MIN_ROWS and sum(b.nbytes for b in self._batches) < MAX_WEIGHT:
+            return
+        whole = _joined(self._batches)
+        end = 0
+        for start, end in _cuts(*cut_rows(whole)):
+            yield whole.slice(start, end - start)
+        self._batches = [whole.slice(end)]
+        self.pending = whole.num_rows - end
+
+    def rest(self) -> pa.RecordBatch | None:
+        """What is left at the end: the last leaf."""
+        return _joined(self._batches) if self.pending else None
+
+
+def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    return batches[0] if len(batches) == 1 else pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
+
+
+def _cuts(may_end: npt.NDArray[np.bool_], weight: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """(start, end) of each complete leaf: at a row that may end one from 1,024 rows on; always at a limit."""
+    ends = np.flatnonzero(may_end) + 1
+    total = np.cumsum(weight)
+    start = 0
+    while True:
+        before = int(total[start - 1]) if start else 0
+        heavy = int(np.searchsorted(total, before + MAX_WEIGHT)) + 1
+        at = int(np.searchsorted(ends, start + MIN_ROWS))
+        natural = int(ends[at]) if at < len(ends) else len(total) + 1
+        end = min(natural, start + MAX_ROWS, heavy)
+        if end > len(total):
+            return
+        yield start, end
+        start = end
+
+
+def leaves_of(nodes: Nodes, root: Pointer) -> Iterator[Pointer]:
+    """All nodes of a tree below and including the root, with their packs: to be reused by ``full``."""
+    # nobody tells which packs a root needs; below another root its parent must say so, or gc would take them away
+    yield root if root.level else replace(root, packs=leaf_packs(nodes.rows(root)))
+    if root.level:
+        for child in nodes.children(root):
+            yield from leaves_of(nodes, child)

@@ -1,0 +1,216 @@
+"""Copies of immutable objects on this machine. Safe to delete at any time; whoever reads from it checks the hash."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from sheaf.errors import Corrupt
+from sheaf.fork import Lock
+from sheaf.format.limits import limit_of
+from sheaf.storage.buffers import check_size
+from sheaf.storage.folder.private_files import ASIDE, make_private_folder, write_private
+from sheaf.storage.folder.regular_files import opened, read_whole
+from sheaf.storage.key_rules import check_key
+
+__all__ = [
+    "ROOM",
+    "Cache",
+    "FolderCache",
+    "NoCache",
+    "Use",
+    "remove_unfinished",
+    "room_of",
+    "set_room",
+    "shrink",
+    "use_of",
+]
+
+ROOM: Final = 2 << 30  #: bytes that copies of remote objects may take, unless somebody says otherwise
+_LIMIT: Final = "limit"  # the file in a user's cache that says otherwise
+_MARK: Final = "mark"  # no key, so never in the way of one
+_OFTEN: Final = 16  # the folder is looked through when a 16th of its room was written
+
+
+class Cache(Protocol):
+    """Bytes under keys, perhaps."""
+
+    def get(self, key: str) -> bytes | None:
+        """The bytes, or None. They may be damaged."""
+        ...
+
+    def put(self, key: str, data: bytes) -> None:
+        """Keep the bytes, if that is possible."""
+        ...
+
+    def drop(self, key: str) -> None:
+        """Forget the bytes."""
+        ...
+
+    def clear(self, folder: str) -> None:
+        """Forget all bytes whose keys begin so, up to a slash."""
+        ...
+
+    def is_marked(self, mark: str) -> bool:
+        """Whether this mark was the last one."""
+        ...
+
+    def mark(self, mark: str) -> None:
+        """Remember a text until the next one, or until the folder is cleared."""
+        ...
+
+
+class NoCache:
+    """Keeps nothing: for stores that are on this machine anyway."""
+
+    def get(self, key: str) -> bytes | None:
+        return None
+
+    def put(self, key: str, data: bytes) -> None:
+        return None
+
+    def drop(self, key: str) -> None:
+        return None
+
+    def clear(self, folder: str) -> None:
+        return None
+
+    def is_marked(self, mark: str) -> bool:
+        return True
+
+    def mark(self, mark: str) -> None:
+        return None
+
+
+class FolderCache:
+    """One file an object, shared by processes: files appear by rename, whole. A full or read-only disk is no error.
+
+    ``room``: bytes that it may take, about; what was used longest ago goes first. None: somebody else sees to that.
+    """
+
+    def __init__(self, root: Path, room: int | None = None) -> None:
+        self._root = root
+        self._room = room
+        self._lock = Lock()
+        self._written = 0
+
+    def get(self, key: str) -> bytes | None:
+        path = self._path(key)
+        try:
+            with opened(str(path)) as (fd, size):
+                check_size(key, size, limit_of(key))
+                data = read_whole(fd, key, size, limit_of(key))
+        except (OSError, Corrupt):  # whatever stands there, it is no copy
+            return None
+        if self._room is not None:
+            with contextlib.suppress(OSError):
+                os.utime(path)
+        return data
+
+    def put(self, key: str, data: bytes) -> None:
+        path = self._path(key)
+        try:
+            make_private_folder(path.parent)
+            write_private(path, data)
+        except OSError:
+            return
+        self._make_room(len(data))
+
+    def _path(self, key: str) -> Path:
+        return self._root / check_key(key)  # ids in keys come from the store: none may lead out of here
+
+    def _make_room(self, written: int) -> None:
+        if self._room is None:
+            return
+        with self._lock:
+            self._written += written
+            if self._written * _OFTEN < self._room:
+                return
+            self._written = 0
+        shrink(self._root, self._room - self._room // _OFTEN)
+
+    def drop(self, key: str) -> None:
+        try:
+            self._path(key).unlink(missing_ok=True)
+        except OSError:
+            return
+
+    def clear(self, folder: str) -> None:
+        shutil.rmtree(self._path(folder.rstrip("/")), ignore_errors=True)
+
+    def is_marked(self, mark: str) -> bool:
+        try:
+            return (self._root / _MARK).read_text() == mark
+        except (OSError, ValueError):
+            return False
+
+    def mark(self, mark: str) -> None:
+        with contextlib.suppress(OSError):
+            make_private_folder(self._root)
+            write_private(self._root / _MARK, mark.encode())
+
+
+# -- how much there is -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What lies in a folder."""
+
+    files: int = 0
+    bytes: int = 0
+
+
+def room_of(cache: Path) -> int:
+    """How many bytes of remote objects a user's cache may hold."""
+    try:
+        return int((cache / _LIMIT).read_text())
+    except (OSError, ValueError):
+        return ROOM
+
+
+def set_room(cache: Path, room: int) -> None:
+    """Say so for all processes from now on. Raises OSError."""
+    make_private_folder(cache)
+    write_private(cache / _LIMIT, f"{room}\n".encode())
+
+
+def use_of(root: Path) -> Use:
+    """How much lies below a folder; nothing if there is none."""
+    sizes = [size for _, size, _ in _files(root)]
+    return Use(len(sizes), sum(sizes))
+
+
+def remove_unfinished(root: Path) -> None:
+    """Delete unfinished files below a folder. A process that is writing one keeps no copy, which is no error."""
+    for _, _, path in _files(root):
+        if path.name.startswith(ASIDE):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+def shrink(root: Path, max_bytes: int) -> None:
+    """Delete what was used longest ago until the rest fits. Others may do the same meanwhile."""
+    found = sorted(_files(root))
+    left = sum(size for _, size, _ in found)
+    for _, size, path in found:
+        if left <= max_bytes:
+            return
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+        left -= size
+
+
+def _files(root: Path) -> Iterator[tuple[int, int, Path]]:
+    """(time of the last use, size, path) of each file below a folder."""
+    for folder, _, names in os.walk(root):
+        for name in names:
+            path = Path(folder, name)
+            with contextlib.suppress(OSError):
+                status = path.lstat()
+                yield status.st_mtime_ns, status.st_size, path

@@ -1,0 +1,1 @@
+"""Repairs of what a check has found."""

@@ -1,0 +1,139 @@
+"""Everything that a check finds lost or damaged, from copies of the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from sheaf.engine.check.report import FAULTS, Problem, Report
+from sheaf.engine.chunks.verify_pack import verify_pack
+from sheaf.engine.core import Core
+from sheaf.engine.log.record_log import store_log
+from sheaf.engine.objects import get_object
+from sheaf.engine.repair.log_records import mend_logs
+from sheaf.engine.repair.restore_objects import Mending
+from sheaf.engine.replicas.replica_records import is_copy, state_of
+from sheaf.engine.sessions.forwarding import load_forwards
+from sheaf.errors import Refused, SheafError
+from sheaf.format import keys
+from sheaf.model.records import MovePacks
+from sheaf.storage.port import Backend, Stat
+
+__all__ = ["fetch"]
+
+_KEPT_FOR_EVER = (keys.ERASED, keys.RECEIPTS, keys.RUNS)
+_ELSEWHERE = frozenset({"log", "index", "ref", "bundle", "size"})  # problems that no single object is the answer to
+
+
+def fetch(mending: Mending, found: Report, check: Callable[[], Report]) -> Report:
+    """Mend the logs, then whatever was ``found``, and what ``check`` finds then, as long as a copy can help with it.
+
+    Returns:
+        The last report.
+
+    Raises:
+        Refused: a copy takes writes itself, so one of the two is an older store.
+        Corrupt: the store's log can't be mended.
+    """
+    _refuse_two_primaries(mending)
+    mend_logs(mending, may_grow=not _is_copy(mending.core))
+    _fetch_lost_notices(mending)
+    moved = _moved(mending.core)
+    report = check() if mending.mended and not mending.is_dry else found
+    while True:
+        before = len(mending.mended)
+        for key in dict.fromkeys(_keys(mending, report.problems, moved)):
+            if key not in mending.failed and key not in mending.mended:
+                mending.mend(key)
+        if len(mending.mended) == before or mending.is_dry:
+            return report
+        report = check()
+
+
+def _is_copy(core: Core) -> bool:
+    return is_copy(core.backend, _epoch(core)) is not None
+
+
+def _epoch(core: Core) -> int:
+    try:
+        return state_of(core).epoch
+    except FAULTS:
+        return 0
+
+
+def _refuse_two_primaries(mending: Mending) -> None:
+    if _is_copy(mending.core):
+        return
+    for source in mending.sources:
+        if not _is_copy(Core(source, mending.core.config, io=mending.core.io)):
+            raise Refused(
+                f"{source.url} is no replica of {mending.core.backend.url}: it takes writes itself",
+                "if it was promoted, it is the store now; this one can be made anew as its replica, in an empty place",
+            )
+
+
+def _fetch_lost_notices(mending: Mending) -> None:
+    """Nobody deletes these, so what a copy has and this place doesn't was lost."""
+    for prefix in _KEPT_FOR_EVER:
+        here = {stat.key for stat in mending.core.backend.list(prefix)}
+        there = {stat.key for source in mending.sources for stat in _listed(source, prefix)}
+        for key in sorted(there - here):
+            mending.mend(key)
+
+
+def _listed(source: Backend, prefix: str) -> Iterator[Stat]:
+    try:
+        yield from source.list(prefix)
+    except SheafError:
+        return
+
+
+def _moved(core: Core) -> frozenset[bytes]:
+    """Packs that gc or an erasure has replaced: they must not come back, for they may hold what was erased."""
+    try:
+        records = list(store_log(core).records())
+    except FAULTS:
+        return frozenset()
+    ops = (op for record in records for op in record.ops if isinstance(op, MovePacks))
+    return frozenset(bytes.fromhex(pack) for op in ops for pack in op.packs)
+
+
+def _keys(mending: Mending, problems: Iterable[Problem], moved: frozenset[bytes]) -> Iterator[str]:
+    """The objects that may be to blame for these."""
+    for problem in problems:
+        if problem.kind in _ELSEWHERE:
+            continue
+        if problem.kind == "pack":
+            yield from _of_pack(mending, problem.key, moved)
+        elif problem.kind == "file":
+            yield from _damaged(mending.core, problem.suspects)
+        elif problem.kind == "runs":
+            yield from (f"{problem.key}/start.json", f"{problem.key}/end.json")
+        else:
+            yield problem.key
+
+
+def _of_pack(mending: Mending, key: str, moved: frozenset[bytes]) -> Iterator[str]:
+    """The pack; or, if it was replaced, what was said of where its chunks went."""
+    (pack,) = keys.ids_of([key])
+    if pack not in moved:
+        yield key
+        return
+    folder = keys.moved(pack, 0).rpartition("/")[0] + "/"
+    said = {stat.key for source in mending.sources for stat in _listed(source, folder)}
+    if not said:
+        mending.failed[key] = "it was replaced, and no copy says where its chunks went"
+    yield from sorted(said)
+
+
+def _damaged(core: Core, suspects: Iterable[str]) -> Iterator[str]:
+    """Of these packs, and of those that replaced them, the ones that are damaged or gone."""
+    packs = set(keys.ids_of(suspects))
+    try:
+        packs |= load_forwards(core).targets(packs)
+    except FAULTS:
+        pass
+    for pack in sorted(packs):
+        try:
+            verify_pack(get_object(core.backend, keys.pack(pack)), pack)
+        except FAULTS:
+            yield keys.pack(pack)

@@ -1,0 +1,26 @@
+"""Which replicas a store has, though its log may be damaged."""
+
+from __future__ import annotations
+
+from sheaf.engine.check.report import FAULTS
+from sheaf.engine.objects import get_object
+from sheaf.format.record_v1 import decode_record
+from sheaf.storage.port import Backend
+
+__all__ = ["known_replicas"]
+
+
+def known_replicas(place: Backend) -> list[str] | None:
+    """The URLs in the newest record of the store's log that can be read; None if only an older one knows of no replicas."""
+    for n, stat in enumerate(place.list("log/", sort=True)):
+        try:
+            record = decode_record(get_object(place, stat.key), stat.key)
+        except FAULTS:
+            continue
+        if isinstance(record.state, dict):
+            urls = list(record.state.get("replicas", ()))
+            return urls if urls or not n else None
+        for op in record.ops:
+            if isinstance(op, dict) and op.get("op") == "set-replicas":
+                return list(op.get("urls", ()))
+    return None

@@ -1,0 +1,102 @@
+"""Records that are lost or damaged, from copies of their log. A record is put only where it continues the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sheaf.engine.core import Core
+from sheaf.engine.log.record_log import store_log
+from sheaf.engine.objects import get_object
+from sheaf.engine.repair.restore_objects import Mending
+from sheaf.engine.replicas.replica_records import copied_up_to
+from sheaf.errors import Corrupt, NotFound
+from sheaf.format import keys
+from sheaf.format.record_v1 import decode_record
+from sheaf.model.records import Record
+from sheaf.storage.port import Backend
+
+__all__ = ["mend_logs"]
+
+_AT_ONCE = 256  # records read at once
+
+
+def mend_logs(mending: Mending, *, may_grow: bool) -> None:
+    """Mend the store's log, then that of each repo.
+
+    Args:
+        may_grow: also fetch records that come after the newest one here: that is right if the copies got them from here.
+
+    Raises:
+        Corrupt: the store's log can't be mended, so nobody knows which repos there are.
+    """
+    _mend(mending, keys.STORE_LOG, may_grow)
+    for repo in _repos(mending):
+        _mend(mending, keys.repo(repo), may_grow)
+
+
+def _repos(mending: Mending) -> Iterable[str]:
+    try:
+        return list(store_log(mending.core).head().state.repos)
+    except (Corrupt, NotFound):
+        if not mending.is_dry:
+            raise
+    for source in mending.sources:  # they would be known once the log is mended
+        return list(store_log(Core(source, mending.core.config, io=mending.core.io)).head().state.repos)
+    return []
+
+
+def _mend(mending: Mending, base: str, may_grow: bool) -> None:
+    here = copied_up_to(mending.core.backend, base)
+    ends = [copied_up_to(source, base) for source in mending.sources]
+    if any(
+        _are_apart(mending, source, base, min(here, end)) for source, end in zip(mending.sources, ends, strict=True)
+    ):
+        return
+    there = max(ends) if may_grow else -1
+    before: Record | None = None
+    for start in range(0, max(here, there) + 1, _AT_ONCE):
+        numbers = range(start, min(start + _AT_ONCE, max(here, there) + 1))
+        found = mending.core.io.map(lambda n: _sound(mending.core.backend, base, n), numbers)
+        for n, record in zip(numbers, found, strict=True):
+            after = record or _mended(mending, base, n, before)
+            if after is None and n > here:
+                return  # what comes after it can't be put either
+            if record is not None and before is not None and before.n == n - 1 and record.prev != before.write:
+                mending.failed[keys.log_record(base, n)] = _APART
+            before = after
+
+
+def _are_apart(mending: Mending, source: Backend, base: str, n: int) -> bool:
+    """Whether both logs have this record, and not the same one."""
+    ours, theirs = (_sound(place, base, n) for place in (mending.core.backend, source))
+    if ours is None or theirs is None or ours.write == theirs.write:
+        return False
+    mending.failed[keys.log_record(base, n)] = f"{source.url} has another one: {_APART}"
+    return True
+
+
+_APART = "the logs went apart, and nothing is merged"
+
+
+def _sound(place: Backend, base: str, n: int) -> Record | None:
+    key = keys.log_record(base, n)
+    try:
+        record = decode_record(get_object(place, key), key)
+    except (Corrupt, NotFound):
+        return None
+    return record if record.n == n else None
+
+
+def _mended(mending: Mending, base: str, n: int, before: Record | None) -> Record | None:
+    key = keys.log_record(base, n)
+    after = _sound(mending.core.backend, base, n + 1)
+
+    def accept(data: bytes) -> None:
+        record = decode_record(data, key)
+        follows = before is None or before.n != n - 1 or record.prev == before.write
+        leads = after is None or after.prev == record.write
+        if not (follows and leads):
+            raise Corrupt(_APART)
+
+    data = mending.mend(key, accept)
+    return None if data is None else decode_record(data, key)

@@ -1,0 +1,190 @@
+"""Bundles that can't be read, and the note of it in their log. The note takes nothing away and can be taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from sheaf.engine.check.report import FAULTS, Problem
+from sheaf.engine.chunks.chunk_reader import Contents, Erased
+from sheaf.engine.core import Core
+from sheaf.engine.log.record_log import Head, Log, repo_log, store_log
+from sheaf.engine.log.resolve import Refs
+from sheaf.engine.manifest.node_store import Nodes, mark_of, pointer_of
+from sheaf.engine.manifest.tree import entries
+from sheaf.engine.sessions.forwarding import load_forwards
+from sheaf.errors import Corrupt, NotFound, Refused
+from sheaf.format import keys
+from sheaf.format.node_v1 import leaf_packs, object_id
+from sheaf.model.entries import Entry, ExternalPlace
+from sheaf.model.nodes import Pointer
+from sheaf.model.records import BringBack, Bundle, RepoEntry, RepoOp, RepoState, SetAside
+
+__all__ = ["Unreadable", "bring_back", "set_aside", "unreadable"]
+
+_NEEDS = (
+    "it needs the very objects that are lost: `sheaf store repair --from-replica=URL` fetches them from a copy; or put them "
+    "back from a backup"
+)
+_AT_ONCE = 500  # bundles noted by one record
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A bundle of a repo (its id and its name), and the first thing that keeps it from being read."""
+
+    repo: str
+    repo_name: str
+    bundle: str
+    reason: str
+
+
+# -- what can't be read ------------------------------------------------------------------------------------------------
+
+
+def unreadable(core: Core, problems: Iterable[Problem]) -> list[Unreadable]:
+    """The bundles that these problems keep from being read, of those that live and are not set aside."""
+    known = list(problems)
+    reader, said = _Reader(core, _Suspects.of(core, known)), {p.key: p.message for p in known if p.kind == "bundle"}
+    found: list[Unreadable] = []
+    for repo in store_log(core).head().state.repos.values():
+        if repo.deleted:
+            continue
+        with suppress(*FAULTS):  # its log is among the problems; the other repos' bundles are looked at all the same
+            whys = ((bundle, said.get(bundle.id) or reader.fault(bundle)) for bundle in _not_aside(core, repo))
+            found += [Unreadable(repo.id, repo.name, bundle.id, why) for bundle, why in whys if why]
+    return found
+
+
+def _not_aside(core: Core, repo: RepoEntry) -> list[Bundle]:
+    log = repo_log(core, repo.id)
+    aside = log.head().state.aside
+    return [bundle for bundle in Refs(log, repo.name).bundles() if bundle.id not in aside]
+
+
+@dataclass(frozen=True, slots=True)
+class _Suspects:
+    """Where to look closely: nodes that are known to be wrong, packs and objects (by their ids in leaves), paths."""
+
+    nodes: Mapping[bytes, str]
+    packs: frozenset[bytes]
+    paths: frozenset[str]
+
+    @classmethod
+    def of(cls, core: Core, problems: list[Problem]) -> _Suspects:
+        nodes = {keys.ids_of([p.key])[0]: p.message for p in problems if p.kind == "node"}
+        packs = set(keys.ids_of(p.key for p in problems if p.kind in ("pack", "size")))
+        packs |= set(keys.ids_of(key for p in problems for key in p.suspects))
+        try:
+            packs |= load_forwards(core).sources(packs)
+        except FAULTS:
+            pass  # a forwarding address is damaged: then the packs that it is about are among the problems
+        objects = {object_id(p.key) for p in problems if p.kind == "object"}
+        return cls(nodes, frozenset(packs | objects), frozenset(p.key for p in problems if p.kind == "file"))
+
+
+class _Reader:
+    """Reads bundles: all bytes of them, or only where there is something suspicious. What they share, once."""
+
+    def __init__(self, core: Core, suspects: _Suspects | None) -> None:
+        self._nodes = Nodes(core)
+        self._contents = Contents(core)
+        self._suspects = suspects
+        self._known: dict[bytes, str] = {}
+
+    def fault(self, bundle: Bundle) -> str:
+        """The first thing that is wrong; empty if nothing is."""
+        try:
+            return self._fault(pointer_of(bundle.root))
+        except Corrupt as error:  # the descriptor itself
+            return error.message
+
+    def _fault(self, pointer: Pointer) -> str:
+        mark = mark_of(pointer)
+        if mark not in self._known:
+            try:
+                self._known[mark] = self._look(pointer)
+            except FAULTS as error:
+                self._known[mark] = error.message
+        return self._known[mark]
+
+    def _look(self, pointer: Pointer) -> str:
+        if self._suspects is not None and (said := self._suspects.nodes.get(pointer.id)):
+            return said
+        if pointer.level:
+            return next(filter(None, map(self._fault, self._nodes.children(pointer))), "")
+        batch = self._nodes.rows(pointer)
+        for entry in entries(batch) if self._is_suspicious(batch) else ():
+            self._read(entry)
+        return ""
+
+    def _is_suspicious(self, batch: pa.RecordBatch) -> bool:
+        if self._suspects is None or self._suspects.paths:
+            return True
+        return any(pack in self._suspects.packs for pack, _ in leaf_packs(batch))
+
+    def _read(self, entry: Entry) -> None:
+        """Raises one of FAULTS if a file can't be read; one that was erased is not there on purpose."""
+        if entry.place is None or isinstance(entry.place, ExternalPlace):
+            return
+        try:
+            for _ in self._contents.blocks(entry):
+                pass
+        except Erased:
+            return
+        except FAULTS as error:
+            raise Corrupt(f"'{entry.path}': {error.message}") from error
+
+
+# -- the note ----------------------------------------------------------------------------------------------------------
+
+
+def set_aside(core: Core, found: Iterable[Unreadable]) -> list[Unreadable]:
+    """Note in their logs that these bundles can't be read; those that were deleted or noted meanwhile are left out."""
+    by_repo: dict[str, list[Unreadable]] = {}
+    for item in found:
+        by_repo.setdefault(item.repo, []).append(item)
+    return [item for repo, items in by_repo.items() for part in _parts(items) for item in _noted(core, repo, part)]
+
+
+def _parts(items: list[Unreadable]) -> Iterator[list[Unreadable]]:
+    return (items[at : at + _AT_ONCE] for at in range(0, len(items), _AT_ONCE))
+
+
+def _noted(core: Core, repo: str, items: list[Unreadable]) -> list[Unreadable]:
+    log = repo_log(core, repo)
+    refs = Refs(log, items[0].repo_name)
+
+    def still(head: Head[RepoState]) -> list[Unreadable]:
+        alive = {bundle.id for bundle in refs.bundles()}
+        return [item for item in items if item.bundle in alive and item.bundle not in head.state.aside]
+
+    if not still(log.head()):
+        return []
+    noted: list[Unreadable] = []
+
+    def decide(head: Head[RepoState]) -> tuple[RepoOp, ...]:
+        noted[:] = still(head)
+        return tuple(SetAside(item.bundle, item.reason) for item in noted)
+
+    log.append(decide)
+    return noted
+
+
+def bring_back(core: Core, log: Log[RepoState, RepoOp], refs: Refs, id: str) -> Bundle:
+    """Take the note back, once every byte of the bundle can be read.
+
+    Raises:
+        NotFound: no bundle of that id is set aside.
+        Refused: it still can't be read.
+    """
+    if id not in log.head().state.aside:
+        raise NotFound(f'no bundle "{id}" is set aside')
+    bundle = refs.get(id)
+    if why := _Reader(core, None).fault(bundle):
+        raise Refused(f"bundle {id} still can't be read: {why}", _NEEDS)
+    log.append(lambda head: (BringBack(id),))
+    return bundle

@@ -1,0 +1,92 @@
+"""Sound bytes from a copy in the place of what is lost or damaged. Each object is verified before it is put."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from sheaf.engine.check.report import FAULTS
+from sheaf.engine.core import Core
+from sheaf.engine.objects import get_object
+from sheaf.engine.repair.verify import verify
+from sheaf.errors import Corrupt, NotFound, SheafError
+from sheaf.storage.port import Backend, Created
+
+__all__ = ["Keep", "Mending"]
+
+Keep = Callable[[str, bytes], None]  #: takes the key and the bytes of what is about to be replaced
+
+
+@dataclass(slots=True)
+class Mending:
+    """``core``: the place that is mended; ``sources``: its copies, asked in this order. ``is_dry``: only say what would be.
+
+    ``mended``: keys; ``failed``: keys, and why not. An object that is missing is created. One that is damaged is replaced
+    in one step, so that its key is never free: somebody could put another record there.
+    """
+
+    core: Core
+    sources: Sequence[Backend]
+    keep: Keep = lambda key, data: None
+    is_dry: bool = False
+    mended: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    size: int = 0  #: bytes of all that was put
+
+    def mend(self, key: str, accept: Callable[[bytes], None] = lambda data: None) -> bytes | None:
+        """The sound bytes, once they are there; None (and why in ``failed``) if no source has any.
+
+        Args:
+            accept: raises one of ``FAULTS`` for bytes that are sound, and yet not what belongs there.
+        """
+        self.failed[key] = "no copy has it"
+        for source in self.sources:
+            try:
+                data = get_object(source, key)
+                verify(key, data)
+                accept(data)
+            except NotFound:
+                continue
+            except SheafError as error:
+                self.failed[key] = f"{source.url}: {error.message}"
+                continue
+            if self._put(key, data):
+                del self.failed[key]
+                self.mended.append(key)
+                self.size += len(data)
+                return data
+        return None
+
+    def _put(self, key: str, data: bytes) -> bool:
+        held = self._held(key)
+        if held is not None and (why := self._reason_to_keep(key, held, data)):
+            self.failed[key] = why
+            return False
+        if self.is_dry:
+            return True
+        if held is not None:
+            if held:
+                self.keep(key, held)
+            self.core.backend.replace(key, data)
+        elif self.core.backend.create(key, data) is Created.OTHER:
+            self.failed[key] = "somebody has written something else there meanwhile"
+            return False
+        return True
+
+    def _held(self, key: str) -> bytes | None:
+        try:
+            return get_object(self.core.backend, key)
+        except NotFound:
+            return None
+        except Corrupt:  # encrypted, and damaged: there are no bytes to look at
+            return b""
+
+    def _reason_to_keep(self, key: str, held: bytes, data: bytes) -> str:
+        """Why an object must not be replaced; empty if it is damaged."""
+        if held == data:
+            return "the copy has the same bytes"
+        try:
+            verify(key, held)
+        except FAULTS:
+            return ""
+        return "it is sound by itself, and differs from the copy"

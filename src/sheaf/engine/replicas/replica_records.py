@@ -1,0 +1,88 @@
+"""Records on their way from one place to another: in order, each only after all that it needs."""
+
+from __future__ import annotations
+
+from sheaf.engine.core import Core
+from sheaf.engine.log.record_log import store_log
+from sheaf.engine.objects import get_object
+from sheaf.errors import Conflict, NotFound
+from sheaf.format import keys
+from sheaf.format.record_v1 import decode_record
+from sheaf.format.replica_v1 import ReplicaNotice
+from sheaf.format.sealed import seal, unseal
+from sheaf.format.store_v1 import decode_config
+from sheaf.model.records import StoreState
+from sheaf.storage.port import Backend, Created
+
+__all__ = ["copied_up_to", "copy_log", "copy_of", "end_epoch", "is_copy", "refuse_diverged", "state_of"]
+
+
+def state_of(core: Core) -> StoreState:
+    """What a place's own log says now."""
+    return store_log(core).head().state
+
+
+def copied_up_to(place: Backend, base: str) -> int:
+    """The number of a log's newest record in a place; -1 if it has none."""
+    newest = place.newest(f"{base}log/")
+    return -1 if newest is None else keys.record_number(newest)
+
+
+def refuse_diverged(source: Backend, target: Backend, base: str, last: int) -> int:
+    """The number of the target's newest record. Raises Conflict if its log is no beginning of the source's."""
+    newest = copied_up_to(target, base)
+    common = min(newest, last)
+    if common >= 0:
+        key = keys.log_record(base, common)
+        try:
+            is_same = get_object(source, key) == get_object(target, key)
+        except NotFound:
+            is_same = False
+        if not is_same:
+            raise _diverged(source, target, key)
+    return newest
+
+
+def copy_log(source: Backend, target: Backend, base: str, last: int) -> int:
+    """Copy the records of a log up to ``last`` that the target lacks; returns how many.
+
+    Raises:
+        Conflict: the target's log is no beginning of the source's.
+    """
+    first = refuse_diverged(source, target, base, last) + 1
+    for n in range(first, last + 1):
+        key = keys.log_record(base, n)
+        data = get_object(source, key)
+        decode_record(data, key)  # what is damaged here must not become the copy
+        if target.create(key, data) is Created.OTHER:
+            raise _diverged(source, target, key)
+    return max(0, last + 1 - first)
+
+
+def _diverged(source: Backend, target: Backend, key: str) -> Conflict:
+    return Conflict(
+        f"{target.url} has diverged from {source.url}: they differ at {key}",
+        "one of them was promoted while the other went on: nothing is merged; keep the one that is right, and make the "
+        "other anew in an empty place",
+    )
+
+
+def copy_of(place: Backend) -> str:
+    """The id of the store that a place holds; empty if it holds none."""
+    try:
+        return decode_config(get_object(place, keys.CONFIG)).id
+    except NotFound:
+        return ""
+
+
+def end_epoch(place: Backend, epoch: int, primary: str, time: str) -> None:
+    """From now on this place takes writes only if its log's epoch is above ``epoch``."""
+    place.create(keys.replica(epoch), seal("replica", ReplicaNotice(epoch, primary, time)))
+
+
+def is_copy(place: Backend, epoch: int) -> ReplicaNotice | None:
+    """The notice that makes a place with this epoch in its log a copy; None if it may be written to."""
+    newest = place.newest(keys.REPLICA)
+    if newest is None or keys.replica_epoch(newest) < epoch:
+        return None
+    return unseal(get_object(place, newest), "replica", ReplicaNotice, newest)

@@ -1,0 +1,220 @@
+"""A store with its replicas: creates go to all of them, the primary decides, reads may fall back on them.
+
+What makes it safe to copy a record on its own: whatever another process can learn of (through the index, a diamond or a
+record) is on every replica, or the primary holds a note in ``behind/`` for those that lack it. So before each such
+object is created, the note is; and a replica with a note gets no record until it has caught up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sheaf.engine.clock import Clock, rfc3339
+from sheaf.engine.core import Core
+from sheaf.engine.log.record_log import store_log
+from sheaf.engine.objects import get_stored
+from sheaf.engine.replicas.members import Member, Open, Tell, needed
+from sheaf.engine.replicas.object_kinds import Kind, kind_of, log_of
+from sheaf.engine.replicas.replica_records import is_copy
+from sheaf.errors import Refused, SheafError, Unavailable
+from sheaf.fork import Lock
+from sheaf.format import keys
+from sheaf.format.replica_v1 import Behind
+from sheaf.format.sealed import seal
+from sheaf.format.store_v1 import StoreConfig
+from sheaf.model.records import StoreState
+from sheaf.storage.port import Backend, Buffer, Created
+from sheaf.storage.wrappers.failover import FailoverBackend
+from sheaf.storage.wrappers.wrapper import WrapperBackend
+
+__all__ = ["ReplicatedBackend", "refuse_copy"]
+
+
+class ReplicatedBackend(FailoverBackend):
+    """``inner`` is the primary. Which replicas there are stands in its log, which is read again before each commit."""
+
+    def __init__(self, inner: Backend, open: Open, config: StoreConfig, clock: Clock, tell: Tell) -> None:
+        super().__init__(inner, tell)
+        self._core = Core(inner, config, clock=clock)
+        self._log = store_log(self._core)
+        self._open = open
+        self._tell = tell
+        self._lock = Lock()
+        self._state: StoreState | None = None
+        self._members: dict[str, Member] = {}
+        self._has_looked = False  # ahead of the next create
+        self._wrote = False  # anything since the log was last looked at
+
+    def create(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
+        kind = kind_of(key)
+        if kind is Kind.LOCAL:
+            return self.inner.create(key, data)
+        if self._state is None or kind in (Kind.LINK, Kind.RECORD):
+            if self._has_looked and kind is Kind.LINK:
+                self._has_looked = False
+            else:
+                self._look()
+        if kind is Kind.RECORD:
+            return self._commit(key, data)
+        self._wrote = True
+        answer = self.inner.create(key, data)
+        if self._members:
+            self._spread(key, data if answer is not Created.OTHER else get_stored(self.inner, key))
+        return answer
+
+    def prepare(self) -> None:
+        """Look at what is true now, for the link that comes next: a session, before which nothing was written."""
+        self.inner.prepare()
+        self._look()
+        self._has_looked = not self._wrote
+
+    def delete(self, key: str) -> None:
+        """From the primary; replicas keep what they have until they catch up, but for ended sessions and removed keys."""
+        self.inner.delete(key)
+        if key.startswith((keys.SESSIONS, keys.SLOTS)):
+            for member in self._ready():
+                member.tried(lambda member=member: member.backend.delete(key))  # type: ignore[misc]
+
+    def use(self, urls: Sequence[str]) -> None:
+        """Read from these places while the primary can't be reached."""
+        for url in urls:
+            if url not in self._members:
+                self._members[url] = Member(url, self._open, self._core.config)
+        self.copies = tuple(_Late(member) for member in self._members.values())
+
+    def close(self) -> None:
+        self._core.close()
+        for member in self._members.values():
+            member.close()
+
+    # -- what is true now ----------------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        with self._lock:
+            self.may_fail_over = False  # whoever writes must not be shown the past
+            state = self._log.head().state
+            if state.replicas or self._state is None:
+                refuse_copy(self.inner, state.epoch)
+            self._adopt(state)
+            self._note()
+            self._state, self._wrote = state, False
+
+    def _adopt(self, state: StoreState) -> None:
+        known = self._members
+        new = [url for url in state.replicas if url not in known]
+        self._members = {url: known[url] for url in state.replicas if url in known}
+        for url in new:
+            self._members[url] = Member(url, self._open, self._core.config, owes=self._wrote)
+
+    def _note(self) -> None:
+        """Tell the primary which replicas lack something, before anybody can learn of it; hear it of others."""
+        if not self._members:
+            return
+        for member in self._members.values():
+            if member.owes:
+                reason = str(member.trouble or "it was added meanwhile")
+                note = Behind(member.url, reason, rfc3339(self._core.clock.now_ns()))
+                self._core.create(keys.behind(member.id, self._core.clock.new_id()), seal("behind", note))
+                member.owes = False
+        noted = {stat.key.split("/")[1] for stat in self.inner.list(keys.BEHIND)}
+        for member in self._members.values():
+            if member.id not in noted:
+                member.trouble = None
+            elif member.trouble is None:
+                member.trouble = Unavailable(f"{member.url} is behind", _catch_up(member.url))
+
+    def _ready(self) -> list[Member]:
+        return [member for member in self._members.values() if member.trouble is None]
+
+    # -- writing -------------------------------------------------------------------------------------------------------
+
+    def _spread(self, key: str, data: Buffer | Sequence[Buffer]) -> None:
+        held = 1
+        for member in self._members.values():
+            error = member.trouble or member.tried(lambda member=member: member.put(key, data))  # type: ignore[misc]
+            held += error is None
+            if error is not None:
+                self._miss(member, error)
+        self._refuse_few(held)
+
+    def _miss(self, member: Member, error: SheafError) -> None:
+        """A replica didn't get an object: fatal, or noted and passed over from now on."""
+        if self._needed() > len(self._members):
+            raise self._short(member, error)
+        member.owes = True
+        if member.trouble is None:
+            member.trouble = error
+            self._tell(f"replica {member.url} is left behind: {error}; {_catch_up(member.url)}")
+
+    def _commit(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
+        assert self._state is not None
+        base, n = log_of(key)
+        epoch = self._state.epoch
+        for member in self._ready():
+            if error := member.tried(lambda member=member: member.check(epoch)):  # type: ignore[misc]
+                self._miss(member, error)
+        for member in self._members.values():
+            if member.trouble is not None:
+                member.check_now_and_then(epoch)
+        self._refuse_few(1 + len(self._ready()))
+        answer = self.inner.create(key, data)
+        if answer is not Created.OTHER:
+            self._follow(base, n)
+        return answer
+
+    def _follow(self, base: str, n: int) -> None:
+        held, last = 1, None
+        for member in self._ready():
+            error = member.tried(lambda member=member: member.follow(self.inner, base, n))  # type: ignore[misc]
+            held += error is None
+            if error is not None:
+                last = member, error
+                if self._needed() <= len(self._members):
+                    self._miss(member, error)
+        if last and held < self._needed():
+            raise Unavailable(
+                f"committed at {self.url}, but replica {last[0].url} did not get it: {last[1]}",
+                f"don't repeat it: {_catch_up(last[0].url)}",
+            )
+
+    def _needed(self) -> int:
+        return needed(self._state.policy if self._state else "primary", len(self._members))
+
+    def _refuse_few(self, held: int) -> None:
+        if held < self._needed():
+            member = next(member for member in self._members.values() if member.trouble)
+            assert member.trouble is not None
+            raise self._short(member, member.trouble)
+
+    def _short(self, member: Member, error: SheafError) -> Unavailable:
+        policy = self._state.policy if self._state else ""
+        return Unavailable(
+            f"nothing is committed: the policy is '{policy}', and replica {member.url} did not take it: {error}",
+            error.hint or f"wait for it, or take it off with `sheaf store replica remove {member.url}`",
+        )
+
+
+class _Late(WrapperBackend):
+    """A replica as a place to read from, opened at the first question."""
+
+    def __init__(self, member: Member) -> None:
+        self.url = member.url
+        self.ordered = False
+        self._member = member
+
+    @property
+    def inner(self) -> Backend:  # type: ignore[override]
+        return self._member.backend
+
+
+def refuse_copy(place: Backend, epoch: int) -> None:
+    """Raises Refused if a place is a copy of another one."""
+    if (notice := is_copy(place, epoch)) is not None:
+        raise Refused(
+            f"{place.url} is a replica of {notice.primary}: it takes no writes",
+            f"write there, or make this one the primary with `sheaf store promote {place.url}`",
+        )
+
+
+def _catch_up(url: str) -> str:
+    return f"run `sheaf store replicate --to {url}`"

@@ -1,0 +1,1 @@
+"""Sessions, and what a writer must keep away from: contents erased, objects damaged, packs replaced."""

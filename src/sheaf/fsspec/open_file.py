@@ -1,0 +1,267 @@
+"""Open files: one of a bundle, and one that is being written."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any
+
+from fsspec.core import OpenFile
+
+from sheaf.engine.chunks.chunk_reader import Contents
+from sheaf.fork import Origin
+from sheaf.fsspec.leaving import remember
+from sheaf.fsspec.os_errors import os_errors
+from sheaf.model.entries import Entry
+from sheaf.vfs import BundleFile
+
+if TYPE_CHECKING:
+    from sheaf.fsspec.filesystem import SheafFileSystem
+    from sheaf.fsspec.url import Location
+
+__all__ = ["IN_MEMORY", "Content", "Reader", "ReadingFile", "Text", "WritingFile", "discarding"]
+
+IN_MEMORY = 1 << 20  #: bytes of a file that is being written that are kept in memory; more goes to the disk
+_BUFFER = 1 << 20  # bytes that small reads are served from
+_INNER = ("buffer", "raw", "fileobj", "_fp", "fp", "_file", "stream")  # names of the file below, in several libraries
+_AHEAD = 16 << 20  # bytes fetched at once for who reads a file from end to end
+Content = bytes | Path  #: what was written: in memory, or in a file of its own
+
+
+class ReadingFile(BundleFile):
+    """A file of a bundle whose errors are OSErrors. Who reads on is given more at a time: requests take long."""
+
+    def __init__(self, contents: Contents, entry: Entry) -> None:
+        super().__init__(contents, entry)
+        self.size = entry.size
+        self._window = 0, b""  # where it begins, and its bytes: one value, since a process may fork at any moment
+        remember(self)
+
+    @os_errors
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        view, at = memoryview(buffer).cast("B"), self.tell()
+        start, window = self._window
+        if not start <= at < start + len(window):
+            reads_on = bool(window) and at == start + len(window)
+            size = max(len(view), min(2 * len(window), _AHEAD) if reads_on else 0)
+            start, window = self._window = at, self._contents.read(self.entry, at, size)
+        data = window[at - start :][: len(view)]
+        view[: len(data)] = data
+        self.seek(at + len(data))
+        return len(data)
+
+    @os_errors
+    def readall(self) -> bytes:
+        return super().readall()
+
+
+class WritingFile(io.RawIOBase):
+    """A file that is being written; what is in it when it is closed goes to ``done``.
+
+    ``done`` is called by :meth:`close`, or by :meth:`commit` if ``autocommit`` is off. An exception inside a ``with``
+    discards it. ``scratch`` gives paths for what does not fit into memory.
+    """
+
+    def __init__(
+        self,
+        scratch: Callable[[], Path],
+        done: Callable[[Content], None],
+        *,
+        autocommit: bool = True,
+        appends: bool = False,
+    ) -> None:
+        """``appends``: each write goes to the end, wherever the position is."""
+        super().__init__()
+        self._appends = appends
+        self._scratch = scratch
+        self._done = done
+        self._autocommit = autocommit
+        self._path: Path | None = None
+        self._file: IO[bytes] = io.BytesIO()
+        self._content: Content | None = None
+        self._origin = Origin("a file that is being written")
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        view = memoryview(buffer).cast("B")
+        data = self._file.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:  # type: ignore[override]
+        self._origin.ensure_here()
+        size = memoryview(data).nbytes
+        if self._appends:
+            self._file.seek(0, io.SEEK_END)
+        if self._path is None and self._file.tell() + size > IN_MEMORY:
+            self._spill()
+        _write_all(self._file, data)
+        return size
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def truncate(self, size: int | None = None) -> int:
+        """Cut it, or (``size`` beyond its end) make it longer by zeros. Returns its size; the position stays."""
+        at = self._file.tell()
+        size = at if size is None else size
+        grown = size - self._file.seek(0, io.SEEK_END)
+        while grown > 0:
+            self.write(bytes(min(grown, IN_MEMORY)))
+            grown -= min(grown, IN_MEMORY)
+        self._file.truncate(size)
+        self._file.seek(at)
+        return size
+
+    def flush(self) -> None:
+        """Nothing: what is written can be seen when the file is closed."""
+
+    def close(self) -> None:
+        """Hand over what was written. Raises what the commit raises."""
+        if self.closed:
+            return
+        if not self._origin.is_here:  # the parent hands it over; here it would go to the branch a second time
+            super().close()
+            return
+        if _is_left_by_exception():
+            self._autocommit = False
+        if self._path is None:
+            self._file.seek(0)
+            self._content = self._file.read()
+        else:
+            self._content = self._path
+        self._file.close()
+        super().close()
+        if self._autocommit:
+            self.commit()
+
+    def commit(self) -> None:
+        """Hand over what was written, once; for files that were opened without ``autocommit``."""
+        content, self._content = self._content, None
+        if content is not None:
+            self._done(content)
+
+    def discard(self) -> None:
+        """Forget what was written."""
+        self._autocommit = False
+        self.close()
+        self._content = None
+        if self._path is not None and self._origin.is_here:
+            self._path.unlink(missing_ok=True)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self.discard()
+        self.close()
+
+    def _spill(self) -> None:
+        at = self._file.tell()
+        self._file.seek(0)
+        path = self._scratch()
+        spilled = path.open("w+b", buffering=0)  # a forked process would flush a buffer a second time
+        _write_all(spilled, self._file.read())
+        spilled.seek(at)
+        self._file, self._path = spilled, path
+
+
+class Reader(io.BufferedReader):
+    """A file for reading, as other file systems of fsspec have it: it knows its size and name, and can be pickled."""
+
+    def __init__(self, file: io.RawIOBase, fs: SheafFileSystem, at: Location, block_size: int | None = None) -> None:
+        self.blocksize = block_size or _BUFFER
+        super().__init__(file, self.blocksize)
+        self.fs, self.path, self.size = fs, str(at), self.seek(0, io.SEEK_END)
+        self.seek(0)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed. fsspec's block caches also set it, after they have called ``close``."""
+        return super().closed
+
+    @closed.setter
+    def closed(self, value: bool) -> None:
+        pass
+
+    @property
+    def full_name(self) -> str:
+        """The path with the protocol before it."""
+        return f"sheaf://{self.path}"
+
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        """What fsspec's block caches ask for."""
+        return self.fs.cat_file(self.path, start, end)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _opened_again, (self.fs, self.path, self.tell())
+
+
+def _opened_again(fs: SheafFileSystem, path: str, position: int) -> Any:
+    file = fs.open(path)
+    file.seek(position)
+    return file
+
+
+class Text(io.TextIOWrapper):
+    """Text over a file; an exception inside a ``with`` discards what was written."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            _discard(self)
+        super().__exit__(kind, error, trace)
+
+
+def discarding(file: Any) -> Any:
+    """A compressed file over a :class:`WritingFile`, whose ``with`` discards it after an exception."""
+    leave = type(file).__exit__
+
+    class Discarding(type(file)):  # type: ignore[misc]  # of whatever library compresses
+        def __exit__(self, kind: Any, error: Any, trace: Any) -> Any:
+            if kind is not None:
+                _discard(self)
+            return leave(self, kind, error, trace)
+
+    with contextlib.suppress(TypeError):  # a class in C, whose objects stay what they are
+        file.__class__ = Discarding
+    return file
+
+
+def _discard(file: Any) -> None:
+    """Find the file that is being written below others, and have its close forget it."""
+    while file is not None and not isinstance(file, WritingFile):
+        file = next((inner for name in _INNER if (inner := getattr(file, name, None)) is not None), None)
+    if file is not None:
+        file._autocommit = False
+
+
+def _is_left_by_exception() -> bool:
+    """Whether ``with fsspec.open(…)`` is being left by an exception, of which fsspec tells the files it closes nothing."""
+    frame = sys._getframe(1)
+    while frame := frame.f_back:  # type: ignore[assignment]
+        if frame.f_code is OpenFile.__exit__.__code__:
+            return any(arg is not None for arg in frame.f_locals.get("args", ()))
+    return False
+
+
+def _write_all(file: IO[bytes], data: bytes | bytearray | memoryview) -> None:
+    view = memoryview(data).cast("B")
+    while view:
+        view = view[file.write(view) :]

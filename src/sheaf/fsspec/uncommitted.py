@@ -1,0 +1,240 @@
+"""What was written to a branch and is no bundle yet, on top of the bundle that the branch was at.
+
+Looks like a :class:`sheaf.vfs.FileTree`, so that a program reads what it has just written. Paths are followed by the
+caller; here they are taken as they stand.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar, cast
+
+from sheaf.engine.clock import SystemClock
+from sheaf.fork import RLock
+from sheaf.fsspec.open_file import Content
+from sheaf.fsspec.os_errors import exists, is_folder, missing, not_folder
+from sheaf.model.entries import Entry, Kind
+from sheaf.model.paths import ancestors, check_path, split
+from sheaf.repo.bundle import Bundle
+from sheaf.repo.edit import Edit
+from sheaf.repo.repo import Repo
+from sheaf.vfs import ROOT
+
+__all__ = ["Local", "Made", "Pending", "Taken", "file_entry"]
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A file of a bundle of this store: copied by reference."""
+
+    bundle: Bundle
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """A file of the user's, read when the bundle is made."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Something new at a path. ``source`` is None for a folder. The entry of a file has no place yet."""
+
+    entry: Entry
+    source: Content | Taken | Local | None = None
+
+
+def _alone(method: F) -> F:
+    """One thread at a time."""
+
+    @functools.wraps(method)
+    def locked(self: Pending, *args: Any, **kwargs: Any) -> Any:
+        with self._lock:
+            return method(self, *args, **kwargs)
+
+    return cast(F, locked)
+
+
+class Pending:
+    """Changes to one branch, by any thread. ``base``: the bundle that it was at, None for a new one."""
+
+    def __init__(self, repo: Repo, branch: str, base: Bundle | None) -> None:
+        self.repo = repo
+        self.branch = branch
+        self.base = base
+        self._lock = RLock()
+        self._made: dict[str, Made] = {}
+        self._below: dict[str, set[str]] = {}  # folder to what is made in it
+        self._hidden: dict[str, None] = {}  # what is removed of the base, with all below
+        self.is_new = False  #: whether the branch is to be made even if nothing else changes
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether there is anything to commit."""
+        return bool(self._made or self._hidden or self.is_new)
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    @_alone
+    def find(self, path: str) -> Entry | None:
+        """The entry of a path as it is now, or None."""
+        if not path:
+            return ROOT
+        if path in self._made:
+            return self._made[path].entry
+        if self.base is None or self._is_hidden(path):
+            return None
+        return self.base.tree.find(check_path(path))
+
+    @_alone
+    def list(self, folder: str, *, recursive: bool = False) -> Iterator[Entry]:
+        """What is in a folder; all below it if ``recursive``. In no order."""
+        found = list(self._listed(folder, recursive))
+        if self.base is not None and not self._is_hidden(folder):
+            below = self.base.tree.entries(folder, recursive=recursive)
+            found += [entry for entry in below if not (entry.path in self._made or self._is_hidden(entry.path))]
+        return iter(found)
+
+    def open(self, path: str) -> BinaryIO:
+        """A file that was made here, for reading; None of those of the base."""
+        match self._made[path].source:
+            case bytes() as content:
+                return io.BytesIO(content)
+            case Path() as file:
+                return file.open("rb")
+            case Taken(bundle, taken):
+                return bundle.open(taken)
+            case Local(file):
+                return file.open("rb")
+            case None:
+                raise is_folder(path)
+
+    def is_made(self, path: str) -> bool:
+        """Whether a path was written here."""
+        return path in self._made
+
+    @_alone
+    def source(self, path: str) -> Made:
+        """What a copy of a file is made of."""
+        if path in self._made:
+            return self._made[path]
+        entry = self.find(path)
+        if entry is None or self.base is None:
+            raise missing(path)
+        return Made(entry, Taken(self.base, path))
+
+    # -- changing ------------------------------------------------------------------------------------------------------
+
+    @_alone
+    def write(self, path: str, made: Made) -> None:
+        """Put a file; folders above it come into being."""
+        self._make_room(path)
+        old = self.find(path)
+        if old is not None and old.kind == Kind.FOLDER:
+            raise is_folder(path)
+        self._set(path, made)
+
+    @_alone
+    def mkdir(self, path: str) -> None:
+        """Make a folder and those above it."""
+        if self.find(path) is not None:
+            raise exists(path)
+        self._make_room(path)
+        self._set(path, Made(_entry(path, Kind.FOLDER, 0o755)))
+
+    @_alone
+    def remove(self, path: str) -> None:
+        """Remove a file, or a folder with all in it; of the root, all in it."""
+        if not path:
+            for name in [entry.path for entry in self.list("")]:
+                self.remove(name)
+            return
+        if self.find(path) is None:
+            raise missing(path)
+        in_base = self.base is not None and not self._is_hidden(path) and self.base.tree.find(path) is not None
+        for below in [entry.path for entry in self._listed(path, recursive=True)]:
+            self._unset(below)
+        self._unset(path)
+        if in_base:
+            self._hidden[path] = None
+
+    # -- committing ----------------------------------------------------------------------------------------------------
+
+    def commit(self, message: str, label: str | None, *, move_label: bool = False) -> Bundle:
+        """Make the bundle. Raises Conflict if the branch is not any more where it was."""
+        expect = self.base.id if self.base else ""
+        names: dict[str, Any] = {"branch": self.branch, "label": label, "move_label": move_label}
+        with self.repo.edit(message=message, **names, expect=expect) as edit:
+            for path in self._hidden:
+                edit.remove(path)
+            for path, made in self._made.items():
+                _put(edit, path, made)
+            return edit.commit()
+
+    # -- plumbing ------------------------------------------------------------------------------------------------------
+
+    def _is_hidden(self, path: str) -> bool:
+        return bool(self._hidden) and any(part in self._hidden for part in [path, *ancestors(path)])
+
+    def _listed(self, folder: str, recursive: bool) -> Iterator[Entry]:
+        """What was made in a folder, or anywhere below it."""
+        folders = [folder]
+        if recursive:
+            folders = [
+                above for above in self._below if above == folder or above.startswith(folder + "/" * bool(folder))
+            ]
+        for above in folders:
+            for path in sorted(self._below.get(above, ())):
+                yield self._made[path].entry
+
+    def _make_room(self, path: str) -> None:
+        for folder in ancestors(check_path(path)):
+            entry = self.find(folder)
+            if entry is None:
+                self._set(folder, Made(_entry(folder, Kind.FOLDER, 0o755)))
+            elif entry.kind != Kind.FOLDER:
+                raise not_folder(folder)
+
+    def _set(self, path: str, made: Made) -> None:
+        folder, name = split(path)
+        self._made[path] = replace(made, entry=replace(made.entry, folder=folder, name=name))
+        self._below.setdefault(folder, set()).add(path)
+
+    def _unset(self, path: str) -> None:
+        if self._made.pop(path, None) is not None:
+            self._below[split(path)[0]].discard(path)
+
+
+def file_entry(path: str, size: int, mode: int = 0o644, mtime: int | None = None) -> Entry:
+    """The entry of a file that was just written."""
+    entry = replace(_entry(path, Kind.FILE, mode), size=size)
+    return entry if mtime is None else replace(entry, mtime=mtime)
+
+
+def _entry(path: str, kind: Kind, mode: int) -> Entry:
+    folder, name = split(path)
+    return Entry(folder, name, kind, mode, SystemClock().now_ns())
+
+
+def _put(edit: Edit, path: str, made: Made) -> None:
+    match made.source:
+        case None:
+            edit.mkdir(path, mode=made.entry.mode, mtime_ns=made.entry.mtime)
+        case Taken(bundle, taken):
+            edit.copy(bundle, taken, path)
+        case Local(file):
+            edit.put_file(path, file)
+        case Path() as file:
+            with file.open("rb") as stream:
+                edit.put(path, stream, mode=made.entry.mode, mtime_ns=made.entry.mtime)
+        case bytes() as content:
+            edit.put(path, content, mode=made.entry.mode, mtime_ns=made.entry.mtime)

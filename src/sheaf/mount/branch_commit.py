@@ -1,0 +1,124 @@
+"""The branch of a writable mount: what it was when the mount began, what others have made of it, and commits on it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Final
+
+from sheaf.engine.commit.writer import Draft, Writer
+from sheaf.engine.manifest.tree import Tree
+from sheaf.engine.manifest.tree_diff import diff_trees
+from sheaf.errors import Conflict, NotFound
+from sheaf.model.nodes import Pointer
+from sheaf.model.paths import order_key, split
+from sheaf.mount.journal import About, Commit, Spill
+from sheaf.mount.merge import merge
+from sheaf.mount.overlay_diff import Row
+from sheaf.repo.bundle import Bundle
+from sheaf.repo.repo import Repo
+
+__all__ = ["Branch", "head_of"]
+
+_TRIES: Final = 20  # others that may win the race for the next commit, one after another
+_NAMED: Final = 5  # paths that an error names
+
+Whole = Callable[[], tuple[Pointer, int]]  #: all that the mount shows: the root of its tree, and how many files
+
+
+def head_of(repo: Repo, branch: str | None) -> str:
+    """The id of the bundle that a branch is at, "" for none."""
+    head = repo.context.log.head().state.branches.get(branch or "")
+    return head.bundle if head else ""
+
+
+class Branch:
+    """Commits onto the branch. Changes of others since the mount began are kept; who changed the same path is refused.
+
+    That is so for a mount that began with what the branch had. One that began with anything else replaces what the
+    branch has, as an upload does.
+    """
+
+    def __init__(self, repo: Repo, spill: Spill, about: About, base: Bundle | None) -> None:
+        self._repo = repo
+        self._spill = spill
+        self._name = about.branch
+        self._base = base
+        self._follows = about.branch is not None and about.head == (about.base or "")
+        self._known = base  #: the branch as this mount saw it last
+        self._is_merged = False  #: whether it has what others committed
+        self._published: dict[bytes, Row] = {}  #: what commits of this mount have set, by key
+
+    def is_followed(self, draft: Draft) -> bool:
+        """Whether a bundle is to be brought onto what the branch has by then."""
+        return self._follows and draft.branch == self._name
+
+    def resume(self, commits: list[str]) -> Bundle | None:
+        """Take up commits of before: ids in order, some of which may not exist. Returns the last one."""
+        for id in commits:
+            try:
+                self._known = bundle = self._repo.bundle(f"bundle:{id}")
+            except NotFound:
+                continue
+            self._is_merged = True  # perhaps: to merge where it isn't needed gives the same tree
+            self._published |= self._set_by(bundle)
+        return self._known if self._is_merged else None
+
+    def _set_by(self, bundle: Bundle) -> dict[bytes, Row]:
+        """What a commit of this mount has set, by key: what differs from the bundle that it was put onto."""
+        try:
+            before = self._repo.bundle(f"bundle:{bundle.parents[0]}").tree if bundle.parents else None
+        except NotFound:
+            before = None
+        if before is None:
+            paths = [entry.path for entry in bundle.tree.entries()]
+        else:
+            paths = [each.path for each in diff_trees(before, bundle.tree, renames=False)]
+        return {order_key(*split(path)): bundle.tree.row(path) for path in paths}
+
+    def commit(self, writer: Writer, own: Mapping[bytes, Row], whole: Whole, draft: Draft) -> Bundle:
+        """Commit rows that differ from the mount's base. Raises Conflict if others changed the same paths."""
+        with contextlib.suppress(OSError):  # without the note a crash now costs a merge with the mount's own commit
+            self._spill.note(Commit(writer.open.id))
+            self._spill.sync()
+        for left in reversed(range(_TRIES)):
+            head = head_of(self._repo, self._name)
+            root, files = self._onto(writer, head, own, whole)
+            try:
+                made = writer.commit(root, files, replace(draft, expect=head))
+            except Conflict:
+                if not left or head_of(self._repo, self._name) == head:
+                    raise
+                continue
+            break
+        self._known = Bundle(self._repo.context, made)
+        self._published = dict(own)
+        return self._known
+
+    def _onto(self, writer: Writer, head: str, own: Mapping[bytes, Row], whole: Whole) -> tuple[Pointer, int]:
+        """What the branch is to have: its root, and how many files."""
+        known = self._known.id if self._known else ""
+        if not head or (head == known and not self._is_merged):
+            return whole()
+        context = self._repo.context
+        bundle = Bundle(context, context.refs.get(head))
+        context.refs.refuse_aside(bundle.descriptor, f"branch '{self._name}'")
+        writer.store.refuse_dead(bundle.tree)
+        found = merge(own, self._published, _tree(self._base), bundle.tree)
+        if found.overlaps:
+            raise self._overlap(found.overlaps)
+        self._is_merged = True
+        return writer.store.edit(bundle.tree.root, found.changes), bundle.files + found.files
+
+    def _overlap(self, paths: list[str]) -> Conflict:
+        more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+        named = ", ".join(map(repr, paths[:_NAMED]))
+        return Conflict(
+            f"branch '{self._name}' has changed since it was mounted, in paths that the mount changed too: {named}{more}",
+            f"'sheaf bundle commit {self._spill.folder} --branch NAME' puts it on another branch",
+        )
+
+
+def _tree(bundle: Bundle | None) -> Tree | None:
+    return bundle.tree if bundle else None

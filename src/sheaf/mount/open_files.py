@@ -1,0 +1,257 @@
+"""Reads of opened files: verified, kept in memory, fetched ahead where the reader goes straight on.
+
+A big file is kept in blocks of 1 MiB; the longer it is read in one direction, the more blocks are fetched ahead, in
+parallel. Small files are one chunk each and lie in the store in the order of the manifest: who reads them in that
+order gets the next hundreds with one request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from typing import Final
+
+from sheaf.engine.block_cache import BlockCache
+from sheaf.engine.chunks.chunk_reader import Contents
+from sheaf.engine.manifest.ranks import Leaf, Ranks
+from sheaf.engine.manifest.tree import entry_at
+from sheaf.fork import Lock, Threads
+from sheaf.model.entries import Entry, PlaceKind
+from sheaf.mount.fuse.port import Patience, WouldWait
+from sheaf.mount.kernel_cache import WHOLE, ByteCache, Key
+from sheaf.storage.port import Buffer
+
+__all__ = ["BLOCK", "OpenFile", "Pool", "Reader"]
+
+BLOCK: Final = 1 << 20
+_RUN: Final = 4  # blocks fetched together
+_STREAMS: Final = 8  # readers of small files that are told apart
+_NEAR: Final = 16  # rows that a reader may leave out and still goes straight on
+_MOST_ROWS: Final = 512
+_MOST_BYTES: Final = 4 << 20
+
+
+@dataclass(slots=True)
+class OpenFile:
+    """An opened file of a bundle, and how it is being read."""
+
+    leaf: Leaf
+    row: int
+    data: Buffer | None = None
+    entry: Entry | None = None
+    last: int = -1  #: the block that was read last
+    window: int = 0  #: blocks to fetch ahead
+    until: int = 0  #: the first block that was not asked for yet
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file."""
+        return self.leaf.size[self.row]
+
+    @property
+    def content(self) -> bytes:
+        """Its content hash."""
+        return self.leaf.content[self.row]
+
+
+@dataclass(slots=True)
+class _Stream:
+    """Somebody who reads small files in order: ``at`` the last number, ``until`` the first that was not fetched."""
+
+    at: int
+    until: int
+    window: int = 4
+
+
+class Pool:
+    """What the readers of one mount share: kept bytes, threads, and what is being fetched right now."""
+
+    def __init__(
+        self,
+        cache: ByteCache,
+        patience: Patience,
+        disk: BlockCache | None = None,
+        *,
+        ahead: int = 16,
+        threads: int = 12,
+    ) -> None:
+        self.cache = cache
+        self._disk = disk
+        self.patience = patience
+        self.ahead = min(ahead, cache.room // BLOCK // 4)
+        self._threads = Threads(threads, thread_name_prefix="sheaf-mount")
+        self._lock = Lock()
+        self._coming: dict[Key, Future[None]] = {}
+
+    def get(self, key: Key, load: Callable[[], Iterator[tuple[Key, Buffer]]]) -> Buffer:
+        """Bytes that are kept, or are coming, or are loaded now. May wait; raises what loading raises."""
+        found = self.cache.get(key)
+        if found is not None:
+            return found
+        coming = self._coming.get(key)
+        if self.patience.is_hasty:
+            raise WouldWait(coming or self.fetch([key], load))
+        if coming is not None:
+            coming.exception()  # whoever only fetched ahead may have failed: that is no answer yet
+            found = self.cache.get(key)
+            if found is not None:
+                return found
+        return self._keep(key, self._loaded([key], load))
+
+    def fetch(self, keys: list[Key], load: Callable[[], Iterator[tuple[Key, Buffer]]]) -> Future[None] | None:
+        """Begin to load bytes that somebody wants or will probably want; failures only matter to who waits."""
+        with self._lock:
+            if all(key in self.cache or key in self._coming for key in keys):
+                return None
+            coming = self._threads.submit(self._load, keys, load)
+            self._coming.update(dict.fromkeys(keys, coming))
+        if coming.done():  # it may have been done before it was noted
+            self._forget(keys, coming)
+        return coming
+
+    def later(self, work: Callable[[], None]) -> None:
+        """Run something on the threads that wait."""
+        self._threads.submit(work)
+
+    def close(self) -> None:
+        """Give the threads back."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _load(self, keys: list[Key], load: Callable[[], Iterator[tuple[Key, Buffer]]]) -> None:
+        try:
+            for key, data in self._loaded(keys, load):
+                self.cache.put(key, data)
+        finally:
+            self._forget(keys, None)
+
+    def _loaded(
+        self, keys: list[Key], load: Callable[[], Iterator[tuple[Key, Buffer]]]
+    ) -> Iterator[tuple[Key, Buffer]]:
+        """From the disk if all of it is there, else from the store, and then it is."""
+        if self._disk is None:
+            yield from load()
+            return
+        found = {key: data for key in keys if (data := self._disk.get(key)) is not None}
+        yield from found.items()
+        if len(found) < len(keys):
+            for key, data in load():
+                yield key, data
+                if key not in found:
+                    self._disk.put(key, data)
+
+    def _forget(self, keys: list[Key], only: Future[None] | None) -> None:
+        with self._lock:
+            for key in keys:
+                if only is None or self._coming.get(key) is only:
+                    self._coming.pop(key, None)
+
+    def _keep(self, wanted: Key, loaded: Iterator[tuple[Key, Buffer]]) -> Buffer:
+        answer: Buffer = b""
+        for key, data in loaded:
+            self.cache.put(key, data)
+            if key == wanted:
+                answer = data
+        return answer
+
+
+@dataclass(slots=True)
+class Reader:
+    """Reads files of one bundle."""
+
+    ranks: Ranks
+    contents: Contents
+    pool: Pool
+    _streams: list[_Stream] = field(default_factory=list)
+
+    def read(self, file: OpenFile, offset: int, size: int) -> Buffer:
+        """Bytes of an opened file, fewer at its end. Raises WouldWait, Unavailable, Corrupt, Unsupported."""
+        size = min(size, file.size - offset)
+        if size <= 0:
+            return b""
+        if file.data is None and file.leaf.place[file.row] == PlaceKind.CHUNK:
+            self._advance(file.leaf.first + file.row)
+            file.data = self.pool.get((file.content, WHOLE), lambda: self._small(file.leaf, file.row, 1))
+        if file.data is not None:
+            return memoryview(file.data)[offset : offset + size]
+        return self._big(file, offset, size)
+
+    # -- big files -----------------------------------------------------------------------------------------------------
+
+    def _big(self, file: OpenFile, offset: int, size: int) -> Buffer:
+        first, last = offset // BLOCK, (offset + size - 1) // BLOCK
+        self._ahead(file, first, last)
+        blocks = [self.pool.get((file.content, n), partial(self._blocks, file, n, 1)) for n in range(first, last + 1)]
+        start = offset - first * BLOCK
+        if len(blocks) == 1:
+            return memoryview(blocks[0])[start : start + size]
+        return b"".join(blocks)[start : start + size]
+
+    def _ahead(self, file: OpenFile, first: int, last: int) -> None:
+        """Fetch more the longer the reader goes on; nothing for one who jumps about."""
+        if first <= file.last + 1 and last > file.last:
+            file.window = min(max(1, file.window * 2), self.pool.ahead)
+        elif not file.last - 1 <= first <= file.last + 1:
+            file.window, file.until = 0, 0
+        file.last = last
+        if not file.window:
+            return
+        end = min(last + 1 + file.window, -(-file.size // BLOCK))
+        start = max(last + 1, file.until)
+        if end - start < min(_RUN, file.window) and end * BLOCK < file.size:
+            return
+        for n in range(start, end, _RUN):
+            count = min(_RUN, end - n)
+            keys = [(file.content, m) for m in range(n, n + count)]
+            self.pool.fetch(keys, partial(self._blocks, file, n, count))
+        file.until = max(file.until, end)
+
+    def _blocks(self, file: OpenFile, first: int, count: int) -> Iterator[tuple[Key, Buffer]]:
+        if file.entry is None:
+            file.entry = entry_at(file.leaf.batch, file.row)
+        data = self.contents.read_buffer(file.entry, first * BLOCK, count * BLOCK)
+        for n in range(count):
+            piece = data[n * BLOCK : (n + 1) * BLOCK]
+            if piece:
+                yield (file.content, first + n), piece
+
+    # -- small files ---------------------------------------------------------------------------------------------------
+
+    def _advance(self, rank: int) -> None:
+        """Notice who goes straight on, and fetch what comes next."""
+        stream = next((s for s in self._streams if s.at < rank <= s.at + _NEAR), None)
+        if stream is None:
+            if all(s.at != rank for s in self._streams):
+                self._streams = [*self._streams[-_STREAMS + 1 :], _Stream(rank, rank + 1)]
+            return
+        stream.at = rank
+        if self.pool.ahead and rank + stream.window // 2 >= stream.until:
+            start = max(stream.until, rank + 1)
+            stream.window = min(stream.window * 2, _MOST_ROWS)
+            stream.until = start + stream.window
+            self.pool.later(lambda: self._neighbours(start, stream.window))
+
+    def _neighbours(self, start: int, count: int) -> None:
+        """Fetch the small files among some rows, from one leaf."""
+        if start >= len(self.ranks):
+            return
+        leaf = self.ranks.leaf(start)
+        row = start - leaf.first
+        count = min(count, len(leaf) - row)
+        keys = [
+            (leaf.content[i], WHOLE)
+            for i in islice(range(row, row + count), _MOST_ROWS)
+            if leaf.place[i] == PlaceKind.CHUNK
+        ]
+        if keys:
+            self.pool.fetch(keys, lambda: self._small(leaf, row, count))
+
+    def _small(self, leaf: Leaf, row: int, count: int) -> Iterator[tuple[Key, Buffer]]:
+        total = 0
+        for i, data in self.contents.chunks(leaf.batch.slice(row, count)):
+            yield (leaf.content[row + i], WHOLE), data
+            total += len(data)
+            if total > _MOST_BYTES:
+                return

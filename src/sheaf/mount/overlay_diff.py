@@ -1,0 +1,152 @@
+"""What a writable mount has changed, as rows for the manifest of the bundle below.
+
+The mount is looked at in one go, so that a commit is one moment of it; contents are read afterwards, from spills that
+nobody changes meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import pyarrow as pa
+
+from sheaf.engine.manifest.ranks import Leaf
+from sheaf.engine.manifest.rows import folder_entry, row_of, symlink_entry
+from sheaf.format.node_v1 import ROWS
+from sheaf.model.entries import Kind
+from sheaf.model.paths import join, order_key, split
+from sheaf.mount.bundles import BundleFs
+from sheaf.mount.fuse.port import ROOT_INO
+from sheaf.mount.state import Node, State
+
+__all__ = ["Difference", "Spilled", "difference"]
+
+
+@dataclass(frozen=True, slots=True)
+class Spilled:
+    """A file whose content is in the spill; what it was like when the mount was looked at."""
+
+    path: str
+    ino: int
+    fill: int
+    version: int
+    mode: int
+    mtime: int
+
+
+Row: TypeAlias = pa.RecordBatch | None  #: one row, or nothing any more
+
+
+@dataclass(slots=True)
+class Difference:
+    """Rows by order key, and files that still have to be stored. ``files``: by how many there are more of them."""
+
+    rows: dict[bytes, Row] = field(default_factory=dict)
+    spilled: list[Spilled] = field(default_factory=list)
+    files: int = 0
+
+
+def difference(state: State, mtime_of: Callable[[int], int]) -> Difference:
+    """What is different from the bundle below; ``mtime_of`` a spill. Hold the mount's lock; waits for the store."""
+    walk = _Walk(state, mtime_of)
+    walk.folder(state.nodes[ROOT_INO], "")
+    return walk.found
+
+
+class _Walk:
+    def __init__(self, state: State, mtime_of: Callable[[int], int]) -> None:
+        self._state = state
+        self._mtime_of = mtime_of
+        self._lower = state.lower
+        self.found = Difference()
+
+    # -- down the tree -------------------------------------------------------------------------------------------------
+
+    def folder(self, node: Node, path: str) -> None:
+        """What is in a folder that is remembered."""
+        lower = self._lower if node.below else None
+        own = lower.folder_path(node.ino) if lower else None
+        if lower is not None and own != path:
+            for name, attr, _ in lower.list(node.ino).entries(0):
+                if name not in node.children:
+                    self._visit(attr.ino, join(path, name))
+        for name, child in node.children.items():
+            below = lower.find(own or "", name) if lower is not None and own == path else None
+            if below is not None and below.ino != child:
+                self._remove(below.ino)
+            if child is not None:
+                self._visit(child, join(path, name))
+
+    def _visit(self, ino: int, path: str) -> None:
+        node = self._state.nodes.get(ino)
+        if node is None:
+            self._untouched(ino, path)
+            return
+        is_here = node.below and self._lower_path(ino) == path
+        if node.fill is not None:
+            mtime = self._mtime_of(node.fill)
+            self.found.spilled.append(Spilled(path, ino, node.fill, node.version, node.mode & 0o777, mtime))
+        else:
+            self._set(path, self._row(node, path))
+        if node.kind == Kind.FOLDER:
+            self.folder(node, path)
+        elif not is_here:
+            self.found.files += 1
+
+    def _row(self, node: Node, path: str) -> pa.RecordBatch:
+        if node.below:
+            leaf, row = self._at(node.ino)
+            columns = {"mode": node.mode & 0o777, "mtime": node.mtime}
+            return _replaced(leaf.batch.slice(row, 1), path, columns)
+        if node.kind == Kind.SYMLINK:
+            return row_of(symlink_entry(path, node.target or "", node.mtime))
+        return row_of(folder_entry(path, node.mode & 0o777, node.mtime))
+
+    def _untouched(self, ino: int, path: str) -> None:
+        """A node as the bundle has it; nothing is to be done unless it has moved."""
+        if self._lower_path(ino) == path:
+            return
+        leaf, row = self._at(ino)
+        self._set(path, _replaced(leaf.batch.slice(row, 1), path, {}))
+        if leaf.kind[row] != Kind.FOLDER:
+            self.found.files += 1
+        elif self._lower is not None:
+            for name, attr, _ in self._lower.list(ino).entries(0):
+                self._visit(attr.ino, join(path, name))
+
+    # -- the bundle below ----------------------------------------------------------------------------------------------
+
+    def _remove(self, ino: int) -> None:
+        leaf, row = self._at(ino)
+        self._set(leaf.path(row), None)
+        if leaf.kind[row] != Kind.FOLDER:
+            self.found.files -= 1
+        elif self._lower is not None:
+            for _, attr, _ in self._lower.list(ino).entries(0):
+                self._remove(attr.ino)
+
+    def _at(self, ino: int) -> tuple[Leaf, int]:
+        return self._below().row(ino)
+
+    def _lower_path(self, ino: int) -> str:
+        leaf, row = self._at(ino)
+        return leaf.path(row)
+
+    def _below(self) -> BundleFs:
+        if self._lower is None:
+            raise LookupError("there is no bundle below")
+        return self._lower
+
+    def _set(self, path: str, row: Row) -> None:
+        self.found.rows[order_key(*split(path))] = row
+
+
+def _replaced(row: pa.RecordBatch, path: str, values: dict[str, int]) -> pa.RecordBatch:
+    """A row with another path and other values."""
+    folder, name = split(path)
+    for column, value in {"folder": folder, "name": name, **values}.items():
+        at = ROWS.get_field_index(column)
+        row = row.set_column(at, ROWS.field(at), pa.array([value], ROWS.field(at).type))
+    return row

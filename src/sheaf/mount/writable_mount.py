@@ -1,0 +1,173 @@
+"""Writable mounts from beginning to bundle, and what to do with one that was left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sheaf.engine.commit.writer import Draft
+from sheaf.errors import Refused, SheafError
+from sheaf.mount.branch_commit import head_of
+from sheaf.mount.commit import Committer, Every
+from sheaf.mount.control import Control
+from sheaf.mount.fuse.library import check_library
+from sheaf.mount.journal import About, Spill
+from sheaf.mount.mount_options import MountOptions, ReadOptions
+from sheaf.mount.overlay import OverlayFs
+from sheaf.mount.serve import Shared, prepare, serve
+from sheaf.repo.bundle import Bundle
+from sheaf.repo.repo import Repo
+from sheaf.repo.store import Store
+
+__all__ = ["NewBundle", "commit_left", "mount_new"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewBundle:
+    """What is to become of a writable mount. ``base``: the ref it begins with, None for empty.
+
+    ``spill``: an empty folder of this machine for what is written. ``every_s``: seconds between commits meanwhile.
+    """
+
+    message: str
+    spill: Path
+    base: str | None = None
+    branch: str | None = "main"
+    label: str | None = None
+    every_s: float | None = None
+    move_label: bool = False
+    allow_empty: bool = False
+
+    @property
+    def draft(self) -> Draft:
+        """The names of the last bundle. Raises InvalidInput."""
+        return Draft(self.message, self.branch, self.label, move_label=self.move_label)
+
+
+def mount_new(
+    repo: Repo,
+    mountpoint: Path,
+    new: NewBundle,
+    options: MountOptions,
+    read: ReadOptions,
+    *,
+    tell: Callable[[Bundle], None],
+    complain: Callable[[SheafError], None],
+) -> Bundle:
+    """Mount a folder to write to, and commit what is in it at the end. ``tell`` hears of each commit meanwhile.
+
+    Raises:
+        Refused, InvalidInput: the folder or the spill is not empty; nothing was mounted. Refused also: nothing was
+            written, so nothing was committed.
+        AlreadyExists: the label is set already, and not ``move_label``; nothing was mounted.
+        SheafError: the commit failed; all that was written is in the spill (:func:`commit_left`).
+    """
+    check_library(options.library)
+    base, head = _begun_with(repo, new)
+    repo.context.refuse_writes()
+    new.draft.ensure_names(repo.context.log.head().state)
+    prepare(mountpoint)
+    spill = Spill.begin(new.spill, about := _about(repo, base, head, new))
+    shared = Shared(repo.context.store, read)
+    fs, committer = _opened(repo, spill, about, base, shared)
+    every = Every(committer, new.every_s, tell, complain) if new.every_s else None
+    try:
+        serve(fs, shared.patience, mountpoint, _with(options, every))
+    except SheafError:
+        if not fs.state.changes:
+            spill.remove()
+        raise
+    finally:
+        if every:
+            every.stop()
+        shared.pool.close()
+    return _finished(repo, committer, spill, new)
+
+
+def _begun_with(repo: Repo, new: NewBundle) -> tuple[Bundle | None, str]:
+    """The bundle to begin with, and what the branch was at the same moment."""
+    head = head_of(repo, new.branch)
+    while True:
+        base = repo.bundle(new.base) if new.base is not None else None
+        before, head = head, head_of(repo, new.branch)
+        if before == head:
+            return base, head
+
+
+def _about(repo: Repo, base: Bundle | None, head: str, new: NewBundle) -> About:
+    store, id = repo.context.core.config.id, base.id if base else None
+    names = (repo.name, repo.id, id, new.branch, new.message, new.label)
+    return About(store, *names, move_label=new.move_label, head=head)
+
+
+def _opened(repo: Repo, spill: Spill, about: About, base: Bundle | None, shared: Shared) -> tuple[OverlayFs, Committer]:
+    clock = repo.context.core.clock
+    started = clock.now_ns()
+    fs = OverlayFs(spill, shared.open(base) if base else None, shared.patience, clock.now_ns, started)
+    committer = Committer(repo, fs, about, base)
+    fs.control = Control(committer.answer, started)
+    return fs, committer
+
+
+def _with(options: MountOptions, every: Every | None) -> MountOptions:
+    if every is None:
+        return options
+
+    def up() -> None:
+        options.when_up()
+        every.start()
+
+    return MountOptions(options.source, options.type, options.allow_other, up, options.library)
+
+
+def _finished(repo: Repo, committer: Committer, spill: Spill, new: NewBundle) -> Bundle:
+    """Commit what no commit has, and take the spill away. Raises Refused if there is nothing to commit."""
+    if committer.last is not None and not committer.is_changed:
+        bundle = committer.last
+        if new.label:
+            repo.set_label(new.label, f"bundle:{bundle.id}", move=new.move_label)
+    elif committer.is_empty and not new.allow_empty:
+        spill.remove()
+        raise Refused("nothing was committed: nothing was written", "an empty bundle needs --allow-empty")
+    else:
+        bundle = committer.commit(label=new.label, move_label=new.move_label, allow_empty=new.allow_empty)
+    spill.remove()
+    return bundle
+
+
+def commit_left(
+    store: Store,
+    folder: Path,
+    *,
+    message: str | None = None,
+    label: str | None = None,
+    branch: str | None = None,
+    move_label: bool = False,
+    allow_empty: bool = False,
+) -> Bundle:
+    """Commit what a mount left behind whose commit failed or that was killed, and take it away.
+
+    Raises:
+        NotFound: the folder is no such thing.
+        Conflict: the mount is still there; or others have changed the same paths of the branch, and ``branch`` names no
+            other one.
+        Refused: it belongs to another store; or there is no file, and not ``allow_empty``.
+    """
+    spill = Spill.reopen(folder)
+    try:
+        about = spill.about()
+        if about.store != store.id:
+            raise Refused(f"{folder} belongs to another store, {about.store}", "name that one with --store")
+        repo = store.repo(about.repo)
+        base = repo.bundle(f"bundle:{about.base}") if about.base else None
+        fs, committer = _opened(repo, spill, about, base, Shared(repo.context.store, ReadOptions()))
+        committer.resume(fs.replay())
+        moves = move_label or (about.move_label and label in (None, about.label))
+        names = {"label": label or about.label, "branch": branch}
+        bundle = committer.commit(message, **names, move_label=moves, allow_empty=allow_empty)
+    except BaseException:
+        spill.close()
+        raise
+    spill.remove()
+    return bundle

@@ -1,0 +1,1 @@
+"""Opening stores: keys, replicas that take over, what was remembered of them."""

@@ -1,0 +1,174 @@
+"""Connecting to a store: making it, opening it, or a copy of it where it can't be reached."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from sheaf.engine.clock import Clock, SystemClock
+from sheaf.engine.core import LostConfig, create_store, refuse_used
+from sheaf.errors import AlreadyExists, NotFound, SheafError, Unavailable
+from sheaf.model.records import Author
+from sheaf.repo.access.known_replicas_file import recall
+from sheaf.repo.access.unlock import Opener, make_encrypted, need_library
+from sheaf.repo.store import Store
+from sheaf.settings.settings import options_for, read_environment, read_sheaf, storage_options
+from sheaf.storage.open import open_backend
+from sheaf.storage.port import Backend
+from sheaf.storage.storage_options import StorageOptions
+
+__all__ = ["connect", "init"]
+
+_tell = logging.getLogger("sheaf").warning
+
+
+def init(
+    url: str,
+    *,
+    options: StorageOptions | None = None,
+    author: Author | None = None,
+    cache: Path | None = None,
+    key: bytes | str | None = None,
+    probe: bool = True,
+    clock: Clock | None = None,
+) -> Store:
+    """Make a store at a URL or folder and connect to it.
+
+    Args:
+        key: encrypt what is stored, so that only who has this key can read it: 32 random bytes, or a passphrase. A
+            ``key_file`` among the options does the same.
+        probe: try first whether the place keeps the rules that Sheaf stands on, and refuse it if not.
+
+    Raises:
+        AlreadyExists: there is one.
+        Refused: something else is there; or the place breaks a rule, which the message names.
+        Unsupported: an optional library is missing.
+    """
+    backend = open_backend(url, options or StorageOptions())
+    refuse_used(backend)
+    unlock = Opener(url, options or StorageOptions(), key)
+    secret = unlock.named()
+    if secret is not None:
+        need_library()
+    if probe:
+        from sheaf.storage.probe import probe as probe_backend  # not needed by anything but this
+        from sheaf.storage.probe import refuse_if_unsafe
+
+        refuse_if_unsafe(probe_backend(backend))
+    _create(backend, clock, secret)
+    return Store(backend, author=author or _user(), cache=cache, clock=clock, open=_opener(options), unlock=unlock)
+
+
+def connect(
+    url: str | None = None,
+    *,
+    options: StorageOptions | None = None,
+    cache: Path | None = None,
+    author: Author | None = None,
+    key: bytes | str | None = None,
+    create: bool = False,
+    clock: Clock | None = None,
+    others: Callable[[str], StorageOptions] | None = None,
+    ask: Callable[[str], str] | None = None,
+) -> Store:
+    """Connect to the store at a URL or folder.
+
+    Args:
+        url: None is the store that the command line would use, from the environment and the configuration file, with
+            all that they say about it; the other arguments win.
+        cache: a folder for copies of immutable objects and for what is known of uploaded folders; None keeps neither.
+        key: of an encrypted store: 32 bytes, or a passphrase; by default from the ``key_file`` of the options, the
+            environment, the configuration file or the keyring.
+        author: who signs what is made; None is the user as the command line would name them.
+        create: make the store if there is none, in an empty place; with a key or a ``key_file``, an encrypted one.
+        others: how to reach its replicas, by URL; by default like the store itself.
+        ask: gets a passphrase from a person, if the store takes one and nothing else opens it.
+
+    Raises:
+        NotFound: there is no store.
+        Denied: it is encrypted, and there is no key for it, or another one.
+        Refused: it is not encrypted, though there is a key for it.
+        Unsupported: it needs a newer Sheaf, or an optional library is missing.
+    """
+    if url is None:
+        return _connect_configured(options, cache, author, key, create, clock)
+    open = _opener(options, others)
+    backend = open_backend(url, options or StorageOptions())
+    unlock = Opener(url, options or StorageOptions(), key, ask)
+    opened = partial(Store, author=author or _user(), cache=cache, clock=clock, open=open, unlock=unlock)
+    try:
+        return opened(backend)
+    except (NotFound, Unavailable) as error:
+        if copy := _open_copy(backend.url, error, cache, opened, open):
+            return copy
+        if not create or isinstance(error, Unavailable | LostConfig):
+            raise
+    try:
+        refuse_used(backend)
+        _create(backend, clock, unlock.named())
+    except AlreadyExists:
+        pass  # somebody else made it at this moment
+    return opened(backend)
+
+
+def _user() -> Author:
+    """Who is at work, as the command line would say."""
+    environment = read_environment()
+    try:
+        settings = read_sheaf(environment, {})
+    except SheafError:  # a configuration that makes no sense: nothing of it was asked for
+        return Author(environment.user)
+    return Author(settings.name, settings.email)
+
+
+def _create(backend: Backend, clock: Clock | None, secret: bytes | str | None) -> None:
+    if secret is None:
+        create_store(backend, clock or SystemClock())
+    else:
+        make_encrypted(backend, clock or SystemClock(), secret)
+
+
+def _opener(
+    options: StorageOptions | None, others: Callable[[str], StorageOptions] | None = None
+) -> Callable[[str], Backend]:
+    """What opens replicas."""
+    return lambda url: open_backend(url, others(url) if others else options or StorageOptions())
+
+
+def _open_copy(
+    url: str, error: SheafError, cache: Path | None, opened: Callable[[Backend], Store], open: Callable[[str], Backend]
+) -> Store | None:
+    """The first replica of a lost store that can be read, of those that were known when it was last seen."""
+    for replica in recall(cache, url):
+        try:
+            store = opened(open(replica))
+        except SheafError:
+            continue
+        _tell(f"{error.message}: reading from its replica {replica}, which may be behind")
+        return store
+    return None
+
+
+def _connect_configured(
+    options: StorageOptions | None,
+    cache: Path | None,
+    author: Author | None,
+    key: bytes | str | None,
+    create: bool,
+    clock: Clock | None,
+) -> Store:
+    environment = read_environment()
+    settings = read_sheaf(environment, {})
+    with storage_options(environment, settings) as configured:
+        return connect(
+            settings.store,
+            options=options or configured,
+            cache=cache or settings.cache,
+            author=author or Author(settings.name, settings.email),
+            key=key,
+            create=create,
+            clock=clock,
+            others=None if options else partial(options_for, settings),
+        )

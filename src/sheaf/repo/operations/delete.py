@@ -1,0 +1,104 @@
+"""Bundles that go: one by one, or all but some."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from sheaf.engine.log.record_log import Head
+from sheaf.engine.log.resolve import Refs
+from sheaf.errors import InvalidInput
+from sheaf.model.records import Bundle, DeleteBundle, RepoOp, RepoState, SetLabel
+from sheaf.repo.context import Context
+
+__all__ = ["Retain", "Surplus", "delete_bundle", "refuse_named", "squash", "surplus"]
+
+_AT_ONCE = 500  # bundles deleted by one record
+_SEMVER = re.compile(
+    r"v?(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)"
+    r"(-(0|[1-9]\d*|\d*[A-Za-z-][\dA-Za-z-]*)(\.(0|[1-9]\d*|\d*[A-Za-z-][\dA-Za-z-]*))*)?(\+[\dA-Za-z-]+(\.[\dA-Za-z-]+)*)?"
+)
+
+
+def delete_bundle(context: Context, bundle: Bundle) -> None:
+    """Raises Conflict, naming them, while a label or branch names the bundle; NotFound if it is gone already."""
+    context.refuse_writes()
+    context.log.append(lambda head: _deletion(context.refs, head.state, [bundle]))
+
+
+def refuse_named(context: Context, bundle: str) -> None:
+    """Raises Conflict, naming them, while a label or branch names the bundle."""
+    context.log.head().state.refuse_named(bundle)
+
+
+@dataclass(frozen=True, slots=True)
+class Surplus:
+    """What a squash deletes: bundles by id, and the labels that are at them."""
+
+    bundles: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+
+    def __add__(self, other: Surplus) -> Surplus:
+        return Surplus(self.bundles + other.bundles, self.labels + other.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Retain:
+    """What a squash leaves alone. ``latest``: so many; ``tags``: what labels are at; ``semver_tags``: such as ``v1.2.0``."""
+
+    latest: int = 1
+    tags: bool = False
+    semver_tags: bool = False
+
+    def __post_init__(self) -> None:
+        if self.latest < 1:
+            raise InvalidInput("at least one bundle must be retained", "delete the repo to delete them all")
+
+
+def surplus(context: Context, retain: Retain) -> Surplus:
+    """What a squash would delete now."""
+    state = context.log.head().state
+    return _with_labels(state, _surplus(context.refs, state, retain))
+
+
+def squash(context: Context, retain: Retain) -> Surplus:
+    """Delete all bundles but those to retain, and the labels of those that go. Returns what it deleted."""
+    context.refuse_writes()
+    deleted = Surplus()
+    while _surplus(context.refs, context.log.head().state, retain):
+        step = Surplus()
+
+        def decide(head: Head[RepoState]) -> tuple[RepoOp, ...]:
+            nonlocal step
+            going = _surplus(context.refs, head.state, retain)[:_AT_ONCE]
+            step = _with_labels(head.state, going)
+            return _deletion(context.refs, head.state, going, labels=True)
+
+        context.log.append(decide)
+        deleted += step
+    return deleted
+
+
+def _surplus(refs: Refs, state: RepoState, retain: Retain) -> list[Bundle]:
+    bundles = refs.bundles()
+    kept = {bundle.id for bundle in bundles[-retain.latest :]}
+    kept |= {target.bundle for target in state.branches.values()}
+    for name, target in state.labels.items():
+        if retain.tags or (retain.semver_tags and _SEMVER.fullmatch(name)):
+            kept.add(target.bundle)
+    return [bundle for bundle in bundles if bundle.id not in kept]
+
+
+def _with_labels(state: RepoState, bundles: list[Bundle]) -> Surplus:
+    gone = {bundle.id for bundle in bundles}
+    labels = (name for name, target in sorted(state.labels.items()) if target.bundle in gone)
+    return Surplus(tuple(bundle.id for bundle in bundles), tuple(labels))
+
+
+def _deletion(refs: Refs, state: RepoState, bundles: list[Bundle], *, labels: bool = False) -> tuple[RepoOp, ...]:
+    """The operations that delete bundles which are there now, with ``labels`` what names them too."""
+    gone = frozenset(refs.get(bundle.id).id for bundle in bundles)
+    latest = refs.newest(without=gone) if state.latest in gone else None
+    named = [name for name, target in state.labels.items() if labels and target.bundle in gone]
+    deletions = (DeleteBundle(id, latest if id == state.latest else None) for id in sorted(gone))
+    return (*(SetLabel(name, None) for name in named), *deletions)

@@ -1,0 +1,81 @@
+"""A store that is being mended, looked at again and again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sheaf.engine.check.check import Reading, check_store
+from sheaf.engine.check.read_history import Readings
+from sheaf.engine.check.report import Report
+from sheaf.engine.core import Core
+from sheaf.engine.object_cache import Cache, NoCache
+from sheaf.format import keys
+from sheaf.transfer.progress import Progress, ProgressState
+
+__all__ = ["Looks"]
+
+
+class _Memory(Cache):
+    """Remembers as long as the process lives."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, bytes] = {}
+
+    def get(self, key: str) -> bytes | None:
+        return self._values.get(key)
+
+    def put(self, key: str, data: bytes) -> None:
+        self._values[key] = data
+
+    def drop(self, key: str) -> None:
+        self._values.pop(key, None)
+
+
+@dataclass(slots=True)
+class Looks:
+    """Checks of the store, one after the other; a pack that is sound is not read twice.
+
+    ``read_data``: the part to read each time; of all packs (1) each is read once. ``suspects``: packs that something was
+    wrong with at some time.
+    """
+
+    core: Core
+    state: Cache
+    read_data: float
+    progress: Progress | None
+    last: Report = field(default_factory=Report)
+    suspects: set[bytes] = field(default_factory=set)
+    read: Cache = field(default_factory=_Memory)
+
+    def again(self) -> Report:
+        """Check now, also what bundles need that are set aside."""
+        self.last = self._check(even_aside=True)
+        self.suspects |= _packs_of(self.last)
+        return self.last
+
+    def verdict(self) -> Report:
+        """What a check says that leaves out what is set aside."""
+        return self._check(even_aside=False) if "bundles set aside" in self.last.counts else self.last
+
+    def _check(self, *, even_aside: bool) -> Report:
+
+        def tell(what: str, done: int) -> None:
+            if self.progress:
+                self.progress(ProgressState(what, done, None, 0, None, 0))
+
+        seed = self.core.clock.new_id() if isinstance(self.state, NoCache) else ""
+        if self.read_data < 1:
+            reading = Reading(self.read_data, False, seed, self.state, frozenset(self.suspects))
+        else:
+            reading = Reading(state=self.read, packs=self._unread())
+        return check_store(self.core, reading=reading, even_aside=even_aside, tell=tell)
+
+    def _unread(self) -> frozenset[bytes]:
+        """All packs but those that were read since this began, and were sound."""
+        listed = keys.ids_of(stat.key for stat in self.core.backend.list(keys.PACKS))
+        return frozenset(listed).difference(Readings.load(self.read).times)
+
+
+def _packs_of(report: Report) -> set[bytes]:
+    """The packs that something is wrong with."""
+    return set(keys.ids_of(problem.key for problem in report.problems if problem.kind == "pack"))

@@ -1,0 +1,318 @@
+"""A store that may be damaged, opened to be looked at and mended: also one that :func:`sheaf.connect` can't open."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from sheaf.engine.check.report import FAULTS, Report
+from sheaf.engine.clock import Clock, SystemClock
+from sheaf.engine.core import Core, open_store
+from sheaf.engine.object_cache import Cache, FolderCache, NoCache
+from sheaf.engine.objects import get_object
+from sheaf.engine.repair.damage_notes import review_notes
+from sheaf.engine.repair.fetch import fetch
+from sheaf.engine.repair.known_replicas import known_replicas
+from sheaf.engine.repair.log_pages import write_pages
+from sheaf.engine.repair.quarantine import Unreadable, set_aside, unreadable
+from sheaf.engine.repair.rebuild_index import Rebuilt, rebuild_index
+from sheaf.engine.repair.restore_objects import Keep, Mending
+from sheaf.engine.replicas.object_kinds import Kind, kind_of, replica_id
+from sheaf.engine.replicas.promotion import note_behind
+from sheaf.engine.replicas.replica_records import copy_of, state_of
+from sheaf.engine.replicas.replicated_backend import ReplicatedBackend, refuse_copy
+from sheaf.errors import Bug, Corrupt, Denied, InvalidInput, NotFound, SheafError, Unavailable
+from sheaf.format import keys
+from sheaf.format.store_v1 import StoreConfig, decode_config
+from sheaf.model.records import Author
+from sheaf.repo.access.known_replicas_file import recall
+from sheaf.repo.access.unlock import Opener
+from sheaf.repo.context import Connected
+from sheaf.repo.operations.recheck import Looks
+from sheaf.repo.store_replicas import Replicas
+from sheaf.storage.folder.private_files import make_private_folder, write_private
+from sheaf.storage.open import open_backend
+from sheaf.storage.port import Backend
+from sheaf.storage.storage_options import StorageOptions
+from sheaf.transfer.local_errors import translated
+
+if TYPE_CHECKING:
+    from sheaf.transfer.progress import Progress
+
+__all__ = ["Plan", "Repaired", "Repairs", "open_repairs"]
+
+_tell = logging.getLogger("sheaf").warning
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do, in this order; nothing unless it is named.
+
+    Args:
+        from_replica: fetch what is lost or damaged from this place; "" stands for the store's own replicas.
+        pages: write lost or damaged pages of logs again.
+        index: build the dedup index anew.
+        set_aside: note of bundles that can't be read that they can't.
+        is_dry: change nothing; say what would be done.
+        keep: a folder for the bytes of damaged objects that are replaced.
+        agree: asked before bundles are set aside; raises to leave it.
+    """
+
+    from_replica: str | None = None
+    pages: bool = False
+    index: bool = False
+    set_aside: bool = False
+    is_dry: bool = False
+    keep: Path | None = None
+    agree: Callable[[list[Unreadable]], None] = lambda found: None
+
+
+@dataclass(slots=True)
+class Repaired:
+    """What a repair did, or would do. ``found``: the problems before; ``left``: those that are left.
+
+    ``fetched`` and ``written``: keys, from a replica and pages; ``size``: bytes that were fetched; ``failed``: keys of what
+    could not be mended, and why. ``sound``: keys of objects that were noted as damaged and are sound; their notes are gone.
+    """
+
+    found: Report = field(default_factory=Report)
+    left: Report = field(default_factory=Report)
+    fetched: list[str] = field(default_factory=list)
+    size: int = 0
+    written: list[str] = field(default_factory=list)
+    index: Rebuilt | None = None
+    aside: list[Unreadable] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    sound: list[str] = field(default_factory=list)
+
+
+def open_repairs(
+    url: str,
+    *,
+    options: StorageOptions | None = None,
+    cache: Path | None = None,
+    author: Author | None = None,
+    clock: Clock | None = None,
+    others: Callable[[str], StorageOptions] | None = None,
+    key: bytes | str | None = None,
+    ask: Callable[[str], str] | None = None,
+) -> Repairs:
+    """The store at a URL or folder, however damaged; a context manager. Arguments as of :func:`sheaf.connect`."""
+
+    def opened(url: str) -> Backend:
+        return open_backend(url, others(url) if others else options or StorageOptions())
+
+    place = open_backend(url, options or StorageOptions())
+    unlock = Opener(url, options or StorageOptions(), key, ask)
+    return Repairs(place, opened, cache=cache, author=author, clock=clock, unlock=unlock)
+
+
+class Repairs:
+    """A store and what can be done about damage. Its replicas are opened when they are needed."""
+
+    def __init__(
+        self,
+        place: Backend,
+        open: Callable[[str], Backend],
+        *,
+        cache: Path | None = None,
+        author: Author | None = None,
+        clock: Clock | None = None,
+        unlock: Opener | None = None,
+    ) -> None:
+        self._place = place
+        self._unlock = unlock or Opener()
+        self._plain: Callable[[Backend], Backend] = _as_it_is
+        self._open = open
+        self._cache = cache
+        self._author = author or Author()
+        self._clock = clock or SystemClock()
+        self._stack = ExitStack()
+        self._core: Core | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+        if self._core is not None:
+            self._core.close()
+        else:
+            self._place.close()
+
+    # -- what there is to do -------------------------------------------------------------------------------------------
+
+    def repair(self, plan: Plan, *, read_data: float = 0.0, progress: Progress | None = None) -> Repaired:
+        """Check the store, do what ``plan`` names, and check it again. May be stopped and repeated.
+
+        Args:
+            read_data: the part of all packs to read whole, as of :meth:`sheaf.Store.check`.
+
+        Raises:
+            NotFound: there is no store, or no replica to fetch from.
+            Refused: this place is a copy, and more than fetching is asked for; or a replica takes writes itself.
+            Corrupt: the store's log can't be read, and nothing was named that would help.
+        """
+        sources = self._sources(plan.from_replica) if plan.from_replica is not None else []
+        mending = self._begun(sources, plan)
+        look = Looks(mending.core, self._checks(mending.core.config), read_data, progress)
+        done = Repaired(look.again())
+        if plan.from_replica is not None:
+            fetch(mending, done.found, look.again)
+            done.fetched, done.size, done.failed = mending.mended, mending.size, mending.failed
+        if plan.pages or plan.index or plan.set_aside:
+            try:
+                self._derive(plan, mending.core, look, done)
+            except FAULTS:
+                if not plan.is_dry:
+                    raise
+                # what could be derived is known when the log is mended
+        done.left = look.verdict()
+        reviewed = review_notes(mending.core, is_dry=plan.is_dry)
+        done.sound, done.left.noted = reviewed.sound, reviewed.damaged
+        done.failed = {key: why for key, why in done.failed.items() if _matters(key, done.left)}
+        return done
+
+    def _derive(self, plan: Plan, core: Core, look: Looks, done: Repaired) -> None:
+        Connected(core, None).refuse_writes()
+        refuse_copy(core.backend, state_of(core).epoch)
+        if plan.pages:
+            done.written, failed = write_pages(core, look.last.problems, is_dry=plan.is_dry)
+            done.failed |= failed
+        whole = core if plan.is_dry else self._with_replicas(core)
+        if plan.set_aside:
+            done.aside = self._set_aside(whole, plan, look)
+        if plan.index:
+            done.index = rebuild_index(
+                whole,
+                but=frozenset(look.suspects.difference(keys.ids_of(done.fetched))),
+                settle=self._settle,
+                is_dry=plan.is_dry,
+            )
+            done.failed |= {keys.pack(pack): why for pack, why in done.index.unread.items()}
+        if not plan.is_dry:
+            self._pass_on(core)
+            look.again()
+
+    def _set_aside(self, core: Core, plan: Plan, look: Looks) -> list[Unreadable]:
+        found: list[Unreadable] = []
+        while more := unreadable(core, look.last.problems):  # a report names so many problems of a kind and no more
+            if plan.is_dry:
+                return more
+            plan.agree(more)
+            found += set_aside(core, more)
+            look.again()
+        return found
+
+    # -- the store -----------------------------------------------------------------------------------------------------
+
+    def _begun(self, sources: list[Backend], plan: Plan) -> Mending:
+        """Without ``sheaf.json`` nothing works. A place without any log is no damaged store, but another place."""
+        keep = _kept_in(plan.keep) if plan.keep else lambda key, data: None
+        is_lost = False
+        try:
+            config = open_store(self._place)
+        except (Corrupt, NotFound):
+            if not sources or self._place.newest("log/") is None:
+                raise
+            config, is_lost = decode_config(get_object(sources[0], keys.CONFIG)), True
+        for source in sources:
+            if copy_of(source) != config.id:
+                raise InvalidInput(f"{source.url} holds another store", "name a replica of this one")
+        self._plain = self._decrypted([self._place, *sources], config)
+        self._core = Core(self._plain(self._place), config, self._author, clock=self._clock, may_note=not plan.is_dry)
+        mending = Mending(self._core, list(map(self._plain, sources)), keep, plan.is_dry)
+        lost = [keys.CONFIG] if is_lost else []
+        if config.is_encrypted and not any(self._place.list(keys.SLOTS)):  # else one that is missing was removed
+            lost += [stat.key for source in sources for stat in source.list(keys.SLOTS)]
+        for key in lost:
+            mending.mend(key)
+        return mending
+
+    def _decrypted(self, places: list[Backend], config: StoreConfig) -> Callable[[Backend], Backend]:
+        """What stands before a place of the store. The key's slots may be lost in one of them, too."""
+        for at, place in enumerate(places, 1):
+            try:
+                opened = self._unlock.open(place, config)
+                return opened.backend.over if opened else _as_it_is
+            except (Corrupt, Denied):
+                if at == len(places):
+                    raise
+        raise Bug("a store in no place")
+
+    def _checks(self, config: StoreConfig) -> Cache:
+        if self._cache is None:
+            return NoCache()
+        return FolderCache(self._cache / "checks" / f"{config.id}-{replica_id(self._place.url)}")
+
+    # -- replicas ------------------------------------------------------------------------------------------------------
+
+    def _sources(self, url: str) -> list[Backend]:
+        """The copies to fetch from, those that can't be reached left out. Raises NotFound if there is none."""
+        urls = [url] if url else self._replicas()
+        if not urls:
+            raise NotFound(f"no replica of {self._place.url} is known", "name one: --from-replica=URL")
+        found, lost = [], ""
+        for name in urls:
+            try:
+                place = self._stack.enter_context(self._open(name))
+                if not copy_of(place):
+                    raise NotFound(f"there is no store at {name}")
+                found.append(place)
+            except SheafError as error:
+                lost = lost or error.message
+        if not found:
+            raise Unavailable(f"no replica can be read: {lost}", "wait and try again")
+        return found
+
+    def _replicas(self) -> list[str]:
+        known = known_replicas(self._place)
+        return list(recall(self._cache, self._place.url)) if known is None else known
+
+    def _with_replicas(self, core: Core) -> Core:
+        """The same store, with replicas that get what is written."""
+        whole = ReplicatedBackend(self._place, self._open, core.config, core.clock, _tell)
+        self._stack.callback(whole.close)
+        return Core(self._plain(whole), core.config, core.author, clock=core.clock, io=core.io, cpu=core.cpu)
+
+    def _settle(self) -> None:
+        """Let replicas have all packs, or note that they lack some."""
+        assert self._core is not None
+        for url in state_of(self._core).replicas:
+            try:
+                self._copies(self._core).replicate(url)
+            except SheafError as error:
+                note_behind(self._core, (url,), f"it may lack packs that the index names: {error.message}")
+
+    def _copies(self, core: Core) -> Replicas:
+        return Replicas(replace(core, backend=self._place), self._open, self._plain)
+
+    def _pass_on(self, core: Core) -> None:
+        try:
+            if state_of(core).replicas:
+                self._copies(core).replicate()
+        except SheafError as error:
+            _tell(f"{error.message}: run `sheaf store replicate`")
+
+
+def _as_it_is(place: Backend) -> Backend:
+    return place
+
+
+def _matters(key: str, left: Report) -> bool:
+    """Whether it is a pity that an object could not be mended: it was needed, or is a record that a copy has otherwise."""
+    return kind_of(key) is Kind.RECORD or any(key == p.key or key in p.suspects for p in left.problems)
+
+
+def _kept_in(folder: Path) -> Keep:
+    def keep(key: str, data: bytes) -> None:
+        file = folder / key
+        with translated(f"keep {key} in {folder}"):
+            make_private_folder(file.parent)
+            write_private(file, data)
+
+    return keep

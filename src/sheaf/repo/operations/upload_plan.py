@@ -1,0 +1,116 @@
+"""An upload that is only planned: the folder is read and compared, and nothing is written to the store."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sheaf.engine.manifest.tree import Tree, entries
+from sheaf.engine.manifest.tree_diff import Difference, with_renames
+from sheaf.engine.sessions.erasure_notices import Erasures, erased_contents
+from sheaf.model.entries import Entry, Kind
+from sheaf.repo.context import Context
+from sheaf.repo.local_folders import hashes_of
+from sheaf.repo.values import Change, change_of
+from sheaf.transfer.local.compare import changes
+from sheaf.transfer.local.ignore import Ignore
+from sheaf.transfer.local.name_collisions import ANYWHERE, Clashes, clash_text
+from sheaf.transfer.local.scan import ScanBatch, Skipped, scan
+from sheaf.transfer.progress import Meter, Progress
+from sheaf.transfer.store_guard import folder_of
+from sheaf.transfer.upload.upload import left_out_warnings
+
+__all__ = ["UploadPlan", "plan_upload"]
+
+
+@dataclass(slots=True)
+class UploadPlan:
+    """What an upload would do.
+
+    ``parent``: the id of the bundle that the changes start from, "" for none. ``files``, ``bytes``: of all that the new
+    bundle would hold. ``new_bytes``: of contents that the parent does not have: at most so many would be sent.
+    ``clashes``: paths that become one on other systems. ``warnings``: as of an upload.
+    """
+
+    parent: str
+    changes: list[Change] = field(default_factory=list)
+    files: int = 0
+    bytes: int = 0
+    new_bytes: int = 0
+    skipped: list[Skipped] = field(default_factory=list)
+    clashes: list[tuple[str, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def plan_upload(
+    context: Context,
+    folder: Path,
+    parent: Tree | None,
+    id: str,
+    *,
+    files: Sequence[str] | None,
+    skip_on_error: bool,
+    allow_erased: bool,
+    progress: Progress | None,
+) -> UploadPlan:
+    """Compare a folder, as an upload would read it, with the bundle that the upload would follow.
+
+    Raises:
+        NotFound, InvalidInput, Denied, Conflict: about a file, unless ``skip_on_error``.
+        Refused: a file was erased from the store, unless ``allow_erased``.
+    """
+    plan = UploadPlan(id)
+    stats, on_error = hashes_of(context, folder), plan.skipped.append if skip_on_error else None
+    scanned = scan(folder, ignore=Ignore(), files=files, on_error=on_error, exclude=folder_of(context.core))
+    meter = Meter(progress, "compare")
+    different = changes(parent, folder, stats, scanned=_counted(scanned, plan), on_error=on_error, meter=meter)
+    found = list(with_renames(list(_readable(different, plan))))
+    if stats is not None:
+        stats.save()
+    meter.finish()
+    plan.changes = [change_of(each) for each in found]
+    new = [each for each in found if each.how in ("added", "modified") and each.new and each.new.kind == Kind.FILE]
+    plan.new_bytes = sum({each.new.content: each.new.size for each in new if each.new}.values())
+    erasures = Erasures(context.core, erased_contents(context.core), allow=allow_erased)
+    kept = _kept(parent, found, erasures.contents) if parent and erasures.contents else ()
+    for entry in [*kept, *(each.new for each in found if each.new)]:
+        erasures.refuse(entry.content, f"'{entry.path}'")
+    plan.warnings += [clash_text(*clash) for clash in plan.clashes] + left_out_warnings(folder) + erasures.warnings()
+    return plan
+
+
+def _counted(scanned: Iterable[ScanBatch], plan: UploadPlan) -> Iterator[ScanBatch]:
+    """The scan as it is; its files, bytes and clashing names are noted."""
+    clashes = Clashes(ANYWHERE)
+    for batch in scanned:
+        plan.files += int(np.count_nonzero(batch.kind != Kind.FOLDER))
+        plan.bytes += int(batch.size.sum())
+        plan.clashes += clashes.find(batch.folder, batch.name)
+        yield batch
+
+
+def _readable(different: Iterable[Difference], plan: UploadPlan) -> Iterator[Difference]:
+    """The differences. A file that can't be read is in the scan, but would not be in the bundle."""
+    for each in different:
+        if each.new is None or all(each.path != item.path for item in plan.skipped):
+            yield each
+            continue
+        plan.files -= 1
+        plan.bytes -= each.new.size
+        if each.old is not None:
+            yield Difference("deleted", each.old, None)
+
+
+def _kept(parent: Tree, found: Iterable[Difference], contents: Collection[bytes]) -> Iterator[Entry]:
+    """The files of the parent that have one of these contents and are in the folder as they are."""
+    changed = {each.old.path for each in found if each.old}
+    wanted = pa.array(sorted(contents), pa.binary(32))
+    for batch in parent.batches():
+        for entry in entries(batch.filter(pc.is_in(batch["content"], value_set=wanted))):
+            if entry.path not in changed:
+                yield entry

@@ -1,0 +1,48 @@
+"""Files in all bundles, by path, content and what was said of the bundle."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from fsspec.utils import glob_translate
+
+from sheaf.engine.erase.locate import LeafSearch
+from sheaf.engine.manifest.node_store import Nodes, pointer_of
+from sheaf.repo.bundle import Bundle
+from sheaf.repo.repo import Repo
+from sheaf.repo.values import Entry, entry_of
+
+__all__ = ["Found", "bundles_of", "find_in"]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file or symlink of a bundle."""
+
+    bundle: Bundle
+    entry: Entry
+
+
+def bundles_of(
+    repos: Iterable[Repo], branch: str | None, meta: Mapping[str, str], *, must_have_branch: bool
+) -> Iterator[Bundle]:
+    """The bundles of repos, or those that led to the head of a branch, that have these facts.
+
+    Raises NotFound for a repo without the branch if ``must_have_branch``; else such a repo has none.
+    """
+    for repo in repos:
+        if branch and not must_have_branch and all(each.name != branch for each in repo.branches()):
+            continue
+        bundles = repo.log(f"branch:{branch}") if branch else iter(repo.bundles())
+        yield from (bundle for bundle in bundles if meta.items() <= bundle.meta.items())
+
+
+def find_in(nodes: Nodes, bundles: Iterable[Bundle], pattern: str, content: bytes | None) -> Iterator[Found]:
+    """The matches, bundle by bundle. A node that several bundles share is read once."""
+    path = re.compile(glob_translate(pattern.strip("/")))
+    search = LeafSearch(nodes, lambda name: path.match(name) is not None, content)
+    for bundle in bundles:
+        for entry in search.entries(pointer_of(bundle.descriptor.root)):
+            yield Found(bundle, entry_of(entry))

@@ -1,0 +1,188 @@
+"""Builds the client of a bucket from a location: what each cloud calls the same options."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from obstore.store import AzureStore, GCSStore, S3Store
+
+from sheaf.errors import InvalidInput, Unsupported
+from sheaf.storage.bucket.aws_profiles import find_credentials
+from sheaf.storage.bucket.metadata_service import check_metadata_service, has_azure_credentials, has_google_credentials
+from sheaf.storage.bucket.object_store import ObstoreBackend
+from sheaf.storage.bucket.obstore_errors import is_panic
+from sheaf.storage.endpoints import check_bucket, check_endpoint
+from sheaf.storage.folder.oserrors import translated
+from sheaf.storage.storage_options import StorageOptions
+from sheaf.storage.wrappers.retry import RetryPolicy
+
+if TYPE_CHECKING:
+    from sheaf.storage.location import Location
+
+__all__ = ["open_azure", "open_gcs", "open_s3"]
+
+_CUSTOMER_KEY_BYTES = 32
+
+
+def open_s3(place: Location) -> ObstoreBackend:
+    """``s3://bucket/prefix``."""
+    options = place.options
+    config = _known(
+        endpoint=_s3_endpoint(place),
+        region=options.region,
+        virtual_hosted_style_request=None if options.path_style is None else not options.path_style,
+        skip_signature=options.anonymous or None,
+        disable_bulk_delete=True,  # one key at a time: look-alikes lack the bulk call
+        **_s3_encryption(options),
+    )
+    _check_variables("AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
+    found = find_credentials(options, os.environ)  # noqa: TID251 - the cloud's own chain, as its library reads it
+    store = _built(place, S3Store, {**found.config, **config}, credential_provider=found.provider)
+    # Directory buckets list in no order.
+    return _backend(place, store, ordered=not place.host.endswith("--x-s3"), is_sure=found.is_sure)
+
+
+def open_gcs(place: Location) -> ObstoreBackend:
+    """``gs://bucket/prefix``."""
+    options = place.options
+    config = _known(base_url=options.endpoint, skip_signature=options.anonymous or None)
+    if options.credential:
+        config["application_credentials"] = _google_credentials(options.credential)
+    _check_variables("GOOGLE_BASE_URL")
+    is_sure = options.anonymous or bool(options.credential) or has_google_credentials(os.environ)  # noqa: TID251 - as above
+    return _backend(place, _built(place, GCSStore, config), ordered=True, is_sure=is_sure)
+
+
+def open_azure(place: Location) -> ObstoreBackend:
+    """``az://container/prefix``."""
+    options = place.options
+    if options.credential:
+        raise Unsupported("credential= is for s3:// and gs://", "Azure's come from AZURE_STORAGE_… in the environment")
+    config = _known(endpoint=options.endpoint, account_name=options.account, skip_signature=options.anonymous or None)
+    is_sure = options.anonymous or has_azure_credentials(os.environ)  # noqa: TID251 - as above
+    # Accounts with a hierarchical namespace list in another order, and nothing in an answer tells them.
+    return _backend(place, _built(place, AzureStore, config), ordered=False, is_sure=is_sure)
+
+
+def _backend(
+    place: Location, store: S3Store | GCSStore | AzureStore, *, ordered: bool, is_sure: bool
+) -> ObstoreBackend:
+    """``is_sure``: there are credentials, or none are needed; else only the machine's metadata service may have some."""
+    options = place.options
+    if options.sse and not isinstance(store, S3Store):
+        raise Unsupported(f"sse={options.sse} is for s3:// only", "other clouds encrypt by their bucket's settings")
+    url = f"{place.scheme}://{place.host}" + (f"/{place.path}" if place.path else "")
+    return ObstoreBackend(
+        store,
+        url,
+        ordered=ordered if options.ordered is None else options.ordered,
+        retry=RetryPolicy(options.retries, options.retry_pause_s),
+        concurrency=options.concurrency,
+        ready=None if is_sure else partial(check_metadata_service, place.scheme, url, os.environ),  # noqa: TID251 - as above
+    )
+
+
+def _built(place: Location, kind: Any, config: dict[str, Any], **more: Any) -> Any:
+    check_bucket(place.scheme, place.host)
+    client = _client(place.options)
+    try:
+        return kind(
+            place.host,
+            prefix=place.path or None,
+            config=config,
+            client_options=client,
+            retry_config={"max_retries": 0},  # RetryPolicy does it: see ObstoreBackend
+            **more,
+        )
+    except BaseException as error:
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
+        first = str(error).partition("\n")[0]
+        if "Account must be specified" in first:
+            raise InvalidInput(
+                f"az://{place.host}: no storage account is named",
+                "set AZURE_STORAGE_ACCOUNT_NAME, or write ?account=NAME at the end of the URL",
+            ) from None
+        raise InvalidInput(f"can't reach {place.scheme}://{place.host}: {first}", "check the options") from None
+
+
+def _check_variables(*names: str) -> None:
+    """Raises InvalidInput for an endpoint in the environment, which the library reads by itself, that makes no sense."""
+    for name in names:
+        if url := os.environ.get(name):  # noqa: TID251 - as above
+            check_endpoint(name, url)
+
+
+def _client(options: StorageOptions) -> dict[str, Any]:
+    endpoint = options.endpoint or ""
+    plain = endpoint.startswith("http://") if options.allow_http is None else options.allow_http
+    return _known(
+        allow_http=plain,
+        timeout=timedelta(seconds=options.timeout_s),
+        connect_timeout=timedelta(seconds=options.connect_timeout_s),
+        proxy_url=options.proxy,
+        root_certificate=_read(options.ca_file, "ca_file") if options.ca_file else None,
+        user_agent="sheaf",
+    )
+
+
+def _known(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _s3_endpoint(place: Location) -> str | None:
+    endpoint = place.options.endpoint
+    if endpoint is None or place.options.path_style is not False:
+        return endpoint
+    parts = urlsplit(endpoint)  # the library wants the bucket in the host name then
+    return parts._replace(netloc=f"{place.host}.{parts.netloc}").geturl()
+
+
+# ── secrets: from files into the client, and nowhere else ─────────────────────
+
+
+def _s3_encryption(options: StorageOptions) -> dict[str, Any]:
+    if options.sse != "customer":
+        if options.sse_customer_key_file:
+            raise InvalidInput("sse_customer_key_file= goes with sse=customer")
+        return {"server_side_encryption": options.sse, "sse_kms_key_id": options.sse_kms_key_id}
+    if not options.sse_customer_key_file:
+        raise InvalidInput("sse=customer needs a key", "name its file with sse_customer_key_file=")
+    key = _customer_key(options.sse_customer_key_file)
+    return {"server_side_encryption": "sse-c", "sse_customer_key_base64": base64.b64encode(key).decode()}
+
+
+def _customer_key(path: str) -> bytes:
+    raw = _read(path, "sse_customer_key_file")
+    if len(raw) == _CUSTOMER_KEY_BYTES:
+        return raw
+    try:
+        key = base64.b64decode(raw.strip(), validate=True)
+    except binascii.Error:
+        key = b""
+    if len(key) != _CUSTOMER_KEY_BYTES:
+        raise InvalidInput(f"{path} holds no customer key", f"{_CUSTOMER_KEY_BYTES} bytes, raw or in base64")
+    return key
+
+
+def _google_credentials(path: str) -> str:
+    try:
+        kind = json.loads(_read(path, "credential"))["type"]
+    except (ValueError, KeyError, TypeError):
+        raise InvalidInput(f"{path} is no Google credential file", "it is the JSON that gcloud or IAM gives") from None
+    if kind not in {"service_account", "authorized_user"}:
+        raise Unsupported(f"{path} is a Google credential of type {kind}", "service_account and authorized_user work")
+    return path
+
+
+def _read(path: str, option: str) -> bytes:
+    with translated(f"read {option}={path}"):
+        return Path(path).read_bytes()

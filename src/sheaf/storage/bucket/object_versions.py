@@ -1,0 +1,32 @@
+"""Whether a bucket keeps old versions of objects: what is deleted there is not gone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import obstore
+
+from sheaf.storage.bucket.object_store import ObstoreBackend
+from sheaf.storage.bucket.obstore_errors import translate
+from sheaf.storage.port import Backend
+from sheaf.storage.wrappers.wrapper import WrapperBackend
+
+__all__ = ["keeps_versions"]
+
+
+def keeps_versions(backend: Backend, key: str) -> bool | None:
+    """What the answer to a write of ``key`` (a new one, removed again) says; None where there is no bucket.
+
+    Raises as any write does.
+    """
+    while isinstance(backend, WrapperBackend):
+        backend = backend.inner
+    if not isinstance(backend, ObstoreBackend):
+        return None
+    store: Any = backend._store
+    try:
+        answer = obstore.put(store, key, b"", mode="create", use_multipart=False)
+    except Exception as error:
+        raise translate(error, f"write {key} in {backend.url}") from None
+    backend.delete(key)
+    return answer["version"] not in {None, "", "null"}

@@ -1,0 +1,1 @@
+"""Stores in folders of this machine: durable, create-only, without locks."""

@@ -1,0 +1,133 @@
+"""What writers leave beside the keys of a folder store when they are killed: files in ``tmp/``.
+
+A writer holds a lock on its file for as long as it works on it, and the system drops the lock with the process. So a file
+that can be locked is a leftover, whichever machine its writer ran on; a process id would not tell that. Where locks may
+not reach other machines, the file must also be old.
+"""
+
+# Plain strings and calls of os: see backend.py.
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from stat import S_ISREG
+
+from sheaf.storage.folder.directories import Folders, Modes
+from sheaf.storage.folder.oserrors import translated
+from sheaf.storage.folder.syscalls import Syscalls
+from sheaf.storage.key_rules import ASIDE
+from sheaf.storage.port import Unfinished
+
+__all__ = ["Aside"]
+
+_LOOK = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_OLD_S = 3600.0  # since the last byte was written; a writer whose file goes nevertheless fails and creates nothing
+_ATTEMPTS = 100  # at a file that nobody takes; then the file system's locks are not what they should be
+_MAY_LIVE = "its writer may be at work"
+_MUST_BE_OLD = "locks may not show a writer on another machine, so it is removed once it is an hour old"
+
+
+class Aside:
+    """The files in ``tmp/`` of a folder store: those of this process, and what others have left.
+
+    ``locks_reach``: whether a lock that any machine holds shows in locks of this one.
+    """
+
+    def __init__(self, base: str, calls: Syscalls, folders: Folders, modes: Modes, *, locks_reach: bool) -> None:
+        self._base = base
+        self._calls = calls
+        self._folders = folders
+        self._modes = modes
+        self._locks_reach = locks_reach
+        self._numbers = itertools.count()
+        self._author = secrets.token_hex(6)
+
+    def begin(self) -> tuple[str, int]:
+        """The path and the descriptor of a new file, which nobody removes before the descriptor is closed."""
+        for _ in range(_ATTEMPTS):
+            path, fd = self._create()
+            is_held = self._calls.lock(fd)
+            # Between the two calls somebody may have taken the file for a leftover.
+            if is_held is None or (is_held and os.path.lexists(path)):
+                return path, fd
+            self.end(path, fd)
+        return self._create()
+
+    def _create(self) -> tuple[str, int]:
+        path = f"{self._base}/{ASIDE}/{os.getpid()}-{self._author}-{next(self._numbers)}"
+        return path, self._folders.making(path, lambda: self._calls.create(path, self._modes.file))
+
+    def end(self, path: str, fd: int) -> None:
+        """Forget a file, whether it got a name in the store or not."""
+        try:
+            self._calls.unlink(path)
+        except OSError:
+            pass  # taken by a rename, or left for others to find: what it holds counts for nothing
+        finally:
+            self._calls.close(fd)
+
+    # -- what others have left -----------------------------------------------------------------------------------------
+
+    def unfinished(self, *, remove: bool) -> list[Unfinished]:
+        """As :meth:`Backend.unfinished`."""
+        with translated(f"look through {ASIDE}/ of {self._base}", writing=remove):
+            names = self._names()
+            if not names:
+                return []
+            # A full disk must not keep gc from giving room back: a file is made only where its time decides.
+            now = self._now() if remove and not self._locks_reach else None
+            return [found for name in names if (found := self._look(name, now, remove=remove))]
+
+    def _names(self) -> list[str]:
+        try:
+            return sorted(os.listdir(f"{self._base}/{ASIDE}"))  # noqa: PTH208
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def _now(self) -> float:
+        """The time as the store's own file system tells it."""
+        path, fd = self.begin()
+        try:
+            return os.fstat(fd).st_mtime
+        finally:
+            self.end(path, fd)
+
+    def _look(self, name: str, now: float | None, *, remove: bool) -> Unfinished | None:
+        """One of them; None if it has gone meanwhile."""
+        path, key = f"{self._base}/{ASIDE}/{name}", f"{ASIDE}/{name}"
+        try:
+            found = os.lstat(path)
+            if not S_ISREG(found.st_mode):
+                return Unfinished(key, 0, "it is no file, so no writer of a store has made it")
+            size = found.st_size if found.st_nlink == 1 else 0
+            with self._locked(path) as is_held:
+                if why := self._why_kept(is_held, now is not None and now - found.st_mtime >= _OLD_S):
+                    return Unfinished(key, size, why)
+                if remove:
+                    self._calls.unlink(path)
+                return Unfinished(key, size)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            return Unfinished(key, 0, os.strerror(error.errno or errno.EIO))
+
+    @contextmanager
+    def _locked(self, path: str) -> Iterator[bool | None]:
+        """Whether it could be locked, with the lock held until the caller is done: nobody can begin to write to it."""
+        fd = os.open(path, _LOOK)
+        try:
+            yield self._calls.lock(fd, shared=True)
+        finally:
+            os.close(fd)
+
+    def _why_kept(self, is_held: bool | None, is_old: bool) -> str:
+        if is_held is False:
+            return _MAY_LIVE
+        if is_held and self._locks_reach:
+            return ""
+        return "" if is_old else _MUST_BE_OLD

@@ -1,0 +1,1 @@
+"""Backends in front of another backend, each changing one thing about it."""

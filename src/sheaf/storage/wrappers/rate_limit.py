@@ -1,0 +1,75 @@
+"""Using no more than so many bytes a second, each way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from sheaf.errors import InvalidInput
+from sheaf.fork import Lock
+from sheaf.storage.buffers import total, views
+from sheaf.storage.port import LARGEST, Backend, Buffer, Created
+from sheaf.storage.wrappers.wrapper import WrapperBackend
+
+__all__ = ["LimitBackend", "Throttle"]
+
+_LITTLE = 1 << 20  # bytes of an object that must not stand behind packs: a record, the end of an upload that is cut off
+
+
+class Throttle:
+    """Makes callers wait so that, together, they pass no more than ``rate`` bytes a second over time."""
+
+    def __init__(
+        self,
+        rate: int,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        if rate <= 0:
+            raise InvalidInput(f"a rate of {rate} bytes a second moves nothing", "leave the limit out for no limit")
+        self._rate = rate
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = Lock()
+        self._free_at = clock()  #: when all that was let pass so far is paid for
+
+    def take(self, size: int, *, at_once: bool = False) -> None:
+        """Waits for what earlier callers took, then takes ``size`` bytes. ``at_once``: leaves the waiting to later callers."""
+        with self._lock:
+            now = self._clock()
+            start = max(now, self._free_at)
+            self._free_at = start + size / self._rate
+        if start > now and not at_once:
+            self._sleep(start - now)
+
+
+class LimitBackend(WrapperBackend):
+    """``inner`` at a bounded rate. One object passes in one go; the callers after it wait."""
+
+    def __init__(self, inner: Backend, upload: Throttle, download: Throttle) -> None:
+        super().__init__(inner)
+        self._upload = upload
+        self._download = download
+
+    @classmethod
+    def at(cls, inner: Backend, rate: int) -> LimitBackend:
+        """The same rate, in bytes a second, each way."""
+        return cls(inner, Throttle(rate), Throttle(rate))
+
+    def create(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
+        size = total(views(data))
+        self._upload.take(size, at_once=size <= _LITTLE)
+        return self.inner.create(key, data)
+
+    def replace(self, key: str, data: Buffer) -> None:
+        self._upload.take(total(views(data)))
+        self.inner.replace(key, data)
+
+    def get(self, key: str, limit: int = LARGEST) -> bytes:
+        data = self.inner.get(key, limit)
+        self._download.take(len(data))
+        return data
+
+    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
+        self._download.take(sum(max(0, length) for _, length in ranges))
+        return self.inner.get_ranges(key, ranges)

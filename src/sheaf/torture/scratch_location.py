@@ -1,0 +1,140 @@
+"""Where to try: a place that can be opened again and again, also by other processes, and a scratch prefix below it."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import quote
+
+from sheaf.errors import InvalidInput, Refused, SheafError
+from sheaf.format import keys
+from sheaf.storage.open import open_backend, parse_location
+from sheaf.storage.port import Backend
+from sheaf.storage.storage_options import StorageOptions
+
+__all__ = ["Place", "scratch"]
+
+_DELETERS = 16
+_ATTEMPTS = 20
+_PAUSE_S = 0.1  # between two listings that must be empty
+
+
+def _as_it_is(backend: Backend) -> Backend:
+    return backend
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A folder or a prefix of a bucket. Can be pickled, if ``wrap`` can: a test's way to break what is opened."""
+
+    url: str  #: without options
+    options: StorageOptions
+    wrap: Callable[[Backend], Backend] = _as_it_is
+
+    @classmethod
+    def at(cls, url: str, options: StorageOptions) -> Place:
+        """The place of a store's URL or plain path. Raises InvalidInput."""
+        location = parse_location(url, options)
+        if (location.options.sse_customer_key_file or "").startswith("/dev/"):
+            raise InvalidInput("the customer's key is needed more than once", "put it in a file: sse_customer_key_file")
+        if location.scheme == "file":
+            return cls(Path(location.path).as_uri(), location.options)
+        path = quote(f"{location.host}/{location.path}".rstrip("/"))
+        return cls(f"{location.scheme}://{path}", location.options)
+
+    @property
+    def scheme(self) -> str:
+        """``file``, ``memory``, ``s3``, …"""
+        return self.url.partition(":")[0]
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of this machine, if it is one."""
+        location = parse_location(self.url, self.options)
+        return Path(location.path) if self.scheme == "file" else None
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes can open it, too."""
+        return self.scheme != "memory"
+
+    def below(self, name: str) -> Place:
+        """A place inside this one."""
+        return replace(self, url=f"{self.url.rstrip('/')}/{name}" if self.url != "memory://" else f"memory://{name}")
+
+    def open(self) -> Backend:
+        """A client of its own."""
+        return self.wrap(open_backend(self.url, self.options))
+
+
+@contextmanager
+def scratch(place: Place, *, keep: bool = False) -> Iterator[Place]:
+    """A place with a random name below ``place``; all that is in it is removed in the end, however that comes.
+
+    Raises:
+        Refused: a store lies at ``place`` itself.
+        Denied: it can't be written to, or not be deleted from.
+    """
+    with place.open() as above:
+        if above.stat(keys.CONFIG) is not None:
+            raise Refused(f"there is a store at {place.url}", "name a prefix of its own, or a folder below it")
+    found = place.below(f"torture-{secrets.token_hex(8)}")
+    with _made_folder(found, keep=keep):
+        _try(found)
+        try:
+            yield found
+        finally:
+            if not keep:
+                _clean(found)
+
+
+def _try(place: Place) -> None:
+    """Whoever may not write or delete here is told so before there is something to delete."""
+    with place.open() as backend:
+        backend.create("first", b"made by sheaf store torture; may be deleted")
+        backend.delete("first")
+
+
+def _clean(place: Place) -> None:
+    """Lists again and again, since a store that breaks its promises may list late, or in part."""
+    with place.open() as backend, ThreadPoolExecutor(_DELETERS) as pool:
+        try:
+            empty = attempts = 0
+            while empty < 2 and attempts < _ATTEMPTS:
+                found = [stat.key for stat in backend.list()]
+                list(pool.map(backend.delete, found))
+                empty, attempts = (0 if found else empty + 1), attempts + 1
+                time.sleep(0 if found else _PAUSE_S)
+        except SheafError as error:
+            raise type(error)(f"can't clean up: {error.message}", f"delete what is below {place.url}") from error
+    if empty < 2 and place.scheme != "file":
+        raise Refused(f"objects below {place.url} can't be deleted", "delete them by other means")
+
+
+@contextmanager
+def _made_folder(place: Place, *, keep: bool) -> Iterator[None]:
+    """Folders above a scratch folder that were made for it go with it."""
+    folder = place.folder
+    if folder is None:
+        yield
+        return
+    missing = [above for above in folder.parents if not above.exists()]
+    folder.mkdir(parents=True)  # random: fails rather than to take what is there
+    try:
+        yield
+    finally:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+            if folder.exists():
+                raise Refused(f"{folder} can't be removed whole", "delete it by other means")
+            for above in missing:
+                try:
+                    above.rmdir()
+                except OSError:
+                    break  # somebody else has put something there

@@ -1,0 +1,1 @@
+"""Rounds with whole stores: several clients, calls that fail, processes that are killed."""

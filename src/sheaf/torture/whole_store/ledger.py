@@ -1,0 +1,134 @@
+"""What the clients of a round were told, and whether it still holds when all of them have gone."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from sheaf.engine.gc.collect import collect
+from sheaf.engine.gc.grace import Patience
+from sheaf.format import keys
+from sheaf.repo.bundle import Bundle
+from sheaf.repo.store import Store
+from sheaf.torture.whole_store.claims import claim, claim_equal
+from sheaf.torture.whole_store.store_invariants import assert_refs_resolve
+
+__all__ = ["Files", "Ledger", "claim_files", "claim_kept"]
+
+Files = dict[str, str]  #: BLAKE3 of contents, by path
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A bundle that a client was told is committed."""
+
+    repo: str
+    files: Files
+    branch: str | None
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Written by all clients; safe to use from many threads."""
+
+    bundles: dict[str, Told] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)  #: what was done how often
+    labels: list[tuple[str, str, str]] = field(default_factory=list)  #: repo, name, bundle
+    branches: dict[tuple[str, str], str] = field(default_factory=dict)  #: who was told to have made repo's branch
+    _doubtful: set[str] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def commit(self, id: str, told: Told) -> None:
+        """A bundle was acknowledged."""
+        with self._lock:
+            self.bundles[id] = told
+            self.counts["bundles"] += 1
+
+    def label(self, repo: str, name: str, bundle: str) -> None:
+        """A label's move was acknowledged."""
+        with self._lock:
+            self.labels.append((repo, name, bundle))
+            self.counts["labels"] += 1
+
+    def branch(self, repo: str, name: str, who: str) -> None:
+        """A branch's creation was acknowledged: to one client only. Raises Broken."""
+        with self._lock:
+            first = self.branches.setdefault((repo, name), who)
+            self.counts["branches"] += 1
+        claim(first == who, f"both {first} and {who} were told that they had made branch {name}")
+
+    def doubt(self, id: str) -> None:
+        """Somebody is about to delete a bundle."""
+        with self._lock:
+            self._doubtful.add(id)
+
+    def trust(self, id: str) -> None:
+        """It is not deleted, or was brought back."""
+        with self._lock:
+            self._doubtful.discard(id)
+
+    def is_safe(self, id: str) -> bool:
+        """Whether a bundle must be there."""
+        with self._lock:
+            return id in self.bundles and id not in self._doubtful
+
+    def safe(self) -> dict[str, Told]:
+        """All bundles that must be there."""
+        with self._lock:
+            return {id: told for id, told in self.bundles.items() if id not in self._doubtful}
+
+
+def claim_files(bundle: Bundle, files: Files) -> None:
+    """A bundle has exactly these files, and every byte of them. Raises Broken, Corrupt."""
+    found = {entry.path: entry.content for entry in bundle.ls(recursive=True) if entry.kind == "file"}
+    claim_equal(found, files, f"the files of bundle {bundle.id}")
+    claim_equal(bundle.verify().files, len(files), f"the files of bundle {bundle.id} that could be read")
+
+
+def claim_kept(store: Store, ledger: Ledger) -> None:
+    """All that was told holds, and still does when the garbage has gone, all of it. Raises Broken."""
+    _claim_all(store, ledger, read_data=False)
+    for _ in range(2):  # a generation keeps what has lived while it worked, so the next one may find more
+        collect(store.connected.core, Patience(0))
+    _claim_all(store, ledger, read_data=True)
+    _claim_tidy(store)
+
+
+def _claim_all(store: Store, ledger: Ledger, *, read_data: bool) -> None:
+    problems = store.check(read_data=read_data).problems
+    damage = [f"{problem.key}: {problem.message}" for problem in problems if not problem.repairable]
+    claim(not damage, f"check finds {len(damage)} damaged, first {damage[:1]}")
+    there = {bundle.id: bundle for info in store.repos() for bundle in store.repo(info.name).bundles()}
+    safe = ledger.safe()
+    lost = safe.keys() - there.keys()
+    claim(not lost, f"{len(lost)} of {len(safe)} acknowledged bundles are gone, such as {min(lost, default='')}")
+    for id, told in safe.items():
+        claim_files(there[id], told.files)
+    for info in store.repos():
+        assert_refs_resolve(store.repo(info.name))
+    _claim_names(store, ledger, safe)
+
+
+def _claim_names(store: Store, ledger: Ledger, safe: Iterable[str]) -> None:
+    for info in store.repos():
+        repo = store.repo(info.name)
+        moves = {(move.name, move.bundle) for move in repo.label_history()}
+        gone = [move for of, *move in ledger.labels if of == info.name and tuple(move) not in moves]
+        claim(not gone, f"{len(gone)} acknowledged moves of labels are not in the history, such as {gone[:1]}")
+        made = {name for of, name in ledger.branches if of == info.name}
+        lost = made - {branch.name for branch in repo.branches()}
+        claim(not lost, f"branches are gone that were acknowledged: {sorted(lost)}")
+        onto = {id for id in safe if (told := ledger.bundles[id]).repo == info.name and told.branch == "main"}
+        away = onto - {bundle.id for bundle in repo.log("branch:main")} if onto else set()
+        claim(not away, f"{len(away)} acknowledged bundles are not in the history of their branch")
+
+
+def _claim_tidy(store: Store) -> None:
+    core = store.connected.core
+    left = [stat.key for stat in core.backend.list(keys.CONDEMNED)]
+    claim(not left, f"generations of gc are left over: {left}")
+    rest = collect(core, Patience(0), dry_run=True)
+    found = (rest.packs, rest.moved, rest.nodes, rest.objects)
+    claim_equal(found, (0, 0, 0, 0), "what gc would still find (packs, packs to rewrite, nodes, objects)")

@@ -1,0 +1,1 @@
+"""A bundle out of a store, as a folder."""

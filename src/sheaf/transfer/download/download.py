@@ -1,0 +1,226 @@
+"""A bundle, or part of it, as a folder.
+
+Everything is fetched and verified into a partial folder beside the destination first, then moved to its place. So a
+killed download leaves nothing half-written to be mistaken for the real thing, and the next one goes on where it
+stopped.
+"""
+
+# Descriptors, which pathlib does not list.
+# ruff: noqa: PTH208
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+from blake3 import blake3
+
+from sheaf.engine.chunks.chunk_reader import Contents
+from sheaf.engine.manifest.tree import Tree
+from sheaf.errors import InvalidInput, Refused
+from sheaf.model.entries import Kind
+from sheaf.transfer.download.damaged import Damaged, refusal_at
+from sheaf.transfer.download.install import Placing, refuse_taken, restore_folders
+from sheaf.transfer.download.partial import Partial
+from sheaf.transfer.download.selection import Selection
+from sheaf.transfer.download.write_files import Filled, Filling, paths_of
+from sheaf.transfer.local.compare import is_equal
+from sheaf.transfer.local.dirfd import FOLDER_FLAGS
+from sheaf.transfer.local.name_collisions import Clashes, Folding, probe_folding, refuse_clash
+from sheaf.transfer.local.scan import PARTIAL_SUFFIX
+from sheaf.transfer.local.statcache import StatCache
+from sheaf.transfer.local_errors import ensure_utf8_names, printable, translated
+from sheaf.transfer.progress import Meter
+
+__all__ = ["WORKERS", "Downloaded", "download", "refuse_clashes"]
+
+WORKERS: Final = 4
+_MAX_WORKERS: Final = 16  # each holds some spans of packs in memory
+
+
+@dataclass(frozen=True, slots=True)
+class Downloaded:
+    """What is in place now: files (symlinks included), bytes, and how many files an earlier attempt had brought.
+
+    ``erased``: the paths of files that are not, since their bytes were erased from the store on purpose. ``damaged``:
+    files that are not, since the store has lost or damaged their bytes.
+    """
+
+    files: int
+    bytes: int
+    resumed: int
+    erased: tuple[str, ...] = ()
+    damaged: tuple[Damaged, ...] = ()
+
+
+def download(
+    tree: Tree,
+    contents: Contents,
+    dest: Path,
+    *,
+    path: str = "",
+    name_filter: str | None = None,
+    files: Iterable[str] | None = None,
+    force: bool = False,
+    skip_on_error: bool = False,
+    concurrency: int | None = None,
+    cache: StatCache | None = None,
+    meter: Meter | None = None,
+) -> Downloaded:
+    """Writes a bundle below ``dest``, which is made if it isn't there. One that is this very bundle already stays.
+
+    ``path``: only this folder, whose content becomes that of ``dest``, or this one file. ``name_filter``: only files
+    whose path it (a regular expression) is found in. ``files``: only these paths, folders with all that is in them.
+    ``force``: into a folder that is not empty, overwriting files of the same name. ``skip_on_error``: leave out files
+    whose bytes are damaged. ``concurrency``: writing threads. ``cache``: hashes of files that look unchanged.
+
+    Raises:
+        NotFound: no such path in the bundle.
+        Refused: the destination isn't empty, or can't tell names of the bundle apart, or another download is at it.
+        NoSpace, Denied, Corrupt: what was fetched so far stays beside the destination for the next attempt.
+    """
+    selection = Selection.parse(path, name_filter, files)
+    adds = selection.names_files(tree)
+    target, is_new = make_folder(dest)
+    try:
+        with translated(f"enter {printable(str(target))}"):
+            fd = os.open(target, FOLDER_FLAGS)
+        try:
+            counted, threads = meter or Meter(), _workers(concurrency)
+            job = _Job(tree, contents, target, fd, selection, counted, threads, skip_on_error, cache)
+            return job.run(force=force, adds=adds)
+        finally:
+            os.close(fd)
+    except BaseException:
+        if is_new:
+            _remove_if_empty(target)
+        raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    tree: Tree
+    contents: Contents
+    dest: Path
+    fd: int
+    selection: Selection
+    meter: Meter
+    workers: int
+    skip_on_error: bool
+    cache: StatCache | None
+
+    def run(self, *, force: bool, adds: bool) -> Downloaded:
+        identity = self._identity()
+        was_placing = Partial.is_placing_in(self.dest, identity)
+        if not (force or adds or was_placing) and self._holds_anything():
+            Partial.remove_empty(self.dest)
+            if self.selection == Selection() and is_equal(self.tree, self.dest, self.cache):
+                return self._unchanged()
+            raise Refused(f"{printable(str(self.dest))} is not empty", "choose an empty folder, or use --force-dest")
+        partial = Partial.open(self.dest, identity)
+        is_done = False
+        try:
+            filled = self._count(partial) if partial.is_placing else self._fill(partial, overwrite=force)
+            self._place(partial, overwrite=force, keep_folders=adds and not force)
+            is_done = True
+        finally:
+            partial.close(is_done=is_done)
+        self.meter.finish()
+        gone = tuple(sorted(filled.erased)), tuple(sorted(filled.damaged))
+        return Downloaded(filled.files, filled.bytes, filled.resumed, *gone)
+
+    def _unchanged(self) -> Downloaded:
+        filled = self._counted((), ())
+        self.meter.add(files=filled.files, bytes=filled.bytes)
+        self.meter.finish()
+        return Downloaded(filled.files, filled.bytes, filled.files)
+
+    def _holds_anything(self) -> bool:
+        return bool(set(os.listdir(self.fd)) - {PARTIAL_SUFFIX})
+
+    def _identity(self) -> str:
+        """What is being downloaded, as a name: only the same download goes on with a partial one."""
+        s = self.selection
+        said = (self.tree.root.id.hex(), s.path, s.pattern.pattern if s.pattern else None, s.files)
+        return blake3(repr(said).encode()).hexdigest()
+
+    def _fill(self, partial: Partial, *, overwrite: bool) -> Filled:
+        with translated(f"write {printable(str(partial.path))}"):
+            folding = probe_folding(partial.fd)
+        if folding:
+            refuse_clashes(self.selection.rows(self.tree), folding)
+        if partial.path.parent == self.dest and self.tree.row(PARTIAL_SUFFIX) is not None:
+            raise Refused(
+                f"'{PARTIAL_SUFFIX}' of the bundle is also the name that a download needs", "choose another destination"
+            )
+        if self._holds_anything():
+            refuse_taken(self.selection.rows(self.tree), self.fd, overwrite=overwrite)
+        self.meter.start("download")
+        refuse = None if self.skip_on_error else refusal_at(partial, "download")
+        filling = Filling(self.contents, partial.tree, partial.resumed, self.meter, self.workers, refuse)
+        filled = filling.run(self.selection.rows(self.tree))
+        partial.start_placing(filled.erased, ((each.path, each.reason) for each in filled.damaged))
+        return filled
+
+    def _place(self, partial: Partial, *, overwrite: bool, keep_folders: bool) -> None:
+        placing = Placing(partial.tree, self.fd, overwrite)
+        placing.run()
+        skip = placing.existed if keep_folders else ()
+        restore_folders(self.selection.folders(self.tree), self.fd, skip=skip)
+
+    def _count(self, partial: Partial) -> Filled:
+        """What an earlier attempt brought, all of it but what was erased or damaged."""
+        return self._counted(partial.erased, (Damaged(*each) for each in partial.damaged))
+
+    def _counted(self, erased: Iterable[str], damaged: Iterable[Damaged]) -> Filled:
+        filled = Filled(erased=list(erased), damaged=list(damaged))
+        gone = frozenset((*filled.erased, *(each.path for each in filled.damaged)))
+        for found in self.selection.rows(self.tree):
+            there = [path not in gone for path in paths_of(found)] if gone else []
+            batch = found.filter(pa.array(there, pa.bool_())) if gone else found
+            kind, size = batch["kind"].to_numpy(), batch["size"].to_numpy()
+            filled.files += int(np.count_nonzero(kind != Kind.FOLDER))
+            filled.bytes += int(size[(kind == Kind.FILE) | (kind == Kind.EXTERNAL)].sum())
+        filled.resumed = filled.files
+        return filled
+
+
+def refuse_clashes(batches: Iterable[pa.RecordBatch], folding: Folding) -> None:
+    """Raises Refused, naming both, if two rows would be one file at a destination that folds names so."""
+    clashes = Clashes(folding)
+    for batch in batches:
+        for pair in clashes.find(batch["folder"].to_pylist(), batch["name"].to_pylist()):
+            raise refuse_clash(*pair)
+
+
+def _workers(concurrency: int | None) -> int:
+    if concurrency is not None and concurrency < 1:
+        raise InvalidInput(f"{concurrency} threads can't write anything", "use a concurrency of at least 1")
+    return min(concurrency or WORKERS, _MAX_WORKERS)
+
+
+def make_folder(dest: Path) -> tuple[Path, bool]:
+    """The destination without symlinks, existing, and whether it is new. Raises InvalidInput if it is no folder."""
+    ensure_utf8_names()
+    with translated(f"make folder {printable(str(dest))}"):
+        try:
+            target = dest.resolve()
+        except RuntimeError as error:
+            raise InvalidInput(f"{printable(str(dest))} is a symlink that leads to itself") from error
+        if target.exists() and not target.is_dir():
+            raise InvalidInput(f"{printable(str(dest))} is not a folder", "name a folder to download into")
+        is_new = not target.exists()
+        target.mkdir(parents=True, exist_ok=True)
+    return target, is_new
+
+
+def _remove_if_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:
+        return

@@ -1,0 +1,174 @@
+"""Moves a finished tree to where it belongs, folder by folder where it can, and gives folders their modes and times.
+
+Every file is moved by one rename, so at any moment it is there whole or not at all. All of it can be done again after a
+kill: what is in its place already is no longer in the tree.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+import pyarrow as pa
+
+from sheaf.errors import Refused
+from sheaf.model.entries import Kind
+from sheaf.model.paths import join, split
+from sheaf.transfer.download.write_files import paths_of
+from sheaf.transfer.local.dirfd import Anchor
+from sheaf.transfer.local_errors import translated
+
+__all__ = ["Placing", "refuse_taken", "restore_folders", "unlocked"]
+
+_OWNER: Final = 0o700
+
+
+@dataclass(slots=True)
+class Placing:
+    """Moves all below ``source`` to ``dest``, both descriptors on one file system.
+
+    ``overwrite``: files and symlinks that are there give way; folders never do. ``existed`` afterwards: the folders
+    that were there before.
+    """
+
+    source: int
+    dest: int
+    overwrite: bool
+    existed: set[str] = field(default_factory=set)
+
+    def run(self) -> None:
+        """Leaves ``source`` empty. Raises Refused where something is in the way, Denied, NoSpace."""
+        waiting, entered = [""], []
+        with Anchor(self.source) as source, Anchor(self.dest) as dest:
+            while waiting:
+                folder = waiting.pop()
+                entered.append(folder)
+                waiting += self._move_all(folder, source.folder(folder), self._open(dest, folder))
+            for folder in reversed(entered[1:]):
+                parent, name = split(folder)
+                os.rmdir(name, dir_fd=source.folder(parent))
+        self.existed.update(entered[1:])
+
+    def _open(self, dest: Anchor, folder: str) -> int:
+        with translated(f"enter {folder or 'the destination'}"):
+            return unlocked(dest, folder)
+
+    def _move_all(self, folder: str, source: int, dest: int) -> list[str]:
+        """Moves what is in one folder; returns the folders that are on both sides."""
+        shared = []
+        for name in sorted(os.listdir(source)):
+            path = join(folder, name)
+            with translated(f"write {path}"):
+                if not self._move(path, name, source, dest):
+                    shared.append(path)
+        return shared
+
+    def _move(self, path: str, name: str, source: int, dest: int) -> bool:
+        """False if both are folders, which then have to be merged."""
+        is_folder = stat.S_ISDIR(os.stat(name, dir_fd=source, follow_symlinks=False).st_mode)
+        there = _kind_of(name, dest)
+        if there and is_folder and stat.S_ISDIR(there):
+            return False
+        _check_free(path, there, is_folder=is_folder, overwrite=self.overwrite or not is_folder)
+        if is_folder or self.overwrite:
+            os.rename(name, name, src_dir_fd=source, dst_dir_fd=dest)
+        else:
+            _move_new(path, name, source, dest)
+        return True
+
+
+def refuse_taken(batches: Iterable[pa.RecordBatch], dest: int, *, overwrite: bool) -> None:
+    """Raises Refused if something at the destination is in the way of a row, before anything is fetched."""
+    with Anchor(dest) as anchor:
+        for batch in batches:
+            for path, kind in zip(paths_of(batch), batch["kind"].to_pylist(), strict=True):
+                parent, name = split(path)
+                with translated(f"write {path}"):
+                    try:
+                        there = _kind_of(name, anchor.folder(parent))
+                    except FileNotFoundError:
+                        continue
+                _check_free(path, there, is_folder=kind == Kind.FOLDER, overwrite=overwrite)
+
+
+def _kind_of(name: str, folder: int) -> int:
+    """The type bits of what has this name, 0 if it is free."""
+    try:
+        return stat.S_IFMT(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return 0
+
+
+def _check_free(path: str, there: int, *, is_folder: bool, overwrite: bool) -> None:
+    """Raises Refused unless a row can be placed: a folder in a folder, a file over a file if it may."""
+    if there and is_folder and not stat.S_ISDIR(there):
+        raise Refused(f"{path} is a file or symlink at the destination, and a folder in the bundle", "move it away")
+    if there and not is_folder and stat.S_ISDIR(there):
+        raise Refused(f"{path} is a folder at the destination, and a file in the bundle", "move it away")
+    if there and not is_folder and not overwrite:
+        raise Refused(f"{path} is there already", "move it away, or overwrite with --force-dest")
+
+
+def _move_new(path: str, name: str, source: int, dest: int) -> None:
+    """A rename that overwrites nothing."""
+    try:
+        os.link(name, name, src_dir_fd=source, dst_dir_fd=dest, follow_symlinks=False)
+    except FileExistsError:
+        ours, theirs = (os.stat(name, dir_fd=fd, follow_symlinks=False) for fd in (source, dest))
+        if not os.path.samestat(ours, theirs):
+            raise Refused(f"{path} is there already", "move it away, or overwrite with --force-dest") from None
+    except OSError:  # a file system without hard links
+        os.rename(name, name, src_dir_fd=source, dst_dir_fd=dest)
+        return
+    os.unlink(name, dir_fd=source)
+
+
+def unlocked(anchor: Anchor, folder: str) -> int:
+    """The folder's descriptor; if it is read-only for its owner, it is made writable (its row restores the mode)."""
+    fd = anchor.folder(folder)
+    mode = stat.S_IMODE(os.fstat(fd).st_mode)
+    if mode & _OWNER != _OWNER and folder:
+        os.fchmod(fd, mode | _OWNER)
+    return fd
+
+
+def restore_folders(
+    batches: Iterable[pa.RecordBatch],
+    dest: int,
+    *,
+    skip: Collection[str] = (),
+    modes: Mapping[str, int] = MappingProxyType({}),
+) -> None:
+    """Gives the folders below ``dest`` the modes and times of their rows, but for those in ``skip``.
+
+    ``modes``: those that count instead, by path.
+    """
+    locked: list[tuple[str, int]] = []
+    with Anchor(dest) as anchor:
+        for batch in batches:
+            columns = (paths_of(batch), batch["mode"].to_pylist(), batch["mtime"].to_pylist())
+            for path, mode, mtime in zip(*columns, strict=True):
+                if path in skip:
+                    continue
+                wanted = modes.get(path, mode) & 0o777
+                with translated(f"set mode and time of {path}"):
+                    if _restore(anchor, path, wanted, mtime) and wanted & _OWNER != _OWNER:
+                        locked.append((path, wanted))
+        for path, mode in reversed(locked):  # inner ones first: an outer one may bar the way to them
+            with translated(f"set the mode of {path}"):
+                os.fchmod(anchor.folder(path), mode)
+
+
+def _restore(anchor: Anchor, path: str, mode: int, mtime: int) -> bool:
+    """False if there is no such folder: a filter left it out."""
+    try:
+        fd = anchor.folder(path)
+    except FileNotFoundError:
+        return False
+    os.fchmod(fd, mode | _OWNER)
+    os.utime(fd, ns=(mtime, mtime))
+    return True

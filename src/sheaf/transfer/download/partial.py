@@ -1,0 +1,274 @@
+"""The folder in which a download grows until it is whole: hidden beside the destination, removed at the end.
+
+A killed download leaves only this folder. The next one into the same destination finds it, and goes on if it is about
+the same thing. Nothing of ours ever stands in the destination (but for one that has no writable parent on its own file
+system: then this folder is inside it while the download lasts).
+
+    lock    held while a process works here
+    state   what is being downloaded, and whether it is being filled or being moved to its place
+    tree/   the files under their final names
+"""
+
+# Descriptors, which pathlib does not list.
+# ruff: noqa: PTH208
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from blake3 import blake3
+
+from sheaf.errors import Refused
+from sheaf.transfer.local.dirfd import FOLDER_FLAGS
+from sheaf.transfer.local.name_collisions import PROBES
+from sheaf.transfer.local.remove import empty_folder, remove_folder
+from sheaf.transfer.local.scan import PARTIAL_SUFFIX
+from sheaf.transfer.local_errors import local_error, printable, translated
+
+__all__ = ["Partial"]
+
+_OURS: Final = frozenset(("lock", "state", "state.new", "tree", *PROBES))
+_STAGES: Final = ("filling", "placing")
+
+
+class _State(msgspec.Struct, frozen=True):
+    identity: str
+    stage: str
+    erased: tuple[str, ...] = ()
+    damaged: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(slots=True)
+class Partial:
+    """An open partial folder, locked. ``fd`` and ``tree`` are descriptors; ``resumed``: it was there before.
+
+    ``erased``, ``damaged``: files that will not come, known once all others are here; of the latter also why.
+    """
+
+    path: Path
+    fd: int
+    lock: int
+    tree: int
+    identity: str
+    stage: str
+    resumed: bool
+    erased: tuple[str, ...] = ()
+    damaged: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def is_placing_in(cls, dest: Path, identity: str) -> bool:
+        """Whether an earlier download of this into ``dest`` was killed while it moved files to their place."""
+        path = _left_behind(dest)
+        if path is None:
+            return False
+        with translated(f"read {printable(str(path))}"):
+            fd = os.open(path, FOLDER_FLAGS)
+        try:
+            state = _read_state(fd)
+        finally:
+            os.close(fd)
+        return state is not None and (state.identity, state.stage) == (identity, _STAGES[1])
+
+    @classmethod
+    def remove_empty(cls, dest: Path) -> None:
+        """Removes what a kill at the very end of a download leaves beside ``dest``: an empty folder."""
+        for path in _candidates(dest):
+            try:
+                path.rmdir()
+            except OSError:
+                continue
+
+    @classmethod
+    def open(cls, dest: Path, identity: str) -> Partial:
+        """The partial folder for ``dest``, an existing folder; what it holds of anything else is dropped.
+
+        Raises Refused (another process is at it; something else has its name), Denied, NoSpace.
+        """
+        path = _left_behind(dest) or _place_for(dest)
+        _forget_probe(path, dest)
+        with translated(f"write {printable(str(path))}"):
+            fd, lock = _locked(path, dest)
+            try:
+                return cls._entered(path, fd, lock, identity)
+            except BaseException:
+                os.close(lock)
+                os.close(fd)
+                raise
+
+    @classmethod
+    def _entered(cls, path: Path, fd: int, lock: int, identity: str) -> Partial:
+        state = _read_state(fd)
+        resumed = state is not None and state.identity == identity
+        if not resumed:  # first the state, which says that what is in the tree is of use
+            _unlink(fd, "state", "state.new", *PROBES)
+            _remove_tree(fd)
+        try:
+            os.mkdir("tree", 0o700, dir_fd=fd)
+        except FileExistsError:
+            pass
+        partial = cls(path, fd, lock, os.open("tree", FOLDER_FLAGS, dir_fd=fd), identity, _STAGES[0], resumed)
+        if state is not None and resumed:
+            partial.stage, partial.erased, partial.damaged = state.stage, state.erased, state.damaged
+        else:
+            partial._enter(_STAGES[0])
+        return partial
+
+    @property
+    def is_placing(self) -> bool:
+        """Whether all files are here and verified, and some may be in their place already."""
+        return self.stage == _STAGES[1]
+
+    def start_placing(self, erased: Iterable[str] = (), damaged: Iterable[tuple[str, str]] = ()) -> None:
+        """From here on a resumed download only moves."""
+        self.erased, self.damaged = tuple(erased), tuple(damaged)
+        self._enter(_STAGES[1])
+
+    def _enter(self, stage: str) -> None:
+        """Writes down the stage."""
+        self.stage = stage
+        data = msgspec.json.encode(_State(self.identity, stage, self.erased, self.damaged))
+        fd = os.open("state.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600, dir_fd=self.fd)
+        with open(fd, "wb") as file:
+            file.write(data)
+        os.rename("state.new", "state", src_dir_fd=self.fd, dst_dir_fd=self.fd)
+
+    def close(self, *, is_done: bool) -> None:
+        """Gives it up, and removes it unless the next attempt can use what is in it."""
+        try:
+            if is_done or not os.listdir(self.tree):
+                _remove_tree(self.fd)
+                _unlink(self.fd, *PROBES, "state.new", "lock", "state")  # a kill before the last only repeats this
+                self.path.rmdir()
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:  # the next download has come in already: then it's theirs
+                raise local_error(error, f"remove {printable(str(self.path))}") from error
+        finally:
+            for fd in (self.tree, self.lock, self.fd):
+                os.close(fd)
+
+
+def _candidates(dest: Path) -> list[Path]:
+    name = f".{dest.name}{PARTIAL_SUFFIX}"
+    if len(os.fsencode(name)) > 255:
+        name = f".{blake3(os.fsencode(dest.name)).hexdigest()[:16]}{PARTIAL_SUFFIX}"
+    beside = [dest.parent / name] if dest.name else []
+    return [*beside, dest / PARTIAL_SUFFIX]
+
+
+def _left_behind(dest: Path) -> Path | None:
+    return next((path for path in _candidates(dest) if path.is_dir() and not path.is_symlink()), None)
+
+
+def _place_for(dest: Path) -> Path:
+    """Beside the destination if one can rename from there into it, else inside."""
+    *beside, inside = _candidates(dest)
+    return next((path for path in beside if _can_serve(path, dest)), inside)
+
+
+def _can_serve(path: Path, dest: Path) -> bool:
+    try:
+        path.mkdir(mode=0o700)
+    except OSError as error:
+        return isinstance(error, FileExistsError)
+    try:
+        (path / "tree").mkdir(mode=0o700)
+        (path / "tree").rename(dest / PARTIAL_SUFFIX)  # st_dev alone would not tell a bind mount
+        (dest / PARTIAL_SUFFIX).rmdir()
+    except OSError:
+        remove_folder(path)
+        return False
+    return True
+
+
+def _forget_probe(path: Path, dest: Path) -> None:
+    """Removes the empty folder that a kill in the middle of :func:`_can_serve` leaves in the destination."""
+    if path.parent != dest:
+        try:
+            (dest / PARTIAL_SUFFIX).rmdir()
+        except OSError:
+            return
+
+
+def _locked(path: Path, dest: Path) -> tuple[int, int]:
+    while True:
+        try:
+            path.mkdir(mode=0o700)
+        except FileExistsError:
+            pass
+        try:
+            fd = os.open(path, FOLDER_FLAGS)
+        except FileNotFoundError:
+            continue
+        _check_ours(fd, path)
+        lock = os.open("lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=fd)
+        if _is_taken(lock):
+            os.close(lock)
+            os.close(fd)
+            raise Refused(f"another process is downloading into {printable(str(dest))}", "wait until it has ended")
+        if _is_still(path, fd):
+            return fd, lock
+        os.close(lock)
+        os.close(fd)
+        time.sleep(0.01)  # its owner removed it between our steps
+
+
+def _check_ours(fd: int, path: Path) -> None:
+    status = os.fstat(fd)
+    if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o022 or not _OURS.issuperset(os.listdir(fd)):
+        os.close(fd)
+        raise Refused(f"{printable(str(path))} is in the way: it isn't a partial download of yours", "move it away")
+
+
+def _is_taken(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass  # a file system without locks: two downloads into one folder are then the user's to avoid
+    return False
+
+
+def _is_still(path: Path, fd: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), path.lstat()) and bool(os.stat("lock", dir_fd=fd))
+    except FileNotFoundError:
+        return False
+
+
+def _read_state(fd: int) -> _State | None:
+    try:
+        with open(os.open("state", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd), "rb") as file:
+            state = msgspec.json.decode(file.read(), type=_State)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    return state if state.stage in _STAGES else None
+
+
+def _unlink(fd: int, *names: str) -> None:
+    for name in names:
+        try:
+            os.unlink(name, dir_fd=fd)
+        except FileNotFoundError:
+            continue
+
+
+def _remove_tree(fd: int) -> None:
+    try:
+        tree = os.open("tree", FOLDER_FLAGS, dir_fd=fd)
+    except FileNotFoundError:
+        return
+    try:
+        empty_folder(tree)
+    finally:
+        os.close(tree)
+    os.rmdir("tree", dir_fd=fd)

@@ -1,0 +1,213 @@
+"""Makes a downloaded folder equal to another bundle, touching only what differs.
+
+The plan is made from what is there, so an update that was stopped is simply run again. What neither the old nor the new
+bundle has is the user's own: it is left alone, or, where it would be lost, the update is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from blake3 import blake3
+
+from sheaf.engine.chunks.chunk_reader import Contents
+from sheaf.engine.manifest.tree import Tree
+from sheaf.errors import Refused
+from sheaf.fork import Threads
+from sheaf.model.paths import split
+from sheaf.transfer.download.damaged import Damaged, refusal_at
+from sheaf.transfer.download.download import WORKERS, make_folder, refuse_clashes
+from sheaf.transfer.download.install import Placing, restore_folders, unlocked
+from sheaf.transfer.download.partial import Partial
+from sheaf.transfer.download.plan import Plan, make_plan
+from sheaf.transfer.download.selection import Selection
+from sheaf.transfer.download.write_files import Filled, Filling, paths_of
+from sheaf.transfer.local.dirfd import FOLDER_FLAGS, Anchor
+from sheaf.transfer.local.hashes import LocalHashes
+from sheaf.transfer.local.name_collisions import probe_folding
+from sheaf.transfer.local.scan import PARTIAL_SUFFIX, Skipped, checked_root, scan
+from sheaf.transfer.local.statcache import StatCache
+from sheaf.transfer.local_errors import printable, translated
+from sheaf.transfer.progress import Meter, log_file
+
+__all__ = ["Updated", "update"]
+
+_NAMED: Final = 10
+_FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """The files (symlinks included) that changed, in order of paths.
+
+    ``erased``: files that did not come, since their bytes were erased from the store; what was there is left.
+    ``damaged``: the same, since the store has lost or damaged their bytes. ``bytes``: of the files that were written;
+    ``resumed``: how many of them an earlier attempt had brought.
+    """
+
+    added: list[str]
+    modified: list[str]
+    deleted: list[str]
+    erased: list[str] = field(default_factory=list)
+    damaged: list[Damaged] = field(default_factory=list)
+    bytes: int = 0
+    resumed: int = 0
+
+
+def update(
+    target: Tree,
+    contents: Contents,
+    folder: Path,
+    base: Tree | None,
+    *,
+    force: bool = False,
+    skip_on_error: bool = False,
+    cache: StatCache | None = None,
+    meter: Meter | None = None,
+) -> Updated:
+    """Makes ``folder`` equal to ``target``. ``base``: the bundle it was made equal to before, None if nobody knows.
+
+    ``skip_on_error``: leave files as they are whose new bytes are damaged.
+
+    The folder is made if it isn't there. Files that came with neither bundle stay, unless the target has something else
+    at their path. Permissions that were changed locally stay, too, unless ``force``.
+
+    Raises:
+        Refused: local edits would be lost, and not ``force``; or another download is at the folder.
+        NotFound, InvalidInput, Denied, NoSpace, Corrupt: run it again when the cause is gone; it goes on.
+    """
+    make_folder(folder)
+    root = checked_root(folder)
+    top = Path(root).resolve()
+    counted = meter or Meter()
+    counted.start("compare")
+    skipped: list[Skipped] = []
+    scanned = scan(top, on_error=skipped.append, leave_out=frozenset((PARTIAL_SUFFIX,)))
+    with Threads(WORKERS, thread_name_prefix="sheaf-hash") as pool:
+        hashes = LocalHashes(str(top).rstrip("/"), cache, pool, Meter())
+        plan = make_plan(target, base, scanned, hashes, keep_modes=not force)
+    plan.edits += plan.barring(each.path for each in skipped)
+    if plan.edits and not force:
+        raise _refusal(plan.edits, folder, knows_base=base is not None)
+    with translated(f"enter {printable(root)}"):
+        fd = os.open(top, FOLDER_FLAGS)
+    try:
+        filled = _Updating(target, contents, top, fd, plan, counted, skip_on_error).run()
+    finally:
+        os.close(fd)
+    counted.finish()
+    gone = {*filled.erased, *(each.path for each in filled.damaged)}
+    added, modified = ([path for path in paths if path not in gone] for paths in (plan.added, plan.modified))
+    lost = sorted(filled.erased), sorted(filled.damaged)
+    return Updated(added, modified, plan.deleted, *lost, filled.bytes, filled.resumed)
+
+
+def _refusal(edits: list[str], folder: Path, *, knows_base: bool) -> Refused:
+    more = f" and {len(edits) - _NAMED} more" if len(edits) > _NAMED else ""
+    named = ", ".join(printable(path) for path in edits[:_NAMED])
+    hint = "save them (an upload keeps them as a bundle of their own), or overwrite them with --force"
+    if not knows_base:
+        hint = f"it isn't known which bundle the folder came from; {hint}"
+    return Refused(f"{printable(str(folder))} has local edits that would be lost: {named}{more}", hint)
+
+
+@dataclass(frozen=True, slots=True)
+class _Updating:
+    target: Tree
+    contents: Contents
+    top: Path
+    fd: int
+    plan: Plan
+    meter: Meter
+    skip_on_error: bool
+
+    def run(self) -> Filled:
+        """Everything is fetched and verified before the first file of the folder changes."""
+        # What an earlier attempt fetched is of use only for the very same plan: all of it will be moved to its place.
+        identity = blake3(b"update " + self.target.root.id + self.plan.fetch.tobytes()).hexdigest()
+        partial = Partial.open(self.top, identity)
+        is_done = False
+        try:
+            with translated(f"write {printable(str(partial.path))}"):
+                folding = probe_folding(partial.fd)
+            if folding:
+                refuse_clashes(self.target.batches(), folding)
+            filled = self._fetch(partial)
+            kept = self._close_kept(partial)
+            self._remove()
+            Placing(partial.tree, self.fd, overwrite=True).run()
+            self._touch()
+            self._restore_kept(kept)
+            restore_folders(Selection().folders(self.target), self.fd, modes=self.plan.modes)
+            is_done = True
+        finally:
+            partial.close(is_done=is_done)
+        return filled
+
+    def _fetch(self, partial: Partial) -> Filled:
+        self.meter.start("download")
+        rows = self.plan.rows(self.target, self.plan.fetch)
+        refuse = None if self.skip_on_error else refusal_at(partial, "update")
+        return Filling(self.contents, partial.tree, partial.resumed, self.meter, WORKERS, refuse).run(rows)
+
+    def _close_kept(self, partial: Partial) -> list[str]:
+        """The new files whose permissions the user has changed: nobody else may read them before these are restored."""
+        kept = []
+        for batch in self.plan.rows(self.target, self.plan.fetch) if self.plan.modes else ():
+            kept += [path for path in paths_of(batch) if path in self.plan.modes]
+        return [path for path in kept if self._set_mode(partial.tree, path, 0o600)]
+
+    def _restore_kept(self, kept: list[str]) -> None:
+        for path in kept:
+            self._set_mode(self.fd, path, self.plan.modes[path])
+
+    def _set_mode(self, root: int, path: str, mode: int) -> bool:
+        """False if there is no such file: its bytes were erased or damaged."""
+        parent, name = split(path)
+        with Anchor(root) as anchor, translated(f"set the mode of {path}"):
+            try:
+                fd = os.open(name, _FILE_FLAGS, dir_fd=anchor.folder(parent))
+            except FileNotFoundError:
+                return False
+            try:
+                os.fchmod(fd, mode)
+            finally:
+                os.close(fd)
+        return True
+
+    def _remove(self) -> None:
+        with Anchor(self.fd) as anchor:
+            for path in self.plan.remove:
+                parent, name = split(path)
+                with translated(f"remove {path}"):
+                    os.unlink(name, dir_fd=unlocked(anchor, parent))
+                log_file("removed", path)
+            for path in reversed(self.plan.empty):
+                parent, name = split(path)
+                try:
+                    os.rmdir(name, dir_fd=unlocked(anchor, parent))
+                except OSError:
+                    continue  # something of the user's is in it; if it is in the way, placing says so
+
+    def _touch(self) -> None:
+        with Anchor(self.fd) as anchor:
+            for batch in self.plan.rows(self.target, self.plan.touch):
+                columns = (paths_of(batch), batch["mode"].to_pylist(), batch["mtime"].to_pylist())
+                for path, mode, mtime in zip(*columns, strict=True):
+                    parent, name = split(path)
+                    with translated(f"set mode and time of {path}"):
+                        _set(anchor.folder(parent), name, self.plan.modes.get(path, mode & 0o777), mtime)
+
+
+def _set(folder: int, name: str, mode: int, mtime: int) -> None:
+    fd = os.open(name, _FILE_FLAGS, dir_fd=folder)
+    try:
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            os.fchmod(fd, mode)
+            os.utime(fd, ns=(mtime, mtime))
+    finally:
+        os.close(fd)

@@ -1,0 +1,1 @@
+"""Folders of this machine: scanned, compared and named without following symlinks."""

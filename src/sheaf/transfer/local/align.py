@@ -1,0 +1,105 @@
+"""A scan of a folder beside one or more trees: all are in the same order, so one pass finds what stands at a path."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sheaf.engine.manifest.tree import Tree
+from sheaf.format.node_v1 import ROWS
+from sheaf.model.paths import order_key
+from sheaf.transfer.local.scan import ScanBatch
+
+__all__ = ["Side", "Window", "windows"]
+
+_EMPTY = pa.RecordBatch.from_pylist([], ROWS)
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A tree's rows in a window. ``start``: how many of its rows came before.
+
+    ``at``: for each row of the scan the index here of the same path, or -1.
+    """
+
+    rows: pa.RecordBatch
+    start: int
+    at: npt.NDArray[np.int64]
+
+    @classmethod
+    def empty(cls, count: int) -> Side:
+        """That of a tree without rows, beside ``count`` rows of a scan."""
+        return cls(_EMPTY, 0, np.full(count, -1, np.int64))
+
+    @property
+    def alone(self) -> npt.NDArray[np.bool_]:
+        """Which rows the scan does not have."""
+        mask = np.ones(self.rows.num_rows, np.bool_)
+        mask[self.at[self.at >= 0]] = False
+        return mask
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """All that the folder and the trees have in one range of paths. ``local`` is None past the folder's last path."""
+
+    local: ScanBatch | None
+    sides: tuple[Side, ...]
+
+
+def windows(scanned: Iterator[ScanBatch], trees: Sequence[Tree]) -> Iterator[Window]:
+    """Consecutive windows that together cover the folder and the trees."""
+    cursors = [_Cursor(tree.batches()) for tree in trees]
+    for batch in scanned:
+        end = order_key(batch.folder[-1], batch.name[-1])
+        yield Window(batch, tuple(cursor.side(end, batch) for cursor in cursors))
+    while not all(cursor.is_done() for cursor in cursors):
+        yield Window(None, tuple(cursor.next_leaf() for cursor in cursors))
+
+
+@dataclass(slots=True)
+class _Cursor:
+    """Walks a tree's leaves; ``held`` is what was read of them and not handed out yet."""
+
+    leaves: Iterator[pa.RecordBatch]
+    held: pa.RecordBatch = field(default_factory=lambda: _EMPTY)
+    taken: int = 0
+
+    def is_done(self) -> bool:
+        while not self.held.num_rows and (leaf := next(self.leaves, None)) is not None:
+            self.held = leaf
+        return not self.held.num_rows
+
+    def side(self, end: bytes, batch: ScanBatch) -> Side:
+        """The rows up to a key, beside a batch that ends there."""
+        start, parts = self.taken, []
+        while not self.is_done() and self._key(0) <= end:
+            parts.append(self._take(bisect_right(range(self.held.num_rows), end, key=self._key)))
+        rows = pa.Table.from_batches(parts, ROWS).combine_chunks().to_batches()[0] if parts else _EMPTY
+        wanted = _paths(pa.array(batch.folder, pa.string()), pa.array(batch.name, pa.string()))
+        at = pc.index_in(wanted, value_set=_paths(rows["folder"], rows["name"])).fill_null(-1)
+        return Side(rows, start, at.to_numpy(zero_copy_only=False).astype(np.int64))
+
+    def next_leaf(self) -> Side:
+        """The rest of the leaf in hand."""
+        start = self.taken
+        rows = _EMPTY if self.is_done() else self._take(self.held.num_rows)
+        return Side(rows, start, np.zeros(0, np.int64))
+
+    def _key(self, row: int) -> bytes:
+        return order_key(self.held["folder"][row].as_py(), self.held["name"][row].as_py())
+
+    def _take(self, count: int) -> pa.RecordBatch:
+        rows, self.held = self.held.slice(0, count), self.held.slice(count)
+        self.taken += count
+        return rows
+
+
+def _paths(folder: pa.Array, name: pa.Array) -> pa.Array:
+    return pc.binary_join_element_wise(folder, name, "/")

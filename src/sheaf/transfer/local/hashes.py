@@ -1,0 +1,112 @@
+"""The content of local files: from the stat cache where it knows them, else by reading."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from blake3 import blake3
+
+from sheaf.errors import Conflict, SheafError
+from sheaf.fork import Threads
+from sheaf.model.entries import Kind
+from sheaf.transfer.local.read import SMALL, FileState, read_blocks, read_small
+from sheaf.transfer.local.scan import OnError, ScanBatch, Skipped
+from sheaf.transfer.local.statcache import Hashes, StatCache
+from sheaf.transfer.progress import Meter
+
+__all__ = ["LocalHashes", "hash_file"]
+
+_GROUP_FILES: Final = 128  # per task: enough to make a hand-over between threads cheap
+_GROUP_BYTES: Final = 8 << 20
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class LocalHashes:
+    """Hashes files below ``root`` (no slash at its end) on the threads of ``pool``."""
+
+    root: str
+    cache: StatCache | None
+    pool: Threads
+    meter: Meter
+    #: Told of files that can't be read, whose hashes are zeros; without it that raises.
+    on_error: OnError | None = None
+
+    def of(self, batch: ScanBatch, wanted: Mask) -> Hashes:
+        """(n, 32) of a batch: of symlinks the hash of the target, of files that of the content if wanted, else zeros.
+
+        Raises NotFound, Denied, Unavailable, and Conflict for a file that changes whenever it is read.
+        """
+        contents, known = np.zeros((len(batch), 32), np.uint8), np.zeros(len(batch), np.bool_)
+        if self.cache is not None:
+            contents, known = self.cache.match(batch)
+        unread = wanted & (batch.kind == Kind.FILE) & ~known
+        sound = known.copy()
+        for rows, hashes, unchanged, skipped in self.pool.map(partial(self._read, batch), _groups(batch, unread)):
+            contents[rows] = hashes
+            sound[rows] = unchanged
+            for each in skipped:
+                self.on_error(each)  # type: ignore[misc]  # nothing is skipped without it
+        for row in np.flatnonzero(batch.kind == Kind.SYMLINK):
+            contents[row] = np.frombuffer(blake3((batch.target[row] or "").encode()).digest(), np.uint8)
+        if self.cache is not None:
+            self.cache.add(batch, contents, sound)
+        return contents
+
+    def _read(self, batch: ScanBatch, rows: list[int]) -> tuple[list[int], Hashes, list[bool], list[Skipped]]:
+        digests, unchanged, skipped = [], [], []
+        for row in rows:
+            scanned = int(batch.size[row]), int(batch.mtime[row]), int(batch.ctime[row])
+            try:
+                digest, state = _hash(f"{self.root}/{batch.path(row)}", *scanned)
+            except SheafError as error:
+                if self.on_error is None:
+                    raise
+                skipped.append(Skipped(batch.path(row), error.message))
+                digests.append(bytes(32))
+                unchanged.append(False)
+                continue
+            digests.append(digest)
+            unchanged.append(state is None or (state.size, *state.changed_at) == scanned)
+        self.meter.add(files=len(rows), bytes=int(batch.size[rows].sum()))
+        return rows, np.frombuffer(b"".join(digests), np.uint8).reshape(len(rows), 32), unchanged, skipped
+
+
+def _hash(path: str, size: int, mtime: int, ctime: int) -> tuple[bytes, FileState | None]:
+    if size <= SMALL and (read := read_small(path, size, mtime, ctime)) is not None:
+        return blake3(read[0]).digest(), read[1]
+    return _hash_big(path)
+
+
+def hash_file(path: str) -> bytes:
+    """The content of a local file. Raises NotFound, Denied, Unavailable, and Conflict if it changes meanwhile."""
+    return _hash_big(path)[0]
+
+
+def _hash_big(path: str) -> tuple[bytes, FileState]:
+    for blocks in read_blocks(path):
+        hasher = blake3()
+        for block in blocks:
+            hasher.update(block)
+        if blocks.state is not None:
+            return hasher.digest(), blocks.state
+    raise Conflict(f"{path} changes while it is read")
+
+
+def _groups(batch: ScanBatch, mask: Mask) -> Iterator[list[int]]:
+    group: list[int] = []
+    size = 0
+    for row in np.flatnonzero(mask).tolist():
+        group.append(row)
+        size += int(batch.size[row])
+        if len(group) >= _GROUP_FILES or size >= _GROUP_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group

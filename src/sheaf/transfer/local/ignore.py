@@ -1,0 +1,107 @@
+"""``.sheafignore``: what an upload leaves out, in the syntax of gitignore.
+
+A file of that name in any folder speaks for what is below it; the deepest one that says anything about a path wins, and
+in one file the last line does. What is in a folder that is left out can't be asked for again, as in git.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass
+from typing import Final
+
+from sheaf.errors import InvalidInput
+from sheaf.model.paths import join
+from sheaf.transfer.local.wildmatch import compile_pattern
+
+__all__ = ["IGNORE_FILE", "Ignore"]
+
+IGNORE_FILE: Final = ".sheafignore"
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """One line. ``by_name``: the pattern has no slash, so only a path's last name counts."""
+
+    regex: re.Pattern[bytes]
+    leaves_out: bool
+    folders_only: bool
+    by_name: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ignore:
+    """The rules that hold in one folder: those of its own file after those of the folders above.
+
+    ``layers``: for each ignore file its folder, with a slash at the end, and its rules, the last one first.
+    """
+
+    layers: tuple[tuple[str, tuple[_Rule, ...]], ...] = ()
+
+    def below(self, folder: str, fd: int) -> Ignore:
+        """The rules inside ``folder``, whose descriptor is ``fd``; call it where there is an ignore file.
+
+        A symlink or anything else but a regular file is no rule, as in git. Raises InvalidInput if it can't be read.
+        """
+        where = join(folder, IGNORE_FILE)
+        try:
+            text = _read(fd)
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidInput(f"can't read {where}: {error}", "make it readable UTF-8 text, or remove it") from error
+        return self.with_rules(folder, text) if text else self
+
+    def with_rules(self, folder: str, text: str) -> Ignore:
+        """These rules and those of a text, which are relative to ``folder``. Lines that make no sense match nothing."""
+        lines = text.removeprefix("\ufeff").split("\n")  # no other character ends a line, as in git
+        rules = tuple(rule for line in reversed(lines) if (rule := _rule(line)))
+        return Ignore((*self.layers, (f"{folder}/" if folder else "", rules)))
+
+    def leaves_out(self, path: str, *, is_folder: bool) -> bool:
+        """Whether a path, whose folders are not left out themselves, is."""
+        name = _bytes(path.rpartition("/")[2])
+        for prefix, rules in reversed(self.layers):
+            below = _bytes(path[len(prefix) :])
+            for rule in rules:
+                if rule.folders_only and not is_folder:
+                    continue
+                if rule.regex.fullmatch(name if rule.by_name else below):
+                    return rule.leaves_out
+        return False
+
+
+def _bytes(text: str) -> bytes:
+    """As the file system has it: git's patterns are about bytes."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _rule(line: str) -> _Rule | None:
+    """The rule in a line, without its newline; None for an empty one, a comment, or what can match nothing."""
+    text = _trimmed(line.removesuffix("\r").partition("\0")[0])
+    if not text or text.startswith("#"):
+        return None
+    pattern = text.removeprefix("!")
+    bare = pattern.removesuffix("/")
+    regex = compile_pattern(_bytes(bare.removeprefix("/")))
+    return None if regex is None else _Rule(regex, not text.startswith("!"), pattern.endswith("/"), "/" not in bare)
+
+
+def _trimmed(line: str) -> str:
+    """Without blanks at the end, unless a backslash keeps one. Tabs stay."""
+    end = at = 0
+    while at < len(line):
+        is_kept = line[at] != " "
+        at += 2 if line[at] == "\\" else 1
+        end = at if is_kept else end
+    return line[:end]
+
+
+def _read(fd: int) -> str:
+    if not stat.S_ISREG(os.stat(IGNORE_FILE, dir_fd=fd, follow_symlinks=False).st_mode):
+        return ""
+    # A named pipe may have taken its place since: it is read as an empty file instead of being waited for.
+    with open(
+        os.open(IGNORE_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=fd), "rb"
+    ) as file:
+        return file.read().decode()

@@ -1,0 +1,45 @@
+"""Which bundle a local folder came from. Kept in the user's cache, never in the folder; losing it loses no data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+from blake3 import blake3
+
+from sheaf.storage.folder.private_files import make_private_folder, write_private
+
+__all__ = ["Origin", "recall", "remember"]
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """The store, repo and bundle that a folder was last made equal to; all by id."""
+
+    store: str
+    repo: str
+    bundle: str
+
+
+def remember(cache: Path | None, folder: Path, origin: Origin) -> None:
+    """Note where a folder came from; without a cache, or with a full disk, nothing is noted."""
+    if cache is None:
+        return
+    path = _path(cache, folder)
+    try:
+        make_private_folder(path.parent)
+        write_private(path, msgspec.json.encode(origin))
+    except OSError:
+        return
+
+
+def recall(cache: Path | None, folder: Path) -> Origin | None:
+    """Where a folder came from, if that is known."""
+    try:
+        return msgspec.json.decode(_path(cache, folder).read_bytes(), type=Origin) if cache else None
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def _path(cache: Path, folder: Path) -> Path:
+    return cache / "folders" / blake3(os.fsencode(folder.resolve())).hexdigest()[:32]

@@ -1,0 +1,336 @@
+"""A folder of this machine as columns, in the order of a manifest. Called by upload, diff and update; reads no content.
+
+Rows are sorted by (folder, name): the rows of the root, then those of its first folder, then of that one's first
+folder, and so on. Every folder has a row in its parent's range. Symlinks are never followed.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeGuard
+
+import numpy as np
+import numpy.typing as npt
+
+from sheaf.errors import InvalidInput, NotFound, Refused, SheafError
+from sheaf.model.entries import Kind, clamp_time
+from sheaf.model.paths import check_path, check_target, join
+from sheaf.transfer.local.file_list import ListedFiles
+from sheaf.transfer.local.ignore import IGNORE_FILE, Ignore
+from sheaf.transfer.local_errors import ensure_utf8_names, local_error, printable
+
+__all__ = [
+    "BATCH_ROWS",
+    "OWN_NAMES",
+    "PARTIAL_SUFFIX",
+    "SET_ASIDE",
+    "OnError",
+    "ScanBatch",
+    "Skipped",
+    "checked_root",
+    "scan",
+]
+
+BATCH_ROWS: Final = 8192
+#: How names of folders end that keep a download until it is whole.
+PARTIAL_SUFFIX: Final = ".sheaf-partial"
+#: Where a diamond puts what its splits disagreed about.
+SET_ASIDE: Final = frozenset((".checkpoints", ".conflicts"))
+#: Never part of a bundle when they stand in its root: these, and what Datamon and a killed download leave there.
+OWN_NAMES: Final = SET_ASIDE | {".datamon", PARTIAL_SUFFIX}
+
+_KINDS: Final = {stat.S_IFREG: Kind.FILE, stat.S_IFLNK: Kind.SYMLINK, stat.S_IFDIR: Kind.FOLDER}
+_SPECIAL: Final = {
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+_SAFE_NAME: Final = 63  #: characters; a name of at most so many has at most 252 bytes
+_SAFE_FOLDER: Final = 960  #: characters; with a safe name below it a path has at most 4,093 bytes
+_U64_MASK: Final = (1 << 64) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A path that was left out, printable, and why."""
+
+    path: str
+    reason: str
+
+
+OnError = Callable[[Skipped], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ScanBatch:
+    """Consecutive rows of a scan, as columns of one length.
+
+    ``kind``: :class:`Kind`. ``mode``: permission bits, 0o777 for symlinks. ``mtime``, ``ctime``: nanoseconds
+    since 1970. ``size``: bytes of a file or of a symlink's target, 0 for folders. ``target``: of symlinks, else None.
+    """
+
+    folder: list[str]
+    name: list[str]
+    kind: npt.NDArray[np.uint8]
+    mode: npt.NDArray[np.uint16]
+    mtime: npt.NDArray[np.int64]
+    size: npt.NDArray[np.int64]
+    dev: npt.NDArray[np.uint64]
+    ino: npt.NDArray[np.uint64]
+    ctime: npt.NDArray[np.int64]
+    target: list[str | None]
+
+    def __len__(self) -> int:
+        return len(self.name)
+
+    def path(self, row: int) -> str:
+        """Folder and name of a row, joined."""
+        return join(self.folder[row], self.name[row])
+
+
+def scan(
+    root: Path,
+    *,
+    ignore: Ignore | None = None,
+    files: Sequence[str] | None = None,
+    on_error: OnError | None = None,
+    exclude: Path | None = None,
+    leave_out: frozenset[str] = OWN_NAMES,
+) -> Iterator[ScanBatch]:
+    """The rows below ``root``, in batches of at most 8,192.
+
+    ``ignore``: rules to begin with; ``.sheafignore`` files are read unless it is None. ``files``: only these paths
+    (relative, of a folder its row only) and their folders; whoever lists paths means them, so nothing is ignored.
+    ``on_error``: told what is left out because it can't be in a bundle or can't be read; without it that raises.
+    ``exclude``: a folder that is left out, such as the store that is being written. ``leave_out``: names in the root.
+
+    Raises:
+        NotFound, InvalidInput, Denied: of the root at once; of what is below while the rows are read.
+        Refused: the root is the excluded folder.
+    """
+    top = checked_root(root)
+    barred = _identity(exclude) if exclude else None
+    if barred and barred == _identity(root):
+        raise Refused(f"{printable(str(root))} is the store itself", "name the folder with the data")
+    listed = ListedFiles.parse(files, top) if files is not None else None
+    return _Scan(top, None if listed else ignore, listed, on_error, barred, leave_out).batches()
+
+
+def checked_root(root: Path) -> str:
+    """The folder's path as text. Raises NotFound, InvalidInput (not a folder) and Denied (can't be read)."""
+    ensure_utf8_names()
+    shown = printable(str(root))
+    try:
+        if not stat.S_ISDIR(root.stat().st_mode):
+            raise InvalidInput(f"{shown} is not a folder", "name the folder that holds the files")
+        os.scandir(root).close()
+    except FileNotFoundError as error:
+        raise NotFound(f"{shown} does not exist") from error
+    except OSError as error:
+        raise local_error(error, f"read {shown}") from error
+    return str(root)
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Rows on their way into a batch."""
+
+    folder: list[str] = field(default_factory=list)
+    name: list[str] = field(default_factory=list)
+    kind: list[int] = field(default_factory=list)
+    stats: list[os.stat_result] = field(default_factory=list)
+    target: list[str | None] = field(default_factory=list)
+
+    def add(self, folder: str, name: str, kind: Kind, status: os.stat_result, target: str | None) -> None:
+        """One row more."""
+        self.folder.append(folder)
+        self.name.append(name)
+        self.kind.append(kind)
+        self.stats.append(status)
+        self.target.append(target)
+
+    def add_files(self, folder: str, names: list[str], stats: list[os.stat_result]) -> None:
+        """All files of a folder, which is what there is most of."""
+        count = len(names)
+        self.folder += [folder] * count
+        self.name += names
+        self.kind += [int(Kind.FILE)] * count
+        self.stats += stats
+        self.target += [None] * count
+
+    def batch(self) -> ScanBatch:
+        stats, kind = self.stats, np.array(self.kind, np.uint8)
+        mode = np.fromiter((s.st_mode & 0o777 for s in stats), np.uint16, len(stats))
+        mode[kind == Kind.SYMLINK] = 0o777
+        size = np.fromiter((s.st_size for s in stats), np.int64, len(stats))
+        size[kind == Kind.FOLDER] = 0
+        for row in np.flatnonzero(kind == Kind.SYMLINK):
+            size[row] = len((self.target[row] or "").encode())
+        return ScanBatch(
+            self.folder,
+            self.name,
+            kind,
+            mode,
+            _times([s.st_mtime_ns for s in stats]),
+            size,
+            np.fromiter((s.st_dev & _U64_MASK for s in stats), np.uint64, len(stats)),
+            np.fromiter((s.st_ino & _U64_MASK for s in stats), np.uint64, len(stats)),
+            _times([s.st_ctime_ns for s in stats]),
+            self.target,
+        )
+
+
+def _are_plain(stats: list[os.stat_result | None], names: list[str]) -> TypeGuard[list[os.stat_result]]:
+    """Whether all of them are files with names that need no closer look."""
+    if not all(map(str.isascii, names)) or max(map(len, names)) > _SAFE_NAME:
+        return False
+    return all(status is not None and stat.S_ISREG(status.st_mode) for status in stats)
+
+
+def _times(values: list[int]) -> npt.NDArray[np.int64]:
+    try:
+        return np.array(values, np.int64)
+    except OverflowError:
+        return np.array([clamp_time(value) for value in values], np.int64)
+
+
+@dataclass(slots=True)
+class _Scan:
+    root: str
+    ignore: Ignore | None
+    listed: ListedFiles | None
+    on_error: OnError | None
+    barred: tuple[int, int] | None
+    leave_out: frozenset[str]
+    rows: _Rows = field(default_factory=_Rows)
+
+    def batches(self) -> Iterator[ScanBatch]:
+        stack = [("", self.ignore)]
+        while stack:
+            folder, ignore = stack.pop()
+            found: list[tuple[str, Ignore | None]] = []
+            yield from self._folder(folder, ignore, found)
+            stack.extend(reversed(found))
+        if self.rows.name:
+            yield self.rows.batch()
+
+    def _folder(self, folder: str, ignore: Ignore | None, found: list[Any]) -> Iterator[ScanBatch]:
+        """The rows of one folder; ``found`` collects the folders in it, to be entered later."""
+        try:
+            fd = os.open(self._full(folder), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | self._nofollow(folder))
+        except OSError as error:
+            self._report(folder, _unreadable(error, folder))
+            return
+        try:
+            names = self._names(folder, fd)
+            if ignore is not None and IGNORE_FILE in names:
+                ignore = ignore.below(folder, fd)
+            is_plain = self.listed is None and not (ignore and ignore.layers) and len(folder) <= _SAFE_FOLDER
+            while names:
+                room = BATCH_ROWS - len(self.rows.name)
+                part, names = names[:room], names[room:]
+                stats = self._stats(folder, part, fd)
+                if is_plain and _are_plain(stats, part):
+                    self.rows.add_files(folder, part, stats)
+                else:
+                    for name, status in zip(part, stats, strict=True):
+                        if status is not None:
+                            self._name(folder, name, fd, ignore, found, status)
+                if len(self.rows.name) == BATCH_ROWS:
+                    yield self.rows.batch()
+                    self.rows = _Rows()
+        finally:
+            os.close(fd)
+
+    def _full(self, folder: str) -> str:
+        return f"{self.root}/{folder}" if folder else self.root
+
+    @staticmethod
+    def _nofollow(folder: str) -> int:
+        return os.O_NOFOLLOW if folder else 0  # the root may be a symlink: the user named it
+
+    def _names(self, folder: str, fd: int) -> list[str]:
+        try:
+            names = os.listdir(fd) if self.listed is None else self.listed.names(folder)
+        except OSError as error:
+            self._report(folder, _unreadable(error, folder))
+            return []
+        names.sort()  # code points sort as their UTF-8 bytes do
+        return names if folder else [name for name in names if name not in self.leave_out]
+
+    def _stats(self, folder: str, names: list[str], fd: int) -> list[os.stat_result | None]:
+        """What the file system says of each name; None of one that can't be asked about, which is reported."""
+        try:
+            return [os.stat(name, dir_fd=fd, follow_symlinks=False) for name in names]
+        except OSError:
+            return [self._stat(folder, name, fd) for name in names]
+
+    def _stat(self, folder: str, name: str, fd: int) -> os.stat_result | None:
+        try:
+            return os.stat(name, dir_fd=fd, follow_symlinks=False)
+        except OSError as error:
+            self._lost(folder, name, _unreadable(error, join(folder, name)))
+            return None
+
+    def _name(
+        self, folder: str, name: str, fd: int, ignore: Ignore | None, found: list[Any], status: os.stat_result
+    ) -> None:
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode))
+        if ignore and ignore.layers and ignore.leaves_out(join(folder, name), is_folder=kind == Kind.FOLDER):
+            return
+        if kind == Kind.FOLDER and (status.st_dev, status.st_ino) == self.barred:
+            return
+        try:
+            target = self._checked(folder, name, fd, kind, status)
+        except SheafError as error:
+            self._lost(folder, name, error)
+            return
+        if kind == Kind.FOLDER and (self.listed is None or self.listed.is_entered(join(folder, name))):
+            found.append((join(folder, name), ignore))
+        self.rows.add(folder, name, kind, status, target)  # type: ignore[arg-type]  # _checked has refused None
+
+    def _checked(self, folder: str, name: str, fd: int, kind: Kind | None, status: os.stat_result) -> str | None:
+        """The target of a symlink, None of anything else that may be in a bundle; else raises."""
+        path = check_path(join(folder, name))
+        if kind is None:
+            what = _SPECIAL.get(stat.S_IFMT(status.st_mode), "neither file, folder nor symlink")
+            raise InvalidInput(f"{path} is {what}", "move it away, ignore it, or skip what can't be uploaded")
+        if kind != Kind.FOLDER and self.listed is not None and self.listed.is_entered(path):
+            raise InvalidInput(f"{path} is not a folder, but files below it are listed")
+        return _target(path, name, fd) if kind == Kind.SYMLINK else None
+
+    def _lost(self, folder: str, name: str, error: SheafError) -> None:
+        """Reports a path, or what is listed below it."""
+        path = join(folder, name)
+        for each in self.listed.below(path) if self.listed is not None else (path,):
+            self._report(each, error)
+
+    def _report(self, path: str, error: SheafError) -> None:
+        if self.on_error is None:
+            raise error
+        self.on_error(Skipped(printable(path) or ".", error.message))
+
+
+def _target(path: str, name: str, fd: int) -> str:
+    try:
+        target = os.readlink(name, dir_fd=fd)
+    except OSError as error:
+        raise _unreadable(error, path) from error
+    return check_target(target, path)
+
+
+def _unreadable(error: OSError, path: str) -> SheafError:
+    return local_error(error, f"read {printable(path) or 'the folder'}")

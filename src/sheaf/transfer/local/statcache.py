@@ -1,0 +1,234 @@
+"""Which content a file had when it was last read, by what the system says about it: unchanged files aren't read again.
+
+A row maps (device, inode, size, mtime, ctime) to the BLAKE3 of the content, never to a place: what a place means
+depends on the store, which this file knows nothing of. One immutable file for each scanned folder, replaced whole by a
+rename; whatever is wrong with it, it counts as empty.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import struct
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from blake3 import blake3
+
+from sheaf.model.entries import Kind
+from sheaf.storage.folder.private_files import make_private_folder
+from sheaf.storage.folder.scratch import Scratch
+from sheaf.transfer.local.scan import ScanBatch
+
+__all__ = ["MAX_CACHE_BYTES", "StatCache", "prune"]
+
+MAX_CACHE_BYTES: Final = 1 << 30
+
+_MAGIC: Final = b"sheaf stat cache 1\n".ljust(24)
+_HEAD: Final = struct.Struct("<24sQ")
+_DIGEST: Final = 32
+#: A file whose ctime or mtime is this close to the scan may change again without a sign of it in its times.
+_RACY_NS: Final = 2_000_000_000
+_U64: Final = np.dtype("<u8")
+_I64: Final = np.dtype("<i8")
+_COLUMNS: Final = (("key", _U64), ("dev", _U64), ("ino", _U64), ("size", _I64), ("mtime", _I64), ("ctime", _I64))
+_ROW_BYTES: Final = 8 * len(_COLUMNS) + 32
+_ROW: Final = np.dtype([*_COLUMNS, ("content", np.uint8, 32)])
+_SLICE: Final = 1 << 16  # rows that are in memory at once
+_SPREAD: Final = np.uint64(0x9E3779B97F4A7C15)
+
+Columns = dict[str, npt.NDArray[Any]]
+Hashes = npt.NDArray[np.uint8]  #: shape (n, 32)
+
+
+class Rows:
+    """Rows that are found, in the order in which they come: few in memory, many in a file that has no name."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._held: list[npt.NDArray[Any]] = []
+        self._file: Scratch | None = None
+
+    def add(self, columns: Columns) -> None:
+        """Keep some. Without room on the disk they stay in memory."""
+        rows = np.empty(len(columns["key"]), _ROW)
+        for name, column in columns.items():
+            rows[name] = column
+        self.count += len(rows)
+        self._held.append(rows)
+        if sum(map(len, self._held)) > _SLICE:
+            with contextlib.suppress(OSError):
+                self._spill()
+
+    def _spill(self) -> None:
+        self._file = self._file or Scratch()
+        self._file.append(*(rows.view(np.uint8).data for rows in self._held))
+        self._held = []
+
+    def all(self) -> npt.NDArray[Any]:
+        """Every row. Raises OSError."""
+        if self._file is None:
+            return np.concatenate([np.empty(0, _ROW), *self._held])
+        self._spill()
+        return np.memmap(self._file.file, _ROW, "r", shape=(self.count,))
+
+    def close(self) -> None:
+        """Forget them."""
+        self._held, self.count = [], 0
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+@dataclass(slots=True)
+class StatCache:
+    """What is known of one folder, and what a scan of it finds out. Not thread-safe: one thread matches and adds.
+
+    ``started``: the clock in nanoseconds since 1970 when the scan began.
+    """
+
+    path: Path
+    started: int
+    known: Columns
+    found: Rows = field(default_factory=Rows)
+    news: int = 0
+
+    @classmethod
+    def open(cls, cache_dir: Path, root: Path, started: int) -> StatCache:
+        """The cache of a folder; an empty one if there is none or it is damaged."""
+        name = blake3(os.fsencode(root.absolute())).hexdigest()[:32]
+        path = cache_dir / "stat" / name
+        return cls(path, started, _load(path))
+
+    def match(self, batch: ScanBatch) -> tuple[Hashes, npt.NDArray[np.bool_]]:
+        """The content of each row as (n, 32), and which rows are known; only files ever are."""
+        asked = _columns(batch)
+        contents = np.zeros((len(batch), 32), np.uint8)
+        if not len(self.known["key"]):
+            return contents, np.zeros(len(batch), np.bool_)
+        at = np.searchsorted(self.known["key"], asked["key"])
+        at[at == len(self.known["key"])] = 0
+        hit = batch.kind == Kind.FILE
+        for column, _ in _COLUMNS:
+            hit &= self.known[column][at] == asked[column]
+        contents[hit] = self.known["content"][at[hit]]
+        return contents, hit
+
+    def add(self, batch: ScanBatch, contents: Hashes, mask: npt.NDArray[np.bool_]) -> None:
+        """Keeps the content of the rows in ``mask``, those that :meth:`match` knew included: nothing else is saved.
+
+        Rows that changed so close to the scan that they could change again unnoticed are left out.
+        """
+        kept = mask & (batch.kind == Kind.FILE)
+        kept &= np.maximum(batch.mtime, batch.ctime) < self.started - _RACY_NS
+        if kept.any():
+            self.found.add(
+                {name: column[kept] for name, column in _columns(batch).items()} | {"content": contents[kept]}
+            )
+            self.news += int(np.count_nonzero(kept & ~self.match(batch)[1]))
+
+    def save(self) -> bool:
+        """Replaces the file by what was added. False if it can't be written: a cache is a help, not a duty."""
+        try:
+            if not self.news and self.found.count == len(self.known["key"]) and self.path.exists():
+                os.utime(self.path)
+                return True
+            self.known = _empty()  # which gives a mapped file back
+            make_private_folder(self.path.parent)
+            _store(self.path, self.found.all())
+        except OSError:
+            return False
+        finally:
+            self.found.close()
+        prune(self.path.parent, MAX_CACHE_BYTES, keep=self.path)
+        return True
+
+
+def _columns(batch: ScanBatch) -> Columns:
+    key = batch.ino + batch.dev * _SPREAD  # inodes follow the order of a scan, so this keeps neighbours together
+    return {
+        "key": key,
+        "dev": batch.dev,
+        "ino": batch.ino,
+        "size": batch.size,
+        "mtime": batch.mtime,
+        "ctime": batch.ctime,
+    }
+
+
+def _empty() -> Columns:
+    columns: Columns = {name: np.zeros(0, dtype) for name, dtype in _COLUMNS}
+    columns["content"] = np.zeros((0, 32), np.uint8)
+    return columns
+
+
+def _load(path: Path) -> Columns:
+    try:
+        with path.open("rb") as file:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError):
+        return _empty()
+    view = memoryview(data)
+    if len(view) < _HEAD.size + _DIGEST:
+        return _empty()
+    magic, count = _HEAD.unpack_from(view)
+    if magic != _MAGIC or len(view) != _HEAD.size + count * _ROW_BYTES + _DIGEST:
+        return _empty()
+    if blake3(view[:-_DIGEST]).digest() != bytes(view[-_DIGEST:]):
+        return _empty()
+    return _parse(view, count)
+
+
+def _parse(view: memoryview, count: int) -> Columns:
+    columns: Columns = {}
+    at = _HEAD.size
+    for name, dtype in _COLUMNS:
+        columns[name] = np.frombuffer(view, dtype, count, at)
+        at += 8 * count
+    columns["content"] = np.frombuffer(view, np.uint8, 32 * count, at).reshape(count, 32)
+    return columns
+
+
+def _store(path: Path, found: npt.NDArray[Any]) -> None:
+    _, order = np.unique(found["key"], return_index=True)  # hard links are one row; keys that clash by chance lose one
+    fd, aside = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    try:
+        with open(fd, "wb") as file:
+            hasher = blake3()
+            _put(file, hasher, _HEAD.pack(_MAGIC, len(order)))
+            for name in (*(name for name, _ in _COLUMNS), "content"):
+                for at in range(0, len(order), _SLICE):
+                    _put(file, hasher, found[name][order[at : at + _SLICE]].tobytes())
+            file.write(hasher.digest())
+        Path(aside).replace(path)
+    except BaseException:
+        Path(aside).unlink(missing_ok=True)
+        raise
+
+
+def _put(file: Any, hasher: Any, raw: bytes) -> None:
+    hasher.update(raw)
+    file.write(raw)
+
+
+def prune(folder: Path, max_bytes: int, *, keep: Path | None = None) -> None:
+    """Removes the caches that were used longest ago until the rest fits; never ``keep``."""
+    found = []
+    for entry in os.scandir(folder):
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            continue
+        found.append((status.st_mtime_ns, status.st_size, Path(entry.path)))
+    left = sum(size for _, size, _ in found)
+    for _, size, path in sorted(found):
+        if left <= max_bytes:
+            return
+        if path != keep:
+            path.unlink(missing_ok=True)
+            left -= size

@@ -1,0 +1,1 @@
+"""A folder into a store: scan, read, store, write a manifest."""

@@ -1,0 +1,112 @@
+"""What was read of a batch of a scan, as columns: what is in its files, and where that is stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from blake3 import blake3
+
+from sheaf.engine.chunks.ingest import Placed, SmallFiles
+from sheaf.format.columns import Array, Hashes
+from sheaf.format.node_v1 import ROWS
+from sheaf.model.entries import Kind, PlaceKind
+from sheaf.transfer.local.read import FileState
+from sheaf.transfer.local.scan import ScanBatch, Skipped
+
+__all__ = ["Fresh", "Taken"]
+
+
+@dataclass(slots=True)
+class Taken:
+    """Some files of a batch, by the numbers of their rows. ``states``: those that had changed since the scan."""
+
+    rows: list[int] = field(default_factory=list)
+    files: SmallFiles | None = None  #: those of ``rows``
+    others: dict[int, Placed] = field(default_factory=dict)
+    states: dict[int, FileState] = field(default_factory=dict)
+    skipped: dict[int, Skipped] = field(default_factory=dict)
+
+    def add(self, other: Taken) -> None:
+        """Count in a file that was read by itself."""
+        self.others |= other.others
+        self.states |= other.states
+        self.skipped |= other.skipped
+
+
+class Fresh:
+    """Columns of a whole batch. ``kept``: rows that were not skipped; ``changed``: those newer than the scan."""
+
+    def __init__(self, batch: ScanBatch) -> None:
+        n = len(batch)
+        self._batch = batch
+        self._others: dict[int, Placed] = {}
+        self._content: Hashes = np.zeros((n, 32), np.uint8)
+        self._place: Array = np.full(n, PlaceKind.NONE, np.uint8)
+        self._pack: Hashes = np.zeros((n, 32), np.uint8)
+        self._offset: Array = np.zeros(n, np.uint32)
+        self._stored: Array = np.zeros(n, np.uint32)
+        self.kept: npt.NDArray[np.bool_] = np.ones(n, np.bool_)
+        self.changed: npt.NDArray[np.bool_] = np.zeros(n, np.bool_)
+        for row in np.flatnonzero(batch.kind == Kind.SYMLINK).tolist():
+            self._content[row] = _array(blake3((batch.target[row] or "").encode()).digest())
+
+    def add(self, taken: Taken) -> None:
+        """Take over what was read. Where that is newer than what was scanned, the batch is corrected, too."""
+        if taken.files is not None:
+            self._content[taken.rows] = taken.files.content
+            self._place[taken.rows] = taken.files.place
+            self._pack[taken.rows] = taken.files.pack
+            self._offset[taken.rows] = taken.files.offset
+            self._stored[taken.rows] = taken.files.stored
+        for row, placed in taken.others.items():
+            self._content[row], self._place[row], self._pack[row] = (
+                _array(placed.content),
+                placed.place,
+                _array(placed.pack),
+            )
+            self._offset[row], self._stored[row] = placed.offset, placed.stored
+        self._others |= taken.others
+        self.kept[list(taken.skipped)] = False
+        b = self._batch
+        for row, state in taken.states.items():  # hashes go with what was read
+            if (state.size, state.mtime, state.ctime) != (b.size[row], b.mtime[row], b.ctime[row]):
+                self.changed[row] = True
+                b.size[row], b.mtime[row], b.mode[row] = state.size, state.mtime, state.mode
+
+    def table(self) -> pa.Table:
+        """The columns of a manifest, those of names, kinds and times left empty."""
+        n, stored = len(self._batch), pa.array(self._place != PlaceKind.NONE)
+        columns = {
+            "content": _hashes(self._content),
+            "place": pa.array(self._place),
+            "pack": _hashes(self._pack, stored),
+            "offset": pa.array(self._offset, mask=self._place == PlaceKind.NONE),
+            "stored": pa.array(self._stored, mask=self._place == PlaceKind.NONE),
+        }
+        if self._others:
+            others = [self._others.get(row) for row in range(n)]
+            columns["recipe"] = pa.array(map(_recipe, others), ROWS.field("recipe").type)
+            columns["packs"] = pa.array(map(_packs, others), ROWS.field("packs").type)
+        columns |= {f.name: pa.nulls(n, f.type) for f in ROWS if f.name not in columns}
+        return pa.Table.from_arrays([columns[name] for name in ROWS.names], schema=ROWS)
+
+
+def _array(hash: bytes) -> Array:
+    return np.frombuffer(hash, np.uint8)
+
+
+def _hashes(values: Hashes, valid: pa.Array | None = None) -> pa.Array:
+    """An (n, 32) array as a column."""
+    mask = None if valid is None else valid.buffers()[1]
+    return pa.Array.from_buffers(pa.binary(32), len(values), [mask, pa.py_buffer(values)])
+
+
+def _recipe(placed: Placed | None) -> bytes | None:
+    return placed.recipe if placed and placed.place == PlaceKind.RECIPE else None
+
+
+def _packs(placed: Placed | None) -> list[dict[str, bytes | int]] | None:
+    return [{"pack": pack, "live": live} for pack, live in placed.packs.items()] if placed and placed.packs else None

@@ -1,0 +1,74 @@
+"""Rows of a manifest that wait until all of them are known: few in memory, many in a file that has no name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Final, Self
+
+import pyarrow as pa
+
+from sheaf.storage.folder.scratch import Scratch
+
+__all__ = ["Spool"]
+
+_ROOM: Final = 16 << 20  # bytes of rows that stay in memory
+
+
+class Spool:
+    """Batches of one schema, kept in the order in which they come. May be read again and again; not thread-safe.
+
+    Where no file can be written, all stay in memory.
+    """
+
+    def __init__(self, room: int = _ROOM) -> None:
+        self._room = room
+        self._held: list[pa.RecordBatch] = []
+        self._size = 0
+        self._file: Scratch | None = None
+        self._spilled: list[tuple[int, int]] = []  # where each batch begins and ends, a stream of its own
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Keep a batch."""
+        self._held.append(batch)
+        self._size += batch.nbytes
+        if self._size > self._room:
+            self._spill()
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        for start, end in self._spilled:
+            assert self._file is not None
+            yield pa.ipc.open_stream(pa.py_buffer(self._file.read(start, end))).read_next_batch()
+        yield from self._held
+
+    def _spill(self) -> None:
+        try:
+            self._file = self._file or Scratch()
+            while self._held:
+                start = self._file.append(_stream(self._held[0]))
+                self._spilled.append((start, self._file.size))
+                self._size -= self._held.pop(0).nbytes
+        except OSError:  # no room: what is not in the file stays in memory, in its order
+            self._room = 1 << 62
+
+    def close(self) -> None:
+        """Forget the rows."""
+        self._held, self._spilled = [], []
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _stream(batch: pa.RecordBatch) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return sink.getvalue()

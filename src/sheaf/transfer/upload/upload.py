@@ -1,0 +1,425 @@
+"""A folder in: scan, skip what is unchanged, read the rest in parallel, store it, and write a manifest.
+
+Batches of a scan are in the order of the manifest and stay in it; the files of a batch are read by several threads,
+small ones a few hundred at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sheaf.engine.chunks.ingest import InMemory, SmallFiles
+from sheaf.engine.commit.writer import Store
+from sheaf.engine.core import Core
+from sheaf.engine.manifest.tree import Tree
+from sheaf.errors import Refused, SheafError
+from sheaf.fork import Threads
+from sheaf.format.node_v1 import ROWS, hashes_array
+from sheaf.model.entries import EARLIEST, LATEST, Kind
+from sheaf.model.nodes import Pointer
+from sheaf.model.paths import join
+from sheaf.transfer.local.base import Basis
+from sheaf.transfer.local.hashes import hash_file
+from sheaf.transfer.local.ignore import Ignore
+from sheaf.transfer.local.name_collisions import ANYWHERE, Clashes, clash_text, ensure_portable
+from sheaf.transfer.local.read import read_blocks, read_small
+from sheaf.transfer.local.scan import SET_ASIDE, ScanBatch, Skipped, scan
+from sheaf.transfer.local.statcache import StatCache
+from sheaf.transfer.local_errors import printable
+from sheaf.transfer.progress import Meter, log_file, logs_files
+from sheaf.transfer.store_guard import folder_of
+from sheaf.transfer.upload.read_columns import Fresh, Taken
+from sheaf.transfer.upload.spool import Spool
+from sheaf.transfer.upload.worker_pool import Files, Readers
+
+__all__ = ["FolderOptions", "StoredFolder", "ensure_wanted", "folder_options", "left_out_warnings", "store_folder"]
+
+_GROUP_FILES = 256  # small files handed to a thread at once
+_GROUP_BYTES = 4 << 20
+_IN_FLIGHT = 16  # groups and big files being read or waiting: bounds memory
+_PENDING = 4  # batches of a scan; where nothing has to be read, nothing waits
+
+
+@dataclass(frozen=True, slots=True)
+class FolderOptions:
+    """How to take a folder in. ``started``: the clock in nanoseconds; ``cache``: where hashes of unchanged files are."""
+
+    root: Path
+    started: int
+    cache: Path | None = None
+    files: Sequence[str] | None = None
+    exclude: Path | None = None
+    skip_on_error: bool = False
+    rehash: bool = False
+    workers: int = 2
+    name_filter: re.Pattern[str] | None = None
+
+
+def folder_options(
+    core: Core,
+    cache: Path | None,
+    path: str | Path,
+    *,
+    files: Sequence[str] | None = None,
+    skip_on_error: bool = False,
+    rehash: bool = False,
+    concurrency: int | None = None,
+) -> FolderOptions:
+    """The options for taking a folder into this store; the store's own folder is left out."""
+    workers = max(1, min(concurrency or core.workers, 4 * core.workers))
+    return FolderOptions(Path(path), core.clock.now_ns(), cache, files, folder_of(core), skip_on_error, rehash, workers)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFolder:
+    """A folder that is in the store, not yet committed. ``files`` counts all but folders; ``size`` in bytes."""
+
+    root: Pointer
+    files: int
+    size: int
+    skipped: list[Skipped] = field(default_factory=list)
+    clashes: list[tuple[str, str]] = field(default_factory=list)  #: paths that become one on other systems
+    left_out: list[str] = field(default_factory=list)  #: warnings of names in the root that look like a diamond's
+    out_of_range: list[str] = field(default_factory=list)  #: paths whose times no entry can hold
+
+    def warnings(self) -> list[str]:
+        """A line about each thing that somebody may not expect."""
+        times = [f"'{path}' has a time outside 1677 to 2262: the nearest one was kept" for path in self.out_of_range]
+        return [clash_text(*clash) for clash in self.clashes] + self.left_out + times
+
+
+def store_folder(store: Store, base: Tree | None, options: FolderOptions, meter: Meter) -> StoredFolder:
+    """Store a folder's files and manifest. ``base``: a live bundle whose rows and nodes may be reused.
+
+    Raises:
+        NotFound, InvalidInput, Denied, Conflict: about a path of the folder, unless ``skip_on_error``.
+    """
+    taking = _Taking(store, base, options, meter)
+    out_of_range: list[str] = []
+    with Spool() as rows:
+        threads = Threads(options.workers, thread_name_prefix="sheaf-read")
+        try:
+            files = sum(_kept(rows, batch, out_of_range) for batch in taking.batches(threads))
+        finally:  # on an error nobody waits for big files that are being read: what is over takes nothing more
+            threads.shutdown(wait=False, cancel_futures=True)
+            taking.readers.close()
+        meter.start("send")
+        store.sink.flush()
+        meter.start("manifest")
+        root = store.build(rows, base)
+        taking.save()
+        return StoredFolder(
+            root, files, root.size, taking.skipped, _clashes(rows), left_out_warnings(options.root), out_of_range
+        )
+
+
+class FolderLike(Protocol):
+    """What is to become a bundle, of files that were stored or only looked at."""
+
+    @property
+    def files(self) -> int: ...
+    @property
+    def skipped(self) -> list[Skipped]: ...
+    @property
+    def clashes(self) -> list[tuple[str, str]]: ...
+
+
+def ensure_wanted(taken: FolderLike, path: str | Path, *, portable: bool, allow_empty: bool) -> None:
+    """Raises Refused if names collide and must not, or there is no file and there must be one."""
+    if portable:
+        ensure_portable(taken.clashes)
+    if taken.files or allow_empty:
+        return
+    why = f": {taken.skipped[0].reason}" if taken.skipped else ""
+    more = f", and {len(taken.skipped) - 1} more can't be uploaded" if len(taken.skipped) > 1 else ""
+    raise Refused(
+        f"there is no file to upload in {printable(str(path))}{why}{more}", "an empty bundle needs --allow-empty"
+    )
+
+
+def left_out_warnings(root: Path) -> list[str]:
+    """A line about each name in a folder that no upload takes, though somebody may expect it."""
+    names = [name for name in sorted(SET_ASIDE) if os.path.lexists(root / name)]
+    return [f"'{name}' was left out: at the top it is where diamonds put conflicts" for name in names]
+
+
+def _kept(rows: Spool, batch: pa.RecordBatch, out_of_range: list[str]) -> int:
+    """Put a batch aside; returns how many of its rows are no folders, and notes the paths of times that were clamped."""
+    rows.add(batch)
+    times = batch["mtime"].to_numpy()
+    if times.min(initial=0) == EARLIEST or times.max(initial=0) == LATEST:
+        clamped = batch.filter(pa.array((times == EARLIEST) | (times == LATEST)))
+        out_of_range.extend(map(join, clamped["folder"].to_pylist(), clamped["name"].to_pylist()))
+    return int(np.count_nonzero(batch["kind"].to_numpy() != Kind.FOLDER))
+
+
+def _clashes(batches: Iterable[pa.RecordBatch]) -> list[tuple[str, str]]:
+    """The paths that become one where case doesn't count or Unicode forms are made alike, folder by folder."""
+    found: list[tuple[str, str]] = []
+    held: list[pa.RecordBatch] = []  # rows of a folder that may go on in the next batch
+    for batch in batches:
+        rows = pa.Table.from_batches([*held, batch.select(["folder", "name"])])
+        last = pc.index(rows["folder"], rows["folder"][-1]).as_py()
+        found += _clashes_in(rows.slice(0, last))
+        held = rows.slice(last).to_batches()
+    return found + (_clashes_in(pa.Table.from_batches(held)) if held else [])
+
+
+def _clashes_in(rows: pa.Table) -> list[tuple[str, str]]:
+    """The same of whole folders; a column-wise look comes first."""
+    plain = pc.all(pc.string_is_ascii(rows["name"])).as_py()
+    lowered = pc.binary_join_element_wise(rows["folder"], pc.utf8_lower(rows["name"]), "/")
+    if plain is not False and pc.count_distinct(lowered).as_py() == rows.num_rows:
+        return []
+    return list(Clashes(ANYWHERE).find(rows["folder"].to_pylist(), rows["name"].to_pylist()))
+
+
+def _matching(batch: ScanBatch, wanted: re.Pattern[str]) -> ScanBatch:
+    """The rows of a scan that a filter asks for; folders stay, so that each path has its folders."""
+    keep = [i for i in range(len(batch)) if batch.kind[i] == Kind.FOLDER or wanted.search(batch.path(i))]
+    columns: dict[str, Any] = {f.name: getattr(batch, f.name) for f in fields(batch)}
+    taken: dict[str, Any] = {
+        name: [c[i] for i in keep] if isinstance(c, list) else c[keep] for name, c in columns.items()
+    }
+    return ScanBatch(**taken)
+
+
+class _Taking:
+    """One folder on its way in."""
+
+    def __init__(self, store: Store, base: Tree | None, options: FolderOptions, meter: Meter) -> None:
+        self._store = store
+        self._ingest = store.ingest
+        self._options = options
+        self._meter = meter
+        self._basis = Basis(base)
+        self._stats = StatCache.open(options.cache, options.root, options.started) if options.cache else None
+        self._top = str(options.root).rstrip("/")
+        self.readers = Readers(options.workers)
+        self.skipped: list[Skipped] = []
+
+    def batches(self, threads: Threads) -> Iterator[pa.RecordBatch]:
+        """The manifest rows of the folder, in order."""
+        o = self._options
+        on_error = self.skipped.append if o.skip_on_error else None
+        scanned = scan(o.root, ignore=Ignore(), files=o.files, on_error=on_error, exclude=o.exclude)
+        pending: deque[tuple[_Rows, list[Future[Taken]]]] = deque()
+        waiting = 0
+        for found in scanned:
+            batch = _matching(found, o.name_filter) if o.name_filter else found
+            if not len(batch):
+                continue
+            rows = self._known(batch)
+            self.readers.expect(int(np.count_nonzero(rows.to_read & (batch.size <= self._ingest.small))))
+            work = [threads.submit(self._read, batch, group) for group in self._groups(batch, rows.to_read)]
+            pending.append((rows, work))
+            waiting += len(work)
+            while len(pending) > 1 and (waiting > _IN_FLIGHT or len(pending) > _PENDING):
+                waiting -= len(pending[0][1])
+                yield self._finished(*pending.popleft())
+        while pending:
+            yield self._finished(*pending.popleft())
+
+    def save(self) -> None:
+        """Remember the hashes of what was read."""
+        if self._stats is not None:
+            self._stats.save()
+
+    def _known(self, batch: ScanBatch) -> _Rows:
+        """Which rows can be taken over from the older bundle, and which files have to be read."""
+        n = len(batch)
+        table, at = self._basis.match(batch)
+        is_file = batch.kind == Kind.FILE
+        content, known = np.zeros((n, 32), np.uint8), np.zeros(n, np.bool_)
+        if self._stats is not None and not self._options.rehash:
+            content, known = self._stats.match(batch)
+        copied = np.zeros(n, np.bool_)
+        if table.num_rows:
+            here = np.maximum(at, 0)
+            alive = self._store.usable(table)[here]
+            old = table.select(["kind", "content", "size"]).take(pa.array(here)).combine_chunks()
+            same = (hashes_array(old["content"].chunk(0)) == content).all(axis=1) & (
+                old["size"].to_numpy() == batch.size
+            )
+            copied = alive & known & is_file & (at >= 0) & same & (old["kind"].to_numpy() == Kind.FILE)
+        self._meter.add_total(files=int(is_file.sum()), bytes=int(batch.size[is_file].sum()))
+        self._meter.add(files=int(copied.sum()), bytes=int(batch.size[copied].sum()))
+        return _Rows(batch, table, np.where(copied, at, -1), is_file & ~copied)
+
+    def _groups(self, batch: ScanBatch, to_read: npt.NDArray[np.bool_]) -> Iterator[list[int]]:
+        group: list[int] = []
+        size = 0
+        for row in np.flatnonzero(to_read).tolist():
+            length = int(batch.size[row])
+            if length > self._ingest.small:
+                yield [row]
+                continue
+            group.append(row)
+            size += length
+            if len(group) >= _GROUP_FILES or size >= _GROUP_BYTES:
+                yield group
+                group, size = [], 0
+        if group:
+            yield group
+
+    # -- reading, on several threads -----------------------------------------------------------------------------------
+
+    def _read(self, batch: ScanBatch, group: list[int]) -> Taken:
+        if len(group) == 1 and batch.size[group[0]] > self._ingest.small:
+            taken = self._read_big(batch, group[0])
+            self._meter.add_file()
+        else:
+            taken = self._read_small(batch, group)
+            unread = sum(int(batch.size[row]) for row in taken.skipped)
+            self._meter.add(files=len(group), bytes=int(batch.size[group].sum()) - unread)
+        self._meter.set_new(self._ingest.new_bytes)
+        return taken
+
+    def _read_elsewhere(self, batch: ScanBatch, group: list[int]) -> SmallFiles | None:
+        """What a reading process makes of the files; None: they have to be read here."""
+        with self.readers.one() as reader:
+            if reader is None:
+                return None
+            paths = [f"{self._top}/{batch.path(row)}" for row in group]
+            read = reader.read(Files(paths, *(c[group].tolist() for c in (batch.size, batch.mtime, batch.ctime))))
+            if read is None or not self._ingest.erased.contents.isdisjoint(read.hashes):
+                return None
+            return self._ingest.store_columns(read)
+        return None
+
+    def _read_small(self, batch: ScanBatch, group: list[int]) -> Taken:
+        if (files := self._read_elsewhere(batch, group)) is not None:
+            return Taken(group, files)
+        taken = Taken()
+        contents: list[bytes] = []
+        is_guarded = bool(self._ingest.erased.contents)
+        columns = [column[group].tolist() for column in (batch.size, batch.mtime, batch.ctime)]
+        for row, size, mtime, ctime in zip(group, *columns, strict=True):
+            path = batch.path(row)
+            try:
+                read = read_small(f"{self._top}/{path}", size, mtime, ctime)
+                if read is None:  # it is larger than the scan said
+                    taken.add(self._read_big(batch, row))
+                    continue
+                content, state = read
+                if is_guarded:
+                    self._ingest.erased.refuse_bytes(content, f"'{path}'")
+            except SheafError as error:
+                taken.skipped[row] = self._skip(batch, row, error)
+                continue
+            if state is not None:
+                taken.states[row] = state
+            if len(content) > self._ingest.small:  # it has grown since the scan
+                taken.others[row] = self._ingest.store_bytes(content)
+            else:
+                taken.rows.append(row)
+                contents.append(content)
+        taken.files = self._ingest.store_columns(InMemory(contents))
+        return taken
+
+    def _read_big(self, batch: ScanBatch, row: int) -> Taken:
+        counted = _Counted(self._meter)
+        is_begun = False
+        try:
+            if self._ingest.erased.may_be(int(batch.size[row])):
+                content = hash_file(f"{self._top}/{batch.path(row)}")
+                self._ingest.erased.refuse(content, f"'{batch.path(row)}'")
+            for blocks in read_blocks(f"{self._top}/{batch.path(row)}"):
+                is_begun = True
+                placed = self._ingest.store_stream(counted.through(blocks))
+                if blocks.state is not None:
+                    return Taken(others={row: placed}, states={row: blocks.state})
+                counted.take_back()
+            raise AssertionError("read_blocks raises at its end")
+        except SheafError as error:
+            counted.take_back()
+            if is_begun and isinstance(error, Refused):
+                raise  # an erased content of another size than the scan said: what was stored of it must not be committed
+            return Taken(skipped={row: self._skip(batch, row, error)})
+
+    def _skip(self, batch: ScanBatch, row: int, error: SheafError) -> Skipped:
+        if not self._options.skip_on_error:
+            raise error
+        return Skipped(batch.path(row), error.message)
+
+    # -- rows ----------------------------------------------------------------------------------------------------------
+
+    def _finished(self, rows: _Rows, work: list[Future[Taken]]) -> pa.RecordBatch:
+        fresh = Fresh(rows.batch)
+        for future in work:
+            taken = future.result()
+            fresh.add(taken)
+            self.skipped += taken.skipped.values()
+        if logs_files():
+            for row in np.flatnonzero(rows.to_read & fresh.kept).tolist():
+                log_file("read", rows.batch.path(row), int(rows.batch.size[row]))
+        made = rows.finished(fresh)
+        if self._stats is not None:
+            self._stats.add(rows.batch, hashes_array(made["content"]), fresh.kept & ~fresh.changed)
+        return made if fresh.kept.all() else made.filter(pa.array(fresh.kept))
+
+
+@dataclass(slots=True)
+class _Counted:
+    """Tells of a big file's bytes while they are read, and takes them back if they were read in vain."""
+
+    meter: Meter
+    count: int = 0
+
+    def through(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        """The blocks as they are."""
+        for block in blocks:
+            yield block
+            self.count += len(block)
+            self.meter.add_bytes(len(block))
+
+    def take_back(self) -> None:
+        self.meter.add_bytes(-self.count)
+        self.count = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """A batch of a scan: ``at`` says which row of ``table`` is taken over (-1: none), ``to_read`` which files are read."""
+
+    batch: ScanBatch
+    table: pa.Table
+    at: npt.NDArray[np.int64]
+    to_read: npt.NDArray[np.bool_]
+
+    def finished(self, fresh: Fresh) -> pa.RecordBatch:
+        """The rows of the manifest, those included that were skipped."""
+        b, copied = self.batch, self.at >= 0
+        merged = fresh.table()
+        if copied.any():
+            order = np.arange(len(b))
+            order[copied] = len(b) + np.arange(copied.sum())
+            both = [merged, self.table.take(pa.array(self.at[copied]))]
+            merged = pa.concat_tables(both).take(pa.array(order)).combine_chunks()
+        arrays = {name: _only(merged[name]) for name in ROWS.names}
+        arrays |= {
+            "folder": pa.array(b.folder, pa.string()),
+            "name": pa.array(b.name, pa.string()),
+            "kind": pa.array(b.kind),
+            "mode": pa.array(b.mode),
+            "mtime": pa.array(b.mtime),
+            "size": pa.array(b.size),
+            "target": pa.array(b.target, pa.string()),
+        }
+        return pa.RecordBatch.from_arrays([arrays[name] for name in ROWS.names], schema=ROWS)
+
+
+def _only(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else pa.array([], column.type)

@@ -1,0 +1,339 @@
+"""Bytes in: cut, hashed, compressed, proven, packed."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+import pytest
+from blake3 import blake3
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.engine.worlds import TINY, Bench, entry_of, new_backend, noise
+
+from sheaf.engine.chunks import compress, ingest, pack_writer
+from sheaf.engine.chunks.chunk_reader import Contents
+from sheaf.engine.chunks.compress import squeeze as squeezed
+from sheaf.engine.chunks.dedup import ChunkIndex, load_segments
+from sheaf.engine.chunks.ingest import InMemory, Placed
+from sheaf.engine.chunks.pack_table import load_table
+from sheaf.engine.chunks.pack_writer import PackSink
+from sheaf.errors import Bug, NoSpace, Refused
+from sheaf.format import keys
+from sheaf.format.frame_v1 import RAW, ZSTD
+from sheaf.format.recipe_v1 import MAX_PART, decode_part
+from sheaf.model.entries import ChunkPlace, Entry, PlaceKind, RecipePlace
+from sheaf.testing.faults import FaultyBackend
+
+MIN, MAX = 16 * 1024, 256 * 1024
+SIZES = [1, 2, MIN - 1, MIN, MIN + 1, MAX - 1, MAX, MAX + 1, 3 * MAX + 7]
+
+
+@pytest.mark.parametrize("content", [noise, lambda size: bytes(size), lambda size: (b"text, " * size)[:size]])
+@pytest.mark.parametrize("size", SIZES)
+def test_what_goes_in_comes_out(content: object, size: int) -> None:
+    assert callable(content)
+    data: bytes = content(size)
+    bench = Bench()
+    entry = bench.store(data)
+    assert (entry.content, entry.size) == (blake3(data).digest(), size)
+    assert bench.read(entry) == data
+    assert isinstance(entry.place, ChunkPlace) or size > MIN
+
+
+def test_an_empty_file_has_no_place() -> None:
+    bench = Bench()
+    entries = [bench.store(b""), bench.store(b"", [0, 0, 0])]
+    for entry in entries:
+        assert (entry.size, entry.place, entry.content) == (0, None, blake3(b"").digest())
+        assert bench.read(entry) == b""
+    assert not list(bench.backend.list("packs/"))
+
+
+def test_a_file_of_at_most_the_minimum_is_one_chunk_whatever_is_in_it() -> None:
+    bench = Bench()
+    for data in (bytes(MIN), noise(MIN), b"ab" * (MIN // 2)):
+        entry = bench.store(data)
+        assert isinstance(entry.place, ChunkPlace)
+        assert bench.store(data, [1, 100]).place == entry.place, "the same through a stream"
+
+
+def test_many_small_files_are_stored_at_once() -> None:
+    bench = Bench()
+    contents = [noise(n * 7, n) for n in range(300)] + [b"", b"twice", b"", b"twice"]
+    placed = bench.ingest.store_small(contents)
+    bench.sink.flush()
+    assert [bench.read(entry_of(one)) for one in placed] == contents
+    assert placed[-1].offset == placed[-3].offset
+    assert len(list(bench.backend.list("packs/"))) == 1
+
+
+def test_columns_say_the_same_as_one_by_one() -> None:
+    contents = [b"", noise(40), b"twice", noise(9000, 2), b"twice", b""]
+    one_by_one, bench = Bench().ingest.store_small(contents), Bench()
+    files = bench.ingest.store_columns(InMemory(contents))
+    bench.sink.flush()
+    for i, (data, other) in enumerate(zip(contents, one_by_one, strict=True)):
+        assert (files.content[i].tobytes(), files.place[i]) == (other.content, other.place)
+        assert (files.offset[i], files.stored[i]) == (other.offset, other.stored)
+        if data:
+            where = Placed(
+                other.content, len(data), PlaceKind.CHUNK, files.pack[i].tobytes(), other.offset, other.stored
+            )
+            assert bench.read(entry_of(where)) == data
+    assert bench.ingest.store_columns(InMemory([])).content.shape == (0, 32)
+
+
+def test_a_pack_grows_beyond_its_memory_for_its_last_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pack_writer, "PACK_BYTES", 50_000)
+    monkeypatch.setattr(pack_writer, "_ROOM", 1000)
+    bench = Bench()
+    frames = [(blake3(data).digest(), len(data), RAW, data) for data in (noise(40_000), noise(70_000, 2), noise(5, 3))]
+    places = bench.sink.add([*frames, frames[0]])
+    bench.sink.flush()
+    assert places[0] == places[3]
+    assert [number for number, _, _ in places] == [0, 0, 1, 0]
+    for (hash, size, _, data), (number, offset, stored) in zip(frames, places, strict=False):
+        where = Placed(hash, size, PlaceKind.CHUNK, bench.index.packs[number], offset, stored)
+        assert bench.read(entry_of(where)) == data
+
+
+# -- recipes -----------------------------------------------------------------------------------------------------------
+
+
+def recipe_of(bench: Bench, entry: Entry) -> list[tuple[bytes, int, bytes, int, int]]:
+    assert isinstance(entry.place, RecipePlace)
+    return list(Contents(bench.core).recipe_rows(entry.place))
+
+
+def test_a_file_whose_chunks_fit_into_one_part_has_no_top() -> None:
+    bench = Bench(chunker=TINY)
+    entry = bench.store(noise(10_000))
+    assert sum(row[1] for row in recipe_of(bench, entry)) == 10_000
+
+
+def test_a_file_of_very_many_chunks_has_a_top() -> None:
+    bench = Bench(chunker=TINY)
+    data = noise(3_000_000)
+    entry = bench.store(data)
+    rows = recipe_of(bench, entry)
+    assert len(rows) > MAX_PART
+    assert sum(row[1] for row in rows) == 2 * len(data), "each byte stands in a chunk and in the part above it"
+    assert bench.read(entry) == data
+
+
+def test_a_part_is_cut_where_it_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(chunker=TINY)
+    data = bytes(MAX_PART * 4096 + 5000)  # equal chunks: no hash ends a part
+    entry = bench.store(data)
+    rows = recipe_of(bench, entry)
+    assert rows[0][1] == MAX_PART * 4096
+    assert bench.read(entry) == data
+
+
+def test_a_row_says_which_packs_its_file_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pack_writer, "PACK_BYTES", 400_000)
+    bench = Bench(chunker=TINY)
+    placed = bench.ingest.store_stream([noise(3_000_000)])
+    bench.sink.flush()
+    place = entry_of(placed).place
+    assert isinstance(place, RecipePlace)
+    rows = {*Contents(bench.core).recipe_rows(place), (placed.recipe, 0, placed.pack, placed.offset, placed.stored)}
+    needed: dict[bytes, int] = {}
+    for row in rows:
+        needed[row[2]] = needed.get(row[2], 0) + row[4]
+    assert placed.packs == needed
+    assert len(needed) > 5
+
+
+def test_parts_name_what_is_below_them() -> None:
+    bench = Bench(chunker=TINY)
+    entry = bench.store(noise(50_000))
+    place = entry.place
+    assert isinstance(place, RecipePlace)
+    pack = bench.backend.get(keys.pack(place.pack))
+    frame = pack[place.offset : place.offset + place.stored]
+    part = frame[1:] if frame[:1] == RAW else b""
+    if part:
+        assert blake3(part).digest() == place.recipe
+        assert decode_part(part, "part").level == 0
+
+
+# -- cutting -----------------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 30_000), st.lists(st.integers(0, 9_000), max_size=8), st.integers(1, 5_000))
+def test_chunks_do_not_depend_on_how_the_bytes_arrive(size: int, blocks: list[int], window: int) -> None:
+    data = noise(size, size)
+    with pytest.MonkeyPatch.context() as patch:
+        bench = Bench(chunker=TINY)
+        whole = bench.store(data)
+        patch.setattr(ingest, "WINDOW", window)
+        assert bench.store(data, blocks) == whole
+    assert bench.read(whole) == data
+    bench.core.close()
+
+
+def test_an_insertion_moves_no_chunks_but_those_around_it() -> None:
+    bench = Bench(chunker=TINY)
+    data = noise(400_000)
+    before = {row[0] for row in recipe_of(bench, bench.store(data))}
+    after = [row[0] for row in recipe_of(bench, bench.store(data[:200_000] + b"inserted" + data[200_000:]))]
+    assert len([hash for hash in after if hash not in before]) < 10
+
+
+# -- compression -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [5_000, 600_000])
+def test_text_is_stored_smaller_and_noise_is_not(size: int) -> None:
+    for data, most in ((b"some text, again and again " * size, size // 4), (noise(size), size * 1.01 + 2_000)):
+        bench = Bench()
+        bench.store(data[:size])
+        assert bench.sink.stored_bytes < most + 2_000
+
+
+@given(
+    st.lists(
+        st.one_of(st.binary(min_size=1, max_size=50), st.integers(1, 99).map(lambda n: bytes(50 * n))), max_size=40
+    )
+)
+def test_every_chunk_is_stored_so_that_it_comes_out(chunks: list[bytes]) -> None:
+    hashes = [blake3(chunk).digest() for chunk in chunks]
+    for adaptive in (False, True):
+        frames = squeezed(chunks, hashes, adaptive=adaptive)
+        assert len(frames) == len(chunks)
+        assert all(codec in (RAW, ZSTD) for codec, _ in frames)
+        assert all(bytes(data) == chunk for (codec, data), chunk in zip(frames, chunks, strict=True) if codec == RAW)
+
+
+def test_a_compressor_that_loses_a_bit_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = compress._zstd.shrink
+    monkeypatch.setattr(
+        compress._zstd, "shrink", lambda chunks, threads: honest([b"wrong" + chunk[5:] for chunk in chunks])
+    )
+    bench = Bench()
+    with pytest.raises(Bug, match="does not survive"):
+        bench.store(b"some text, again and again " * 100)
+
+
+def test_memory_that_loses_a_bit_is_caught() -> None:
+    data = noise(100)
+    with pytest.raises(Bug, match="does not survive"):
+        squeezed([data[:-1] + b"?"], [blake3(data).digest()], adaptive=True)
+
+
+# -- packs -------------------------------------------------------------------------------------------------------------
+
+
+def test_packs_are_closed_when_they_are_full_and_each_has_its_own_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pack_writer, "PACK_BYTES", 50_000)
+    bench = Bench()
+    contents = [noise(9_000, n) for n in range(100)]
+    placed = [one for at in range(0, 100, 10) for one in bench.ingest.store_small(contents[at : at + 10])]
+    bench.sink.flush()
+    assert [bench.read(entry_of(one)) for one in placed] == contents
+    sizes = [stat.size for stat in bench.backend.list("packs/")]
+    assert len(sizes) >= 15
+    assert max(sizes) < 62_000
+
+
+def test_a_pack_ends_after_so_many_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pack_writer, "PACK_CHUNKS", 10)
+    bench = Bench()
+    contents = [noise(100, n) for n in range(35)]
+    numbers = [bench.ingest.store_small([content])[0].pack for content in contents]
+    bench.sink.flush()
+    assert [numbers.count(number) for number in dict.fromkeys(numbers)] == [10, 10, 10, 5]
+    for content in contents:
+        assert bench.ingest.store_small([content])[0].pack in numbers
+    assert len(list(bench.core.backend.list(keys.PACKS))) == 4
+
+
+def test_packs_are_listed_as_soon_as_they_are_durable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pack_writer, "PACK_BYTES", 50_000)
+    bench = Bench()
+    contents = [noise(9_000, n) for n in range(100)]
+    for content in contents:
+        bench.ingest.store_small([content])
+    while len(listed := load_segments(bench.core)) < 3:  # nothing was flushed: packs are written meanwhile
+        time.sleep(0.01)
+    found = ChunkIndex(listed, frozenset(), partial(load_table, bench.core)).find(
+        [blake3(content).digest() for content in contents]
+    )
+    assert np.count_nonzero(found.pack >= 0) >= 3 * pack_writer._LIST_AT
+
+
+def test_packs_that_may_be_deleted_again_are_not_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pack_writer, "PACK_BYTES", 50_000)
+    bench = Bench()
+    sink = PackSink(bench.core, bench.session, bench.index, tells_early=False)
+    for n in range(100):
+        data = noise(9_000, n)
+        sink.add([(blake3(data).digest(), len(data), RAW, data)])
+    sink.flush()
+    assert not load_segments(bench.core)
+    sink.list_durable()
+    assert len(load_segments(bench.core)) == 1
+
+
+def test_an_upload_that_is_stopped_is_listed_and_takes_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pack_writer, "PACK_BYTES", 50_000)
+    bench = Bench()
+    bench.ingest.store_small([noise(9_000, n) for n in range(7)])
+    while not bench.sink._durable:
+        time.sleep(0.01)
+    assert not load_segments(bench.core)
+    bench.sink.stop()
+    ((_, segment),) = load_segments(bench.core)
+    assert len(segment) == 6
+    with pytest.raises(Refused, match="is over"):
+        bench.ingest.store_small([noise(9_000, n) for n in range(7, 20)])
+
+
+def test_many_threads_store_the_same_and_other_things(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pack_writer, "PACK_BYTES", 300_000)
+    bench = Bench(chunker=TINY)
+    shared = noise(100_000)
+
+    def work(thread: int) -> list[tuple[bytes, Entry]]:
+        own = [noise(5_000, 100 + thread * 10 + n) for n in range(10)]
+        return [(data, entry_of(bench.ingest.store_bytes(data))) for data in [shared, *own]]
+
+    with ThreadPoolExecutor(8) as threads:
+        done = [pair for pairs in threads.map(work, range(8)) for pair in pairs]
+    bench.sink.flush()
+    for data, entry in done:
+        assert bench.read(entry) == data
+    assert bench.sink.new_bytes < 8 * 10 * 5_000 + 300_000
+
+
+def test_a_full_disk_stops_an_upload_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pack_writer, "PACK_BYTES", 50_000)
+    bench = Bench(FaultyBackend(new_backend(), {n: NoSpace("full") for n in range(1, 9999)}))
+    stored = 0
+    with pytest.raises(NoSpace):
+        for n in range(1000):
+            bench.ingest.store_small([noise(10_000, n)])
+            stored += 1
+    assert stored < 100
+    with pytest.raises(NoSpace):
+        bench.sink.flush()
+
+
+def test_erased_content_does_not_come_back_unnoticed() -> None:
+    for data in (b"personal", noise(100_000)):
+        bench = Bench(erased=frozenset([blake3(data).digest()]))
+        for blocks in ((), (10,)):
+            with pytest.raises(Refused, match="was erased"):
+                bench.store(data, blocks)
+        assert bench.store(b"other").place is not None
+
+
+def test_kinds_of_places_are_told_apart() -> None:
+    bench = Bench()
+    assert bench.ingest.store_bytes(b"").place == PlaceKind.NONE
+    assert bench.ingest.store_bytes(b"x").place == PlaceKind.CHUNK
+    assert bench.ingest.store_bytes(noise(MAX * 2)).place == PlaceKind.RECIPE

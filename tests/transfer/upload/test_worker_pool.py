@@ -1,0 +1,257 @@
+"""Processes that read small files: the same bundles with and without them, whatever becomes of them."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from blake3 import blake3
+
+import sheaf
+from sheaf.errors import NotFound, Refused
+from sheaf.format.frame_v1 import unframe
+from sheaf.repo.repo import Repo
+from sheaf.repo.store import Store
+from sheaf.testing.invariants import assert_sound
+from sheaf.transfer.local import read as reading
+from sheaf.transfer.upload import worker_pool
+from sheaf.transfer.upload.worker import ROOM
+from sheaf.transfer.upload.worker_pool import Files, Lost, Reader
+
+
+def contents() -> dict[str, bytes]:
+    """Files of all kinds: empty ones, equal ones, text, noise, one of many chunks."""
+    dice = random.Random(7)
+    files = {f"d{i % 7}/{i}": (b"%d words " % i) * dice.randrange(400) for i in range(600)}
+    files |= {f"noise/{i}": dice.randbytes(3_000) for i in range(300)} | {"empty": b"", "same": b"s" * 99}
+    return files | {"d1/same": b"s" * 99, "large": dice.randbytes(700_000)}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, data in contents().items():
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return tmp_path / "in"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with sheaf.init(str(tmp_path / "store")) as store:
+        yield store
+        assert_sound(store)
+
+
+@pytest.fixture
+def repo(store: Store) -> Repo:
+    return store.create_repo("r")
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Reader]:
+    """The processes that uploads start: they do so for any number of files."""
+    all_: list[Reader] = []
+    start = Reader.start
+
+    def starting(python: str) -> Reader:
+        all_.append(start(python))
+        return all_[-1]
+
+    monkeypatch.setattr(worker_pool, "MANY", 1)
+    monkeypatch.setattr(Reader, "start", starting)
+    return all_
+
+
+@pytest.fixture
+def read_here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The small files that are read by this process."""
+    paths: list[str] = []
+
+    def read(path: str, *scanned: int) -> object:
+        paths.append(path)
+        return reading.read_small(path, *scanned)
+
+    monkeypatch.setattr("sheaf.transfer.upload.upload.read_small", read)
+    return paths
+
+
+def assert_holds(repo: Repo, files: dict[str, bytes]) -> None:
+    bundle = repo.bundle()
+    found = {entry.path: entry for entry in bundle.ls(recursive=True) if entry.content}
+    assert {path: entry.content for path, entry in found.items()} == {
+        p: blake3(d).hexdigest() for p, d in files.items()
+    }
+    assert {path: bundle.read(path) for path in files} == files
+
+
+def assert_gone(started: list[Reader]) -> None:
+    assert started
+    assert all(reader.process.returncode is not None for reader in started)
+
+
+def test_a_folder_is_stored_as_without_them(
+    repo: Repo, folder: Path, started: list[Reader], read_here: list[str]
+) -> None:
+    repo.upload(folder, message="m")
+    assert not read_here
+    assert_gone(started)
+    assert_holds(repo, contents())
+
+
+def test_what_the_store_has_is_not_stored_again(repo: Repo, folder: Path, started: list[Reader]) -> None:
+    first = repo.upload(folder, message="m")
+    again = repo.upload(folder, message="m", rehash=True)
+    assert len(started) > 2
+    assert again.new_bytes < first.new_bytes / 100
+
+
+@pytest.mark.parametrize("when", ["at once", "after hashes"])
+def test_files_are_read_here_once_a_process_is_gone(
+    repo: Repo, folder: Path, started: list[Reader], read_here: list[str], monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    call = {"at once": "read", "after hashes": "frames"}[when]
+    unhurt = getattr(Reader, call)
+
+    def killing(reader: Reader, *args: object) -> object:
+        reader.process.kill()
+        reader.process.wait()
+        return unhurt(reader, *args)
+
+    monkeypatch.setattr(Reader, call, killing)
+    repo.upload(folder, message="m")
+    assert len(read_here) == len(contents()) - 1  # all but the large one
+    assert_holds(repo, contents())
+
+
+@pytest.mark.parametrize("executable", ["/opt/program/app", "", None])
+def test_a_program_that_has_python_in_it_is_not_started(
+    repo: Repo,
+    folder: Path,
+    started: list[Reader],
+    read_here: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    executable: str | None,
+) -> None:
+    monkeypatch.setattr(sys, "executable", executable)
+    repo.upload(folder, message="m")
+    assert not started
+    assert read_here
+    assert_holds(repo, contents())
+
+
+def test_no_room_for_a_process(
+    repo: Repo, folder: Path, started: list[Reader], read_here: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: str) -> Reader:
+        raise BlockingIOError("no more processes")
+
+    monkeypatch.setattr(Reader, "start", refuse)
+    repo.upload(folder, message="m")
+    assert read_here
+    assert_holds(repo, contents())
+
+
+def test_a_python_without_sheaf(
+    repo: Repo, folder: Path, started: list[Reader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", "")
+    monkeypatch.setattr(Reader, "start", classmethod(_elsewhere(Reader.start)))
+    repo.upload(folder, message="m")
+    assert_holds(repo, contents())
+
+
+def _elsewhere(start: Callable[[str], Reader]) -> Callable[[type[Reader], str], Reader]:
+    def starting(_: type[Reader], python: str) -> Reader:
+        here = Path.cwd()
+        os.chdir("/")
+        try:
+            return start(os.path.realpath(python))
+        finally:
+            os.chdir(here)
+
+    return starting
+
+
+def test_what_can_not_be_read_is_named(repo: Repo, folder: Path, started: list[Reader], read_here: list[str]) -> None:
+    (folder / "d3" / "gone").write_text("soon")
+
+    class Vanishing(worker_pool.Readers):
+        """Removes a file after the scan."""
+
+        def expect(self, files: int) -> None:
+            (folder / "d3" / "gone").unlink(missing_ok=True)
+            worker_pool.Readers.expect(self, files)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sheaf.transfer.upload.upload.Readers", Vanishing)
+        with pytest.raises(NotFound, match="d3/gone disappeared"):
+            repo.upload(folder, message="m")
+        assert_gone(started)
+        (folder / "d3" / "gone").write_text("soon")
+        done = repo.upload(folder, message="m", skip_on_error=True)
+    assert [skipped.path for skipped in done.skipped] == ["d3/gone"]
+    assert str(folder / "d3" / "gone") in read_here  # again, to name it: which others are depends on who was idle
+    assert_holds(repo, contents())
+
+
+def test_what_was_erased_is_refused_by_name(store: Store, repo: Repo, folder: Path, started: list[Reader]) -> None:
+    repo.upload(folder, message="m")
+    store.erase(content=str(repo.bundle().entry("noise/7").content), reason="asked to", now=True)
+    with pytest.raises(Refused, match="noise/7' was erased"):
+        repo.upload(folder, message="m", rehash=True)
+    assert_gone(started)
+
+
+@pytest.fixture
+def reader() -> Iterator[Reader]:
+    one = Reader.start(sys.executable)
+    yield one
+    one.stop()
+
+
+def files_of(*paths: Path, size: int | None = None) -> Files:
+    states = [path.stat() for path in paths]
+    sizes = [state.st_size if size is None else size for state in states]
+    return Files(
+        list(map(str, paths)), sizes, [state.st_mtime_ns for state in states], [state.st_ctime_ns for state in states]
+    )
+
+
+def test_a_process_says_hashes_and_frames(reader: Reader, folder: Path) -> None:
+    names = ["d1/1", "empty", "noise/1", "same"]
+    read = reader.read(files_of(*(folder / name for name in names)))
+    assert read is not None
+    data = [contents()[name] for name in names]
+    assert (read.hashes, read.sizes) == ([blake3(each).digest() for each in data], list(map(len, data)))
+    frames = read.frames([3, 2, 0])
+    assert [unframe(codec + bytes(frame), "") for codec, frame in frames] == [data[3], data[2], data[0]]
+    assert read.frames([]) == []
+
+
+def test_a_process_takes_nothing_that_has_changed(reader: Reader, folder: Path) -> None:
+    files = files_of(folder / "same", folder / "d1/1")
+    (folder / "same").write_bytes(b"t" * 99)
+    os.utime(folder / "same", ns=(1, 1))
+    assert reader.read(files) is None
+    assert reader.read(files_of(folder / "same")) is not None
+
+
+def test_a_process_takes_nothing_that_has_no_room(reader: Reader, folder: Path) -> None:
+    assert reader.read(files_of(folder / "same", size=ROOM + 1)) is None
+
+
+def test_a_process_ends_with_who_asks(reader: Reader) -> None:
+    reader.connection.close()
+    assert reader.process.wait(10) == 0
+
+
+def test_a_process_that_is_gone_is_lost(reader: Reader, folder: Path) -> None:
+    reader.process.kill()
+    reader.process.wait()
+    with pytest.raises(Lost):
+        reader.read(files_of(folder / "same"))
