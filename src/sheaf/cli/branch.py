@@ -16,7 +16,7 @@ _branch = click.option("--branch", required=True, metavar="BRANCH", help="Name o
 @verb(example="sheaf branch create --repo faces --branch cleaned --bundle init", exits=(3, 4, 5, 6, 8, 9, 10))
 @options.repo
 @_branch
-@click.option("--bundle", metavar="REF", help="Bundle to start at, an id or other ref. Default: the head of main.")
+@click.option("--bundle", metavar="REF", help="Bundle to start at (id or ref). Default: the head of main.")
 def create(app: App, repo: str, branch: str, bundle: str | None) -> None:
     """Create a branch."""
     found = app.repo(repo)

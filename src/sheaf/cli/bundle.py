@@ -206,9 +206,10 @@ def update(
     skip_on_error: bool,
     **choice: str | None,
 ) -> int:
-    """Make a folder equal to a bundle, but do not overwrite local edits.
+    """Make a folder equal to a bundle.
 
-    The folder is created if it does not exist. If the command is run again, it does only what is left to do.
+    Fails if local edits would be overwritten, unless --force is given. The folder is created if it does not exist. If
+    the command is run again, it does only what is left to do.
     """
     found = app.store.repo_of(destination) if repo is None else app.repo(repo)
     chosen = _choose(app, found, choice)

@@ -30,7 +30,7 @@ def _write(app: App, changes: Mapping[str, str]) -> None:
     path = default_config_path(app.environment, app.flags)
     value: dict[str, Any] = {**configfile.load(path), **changes}
     if "context" in changes and changes["context"] not in (value.get("contexts") or {}):
-        raise NotFound(f"context '{changes['context']}' not found in {path}", "create it with `context create`")
+        raise NotFound(f"context '{changes['context']}' not found in {path}", "create it with `sheaf context create`")
     configfile.save(path, value)
     app.note(f"config file written: {path}")
     app.out.object({"path": str(path), **{key: redact(value) for key, value in changes.items()}})
@@ -40,7 +40,7 @@ def _write(app: App, changes: Mapping[str, str]) -> None:
 @click.option("--name", metavar="NAME", help="Your name, recorded in bundles and labels.")
 @click.option("--email", metavar="EMAIL", help="Your e-mail address.")
 @click.option("--credential", metavar="FILE", help="Credential file for the store's cloud.")
-@click.option("--cache", metavar="DIR", help="Folder of the cache.")
+@click.option("--cache", metavar="DIR", help="Cache folder.")
 def create(app: App, **own: str | None) -> None:
     """Write settings to the configuration file.
 

@@ -96,7 +96,7 @@ def get(app: App, name: str | None) -> None:
     path, config, contexts = _read(app)
     name = _named(app, name or app.flags.get("context") or config.get("context"))
     if name not in contexts:
-        raise NotFound(f"context '{name}' not found in {path}", "run `sheaf context list` to see the existing ones")
+        raise NotFound(f"context '{name}' not found in {path}", "run `sheaf context list` to list the contexts")
     app.out.one(_VIEW, _context(path, config, name))
 
 
@@ -107,6 +107,6 @@ def use(app: App, name: str | None) -> None:
     name = _named(app, name)
     path, config, contexts = _read(app)
     if name not in contexts:
-        raise NotFound(f"context '{name}' not found in {path}", "run `sheaf context list` to see the existing ones")
+        raise NotFound(f"context '{name}' not found in {path}", "run `sheaf context list` to list the contexts")
     configfile.save(path, {**config, "context": name})
     app.out.object({"context": name})
