@@ -1,7 +1,7 @@
-"""What can go wrong, sorted by what the reader of the message should do next.
+"""Categories of errors: errors of one category call for the same next step.
 
-Every door (command line, HTTP, S3, FUSE) answers from the one table below. Classes for a single failure live beside
-the code that raises them and inherit from a category here.
+Every door (command line, HTTP, S3, FUSE) maps errors with the one table below. Classes for a single failure are defined
+beside the code that raises them and inherit from a category here.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _CONTROLS = _re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069]"
 class SheafError(Exception):
     """Root of all errors that Sheaf raises on purpose.
 
-    ``message`` is one line that names the thing, control characters escaped; ``hint`` (may be empty) says what comes next.
+    ``message`` is one line that names the thing, control characters escaped; ``hint`` (may be empty) names the next step.
     """
 
     kind: ClassVar[str] = "error"
@@ -55,92 +55,92 @@ class SheafError(Exception):
 
 
 class InvalidInput(SheafError, ValueError):
-    """The call itself is wrong: fix it."""
+    """Invalid usage or input: correct the call."""
 
     kind = "invalid-input"
 
 
 class NotFound(SheafError, LookupError):
-    """The named thing isn't there: choose another or create it."""
+    """The named thing does not exist: choose another name or create it."""
 
     kind = "not-found"
 
 
 class AlreadyExists(SheafError):
-    """The name is taken: choose another."""
+    """The name is already in use: choose another."""
 
     kind = "already-exists"
 
 
 class Conflict(SheafError):
-    """Something changed meanwhile: look again and redo."""
+    """Something changed in the meantime: check the current state and try again."""
 
     kind = "conflict"
 
 
 class Refused(SheafError):
-    """Sheaf won't do this as asked: not empty, read-only, unsafe."""
+    """Sheaf refuses the request: not empty, read-only or unsafe."""
 
     kind = "refused"
 
 
 class Ambiguous(Refused):
-    """A name has two meanings: use the explicit form that the hint names."""
+    """A name has two meanings: use the explicit form in the hint."""
 
     kind = "ambiguous"
 
 
 class Unsupported(Refused):
-    """The store needs a newer Sheaf, or an optional part is not installed."""
+    """The store requires a newer Sheaf, or an optional package is not installed."""
 
     kind = "unsupported"
 
 
 class Corrupt(SheafError):
-    """Bytes are not what their hash says: stop and run ``sheaf store check``. Never retried into silence."""
+    """Bytes do not match their hash: stop and run ``sheaf store check``. Never hidden by a retry."""
 
     kind = "corrupt"
 
 
 class Repairable(Corrupt):
-    """Damage that loses nothing, since what is damaged can be derived again."""
+    """Damage without data loss: the damaged object can be rebuilt."""
 
     kind = "repairable"
 
 
 class Unavailable(SheafError):
-    """The store can't be reached or timed out: wait and try again."""
+    """The store is unreachable or timed out: wait and try again."""
 
     kind = "unavailable"
 
 
 class Denied(SheafError):
-    """The store or the file system says no: get the rights."""
+    """The store or the file system denies access: get the permissions."""
 
     kind = "denied"
 
 
 class NoSpace(SheafError):
-    """The disk is full or a quota is used up: make room and run the same command again."""
+    """The disk is full or a quota is used up: free space and run the same command again."""
 
     kind = "no-space"
 
 
 class Partial(SheafError):
-    """Done, but in part: some files were skipped or are in conflict."""
+    """Partially completed: some files were skipped or are in conflict."""
 
     kind = "partial"
 
 
 class Bug(SheafError):
-    """An invariant of ours does not hold: please report it."""
+    """An internal invariant does not hold: please report it."""
 
     kind = "bug"
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How one category looks at each door. ``retry`` says whether the same call may succeed later."""
+    """Codes of one category for each door. ``retry``: True if the same call may succeed later."""
 
     exit: int
     http: int
@@ -170,7 +170,7 @@ RULES: dict[type[SheafError], Rule] = {
 
 
 def rule_of(error: BaseException) -> Rule:
-    """The row of :data:`RULES` for an error; anything foreign counts as unexpected (exit 12)."""
+    """The row of :data:`RULES` for an error; foreign exceptions count as unexpected (exit 12)."""
     for cls in type(error).__mro__:
         if cls in RULES:
             return RULES[cls]

@@ -27,7 +27,7 @@ READERS = [
 @pytest.mark.parametrize("words", READERS, ids=" ".join)
 def test_who_reads_makes_no_store_and_is_told_where_there_is_none(cli: Cli, words: tuple[str, ...]) -> None:
     done = cli(*words, code=3)
-    assert f"there is no store yet at {cli.home / PLACE}" in done.err
+    assert f"no store exists yet at {cli.home / PLACE}" in done.err
     assert "repo create" in done.err
     assert not (cli.home / ".local").exists()
 
@@ -36,12 +36,12 @@ def test_who_reads_makes_no_store_and_is_told_where_there_is_none(cli: Cli, word
 def test_a_fresh_account_has_no_repos(cli: Cli, words: tuple[str, ...]) -> None:
     done = cli(*words)
     assert done.out == ""
-    assert f"there is no store yet at {cli.home / PLACE}" in done.err
+    assert f"no store exists yet at {cli.home / PLACE}" in done.err
     assert not (cli.home / ".local").exists()
 
 
 def test_the_first_repo_makes_the_store_and_says_where(cli: Cli) -> None:
-    assert cli("repo", "create", "--repo", "faces").err == f"made a store at {cli.home / PLACE}\n"
+    assert cli("repo", "create", "--repo", "faces").err == f"created a store at {cli.home / PLACE}\n"
     assert cli("repo", "create", "--repo", "others").err == ""
     assert len(cli("repo", "list").lines) == 2
 
@@ -161,7 +161,7 @@ def test_how_far_a_history_goes_back_is_said_in_the_words_that_were_typed(cli: C
 def test_a_filter_that_matches_nothing_is_warned_of(cli: Cli, data: Path, tmp_path: Path) -> None:
     _upload(cli, data)
     words = ("bundle", "download", "--repo", "faces", "--destination", tmp_path / "out", "--name-filter", "zzz")
-    assert "no path of the bundle matches 'zzz'" in cli(*words).err
+    assert "no path in the bundle matches 'zzz'" in cli(*words).err
 
 
 def test_a_folder_that_no_mount_has_left_is_answered_with_where_they_leave_theirs(cli: Cli, data: Path) -> None:

@@ -73,7 +73,7 @@ def test_cp_refuses_what_it_would_wait_for(cli: Cli, faces: str, tmp_path: Path)
     (tmp_path / "ff").mkdir()
     os.mkfifo(tmp_path / "ff/pipe")
     assert "pipe is a named pipe" in cli("cp", "-r", tmp_path / "ff", "faces:ff", code=2).err
-    assert "neither file" in cli("cp", tmp_path / "ff/pipe", "faces:pipe", code=2).err
+    assert "is not a file, folder or symbolic link" in cli("cp", tmp_path / "ff/pipe", "faces:pipe", code=2).err
     (tmp_path / "ff/.sheafignore").write_text("pipe\n")
     cli("cp", "-r", tmp_path / "ff", "faces:ff")
 
@@ -93,13 +93,13 @@ def test_cp_gets_files_out(cli: Cli, data: Path, faces: str, tmp_path: Path) -> 
 def test_cp_says_what_is_in_its_way(cli: Cli, faces: str, tmp_path: Path) -> None:
     place = tmp_path / "out/labels.csv"
     missing = cli("cp", "faces@init:labels.csv", place, code=3)
-    assert f"{place.parent} is no folder that is there" in missing.err
+    assert f"{place.parent}: no such folder" in missing.err
     place.parent.mkdir()
     cli("cp", "faces@init:labels.csv", place.parent)
     place.write_text("mine")
     for target in (place, place.parent):
         taken = cli("cp", "faces@init:labels.csv", target, code=5)
-        assert f"{place} exists" in taken.err and "--force-dest" in taken.err
+        assert f"{place} already exists" in taken.err and "--force-dest" in taken.err
     assert place.read_text() == "mine"
     (tmp_path / "odd/labels.csv").mkdir(parents=True)
     assert "is a folder" in cli("cp", "faces@init:labels.csv", tmp_path / "odd", "--force-dest", code=5).err

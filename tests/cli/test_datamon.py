@@ -28,7 +28,7 @@ def test_the_first_guide_runs(configured: Cli, tmp_path: Path) -> None:
     using = f"Using config file: {datamon.home}/.datamon/datamon.yaml\n"
 
     result = datamon("repo", "create", "--description", "Ritesh's repo for testing", "--repo", repo)
-    assert (result.out, result.err) == ("", f"{using}made a store at {datamon.home}/.local/share/sheaf/store\n")
+    assert (result.out, result.err) == ("", f"{using}created a store at {datamon.home}/.local/share/sheaf/store\n")
     lines = datamon("repo", "list").lines
     line = rf"{repo} , Ritesh's repo for testing , Ritesh H Shukla , ritesh@oneconcern.com , {TIME}"
     assert re.fullmatch(line, lines[0])
@@ -122,7 +122,7 @@ def test_the_environment_names_the_file(datamon: Cli, tmp_path: Path) -> None:
     datamon.variables["DATAMON_CONFIG"] = str(tmp_path / "d.yaml")
     datamon("config", "set", "--name", "N")
     assert yaml.safe_load((tmp_path / "d.yaml").read_text()) == {"name": "N"}
-    assert datamon("repo", "list").err.startswith(f"Using config file: {tmp_path}/d.yaml\nthere is no store yet at ")
+    assert datamon("repo", "list").err.startswith(f"Using config file: {tmp_path}/d.yaml\nno store exists yet at ")
 
 
 def test_exit_codes(configured: Cli, tmp_path: Path) -> None:

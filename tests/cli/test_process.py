@@ -100,7 +100,7 @@ def test_signals_end_it_with_the_shells_code(home: Path, tmp_path: Path, number:
     pipes = {"stdin": theirs, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = subprocess.Popen(command, env=_environment(home), **pipes)  # type: ignore[call-overload]
     os.close(theirs)
-    while b"[y|n]" not in (seen := os.read(process.stderr.fileno(), 1 << 16)):
+    while b"[y/N]" not in (seen := os.read(process.stderr.fileno(), 1 << 16)):
         assert seen, "it ended before it asked"
         time.sleep(0.01)
     process.send_signal(number)

@@ -157,5 +157,5 @@ def test_templates_fill_fields_and_refuse_the_rest() -> None:
     assert fill("{{.ID}}-{{ .Who.Name }} {{.At}}", fields) == "x-n 2026-01-02 00:00:00 +0000 UTC"
     with pytest.raises(Unsupported, match="with"):
         fill("{{with .Who}}", fields)
-    with pytest.raises(InvalidInput, match="no field"):
+    with pytest.raises(InvalidInput, match="unknown field"):
         fill("{{.Nope}}", fields)

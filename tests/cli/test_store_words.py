@@ -25,7 +25,7 @@ def store(cli: Cli, faces: str) -> Path:
 def test_without_read_data_it_is_said_that_packs_were_not_read(cli: Cli, store: Path) -> None:
     spoil(largest(store, "packs"), 100)
     for command in ("check", "repair"):
-        assert "note: the bytes of packs were not read: see --read-data\n" in cli("store", command).err
+        assert "note: pack data was not read; add --read-data to verify it\n" in cli("store", command).err
         assert cli("store", command, "--json").err == ""
     for command in ("check", "repair"):
         assert "not read" not in cli("store", command, "--read-data", code=6).err
@@ -36,11 +36,11 @@ def test_without_read_data_it_is_said_that_packs_were_not_read(cli: Cli, store: 
 def test_what_is_set_aside_is_not_called_kept(cli: Cli, store: Path) -> None:
     spoil(largest(store, "packs"), 100)
     said = cli("store", "repair", "--read-data", "--set-aside", "--force-yes", code=None)
-    assert "1 bundle set aside" in said.out and "nothing is lost" not in said.err
+    assert "1 bundle quarantined" in said.out and "no data is lost" not in said.err
     again = cli("store", "check", "--read-data", code=None)
-    assert "nothing is lost" not in again.err
+    assert "no data is lost" not in again.err
     if again.code:
-        assert "1 bundle is set aside for what is lost" in again.err
+        assert "1 bundle is quarantined because of missing data" in again.err
 
 
 def test_of_a_damaged_record_the_repo_is_named_and_what_helps(cli: Cli, store: Path) -> None:
@@ -51,7 +51,7 @@ def test_of_a_damaged_record_the_repo_is_named_and_what_helps(cli: Cli, store: P
     assert line.count("repos/") == 1
     assert "  in the log of repo faces" in said.lines
     assert (
-        "`sheaf store repair --from-replica=URL`" in said.err and "other repos than faces are not affected" in said.err
+        "`sheaf store repair --from-replica=URL`" in said.err and "repos other than faces are not affected" in said.err
     )
     assert cli("store", "check", "--json", code=6).object["problems"][0]["repo"] == "faces"
 
@@ -61,14 +61,14 @@ def test_where_nobody_sits_nothing_is_asked(cli: Cli, faces: str) -> None:
     said = json.loads(cli(*args, "--json", code=5).err)
     assert "faces" in said["message"] and "--force-yes" in said["hint"]
     plain = cli(*args, code=5).err.splitlines()
-    assert plain[0].startswith("error: not confirmed: ") and len(plain) == 2
+    assert plain[0].startswith("error: confirmation required: ") and len(plain) == 2
     assert cli(*args, code=5, stdin="n\n").err.splitlines()[1] == "error: user aborted"
-    assert "[y|n]" not in cli(*args, "--json", stdin="y\n").err
+    assert "[y/N]" not in cli(*args, "--json", stdin="y\n").err
 
 
 def test_a_bundle_that_is_named_is_refused_before_anything_is_asked(cli: Cli, faces: str) -> None:
     refused = cli("bundle", "delete", "--repo", "faces", "--bundle", faces, stdin="y\n", code=4)
-    assert "[y|n]" not in refused.err and "init" in refused.err
+    assert "[y/N]" not in refused.err and "init" in refused.err
 
 
 def test_without_the_library_an_encrypted_store_leaves_nothing(

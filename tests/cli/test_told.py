@@ -76,7 +76,7 @@ def test_a_label_that_moves_or_goes_is_said_to_have_been_elsewhere(cli: Cli, dat
 def test_a_branch_that_goes_is_said_to_have_been_somewhere(cli: Cli, folder: Path) -> None:
     id = _id(_upload(cli, folder, "--branch", "b"))
     gone = cli("branch", "delete", "--repo", "faces", "--branch", "b")
-    assert gone.lines == [f"deleted branch 'b', which was at {id}"]
+    assert gone.lines == [f"deleted branch 'b', which pointed to {id}"]
     assert f"`sheaf branch create --repo faces --branch b --bundle {id}`" in gone.err
     cli("branch", "create", "--repo", "faces", "--branch", "b", "--bundle", id)
     assert id in cli("branch", "create", "--repo", "faces", "--branch", "b", "--bundle", id, code=4).err
@@ -209,7 +209,7 @@ def test_a_configuration_that_may_not_be_written_is_told_of(cli: Cli, monkeypatc
 def test_what_the_cache_holds_is_a_table_on_a_terminal(cli: Cli) -> None:
     assert "objects\t0\t0\tcopies of remote manifests, indexes and logs" in cli("cache", "info").lines
     table = cli("cache", "info", "--table").lines
-    assert table[2].split() == ["PART", "FILES", "SIZE", "WHAT"]
+    assert table[2].split() == ["PART", "FILES", "SIZE", "DESCRIPTION"]
 
 
 # -- what resumes

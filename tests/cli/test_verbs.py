@@ -33,7 +33,7 @@ def test_repos_are_created_listed_renamed_and_deleted(cli: Cli) -> None:
     assert cli("ls").lines == ["a", "b/x"]
     assert [repo["name"] for repo in cli("repo", "list", "--json").objects] == ["a", "b/x"]
     refused = cli("repo", "rename", "--repo", "a", "c", stdin="n\n", code=5)
-    assert refused.err.startswith('Are you sure you want to rename repo "a" to "c" [y|n] ')
+    assert refused.err.startswith('Are you sure you want to rename repo "a" to "c" [y/N] ')
     cli("repo", "rename", "--repo", "a", "c", stdin="y\n")
     cli("repo", "delete", "--repo", "b/x", code=5)
     cli("repo", "delete", "--repo", "b/x", "--force-yes")
@@ -94,7 +94,7 @@ def test_choosing_a_bundle(cli: Cli, data: Path, faces: str) -> None:
         assert lines[0] == f"Using bundle: {expected}"
         assert lines[1].startswith(f"{expected}\t")
     assert (
-        "exclude each other"
+        "mutually exclusive"
         in cli("bundle", "get", "--repo", "faces", "--label", "init", "--bundle", faces, code=2).err
     )
     cli("bundle", "get", "--repo", "faces", "--label", "nope", code=3)
@@ -123,7 +123,7 @@ def test_a_download_is_the_same_folder_and_leaves_nothing_else(
     assert result.out == f"Using bundle: {faces}\n"
     assert tree_of(copy) == tree_of(data)
     again = cli("bundle", "download", "--repo", "faces", "--destination", copy)
-    assert again.out == f"Using bundle: {faces}\n" and "6 of them there already" in again.err
+    assert again.out == f"Using bundle: {faces}\n" and "6 of them already present" in again.err
     (copy / "labels.csv").write_text("mine")
     assert "not empty" in cli("bundle", "download", "--repo", "faces", "--destination", copy, code=5).err
     assert (copy / "labels.csv").read_text() == "mine"
@@ -153,7 +153,7 @@ def test_one_file_is_not_downloaded_over_another(cli: Cli, data: Path, faces: st
     (tmp_path / "link").symlink_to("elsewhere")
     cli(*download, "link", code=5)
     folder = cli(*download, "train", code=2)
-    assert "'train' of the bundle is a folder" in folder.err and f"sheaf cp -r faces@{faces}:train DIR" in folder.err
+    assert "'train' is a folder in the bundle" in folder.err and f"sheaf cp -r faces@{faces}:train DIR" in folder.err
     assert not (tmp_path / "train").exists()
 
 
@@ -291,7 +291,9 @@ def test_a_wrong_upload_is_undone_by_moving_the_branch_back(cli: Cli, data: Path
     assert moved.lines == [f"moved branch 'main' from {wrong} to {faces}"]
     assert f"`sheaf branch set --repo faces main {wrong}`" in moved.err
     assert cli("bundle", "get", "--repo", "faces").lines[0] == f"Using bundle: {faces}"
-    assert cli("branch", "set", "--repo", "faces", "main", faces[:20]).lines == [f"branch 'main' is at {faces} already"]
+    assert cli("branch", "set", "--repo", "faces", "main", faces[:20]).lines == [
+        f"branch 'main' already points to {faces}"
+    ]
     assert cli("branch", "set", "--repo", "faces", "main", wrong[:20], "--json").object["bundle"] == wrong
     cli("branch", "set", "--repo", "faces", "main", "init")
     assert _upload(cli, data, "third") != wrong

@@ -106,7 +106,7 @@ def test_commands_name_them(cli: Cli, tmp_path: Path) -> None:  # noqa: F811
     left = leave_copies(root)
     checked = cli("store", "check")
     size = left[1].stat().st_size
-    assert f"unfinished\ttmp/{left[1].name}\t{size}\tits writer is gone" in checked.out
+    assert f"unfinished\ttmp/{left[1].name}\t{size}\tits writer no longer runs" in checked.out
     assert "sheaf store gc" in checked.err
     listed = json.loads(cli("--json", "store", "check").out)
     assert {"name": f"tmp/{left[1].name}", "size": size, "kept": ""} in listed["unfinished"]

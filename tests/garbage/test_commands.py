@@ -103,7 +103,7 @@ def test_a_squash_names_the_labels_that_go_and_undelete_brings_them_back(cli: Cl
     for name, at in (("old", 0), ("older", 0), ("newest", 3)):
         cli("label", "set", "--repo", "faces", "--label", name, "--bundle", bundles[at])
     asked = cli("repo", "squash", "--repo", "faces", stdin="n\n", code=5)
-    assert "which deletes 3 bundles and labels old, older, v1.0.0 [y|n]" in asked.err
+    assert "which deletes 3 bundles and labels old, older, v1.0.0 [y/N]" in asked.err
     gone = cli("repo", "squash", "--repo", "faces", "--force-yes")
     assert "deleted 3 bundles and labels old, older, v1.0.0\n" in gone.err
     assert "note: `sheaf bundle undelete --repo faces`" in gone.err
@@ -126,7 +126,7 @@ def test_labels_that_were_deleted_before_stay_away(cli: Cli, bundles: list[str])
 
 
 def test_the_prompt_for_a_repo_says_what_it_has(cli: Cli, bundles: list[str]) -> None:  # noqa: F811
-    assert "with 4 bundles and label v1.0.0 [y|n]" in cli("repo", "delete", "--repo", "faces", stdin="n\n", code=5).err
+    assert "with 4 bundles and label v1.0.0 [y/N]" in cli("repo", "delete", "--repo", "faces", stdin="n\n", code=5).err
 
 
 # -- finding what was deleted ------------------------------------------------------------------------------------------

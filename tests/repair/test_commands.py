@@ -111,7 +111,7 @@ def test_the_store_in_the_own_data_folder_is_not_called_absent_either(cli: Cli, 
 def test_the_index(cli: Cli, store: Path) -> None:  # noqa: F811
     spoil(largest(store, "index"), 90)
     said = cli("store", "check", code=7)
-    assert "`sheaf store repair --index`" in said.err and "nothing is lost" in said.err
+    assert "`sheaf store repair --index`" in said.err and "no data is lost" in said.err
     assert "indexed in 1 object, " in cli("store", "repair", "--index").lines[0]
     cli("store", "check")
 

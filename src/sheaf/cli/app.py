@@ -1,4 +1,4 @@
-"""One call of the command line: what it was told globally, and what verbs need to answer."""
+"""State of one call of the command line: its global options, and what verbs need."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
 __all__ = ["App", "Dialect", "NoStoreYet"]
 
-_HOW_TO_BEGIN: Final = "`repo create` makes one there; --store URL names another one"
+_HOW_TO_BEGIN: Final = "create it with `repo create`, or name another store with --store URL"
 
 
 class NoStoreYet(NotFound):
-    """Nobody has named a store, and the one in the user's data folder was not made yet."""
+    """No store was named, and the default one in the user's data folder does not exist yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """Where ``sheaf`` and ``datamon`` differ; the verbs are the same functions."""
+    """Differences between ``sheaf`` and ``datamon``; their verbs are the same functions."""
 
     name: str
     read_settings: Callable[[Environment, Mapping[str, str]], Settings]
@@ -62,7 +62,7 @@ class Dialect:
 
 
 class App:
-    """The object that every verb gets. Closing it closes the store."""
+    """The object passed to every verb. Closing it closes the store."""
 
     def __init__(self, dialect: Dialect, environment: Environment) -> None:
         self.dialect = dialect
@@ -77,20 +77,20 @@ class App:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether only warnings and errors are wanted on stderr."""
+        """True if only warnings and errors are wanted on stderr."""
         return "quiet" in self.flags
 
     @property
     def verbosity(self) -> int:
-        """How often ``-v`` was given."""
+        """Number of ``-v`` options given."""
         return int(self.flags.get("verbose", 0))
 
     def begin(self) -> None:
-        """Called when the command line has been read. Raises InvalidInput for flags that exclude each other."""
+        """Start the call once the command line is parsed. Raises InvalidInput for mutually exclusive flags."""
         if not self.verbosity:
             return
         if self.is_quiet:
-            raise InvalidInput("-q and -v exclude each other", "give one of them")
+            raise InvalidInput("-q and -v are mutually exclusive", "pass only one of them")
         from sheaf.cli.output.verbosity import logged
 
         self._stack.enter_context(logged(self.verbosity))
@@ -125,26 +125,26 @@ class App:
         )
 
     def storage_options(self) -> StorageOptions:
-        """How to reach the store."""
+        """Options for access to the store."""
         return self._stack.enter_context(storage_options(self.environment, self.settings))
 
     @property
     def ask(self) -> Callable[[str], str] | None:
-        """Asks whoever sits before the terminal for a passphrase; None if nobody does."""
+        """Callback that prompts for a passphrase; None without a terminal."""
         return _ask if self.environment.stderr_is_terminal else None
 
     @cached_property
     def store(self) -> Store:
-        """The store, opened. Raises NoStoreYet where nobody has named one and the embedded one isn't there."""
+        """The opened store. Raises NoStoreYet if none was named and the embedded one does not exist."""
         return self._opened(create=False)
 
     def store_to_write(self) -> Store:
-        """The same; the embedded one is made at its first use."""
+        """The opened store; the embedded one is created at its first use."""
         try:
             return self.store
         except NoStoreYet:
             self.store = self._opened(create=True)
-            self.note(f"made a store at {self.settings.store}")
+            self.note(f"created a store at {self.settings.store}")
             return self.store
 
     def _opened(self, *, create: bool) -> Store:
@@ -166,15 +166,15 @@ class App:
 
             if not settings.is_embedded or isinstance(error, LostConfig):
                 raise
-            raise NoStoreYet(f"there is no store yet at {settings.store}", _HOW_TO_BEGIN) from error
+            raise NoStoreYet(f"no store exists yet at {settings.store}", _HOW_TO_BEGIN) from error
         return self._stack.enter_context(store)
 
     def hold(self, store: Store) -> Store:
-        """Another store, which is closed when the call ends."""
+        """Register another store, which is closed when the call ends."""
         return self._stack.enter_context(store)
 
     def repos(self) -> list[RepoInfo]:
-        """All repos. Where there is no store yet there are none, and that is said."""
+        """All repos. If there is no store yet, print a warning and return none."""
         try:
             return self.store.repos()
         except NoStoreYet as error:
@@ -185,7 +185,7 @@ class App:
         return self.store.repo(name)
 
     def progress(self, title: str, unit: str = "files") -> Bar:
-        """Something to hand to the API as ``progress=``; draws only where someone sees it. ``unit``: what it counts."""
+        """A progress bar for ``progress=`` of the API; drawn only on a terminal. ``unit``: what it counts."""
         from sheaf.cli.output.progress_bar import Bar
 
         is_silent = self.out.as_json or self.is_quiet or self.verbosity > 0  # lines would go through the bar
@@ -193,23 +193,23 @@ class App:
         return self._stack.enter_context(Bar(title, is_wanted=is_wanted, unit=unit))
 
     def leave_traces(self, bundle: Bundle, folder: Path) -> None:
-        """What the dialect keeps in a folder that now is this bundle; ``sheaf`` keeps nothing there."""
+        """Write what the dialect keeps in a folder that now equals this bundle; ``sheaf`` keeps nothing there."""
         if self.dialect.after_download:
             self.dialect.after_download(bundle, folder)
 
     def summary(self, text: str) -> None:
-        """What was done, on stderr: also where nobody watches, since it is what logs are read for."""
+        """Print what was done on stderr, also without a terminal: it belongs in logs."""
         is_wanted = self.environment.stderr_is_terminal or not self.dialect.keeps_upstream
         if is_wanted and not self.out.as_json:
             self.note(text)
 
     def note(self, text: str) -> None:
-        """A line for people, on stderr, which can be missed: --quiet drops it."""
+        """Print an informational line on stderr; --quiet drops it."""
         if not self.is_quiet:
             self.warn(text)
 
     def warn(self, text: str) -> None:
-        """A line on stderr about what is not as it should be, or is needed to answer a question."""
+        """Print a warning on stderr, or what is needed to answer a question."""
         print(text, file=sys.stderr)
 
     def close(self) -> None:

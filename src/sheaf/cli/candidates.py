@@ -1,4 +1,4 @@
-"""What a word that is being typed may become: names of repos, refs and paths, asked of the store; contexts and keys."""
+"""Completions of a word that is being typed: repos, refs and paths of the store; contexts and keys."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST: Final = 500
 
 
 def candidates(ctx: click.Context, kind: str, incomplete: str) -> list[str]:
-    """Names of a kind that begin with what was typed. None where they can't be looked up: a shell shows no errors."""
+    """Names of a kind that begin with the typed text; none if the lookup fails, because a shell shows no errors."""
     app = ctx.find_object(App)
     if app is None:
         return []

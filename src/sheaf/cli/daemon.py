@@ -1,4 +1,4 @@
-"""``--daemonize``: the command goes on in the background, and returns when what it does is up."""
+"""``--daemonize``: continue in the background; the command returns once that process is ready."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["Daemon", "detach"]
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """The background side: ``ready`` tells the command that it may return, and lets go of the terminal."""
+    """The background process: ``ready`` lets the command return, and detaches from the terminal."""
 
     pipe: int
     log: Path
 
     def ready(self) -> None:
-        """Call once, when all is up; what is printed afterwards goes to the log."""
+        """Call once, when everything is ready; later output goes to the log."""
         sys.stdout.flush()
         sys.stderr.flush()
         nothing = os.open(os.devnull, os.O_RDONLY)
@@ -34,7 +34,7 @@ class Daemon:
         os.close(self.pipe)
 
     def finish(self) -> None:
-        """Take the log away if nothing was printed."""
+        """Remove the log if nothing was printed."""
         sys.stdout.flush()
         sys.stderr.flush()
         with contextlib.suppress(OSError):
@@ -43,7 +43,7 @@ class Daemon:
 
 
 def detach(log: Path) -> Daemon | int:
-    """Fork: in the background a Daemon; in the command, once that one is ready or has failed, the exit code.
+    """Fork. Return a Daemon in the background; in the command, the exit code once that is ready or has failed.
 
     Call before anything starts a thread or opens a connection.
     """

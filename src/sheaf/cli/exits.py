@@ -1,4 +1,4 @@
-"""What each exit code of ``sheaf`` means: the numbers of ``sheaf.errors.RULES`` and the signals', in words."""
+"""Meanings of the exit codes of ``sheaf``: those of ``sheaf.errors.RULES`` and those of signals."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ TERMINATED: Final = 143
 
 EXITS: Final[dict[int, str]] = {
     0: "done",
-    1: "the answer is no (with --exit-code)",
-    2: "the call is wrong",
+    1: "differences found (with --exit-code)",
+    2: "usage error",
     3: "not found",
-    4: "exists already, or changed meanwhile",
-    5: "refused: ambiguous, not empty, read-only, a newer format, a missing extra",
+    4: "already exists, or changed in the meantime",
+    5: "refused: ambiguous, not empty, read-only, newer format, missing extra",
     6: "damaged",
     7: "damaged but repairable",
     8: "unreachable or timed out",
-    9: "not allowed",
-    10: "no space, or over quota",
-    11: "done in part: files skipped, conflicts",
-    12: "unexpected: please report it",
+    9: "permission denied",
+    10: "out of space, or over quota",
+    11: "partially completed: files skipped, conflicts",
+    12: "unexpected error: please report it",
     130: "interrupted",
-    141: "whoever read the output went away",
+    141: "broken pipe",
     143: "terminated",
 }

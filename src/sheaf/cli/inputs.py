@@ -1,4 +1,4 @@
-"""What users type, made into what the API takes: choices of a bundle, addresses, lists of files, answers to prompts."""
+"""Conversion of user input for the API: choices of a bundle, addresses, lists of files, answers to prompts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = [
     "workers",
 ]
 
-_SURE: Final = "--force-yes answers for you"
+_SURE: Final = "pass --force-yes to proceed"
 
 
 def choose_bundle(
@@ -51,7 +51,7 @@ def choose_bundle(
     named = [flag for flag, value in given.items() if value]
     if len(named) > 1:
         raise InvalidInput(
-            f"{' and '.join(named)} exclude each other", "give one of them, or none for the head of main"
+            f"{' and '.join(named)} are mutually exclusive", "pass only one of them, or none for the head of main"
         )
     if not named and app.dialect.keeps_upstream:
         return repo.newest()
@@ -61,12 +61,12 @@ def choose_bundle(
 
 
 def is_address(text: str) -> bool:
-    """Whether an argument of ``cp`` means something in a store. A local file of such a name is written ``./name``."""
+    """True if an argument of ``cp`` is an address in a store. A local file with such a name is written ``./name``."""
     return not is_local(text) and ("@" in text or ":" in text)
 
 
 def address_of(text: str) -> Address:
-    """``repo@ref:path``. Raises InvalidInput."""
+    """Parse ``repo@ref:path``. Raises InvalidInput."""
     try:
         return parse_address(text)
     except InvalidInput as error:
@@ -74,7 +74,7 @@ def address_of(text: str) -> Address:
 
 
 def repo_at(app: App, address: Address, typed: str) -> Repo:
-    """The repo of an address. Raises NotFound, with another hint if what was ``typed`` is the name of something here."""
+    """The repo of an address. Raises NotFound, with another hint if ``typed`` is the name of a local file."""
     try:
         return app.repo(address.repo)
     except NotFound as error:
@@ -88,7 +88,7 @@ def bundle_at(app: App, address: Address, typed: str = "") -> Bundle:
 
 @contextlib.contextmanager
 def showing(address: Address) -> Iterator[None]:
-    """Within it what is not in the bundle of an address is answered with the command that lists what is."""
+    """Within it, NotFound gets a hint: the command that lists the bundle of an address."""
     try:
         yield
     except NotFound as error:
@@ -97,16 +97,16 @@ def showing(address: Address) -> Iterator[None]:
 
 
 def is_local(text: str) -> bool:
-    """Whether an argument can only be a file or folder of this machine."""
+    """True if an argument can only be a local file or folder."""
     return text.startswith((".", "/", "~"))
 
 
 def _local_hint(text: str) -> str:
-    return f"if you mean what is here, write ./{quote(text)}" if text and os.path.lexists(text) else ""
+    return f"write ./{quote(text)} for the local file or folder" if text and os.path.lexists(text) else ""
 
 
 def read_list(name: str, folder: Path) -> list[str]:
-    """The lines of a ``--files`` list, absolute ones made relative to the folder. Raises InvalidInput.
+    """The lines of a ``--files`` list, with absolute paths made relative to the folder. Raises InvalidInput.
 
     Only a newline ends a line (or a NUL, if there is one): any other character may be part of a name.
     """
@@ -114,14 +114,14 @@ def read_list(name: str, folder: Path) -> list[str]:
     try:
         lines = raw.decode().split("\0" if b"\0" in raw else "\n")
     except UnicodeDecodeError:
-        raise InvalidInput(f"the list {name} is not UTF-8 text") from None
+        raise InvalidInput(f"the list {name} is not valid UTF-8") from None
     return list(_relative((line for line in lines if line), folder))
 
 
 def standard_input() -> BinaryIO:
     """The bytes of standard input. Raises InvalidInput if it is closed."""
     if not isinstance(sys.stdin, TextIOWrapper):
-        raise InvalidInput("standard input is closed", "give the command a file or a pipe, such as </dev/null")
+        raise InvalidInput("standard input is closed", "redirect it from a file or a pipe, such as </dev/null")
     return cast(BinaryIO, sys.stdin.buffer)
 
 
@@ -131,7 +131,7 @@ def first_line() -> str:
     try:
         return raw.removesuffix(b"\n").removesuffix(b"\r").decode()
     except UnicodeDecodeError:
-        raise InvalidInput("the line on standard input is not UTF-8 text") from None
+        raise InvalidInput("the line on standard input is not valid UTF-8") from None
 
 
 def _relative(lines: Iterable[str], folder: Path) -> Iterable[str]:
@@ -139,43 +139,44 @@ def _relative(lines: Iterable[str], folder: Path) -> Iterable[str]:
     for line in lines:
         relative = os.path.relpath(line, root) if line.startswith("/") else os.path.normpath(line)
         if relative == ".." or relative.startswith("../"):
-            raise InvalidInput(f"'{line}' of the list is not below {folder}", "list paths relative to the folder")
+            raise InvalidInput(f"'{line}' in the list is not below {folder}", "list paths relative to the folder")
         yield relative
 
 
 def read_meta(pairs: Iterable[str]) -> dict[str, str]:
-    """``k=v`` arguments as a mapping. Raises InvalidInput."""
+    """Parse ``k=v`` arguments into a mapping. Raises InvalidInput."""
     meta: dict[str, str] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise InvalidInput(f"--meta '{pair}' is not KEY=VALUE")
+            raise InvalidInput(f"invalid value '{pair}' for --meta: expected KEY=VALUE")
         meta[key] = value
     return meta
 
 
 def workers(factor: int | None) -> int | None:
-    """Files at once from Datamon's concurrency factor; None leaves it to the library."""
+    """Number of concurrent files for Datamon's concurrency factor; None leaves it to the library."""
     return None if factor is None else max(1, factor // 5)
 
 
 def confirm(question: str, *, is_sure: bool) -> None:
-    """Ask on stderr, read a line from stdin; anything but y or yes raises Refused. Asks nothing where nobody sits."""
+    """Ask on stderr and read a line from stdin; any answer but y or yes raises Refused. Without a terminal, don't ask."""
     if is_sure:
         return
     context = click.get_current_context(silent=True)
     app = context.find_object(App) if context else None
     as_json, is_seen = app is not None and app.out.as_json, sys.stdin is not None and sys.stdin.isatty()
+    choices = "[y|n]" if app is not None and app.dialect.keeps_upstream else "[y/N]"
     if as_json and is_seen:
-        raise Refused(f"not confirmed: {question}", _SURE)
+        raise Refused(f"confirmation required: {question}", _SURE)
     if is_seen:
-        print(f"{question} [y|n] ", end="", file=sys.stderr, flush=True)
+        print(f"{question} {choices} ", end="", file=sys.stderr, flush=True)
     line = sys.stdin.readline() if sys.stdin is not None else ""
     answer = line.strip()
     if answer.lower() in {"y", "yes"}:
         return
     if as_json or not (line or is_seen):
-        raise Refused(f"not confirmed: {question}", _SURE)
+        raise Refused(f"confirmation required: {question}", _SURE)
     if not (line and is_seen):  # else whoever typed has ended the line
-        print("" if is_seen else f"{question} [y|n] {quote(answer)}", file=sys.stderr)
+        print("" if is_seen else f"{question} {choices} {quote(answer)}", file=sys.stderr)
     raise Refused("user aborted", _SURE)

@@ -11,15 +11,13 @@ from sheaf.cli.verb_tree import verb
 
 __all__ = ["create", "delete", "get", "list_", "set_"]
 
-_branch = click.option("--branch", required=True, metavar="BRANCH", help="The branch's name.")
+_branch = click.option("--branch", required=True, metavar="BRANCH", help="Name of the branch.")
 
 
 @verb(example="sheaf branch create --repo faces --branch cleaned --bundle init", exits=(3, 4, 5, 6, 8, 9, 10))
 @options.repo
 @_branch
-@click.option(
-    "--bundle", metavar="REF", help="Where it starts: a bundle id or any other ref. Default: the head of main."
-)
+@click.option("--bundle", metavar="REF", help="Bundle to start at (id or ref). Default: the head of main.")
 def create(app: App, repo: str, branch: str, bundle: str | None) -> None:
     """Create a branch."""
     found = app.repo(repo)
@@ -32,17 +30,17 @@ def create(app: App, repo: str, branch: str, bundle: str | None) -> None:
 @options.repo
 @click.argument("branch")
 @click.argument("ref")
-@click.option("--expect", metavar="REF", help="Refuse unless the branch points to this bundle now.")
+@click.option("--expect", metavar="REF", help="Fail unless the branch points to this bundle now.")
 def set_(app: App, repo: str, branch: str, ref: str, expect: str | None) -> None:
-    """Point a branch at another bundle, such as the one before a wrong upload. No bundle is deleted by it."""
+    """Point a branch to another bundle, such as the one before a bad upload. No bundle is deleted."""
     found = app.repo(repo)
     before = found.branch(branch).bundle
     made = found.set_branch(branch, ref, expect=found.bundle(expect).id if expect else None)
     if made.bundle == before:
-        app.out.line(f"branch '{branch}' is at {before} already")
+        app.out.line(f"branch '{branch}' already points to {before}")
     else:
         app.out.line(f"moved branch '{branch}' from {before} to {made.bundle}")
-        app.note(f"note: `sheaf branch set --repo {repo} {branch} {before}` moves it back")
+        app.note(f"note: run `sheaf branch set --repo {repo} {branch} {before}` to move it back")
     if app.out.as_json:
         app.out.one(views.BRANCH, made)
 
@@ -50,7 +48,7 @@ def set_(app: App, repo: str, branch: str, ref: str, expect: str | None) -> None
 @verb(name="list", example="sheaf branch list --repo faces", exits=(3, 5, 6, 8, 9), fields=lambda: {"": views.BRANCH})
 @options.repo
 def list_(app: App, repo: str) -> None:
-    """List the branches by name."""
+    """List the branches, sorted by name."""
     app.out.listing(views.BRANCH, app.repo(repo).branches())
 
 
@@ -58,7 +56,7 @@ def list_(app: App, repo: str) -> None:
 @options.repo
 @_branch
 def get(app: App, repo: str, branch: str) -> None:
-    """Show where a branch stands."""
+    """Show which bundle a branch points to."""
     app.out.one(views.BRANCH, app.repo(repo).branch(branch))
 
 
@@ -66,8 +64,8 @@ def get(app: App, repo: str, branch: str) -> None:
 @options.repo
 @_branch
 def delete(app: App, repo: str, branch: str) -> None:
-    """Delete a branch. Its bundles stay."""
+    """Delete a branch. Its bundles are kept."""
     was = app.repo(repo).delete_branch(branch)
-    app.out.line(f"deleted branch '{branch}', which was at {was.bundle}")
+    app.out.line(f"deleted branch '{branch}', which pointed to {was.bundle}")
     app.out.object({"name": branch, "bundle": was.bundle})
-    app.note(f"note: `sheaf branch create --repo {repo} --branch {branch} --bundle {was.bundle}` brings it back")
+    app.note(f"note: run `sheaf branch create --repo {repo} --branch {branch} --bundle {was.bundle}` to restore it")

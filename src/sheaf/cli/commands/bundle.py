@@ -1,4 +1,4 @@
-"""``bundle``: list, get, download, update, diff, verify. Uploading stands in ``upload``."""
+"""``bundle``: list, get, download, update, diff, verify. Upload is in ``upload``."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 
 __all__ = ["diff", "download", "download_file", "get", "list_", "list_files", "update", "verify"]
 
-_DESTINATION: Final = options.folder_option("--destination", "The folder to write to.")
+_DESTINATION: Final = options.folder_option("--destination", "Folder to write to.")
 
 
 _SKIP: Final = click.option(
-    "--skip-on-error", is_flag=True, help="Leave out files that are lost or damaged, and say which (exit code 11)."
+    "--skip-on-error", is_flag=True, help="Skip missing or damaged files and list them (exit code 11)."
 )
 
-_SKIP_ERASED: Final = click.option("--skip-erased", is_flag=True, help="Leave out erased files and exit with 0.")
+_SKIP_ERASED: Final = click.option("--skip-erased", is_flag=True, help="Skip erased files and exit with 0.")
 
 _KEPT: Final = 1000  # damaged files that --json names; the rest is counted
 
@@ -55,10 +55,10 @@ def _choose(app: App, repo: str | Repo, choice: Mapping[str, str | None], *, tel
 
 @verb(name="list", example="sheaf bundle list --repo faces", exits=(3, 5, 6, 8, 9), fields=lambda: {"": views.BUNDLE})
 @options.repo
-@click.option("--branch", metavar="BRANCH", help="Only those that led to the head of this branch.")
-@click.option("--since", metavar="TIME", help="Only newer ones: 2026-11-21, or an age such as 7d.")
-@click.option("--meta", multiple=True, metavar="K=V", help="Only those with this fact; may be repeated.")
-@click.option("--limit", type=options.COUNT, metavar="N", help="Only the newest N of them.")
+@click.option("--branch", metavar="BRANCH", help="Only bundles in the history of this branch.")
+@click.option("--since", metavar="TIME", help="Only bundles since TIME: 2026-11-21, or an age such as 7d.")
+@click.option("--meta", multiple=True, metavar="K=V", help="Only bundles with this metadata; repeatable.")
+@click.option("--limit", type=options.COUNT, metavar="N", help="Only the newest N bundles.")
 def list_(
     app: App, *, repo: str, branch: str | None, since: str | None, meta: tuple[str, ...], limit: int | None
 ) -> None:
@@ -71,7 +71,7 @@ def list_(
 
 
 def _moment(text: str) -> datetime:
-    """A date, a time (UTC unless it says otherwise), or an age before now."""
+    """Parse a date, a time (UTC by default), or an age before now."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -83,12 +83,12 @@ def _moment(text: str) -> datetime:
 @options.repo
 @options.bundle_choice
 def get(app: App, *, repo: str, **choice: str | None) -> None:
-    """Show one bundle; without a choice, the head of main."""
+    """Show one bundle; by default, the head of main."""
     chosen = _choose(app, repo, choice)
     app.out.one(views.BUNDLE, chosen)
     if chosen.redacted:
         app.note(
-            "note: redacted: its version covers names or rows that were erased, see `sheaf store erased --receipts`"
+            "note: redacted: names or rows that its version covers were erased, see `sheaf store erased --receipts`"
         )
 
 
@@ -99,7 +99,7 @@ def get(app: App, *, repo: str, **choice: str | None) -> None:
 @options.bundle_choice
 @options.nul
 def list_files(app: App, *, repo: str, nul: bool, **choice: str | None) -> None:
-    """List a bundle's files."""
+    """List the files of a bundle."""
     chosen = _choose(app, repo, choice, tell=not nul)
     files = (
         entry
@@ -117,7 +117,7 @@ def list_files(app: App, *, repo: str, nul: bool, **choice: str | None) -> None:
 @options.bundle_choice
 @_DESTINATION
 @options.name_filter
-@click.option("--force-dest", is_flag=True, help="Write into a folder that isn't empty.")
+@click.option("--force-dest", is_flag=True, help="Write to a folder that is not empty.")
 @_SKIP
 @_SKIP_ERASED
 @options.concurrency
@@ -133,9 +133,10 @@ def download(
     concurrency_factor: int | None,
     **choice: str | None,
 ) -> int:
-    """Write a bundle's files to an empty folder. A download that was stopped resumes where it was.
+    """Download a bundle to an empty folder. An interrupted download resumes where it stopped.
 
-    A folder that has just these files already is left as it is. To make any folder equal to a bundle, use 'bundle update'.
+    A folder that already contains exactly these files is left unchanged. To make any folder equal to a bundle, use
+    'bundle update'.
     """
     chosen = _choose(app, repo, choice)
     app.resumes = True
@@ -149,14 +150,14 @@ def download(
             progress=bar,
         )
     if name_filter and not done.files:
-        app.warn(f"warning: no path of the bundle matches '{quote(name_filter)}': the folder is empty")
+        app.warn(f"warning: no path in the bundle matches '{quote(name_filter)}': the folder is empty")
     app.leave_traces(chosen, destination)
     app.summary(f"{count_of(done.files, 'file')}, {human_size(done.bytes)}{_resumed(done.resumed)}")
     record = {"files": done.files, "bytes": done.bytes, "resumed": done.resumed, **_gone(done)}
     app.out.object({"bundle": chosen.id, "destination": str(destination), **record})
     if skip_erased:
         if done.erased:
-            app.note(f"left out {count_of(len(done.erased), 'file')} whose bytes were erased")
+            app.note(f"skipped {count_of(len(done.erased), 'file')} whose content was erased")
         done = replace(done, erased=())
     return app.dialect.partial_exit if _tell_gone(app, done) else OK
 
@@ -167,17 +168,17 @@ def download(
 )
 @options.repo
 @options.bundle_choice
-@click.option("--file", "file", required=True, metavar="PATH", help="The file's path in the bundle.")
+@click.option("--file", "file", required=True, metavar="PATH", help="Path of the file in the bundle.")
 @_DESTINATION
-@click.option("--force-dest", is_flag=True, help="Replace a file that is there and is another one.")
+@click.option("--force-dest", is_flag=True, help="Replace an existing file that has other content.")
 def download_file(app: App, *, repo: str, file: str, destination: Path, force_dest: bool, **choice: str | None) -> None:
-    """Write one file of a bundle below a folder, which may hold other files."""
+    """Download one file of a bundle. The folder may contain other files."""
     chosen = _choose(app, repo, choice)
     entry = chosen.entry(file.strip("/"))
     path = entry.path
     if entry.kind == "folder":
         where = f"sheaf cp -r {chosen.repo_name}@{chosen.id}:{path} DIR"
-        raise InvalidInput(f"'{path}' of the bundle is a folder", f"name a file; a folder comes with `{where}`")
+        raise InvalidInput(f"'{path}' is a folder in the bundle", f"name a file, or copy the folder with `{where}`")
     force = force_dest or is_same(entry, destination / path)
     with app.progress("download") as bar:
         done = chosen.download(destination, files=[path], force=force, progress=bar)
@@ -190,11 +191,11 @@ def download_file(app: App, *, repo: str, file: str, destination: Path, force_de
 @verb(
     example="sheaf bundle update --repo faces --label production --destination ./faces", exits=(3, 5, 6, 8, 9, 10, 11)
 )
-@click.option("--repo", metavar="REPO", help="The repo's name. Default: the one that the folder came from.")
+@click.option("--repo", metavar="REPO", help="Name of the repo. Default: the one the folder came from.")
 @options.bundle_choice
-@options.folder_option("--destination", "The folder to make equal to the bundle.")
-@click.option("--force", is_flag=True, help="Also overwrite and delete what was changed locally.")
-@click.option("--switch-repo", is_flag=True, help="Also replace what came from another repo.")
+@options.folder_option("--destination", "Folder to make equal to the bundle.")
+@click.option("--force", is_flag=True, help="Also overwrite and delete files that were changed locally.")
+@click.option("--switch-repo", is_flag=True, help="Also replace files that came from another repo.")
 @_SKIP
 def update(
     app: App,
@@ -206,9 +207,10 @@ def update(
     skip_on_error: bool,
     **choice: str | None,
 ) -> int:
-    """Make a folder equal to a bundle, whatever it is now; refuses to overwrite local edits.
+    """Make a folder equal to a bundle.
 
-    The folder is made if it isn't there. Run again, it does nothing, or what is left to do.
+    Fails if local edits would be overwritten, unless --force is given. The folder is created if it does not exist. If
+    the command is run again, it does only what is left to do.
     """
     found = app.store.repo_of(destination) if repo is None else app.repo(repo)
     chosen = _choose(app, found, choice)
@@ -230,7 +232,7 @@ def update(
 
 
 def _resumed(count: int) -> str:
-    return f", {count:,} of them there already" if count else ""
+    return f", {count:,} of them already present" if count else ""
 
 
 def _gone(done: Downloaded | Updated) -> dict[str, Any]:
@@ -246,7 +248,7 @@ def _tell_damaged(app: App, damaged: Damaged) -> None:
 
 
 def _tell_gone(app: App, done: Downloaded | Updated) -> bool:
-    """Say which files did not come; whether there are any."""
+    """Report the files that were not written; True if there are any."""
     for each in done.damaged:
         _tell_damaged(app, each)
     return tell_erased(app, done.erased) or bool(done.damaged)
@@ -259,7 +261,7 @@ def _tell_gone(app: App, done: Downloaded | Updated) -> bool:
 )
 @options.repo
 @options.bundle_choice
-@options.folder_option("--destination", "The folder to compare with.")
+@options.folder_option("--destination", "Folder to compare with.")
 @options.skip_on_error
 @options.exit_code
 def diff(
@@ -271,10 +273,10 @@ def diff(
     exit_code: bool,
     **choice: str | None,
 ) -> int:
-    """Compare a folder with a bundle, both by content.
+    """Compare a folder with a bundle by content.
 
-    One line for each path: what 'update' would do (A add, D delete, U overwrite), the path, the bundle's size and
-    hash, the folder's size and hash.
+    Each line contains what 'update' would do (A add, D delete, U overwrite), the path, the size and hash in the bundle,
+    and the size and hash in the folder.
     """
     chosen = _choose(app, repo, choice)
     skipped: list[str] = []
@@ -290,7 +292,7 @@ def diff(
 
 
 def _update_steps(changes: Iterable[Change]) -> Iterator[dict[str, Any]]:
-    """The changes from bundle to folder, turned round: what makes the folder the bundle. A rename is two steps."""
+    """The changes from bundle to folder, reversed: what makes the folder equal to the bundle. A rename is two steps."""
     for change in changes:
         if change.kind == "renamed":
             yield _step("A", change.old, None)
@@ -339,7 +341,7 @@ _STEP: Final[View[dict[str, Any]]] = View(
 @options.repo
 @options.bundle_choice
 def verify(app: App, *, repo: str, **choice: str | None) -> int:
-    """Read and verify every byte of a bundle. Says which files are damaged, and exits with 6 if any are."""
+    """Read and verify every byte of a bundle. Lists damaged files, and exits with 6 if there are any."""
     chosen = _choose(app, repo, choice)
     kept: list[Damaged] = []
 

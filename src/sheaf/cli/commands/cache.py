@@ -21,9 +21,9 @@ __all__ = ["clear", "info", "limit"]
 _PARTS: Final = {
     "objects": "copies of remote manifests, indexes and logs",
     "blocks": "blocks of mounted files",
-    "checks": "which packs a check has read",
-    "stat": "hashes of local files that didn't change",
-    "folders": "which bundle a local folder came from",
+    "checks": "packs that checks have read",
+    "stat": "hashes of unchanged local files",
+    "folders": "bundles that local folders came from",
 }
 
 
@@ -35,19 +35,19 @@ def _cells(part: tuple[str, Use]) -> tuple[Cell, ...]:
 _PART: Final[View[tuple[str, Use]]] = View(
     line=lambda part: part[0],
     record=lambda part: {},
-    columns=("PART", "FILES", "SIZE", "WHAT"),
+    columns=("PART", "FILES", "SIZE", "DESCRIPTION"),
     cells=_cells,
 )
 
 
 @verb(example="sheaf cache info", fields=lambda: {"": _PART})
 def info(app: App) -> None:
-    """Say what the cache holds."""
+    """Show the folder, size limit and contents of the cache."""
     cache = app.settings.cache
     uses = {part: use_of(cache / part) for part in _PARTS}
     room = room_of(cache)
     app.out.line(f"folder: {quote(str(cache))}")
-    app.out.line(f"limit of objects: {room} ({human_size(room)})")
+    app.out.line(f"limit for objects: {room} ({human_size(room)})")
     if not app.out.as_json:
         app.out.listing(_PART, uses.items())
     parts = {part: {"files": use.files, "bytes": use.bytes} for part, use in uses.items()}
@@ -56,7 +56,7 @@ def info(app: App) -> None:
 
 @verb(example="sheaf cache clear", exits=(9,))
 def clear(app: App) -> None:
-    """Delete what the cache holds. Nothing is lost; the next commands take longer."""
+    """Clear the cache. No data is lost; the next commands take longer."""
     cache = app.settings.cache
     freed = 0
     for part in _PARTS:
@@ -70,7 +70,7 @@ def clear(app: App) -> None:
 @verb(example="sheaf cache limit 10GiB", exits=(9,))
 @click.argument("size")
 def limit(app: App, size: str) -> None:
-    """Bound the copies of remote objects for each store; what was used longest ago goes first."""
+    """Limit the size of cached objects of each store. The least recently used are removed first."""
     cache, room = app.settings.cache, parse_size(size)
     try:
         set_room(cache, room)
@@ -78,5 +78,5 @@ def limit(app: App, size: str) -> None:
         raise Denied(f"{quote(str(cache))} can't be written: {error.strerror}") from error
     for store in sorted((cache / "objects").glob("*")):
         shrink(store, room)
-    app.out.line(f"limit of objects: {room} ({human_size(room)})")
+    app.out.line(f"limit for objects: {room} ({human_size(room)})")
     app.out.object({"limit_bytes": room})

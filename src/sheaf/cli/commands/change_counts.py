@@ -1,4 +1,4 @@
-"""Changes as people count them: a folder is only worth a line if it is empty, else its files say it all."""
+"""Changes as users count them: a folder is listed only if it is empty; otherwise its files are."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ HasContent = Callable[[str], bool]
 
 
 def in_bundle(bundle: Bundle) -> HasContent:
-    """Looks into a bundle."""
+    """Return a predicate: True if a folder of the bundle has entries."""
     return lambda path: next(iter(bundle.ls(path)), None) is not None
 
 
 def in_folder(folder: Path) -> HasContent:
-    """Looks into a folder of this machine."""
+    """Return a predicate: True if a folder below this local folder has entries."""
 
     def has_content(path: str) -> bool:
         try:
@@ -40,7 +40,7 @@ def in_folder(folder: Path) -> HasContent:
 
 
 def skipper(app: App, skipped: list[str], *, is_wanted: bool) -> Callable[[Skipped], object] | None:
-    """For ``on_skipped=``, if that is wanted: says what can't be compared, and counts it."""
+    """Callback for ``on_skipped=``, if wanted: prints each path that can't be compared, and collects it."""
 
     def skip(item: Skipped) -> None:
         skipped.append(item.path)
@@ -50,7 +50,7 @@ def skipper(app: App, skipped: list[str], *, is_wanted: bool) -> Callable[[Skipp
 
 
 def without_full_folders(changes: Iterable[Change], old: HasContent, new: HasContent) -> Iterator[Change]:
-    """The changes but for folders that came or went with what is in them."""
+    """The changes, without folders that were added or deleted together with their contents."""
     for change in changes:
         if change.kind == "added" and change.new and change.new.kind == "folder" and new(change.path):
             continue
@@ -60,7 +60,7 @@ def without_full_folders(changes: Iterable[Change], old: HasContent, new: HasCon
 
 
 def is_same(entry: Entry, place: Path) -> bool:
-    """Whether a file or symlink of a bundle is at a place already, by its content; False if it is free."""
+    """True if a local path already has the content of a file or symlink of a bundle; False if nothing is there."""
     if place.is_symlink():
         return entry.target is not None and os.fspath(place.readlink()) == entry.target
     if not place.is_file() or entry.target is not None or place.stat().st_size != entry.size:

@@ -1,4 +1,4 @@
-"""How a report of a check looks: what is wrong, what can be done about it, and the exit code."""
+"""Print the report of a check: problems, possible repairs, and the exit code."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ if TYPE_CHECKING:
 __all__ = ["exit_of", "print_report", "print_verdict", "problem_records"]
 
 _WHAT: Final = {
-    "from-replica": "fetches what is lost or damaged from a replica",
-    "pages": "writes lost or damaged pages of logs again from their records",
-    "index": "builds the dedup index anew from the packs",
-    "set-aside": "notes of bundles that can't be read that they can't, and goes on without them",
+    "from-replica": "fetch missing or damaged objects from a replica",
+    "pages": "rebuild missing or damaged pages of logs from their records",
+    "index": "rebuild the dedup index from the packs",
+    "set-aside": "quarantine bundles that can't be read, so that everything else keeps working",
 }
-#: Of what a check counts: the singulars that are not the plural without its s.
-_ONE: Final = {
-    "entries": "entry",
-    "bundles set aside": "bundle set aside",
-    "packs read before": "pack read before",
-    "notes of damage": "note of damage",
+#: What a check counts, for one and for many: the names that are not their key in JSON, with and without its s.
+_NAMES: Final = {
+    "entries": ("entry", "entries"),
+    "bundles set aside": ("bundle quarantined", "bundles quarantined"),
+    "packs read before": ("pack read before", "packs read before"),
+    "notes of damage": ("damage note", "damage notes"),
 }
 
 
 def problem_records(report: Report) -> list[dict[str, Any]]:
-    """The problems as JSON has them; ``repair``: the options of ``store repair`` that may help."""
+    """The problems as records for JSON; ``repair``: options of ``store repair`` that may help."""
     return [{**dataclasses.asdict(problem), "repair": list(problem.remedies)} for problem in report.problems]
 
 
 def print_report(app: App, report: Report) -> None:
-    """One line for each problem, and one that says how much was looked at."""
+    """Print one line for each problem, and one with the counts of checked objects."""
     for problem in report.problems:
         note = "repairable" if problem.repairable else "damaged"
         message = problem.message.removeprefix(problem.key).lstrip()
@@ -45,14 +45,14 @@ def print_report(app: App, report: Report) -> None:
             app.out.line(f"  needed by {quote(place)}")
         if more := problem.files - len(problem.needed_by):
             app.out.line(
-                f"  and by {more} more: {count_of(problem.files, 'file')} of {count_of(problem.bundles, 'bundle')}"
+                f"  and by {more} more: {count_of(problem.files, 'file')} in {count_of(problem.bundles, 'bundle')}"
             )
         if problem.repo:
             app.out.line(f"  in the log of repo {quote(problem.repo)}")
     for key in _noted(report):
-        app.out.row("noted", key, "somebody has found it damaged: nothing new refers to it")
+        app.out.row("noted", key, "found damaged earlier: new data does not refer to it")
     for left in report.unfinished:
-        app.out.row("unfinished", left.name, left.size, left.kept or "its writer is gone")
+        app.out.row("unfinished", left.name, left.size, left.kept or "its writer no longer runs")
     app.out.line(", ".join(_counted(count, what) for what, count in report.counts.items()))
 
 
@@ -62,26 +62,26 @@ def _noted(report: Report) -> list[str]:
 
 
 def _counted(count: int, what: str) -> str:
-    return count_of(count, _ONE.get(what, what.removesuffix("s")), what)
+    return count_of(count, *_NAMES.get(what, (what.removesuffix("s"), what)))
 
 
 def exit_of(report: Report) -> int:
-    """What a check answers."""
+    """Exit code for the report of a check."""
     if report.ok:
         return OK
     return DAMAGED if report.damaged else REPAIRABLE
 
 
 def print_verdict(app: App, report: Report, *, read_data: bool, has_replicas: bool = True) -> int:
-    """Say in words what the exit code says, and which repair there is; returns the code. With --json the object does."""
+    """Print the verdict and the possible repairs, and return the exit code. With --json, only return it."""
     if app.out.as_json:
         return exit_of(report)
     if not read_data:
-        app.note("note: the bytes of packs were not read: see --read-data")
+        app.note("note: pack data was not read; add --read-data to verify it")
     if any(not left.kept for left in report.unfinished):
-        app.note("note: `sheaf store gc` removes what writers that are gone have left unfinished")
+        app.note("note: run `sheaf store gc` to remove unfinished data of writers that no longer run")
     if _noted(report):
-        app.note("note: `sheaf store repair` removes the notes of objects that are sound")
+        app.note("note: run `sheaf store repair` to remove the damage notes of intact objects")
     if report.ok:
         app.out.line("no damage found")
         return OK
@@ -97,21 +97,23 @@ def _summary(report: Report) -> str:
         return f"{report.damaged} damaged, {total - report.damaged} repairable"
     if aside := report.counts.get("bundles set aside"):
         is_are = "is" if aside == 1 else "are"
-        return f"{total} damaged, all repairable; {count_of(aside, 'bundle')} {is_are} set aside for what is lost"
-    return f"{total} damaged, all repairable: nothing is lost"
+        return (
+            f"{total} damaged, all repairable; {count_of(aside, 'bundle')} {is_are} quarantined because of missing data"
+        )
+    return f"{total} damaged, all repairable: no data is lost"
 
 
 def _hints(report: Report, read: str, *, has_replicas: bool) -> Iterator[str]:
     options = _options(report.problems)
     for option in options:
         if option != "from-replica" or has_replicas:
-            yield f"`sheaf store repair --{option}{read}` {_WHAT[option]}"
+            yield f"run `sheaf store repair --{option}{read}` to {_WHAT[option]}"
     if options == ["from-replica"] and not has_replicas:
-        yield f"`sheaf store repair --from-replica=URL{read}` fetches it from a copy; or put it back from a backup"
+        yield f"run `sheaf store repair --from-replica=URL{read}` to fetch it from a copy, or restore it from a backup"
     if repos := sorted({problem.repo for problem in report.problems if problem.repo and not problem.repairable}):
-        yield f"other repos than {', '.join(map(quote, repos))} are not affected"
+        yield f"repos other than {', '.join(map(quote, repos))} are not affected"
     if any(problem.files for problem in report.problems):
-        yield "`sheaf bundle download --skip-on-error` writes all other files of a bundle"
+        yield "run `sheaf bundle download --skip-on-error` to get all other files of a bundle"
 
 
 def _options(problems: list[Problem]) -> list[str]:

@@ -1,4 +1,4 @@
-"""``completion``: the script that makes a shell complete verbs, options, and names of what a store has."""
+"""``completion``: the script that makes a shell complete verbs, options, and names in a store."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NEEDS_QUOTING: Final = re.compile(r"([^\w@%+=:,./~-])")
 
 @add_completion_class
 class Bash(BashComplete):
-    """Bash's completion for words with ``@`` and ``:``, at which bash splits a word in two.
+    """Completion for bash of words with ``@`` and ``:``, where bash splits a word in two.
 
     Bash wants only what follows the last split. So the script hands over the line as it was typed, and what bash takes
     for the word; folders get no blank behind them, since their files come next.
@@ -76,9 +76,9 @@ def _tail(item: CompletionItem, split: str, is_quoted: bool) -> CompletionItem:
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, app: App, shell: str) -> None:
-    """Print the completion script of a shell: bash, zsh or fish."""
+    """Print the completion script for bash, zsh or fish."""
     kind = get_completion_class(shell)
     if kind is None:
-        raise InvalidInput(f"there is no completion for {shell}")
+        raise InvalidInput(f"completion is not supported for {shell}")
     name = app.dialect.name
     click.echo(kind(context.find_root().command, {}, name, f"_{name.upper()}_COMPLETE").source())

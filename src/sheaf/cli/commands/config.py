@@ -21,7 +21,7 @@ _EXAMPLE = "sheaf config create --name 'Ada Lovelace' --email ada@example.org --
 
 
 def given_keys(flags: Mapping[str, str], own: Mapping[str, str | None]) -> dict[str, str]:
-    """The keys that a verb's own options and the global ones name, in the order of KEYS. Raises InvalidInput."""
+    """The settings given by a verb's own options and the global ones, in the order of KEYS. Raises InvalidInput."""
     given = {**flags, **{key: value for key, value in own.items() if value is not None}}
     return checked({key: given[key] for key in KEYS if key in given})
 
@@ -30,36 +30,39 @@ def _write(app: App, changes: Mapping[str, str]) -> None:
     path = default_config_path(app.environment, app.flags)
     value: dict[str, Any] = {**configfile.load(path), **changes}
     if "context" in changes and changes["context"] not in (value.get("contexts") or {}):
-        raise NotFound(f"there is no context '{changes['context']}' in {path}", "make it with `context create`")
+        raise NotFound(f"context '{changes['context']}' not found in {path}", "create it with `sheaf context create`")
     configfile.save(path, value)
     app.note(f"config file written: {path}")
     app.out.object({"path": str(path), **{key: redact(value) for key, value in changes.items()}})
 
 
 @verb(example=_EXAMPLE, exits=(3, 9))
-@click.option("--name", metavar="NAME", help="Your name, for bundles and labels.")
+@click.option("--name", metavar="NAME", help="Your name, recorded in bundles and labels.")
 @click.option("--email", metavar="EMAIL", help="Your e-mail address.")
-@click.option("--credential", metavar="FILE", help="A credential file for the store's cloud.")
-@click.option("--cache", metavar="DIR", help="Where to cache.")
+@click.option("--credential", metavar="FILE", help="Credential file for the store's cloud.")
+@click.option("--cache", metavar="DIR", help="Cache folder.")
 def create(app: App, **own: str | None) -> None:
-    """Write the configuration file: these keys and those of the global options; what else is in it stays."""
+    """Write settings to the configuration file.
+
+    Sets the keys of the given options, including global ones. Other keys are kept.
+    """
     _write(app, given_keys(app.flags, own))
 
 
 @verb(name="set", example="sheaf config set region eu-central-1", exits=(3, 9))
 @click.argument("key", metavar="[KEY]", required=False)
 @click.argument("value", required=False)
-@click.option("--name", metavar="NAME", help="As in 'config create'.")
-@click.option("--email", metavar="EMAIL", help="As in 'config create'.")
-@click.option("--credential", metavar="FILE", help="As in 'config create'.")
-@click.option("--cache", metavar="DIR", help="As in 'config create'.")
+@click.option("--name", metavar="NAME", help="See 'config create'.")
+@click.option("--email", metavar="EMAIL", help="See 'config create'.")
+@click.option("--credential", metavar="FILE", help="See 'config create'.")
+@click.option("--cache", metavar="DIR", help="See 'config create'.")
 def set_(app: App, key: str | None, value: str | None, **own: str | None) -> None:
-    """Set KEY to VALUE in the configuration file, if that makes sense. Paths are kept whole."""
+    """Set KEY to VALUE in the configuration file. Invalid values are rejected; paths are made absolute."""
     changes = given_keys(app.flags, own)
     if key is not None:
         check_key(key, "config set")
         if value is None:
-            raise InvalidInput(f"config set {key}: the value is missing")
+            raise InvalidInput(f"config set {key}: missing value")
         changes |= checked({key: value})
     if not changes:
         raise InvalidInput("config set: nothing to set", f"known keys: {', '.join(KEYS)}")
@@ -69,7 +72,7 @@ def set_(app: App, key: str | None, value: str | None, **own: str | None) -> Non
 @verb(example="sheaf config set region eu-central-1\nsheaf config unset region", exits=(3, 9))
 @click.argument("key", metavar="KEY")
 def unset(app: App, key: str) -> None:
-    """Take KEY out of the configuration file."""
+    """Remove KEY from the configuration file."""
     path = default_config_path(app.environment, app.flags)
     value = configfile.load(path)
     if key not in value or key == "contexts":
@@ -84,7 +87,7 @@ def unset(app: App, key: str) -> None:
 @verb(example="sheaf config get store", exits=(3,))
 @click.argument("key", metavar="[KEY]", required=False)
 def get(app: App, key: str | None) -> None:
-    """Show what counts: the file's keys with the environment and the flags on top."""
+    """Show the effective settings: flags and environment override the file."""
     values = effective(app.settings)
     if key is not None:
         check_key(key, "config get")
@@ -99,7 +102,7 @@ def get(app: App, key: str | None) -> None:
 
 
 def effective(settings: Settings) -> dict[str, str]:
-    """Settings as keys and text, secrets in URLs left out."""
+    """Settings as keys and text, without secrets in URLs."""
     values = {
         "store": settings.store,
         "context": settings.context or "",

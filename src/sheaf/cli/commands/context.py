@@ -53,7 +53,7 @@ def _read(app: App) -> tuple[Path, dict[str, Any], dict[str, Any]]:
 def _named(app: App, name: str | None) -> str:
     name = name or app.flags.get("context")
     if not name:
-        raise InvalidInput("which context?", "name it as the argument or with --context")
+        raise InvalidInput("missing context name", "pass it as an argument or with --context")
     return name
 
 
@@ -64,16 +64,16 @@ def _context(path: Path, config: dict[str, Any], name: str) -> _Context:
 
 @verb(example="sheaf context create prod --store s3://prod-bucket/sheaf --region eu-central-1", exits=(4, 9))
 @_NAME
-@click.option("--credential", metavar="FILE", help="A credential file for the store's cloud.")
+@click.option("--credential", metavar="FILE", help="Credential file for the store's cloud.")
 def create(app: App, name: str | None, **own: str | None) -> None:
-    """Add a context: a name for the store and the options that the global flags give."""
+    """Create a context from the store and the options given as global options."""
     name = _named(app, name)
     path, config, contexts = _read(app)
     if name in contexts:
-        raise AlreadyExists(f"the context '{name}' exists in {path}")
+        raise AlreadyExists(f"context '{name}' already exists in {path}")
     values = given_keys({key: value for key, value in app.flags.items() if key != "context"}, own)
     if "store" not in values:
-        raise InvalidInput(f"context '{name}': the store is missing", "add --store URL")
+        raise InvalidInput(f"context '{name}': missing store", "add --store URL")
     config["contexts"] = {**contexts, name: values}
     configfile.save(path, config)
     if app.out.as_json:
@@ -82,7 +82,7 @@ def create(app: App, name: str | None, **own: str | None) -> None:
 
 @verb(name="list", example="sheaf context list", fields=lambda: {"": _VIEW})
 def list_(app: App) -> None:
-    """List the contexts by name."""
+    """List the contexts, sorted by name."""
     check_config_file(app.environment, app.flags)
     path, config, contexts = _read(app)
     app.out.listing(_VIEW, [_context(path, config, name) for name in sorted(contexts)])
@@ -91,12 +91,12 @@ def list_(app: App) -> None:
 @verb(example="sheaf context get prod", exits=(3,), fields=lambda: {"": _VIEW})
 @_NAME
 def get(app: App, name: str | None) -> None:
-    """Show one context; without a name, the current one."""
+    """Show one context; by default, the current one."""
     check_config_file(app.environment, app.flags)
     path, config, contexts = _read(app)
     name = _named(app, name or app.flags.get("context") or config.get("context"))
     if name not in contexts:
-        raise NotFound(f"there is no context '{name}' in {path}", "'sheaf context list' shows those that there are")
+        raise NotFound(f"context '{name}' not found in {path}", "run `sheaf context list` to list the contexts")
     app.out.one(_VIEW, _context(path, config, name))
 
 
@@ -107,6 +107,6 @@ def use(app: App, name: str | None) -> None:
     name = _named(app, name)
     path, config, contexts = _read(app)
     if name not in contexts:
-        raise NotFound(f"there is no context '{name}' in {path}", "'sheaf context list' shows those that there are")
+        raise NotFound(f"context '{name}' not found in {path}", "run `sheaf context list` to list the contexts")
     configfile.save(path, {**config, "context": name})
     app.out.object({"context": name})

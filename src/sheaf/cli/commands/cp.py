@@ -1,4 +1,4 @@
-"""``cp``: files and folders into a bundle, out of one, or from one to another."""
+"""``cp``: copy files and folders to, from and between bundles."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ _BLOCK: Final = 8 << 20
 )
 @click.argument("source", metavar="LOCAL|REPO@REF:PATH")
 @click.argument("target", metavar="LOCAL|REPO@BRANCH:PATH")
-@click.option("-m", "--message", metavar="TEXT", help="What the new bundle is. Default: what is copied where.")
-@click.option("-r", "--recursive", is_flag=True, help="Copy a folder with all that is in it.")
-@click.option("--force-dest", is_flag=True, help="Write into a local folder that isn't empty; replace a local file.")
+@click.option("-m", "--message", metavar="TEXT", help="Message of the new bundle. Default: the arguments of cp.")
+@click.option("-r", "--recursive", is_flag=True, help="Copy a folder and its contents.")
+@click.option("--force-dest", is_flag=True, help="Write to a non-empty local folder, or replace a local file.")
 @options.allow_erased
 def cp(
     app: App,
@@ -55,15 +55,16 @@ def cp(
     force_dest: bool,
     allow_erased: bool,
 ) -> int:
-    """Copy between here and bundles: LOCAL REPO@BRANCH:PATH, REPO@REF:PATH LOCAL, REPO@REF:PATH REPO@BRANCH:PATH.
+    """Copy files to, from and between bundles.
 
-    Into a bundle, the copy is one new bundle on that branch (main, if none is named); no branch is made by it. A PATH
-    that ends in a slash, or is a folder, is copied into. What .sheafignore names stays out, as in an upload. Write a
-    local name that has an @ or a : with a leading ./
+    The arguments are LOCAL REPO@BRANCH:PATH, REPO@REF:PATH LOCAL, or REPO@REF:PATH REPO@BRANCH:PATH. A copy to a bundle
+    creates one new bundle on that branch (default: main); other branches must exist. If the target PATH ends in a slash
+    or is a folder, the copy is placed inside it. Files that match .sheafignore are skipped, as in an upload. Write a
+    local name that contains @ or : with a leading ./
     """
     if not is_address(target):
         if not is_address(source):
-            raise InvalidInput("neither side is in a store", "write one as REPO@REF:PATH")
+            raise InvalidInput("neither argument is an address in a store", "write one as REPO@REF:PATH")
         return _copy_out(app, source, Path(target), recursive=recursive, force=force_dest)
     message = message or f"cp {source} {target}"
     if is_address(source):
@@ -98,7 +99,9 @@ def _put(edit: Edit, path: str, local: Path) -> None:
     elif local.is_file():
         edit.put_file(path, local)
     else:
-        raise InvalidInput(f"{quote(str(local))} is neither file, folder nor symlink", "only these can be in a bundle")
+        raise InvalidInput(
+            f"{quote(str(local))} is not a file, folder or symbolic link", "copy only files, folders and symbolic links"
+        )
 
 
 def _copy_across(app: App, typed: str, target: str, message: str, *, recursive: bool) -> None:
@@ -126,22 +129,22 @@ def _destination(app: App, target: str) -> tuple[Repo, Address]:
 
 
 def _refuse_other_than_branch(repo: Repo, name: str) -> None:
-    """What is no branch would become one by the copy: nobody who mistypes a name or takes a label for one wants that."""
+    """A copy must not create a branch: the name may be mistyped, or be a label."""
     if any(branch.name == name for branch in repo.branches()):
         return
     label = name.removeprefix("label:")
     if any(found.name == label for found in repo.labels(label)):
         raise InvalidInput(
-            f"'{label}' is a label of {repo.name}, and labels stay where they are",
+            f"'{label}' is a label of {repo.name}: files can only be copied to a branch",
             f"copy to a branch, such as {repo.name}@main:PATH, then move the label with `sheaf label set`",
         )
     raise NotFound(
-        f'didn\'t find branch "{name}"', f"make it with `sheaf branch create --repo {repo.name} --branch {name}`"
+        f'didn\'t find branch "{name}"', f"create it with `sheaf branch create --repo {repo.name} --branch {name}`"
     )
 
 
 def _landing(repo: Repo, place: Address, name: str, *, into: bool) -> str:
-    """Where in the bundle the copy comes to stand: the path itself, or below it if that is a folder."""
+    """Path of the copy in the bundle: the path itself, or below it if that is a folder."""
     if into or not place.path or _is_folder_on(repo, place):
         return posixpath.join(place.path, name)
     return place.path
@@ -194,7 +197,7 @@ def _copy_out(app: App, typed: str, target: Path, *, recursive: bool, force: boo
 
 
 def _write_one(bundle: Bundle, entry: Entry, place: Path, meter: Meter, *, force: bool) -> None:
-    """A file appears whole or not at all, and replaces another only if told to."""
+    """Write one file: it appears whole or not at all, and replaces another only with ``force``."""
     shown = quote(str(place))
     _refuse_place(place, shown, force=force)
     meter.add_total(files=1, bytes=entry.size)
@@ -217,9 +220,9 @@ def _write_one(bundle: Bundle, entry: Entry, place: Path, meter: Meter, *, force
 
 
 def _refuse_place(place: Path, shown: str, *, force: bool) -> None:
-    """Raises what is known before anything is fetched."""
+    """Raise errors that are known before anything is fetched."""
     if not place.parent.is_dir():
-        raise NotFound(f"{quote(str(place.parent))} is no folder that is there", f"make it, then write {shown}")
+        raise NotFound(f"{quote(str(place.parent))}: no such folder", f"create it, then write {shown}")
     if place.is_dir() and not place.is_symlink():
         raise Refused(f"{shown} is a folder", "move it away, or copy to another name")
     if os.path.lexists(place) and not force:
@@ -236,4 +239,4 @@ def _place_new(aside: Path, place: Path, shown: str) -> None:
 
 
 def _taken(shown: str) -> Refused:
-    return Refused(f"{shown} exists", "replace it with --force-dest, or copy to another name")
+    return Refused(f"{shown} already exists", "replace it with --force-dest, or copy to another name")

@@ -1,4 +1,4 @@
-"""``diamond`` and ``diamond split``: many processes fill one bundle, one commit joins them."""
+"""``diamond`` and ``diamond split``: many processes fill one bundle, and one commit joins their parts."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 __all__ = ["cancel", "commit", "get", "initialize", "list_", "split_add", "split_get", "split_list"]
 
-_DIAMOND: Final = click.option("--diamond", required=True, metavar="ID", help="The diamond's id.")
+_DIAMOND: Final = click.option("--diamond", required=True, metavar="ID", help="Id of the diamond.")
 
 
 @verb(example="diamond=$(sheaf diamond initialize --repo faces)", exits=(3, 5, 6, 8, 9, 10))
 @options.repo
 def initialize(app: App, repo: str) -> None:
-    """Begin a diamond and print its id."""
+    """Start a diamond and print its id."""
     made = app.repo(repo).create_diamond()
     app.out.line(made.id)
     app.out.object({"id": made.id})
@@ -56,9 +56,9 @@ def get(app: App, repo: str, diamond: str) -> None:
 @verb(example='sheaf diamond cancel --repo faces --diamond "$diamond"', exits=(3, 4, 5, 6, 8, 9, 10))
 @options.repo
 @_DIAMOND
-@click.option("--diamond-tag", default="", metavar="TEXT", help="A note on the diamond.")
+@click.option("--diamond-tag", default="", metavar="TEXT", help="Note on the diamond.")
 def cancel(app: App, repo: str, diamond: str, diamond_tag: str) -> None:
-    """Give a diamond up: its splits are never committed."""
+    """Cancel a diamond. Its splits are not committed."""
     app.repo(repo).diamond(diamond).cancel(diamond_tag)
     app.note(f"{app.dialect.note_prefix}diamond {diamond} canceled")
     app.out.object({"id": diamond, "state": "canceled"})
@@ -70,9 +70,9 @@ def cancel(app: App, repo: str, diamond: str, diamond_tag: str) -> None:
 )
 @options.repo
 @_DIAMOND
-@options.folder_option("--path", "The folder to upload.")
-@click.option("--split", "split", metavar="ID", help="A name for the split; one that broke off can be done again.")
-@click.option("--split-tag", default="", metavar="TEXT", help="A note on the split.")
+@options.folder_option("--path", "Folder to upload.")
+@click.option("--split", "split", metavar="ID", help="Name of the split, so that an interrupted one can be retried.")
+@click.option("--split-tag", default="", metavar="TEXT", help="Note on the split.")
 @options.file_list
 @options.name_filter
 @options.skip_on_error
@@ -136,7 +136,7 @@ def split_list(app: App, repo: str, diamond: str) -> None:
 )
 @options.repo
 @_DIAMOND
-@click.option("--split", "split", required=True, metavar="ID", help="The split's id.")
+@click.option("--split", "split", required=True, metavar="ID", help="Id of the split.")
 def split_get(app: App, repo: str, diamond: str, split: str) -> None:
     """Show one split."""
     app.out.one(views.SPLIT, app.repo(repo).diamond(diamond).split(split))
@@ -148,16 +148,16 @@ def split_get(app: App, repo: str, diamond: str, split: str) -> None:
 )
 @options.repo
 @_DIAMOND
-@click.option("-m", "--message", required=True, metavar="TEXT", help="What the bundle is.")
-@click.option("--label", metavar="LABEL", help="A label to set on it, in the same commit.")
+@click.option("-m", "--message", required=True, metavar="TEXT", help="Message of the bundle.")
+@click.option("--label", metavar="LABEL", help="Label to set on the bundle in the same commit.")
 @options.move_label
-@click.option("--branch", default="main", show_default=True, metavar="BRANCH", help="The branch that it goes to.")
-@click.option("--with-conflicts", is_flag=True, help="Keep the losers below .conflicts/ (default).")
-@click.option("--with-checkpoints", is_flag=True, help="Keep the losers below .checkpoints/.")
-@click.option("--ignore-conflicts", is_flag=True, help="The newest wins, losers are dropped.")
-@click.option("--no-conflicts", is_flag=True, help="Refuse to commit if splits disagree on a path.")
+@click.option("--branch", default="main", show_default=True, metavar="BRANCH", help="Branch to commit to.")
+@click.option("--with-conflicts", is_flag=True, help="Keep conflicting versions in .conflicts/ (default).")
+@click.option("--with-checkpoints", is_flag=True, help="Keep conflicting versions in .checkpoints/.")
+@click.option("--ignore-conflicts", is_flag=True, help="Keep only the newest of conflicting versions.")
+@click.option("--no-conflicts", is_flag=True, help="Fail if splits conflict on a path.")
 @options.allow_empty
-@click.option("--diamond-tag", default="", metavar="TEXT", help="A note on the diamond.")
+@click.option("--diamond-tag", default="", metavar="TEXT", help="Note on the diamond.")
 def commit(
     app: App,
     *,
@@ -174,7 +174,7 @@ def commit(
     allow_empty: bool,
     diamond_tag: str,
 ) -> int:
-    """Join the splits that are done into one bundle."""
+    """Join the completed splits into one bundle."""
     mode = _mode(with_conflicts, with_checkpoints, ignore_conflicts, no_conflicts)
     inside = app.repo(repo)
     found, before = inside.diamond(diamond), "" if app.dialect.keeps_upstream else place_of(inside, label)
@@ -197,7 +197,7 @@ def commit(
     if app.out.template:
         app.out.one(views.BUNDLE, made)
     if has_conflicts:
-        app.warn(f"{app.dialect.note_prefix}splits disagreed on some paths: the losers are below .conflicts/")
+        app.warn(f"{app.dialect.note_prefix}splits conflict on some paths: conflicting versions are in .conflicts/")
     return app.dialect.partial_exit if has_conflicts else OK
 
 
@@ -210,5 +210,5 @@ def _mode(conflicts: bool, checkpoints: bool, ignored: bool, forbidden: bool) ->
     }
     names = [name for name, is_chosen in chosen.items() if is_chosen]
     if len(names) > 1:
-        raise InvalidInput("the flags for conflicts exclude each other", "give at most one of them")
+        raise InvalidInput("the options for conflicts are mutually exclusive", "pass at most one of them")
     return names[0] if names else "enable-conflicts"

@@ -34,7 +34,7 @@ _LETTER: Final = {"added": "A", "modified": "M", "deleted": "D", "renamed": "R"}
 
 @dataclass(frozen=True, slots=True)
 class _Comparison:
-    """Changes from the old side to the new, and how to read the bytes of each side."""
+    """Changes from the old side to the new, and readers for the bytes of each side."""
 
     changes: Iterable[Change]
     read_old: Reader
@@ -49,9 +49,9 @@ class _Comparison:
 )
 @click.argument("old", metavar="REPO@OLD[:PATH]")
 @click.argument("new", metavar="[REPO@NEW[:PATH]|@NEW|./FOLDER]", required=False)
-@click.option("--stat", is_flag=True, help="Sizes of each change, and a summary.")
-@click.option("--name-only", is_flag=True, help="Only the paths, as they are in NEW or were in OLD.")
-@click.option("-p", "--patch", is_flag=True, help="What changed in text files.")
+@click.option("--stat", is_flag=True, help="Show the sizes of each change, and a summary.")
+@click.option("--name-only", is_flag=True, help="Show only paths, as in NEW or, if deleted, in OLD.")
+@click.option("-p", "--patch", is_flag=True, help="Show the changes in text files.")
 @options.nul
 @options.skip_on_error
 @options.exit_code
@@ -69,13 +69,15 @@ def diff(
 ) -> int:
     """Show what changed from OLD to NEW: A added, M modified, D deleted, R renamed.
 
-    NEW may be a folder, written with a leading ./ or /. With one address only: what that bundle changed.
+    NEW can be a folder, written with a leading ./ or /. Without NEW, show what the bundle changed.
     """
     if is_local(old):
         bundle = "REPO@REF" if new is None or is_local(new) else new
-        raise InvalidInput(f"{quote(old)} is a folder: it comes second", f"write `sheaf diff {bundle} {old}`")
+        raise InvalidInput(
+            f"{quote(old)} is a folder, which must be the second argument", f"run `sheaf diff {bundle} {old}`"
+        )
     if name_only and (stat or patch):
-        raise InvalidInput("--name-only excludes --stat and --patch", "give one of them")
+        raise InvalidInput("--name-only can't be combined with --stat or --patch", "pass only one of them")
     comparison = _compare(app, address_of(old), new, skip_on_error=skip_on_error)
     seen = _Counting(comparison.changes)
     if patch and not app.out.as_json:
@@ -110,7 +112,9 @@ def _compare(app: App, old: Address, new: str | None, *, skip_on_error: bool) ->
     if new.startswith("@") and not place.path:
         place = dataclasses.replace(place, path=old.path)
     if place.path != old.path:
-        raise InvalidInput(f"'{old.path}' and '{place.path}' are two paths", "compare one path in both bundles")
+        raise InvalidInput(
+            f"'{old.path}' and '{place.path}' are different paths", "compare the same path in both bundles"
+        )
     return _between(before, bundle_at(app, place, new), old.path)
 
 
@@ -135,7 +139,7 @@ def _is_below(path: str, folder: str) -> bool:
 
 
 class _Counting:
-    """Passes changes through and remembers their figures."""
+    """Passes changes through and counts them."""
 
     def __init__(self, changes: Iterable[Change]) -> None:
         self._changes = changes
@@ -160,7 +164,7 @@ def _size(entry: Entry | None) -> int:
 
 
 def _sizes(change: Change) -> str:
-    """Both sizes, or the one that there is."""
+    """Both sizes, or the only one."""
     sides = [str(side.size) for side in (change.old, change.new) if side]
     return " -> ".join(sides)
 

@@ -1,4 +1,4 @@
-"""``find``: where files are, in all bundles of all repos."""
+"""``find``: find files in all bundles of all repos."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ _FOUND: Final[View[Found]] = View(line=lambda found: quote(_place(found)), recor
 
 @verb(example="sheaf find '**/anna*.csv' --repo faces\nsheaf find --meta site=north --limit 10", exits=(3, 5, 6, 8, 9))
 @click.argument("pattern", metavar="[PATTERN]", required=False)
-@click.option("--hash", "content", metavar="HASH", help="Only files with this content, as b3sum prints it.")
-@click.option("--repo", metavar="REPO", help="Only in this repo.")
-@click.option("--branch", metavar="BRANCH", help="Only in bundles that led to the head of this branch.")
-@click.option("--meta", multiple=True, metavar="K=V", help="Only in bundles with this fact; may be repeated.")
-@click.option("--limit", type=options.COUNT, metavar="N", help="At most N results.")
+@click.option("--hash", "content", metavar="HASH", help="Only files with this BLAKE3 hash, as printed by b3sum.")
+@click.option("--repo", metavar="REPO", help="Search only this repo.")
+@click.option("--branch", metavar="BRANCH", help="Search only bundles in the history of this branch.")
+@click.option("--meta", multiple=True, metavar="K=V", help="Search only bundles with this metadata; repeatable.")
+@click.option("--limit", type=options.COUNT, metavar="N", help="Print at most N results.")
 def find(
     app: App,
     *,
@@ -50,11 +50,12 @@ def find(
     meta: tuple[str, ...],
     limit: int | None,
 ) -> None:
-    """Find files by path, glob or content in all bundles: REPO@BUNDLE:PATH.
+    """Find files by path, glob or content in all bundles.
 
-    In a glob * and ? stay within one folder, ** crosses folders. Deleted bundles are left out.
+    Each line is REPO@BUNDLE:PATH. In a glob, * and ? match within one folder, ** across folders. Deleted bundles are
+    skipped.
     """
     if pattern is None and content is None and not meta:
-        raise InvalidInput("nothing is named to look for", "give a PATTERN, --hash or --meta")
+        raise InvalidInput("nothing to search for", "pass a PATTERN, --hash or --meta")
     found = app.store.find(pattern or "**", content=content, repo=repo, branch=branch, meta=read_meta(meta))
     app.out.without_table().listing(_FOUND, itertools.islice(found, limit))

@@ -1,4 +1,4 @@
-"""``--format``: the plain part of Go's templates, ``{{.Field}}`` and ``{{.Field.Inner}}``."""
+"""``--format``: a simple subset of Go templates, ``{{.Field}}`` and ``{{.Field.Inner}}``."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def fill(template: str, fields: Mapping[str, object]) -> str:
 
 def _value(action: str, fields: Mapping[str, object]) -> str:
     if not _FIELD.fullmatch(action):
-        raise Unsupported(f"--format knows only fields such as {{{{.ID}}}}, not {{{{{action}}}}}")
+        raise Unsupported(f"--format supports only fields such as {{{{.ID}}}}, not {{{{{action}}}}}")
     value: object = fields
     for name in action[1:].split("."):
         if not isinstance(value, Mapping) or name not in value:
             known = ", ".join(f".{key}" for key in fields)
-            raise InvalidInput(f"--format: there is no field {action}", f"there are {known}")
+            raise InvalidInput(f"--format: unknown field {action}", f"use one of {known}")
         value = value[name]
     return go_time(value) if isinstance(value, datetime) else str(value)
