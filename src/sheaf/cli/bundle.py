@@ -15,7 +15,7 @@ from sheaf.cli.app import App
 from sheaf.cli.changes import in_bundle, in_folder, is_same, skipper, without_full_folders
 from sheaf.cli.erase import tell_erased
 from sheaf.cli.exits import DAMAGED, NO, OK
-from sheaf.cli.inputs import choose_bundle, read_meta, workers
+from sheaf.cli.inputs import choose_bundle, read_meta
 from sheaf.cli.quoting import count_of, human_size, quote
 from sheaf.cli.render import Cell, View
 from sheaf.cli.tree import verb
@@ -116,20 +116,20 @@ def list_files(app: App, *, repo: str, nul: bool, **choice: str | None) -> None:
 @options.bundle_choice
 @_DESTINATION
 @options.name_filter
-@click.option("--force-dest", is_flag=True, help="Write into a folder that isn't empty.")
+@click.option("--overwrite", is_flag=True, help="Write into a folder that isn't empty.")
 @_SKIP
 @_SKIP_ERASED
-@options.concurrency
+@options.jobs
 def download(
     app: App,
     *,
     repo: str,
     destination: Path,
     name_filter: str | None,
-    force_dest: bool,
+    overwrite: bool,
     skip_on_error: bool,
     skip_erased: bool,
-    concurrency_factor: int | None,
+    jobs: int | None,
     **choice: str | None,
 ) -> int:
     """Write a bundle's files to an empty folder. A download that was stopped resumes where it was.
@@ -142,9 +142,9 @@ def download(
         done = chosen.download(
             destination,
             name_filter=name_filter,
-            force=force_dest,
+            force=overwrite,
             skip_on_error=skip_on_error,
-            concurrency=workers(concurrency_factor),
+            concurrency=jobs,
             progress=bar,
         )
     if name_filter and not done.files:
@@ -168,8 +168,8 @@ def download(
 @options.bundle_choice
 @click.option("--file", "file", required=True, metavar="PATH", help="The file's path in the bundle.")
 @_DESTINATION
-@click.option("--force-dest", is_flag=True, help="Replace a file that is there and is another one.")
-def download_file(app: App, *, repo: str, file: str, destination: Path, force_dest: bool, **choice: str | None) -> None:
+@click.option("--overwrite", is_flag=True, help="Replace a file that is there and is another one.")
+def download_file(app: App, *, repo: str, file: str, destination: Path, overwrite: bool, **choice: str | None) -> None:
     """Write one file of a bundle below a folder, which may hold other files."""
     chosen = _choose(app, repo, choice)
     entry = chosen.entry(file.strip("/"))
@@ -177,7 +177,7 @@ def download_file(app: App, *, repo: str, file: str, destination: Path, force_de
     if entry.kind == "folder":
         where = f"sheaf cp -r {chosen.repo_name}@{chosen.id}:{path} DIR"
         raise InvalidInput(f"'{path}' of the bundle is a folder", f"name a file; a folder comes with `{where}`")
-    force = force_dest or is_same(entry, destination / path)
+    force = overwrite or is_same(entry, destination / path)
     with app.progress("download") as bar:
         done = chosen.download(destination, files=[path], force=force, progress=bar)
     if path in done.erased:

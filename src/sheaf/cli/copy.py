@@ -43,7 +43,7 @@ _BLOCK: Final = 8 << 20
 @click.argument("target", metavar="LOCAL|REPO@BRANCH:PATH")
 @click.option("-m", "--message", metavar="TEXT", help="What the new bundle is. Default: what is copied where.")
 @click.option("-r", "--recursive", is_flag=True, help="Copy a folder with all that is in it.")
-@click.option("--force-dest", is_flag=True, help="Write into a local folder that isn't empty; replace a local file.")
+@click.option("--overwrite", is_flag=True, help="Write into a local folder that isn't empty; replace a local file.")
 @options.allow_erased
 def cp(
     app: App,
@@ -52,7 +52,7 @@ def cp(
     target: str,
     message: str | None,
     recursive: bool,
-    force_dest: bool,
+    overwrite: bool,
     allow_erased: bool,
 ) -> int:
     """Copy between here and bundles: LOCAL REPO@BRANCH:PATH, REPO@REF:PATH LOCAL, REPO@REF:PATH REPO@BRANCH:PATH.
@@ -64,7 +64,7 @@ def cp(
     if not is_address(target):
         if not is_address(source):
             raise InvalidInput("neither side is in a store", "write one as REPO@REF:PATH")
-        return _copy_out(app, source, Path(target), recursive=recursive, force=force_dest)
+        return _copy_out(app, source, Path(target), recursive=recursive, force=overwrite)
     message = message or f"cp {source} {target}"
     if is_address(source):
         _copy_across(app, source, target, message, recursive=recursive)
@@ -236,4 +236,4 @@ def _place_new(aside: Path, place: Path, shown: str) -> None:
 
 
 def _taken(shown: str) -> Refused:
-    return Refused(f"{shown} exists", "replace it with --force-dest, or copy to another name")
+    return Refused(f"{shown} exists", "replace it with --overwrite, or copy to another name")

@@ -19,7 +19,7 @@ _WHAT: Final = {
     "from-replica": "fetches what is lost or damaged from a replica",
     "pages": "writes lost or damaged pages of logs again from their records",
     "index": "builds the dedup index anew from the packs",
-    "set-aside": "notes of bundles that can't be read that they can't, and goes on without them",
+    "quarantine": "notes of bundles that can't be read that they can't, and goes on without them",
 }
 #: Of what a check counts: the singulars that are not the plural without its s.
 _ONE: Final = {

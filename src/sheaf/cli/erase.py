@@ -53,7 +53,7 @@ def tell_erased(app: App, paths: Iterable[str]) -> bool:
 @click.option("--now", is_flag=True, help="End uploads that are open, rather than to wait for them.")
 @click.option("--like", is_flag=True, help="Erase nothing; list other contents that share chunks with these.")
 @click.option("--dry-run", is_flag=True, help="Erase nothing; list what would be hit.")
-@options.force_yes
+@options.yes
 def erase(
     app: App,
     *,
@@ -65,7 +65,7 @@ def erase(
     now: bool,
     like: bool,
     dry_run: bool,
-    force_yes: bool,
+    yes: bool,
 ) -> None:
     """Remove the bytes of files for good, from all bundles of all repos, whatever they are called there.
 
@@ -87,7 +87,7 @@ def erase(
             now=now,
             alone=not (recursive or with_path or like),
             dry_run=dry_run,
-            force_yes=force_yes,
+            yes=yes,
         )
         return
     named: dict[str, Any] = {
@@ -102,7 +102,7 @@ def erase(
         app.out.listing(_PLACE, app.store.where(**named))
         return
     reason = _needed(reason)
-    if not force_yes:
+    if not yes:
         places = app.store.where(**named)
         _show(app, map(_place, places), len(places))
         confirm(f"Are you sure you want to erase for good what stands at {_paths_of(places)}", is_sure=False)
@@ -142,7 +142,7 @@ def _erase_rows(
     now: bool,
     alone: bool,
     dry_run: bool,
-    force_yes: bool,
+    yes: bool,
 ) -> None:
     repo, colon, pattern = targets[0].partition(":")
     if len(targets) > 1 or not (repo and colon and pattern) or "@" in repo or not alone:
@@ -153,7 +153,7 @@ def _erase_rows(
         app.out.listing(_ROWS, app.store.rows_hit(repo, pattern, rows))
         return
     reason = _needed(reason)
-    if not force_yes:
+    if not yes:
         hit = app.store.rows_hit(repo, pattern, rows)
         _show(app, (f"{_place(each.place)}: {count_of(each.rows, 'row')}" for each in hit), len(hit))
         confirm(f"Are you sure you want to erase rows for good from every version of {quote(pattern)}", is_sure=False)

@@ -104,13 +104,13 @@ def _lost(gone: list[Gone]) -> list[str]:
 @verb(name="delete", example="sheaf bundle delete --repo faces --bundle main~1", exits=(3, 5, 6, 8, 9, 10))
 @options.repo
 @click.option("--bundle", required=True, metavar="REF", help="The bundle's id, or any other ref.")
-@options.force_yes
-def delete_bundle(app: App, repo: str, bundle: str, force_yes: bool) -> None:
+@options.yes
+def delete_bundle(app: App, repo: str, bundle: str, yes: bool) -> None:
     """Delete a bundle that no label and no branch is at. Until a gc has run it can be brought back."""
     found = app.repo(repo)
     chosen = found.bundle(bundle)
     found.refuse_named(chosen)
-    confirm(f"Are you sure you want to delete bundle {chosen.id} ({quote(chosen.message)})", is_sure=force_yes)
+    confirm(f"Are you sure you want to delete bundle {chosen.id} ({quote(chosen.message)})", is_sure=yes)
     found.delete_bundle(f"bundle:{chosen.id}")
     app.out.object({"id": chosen.id, "repo": repo})
     app.note(
@@ -184,27 +184,25 @@ def undelete_repo(app: App, repo: str | None, name: str | None) -> None:
 
 
 @verb(
-    example="sheaf repo squash --repo faces --retain-n-latest 2 --retain-tags --force-yes",
+    example="sheaf repo squash --repo faces --keep-last 2 --retain-tags --yes",
     exits=(3, 5, 6, 8, 9, 10),
     fields=lambda: {"": views.BUNDLE},
 )
 @options.repo
-@click.option(
-    "--retain-n-latest", type=click.IntRange(min=1), default=1, metavar="N", help="How many to retain. Default: 1."
-)
+@click.option("--keep-last", type=click.IntRange(min=1), default=1, metavar="N", help="How many to retain. Default: 1.")
 @click.option("--retain-tags", is_flag=True, help="Also retain every bundle that a label is at.")
 @click.option("--retain-semver-tags", is_flag=True, help="Also retain those with a label such as v1.2.0.")
 @click.option("--dry-run", is_flag=True, help="Delete nothing; list the bundles that would go.")
-@options.force_yes
+@options.yes
 def squash(
     app: App,
     *,
     repo: str,
-    retain_n_latest: int,
+    keep_last: int,
     retain_tags: bool,
     retain_semver_tags: bool,
     dry_run: bool,
-    force_yes: bool,
+    yes: bool,
 ) -> None:
     """Delete all bundles but the newest ones and those that branches are at; lists those that are left.
 
@@ -213,16 +211,16 @@ def squash(
     """
     found = app.repo(repo)
     retain = {"retain_tags": retain_tags, "retain_semver_tags": retain_semver_tags}
-    surplus = found.surplus(retain_latest=retain_n_latest, **retain)
+    surplus = found.surplus(retain_latest=keep_last, **retain)
     going = _surplus(surplus)
     if dry_run:
         app.warn(f"would delete {going}")
         app.out.listing(views.BUNDLE, [bundle for bundle in found.bundles() if bundle.id in set(surplus.bundles)])
         return
-    confirm(f'Are you sure you want to squash repo "{repo}", which deletes {going}', is_sure=force_yes)
-    deleted = found.squash(retain_latest=retain_n_latest, **retain)
+    confirm(f'Are you sure you want to squash repo "{repo}", which deletes {going}', is_sure=yes)
+    deleted = found.squash(retain_latest=keep_last, **retain)
     kept = found.bundles()
-    app.note(f"kept {_kept(len(kept), len(kept) - retain_n_latest)}:")
+    app.note(f"kept {_kept(len(kept), len(kept) - keep_last)}:")
     app.out.listing(views.BUNDLE, kept)
     if deleted.bundles:
         app.note(f"deleted {_surplus(deleted)}")

@@ -34,10 +34,9 @@ __all__ = [
     "repo_at",
     "showing",
     "standard_input",
-    "workers",
 ]
 
-_SURE: Final = "--force-yes answers for you"
+_SURE: Final = "pass --yes to proceed"
 
 
 def choose_bundle(
@@ -152,11 +151,6 @@ def read_meta(pairs: Iterable[str]) -> dict[str, str]:
             raise InvalidInput(f"--meta '{pair}' is not KEY=VALUE")
         meta[key] = value
     return meta
-
-
-def workers(factor: int | None) -> int | None:
-    """Files at once from Datamon's concurrency factor; None leaves it to the library."""
-    return None if factor is None else max(1, factor // 5)
 
 
 def confirm(question: str, *, is_sure: bool) -> None:

@@ -11,7 +11,7 @@ import click
 
 from sheaf.cli.app import App
 from sheaf.cli.inputs import confirm, first_line
-from sheaf.cli.options import PLACE, force_yes, stack
+from sheaf.cli.options import PLACE, stack, yes
 from sheaf.cli.quoting import quote
 from sheaf.cli.render import Cell, View
 from sheaf.cli.tree import verb
@@ -66,8 +66,8 @@ def add(app: App, *, new_key_file: Path | None, asks: bool, to_keyring: bool, no
 
 @verb(example="sheaf store key remove $id", exits=(3, 4, 5, 6, 8, 9, 10))
 @click.argument("id")
-@force_yes
-def remove(app: App, id: str, *, force_yes: bool) -> None:
+@yes
+def remove(app: App, id: str, *, yes: bool) -> None:
     """Have a key no longer open the store. Asks before it takes the one that has opened it now.
 
     Whoever opened the store with it before may have kept the key that everything is encrypted with: what must be safe
@@ -76,7 +76,7 @@ def remove(app: App, id: str, *, force_yes: bool) -> None:
     there = app.store.keys.list()
     found = next((key for key in there if key.id == id), None)
     if found is not None and found.is_used and len(there) > 1:  # the last one stays anyway
-        confirm(f"Are you sure you want to remove key {id}, with which you opened the store", is_sure=force_yes)
+        confirm(f"Are you sure you want to remove key {id}, with which you opened the store", is_sure=yes)
     app.store.keys.remove(id)
     app.out.object({"removed": id})
     app.out.line(f"removed: {id}{f' ({quote(found.note)})' if found and found.note else ''}")

@@ -21,13 +21,12 @@ __all__ = [
     "PLACE",
     "Number",
     "bundle_choice",
-    "concurrency",
     "exit_code",
     "file_list",
     "folder_option",
-    "force_yes",
     "global_option",
     "ignored_option",
+    "jobs",
     "move_label",
     "name_filter",
     "nul",
@@ -35,6 +34,7 @@ __all__ = [
     "repo",
     "skip_on_error",
     "stack",
+    "yes",
 ]
 
 F = Callable[..., Any]
@@ -68,7 +68,6 @@ def ignored_option(name: str, **extra: Any) -> click.Option:
 #: Datamon's flags that have no meaning here: verification is always on, retries always bounded.
 IGNORED_OPTIONS: Final = (
     ignored_option("--batch-size", type=click.INT),
-    ignored_option("--concurrency-factor", type=click.INT),
     ignored_option("--retry", is_flag=True),
     ignored_option("--verify-hash", is_flag=True),
     ignored_option("--verify-blob-hash", is_flag=True),
@@ -106,16 +105,17 @@ bundle_choice: Final = stack(
     click.option("--label", metavar="LABEL", help="The bundle that has this label."),
     click.option("--branch", metavar="BRANCH", help="The newest bundle of this branch."),
 )
-concurrency: Final = click.option(
-    "--concurrency-factor",
+jobs: Final = click.option(
+    "-j",
+    "--jobs",
     type=click.IntRange(1),
     metavar="N",
-    help="About N/5 files at once. Default: by the machine.",
+    help="Number of concurrent transfers. Default: by the machine.",
 )
 file_list: Final = click.option(
     "--files", metavar="LIST", help="Only the files named in LIST, one a line, relative to the folder ('-': stdin)."
 )
-force_yes: Final = click.option("-y", "--force-yes", is_flag=True, help="Don't ask.")
+yes: Final = click.option("-y", "--yes", is_flag=True, help="Don't ask.")
 name_filter: Final = click.option(
     "--name-filter", metavar="REGEX", help="Only paths in which this expression is found."
 )

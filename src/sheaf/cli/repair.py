@@ -38,22 +38,22 @@ __all__ = ["repair"]
 )
 @click.option("--index", is_flag=True, help="Build the dedup index anew from the packs.")
 @click.option("--pages", is_flag=True, help="Write lost or damaged pages of logs again.")
-@click.option("--set-aside", is_flag=True, help="Note of bundles that can't be read that they can't.")
+@click.option("--quarantine", is_flag=True, help="Note of bundles that can't be read that they can't.")
 @options.read_data("Also look for damage by reading every byte, or a part, as `store check` does.")
 @click.option("--dry-run", is_flag=True, help="Change nothing; say what would be done.")
 @click.option("--keep", metavar="FOLDER", type=options.PLACE, help="Keep damaged objects there.")
-@options.force_yes
+@options.yes
 def repair(
     app: App,
     *,
     from_replica: str | None,
     index: bool,
     pages: bool,
-    set_aside: bool,
+    quarantine: bool,
     read_data: float | None,
     dry_run: bool,
     keep: Path | None,
-    force_yes: bool,
+    yes: bool,
 ) -> int:
     """Mend a damaged store, in the ways that are named; without any, say which there are.
 
@@ -63,14 +63,14 @@ def repair(
     """
     from sheaf.repo.repairing import Plan
 
-    agree = partial(_agree, app, is_sure=force_yes)
-    plan = Plan(from_replica, pages, index, set_aside, dry_run, keep, agree)
+    agree = partial(_agree, app, is_sure=yes)
+    plan = Plan(from_replica, pages, index, quarantine, dry_run, keep, agree)
     progress = app.progress("repair", "objects")
     with _opened(app) as repairs:
         done = repairs.repair(plan, read_data=read_data or 0.0, progress=progress)
     progress.close()
     app.out.object(_record(done))
-    is_asked = index or pages or set_aside or from_replica is not None
+    is_asked = index or pages or quarantine or from_replica is not None
     if is_asked:
         _print(app, plan, done)
     for key in done.sound:

@@ -75,26 +75,26 @@ def _print_sizes(app: App, name: str) -> None:
 @verb(example="sheaf repo rename --repo faces portraits", exits=(3, 4, 5, 6, 8, 9, 10))
 @options.repo
 @click.argument("new_name", metavar="NEW")
-@options.force_yes
-def rename(app: App, repo: str, new_name: str, force_yes: bool) -> None:
+@options.yes
+def rename(app: App, repo: str, new_name: str, yes: bool) -> None:
     """Give a repo another name. Its id and its history stay."""
     found = app.repo(repo)
-    confirm(f'Are you sure you want to rename repo "{repo}" to "{new_name}"', is_sure=force_yes)
+    confirm(f'Are you sure you want to rename repo "{repo}" to "{new_name}"', is_sure=yes)
     found.rename(new_name)
     app.out.object({"id": found.id, "name": new_name, "old_name": repo})
 
 
-@verb(example="sheaf repo delete --repo portraits --force-yes", exits=(3, 5, 6, 8, 9, 10))
+@verb(example="sheaf repo delete --repo portraits --yes", exits=(3, 5, 6, 8, 9, 10))
 @options.repo
-@options.force_yes
-def delete(app: App, repo: str, force_yes: bool) -> None:
+@options.yes
+def delete(app: App, repo: str, yes: bool) -> None:
     """Delete a repo: its bundles, labels and branches can no longer be reached.
 
     Until a gc has run, `repo undelete` brings it back with all of them.
     """
     found = app.repo(repo)
     held = with_labels(count_of(found.info.bundles, "bundle"), [label.name for label in found.labels()])
-    confirm(f'Are you sure you want to delete repo "{repo}" with {held}', is_sure=force_yes)
+    confirm(f'Are you sure you want to delete repo "{repo}" with {held}', is_sure=yes)
     found.delete()
     app.out.object({"id": found.id, "name": repo})
     app.note(f"note: `sheaf repo undelete --repo {found.id}` brings it back, until a gc has run")

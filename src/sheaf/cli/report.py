@@ -6,7 +6,7 @@ import errno
 import re
 import sys
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sheaf.cli.quoting import redact
@@ -66,11 +66,11 @@ def print_failure(failure: Failure, error: BaseException, dialect: Dialect, *, a
     if as_json:
         from sheaf.cli.render import to_json
 
-        print(to_json(failure), file=sys.stderr)
+        print(to_json(replace(failure, hint=dialect.words(failure.hint))), file=sys.stderr)
         return
     print(f"{dialect.error_prefix}{failure.message}", file=sys.stderr)
     if failure.hint:
-        print(f"{dialect.hint_prefix}{failure.hint}", file=sys.stderr)
+        print(f"{dialect.hint_prefix}{dialect.words(failure.hint)}", file=sys.stderr)
 
 
 def one_line(text: str) -> str:

@@ -40,6 +40,7 @@ class _WithGlobals(click.Command):
         app = ctx.find_object(App)
         if app is None:
             return own
+        own = [app.dialect.option(param) if isinstance(param, click.Option) else param for param in own]
         taken = {name for param in own for name in param.opts}
         return own + [option for option in app.dialect.global_options if taken.isdisjoint(option.opts)]
 
@@ -123,7 +124,9 @@ class Verb(_WithGlobals):
         return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        own = [record for param in self.params if (record := param.get_help_record(ctx))]
+        option = _dialect(ctx).option
+        params = (option(param) if isinstance(param, click.Option) else param for param in self.params)
+        own = [record for param in params if (record := param.get_help_record(ctx))]
         if own:
             with formatter.section("Options"):
                 formatter.write_dl(own)
@@ -134,9 +137,8 @@ class Verb(_WithGlobals):
         if self.example:
             with formatter.section("Example"):
                 for line in self.example.splitlines():
-                    formatter.write(
-                        f"{'':>{formatter.current_indent}}{line.replace('sheaf ', f'{dialect.name} ', 1)}\n"
-                    )
+                    example = dialect.words(line.replace("sheaf ", f"{dialect.name} ", 1))
+                    formatter.write(f"{'':>{formatter.current_indent}}{example}\n")
         fields = list(self.fields()) if dialect.has_tables else []
         if fields:
             with formatter.section("Fields, separated by tabs, unless lists are tables"):

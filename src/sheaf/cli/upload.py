@@ -14,7 +14,7 @@ from sheaf.cli import options, views
 from sheaf.cli.app import App
 from sheaf.cli.changes import in_bundle, in_folder, without_full_folders
 from sheaf.cli.exits import OK
-from sheaf.cli.inputs import read_list, read_meta, workers
+from sheaf.cli.inputs import read_list, read_meta
 from sheaf.cli.progress import Bar
 from sheaf.cli.quoting import count_of, human_size, quote
 from sheaf.cli.render import View
@@ -78,7 +78,7 @@ def tell_branch(app: App, branch: str, bundle: Bundle) -> None:
 @options.allow_empty
 @options.allow_erased
 @click.option("--dry-run", is_flag=True, help="Write nothing; list what would be added, modified, deleted.")
-@options.concurrency
+@options.jobs
 def upload(
     app: App,
     *,
@@ -97,7 +97,7 @@ def upload(
     allow_empty: bool,
     allow_erased: bool,
     dry_run: bool,
-    concurrency_factor: int | None,
+    jobs: int | None,
 ) -> int:
     """Upload a folder as a new bundle; only what the store doesn't have yet is sent."""
     found = app.repo(repo)
@@ -128,7 +128,7 @@ def upload(
             rehash=rehash,
             if_changed=if_changed,
             **choice,
-            concurrency=workers(concurrency_factor),
+            concurrency=jobs,
             on_commit=Announcer(app, bar),
             progress=bar,
         )
