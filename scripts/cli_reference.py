@@ -57,7 +57,8 @@ The same store for scripts that speak Datamon. Exit codes are 0, 2 (not found) a
 `store`, `context` and those above may be added; what they don't say is as for `sheaf`. `credential` is used for `gs://`
 stores only. A download leaves Datamon's `.datamon/` folder. `--format` knows plain fields such as `{{.ID}}`.
 
-These verbs are those of `sheaf`: {shared}. Its own:
+These verbs are those of `sheaf`: {shared}. There `--jobs N` is `--concurrency-factor N`, about N/5 files at a time;
+`--keep-last` is `--retain-n-latest`, `--overwrite` is `--force-dest`, and `--yes` is `--force-yes`. Its own:
 """
 
 

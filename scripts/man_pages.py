@@ -71,20 +71,22 @@ def option(param: click.Option) -> Iterator[str]:
     yield text(param.help or "") + (" Required." if param.required else "")
 
 
-def options(params: list[click.Parameter]) -> Iterator[str]:
+def options(params: list[click.Parameter], dialect: Dialect) -> Iterator[str]:
     for param in params:
         if isinstance(param, click.Option) and not param.hidden:
-            yield from option(param)
+            yield from option(dialect.option(param))
 
 
-def command(program: str, name: str, verb: Verb) -> Iterator[str]:
+def command(dialect: Dialect, name: str, verb: Verb) -> Iterator[str]:
     arguments = [param.metavar or str(param.name).upper() for param in verb.params if isinstance(param, click.Argument)]
-    yield f'.SS "{text(" ".join([program, name, *arguments]))}"'
+    yield f'.SS "{text(" ".join([dialect.name, name, *arguments]))}"'
     for part in (verb.help or "").split("\n\n"):
         yield text(" ".join(part.split())) + "\n.PP"
-    yield from options(verb.params)
+    yield from options(verb.params, dialect)
     yield ".PP\nExample:\n.PP\n.in +4n\n.nf"
-    yield from (text(line.replace("sheaf ", f"{program} ", 1)) for line in verb.example.splitlines())
+    yield from (
+        text(dialect.words(line.replace("sheaf ", f"{dialect.name} ", 1))) for line in verb.example.splitlines()
+    )
     yield ".fi\n.in"
 
 
@@ -95,11 +97,11 @@ def page(name: str) -> str:
         f".SH NAME\n{name} \\- {summary}",
         f".SH SYNOPSIS\n.B {name}\n.RI [ global\\ options ]\n.I command\n.RI [ options ]\n.RI [ arguments ]",
         f".SH DESCRIPTION\n{DESCRIPTION.replace('{name}', name)}.SH GLOBAL OPTIONS\nThey may stand anywhere.",
-        *options(list(dialect.global_options)),
+        *options(list(dialect.global_options), dialect),
         ".SH COMMANDS",
     ]
     for verb_name, verb in verbs_of(tree, dialect, table):
-        lines += command(name, verb_name, verb)
+        lines += command(dialect, verb_name, verb)
     lines.append(".SH EXIT STATUS")
     lines += [f".TP\n.B {code}\n{text(meaning)}" for code, meaning in dialect.exits.items()]
     lines.append(".SH ENVIRONMENT\nEach key of the configuration file can be set by a variable:")

@@ -154,7 +154,7 @@ def test_a_label_that_was_elsewhere_is_said_to_have_moved(cli: Cli, datamon: Cli
 def test_how_far_a_history_goes_back_is_said_in_the_words_that_were_typed(cli: Cli, data: Path) -> None:
     for _ in range(2):
         _upload(cli, data)
-    cli("repo", "squash", "--repo", "faces", "--force-yes")
+    cli("repo", "squash", "--repo", "faces", "--yes")
     assert "'main~99' goes back further than the history of faces: bundle " in cli("ls", "faces@main~99", code=3).err
 
 

@@ -82,7 +82,7 @@ def test_cp_gets_files_out(cli: Cli, data: Path, faces: str, tmp_path: Path) -> 
     cli("cp", "faces@init:run.sh", tmp_path / "run.sh")
     assert (tmp_path / "run.sh").stat().st_mode & 0o777 == 0o755
     cli("cp", "faces@init:run.sh", tmp_path / "run.sh", code=5)
-    cli("cp", "faces@init:run.sh", tmp_path / "run.sh", "--force-dest")
+    cli("cp", "faces@init:run.sh", tmp_path / "run.sh", "--overwrite")
     cli("cp", "faces@init:labels.csv", tmp_path)
     assert (tmp_path / "labels.csv").read_bytes() == (data / "labels.csv").read_bytes()
     cli("cp", "-r", "faces@init:train", tmp_path / "train")
@@ -99,10 +99,10 @@ def test_cp_says_what_is_in_its_way(cli: Cli, faces: str, tmp_path: Path) -> Non
     place.write_text("mine")
     for target in (place, place.parent):
         taken = cli("cp", "faces@init:labels.csv", target, code=5)
-        assert f"{place} already exists" in taken.err and "--force-dest" in taken.err
+        assert f"{place} already exists" in taken.err and "--overwrite" in taken.err
     assert place.read_text() == "mine"
     (tmp_path / "odd/labels.csv").mkdir(parents=True)
-    assert "is a folder" in cli("cp", "faces@init:labels.csv", tmp_path / "odd", "--force-dest", code=5).err
+    assert "is a folder" in cli("cp", "faces@init:labels.csv", tmp_path / "odd", "--overwrite", code=5).err
     (tmp_path / "link").symlink_to("nowhere")
     cli("cp", "faces@init:labels.csv", tmp_path / "link", code=5)
     assert [path.name for path in place.parent.iterdir()] == ["labels.csv"]

@@ -11,6 +11,11 @@ import yaml
 from tests.cli.conftest import Cli
 from tests.cli.data import BUNDLE_ID, TIME, make_folder, tree_of
 
+from sheaf.repo.repo import Repo
+
+#: As click says it, since 8.3 and before.
+UNKNOWN = re.compile(r"No such option:? '?([a-z-]+)")
+
 
 @pytest.fixture
 def configured(datamon: Cli) -> Cli:
@@ -144,6 +149,44 @@ def test_flags_of_both_generations_are_taken(configured: Cli, tmp_path: Path) ->
     configured("bundle", "download", "--repo", "r", "--destination", tmp_path / "c", "--verify-hash", "--force-dest")
     configured("bundle", "diff", "--repo", "r", "--destination", tmp_path / "c", "--concurrency-factor", "100")
     configured("label", "list", "--repo", "r", "--metrics=false")
+
+
+def test_options_that_sheaf_has_renamed_keep_their_names(configured: Cli, cli: Cli, tmp_path: Path) -> None:
+    data, copy = make_folder(tmp_path / "data"), tmp_path / "copy"
+    configured("repo", "create", "--repo", "r")
+    configured("bundle", "upload", "--repo", "r", "--path", data, "--message", "m")
+    download, squash = ("bundle", "download", "--repo", "r", "--destination", copy), ("repo", "squash", "--repo", "r")
+    configured(*download)
+    (copy / "new").write_text("new")
+    assert "INFO: choose an empty folder, or pass --force-dest\n" in configured(*download, code=1).err
+    assert "or pass --overwrite" in cli(*download, code=5).err
+    configured(*download, "--force-dest", "--concurrency-factor", "1")
+    cli(*download, "--overwrite", "-j", "1")
+    configured(*squash, "--retain-n-latest", "1", "--force-yes")
+    cli(*squash, "--keep-last", "1", "--yes")
+    for option in ("--concurrency-factor=5", "--force-dest", "--retain-n-latest=1", "--force-yes", "--set-aside"):
+        for verb in (download, squash, ("store", "repair")):
+            assert UNKNOWN.search(cli(*verb, option, code=2).err)[1] == option.partition("=")[0]
+    for option in ("--jobs=5", "--overwrite", "--keep-last=1", "--yes"):
+        for verb in (download, squash):
+            assert UNKNOWN.search(configured(*verb, option, code=1).err)[1] == option.partition("=")[0]
+    shown = configured(*squash, "--help").out
+    assert "repo squash --repo faces --retain-n-latest 2 --retain-tags --force-yes\n" in shown
+    assert "-y, --force-yes" in shown and "--keep-last" not in shown
+
+
+@pytest.mark.parametrize(("factor", "jobs"), [("1", 1), ("9", 1), ("10", 2), ("500", 100)])
+def test_the_concurrency_factor_is_a_fifth_of_jobs(
+    configured: Cli, cli: Cli, factor: str, jobs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    real = Repo.upload
+    monkeypatch.setattr(Repo, "upload", lambda self, *a, **k: (asked.append(k["concurrency"]), real(self, *a, **k))[1])
+    configured("repo", "create", "--repo", "r")
+    upload = ("bundle", "upload", "--repo", "r", "--path", make_folder(tmp_path / "data"), "--message", "m")
+    configured(*upload, "--concurrency-factor", factor)
+    cli(*upload, "--jobs", factor)
+    assert asked == [jobs, int(factor)]
 
 
 def test_templates_fill_plain_fields(configured: Cli, tmp_path: Path) -> None:

@@ -37,11 +37,11 @@ def test_update_knows_the_repo_of_a_folder(cli: Cli, data: Path, faces: str, tmp
     cli("bundle", "download", "--repo", "faces", "--destination", copy)
     change(data)
     cli("bundle", "upload", "--repo", "faces", "--path", data, "--message", "second")
-    cli("repo", "rename", "--repo", "faces", "people", "--force-yes")
+    cli("repo", "rename", "--repo", "faces", "people", "--yes")
     cli("bundle", "update", "--destination", copy)
     assert tree_of(copy) == tree_of(data)
     cli("bundle", "update", "--destination", copy, "--label", "init")
-    cli("repo", "delete", "--repo", "people", "--force-yes")
+    cli("repo", "delete", "--repo", "people", "--yes")
     cli("bundle", "update", "--destination", copy, code=3)
 
 

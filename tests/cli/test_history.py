@@ -86,7 +86,7 @@ def test_a_squash_can_be_looked_at_before(home: Path) -> None:
 
 
 def test_a_download_may_leave_erased_files_out(home: Path) -> None:
-    run(home, "store", "erase", "faces@main:b", "--reason", "r", "--now", "--force-yes")
+    run(home, "store", "erase", "faces@main:b", "--reason", "r", "--now", "--yes")
     ask = ("bundle", "download", "--repo", "faces", "--branch", "dev", "--destination")
     run(home, *ask, str(home / "one"), exit=11)
     run(home, *ask, str(home / "two"), "--skip-erased")

@@ -35,7 +35,7 @@ def test_without_read_data_it_is_said_that_packs_were_not_read(cli: Cli, store: 
 
 def test_what_is_set_aside_is_not_called_kept(cli: Cli, store: Path) -> None:
     spoil(largest(store, "packs"), 100)
-    said = cli("store", "repair", "--read-data", "--set-aside", "--force-yes", code=None)
+    said = cli("store", "repair", "--read-data", "--quarantine", "--yes", code=None)
     assert "1 bundle quarantined" in said.out and "no data is lost" not in said.err
     again = cli("store", "check", "--read-data", code=None)
     assert "no data is lost" not in again.err
@@ -59,7 +59,7 @@ def test_of_a_damaged_record_the_repo_is_named_and_what_helps(cli: Cli, store: P
 def test_where_nobody_sits_nothing_is_asked(cli: Cli, faces: str) -> None:
     args = ("repo", "delete", "--repo", "faces")
     said = json.loads(cli(*args, "--json", code=5).err)
-    assert "faces" in said["message"] and "--force-yes" in said["hint"]
+    assert "faces" in said["message"] and "--yes" in said["hint"]
     plain = cli(*args, code=5).err.splitlines()
     assert plain[0].startswith("error: confirmation required: ") and len(plain) == 2
     assert cli(*args, code=5, stdin="n\n").err.splitlines()[1] == "error: user aborted"
@@ -86,7 +86,7 @@ def test_the_key_that_opened_a_store_is_not_removed_without_a_question(cli: Cli,
     cli("store", "key", "add", "--new-key-file", tmp_path / "other", *at)
     ids = [line.split("\t")[0] for line in cli("store", "key", "list", *at).lines]
     assert "with which you opened the store" in cli("store", "key", "remove", ids[0], *at, code=5).err
-    assert f"removed: {ids[0]}" in cli("store", "key", "remove", ids[0], "--force-yes", *at).out
+    assert f"removed: {ids[0]}" in cli("store", "key", "remove", ids[0], "--yes", *at).out
     cli("store", "key", "add", "--new-key-file", tmp_path / "k", *at[:2], "--key-file", tmp_path / "other")
     assert f"removed: {ids[1]}" in cli("store", "key", "remove", ids[1], *at).out, "another one goes at once"
 
@@ -99,7 +99,7 @@ def test_a_forgotten_diamond_is_listed_and_gc_says_what_ends_it(cli: Cli, faces:
     cli("bundle", "upload", "--repo", "faces", "--path", cli.home, "--message", "garbage", "--branch", "b")
     cli("branch", "delete", "--repo", "faces", "--branch", "b")
     gone = cli("bundle", "list", "--repo", "faces", "--json").objects[-1]["id"]
-    cli("bundle", "delete", "--repo", "faces", "--bundle", gone, "--force-yes", code=None)
+    cli("bundle", "delete", "--repo", "faces", "--bundle", gone, "--yes", code=None)
     left = cli("store", "gc", "--no-wait", code=11).err
     command = f"sheaf diamond cancel --repo faces --diamond {diamond}"
     assert f"`{command}` ends that diamond" in left
@@ -109,7 +109,7 @@ def test_a_forgotten_diamond_is_listed_and_gc_says_what_ends_it(cli: Cli, faces:
 
 
 def test_gc_says_how_long_it_waits_for_whom_and_what_else_there_is(cli: Cli, store: Path, faces: str) -> None:
-    cli("repo", "delete", "--repo", "faces", "--force-yes")
+    cli("repo", "delete", "--repo", "faces", "--yes")
     backend = open_backend(str(store), StorageOptions())
     core = Core(backend, open_store(backend))
     session = open_store_session(core, "upload").session

@@ -94,11 +94,11 @@ def test_a_squash_says_that_what_it_lists_was_kept_and_why(cli: Cli, folder: Pat
         _upload(cli, folder, "--label", label)
     _upload(cli, folder, "--branch", "b")
     _upload(cli, folder)
-    squash = ("repo", "squash", "--repo", "faces", "--force-yes")
-    kept = cli(*squash, "--retain-n-latest", "1", "--retain-semver-tags")
+    squash = ("repo", "squash", "--repo", "faces", "--yes")
+    kept = cli(*squash, "--keep-last", "1", "--retain-semver-tags")
     assert kept.err.startswith("kept 2 bundles, 1 of them because branches or labels are at it:\ndeleted 3 bundles")
     assert len(kept.lines) == 2
-    assert cli(*squash, "--retain-n-latest", "9").err == "kept 2 bundles:\n"
+    assert cli(*squash, "--keep-last", "9").err == "kept 2 bundles:\n"
 
 
 # -- hints that name the next step

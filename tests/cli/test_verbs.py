@@ -36,7 +36,7 @@ def test_repos_are_created_listed_renamed_and_deleted(cli: Cli) -> None:
     assert refused.err.startswith('Are you sure you want to rename repo "a" to "c" [y/N] ')
     cli("repo", "rename", "--repo", "a", "c", stdin="y\n")
     cli("repo", "delete", "--repo", "b/x", code=5)
-    cli("repo", "delete", "--repo", "b/x", "--force-yes")
+    cli("repo", "delete", "--repo", "b/x", "--yes")
     assert cli("ls").lines == ["c"]
     cli("repo", "get", "--repo", "a", code=3)
 
@@ -143,9 +143,9 @@ def test_one_file_is_not_downloaded_over_another(cli: Cli, data: Path, faces: st
     download = ("bundle", "download", "file", "--repo", "faces", "--destination", tmp_path, "--file")
     (tmp_path / "labels.csv").write_text("my own")
     refused = cli(*download, "labels.csv", code=5)
-    assert "labels.csv is there already" in refused.err and "--force-dest" in refused.err
+    assert "labels.csv is there already" in refused.err and "--overwrite" in refused.err
     assert (tmp_path / "labels.csv").read_text() == "my own"
-    cli(*download, "labels.csv", "--force-dest")
+    cli(*download, "labels.csv", "--overwrite")
     assert (tmp_path / "labels.csv").read_bytes() == (data / "labels.csv").read_bytes()
     for _ in range(2):
         cli(*download, "link")
@@ -285,7 +285,7 @@ def test_branches(cli: Cli, data: Path, faces: str) -> None:
 
 def test_a_wrong_upload_is_undone_by_moving_the_branch_back(cli: Cli, data: Path, faces: str) -> None:
     wrong = _upload(cli, data, "wrong")
-    refused = cli("bundle", "delete", "--repo", "faces", "--bundle", wrong, "--force-yes", code=4)
+    refused = cli("bundle", "delete", "--repo", "faces", "--bundle", wrong, "--yes", code=4)
     assert "branch:main" in refused.err and "`sheaf branch set`" in refused.err
     moved = cli("branch", "set", "--repo", "faces", "main", "main~1")
     assert moved.lines == [f"moved branch 'main' from {wrong} to {faces}"]
@@ -298,7 +298,7 @@ def test_a_wrong_upload_is_undone_by_moving_the_branch_back(cli: Cli, data: Path
     cli("branch", "set", "--repo", "faces", "main", "init")
     assert _upload(cli, data, "third") != wrong
     assert [line["id"] for line in cli("log", "faces", "--json").objects][1:] == [faces]
-    cli("bundle", "delete", "--repo", "faces", "--bundle", wrong, "--force-yes")
+    cli("bundle", "delete", "--repo", "faces", "--bundle", wrong, "--yes")
 
 
 def test_a_branch_is_moved_from_where_it_was_expected_only(cli: Cli, data: Path, faces: str) -> None:

@@ -38,7 +38,7 @@ def test_it_asks_erases_and_leaves_a_receipt(cli: Cli, faces: str) -> None:  # n
     asked = cli("store", "erase", "faces@init:train/1.txt", "--reason", "request 17", stdin="n\n", code=5)
     assert "erase for good what stands at 2 paths of 1 bundle" in asked.err
     cli("cat", "faces@init:copy")
-    done = cli("store", "erase", faces, "--reason", "request 17", "--now", "--force-yes")
+    done = cli("store", "erase", faces, "--reason", "request 17", "--now", "--yes")
     assert done.lines[:2] == [f"erased {faces}", "2 paths of 1 bundle had it; 1 pack was replaced"]
     assert "finds nothing of it" in done.lines[2]
     (listed,) = cli("store", "erased").lines
@@ -53,12 +53,12 @@ def test_it_asks_erases_and_leaves_a_receipt(cli: Cli, faces: str) -> None:  # n
 
 def test_what_it_needs_to_know(cli: Cli, faces: str) -> None:  # noqa: F811
     assert "--reason" in cli("store", "erase", faces, code=2).err
-    assert "reason" in cli("store", "erase", faces, "--reason", " ", "--force-yes", code=2).err
-    cli("store", "erase", "0" * 64, "--reason", "x", "--force-yes", code=3)
-    cli("store", "erase", "faces@init:none", "--reason", "x", "--force-yes", code=3)
-    cli("store", "erase", "faces@init:train", "--reason", "x", "--force-yes", code=2)
-    cli("store", "erase", "abc", "--reason", "x", "--force-yes", code=2)
-    cli("store", "erase", "faces@init:train", "b3:" + faces, "-r", "--reason", "x", "--force-yes", "--json")
+    assert "reason" in cli("store", "erase", faces, "--reason", " ", "--yes", code=2).err
+    cli("store", "erase", "0" * 64, "--reason", "x", "--yes", code=3)
+    cli("store", "erase", "faces@init:none", "--reason", "x", "--yes", code=3)
+    cli("store", "erase", "faces@init:train", "--reason", "x", "--yes", code=2)
+    cli("store", "erase", "abc", "--reason", "x", "--yes", code=2)
+    cli("store", "erase", "faces@init:train", "b3:" + faces, "-r", "--reason", "x", "--yes", "--json")
     assert cli("store", "erased").lines
 
 
@@ -75,7 +75,7 @@ def test_contents_that_are_like_it_are_listed(cli: Cli, faces: str, folder: Path
 
 
 def test_readers_are_told(cli: Cli, faces: str, tmp_path: Path) -> None:  # noqa: F811
-    cli("store", "erase", faces, "--reason", "request 17", "--now", "--force-yes")
+    cli("store", "erase", faces, "--reason", "request 17", "--now", "--yes")
     error = cli("cat", "faces@init:copy", code=3).err
     assert "'copy' was erased from the store on " in error and "by tester: request 17" in error
     where = ("--repo", "faces", "--label", "init")
@@ -91,7 +91,7 @@ def test_readers_are_told(cli: Cli, faces: str, tmp_path: Path) -> None:  # noqa
 
 
 def test_uploads_are_refused_or_warned(cli: Cli, faces: str, folder: Path) -> None:  # noqa: F811
-    cli("store", "erase", faces, "--reason", "x", "--now", "--force-yes")
+    cli("store", "erase", faces, "--reason", "x", "--now", "--yes")
     again = ("bundle", "upload", "--repo", "faces", "--path", folder, "--message", "again")
     assert "was erased from this store" in cli(*again, code=5).err
     assert "--allow-erased" in cli(*again, code=5).err
@@ -108,7 +108,7 @@ def test_names_go_too(cli: Cli, faces: str, folder: Path, tmp_path: Path) -> Non
     (folder / "copy").write_bytes(b"something else")
     cli("bundle", "upload", "--repo", "faces", "--path", folder, "--message", "other", "--label", "next")
     before = cli("bundle", "get", "--repo", "faces", "--label", "init", "--json").object
-    done = cli("store", "erase", faces, "--with-path", "--reason", "request 17", "--now", "--force-yes")
+    done = cli("store", "erase", faces, "--with-path", "--reason", "request 17", "--now", "--yes")
     assert "3 names were replaced by notices" in done.lines
     assert "the same names stand for other contents at 1 path" in done.err
     assert cli("ls", "faces@init:").lines == ["big", notice, "other", "train/"]
@@ -135,17 +135,17 @@ def test_rows(cli: Cli, folder: Path) -> None:  # noqa: F811
     cli("repo", "create", "--repo", "faces")
     cli("bundle", "upload", "--repo", "faces", "--path", folder, "--message", "m", "--label", "init")
     erase = ("store", "erase", "--rows", 'person == 17 and city in ("b", "c")', "--reason", "request 17")
-    assert "REPO:PATTERN" in cli(*erase, "faces@init:people.parquet", "--force-yes", code=2).err
+    assert "REPO:PATTERN" in cli(*erase, "faces@init:people.parquet", "--yes", code=2).err
     assert "--reason" in cli(*erase[:4], "faces:*.parquet", code=2).err
     assert "every version of *.parquet" in cli(*erase, "faces:*.parquet", stdin="n\n", code=5).err
-    done = cli(*erase, "faces:*.parquet", "--now", "--force-yes")
+    done = cli(*erase, "faces:*.parquet", "--now", "--yes")
     assert "1 row was taken out" in done.lines
     cli("cp", "faces@init:people.parquet", folder / "got.parquet")
     assert pq.read_table(folder / "got.parquet")["person"].to_pylist() == [1, 2]
     for wrong in ("person = 17", "person", "f(person) == 1", "person == x", "1 < person < 2", "not person"):
-        refused = cli("store", "erase", "--rows", wrong, "faces:*.parquet", "--reason", "x", "--force-yes", code=2)
+        refused = cli("store", "erase", "--rows", wrong, "faces:*.parquet", "--reason", "x", "--yes", code=2)
         assert "is no condition" in refused.err
-    cli(*erase, "faces:*.parquet", "--force-yes", code=3)
+    cli(*erase, "faces:*.parquet", "--yes", code=3)
 
 
 # -- what listings show
@@ -158,7 +158,7 @@ def _states(cli: Cli, *args: object) -> dict[str, str]:  # noqa: F811
 def test_listings_mark_what_was_erased(cli: Cli, faces: str, folder: Path) -> None:  # noqa: F811
     assert set(_states(cli, "faces").values()) == {""}
     assert cli("ls", "faces:copy", "--json").object["erased"] is False
-    cli("store", "erase", faces, "--reason", "request", "--now", "--force-yes")
+    cli("store", "erase", faces, "--reason", "request", "--now", "--yes")
     gone = {"copy": "erased", "train/1.txt": "erased"}
     assert _states(cli, "faces") == {"train/": "", "other": "", "big": "", **gone}
     assert [line.endswith(" (erased)") for line in cli("ls", "-l", "faces:copy", "--table").lines] == [True]
@@ -172,7 +172,7 @@ def test_listings_mark_what_was_erased(cli: Cli, faces: str, folder: Path) -> No
 
 
 def test_what_came_back_is_not_marked(cli: Cli, faces: str, folder: Path) -> None:  # noqa: F811
-    cli("store", "erase", faces, "--reason", "request", "--now", "--force-yes")
+    cli("store", "erase", faces, "--reason", "request", "--now", "--yes")
     cli("upload", folder, "faces", "-m", "back", "--allow-erased")
     for ref in ("init", "main"):
         for path, state in _states(cli, f"faces@{ref}").items():
@@ -186,7 +186,7 @@ def test_large_files_are_marked_too(cli: Cli, folder: Path) -> None:  # noqa: F8
     (folder / "similar").write_bytes(noise + b"!")
     cli("repo", "create", "--repo", "r")
     cli("upload", folder, "r", "-m", "m")
-    cli("store", "erase", "r:large", "--reason", "request", "--now", "--force-yes")
+    cli("store", "erase", "r:large", "--reason", "request", "--now", "--yes")
     states = _states(cli, "r")
     assert (states["large"], states["similar"]) == ("erased", "")
     cli("cat", "r:large", code=3)

@@ -115,7 +115,7 @@ def test_commands_name_them(cli: Cli, tmp_path: Path) -> None:  # noqa: F811
     assert "unfinished" not in cli("store", "check").out
     leave_copies(root)
     with live_writer(root):
-        erased = cli("store", "erase", blake3(SECRET).hexdigest(), "--reason", "x", "--now", "--force-yes")
+        erased = cli("store", "erase", blake3(SECRET).hexdigest(), "--reason", "x", "--now", "--yes")
     assert "2 unfinished writes were removed" in erased.out
     assert "warning: 1 unfinished write may hold the bytes" in erased.err
 
@@ -146,5 +146,5 @@ def test_the_command_warns_of_spills(cli: Cli, tmp_path: Path, monkeypatch: pyte
     (tmp_path / "in/secret").write_bytes(SECRET)
     cli("bundle", "upload", "--repo", "r", "--path", tmp_path / "in", "--message", "m")
     monkeypatch.setattr("sheaf.repo.operations.mount_spills.spills_of", lambda folder, store: [Path("/spilled/1")])
-    done = cli("store", "erase", hash_of(SECRET), "--reason", "x", "--now", "--force-yes")
+    done = cli("store", "erase", hash_of(SECRET), "--reason", "x", "--now", "--yes")
     assert "warning: what was written to mounts" in done.err and "/spilled/1" in done.err

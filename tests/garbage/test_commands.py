@@ -29,13 +29,13 @@ def test_a_bundle_goes_comes_back_and_goes_for_good(cli: Cli, bundles: list[str]
     first = bundles[0]
     asked = cli("bundle", "delete", "--repo", "faces", "--bundle", first, stdin="n\n", code=5)
     assert first in asked.err
-    gone = cli("bundle", "delete", "--repo", "faces", "--bundle", first, "--force-yes")
+    gone = cli("bundle", "delete", "--repo", "faces", "--bundle", first, "--yes")
     assert "undelete" in gone.err
     assert listed(cli) == bundles[1:]
     assert cli("bundle", "undelete", "--repo", "faces").lines[0].startswith(f"{first}\t")
     cli("bundle", "undelete", "--repo", "faces", "--bundle", first)
     assert sorted(listed(cli)) == sorted(bundles)
-    cli("bundle", "delete", "--repo", "faces", "--bundle", first, "--force-yes")
+    cli("bundle", "delete", "--repo", "faces", "--bundle", first, "--yes")
     would = json.loads(cli("--json", "store", "gc", "--dry-run").out)
     assert would["packs"] == 1
     done = json.loads(cli("--json", "store", "gc").out)
@@ -48,15 +48,15 @@ def test_a_bundle_goes_comes_back_and_goes_for_good(cli: Cli, bundles: list[str]
 
 def test_what_a_label_or_branch_names_is_not_deleted(cli: Cli, bundles: list[str]) -> None:  # noqa: F811
     for ref, name in (("v1.0.0", "v1.0.0"), ("main", "main")):
-        refused = cli("bundle", "delete", "--repo", "faces", "--bundle", ref, "--force-yes", code=4)
+        refused = cli("bundle", "delete", "--repo", "faces", "--bundle", ref, "--yes", code=4)
         assert name in refused.err
     assert listed(cli) == bundles
 
 
 def test_squash_retains_what_it_is_told_to(cli: Cli, bundles: list[str]) -> None:  # noqa: F811
-    cli("repo", "squash", "--repo", "faces", "--retain-n-latest", "2", "--retain-semver-tags", "--force-yes")
+    cli("repo", "squash", "--repo", "faces", "--keep-last", "2", "--retain-semver-tags", "--yes")
     assert listed(cli) == bundles[1:]
-    left = cli("repo", "squash", "--repo", "faces", "--force-yes").lines
+    left = cli("repo", "squash", "--repo", "faces", "--yes").lines
     assert [line.split("\t")[0] for line in left] == [bundles[3]]
     assert cli("label", "list", "--repo", "faces").lines == []
     cli("store", "gc")
@@ -64,13 +64,13 @@ def test_squash_retains_what_it_is_told_to(cli: Cli, bundles: list[str]) -> None
 
 
 def test_a_repo_goes_and_comes_back(cli: Cli, bundles: list[str]) -> None:  # noqa: F811
-    gone = cli("repo", "delete", "--repo", "faces", "--force-yes")
+    gone = cli("repo", "delete", "--repo", "faces", "--yes")
     assert "note: `sheaf repo undelete --repo " in gone.err
     assert cli("repo", "list").lines == []
     assert cli("repo", "undelete").lines[0].startswith("faces\t")
     cli("repo", "undelete", "--repo", "faces", "--as", "portraits")
     assert cli("bundle", "list", "--repo", "portraits").lines[0].startswith(bundles[0])
-    cli("repo", "delete", "--repo", "portraits", "--force-yes")
+    cli("repo", "delete", "--repo", "portraits", "--yes")
     kept = cli("store", "gc", "--keep-deleted", "7d")
     assert kept.lines[0] == "gave back 0 bytes (0 B)"
     would, done = cli("store", "gc", "--dry-run").lines, cli("store", "gc").lines
@@ -89,7 +89,7 @@ def test_more_than_a_few_are_counted(cli: Cli, bundles: list[str], tmp_path: Pat
     for n in range(4):
         cli("bundle", "upload", "--repo", "faces", "--path", tmp_path / "in", "--message", "again")
         (tmp_path / "in" / f"more {n}").write_bytes(b"more")
-    cli("repo", "squash", "--repo", "faces", "--force-yes")
+    cli("repo", "squash", "--repo", "faces", "--yes")
     done = json.loads(cli("--json", "store", "gc", "--dry-run").out)
     assert len(done["lost"]) > 5
     assert done["lost"][0] == {"repo": "faces", "repo_id": done["lost"][0]["repo_id"], "bundle": bundles[0]}
@@ -104,7 +104,7 @@ def test_a_squash_names_the_labels_that_go_and_undelete_brings_them_back(cli: Cl
         cli("label", "set", "--repo", "faces", "--label", name, "--bundle", bundles[at])
     asked = cli("repo", "squash", "--repo", "faces", stdin="n\n", code=5)
     assert "which deletes 3 bundles and labels old, older, v1.0.0 [y/N]" in asked.err
-    gone = cli("repo", "squash", "--repo", "faces", "--force-yes")
+    gone = cli("repo", "squash", "--repo", "faces", "--yes")
     assert "deleted 3 bundles and labels old, older, v1.0.0\n" in gone.err
     assert "note: `sheaf bundle undelete --repo faces`" in gone.err
     cli("label", "set", "--repo", "faces", "--label", "old", "--bundle", bundles[3])
@@ -120,7 +120,7 @@ def test_a_squash_names_the_labels_that_go_and_undelete_brings_them_back(cli: Cl
 def test_labels_that_were_deleted_before_stay_away(cli: Cli, bundles: list[str]) -> None:  # noqa: F811
     cli("label", "delete", "--repo", "faces", "--label", "v1.0.0")
     for _ in range(2):
-        cli("repo", "squash", "--repo", "faces", "--force-yes")
+        cli("repo", "squash", "--repo", "faces", "--yes")
         assert "label" not in cli("bundle", "undelete", "--repo", "faces", "--bundle", bundles[1]).err
     assert cli("label", "list", "--repo", "faces").lines == []
 
@@ -133,13 +133,13 @@ def test_the_prompt_for_a_repo_says_what_it_has(cli: Cli, bundles: list[str]) ->
 
 
 def test_repos_of_one_name_are_told_apart(cli: Cli, bundles: list[str], tmp_path: Path) -> None:  # noqa: F811
-    cli("repo", "delete", "--repo", "faces", "--force-yes")
+    cli("repo", "delete", "--repo", "faces", "--yes")
     first = cli("repo", "undelete").lines[0].split("\t")
     assert (first[0], first[3]) == ("faces", "4")
     cli("repo", "create", "--repo", "faces")
     assert "--as NAME" in cli("repo", "undelete", "--repo", "faces", code=4).err
     cli("bundle", "upload", "--repo", "faces", "--path", tmp_path / "in", "--message", "another")
-    cli("repo", "delete", "--repo", "faces", "--force-yes")
+    cli("repo", "delete", "--repo", "faces", "--yes")
     ids = [line.split("\t")[1] for line in cli("repo", "undelete").lines]
     refused = cli("repo", "undelete", "--repo", "faces", code=5)
     assert all(f"{id} (deleted 20" in refused.err for id in ids)
@@ -147,16 +147,16 @@ def test_repos_of_one_name_are_told_apart(cli: Cli, bundles: list[str], tmp_path
 
 
 def test_what_gc_has_taken_is_left_out_and_counted(cli: Cli, bundles: list[str]) -> None:  # noqa: F811
-    cli("bundle", "delete", "--repo", "faces", "--bundle", bundles[0], "--force-yes")
+    cli("bundle", "delete", "--repo", "faces", "--bundle", bundles[0], "--yes")
     cli("store", "gc")
-    cli("bundle", "delete", "--repo", "faces", "--bundle", bundles[2], "--force-yes")
+    cli("bundle", "delete", "--repo", "faces", "--bundle", bundles[2], "--yes")
     listed = cli("bundle", "undelete", "--repo", "faces")
     assert [line.split("\t")[0] for line in listed.lines] == [bundles[2]]
     assert "note: 1 more bundle can't be brought back" in listed.err
-    cli("repo", "delete", "--repo", "faces", "--force-yes")
+    cli("repo", "delete", "--repo", "faces", "--yes")
     cli("store", "gc")
     cli("repo", "create", "--repo", "faces")
-    cli("repo", "delete", "--repo", "faces", "--force-yes")
+    cli("repo", "delete", "--repo", "faces", "--yes")
     assert "note: 1 more repo can't be brought back" in cli("repo", "undelete").err
     cli("repo", "undelete", "--repo", "faces")  # the one that can be is meant
 

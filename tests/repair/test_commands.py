@@ -40,7 +40,7 @@ def spoil(path: Path, at: int = 5000) -> None:
 
 def test_a_sound_store_has_nothing_to_repair(cli: Cli, store: Path) -> None:  # noqa: F811
     assert "no damage found" in cli("store", "repair").lines
-    for option in ("--from-replica", "--index", "--pages", "--set-aside"):
+    for option in ("--from-replica", "--index", "--pages", "--quarantine"):
         assert "no damage found" in cli("store", "repair", option).lines
 
 
@@ -50,11 +50,11 @@ def test_without_options_it_says_what_there_is_to_do(cli: Cli, store: Path) -> N
     for command in ("check", "repair"):
         said = cli("store", command, "--read-data", code=6)
         assert "`sheaf store repair --from-replica --read-data`" in said.err
-        assert "`sheaf store repair --set-aside --read-data`" in said.err
+        assert "`sheaf store repair --quarantine --read-data`" in said.err
     after = {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
     assert {path: data for path, data in after.items() if store / "damaged" not in path.parents} == before
     (problem,) = cli("--json", "store", "repair", "--read-data", code=6).object["left"]
-    assert problem["repair"] == ["from-replica", "set-aside"]
+    assert problem["repair"] == ["from-replica", "quarantine"]
 
 
 def test_from_a_replica(cli: Cli, store: Path, tmp_path: Path) -> None:  # noqa: F811
@@ -120,9 +120,9 @@ def test_set_aside_and_back(cli: Cli, store: Path, tmp_path: Path) -> None:  # n
     pack = largest(store, "packs")
     whole = pack.read_bytes()
     spoil(pack)
-    refused = cli("store", "repair", "--set-aside", "--read-data", stdin="n\n", code=5)
+    refused = cli("store", "repair", "--quarantine", "--read-data", stdin="n\n", code=5)
     assert "set aside 1 bundle " in refused.err and "'b': " in refused.err
-    cli("store", "repair", "--set-aside", "--index", "--read-data", "--force-yes")
+    cli("store", "repair", "--quarantine", "--index", "--read-data", "--yes")
     cli("store", "check", "--read-data")
     told = cli("cat", "faces@v2:a", code=6)
     assert "is set aside" in told.err and "bundle undelete" in told.err

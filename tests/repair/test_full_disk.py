@@ -130,7 +130,7 @@ ACTS: dict[str, tuple[Callable[[Path], None], Act]] = {
     "erase": (untouched, erase),
     "repair --from-replica": (without_packs, fetch),
     "repair --index": (without_index, rebuild),
-    "repair --set-aside": (without_packs, set_aside),
+    "repair --quarantine": (without_packs, set_aside),
 }
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["App", "Dialect", "NoStoreYet"]
 
 _HOW_TO_BEGIN: Final = "create it with `repo create`, or name another store with --store URL"
+
+#: A command of ``sheaf`` in a text, or the name of an option.
+_NAMED: Final = re.compile(r"`[^`]*`|(?<![\w-])--[a-z][a-z-]*")
 
 
 class NoStoreYet(NotFound):
@@ -57,8 +61,16 @@ class Dialect:
     keeps_upstream: bool = False
     #: Whether the configuration file that counts is named on stderr.
     names_config: bool = False
+    #: Options that have another name here, by that of ``sheaf``.
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    #: An option of a verb as this program has it.
+    option: Callable[[click.Option], click.Option] = lambda option: option
     #: What is left in a destination after a download or an update.
     after_download: Callable[[Bundle, Path], None] | None = None
+
+    def words(self, text: str) -> str:
+        """A hint or an example with this program's names of options, outside of commands in backticks."""
+        return _NAMED.sub(lambda found: self.renamed.get(found[0], found[0]), text)
 
 
 class App:

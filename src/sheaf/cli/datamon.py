@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from copy import copy
+from functools import cache
 from typing import Final, NoReturn
 
 import click
@@ -87,6 +89,30 @@ def _usage_message(error: click.ClickException) -> str:
     return " ".join(error.format_message().split())
 
 
+_RENAMED: Final = {
+    "--jobs": "--concurrency-factor",
+    "--keep-last": "--retain-n-latest",
+    "--overwrite": "--force-dest",
+    "--yes": "--force-yes",
+}
+
+
+@cache  # since click finds options by their identity
+def _option(option: click.Option) -> click.Option:
+    """An option of a verb under Datamon's name. The concurrency factor keeps its meaning, too."""
+    if _RENAMED.keys().isdisjoint(option.opts):
+        return option
+    own = copy(option)
+    own.opts = [_RENAMED.get(name, name) for name in option.opts if name != "-j"]
+    if "--jobs" in option.opts:
+        own.help, own.callback = "About N/5 files at once. Default: by the machine.", _workers
+    return own
+
+
+def _workers(ctx: click.Context, param: click.Parameter, factor: int | None) -> int | None:
+    return None if factor is None else max(1, factor // 5)
+
+
 DATAMON: Final = Dialect(
     name="datamon",
     read_settings=read_datamon,
@@ -94,6 +120,7 @@ DATAMON: Final = Dialect(
         global_option("--config", metavar="BUCKET", help="Kept for scripts; contexts are in the configuration file."),
         global_option("--format", metavar="TEMPLATE", help="A line for each thing, such as '{{.ID}}'."),
         *GLOBAL_OPTIONS,
+        ignored_option("--concurrency-factor", type=click.INT),
         ignored_option("--loglevel"),
         ignored_option("--metrics", is_flag=True),
         ignored_option("--metrics-password"),
@@ -112,6 +139,8 @@ DATAMON: Final = Dialect(
     has_tables=False,
     keeps_upstream=True,
     names_config=True,
+    renamed=_RENAMED,
+    option=_option,
     after_download=leave_traces,
 )
 

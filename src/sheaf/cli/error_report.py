@@ -6,7 +6,7 @@ import errno
 import re
 import sys
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sheaf.cli.output.text import redact
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Failure", "failure_of", "one_line", "print_failure"]
 
-#: Errors of the operating system that say what is wrong with what the user named.
+#: Errors of the operating system about a path that the user named.
 _OF_ERRNO: Final[dict[int, tuple[type[SheafError], str]]] = {
     errno.ENOENT: (NotFound, ""),
     errno.ENOTDIR: (InvalidInput, ""),
@@ -25,21 +25,21 @@ _OF_ERRNO: Final[dict[int, tuple[type[SheafError], str]]] = {
     errno.ENAMETOOLONG: (InvalidInput, ""),
     errno.EEXIST: (Refused, ""),
     errno.ENOTEMPTY: (Refused, ""),
-    errno.EACCES: (Denied, "check the owner and the mode of that path"),
-    errno.EPERM: (Denied, "check the owner, the mode and the attributes of that path"),
+    errno.EACCES: (Denied, "check the owner and mode of the path"),
+    errno.EPERM: (Denied, "check the owner, mode and attributes of the path"),
     errno.EROFS: (Denied, "the file system is mounted read-only"),
-    errno.ENOSPC: (NoSpace, "make room, then run the same command again"),
-    errno.EDQUOT: (NoSpace, "make room, then run the same command again"),
+    errno.ENOSPC: (NoSpace, "free some space, then run the same command again"),
+    errno.EDQUOT: (NoSpace, "free some space, then run the same command again"),
 }
 
 
-#: Longer than any path: nobody wants to read it.
+#: Longer than any path, and unreadable.
 _LONG: Final = re.compile(r"\S{4200,}")
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What ``--json`` prints of an error; ``exit`` is the number of the one table."""
+    """An error as ``--json`` prints it; ``exit`` is its exit code."""
 
     kind: str
     message: str
@@ -48,7 +48,7 @@ class Failure:
 
 
 def failure_of(error: BaseException) -> Failure:
-    """How an exception looks to the user. A foreign one is unexpected: exit 12."""
+    """The failure for an exception. Foreign exceptions are unexpected: exit 12."""
     if isinstance(error, OSError) and error.errno in _OF_ERRNO:
         name = f"{error.filename}: " if error.filename is not None else ""
         category, hint = _OF_ERRNO[error.errno]
@@ -56,23 +56,23 @@ def failure_of(error: BaseException) -> Failure:
     if isinstance(error, SheafError):
         return Failure(error.kind, one_line(error.message), one_line(error.hint), rule_of(error).exit)
     text = one_line(f"unexpected {type(error).__name__}: {error}")
-    return Failure("unexpected", text, "run it again with --debug to see where", rule_of(error).exit)
+    return Failure("unexpected", text, "run the command again with --debug for a traceback", rule_of(error).exit)
 
 
 def print_failure(failure: Failure, error: BaseException, dialect: Dialect, *, as_json: bool, debug: bool) -> None:
-    """Tell the user, on stderr."""
+    """Print a failure on stderr."""
     if debug:
         traceback.print_exception(error, file=sys.stderr)
     if as_json:
         from sheaf.cli.output.render import to_json
 
-        print(to_json(failure), file=sys.stderr)
+        print(to_json(replace(failure, hint=dialect.words(failure.hint))), file=sys.stderr)
         return
     print(f"{dialect.error_prefix}{failure.message}", file=sys.stderr)
     if failure.hint:
-        print(f"{dialect.hint_prefix}{failure.hint}", file=sys.stderr)
+        print(f"{dialect.hint_prefix}{dialect.words(failure.hint)}", file=sys.stderr)
 
 
 def one_line(text: str) -> str:
-    """A message without line ends, secrets in URLs, and words that nobody can read."""
+    """Remove line ends, secrets in URLs and overlong words from a message."""
     return redact(_LONG.sub(lambda word: f"{word[0][:60]}… ({len(word[0])} characters)", " ".join(text.split())))

@@ -34,10 +34,9 @@ __all__ = [
     "repo_at",
     "showing",
     "standard_input",
-    "workers",
 ]
 
-_SURE: Final = "pass --force-yes to proceed"
+_SURE: Final = "pass --yes to proceed"
 
 
 def choose_bundle(
@@ -152,11 +151,6 @@ def read_meta(pairs: Iterable[str]) -> dict[str, str]:
             raise InvalidInput(f"invalid value '{pair}' for --meta: expected KEY=VALUE")
         meta[key] = value
     return meta
-
-
-def workers(factor: int | None) -> int | None:
-    """Number of concurrent files for Datamon's concurrency factor; None leaves it to the library."""
-    return None if factor is None else max(1, factor // 5)
 
 
 def confirm(question: str, *, is_sure: bool) -> None:

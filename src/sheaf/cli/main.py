@@ -19,7 +19,7 @@ _M_TRIM_THRESHOLD: Final = -1
 
 
 class _NoPandas:
-    """pyarrow loads pandas at its first array if it is there: 0.3 s and 40 MiB that no verb has a use for."""
+    """Keeps pyarrow from loading pandas at its first array: 0.3 s and 40 MiB that no verb uses."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
         if name == "pandas":

@@ -1,4 +1,4 @@
-"""Runs a tree of verbs as a process does: signals, broken pipes, errors, the exit code."""
+"""Run a tree of verbs as a process: signals, broken pipes, errors, the exit code."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class _Terminated(BaseException):
 
 
 def start(tree: Tree, dialect: Dialect, args: Sequence[str]) -> NoReturn:
-    """Run as the process: set it up, run, leave."""
+    """Run the command line as this process and exit."""
     for number in _ENDINGS:
         signal.signal(number, _end)
     code = run(tree, dialect, args, read_environment())
@@ -53,7 +53,7 @@ def start(tree: Tree, dialect: Dialect, args: Sequence[str]) -> NoReturn:
 
 
 def run(tree: Tree, dialect: Dialect, args: Sequence[str], environment: Environment) -> int:
-    """The exit code of one call. Prints errors; never raises."""
+    """Run one call and return its exit code. Prints errors; never raises."""
     app = _Call.app = App(dialect, environment)
     try:
         return _invoke(tree, app, list(args))
@@ -110,7 +110,7 @@ def _without_output(error: OutputError, app: App, args: Sequence[str]) -> int:
 def _of_click(error: click.ClickException, dialect: Dialect) -> Failure:
     context = error.ctx if isinstance(error, click.UsageError) else None
     where = context.command_path if context else dialect.name
-    return Failure("usage", one_line(dialect.usage_message(error)), f"'{where} --help' shows how", USAGE)
+    return Failure("usage", one_line(dialect.usage_message(error)), f"run '{where} --help' for usage", USAGE)
 
 
 def _is_stdout_gone() -> bool:
@@ -125,7 +125,7 @@ def _is_stdout_gone() -> bool:
 
 @contextlib.contextmanager
 def patiently() -> Iterator[None]:
-    """Within it the first signal puts things in order however long that takes; the second one still ends the process."""
+    """Within it, the first signal starts a cleanup without a time limit; the second one still ends the process."""
     if signal.getsignal(signal.SIGINT) is not _end:  # not a process of ours
         yield
         return

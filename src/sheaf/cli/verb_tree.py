@@ -1,4 +1,4 @@
-"""Verbs and the tree that they hang in, on click: loaded lazily, with global options that may stand anywhere."""
+"""The tree of verbs, based on click: loaded lazily, with global options in any position."""
 
 from __future__ import annotations
 
@@ -33,13 +33,14 @@ _BOOLEANS: Final = {"true": True, "t": True, "1": True, "false": False, "f": Fal
 
 
 class _WithGlobals(click.Command):
-    """Takes the dialect's global options besides its own, wherever they stand."""
+    """Accepts the dialect's global options besides its own, in any position."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         own = super().get_params(ctx)
         app = ctx.find_object(App)
         if app is None:
             return own
+        own = [app.dialect.option(param) if isinstance(param, click.Option) else param for param in own]
         taken = {name for param in own for name in param.opts}
         return own + [option for option in app.dialect.global_options if taken.isdisjoint(option.opts)]
 
@@ -57,7 +58,7 @@ class _WithGlobals(click.Command):
 
 
 class MissingOptions(click.MissingParameter):
-    """Several required options are missing: said at once."""
+    """Several required options are missing: reported at once."""
 
     def __init__(self, options: Sequence[click.Option], ctx: click.Context) -> None:
         super().__init__(ctx=ctx, param=options[0])
@@ -79,13 +80,13 @@ def _all_missing(
 
 
 def check_text(ctx: click.Context, param: click.Parameter, value: object) -> None:
-    """Raises BadParameter for an argument that is not UTF-8 or holds a NUL; only paths of this machine may be any bytes."""
+    """Raise BadParameter for an argument that is not UTF-8 or contains a NUL; only local paths may be any bytes."""
     for text in value if isinstance(value, tuple) else (value,):
         if isinstance(text, str) and "\0" in text:
-            raise click.BadParameter("it holds a NUL byte", ctx, param)
+            raise click.BadParameter("the value contains a NUL byte", ctx, param)
         if isinstance(text, str) and not text.isascii() and _SURROGATES.search(text):
             shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-            raise click.BadParameter(f"'{shown}' is not UTF-8 text", ctx, param)
+            raise click.BadParameter(f"'{shown}' is not valid UTF-8", ctx, param)
 
 
 def _plain_flags(args: Sequence[str], flags: Container[str]) -> Iterator[str]:
@@ -102,7 +103,7 @@ def _plain_flags(args: Sequence[str], flags: Container[str]) -> Iterator[str]:
 
 
 class Verb(_WithGlobals):
-    """A command that does something: its help shows an example and its exit codes."""
+    """A command; its help shows an example and its exit codes."""
 
     def __init__(
         self, name: str | None, *, example: str = "", exits: Sequence[int] = (), fields: Listed = dict, **extra: Any
@@ -113,7 +114,7 @@ class Verb(_WithGlobals):
         self.listed = fields
 
     def fields(self) -> Iterator[tuple[str, str]]:
-        """By option, and "" without one: the fields of a plain line, in their order."""
+        """The fields of a plain line, in order, by option ("" without one)."""
         for option, view in self.listed().items():
             yield option, ", ".join(view.columns)
 
@@ -123,7 +124,9 @@ class Verb(_WithGlobals):
         return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        own = [record for param in self.params if (record := param.get_help_record(ctx))]
+        option = _dialect(ctx).option
+        params = (option(param) if isinstance(param, click.Option) else param for param in self.params)
+        own = [record for param in params if (record := param.get_help_record(ctx))]
         if own:
             with formatter.section("Options"):
                 formatter.write_dl(own)
@@ -134,12 +137,11 @@ class Verb(_WithGlobals):
         if self.example:
             with formatter.section("Example"):
                 for line in self.example.splitlines():
-                    formatter.write(
-                        f"{'':>{formatter.current_indent}}{line.replace('sheaf ', f'{dialect.name} ', 1)}\n"
-                    )
+                    example = dialect.words(line.replace("sheaf ", f"{dialect.name} ", 1))
+                    formatter.write(f"{'':>{formatter.current_indent}}{example}\n")
         fields = list(self.fields()) if dialect.has_tables else []
         if fields:
-            with formatter.section("Fields, separated by tabs, unless lists are tables"):
+            with formatter.section("Fields, separated by tabs (except in tables)"):
                 formatter.write_dl([(option or "each line", names) for option, names in fields])
         codes = sorted({dialect.exit_code(code) for code in self.exits})
         with formatter.section("Exit codes"):
@@ -147,7 +149,7 @@ class Verb(_WithGlobals):
 
 
 class Tree(_WithGlobals, click.Group):
-    """A group whose verbs stand in a literal table, ``"list files" -> "module:attribute"``, and load when used.
+    """A group whose verbs are in a literal table, ``"list files" -> "module:attribute"``, and load when used.
 
     A name may have several words; the longest that fits is taken, so ``bundle list`` and ``bundle list files`` are
     two plain verbs.
@@ -229,7 +231,7 @@ class Tree(_WithGlobals, click.Group):
 
 def _point_to_globals(ctx: click.Context, formatter: click.HelpFormatter) -> None:
     formatter.write_paragraph()
-    formatter.write_text(f"Global options, such as --json and --store: see '{ctx.find_root().info_name} --help'.")
+    formatter.write_text(f"Run '{ctx.find_root().info_name} --help' for global options, such as --json and --store.")
 
 
 def _dialect(ctx: click.Context) -> Dialect:
@@ -245,7 +247,7 @@ def _load(at: str) -> click.Command:
 
 
 def verbs_of(tree: Tree, dialect: Dialect, table: Mapping[str, str]) -> Iterator[tuple[str, Verb]]:
-    """The verbs of a table by name, each loaded, for what describes them."""
+    """Load the verbs of a table, by name, to describe them."""
     context = click.Context(tree, info_name=dialect.name, obj=App(dialect, Environment({}, Path("/home"), "user")))
     for name in sorted(table):
         _, command, _ = tree.resolve_command(context, name.split())
@@ -262,9 +264,9 @@ def verbs_of(tree: Tree, dialect: Dialect, table: Mapping[str, str]) -> Iterator
 def verb(
     *, example: str, exits: Sequence[int] = (), fields: Listed = dict, **extra: Any
 ) -> Callable[[Callable[..., Any]], Verb]:
-    """Makes a function a :class:`Verb`; its docstring is the help, its first argument the :class:`App`.
+    """Turn a function into a :class:`Verb`; its docstring is the help, its first argument the :class:`App`.
 
-    ``fields``: what it lists, by the option that asks for it; looked at by help only.
+    ``fields``: what it lists, by the option that asks for it; used by help only.
     """
 
     def decorate(function: Callable[..., Any]) -> Verb:

@@ -1,4 +1,4 @@
-"""The tree of ``sheaf``: which verb stands where. Modules load when their verb is used."""
+"""The tree of verbs of ``sheaf``. Modules load when their verb is used."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from sheaf.settings.settings import read_sheaf
 __all__ = ["NOUNS", "SHEAF", "VERBS", "sheaf"]
 
 NOUNS: Final[dict[str, str]] = {
-    "branch": "Pointers that move to each new bundle.",
-    "bundle": "Immutable views of a folder at one moment.",
-    "cache": "What is kept on this machine to save time; nothing that would be missed.",
-    "config": "The configuration file.",
-    "context": "Named stores of the configuration file.",
-    "diamond": "Many writers filling one bundle at once.",
-    "label": "Names set on bundles; 'sheaf label REPO@REF LABEL' sets one.",
-    "repo": "Datasets, each with one lifecycle.",
-    "store": "Where all data lives.",
+    "branch": "Manage branches, which move to each new bundle.",
+    "bundle": "Manage bundles: immutable views of a folder.",
+    "cache": "Manage the local cache (safe to delete).",
+    "config": "Manage the configuration file.",
+    "context": "Manage contexts: named sets of settings.",
+    "diamond": "Fill one bundle from many machines.",
+    "label": "Manage labels; 'sheaf label REPO@REF LABEL' sets one.",
+    "repo": "Manage repos (datasets).",
+    "store": "Manage a store: check, clean up, repair, replicate.",
 }
 
 VERBS: Final[dict[str, str]] = {
@@ -113,12 +113,10 @@ SHEAF: Final = Dialect(
     name="sheaf",
     read_settings=read_sheaf,
     global_options=(
-        global_option("--config", metavar="FILE", help="The configuration file."),
-        global_option("--table/--no-table", default=None, help="Lists as tables that line up. Default: on a terminal."),
-        global_option(
-            "-q", "--quiet", is_flag=True, help="Only results, warnings and errors: no progress, no summaries."
-        ),
-        global_option("-v", "--verbose", count=True, help="Name each step and file; twice, also each request."),
+        global_option("--config", metavar="FILE", help="Configuration file."),
+        global_option("--table/--no-table", default=None, help="Print lists as tables. Default: on a terminal."),
+        global_option("-q", "--quiet", is_flag=True, help="Print only results, warnings and errors."),
+        global_option("-v", "--verbose", count=True, help="Log each step and file; -vv also logs each request."),
         *GLOBAL_OPTIONS,
     ),
     exit_code=lambda code: code,
@@ -136,5 +134,5 @@ sheaf: Final = Tree(
     VERBS,
     NOUNS,
     help="Versioned data: immutable, deduplicated bundles of folders, on any object store.\n\n"
-    "Short commands take REPO@REF:PATH; a REF is a label, a branch, a bundle id, a version hash, or REF~N.",
+    "Short commands accept REPO@REF:PATH. A REF is a label, a branch, a bundle id, a version hash, or REF~N.",
 )

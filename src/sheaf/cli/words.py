@@ -1,4 +1,4 @@
-"""Words of the command line that name something in a store or in the configuration, so that a shell completes them.
+"""Words of the command line that a shell completes: names in a store or in the configuration.
 
 A parameter's metavar says what it names; :func:`name_of` knows which of them can be completed. The names themselves are
 looked up by :mod:`sheaf.cli.candidates`, which loads when a shell asks.
@@ -31,7 +31,7 @@ def name_of(metavar: str | None) -> str:
 
 
 class Word(StringParamType):
-    """Text that names something of a certain kind, as :func:`name_of` has it, or (``is_local``) a file of this machine."""
+    """Text that names something of a kind of :func:`name_of`, or (``is_local``) a local file."""
 
     def __init__(self, kind: str, *, is_local: bool) -> None:
         self.kind = kind

@@ -15,7 +15,7 @@ from sheaf.cli.app import App
 from sheaf.cli.commands.change_counts import in_bundle, in_folder, is_same, skipper, without_full_folders
 from sheaf.cli.commands.erase import tell_erased
 from sheaf.cli.exits import DAMAGED, NO, OK
-from sheaf.cli.inputs import choose_bundle, read_meta, workers
+from sheaf.cli.inputs import choose_bundle, read_meta
 from sheaf.cli.output import views
 from sheaf.cli.output.render import Cell, View
 from sheaf.cli.output.text import count_of, human_size, quote
@@ -117,20 +117,20 @@ def list_files(app: App, *, repo: str, nul: bool, **choice: str | None) -> None:
 @options.bundle_choice
 @_DESTINATION
 @options.name_filter
-@click.option("--force-dest", is_flag=True, help="Write to a folder that is not empty.")
+@click.option("--overwrite", is_flag=True, help="Write to a folder that is not empty.")
 @_SKIP
 @_SKIP_ERASED
-@options.concurrency
+@options.jobs
 def download(
     app: App,
     *,
     repo: str,
     destination: Path,
     name_filter: str | None,
-    force_dest: bool,
+    overwrite: bool,
     skip_on_error: bool,
     skip_erased: bool,
-    concurrency_factor: int | None,
+    jobs: int | None,
     **choice: str | None,
 ) -> int:
     """Download a bundle to an empty folder. An interrupted download resumes where it stopped.
@@ -144,9 +144,9 @@ def download(
         done = chosen.download(
             destination,
             name_filter=name_filter,
-            force=force_dest,
+            force=overwrite,
             skip_on_error=skip_on_error,
-            concurrency=workers(concurrency_factor),
+            concurrency=jobs,
             progress=bar,
         )
     if name_filter and not done.files:
@@ -170,7 +170,7 @@ def download(
 @options.bundle_choice
 @click.option("--file", "file", required=True, metavar="PATH", help="Path of the file in the bundle.")
 @_DESTINATION
-@click.option("--force-dest", is_flag=True, help="Replace an existing file that has other content.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing file that has other content.")
 def download_file(app: App, *, repo: str, file: str, destination: Path, force_dest: bool, **choice: str | None) -> None:
     """Download one file of a bundle. The folder may contain other files."""
     chosen = _choose(app, repo, choice)

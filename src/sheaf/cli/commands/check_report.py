@@ -19,7 +19,7 @@ _WHAT: Final = {
     "from-replica": "fetch missing or damaged objects from a replica",
     "pages": "rebuild missing or damaged pages of logs from their records",
     "index": "rebuild the dedup index from the packs",
-    "set-aside": "quarantine bundles that can't be read, so that everything else keeps working",
+    "quarantine": "quarantine bundles that can't be read, so that everything else keeps working",
 }
 #: What a check counts, for one and for many: the names that are not their key in JSON, with and without its s.
 _NAMES: Final = {

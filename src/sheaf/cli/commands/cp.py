@@ -43,7 +43,7 @@ _BLOCK: Final = 8 << 20
 @click.argument("target", metavar="LOCAL|REPO@BRANCH:PATH")
 @click.option("-m", "--message", metavar="TEXT", help="Message of the new bundle. Default: the arguments of cp.")
 @click.option("-r", "--recursive", is_flag=True, help="Copy a folder and its contents.")
-@click.option("--force-dest", is_flag=True, help="Write to a non-empty local folder, or replace a local file.")
+@click.option("--overwrite", is_flag=True, help="Write to a non-empty local folder, or replace a local file.")
 @options.allow_erased
 def cp(
     app: App,
@@ -52,7 +52,7 @@ def cp(
     target: str,
     message: str | None,
     recursive: bool,
-    force_dest: bool,
+    overwrite: bool,
     allow_erased: bool,
 ) -> int:
     """Copy files to, from and between bundles.
@@ -65,7 +65,7 @@ def cp(
     if not is_address(target):
         if not is_address(source):
             raise InvalidInput("neither argument is an address in a store", "write one as REPO@REF:PATH")
-        return _copy_out(app, source, Path(target), recursive=recursive, force=force_dest)
+        return _copy_out(app, source, Path(target), recursive=recursive, force=overwrite)
     message = message or f"cp {source} {target}"
     if is_address(source):
         _copy_across(app, source, target, message, recursive=recursive)
@@ -239,4 +239,4 @@ def _place_new(aside: Path, place: Path, shown: str) -> None:
 
 
 def _taken(shown: str) -> Refused:
-    return Refused(f"{shown} already exists", "replace it with --force-dest, or copy to another name")
+    return Refused(f"{shown} already exists", "replace it with --overwrite, or copy to another name")

@@ -11,7 +11,7 @@ from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.commands.upload import Announcer, place_of, tell_branch, tell_label
 from sheaf.cli.exits import OK
-from sheaf.cli.inputs import read_list, workers
+from sheaf.cli.inputs import read_list
 from sheaf.cli.output import views
 from sheaf.cli.output.text import quote
 from sheaf.cli.verb_tree import verb
@@ -77,7 +77,7 @@ def cancel(app: App, repo: str, diamond: str, diamond_tag: str) -> None:
 @options.name_filter
 @options.skip_on_error
 @options.allow_erased
-@options.concurrency
+@options.jobs
 def split_add(
     app: App,
     *,
@@ -90,7 +90,7 @@ def split_add(
     name_filter: str | None,
     skip_on_error: bool,
     allow_erased: bool,
-    concurrency_factor: int | None,
+    jobs: int | None,
 ) -> int:
     """Upload a folder as one split of a diamond and print the split's id."""
     found = app.repo(repo).diamond(diamond)
@@ -104,7 +104,7 @@ def split_add(
             name_filter=name_filter,
             skip_on_error=skip_on_error,
             allow_erased=allow_erased,
-            concurrency=workers(concurrency_factor),
+            concurrency=jobs,
             progress=bar,
         )
     app.out.line(added.id)

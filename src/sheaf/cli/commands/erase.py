@@ -1,4 +1,4 @@
-"""``store erase`` and ``store erased``: bytes that leave for good, and the record of it."""
+"""``store erase`` and ``store erased``: permanent removal of contents, and its record."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 __all__ = ["erase", "erased", "tell_erased"]
 
 _VERSIONS: Final = (
-    "if the bucket keeps old versions of objects, these still hold the bytes: delete the versions of the keys that the"
-    " receipt names (--json), or let a rule of the bucket expire them"
+    "if the bucket keeps old versions of objects, they still contain the bytes: delete the versions of the keys in the"
+    " receipt (--json), or let a lifecycle rule of the bucket expire them"
 )
 
 
 def tell_erased(app: App, paths: Iterable[str]) -> bool:
-    """Say which files did not come since their bytes were erased; whether there are any."""
+    """Report the files that were skipped because their content was erased; True if there are any."""
     gone = list(paths)
     for path in gone:
-        app.warn(f"erased {quote(path)}: its bytes are not in the store any more, see `sheaf store erased`")
+        app.warn(f"erased {quote(path)}: its content is no longer in the store, see `sheaf store erased`")
     return bool(gone)
 
 
@@ -46,14 +46,14 @@ def tell_erased(app: App, paths: Iterable[str]) -> bool:
     fields=lambda: {"--like": _LIKE, "--rows --dry-run": _ROWS},
 )
 @click.argument("targets", metavar="HASH|REPO@REF:PATH...", nargs=-1, required=True)
-@click.option("--reason", metavar="TEXT", help="Why: kept in the store for ever, so without what is to be forgotten.")
-@click.option("-r", "--recursive", is_flag=True, help="Of a folder, all files below.")
-@click.option("--with-path", is_flag=True, help="Also their names: a notice stands in the place of each.")
-@click.option("--rows", metavar="CONDITION", help="Only rows of Parquet files: the target is REPO:PATTERN.")
-@click.option("--now", is_flag=True, help="End uploads that are open, rather than to wait for them.")
-@click.option("--like", is_flag=True, help="Erase nothing; list other contents that share chunks with these.")
-@click.option("--dry-run", is_flag=True, help="Erase nothing; list what would be hit.")
-@options.force_yes
+@click.option("--reason", metavar="TEXT", help="Reason, stored permanently; do not include personal data.")
+@click.option("-r", "--recursive", is_flag=True, help="Erase all files below a folder.")
+@click.option("--with-path", is_flag=True, help="Also replace the names of the files with notices.")
+@click.option("--rows", metavar="CONDITION", help="Erase rows of Parquet files; the target is REPO:PATTERN.")
+@click.option("--now", is_flag=True, help="End open uploads instead of waiting for them.")
+@click.option("--like", is_flag=True, help="Erase nothing; list other contents that share chunks.")
+@click.option("--dry-run", is_flag=True, help="Erase nothing; list what would be erased.")
+@options.yes
 def erase(
     app: App,
     *,
@@ -65,18 +65,19 @@ def erase(
     now: bool,
     like: bool,
     dry_run: bool,
-    force_yes: bool,
+    yes: bool,
 ) -> None:
-    """Remove the bytes of files for good, from all bundles of all repos, whatever they are called there.
+    """Permanently erase contents from all bundles of all repos.
 
-    A file is named by its content hash or by one of its paths. Bundles, their ids and all other files stay; who reads
-    what was erased is told so, and who uploads it again is refused. What merely resembles it stays: see --like.
+    A content is named by its hash or by the path of a file, and erased under all its names. Bundles, their ids and all
+    other files stay, also similar ones: see --like. Reading an erased file reports the erasure; uploading it again fails
+    unless --allow-erased is given.
 
-    --with-path replaces the names of these files in all bundles by notices (erased-…). Such a bundle keeps its id and its
-    version and is shown as redacted. Names of folders, targets of symlinks, messages, labels and runs stay as they are.
+    --with-path also replaces the names of these files in all bundles with notices (erased-…). Such a bundle keeps its id
+    and version and is shown as redacted. Names of folders, targets of symlinks, messages, labels and runs do not change.
 
-    --rows 'person == 17 and city in ("x", "y")' takes rows out of every version of the Parquet files that a pattern names
-    (faces:tables/**/*.parquet), and erases the contents that had them. All other rows stay.
+    --rows 'person == 17 and city in ("x", "y")' removes rows from every version of the Parquet files that match a pattern
+    (faces:tables/**/*.parquet), and erases the contents that included them. All other rows stay.
     """
     if rows is not None:
         _erase_rows(
@@ -87,7 +88,7 @@ def erase(
             now=now,
             alone=not (recursive or with_path or like),
             dry_run=dry_run,
-            force_yes=force_yes,
+            yes=yes,
         )
         return
     named: dict[str, Any] = {
@@ -102,35 +103,35 @@ def erase(
         app.out.listing(_PLACE, app.store.where(**named))
         return
     reason = _needed(reason)
-    if not force_yes:
+    if not yes:
         places = app.store.where(**named)
         _show(app, map(_place, places), len(places))
-        confirm(f"Are you sure you want to erase for good what stands at {_paths_of(places)}", is_sure=False)
+        confirm(f"Permanently erase this content ({_paths_of(places)})?", is_sure=False)
     others = app.store.namesakes(**named) if with_path else []
     receipt = app.store.erase(**named, with_path=with_path, reason=reason, now=now, tell=Waiting(app, _PATIENCE))
     _print(app, receipt)
     if others:
         contents = sorted({place.content for place in others})
         there = count_of(len(others), "path")
-        app.warn(f"note: the same names stand for other contents at {there}: {', '.join(contents)}")
+        app.warn(f"note: the same names refer to other contents at {there}: {', '.join(contents)}")
 
 
 _SHOWN: Final = 20  # places that the prompt names
-_PATIENCE: Final = "at most 60 minutes; --now doesn't wait, and ends uploads that are open"
+_PATIENCE: Final = "at most 60 minutes; pass --now to end open uploads instead"
 
 
 def _needed(reason: str | None) -> str:
     if not reason:
-        raise InvalidInput("an erasure needs a --reason", "say why, without what is to be forgotten")
+        raise InvalidInput("missing option --reason", "pass --reason TEXT, without personal data")
     return reason
 
 
 def _show(app: App, lines: Iterable[str], count: int) -> None:
-    """Name what would be hit, before it is asked."""
+    """Print what would be erased, before the prompt."""
     for line in itertools.islice(lines, _SHOWN):
         app.warn(f"  {line}")
     if count > _SHOWN:
-        app.warn(f"  and {count - _SHOWN} more: --dry-run lists all of them")
+        app.warn(f"  and {count - _SHOWN} more; pass --dry-run to list all of them")
 
 
 def _erase_rows(
@@ -142,21 +143,22 @@ def _erase_rows(
     now: bool,
     alone: bool,
     dry_run: bool,
-    force_yes: bool,
+    yes: bool,
 ) -> None:
     repo, colon, pattern = targets[0].partition(":")
     if len(targets) > 1 or not (repo and colon and pattern) or "@" in repo or not alone:
         raise InvalidInput(
-            "--rows takes one REPO:PATTERN, and no -r, --with-path or --like", "faces:tables/**/*.parquet"
+            "--rows requires one REPO:PATTERN, without -r, --with-path and --like",
+            "name the files, such as faces:tables/**/*.parquet",
         )
     if dry_run:
         app.out.listing(_ROWS, app.store.rows_hit(repo, pattern, rows))
         return
     reason = _needed(reason)
-    if not force_yes:
+    if not yes:
         hit = app.store.rows_hit(repo, pattern, rows)
         _show(app, (f"{_place(each.place)}: {count_of(each.rows, 'row')}" for each in hit), len(hit))
-        confirm(f"Are you sure you want to erase rows for good from every version of {quote(pattern)}", is_sure=False)
+        confirm(f"Permanently erase these rows from every version of {quote(pattern)}?", is_sure=False)
     _print(app, app.store.erase_rows(repo, pattern, rows, reason=reason, now=now, tell=Waiting(app, _PATIENCE)))
 
 
@@ -165,7 +167,7 @@ def _is_address(text: str) -> bool:
 
 
 def _paths_of(places: Collection[ErasedPlace]) -> str:
-    return f"{count_of(len(places), 'path')} of {count_of(len({place.bundle for place in places}), 'bundle')}"
+    return f"{count_of(len(places), 'path')} in {count_of(len({place.bundle for place in places}), 'bundle')}"
 
 
 def _print(app: App, receipt: Receipt) -> None:
@@ -173,27 +175,27 @@ def _print(app: App, receipt: Receipt) -> None:
     for content in receipt.contents:
         app.out.line(f"erased {content}")
     replaced = count_of(receipt.packs, "pack was", "packs were")
-    app.out.line(f"{_paths_of(receipt.places)} had it; {replaced} replaced")
-    app.out.line(f"a scan of {count_of(receipt.scanned, 'pack')} finds nothing of it; receipt {receipt.id}")
+    app.out.line(f"{_paths_of(receipt.places)} contained it; {replaced} replaced")
+    app.out.line(f"a scan of {count_of(receipt.scanned, 'pack')} found nothing of it; receipt {receipt.id}")
     if receipt.rows:
-        app.out.line(f"{count_of(receipt.rows, 'row was', 'rows were')} taken out")
+        app.out.line(f"{count_of(receipt.rows, 'row was', 'rows were')} removed")
     if receipt.names:
-        app.out.line(f"{receipt.names} names were replaced by notices")
+        app.out.line(f"{count_of(receipt.names, 'name was', 'names were')} replaced with notices")
     if receipt.unfinished:
         app.out.line(f"{count_of(receipt.unfinished, 'unfinished write was', 'unfinished writes were')} removed")
     if receipt.kept:
         app.warn(
-            f"note: {count_of(receipt.kept, 'chunk stays', 'chunks stay')}, since other files have the same ones: see --like"
+            f"note: {count_of(receipt.kept, 'chunk stays', 'chunks stay')}, since other files share them: see --like"
         )
     if receipt.left:
         files = count_of(len(receipt.left), "unfinished write")
         app.warn(
-            f"warning: {files} may hold the bytes, since a writer may be at work: run `sheaf store gc` when it has ended:"
+            f"warning: {files} may contain the bytes, since a writer may be active; run `sheaf store gc` after it has ended:"
             f" {', '.join(map(quote, receipt.left))}"
         )
     if receipt.spills:
         app.note(
-            "warning: what was written to mounts and is not committed may hold the bytes; commit or delete it:"
+            "warning: uncommitted changes of writable mounts may contain the bytes; commit or delete them:"
             f" {', '.join(map(quote, receipt.spills))}"
         )
     if not app.store.url.startswith(("file:", "memory:")):
@@ -205,16 +207,16 @@ def _print(app: App, receipt: Receipt) -> None:
     exits=(3, 5, 6, 8, 9),
     fields=lambda: {"": _NOTICE, "--receipts": _RECEIPT},
 )
-@click.option("--receipts", is_flag=True, help="What was done each time, instead of what is gone.")
+@click.option("--receipts", is_flag=True, help="List erasure receipts instead of erased contents.")
 def erased(app: App, receipts: bool) -> None:
-    """List what was erased from the store."""
+    """List the erased contents of the store."""
     if receipts:
         app.out.listing(_RECEIPT, app.store.receipts())
     else:
         app.out.listing(_NOTICE, app.store.erased())
 
 
-# -- what they look like
+# -- output
 
 
 def _record(value: Notice | Receipt) -> dict[str, Any]:

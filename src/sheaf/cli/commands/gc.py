@@ -1,4 +1,4 @@
-"""``store gc``, and what makes garbage: bundles and repos that go, and come back."""
+"""``store gc``, and deletion and restoration of bundles and repos."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import msgspec
 from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.commands.gc_waits import Waiting, named
+from sheaf.cli.commands.repo import question
 from sheaf.cli.exits import OK, PARTIAL
 from sheaf.cli.inputs import confirm
 from sheaf.cli.output import views
@@ -28,55 +29,57 @@ __all__ = ["delete_bundle", "gc", "squash", "undelete_bundle", "undelete_repo"]
 
 
 @verb(example="sheaf store gc --dry-run\nsheaf store gc --keep-deleted 7d", exits=(3, 5, 6, 8, 9, 10, 11))
-@click.option("--dry-run", is_flag=True, help="Delete nothing; say how much would go.")
+@click.option("--dry-run", is_flag=True, help="Delete nothing; print how much would be freed.")
 @click.option(
     "--grace",
     type=options.Number(min=0),
     default=3600.0,
     metavar="SECONDS",
-    help="How long uploads that are open are waited for before they are ended. Default: 3600.",
+    help="How long to wait for open uploads before ending them. Default: 3600.",
 )
-@click.option("--no-wait", is_flag=True, help="Wait for nobody: what can't be deleted yet is left to the next gc.")
+@click.option("--no-wait", is_flag=True, help="Don't wait; leave what can't be deleted yet to the next gc.")
 @click.option(
     "--keep-deleted",
     default="0s",
     metavar="DURATION",
-    help="Keep what was deleted less than so long ago, such as 12h or 7d, so that it can be undeleted. Default: 0s.",
+    help="Keep what was deleted less than DURATION ago, such as 12h or 7d. Default: 0s.",
 )
 def gc(app: App, *, dry_run: bool, grace: float, no_wait: bool, keep_deleted: str) -> int:
-    """Delete what no bundle needs. Others may go on working.
+    """Delete data that no bundle needs. Safe to run while the store is in use.
 
-    What was deleted before can't be undeleted after it, unless --keep-deleted keeps it; what goes is named.
+    Bundles and repos that were deleted earlier can't be restored afterwards, unless --keep-deleted keeps them. Those that
+    are lost are listed.
 
-    An upload that outlives the grace is ended and can be run again. A gc that was stopped is finished by the next one.
+    Uploads that are still open after the grace period are ended; run them again. An interrupted gc is completed by the
+    next one.
     """
     keep = parse_duration(keep_deleted)
     waiting = Waiting(app, _advice(grace), is_silent=no_wait)
     app.resumes = not dry_run
     done = app.store.gc(grace=grace, dry_run=dry_run, wait=not no_wait, keep_deleted=keep, tell=waiting)
     app.out.object(_record(done))
-    app.out.line(f"{'would give' if dry_run else 'gave'} back {done.bytes} bytes ({human_size(done.bytes)})")
+    app.out.line(f"{'would free' if dry_run else 'freed'} {done.bytes} bytes ({human_size(done.bytes)})")
     if lost := _lost(done.lost):
-        app.out.line(f"can't be undeleted {'after it' if dry_run else 'any more'}: {first_of(lost, 5)}")
-    moved = count_of(done.moved, "pack rewritten", "packs rewritten")
+        app.out.line(f"{'could' if dry_run else 'can'} no longer be restored: {first_of(lost, 5)}")
+    moved = count_of(done.moved, "pack repacked", "packs repacked")
     counts = [count_of(done.packs, "pack"), moved, count_of(done.nodes, "node"), count_of(done.objects, "whole file")]
     if left := sum(not found.kept for found in done.unfinished):
         counts.append(count_of(left, "unfinished write"))
     app.out.line(", ".join(counts))
     for session in done.voided:
-        app.warn(f"ended {session.kind} {session.id} of {session.host}, which can be run again")
+        app.warn(f"ended {session.kind} {session.id} on {session.host}; run it again if it is still needed")
     if done.waits_for:
         app.warn(f"would wait for {', '.join(map(named, done.waits_for))}; {_advice(grace)}")
     if done.pending:
         open = ", ".join(map(named, waiting.sessions))
-        others = f"these are open: {open}" if open else "others are at work"
-        app.warn(f"not all was deleted yet, since {others}: run `sheaf store gc` again later")
+        others = f"these sessions are open: {open}" if open else "other sessions are open"
+        app.warn(f"not everything was deleted yet, since {others}; run `sheaf store gc` again later")
     return PARTIAL if done.pending else OK
 
 
 def _advice(grace: float) -> str:
     most = f"{grace / 60:.0f} minutes" if grace >= 120 else f"{grace:g} seconds"
-    return f"at most {most}; --no-wait leaves the rest to a later gc, --grace 0 is for processes known to be dead"
+    return f"at most {most}; pass --no-wait to leave the rest to a later gc, or --grace 0 if these processes are dead"
 
 
 def _record(done: Collected) -> dict[str, Any]:
@@ -95,7 +98,7 @@ def _record(done: Collected) -> dict[str, Any]:
 
 
 def _lost(gone: list[Gone]) -> list[str]:
-    """What is lost, in words: repos that were deleted as one, bundles of others one by one."""
+    """What can no longer be restored: deleted repos as one, bundles of other repos one by one."""
     bundles = Counter(one.repo.id for one in gone if one.repo.deleted)
     repos = {one.repo.id: one.repo for one in gone}
     named = [f"repo {repos[id].name} ({id}, {count_of(count, 'bundle')})" for id, count in bundles.items()]
@@ -104,18 +107,18 @@ def _lost(gone: list[Gone]) -> list[str]:
 
 @verb(name="delete", example="sheaf bundle delete --repo faces --bundle main~1", exits=(3, 5, 6, 8, 9, 10))
 @options.repo
-@click.option("--bundle", required=True, metavar="REF", help="The bundle's id, or any other ref.")
-@options.force_yes
-def delete_bundle(app: App, repo: str, bundle: str, force_yes: bool) -> None:
-    """Delete a bundle that no label and no branch is at. Until a gc has run it can be brought back."""
+@click.option("--bundle", required=True, metavar="REF", help="Bundle id or other ref.")
+@options.yes
+def delete_bundle(app: App, repo: str, bundle: str, yes: bool) -> None:
+    """Delete a bundle that no label or branch points to. It can be restored until the next gc."""
     found = app.repo(repo)
     chosen = found.bundle(bundle)
     found.refuse_named(chosen)
-    confirm(f"Are you sure you want to delete bundle {chosen.id} ({quote(chosen.message)})", is_sure=force_yes)
+    confirm(f"Delete bundle {chosen.id} ({quote(chosen.message)})?", is_sure=yes)
     found.delete_bundle(f"bundle:{chosen.id}")
     app.out.object({"id": chosen.id, "repo": repo})
     app.note(
-        f"note: `sheaf bundle undelete --repo {quote(repo)} --bundle {chosen.id}` brings it back, until a gc has run"
+        f"note: run `sheaf bundle undelete --repo {quote(repo)} --bundle {chosen.id}` to restore it before the next gc"
     )
 
 
@@ -126,13 +129,11 @@ def delete_bundle(app: App, repo: str, bundle: str, force_yes: bool) -> None:
     fields=lambda: {"": views.BUNDLE},
 )
 @options.repo
-@click.option(
-    "--bundle", metavar="ID", help="The bundle's id; without it, those that were deleted or set aside are listed."
-)
+@click.option("--bundle", metavar="ID", help="Bundle id. Default: list deleted and quarantined bundles.")
 def undelete_bundle(app: App, repo: str, bundle: str | None) -> None:
-    """Bring a bundle back that was deleted or set aside, or list those that can be.
+    """Restore a deleted or quarantined bundle, or list those that can be restored.
 
-    Labels that were deleted with it, by a squash, come back, too.
+    Labels that a squash deleted with it are restored, too.
     """
     found = app.repo(repo)
     if bundle is None:
@@ -151,16 +152,16 @@ def undelete_bundle(app: App, repo: str, bundle: str | None) -> None:
 def _tell_label(app: App, repo: Repo, name: str, id: str) -> None:
     at = next((label.bundle for label in repo.labels(name) if label.name == name), "")
     if at == id:
-        app.note(f"note: label '{name}' is back")
+        app.note(f"note: restored label '{name}'")
     elif at:
-        app.note(f"note: label '{name}' stays at bundle {at}, which has it now")
+        app.note(f"note: label '{name}' was not restored: it points to bundle {at} now")
     else:
-        app.note(f"note: label '{name}' is not back: a branch has its name now")
+        app.note(f"note: label '{name}' was not restored: a branch has its name now")
 
 
 def _tell_lost(app: App, count: int, what: str) -> None:
     if count:
-        app.note(f"note: {count_of(count, f'more {what}')} can't be brought back: gc has deleted the data")
+        app.note(f"note: {count_of(count, f'more {what}')} can't be restored: gc has deleted the data")
 
 
 @verb(
@@ -169,12 +170,12 @@ def _tell_lost(app: App, count: int, what: str) -> None:
     exits=(3, 4, 5, 6, 8, 9, 10),
     fields=lambda: {"": views.DELETED_REPO},
 )
-@click.option("--repo", metavar="REPO", help="The repo's name or id; without it, those that were deleted are listed.")
-@click.option("--as", "name", metavar="NAME", help="Another name for it.")
+@click.option("--repo", metavar="REPO", help="Name or id of the repo. Default: list deleted repos.")
+@click.option("--as", "name", metavar="NAME", help="New name of the repo.")
 def undelete_repo(app: App, repo: str | None, name: str | None) -> None:
-    """Bring a deleted repo back, or list those that can be.
+    """Restore a deleted repo, or list those that can be restored.
 
-    Its data must not have gone with a gc.
+    Possible only until the next gc removes its data.
     """
     if repo is None:
         left = app.store.deleted_repos(restorable=True)
@@ -185,57 +186,57 @@ def undelete_repo(app: App, repo: str | None, name: str | None) -> None:
 
 
 @verb(
-    example="sheaf repo squash --repo faces --retain-n-latest 2 --retain-tags --force-yes",
+    example="sheaf repo squash --repo faces --keep-last 2 --retain-tags --yes",
     exits=(3, 5, 6, 8, 9, 10),
     fields=lambda: {"": views.BUNDLE},
 )
 @options.repo
 @click.option(
-    "--retain-n-latest", type=click.IntRange(min=1), default=1, metavar="N", help="How many to retain. Default: 1."
+    "--keep-last", type=click.IntRange(min=1), default=1, metavar="N", help="Number of bundles to keep. Default: 1."
 )
-@click.option("--retain-tags", is_flag=True, help="Also retain every bundle that a label is at.")
-@click.option("--retain-semver-tags", is_flag=True, help="Also retain those with a label such as v1.2.0.")
-@click.option("--dry-run", is_flag=True, help="Delete nothing; list the bundles that would go.")
-@options.force_yes
+@click.option("--retain-tags", is_flag=True, help="Also keep bundles that a label points to.")
+@click.option("--retain-semver-tags", is_flag=True, help="Also keep bundles with a label such as v1.2.0.")
+@click.option("--dry-run", is_flag=True, help="Delete nothing; list the bundles that would be deleted.")
+@options.yes
 def squash(
     app: App,
     *,
     repo: str,
-    retain_n_latest: int,
+    keep_last: int,
     retain_tags: bool,
     retain_semver_tags: bool,
     dry_run: bool,
-    force_yes: bool,
+    yes: bool,
 ) -> None:
-    """Delete all bundles but the newest ones and those that branches are at; lists those that are left.
+    """Delete all bundles except the newest ones and those that branches point to, and list the rest.
 
-    Labels of deleted bundles go with them, unless --retain-tags keeps both; what goes is named. Until a gc has run,
-    `bundle undelete` brings a bundle back, with its labels.
+    Labels of deleted bundles are deleted, too, unless --retain-tags keeps both; they are listed. Until the next gc,
+    `bundle undelete` restores a bundle with its labels.
     """
     found = app.repo(repo)
     retain = {"retain_tags": retain_tags, "retain_semver_tags": retain_semver_tags}
-    surplus = found.surplus(retain_latest=retain_n_latest, **retain)
+    surplus = found.surplus(retain_latest=keep_last, **retain)
     going = _surplus(surplus)
     if dry_run:
         app.warn(f"would delete {going}")
         app.out.listing(views.BUNDLE, [bundle for bundle in found.bundles() if bundle.id in set(surplus.bundles)])
         return
-    confirm(f'Are you sure you want to squash repo "{repo}", which deletes {going}', is_sure=force_yes)
-    deleted = found.squash(retain_latest=retain_n_latest, **retain)
+    confirm(question(app, f'squash repo "{repo}", which deletes {going}'), is_sure=yes)
+    deleted = found.squash(retain_latest=keep_last, **retain)
     kept = found.bundles()
-    app.note(f"kept {_kept(len(kept), len(kept) - retain_n_latest)}:")
+    app.note(f"kept {_kept(len(kept), len(kept) - keep_last)}:")
     app.out.listing(views.BUNDLE, kept)
     if deleted.bundles:
         app.note(f"deleted {_surplus(deleted)}")
         app.note(
-            f"note: `sheaf bundle undelete --repo {quote(repo)}` lists what can be brought back, until a gc has run"
+            f"note: run `sheaf bundle undelete --repo {quote(repo)}` to list bundles that can be restored before the next gc"
         )
 
 
 def _kept(count: int, more: int) -> str:
-    """What a squash has left, and why so many."""
-    at = "it" if more == 1 else "them"
-    why = f", {more} of them because branches or labels are at {at}" if more > 0 else ""
+    """The number of bundles that a squash kept, and the reason if it is more than --keep-last."""
+    to = "it" if more == 1 else "them"
+    why = f", {more} of them because branches or labels point to {to}" if more > 0 else ""
     return f"{count_of(count, 'bundle')}{why}"
 
 

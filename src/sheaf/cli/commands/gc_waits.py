@@ -1,4 +1,4 @@
-"""Says whom a command waits for."""
+"""Report the sessions that a command waits for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Waiting", "named"]
 
 
 class Waiting:
-    """Says once of each session that it is waited for, and ``advice``: how long at most, and what else there is to do."""
+    """Report each session once that is waited for. ``advice``: how long at most, and the alternatives."""
 
     def __init__(self, app: App, advice: str, *, is_silent: bool = False) -> None:
         self._app, self._advice, self._is_silent = app, advice, is_silent
@@ -22,7 +22,7 @@ class Waiting:
 
     @property
     def sessions(self) -> list[Session]:
-        """All that were waited for, or in the way."""
+        """All sessions that were waited for, or still open."""
         return list(self._told.values())
 
     def __call__(self, sessions: list[Session]) -> None:
@@ -39,9 +39,9 @@ class Waiting:
             names = [repo.name for repo in self._app.store.repos() if repo.id == session.repo]
             for name in names:
                 command = f"sheaf diamond cancel --repo {quote(name)} --diamond {session.id}"
-                self._app.note(f"hint: `{command}` ends that diamond, if nobody works on it any more")
+                self._app.note(f"hint: run `{command}` to cancel that diamond if it is no longer used")
 
 
 def named(session: Session) -> str:
-    """A session in words."""
-    return f"{session.kind} {session.id} of {session.host}, begun {session.started}"
+    """A session as text."""
+    return f"{session.kind} {session.id} on {session.host}, started {session.started}"

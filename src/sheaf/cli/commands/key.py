@@ -1,4 +1,4 @@
-"""``store key``: what opens an encrypted store."""
+"""``store key``: the keys that open an encrypted store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 
 from sheaf.cli.app import App
 from sheaf.cli.inputs import confirm, first_line
-from sheaf.cli.options import PLACE, force_yes, stack
+from sheaf.cli.options import PLACE, stack, yes
 from sheaf.cli.output.render import Cell, View
 from sheaf.cli.output.text import quote
 from sheaf.cli.verb_tree import verb
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 __all__ = ["PASSPHRASE", "add", "key_at", "list_", "passphrase", "remove", "rotate", "secret_of_settings"]
 
 PASSPHRASE: Final = click.option(
-    "--passphrase", "asks", is_flag=True, help="A passphrase: asked for, or the first line of stdin."
+    "--passphrase", "asks", is_flag=True, help="Use a passphrase, from a prompt or the first line of stdin."
 )
 _NEW: Final = stack(
-    click.option("--new-key-file", type=PLACE, metavar="FILE", help="A key file; made if missing."),
+    click.option("--new-key-file", type=PLACE, metavar="FILE", help="Key file; created if it does not exist."),
     PASSPHRASE,
-    click.option("--keyring", "to_keyring", is_flag=True, help="A new key in the keyring of this system's user."),
-    click.option("--note", default="", metavar="TEXT", help="What the key is called; anybody can read it."),
+    click.option("--keyring", "to_keyring", is_flag=True, help="Create a key in the keyring of the current user."),
+    click.option("--note", default="", metavar="TEXT", help="Description of the key, stored unencrypted."),
 )
 
 
@@ -49,7 +49,7 @@ _VIEW: Final[View[KeyInfo]] = View(
 
 @verb(name="list", example="sheaf store key list", exits=(3, 5, 6, 8, 9), fields=lambda: {"": _VIEW})
 def list_(app: App) -> None:
-    """List what opens the store."""
+    """List the keys that open the store."""
     app.out.listing(_VIEW, app.store.keys.list())
 
 
@@ -60,23 +60,23 @@ def list_(app: App) -> None:
 )
 @_NEW
 def add(app: App, *, new_key_file: Path | None, asks: bool, to_keyring: bool, note: str) -> None:
-    """Have one more key, or passphrase, open the store."""
+    """Add a key or passphrase that opens the store."""
     _say(app, app.store.keys.add(_chosen(app, new_key_file, asks=asks, to_keyring=to_keyring), note=note))
 
 
 @verb(example="sheaf store key remove $id", exits=(3, 4, 5, 6, 8, 9, 10))
 @click.argument("id")
-@force_yes
-def remove(app: App, id: str, *, force_yes: bool) -> None:
-    """Have a key no longer open the store. Asks before it takes the one that has opened it now.
+@yes
+def remove(app: App, id: str, *, yes: bool) -> None:
+    """Remove a key, so that it no longer opens the store. Asks before it removes the key in use.
 
-    Whoever opened the store with it before may have kept the key that everything is encrypted with: what must be safe
-    from them belongs in a new store.
+    Users who opened the store with this key may have kept the key that encrypts all data: create a new store for data
+    that they must not read.
     """
     there = app.store.keys.list()
     found = next((key for key in there if key.id == id), None)
     if found is not None and found.is_used and len(there) > 1:  # the last one stays anyway
-        confirm(f"Are you sure you want to remove key {id}, with which you opened the store", is_sure=force_yes)
+        confirm(f"Remove key {id}, which you are using now?", is_sure=yes)
     app.store.keys.remove(id)
     app.out.object({"removed": id})
     app.out.line(f"removed: {id}{f' ({quote(found.note)})' if found and found.note else ''}")
@@ -87,7 +87,7 @@ def remove(app: App, id: str, *, force_yes: bool) -> None:
 )
 @_NEW
 def rotate(app: App, *, new_key_file: Path | None, asks: bool, to_keyring: bool, note: str) -> None:
-    """Put another key in the place of the one that opened the store. Nothing that is stored is written again."""
+    """Replace the key in use with another one. Stored data is not rewritten."""
     _say(app, app.store.keys.rotate(_chosen(app, new_key_file, asks=asks, to_keyring=to_keyring), note=note))
 
 
@@ -95,13 +95,13 @@ def _say(app: App, key: KeyInfo) -> None:
     app.out.one(_VIEW, dataclasses.replace(key, is_used=False))
 
 
-# -- where secrets come from -------------------------------------------------------------------------------------------
+# -- sources of secrets -------------------------------------------------------------------------------------------
 
 
 def _chosen(app: App, new_key_file: Path | None, *, asks: bool, to_keyring: bool) -> bytes | str:
     store = app.store  # before a passphrase is asked for, and a file made
     if (new_key_file is not None) + asks + to_keyring != 1:
-        raise InvalidInput("say what is to open the store", "give one of --new-key-file FILE, --passphrase, --keyring")
+        raise InvalidInput("expected exactly one new key", "pass one of --new-key-file FILE, --passphrase, --keyring")
     if new_key_file is not None:
         return key_at(app, new_key_file)
     if asks:
@@ -112,28 +112,28 @@ def _chosen(app: App, new_key_file: Path | None, *, asks: bool, to_keyring: bool
 
 
 def key_at(app: App, path: Path) -> bytes:
-    """The key in a file, which is made if there is none."""
+    """The key in a file, which is created if it does not exist."""
     if path.exists():
         return read_key_file(path)
     key = new_key()
     write_key_file(path, key)
-    app.warn(f"key written: {quote(str(path))}; keep a copy elsewhere: without it nobody can read the store")
+    app.warn(f"key written to {quote(str(path))}; keep a copy elsewhere: the store can't be read without it")
     return key
 
 
 def passphrase(app: App) -> str:
-    """A new passphrase: typed twice, or the first line of stdin."""
+    """Read a new passphrase: from two prompts, or the first line of stdin."""
     if app.environment.stderr_is_terminal and sys.stdin is not None and sys.stdin.isatty():
         phrase = str(click.prompt("new passphrase", hide_input=True, confirmation_prompt=True, err=True))
     else:
         phrase = first_line()
     if not phrase:
-        raise InvalidInput("there is no passphrase", "type one, or give it as the first line of stdin")
+        raise InvalidInput("the passphrase is empty", "type one, or pass it as the first line of stdin")
     return phrase
 
 
 def secret_of_settings(app: App) -> bytes | str | None:
-    """What flags, environment and configuration name as the key of a store that is going to be made."""
+    """The key of a new store, from flags, environment and configuration."""
     if file := app.settings.options.get("key_file"):
         return key_at(app, Path(file))
     if text := app.environment.text("SHEAF_KEY"):

@@ -19,16 +19,18 @@ if TYPE_CHECKING:
 
 __all__ = ["delete", "get", "list_", "set_"]
 
-_label = click.option("--label", required=True, metavar="LABEL", help="The label's name.")
-_with_versions = click.option("--with-versions", is_flag=True, help="Also where each label stood before, newest first.")
+_label = click.option("--label", required=True, metavar="LABEL", help="Name of the label.")
+_with_versions = click.option(
+    "--with-versions", is_flag=True, help="Also list earlier bundles of each label, newest first."
+)
 
 
 @verb(name="set", example="sheaf label set --repo faces --label production --bundle init", exits=(3, 4, 5, 6, 8, 9, 10))
 @options.repo
 @_label
-@click.option("--bundle", required=True, metavar="REF", help="The bundle's id, or any other ref.")
+@click.option("--bundle", required=True, metavar="REF", help="Bundle id or other ref.")
 def set_(app: App, repo: str, label: str, bundle: str) -> None:
-    """Set a label on a bundle. A label that is elsewhere moves; its history stays."""
+    """Set a label on a bundle. An existing label moves and keeps its history."""
     found = app.repo(repo)
     before = "" if app.dialect.keeps_upstream else place_of(found, label)
     made = found.set_label(label, bundle)
@@ -40,8 +42,8 @@ def set_(app: App, repo: str, label: str, bundle: str) -> None:
 
 def _what_was_done(label: str, before: str, now: str) -> str:
     if before == now:
-        return f"label '{label}' was at {now} already"
-    return f"moved label '{label}' from {before} to {now}" if before else f"set label '{label}' at {now}"
+        return f"label '{label}' already points to {now}"
+    return f"moved label '{label}' from {before} to {now}" if before else f"set label '{label}' to {now}"
 
 
 @verb(
@@ -53,7 +55,7 @@ def _what_was_done(label: str, before: str, now: str) -> str:
 @_label
 @_with_versions
 def get(app: App, repo: str, label: str, with_versions: bool) -> None:
-    """Show where a label stands."""
+    """Show which bundle a label points to."""
     found = app.repo(repo)
     if with_versions:
         app.out.listing(views.LABEL, found.label_history(label))
@@ -68,10 +70,10 @@ def get(app: App, repo: str, label: str, with_versions: bool) -> None:
     fields=lambda: {"": views.LABEL},
 )
 @options.repo
-@click.option("--prefix", default="", metavar="TEXT", help="Only labels that begin with this.")
+@click.option("--prefix", default="", metavar="TEXT", help="Only labels that start with TEXT.")
 @_with_versions
 def list_(app: App, repo: str, prefix: str, with_versions: bool) -> None:
-    """List labels by name."""
+    """List the labels, sorted by name."""
     found = app.repo(repo)
     labels = found.labels(prefix)
     app.out.listing(views.LABEL, _histories(found, labels) if with_versions else labels)
@@ -86,8 +88,8 @@ def _histories(repo: Repo, labels: Iterable[Label]) -> Iterable[Label]:
 @options.repo
 @_label
 def delete(app: App, repo: str, label: str) -> None:
-    """Delete a label. The bundle stays."""
+    """Delete a label. Its bundle is kept."""
     was = app.repo(repo).delete_label(label)
-    app.out.line(f"deleted label '{label}', which was at {was.bundle}")
+    app.out.line(f"deleted label '{label}', which pointed to {was.bundle}")
     app.out.object({"name": label, "bundle": was.bundle})
-    app.note(f"note: `sheaf label set --repo {repo} --label {label} --bundle {was.bundle}` brings it back")
+    app.note(f"note: run `sheaf label set --repo {repo} --label {label} --bundle {was.bundle}` to restore it")

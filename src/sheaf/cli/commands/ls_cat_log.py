@@ -1,4 +1,4 @@
-"""Short commands that look: ``ls``, ``cat``, ``log``."""
+"""Short commands for reading: ``ls``, ``cat``, ``log``."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ _REPO_NAME: Final[View[RepoInfo]] = View(
 
 @verb(example="sheaf ls faces@init:train", exits=(3, 5, 6, 8, 9), fields=lambda: {"-l": views.LONG_ENTRY})
 @click.argument("address", metavar="[REPO[@REF][:PATH]]", required=False)
-@click.option("-R", "--recursive", is_flag=True, help="Everything below, too.")
-@click.option("-l", "--long", is_flag=True, help="Mode, size, time of change (UTC), path, target, erased or not.")
+@click.option("-R", "--recursive", is_flag=True, help="Also list everything below.")
+@click.option("-l", "--long", is_flag=True, help="Show mode, size, mtime (UTC), path, target and erasure.")
 @options.nul
 def ls(app: App, address: str | None, recursive: bool, long: bool, nul: bool) -> None:
-    """List what a bundle has at a path, one entry a line, folders with a slash; without an address, the repos."""
+    """List the entries of a bundle at a path, folders with a slash; without an address, list the repos."""
     if address is None:
         app.out.listing(_REPO_NAME, app.repos(), nul=nul)
         return
@@ -55,16 +55,16 @@ def ls(app: App, address: str | None, recursive: bool, long: bool, nul: bool) ->
 
 @verb(example="sheaf cat faces@init:labels.csv | head", exits=(3, 5, 6, 8, 9))
 @click.argument("addresses", metavar="REPO[@REF]:PATH...", nargs=-1, required=True)
-@click.option("--offset", type=options.COUNT, default=0, metavar="BYTES", help="Skip so many bytes of each file.")
-@click.option("--length", type=options.COUNT, metavar="BYTES", help="At most so many bytes of each file.")
+@click.option("--offset", type=options.COUNT, default=0, metavar="BYTES", help="Skip this many bytes of each file.")
+@click.option("--length", type=options.COUNT, metavar="BYTES", help="Write at most this many bytes of each file.")
 def cat(app: App, addresses: tuple[str, ...], offset: int, length: int | None) -> None:
-    """Write files of bundles to stdout, byte by byte what was uploaded."""
+    """Write files of bundles to stdout, exactly as they were uploaded."""
     sys.stdout.flush()
     out = sys.stdout.buffer
     for text in addresses:
         place = address_of(text)
         if not place.path:
-            raise InvalidInput(f"'{text}' names no file", "write REPO@REF:PATH")
+            raise InvalidInput(f"'{text}' has no path", "write REPO@REF:PATH")
         bundle = bundle_at(app, place)
         with showing(place):
             opened = bundle.open(place.path)
@@ -89,12 +89,12 @@ def _copy(stream: BinaryIO, out: BinaryIO, offset: int, length: int | None) -> N
     fields=lambda: {"--oneline": views.BUNDLE, "with a path": _CHANGE},
 )
 @click.argument("address", metavar="[REPO[@REF][:PATH]]", required=False)
-@click.option("-n", "--number", type=options.COUNT, metavar="N", help="At most N bundles.")
-@click.option("--oneline", is_flag=True, help="One line each.")
+@click.option("-n", "--number", type=options.COUNT, metavar="N", help="Show at most N bundles.")
+@click.option("--oneline", is_flag=True, help="Show one line per bundle.")
 def log(app: App, address: str | None, number: int | None, oneline: bool) -> None:
-    """Show how a bundle came about, newest first; without a repo, what happened in all of them.
+    """Show the history of a bundle, newest first; without an address, of all repos.
 
-    With a path, the bundles in which that file or folder changed.
+    With a path, show the bundles in which that file or folder changed.
     """
     place = address_of(address) if address else None
     if place and place.path:
@@ -132,7 +132,7 @@ _CHANGE: Final[View[PathChange]] = View(
 
 
 class _Logged:
-    """Bundles with the labels and branches that stand on them; asks each repo once."""
+    """Bundles with the labels and branches that point to them; asks each repo once."""
 
     def __init__(self, app: App) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""``bundle mount``, ``repo mount``, ``store mount``: bundles as folders, through FUSE."""
+"""``bundle mount``, ``repo mount``, ``store mount``: mount bundles as folders through FUSE."""
 
 from __future__ import annotations
 
@@ -26,25 +26,32 @@ if TYPE_CHECKING:
 __all__ = ["MOUNTING", "in_background", "mount", "mount_options", "mount_repo", "mount_store"]
 
 MOUNTING: Final = options.stack(
-    options.folder_option("--mount", "The folder to mount on; made if it isn't there."),
-    click.option("--daemonize", is_flag=True, help="Go on in the background, and return once it is mounted."),
-    click.option("--allow-other", is_flag=True, help="Let other users see it (FUSE's option of that name)."),
+    options.folder_option("--mount", "Mount point; created if it does not exist."),
+    click.option("--daemonize", is_flag=True, help="Run in the background; return once mounted."),
+    click.option("--allow-other", is_flag=True, help="Allow access by other users (FUSE's option of that name)."),
     click.option(
-        "--library", type=click.Choice(["pyfuse3", "mfusepy"]), help="The FUSE library. Default: what fits the system."
+        "--library", type=click.Choice(["pyfuse3", "mfusepy"]), help="FUSE library. Default: depends on the system."
     ),
     click.option("--cpuprof", is_flag=True, hidden=True, expose_value=False),
 )
 READING: Final = options.stack(
-    click.option("--cache-size", default="128M", show_default=True, metavar="SIZE", help="Memory for bytes read."),
+    click.option(
+        "--cache-size", default="128M", show_default=True, metavar="SIZE", help="Size of the cache in memory."
+    ),
     click.option(
         "--disk-cache",
         default="1G",
         show_default=True,
         metavar="SIZE",
-        help="Disk for bytes read, for all mounts; 0: none.",
+        help="Size of the disk cache shared by all mounts; 0 disables it.",
     ),
     click.option(
-        "--prefetch", type=click.IntRange(0), default=16, show_default=True, metavar="N", help="MiB read ahead at most."
+        "--prefetch",
+        type=click.IntRange(0),
+        default=16,
+        show_default=True,
+        metavar="N",
+        help="Read-ahead for sequential reads, in MiB.",
     ),
 )
 
@@ -56,8 +63,8 @@ READING: Final = options.stack(
 @options.repo
 @options.bundle_choice
 @MOUNTING
-@click.option("--stream/--no-stream", default=True, help="Fetch what is read; or the whole bundle first.")
-@click.option("--destination", type=options.PLACE, metavar="DIR", help="Where --no-stream downloads to.")
+@click.option("--stream/--no-stream", default=True, help="Fetch data on access, or download the bundle first.")
+@click.option("--destination", type=options.PLACE, metavar="DIR", help="Folder that --no-stream downloads to.")
 @READING
 def mount(
     app: App,
@@ -74,9 +81,9 @@ def mount(
     prefetch: int,
     **choice: str | None,
 ) -> int:
-    """Mount a bundle as a read-only folder. Nothing is fetched before it is read; every byte is verified.
+    """Mount a bundle as a read-only folder. Data is fetched when it is read, and always verified.
 
-    Runs until the folder is unmounted (umount, fusermount3 -u) or it is interrupted.
+    Runs until the folder is unmounted (umount, fusermount3 -u) or the command is interrupted.
     """
 
     def work(daemon: Daemon | None) -> None:
@@ -116,7 +123,7 @@ def mount_repo(
     disk_cache: str,
     prefetch: int,
 ) -> int:
-    """Mount all bundles of a repo: DIR/REF/…, read-only. Labels and branches are listed, other refs are found by name."""
+    """Mount all bundles of a repo read-only, as DIR/REF/… Labels and branches are listed; other refs work by name."""
 
     def work(daemon: Daemon | None) -> None:
         from sheaf.mount.serve import mount_repo
@@ -145,7 +152,7 @@ def mount_store(
     disk_cache: str,
     prefetch: int,
 ) -> int:
-    """Mount all repos of the store: DIR/REPO/REF/…, read-only."""
+    """Mount all repos of the store read-only, as DIR/REPO/REF/…"""
 
     def work(daemon: Daemon | None) -> None:
         from sheaf.mount.serve import mount_store
@@ -159,7 +166,7 @@ def mount_store(
 def in_background(
     app: App, work: Callable[[Daemon | None], Any], library: str | None, *, is_wanted: bool, tells: bool = False
 ) -> int:
-    """Do the work, behind the command's back if that is wanted; returns the exit code. ``tells``: at its end, too."""
+    """Do the work, in the background if wanted; returns the exit code. ``tells``: it also prints at its end."""
     from sheaf.mount.fuse.library import check_library
 
     check_library(library)
@@ -170,7 +177,7 @@ def in_background(
     daemon = detach(log)
     if isinstance(daemon, int):
         if tells and not daemon:
-            app.note(f"what it will print goes to {log}")
+            app.note(f"output is logged to {log}")
         return daemon
     try:
         return work(daemon) or 0
@@ -188,7 +195,7 @@ def mount_options(
     kind: str = "",
     ref: str = "",
 ) -> MountOptions:
-    """How the verbs mount. ``source``: a repo or store, ``ref``: what of it; the system's table of mounts shows both.
+    """Options of a mount. ``source``: a repo or store, ``ref``: a part of it; the system's table of mounts shows both.
 
     The type is the program's name, by which wrappers find it.
     """

@@ -1,4 +1,4 @@
-"""``bundle mount new`` and ``bundle commit``: a folder to write to that becomes a bundle."""
+"""``bundle mount new`` and ``bundle commit``: a writable folder that becomes a bundle."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 )
 @options.repo
 @MOUNTING
-@click.option("-m", "--message", required=True, metavar="TEXT", help="What the bundle is.")
-@click.option("--label", metavar="LABEL", help="A label to set on it.")
+@click.option("-m", "--message", required=True, metavar="TEXT", help="Message of the bundle.")
+@click.option("--label", metavar="LABEL", help="Label to set on the bundle in the same commit.")
 @options.move_label
-@click.option("--branch", default="main", show_default=True, metavar="BRANCH", help="The branch that it goes to.")
-@click.option("--base", metavar="REF", help="The bundle to begin with. Default: an empty folder.")
+@click.option("--branch", default="main", show_default=True, metavar="BRANCH", help="Branch to commit to.")
+@click.option("--base", metavar="REF", help="Bundle to start from. Default: an empty folder.")
 @click.option(
     "--destination",
     type=options.PLACE,
     metavar="DIR",
-    help="An empty folder for what is written until it is committed. Default: one in the user's data folder.",
+    help="Empty folder for uncommitted changes. Default: one in the user's data folder.",
 )
 @options.allow_empty
-@click.option("--commit-every", metavar="TIME", help="Also make a bundle every so often if there is news, such as 10m.")
+@click.option("--commit-every", metavar="TIME", help="Also commit at this interval if anything changed, such as 10m.")
 def mount_new(
     app: App,
     *,
@@ -66,12 +66,13 @@ def mount_new(
     allow_empty: bool,
     commit_every: str | None,
 ) -> int:
-    """Mount a folder to write to. When it is unmounted, or on SIGINT and SIGTERM, what is in it becomes one bundle.
+    """Mount a writable folder. Its contents are committed as one bundle on unmount, SIGINT or SIGTERM.
 
-    'sheaf bundle commit DIR' makes a bundle meanwhile. If the last commit fails, nothing is lost: it says what to run.
+    'sheaf bundle commit DIR' commits a bundle without unmounting. If the last commit fails, nothing is lost: the command
+    that commits the changes is printed.
 
-    A mount that began with the newest bundle of its branch keeps what others commit there meanwhile. If they changed the
-    same paths, the commit is refused; it can go to another branch.
+    A mount that started from the newest bundle of its branch keeps what others commit there in the meantime. If they
+    changed the same paths, the commit is refused; commit to another branch instead.
     """
     every_s = None if commit_every is None else _seconds(commit_every)
     kind = "-mutable" if app.dialect.name == "datamon" else ""
@@ -125,7 +126,7 @@ def _next_command(app: App, spill: Path, error: BaseException) -> str:
 def _seconds(text: str) -> int:
     match = re.fullmatch(r"([0-9]{1,9})([smhd]?)", text)
     if match is None or not int(match[1]):
-        raise InvalidInput(f"'{text}' is not a time", "write it as 30s, 10m, 1h")
+        raise InvalidInput(f"invalid value '{text}' for --commit-every", "write it as 30s, 10m or 1h")
     return int(match[1]) * _UNITS[match[2]]
 
 
@@ -144,17 +145,17 @@ def _commit_left(app: App, folder: Path, **said: Any) -> Bundle:
     if not is_spill(folder):
         places = _spill_folder(app, "").absolute()
         raise NotFound(
-            f"{folder} is neither a writable mount nor what one left behind",
-            f"mounts leave theirs below {places}, or in the folder that --destination named",
+            f"{folder} is neither a writable mount nor the uncommitted changes of one",
+            f"name a folder below {places}, or the --destination of the mount",
         )
     return commit_left(app.store, folder.absolute(), **said)
 
 
 @verb(example="sheaf bundle commit ./work --label point\nfusermount3 -u ./work", exits=(3, 4, 5, 6, 8, 9, 10))
 @click.argument("folder", type=options.PLACE, metavar="DIR")
-@click.option("-m", "--message", metavar="TEXT", help="What the bundle is. Default: what the mount was told.")
-@click.option("--label", metavar="LABEL", help="A label to set on it.")
-@click.option("--branch", metavar="BRANCH", help="The branch that it goes to. Default: the mount's.")
+@click.option("-m", "--message", metavar="TEXT", help="Message of the bundle. Default: the mount's.")
+@click.option("--label", metavar="LABEL", help="Label to set on the bundle in the same commit.")
+@click.option("--branch", metavar="BRANCH", help="Branch to commit to. Default: the mount's.")
 @options.move_label
 @options.allow_empty
 def commit(
@@ -166,7 +167,7 @@ def commit(
     move_label: bool,
     allow_empty: bool,
 ) -> None:
-    """Make a bundle of what a writable mount has now, and go on; or of what one left behind that could not commit."""
+    """Commit a writable mount without unmounting it, or the changes of a mount whose last commit failed."""
     from sheaf.mount.control import is_mount, request
 
     lax = app.dialect.keeps_upstream

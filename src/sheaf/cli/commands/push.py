@@ -1,4 +1,4 @@
-"""``repo push`` and ``repo pull``: a repo's bundles in another store."""
+"""``repo push`` and ``repo pull``: copy the bundles of a repo between stores."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["pull", "push"]
 
 _choice: Final = options.stack(
-    click.option("--as", "name", metavar="NAME", help="The repo's name there. Default: the same."),
-    click.option("--branch", "branches", multiple=True, metavar="BRANCH", help="Only this branch; may be repeated."),
-    click.option("--label", "labels", multiple=True, metavar="LABEL", help="Only this label; may be repeated."),
-    click.option("--force", is_flag=True, help="Also move branches that have diverged, and labels."),
-    click.option("--dry-run", is_flag=True, help="Copy nothing; say what would be copied."),
+    click.option("--as", "name", metavar="NAME", help="Name of the repo in the target store. Default: the same."),
+    click.option("--branch", "branches", multiple=True, metavar="BRANCH", help="Copy only this branch; repeatable."),
+    click.option("--label", "labels", multiple=True, metavar="LABEL", help="Copy only this label; repeatable."),
+    click.option("--force", is_flag=True, help="Also move labels, and branches that have diverged."),
+    click.option("--dry-run", is_flag=True, help="Copy nothing; print what would be copied."),
 )
 
 
@@ -36,10 +36,10 @@ _choice: Final = options.stack(
 @click.argument("url", metavar="STORE_URL")
 @_choice
 def push(app: App, *, repo: str, url: str, **choice: Any) -> int:
-    """Copy the bundles of a repo that another store lacks to it.
+    """Copy the bundles of a repo to another store, except those that it already contains.
 
-    Bundles keep their ids, versions, messages, authors and times. Without --branch or --label all bundles, branches and
-    labels are copied. A push that was stopped is resumed by the same command.
+    Bundles keep their ids, versions, messages, authors and times. Without --branch or --label, all bundles, branches and
+    labels are copied. The same command resumes an interrupted push.
     """
     return _copy(app, app.repo(repo), _other(app, url), **choice)
 
@@ -49,9 +49,9 @@ def push(app: App, *, repo: str, url: str, **choice: Any) -> int:
 @click.argument("repo", metavar="REPO")
 @_choice
 def pull(app: App, *, url: str, repo: str, **choice: Any) -> int:
-    """Copy the bundles of a repo of another store that this one lacks.
+    """Copy the bundles of a repo from another store, except those that this one already contains.
 
-    As `repo push`, the other way round.
+    Works like `repo push`, in the other direction.
     """
     return _copy(app, _other(app, url).repo(repo), app.store_to_write(), **choice)
 
@@ -80,13 +80,13 @@ def _copy(app: App, source: Repo, target: Store, *, dry_run: bool, **choice: Any
     for line in _lines(done, "would copy" if dry_run else "copied", dry_run=dry_run):
         app.out.line(line)
     for id, why in done.left_out.items():
-        app.warn(f"left out bundle {id}: {quote(why)}")
+        app.warn(f"skipped bundle {id}: {quote(why)}")
     return app.dialect.partial_exit if done.left_out else OK
 
 
 def _lines(done: Pushed, what: str, *, dry_run: bool) -> list[str]:
     sent = "" if dry_run else f", {human_size(done.new_bytes)} new, {human_size(done.stored_bytes)} stored"
-    moved = "would be at" if dry_run else "is at"
+    moved = "would point to" if dry_run else "points to"
     return [
         f"{what} {count_of(len(done.bundles), 'bundle')} to repo {quote(done.repo)}{sent}",
         *(f"branch '{name}' {moved} {id}" for name, id in done.branches.items()),

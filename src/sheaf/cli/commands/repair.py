@@ -1,4 +1,4 @@
-"""``store repair``: what is done about damage, each thing only if it is asked for."""
+"""``store repair``: repair damage, each kind only on request."""
 
 from __future__ import annotations
 
@@ -34,47 +34,47 @@ __all__ = ["repair"]
     is_flag=False,
     flag_value="",
     metavar="[=URL]",
-    help="Fetch what is lost or damaged from the store's replicas, or from the one at URL.",
+    help="Fetch missing or damaged objects from the replicas, or from URL.",
 )
-@click.option("--index", is_flag=True, help="Build the dedup index anew from the packs.")
-@click.option("--pages", is_flag=True, help="Write lost or damaged pages of logs again.")
-@click.option("--set-aside", is_flag=True, help="Note of bundles that can't be read that they can't.")
-@options.read_data("Also look for damage by reading every byte, or a part, as `store check` does.")
-@click.option("--dry-run", is_flag=True, help="Change nothing; say what would be done.")
-@click.option("--keep", metavar="FOLDER", type=options.PLACE, help="Keep damaged objects there.")
-@options.force_yes
+@click.option("--index", is_flag=True, help="Rebuild the dedup index from the packs.")
+@click.option("--pages", is_flag=True, help="Rebuild missing or damaged pages of logs.")
+@click.option("--quarantine", is_flag=True, help="Quarantine bundles that can't be read.")
+@options.read_data("Also find damage by reading every byte, or a part, like `store check`.")
+@click.option("--dry-run", is_flag=True, help="Change nothing; print what would be done.")
+@click.option("--keep", metavar="FOLDER", type=options.PLACE, help="Keep damaged objects in this folder.")
+@options.yes
 def repair(
     app: App,
     *,
     from_replica: str | None,
     index: bool,
     pages: bool,
-    set_aside: bool,
+    quarantine: bool,
     read_data: float | None,
     dry_run: bool,
     keep: Path | None,
-    force_yes: bool,
+    yes: bool,
 ) -> int:
-    """Mend a damaged store, in the ways that are named; without any, say which there are.
+    """Repair a damaged store with the given methods; without any, print those that apply.
 
-    Notes that an object is damaged are removed if it is sound. Else nothing is changed that is not named.
+    Damage notes of intact objects are always removed. Nothing else changes unless its option is given.
 
-    Exits like `store check` does afterwards: with 0 if no damage is left, with 7 if what is left can be repaired, else 6.
+    Exits like a `store check` after the repair: with 0 if no damage is left, with 7 if the rest can be repaired, else 6.
     """
     from sheaf.repo.operations.repair import Plan
 
-    agree = partial(_agree, app, is_sure=force_yes)
-    plan = Plan(from_replica, pages, index, set_aside, dry_run, keep, agree)
+    agree = partial(_agree, app, is_sure=yes)
+    plan = Plan(from_replica, pages, index, quarantine, dry_run, keep, agree)
     progress = app.progress("repair", "objects")
     with _opened(app) as repairs:
         done = repairs.repair(plan, read_data=read_data or 0.0, progress=progress)
     progress.close()
     app.out.object(_record(done))
-    is_asked = index or pages or set_aside or from_replica is not None
+    is_asked = index or pages or quarantine or from_replica is not None
     if is_asked:
         _print(app, plan, done)
     for key in done.sound:
-        app.out.line(f"{quote(key)} was noted as damaged and is sound{'' if dry_run else ': the note is gone'}")
+        app.out.line(f"{quote(key)} was noted as damaged but is intact{'' if dry_run else '; removed the note'}")
     print_report(app, done.left)
     code = print_verdict(app, done.left, read_data=bool(read_data)) if not dry_run else exit_of(done.left)
     return DAMAGED if code == OK and done.failed else code
@@ -98,7 +98,7 @@ def _opened(app: App) -> Repairs:
 def _agree(app: App, found: list[Unreadable], *, is_sure: bool) -> None:
     for item in found if not is_sure else ():
         app.warn(_aside_line(item))
-    confirm(f"Are you sure you want to set aside {count_of(len(found), 'bundle')}", is_sure=is_sure)
+    confirm(f"Quarantine {count_of(len(found), 'bundle')}?", is_sure=is_sure)
 
 
 def _aside_line(item: Unreadable) -> str:
@@ -110,19 +110,19 @@ def _print(app: App, plan: Plan, done: Repaired) -> None:
     if plan.from_replica is not None:
         app.out.line(f"{count_of(len(done.fetched), 'object')} ({human_size(done.size)}) {would}fetched")
     if plan.pages:
-        app.out.line(f"{count_of(len(done.written), 'page')} {would}written")
+        app.out.line(f"{count_of(len(done.written), 'page')} {would}rebuilt")
     if done.index is not None:
         i = done.index
         app.out.line(
-            f"{count_of(i.chunks, 'chunk')} of {count_of(i.packs, 'pack')} {would}indexed in "
+            f"{count_of(i.chunks, 'chunk')} in {count_of(i.packs, 'pack')} {would}indexed in "
             f"{count_of(i.written, 'object')}, {i.removed} {would}removed"
         )
     if plan.set_aside:
-        app.out.line(f"{count_of(len(done.aside), 'bundle')} {would}set aside")
+        app.out.line(f"{count_of(len(done.aside), 'bundle')} {would}quarantined")
         for item in done.aside:
             app.out.line(_aside_line(item))
     for key, why in done.failed.items():
-        app.warn(f"{quote(key)} can't be mended: {quote(why)}")
+        app.warn(f"{quote(key)} can't be repaired: {quote(why)}")
 
 
 def _record(done: Repaired) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``store replica``, ``store replicate`` and ``store promote``: copies of a store elsewhere."""
+"""``store replica``, ``store replicate`` and ``store promote``: copies of a store in other locations."""
 
 from __future__ import annotations
 
@@ -30,24 +30,25 @@ _VIEW: Final[View[ReplicaInfo]] = View(
 
 @verb(example="sheaf store replica add s3://elsewhere/sheaf --policy all", exits=(3, 5, 6, 8, 9, 10))
 @click.argument("url")
-@click.option("--policy", type=_POLICY, help="From now on a write must be on so many places before it is answered.")
+@click.option("--policy", type=_POLICY, help="Set the locations that must have a write before it succeeds.")
 def add(app: App, url: str, policy: Any) -> None:
-    """Copy the store to URL, an empty place, and keep it up to date from now on."""
+    """Copy the store to URL, an empty location, and keep the copy up to date."""
     _show(app, url, app.store.replicas.add(url, policy=policy, progress=app.progress("replicate")))
 
 
 @verb(name="remove", example="sheaf store replica remove s3://elsewhere/sheaf", exits=(3, 5, 6, 8, 9, 10))
 @click.argument("url")
 def remove(app: App, url: str) -> None:
-    """Write to a replica no longer. What it holds stays there."""
+    """Remove a replica. The copy is kept but no longer updated."""
     app.store.replicas.remove(url)
     app.out.object({"removed": url})
 
 
 @verb(name="list", example="sheaf store replica list", exits=(3, 5, 6, 8, 9), fields=lambda: {"": _VIEW})
 def list_(app: App) -> None:
-    """List the replicas. A state is 'in step', 'behind', 'missing' (its place holds no copy any more), 'diverged'
-    or 'unreachable'.
+    """List the replicas.
+
+    A state is 'in step', 'behind', 'missing' (the location no longer contains a copy), 'diverged' or 'unreachable'.
     """
     app.out.listing(_VIEW, app.store.replicas.list())
 
@@ -55,9 +56,9 @@ def list_(app: App) -> None:
 @verb(name="policy", example="sheaf store replica policy all", exits=(3, 5, 6, 8, 9, 10))
 @click.argument("policy", type=_POLICY, required=False)
 def policy(app: App, policy: Any) -> None:
-    """Say, or set, where a write must be before it is answered.
+    """Show or set the locations that must have a write before it succeeds.
 
-    On 'all' replicas, on a 'majority' of all places, or on the 'primary' alone, while replicas follow as they can.
+    They are 'all' locations, a 'majority' of them, or only the 'primary', which replicas then follow as they can.
     """
     replicas = app.store.replicas
     if policy:
@@ -67,13 +68,13 @@ def policy(app: App, policy: Any) -> None:
 
 
 @verb(example="sheaf store replicate", exits=(3, 4, 5, 6, 8, 9, 10))
-@click.option("--to", metavar="URL", help="Only this replica.")
-@click.option("--prune", is_flag=True, help="Also delete there what this store doesn't have, for whatever reason.")
-@click.option("--refill", is_flag=True, help="Copy everything anew to a replica whose place holds no copy any more.")
+@click.option("--to", metavar="URL", help="Update only this replica.")
+@click.option("--prune", is_flag=True, help="Also delete objects there that this store doesn't contain.")
+@click.option("--refill", is_flag=True, help="Copy everything again to a replica that lost its copy.")
 def replicate(app: App, to: str | None, prune: bool, refill: bool) -> None:
-    """Bring replicas up to date. Copies only what is missing; may be stopped and repeated.
+    """Bring replicas up to date. Only missing objects are copied; an interrupted run can be repeated.
 
-    A replica that has lost its copy, such as a disk that isn't mounted, is named and gets nothing without --refill.
+    A replica that lost its copy, such as an unmounted disk, is reported, and updated only with --refill.
     """
     app.resumes = True
     done = app.store.replicas.replicate(to, prune=prune, refill=refill, progress=app.progress("replicate"))
@@ -89,22 +90,22 @@ def _show(app: App, url: str, caught: Caught) -> None:
     app.out.line(f"{quote(url)}: {copied}{deleted}")
     if caught.kept:
         app.warn(
-            f"{count_of(caught.kept, 'object is', 'objects are')} in {url} only; --prune deletes what is there only"
+            f"{count_of(caught.kept, 'object is', 'objects are')} only in {url}; pass --prune to delete what is only there"
         )
 
 
 @verb(example="sheaf store promote s3://elsewhere/sheaf", exits=(3, 4, 5, 6, 8, 9, 10))
 @click.argument("url")
 def promote(app: App, url: str) -> None:
-    """Make the replica at URL the primary: the one that is written to.
+    """Make the replica at URL the primary, which accepts writes.
 
-    The old primary becomes its replica; if it can't be reached, it is left behind, and refused when it comes back.
+    The old primary becomes its replica. If it is unreachable, it is left behind, and refused when it comes back.
     """
     app.flags["store"] = url
     app.resumes = True
     promoted = app.store.replicas.promote(progress=app.progress("promote"))
     app.out.object(dataclasses.asdict(promoted))
-    app.out.line(f"{quote(promoted.url)} is the primary now (epoch {promoted.epoch})")
+    app.out.line(f"{quote(promoted.url)} is now the primary (epoch {promoted.epoch})")
     for lost in promoted.unreachable:
-        app.warn(f"{lost} can't be reached: what only it holds is left behind")
-    app.note(f"name it from now on: sheaf config set store {quote(promoted.url)}")
+        app.warn(f"{lost} is unreachable: data that exists only there is left behind")
+    app.note(f"note: run `sheaf config set store {quote(promoted.url)}` to use it from now on")

@@ -12,14 +12,14 @@ from sheaf.cli.output.size_text import size_line, size_record
 from sheaf.cli.output.text import count_of, go_time, human_size, quote, with_labels
 from sheaf.cli.verb_tree import verb
 
-__all__ = ["create", "delete", "get", "list_", "rename"]
+__all__ = ["create", "delete", "get", "list_", "question", "rename"]
 
-_with_size = click.option("--with-size", is_flag=True, help="Also each bundle's size, and what all of them take.")
+_with_size = click.option("--with-size", is_flag=True, help="Also show the size of each bundle and the total.")
 
 
 @verb(example='sheaf repo create --repo faces --description "Portraits, 2026"', exits=(3, 4, 5, 6, 8, 9, 10))
 @options.repo
-@click.option("--description", default="", metavar="TEXT", help="What the repo is for.")
+@click.option("--description", default="", metavar="TEXT", help="Purpose of the repo.")
 @click.option("--name", hidden=True, expose_value=False)
 @click.option("--email", hidden=True, expose_value=False)
 def create(app: App, repo: str, description: str) -> None:
@@ -32,7 +32,7 @@ def create(app: App, repo: str, description: str) -> None:
 @verb(name="list", example="sheaf repo list --json", exits=(3, 5, 6, 8, 9), fields=lambda: {"": views.REPO})
 @_with_size
 def list_(app: App, with_size: bool) -> None:
-    """List the repos by name."""
+    """List the repos, sorted by name."""
     repos = app.repos()
     app.out.listing(views.REPO, repos)
     if with_size:
@@ -76,26 +76,31 @@ def _print_sizes(app: App, name: str) -> None:
 @verb(example="sheaf repo rename --repo faces portraits", exits=(3, 4, 5, 6, 8, 9, 10))
 @options.repo
 @click.argument("new_name", metavar="NEW")
-@options.force_yes
-def rename(app: App, repo: str, new_name: str, force_yes: bool) -> None:
-    """Give a repo another name. Its id and its history stay."""
+@options.yes
+def rename(app: App, repo: str, new_name: str, yes: bool) -> None:
+    """Rename a repo. Its id and history are kept."""
     found = app.repo(repo)
-    confirm(f'Are you sure you want to rename repo "{repo}" to "{new_name}"', is_sure=force_yes)
+    confirm(question(app, f'rename repo "{repo}" to "{new_name}"'), is_sure=yes)
     found.rename(new_name)
     app.out.object({"id": found.id, "name": new_name, "old_name": repo})
 
 
-@verb(example="sheaf repo delete --repo portraits --force-yes", exits=(3, 5, 6, 8, 9, 10))
+@verb(example="sheaf repo delete --repo portraits --yes", exits=(3, 5, 6, 8, 9, 10))
 @options.repo
-@options.force_yes
-def delete(app: App, repo: str, force_yes: bool) -> None:
-    """Delete a repo: its bundles, labels and branches can no longer be reached.
+@options.yes
+def delete(app: App, repo: str, yes: bool) -> None:
+    """Delete a repo with its bundles, labels and branches.
 
-    Until a gc has run, `repo undelete` brings it back with all of them.
+    Until the next gc, `repo undelete` restores all of them.
     """
     found = app.repo(repo)
     held = with_labels(count_of(found.info.bundles, "bundle"), [label.name for label in found.labels()])
-    confirm(f'Are you sure you want to delete repo "{repo}" with {held}', is_sure=force_yes)
+    confirm(question(app, f'delete repo "{repo}" with {held}'), is_sure=yes)
     found.delete()
     app.out.object({"id": found.id, "name": repo})
-    app.note(f"note: `sheaf repo undelete --repo {found.id}` brings it back, until a gc has run")
+    app.note(f"note: run `sheaf repo undelete --repo {found.id}` to restore it before the next gc")
+
+
+def question(app: App, what: str) -> str:
+    """The question whether to do ``what``, such as ``delete repo "faces"``, in the words of the dialect."""
+    return f"Are you sure you want to {what}" if app.dialect.keeps_upstream else f"{what[0].upper()}{what[1:]}?"

@@ -1,4 +1,4 @@
-"""Short forms of long verbs: ``upload``, ``download``, ``label``. They take addresses, and every option of the long verb."""
+"""Short forms of long verbs: ``upload``, ``download``, ``label``. They accept addresses, and every option of the long verb."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _short(
     help: str,
     example: str,
 ) -> Verb:
-    """A verb that does what another one does; ``translate`` makes the arguments into the options that it lacks."""
+    """A short form of a verb; ``translate`` turns its arguments into the missing options."""
     names = {argument.name for argument in arguments}
     run = long.callback
 
@@ -48,14 +48,14 @@ def _whole(text: str, verb: str) -> Address:
     """An address without a path. Raises InvalidInput."""
     address = address_of(text)
     if address.path:
-        raise InvalidInput(f"'{text}': {verb} takes no path", _PATHS[verb])
+        raise InvalidInput(f"'{text}': {verb} does not accept a path", _PATHS[verb])
     return address
 
 
 _PATHS: Final = {
-    "upload": "files go into a bundle with `sheaf cp LOCAL REPO@BRANCH:PATH`",
-    "download": "a part of a bundle comes with `sheaf cp -r REPO@REF:PATH LOCAL`",
-    "label": "a label is set on a whole bundle: write REPO@REF",
+    "upload": "add files to a bundle with `sheaf cp LOCAL REPO@BRANCH:PATH`",
+    "download": "copy a part of a bundle with `sheaf cp -r REPO@REF:PATH LOCAL`",
+    "label": "write REPO@REF: a label points to a whole bundle",
 }
 
 
@@ -63,7 +63,7 @@ def _upload(folder: Any, target: str) -> dict[str, Any]:
     address = _whole(target, "upload")
     ref = parse_ref(address.ref or "main")
     if ref.form not in ("name", "branch") or ref.back:
-        raise InvalidInput(f"'{address.ref}' is not a branch", "an upload goes to REPO or REPO@BRANCH")
+        raise InvalidInput(f"'{address.ref}' is not a branch", "write REPO or REPO@BRANCH")
     return {"path": folder, "repo": address.repo, "branch": ref.name}
 
 
@@ -86,7 +86,7 @@ UPLOAD: Final = _short(
     ],
     {"path", "repo", "branch"},
     _upload,
-    help="Upload a folder as a new bundle of a branch (main, if none is named). Short for 'bundle upload'.",
+    help="Upload a folder as a new bundle on a branch (default: main). Short for 'bundle upload'.",
     example='sheaf upload ./faces faces -m "another delivery"',
 )
 
@@ -95,7 +95,7 @@ DOWNLOAD: Final = _short(
     [click.Argument(["source"], metavar="REPO[@REF]"), click.Argument(["folder"], type=options.PLACE, metavar="DIR")],
     {"destination", "repo", "bundle", "label", "branch"},
     _download,
-    help="Write a bundle's files to an empty folder. Short for 'bundle download'.",
+    help="Download a bundle to an empty folder. Short for 'bundle download'.",
     example="sheaf download faces@init ./copy",
 )
 
@@ -104,6 +104,6 @@ LABEL: Final = _short(
     [click.Argument(["source"], metavar="REPO[@REF]"), click.Argument(["name"], metavar="LABEL")],
     {"repo", "bundle", "label"},
     _label,
-    help="Set a label on a bundle; one that is elsewhere moves. Short for 'label set'.",
+    help="Set a label on a bundle; an existing label moves. Short for 'label set'.",
     example="sheaf label faces@main production",
 )

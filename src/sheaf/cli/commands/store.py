@@ -31,19 +31,21 @@ __all__ = ["check", "info", "init"]
     exits=(4, 5, 6, 8, 9, 10),
 )
 @click.argument("url", required=False)
-@click.option("--encrypt", is_flag=True, help="Encrypt what is stored; --key-file FILE says with which key.")
+@click.option("--encrypt", is_flag=True, help="Encrypt the store, for example with --key-file FILE.")
 @PASSPHRASE
-@click.option("--keyring", "to_keyring", is_flag=True, help="Encrypt with a new key in the keyring of this user.")
+@click.option(
+    "--keyring", "to_keyring", is_flag=True, help="Encrypt with a new key in the keyring of the current user."
+)
 def init(app: App, url: str | None, *, encrypt: bool, asks: bool, to_keyring: bool) -> None:
-    """Make a store at URL, after a probe that the place keeps the rules that data depends on.
+    """Create a store at URL, after a check that the storage provides the guarantees Sheaf relies on.
 
-    With --encrypt nobody can read it without its key: not who runs the bucket, and not you if the key is lost. A key
-    file that isn't there is made.
+    With --encrypt, the store can't be read without its key: not by the operator of the bucket, and not by you if the key
+    is lost. The key file is created if it does not exist.
     """
     import sheaf  # the heavy part: loaded by verbs that need a store only
 
     if url and "store" in app.flags:
-        raise InvalidInput("the store's URL is given twice", "give it as the argument or as --store")
+        raise InvalidInput("the URL of the store is given twice", "pass it as the argument or as --store")
     if url:
         app.flags["store"] = url
     settings = app.settings
@@ -64,13 +66,13 @@ def _secret(app: App, *, asks: bool, to_keyring: bool) -> bytes | str:
         return passphrase(app)
     secret = new_key() if to_keyring else secret_of_settings(app)
     if secret is None:
-        raise InvalidInput("say what opens the encrypted store", "give --key-file FILE, --passphrase or --keyring")
+        raise InvalidInput("an encrypted store requires a key", "pass --key-file FILE, --passphrase or --keyring")
     return secret
 
 
 @verb(example="sheaf store info --store s3://my-bucket/sheaf", exits=(3, 5, 6, 8, 9))
 def info(app: App) -> None:
-    """Say what a store is and how much it holds."""
+    """Show the properties and size of a store."""
     found = app.store.info()
     sizes = app.store.sizes()
     diamonds = _open_diamonds(app, found)
@@ -79,11 +81,11 @@ def info(app: App) -> None:
     for line in _info_lines(found, size_line(sizes)):
         app.out.line(line)
     for repo, diamond in diamonds:
-        app.out.line(f"open diamond:   {diamond.id} of {quote(repo)}, begun {go_time(diamond.started)}")
+        app.out.line(f"open diamond:   {diamond.id} of {quote(repo)}, started {go_time(diamond.started)}")
 
 
 def _open_diamonds(app: App, found: StoreInfo) -> list[tuple[str, DiamondInfo]]:
-    """Diamonds that nobody has ended, with the names of their repos: gc waits for them."""
+    """Open diamonds, with the names of their repos: gc waits for them."""
     if not found.objects.get("sessions"):  # each of them is one
         return []
     named = [(repo.name, diamond) for repo in app.store.repos() for diamond in app.repo(repo.name).diamonds()]
@@ -106,11 +108,11 @@ def _info_lines(found: StoreInfo, data: str) -> list[str]:
 
 
 @verb(example="sheaf store check\nsheaf store check --read-data=10%", exits=(3, 5, 6, 7, 8, 9))
-@options.read_data("Also read and verify every byte; with N% of that part which was not read for longest.")
-@click.option("--resume", is_flag=True, help="Leave out the data that a check which was stopped has read.")
-@click.option("--repo", metavar="REPO", help="Only what this repo needs.")
+@options.read_data("Also verify every byte; N% selects the part not read for longest.")
+@click.option("--resume", is_flag=True, help="Skip data that an interrupted check has read.")
+@click.option("--repo", metavar="REPO", help="Check only what this repo needs.")
 def check(app: App, read_data: float | None, resume: bool, repo: str | None) -> int:
-    """Verify a store. Exits with 6 if something is damaged, with 7 if all of it can be repaired."""
+    """Verify a store. Exits with 6 if anything is damaged, or with 7 if all damage can be repaired."""
     if resume and read_data != 1:
         raise InvalidInput("only a check of all data can be resumed", "add --read-data")
     progress = app.progress("check", "objects")

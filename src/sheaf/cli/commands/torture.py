@@ -1,4 +1,4 @@
-"""``store torture``: what a place guarantees and what it breaks, before data is entrusted to it."""
+"""``store torture``: test whether a location provides the guarantees that Sheaf relies on."""
 
 from __future__ import annotations
 
@@ -49,22 +49,28 @@ _FINDING: Final[View[Any]] = View(
 )
 @click.argument("url")
 @click.option(
-    "--rounds", type=click.IntRange(min=0), default=3, metavar="N", help="Rounds with a whole store. Default: 3."
+    "--rounds",
+    type=click.IntRange(min=0),
+    default=3,
+    metavar="N",
+    help="Number of rounds with a whole store. Default: 3.",
 )
 @click.option(
     "--minutes",
     type=click.FloatRange(min=0, min_open=True),
     metavar="N",
-    help="Begin rounds until so much time is over.",
+    help="Start rounds until N minutes have passed.",
 )
-@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Decides what clients do and which calls fail.")
-@click.option("--keep", is_flag=True, help="Leave what was written, to look at.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), metavar="N", help="Seed for the actions of clients and for failures."
+)
+@click.option("--keep", is_flag=True, help="Keep the test data.")
 def torture(app: App, *, url: str, rounds: int, minutes: float | None, seed: int | None, keep: bool) -> int:
-    """Try out what a bucket or a disk guarantees: exits with 6 if it breaks a promise that data depends on.
+    """Test a bucket or disk for the guarantees Sheaf relies on. Exits with 6 if one is not provided.
 
-    Works below a prefix with a random name at URL, which goes in the end; nothing else is touched. First come the
-    rules for single objects, then whole stores in the hands of several clients, some of them killed, with calls that fail,
-    answers that are lost and clocks that are wrong. Takes a few thousand requests and about 200 MB each way.
+    All test data is below a prefix with a random name at URL, which is removed at the end. The first checks use single
+    objects; then several clients use whole stores, with killed processes, failing calls, lost responses and wrong clocks.
+    This requires a few thousand requests and about 200 MB of traffic in each direction.
     """
     from sheaf.torture.runner import Plan, torture
     from sheaf.torture.scratch_location import Place, scratch
@@ -78,7 +84,7 @@ def torture(app: App, *, url: str, rounds: int, minutes: float | None, seed: int
         progress.close()
         _print(app, report)  # now: what was found must not be lost if it can't be cleaned up
     if keep:
-        app.warn(f"what was written is kept below {found.url}")
+        app.warn(f"test data is kept below {found.url}")
     return _verdict(report, place.url)
 
 
@@ -91,8 +97,8 @@ def _print(app: App, report: Report) -> None:
     for finding in report.findings:
         if finding.seen:
             app.out.line(f"{finding.promise}: {quote(finding.seen)}")
-    app.out.line(f"in {len(report.rounds)} rounds of seed {report.seed}: {_counted(report.counts)}")
-    app.out.line(f"went wrong on purpose: {_counted(report.faults)}")
+    app.out.line(f"{count_of(len(report.rounds), 'round')} with seed {report.seed}: {_counted(report.counts)}")
+    app.out.line(f"injected faults: {_counted(report.faults)}")
     for figure in report.figures:
         app.out.line(_figure_line(figure))
 
@@ -119,16 +125,18 @@ def _record(report: Report) -> dict[str, Any]:
 
 
 def _verdict(report: Report, url: str) -> int:
-    """What the exit code says, in words, of the place that was named: the prefix below it is gone."""
+    """Print the verdict on the location that was named, and return the exit code."""
     untold = [finding for finding in report.findings if finding.is_untold]
     if report.broken:
         names = ", ".join(finding.promise for finding in report.broken)
-        print(f"error: {url} breaks {count_of(len(report.broken), 'promise')}: {names}", file=sys.stderr)
-        print("hint: keep no data there; what is broken, and what depends on it, stands above", file=sys.stderr)
+        print(f"error: {url} failed {count_of(len(report.broken), 'check')}: {names}", file=sys.stderr)
+        print("hint: store no data there; the failed checks and what depends on them are listed above", file=sys.stderr)
         return DAMAGED
     if untold:
         names = ", ".join(finding.promise for finding in untold)
-        print(f"error: the store failed while these were tried: {names}", file=sys.stderr)
-        print("hint: run it again when the store can be reached, and look at its rights and its space", file=sys.stderr)
+        print(f"error: the store failed during these checks: {names}", file=sys.stderr)
+        print(
+            "hint: run it again when the store is reachable, and check its permissions and free space", file=sys.stderr
+        )
         return PARTIAL
     return OK

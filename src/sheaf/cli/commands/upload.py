@@ -1,4 +1,4 @@
-"""``bundle upload``, and what every commit prints."""
+"""``bundle upload``, and the output of every commit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.commands.change_counts import in_bundle, in_folder, without_full_folders
 from sheaf.cli.exits import OK
-from sheaf.cli.inputs import read_list, read_meta, workers
+from sheaf.cli.inputs import read_list, read_meta
 from sheaf.cli.output import views
 from sheaf.cli.output.progress_bar import Bar
 from sheaf.cli.output.render import View
@@ -32,7 +32,7 @@ __all__ = ["Announcer", "place_of", "tell_branch", "tell_label", "upload"]
 
 
 class Announcer:
-    """For ``on_commit=``: prints the bundle's id the moment it is safe, whatever happens after."""
+    """For ``on_commit=``: print the id of the bundle as soon as it is committed."""
 
     def __init__(self, app: App, bar: Bar) -> None:
         self._app = app
@@ -46,7 +46,7 @@ class Announcer:
 
 
 def tell_label(app: App, label: str | None, before: str = "") -> None:
-    """What follows the id when the bundle got a label, which another bundle had ``before``."""
+    """Print the label that was set on the bundle; it pointed to ``before``, or is new."""
     if label and before:
         app.out.line(f"moved label '{label}' from {before}")
     elif label:
@@ -54,9 +54,9 @@ def tell_label(app: App, label: str | None, before: str = "") -> None:
 
 
 def tell_branch(app: App, branch: str, bundle: Bundle) -> None:
-    """What follows if the bundle is the first on a branch, which may be a name that was mistyped. ``main`` is nothing new."""
+    """Print that the commit created a branch, whose name may be mistyped. Not for ``main``."""
     if not app.dialect.keeps_upstream and branch != "main" and not bundle.parents:
-        app.out.line(f"made branch '{branch}'")
+        app.out.line(f"created branch '{branch}'")
 
 
 @verb(
@@ -65,21 +65,21 @@ def tell_branch(app: App, branch: str, bundle: Bundle) -> None:
     fields=lambda: {"--dry-run": change_view()},
 )
 @options.repo
-@options.folder_option("--path", "The folder to upload.")
-@click.option("-m", "--message", required=True, metavar="TEXT", help="What this bundle is.")
-@click.option("--label", metavar="LABEL", help="A label to set on it, in the same commit.")
+@options.folder_option("--path", "Folder to upload.")
+@click.option("-m", "--message", required=True, metavar="TEXT", help="Message of the bundle.")
+@click.option("--label", metavar="LABEL", help="Label to set on the bundle in the same commit.")
 @options.move_label
-@click.option("--branch", default="main", show_default=True, metavar="BRANCH", help="The branch that it goes to.")
+@click.option("--branch", default="main", show_default=True, metavar="BRANCH", help="Branch to commit to.")
 @options.file_list
-@click.option("--meta", multiple=True, metavar="K=V", help="A fact to keep with the bundle; may be repeated.")
+@click.option("--meta", multiple=True, metavar="K=V", help="Metadata of the bundle; repeatable.")
 @options.skip_on_error
-@click.option("--rehash", is_flag=True, help="Read all files, and verify what is stored of them.")
-@click.option("--if-changed", is_flag=True, help="Make no bundle if the branch's newest one has the same version.")
-@click.option("--portable", is_flag=True, help="Refuse names that become one on other systems (case, Unicode form).")
+@click.option("--rehash", is_flag=True, help="Read all files, and verify their stored contents.")
+@click.option("--if-changed", is_flag=True, help="Don't commit if the newest bundle of the branch is equal.")
+@click.option("--portable", is_flag=True, help="Reject names that collide on other systems (case, Unicode).")
 @options.allow_empty
 @options.allow_erased
 @click.option("--dry-run", is_flag=True, help="Write nothing; list what would be added, modified, deleted.")
-@options.concurrency
+@options.jobs
 def upload(
     app: App,
     *,
@@ -98,9 +98,9 @@ def upload(
     allow_empty: bool,
     allow_erased: bool,
     dry_run: bool,
-    concurrency_factor: int | None,
+    jobs: int | None,
 ) -> int:
-    """Upload a folder as a new bundle; only what the store doesn't have yet is sent."""
+    """Upload a folder as a new bundle. Only data that the store does not contain yet is sent."""
     found = app.repo(repo)
     listed = read_list(files, path) if files else None
     choice: dict[str, Any] = {
@@ -115,7 +115,7 @@ def upload(
     }
     if dry_run and rehash:
         raise InvalidInput(
-            "--dry-run and --rehash can't be combined", "leave out one of them: only --rehash reads it all"
+            "--dry-run and --rehash are mutually exclusive", "pass only one of them; only --rehash reads all files"
         )
     if dry_run:
         return _plan(app, found, path, choice)
@@ -129,7 +129,7 @@ def upload(
             rehash=rehash,
             if_changed=if_changed,
             **choice,
-            concurrency=workers(concurrency_factor),
+            concurrency=jobs,
             on_commit=Announcer(app, bar),
             progress=bar,
         )
@@ -165,14 +165,14 @@ def _plan(app: App, repo: Repo, path: Path, choice: dict[str, Any]) -> int:
 
 
 def change_view() -> View[Change]:
-    """How changes look; loaded when they are shown."""
+    """The view of changes; loaded when they are shown."""
     from sheaf.cli.commands.diff import CHANGE
 
     return CHANGE
 
 
 def place_of(repo: Repo, label: str | None) -> str:
-    """The bundle that a label is at, if there is such a label."""
+    """The bundle that a label points to, or "" if there is no such label."""
     return next((found.bundle for found in repo.labels(label) if found.name == label), "") if label else ""
 
 
@@ -187,12 +187,10 @@ def _finish(app: App, result: Upload) -> int:
     if app.out.template:
         app.out.one(views.BUNDLE, result.bundle)
     if not result.files:
-        app.warn("warning: the bundle has no files")
+        app.warn("warning: the bundle contains no files")
     _warn(app, result.warnings, result.skipped)
     new, all_bytes = human_size(result.new_bytes), human_size(result.bytes)
-    app.summary(
-        f"{count_of(result.files, 'file')}, {all_bytes}, {new} of it new, {human_size(result.stored_bytes)} stored"
-    )
+    app.summary(f"{count_of(result.files, 'file')}, {all_bytes}, {new} new, {human_size(result.stored_bytes)} stored")
     return app.dialect.partial_exit if result.skipped else OK
 
 

@@ -13,6 +13,6 @@ __all__ = ["version"]
 
 @verb(example="sheaf version --json")
 def version(app: App) -> None:
-    """Say which version of Sheaf this is."""
+    """Show the version of Sheaf."""
     app.out.line(f"sheaf {__version__}")
     app.out.object({"version": __version__, "python": platform.python_version(), "platform": platform.platform()})

@@ -1,4 +1,4 @@
-"""One change as a unified diff, where both sides are text that a person would read."""
+"""One change as a unified diff, if both sides are text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAX_TEXT: Final = 2 << 20
 
 
 def read_folder(folder: Path) -> Reader:
-    """Reads the files of a local folder."""
+    """A reader of the files of a local folder."""
     return lambda path: (folder / path).read_bytes()
 
 

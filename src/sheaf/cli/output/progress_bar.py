@@ -1,4 +1,4 @@
-"""Progress on stderr for what takes over a second: files, bytes, rate, time left, what was new."""
+"""Progress on stderr after one second: files, bytes, rate, time left, new bytes."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Bar:
         self._task = self._display.add_task(self._title, total=None, files="", new="")
 
     def close(self) -> None:
-        """Take the bar off the screen, so that what is printed next stands alone."""
+        """Remove the bar from the screen, before other output is printed."""
         self._is_wanted = False
         if self._display is not None:
             self._display.stop()

@@ -1,4 +1,4 @@
-"""How answers look: lines, tables, JSON Lines or a template. What a thing looks like is its :class:`View`."""
+"""Output as lines, tables, JSON Lines or a template. A :class:`View` describes one kind of thing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FIELDS_ONLY: Final = frozenset({"EMAIL", "ENDED", "CONFLICTS", "CHECKPOINTS"}) 
 
 @dataclass(frozen=True, slots=True)
 class View(Generic[T]):
-    """The faces of one kind of thing. ``line`` is quoted; of the others only what prints them quotes what it has to."""
+    """Output formats of one kind of thing. Only ``line`` is already quoted; the others are quoted when printed."""
 
     #: Datamon's line, and that of what has no cells.
     line: Callable[[T], str]
@@ -44,7 +44,7 @@ class View(Generic[T]):
 
 
 def to_json(value: object) -> str:
-    """One line of JSON; times as RFC 3339, paths as text."""
+    """Format a value as one line of JSON; times as RFC 3339, paths as text."""
     import msgspec  # here, since most calls print no JSON and start-up counts
 
     try:
@@ -63,7 +63,7 @@ def _printable(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Prints to stdout in the way that was asked for."""
+    """Prints results to stdout in the requested format."""
 
     as_json: bool = False
     as_table: bool = False
@@ -72,7 +72,7 @@ class Output:
     has_fields: bool = False
 
     def listing(self, view: View[T], items: Iterable[T], *, nul: bool = False) -> None:
-        """Many things: one each line, or a table, or JSON Lines, or (``nul``) exact names that each end in NUL."""
+        """Print many things: as lines, a table, JSON Lines, or (``nul``) exact names that each end in NUL."""
         if nul and not self.as_json:
             exact = view.exact or view.line
             self._write(f"{exact(item)}\0" for item in items)
@@ -82,26 +82,26 @@ class Output:
             self._write(self._text(view, item) + "\n" for item in items)
 
     def one(self, view: View[T], item: T) -> None:
-        """One thing: one line or one JSON object."""
+        """Print one thing: as a line or a JSON object."""
         self._write([self._text(view, item) + "\n"])
 
     def line(self, text: str) -> None:
-        """A line that only people and line-reading scripts get: nothing with ``--json`` or ``--format``."""
+        """Print a line of text; nothing with ``--json`` or ``--format``."""
         if not (self.as_json or self.template):
             self._write([text + "\n"])
             sys.stdout.flush()
 
     def row(self, *cells: Cell) -> None:
-        """One line of several fields, which is no listing of its own; as :meth:`line` does."""
+        """Print one line of several fields outside a listing, as :meth:`line` does."""
         self.line((_TAB if self.has_fields else " , ").join(map(_plain, cells)))
 
     def object(self, value: Mapping[str, Any]) -> None:
-        """An object that only ``--json`` prints."""
+        """Print an object, only with ``--json``."""
         if self.as_json:
             self._write([to_json(value) + "\n"])
 
     def without_table(self) -> Output:
-        """The same, for what never is a table."""
+        """This output without tables."""
         return replace(self, as_table=False)
 
     def _text(self, view: View[T], item: T) -> str:

@@ -1,4 +1,4 @@
-"""The three standard streams as the programs need them: UTF-8, there even if they were closed, with errors that are told."""
+"""The three standard streams: UTF-8, open even if they were closed, with errors that are reported."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ codecs.register_error(_ESCAPE, _escaped)
 
 
 class OutputError(Exception):
-    """Standard output takes nothing any more; ``lost`` is the first line that it did not take."""
+    """Standard output can't be written; ``lost`` is the first line that was not written."""
 
     def __init__(self, error: OSError, lost: str) -> None:
         super().__init__(error.strerror)
@@ -41,7 +41,7 @@ class OutputError(Exception):
 
 
 class _Output(TextIOWrapper):
-    """Standard output, whose errors are no errors of a store or a folder."""
+    """Standard output, whose errors are distinct from those of a store or a folder."""
 
     _waiting = ""  # the first text since the last flush
 
@@ -61,7 +61,7 @@ class _Output(TextIOWrapper):
 
 
 class _Messages(TextIOWrapper):
-    """Standard error: a message that nobody can get must not end what it is about."""
+    """Standard error: a message that can't be written must not end the command."""
 
     def write(self, text: str) -> int:
         try:
@@ -77,7 +77,7 @@ class _Messages(TextIOWrapper):
 
 
 def ensure_utf8() -> None:
-    """Start the process again with UTF-8 for names and arguments where the locale has another encoding.
+    """Restart the process with UTF-8 for names and arguments if the locale has another encoding.
 
     Names of files are bytes, and those that are UTF-8 would be stored as other names if they were read as Latin-1.
     """
@@ -92,7 +92,7 @@ def _start_again() -> NoReturn:
 
 
 def prepare_streams() -> None:
-    """Call it before anything is opened: else a file of a store gets the number of a stream that is closed."""
+    """Set up the streams. Call it before any file is opened, or a file gets the number of a closed stream."""
     for number in _DESCRIPTORS:
         try:
             os.fstat(number)
@@ -110,7 +110,7 @@ def _opened(number: int, kind: type[TextIOWrapper], *, by_line: bool) -> TextIOW
 
 
 def finish_output(code: int) -> int:
-    """Write out what is left; ``code``, or another one if that fails: then the interpreter must not try it again."""
+    """Flush standard output. Returns ``code``, or another one if that fails; then the interpreter must not retry."""
     try:
         sys.stdout.flush()
     except OutputError as error:
@@ -122,5 +122,5 @@ def finish_output(code: int) -> int:
 
 
 def drop_output() -> None:
-    """Let what is still buffered go nowhere."""
+    """Discard buffered output."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -1,4 +1,4 @@
-"""Text for people's screens: control characters quoted, times, sizes. Pure functions."""
+"""Text for terminals: quoted control characters, times, sizes. Pure functions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _USERINFO: Final = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 def quote(text: str) -> str:
-    """``text``, in double quotes with escapes if it holds what a terminal or a line-reading script must not see."""
+    """``text``, in double quotes with escapes if it contains characters that are unsafe for a terminal or script."""
     if text.isascii() and text.isprintable() and not text.startswith('"'):
         return text
     if not text.startswith('"') and not any(unicodedata.category(char) in _UNSAFE for char in text):
@@ -81,18 +81,18 @@ def human_size(size_bytes: float) -> str:
 
 
 def count_of(count: int, what: str, many: str = "") -> str:
-    """``1 bundle``, ``2 bundles``; ``many``: the plural, if it isn't made with an s."""
+    """``1 bundle``, ``2 bundles``; ``many``: the plural, if it is not formed with an s."""
     return f"{count} {what if count == 1 else many or f'{what}s'}"
 
 
 def first_of(names: Sequence[str], limit: int) -> str:
-    """Names with commas; of more than ``limit`` the first ones, and how many there are more."""
+    """Names joined by commas; only the first ``limit`` names, and the number of the others."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more
 
 
 def with_labels(what: str, labels: Iterable[str]) -> str:
-    """``5 bundles and labels v1, v2``; without labels just the first."""
+    """``5 bundles and labels v1, v2``; without labels, only ``what``."""
     named = [quote(label) for label in labels]
     return f"{what} and label{'' if len(named) == 1 else 's'} {first_of(named, 20)}" if named else what
 

@@ -1,4 +1,4 @@
-"""``-v``: what a call does, step by step, as plain lines on standard error."""
+"""``-v``: log the steps of a call as plain lines on standard error."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Lines(logging.StreamHandler[TextIO]):
 
 @contextlib.contextmanager
 def logged(level: int) -> Iterator[None]:
-    """Within it the steps of the library are printed: with 1 files, phases and retries, from 2 on also requests."""
+    """Within it, log the steps of the library: at level 1 files, phases and retries, from 2 on also requests."""
     logger, handler = logging.getLogger("sheaf"), _Lines(sys.stderr)
     before = logger.level, logger.propagate
     logger.addHandler(handler)

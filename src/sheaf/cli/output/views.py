@@ -1,4 +1,4 @@
-"""What each kind of thing looks like: Datamon's line, exact cells, a JSON record, the fields of ``--format``."""
+"""Output formats of each kind of thing: Datamon's line, exact cells, a JSON record, the fields of ``--format``."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ DELETED_REPO: Final[View[RepoInfo]] = View(
 
 
 def bundle_record(bundle: Bundle) -> dict[str, Any]:
-    """A bundle as JSON has it."""
+    """A bundle as a record for JSON."""
     return {
         "id": bundle.id,
         "version": bundle.version,

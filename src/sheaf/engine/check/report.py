@@ -17,7 +17,7 @@ FAULTS = (Corrupt, NotFound, Unsupported)
 
 Tell = Callable[[str, int], None]  #: (what is being checked, how many so far)
 
-_READ_OR_LEFT: Final = ("from-replica", "set-aside")
+_READ_OR_LEFT: Final = ("from-replica", "quarantine")
 _REMEDIES: Final[dict[str, tuple[str, ...]]] = {
     "index": ("index",),
     "page": ("pages",),
@@ -25,8 +25,8 @@ _REMEDIES: Final[dict[str, tuple[str, ...]]] = {
     "pack": _READ_OR_LEFT,
     "object": _READ_OR_LEFT,
     "file": _READ_OR_LEFT,
-    "size": ("set-aside",),
-    "bundle": ("set-aside",),
+    "size": ("quarantine",),
+    "bundle": ("quarantine",),
     "ref": (),
 }
 

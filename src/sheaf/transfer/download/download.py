@@ -121,7 +121,7 @@ class _Job:
             Partial.remove_empty(self.dest)
             if self.selection == Selection() and is_equal(self.tree, self.dest, self.cache):
                 return self._unchanged()
-            raise Refused(f"{printable(str(self.dest))} is not empty", "choose an empty folder, or use --force-dest")
+            raise Refused(f"{printable(str(self.dest))} is not empty", "choose an empty folder, or pass --overwrite")
         partial = Partial.open(self.dest, identity)
         is_done = False
         try:

@@ -110,7 +110,7 @@ def _check_free(path: str, there: int, *, is_folder: bool, overwrite: bool) -> N
     if there and not is_folder and stat.S_ISDIR(there):
         raise Refused(f"{path} is a folder at the destination, and a file in the bundle", "move it away")
     if there and not is_folder and not overwrite:
-        raise Refused(f"{path} is there already", "move it away, or overwrite with --force-dest")
+        raise Refused(f"{path} is there already", "move it away, or pass --overwrite")
 
 
 def _move_new(path: str, name: str, source: int, dest: int) -> None:
@@ -120,7 +120,7 @@ def _move_new(path: str, name: str, source: int, dest: int) -> None:
     except FileExistsError:
         ours, theirs = (os.stat(name, dir_fd=fd, follow_symlinks=False) for fd in (source, dest))
         if not os.path.samestat(ours, theirs):
-            raise Refused(f"{path} is there already", "move it away, or overwrite with --force-dest") from None
+            raise Refused(f"{path} is there already", "move it away, or pass --overwrite") from None
     except OSError:  # a file system without hard links
         os.rename(name, name, src_dir_fd=source, dst_dir_fd=dest)
         return
