@@ -48,7 +48,7 @@ class Reading:
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
-            raise InvalidInput(f"{self.share:.0%} of the packs can't be read", "say a part between 0% and 100%")
+            raise InvalidInput(f"invalid share of the packs: {self.share:.0%}", "give a share from 0% to 100%")
 
 
 def check_store(

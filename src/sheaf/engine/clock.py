@@ -48,7 +48,7 @@ def parse_time(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise Corrupt(f"{text[:_SHOWN]!r} is not a time", "run `sheaf store check`") from error
+        raise Corrupt(f"{text[:_SHOWN]!r} is not a valid time", "run `sheaf store check`") from error
     if moment.tzinfo is None or not MINYEAR < moment.year < MAXYEAR:
-        raise Corrupt(f"{text[:_SHOWN]!r} is not a time", "run `sheaf store check`")
+        raise Corrupt(f"{text[:_SHOWN]!r} is not a valid time", "run `sheaf store check`")
     return moment

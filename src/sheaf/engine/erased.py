@@ -71,7 +71,7 @@ class Erasures:
         if not self._allow:
             raise Refused(
                 f"{what or f'content {content.hex()}'} was erased from this store",
-                "leave the file out, or let it come back with --allow-erased",
+                "leave the file out, or allow it again with --allow-erased",
             )
         with self._lock:
             self.returned.add(content)
@@ -83,7 +83,10 @@ class Erasures:
 
     def warnings(self) -> list[str]:
         """What to say about contents that have come back."""
-        return [f"content {content.hex()} was erased from this store, and is back" for content in sorted(self.returned)]
+        return [
+            f"content {content.hex()} was erased from this store, but has been stored again"
+            for content in sorted(self.returned)
+        ]
 
     def _size(self, content: bytes) -> int:
         key = keys.erased(content)
@@ -94,4 +97,4 @@ def _content(key: str) -> bytes:
     try:
         return parse_hash(key.removeprefix(keys.ERASED))
     except InvalidInput as error:
-        raise Corrupt(f"{key} is no notice: it does not belong there", "take it out of the store") from error
+        raise Corrupt(f"{key} is not a notice", "remove it from the store") from error

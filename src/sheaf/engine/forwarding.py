@@ -89,7 +89,7 @@ class Trail:
                 failure = failure or error
         if is_erased:
             raise erased()
-        raise failure or Corrupt(f"pack {pack.hex()} is gone, and the chunk at {offset} with it")
+        raise failure or Corrupt(f"pack {pack.hex()} is missing, and so is its chunk at {offset}")
 
     def _places(self, pack: bytes, offset: int) -> Iterator[Place | None]:
         addresses = self._addresses(pack)
@@ -180,18 +180,20 @@ class Forwards:
     def follow(self, pack: bytes, offset: int) -> Place | None:
         """Where a chunk of a pack that was moved is now; None: it was erased.
 
-        Raises NotFound if it was not carried over, Corrupt if addresses lead in circles.
+        Raises NotFound if it was not copied when it was moved, Corrupt if addresses lead in circles.
         """
         place: Place | None = (pack, offset, 0)
         been = set[bytes]()
         while place is not None and place[0] in self.moved:
             if place[0] in been:
-                raise Corrupt(f"pack {place[0].hex()} was moved to itself", "run `sheaf store check`")
+                raise Corrupt(
+                    f"pack {place[0].hex()} has a forwarding address that leads back to it", "run `sheaf store check`"
+                )
             been.add(place[0])
             try:
                 place = self.moved[place[0]].find(place[1])
             except KeyError:
-                raise NotFound(f"the chunk at {offset} of pack {pack.hex()} was not carried over") from None
+                raise NotFound(f"the chunk at {offset} of pack {pack.hex()} was not copied when it was moved") from None
         if place is not None and place[0] == pack:
             raise NotFound(f"pack {pack.hex()} was not moved")
         return place

@@ -50,7 +50,7 @@ class Names:
         for entry in entries:
             row = tree.row(entry.path)
             if row is None:
-                raise Bug(f"'{entry.path}' was found and is not there")
+                raise Bug(f"'{entry.path}' was found but does not exist")
             number = _free(tree, entry, used.get((entry.folder, entry.content), 0) + 1)
             used[entry.folder, entry.content] = number
             name = notice_name(entry.content, number)

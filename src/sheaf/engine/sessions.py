@@ -191,16 +191,16 @@ def refuse_if_over(log: Log[Any, Any], session: Session, last: int | None = None
     ``last``: the record that the commit is to follow; else the newest one.
 
     Raises:
-        Conflict: gc has ended the session, or its bundle is committed already.
+        Conflict: gc has ended the session, or its bundle is already committed.
     """
     for op in (op for record in log.records(session.n + 1, last) for op in record.ops):
         if isinstance(op, VoidSession) and op.session == session.id:
             raise Conflict(
-                f"this {session.kind} stood still for so long that it was ended (session {session.id})",
-                "run the same command again: what is stored already will be found",
+                f"gc ended this {session.kind} because it made no progress (session {session.id})",
+                "run the same command again: data that is already stored is reused",
             )
         if isinstance(op, AddBundle) and op.bundle.id == session.id:
-            raise Conflict(f"bundle {session.id} is committed already")
+            raise Conflict(f"bundle {session.id} is already committed")
 
 
 class Ending:
@@ -243,4 +243,4 @@ def find_session(core: Core, id: str) -> Session:
     try:
         return unseal(get_object(core.backend, key), "session", Session, key)
     except NotFound:
-        raise Conflict(f"session {id} has ended", "begin again") from None
+        raise Conflict(f"session {id} has ended", "start again") from None

@@ -89,4 +89,4 @@ def _as_is(chunk: Buffer, hash: bytes) -> Frame:
 
 def _prove(chunk: Buffer, hash: bytes) -> None:
     if blake3(chunk).digest() != hash:
-        raise Bug("a chunk does not survive its compression", "the memory of this machine may be damaged")
+        raise Bug("a chunk does not decompress to its original bytes", "test the memory of this machine")

@@ -92,7 +92,7 @@ def parse_hash(text: str) -> bytes:
     except ValueError:
         value = b""
     if len(value) != HASH_BYTES:
-        raise InvalidInput(f"'{text}' is not a BLAKE3 hash", "a hash is 64 hex digits, as `b3sum` prints it")
+        raise InvalidInput(f"'{text}' is not a BLAKE3 hash", "give 64 hex digits, as printed by `b3sum`")
     return value
 
 
@@ -100,11 +100,11 @@ def check_ids(*texts: str) -> None:
     """Raises ValueError for the first text that is no KSUID: ids become parts of keys."""
     for text in texts:
         if not is_ksuid(text):
-            raise ValueError(f"{text[:_SHOWN]!r} is no id")
+            raise ValueError(f"{text[:_SHOWN]!r} is not an id")
 
 
 def check_hashes(*texts: str) -> None:
     """Raises ValueError for the first text that is not 64 lower-case hex digits."""
     for text in texts:
         if _HASH.fullmatch(text) is None:
-            raise ValueError(f"{text[:_SHOWN]!r} is no hash")
+            raise ValueError(f"{text[:_SHOWN]!r} is not a hash")

@@ -26,7 +26,7 @@ class Throttle:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         if rate <= 0:
-            raise InvalidInput(f"a rate of {rate} bytes a second moves nothing", "leave the limit out for no limit")
+            raise InvalidInput(f"the rate limit must be positive, not {rate}", "omit the limit for no limit")
         self._rate = rate
         self._clock = clock
         self._sleep = sleep

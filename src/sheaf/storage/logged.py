@@ -46,7 +46,7 @@ class LogBackend(WrapperBackend):
     def stat(self, key: str) -> Stat | None:
         with _logged("stat", key) as said:
             found = self.inner.stat(key)
-            said.append(f"{found.size} bytes" if found else "not there")
+            said.append(f"{found.size} bytes" if found else "not found")
             return found
 
     def list(self, prefix: str = "", *, sort: bool = False) -> Iterator[Stat]:

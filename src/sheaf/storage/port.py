@@ -123,7 +123,7 @@ class Backend(ABC):
 
         Raises ``Unsupported`` where there is no such step.
         """
-        raise Unsupported(f"{key} can't be replaced in {self.url}: it has no way to do that in one step")
+        raise Unsupported(f"{key} can't be replaced in {self.url}: it does not support atomic replacement")
 
     def unfinished(self, *, remove: bool = False) -> Sequence[Unfinished]:
         """What writes have left outside of all keys, where there can be such a thing.

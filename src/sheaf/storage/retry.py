@@ -48,7 +48,7 @@ class RetryPolicy:
         pause = next(pauses, None)
         if pause is None:
             raise error
-        _log.info("trying again in %.1f s: %s", pause, error)
+        _log.info("retrying in %.1f s: %s", pause, error)
         self.sleep(pause)
 
     def resumed(self, listing: Callable[[str], Iterator[Stat]]) -> Iterator[Stat]:

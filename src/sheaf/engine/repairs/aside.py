@@ -26,10 +26,7 @@ from sheaf.model.nodes import Pointer
 
 __all__ = ["Unreadable", "bring_back", "set_aside", "unreadable"]
 
-_NEEDS = (
-    "it needs the very objects that are lost: `sheaf store repair --from-replica=URL` fetches them from a copy; or put them "
-    "back from a backup"
-)
+_NEEDS = "restore the objects that are missing or damaged: run `sheaf store repair --from-replica=URL`, or use a backup"
 _AT_ONCE = 500  # bundles noted by one record
 
 
@@ -183,7 +180,7 @@ def bring_back(core: Core, log: Log[RepoState, RepoOp], refs: Refs, id: str) -> 
         Refused: it still can't be read.
     """
     if id not in log.head().state.aside:
-        raise NotFound(f'no bundle "{id}" is set aside')
+        raise NotFound(f'no quarantined bundle "{id}"')
     bundle = refs.get(id)
     if why := _Reader(core, None).fault(bundle):
         raise Refused(f"bundle {id} still can't be read: {why}", _NEEDS)

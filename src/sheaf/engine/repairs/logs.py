@@ -71,11 +71,11 @@ def _are_apart(mending: Mending, source: Backend, base: str, n: int) -> bool:
     ours, theirs = (_sound(place, base, n) for place in (mending.core.backend, source))
     if ours is None or theirs is None or ours.write == theirs.write:
         return False
-    mending.failed[keys.log_record(base, n)] = f"{source.url} has another one: {_APART}"
+    mending.failed[keys.log_record(base, n)] = f"{source.url} has a different record: {_APART}"
     return True
 
 
-_APART = "the logs went apart, and nothing is merged"
+_APART = "the logs have diverged and can't be merged"
 
 
 def _sound(place: Backend, base: str, n: int) -> Record | None:

@@ -69,7 +69,7 @@ class Mending:
                 self.keep(key, held)
             self.core.backend.replace(key, data)
         elif self.core.backend.create(key, data) is Created.OTHER:
-            self.failed[key] = "somebody has written something else there meanwhile"
+            self.failed[key] = "a different object was written there concurrently"
             return False
         return True
 
@@ -89,4 +89,4 @@ class Mending:
             verify(key, held)
         except FAULTS:
             return ""
-        return "it is sound by itself, and differs from the copy"
+        return "it is intact, but differs from the copy"

@@ -39,7 +39,7 @@ def _hashed(data: bytes, key: str, id: str) -> None:
 def _record(data: bytes, key: str, digits: str) -> None:
     record = decode_record(data, key)
     if record.n != keys.record_number(key):
-        raise Corrupt(f"{key} holds record {record.n}")
+        raise Corrupt(f"{key} contains record {record.n}")
 
 
 def _page(data: bytes, key: str, digits: str) -> None:

@@ -125,11 +125,11 @@ class _CatchUp:
         """Make sure that the target is, or becomes, a copy of this store, and that nobody writes to it."""
         held, epoch = copy_of(self._target), state_of(self._core).epoch
         if not held and (foreign := foreign_in(self._target, _LOCAL)):
-            raise Refused(f"{self._target.url} is not empty: it holds '{foreign}'", "choose an empty place")
+            raise Refused(f"{self._target.url} is not empty: it contains '{foreign}'", "choose an empty location")
         if held not in ("", self._core.config.id):
-            raise Refused(f"{self._target.url} holds another store ({held})", "choose an empty place")
+            raise Refused(f"{self._target.url} contains another store ({held})", "choose an empty location")
         if held and state_of(Core(self._target, self._core.config)).epoch > epoch:
-            raise Refused(f"{self._target.url} was promoted: it is the primary now", f"use --store {self._target.url}")
+            raise Refused(f"{self._target.url} was promoted and is now the primary", f"use --store {self._target.url}")
         if not takes_over:
             end_epoch(self._target, epoch, self._source.url, self._core.now())
         self._target.create(keys.CONFIG, get_object(self._source, keys.CONFIG))
@@ -193,7 +193,10 @@ class _CatchUp:
                 missing[kind_of(stat.key)].append(stat)
                 continue
             if other.size != stat.size:
-                raise Corrupt(f"{stat.key} differs in {self._source.url} and {self._target.url}", "check both")
+                raise Corrupt(
+                    f"{stat.key} differs in {self._source.url} and {self._target.url}",
+                    "run `sheaf store check` on both",
+                )
             other = next(theirs, None)
         while other is not None:
             extra.append(other.key)

@@ -57,7 +57,7 @@ class Member:
                 place = self.open(self.url)
                 if copy_of(place) != self.config.id:
                     place.close()
-                    raise Unavailable(f"there is no copy of this store at {self.url}", "is it mounted? is it empty?")
+                    raise Unavailable(f"no copy of this store at {self.url}", "check that it is mounted and not empty")
                 self._core = Core(place, self.config)
             return self._core.backend
 
@@ -69,7 +69,7 @@ class Member:
             self._log = store_log(self._core)
         if self._log.head().state.epoch > epoch:
             raise Refused(
-                f"{backend.url} was promoted and is the primary now: nothing is written here any more",
+                f"{backend.url} was promoted and is now the primary: this location no longer accepts writes",
                 f"use --store {self.url}",
             )
 
@@ -82,7 +82,7 @@ class Member:
     def put(self, key: str, data: Buffer | Sequence[Buffer]) -> None:
         """Raises Unavailable if other bytes are there."""
         if self.backend.create(key, data) is Created.OTHER:
-            raise Unavailable(f"{self.url} holds other bytes under {key}", "run `sheaf store check` on both")
+            raise Unavailable(f"{self.url} contains different bytes under {key}", "run `sheaf store check` on both")
 
     def follow(self, source: Backend, base: str, n: int) -> None:
         """Bring a log up to record ``n``."""

@@ -62,8 +62,8 @@ def copy_log(source: Backend, target: Backend, base: str, last: int) -> int:
 def _diverged(source: Backend, target: Backend, key: str) -> Conflict:
     return Conflict(
         f"{target.url} has diverged from {source.url}: they differ at {key}",
-        "one of them was promoted while the other went on: nothing is merged; keep the one that is right, and make the "
-        "other anew in an empty place",
+        "one of them was promoted while the other accepted writes, and they can't be merged: keep the right one, and "
+        "recreate the other in an empty location",
     )
 
 
