@@ -1,4 +1,4 @@
-"""The one place that reads the clock and rolls dice."""
+"""The only module that reads the clock and generates random ids."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _SHOWN = 100  # letters of what is no time that a message shows
 
 
 class Clock(Protocol):
-    """What the engine asks of time and chance. Tests give one that they steer."""
+    """Source of time and randomness for the engine. Tests pass one that they control."""
 
     def now_ns(self) -> int:
         """Nanoseconds since 1970, for people to read: nothing is decided by it."""
         ...
 
     def new_id(self) -> str:
-        """A KSUID that nobody has had before."""
+        """Return a new KSUID."""
         ...
 
 

@@ -164,7 +164,7 @@ class Contents:
         return data
 
     def is_erased(self, entry: Entry) -> bool:
-        """Whether bytes of a file were removed for good. None of them is read."""
+        """True if bytes of a file were erased. None of them is read."""
         try:
             match entry.place:
                 case ChunkPlace(pack, offset, _):

@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class LostConfig(NotFound):
-    """There is a store, without what says that it is one."""
+    """A location contains a store, but its ``sheaf.json`` is missing."""
 
 
 class _Threads(Threads):
@@ -72,7 +72,7 @@ class Core:
     may_note: bool = True
 
     def now(self) -> str:
-        """The time as records hold it."""
+        """The current time as records store it."""
         return rfc3339(self.clock.now_ns())
 
     def load(self, key: str, decode: Callable[[bytes], T]) -> T:
@@ -95,25 +95,25 @@ class Core:
             raise Bug(f"{key} already exists with different bytes")
 
     def close(self) -> None:
-        """Stop the threads and give the backend back."""
+        """Stop the threads and close the backend."""
         self.cpu.shutdown()
         self.io.shutdown()
         self.backend.close()
 
 
 def host() -> str:
-    """This machine's name, for people who look at a session."""
+    """This machine's name, shown with sessions."""
     return socket.gethostname()
 
 
 def refuse_store(backend: Backend) -> None:
-    """Raises AlreadyExists if there is a store."""
+    """Raise AlreadyExists if the location contains a store."""
     if backend.stat(keys.CONFIG) is not None:
         raise AlreadyExists(f"a store already exists at {backend.url}", "use it as it is, or choose another location")
 
 
 def create_store(backend: Backend, clock: Clock) -> StoreConfig:
-    """Make an empty store. Raises AlreadyExists if there is one, Refused for the remains of one."""
+    """Create an empty store. Raises AlreadyExists if there is one, Refused for the remains of one."""
     if backend.newest(f"{keys.STORE_LOG}log/") is not None:
         refuse_store(backend)
         raise Refused(f"{backend.url} contains a log without a store", "choose an empty location")
@@ -124,7 +124,7 @@ def create_store(backend: Backend, clock: Clock) -> StoreConfig:
 
 
 def refuse_used(backend: Backend) -> None:
-    """Raises AlreadyExists if there is a store, Refused if anything else is there."""
+    """Raise AlreadyExists if the location contains a store, Refused if it contains anything else."""
     if backend.stat(keys.CONFIG) is not None:
         raise _exists(backend)
     foreign = foreign_in(backend, (keys.CONFIG, *_TRIED))
@@ -140,7 +140,7 @@ def _exists(backend: Backend) -> AlreadyExists:
 
 
 def open_store(backend: Backend) -> StoreConfig:
-    """Read what never changes about a store. Raises NotFound (:class:`LostConfig`), Corrupt."""
+    """Read a store's immutable configuration. Raises NotFound (:class:`LostConfig`), Corrupt."""
     try:
         return decode_config(get_object(backend, keys.CONFIG))
     except NotFound:

@@ -113,7 +113,7 @@ class Splits:
         return start
 
     def start(self) -> DiamondStart:
-        """How it began. Raises NotFound."""
+        """Return the diamond's start record. Raises NotFound."""
         key = self._base + "start.json"
         try:
             return unseal(get_object(self._core.backend, key), "diamond", DiamondStart, key)
@@ -121,7 +121,7 @@ class Splits:
             raise NotFound(f'didn\'t find diamond "{self.id}"', "see `sheaf diamond list`") from None
 
     def end(self) -> DiamondEnd | None:
-        """How it ended, if it has."""
+        """Return the diamond's end record, or None."""
         key = self._base + "end.json"
         try:
             return unseal(get_object(self._core.backend, key), "diamond-end", DiamondEnd, key)
@@ -129,7 +129,7 @@ class Splits:
             return None
 
     def decide(self, end: DiamondEnd) -> DiamondEnd:
-        """End the diamond so, unless somebody has ended it otherwise; returns what holds."""
+        """End the diamond, unless another process already has; returns the valid end record."""
         if self._core.backend.create(self._base + "end.json", seal("diamond-end", end)) is not Created.OTHER:
             return end
         held = self.end()

@@ -56,7 +56,7 @@ class Erasures:
         return self._contents
 
     def may_be(self, size: int) -> bool:
-        """Whether a file of this size may have been erased: then it is hashed before anything of it is stored."""
+        """True if a file of this size may have been erased: then it is hashed before anything of it is stored."""
         if not self._contents or self._allow:
             return False
         with self._lock:
@@ -82,7 +82,7 @@ class Erasures:
             self.refuse(blake3(data).digest(), what)
 
     def warnings(self) -> list[str]:
-        """What to say about contents that have come back."""
+        """Warnings about erased contents that were stored again."""
         return [
             f"content {content.hex()} was erased from this store, but has been stored again"
             for content in sorted(self.returned)

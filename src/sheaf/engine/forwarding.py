@@ -24,7 +24,7 @@ _HOPS = 8  # forwarding addresses to follow; gc writes shorter ways
 
 
 class Erased(NotFound):
-    """The bytes were removed from the store for good, on purpose."""
+    """The bytes were erased from the store permanently."""
 
     kind = "erased"
 
@@ -50,7 +50,7 @@ class Trail:
         self._known: dict[bytes, list[Moved]] = {}
 
     def find(self, pack: bytes, offset: int) -> Place:
-        """Where gc or erase has put a chunk.
+        """Find where gc or an erasure has moved a chunk.
 
         Raises:
             Erased: it was erased on purpose.
@@ -66,7 +66,7 @@ class Trail:
         return self._search(pack, offset, _HOPS)
 
     def is_lost(self, pack: bytes) -> bool:
-        """Whether a pack is gone and nobody says where to."""
+        """True if a pack is missing and has no forwarding address."""
         backend = self._core.backend
         return backend.stat(keys.pack(pack)) is None and backend.newest(_folder(pack)) is None
 
@@ -178,7 +178,7 @@ class Forwards:
             targets |= more
 
     def follow(self, pack: bytes, offset: int) -> Place | None:
-        """Where a chunk of a pack that was moved is now; None: it was erased.
+        """Find where a chunk of a moved pack is now; None if it was erased.
 
         Raises NotFound if it was not copied when it was moved, Corrupt if addresses lead in circles.
         """

@@ -42,7 +42,7 @@ _STEPS = 8  # records to walk one by one before asking the store which one is th
 
 
 class State(Protocol):
-    """What a log adds up to."""
+    """The state that a log's records add up to."""
 
     def apply(self, op: Any, origin: RefTarget) -> Self: ...
     def pruned(self) -> Self: ...

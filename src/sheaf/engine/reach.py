@@ -50,7 +50,7 @@ T = TypeVar("T")
 
 
 def object_id(key: str) -> bytes:
-    """How a leaf's list of packs names a whole object."""
+    """The id of a whole object in a leaf's list of packs."""
     return blake3(key.encode()).digest()
 
 

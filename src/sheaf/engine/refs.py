@@ -146,7 +146,7 @@ class Refs:
             ) from None
 
     def history(self, start: Bundle) -> Iterator[Bundle]:
-        """A bundle and its first parents, newest first. Raises Corrupt if they go in circles."""
+        """Yield a bundle and its first parents, newest first. Raises Corrupt if the chain is cyclic."""
         seen: set[str] = set()
         head = self._log.head()
         bundle = start

@@ -113,7 +113,7 @@ def _refuse_unless_whole(core: Core, bundles: list[Bundle], opened: Open, what: 
 
 
 class _Whole:
-    """Whether everything that some bundles need is in the store, and nothing of it condemned."""
+    """Check that everything that some bundles need is in the store, and nothing of it condemned."""
 
     def __init__(self, core: Core, bundles: list[Bundle], opened: Open) -> None:
         self._core = core = replace(core, may_note=False)  # what gc has deleted is no damage
@@ -139,7 +139,7 @@ class _Whole:
         return [id for id, stat in zip(ids, stats, strict=True) if stat is None]
 
     def _were_moved(self, gone: frozenset[bytes]) -> bool:
-        """Whether every chunk that is needed of packs that are gone was carried over, and stays where it is."""
+        """True if every chunk that is needed of packs that are gone was carried over, and stays where it is."""
         forwards = load_forwards(self._core)
         if forwards.targets(gone) & self._opened.avoid_packs:
             return False

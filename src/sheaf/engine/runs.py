@@ -26,7 +26,7 @@ def end_run(core: Core, end: RunEnd) -> None:
 
 
 def get_run(core: Core, id: str) -> tuple[RunStart, RunEnd | None]:
-    """A run's beginning and, if it has ended, its end. Raises NotFound."""
+    """Return a run's start record and, if it has ended, its end record. Raises NotFound."""
     key = keys.run(id, "start")
     try:
         start = unseal(get_object(core.backend, key), "run-start", RunStart, key)

@@ -40,7 +40,7 @@ _zstd = _Zstd()
 
 
 def squeeze(chunks: Sequence[Buffer], hashes: Sequence[bytes], *, adaptive: bool) -> list[Frame]:
-    """How each chunk is stored. None of them is empty.
+    """Compress chunks for storage. None of them may be empty.
 
     Args:
         hashes: their BLAKE3.

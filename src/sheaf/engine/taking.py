@@ -30,7 +30,7 @@ __all__ = ["ensure_readable", "refuse_dead", "usable"]
 
 
 def usable(rows: pa.RecordBatch | pa.Table, open: Open) -> npt.NDArray[np.bool_]:
-    """Which of these rows need nothing that is dead or damaged."""
+    """Mask of the rows that need nothing dead or damaged."""
     packs, objects = open.dead_packs | open.damaged.packs, open.dead_objects | open.damaged.objects
     return _without(rows, packs, objects)
 
@@ -59,7 +59,7 @@ def _needs_none(
 
 
 def refuse_dead(rows: pa.RecordBatch, open: Open) -> None:
-    """Raises Conflict if one of these rows needs what is dead."""
+    """Raise Conflict if one of these rows needs a condemned object."""
     if not _without(rows, open.dead_packs, open.dead_objects).all():
         raise Conflict(
             f"'{rows['name'][0].as_py()}' can't be reused now: gc has condemned objects that it needs",

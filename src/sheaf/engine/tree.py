@@ -93,7 +93,7 @@ class Tree:
             yield from entries(batch)
 
     def _is_renewed(self) -> bool:
-        """Whether there is another tree now: then it is this one from now on."""
+        """True if there is another tree now: then it is this one from now on."""
         try:
             root = self._now() if self._now is not None else self.root
         except SheafError:

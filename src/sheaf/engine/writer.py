@@ -38,7 +38,7 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What people say about a bundle.
+    """The user's part of a bundle's descriptor.
 
     ``expect``: the bundle that the branch must be at ("" for none), None: any. ``move_label``: the label may be set
     already; without it that is refused.

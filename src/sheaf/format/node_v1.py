@@ -186,13 +186,13 @@ def _is_no_name(names: pa.Array) -> pa.Array:
 
 
 def _leads_out(folders: pa.Array) -> pa.Array:
-    """Whether a relative folder, where it isn't empty, has an empty component, ``.``, ``..`` or a zero byte."""
+    """True if a relative folder, where it isn't empty, has an empty component, ``.``, ``..`` or a zero byte."""
     odd = pc.match_substring_regex(folders, r"(^|/)\.{0,2}(/|$)|\x00")
     return pc.and_(odd, pc.not_equal(folders, ""))
 
 
 def _lacks(batch: pa.RecordBatch, name: str, places: Sequence[PlaceKind]) -> bool:
-    """Whether a column is null where a place needs it."""
+    """True if a column is null where a place needs it."""
     if not batch[name].null_count:
         return False
     needed = np.isin(batch["place"].to_numpy(), places)
@@ -355,7 +355,7 @@ def cut_rows(batch: pa.RecordBatch) -> tuple[npt.NDArray[np.bool_], npt.NDArray[
 
 
 def cut_children(child: Pointer) -> bool:
-    """Whether an inner node may end after this child."""
+    """True if an inner node may end after this child."""
     return int.from_bytes(child.logical[:4], "little") % 1024 == 0
 
 

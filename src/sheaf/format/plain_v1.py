@@ -82,7 +82,7 @@ class Plain:
     _parts: Mapping[str, tuple[memoryview, ...]]
 
     def is_same(self, other: Plain, column: str) -> bool:
-        """Whether a column is equal to that of another node, byte by byte; if not, it may be equal all the same."""
+        """True if a column is equal to that of another node, byte by byte; if not, it may be equal all the same."""
         pairs = zip(self._parts[column], other._parts[column], strict=True)
         return self.rows == other.rows and all(bytes(left) == bytes(right) for left, right in pairs)
 

@@ -49,7 +49,7 @@ class StoreConfig(msgspec.Struct, frozen=True):
 
     @property
     def is_encrypted(self) -> bool:
-        """Whether contents are encrypted before they reach the store."""
+        """True if contents are encrypted before they reach the store."""
         return self.encryption is not msgspec.UNSET
 
 

@@ -58,12 +58,12 @@ def ksuid(seconds: int, payload: bytes) -> str:
 
 
 def is_ksuid(text: str) -> bool:
-    """Whether the text has the shape of a KSUID and fits into 20 bytes."""
+    """True if the text has the shape of a KSUID and fits into 20 bytes."""
     return _KSUID.fullmatch(text) is not None and _number(text) < _LIMIT
 
 
 def is_ksuid_prefix(text: str) -> bool:
-    """Whether the text may be the beginning of a KSUID, or all of it: 8 to 27 characters. Few words look like that."""
+    """True if the text may be the beginning of a KSUID, or all of it: 8 to 27 characters. Few words look like that."""
     return _KSUID_PREFIX.fullmatch(text) is not None and _number(text.ljust(27, "0")) < _LIMIT
 
 
@@ -80,7 +80,7 @@ def _number(text: str) -> int:
 
 
 def is_version(text: str) -> bool:
-    """Whether the text may be (the beginning of) a version hash: 8 to 64 lower-case hex digits."""
+    """True if the text may be (the beginning of) a version hash: 8 to 64 lower-case hex digits."""
     return _VERSION.fullmatch(text) is not None
 
 

@@ -150,7 +150,7 @@ _SECRETS = re.compile(r"(?i)([?&](?:sig|signature|x-amz-signature|x-amz-security
 
 
 def is_panic(error: BaseException) -> bool:
-    """Whether this is the end of a Rust library that noticed a mistake of its own: no ``Exception``, though it is one."""
+    """True if this is a panic of a Rust library, which is not derived from ``Exception``."""
     return (type(error).__module__, type(error).__name__) == ("pyo3_runtime", "PanicException")
 
 

@@ -27,7 +27,7 @@ _REGIONS: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
 
 @dataclass(frozen=True, slots=True)
 class AwsCredentials:
-    """What the client is given; ``is_sure``: it needs no role of the container or the machine."""
+    """Configuration for the client. ``is_sure``: it needs no role of the container or the machine."""
 
     config: Mapping[str, Any] = field(default_factory=dict, repr=False)
     provider: Any = None
@@ -58,7 +58,7 @@ def find_credentials(options: StorageOptions, environ: Mapping[str, str]) -> Aws
 
 
 def _has_own(environ: Mapping[str, str]) -> bool:
-    """Whether the library finds credentials in the environment."""
+    """True if the library finds credentials in the environment."""
     has_keys = environ.get("AWS_ACCESS_KEY_ID") or environ.get("AWS_SECRET_ACCESS_KEY")  # one alone is its error
     return bool(has_keys or (environ.get("AWS_WEB_IDENTITY_TOKEN_FILE") and environ.get("AWS_ROLE_ARN")))
 

@@ -28,7 +28,7 @@ def joined(parts: Sequence[memoryview]) -> Buffer:
 
 
 def is_equal(parts: Sequence[memoryview], stored: Buffer) -> bool:
-    """Whether ``stored`` is exactly the parts, one after the other."""
+    """True if ``stored`` is exactly the parts, one after the other."""
     rest = memoryview(stored)
     if total(parts) != rest.nbytes:
         return False

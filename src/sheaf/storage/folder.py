@@ -141,7 +141,7 @@ class FolderBackend(Backend):
         return True
 
     def _holds(self, path: str, parts: Sequence[memoryview]) -> bool:
-        """Whether the file has exactly these bytes."""
+        """True if the file has exactly these bytes."""
         with opened(path) as (fd, size):
             if size != total(parts):
                 return False

@@ -19,7 +19,7 @@ _PREFIX = re.compile(r"[A-Za-z0-9._/-]*", re.ASCII)
 
 
 def is_segment(name: str) -> bool:
-    """Whether a file name can be a segment of a key."""
+    """True if a file name can be a segment of a key."""
     return name not in {".", ".."} and _SEGMENT.fullmatch(name) is not None
 
 

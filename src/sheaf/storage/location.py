@@ -36,7 +36,7 @@ def open_backend(url: str, options: StorageOptions | None = None) -> Backend:
 
 
 def parse_location(url: str, options: StorageOptions) -> Location:
-    """Takes a URL apart. Raises ``InvalidInput``."""
+    """Parse a store's URL or path. Raises ``InvalidInput``."""
     if is_path(url):
         return Location("file", "", _absolute(url), options)
     match = _SCHEME.match(url)
@@ -50,7 +50,7 @@ def parse_location(url: str, options: StorageOptions) -> Location:
 
 
 def is_path(url: str) -> bool:
-    """Whether this is a plain path of this machine rather than a URL."""
+    """True if this is a plain path of this machine rather than a URL."""
     match = _SCHEME.match(url)
     return match is None or (not match["slashes"] and match["scheme"].lower() not in SCHEMES)
 

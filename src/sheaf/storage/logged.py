@@ -18,7 +18,7 @@ _log = logging.getLogger("sheaf")
 
 
 def with_log(backend: Backend) -> Backend:
-    """The backend, its requests logged if somebody wants to see them."""
+    """Wrap the backend so that its requests are logged, if debug logging is on."""
     return LogBackend(backend) if _log.isEnabledFor(logging.DEBUG) else backend
 
 

@@ -1,4 +1,4 @@
-"""What the system's error numbers mean to a reader of Sheaf's messages."""
+"""Translate the system's error numbers into Sheaf's errors."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _WRITING: dict[int, tuple[type[SheafError], str]] = {
 
 
 def from_oserror(error: OSError, what: str, *, writing: bool = False) -> SheafError:
-    """The error to raise for ``error``, met while doing ``what`` (such as "read packs/ab/x")."""
+    """Return the error to raise for ``error``, met while doing ``what`` (such as "read packs/ab/x")."""
     number = error.errno or 0
     category, hint = _CATEGORIES.get(number, (Unavailable, "try again"))
     if writing:
@@ -52,7 +52,7 @@ def from_oserror(error: OSError, what: str, *, writing: bool = False) -> SheafEr
 
 @contextmanager
 def translated(what: str, *, writing: bool = False) -> Iterator[None]:
-    """Turns an ``OSError`` inside into its category."""
+    """Turn an ``OSError`` raised inside into its category."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Trying a store out before anything is entrusted to it: some look-alikes of S3 break rules silently."""
+"""Test a location before a store is created in it: some S3 look-alikes break rules silently."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class ProbeReport:
-    """What a store does. ``ordered``: it listed keys in ascending order, whatever is said of its kind."""
+    """The findings about a location. ``ordered``: it listed keys in ascending order."""
 
     url: str
     findings: tuple[Finding, ...]
@@ -41,14 +41,14 @@ class ProbeReport:
 
 
 def refuse_if_unsafe(report: ProbeReport) -> None:
-    """Raises ``Refused``, naming the first broken rule: data in such a store would be lost some day."""
+    """Raise ``Refused``, naming the first broken rule: such a store would lose data sooner or later."""
     for finding in report.broken:
         hint = "set ordered=no in the store's URL" if finding.rule == "ordered listing" else "choose another store"
         raise Refused(f"{report.url} fails the check {finding.rule!r}: {finding.sentence}", hint)
 
 
 def probe(backend: Backend, token: str | None = None) -> ProbeReport:
-    """Tries each rule under ``probe/<random>/`` and removes what it made.
+    """Test each rule under ``probe/<random>/``, then remove the objects created for it.
 
     Raises ``Denied``, ``Unavailable`` or ``NoSpace`` if the store can't be used at all.
     """

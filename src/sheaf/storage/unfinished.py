@@ -118,7 +118,7 @@ class Aside:
 
     @contextmanager
     def _locked(self, path: str) -> Iterator[bool | None]:
-        """Whether it could be locked, with the lock held until the caller is done: nobody can begin to write to it."""
+        """True if it could be locked, with the lock held until the caller is done: nobody can begin to write to it."""
         fd = os.open(path, _LOOK)
         try:
             yield self._calls.lock(fd, shared=True)

@@ -49,7 +49,7 @@ class Indexed:
             self._leads = self._sampled(self._leads)
 
     def names(self, pack: bytes) -> bool:
-        """Whether an index object says what is in a pack."""
+        """True if an index object says what is in a pack."""
         return pack in self._named
 
     def look(self, table: PackTable, pack: bytes) -> None:

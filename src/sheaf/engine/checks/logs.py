@@ -218,7 +218,7 @@ def _page(
 
 
 def _is_due(core: Core, base: str, k: int, last: int) -> bool:
-    """Whether a page must have been written: two commits followed while it was the newest one.
+    """True if a page must have been written: two commits followed while it was the newest one.
 
     Each of them writes it if it is missing. One may have been stopped before that, so one alone proves nothing.
     """

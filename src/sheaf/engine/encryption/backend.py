@@ -48,7 +48,7 @@ class EncryptedBackend(WrapperBackend):
         self._buffers: deque[bytearray] = deque(maxlen=_KEPT)
 
     def over(self, place: Backend) -> EncryptedBackend:
-        """The same store in another place."""
+        """The same store in another location."""
         return EncryptedBackend(place, self._key, self._random)
 
     # -- writing -------------------------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ def create_encrypted_store(
 
 
 def all_slots(backend: Backend) -> list[KeySlot]:
-    """All of them, oldest first. Raises Corrupt if one is damaged."""
+    """Return all slots, oldest first. Raises Corrupt if one is damaged."""
     slots, damage = _sound_slots(backend)
     if damage is not None:
         raise damage
@@ -71,7 +71,7 @@ def add_slot(
     note: str = "",
     random: Callable[[int], bytes] = secrets.token_bytes,
 ) -> KeySlot:
-    """From now on ``secret`` opens the store, too."""
+    """Add a key, so that ``secret`` also opens the store."""
     is_phrase = isinstance(secret, str)
     blank = KeySlot(
         clock.new_id(),
@@ -88,7 +88,7 @@ def add_slot(
 
 
 def remove_slot(backend: Backend, id: str) -> None:
-    """From now on what opened this slot doesn't open the store.
+    """Remove a key, so that its secret no longer opens the store.
 
     Raises:
         NotFound: there is no such slot.

@@ -141,7 +141,7 @@ class _Reader:
 
 
 def set_aside(core: Core, found: Iterable[Unreadable]) -> list[Unreadable]:
-    """Note in their logs that these bundles can't be read; those that were deleted or noted meanwhile are left out."""
+    """Quarantine these bundles in their logs; those deleted or quarantined in the meantime are left out."""
     by_repo: dict[str, list[Unreadable]] = {}
     for item in found:
         by_repo.setdefault(item.repo, []).append(item)
@@ -173,10 +173,10 @@ def _noted(core: Core, repo: str, items: list[Unreadable]) -> list[Unreadable]:
 
 
 def bring_back(core: Core, log: Log[RepoState, RepoOp], refs: Refs, id: str) -> Bundle:
-    """Take the note back, once every byte of the bundle can be read.
+    """Release a bundle from quarantine, once every byte of it can be read.
 
     Raises:
-        NotFound: no bundle of that id is set aside.
+        NotFound: no bundle of that id is quarantined.
         Refused: it still can't be read.
     """
     if id not in log.head().state.aside:

@@ -1,4 +1,4 @@
-"""Everything that a check finds lost or damaged, from copies of the store."""
+"""Restore everything that a check finds missing or damaged from copies of the store."""
 
 from __future__ import annotations
 

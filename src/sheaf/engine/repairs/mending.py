@@ -1,4 +1,4 @@
-"""Sound bytes from a copy in the place of what is lost or damaged. Each object is verified before it is put."""
+"""Restore missing or damaged objects from a copy. Each object is verified before it is written."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def catch_up(
     tell: Callable[[Far], None] = lambda far: None,
     plain: Plain = lambda place: place,
 ) -> Caught:
-    """Copy to ``target`` what ``source`` has. May be stopped at any moment and called again.
+    """Bring ``target`` up to date with ``source``. May be stopped at any moment and called again.
 
     Args:
         url: the replica's name in ``source``'s log; by default the target's own.
@@ -171,7 +171,7 @@ class _CatchUp:
         return {base: log.head().n for base, log in self._logs().items()}
 
     def _has_shrunk(self, heads: dict[str, int]) -> bool:
-        """Whether since then anything was said that may have let gc delete something."""
+        """True if since then anything was said that may have let gc delete something."""
         for base, log in self._logs().items():
             if base in heads and log.head().n > heads[base]:
                 ops = (op for record in log.records(heads[base] + 1) for op in record.ops)
@@ -218,7 +218,7 @@ class _CatchUp:
         return is_whole
 
     def _copy(self, stat: Stat) -> bool:
-        """Whether the object was still there."""
+        """True if the object was still there."""
         try:
             data = get_stored(self._source, stat.key)
         except NotFound:

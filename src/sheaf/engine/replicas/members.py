@@ -27,7 +27,7 @@ Tell = Callable[[str], None]  #: takes one line for people
 
 
 def needed(policy: str, replicas: int) -> int:
-    """How many places, the primary among them, must hold a write before it is answered."""
+    """Number of locations, including the primary, that must have a write before it is acknowledged."""
     return {"all": replicas + 1, "majority": (replicas + 1) // 2 + 1}.get(policy, 1)
 
 
@@ -62,7 +62,7 @@ class Member:
             return self._core.backend
 
     def check(self, epoch: int) -> None:
-        """Raises Refused if the replica was promoted, what its place raises if it can't be asked."""
+        """Raise Refused if the replica was promoted, or the location's error if it can't be reached."""
         backend = self.backend
         if self._log is None:
             assert self._core is not None
@@ -80,7 +80,7 @@ class Member:
             self._asked_again = time.monotonic() + _AGAIN_S
 
     def put(self, key: str, data: Buffer | Sequence[Buffer]) -> None:
-        """Raises Unavailable if other bytes are there."""
+        """Write an object. Raises Unavailable if other bytes exist under its key."""
         if self.backend.create(key, data) is Created.OTHER:
             raise Unavailable(f"{self.url} contains different bytes under {key}", "run `sheaf store check` on both")
 
@@ -89,7 +89,7 @@ class Member:
         copy_log(source, self.backend, base, n)
 
     def tried(self, action: Callable[[], object]) -> SheafError | None:
-        """What an action raised. A promoted replica is everybody's business, so that is raised on."""
+        """Return the error that an action raised. Refused is raised again: the replica was promoted."""
         try:
             action()
         except (Refused, InvalidInput) as error:
@@ -101,6 +101,6 @@ class Member:
         return None
 
     def close(self) -> None:
-        """Give connections back."""
+        """Release connections."""
         if self._core is not None:
             self._core.close()

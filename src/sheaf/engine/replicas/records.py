@@ -18,7 +18,7 @@ __all__ = ["copied_up_to", "copy_log", "copy_of", "end_epoch", "is_copy", "refus
 
 
 def state_of(core: Core) -> StoreState:
-    """What a place's own log says now."""
+    """The current state in a location's own log."""
     return store_log(core).head().state
 
 
@@ -76,7 +76,7 @@ def copy_of(place: Backend) -> str:
 
 
 def end_epoch(place: Backend, epoch: int, primary: str, time: str) -> None:
-    """From now on this place takes writes only if its log's epoch is above ``epoch``."""
+    """Stop writes to this location unless its log's epoch is above ``epoch``."""
     place.create(keys.replica(epoch), seal("replica", ReplicaNotice(epoch, primary, time)))
 
 
