@@ -36,7 +36,10 @@ __all__ = [
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_LOST = ("this was begun before the process was forked, by threads that are not here", "begin it again in this process")
+_LOST = (
+    "this was started before the process was forked, by threads that do not exist here",
+    "start it again in this process",
+)
 
 
 class _Process:
@@ -75,7 +78,7 @@ class Origin:
     """The process that began something. ``what``: its name in the message; ``hint``: what a child can do instead."""
 
     what: str
-    hint: str = "begin another one in this process"
+    hint: str = "start another one in this process"
     _process: _Process = field(default_factory=lambda: _process, repr=False)
 
     @property
@@ -86,7 +89,7 @@ class Origin:
     def ensure_here(self) -> None:
         """Raises Refused in a process that was forked from the one that made this."""
         if not self.is_here:
-            raise Refused(f"{self.what} belongs to the process that this one was forked from", self.hint)
+            raise Refused(f"{self.what} belongs to the parent of this forked process", self.hint)
 
 
 class TemporaryFolder:

@@ -29,7 +29,7 @@ def look_up(find: Callable[[str], Entry | None], path: str) -> Entry:
     path = path.strip("/")
     entry = find(check_path(path)) if path else ROOT
     if entry is None:
-        raise NotFound(f"no '{path}' in this bundle", "see `sheaf ls`")
+        raise NotFound(f"'{path}' not found in this bundle", "see `sheaf ls`")
     return entry
 
 
@@ -81,7 +81,7 @@ class FileTree:
         path = path.strip("/")
         entry = follow(self.tree.find, check_path(path)) if path else ROOT
         if entry is None:
-            raise NotFound(f"no '{path}' in this bundle", "see `sheaf ls`")
+            raise NotFound(f"'{path}' not found in this bundle", "see `sheaf ls`")
         return entry
 
     def list(self, path: str = "", *, recursive: bool = False) -> Iterator[Entry]:
@@ -120,7 +120,7 @@ class BundleFile(io.RawIOBase):
         """Move; positions beyond the end read as the end."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.entry.size}[whence]
         if base + offset < 0:
-            raise ValueError("a negative position")
+            raise ValueError("negative position")
         self._at = base + offset
         return self._at
 

@@ -55,7 +55,7 @@ def test_a_store_that_was_named_is_not_made(cli: Cli, tmp_path: Path) -> None:
 @pytest.mark.parametrize("probe", [True, False])
 def test_a_folder_that_has_something_in_it_is_refused_and_left_as_it_is(tmp_path: Path, name: str, probe: bool) -> None:
     (tmp_path / name).mkdir()
-    with pytest.raises(Refused, match=f"is not empty: it holds '{name}'"):
+    with pytest.raises(Refused, match=f"is not empty: it contains '{name}'"):
         sheaf.init(str(tmp_path), probe=probe)
     with pytest.raises(Refused):
         sheaf.connect(str(tmp_path), create=True)
@@ -82,7 +82,7 @@ def test_a_probe_leaves_nothing_and_what_file_systems_leave_is_no_matter(tmp_pat
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="takes a file system that makes no folders")
 def test_a_place_where_no_folder_can_be_made_is_named() -> None:
-    with pytest.raises(Denied, match="can't make the folder /proc/nowhere"):
+    with pytest.raises(Denied, match="can't create the folder /proc/nowhere"):
         sheaf.init("/proc/nowhere/store")
 
 

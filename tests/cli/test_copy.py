@@ -43,9 +43,9 @@ def test_cp_makes_no_branch(cli: Cli, data: Path, faces: str) -> None:
 
 def test_labels_and_branches_share_no_name(cli: Cli, data: Path, faces: str) -> None:
     refused = cli("label", "set", "--repo", "faces", "--label", "main", "--bundle", faces, code=4)
-    assert "there is a branch 'main'" in refused.err
+    assert "a branch 'main' already exists" in refused.err
     refused = cli("branch", "create", "--repo", "faces", "--branch", "init", code=4)
-    assert "there is a label 'init'" in refused.err
+    assert "a label 'init' already exists" in refused.err
     upload = ("bundle", "upload", "--repo", "faces", "--path", data, "--message", "x")
     cli(*upload, "--branch", "init", code=4)
     cli(*upload, "--label", "main", code=4)

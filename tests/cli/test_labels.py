@@ -16,7 +16,7 @@ def test_an_upload_does_not_move_a_label(cli: Cli, data: Path, faces: str) -> No
     change(data)
     upload = ("bundle", "upload", "--repo", "faces", "--path", data, "--message", "m", "--label", "init")
     refused = cli(*upload, code=4)
-    assert f"label 'init' is set already, on bundle {faces}" in refused.err and "--move-label" in refused.err
+    assert f"label 'init' already points to bundle {faces}" in refused.err and "--move-label" in refused.err
     assert len(cli("bundle", "list", "--repo", "faces").lines) == 1
     assert _label_at(cli) == faces
     moved = cli(*upload, "--move-label").lines

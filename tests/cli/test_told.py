@@ -129,10 +129,8 @@ def test_a_name_that_is_not_there_leads_to_all_names(cli: Cli, folder: Path) -> 
     hint = _hint(cli, "ls", "faces@nope")
     assert all(f"`sheaf {command}" in hint for command in ("label list", "branch list", "log faces"))
     download = ("bundle", "download", "--repo", "faces", "--destination", folder / "new")
-    assert "there is a branch of that name: `--branch exp`, or faces@branch:exp" in _hint(
-        cli, *download, "--label", "exp"
-    )
-    assert "there is a label of that name: `--label v1`" in _hint(cli, *download, "--branch", "v1")
+    assert "use the branch of that name: `--branch exp`, or faces@branch:exp" in _hint(cli, *download, "--label", "exp")
+    assert "use the label of that name: `--label v1`" in _hint(cli, *download, "--branch", "v1")
 
 
 @pytest.mark.parametrize(

@@ -305,7 +305,7 @@ def test_a_branch_is_moved_from_where_it_was_expected_only(cli: Cli, data: Path,
     second = _upload(cli, data, "second")
     cli("branch", "create", "--repo", "faces", "--branch", "dev")
     refused = cli("branch", "set", "--repo", "faces", "dev", "init", "--expect", faces, code=4)
-    assert "changed meanwhile" in refused.err and second in refused.err
+    assert "changed in the meantime" in refused.err and second in refused.err
     cli("branch", "set", "--repo", "faces", "dev", "init", "--expect", "main")
     assert cli("branch", "get", "--repo", "faces", "--branch", "dev").lines[0].split("\t")[1] == faces
     for name, ref in (("nobody", "init"), ("main", "nothing"), ("init", "main")):

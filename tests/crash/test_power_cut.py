@@ -90,7 +90,7 @@ class ForgetsFiles(RecordingSyscalls):
 
 
 def test_a_disk_that_does_not_sync_is_noticed(world: World, tmp_path: Path) -> None:
-    with pytest.raises(Exception, match=r"damaged|missing|lost|cut short|not JSON|no store"):
+    with pytest.raises(Exception, match=r"damaged|missing|lost|truncated|not JSON|no store"):
         survives_every_power_cut(
             tmp_path,
             lambda backend, acknowledged: work(world, backend, acknowledged),

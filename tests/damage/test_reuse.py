@@ -200,7 +200,7 @@ def test_a_diamond_joins_no_split_that_was_found_damaged(place: Place) -> None:
     assert not place.store().check(read_data=True).ok or notes(place.backend) == []
     for stat in place.backend.list(keys.PACKS):  # no bundle needs it yet, so no check reads it
         place.backend.create(keys.damaged(stat.key), b"whatever")
-    with pytest.raises(Corrupt, match="can't be taken over"):
+    with pytest.raises(Corrupt, match="can't be reused"):
         diamond.commit(message="m")
 
 

@@ -88,10 +88,10 @@ def test_a_label_and_a_branch_made_at_once_do_not_share_a_name(place: Place, rep
     backend = Interrupted(place.backend)
     mine = place.repo(backend)
     backend.before(f"repos/{repo.id}/log/", lambda: repo.create_branch("dev"))
-    with pytest.raises(AlreadyExists, match="there is a branch 'dev'"):
+    with pytest.raises(AlreadyExists, match="a branch 'dev' already exists"):
         mine.set_label("dev", "main")
     backend.before(f"repos/{repo.id}/log/", lambda: repo.set_label("v1", "main"))
-    with pytest.raises(AlreadyExists, match="there is a label 'v1'"):
+    with pytest.raises(AlreadyExists, match="a label 'v1' already exists"):
         mine.create_branch("v1")
 
 

@@ -97,7 +97,7 @@ def test_uploads_are_refused_or_warned(cli: Cli, faces: str, folder: Path) -> No
     assert "--allow-erased" in cli(*again, code=5).err
     skipped = cli(*again, "--skip-on-error", code=11).err
     assert "skipped copy" in skipped and "skipped train/1.txt" in skipped
-    assert f"content {faces} was erased from this store, and is back" in cli(*again, "--allow-erased").err
+    assert f"content {faces} was erased from this store, but has been stored again" in cli(*again, "--allow-erased").err
     cli("cp", folder / "copy", "faces@main:one more", code=5)
     cli("cp", folder / "copy", "faces@main:one more", "--allow-erased")
     assert cli("cat", "faces@main:one more").raw == SECRET

@@ -346,7 +346,7 @@ def test_they_may_come_back_by_choice(store: Store, tmp_path: Path) -> None:
     store.erase(content=[hash_of(SECRET), hash_of(BIG)], reason="x", now=True)
     done = repo.upload(folder, message="again", allow_erased=True)
     assert sorted(done.warnings) == sorted(
-        f"content {hash_of(data)} was erased from this store, and is back" for data in (SECRET, BIG)
+        f"content {hash_of(data)} was erased from this store, but has been stored again" for data in (SECRET, BIG)
     )
     assert readable(done.bundle) == {"secret": SECRET, "big": BIG, "other": OTHER}
     assert readable(old, [SECRET, BIG]) == {"other": OTHER}

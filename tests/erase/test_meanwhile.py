@@ -111,7 +111,7 @@ def test_an_upload_that_stands_still_is_ended(backend: MemoryBackend, store: Sto
     with process(backend, "late") as late:
         edit = began(late)
         store.erase(content=[hash_of(SECRET), hash_of(BIG)], reason="x", now=True)
-        with pytest.raises(Conflict, match="was ended"):
+        with pytest.raises(Conflict, match="gc ended this"):
             edit.commit()
         edit.__exit__(None, None, None)
         with pytest.raises(Refused, match="was erased"), late.repo("r").edit(message="again") as again:
@@ -149,7 +149,7 @@ def test_who_will_not_wait_is_told_and_nothing_is_lost(backend: MemoryBackend, s
     with process(backend, "late") as late:
         with late.repo("r").edit(message="late") as edit:
             edit.put("late", b"late")
-            with pytest.raises(Conflict, match="others are at work"):
+            with pytest.raises(Conflict, match="must wait for other sessions"):
                 erase(core_of(store), contents, "x", Later())
             assert bundle.read("secret") == SECRET
             assert not receipts(core_of(store))
@@ -174,7 +174,7 @@ def test_who_stores_it_in_spite_of_the_notice_is_told_of_to_whoever_erases(
                     edit.put("again", SECRET)
                     edit.commit()
 
-        with pytest.raises(Conflict, match="somebody keeps storing"):
+        with pytest.raises(Conflict, match="other writers keep storing"):
             erase(core_of(store), contents, "x", Stubborn())
     store.erase(content=hash_of(SECRET), reason="x", now=True)
     assert not traces(backend, SECRET)

@@ -125,7 +125,7 @@ def test_who_will_not_wait_runs_it_again(backend: MemoryBackend, store: Store) -
     put(store.create_repo("r"), {NAME: SECRET, "other": OTHER})
     with process(backend, "late") as late:
         edit = begun(late, "r")
-        with pytest.raises(Conflict, match="others are at work"):
+        with pytest.raises(Conflict, match="must wait for other sessions"):
             erase(core_of(store), CONTENT, "x", Later(), Names())
         finish(edit)
     assert_sound(store)

@@ -121,13 +121,13 @@ def test_a_page_of_other_records_is_refused(numbers: list[int]) -> None:
     lie = {"first": 0, "size": msgspec.json.decode(page[slice(*header_span(page))])["size"]}
     start, end = header_span(page)
     assert start < end
-    with pytest.raises(Corrupt, match="does not hold the records"):
+    with pytest.raises(Corrupt, match="does not contain the records"):
         decode_page(sealed(encode_envelope("L", lie) + page[end:-32]), "p")
 
 
 def test_a_page_cant_grow_beyond_what_it_says() -> None:
     bomb = zstandard.compress(bytes(1 << 24))
-    with pytest.raises(Corrupt, match="claims 16777216 bytes where at most 100"):
+    with pytest.raises(Corrupt, match="claims 16777216 bytes, but at most 100"):
         decode_page(sealed(encode_envelope("L", {"first": 0, "size": 100}) + bomb), "p")
 
 

@@ -51,7 +51,7 @@ def test_a_pack_that_lost_its_end_is_refused(missing: int) -> None:
 
 def test_a_table_that_lists_more_than_there_is_is_refused() -> None:
     tail = encode_tail(np.zeros((1, 32), np.uint8), [9], [1000])
-    with pytest.raises(Corrupt, match="does not hold the frames"):
+    with pytest.raises(Corrupt, match="does not contain the frames"):
         decode_table(encode_head(ID, 0) + tail, len(encode_head(ID, 0)) + len(tail), "pack")
 
 

@@ -84,7 +84,7 @@ def encoded(batch: pa.RecordBatch) -> tuple[bytes, Pointer]:
 def test_a_name_that_leads_elsewhere_is_damage(name: str) -> None:
     rows = decode_rows(*leaf()).to_pylist()[:1]
     batch = pa.RecordBatch.from_pylist([{**rows[0], "folder": "", "name": name}], ROWS)
-    with pytest.raises(Corrupt, match="makes no sense"):
+    with pytest.raises(Corrupt, match="has an invalid row"):
         plain_rows(*encoded(batch))
 
 

@@ -90,9 +90,9 @@ def test_parents_in_circles() -> None:
     id = store.bundle(root)
     circle = store.bundle(root, id=SESSION, parents=(SESSION,))
     repo = store.repo()
-    with pytest.raises(Corrupt, match="circles"):
+    with pytest.raises(Corrupt, match="cyclic parent chain"):
         repo.bundle(f"bundle:{circle}~999999999")
-    with pytest.raises(Corrupt, match="circles"):
+    with pytest.raises(Corrupt, match="cyclic parent chain"):
         list(repo.log(circle))
     assert repo.bundle(id).id == id
 

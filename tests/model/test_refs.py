@@ -96,5 +96,5 @@ def test_no_text_makes_parsing_fail(text: str) -> None:
     "name", ["", "/", "a//b", "a/", "/a", ".", "a/..", "a b", "a@b", "a:b", "é", "/".join("a" * 9), "a" * 129]
 )
 def test_a_repo_name_that_breaks_the_rules_is_refused(name: str) -> None:
-    with pytest.raises(InvalidInput, match="can't name a repo"):
+    with pytest.raises(InvalidInput, match="invalid repo name"):
         check_repo_name(name)

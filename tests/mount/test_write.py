@@ -227,14 +227,14 @@ def test_a_label_that_is_set_already_is_moved_only_if_told_so(
     arguments = ("bundle", "mount", "new", "--repo", "r", "--message", "m", "--label")
     (tmp_path / "refused").mkdir()
     refused = mounts.run(*arguments, "v1", "--mount", tmp_path / "refused", code=4)
-    assert "label 'v1' is set already" in refused and "--move-label" in refused
+    assert "label 'v1' already points to bundle" in refused and "--move-label" in refused
     spill = tmp_path / "spill"
     mount = _new(mounts, "--label", "v2", "--destination", spill)
     (mount.folder / "precious").write_text("x")
     assert "--move-label" in mounts.run("bundle", "commit", mount.folder, "--label", "v1", code=4)
     repo.set_label("v2", first.id)  # while it is mounted
     assert mount.unmount() == 4
-    assert "label 'v2' is set already" in mount.err and "nothing is lost" in mount.err
+    assert "label 'v2' already points to bundle" in mount.err and "nothing is lost" in mount.err
     assert {repo.label(name).bundle for name in ("v1", "v2")} == {first.id}
     mounts.run("bundle", "commit", spill, code=4)
     mounts.run("bundle", "commit", spill, "--move-label")

@@ -77,7 +77,7 @@ def test_whoever_names_it_is_told(world: World, damage: Callable[[World], str]) 
     with world.process() as store:
         repo = store.repo("faces")
         for ref in ("main", "branch:main", None):
-            with pytest.raises(Aside, match=f"{id}.*set aside: ") as caught:
+            with pytest.raises(Aside, match=f"{id}.*quarantined: ") as caught:
                 repo.bundle(ref)
             assert f"--bundle {id}" in caught.value.hint
         with pytest.raises(Aside), repo.edit(message="m"):

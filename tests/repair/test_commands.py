@@ -125,7 +125,7 @@ def test_set_aside_and_back(cli: Cli, store: Path, tmp_path: Path) -> None:  # n
     cli("store", "repair", "--quarantine", "--index", "--read-data", "--yes")
     cli("store", "check", "--read-data")
     told = cli("cat", "faces@v2:a", code=6)
-    assert "is set aside" in told.err and "bundle undelete" in told.err
+    assert "is quarantined" in told.err and "bundle undelete" in told.err
     id = told.err.split()[2]
     assert cli("cat", f"faces@{id}:a").raw == b"small"
     assert cli("bundle", "list", "--repo", "faces").lines[-1].count("set aside: 'b'") == 1

@@ -201,9 +201,9 @@ def test_gc_says_how_much_room_it_needs_and_goes_on_when_it_has_it(disk: Disk, w
         repo.delete_bundle(whole)
     disk.fill(100 << 10)
     before = disk.free
-    with pytest.raises(NoSpace, match=r"1 half-dead packs can't be rewritten \(\d+ bytes") as caught:
+    with pytest.raises(NoSpace, match=r"1 half-empty packs can't be repacked \(\d+ bytes") as caught:
         collect(store, world)
-    assert "make room for 10" in caught.value.hint
+    assert "free 10" in caught.value.hint
     assert disk.free >= before - (24 << 10), "what was written of the new pack was taken back"
     disk.make_room()
     collect(store, world)

@@ -141,7 +141,7 @@ def test_gc_waits_for_it_and_takes_nothing_of_its_work(made: World) -> None:
             if grace:
                 rebuild_index(store._core, settle=run_gc)
             else:
-                with pytest.raises(Conflict, match="it was ended"):
+                with pytest.raises(Conflict, match="gc ended this"):
                     rebuild_index(store._core, settle=run_gc)
         world.repair(index=True)
         assert_rebuilt(world, made)

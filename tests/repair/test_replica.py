@@ -229,7 +229,7 @@ def test_a_promoted_replica_is_no_replica(world: World) -> None:
         store.replicas.promote()
     for stat in list(world.primary.list("replica/")):
         world.primary.delete(stat.key)
-    with pytest.raises(Refused, match="takes writes itself"):
+    with pytest.raises(Refused, match="it accepts writes"):
         world.repair(from_replica=REPLICA)
 
 

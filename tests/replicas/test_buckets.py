@@ -56,7 +56,7 @@ def test_a_bucket_that_is_cut_off(tmp_path: Path, line: Line) -> None:
         store.replicas.add(line.url, policy="all")
         repo.upload(folder(tmp_path, "one"), message="1")
         line.is_cut = True
-        with pytest.raises(Unavailable, match=r"nothing is committed.*s3://bucket"):
+        with pytest.raises(Unavailable, match=r"nothing was committed.*s3://bucket"):
             repo.upload(folder(tmp_path, "two"), message="2")
         line.is_cut = False
         repo.upload(tmp_path / "two", message="2 again")

@@ -26,9 +26,9 @@ def test_with_all_a_replica_that_is_cut_off_is_named_and_nothing_is_committed(tm
     world = build(tmp_path, "mem:b", "mem:c")
     world.places["mem:c"].is_cut = True
     with world.process() as store:
-        with pytest.raises(Unavailable, match=r"nothing is committed.*mem:c"):
+        with pytest.raises(Unavailable, match=r"nothing was committed.*mem:c"):
             world.upload(store)
-        with pytest.raises(Unavailable, match=r"nothing is committed.*mem:c"):
+        with pytest.raises(Unavailable, match=r"nothing was committed.*mem:c"):
             store.repo("faces").set_label("v1", "branch:main")
     assert world.messages("mem:a") == ["first"]
     world.places["mem:c"].is_cut = False
@@ -45,9 +45,12 @@ def test_with_all_a_replica_that_is_lost_after_the_decision_is_said(tmp_path: Pa
         replica.is_cut |= call == "create" and "/log/" in key
 
     primary.at = cut_after_record
-    with world.process() as store, pytest.raises(Unavailable, match="committed at mem:a, but replica mem:b") as caught:
+    with (
+        world.process() as store,
+        pytest.raises(Unavailable, match="committed to mem:a, but not to replica mem:b") as caught,
+    ):
         world.upload(store)
-    assert "don't repeat it" in caught.value.hint
+    assert "don't repeat the command" in caught.value.hint
     primary.at, replica.is_cut = (lambda call, key: None), False
     assert world.messages("mem:a") == ["first", "up"] and world.messages("mem:b") == ["first"]
     with world.process() as store:  # the next writer brings what is missing
@@ -77,7 +80,7 @@ def test_with_less_a_replica_that_is_cut_off_is_left_behind_until_it_catches_up(
 def test_a_majority_is_more_than_half(tmp_path: Path) -> None:
     world = build(tmp_path, "mem:b", "mem:c", policy="majority")
     world.places["mem:b"].is_cut = world.places["mem:c"].is_cut = True
-    with world.process() as store, pytest.raises(Unavailable, match="nothing is committed"):
+    with world.process() as store, pytest.raises(Unavailable, match="nothing was committed"):
         world.upload(store)
     assert world.messages("mem:a") == ["first"]
 

@@ -32,7 +32,7 @@ def test_a_label_that_is_set_while_an_upload_runs_stays_where_it_is(repo: Repo, 
             other.set_label("v1", first.id)
 
     other = _beside(repo)
-    with pytest.raises(AlreadyExists, match="set already"):
+    with pytest.raises(AlreadyExists, match="already points to bundle"):
         repo.upload(tmp_path / "in", message="second", label="v1", progress=rival)
     assert [bundle.id for bundle in repo.bundles()] == [first.id]
     assert repo.label("v1").bundle == first.id
@@ -43,7 +43,7 @@ def test_the_same_holds_for_an_edit(repo: Repo, tmp_path: Path) -> None:
     with repo.edit(message="second", label="v1") as edit:
         edit.put("b", b"b")
         _beside(repo).set_label("v1", first.id)
-        with pytest.raises(AlreadyExists, match="set already"):
+        with pytest.raises(AlreadyExists, match="already points to bundle"):
             edit.commit()
     with pytest.raises(AlreadyExists), repo.edit(message="third", label="v1"):
         pytest.fail("the edit began")

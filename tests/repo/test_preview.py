@@ -162,4 +162,4 @@ def test_erased_contents_are_refused_or_warned_of(repo: sheaf.Repo, folder: Path
     assert repo.plan_upload(folder, allow_erased=True).changes[0].kind == "renamed"
     with pytest.raises(Refused, match="erased"):
         repo.plan_upload(folder)
-    assert "is back" in repo.plan_upload(folder, allow_erased=True).warnings[0]
+    assert "has been stored again" in repo.plan_upload(folder, allow_erased=True).warnings[0]

@@ -67,12 +67,12 @@ def test_memory_stores_meet_by_name() -> None:
         ("s3:bucket", "s3:", "two slashes"),
         ("file:/x", "file:", "two slashes"),
         ("file://host/x", "another machine", "file:///path"),
-        ("s3://KEY:SECRET@bucket", "holds credentials", "environment"),
+        ("s3://KEY:SECRET@bucket", "contains credentials", "environment"),
         ("s3://bucket#x", "'#'", "%23"),
         ("memory://x?colour=red", "'colour'", "endpoint"),
         ("memory://x?colur=red&regoin=x", "'colur'", "known"),
         ("memory://x?regoin=x", "'regoin'", "did you mean region?"),
-        ("memory://x?retries=many", "retries='many'", "whole number"),
+        ("memory://x?retries=many", "'many' for option retries", "whole number"),
         ("memory://x?concurrency=0", "concurrency=0", "from 1"),
         ("memory://x?concurrency=-1", "concurrency=-1", "from 1"),
         ("memory://x?retries=-1", "retries=-1", "from 0"),
@@ -82,7 +82,7 @@ def test_memory_stores_meet_by_name() -> None:
         ("memory://x?timeout_s=nan", "timeout_s=nan", "from 0.001"),
         ("memory://x?connect_timeout_s=-1", "connect_timeout_s=-1", "from 0.001"),
         ("memory://x?connect_timeout_s=1e300", "connect_timeout_s=1e+300", "from 0.001"),
-        ("memory://x?limit_rate=-5", "moves nothing", "limit_rate"),
+        ("memory://x?limit_rate=-5", "limit_rate must be positive, not -5", "omit limit_rate"),
         (
             "s3://b?endpoint=minio:9000",
             "endpoint 'minio:9000' has no scheme",
@@ -91,27 +91,27 @@ def test_memory_stores_meet_by_name() -> None:
         ("s3://b?endpoint=127.0.0.1:9", "endpoint '127.0.0.1:9' has no scheme", "http://127.0.0.1:9"),
         ("s3://b?endpoint=https//minio:9000", "has no scheme", "https://minio:9000"),
         ("s3://b?endpoint=KEY:SECRET@minio", "has no scheme", "http://minio"),
-        ("s3://b?endpoint=http://KEY:SECRET@minio", "endpoint holds credentials", "environment"),
-        ("s3://b?endpoint=htp://minio", "begins with none of http://, https://", "http://minio"),
+        ("s3://b?endpoint=http://KEY:SECRET@minio", "endpoint contains credentials", "environment"),
+        ("s3://b?endpoint=htp://minio", "must begin with one of http://, https://", "http://minio"),
         ("s3://b?endpoint=", "has no scheme", "http://"),
-        ("gs://b?endpoint=http://", "names no server", "http://HOST"),
-        ("gs://b?endpoint=http://h:99999", "names no server", "http://HOST:PORT"),
-        ("gs://b?endpoint=http://[::1", "names no server", "http://HOST:PORT"),
-        ("az://b?endpoint=http://a%20b", "holds a blank", "%XX"),
-        ("az://b?endpoint=http://a%0Ab", "holds a blank", "%XX"),
+        ("gs://b?endpoint=http://", "has no host name", "http://HOST"),
+        ("gs://b?endpoint=http://h:99999", "has no host name", "http://HOST:PORT"),
+        ("gs://b?endpoint=http://[::1", "has no host name", "http://HOST:PORT"),
+        ("az://b?endpoint=http://a%20b", "contains a blank", "%XX"),
+        ("az://b?endpoint=http://a%0Ab", "contains a blank", "%XX"),
         ("az://b?endpoint=http://h/?x=1", "more than a server", "?"),
-        ("s3://b?proxy=a%20b", "a b' holds a blank", "%XX"),
-        ("s3://b?proxy=ftp://x", "proxy 'ftp://x' begins with none of", "http://x"),
+        ("s3://b?proxy=a%20b", "a b' contains a blank", "%XX"),
+        ("s3://b?proxy=ftp://x", "proxy 'ftp://x' must begin with one of", "http://x"),
         ("s3://b?region=a%0Ab", "region", "letters"),
-        ("s3://b?region=", "region '' is not a name", "letters"),
+        ("s3://b?region=", "region '' is not a valid name", "letters"),
         ("az://b?account=a/b", "account 'a/b'", "letters"),
-        ("s3://my bucket", "names no bucket", "letters"),
-        ("s3://b\u00fccket", "names no bucket", "letters"),
-        ("s3://minio:9000/b", "names no bucket", "--endpoint http://minio:9000"),
-        ("memory://x?anonymous=perhaps", "anonymous='perhaps'", "yes or no"),
-        ("memory://x?retries=", "retries=''", ""),
-        ("memory://x?anonymous=maybe", "anonymous='maybe'", ""),
-        ("file:///x?durability=half", "durability='half'", "full, none"),
+        ("s3://my bucket", "is not a valid bucket name", "letters"),
+        ("s3://b\u00fccket", "is not a valid bucket name", "letters"),
+        ("s3://minio:9000/b", "is not a valid bucket name", "--endpoint http://minio:9000"),
+        ("memory://x?anonymous=perhaps", "'perhaps' for option anonymous", "yes or no"),
+        ("memory://x?retries=", "'' for option retries", ""),
+        ("memory://x?anonymous=maybe", "'maybe' for option anonymous", ""),
+        ("file:///x?durability=half", "'half' for option durability", "full, none"),
     ],
 )
 def test_each_mistake_is_named(url: str, words: str, hint: str) -> None:
@@ -167,7 +167,7 @@ def test_a_rate_limit_wraps() -> None:
     backend = open_backend("memory://?limit_rate=1000000")
     assert isinstance(backend, LimitBackend)
     assert isinstance(backend.inner, MemoryBackend)
-    with pytest.raises(InvalidInput, match="moves nothing"):
+    with pytest.raises(InvalidInput, match="limit_rate must be positive"):
         open_backend("memory://?limit_rate=0")
 
 
@@ -190,7 +190,7 @@ def test_a_writer_without_the_option_keeps_a_shared_store_open_and_is_warned(
     assert modes == {0o660}
     assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*") if path.is_dir()} == {0o2770}
     assert [record.getMessage() for record in caplog.records] == [
-        f"file://{tmp_path}: the store is shared with a group, so what is written here is, too: set shared=group"
+        f"file://{tmp_path}: the store is shared with a group, so new files are shared, too; set shared=group"
     ]
 
 

@@ -68,7 +68,7 @@ def test_the_file_of_a_killed_writer_is_removed_and_not_before(tmp_path: Path, c
     backend = FolderBackend(tmp_path)
     with writer(tmp_path, call, lambda other: other.create("packs/a", BODY)) as kill:
         [found] = backend.unfinished(remove=True)
-        assert found.kept == "its writer may be at work"
+        assert found.kept == "its writer may still be running"
         assert (tmp_path / found.name).exists()
         kill()
         size = (
@@ -99,7 +99,7 @@ def test_a_thread_of_this_process_is_a_writer_that_lives(tmp_path: Path) -> None
 
     seen: list[Unfinished] = []
     assert FolderBackend(tmp_path, syscalls=Looks()).create("a", BODY) is Created.CREATED
-    assert [found.kept for found in seen] == ["its writer may be at work"]
+    assert [found.kept for found in seen] == ["its writer may still be running"]
     assert os.listdir(tmp_path / "tmp") == []
 
 
@@ -168,7 +168,7 @@ def test_what_no_store_has_put_there_is_named_and_left(tmp_path: Path) -> None:
     (tmp_path / "tmp/link").symlink_to(tmp_path / "a")
     os.mkfifo(tmp_path / "tmp/pipe")
     found = backend.unfinished(remove=True)
-    assert [one.name for one in found if "no file" in one.kept] == ["tmp/folder", "tmp/link", "tmp/pipe"]
+    assert [one.name for one in found if "not a file" in one.kept] == ["tmp/folder", "tmp/link", "tmp/pipe"]
     assert sorted(os.listdir(tmp_path / "tmp")) == ["folder", "link", "pipe"]
 
 
@@ -176,7 +176,7 @@ def test_a_store_that_is_only_read_keeps_them(tmp_path: Path) -> None:
     left = _left(tmp_path, "old", 0)
     backend = ReadOnlyBackend(WrapperBackend(FolderBackend(tmp_path)))
     assert [found.name for found in backend.unfinished()] == ["tmp/old"]
-    with pytest.raises(Refused, match="reading only"):
+    with pytest.raises(Refused, match="read-only"):
         backend.unfinished(remove=True)
     assert left.exists()
 

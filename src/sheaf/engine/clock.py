@@ -1,4 +1,4 @@
-"""The one place that reads the clock and rolls dice."""
+"""The only module that reads the clock and generates random ids."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _SHOWN = 100  # letters of what is no time that a message shows
 
 
 class Clock(Protocol):
-    """What the engine asks of time and chance. Tests give one that they steer."""
+    """Source of time and randomness for the engine. Tests pass one that they control."""
 
     def now_ns(self) -> int:
         """Nanoseconds since 1970, for people to read: nothing is decided by it."""
         ...
 
     def new_id(self) -> str:
-        """A KSUID that nobody has had before."""
+        """Return a new KSUID."""
         ...
 
 
@@ -48,7 +48,7 @@ def parse_time(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise Corrupt(f"{text[:_SHOWN]!r} is not a time", "run `sheaf store check`") from error
+        raise Corrupt(f"{text[:_SHOWN]!r} is not a valid time", "run `sheaf store check`") from error
     if moment.tzinfo is None or not MINYEAR < moment.year < MAXYEAR:
-        raise Corrupt(f"{text[:_SHOWN]!r} is not a time", "run `sheaf store check`")
+        raise Corrupt(f"{text[:_SHOWN]!r} is not a valid time", "run `sheaf store check`")
     return moment

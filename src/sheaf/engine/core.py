@@ -26,13 +26,13 @@ __all__ = ["Core", "LostConfig", "create_store", "host", "open_store", "refuse_s
 
 _IO_THREADS = 32
 _TRIED = ("probe", "keys")  # what a probe, or making an encrypted store, has left that was stopped
-_MEND = "`sheaf store repair --from-replica=URL` fetches it from a replica; or put it back from a backup"
+_MEND = "run `sheaf store repair --from-replica=URL`, or restore it from a backup"
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class LostConfig(NotFound):
-    """There is a store, without what says that it is one."""
+    """A location contains a store, but its ``sheaf.json`` is missing."""
 
 
 class _Threads(Threads):
@@ -72,7 +72,7 @@ class Core:
     may_note: bool = True
 
     def now(self) -> str:
-        """The time as records hold it."""
+        """The current time as records store it."""
         return rfc3339(self.clock.now_ns())
 
     def load(self, key: str, decode: Callable[[bytes], T]) -> T:
@@ -92,31 +92,31 @@ class Core:
         """Write an object whose name nobody else can have chosen. Raises Refused if it is too large for its kind."""
         ensure_fits(key, memoryview(data).nbytes)
         if self.backend.create(key, data) is Created.OTHER:
-            raise Bug(f"{key} is there already, with other bytes")
+            raise Bug(f"{key} already exists with different bytes")
 
     def close(self) -> None:
-        """Stop the threads and give the backend back."""
+        """Stop the threads and close the backend."""
         self.cpu.shutdown()
         self.io.shutdown()
         self.backend.close()
 
 
 def host() -> str:
-    """This machine's name, for people who look at a session."""
+    """This machine's name, shown with sessions."""
     return socket.gethostname()
 
 
 def refuse_store(backend: Backend) -> None:
-    """Raises AlreadyExists if there is a store."""
+    """Raise AlreadyExists if the location contains a store."""
     if backend.stat(keys.CONFIG) is not None:
-        raise AlreadyExists(f"there is a store at {backend.url} already", "use it as it is, or choose another place")
+        raise AlreadyExists(f"a store already exists at {backend.url}", "use it as it is, or choose another location")
 
 
 def create_store(backend: Backend, clock: Clock) -> StoreConfig:
-    """Make an empty store. Raises AlreadyExists if there is one, Refused for the remains of one."""
+    """Create an empty store. Raises AlreadyExists if there is one, Refused for the remains of one."""
     if backend.newest(f"{keys.STORE_LOG}log/") is not None:
         refuse_store(backend)
-        raise Refused(f"{backend.url} holds a log without a store", "choose an empty place")
+        raise Refused(f"{backend.url} contains a log without a store", "choose an empty location")
     config = StoreConfig(clock.new_id(), rfc3339(clock.now_ns()))
     if backend.create(keys.CONFIG, encode_config(config)) is Created.OTHER:
         raise _exists(backend)
@@ -124,7 +124,7 @@ def create_store(backend: Backend, clock: Clock) -> StoreConfig:
 
 
 def refuse_used(backend: Backend) -> None:
-    """Raises AlreadyExists if there is a store, Refused if anything else is there."""
+    """Raise AlreadyExists if the location contains a store, Refused if it contains anything else."""
     if backend.stat(keys.CONFIG) is not None:
         raise _exists(backend)
     foreign = foreign_in(backend, (keys.CONFIG, *_TRIED))
@@ -132,25 +132,25 @@ def refuse_used(backend: Backend) -> None:
         return
     if backend.stat(keys.CONFIG) is not None:  # somebody else has made it at this moment
         raise _exists(backend)
-    raise Refused(f"{backend.url} is not empty: it holds '{foreign}'", "choose an empty place")
+    raise Refused(f"{backend.url} is not empty: it contains '{foreign}'", "choose an empty location")
 
 
 def _exists(backend: Backend) -> AlreadyExists:
-    return AlreadyExists(f"there is a store at {backend.url} already", "use it as it is, or choose another place")
+    return AlreadyExists(f"a store already exists at {backend.url}", "use it as it is, or choose another location")
 
 
 def open_store(backend: Backend) -> StoreConfig:
-    """Read what never changes about a store. Raises NotFound (:class:`LostConfig`), Corrupt."""
+    """Read a store's immutable configuration. Raises NotFound (:class:`LostConfig`), Corrupt."""
     try:
         return decode_config(get_object(backend, keys.CONFIG))
     except NotFound:
         if backend.newest(f"{keys.STORE_LOG}log/") is None:
             raise NotFound(
                 f"there is no store at {backend.url}",
-                f"make one with `sheaf store init {shlex.quote(backend.url)}`, or with sheaf.init(…) in Python",
+                f"create one with `sheaf store init {shlex.quote(backend.url)}`, or with sheaf.init(…) in Python",
             ) from None
         raise LostConfig(
-            f"there are objects of a store at {backend.url}, but its {keys.CONFIG} is missing", _MEND
+            f"{backend.url} contains objects of a store, but its {keys.CONFIG} is missing", _MEND
         ) from None
     except Corrupt as error:
         raise Corrupt(f"{error.message} (at {backend.url})", error.hint or _MEND) from error

@@ -57,7 +57,7 @@ class Cache(Protocol):
         ...
 
     def is_marked(self, mark: str) -> bool:
-        """Whether this mark was the last one."""
+        """True if this mark was the last one."""
         ...
 
     def mark(self, mark: str) -> None:
@@ -160,7 +160,7 @@ class FolderCache:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What lies in a folder."""
+    """Number and size of a folder's files."""
 
     files: int = 0
     bytes: int = 0
@@ -175,13 +175,13 @@ def room_of(cache: Path) -> int:
 
 
 def set_room(cache: Path, room: int) -> None:
-    """Say so for all processes from now on. Raises OSError."""
+    """Set this limit for all processes. Raises OSError."""
     make_private_folder(cache)
     write_private(cache / _LIMIT, f"{room}\n".encode())
 
 
 def use_of(root: Path) -> Use:
-    """How much lies below a folder; nothing if there is none."""
+    """Number and size of the files below a folder; zero if there is none."""
     sizes = [size for _, size, _ in _files(root)]
     return Use(len(sizes), sum(sizes))
 

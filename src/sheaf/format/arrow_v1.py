@@ -34,13 +34,13 @@ def read_batch(payload: memoryview, schema: pa.Schema, limit: int, what: str) ->
     try:
         messages = list(_messages(stream))
         if [message.type for message in messages] != ["schema", "record batch"]:
-            raise Corrupt(f"{what} does not hold the rows that it claims: they must be one batch")
+            raise Corrupt(f"{what} does not contain exactly one record batch")
         if (size := _size(messages[1])) > limit:
-            raise Corrupt(f"{what} claims {size} bytes where at most {limit} are allowed")
+            raise Corrupt(f"{what} claims {size} bytes, but at most {limit} are allowed")
         batch = next(iter(pa.ipc.open_stream(stream, options=_OPTIONS)))
         known = batch.select(schema.names)
         if known.schema.types != schema.types:
-            raise Corrupt(f"{what} has columns of other types than it should")
+            raise Corrupt(f"{what} has columns of unexpected types")
         known.validate(full=True)
         return known.cast(schema)
     except NOT_ARROW as error:
@@ -73,7 +73,7 @@ def _lengths(metadata: bytes, body: memoryview) -> Iterator[int]:
     at, count = vector(metadata, batch, _BUFFERS)
     for start, length in _BUFFER.iter_unpack(metadata[at : at + count * _BUFFER.size]):
         if start < 0 or length < 0 or start + length > len(body):
-            raise ValueError("a buffer lies outside of the batch")
+            raise ValueError("a buffer lies outside the batch")
         said = _I64.unpack_from(body[start : start + length])[0] if compressed and length else -1
         if said < -1:
             raise ValueError("a buffer has a negative length")

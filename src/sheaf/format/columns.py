@@ -34,7 +34,7 @@ def decode_columns(payload: bytes | memoryview, columns: Sequence[tuple[np.dtype
     for dtype, count in columns:
         size = dtype.itemsize * count
         if count < 0 or at + size > len(payload):
-            raise Corrupt(f"{what} is cut short")
+            raise Corrupt(f"{what} is truncated")
         base, shape = dtype.subdtype or (dtype, ())
         flat = np.frombuffer(payload, base, count * int(np.prod(shape, dtype=int)), at)
         arrays.append(flat.reshape(count, *shape))

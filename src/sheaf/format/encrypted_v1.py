@@ -93,7 +93,7 @@ class ObjectCipher:
             Unsupported: a newer version.
         """
         if len(header) != HEADER:
-            raise Corrupt(f"{name} is cut short: {len(header)} bytes", "run `sheaf store check`")
+            raise Corrupt(f"{name} is truncated: {len(header)} bytes", "run `sheaf store check`")
         magic, version, flags, _ = _FIXED.unpack_from(header)
         if magic != _MAGIC:
             raise Corrupt(f"{name} is not encrypted: it begins with {magic!r}", "run `sheaf store check`")
@@ -170,5 +170,6 @@ def _nonce(n: int) -> bytes:
 
 def _damaged(name: str, what: str) -> Corrupt:
     return Corrupt(
-        f"{name} is damaged: {what} doesn't decrypt with this store's key", "run `sheaf store check`; see its replicas"
+        f"{name} is damaged: {what} doesn't decrypt with this store's key",
+        "run `sheaf store check`, or read from a replica",
     )

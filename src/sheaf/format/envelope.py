@@ -60,10 +60,10 @@ def read_header(data: bytes | memoryview, kind: str, type: type[H], what: str) -
     """
     view = memoryview(data)
     if len(view) < _FIXED.size:
-        raise Corrupt(f"{what} is cut short: {len(view)} bytes")
+        raise Corrupt(f"{what} is truncated: {len(view)} bytes")
     magic, version, flags, _ = _FIXED.unpack_from(view)
     if magic != b"SHF" + kind.encode():
-        raise Corrupt(f"{what} is not what it should be: it begins with {bytes(magic)!r}")
+        raise Corrupt(f"{what} is not the expected kind of object: it begins with {bytes(magic)!r}")
     if version != _VERSION or flags:
         raise Unsupported(f"{what} needs a newer Sheaf (version {version}, flags {flags})", "upgrade sheaf-data")
     start, end = header_span(view)

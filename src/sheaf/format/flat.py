@@ -48,7 +48,7 @@ def table(data: Data, at: int, number: int) -> int:
         raise ValueError("a field is missing")
     there = place + i32(data, place)
     if there < 0:
-        raise ValueError("a field leads out of the message")
+        raise ValueError("a field points outside the message")
     return there
 
 

@@ -27,6 +27,6 @@ def unframe(frame: bytes | memoryview, what: str, limit: int = MAX_CHUNK) -> byt
         raise Corrupt(f"{what} is empty")
     if codec != ZSTD:
         raise Unsupported(
-            f"{what} is stored with codec {codec.hex()}", "upgrade sheaf-data, or run `sheaf store check`"
+            f"{what} uses the unknown codec {codec.hex()}", "upgrade sheaf-data, or run `sheaf store check`"
         )
     return inflate(view[1:], limit, what)

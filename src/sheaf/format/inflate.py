@@ -26,7 +26,7 @@ def inflate(frame: bytes | memoryview, limit: int, what: str) -> bytes:
     try:
         size = zstandard.frame_content_size(frame)
         if not 0 <= size <= limit:
-            raise Corrupt(f"{what} claims {size} bytes where at most {limit} are allowed")
+            raise Corrupt(f"{what} claims {size} bytes, but at most {limit} are allowed")
         return _zstd.decompress(frame, max_output_size=size)
     except (zstandard.ZstdError, MemoryError) as error:
         raise Corrupt(f"{what} can't be decompressed: {error}") from error

@@ -182,9 +182,7 @@ def slot(id: str) -> str:
 def repo(id: str) -> str:
     """``repos/<repo id>/``: what comes before ``log/`` and ``diamonds/``. Raises Corrupt for what is no id."""
     if not is_ksuid(id):
-        raise Corrupt(
-            f"the store's log knows a repo by the id {id[:_SHOWN]!r}, which is none", "run `sheaf store check`"
-        )
+        raise Corrupt(f"the store's log contains an invalid repo id: {id[:_SHOWN]!r}", "run `sheaf store check`")
     return f"{REPOS}{id}/"
 
 
@@ -207,5 +205,5 @@ def record_number(key: str) -> int:
 def _inverted(key: str) -> int:
     digits = key.rpartition("/")[2].removesuffix(".json")
     if _NUMBER.fullmatch(digits) is None:
-        raise Corrupt(f"{key} does not belong there", "take it out of the store")
+        raise Corrupt(f"{key} is not a valid key here", "remove it from the store")
     return MAX_RECORD - int(digits)

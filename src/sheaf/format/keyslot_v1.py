@@ -55,9 +55,9 @@ def check_secret(secret: Secret) -> Secret:
     """The secret itself. Raises InvalidInput for one that can't be one."""
     if isinstance(secret, str):
         if not secret:
-            raise InvalidInput("a passphrase of no characters protects nothing")
+            raise InvalidInput("the passphrase is empty")
     elif len(secret) != SECRET:
-        raise InvalidInput(f"a key of {len(secret)} bytes can't open a store", f"a key has {SECRET} random bytes")
+        raise InvalidInput(f"invalid key of {len(secret)} bytes", f"use a key of {SECRET} random bytes")
     return secret
 
 
@@ -92,11 +92,11 @@ def decode_slot(data: bytes, what: str) -> KeySlot:
     try:
         lengths = len(bytes.fromhex(slot.salt)), len(bytes.fromhex(slot.wrapped))
     except ValueError as error:
-        raise Corrupt(f"{what} is no key slot: {error}") from error
+        raise Corrupt(f"{what} is not a key slot: {error}") from error
     if lengths != (SECRET, _KEY + _TAG) or (slot.kind == "passphrase") != (slot.scrypt is not None):
-        raise Corrupt(f"{what} is no key slot")
+        raise Corrupt(f"{what} is not a key slot")
     if slot.scrypt is not None and not _is_bearable(slot.scrypt):
-        raise Unsupported(f"{what} asks for more work than this Sheaf does to check a passphrase")
+        raise Unsupported(f"{what} requires more work to check a passphrase than this Sheaf allows")
     return slot
 
 

@@ -48,4 +48,4 @@ def limit_of(key: str) -> int:
 def ensure_fits(key: str, size: int) -> None:
     """Raises Refused for an object that readers would refuse."""
     if size > (most := limit_of(key)):
-        raise Refused(f"{key} would have {size} bytes, and may have {most}", "do less in one step")
+        raise Refused(f"{key} would have {size} bytes, but at most {most} are allowed", "do less in one step")

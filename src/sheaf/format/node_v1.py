@@ -114,7 +114,8 @@ _SHOWN = 100  # letters of a bad name that a message shows
 def _encode(session: str, level: int, batch: pa.RecordBatch) -> bytes:
     if batch.nbytes > MAX_NODE:
         raise Refused(
-            f"{batch.num_rows} entries with {batch.nbytes} bytes of names and attributes are too much", "shorten"
+            f"{batch.num_rows} entries with {batch.nbytes} bytes of names and attributes do not fit into one node",
+            "shorten them",
         )
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema, options=_OPTIONS) as writer:
@@ -129,12 +130,12 @@ def _decode(data: bytes, level: int, rows: int | None, schema: pa.Schema, what: 
         raise Corrupt(f"{what} is not the node that its parent describes")
     known = read_batch(payload, schema, MAX_NODE, what)
     if known.num_rows != header.rows or known.num_rows > (MAX_CHILDREN if level else MAX_ROWS):
-        raise Corrupt(f"{what} does not hold the rows that it claims")
+        raise Corrupt(f"{what} does not contain the rows that it claims")
     if any(known[name].null_count for name in _ALWAYS & set(schema.names)):
-        raise Corrupt(f"{what} has rows that lack something")
+        raise Corrupt(f"{what} has rows with missing values")
     uses = known["packs"].flatten()
     if any(uses.field(name).null_count for name in ("pack", "live")):
-        raise Corrupt(f"{what} has rows that lack a pack")
+        raise Corrupt(f"{what} has rows without a pack")
     return known
 
 
@@ -157,9 +158,9 @@ def _check_rows(batch: pa.RecordBatch, pointer: Pointer) -> None:
     what = f"node {pointer.id.hex()}"
     kind, place, size, mode = (batch[name].to_numpy() for name in ("kind", "place", "size", "mode"))
     if batch.num_rows and (kind.max() > max(Kind) or place.max() > max(PlaceKind) or size.min() < 0):
-        raise Corrupt(f"{what} has a row of an unknown kind, place or size")
+        raise Corrupt(f"{what} has a row with an invalid kind, place or size")
     if batch.num_rows and mode.max() > MAX_MODE:
-        raise Corrupt(f"{what} has a row with more than permission bits in its mode")
+        raise Corrupt(f"{what} has a row with bits other than permissions in its mode")
     if batch.num_rows and place.max() >= PlaceKind.OBJECT:  # their session becomes part of a key
         sessions = batch.filter(pc.equal(batch["place"], int(PlaceKind.OBJECT)))["url"]
         _refuse(
@@ -177,7 +178,7 @@ def _check_rows(batch: pa.RecordBatch, pointer: Pointer) -> None:
 def _refuse(mask: pa.Array, column: pa.Array, noun: str, what: str) -> None:
     """Raises Corrupt for the first value that a mask names."""
     for row in np.flatnonzero(mask.to_numpy(zero_copy_only=False)):
-        raise Corrupt(f"{what} holds {column[row].as_py()[:_SHOWN]!r} as a {noun}", "run `sheaf store check`")
+        raise Corrupt(f"{what} contains the invalid {noun} {column[row].as_py()[:_SHOWN]!r}", "run `sheaf store check`")
 
 
 def _is_no_name(names: pa.Array) -> pa.Array:
@@ -186,13 +187,13 @@ def _is_no_name(names: pa.Array) -> pa.Array:
 
 
 def _leads_out(folders: pa.Array) -> pa.Array:
-    """Whether a relative folder, where it isn't empty, has an empty component, ``.``, ``..`` or a zero byte."""
+    """True if a relative folder, where it isn't empty, has an empty component, ``.``, ``..`` or a zero byte."""
     odd = pc.match_substring_regex(folders, r"(^|/)\.{0,2}(/|$)|\x00")
     return pc.and_(odd, pc.not_equal(folders, ""))
 
 
 def _lacks(batch: pa.RecordBatch, name: str, places: Sequence[PlaceKind]) -> bool:
-    """Whether a column is null where a place needs it."""
+    """True if a column is null where a place needs it."""
     if not batch[name].null_count:
         return False
     needed = np.isin(batch["place"].to_numpy(), places)
@@ -216,7 +217,7 @@ def decode_children(data: bytes, pointer: Pointer) -> list[Pointer]:
     """An inner node's children, with absolute prefixes and keys. Raises Corrupt or Unsupported."""
     what = f"node {pointer.id.hex()}"
     if not 0 < pointer.level <= MAX_LEVEL:
-        raise Corrupt(f"{what} is said to be of level {pointer.level}")
+        raise Corrupt(f"{what} has an invalid level {pointer.level}")
     batch = _decode(data, pointer.level, None, CHILDREN, what)
     c = {name: batch[name].to_pylist() for name in CHILDREN.names}
     children = [
@@ -236,7 +237,7 @@ def decode_children(data: bytes, pointer: Pointer) -> list[Pointer]:
         for i in range(batch.num_rows)
     ]
     if not children or sum(child.rows for child in children) != pointer.rows:
-        raise Corrupt(f"{what} does not add up to the rows that its parent counts")
+        raise Corrupt(f"{what} does not have the number of rows that its parent gives")
     _check_children(batch, children, what)
     return children
 
@@ -355,7 +356,7 @@ def cut_rows(batch: pa.RecordBatch) -> tuple[npt.NDArray[np.bool_], npt.NDArray[
 
 
 def cut_children(child: Pointer) -> bool:
-    """Whether an inner node may end after this child."""
+    """True if an inner node may end after this child."""
     return int.from_bytes(child.logical[:4], "little") % 1024 == 0
 
 
@@ -383,7 +384,7 @@ def leaf_packs(batch: pa.RecordBatch) -> tuple[tuple[bytes, int], ...]:
 
 
 def object_id(key: str) -> bytes:
-    """How a leaf's list of packs names a whole object."""
+    """The id of a whole object in a leaf's list of packs."""
     return blake3(key.encode()).digest()
 
 

@@ -84,7 +84,7 @@ def decode_table(tail: bytes | memoryview, size: int, what: str) -> PackTable:
     """
     view = memoryview(tail)
     if len(view) < TRAILER.size:
-        raise Corrupt(f"{what} is cut short")
+        raise Corrupt(f"{what} is truncated")
     count, length, digest, end = TRAILER.unpack_from(view, len(view) - TRAILER.size)
     table = view[-TRAILER.size - length : -TRAILER.size] if length else view[:0]
     if end != _END or len(table) != length or blake3(table).digest() != digest:
@@ -93,5 +93,5 @@ def decode_table(tail: bytes | memoryview, size: int, what: str) -> PackTable:
     ends = np.cumsum(stored, dtype=np.int64)
     first = size - TRAILER.size - length - (int(ends[-1]) if count else 0)
     if first < 0:
-        raise Corrupt(f"{what} does not hold the frames that its table lists")
+        raise Corrupt(f"{what} does not contain the frames that its table lists")
     return PackTable(hashes, raw, stored, first + ends - stored)

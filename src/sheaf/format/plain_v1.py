@@ -82,7 +82,7 @@ class Plain:
     _parts: Mapping[str, tuple[memoryview, ...]]
 
     def is_same(self, other: Plain, column: str) -> bool:
-        """Whether a column is equal to that of another node, byte by byte; if not, it may be equal all the same."""
+        """True if a column is equal to that of another node, byte by byte; if not, it may be equal all the same."""
         pairs = zip(self._parts[column], other._parts[column], strict=True)
         return self.rows == other.rows and all(bytes(left) == bytes(right) for left, right in pairs)
 
@@ -123,7 +123,7 @@ def _messages(stream: memoryview) -> Iterator[tuple[int, memoryview, memoryview]
         body = at + 8 + length
         at = body + (i64(metadata, size) if size else 0)
         if at > len(stream) or at < body:
-            raise ValueError("a message is cut short")
+            raise ValueError("a message is truncated")
         yield (i8(metadata, kind) if kind else 0), metadata, stream[body:at]
 
 
@@ -180,11 +180,11 @@ def _parts(metadata: bytes, batch: int, body: memoryview) -> list[memoryview]:
     found, total = [], 0
     for start, length in _PAIR.iter_unpack(metadata[at : at + 16 * count]):
         if start < 0 or length < 0 or start + length > len(body):
-            raise ValueError("a buffer lies outside of the batch")
+            raise ValueError("a buffer lies outside the batch")
         part = body[start : start + length]
         said = i64(part, 0) if length else 0
         total += length if said < 0 else said
         found.append(part)
     if total > MAX_NODE:
-        raise ValueError("the buffers claim too much")
+        raise ValueError("the buffers claim too many bytes")
     return found

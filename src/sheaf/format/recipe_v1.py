@@ -93,5 +93,5 @@ def decode_part(data: bytes, what: str) -> Part:
         raise Corrupt(f"{what} is not a well-formed recipe")
     longest = MAX_PART * MAX_CHUNK if header.level else MAX_CHUNK
     if not 1 <= int(lengths.min()) <= int(lengths.max()) <= longest:
-        raise Corrupt(f"{what} lists a piece of an impossible length")
+        raise Corrupt(f"{what} lists a chunk of an impossible length")
     return Part(header.level, packs, hashes, lengths, pack, offset, stored)

@@ -47,7 +47,7 @@ def encode_record(record: Record) -> bytes:
 def decode_record(data: bytes, what: str) -> Record:
     """Raises Corrupt or Unsupported; operations and states are still plain JSON values, see :func:`decode_ops`."""
     if len(data) > _MANY and sum(map(data.count, (b",", b"[", b"{"))) > 2 * _MAX_VALUES:
-        raise Corrupt(f"{what} holds more values than a record may have")
+        raise Corrupt(f"{what} contains more values than a record may have")
     return unseal(data, "record", Record, what)
 
 
@@ -58,7 +58,7 @@ def decode_ops(value: Any, type: type[T], what: str) -> T:
     except RecursionError:
         raise Corrupt(f"{what} is nested too deeply") from None
     except msgspec.ValidationError as error:
-        raise unfit(error, f"{what} holds an operation that this Sheaf doesn't know") from error
+        raise unfit(error, f"{what} contains an operation that this Sheaf doesn't support") from error
 
 
 def encode_page(records: Sequence[Record]) -> bytes:
@@ -73,13 +73,13 @@ def decode_page(data: bytes, what: str) -> list[Record]:
     header, payload = decode_envelope(data, "L", PageHeader, what)
     lines = inflate(payload, min(header.size, _MAX_PAGE), what)
     if sum(map(lines.count, (b",", b"[", b"{"))) > _MAX_VALUES:
-        raise Corrupt(f"{what} holds more values than records may have")
+        raise Corrupt(f"{what} contains more values than records may have")
     try:
         records = msgspec.json.Decoder(Record).decode_lines(lines)
     except NOT_JSON as error:
         raise Corrupt(f"{what} is damaged: {error}") from error
     if [record.n for record in records] != list(range(header.first, header.first + PAGE_RECORDS)):
-        raise Corrupt(f"{what} does not hold the records that it claims")
+        raise Corrupt(f"{what} does not contain the records that it claims")
     return records
 
 

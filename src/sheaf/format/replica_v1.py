@@ -18,7 +18,7 @@ class ReplicaNotice(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if not 0 <= self.epoch <= MAX_RECORD:
-            raise ValueError(f"there is no epoch {self.epoch}")
+            raise ValueError(f"invalid epoch {self.epoch}")
 
 
 class Behind(msgspec.Struct, frozen=True):

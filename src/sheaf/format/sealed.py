@@ -58,6 +58,6 @@ def unseal(data: bytes, kind: str, type: type[T], what: str) -> T:
             raise Unsupported(f"{what} is '{said}/{version}', which this Sheaf can't read", "upgrade sheaf-data")
         return msgspec.json.decode(data, type=type)
     except msgspec.ValidationError as error:
-        raise unfit(error, f"{what} holds something that this Sheaf can't read") from error
+        raise unfit(error, f"{what} contains something that this Sheaf can't read") from error
     except NOT_JSON as error:
         raise Corrupt(f"{what} is not JSON: {error}") from error

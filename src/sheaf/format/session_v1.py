@@ -48,7 +48,7 @@ class Session(msgspec.Struct, frozen=True, omit_defaults=True):
     def __post_init__(self) -> None:
         check_ids(self.id, *filter(None, (self.repo,)))
         if not -1 <= self.n <= MAX_RECORD:
-            raise ValueError(f"there is no record {self.n}")
+            raise ValueError(f"invalid record number {self.n}")
 
 
 class RunStart(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -192,9 +192,9 @@ class CondemnedHeader(msgspec.Struct, frozen=True):
         check_hashes(*self.erase)
         for key in self.objects:  # whoever finishes the generation deletes them
             if _DELETED.fullmatch(key) is None:
-                raise ValueError(f"{key[:100]!r} is no object that gc or an erasure deletes")
+                raise ValueError(f"{key[:100]!r} is not an object that gc or an erasure deletes")
         if not all(-1 <= n <= MAX_RECORD for n in self.heads.values()):
-            raise ValueError("there are no such records")
+            raise ValueError("invalid record numbers")
 
 
 class Condemned(msgspec.Struct, frozen=True):
@@ -239,7 +239,7 @@ def decode_condemned(data: bytes, what: str) -> Condemned:
     header, payload = decode_envelope(data, "C", CondemnedHeader, what)
     counts = (header.dead_packs, header.moving_packs, header.dead_nodes)
     if min(counts) < 0 or len(payload) != 32 * sum(counts):
-        raise Corrupt(f"{what} does not hold as many ids as it claims")
+        raise Corrupt(f"{what} does not contain as many ids as it claims")
     ids = [bytes(payload[at : at + 32]) for at in range(0, len(payload), 32)]
     first, second = counts[0], counts[0] + counts[1]
     return Condemned(

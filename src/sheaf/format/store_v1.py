@@ -49,7 +49,7 @@ class StoreConfig(msgspec.Struct, frozen=True):
 
     @property
     def is_encrypted(self) -> bool:
-        """Whether contents are encrypted before they reach the store."""
+        """True if contents are encrypted before they reach the store."""
         return self.encryption is not msgspec.UNSET
 
 
@@ -63,14 +63,14 @@ def decode_config(data: bytes) -> StoreConfig:
     config = unseal(data, "store", StoreConfig, "sheaf.json")
     if config.hash != "blake3" or config.chunker.name != "fastcdc-2020":
         raise Unsupported(
-            f"this store uses {config.hash} and {config.chunker.name}, which this Sheaf doesn't know",
+            f"this store uses {config.hash} and {config.chunker.name}, which this Sheaf doesn't support",
             "upgrade sheaf-data",
         )
     if config.encryption not in (msgspec.UNSET, ENCRYPTION):
         raise Unsupported(
-            f"this store is encrypted with {config.encryption}, which this Sheaf doesn't know", "upgrade sheaf-data"
+            f"this store is encrypted with {config.encryption}, which this Sheaf doesn't support", "upgrade sheaf-data"
         )
     c = config.chunker
     if not _LEAST <= c.min <= c.avg <= c.max <= MAX_CHUNK or c.normalization != 1 or c.seed:
-        raise Unsupported("this store cuts files in a way that this Sheaf doesn't know", "upgrade sheaf-data")
+        raise Unsupported("this store cuts files in a way that this Sheaf doesn't support", "upgrade sheaf-data")
     return config

@@ -58,12 +58,12 @@ def ksuid(seconds: int, payload: bytes) -> str:
 
 
 def is_ksuid(text: str) -> bool:
-    """Whether the text has the shape of a KSUID and fits into 20 bytes."""
+    """True if the text has the shape of a KSUID and fits into 20 bytes."""
     return _KSUID.fullmatch(text) is not None and _number(text) < _LIMIT
 
 
 def is_ksuid_prefix(text: str) -> bool:
-    """Whether the text may be the beginning of a KSUID, or all of it: 8 to 27 characters. Few words look like that."""
+    """True if the text may be the beginning of a KSUID, or all of it: 8 to 27 characters. Few words look like that."""
     return _KSUID_PREFIX.fullmatch(text) is not None and _number(text.ljust(27, "0")) < _LIMIT
 
 
@@ -80,7 +80,7 @@ def _number(text: str) -> int:
 
 
 def is_version(text: str) -> bool:
-    """Whether the text may be (the beginning of) a version hash: 8 to 64 lower-case hex digits."""
+    """True if the text may be (the beginning of) a version hash: 8 to 64 lower-case hex digits."""
     return _VERSION.fullmatch(text) is not None
 
 
@@ -92,7 +92,7 @@ def parse_hash(text: str) -> bytes:
     except ValueError:
         value = b""
     if len(value) != HASH_BYTES:
-        raise InvalidInput(f"'{text}' is not a BLAKE3 hash", "a hash is 64 hex digits, as `b3sum` prints it")
+        raise InvalidInput(f"'{text}' is not a BLAKE3 hash", "give 64 hex digits, as printed by `b3sum`")
     return value
 
 
@@ -100,11 +100,11 @@ def check_ids(*texts: str) -> None:
     """Raises ValueError for the first text that is no KSUID: ids become parts of keys."""
     for text in texts:
         if not is_ksuid(text):
-            raise ValueError(f"{text[:_SHOWN]!r} is no id")
+            raise ValueError(f"{text[:_SHOWN]!r} is not an id")
 
 
 def check_hashes(*texts: str) -> None:
     """Raises ValueError for the first text that is not 64 lower-case hex digits."""
     for text in texts:
         if _HASH.fullmatch(text) is None:
-            raise ValueError(f"{text[:_SHOWN]!r} is no hash")
+            raise ValueError(f"{text[:_SHOWN]!r} is not a hash")

@@ -21,7 +21,7 @@ def check_repo_name(name: str) -> str:
     parts = name.split("/")
     if len(parts) > 8 or not all(_SEGMENT.fullmatch(part) and part not in (".", "..") for part in parts):
         raise InvalidInput(
-            f"'{name}' can't name a repo",
+            f"invalid repo name '{name}'",
             "use 1 to 8 parts of letters, digits, '.', '_' or '-', separated by '/', such as team/faces",
         )
     return name
@@ -30,7 +30,9 @@ def check_repo_name(name: str) -> str:
 def check_ref_name(name: str) -> str:
     """The name itself if it may name a label or a branch. Else InvalidInput."""
     if not _REF.fullmatch(name) or name in REF_FORMS:
-        raise InvalidInput(f"'{name}' can't name a label or branch", "use 1 to 128 letters, digits, '.', '_', '+', '-'")
+        raise InvalidInput(f"invalid label or branch name '{name}'", "use 1 to 128 letters, digits, '.', '_', '+', '-'")
     if is_ksuid(name) or is_version(name):
-        raise InvalidInput(f"'{name}' looks like a bundle id or a version hash", "choose a name that can't be mistaken")
+        raise InvalidInput(
+            f"'{name}' looks like a bundle id or a version hash", "choose a name that can't be confused with one"
+        )
     return name

@@ -36,15 +36,17 @@ def check_path(path: str) -> str:
     try:
         raw = path.encode("utf-8")
     except UnicodeEncodeError:
-        hint = "rename the file, or leave out what can't be uploaded with --skip-on-error"
+        hint = "rename the file, or skip such files with --skip-on-error"
         raise InvalidInput(f"path '{_shown(path)}' is not UTF-8", hint) from None
     if len(raw) > MAX_PATH:
         raise InvalidInput(f"path {path[:60]!r}… has {len(raw)} bytes; at most {MAX_PATH} are allowed")
     if b"\0" in raw:
-        raise InvalidInput(f"path {path!r} holds a NUL byte")
+        raise InvalidInput(f"path {path!r} contains a NUL byte")
     for name in raw.split(b"/"):
         if name in (b"", b".", b".."):
-            raise InvalidInput(f"path {path!r} is not a plain relative path", "no leading '/', no '.', '..' or '//'")
+            raise InvalidInput(
+                f"path {path!r} is not a plain relative path", "remove a leading '/' and any '.', '..' or '//'"
+            )
         if len(name) > MAX_NAME:
             raise InvalidInput(f"path {path[:60]!r}… has a name of {len(name)} bytes; at most {MAX_NAME} are allowed")
     return path
@@ -55,10 +57,10 @@ def check_target(target: str, path: str) -> str:
     try:
         raw = target.encode("utf-8")
     except UnicodeEncodeError:
-        raise InvalidInput(f"the target of symlink {path} is not UTF-8", "make the link anew") from None
+        raise InvalidInput(f"the target of symlink {path} is not UTF-8", "recreate the link") from None
     if not 0 < len(raw) <= MAX_TARGET or b"\0" in raw:
-        what = f"has more than {MAX_TARGET} bytes" if len(raw) > MAX_TARGET else "is empty or holds a NUL byte"
-        raise InvalidInput(f"the target of symlink {path} {what}", "no system makes such a link: shorten or skip it")
+        what = f"has more than {MAX_TARGET} bytes" if len(raw) > MAX_TARGET else "is empty or contains a NUL byte"
+        raise InvalidInput(f"the target of symlink {path} {what}", "shorten the link or skip it")
     return target
 
 

@@ -242,12 +242,12 @@ class RepoState(Value, frozen=True):
                 return self._with(aside={**self.aside, broken: reason})
             case BringBack(bundle=mended):
                 if mended not in self.aside:
-                    raise NotFound(f"bundle {mended} is not set aside")
+                    raise NotFound(f"bundle {mended} is not quarantined")
                 return self._with(aside=_but(self.aside, mended))
             case RedactBundle(bundle=id):
                 known = self.bundles.get(id)
                 if known is not None and known.root.id != op.expect:
-                    raise Conflict(f"bundle {id} was redacted meanwhile", "run the same command again")
+                    raise Conflict(f"bundle {id} was redacted in the meantime", "run the same command again")
                 return self._with(bundles={**self.bundles, id: op.of(known)}) if known is not None else self
             case VoidSession():
                 return self
@@ -274,7 +274,7 @@ class RepoState(Value, frozen=True):
             if op.bundle is None:
                 names[noun].discard(op.name)
             elif op.name in names[other] and op.name not in names[noun]:
-                raise AlreadyExists(f"there is a {other} '{op.name}'", f"choose another name for the {noun}")
+                raise AlreadyExists(f"a {other} '{op.name}' already exists", f"choose another name for the {noun}")
             else:
                 names[noun].add(op.name)
         return ops
@@ -288,7 +288,7 @@ class RepoState(Value, frozen=True):
         """Raises AlreadyExists if a label of that name is set."""
         if (at := self.labels.get(name)) is not None:
             raise AlreadyExists(
-                f"label '{name}' is set already, on bundle {at.bundle}",
+                f"label '{name}' already points to bundle {at.bundle}",
                 "choose another label, or move this one with --move-label",
             )
 
@@ -301,7 +301,7 @@ class RepoState(Value, frozen=True):
         """Raises Conflict, naming them, while labels or branches are at a bundle."""
         if held := self.named(bundle):
             raise Conflict(
-                f"bundle {bundle} is still named by {', '.join(held)}",
+                f"bundle {bundle} is still the target of {', '.join(held)}",
                 "move them with `sheaf branch set` and `sheaf label set`, or delete them",
             )
 
@@ -309,12 +309,12 @@ class RepoState(Value, frozen=True):
         if op.bundle is None or op.bundle in self.bundles:
             return self.bundles
         if op.target is None or op.target.id != op.bundle:
-            raise NotFound(f"bundle {op.bundle} can't be named '{op.name}': nothing is known of it")
+            raise NotFound(f"'{op.name}' can't point to the unknown bundle {op.bundle}")
         return {**self.bundles, op.bundle: op.target}
 
     def _and(self, bundle: Bundle, latest: Bundle) -> RepoState:
         if bundle.id in self.bundles:
-            raise AlreadyExists(f"bundle {bundle.id} is committed already")
+            raise AlreadyExists(f"bundle {bundle.id} is already committed")
         bundles = {**self.bundles, bundle.id: bundle, latest.id: latest}
         return self._with(bundles=bundles, latest=latest.id, count=self.count + 1)
 
@@ -339,10 +339,12 @@ def _pointed(
 ) -> dict[str, RefTarget]:
     now = refs[op.name].bundle if op.name in refs else None
     if check and now != op.expect:
-        raise Conflict(f"{noun} '{op.name}' changed meanwhile: it is at {now or 'nothing'}", "look again and repeat")
+        raise Conflict(
+            f"{noun} '{op.name}' changed in the meantime: it points to {now or 'nothing'}", "check it and try again"
+        )
     if op.bundle is None:
         if now is None:
-            raise NotFound(f"no {noun} '{op.name}'")
+            raise NotFound(f"{noun} '{op.name}' not found")
         return {name: target for name, target in refs.items() if name != op.name}
     return {**refs, op.name: msgspec.structs.replace(origin, bundle=op.bundle)}
 
@@ -443,7 +445,7 @@ class StoreState(Value, frozen=True):
         match op:
             case CreateRepo():
                 if op.id in self.repos:
-                    raise AlreadyExists(f"repo {op.id} was made before")
+                    raise AlreadyExists(f"repo {op.id} was created before")
                 entry = RepoEntry(op.id, self._free(op.name), op.description, origin.time, origin.author)
                 return self._put(entry)
             case RenameRepo():
@@ -473,13 +475,13 @@ class StoreState(Value, frozen=True):
     def _alive(self, id: str) -> RepoEntry:
         entry = self.repos.get(id)
         if entry is None or entry.deleted:
-            raise NotFound(f"repo {id} is gone", "it was deleted meanwhile")
+            raise NotFound(f"repo {id} no longer exists", "check whether it was deleted")
         return entry
 
     def _gone(self, id: str) -> RepoEntry:
         entry = self.repos.get(id)
         if entry is None:
-            raise NotFound(f"no repo {id} was ever made")
+            raise NotFound(f"repo {id} never existed")
         if not entry.deleted:
             raise AlreadyExists(f"repo {entry.name} is not deleted")
         return entry

@@ -70,7 +70,7 @@ def _explicit(form: str, name: str, text: str) -> Form:
         check_ref_name(name)
         return "branch"
     shape = "8 to 27 letters and digits" if form == "bundle" else "8 to 64 hex digits"
-    raise InvalidInput(f"'{text}' is not a {form}", f"a {form} has {shape}")
+    raise InvalidInput(f"'{text}' is not a {form}", f"give {shape}")
 
 
 def parse_address(text: str) -> Address:

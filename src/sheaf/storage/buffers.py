@@ -28,7 +28,7 @@ def joined(parts: Sequence[memoryview]) -> Buffer:
 
 
 def is_equal(parts: Sequence[memoryview], stored: Buffer) -> bool:
-    """Whether ``stored`` is exactly the parts, one after the other."""
+    """True if ``stored`` is exactly the parts, one after the other."""
     rest = memoryview(stored)
     if total(parts) != rest.nbytes:
         return False
@@ -58,7 +58,7 @@ def take(key: str, whole: Buffer, ranges: Sequence[tuple[int, int]]) -> list[Buf
 def check_size(key: str, size: int, limit: int) -> None:
     """Raises ``Corrupt`` if an object has more bytes than whoever reads it can make sense of."""
     if size > limit:
-        raise Corrupt(f"{key} has {size} bytes, and no such object has more than {limit}", "run `sheaf store check`")
+        raise Corrupt(f"{key} has {size} bytes, but such objects have at most {limit}", "run `sheaf store check`")
 
 
 def check_reach(key: str, size: int, offset: int, length: int) -> None:

@@ -1,4 +1,4 @@
-"""Whether a place holds nothing yet, and nothing of what was only tried there."""
+"""Find out if a location is empty, apart from what probes have left there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _THEIRS: Final = ("lost+found", ".nfs", ".DS_Store")
 
 
 def foreign_in(backend: Backend, ours: Container[str]) -> str | None:
-    """Something that is there already; None if nothing is. ``ours``: first segments of keys that don't count.
+    """The first foreign object or file that a location contains, or None. ``ours``: first segments of keys that don't count.
 
     In a folder files count that no store would have, such as those whose names can't be keys.
     """
@@ -42,7 +42,7 @@ def _names(backend: Backend) -> Iterator[str]:
 
 
 def remove_folders(backend: Backend, base: str) -> None:
-    """The empty folders that are left where keys below ``base`` were, if the backend is a folder."""
+    """Remove the empty folders that keys below ``base`` have left, if the backend is a folder."""
     root = _folder_of(backend)
     if root is None:
         return

@@ -21,9 +21,9 @@ def check_endpoint(name: str, url: str) -> None:
     _check_url(name, url, ("http", "https"))
     parts = urlsplit(url)
     if "@" in parts.netloc:
-        raise InvalidInput(f"{name} holds credentials", "leave them out: they come from the environment or a profile")
+        raise InvalidInput(f"{name} contains credentials", "remove them; set them in the environment or a profile")
     if parts.query or parts.fragment:
-        raise InvalidInput(f"{name} '{url}' has more than a server and a path", "leave out what follows ? or #")
+        raise InvalidInput(f"{name} '{url}' has more than a server and a path", "remove the part after ? or #")
 
 
 def check_proxy(name: str, url: str) -> None:
@@ -39,30 +39,30 @@ def _check_url(name: str, url: str, schemes: tuple[str, ...]) -> None:
     if not colon:
         raise InvalidInput(f"{name} '{shown}' has no scheme", hint)
     if scheme.lower() not in schemes:
-        raise InvalidInput(f"{name} '{shown}' begins with none of {', '.join(f'{s}://' for s in schemes)}", hint)
+        raise InvalidInput(f"{name} '{shown}' must begin with one of {', '.join(f'{s}://' for s in schemes)}", hint)
     if _ODD.search(url):
-        raise InvalidInput(f"{name} '{shown}' holds a blank or a character that URLs don't have", "write it as %XX")
+        raise InvalidInput(f"{name} '{shown}' contains a blank or a character that URLs can't have", "write it as %XX")
     try:
         parts = urlsplit(url)
         is_sound = bool(parts.hostname) and parts.port != 0
     except ValueError:
         is_sound = False
     if not is_sound:
-        raise InvalidInput(f"{name} '{shown}' names no server", f"write {scheme}://HOST or {scheme}://HOST:PORT")
+        raise InvalidInput(f"{name} '{shown}' has no host name", f"write {scheme}://HOST or {scheme}://HOST:PORT")
 
 
 def check_name(option: str, text: str) -> None:
     """Raises InvalidInput for the name of a region or an account that no cloud has: it becomes part of a host's name."""
     if not _NAME.fullmatch(text):
-        raise InvalidInput(f"{option} '{text}' is not a name", "letters, digits, '-', '.' and '_' only")
+        raise InvalidInput(f"{option} '{text}' is not a valid name", "use only letters, digits, '-', '.' and '_'")
 
 
 def check_bucket(scheme: str, bucket: str) -> None:
     """Raises InvalidInput for the name of a bucket that no cloud takes."""
     if not bucket:
-        raise InvalidInput(f"{scheme}:// names no bucket", f"write {scheme}://BUCKET or …/BUCKET/FOLDER")
+        raise InvalidInput(f"{scheme}:// has no bucket name", f"write {scheme}://BUCKET or …/BUCKET/FOLDER")
     if not _BUCKET.get(scheme, _NAME).fullmatch(bucket):
-        hint = "letters, digits, '-', '.' and '_' only"
+        hint = "use only letters, digits, '-', '.' and '_'"
         if re.fullmatch(r"[^:]+:\d+", bucket):
-            hint = f"a server is named with --endpoint http://{bucket}, and the bucket in the URL"
-        raise InvalidInput(f"{scheme}://{bucket} names no bucket", hint)
+            hint = f"give the server with --endpoint http://{bucket}, and the bucket in the URL"
+        raise InvalidInput(f"{scheme}://{bucket} is not a valid bucket name", hint)

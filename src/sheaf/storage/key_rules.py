@@ -13,13 +13,13 @@ ASIDE = "tmp"
 
 _KEY_MAX = 1000  # bytes: S3 ends at 1,024 and a prefix may stand before ours
 _SEGMENT_MAX = 255  # bytes: what file systems take
-_RULE = "keys are segments of [A-Za-z0-9._-] joined by '/'"
+_RULE = "use segments of [A-Za-z0-9._-] joined by '/'"
 _SEGMENT = re.compile(r"[A-Za-z0-9._-]{1,255}", re.ASCII)
 _PREFIX = re.compile(r"[A-Za-z0-9._/-]*", re.ASCII)
 
 
 def is_segment(name: str) -> bool:
-    """Whether a file name can be a segment of a key."""
+    """True if a file name can be a segment of a key."""
     return name not in {".", ".."} and _SEGMENT.fullmatch(name) is not None
 
 
@@ -29,7 +29,7 @@ def check_key(key: str) -> str:
     if len(key) > _KEY_MAX or not all(map(is_segment, segments)):
         raise InvalidInput(f"not a key: {_shown(key)}", _RULE)
     if segments[0] == ASIDE:
-        raise InvalidInput(f"not a key: {_shown(key)}", f"{ASIDE}/ is kept for unfinished writes")
+        raise InvalidInput(f"not a key: {_shown(key)}", f"{ASIDE}/ is reserved for unfinished writes")
     return key
 
 

@@ -36,7 +36,7 @@ def open_backend(url: str, options: StorageOptions | None = None) -> Backend:
 
 
 def parse_location(url: str, options: StorageOptions) -> Location:
-    """Takes a URL apart. Raises ``InvalidInput``."""
+    """Parse a store's URL or path. Raises ``InvalidInput``."""
     if is_path(url):
         return Location("file", "", _absolute(url), options)
     match = _SCHEME.match(url)
@@ -50,7 +50,7 @@ def parse_location(url: str, options: StorageOptions) -> Location:
 
 
 def is_path(url: str) -> bool:
-    """Whether this is a plain path of this machine rather than a URL."""
+    """True if this is a plain path of this machine rather than a URL."""
     match = _SCHEME.match(url)
     return match is None or (not match["slashes"] and match["scheme"].lower() not in SCHEMES)
 
@@ -59,22 +59,22 @@ def _split(scheme: str, url: str, options: StorageOptions) -> Location:
     parts = urlsplit(url)
     if "@" in parts.netloc:
         raise InvalidInput(
-            f"the {scheme}:// URL holds credentials",
-            "leave them out: they come from the environment, a profile or the option credential=FILE",
+            f"the {scheme}:// URL contains credentials",
+            "remove them; set them in the environment, a profile or with credential=FILE",
         )
     if parts.fragment:
-        raise InvalidInput(f"the {scheme}:// URL holds a '#'", "write %23 for a # that belongs to the name")
+        raise InvalidInput(f"the {scheme}:// URL contains a '#'", "write %23 for a # in the name")
     options = options.merged(dict(parse_qsl(parts.query, keep_blank_values=True)))
     if scheme == "file":
         if parts.netloc not in {"", "localhost"}:
-            raise InvalidInput(f"file://{parts.netloc}/… names another machine", "write file:///path")
+            raise InvalidInput(f"file://{parts.netloc}/… refers to another machine", "write file:///path")
         return Location(scheme, "", _absolute(unquote(parts.path)), options)
     return Location(scheme, parts.netloc, unquote(parts.path).strip("/"), options)
 
 
 def _absolute(path: str) -> str:
     if not path or "\0" in path:
-        raise InvalidInput("the store's path is empty" if not path else "the store's path holds a NUL")
+        raise InvalidInput("the store's path is empty" if not path else "the store's path contains a NUL")
     return os.path.abspath(path)  # pathlib would keep ".."
 
 

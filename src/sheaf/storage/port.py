@@ -73,7 +73,7 @@ class Backend(ABC):
 
     @abstractmethod
     def create(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
-        """Make an object unless the key is taken. Durable when it returns.
+        """Create an object unless the key exists. Durable when it returns.
 
         A lost answer is settled here: on "exists", conflict, time-out or a server error the exact key is read back and
         compared with ``data``; absent means that the create is tried again (bounded, with backoff).
@@ -113,20 +113,20 @@ class Backend(ABC):
         """Remove an object; no error if it is not there. Only gc, erase and ends of sessions call this."""
 
     def prepare(self) -> None:  # noqa: B027 - most backends have nothing to look at
-        """Called ahead of the first create, while something else is waited for."""
+        """Prepare for the first create; called while something else is waited for."""
 
     def replace(self, key: str, data: Buffer) -> None:
-        """Put an object in the place of a damaged one, in one step: nobody finds the key free. Durable when it returns.
+        """Replace a damaged object in one step: the key is never free. Durable when it returns.
 
         For repair alone, which has verified the bytes and knows that those that are there can't be read. Whoever stands
         before another place and changes bytes must say for itself how this is done.
 
         Raises ``Unsupported`` where there is no such step.
         """
-        raise Unsupported(f"{key} can't be replaced in {self.url}: it has no way to do that in one step")
+        raise Unsupported(f"{key} can't be replaced in {self.url}: it does not support atomic replacement")
 
     def unfinished(self, *, remove: bool = False) -> Sequence[Unfinished]:
-        """What writes have left outside of all keys, where there can be such a thing.
+        """List what writes have left outside of all keys, where this can happen.
 
         Args:
             remove: also remove what belongs to writers that are gone. The file of a writer that lives is never removed.
@@ -134,7 +134,7 @@ class Backend(ABC):
         return []
 
     def close(self) -> None:  # noqa: B027 - most backends have nothing to give back
-        """Give connections and file handles back. The object can't be used afterwards."""
+        """Release connections and file handles. The object can't be used afterwards."""
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""Trying a store out before anything is entrusted to it: some look-alikes of S3 break rules silently."""
+"""Test a location before a store is created in it: some S3 look-alikes break rules silently."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class ProbeReport:
-    """What a store does. ``ordered``: it listed keys in ascending order, whatever is said of its kind."""
+    """The findings about a location. ``ordered``: it listed keys in ascending order."""
 
     url: str
     findings: tuple[Finding, ...]
@@ -41,14 +41,14 @@ class ProbeReport:
 
 
 def refuse_if_unsafe(report: ProbeReport) -> None:
-    """Raises ``Refused``, naming the first broken rule: data in such a store would be lost some day."""
+    """Raise ``Refused``, naming the first broken rule: such a store would lose data sooner or later."""
     for finding in report.broken:
-        hint = "say ordered=no in the store's URL" if finding.rule == "ordered listing" else "choose another store"
-        raise Refused(f"{report.url} breaks the rule {finding.rule!r}: {finding.sentence}", hint)
+        hint = "set ordered=no in the store's URL" if finding.rule == "ordered listing" else "choose another store"
+        raise Refused(f"{report.url} fails the check {finding.rule!r}: {finding.sentence}", hint)
 
 
 def probe(backend: Backend, token: str | None = None) -> ProbeReport:
-    """Tries each rule under ``probe/<random>/`` and removes what it made.
+    """Test each rule under ``probe/<random>/``, then remove the objects created for it.
 
     Raises ``Denied``, ``Unavailable`` or ``NoSpace`` if the store can't be used at all.
     """
@@ -114,7 +114,7 @@ def _create_if_absent(place: _Place) -> str:
     backend.create(key, b"first")
     answer = backend.create(key, b"second")
     _expect(backend.get(key) == b"first", "a second create of a key replaced the object (If-None-Match is ignored)")
-    _expect(answer is Created.OTHER, "a second create of a key was answered as if it had been made")
+    _expect(answer is Created.OTHER, "a second create of a key was reported as successful")
     _expect(backend.create(key, b"first") is Created.MINE, "a repeated create was not recognised")
     return "an object that exists is never replaced"
 
@@ -130,28 +130,28 @@ def _one_winner(place: _Place) -> str:
     with Threads(_RACERS) as pool:
         answers = list(pool.map(race, bodies))
     winners = [body for body, answer in zip(bodies, answers, strict=True) if answer is not Created.OTHER]
-    _expect(len(winners) == 1, f"of {_RACERS} creators of one key at once, {len(winners)} were told that they won")
-    _expect(place.backend.get(key) == winners[0], "the object is not the one whose creator was told that it won")
-    return f"of {_RACERS} creators of one key at once, one wins"
+    _expect(len(winners) == 1, f"{len(winners)} of {_RACERS} concurrent creates of one key succeeded")
+    _expect(place.backend.get(key) == winners[0], "the object is not the one whose create succeeded")
+    return f"one of {_RACERS} concurrent creates of one key succeeds"
 
 
 def _read_after_write(place: _Place) -> str:
     for n in range(3):
         key, data = place.key(f"read/{n}"), b"x" * n
-        _expect(place.backend.stat(key) is None, "an object is there before it was created")
+        _expect(place.backend.stat(key) is None, "an object exists before it is created")
         place.backend.create(key, data)
         found = place.backend.stat(key)
-        _expect(found is not None and found.size == n, "a new object is not seen at once, or with another size")
-        _expect(place.backend.get(key) == data, "a new object is read with other bytes")
-    return "an object is read as soon as it is created"
+        _expect(found is not None and found.size == n, "a new object is not found immediately, or has another size")
+        _expect(place.backend.get(key) == data, "reading a new object returns other bytes")
+    return "an object can be read as soon as it is created"
 
 
 def _list_after_write(place: _Place) -> str:
     for n in range(3):
         key = place.key(f"list/{n}")
         place.backend.create(key, b"")
-        _expect(key in place.listed("list"), "a new object is missing from the listing after it")
-    _expect(place.backend.newest(f"{place.base}/list/") == place.key("list/0"), "the least key is not found")
+        _expect(key in place.listed("list"), "a new object is missing from the next listing")
+    _expect(place.backend.newest(f"{place.base}/list/") == place.key("list/0"), "the first key is not found")
     return "an object is listed as soon as it is created"
 
 
@@ -160,19 +160,19 @@ def _ranges(place: _Place) -> str:
     place.backend.create(key, data)
     asked = [(200_000, 1_000), (0, 1), (262_143, 1), (77, 100_000)]
     found = [bytes(buffer) for buffer in place.backend.get_ranges(key, asked)]
-    _expect(found == [data[at : at + length] for at, length in asked], "a byte range is answered with other bytes")
-    return "byte ranges are answered exactly"
+    _expect(found == [data[at : at + length] for at, length in asked], "a byte range returns other bytes")
+    return "byte ranges return exactly the requested bytes"
 
 
 def _delete(place: _Place) -> str:
     key = place.key("delete/me")
     place.backend.create(key, b"1")
     place.backend.delete(key)
-    _expect(place.backend.stat(key) is None, "a deleted object is still there")
+    _expect(place.backend.stat(key) is None, "a deleted object still exists")
     _expect(not place.listed("delete"), "a deleted object is still listed")
     place.backend.delete(key)
     _expect(place.backend.create(key, b"2") is Created.CREATED, "a deleted key can't be created again")
-    return "a deleted object is gone at once"
+    return "a deleted object disappears immediately"
 
 
 _CHECKS: dict[str, Callable[[_Place], str]] = {
@@ -190,7 +190,7 @@ def _order(backend: Backend, ordered: bool) -> Finding:
         return Finding("ordered listing", True, "keys are listed in ascending order")
     if backend.ordered:
         return Finding("ordered listing", False, "keys are not listed in ascending order")
-    return Finding("ordered listing", None, "keys are listed in no order; a few more requests make up for it")
+    return Finding("ordered listing", None, "keys are listed in no particular order, which costs a few more requests")
 
 
 def _unknown(backend: Backend) -> list[Finding]:
@@ -198,10 +198,14 @@ def _unknown(backend: Backend) -> list[Finding]:
     if backend.settle_s:
         findings.append(
             Finding(
-                "list after write elsewhere", None, f"other machines may see it up to {backend.settle_s:.0f} s late"
+                "list after write elsewhere",
+                None,
+                f"other machines may see objects up to {backend.settle_s:.0f} s late",
             )
         )
     if not backend.url.startswith(("file:", "memory:")):
-        what = "can't be read from here: let no lifecycle rule expire objects; versioning keeps what erase removes"
+        what = (
+            "can't be checked from here: disable lifecycle rules that expire objects; versioning keeps erased objects"
+        )
         findings.append(Finding("bucket settings", None, what))
     return findings

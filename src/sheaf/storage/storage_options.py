@@ -71,9 +71,9 @@ class StorageOptions:
         for name, (least, most) in _RANGES.items():
             value = getattr(self, name)
             if value is not None and not least <= value <= most:  # never true of NaN
-                raise InvalidInput(f"option {name}={value} is out of range", f"from {least:g} to {most:g}")
+                raise InvalidInput(f"option {name}={value} is out of range", f"give a value from {least:g} to {most:g}")
         if self.limit_rate is not None and self.limit_rate < 1:
-            raise InvalidInput(f"a rate of {self.limit_rate} bytes a second moves nothing", "leave limit_rate out")
+            raise InvalidInput(f"limit_rate must be positive, not {self.limit_rate}", "omit limit_rate for no limit")
         for name, check in _CHECKS.items():
             text = getattr(self, name)
             if text is not None:
@@ -100,12 +100,12 @@ def _parse(name: str, text: str, kind: Any) -> object:
         return next(_READERS[part](text) for part in _members(kind) if part in _READERS)
     except (ValueError, KeyError) as error:
         hint = next(_EXPECTED[part] for part in _members(kind) if part in _EXPECTED)
-        raise InvalidInput(f"option {name}={text!r} makes no sense", hint) from error
+        raise InvalidInput(f"invalid value {text!r} for option {name}", hint) from error
 
 
 def _choice(name: str, text: str, choices: list[str]) -> str:
     if text not in choices:
-        raise InvalidInput(f"option {name}={text!r} makes no sense", f"one of: {', '.join(choices)}")
+        raise InvalidInput(f"invalid value {text!r} for option {name}", f"choose one of: {', '.join(choices)}")
     return text
 
 

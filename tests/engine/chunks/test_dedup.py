@@ -176,7 +176,7 @@ def test_a_lying_index_costs_space_only(place: Place, kind: str) -> None:
     assert found and all(problem.repairable and problem.kind == "index" for problem in found)
 
 
-@pytest.mark.parametrize("damage", ["lost", "cut short", "table damaged"])
+@pytest.mark.parametrize("damage", ["lost", "truncated", "table damaged"])
 def test_what_was_in_a_broken_pack_is_stored_again(place: Place, damage: str) -> None:
     first = place.repo().upload(place.folder("in", FILES), message="m").bundle
     for pack in packs_of(first):
@@ -184,7 +184,7 @@ def test_what_was_in_a_broken_pack_is_stored_again(place: Place, damage: str) ->
         whole = place.backend.get(key)
         broken = {
             "lost": None,
-            "cut short": whole[: len(whole) // 2],
+            "truncated": whole[: len(whole) // 2],
             "table damaged": flipped(whole, len(whole) - 100),
         }
         replaced(place.backend, key, broken[damage])

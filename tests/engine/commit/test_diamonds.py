@@ -317,7 +317,7 @@ def test_two_that_commit_at_once_make_one_bundle(place: Place, repo: Repo) -> No
     backend = Interrupted(place.backend)
     mine = place.repo(backend).diamond(diamond.id)
     backend.before("nodes/", lambda: diamond.commit(message="theirs"))
-    with pytest.raises(Conflict, match="committed already"):
+    with pytest.raises(Conflict, match="already committed"):
         mine.commit(message="mine")
     assert [bundle.message for bundle in repo.bundles()] == ["theirs"]
     assert_sound(place.store())
@@ -333,7 +333,7 @@ def test_a_bundle_is_not_committed_a_second_time_after_others_came(place: Place,
         commit(place.repo(), {"next": b"next"})
 
     backend.before("nodes/", theirs)
-    with pytest.raises(Conflict, match="committed already"):
+    with pytest.raises(Conflict, match="already committed"):
         mine.commit(message="mine")
     assert [bundle.message for bundle in repo.bundles()] == ["theirs", "m"]
     assert repo.info.bundles == 2

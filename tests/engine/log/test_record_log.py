@@ -92,7 +92,7 @@ def test_a_record_that_nobody_would_read_is_not_written(core: Core, monkeypatch:
     log = repo_log(core, REPO)
     log.append(bundle(ids()))
     monkeypatch.setitem(limits.LIMITS, "log/", 10_000)
-    with pytest.raises(Refused, match=f"{key(1)} would have .* bytes, and may have 10000"):
+    with pytest.raises(Refused, match=f"{key(1)} would have .* bytes, but at most 10000"):
         log.append(bundle(ids(), "long " * 2000))
     assert repo_log(core, REPO).head().n == 0
     log.append(bundle(ids(), "short"))
@@ -101,7 +101,7 @@ def test_a_record_that_nobody_would_read_is_not_written(core: Core, monkeypatch:
 def test_a_record_that_is_too_long_is_damage_and_not_read(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
     repo_log(core, REPO).append(bundle(ids(), "long " * 2000))
     monkeypatch.setitem(limits.LIMITS, "log/", 1_000)
-    with pytest.raises(Corrupt, match=f"{key(0)} has .* bytes, and no such object has more than 1000"):
+    with pytest.raises(Corrupt, match=f"{key(0)} has .* bytes, but such objects have at most 1000"):
         repo_log(core, REPO).head()
 
 
@@ -115,7 +115,7 @@ def test_an_operation_that_does_not_fit_any_more_writes_nothing(core: Core) -> N
             theirs.append(bundle(ids()))
         return AddBundle(descriptor(str(move.bundle))), move
 
-    with pytest.raises(Conflict, match="'main' changed meanwhile"):
+    with pytest.raises(Conflict, match="'main' changed in the meantime"):
         mine.append(decide)
     assert repo_log(core, REPO).head().n == 1
 
@@ -323,7 +323,7 @@ def test_a_record_that_was_cut_short_is_named(core: Core, log: RepoLog, length: 
 def test_a_record_under_the_wrong_number_is_named(core: Core, log: RepoLog) -> None:
     log.append(bundle(ids()))
     core.backend.create(key(1), core.backend.get(key(0)))
-    with pytest.raises(Corrupt, match="holds record 0"):
+    with pytest.raises(Corrupt, match="contains record 0"):
         repo_log(core, REPO).head()
 
 
@@ -385,7 +385,7 @@ def test_three_deltas_in_a_row_are_not_followed(core: Core, log: RepoLog) -> Non
     for n in (3, 2):
         reader = repo_log(core, REPO)
         if n == 3:
-            with pytest.raises(Corrupt, match="leads to no checkpoint"):
+            with pytest.raises(Corrupt, match="does not lead to a checkpoint"):
                 reader.head()
             core.backend.delete(key(3))
         else:

@@ -301,7 +301,7 @@ def test_a_session_that_was_ended_commits_nothing(place: Place, write: Write, mo
     repo = place.repo(backend)
     prefix = f"repos/{repo.id}/log/" if moment == "log/" else moment
     backend.before(prefix, lambda: void(place.backend, repo.id))
-    with pytest.raises(Conflict, match="was ended"):
+    with pytest.raises(Conflict, match="gc ended this"):
         write(place, repo)
     assert place.repo().bundles() == []
     assert_sound(place.store())

@@ -182,7 +182,7 @@ class _Search:
         return found.union(*(blamed for _, blamed in self._damaged(chunks)))
 
     def _is_misstated(self, entry: Entry, place: RecipePlace) -> bool:
-        """Whether the sizes in a file's row and in its recipe don't fit together."""
+        """True if the sizes in a file's row and in its recipe don't fit together."""
         try:
             return sum(1 for _ in self._contents.leaves(entry, place)) == 0
         except FAULTS:

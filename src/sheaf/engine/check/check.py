@@ -1,4 +1,4 @@
-"""Is everything there that should be, and is it what it should be? Reads; writes nothing but notes of what is damaged.
+"""Check that a store is complete and undamaged. Only reads, apart from writing notes of damaged objects.
 
 It runs beside writers and gc. What looks wrong because a bundle was deleted meanwhile is not reported.
 """
@@ -48,7 +48,7 @@ class Reading:
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
-            raise InvalidInput(f"{self.share:.0%} of the packs can't be read", "say a part between 0% and 100%")
+            raise InvalidInput(f"invalid share of the packs: {self.share:.0%}", "give a share from 0% to 100%")
 
 
 def check_store(
@@ -82,7 +82,7 @@ def check_store(
 
 
 def _are_gone(core: Core, bundles: list[Bundle]) -> bool:
-    """Whether somebody has deleted one of these meanwhile: gc may have taken away what was looked for."""
+    """True if somebody has deleted one of these meanwhile: gc may have taken away what was looked for."""
     try:
         alive = {bundle.id for bundle in live_bundles(core)[0]}
     except FAULTS:

@@ -31,7 +31,9 @@ def check_erasures(core: Core, report: Report) -> None:
     for content in sorted(erased - notices.keys()):
         key = keys.erased(bytes.fromhex(content))
         if core.backend.stat(key) is None:
-            report.add("notices", key, f"{key} is missing: what was erased could come back unnoticed", missing=True)
+            report.add(
+                "notices", key, f"{key} is missing: erased content could be stored again unnoticed", missing=True
+            )
     here = {content for content, notice in notices.items() if not notice.origin}
     lost = sorted(here - erased)
     if lost and len(report.problems) == before and not _is_open(core):

@@ -49,7 +49,7 @@ class Indexed:
             self._leads = self._sampled(self._leads)
 
     def names(self, pack: bytes) -> bool:
-        """Whether an index object says what is in a pack."""
+        """True if an index object says what is in a pack."""
         return pack in self._named
 
     def look(self, table: PackTable, pack: bytes) -> None:
@@ -70,7 +70,7 @@ class Indexed:
         if self.packs:
             about = "" if self.every == 1 else "about "
             what = (
-                f"{about}{self.absent} chunks in {len(self.packs)} packs are in no index object: they cost space twice"
+                f"{about}{self.absent} chunks in {len(self.packs)} packs are not in the index and may be stored twice"
             )
             report.add("index", keys.INDEX, what, repairable=True)
 
@@ -107,7 +107,7 @@ def _believe(core: Core, key: str, segment: Segment, but: frozenset[bytes]) -> N
     wrong = set(Listed(segment, but, partial(load_table, core)).wrong()) - but
     if wrong and wrong - going(core):
         get_object(core.backend, key)
-        raise Corrupt(f"pack {min(wrong).hex()} does not hold what it lists")
+        raise Corrupt(f"pack {min(wrong).hex()} does not contain the chunks listed for it")
 
 
 def load_index(core: Core, key: str) -> Segment:
@@ -117,5 +117,5 @@ def load_index(core: Core, key: str) -> Segment:
         raise Corrupt("its bytes don't match its name")
     segment = decode_index(data, key)[1]
     if (segment.lead[1:] < segment.lead[:-1]).any():
-        raise Corrupt("it is not sorted, so what it lists is not found")
+        raise Corrupt("its rows are not sorted, so lookups miss them")
     return segment

@@ -56,7 +56,7 @@ def check_store_log(core: Core, log: Log[StoreState, StoreOp], report: Report) -
         _add_unsaid(report, before, keys.STORE_LOG, error)
     said = {repo.id: None if repo.deleted else repo.name for repo in head.state.repos.values()}
     if said != names and error is None and report.ok:
-        report.add("log", "log/", "the newest record of the store's log does not say what its records add up to")
+        report.add("log", "log/", "the state in the newest record of the store's log does not match its records")
     recorded = {id: RepoEntry(id, name, "", "") for id, name in names.items() if name is not None}
     sound = {id: repo for id, repo in head.state.repos.items() if repo.id == id}
     state: StoreState = msgspec.structs.replace(head.state, repos={**recorded, **sound})
@@ -80,9 +80,11 @@ def check_repo_log(
     for noun, refs in (("label", state.labels), ("branch", state.branches)):
         for name, target in refs.items():
             if target.bundle not in found.alive:
-                report.add("ref", f"{noun}:{name}", f"{noun} '{name}' names bundle {target.bundle}, which isn't there")
+                report.add(
+                    "ref", f"{noun}:{name}", f"{noun} '{name}' points to bundle {target.bundle}, which does not exist"
+                )
     if len(report.problems) == before and not found.adds_up_to(state):
-        report.add("log", base, f"the newest record of {base}log does not say what its records add up to")
+        report.add("log", base, f"the state in the newest record of {base}log does not match its records")
     if found.aside:
         report.count("bundles set aside", len(found.aside))
     return [bundle for id, bundle in found.alive.items() if even_aside or id not in found.aside]
@@ -179,7 +181,7 @@ def _record(core: Core, base: str, n: int) -> Record | SheafError:
     key = keys.log_record(base, n)
     try:
         record = decode_record(get_object(core.backend, key), key)
-        return record if record.n == n else Corrupt(f"{key} holds record {record.n}")
+        return record if record.n == n else Corrupt(f"{key} contains record {record.n}")
     except FAULTS as error:
         return error
 
@@ -191,7 +193,7 @@ def _settled(key: str, found: Record | SheafError, paged: Record | None, report:
     if paged is None:
         report.add("log", key, f"{key} is missing" if missing else found.message, missing=missing)
     else:
-        report.add("log", key, f"{found.message}; its page has what it said", repairable=True, missing=missing)
+        report.add("log", key, f"{found.message}; its page has a copy", repairable=True, missing=missing)
     return paged
 
 
@@ -204,7 +206,7 @@ def _page(
         page = {record.n: record for record in decode_page(get_object(core.backend, key), key)}
         wrong = [n for n, record in records.items() if isinstance(record, Record) and _slim(record) != page[n]]
         if wrong:
-            raise Corrupt(f"{key} has another record {wrong[0]} than the log")
+            raise Corrupt(f"{key} differs from the log in record {wrong[0]}")
         report.count("pages")
         return page
     except NotFound:
@@ -216,7 +218,7 @@ def _page(
 
 
 def _is_due(core: Core, base: str, k: int, last: int) -> bool:
-    """Whether a page must have been written: two commits followed while it was the newest one.
+    """True if a page must have been written: two commits followed while it was the newest one.
 
     Each of them writes it if it is missing. One may have been stopped before that, so one alone proves nothing.
     """

@@ -77,7 +77,7 @@ class Trees:
         self._report.count("bundles")
         with self._report.noting("bundle", bundle.id):
             if not is_ksuid(bundle.id):
-                raise Corrupt(f"{bundle.id[:_SHOWN]!r} is no id of a bundle")
+                raise Corrupt(f"{bundle.id[:_SHOWN]!r} is not a bundle id")
             parse_time(bundle.time)
             self._tree(bundle, pointer_of(bundle.root))
 
@@ -85,18 +85,18 @@ class Trees:
         if bundle.redacted:  # its version goes on covering what was taken out; its tree answers for itself
             self._report.count("redacted bundles")
         elif bundle.version != bundle.root.logical:
-            self._say(bundle, "and its root disagree on its version")
+            self._say(bundle, "has a different version than its root")
         leaves = [leaf for leaf in self._walk(root, is_root=True) if leaf is not None]
         if not self._is_sound(root):
             return  # said already
         if sum(leaf.files for leaf in leaves) != bundle.files:
-            self._say(bundle, f"counts {bundle.files} files and has {sum(leaf.files for leaf in leaves)}")
+            self._say(bundle, f"records {bundle.files} files but has {sum(leaf.files for leaf in leaves)}")
         if any(after.first <= before.last for before, after in pairwise(leaves)):
-            self._say(bundle, "is not in order from one node to the next")
+            self._say(bundle, "has nodes that are out of order")
         listed = np.concatenate([_ids([""]), *(leaf.listed for leaf in leaves)])
         used = np.concatenate([_ids([]), *(leaf.used for leaf in leaves)])
         if not np.isin(used, listed).all():
-            self._say(bundle, "has a folder without a row of its own")
+            self._say(bundle, "has a folder without an entry of its own")
 
     def _say(self, bundle: Bundle, what: str) -> None:
         self._report.add("bundle", bundle.id, f"bundle {bundle.id} {what}")
@@ -172,9 +172,9 @@ class Trees:
         name = pointer.id.hex()
         _agree(pointer, *row_hashes(batch, pointer.prefix), int(batch["size"].to_numpy().sum()))
         if batch.num_rows and rows_prefix(batch) != pointer.prefix:
-            raise Corrupt(f"node {name} does not begin where its parent says")
+            raise Corrupt(f"node {name} does not have the prefix that its parent gives")
         if pointer.packs != leaf_packs(batch) and not is_root:
-            raise Corrupt(f"node {name} needs other packs than its parent says")
+            raise Corrupt(f"node {name} does not need the packs that its parent gives")
         _check_order(batch, name)
         _check_rows(batch, name)
         self._report.count("entries", batch.num_rows)
@@ -224,7 +224,7 @@ class Trees:
         elif found is None and self._core.backend.stat(keys.erased(entry.content)) is not None:
             self._report.count("erased files")
         else:
-            what = "is missing" if found is None else f"has {found.size} bytes where {entry.size} are said"
+            what = "is missing" if found is None else f"has {found.size} bytes instead of {entry.size}"
             self._report.add("object", key, f"{key} ('{entry.path}') {what}", missing=found is None)
             note_damage(self._core, key, f"it {what}")
 
@@ -243,7 +243,7 @@ def _known(batch: pa.RecordBatch) -> _Leaf:
 
 def _agree(pointer: Pointer, logical: bytes, full: bytes, size: int) -> None:
     if (pointer.logical, pointer.full, pointer.size) != (logical, full, size):
-        raise Corrupt(f"node {pointer.id.hex()} does not hold what its parent says")
+        raise Corrupt(f"node {pointer.id.hex()} does not have the hashes and size that its parent gives")
 
 
 def _check_order(batch: pa.RecordBatch, node: str) -> None:
@@ -276,8 +276,8 @@ def _check_rows(batch: pa.RecordBatch, node: str) -> None:
         try:
             msgspec.json.decode(text, type=dict[str, str])
         except msgspec.MsgspecError as error:
-            raise Corrupt(f"node {node} has attributes that can't be read: {error}") from error
+            raise Corrupt(f"node {node} has invalid attributes: {error}") from error
     if odd.any():
         row = int(np.flatnonzero(odd)[0])
         path = join(batch["folder"][row].as_py(), batch["name"][row].as_py())
-        raise Corrupt(f"node {node} says of '{path}' what can't be")
+        raise Corrupt(f"node {node} has an invalid entry for '{path}'")

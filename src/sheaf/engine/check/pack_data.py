@@ -85,7 +85,7 @@ class Packs:
         """When all that is needed was looked at: what is damaged and not needed harms only those who find it."""
         for pack, bad in self._bad.items():
             if pack not in self._told and (self.listed is None or self.listed(pack)):
-                what = f"pack {pack.hex()} holds {len(bad)} damaged chunks that no bundle needs; the index leads there"
+                what = f"pack {pack.hex()} contains {len(bad)} damaged chunks that no bundle needs, but the index lists them"
                 self.report.add("pack", keys.pack(pack), what, repairable=True)
 
     # -- looking -------------------------------------------------------------------------------------------------------
@@ -141,11 +141,11 @@ class Packs:
     def _compare(self, looked: _Looked, table: PackTable) -> None:
         held, of_size = _holds(table, looked.wanted)
         if lost := int(np.count_nonzero(~held)):
-            what = f"pack {looked.pack.hex()} does not hold {lost} of the chunks that bundles need of it"
+            what = f"pack {looked.pack.hex()} lacks {lost} of the chunks that bundles need from it"
             note_damage(self.core, keys.pack(looked.pack), what)  # its table is covered by a hash: no need to ask again
             self.report.add("pack", keys.pack(looked.pack), what)
         if odd := int(np.count_nonzero(held & ~of_size)):
-            what = f"manifests give {odd} chunks of pack {looked.pack.hex()} another size than they have"
+            what = f"manifests record a wrong size for {odd} chunks of pack {looked.pack.hex()}"
             self.report.add("size", keys.pack(looked.pack), what)
         if looked.bad:
             self._bad[looked.pack] = looked.bad

@@ -72,7 +72,7 @@ def decoder_of(key: str) -> Decode:
         from sheaf.format.keyslot_v1 import decode_slot  # takes an optional library
 
         return decode_slot
-    raise Corrupt(f"nobody knows what {key} should be")
+    raise Corrupt(f"unknown object {key}")
 
 
 def check_small(core: Core, report: Report) -> None:

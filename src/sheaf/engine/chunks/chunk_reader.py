@@ -109,7 +109,7 @@ class Contents:
         except Erased:
             raise self._notice(entry) from None
         if at != end:
-            raise Corrupt(f"'{entry.path}' has {at} bytes in the store where its manifest says {end}")
+            raise Corrupt(f"'{entry.path}' has {at} bytes in the store, but {end} in its manifest")
 
     def read(self, entry: Entry, start: int = 0, length: int | None = None) -> bytes:
         """The same in one piece."""
@@ -136,7 +136,9 @@ class Contents:
             case ObjectPlace(session):
                 yield 0, self._object(session, entry)
             case _:
-                raise Unsupported(f"the bytes of '{entry.path}' are elsewhere: {entry.place}", "fetch them from there")
+                raise Unsupported(
+                    f"the bytes of '{entry.path}' are in an external location: {entry.place}", "read them from there"
+                )
 
     def _object(self, session: str, entry: Entry) -> bytes:
         try:
@@ -158,11 +160,11 @@ class Contents:
         if blake3(data).digest() != entry.content:
             raise Corrupt(f"{key} is damaged: its bytes don't match its hash", "run `sheaf store check`")
         if len(data) != entry.size:
-            raise Corrupt(f"'{entry.path}' has {len(data)} bytes in the store where its manifest says {entry.size}")
+            raise Corrupt(f"'{entry.path}' has {len(data)} bytes in the store, but {entry.size} in its manifest")
         return data
 
     def is_erased(self, entry: Entry) -> bool:
-        """Whether bytes of a file were removed for good. None of them is read."""
+        """True if bytes of a file were erased. None of them is read."""
         try:
             match entry.place:
                 case ChunkPlace(pack, offset, _):
@@ -234,7 +236,7 @@ class Contents:
     def _wanted(self, entry: Entry, place: RecipePlace, start: int, end: int) -> Iterator[Want]:
         top = self._part(place.recipe, place.pack, place.offset, place.stored)
         if (size := int(top.lengths.sum())) != entry.size:
-            raise Corrupt(f"'{entry.path}' has {size} bytes in the store where its manifest says {entry.size}")
+            raise Corrupt(f"'{entry.path}' has {size} bytes in the store, but {entry.size} in its manifest")
         parts = [(0, top)] if top.level == 0 else self._parts_between(top, start, end)
         for base, part in parts:
             for i, at in _overlapping(part, base, start, end):
@@ -246,7 +248,7 @@ class Contents:
             hash, length, pack, offset, stored = top.row(i)
             part = self._part(hash, pack, offset, stored)
             if part.level or int(part.lengths.sum()) != length:
-                raise Corrupt(f"recipe {hash.hex()} is not the part that its parent describes")
+                raise Corrupt(f"recipe {hash.hex()} does not match its parent")
             yield at, part
 
     def _part(self, hash: bytes, pack: bytes, offset: int, stored: int) -> Part:
@@ -360,7 +362,7 @@ class Contents:
                 return self._from(span, [self._find(want) for want in span])
             except NotFound:
                 continue  # moved on since it was looked up
-        raise Corrupt(f"pack {span[0].pack.hex()} can't be followed: it moves on and on", "try again")
+        raise Corrupt(f"pack {span[0].pack.hex()} was repacked repeatedly while being read", "try again")
 
     def _from(self, span: list[Want], places: list[Place | None]) -> list[Fetched]:
         found: list[Buffer | None] = [None] * len(span)
@@ -450,7 +452,7 @@ def opened_view(frame: memoryview, hash: bytes, length: int, pack: bytes, offset
 
 
 def _too_long(pack: bytes, offset: int, stored: int) -> Corrupt:
-    return Corrupt(f"{_name(pack, offset)} is said to have {stored} bytes", "run `sheaf store check`")
+    return Corrupt(f"{_name(pack, offset)} has an invalid stored size of {stored} bytes", "run `sheaf store check`")
 
 
 def _name(pack: bytes, offset: int) -> str:

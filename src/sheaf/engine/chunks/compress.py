@@ -40,7 +40,7 @@ _zstd = _Zstd()
 
 
 def squeeze(chunks: Sequence[Buffer], hashes: Sequence[bytes], *, adaptive: bool) -> list[Frame]:
-    """How each chunk is stored. None of them is empty.
+    """Compress chunks for storage. None of them may be empty.
 
     Args:
         hashes: their BLAKE3.
@@ -89,4 +89,4 @@ def _as_is(chunk: Buffer, hash: bytes) -> Frame:
 
 def _prove(chunk: Buffer, hash: bytes) -> None:
     if blake3(chunk).digest() != hash:
-        raise Bug("a chunk does not survive its compression", "the memory of this machine may be damaged")
+        raise Bug("a chunk does not decompress to its original bytes", "test the memory of this machine")

@@ -46,7 +46,7 @@ class Found:
 
 
 def _nothing(pack: bytes, rows: int) -> PackTable:
-    raise NotFound(f"pack {pack.hex()} is not known")
+    raise NotFound(f"unknown pack {pack.hex()}")
 
 
 class ChunkIndex:

@@ -225,7 +225,7 @@ class Ingest:
 
         parts = [self._described(group) for group in cut_parts(rows())]
         if fetched == size and whole.digest() != content:
-            raise Corrupt(f"content {content.hex()} is not what its chunks add up to", "run `sheaf bundle verify`")
+            raise Corrupt(f"content {content.hex()} does not match its chunks", "run `sheaf bundle verify`")
         return self._accepted(self._assembled(content, size, parts))
 
     # -- cutting -------------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ def load_table(core: Core, pack: bytes, rows: int = 0) -> PackTable:
     check_size(key, stat.size, limit_of(key))
     tail = _tail(core, key, stat.size, TRAILER.size + (rows + 1) * _ROW)
     if len(tail) < TRAILER.size:
-        raise Corrupt(f"{what} is cut short")
+        raise Corrupt(f"{what} is truncated")
     length = TRAILER.unpack_from(tail, len(tail) - TRAILER.size)[1] + TRAILER.size
     if length > stat.size:
         raise Corrupt(f"{what} has a damaged table of contents")

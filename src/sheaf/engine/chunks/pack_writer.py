@@ -145,7 +145,7 @@ class PackSink:
         if self._buffer is None:
             self._start()
         if self._is_over:
-            raise Refused("this upload is over: nothing more can be stored with it", "begin another one")
+            raise Refused("this upload has ended and can't store anything more", "start another one")
         at, number = self._size, self._number
         end = min(PACK_BYTES, at + _STEP)
         placed: list[tuple[bytes, Place]] = []

@@ -113,7 +113,7 @@ class Splits:
         return start
 
     def start(self) -> DiamondStart:
-        """How it began. Raises NotFound."""
+        """Return the diamond's start record. Raises NotFound."""
         key = self._base + "start.json"
         try:
             return unseal(get_object(self._core.backend, key), "diamond", DiamondStart, key)
@@ -121,7 +121,7 @@ class Splits:
             raise NotFound(f'didn\'t find diamond "{self.id}"', "see `sheaf diamond list`") from None
 
     def end(self) -> DiamondEnd | None:
-        """How it ended, if it has."""
+        """Return the diamond's end record, or None."""
         key = self._base + "end.json"
         try:
             return unseal(get_object(self._core.backend, key), "diamond-end", DiamondEnd, key)
@@ -129,20 +129,20 @@ class Splits:
             return None
 
     def decide(self, end: DiamondEnd) -> DiamondEnd:
-        """End the diamond so, unless somebody has ended it otherwise; returns what holds."""
+        """End the diamond, unless another process already has; returns the valid end record."""
         if self._core.backend.create(self._base + "end.json", seal("diamond-end", end)) is not Created.OTHER:
             return end
         held = self.end()
         if held is None:
-            raise Conflict(f"the end of diamond {self.id} can't be read back", "run the same command again")
+            raise Conflict(f"the end record of diamond {self.id} can't be read back", "run the same command again")
         return held
 
     def begin_split(self, name: str, tag: str) -> SplitStart:
         """Record that a split begins; an unfinished one of that name is superseded. Raises AlreadyExists, Conflict."""
         if self.end() is not None:
-            raise Conflict(f"diamond {self.id} is closed", "begin a new one with `sheaf diamond initialize`")
+            raise Conflict(f"diamond {self.id} is closed", "start a new one with `sheaf diamond initialize`")
         if any(done.name == name for done in self.done()):
-            raise AlreadyExists(f"split '{name}' is done already", "add what is new as a split of another name")
+            raise AlreadyExists(f"split '{name}' is already complete", "add new files as a split with another name")
         start = SplitStart(name, self._core.clock.new_id(), self._core.now(), self._core.author, tag)
         self._core.create(f"{self._base}splits/{start.generation}/start.json", seal("split", start))
         return start
@@ -153,7 +153,7 @@ class Splits:
         end = self.end()
         if end is not None and done.generation not in end.splits:
             raise Conflict(
-                f"diamond {self.id} was closed before split '{done.name}' was complete", "begin a new diamond"
+                f"diamond {self.id} was closed before split '{done.name}' was complete", "start a new diamond"
             )
 
     def started(self) -> list[SplitStart]:
@@ -224,13 +224,16 @@ class Merged:
             other = next(entries(batch.slice(i, 1)))
             if (other.kind == Kind.FOLDER) != (best.kind == Kind.FOLDER):
                 raise InvalidInput(
-                    f"'{best.path}' is a folder in one split and a file in another", "take one of the splits out"
+                    f"'{best.path}' is a folder in one split and a file in another", "leave out one of the splits"
                 )
             if same(other, best):
                 continue
             if self.mode == "forbids-conflicts":
                 names = f"'{self.splits[rank].name}' and '{self.splits[winner[1]].name}'"
-                raise Conflict(f"splits {names} disagree on '{best.path}'", "commit with --with-conflicts to keep both")
+                raise Conflict(
+                    f"splits {names} have different versions of '{best.path}'",
+                    "commit with --with-conflicts to keep both",
+                )
             if self.mode != "ignored":
                 folder = ".conflicts" if self.mode == "enable-conflicts" else ".checkpoints"
                 self.losers.append((join(f"{folder}/{self.splits[rank].name}", other.path), batch.slice(i, 1)))

@@ -30,7 +30,7 @@ __all__ = ["ensure_readable", "refuse_dead", "usable"]
 
 
 def usable(rows: pa.RecordBatch | pa.Table, open: Open) -> npt.NDArray[np.bool_]:
-    """Which of these rows need nothing that is dead or damaged."""
+    """Mask of the rows that need nothing dead or damaged."""
     packs, objects = open.dead_packs | open.damaged.packs, open.dead_objects | open.damaged.objects
     return _without(rows, packs, objects)
 
@@ -59,11 +59,11 @@ def _needs_none(
 
 
 def refuse_dead(rows: pa.RecordBatch, open: Open) -> None:
-    """Raises Conflict if one of these rows needs what is dead."""
+    """Raise Conflict if one of these rows needs a condemned object."""
     if not _without(rows, open.dead_packs, open.dead_objects).all():
         raise Conflict(
-            f"'{rows['name'][0].as_py()}' can't be taken over now: gc has condemned what it needs",
-            "run the same command again when gc has ended, or upload the data",
+            f"'{rows['name'][0].as_py()}' can't be reused now: gc has condemned objects that it needs",
+            "run the same command again after gc has ended, or upload the data",
         )
 
 
@@ -87,7 +87,7 @@ def _leaves(nodes: Nodes, pointer: Pointer, damaged: Noted) -> Iterator[Pointer]
         try:
             nodes.check(pointer)
         except (Corrupt, NotFound) as error:
-            raise _not_taken(f"what is below '{pointer.prefix}'", error) from error
+            raise _not_taken(f"the content of '{pointer.prefix}'", error) from error
     if not pointer.level:
         yield pointer
         return
@@ -113,4 +113,4 @@ def _read(contents: Contents, rows: pa.RecordBatch) -> None:
 
 def _not_taken(what: str, error: SheafError) -> Corrupt:
     hint = "write it again or remove it in the same step, upload the whole folder, or run `sheaf store repair`"
-    return Corrupt(f"{what} can't be taken over: {error.message}", hint)
+    return Corrupt(f"{what} can't be reused: {error.message}", hint)

@@ -38,7 +38,7 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What people say about a bundle.
+    """The user's part of a bundle's descriptor.
 
     ``expect``: the bundle that the branch must be at ("" for none), None: any. ``move_label``: the label may be set
     already; without it that is refused.
@@ -205,7 +205,7 @@ class Writer:
             Refused: the session is over.
         """
         if self._over:  # gc would not wait for it
-            raise Refused("this upload is over: nothing more can be committed with it", "begin another one")
+            raise Refused("this upload has ended and can't commit anything more", "start another one")
         with self._ending.committing():
             return committed(self._core, self._log, self.open, root, files, draft, beside=beside)
 
@@ -244,7 +244,8 @@ def committed(
         at = now.bundle if now else None
         if draft.expect is not None and draft.expect != (at or ""):
             raise Conflict(
-                f"branch '{draft.branch}' changed meanwhile: it is at {at or 'nothing'}", "look again and repeat"
+                f"branch '{draft.branch}' changed in the meantime: it points to {at or 'nothing'}",
+                "check it and try again",
             )
         draft.ensure_names(head.state)
         parents = tuple(dict.fromkeys([*([at] if at else []), *draft.parents]))

@@ -48,7 +48,7 @@ class EncryptedBackend(WrapperBackend):
         self._buffers: deque[bytearray] = deque(maxlen=_KEPT)
 
     def over(self, place: Backend) -> EncryptedBackend:
-        """The same store in another place."""
+        """The same store in another location."""
         return EncryptedBackend(place, self._key, self._random)
 
     # -- writing -------------------------------------------------------------------------------------------------------
@@ -58,8 +58,8 @@ class EncryptedBackend(WrapperBackend):
             return self.inner.create(key, data)
         if key.startswith(keys.OBJECTS):
             raise Refused(
-                f"can't keep {key} whole for other programs: the store at {self.url} is encrypted",
-                "keep such files in a store of their own",
+                f"can't store {key} unencrypted for other programs: the store at {self.url} is encrypted",
+                "keep such files in a separate, unencrypted store",
             )
         name, plain = self._names.hide(key), memoryview(joined(views(data)))
         with self._sealed(name, plain) as sealed:
@@ -121,8 +121,8 @@ class EncryptedBackend(WrapperBackend):
         cipher = ObjectCipher.read(self._key, name, raw[:HEADER])
         check_size(name, cipher.size, limit)
         if len(raw) != stored_size(cipher.size):
-            what = f"{name} has {len(raw)} bytes where {stored_size(cipher.size)} are said"
-            raise Corrupt(what, "run `sheaf store check`; see its replicas")
+            what = f"{name} has {len(raw)} bytes instead of {stored_size(cipher.size)}"
+            raise Corrupt(what, "run `sheaf store check`, or read from a replica")
         opened = cipher.open(0, memoryview(raw)[HEADER:])
         del raw  # the next line copies: two packs in memory are enough
         return bytes(opened[: cipher.size])

@@ -20,7 +20,7 @@ _HASHED_KEY = re.compile(rf"((?:{keys.INDEX}|{keys.ERASED})(?:[^/]+/)*(?:[^/]+-)
 
 
 def is_plain(key: str) -> bool:
-    """Whether an object stays as it is."""
+    """True if an object stays as it is."""
     return key.startswith(_PLAIN) or _PLAIN_OF_REPO.match(key) is not None
 
 
@@ -44,5 +44,5 @@ class HiddenNames:
 
 
 def may_be_hashed(prefix: str) -> bool:
-    """Whether keys with this prefix may have another order in the store."""
+    """True if keys with this prefix may have another order in the store."""
     return any(folder.startswith(prefix) or prefix.startswith(folder) for folder in _HASHED)

@@ -51,12 +51,12 @@ def create_encrypted_store(
         core.cpu.shutdown()
     if backend.create(keys.CONFIG, encode_config(config)) is Created.OTHER:
         backend.delete(keys.slot(slot.id))
-        raise AlreadyExists(f"there is a store at {backend.url} already", "use it as it is, or choose another place")
+        raise AlreadyExists(f"a store already exists at {backend.url}", "use it as it is, or choose another location")
     return config
 
 
 def all_slots(backend: Backend) -> list[KeySlot]:
-    """All of them, oldest first. Raises Corrupt if one is damaged."""
+    """Return all slots, oldest first. Raises Corrupt if one is damaged."""
     slots, damage = _sound_slots(backend)
     if damage is not None:
         raise damage
@@ -71,7 +71,7 @@ def add_slot(
     note: str = "",
     random: Callable[[int], bytes] = secrets.token_bytes,
 ) -> KeySlot:
-    """From now on ``secret`` opens the store, too."""
+    """Add a key, so that ``secret`` also opens the store."""
     is_phrase = isinstance(secret, str)
     blank = KeySlot(
         clock.new_id(),
@@ -83,12 +83,12 @@ def add_slot(
     )
     slot = wrap(key, secret, blank)
     if backend.create(keys.slot(slot.id), encode_slot(slot)) is Created.OTHER:
-        raise Conflict(f"key {slot.id} is there already", "run the same command again")
+        raise Conflict(f"key {slot.id} already exists", "run the same command again")
     return slot
 
 
 def remove_slot(backend: Backend, id: str) -> None:
-    """From now on what opened this slot doesn't open the store.
+    """Remove a key, so that its secret no longer opens the store.
 
     Raises:
         NotFound: there is no such slot.
@@ -97,14 +97,14 @@ def remove_slot(backend: Backend, id: str) -> None:
     """
     key, listed = keys.slot(id), {stat.key for stat in backend.list(keys.SLOTS)}
     if key not in listed:
-        raise NotFound(f'no key "{id}" opens the store at {backend.url}', "see `sheaf store key list`")
+        raise NotFound(f'the store at {backend.url} has no key "{id}"', "see `sheaf store key list`")
     if not any(slot.id != id for slot in _sound_slots(backend)[0]):
-        raise Refused(f"key {id} is the last one: without it nobody can read the store", "add another one first")
+        raise Refused(f"key {id} is the last one: without it the store can't be read", "add another key first")
     data = get_object(backend, key)
     backend.delete(key)
     if next(backend.list(keys.SLOTS), None) is None:
         backend.create(key, data)
-        raise Conflict(f"all other keys were removed meanwhile: {id} stays", "see `sheaf store key list`")
+        raise Conflict(f"all other keys were removed concurrently, so {id} was kept", "see `sheaf store key list`")
 
 
 def unlock(
@@ -132,9 +132,9 @@ def unlock(
             return opened
         tried.append(where)
     if ask is not None and any(slot.kind == "passphrase" for slot in slots):
-        if opened := _opened(slots, config.id, ask(f"passphrase of the store at {backend.url}")):
+        if opened := _opened(slots, config.id, ask(f"passphrase for the store at {backend.url}")):
             return opened
-        tried.append("that passphrase")
+        tried.append("the passphrase entered")
     raise damage or _locked(backend.url, tried, slots)
 
 
@@ -159,17 +159,17 @@ def _opened(slots: Iterable[KeySlot], store: str, secret: Secret) -> tuple[Store
 
 
 def _no_slots(backend: Backend) -> SheafError:
-    what = f"the store at {backend.url} is encrypted, and there is nothing in its keys/"
+    what = f"the store at {backend.url} is encrypted, but its keys/ is empty"
     if backend.settle_s:  # a listing may be late
-        return Unavailable(what, "if it was made just now, wait and try again; else see its replicas")
-    return Corrupt(what, "see its replicas")
+        return Unavailable(what, "if it was just created, wait and try again; otherwise restore keys/ from a replica")
+    return Corrupt(what, "restore keys/ from a replica")
 
 
 def _locked(url: str, tried: list[str], slots: list[KeySlot]) -> Denied:
     if not tried:
         return Denied(
-            f"the store at {url} is encrypted, and there is no key for it",
-            "name a key file with --key-file, SHEAF_KEY_FILE or key_file in the configuration; or set SHEAF_PASSPHRASE",
+            f"the store at {url} is encrypted, and no key was given",
+            "give a key file with --key-file, SHEAF_KEY_FILE or key_file in the configuration; or set SHEAF_PASSPHRASE",
         )
     known = ", ".join(f"{slot.kind} {slot.id}{f' ({slot.note})' if slot.note else ''}" for slot in slots)
-    return Denied(f"the store at {url} is encrypted with another key than {', '.join(tried)}", f"it has: {known}")
+    return Denied(f"the store at {url} can't be opened with {', '.join(tried)}", f"use one of its keys: {known}")

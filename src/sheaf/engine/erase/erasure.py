@@ -171,13 +171,11 @@ def _finished(core: Core, key: str, waiting: Waiting, done: Collected) -> None:
 
 
 def _left() -> Conflict:
-    return Conflict(
-        "others are at work in the store, and the erasure waits for them", "run it again later, or with --now"
-    )
+    return Conflict("the erasure must wait for other sessions in the store", "run it again later, or with --now")
 
 
 def _again() -> Conflict:
-    return Conflict("somebody keeps storing the bytes that are to be erased", "stop the uploads and run it again")
+    return Conflict("other writers keep storing the bytes that are to be erased", "stop the uploads and run it again")
 
 
 def _forget(core: Core, indexed: set[str]) -> None:

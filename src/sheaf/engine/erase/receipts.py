@@ -20,7 +20,7 @@ def receipts(core: Core) -> list[Receipt]:
 
 
 def without_receipt(core: Core, contents: frozenset[bytes]) -> bool:
-    """Whether one of these has a notice and no receipt: its erasure was stopped, or the receipt is lost."""
+    """True if one of these has a notice and no receipt: its erasure was stopped, or the receipt is lost."""
     noted = [content for content in contents if core.backend.stat(keys.erased(content)) is not None]
     if not noted:
         return False
@@ -29,7 +29,7 @@ def without_receipt(core: Core, contents: frozenset[bytes]) -> bool:
 
 
 def retold(core: Core, contents: frozenset[bytes]) -> frozenset[str]:
-    """The keys of receipts that name paths of these contents; a new receipt says the same without them."""
+    """Return the keys of receipts that name paths of these contents; a new receipt repeats the rest."""
     names = frozenset(content.hex() for content in contents)
     listed = _listed(core)
     told = {receipt.replaces for receipt in listed.values()}

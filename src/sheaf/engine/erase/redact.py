@@ -42,7 +42,7 @@ class Change(Protocol):
     """What becomes of the entries that were found."""
 
     def is_done(self, entry: Entry) -> bool:
-        """Whether nothing is to be changed in this entry, though it has the content."""
+        """True if nothing is to be changed in this entry, though it has the content."""
         ...
 
     def prepare(self, opened: Open, entries: list[Entry]) -> None:

@@ -27,7 +27,7 @@ def notice_name(content: bytes, number: int = 1) -> str:
 
 
 def is_notice(name: str, content: bytes) -> bool:
-    """Whether a file of this content has no other name than a notice."""
+    """True if a file of this content has no other name than a notice."""
     start = notice_name(content)
     rest = name.removeprefix(start)
     return name.startswith(start) and (not rest or (rest[0] == "-" and rest[1:].isdecimal()))
@@ -37,7 +37,7 @@ class Names:
     """Replaces names by notices. Attributes go, too: they may hold the name under which a file came, or its other hashes."""
 
     def is_done(self, entry: Entry) -> bool:
-        """Whether a notice stands there already."""
+        """True if a notice stands there already."""
         return is_notice(entry.name, entry.content)
 
     def prepare(self, opened: Open, entries: list[Entry]) -> None:
@@ -50,7 +50,7 @@ class Names:
         for entry in entries:
             row = tree.row(entry.path)
             if row is None:
-                raise Bug(f"'{entry.path}' was found and is not there")
+                raise Bug(f"'{entry.path}' was found but does not exist")
             number = _free(tree, entry, used.get((entry.folder, entry.content), 0) + 1)
             used[entry.folder, entry.content] = number
             name = notice_name(entry.content, number)

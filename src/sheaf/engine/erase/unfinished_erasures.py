@@ -22,7 +22,7 @@ __all__ = ["NOTHING", "Pending", "begin", "resume", "unfinished"]
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """What is left to erase of all that was begun; ``keys``: where that is written down."""
+    """Erasures that were started and are unfinished; ``keys``: the objects that record them."""
 
     contents: frozenset[bytes] = frozenset()
     chunks: frozenset[bytes] = frozenset()

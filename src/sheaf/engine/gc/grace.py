@@ -1,4 +1,4 @@
-"""How long gc waits for others. A courtesy and nothing more: that nothing is lost never depends on it."""
+"""How long gc waits for open sessions. Safety never depends on it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Decision(enum.Enum):
 
 
 class Waiting(Protocol):
-    """What gc asks of whoever runs it."""
+    """Callback that decides how gc treats open sessions."""
 
     def __call__(self, sessions: list[Session]) -> Decision:
         """These are open. May take its time before it says WAIT."""
@@ -36,7 +36,7 @@ class Waiting(Protocol):
 
 
 def uptime_s() -> float:
-    """A clock that nobody sets and that goes on while the machine sleeps, in seconds."""
+    """Seconds since boot, including time asleep; not affected by changes of the system's clock."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 

@@ -145,7 +145,7 @@ class Mover:
 def _checked(frame: memoryview, table: PackTable, row: int | None, what: str) -> tuple[bytes, int]:
     """(hash, length) of the chunk in a frame, which is what the table says it is. Raises Corrupt."""
     if row is None or int(table.stored[row]) != len(frame):
-        raise Corrupt(f"{what} is not there", "run `sheaf store check`")
+        raise Corrupt(f"{what} is missing", "run `sheaf store check`")
     chunk = unframe(frame, what, int(table.raw[row]))
     hash = table.hashes[row].tobytes()
     if blake3(chunk).digest() != hash:

@@ -62,7 +62,7 @@ def restore_bundle(core: Core, log: Log[RepoState, RepoOp], refs: Refs, repo_id:
     Raises:
         NotFound: no bundle of that id was deleted.
         Conflict: an erasure has changed it meanwhile.
-        Refused: gc has deleted what it needs, or is about to.
+        Refused: gc has deleted objects that it needs, or is about to.
     """
     opened = open_session(core, repo_id, log, "undelete")
     with Ending(core, opened.id) as ending:
@@ -73,7 +73,7 @@ def restore_bundle(core: Core, log: Log[RepoState, RepoOp], refs: Refs, repo_id:
         def decide(head: Head[RepoState]) -> tuple[RepoOp, ...]:
             refuse_if_over(log, opened.session)
             if refs.deleted(id).root != bundle.root:
-                raise Conflict(f"bundle {id} was redacted meanwhile", "run the same command again")
+                raise Conflict(f"bundle {id} was redacted in the meantime", "run the same command again")
             taken = head.state.labels.keys() | head.state.branches.keys()
             back = (SetLabel(name, id, check=True) for name in labels if name not in taken)
             return (RestoreBundle(bundle, refs.newest(besides=id)), *back)
@@ -110,11 +110,11 @@ def _refuse_unless_whole(core: Core, bundles: list[Bundle], opened: Open, what: 
     except Corrupt:
         is_whole = False
     if not is_whole:
-        raise Refused(f"{what} can't be restored: gc has deleted what it needs, or is about to")
+        raise Refused(f"{what} can't be restored: gc has deleted objects that it needs, or is about to")
 
 
 class _Whole:
-    """Whether everything that some bundles need is in the store, and nothing of it condemned."""
+    """Check that everything that some bundles need is in the store, and nothing of it condemned."""
 
     def __init__(self, core: Core, bundles: list[Bundle], opened: Open) -> None:
         self._core = core = replace(core, may_note=False)  # what gc has deleted is no damage
@@ -140,7 +140,7 @@ class _Whole:
         return [id for id, stat in zip(ids, stats, strict=True) if stat is None]
 
     def _were_moved(self, gone: frozenset[bytes]) -> bool:
-        """Whether every chunk that is needed of packs that are gone was carried over, and stays where it is."""
+        """True if every chunk that is needed of packs that are gone was carried over, and stays where it is."""
         forwards = load_forwards(self._core)
         if forwards.targets(gone) & self._opened.avoid_packs:
             return False

@@ -41,12 +41,12 @@ class Sizes:
 
     @property
     def dedup_ratio(self) -> float:
-        """How many times over the parts are used; 1.0 if there are none."""
+        """Used bytes per unique byte; 1.0 if there are none."""
         return self.logical / self.unique if self.unique else 1.0
 
     @property
     def compression_ratio(self) -> float:
-        """How many bytes one stored byte stands for; 1.0 if there are none."""
+        """Unique bytes per stored byte; 1.0 if there are none."""
         return self.unique / self.stored if self.stored else 1.0
 
 

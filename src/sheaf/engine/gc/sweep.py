@@ -97,9 +97,9 @@ def _move(core: Core, condemned: Condemned, look: _Look, mine: Open, ending: End
             mover.drop_copies()
             size = sum(sum(look.needed[pack].values()) for pack in condemned.moving_packs)
             raise NoSpace(
-                f"{len(condemned.moving_packs)} half-dead packs can't be rewritten ({done.bytes} bytes of what is dead were "
-                f"given back): {error.message}",
-                f"make room for {size} bytes, and run `sheaf store gc`: it goes on with this",
+                f"{len(condemned.moving_packs)} half-empty packs can't be repacked ({done.bytes} bytes were freed): "
+                f"{error.message}",
+                f"free {size} bytes, then run `sheaf store gc` to resume",
             ) from error
         except Corrupt:
             if _gone(core, condemned, look.forwards) == look.gone:

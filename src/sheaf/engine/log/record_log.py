@@ -42,7 +42,7 @@ _STEPS = 8  # records to walk one by one before asking the store which one is th
 
 
 class State(Protocol):
-    """What a log adds up to."""
+    """The state that a log's records add up to."""
 
     def apply(self, op: Any, origin: RefTarget) -> Self: ...
     def pruned(self) -> Self: ...
@@ -193,7 +193,9 @@ class Log(Generic[S, Op]):
         ways = [self._held(n)]
         while ways[-1].state is None:
             if len(ways) > _DELTAS or not 0 <= ways[-1].since < ways[-1].n:
-                raise Corrupt(f"{keys.log_record(self._base, n)} leads to no checkpoint", "run `sheaf store check`")
+                raise Corrupt(
+                    f"{keys.log_record(self._base, n)} does not lead to a checkpoint", "run `sheaf store check`"
+                )
             ways.append(self._held(ways[-1].since))
         whole: dict[str, Any] = {}
         bases: tuple[Base, ...] = ()
@@ -205,7 +207,7 @@ class Log(Generic[S, Op]):
     def _number(self, key: str) -> int:
         n = keys.record_number(key)
         if key != keys.log_record(self._base, n):
-            raise Corrupt(f"{key} is no record: it does not belong there", "take it out of the store")
+            raise Corrupt(f"{key} is not a record", "remove it from the store")
         return n
 
     def _next(self, head: Head[S], record: Record) -> Head[S]:
@@ -224,7 +226,7 @@ class Log(Generic[S, Op]):
         else:
             kept, whole = (), record.state
         if not isinstance(whole, dict):
-            raise Corrupt(f"{keys.log_record(self._base, record.n)} holds no state", "run `sheaf store check`")
+            raise Corrupt(f"{keys.log_record(self._base, record.n)} contains no state", "run `sheaf store check`")
         return whole, _extended(kept, record.n, whole)
 
     def _find(self, n: int) -> Record | None:
@@ -259,7 +261,7 @@ class Log(Generic[S, Op]):
         else:
             record = decode_record(get_object(self._core.backend, key), key)
         if record.n != n:
-            raise Corrupt(f"{key} holds record {record.n}")
+            raise Corrupt(f"{key} contains record {record.n}")
         return record
 
     def _remember(self, record: Record) -> None:

@@ -61,7 +61,7 @@ class Refs:
         if not is_ksuid(id):
             id = _only(self._beginning_with(id, self._gone), id) or id
         if id not in self._gone:
-            raise NotFound(f'no bundle "{id}" was deleted', f"see `sheaf bundle undelete --repo {self._repo}`")
+            raise NotFound(f'no deleted bundle "{id}"', f"see `sheaf bundle undelete --repo {self._repo}`")
         return self._all[id]
 
     def newest(self, *, without: frozenset[str] = frozenset(), besides: str = "") -> Bundle | None:
@@ -74,7 +74,7 @@ class Refs:
         """The bundle that was committed last. Raises NotFound for an empty repo."""
         head = self._log.head()
         if head.state.latest is None:
-            raise NotFound(f"no bundles uploaded to repo: {self._repo}", "make one with `sheaf bundle upload`")
+            raise NotFound(f"no bundles uploaded to repo: {self._repo}", "create one with `sheaf bundle upload`")
         return self._get(head.state.latest, head)
 
     def get(self, id: str) -> Bundle:
@@ -87,12 +87,14 @@ class Refs:
         if MAIN in head.state.branches:
             return self._at("branch", MAIN, head.state.branches[MAIN].bundle, head)
         if head.state.latest is None:
-            raise NotFound(f"no bundles uploaded to repo: {self._repo}", "make one with `sheaf bundle upload`")
+            raise NotFound(f"no bundles uploaded to repo: {self._repo}", "create one with `sheaf bundle upload`")
         there = ", ".join(f"{self._repo}@{name}" for name in sorted(head.state.branches))
         hint = (
-            f"name one of its branches: {there}" if there else f"name a bundle: `sheaf bundle list --repo {self._repo}`"
+            f"name one of its branches: {there}"
+            if there
+            else f"name a bundle; run `sheaf bundle list --repo {self._repo}`"
         )
-        raise NotFound(f"repo {self._repo} has no branch '{MAIN}', which is used where no ref is given", hint)
+        raise NotFound(f"repo {self._repo} has no branch '{MAIN}', which is the default ref", hint)
 
     def resolve(self, text: str | None, *, even_aside: bool = False) -> Bundle:
         """The bundle that a ref names; None is the head of ``main``.
@@ -116,8 +118,8 @@ class Refs:
         reason = self._log.last.aside.get(bundle.id)
         if reason is not None:
             raise Aside(
-                f"bundle {bundle.id} ({text}) is set aside: {reason}",
-                f"what is left of it can be read by its id; once its data is back: `sheaf bundle undelete --repo "
+                f"bundle {bundle.id} ({text}) is quarantined: {reason}",
+                f"use its id to read what is left of it; once its data is restored, run `sheaf bundle undelete --repo "
                 f"{self._repo} --bundle {bundle.id}`",
             )
 
@@ -127,7 +129,7 @@ class Refs:
         seen: set[str] = set()
         for _ in range(ref.back):
             if bundle.id in seen:
-                raise Corrupt(f"the parents of bundle {bundle.id} go in circles", "run `sheaf store check`")
+                raise Corrupt(f"bundle {bundle.id} has a cyclic parent chain", "run `sheaf store check`")
             seen.add(bundle.id)
             if not bundle.parents:
                 raise NotFound(f"'{text}' goes back further than the history of {self._repo}")
@@ -144,13 +146,13 @@ class Refs:
             ) from None
 
     def history(self, start: Bundle) -> Iterator[Bundle]:
-        """A bundle and its first parents, newest first. Raises Corrupt if they go in circles."""
+        """Yield a bundle and its first parents, newest first. Raises Corrupt if the chain is cyclic."""
         seen: set[str] = set()
         head = self._log.head()
         bundle = start
         while True:
             if bundle.id in seen:
-                raise Corrupt(f"the parents of bundle {start.id} go in circles")
+                raise Corrupt(f"bundle {start.id} has a cyclic parent chain")
             seen.add(bundle.id)
             yield bundle
             if not bundle.parents:
@@ -165,7 +167,9 @@ class Refs:
         try:
             return self._get(id, head)
         except NotFound as error:
-            raise Corrupt(f"{noun} '{name}' names bundle {id}, which isn't there", "run `sheaf store check`") from error
+            raise Corrupt(
+                f"{noun} '{name}' points to bundle {id}, which does not exist", "run `sheaf store check`"
+            ) from error
 
     def _get(self, id: str, head: Head[RepoState]) -> Bundle:
         if (named := head.state.bundles.get(id)) is not None:
@@ -201,7 +205,7 @@ class Refs:
         noun = "label or branch" if ref.form == "name" else ref.form
         for other, names in (("branch", state.branches), ("label", state.labels)):
             if ref.name in names:
-                hint = f"there is a {other} of that name: `--{other} {ref.name}`, or {self._repo}@{other}:{ref.name}"
+                hint = f"use the {other} of that name: `--{other} {ref.name}`, or {self._repo}@{other}:{ref.name}"
                 return NotFound(f'didn\'t find {noun} "{ref.name}"', hint)
         lists = f"`sheaf label list --repo {self._repo}`, `sheaf branch list --repo {self._repo}`"
         return NotFound(f'didn\'t find {noun} "{ref.name}"', f"see {lists} or `sheaf log {self._repo}`")

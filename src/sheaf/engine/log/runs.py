@@ -22,16 +22,16 @@ def end_run(core: Core, end: RunEnd) -> None:
     """Record how a run ended. Raises AlreadyExists if that was said before, NotFound if it never began."""
     get_run(core, end.id)
     if core.backend.create(keys.run(end.id, "end"), seal("run-end", end)) is Created.OTHER:
-        raise AlreadyExists(f"run {end.id} has ended already")
+        raise AlreadyExists(f"run {end.id} has already ended")
 
 
 def get_run(core: Core, id: str) -> tuple[RunStart, RunEnd | None]:
-    """A run's beginning and, if it has ended, its end. Raises NotFound."""
+    """Return a run's start record and, if it has ended, its end record. Raises NotFound."""
     key = keys.run(id, "start")
     try:
         start = unseal(get_object(core.backend, key), "run-start", RunStart, key)
     except NotFound:
-        raise NotFound(f"no run {id}") from None
+        raise NotFound(f"run {id} not found") from None
     key = keys.run(id, "end")
     try:
         return start, unseal(get_object(core.backend, key), "run-end", RunEnd, key)

@@ -180,4 +180,4 @@ def _check_sizes(reading: Reading, size: Ints) -> None:
     found = np.fromiter(map(len, reading.whole), np.int64, len(reading.whole))
     for i in np.flatnonzero(found != size).tolist():
         path = entry_at(reading.batch, i).path
-        raise Corrupt(f"'{path}' has {found[i]} bytes in the store where its manifest says {size[i]}")
+        raise Corrupt(f"'{path}' has {found[i]} bytes in the store, but {size[i]} in its manifest")

@@ -31,7 +31,7 @@ class Difference:
 
 
 def same(old: Entry, new: Entry) -> bool:
-    """Whether two entries are alike in what a version is made of."""
+    """True if two entries are alike in what a version is made of."""
     return (old.kind, old.executable, old.content) == (new.kind, new.executable, new.content)
 
 

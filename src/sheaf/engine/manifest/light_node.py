@@ -34,14 +34,14 @@ class _Texts:
         self._valid = bytes(valid)
         self._ends = _numbers(ends, "i", plain.rows + 1, plain.what)
         if self._valid and 8 * len(self._valid) < plain.rows:
-            raise Corrupt(f"{plain.what} is cut short")
+            raise Corrupt(f"{plain.what} is truncated")
 
     def __getitem__(self, row: int) -> Any:
         if self._valid and not self._valid[row >> 3] >> (row & 7) & 1:
             return None
         start, end = self._ends[row], self._ends[row + 1]
         if not 0 <= start <= end <= len(self._values):
-            raise Corrupt(f"{self._what} has a text that lies outside of it")
+            raise Corrupt(f"{self._what} has a text that lies outside its bounds")
         try:
             return str(self._values[start:end], "utf-8")
         except UnicodeDecodeError as error:
@@ -51,7 +51,7 @@ class _Texts:
 def _numbers(buffer: bytes | memoryview, code: Code, count: int, what: str) -> Sequence[int]:
     size = struct.calcsize(code) * count
     if len(buffer) < size:
-        raise Corrupt(f"{what} is cut short")
+        raise Corrupt(f"{what} is truncated")
     if _IS_LITTLE:
         return memoryview(buffer)[:size].cast(code)
     return struct.unpack(f"<{count}{code}", buffer[:size])
@@ -93,7 +93,7 @@ class _Columns:
         if column not in self._hashes:
             buffer = self.plain.buffers(column)[1]
             if len(buffer) < _HASH * self.plain.rows:
-                raise Corrupt(f"{self.plain.what} is cut short")
+                raise Corrupt(f"{self.plain.what} is truncated")
             self._hashes[column] = buffer[: _HASH * self.plain.rows]
         return self._hashes[column]
 
@@ -140,9 +140,7 @@ class PlainLeaf:
             known = msgspec.json.decode(attrs, type=dict[str, str]) if attrs else {}
             return Entry(folder, name, Kind(kind), mode, mtime, size, c.hash("content", row), target, known)
         except (InvalidInput, ValueError, msgspec.MsgspecError) as error:
-            raise Corrupt(
-                f"{self._plain.what} has a row that makes no sense: {error}", "run `sheaf store check`"
-            ) from error
+            raise Corrupt(f"{self._plain.what} has an invalid row: {error}", "run `sheaf store check`") from error
 
     def unlike(self, other: PlainLeaf) -> list[int] | None:
         """The rows that differ from those of another leaf in kind, execute bit or content; None if paths do, too."""
@@ -182,7 +180,7 @@ def children_of(plain: Plain, pointer: Pointer) -> Sequence[Pointer]:
     """An inner node's children, made one by one when they are looked at; without the packs that leaves need."""
     columns = _Columns(plain)
     if sum(columns.number("rows", "q")) != pointer.rows or not plain.rows:
-        raise Corrupt(f"{plain.what} does not add up to the rows that its parent counts")
+        raise Corrupt(f"{plain.what} does not have the number of rows that its parent gives")
     return _Children(columns, pointer)
 
 

@@ -16,7 +16,7 @@ __all__ = ["Glance", "NotPlain"]
 
 
 class NotPlain(Exception):
-    """A node of the manifest can only be read with Arrow."""
+    """A node of the manifest requires Arrow."""
 
 
 class Glance:
@@ -35,7 +35,7 @@ class Glance:
         return next((entry for leaf in leaves if (entry := self._leaf(leaf).find(key))), None)
 
     def below(self, folder: str) -> Iterator[Entry]:
-        """What is directly in a folder, in order."""
+        """List a folder's direct entries, in order."""
         low = order_key(folder, "")
         high = low[:-1] + b"\1"
         for leaf in self._leaves(self._root, low, high):

@@ -42,9 +42,9 @@ def pointer_of(root: Root) -> Pointer:
     try:
         id, logical, full = map(parse_hash, (root.id, root.logical, root.full))
     except InvalidInput as error:
-        raise Corrupt(f"a bundle's root makes no sense: {error}", "run `sheaf store check`") from error
+        raise Corrupt(f"a bundle's root is invalid: {error}", "run `sheaf store check`") from error
     if not 0 <= root.level <= MAX_LEVEL or not 0 <= root.rows < _MANY or not 0 <= root.size < _MANY:
-        raise Corrupt(f"a bundle's root {root.id} has impossible numbers", "run `sheaf store check`")
+        raise Corrupt(f"a bundle's root {root.id} has impossible counts", "run `sheaf store check`")
     return Pointer(id, root.length, root.level, "", root.rows, root.size, logical, full)
 
 
@@ -139,7 +139,7 @@ class Nodes:
         try:
             return self._core.load(keys.node(pointer.id), lambda data: decode(_checked(data, pointer)))
         except NotFound as error:
-            hint = "if something was erased from the bundle meanwhile, open it again; or run `sheaf store check`"
+            hint = "open the bundle again if something was just erased from it; otherwise run `sheaf store check`"
             raise Corrupt(f"node {pointer.id.hex()} is missing", hint) from error
 
     def _remembered(self, pointer: Pointer) -> Any:

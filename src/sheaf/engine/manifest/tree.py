@@ -93,7 +93,7 @@ class Tree:
             yield from entries(batch)
 
     def _is_renewed(self) -> bool:
-        """Whether there is another tree now: then it is this one from now on."""
+        """True if there is another tree now: then it is this one from now on."""
         try:
             root = self._now() if self._now is not None else self.root
         except SheafError:
@@ -143,7 +143,7 @@ def _entry(r: dict[str, Any]) -> Entry:
         attrs = msgspec.json.decode(r["attrs"], type=dict[str, str]) if r["attrs"] else {}
         place = _place(r)
     except (ValueError, msgspec.MsgspecError) as error:
-        raise Corrupt(f"the manifest's row of {r['folder']}/{r['name']} makes no sense: {error}") from error
+        raise Corrupt(f"the manifest has an invalid row for {r['folder']}/{r['name']}: {error}") from error
     return Entry(
         r["folder"], r["name"], kind, r["mode"], r["mtime"], r["size"], r["content"], r["target"], attrs, place
     )

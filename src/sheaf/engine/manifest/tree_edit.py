@@ -40,7 +40,7 @@ class Changes:
         """Remove an entry; of a folder, all that is below it too. Raises NotFound."""
         kind = self._kind(path)
         if kind is None:
-            raise NotFound(f"no '{path}' in this bundle")
+            raise NotFound(f"'{path}' not found in this bundle")
         if kind == Kind.FOLDER:
             for entry in self._base.entries(path):
                 if self._kind(entry.path) is not None:
@@ -62,7 +62,7 @@ class Changes:
             elif above != Kind.FOLDER:
                 raise InvalidInput(f"'{path}' can't be written: '{folder}' is a file", "remove it first")
         if (self._kind(path) == Kind.FOLDER) != (kind == Kind.FOLDER) and self._kind(path) is not None:
-            raise InvalidInput(f"'{path}' can't be written: a folder can't replace a file, nor a file a folder")
+            raise InvalidInput(f"'{path}' can't be written: a file and a folder can't replace each other")
         self._set(path, kind, row)
 
     def _kind(self, path: str) -> Kind | None:

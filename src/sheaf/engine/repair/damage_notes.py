@@ -48,7 +48,7 @@ def _is_sound(core: Core, key: str) -> bool:
 
 
 def _was_moved(core: Core, key: str) -> bool:
-    """Whether it is a pack that was replaced, so that it need not be there: its address may have been put right."""
+    """True if it is a pack that was replaced, so that it need not be there: its address may have been put right."""
     try:
         return not load_forwards(core).moved.keys().isdisjoint(keys.ids_of([key]))
     except FAULTS:

@@ -1,4 +1,4 @@
-"""Everything that a check finds lost or damaged, from copies of the store."""
+"""Restore everything that a check finds missing or damaged from copies of the store."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def _refuse_two_primaries(mending: Mending) -> None:
     for source in mending.sources:
         if not _is_copy(Core(source, mending.core.config, io=mending.core.io)):
             raise Refused(
-                f"{source.url} is no replica of {mending.core.backend.url}: it takes writes itself",
-                "if it was promoted, it is the store now; this one can be made anew as its replica, in an empty place",
+                f"{source.url} is not a replica of {mending.core.backend.url}: it accepts writes",
+                "if it was promoted, use it as the store and recreate this one as its replica in an empty location",
             )
 
 
@@ -121,7 +121,7 @@ def _of_pack(mending: Mending, key: str, moved: frozenset[bytes]) -> Iterator[st
     folder = keys.moved(pack, 0).rpartition("/")[0] + "/"
     said = {stat.key for source in mending.sources for stat in _listed(source, folder)}
     if not said:
-        mending.failed[key] = "it was replaced, and no copy says where its chunks went"
+        mending.failed[key] = "it was replaced, and no copy has its forwarding address"
     yield from sorted(said)
 
 

@@ -1,4 +1,4 @@
-"""Records that are lost or damaged, from copies of their log. A record is put only where it continues the one before."""
+"""Restore missing or damaged records from copies of their log. A record is written only if it continues the previous one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _AT_ONCE = 256  # records read at once
 
 
 def mend_logs(mending: Mending, *, may_grow: bool) -> None:
-    """Mend the store's log, then that of each repo.
+    """Repair the store's log, then that of each repo.
 
     Args:
         may_grow: also fetch records that come after the newest one here: that is right if the copies got them from here.
@@ -67,15 +67,15 @@ def _mend(mending: Mending, base: str, may_grow: bool) -> None:
 
 
 def _are_apart(mending: Mending, source: Backend, base: str, n: int) -> bool:
-    """Whether both logs have this record, and not the same one."""
+    """True if both logs have this record, and not the same one."""
     ours, theirs = (_sound(place, base, n) for place in (mending.core.backend, source))
     if ours is None or theirs is None or ours.write == theirs.write:
         return False
-    mending.failed[keys.log_record(base, n)] = f"{source.url} has another one: {_APART}"
+    mending.failed[keys.log_record(base, n)] = f"{source.url} has a different record: {_APART}"
     return True
 
 
-_APART = "the logs went apart, and nothing is merged"
+_APART = "the logs have diverged and can't be merged"
 
 
 def _sound(place: Backend, base: str, n: int) -> Record | None:

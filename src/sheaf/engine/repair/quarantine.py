@@ -25,10 +25,7 @@ from sheaf.model.records import BringBack, Bundle, RepoEntry, RepoOp, RepoState,
 
 __all__ = ["Unreadable", "bring_back", "set_aside", "unreadable"]
 
-_NEEDS = (
-    "it needs the very objects that are lost: `sheaf store repair --from-replica=URL` fetches them from a copy; or put them "
-    "back from a backup"
-)
+_NEEDS = "restore the objects that are missing or damaged: run `sheaf store repair --from-replica=URL`, or use a backup"
 _AT_ONCE = 500  # bundles noted by one record
 
 
@@ -143,7 +140,7 @@ class _Reader:
 
 
 def set_aside(core: Core, found: Iterable[Unreadable]) -> list[Unreadable]:
-    """Note in their logs that these bundles can't be read; those that were deleted or noted meanwhile are left out."""
+    """Quarantine these bundles in their logs; those deleted or quarantined in the meantime are left out."""
     by_repo: dict[str, list[Unreadable]] = {}
     for item in found:
         by_repo.setdefault(item.repo, []).append(item)
@@ -175,14 +172,14 @@ def _noted(core: Core, repo: str, items: list[Unreadable]) -> list[Unreadable]:
 
 
 def bring_back(core: Core, log: Log[RepoState, RepoOp], refs: Refs, id: str) -> Bundle:
-    """Take the note back, once every byte of the bundle can be read.
+    """Release a bundle from quarantine, once every byte of it can be read.
 
     Raises:
-        NotFound: no bundle of that id is set aside.
+        NotFound: no bundle of that id is quarantined.
         Refused: it still can't be read.
     """
     if id not in log.head().state.aside:
-        raise NotFound(f'no bundle "{id}" is set aside')
+        raise NotFound(f'no quarantined bundle "{id}"')
     bundle = refs.get(id)
     if why := _Reader(core, None).fault(bundle):
         raise Refused(f"bundle {id} still can't be read: {why}", _NEEDS)

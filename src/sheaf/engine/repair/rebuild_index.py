@@ -1,4 +1,4 @@
-"""The dedup index, built anew from the packs' own tables."""
+"""Rebuild the dedup index from the packs' own tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sound bytes from a copy in the place of what is lost or damaged. Each object is verified before it is put."""
+"""Restore missing or damaged objects from a copy. Each object is verified before it is written."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Mending:
                 self.keep(key, held)
             self.core.backend.replace(key, data)
         elif self.core.backend.create(key, data) is Created.OTHER:
-            self.failed[key] = "somebody has written something else there meanwhile"
+            self.failed[key] = "a different object was written there concurrently"
             return False
         return True
 
@@ -89,4 +89,4 @@ class Mending:
             verify(key, held)
         except FAULTS:
             return ""
-        return "it is sound by itself, and differs from the copy"
+        return "it is intact, but differs from the copy"

@@ -1,4 +1,4 @@
-"""Whether bytes are what their key says they must be: asked of everything that comes from a copy."""
+"""Check that bytes are what their key says they must be. Everything that comes from a copy is checked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["verify"]
 
 
 def verify(key: str, data: bytes) -> None:
-    """Raises Corrupt or Unsupported unless these bytes are sound, and belong under this key as far as they can tell."""
+    """Raise Corrupt or Unsupported unless these bytes are sound and, as far as they show it, belong under this key."""
     for pattern, check in _CHECKS:
         if (match := pattern.fullmatch(key)) is not None:
             check(data, key, match[1] if match.lastindex else "")
@@ -39,7 +39,7 @@ def _hashed(data: bytes, key: str, id: str) -> None:
 def _record(data: bytes, key: str, digits: str) -> None:
     record = decode_record(data, key)
     if record.n != keys.record_number(key):
-        raise Corrupt(f"{key} holds record {record.n}")
+        raise Corrupt(f"{key} contains record {record.n}")
 
 
 def _page(data: bytes, key: str, digits: str) -> None:

@@ -94,7 +94,7 @@ def catch_up(
     tell: Callable[[Far], None] = lambda far: None,
     plain: Plain = lambda place: place,
 ) -> Caught:
-    """Copy to ``target`` what ``source`` has. May be stopped at any moment and called again.
+    """Bring ``target`` up to date with ``source``. May be stopped at any moment and called again.
 
     Args:
         url: the replica's name in ``source``'s log; by default the target's own.
@@ -125,11 +125,11 @@ class _CatchUp:
         """Make sure that the target is, or becomes, a copy of this store, and that nobody writes to it."""
         held, epoch = copy_of(self._target), state_of(self._core).epoch
         if not held and (foreign := foreign_in(self._target, _LOCAL)):
-            raise Refused(f"{self._target.url} is not empty: it holds '{foreign}'", "choose an empty place")
+            raise Refused(f"{self._target.url} is not empty: it contains '{foreign}'", "choose an empty location")
         if held not in ("", self._core.config.id):
-            raise Refused(f"{self._target.url} holds another store ({held})", "choose an empty place")
+            raise Refused(f"{self._target.url} contains another store ({held})", "choose an empty location")
         if held and state_of(Core(self._target, self._core.config)).epoch > epoch:
-            raise Refused(f"{self._target.url} was promoted: it is the primary now", f"use --store {self._target.url}")
+            raise Refused(f"{self._target.url} was promoted and is now the primary", f"use --store {self._target.url}")
         if not takes_over:
             end_epoch(self._target, epoch, self._source.url, self._core.now())
         self._target.create(keys.CONFIG, get_object(self._source, keys.CONFIG))
@@ -171,7 +171,7 @@ class _CatchUp:
         return {base: log.head().n for base, log in self._logs().items()}
 
     def _has_shrunk(self, heads: dict[str, int]) -> bool:
-        """Whether since then anything was said that may have let gc delete something."""
+        """True if since then anything was said that may have let gc delete something."""
         for base, log in self._logs().items():
             if base in heads and log.head().n > heads[base]:
                 ops = (op for record in log.records(heads[base] + 1) for op in record.ops)
@@ -193,7 +193,10 @@ class _CatchUp:
                 missing[kind_of(stat.key)].append(stat)
                 continue
             if other.size != stat.size:
-                raise Corrupt(f"{stat.key} differs in {self._source.url} and {self._target.url}", "check both")
+                raise Corrupt(
+                    f"{stat.key} differs in {self._source.url} and {self._target.url}",
+                    "run `sheaf store check` on both",
+                )
             other = next(theirs, None)
         while other is not None:
             extra.append(other.key)
@@ -215,7 +218,7 @@ class _CatchUp:
         return is_whole
 
     def _copy(self, stat: Stat) -> bool:
-        """Whether the object was still there."""
+        """True if the object was still there."""
         try:
             data = get_stored(self._source, stat.key)
         except NotFound:

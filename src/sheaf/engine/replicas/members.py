@@ -27,7 +27,7 @@ Tell = Callable[[str], None]  #: takes one line for people
 
 
 def needed(policy: str, replicas: int) -> int:
-    """How many places, the primary among them, must hold a write before it is answered."""
+    """Number of locations, including the primary, that must have a write before it is acknowledged."""
     return {"all": replicas + 1, "majority": (replicas + 1) // 2 + 1}.get(policy, 1)
 
 
@@ -57,19 +57,19 @@ class Member:
                 place = self.open(self.url)
                 if copy_of(place) != self.config.id:
                     place.close()
-                    raise Unavailable(f"there is no copy of this store at {self.url}", "is it mounted? is it empty?")
+                    raise Unavailable(f"no copy of this store at {self.url}", "check that it is mounted and not empty")
                 self._core = Core(place, self.config)
             return self._core.backend
 
     def check(self, epoch: int) -> None:
-        """Raises Refused if the replica was promoted, what its place raises if it can't be asked."""
+        """Raise Refused if the replica was promoted, or the location's error if it can't be reached."""
         backend = self.backend
         if self._log is None:
             assert self._core is not None
             self._log = store_log(self._core)
         if self._log.head().state.epoch > epoch:
             raise Refused(
-                f"{backend.url} was promoted and is the primary now: nothing is written here any more",
+                f"{backend.url} was promoted and is now the primary: this location no longer accepts writes",
                 f"use --store {self.url}",
             )
 
@@ -80,16 +80,16 @@ class Member:
             self._asked_again = time.monotonic() + _AGAIN_S
 
     def put(self, key: str, data: Buffer | Sequence[Buffer]) -> None:
-        """Raises Unavailable if other bytes are there."""
+        """Write an object. Raises Unavailable if other bytes exist under its key."""
         if self.backend.create(key, data) is Created.OTHER:
-            raise Unavailable(f"{self.url} holds other bytes under {key}", "run `sheaf store check` on both")
+            raise Unavailable(f"{self.url} contains different bytes under {key}", "run `sheaf store check` on both")
 
     def follow(self, source: Backend, base: str, n: int) -> None:
         """Bring a log up to record ``n``."""
         copy_log(source, self.backend, base, n)
 
     def tried(self, action: Callable[[], object]) -> SheafError | None:
-        """What an action raised. A promoted replica is everybody's business, so that is raised on."""
+        """Return the error that an action raised. Refused is raised again: the replica was promoted."""
         try:
             action()
         except (Refused, InvalidInput) as error:
@@ -101,6 +101,6 @@ class Member:
         return None
 
     def close(self) -> None:
-        """Give connections back."""
+        """Release connections."""
         if self._core is not None:
             self._core.close()

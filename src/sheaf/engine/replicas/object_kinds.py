@@ -36,7 +36,7 @@ LOCAL = (keys.REPLICA, keys.BEHIND, keys.ERASING, keys.DAMAGED, "staging/")
 
 
 def kind_of(key: str) -> Kind:
-    """What an object is to a copy."""
+    """The kind of an object, which decides when it is copied."""
     top, _, rest = key.partition("/")
     folder = f"{top}/"
     if folder in LOCAL:

@@ -67,7 +67,7 @@ def promote_alone(
 def _next_epoch(old: Core, new: Core) -> int:
     state = state_of(new)
     if copy_of(new.backend) and is_copy(new.backend, state.epoch) is None:
-        raise AlreadyExists(f"{new.backend.url} is the primary already", "nothing is to be done")
+        raise AlreadyExists(f"{new.backend.url} is already the primary", "no action is needed")
     known = [new.backend.newest(keys.REPLICA), old.backend.newest(keys.REPLICA)]
     notices = [keys.replica_epoch(key) for key in known if key is not None]
     return max([state.epoch, state_of(old).epoch, *notices]) + 1

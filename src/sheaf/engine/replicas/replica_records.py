@@ -18,7 +18,7 @@ __all__ = ["copied_up_to", "copy_log", "copy_of", "end_epoch", "is_copy", "refus
 
 
 def state_of(core: Core) -> StoreState:
-    """What a place's own log says now."""
+    """The current state in a location's own log."""
     return store_log(core).head().state
 
 
@@ -62,8 +62,8 @@ def copy_log(source: Backend, target: Backend, base: str, last: int) -> int:
 def _diverged(source: Backend, target: Backend, key: str) -> Conflict:
     return Conflict(
         f"{target.url} has diverged from {source.url}: they differ at {key}",
-        "one of them was promoted while the other went on: nothing is merged; keep the one that is right, and make the "
-        "other anew in an empty place",
+        "one of them was promoted while the other accepted writes, and they can't be merged: keep the right one, and "
+        "recreate the other in an empty location",
     )
 
 
@@ -76,7 +76,7 @@ def copy_of(place: Backend) -> str:
 
 
 def end_epoch(place: Backend, epoch: int, primary: str, time: str) -> None:
-    """From now on this place takes writes only if its log's epoch is above ``epoch``."""
+    """Stop writes to this location unless its log's epoch is above ``epoch``."""
     place.create(keys.replica(epoch), seal("replica", ReplicaNotice(epoch, primary, time)))
 
 

@@ -112,7 +112,7 @@ class ReplicatedBackend(FailoverBackend):
             return
         for member in self._members.values():
             if member.owes:
-                reason = str(member.trouble or "it was added meanwhile")
+                reason = str(member.trouble or "it was added in the meantime")
                 note = Behind(member.url, reason, rfc3339(self._core.clock.now_ns()))
                 self._core.create(keys.behind(member.id, self._core.clock.new_id()), seal("behind", note))
                 member.owes = False
@@ -144,7 +144,7 @@ class ReplicatedBackend(FailoverBackend):
         member.owes = True
         if member.trouble is None:
             member.trouble = error
-            self._tell(f"replica {member.url} is left behind: {error}; {_catch_up(member.url)}")
+            self._tell(f"replica {member.url} has fallen behind: {error}; {_catch_up(member.url)}")
 
     def _commit(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
         assert self._state is not None
@@ -173,8 +173,8 @@ class ReplicatedBackend(FailoverBackend):
                     self._miss(member, error)
         if last and held < self._needed():
             raise Unavailable(
-                f"committed at {self.url}, but replica {last[0].url} did not get it: {last[1]}",
-                f"don't repeat it: {_catch_up(last[0].url)}",
+                f"committed to {self.url}, but not to replica {last[0].url}: {last[1]}",
+                f"don't repeat the command; {_catch_up(last[0].url)}",
             )
 
     def _needed(self) -> int:
@@ -189,8 +189,8 @@ class ReplicatedBackend(FailoverBackend):
     def _short(self, member: Member, error: SheafError) -> Unavailable:
         policy = self._state.policy if self._state else ""
         return Unavailable(
-            f"nothing is committed: the policy is '{policy}', and replica {member.url} did not take it: {error}",
-            error.hint or f"wait for it, or take it off with `sheaf store replica remove {member.url}`",
+            f"nothing was committed: policy '{policy}' is not met, because replica {member.url} failed: {error}",
+            error.hint or f"wait for it, or remove it with `sheaf store replica remove {member.url}`",
         )
 
 
@@ -211,8 +211,8 @@ def refuse_copy(place: Backend, epoch: int) -> None:
     """Raises Refused if a place is a copy of another one."""
     if (notice := is_copy(place, epoch)) is not None:
         raise Refused(
-            f"{place.url} is a replica of {notice.primary}: it takes no writes",
-            f"write there, or make this one the primary with `sheaf store promote {place.url}`",
+            f"{place.url} is a replica of {notice.primary}: it does not accept writes",
+            f"write to the primary, or promote this one with `sheaf store promote {place.url}`",
         )
 
 

@@ -68,6 +68,6 @@ def read_again(core: Core, key: str, read: Callable[[], T]) -> T | None:
 
 
 def _takes_notes(core: Core) -> bool:
-    """Whether this place takes writes at all: a replica takes copies only, and a newer store writers that know it."""
+    """True if this place takes writes at all: a replica takes copies only, and a newer store writers that know it."""
     state = state_of(core)
     return WRITE_FEATURES.issuperset(state.write_features) and is_copy(core.backend, state.epoch) is None

@@ -56,7 +56,7 @@ class Erasures:
         return self._contents
 
     def may_be(self, size: int) -> bool:
-        """Whether a file of this size may have been erased: then it is hashed before anything of it is stored."""
+        """True if a file of this size may have been erased: then it is hashed before anything of it is stored."""
         if not self._contents or self._allow:
             return False
         with self._lock:
@@ -71,7 +71,7 @@ class Erasures:
         if not self._allow:
             raise Refused(
                 f"{what or f'content {content.hex()}'} was erased from this store",
-                "leave the file out, or let it come back with --allow-erased",
+                "leave the file out, or allow it again with --allow-erased",
             )
         with self._lock:
             self.returned.add(content)
@@ -82,8 +82,11 @@ class Erasures:
             self.refuse(blake3(data).digest(), what)
 
     def warnings(self) -> list[str]:
-        """What to say about contents that have come back."""
-        return [f"content {content.hex()} was erased from this store, and is back" for content in sorted(self.returned)]
+        """Warnings about erased contents that were stored again."""
+        return [
+            f"content {content.hex()} was erased from this store, but has been stored again"
+            for content in sorted(self.returned)
+        ]
 
     def _size(self, content: bytes) -> int:
         key = keys.erased(content)
@@ -94,4 +97,4 @@ def _content(key: str) -> bytes:
     try:
         return parse_hash(key.removeprefix(keys.ERASED))
     except InvalidInput as error:
-        raise Corrupt(f"{key} is no notice: it does not belong there", "take it out of the store") from error
+        raise Corrupt(f"{key} is not a notice", "remove it from the store") from error

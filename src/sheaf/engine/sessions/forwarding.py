@@ -24,7 +24,7 @@ _HOPS = 8  # forwarding addresses to follow; gc writes shorter ways
 
 
 class Erased(NotFound):
-    """The bytes were removed from the store for good, on purpose."""
+    """The bytes were erased from the store permanently."""
 
     kind = "erased"
 
@@ -50,7 +50,7 @@ class Trail:
         self._known: dict[bytes, list[Moved]] = {}
 
     def find(self, pack: bytes, offset: int) -> Place:
-        """Where gc or erase has put a chunk.
+        """Find where gc or an erasure has moved a chunk.
 
         Raises:
             Erased: it was erased on purpose.
@@ -66,7 +66,7 @@ class Trail:
         return self._search(pack, offset, _HOPS)
 
     def is_lost(self, pack: bytes) -> bool:
-        """Whether a pack is gone and nobody says where to."""
+        """True if a pack is missing and has no forwarding address."""
         backend = self._core.backend
         return backend.stat(keys.pack(pack)) is None and backend.newest(_folder(pack)) is None
 
@@ -89,7 +89,7 @@ class Trail:
                 failure = failure or error
         if is_erased:
             raise erased()
-        raise failure or Corrupt(f"pack {pack.hex()} is gone, and the chunk at {offset} with it")
+        raise failure or Corrupt(f"pack {pack.hex()} is missing, and so is its chunk at {offset}")
 
     def _places(self, pack: bytes, offset: int) -> Iterator[Place | None]:
         addresses = self._addresses(pack)
@@ -178,20 +178,22 @@ class Forwards:
             targets |= more
 
     def follow(self, pack: bytes, offset: int) -> Place | None:
-        """Where a chunk of a pack that was moved is now; None: it was erased.
+        """Find where a chunk of a moved pack is now; None if it was erased.
 
-        Raises NotFound if it was not carried over, Corrupt if addresses lead in circles.
+        Raises NotFound if it was not copied when it was moved, Corrupt if addresses lead in circles.
         """
         place: Place | None = (pack, offset, 0)
         been = set[bytes]()
         while place is not None and place[0] in self.moved:
             if place[0] in been:
-                raise Corrupt(f"pack {place[0].hex()} was moved to itself", "run `sheaf store check`")
+                raise Corrupt(
+                    f"pack {place[0].hex()} has a forwarding address that leads back to it", "run `sheaf store check`"
+                )
             been.add(place[0])
             try:
                 place = self.moved[place[0]].find(place[1])
             except KeyError:
-                raise NotFound(f"the chunk at {offset} of pack {pack.hex()} was not carried over") from None
+                raise NotFound(f"the chunk at {offset} of pack {pack.hex()} was not copied when it was moved") from None
         if place is not None and place[0] == pack:
             raise NotFound(f"pack {pack.hex()} was not moved")
         return place

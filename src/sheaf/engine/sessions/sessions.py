@@ -66,7 +66,7 @@ class Open:
 
     @property
     def has_dead(self) -> bool:
-        """Whether there is anything that must not be referenced."""
+        """True if there is anything that must not be referenced."""
         return bool(self.dead_packs or self.dead_nodes or self.dead_objects)
 
     @property
@@ -131,7 +131,7 @@ def _noted(core: Core, listed: list[str]) -> Noted:
 
 
 def condemned_lists(core: Core) -> list[Condemned]:
-    """What every generation of gc that is under way has condemned."""
+    """The condemned objects of every running gc generation."""
     lists = [_condemned(core, stat.key) for stat in core.backend.list(keys.CONDEMNED)]
     return [entry for entry in lists if entry is not None]
 
@@ -144,7 +144,7 @@ def _condemned(core: Core, key: str) -> Condemned | None:
 
 
 def end_session(core: Core, id: str) -> None:
-    """The session will not commit any more, or has. If the store can't be told, gc finds out."""
+    """End a session that has committed or will not. If the store can't be reached, gc ends it later."""
     try:
         core.backend.delete(keys.session(id))
     except SheafError:
@@ -180,27 +180,27 @@ def void_session(core: Core, session: Session) -> None:
 
 
 def has_committed(core: Core, session: Session) -> bool:
-    """Whether the bundle of a session is in its log; then it can't commit again, and needs no waiting for."""
+    """True if the bundle of a session is in its log; then it can't commit again, and needs no waiting for."""
     records = _log_of(core, session).records(session.n + 1) if session.repo else ()
     return any(isinstance(op, AddBundle) and op.bundle.id == session.id for record in records for op in record.ops)
 
 
 def refuse_if_over(log: Log[Any, Any], session: Session, last: int | None = None) -> None:
-    """Read every record since a session began: whoever commits calls it each time that it decides on operations.
+    """Read every record since a session began. Call this each time that a commit decides on its operations.
 
     ``last``: the record that the commit is to follow; else the newest one.
 
     Raises:
-        Conflict: gc has ended the session, or its bundle is committed already.
+        Conflict: gc has ended the session, or its bundle is already committed.
     """
     for op in (op for record in log.records(session.n + 1, last) for op in record.ops):
         if isinstance(op, VoidSession) and op.session == session.id:
             raise Conflict(
-                f"this {session.kind} stood still for so long that it was ended (session {session.id})",
-                "run the same command again: what is stored already will be found",
+                f"gc ended this {session.kind} because it made no progress (session {session.id})",
+                "run the same command again: data that is already stored is reused",
             )
         if isinstance(op, AddBundle) and op.bundle.id == session.id:
-            raise Conflict(f"bundle {session.id} is committed already")
+            raise Conflict(f"bundle {session.id} is already committed")
 
 
 class Ending:
@@ -243,4 +243,4 @@ def find_session(core: Core, id: str) -> Session:
     try:
         return unseal(get_object(core.backend, key), "session", Session, key)
     except NotFound:
-        raise Conflict(f"session {id} has ended", "begin again") from None
+        raise Conflict(f"session {id} has ended", "start again") from None

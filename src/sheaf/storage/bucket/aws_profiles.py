@@ -27,7 +27,7 @@ _REGIONS: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
 
 @dataclass(frozen=True, slots=True)
 class AwsCredentials:
-    """What the client is given; ``is_sure``: it needs no role of the container or the machine."""
+    """Configuration for the client. ``is_sure``: it needs no role of the container or the machine."""
 
     config: Mapping[str, Any] = field(default_factory=dict, repr=False)
     provider: Any = None
@@ -58,7 +58,7 @@ def find_credentials(options: StorageOptions, environ: Mapping[str, str]) -> Aws
 
 
 def _has_own(environ: Mapping[str, str]) -> bool:
-    """Whether the library finds credentials in the environment."""
+    """True if the library finds credentials in the environment."""
     has_keys = environ.get("AWS_ACCESS_KEY_ID") or environ.get("AWS_SECRET_ACCESS_KEY")  # one alone is its error
     return bool(has_keys or (environ.get("AWS_WEB_IDENTITY_TOKEN_FILE") and environ.get("AWS_ROLE_ARN")))
 
@@ -77,9 +77,9 @@ def _of_profile(
     if found := _keys(rest):
         return AwsCredentials({**region, **found})
     if name and not both:
-        raise NotFound(f"there is no AWS profile {name}", "`aws configure list-profiles` shows them")
+        raise NotFound(f"AWS profile {name} not found", "run `aws configure list-profiles`")
     if name:
-        raise Denied(f"the AWS profile {name} gives no credentials", f"aws configure --profile {name}")
+        raise Denied(f"AWS profile {name} has no credentials", f"run `aws configure --profile {name}`")
     return AwsCredentials(region, is_sure=False)
 
 
@@ -133,7 +133,9 @@ def _parser(text: str, path: str) -> configparser.RawConfigParser:
     except configparser.Error as error:
         line = getattr(error, "lineno", None) or next(iter(getattr(error, "errors", [])), [None])[0]
         where = f", line {line}" if line else ""
-        raise InvalidInput(f"{path}{where} is not an AWS configuration", "lines are [NAME] or key = value") from None
+        raise InvalidInput(
+            f"{path}{where} is not an AWS configuration", "write lines as [NAME] or key = value"
+        ) from None
     return parser
 
 
@@ -149,7 +151,7 @@ def _shared_credentials(path: str, profile: str) -> dict[str, str]:
     if not found:
         raise InvalidInput(
             f"{path} has no AWS credentials for the profile {profile}",
-            f"it needs [{profile}] with aws_access_key_id and aws_secret_access_key",
+            f"add [{profile}] with aws_access_key_id and aws_secret_access_key",
         ) from None
     return found
 
@@ -162,12 +164,12 @@ def _by_boto3(profile: str) -> AwsCredentials:
         from obstore.auth.boto3 import Boto3CredentialProvider
     except ImportError as error:
         raise Unsupported(
-            f"the AWS profile {profile} needs boto3, which is not installed", "pip install 'sheaf-data[aws]'"
+            f"AWS profile {profile} requires boto3, which is not installed", "run `pip install 'sheaf-data[aws]'`"
         ) from error
     try:
         provider = Boto3CredentialProvider(boto3.Session(profile_name=profile))
     except ProfileNotFound as error:
-        raise NotFound(f"there is no AWS profile {profile}", "`aws configure list-profiles` shows them") from error
+        raise NotFound(f"AWS profile {profile} not found", "run `aws configure list-profiles`") from error
     except (ValueError, BotoCoreError) as error:
-        raise Denied(f"the AWS profile {profile} gives no credentials", f"aws sso login --profile {profile}") from error
+        raise Denied(f"AWS profile {profile} has no credentials", f"run `aws sso login --profile {profile}`") from error
     return AwsCredentials(provider.config, provider)

@@ -65,7 +65,7 @@ def open_azure(place: Location) -> ObstoreBackend:
     """``az://container/prefix``."""
     options = place.options
     if options.credential:
-        raise Unsupported("credential= is for s3:// and gs://", "Azure's come from AZURE_STORAGE_… in the environment")
+        raise Unsupported("credential= is only for s3:// and gs://", "set AZURE_STORAGE_… in the environment")
     config = _known(endpoint=options.endpoint, account_name=options.account, skip_signature=options.anonymous or None)
     is_sure = options.anonymous or has_azure_credentials(os.environ)  # noqa: TID251 - as above
     # Accounts with a hierarchical namespace list in another order, and nothing in an answer tells them.
@@ -78,7 +78,7 @@ def _backend(
     """``is_sure``: there are credentials, or none are needed; else only the machine's metadata service may have some."""
     options = place.options
     if options.sse and not isinstance(store, S3Store):
-        raise Unsupported(f"sse={options.sse} is for s3:// only", "other clouds encrypt by their bucket's settings")
+        raise Unsupported(f"sse={options.sse} is only for s3://", "set the encryption in the settings of the bucket")
     url = f"{place.scheme}://{place.host}" + (f"/{place.path}" if place.path else "")
     return ObstoreBackend(
         store,
@@ -108,10 +108,12 @@ def _built(place: Location, kind: Any, config: dict[str, Any], **more: Any) -> A
         first = str(error).partition("\n")[0]
         if "Account must be specified" in first:
             raise InvalidInput(
-                f"az://{place.host}: no storage account is named",
-                "set AZURE_STORAGE_ACCOUNT_NAME, or write ?account=NAME at the end of the URL",
+                f"az://{place.host}: no storage account given",
+                "set AZURE_STORAGE_ACCOUNT_NAME, or add ?account=NAME to the URL",
             ) from None
-        raise InvalidInput(f"can't reach {place.scheme}://{place.host}: {first}", "check the options") from None
+        raise InvalidInput(
+            f"can't reach {place.scheme}://{place.host}: {first}", "check the options in the URL"
+        ) from None
 
 
 def _check_variables(*names: str) -> None:
@@ -152,10 +154,10 @@ def _s3_endpoint(place: Location) -> str | None:
 def _s3_encryption(options: StorageOptions) -> dict[str, Any]:
     if options.sse != "customer":
         if options.sse_customer_key_file:
-            raise InvalidInput("sse_customer_key_file= goes with sse=customer")
+            raise InvalidInput("sse_customer_key_file= requires sse=customer")
         return {"server_side_encryption": options.sse, "sse_kms_key_id": options.sse_kms_key_id}
     if not options.sse_customer_key_file:
-        raise InvalidInput("sse=customer needs a key", "name its file with sse_customer_key_file=")
+        raise InvalidInput("sse=customer requires a key", "give its file with sse_customer_key_file=")
     key = _customer_key(options.sse_customer_key_file)
     return {"server_side_encryption": "sse-c", "sse_customer_key_base64": base64.b64encode(key).decode()}
 
@@ -169,7 +171,7 @@ def _customer_key(path: str) -> bytes:
     except binascii.Error:
         key = b""
     if len(key) != _CUSTOMER_KEY_BYTES:
-        raise InvalidInput(f"{path} holds no customer key", f"{_CUSTOMER_KEY_BYTES} bytes, raw or in base64")
+        raise InvalidInput(f"{path} is not a customer key", f"give {_CUSTOMER_KEY_BYTES} bytes, raw or in base64")
     return key
 
 
@@ -177,9 +179,9 @@ def _google_credentials(path: str) -> str:
     try:
         kind = json.loads(_read(path, "credential"))["type"]
     except (ValueError, KeyError, TypeError):
-        raise InvalidInput(f"{path} is no Google credential file", "it is the JSON that gcloud or IAM gives") from None
+        raise InvalidInput(f"{path} is not a Google credential file", "give the JSON from gcloud or IAM") from None
     if kind not in {"service_account", "authorized_user"}:
-        raise Unsupported(f"{path} is a Google credential of type {kind}", "service_account and authorized_user work")
+        raise Unsupported(f"{path} is a Google credential of type {kind}", "use service_account or authorized_user")
     return path
 
 

@@ -1,4 +1,4 @@
-"""Whether a cloud's metadata service, the last source of credentials, can be there at all: asked before minutes are lost."""
+"""Find out quickly if a cloud's metadata service, the last source of credentials, can be reached at all."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def _answers(address: str) -> bool:
 
 
 def has_google_credentials(environ: Mapping[str, str]) -> bool:
-    """Whether anything but the metadata service may give credentials for Google's storage."""
+    """True if anything but the metadata service may give credentials for Google's storage."""
     adc = Path("~/.config/gcloud/application_default_credentials.json").expanduser()
     return any(name.startswith("GOOGLE_") and value for name, value in environ.items()) or adc.exists()
 
 
 def has_azure_credentials(environ: Mapping[str, str]) -> bool:
-    """Whether anything but the metadata service may give credentials for Azure's storage."""
+    """True if anything but the metadata service may give credentials for Azure's storage."""
     said = {name for name, value in environ.items() if name.startswith("AZURE_") and value}
     return bool(said - {"AZURE_STORAGE_ACCOUNT_NAME"}) or bool(environ.get("IDENTITY_ENDPOINT"))

@@ -25,7 +25,7 @@ __all__ = ["ObstoreBackend"]
 T = TypeVar("T")
 
 _PAGE = 1_000
-_HINT = "start processes with multiprocessing's 'spawn' or 'forkserver', or ask the bucket only after the fork"
+_HINT = "start processes with multiprocessing's 'spawn' or 'forkserver', or use the bucket only after the fork"
 #: The process whose threads the library uses, from its first request on: in a child it would wait for them for ever.
 _asking: Origin | None = None
 

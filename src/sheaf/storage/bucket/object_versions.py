@@ -1,4 +1,4 @@
-"""Whether a bucket keeps old versions of objects: what is deleted there is not gone."""
+"""Find out if a bucket keeps old versions of objects: deleting an object there does not remove its bytes."""
 
 from __future__ import annotations
 

@@ -22,8 +22,8 @@ from sheaf.errors import (
 
 __all__ = ["BY_CLASS", "NO_CREDENTIALS", "ForeignAnswer", "is_panic", "translate"]
 
-_RIGHTS = "check the credentials and the rights on this bucket; `sheaf store info` shows which are used"
-_AGAIN = "wait and try again; the options retries= and timeout_s= of the store's URL give it more time"
+_RIGHTS = "check the credentials and their permissions on this bucket; `sheaf store info` shows which are used"
+_AGAIN = "wait and try again, or raise retries= and timeout_s= in the store's URL"
 
 
 class ForeignAnswer(Exception):
@@ -44,13 +44,15 @@ BY_CLASS: dict[type[BaseException], _Meaning] = {
     foreign.AlreadyExistsError: _Meaning(Unavailable, _AGAIN),
     foreign.PreconditionError: _Meaning(Unavailable, _AGAIN),
     foreign.NotModifiedError: _Meaning(Unavailable, _AGAIN),
-    foreign.NotSupportedError: _Meaning(Unsupported, "this kind of store can't do that"),
+    foreign.NotSupportedError: _Meaning(Unsupported, "this kind of store does not support that"),
     foreign.InvalidPathError: _Meaning(InvalidInput),
-    foreign.UnknownConfigurationKeyError: _Meaning(InvalidInput, "an option does not fit this kind of store"),
+    foreign.UnknownConfigurationKeyError: _Meaning(
+        InvalidInput, "remove the option that this kind of store does not have"
+    ),
     foreign.JoinError: _Meaning(Bug),
     foreign.GenericError: _Meaning(Unavailable, _AGAIN),
     foreign.BaseError: _Meaning(Unavailable, _AGAIN),
-    NotImplementedError: _Meaning(Unsupported, "this kind of store can't do that"),
+    NotImplementedError: _Meaning(Unsupported, "this kind of store does not support that"),
     ValueError: _Meaning(InvalidInput),
     OSError: _Meaning(Unavailable, _AGAIN),
     TimeoutError: _Meaning(Unavailable, _AGAIN),
@@ -59,32 +61,32 @@ BY_CLASS: dict[type[BaseException], _Meaning] = {
 _BY_STATUS: dict[int, _Meaning] = {
     301: _Meaning(InvalidInput, "the bucket is in another region: set region="),
     307: _Meaning(InvalidInput, "the bucket is in another region: set region="),
-    400: _Meaning(Refused, "the store rejects the request: check region, encryption and the other options of its URL"),
+    400: _Meaning(Refused, "check region, encryption and the other options in the store's URL"),
     401: _Meaning(Denied, _RIGHTS),
     403: _Meaning(Denied, _RIGHTS),
     404: _Meaning(NotFound),
-    405: _Meaning(Unsupported, "the store doesn't know this request"),
+    405: _Meaning(Unsupported, "the store does not support this request"),
     408: _Meaning(Unavailable, _AGAIN),
     409: _Meaning(Unavailable, _AGAIN),
-    411: _Meaning(Unsupported, "the store doesn't know this request"),
+    411: _Meaning(Unsupported, "the store does not support this request"),
     412: _Meaning(Unavailable, _AGAIN),
-    413: _Meaning(NoSpace, "the store takes no object of this size"),
+    413: _Meaning(NoSpace, "the store does not accept objects of this size"),
     416: _Meaning(Corrupt, "run `sheaf store check`"),
     429: _Meaning(Unavailable, _AGAIN),
-    501: _Meaning(Unsupported, "the store doesn't know this request"),
-    507: _Meaning(NoSpace, "make room in the store or raise its quota, then run the same command again"),
+    501: _Meaning(Unsupported, "the store does not support this request"),
+    507: _Meaning(NoSpace, "free space in the store or raise its quota, then run the same command again"),
 }
 
 #: By the store's own code, which says more than the status.
 _BY_CODE: dict[str, _Meaning] = {
     "RequestTimeout": _Meaning(Unavailable, _AGAIN),
     "QuotaExceeded": _Meaning(NoSpace, "raise the quota, then run the same command again"),
-    "XMinioStorageFull": _Meaning(NoSpace, "make room in the store, then run the same command again"),
-    "EntityTooLarge": _Meaning(NoSpace, "the store takes no object of this size"),
+    "XMinioStorageFull": _Meaning(NoSpace, "free space in the store, then run the same command again"),
+    "EntityTooLarge": _Meaning(NoSpace, "the store does not accept objects of this size"),
     "NoSuchBucket": _Meaning(NotFound, "create the bucket first, or check its name"),
     "ContainerNotFound": _Meaning(NotFound, "create the container first, or check its name"),
     "ExpiredToken": _Meaning(Denied, "the session token has expired: log in again"),
-    "RequestTimeTooSkewed": _Meaning(Denied, "this machine's clock is wrong: set it"),
+    "RequestTimeTooSkewed": _Meaning(Denied, "correct this machine's clock"),
     "AuthorizationHeaderMalformed": _Meaning(InvalidInput, "the bucket is in another region: set region="),
     "InvalidAccessKeyId": _Meaning(Denied, _RIGHTS),
 }
@@ -94,22 +96,22 @@ _BY_WORDS: list[tuple[re.Pattern[str], str, _Meaning]] = [
     (
         re.compile(r"non-partial response", re.I),
         "the store ignores byte ranges",
-        _Meaning(Unsupported, "choose another store: Sheaf reads parts of objects"),
+        _Meaning(Unsupported, "choose another store: Sheaf requires byte ranges"),
     ),
     (
         re.compile(r"Wanted range starting|CONTENT_RANGE header|error: Requested .*, got ", re.I),
-        "the object ends before the range does",
+        "the object ends before the requested range",
         _Meaning(Corrupt, "run `sheaf store check`"),
     ),
     (
         re.compile(r"certificate|UnknownIssuer|InvalidCertificate", re.I),
         "the server's certificate is not trusted",
-        _Meaning(Unavailable, "give the authority's certificate with ca_file="),
+        _Meaning(Unavailable, "give the certificate of its authority with ca_file="),
     ),
     (
         re.compile(r"URL scheme is not allowed|BadScheme", re.I),
         "plain HTTP is not allowed",
-        _Meaning(InvalidInput, "say allow_http=true if you mean it"),
+        _Meaning(InvalidInput, "set allow_http=true to allow it"),
     ),
     (
         re.compile(r"dns error|failed to lookup address", re.I),
@@ -119,9 +121,9 @@ _BY_WORDS: list[tuple[re.Pattern[str], str, _Meaning]] = [
     (
         re.compile(r"connection refused|ConnectionRefused", re.I),
         "the connection was refused",
-        _Meaning(Unavailable, "check the endpoint, and that the server runs"),
+        _Meaning(Unavailable, "check the endpoint, and that the server is running"),
     ),
-    (re.compile(r"timed out|TimedOut|timeout", re.I), "it took too long", _Meaning(Unavailable, _AGAIN)),
+    (re.compile(r"timed out|TimedOut|timeout", re.I), "the request timed out", _Meaning(Unavailable, _AGAIN)),
 ]
 
 #: Requests for credentials, not for our objects: a 404 there says nothing about a key.
@@ -129,17 +131,17 @@ _CREDENTIALS = re.compile(
     r"Error performing \w+ \S*?(latest/api/token|latest/meta-data|//169\.254\.|computeMetadata|metadata/identity"
     r"|/oauth2?/|oauth2\.googleapis|//sts\.|Action=AssumeRole)"
 )
-_PUBLIC = "to a public bucket's URL add ?anonymous=true"
+_PUBLIC = "for a public bucket, add ?anonymous=true to the URL"
 #: By the scheme of the store's URL: where credentials can come from.
 NO_CREDENTIALS: dict[str, str] = {
-    "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile of ~/.aws with --profile NAME or "
+    "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or choose a profile of ~/.aws with --profile NAME or "
     f"AWS_PROFILE; {_PUBLIC}",
     "gs": "set GOOGLE_APPLICATION_CREDENTIALS to a key file, or run `gcloud auth application-default login`; "
     f"{_PUBLIC}",
     "az": "set AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN, or run `az login` and set "
     f"AZURE_USE_AZURE_CLI=true; {_PUBLIC}",
 }
-_BROKEN = _Meaning(Bug, "check the options of the store; if they are right, please report this")
+_BROKEN = _Meaning(Bug, "check the options of the store; if they are correct, please report this")
 _GATEWAYS = (502, 504)  #: a proxy's answer, where no metadata service is
 
 _STATUS = re.compile(r"status code: (\d{3})")
@@ -148,7 +150,7 @@ _SECRETS = re.compile(r"(?i)([?&](?:sig|signature|x-amz-signature|x-amz-security
 
 
 def is_panic(error: BaseException) -> bool:
-    """Whether this is the end of a Rust library that noticed a mistake of its own: no ``Exception``, though it is one."""
+    """True if this is a panic of a Rust library, which is not derived from ``Exception``."""
     return (type(error).__module__, type(error).__name__) == ("pyo3_runtime", "PanicException")
 
 
@@ -181,7 +183,9 @@ def _meaning(error: BaseException, status: re.Match[str] | None, code: re.Match[
         return _BY_CODE[code[1]]
     if status:
         number = int(status[1])
-        default = _Meaning(Unavailable, _AGAIN) if number >= 500 else _Meaning(Refused, "the store rejects the request")
+        default = (
+            _Meaning(Unavailable, _AGAIN) if number >= 500 else _Meaning(Refused, "the store rejected the request")
+        )
         return _BY_STATUS.get(number, default)
     return next((BY_CLASS[cls] for cls in type(error).__mro__ if cls in BY_CLASS), _Meaning(Bug))
 
@@ -192,7 +196,7 @@ def _without_answer(text: str, meaning: _Meaning) -> tuple[str, _Meaning]:
             if words.search(text):
                 return reason, better
     if meaning.category is NotFound:
-        return "there is no such object", meaning
+        return "object not found", meaning
     if "HTTP error" in text:
-        return "the connection broke", meaning
+        return "the connection was lost", meaning
     return _SECRETS.sub(r"\1…", text.splitlines()[0] if text else "no reason given")[:200], meaning

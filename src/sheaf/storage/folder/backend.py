@@ -111,7 +111,7 @@ class FolderBackend(Backend):
         if not self._has_warned:
             self._has_warned = True
             _log.warning(
-                "%s: the store is shared with a group, so what is written here is, too: set shared=group", self.url
+                "%s: the store is shared with a group, so new files are shared, too; set shared=group", self.url
             )
 
     def _publish(self, aside: str, path: str) -> bool:
@@ -135,13 +135,13 @@ class FolderBackend(Backend):
             if error.errno not in _NO_LINKS:
                 raise
             raise Refused(
-                f"the file system of {self.url} can't create a name only if it is free",
-                "it offers neither link() nor an exclusive rename: choose a folder on another disk",
+                f"the file system of {self.url} does not support exclusive creation",
+                "choose a folder on another disk, with link() or an exclusive rename",
             ) from error
         return True
 
     def _holds(self, path: str, parts: Sequence[memoryview]) -> bool:
-        """Whether the file has exactly these bytes."""
+        """True if the file has exactly these bytes."""
         with opened(path) as (fd, size):
             if size != total(parts):
                 return False

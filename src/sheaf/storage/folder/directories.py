@@ -92,7 +92,9 @@ class Folders:
         except FileNotFoundError:
             if self._is_ours(folder) and folder != self._root:
                 raise
-            raise Denied(f"can't make the folder {folder}", "choose a place where folders can be made") from None
+            raise Denied(
+                f"can't create the folder {folder}", "choose a location where folders can be created"
+            ) from None
 
     def sync(self, folder: str) -> None:
         """Makes the entries of ``folder`` durable, and the way to it from the root's parent.

@@ -28,8 +28,8 @@ __all__ = ["Aside"]
 _LOOK = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _OLD_S = 3600.0  # since the last byte was written; a writer whose file goes nevertheless fails and creates nothing
 _ATTEMPTS = 100  # at a file that nobody takes; then the file system's locks are not what they should be
-_MAY_LIVE = "its writer may be at work"
-_MUST_BE_OLD = "locks may not show a writer on another machine, so it is removed once it is an hour old"
+_MAY_LIVE = "its writer may still be running"
+_MUST_BE_OLD = "its writer may be running on another machine, so it is removed once it is an hour old"
 
 
 class Aside:
@@ -75,7 +75,7 @@ class Aside:
 
     def unfinished(self, *, remove: bool) -> list[Unfinished]:
         """As :meth:`Backend.unfinished`."""
-        with translated(f"look through {ASIDE}/ of {self._base}", writing=remove):
+        with translated(f"list {ASIDE}/ of {self._base}", writing=remove):
             names = self._names()
             if not names:
                 return []
@@ -103,7 +103,7 @@ class Aside:
         try:
             found = os.lstat(path)
             if not S_ISREG(found.st_mode):
-                return Unfinished(key, 0, "it is no file, so no writer of a store has made it")
+                return Unfinished(key, 0, "it is not a file, so no writer of a store created it")
             size = found.st_size if found.st_nlink == 1 else 0
             with self._locked(path) as is_held:
                 if why := self._why_kept(is_held, now is not None and now - found.st_mtime >= _OLD_S):
@@ -118,7 +118,7 @@ class Aside:
 
     @contextmanager
     def _locked(self, path: str) -> Iterator[bool | None]:
-        """Whether it could be locked, with the lock held until the caller is done: nobody can begin to write to it."""
+        """True if it could be locked, with the lock held until the caller is done: nobody can begin to write to it."""
         fd = os.open(path, _LOOK)
         try:
             yield self._calls.lock(fd, shared=True)

@@ -33,12 +33,12 @@ class Mounted(NamedTuple):
 
 
 def is_network(kind: str) -> bool:
-    """Whether a file system of this type is served by another machine."""
+    """True if a file system of this type is served by another machine."""
     return kind in _NETWORK
 
 
 def is_local(kind: str) -> bool:
-    """Whether all who use a file system of this type use it through this machine's kernel, so that locks are seen by all."""
+    """True if all who use a file system of this type use it through this machine's kernel, so that locks are seen by all."""
     return kind in _LOCAL
 
 

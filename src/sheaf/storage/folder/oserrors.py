@@ -1,4 +1,4 @@
-"""What the system's error numbers mean to a reader of Sheaf's messages."""
+"""Translate the system's error numbers into Sheaf's errors."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _CATEGORIES: dict[int, tuple[type[SheafError], str]] = {
     errno.ENOENT: (NotFound, ""),
     errno.ENOTDIR: (NotFound, ""),
     errno.EISDIR: (NotFound, ""),
-    errno.ENOSPC: (NoSpace, "make room on that disk and run the same command again"),
-    errno.EDQUOT: (NoSpace, "the quota is used up: make room and run the same command again"),
-    errno.EFBIG: (NoSpace, "the file system or a limit allows no file of this size"),
+    errno.ENOSPC: (NoSpace, "free space on that disk, then run the same command again"),
+    errno.EDQUOT: (NoSpace, "the quota is used up: free space, then run the same command again"),
+    errno.EFBIG: (NoSpace, "the file system or a limit does not allow files of this size"),
     errno.EACCES: (Denied, "check the owner and the mode of that path"),
     errno.EPERM: (Denied, "check the owner, the mode and the attributes of that path"),
     errno.EROFS: (Denied, "the file system is mounted read-only"),
     errno.ENAMETOOLONG: (InvalidInput, "choose a shorter path for the store"),
     errno.ELOOP: (InvalidInput, "there is a loop of symbolic links"),
     errno.EIO: (Corrupt, "the disk reports a read error: run `sheaf store check --read-data`"),
-    errno.ESTALE: (Unavailable, "the file server forgot this file: try again"),
+    errno.ESTALE: (Unavailable, "the file handle is stale: try again"),
     errno.EMFILE: (Unavailable, "too many open files: raise the limit with ulimit -n"),
     errno.ENFILE: (Unavailable, "the system has too many open files"),
 }
@@ -32,16 +32,16 @@ _CATEGORIES: dict[int, tuple[type[SheafError], str]] = {
 
 #: What differs when we write: a missing folder was there a moment ago, and a file in the way is a bad name.
 _WRITING: dict[int, tuple[type[SheafError], str]] = {
-    errno.ENOENT: (Unavailable, "something removed a folder or an unfinished file of the store: try again"),
-    errno.ENOTDIR: (InvalidInput, "a file stands where a folder must be"),
-    errno.EISDIR: (InvalidInput, "a folder stands where a file must be"),
+    errno.ENOENT: (Unavailable, "a folder or an unfinished file of the store was removed: try again"),
+    errno.ENOTDIR: (InvalidInput, "a file is in the way of a folder"),
+    errno.EISDIR: (InvalidInput, "a folder is in the way of a file"),
     errno.EXDEV: (Refused, "the store's tmp/ folder must be on the same file system as the store"),
     errno.EIO: (Unavailable, "the disk reports a write error: check it, then try again"),
 }
 
 
 def from_oserror(error: OSError, what: str, *, writing: bool = False) -> SheafError:
-    """The error to raise for ``error``, met while doing ``what`` (such as "read packs/ab/x")."""
+    """Return the error to raise for ``error``, met while doing ``what`` (such as "read packs/ab/x")."""
     number = error.errno or 0
     category, hint = _CATEGORIES.get(number, (Unavailable, "try again"))
     if writing:
@@ -52,7 +52,7 @@ def from_oserror(error: OSError, what: str, *, writing: bool = False) -> SheafEr
 
 @contextmanager
 def translated(what: str, *, writing: bool = False) -> Iterator[None]:
-    """Turns an ``OSError`` inside into its category."""
+    """Turn an ``OSError`` raised inside into its category."""
     try:
         yield
     except OSError as error:

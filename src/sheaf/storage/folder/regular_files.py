@@ -53,15 +53,15 @@ def _ensure_regular(path: str, mode: int) -> None:
     if S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     kind = next((name for is_kind, name in _KINDS.items() if is_kind(mode)), "something else")
-    raise Corrupt(f"{path} is {kind} where a file must be", "take it out of the store, then run `sheaf store check`")
+    raise Corrupt(
+        f"{path} is {kind} instead of a regular file", "remove it from the store, then run `sheaf store check`"
+    )
 
 
 def ensure_no_link(folder: str) -> None:
     """Raises Corrupt if a folder of the store is a symbolic link, OSError if there is none."""
     if S_ISLNK(os.lstat(folder).st_mode):
-        raise Corrupt(
-            f"{folder} is a symbolic link where a folder must be", "move the folder itself there, or mount it there"
-        )
+        raise Corrupt(f"{folder} is a symbolic link instead of a folder", "move or mount the folder itself there")
 
 
 def read_whole(fd: int, key: str, size: int, limit: int) -> bytes:

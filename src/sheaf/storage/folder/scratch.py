@@ -41,7 +41,7 @@ class Scratch:
         while start + len(found) < end:
             part = os.pread(self.file.fileno(), end - start - len(found), start + len(found))
             if not part:
-                raise OSError("a temporary file was cut")
+                raise OSError("a temporary file was truncated")
             found += part
         return bytes(found)
 

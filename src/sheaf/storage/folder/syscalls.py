@@ -44,7 +44,7 @@ class Syscalls:
                 rest[first] = rest[first][written:]
 
     def lock(self, fd: int, *, shared: bool = False) -> bool | None:
-        """Whether the file is locked for this descriptor now, until it is closed; None where there are no locks.
+        """True if the file is locked for this descriptor now, until it is closed; None where there are no locks.
 
         A lock of the open file, not of the process: other threads count as others, and a server sees those of its
         clients.

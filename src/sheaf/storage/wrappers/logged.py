@@ -18,7 +18,7 @@ _log = logging.getLogger("sheaf")
 
 
 def with_log(backend: Backend) -> Backend:
-    """The backend, its requests logged if somebody wants to see them."""
+    """Wrap the backend so that its requests are logged, if debug logging is on."""
     return LogBackend(backend) if _log.isEnabledFor(logging.DEBUG) else backend
 
 
@@ -46,7 +46,7 @@ class LogBackend(WrapperBackend):
     def stat(self, key: str) -> Stat | None:
         with _logged("stat", key) as said:
             found = self.inner.stat(key)
-            said.append(f"{found.size} bytes" if found else "not there")
+            said.append(f"{found.size} bytes" if found else "not found")
             return found
 
     def list(self, prefix: str = "", *, sort: bool = False) -> Iterator[Stat]:

@@ -17,7 +17,7 @@ _LITTLE = 1 << 20  # bytes of an object that must not stand behind packs: a reco
 
 
 class Throttle:
-    """Makes callers wait so that, together, they pass no more than ``rate`` bytes a second over time."""
+    """Limits callers together to ``rate`` bytes a second, averaged over time."""
 
     def __init__(
         self,
@@ -26,7 +26,7 @@ class Throttle:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         if rate <= 0:
-            raise InvalidInput(f"a rate of {rate} bytes a second moves nothing", "leave the limit out for no limit")
+            raise InvalidInput(f"the rate limit must be positive, not {rate}", "omit the limit for no limit")
         self._rate = rate
         self._clock = clock
         self._sleep = sleep
@@ -34,7 +34,7 @@ class Throttle:
         self._free_at = clock()  #: when all that was let pass so far is paid for
 
     def take(self, size: int, *, at_once: bool = False) -> None:
-        """Waits for what earlier callers took, then takes ``size`` bytes. ``at_once``: leaves the waiting to later callers."""
+        """Wait for earlier callers, then account for ``size`` bytes. ``at_once``: do not wait; later callers wait longer."""
         with self._lock:
             now = self._clock()
             start = max(now, self._free_at)

@@ -33,4 +33,4 @@ class ReadOnlyBackend(WrapperBackend):
         return self.inner.unfinished()
 
     def _refusal(self, what: str) -> Refused:
-        return Refused(f"can't {what}: {self.url} is open for reading only", "open the store without read-only")
+        return Refused(f"can't {what}: {self.url} is open read-only", "open the store without read-only")

@@ -35,7 +35,7 @@ class RetryPolicy:
             yield min(self.longest_s, self.first_s * 2**n) * self.jitter()
 
     def run(self, action: Callable[[], T]) -> T:
-        """What ``action`` returns, tried again on ``Unavailable`` only; raises the last one when no retry is left."""
+        """Call ``action``, retrying on ``Unavailable`` only; raises the last error when no retry is left."""
         pauses = self.pauses()
         while True:
             try:
@@ -44,15 +44,15 @@ class RetryPolicy:
                 self.wait(pauses, error)
 
     def wait(self, pauses: Iterator[float], error: Unavailable) -> None:
-        """The next pause, or the error if there is none left."""
+        """Sleep for the next pause, or raise the error if none is left."""
         pause = next(pauses, None)
         if pause is None:
             raise error
-        _log.info("trying again in %.1f s: %s", pause, error)
+        _log.info("retrying in %.1f s: %s", pause, error)
         self.sleep(pause)
 
     def resumed(self, listing: Callable[[str], Iterator[Stat]]) -> Iterator[Stat]:
-        """A listing that is started again when it breaks off; no key is handed out twice.
+        """List, restarting when the listing breaks off; no key is returned twice.
 
         ``listing`` gets the last key that was handed out ("" at first); it may leave out what sorts before that.
         """
