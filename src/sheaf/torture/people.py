@@ -190,7 +190,7 @@ class Person:
             claim_files(self.client.store.repo(told.repo).bundle(f"bundle:{id}"), told.files)
         except (NotFound, Corrupt, Broken) as error:
             if self.ledger.is_safe(id):
-                raise Broken(f"bundle {id} can't be read while others work: {error}") from error
+                raise Broken(f"bundle {id} can't be read during concurrent work: {error}") from error
         self.ledger.counts["reads"] += 1
 
     def delete(self) -> None:

@@ -1,4 +1,4 @@
-"""How long a store takes: information, never a promise."""
+"""How long requests take; for information, never checked."""
 
 from __future__ import annotations
 
