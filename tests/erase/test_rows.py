@@ -151,7 +151,7 @@ def test_what_can_not_be_searched_is_refused_before_anything_is_done(backend: Me
     for pattern, where, error, message in wrong:
         with pytest.raises(error, match=message):
             forget(store, pattern=pattern, where=where)
-    with pytest.raises(InvalidInput, match="needs a reason"):
+    with pytest.raises(InvalidInput, match="requires a reason"):
         store.erase_rows("r", "a.*", WHERE, reason=" ")
     assert {stat.key for stat in backend.list()} == before
 

@@ -113,7 +113,7 @@ def test_a_promotion_that_is_stopped_leaves_at_most_one_primary_and_can_be_repea
             try:
                 store.replicas.promote()
             except SheafError as error:
-                assert "the primary already" in error.message, where
+                assert "already the primary" in error.message, where
                 store.replicas.replicate()
             then.upload(store)
         assert then.messages("mem:b") == ["first", "up"], where

@@ -385,7 +385,7 @@ class Store:
     ) -> Receipt:
         """Permanently remove the bytes of contents from all bundles of all repos, under all their names.
 
-        History, ids and all other files do not change. Reading an erased file raises Erased; uploading it again is refused.
+        History, ids and all other files do not change. Reading an erased file fails; uploading it again is refused.
         Chunks that other contents share stay: see :meth:`like`. Other contents of the same paths stay: see
         :meth:`namesakes`.
 
