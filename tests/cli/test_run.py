@@ -161,7 +161,7 @@ def test_a_mistyped_key_of_the_configuration_is_named_with_the_right_one(cli: Cl
 
 def test_a_glob_that_is_taken_for_an_expression_is_answered_with_one(cli: Cli, faces: str, tmp_path: Path) -> None:
     words = ["bundle", "download", "--repo", "faces", "--destination", tmp_path / "out", "--name-filter"]
-    assert "for this glob write '\\.png$'" in cli(*words, "*.png", code=2).err
+    assert "the expression for this glob is '\\.png$'" in cli(*words, "*.png", code=2).err
 
 
 def test_a_key_file_that_everybody_may_read_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

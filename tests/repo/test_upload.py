@@ -36,7 +36,7 @@ def test_what_looks_like_a_diamonds_is_left_out_and_named(
     result = repo.upload(folder, message="m", files=listed)
     assert {entry.path for entry in result.bundle.ls()} == ({"a"} if files else {"a", "sub"})
     (warning,) = result.warnings
-    assert f"'{name}' was left out" in warning
+    assert f"skipped '{name}'" in warning
 
 
 def test_nothing_is_said_of_traces_that_tools_leave(repo: Repo, folder: Path) -> None:

@@ -199,7 +199,7 @@ def test_without_the_old_bundle_every_difference_counts_as_an_edit(shelf: Shelf,
     with pytest.raises(Refused) as caught:
         run(shelf, folder, knows=False)
     assert "changed" in str(caught.value) and "same" not in str(caught.value)
-    assert "isn't known" in caught.value.hint
+    assert "unknown which bundle" in caught.value.hint
     run(shelf, folder, {**OLD, "more": b"more"}, knows=False)
     assert look(folder) == look_of({**OLD, "more": b"more"})
 

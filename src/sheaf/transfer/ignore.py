@@ -1,4 +1,4 @@
-"""``.sheafignore``: what an upload leaves out, in the syntax of gitignore.
+"""``.sheafignore``: paths that uploads skip, in the syntax of gitignore.
 
 A file of that name in any folder speaks for what is below it; the deepest one that says anything about a path wins, and
 in one file the last line does. What is in a folder that is left out can't be asked for again, as in git.
@@ -49,17 +49,17 @@ class Ignore:
         try:
             text = _read(fd)
         except (OSError, UnicodeDecodeError) as error:
-            raise InvalidInput(f"can't read {where}: {error}", "make it readable UTF-8 text, or remove it") from error
+            raise InvalidInput(f"can't read {where}: {error}", "make it a readable UTF-8 file, or remove it") from error
         return self.with_rules(folder, text) if text else self
 
     def with_rules(self, folder: str, text: str) -> Ignore:
-        """These rules and those of a text, which are relative to ``folder``. Lines that make no sense match nothing."""
+        """Add the rules of a text, relative to ``folder``. Invalid lines match nothing."""
         lines = text.removeprefix("\ufeff").split("\n")  # no other character ends a line, as in git
         rules = tuple(rule for line in reversed(lines) if (rule := _rule(line)))
         return Ignore((*self.layers, (f"{folder}/" if folder else "", rules)))
 
     def leaves_out(self, path: str, *, is_folder: bool) -> bool:
-        """Whether a path, whose folders are not left out themselves, is."""
+        """True if a path whose folders are not ignored is ignored."""
         name = _bytes(path.rpartition("/")[2])
         for prefix, rules in reversed(self.layers):
             below = _bytes(path[len(prefix) :])

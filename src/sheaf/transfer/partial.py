@@ -1,4 +1,4 @@
-"""The folder in which a download grows until it is whole: hidden beside the destination, removed at the end.
+"""The hidden folder beside the destination for files of an unfinished download; removed at the end.
 
 A killed download leaves only this folder. The next one into the same destination finds it, and goes on if it is about
 the same thing. Nothing of ours ever stands in the destination (but for one that has no writable parent on its own file
@@ -213,7 +213,7 @@ def _locked(path: Path, dest: Path) -> tuple[int, int]:
         if _is_taken(lock):
             os.close(lock)
             os.close(fd)
-            raise Refused(f"another process is downloading into {printable(str(dest))}", "wait until it has ended")
+            raise Refused(f"another process is downloading into {printable(str(dest))}", "wait until it ends")
         if _is_still(path, fd):
             return fd, lock
         os.close(lock)
@@ -225,7 +225,7 @@ def _check_ours(fd: int, path: Path) -> None:
     status = os.fstat(fd)
     if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o022 or not _OURS.issuperset(os.listdir(fd)):
         os.close(fd)
-        raise Refused(f"{printable(str(path))} is in the way: it isn't a partial download of yours", "move it away")
+        raise Refused(f"{printable(str(path))} already exists and is not your partial download", "move it away")
 
 
 def _is_taken(lock: int) -> bool:

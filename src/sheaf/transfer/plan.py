@@ -1,4 +1,4 @@
-"""What has to be done to a folder so that it equals a bundle, and what speaks against it. Reads only."""
+"""Plan an update: the changes that make a folder equal to a bundle, and local changes that would be lost. Reads only."""
 
 from __future__ import annotations
 

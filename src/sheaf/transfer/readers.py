@@ -93,7 +93,7 @@ class Reader:
         return _Read(self, [hashes[at : at + HASH] for at in range(0, len(hashes), HASH)], files.size)
 
     def frames(self, wanted: Sequence[int]) -> list[Frame]:
-        """Those of some of the files that were read last, by their numbers; they last until the next call. Raises Lost."""
+        """Compressed frames for the given file indices; valid until the next call. Raises Lost."""
         said = msgspec.msgpack.decode(self._ask(Wanted(list(wanted))), type=Frames)
         data = memoryview(self.memory)
         frames: list[Frame] = []

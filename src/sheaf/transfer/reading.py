@@ -1,4 +1,4 @@
-"""Files of a folder, read as they are at one moment: a file that changes meanwhile is read again, or reported."""
+"""Read local files consistently: a file that changes while it is read is read again, or reported."""
 
 from __future__ import annotations
 
@@ -118,14 +118,16 @@ def read_blocks(path: str) -> Iterator[Blocks]:
 
 
 def _changing(path: str) -> Conflict:
-    return Conflict(f"{path} changes while it is read", "stop what writes it, or leave it out with .sheafignore")
+    return Conflict(
+        f"{path} changed while it was read", "stop the program that writes it, or exclude it in .sheafignore"
+    )
 
 
 def _translated(error: OSError, path: str) -> SheafError:
     if error.errno in _NOT_A_FILE:
-        return Conflict(f"{path} was replaced by something that is not a file", "run the same command again")
+        return Conflict(f"{path} is no longer a file", "run the same command again")
     if isinstance(error, FileNotFoundError):
-        return NotFound(f"{path} disappeared while it was to be read", "run the same command again")
+        return NotFound(f"{path} was deleted before it was read", "run the same command again")
     if isinstance(error, PermissionError):
-        return Denied(f"{path} can't be read: {error.strerror}", "get the rights, or leave it out with --skip-on-error")
-    return Unavailable(f"{path} can't be read: {error.strerror}")
+        return Denied(f"can't read {path}: {error.strerror}", "get permission to read it, or pass --skip-on-error")
+    return Unavailable(f"can't read {path}: {error.strerror}")
