@@ -1,4 +1,4 @@
-"""What a writable mount has changed, as rows for the manifest of the bundle below.
+"""The changes of a writable mount, as rows for the manifest.
 
 The mount is looked at in one go, so that a commit is one moment of it; contents are read afterwards, from spills that
 nobody changes meanwhile.
