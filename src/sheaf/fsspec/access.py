@@ -1,4 +1,4 @@
-"""What the calls of the file system are made of: what a path names, and what a call or a transaction has written."""
+"""Resolve paths, read files, and collect the writes of a call or a transaction."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _TRIES = 10  # of one write whose branch is moved by others meanwhile
 
 
 class Access:
-    """Reads and writes by location. Safe to use from many threads; a transaction is everybody's."""
+    """Reads and writes by location. Thread-safe; all threads share a transaction."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -99,7 +99,7 @@ class Access:
             self._mine.bundles = before
 
     def bundle(self, at: Location) -> Bundle:
-        """The bundle that a location is in."""
+        """Return the bundle of a location."""
         known: dict[str, Bundle] | None = getattr(self._mine, "bundles", None)
         if known is None:
             return self.connection.bundle(at)
@@ -121,7 +121,7 @@ class Access:
         key = repo.id, branch
         pending = self._current.begin(key, lambda: Pending(repo, branch, self.connection.head(repo, branch)))
         if not (new or pending.base or pending.is_new or branch == MAIN):
-            raise NotFound(f'didn\'t find branch "{branch}"', f"make it with mkdir('{at.bundle}')")
+            raise NotFound(f'didn\'t find branch "{branch}"', f"create it with mkdir('{at.bundle}')")
         return pending
 
     def entry(self, at: Location, *, dangling: bool = False) -> tuple[View, Entry]:
@@ -178,7 +178,7 @@ class Access:
         return is_same and top is not None and top.kind == Kind.FOLDER and real.startswith(f"{top.path}/")
 
     def raw(self, at: Location) -> io.RawIOBase:
-        """A file for reading, without a buffer."""
+        """Open a file for reading, without a buffer."""
         view, entry = self.file(at)
         if isinstance(view, Pending):
             if view.is_made(entry.path):
@@ -187,11 +187,11 @@ class Access:
         return ReadingFile(view.contents, entry)
 
     def open(self, at: Location) -> BinaryIO:
-        """A file for reading."""
+        """Open a file for reading."""
         return cast(BinaryIO, io.BufferedReader(self.raw(at), _BUFFER))
 
     def read(self, at: Location, start: int | None, end: int | None) -> bytes:
-        """A range of a file; negative positions count from its end."""
+        """Read a range of a file; negative positions count from its end."""
         view, entry = self.file(at)
         begin, stop, _ = slice(start, end).indices(entry.size)
         size = max(stop - begin, 0)
