@@ -300,7 +300,7 @@ def test_a_changed_execute_bit_and_changed_permissions_are_refused(
     folder = removable / "out"
     download(shelf.bundle(old), shelf.contents, folder)
     (folder / "a").chmod(0o600)
-    with pytest.raises(Refused, match="local edits that would be lost: a"):
+    with pytest.raises(Refused, match="local changes that would be lost: a"):
         update(shelf.bundle(new), shelf.contents, folder, shelf.bundle(old))
     assert (folder / "a").stat().st_mode & 0o777 == 0o600
     update(shelf.bundle(new), shelf.contents, folder, shelf.bundle(old), force=True)
