@@ -1,4 +1,4 @@
-"""Files in all bundles, by path, content and what was said of the bundle."""
+"""Find files in all bundles, by path, content and metadata."""
 
 from __future__ import annotations
 

@@ -243,7 +243,7 @@ class _Push:
             return
 
     def refs(self) -> None:
-        """Move the branches and labels as was planned. Raises Conflict if one moved meanwhile."""
+        """Move the planned branches and labels. Raises Conflict if one moved in the meantime."""
         if not (self._plan.branches or self._plan.labels):
             return
         planned = self._planned

@@ -1,8 +1,7 @@
 """Download a bundle, or a part of it, into a folder.
 
-Everything is fetched and verified into a partial folder beside the destination first, then moved to its place. So a
-killed download leaves nothing half-written to be mistaken for the real thing, and the next one goes on where it
-stopped.
+Everything is fetched and verified in a partial folder beside the destination, then moved. So a killed download leaves no
+partly written files in the destination, and the next one resumes.
 """
 
 # Descriptors, which pathlib does not list.

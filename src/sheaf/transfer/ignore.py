@@ -1,7 +1,7 @@
 """``.sheafignore``: paths that uploads skip, in the syntax of gitignore.
 
-A file of that name in any folder speaks for what is below it; the deepest one that says anything about a path wins, and
-in one file the last line does. What is in a folder that is left out can't be asked for again, as in git.
+A file of that name applies to its folder and everything below. The deepest file that matches a path decides, and in one
+file the last matching line. Entries of an ignored folder can't be included again, as in git.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Ignore:
     layers: tuple[tuple[str, tuple[_Rule, ...]], ...] = ()
 
     def below(self, folder: str, fd: int) -> Ignore:
-        """The rules inside ``folder``, whose descriptor is ``fd``; call it where there is an ignore file.
+        """Return the rules inside ``folder``, whose descriptor is ``fd``; call it for folders with an ignore file.
 
-        A symlink or anything else but a regular file is no rule, as in git. Raises InvalidInput if it can't be read.
+        Only regular files count, as in git. Raises InvalidInput if it can't be read.
         """
         where = join(folder, IGNORE_FILE)
         try:

@@ -13,7 +13,7 @@ __all__ = ["ListedFiles"]
 
 @dataclass(frozen=True, slots=True)
 class ListedFiles:
-    """``wanted``: the names to look at by folder, those of the folders on the way included."""
+    """``wanted``: the names to scan by folder, including parent folders."""
 
     wanted: dict[str, set[str]]
 

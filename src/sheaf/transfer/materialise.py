@@ -51,10 +51,10 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(slots=True)
 class Filled:
-    """What was written: files (symlinks included), their bytes, and how many files an earlier attempt had left.
+    """The result: the number of files written (including symlinks), their bytes, and files of an earlier attempt.
 
-    ``erased``: the paths of files that were not, since their bytes were erased from the store; ``damaged``: those whose
-    bytes are lost or wrong.
+    ``erased``: the paths of files not written because their bytes were erased from the store; ``damaged``: those whose
+    bytes are missing or damaged.
     """
 
     files: int = 0

@@ -66,7 +66,7 @@ class Partial:
 
     @classmethod
     def is_placing_in(cls, dest: Path, identity: str) -> bool:
-        """Whether an earlier download of this into ``dest`` was killed while it moved files to their place."""
+        """Return True if an earlier download of this into ``dest`` was killed while it moved files."""
         path = _left_behind(dest)
         if path is None:
             return False
@@ -80,7 +80,7 @@ class Partial:
 
     @classmethod
     def remove_empty(cls, dest: Path) -> None:
-        """Removes what a kill at the very end of a download leaves beside ``dest``: an empty folder."""
+        """Remove the empty folder that a download killed at its very end leaves beside ``dest``."""
         for path in _candidates(dest):
             try:
                 path.rmdir()
@@ -124,7 +124,7 @@ class Partial:
 
     @property
     def is_placing(self) -> bool:
-        """Whether all files are here and verified, and some may be in their place already."""
+        """True if all files are fetched and verified; some may already have been moved."""
         return self.stage == _STAGES[1]
 
     def start_placing(self, erased: Iterable[str] = (), damaged: Iterable[tuple[str, str]] = ()) -> None:

@@ -1,7 +1,7 @@
 """Move a finished tree to its destination, by whole folders if possible, and set modes and times of folders.
 
-Every file is moved by one rename, so at any moment it is there whole or not at all. All of it can be done again after a
-kill: what is in its place already is no longer in the tree.
+Every file is moved by one rename, so it always exists whole or not at all. After a kill the move can be repeated: files
+that were already moved are no longer in the tree.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _OWNER: Final = 0o700
 
 @dataclass(slots=True)
 class Placing:
-    """Moves all below ``source`` to ``dest``, both descriptors on one file system.
+    """Move everything below ``source`` to ``dest``, both descriptors on one file system.
 
-    ``overwrite``: files and symlinks that are there give way; folders never do. ``existed`` afterwards: the folders
-    that were there before.
+    ``overwrite``: replace existing files and symlinks; folders are never replaced. ``existed``, afterwards: the folders
+    that existed before.
     """
 
     source: int

@@ -46,7 +46,7 @@ class Plan:
     deleted: list[str] = field(default_factory=list)
 
     def barring(self, paths: Iterable[str]) -> list[str]:
-        """Those of some paths that are below a folder that has to go."""
+        """Return the paths that are below a folder that must be deleted."""
         folders = set(self.empty)
         return [path for path in paths if not folders.isdisjoint(ancestors(path))]
 

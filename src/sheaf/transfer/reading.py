@@ -23,7 +23,7 @@ _NOT_A_FILE = frozenset({errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.ESPIPE}) 
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """What tells whether a file has changed; times in nanoseconds since 1970."""
+    """The state of a file that shows changes; times in nanoseconds since 1970."""
 
     size: int
     mtime: int
@@ -45,13 +45,13 @@ def state_of(fd: int) -> FileState:
 
 
 def read_small(path: str, size: int, mtime: int, ctime: int) -> tuple[bytes, FileState | None] | None:
-    """A whole file that did not change meanwhile, and its state if that is no more as it was scanned.
+    """Read a whole small file consistently; also returns its state if it has changed since the scan.
 
-    The state's size is what was read. None: there are more than ``SMALL`` bytes; read it with :func:`read_blocks`.
+    The state's size is the number of bytes read. None: it has more than ``SMALL`` bytes; use :func:`read_blocks`.
 
     Raises:
-        NotFound, Denied, Unavailable: as the file system says.
-        Conflict: it changed whenever it was read.
+        NotFound, Denied, Unavailable: errors of the file system.
+        Conflict: it changed during every attempt.
     """
     try:
         fd = os.open(path, _FLAGS)

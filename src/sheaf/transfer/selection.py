@@ -41,11 +41,11 @@ class Selection:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every row below the path is taken, so that the folders' rows count too."""
+        """True if all rows below the path are selected, including folders."""
         return self.pattern is None and self.files is None
 
     def names_files(self, tree: Tree) -> bool:
-        """Whether single paths were asked for: these may go into a folder that has others."""
+        """Return True if single paths are selected; these may be written into a folder that is not empty."""
         return self.files is not None or self._single(tree) is not None
 
     def rows(self, tree: Tree) -> Iterator[pa.RecordBatch]:

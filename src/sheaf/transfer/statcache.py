@@ -87,7 +87,7 @@ class Rows:
 
 @dataclass(slots=True)
 class StatCache:
-    """What is known of one folder, and what a scan of it finds out. Not thread-safe: one thread matches and adds.
+    """The known hashes of a folder, and new ones from a scan. Not thread-safe: one thread matches and adds.
 
     ``started``: the clock in nanoseconds since 1970 when the scan began.
     """

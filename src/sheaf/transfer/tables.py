@@ -139,7 +139,7 @@ class _Sink(io.RawIOBase):
         return len(block)
 
     def taken(self) -> Iterable[bytes]:
-        """What was written since."""
+        """Return the bytes written since the last call."""
         blocks, self._blocks = self._blocks, []
         return blocks
 

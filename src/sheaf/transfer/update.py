@@ -1,7 +1,7 @@
 """Update a folder to another bundle, changing only what differs.
 
-The plan is made from what is there, so an update that was stopped is simply run again. What neither the old nor the new
-bundle has is the user's own: it is left alone, or, where it would be lost, the update is refused.
+The plan is made from the current state, so an interrupted update can be run again. Files of neither the old nor the new
+bundle belong to the user: they stay, and if they would be lost, the update is refused.
 """
 
 from __future__ import annotations

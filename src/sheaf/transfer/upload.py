@@ -126,7 +126,7 @@ def store_folder(store: Store, base: Tree | None, options: FolderOptions, meter:
 
 
 class FolderLike(Protocol):
-    """What is to become a bundle, of files that were stored or only looked at."""
+    """The contents of a future bundle: stored by an upload, or only compared by a dry run."""
 
     @property
     def files(self) -> int: ...

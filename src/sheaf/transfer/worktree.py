@@ -42,9 +42,9 @@ def changes(
 ) -> Iterator[Difference]:
     """Yield the "added", "modified" and "deleted" entries of a folder compared with a bundle, in order of paths.
 
-    ``tree``: None stands for an empty bundle. ``scanned``: a scan of the folder; without one, files that ``.sheafignore``
-    leaves out are neither added nor modified. ``on_error``: told what can't be compared;
-    without it that raises, as in :func:`sheaf.transfer.scan.scan`. The caller saves the cache.
+    ``tree``: None stands for an empty bundle. ``scanned``: a scan of the folder; without one, ignored files are
+    neither added nor modified. ``on_error``: called with paths that can't be compared; without it they raise an error,
+    as in :func:`sheaf.transfer.scan.scan`. The caller saves the cache.
     """
     root = checked_root(folder)
     scanned = scanned or scan(folder, ignore=Ignore(), on_error=on_error, leave_out=frozenset((SUFFIX,)))
@@ -128,7 +128,7 @@ def _changed(local: ScanBatch, contents: Hashes, side: Side) -> Iterator[Differe
 
 
 def unlike(local: ScanBatch, contents: Hashes, side: Side) -> Mask:
-    """Which rows of a scan are not in the tree, or differ from it in what a version is made of."""
+    """Return which rows of a scan are missing in the tree, or differ in what a version covers."""
     odd: Mask = side.at < 0
     both = np.flatnonzero(~odd)
     at = side.at[both]
