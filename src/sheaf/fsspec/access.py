@@ -48,7 +48,7 @@ class Access:
         return self._shared or getattr(self._mine, "workspace", None)
 
     def atomically(self, message: str, action: Callable[[], T]) -> T:
-        """Do it within the transaction; without one, make a bundle of it, again from the start if the branch moved."""
+        """Run a change within the transaction; without one, commit it as a bundle, and retry if the branch moved."""
         if self._current is not None:
             return action()
         with self._writing:
@@ -71,18 +71,18 @@ class Access:
             workspace.close()
 
     def begin(self) -> None:
-        """From now on what is written is kept back."""
+        """Begin a transaction: writes are collected."""
         self._shared = Workspace()
 
     def end(self) -> None:
-        """Forget what was kept back."""
+        """Discard the collected writes."""
         shared, self._shared = self._shared, None
         if shared is not None:
             shared.close()
 
     @property
     def shared(self) -> Workspace:
-        """What the transaction has written so far."""
+        """Return the changes of the transaction so far."""
         assert self._shared is not None
         return self._shared
 
@@ -108,7 +108,7 @@ class Access:
         return known[at.bundle]
 
     def view(self, at: Location) -> View:
-        """What to read from: inside a transaction a branch is pinned by the first look at it."""
+        """Return what to read from. Inside a transaction, a branch is fixed by its first use."""
         if self._current is None or self.connection.branch(at) is None:
             return self.bundle(at).view
         return self.pending(at, new=True)
@@ -125,7 +125,7 @@ class Access:
         return pending
 
     def entry(self, at: Location, *, dangling: bool = False) -> tuple[View, Entry]:
-        """What is at a location, symlinks followed; with ``dangling`` also one that leads nowhere.
+        """Return the entry of a location, symlinks followed; with ``dangling`` also a dangling symlink.
 
         Raises FileNotFoundError.
         """
@@ -148,7 +148,7 @@ class Access:
         return view, entry
 
     def names(self, at: Location) -> list[str]:
-        """What is in a folder of repos: repos and folders by name; of a repo, its refs. Raises FileNotFoundError."""
+        """List a folder of repos: repos and folders by name; for a repo, its refs. Raises FileNotFoundError."""
         inside = at.repo + "/" if at.repo else ""
         names = [repo.name for repo in self.connection.repos()]
         found = {inside + name[len(inside) :].split("/")[0] for name in names if name.startswith(inside)}
@@ -162,7 +162,7 @@ class Access:
     # -- files ---------------------------------------------------------------------------------------------------------
 
     def is_inside(self, at: Location, folder: Location) -> bool:
-        """Whether something is, or would be, below a folder of the same branch or bundle, symlinks followed."""
+        """Return True if a path is, or would be, below a folder of the same branch or bundle, symlinks followed."""
         if at.repo != folder.repo:
             return False
         try:
@@ -204,7 +204,7 @@ class Access:
         return view.contents.read(entry, begin, size)
 
     def writer(self, at: Location, mode: str, *, autocommit: bool) -> WritingFile:
-        """A file to write; what can't be written is refused now, not when it is closed."""
+        """Open a file for writing. Raises errors now, not when it is closed."""
         own = Workspace() if self._current is None else None
         workspace = own or self._current
         assert workspace is not None
@@ -272,7 +272,7 @@ def committed(pending: Pending) -> FileTree:
 
 
 def followed(view: View, path: str) -> Entry | None:
-    """What a path leads to, or None."""
+    """Return the entry of a path, symlinks followed, or None."""
     return follow(_finder(view), path)
 
 
@@ -281,7 +281,7 @@ def _finder(view: View) -> Callable[[str], Entry | None]:
 
 
 def target(pending: Pending, path: str) -> str:
-    """Where a write to a path goes: what is there with symlinks followed, or the name in the folder they lead to."""
+    """Return the path to write to: symlinks are followed, also in parents of a new path."""
     entry = follow(pending.find, path)
     if entry is not None:
         return entry.path

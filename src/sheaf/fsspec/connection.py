@@ -95,7 +95,7 @@ class Connection:
             ]
 
     def branch(self, at: Location) -> str | None:
-        """The name of the branch that a location is on, whether it exists or not; None if its ref is no branch.
+        """Return the name of a location's branch, which need not exist; None if its ref is not a branch.
 
         Raises Ambiguous if a label has that name too.
         """
@@ -113,7 +113,7 @@ class Connection:
             return None
 
     def head(self, repo: Repo, branch: str) -> Bundle | None:
-        """The bundle that a branch is at, None if there is no such branch."""
+        """Return the bundle that a branch points to, None if it does not exist."""
         with self._lock:
             try:
                 return repo.bundle(f"branch:{branch}")

@@ -97,7 +97,7 @@ class Pending:
 
     @_alone
     def list(self, folder: str, *, recursive: bool = False) -> Iterator[Entry]:
-        """What is in a folder; all below it if ``recursive``. In no order."""
+        """Yield the entries of a folder, or all below it if ``recursive``. In no order."""
         found = list(self._listed(folder, recursive))
         if self.base is not None and not self._is_hidden(folder):
             below = self.base.tree.entries(folder, recursive=recursive)
@@ -119,12 +119,12 @@ class Pending:
                 raise is_folder(path)
 
     def is_made(self, path: str) -> bool:
-        """Whether a path was written here."""
+        """Return True if a path was written here."""
         return path in self._made
 
     @_alone
     def source(self, path: str) -> Made:
-        """What a copy of a file is made of."""
+        """Return the source for a copy of a file."""
         if path in self._made:
             return self._made[path]
         entry = self.find(path)

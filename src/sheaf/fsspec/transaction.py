@@ -18,8 +18,8 @@ __all__ = ["Transaction"]
 class Transaction(fsspec.transaction.Transaction):
     """Writes inside ``with fs.transaction as t:`` become one bundle at its end, or nothing after an exception.
 
-    Inside, reads see what was written. ``t.message`` and ``t.label`` may be set meanwhile, and ``t.move_label`` if the
-    label may be set already; afterwards ``t.bundles`` holds what was made: one bundle for each branch that was written to.
+    Inside, reads see what was written. Set ``t.message`` and ``t.label`` inside the block, and ``t.move_label`` to move an
+    existing label; afterwards ``t.bundles`` contains the new bundles: one for each branch that was written to.
     """
 
     def __init__(self, fs: SheafFileSystem, **kwargs: Any) -> None:

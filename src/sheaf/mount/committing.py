@@ -82,7 +82,7 @@ class Committer:
     ) -> Bundle:
         """Commit the current contents of the mount. Concurrent writes are left for the next commit.
 
-        ``branch``: where it goes, if not to the mount's own.
+        ``branch``: the branch to commit to, by default the mount's own.
 
         Raises:
             Conflict: others have changed the same paths on the branch.

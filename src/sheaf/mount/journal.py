@@ -260,7 +260,7 @@ class Spill:
     # -- contents ------------------------------------------------------------------------------------------------------
 
     def path(self, fill: int) -> str:
-        """Where a content is."""
+        """Return the path of a content."""
         return f"{self.folder}/files/{fill}"
 
     def stat(self, fill: int) -> os.stat_result:
@@ -268,7 +268,7 @@ class Spill:
         return os.stat(self.path(fill))  # noqa: PTH116 - called for each file that is looked at
 
     def fills(self) -> list[int]:
-        """The numbers of all contents that are there."""
+        """Return the numbers of all contents."""
         return [int(place.name) for place in (self.folder / "files").iterdir()]
 
     def drop(self, fill: int) -> None:

@@ -29,7 +29,7 @@ __all__ = ["Shared", "mount_bundle", "mount_repo", "mount_store", "prepare", "se
 
 
 class Shared:
-    """What the bundles of one mount share."""
+    """The shared state of a mount's bundles."""
 
     def __init__(self, store: Connected, options: ReadOptions) -> None:
         self.options = options

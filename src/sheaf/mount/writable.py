@@ -27,7 +27,7 @@ __all__ = ["NewBundle", "commit_left", "mount_new"]
 class NewBundle:
     """The settings of a writable mount. ``base``: the ref it begins with, None for empty.
 
-    ``spill``: an empty folder of this machine for what is written. ``every_s``: seconds between commits meanwhile.
+    ``spill``: an empty local folder for written data. ``every_s``: seconds between commits while mounted.
     """
 
     message: str
@@ -149,8 +149,8 @@ def commit_left(
     """Commit what a mount left behind after a failed commit or a crash, and delete it.
 
     Raises:
-        NotFound: the folder is no such thing.
-        Conflict: the mount is still there; or others have changed the same paths of the branch, and ``branch`` names no
+        NotFound: the folder is not a spill of a mount.
+        Conflict: the mount is still running; or others have changed the same paths of the branch, and ``branch`` names no
             other one.
         Refused: it belongs to another store; or there are no files, without ``allow_empty``.
     """

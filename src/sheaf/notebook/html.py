@@ -29,7 +29,7 @@ def paragraph(words: str) -> str:
 
 
 def text(content: str) -> str:
-    """Text as it stands."""
+    """Return preformatted text."""
     return f"<pre>{escape(content)}</pre>"
 
 

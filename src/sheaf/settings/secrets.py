@@ -1,7 +1,7 @@
 """The secrets that open encrypted stores, from all their sources.
 
-In the order in which they are tried: the key file that an option names, ``SHEAF_KEY``, ``SHEAF_PASSPHRASE``, the keyring
-of the operating system. None of them is ever printed or written anywhere but where the caller says.
+In this order: the key file of the options, ``SHEAF_KEY``, ``SHEAF_PASSPHRASE``, the keyring of the operating system. None
+of them is ever printed, or written except where the caller says.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ def secrets_for(environment: Environment, options: StorageOptions, url: str, sto
     """Yield the source of each secret, and the secret: bytes are a key, text is a passphrase.
 
     Args:
-        options: those with which the store is opened; if they name no key file, the environment's or the configuration
-            file's counts.
+        options: the options for the store; without a key file, the one of the environment or the configuration file is
+            used.
         store: the store's id.
 
     Raises:
-        InvalidInput: a key that was named isn't there, or is none.
+        InvalidInput: a key file does not exist, or a key is invalid.
     """
     if file := options.key_file or options_for(read_sheaf(environment, {}), url).key_file:
         yield file, read_key_file(Path(file))

@@ -195,9 +195,9 @@ def options_for(settings: Settings, url: str) -> StorageOptions:
 
 @contextlib.contextmanager
 def storage_options(environment: Environment, settings: Settings) -> Iterator[StorageOptions]:
-    """How to reach the store, for as long as it is being opened.
+    """Yield the options for the store, while it is being opened.
 
-    The customer's key of S3 may come from the environment, where no file holds it: then a pipe does.
+    The customer's key of S3 may come from the environment instead of a file: then it is passed through a pipe.
     """
     options = settings.storage_options()
     key = environment.text("SHEAF_SSE_CUSTOMER_KEY")

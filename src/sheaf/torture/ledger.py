@@ -22,7 +22,7 @@ Files = dict[str, str]  #: BLAKE3 of contents, by path
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A bundle that a client was told is committed."""
+    """An acknowledged bundle."""
 
     repo: str
     files: Files

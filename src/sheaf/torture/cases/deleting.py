@@ -1,4 +1,4 @@
-"""What is deleted is gone, what is replaced is new, and nothing else changes."""
+"""Deletes and replaces take effect, and change nothing else."""
 
 from __future__ import annotations
 
