@@ -256,16 +256,13 @@ class Repo:
         """Upload a folder as a bundle, move a branch to it and set a label, all in one commit.
 
         Args:
-            path: the folder.
-            message: the commit message.
             label: a label to set to the new bundle.
             move_label: move the label if it already points to another bundle.
             branch: the branch to commit to; None: none.
             files: only these paths, relative to the folder.
             meta: metadata (keys and values) of the bundle.
             skip_on_error: skip files that can't be uploaded; the result names them.
-            rehash: read every file, also those that look unchanged, and verify their stored copies: damaged ones are
-                stored again.
+            rehash: read all files, even unchanged ones, and verify their stored copies: damaged ones are stored again.
             concurrency: the number of concurrent transfers.
             if_changed: commit nothing if the branch already has exactly this content.
             portable: reject names that collide on case-insensitive or Unicode-normalising file systems; by default
@@ -365,7 +362,6 @@ class Repo:
         """Make a bundle by changing another one, without downloading it.
 
         Args:
-            message: the commit message.
             branch: the branch to commit to. It must not move between the beginning of the edit and its commit.
             base: the bundle to start from; by default the head of the branch.
             label: a label to set to the new bundle, in the same commit.

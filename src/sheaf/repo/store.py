@@ -118,7 +118,7 @@ class Store:
         if self._opened is None:
             raise Refused(
                 f"the store at {self.url} is not encrypted",
-                "create an encrypted store with `sheaf store init --encrypt`",
+                "create one with `sheaf store init --encrypt`",
             )
         backend = self._opened.backend.inner
 
@@ -225,9 +225,7 @@ class Store:
         if ahead is not None and ahead.exception() is not None:
             context = None
         if entry is None:
-            raise NotFound(
-                f'didn\'t find repo "{name}"', "see `sheaf repo list`, or create it with `sheaf repo create`"
-            )
+            raise NotFound(f'didn\'t find repo "{name}"', "see `sheaf repo list`, or run `sheaf repo create`")
         return Repo(context) if context and entry == guess else self._repo(entry)
 
     def repo_of(self, folder: str | Path) -> Repo:
@@ -398,8 +396,7 @@ class Store:
                 symlinks, messages, labels and runs stay.
             reason: the reason, stored permanently: must not contain personal data.
             now: end open uploads immediately instead of waiting for them.
-            grace: how long to wait for an upload that makes no progress, in seconds.
-            tell: called every few seconds with the sessions that the erasure waits for.
+            grace, tell: as for :meth:`gc`.
 
         Raises:
             NotFound: the store has no such content, repo, bundle or path.
@@ -436,16 +433,12 @@ class Store:
         columns of the condition and the number of rows, but not the condition.
 
         Args:
-            repo: the name of the repo.
             pattern: paths: ``*`` matches within one folder, ``**`` across folders: ``tables/**/*.parquet``.
-            where: the condition: ``[("person", "==", 17)]``, where all tuples must hold, or several such lists, of which
-                one must hold, with the operators of PyArrow's filters. Or a text:
-                ``person == 17 and year in (2024, 2025) or name == "x"``; quote column names with special characters.
-                Rows with null in the column are kept.
+            where: ``[("person", "==", 17)]``, where all tuples must hold, or several such lists, of which one must hold,
+                with the operators of PyArrow's filters. Or a text: ``person == 17 and year in (2024, 2025) or name == "x"``;
+                quote column names with special characters. Rows with null in the column are kept.
             reason: the reason, stored permanently: must not contain personal data.
-            now: end open uploads immediately instead of waiting for them.
-            grace: how long to wait for an upload that makes no progress, in seconds.
-            tell: called every few seconds with the sessions that the erasure waits for.
+            now, grace, tell: as for :meth:`erase`.
 
         Raises:
             NotFound: the repo does not exist, no file matches, or no row satisfies the condition.
