@@ -43,7 +43,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"store: [1\nx: 2\n", "config.yaml, line 2:"),
-        (b"- a\n- b\n", "must hold a mapping"),
+        (b"- a\n- b\n", "must contain a mapping"),
         (b"store: \xff\n", "not UTF-8"),
     ],
 )

@@ -58,8 +58,8 @@ def test_what_has_no_bytes_is_shown_by_its_own_count(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(progress_bar, "_QUIET_S", 0.0)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "200")
-    text = _drawn(Bar("torture", is_wanted=True, unit="steps"), [ProgressState("one winner", 3, 10, 0, 0, 0)])
-    assert "one winner" in text and "3/10 steps" in text
+    text = _drawn(Bar("torture", is_wanted=True, unit="steps"), [ProgressState("exclusive create", 3, 10, 0, 0, 0)])
+    assert "exclusive create" in text and "3/10 steps" in text
     assert "MiB" not in text and "bytes" not in text
 
 

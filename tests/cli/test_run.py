@@ -146,7 +146,7 @@ def test_an_endpoint_without_a_scheme_is_named_wherever_it_comes_from(cli: Cli, 
 
 def test_a_configuration_file_that_is_named_must_be_there(cli: Cli, tmp_path: Path) -> None:
     for words in (["repo", "list"], ["context", "list"], ["config", "get"]):
-        assert f"no file {tmp_path}/typo.yaml" in cli("--config", tmp_path / "typo.yaml", *words, code=2).err
+        assert f"file {tmp_path}/typo.yaml does not exist" in cli("--config", tmp_path / "typo.yaml", *words, code=2).err
     cli("--config", tmp_path / "new.yaml", "config", "set", "region", "x")
     cli("--config", tmp_path / "new.yaml", "config", "get")
 
@@ -161,7 +161,7 @@ def test_a_mistyped_key_of_the_configuration_is_named_with_the_right_one(cli: Cl
 
 def test_a_glob_that_is_taken_for_an_expression_is_answered_with_one(cli: Cli, faces: str, tmp_path: Path) -> None:
     words = ["bundle", "download", "--repo", "faces", "--destination", tmp_path / "out", "--name-filter"]
-    assert "for this glob write '\\.png$'" in cli(*words, "*.png", code=2).err
+    assert "the expression for this glob is '\\.png$'" in cli(*words, "*.png", code=2).err
 
 
 def test_a_key_file_that_everybody_may_read_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

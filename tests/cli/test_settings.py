@@ -87,7 +87,7 @@ def test_options_are_read_from_text_of_any_source(tmp_path: Path) -> None:
     ("config", "error", "message"),
     [
         ({"stroe": "x"}, InvalidInput, "unknown key 'stroe'"),
-        ({"store": ["x"]}, InvalidInput, "'store' must be one value"),
+        ({"store": ["x"]}, InvalidInput, "'store' must be a single value"),
         ({"context": "nope"}, NotFound, "no context 'nope'"),
         ({"context": "x", "contexts": ["x"]}, NotFound, "no context 'x'"),
     ],

@@ -170,7 +170,7 @@ def test_a_name_that_is_no_text_is_spelled_in_one_way(cli: Cli, folder: Path) ->
     assert r"path 'bad\xff' is not UTF-8" in refused.err
     assert "--skip-on-error" in refused.err
     alone = cli(*upload, "--skip-on-error", code=5).err
-    assert r"no file to upload" in alone and r"path 'bad\xff' is not UTF-8" in alone
+    assert r"no files to upload" in alone and r"path 'bad\xff' is not UTF-8" in alone
     (folder / "good").write_text("x")
     assert "skipped bad\\xff: path 'bad\\xff' is not UTF-8\n" in cli(*upload, "--skip-on-error", code=11).err
     assert cli("diff", "faces@main", folder, "--skip-on-error", code=11).out == ""

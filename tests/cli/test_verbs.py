@@ -143,7 +143,7 @@ def test_one_file_is_not_downloaded_over_another(cli: Cli, data: Path, faces: st
     download = ("bundle", "download", "file", "--repo", "faces", "--destination", tmp_path, "--file")
     (tmp_path / "labels.csv").write_text("my own")
     refused = cli(*download, "labels.csv", code=5)
-    assert "labels.csv is there already" in refused.err and "--overwrite" in refused.err
+    assert "labels.csv already exists" in refused.err and "--overwrite" in refused.err
     assert (tmp_path / "labels.csv").read_text() == "my own"
     cli(*download, "labels.csv", "--overwrite")
     assert (tmp_path / "labels.csv").read_bytes() == (data / "labels.csv").read_bytes()
@@ -229,7 +229,7 @@ def test_a_folder_without_files_is_a_bundle_only_if_told_so(cli: Cli, datamon: C
     cli("repo", "create", "--repo", "faces")
     upload = ("bundle", "upload", "--repo", "faces", "--path", tmp_path / "void", "--message", "m")
     refused = cli(*upload, code=5)
-    assert "no file to upload" in refused.err and "--allow-empty" in refused.err
+    assert "no files to upload" in refused.err and "--allow-empty" in refused.err
     (tmp_path / "list").write_text("")
     cli(*upload, "--files", tmp_path / "list", code=5)
     assert cli("bundle", "list", "--repo", "faces").out == ""

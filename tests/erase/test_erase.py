@@ -219,8 +219,8 @@ def test_what_nobody_has_is_not_erased(store: Store) -> None:
         ({"address": "r@main:empty"}, "is empty"),
         ({"address": "r@main:link"}, "is a symlink"),
         ({"content": "abc"}, "not a BLAKE3 hash"),
-        ({}, "nothing is named"),
-        ({"address": "r@main:folder/none", "recursive": True}, "nothing is named"),
+        ({}, "nothing to erase"),
+        ({"address": "r@main:folder/none", "recursive": True}, "nothing to erase"),
     ],
 )
 def test_what_has_no_bytes_of_its_own_is_refused(store: Store, named: dict[str, str], words: str) -> None:

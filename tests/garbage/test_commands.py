@@ -82,7 +82,7 @@ def test_a_repo_goes_and_comes_back(cli: Cli, bundles: list[str]) -> None:  # no
 
 @pytest.mark.parametrize("wrong", ["", "soon", "7x", "-1d", "9" * 400])
 def test_a_span_that_is_none_is_refused(cli: Cli, bundles: list[str], wrong: str) -> None:  # noqa: F811
-    assert "span of time" in cli("store", "gc", f"--keep-deleted={wrong}", code=2).err
+    assert "is not a duration" in cli("store", "gc", f"--keep-deleted={wrong}", code=2).err
 
 
 def test_more_than_a_few_are_counted(cli: Cli, bundles: list[str], tmp_path: Path) -> None:  # noqa: F811

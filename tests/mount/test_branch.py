@@ -162,7 +162,7 @@ def test_the_same_path_is_refused_by_name_and_kept(
         own(one.on)
         seen = dict(one.fs.names(ROOT_INO))
         theirs = _edited(repo, put, remove)
-        with pytest.raises(Conflict, match="has changed since it was mounted") as caught:
+        with pytest.raises(Conflict, match="changed since it was mounted") as caught:
             one.committer.commit()
         assert named in caught.value.message and "--branch NAME" in caught.value.hint
         assert repo.bundle().id == theirs.id

@@ -43,7 +43,7 @@ def test_what_goes_wrong_is_one_line(notebook: Notebook, faces: sheaf.Bundle) ->
         "%sheaf use acme/none": "didn't find repo",
         "%sheaf use acme/faces@v2": 'didn\'t find label or branch "v2"',
         "%sheaf show acme/faces@v1:none": "no 'none'",
-        "%sheaf use acme/faces@v1 two-words": "can't name a variable",
+        "%sheaf use acme/faces@v1 two-words": "is not a valid variable name",
         "%sheaf": "required",
         "%sheaf run --out acme/faces": "%%sheaf run",
         "%%sheaf use acme/faces\n1": "%%sheaf run",

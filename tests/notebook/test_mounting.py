@@ -88,7 +88,7 @@ def test_a_mount_that_is_in_use_stays(notebook: Notebook, faces: sheaf.Repo, fol
 
     notebook(f"%sheaf use acme/faces@v1 --mount {folder}")
     with (folder / "text").open() as text:
-        with pytest.raises(UsageError, match="close what uses it"):
+        with pytest.raises(UsageError, match="close the programs that use it"):
             notebook(f"%sheaf use acme/faces@v2 --mount {folder}")
         assert text.read() == "v1"
 

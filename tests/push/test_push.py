@@ -164,9 +164,9 @@ def test_what_was_deleted_in_the_target_stays_deleted(source: Store) -> None:
 def test_an_id_names_one_bundle_of_a_store(source: Store) -> None:
     repo, target = source.repo("faces"), opened(empty("target"), "t")
     repo.push(target)
-    with pytest.raises(Refused, match="is in repo 'faces'"):
+    with pytest.raises(Refused, match="is already in repo 'faces'"):
         repo.push(target, name="again")
-    with pytest.raises(Refused, match="is in repo 'faces'"):
+    with pytest.raises(Refused, match="is already in repo 'faces'"):
         repo.push(source, name="again")
 
 

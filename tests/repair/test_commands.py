@@ -142,7 +142,7 @@ def test_set_aside_and_back(cli: Cli, store: Path, tmp_path: Path) -> None:  # n
 def test_mistakes_get_one_line(cli: Cli, store: Path, tmp_path: Path) -> None:  # noqa: F811
     cli("store", "replica", "remove", tmp_path / "vault")
     assert "--from-replica=URL" in cli("store", "repair", "--from-replica", code=3).err
-    assert "can be read" in cli("store", "repair", f"--from-replica={tmp_path / 'nowhere'}", code=8).err
+    assert "can't read any replica" in cli("store", "repair", f"--from-replica={tmp_path / 'nowhere'}", code=8).err
     cli("store", "init", tmp_path / "foreign")
     assert "another store" in cli("store", "repair", f"--from-replica={tmp_path / 'foreign'}", code=2).err
     assert "no store" in cli("store", "repair", "--store", tmp_path / "in", "--index", code=3).err

@@ -95,7 +95,7 @@ def test_the_replicas_of_the_log_are_asked_though_the_log_is_damaged(world: Worl
     assert world.repair(from_replica="").left.ok  # the record before it names the replicas
     flip(world.primary, last)
     flip(world.primary, newest)
-    with pytest.raises(NotFound, match="no replica"):
+    with pytest.raises(NotFound, match="no known replica"):
         world.repair(from_replica="")
     with Repairs(world.primary, world.open, clock=world.clock(), cache=tmp_path) as repairs:
         assert repairs.repair(Plan(from_replica="")).left.ok  # this user's cache does

@@ -74,7 +74,7 @@ def test_a_replica_whose_disk_is_not_mounted_is_missing_and_gets_nothing_unless_
     with world.process() as store:
         world.upload(store, "third", "next")
         assert [info.state for info in store.replicas.list()] == ["missing", "in step"]
-        with pytest.raises(Unavailable, match="mem:b holds no copy"):
+        with pytest.raises(Unavailable, match="mem:b no longer contains a copy"):
             store.replicas.replicate()
         store.gc(grace=0)  # it passes deletions on
     assert not list(empty.inner.list())

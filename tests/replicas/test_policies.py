@@ -143,9 +143,9 @@ def test_adding_what_makes_no_sense_is_refused(tmp_path: Path) -> None:
             store.replicas.add("mem:other")
         with pytest.raises(InvalidInput, match="this store itself"):
             store.replicas.add("mem:a")
-        with pytest.raises(InvalidInput, match="no policy"):
+        with pytest.raises(InvalidInput, match="invalid policy"):
             store.replicas.set_policy("most")  # type: ignore[arg-type]
-        with pytest.raises(NotFound, match="no replica"):
+        with pytest.raises(NotFound, match="is not a replica"):
             store.replicas.remove("mem:other")
         world.places["mem:full"] = Place(MemoryBackend(), "mem:full")
         world.places["mem:full"].create("something", b"")

@@ -169,7 +169,7 @@ def test_a_position_of_something_else_is_refused(bundle: sheaf.Bundle) -> None:
     for other in ({"shuffle": 2}, {"glob": "train/**"}, {"shard": (0, 2)}, {"buffer": 5}):
         with pytest.raises(InvalidInput, match="position"):
             bundle.batches(**{"shuffle": 1, "resume": position, **other})  # type: ignore[arg-type]
-    with pytest.raises(InvalidInput, match="no position"):
+    with pytest.raises(InvalidInput, match="invalid position"):
         bundle.batches(resume={"epoch": "x"})
 
 

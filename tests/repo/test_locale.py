@@ -50,7 +50,7 @@ def test_names_of_this_machine_are_refused_in_another_encoding(home: Path, door:
     done = _python(home, DOORS[door], **PLAIN)
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
-    assert "bundles hold UTF-8" in last, done.stderr
+    assert "bundles require UTF-8" in last, done.stderr
     with sheaf.connect(str(home / "store")) as store:
         assert [each.path for each in store.repo("r").bundle().ls()] == ["caf\u00e9"]
     assert not (home / "new").exists() or not list((home / "new").iterdir())

@@ -123,7 +123,7 @@ def test_a_file_that_fails_while_it_is_read_would_not_be_there(
 
     def fail(path: str, *scanned: int) -> None:
         if path.endswith("/bad"):
-            raise Conflict("bad changes while it is read")
+            raise Conflict("bad changed while it was read")
 
     monkeypatch.setattr("sheaf.transfer.local.hashes.read_small", fail)
     plan = repo.plan_upload(folder, skip_on_error=True)
@@ -132,14 +132,14 @@ def test_a_file_that_fails_while_it_is_read_would_not_be_there(
 
 
 def test_it_refuses_what_the_upload_refuses(repo: sheaf.Repo, folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(Refused, match="no file to upload"):
+    with pytest.raises(Refused, match="no files to upload"):
         repo.plan_upload(folder)
     assert repo.plan_upload(folder, allow_empty=True).files == 0
     (folder / "A").write_bytes(b"1")
     (folder / "a").write_bytes(b"2")
-    with pytest.raises(Refused, match="become one"):
+    with pytest.raises(Refused, match="collide"):
         repo.plan_upload(folder, portable=True)
-    assert "become one" in repo.plan_upload(folder).warnings[0]
+    assert "collide" in repo.plan_upload(folder).warnings[0]
     repo.upload(folder, message="m", label="v1")
     with pytest.raises(AlreadyExists, match="v1"):
         repo.plan_upload(folder, label="v1")

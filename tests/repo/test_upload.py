@@ -36,7 +36,7 @@ def test_what_looks_like_a_diamonds_is_left_out_and_named(
     result = repo.upload(folder, message="m", files=listed)
     assert {entry.path for entry in result.bundle.ls()} == ({"a"} if files else {"a", "sub"})
     (warning,) = result.warnings
-    assert f"'{name}' was left out" in warning
+    assert f"skipped '{name}'" in warning
 
 
 def test_nothing_is_said_of_traces_that_tools_leave(repo: Repo, folder: Path) -> None:
@@ -50,7 +50,7 @@ def test_nothing_is_said_of_traces_that_tools_leave(repo: Repo, folder: Path) ->
 def test_a_split_of_a_diamond_says_the_same(repo: Repo, folder: Path) -> None:
     (folder / ".conflicts").mkdir()
     diamond = repo.create_diamond()
-    assert "'.conflicts' was left out" in diamond.add_split(folder).warnings[0]
+    assert "skipped '.conflicts'" in diamond.add_split(folder).warnings[0]
 
 
 def test_a_branch_that_is_new_has_not_what_the_latest_bundle_has(repo: Repo, folder: Path) -> None:

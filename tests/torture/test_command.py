@@ -33,8 +33,8 @@ def test_a_folder_keeps_everything(cli: Cli, tmp_path: Path) -> None:
     assert record["ok"] and record["seed"] == 3
     said = verdicts(record)
     assert set(said) == DEPENDS.keys() - {"old versions", "expiry and locks"}
-    assert said.pop("durable files") == "not tried"
-    assert set(said.values()) == {"kept"}
+    assert said.pop("durable files") == "skipped"
+    assert set(said.values()) == {"passed"}
     assert all(finding["depends"] for finding in record["promises"])
     (played,) = record["rounds"]
     assert played["seed"] == "3.0" and played["trouble"] == "" and played["counts"]["kills"]
@@ -44,7 +44,7 @@ def test_a_folder_keeps_everything(cli: Cli, tmp_path: Path) -> None:
 
 def test_people_see_lines_or_a_table(cli: Cli) -> None:
     lines = cli("store", "torture", "memory://lines", "--rounds", "0").lines
-    assert lines[0] == f"kept\tcreate-if-absent\t{DEPENDS['create-if-absent']}"
+    assert lines[0] == f"passed\tcreate-if-absent\t{DEPENDS['create-if-absent']}"
     assert "whole store: no rounds" in lines
     table = cli("store", "torture", "memory://table", "--rounds", "0", "--table").lines
     assert table[0].split("  ")[0] == "VERDICT"
@@ -65,9 +65,9 @@ def test_what_is_broken_is_named_and_decides_the_exit_code(cli: Cli, monkeypatch
     plain = SCHEMES["memory"]
     monkeypatch.setitem(SCHEMES, "memory", lambda place: Overwrites(plain(place)))
     done = cli("store", "torture", "memory://broken", code=6)
-    assert "broken\tcreate-if-absent" in done.out
+    assert "failed\tcreate-if-absent" in done.out
     assert "create-if-absent: a second create of a key replaced the object" in done.lines
-    assert "whole store: a store needs what is broken" in done.lines
+    assert "whole store: a store requires the guarantees that failed" in done.lines
     assert "error: memory://broken breaks " in done.err and "hint: keep no data there" in done.err
     assert not cli("store", "torture", "memory://broken", "--json", code=6).object["ok"]
 
@@ -86,7 +86,7 @@ def test_one_broken_promise_is_one(cli: Cli, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_store_is_not_touched(cli: Cli, tmp_path: Path) -> None:
     cli("store", "init", tmp_path / "store")
     refused = cli("store", "torture", tmp_path / "store", code=5)
-    assert "there is a store" in refused.err and "prefix of its own" in refused.err
+    assert "there is a store" in refused.err and "choose another prefix" in refused.err
 
 
 def test_a_place_that_can_not_be_written_to(cli: Cli, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def _started(args: list[str], home: Path, before: str = "") -> subprocess.Popen[
 
 @pytest.mark.parametrize(
     ("number", "code", "moment"),
-    [(signal.SIGINT, 130, "round-*/packs"), (signal.SIGTERM, 143, "one-winner-between-processes/race")],
+    [(signal.SIGINT, 130, "round-*/packs"), (signal.SIGTERM, 143, "exclusive-create-across-processes/race")],
 )
 def test_an_interrupt_leaves_nothing(tmp_path: Path, number: signal.Signals, code: int, moment: str) -> None:
     place = tmp_path / "place"
@@ -127,4 +127,4 @@ def test_it_takes_no_library_of_the_tests(tmp_path: Path) -> None:
     process = _started(["memory://plain", "--rounds", "1"], tmp_path, blocked)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    assert "kept\twhole store" in out
+    assert "passed\twhole store" in out

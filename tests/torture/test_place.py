@@ -44,7 +44,7 @@ def test_options_of_the_url_count() -> None:
 
 
 def test_a_customers_key_from_a_pipe_can_be_read_only_once() -> None:
-    with pytest.raises(InvalidInput, match="more than once"):
+    with pytest.raises(InvalidInput, match="readable several times"):
         Place.at("s3://b?sse=customer&sse_customer_key_file=/dev/fd/7", OPTIONS)
 
 

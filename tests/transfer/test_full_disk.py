@@ -146,7 +146,7 @@ def test_where_a_folder_came_from_and_replicas(disk: Disk, tmp_path: Path) -> No
 def test_a_key_file_is_whole_or_not_there(disk: Disk) -> None:
     disk.fill(0)
     file = disk.root / "team.key"
-    with pytest.raises(NoSpace, match=r"no room for the key file .*team\.key"):
+    with pytest.raises(NoSpace, match=r"no space for key file .*team\.key"):
         write_key_file(file, bytes(32))
     assert left(disk) == []
     disk.make_room()

@@ -1,9 +1,9 @@
-"""Bundles as a file system of Python's world: ``sheaf://repo@ref/path`` for everything that speaks fsspec.
+"""Bundles as an fsspec file system: ``sheaf://repo@ref/path`` for all libraries that use fsspec.
 
     import pandas as pd
     pd.read_csv("sheaf://acme/datasets/faces@init/labels.csv")
 
-fsspec finds it through an entry point, so nothing has to be imported. The store is the one that the command line uses;
+fsspec finds it through an entry point, without an import. The store is the one of the command line;
 ``storage_options={"store": URL}`` names another.
 """
 

@@ -1,4 +1,4 @@
-"""What the calls of the file system are made of: what a path names, and what a call or a transaction has written."""
+"""Resolve paths, read files, and collect the writes of a call or a transaction."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _TRIES = 10  # of one write whose branch is moved by others meanwhile
 
 
 class Access:
-    """Reads and writes by location. Safe to use from many threads; a transaction is everybody's."""
+    """Reads and writes by location. Thread-safe; all threads share a transaction."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -48,7 +48,7 @@ class Access:
         return self._shared or getattr(self._mine, "workspace", None)
 
     def atomically(self, message: str, action: Callable[[], T]) -> T:
-        """Do it within the transaction; without one, make a bundle of it, again from the start if the branch moved."""
+        """Run a change within the transaction; without one, commit it as a bundle, and retry if the branch moved."""
         if self._current is not None:
             return action()
         with self._writing:
@@ -71,18 +71,18 @@ class Access:
             workspace.close()
 
     def begin(self) -> None:
-        """From now on what is written is kept back."""
+        """Begin a transaction: writes are collected."""
         self._shared = Workspace()
 
     def end(self) -> None:
-        """Forget what was kept back."""
+        """Discard the collected writes."""
         shared, self._shared = self._shared, None
         if shared is not None:
             shared.close()
 
     @property
     def shared(self) -> Workspace:
-        """What the transaction has written so far."""
+        """Return the changes of the transaction so far."""
         assert self._shared is not None
         return self._shared
 
@@ -99,7 +99,7 @@ class Access:
             self._mine.bundles = before
 
     def bundle(self, at: Location) -> Bundle:
-        """The bundle that a location is in."""
+        """Return the bundle of a location."""
         known: dict[str, Bundle] | None = getattr(self._mine, "bundles", None)
         if known is None:
             return self.connection.bundle(at)
@@ -108,7 +108,7 @@ class Access:
         return known[at.bundle]
 
     def view(self, at: Location) -> View:
-        """What to read from: inside a transaction a branch is pinned by the first look at it."""
+        """Return what to read from. Inside a transaction, a branch is fixed by its first use."""
         if self._current is None or self.connection.branch(at) is None:
             return self.bundle(at).view
         return self.pending(at, new=True)
@@ -121,11 +121,11 @@ class Access:
         key = repo.id, branch
         pending = self._current.begin(key, lambda: Pending(repo, branch, self.connection.head(repo, branch)))
         if not (new or pending.base or pending.is_new or branch == MAIN):
-            raise NotFound(f'didn\'t find branch "{branch}"', f"make it with mkdir('{at.bundle}')")
+            raise NotFound(f'didn\'t find branch "{branch}"', f"create it with mkdir('{at.bundle}')")
         return pending
 
     def entry(self, at: Location, *, dangling: bool = False) -> tuple[View, Entry]:
-        """What is at a location, symlinks followed; with ``dangling`` also one that leads nowhere.
+        """Return the entry of a location, symlinks followed; with ``dangling`` also a dangling symlink.
 
         Raises FileNotFoundError.
         """
@@ -148,7 +148,7 @@ class Access:
         return view, entry
 
     def names(self, at: Location) -> list[str]:
-        """What is in a folder of repos: repos and folders by name; of a repo, its refs. Raises FileNotFoundError."""
+        """List a folder of repos: repos and folders by name; for a repo, its refs. Raises FileNotFoundError."""
         inside = at.repo + "/" if at.repo else ""
         names = [repo.name for repo in self.connection.repos()]
         found = {inside + name[len(inside) :].split("/")[0] for name in names if name.startswith(inside)}
@@ -162,7 +162,7 @@ class Access:
     # -- files ---------------------------------------------------------------------------------------------------------
 
     def is_inside(self, at: Location, folder: Location) -> bool:
-        """Whether something is, or would be, below a folder of the same branch or bundle, symlinks followed."""
+        """Return True if a path is, or would be, below a folder of the same branch or bundle, symlinks followed."""
         if at.repo != folder.repo:
             return False
         try:
@@ -178,7 +178,7 @@ class Access:
         return is_same and top is not None and top.kind == Kind.FOLDER and real.startswith(f"{top.path}/")
 
     def raw(self, at: Location) -> io.RawIOBase:
-        """A file for reading, without a buffer."""
+        """Open a file for reading, without a buffer."""
         view, entry = self.file(at)
         if isinstance(view, Pending):
             if view.is_made(entry.path):
@@ -187,11 +187,11 @@ class Access:
         return ReadingFile(view.contents, entry)
 
     def open(self, at: Location) -> BinaryIO:
-        """A file for reading."""
+        """Open a file for reading."""
         return cast(BinaryIO, io.BufferedReader(self.raw(at), _BUFFER))
 
     def read(self, at: Location, start: int | None, end: int | None) -> bytes:
-        """A range of a file; negative positions count from its end."""
+        """Read a range of a file; negative positions count from its end."""
         view, entry = self.file(at)
         begin, stop, _ = slice(start, end).indices(entry.size)
         size = max(stop - begin, 0)
@@ -204,7 +204,7 @@ class Access:
         return view.contents.read(entry, begin, size)
 
     def writer(self, at: Location, mode: str, *, autocommit: bool) -> WritingFile:
-        """A file to write; what can't be written is refused now, not when it is closed."""
+        """Open a file for writing. Raises errors now, not when it is closed."""
         own = Workspace() if self._current is None else None
         workspace = own or self._current
         assert workspace is not None
@@ -272,7 +272,7 @@ def committed(pending: Pending) -> FileTree:
 
 
 def followed(view: View, path: str) -> Entry | None:
-    """What a path leads to, or None."""
+    """Return the entry of a path, symlinks followed, or None."""
     return follow(_finder(view), path)
 
 
@@ -281,7 +281,7 @@ def _finder(view: View) -> Callable[[str], Entry | None]:
 
 
 def target(pending: Pending, path: str) -> str:
-    """Where a write to a path goes: what is there with symlinks followed, or the name in the folder they lead to."""
+    """Return the path to write to: symlinks are followed, also in parents of a new path."""
     entry = follow(pending.find, path)
     if entry is not None:
         return entry.path

@@ -1,4 +1,4 @@
-"""The store behind a file system: connected when it is first needed, resolving what paths name."""
+"""The store of a file system: opened on first use; resolves paths."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PINNED = 64
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to connect; ``store`` None is what the command line would use."""
+    """How to open the store; ``store`` None: the store of the command line."""
 
     store: str | None = None
     cache: str | None = None
@@ -36,7 +36,7 @@ class Options:
     storage: Mapping[str, str] = field(default_factory=dict)
 
     def connect(self) -> Store:
-        """A connected store. Raises NotFound and what storage raises."""
+        """Open the store. Raises NotFound and errors of the storage."""
         storage = StorageOptions().merged(dict(self.storage)) if self.storage else None
         author = Author(self.name, self.email) if self.name is not None else None
         return connect(self.store, options=storage, cache=Path(self.cache) if self.cache else None, author=author)
@@ -62,18 +62,18 @@ class Connection:
             return self._store
 
     def repos(self) -> list[RepoInfo]:
-        """All repos, by name."""
+        """Return all repos, sorted by name."""
         with self._lock:
             return self.store.repos()
 
     def repo(self, name: str) -> Repo:
-        """The repo of a name. Raises NotFound."""
+        """Return a repo by its name. Raises NotFound."""
         with self._lock:
             found = self.store.repo(name)
             return self._repos.setdefault(found.id, found)  # the known one knows its log
 
     def bundle(self, at: Location) -> Bundle:
-        """The bundle that a location is in: of a branch or label, where that is now. Raises NotFound, Ambiguous."""
+        """Return the bundle of a location; for a branch or label, the one it points to now. Raises NotFound, Ambiguous."""
         with self._lock:
             if at.bundle in self._pinned:
                 return self._pinned[at.bundle]
@@ -85,7 +85,7 @@ class Connection:
             return bundle
 
     def refs(self, name: str) -> list[str]:
-        """The refs of a repo as paths write them: branches, then labels."""
+        """Return the refs of a repo as written in paths: branches, then labels."""
         with self._lock:
             repo = self.repo(name)
             branches, labels = [b.name for b in repo.branches()], [label.name for label in repo.labels()]
@@ -95,7 +95,7 @@ class Connection:
             ]
 
     def branch(self, at: Location) -> str | None:
-        """The name of the branch that a location is on, whether it exists or not; None if its ref is no branch.
+        """Return the name of a location's branch, which need not exist; None if its ref is not a branch.
 
         Raises Ambiguous if a label has that name too.
         """
@@ -109,11 +109,11 @@ class Connection:
             if not is_label:
                 return None if not is_branch and _is_bundle(repo, ref) else ref.name
             if is_branch:
-                raise Ambiguous(f"'{ref.name}' is a label and a branch of {at.repo}", f"write branch:{ref.name}")
+                raise Ambiguous(f"'{ref.name}' is both a label and a branch of {at.repo}", f"write branch:{ref.name}")
             return None
 
     def head(self, repo: Repo, branch: str) -> Bundle | None:
-        """The bundle that a branch is at, None if there is no such branch."""
+        """Return the bundle that a branch points to, None if it does not exist."""
         with self._lock:
             try:
                 return repo.bundle(f"branch:{branch}")
@@ -123,14 +123,14 @@ class Connection:
     def check_writable(self, at: Location) -> str:
         """The branch to write to. Raises OSError (EROFS) for a ref that is none, InvalidInput without a ref."""
         if at.ref is None:
-            raise InvalidInput(f"'{at}' names no bundle", f"write sheaf://{at.repo or 'REPO'}@{MAIN}/PATH")
+            raise InvalidInput(f"'{at}' does not name a bundle", f"write sheaf://{at.repo or 'REPO'}@{MAIN}/PATH")
         branch = self.branch(at)
         if branch is None:
-            raise read_only(at, f"'{at.ref}' is no branch: write to {at.repo}@{MAIN}, say")
+            raise read_only(at, f"'{at.ref}' is not a branch; write to a branch, such as {at.repo}@{MAIN}")
         return branch
 
     def close(self) -> None:
-        """Give the store's connections back; it is connected anew when it is needed again."""
+        """Close the store's connections; the next use opens it again."""
         with self._lock:
             store, self._store = self._store, None
             if store is not None:

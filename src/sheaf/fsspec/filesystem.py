@@ -1,4 +1,4 @@
-"""The file system itself: every call of fsspec's, as one of a bundle's file tree or of a branch's pending changes."""
+"""The fsspec file system: reads from file trees of bundles, writes to pending changes of branches."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ _STORAGE = frozenset(field.name for field in dataclasses.fields(StorageOptions))
 
 
 class SheafFileSystem(AbstractFileSystem):
-    """``sheaf://repo@ref/path``. Any ref can be read, branches can be written to.
+    """The file system of ``sheaf://repo@ref/path``. All refs can be read, branches can be written.
 
-    Each call that writes makes one bundle; inside ``with fs.transaction:`` all of them together do. The branch ``main``
-    comes into being with the first write to it; ``mkdir("sheaf://repo@other")`` makes others.
+    Each writing call makes one bundle; inside ``with fs.transaction:`` all of them make one. The first write creates the
+    branch ``main``; ``mkdir("sheaf://repo@other")`` creates other branches.
 
     Args:
-        store: URL of the store; None is the one that the command line would use.
-        cache: folder for copies of manifests, as in :func:`sheaf.connect`.
-        name, email: who writes.
-        options: fields of :class:`sheaf.StorageOptions`, and those that every file system of fsspec takes.
+        store: the URL of the store; None: the store of the command line.
+        cache: a folder for copies of manifests, as in :func:`sheaf.connect`.
+        name, email: the author of commits.
+        options: fields of :class:`sheaf.StorageOptions`, and options of all fsspec file systems.
     """
 
     protocol = "sheaf"
@@ -71,7 +71,7 @@ class SheafFileSystem(AbstractFileSystem):
 
     @os_errors
     def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
-        """What is at a path: name, size in bytes, type, and of files mode, mtime (seconds) and content hash."""
+        """Return facts about a path: name, size in bytes, type; for files also mode, mtime (seconds) and content hash."""
         at = Location.parse(path)
         if at.ref is None:
             self.access.names(at)
@@ -79,23 +79,23 @@ class SheafFileSystem(AbstractFileSystem):
         return _described(str(at), at.path, self.access.entry(at, dangling=True)[1])
 
     def exists(self, path: str, **kwargs: Any) -> bool:
-        """Whether there is a file or folder; a symlink that leads nowhere is none."""
+        """True if a file or folder exists; False for a dangling symlink."""
         return self.lexists(path) and self.info(path)["type"] != "other"
 
     def lexists(self, path: str, **kwargs: Any) -> bool:
-        """Whether there is anything, a symlink that leads nowhere included."""
+        """True if the path exists, even as a dangling symlink."""
         return self._type(path) != ""
 
     def isfile(self, path: str) -> bool:
-        """Whether there is a file. Raises OSError if that can't be found out."""
+        """True if the path is a file. Raises OSError if the store can't be read."""
         return self._type(path) == "file"
 
     def isdir(self, path: str) -> bool:
-        """Whether there is a folder. Raises OSError if that can't be found out."""
+        """True if the path is a folder. Raises OSError if the store can't be read."""
         return self._type(path) == "directory"
 
     def _type(self, path: str) -> str:
-        """The type of what is there, "" of nothing. A store that can't be read must not look like an empty one."""
+        """Return the type of a path, "" if it does not exist. An unreadable store must not look like an empty one."""
         try:
             return str(self.info(path)["type"])
         except (FileNotFoundError, NotADirectoryError, ValueError):  # the last: nothing can have such a name
@@ -103,7 +103,7 @@ class SheafFileSystem(AbstractFileSystem):
 
     @os_errors
     def ls(self, path: str, detail: bool = True, **kwargs: Any) -> list[Any]:
-        """What is in a folder; of a file, itself. Of a repo its refs, of a folder of repos these."""
+        """List a folder; for a file, itself. For a repo its refs, for a folder of repos the repos."""
         at = Location.parse(path)
         if at.ref is None:
             found = [_folder(name) for name in self.access.names(at)]
@@ -115,7 +115,7 @@ class SheafFileSystem(AbstractFileSystem):
     def find(
         self, path: str, maxdepth: int | None = None, withdirs: bool = False, detail: bool = False, **kwargs: Any
     ) -> Any:
-        """All files below a path, in one pass over the manifest."""
+        """Return all files below a path, in one pass over the manifest."""
         at = Location.parse(path)
         if at.ref is None or maxdepth is not None:
             return super().find(path, maxdepth=maxdepth, withdirs=withdirs, detail=detail, **kwargs)
@@ -136,7 +136,7 @@ class SheafFileSystem(AbstractFileSystem):
         on_error: str | Callable[[OSError], object] = "omit",
         **kwargs: Any,
     ) -> Iterator[tuple[str, Any, Any]]:
-        """Folder after folder: its path, the folders in it, the files in it.
+        """Yield for each folder its path, its folders and its files.
 
         A folder that a symlink leads to is entered, unless it is one that the way has come through already. With
         ``on_error="omit"`` only a missing folder is passed over; damage raises.
@@ -148,7 +148,7 @@ class SheafFileSystem(AbstractFileSystem):
         return walk.below(self._strip_protocol(path), maxdepth, frozenset())
 
     def expand_path(self, path: Any, recursive: bool = False, maxdepth: int | None = None, **kwargs: Any) -> list[str]:
-        """Globs as the paths that match them; a path that is there as it stands is no glob."""
+        """Expand globs to the matching paths; a path that exists is not a glob."""
         given = [path] if isinstance(path, str) else list(path)
         literal = [each for each in map(self._strip_protocol, given) if has_magic(each) and self.lexists(each)]
         others = [each for each in given if self._strip_protocol(each) not in literal]
@@ -159,42 +159,42 @@ class SheafFileSystem(AbstractFileSystem):
         return sorted(found)
 
     def modified(self, path: str) -> datetime:
-        """When a file was last modified before it was put into the bundle."""
+        """Return the modification time of a file."""
         return datetime.fromtimestamp(self.info(path).get("mtime", 0), UTC)
 
     def ukey(self, path: str) -> str:
-        """What changes when a file's content does: its hash."""
+        """Return the content hash of a file."""
         return str(self.info(path).get("content") or super().ukey(path))
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
     @os_errors
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
-        """A file's bytes, or a range of them; negative positions count from its end."""
+        """Read a file, or a range of it; negative positions count from its end."""
         return self.access.read(Location.parse(path), start, end)
 
     @os_errors
     def cat(self, *args: Any, **kwargs: Any) -> Any:
-        """Whole files: bytes of one, a dictionary of several, all of them of one bundle."""
+        """Read whole files of one bundle: the bytes of one, or a dictionary of several."""
         with self.access.snapshot():
             return super().cat(*args, **kwargs)
 
     @os_errors
     def cat_ranges(self, *args: Any, **kwargs: Any) -> Any:
-        """Ranges of files, all of them of one bundle."""
+        """Read ranges of files of one bundle."""
         with self.access.snapshot():
             return super().cat_ranges(*args, **kwargs)
 
     @os_errors
     def get(self, *args: Any, **kwargs: Any) -> None:
-        """Copy files to the local disk, all of them of one bundle."""
+        """Copy files of one bundle to the local disk."""
         ensure_utf8_names()
         with self.access.snapshot():
             super().get(*self._plain(args, lambda path: Path(path).is_dir()), **kwargs)
 
     @os_errors
     def get_file(self, rpath: str, lpath: Any, callback: Any = None, outfile: Any = None, **kwargs: Any) -> None:
-        """Copy a file (or make a folder) to the local disk, with its mode and time."""
+        """Copy a file to the local disk with its mode and time, or create a folder."""
         extra = {} if callback is None else {"callback": callback}
         info = self.info(rpath)
         if info["type"] == "other" and outfile is None:  # a symlink that leads nowhere has no bytes
@@ -213,7 +213,7 @@ class SheafFileSystem(AbstractFileSystem):
         at = Location.parse(path)
         kind, rest = mode[:1], "".join(sorted(mode[1:]))
         if kind not in "rwax" or rest not in ("b", "+b"):
-            raise ValueError(f"a file can't be opened as '{mode}'")
+            raise ValueError(f"invalid mode '{mode}'")
         if kind == "r" and rest == "b":
             return Reader(self.access.raw(at), self, at, block_size)
         plain = "r+b" if kind == "r" else f"{kind}b"  # what is written can always be read, too
@@ -228,7 +228,7 @@ class SheafFileSystem(AbstractFileSystem):
         compression: str | None = None,
         **kwargs: Any,
     ) -> Any:
-        """A file, as :meth:`fsspec.AbstractFileSystem.open`. An exception inside a ``with`` discards what was written."""
+        """Open a file, as :meth:`fsspec.AbstractFileSystem.open`. An exception inside a ``with`` discards what was written."""
         if "b" not in mode and "r" not in mode:
             text = {name: kwargs.pop(name) for name in ("encoding", "errors", "newline") if name in kwargs}
             binary = self.open(path, f"{mode.replace('t', '')}b", block_size, cache_options, compression, **kwargs)
@@ -240,7 +240,7 @@ class SheafFileSystem(AbstractFileSystem):
 
     @os_errors
     def mkdir(self, path: str, create_parents: bool = True, **kwargs: Any) -> None:
-        """Make a folder; of a bundle's root (``repo@name``), a branch that is empty."""
+        """Create a folder; for the root of a bundle (``repo@name``), an empty branch."""
         at = Location.parse(path)
 
         def make() -> None:
@@ -259,7 +259,7 @@ class SheafFileSystem(AbstractFileSystem):
 
     @os_errors
     def makedirs(self, path: str, exist_ok: bool = False) -> None:
-        """Make a folder and those above it; never a branch, since programs call this before they write anything."""
+        """Create a folder and its parents; never a branch, since programs call this before they write anything."""
         at = Location.parse(path)
         try:
             kind = self.info(path)["type"]
@@ -289,7 +289,7 @@ class SheafFileSystem(AbstractFileSystem):
 
     @os_errors
     def rm(self, path: Any, recursive: bool = False, maxdepth: int | None = None) -> None:
-        """Remove files, and with ``recursive`` folders with all in them; one bundle for all of them."""
+        """Remove files, and with ``recursive`` folders with their contents; makes one bundle."""
 
         def remove() -> None:
             for name in reversed(self.expand_path(path, recursive=maxdepth is not None, maxdepth=maxdepth)):
@@ -305,7 +305,7 @@ class SheafFileSystem(AbstractFileSystem):
 
     @os_errors
     def cp_file(self, path1: str, path2: str, **kwargs: Any) -> None:
-        """Copy a file by reference: no bytes are read. Of a folder, make one."""
+        """Copy a file by reference, without reading its bytes, or create a folder."""
         source, at = Location.parse(path1), Location.parse(path2)
 
         def copy() -> None:
@@ -320,7 +320,7 @@ class SheafFileSystem(AbstractFileSystem):
 
     @os_errors
     def put_file(self, lpath: Any, rpath: str, callback: Any = None, mode: str = "overwrite", **kwargs: Any) -> None:
-        """Copy a local file, with its mode and time, or make a folder."""
+        """Copy a local file with its mode and time, or create a folder."""
         at = Location.parse(rpath)
 
         def put() -> None:
@@ -343,19 +343,19 @@ class SheafFileSystem(AbstractFileSystem):
 
     @os_errors
     def put(self, *args: Any, **kwargs: Any) -> None:
-        """Copy local files; one bundle for all of them."""
+        """Copy local files; makes one bundle."""
         ensure_utf8_names()
         self.access.atomically("put", lambda: super(SheafFileSystem, self).put(*args, **kwargs))
 
     @os_errors
     def copy(self, *args: Any, **kwargs: Any) -> None:
-        """Copy files by reference; one bundle for all of them."""
+        """Copy files by reference; makes one bundle."""
         plain = self._plain(args, self.isdir)
         self.access.atomically("copy", lambda: super(SheafFileSystem, self).copy(*plain, **kwargs))
 
     @os_errors
     def mv(self, *args: Any, **kwargs: Any) -> None:
-        """Move files by reference; one bundle for all of them."""
+        """Move files by reference; makes one bundle."""
         if len(args) > 1 and all(isinstance(path, str) for path in args[:2]):
             old, new = map(Location.parse, args[:2])
             if self.access.is_inside(new, old):
@@ -364,7 +364,7 @@ class SheafFileSystem(AbstractFileSystem):
 
     @os_errors
     def pipe(self, *args: Any, **kwargs: Any) -> None:
-        """Write files; one bundle for all of them."""
+        """Write files; makes one bundle."""
         self.access.atomically("write", lambda: super(SheafFileSystem, self).pipe(*args, **kwargs))
 
     def _plain(self, args: tuple[Any, ...], is_folder: Callable[[str], bool]) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""The end of a program whose threads may still hold files of ours.
+"""Wait at the end of a program for threads that may still use our files.
 
 Arrow reads Python's files from threads of its own, and drops them there, at times after the call that read them has
 returned. If the interpreter is on its way out by then, the thread dies in C++ and takes the program with it ("terminate
@@ -31,7 +31,7 @@ def remember(file: BundleFile) -> None:
 
 @atexit.register
 def let_go(patience: float = _PATIENCE) -> bool:
-    """Wait until nobody holds a file, ``patience`` seconds at most, if Arrow is there at all. Returns whether so."""
+    """Wait until no file is in use, at most ``patience`` seconds, if Arrow is loaded. Returns True if none is."""
     until = time.monotonic() + patience
     while "pyarrow" in sys.modules and len(_HELD) and time.monotonic() < until:
         time.sleep(0.001)  # also what lets the other threads have the interpreter

@@ -1,4 +1,4 @@
-"""Open files: one of a bundle, and one that is being written."""
+"""Open files: for reading from a bundle, and for writing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Content = bytes | Path  #: what was written: in memory, or in a file of its own
 
 
 class ReadingFile(BundleFile):
-    """A file of a bundle whose errors are OSErrors. Who reads on is given more at a time: requests take long."""
+    """A file of a bundle whose errors are OSErrors. Sequential reads fetch larger blocks, to save requests."""
 
     def __init__(self, contents: Contents, entry: Entry) -> None:
         super().__init__(contents, entry)
@@ -60,7 +60,7 @@ class ReadingFile(BundleFile):
 
 
 class WritingFile(io.RawIOBase):
-    """A file that is being written; what is in it when it is closed goes to ``done``.
+    """A file open for writing; ``done`` gets its content when it is closed.
 
     ``done`` is called by :meth:`close`, or by :meth:`commit` if ``autocommit`` is off. An exception inside a ``with``
     discards it. ``scratch`` gives paths for what does not fit into memory.
@@ -117,7 +117,7 @@ class WritingFile(io.RawIOBase):
         return self._file.tell()
 
     def truncate(self, size: int | None = None) -> int:
-        """Cut it, or (``size`` beyond its end) make it longer by zeros. Returns its size; the position stays."""
+        """Cut the file, or extend it with zeros. Returns its size; the position stays."""
         at = self._file.tell()
         size = at if size is None else size
         grown = size - self._file.seek(0, io.SEEK_END)
@@ -129,10 +129,10 @@ class WritingFile(io.RawIOBase):
         return size
 
     def flush(self) -> None:
-        """Nothing: what is written can be seen when the file is closed."""
+        """Do nothing: written data becomes visible when the file is closed."""
 
     def close(self) -> None:
-        """Hand over what was written. Raises what the commit raises."""
+        """Commit what was written. Raises the errors of the commit."""
         if self.closed:
             return
         if not self._origin.is_here:  # the parent hands it over; here it would go to the branch a second time
@@ -151,13 +151,13 @@ class WritingFile(io.RawIOBase):
             self.commit()
 
     def commit(self) -> None:
-        """Hand over what was written, once; for files that were opened without ``autocommit``."""
+        """Commit what was written, once; for files opened without ``autocommit``."""
         content, self._content = self._content, None
         if content is not None:
             self._done(content)
 
     def discard(self) -> None:
-        """Forget what was written."""
+        """Discard what was written."""
         self._autocommit = False
         self.close()
         self._content = None
@@ -182,7 +182,7 @@ class WritingFile(io.RawIOBase):
 
 
 class Reader(io.BufferedReader):
-    """A file for reading, as other file systems of fsspec have it: it knows its size and name, and can be pickled."""
+    """A file for reading as in other fsspec file systems: it has a size and a name, and can be pickled."""
 
     def __init__(self, file: io.RawIOBase, fs: SheafFileSystem, at: Location, block_size: int | None = None) -> None:
         self.blocksize = block_size or _BUFFER
@@ -192,7 +192,7 @@ class Reader(io.BufferedReader):
 
     @property
     def closed(self) -> bool:
-        """Whether it is closed. fsspec's block caches also set it, after they have called ``close``."""
+        """True if it is closed. fsspec's block caches also set it after ``close``."""
         return super().closed
 
     @closed.setter
@@ -201,11 +201,11 @@ class Reader(io.BufferedReader):
 
     @property
     def full_name(self) -> str:
-        """The path with the protocol before it."""
+        """The path with the protocol."""
         return f"sheaf://{self.path}"
 
     def _fetch_range(self, start: int, end: int) -> bytes:
-        """What fsspec's block caches ask for."""
+        """The attributes that fsspec's block caches need."""
         return self.fs.cat_file(self.path, start, end)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -219,7 +219,7 @@ def _opened_again(fs: SheafFileSystem, path: str, position: int) -> Any:
 
 
 class Text(io.TextIOWrapper):
-    """Text over a file; an exception inside a ``with`` discards what was written."""
+    """A text file; an exception inside a ``with`` discards what was written."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -1,4 +1,4 @@
-"""Sheaf's errors as those that programs expect of a file system."""
+"""Translate Sheaf's errors into those that programs expect of a file system."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ T = TypeVar("T")
 
 
 def as_os_error(error: SheafError) -> OSError:
-    """An error of Sheaf's as the OSError of its number (FileNotFoundError, PermissionError and so on)."""
+    """Convert an error of Sheaf to an OSError (FileNotFoundError, PermissionError and so on)."""
     hint = f" ({error.hint})" if error.hint else ""
     return OSError(rule_of(error).errno, f"{error.message}{hint}")
 
 
 def os_errors(function: Callable[P, T]) -> Callable[P, T]:
-    """A function that raises OSErrors. InvalidInput is a ValueError already, and stays what it is."""
+    """Decorate a function to raise OSErrors. InvalidInput is already a ValueError and stays unchanged."""
 
     @functools.wraps(function)
     def translating(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -48,37 +48,37 @@ def os_errors(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def missing(path: object) -> FileNotFoundError:
-    """No such file or folder."""
+    """Return the error for a file or folder that does not exist."""
     return _made(FileNotFoundError, errno.ENOENT, path)
 
 
 def no_ref(path: object, instead: str) -> FileNotFoundError:
-    """The path of a file that names no bundle."""
-    return FileNotFoundError(errno.ENOENT, f"no bundle is named: write {instead}", str(path))
+    """Return the error for the path of a file without a ref."""
+    return FileNotFoundError(errno.ENOENT, f"the path does not name a bundle: write {instead}", str(path))
 
 
 def exists(path: object) -> FileExistsError:
-    """Something is there already."""
+    """Return the error for a path that already exists."""
     return _made(FileExistsError, errno.EEXIST, path)
 
 
 def is_folder(path: object) -> IsADirectoryError:
-    """A file was wanted."""
+    """Return the error for a folder where a file is required."""
     return _made(IsADirectoryError, errno.EISDIR, path)
 
 
 def not_folder(path: object) -> NotADirectoryError:
-    """A folder was wanted."""
+    """Return the error for a file where a folder is required."""
     return _made(NotADirectoryError, errno.ENOTDIR, path)
 
 
 def not_empty(path: object) -> OSError:
-    """Only an empty folder can be removed so."""
+    """Return the error for a folder that is not empty."""
     return _made(OSError, errno.ENOTEMPTY, path)
 
 
 def read_only(path: object, hint: str) -> OSError:
-    """Nothing can be written there."""
+    """Return the error for a path that can't be written."""
     return OSError(errno.EROFS, f"{os.strerror(errno.EROFS)} ({hint})", str(path))
 
 

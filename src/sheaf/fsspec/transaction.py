@@ -1,4 +1,4 @@
-"""Many writes, one bundle."""
+"""Transactions: many writes in one bundle."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["Transaction"]
 
 
 class Transaction(fsspec.transaction.Transaction):
-    """What is written inside ``with fs.transaction as t:`` becomes one bundle at its end, or nothing after an exception.
+    """Writes inside ``with fs.transaction as t:`` become one bundle at its end, or nothing after an exception.
 
-    Inside, reads see what was written. ``t.message`` and ``t.label`` may be set meanwhile, and ``t.move_label`` if the
-    label may be set already; afterwards ``t.bundles`` holds what was made: one bundle for each branch that was written to.
+    Inside, reads see what was written. Set ``t.message`` and ``t.label`` inside the block, and ``t.move_label`` to move an
+    existing label; afterwards ``t.bundles`` contains the new bundles: one for each branch that was written to.
     """
 
     def __init__(self, fs: SheafFileSystem, **kwargs: Any) -> None:
@@ -35,7 +35,7 @@ class Transaction(fsspec.transaction.Transaction):
 
     @os_errors
     def complete(self, commit: bool = True) -> None:
-        """Make the bundle, or forget what was written. Raises OSError (EBUSY) if the branch moved meanwhile."""
+        """Commit, or discard what was written. Raises OSError (EBUSY) if the branch moved in the meantime."""
         fs: SheafFileSystem = self.fs
         try:
             while self.files:  # those that nobody has closed

@@ -1,4 +1,4 @@
-"""What was written to a branch and is no bundle yet, on top of the bundle that the branch was at.
+"""Uncommitted writes to a branch, on top of the bundle that the branch pointed to.
 
 Looks like a :class:`sheaf.vfs.FileTree`, so that a program reads what it has just written. Paths are followed by the
 caller; here they are taken as they stand.
@@ -65,7 +65,7 @@ def _alone(method: F) -> F:
 
 
 class Pending:
-    """Changes to one branch, by any thread. ``base``: the bundle that it was at, None for a new one."""
+    """Changes to a branch. Thread-safe. ``base``: the bundle that it pointed to, None for a new branch."""
 
     def __init__(self, repo: Repo, branch: str, base: Bundle | None) -> None:
         self.repo = repo
@@ -79,7 +79,7 @@ class Pending:
 
     @property
     def is_changed(self) -> bool:
-        """Whether there is anything to commit."""
+        """True if there are changes to commit."""
         return bool(self._made or self._hidden or self.is_new)
 
     # -- reading -------------------------------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ class Pending:
 
     @_alone
     def list(self, folder: str, *, recursive: bool = False) -> Iterator[Entry]:
-        """What is in a folder; all below it if ``recursive``. In no order."""
+        """Yield the entries of a folder, or all below it if ``recursive``. In no order."""
         found = list(self._listed(folder, recursive))
         if self.base is not None and not self._is_hidden(folder):
             below = self.base.tree.entries(folder, recursive=recursive)
@@ -119,12 +119,12 @@ class Pending:
                 raise is_folder(path)
 
     def is_made(self, path: str) -> bool:
-        """Whether a path was written here."""
+        """Return True if a path was written here."""
         return path in self._made
 
     @_alone
     def source(self, path: str) -> Made:
-        """What a copy of a file is made of."""
+        """Return the source for a copy of a file."""
         if path in self._made:
             return self._made[path]
         entry = self.find(path)
@@ -170,7 +170,7 @@ class Pending:
     # -- committing ----------------------------------------------------------------------------------------------------
 
     def commit(self, message: str, label: str | None, *, move_label: bool = False) -> Bundle:
-        """Make the bundle. Raises Conflict if the branch is not any more where it was."""
+        """Commit the changes. Raises Conflict if the branch moved."""
         expect = self.base.id if self.base else ""
         names: dict[str, Any] = {"branch": self.branch, "label": label, "move_label": move_label}
         with self.repo.edit(message=message, **names, expect=expect) as edit:

@@ -1,4 +1,4 @@
-"""What a path of the file system names: ``repo@ref/path``, or only the beginning of repos' names."""
+"""Paths of the file system: ``repo@ref/path``, or a prefix of repos' names."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class Workspace:
         self._lock = Lock()
 
     def begin(self, key: tuple[str, str], make: Callable[[], Pending]) -> Pending:
-        """The changes to a branch; those that ``make`` gives if nobody has looked at it yet."""
+        """Return the changes to a branch; on first use, those returned by ``make``."""
         with self._lock:
             if key not in self.branches:
                 self.branches[key] = make()

@@ -1,5 +1,5 @@
-"""Bundles as folders of this machine, through FUSE.
+"""Mount bundles as local folders, through FUSE.
 
-``fuse.port`` says what a file system answers; ``bundles``, ``catalogue`` and ``overlay`` answer it; ``fuse.with_pyfuse3`` and
-``fuse.with_mfusepy`` bring it before the kernel, and nothing else imports those libraries.
+``port`` defines the interface of a file system; ``bundles``, ``catalogue`` and ``overlay`` implement it; ``with_pyfuse3``
+and ``with_mfusepy`` connect it to the kernel, and nothing else imports those libraries.
 """

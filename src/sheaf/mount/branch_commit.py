@@ -1,4 +1,4 @@
-"""The branch of a writable mount: what it was when the mount began, what others have made of it, and commits on it."""
+"""The branch of a writable mount: its bundle at the beginning, commits of others since, and commits of the mount."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ Whole = Callable[[], tuple[Pointer, int]]  #: all that the mount shows: the root
 
 
 def head_of(repo: Repo, branch: str | None) -> str:
-    """The id of the bundle that a branch is at, "" for none."""
+    """Return the id of the bundle that a branch points to, "" for none."""
     head = repo.context.log.head().state.branches.get(branch or "")
     return head.bundle if head else ""
 
 
 class Branch:
-    """Commits onto the branch. Changes of others since the mount began are kept; who changed the same path is refused.
+    """Commits to the branch. Changes of others since the mount began are kept; a commit that changes the same path fails.
 
     That is so for a mount that began with what the branch had. One that began with anything else replaces what the
     branch has, as an upload does.
@@ -51,11 +51,11 @@ class Branch:
         self._published: dict[bytes, Row] = {}  #: what commits of this mount have set, by key
 
     def is_followed(self, draft: Draft) -> bool:
-        """Whether a bundle is to be brought onto what the branch has by then."""
+        """True if the branch has moved, so that a commit must be merged."""
         return self._follows and draft.branch == self._name
 
     def resume(self, commits: list[str]) -> Bundle | None:
-        """Take up commits of before: ids in order, some of which may not exist. Returns the last one."""
+        """Load earlier commits: ids in order, some of which may not exist. Returns the last one."""
         for id in commits:
             try:
                 self._known = bundle = self._repo.bundle(f"bundle:{id}")
@@ -66,7 +66,7 @@ class Branch:
         return self._known if self._is_merged else None
 
     def _set_by(self, bundle: Bundle) -> dict[bytes, Row]:
-        """What a commit of this mount has set, by key: what differs from the bundle that it was put onto."""
+        """Return the changes of a commit of this mount, by key, relative to its parent."""
         try:
             before = self._repo.bundle(f"bundle:{bundle.parents[0]}").tree if bundle.parents else None
         except NotFound:
@@ -78,7 +78,7 @@ class Branch:
         return {order_key(*split(path)): bundle.tree.row(path) for path in paths}
 
     def commit(self, writer: Writer, own: Mapping[bytes, Row], whole: Whole, draft: Draft) -> Bundle:
-        """Commit rows that differ from the mount's base. Raises Conflict if others changed the same paths."""
+        """Commit changed rows. Raises Conflict if others changed the same paths."""
         with contextlib.suppress(OSError):  # without the note a crash now costs a merge with the mount's own commit
             self._spill.note(Commit(writer.open.id))
             self._spill.sync()
@@ -115,8 +115,8 @@ class Branch:
         more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
         named = ", ".join(map(repr, paths[:_NAMED]))
         return Conflict(
-            f"branch '{self._name}' has changed since it was mounted, in paths that the mount changed too: {named}{more}",
-            f"'sheaf bundle commit {self._spill.folder} --branch NAME' puts it on another branch",
+            f"branch '{self._name}' changed since it was mounted, in paths that the mount also changed: {named}{more}",
+            f"commit to another branch: sheaf bundle commit {self._spill.folder} --branch NAME",
         )
 
 

@@ -1,4 +1,4 @@
-"""One bundle as a read-only file system. A node's number is its row's: nothing is remembered of what was looked at."""
+"""A bundle as a read-only file system. A node's number is that of its row, so no state is kept for lookups."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Folder:
 
 
 class BundleFs(ReadOnly):
-    """A bundle. ``base`` is added to its numbers, so that several stand in one mount; ``copy``: where it was downloaded."""
+    """A bundle. ``base`` is added to its numbers, so that a mount can have several; ``copy``: the folder of a download."""
 
     def __init__(self, reader: Reader, mtime: int, files: Files, *, base: int = 0, copy: Path | None = None) -> None:
         self.reader = reader
@@ -120,7 +120,7 @@ class BundleFs(ReadOnly):
         return leaf, rank - leaf.first
 
     def attr(self, leaf: Leaf, row: int) -> Attr:
-        """What the kernel is told of a row."""
+        """Return the attributes of a row for the kernel."""
         kind = leaf.kind[row]
         size = 0 if kind == Kind.FOLDER else leaf.size[row]
         ino = self.base + _AFTER_ROOT + leaf.first + row

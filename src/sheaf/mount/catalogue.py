@@ -32,14 +32,14 @@ _FRESH_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A folder that is no bundle's: the repos whose names begin with ``prefix``, and the refs of ``repo``."""
+    """A folder above the bundles: the repos whose names begin with ``prefix``, and the refs of ``repo``."""
 
     prefix: str
     repo: str | None
 
 
 class Roots:
-    """What stands above the bundles. ``repo``: of one repo only."""
+    """The folders above the bundles. ``repo``: of one repo only."""
 
     def __init__(self, open_repo: Callable[[str], Repo], names: Callable[[], Sequence[str]], top: Place) -> None:
         self._open_repo = open_repo
@@ -124,7 +124,7 @@ class _Now:
 
 
 class CatalogueFs(ReadOnly):
-    """Places at the top, bundles below. Safe from many threads."""
+    """A file system of folders for repos and refs, with bundles below. Thread-safe."""
 
     def __init__(self, roots: Roots, open_bundle: OpenBundle, files: Files, patience: Patience, started: int) -> None:
         self._roots = roots

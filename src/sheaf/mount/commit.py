@@ -1,4 +1,4 @@
-"""From a writable mount to a bundle: while it goes on, or after its end."""
+"""Commit the contents of a writable mount as a bundle, while it is mounted or afterwards."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class _Stored:
 
 
 class Committer:
-    """Commits what a mount shows. One commit at a time; safe from many threads."""
+    """Commits the contents of a mount. One commit at a time; thread-safe."""
 
     def __init__(self, repo: Repo, fs: OverlayFs, about: About, base: Bundle | None) -> None:
         self._repo = repo
@@ -59,16 +59,16 @@ class Committer:
 
     @property
     def is_changed(self) -> bool:
-        """Whether there is anything that the last commit doesn't have."""
+        """True if there are uncommitted changes."""
         return self._seen != self._fs.state.changes
 
     @property
     def is_empty(self) -> bool:
-        """Whether the mount began empty, is empty, and was never anything else in a bundle."""
+        """True if the mount began empty, is empty, and no commit has contents."""
         return self._base is None and self.last is None and not self._fs.names(ROOT_INO)
 
     def resume(self, commits: list[str]) -> None:
-        """Take up what commits before this process did: ids of bundles, in order, some of which may not exist."""
+        """Load the commits of an earlier process: ids of bundles, in order, some of which may not exist."""
         self.last = self._own = self._branch.resume(commits)
 
     def commit(
@@ -80,13 +80,13 @@ class Committer:
         move_label: bool = False,
         allow_empty: bool = True,
     ) -> Bundle:
-        """Make a bundle of what the mount shows now. It may be written to meanwhile: that is for the next one.
+        """Commit the current contents of the mount. Concurrent writes are left for the next commit.
 
-        ``branch``: where it goes, if not to the mount's own.
+        ``branch``: the branch to commit to, by default the mount's own.
 
         Raises:
             Conflict: others have changed the same paths on the branch.
-            Refused: there is no file, and not ``allow_empty``.
+            Refused: there are no files, without ``allow_empty``.
         """
         about = self._about
         with self._lock:
@@ -99,7 +99,9 @@ class Committer:
                 fs.frozen = {file.fill for file in found.spilled}
             try:
                 if not (allow_empty or self._files(found)):
-                    raise Refused("nothing was committed: there is no file", "an empty bundle needs --allow-empty")
+                    raise Refused(
+                        "nothing was committed: there are no files", "to commit an empty bundle, pass --allow-empty"
+                    )
                 draft = Draft(message or about.message, branch or about.branch, label, move_label=move_label)
                 bundle = self._commit(found, draft)
             finally:
@@ -110,7 +112,7 @@ class Committer:
             return bundle
 
     def answer(self, asked: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What the control file says: ``{"do": "commit"}``, perhaps with message and label; else about the mount."""
+        """Answer a request to the control file: ``{"do": "commit"}``, with optional message and label; else facts."""
         if asked.get("do") == "commit":
             bundle = self.commit(
                 asked.get("message"),
@@ -121,7 +123,7 @@ class Committer:
             )
             return {"bundle": bundle.id, "version": bundle.version, "repo": bundle.repo_name}
         if asked:
-            raise InvalidInput(f"a mount can't {asked.get('do')}", "it can commit")
+            raise InvalidInput(f"unknown request '{asked.get('do')}' to a mount", "the only request is: commit")
         about = self._about
         last = self.last.id if self.last else None
         return {"repo": about.repo, "base": about.base, "last": last, "spill": str(self._fs.spill.folder)}
@@ -265,7 +267,7 @@ def _values(folder: str, name: str, file: Spilled, placed: Placed) -> dict[str, 
 
 
 class Every:
-    """Commits again and again while a mount goes on; ``tell`` hears of each bundle, ``complain`` of each failure."""
+    """Commits periodically while mounted; calls ``tell`` with each bundle and ``complain`` with each failure."""
 
     def __init__(
         self,
@@ -282,11 +284,11 @@ class Every:
         self._thread = Thread(target=self._run, name="sheaf-commit-every", daemon=True)
 
     def start(self) -> None:
-        """Begin; call once the mount is up."""
+        """Start committing; call it when the mount is up."""
         self._thread.start()
 
     def stop(self) -> None:
-        """No more commits; waits for one that is under way."""
+        """Stop committing; waits for a running commit."""
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join()

@@ -1,4 +1,4 @@
-"""The way into a running mount: a file in its root that no listing shows. Who writes a request into it reads the answer.
+"""The control file of a running mount, hidden in its root: write a request to it and read the answer.
 
 It works wherever the mount is seen: by other programs, other users that may, other containers.
 """
@@ -70,20 +70,20 @@ class Session:
 
 
 def is_mount(folder: Path) -> bool:
-    """Whether a folder is the root of a writable mount. Raises Refused if the process of the mount is gone."""
+    """Return True if a folder is the root of a writable mount. Raises Refused if the process of the mount has ended."""
     try:
         return (folder / CONTROL_NAME).is_file()
     except OSError as error:
         if error.errno != errno.ENOTCONN:
             raise
         raise Refused(
-            f"{folder}: the process of this mount is gone",
-            f"'fusermount3 -u {folder}', then 'sheaf bundle commit' with its folder in ~/.local/share/sheaf/mounts",
+            f"{folder}: the process of this mount has ended",
+            f"run 'fusermount3 -u {folder}', then 'sheaf bundle commit' with its folder in ~/.local/share/sheaf/mounts",
         ) from None
 
 
 def request(folder: Path, asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Ask a writable mount for something. Raises NotFound, Unavailable, and what it failed with."""
+    """Send a request to a writable mount. Raises NotFound, Unavailable, or the error of the mount."""
     from sheaf import errors
 
     try:
@@ -94,7 +94,9 @@ def request(folder: Path, asked: Mapping[str, Any]) -> dict[str, Any]:
         os.write(fd, json.dumps(asked).encode())
         answer: dict[str, Any] = json.loads(_all(fd))
     except OSError as error:
-        raise Unavailable(f"the mount on {folder} doesn't answer: {error.strerror}", "is it still there?") from error
+        raise Unavailable(
+            f"the mount on {folder} does not respond: {error.strerror}", "check that it is still mounted"
+        ) from error
     finally:
         os.close(fd)
     if "error" in answer:

@@ -1,4 +1,4 @@
-"""The spill of a writable mount: a folder with what was written and what was done, enough to go on after any end.
+"""The spill of a writable mount: a folder with all changes and written data, enough to continue after any crash.
 
 ``files/<n>`` hold contents, ``journal`` has a first line about the mount and one line for each change of names and
 attributes. Contents are not journaled: a file has what was written into it. Behind its last line the journal has zeros:
@@ -23,7 +23,7 @@ __all__ = ["About", "Commit", "Drop", "Fill", "Link", "Make", "Move", "Op", "Set
 
 
 class About(msgspec.Struct, frozen=True):
-    """What a mount was told. ``store``: the store's id; ``base``: the id of the bundle that it began with.
+    """The settings of a mount. ``store``: the store's id; ``base``: the id of the bundle that it began with.
 
     ``head``: the bundle that the branch was at then, "" for none; None: an older Sheaf didn't note it.
     """
@@ -110,12 +110,12 @@ _ENCODE: Final = msgspec.json.Encoder()
 
 
 def is_spill(folder: Path) -> bool:
-    """Whether this is where a writable mount keeps, or has left, what it was given."""
+    """Return True if a folder is the spill of a writable mount."""
     return (folder / "journal").is_file()
 
 
 class Spill:
-    """The folder, held by one process at a time."""
+    """The folder, locked by one process at a time."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -128,10 +128,10 @@ class Spill:
 
     @classmethod
     def begin(cls, folder: Path, about: About) -> Spill:
-        """A new one in a folder that is empty or not there. Raises Refused."""
+        """Create a spill in an empty or new folder. Raises Refused."""
         make_private_folder(folder)
         if any(folder.iterdir()):
-            raise Refused(f"{folder} is not empty", "name a folder that is empty, or isn't there yet")
+            raise Refused(f"{folder} is not empty", "name an empty or new folder")
         spill = cls(folder)
         spill._hold()
         try:
@@ -147,9 +147,12 @@ class Spill:
 
     @classmethod
     def reopen(cls, folder: Path) -> Spill:
-        """One that was left behind. Raises NotFound if the folder is none, Conflict if a mount still uses it."""
+        """Open a spill that a mount left behind. Raises NotFound for other folders, Conflict if a mount still uses it."""
         if not is_spill(folder):
-            raise NotFound(f"{folder} is neither a writable mount nor what one left behind", "name one of these")
+            raise NotFound(
+                f"{folder} is neither a writable mount nor a folder left by one",
+                "name the mounted folder, or the folder in ~/.local/share/sheaf/mounts",
+            )
         spill = cls(folder)
         spill._hold()
         spill._open()
@@ -160,7 +163,9 @@ class Spill:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Conflict(f"{self.folder} is in use by a mount", "commit through the mount, or unmount it") from None
+            raise Conflict(
+                f"{self.folder} is in use by a mount", "commit through the mounted folder, or unmount it"
+            ) from None
 
     def _open(self) -> None:
         fd = os.open(self.folder / "journal", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -169,13 +174,13 @@ class Spill:
         self._room = os.fstat(fd).st_size
 
     def close(self) -> None:
-        """Let go of it; all stays."""
+        """Unlock the folder and keep it."""
         for file in (self._journal, self._lock):
             if file is not None:
                 file.close()
 
     def remove(self) -> None:
-        """Let go of it and delete it."""
+        """Unlock the folder and delete it."""
         (self.folder / "journal").unlink(missing_ok=True)  # first: without it nobody takes the rest for a mount's
         if (self.folder / "files").is_dir():
             shutil.rmtree(self.folder / "files")
@@ -232,7 +237,7 @@ class Spill:
             try:
                 return msgspec.json.decode(file.readline(), type=About)
             except msgspec.MsgspecError as error:
-                raise InvalidInput(f"{self.folder}/journal begins with nonsense: {error}") from error
+                raise InvalidInput(f"{self.folder}/journal has an invalid first line: {error}") from error
 
     def ops(self) -> Iterator[Line]:
         """All changes in order. A last line that was cut off by a crash never happened."""
@@ -255,7 +260,7 @@ class Spill:
     # -- contents ------------------------------------------------------------------------------------------------------
 
     def path(self, fill: int) -> str:
-        """Where a content is."""
+        """Return the path of a content."""
         return f"{self.folder}/files/{fill}"
 
     def stat(self, fill: int) -> os.stat_result:
@@ -263,7 +268,7 @@ class Spill:
         return os.stat(self.path(fill))  # noqa: PTH116 - called for each file that is looked at
 
     def fills(self) -> list[int]:
-        """The numbers of all contents that are there."""
+        """Return the numbers of all contents."""
         return [int(place.name) for place in (self.folder / "files").iterdir()]
 
     def drop(self, fill: int) -> None:

@@ -1,4 +1,4 @@
-"""Verified bytes in memory, up to a bound; one cache serves all bundles of a mount, and equal contents share a place."""
+"""A bounded memory cache of verified bytes, shared by all bundles of a mount; equal contents are cached once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WHOLE: Final = -1
 
 
 class ByteCache:
-    """The blocks used last. Safe from many threads."""
+    """The most recently used blocks. Thread-safe."""
 
     def __init__(self, room: int) -> None:
         self.room = room
@@ -25,7 +25,7 @@ class ByteCache:
         self._size = 0
 
     def get(self, key: Key) -> Buffer | None:
-        """The bytes, or None."""
+        """Return the bytes, or None."""
         with self._lock:
             found = self._kept.get(key)
             if found is not None:
@@ -36,7 +36,7 @@ class ByteCache:
         return key in self._kept
 
     def put(self, key: Key, data: Buffer) -> None:
-        """Keep bytes that were verified; the oldest make room."""
+        """Add verified bytes; evicts the oldest."""
         with self._lock:
             before = self._kept.pop(key, None)
             self._size += len(data) - (len(before) if before is not None else 0)

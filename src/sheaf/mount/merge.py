@@ -29,10 +29,10 @@ class Merge:
 
 
 def merge(own: Mapping[bytes, Row], published: Mapping[bytes, Row], base: Tree | None, head: Tree) -> Merge:
-    """Bring changes onto another tree.
+    """Merge changes into another tree.
 
-    A mount goes on showing its base with its own changes, whatever its commits were merged with. So a change of others
-    counts as seen only if it is what the mount has put on the branch itself.
+    A mount keeps showing its base with its own changes, whatever its commits were merged with. So a change of others
+    counts as seen only if it equals what the mount committed to the branch itself.
 
     ``own``: rows that differ from the mount's ``base``; ``published``: those that its commits have set so far.
     ``head``: the branch as it is now.

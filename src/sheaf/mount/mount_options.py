@@ -1,4 +1,4 @@
-"""How a file system is mounted, whoever binds it to the kernel, and how its bytes are read."""
+"""Options of a mount, and of reading through it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Reads of opened files: verified, kept in memory, fetched ahead where the reader goes straight on.
+"""Reads of opened files: verified, cached in memory, and read ahead if sequential.
 
 A big file is kept in blocks of 1 MiB; the longer it is read in one direction, the more blocks are fetched ahead, in
-parallel. Small files are one chunk each and lie in the store in the order of the manifest: who reads them in that
-order gets the next hundreds with one request.
+parallel. Small files are one chunk each and are stored in the order of the manifest: reading them in that order fetches
+hundreds with one request.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class _Stream:
 
 
 class Pool:
-    """What the readers of one mount share: kept bytes, threads, and what is being fetched right now."""
+    """The shared state of a mount's readers: cached bytes, threads, and running fetches."""
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class Pool:
         return self._keep(key, self._loaded([key], load))
 
     def fetch(self, keys: list[Key], load: Callable[[], Iterator[tuple[Key, Buffer]]]) -> Future[None] | None:
-        """Begin to load bytes that somebody wants or will probably want; failures only matter to who waits."""
+        """Start to load bytes that are wanted now or probably soon; only waiting readers see failures."""
         with self._lock:
             if all(key in self.cache or key in self._coming for key in keys):
                 return None

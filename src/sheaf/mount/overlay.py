@@ -1,4 +1,4 @@
-"""A writable file system: a bundle, or nothing, below; what is written goes to a spill on this machine.
+"""A writable file system on top of a bundle, or empty; written data goes to a spill on this machine.
 
 Names and attributes are ops in a journal, contents are files of the spill. What a commit is reading stays as it is: a
 write to such a file goes to a copy of it.
@@ -85,7 +85,7 @@ class OverlayFs:
         self._removed: OrderedDict[int, Attr] = OrderedDict()  # folders, for programs that still are in them
 
     def replay(self) -> list[str]:
-        """Take up what a spill says that was done; returns the bundles that were to be commits. Raises InvalidInput."""
+        """Replay the journal of a spill; returns the ids of attempted commits. Raises InvalidInput."""
         commits = []
         for op in self.spill.ops():
             if isinstance(op, Commit):
@@ -145,7 +145,7 @@ class OverlayFs:
             return self.state.lower.readlink(ino)
 
     def names(self, ino: int) -> list[tuple[str, int]]:
-        """What is in a folder now."""
+        """Return the current entries of a folder."""
         with self.lock:
             return list(self.state.names(ino))
 

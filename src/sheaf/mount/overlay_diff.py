@@ -1,7 +1,7 @@
-"""What a writable mount has changed, as rows for the manifest of the bundle below.
+"""The changes of a writable mount, as rows for the manifest.
 
-The mount is looked at in one go, so that a commit is one moment of it; contents are read afterwards, from spills that
-nobody changes meanwhile.
+The mount is compared under its lock, so that a commit is a consistent snapshot; contents are read afterwards, from spills
+that do not change.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Difference:
 
 
 def difference(state: State, mtime_of: Callable[[int], int]) -> Difference:
-    """What is different from the bundle below; ``mtime_of`` a spill. Hold the mount's lock; waits for the store."""
+    """Return the changes to the bundle below; ``mtime_of`` a spill. Hold the mount's lock; waits for the store."""
     walk = _Walk(state, mtime_of)
     walk.folder(state.nodes[ROOT_INO], "")
     return walk.found
@@ -65,7 +65,7 @@ class _Walk:
     # -- down the tree -------------------------------------------------------------------------------------------------
 
     def folder(self, node: Node, path: str) -> None:
-        """What is in a folder that is remembered."""
+        """Return the entries of a changed folder."""
         lower = self._lower if node.below else None
         own = lower.folder_path(node.ino) if lower else None
         if lower is not None and own != path:

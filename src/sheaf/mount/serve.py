@@ -1,4 +1,4 @@
-"""Mounts by name: a bundle, a repo, a store. Each call returns when the mount has ended."""
+"""Mount a bundle, a repo or a store. Each call returns when it is unmounted."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["Shared", "mount_bundle", "mount_repo", "mount_store", "prepare", "se
 
 
 class Shared:
-    """What the bundles of one mount share."""
+    """The shared state of a mount's bundles."""
 
     def __init__(self, store: Connected, options: ReadOptions) -> None:
         self.options = options
@@ -58,13 +58,13 @@ def _disk(store: Connected, options: ReadOptions) -> BlockCache | None:
 
 
 def mount_bundle(repo: Repo, bundle: Bundle, mountpoint: Path, options: MountOptions, read: ReadOptions) -> None:
-    """Mount one bundle, read-only."""
+    """Mount a bundle, read-only."""
     shared = Shared(repo.context.store, read)
     _serve_read_only(shared.open(bundle), shared, mountpoint, options)
 
 
 def mount_repo(repo: Repo, mountpoint: Path, options: MountOptions, read: ReadOptions) -> None:
-    """Mount all bundles of a repo, read-only: labels and branches are folders, other refs are found by name."""
+    """Mount all bundles of a repo, read-only: labels and branches are folders; other refs can be opened by name."""
     started = int(repo.created.timestamp() * 10**9)
     _mount_roots(repo_roots(repo), started, mountpoint, options, Shared(repo.context.store, read))
 
@@ -88,20 +88,20 @@ def _serve_read_only(fs: Filesystem, shared: Shared, mountpoint: Path, options: 
 
 
 def prepare(mountpoint: Path) -> None:
-    """Make the folder to mount on if need be. Raises InvalidInput, Refused, Unsupported."""
+    """Create the mount point if needed. Raises InvalidInput, Refused, Unsupported."""
     try:
         mountpoint.mkdir(parents=True, exist_ok=True)
         if any(mountpoint.iterdir()):
-            raise Refused(f"{mountpoint} is not empty", "mount on an empty folder, or on one that isn't there yet")
+            raise Refused(f"{mountpoint} is not empty", "mount on an empty or new folder")
     except (FileExistsError, NotADirectoryError):
         raise InvalidInput(f"{mountpoint} is not a folder", "mount on a folder") from None
     except OSError as error:
         if error.errno == errno.ENOTCONN or mountpoint.is_mount():  # in this order: asking a dead mount raises, too
-            hint = f"a mount that has ended is left there: fusermount3 -u {mountpoint}"
-            raise Refused(f"{mountpoint} can't be read: {error.strerror}", hint) from error
+            hint = f"unmount the stale mount: fusermount3 -u {mountpoint}"
+            raise Refused(f"can't read {mountpoint}: {error.strerror}", hint) from error
         raise
     if sys.platform == "linux" and not os.path.exists("/dev/fuse"):  # noqa: PTH110 - a device
-        raise Unsupported("there is no /dev/fuse here", "load the fuse module, or give the container the device")
+        raise Unsupported("/dev/fuse does not exist", "load the fuse module, or pass the device to the container")
 
 
 def serve(fs: Filesystem, patience: Patience, mountpoint: Path, options: MountOptions) -> None:
@@ -115,10 +115,11 @@ def serve(fs: Filesystem, patience: Patience, mountpoint: Path, options: MountOp
     try:
         binding = importlib.import_module(f"sheaf.mount.fuse.with_{library}")
     except (ImportError, OSError) as error:  # the package is there, libfuse is not
-        raise Unsupported(f"{library} doesn't load: {error}", "install FUSE: apt-get install fuse3") from error
+        raise Unsupported(f"can't load {library}: {error}", "install FUSE: apt-get install fuse3") from error
     try:
         binding.serve(fs, patience, mountpoint, options)
     except RuntimeError as error:
         raise Unavailable(
-            f"can't mount on {mountpoint}: {error}", "is FUSE installed (fuse3), and may you use /dev/fuse?"
+            f"can't mount on {mountpoint}: {error}",
+            "check that FUSE (fuse3) is installed and that you may use /dev/fuse",
         ) from error

@@ -1,7 +1,7 @@
-"""What a writable mount shows: a bundle, or nothing, with changes on top. Pure bookkeeping, applied op by op.
+"""The state of a writable mount: a bundle, or nothing, with changes on top, applied op by op. No I/O.
 
-A node of the bundle below keeps its number, and is remembered only once something about it is different; then the
-folders above it are remembered, too, so that whoever walks down from the root finds each change.
+A node of the bundle below keeps its number, and is kept in memory only after it has changed, together with its parent
+folders, so that a walk from the root finds each change.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class State:
         return ino
 
     def kind(self, ino: int) -> Kind:
-        """What a node is."""
+        """Return the kind of a node."""
         node = self.nodes.get(ino)
         if node is not None:
             return node.kind
@@ -99,7 +99,7 @@ class State:
         return Kind(leaf.kind[row])
 
     def names(self, ino: int) -> Iterator[tuple[str, int]]:
-        """What is in a folder, with numbers."""
+        """Return the entries of a folder, with numbers."""
         node = self.nodes.get(ino)
         changed = node.children if node is not None else {}
         lower = self.shown(ino)
@@ -136,7 +136,7 @@ class State:
         return found.ino
 
     def apply(self, op: Op) -> None:
-        """Do what an op says; it was checked. Touch all nodes that it names before, so that this never waits."""
+        """Apply a checked op. Touch all its nodes before, so that this never waits."""
         self.changes += 1
         match op:
             case Make(parent, name, ino, kind, mode, time, target, fill):

@@ -1,4 +1,4 @@
-"""Writable mounts from beginning to bundle, and what to do with one that was left behind."""
+"""Writable mounts, from mounting to the commit, and commits of what a mount left behind."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ __all__ = ["NewBundle", "commit_left", "mount_new"]
 
 @dataclass(frozen=True, slots=True)
 class NewBundle:
-    """What is to become of a writable mount. ``base``: the ref it begins with, None for empty.
+    """The settings of a writable mount. ``base``: the ref it begins with, None for empty.
 
-    ``spill``: an empty folder of this machine for what is written. ``every_s``: seconds between commits meanwhile.
+    ``spill``: an empty local folder for written data. ``every_s``: seconds between commits while mounted.
     """
 
     message: str
@@ -55,7 +55,7 @@ def mount_new(
     tell: Callable[[Bundle], None],
     complain: Callable[[SheafError], None],
 ) -> Bundle:
-    """Mount a folder to write to, and commit what is in it at the end. ``tell`` hears of each commit meanwhile.
+    """Mount a writable folder, and commit its contents at the end. ``tell`` is called with each earlier commit.
 
     Raises:
         Refused, InvalidInput: the folder or the spill is not empty; nothing was mounted. Refused also: nothing was
@@ -129,7 +129,7 @@ def _finished(repo: Repo, committer: Committer, spill: Spill, new: NewBundle) ->
             repo.set_label(new.label, f"bundle:{bundle.id}", move=new.move_label)
     elif committer.is_empty and not new.allow_empty:
         spill.remove()
-        raise Refused("nothing was committed: nothing was written", "an empty bundle needs --allow-empty")
+        raise Refused("nothing was committed: no changes", "to commit an empty bundle, pass --allow-empty")
     else:
         bundle = committer.commit(label=new.label, move_label=new.move_label, allow_empty=new.allow_empty)
     spill.remove()
@@ -146,19 +146,19 @@ def commit_left(
     move_label: bool = False,
     allow_empty: bool = False,
 ) -> Bundle:
-    """Commit what a mount left behind whose commit failed or that was killed, and take it away.
+    """Commit what a mount left behind after a failed commit or a crash, and delete it.
 
     Raises:
-        NotFound: the folder is no such thing.
-        Conflict: the mount is still there; or others have changed the same paths of the branch, and ``branch`` names no
+        NotFound: the folder is not a spill of a mount.
+        Conflict: the mount is still running; or others have changed the same paths of the branch, and ``branch`` names no
             other one.
-        Refused: it belongs to another store; or there is no file, and not ``allow_empty``.
+        Refused: it belongs to another store; or there are no files, without ``allow_empty``.
     """
     spill = Spill.reopen(folder)
     try:
         about = spill.about()
         if about.store != store.id:
-            raise Refused(f"{folder} belongs to another store, {about.store}", "name that one with --store")
+            raise Refused(f"{folder} belongs to another store, {about.store}", "pass that store with --store")
         repo = store.repo(about.repo)
         base = repo.bundle(f"bundle:{about.base}") if about.base else None
         fs, committer = _opened(repo, spill, about, base, Shared(repo.context.store, ReadOptions()))

@@ -1,1 +1,1 @@
-"""Notebooks: ``%load_ext sheaf`` gives ``%sheaf use``, ``%%sheaf run`` and displays of bundles, files and history."""
+"""Notebooks: ``%load_ext sheaf`` adds ``%sheaf use``, ``%%sheaf run`` and displays of bundles, files and history."""

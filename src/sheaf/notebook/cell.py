@@ -1,4 +1,4 @@
-"""A cell's code: run as the notebook runs it, and what it is about."""
+"""Run and analyse the code of a cell."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["has_await", "names", "run"]
 
 
 async def run(shell: Any, code: str) -> None:
-    """Run code in the notebook's namespace; the value of its last expression is shown. Raises what it raises.
+    """Run code in the notebook's namespace and show the value of its last expression. Raises the code's exceptions.
 
     Never suspends unless the code awaits something outside of its functions.
     """
@@ -24,7 +24,7 @@ async def run(shell: Any, code: str) -> None:
 
 
 def has_await(shell: Any, code: str) -> bool:
-    """Whether code awaits outside of its functions, so that an event loop must run it."""
+    """True if code awaits at top level, so that an event loop must run it."""
     try:
         return _is_coroutine(_compiled(ast.parse(shell.transform_cell(code)), "<cell>", "exec"))
     except (SyntaxError, ValueError):  # running it will say so
@@ -32,7 +32,7 @@ def has_await(shell: Any, code: str) -> bool:
 
 
 def names(shell: Any, code: str) -> set[str]:
-    """The names that code mentions."""
+    """Return the names that occur in the code."""
     try:
         tree = ast.parse(shell.transform_cell(code))
     except SyntaxError:  # running it will say so

@@ -1,4 +1,4 @@
-"""How bundles, repos and histories look in a notebook."""
+"""Displays of bundles, repos and histories in a notebook."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _FILES, _LOOKED_AT, _PICTURES, _THUMBNAIL, _HISTORY = 20, 200, 6, 512 << 10, 5
 
 
 def bundle_html(bundle: Bundle) -> str:
-    """A summary, the first files, some pictures."""
+    """Show a summary, the first files and some images."""
     summary = html.facts(
         [
             ("bundle", f"{bundle.repo_name}@{bundle.id}"),
             ("version", bundle.version),
             ("message", bundle.message),
             ("made", _made(bundle)),
-            ("holds", f"{bundle.files} files, {html.size(bundle.size)}"),
+            ("contents", f"{bundle.files} files, {html.size(bundle.size)}"),
         ]
     )
     found = list(islice(bundle.ls(recursive=True), _LOOKED_AT))
@@ -36,13 +36,13 @@ def bundle_html(bundle: Bundle) -> str:
 
 
 def history_html(bundles: Iterable[Bundle]) -> str:
-    """Bundles, one a line."""
+    """Show bundles, one per line."""
     rows = ((each.id, _made(each), each.message, each.files, html.size(each.size)) for each in bundles)
     return html.table(("bundle", "made", "message", "files", "size"), rows)
 
 
 def repo_html(repo: Repo) -> str:
-    """A repo: what it is, its names, its newest bundles."""
+    """Show a repo: facts, branches and labels, newest bundles."""
     about = html.facts([("repo", repo.name), ("description", repo.description)])
     names = [(branch.name, "branch", branch.bundle) for branch in repo.branches()]
     names += [(label.name, "label", label.bundle) for label in repo.labels()]
@@ -54,13 +54,13 @@ def repo_html(repo: Repo) -> str:
 
 
 def store_html(store: Store) -> str:
-    """A store: where it is, its repos."""
+    """Show a store: its URL and repos."""
     rows = ((repo.name, repo.description, repo.bundles) for repo in store.repos())
     return html.facts([("store", store.url)]) + html.table(("repo", "description", "bundles"), rows)
 
 
 def register(shell: Any) -> None:
-    """Let a shell show them so."""
+    """Register the displays with a shell."""
     formatter = shell.display_formatter.formatters["text/html"]
     for kind, show in ((Bundle, bundle_html), (Repo, repo_html), (Store, store_html)):
         formatter.for_type(kind, show)

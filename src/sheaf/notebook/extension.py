@@ -1,4 +1,4 @@
-"""What ``%load_ext sheaf`` and ``%unload_ext sheaf`` do."""
+"""Functions for ``%load_ext sheaf`` and ``%unload_ext sheaf``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RUN = "%%sheaf "
 
 
 def load(shell: Any) -> None:
-    """Give a shell the magics and the displays."""
+    """Register the magics and displays with a shell."""
     magics = SheafMagics(shell)
     shell.register_magics(magics)
     register(shell)
@@ -26,7 +26,7 @@ def load(shell: Any) -> None:
 
 
 def unload(shell: Any) -> None:
-    """Let go of the store."""
+    """Close the store."""
     _without_ours(shell)
     magics = shell.magics_manager.registry.get("SheafMagics")
     if magics is not None:

@@ -1,4 +1,4 @@
-"""What a notebook shows, as HTML. Pure functions; everything that a user named is escaped."""
+"""HTML for notebooks. Pure functions; all names from users are escaped."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def paragraph(words: str) -> str:
 
 
 def text(content: str) -> str:
-    """Text as it stands."""
+    """Return preformatted text."""
     return f"<pre>{escape(content)}</pre>"
 
 

@@ -81,7 +81,7 @@ def _driven(work: Coroutine[Any, Any, Bundle | None]) -> Bundle | None:
 
 @magics_class
 class SheafMagics(Magics):
-    """The magics of one notebook."""
+    """The magics of a notebook."""
 
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
@@ -89,38 +89,38 @@ class SheafMagics(Magics):
 
     @line_cell_magic  # type: ignore[untyped-decorator]
     def sheaf(self, line: str, cell: str | None = None) -> Any:
-        """Versioned data.
+        """Work with versioned data.
 
         %sheaf use REPO@REF [NAME] [--folder DIR | --mount DIR]
-            The bundle as the variable NAME (by default the repo's last name), and its files in a folder, which is then
-            NAME_folder.
+            Bind the bundle to the variable NAME (default: the last part of the repo's name), and put its files into a
+            folder, bound to NAME_folder.
         %sheaf show REPO@REF[:PATH]
-            A bundle, a folder, a picture, the first rows of a table, the beginning of a text.
+            Show a bundle, a folder, an image, the first rows of a table or the beginning of a text.
         %sheaf log REPO[@REF]
-            The history.
+            Show the history.
         %sheaf store [URL]
-            The store; with a URL, use that one from now on. By default it is the one of the command line.
+            Show the store; with a URL, switch to that store. The default is the store of the command line.
         %%sheaf run --out REPO [--message TEXT] [--branch NAME] [--label NAME [--move-label]] [--in REPO@REF]…
             [--name NAME]
-            Run the cell with a new folder as the variable NAME ("out"); what the cell writes there becomes a bundle of
-            REPO. The run is recorded: the code, the bundles of `%sheaf use` that the code mentions and those of --in,
-            and the new bundle. If the cell raises, that is recorded, and there is no bundle.
+            Run the cell with a new folder as the variable NAME (default: out) and commit the files written there as a
+            bundle of REPO. The run is recorded: the code, the bundles of `%sheaf use` that the code mentions, those of
+            --in, and the new bundle. If the cell raises an exception, the failure is recorded and no bundle is made.
         """
         args = _parser().parse_args(shlex.split(line))
         if (args.verb == "run") != (cell is not None):
-            raise UsageError("it is %%sheaf run, with the code below it, and %sheaf for everything else")
+            raise UsageError("use %%sheaf run with code below it, and %sheaf for all other commands")
         if cell is not None:
             if cells.has_await(self.shell, cell):
-                raise UsageError("the code below awaits: load the extension in this shell, and switch %autoawait on")
+                raise UsageError("the cell contains await: load the extension in this shell, and turn %autoawait on")
             return _driven(self._run(args, cell))
         with _in_one_line():
             return getattr(self, f"_{args.verb}")(args)
 
     async def run_awaited(self, line: str, cell: str) -> Bundle | None:
-        """``%%sheaf`` with code that awaits; :mod:`sheaf.notebook.extension` has IPython await it."""
+        """Run a ``%%sheaf`` cell with await; called by IPython through :mod:`sheaf.notebook.extension`."""
         args = _parser().parse_args(shlex.split(line))
         if args.verb != "run":
-            raise UsageError("it is %%sheaf run, with the code below it, and %sheaf for everything else")
+            raise UsageError("use %%sheaf run with code below it, and %sheaf for all other commands")
         return await self._run(args, cell)
 
     def _store(self, args: argparse.Namespace) -> Any:

@@ -1,6 +1,6 @@
-"""Bundles mounted for a notebook, by the command line in a process of its own, which outlives the notebook's kernel.
+"""Mount bundles for a notebook, with the command line in a separate process that outlives the kernel.
 
-So a folder may hold the mount of a kernel that has ended: one of the same bundle is used again, another one makes room.
+A folder may have a mount of an earlier kernel: one of the same bundle is reused, another one is unmounted.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from sheaf.storage.folder.network_mounts import Mounted, mounted_on
 __all__ = ["mount"]
 
 _COMMAND: Final = "import sys; from sheaf.cli.main import main; sys.exit(main())"
-_ELSEWHERE: Final = "use --folder to download it"
+_ELSEWHERE: Final = "use --folder to download it instead"
 
 
 def mount(bundle: Bundle, folder: Path, store: str | None) -> None:
-    """Have a bundle in a folder. ``store``: its URL, None for that of the command line.
+    """Mount a bundle. ``store``: its URL, None for the store of the command line.
 
     Raises:
-        Refused: a writable mount is there, or one of another bundle that is in use.
+        Refused: the folder has a writable mount, or one of another bundle that is in use.
         Unavailable: the command failed.
     """
     found = mounted_on(folder)
@@ -34,7 +34,7 @@ def mount(bundle: Bundle, folder: Path, store: str | None) -> None:
             if found.source == f"sheaf:{bundle.repo_name}@{bundle.id}":
                 return
             if found.is_writable:
-                hint = f"'fusermount3 -u {folder}' makes a bundle of it; or mount on another folder"
+                hint = f"commit and unmount it with 'fusermount3 -u {folder}', or choose another folder"
                 raise Refused(f"{folder} is a writable mount", hint)
         _unmount(folder, found)
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,4 +71,4 @@ def _unmount(folder: Path, found: Mounted) -> None:
         raise Unavailable(f"{folder}: {command[0]} is not installed", "install FUSE: apt-get install fuse3") from None
     if done.returncode:
         reason = done.stderr.strip() or f"{command[0]} failed"
-        raise Refused(f"{folder}: the mount of {found.source} stays there: {reason}", "close what uses it")
+        raise Refused(f"{folder}: can't unmount {found.source}: {reason}", "close the programs that use it")

@@ -1,4 +1,4 @@
-"""A file of a bundle, as a notebook shows it: a picture, the first rows of a table, the beginning of a text."""
+"""Previews of files: an image, the first rows of a table, the beginning of a text."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PICTURE = 8 << 20  # bytes of a picture that is shown
 
 
 def preview(bundle: Bundle, path: str) -> str:
-    """A file as HTML; of a folder, what is in it. Raises NotFound."""
+    """Return a file, or the listing of a folder, as HTML. Raises NotFound."""
     entry = bundle.entry(path) if path else None
     if entry is None or entry.kind == "folder":
         found = list(bundle.ls(path))
@@ -42,12 +42,12 @@ def preview(bundle: Bundle, path: str) -> str:
 
 
 def is_image(entry: Entry, limit: int = _PICTURE) -> bool:
-    """Whether a file is a picture of at most so many bytes."""
+    """True if a file is an image of at most so many bytes."""
     return entry.kind == "file" and entry.size <= limit and _suffix(entry.path) in IMAGES
 
 
 def picture(bundle: Bundle, entry: Entry, height_px: int | None = None) -> str:
-    """A picture as HTML."""
+    """Return an image as HTML."""
     data = base64.b64encode(bundle.read(entry.path)).decode()
     return html.image(IMAGES[_suffix(entry.path)], data, entry.path, height_px)
 

@@ -1,4 +1,4 @@
-"""What a notebook is connected to, and which bundles it has taken up."""
+"""The store and the bundles that a notebook uses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Session", "Used"]
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """A bundle that the notebook has as a variable, and the folder where its files are, if they are anywhere."""
+    """A bundle bound to a variable of the notebook, and the folder with its files, if any."""
 
     name: str
     bundle: Bundle
@@ -26,17 +26,17 @@ class Used:
 
     @property
     def address(self) -> str:
-        """The bundle, so that it can be found again."""
+        """The address of the bundle."""
         return f"{self.bundle.repo_name}@bundle:{self.bundle.id}"
 
     @property
     def variables(self) -> dict[str, object]:
-        """What the notebook's namespace gets."""
+        """The variables for the notebook's namespace."""
         return {self.name: self.bundle} | ({f"{self.name}_folder": self.folder} if self.folder else {})
 
 
 class Session:
-    """One notebook's. The store is connected when it is first needed."""
+    """The session of a notebook. The store is opened on first use."""
 
     def __init__(self) -> None:
         self._url: str | None = None
@@ -45,29 +45,29 @@ class Session:
 
     @property
     def store(self) -> Store:
-        """The store: the one that was chosen, else that of the command line."""
+        """The chosen store, or the store of the command line."""
         if self._store is None:
             self._store = connect(self._url)
         return self._store
 
     def choose(self, url: str) -> Store:
-        """Use another store from now on. Raises NotFound."""
+        """Switch to another store. Raises NotFound."""
         store = connect(url)
         self.close()
         self._url, self._store = url, store
         return store
 
     def bundle(self, address: str) -> tuple[Bundle, Address]:
-        """The bundle that an address names, and the address. Raises NotFound, InvalidInput."""
+        """Return the bundle of an address, and the parsed address. Raises NotFound, InvalidInput."""
         at = parse_address(address)
         return self.store.repo(at.repo).bundle(at.ref), at
 
     def use(self, address: str, name: str | None, folder: Path | None, mount: Path | None) -> Used:
-        """Take a bundle up: as a variable, and as a folder (made equal to it) or a mount if there is to be one."""
+        """Bind a bundle to a variable, and optionally update a folder to it or mount it."""
         bundle, at = self.bundle(address)
         name = name or re.sub(r"\W", "_", at.repo.rsplit("/", 1)[-1])
         if not name.isidentifier():
-            raise InvalidInput(f"'{name}' can't name a variable", "give a name: %sheaf use REPO@REF NAME")
+            raise InvalidInput(f"'{name}' is not a valid variable name", "add a name: %sheaf use REPO@REF NAME")
         if folder is not None:
             bundle.update(folder) if folder.exists() and any(folder.iterdir()) else bundle.download(folder)
         if mount is not None:
@@ -76,7 +76,7 @@ class Session:
         return used
 
     def close(self) -> None:
-        """Let go of the store."""
+        """Close the store."""
         store, self._store = self._store, None
         self.used.clear()
         if store is not None:

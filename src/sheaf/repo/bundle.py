@@ -44,7 +44,7 @@ __all__ = ["Bundle"]
 
 
 class Bundle:
-    """A committed bundle. Everything about it is known; its entries and bytes are fetched when asked for."""
+    """A committed bundle. Its entries and bytes are fetched on demand."""
 
     def __init__(self, context: Context, descriptor: records.Bundle) -> None:
         self._context = context
@@ -61,8 +61,8 @@ class Bundle:
         return pointer_of(self._descriptor.root)
 
     @property
-    def descriptor(self) -> records.Bundle:
-        """What its record says of it."""
+    def descriptor(self) -> log.Bundle:
+        """The fields of its commit record."""
         return self._descriptor
 
     @property
@@ -77,72 +77,72 @@ class Bundle:
 
     @property
     def id(self) -> str:
-        """A KSUID."""
+        """The id, a KSUID: 27 letters and digits."""
         return self._descriptor.id
 
     @property
     def version(self) -> str:
-        """The version hash, 64 hex digits: equal for equal trees, whoever wrote them."""
+        """The version: a hash of 64 hex digits, equal for equal folders."""
         return self._descriptor.version
 
     @property
     def message(self) -> str:
-        """What its maker said of it."""
+        """The commit message."""
         return self._descriptor.message
 
     @property
     def time(self) -> datetime:
-        """When it was committed, by its maker's clock."""
+        """The time of the commit, by the clock of the machine that made it."""
         return parse_time(self._descriptor.time)
 
     @property
-    def author(self) -> records.Author:
-        """Who made it."""
+    def author(self) -> log.Author:
+        """The author of the commit."""
         return self._descriptor.author
 
     @property
     def parents(self) -> tuple[str, ...]:
-        """Ids of the bundles that it follows; the first is where its branch was."""
+        """The ids of its parents; the first is the previous head of its branch."""
         return self._descriptor.parents
 
     @property
     def meta(self) -> dict[str, str]:
-        """Free keys and values given at its upload."""
+        """The metadata (keys and values) given at its upload."""
         return dict(self._descriptor.meta)
 
     @property
     def set_aside(self) -> str:
-        """Why it was set aside: it is known that it can't be read. Empty for others."""
+        """The reason why it was quarantined; empty if it was not."""
         return self._context.log.last.aside.get(self.id, "")
 
     @property
     def files(self) -> int:
-        """How many files and symlinks it has."""
+        """The number of files and symlinks."""
         return self._descriptor.files
 
     @property
     def entries(self) -> int:
-        """How many entries it has, folders included."""
+        """The number of entries, including folders."""
         return self._descriptor.root.rows
 
     @property
     def size(self) -> int:
-        """Bytes of all files together."""
+        """The total size of its files, in bytes."""
         return self._descriptor.root.size
 
     @Lazy
     def tree(self) -> Tree:
-        """Its manifest."""
+        """The reader of its manifest."""
         return Tree(self._context.nodes, pointer_of(self._descriptor.root), self._root_now)
 
     @property
     def redacted(self) -> bool:
-        """Whether an erasure has taken names or rows out of it: then its version covers more than what is there."""
+        """True if an erasure removed names or rows from it; its version then still covers what was removed."""
         return bool(self._descriptor.redacted)
 
     @Lazy
     def view(self) -> FileTree:
-        """The bundle as a file tree: what doors are adapters of."""
+        """The bundle as a file tree, which mounts, fsspec and other interfaces use."""
         from sheaf.engine.chunks.chunk_reader import Contents
 
         return FileTree(self.tree, Contents(self._context.core))
@@ -150,9 +150,12 @@ class Bundle:
     # -- reading -------------------------------------------------------------------------------------------------------
 
     def ls(self, path: str = "", *, recursive: bool = False, mark_erased: bool = False) -> Iterator[Entry]:
-        """What is in a folder (of a file: itself), one level or all, in order. Raises NotFound.
+        """List the entries of a folder in order of paths; for a file, the file itself. Raises NotFound.
 
-        ``mark_erased``: also look up which files' bytes were removed from the store for good.
+        Args:
+            path: the folder; "" is the root.
+            recursive: also list all entries below.
+            mark_erased: set :attr:`Entry.erased` of files whose bytes were erased from the store.
         """
         found = self._list(path, recursive=recursive)
         return self._marked(found) if mark_erased else found
@@ -175,7 +178,7 @@ class Bundle:
         return map(entry_of, self.view.list(path, recursive=recursive))
 
     def entry(self, path: str) -> Entry:
-        """One entry. Raises NotFound."""
+        """Return the entry of a path. Raises NotFound."""
         if "pyarrow" not in sys.modules:
             with suppress(NotPlain, Corrupt):  # what is damaged, or redacted meanwhile, is told by who reads all of it
                 return entry_of(self._look(path))
@@ -189,24 +192,25 @@ class Bundle:
         return look_up(self._glance.find, path)
 
     def open(self, path: str) -> BinaryIO:
-        """A file as a seekable stream of verified bytes. Raises NotFound, InvalidInput."""
+        """Open a file as a seekable stream of verified bytes. Raises NotFound, InvalidInput."""
         return cast(BinaryIO, io.BufferedReader(self.view.open(path), 1 << 20))
 
     def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
-        """Bytes of a file, all or a range. Raises NotFound, InvalidInput, Corrupt."""
+        """Read a file, or a range of it. Raises NotFound, InvalidInput, Corrupt."""
         file = self.view.open(path)
         return self.view.contents.read(file.entry, offset, length)
 
     def verify(
         self, progress: Progress | None = None, *, on_damaged: Callable[[Damaged], object] | None = None
     ) -> Verified:
-        """Read every byte, and check every file against its content hash.
+        """Read every byte and compare every file with its content hash.
 
-        ``on_damaged``: takes each file that can't be read, or is not what it should be, as it is found.
+        Args:
+            on_damaged: called with each unreadable or damaged file.
 
         Raises:
-            Corrupt: a part of the manifest is damaged; or (without ``on_damaged``, after all was read) files are, naming
-                the first of their paths.
+            Corrupt: the manifest is damaged; or, without ``on_damaged`` and after everything was read, files are: the
+                message names the first ones.
         """
         from sheaf.repo.operations.verify_bundle import verify
 
@@ -228,19 +232,20 @@ class Bundle:
         drop_last: bool = False,
         resume: Position | Mapping[str, str | int] | None = None,
     ) -> Batches:
-        """All files that a pattern names, some at a time, as a training run reads them: whole packs, read ahead.
+        """Iterate over the files that match a pattern in batches for training; packs are read whole and ahead.
 
         Args:
-            glob: ``*`` within one folder, ``**`` through all: ``train/**/*.jpg``.
-            batch: files in a batch; the last one may have fewer, unless ``drop_last``.
-            shuffle: a seed; the same one gives the same order, another in each epoch. None: in order of paths.
-            shard: (rank, world): this process's part. Parts are disjoint and differ by one file at most.
-            workers: threads that read.
-            buffer: bytes within which shuffled files are mixed, and which that takes in memory.
-            resume: the :attr:`Batches.position` of an earlier one that was made with the same arguments.
+            glob: ``*`` matches within one folder, ``**`` across folders: ``train/**/*.jpg``.
+            batch: the number of files in a batch; the last one may have fewer.
+            shuffle: a seed. Equal seeds give equal orders; each epoch has its own order. None: order of paths.
+            shard: (rank, world): the part for this process. Parts are disjoint and differ by at most one file.
+            workers: the number of threads that read.
+            buffer: the size of the shuffle buffer in memory, in bytes.
+            drop_last: drop the last batch if it has fewer files.
+            resume: the :attr:`Batches.position` of an earlier iteration with the same arguments.
 
         Raises:
-            InvalidInput: nothing matches, or ``resume`` is of something else.
+            InvalidInput: no file matches, or ``resume`` belongs to other arguments.
         """
         from sheaf.engine.manifest.bulk_read import Bulk
         from sheaf.transfer.batches import Batches
@@ -261,20 +266,19 @@ class Bundle:
     # -- comparing and writing out -------------------------------------------------------------------------------------
 
     def diff(self, other: Bundle) -> Iterator[Change]:
-        """What happened from this bundle to another one, in order of paths. Raises InvalidInput for what is no bundle."""
+        """Compare with another bundle: the changes from this one to it, in order of paths. Raises InvalidInput."""
         if not isinstance(other, Bundle):
-            raise InvalidInput(
-                f"a bundle is compared with a bundle, not with {other!r}", "get it with repo.bundle(REF)"
-            )
+            raise InvalidInput(f"can't compare a bundle with {other!r}", "pass a bundle: repo.bundle(REF)")
         return map(change_of, diff_trees(self.tree, other.tree))
 
     def diff_folder(self, folder: str | Path, *, on_skipped: Callable[[Skipped], object] | None = None) -> list[Change]:
-        """What is different in a local folder, seen from this bundle; a moved file is one rename.
+        """Compare with a local folder: the changes from this bundle to it; a moved file is one rename.
 
-        ``on_skipped``: takes each path that can't be in a bundle or can't be read, and so is not compared.
+        Args:
+            on_skipped: called with each path that can't be compared, because it is unreadable or not storable.
 
         Raises:
-            NotFound, InvalidInput, Denied, Conflict: about the folder, or (without ``on_skipped``) something in it.
+            NotFound, InvalidInput, Denied, Conflict: for the folder or, without ``on_skipped``, for an entry in it.
         """
         from sheaf.repo.local_folders import compare
 
@@ -292,15 +296,21 @@ class Bundle:
         concurrency: int | None = None,
         progress: Progress | None = None,
     ) -> Downloaded:
-        """Write the bundle (or what is below ``path``, or some files) into an empty folder; resumes if it was killed.
+        """Write the bundle, or a part of it, into an empty folder. Resumes an interrupted download.
 
-        A folder that has just these files already is left as it is: then all of them count as ``resumed``.
+        A folder that already has exactly these files is not changed; all files then count as ``resumed``.
 
-        ``skip_on_error``: leave out files whose bytes are lost or damaged; the answer names them.
+        Args:
+            path: only entries below this folder.
+            name_filter: only paths that match this regular expression.
+            files: only these paths.
+            force: also write into a folder that is not empty, and overwrite files.
+            skip_on_error: skip files whose bytes are missing or damaged; the result names them.
+            concurrency: the number of concurrent transfers.
 
         Raises:
-            Refused: the folder is not empty (without ``force``), or names become one there.
-            Corrupt: bytes are not what they should be (without ``skip_on_error``); nothing wrong is left behind.
+            Refused: the folder is not empty (without ``force``), or names collide on its file system.
+            Corrupt: a file is damaged in the store (without ``skip_on_error``); no wrong bytes are left in the folder.
         """
         from sheaf.repo.local_folders import hashes_of, note
         from sheaf.transfer.download.download import download
@@ -338,17 +348,17 @@ class Bundle:
         skip_on_error: bool = False,
         progress: Progress | None = None,
     ) -> Updated:
-        """Make a folder equal to this bundle, whatever it is now; it is made if it isn't there.
+        """Make a folder equal to this bundle; create it if it does not exist.
 
         Args:
-            force: also overwrite and delete what was changed locally.
-            switch_repo: also replace what came from another repo.
-            skip_on_error: leave files as they are whose new bytes are lost or damaged; the answer names them.
+            force: overwrite and delete local changes.
+            switch_repo: replace a folder that came from another repo.
+            skip_on_error: keep the old file if its new bytes are missing or damaged; the result names such files.
 
         Raises:
-            Refused: local edits would be lost (without ``force``), the folder came from another repo (without
-                ``switch_repo``), or it is in the store itself.
-            Corrupt: bytes are not what they should be (without ``skip_on_error``); nothing was changed.
+            Refused: local changes would be lost (without ``force``), the folder came from another repo (without
+                ``switch_repo``), or it is inside the store.
+            Corrupt: a file is damaged in the store (without ``skip_on_error``); nothing was changed.
         """
         from sheaf.repo.local_folders import bring, note
         from sheaf.transfer.store_guard import refuse_inside

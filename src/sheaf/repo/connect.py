@@ -1,4 +1,4 @@
-"""Connecting to a store: making it, opening it, or a copy of it where it can't be reached."""
+"""Create a store, or open it, or one of its replicas if it can't be reached."""
 
 from __future__ import annotations
 
@@ -34,16 +34,20 @@ def init(
     probe: bool = True,
     clock: Clock | None = None,
 ) -> Store:
-    """Make a store at a URL or folder and connect to it.
+    """Create a store at a URL or folder and open it.
 
     Args:
-        key: encrypt what is stored, so that only who has this key can read it: 32 random bytes, or a passphrase. A
-            ``key_file`` among the options does the same.
-        probe: try first whether the place keeps the rules that Sheaf stands on, and refuse it if not.
+        url: the location of the store.
+        options: settings of the storage, such as credentials.
+        author: the author of commits; by default the user, as on the command line.
+        cache: a folder for copies of immutable objects and for hashes of local files; None: no cache.
+        key: create an encrypted store with this key: 32 random bytes, or a passphrase. A ``key_file`` in the options
+            does the same.
+        probe: first check that the storage provides the guarantees that Sheaf relies on.
 
     Raises:
-        AlreadyExists: there is one.
-        Refused: something else is there; or the place breaks a rule, which the message names.
+        AlreadyExists: there is a store already.
+        Refused: the location is not empty, or a check failed; the message names it.
         Unsupported: an optional library is missing.
     """
     backend = open_backend(url, options or StorageOptions())
@@ -73,24 +77,25 @@ def connect(
     others: Callable[[str], StorageOptions] | None = None,
     ask: Callable[[str], str] | None = None,
 ) -> Store:
-    """Connect to the store at a URL or folder.
+    """Open the store at a URL or folder.
 
     Args:
-        url: None is the store that the command line would use, from the environment and the configuration file, with
-            all that they say about it; the other arguments win.
-        cache: a folder for copies of immutable objects and for what is known of uploaded folders; None keeps neither.
-        key: of an encrypted store: 32 bytes, or a passphrase; by default from the ``key_file`` of the options, the
-            environment, the configuration file or the keyring.
-        author: who signs what is made; None is the user as the command line would name them.
-        create: make the store if there is none, in an empty place; with a key or a ``key_file``, an encrypted one.
-        others: how to reach its replicas, by URL; by default like the store itself.
-        ask: gets a passphrase from a person, if the store takes one and nothing else opens it.
+        url: the location. None: the store of the command line, with its settings from the environment and the
+            configuration file; the other arguments take precedence.
+        options: settings of the storage, such as credentials.
+        cache: a folder for copies of immutable objects and for hashes of local files; None: no cache.
+        author: the author of commits; by default the user, as on the command line.
+        key: the key of an encrypted store: 32 bytes, or a passphrase. By default from the ``key_file`` of the options,
+            the environment, the configuration file or the keyring.
+        create: create the store if it does not exist and the location is empty; encrypted, if there is a key.
+        others: returns the options for the URL of a replica; by default those of the store.
+        ask: prompts the user for a passphrase if the store has one and no other key opens it.
 
     Raises:
         NotFound: there is no store.
-        Denied: it is encrypted, and there is no key for it, or another one.
-        Refused: it is not encrypted, though there is a key for it.
-        Unsupported: it needs a newer Sheaf, or an optional library is missing.
+        Denied: the store is encrypted, and the key is missing or wrong.
+        Refused: the store is not encrypted, but there is a key for it.
+        Unsupported: the store requires a newer Sheaf, or an optional library is missing.
     """
     if url is None:
         return _connect_configured(options, cache, author, key, create, clock)
@@ -146,7 +151,7 @@ def _open_copy(
             store = opened(open(replica))
         except SheafError:
             continue
-        _tell(f"{error.message}: reading from its replica {replica}, which may be behind")
+        _tell(f"{error.message}: reading from replica {replica}, which may be behind")
         return store
     return None
 

@@ -1,4 +1,4 @@
-"""What the objects of the API share: a connected store, and one repo of it."""
+"""Internal state that the objects of the API share: an open store, and one of its repos."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Connected", "Context"]
 
 
 class Connected:
-    """An opened store. ``cache``: a folder of this user, or None."""
+    """An open store. ``cache``: the user's cache folder, or None."""
 
     def __init__(self, core: Core, cache: Path | None) -> None:
         self.core = core
@@ -30,19 +30,17 @@ class Connected:
 
     @Lazy
     def nodes(self) -> Nodes:
-        """The manifest nodes of the store, with what is remembered of them."""
+        """The reader of manifest nodes, with its cache."""
         from sheaf.engine.manifest.node_store import (
-            Nodes,  # pyarrow takes 60 ms to import, and names and labels don't need it
-        )
 
         return Nodes(self.core)
 
     def refuse_reads(self) -> None:
-        """Raises Unsupported if reading this store takes something that this program doesn't know."""
+        """Raise Unsupported if reading this store requires a feature that this version does not support."""
         self._refuse(self.log.head().state.read_features, READ_FEATURES, "read")
 
     def refuse_writes(self) -> StoreState:
-        """The store as it is now. Raises Unsupported if writing to it takes something that this program doesn't know."""
+        """Return the current state. Raises Unsupported if writing requires a feature that this version does not support."""
         state = self.log.head().state
         self._refuse(state.write_features, WRITE_FEATURES, "write")
         return state
@@ -50,14 +48,14 @@ class Connected:
     def _refuse(self, wanted: tuple[str, ...], known: frozenset[str], what: str) -> None:
         if unknown := [name for name in wanted if name not in known]:
             raise Unsupported(
-                f"to {what} the store at {self.core.backend.url} takes '{unknown[0]}', which this Sheaf doesn't know",
+                f"can't {what} the store at {self.core.backend.url}: this Sheaf does not support feature '{unknown[0]}'",
                 "upgrade sheaf-data",
             )
 
 
 @dataclass(slots=True)
 class Context:
-    """One repo of an opened store."""
+    """A repo of an open store."""
 
     store: Connected
     entry: RepoEntry
@@ -84,7 +82,7 @@ class Context:
         return self.store.nodes
 
     def refuse_writes(self) -> None:
-        """Raises NotFound if the repo was deleted meanwhile, Unsupported if the store needs a newer Sheaf."""
+        """Raise NotFound if the repo was deleted in the meantime, Unsupported if the store requires a newer Sheaf."""
         entry = self.store.refuse_writes().repos.get(self.entry.id)
         if entry is None or entry.deleted:
-            raise NotFound(f'didn\'t find repo "{self.entry.name}"', "it was deleted meanwhile")
+            raise NotFound(f'didn\'t find repo "{self.entry.name}"', "it was deleted in the meantime")

@@ -1,4 +1,4 @@
-"""Diamonds: one bundle, filled by many writers."""
+"""Diamonds: uploads that several machines make together."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = ["Diamond", "DiamondInfo", "SplitInfo"]
 
 @dataclass(frozen=True, slots=True)
 class DiamondInfo:
-    """A diamond; ``bundle`` is the id of the bundle that it became."""
+    """Facts about a diamond; ``bundle`` is the id of its bundle after the commit."""
 
     id: str
     state: Literal["initialized", "done", "canceled"]
@@ -52,7 +52,7 @@ class DiamondInfo:
 
 @dataclass(frozen=True, slots=True)
 class SplitInfo:
-    """A split; ``count``: its files, known when it is done."""
+    """Facts about a split; ``count`` is the number of files, known when it is done."""
 
     id: str
     state: Literal["running", "done"]
@@ -65,7 +65,7 @@ class SplitInfo:
 
 
 class Diamond:
-    """A diamond that was begun, here or anywhere."""
+    """A diamond: an upload that several machines make together."""
 
     def __init__(self, context: Context, id: str) -> None:
         self._context = context
@@ -74,7 +74,7 @@ class Diamond:
 
     @classmethod
     def begin(cls, context: Context) -> Diamond:
-        """Begin one: a session that stays open until the diamond is committed or canceled."""
+        """Begin a diamond: a session that stays open until the diamond is committed or canceled."""
         session = open_session(context.core, context.entry.id, context.log, "diamond")
         diamond = cls(context, session.id)
         diamond._splits.begin()
@@ -82,22 +82,24 @@ class Diamond:
 
     @classmethod
     def find(cls, context: Context, id: str) -> Diamond:
-        """One that was begun. Raises NotFound."""
+        """Find a diamond by its id. Raises NotFound."""
         if not is_ksuid(id):
-            raise InvalidInput(f"'{id}' is not the id of a diamond", "it is what `sheaf diamond initialize` printed")
+            raise InvalidInput(
+                f"'{id}' is not the id of a diamond", "pass the id printed by `sheaf diamond initialize`"
+            )
         diamond = cls(context, id)
         diamond._splits.start()
         return diamond
 
     @staticmethod
     def ids(context: Context) -> list[str]:
-        """The ids of a repo's diamonds, oldest first by their clocks."""
+        """Return the ids of a repo's diamonds, oldest first."""
         listed = context.core.backend.list(f"{keys.repo(context.entry.id)}diamonds/")
         return sorted(id for id in {stat.key.split("/")[3] for stat in listed} if is_ksuid(id))
 
     @property
     def info(self) -> DiamondInfo:
-        """What is known of it now."""
+        """The current state of the diamond."""
         start, end = self._splits.start(), self._splits.end()
         bundle = self._committed()
         state: Literal["initialized", "done", "canceled"] = "initialized"
@@ -119,12 +121,12 @@ class Diamond:
     # -- splits --------------------------------------------------------------------------------------------------------
 
     def splits(self) -> list[SplitInfo]:
-        """The splits that were begun, oldest first by their clocks."""
+        """Return all splits, oldest first."""
         done = {split.generation: split for split in self._splits.done()}
         return [_split_info(start, done.get(start.generation)) for start in self._splits.started()]
 
     def split(self, name: str) -> SplitInfo:
-        """One split. Raises NotFound."""
+        """Return a split. Raises NotFound."""
         for split in self.splits():
             if split.id == name:
                 return split
@@ -146,13 +148,19 @@ class Diamond:
         """Store a folder as a split of this diamond.
 
         Args:
-            split_id: a free name; one that is done can't be used again, one that is not begins anew.
-            name_filter: a regular expression; only paths in which it is found are taken.
-            allow_erased: let contents come back that were erased from the store.
+            path: the folder.
+            split_id: the name of the split, so that an interrupted one can be retried. The name of a split that is done
+                can't be used again.
+            tag: free text about the split.
+            files: only these paths, relative to the folder.
+            name_filter: only paths that match this regular expression.
+            skip_on_error: skip files that can't be uploaded; the result names them.
+            concurrency: the number of concurrent transfers.
+            allow_erased: store erased contents again.
 
         Raises:
-            Conflict: the diamond was committed or canceled meanwhile; the split is not in it.
-            Refused: a file was erased from the store, unless ``allow_erased``.
+            Conflict: the diamond was committed or canceled in the meantime, without this split.
+            Refused: a content was erased from the store, unless ``allow_erased``.
         """
         self._context.refuse_writes()
         name = check_ref_name(split_id) if split_id else self._context.core.clock.new_id()
@@ -201,25 +209,31 @@ class Diamond:
         on_commit: Callable[[Bundle], None] | None = None,
         progress: Progress | None = None,
     ) -> Bundle:
-        """Join the splits that are done into one bundle. Where they disagree on a path, the later one wins.
+        """Join the finished splits into one bundle. If several splits have a path, the latest one wins.
 
         Args:
-            move_label: the label may be set already, and moves then.
-            allow_empty: make a bundle even if the splits have no files.
-            mode: what becomes of the others: kept below ``.conflicts/SPLIT/``, below ``.checkpoints/SPLIT/``, dropped
-                (``ignored``), or refused (``forbids-conflicts``).
+            message: the commit message.
+            label: a label to set to the new bundle.
+            move_label: move the label if it already points to another bundle.
+            branch: the branch to commit to; None: none.
+            mode: how to treat the conflicting versions of other splits: ``enable-conflicts`` keeps them below
+                ``.conflicts/SPLIT/``, ``enable-checkpoints`` below ``.checkpoints/SPLIT/``, ``ignored`` drops them,
+                ``forbids-conflicts`` raises Conflict.
+            tag: free text about the diamond.
+            allow_empty: commit a bundle even if the splits have no files.
+            on_commit: called with the bundle immediately after the commit.
 
         Raises:
-            Conflict: splits disagree and ``mode`` forbids it, or the diamond was canceled or committed otherwise.
-            NotFound: no split is done.
-            AlreadyExists: the label is set already, unless ``move_label``.
+            Conflict: splits conflict and ``mode`` forbids it, or the diamond was already committed or canceled.
+            NotFound: no split is finished.
+            AlreadyExists: the label already exists, unless ``move_label``.
             Refused: the splits have no files, unless ``allow_empty``.
         """
         draft = Draft(message, branch, label, move_label=move_label)
         self._context.refuse_writes()
         if (bundle := self._committed()) is not None:
             end_session(self._context.core, self.id)
-            raise Conflict(f"diamond {self.id} is committed already, as bundle {bundle.id}")
+            raise Conflict(f"diamond {self.id} was already committed as bundle {bundle.id}")
         self._refuse_canceled(self._splits.end())
         draft.ensure_names(self._context.log.head().state)
         meter = Meter(progress, "join")
@@ -239,7 +253,7 @@ class Diamond:
         return bundle
 
     def cancel(self, tag: str = "") -> None:
-        """Give the diamond up. Raises Conflict if it is being committed."""
+        """Cancel the diamond. Raises Conflict if it is being committed."""
         self._context.store.refuse_writes()
         if self._splits.decide(DiamondEnd("canceled", self._context.core.now(), tag=tag)).state != "canceled":
             raise Conflict(f"diamond {self.id} is being committed")
@@ -256,7 +270,9 @@ class Diamond:
             wanted = self._ending(mode, tag)
             joined = self._joined(store, wanted)
             if not (joined[1] or allow_empty):
-                raise Refused(f"the splits of diamond {self.id} have no files", "an empty bundle needs --allow-empty")
+                raise Refused(
+                    f"the splits of diamond {self.id} have no files", "to commit an empty bundle, pass --allow-empty"
+                )
             end = self._splits.decide(wanted)
             self._refuse_canceled(end)
             joined = joined if end == wanted else None
@@ -265,7 +281,7 @@ class Diamond:
     def _ending(self, mode: Mode, tag: str) -> DiamondEnd:
         done = self._splits.done()
         if not done:
-            raise NotFound(f"no split to commit in diamond {self.id}", "add one with `sheaf diamond split add`")
+            raise NotFound(f"diamond {self.id} has no finished split", "add one with `sheaf diamond split add`")
         return DiamondEnd("done", self._context.core.now(), mode, tuple(split.generation for split in done), tag)
 
     def _refuse_canceled(self, end: DiamondEnd | None) -> None:
@@ -315,4 +331,4 @@ def _pattern(text: str | None) -> re.Pattern[str] | None:
     try:
         return re.compile(text) if text else None
     except re.error as error:
-        raise InvalidInput(f"'{text}' is no regular expression: {error}") from error
+        raise InvalidInput(f"'{text}' is not a regular expression: {error}") from error

@@ -1,4 +1,4 @@
-"""Edits: a new bundle from an old one, by what changes."""
+"""Edits: commits made of changes to a bundle, without a local folder."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = ["Edit"]
 
 
 class Edit:
-    """Use as a context manager: what is put and removed becomes one bundle at :meth:`commit`, or nothing without it."""
+    """Changes to a bundle, as a context manager. :meth:`commit` makes one bundle of all of them; without it, none is made."""
 
     def __init__(
         self,
@@ -75,8 +75,8 @@ class Edit:
         self._expect = target.bundle if target else ""
         if self._draft.expect not in (None, self._expect):
             raise Conflict(
-                f"branch '{self._draft.branch}' changed meanwhile: it is at {self._expect or 'nothing'}",
-                "look again and repeat",
+                f"branch '{self._draft.branch}' changed in the meantime: it points to {self._expect or 'nothing'}",
+                "check the branch and try again",
             )
         self._base: Descriptor | None = None
         if self._wanted is not None:
@@ -98,7 +98,7 @@ class Edit:
         mtime_ns: int | None = None,
         attrs: Mapping[str, str] | None = None,
     ) -> None:
-        """Write a file. ``mode``: permission bits. Raises InvalidInput if something above the path is a file."""
+        """Write a file. ``mode``: permission bits. Raises InvalidInput if a parent of the path is a file."""
         ingest = self._writer.store.ingest
         placed = ingest.store_bytes(data) if isinstance(data, bytes) else ingest.store_stream(_blocks(data))
         self._set(
@@ -109,8 +109,8 @@ class Edit:
         """Write a file from a local one, with its mode and mtime.
 
         Raises:
-            NotFound, Denied, Conflict: it can't be read, or not as it was at one moment.
-            InvalidInput: it is a named pipe, a device or such, or something above the path is a file.
+            NotFound, Denied, Conflict: the local file can't be read, or changes while it is read.
+            InvalidInput: it is not a regular file, or a parent of the path is a file.
         """
         _refuse_special(source)
         erased = self._writer.store.ingest.erased
@@ -123,10 +123,10 @@ class Edit:
                 return
 
     def put_folder(self, path: str, source: str | Path) -> None:
-        """Write all that is in a local folder below the path ("" is the root), but for what an upload leaves out.
+        """Write the contents of a local folder below the path ("" is the root), without ignored files.
 
         Raises:
-            NotFound, InvalidInput, Denied, Conflict: about something in the folder.
+            NotFound, InvalidInput, Denied, Conflict: for an entry of the folder.
         """
         exclude = folder_options(self._context.core, None, source).exclude
         for batch in scan(Path(source), ignore=Ignore(), exclude=exclude):
@@ -140,7 +140,7 @@ class Edit:
                     self.put_file(at, Path(source, batch.path(row)))
 
     def mkdir(self, path: str, *, mode: int = 0o755, mtime_ns: int | None = None) -> None:
-        """Make a folder, and those above it; one that is there gets this mode and time. Raises InvalidInput."""
+        """Create a folder and its parents, or set the mode and mtime of an existing one. Raises InvalidInput."""
         mtime = self._context.core.clock.now_ns() if mtime_ns is None else mtime_ns
         self._changes.put(folder_entry(path.strip("/"), mode & 0o777, mtime))
 
@@ -149,22 +149,22 @@ class Edit:
         self._changes.put(symlink_entry(path, target, self._context.core.clock.now_ns()))
 
     def remove(self, path: str) -> None:
-        """Remove a file, or a folder with all that is in it. Raises NotFound."""
+        """Remove a file, or a folder with its contents. Raises NotFound."""
         self._changes.remove(check_path(path.strip("/")))
 
     def copy(self, source: Bundle, source_path: str, path: str) -> None:
-        """Take a file or folder of another bundle of this store over, by reference. Raises NotFound."""
+        """Copy a file or folder from another bundle of this store, by reference. Raises NotFound."""
         tree = self._alive(source)
         source_path, path = source_path.strip("/"), check_path(path.strip("/"))
         entry = tree.find(check_path(source_path))
         if entry is None:
-            raise NotFound(f"no '{source_path}' in bundle {source.id}")
+            raise NotFound(f"'{source_path}' not found in bundle {source.id}")
         self._copy_one(tree, source_path, path)
         if entry.kind == Kind.FOLDER:
             self._copy_below(tree, source_path, path)
 
     def commit(self) -> Bundle:
-        """Make the bundle. Raises Conflict if the branch moved since the edit began; nothing is lost, begin again."""
+        """Commit the changes as a bundle. Raises Conflict if the branch moved since the edit began; then repeat the edit."""
         self._context.refuse_writes()
         store = self._writer.store
         root = store.edit(self._root, self._changes.changes())
@@ -210,7 +210,7 @@ def _renamed(row: pa.RecordBatch, folder: str, name: str) -> pa.RecordBatch:
 def _blocks(stream: BinaryIO) -> Iterator[bytes]:
     while block := stream.read(BLOCK):
         if not isinstance(block, bytes):
-            raise InvalidInput("the stream gives no bytes", "open it in binary mode")
+            raise InvalidInput("the stream returns text, not bytes", "open it in binary mode")
         yield block
 
 

@@ -1,4 +1,4 @@
-"""What is to be erased, as people name it: by content, by a path of a bundle, or by what stands in a table's rows."""
+"""Find what to erase: by content hash, by address, or by a condition on the rows of tables."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ _BUFFER = 1 << 20
 def contents_of(
     find: Callable[[str, str | None], Bundle], content: Named, address: Named, *, recursive: bool
 ) -> frozenset[bytes]:
-    """The contents that are meant. ``find``: the bundle of a repo and a ref.
+    """Return the contents to erase. ``find`` returns the bundle of a repo and a ref.
 
     Raises:
-        NotFound: no such repo, bundle or path.
-        InvalidInput: not a hash; nothing is named; or what is named has no bytes of its own.
+        NotFound: a repo, bundle or path does not exist.
+        InvalidInput: a hash is invalid, nothing is named, or an entry has no bytes of its own.
     """
     found = {parse_hash(text) for text in _listed(content)}
     for text in _listed(address):
@@ -49,7 +49,7 @@ def contents_of(
             bytes.fromhex(hash) for hash in _of_path(find(place.repo, place.ref), place.path, recursive=recursive)
         }
     if not found:
-        raise InvalidInput("nothing is named that could be erased", "give a content hash, or repo@ref:path")
+        raise InvalidInput("nothing to erase", "pass a content hash or repo@ref:path")
     return frozenset(found)
 
 
@@ -61,7 +61,7 @@ def _of_path(bundle: Bundle, path: str, *, recursive: bool) -> Iterator[str]:
     entry = bundle.entry(path) if path else None
     if entry is not None and entry.kind != "folder":
         if entry.kind == "symlink":
-            raise InvalidInput(f"'{path}' is a symlink: its target stands in the manifest, which stays")
+            raise InvalidInput(f"'{path}' is a symlink: targets of symlinks can't be erased")
         if not entry.size:
             raise InvalidInput(f"'{path}' is empty: there is nothing to erase")
         yield _hash(entry)
@@ -69,7 +69,7 @@ def _of_path(bundle: Bundle, path: str, *, recursive: bool) -> Iterator[str]:
         yield from (_hash(below) for below in bundle.ls(path, recursive=True) if below.kind == "file" and below.size)
     else:
         raise InvalidInput(
-            f"'{path or bundle.repo_name}' is a folder", "name a file, or mean all files below: --recursive"
+            f"'{path or bundle.repo_name}' is a folder", "name a file, or pass --recursive to erase all files below"
         )
 
 
@@ -92,11 +92,13 @@ def erase_rows(
 
     files = files_of(core, repo, lambda text: path.match(text) is not None)
     if not files:
-        raise NotFound(f"no file of any bundle matches '{pattern}'", "'**/*.parquet' takes all folders, '*' only one")
+        raise NotFound(
+            f"no file of any bundle matches '{pattern}'", "'**' matches across folders, '*' within one: '**/*.parquet'"
+        )
     counts = {content: _count(condition, opened(entry), entry.path) for content, entry in files.items()}
     meant = frozenset(content for content, count in counts.items() if count) | unfinished(core, condition.text)
     if not meant and not resume(core, meant, 0).keys:
-        raise NotFound(f"no row of the {len(files)} files that match is meant", "look at the condition again")
+        raise NotFound(f"no row in the {len(files)} matching files satisfies the condition", "check the condition")
     rows = sum(counts.values())
     change = Replacement(core, lambda entry: condition.without(opened(entry)), condition.text, rows, condition.columns)
     return erase(core, meant, reason, waiting, change, spills)
@@ -104,7 +106,7 @@ def erase_rows(
 
 @dataclass(frozen=True, slots=True)
 class RowsHit:
-    """A table of some bundle, and how many of its rows are meant."""
+    """A table in a bundle, and the number of its rows that satisfy the condition."""
 
     place: ErasedPlace
     rows: int

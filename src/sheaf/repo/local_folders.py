@@ -1,4 +1,4 @@
-"""A bundle and a folder of this machine: compared, brought to it, and what is remembered of where it came from."""
+"""Compare and update local folders, and record which bundle they came from."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CANDIDATES = 20  # bundles to compare with a folder of unknown origin
 
 
 def compare(context: Context, tree: Tree, folder: Path, on_skipped: OnSkipped | None = None) -> list[Difference]:
-    """What is different in a folder, seen from a bundle. ``on_skipped``: told what can't be compared."""
+    """Return the changes from a bundle to a folder. ``on_skipped`` is called with paths that can't be compared."""
     stats = hashes_of(context, folder)
     skipped: set[str] = set()
 
@@ -59,7 +59,7 @@ def bring(
 ) -> Updated:
     """Make a folder equal to a bundle.
 
-    Raises Refused if local edits would be lost (without ``force``), or it came from another repo (without ``switch_repo``).
+    Raises Refused if local changes would be lost (without ``force``), or it came from another repo (without ``switch_repo``).
     """
     if not switch_repo:
         _ensure_same_repo(context, folder)
@@ -71,18 +71,18 @@ def bring(
 
 
 def origin_of(context: Connected, folder: Path) -> Origin | None:
-    """Where a folder came from, if that is known and was this store."""
+    """Return the recorded origin of a folder, if it is in this store."""
     origin = recall(context.cache, folder)
     return origin if origin is not None and origin.store == context.core.config.id else None
 
 
 def repo_entry_of(context: Connected, folder: Path) -> RepoEntry:
-    """The repo that a folder came from. Raises NotFound if that isn't known on this machine, or the repo was deleted."""
+    """Return the repo that a folder came from. Raises NotFound without a record of it, or if the repo was deleted."""
     origin = origin_of(context, folder)
     entry = context.log.head().state.repos.get(origin.repo) if origin else None
     if entry is None or entry.deleted:
         shown = printable(str(folder))
-        raise NotFound(f"it isn't known which repo {shown} came from", "name the repo: --repo REPO")
+        raise NotFound(f"unknown which repo {shown} came from", "name the repo with --repo REPO")
     return entry
 
 
@@ -94,8 +94,8 @@ def _ensure_same_repo(context: Context, folder: Path) -> None:
     entry = context.store.log.head().state.repos.get(origin.repo)
     came = f"bundle {origin.bundle} of repo {entry.name}" if entry else f"bundle {origin.bundle} of another repo"
     raise Refused(
-        f"{printable(str(folder))} holds {came}, and this is one of {context.entry.name}",
-        "choose another folder, or replace what is in it with --switch-repo",
+        f"{printable(str(folder))} contains {came}, not one of {context.entry.name}",
+        "choose another folder, or pass --switch-repo to replace its contents",
     )
 
 
@@ -108,7 +108,7 @@ def _holds_anything(folder: Path) -> bool:
 
 
 def note(context: Context, tree: Tree, bundle: str, folder: Path) -> None:
-    """A folder is this bundle now: keep that, and the hashes of its files, so that a comparison need not read them."""
+    """Record that a folder is now equal to a bundle, with the hashes of its files, so that comparisons don't read them."""
     remember(context.cache, folder, Origin(context.core.config.id, context.entry.id, bundle))
     stats = hashes_of(context, folder)
     if stats is not None:
@@ -117,7 +117,7 @@ def note(context: Context, tree: Tree, bundle: str, folder: Path) -> None:
 
 
 def hashes_of(context: Context, folder: Path) -> StatCache | None:
-    """What is remembered of the files of a folder."""
+    """Return the stat cache of a folder."""
     return StatCache.open(context.cache, folder, context.core.clock.now_ns()) if context.cache else None
 
 

@@ -1,4 +1,4 @@
-"""The history of one path: the bundles in which it changed."""
+"""The history of a path: the bundles that changed it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["PathChange", "path_history"]
 
 @dataclass(frozen=True, slots=True)
 class PathChange:
-    """What a bundle did to a path. ``old_path``: what it was called before a rename; ``path``: its name from then on."""
+    """A change of a path by a bundle. ``old_path``: its name before a rename; ``path``: its name after the change."""
 
     bundle: Bundle
     kind: Literal["added", "modified", "deleted", "renamed"]
@@ -26,9 +26,9 @@ class PathChange:
 
 
 def path_history(bundles: Iterator[Bundle], path: str) -> Iterator[PathChange]:
-    """The changes of a file or folder, newest first; a renamed file is followed. ``bundles``: a history, newest first.
+    """Yield the changes of a file or folder, newest first, across renames. ``bundles``: a history, newest first.
 
-    Of a folder, what is below it counts. Raises NotFound at the end if no bundle has the path.
+    A folder changes when an entry below it does. Raises NotFound at the end if no bundle has the path.
     """
     path, found = path.strip("/"), False
     after = next(bundles, None)
@@ -41,7 +41,7 @@ def path_history(bundles: Iterator[Bundle], path: str) -> Iterator[PathChange]:
             path = change.old_path or path
         after = before
     if not found:
-        raise NotFound(f"no bundle of this history has '{path}'", "see `sheaf find`")
+        raise NotFound(f"'{path}' not found in any bundle of this history", "see `sheaf find`")
 
 
 def _change(before: Bundle | None, after: Bundle, path: str) -> PathChange | None:

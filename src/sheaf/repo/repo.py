@@ -1,4 +1,4 @@
-"""A repo: bundles of one lifecycle, and the names they go by."""
+"""A repo: a line of bundles with branches and labels."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ __all__ = ["Repo", "Upload"]
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """What an upload did. ``bytes``: of all files; ``new_bytes``: that the store did not have; ``stored_bytes``: written."""
+    """The result of an upload. ``bytes``: size of all files; ``new_bytes``: not stored before; ``stored_bytes``: written."""
 
     bundle: Bundle
     files: int
@@ -63,7 +63,7 @@ class Upload:
 
 
 class Repo:
-    """A repo, as long as it exists: its id stays when it is renamed."""
+    """A repo of a store. Its id stays the same when it is renamed."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -73,7 +73,7 @@ class Repo:
 
     @property
     def context(self) -> Context:
-        """What the repo is made of: for doors that write bundles on their own."""
+        """The internal parts of the repo, for other interfaces of Sheaf."""
         return self._context
 
     @property
@@ -86,67 +86,67 @@ class Repo:
 
     @property
     def id(self) -> str:
-        """A KSUID, for ever."""
+        """The id of the repo, a KSUID; it never changes."""
         return self._entry.id
 
     @property
     def name(self) -> str:
-        """What the repo is called now."""
+        """The name of the repo."""
         return self._entry.name
 
     @property
     def description(self) -> str:
-        """What its maker said of it."""
+        """The description given at its creation."""
         return self._entry.description
 
     @property
     def created(self) -> datetime:
-        """When it was made."""
+        """The time of its creation."""
         return parse_time(self._entry.time)
 
     @property
     def author(self) -> Author:
-        """Who made it."""
+        """The author who created it."""
         return self._entry.author
 
     @property
     def info(self) -> RepoInfo:
-        """All of that, and how many bundles it has."""
+        """The facts above, and the number of bundles."""
         return repo_info(self._entry, self._log.head().state.count)
 
     def rename(self, name: str) -> None:
-        """Give the repo another name; nothing is copied. Raises AlreadyExists, InvalidInput, NotFound."""
+        """Rename the repo; no data is copied. Raises AlreadyExists, InvalidInput, NotFound."""
         op = RenameRepo(self.id, check_repo_name(name))
         self._context.store.refuse_writes()
         entry = self._context.store.log.append(lambda head: (op,)).state.repos[self.id]
         self._context = Context(self._context.store, entry)
 
     def delete(self) -> None:
-        """Take the repo out of sight; its data stays until gc. Raises NotFound if it is gone already."""
+        """Delete the repo; gc deletes its data later. Raises NotFound if it was already deleted."""
         self._context.store.refuse_writes()
         self._context.store.log.append(lambda head: (DeleteRepo(self.id),))
 
     # -- bundles -------------------------------------------------------------------------------------------------------
 
     def bundles(self) -> list[Bundle]:
-        """All bundles, in the order of their commits."""
+        """Return all bundles in the order of their commits."""
         return [self._bundle(bundle) for bundle in self._context.refs.bundles()]
 
     def bundle(self, ref: str | None = None) -> Bundle:
-        """The bundle that a ref names; the head of ``main`` if there is none. Raises NotFound, Ambiguous."""
+        """Return the bundle of a ref; by default the head of ``main``. Raises NotFound, Ambiguous."""
         return self._bundle(self._context.refs.resolve(ref))
 
     def newest(self) -> Bundle:
-        """The bundle that was committed last, on any branch. Raises NotFound for an empty repo."""
+        """Return the bundle committed last, on any branch. Raises NotFound if the repo is empty."""
         found = self._context.refs.latest()
         self._context.refs.refuse_aside(found, "the newest one")
         return self._bundle(found)
 
     def deleted_bundles(self, *, restorable: bool = False) -> list[Bundle]:
-        """The bundles that were deleted, in the order of their commits.
+        """Return the deleted bundles in the order of their commits.
 
         Args:
-            restorable: only those whose data gc has not begun to delete.
+            restorable: only bundles whose data gc has not begun to delete.
         """
         from sheaf.engine.gc.retention import restorable as restorable_of
 
@@ -155,34 +155,34 @@ class Repo:
         return [self._bundle(bundle) for bundle in found if bundle.id in there]
 
     def sizes(self) -> Sizes:
-        """How much data its bundles have, without repetitions, and as it is stored. Reads all their manifests."""
+        """Return the size of all bundles, deduplicated, and as stored. Reads all their manifests."""
         from sheaf.engine.gc.store_sizes import bundle_sizes
 
         return bundle_sizes(self._context.core, self._context.refs.bundles())
 
     def delete_bundle(self, ref: str) -> str:
-        """Take a bundle out of sight; its data goes with gc. Returns its id.
+        """Delete a bundle; gc deletes its data later. Returns its id.
 
         Raises:
-            NotFound: no such bundle.
-            Conflict: a label or branch names it; the message says which.
+            NotFound: the bundle does not exist.
+            Conflict: a label or branch points to it; the message names it.
         """
         bundle = self._context.refs.resolve(ref, even_aside=True)
         delete_bundle(self._context, bundle)
         return bundle.id
 
     def refuse_named(self, bundle: Bundle) -> None:
-        """Raises Conflict, naming them, while a label or branch names a bundle, which so can't be deleted."""
+        """Raise Conflict if a label or branch points to the bundle, so that it can't be deleted."""
         refuse_named(self._context, bundle.id)
 
     def undelete_bundle(self, id: str) -> Bundle:
-        """Bring a deleted bundle back, as long as gc has not acted on it; or one that was set aside, once it can be read.
+        """Restore a deleted bundle, until gc deletes its data; or a quarantined one that can be read again.
 
-        Labels that were deleted together with it (:meth:`dropped_labels`) come back, too, if their names are free.
+        Labels that were deleted together with it (:meth:`dropped_labels`) are restored if their names are free.
 
         Raises:
-            NotFound: no bundle of that id was deleted or set aside.
-            Refused: gc has deleted what it needs, or is about to; or it still can't be read.
+            NotFound: no deleted or quarantined bundle has this id.
+            Refused: gc has deleted its data, or is about to; or it is still unreadable.
         """
         from sheaf.engine.gc.restore import restore_bundle
         from sheaf.engine.repair.quarantine import bring_back
@@ -194,11 +194,11 @@ class Repo:
         return self._bundle(restore_bundle(c.core, c.log, c.refs, self.id, id))
 
     def aside(self) -> dict[str, str]:
-        """Of the bundles that were set aside, since they can't be read, by their ids why."""
+        """Return the ids of the quarantined bundles, each with the reason."""
         return dict(self._log.head().state.aside)
 
     def dropped_labels(self, id: str) -> list[str]:
-        """The labels that were deleted together with a bundle which is deleted now."""
+        """Return the labels that were deleted together with a deleted bundle."""
         from sheaf.engine.gc.restore import dropped_labels
 
         return dropped_labels(self._log, id)
@@ -206,29 +206,29 @@ class Repo:
     def surplus(
         self, *, retain_latest: int = 1, retain_tags: bool = False, retain_semver_tags: bool = False
     ) -> Surplus:
-        """What :meth:`squash` would delete now: the ids of bundles, and the labels that are at them."""
+        """Return what :meth:`squash` would delete: the ids of bundles, and the labels that point to them."""
         return surplus(self._context, Retain(retain_latest, retain_tags, retain_semver_tags))
 
     def squash(self, *, retain_latest: int = 1, retain_tags: bool = False, retain_semver_tags: bool = False) -> Surplus:
-        """Delete all bundles but the newest ones and those that a branch is at; labels of deleted ones go, too.
+        """Delete all bundles except the newest ones and the heads of branches; also delete the labels of deleted bundles.
 
         Args:
-            retain_latest: how many of the newest to retain, by the order of their commits.
-            retain_tags: also retain every bundle that has a label.
-            retain_semver_tags: also retain every bundle with a label such as ``v1.2.0`` or ``1.2.0-rc.1``.
+            retain_latest: the number of newest bundles to keep, by the order of their commits.
+            retain_tags: also keep all bundles with a label.
+            retain_semver_tags: also keep all bundles with a label such as ``v1.2.0`` or ``1.2.0-rc.1``.
 
         Returns:
-            What it deleted.
+            The deleted bundles and labels.
         """
         return squash(self._context, Retain(retain_latest, retain_tags, retain_semver_tags))
 
     def log(self, ref: str | None = None) -> Iterator[Bundle]:
-        """A bundle and its first parents, newest first."""
+        """Yield a bundle and its first parents, newest first."""
         start = self._context.refs.resolve(ref, even_aside=True)
         return (self._bundle(bundle) for bundle in self._context.refs.history(start))
 
     def path_log(self, path: str, ref: str | None = None) -> Iterator[PathChange]:
-        """The bundles of a history in which a file or folder changed, newest first. Raises NotFound."""
+        """Yield the bundles of a history that changed a file or folder, newest first. Raises NotFound."""
         from sheaf.repo.path_history import path_history
 
         return path_history(self.log(ref), path)
@@ -253,24 +253,29 @@ class Repo:
         on_commit: Callable[[Bundle], None] | None = None,
         progress: Progress | None = None,
     ) -> Upload:
-        """Make a bundle of a folder, move a branch to it and set a label, all in one commit.
+        """Upload a folder as a bundle, move a branch to it and set a label, all in one commit.
 
         Args:
-            move_label: the label may be set already, and moves then.
+            label: a label to set to the new bundle.
+            move_label: move the label if it already points to another bundle.
+            branch: the branch to commit to; None: none.
             files: only these paths, relative to the folder.
-            rehash: read every file, even those that look unchanged, and verify what the store has of them already: what is
-                damaged there is stored again.
-            if_changed: commit nothing if the branch has exactly this already.
-            portable: refuse names that become one on other systems; without it they are warned of.
-            allow_empty: make a bundle even if there is no file to upload.
-            allow_erased: let contents come back that were erased from the store; they are warned of.
-            on_commit: called as soon as the bundle is committed.
+            meta: metadata (keys and values) of the bundle.
+            skip_on_error: skip files that can't be uploaded; the result names them.
+            rehash: read all files, even unchanged ones, and verify their stored copies: damaged ones are stored again.
+            concurrency: the number of concurrent transfers.
+            if_changed: commit nothing if the branch already has exactly this content.
+            portable: reject names that collide on case-insensitive or Unicode-normalising file systems; by default
+                they only cause warnings.
+            allow_empty: commit a bundle even without files.
+            allow_erased: store erased contents again, with a warning.
+            on_commit: called with the bundle immediately after the commit.
 
         Raises:
-            NotFound, InvalidInput, Denied, Conflict: about a file, unless ``skip_on_error``.
-            AlreadyExists: the label is set already, unless ``move_label``; or the branch is new and a label has its name,
-                or the other way round.
-            Refused: there is no file to upload, unless ``allow_empty``; ``portable``, and names collide; or a file was
+            NotFound, InvalidInput, Denied, Conflict: for a file, unless ``skip_on_error``.
+            AlreadyExists: the label already exists, unless ``move_label``; or a new branch has the name of a label, or a
+                new label that of a branch.
+            Refused: there is no file to upload, unless ``allow_empty``; names collide, with ``portable``; or a content was
                 erased from the store, unless ``allow_erased``.
         """
         from sheaf.engine.commit.writer import Draft, Writer
@@ -320,7 +325,7 @@ class Repo:
         allow_erased: bool = False,
         progress: Progress | None = None,
     ) -> UploadPlan:
-        """What :meth:`upload` would do with these arguments. Nothing is written to the store; raises the same."""
+        """Return what :meth:`upload` would do, with the same arguments and errors. Writes nothing to the store."""
         from sheaf.engine.commit.writer import Draft
         from sheaf.repo.operations.upload_plan import plan_upload
         from sheaf.transfer.upload.upload import ensure_wanted
@@ -354,14 +359,15 @@ class Repo:
         expect: str | None = None,
         allow_erased: bool = False,
     ) -> Edit:
-        """Make a bundle from another one by naming what changes; nothing is downloaded.
+        """Make a bundle by changing another one, without downloading it.
 
         Args:
-            base: the bundle to start from; the branch's head if None. The branch must not have moved when it commits.
-            label: set it to the new bundle, in the same commit.
-            move_label: the label may be set already, and moves then.
-            expect: the id of the bundle that the branch must be at when the edit begins, "" for a new branch.
-            allow_erased: let contents come back that were erased from the store.
+            branch: the branch to commit to. It must not move between the beginning of the edit and its commit.
+            base: the bundle to start from; by default the head of the branch.
+            label: a label to set to the new bundle, in the same commit.
+            move_label: move the label if it already points to another bundle.
+            expect: the id of the bundle that the branch must point to at the beginning; "" for a new branch.
+            allow_erased: store erased contents again.
         """
         from sheaf.engine.commit.writer import Draft
         from sheaf.repo.edit import Edit
@@ -380,24 +386,24 @@ class Repo:
         dry_run: bool = False,
         progress: Progress | None = None,
     ) -> Pushed:
-        """Copy what a repo of another store lacks: bundles with their ids and histories, branches and labels.
+        """Copy bundles with their ids and histories, branches and labels to a repo of another store.
 
-        Every byte is verified, and only chunks that the target lacks are sent. It may be stopped and run again. Contents
-        that were erased in either store come without their bytes.
+        Every byte is verified, and only chunks that are missing in the target are sent. An interrupted push can be run
+        again. Contents that were erased in either store are copied without their bytes.
 
         Args:
-            target: the other store, opened.
-            name: of the repo there, which is made if need be; by default as here.
-            branches: only these, with the bundles that they come from.
-            labels: only these, the same.
-            force: also move branches that have gone another way, and labels that are elsewhere.
-            dry_run: only say what would be copied.
+            target: the other store.
+            name: the repo in the target, by default with the same name. Created if it does not exist.
+            branches: only these branches, with their histories.
+            labels: only these labels, with their histories.
+            force: also move branches that have diverged, and labels that point to other bundles.
+            dry_run: only report what would be copied.
 
         Raises:
-            NotFound: no such branch or label.
-            Conflict: a branch or label of the target would not only move forward (without ``force``).
-            Refused: another repo of the target has one of these bundles.
-            Corrupt: something is lost or damaged here; the bundles before it were copied.
+            NotFound: a branch or label does not exist.
+            Conflict: a branch of the target has diverged, or a label points to another bundle (without ``force``).
+            Refused: another repo of the target contains one of these bundles.
+            Corrupt: data is missing or damaged in this store; the bundles before it were copied.
         """
         from sheaf.repo.operations.push import Pushed, plan_push, push
 
@@ -413,19 +419,19 @@ class Repo:
     # -- names ---------------------------------------------------------------------------------------------------------
 
     def labels(self, prefix: str = "") -> list[Label]:
-        """The labels whose names begin so, by name."""
+        """Return the labels whose names begin with ``prefix``, sorted by name."""
         state = self._log.head().state
         return [label_of(name, state) for name in sorted(state.labels) if name.startswith(prefix)]
 
     def label(self, name: str) -> Label:
-        """One label. Raises NotFound."""
+        """Return a label. Raises NotFound."""
         state = self._log.head().state
         if name not in state.labels:
             raise NotFound(f'didn\'t find label "{name}"', f"see `sheaf label list --repo {self.name}`")
         return label_of(name, state)
 
     def label_history(self, name: str | None = None, prefix: str = "") -> list[Label]:
-        """Where a label (or all with a prefix) has been, newest first; a deletion has no bundle."""
+        """Return the moves of a label, or of all with a prefix, newest first. A deletion has no bundle."""
         found = [
             Label(op.name, op.bundle or "", parse_time(record.time), record.author)
             for record in self._log.records()
@@ -437,15 +443,16 @@ class Repo:
         return found[::-1]
 
     def set_label(self, name: str, ref: str, *, expect: str | None = None, move: bool = True) -> Label:
-        """Point a label at a bundle; the last one wins, unless ``expect`` (a bundle id, "" for new) is given.
+        """Point a label to a bundle.
 
         Args:
-            move: without it a label that is set on another bundle is refused.
+            expect: the id of the bundle that the label must point to, "" for a new label. By default the last call wins.
+            move: False: raise AlreadyExists if the label points to another bundle.
 
         Raises:
-            NotFound: no such bundle.
-            AlreadyExists: a branch has that name; or the label is set on another bundle, and not ``move``.
-            Conflict: the label is not where it was expected.
+            NotFound: the bundle does not exist.
+            AlreadyExists: a branch has that name; or the label points to another bundle, without ``move``.
+            Conflict: the label does not point to the expected bundle.
         """
         bundle = self._context.refs.resolve(ref)
         check_ref_name(name)
@@ -462,18 +469,18 @@ class Repo:
         return label_of(name, self._append(decide))
 
     def delete_label(self, name: str) -> Label:
-        """Delete a label; its history stays. Returns what it was. Raises NotFound."""
+        """Delete a label; its history stays. Returns the deleted label. Raises NotFound."""
         label = self.label(name)
         self._append(lambda state: (SetLabel(name, None),))
         return label
 
     def branches(self) -> list[Branch]:
-        """The branches, by name."""
+        """Return all branches, sorted by name."""
         state = self._log.head().state
         return [branch_of(name, state) for name in sorted(state.branches)]
 
     def branch(self, name: str) -> Branch:
-        """One branch. Raises NotFound."""
+        """Return a branch. Raises NotFound."""
         state = self._log.head().state
         if name not in state.branches:
             raise self._no_branch(name)
@@ -483,28 +490,28 @@ class Repo:
         return NotFound(f'didn\'t find branch "{name}"', f"see `sheaf branch list --repo {self.name}`")
 
     def create_branch(self, name: str, ref: str | None = None) -> Branch:
-        """Make a branch at a bundle. Raises AlreadyExists (also if a label has that name), NotFound."""
+        """Create a branch that points to a bundle. Raises AlreadyExists (also if a label has that name), NotFound."""
         bundle = self._context.refs.resolve(ref)
 
         def decide(state: RepoState) -> tuple[RepoOp, ...]:
             if name in state.branches:
                 raise AlreadyExists(
                     f"branch already exists: {name}",
-                    f"it is at {state.branches[name].bundle}; choose another name, or delete it first",
+                    f"it points to {state.branches[name].bundle}; choose another name, or delete it first",
                 )
             return (MoveBranch(check_ref_name(name), bundle.id, target=state.lacking(self._alive(bundle))),)
 
         return branch_of(name, self._append(decide))
 
     def set_branch(self, name: str, ref: str, *, expect: str | None = None) -> Branch:
-        """Point a branch at another bundle: an undo of an upload, or a redo. No bundle is deleted by it.
+        """Point a branch to another bundle, for example to undo an upload. Deletes no bundle.
 
         Args:
-            expect: the id of the bundle that the branch must be at; without it the last one wins.
+            expect: the id of the bundle that the branch must point to. By default the last call wins.
 
         Raises:
-            NotFound: no such branch or bundle.
-            Conflict: the branch is not where it was expected.
+            NotFound: the branch or bundle does not exist.
+            Conflict: the branch does not point to the expected bundle.
         """
         bundle = self._context.refs.resolve(ref)
 
@@ -517,7 +524,7 @@ class Repo:
         return branch_of(name, self._append(decide))
 
     def delete_branch(self, name: str) -> Branch:
-        """Delete a branch; its bundles stay. Returns what it was. Raises NotFound."""
+        """Delete a branch; its bundles stay. Returns the deleted branch. Raises NotFound."""
         branch = self.branch(name)
         self._append(lambda state: (MoveBranch(name, None, branch.bundle),))
         return branch
@@ -525,20 +532,20 @@ class Repo:
     # -- diamonds ------------------------------------------------------------------------------------------------------
 
     def create_diamond(self) -> Diamond:
-        """Begin a bundle that many writers fill together."""
+        """Begin a diamond: a bundle that several machines upload together."""
         from sheaf.repo.diamond import Diamond
 
         self._context.refuse_writes()
         return Diamond.begin(self._context)
 
     def diamond(self, id: str) -> Diamond:
-        """A diamond that was begun. Raises NotFound."""
+        """Return a diamond. Raises NotFound."""
         from sheaf.repo.diamond import Diamond
 
         return Diamond.find(self._context, id)
 
     def diamonds(self) -> list[DiamondInfo]:
-        """All diamonds, oldest first by their clocks."""
+        """Return all diamonds, oldest first."""
         from sheaf.repo.diamond import Diamond
 
         return [self.diamond(id).info for id in Diamond.ids(self._context)]

@@ -1,4 +1,4 @@
-"""Files in all bundles, by path, content and what was said of the bundle."""
+"""Find files in all bundles, by path, content and metadata."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Found:
 def bundles_of(
     repos: Iterable[Repo], branch: str | None, meta: Mapping[str, str], *, must_have_branch: bool
 ) -> Iterator[Bundle]:
-    """The bundles of repos, or those that led to the head of a branch, that have these facts.
+    """Yield the bundles of repos, or of a branch's history, that have this metadata.
 
-    Raises NotFound for a repo without the branch if ``must_have_branch``; else such a repo has none.
+    A repo without the branch is skipped; with ``must_have_branch`` it raises NotFound.
     """
     for repo in repos:
         if branch and not must_have_branch and all(each.name != branch for each in repo.branches()):
@@ -40,7 +40,7 @@ def bundles_of(
 
 
 def find_in(nodes: Nodes, bundles: Iterable[Bundle], pattern: str, content: bytes | None) -> Iterator[Found]:
-    """The matches, bundle by bundle. A node that several bundles share is read once."""
+    """Yield the matches, bundle by bundle. Shared nodes are read once."""
     path = re.compile(glob_translate(pattern.strip("/")))
     search = LeafSearch(nodes, lambda name: path.match(name) is not None, content)
     for bundle in bundles:

@@ -1,4 +1,4 @@
-"""A store: where repos are."""
+"""A store: all repos of one location."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ _tell = logging.getLogger("sheaf").warning
 
 
 class Store:
-    """A connected store; a context manager that gives its connections back."""
+    """An open store. As a context manager it closes its connections at the end."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class Store:
 
     @property
     def replicas(self) -> Replicas:
-        """The copies of this store elsewhere."""
+        """The replicas of this store."""
         from sheaf.repo.store_replicas import Replicas
 
         if self._opened is None:
@@ -107,17 +107,18 @@ class Store:
 
     @property
     def is_encrypted(self) -> bool:
-        """Whether contents are encrypted before they reach the store."""
+        """True if the store is encrypted."""
         return self._opened is not None
 
     @property
     def keys(self) -> Keys:
-        """What opens this store, which is encrypted. Raises Refused if it isn't."""
+        """The keys of this encrypted store. Raises Refused if it is not encrypted."""
         from sheaf.repo.store_keys import Keys  # takes an optional library
 
         if self._opened is None:
             raise Refused(
-                f"the store at {self.url} is not encrypted", "only a new one can be: `sheaf store init --encrypt`"
+                f"the store at {self.url} is not encrypted",
+                "create one with `sheaf store init --encrypt`",
             )
         backend = self._opened.backend.inner
 
@@ -129,21 +130,21 @@ class Store:
 
     @property
     def connected(self) -> Connected:
-        """What the store is made of: for doors."""
+        """The internal parts of the store, for other interfaces of Sheaf."""
         return self._connected
 
     @property
     def url(self) -> str:
-        """Where the store is."""
+        """The URL of the store."""
         return self._core.backend.url
 
     @property
     def id(self) -> str:
-        """The store's own id, for ever."""
+        """The id of the store; it never changes."""
         return self._core.config.id
 
     def info(self) -> StoreInfo:
-        """What the store is and holds; lists all its objects. Warns if a replica was promoted meanwhile."""
+        """Return facts about the store; lists all its objects. Warns if a replica was promoted in the meantime."""
         state, config = self._log.head().state, self._core.config
         self._succession.ask_all(state)
         objects: dict[str, int] = {}
@@ -166,7 +167,7 @@ class Store:
         )
 
     def sizes(self) -> Sizes:
-        """How much data is in all repos, without repetitions, and as it is stored (with what gc has yet to delete)."""
+        """Return the size of all repos, deduplicated, and as stored (including garbage that gc has not deleted yet)."""
         from sheaf.engine.gc.store_sizes import store_sizes
 
         return store_sizes(self._core)
@@ -179,17 +180,17 @@ class Store:
         repo: str | None = None,
         progress: Progress | None = None,
     ) -> Report:
-        """Check every invariant. Warns if a replica was promoted meanwhile.
+        """Check the structure of the store, and optionally its data. Warns if a replica was promoted in the meantime.
 
         Args:
-            read_data: also every byte of every pack; a number from 0 to 1: of this part of them, those first that were
-                not read for longest (which this user's cache remembers).
-            resume: go on where a check of all data was stopped.
-            repo: the name of the only repo to check.
+            read_data: also read every byte of every pack. A number from 0 to 1: read this part of the packs, those
+                first that were read longest ago (recorded in this user's cache).
+            resume: continue an interrupted check of all data.
+            repo: check only this repo.
 
         Raises:
             NotFound: no such repo.
-            InvalidInput: no part of the data is that large.
+            InvalidInput: ``read_data`` is not between 0 and 1.
         """
         from sheaf.engine.check.affected_files import name_files
         from sheaf.engine.check.check import Reading, check_store  # takes pyarrow
@@ -210,12 +211,12 @@ class Store:
         return report
 
     def repos(self) -> list[RepoInfo]:
-        """The repos, by name."""
+        """All repos, sorted by name."""
         alive = [entry for entry in self._log.head().state.repos.values() if not entry.deleted]
         return [self._repo(entry).info for entry in sorted(alive, key=lambda entry: entry.name)]
 
     def repo(self, name: str) -> Repo:
-        """The repo of a name. Raises NotFound."""
+        """Return the repo with this name. Raises NotFound."""
         check_repo_name(name)
         guess = self._log.last.find(name)
         context = Context(self._connected, guess) if guess else None
@@ -224,50 +225,50 @@ class Store:
         if ahead is not None and ahead.exception() is not None:
             context = None
         if entry is None:
-            raise NotFound(f'didn\'t find repo "{name}"', "see `sheaf repo list`, or make it with `sheaf repo create`")
+            raise NotFound(f'didn\'t find repo "{name}"', "see `sheaf repo list`, or run `sheaf repo create`")
         return Repo(context) if context and entry == guess else self._repo(entry)
 
     def repo_of(self, folder: str | Path) -> Repo:
-        """The repo that a downloaded folder came from. Raises NotFound if that isn't known on this machine."""
+        """Return the repo that a downloaded folder came from. Raises NotFound if this machine has no record of it."""
         from sheaf.repo.local_folders import repo_entry_of
 
         return self._repo(repo_entry_of(self._connected, Path(folder)))
 
     def create_repo(self, name: str, description: str = "") -> Repo:
-        """Make a repo. Raises AlreadyExists, InvalidInput."""
+        """Create a repo. Raises AlreadyExists, InvalidInput."""
         check_repo_name(name)
         self._connected.refuse_writes()
         made = CreateRepo(self._core.clock.new_id(), name, description)
         return self._repo(self._log.append(lambda head: (made,)).state.repos[made.id])
 
     def delete_repo(self, name: str) -> str:
-        """Take a repo out of sight; its data goes with gc. Returns its id. Raises NotFound."""
+        """Delete a repo; gc deletes its data later. Returns its id. Raises NotFound."""
         repo = self.repo(name)
         repo.delete()
         return repo.id
 
     def deleted_repos(self, *, restorable: bool = False) -> list[RepoInfo]:
-        """The repos that were deleted, by name and by when they were.
+        """Return the deleted repos, sorted by name and time of deletion.
 
         Args:
-            restorable: only those whose data gc has not begun to delete.
+            restorable: only repos whose data gc has not begun to delete.
         """
         gone = [entry for entry in self._log.head().state.repos.values() if entry.deleted]
         left = self._restorable(gone) if restorable else gone
         return [self._repo(entry).info for entry in sorted(left, key=lambda entry: (entry.name, entry.deleted))]
 
     def undelete_repo(self, which: str, *, name: str | None = None) -> Repo:
-        """Bring a deleted repo back, as long as gc has not acted on it.
+        """Restore a deleted repo. Possible only until gc deletes its data.
 
         Args:
-            which: its id; or its name, if only one of that name can be restored.
-            name: another name for it.
+            which: its id, or its name if only one deleted repo with that name can be restored.
+            name: restore it under this name.
 
         Raises:
-            NotFound: no such repo was deleted.
-            Ambiguous: several were; the message names their ids.
-            AlreadyExists: another repo has the name now.
-            Refused: gc has deleted what one of its bundles needs, or is about to.
+            NotFound: no deleted repo has this name or id.
+            Ambiguous: several deleted repos have this name; the message lists their ids.
+            AlreadyExists: the name is used by another repo.
+            Refused: gc has deleted data of one of its bundles, or is about to.
         """
         from sheaf.engine.gc.restore import restore_repo
 
@@ -276,17 +277,17 @@ class Store:
         try:
             return self._repo(restore_repo(self._core, entry, check_repo_name(name or entry.name)))
         except AlreadyExists as error:
-            raise AlreadyExists(error.message, "bring it back under another name, with --as NAME") from error
+            raise AlreadyExists(error.message, "restore it under another name with --as NAME") from error
 
     def _deleted(self, which: str) -> RepoEntry:
         repos = self._log.head().state.repos.values()
         found = [repo for repo in repos if repo.deleted and which in (repo.id, repo.name)]
         if not found:
-            raise NotFound(f'no repo "{which}" was deleted', "see `sheaf repo undelete`")
+            raise NotFound(f'there is no deleted repo "{which}"', "see `sheaf repo undelete`")
         if len(found) > 1:
             found = self._restorable(found) or found
         if len(found) > 1:
-            raise Ambiguous(f'{len(found)} repos called "{which}" were deleted', f"use the id: {_ids(found)}")
+            raise Ambiguous(f'{len(found)} deleted repos have the name "{which}"', f"use an id: {_ids(found)}")
         return found[0]
 
     def _restorable(self, repos: list[RepoEntry]) -> list[RepoEntry]:
@@ -308,22 +309,22 @@ class Store:
         keep_deleted: float = 0.0,
         tell: Callable[[list[Session]], None] | None = None,
     ) -> Collected:
-        """Delete what no bundle needs, beside whoever else works on the store.
+        """Delete data that no bundle needs. Safe to run while the store is in use.
 
-        Uploads that began before are waited for; one that is still open after ``grace`` is ended, and can be run again.
+        Waits for uploads that began before. An upload that is still open after the grace is ended; it can be run again.
 
         Args:
-            grace: seconds.
-            dry_run: only say what would be deleted.
-            wait: False leaves the work to a later gc rather than to wait.
-            below: packs of which less than this part is needed are replaced.
-            keep_deleted: seconds for which what was deleted can still be restored, by the times in the deleting
-                records. What another gc has begun is finished as that one was told.
-            tell: called with the sessions that are waited for, every few seconds.
+            grace: how long to wait for an upload that makes no progress, in seconds.
+            dry_run: only report what would be deleted.
+            wait: False: do not wait; leave the rest to a later gc.
+            below: repack packs of which less than this part is needed.
+            keep_deleted: how long deleted bundles and repos stay restorable, in seconds since their deletion. A
+                generation begun by another gc is finished with the value of that gc.
+            tell: called every few seconds with the sessions that gc waits for.
 
         Raises:
-            Conflict: another gc has ended this one; run it again.
-            Corrupt: a bundle can't be read; nothing was deleted.
+            Conflict: another gc ended this one; run it again.
+            Corrupt: a bundle is unreadable; nothing was deleted.
         """
         from sheaf.engine.gc.collect import collect  # takes pyarrow
         from sheaf.engine.gc.grace import Patience
@@ -336,7 +337,7 @@ class Store:
         except Corrupt as damage:
             raise self._explained(damage) from damage
         if not dry_run and (error := self._pass_on()):
-            _tell(f"{error.message}: it keeps what was deleted until `sheaf store replicate`")
+            _tell(f"{error.message}: deleted data stays there until `sheaf store replicate`")
         return done
 
     def _explained(self, error: Corrupt) -> Corrupt:
@@ -349,7 +350,7 @@ class Store:
         if not aside:
             return error
         return Corrupt(
-            error.message, f"mend or delete what is set aside: {', '.join(aside[:3])}, see `sheaf store repair`"
+            error.message, f"repair or delete the quarantined bundles: {', '.join(aside[:3])}, see `sheaf store repair`"
         )
 
     def _pass_on(self) -> SheafError | None:
@@ -380,28 +381,28 @@ class Store:
         grace: float = 3600.0,
         tell: Callable[[list[Session]], None] | None = None,
     ) -> Receipt:
-        """Remove the bytes of contents for good: from all bundles of all repos, whatever their names are there.
+        """Permanently remove the bytes of contents from all bundles of all repos, under all their names.
 
-        History, ids and all other files stay as they are. Who reads an erased file is told so; who uploads it again is
-        refused. Chunks that other contents have in common with these stay: see :meth:`like`. The same name for another
-        content stays, too: see :meth:`namesakes`.
+        History, ids and all other files do not change. Reading an erased file fails; uploading it again is refused.
+        Chunks that other contents share stay: see :meth:`like`. Other contents of the same paths stay: see
+        :meth:`namesakes`.
 
         Args:
-            content: hashes, as `b3sum` prints them.
-            address: ``repo@ref:path``.
-            recursive: of a folder that is named, all files below.
-            with_path: also their names, each of them in all bundles: ``erased-…`` stands there then. A bundle keeps its id
-                and version, which does not cover its names any more (:attr:`Bundle.redacted`). Names of folders, targets
-                of symlinks, messages, labels, and runs stay.
-            reason: for the notice, which stays in the store for ever.
-            now: end uploads that are open, rather than to wait until they have not stirred for ``grace`` seconds.
-            tell: called with the sessions that are waited for, every few seconds.
+            content: content hashes, as printed by `b3sum`.
+            address: files as ``repo@ref:path``.
+            recursive: for an address of a folder: all files below it.
+            with_path: also replace the names of the files in all bundles by ``erased-…``. Bundles keep their ids and
+                versions, which still cover the old names (:attr:`Bundle.redacted`). Names of folders, targets of
+                symlinks, messages, labels and runs stay.
+            reason: the reason, stored permanently: must not contain personal data.
+            now: end open uploads immediately instead of waiting for them.
+            grace, tell: as for :meth:`gc`.
 
         Raises:
             NotFound: the store has no such content, repo, bundle or path.
-            InvalidInput: what is named has no bytes of its own; there is no reason.
-            Conflict: others are at work; run it again.
-            Unavailable: a replica can't be reached: it still holds the bytes. They are gone here.
+            InvalidInput: the entry has no bytes of its own, or the reason is empty.
+            Conflict: another operation is running; run it again.
+            Unavailable: the bytes were erased here, but a replica can't be reached and still has them.
         """
         from sheaf.engine.erase.erasure import erase  # takes pyarrow
         from sheaf.engine.erase.redact_names import Names
@@ -425,26 +426,25 @@ class Store:
         grace: float = 3600.0,
         tell: Callable[[list[Session]], None] | None = None,
     ) -> Receipt:
-        """Remove rows of Parquet files for good: from every version of every file that a pattern names in a repo.
+        """Permanently remove rows from all versions of the Parquet files of a repo that match a pattern.
 
-        Each distinct content that has such a row is stored again without them, in the place of the old one wherever that
-        stands in the store, and the old one is erased. Bundles keep their ids and versions (:attr:`Bundle.redacted`).
-        The receipt says which columns the condition was about and how many rows it found, not what it was.
+        Each content with such a row is rewritten without it, replaces the old content everywhere in the store, and the
+        old content is erased. Bundles keep their ids and versions (:attr:`Bundle.redacted`). The receipt contains the
+        columns of the condition and the number of rows, but not the condition.
 
         Args:
-            pattern: of paths: ``*`` within one folder, ``**`` through all: ``tables/**/*.parquet``.
-            where: ``[("person", "==", 17)]``: all of these must hold; or several such lists, of which one must. Operators
-                are those of PyArrow's filters. Or a text: ``person == 17 and year in (2024, 2025) or name == "x"``; a
-                column with an odd name stands in quotes. A row in which nothing stands there is kept.
-            reason: for the notice, which stays in the store for ever.
-            now: end uploads that are open, rather than to wait until they have not stirred for ``grace`` seconds.
-            tell: called with the sessions that are waited for, every few seconds.
+            pattern: paths: ``*`` matches within one folder, ``**`` across folders: ``tables/**/*.parquet``.
+            where: ``[("person", "==", 17)]``, where all tuples must hold, or several such lists, of which one must hold,
+                with the operators of PyArrow's filters. Or a text: ``person == 17 and year in (2024, 2025) or name == "x"``;
+                quote column names with special characters. Rows with null in the column are kept.
+            reason: the reason, stored permanently: must not contain personal data.
+            now, grace, tell: as for :meth:`erase`.
 
         Raises:
-            NotFound: no such repo; no file matches, or none has such a row.
-            InvalidInput: a file that matches is no Parquet file, lacks a column, or has another type there. Nothing was
+            NotFound: the repo does not exist, no file matches, or no row satisfies the condition.
+            InvalidInput: a matching file is not a Parquet file, or lacks the column, or its type differs. Nothing was
                 changed.
-            Conflict, Unavailable: as of :meth:`erase`.
+            Conflict, Unavailable: as for :meth:`erase`.
         """
         from sheaf.engine.gc.grace import Patience
         from sheaf.repo.erase_rows import erase_rows
@@ -461,7 +461,7 @@ class Store:
         pattern: str,
         where: str | Sequence[tuple[str, str, object]] | Sequence[Sequence[tuple[str, str, object]]],
     ) -> list[RowsHit]:
-        """The tables in which :meth:`erase_rows` would find rows, and how many. Arguments and errors as there."""
+        """Count the rows that :meth:`erase_rows` would remove, by file. Arguments and errors as there."""
         from sheaf.repo.erase_rows import rows_hit
 
         return rows_hit(self._core, self.repo(repo).id, pattern, where)
@@ -469,7 +469,7 @@ class Store:
     def _refuse_erasure(self, reason: str) -> None:
         self._connected.refuse_writes()
         if not reason.strip():
-            raise InvalidInput("an erasure needs a reason", "say why, without what is to be forgotten")
+            raise InvalidInput("an erasure requires a reason", "give a reason without personal data")
 
     def _erased(self, receipt: Receipt) -> Receipt:
         """What comes after it: the copies on this machine, and those elsewhere."""
@@ -479,7 +479,7 @@ class Store:
             forget_copies(self._connected.cache, self.id, map(bytes.fromhex, receipt.contents))
         if error := self._pass_on():
             what = f"the contents were erased here (receipt {receipt.id}), but not in every replica: {error.message}"
-            raise Unavailable(what, "run `sheaf store replicate --prune` as soon as it can be reached")
+            raise Unavailable(what, "run `sheaf store replicate --prune` when it can be reached")
         return receipt
 
     def find(
@@ -491,17 +491,17 @@ class Store:
         branch: str | None = None,
         meta: Mapping[str, str] | None = None,
     ) -> Iterator[Found]:
-        """Files and symlinks in all bundles that are not deleted, as they are found.
+        """Find files and symlinks in all bundles; yields them as they are found.
 
         Args:
-            pattern: of paths: ``*`` within one folder, ``**`` through all.
-            content: a hash, as `b3sum` prints it.
-            repo: only in this one.
-            branch: only in bundles that led to the head of this branch.
-            meta: only in bundles with these facts.
+            pattern: paths: ``*`` matches within one folder, ``**`` across folders.
+            content: a content hash, as printed by `b3sum`.
+            repo: search only this repo.
+            branch: search only the history of this branch.
+            meta: search only bundles with this metadata.
 
         Raises:
-            NotFound: no such repo, or a repo that is named lacks the branch.
+            NotFound: the repo does not exist, or does not have the branch.
         """
         from sheaf.model.ids import parse_hash
         from sheaf.repo.search import bundles_of, find_in
@@ -514,7 +514,7 @@ class Store:
     def where(
         self, *, content: str | Iterable[str] = (), address: str | Iterable[str] = (), recursive: bool = False
     ) -> list[ErasedPlace]:
-        """All paths of all bundles at which contents stand. Arguments and errors as of :meth:`erase`."""
+        """Find all paths of contents in all bundles. Arguments and errors as for :meth:`erase`."""
         from sheaf.engine.erase.locate import Finder
 
         finder = Finder(self._core, self._contents_of(content, address, recursive=recursive))
@@ -524,7 +524,7 @@ class Store:
     def namesakes(
         self, *, content: str | Iterable[str] = (), address: str | Iterable[str] = (), recursive: bool = False
     ) -> list[ErasedPlace]:
-        """Other contents under the paths of these, in bundles of the same repos. Arguments and errors as of :meth:`erase`."""
+        """Find other contents of the same paths in bundles of the same repos. Arguments and errors as for :meth:`erase`."""
         from sheaf.engine.erase.locate import find_namesakes
 
         return find_namesakes(self._core, self._contents_of(content, address, recursive=recursive))
@@ -532,19 +532,19 @@ class Store:
     def like(
         self, *, content: str | Iterable[str] = (), address: str | Iterable[str] = (), recursive: bool = False
     ) -> list[Like]:
-        """Other contents that share chunks with these, what shares most first. Arguments and errors as of :meth:`erase`."""
+        """Find other contents that share chunks with these, most shared first. Arguments and errors as for :meth:`erase`."""
         from sheaf.engine.erase.locate import find_like
 
         return find_like(self._core, self._contents_of(content, address, recursive=recursive))
 
     def erased(self) -> list[Notice]:
-        """What was erased from this store, by its hash, and why."""
+        """Return the notices of all erased contents: hash and reason."""
         from sheaf.engine.erase.erasure import notices
 
         return notices(self._core)
 
     def receipts(self) -> list[Receipt]:
-        """The receipts of all erasures, oldest first by their clocks."""
+        """Return the receipts of all erasures, oldest first."""
         from sheaf.engine.erase.receipts import receipts
 
         return receipts(self._core)
@@ -561,23 +561,23 @@ class Store:
     def start_run(
         self, *, command: tuple[str, ...] = (), inputs: tuple[str, ...] = (), environment: dict[str, str]
     ) -> str:
-        """Record that an execution begins; returns the run's id. ``inputs``: addresses such as ``repo@bundle:ID``."""
+        """Record the start of a run; returns its id. ``inputs``: addresses such as ``repo@bundle:ID``."""
         self._connected.refuse_writes()
         id = self._core.clock.new_id()
         runs.start_run(self._core, RunStart(id, self._core.now(), command, inputs, environment, self._core.author))
         return id
 
     def end_run(self, id: str, outcome: str, *, exit: int | None = None, outputs: tuple[str, ...] = ()) -> None:
-        """Record how an execution ended: ``succeeded``, ``failed`` or ``canceled``. Raises AlreadyExists, NotFound."""
+        """Record the end of a run: ``succeeded``, ``failed`` or ``canceled``. Raises AlreadyExists, NotFound."""
         self._connected.refuse_writes()
         runs.end_run(self._core, RunEnd(id, self._core.now(), outcome, exit, outputs))
 
     def run(self, id: str) -> tuple[RunStart, RunEnd | None]:
-        """A recorded execution. Raises NotFound."""
+        """Return a run: its start and, if it has ended, its end. Raises NotFound."""
         return runs.get_run(self._core, id)
 
     def runs(self) -> list[str]:
-        """The ids of all recorded executions, oldest first."""
+        """Return the ids of all runs, oldest first."""
         return runs.list_runs(self._core)
 
     # -- plumbing ------------------------------------------------------------------------------------------------------
@@ -586,7 +586,7 @@ class Store:
         return Repo(Context(self._connected, entry))
 
     def close(self) -> None:
-        """Give connections and threads back."""
+        """Close connections and threads."""
         self._core.close()
 
     def __enter__(self) -> Self:

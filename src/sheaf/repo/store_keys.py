@@ -1,4 +1,4 @@
-"""The keys of an encrypted store: what opens it."""
+"""The keys that open an encrypted store."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class KeyInfo:
 
 
 class Keys:
-    """The keys of one store, as :attr:`sheaf.Store.keys` hands them out.
+    """The keys of a store: :attr:`sheaf.Store.keys`.
 
-    A key opens the store's own key, with which everything in it is encrypted and which never changes. So removing a key
-    keeps those out who have nothing but that key; whoever has opened the store with it may have kept the store's key.
+    Each key decrypts the store's own key, which encrypts everything and never changes. Removing a key locks out users who
+    have only that key, but not users who have opened the store with it and kept the store's own key.
     """
 
     def __init__(
@@ -41,23 +41,23 @@ class Keys:
         self._refuse_writes = refuse_writes
 
     def list(self) -> builtins.list[KeyInfo]:
-        """All of them, oldest first. Raises Corrupt."""
+        """Return all keys, oldest first. Raises Corrupt."""
         return [self._info(slot) for slot in all_slots(self._backend)]
 
     def add(self, key: bytes | str, *, note: str = "") -> KeyInfo:
-        """From now on this key (32 random bytes) or passphrase (text) opens the store, too. Raises InvalidInput."""
+        """Add a key (32 random bytes) or passphrase (text) that opens the store. Raises InvalidInput."""
         self._refuse_writes()
         return self._info(add_slot(self._backend, self._key, key, self._clock, note))
 
     def remove(self, id: str) -> None:
-        """From now on the key with this id doesn't open the store. Raises NotFound, Refused for the last one."""
+        """Remove the key with this id. Raises NotFound; Refused for the last key."""
         self._refuse_writes()
         remove_slot(self._backend, id)
 
     def rotate(self, key: bytes | str, *, note: str = "") -> KeyInfo:
-        """Put this key in the place of the one that opened the store. What is stored is not written again.
+        """Replace the key that opened the store. Stored data is not rewritten.
 
-        If it is stopped halfway, both keys open the store.
+        If it is interrupted, both keys open the store.
         """
         added, old = self.add(key, note=note), self._slot
         self._slot = next(slot for slot in all_slots(self._backend) if slot.id == added.id)

@@ -1,4 +1,4 @@
-"""The copies of a store elsewhere: which there are, bringing them up to date, making one of them the primary."""
+"""The replicas of a store: list, add, remove, update and promote them."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ Policy = Literal["all", "majority", "primary"]
 
 @dataclass(frozen=True, slots=True)
 class ReplicaInfo:
-    """One replica. ``state``: ``in step``, ``behind``, ``missing``, ``diverged`` or ``unreachable``; ``why`` says more.
+    """One replica. ``state``: ``in step``, ``behind``, ``missing``, ``diverged`` or ``unreachable``; ``why``: the reason.
 
-    ``missing``: its place is there and holds no copy (any more): a disk that isn't mounted, an emptied bucket.
+    ``missing``: its location can be read but contains no copy: a disk that isn't mounted, or an emptied bucket.
     """
 
     url: str
@@ -41,7 +41,7 @@ class ReplicaInfo:
 
 @dataclass(frozen=True, slots=True)
 class Promoted:
-    """How a promotion went. ``unreachable``: places that were not asked for what only they may have."""
+    """The result of a promotion. ``unreachable``: locations that could not be asked for commits that only they have."""
 
     url: str
     epoch: int
@@ -49,7 +49,7 @@ class Promoted:
 
 
 class Replicas:
-    """The replicas of one store, as :attr:`sheaf.Store.replicas` hands them out."""
+    """The replicas of a store: :attr:`sheaf.Store.replicas`."""
 
     def __init__(self, core: Core, open: Callable[[str], Backend], plain: Plain = lambda place: place) -> None:
         """``core``: of the store without its encryption; ``plain`` puts that before a place."""
@@ -60,32 +60,32 @@ class Replicas:
 
     @property
     def policy(self) -> str:
-        """On how many places a write must be before it is answered: ``all``, ``majority`` or ``primary``."""
+        """How many replicas must have a commit before it is acknowledged: ``all``, ``majority`` or ``primary``."""
         return self._state().policy or "primary"
 
     @property
     def urls(self) -> tuple[str, ...]:
-        """Where they are."""
+        """The URLs of the replicas."""
         return self._state().replicas
 
     def list(self) -> list[ReplicaInfo]:
-        """The replicas, and how they are; asks each of them."""
+        """Return all replicas with their states; contacts each of them."""
         noted = self._noted()
         return [self._info(url, replica_id(url) in noted) for url in self._state().replicas]
 
     def add(self, url: str, *, policy: Policy | None = None, progress: Progress | None = None) -> Caught:
-        """Make a copy of this store at a URL, and keep it from now on. Repeat it if it was stopped.
+        """Add a replica: copy this store to a URL and keep the copy up to date. Run it again if it was interrupted.
 
         Raises:
-            Refused: the place holds something else, or this store is a replica itself.
-            InvalidInput: it is this store, or there is no such policy.
+            Refused: the location is not empty, or this store is a replica itself.
+            InvalidInput: the URL is this store, or the policy is invalid.
         """
         self._refuse_copy()
         _check_policy(policy)
         with self._open(url) as place:
             name = url if "?" in url else place.url
             if name == self._core.backend.url:
-                raise InvalidInput(f"{name} is this store itself", "name another place")
+                raise InvalidInput(f"{name} is this store itself", "name another location")
             caught = self._catch_up(place, name, progress)
             note_behind(self._core, (name,), "it was added")
             self._set(lambda state: (*(had for had in state.replicas if had != name), name), policy)
@@ -93,7 +93,7 @@ class Replicas:
         return Caught(caught.objects + again.objects, caught.bytes + again.bytes, caught.records + again.records)
 
     def remove(self, url: str) -> None:
-        """Write to a replica no longer; what it holds stays there. Raises NotFound."""
+        """Stop writing to a replica; its data stays there. Raises NotFound."""
         self._refuse_copy()
         name = self._named(url)
         self._set(lambda state: tuple(had for had in state.replicas if had != name), None)
@@ -101,7 +101,7 @@ class Replicas:
             self._core.backend.delete(stat.key)
 
     def set_policy(self, policy: Policy) -> None:
-        """On how many places a write must be before it is answered."""
+        """Set how many replicas must have a commit before it is acknowledged."""
         self._refuse_copy()
         _check_policy(policy)
         self._set(lambda state: state.replicas, policy)
@@ -114,15 +114,16 @@ class Replicas:
         refill: bool = False,
         progress: Progress | None = None,
     ) -> dict[str, Caught]:
-        """Bring one replica, or all, up to date; may be stopped and repeated.
+        """Update one replica, or all. If it is interrupted, run it again.
 
         Args:
-            prune: also delete from them what this store doesn't have and no gc is known to have deleted.
-            refill: copy everything anew to a replica that has lost its copy.
+            to: the URL of the replica; None: all.
+            prune: also delete objects that this store does not have.
+            refill: copy everything again to a replica that lost its copy.
 
         Raises:
-            NotFound: it is no replica of this store. Conflict: it has diverged. Refused: it was promoted.
-            Unavailable: one could not be reached, or is missing; the others are up to date.
+            NotFound: the URL is not a replica of this store. Conflict: it has diverged. Refused: it was promoted.
+            Unavailable: a replica is unreachable or missing; the others are up to date.
         """
         self._refuse_copy()
         done: dict[str, Caught] = {}
@@ -140,23 +141,23 @@ class Replicas:
         return done
 
     def promote(self, *, progress: Progress | None = None) -> Promoted:
-        """Make this store, which is a replica, the primary.
+        """Promote this store, which is a replica, to primary.
 
-        The old primary becomes its replica if it can be reached; otherwise it is left behind, and refused wherever it
-        meets the new one. Repeat it if it was stopped.
+        The old primary becomes a replica if it can be reached; otherwise it is refused when it meets the new one later.
+        If it is interrupted, run it again.
 
         Raises:
-            AlreadyExists: it is the primary. Conflict: it has diverged from the old one.
+            AlreadyExists: this store is already the primary. Conflict: it has diverged from the old primary.
         """
         new, state = self._core, self._state()
         notice = is_copy(new.backend, state.epoch)
         if notice is None:
-            raise AlreadyExists(f"{new.backend.url} is the primary already", "nothing is to be done")
+            raise AlreadyExists(f"{new.backend.url} is already the primary", "nothing to do")
         others = tuple(url for url in state.replicas if url not in (new.backend.url, notice.primary))
         try:
             with self._open(notice.primary) as place:
                 if copy_of(place) != new.config.id:
-                    raise Unavailable(f"there is no store at {notice.primary} any more")
+                    raise Unavailable(f"there is no longer a store at {notice.primary}")
                 old = Core(place, new.config, new.author, clock=new.clock)
                 epoch = hand_over(old, new, (*others, notice.primary), self._plain)
             lost: tuple[str, ...] = ()
@@ -207,7 +208,7 @@ class Replicas:
             for name in (url, place.url):
                 if name in known:
                     return name
-        raise NotFound(f"{url} is no replica of {self._core.backend.url}", "see `sheaf store replica list`")
+        raise NotFound(f"{url} is not a replica of {self._core.backend.url}", "see `sheaf store replica list`")
 
     def _set(self, urls: Callable[[StoreState], tuple[str, ...]], policy: str | None) -> None:
         """Decided here alone, so that a replica that is lost can be taken off; the others hear of it if they can."""
@@ -232,7 +233,7 @@ class Replicas:
         try:
             with self._open(url) as place:
                 if not copy_of(place):
-                    return ReplicaInfo(url, "missing", "there is no copy of this store: is it mounted?")
+                    return ReplicaInfo(url, "missing", "no copy of this store found: check that it is mounted")
                 last = store_log(self._core).head().n
                 if refuse_diverged(self._core.backend, place, keys.STORE_LOG, last) > last:
                     return ReplicaInfo(url, "diverged", "it was promoted")
@@ -253,13 +254,14 @@ def _refuse_missing(place: Backend, url: str) -> None:
     """A disk that isn't mounted leaves an empty folder: a copy there would fill another disk and be taken for one."""
     if not copy_of(place):
         raise Unavailable(
-            f"{url} holds no copy of this store any more", "is it mounted? --refill copies everything there anew"
+            f"{url} no longer contains a copy of this store",
+            "check that it is mounted, or pass --refill to copy everything again",
         )
 
 
 def _check_policy(policy: str | None) -> None:
     if policy not in (None, *POLICIES):
-        raise InvalidInput(f"no policy '{policy}'", f"one of: {', '.join(POLICIES)}")
+        raise InvalidInput(f"invalid policy '{policy}'", f"choose one of: {', '.join(POLICIES)}")
 
 
 def _told(progress: Progress | None) -> Callable[[Far], None]:

@@ -1,4 +1,4 @@
-"""Small values that the API hands out."""
+"""Values that the API returns."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ KIND: dict[model.Kind, Literal["file", "symlink", "folder"]] = {
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One path of a bundle. ``size`` in bytes, ``mtime_ns`` since 1970; ``content`` as `b3sum` prints it (not of folders).
+    """One path of a bundle. ``size`` in bytes; ``mtime_ns`` since 1970; ``content``: the hash printed by `b3sum`, or None.
 
-    ``erased``: whether its bytes were removed from the store for good; None where that was not looked up.
+    ``erased``: True if its bytes were erased from the store; None if that was not checked.
     """
 
     path: str
@@ -55,12 +55,12 @@ class Entry:
 
     @property
     def executable(self) -> bool:
-        """Whether its owner may execute the file."""
+        """True if the owner may execute the file."""
         return self.kind == "file" and bool(self.mode & 0o100)
 
 
 def entry_of(entry: model.Entry) -> Entry:
-    """The entry as the API shows it."""
+    """Convert an entry for the API."""
     content = None if entry.kind == model.Kind.FOLDER else entry.content.hex()
     return Entry(
         entry.path, KIND[entry.kind], entry.mode, entry.mtime, entry.size, content, entry.target, dict(entry.attrs)
@@ -69,7 +69,7 @@ def entry_of(entry: model.Entry) -> Entry:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One path that differs. ``old_path`` is set for a rename only."""
+    """One changed path. ``old_path`` is set only for a rename."""
 
     kind: Literal["added", "modified", "deleted", "renamed"]
     path: str
@@ -79,7 +79,7 @@ class Change:
 
 
 def change_of(difference: Difference) -> Change:
-    """A difference as the API has it."""
+    """Convert a difference for the API."""
     old = entry_of(difference.old) if difference.old else None
     new = entry_of(difference.new) if difference.new else None
     old_path = old.path if difference.how == "renamed" and old else None
@@ -88,9 +88,9 @@ def change_of(difference: Difference) -> Change:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A label at one moment of its history; ``bundle`` is an id, empty once it was deleted.
+    """A label at one moment of its history; ``bundle`` is an id, empty after a deletion.
 
-    ``set_aside``: the label is there now, and it is known that the bundle can't be read.
+    ``set_aside``: True if the label points to a quarantined bundle.
     """
 
     name: str
@@ -102,7 +102,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """A branch and the bundle that it is at. ``set_aside``: it is known that this one can't be read."""
+    """A branch and the bundle that it points to. ``set_aside``: True if that bundle is quarantined."""
 
     name: str
     bundle: str
@@ -113,7 +113,7 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class RepoInfo:
-    """A repo; ``bundles``: how many it has; ``deleted``: when, None while it lives."""
+    """Facts about a repo. ``bundles``: the number of bundles; ``deleted``: the time of its deletion, or None."""
 
     id: str
     name: str
@@ -126,7 +126,7 @@ class RepoInfo:
 
 @dataclass(frozen=True, slots=True)
 class StoreInfo:
-    """A store. ``objects`` and ``sizes`` (bytes) are per kind of object: packs, nodes, index and so on."""
+    """Facts about a store. ``objects`` and ``sizes`` (bytes) are per kind of object: packs, nodes, index and so on."""
 
     id: str
     url: str
@@ -140,16 +140,15 @@ class StoreInfo:
 
     @property
     def stored_bytes(self) -> int:
-        """Bytes of all objects together."""
+        """The total size of all objects, in bytes."""
         return sum(self.sizes.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a verification has read and found sound.
+    """The result of a verification: the number and size of the sound files.
 
-    ``erased``: the paths of files that are not there any more, on purpose; ``damaged``: how many files can't be read.
-    ``files`` counts neither.
+    ``erased``: the paths of erased files; ``damaged``: the number of unreadable files. ``files`` counts neither.
     """
 
     files: int

@@ -1,1 +1,1 @@
-"""What surrounds a process and was configured: environment, home folder, terminal and configuration file."""
+"""The environment and configuration of a process: variables, home folder, terminal and configuration file."""

@@ -1,4 +1,4 @@
-"""Values on their way into a configuration file: what makes no sense must not get there."""
+"""Validate values before they are written to a configuration file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["checked"]
 
 
 def checked(values: Mapping[str, str]) -> dict[str, str]:
-    """The values as a file should hold them: paths absolute, since it is read in any folder. Raises InvalidInput."""
+    """Return the values for the file, with absolute paths. Raises InvalidInput."""
     return {key: _checked(key, value) for key, value in values.items()}
 
 
@@ -36,4 +36,4 @@ def _absolute(key: str, value: str) -> str:
     try:
         return os.path.abspath(Path(value).expanduser())  # noqa: PTH100 - pathlib would keep ".."
     except RuntimeError:
-        raise InvalidInput(f"{key}: there is no home folder for '{value}'", "write the whole path") from None
+        raise InvalidInput(f"{key}: no home folder for '{value}'", "write an absolute path") from None

@@ -1,4 +1,4 @@
-"""The configuration file: a YAML mapping, read whole and written whole (0600, atomically)."""
+"""The configuration file: a YAML mapping, written atomically with mode 0600."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["load", "save"]
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The mapping in a file; empty if there is no such file. Raises InvalidInput naming the file and the line."""
+    """Read the mapping of a file; empty if the file does not exist. Raises InvalidInput with the file and line."""
     try:
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
@@ -33,7 +33,7 @@ def load(path: Path) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise InvalidInput(f"{path} must hold a mapping such as 'store: URL'")
+        raise InvalidInput(f"{path} must contain a mapping such as 'store: URL'")
     return {str(key): item for key, item in value.items()}
 
 

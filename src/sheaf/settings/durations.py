@@ -1,4 +1,4 @@
-"""Spans of time as people write them."""
+"""Parse durations such as 30m."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhdw]?)", re.IGN
 
 
 def parse_duration(text: str) -> float:
-    """Seconds from ``90``, ``30m``, ``12h``, ``7d`` or ``2w``. Raises InvalidInput."""
+    """Parse ``90``, ``30m``, ``12h``, ``7d`` or ``2w`` into seconds. Raises InvalidInput."""
     match = _DURATION.fullmatch(text.strip())
     if not match:
-        raise InvalidInput(f"'{text}' is no span of time", "write a number and a unit, such as 30m, 12h or 7d")
+        raise InvalidInput(f"'{text}' is not a duration", "write a number and a unit, such as 30m, 12h or 7d")
     return float(match[1]) * _SECONDS[match[2].lower()]

@@ -1,7 +1,7 @@
-"""The secrets that open encrypted stores, wherever a person or a machine keeps them.
+"""The secrets that open encrypted stores, from all their sources.
 
-In the order in which they are tried: the key file that an option names, ``SHEAF_KEY``, ``SHEAF_PASSPHRASE``, the keyring
-of the operating system. None of them is ever printed or written anywhere but where the caller says.
+In this order: the key file of the options, ``SHEAF_KEY``, ``SHEAF_PASSPHRASE``, the keyring of the operating system. None
+of them is ever printed, or written except where the caller says.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ Source = tuple[str, bytes | str]
 
 
 def secrets_for(environment: Environment, options: StorageOptions, url: str, store: str) -> Iterator[Source]:
-    """Where each secret comes from, and the secret: bytes are a key, text is a passphrase.
+    """Yield the source of each secret, and the secret: bytes are a key, text is a passphrase.
 
     Args:
-        options: those with which the store is opened; if they name no key file, the environment's or the configuration
-            file's counts.
+        options: the options for the store; without a key file, the one of the environment or the configuration file is
+            used.
         store: the store's id.
 
     Raises:
-        InvalidInput: a key that was named isn't there, or is none.
+        InvalidInput: a key file does not exist, or a key is invalid.
     """
     if file := options.key_file or options_for(read_sheaf(environment, {}), url).key_file:
         yield file, read_key_file(Path(file))
@@ -52,12 +52,12 @@ def secrets_for(environment: Environment, options: StorageOptions, url: str, sto
 
 
 def new_key() -> bytes:
-    """A key that nobody has had before."""
+    """Return a new random key."""
     return secrets.token_bytes(KEY_BYTES)
 
 
 def parse_key(data: bytes, what: str) -> bytes:
-    """A key as it is, in hex digits or in base64. Raises InvalidInput; ``what`` says whose it is."""
+    """Parse a key: raw, in hex or in base64. Raises InvalidInput; ``what`` names its source."""
     if len(data) == KEY_BYTES:
         return data
     text = data.strip()
@@ -68,28 +68,30 @@ def parse_key(data: bytes, what: str) -> bytes:
     except (ValueError, binascii.Error):
         key = b""
     if len(key) != KEY_BYTES:
-        raise InvalidInput(f"{what} holds no key", f"a key is {KEY_BYTES} bytes: raw, in hex or in base64")
+        raise InvalidInput(f"{what} does not contain a key", f"a key is {KEY_BYTES} bytes: raw, in hex or in base64")
     return key
 
 
 def read_key_file(path: Path) -> bytes:
-    """The key in a file. Warns if others may read it. Raises InvalidInput, Denied."""
+    """Read a key from a file. Warns if other users may read it. Raises InvalidInput, Denied."""
     try:
         data = path.read_bytes()
         mode = path.stat().st_mode
     except FileNotFoundError:
-        raise InvalidInput(f"there is no key file {path}", "name the right one, or bring it back from a copy") from None
+        raise InvalidInput(
+            f"key file {path} does not exist", "check the path, or restore the file from a backup"
+        ) from None
     except OSError as error:
-        raise Denied(f"can't read the key file {path}: {error.strerror}") from error
+        raise Denied(f"can't read key file {path}: {error.strerror}") from error
     key = parse_key(data, str(path))
     # Everybody, not the group: Kubernetes mounts secrets for a group, and their modes can't be changed from inside.
     if stat.S_ISREG(mode) and mode & (stat.S_IROTH | stat.S_IWOTH):
-        _tell(f"the key file {path} is open to everybody on this machine: run `chmod o= {path}`")
+        _tell(f"key file {path} is accessible to all users of this machine: run `chmod o= {path}`")
     return key
 
 
 def write_key_file(path: Path, key: bytes) -> None:
-    """A new file, for its owner alone, durable when this returns. Raises InvalidInput if there is one, Denied, NoSpace."""
+    """Write a new key file, readable only by its owner, and flush it. Raises InvalidInput if it exists, Denied, NoSpace."""
     try:
         make_private_folder(path.absolute().parent)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -102,29 +104,29 @@ def write_key_file(path: Path, key: bytes) -> None:
             path.unlink(missing_ok=True)  # half a key opens nothing, and would be in the way of the next try
             raise
     except FileExistsError:
-        raise InvalidInput(f"{path} is there already", "a key file is never overwritten: choose another name") from None
+        raise InvalidInput(f"{path} already exists", "choose another name: key files are never overwritten") from None
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise NoSpace(
-                f"no room for the key file {path}", "make room on that disk and run the same command again"
+                f"no space for key file {path}", "free some space on that disk and run the command again"
             ) from error
-        raise Denied(f"can't write the key file {path}: {error.strerror}") from error
+        raise Denied(f"can't write key file {path}: {error.strerror}") from error
 
 
 # -- the keyring of the operating system -------------------------------------------------------------------------------
 
 
 def keep_in_keyring(store: str, key: bytes) -> None:
-    """Keep a store's key in this user's keyring. Raises Unsupported where there is none, Denied."""
+    """Save a store's key in the user's keyring. Raises Unsupported if there is no keyring; Denied."""
     try:
         import keyring
         from keyring.errors import KeyringError
     except ImportError:
-        raise Unsupported("the keyring takes the library 'keyring'", "pip install 'sheaf-data[keyring]'") from None
+        raise Unsupported("the keyring requires the package 'keyring'", "pip install 'sheaf-data[keyring]'") from None
     try:
         keyring.set_password(_SERVICE, store, key.hex())
     except KeyringError as error:
-        raise Denied(f"the keyring doesn't take the key: {error}", "use --key-file or --passphrase") from error
+        raise Denied(f"can't save the key in the keyring: {error}", "use --key-file or --passphrase") from error
 
 
 def _from_keyring(store: str) -> str | None:

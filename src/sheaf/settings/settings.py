@@ -1,10 +1,10 @@
-"""What a process was told, from all sides, as one value.
+"""The settings of a process, merged from all sources.
 
 The module that reads the environment, the home folder and the terminal; only a cloud's own variables are read where
 its library does, in ``storage/bucket/clients.py``. What it read is a value
 (:class:`Environment`); the rest are functions of it.
 
-Who wins: flag > environment > context > configuration file > default. A context named by ``--context`` counts as a
+Precedence: flag > environment > context > configuration file > default. A context named by ``--context`` counts as a
 flag. A context that is overruled on the store is left out whole, since its other options belong to that store.
 """
 
@@ -59,7 +59,7 @@ FILES: Final = ("cache", "ca_file", "credential", "sse_customer_key_file", "key_
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What surrounds the process. ``home`` is None where there is none (some containers)."""
+    """The environment of the process. ``home`` is None if there is no home folder, as in some containers."""
 
     variables: Mapping[str, str] = dataclasses.field(repr=False)  # some are secret
     home: Path | None
@@ -68,26 +68,26 @@ class Environment:
     stderr_is_terminal: bool = False
 
     def text(self, variable: str) -> str:
-        """A variable, "" if it isn't set. Raises InvalidInput if it is not UTF-8 text."""
+        """Return a variable, "" if it is not set. Raises InvalidInput if it is not UTF-8 text."""
         value = self.variables.get(variable, "")
         if not value.isascii() and value != printable(value):
             shown = "its value" if variable in SECRETS else f"'{printable(value)}'"
-            raise InvalidInput(f"{variable}: {shown} is not UTF-8 text", "set it in UTF-8")
+            raise InvalidInput(f"{variable}: {shown} is not UTF-8 text", "set it to UTF-8 text")
         return value
 
     def folder(self, variable: str, fallback: str) -> Path:
-        """An XDG folder; as its specification says, a relative one in the environment counts as none."""
+        """Return an XDG folder. A relative path in the environment is ignored, as its specification says."""
         given = self.variables.get(variable, "")
         if given.startswith("/"):
             return Path(given)
         if self.home is None:
-            raise InvalidInput("there is no home folder", f"set HOME or {variable} to an absolute path")
+            raise InvalidInput("no home folder", f"set HOME or {variable} to an absolute path")
         return self.home / fallback
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What counts for this call. ``is_embedded``: nobody named a store, so it is the one in the user's data folder."""
+    """The effective settings. ``is_embedded``: no store was named, so it is the one in the user's data folder."""
 
     store: str
     is_embedded: bool
@@ -100,7 +100,7 @@ class Settings:
     options: Mapping[str, str]
 
     def storage_options(self) -> StorageOptions:
-        """Options for opening the store. Raises InvalidInput for a value that makes no sense."""
+        """Return the options for opening the store. Raises InvalidInput for an invalid value."""
         options = dict(self.options)
         if "limit_rate" in options:
             options["limit_rate"] = str(parse_size(options["limit_rate"]))
@@ -108,7 +108,7 @@ class Settings:
 
 
 def read_environment() -> Environment:
-    """The process's surroundings as they are now."""
+    """Read the environment of the process."""
     home = os.path.expanduser("~")  # noqa: PTH111 - Path.home() raises where there is no home
     try:
         user = printable(getpass.getuser())
@@ -125,12 +125,12 @@ def _is_terminal(stream: TextIO | None) -> bool:
 
 
 def is_verbose_terminal(environment: Environment) -> bool:
-    """Whether progress can be drawn: a terminal that moves its cursor."""
+    """True if progress can be drawn: the terminal can move its cursor."""
     return environment.stderr_is_terminal and environment.variables.get("TERM") != "dumb"
 
 
 def default_config_path(environment: Environment, flags: Mapping[str, str]) -> Path:
-    """Where ``sheaf`` keeps its configuration file."""
+    """Return the path of the configuration file."""
     named = flags.get("config") or environment.variables.get("SHEAF_CONFIG")
     if named:
         return Path(named).expanduser()
@@ -138,14 +138,16 @@ def default_config_path(environment: Environment, flags: Mapping[str, str]) -> P
 
 
 def check_config_file(environment: Environment, flags: Mapping[str, str]) -> None:
-    """Raises InvalidInput if ``--config`` names a file that isn't there: the defaults may mean another store."""
+    """Raise InvalidInput if the file of ``--config`` does not exist: the defaults could name another store."""
     path = default_config_path(environment, flags) if flags.get("config") else None
     if path is not None and not path.exists():
-        raise InvalidInput(f"--config: there is no file {path}", f"`sheaf config create --config {path}` makes it")
+        raise InvalidInput(
+            f"--config: file {path} does not exist", f"create it with `sheaf config create --config {path}`"
+        )
 
 
 def read_sheaf(environment: Environment, flags: Mapping[str, str]) -> Settings:
-    """The settings of a call of ``sheaf``. Raises InvalidInput, and NotFound for a context that isn't there."""
+    """Return the settings of a call of ``sheaf``. Raises InvalidInput; NotFound for a context that does not exist."""
     check_config_file(environment, flags)
     path = default_config_path(environment, flags)
     config = configfile.load(path)
@@ -160,7 +162,7 @@ def read_sheaf(environment: Environment, flags: Mapping[str, str]) -> Settings:
 
 
 def combine(environment: Environment, flags: Mapping[str, str], config: Mapping[str, Any], path: Path) -> Settings:
-    """Settings from flags, ``SHEAF_*`` variables and a file's content, in the order of the module's first lines."""
+    """Merge settings from flags, ``SHEAF_*`` variables and a file, with the precedence of the module's docstring."""
     variables = {key: _variable(environment, key) for key in KEYS}
     file = flat(config, path)
     context = flags.get("context") or variables["context"] or file.get("context") or None
@@ -174,14 +176,14 @@ def combine(environment: Environment, flags: Mapping[str, str], config: Mapping[
 
 
 def _variable(environment: Environment, key: str) -> str:
-    """What the environment says. Only paths of this machine may be any bytes."""
+    """Return the value of a key in the environment. Only local paths may be any bytes."""
     name = f"SHEAF_{key.upper()}"
     value = environment.variables.get(name, "")
     return value if key in FILES or (key == "store" and is_path(value)) else environment.text(name)
 
 
 def options_for(settings: Settings, url: str) -> StorageOptions:
-    """How to reach another store, such as a replica: as the context says whose store it is, or like the store itself."""
+    """Return the options for another store, such as a replica: those of its context, or those of the store itself."""
     config = configfile.load(settings.config_path)
     for name in config.get("contexts") or {}:
         chosen = _context(config, name, settings.config_path)
@@ -193,9 +195,9 @@ def options_for(settings: Settings, url: str) -> StorageOptions:
 
 @contextlib.contextmanager
 def storage_options(environment: Environment, settings: Settings) -> Iterator[StorageOptions]:
-    """How to reach the store, for as long as it is being opened.
+    """Yield the options for the store, while it is being opened.
 
-    The customer's key of S3 may come from the environment, where no file holds it: then a pipe does.
+    The customer's key of S3 may come from the environment instead of a file: then it is passed through a pipe.
     """
     options = settings.storage_options()
     key = environment.text("SHEAF_SSE_CUSTOMER_KEY")
@@ -233,29 +235,29 @@ def _context(config: Mapping[str, Any], name: str | None, path: Path) -> dict[st
         return {}
     contexts = config.get("contexts") or {}
     if not isinstance(contexts, dict) or not isinstance(contexts.get(name), dict):
-        raise NotFound(f"there is no context '{name}' in {path}", "'context list' shows those that there are")
+        raise NotFound(f"context '{name}' not found in {path}", "run `sheaf context list` to list the contexts")
     return flat(contexts[name], path)
 
 
 def flat(mapping: Mapping[str, Any], path: Path) -> dict[str, str]:
-    """The known keys of a mapping, their values as text. Raises InvalidInput for a value that is no scalar."""
+    """Return the known keys of a mapping, their values as text. Raises InvalidInput for a value that is not a scalar."""
     values: dict[str, str] = {}
     for key in KEYS:
         value = mapping.get(key)
         if isinstance(value, (dict, list)):
-            raise InvalidInput(f"{path}: '{key}' must be one value")
+            raise InvalidInput(f"{path}: '{key}' must be a single value")
         if value is not None:
             values[key] = text_of(value)
     return values
 
 
 def text_of(value: object) -> str:
-    """A scalar as the environment would have it: ``true``, ``10``, ``eu-central-1``."""
+    """Format a scalar as in the environment: ``true``, ``10``, ``eu-central-1``."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def check_key(key: str, where: object) -> None:
-    """Raises InvalidInput for a key that means nothing."""
+    """Raise InvalidInput for an unknown key."""
     if key not in KEYS:
         near = difflib.get_close_matches(str(key), KEYS, 1)
         known = f"known keys: {', '.join(KEYS)}"

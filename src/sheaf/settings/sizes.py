@@ -1,4 +1,4 @@
-"""Sizes as people write them."""
+"""Parse sizes such as 10M."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SIZE: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgtp]?)(i?)b?(?:/s)?\s
 
 
 def parse_size(text: str) -> int:
-    """Bytes from ``500k``, ``10MiB``, ``1.5G`` (binary units, like rsync's). Raises InvalidInput."""
+    """Parse ``500k``, ``10MiB`` or ``1.5G`` (binary units, as in rsync) into bytes. Raises InvalidInput."""
     match = _SIZE.fullmatch(text)
     if not match:
         raise InvalidInput(f"'{text}' is not a size", "write a number and a unit, such as 500k, 10M or 1.5G")

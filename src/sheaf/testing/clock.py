@@ -1,4 +1,4 @@
-"""A clock that stands still until a test moves it, and ids that come out the same in every run."""
+"""A clock that moves only when a test moves it, and ids that are the same in every run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SECOND = 10**9
 
 
 class SteeredClock:
-    """Stands where :class:`sheaf.engine.clock.SystemClock` does. Safe to use from many threads.
+    """Replaces :class:`sheaf.engine.clock.SystemClock`. Thread-safe.
 
     ``seed``: another one for each process that a test plays, since ids of one seed repeat. ``start_s``: Unix seconds.
     """
@@ -26,18 +26,18 @@ class SteeredClock:
         self._lock = threading.Lock()
 
     def now_ns(self) -> int:
-        """Nanoseconds since 1970."""
+        """Return nanoseconds since 1970."""
         with self._lock:
             return self._ns
 
     def new_id(self) -> str:
-        """The next KSUID of this seed."""
+        """Return the next KSUID of this seed."""
         with self._lock:
             self._ids += 1
             payload = blake3(f"{self._seed}/{self._ids}".encode()).digest(16)
             return ksuid(self._ns // _SECOND, payload)
 
     def tick(self, seconds: float = 1.0) -> None:
-        """Let time pass; a negative number sets the clock back, as administrators do."""
+        """Advance the clock; a negative number sets it back."""
         with self._lock:
             self._ns += int(seconds * _SECOND)

@@ -1,12 +1,12 @@
-"""What every backend must do. Subclass, give a ``backend`` fixture, inherit the tests.
+"""Tests for all backends. Subclass :class:`BackendConformance` and define a ``backend`` fixture.
 
     class TestMine(BackendConformance):
         @pytest.fixture
         def backend(self):
             return MyBackend(...)          # empty
 
-Needs pytest. The cases are those that ``sheaf store torture`` runs: ``sheaf.torture.suite``. The memory backend is the
-reference: where they are silent, it decides.
+Requires pytest. The cases are those of ``sheaf store torture``: ``sheaf.torture.suite``. The memory backend is the
+reference for everything that they do not test.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["BackendConformance"]
 
 
 class BackendConformance:
-    """The tests; ``scale`` bends them for slow or narrow stores."""
+    """The tests; ``scale`` adapts them to slow or limited stores."""
 
     scale: ClassVar[Scale] = Scale()
 

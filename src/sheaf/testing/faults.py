@@ -1,4 +1,4 @@
-"""A backend that fails on purpose, and the loop that stops an operation at every write it makes."""
+"""A backend that injects faults, and a loop that interrupts an operation at every write."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["Crash", "Fault", "FaultyBackend", "survives_every_crash"]
 
 
 class Crash(BaseException):
-    """The process dies here. A ``BaseException``, so that no handler of ours can swallow it."""
+    """The process dies here. A ``BaseException``, so that no handler catches it."""
 
 
 class Fault(enum.Enum):
-    """What goes wrong at one mutating call."""
+    """The fault of one mutating call."""
 
     CRASH_BEFORE = "crash before the write"
     CRASH_AFTER = "crash after the write"
@@ -32,7 +32,7 @@ class Fault(enum.Enum):
 
 
 class FaultyBackend(Backend):
-    """Passes everything on to ``inner`` but what the plan says.
+    """Forwards all calls to ``inner``, except the faults of the plan.
 
     ``writes`` maps the number of a mutating call (from 1) to a fault, or to an error that is raised instead of it.
     ``reads`` maps the number of a reading call to the error it raises. After a crash every further call crashes too: a
@@ -139,7 +139,7 @@ def survives_every_crash(
     operation: Callable[[Backend], object],
     check: Callable[[Backend], object],
 ) -> int:
-    """Stops ``operation`` before each of its writes and after the last, on a fresh store each time; the number of writes.
+    """Interrupt ``operation`` before each write and after the last, each time on a new store; returns the number of writes.
 
     A crash after a write leaves the same objects as one before the next, but less has been acknowledged by then, so it
     is tried for the last write only. After each crash ``check`` gets the bare store, as a new process would: it raises,
@@ -159,7 +159,7 @@ def _crashes(
     nth: int,
     fault: Fault,
 ) -> bool:
-    """Whether ``operation`` makes an ``nth`` write; what it leaves after the fault is checked then."""
+    """Return True if ``operation`` makes an ``nth`` write; checks what it leaves after the fault."""
     try:
         operation(FaultyBackend(backend, {nth: fault}))
     except Crash:

@@ -1,4 +1,4 @@
-"""What must be true of a store at any time, whatever has happened to it."""
+"""Conditions that must always hold for a store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A backend that is far away: every call takes as long as one to a bucket does."""
+"""A slow backend: every call takes as long as one to a bucket."""
 
 from __future__ import annotations
 

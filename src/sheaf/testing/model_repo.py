@@ -1,4 +1,4 @@
-"""A store as plain dictionaries: what Sheaf is compared with, operation by operation.
+"""A model of a store as plain dictionaries, to compare Sheaf with, operation by operation.
 
 It raises the same categories of errors as the real one. Ids of repos and bundles come from the real store.
 """
@@ -47,7 +47,7 @@ def with_folders(tree: Tree) -> dict[str, ModelEntry]:
 
 
 def tree_of(bundle: Bundle) -> dict[str, ModelEntry]:
-    """Everything that is in a bundle, read through the API."""
+    """Read all entries of a bundle through the API."""
     found: dict[str, ModelEntry] = {}
     for entry in bundle.ls(recursive=True):
         content = bundle.read(entry.path) if entry.kind == "file" else (entry.target or "").encode()
@@ -56,7 +56,7 @@ def tree_of(bundle: Bundle) -> dict[str, ModelEntry]:
 
 
 def write_folder(root: Path, tree: Tree) -> Path:
-    """Put a tree into a local folder, which is made if it is not there; returns the folder."""
+    """Write a tree to a local folder, which is created if needed; returns the folder."""
     root.mkdir(parents=True, exist_ok=True)
     for path, entry in with_folders(tree).items():
         target = os.path.join(root, path)  # noqa: PTH118 - a Path would lose some names
@@ -86,7 +86,7 @@ class ModelBundle:
 
 @dataclass(slots=True)
 class ModelRepo:
-    """A repo. ``moves``: every setting (bundle id) and deletion ("") of a label, oldest first."""
+    """A repo. ``moves``: all moves (bundle id) and deletions ("") of labels, oldest first."""
 
     id: str
     name: str
@@ -98,7 +98,7 @@ class ModelRepo:
     def add(
         self, id: str, tree: Tree, message: str, branch: str | None, label: str | None = None, base: str | None = None
     ) -> ModelBundle:
-        """Commit a bundle. Its parents: where its branch is, then what it was made from."""
+        """Commit a bundle. Its parents: the head of its branch, then the bundle it was made from."""
         parents = dict.fromkeys(one for one in (self.branches.get(branch or ""), base) if one)
         bundle = ModelBundle(id, with_folders(tree), message, tuple(parents))
         self.bundles[id] = bundle
@@ -109,7 +109,7 @@ class ModelRepo:
         return bundle
 
     def set_label(self, name: str, bundle: str) -> None:
-        """Point a label at a bundle."""
+        """Point a label to a bundle."""
         self._there(bundle)
         self.labels[name] = bundle
         self.moves.append((name, bundle))
@@ -129,7 +129,7 @@ class ModelRepo:
         self.branches[name] = bundle
 
     def delete_branch(self, name: str, expect: str | None = None) -> None:
-        """Raises NotFound, or Conflict if the branch is not at ``expect``."""
+        """Raises NotFound; Conflict if the branch does not point to ``expect``."""
         if name not in self.branches:
             raise NotFound(name)
         if expect is not None and self.branches[name] != expect:
@@ -150,7 +150,7 @@ class ModelRepo:
 
 @dataclass(slots=True)
 class ModelStore:
-    """The repos that are not deleted, by name."""
+    """The repos that are not deleted, sorted by name."""
 
     repos: dict[str, ModelRepo] = field(default_factory=dict)
 
@@ -184,7 +184,7 @@ class ModelStore:
 
 
 def assert_diff(old: Bundle, new: Bundle, before: Tree, after: Tree) -> None:
-    """``old.diff(new)`` says exactly what differs between two trees (each with a row for every folder)."""
+    """Raise AssertionError unless ``old.diff(new)`` is the exact difference of two trees (with a row for each folder)."""
     gone: dict[str, ModelEntry] = {}
     come: dict[str, ModelEntry] = {}
     modified = []

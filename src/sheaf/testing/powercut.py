@@ -26,12 +26,12 @@ __all__ = ["VARIANTS", "PowerCut", "RecordingSyscalls", "Variant", "survives_eve
 
 
 class PowerCut(BaseException):
-    """The power is gone. A ``BaseException``, so that no handler of ours can swallow it."""
+    """A power cut. A ``BaseException``, so that no handler catches it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One way the disk may have dealt with what was not synced."""
+    """One possible outcome for data that was not synced."""
 
     name: str
     keep_entry: Callable[[random.Random], bool]
@@ -155,7 +155,7 @@ class RecordingSyscalls(Syscalls):
     # ── the model ─────────────────────────────────────────────────────────────
 
     def after_cut(self, target: Path, variant: Variant, rng: random.Random) -> None:
-        """Writes to ``target`` (which must not exist) what ``base`` is after a reboot."""
+        """Write the state of ``base`` after a reboot to ``target``, which must not exist."""
         with self._lock:
             self._restore(self._root, target, variant, rng)
 
@@ -201,7 +201,7 @@ def survives_every_power_cut(
     calls: Callable[[Path, int | None], RecordingSyscalls] = RecordingSyscalls,
     step: int = 1,
 ) -> int:
-    """Cuts the power before every ``step``-th system call of ``operation`` and once after it; the number of cuts.
+    """Cut the power before every ``step``-th system call of ``operation`` and once after it; returns the number of cuts.
 
     ``operation`` gets a fresh store and a list to which it appends what was acknowledged. After each cut, for each of
     :data:`VARIANTS`, ``check`` gets the store as found after the reboot and that list; it raises, or returns False, if

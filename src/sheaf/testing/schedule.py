@@ -1,4 +1,4 @@
-"""Several clients of one store, whose calls a seed puts in order: what happens once a year happens at a known seed.
+"""Several clients of one store whose calls are ordered by a seed, so that rare interleavings are reproducible.
 
 Each client is a function in a thread of its own, but only one runs at any time: at every call of its backend it gives way
 to whoever the seed picks. Some seeds give clients weights that change now and then, so that one client may stand still
@@ -56,11 +56,11 @@ _ALL = 1 << 60  # calls that nobody makes
 
 
 class Stuck(AssertionError):
-    """The clients go on for ever."""
+    """The clients never end."""
 
 
 class Mishap(enum.Enum):
-    """What goes wrong at one mutating call of a client."""
+    """The fault of one mutating call of a client."""
 
     CRASH_BEFORE = "the client dies before the write"
     CRASH_AFTER = "the client dies after the write"
@@ -102,7 +102,7 @@ def plans(first: str, second: str, calls: int, *, step: int = 1) -> Iterator[Pla
 
 
 class Schedule:
-    """Runs clients over one store in memory, in an order that ``seed`` decides, or ``plan``.
+    """Run clients on one store in memory, in an order decided by ``seed`` or ``plan``.
 
     Args:
         plan: the order itself, instead of chance.
@@ -143,16 +143,16 @@ class Schedule:
 
     @property
     def made(self) -> dict[str, int]:
-        """How many calls each client has made."""
+        """The number of calls of each client."""
         return {name: client.calls for name, client in self._clients.items()}
 
     def add(self, name: str, work: Callable[[], object]) -> None:
-        """A client that does this; all its calls go through ``backend(name)``."""
+        """Add a client that runs a function; all its calls go through ``backend(name)``."""
         stops = [replace(stop) for stop in (self._stops or {}).get(name, ())]
         self._clients[name] = _Client(name, work, stops=stops)
 
     def run(self) -> None:
-        """Run all clients to their end. Raises what the first one raised that failed."""
+        """Run all clients to their end. Raises the error of the first one that failed."""
         threads = [
             threading.Thread(target=self._live, args=(client,), daemon=True) for client in self._clients.values()
         ]
@@ -168,7 +168,7 @@ class Schedule:
             raise self._failures[0]
 
     def sleep(self, name: str, calls: float) -> None:
-        """Let a client stand still for so many calls of others."""
+        """Pause a client for a number of calls of others."""
         client = self._clients.get(name)
         if client is not None and calls > 0:
             client.wakes = self.calls + calls
@@ -311,7 +311,7 @@ class _Kept(MemoryBackend):
 
 
 class _Scheduled(Backend):
-    """One client's view of the store."""
+    """The store as seen by one client."""
 
     ordered = True
 
@@ -419,7 +419,7 @@ def one_thread() -> Iterator[None]:
 
 
 def store_without_threads(backend: Backend, clock: Clock, cache: Path | None = None) -> Store:
-    """A store, opened by a process that has one thread only."""
+    """A store opened by a process with a single thread."""
     store = Store(backend, clock=clock, cache=cache)
     core = replace(store._core, io=Inline(), cpu=Inline(), workers=1)
     store._core, store._connected = core, Connected(core, cache)

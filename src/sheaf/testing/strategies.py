@@ -1,4 +1,4 @@
-"""Hypothesis strategies: trees, names, refs, contents and edits, with what tends to break in them."""
+"""Hypothesis strategies: trees, names, refs, contents and edits, including unusual ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ AWKWARD = (*PORTABLE, "B", "e\u0301", "ß", "a\\b", "$(x)")
 
 
 def names(*, portable: bool = False) -> st.SearchStrategy[str]:
-    """One component of a path. ``portable``: only names that every file system keeps apart."""
+    """One component of a path. ``portable``: only names that collide on no file system."""
     if portable:
         return st.sampled_from(PORTABLE)
     letters = st.characters(exclude_characters="/\0", exclude_categories=["Cs"])
@@ -55,7 +55,7 @@ _TARGETS = (b"a", b"../b", b"/etc/passwd", "é".encode())
 
 
 def entries(*, largest: int = 40_000) -> st.SearchStrategy[ModelEntry]:
-    """What may stand at a path."""
+    """An entry of a path."""
     files = st.builds(lambda content, x: ModelEntry("file", content, x), contents(largest=largest), st.booleans())
     links = st.sampled_from(_TARGETS).map(lambda target: ModelEntry("symlink", target))
     return st.one_of(files, files, links, st.just(FOLDER))
@@ -79,13 +79,13 @@ def _grown(drawn: list[tuple[str, ModelEntry]]) -> dict[str, ModelEntry]:
 
 
 def ref_names() -> st.SearchStrategy[str]:
-    """Names that a label or a branch may have."""
+    """Valid names of labels and branches."""
     free = st.from_regex(r"[A-Za-z0-9._+-]{1,20}", fullmatch=True)
     return free.filter(lambda name: not is_version(name) and not is_ksuid(name) and name not in REF_FORMS)
 
 
 def repo_names() -> st.SearchStrategy[str]:
-    """Names that a repo may have."""
+    """Valid names of repos."""
     segment = st.from_regex(r"[A-Za-z0-9._-]{1,12}", fullmatch=True).filter(lambda part: part not in (".", ".."))
     return st.lists(segment, min_size=1, max_size=3).map("/".join)
 

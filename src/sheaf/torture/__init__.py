@@ -1,1 +1,1 @@
-"""What a store is put through before data is entrusted to it: ``sheaf store torture``, and what its tests share."""
+"""Test a location for the guarantees that Sheaf requires: ``sheaf store torture``, and helpers for tests."""

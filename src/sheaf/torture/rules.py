@@ -1,4 +1,4 @@
-"""Rules of an S3 bucket that delete, archive or lock objects: read with boto3, where that and the rights are there."""
+"""Rules of an S3 bucket that delete, archive or lock objects, read with boto3 if it is installed and permitted."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ __all__ = ["look_at_rules"]
 _PROMISE: Final = "expiry and locks"
 _ARCHIVES: Final = frozenset({"GLACIER", "DEEP_ARCHIVE"})  # whose objects can't be read at once
 _NONE_SET: Final = frozenset({"NoSuchLifecycleConfiguration", "ObjectLockConfigurationNotFoundError"})
-_UNREADABLE: Final = "can't be read from here: let no rule of the bucket expire, archive or lock objects"
+_UNREADABLE: Final = "can't read the rules: make sure that no rule of the bucket expires, archives or locks objects"
 
 
 class _Unreadable(Exception):
-    """The settings can't be read; the text says why."""
+    """The settings can't be read; the text is the reason."""
 
 
 def look_at_rules(place: Place) -> Finding:
-    """What the bucket does with the objects of a store at ``place``, or that it can't be told."""
+    """Check for rules of the bucket that affect the objects of a store at ``place``."""
     try:
         client, bucket, path = _client(place)
         rules = _asked(client.get_bucket_lifecycle_configuration, bucket).get("Rules", [])
         lock = _asked(client.get_object_lock_configuration, bucket).get("ObjectLockConfiguration", {})
     except _Unreadable as error:
-        return Finding(_PROMISE, "not tried", f"{_UNREADABLE} ({error})")
+        return Finding(_PROMISE, "skipped", f"{_UNREADABLE} ({error})")
     harm = [harm for rule in rules if _concerns(rule, path) for harm in _harms(rule)]
     if harm:
-        return Finding(_PROMISE, "broken", f"a lifecycle rule {harm[0]}: exclude the store's prefix from it")
+        return Finding(_PROMISE, "failed", f"a lifecycle rule {harm[0]}: exclude the store's prefix from it")
     retention = lock.get("Rule", {}).get("DefaultRetention")
-    verdict: Verdict = "warning" if retention else "kept"
-    locked = "objects are locked for a time: until then what gc and erase delete stays in old versions"
-    return Finding(_PROMISE, verdict, locked if retention else "no lifecycle rule and no lock concerns this place")
+    verdict: Verdict = "warning" if retention else "passed"
+    locked = "objects are locked for a time: until then, old versions keep what gc and erase delete"
+    return Finding(_PROMISE, verdict, locked if retention else "no lifecycle rule or lock applies to this location")
 
 
 def _client(place: Place) -> tuple[Any, str, str]:
     options = place.options
     location = parse_location(place.url, options)
     if location.scheme != "s3" or options.credential or options.anonymous:
-        raise _Unreadable("only S3 with credentials of the environment or a profile tells them")
+        raise _Unreadable("requires S3 with credentials from the environment or a profile")
     try:
         import boto3
     except ImportError:
-        raise _Unreadable("pip install 'sheaf-data[aws]' helps") from None
+        raise _Unreadable("run: pip install 'sheaf-data[aws]'") from None
     try:
         session = boto3.Session(profile_name=options.profile)
         client = session.client("s3", endpoint_url=options.endpoint, region_name=options.region, verify=options.ca_file)
@@ -66,7 +66,7 @@ def _asked(ask: Callable[..., dict[str, Any]], bucket: str) -> dict[str, Any]:
 
 
 def _concerns(rule: Mapping[str, Any], path: str) -> bool:
-    """Whether an enabled rule is about objects below ``path``; those of Sheaf have no tags."""
+    """True if an enabled rule applies to objects below ``path``; objects of Sheaf have no tags."""
     about = rule.get("Filter", {})
     both = about.get("And", {})
     if rule.get("Status") != "Enabled" or "Tag" in about or both.get("Tags"):

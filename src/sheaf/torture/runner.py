@@ -1,4 +1,4 @@
-"""All that ``sheaf store torture`` does, in its order, and what it reports."""
+"""The steps of ``sheaf store torture`` and its report."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from sheaf.transfer.progress import Meter
 
 __all__ = ["Plan", "Report", "torture"]
 
-_ALONE = "no other process can open it"
+_ALONE = "other processes can't open it"
 _SCALE = Scale(longest_key=900)  # prefixes stand before the keys
 _TYPICAL_S = 0.1  # for a create, where none was measured
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much to do. With ``minutes`` rounds begin until that time is over, whatever ``rounds`` says."""
+    """How much to do. With ``minutes``, rounds are started until that time has passed, and ``rounds`` is ignored."""
 
     seed: int
     rounds: int = 3
@@ -42,7 +42,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was seen, promise by promise; the rounds; and how long requests took."""
+    """The results of all checks, the rounds, and how long requests took."""
 
     url: str
     seed: int
@@ -52,17 +52,17 @@ class Report:
 
     @property
     def broken(self) -> tuple[Finding, ...]:
-        """The promises that do not hold."""
-        return tuple(finding for finding in self.findings if finding.verdict == "broken")
+        """The checks that failed."""
+        return tuple(finding for finding in self.findings if finding.verdict == "failed")
 
     @property
     def counts(self) -> Counter[str]:
-        """What was done in all rounds."""
+        """The number of each operation in all rounds."""
         return sum((round.counts for round in self.rounds), Counter[str]())
 
     @property
     def faults(self) -> Counter[str]:
-        """What went wrong in all rounds, on purpose."""
+        """The number of each injected fault in all rounds."""
         return sum((round.faults for round in self.rounds), Counter[str]())
 
 
@@ -76,29 +76,29 @@ class _Run:
 
 
 def torture(place: Place, plan: Plan, meter: Meter | None = None) -> Report:
-    """Tries ``place``, which must be a scratch one and empty: what is left in it is for its owner to remove.
+    """Run all checks at ``place``, which must be empty and temporary: objects left in it are for the caller to remove.
 
-    Raises Unavailable, Denied or NoSpace only where these keep it from telling anything.
+    Raises Unavailable, Denied or NoSpace only where no result is possible.
     """
     run = _Run(place, plan, meter or Meter())
     run.meter.add_total(files=len(CASES), bytes=0)
     findings = [*_cases(run), *_together(run), *_surroundings(run)]
-    findings.append(_whole(run, is_sound=all(finding.verdict != "broken" for finding in findings)))
+    findings.append(_whole(run, is_sound=all(finding.verdict != "failed" for finding in findings)))
     return Report(place.url, plan.seed, tuple(findings), tuple(run.rounds), tuple(run.timings.figures()))
 
 
 def _tried(promise: str, look: Callable[[], str]) -> Finding:
-    """What becomes of a promise when it is looked at."""
+    """The result of one check."""
     try:
-        return Finding(promise, "kept", look())
+        return Finding(promise, "passed", look())
     except (Unavailable, Denied, NoSpace) as error:
-        return Finding(promise, "not tried", error.message, is_untold=True)
+        return Finding(promise, "skipped", error.message, is_untold=True)
     except Broken as error:
-        return Finding(promise, "broken", str(error))
+        return Finding(promise, "failed", str(error))
     except SheafError as error:
-        return Finding(promise, "broken", f"{error.kind}: {error.message}")
+        return Finding(promise, "failed", f"{error.kind}: {error.message}")
     except Exception as error:  # a backend must raise no others
-        return Finding(promise, "broken", f"unexpected {type(error).__name__}: {error}")
+        return Finding(promise, "failed", f"unexpected {type(error).__name__}: {error}")
 
 
 # -- the port ----------------------------------------------------------------------------------------------------------
@@ -124,18 +124,18 @@ def _all(run: _Run, trials: list[tuple[Case, Trial]]) -> str:
 def _together(run: _Run) -> Iterator[Finding]:
     rng = random.Random(f"{run.plan.seed} kills")
     looks: dict[str, Callable[[Place], str]] = {
-        "one winner between processes": together.races,
-        "list after write elsewhere": together.listings_elsewhere,
-        "whole or nothing": partial(together.killed_writers, rng=rng),
+        "exclusive create across processes": together.races,
+        "list after write across processes": together.listings_elsewhere,
+        "atomic writes": partial(together.killed_writers, rng=rng),
     }
     for promise, look in looks.items():
         run.meter.start(promise)
         if run.place.is_shared:
             yield _tried(promise, partial(look, run.place.below(promise.replace(" ", "-"))))
         else:
-            yield Finding(promise, "not tried", _ALONE)
-    run.meter.start("lost answers")
-    yield _tried("lost answers", partial(_lost_answers, run))
+            yield Finding(promise, "skipped", _ALONE)
+    run.meter.start("lost responses")
+    yield _tried("lost responses", partial(_lost_answers, run))
 
 
 def _lost_answers(run: _Run) -> str:
@@ -160,9 +160,9 @@ def _surroundings(run: _Run) -> list[Finding]:
 
 def _whole(run: _Run, *, is_sound: bool) -> Finding:
     if not is_sound:
-        return Finding("whole store", "not tried", "a store needs what is broken")
+        return Finding("whole store", "skipped", "a store requires the guarantees that failed")
     if run.plan.rounds == 0 and run.plan.minutes is None:
-        return Finding("whole store", "not tried", "no rounds")
+        return Finding("whole store", "skipped", "no rounds")
     return _tried("whole store", partial(_rounds, run))
 
 
@@ -175,7 +175,7 @@ def _rounds(run: _Run) -> str:
         run.meter.add_file()
         if played.trouble:
             raise Broken(f"round {number + 1}: {played.trouble}")
-    return f"{len(run.rounds)} rounds"
+    return "1 round" if len(run.rounds) == 1 else f"{len(run.rounds)} rounds"
 
 
 def _numbers(run: _Run) -> Iterator[int]:

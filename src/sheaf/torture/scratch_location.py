@@ -1,4 +1,4 @@
-"""Where to try: a place that can be opened again and again, also by other processes, and a scratch prefix below it."""
+"""The location to test, which several processes can open, and a temporary prefix below it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _as_it_is(backend: Backend) -> Backend:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A folder or a prefix of a bucket. Can be pickled, if ``wrap`` can: a test's way to break what is opened."""
+    """A folder or a prefix of a bucket. Can be pickled if ``wrap`` can, which tests use to inject faults."""
 
     url: str  #: without options
     options: StorageOptions
@@ -39,10 +39,12 @@ class Place:
 
     @classmethod
     def at(cls, url: str, options: StorageOptions) -> Place:
-        """The place of a store's URL or plain path. Raises InvalidInput."""
+        """The location of a store's URL or plain path. Raises InvalidInput."""
         location = parse_location(url, options)
         if (location.options.sse_customer_key_file or "").startswith("/dev/"):
-            raise InvalidInput("the customer's key is needed more than once", "put it in a file: sse_customer_key_file")
+            raise InvalidInput(
+                "the customer's key must be readable several times", "put it in a file: sse_customer_key_file"
+            )
         if location.scheme == "file":
             return cls(Path(location.path).as_uri(), location.options)
         path = quote(f"{location.host}/{location.path}".rstrip("/"))
@@ -55,35 +57,35 @@ class Place:
 
     @property
     def folder(self) -> Path | None:
-        """The folder of this machine, if it is one."""
+        """The local folder, or None for other schemes."""
         location = parse_location(self.url, self.options)
         return Path(location.path) if self.scheme == "file" else None
 
     @property
     def is_shared(self) -> bool:
-        """Whether other processes can open it, too."""
+        """True if other processes can open it."""
         return self.scheme != "memory"
 
     def below(self, name: str) -> Place:
-        """A place inside this one."""
+        """A location below this one."""
         return replace(self, url=f"{self.url.rstrip('/')}/{name}" if self.url != "memory://" else f"memory://{name}")
 
     def open(self) -> Backend:
-        """A client of its own."""
+        """Open a new client."""
         return self.wrap(open_backend(self.url, self.options))
 
 
 @contextmanager
 def scratch(place: Place, *, keep: bool = False) -> Iterator[Place]:
-    """A place with a random name below ``place``; all that is in it is removed in the end, however that comes.
+    """A location with a random name below ``place``, removed at the end, even after an error, unless ``keep``.
 
     Raises:
-        Refused: a store lies at ``place`` itself.
-        Denied: it can't be written to, or not be deleted from.
+        Refused: there is a store at ``place`` itself.
+        Denied: objects can't be written or deleted there.
     """
     with place.open() as above:
         if above.stat(keys.CONFIG) is not None:
-            raise Refused(f"there is a store at {place.url}", "name a prefix of its own, or a folder below it")
+            raise Refused(f"there is a store at {place.url}", "choose another prefix, or a folder below it")
     found = place.below(f"torture-{secrets.token_hex(8)}")
     with _made_folder(found, keep=keep):
         _try(found)
@@ -112,9 +114,9 @@ def _clean(place: Place) -> None:
                 empty, attempts = (0 if found else empty + 1), attempts + 1
                 time.sleep(0 if found else _PAUSE_S)
         except SheafError as error:
-            raise type(error)(f"can't clean up: {error.message}", f"delete what is below {place.url}") from error
+            raise type(error)(f"can't clean up: {error.message}", f"delete the objects below {place.url}") from error
     if empty < 2 and place.scheme != "file":
-        raise Refused(f"objects below {place.url} can't be deleted", "delete them by other means")
+        raise Refused(f"can't delete the objects below {place.url}", "delete them with another tool")
 
 
 @contextmanager
@@ -132,7 +134,7 @@ def _made_folder(place: Place, *, keep: bool) -> Iterator[None]:
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
             if folder.exists():
-                raise Refused(f"{folder} can't be removed whole", "delete it by other means")
+                raise Refused(f"can't remove all of {folder}", "delete it with another tool")
             for above in missing:
                 try:
                     above.rmdir()

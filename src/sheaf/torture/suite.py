@@ -1,4 +1,4 @@
-"""The one list of what every backend must do, by promise. pytest runs it, and so does ``sheaf store torture``."""
+"""The test cases for all backends, grouped by guarantee. Run by pytest and by ``sheaf store torture``."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["CASES", "Case"]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """``run`` gets an empty place and raises if the promise does not hold there."""
+    """One test of a guarantee; ``run`` requires an empty location and raises if the guarantee does not hold."""
 
     promise: str
     run: Callable[[Trial], None]
 
     @property
     def name(self) -> str:
-        """A sentence in one word."""
+        """The name of the test function."""
         return self.run.__name__
 
 
@@ -31,8 +31,8 @@ _BY_PROMISE: Final[dict[str, tuple[Callable[[Trial], None], ...]]] = {
         creating.a_second_create_of_the_same_bytes_is_mine,
         creating.nearly_the_same_bytes_are_other,
     ),
-    "one winner": (creating.of_many_creators_one_wins, creating.of_creators_of_equal_bytes_all_succeed),
-    "nothing is lost": (creating.nothing_acknowledged_is_lost, creating.threads_write_in_new_folders),
+    "exclusive create": (creating.of_many_creators_one_wins, creating.of_creators_of_equal_bytes_all_succeed),
+    "no lost writes": (creating.nothing_acknowledged_is_lost, creating.threads_write_in_new_folders),
     "read after write": (
         creating.an_object_reads_back,
         reading.an_object_is_read_as_soon_as_it_is_created,
@@ -76,7 +76,7 @@ _BY_PROMISE: Final[dict[str, tuple[Callable[[Trial], None], ...]]] = {
         listing.a_prefix_is_a_plain_string_prefix,
     ),
     "long listings": (listing.a_listing_longer_than_a_page,),
-    "order of listings": (
+    "listing order": (
         listing.sorted_is_bytewise_over_the_whole_key,
         listing.a_store_that_calls_itself_ordered_is,
         listing.newest_is_the_least_key,

@@ -1,4 +1,4 @@
-"""What can be said of a folder or a bucket by looking at it."""
+"""Checks of the properties of a folder or a bucket."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ __all__ = ["look_at_bucket", "look_at_folder"]
 
 
 def look_at_folder(place: Place, root: Path) -> list[Finding]:
-    """``root`` is a folder of ours, empty."""
+    """Check the file system of ``root``, which must be an empty folder made by the caller."""
     return [_durable(place, root), _exclusive(root), _folding(root), _file_system(root)]
 
 
 def _durable(place: Place, root: Path) -> Finding:
     if place.options.durability == "none":
-        return Finding("durable files", "not tried", "durability=none: nothing is flushed")
+        return Finding("durable files", "skipped", "durability=none: nothing is flushed")
     calls = Syscalls()
     try:
         fd = calls.create(str(root / "flushed"), 0o600)
@@ -36,8 +36,8 @@ def _durable(place: Place, root: Path) -> Finding:
             calls.close(fd)
         calls.sync_folder(str(root))
     except OSError as error:
-        return Finding("durable files", "broken", f"flushing fails: {error.strerror}")
-    return Finding("durable files", "kept", "flushing files and folders works; whether the disk obeys can't be seen")
+        return Finding("durable files", "failed", f"fsync failed: {error.strerror}")
+    return Finding("durable files", "passed", "fsync of files and folders works; this can't show if the disk obeys it")
 
 
 def _exclusive(root: Path) -> Finding:
@@ -55,11 +55,11 @@ def _exclusive(root: Path) -> Finding:
         except OSError as error:
             fails.append(f"{name}: {error.strerror}")
         except Broken as error:
-            return Finding("exclusive names", "broken", str(error))
+            return Finding("exclusive link or rename", "failed", str(error))
         else:
             works.append(name)
     seen = ", ".join([*(f"{name} works" for name in works), *fails])
-    return Finding("exclusive names", "kept" if works else "broken", seen)
+    return Finding("exclusive link or rename", "passed" if works else "failed", seen)
 
 
 def _claim_taken(call: _Naming, root: Path, name: str) -> None:
@@ -67,7 +67,7 @@ def _claim_taken(call: _Naming, root: Path, name: str) -> None:
         call(str(root / "aside"), str(root / f"{name}.new"))
     except FileExistsError:
         return
-    claim(False, f"{name} replaced a file that was there")
+    claim(False, f"{name} replaced an existing file")
 
 
 def _folding(root: Path) -> Finding:
@@ -75,27 +75,27 @@ def _folding(root: Path) -> Finding:
     (root / "u\u0308").write_bytes(b"")
     folded = [what for what, name in (("case", "CASE"), ("accents", "\u00fc")) if (root / name).exists()]
     seen = (
-        f"{' and '.join(folded)} of names are folded: keys don't depend on them"
+        f"the file system ignores {' and '.join(folded)} of file names; Sheaf doesn't depend on them"
         if folded
-        else "names are kept as they are"
+        else "file names are stored unchanged"
     )
-    return Finding("file names", "kept", seen)
+    return Finding("file names", "passed", seen)
 
 
 def _file_system(root: Path) -> Finding:
     kind = filesystem_type(root) or "of unknown type"
     if is_network(kind):
-        return Finding("file system", "kept", f"{kind} is a network file system: gc lets 120 s pass before it decides")
+        return Finding("file system", "passed", f"{kind}, a network file system: gc waits 120 s before it decides")
     free = os.statvfs(root)
-    return Finding("file system", "kept", f"{kind}, of this machine, {free.f_bavail * free.f_frsize >> 30} GiB free")
+    return Finding("file system", "passed", f"{kind}, local, {free.f_bavail * free.f_frsize >> 30} GiB free")
 
 
 def look_at_bucket(place: Place) -> list[Finding]:
-    """Versions show in the answer to any write; the other settings take rights that not everybody has."""
+    """Check the versioning and the rules of a bucket; the rules require more permissions than a store does."""
     from sheaf.storage.bucket.object_versions import keeps_versions  # loads the clients of all clouds
 
     with place.open() as backend:
         keeps = keeps_versions(backend, "version")
-    versions = "objects have versions: delete the old ones after an erasure, let a rule expire them after a gc"
-    seen = versions if keeps else "no versions in its answers"
-    return [Finding("old versions", "warning" if keeps else "kept", seen), look_at_rules(place)]
+    versions = "the bucket keeps old versions: delete them after an erasure; let a rule expire them after a gc"
+    seen = versions if keeps else "responses contain no version ids"
+    return [Finding("old versions", "warning" if keeps else "passed", seen), look_at_rules(place)]

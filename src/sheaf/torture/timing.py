@@ -1,4 +1,4 @@
-"""How long a store takes: information, never a promise."""
+"""How long requests take; for information, never checked."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Figure:
 
 @dataclass(slots=True)
 class Timings:
-    """What was measured; from any thread."""
+    """Measurements of requests. Thread-safe."""
 
     _seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     _big: dict[str, tuple[int, float]] = field(default_factory=lambda: defaultdict(lambda: (0, 0.0)))

@@ -1,4 +1,4 @@
-"""Promises that take several clients, in processes of their own, to look at."""
+"""Checks that require several clients in separate processes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _races(pipe: Connection, place: Place, name: str, count: int) -> list[Create
 
 
 def races(place: Place, count: int = 40) -> str:
-    """Of several processes that create the same key, exactly one is told that it did, and its bytes are there."""
+    """Check that of several processes that create the same key exactly one succeeds, and that its bytes are stored."""
     names = [f"process {n}" for n in range(_RACERS)]
     with workers(place, _RACERS) as racers:
         for name, racer in zip(names, racers, strict=True):
@@ -54,10 +54,10 @@ def races(place: Place, count: int = 40) -> str:
     with place.open() as backend:
         for race in range(count):
             won = [name for name, of in zip(names, answers, strict=True) if of[race] is not Created.OTHER]
-            claim(len(won) == 1, f"of {_RACERS} processes that created one key, {len(won)} were told that they won")
+            claim(len(won) == 1, f"{len(won)} of {_RACERS} processes that created one key concurrently succeeded")
             there = backend.get(f"race/{race}")
-            claim(there == f"{won[0]} {race}".encode(), "the object is not that of the process that was told it won")
-    return f"{count} races of {_RACERS} processes"
+            claim(there == f"{won[0]} {race}".encode(), "the object is not the one of the process that succeeded")
+    return f"{count} concurrent creates by {_RACERS} processes"
 
 
 # -- listings ----------------------------------------------------------------------------------------------------------
@@ -74,7 +74,7 @@ def _creates(pipe: Connection, place: Place, count: int) -> int:
 
 
 def listings_elsewhere(place: Place, count: int = 15) -> str:
-    """A listing that begins after another process's create was answered shows the object, or as late as is known."""
+    """Check that a listing begun after another process's create shows the object, within the known delay."""
     latest = 0.0
     with workers(place, 1) as (writer,), place.open() as backend:
         allowed_s = backend.settle_s
@@ -83,8 +83,10 @@ def listings_elsewhere(place: Place, count: int = 15) -> str:
             writer.pipe.send("go")
             key = f"seen/{writer.next()}"
             latest = max(latest, _late(backend, key, max(_LATE_S, allowed_s)))
-    seen = f"the latest of {count} listings was {latest:.1f} s late" if latest else f"none of {count} listings was late"
-    claim(latest <= allowed_s, f"{seen}: an object that another process created was not listed at once")
+    seen = (
+        f"the slowest of {count} listings was {latest:.1f} s late" if latest else f"none of {count} listings was late"
+    )
+    claim(latest <= allowed_s, f"{seen}: an object that another process created was not listed immediately")
     return seen
 
 
@@ -113,7 +115,7 @@ def _floods(pipe: Connection, place: Place, name: str) -> None:
 
 
 def killed_writers(place: Place, rng: random.Random, kills: int = 6) -> str:
-    """A writer that is killed in the middle leaves an object whole or not at all, and so it looks meanwhile."""
+    """Check that objects of killed writers are complete or absent, during and after the write."""
     made: list[str] = []
     whole: set[str] = set()
     with place.open() as backend:
@@ -130,8 +132,8 @@ def killed_writers(place: Place, rng: random.Random, kills: int = 6) -> str:
                 made += [key for what, key in writer.rest() if what == "made"]
         _see(backend, whole)
         lost = [key for key in made if backend.stat(key) is None]
-    claim(not lost, f"{len(lost)} objects are not there, though their creates were acknowledged before a kill")
-    return f"{kills} writers killed, {len(whole)} objects whole"
+    claim(not lost, f"{len(lost)} objects are missing, although their creates were acknowledged before the kill")
+    return f"{kills} writers killed, {len(whole)} complete objects"
 
 
 def _told(writer: Worker, what: str) -> str:
@@ -153,7 +155,7 @@ def _see(backend: Backend, whole: set[str]) -> None:
         body = backend.get(stat.key)
         claim(
             stat.size == _HALF and body == pattern(_HALF, stat.key),
-            f"an object of {_HALF} bytes is there with {min(stat.size, len(body))} of them, while or after it was written",
+            f"an object of {_HALF} bytes is visible with only {min(stat.size, len(body))} of them",
         )
         whole.add(stat.key)
 
@@ -180,24 +182,32 @@ class _LosesAnswers(WrapperBackend):
     def _lose(self, key: str) -> None:
         if key not in self._lost:
             self._lost.add(key)
-            raise Unavailable(f"the answer about {key} is lost")
+            raise Unavailable(f"the response for {key} was lost (injected fault)")
 
 
 def lost_answers(place: Place) -> str:
-    """A create whose answer is lost is known to be one's own when it is repeated, and somebody else's is not."""
+    """Check that a retried create whose response was lost is recognised as this client's, and another client's is not."""
     with place.open() as backend:
         client = RetryBackend(_LosesAnswers(backend), RetryPolicy(first_s=0))
         for n in range(10):
-            claim_equal(client.create(f"mine/{n}", b"%d" % n), Created.MINE, "the answer to a create after a lost one")
+            claim_equal(
+                client.create(f"mine/{n}", b"%d" % n),
+                Created.MINE,
+                "the response to a create retried after a lost response",
+            )
             backend.create(f"other/{n}", b"of somebody else")
-            claim_equal(client.create(f"other/{n}", b"%d" % n), Created.OTHER, "the same where another's object is")
+            claim_equal(
+                client.create(f"other/{n}", b"%d" % n),
+                Created.OTHER,
+                "the response to a retried create of another client's key",
+            )
             client.delete(f"other/{n}")
-            claim_equal(backend.stat(f"other/{n}"), None, "an object whose delete was answered the second time")
-    return "10 answers lost on the way back"
+            claim_equal(backend.stat(f"other/{n}"), None, "an object deleted with a retry")
+    return "10 responses lost"
 
 
 def impatient_clients(place: Place, typical_s: float, count: int = 12) -> str:
-    """Clients that hang up in the middle of a create: afterwards the object is whole or not there, and can be settled."""
+    """Check that after a create cut off by a time-out the object is complete or absent, and the create can be retried."""
     made = 0
     with place.open() as backend:
         for n in range(count):
@@ -208,15 +218,19 @@ def impatient_clients(place: Place, typical_s: float, count: int = 12) -> str:
                     client.create(key, body)
                 except Unavailable:
                     made += _is_whole(backend, key, body)
-            claim(backend.create(key, body) is not Created.OTHER, "a create that was cut off left other bytes")
-            claim_equal(backend.create(key, b"other"), Created.OTHER, "the answer to another create of that key")
-            claim_equal(backend.get(key), body, "an object whose create was cut off and repeated")
-    return f"{count} creates cut off by a time-out, {made} of them were made after all"
+            claim(backend.create(key, body) is not Created.OTHER, "an interrupted create left other bytes")
+            claim_equal(
+                backend.create(key, b"other"),
+                Created.OTHER,
+                "the response to a create of other bytes after an interrupted create",
+            )
+            claim_equal(backend.get(key), body, "an object whose create was interrupted and retried")
+    return f"{count} creates interrupted by a time-out, {made} of them completed"
 
 
 def _is_whole(backend: Backend, key: str, body: bytes) -> bool:
     try:
-        claim_equal(backend.get(key), body, "an object whose create was cut off")
+        claim_equal(backend.get(key), body, "an object whose create was interrupted")
     except NotFound:
         return False
     return True

@@ -1,4 +1,4 @@
-"""One empty place where a case works, and how big it makes things."""
+"""The environment of one test case: an empty backend, and the sizes to use."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ MIB = 1 << 20
 
 
 def pattern(size: int, seed: int | str = 0) -> bytes:
-    """Bytes that differ at every place and for every seed, so that a swapped range shows."""
+    """Bytes that differ at every offset and for every seed, so that swapped ranges are detected."""
     return random.Random(seed).randbytes(size)
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Sizes that bend the cases for slow or narrow stores; they never leave out a rule."""
+    """Sizes that adapt the cases to slow or limited stores; they never skip a case."""
 
     large: int = 33 * MIB  #: bytes of the largest object: above what clients cut into parts
     many: int = 1_050  #: keys of the long listing: above a page of S3
@@ -42,7 +42,7 @@ class Trial:
     scale: Scale = Scale()
 
     def at_once(self, calls: Sequence[Callable[[], T]]) -> list[T]:
-        """What the calls return, made from several threads that start together."""
+        """Run the calls in several threads that start together; return their results."""
         start = threading.Barrier(min(self.scale.threads, len(calls)))
         first = set(range(start.parties))
 
@@ -55,7 +55,7 @@ class Trial:
             return list(pool.map(run, range(len(calls))))
 
     def stored(self, key: str, size: int) -> bytes:
-        """The bytes of an object that is made now."""
+        """Create an object; return its bytes."""
         data = pattern(size)
         self.backend.create(key, data)
         return data
@@ -64,5 +64,5 @@ class Trial:
         return [bytes(buffer) for buffer in self.backend.get_ranges(key, ranges)]
 
     def keys(self, prefix: str = "") -> list[str]:
-        """What is listed, ascending."""
+        """The listed keys in ascending order."""
         return sorted(stat.key for stat in self.backend.list(prefix))

@@ -29,11 +29,11 @@ def iterable_dataset(
     store: str | None = None,
     options: StorageOptions | None = None,
 ) -> datasets.IterableDataset:
-    """A dataset with the columns ``path`` (string) and ``data`` (binary), streamed.
+    """Return a streamed dataset with the columns ``path`` (string) and ``data`` (binary).
 
     Args:
-        address: ``repo@ref``; the ref is looked up once.
-        shards: into how many parts the library may split it, for its workers and nodes.
+        address: ``repo@ref``; the ref is resolved once.
+        shards: the number of parts that the library may distribute to workers and nodes.
     """
     wanted = Wanted(Source(address, store, options).pinned(), glob, 64, shuffle, buffer, workers, False)
     features = datasets.Features({"path": datasets.Value("string"), "data": datasets.Value("binary")})

@@ -1,4 +1,4 @@
-"""PyTorch: a dataset for DataLoader, whose workers and ranks share the files out between them."""
+"""PyTorch: a dataset for DataLoader that distributes files over workers and ranks."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ __all__ = ["SheafDataset"]
 
 
 class SheafDataset(IterableDataset[Any]):
-    """Batches of files. Give it to ``DataLoader(…, batch_size=None)``: they are batches already.
+    """Batches of files for ``DataLoader(…, batch_size=None)``.
 
-    The parts of ranks (of ``torch.distributed``, if it runs) and of a loader's workers are disjoint. Call
-    :meth:`set_epoch` before each epoch for another order. :meth:`state_dict` holds the position of this process, as
-    ``StatefulDataLoader`` of torchdata asks for it in each worker.
+    The parts of ranks (of ``torch.distributed``, if initialized) and of a loader's workers are disjoint. Call
+    :meth:`set_epoch` before each epoch for another order. :meth:`state_dict` returns the position of this process, as
+    required by ``StatefulDataLoader`` of torchdata.
 
     Args:
-        address: ``repo@ref``; the ref is looked up once, so all processes see one bundle.
-        transform: from a list of samples (path, data) to what the loop gets; by default the list itself.
-        store: URL of the store; None is the one that the command line would use.
-        shard: (rank, world), if ``torch.distributed`` does not say it.
+        address: ``repo@ref``; the ref is resolved once, so that all processes use the same bundle.
+        transform: converts a list of samples (path, data) to the value for the loop; by default the list itself.
+        store: the URL of the store; None: the store of the command line.
+        shard: (rank, world), by default those of ``torch.distributed``.
     """
 
     def __init__(
@@ -58,15 +58,15 @@ class SheafDataset(IterableDataset[Any]):
         self._position: Position | None = None
 
     def set_epoch(self, epoch: int) -> None:
-        """Shuffle the next epoch in its own way."""
+        """Set the epoch, which decides the order of a shuffled dataset."""
         self._epoch, self._position = epoch, None
 
     def state_dict(self) -> dict[str, Any]:
-        """Where this process is, in plain values."""
+        """Return the position of this process as plain values."""
         return {"epoch": self._epoch, "position": asdict(self._position) if self._position else None}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Continue from a position."""
         self._epoch = state["epoch"]
         self._position = Position(**state["position"]) if state["position"] else None
 

@@ -1,4 +1,4 @@
-"""A bundle by name, that can be sent to other processes."""
+"""A bundle by address, which can be sent to other processes."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ __all__ = ["Source", "Wanted"]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """``address``: ``repo@ref``. ``store``: its URL, None for the one that the command line would use."""
+    """A bundle. ``address``: ``repo@ref``. ``store``: its URL, None for the store of the command line."""
 
     address: str
     store: str | None = None
     options: StorageOptions | None = None
 
     def connect(self) -> Store:
-        """A store of one's own: connections and threads don't cross into other processes."""
+        """Open the store for this process: connections and threads can't be shared between processes."""
         return connect(self.store, options=self.options)
 
     def bundle(self, store: Store) -> Bundle:
-        """The bundle that is meant now."""
+        """Return the bundle that the address currently names."""
         at = parse_address(self.address)
         return store.repo(at.repo).bundle(at.ref)
 
     def pinned(self) -> Source:
-        """The same bundle for every process, even if the branch moves meanwhile."""
+        """Return a source that names the same bundle even if the branch moves."""
         with self.connect() as store:
             bundle = self.bundle(store)
         return replace(self, address=f"{bundle.repo_name}@bundle:{bundle.id}")
@@ -43,7 +43,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which batches of a source: the arguments of :meth:`sheaf.Bundle.batches`."""
+    """The arguments of :meth:`sheaf.Bundle.batches`, and the source."""
 
     source: Source
     glob: str
@@ -55,7 +55,7 @@ class Wanted:
 
     @contextmanager
     def open(self, shard: tuple[int, int], resume: Position | None = None) -> Iterator[Batches]:
-        """The batches of one shard, as long as they are used."""
+        """Open the batches of a shard as a context manager."""
         with self.source.connect() as store:
             rest: dict[str, Any] = {"workers": self.workers, "drop_last": self.drop_last, "resume": resume}
             bundle = self.source.bundle(store)

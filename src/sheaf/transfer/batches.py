@@ -1,4 +1,4 @@
-"""Training from a store: batches of whole files, read pack by pack, some packs ahead."""
+"""Batches of whole files for training, read pack by pack and ahead."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far one has come: ``sample`` files of an epoch. ``of`` says which files in which order; plain values all."""
+    """A position: ``sample`` files of an epoch were returned. ``of`` identifies the files and their order."""
 
     of: str
     epoch: int
@@ -48,10 +48,10 @@ class Position:
 
 
 class Batches:
-    """Iterate over it once per epoch; each time it goes on where it stopped. Not for two threads at once.
+    """Batches of files. Iterate once per epoch; each iteration continues where the last one stopped. Not thread-safe.
 
-    ``len()`` is the number of batches of a whole epoch. :attr:`position` may be kept and given to ``resume=`` of another
-    one made with the same arguments; what was handed out before does not come again.
+    ``len()`` is the number of batches of a whole epoch. Save :attr:`position` and pass it as ``resume=`` with the same
+    arguments to continue after the files that were already returned.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Batches:
     ) -> None:
         rank, world = shard
         if not (batch > 0 and workers > 0 and buffer >= 0 and 0 <= rank < world):
-            raise InvalidInput("batch and workers must be positive, and a shard's rank less than its world")
+            raise InvalidInput("batch and workers must be positive, and the shard's rank less than its world")
         self._bulk = bulk
         self._batch, self._drop_last = batch, drop_last
         self._seed, self._shard, self._buffer, self._workers = shuffle, shard, buffer, workers
@@ -90,19 +90,20 @@ class Batches:
 
     @property
     def position(self) -> Position:
-        """How far it has come. Setting it raises InvalidInput if it is of other files or another order."""
+        """The current position. Setting it raises InvalidInput if it belongs to other files or another order."""
         return Position(self._of, self._epoch, self._at)
 
     @position.setter
     def position(self, position: Position) -> None:
         if position.of != self._of:
             raise InvalidInput(
-                "the position is of another bundle, glob, seed, shard or buffer", "make the batches as they were made"
+                "the position belongs to another bundle, glob, seed, shard or buffer",
+                "pass the same arguments as before",
             )
         self._epoch, self._at = position.epoch, position.sample
 
     def start_epoch(self, epoch: int) -> None:
-        """Begin an epoch: each is shuffled in its own way."""
+        """Begin an epoch. Each epoch has its own order if shuffled."""
         self._epoch, self._at = epoch, 0
 
     def __iter__(self) -> Iterator[list[Sample]]:
@@ -158,7 +159,7 @@ def _position(values: Mapping[str, str | int]) -> Position:
     try:
         return msgspec.convert(dict(values), Position)
     except msgspec.ValidationError as error:
-        raise InvalidInput(f"{dict(values)} is no position: {error}") from None
+        raise InvalidInput(f"invalid position {dict(values)}: {error}") from None
 
 
 def _files(tree: Tree, glob: str) -> pa.RecordBatch:
@@ -166,7 +167,9 @@ def _files(tree: Tree, glob: str) -> pa.RecordBatch:
     base, pattern = _parsed(glob)
     found = [_encoded(chosen) for batch in tree.batches(base) if (chosen := _chosen(batch, pattern)).num_rows]
     if not found:
-        raise InvalidInput(f"no file of the bundle matches '{glob}'", "'**/*.jpg' takes all folders, '*' only one")
+        raise InvalidInput(
+            f"no file of the bundle matches '{glob}'", "'**' matches across folders, '*' within one: '**/*.jpg'"
+        )
     return pa.Table.from_batches(found).unify_dictionaries().combine_chunks().to_batches()[0]
 
 

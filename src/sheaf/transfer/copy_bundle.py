@@ -1,4 +1,4 @@
-"""A bundle of another store, stored again: every chunk is verified, and only what is missing is fetched.
+"""Copy a bundle from another store: every chunk is verified, and only missing ones are fetched.
 
 The copy has the same rows but for the places of the bytes, so it has the same version. A file whose bytes were erased in
 either store becomes a row without bytes, with the notice of the erasure beside it.
@@ -83,7 +83,7 @@ class Copier:
                     order.append(None)
             made = self._store.build(_pieces(order, iter(spool)), base)
         if (made.logical, made.rows, made.size) != (root.logical, root.rows, root.size):  # `full` covers places, too
-            raise Corrupt(f"bundle {bundle.id} is not what its manifest says", "run `sheaf store check` on its store")
+            raise Corrupt(f"bundle {bundle.id} doesn't match its manifest", "run `sheaf store check` on its store")
         return made
 
     def _known(self, base: Tree | None) -> Mapping[bytes, Pointer]:

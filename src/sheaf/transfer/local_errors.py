@@ -1,4 +1,4 @@
-"""What the system says about a file of the user's, as the category and the next step that the user needs."""
+"""Translate errors of the operating system about local files into Sheaf's errors with hints."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _CATEGORIES: Final[dict[int, tuple[type[SheafError], str]]] = {
 
 
 def printable(path: str) -> str:
-    """A path of this machine as text that can be printed: bytes that aren't UTF-8 as ``\\xNN``."""
+    """Return a local path as printable text: bytes that are not UTF-8 as ``\\xNN``."""
     try:
         return os.fsencode(path).decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:  # text that names nothing on this machine
@@ -44,17 +44,17 @@ def printable(path: str) -> str:
 
 
 def ensure_utf8_names() -> None:
-    """Raises Unsupported where Python reads names of files in another encoding: a bundle would hold other names."""
+    """Raise Unsupported if Python decodes file names with another encoding than UTF-8."""
     encoding = sys.getfilesystemencoding()
     if encoding.lower() not in ("utf-8", "utf8"):
         raise Unsupported(
-            f"Python reads names of files as {encoding} here, and bundles hold UTF-8",
-            "set PYTHONUTF8=1, or a locale such as C.UTF-8, before Python starts",
+            f"Python decodes file names as {encoding}, but bundles require UTF-8",
+            "set PYTHONUTF8=1 or a locale such as C.UTF-8 before Python starts",
         )
 
 
 def local_error(error: OSError, what: str) -> SheafError:
-    """The error to raise for ``error``, met while doing ``what`` (such as "read train/1.jpg")."""
+    """Return the error to raise for an ``OSError`` during ``what`` (such as "read train/1.jpg")."""
     category, hint = _CATEGORIES.get(error.errno or 0, (Unavailable, "try again"))
     reason = os.strerror(error.errno) if error.errno else str(error)
     return category(f"can't {what}: {reason}", hint)
@@ -62,7 +62,7 @@ def local_error(error: OSError, what: str) -> SheafError:
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Turns an ``OSError`` inside into its category."""
+    """Translate an ``OSError`` in the block into its category."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Parquet files without some of their rows. One row group is in memory at a time."""
+"""Remove rows from Parquet files. One row group is in memory at a time."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _NOT_PARQUET = (pa.ArrowException, OSError, ValueError, TypeError, KeyError)
 
 
 def checked(where: Where) -> Condition:
-    """The condition. Raises InvalidInput for one that says nothing or makes no sense."""
+    """Parse a condition. Raises InvalidInput if it is empty or invalid."""
     if isinstance(where, str):
         where = _parsed(where)
     if not where:
-        raise InvalidInput("there is no condition: every row would be erased", 'say [("column", "==", value)]')
+        raise InvalidInput("the condition is empty: every row would be erased", 'pass [("column", "==", value)]')
     try:
         tests: list[Any] = [test for group in where for test in ([group] if isinstance(group[0], str) else group)]
         columns = frozenset(str(test[0]) for test in tests)
         return Condition(pq.filters_to_expression(list(where)), columns)
     except _NOT_PARQUET as error:
-        raise InvalidInput(f"the condition makes no sense: {error}", 'say [("column", "==", value)]') from error
+        raise InvalidInput(f"invalid condition: {error}", 'pass [("column", "==", value)]') from error
 
 
 def _parsed(text: str) -> list[list[Test]]:
@@ -44,7 +44,7 @@ def _parsed(text: str) -> list[list[Test]]:
         return [[_test(test) for test in _parts(group, ast.And)] for group in _parts(found, ast.Or)]
     except (SyntaxError, ValueError, KeyError, TypeError, RecursionError, MemoryError) as error:
         raise InvalidInput(
-            f"'{text}' is no condition", "write: column == 17 and other in ('a', 'b') or third > 2.5"
+            f"invalid condition '{text}'", "write, for example: column == 17 and other in ('a', 'b') or third > 2.5"
         ) from error
 
 
@@ -74,7 +74,7 @@ _OPERATORS: dict[type[ast.cmpop], str] = {
 
 
 class Condition:
-    """Which rows are meant. A row for which it can't be told (nothing stands there) is not."""
+    """A condition on rows. A row with null in a column of the condition does not satisfy it."""
 
     def __init__(self, expression: pc.Expression, columns: frozenset[str]) -> None:
         self._is_meant = expression
@@ -82,19 +82,19 @@ class Condition:
         self.text = str(expression)
 
     def count(self, file: BinaryIO, what: str) -> int:
-        """How many rows of a Parquet file are meant. Raises InvalidInput if it is none, or lacks a column."""
+        """Count the rows of a Parquet file that satisfy the condition. Raises InvalidInput for other files or columns."""
         try:
             table = pq.ParquetFile(file)
             if lacking := sorted(self.columns - set(table.schema_arrow.names)):
-                raise InvalidInput(f"{what} has no column '{lacking[0]}'", "leave it out of the pattern")
+                raise InvalidInput(f"{what} has no column '{lacking[0]}'", "exclude the file from the pattern")
             groups = range(table.num_row_groups)
             parts = (table.read_row_group(group, columns=sorted(self.columns)) for group in groups)
             return sum(part.filter(self._is_meant).num_rows for part in parts)
         except _NOT_PARQUET as error:
-            raise InvalidInput(f"{what} can't be searched: {_line(error)}", "it must be a Parquet file") from error
+            raise InvalidInput(f"can't search {what}: {_line(error)}", "name Parquet files") from error
 
     def without(self, file: BinaryIO) -> Iterator[bytes]:
-        """A Parquet file of the other rows: same columns, row groups where some of a group are left, compression."""
+        """Write a Parquet file of the other rows, with the same columns, compression and remaining row groups."""
         table = pq.ParquetFile(file)
         sink = _Sink()
         with pq.ParquetWriter(sink, table.schema_arrow, compression=_compression(table.metadata)) as writer:
@@ -139,7 +139,7 @@ class _Sink(io.RawIOBase):
         return len(block)
 
     def taken(self) -> Iterable[bytes]:
-        """What was written since."""
+        """Return the bytes written since the last call."""
         blocks, self._blocks = self._blocks, []
         return blocks
 

@@ -1,4 +1,4 @@
-"""How far a transfer is: one counter that many threads bump, told on at a bearable rate."""
+"""Progress of a transfer: counters shared by threads, reported at a limited rate."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _log = logging.getLogger("sheaf")
 
 @dataclass(frozen=True, slots=True)
 class ProgressState:
-    """Totals are None while they aren't known. ``new_bytes``: bytes that the store did not have yet."""
+    """The counts of a running operation. Unknown totals are None. ``new_bytes``: bytes not stored before."""
 
     phase: str
     files: int
@@ -29,23 +29,23 @@ class ProgressState:
 
 
 class Progress(Protocol):
-    """What a door hands in to be told: called often, from one thread at a time; must be cheap."""
+    """A callback for progress. It is called often, from one thread at a time, and must return quickly."""
 
     def __call__(self, state: ProgressState, /) -> None: ...
 
 
 def logs_files() -> bool:
-    """Whether somebody wants to see the name of each file."""
+    """True if names of files are logged."""
     return _log.isEnabledFor(logging.INFO)
 
 
 def log_file(what: str, path: str, size: int | None = None) -> None:
-    """Name a file and what was done with it."""
+    """Log the name of a file and what was done with it."""
     _log.info("%s %s%s", what, printable(path), "" if size is None else f", {size} bytes")
 
 
 class Meter:
-    """Counts for a :class:`Progress`, from any thread. With None it only counts."""
+    """Counters for a :class:`Progress`, usable from any thread. With None it only counts."""
 
     def __init__(self, progress: Progress | None = None, phase: str = "") -> None:
         self._progress = progress
@@ -59,11 +59,11 @@ class Meter:
 
     @property
     def state(self) -> ProgressState:
-        """The counts as they are now."""
+        """The current counts."""
         return ProgressState(self._phase, self._files, self._files_total, self._bytes, self._bytes_total, self._new)
 
     def add(self, *, files: int = 0, bytes: int = 0, new: int = 0) -> None:
-        """Bumps several counts at once, which is what a batch does."""
+        """Increase several counts at once."""
         with self._lock:
             self._files += files
             self._bytes += bytes
@@ -71,31 +71,31 @@ class Meter:
             self._tell()
 
     def add_file(self, count: int = 1) -> None:
-        """``count`` files are done."""
+        """Add finished files."""
         self.add(files=count)
 
     def add_bytes(self, count: int) -> None:
-        """``count`` bytes were moved (read, written or found to be there)."""
+        """Add bytes that were read, written or already present."""
         self.add(bytes=count)
 
     def add_new(self, count: int) -> None:
-        """``count`` bytes were new to the store."""
+        """Add bytes that were not stored before."""
         self.add(new=count)
 
     def set_new(self, count: int) -> None:
-        """So many bytes were new so far, as whoever deduplicates counts them."""
+        """Set the number of new bytes so far, as counted by deduplication."""
         with self._lock:
             self._new = max(self._new, count)
 
     def add_total(self, *, files: int, bytes: int) -> None:
-        """So much more is known to lie ahead."""
+        """Add to the totals."""
         with self._lock:
             self._files_total = (self._files_total or 0) + files
             self._bytes_total = (self._bytes_total or 0) + bytes
             self._tell()
 
     def start(self, phase: str) -> None:
-        """Names what happens now; told at once."""
+        """Start a phase; reported immediately."""
         with self._lock:
             if phase != self._phase:
                 self._log_phase()
@@ -104,7 +104,7 @@ class Meter:
             self._tell()
 
     def finish(self) -> None:
-        """Tells the last counts, however recently the others were told."""
+        """Report the final counts immediately."""
         with self._lock:
             self._log_phase()
             self._due = 0.0

@@ -1,4 +1,4 @@
-"""The folder that a store lies in: it is never taken in, nor written to as if it were a place for data."""
+"""The local folder of a store, which is never uploaded and never a destination."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["folder_of", "refuse_inside"]
 
 
 def folder_of(core: Core) -> Path | None:
-    """Where a store lies on this machine; None if it doesn't."""
+    """Return the local folder of a store, or None."""
     url = core.backend.url
     return Path(url.removeprefix("file://")) if url.startswith("file://") else None
 
 
 def refuse_inside(core: Core, folder: Path) -> None:
-    """Raises Refused if a folder is the store's, or below it."""
+    """Raise Refused if a folder is inside the store."""
     place, inner = folder_of(core), folder.resolve()
     if place and (inner == (outer := place.resolve()) or outer in inner.parents):
-        raise Refused(f"{printable(str(folder))} is in the store itself", "choose a folder outside of it")
+        raise Refused(f"{printable(str(folder))} is inside the store", "choose a folder outside the store")

@@ -205,7 +205,7 @@ def test_a_split_that_is_not_done_is_not_in_the_bundle(place: Place, repo: Repo)
 
 
 def test_a_diamond_without_splits_is_not_committed(place: Place, repo: Repo) -> None:
-    with pytest.raises(NotFound, match="no split"):
+    with pytest.raises(NotFound, match="has no finished split"):
         repo.create_diamond().commit(message="m")
 
 

@@ -166,7 +166,7 @@ def test_a_small_file_that_changes_whenever_it_is_read_is_a_conflict(
         return data if at < 5 else b""
 
     monkeypatch.setattr(os, "pread", growing)
-    with pytest.raises(Conflict, match="changes while it is read"):
+    with pytest.raises(Conflict, match="changed while it was read"):
         read_small(str(file), *scanned(file))
 
 
@@ -199,9 +199,9 @@ def test_what_takes_the_place_of_a_file_is_neither_waited_for_nor_read(tmp_path:
                 os.mknod(file, stat.S_IFCHR | 0o666, os.makedev(1, 5))
             except PermissionError:
                 pytest.skip("root may make devices only")
-    with pytest.raises(Conflict, match="is not a file"):
+    with pytest.raises(Conflict, match="is no longer a file"):
         read_small(str(file), *before)
-    with pytest.raises(Conflict, match="is not a file"):
+    with pytest.raises(Conflict, match="is no longer a file"):
         list(next(read_blocks(str(file))))
 
 

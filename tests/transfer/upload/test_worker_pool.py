@@ -188,8 +188,8 @@ def test_what_can_not_be_read_is_named(repo: Repo, folder: Path, started: list[R
             worker_pool.Readers.expect(self, files)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sheaf.transfer.upload.upload.Readers", Vanishing)
-        with pytest.raises(NotFound, match="d3/gone disappeared"):
+        patch.setattr("sheaf.transfer.upload.Readers", Vanishing)
+        with pytest.raises(NotFound, match="d3/gone was deleted before"):
             repo.upload(folder, message="m")
         assert_gone(started)
         (folder / "d3" / "gone").write_text("soon")

@@ -1,4 +1,4 @@
-"""Which FUSE library there is. Loads none of them."""
+"""Choose the FUSE library, without loading it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from sheaf.errors import Unsupported
 __all__ = ["check_library"]
 
 _EXTRA: Final = "pip install 'sheaf-data[mount]'"
-_BUILD: Final = "; pyfuse3 is built from source: it needs libfuse3-dev and pkg-config"
+_BUILD: Final = "; pyfuse3 is built from source and requires libfuse3-dev and pkg-config"
 
 
 def check_library(library: str | None = None) -> str:
-    """The binding to use. Raises Unsupported if it is not installed."""
+    """Return the binding to use. Raises Unsupported if none is installed."""
     wanted = [library] if library else ["pyfuse3", "mfusepy"] if sys.platform == "linux" else ["mfusepy"]
     for name in wanted:
         if importlib.util.find_spec(name) is not None:
             return name
     build = _BUILD if "pyfuse3" in wanted else ""
-    raise Unsupported(f"mounting takes {' or '.join(wanted)}, which is not installed", _EXTRA + build)
+    raise Unsupported(f"mounting requires {' or '.join(wanted)}, which is not installed", _EXTRA + build)

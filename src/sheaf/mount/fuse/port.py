@@ -1,4 +1,4 @@
-"""What a mounted file system answers: a few calls on numbered nodes, synchronous and safe from many threads.
+"""The interface of a mounted file system: a few calls on numbered nodes, synchronous and thread-safe.
 
 Bindings translate the kernel's requests into these calls, and what is raised into error numbers. A call that would have
 to wait for a store asks its :class:`Patience` first; on a thread that must not wait that raises :class:`WouldWait`, and
@@ -51,9 +51,9 @@ _log = logging.getLogger(__name__)
 
 
 class Attr(NamedTuple):
-    """What the kernel wants to know of a node: ``mode`` with type bits, ``size`` in bytes, ``mtime`` in nanoseconds.
+    """The attributes of a node for the kernel: ``mode`` with type bits, ``size`` in bytes, ``mtime`` in nanoseconds.
 
-    ``keep``: seconds that name and attributes stay true unless they are changed through this mount.
+    ``keep``: seconds for which name and attributes stay valid unless they are changed through this mount.
     """
 
     ino: int
@@ -79,7 +79,7 @@ class Change:
 
 
 class Space(NamedTuple):
-    """What ``df`` shows: blocks of 4,096 bytes, and files."""
+    """The values for ``df``: blocks of 4,096 bytes, and files."""
 
     blocks: int
     free: int
@@ -92,11 +92,11 @@ class Listing(Protocol):
 
     @property
     def is_stable(self) -> bool:
-        """Whether it will never be different, so that it may be remembered."""
+        """True if the listing never changes, so that it may be cached."""
         ...
 
     def entries(self, start: int) -> Iterator[tuple[str, Attr, int]]:
-        """What is in the folder from position ``start`` on, each with the position after it; the first is 0."""
+        """Yield the entries from position ``start`` on, each with the position after it; the first is 0."""
         ...
 
 
@@ -105,7 +105,7 @@ class Filesystem(Protocol):
 
     @property
     def is_writable(self) -> bool:
-        """Whether the calls below ``space`` do anything but refuse."""
+        """True if the calls below ``space`` are supported."""
         ...
 
     def lookup(self, parent: int, name: str) -> Attr: ...
@@ -117,7 +117,7 @@ class Filesystem(Protocol):
         ...
 
     def is_direct(self, handle: int) -> bool:
-        """Whether the kernel must keep nothing of this file."""
+        """Return True if the kernel must not cache this file."""
         ...
 
     def read(self, handle: int, offset: int, size: int) -> Buffer: ...
@@ -135,17 +135,17 @@ class Filesystem(Protocol):
     def rename(self, parent: int, name: str, to_parent: int, to_name: str, *, replace: bool = True) -> None: ...
     def fsync(self, handle: int) -> None: ...
     def fsync_names(self) -> None:
-        """Have what was done to names and attributes survive a power cut."""
+        """Flush changes of names and attributes to the disk."""
         ...
 
 
 def failed(number: int) -> OSError:
-    """The error of an error number, to be raised."""
+    """Return the error for an error number."""
     return OSError(number, os.strerror(number))
 
 
 def missing(name: str) -> OSError:
-    """The error of a name that is not in a folder, to be raised: a name that no folder can have is said to be too long."""
+    """Return the error for a name that is not in a folder, or that is too long."""
     return failed(errno.ENAMETOOLONG if len(name.encode()) > MAX_NAME else errno.ENOENT)
 
 
@@ -208,7 +208,7 @@ class Patience:
 
     @property
     def is_hasty(self) -> bool:
-        """Whether this thread must not wait."""
+        """True if this thread must not wait."""
         return threading.get_ident() == self._hasty
 
     def ask(self) -> None:
@@ -218,7 +218,7 @@ class Patience:
 
 
 def errno_of(error: BaseException) -> int:
-    """The number that the kernel is told; what nobody expected is logged and told as an I/O error."""
+    """Return the error number for the kernel; unexpected errors are logged and become I/O errors."""
     if isinstance(error, SheafError):
         rule = rule_of(error)
         if rule.errno == errno.EIO:

@@ -1,4 +1,4 @@
-"""Which replicas a store had when this user last saw it: where to look when the store itself is gone."""
+"""The record of a store's replicas in the user's cache, for reading when the store itself can't be reached."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Whether another place became the primary while this one was away: then what is read here may be old, and that is said.
+"""Warn readers of a demoted primary: it may be out of date if a replica was promoted while it was unreachable.
 
-The place itself can't know; its replicas do. Those in folders are asked whenever a store is opened, which takes no
-request; the others only by what lists the whole store anyway.
+Only its replicas record that. Replicas in folders are asked whenever a store is opened, which costs no request; others
+only by operations that list the whole store anyway.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PATIENCE_S = 0.5  # for folders: one may be on a file server that doesn't answe
 
 
 class Succession:
-    """Says once, with ``tell``, that the store at ``url`` has a successor."""
+    """Warn once, with ``tell``, if the store at ``url`` has a successor."""
 
     def __init__(
         self, url: str, config: StoreConfig, open: Callable[[str], Backend], tell: Callable[[str], None]
@@ -30,14 +30,14 @@ class Succession:
         self._was_told = False
 
     def ask_near(self, state: StoreState) -> None:
-        """Ask the replicas in folders; one that takes its time is not waited for."""
+        """Ask the replicas in folders, without waiting for slow ones."""
         if near := [url for url in state.replicas if url.startswith(("file:", "/"))]:
             asking = threading.Thread(target=self._ask, args=(near, state.epoch), daemon=True)
             asking.start()
             asking.join(_PATIENCE_S)
 
     def ask_all(self, state: StoreState) -> None:
-        """Ask all replicas; those that can't be reached are passed over."""
+        """Ask all replicas; unreachable ones are skipped."""
         self._ask(state.replicas, state.epoch)
 
     def _ask(self, urls: Sequence[str], epoch: int) -> None:
@@ -45,13 +45,11 @@ class Succession:
             try:
                 primary = successor(self._open(url), self._config, epoch)
             except (Corrupt, Unsupported) as error:
-                self._tell(f"{url} can't say whether it was promoted: {error.message}")
+                self._tell(f"can't read from {url} if it was promoted: {error.message}")
                 continue
             except SheafError:  # it can't be reached
                 continue
             if primary:
                 self._was_told = True
-                self._tell(
-                    f"{primary} was promoted and is the primary now: {self._url} may be behind; use --store {primary}"
-                )
+                self._tell(f"{primary} was promoted to primary: {self._url} may be behind; use --store {primary}")
                 return

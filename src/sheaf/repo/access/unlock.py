@@ -1,4 +1,4 @@
-"""How an encrypted store is opened: with a key that the caller names, or with what the surroundings hold."""
+"""Open an encrypted store: with a key from the caller, the environment, the configuration or the keyring."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["Opened", "Opener", "make_encrypted", "need_library"]
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An encrypted store that was opened, and by which slot."""
+    """An opened encrypted store, and the slot that opened it."""
 
     backend: EncryptedBackend
     key: StoreKey
@@ -35,9 +35,9 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Opener:
-    """What is known about the key of a store, should it need one.
+    """The sources of a store's key.
 
-    ``key``: given by the caller: 32 bytes, or a passphrase. ``ask``: how to ask a person for a passphrase.
+    ``key``: from the caller: 32 bytes, or a passphrase. ``ask``: prompts the user for a passphrase.
     """
 
     url: str = ""
@@ -46,25 +46,25 @@ class Opener:
     ask: Callable[[str], str] | None = None
 
     def named(self) -> bytes | str | None:
-        """The secret that was named for this very store. Raises InvalidInput, Denied."""
+        """Return the key given for this store. Raises InvalidInput, Denied."""
         if self.key is not None:
             return self.key
         file = self._options().key_file
         return read_key_file(Path(file)) if file else None
 
     def open(self, backend: Backend, config: StoreConfig) -> Opened | None:
-        """The store behind its encryption; None if it has none.
+        """Decrypt a store; returns None if it is not encrypted.
 
         Raises:
-            Denied: there is no key, or another one.
-            Refused: a key was named, and the store is not encrypted: whatever is written there can be read by others.
+            Denied: the key is missing or wrong.
+            Refused: there is a key, but the store is not encrypted.
             Unsupported: an optional library is missing.
         """
         if not config.is_encrypted:
             if self.key is not None or self._options().key_file:
                 raise Refused(
-                    f"the store at {backend.url} is not encrypted, though a key is named for it",
-                    "make an encrypted one with `sheaf store init --encrypt`, or leave the key out",
+                    f"the store at {backend.url} is not encrypted, but a key is given for it",
+                    "remove the key, or create an encrypted store with `sheaf store init --encrypt`",
                 )
             return None
         need_library()
@@ -85,7 +85,7 @@ class Opener:
 
 
 def make_encrypted(backend: Backend, clock: Clock, secret: bytes | str) -> None:
-    """Make an empty, encrypted store. Raises AlreadyExists, Unsupported."""
+    """Create an empty encrypted store. Raises AlreadyExists, Unsupported."""
     need_library()
     from sheaf.engine.encryption.slots import create_encrypted_store
 
@@ -93,10 +93,10 @@ def make_encrypted(backend: Backend, clock: Clock, secret: bytes | str) -> None:
 
 
 def need_library() -> None:
-    """Raises Unsupported without the library that encrypts."""
+    """Raise Unsupported if the package cryptography is not installed."""
     try:
         import cryptography  # noqa: F401
     except ImportError:
         raise Unsupported(
-            "encryption takes the library 'cryptography'", "pip install 'sheaf-data[encryption]'"
+            "encryption requires the package 'cryptography'", "pip install 'sheaf-data[encryption]'"
         ) from None

@@ -1,4 +1,4 @@
-"""Bundles that go: one by one, or all but some."""
+"""Delete bundles: one, or all but some."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _SEMVER = re.compile(
 
 
 def delete_bundle(context: Context, bundle: Bundle) -> None:
-    """Raises Conflict, naming them, while a label or branch names the bundle; NotFound if it is gone already."""
+    """Delete a bundle. Raises Conflict if a label or branch points to it, NotFound if it was already deleted."""
     context.refuse_writes()
     context.log.append(lambda head: _deletion(context.refs, head.state, [bundle]))
 
 
 def refuse_named(context: Context, bundle: str) -> None:
-    """Raises Conflict, naming them, while a label or branch names the bundle."""
+    """Raise Conflict if a label or branch points to the bundle."""
     context.log.head().state.refuse_named(bundle)
 
 
 @dataclass(frozen=True, slots=True)
 class Surplus:
-    """What a squash deletes: bundles by id, and the labels that are at them."""
+    """What a squash deletes: the ids of bundles, and the labels that point to them."""
 
     bundles: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
@@ -44,7 +44,7 @@ class Surplus:
 
 @dataclass(frozen=True, slots=True)
 class Retain:
-    """What a squash leaves alone. ``latest``: so many; ``tags``: what labels are at; ``semver_tags``: such as ``v1.2.0``."""
+    """What a squash keeps: ``latest`` bundles, with ``tags`` those with labels, or with ``semver_tags`` like ``v1.2.0``."""
 
     latest: int = 1
     tags: bool = False
@@ -52,17 +52,17 @@ class Retain:
 
     def __post_init__(self) -> None:
         if self.latest < 1:
-            raise InvalidInput("at least one bundle must be retained", "delete the repo to delete them all")
+            raise InvalidInput("at least one bundle must be kept", "to delete all bundles, delete the repo")
 
 
 def surplus(context: Context, retain: Retain) -> Surplus:
-    """What a squash would delete now."""
+    """Return what a squash would delete."""
     state = context.log.head().state
     return _with_labels(state, _surplus(context.refs, state, retain))
 
 
 def squash(context: Context, retain: Retain) -> Surplus:
-    """Delete all bundles but those to retain, and the labels of those that go. Returns what it deleted."""
+    """Delete all bundles but those to keep, and the labels of deleted ones. Returns what was deleted."""
     context.refuse_writes()
     deleted = Surplus()
     while _surplus(context.refs, context.log.head().state, retain):

@@ -1,4 +1,4 @@
-"""Spills of writable mounts on this machine: what was written to a mount and is not yet, or never was, committed."""
+"""Spills of writable mounts on this machine: folders with uncommitted changes."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class _About(msgspec.Struct):
 
 
 def spills_folder(environment: Environment) -> Path:
-    """Where mounts keep their spills unless they are told another folder. Raises InvalidInput."""
+    """Return the default folder for spills of mounts. Raises InvalidInput."""
     return environment.folder("XDG_DATA_HOME", ".local/share") / "sheaf" / "mounts"
 
 
 def user_spills(store: str) -> tuple[str, ...]:
-    """The spills in this user's folder that may hold contents of a store (by its id)."""
+    """Return this user's spills that may contain data of a store (by its id)."""
     try:
         return tuple(map(str, spills_of(spills_folder(read_environment()), store)))
     except InvalidInput:  # there is no home folder
@@ -32,7 +32,7 @@ def user_spills(store: str) -> tuple[str, ...]:
 
 
 def spills_of(folder: Path, store: str) -> list[Path]:
-    """The spills below a folder that hold contents for a store (by its id), of mounts that run and of ones that ended."""
+    """Return the spills below a folder that contain data of a store (by its id), of running and of ended mounts."""
     return [spill for spill in _spills(folder) if _store_of(spill) == store and any((spill / "files").iterdir())]
 
 

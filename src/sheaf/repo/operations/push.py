@@ -1,7 +1,7 @@
-"""A repo's bundles, branches and labels in another store: what that one lacks is copied, with the ids it has here.
+"""Copy the missing bundles, branches and labels of a repo to another store, with their ids.
 
-Bundles are committed some at a time, in the order in which they were committed here, so that whoever stops halfway has
-whole bundles, and the next push begins after them. Branches and labels come with the last record.
+Bundles are committed in groups, in the order of their commits here, so that an interrupted push leaves whole bundles and
+the next one continues after them. Branches and labels are set by the last record.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _BYTES = 256 << 20  # or as many as have so many new bytes
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What a push did, or would do. ``repo``: its name in the target; ``bundles``: ids of those copied.
+    """The result of a push, or of its dry run. ``repo``: its name in the target; ``bundles``: ids of copied bundles.
 
-    ``branches``, ``labels``: those that moved, and the bundles that they are at now. ``left_out``: by the ids of bundles
-    that were not copied, why. ``new_bytes``: that the target did not have; ``stored_bytes``: written there.
+    ``branches``, ``labels``: those that moved, with the bundles that they point to now. ``left_out``: ids of bundles that
+    were not copied, with the reason. ``new_bytes``: new in the target; ``stored_bytes``: written there.
     """
 
     repo: str
@@ -50,7 +50,7 @@ class Pushed:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the target lacks: ``bundles`` in the order of their commits, and where its refs are to be."""
+    """What to copy: ``bundles`` in the order of their commits, and the bundles that refs shall point to."""
 
     bundles: list[Bundle]
     branches: dict[str, str]
@@ -61,11 +61,11 @@ class Plan:
 def plan_push(
     source: Context, target: Context | None, branches: Sequence[str], labels: Sequence[str], *, force: bool
 ) -> Plan:
-    """Compare two repos; without a choice all branches, labels and bundles are meant. ``target``: None for a new repo.
+    """Compare two repos; by default all branches, labels and bundles. ``target``: None for a new repo.
 
     Raises:
-        NotFound: there is no such branch or label.
-        Conflict: a branch or label of the target would not only move forward (without ``force``).
+        NotFound: a branch or label does not exist.
+        Conflict: a branch of the target has diverged, or a label points to another bundle (without ``force``).
     """
     state = source.log.head().state
     heads = _chosen("branch", {name: at.bundle for name, at in state.branches.items()}, branches, labels)
@@ -74,7 +74,7 @@ def plan_push(
     meant = living if not (branches or labels) else _history(living, [*heads.values(), *marks.values()])
     there = target.refs.ever() if target else {}
     deleted = {bundle.id for bundle in target.refs.deleted_bundles()} if target else set[str]()
-    left_out = {id: f"it is set aside: {state.aside[id]}" for id in meant if id in state.aside and id not in there}
+    left_out = {id: f"it is quarantined: {state.aside[id]}" for id in meant if id in state.aside and id not in there}
     left_out |= {id: "it was deleted in the target" for id in meant if id in deleted}
     bundles = [bundle for id, bundle in living.items() if id in meant and id not in there and id not in left_out]
     now = target.log.head().state if target else RepoState()
@@ -128,21 +128,23 @@ def _ensure_forward(
         at = _at(now.branches.get(name))
         if at is not None and at not in _history(bundles, [id]):
             raise Conflict(
-                f"branch '{name}' of the target is at bundle {at}, which is not in the history of {id}",
-                "pull it first, or move it with --force",
+                f"branch '{name}' of the target points to bundle {at}, which is not in the history of {id}",
+                "pull it first, or pass --force to move it",
             )
     for name, id in labels.items():
         at = _at(now.labels.get(name))
         if at is not None:
-            raise Conflict(f"label '{name}' of the target is at bundle {at}, here at {id}", "move it with --force")
+            raise Conflict(
+                f"label '{name}' points to bundle {at} in the target, to {id} here", "pass --force to move it"
+            )
 
 
 def push(source: Context, target: Context, plan: Plan, progress: Progress | None = None) -> Pushed:
-    """Copy what a plan names. It may be stopped anywhere, and another plan then has what is left.
+    """Copy what a plan contains. If it is interrupted, a new plan contains the rest.
 
     Raises:
-        Corrupt: something is lost or damaged in the source; the bundles before it are in the target.
-        Conflict: a ref of the target moved meanwhile, or gc has ended this; run it again.
+        Corrupt: data is missing or damaged in the source; the bundles before it are in the target.
+        Conflict: a ref of the target moved in the meantime, or gc ended the session; run it again.
     """
     target.refuse_writes()
     ensure_own_ids(target, plan.bundles)
@@ -159,7 +161,7 @@ def push(source: Context, target: Context, plan: Plan, progress: Progress | None
 
 
 def ensure_own_ids(target: Context, bundles: Sequence[Bundle]) -> None:
-    """Raises Refused if another repo of the target has one of these bundles: an id names one bundle of a store."""
+    """Raise Refused if another repo of the target has one of these bundles: ids are unique in a store."""
     ids = {bundle.id for bundle in bundles}
     if not ids:
         return
@@ -168,8 +170,8 @@ def ensure_own_ids(target: Context, bundles: Sequence[Bundle]) -> None:
             twice := ids & Refs(repo_log(target.core, repo.id), repo.name).ever().keys()
         ):
             raise Refused(
-                f"bundle {min(twice)} is in repo '{repo.name}' of {target.core.backend.url} already",
-                f"push to that repo: --as {repo.name}",
+                f"bundle {min(twice)} is already in repo '{repo.name}' of {target.core.backend.url}",
+                f"push to that repo with --as {repo.name}",
             )
 
 
@@ -241,7 +243,7 @@ class _Push:
             return
 
     def refs(self) -> None:
-        """Move the branches and labels as was planned. Raises Conflict if one moved meanwhile."""
+        """Move the planned branches and labels. Raises Conflict if one moved in the meantime."""
         if not (self._plan.branches or self._plan.labels):
             return
         planned = self._planned

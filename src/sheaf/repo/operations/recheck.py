@@ -1,4 +1,4 @@
-"""A store that is being mended, looked at again and again."""
+"""Repeated checks of a store during a repair."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class _Memory(Cache):
 
 @dataclass(slots=True)
 class Looks:
-    """Checks of the store, one after the other; a pack that is sound is not read twice.
+    """Repeated checks of a store; a sound pack is not read twice.
 
-    ``read_data``: the part to read each time; of all packs (1) each is read once. ``suspects``: packs that something was
-    wrong with at some time.
+    ``read_data``: the part of the packs to read each time; with 1 each pack is read once. ``suspects``: packs that had a
+    problem in any check.
     """
 
     core: Core
@@ -48,13 +48,13 @@ class Looks:
     read: Cache = field(default_factory=_Memory)
 
     def again(self) -> Report:
-        """Check now, also what bundles need that are set aside."""
+        """Check again, including the data of quarantined bundles."""
         self.last = self._check(even_aside=True)
         self.suspects |= _packs_of(self.last)
         return self.last
 
     def verdict(self) -> Report:
-        """What a check says that leaves out what is set aside."""
+        """Return the report of a check without quarantined bundles."""
         return self._check(even_aside=False) if "bundles set aside" in self.last.counts else self.last
 
     def _check(self, *, even_aside: bool) -> Report:

@@ -1,4 +1,4 @@
-"""A store that may be damaged, opened to be looked at and mended: also one that :func:`sheaf.connect` can't open."""
+"""Check and repair a store that may be damaged, even if :func:`sheaf.connect` can't open it."""
 
 from __future__ import annotations
 
@@ -50,16 +50,16 @@ _tell = logging.getLogger("sheaf").warning
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do, in this order; nothing unless it is named.
+    """The steps of a repair, in this order; by default none.
 
     Args:
-        from_replica: fetch what is lost or damaged from this place; "" stands for the store's own replicas.
-        pages: write lost or damaged pages of logs again.
-        index: build the dedup index anew.
-        set_aside: note of bundles that can't be read that they can't.
-        is_dry: change nothing; say what would be done.
-        keep: a folder for the bytes of damaged objects that are replaced.
-        agree: asked before bundles are set aside; raises to leave it.
+        from_replica: fetch missing and damaged objects from this location; "": from the store's replicas.
+        pages: rewrite missing and damaged pages of logs.
+        index: rebuild the dedup index.
+        set_aside: quarantine unreadable bundles.
+        is_dry: change nothing; only report what would be done.
+        keep: a folder for copies of damaged objects that are replaced.
+        agree: called before bundles are quarantined; raises an exception to stop.
     """
 
     from_replica: str | None = None
@@ -73,10 +73,10 @@ class Plan:
 
 @dataclass(slots=True)
 class Repaired:
-    """What a repair did, or would do. ``found``: the problems before; ``left``: those that are left.
+    """The result of a repair, or of its dry run. ``found``: the problems before; ``left``: the remaining ones.
 
-    ``fetched`` and ``written``: keys, from a replica and pages; ``size``: bytes that were fetched; ``failed``: keys of what
-    could not be mended, and why. ``sound``: keys of objects that were noted as damaged and are sound; their notes are gone.
+    ``fetched``: keys fetched from a replica; ``size``: their bytes; ``written``: keys of pages; ``failed``: keys that could
+    not be repaired, with the reason; ``sound``: keys of sound objects whose damage notes were removed.
     """
 
     found: Report = field(default_factory=Report)
@@ -101,7 +101,7 @@ def open_repairs(
     key: bytes | str | None = None,
     ask: Callable[[str], str] | None = None,
 ) -> Repairs:
-    """The store at a URL or folder, however damaged; a context manager. Arguments as of :func:`sheaf.connect`."""
+    """Open a possibly damaged store for repair; a context manager. Arguments as for :func:`sheaf.connect`."""
 
     def opened(url: str) -> Backend:
         return open_backend(url, others(url) if others else options or StorageOptions())
@@ -112,7 +112,7 @@ def open_repairs(
 
 
 class Repairs:
-    """A store and what can be done about damage. Its replicas are opened when they are needed."""
+    """A store opened for repair. Its replicas are opened when needed."""
 
     def __init__(
         self,
@@ -147,15 +147,15 @@ class Repairs:
     # -- what there is to do -------------------------------------------------------------------------------------------
 
     def repair(self, plan: Plan, *, read_data: float = 0.0, progress: Progress | None = None) -> Repaired:
-        """Check the store, do what ``plan`` names, and check it again. May be stopped and repeated.
+        """Check the store, run the steps of ``plan``, and check it again. An interrupted repair can be run again.
 
         Args:
-            read_data: the part of all packs to read whole, as of :meth:`sheaf.Store.check`.
+            read_data: the part of all packs to read, as for :meth:`sheaf.Store.check`.
 
         Raises:
             NotFound: there is no store, or no replica to fetch from.
-            Refused: this place is a copy, and more than fetching is asked for; or a replica takes writes itself.
-            Corrupt: the store's log can't be read, and nothing was named that would help.
+            Refused: the store is a replica, and the plan contains more than fetching; or a source is itself a primary.
+            Corrupt: the store's log can't be read, and no step of the plan repairs it.
         """
         sources = self._sources(plan.from_replica) if plan.from_replica is not None else []
         mending = self._begun(sources, plan)
@@ -222,7 +222,7 @@ class Repairs:
             config, is_lost = decode_config(get_object(sources[0], keys.CONFIG)), True
         for source in sources:
             if copy_of(source) != config.id:
-                raise InvalidInput(f"{source.url} holds another store", "name a replica of this one")
+                raise InvalidInput(f"{source.url} contains another store", "name a replica of this store")
         self._plain = self._decrypted([self._place, *sources], config)
         self._core = Core(self._plain(self._place), config, self._author, clock=self._clock, may_note=not plan.is_dry)
         mending = Mending(self._core, list(map(self._plain, sources)), keep, plan.is_dry)
@@ -255,7 +255,7 @@ class Repairs:
         """The copies to fetch from, those that can't be reached left out. Raises NotFound if there is none."""
         urls = [url] if url else self._replicas()
         if not urls:
-            raise NotFound(f"no replica of {self._place.url} is known", "name one: --from-replica=URL")
+            raise NotFound(f"no known replica of {self._place.url}", "name one with --from-replica=URL")
         found, lost = [], ""
         for name in urls:
             try:
@@ -266,7 +266,7 @@ class Repairs:
             except SheafError as error:
                 lost = lost or error.message
         if not found:
-            raise Unavailable(f"no replica can be read: {lost}", "wait and try again")
+            raise Unavailable(f"can't read any replica: {lost}", "try again later")
         return found
 
     def _replicas(self) -> list[str]:

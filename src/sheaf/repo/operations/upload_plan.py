@@ -1,4 +1,4 @@
-"""An upload that is only planned: the folder is read and compared, and nothing is written to the store."""
+"""Plan an upload: read and compare a folder without writing to the store."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ __all__ = ["UploadPlan", "plan_upload"]
 class UploadPlan:
     """What an upload would do.
 
-    ``parent``: the id of the bundle that the changes start from, "" for none. ``files``, ``bytes``: of all that the new
-    bundle would hold. ``new_bytes``: of contents that the parent does not have: at most so many would be sent.
-    ``clashes``: paths that become one on other systems. ``warnings``: as of an upload.
+    ``parent``: the id of the bundle that the changes start from, "" for none. ``files``, ``bytes``: the number and size of
+    all files of the new bundle. ``new_bytes``: size of contents that the parent does not have: the most that would be sent.
+    ``clashes``: paths that collide on other file systems. ``warnings``: as for an upload.
     """
 
     parent: str
@@ -58,11 +58,11 @@ def plan_upload(
     allow_erased: bool,
     progress: Progress | None,
 ) -> UploadPlan:
-    """Compare a folder, as an upload would read it, with the bundle that the upload would follow.
+    """Compare a folder with the bundle that would be the parent of an upload.
 
     Raises:
-        NotFound, InvalidInput, Denied, Conflict: about a file, unless ``skip_on_error``.
-        Refused: a file was erased from the store, unless ``allow_erased``.
+        NotFound, InvalidInput, Denied, Conflict: for a file, unless ``skip_on_error``.
+        Refused: a content was erased from the store, unless ``allow_erased``.
     """
     plan = UploadPlan(id)
     stats, on_error = hashes_of(context, folder), plan.skipped.append if skip_on_error else None

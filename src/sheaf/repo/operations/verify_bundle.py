@@ -1,4 +1,4 @@
-"""Reading a bundle whole, to be sure of it."""
+"""Verify a bundle: read all bytes and compare them with their hashes."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def verify(
     progress: Progress | None,
     on_damaged: Callable[[Damaged], object] | None,
 ) -> Verified:
-    """Check every file against its content hash; ``files`` and ``size`` are what there should be.
+    """Compare every file with its content hash; ``files`` and ``size`` are the expected totals.
 
-    Raises Corrupt for damaged files when all were read, unless ``on_damaged`` takes them; for a damaged manifest at once.
+    Raises Corrupt immediately for a damaged manifest, and at the end for damaged files, without ``on_damaged``.
     """
     meter = Meter(progress, "verify")
     meter.add_total(files=files, bytes=size)
@@ -43,7 +43,7 @@ def verify(
         verifying.add(batch)
     meter.finish()
     if verifying.kept:
-        raise refuse_damaged(verifying.kept, "`sheaf bundle verify` names all of them", verifying.damaged)
+        raise refuse_damaged(verifying.kept, "run `sheaf bundle verify` to list all damaged files", verifying.damaged)
     return Verified(verifying.files, verifying.bytes, tuple(verifying.erased), verifying.damaged)
 
 
@@ -103,7 +103,9 @@ class _Verifying:
 def _verify_file(contents: Contents, entry: Entry, meter: Meter) -> int:
     if entry.kind == Kind.SYMLINK:
         if blake3((entry.target or "").encode()).digest() != entry.content:
-            raise Corrupt(f"symlink '{entry.path}' leads elsewhere than its hash says", "run `sheaf store check`")
+            raise Corrupt(
+                f"the target of symlink '{entry.path}' doesn't match its content hash", "run `sheaf store check`"
+            )
         meter.add_file()
         return 0
     whole, size = blake3(), 0

@@ -1,1 +1,1 @@
-"""What every backend must do, case by case: plain functions of a :class:`~sheaf.torture.trial.Trial`."""
+"""Test cases for all backends: plain functions of a :class:`~sheaf.torture.trial.Trial`."""

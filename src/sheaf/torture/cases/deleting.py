@@ -1,4 +1,4 @@
-"""What is deleted is gone, what is replaced is new, and nothing else changes."""
+"""Deletes and replaces take effect, and change nothing else."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def delete_may_be_repeated(trial: Trial) -> None:
 def a_deleted_key_is_free_again(trial: Trial) -> None:
     trial.backend.create("key", b"1")
     trial.backend.delete("key")
-    claim_equal(trial.backend.create("key", b"2"), Created.CREATED, "the answer to a create of a deleted key")
-    claim_equal(trial.backend.get("key"), b"2", "an object under a key that was deleted before")
+    claim_equal(trial.backend.create("key", b"2"), Created.CREATED, "the response to a create of a deleted key")
+    claim_equal(trial.backend.get("key"), b"2", "an object created after its key was deleted")
 
 
 def deleting_a_folder_name_deletes_nothing(trial: Trial) -> None:
     trial.backend.create("a/b", b"1")
     trial.backend.delete("a")
-    claim_equal(trial.backend.get("a/b"), b"1", "an object after a delete of its folder's name")
+    claim_equal(trial.backend.get("a/b"), b"1", "an object after its folder's name was deleted")
 
 
 def what_was_replaced_has_the_new_bytes(trial: Trial) -> None:
@@ -56,7 +56,7 @@ def what_was_replaced_has_the_new_bytes(trial: Trial) -> None:
         trial.backend.replace("x/damaged", data)
     except Unsupported:  # repair says so, too
         return
-    claim_equal(trial.backend.get("x/damaged"), data, "an object that was replaced")
-    claim_equal(trial.backend.stat("x/damaged"), Stat("x/damaged", len(data)), "its stat")
-    claim_equal(trial.backend.get("x/other"), b"other", "another object")
-    claim_equal(trial.backend.create("x/damaged", b"late"), Created.OTHER, "the answer to a create of a replaced key")
+    claim_equal(trial.backend.get("x/damaged"), data, "a replaced object")
+    claim_equal(trial.backend.stat("x/damaged"), Stat("x/damaged", len(data)), "the stat of a replaced object")
+    claim_equal(trial.backend.get("x/other"), b"other", "an object beside a replaced one")
+    claim_equal(trial.backend.create("x/damaged", b"late"), Created.OTHER, "the response to a create of a replaced key")

@@ -1,4 +1,4 @@
-"""Listings show what is there, all of it, in order where order is asked for."""
+"""Listings are complete, and sorted if requested."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def a_store_that_calls_itself_ordered_is(trial: Trial) -> None:
         trial.backend.create(key, b"")
     if trial.backend.ordered:
         found = [stat.key for stat in trial.backend.list()]
-        claim_equal(found, sorted(keys), "the listing of a store that is said to list in order")
+        claim_equal(found, sorted(keys), "the listing of a backend that declares ordered listings")
 
 
 def a_listing_longer_than_a_page(trial: Trial) -> None:
@@ -77,7 +77,7 @@ def a_listing_longer_than_a_page(trial: Trial) -> None:
     found = [stat.key for stat in trial.backend.list("page/", sort=True)]
     claim_equal(len(found), len(keys), f"the number of keys in a listing of {len(keys)}")
     claim_equal(found, keys, f"a listing of {len(keys)} keys")
-    claim_equal(len(list(trial.backend.list("page/"))), len(keys), "the number of keys without an order")
+    claim_equal(len(list(trial.backend.list("page/"))), len(keys), "the number of keys in an unsorted listing")
     claim_equal(trial.backend.newest("page/"), keys[0], "the least key of a long listing")
 
 
@@ -87,8 +87,8 @@ def newest_is_the_least_key(trial: Trial) -> None:
     for key in numbered:
         trial.backend.create(key, b"")
         claim_equal(trial.backend.newest("log/"), key, "the newest record of a log")
-    claim_equal(trial.backend.newest("lo"), numbered[-1], "the least key of a prefix that is no folder")
-    claim_equal(trial.backend.newest("log/x"), None, "the least key where there is none")
+    claim_equal(trial.backend.newest("lo"), numbered[-1], "the least key of a prefix that is not a folder")
+    claim_equal(trial.backend.newest("log/x"), None, "the least key of a prefix without keys")
 
 
 def newest_passes_over_empty_folders(trial: Trial) -> None:
@@ -110,4 +110,4 @@ def what_was_created_before_a_listing_is_in_it(trial: Trial) -> None:
     for n in range(12):
         trial.backend.create(f"seen/{n:02}", b"")
         found = trial.keys("seen/")
-        claim_equal(len(found), n + 1, "the number of keys in a listing that began after their creates were answered")
+        claim_equal(len(found), n + 1, "the number of keys in a listing begun after their creates")

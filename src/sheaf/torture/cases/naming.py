@@ -1,4 +1,4 @@
-"""Which keys there are."""
+"""Valid and invalid keys."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BAD_PREFIXES = ("/", "a//", "../", "a b", "./x")
 def odd_keys_are_taken(trial: Trial) -> None:
     long = "/".join(["d" * 99] * 10)[: trial.scale.longest_key].rstrip("/")
     for key in (*_ODD, long):
-        claim_equal(trial.backend.create(key, b"x"), Created.CREATED, f"the answer to a create of {key!r}")
+        claim_equal(trial.backend.create(key, b"x"), Created.CREATED, f"the response to a create of {key!r}")
         claim_equal(trial.backend.get(key), b"x", f"the object {key!r}")
         claim_equal(trial.keys(), [key], "the listing")
         trial.backend.delete(key)
@@ -36,7 +36,7 @@ def bad_keys_are_refused(trial: Trial) -> None:
     for key in _BAD:
         for call in _calls(trial, key):
             claim_refused(InvalidInput, call, f"the key {key!r}")
-    claim_equal(trial.keys(), [], "the listing after creates that were refused")
+    claim_equal(trial.keys(), [], "the listing after rejected creates")
 
 
 def _calls(trial: Trial, key: str) -> list[Callable[[], object]]:
@@ -60,9 +60,9 @@ def case_is_told_apart_by_folder(trial: Trial) -> None:
     trial.backend.create("lower/abc", b"1")
     trial.backend.create("upper/ABC", b"2")
     found = (trial.backend.get("lower/abc"), trial.backend.get("upper/ABC"))
-    claim_equal(found, (b"1", b"2"), "keys that differ in case, in folders of their own")
+    claim_equal(found, (b"1", b"2"), "keys that differ in case, in different folders")
 
 
 def the_url_is_one_line_without_query(trial: Trial) -> None:
     url = trial.backend.url
-    claim("://" in url and not {"\n", "?", "@"} & set(url), f"the URL {url!r} is not one line, or carries options")
+    claim("://" in url and not {"\n", "?", "@"} & set(url), f"the URL {url!r} has line breaks or options")

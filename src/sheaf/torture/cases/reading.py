@@ -1,4 +1,4 @@
-"""Objects and parts of them are read as they were written."""
+"""Objects and byte ranges read back as written."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def an_object_beyond_the_limit_is_corrupt(trial: Trial) -> None:
 def a_missing_object_is_not_found(trial: Trial) -> None:
     trial.backend.create("a/b", b"x")
     for key in ("nothing", "a", "a/b/c", "a/bb", "b/a"):
-        claim_refused(NotFound, partial(trial.backend.get, key), f"reading {key}, which is not there", key)
-        claim_equal(trial.backend.stat(key), None, f"the stat of {key}, which is not there")
+        claim_refused(NotFound, partial(trial.backend.get, key), f"reading {key}, which does not exist", key)
+        claim_equal(trial.backend.stat(key), None, f"the stat of {key}, which does not exist")
 
 
 def stat_tells_key_and_size(trial: Trial) -> None:
@@ -89,9 +89,9 @@ def no_ranges_are_no_answer(trial: Trial) -> None:
 
 def _claim_ranges(trial: Trial, data: bytes, ranges: list[tuple[int, int]]) -> None:
     found = trial.read("ranged", ranges)
-    claim_equal(len(found), len(ranges), "the number of answers to byte ranges")
+    claim_equal(len(found), len(ranges), "the number of byte ranges returned")
     for (at, length), part in zip(ranges, found, strict=True):
-        claim_equal(part, data[at : at + length], f"the bytes {at}+{length}")
+        claim_equal(part, data[at : at + length], f"the {length} bytes at offset {at}")
 
 
 def a_range_past_the_end_is_corrupt(trial: Trial) -> None:
@@ -109,7 +109,7 @@ def a_range_of_an_empty_object_is_corrupt(trial: Trial) -> None:
 def ranges_of_a_missing_object_are_not_found(trial: Trial) -> None:
     for ranges in ([(0, 1)], [(0, 1), (10, 10)]):
         read = partial(trial.backend.get_ranges, "nothing", ranges)
-        claim_refused(NotFound, read, "ranges of an object that is not there", "nothing")
+        claim_refused(NotFound, read, "ranges of an object that does not exist", "nothing")
 
 
 def negative_ranges_are_refused(trial: Trial) -> None:
@@ -122,10 +122,10 @@ def threads_read_at_once(trial: Trial) -> None:
     data = trial.stored("shared", 200_000)
     reads = [partial(trial.read, "shared", [(at, 1000)]) for at in range(0, 160_000, 1000)]
     expected = [[data[at : at + 1000]] for at in range(0, 160_000, 1000)]
-    claim_equal(trial.at_once(reads), expected, "what threads read at once")
+    claim_equal(trial.at_once(reads), expected, "the bytes read by concurrent threads")
 
 
 def a_closed_context_gives_itself(trial: Trial) -> None:
     with trial.backend as same:
-        claim_equal(same is trial.backend, True, "a backend as a context")
+        claim_equal(same is trial.backend, True, "the backend as a context manager")
         same.create("key", b"x")

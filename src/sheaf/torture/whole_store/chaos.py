@@ -1,4 +1,4 @@
-"""What goes wrong between a client and a store: errors, answers that are lost, writes that arrive late, busy times."""
+"""Faults between a client and a store: errors, lost responses, late writes and busy periods."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _MISHAPS = ("not made", "answer lost", "answer lost", "arrives late")
 
 
 class Stopped(BaseException):
-    """The round is over. No ``Exception``, so that no handler can swallow it."""
+    """The round is over. Not an ``Exception``, so that no handler catches it."""
 
 
 class Chaos(WrapperBackend):
-    """``inner`` as one client sees it; a share ``rate`` of the writes is disturbed, and a third of that of the reads.
+    """Inject faults into calls to ``inner``: a share ``rate`` of the writes fails, and a third of that of the reads.
 
-    When ``stop`` is set every call raises Stopped. ``counts`` says what went wrong so far.
+    When ``stop`` is set, every call raises Stopped. ``counts`` counts the injected faults.
     """
 
     def __init__(self, inner: Backend, rng: random.Random, rate: float, stop: threading.Event | None = None) -> None:
@@ -74,7 +74,7 @@ class Chaos(WrapperBackend):
         return self.inner.newest(prefix)
 
     def close(self) -> None:
-        """Waits for what is still on its way."""
+        """Wait for late writes."""
         for timer in self._late:
             timer.join()
         super().close()
@@ -119,7 +119,7 @@ class Chaos(WrapperBackend):
 
     def _fail(self, what: str, mishap: str) -> None:
         self.counts[mishap] += 1
-        raise Unavailable(f"can't {what}: {mishap}, on purpose")
+        raise Unavailable(f"can't {what}: {mishap} (injected fault)")
 
 
 def _quietly(action: Callable[[], object]) -> None:

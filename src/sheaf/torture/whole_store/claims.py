@@ -1,4 +1,4 @@
-"""Saying what must hold, in a way that works without pytest and when Python runs without assertions."""
+"""Assertions that work without pytest and under ``python -O``."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ _SHOWN = 120  # characters of a value that a message shows
 
 
 class Broken(AssertionError):
-    """Something that was promised does not hold; the text says what was seen."""
+    """A guarantee does not hold; the text says what was observed."""
 
 
 def claim(holds: bool, otherwise: str) -> None:
-    """Raises Broken."""
+    """Raise Broken with the text ``otherwise`` unless ``holds``."""
     if not holds:
         raise Broken(otherwise)
 
 
 def claim_equal(found: object, expected: object, what: str) -> None:
-    """``what`` names the thing that should be ``expected``. Raises Broken, showing both."""
+    """Raise Broken unless ``found`` equals ``expected``; ``what`` names the value."""
     if found != expected:
-        raise Broken(f"{what}: {_shown(found)} rather than {_shown(expected)}")
+        raise Broken(f"{what}: expected {_shown(expected)}, got {_shown(found)}")
 
 
 def claim_refused(category: type[SheafError], call: Callable[[], object], what: str, name: str = "") -> None:
-    """The call raises an error of this category, which names ``name``. Raises Broken."""
+    """Raise Broken unless the call raises an error of this category whose message contains ``name``."""
     try:
         call()
     except category as error:
         claim(name in error.message, f"{what}: the error doesn't name {name}: {error.message}")
     else:
-        raise Broken(f"{what}: no error, rather than {category.__name__}")
+        raise Broken(f"{what}: expected {category.__name__}, got no error")
 
 
 def _shown(value: object) -> str:

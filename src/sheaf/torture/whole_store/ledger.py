@@ -1,4 +1,4 @@
-"""What the clients of a round were told, and whether it still holds when all of them have gone."""
+"""The acknowledgements that the clients of a round received, and the verification of them after the round."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Files = dict[str, str]  #: BLAKE3 of contents, by path
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A bundle that a client was told is committed."""
+    """An acknowledged bundle."""
 
     repo: str
     files: Files
@@ -47,48 +47,48 @@ class Ledger:
             self.counts["bundles"] += 1
 
     def label(self, repo: str, name: str, bundle: str) -> None:
-        """A label's move was acknowledged."""
+        """Record that a label's move was acknowledged."""
         with self._lock:
             self.labels.append((repo, name, bundle))
             self.counts["labels"] += 1
 
     def branch(self, repo: str, name: str, who: str) -> None:
-        """A branch's creation was acknowledged: to one client only. Raises Broken."""
+        """Record that a branch's creation was acknowledged. Raises Broken if two clients created it."""
         with self._lock:
             first = self.branches.setdefault((repo, name), who)
             self.counts["branches"] += 1
-        claim(first == who, f"both {first} and {who} were told that they had made branch {name}")
+        claim(first == who, f"both {first} and {who} succeeded in creating branch {name}")
 
     def doubt(self, id: str) -> None:
-        """Somebody is about to delete a bundle."""
+        """Record that a client is about to delete a bundle."""
         with self._lock:
             self._doubtful.add(id)
 
     def trust(self, id: str) -> None:
-        """It is not deleted, or was brought back."""
+        """Record that a bundle was not deleted, or was undeleted."""
         with self._lock:
             self._doubtful.discard(id)
 
     def is_safe(self, id: str) -> bool:
-        """Whether a bundle must be there."""
+        """True if a bundle must exist."""
         with self._lock:
             return id in self.bundles and id not in self._doubtful
 
     def safe(self) -> dict[str, Told]:
-        """All bundles that must be there."""
+        """All bundles that must exist."""
         with self._lock:
             return {id: told for id, told in self.bundles.items() if id not in self._doubtful}
 
 
 def claim_files(bundle: Bundle, files: Files) -> None:
-    """A bundle has exactly these files, and every byte of them. Raises Broken, Corrupt."""
+    """Raise Broken or Corrupt unless a bundle has exactly these files, all readable."""
     found = {entry.path: entry.content for entry in bundle.ls(recursive=True) if entry.kind == "file"}
     claim_equal(found, files, f"the files of bundle {bundle.id}")
-    claim_equal(bundle.verify().files, len(files), f"the files of bundle {bundle.id} that could be read")
+    claim_equal(bundle.verify().files, len(files), f"the readable files of bundle {bundle.id}")
 
 
 def claim_kept(store: Store, ledger: Ledger) -> None:
-    """All that was told holds, and still does when the garbage has gone, all of it. Raises Broken."""
+    """Raise Broken unless all that was acknowledged still holds, before and after a complete gc."""
     _claim_all(store, ledger, read_data=False)
     for _ in range(2):  # a generation keeps what has lived while it worked, so the next one may find more
         collect(store.connected.core, Patience(0))
@@ -99,11 +99,11 @@ def claim_kept(store: Store, ledger: Ledger) -> None:
 def _claim_all(store: Store, ledger: Ledger, *, read_data: bool) -> None:
     problems = store.check(read_data=read_data).problems
     damage = [f"{problem.key}: {problem.message}" for problem in problems if not problem.repairable]
-    claim(not damage, f"check finds {len(damage)} damaged, first {damage[:1]}")
+    claim(not damage, f"check found {len(damage)} damaged objects, first {damage[:1]}")
     there = {bundle.id: bundle for info in store.repos() for bundle in store.repo(info.name).bundles()}
     safe = ledger.safe()
     lost = safe.keys() - there.keys()
-    claim(not lost, f"{len(lost)} of {len(safe)} acknowledged bundles are gone, such as {min(lost, default='')}")
+    claim(not lost, f"{len(lost)} of {len(safe)} acknowledged bundles are missing, such as {min(lost, default='')}")
     for id, told in safe.items():
         claim_files(there[id], told.files)
     for info in store.repos():
@@ -116,19 +116,19 @@ def _claim_names(store: Store, ledger: Ledger, safe: Iterable[str]) -> None:
         repo = store.repo(info.name)
         moves = {(move.name, move.bundle) for move in repo.label_history()}
         gone = [move for of, *move in ledger.labels if of == info.name and tuple(move) not in moves]
-        claim(not gone, f"{len(gone)} acknowledged moves of labels are not in the history, such as {gone[:1]}")
+        claim(not gone, f"{len(gone)} acknowledged moves of labels are missing in the history, such as {gone[:1]}")
         made = {name for of, name in ledger.branches if of == info.name}
         lost = made - {branch.name for branch in repo.branches()}
-        claim(not lost, f"branches are gone that were acknowledged: {sorted(lost)}")
+        claim(not lost, f"acknowledged branches are missing: {sorted(lost)}")
         onto = {id for id in safe if (told := ledger.bundles[id]).repo == info.name and told.branch == "main"}
         away = onto - {bundle.id for bundle in repo.log("branch:main")} if onto else set()
-        claim(not away, f"{len(away)} acknowledged bundles are not in the history of their branch")
+        claim(not away, f"{len(away)} acknowledged bundles are missing in the history of their branch")
 
 
 def _claim_tidy(store: Store) -> None:
     core = store.connected.core
     left = [stat.key for stat in core.backend.list(keys.CONDEMNED)]
-    claim(not left, f"generations of gc are left over: {left}")
+    claim(not left, f"unfinished generations of gc: {left}")
     rest = collect(core, Patience(0), dry_run=True)
     found = (rest.packs, rest.moved, rest.nodes, rest.objects)
-    claim_equal(found, (0, 0, 0, 0), "what gc would still find (packs, packs to rewrite, nodes, objects)")
+    claim_equal(found, (0, 0, 0, 0), "the garbage after gc (packs, packs to repack, nodes, objects)")

@@ -1,4 +1,4 @@
-"""A round: a whole store in the hands of several clients, threads and processes, and what is left of it afterwards."""
+"""A round: several clients, in threads and processes, use a whole store; then the result is verified."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _TOLD_S = 60.0  # how long a process is waited for until it has committed someth
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What happened. ``trouble``: what did not hold, empty if everything did."""
+    """The result of a round. ``trouble``: what failed, empty if nothing did."""
 
     seed: str
     trouble: str
@@ -91,10 +91,10 @@ def _said(error: BaseException) -> str:
 
 
 def play(place: Place, seed: str, timings: Timings) -> Round:
-    """Everybody works on a new store in ``place`` (an empty one); afterwards all that they were told is verified.
+    """Run one round on a new store in ``place``, which must be empty; then verify all that was acknowledged.
 
-    ``seed`` decides what they do, which calls fail and by how much clocks are wrong; not which thread is faster.
-    Raises Unavailable, Denied or NoSpace if the store itself does so when nobody disturbs it.
+    ``seed`` decides what the clients do, which calls fail and how wrong the clocks are; not which thread is faster.
+    Raises Unavailable, Denied or NoSpace if the store itself does so without an injected fault.
     """
     with tempfile.TemporaryDirectory(prefix="sheaf-torture-") as folder:
         world = _World(place, seed, Path(folder), timings)
@@ -105,11 +105,11 @@ def play(place: Place, seed: str, timings: Timings) -> Round:
                 if not world.troubles:
                     _look_back(world)
         except Stopped:
-            raise Unavailable(f"a round has no end after {_LONGEST_S:.0f} s", "try a faster place") from None
+            raise Unavailable(f"a round has not finished after {_LONGEST_S:.0f} s", "use a faster location") from None
         except (Unavailable, Denied, NoSpace):
             raise
         except Exception as error:  # a store that breaks its rules may lead anywhere
-            world.troubles.append(f"afterwards: {_said(error)}")
+            world.troubles.append(f"after the round: {_said(error)}")
         finally:
             world.stop.set()
         return Round(seed, "; ".join(world.troubles[:3]), world.ledger.counts, world.faults)
@@ -212,7 +212,7 @@ def _kill_uploaders(world: _World) -> None:
             except Unavailable:  # it could not even open the store
                 continue
             except Exception as error:
-                world.troubles.append(f"a process: {_said(error)}")
+                world.troubles.append(f"process: {_said(error)}")
                 continue
             time.sleep(rng.uniform(0, took))
             uploader.kill()

@@ -1,4 +1,4 @@
-"""Clients of a round: people who upload, name, read and delete, each with a clock of their own, and who collects garbage."""
+"""Clients of a round: users who upload, set refs, read and delete, each with a different clock, and a gc."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _NAMES = ("a", "b", "c/d", "c/e", "c/f/g", "h/i", "j", "k")
 
 @dataclass(frozen=True, slots=True)
 class WrongClock:
-    """The machine's clock, wrong by so many hours."""
+    """The machine's clock, shifted by some hours."""
 
     hours: int
 
@@ -95,7 +95,7 @@ def _opened(backend: Backend, clock: WrongClock) -> Store:
 
 
 def new_folder(root: Path, rng: random.Random, own: bytes = b"") -> Files:
-    """Fills a new folder; ``own`` is in a file that nobody else has. Returns what is in it."""
+    """Fill a new folder; ``own`` is the content of a unique file. Returns its files."""
     chosen = {name: rng.choice(_CONTENTS) for name in rng.sample(_NAMES, rng.randrange(1, 6))}
     chosen["own"] = own
     for name, content in chosen.items():
@@ -106,7 +106,7 @@ def new_folder(root: Path, rng: random.Random, own: bytes = b"") -> Files:
 
 @dataclass(slots=True)
 class Person:
-    """Does one thing after the other, each chosen by chance; remembers what is theirs."""
+    """Runs random operations one after the other; records its own bundles."""
 
     name: str
     client: Client
@@ -190,7 +190,7 @@ class Person:
             claim_files(self.client.store.repo(told.repo).bundle(f"bundle:{id}"), told.files)
         except (NotFound, Corrupt, Broken) as error:
             if self.ledger.is_safe(id):
-                raise Broken(f"bundle {id} can't be read while others work: {error}") from error
+                raise Broken(f"bundle {id} can't be read during concurrent work: {error}") from error
         self.ledger.counts["reads"] += 1
 
     def delete(self) -> None:

@@ -1,4 +1,4 @@
-"""Other processes that are clients of the same place: told what to do through a pipe, and killed without notice."""
+"""Worker processes that use the same location: they receive jobs through a pipe and are killed without notice."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Job = Callable[..., Any]  #: a function of a module: gets the pipe, the place, a
 
 
 class Worker:
-    """One process. It dies with this one."""
+    """One worker process. It ends when its parent ends."""
 
     def __init__(self, place: Place) -> None:
         context = multiprocessing.get_context("spawn")  # a fork would copy threads' locks
@@ -35,23 +35,28 @@ class Worker:
             theirs.close()
 
     def begin(self, job: Job, *args: object) -> None:
-        """Starts a job; what it sends, and what it returns, arrives at :meth:`next`."""
+        """Start a job; :meth:`next` returns what it sends and its result."""
         self.pipe.send((job, args))
 
     def next(self, within_s: float = _SLOW_S) -> Any:
-        """What the job says next. Raises Unavailable if that takes too long, or what the job raised."""
+        """Return the job's next message. Raises Unavailable after a timeout, or the job's own exception."""
         try:
             if not self.pipe.poll(within_s):
-                raise Unavailable(f"a process said nothing for {within_s:.0f} s", "run it again with more time")
+                raise Unavailable(
+                    f"a worker process did not respond for {within_s:.0f} s",
+                    "run the command again on a less busy machine",
+                )
             said = self.pipe.recv()
         except (EOFError, ConnectionError) as error:
-            raise Unavailable("a process has died", "run it again, and look at the memory of this machine") from error
+            raise Unavailable(
+                "a worker process died", "check the free memory of this machine and run the command again"
+            ) from error
         if isinstance(said, BaseException):
             raise said
         return said
 
     def rest(self) -> list[Any]:
-        """All that has arrived of a process that was killed."""
+        """Return all messages that arrived from a killed process."""
         said = []
         try:
             while self.pipe.poll(0):
@@ -61,7 +66,7 @@ class Worker:
         return said
 
     def kill(self) -> None:
-        """SIGKILL: nothing of it gets to run again."""
+        """Kill the process with SIGKILL."""
         self._process.kill()
         self._process.join()
 
@@ -80,7 +85,7 @@ def _serve(pipe: Connection, place: Place) -> None:
 
 @contextmanager
 def workers(place: Place, count: int) -> Iterator[list[Worker]]:
-    """So many processes; killed in the end."""
+    """Start ``count`` worker processes; they are killed at the end."""
     started: list[Worker] = []
     try:
         for _ in range(count):

@@ -1,4 +1,4 @@
-"""Files that can't be written out, since the store has lost or damaged their bytes: left out, or what a transfer ends with."""
+"""Files whose bytes are missing or damaged in the store: a transfer skips them, or ends with an error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NAMED: Final = 10  #: how many an error names
 
 @dataclass(frozen=True, slots=True, order=True)
 class Damaged:
-    """A file that can't be read, and why."""
+    """An unreadable file, and the reason."""
 
     path: str
     reason: str
@@ -28,7 +28,7 @@ Refusal = Callable[[Sequence[Damaged]], Corrupt]
 
 
 def refuse_damaged(damaged: Sequence[Damaged], hint: str, total: int | None = None) -> Corrupt:
-    """The error for some files (``total``, of which these are the first), which names them, or the first ones."""
+    """Return the error for ``total`` files, of which it names the first ones."""
     total = total or len(damaged)
     named = ", ".join(f"'{each.path}'" for each in damaged[:_NAMED])
     more = f" and {total - _NAMED} more" if total > _NAMED else ""
@@ -36,12 +36,12 @@ def refuse_damaged(damaged: Sequence[Damaged], hint: str, total: int | None = No
 
 
 def refusal_at(partial: Partial, verb: str) -> Refusal:
-    """Refuses the damaged files of a transfer into a partial folder, and says what came of the others."""
+    """Return a function that makes the error for damaged files of a transfer into a partial folder."""
 
     def refuse(damaged: Sequence[Damaged]) -> Corrupt:
-        hint = f"`sheaf bundle {verb} --skip-on-error` writes all files that are sound"
+        hint = f"run `sheaf bundle {verb} --skip-on-error` to write all sound files"
         if os.listdir(partial.tree):  # noqa: PTH208 - a descriptor
-            hint += f"; what came so far is in {printable(str(partial.path))}, and is used by the next attempt"
+            hint += f"; fetched files are in {printable(str(partial.path))}; the next attempt uses them"
         return refuse_damaged(damaged, hint)
 
     return refuse

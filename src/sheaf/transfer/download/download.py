@@ -1,8 +1,7 @@
-"""A bundle, or part of it, as a folder.
+"""Download a bundle, or a part of it, into a folder.
 
-Everything is fetched and verified into a partial folder beside the destination first, then moved to its place. So a
-killed download leaves nothing half-written to be mistaken for the real thing, and the next one goes on where it
-stopped.
+Everything is fetched and verified in a partial folder beside the destination, then moved. So a killed download leaves no
+partly written files in the destination, and the next one resumes.
 """
 
 # Descriptors, which pathlib does not list.
@@ -45,10 +44,10 @@ _MAX_WORKERS: Final = 16  # each holds some spans of packs in memory
 
 @dataclass(frozen=True, slots=True)
 class Downloaded:
-    """What is in place now: files (symlinks included), bytes, and how many files an earlier attempt had brought.
+    """The result of a download: the number of files (including symlinks), their bytes, and files of an earlier attempt.
 
-    ``erased``: the paths of files that are not, since their bytes were erased from the store on purpose. ``damaged``:
-    files that are not, since the store has lost or damaged their bytes.
+    ``erased``: the paths of files that were not written because their bytes were erased from the store. ``damaged``:
+    files that were not written because their bytes are missing or damaged.
     """
 
     files: int
@@ -72,17 +71,17 @@ def download(
     cache: StatCache | None = None,
     meter: Meter | None = None,
 ) -> Downloaded:
-    """Writes a bundle below ``dest``, which is made if it isn't there. One that is this very bundle already stays.
+    """Write a bundle below ``dest``, which is created if it does not exist. A folder that is equal to it is not changed.
 
-    ``path``: only this folder, whose content becomes that of ``dest``, or this one file. ``name_filter``: only files
-    whose path it (a regular expression) is found in. ``files``: only these paths, folders with all that is in them.
-    ``force``: into a folder that is not empty, overwriting files of the same name. ``skip_on_error``: leave out files
-    whose bytes are damaged. ``concurrency``: writing threads. ``cache``: hashes of files that look unchanged.
+    ``path``: only the contents of this folder, or this file. ``name_filter``: only files whose path matches this regular
+    expression. ``files``: only these paths; folders with their contents. ``force``: write into a folder that is not
+    empty, and overwrite files. ``skip_on_error``: skip files whose bytes are damaged. ``concurrency``: the number of
+    writing threads. ``cache``: hashes of files that look unchanged.
 
     Raises:
-        NotFound: no such path in the bundle.
-        Refused: the destination isn't empty, or can't tell names of the bundle apart, or another download is at it.
-        NoSpace, Denied, Corrupt: what was fetched so far stays beside the destination for the next attempt.
+        NotFound: the path does not exist in the bundle.
+        Refused: the destination is not empty, names collide on its file system, or another download is writing to it.
+        NoSpace, Denied, Corrupt: fetched files stay beside the destination for the next attempt.
     """
     selection = Selection.parse(path, name_filter, files)
     adds = selection.names_files(tree)
@@ -156,7 +155,7 @@ class _Job:
             refuse_clashes(self.selection.rows(self.tree), folding)
         if partial.path.parent == self.dest and self.tree.row(PARTIAL_SUFFIX) is not None:
             raise Refused(
-                f"'{PARTIAL_SUFFIX}' of the bundle is also the name that a download needs", "choose another destination"
+                f"the bundle contains '{SUFFIX}', a name that downloads use themselves", "choose another destination"
             )
         if self._holds_anything():
             refuse_taken(self.selection.rows(self.tree), self.fd, overwrite=overwrite)
@@ -191,7 +190,7 @@ class _Job:
 
 
 def refuse_clashes(batches: Iterable[pa.RecordBatch], folding: Folding) -> None:
-    """Raises Refused, naming both, if two rows would be one file at a destination that folds names so."""
+    """Raise Refused if two names collide on the file system of the destination."""
     clashes = Clashes(folding)
     for batch in batches:
         for pair in clashes.find(batch["folder"].to_pylist(), batch["name"].to_pylist()):
@@ -200,18 +199,18 @@ def refuse_clashes(batches: Iterable[pa.RecordBatch], folding: Folding) -> None:
 
 def _workers(concurrency: int | None) -> int:
     if concurrency is not None and concurrency < 1:
-        raise InvalidInput(f"{concurrency} threads can't write anything", "use a concurrency of at least 1")
+        raise InvalidInput(f"invalid concurrency {concurrency}", "use a concurrency of at least 1")
     return min(concurrency or WORKERS, _MAX_WORKERS)
 
 
 def make_folder(dest: Path) -> tuple[Path, bool]:
-    """The destination without symlinks, existing, and whether it is new. Raises InvalidInput if it is no folder."""
+    """Create the destination if needed; returns its resolved path, and True if it is new. Raises InvalidInput."""
     ensure_utf8_names()
     with translated(f"make folder {printable(str(dest))}"):
         try:
             target = dest.resolve()
         except RuntimeError as error:
-            raise InvalidInput(f"{printable(str(dest))} is a symlink that leads to itself") from error
+            raise InvalidInput(f"{printable(str(dest))} is a symlink that points to itself") from error
         if target.exists() and not target.is_dir():
             raise InvalidInput(f"{printable(str(dest))} is not a folder", "name a folder to download into")
         is_new = not target.exists()

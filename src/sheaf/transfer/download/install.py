@@ -1,7 +1,7 @@
-"""Moves a finished tree to where it belongs, folder by folder where it can, and gives folders their modes and times.
+"""Move a finished tree to its destination, by whole folders if possible, and set modes and times of folders.
 
-Every file is moved by one rename, so at any moment it is there whole or not at all. All of it can be done again after a
-kill: what is in its place already is no longer in the tree.
+Every file is moved by one rename, so it always exists whole or not at all. After a kill the move can be repeated: files
+that were already moved are no longer in the tree.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _OWNER: Final = 0o700
 
 @dataclass(slots=True)
 class Placing:
-    """Moves all below ``source`` to ``dest``, both descriptors on one file system.
+    """Move everything below ``source`` to ``dest``, both descriptors on one file system.
 
-    ``overwrite``: files and symlinks that are there give way; folders never do. ``existed`` afterwards: the folders
-    that were there before.
+    ``overwrite``: replace existing files and symlinks; folders are never replaced. ``existed``, afterwards: the folders
+    that existed before.
     """
 
     source: int
@@ -41,7 +41,7 @@ class Placing:
     existed: set[str] = field(default_factory=set)
 
     def run(self) -> None:
-        """Leaves ``source`` empty. Raises Refused where something is in the way, Denied, NoSpace."""
+        """Move everything; ``source`` is empty afterwards. Raises Refused if a path is occupied; Denied, NoSpace."""
         waiting, entered = [""], []
         with Anchor(self.source) as source, Anchor(self.dest) as dest:
             while waiting:
@@ -82,7 +82,7 @@ class Placing:
 
 
 def refuse_taken(batches: Iterable[pa.RecordBatch], dest: int, *, overwrite: bool) -> None:
-    """Raises Refused if something at the destination is in the way of a row, before anything is fetched."""
+    """Raise Refused if an existing path conflicts with a row, before anything is fetched."""
     with Anchor(dest) as anchor:
         for batch in batches:
             for path, kind in zip(paths_of(batch), batch["kind"].to_pylist(), strict=True):
@@ -106,11 +106,11 @@ def _kind_of(name: str, folder: int) -> int:
 def _check_free(path: str, there: int, *, is_folder: bool, overwrite: bool) -> None:
     """Raises Refused unless a row can be placed: a folder in a folder, a file over a file if it may."""
     if there and is_folder and not stat.S_ISDIR(there):
-        raise Refused(f"{path} is a file or symlink at the destination, and a folder in the bundle", "move it away")
+        raise Refused(f"{path} is a file or symlink at the destination, but a folder in the bundle", "move it away")
     if there and not is_folder and stat.S_ISDIR(there):
-        raise Refused(f"{path} is a folder at the destination, and a file in the bundle", "move it away")
+        raise Refused(f"{path} is a folder at the destination, but a file in the bundle", "move it away")
     if there and not is_folder and not overwrite:
-        raise Refused(f"{path} is there already", "move it away, or pass --overwrite")
+        raise Refused(f"{path} already exists", "move it away, or pass --overwrite")
 
 
 def _move_new(path: str, name: str, source: int, dest: int) -> None:
@@ -120,7 +120,7 @@ def _move_new(path: str, name: str, source: int, dest: int) -> None:
     except FileExistsError:
         ours, theirs = (os.stat(name, dir_fd=fd, follow_symlinks=False) for fd in (source, dest))
         if not os.path.samestat(ours, theirs):
-            raise Refused(f"{path} is there already", "move it away, or pass --overwrite") from None
+            raise Refused(f"{path} already exists", "move it away, or pass --overwrite") from None
     except OSError:  # a file system without hard links
         os.rename(name, name, src_dir_fd=source, dst_dir_fd=dest)
         return

@@ -1,4 +1,4 @@
-"""The folder in which a download grows until it is whole: hidden beside the destination, removed at the end.
+"""The hidden folder beside the destination for files of an unfinished download; removed at the end.
 
 A killed download leaves only this folder. The next one into the same destination finds it, and goes on if it is about
 the same thing. Nothing of ours ever stands in the destination (but for one that has no writable parent on its own file
@@ -66,7 +66,7 @@ class Partial:
 
     @classmethod
     def is_placing_in(cls, dest: Path, identity: str) -> bool:
-        """Whether an earlier download of this into ``dest`` was killed while it moved files to their place."""
+        """Return True if an earlier download of this into ``dest`` was killed while it moved files."""
         path = _left_behind(dest)
         if path is None:
             return False
@@ -80,7 +80,7 @@ class Partial:
 
     @classmethod
     def remove_empty(cls, dest: Path) -> None:
-        """Removes what a kill at the very end of a download leaves beside ``dest``: an empty folder."""
+        """Remove the empty folder that a download killed at its very end leaves beside ``dest``."""
         for path in _candidates(dest):
             try:
                 path.rmdir()
@@ -124,7 +124,7 @@ class Partial:
 
     @property
     def is_placing(self) -> bool:
-        """Whether all files are here and verified, and some may be in their place already."""
+        """True if all files are fetched and verified; some may already have been moved."""
         return self.stage == _STAGES[1]
 
     def start_placing(self, erased: Iterable[str] = (), damaged: Iterable[tuple[str, str]] = ()) -> None:
@@ -213,7 +213,7 @@ def _locked(path: Path, dest: Path) -> tuple[int, int]:
         if _is_taken(lock):
             os.close(lock)
             os.close(fd)
-            raise Refused(f"another process is downloading into {printable(str(dest))}", "wait until it has ended")
+            raise Refused(f"another process is downloading into {printable(str(dest))}", "wait until it ends")
         if _is_still(path, fd):
             return fd, lock
         os.close(lock)
@@ -225,7 +225,7 @@ def _check_ours(fd: int, path: Path) -> None:
     status = os.fstat(fd)
     if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o022 or not _OURS.issuperset(os.listdir(fd)):
         os.close(fd)
-        raise Refused(f"{printable(str(path))} is in the way: it isn't a partial download of yours", "move it away")
+        raise Refused(f"{printable(str(path))} already exists and is not your partial download", "move it away")
 
 
 def _is_taken(lock: int) -> bool:

@@ -1,4 +1,4 @@
-"""What has to be done to a folder so that it equals a bundle, and what speaks against it. Reads only."""
+"""Plan an update: the changes that make a folder equal to a bundle, and local changes that would be lost. Reads only."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Plan:
     deleted: list[str] = field(default_factory=list)
 
     def barring(self, paths: Iterable[str]) -> list[str]:
-        """Those of some paths that are below a folder that has to go."""
+        """Return the paths that are below a folder that must be deleted."""
         folders = set(self.empty)
         return [path for path in paths if not folders.isdisjoint(ancestors(path))]
 

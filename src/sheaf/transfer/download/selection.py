@@ -1,4 +1,4 @@
-"""Which rows of a bundle a download takes, and under which paths."""
+"""The rows that a download writes, and their paths."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Selection:
 
     @classmethod
     def parse(cls, path: str = "", name_filter: str | None = None, files: Iterable[str] | None = None) -> Selection:
-        """From what a user typed. ``name_filter`` is searched for in whole paths. Raises InvalidInput."""
+        """Parse the options of a download. ``name_filter`` is searched in whole paths. Raises InvalidInput."""
         try:
             pattern = re.compile(name_filter) if name_filter is not None else None
         except re.error as error:
             raise InvalidInput(
                 f"'{name_filter}' is not a regular expression: {error}",
-                f"for this glob write '{_of_glob(name_filter)}'",
+                f"the expression for this glob is '{_of_glob(name_filter)}'",
             ) from error
         trimmed = path.strip("/")
         listed = None if files is None else _outermost(check_path(file.removeprefix("./")) for file in files)
@@ -41,11 +41,11 @@ class Selection:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every row below the path is taken, so that the folders' rows count too."""
+        """True if all rows below the path are selected, including folders."""
         return self.pattern is None and self.files is None
 
     def names_files(self, tree: Tree) -> bool:
-        """Whether single paths were asked for: these may go into a folder that has others."""
+        """Return True if single paths are selected; these may be written into a folder that is not empty."""
         return self.files is not None or self._single(tree) is not None
 
     def rows(self, tree: Tree) -> Iterator[pa.RecordBatch]:
@@ -70,7 +70,7 @@ class Selection:
             return None
         row = tree.row(self.path)
         if row is None:
-            raise NotFound(f"the bundle has no '{self.path}'", "`sheaf ls` shows what it has")
+            raise NotFound(f"'{self.path}' not found in the bundle", "run `sheaf ls` to list its contents")
         return None if row["kind"][0].as_py() == Kind.FOLDER else row
 
     def _base(self, tree: Tree) -> str:
@@ -89,7 +89,9 @@ class Selection:
         for path in self.files or ():
             row = tree.row(join(self.path, path))
             if row is None:
-                raise NotFound(f"the bundle has no '{join(self.path, path)}'", "`sheaf ls` shows what it has")
+                raise NotFound(
+                    f"'{join(self.path, path)}' not found in the bundle", "run `sheaf ls` to list its contents"
+                )
             yield row
             if row["kind"][0].as_py() == Kind.FOLDER:
                 yield from tree.batches(join(self.path, path))

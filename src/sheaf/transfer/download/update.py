@@ -1,7 +1,7 @@
-"""Makes a downloaded folder equal to another bundle, touching only what differs.
+"""Update a folder to another bundle, changing only what differs.
 
-The plan is made from what is there, so an update that was stopped is simply run again. What neither the old nor the new
-bundle has is the user's own: it is left alone, or, where it would be lost, the update is refused.
+The plan is made from the current state, so an interrupted update can be run again. Files of neither the old nor the new
+bundle belong to the user: they stay, and if they would be lost, the update is refused.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ _FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 @dataclass(frozen=True, slots=True)
 class Updated:
-    """The files (symlinks included) that changed, in order of paths.
+    """The result of an update: the changed files (including symlinks), in order of paths.
 
-    ``erased``: files that did not come, since their bytes were erased from the store; what was there is left.
-    ``damaged``: the same, since the store has lost or damaged their bytes. ``bytes``: of the files that were written;
-    ``resumed``: how many of them an earlier attempt had brought.
+    ``erased``: files that were not written because their bytes were erased from the store; old files stay. ``damaged``:
+    the same for missing or damaged bytes. ``bytes``: size of the written files; ``resumed``: how many of them an earlier
+    attempt had fetched.
     """
 
     added: list[str]
@@ -69,16 +69,16 @@ def update(
     cache: StatCache | None = None,
     meter: Meter | None = None,
 ) -> Updated:
-    """Makes ``folder`` equal to ``target``. ``base``: the bundle it was made equal to before, None if nobody knows.
+    """Make ``folder`` equal to ``target``. ``base``: the bundle it was last made equal to, None if unknown.
 
-    ``skip_on_error``: leave files as they are whose new bytes are damaged.
+    ``skip_on_error``: keep old files whose new bytes are damaged.
 
-    The folder is made if it isn't there. Files that came with neither bundle stay, unless the target has something else
-    at their path. Permissions that were changed locally stay, too, unless ``force``.
+    The folder is created if it does not exist. Files of neither bundle stay, unless the target has another entry at their
+    path. Local changes of permissions stay, too, unless ``force``.
 
     Raises:
-        Refused: local edits would be lost, and not ``force``; or another download is at the folder.
-        NotFound, InvalidInput, Denied, NoSpace, Corrupt: run it again when the cause is gone; it goes on.
+        Refused: local changes would be lost, without ``force``; or another download is writing to the folder.
+        NotFound, InvalidInput, Denied, NoSpace, Corrupt: remove the cause and run it again; it resumes.
     """
     make_folder(folder)
     root = checked_root(folder)
@@ -109,10 +109,10 @@ def update(
 def _refusal(edits: list[str], folder: Path, *, knows_base: bool) -> Refused:
     more = f" and {len(edits) - _NAMED} more" if len(edits) > _NAMED else ""
     named = ", ".join(printable(path) for path in edits[:_NAMED])
-    hint = "save them (an upload keeps them as a bundle of their own), or overwrite them with --force"
+    hint = "save them with `sheaf bundle upload`, or overwrite them with --force"
     if not knows_base:
-        hint = f"it isn't known which bundle the folder came from; {hint}"
-    return Refused(f"{printable(str(folder))} has local edits that would be lost: {named}{more}", hint)
+        hint = f"unknown which bundle the folder came from; {hint}"
+    return Refused(f"{printable(str(folder))} has local changes that would be lost: {named}{more}", hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class _Updating:
     skip_on_error: bool
 
     def run(self) -> Filled:
-        """Everything is fetched and verified before the first file of the folder changes."""
+        """Fetch and verify everything before the first file of the folder is changed."""
         # What an earlier attempt fetched is of use only for the very same plan: all of it will be moved to its place.
         identity = blake3(b"update " + self.target.root.id + self.plan.fetch.tobytes()).hexdigest()
         partial = Partial.open(self.top, identity)

@@ -1,4 +1,4 @@
-"""Rows of a manifest become files, folders and symlinks below an open folder. Called by download and update.
+"""Write rows of a manifest as files, folders and symlinks below an open folder. Used by download and update.
 
 It writes under the final names, since the folder it writes to is a partial one that nobody reads (see partial.py);
 that is what makes a file of a killed download impossible to mistake for a whole one, and saves a rename for each. What
@@ -51,10 +51,10 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(slots=True)
 class Filled:
-    """What was written: files (symlinks included), their bytes, and how many files an earlier attempt had left.
+    """The result: the number of files written (including symlinks), their bytes, and files of an earlier attempt.
 
-    ``erased``: the paths of files that were not, since their bytes were erased from the store; ``damaged``: those whose
-    bytes are lost or wrong.
+    ``erased``: the paths of files not written because their bytes were erased from the store; ``damaged``: those whose
+    bytes are missing or damaged.
     """
 
     files: int = 0
@@ -225,7 +225,7 @@ class Filling:
     def _link(self, anchor: Anchor, rows: _Columns, row: int) -> None:
         path, target = rows.path(row), rows.target[row]
         if not target or "\0" in target:
-            raise Corrupt(f"the manifest's symlink '{path}' leads nowhere", "run `sheaf store check`")
+            raise Corrupt(f"symlink '{path}' of the manifest has no target", "run `sheaf store check`")
         with translated(f"make symlink {path}"):
             folder, name, mtime = anchor.folder(rows.folder[row]), rows.name[row], rows.mtime[row]
             if self.resumed:
@@ -293,7 +293,7 @@ class Filling:
         os.truncate(fd, 0)
         os.lseek(fd, 0, os.SEEK_SET)
         if not self._append(fd, entry, 0):
-            raise Corrupt(f"'{entry.path}' is not what the manifest says", "run `sheaf store check --read-data`")
+            raise Corrupt(f"'{entry.path}' doesn't match the manifest", "run `sheaf store check --read-data`")
         return 0
 
     def _append(self, fd: int, entry: Entry, had: int) -> bool:
@@ -319,7 +319,7 @@ def check_names(batch: pa.RecordBatch) -> None:
     bad = pc.or_(pc.match_substring(names, "/"), pc.match_substring(names, "\0"))
     bad = pc.or_(bad, pc.is_in(names, pa.array(["", ".", ".."])))
     for row in _where(bad.to_numpy(zero_copy_only=False)):
-        raise Corrupt(f"the manifest holds {names[row].as_py()!r} as a name", "run `sheaf store check`")
+        raise Corrupt(f"the manifest contains the invalid name {names[row].as_py()!r}", "run `sheaf store check`")
 
 
 def paths_of(batch: pa.RecordBatch) -> list[str]:

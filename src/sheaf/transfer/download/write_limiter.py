@@ -1,4 +1,4 @@
-"""How many threads write small files at once: few, unless the file system makes them wait."""
+"""Limit the number of threads that write small files: few, unless the file system is slow."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Turns:
 
     @property
     def are_over(self) -> bool:
-        """Whether the threads mostly wait, and need no turns."""
+        """True if the threads mostly wait, so that no limit is needed."""
         return self._wall > _WAITS * self._cpu
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """What is done inside is one turn."""
+        """Hold one of the slots during the block."""
         if self.are_over:
             yield
             return

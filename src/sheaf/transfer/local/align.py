@@ -1,4 +1,4 @@
-"""A scan of a folder beside one or more trees: all are in the same order, so one pass finds what stands at a path."""
+"""Merge-join a scan of a folder with one or more trees: all are in the same order, so one pass is enough."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Side:
 
     @classmethod
     def empty(cls, count: int) -> Side:
-        """That of a tree without rows, beside ``count`` rows of a scan."""
+        """Return the side of an empty tree, for ``count`` rows of a scan."""
         return cls(_EMPTY, 0, np.full(count, -1, np.int64))
 
     @property
     def alone(self) -> npt.NDArray[np.bool_]:
-        """Which rows the scan does not have."""
+        """The rows that are missing in the scan."""
         mask = np.ones(self.rows.num_rows, np.bool_)
         mask[self.at[self.at >= 0]] = False
         return mask
@@ -77,7 +77,7 @@ class _Cursor:
         return not self.held.num_rows
 
     def side(self, end: bytes, batch: ScanBatch) -> Side:
-        """The rows up to a key, beside a batch that ends there."""
+        """Return the rows up to a key, for a batch that ends there."""
         start, parts = self.taken, []
         while not self.is_done() and self._key(0) <= end:
             parts.append(self._take(bisect_right(range(self.held.num_rows), end, key=self._key)))

@@ -1,4 +1,4 @@
-"""The rows of an older bundle beside the rows of a scan: both are in order, so one pass finds what stands at the same path."""
+"""Merge-join the rows of a scan with the rows of an older bundle: both are in order, so one pass is enough."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Basis"]
 
 
 class Basis:
-    """Walks a tree once, leaf by leaf, as the scan goes on. Holds the leaves that overlap the current batch."""
+    """Walk a tree once, leaf by leaf, along the scan. Keeps the leaves that overlap the current batch in memory."""
 
     def __init__(self, tree: Tree | None) -> None:
         self._leaves: Iterator[pa.RecordBatch] = tree.batches() if tree else iter(())
@@ -27,7 +27,7 @@ class Basis:
         self._done = tree is None
 
     def match(self, batch: ScanBatch) -> tuple[pa.Table, npt.NDArray[np.int64]]:
-        """Rows of the older bundle, and for each scanned row which of them has the same path (-1: none)."""
+        """Return rows of the older bundle, and for each scanned row the index of the one with the same path (-1: none)."""
         first, last = (order_key(batch.folder[i], batch.name[i]) for i in (0, -1))
         self._held = [leaf for leaf in self._held if _last_key(leaf) >= first]
         while not self._done and (not self._held or _last_key(self._held[-1]) < last):

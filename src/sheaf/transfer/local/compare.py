@@ -1,4 +1,4 @@
-"""A local folder compared with a bundle."""
+"""Compare a local folder with a bundle."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def changes(
     meter: Meter | None = None,
     workers: int = _WORKERS,
 ) -> Iterator[Difference]:
-    """What is "added", "modified" or "deleted" in a folder compared with a bundle, in order of paths.
+    """Yield the "added", "modified" and "deleted" entries of a folder compared with a bundle, in order of paths.
 
-    ``tree``: None stands for an empty bundle. ``scanned``: a scan of the folder; without one, files that ``.sheafignore``
-    leaves out are neither added nor modified. ``on_error``: told what can't be compared;
-    without it that raises, as in :func:`sheaf.transfer.local.scan.scan`. The caller saves the cache.
+    ``tree``: None stands for an empty bundle. ``scanned``: a scan of the folder; without one, ignored files are
+    neither added nor modified. ``on_error``: called with paths that can't be compared; without it they raise an error,
+    as in :func:`sheaf.transfer.scan.scan`. The caller saves the cache.
     """
     root = checked_root(folder)
     scanned = scanned or scan(folder, ignore=Ignore(), on_error=on_error, leave_out=frozenset((PARTIAL_SUFFIX,)))
@@ -79,7 +79,7 @@ def learn(tree: Tree, folder: Path, cache: StatCache) -> None:
 
 
 def guess_base(candidates: Iterable[Tree], folder: Path, cache: StatCache | None = None) -> Tree | None:
-    """The first of some bundles all of whose files stand in the folder as they are in it."""
+    """Return the first bundle whose files are all in the folder, unchanged."""
     for tree in candidates:
         if all(change.how == "added" for change in changes(tree, folder, cache, on_error=lambda _: None)):
             return tree
@@ -87,7 +87,7 @@ def guess_base(candidates: Iterable[Tree], folder: Path, cache: StatCache | None
 
 
 def is_equal(tree: Tree, folder: Path, cache: StatCache | None = None) -> bool:
-    """Whether a folder has just the files of a bundle, but for what ``.sheafignore`` leaves out.
+    """True if a folder has exactly the files of a bundle, except ignored ones.
 
     Paths, kinds and sizes are compared first, so that of most other folders no file is read.
     """
@@ -127,7 +127,7 @@ def _changed(local: ScanBatch, contents: Hashes, side: Side) -> Iterator[Differe
 
 
 def unlike(local: ScanBatch, contents: Hashes, side: Side) -> Mask:
-    """Which rows of a scan are not in the tree, or differ from it in what a version is made of."""
+    """Return which rows of a scan are missing in the tree, or differ in what a version covers."""
     odd: Mask = side.at < 0
     both = np.flatnonzero(~odd)
     at = side.at[both]

@@ -1,4 +1,4 @@
-"""Folders below one root, reached without ever following a symlink.
+"""Folders below a root, opened without ever following a symlink.
 
 Whoever writes into a folder that others, or an older bundle, may have filled goes through here: each component is
 opened from the one before it, so neither ``..`` nor a link planted on the way leads out.
@@ -20,7 +20,7 @@ _FAR: Final = 64  # below them one in so many does, so that any folder is so man
 
 
 class Anchor:
-    """Opens folders below ``root``, a descriptor that stays the caller's. Not thread-safe: one for each task.
+    """Open folders below ``root``, a descriptor owned by the caller. Not thread-safe: use one per task.
 
     Folders on the way to the last one stay open, since neighbours are mostly asked for one after the other.
     """
@@ -65,7 +65,7 @@ class Anchor:
         return depth, at
 
     def close(self) -> None:
-        """Gives the descriptors back, but for the root's."""
+        """Close all descriptors except the root's."""
         self._back_to([])
 
     def __enter__(self) -> Self:
@@ -83,7 +83,7 @@ def _stays(depth: int) -> bool:
 
 def _enter(parent: int, name: str, make: bool) -> int:
     if name in ("", ".", ".."):
-        raise Corrupt(f"the manifest holds a folder named '{name}'", "run `sheaf store check`")
+        raise Corrupt(f"the manifest contains a folder named '{name}'", "run `sheaf store check`")
     try:
         return os.open(name, FOLDER_FLAGS, dir_fd=parent)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The paths of ``--files LIST`` as the scan needs them: which names to look at in which folder."""
+"""The paths of ``--files LIST``, by folder, as the scan needs them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["ListedFiles"]
 
 @dataclass(frozen=True, slots=True)
 class ListedFiles:
-    """``wanted``: the names to look at by folder, those of the folders on the way included."""
+    """``wanted``: the names to scan by folder, including parent folders."""
 
     wanted: dict[str, set[str]]
 
     @classmethod
     def parse(cls, files: Sequence[str], root: str) -> ListedFiles:
-        """From lines as a user writes them; empty ones and a leading ``./`` mean nothing, repeats are merged.
+        """Parse lines from the user; empty lines and a leading ``./`` are ignored, duplicates are merged.
 
         Raises InvalidInput for a path that leads out of the root. Where the root is ``/``, absolute paths are below it.
         """
@@ -32,11 +32,11 @@ class ListedFiles:
         return cls(wanted)
 
     def names(self, folder: str) -> list[str]:
-        """What to look at in a folder."""
+        """The names to scan in a folder."""
         return list(self.wanted[folder])
 
     def is_entered(self, folder: str) -> bool:
-        """Whether anything below this folder is listed."""
+        """True if a path below this folder is listed."""
         return folder in self.wanted
 
     def below(self, path: str) -> Iterator[str]:
@@ -57,4 +57,6 @@ def _relative(line: str, root: str) -> str:
     try:
         return check_path(path)
     except InvalidInput as error:
-        raise InvalidInput(f"listed: {error.message}", "list paths relative to the folder, one a line") from error
+        raise InvalidInput(
+            f"invalid path in the list: {error.message}", "list one path per line, relative to the folder"
+        ) from error

@@ -1,4 +1,4 @@
-"""The content of local files: from the stat cache where it knows them, else by reading."""
+"""Hashes of local files: from the stat cache, or by reading."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class LocalHashes:
-    """Hashes files below ``root`` (no slash at its end) on the threads of ``pool``."""
+    """Hash files below ``root`` (without a final slash) in the threads of ``pool``."""
 
     root: str
     cache: StatCache | None
@@ -85,7 +85,7 @@ def _hash(path: str, size: int, mtime: int, ctime: int) -> tuple[bytes, FileStat
 
 
 def hash_file(path: str) -> bytes:
-    """The content of a local file. Raises NotFound, Denied, Unavailable, and Conflict if it changes meanwhile."""
+    """Return the hash of a local file. Raises NotFound, Denied, Unavailable; Conflict if it changes while it is read."""
     return _hash_big(path)[0]
 
 
@@ -96,7 +96,7 @@ def _hash_big(path: str) -> tuple[bytes, FileState]:
             hasher.update(block)
         if blocks.state is not None:
             return hasher.digest(), blocks.state
-    raise Conflict(f"{path} changes while it is read")
+    raise Conflict(f"{path} changed while it was read")
 
 
 def _groups(batch: ScanBatch, mask: Mask) -> Iterator[list[int]]:

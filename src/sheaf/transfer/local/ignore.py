@@ -1,7 +1,7 @@
-"""``.sheafignore``: what an upload leaves out, in the syntax of gitignore.
+"""``.sheafignore``: paths that uploads skip, in the syntax of gitignore.
 
-A file of that name in any folder speaks for what is below it; the deepest one that says anything about a path wins, and
-in one file the last line does. What is in a folder that is left out can't be asked for again, as in git.
+A file of that name applies to its folder and everything below. The deepest file that matches a path decides, and in one
+file the last matching line. Entries of an ignored folder can't be included again, as in git.
 """
 
 from __future__ import annotations
@@ -41,25 +41,25 @@ class Ignore:
     layers: tuple[tuple[str, tuple[_Rule, ...]], ...] = ()
 
     def below(self, folder: str, fd: int) -> Ignore:
-        """The rules inside ``folder``, whose descriptor is ``fd``; call it where there is an ignore file.
+        """Return the rules inside ``folder``, whose descriptor is ``fd``; call it for folders with an ignore file.
 
-        A symlink or anything else but a regular file is no rule, as in git. Raises InvalidInput if it can't be read.
+        Only regular files count, as in git. Raises InvalidInput if it can't be read.
         """
         where = join(folder, IGNORE_FILE)
         try:
             text = _read(fd)
         except (OSError, UnicodeDecodeError) as error:
-            raise InvalidInput(f"can't read {where}: {error}", "make it readable UTF-8 text, or remove it") from error
+            raise InvalidInput(f"can't read {where}: {error}", "make it a readable UTF-8 file, or remove it") from error
         return self.with_rules(folder, text) if text else self
 
     def with_rules(self, folder: str, text: str) -> Ignore:
-        """These rules and those of a text, which are relative to ``folder``. Lines that make no sense match nothing."""
+        """Add the rules of a text, relative to ``folder``. Invalid lines match nothing."""
         lines = text.removeprefix("\ufeff").split("\n")  # no other character ends a line, as in git
         rules = tuple(rule for line in reversed(lines) if (rule := _rule(line)))
         return Ignore((*self.layers, (f"{folder}/" if folder else "", rules)))
 
     def leaves_out(self, path: str, *, is_folder: bool) -> bool:
-        """Whether a path, whose folders are not left out themselves, is."""
+        """True if a path whose folders are not ignored is ignored."""
         name = _bytes(path.rpartition("/")[2])
         for prefix, rules in reversed(self.layers):
             below = _bytes(path[len(prefix) :])

@@ -1,4 +1,4 @@
-"""Names that become one elsewhere: where case doesn't count, or where Unicode forms are made alike."""
+"""Names that collide on case-insensitive or Unicode-normalising file systems."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PROBES: Final = ("probe-a", "probe-\u00e9")
 
 @dataclass(frozen=True, slots=True)
 class Folding:
-    """Which differences between names a file system doesn't see."""
+    """The differences between names that a file system ignores."""
 
     case: bool
     form: bool
@@ -28,7 +28,7 @@ class Folding:
         return self.case or self.form
 
     def key(self, name: str) -> str:
-        """Equal for names that are one."""
+        """Return a key that is equal for colliding names."""
         folded = name.casefold() if self.case else name
         return unicodedata.normalize("NFC", folded) if self.form else folded
 
@@ -39,7 +39,7 @@ ANYWHERE: Final = Folding(case=True, form=True)
 
 @dataclass(slots=True)
 class Clashes:
-    """Finds names that become one in a stream of rows in manifest order; remembers one folder's names at a time."""
+    """Find colliding names in rows in manifest order. Keeps the names of one folder at a time."""
 
     folding: Folding
     _folder: str = ""
@@ -57,27 +57,27 @@ class Clashes:
 
 
 def clash_text(one: str, other: str) -> str:
-    """Two paths that are one where names are folded, in words."""
-    return f"'{one}' and '{other}' become one on some systems"
+    """Return the message for two colliding paths."""
+    return f"'{one}' and '{other}' collide on case-insensitive or Unicode-normalising file systems"
 
 
 def ensure_portable(clashes: Iterable[tuple[str, str]]) -> None:
-    """Raises Refused if there are paths that become one on other systems."""
+    """Raise Refused if paths collide on other file systems."""
     for clash in clashes:
         raise Refused(clash_text(*clash), "rename one of them")
 
 
 def probe_folding(folder: int) -> Folding:
-    """What the file system of an open folder, which must be writable, makes of names. Raises OSError."""
+    """Return the differences between names that the file system of an open, writable folder ignores. Raises OSError."""
     case, form = PROBES
     return Folding(case=_are_one(folder, case, "probe-A"), form=_are_one(folder, form, "probe-e\u0301"))
 
 
 def refuse_clash(first: str, second: str) -> Refused:
-    """The error for two paths that would be one at the destination."""
+    """Return the error for two paths that collide at the destination."""
     return Refused(
-        f"'{first}' and '{second}' would be one file at the destination",
-        "choose a destination whose file system tells such names apart, or download only one of them (--name-filter)",
+        f"'{first}' and '{second}' would be the same file at the destination",
+        "choose a destination on a case-sensitive file system, or download one of them with --name-filter",
     )
 
 

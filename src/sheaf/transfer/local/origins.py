@@ -1,4 +1,4 @@
-"""Which bundle a local folder came from. Kept in the user's cache, never in the folder; losing it loses no data."""
+"""The record of the bundle that a local folder came from, in the user's cache; safe to delete."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Origin", "recall", "remember"]
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """The store, repo and bundle that a folder was last made equal to; all by id."""
+    """The ids of the store, repo and bundle that a folder was last made equal to."""
 
     store: str
     repo: str
@@ -22,7 +22,7 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 def remember(cache: Path | None, folder: Path, origin: Origin) -> None:
-    """Note where a folder came from; without a cache, or with a full disk, nothing is noted."""
+    """Record where a folder came from. Does nothing without a cache or on a full disk."""
     if cache is None:
         return
     path = _path(cache, folder)
@@ -34,7 +34,7 @@ def remember(cache: Path | None, folder: Path, origin: Origin) -> None:
 
 
 def recall(cache: Path | None, folder: Path) -> Origin | None:
-    """Where a folder came from, if that is known."""
+    """Return the recorded origin of a folder, or None."""
     try:
         return msgspec.json.decode(_path(cache, folder).read_bytes(), type=Origin) if cache else None
     except (OSError, msgspec.MsgspecError):

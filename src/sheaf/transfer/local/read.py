@@ -1,4 +1,4 @@
-"""Files of a folder, read as they are at one moment: a file that changes meanwhile is read again, or reported."""
+"""Read local files consistently: a file that changes while it is read is read again, or reported."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NOT_A_FILE = frozenset({errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.ESPIPE}) 
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """What tells whether a file has changed; times in nanoseconds since 1970."""
+    """The state of a file that shows changes; times in nanoseconds since 1970."""
 
     size: int
     mtime: int
@@ -45,13 +45,13 @@ def state_of(fd: int) -> FileState:
 
 
 def read_small(path: str, size: int, mtime: int, ctime: int) -> tuple[bytes, FileState | None] | None:
-    """A whole file that did not change meanwhile, and its state if that is no more as it was scanned.
+    """Read a whole small file consistently; also returns its state if it has changed since the scan.
 
-    The state's size is what was read. None: there are more than ``SMALL`` bytes; read it with :func:`read_blocks`.
+    The state's size is the number of bytes read. None: it has more than ``SMALL`` bytes; use :func:`read_blocks`.
 
     Raises:
-        NotFound, Denied, Unavailable: as the file system says.
-        Conflict: it changed whenever it was read.
+        NotFound, Denied, Unavailable: errors of the file system.
+        Conflict: it changed during every attempt.
     """
     try:
         fd = os.open(path, _FLAGS)
@@ -118,14 +118,16 @@ def read_blocks(path: str) -> Iterator[Blocks]:
 
 
 def _changing(path: str) -> Conflict:
-    return Conflict(f"{path} changes while it is read", "stop what writes it, or leave it out with .sheafignore")
+    return Conflict(
+        f"{path} changed while it was read", "stop the program that writes it, or exclude it in .sheafignore"
+    )
 
 
 def _translated(error: OSError, path: str) -> SheafError:
     if error.errno in _NOT_A_FILE:
-        return Conflict(f"{path} was replaced by something that is not a file", "run the same command again")
+        return Conflict(f"{path} is no longer a file", "run the same command again")
     if isinstance(error, FileNotFoundError):
-        return NotFound(f"{path} disappeared while it was to be read", "run the same command again")
+        return NotFound(f"{path} was deleted before it was read", "run the same command again")
     if isinstance(error, PermissionError):
-        return Denied(f"{path} can't be read: {error.strerror}", "get the rights, or leave it out with --skip-on-error")
-    return Unavailable(f"{path} can't be read: {error.strerror}")
+        return Denied(f"can't read {path}: {error.strerror}", "get permission to read it, or pass --skip-on-error")
+    return Unavailable(f"can't read {path}: {error.strerror}")

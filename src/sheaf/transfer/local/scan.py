@@ -1,4 +1,4 @@
-"""A folder of this machine as columns, in the order of a manifest. Called by upload, diff and update; reads no content.
+"""Scan a local folder into columns, in the order of a manifest. Used by upload, diff and update; reads no contents.
 
 Rows are sorted by (folder, name): the rows of the root, then those of its first folder, then of that one's first
 folder, and so on. Every folder has a row in its parent's range. Symlinks are never followed.
@@ -57,7 +57,7 @@ _U64_MASK: Final = (1 << 64) - 1
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A path that was left out, printable, and why."""
+    """A skipped path, printable, and the reason."""
 
     path: str
     reason: str
@@ -102,21 +102,21 @@ def scan(
     exclude: Path | None = None,
     leave_out: frozenset[str] = OWN_NAMES,
 ) -> Iterator[ScanBatch]:
-    """The rows below ``root``, in batches of at most 8,192.
+    """Yield the rows below ``root`` in batches of at most 8,192.
 
-    ``ignore``: rules to begin with; ``.sheafignore`` files are read unless it is None. ``files``: only these paths
-    (relative, of a folder its row only) and their folders; whoever lists paths means them, so nothing is ignored.
-    ``on_error``: told what is left out because it can't be in a bundle or can't be read; without it that raises.
-    ``exclude``: a folder that is left out, such as the store that is being written. ``leave_out``: names in the root.
+    ``ignore``: initial rules; ``.sheafignore`` files are read unless it is None. ``files``: only these paths
+    (relative, for a folder only its row) and their folders, without ignore rules. ``on_error``: called with skipped
+    paths, which can't be read or stored; without it they raise an error. ``exclude``: a folder to skip, such as the
+    store. ``leave_out``: names to skip in the root.
 
     Raises:
-        NotFound, InvalidInput, Denied: of the root at once; of what is below while the rows are read.
+        NotFound, InvalidInput, Denied: for the root immediately; for entries below while the rows are read.
         Refused: the root is the excluded folder.
     """
     top = checked_root(root)
     barred = _identity(exclude) if exclude else None
     if barred and barred == _identity(root):
-        raise Refused(f"{printable(str(root))} is the store itself", "name the folder with the data")
+        raise Refused(f"{printable(str(root))} is the store itself", "name the folder that contains the data")
     listed = ListedFiles.parse(files, top) if files is not None else None
     return _Scan(top, None if listed else ignore, listed, on_error, barred, leave_out).batches()
 
@@ -127,7 +127,7 @@ def checked_root(root: Path) -> str:
     shown = printable(str(root))
     try:
         if not stat.S_ISDIR(root.stat().st_mode):
-            raise InvalidInput(f"{shown} is not a folder", "name the folder that holds the files")
+            raise InvalidInput(f"{shown} is not a folder", "name the folder that contains the files")
         os.scandir(root).close()
     except FileNotFoundError as error:
         raise NotFound(f"{shown} does not exist") from error
@@ -306,8 +306,8 @@ class _Scan:
         """The target of a symlink, None of anything else that may be in a bundle; else raises."""
         path = check_path(join(folder, name))
         if kind is None:
-            what = _SPECIAL.get(stat.S_IFMT(status.st_mode), "neither file, folder nor symlink")
-            raise InvalidInput(f"{path} is {what}", "move it away, ignore it, or skip what can't be uploaded")
+            what = _SPECIAL.get(stat.S_IFMT(status.st_mode), "neither a file, a folder nor a symlink")
+            raise InvalidInput(f"{path} is {what}", "move it away, exclude it in .sheafignore, or pass --skip-on-error")
         if kind != Kind.FOLDER and self.listed is not None and self.listed.is_entered(path):
             raise InvalidInput(f"{path} is not a folder, but files below it are listed")
         return _target(path, name, fd) if kind == Kind.SYMLINK else None

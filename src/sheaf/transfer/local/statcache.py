@@ -1,4 +1,4 @@
-"""Which content a file had when it was last read, by what the system says about it: unchanged files aren't read again.
+"""Hashes of local files by size and times, so that unchanged files are not read again.
 
 A row maps (device, inode, size, mtime, ctime) to the BLAKE3 of the content, never to a place: what a place means
 depends on the store, which this file knows nothing of. One immutable file for each scanned folder, replaced whole by a
@@ -87,7 +87,7 @@ class Rows:
 
 @dataclass(slots=True)
 class StatCache:
-    """What is known of one folder, and what a scan of it finds out. Not thread-safe: one thread matches and adds.
+    """The known hashes of a folder, and new ones from a scan. Not thread-safe: one thread matches and adds.
 
     ``started``: the clock in nanoseconds since 1970 when the scan began.
     """

@@ -33,7 +33,7 @@ class _Malformed(Exception):
 
 
 def compile_pattern(pattern: bytes) -> re.Pattern[bytes] | None:
-    """What ``fullmatch`` of a path (without a slash at its end) says; None if nothing can match."""
+    """Return the expression for ``fullmatch`` of a path without a final slash; None if nothing can match."""
     literal = next((at for at, byte in enumerate(pattern) if byte in _SPECIAL), len(pattern))
     try:
         rest = _translated(pattern[literal:])  # git compares what comes before by itself, so that `**` after it begins

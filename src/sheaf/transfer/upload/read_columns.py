@@ -1,4 +1,4 @@
-"""What was read of a batch of a scan, as columns: what is in its files, and where that is stored."""
+"""The contents of a batch of a scan as columns: hashes of files, and where their bytes are stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder in: scan, skip what is unchanged, read the rest in parallel, store it, and write a manifest.
+"""Upload a folder: scan it, skip unchanged files, read the rest in parallel, store it, and write a manifest.
 
 Batches of a scan are in the order of the manifest and stay in it; the files of a batch are read by several threads,
 small ones a few hundred at a time.
@@ -54,7 +54,7 @@ _PENDING = 4  # batches of a scan; where nothing has to be read, nothing waits
 
 @dataclass(frozen=True, slots=True)
 class FolderOptions:
-    """How to take a folder in. ``started``: the clock in nanoseconds; ``cache``: where hashes of unchanged files are."""
+    """How to upload a folder. ``started``: the time in nanoseconds; ``cache``: hashes of unchanged files."""
 
     root: Path
     started: int
@@ -77,14 +77,14 @@ def folder_options(
     rehash: bool = False,
     concurrency: int | None = None,
 ) -> FolderOptions:
-    """The options for taking a folder into this store; the store's own folder is left out."""
+    """Return the options for uploading a folder to this store; excludes the store's own folder."""
     workers = max(1, min(concurrency or core.workers, 4 * core.workers))
     return FolderOptions(Path(path), core.clock.now_ns(), cache, files, folder_of(core), skip_on_error, rehash, workers)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFolder:
-    """A folder that is in the store, not yet committed. ``files`` counts all but folders; ``size`` in bytes."""
+    """A stored folder, not committed yet. ``files`` counts all entries but folders; ``size`` in bytes."""
 
     root: Pointer
     files: int
@@ -95,8 +95,8 @@ class StoredFolder:
     out_of_range: list[str] = field(default_factory=list)  #: paths whose times no entry can hold
 
     def warnings(self) -> list[str]:
-        """A line about each thing that somebody may not expect."""
-        times = [f"'{path}' has a time outside 1677 to 2262: the nearest one was kept" for path in self.out_of_range]
+        """Return the warnings, one line each."""
+        times = [f"the time of '{path}' is outside 1677 to 2262: stored the nearest one" for path in self.out_of_range]
         return [clash_text(*clash) for clash in self.clashes] + self.left_out + times
 
 
@@ -126,7 +126,7 @@ def store_folder(store: Store, base: Tree | None, options: FolderOptions, meter:
 
 
 class FolderLike(Protocol):
-    """What is to become a bundle, of files that were stored or only looked at."""
+    """The contents of a future bundle: stored by an upload, or only compared by a dry run."""
 
     @property
     def files(self) -> int: ...
@@ -137,7 +137,7 @@ class FolderLike(Protocol):
 
 
 def ensure_wanted(taken: FolderLike, path: str | Path, *, portable: bool, allow_empty: bool) -> None:
-    """Raises Refused if names collide and must not, or there is no file and there must be one."""
+    """Raise Refused if names collide, with ``portable``, or there is no file, without ``allow_empty``."""
     if portable:
         ensure_portable(taken.clashes)
     if taken.files or allow_empty:
@@ -145,14 +145,14 @@ def ensure_wanted(taken: FolderLike, path: str | Path, *, portable: bool, allow_
     why = f": {taken.skipped[0].reason}" if taken.skipped else ""
     more = f", and {len(taken.skipped) - 1} more can't be uploaded" if len(taken.skipped) > 1 else ""
     raise Refused(
-        f"there is no file to upload in {printable(str(path))}{why}{more}", "an empty bundle needs --allow-empty"
+        f"no files to upload in {printable(str(path))}{why}{more}", "to commit an empty bundle, pass --allow-empty"
     )
 
 
 def left_out_warnings(root: Path) -> list[str]:
-    """A line about each name in a folder that no upload takes, though somebody may expect it."""
+    """Return a warning for each name in the root of a folder that uploads always skip."""
     names = [name for name in sorted(SET_ASIDE) if os.path.lexists(root / name)]
-    return [f"'{name}' was left out: at the top it is where diamonds put conflicts" for name in names]
+    return [f"skipped '{name}': this name is reserved for conflicts of diamonds" for name in names]
 
 
 def _kept(rows: Spool, batch: pa.RecordBatch, out_of_range: list[str]) -> int:
@@ -166,7 +166,7 @@ def _kept(rows: Spool, batch: pa.RecordBatch, out_of_range: list[str]) -> int:
 
 
 def _clashes(batches: Iterable[pa.RecordBatch]) -> list[tuple[str, str]]:
-    """The paths that become one where case doesn't count or Unicode forms are made alike, folder by folder."""
+    """Find paths that collide on other file systems, folder by folder."""
     found: list[tuple[str, str]] = []
     held: list[pa.RecordBatch] = []  # rows of a folder that may go on in the next batch
     for batch in batches:

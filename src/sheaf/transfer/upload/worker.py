@@ -1,4 +1,4 @@
-"""What a reading process does, for who asks it (worker_pool.py): ``python -m sheaf.transfer.upload.worker SOCKET MEMORY``.
+"""The main program of a reading process (see readers.py): ``python -m sheaf.transfer.readermain SOCKET MEMORY``.
 
 It imports little, so that it is there at once. Frames go through memory that both have: a message of them would be
 copied four times.
@@ -57,7 +57,7 @@ class _Reading:
         self._hashes: list[bytes] = []
 
     def run(self) -> None:
-        """Answers until nobody asks any more."""
+        """Answer requests until the socket is closed."""
         decoder = msgspec.msgpack.Decoder(Paths | Wanted)
         while True:
             match decoder.decode(self._connection.recv_bytes()):

@@ -93,7 +93,7 @@ class Reader:
         return _Read(self, [hashes[at : at + HASH] for at in range(0, len(hashes), HASH)], files.size)
 
     def frames(self, wanted: Sequence[int]) -> list[Frame]:
-        """Those of some of the files that were read last, by their numbers; they last until the next call. Raises Lost."""
+        """Compressed frames for the given file indices; valid until the next call. Raises Lost."""
         said = msgspec.msgpack.decode(self._ask(Wanted(list(wanted))), type=Frames)
         data = memoryview(self.memory)
         frames: list[Frame] = []
@@ -104,7 +104,7 @@ class Reader:
         return frames
 
     def stop(self) -> None:
-        """Ends the process, whatever it does; a thread that asks it loses it.
+        """End the process, even while a thread waits for its answer.
 
         The socket is closed by who forgets it last: that thread may be about to read from its number.
         """
@@ -142,7 +142,7 @@ class Readers:
 
     @contextmanager
     def one(self) -> Iterator[Reader | None]:
-        """A process that nobody else asks meanwhile; None: there is none. A block that Lost leaves ends without it."""
+        """Borrow a process exclusively; None: none is free. The block ends without it after Lost."""
         try:
             reader = self._idle.get_nowait()
         except Empty:
