@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.docs.pages import ROOT
 
+import sheaf.repo
 from sheaf import errors
 from sheaf.cli.exits import EXITS
 
@@ -43,6 +47,24 @@ def test_every_category_has_its_row_and_every_exit_code_its_meaning() -> None:
     assert {rule.exit for rule in errors.RULES.values()} <= set(EXITS)
     page = (ROOT / "docs/reference/errors.md").read_text(encoding="utf-8")
     assert all(f"`{cls.__name__}`" in page for cls in categories)
+
+
+def test_every_error_is_in_the_tree_below_its_parent() -> None:
+    page = (ROOT / "docs/reference/errors.md").read_text(encoding="utf-8")
+    drawn = page.split("```text\n")[1].split("```")[0].splitlines()
+    depths = {line.lstrip("│├└─ ").split(" ")[0]: len(line) - len(line.lstrip("│├└─ ")) for line in drawn}
+    for module in pkgutil.walk_packages(sheaf.repo.__path__, "sheaf.repo."):
+        importlib.import_module(module.name)
+    raised = [*public_below(errors.SheafError)]
+    assert {"Erased", "Aside"} <= {child.__name__ for _, child in raised}
+    assert all(depths[child.__name__] == depths[parent.__name__] + 4 for parent, child in raised)
+
+
+def public_below(parent: type[Exception]) -> Iterator[tuple[type[Exception], type[Exception]]]:
+    for child in parent.__subclasses__():
+        if child.__module__.startswith("sheaf.") and not child.__name__.startswith("_"):
+            yield parent, child
+            yield from public_below(child)
 
 
 def test_every_page_can_be_reached_from_the_readme() -> None:
