@@ -77,5 +77,13 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
     assert not {path for path in ROOT.glob("docs/**/*.md") if path not in found}
 
 
+def test_promises_are_numbered_once() -> None:
+    guarantees = (ROOT / "docs/guarantees.md").read_text(encoding="utf-8")
+    numbers = [int(n) for n in re.findall(r"^### P(\d+) ", guarantees, re.MULTILINE)]
+    assert numbers == [*range(1, len(numbers) + 1)]
+    named = {int(n) for n in re.findall(r"\bP(\d+)\b", guarantees)}
+    assert numbers and named == {*numbers}
+
+
 def links_of(page: Path) -> list[str]:
     return [part.split(")")[0].split("#")[0] for part in page.read_text(encoding="utf-8").split("](")[1:]]
