@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,6 +84,18 @@ def test_promises_are_numbered_once() -> None:
     assert numbers == [*range(1, len(numbers) + 1)]
     named = {int(n) for n in re.findall(r"\bP(\d+)\b", guarantees)}
     assert numbers and named == {*numbers}
+
+
+def test_contributing_names_every_folder_of_tests_and_every_layer() -> None:
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    folders = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert {name for name in folders if f"`tests/{name}`" not in contributing} == set()
+    layers = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"][
+        0
+    ]
+    order = [re.findall(r"\w+", layer) for layer in reversed(layers["layers"])]
+    drawn = contributing.split("```text\n")[1].split("```")[0]
+    assert [set(re.findall(r"\w+", layer)) for layer in drawn.split("<")] == [set(layer) for layer in order]
 
 
 def links_of(page: Path) -> list[str]:
