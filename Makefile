@@ -12,6 +12,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist workstea
 step = $(if $(filter test test-parts test-slow,$(MAKECMDGOALS)),[$(1)/5] )
 AZURITE := .tools/azurite
 PEERS := .tools/peers
+SITE := .tools/site
 
 # Node trusts what the system trusts, as pip does here.
 NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
@@ -20,7 +21,7 @@ export NODE_EXTRA_CA_CERTS
 .DEFAULT_GOAL := help
 DIST ?= dist
 
-.PHONY: help quickstart dist test test-parts test-slow torture bench bench-quick fuzz lint format docs setup tools requirements clean
+.PHONY: help quickstart dist test test-parts test-slow torture bench bench-quick fuzz lint format docs site setup tools requirements clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -72,6 +73,10 @@ docs: setup  ## Write what is generated: references, and the output of commands 
 	$(BIN)/python scripts/python_reference.py
 	$(BIN)/python -m tests.docs.write
 
+site: $(SITE)/installed  ## Build the documentation as a site in build/site; a link that leads nowhere fails
+	@NO_MKDOCS_2_WARNING=1 $(SITE)/bin/python -m mkdocs build --strict
+	@echo "the site is in build/site"
+
 setup: $(VENV)/test
 
 tools: $(VENV)/mount $(VENV)/programs
@@ -117,6 +122,12 @@ $(PEERS)/installed: requirements/bench.txt
 	@$(PYTHON) -m venv $(PEERS)
 	@scripts/install.sh $(PEERS)/bin/python "Installing peers" --require-hashes -r requirements/bench.txt \
 	  || echo "DVC and Oxen could not be installed: they will be left out"
+	@touch $@
+
+# What builds the site, away from what Sheaf needs.
+$(SITE)/installed: requirements/docs.txt
+	@$(PYTHON) -m venv $(SITE)
+	@scripts/install.sh $(SITE)/bin/python "Installing what builds the site" --require-hashes -r requirements/docs.txt
 	@touch $@
 
 requirements:  ## Pin what pyproject.toml and requirements/*.in ask for; UPGRADE=1: the newest of all

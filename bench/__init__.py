@@ -1,1 +1,1 @@
-"""Benchmarks of Sheaf against its peers: ``make bench``, ``make bench-quick``. See docs/performance.md."""
+"""Benchmarks of Sheaf against its peers: ``make bench``, ``make bench-quick``. See bench/README.md."""

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from sheaf.cli.exits import EXITS
 from sheaf.errors import RULES, SheafError
 
-TARGET = Path(__file__).parent.parent / "docs" / "reference" / "errors.md"
+ROOT = Path(__file__).parent.parent
+TARGET = ROOT / "docs" / "reference" / "errors.md"
+SOURCE = ROOT / "src" / "sheaf"
+
+#: Shipped for tests: its errors are injected and never reach a user.
+NOT_RAISED = SOURCE / "testing"
 
 INTRODUCTION = """\
 # Errors
@@ -24,6 +32,13 @@ answers with the other columns. *Retry* says whether the same call may succeed l
 Damage is never repaired unasked, and never retried into silence.
 """
 
+TREE_INTRODUCTION = """\
+## The tree
+
+Each error with its `kind` and its meaning. An `except` of one class catches all errors below it, and an error
+without a row in the table above has the row of its parent. In brackets is the class of Python that an error also is.
+"""
+
 EXIT_INTRODUCTION = """\
 ## Exit codes
 
@@ -35,8 +50,71 @@ With `--json` an error is one object on stderr: `kind`, `message`, `hint` and `e
 """
 
 
+@dataclass(frozen=True, slots=True)
+class ErrorClass:
+    """A class in the source. ``kind`` is empty if it has that of its base; ``doc`` is its docstring's first line."""
+
+    name: str
+    bases: tuple[str, ...]
+    kind: str
+    doc: str
+
+
 def first_line(cls: type[SheafError]) -> str:
     return (cls.__doc__ or "").strip().split("\n")[0].replace("``", "`")
+
+
+def classes() -> Iterator[ErrorClass]:
+    """The public classes of the source. It is parsed and not imported: some modules need optional packages."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        if NOT_RAISED in path.parents:
+            continue
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                bases = tuple(ast.unparse(base).split(".")[-1] for base in node.bases)
+                doc = (ast.get_docstring(node) or "").split("\n")[0].replace("``", "")
+                yield ErrorClass(node.name, bases, _kind(node), doc)
+
+
+def _kind(node: ast.ClassDef) -> str:
+    for line in node.body:
+        match line:
+            case ast.Assign([ast.Name("kind")], ast.Constant(str(value))):
+                return value
+    return ""
+
+
+def tree() -> Iterator[tuple[str, str, str]]:
+    """A line for each error, parents first: its name with the branches before it, its kind, and what it means."""
+    below: dict[str, list[ErrorClass]] = {}
+    for cls in classes():
+        for base in cls.bases:
+            below.setdefault(base, []).append(cls)
+    order = [cls.__name__ for cls in RULES]
+    for children in below.values():
+        children.sort(key=lambda cls: (order.index(cls.name) if cls.name in order else len(order), cls.name))
+    yield SheafError.__name__, SheafError.kind, first_line(SheafError)
+    yield from _branches(SheafError.__name__, SheafError.kind, "", below)
+
+
+def _branches(
+    parent: str, parent_kind: str, before: str, below: dict[str, list[ErrorClass]]
+) -> Iterator[tuple[str, str, str]]:
+    children = below.get(parent, [])
+    for child in children:
+        is_last = child is children[-1]
+        others = [base for base in child.bases if base != parent]
+        name = f"{child.name} ({', '.join(others)})" if others else child.name
+        kind = child.kind or parent_kind
+        yield f"{before}{'└── ' if is_last else '├── '}{name}", kind, child.doc
+        yield from _branches(child.name, kind, before + ("    " if is_last else "│   "), below)
+
+
+def drawn() -> list[str]:
+    """The tree as a block of text."""
+    lines = [*tree()]
+    names, kinds = (max(len(line[column]) for line in lines) + 2 for column in (0, 1))
+    return ["```text", *(f"{name:<{names}}{kind:<{kinds}}{doc}" for name, kind, doc in lines), "```"]
 
 
 def document() -> str:
@@ -50,7 +128,8 @@ def document() -> str:
         "|---|---|---|--:|--:|---|---|---|",
     ]
     exits = ["| code | meaning |", "|--:|---|", *(f"| {code} | {text} |" for code, text in EXITS.items())]
-    return "\n".join([INTRODUCTION, *head, *rows, "", EXIT_INTRODUCTION, *exits, ""])
+    parts = [INTRODUCTION, *head, *rows, "", TREE_INTRODUCTION, *drawn(), "", EXIT_INTRODUCTION, *exits, ""]
+    return "\n".join(parts)
 
 
 def main() -> int:

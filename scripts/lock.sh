@@ -13,6 +13,7 @@ pin "$@" pyproject.toml -o requirements/runtime.txt
 pin "$@" requirements/build.in -o requirements/build.txt
 pin "$@" pyproject.toml requirements/test.in -o requirements/test.txt
 pin "$@" requirements/bench.in -o requirements/bench.txt
+pin "$@" requirements/docs.in -o requirements/docs.txt
 pin "$@" requirements/mount.in -o requirements/mount.txt
 pin "$@" requirements/programs.in -o requirements/programs.txt
 pin "$@" requirements/fuzz.in -o requirements/fuzz.txt
