@@ -143,9 +143,9 @@ def test_rows(cli: Cli, folder: Path) -> None:  # noqa: F811
     cli("cp", "faces@init:people.parquet", folder / "got.parquet")
     assert pq.read_table(folder / "got.parquet")["person"].to_pylist() == [1, 2]
     for wrong in ("person = 17", "person", "f(person) == 1", "person == x", "1 < person < 2", "not person"):
-        refused = cli("store", "erase", "--rows", wrong, "faces:*.parquet", "--reason", "x", "--force-yes", code=2)
+        refused = cli("store", "erase", "--rows", wrong, "faces:*.parquet", "--reason", "x", "--yes", code=2)
         assert "invalid condition" in refused.err
-    cli(*erase, "faces:*.parquet", "--force-yes", code=3)
+    cli(*erase, "faces:*.parquet", "--yes", code=3)
 
 
 # -- what listings show
