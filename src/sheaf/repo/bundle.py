@@ -61,7 +61,7 @@ class Bundle:
         return pointer_of(self._descriptor.root)
 
     @property
-    def descriptor(self) -> log.Bundle:
+    def descriptor(self) -> records.Bundle:
         """The fields of its commit record."""
         return self._descriptor
 
@@ -96,7 +96,7 @@ class Bundle:
         return parse_time(self._descriptor.time)
 
     @property
-    def author(self) -> log.Author:
+    def author(self) -> records.Author:
         """The author of the commit."""
         return self._descriptor.author
 

@@ -31,7 +31,8 @@ class Connected:
     @Lazy
     def nodes(self) -> Nodes:
         """The reader of manifest nodes, with its cache."""
-        from sheaf.engine.manifest.node_store import (
+        # pyarrow takes 60 ms to import, and names and labels don't need it
+        from sheaf.engine.manifest.node_store import Nodes
 
         return Nodes(self.core)
 

@@ -155,7 +155,8 @@ class _Job:
             refuse_clashes(self.selection.rows(self.tree), folding)
         if partial.path.parent == self.dest and self.tree.row(PARTIAL_SUFFIX) is not None:
             raise Refused(
-                f"the bundle contains '{SUFFIX}', a name that downloads use themselves", "choose another destination"
+                f"the bundle contains '{PARTIAL_SUFFIX}', a name that downloads use themselves",
+                "choose another destination",
             )
         if self._holds_anything():
             refuse_taken(self.selection.rows(self.tree), self.fd, overwrite=overwrite)
