@@ -306,14 +306,14 @@ def test_an_undelete_that_was_looked_through_before(backend: MemoryBackend, stor
     with process(backend, "slow") as slow:
         from sheaf.engine.gc import restore
 
-        whole = restore._refuse_unless_whole
+        whole = restore._ensure_whole
 
         def late(*arguments: Any) -> None:
             whole(*arguments)
             forget(store)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(restore, "_refuse_unless_whole", late)
+            patch.setattr(restore, "_ensure_whole", late)
             with pytest.raises(Conflict):
                 slow.repo("r").undelete_bundle(first.id)
         assert repo.undelete_bundle(first.id).redacted

@@ -90,8 +90,8 @@ MUTANTS: dict[str, Mutant] = {
     "sessions don't look at what is condemned": patched(sessions, "observe", _blind),
     "sessions are not resolved": patched(collect, "resolve", _unresolved),
     "sessions are ended without a record": patched(collect, "void_session", _ended_without_a_record),
-    "writers don't see that they were ended": patched(writer, "refuse_if_over", _nothing),
-    "gcs don't see that they were ended": patched(repack, "refuse_if_over", _nothing),
+    "writers don't see that they were ended": patched(writer, "ensure_session_open", _nothing),
+    "gcs don't see that they were ended": patched(repack, "ensure_session_open", _nothing),
     "a commit that may be on its way does not hold the session": patched(
         Ending, "__exit__", lambda self, *exc: sessions.end_session(self._core, self._id)
     ),
@@ -100,7 +100,7 @@ MUTANTS: dict[str, Mutant] = {
     "the list of the condemned goes first": _condemned_too_early_gone,
     "moves count without a commit": _uncommitted_moves_count,
     "the index is believed": patched(Listed, "_is_believed", lambda self, pack: self._believed.get(pack, True)),
-    "what is brought back is not looked at": patched(restore, "_refuse_unless_whole", _nothing),
+    "what is brought back is not looked at": patched(restore, "_ensure_whole", _nothing),
 }
 
 #: Those that no scene shows, in which one of two clients is interrupted once.

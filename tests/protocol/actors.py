@@ -183,14 +183,14 @@ class Copier(Session):
 class Undeleter(Session):
     """Brings a bundle back."""
 
-    order = ("restore._refuse_unless_whole", "restore.restore_bundle")
+    order = ("restore._ensure_whole", "restore.restore_bundle")
 
     def __init__(self, name: str, source: str, row: Row, rules: Rules) -> None:
         super().__init__(name, rules)
         self.source = source
         self.row = row
 
-    def _refuse_unless_whole(self, world: World, me: Local) -> Iterator[tuple[World, Local]]:
+    def _ensure_whole(self, world: World, me: Local) -> Iterator[tuple[World, Local]]:
         at = load_forwards(world, only_committed=self.rules.moves_by_record).final(self.row)
         whole = not {at[0], self.row[0]} & me.avoid and any(p.name == at[0] and at[1] in p.chunks for p in world.packs)
         is_refused = not whole and self.rules.undeletes_only_what_is_whole

@@ -15,7 +15,7 @@ from sheaf.storage.folder.backend import FolderBackend
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.open import open_backend
 from sheaf.storage.port import LARGEST, Buffer, Created, Stat
-from sheaf.storage.probe import probe, refuse_if_unsafe
+from sheaf.storage.probe import ensure_safe, probe
 from sheaf.storage.wrappers.wrapper import WrapperBackend
 
 
@@ -24,7 +24,7 @@ def test_memory_and_folder_keep_all_rules(tmp_path: Path) -> None:
         report = probe(backend)
         assert not report.broken
         assert report.ordered is (backend.ordered or report.ordered)
-        refuse_if_unsafe(report)
+        ensure_safe(report)
 
 
 def test_the_probe_cleans_up(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_broken_rule_is_named(breaker: type[WrapperBackend], rule: str) -> Non
     report = probe(breaker(MemoryBackend()))
     assert rule in [finding.rule for finding in report.broken]
     with pytest.raises(Refused, match=report.broken[0].rule) as caught:
-        refuse_if_unsafe(report)
+        ensure_safe(report)
     assert caught.value.hint
 
 
@@ -137,4 +137,4 @@ def test_rclone_is_refused_by_name_of_the_rule(rclone: str, monkeypatch: pytest.
     report = probe(backend)
     assert report.broken[0].rule == "create-if-absent"
     with pytest.raises(Refused, match=r"create-if-absent.*If-None-Match"):
-        refuse_if_unsafe(report)
+        ensure_safe(report)

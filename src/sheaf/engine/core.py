@@ -22,7 +22,7 @@ from sheaf.model.records import Author
 from sheaf.storage.emptiness import foreign_in
 from sheaf.storage.port import Backend, Buffer, Created
 
-__all__ = ["Core", "LostConfig", "create_store", "host", "open_store", "refuse_store", "refuse_used"]
+__all__ = ["Core", "LostConfig", "create_store", "ensure_no_store", "ensure_unused", "host", "open_store"]
 
 _IO_THREADS = 32
 _TRIED = ("probe", "keys")  # what a probe, or making an encrypted store, has left that was stopped
@@ -106,7 +106,7 @@ def host() -> str:
     return socket.gethostname()
 
 
-def refuse_store(backend: Backend) -> None:
+def ensure_no_store(backend: Backend) -> None:
     """Raise AlreadyExists if the location contains a store."""
     if backend.stat(keys.CONFIG) is not None:
         raise AlreadyExists(f"a store already exists at {backend.url}", "use it as it is, or choose another location")
@@ -115,7 +115,7 @@ def refuse_store(backend: Backend) -> None:
 def create_store(backend: Backend, clock: Clock) -> StoreConfig:
     """Create an empty store. Raises AlreadyExists if there is one, Refused for the remains of one."""
     if backend.newest(f"{keys.STORE_LOG}log/") is not None:
-        refuse_store(backend)
+        ensure_no_store(backend)
         raise Refused(f"{backend.url} contains a log without a store", "choose an empty location")
     config = StoreConfig(clock.new_id(), rfc3339(clock.now_ns()))
     if backend.create(keys.CONFIG, encode_config(config)) is Created.OTHER:
@@ -123,7 +123,7 @@ def create_store(backend: Backend, clock: Clock) -> StoreConfig:
     return config
 
 
-def refuse_used(backend: Backend) -> None:
+def ensure_unused(backend: Backend) -> None:
     """Raise AlreadyExists if the location contains a store, Refused if it contains anything else."""
     if backend.stat(keys.CONFIG) is not None:
         raise _exists(backend)

@@ -279,7 +279,7 @@ class RepoState(Value, frozen=True):
                 names[noun].add(op.name)
         return ops
 
-    def refuse_shadow(self, *, branch: str | None, label: str | None) -> None:
+    def ensure_not_shadowed(self, *, branch: str | None, label: str | None) -> None:
         """Raises AlreadyExists if a commit that moves these could only fail for their names; the commit asks again."""
         moved = (MoveBranch(branch, "") if branch else None, SetLabel(label, "") if label else None)
         self.unshadowed(tuple(op for op in moved if op))
@@ -297,7 +297,7 @@ class RepoState(Value, frozen=True):
         keep = {t.bundle for t in self.branches.values()} | {t.bundle for t in self.labels.values()} | {self.latest}
         return self._with(bundles={id: bundle for id, bundle in self.bundles.items() if id in keep})
 
-    def refuse_named(self, bundle: str) -> None:
+    def ensure_not_named(self, bundle: str) -> None:
         """Raises Conflict, naming them, while labels or branches are at a bundle."""
         if held := self.named(bundle):
             raise Conflict(
@@ -319,7 +319,7 @@ class RepoState(Value, frozen=True):
         return self._with(bundles=bundles, latest=latest.id, count=self.count + 1)
 
     def _without(self, gone: str, latest: Bundle | None) -> RepoState:
-        self.refuse_named(gone)
+        self.ensure_not_named(gone)
         left = self._with(bundles=_but(self.bundles, gone), aside=_but(self.aside, gone), count=self.count - 1)
         if self.latest != gone:
             return left

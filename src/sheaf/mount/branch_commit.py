@@ -103,8 +103,8 @@ class Branch:
             return whole()
         context = self._repo.context
         bundle = Bundle(context, context.refs.get(head))
-        context.refs.refuse_aside(bundle.descriptor, f"branch '{self._name}'")
-        writer.store.refuse_dead(bundle.tree)
+        context.refs.ensure_not_quarantined(bundle.descriptor, f"branch '{self._name}'")
+        writer.store.ensure_not_condemned(bundle.tree)
         found = merge(own, self._published, _tree(self._base), bundle.tree)
         if found.overlaps:
             raise self._overlap(found.overlaps)

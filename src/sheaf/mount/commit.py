@@ -140,12 +140,12 @@ class Committer:
 
     def _commit(self, found: Difference, draft: Draft) -> Bundle:
         context = self._repo.context
-        context.refuse_writes()
+        context.ensure_writable()
         draft.ensure_names(context.log.head().state)
         with Writer(context.core, context.nodes, context.log, context.entry.id, "edit") as writer:
             is_kept = self._check_alive(context) and not (writer.open.has_dead or writer.open.damaged)
             if self._base is not None:
-                writer.store.refuse_dead(self._base.tree)
+                writer.store.ensure_not_condemned(self._base.tree)
             placed = self._store(writer.store.ingest, found.spilled, context.core.workers, is_kept=is_kept)
             found.rows.update(_rows_of(zip(found.spilled, placed, strict=True)))
             # What was committed on the own branch may hold files of others, which are not in the tree for another one.

@@ -418,7 +418,7 @@ class OverlayFs:
     def rmdir(self, parent: int, name: str) -> None:
         with self.lock:
             ino = self.state.get(parent, name)
-            self._refuse_if_full(ino)
+            self._ensure_empty_folder(ino)
             attr = self.getattr(ino)
             self._do(Drop(parent, name, self._now()), parent)
             self._gone(ino)
@@ -430,7 +430,7 @@ class OverlayFs:
         """The number, if its links must be counted because somebody will ask for them after the name is gone."""
         return (ino,) if ino is not None and self._readers(ino) else ()
 
-    def _refuse_if_full(self, ino: int) -> None:
+    def _ensure_empty_folder(self, ino: int) -> None:
         if self.state.kind(ino) != Kind.FOLDER:
             raise failed(errno.ENOTDIR)
         if next(self.state.names(ino), None) is not None:
@@ -459,7 +459,7 @@ class OverlayFs:
             elif there == ino:
                 return
             elif self.state.kind(ino) == Kind.FOLDER:
-                self._refuse_if_full(there)
+                self._ensure_empty_folder(there)
             elif self.state.kind(there) == Kind.FOLDER:
                 raise failed(errno.EISDIR)
             touched = (parent, to_parent, ino, *self._counted(there))

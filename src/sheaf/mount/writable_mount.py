@@ -65,7 +65,7 @@ def mount_new(
     """
     check_library(options.library)
     base, head = _begun_with(repo, new)
-    repo.context.refuse_writes()
+    repo.context.ensure_writable()
     new.draft.ensure_names(repo.context.log.head().state)
     prepare(mountpoint)
     spill = Spill.begin(new.spill, about := _about(repo, base, head, new))

@@ -315,9 +315,9 @@ class Bundle:
         from sheaf.repo.local_folders import hashes_of, note
         from sheaf.transfer.download.download import download
         from sheaf.transfer.progress import Meter
-        from sheaf.transfer.store_guard import refuse_inside
+        from sheaf.transfer.store_guard import ensure_outside_store
 
-        refuse_inside(self._context.core, Path(dest))
+        ensure_outside_store(self._context.core, Path(dest))
         most = self._context.core.workers
         meter = Meter(progress, "download")
         if not path and name_filter is None and files is None:
@@ -361,11 +361,11 @@ class Bundle:
             Corrupt: a file is damaged in the store (without ``skip_on_error``); nothing was changed.
         """
         from sheaf.repo.local_folders import bring, note
-        from sheaf.transfer.store_guard import refuse_inside
+        from sheaf.transfer.store_guard import ensure_outside_store
 
         top = Path(folder)
         choice = {"force": force, "switch_repo": switch_repo, "skip_on_error": skip_on_error}
-        refuse_inside(self._context.core, top)
+        ensure_outside_store(self._context.core, top)
         done = bring(self._context, self.view, top, **choice, progress=progress)
         if not any(os.path.lexists(top / each.path) for each in done.damaged):  # else old files would count as edits
             note(self._context, self.tree, self.id, top)

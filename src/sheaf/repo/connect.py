@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from sheaf.engine.clock import Clock, SystemClock
-from sheaf.engine.core import LostConfig, create_store, refuse_used
+from sheaf.engine.core import LostConfig, create_store, ensure_unused
 from sheaf.errors import AlreadyExists, NotFound, SheafError, Unavailable
 from sheaf.model.records import Author
 from sheaf.repo.access.known_replicas_file import recall
@@ -51,16 +51,16 @@ def init(
         Unsupported: an optional library is missing.
     """
     backend = open_backend(url, options or StorageOptions())
-    refuse_used(backend)
+    ensure_unused(backend)
     unlock = Opener(url, options or StorageOptions(), key)
     secret = unlock.named()
     if secret is not None:
         need_library()
     if probe:
+        from sheaf.storage.probe import ensure_safe
         from sheaf.storage.probe import probe as probe_backend  # not needed by anything but this
-        from sheaf.storage.probe import refuse_if_unsafe
 
-        refuse_if_unsafe(probe_backend(backend))
+        ensure_safe(probe_backend(backend))
     _create(backend, clock, secret)
     return Store(backend, author=author or _user(), cache=cache, clock=clock, open=_opener(options), unlock=unlock)
 
@@ -111,7 +111,7 @@ def connect(
         if not create or isinstance(error, Unavailable | LostConfig):
             raise
     try:
-        refuse_used(backend)
+        ensure_unused(backend)
         _create(backend, clock, unlock.named())
     except AlreadyExists:
         pass  # somebody else made it at this moment

@@ -36,17 +36,15 @@ class Connected:
 
         return Nodes(self.core)
 
-    def refuse_reads(self) -> None:
+    def ensure_reads_supported(self) -> None:
         """Raise Unsupported if reading this store requires a feature that this version does not support."""
-        self._refuse(self.log.head().state.read_features, READ_FEATURES, "read")
+        self._ensure_known(self.log.head().state.read_features, READ_FEATURES, "read")
 
-    def refuse_writes(self) -> StoreState:
-        """Return the current state. Raises Unsupported if writing requires a feature that this version does not support."""
-        state = self.log.head().state
-        self._refuse(state.write_features, WRITE_FEATURES, "write")
-        return state
+    def ensure_writable(self) -> None:
+        """Raise Unsupported if writing to the store requires a feature that this version does not support."""
+        self._ensure_known(self.log.head().state.write_features, WRITE_FEATURES, "write")
 
-    def _refuse(self, wanted: tuple[str, ...], known: frozenset[str], what: str) -> None:
+    def _ensure_known(self, wanted: tuple[str, ...], known: frozenset[str], what: str) -> None:
         if unknown := [name for name in wanted if name not in known]:
             raise Unsupported(
                 f"can't {what} the store at {self.core.backend.url}: this Sheaf does not support feature '{unknown[0]}'",
@@ -82,8 +80,9 @@ class Context:
         """The store's manifest nodes."""
         return self.store.nodes
 
-    def refuse_writes(self) -> None:
+    def ensure_writable(self) -> None:
         """Raise NotFound if the repo was deleted in the meantime, Unsupported if the store requires a newer Sheaf."""
-        entry = self.store.refuse_writes().repos.get(self.entry.id)
+        self.store.ensure_writable()
+        entry = self.store.log.last.repos.get(self.entry.id)
         if entry is None or entry.deleted:
             raise NotFound(f'didn\'t find repo "{self.entry.name}"', "it was deleted in the meantime")

@@ -17,7 +17,7 @@ from sheaf.engine.commit.writer import Draft, Store, committed
 from sheaf.engine.manifest.node_store import root_of
 from sheaf.engine.manifest.tree import Tree
 from sheaf.engine.manifest.tree_edit import Changes
-from sheaf.engine.sessions.sessions import end_session, find_session, observe, open_session, refuse_if_over
+from sheaf.engine.sessions.sessions import end_session, ensure_session_open, find_session, observe, open_session
 from sheaf.errors import Conflict, Corrupt, InvalidInput, NotFound, Refused
 from sheaf.format import keys
 from sheaf.format.node_v1 import ROWS
@@ -162,7 +162,7 @@ class Diamond:
             Conflict: the diamond was committed or canceled in the meantime, without this split.
             Refused: a content was erased from the store, unless ``allow_erased``.
         """
-        self._context.refuse_writes()
+        self._context.ensure_writable()
         name = check_ref_name(split_id) if split_id else self._context.core.clock.new_id()
         start = self._splits.begin_split(name, tag)
         session = find_session(self._context.core, self.id)
@@ -230,11 +230,11 @@ class Diamond:
             Refused: the splits have no files, unless ``allow_empty``.
         """
         draft = Draft(message, branch, label, move_label=move_label)
-        self._context.refuse_writes()
+        self._context.ensure_writable()
         if (bundle := self._committed()) is not None:
             end_session(self._context.core, self.id)
             raise Conflict(f"diamond {self.id} was already committed as bundle {bundle.id}")
-        self._refuse_canceled(self._splits.end())
+        self._ensure_not_canceled(self._splits.end())
         draft.ensure_names(self._context.log.head().state)
         meter = Meter(progress, "join")
         opened = observe(self._context.core, find_session(self._context.core, self.id))
@@ -242,7 +242,7 @@ class Diamond:
         try:
             root, files = self._closed(store, mode, tag, allow_empty=allow_empty)
         except Corrupt:  # gc may have ended this session, and swept what it was reading
-            refuse_if_over(self._context.log, opened.session)
+            ensure_session_open(self._context.log, opened.session)
             raise
         descriptor = committed(self._context.core, self._context.log, opened, root, files, draft)
         bundle = Bundle(self._context, descriptor)
@@ -254,7 +254,7 @@ class Diamond:
 
     def cancel(self, tag: str = "") -> None:
         """Cancel the diamond. Raises Conflict if it is being committed."""
-        self._context.store.refuse_writes()
+        self._context.store.ensure_writable()
         if self._splits.decide(DiamondEnd("canceled", self._context.core.now(), tag=tag)).state != "canceled":
             raise Conflict(f"diamond {self.id} is being committed")
         end_session(self._context.core, self.id)
@@ -274,7 +274,7 @@ class Diamond:
                     f"the splits of diamond {self.id} have no files", "to commit an empty bundle, pass --allow-empty"
                 )
             end = self._splits.decide(wanted)
-            self._refuse_canceled(end)
+            self._ensure_not_canceled(end)
             joined = joined if end == wanted else None
         return joined or self._joined(store, end)
 
@@ -284,7 +284,7 @@ class Diamond:
             raise NotFound(f"diamond {self.id} has no finished split", "add one with `sheaf diamond split add`")
         return DiamondEnd("done", self._context.core.now(), mode, tuple(split.generation for split in done), tag)
 
-    def _refuse_canceled(self, end: DiamondEnd | None) -> None:
+    def _ensure_not_canceled(self, end: DiamondEnd | None) -> None:
         if end is not None and end.state == "canceled":
             raise Conflict(f"diamond {self.id} was canceled", "begin a new one with `sheaf diamond initialize`")
 

@@ -83,10 +83,10 @@ class Edit:
             self._base = c.refs.resolve(self._wanted)
         elif target:
             self._base = c.refs.get(target.bundle)
-            c.refs.refuse_aside(self._base, f"branch '{self._draft.branch}'")
+            c.refs.ensure_not_quarantined(self._base, f"branch '{self._draft.branch}'")
         self._root = pointer_of(self._base.root) if self._base else self._writer.store.build([])
         tree = Tree(c.nodes, self._root)
-        self._writer.store.refuse_dead(tree)
+        self._writer.store.ensure_not_condemned(tree)
         self._changes = Changes(tree)
 
     def put(
@@ -112,7 +112,7 @@ class Edit:
             NotFound, Denied, Conflict: the local file can't be read, or changes while it is read.
             InvalidInput: it is not a regular file, or a parent of the path is a file.
         """
-        _refuse_special(source)
+        _ensure_regular_file(source)
         erased = self._writer.store.ingest.erased
         if erased.contents and erased.may_be(_size_of(source)):
             erased.refuse(hash_file(str(source)), f"'{path}'")
@@ -165,7 +165,7 @@ class Edit:
 
     def commit(self) -> Bundle:
         """Commit the changes as a bundle. Raises Conflict if the branch moved since the edit began; then repeat the edit."""
-        self._context.refuse_writes()
+        self._context.ensure_writable()
         store = self._writer.store
         root = store.edit(self._root, self._changes.changes())
         files = (self._base.files if self._base else 0) + self._changes.files
@@ -191,12 +191,12 @@ class Edit:
     def _copy_one(self, tree: Tree, source: str, path: str) -> None:
         row = tree.row(source)
         if row is not None:
-            self._writer.store.refuse_dead_rows(row)
+            self._writer.store.ensure_rows_not_condemned(row)
             self._changes.put_row(_renamed(row, *split(path)))
 
     def _copy_below(self, tree: Tree, source: str, path: str) -> None:
         for batch in tree.batches(source):
-            self._writer.store.refuse_dead_rows(batch)
+            self._writer.store.ensure_rows_not_condemned(batch)
             folders, names = batch["folder"].to_pylist(), batch["name"].to_pylist()
             for i, (folder, name) in enumerate(zip(folders, names, strict=True)):
                 self._changes.put_row(_renamed(batch.slice(i, 1), join(path, relative(folder, source)), name))
@@ -214,7 +214,7 @@ def _blocks(stream: BinaryIO) -> Iterator[bytes]:
         yield block
 
 
-def _refuse_special(path: str | Path) -> None:
+def _ensure_regular_file(path: str | Path) -> None:
     """To open a pipe would wait for somebody who writes to it, maybe for ever."""
     try:
         mode = Path(path).lstat().st_mode

@@ -26,7 +26,7 @@ from sheaf.model.records import (
     Bundle as Descriptor,
 )
 from sheaf.repo.context import Context
-from sheaf.repo.operations.delete import Retain, Surplus, delete_bundle, refuse_named, squash, surplus
+from sheaf.repo.operations.delete import Retain, Surplus, delete_bundle, ensure_not_named, squash, surplus
 from sheaf.repo.values import Branch, Label, RepoInfo, branch_of, label_of, repo_info
 
 # What follows takes pyarrow and numpy (0.1 s to import); names and labels do without, so it is imported where it is used.
@@ -117,13 +117,13 @@ class Repo:
     def rename(self, name: str) -> None:
         """Rename the repo; no data is copied. Raises AlreadyExists, InvalidInput, NotFound."""
         op = RenameRepo(self.id, check_repo_name(name))
-        self._context.store.refuse_writes()
+        self._context.store.ensure_writable()
         entry = self._context.store.log.append(lambda head: (op,)).state.repos[self.id]
         self._context = Context(self._context.store, entry)
 
     def delete(self) -> None:
         """Delete the repo; gc deletes its data later. Raises NotFound if it was already deleted."""
-        self._context.store.refuse_writes()
+        self._context.store.ensure_writable()
         self._context.store.log.append(lambda head: (DeleteRepo(self.id),))
 
     # -- bundles -------------------------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ class Repo:
     def newest(self) -> Bundle:
         """Return the bundle committed last, on any branch. Raises NotFound if the repo is empty."""
         found = self._context.refs.latest()
-        self._context.refs.refuse_aside(found, "the newest one")
+        self._context.refs.ensure_not_quarantined(found, "the newest one")
         return self._bundle(found)
 
     def deleted_bundles(self, *, restorable: bool = False) -> list[Bundle]:
@@ -171,9 +171,9 @@ class Repo:
         delete_bundle(self._context, bundle)
         return bundle.id
 
-    def refuse_named(self, bundle: Bundle) -> None:
+    def ensure_not_named(self, bundle: Bundle) -> None:
         """Raise Conflict if a label or branch points to the bundle, so that it can't be deleted."""
-        refuse_named(self._context, bundle.id)
+        ensure_not_named(self._context, bundle.id)
 
     def undelete_bundle(self, id: str) -> Bundle:
         """Restore a deleted bundle, until gc deletes its data; or a quarantined one that can be read again.
@@ -188,7 +188,7 @@ class Repo:
         from sheaf.engine.repair.quarantine import bring_back
 
         c = self._context
-        c.refuse_writes()
+        c.ensure_writable()
         if id in c.log.head().state.aside:
             return self._bundle(bring_back(c.core, c.log, c.refs, id))
         return self._bundle(restore_bundle(c.core, c.log, c.refs, self.id, id))
@@ -304,7 +304,7 @@ class Repo:
                 if label:
                     self.set_label(label, f"bundle:{bundle.id}", move=move_label)
             else:
-                bundle = self._bundle(writer.commit(stored.root, stored.files, draft, beside=c.refuse_writes))
+                bundle = self._bundle(writer.commit(stored.root, stored.files, draft, beside=c.ensure_writable))
                 if on_commit:
                     on_commit(bundle)
                 writer.tidy()
@@ -535,7 +535,7 @@ class Repo:
         """Begin a diamond: a bundle that several machines upload together."""
         from sheaf.repo.diamond import Diamond
 
-        self._context.refuse_writes()
+        self._context.ensure_writable()
         return Diamond.begin(self._context)
 
     def diamond(self, id: str) -> Diamond:
@@ -558,7 +558,7 @@ class Repo:
         return Bundle(self._context, bundle)
 
     def _append(self, decide: Callable[[RepoState], tuple[RepoOp, ...]]) -> RepoState:
-        self._context.refuse_writes()
+        self._context.ensure_writable()
         return self._log.append(lambda head: head.state.unshadowed(decide(head.state))).state
 
     def _alive(self, bundle: Descriptor) -> Descriptor:

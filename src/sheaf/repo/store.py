@@ -15,7 +15,7 @@ from sheaf.engine.core import Core, open_store
 from sheaf.engine.log import runs
 from sheaf.engine.object_cache import FolderCache, NoCache, room_of
 from sheaf.engine.replicas.object_kinds import replica_id
-from sheaf.engine.replicas.replicated_backend import ReplicatedBackend, refuse_copy
+from sheaf.engine.replicas.replicated_backend import ReplicatedBackend, ensure_primary
 from sheaf.errors import (
     AlreadyExists,
     Ambiguous,
@@ -86,7 +86,7 @@ class Store:
         self._connected = Connected(self._core, cache)
         self._log = self._connected.log
         self._log.expect(listed.result())
-        self._connected.refuse_reads()
+        self._connected.ensure_reads_supported()
         whole.use(self._log.last.replicas)
         remember(cache, self.url, self._log.last.replicas)
         self._succession = Succession(self.url, config, self._open, _tell)
@@ -122,11 +122,11 @@ class Store:
             )
         backend = self._opened.backend.inner
 
-        def refuse_writes() -> None:
-            self._connected.refuse_writes()
-            refuse_copy(backend, self._log.last.epoch)
+        def ensure_writable() -> None:
+            self._connected.ensure_writable()
+            ensure_primary(backend, self._log.last.epoch)
 
-        return Keys(backend, self._opened.key, self._opened.slot, self._core.clock, refuse_writes)
+        return Keys(backend, self._opened.key, self._opened.slot, self._core.clock, ensure_writable)
 
     @property
     def connected(self) -> Connected:
@@ -237,7 +237,7 @@ class Store:
     def create_repo(self, name: str, description: str = "") -> Repo:
         """Create a repo. Raises AlreadyExists, InvalidInput."""
         check_repo_name(name)
-        self._connected.refuse_writes()
+        self._connected.ensure_writable()
         made = CreateRepo(self._core.clock.new_id(), name, description)
         return self._repo(self._log.append(lambda head: (made,)).state.repos[made.id])
 
@@ -272,7 +272,7 @@ class Store:
         """
         from sheaf.engine.gc.restore import restore_repo
 
-        self._connected.refuse_writes()
+        self._connected.ensure_writable()
         entry = self._deleted(which)
         try:
             return self._repo(restore_repo(self._core, entry, check_repo_name(name or entry.name)))
@@ -330,7 +330,7 @@ class Store:
         from sheaf.engine.gc.grace import Patience
 
         if not dry_run:
-            self._connected.refuse_writes()
+            self._connected.ensure_writable()
         patience = Patience(grace, wait, tell or (lambda sessions: None))
         try:
             done = collect(self._core, patience, dry_run=dry_run, below=below, keep_deleted=keep_deleted)
@@ -408,7 +408,7 @@ class Store:
         from sheaf.engine.erase.redact_names import Names
         from sheaf.engine.gc.grace import Patience
 
-        self._refuse_erasure(reason)
+        self._ensure_erasable(reason)
         contents = self._contents_of(content, address, recursive=recursive)
         patience = Patience(0.0 if now else grace, True, tell or (lambda sessions: None))
         return self._erased(
@@ -449,7 +449,7 @@ class Store:
         from sheaf.engine.gc.grace import Patience
         from sheaf.repo.erase_rows import erase_rows
 
-        self._refuse_erasure(reason)
+        self._ensure_erasable(reason)
         patience = Patience(0.0 if now else grace, True, tell or (lambda sessions: None))
         return self._erased(
             erase_rows(self._core, self.repo(repo).id, pattern, where, reason, patience, user_spills(self.id))
@@ -466,8 +466,8 @@ class Store:
 
         return rows_hit(self._core, self.repo(repo).id, pattern, where)
 
-    def _refuse_erasure(self, reason: str) -> None:
-        self._connected.refuse_writes()
+    def _ensure_erasable(self, reason: str) -> None:
+        self._connected.ensure_writable()
         if not reason.strip():
             raise InvalidInput("an erasure requires a reason", "give a reason without personal data")
 
@@ -562,14 +562,14 @@ class Store:
         self, *, command: tuple[str, ...] = (), inputs: tuple[str, ...] = (), environment: dict[str, str]
     ) -> str:
         """Record the start of a run; returns its id. ``inputs``: addresses such as ``repo@bundle:ID``."""
-        self._connected.refuse_writes()
+        self._connected.ensure_writable()
         id = self._core.clock.new_id()
         runs.start_run(self._core, RunStart(id, self._core.now(), command, inputs, environment, self._core.author))
         return id
 
     def end_run(self, id: str, outcome: str, *, exit: int | None = None, outputs: tuple[str, ...] = ()) -> None:
         """Record the end of a run: ``succeeded``, ``failed`` or ``canceled``. Raises AlreadyExists, NotFound."""
-        self._connected.refuse_writes()
+        self._connected.ensure_writable()
         runs.end_run(self._core, RunEnd(id, self._core.now(), outcome, exit, outputs))
 
     def run(self, id: str) -> tuple[RunStart, RunEnd | None]:

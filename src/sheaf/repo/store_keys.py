@@ -35,10 +35,10 @@ class Keys:
     """
 
     def __init__(
-        self, backend: Backend, key: StoreKey, slot: KeySlot, clock: Clock, refuse_writes: Callable[[], None]
+        self, backend: Backend, key: StoreKey, slot: KeySlot, clock: Clock, ensure_writable: Callable[[], None]
     ) -> None:
         self._backend, self._key, self._slot, self._clock = backend, key, slot, clock
-        self._refuse_writes = refuse_writes
+        self._ensure_writable = ensure_writable
 
     def list(self) -> builtins.list[KeyInfo]:
         """Return all keys, oldest first. Raises Corrupt."""
@@ -46,12 +46,12 @@ class Keys:
 
     def add(self, key: bytes | str, *, note: str = "") -> KeyInfo:
         """Add a key (32 random bytes) or passphrase (text) that opens the store. Raises InvalidInput."""
-        self._refuse_writes()
+        self._ensure_writable()
         return self._info(add_slot(self._backend, self._key, key, self._clock, note))
 
     def remove(self, id: str) -> None:
         """Remove the key with this id. Raises NotFound; Refused for the last key."""
-        self._refuse_writes()
+        self._ensure_writable()
         remove_slot(self._backend, id)
 
     def rotate(self, key: bytes | str, *, note: str = "") -> KeyInfo:

@@ -12,8 +12,15 @@ from sheaf.engine.replicas.catchup import Caught, Far, Plain, catch_up
 from sheaf.engine.replicas.members import POLICIES
 from sheaf.engine.replicas.object_kinds import replica_id
 from sheaf.engine.replicas.promotion import hand_over, note_behind, promote_alone
-from sheaf.engine.replicas.replica_records import copied_up_to, copy_log, copy_of, is_copy, refuse_diverged, state_of
-from sheaf.engine.replicas.replicated_backend import ReplicatedBackend, refuse_copy
+from sheaf.engine.replicas.replica_records import (
+    copied_up_to,
+    copy_log,
+    copy_of,
+    is_copy,
+    newest_common_record,
+    state_of,
+)
+from sheaf.engine.replicas.replicated_backend import ReplicatedBackend, ensure_primary
 from sheaf.errors import AlreadyExists, Conflict, InvalidInput, NotFound, Refused, SheafError, Unavailable
 from sheaf.format import keys
 from sheaf.model.records import SetReplicas, StoreState
@@ -80,7 +87,7 @@ class Replicas:
             Refused: the location is not empty, or this store is a replica itself.
             InvalidInput: the URL is this store, or the policy is invalid.
         """
-        self._refuse_copy()
+        self._ensure_primary()
         _check_policy(policy)
         with self._open(url) as place:
             name = url if "?" in url else place.url
@@ -94,7 +101,7 @@ class Replicas:
 
     def remove(self, url: str) -> None:
         """Stop writing to a replica; its data stays there. Raises NotFound."""
-        self._refuse_copy()
+        self._ensure_primary()
         name = self._named(url)
         self._set(lambda state: tuple(had for had in state.replicas if had != name), None)
         for stat in self._core.backend.list(keys.behind(replica_id(name))):
@@ -102,7 +109,7 @@ class Replicas:
 
     def set_policy(self, policy: Policy) -> None:
         """Set how many replicas must have a commit before it is acknowledged."""
-        self._refuse_copy()
+        self._ensure_primary()
         _check_policy(policy)
         self._set(lambda state: state.replicas, policy)
 
@@ -125,14 +132,14 @@ class Replicas:
             NotFound: the URL is not a replica of this store. Conflict: it has diverged. Refused: it was promoted.
             Unavailable: a replica is unreachable or missing; the others are up to date.
         """
-        self._refuse_copy()
+        self._ensure_primary()
         done: dict[str, Caught] = {}
         lost: Unavailable | None = None
         for url in [self._named(to)] if to else self._state().replicas:
             try:
                 with self._open(url) as place:
                     if not refill:
-                        _refuse_missing(place, url)
+                        _ensure_copy_exists(place, url)
                     done[url] = self._catch_up(place, url, progress, prune=prune)
             except Unavailable as error:
                 lost = error
@@ -199,8 +206,8 @@ class Replicas:
     def _state(self) -> StoreState:
         return state_of(self._core)
 
-    def _refuse_copy(self) -> None:
-        refuse_copy(self._core.backend, self._state().epoch)
+    def _ensure_primary(self) -> None:
+        ensure_primary(self._core.backend, self._state().epoch)
 
     def _named(self, url: str) -> str:
         known = self._state().replicas
@@ -235,7 +242,7 @@ class Replicas:
                 if not copy_of(place):
                     return ReplicaInfo(url, "missing", "no copy of this store found: check that it is mounted")
                 last = store_log(self._core).head().n
-                if refuse_diverged(self._core.backend, place, keys.STORE_LOG, last) > last:
+                if newest_common_record(self._core.backend, place, keys.STORE_LOG, last) > last:
                     return ReplicaInfo(url, "diverged", "it was promoted")
                 is_behind |= any(copied_up_to(place, base) < n for base, n in self._heads().items())
         except Conflict as error:
@@ -250,7 +257,7 @@ class Replicas:
         return {base: copied_up_to(backend, base) for base in bases}
 
 
-def _refuse_missing(place: Backend, url: str) -> None:
+def _ensure_copy_exists(place: Backend, url: str) -> None:
     """A disk that isn't mounted leaves an empty folder: a copy there would fill another disk and be taken for one."""
     if not copy_of(place):
         raise Unavailable(

@@ -12,7 +12,7 @@ from sheaf.fork import Threads
 from sheaf.storage.emptiness import remove_folders
 from sheaf.storage.port import Backend, Created
 
-__all__ = ["Finding", "ProbeReport", "probe", "refuse_if_unsafe"]
+__all__ = ["Finding", "ProbeReport", "ensure_safe", "probe"]
 
 _RACERS = 6
 
@@ -40,7 +40,7 @@ class ProbeReport:
         return tuple(finding for finding in self.findings if finding.kept is False)
 
 
-def refuse_if_unsafe(report: ProbeReport) -> None:
+def ensure_safe(report: ProbeReport) -> None:
     """Raise ``Refused``, naming the first broken rule: such a store would lose data sooner or later."""
     for finding in report.broken:
         hint = "set ordered=no in the store's URL" if finding.rule == "ordered listing" else "choose another store"

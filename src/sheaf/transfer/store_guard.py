@@ -8,7 +8,7 @@ from sheaf.engine.core import Core
 from sheaf.errors import Refused
 from sheaf.transfer.local_errors import printable
 
-__all__ = ["folder_of", "refuse_inside"]
+__all__ = ["ensure_outside_store", "folder_of"]
 
 
 def folder_of(core: Core) -> Path | None:
@@ -17,7 +17,7 @@ def folder_of(core: Core) -> Path | None:
     return Path(url.removeprefix("file://")) if url.startswith("file://") else None
 
 
-def refuse_inside(core: Core, folder: Path) -> None:
+def ensure_outside_store(core: Core, folder: Path) -> None:
     """Raise Refused if a folder is inside the store."""
     place, inner = folder_of(core), folder.resolve()
     if place and (inner == (outer := place.resolve()) or outer in inner.parents):

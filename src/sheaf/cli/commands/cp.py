@@ -124,11 +124,11 @@ def _destination(app: App, target: str) -> tuple[Repo, Address]:
     repo = repo_at(app, place, target)
     ref = place.ref.removeprefix("branch:") if place.ref else None
     if ref not in (None, "main"):
-        _refuse_other_than_branch(repo, ref)
+        _ensure_branch(repo, ref)
     return repo, Address(place.repo, ref, place.path)
 
 
-def _refuse_other_than_branch(repo: Repo, name: str) -> None:
+def _ensure_branch(repo: Repo, name: str) -> None:
     """A copy must not create a branch: the name may be mistyped, or be a label."""
     if any(branch.name == name for branch in repo.branches()):
         return
@@ -199,7 +199,7 @@ def _copy_out(app: App, typed: str, target: Path, *, recursive: bool, force: boo
 def _write_one(bundle: Bundle, entry: Entry, place: Path, meter: Meter, *, force: bool) -> None:
     """Write one file: it appears whole or not at all, and replaces another only with ``force``."""
     shown = quote(str(place))
-    _refuse_place(place, shown, force=force)
+    _check_destination(place, shown, force=force)
     meter.add_total(files=1, bytes=entry.size)
     with translated(f"write {shown}"), tempfile.TemporaryDirectory(dir=place.parent, prefix=".sheaf-") as folder:
         aside = Path(folder) / "file"
@@ -219,7 +219,7 @@ def _write_one(bundle: Bundle, entry: Entry, place: Path, meter: Meter, *, force
             _place_new(aside, place, shown)
 
 
-def _refuse_place(place: Path, shown: str, *, force: bool) -> None:
+def _check_destination(place: Path, shown: str, *, force: bool) -> None:
     """Raise errors that are known before anything is fetched."""
     if not place.parent.is_dir():
         raise NotFound(f"{quote(str(place.parent))}: no such folder", f"create it, then write {shown}")

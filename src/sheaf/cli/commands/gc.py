@@ -113,7 +113,7 @@ def delete_bundle(app: App, repo: str, bundle: str, yes: bool) -> None:
     """Delete a bundle that no label or branch points to. It can be restored until the next gc."""
     found = app.repo(repo)
     chosen = found.bundle(bundle)
-    found.refuse_named(chosen)
+    found.ensure_not_named(chosen)
     confirm(f"Delete bundle {chosen.id} ({quote(chosen.message)})?", is_sure=yes)
     found.delete_bundle(f"bundle:{chosen.id}")
     app.out.object({"id": chosen.id, "repo": repo})

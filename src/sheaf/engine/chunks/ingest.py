@@ -163,7 +163,7 @@ class Ingest:
 
     def store_bytes(self, content: bytes) -> Placed:
         """Store one file that is in memory. Raises Refused if it was erased, unless that is allowed."""
-        self.erased.refuse_bytes(content)
+        self.erased.check_bytes(content)
         return self.store_small([content])[0] if len(content) <= self.small else self.store_stream([content])
 
     def store_stream(self, blocks: Iterable[bytes]) -> Placed:

@@ -26,7 +26,7 @@ from sheaf.format.node_v1 import object_id
 from sheaf.model.entries import PlaceKind
 from sheaf.model.nodes import Pointer
 
-__all__ = ["ensure_readable", "refuse_dead", "usable"]
+__all__ = ["ensure_not_condemned", "ensure_readable", "usable"]
 
 
 def usable(rows: pa.RecordBatch | pa.Table, open: Open) -> npt.NDArray[np.bool_]:
@@ -58,7 +58,7 @@ def _needs_none(
     return barred.isdisjoint({pack or b"", *(use["pack"] for use in packs or ())})
 
 
-def refuse_dead(rows: pa.RecordBatch, open: Open) -> None:
+def ensure_not_condemned(rows: pa.RecordBatch, open: Open) -> None:
     """Raise Conflict if one of these rows needs a condemned object."""
     if not _without(rows, open.dead_packs, open.dead_objects).all():
         raise Conflict(

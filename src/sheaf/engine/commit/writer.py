@@ -19,13 +19,13 @@ from sheaf.engine.chunks.dedup import ChunkIndex, load_segments, merge_index
 from sheaf.engine.chunks.ingest import Ingest
 from sheaf.engine.chunks.pack_table import load_table
 from sheaf.engine.chunks.pack_writer import PackSink
-from sheaf.engine.commit.reuse import ensure_readable, refuse_dead, usable
+from sheaf.engine.commit.reuse import ensure_not_condemned, ensure_readable, usable
 from sheaf.engine.core import Core
 from sheaf.engine.log.record_log import Head, Log
 from sheaf.engine.manifest.node_store import Nodes, root_of
 from sheaf.engine.manifest.tree import Tree
 from sheaf.engine.manifest.tree_writer import Change, TreeWriter, leaves_of
-from sheaf.engine.sessions.sessions import Ending, Open, end_session, open_session, refuse_if_over
+from sheaf.engine.sessions.sessions import Ending, Open, end_session, ensure_session_open, open_session
 from sheaf.errors import Bug, Conflict, Corrupt, Refused, SheafError, Unavailable
 from sheaf.model.names import check_ref_name
 from sheaf.model.nodes import Pointer
@@ -60,7 +60,7 @@ class Draft:
 
     def ensure_names(self, state: RepoState) -> None:
         """Raises AlreadyExists if a commit could only fail for its names. The commit asks again."""
-        state.refuse_shadow(branch=self.branch, label=self.label)
+        state.ensure_not_shadowed(branch=self.branch, label=self.label)
         if self.label and not self.move_label:
             state.ensure_label_free(self.label)
 
@@ -99,15 +99,15 @@ class Store:
         """The same for a live bundle's tree with some rows changed."""
         return self._beside_index(self._trees(None).edit, base, changes)
 
-    def refuse_dead(self, base: Tree) -> None:
+    def ensure_not_condemned(self, base: Tree) -> None:
         """Raises Conflict if a live bundle's tree can't be taken over as it is."""
         if self._open.has_dead:
             for rows in base.batches():
-                self.refuse_dead_rows(rows)
+                self.ensure_rows_not_condemned(rows)
 
-    def refuse_dead_rows(self, rows: pa.RecordBatch) -> None:
+    def ensure_rows_not_condemned(self, rows: pa.RecordBatch) -> None:
         """Raises Conflict if one of these rows can't be taken over."""
-        refuse_dead(rows, self._open)
+        ensure_not_condemned(rows, self._open)
 
     def _trees(self, base: Tree | None) -> TreeWriter:
         self.sink.flush()
@@ -191,7 +191,7 @@ class Writer:
             self.store.stop()
         self._ending.__exit__(kind, error, trace)
         if isinstance(error, Corrupt):  # gc may have ended this session, and swept what it was reading
-            refuse_if_over(self._log, self.open.session)
+            ensure_session_open(self._log, self.open.session)
 
     def commit(self, root: Pointer, files: int, draft: Draft, *, beside: Callable[[], object] = lambda: None) -> Bundle:
         """Write the record that makes the bundle. ``root`` is durable already; ``files`` counts all but folders.
@@ -213,7 +213,7 @@ class Writer:
         """Write the record that commits what was stored, as ``decide`` says; refused if gc has ended this session."""
 
         def checked(head: Head[RepoState]) -> tuple[RepoOp, ...]:
-            refuse_if_over(self._log, self.open.session, head.n)
+            ensure_session_open(self._log, self.open.session, head.n)
             return decide(head)
 
         with self._ending.committing():
@@ -239,7 +239,7 @@ def committed(
     made: list[Bundle] = []
 
     def decide(head: Head[RepoState]) -> tuple[RepoOp, ...]:
-        refuse_if_over(log, open.session, head.n)
+        ensure_session_open(log, open.session, head.n)
         now = head.state.branches.get(draft.branch) if draft.branch else None
         at = now.bundle if now else None
         if draft.expect is not None and draft.expect != (at or ""):

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Iterable
 
 from sheaf.engine.clock import Clock, rfc3339
-from sheaf.engine.core import Core, refuse_store
+from sheaf.engine.core import Core, ensure_no_store
 from sheaf.engine.log.record_log import store_log
 from sheaf.engine.objects import get_object
 from sheaf.errors import (
@@ -40,7 +40,7 @@ def create_encrypted_store(
 ) -> StoreConfig:
     """Make an empty store that ``secret`` opens: last of all the object that makes it one. Raises AlreadyExists."""
     check_secret(secret)
-    refuse_store(backend)
+    ensure_no_store(backend)
     config = StoreConfig(clock.new_id(), rfc3339(clock.now_ns()), encryption=ENCRYPTION)
     slot = add_slot(backend, StoreKey(random(SALT), config.id), secret, clock, random=random)
     core = Core(backend, config, clock=clock)

@@ -19,7 +19,7 @@ from sheaf.engine.manifest.node_store import Nodes, pointer_of, root_of
 from sheaf.engine.manifest.tree import Tree
 from sheaf.engine.manifest.tree_writer import Change as RowChange
 from sheaf.engine.manifest.tree_writer import TreeWriter
-from sheaf.engine.sessions.sessions import Ending, Open, open_session, refuse_if_over
+from sheaf.engine.sessions.sessions import Ending, Open, ensure_session_open, open_session
 from sheaf.errors import Corrupt
 from sheaf.model.entries import Entry
 from sheaf.model.nodes import Pointer
@@ -122,7 +122,7 @@ class _Redaction:
 
     def _commit(self, opened: Open, ops: list[RedactBundle]) -> None:
         def decide(head: Head[RepoState]) -> tuple[RepoOp, ...]:
-            refuse_if_over(self._log, opened.session)
+            ensure_session_open(self._log, opened.session)
             now = self._refs.ever()
             return tuple(op for op in ops if now[op.bundle].root.id == op.expect)  # else another erasure was faster
 

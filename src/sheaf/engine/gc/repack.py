@@ -16,7 +16,7 @@ from sheaf.engine.gc.mark import Chunks
 from sheaf.engine.log.record_log import Head, store_log
 from sheaf.engine.objects import get_object
 from sheaf.engine.sessions.forwarding import Forwards, Place
-from sheaf.engine.sessions.sessions import Ending, Open, refuse_if_over
+from sheaf.engine.sessions.sessions import Ending, Open, ensure_session_open
 from sheaf.errors import Corrupt, NotFound
 from sheaf.format import keys
 from sheaf.format.frame_v1 import unframe
@@ -123,7 +123,7 @@ class Mover:
                 return None, False
             pack, offset, _ = at
         if at is None or pack in self._moving:
-            refuse_if_over(store_log(self._core), self._mine.session)
+            ensure_session_open(store_log(self._core), self._mine.session)
             raise Corrupt(f"pack {pack.hex()} is missing", "run `sheaf store check`")
         return at, False
 
@@ -136,7 +136,7 @@ class Mover:
         log = store_log(self._core)
 
         def decide(head: Head[StoreState]) -> tuple[StoreOp, ...]:
-            refuse_if_over(log, self._mine.session)
+            ensure_session_open(log, self._mine.session)
             return (MovePacks(self._mine.id, packs),)
 
         log.append(decide)

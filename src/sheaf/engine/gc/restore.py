@@ -17,7 +17,7 @@ from sheaf.engine.log.record_log import Head, Log, repo_log, store_log
 from sheaf.engine.log.resolve import Refs
 from sheaf.engine.manifest.node_store import Nodes
 from sheaf.engine.sessions.forwarding import Forwards, load_forwards
-from sheaf.engine.sessions.sessions import Ending, Open, open_session, open_store_session, refuse_if_over
+from sheaf.engine.sessions.sessions import Ending, Open, ensure_session_open, open_session, open_store_session
 from sheaf.errors import Conflict, Corrupt, NotFound, Refused
 from sheaf.format import keys
 from sheaf.format.node_v1 import object_id
@@ -68,10 +68,10 @@ def restore_bundle(core: Core, log: Log[RepoState, RepoOp], refs: Refs, repo_id:
     with Ending(core, opened.id) as ending:
         bundle = refs.deleted(id)
         labels = dropped_labels(log, id)
-        _refuse_unless_whole(core, [bundle], opened, f"bundle {id}")
+        _ensure_whole(core, [bundle], opened, f"bundle {id}")
 
         def decide(head: Head[RepoState]) -> tuple[RepoOp, ...]:
-            refuse_if_over(log, opened.session)
+            ensure_session_open(log, opened.session)
             if refs.deleted(id).root != bundle.root:
                 raise Conflict(f"bundle {id} was redacted in the meantime", "run the same command again")
             taken = head.state.labels.keys() | head.state.branches.keys()
@@ -94,17 +94,17 @@ def restore_repo(core: Core, repo: RepoEntry, name: str) -> RepoEntry:
     opened = open_store_session(core, "undelete")
     with Ending(core, opened.id) as ending:
         bundles = Refs(repo_log(core, repo.id), repo.name).bundles()
-        _refuse_unless_whole(core, bundles, opened, f"repo {repo.name}")
+        _ensure_whole(core, bundles, opened, f"repo {repo.name}")
 
         def decide(head: Head[StoreState]) -> tuple[StoreOp, ...]:
-            refuse_if_over(log, opened.session)
+            ensure_session_open(log, opened.session)
             return (RestoreRepo(repo.id, name),)
 
         with ending.committing():
             return log.append(decide).state.repos[repo.id]
 
 
-def _refuse_unless_whole(core: Core, bundles: list[Bundle], opened: Open, what: str) -> None:
+def _ensure_whole(core: Core, bundles: list[Bundle], opened: Open, what: str) -> None:
     try:
         is_whole = _Whole(core, bundles, opened).holds()
     except Corrupt:

@@ -110,10 +110,10 @@ class Refs:
         ref = parse_ref(text) if text is not None else None
         bundle = self.head_of_main() if ref is None else self._meant(ref, text or "")
         if not even_aside and (ref is None or ref.form != "bundle" or ref.back):
-            self.refuse_aside(bundle, text or f"branch '{MAIN}'")
+            self.ensure_not_quarantined(bundle, text or f"branch '{MAIN}'")
         return bundle
 
-    def refuse_aside(self, bundle: Bundle, text: str) -> None:
+    def ensure_not_quarantined(self, bundle: Bundle, text: str) -> None:
         """Raises Aside if a bundle is set aside; ``text``: what led to it."""
         reason = self._log.last.aside.get(bundle.id)
         if reason is not None:

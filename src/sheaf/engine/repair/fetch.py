@@ -34,7 +34,7 @@ def fetch(mending: Mending, found: Report, check: Callable[[], Report]) -> Repor
         Refused: a copy takes writes itself, so one of the two is an older store.
         Corrupt: the store's log can't be mended.
     """
-    _refuse_two_primaries(mending)
+    _ensure_one_primary(mending)
     mend_logs(mending, may_grow=not _is_copy(mending.core))
     _fetch_lost_notices(mending)
     moved = _moved(mending.core)
@@ -60,7 +60,7 @@ def _epoch(core: Core) -> int:
         return 0
 
 
-def _refuse_two_primaries(mending: Mending) -> None:
+def _ensure_one_primary(mending: Mending) -> None:
     if _is_copy(mending.core):
         return
     for source in mending.sources:

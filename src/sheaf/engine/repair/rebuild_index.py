@@ -13,7 +13,7 @@ from sheaf.engine.chunks.pack_table import load_table
 from sheaf.engine.core import Core
 from sheaf.engine.log.record_log import store_log
 from sheaf.engine.prefetch import ahead
-from sheaf.engine.sessions.sessions import Ending, open_store_session, refuse_if_over
+from sheaf.engine.sessions.sessions import Ending, ensure_session_open, open_store_session
 from sheaf.errors import NotFound
 from sheaf.format import keys
 from sheaf.format.columns import hashes_of
@@ -69,7 +69,7 @@ def rebuild_index(
         packs = _packs(core, mine.avoid_packs | but)
         settle()
         new = {_write(core, mine.id, part, done) for part in _parts(_tables(core, packs), done)}
-        refuse_if_over(store_log(core), mine.session)
+        ensure_session_open(store_log(core), mine.session)
         for key in old:
             if key not in new:
                 core.backend.delete(key)

@@ -15,7 +15,7 @@ from sheaf.engine.core import Core
 from sheaf.engine.log.record_log import Log, repo_log, store_log
 from sheaf.engine.objects import get_object, get_stored
 from sheaf.engine.replicas.object_kinds import LOCAL, Kind, kind_of, replica_id
-from sheaf.engine.replicas.replica_records import copy_log, copy_of, end_epoch, refuse_diverged, state_of
+from sheaf.engine.replicas.replica_records import copy_log, copy_of, end_epoch, newest_common_record, state_of
 from sheaf.errors import Corrupt, NotFound, Refused
 from sheaf.fork import Threads
 from sheaf.format import keys
@@ -140,7 +140,7 @@ class _CatchUp:
         over = self._ended_generations()
         heads = self._heads()
         for log, last in heads.items():
-            refuse_diverged(self._source, self._target, log, last)
+            newest_common_record(self._source, self._target, log, last)
         missing, extra = self._compare()
         if not self._copy_all(missing) or self._has_shrunk(heads):
             return False

@@ -14,7 +14,7 @@ from sheaf.format.store_v1 import decode_config
 from sheaf.model.records import StoreState
 from sheaf.storage.port import Backend, Created
 
-__all__ = ["copied_up_to", "copy_log", "copy_of", "end_epoch", "is_copy", "refuse_diverged", "state_of"]
+__all__ = ["copied_up_to", "copy_log", "copy_of", "end_epoch", "is_copy", "newest_common_record", "state_of"]
 
 
 def state_of(core: Core) -> StoreState:
@@ -28,7 +28,7 @@ def copied_up_to(place: Backend, base: str) -> int:
     return -1 if newest is None else keys.record_number(newest)
 
 
-def refuse_diverged(source: Backend, target: Backend, base: str, last: int) -> int:
+def newest_common_record(source: Backend, target: Backend, base: str, last: int) -> int:
     """The number of the target's newest record. Raises Conflict if its log is no beginning of the source's."""
     newest = copied_up_to(target, base)
     common = min(newest, last)
@@ -49,7 +49,7 @@ def copy_log(source: Backend, target: Backend, base: str, last: int) -> int:
     Raises:
         Conflict: the target's log is no beginning of the source's.
     """
-    first = refuse_diverged(source, target, base, last) + 1
+    first = newest_common_record(source, target, base, last) + 1
     for n in range(first, last + 1):
         key = keys.log_record(base, n)
         data = get_object(source, key)

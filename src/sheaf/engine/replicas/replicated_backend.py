@@ -27,7 +27,7 @@ from sheaf.storage.port import Backend, Buffer, Created
 from sheaf.storage.wrappers.failover import FailoverBackend
 from sheaf.storage.wrappers.wrapper import WrapperBackend
 
-__all__ = ["ReplicatedBackend", "refuse_copy"]
+__all__ = ["ReplicatedBackend", "ensure_primary"]
 
 
 class ReplicatedBackend(FailoverBackend):
@@ -94,7 +94,7 @@ class ReplicatedBackend(FailoverBackend):
             self.may_fail_over = False  # whoever writes must not be shown the past
             state = self._log.head().state
             if state.replicas or self._state is None:
-                refuse_copy(self.inner, state.epoch)
+                ensure_primary(self.inner, state.epoch)
             self._adopt(state)
             self._note()
             self._state, self._wrote = state, False
@@ -135,7 +135,7 @@ class ReplicatedBackend(FailoverBackend):
             held += error is None
             if error is not None:
                 self._miss(member, error)
-        self._refuse_few(held)
+        self._ensure_enough_copies(held)
 
     def _miss(self, member: Member, error: SheafError) -> None:
         """A replica didn't get an object: fatal, or noted and passed over from now on."""
@@ -156,7 +156,7 @@ class ReplicatedBackend(FailoverBackend):
         for member in self._members.values():
             if member.trouble is not None:
                 member.check_now_and_then(epoch)
-        self._refuse_few(1 + len(self._ready()))
+        self._ensure_enough_copies(1 + len(self._ready()))
         answer = self.inner.create(key, data)
         if answer is not Created.OTHER:
             self._follow(base, n)
@@ -180,7 +180,7 @@ class ReplicatedBackend(FailoverBackend):
     def _needed(self) -> int:
         return needed(self._state.policy if self._state else "primary", len(self._members))
 
-    def _refuse_few(self, held: int) -> None:
+    def _ensure_enough_copies(self, held: int) -> None:
         if held < self._needed():
             member = next(member for member in self._members.values() if member.trouble)
             assert member.trouble is not None
@@ -207,7 +207,7 @@ class _Late(WrapperBackend):
         return self._member.backend
 
 
-def refuse_copy(place: Backend, epoch: int) -> None:
+def ensure_primary(place: Backend, epoch: int) -> None:
     """Raises Refused if a place is a copy of another one."""
     if (notice := is_copy(place, epoch)) is not None:
         raise Refused(

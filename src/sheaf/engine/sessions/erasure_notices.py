@@ -76,7 +76,7 @@ class Erasures:
         with self._lock:
             self.returned.add(content)
 
-    def refuse_bytes(self, data: bytes, what: str = "") -> None:
+    def check_bytes(self, data: bytes, what: str = "") -> None:
         """The same for the bytes of a whole file."""
         if self._contents:
             self.refuse(blake3(data).digest(), what)

@@ -29,13 +29,13 @@ __all__ = [
     "Open",
     "condemned_lists",
     "end_session",
+    "ensure_session_open",
     "find_session",
     "has_committed",
     "list_sessions",
     "observe",
     "open_session",
     "open_store_session",
-    "refuse_if_over",
     "session_ids",
     "void_session",
 ]
@@ -185,7 +185,7 @@ def has_committed(core: Core, session: Session) -> bool:
     return any(isinstance(op, AddBundle) and op.bundle.id == session.id for record in records for op in record.ops)
 
 
-def refuse_if_over(log: Log[Any, Any], session: Session, last: int | None = None) -> None:
+def ensure_session_open(log: Log[Any, Any], session: Session, last: int | None = None) -> None:
     """Read every record since a session began. Call this each time that a commit decides on its operations.
 
     ``last``: the record that the commit is to follow; else the newest one.

@@ -11,7 +11,7 @@ from sheaf.errors import InvalidInput
 from sheaf.model.records import Bundle, DeleteBundle, RepoOp, RepoState, SetLabel
 from sheaf.repo.context import Context
 
-__all__ = ["Retain", "Surplus", "delete_bundle", "refuse_named", "squash", "surplus"]
+__all__ = ["Retain", "Surplus", "delete_bundle", "ensure_not_named", "squash", "surplus"]
 
 _AT_ONCE = 500  # bundles deleted by one record
 _SEMVER = re.compile(
@@ -22,13 +22,13 @@ _SEMVER = re.compile(
 
 def delete_bundle(context: Context, bundle: Bundle) -> None:
     """Delete a bundle. Raises Conflict if a label or branch points to it, NotFound if it was already deleted."""
-    context.refuse_writes()
+    context.ensure_writable()
     context.log.append(lambda head: _deletion(context.refs, head.state, [bundle]))
 
 
-def refuse_named(context: Context, bundle: str) -> None:
+def ensure_not_named(context: Context, bundle: str) -> None:
     """Raise Conflict if a label or branch points to the bundle."""
-    context.log.head().state.refuse_named(bundle)
+    context.log.head().state.ensure_not_named(bundle)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def surplus(context: Context, retain: Retain) -> Surplus:
 
 def squash(context: Context, retain: Retain) -> Surplus:
     """Delete all bundles but those to keep, and the labels of deleted ones. Returns what was deleted."""
-    context.refuse_writes()
+    context.ensure_writable()
     deleted = Surplus()
     while _surplus(context.refs, context.log.head().state, retain):
         step = Surplus()

@@ -146,7 +146,7 @@ def push(source: Context, target: Context, plan: Plan, progress: Progress | None
         Corrupt: data is missing or damaged in the source; the bundles before it are in the target.
         Conflict: a ref of the target moved in the meantime, or gc ended the session; run it again.
     """
-    target.refuse_writes()
+    target.ensure_writable()
     ensure_own_ids(target, plan.bundles)
     meter = Meter(progress, "push")
     meter.add_total(files=sum(b.root.rows for b in plan.bundles), bytes=sum(b.root.size for b in plan.bundles))

@@ -24,7 +24,7 @@ from sheaf.engine.repair.restore_objects import Keep, Mending
 from sheaf.engine.replicas.object_kinds import Kind, kind_of, replica_id
 from sheaf.engine.replicas.promotion import note_behind
 from sheaf.engine.replicas.replica_records import copy_of, state_of
-from sheaf.engine.replicas.replicated_backend import ReplicatedBackend, refuse_copy
+from sheaf.engine.replicas.replicated_backend import ReplicatedBackend, ensure_primary
 from sheaf.errors import Bug, Corrupt, Denied, InvalidInput, NotFound, SheafError, Unavailable
 from sheaf.format import keys
 from sheaf.format.store_v1 import StoreConfig, decode_config
@@ -178,8 +178,8 @@ class Repairs:
         return done
 
     def _derive(self, plan: Plan, core: Core, look: Looks, done: Repaired) -> None:
-        Connected(core, None).refuse_writes()
-        refuse_copy(core.backend, state_of(core).epoch)
+        Connected(core, None).ensure_writable()
+        ensure_primary(core.backend, state_of(core).epoch)
         if plan.pages:
             done.written, failed = write_pages(core, look.last.problems, is_dry=plan.is_dry)
             done.failed |= failed

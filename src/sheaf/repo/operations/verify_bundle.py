@@ -15,7 +15,7 @@ from sheaf.engine.manifest.tree import Tree, entry_at
 from sheaf.errors import Corrupt, SheafError
 from sheaf.model.entries import Entry, Kind
 from sheaf.repo.values import Verified
-from sheaf.transfer.download.damaged import Damaged, refuse_damaged
+from sheaf.transfer.download.damaged import Damaged, damage_error
 from sheaf.transfer.download.write_files import paths_of
 from sheaf.transfer.progress import Meter, Progress
 
@@ -43,7 +43,7 @@ def verify(
         verifying.add(batch)
     meter.finish()
     if verifying.kept:
-        raise refuse_damaged(verifying.kept, "run `sheaf bundle verify` to list all damaged files", verifying.damaged)
+        raise damage_error(verifying.kept, "run `sheaf bundle verify` to list all damaged files", verifying.damaged)
     return Verified(verifying.files, verifying.bytes, tuple(verifying.erased), verifying.damaged)
 
 

@@ -11,7 +11,7 @@ from sheaf.errors import Corrupt
 from sheaf.transfer.download.partial import Partial
 from sheaf.transfer.local_errors import printable
 
-__all__ = ["Damaged", "Refusal", "refusal_at", "refuse_damaged"]
+__all__ = ["Damaged", "Refusal", "damage_error", "refusal_at"]
 
 _NAMED: Final = 10  #: how many an error names
 
@@ -27,7 +27,7 @@ class Damaged:
 Refusal = Callable[[Sequence[Damaged]], Corrupt]
 
 
-def refuse_damaged(damaged: Sequence[Damaged], hint: str, total: int | None = None) -> Corrupt:
+def damage_error(damaged: Sequence[Damaged], hint: str, total: int | None = None) -> Corrupt:
     """Return the error for ``total`` files, of which it names the first ones."""
     total = total or len(damaged)
     named = ", ".join(f"'{each.path}'" for each in damaged[:_NAMED])
@@ -42,6 +42,6 @@ def refusal_at(partial: Partial, verb: str) -> Refusal:
         hint = f"run `sheaf bundle {verb} --skip-on-error` to write all sound files"
         if os.listdir(partial.tree):  # noqa: PTH208 - a descriptor
             hint += f"; fetched files are in {printable(str(partial.path))}; the next attempt uses them"
-        return refuse_damaged(damaged, hint)
+        return damage_error(damaged, hint)
 
     return refuse

@@ -24,19 +24,19 @@ from sheaf.engine.manifest.tree import Tree
 from sheaf.errors import InvalidInput, Refused
 from sheaf.model.entries import Kind
 from sheaf.transfer.download.damaged import Damaged, refusal_at
-from sheaf.transfer.download.install import Placing, refuse_taken, restore_folders
+from sheaf.transfer.download.install import Placing, ensure_free, restore_folders
 from sheaf.transfer.download.partial import Partial
 from sheaf.transfer.download.selection import Selection
 from sheaf.transfer.download.write_files import Filled, Filling, paths_of
 from sheaf.transfer.local.compare import is_equal
 from sheaf.transfer.local.dirfd import FOLDER_FLAGS
-from sheaf.transfer.local.name_collisions import Clashes, Folding, probe_folding, refuse_clash
+from sheaf.transfer.local.name_collisions import Clashes, Folding, collision_error, probe_folding
 from sheaf.transfer.local.scan import PARTIAL_SUFFIX
 from sheaf.transfer.local.statcache import StatCache
 from sheaf.transfer.local_errors import ensure_utf8_names, printable, translated
 from sheaf.transfer.progress import Meter
 
-__all__ = ["WORKERS", "Downloaded", "download", "refuse_clashes"]
+__all__ = ["WORKERS", "Downloaded", "download", "ensure_no_collisions"]
 
 WORKERS: Final = 4
 _MAX_WORKERS: Final = 16  # each holds some spans of packs in memory
@@ -152,14 +152,14 @@ class _Job:
         with translated(f"write {printable(str(partial.path))}"):
             folding = probe_folding(partial.fd)
         if folding:
-            refuse_clashes(self.selection.rows(self.tree), folding)
+            ensure_no_collisions(self.selection.rows(self.tree), folding)
         if partial.path.parent == self.dest and self.tree.row(PARTIAL_SUFFIX) is not None:
             raise Refused(
                 f"the bundle contains '{PARTIAL_SUFFIX}', a name that downloads use themselves",
                 "choose another destination",
             )
         if self._holds_anything():
-            refuse_taken(self.selection.rows(self.tree), self.fd, overwrite=overwrite)
+            ensure_free(self.selection.rows(self.tree), self.fd, overwrite=overwrite)
         self.meter.start("download")
         refuse = None if self.skip_on_error else refusal_at(partial, "download")
         filling = Filling(self.contents, partial.tree, partial.resumed, self.meter, self.workers, refuse)
@@ -190,12 +190,12 @@ class _Job:
         return filled
 
 
-def refuse_clashes(batches: Iterable[pa.RecordBatch], folding: Folding) -> None:
+def ensure_no_collisions(batches: Iterable[pa.RecordBatch], folding: Folding) -> None:
     """Raise Refused if two names collide on the file system of the destination."""
     clashes = Clashes(folding)
     for batch in batches:
         for pair in clashes.find(batch["folder"].to_pylist(), batch["name"].to_pylist()):
-            raise refuse_clash(*pair)
+            raise collision_error(*pair)
 
 
 def _workers(concurrency: int | None) -> int:

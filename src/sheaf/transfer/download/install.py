@@ -22,7 +22,7 @@ from sheaf.transfer.download.write_files import paths_of
 from sheaf.transfer.local.dirfd import Anchor
 from sheaf.transfer.local_errors import translated
 
-__all__ = ["Placing", "refuse_taken", "restore_folders", "unlocked"]
+__all__ = ["Placing", "ensure_free", "restore_folders", "unlocked"]
 
 _OWNER: Final = 0o700
 
@@ -81,7 +81,7 @@ class Placing:
         return True
 
 
-def refuse_taken(batches: Iterable[pa.RecordBatch], dest: int, *, overwrite: bool) -> None:
+def ensure_free(batches: Iterable[pa.RecordBatch], dest: int, *, overwrite: bool) -> None:
     """Raise Refused if an existing path conflicts with a row, before anything is fetched."""
     with Anchor(dest) as anchor:
         for batch in batches:

@@ -20,7 +20,7 @@ from sheaf.errors import Refused
 from sheaf.fork import Threads
 from sheaf.model.paths import split
 from sheaf.transfer.download.damaged import Damaged, refusal_at
-from sheaf.transfer.download.download import WORKERS, make_folder, refuse_clashes
+from sheaf.transfer.download.download import WORKERS, ensure_no_collisions, make_folder
 from sheaf.transfer.download.install import Placing, restore_folders, unlocked
 from sheaf.transfer.download.partial import Partial
 from sheaf.transfer.download.plan import Plan, make_plan
@@ -135,7 +135,7 @@ class _Updating:
             with translated(f"write {printable(str(partial.path))}"):
                 folding = probe_folding(partial.fd)
             if folding:
-                refuse_clashes(self.target.batches(), folding)
+                ensure_no_collisions(self.target.batches(), folding)
             filled = self._fetch(partial)
             kept = self._close_kept(partial)
             self._remove()

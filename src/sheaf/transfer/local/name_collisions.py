@@ -11,7 +11,16 @@ from typing import Final
 from sheaf.errors import Refused
 from sheaf.model.paths import join
 
-__all__ = ["ANYWHERE", "PROBES", "Clashes", "Folding", "clash_text", "ensure_portable", "probe_folding", "refuse_clash"]
+__all__ = [
+    "ANYWHERE",
+    "PROBES",
+    "Clashes",
+    "Folding",
+    "clash_text",
+    "collision_error",
+    "ensure_portable",
+    "probe_folding",
+]
 
 #: The names that :func:`probe_folding` makes for a moment.
 PROBES: Final = ("probe-a", "probe-\u00e9")
@@ -73,7 +82,7 @@ def probe_folding(folder: int) -> Folding:
     return Folding(case=_are_one(folder, case, "probe-A"), form=_are_one(folder, form, "probe-e\u0301"))
 
 
-def refuse_clash(first: str, second: str) -> Refused:
+def collision_error(first: str, second: str) -> Refused:
     """Return the error for two paths that collide at the destination."""
     return Refused(
         f"'{first}' and '{second}' would be the same file at the destination",

@@ -315,7 +315,7 @@ class _Taking:
                     continue
                 content, state = read
                 if is_guarded:
-                    self._ingest.erased.refuse_bytes(content, f"'{path}'")
+                    self._ingest.erased.check_bytes(content, f"'{path}'")
             except SheafError as error:
                 taken.skipped[row] = self._skip(batch, row, error)
                 continue
