@@ -109,7 +109,7 @@ def test_no_value_of_a_global_option_is_unexpected(world: Cli, name: str, store:
 
 @pytest.mark.parametrize("option", ["--store", "--context", "--config", "--key-file"])
 def test_an_empty_value_is_not_the_default(world: Cli, datamon: Cli, option: str) -> None:
-    assert f"'{option}': it is empty" in world("repo", "list", option, "", code=2).err
+    assert f"'{option}': the value is empty" in world("repo", "list", option, "", code=2).err
     if option != "--config":
         datamon("repo", "list", option, "")
 
@@ -120,7 +120,7 @@ def test_an_empty_folder_name_is_not_the_current_folder(world: Cli) -> None:
         ["upload", "", "r", "-m", "m"],
         ["bundle", "update", "--repo=r", "--destination="],
     ):
-        assert "it is empty" in world(*words, code=2).err
+        assert "the value is empty" in world(*words, code=2).err
 
 
 def test_a_grace_that_is_no_number_is_refused(world: Cli) -> None:

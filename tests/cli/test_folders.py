@@ -82,7 +82,7 @@ def test_what_was_done_is_said_without_a_terminal_but_not_to_programs(
     upload = ("bundle", "upload", "--repo", "faces", "--path", data, "--message", "m")
     said = cli(*upload)
     assert len(said.lines) == 1
-    assert said.err.startswith("6 files, ") and said.err.endswith(" of it new, 0 B stored\n")
+    assert said.err.startswith("6 files, ") and said.err.endswith(" new, 0 B stored\n")
     download = ("bundle", "download", "--repo", "faces", "--destination")
     assert cli(*download, tmp_path / "one").err.startswith("6 files, ")
     assert cli(*upload, "--json").err == cli(*download, tmp_path / "two", "--json").err == ""

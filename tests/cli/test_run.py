@@ -186,7 +186,7 @@ def test_a_code_that_a_verb_returns_is_the_exit_code(cli: Cli, monkeypatch: pyte
 
 def test_usage_errors_are_two_and_say_where_help_is(cli: Cli, datamon: Cli) -> None:
     result = cli("repo", "get", code=2)
-    assert result.err == "error: Missing option '--repo'.\nhint: 'sheaf repo get --help' shows how\n"
+    assert result.err == "error: Missing option '--repo'.\nhint: run 'sheaf repo get --help' for usage\n"
     assert datamon("repo", "get", code=1).err.startswith('ERROR: required flag(s) "repo" not set\n')
     cli("no-such-verb", code=2)
     cli("repo", "get", "--no-such-flag", code=2)

@@ -50,7 +50,7 @@ def test_up_down_and_a_label(cli: Cli, data: Path, tmp_path: Path) -> None:
 
 def test_what_is_no_place_to_go_is_named(cli: Cli, data: Path, faces: str, tmp_path: Path) -> None:
     for target, word in (
-        ("faces:train", "takes no path"),
+        ("faces:train", "does not accept a path"),
         (f"faces@{faces}", "is not a branch"),
         ("faces@label:init", "is not a branch"),
         ("faces@main~1", "is not a branch"),

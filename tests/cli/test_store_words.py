@@ -85,7 +85,7 @@ def test_the_key_that_opened_a_store_is_not_removed_without_a_question(cli: Cli,
     cli("store", "init", tmp_path / "x", "--encrypt", "--key-file", tmp_path / "k")
     cli("store", "key", "add", "--new-key-file", tmp_path / "other", *at)
     ids = [line.split("\t")[0] for line in cli("store", "key", "list", *at).lines]
-    assert "with which you opened the store" in cli("store", "key", "remove", ids[0], *at, code=5).err
+    assert "which you are using now" in cli("store", "key", "remove", ids[0], *at, code=5).err
     assert f"removed: {ids[0]}" in cli("store", "key", "remove", ids[0], "--yes", *at).out
     cli("store", "key", "add", "--new-key-file", tmp_path / "k", *at[:2], "--key-file", tmp_path / "other")
     assert f"removed: {ids[1]}" in cli("store", "key", "remove", ids[1], *at).out, "another one goes at once"
@@ -93,7 +93,7 @@ def test_the_key_that_opened_a_store_is_not_removed_without_a_question(cli: Cli,
 
 def test_a_forgotten_diamond_is_listed_and_gc_says_what_ends_it(cli: Cli, faces: str) -> None:
     diamond = cli("diamond", "initialize", "--repo", "faces").lines[0]
-    assert f"open diamond:   {diamond} of faces, begun " in cli("store", "info").out
+    assert f"open diamond:   {diamond} of faces, started " in cli("store", "info").out
     (listed,) = cli("store", "info", "--json").object["open_diamonds"]
     assert (listed["repo"], listed["id"]) == ("faces", diamond)
     cli("bundle", "upload", "--repo", "faces", "--path", cli.home, "--message", "garbage", "--branch", "b")
@@ -102,7 +102,7 @@ def test_a_forgotten_diamond_is_listed_and_gc_says_what_ends_it(cli: Cli, faces:
     cli("bundle", "delete", "--repo", "faces", "--bundle", gone, "--yes", code=None)
     left = cli("store", "gc", "--no-wait", code=11).err
     command = f"sheaf diamond cancel --repo faces --diamond {diamond}"
-    assert f"`{command}` ends that diamond" in left
+    assert f"run `{command}` to cancel that diamond" in left
     cli(*command.split()[1:])
     assert "open diamond" not in cli("store", "info").out
     cli("store", "gc", "--no-wait")
@@ -120,4 +120,4 @@ def test_gc_says_how_long_it_waits_for_whom_and_what_else_there_is(cli: Cli, sto
     left = cli("store", "gc", "--no-wait", code=11).err
     assert "waiting for" not in left and "generation" not in left and session.id in left and "again later" in left
     waited = cli("store", "gc", "--grace", "0.2").err
-    assert "at most 0.2 seconds; --no-wait leaves" in waited and "--grace 0" in waited
+    assert "at most 0.2 seconds; pass --no-wait to leave" in waited and "--grace 0" in waited

@@ -37,7 +37,7 @@ def _id(lines: list[str]) -> str:
 
 def test_an_upload_that_makes_a_branch_says_so(cli: Cli, datamon: Cli, folder: Path) -> None:
     assert len(_upload(cli, folder)) == 1
-    assert _upload(cli, folder, "--branch", "mian", "--label", "v1")[1:] == ["set label 'v1'", "made branch 'mian'"]
+    assert _upload(cli, folder, "--branch", "mian", "--label", "v1")[1:] == ["set label 'v1'", "created branch 'mian'"]
     assert len(_upload(cli, folder, "--branch", "mian")) == 1
     assert len(_upload(datamon, folder, "--branch", "other")) == 1
 
@@ -47,7 +47,7 @@ def test_a_diamond_that_makes_a_branch_says_so(cli: Cli, folder: Path) -> None:
     (diamond,) = cli("diamond", "initialize", "--repo", "faces").lines
     cli("diamond", "split", "add", "--repo", "faces", "--diamond", diamond, "--path", folder)
     done = cli("diamond", "commit", "--repo", "faces", "--diamond", diamond, "--message", "m", "--branch", "mian")
-    assert done.lines[1:] == ["made branch 'mian'"]
+    assert done.lines[1:] == ["created branch 'mian'"]
 
 
 # -- the way back
@@ -56,15 +56,15 @@ def test_a_diamond_that_makes_a_branch_says_so(cli: Cli, folder: Path) -> None:
 def test_a_label_that_moves_or_goes_is_said_to_have_been_elsewhere(cli: Cli, datamon: Cli, folder: Path) -> None:
     first, second = _id(_upload(cli, folder)), _id(_upload(cli, folder))
     setting = ("label", "set", "--repo", "faces", "--label", "v1", "--bundle")
-    assert cli(*setting, first).lines == [f"set label 'v1' at {first}"]
+    assert cli(*setting, first).lines == [f"set label 'v1' to {first}"]
     assert cli(*setting, second).lines == [f"moved label 'v1' from {first} to {second}"]
-    assert cli(*setting, second).lines == [f"label 'v1' was at {second} already"]
+    assert cli(*setting, second).lines == [f"label 'v1' already points to {second}"]
     assert cli("label", f"faces@{first}", "v1").lines == [f"moved label 'v1' from {second} to {first}"]
-    assert cli("label", "faces@main", "v2").lines == [f"set label 'v2' at {second}"]
+    assert cli("label", "faces@main", "v2").lines == [f"set label 'v2' to {second}"]
     assert cli("label", "faces@main", "v2", "--json").object["bundle"] == second
     assert datamon(*setting, first).out == ""
     gone = cli("label", "delete", "--repo", "faces", "--label", "v1")
-    assert gone.lines == [f"deleted label 'v1', which was at {first}"]
+    assert gone.lines == [f"deleted label 'v1', which pointed to {first}"]
     assert f"`sheaf label set --repo faces --label v1 --bundle {first}`" in gone.err
     cli(*setting, first)
     assert cli("label", "delete", "--repo", "faces", "--label", "v1", "--json").object == {
@@ -96,7 +96,7 @@ def test_a_squash_says_that_what_it_lists_was_kept_and_why(cli: Cli, folder: Pat
     _upload(cli, folder)
     squash = ("repo", "squash", "--repo", "faces", "--yes")
     kept = cli(*squash, "--keep-last", "1", "--retain-semver-tags")
-    assert kept.err.startswith("kept 2 bundles, 1 of them because branches or labels are at it:\ndeleted 3 bundles")
+    assert kept.err.startswith("kept 2 bundles, 1 of them because branches or labels point to it:\ndeleted 3 bundles")
     assert len(kept.lines) == 2
     assert cli(*squash, "--keep-last", "9").err == "kept 2 bundles:\n"
 

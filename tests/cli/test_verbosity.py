@@ -38,7 +38,7 @@ def test_quiet_drops_what_can_be_missed_and_leaves_results(cli: Cli, folder: Pat
     assert quiet.err == ""
     assert _without_ids(quiet.out) == _without_ids(loud.out)
     assert cli("--quiet", "label", "set", "--repo", "r", "--label", "l", "--bundle", "main").err == ""
-    assert "brings it back" in cli("label", "delete", "--repo", "r", "--label", "l").err
+    assert "to restore it" in cli("label", "delete", "--repo", "r", "--label", "l").err
     cli("label", "set", "--repo", "r", "--label", "l", "--bundle", "main")
     assert cli("label", "delete", "--repo", "r", "--label", "l", "--quiet").err == ""
 

@@ -33,7 +33,7 @@ def test_repos_are_created_listed_renamed_and_deleted(cli: Cli) -> None:
     assert cli("ls").lines == ["a", "b/x"]
     assert [repo["name"] for repo in cli("repo", "list", "--json").objects] == ["a", "b/x"]
     refused = cli("repo", "rename", "--repo", "a", "c", stdin="n\n", code=5)
-    assert refused.err.startswith('Are you sure you want to rename repo "a" to "c" [y/N] ')
+    assert refused.err.startswith('Rename repo "a" to "c"? [y/N] ')
     cli("repo", "rename", "--repo", "a", "c", stdin="y\n")
     cli("repo", "delete", "--repo", "b/x", code=5)
     cli("repo", "delete", "--repo", "b/x", "--yes")
@@ -255,7 +255,7 @@ def test_labels_move_and_keep_their_history(cli: Cli, data: Path, faces: str) ->
     second = _upload(cli, data, "second")
     assert (
         cli("label", "set", "--repo", "faces", "--label", "prod", "--bundle", faces).out
-        == f"set label 'prod' at {faces}\n"
+        == f"set label 'prod' to {faces}\n"
     )
     cli("label", "set", "--repo", "faces", "--label", "prod", "--bundle", "main")
     assert re.fullmatch(

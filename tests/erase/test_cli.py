@@ -39,7 +39,7 @@ def test_it_asks_erases_and_leaves_a_receipt(cli: Cli, faces: str) -> None:  # n
     assert "erase for good what stands at 2 paths of 1 bundle" in asked.err
     cli("cat", "faces@init:copy")
     done = cli("store", "erase", faces, "--reason", "request 17", "--now", "--yes")
-    assert done.lines[:2] == [f"erased {faces}", "2 paths of 1 bundle had it; 1 pack was replaced"]
+    assert done.lines[:2] == [f"erased {faces}", "2 paths in 1 bundle contained it; 1 pack was replaced"]
     assert "finds nothing of it" in done.lines[2]
     (listed,) = cli("store", "erased").lines
     assert listed.split("\t")[0].endswith("Z")
@@ -109,7 +109,7 @@ def test_names_go_too(cli: Cli, faces: str, folder: Path, tmp_path: Path) -> Non
     cli("bundle", "upload", "--repo", "faces", "--path", folder, "--message", "other", "--label", "next")
     before = cli("bundle", "get", "--repo", "faces", "--label", "init", "--json").object
     done = cli("store", "erase", faces, "--with-path", "--reason", "request 17", "--now", "--yes")
-    assert "3 names were replaced by notices" in done.lines
+    assert "3 names were replaced with notices" in done.lines
     assert "the same names stand for other contents at 1 path" in done.err
     assert cli("ls", "faces@init:").lines == ["big", notice, "other", "train/"]
     assert cli("ls", "faces@init:train").lines == [f"train/{notice}"]
@@ -139,7 +139,7 @@ def test_rows(cli: Cli, folder: Path) -> None:  # noqa: F811
     assert "--reason" in cli(*erase[:4], "faces:*.parquet", code=2).err
     assert "every version of *.parquet" in cli(*erase, "faces:*.parquet", stdin="n\n", code=5).err
     done = cli(*erase, "faces:*.parquet", "--now", "--yes")
-    assert "1 row was taken out" in done.lines
+    assert "1 row was removed" in done.lines
     cli("cp", "faces@init:people.parquet", folder / "got.parquet")
     assert pq.read_table(folder / "got.parquet")["person"].to_pylist() == [1, 2]
     for wrong in ("person = 17", "person", "f(person) == 1", "person == x", "1 < person < 2", "not person"):

@@ -65,17 +65,17 @@ def test_squash_retains_what_it_is_told_to(cli: Cli, bundles: list[str]) -> None
 
 def test_a_repo_goes_and_comes_back(cli: Cli, bundles: list[str]) -> None:  # noqa: F811
     gone = cli("repo", "delete", "--repo", "faces", "--yes")
-    assert "note: `sheaf repo undelete --repo " in gone.err
+    assert "note: run `sheaf repo undelete --repo " in gone.err
     assert cli("repo", "list").lines == []
     assert cli("repo", "undelete").lines[0].startswith("faces\t")
     cli("repo", "undelete", "--repo", "faces", "--as", "portraits")
     assert cli("bundle", "list", "--repo", "portraits").lines[0].startswith(bundles[0])
     cli("repo", "delete", "--repo", "portraits", "--yes")
     kept = cli("store", "gc", "--keep-deleted", "7d")
-    assert kept.lines[0] == "gave back 0 bytes (0 B)"
+    assert kept.lines[0] == "freed 0 bytes (0 B)"
     would, done = cli("store", "gc", "--dry-run").lines, cli("store", "gc").lines
-    assert would[1].startswith("can't be undeleted after it: repo portraits (") and would[1].endswith(", 4 bundles)")
-    assert done[1] == would[1].replace("after it", "any more")
+    assert would[1].startswith("could no longer be restored: repo portraits (") and would[1].endswith(", 4 bundles)")
+    assert done[1] == would[1].replace("could", "can", 1)
     assert "no damage found" in cli("store", "check", "--read-data").out
     assert cli("repo", "undelete", "--repo", "portraits", code=5).err
 
@@ -103,16 +103,16 @@ def test_a_squash_names_the_labels_that_go_and_undelete_brings_them_back(cli: Cl
     for name, at in (("old", 0), ("older", 0), ("newest", 3)):
         cli("label", "set", "--repo", "faces", "--label", name, "--bundle", bundles[at])
     asked = cli("repo", "squash", "--repo", "faces", stdin="n\n", code=5)
-    assert "which deletes 3 bundles and labels old, older, v1.0.0 [y/N]" in asked.err
+    assert "which deletes 3 bundles and labels old, older, v1.0.0? [y/N]" in asked.err
     gone = cli("repo", "squash", "--repo", "faces", "--yes")
     assert "deleted 3 bundles and labels old, older, v1.0.0\n" in gone.err
-    assert "note: `sheaf bundle undelete --repo faces`" in gone.err
+    assert "note: run `sheaf bundle undelete --repo faces`" in gone.err
     cli("label", "set", "--repo", "faces", "--label", "old", "--bundle", bundles[3])
     cli("branch", "create", "--repo", "faces", "--branch", "older")
     back = cli("bundle", "undelete", "--repo", "faces", "--bundle", bundles[0])
-    assert f"note: label 'old' stays at bundle {bundles[3]}" in back.err
-    assert "note: label 'older' is not back: a branch" in back.err
-    assert "note: label 'v1.0.0' is back" in cli("bundle", "undelete", "--repo", "faces", "--bundle", bundles[1]).err
+    assert f"note: label 'old' was not restored: it points to bundle {bundles[3]} now" in back.err
+    assert "note: label 'older' was not restored: a branch" in back.err
+    assert "note: restored label 'v1.0.0'" in cli("bundle", "undelete", "--repo", "faces", "--bundle", bundles[1]).err
     assert bundles[1] in cli("label", "get", "--repo", "faces", "--label", "v1.0.0").out
     assert "label" not in cli("bundle", "undelete", "--repo", "faces", "--bundle", bundles[2]).err
 
@@ -126,7 +126,7 @@ def test_labels_that_were_deleted_before_stay_away(cli: Cli, bundles: list[str])
 
 
 def test_the_prompt_for_a_repo_says_what_it_has(cli: Cli, bundles: list[str]) -> None:  # noqa: F811
-    assert "with 4 bundles and label v1.0.0 [y/N]" in cli("repo", "delete", "--repo", "faces", stdin="n\n", code=5).err
+    assert "with 4 bundles and label v1.0.0? [y/N]" in cli("repo", "delete", "--repo", "faces", stdin="n\n", code=5).err
 
 
 # -- finding what was deleted ------------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ def test_what_gc_has_taken_is_left_out_and_counted(cli: Cli, bundles: list[str])
     cli("bundle", "delete", "--repo", "faces", "--bundle", bundles[2], "--yes")
     listed = cli("bundle", "undelete", "--repo", "faces")
     assert [line.split("\t")[0] for line in listed.lines] == [bundles[2]]
-    assert "note: 1 more bundle can't be brought back" in listed.err
+    assert "note: 1 more bundle can't be restored" in listed.err
     cli("repo", "delete", "--repo", "faces", "--yes")
     cli("store", "gc")
     cli("repo", "create", "--repo", "faces")

@@ -274,7 +274,7 @@ def test_datamon_finds_it_and_gets_its_words(mounts: Mounts, store: sheaf.Store,
 def test_a_daemon_commits_too(mounts: Mounts, store: sheaf.Store) -> None:
     folder = mounts.home / "daemon"
     args = ("--repo", "r", "--message", "m", "--mount", folder, "--label", "l", "--daemonize")
-    (log,) = re.findall(r"what it will print goes to (.*)\n", mounts.run("bundle", "mount", "new", *args))
+    (log,) = re.findall(r"output is logged to (.*)\n", mounts.run("bundle", "mount", "new", *args))
     (folder / "a").write_text("1")
     assert Path(log).is_relative_to(mounts.home / ".local/state/sheaf")
     shutil.rmtree(mounts.home / ".cache", ignore_errors=True)  # a cache may be cleared at any time

@@ -97,4 +97,4 @@ def test_the_command_says_what_it_does(tmp_path: Path) -> None:
     (tmp_path / "three").mkdir()
     sheaf.init(str(tmp_path / "three")).close()
     pulled = run(tmp_path, "repo", "pull", there, "faces", "--as", "people", "--store", str(tmp_path / "three"))
-    assert pulled.stdout.splitlines()[1:] == [f"branch 'main' is at {made.id}", f"label 'v1' is at {made.id}"]
+    assert pulled.stdout.splitlines()[1:] == [f"branch 'main' points to {made.id}", f"label 'v1' points to {made.id}"]

@@ -121,7 +121,7 @@ def test_set_aside_and_back(cli: Cli, store: Path, tmp_path: Path) -> None:  # n
     whole = pack.read_bytes()
     spoil(pack)
     refused = cli("store", "repair", "--quarantine", "--read-data", stdin="n\n", code=5)
-    assert "set aside 1 bundle " in refused.err and "'b': " in refused.err
+    assert "Quarantine 1 bundle? " in refused.err and "'b': " in refused.err
     cli("store", "repair", "--quarantine", "--index", "--read-data", "--yes")
     cli("store", "check", "--read-data")
     told = cli("cat", "faces@v2:a", code=6)

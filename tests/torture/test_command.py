@@ -67,8 +67,8 @@ def test_what_is_broken_is_named_and_decides_the_exit_code(cli: Cli, monkeypatch
     done = cli("store", "torture", "memory://broken", code=6)
     assert "failed\tcreate-if-absent" in done.out
     assert "create-if-absent: a second create of a key replaced the object" in done.lines
-    assert "whole store: a store requires the guarantees that failed" in done.lines
-    assert "error: memory://broken breaks " in done.err and "hint: keep no data there" in done.err
+    assert "whole store: a store needs what is broken" in done.lines
+    assert "error: memory://broken failed " in done.err and "hint: store no data there" in done.err
     assert not cli("store", "torture", "memory://broken", "--json", code=6).object["ok"]
 
 
@@ -80,7 +80,7 @@ def test_one_broken_promise_is_one(cli: Cli, monkeypatch: pytest.MonkeyPatch) ->
     plain = SCHEMES["memory"]
     monkeypatch.setitem(SCHEMES, "memory", lambda place: CutsRanges(plain(place)))
     done = cli("store", "torture", "memory://broken", "--rounds", "0", code=6)
-    assert "error: memory://broken breaks 1 promise: byte ranges\n" in done.err
+    assert "error: memory://broken failed 1 check: byte ranges\n" in done.err
 
 
 def test_a_store_is_not_touched(cli: Cli, tmp_path: Path) -> None:

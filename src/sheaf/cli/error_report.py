@@ -25,11 +25,11 @@ _OF_ERRNO: Final[dict[int, tuple[type[SheafError], str]]] = {
     errno.ENAMETOOLONG: (InvalidInput, ""),
     errno.EEXIST: (Refused, ""),
     errno.ENOTEMPTY: (Refused, ""),
-    errno.EACCES: (Denied, "check the owner and mode of the path"),
-    errno.EPERM: (Denied, "check the owner, mode and attributes of the path"),
+    errno.EACCES: (Denied, "check the owner and the mode of that path"),
+    errno.EPERM: (Denied, "check the owner, the mode and the attributes of that path"),
     errno.EROFS: (Denied, "the file system is mounted read-only"),
-    errno.ENOSPC: (NoSpace, "free some space, then run the same command again"),
-    errno.EDQUOT: (NoSpace, "free some space, then run the same command again"),
+    errno.ENOSPC: (NoSpace, "free space, then run the same command again"),
+    errno.EDQUOT: (NoSpace, "free space, then run the same command again"),
 }
 
 
