@@ -265,7 +265,7 @@ def set_entry(edit: Edit, path: str, entry: ModelEntry) -> None:
 def test_an_edit_that_is_over_commits_nothing_more(repo: Repo) -> None:
     with repo.edit(message="m") as edit:
         edit.put("a", b"1")
-    with pytest.raises(Refused, match="over"):
+    with pytest.raises(Refused, match="has ended"):
         edit.commit()
     with repo.edit(message="m") as edit:
         edit.put("a", b"2")

@@ -8,7 +8,7 @@ import pytest
 from tests.cli.conftest import Cli, cli  # noqa: F401 - a fixture
 from tests.replicas.worlds import build
 
-TOLD = "was promoted to primary"
+TOLD = "was promoted and is the primary now"
 
 
 @pytest.fixture

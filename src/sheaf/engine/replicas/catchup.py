@@ -129,7 +129,7 @@ class _CatchUp:
         if held not in ("", self._core.config.id):
             raise Refused(f"{self._target.url} contains another store ({held})", "choose an empty location")
         if held and state_of(Core(self._target, self._core.config)).epoch > epoch:
-            raise Refused(f"{self._target.url} was promoted and is now the primary", f"use --store {self._target.url}")
+            raise Refused(f"{self._target.url} was promoted and is the primary now", f"use --store {self._target.url}")
         if not takes_over:
             end_epoch(self._target, epoch, self._source.url, self._core.now())
         self._target.create(keys.CONFIG, get_object(self._source, keys.CONFIG))

@@ -69,7 +69,7 @@ class Member:
             self._log = store_log(self._core)
         if self._log.head().state.epoch > epoch:
             raise Refused(
-                f"{backend.url} was promoted and is now the primary: this location no longer accepts writes",
+                f"{backend.url} was promoted and is the primary now: this location no longer accepts writes",
                 f"use --store {self.url}",
             )
 
