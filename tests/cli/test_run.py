@@ -146,7 +146,9 @@ def test_an_endpoint_without_a_scheme_is_named_wherever_it_comes_from(cli: Cli, 
 
 def test_a_configuration_file_that_is_named_must_be_there(cli: Cli, tmp_path: Path) -> None:
     for words in (["repo", "list"], ["context", "list"], ["config", "get"]):
-        assert f"file {tmp_path}/typo.yaml does not exist" in cli("--config", tmp_path / "typo.yaml", *words, code=2).err
+        assert (
+            f"file {tmp_path}/typo.yaml does not exist" in cli("--config", tmp_path / "typo.yaml", *words, code=2).err
+        )
     cli("--config", tmp_path / "new.yaml", "config", "set", "region", "x")
     cli("--config", tmp_path / "new.yaml", "config", "get")
 
