@@ -67,7 +67,7 @@ def test_what_is_broken_is_named_and_decides_the_exit_code(cli: Cli, monkeypatch
     done = cli("store", "torture", "memory://broken", code=6)
     assert "failed\tcreate-if-absent" in done.out
     assert "create-if-absent: a second create of a key replaced the object" in done.lines
-    assert "whole store: a store needs what is broken" in done.lines
+    assert "whole store: a store requires the guarantees that failed" in done.lines
     assert "error: memory://broken failed " in done.err and "hint: store no data there" in done.err
     assert not cli("store", "torture", "memory://broken", "--json", code=6).object["ok"]
 

@@ -104,7 +104,7 @@ def _try(place: Place) -> None:
 
 
 def _clean(place: Place) -> None:
-    """Lists again and again, since a store that breaks its promises may list late, or in part."""
+    """Lists again and again, since a store that fails the checks may list late, or in part."""
     with place.open() as backend, ThreadPoolExecutor(_DELETERS) as pool:
         try:
             empty = attempts = 0
