@@ -200,7 +200,7 @@ def test_a_day_with_the_command_line(cli: Cli, tmp_path: Path, monkeypatch: pyte
     assert "can't be opened with" in cli("repo", "list", code=9).err
     cli.variables["SHEAF_KEY_FILE"] = str(tmp_path / "new")
     assert cli("repo", "list").out.startswith("r\t")
-    assert "say what" in cli("store", "key", "add", code=2).err
+    assert "expected exactly one new key" in cli("store", "key", "add", code=2).err
     cli("store", "key", "remove", second.split("\t")[0])
     assert "the last one" in cli("store", "key", "remove", cli("store", "key", "list").out.split("\t")[0], code=5).err
     assert "no damage" in cli("store", "check").out
@@ -208,7 +208,7 @@ def test_a_day_with_the_command_line(cli: Cli, tmp_path: Path, monkeypatch: pyte
 
 def test_a_store_with_a_passphrase(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     cli.variables["SHEAF_STORE"] = str(tmp_path / "s")
-    assert "no passphrase" in cli("store", "init", "--passphrase", code=2).err
+    assert "the passphrase is empty" in cli("store", "init", "--passphrase", code=2).err
     cli("store", "init", "--passphrase", stdin="words\n")
     monkeypatch.setenv("SHEAF_PASSPHRASE", "words")
     assert cli("repo", "list").out == ""

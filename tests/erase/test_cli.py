@@ -36,11 +36,11 @@ def faces(cli: Cli, folder: Path) -> str:  # noqa: F811
 
 def test_it_asks_erases_and_leaves_a_receipt(cli: Cli, faces: str) -> None:  # noqa: F811
     asked = cli("store", "erase", "faces@init:train/1.txt", "--reason", "request 17", stdin="n\n", code=5)
-    assert "erase for good what stands at 2 paths of 1 bundle" in asked.err
+    assert "Permanently erase this content (2 paths in 1 bundle)? " in asked.err
     cli("cat", "faces@init:copy")
     done = cli("store", "erase", faces, "--reason", "request 17", "--now", "--yes")
     assert done.lines[:2] == [f"erased {faces}", "2 paths in 1 bundle contained it; 1 pack was replaced"]
-    assert "finds nothing of it" in done.lines[2]
+    assert "found nothing of it" in done.lines[2]
     (listed,) = cli("store", "erased").lines
     assert listed.split("\t")[0].endswith("Z")
     assert listed.endswith(f"\t{faces}\ttester\trequest 17")
@@ -110,7 +110,7 @@ def test_names_go_too(cli: Cli, faces: str, folder: Path, tmp_path: Path) -> Non
     before = cli("bundle", "get", "--repo", "faces", "--label", "init", "--json").object
     done = cli("store", "erase", faces, "--with-path", "--reason", "request 17", "--now", "--yes")
     assert "3 names were replaced with notices" in done.lines
-    assert "the same names stand for other contents at 1 path" in done.err
+    assert "the same names refer to other contents at 1 path" in done.err
     assert cli("ls", "faces@init:").lines == ["big", notice, "other", "train/"]
     assert cli("ls", "faces@init:train").lines == [f"train/{notice}"]
     bundle = cli("bundle", "get", "--repo", "faces", "--label", "init", "--json").object

@@ -147,4 +147,4 @@ def test_the_command_warns_of_spills(cli: Cli, tmp_path: Path, monkeypatch: pyte
     cli("bundle", "upload", "--repo", "r", "--path", tmp_path / "in", "--message", "m")
     monkeypatch.setattr("sheaf.repo.operations.mount_spills.spills_of", lambda folder, store: [Path("/spilled/1")])
     done = cli("store", "erase", hash_of(SECRET), "--reason", "x", "--now", "--yes")
-    assert "warning: what was written to mounts" in done.err and "/spilled/1" in done.err
+    assert "warning: uncommitted changes of writable mounts" in done.err and "/spilled/1" in done.err

@@ -157,7 +157,7 @@ def test_what_gc_has_taken_is_left_out_and_counted(cli: Cli, bundles: list[str])
     cli("store", "gc")
     cli("repo", "create", "--repo", "faces")
     cli("repo", "delete", "--repo", "faces", "--yes")
-    assert "note: 1 more repo can't be brought back" in cli("repo", "undelete").err
+    assert "note: 1 more repo can't be restored" in cli("repo", "undelete").err
     cli("repo", "undelete", "--repo", "faces")  # the one that can be is meant
 
 

@@ -86,7 +86,7 @@ def check_text(ctx: click.Context, param: click.Parameter, value: object) -> Non
             raise click.BadParameter("the value contains a NUL byte", ctx, param)
         if isinstance(text, str) and not text.isascii() and _SURROGATES.search(text):
             shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-            raise click.BadParameter(f"'{shown}' is not valid UTF-8", ctx, param)
+            raise click.BadParameter(f"'{shown}' is not UTF-8 text", ctx, param)
 
 
 def _plain_flags(args: Sequence[str], flags: Container[str]) -> Iterator[str]:
