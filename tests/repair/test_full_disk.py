@@ -230,7 +230,7 @@ def test_the_command_line_says_it_in_two_lines(disk: Disk, world: World, cli: Cl
         code=10,
     )
     error, hint = told.err.splitlines()
-    assert error.startswith("error: can't write packs/") and hint.startswith("hint: make room")
+    assert error.startswith("error: can't write packs/") and hint.startswith("hint: free space")
 
 
 def test_a_cache_on_a_full_disk_is_no_matter(disk: Disk, world: World, tmp_path: Path, cli: Cli) -> None:  # noqa: F811
