@@ -88,8 +88,8 @@ def test_options_are_read_from_text_of_any_source(tmp_path: Path) -> None:
     [
         ({"stroe": "x"}, InvalidInput, "unknown key 'stroe'"),
         ({"store": ["x"]}, InvalidInput, "'store' must be a single value"),
-        ({"context": "nope"}, NotFound, "no context 'nope'"),
-        ({"context": "x", "contexts": ["x"]}, NotFound, "no context 'x'"),
+        ({"context": "nope"}, NotFound, "context 'nope' not found"),
+        ({"context": "x", "contexts": ["x"]}, NotFound, "context 'x' not found"),
     ],
 )
 def test_a_wrong_file_is_named(tmp_path: Path, config: dict[str, object], error: type[Exception], message: str) -> None:
