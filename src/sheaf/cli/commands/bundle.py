@@ -171,7 +171,7 @@ def download(
 @click.option("--file", "file", required=True, metavar="PATH", help="Path of the file in the bundle.")
 @_DESTINATION
 @click.option("--overwrite", is_flag=True, help="Replace an existing file that has other content.")
-def download_file(app: App, *, repo: str, file: str, destination: Path, force_dest: bool, **choice: str | None) -> None:
+def download_file(app: App, *, repo: str, file: str, destination: Path, overwrite: bool, **choice: str | None) -> None:
     """Download one file of a bundle. The folder may contain other files."""
     chosen = _choose(app, repo, choice)
     entry = chosen.entry(file.strip("/"))
@@ -179,7 +179,7 @@ def download_file(app: App, *, repo: str, file: str, destination: Path, force_de
     if entry.kind == "folder":
         where = f"sheaf cp -r {chosen.repo_name}@{chosen.id}:{path} DIR"
         raise InvalidInput(f"'{path}' is a folder in the bundle", f"name a file, or copy the folder with `{where}`")
-    force = force_dest or is_same(entry, destination / path)
+    force = overwrite or is_same(entry, destination / path)
     with app.progress("download") as bar:
         done = chosen.download(destination, files=[path], force=force, progress=bar)
     if path in done.erased:
