@@ -58,5 +58,5 @@ def what_was_replaced_has_the_new_bytes(trial: Trial) -> None:
         return
     claim_equal(trial.backend.get("x/damaged"), data, "a replaced object")
     claim_equal(trial.backend.stat("x/damaged"), Stat("x/damaged", len(data)), "the stat of a replaced object")
-    claim_equal(trial.backend.get("x/other"), b"other", "an object beside a replaced one")
+    claim_equal(trial.backend.get("x/other"), b"other", "an object next to a replaced one")
     claim_equal(trial.backend.create("x/damaged", b"late"), Created.OTHER, "the response to a create of a replaced key")
