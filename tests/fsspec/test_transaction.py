@@ -108,7 +108,7 @@ def test_what_is_written_then_removed_leaves_the_bundle_as_it_was(
 def test_a_branch_that_moved_meanwhile_is_not_overwritten(
     fs: SheafFileSystem, repo: sheaf.Repo, first: sheaf.Bundle
 ) -> None:
-    with pytest.raises(OSError, match="changed meanwhile"), fs.transaction:
+    with pytest.raises(OSError, match="changed in the meantime"), fs.transaction:
         counter = fs.cat(f"{AT}/a")  # from here on the branch must not move
         with repo.edit(message="theirs") as edit:
             edit.put("a", b"theirs")
