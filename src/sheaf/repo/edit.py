@@ -76,7 +76,7 @@ class Edit:
         if self._draft.expect not in (None, self._expect):
             raise Conflict(
                 f"branch '{self._draft.branch}' changed in the meantime: it points to {self._expect or 'nothing'}",
-                "check the branch and try again",
+                "check it and try again",
             )
         self._base: Descriptor | None = None
         if self._wanted is not None:
