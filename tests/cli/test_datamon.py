@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -166,10 +167,10 @@ def test_options_that_sheaf_has_renamed_keep_their_names(configured: Cli, cli: C
     cli(*squash, "--keep-last", "1", "--yes")
     for option in ("--concurrency-factor=5", "--force-dest", "--retain-n-latest=1", "--force-yes", "--set-aside"):
         for verb in (download, squash, ("store", "repair")):
-            assert UNKNOWN.search(cli(*verb, option, code=2).err)[1] == option.partition("=")[0]
+            assert UNKNOWN.findall(cli(*verb, option, code=2).err) == [option.partition("=")[0]]
     for option in ("--jobs=5", "--overwrite", "--keep-last=1", "--yes"):
         for verb in (download, squash):
-            assert UNKNOWN.search(configured(*verb, option, code=1).err)[1] == option.partition("=")[0]
+            assert UNKNOWN.findall(configured(*verb, option, code=1).err) == [option.partition("=")[0]]
     shown = configured(*squash, "--help").out
     assert "repo squash --repo faces --retain-n-latest 2 --retain-tags --force-yes\n" in shown
     assert "-y, --force-yes" in shown and "--keep-last" not in shown
@@ -179,9 +180,14 @@ def test_options_that_sheaf_has_renamed_keep_their_names(configured: Cli, cli: C
 def test_the_concurrency_factor_is_a_fifth_of_jobs(
     configured: Cli, cli: Cli, factor: str, jobs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[int] = []
+    asked: list[int | None] = []
     real = Repo.upload
-    monkeypatch.setattr(Repo, "upload", lambda self, *a, **k: (asked.append(k["concurrency"]), real(self, *a, **k))[1])
+
+    def upload_of(self: Repo, *args: Any, **options: Any) -> Any:
+        asked.append(options["concurrency"])
+        return real(self, *args, **options)
+
+    monkeypatch.setattr(Repo, "upload", upload_of)
     configured("repo", "create", "--repo", "r")
     upload = ("bundle", "upload", "--repo", "r", "--path", make_folder(tmp_path / "data"), "--message", "m")
     configured(*upload, "--concurrency-factor", factor)
