@@ -180,14 +180,14 @@ def test_options_that_sheaf_has_renamed_keep_their_names(configured: Cli, cli: C
 def test_the_concurrency_factor_is_a_fifth_of_jobs(
     configured: Cli, cli: Cli, factor: str, jobs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[int] = []
+    asked: list[int | None] = []
     real = Repo.upload
 
-    def upload(self: Repo, *args: Any, **choice: Any) -> Any:
-        asked.append(choice["concurrency"])
-        return real(self, *args, **choice)
+    def upload_of(self: Repo, *args: Any, **options: Any) -> Any:
+        asked.append(options["concurrency"])
+        return real(self, *args, **options)
 
-    monkeypatch.setattr(Repo, "upload", upload)
+    monkeypatch.setattr(Repo, "upload", upload_of)
     configured("repo", "create", "--repo", "r")
     command = ("bundle", "upload", "--repo", "r", "--path", make_folder(tmp_path / "data"), "--message", "m")
     configured(*command, "--concurrency-factor", factor)
