@@ -73,7 +73,7 @@ def test_cp_refuses_what_it_would_wait_for(cli: Cli, faces: str, tmp_path: Path)
     (tmp_path / "ff").mkdir()
     os.mkfifo(tmp_path / "ff/pipe")
     assert "pipe is a named pipe" in cli("cp", "-r", tmp_path / "ff", "faces:ff", code=2).err
-    assert "neither a file" in cli("cp", tmp_path / "ff/pipe", "faces:pipe", code=2).err
+    assert "not a file, folder or symbolic link" in cli("cp", tmp_path / "ff/pipe", "faces:pipe", code=2).err
     (tmp_path / "ff/.sheafignore").write_text("pipe\n")
     cli("cp", "-r", tmp_path / "ff", "faces:ff")
 
