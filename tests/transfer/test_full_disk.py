@@ -22,7 +22,7 @@ from sheaf.storage.folder.scratch import Scratch
 from sheaf.transfer.local import origins
 from sheaf.transfer.local.origins import Origin
 from sheaf.transfer.local.statcache import Rows
-from sheaf.transfer.upload.spool import Spool
+from sheaf.transfer.spool import Spool
 
 ROWS = 1 << 17  #: more than the stat cache holds in memory
 

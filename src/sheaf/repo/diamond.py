@@ -30,7 +30,7 @@ from sheaf.repo.bundle import Bundle
 from sheaf.repo.context import Context
 from sheaf.transfer.local.scan import Skipped
 from sheaf.transfer.progress import Meter, Progress
-from sheaf.transfer.upload.upload import folder_options, store_folder
+from sheaf.transfer.upload import folder_options, store_folder
 
 __all__ = ["Diamond", "DiamondInfo", "SplitInfo"]
 

@@ -30,7 +30,7 @@ from sheaf.transfer.local.ignore import Ignore
 from sheaf.transfer.local.read import BLOCK, read_blocks
 from sheaf.transfer.local.scan import scan
 from sheaf.transfer.local_errors import printable
-from sheaf.transfer.upload.upload import folder_options
+from sheaf.transfer.upload import folder_options
 
 __all__ = ["Edit"]
 

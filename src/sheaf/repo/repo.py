@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from sheaf.repo.store import Store
     from sheaf.transfer.local.scan import Skipped
     from sheaf.transfer.progress import Progress
-    from sheaf.transfer.upload.upload import StoredFolder
+    from sheaf.transfer.upload import StoredFolder
 
 __all__ = ["Repo", "Upload"]
 
@@ -280,7 +280,7 @@ class Repo:
         """
         from sheaf.engine.commit.writer import Draft, Writer
         from sheaf.transfer.progress import Meter
-        from sheaf.transfer.upload.upload import ensure_wanted, folder_options, store_folder
+        from sheaf.transfer.upload import ensure_wanted, folder_options, store_folder
 
         c = self._context
         draft = Draft(message, branch, label, meta or {}, move_label=move_label)
@@ -328,7 +328,7 @@ class Repo:
         """Return what :meth:`upload` would do, with the same arguments and errors. Writes nothing to the store."""
         from sheaf.engine.commit.writer import Draft
         from sheaf.repo.operations.upload_plan import plan_upload
-        from sheaf.transfer.upload.upload import ensure_wanted
+        from sheaf.transfer.upload import ensure_wanted
 
         head = self._log.head()
         Draft("", branch, label, move_label=move_label).ensure_names(head.state)

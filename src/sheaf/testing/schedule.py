@@ -414,7 +414,7 @@ class Inline(Threads):
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Within it folders are read in the thread that uploads them."""
-    with mock.patch("sheaf.transfer.upload.upload.Threads", Inline):
+    with mock.patch("sheaf.transfer.upload.Threads", Inline):
         yield
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
+from typing import Any
 
 from sheaf.errors import NotFound, Unavailable
 from sheaf.storage.port import Backend, Buffer, Created
@@ -110,8 +111,9 @@ def _floods(pipe: Connection, place: Place, name: str) -> None:
             key = f"whole/{name}-{n}"
             body = pattern(_HALF, key)
             pipe.send(("begins", key))
+            begun = time.monotonic()
             backend.create(key, body)
-            pipe.send(("made", key))
+            pipe.send(("made", key, time.monotonic() - begun))
 
 
 def killed_writers(place: Place, rng: random.Random, kills: int = 6) -> str:
@@ -122,24 +124,23 @@ def killed_writers(place: Place, rng: random.Random, kills: int = 6) -> str:
         for n in range(kills):
             with workers(place, 1) as (writer,):
                 writer.begin(_floods, str(n))
-                _told(writer, "begins")
-                begun = time.monotonic()
-                made.append(_told(writer, "made"))
-                took = time.monotonic() - begun
-                _told(writer, "begins")
-                _watch(backend, whole, until=time.monotonic() + rng.uniform(0, took))
+                _, key, took_s = _message(writer, "made")
+                made.append(key)
+                _message(writer, "begins")
+                _watch(backend, whole, until=time.monotonic() + rng.uniform(0, took_s))
                 writer.kill()
-                made += [key for what, key in writer.rest() if what == "made"]
+                made += [key for what, key, *_ in writer.rest() if what == "made"]
         _see(backend, whole)
         lost = [key for key in made if backend.stat(key) is None]
     claim(not lost, f"{len(lost)} objects are missing, although their creates were acknowledged before the kill")
     return f"{kills} writers killed, {len(whole)} complete objects"
 
 
-def _told(writer: Worker, what: str) -> str:
-    while (said := writer.next())[0] != what:
+def _message(writer: Worker, what: str) -> tuple[Any, ...]:
+    """The next message of a kind. The writer measures itself: on a busy machine its messages are read late."""
+    while (message := writer.next())[0] != what:
         pass
-    return str(said[1])
+    return tuple(message)
 
 
 def _watch(backend: Backend, whole: set[str], until: float) -> None:

@@ -30,7 +30,7 @@ from sheaf.model.entries import Entry, Kind, PlaceKind, RecipePlace
 from sheaf.model.nodes import Pointer
 from sheaf.model.records import Bundle
 from sheaf.transfer.progress import Meter
-from sheaf.transfer.upload.spool import Spool
+from sheaf.transfer.spool import Spool
 
 __all__ = ["Copier"]
 

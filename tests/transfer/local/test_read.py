@@ -25,7 +25,7 @@ from sheaf.repo.store import Store
 from sheaf.testing.invariants import assert_sound
 from sheaf.transfer.local import read as reading
 from sheaf.transfer.local.read import Blocks, read_blocks, read_small
-from sheaf.transfer.upload import worker_pool
+from sheaf.transfer.small_files import worker_pool
 
 PROC = Path("/proc/sys/kernel/random")
 

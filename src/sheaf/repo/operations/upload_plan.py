@@ -23,7 +23,7 @@ from sheaf.transfer.local.name_collisions import ANYWHERE, Clashes, clash_text
 from sheaf.transfer.local.scan import ScanBatch, Skipped, scan
 from sheaf.transfer.progress import Meter, Progress
 from sheaf.transfer.store_guard import folder_of
-from sheaf.transfer.upload.upload import left_out_warnings
+from sheaf.transfer.upload import left_out_warnings
 
 __all__ = ["UploadPlan", "plan_upload"]
 

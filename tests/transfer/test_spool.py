@@ -8,7 +8,7 @@ from unittest.mock import patch
 import pyarrow as pa
 import pytest
 
-from sheaf.transfer.upload.spool import Spool
+from sheaf.transfer.spool import Spool
 
 
 def batch(number: int) -> pa.RecordBatch:

@@ -27,7 +27,7 @@ from typing import IO, Final
 import msgspec
 
 from sheaf.engine.chunks.compress import Frame
-from sheaf.transfer.upload.worker import HASH, ROOM, Frames, Paths, Wanted
+from sheaf.transfer.small_files.worker import HASH, ROOM, Frames, Paths, Wanted
 
 __all__ = ["MANY", "Files", "Lost", "Reader", "Readers"]
 
@@ -75,7 +75,14 @@ class Reader:
         """Raises OSError if the system has no room for another process."""
         ours, theirs = Pipe()
         with theirs, _memory() as file:
-            command = [python, "-P", "-m", "sheaf.transfer.upload.worker", str(theirs.fileno()), str(file.fileno())]
+            command = [
+                python,
+                "-P",
+                "-m",
+                "sheaf.transfer.small_files.worker",
+                str(theirs.fileno()),
+                str(file.fileno()),
+            ]
             quiet = subprocess.DEVNULL  # it has nothing to say: what fails there is done again here, and says so
             process = subprocess.Popen(
                 command, stdin=quiet, stdout=quiet, stderr=quiet, pass_fds=[theirs.fileno(), file.fileno()]

@@ -18,9 +18,9 @@ from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
 from sheaf.testing.invariants import assert_sound
 from sheaf.transfer.local import read as reading
-from sheaf.transfer.upload import worker_pool
-from sheaf.transfer.upload.worker import ROOM
-from sheaf.transfer.upload.worker_pool import Files, Lost, Reader
+from sheaf.transfer.small_files import worker_pool
+from sheaf.transfer.small_files.worker import ROOM
+from sheaf.transfer.small_files.worker_pool import Files, Lost, Reader
 
 
 def contents() -> dict[str, bytes]:
@@ -76,7 +76,7 @@ def read_here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         paths.append(path)
         return reading.read_small(path, *scanned)
 
-    monkeypatch.setattr("sheaf.transfer.upload.upload.read_small", read)
+    monkeypatch.setattr("sheaf.transfer.upload.read_small", read)
     return paths
 
 

@@ -39,10 +39,10 @@ from sheaf.transfer.local.scan import SET_ASIDE, ScanBatch, Skipped, scan
 from sheaf.transfer.local.statcache import StatCache
 from sheaf.transfer.local_errors import printable
 from sheaf.transfer.progress import Meter, log_file, logs_files
+from sheaf.transfer.small_files.read_columns import Fresh, Taken
+from sheaf.transfer.small_files.worker_pool import Files, Readers
+from sheaf.transfer.spool import Spool
 from sheaf.transfer.store_guard import folder_of
-from sheaf.transfer.upload.read_columns import Fresh, Taken
-from sheaf.transfer.upload.spool import Spool
-from sheaf.transfer.upload.worker_pool import Files, Readers
 
 __all__ = ["FolderOptions", "StoredFolder", "ensure_wanted", "folder_options", "left_out_warnings", "store_folder"]
 

@@ -1,1 +1,0 @@
-"""A folder into a store: scan, read, store, write a manifest."""
