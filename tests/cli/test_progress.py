@@ -73,5 +73,8 @@ def test_a_closed_bar_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_terminals_library_waits_for_its_use() -> None:
     import subprocess
 
-    code = "import sys; from sheaf.cli import app, progress, render; sys.exit('rich' in sys.modules)"
+    code = (
+        "import sys; from sheaf.cli import app; from sheaf.cli.output import progress_bar, render; "
+        "sys.exit('rich' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -117,7 +117,7 @@ def test_commands_name_them(cli: Cli, tmp_path: Path) -> None:  # noqa: F811
     with live_writer(root):
         erased = cli("store", "erase", blake3(SECRET).hexdigest(), "--reason", "x", "--now", "--yes")
     assert "2 unfinished writes were removed" in erased.out
-    assert "warning: 1 unfinished write may hold the bytes" in erased.err
+    assert "warning: 1 unfinished write may contain the bytes" in erased.err
 
 
 # -- what mounts keep --------------------------------------------------------------------------------------------------

@@ -82,6 +82,8 @@ def _invoke(tree: Tree, app: App, args: list[str]) -> int:
     name = app.dialect.name
     variable = f"_{name.upper()}_COMPLETE"
     if instruction := app.environment.variables.get(variable):
+        import sheaf.cli.commands.completion  # noqa: F401 - registers what bash needs for addresses
+
         return shell_complete(tree, {"obj": app}, name, variable, instruction)
     try:
         with tree.make_context(name, args, obj=app) as context:
