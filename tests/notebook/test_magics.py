@@ -42,7 +42,7 @@ def test_what_goes_wrong_is_one_line(notebook: Notebook, faces: sheaf.Bundle) ->
     for line, words in {
         "%sheaf use acme/none": "didn't find repo",
         "%sheaf use acme/faces@v2": 'didn\'t find label or branch "v2"',
-        "%sheaf show acme/faces@v1:none": "no 'none'",
+        "%sheaf show acme/faces@v1:none": "'none' not found",
         "%sheaf use acme/faces@v1 two-words": "is not a valid variable name",
         "%sheaf": "required",
         "%sheaf run --out acme/faces": "%%sheaf run",
