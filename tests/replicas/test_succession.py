@@ -8,7 +8,7 @@ import pytest
 from tests.cli.conftest import Cli, cli  # noqa: F401 - a fixture
 from tests.replicas.worlds import build
 
-TOLD = "was promoted and is the primary now"
+TOLD = "was promoted to primary"
 
 
 @pytest.fixture
