@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from importlib import import_module
 from types import FrameType
 from typing import Final, NoReturn
 
@@ -82,8 +83,7 @@ def _invoke(tree: Tree, app: App, args: list[str]) -> int:
     name = app.dialect.name
     variable = f"_{name.upper()}_COMPLETE"
     if instruction := app.environment.variables.get(variable):
-        import sheaf.cli.commands.completion  # noqa: F401 - registers what bash needs for addresses
-
+        import_module("sheaf.cli.commands.completion")  # registers what bash needs for addresses
         return shell_complete(tree, {"obj": app}, name, variable, instruction)
     try:
         with tree.make_context(name, args, obj=app) as context:
