@@ -14,7 +14,7 @@ import pytest
 import sheaf
 from sheaf.testing.invariants import assert_sound
 
-KILLS = 6
+KILLS = 10
 UPLOADER = Path(__file__).with_name("uploader.py")
 
 

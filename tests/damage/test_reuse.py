@@ -135,7 +135,7 @@ def test_a_pack_or_node_that_is_lost_is_not_reused_either(
 @pytest.mark.parametrize("rehash", [False, True])
 def test_a_damaged_node_is_not_reused_though_a_cache_holds_a_sound_copy(place: Place, *, rehash: bool) -> None:
     place.store().create_repo("faces")
-    files = {f"{n:05}": b"" for n in range(3000)}  # several leaves
+    files = {f"{n:05}": b"" for n in range(9000)}  # several leaves
     repo = place.repo(cache=place.scratch / "cache")
     repo.upload(place.folder("folder", files), message="first")
     content(repo.bundle("main"))

@@ -126,7 +126,7 @@ def test_progress_is_told(tmp_path: Path) -> None:
 STEPS = ("upload", "label", "cut b", "cut c", "join b", "join c", "replicate", "policy", "repo")
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=st.lists(st.sampled_from(STEPS), max_size=14), seed=st.integers(0, 1 << 20))
 def test_by_chance(tmp_path_factory: pytest.TempPathFactory, steps: list[str], seed: int) -> None:
     rng = random.Random(seed)

@@ -16,8 +16,7 @@ from sheaf.repo.store import Store
 from sheaf.testing.faults import Crash, Fault, FaultyBackend
 
 Act = Callable[[World, Store], object]
-#: A crash after a write leaves what one before the next write does.
-FAULTS = (Fault.CRASH_BEFORE, Fault.LOST, Fault.FAIL)
+FAULTS = (Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.LOST, Fault.FAIL)
 
 
 def stopped(world: World, act: Act, at: str = "mem:a") -> Iterator[tuple[str, World, bool]]:

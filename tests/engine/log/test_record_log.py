@@ -276,7 +276,7 @@ def test_a_damaged_page_does_no_harm(long_backend: Backend) -> None:
     expected = [record.ops for record in repo_log(open_core(backend, "first"), REPO).records()]
     page = keys.log_page(keys.repo(REPO), 0)
     whole = backend.get(page)
-    for at in range(0, len(whole), max(1, len(whole) // 10)):
+    for at in range(0, len(whole), max(1, len(whole) // 30)):
         replaced(backend, page, flipped(whole, at))
         assert [record.ops for record in repo_log(open_core(backend, "reader"), REPO).records()] == expected
 
