@@ -1,4 +1,4 @@
-"""Find out if a bucket keeps old versions of objects: deleting an object there does not remove its bytes."""
+"""Check whether a bucket keeps old versions of objects: deleting an object there does not remove its bytes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["keeps_versions"]
 
 
 def keeps_versions(backend: Backend, key: str) -> bool | None:
-    """What the answer to a write of ``key`` (a new one, removed again) says; None where there is no bucket.
+    """True if the response to a write of ``key``, a new one that is removed again, has a version; None without a bucket.
 
-    Raises as any write does.
+    Raises what any write raises.
     """
     while isinstance(backend, WrapperBackend):
         backend = backend.inner
