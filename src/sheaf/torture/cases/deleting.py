@@ -54,7 +54,7 @@ def what_was_replaced_has_the_new_bytes(trial: Trial) -> None:
     data = pattern(10_000)
     try:
         trial.backend.replace("x/damaged", data)
-    except Unsupported:  # repair says so, too
+    except Unsupported:  # repair reports this, too
         return
     claim_equal(trial.backend.get("x/damaged"), data, "a replaced object")
     claim_equal(trial.backend.stat("x/damaged"), Stat("x/damaged", len(data)), "the stat of a replaced object")
