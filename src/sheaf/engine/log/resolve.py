@@ -65,7 +65,7 @@ class Refs:
         return self._all[id]
 
     def newest(self, *, without: frozenset[str] = frozenset(), besides: str = "") -> Bundle | None:
-        """The bundle that was committed last, not counting deleted ones and ``without``, but counting ``besides``; None if none."""
+        """The newest bundle by commit, not counting deleted ones and ``without``, but counting ``besides``; or None."""
         self._catch_up()
         gone = (self._gone | without) - {besides}
         return next((bundle for id, bundle in reversed(self._all.items()) if id not in gone), None)

@@ -150,7 +150,7 @@ def _loaded(core: Core, key: str) -> Moved | None:
 
 @dataclass(frozen=True, slots=True)
 class Forwards:
-    """As of one moment: by pack the address that holds, and the keys of all that was ever said, the newest first."""
+    """The addresses as of one moment: the valid one of each pack, and the keys of all of each pack, newest first."""
 
     moved: dict[bytes, Moved]
     records: dict[bytes, list[str]]
