@@ -186,7 +186,7 @@ class _Task(Generic[T]):
 
 
 class Threads(ThreadPoolExecutor):
-    """A pool that works in a child, too. There, calls that the parent was still waiting for fail, and finished ones don't."""
+    """A pool that has threads in a child, too. Calls unfinished at the fork fail there; finished ones keep their results."""
 
     def __init__(self, max_workers: int, thread_name_prefix: str = "") -> None:
         super().__init__(max_workers, thread_name_prefix)

@@ -30,9 +30,9 @@ LARGEST: Final = 1 << 30
 class Created(enum.Enum):
     """The result of a create. There is no "exists", since it would not say whose bytes the key has."""
 
-    CREATED = "created"  #: this call made the object
-    MINE = "mine"  #: the object is there with exactly these bytes (a lost answer, a repeated call)
-    OTHER = "other"  #: the object is there with other bytes; it was not touched
+    CREATED = "created"  #: this call created the object
+    MINE = "mine"  #: the object exists with exactly these bytes (a lost answer, or a repeated call)
+    OTHER = "other"  #: the object exists with other bytes; it was not changed
 
 
 @dataclass(frozen=True, slots=True)

@@ -283,7 +283,8 @@ class _Kept(MemoryBackend):
 
     def __init__(self, schedule: Schedule) -> None:
         super().__init__()
-        self.url = "schedule://"  # not "memory:", since clients of such stores keep no caches
+        # Clients of "memory:" stores keep no caches, which would hide faults, so the URL has another scheme.
+        self.url = "schedule://"
         self.settle_s = float(schedule.stale)
         self._schedule = schedule
         self._born: dict[str, int] = {}

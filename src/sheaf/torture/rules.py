@@ -50,7 +50,8 @@ def _client(place: Place) -> tuple[Any, str, str]:
     try:
         session = boto3.Session(profile_name=options.profile)
         client = session.client("s3", endpoint_url=options.endpoint, region_name=options.region, verify=options.ca_file)
-    except Exception as error:  # the library's errors have no common base class
+    except Exception as error:
+        # The library's errors have no common base class.
         raise _Unreadable(type(error).__name__) from error
     return client, location.host, location.path
 

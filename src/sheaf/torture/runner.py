@@ -97,7 +97,8 @@ def _tried(promise: str, look: Callable[[], str]) -> Finding:
         return Finding(promise, "failed", str(error))
     except SheafError as error:
         return Finding(promise, "failed", f"{error.kind}: {error.message}")
-    except Exception as error:  # a backend must raise no others
+    except Exception as error:
+        # A backend must raise no other errors, so this one is a failure of the check.
         return Finding(promise, "failed", f"unexpected {type(error).__name__}: {error}")
 
 

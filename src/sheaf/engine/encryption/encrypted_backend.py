@@ -200,7 +200,8 @@ class EncryptedBackend(WrapperBackend):
     def list(self, prefix: str = "", *, sort: bool = False) -> Iterator[Stat]:
         if not may_be_hashed(prefix):
             return self.inner.list(prefix, sort=sort)
-        folder = prefix[: prefix.rfind("/") + 1]  # the rest may be a part of a hidden hash
+        # The part of the prefix after its last slash may be a part of a hidden hash, so it can't be used in the store.
+        folder = prefix[: prefix.rfind("/") + 1]
         shown = (Stat(self._names.show(stat.key), stat.size) for stat in self.inner.list(folder, sort=sort))
         chosen = (stat for stat in shown if stat.key.startswith(prefix))
         return iter(sorted(chosen, key=lambda stat: stat.key)) if sort else chosen

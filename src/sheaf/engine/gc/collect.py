@@ -122,7 +122,8 @@ class _Mark:
         self._core, self._keep = core, keep
         # This is listed first, so that objects created later are not in it and can't be condemned.
         self.sizes = inventory(core)
-        self._noted = noted_keys(core)  # for objects that do not exist any more, the notes are deleted
+        # Notes about objects that do not exist any more are deleted as if the objects still existed.
+        self._noted = noted_keys(core)
         self._forwards = load_forwards(core)
         self._nodes = Nodes(core)
         bundles, self._heads = live_bundles(core)

@@ -1,6 +1,6 @@
 """Replace half-dead packs: copy what is needed of them, and write forwarding addresses to the copies.
 
-The addresses are valid from a record in the store's log on. A gc that takes this one for dead ends its session in the
+The addresses are valid from a record in the store's log on. A gc that considers this one dead ends its session in the
 same log: the order of records decides, and a gc that has lost does not delete the old packs.
 """
 
@@ -39,7 +39,8 @@ class Mover:
         self._forwards = forwards
         self._moving = moving
         self._index = ChunkIndex([], frozenset())
-        self._sink = PackSink(core, mine.id, self._index, tells_early=False)  # see drop_copies
+        # New packs are not listed in the index early: drop_copies may only delete packs that no other process can know of.
+        self._sink = PackSink(core, mine.id, self._index, tells_early=False)
         self._copies: dict[tuple[bytes, int], Place] = {}
         self._is_told = False
 

@@ -83,7 +83,7 @@ class Log(Generic[S, Op]):
         self._slim: OrderedDict[int, Record] = OrderedDict()
 
     def head(self) -> Head[S]:
-        """Read the newest state of the log. Raises Corrupt."""
+        """Return the newest head, after reading the records that are new. Raises Corrupt."""
         head = self._head
         if head is None:
             head, is_current = self._begin()
@@ -102,7 +102,7 @@ class Log(Generic[S, Op]):
 
     @property
     def last(self) -> S:
-        """The state at the last call of :meth:`head`, which may be a while ago."""
+        """The state at the last call of :meth:`head` or :meth:`append`, which may be a while ago."""
         return self._head.state if self._head else self.empty
 
     def look(self) -> None:

@@ -44,7 +44,7 @@ Plain = Callable[[Backend], Backend]  #: wraps a location so that encrypted obje
 _AT_ONCE = 4  # objects that are copied at the same time; limits memory to as many packs
 _BATCH = 256
 _LOCAL = tuple(folder.rstrip("/") for folder in LOCAL)
-#: Operations that leave everything needed that was needed before.
+#: Operations that don't allow gc to delete anything that was needed before them.
 _ADDS = (
     AddBundle,
     BringBack,
@@ -105,7 +105,7 @@ def catch_up(
 
     Raises:
         Conflict: the target has diverged. Refused: it was promoted, or contains another store.
-        Corrupt: an object differs in both.
+        Corrupt: an object differs in size in the two locations, or is damaged.
     """
     work = _CatchUp(source, target, replica_id(url or target.url), prune, tell, plain)
     work.begin(takes_over)
@@ -155,7 +155,7 @@ class _CatchUp:
             self._source.delete(key)
         return True
 
-    # -- what there is -------------------------------------------------------------------------------------------------
+    # -- comparing -----------------------------------------------------------------------------------------------------
 
     def _ended_generations(self) -> list[str]:
         """The generations that the target has and that have ended in the source, which has deleted what they list."""

@@ -59,7 +59,8 @@ def find_credentials(options: StorageOptions, environ: Mapping[str, str]) -> Aws
 
 def _has_own(environ: Mapping[str, str]) -> bool:
     """True if the library finds credentials in the environment."""
-    has_keys = environ.get("AWS_ACCESS_KEY_ID") or environ.get("AWS_SECRET_ACCESS_KEY")  # one alone is an error there
+    # The library uses a single one of them, too, and then reports that the other is missing.
+    has_keys = environ.get("AWS_ACCESS_KEY_ID") or environ.get("AWS_SECRET_ACCESS_KEY")
     return bool(has_keys or (environ.get("AWS_WEB_IDENTITY_TOKEN_FILE") and environ.get("AWS_ROLE_ARN")))
 
 
@@ -115,7 +116,8 @@ def _parsed(path: str) -> configparser.RawConfigParser:
         file = Path(path).expanduser()
         if not file.is_file():
             return _parser("", path)
-    except RuntimeError:  # no home folder
+    except RuntimeError:
+        # expanduser() raises RuntimeError if there is no home folder.
         return _parser("", path)
     with translated(f"read {path}"):
         data = file.read_bytes()

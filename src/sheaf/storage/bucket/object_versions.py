@@ -15,9 +15,9 @@ __all__ = ["keeps_versions"]
 
 
 def keeps_versions(backend: Backend, key: str) -> bool | None:
-    """True if the response to a write of ``key``, a new one that is removed again, has a version; None without a bucket.
+    """True if a bucket keeps old versions, as the response to a write of ``key`` shows; None if there is no bucket.
 
-    Raises what any write raises.
+    ``key`` must be new, and is removed again. Raises what any write raises.
     """
     while isinstance(backend, WrapperBackend):
         backend = backend.inner

@@ -27,7 +27,7 @@ __all__ = ["Aside"]
 
 _LOOK = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _OLD_S = 3600.0  # since the last write; a writer whose file is removed nevertheless fails and creates nothing
-_ATTEMPTS = 100  # at a file that stays ours; after that, the file system's locks can't be trusted
+_ATTEMPTS = 100  # to create a file that no other process removes; after that, the file system's locks can't be trusted
 _MAY_LIVE = "its writer may still be running"
 _MUST_BE_OLD = "its writer may be running on another machine, so it is removed once it is an hour old"
 

@@ -82,7 +82,8 @@ class _World:
         except (Stopped, Unavailable):
             # Unless it was stopped, the client could not even open the store.
             return
-        except Exception as error:  # anything else must not happen
+        except Exception as error:
+            # No other error may occur in a round.
             self.troubles.append(f"{name}: {_said(error)}")
 
 
@@ -109,7 +110,8 @@ def play(place: Place, seed: str, timings: Timings) -> Round:
             raise Unavailable(f"a round has not finished after {_LONGEST_S:.0f} s", "use a faster location") from None
         except (Unavailable, Denied, NoSpace):
             raise
-        except Exception as error:  # a store that violates its guarantees may raise anything
+        except Exception as error:
+            # A store that violates its guarantees may cause any error.
             world.troubles.append(f"after the round: {_said(error)}")
         finally:
             world.stop.set()
