@@ -70,13 +70,13 @@ def _shown(path: str) -> str:
 
 
 def split(path: str) -> tuple[str, str]:
-    """(folder, name); the folder of a top-level name is the empty string."""
+    """Split a path into (folder, name); the folder of a top-level name is the empty string."""
     folder, _, name = path.rpartition("/")
     return folder, name
 
 
 def join(folder: str, name: str) -> str:
-    """The path of a name in a folder; either may be empty."""
+    """Join a folder and a name; either may be empty."""
     return f"{folder}/{name}" if folder and name else folder or name
 
 
@@ -92,7 +92,7 @@ def path_of(key: bytes) -> str:
 
 
 def ancestors(path: str) -> list[str]:
-    """All folders above a path, outermost first, without the root: ``a/b/c`` → ``[a, a/b]``."""
+    """The folders above a path, outermost first, without the root: ``a/b/c`` → ``[a, a/b]``."""
     parts = path.split("/")[:-1]
     return ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
 

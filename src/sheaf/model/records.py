@@ -115,7 +115,7 @@ class Op(
 
 
 class AddBundle(Op, frozen=True):
-    """The commit of a bundle."""
+    """Commit a bundle."""
 
     bundle: Bundle
 
@@ -353,7 +353,7 @@ def _pointed(
 
 
 class CreateRepo(Op, frozen=True):
-    """A new repo under a free name."""
+    """Create a repo under a free name."""
 
     id: str
     name: str

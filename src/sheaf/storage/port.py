@@ -116,12 +116,12 @@ class Backend(ABC):
         """Check what the first create depends on, such as the state of replicas; called while other requests are running."""
 
     def replace(self, key: str, data: Buffer) -> None:
-        """Replace a damaged object in one step: the key is never free. Durable when it returns.
+        """Replace a damaged object in one step, so that its key exists at every moment. Durable when it returns.
 
         Only repair calls this, after it has verified the new bytes and found that the stored ones can't be read. A wrapper
         that changes bytes must implement it itself.
 
-        Raises ``Unsupported`` where there is no such step.
+        Raises ``Unsupported`` where the storage has no such step.
         """
         raise Unsupported(f"{key} can't be replaced in {self.url}: it does not support atomic replacement")
 

@@ -61,6 +61,7 @@ class Trial:
         return data
 
     def read(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Read byte ranges ``(offset, length)`` of an object."""
         return [bytes(buffer) for buffer in self.backend.get_ranges(key, ranges)]
 
     def keys(self, prefix: str = "") -> list[str]:

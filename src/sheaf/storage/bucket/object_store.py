@@ -1,4 +1,4 @@
-"""A store in a bucket: S3, GCS or Azure, through obstore. The only module that calls it."""
+"""Store objects in a bucket of S3, Google Cloud Storage or Azure, through obstore."""
 
 from __future__ import annotations
 
