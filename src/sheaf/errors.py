@@ -1,7 +1,7 @@
 """Categories of errors: errors of one category call for the same next step.
 
 Every door (command line, HTTP, S3, FUSE) maps errors with the one table below. Classes for a single failure are defined
-beside the code that raises them and inherit from a category here.
+next to the code that raises them and inherit from a category here.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
     "rule_of",
 ]
 
-#: What a name from a store could use to break a message's one line, or to steer the terminal that shows it.
+#: Characters with which a name from a store could break a message's one line, or control the terminal that shows it.
 _CONTROLS = _re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069]")
 
 
@@ -149,7 +149,7 @@ class Rule:
     retry: bool = False
 
 
-#: Most specific class first; :func:`rule_of` walks an error's class order and takes the first that is listed.
+#: Most specific class first; :func:`rule_of` returns the first row in the order of an error's base classes.
 RULES: dict[type[SheafError], Rule] = {
     InvalidInput: Rule(2, 400, "InvalidArgument", _errno.EINVAL),
     NotFound: Rule(3, 404, "NoSuchKey", _errno.ENOENT),
@@ -170,7 +170,7 @@ RULES: dict[type[SheafError], Rule] = {
 
 
 def rule_of(error: BaseException) -> Rule:
-    """The row of :data:`RULES` for an error; foreign exceptions count as unexpected (exit 12)."""
+    """Return the row of :data:`RULES` for an error; foreign exceptions count as unexpected (exit 12)."""
     for cls in type(error).__mro__:
         if cls in RULES:
             return RULES[cls]

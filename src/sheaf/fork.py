@@ -1,9 +1,9 @@
-"""What a forked process must not share with the process that it was forked from.
+"""Locks, pools and owners that work in a forked process.
 
 A fork copies memory and one thread. In the child a lock that another thread held stays locked, a pool has no threads, and
-whoever removes or commits what the parent began does so a second time. So locks, pools and whatever else waits for
-threads come from here, where one hook makes them again in every child, and what belongs to one process has an
-:class:`Origin`. A test refuses locks and pools that come from elsewhere.
+code that removes or commits what the parent began would do so a second time. So locks, pools and everything else that
+waits for threads come from here, where one hook renews them in every child, and what belongs to one process has an
+:class:`Origin`. A test fails if a lock or a pool comes from elsewhere.
 """
 
 from __future__ import annotations
@@ -43,24 +43,25 @@ _LOST = (
 
 
 class _Process:
-    """Names the process that this is; another one in a child."""
+    """Identifies the current process by object identity; a child gets a new one."""
 
 
 _process = _Process()
-_owners: dict[int, tuple[weakref.ref[Any], Callable[[Any], object]]] = {}  # by id: not all of them can be hashed
+# Owners by their ids, since not all of them can be hashed.
+_owners: dict[int, tuple[weakref.ref[Any], Callable[[Any], object]]] = {}
 
 
 def in_child(owner: T, renew: Callable[[T], object]) -> None:
-    """Call ``renew`` with the owner in every process that is forked from now on, for as long as the owner is there.
+    """Call ``renew`` with the owner in every process forked from now on, as long as the owner exists.
 
-    It runs before anything else does in the child, on its only thread, and must neither wait nor raise.
+    It runs in the child before anything else, on its only thread, and must neither wait nor raise.
     """
     key = id(owner)
     _owners[key] = weakref.ref(owner, lambda _: _owners.pop(key, None)), renew
 
 
 def _renew_all() -> None:
-    global _process  # noqa: PLW0603 - there is one process, and this is its name
+    global _process  # noqa: PLW0603 - it identifies the process, so there is only one
     _process = _Process()
     for ref, renew in list(_owners.values()):
         if (owner := ref()) is not None:
@@ -75,7 +76,7 @@ os.register_at_fork(after_in_child=_renew_all)
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The process that began something. ``what``: its name in the message; ``hint``: what a child can do instead."""
+    """The process that began something. ``what``: the name for the message; ``hint``: what a child can do instead."""
 
     what: str
     hint: str = "start another one in this process"
@@ -83,24 +84,24 @@ class Origin:
 
     @property
     def is_here(self) -> bool:
-        """False in a process that was forked from the one that made this."""
+        """False in a process that was forked from the one that created this."""
         return self._process is _process
 
     def ensure_here(self) -> None:
-        """Raises Refused in a process that was forked from the one that made this."""
+        """Raise Refused in a process that was forked from the one that created this."""
         if not self.is_here:
             raise Refused(f"{self.what} belongs to the parent of this forked process", self.hint)
 
 
 class TemporaryFolder:
-    """A folder that goes with this object, at the latest when its process ends; a child leaves its parent's alone."""
+    """A folder that is removed with this object, at the latest when its process ends. A forked child never removes it."""
 
     def __init__(self, prefix: str) -> None:
         self.path = Path(tempfile.mkdtemp(prefix=prefix))
         self._end = weakref.finalize(self, _remove, self.path, Origin("a temporary folder"))
 
     def close(self) -> None:
-        """Remove it with all in it."""
+        """Remove the folder with all its contents."""
         self._end()
 
     def __enter__(self) -> Path:
@@ -119,23 +120,23 @@ def _remove(path: Path, origin: Origin) -> None:
 
 
 def Lock() -> threading.Lock:
-    """A lock that is free in every child."""
+    """Create a lock that is free in every child."""
     return _freed(threading.Lock())
 
 
 def RLock() -> Any:
-    """A lock that its thread may take several times, free in every child."""
+    """Create a lock that one thread may acquire several times, and that is free in every child."""
     return _freed(threading.RLock())
 
 
 def _freed(lock: T) -> T:
-    # The standard library frees its own locks (those of threading, logging and queues) by the same call.
+    # The standard library frees its own locks (those of threading, logging and queues) with the same call.
     in_child(lock, lambda lock: lock._at_fork_reinit())  # type: ignore[attr-defined]
     return lock
 
 
 class Semaphore(threading.BoundedSemaphore):
-    """Permits for ``value`` threads, all of them free in every child."""
+    """Permits for ``value`` threads; in every child all of them are free."""
 
     def __init__(self, value: int) -> None:
         super().__init__(value)
@@ -143,9 +144,9 @@ class Semaphore(threading.BoundedSemaphore):
 
 
 class Lazy(Generic[T]):
-    """A property that is computed once; by two threads at once perhaps, of which the first one's value is kept.
+    """A property that is computed once. If two threads compute it at the same time, the first value is kept.
 
-    ``functools.cached_property`` of Python 3.11 holds one lock for all objects of a class, which no child could free.
+    ``functools.cached_property`` of Python 3.11 uses one lock for all objects of a class, which a child could not free.
     """
 
     def __init__(self, compute: Callable[[Any], T]) -> None:
@@ -170,7 +171,7 @@ class Lazy(Generic[T]):
 
 
 class _Task(Generic[T]):
-    """A call that a pool makes. ``done``: what it returned, as a tuple of one."""
+    """A call that a pool makes. ``done``: a tuple with its result, or None before it has returned."""
 
     __slots__ = ("_call", "done")
 
@@ -185,7 +186,7 @@ class _Task(Generic[T]):
 
 
 class Threads(ThreadPoolExecutor):
-    """A pool that has threads in a child, too. What its parent waited for fails there, unless it was done."""
+    """A pool that has threads in a child, too. Calls unfinished at the fork fail there; finished ones keep their results."""
 
     def __init__(self, max_workers: int, thread_name_prefix: str = "") -> None:
         super().__init__(max_workers, thread_name_prefix)
@@ -209,7 +210,8 @@ class Threads(ThreadPoolExecutor):
         if self._is_over:
             super().shutdown(wait=False)
         for future, task in list(self._tasks.items()):
-            Future.__init__(future)  # its own lock may be held by a thread that is not here
+            # The lock of a future may be held by a thread that does not exist in the child.
+            Future.__init__(future)
             if task.done:
                 future.set_result(task.done[0])
             else:

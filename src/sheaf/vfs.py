@@ -1,6 +1,6 @@
-"""A bundle as a file tree, defined once: what every door that serves files is an adapter of.
+"""The file tree of a bundle, defined once: all doors that serve files are adapters of it.
 
-Paths are ``/``-separated and relative; the root is the empty path. Nothing here writes.
+Paths are ``/``-separated and relative; the root is the empty path. Nothing in this module writes.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ from sheaf.errors import InvalidInput, NotFound
 from sheaf.model.entries import Entry, Kind
 from sheaf.model.paths import check_path, join, split
 
-if TYPE_CHECKING:  # 0.1 s to import, and who only looks needs none of it
+# Importing these modules takes 0.1 s, which callers that only list entries don't need.
+if TYPE_CHECKING:
     from sheaf.engine.chunks.chunk_reader import Contents
     from sheaf.engine.manifest.tree import Tree
 
 __all__ = ["ROOT", "BundleFile", "FileTree", "follow", "look_up"]
 
-#: The root folder has no row of its own.
+#: The root folder, which has no row of its own.
 ROOT = Entry("", "", Kind.FOLDER, 0o755)
-_HOPS = 40  # symlinks on the way to a file, as Linux has it
+_HOPS = 40  # the most symlinks on the way to a file, as in Linux
 
 
 def look_up(find: Callable[[str], Entry | None], path: str) -> Entry:
-    """The entry of a path. ``find`` knows all but the root. Raises NotFound, InvalidInput."""
+    """Return the entry of a path. ``find`` finds all paths but the root. Raises NotFound, InvalidInput."""
     path = path.strip("/")
     entry = find(check_path(path)) if path else ROOT
     if entry is None:
@@ -34,15 +35,16 @@ def look_up(find: Callable[[str], Entry | None], path: str) -> Entry:
 
 
 def follow(find: Callable[[str], Entry | None], path: str) -> Entry | None:
-    """What a path leads to if symlinks are followed, those of folders above it too; never out of the bundle.
+    """Return the entry that a path leads to if all symlinks on the way are followed, never out of the bundle.
 
-    ``find`` looks one path up without following anything. None if it leads nowhere, outside or in circles.
+    ``find`` looks up one path without following links. None if a link leads nowhere, outside or in circles.
     """
     entry = find(path)
     if entry is not None and entry.kind != Kind.SYMLINK:
         return entry
     at, rest = "", path.split("/")[::-1]
-    for _ in range(_HOPS * 100):  # components, those of targets too
+    # Each symlink can add many components, so the limit is on components.
+    for _ in range(_HOPS * 100):
         while rest and rest[-1] in ("", "."):
             rest.pop()
         if not rest:
@@ -66,18 +68,18 @@ def follow(find: Callable[[str], Entry | None], path: str) -> Entry | None:
 
 
 class FileTree:
-    """Looks up, lists and opens what is in one bundle. Safe to use from many threads."""
+    """Looks up, lists and opens the entries of one bundle. Safe to use from many threads."""
 
     def __init__(self, tree: Tree, contents: Contents) -> None:
         self.tree = tree
         self.contents = contents
 
     def stat(self, path: str) -> Entry:
-        """The entry of a path. Raises NotFound."""
+        """Return the entry of a path. Raises NotFound, InvalidInput."""
         return look_up(self.tree.find, path)
 
     def follow(self, path: str) -> Entry:
-        """The entry that a path leads to when symlinks inside the bundle are followed. Raises NotFound."""
+        """Return the entry that a path leads to if symlinks inside the bundle are followed. Raises NotFound, InvalidInput."""
         path = path.strip("/")
         entry = follow(self.tree.find, check_path(path)) if path else ROOT
         if entry is None:
@@ -85,14 +87,14 @@ class FileTree:
         return entry
 
     def list(self, path: str = "", *, recursive: bool = False) -> Iterator[Entry]:
-        """What is in a folder, in order; of a file or symlink, itself. Raises NotFound."""
+        """Yield the entries of a folder, in order; for a file or symlink only itself. Raises NotFound."""
         entry = self.stat(path)
         if entry.kind != Kind.FOLDER:
             return iter((entry,))
         return self.tree.entries(entry.path, recursive=recursive)
 
     def open(self, path: str) -> BundleFile:
-        """A file for reading. Raises NotFound, or InvalidInput if it is no file."""
+        """Open a file for reading. Raises NotFound, or InvalidInput if the path is not a file."""
         entry = self.stat(path)
         if entry.kind not in (Kind.FILE, Kind.EXTERNAL):
             raise InvalidInput(f"'{entry.path}' is a {entry.kind.name.lower()}, not a file")
@@ -100,7 +102,7 @@ class FileTree:
 
 
 class BundleFile(io.RawIOBase):
-    """One file of a bundle: seekable, every byte verified. Wrap it in ``io.BufferedReader`` for small reads."""
+    """A file of a bundle: seekable, every byte verified. Wrap it in ``io.BufferedReader`` for small reads."""
 
     def __init__(self, contents: Contents, entry: Entry) -> None:
         self.entry = entry
@@ -117,7 +119,7 @@ class BundleFile(io.RawIOBase):
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move; positions beyond the end read as the end."""
+        """Set the position, in bytes; reading beyond the end returns nothing. Raises ValueError if it would be negative."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.entry.size}[whence]
         if base + offset < 0:
             raise ValueError("negative position")
@@ -125,7 +127,7 @@ class BundleFile(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        """Fill a buffer as far as the file goes."""
+        """Read into a buffer, up to its size or the end of the file; return the number of bytes."""
         view = memoryview(buffer).cast("B")
         data = self._contents.read(self.entry, self._at, len(view))
         view[: len(data)] = data
@@ -133,7 +135,7 @@ class BundleFile(io.RawIOBase):
         return len(data)
 
     def readall(self) -> bytes:
-        """The rest of the file."""
+        """Read the rest of the file."""
         data = self._contents.read(self.entry, self._at)
         self._at += len(data)
         return data

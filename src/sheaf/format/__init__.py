@@ -1,1 +1,1 @@
-"""Bytes to model and back, one module per kind of object, versioned by name. Normative: docs/format/v1.md."""
+"""Encode and decode stored objects, one module per kind, with its version in its name. Normative: docs/format/v1.md."""

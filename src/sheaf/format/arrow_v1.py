@@ -1,7 +1,7 @@
-"""One record batch out of an Arrow IPC stream, measured before anything in it is decompressed.
+"""Read the only record batch of an Arrow IPC stream, checking its size before anything is decompressed.
 
-Arrow makes whatever room a stream asks for. So the lengths that the buffers claim are added up first; dictionaries and
-further batches, for which the format has no use, are refused unread.
+Arrow allocates whatever a stream asks for. So the lengths that the buffers claim are added up first. Dictionaries and
+further batches, which the format does not use, are rejected without being read.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ from sheaf.format.flat import field, i32, table, vector
 
 __all__ = ["read_batch"]
 
-#: What pyarrow raises for bytes that are no stream, or one that asks for too much.
+#: What pyarrow raises for bytes that are not a stream, or for a stream that asks for too much memory.
 NOT_ARROW = (pa.ArrowException, OSError, MemoryError, KeyError, ValueError, OverflowError, StopIteration, struct.error)
 
-_OPTIONS = pa.ipc.IpcReadOptions(use_threads=False)  # batches are small: sharing columns out costs more than it gains
+# Batches are small: sharing their columns among threads costs more than it saves.
+_OPTIONS = pa.ipc.IpcReadOptions(use_threads=False)
 _BUFFER = struct.Struct("<qq")
 _I64 = struct.Struct("<q")
-_HEADER, _BUFFERS, _COMPRESSION = 2, 2, 3  # places of fields in Arrow's tables Message and RecordBatch
+_HEADER, _BUFFERS, _COMPRESSION = 2, 2, 3  # numbers of fields in Arrow's tables Message and RecordBatch
 
 
 def read_batch(payload: memoryview, schema: pa.Schema, limit: int, what: str) -> pa.RecordBatch:
-    """The columns of ``schema`` of the stream's only batch, validated, from buffers of at most ``limit`` bytes.
+    """Read and validate the stream's only batch, with the columns of ``schema``, from buffers of at most ``limit`` bytes.
 
-    Columns are found by name, and others left out. Raises Corrupt; ``what`` names the object.
+    Columns are found by name, and other columns are left out. Raises Corrupt; ``what`` names the object.
     """
     stream = pa.py_buffer(payload)
     try:
@@ -48,12 +49,12 @@ def read_batch(payload: memoryview, schema: pa.Schema, limit: int, what: str) ->
 
 
 def _line(error: BaseException) -> str:
-    """What Arrow says, without the further lines that it may have."""
+    """The first line of Arrow's error message."""
     return str(error).partition("\n")[0]
 
 
 def _size(batch: pa.Message) -> int:
-    """Bytes that a batch's buffers take in memory."""
+    """The bytes of memory that a batch's buffers will occupy."""
     return sum(_lengths(bytes(batch.metadata), memoryview(batch.body or b"")))
 
 
@@ -67,7 +68,7 @@ def _messages(stream: pa.Buffer) -> Iterator[pa.Message]:
 
 
 def _lengths(metadata: bytes, body: memoryview) -> Iterator[int]:
-    """What each buffer takes: a compressed one says so in its first 8 bytes, where -1 means that it isn't after all."""
+    """Yield each buffer's length in memory. A compressed buffer begins with it, in 8 bytes; -1 means "not compressed"."""
     batch = table(metadata, i32(metadata, 0), _HEADER)
     compressed = field(metadata, batch, _COMPRESSION) is not None
     at, count = vector(metadata, batch, _BUFFERS)

@@ -1,4 +1,4 @@
-"""Tables of fixed-width columns, one after the other, little-endian, each padded to a multiple of 8 bytes."""
+"""Encode tables of fixed-width columns: one after the other, little-endian, each padded to a multiple of 8 bytes."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ HASH = np.dtype(("u1", 32))
 
 
 def encode_columns(columns: Sequence[Array], head: bytes = b"") -> bytes:
-    """``head``, then the columns' bytes, in order, padded."""
+    """Return ``head`` followed by the columns' bytes in order, padded."""
     parts: list[bytes | memoryview] = [head]
     for column in columns:
         raw = np.ascontiguousarray(column).reshape(-1).view(np.uint8).data
         parts += [raw, bytes(-len(raw) % 8)]
-    return b"".join(parts)  # the only copy: an index has 44 bytes for each chunk of a session
+    # This is the only copy: an index has 44 bytes for each chunk of a session, which can be a lot.
+    return b"".join(parts)
 
 
 def decode_columns(payload: bytes | memoryview, columns: Sequence[tuple[np.dtype[Any], int]], what: str) -> list[Array]:
-    """The columns back as arrays over the same memory; ``columns`` are (dtype, number of rows). Raises Corrupt."""
+    """Return the columns as arrays over the same memory. ``columns``: (dtype, number of rows) of each. Raises Corrupt."""
     arrays = []
     at = 0
     for dtype, count in columns:
@@ -43,10 +44,10 @@ def decode_columns(payload: bytes | memoryview, columns: Sequence[tuple[np.dtype
 
 
 def hashes_of(values: Sequence[bytes]) -> Hashes:
-    """32-byte values as an (n, 32) array."""
+    """Convert 32-byte values into an (n, 32) array."""
     return np.frombuffer(b"".join(values), np.uint8).reshape(len(values), 32)
 
 
 def leading(hashes: Hashes) -> npt.NDArray[np.uint64]:
-    """The first 8 bytes of each hash as a number that sorts as the bytes do."""
+    """The first 8 bytes of each hash, as a number that sorts as the bytes do."""
     return np.ascontiguousarray(hashes[:, :8]).view(">u8").reshape(len(hashes)).astype(np.uint64)

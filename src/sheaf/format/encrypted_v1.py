@@ -3,14 +3,14 @@
      0   4  "SHFE"
      4   2  version: 1
      6   2  flags: 0
-     8  32  salt: random, another one for each time that anything is encrypted
+     8  32  salt: random, a new one whenever anything is encrypted
     40  24  the object's length (u64), encrypted, with its tag
     64   …  segments: 64 KiB each, the last one shorter, each encrypted and followed by its tag of 16 bytes
 
-The key is derived from the store's key, the store's id, the object's key in the store, and bytes 0 to 39; so nothing of
-one object passes for a part of another. The nonce is the segment's number. What is encrypted is padded with zeros.
+The key is derived from the store's key, the store's id, the object's key in the store, and bytes 0 to 39; so a part of
+one object can't be passed off as a part of another. The nonce is the segment's number. Plaintext is padded with zeros.
 
-The only module, with ``keyslot_v1.py``, that needs the library ``cryptography``.
+Only this module and ``keyslot_v1.py`` require the library ``cryptography``.
 """
 
 from __future__ import annotations
@@ -29,19 +29,25 @@ __all__ = ["HEADER", "SALT", "SEGMENT", "TAG", "ObjectCipher", "StoreKey", "padd
 
 HEADER = 64  #: bytes before the first segment
 SEGMENT = 64 * 1024  #: bytes of a segment before encryption
-TAG = 16  #: bytes that each encrypted piece is longer
+TAG = 16  #: bytes by which encryption lengthens each piece
 SALT = 32
 
 _FIXED = struct.Struct("<4sHH32s")
 _LENGTH = struct.Struct("<Q")
 _MAGIC, _VERSION = b"SHFE", 1
 _OF_LENGTH = b"\xff" * 12  # the nonce of the length: no segment has that number
-_LEAST = 256  # bytes
-_STEP = 18  # bits: full packs are a little above a power of two, and all alike anyway
+_LEAST = 256  # bytes, the shortest padded length
+# Exponent of two: lengths are multiples of at most 256 KiB. Full packs are a little longer than a power of two, and all
+# alike anyway, so longer steps would only waste space.
+_STEP = 18
 
 
 def padded(size: int) -> int:
-    """The length with padding (Padmé, in steps of 256 KiB at most): up to 12 % more, few lengths for many sizes."""
+    """The length of an object with padding, in bytes: up to 12 % more, so that few lengths stand for many sizes.
+
+    This is Padmé (Nikitin et al., "Reducing Metadata Leakage from Encrypted Files and Communication with PURBs"), in steps
+    of 256 KiB at most.
+    """
     size = max(size, _LEAST)
     exponent = size.bit_length() - 1
     mask = (1 << min(exponent - exponent.bit_length(), _STEP)) - 1
@@ -49,20 +55,20 @@ def padded(size: int) -> int:
 
 
 def stored_size(size: int) -> int:
-    """How many bytes an object of this length takes when it is encrypted."""
+    """The bytes that an object of this length occupies in the store when encrypted."""
     length = padded(size)
     return HEADER + length + TAG * -(-length // SEGMENT)
 
 
 @dataclass(frozen=True, slots=True)
 class StoreKey:
-    """The key of a whole store, and the id of that store."""
+    """The key of a whole store, together with that store's id."""
 
     key: bytes = field(repr=False)
     store: str
 
     def derived(self, purpose: bytes, *parts: bytes) -> bytes:
-        """32 bytes for one purpose, from which nothing can be learned of this key or of others."""
+        """Derive 32 bytes for one purpose. They reveal nothing of this key or of other derived keys."""
         return blake3(purpose + self.store.encode() + b"\n" + b"".join(parts), key=self.key).digest()
 
 
@@ -79,18 +85,18 @@ class ObjectCipher:
 
     @classmethod
     def begin(cls, key: StoreKey, name: str, salt: bytes, size: int) -> ObjectCipher:
-        """For an object that is going to be stored as ``name``. A salt must never be used twice."""
+        """Create the cipher for a new object that will be stored as ``name``. A salt must never be used twice."""
         fixed = _FIXED.pack(_MAGIC, _VERSION, 0, salt)
         aead = _aead(key, name, fixed)
         return cls(aead, name, fixed + aead.encrypt(_OF_LENGTH, _LENGTH.pack(size), None), size)
 
     @classmethod
     def read(cls, key: StoreKey, name: str, header: bytes) -> ObjectCipher:
-        """For the object that is stored as ``name`` and begins with ``header``.
+        """Create the cipher for the object that is stored as ``name`` and begins with ``header``.
 
         Raises:
-            Corrupt: it is damaged, was put under another name, or was encrypted with another key.
-            Unsupported: a newer version.
+            Corrupt: it is damaged, was stored under another name, or was encrypted with another key.
+            Unsupported: it has a newer version.
         """
         if len(header) != HEADER:
             raise Corrupt(f"{name} is truncated: {len(header)} bytes", "run `sheaf store check`")
@@ -108,17 +114,17 @@ class ObjectCipher:
 
     @property
     def segments(self) -> int:
-        """How many segments there are."""
+        """The number of segments."""
         return -(-padded(self.size) // SEGMENT)
 
     def span(self, first: int, last: int) -> tuple[int, int]:
-        """Where the segments from ``first`` up to ``last`` (which is one of them) are stored: offset and length."""
+        """The stored bytes of segments ``first`` to ``last`` (inclusive), as offset and length."""
         start = HEADER + first * (SEGMENT + TAG)
         end = min(HEADER + (last + 1) * (SEGMENT + TAG), stored_size(self.size))
         return start, end - start
 
     def seal(self, data: memoryview, out: memoryview) -> None:
-        """Encrypt the object's bytes; ``out`` has exactly the room that :func:`stored_size` says."""
+        """Encrypt the object's bytes into ``out``, which must have exactly :func:`stored_size` bytes."""
         out[:HEADER] = self.header
         left = padded(self.size)
         for n in range(self.segments):
@@ -129,7 +135,7 @@ class ObjectCipher:
             self._aead.encrypt_into(_nonce(n), full, None, out[at : at + size + TAG])
 
     def open(self, first: int, sealed: memoryview) -> memoryview:
-        """The bytes of whole segments, from number ``first`` on; padding may follow. Raises Corrupt."""
+        """Decrypt whole segments, beginning with number ``first``; padding may follow the bytes. Raises Corrupt."""
         count = -(-len(sealed) // (SEGMENT + TAG))
         out = memoryview(bytearray(max(0, len(sealed) - count * TAG)))
         for i in range(count):
@@ -145,18 +151,18 @@ class ObjectCipher:
 
 
 class NameCipher:
-    """Replaces hashes in names by others that nobody can compute without the key; the same for the same hash."""
+    """Replaces hashes in names by values that can't be computed without the key; equal hashes give equal values."""
 
     def __init__(self, key: StoreKey) -> None:
-        # Two blocks, each a permutation of its own half: equal hashes stay equal, which is all that a name is for.
+        # AES in ECB mode permutes each half of a hash on its own. Equal hashes stay equal, and names need nothing more.
         self._cipher = Cipher(algorithms.AES256(key.derived(b"sheaf names 1\n")), modes.ECB())
 
     def hide(self, hash: bytes) -> bytes:
-        """From the hash to what stands in the store."""
+        """Return the name that is stored for a hash."""
         return self._cipher.encryptor().update(hash)
 
     def show(self, hidden: bytes) -> bytes:
-        """Back."""
+        """Return the hash for a stored name; the inverse of :meth:`hide`."""
         return self._cipher.decryptor().update(hidden)
 
 

@@ -1,6 +1,6 @@
-"""FlatBuffers, as far as Arrow's metadata is read here: tables, vectors, texts and numbers at an offset.
+"""Read FlatBuffers as far as Arrow's metadata requires it: tables, vectors, texts and numbers at an offset.
 
-What is not there raises ValueError or struct.error.
+Missing or invalid parts raise ValueError or struct.error.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ Data = bytes | memoryview
 
 
 def i8(data: Data, at: int) -> int:
-    """One byte."""
+    """Read one byte, unsigned."""
     return data[at]
 
 
 def i32(data: Data, at: int) -> int:
-    """Four bytes, with a sign; offsets have none, but none of them is that large."""
+    """Read four bytes as a signed number. Offsets are unsigned, but none of them is large enough to matter."""
     return int(_I32.unpack_from(data, at)[0])
 
 
 def i64(data: Data, at: int) -> int:
-    """Eight bytes, with a sign."""
+    """Read eight bytes as a signed number."""
     return int(_I64.unpack_from(data, at)[0])
 
 
 def field(data: Data, table: int, number: int) -> int | None:
-    """Where a table's field stands, None if it was left out."""
+    """The offset of field ``number`` of the table at ``table``; None if the field was left out."""
     vtable = table - i32(data, table)
     slot = 4 + 2 * number
     if vtable < 0 or slot >= _U16.unpack_from(data, vtable)[0]:
@@ -42,7 +42,7 @@ def field(data: Data, table: int, number: int) -> int | None:
 
 
 def table(data: Data, at: int, number: int) -> int:
-    """Where the table, vector or text stands that a field leads to."""
+    """The offset of the table, vector or text to which field ``number`` of the table at ``at`` points."""
     place = field(data, at, number)
     if place is None:
         raise ValueError("a field is missing")
@@ -53,12 +53,12 @@ def table(data: Data, at: int, number: int) -> int:
 
 
 def vector(data: Data, at: int, number: int) -> tuple[int, int]:
-    """Where the first element of a vector stands, and how many there are."""
+    """The offset of a vector's first element, and the number of elements."""
     place = table(data, at, number)
     return place + 4, i32(data, place)
 
 
 def text(data: bytes, at: int, number: int) -> str:
-    """A text."""
+    """Read the text to which field ``number`` of the table at ``at`` points."""
     start, length = vector(data, at, number)
     return data[start : start + length].decode()

@@ -1,4 +1,4 @@
-"""Frames: a chunk as it lies in a pack, one byte of codec (0 as is, 1 zstd) before it (docs/format/v1.md, "Packs")."""
+"""Frames: chunks as packs contain them, after one byte of codec (0 as is, 1 zstd); see docs/format/v1.md, "Packs"."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ZSTD = b"\1"
 
 
 def unframe(frame: bytes | memoryview, what: str, limit: int = MAX_CHUNK) -> bytes:
-    """The chunk inside a frame; not yet checked against its hash. Never makes more than ``limit`` bytes.
+    """Return the chunk in a frame, not yet checked against its hash. Never allocates more than ``limit`` bytes.
 
     Raises:
         Corrupt: not a zstd frame, or larger than ``limit``.

@@ -1,4 +1,4 @@
-"""The dedup index: which packs hold which chunks, sorted by hash (docs/format/v1.md, "Index").
+"""The dedup index: which packs contain which chunks, sorted by hash (docs/format/v1.md, "Index").
 
 envelope, kind "I"
 columns: packs (32 bytes each), hash (32 bytes, ascending), pack (u32, a row of packs), offset (u32), stored (u32)
@@ -20,7 +20,7 @@ __all__ = ["Segment", "decode_index", "encode_index", "sorted_segment"]
 
 
 class IndexHeader(msgspec.Struct, frozen=True):
-    """``replaces``: names of index objects that this one was merged from. ``hooks``: only 1 chunk in 256 is listed."""
+    """``replaces``: names of the index objects that were merged into this one. ``hooks``: only 1 chunk in 256 is listed."""
 
     session: str
     count: int
@@ -31,7 +31,7 @@ class IndexHeader(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Chunks sorted by hash; ``lead`` is what is searched first."""
+    """Chunks sorted by hash. ``lead``: the first 8 bytes of each hash as numbers, in which :meth:`find` searches."""
 
     packs: Hashes
     hashes: Hashes
@@ -44,12 +44,12 @@ class Segment:
         return len(self.hashes)
 
     def rows(self, start: int, end: int) -> Segment:
-        """Some of its rows, with all packs."""
+        """The rows from ``start`` to ``end``, with all packs."""
         at = slice(start, end)
         return Segment(self.packs, self.hashes[at], self.pack[at], self.offset[at], self.stored[at], self.lead[at])
 
     def find(self, wanted: Hashes, lead: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-        """For each wanted hash its row, or -1. ``lead`` is ``leading(wanted)``."""
+        """The row of each wanted hash, or -1. ``lead`` must be ``leading(wanted)``."""
         if not len(self):
             return np.full(len(wanted), -1, np.int64)
         at = np.searchsorted(self.lead, lead).astype(np.int64)
@@ -59,7 +59,7 @@ class Segment:
 
 
 def sorted_segment(packs: Hashes, hashes: Hashes, pack: Array, offset: Array, stored: Array) -> Segment:
-    """A segment from unsorted columns; of equal hashes the first is kept."""
+    """Create a segment from unsorted columns; of equal hashes the first is kept."""
     lead = leading(hashes)
     order = np.argsort(lead, kind="stable")
     keep = np.ones(len(order), bool)
@@ -69,7 +69,7 @@ def sorted_segment(packs: Hashes, hashes: Hashes, pack: Array, offset: Array, st
 
 
 def encode_index(session: str, segment: Segment, replaces: tuple[str, ...] = ()) -> bytes:
-    """The bytes of an index object."""
+    """Encode a segment as an index object."""
     header = IndexHeader(session, len(segment), len(segment.packs), replaces)
     columns: list[Array] = [
         segment.packs,
@@ -80,7 +80,7 @@ def encode_index(session: str, segment: Segment, replaces: tuple[str, ...] = ())
 
 
 def decode_index(data: bytes | memoryview, what: str) -> tuple[IndexHeader, Segment]:
-    """Raises Corrupt or Unsupported. The arrays lie over ``data``, which may be a memory map."""
+    """Decode an index object. The arrays are views of ``data``, which may be a memory map. Raises Corrupt, Unsupported."""
     header, payload = decode_envelope(data, "I", IndexHeader, what)
     n = header.count
     spec = [(HASH, header.packs), (HASH, n), (U32, n), (U32, n), (U32, n)]

@@ -1,4 +1,4 @@
-"""zstd frames out, never into more memory than the caller allows."""
+"""Decompress zstd frames, never into more memory than the caller allows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["inflate"]
 
 
 class _Zstd(threading.local):
-    """A decompressor for each thread: they can't be shared, and making one costs more than a small frame does."""
+    """A decompressor per thread: they can't be shared, and creating one costs more than decompressing a small frame."""
 
     def __init__(self) -> None:
         self.decompress = zstandard.ZstdDecompressor().decompress
@@ -22,7 +22,7 @@ _zstd = _Zstd()
 
 
 def inflate(frame: bytes | memoryview, limit: int, what: str) -> bytes:
-    """The content of one zstd frame that says how long it is, of at most ``limit`` bytes. Raises Corrupt."""
+    """Decompress one zstd frame that states its length, which must be at most ``limit`` bytes. Raises Corrupt."""
     try:
         size = zstandard.frame_content_size(frame)
         if not 0 <= size <= limit:

@@ -1,4 +1,4 @@
-"""Where each object stands in the store (docs/format/v1.md, "Keys"). No name that a person gave appears in a key."""
+"""The keys of objects in a store (docs/format/v1.md, "Keys"). No name that a user chose is part of a key."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ MAX_RECORD = 10**15 - 1
 
 _HASHED = re.compile(r"(?:packs|nodes)/[0-9a-f]{2}/([0-9a-f]{64})")
 _DATA = re.compile(rf"{_HASHED.pattern}|objects/[0-9a-f]{{2}}/[0-9A-Za-z]+-[0-9a-f]{{64}}")
-_SHOWN = 100  # letters of a bad id that a message shows
+_SHOWN = 100  # characters of a bad id that a message shows
 _NUMBER = re.compile(r"[0-9]{15}", re.ASCII)
 _MOVED = re.compile(r"moved/[0-9a-f]{2}/([0-9a-f]{64})/[0-9]{15}")
 
@@ -93,7 +93,7 @@ def node(id: bytes) -> str:
 
 
 def ids_of(found: Iterable[str]) -> list[bytes]:
-    """The ids in keys of packs or nodes; those of other objects, which nobody of ours has put there, are left out."""
+    """The ids in keys of packs or nodes. Keys of other shapes, which Sheaf never creates, are left out."""
     return [bytes.fromhex(match[1]) for match in map(_HASHED.fullmatch, found) if match]
 
 
@@ -113,7 +113,7 @@ def moved(pack_id: bytes, n: int) -> str:
 
 
 def moved_from(key: str) -> bytes | None:
-    """The pack that a forwarding address is of; None for an object that nobody of ours has put there."""
+    """The id of the pack that a forwarding address belongs to; None for a key that Sheaf never creates."""
     match = _MOVED.fullmatch(key)
     return bytes.fromhex(match[1]) if match else None
 
@@ -144,7 +144,7 @@ def damaged(key: str) -> str:
 
 
 def damaged_object(note: str) -> str | None:
-    """The key that a note is about; None if there can be no such note."""
+    """The key that a damage note is about; None if ``note`` is not the key of a damage note."""
     key = note.removeprefix(DAMAGED)
     return key if _DATA.fullmatch(key) else None
 
@@ -165,12 +165,12 @@ def replica(epoch: int) -> str:
 
 
 def replica_epoch(key: str) -> int:
-    """The epoch in a key of :func:`replica`. Raises Corrupt for an object that nobody of ours has put there."""
+    """The epoch in a key of :func:`replica`. Raises Corrupt for a key that Sheaf never creates."""
     return _inverted(key)
 
 
 def behind(replica: str, id: str = "") -> str:
-    """``behind/<16 hex of the replica's URL>/<ksuid>.json``; without an id what all of one replica begin with."""
+    """``behind/<16 hex of the replica's URL>/<ksuid>.json``; without an id the prefix of all notes about one replica."""
     return f"{BEHIND}{replica}/{id}{'.json' if id else ''}"
 
 
@@ -180,7 +180,7 @@ def slot(id: str) -> str:
 
 
 def repo(id: str) -> str:
-    """``repos/<repo id>/``: what comes before ``log/`` and ``diamonds/``. Raises Corrupt for what is no id."""
+    """``repos/<repo id>/``, the prefix of ``log/`` and ``diamonds/``. Raises Corrupt for an invalid id."""
     if not is_ksuid(id):
         raise Corrupt(f"the store's log contains an invalid repo id: {id[:_SHOWN]!r}", "run `sheaf store check`")
     return f"{REPOS}{id}/"
@@ -198,7 +198,7 @@ def log_page(base: str, k: int) -> str:
 
 
 def record_number(key: str) -> int:
-    """The number of the record under a key of :func:`log_record`. Raises Corrupt for an object that is no record."""
+    """The number of the record in a key of :func:`log_record`. Raises Corrupt for another key."""
     return _inverted(key)
 
 

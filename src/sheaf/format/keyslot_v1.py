@@ -1,7 +1,7 @@
-"""Key slots (docs/format/v1.md, "Encryption"): a store's key, encrypted with what a person has.
+"""Key slots (docs/format/v1.md, "Encryption"): a store's key, encrypted with a user's secret.
 
-That is a *secret*: 32 random bytes (from a key file, say), or a passphrase. A slot is sealed JSON, so damage shows; a
-sound slot that doesn't decrypt means that the secret is another one.
+A *secret* is 32 random bytes (from a key file, for example) or a passphrase. A slot is sealed JSON, so damage is detected;
+an undamaged slot that doesn't decrypt means that the secret is a different one.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ SECRET = 32
 
 _KEY = 32
 _TAG = 16
-_NONCE = bytes(12)  # each slot has a salt and so a key of its own, which encrypts once
-_MEMORY = 1 << 28  # bytes that a slot may ask for: a hostile one must not exhaust the machine
+_NONCE = bytes(12)  # each slot has its own salt and so its own key, with which it encrypts only once
+_MEMORY = 1 << 28  # bytes of memory that a slot may ask for: a hostile one must not exhaust the machine
 _STEPS = 1 << 22
 
 
 class Work(msgspec.Struct, frozen=True):
-    """Parameters of scrypt: how much a guess of a passphrase costs. 128 n r bytes of memory."""
+    """Parameters of scrypt (RFC 7914): the cost of a guess of a passphrase. Uses 128 n r bytes of memory."""
 
     n: int = 1 << 16
     r: int = 8
@@ -40,7 +40,7 @@ class Work(msgspec.Struct, frozen=True):
 
 
 class KeySlot(msgspec.Struct, frozen=True, omit_defaults=True):
-    """``kind``: what opens it. ``salt``, ``wrapped``: hex. ``note``: what people call it."""
+    """``kind``: what opens the slot. ``salt``, ``wrapped``: hex. ``note``: the user's name for it."""
 
     id: str
     kind: Literal["key", "passphrase"]
@@ -52,7 +52,7 @@ class KeySlot(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def check_secret(secret: Secret) -> Secret:
-    """The secret itself. Raises InvalidInput for one that can't be one."""
+    """Return the secret. Raises InvalidInput if it is empty or has the wrong length."""
     if isinstance(secret, str):
         if not secret:
             raise InvalidInput("the passphrase is empty")
@@ -62,15 +62,15 @@ def check_secret(secret: Secret) -> Secret:
 
 
 def wrap(key: StoreKey, secret: Secret, slot: KeySlot) -> KeySlot:
-    """The slot with the store's key in it."""
+    """Return the slot with the store's key, encrypted with the secret. Raises InvalidInput for an invalid secret."""
     wrapped = AESGCM(_key(slot, key.store, check_secret(secret))).encrypt(_NONCE, key.key, None)
     return msgspec.structs.replace(slot, wrapped=wrapped.hex())
 
 
 def unwrap(slot: KeySlot, store: str, secret: Secret) -> StoreKey | None:
-    """The key of the store with this id; None if the secret doesn't open this slot.
+    """Decrypt the key of the store with this id; None if the secret doesn't open this slot.
 
-    Raises Unsupported if this machine can't find out.
+    Raises Unsupported if this machine can't check a passphrase, for lack of memory for example.
     """
     if slot.kind != ("passphrase" if isinstance(secret, str) else "key"):
         return None
@@ -82,12 +82,12 @@ def unwrap(slot: KeySlot, store: str, secret: Secret) -> StoreKey | None:
 
 
 def encode_slot(slot: KeySlot) -> bytes:
-    """Sealed JSON of kind ``key``."""
+    """Encode a slot as sealed JSON of kind ``key``."""
     return seal("key", slot)
 
 
 def decode_slot(data: bytes, what: str) -> KeySlot:
-    """Raises Corrupt, and Unsupported for a slot that asks for more than this program gives."""
+    """Decode a slot. Raises Corrupt, and Unsupported if it requires more work or memory than this program allows."""
     slot = unseal(data, "key", KeySlot, what)
     try:
         lengths = len(bytes.fromhex(slot.salt)), len(bytes.fromhex(slot.wrapped))
@@ -102,17 +102,19 @@ def decode_slot(data: bytes, what: str) -> KeySlot:
 
 def _is_bearable(work: Work) -> bool:
     n, r, p = work.n, work.r, work.p
-    if min(n, r, p) < 1 or n < 2 or n & n - 1 or n.bit_length() > 16 * r:  # RFC 7914, section 2
+    # RFC 7914, section 2: n is a power of two, greater than 1 and less than 2^(16 r).
+    if min(n, r, p) < 1 or n < 2 or n & n - 1 or n.bit_length() > 16 * r:
         return False
     return 128 * n * r <= _MEMORY and n * r * p <= _STEPS
 
 
 def _key(slot: KeySlot, store: str, secret: Secret) -> bytes:
-    """What encrypts the store's key in this slot."""
+    """Derive the key that encrypts the store's key in this slot."""
     salt = bytes.fromhex(slot.salt)
     if isinstance(secret, str):
         work = slot.scrypt or Work()
-        text = unicodedata.normalize("NFC", secret).encode()  # the same characters come in several ways
+        # The same characters can be typed as different code points, depending on the system.
+        text = unicodedata.normalize("NFC", secret).encode()
         try:
             secret = Scrypt(salt, SECRET, work.n, work.r, work.p).derive(text)
         except (MemoryError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""How many bytes an object may have, by its key (docs/format/v1.md, "Constants"): no more is read or written."""
+"""The most bytes that an object may have, by its key (docs/format/v1.md, "Constants"). Larger ones aren't read or written."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from sheaf.format import keys
 __all__ = ["LIMITS", "OTHER", "ensure_fits", "limit_of"]
 
 _MIB: Final = 1 << 20
-OTHER: Final = 1024 * _MIB  #: of an object under a key that nobody knows: it is copied to replicas
+OTHER: Final = 1024 * _MIB  #: for keys of unknown kinds, which are copied to replicas
 
-#: By what keys begin with. Decoded, an object may take several times as much memory.
+#: By the beginning of the key. In memory a decoded object may occupy several times as much.
 LIMITS: Final[dict[str, int]] = {
     keys.CONFIG: 1 * _MIB,
     keys.SLOTS: 1 * _MIB,
@@ -38,7 +38,7 @@ _REPO_RECORD: Final = "/log/"
 
 
 def limit_of(key: str) -> int:
-    """The most bytes that the object under a key may have."""
+    """The most bytes that the object with this key may have."""
     folder, slash, _ = key.partition("/")
     if folder + slash == keys.REPOS and _REPO_RECORD in key:
         return LIMITS["log/"]
@@ -46,6 +46,6 @@ def limit_of(key: str) -> int:
 
 
 def ensure_fits(key: str, size: int) -> None:
-    """Raises Refused for an object that readers would refuse."""
+    """Raise Refused for an object that is larger than readers accept."""
     if size > (most := limit_of(key)):
         raise Refused(f"{key} would have {size} bytes, but at most {most} are allowed", "do less in one step")

@@ -1,4 +1,4 @@
-"""Forwarding addresses: where the chunks of a replaced pack went (docs/format/v1.md, "Moved").
+"""Forwarding addresses: where the chunks of a replaced pack are now (docs/format/v1.md, "Moved").
 
 envelope, kind "M", sealed
 columns: packs (32 bytes each), old offset (u32, ascending), pack (u32; 0xFFFFFFFF: erased), offset (u32), stored (u32)
@@ -22,7 +22,7 @@ ERASED = 0xFFFFFFFF
 
 
 class MovedHeader(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Numbers of rows. ``session``: whose work this is; its record in the store's log says that it is done."""
+    """Numbers of rows. ``session``: the gc or erasure that moved the chunks; its record in the store's log commits that."""
 
     count: int
     packs: int
@@ -31,7 +31,7 @@ class MovedHeader(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """Where the chunks of one pack are now, as the session of a gc or an erasure says."""
+    """Where the chunks of one pack are now, according to one session of gc or an erasure."""
 
     packs: Hashes
     old: Array
@@ -41,10 +41,10 @@ class Moved:
     session: str = ""
 
     def find(self, old: int) -> tuple[bytes, int, int] | None:
-        """(pack, offset, stored) of the chunk that was at this offset; None if it was erased.
+        """(pack, offset, stored) of the chunk that was at offset ``old``; None if it was erased.
 
         Raises:
-            KeyError: no such chunk was carried over.
+            KeyError: no such chunk was copied.
         """
         at = int(np.searchsorted(self.old, old))
         if at == len(self.old) or int(self.old[at]) != old:
@@ -55,7 +55,7 @@ class Moved:
 
 
 def encode_moved(rows: Iterable[tuple[int, bytes | None, int, int]], session: str = "") -> bytes:
-    """Rows (old offset, new pack or None if erased, offset, stored) as the bytes of a forwarding address."""
+    """Encode rows (old offset, new pack or None if erased, offset, stored) as a forwarding address."""
     ordered = sorted(rows, key=lambda row: row[0])
     packs = list(dict.fromkeys(row[1] for row in ordered if row[1] is not None))
     number: dict[bytes | None, int] = {pack: i for i, pack in enumerate(packs)} | {None: ERASED}
@@ -70,7 +70,7 @@ def encode_moved(rows: Iterable[tuple[int, bytes | None, int, int]], session: st
 
 
 def decode_moved(data: bytes, what: str) -> Moved:
-    """Raises Corrupt or Unsupported."""
+    """Decode a forwarding address. Raises Corrupt or Unsupported."""
     header, payload = decode_envelope(data, "M", MovedHeader, what)
     n = header.count
     packs, old, pack, offset, stored = decode_columns(payload, [(HASH, header.packs), *[(U32, n)] * 4], what)

@@ -1,7 +1,7 @@
 """Manifest nodes (docs/format/v1.md, "Nodes"): an envelope, then one zstd-compressed Arrow IPC stream.
 
 In memory a node's rows are Arrow record batches with absolute folders; on disk folders are relative to the node's
-prefix, which stands in its parent. Hashes cover the canonical encoding below, never Arrow's bytes.
+prefix, which is in its parent. Hashes cover the canonical encoding below, never Arrow's bytes.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ __all__ = [
 hash32 = pa.binary(32)
 _USE = pa.list_(pa.struct([("pack", hash32), ("live", pa.int64())]))
 
-#: A leaf's rows. `content` is zeros for folders; `url` is the session of an OBJECT place, the address of an EXTERNAL one;
-#: `packs` is set on RECIPE rows only: every pack that the file's chunks and parts are in, with the bytes used of each.
+#: A leaf's rows. `content` is zeros for folders; `url` is the session of an OBJECT or the address of an EXTERNAL file;
+#: `packs` is set for RECIPE rows only: every pack with chunks or parts of the file, with the bytes used of each.
 ROWS = pa.schema(
     [
         ("folder", pa.string()),
@@ -74,7 +74,7 @@ ROWS = pa.schema(
     ]
 )
 
-#: An inner node's rows, one a child; `folder` and `prefix` are relative to the node's own prefix.
+#: An inner node's rows, one per child; `folder` and `prefix` are relative to the node's own prefix.
 CHILDREN = pa.schema(
     [
         ("folder", pa.string()),
@@ -90,7 +90,7 @@ CHILDREN = pa.schema(
     ]
 )
 
-#: Columns without nulls, and those without nulls where `place` is one of these.
+#: Columns without nulls, and columns without nulls in rows whose `place` is one of the given kinds.
 _ALWAYS = {"folder", "name", "kind", "mode", "mtime", "size", "content", "place", *CHILDREN.names} - {"packs"}
 _PACKED = (PlaceKind.CHUNK, PlaceKind.RECIPE)
 _NEEDS: dict[str, tuple[PlaceKind, ...]] = {
@@ -105,7 +105,7 @@ MIN_ROWS, MAX_ROWS, MAX_WEIGHT = 1024, 16384, 1 << 20
 MIN_CHILDREN, MAX_CHILDREN = 256, 4096
 _OPTIONS = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 3))
 _URL = r"^[A-Za-z][A-Za-z0-9+.-]*:[^\x00-\x1f\x7f]+$"
-_SHOWN = 100  # letters of a bad name that a message shows
+_SHOWN = 100  # characters of a bad name that a message shows
 
 
 # -- bytes -------------------------------------------------------------------------------------------------------------
@@ -140,12 +140,12 @@ def _decode(data: bytes, level: int, rows: int | None, schema: pa.Schema, what: 
 
 
 def encode_rows(session: str, batch: pa.RecordBatch, prefix: str) -> bytes:
-    """A leaf's bytes; ``batch`` (schema ROWS) has absolute folders, all at or below ``prefix``."""
+    """Encode a leaf; ``batch`` (schema ROWS) has absolute folders, all at or below ``prefix``. Raises Refused if too large."""
     return _encode(session, 0, batch.set_column(0, "folder", _cut_prefix(batch["folder"], prefix)))
 
 
 def decode_rows(data: bytes, pointer: Pointer) -> pa.RecordBatch:
-    """A leaf's rows with absolute folders. Raises Corrupt or Unsupported. The bytes' hash is the caller's to check."""
+    """Decode a leaf's rows with absolute folders, without checking its hash. Raises Corrupt or Unsupported."""
     batch = _decode(data, 0, pointer.rows, ROWS, f"node {pointer.id.hex()}")
     if any(_lacks(batch, name, places) for name, places in _NEEDS.items()):
         raise Corrupt(f"node {pointer.id.hex()} has files without a place")
@@ -154,14 +154,15 @@ def decode_rows(data: bytes, pointer: Pointer) -> pa.RecordBatch:
 
 
 def _check_rows(batch: pa.RecordBatch, pointer: Pointer) -> None:
-    """Raises Corrupt for rows that the format doesn't know, and for names that could lead out of where they are put."""
+    """Raise Corrupt for rows that the format doesn't allow, and for names that could lead out of a target folder."""
     what = f"node {pointer.id.hex()}"
     kind, place, size, mode = (batch[name].to_numpy() for name in ("kind", "place", "size", "mode"))
     if batch.num_rows and (kind.max() > max(Kind) or place.max() > max(PlaceKind) or size.min() < 0):
         raise Corrupt(f"{what} has a row with an invalid kind, place or size")
     if batch.num_rows and mode.max() > MAX_MODE:
         raise Corrupt(f"{what} has a row with bits other than permissions in its mode")
-    if batch.num_rows and place.max() >= PlaceKind.OBJECT:  # their session becomes part of a key
+    # The session of a whole object becomes a part of a key, so it must be an id.
+    if batch.num_rows and place.max() >= PlaceKind.OBJECT:
         sessions = batch.filter(pc.equal(batch["place"], int(PlaceKind.OBJECT)))["url"]
         _refuse(
             pa.array([not is_ksuid(text or "") for text in sessions.to_pylist()], pa.bool_()), sessions, "session", what
@@ -176,7 +177,7 @@ def _check_rows(batch: pa.RecordBatch, pointer: Pointer) -> None:
 
 
 def _refuse(mask: pa.Array, column: pa.Array, noun: str, what: str) -> None:
-    """Raises Corrupt for the first value that a mask names."""
+    """Raise Corrupt for the first value that the mask selects."""
     for row in np.flatnonzero(mask.to_numpy(zero_copy_only=False)):
         raise Corrupt(f"{what} contains the invalid {noun} {column[row].as_py()[:_SHOWN]!r}", "run `sheaf store check`")
 
@@ -187,13 +188,13 @@ def _is_no_name(names: pa.Array) -> pa.Array:
 
 
 def _leads_out(folders: pa.Array) -> pa.Array:
-    """True if a relative folder, where it isn't empty, has an empty component, ``.``, ``..`` or a zero byte."""
+    """True for relative folders with an empty component, ``.``, ``..`` or a zero byte; the empty folder is fine."""
     odd = pc.match_substring_regex(folders, r"(^|/)\.{0,2}(/|$)|\x00")
     return pc.and_(odd, pc.not_equal(folders, ""))
 
 
 def _lacks(batch: pa.RecordBatch, name: str, places: Sequence[PlaceKind]) -> bool:
-    """True if a column is null where a place needs it."""
+    """True if a column is null in a row whose kind of placement needs it."""
     if not batch[name].null_count:
         return False
     needed = np.isin(batch["place"].to_numpy(), places)
@@ -201,7 +202,7 @@ def _lacks(batch: pa.RecordBatch, name: str, places: Sequence[PlaceKind]) -> boo
 
 
 def encode_children(session: str, level: int, children: Sequence[Pointer], prefix: str) -> bytes:
-    """An inner node's bytes; all prefixes are at or below ``prefix``."""
+    """Encode an inner node; all prefixes are at or below ``prefix``. Raises Refused if it is too large."""
     columns: dict[str, list[Any]] = {
         "folder": [relative(c.folder, prefix) for c in children],
         "name": [c.name for c in children],
@@ -214,7 +215,7 @@ def encode_children(session: str, level: int, children: Sequence[Pointer], prefi
 
 
 def decode_children(data: bytes, pointer: Pointer) -> list[Pointer]:
-    """An inner node's children, with absolute prefixes and keys. Raises Corrupt or Unsupported."""
+    """Decode an inner node's children, with absolute prefixes and keys. Raises Corrupt or Unsupported."""
     what = f"node {pointer.id.hex()}"
     if not 0 < pointer.level <= MAX_LEVEL:
         raise Corrupt(f"{what} has an invalid level {pointer.level}")
@@ -243,7 +244,7 @@ def decode_children(data: bytes, pointer: Pointer) -> list[Pointer]:
 
 
 def _check_children(batch: pa.RecordBatch, children: Sequence[Pointer], what: str) -> None:
-    """Raises Corrupt unless the children ascend, count for something and stand below their parent."""
+    """Raise Corrupt unless the children ascend, have rows and bytes, and are below their parent."""
     _refuse(_is_no_name(batch["name"]), batch["name"], "name", what)
     for column in ("folder", "prefix"):
         _refuse(_leads_out(batch[column]), batch[column], "folder", what)
@@ -263,7 +264,8 @@ def _add_prefix(folder: pa.Array, prefix: str) -> pa.Array:
 
 
 def _each_folder(folder: pa.Array, change: Callable[[str], str]) -> pa.Array:
-    few = folder.dictionary_encode()  # a leaf has many rows in few folders
+    # A leaf has many rows in few folders, so each folder is changed only once.
+    few = folder.dictionary_encode()
     changed = [change(path) for path in few.dictionary.to_pylist()]
     return pa.array(changed, pa.string()).take(few.indices)
 
@@ -272,7 +274,7 @@ def _each_folder(folder: pa.Array, change: Callable[[str], str]) -> pa.Array:
 
 
 def _texts(column: pa.Array) -> bytes:
-    """Lengths (i32, -1 for null), then the bytes one after the other."""
+    """Encode texts: their lengths (i32, -1 for null), then the bytes one after the other."""
     lengths = pc.binary_length(column).fill_null(-1).to_numpy(zero_copy_only=False).astype("<i4")
     kept = column.drop_null()
     return bytes(lengths) + b"".join(kept.cast(pa.binary()).to_pylist())
@@ -283,7 +285,7 @@ def _fixed(column: pa.Array, dtype: str) -> bytes:
 
 
 def hashes_array(column: pa.Array) -> npt.NDArray[np.uint8]:
-    """A non-null binary(32) column as an (n, 32) array."""
+    """Return a non-null binary(32) column as an (n, 32) array."""
     n = len(column)
     if not n:
         return np.zeros((0, 32), np.uint8)
@@ -293,7 +295,7 @@ def hashes_array(column: pa.Array) -> npt.NDArray[np.uint8]:
 
 
 def kinds(batch: pa.RecordBatch) -> npt.NDArray[np.uint8]:
-    """Per row: kind, plus 16 for a file that its owner may execute."""
+    """The kind of each row, plus 16 for a file that its owner may execute."""
     kind = batch["kind"].to_numpy()
     mode = batch["mode"].to_numpy()
     is_file = (kind == Kind.FILE) | (kind == Kind.EXTERNAL)
@@ -302,13 +304,13 @@ def kinds(batch: pa.RecordBatch) -> npt.NDArray[np.uint8]:
 
 
 def rows_prefix(batch: pa.RecordBatch) -> str:
-    """The longest folder common to all rows: since they are sorted, that of the first and the last."""
+    """The longest folder common to all rows. They are sorted, so the first and the last decide."""
     n = batch.num_rows
     return common_folder(batch["folder"][0].as_py(), batch["folder"][n - 1].as_py()) if n else ""
 
 
 def row_hashes(batch: pa.RecordBatch, prefix: str) -> tuple[bytes, bytes]:
-    """(logical, full) of a leaf with these rows (docs/format/v1.md, "Hashes of a node")."""
+    """The hashes (logical, full) of a leaf with these rows (docs/format/v1.md, "Hashes of a node")."""
     n = struct.pack("<I", batch.num_rows)
     logical = blake3(b"sheaf leaf logical 1\n" + n)
     logical.update(kinds(batch).tobytes())
@@ -325,13 +327,13 @@ def row_hashes(batch: pa.RecordBatch, prefix: str) -> tuple[bytes, bytes]:
 
 
 def external_content(url: str, size: int, etag: str) -> bytes:
-    """The `content` of a file elsewhere whose bytes nobody has hashed: it is another one when url, size or ETag is."""
+    """The `content` of an external file whose bytes were never hashed: a hash of its URL, size and ETag."""
     texts = _texts(pa.array([url, etag], pa.string()))
     return blake3(b"sheaf external 1\n" + texts + struct.pack("<q", size)).digest()
 
 
 def children_hashes(level: int, children: Sequence[Pointer], prefix: str) -> tuple[bytes, bytes]:
-    """(logical, full) of an inner node (docs/format/v1.md, "Hashes of a node")."""
+    """The hashes (logical, full) of an inner node (docs/format/v1.md, "Hashes of a node")."""
     logical = blake3(b"sheaf node logical 1\n" + struct.pack("<II", level, len(children)))
     for child in children:
         below = relative(child.prefix, prefix).encode()
@@ -341,11 +343,11 @@ def children_hashes(level: int, children: Sequence[Pointer], prefix: str) -> tup
     return logical.digest(), full.digest()
 
 
-# -- where nodes are cut -----------------------------------------------------------------------------------------------
+# -- where nodes end ---------------------------------------------------------------------------------------------------
 
 
 def cut_rows(batch: pa.RecordBatch) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
-    """For each row whether a leaf may end after it, and its weight in bytes (name and symlink target)."""
+    """For each row: whether a leaf may end after it, and its weight in bytes (name and symlink target)."""
     names = batch["name"].cast(pa.binary()).to_pylist()
     crc = np.fromiter(map(crc32, names), np.uint32, len(names))
     content = np.ascontiguousarray(hashes_array(batch["content"])[:, :4]).view("<u4").reshape(-1)
@@ -364,15 +366,16 @@ def cut_children(child: Pointer) -> bool:
 
 
 def leaf_packs(batch: pa.RecordBatch) -> tuple[tuple[bytes, int], ...]:
-    """The packs that a leaf's files need, with the stored bytes that it uses of each, sorted by pack.
+    """The packs that a leaf's files need, with the stored bytes that they use of each, sorted by pack.
 
-    A whole object counts as a pack whose id is the BLAKE3 of its key, so that gc needs to read no leaves to know it.
+    A whole object counts as a pack whose id is the BLAKE3 of its key, so that gc learns of it without reading leaves.
     """
     uses: dict[bytes, int] = {}
     chunks = batch.filter(pc.equal(batch["place"], int(PlaceKind.CHUNK)))
     if chunks.num_rows:
         packs = chunks["pack"].dictionary_encode()
-        sums = np.bincount(packs.indices.to_numpy(), chunks["stored"].to_numpy())  # as doubles: exact up to 8 PiB
+        # bincount adds doubles, which are exact up to 8 PiB.
+        sums = np.bincount(packs.indices.to_numpy(), chunks["stored"].to_numpy())
         uses.update(zip(packs.dictionary.to_pylist(), sums.astype(np.int64).tolist(), strict=True))
     for packs in batch["packs"].drop_null().to_pylist():
         for use in packs:

@@ -37,7 +37,7 @@ _END = b"SHFPend\0"
 
 
 class PackHeader(msgspec.Struct, frozen=True):
-    """Whose pack this is: the ``ordinal``-th, from 0, of this session."""
+    """The pack's origin: it is number ``ordinal``, from 0, of this session."""
 
     session: str
     ordinal: int
@@ -54,33 +54,33 @@ class PackTable:
 
 
 def pack_id(session: str, ordinal: int) -> bytes:
-    """The id of a session's nth pack: known before the pack is full, and never that of another session's pack."""
+    """The id of a session's nth pack. It is known before the pack is full, and differs from those of other sessions."""
     return blake3(b"sheaf pack 1\n" + session.encode() + ordinal.to_bytes(4, "little")).digest()
 
 
 def encode_head(session: str, ordinal: int) -> bytes:
-    """What a pack begins with."""
+    """Encode the beginning of a pack."""
     return encode_envelope("P", PackHeader(session, ordinal))
 
 
 def check_head(data: bytes | memoryview, id: bytes, what: str) -> None:
-    """Check that a pack is the one with this id; ``data``: its beginning. Raises Corrupt or Unsupported."""
+    """Raise Corrupt unless a pack has this id, Unsupported for a newer version. ``data``: its beginning."""
     header, _ = read_header(data, "P", PackHeader, what)
     if not 0 <= header.ordinal < 1 << 32 or pack_id(header.session, header.ordinal) != id:
         raise Corrupt(f"{what} is another pack: number {header.ordinal} of session {header.session}")
 
 
 def encode_tail(hashes: Hashes, raw: Sequence[int] | Array, stored: Sequence[int] | Array) -> bytes:
-    """Table and trailer."""
+    """Encode the table and the trailer of a pack."""
     table = encode_columns([hashes, np.asarray(raw, U32), np.asarray(stored, U32)])
     return table + TRAILER.pack(len(hashes), len(table), blake3(table).digest(), _END)
 
 
 def decode_table(tail: bytes | memoryview, size: int, what: str) -> PackTable:
-    """The table from the last bytes of a pack of ``size`` bytes. ``tail`` may be longer than the table.
+    """Decode the table from the last bytes of a pack of ``size`` bytes. ``tail`` may be longer than the table.
 
     Raises:
-        Corrupt: the end is damaged, or ``tail`` is too short to hold the table (see :data:`TRAILER`).
+        Corrupt: the end is damaged, or ``tail`` is too short to contain the table (see :data:`TRAILER`).
     """
     view = memoryview(tail)
     if len(view) < TRAILER.size:

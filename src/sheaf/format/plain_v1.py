@@ -1,8 +1,8 @@
-"""A node's columns as they lie in its stream, without Arrow: for whoever needs few of them, or only compares.
+"""Read a node's columns without Arrow, for readers that need few of them or only compare them.
 
-Loading Arrow takes longer than reading a folder. So this reads what :mod:`sheaf.format.node_v1` writes today, and no
-more: zstd, one batch, the columns that it knows, in their order. Whatever else the format allows is left to Arrow, which
-also says what is wrong with what is damaged.
+Loading Arrow takes longer than reading a folder. So this module reads exactly what :mod:`sheaf.format.node_v1` writes
+today: zstd, one batch, the known columns in their order. For everything else that the format allows it returns None, and
+the caller uses Arrow, which also explains damage.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ from sheaf.format.inflate import inflate
 
 __all__ = ["CHILDREN_TYPES", "MAX_LEVEL", "MAX_NODE", "ROWS_TYPES", "NodeHeader", "Plain", "plain_node"]
 
-MAX_NODE: Final = 128 << 20  #: bytes of a node's columns; no honest one comes near, and none beyond is written or read
-MAX_LEVEL: Final = 15  #: of a node; 256 children and more to a node make do with far less
+#: Bytes of a node's columns in memory. Larger nodes are neither written nor read; usual ones are far smaller.
+MAX_NODE: Final = 128 << 20
+MAX_LEVEL: Final = 15  #: of a node; trees with at least 256 children per node need far fewer
 
-Type: TypeAlias = tuple[int, int, int]  # Arrow's number of the type; width in bits or bytes; whether it has a sign
+# Arrow's number of the type; width in bits or bytes; whether it has a sign
+Type: TypeAlias = tuple[int, int, int]
 _INT, _UTF8, _FIXED = 2, 5, 15
 _TEXT: Final = (_UTF8, 0, 0)
 _HASH: Final = (_FIXED, 32, 0)
@@ -58,14 +60,14 @@ CHILDREN_TYPES: Final[Mapping[str, Type]] = {
 }
 
 _OPTIONAL: Final = ("target", "attrs")
-_MANY: Final = 16384  # rows: more of them are for Arrow to refuse
+_MANY: Final = 16384  # rows; nodes with more are left to Arrow, which rejects them
 _ZSTD = 1
 _SCHEMA, _BATCH = 1, 3  # kinds of messages
 _PAIR = struct.Struct("<qq")
 
 
 class NodeHeader(msgspec.Struct, frozen=True):
-    """``level`` 0: rows are entries; above: children. ``raw``: bytes of the batch without compression."""
+    """``level``: 0 if rows are entries, above if they are children. ``raw``: bytes of the uncompressed batch."""
 
     session: str
     level: int
@@ -75,19 +77,19 @@ class NodeHeader(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """``rows`` and the buffers of each column, compressed: which rows are there, where texts end (if texts), values."""
+    """``rows``: their number. ``_parts``: each column's compressed buffers: validity, ends of texts (if any), values."""
 
     what: str
     rows: int
     _parts: Mapping[str, tuple[memoryview, ...]]
 
     def is_same(self, other: Plain, column: str) -> bool:
-        """True if a column is equal to that of another node, byte by byte; if not, it may be equal all the same."""
+        """True if a column has the same bytes as in another node; if not, its values may be equal nevertheless."""
         pairs = zip(self._parts[column], other._parts[column], strict=True)
         return self.rows == other.rows and all(bytes(left) == bytes(right) for left, right in pairs)
 
     def buffers(self, column: str) -> list[bytes | memoryview]:
-        """The column's buffers, decompressed; the first one is empty if no row lacks a value. Raises Corrupt."""
+        """Decompress the column's buffers; the first one is empty if every row has a value. Raises Corrupt."""
         return [self._inflated(part) for part in self._parts[column]]
 
     def _inflated(self, part: memoryview) -> bytes | memoryview:
@@ -96,7 +98,7 @@ class Plain:
 
 
 def plain_node(data: bytes, level: int, what: str) -> Plain | None:
-    """A node's columns; None: ask Arrow. The bytes' hash is the caller's to check. Raises Corrupt, Unsupported."""
+    """Read a node's columns without checking its hash; None: only Arrow can. Raises Corrupt, Unsupported."""
     header, payload = decode_envelope(data, "N", NodeHeader, what)
     if header.level != level:
         raise Corrupt(f"{what} is not the node that its parent describes")
@@ -114,7 +116,7 @@ def plain_node(data: bytes, level: int, what: str) -> Plain | None:
 
 
 def _messages(stream: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:
-    """(kind, metadata, body) of each message."""
+    """Yield (kind, metadata, body) of each message."""
     at = 0
     while at + 8 <= len(stream) and (length := i32(stream, at + 4)) > 0 and i32(stream, at) == -1:
         metadata = stream[at + 8 : at + 8 + length]
@@ -129,7 +131,7 @@ def _messages(stream: memoryview) -> Iterator[tuple[int, memoryview, memoryview]
 
 @lru_cache(8)
 def _columns(metadata: bytes, is_inner: bool) -> tuple[tuple[str, int], ...]:
-    """(name, number of buffers) of the columns that a schema begins with, if they are the known ones; else none."""
+    """(name, number of buffers) of a schema's first columns, if they are the known ones; else empty."""
     schema = table(metadata, i32(metadata, 0), 2)
     wanted = CHILDREN_TYPES if is_inner else ROWS_TYPES
     at, count = vector(metadata, schema, 1)
@@ -140,7 +142,7 @@ def _columns(metadata: bytes, is_inner: bool) -> tuple[tuple[str, int], ...]:
 
 
 def _field(metadata: bytes, at: int) -> tuple[str, Type]:
-    """Name and type of a column."""
+    """The name and the type of a column."""
     kind, is_dictionary = field(metadata, at, 2), field(metadata, at, 4)
     number = i8(metadata, kind) if kind and not is_dictionary else 0
     type = table(metadata, at, 3)
@@ -175,7 +177,7 @@ def _plain(
 
 
 def _parts(metadata: bytes, batch: int, body: memoryview) -> list[memoryview]:
-    """The buffers of a batch, compressed; ValueError if they are more than a node may have."""
+    """The compressed buffers of a batch. Raises ValueError if they claim more bytes than a node may have."""
     at, count = vector(metadata, batch, 2)
     found, total = [], 0
     for start, length in _PAIR.iter_unpack(metadata[at : at + 16 * count]):

@@ -1,4 +1,4 @@
-"""Recipes: where the chunks of a file of many chunks are (docs/format/v1.md, "Recipes").
+"""Recipes: where the chunks of a file with many chunks are (docs/format/v1.md, "Recipes").
 
 A part is stored as a chunk. A level-0 part lists chunks; a level-1 part (the top) lists level-0 parts. A file whose
 chunks fit into one part needs no top.
@@ -31,7 +31,7 @@ Row = tuple[bytes, int, bytes, int, int]  #: hash, length, pack, offset, stored
 
 
 class PartHeader(msgspec.Struct, frozen=True):
-    """``level``: 0 lists chunks, 1 lists parts; the other two are numbers of rows."""
+    """``level``: 0 lists chunks, 1 lists parts; the others are numbers of rows."""
 
     level: int
     count: int
@@ -57,7 +57,7 @@ class Part:
 
 
 def cut_parts(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Group chunks into parts: after a hash that begins with a zero byte, from 16 rows on; always at 1,024."""
+    """Group chunks into parts. A part ends after a hash that begins with a zero byte, if it has 16 rows, or at 1,024 rows."""
     part: list[Row] = []
     for row in rows:
         part.append(row)
@@ -69,7 +69,7 @@ def cut_parts(rows: Iterable[Row]) -> Iterator[list[Row]]:
 
 
 def encode_part(level: int, rows: Sequence[Row]) -> bytes:
-    """A part's bytes. Packs are listed in the order of their first use, so equal rows give equal bytes."""
+    """Encode a part. Packs are listed in the order of their first use, so that equal rows give equal bytes."""
     packs = list(dict.fromkeys(row[2] for row in rows))
     number = {pack: i for i, pack in enumerate(packs)}
     columns: list[Array] = [
@@ -84,7 +84,7 @@ def encode_part(level: int, rows: Sequence[Row]) -> bytes:
 
 
 def decode_part(data: bytes, what: str) -> Part:
-    """Raises Corrupt or Unsupported."""
+    """Decode a part. Raises Corrupt or Unsupported."""
     header, payload = decode_envelope(data, "R", PartHeader, what)
     n = header.count
     spec = [(HASH, header.packs), (HASH, n), (_U64, n), (U32, n), (U32, n), (U32, n)]

@@ -1,4 +1,4 @@
-"""Log records: sealed JSON of kind ``record``; and the pages that they are rolled into."""
+"""Log records: sealed JSON of kind ``record``; and the pages that combine 1,000 of them."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ __all__ = [
 ]
 
 PAGE_RECORDS = 1000
-_MAX_PAGE = 64 << 20  # bytes; a page is a copy, so what doesn't fit is read record by record
-_MANY = 1 << 20  # bytes of a record from which on its values are counted
-_MAX_VALUES = 1 << 20  # each takes some 60 bytes in memory, and may have but three in a page
+_MAX_PAGE = 64 << 20  # bytes; a page is only a copy, so a log whose page is too large is read record by record
+_MANY = 1 << 20  # bytes; the values of larger records are counted before they are decoded
+_MAX_VALUES = 1 << 20  # each takes some 60 bytes of memory, but may have only three bytes in a page
 T = TypeVar("T")
 
 
@@ -40,19 +40,19 @@ class PageHeader(msgspec.Struct, frozen=True):
 
 
 def encode_record(record: Record) -> bytes:
-    """Sealed JSON of kind ``record``."""
+    """Encode a record as sealed JSON of kind ``record``."""
     return seal("record", record)
 
 
 def decode_record(data: bytes, what: str) -> Record:
-    """Raises Corrupt or Unsupported; operations and states are still plain JSON values, see :func:`decode_ops`."""
+    """Decode a record; operations and states stay plain JSON values, see :func:`decode_ops`. Raises Corrupt, Unsupported."""
     if len(data) > _MANY and sum(map(data.count, (b",", b"[", b"{"))) > 2 * _MAX_VALUES:
         raise Corrupt(f"{what} contains more values than a record may have")
     return unseal(data, "record", Record, what)
 
 
 def decode_ops(value: Any, type: type[T], what: str) -> T:
-    """Plain JSON values (operations or a state) as their structs. Raises Corrupt, and Unsupported for ones of a newer Sheaf."""
+    """Convert plain JSON values (operations or a state) to ``type``. Raises Corrupt; Unsupported if a newer Sheaf wrote it."""
     try:
         return msgspec.convert(value, type)
     except RecursionError:
@@ -62,14 +62,14 @@ def decode_ops(value: Any, type: type[T], what: str) -> T:
 
 
 def encode_page(records: Sequence[Record]) -> bytes:
-    """1,000 consecutive records without their states, one a line; before compression the same bytes from anyone."""
+    """Encode 1,000 consecutive records without states, one a line. Before compression every writer gets the same bytes."""
     slim = [msgspec.structs.replace(record, state=None, since=-1, delta=None) for record in records]
     lines = b"".join(msgspec.json.encode(record) + b"\n" for record in slim)
     return sealed(encode_envelope("L", PageHeader(records[0].n, len(lines))) + zstandard.compress(lines, 3))
 
 
 def decode_page(data: bytes, what: str) -> list[Record]:
-    """Raises Corrupt or Unsupported."""
+    """Decode the records of a page. Raises Corrupt or Unsupported."""
     header, payload = decode_envelope(data, "L", PageHeader, what)
     lines = inflate(payload, min(header.size, _MAX_PAGE), what)
     if sum(map(lines.count, (b",", b"[", b"{"))) > _MAX_VALUES:
@@ -84,7 +84,7 @@ def decode_page(data: bytes, what: str) -> list[Record]:
 
 
 def patch(old: Any, new: Any) -> Any:
-    """The JSON merge patch (RFC 7396) that leads from one JSON object to another; neither holds nulls."""
+    """The JSON merge patch (RFC 7396) that turns ``old`` into ``new``; neither may contain nulls."""
     if not isinstance(old, dict) or not isinstance(new, dict):
         return new
     changes = {

@@ -1,4 +1,4 @@
-"""What a place says about being a copy, and what a primary notes about copies that missed something: sealed JSON."""
+"""A replica's note of its primary, and a primary's notes about replicas that missed objects: sealed JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Behind", "ReplicaNotice"]
 
 
 class ReplicaNotice(msgspec.Struct, frozen=True):
-    """This place is a copy of ``primary`` as long as the epoch in its log is not above ``epoch``."""
+    """Says that this location is a replica of ``primary``, while the epoch in its log is at most ``epoch``."""
 
     epoch: int
     primary: str
@@ -22,7 +22,7 @@ class ReplicaNotice(msgspec.Struct, frozen=True):
 
 
 class Behind(msgspec.Struct, frozen=True):
-    """Objects of this store may be missing in a replica, until it has caught up."""
+    """Says that objects of this store may be missing in a replica until it has caught up."""
 
     replica: str
     reason: str

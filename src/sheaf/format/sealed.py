@@ -1,4 +1,4 @@
-"""Sealed JSON: one object that says what it is first and ends with its own hash (docs/format/v1.md, "Sealed JSON").
+"""Sealed JSON: an object that begins with its kind and ends with its own hash (docs/format/v1.md, "Sealed JSON").
 
     {"sheaf":"<kind>/1", …fields…, "blake3":"<64 hex digits>"}\\n
 
@@ -27,24 +27,24 @@ class _Kind(msgspec.Struct):
 
 
 def seal(kind: str, value: Any) -> bytes:
-    """A struct as sealed JSON."""
+    """Encode a struct as sealed JSON."""
     fields = msgspec.json.encode(value)[1:-1]
     body = b'{"sheaf":"%s/%d"' % (kind.encode(), _VERSION) + (b"," + fields if fields else b"")
     return body + b',"blake3":"' + blake3(body).hexdigest().encode() + b'"}\n'
 
 
 def unfit(error: msgspec.ValidationError, what: str) -> Corrupt | Unsupported:
-    """The error for content of the wrong shape: Corrupt if one of our structs has refused a value, else Unsupported."""
+    """The error for content of the wrong shape: Corrupt if one of our structs rejected a value, else Unsupported."""
     if isinstance(error.__cause__, ValueError):
         return Corrupt(f"{what}: {error}", "run `sheaf store check`")
     return Unsupported(f"{what}: {error}", "upgrade sheaf-data")
 
 
 def unseal(data: bytes, kind: str, type: type[T], what: str) -> T:
-    """Back to the struct, after checking hash and kind.
+    """Decode sealed JSON to a struct, after checking hash and kind.
 
     Raises:
-        Corrupt: torn or flipped bytes, or a value that can't be; ``what`` names the object.
+        Corrupt: torn or flipped bytes, or an impossible value; ``what`` names the object.
         Unsupported: a newer version of this kind, or content that this program doesn't know.
     """
     body = data[:-_TAIL]

@@ -1,4 +1,4 @@
-"""Sessions, runs and erasure notices: small sealed JSON objects; and the lists of what gc has condemned."""
+"""Sessions, runs, receipts and notes: small sealed JSON objects; and the list of what a generation of gc condemns."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ __all__ = [
 ]
 
 
-#: Whole files and receipts: what a list of gc may name by its key.
+#: Whole files and receipts: the objects that a condemned list may name by key.
 _DELETED = re.compile(r"(objects|receipts)(/[0-9A-Za-z_-][0-9A-Za-z._-]*)+", re.ASCII)
 
 
 class Session(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A registered intention to commit. ``id``: the id that the bundle will have; ``n``: the repo's newest record then."""
+    """A writer that intends to commit. ``id``: of its future bundle; ``n``: the repo's newest record when it began."""
 
     id: str
     repo: str
@@ -52,7 +52,7 @@ class Session(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class RunStart(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A run begins. ``inputs``: addresses with bundle ids."""
+    """The start of a run. ``inputs``: addresses with bundle ids."""
 
     id: str
     time: str
@@ -66,7 +66,7 @@ class RunStart(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class RunEnd(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A run has ended. ``outcome``: ``succeeded``, ``failed`` or ``canceled``; ``outputs``: addresses with bundle ids."""
+    """The end of a run. ``outcome``: ``succeeded``, ``failed`` or ``canceled``; ``outputs``: addresses with bundle ids."""
 
     id: str
     time: str
@@ -80,9 +80,9 @@ class RunEnd(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The notice in ``erased/<content>``: bytes with this hash were removed for good. ``size``: how many, if known.
+    """The notice in ``erased/<content>``: bytes with this hash were removed permanently. ``size``: their number, if known.
 
-    ``origin``: the id of the store that they were removed from and that has the receipt, if it is another one.
+    ``origin``: the id of the store that they were removed from and that has the receipt, if it is another store.
     """
 
     content: str
@@ -98,7 +98,7 @@ class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ErasedPlace(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One path of one bundle that had an erased content. ``path``: empty if it was taken out of the receipt."""
+    """One path of one bundle that had an erased content. ``path``: empty if it was removed from the receipt."""
 
     repo: str
     bundle: str
@@ -110,10 +110,10 @@ class ErasedPlace(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Erasing(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An erasure that replaces contents has begun: when no bundle names these any more, this says what they were made of.
+    """An erasure that replaces contents has begun. It records their chunks for the time when no bundle names them any more.
 
-    ``chunks``: all hashes in hex, recipes included; ``condition``: a hash of the id and what makes the new contents of
-    the old ones; ``rows``, ``columns``: as its receipt will have them.
+    ``chunks``: all hashes in hex, recipes included; ``condition``: a hash of the id and of what makes the new contents from
+    the old ones; ``rows``, ``columns``: as in its receipt.
     """
 
     id: str
@@ -138,15 +138,15 @@ class Damage(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The receipt in ``receipts/<id>.json``: what was erased, where it stood, and that a scan found nothing of it.
+    """The receipt in ``receipts/<id>.json``: what was erased, where it was, and that a scan found no trace of it.
 
-    ``packs``: how many were replaced; ``scanned``: how many were looked at afterwards; ``kept``: chunks of the contents
-    that stay, since other contents have the same ones; ``deleted``: the keys of all objects that held something;
-    ``names``: at how many of the places a notice stands in the place of the name; ``replaces``: the id of a receipt that
-    this one repeats, without paths that were taken out since. ``rows``: how many rows of tables were taken out, each
-    file counted once; ``columns``: which ones the condition was about. ``unfinished``: how many files of writers that were
-    gone were removed, whatever they held; ``left``: names of those that could not be, since a writer may be at work.
-    ``spills``: folders of writable mounts on the machine of whoever erased, which may hold the bytes.
+    ``packs``: number of packs that were replaced; ``scanned``: number that were searched afterwards; ``kept``: number of
+    chunks that stay, since other contents have the same ones; ``deleted``: the keys of all objects that contained something;
+    ``names``: number of paths whose name was replaced by a notice; ``replaces``: the id of a receipt that this one repeats
+    without paths that were removed since; ``rows``: number of rows removed from tables, each file counted once; ``columns``:
+    the columns of the condition; ``unfinished``: number of files of ended writers that were removed, whatever they contained;
+    ``left``: names of those that could not be removed, since their writer may be running; ``spills``: folders of writable
+    mounts on the machine that erased, which may contain the bytes.
     """
 
     id: str
@@ -175,7 +175,7 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
 class CondemnedHeader(msgspec.Struct, frozen=True):
     """Counts of the ids in the payload, in this order, 32 bytes each; ``objects`` are keys, ``erase`` contents in hex.
 
-    ``keep`` is left out where nothing is kept.
+    ``keep`` is absent where nothing is kept.
     """
 
     generation: str
@@ -190,7 +190,8 @@ class CondemnedHeader(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         check_ids(self.generation, *filter(None, self.heads))
         check_hashes(*self.erase)
-        for key in self.objects:  # whoever finishes the generation deletes them
+        # Any process that finishes the generation deletes these keys.
+        for key in self.objects:
             if _DELETED.fullmatch(key) is None:
                 raise ValueError(f"{key[:100]!r} is not an object that gc or an erasure deletes")
         if not all(-1 <= n <= MAX_RECORD for n in self.heads.values()):
@@ -200,11 +201,11 @@ class CondemnedHeader(msgspec.Struct, frozen=True):
 class Condemned(msgspec.Struct, frozen=True):
     """What one generation of gc is about to delete (dead) or to replace (moving).
 
-    ``heads``: for the store's log (key "") and for each repo's (its id) the newest record when the generation was
-    marked, so that any gc can finish it: bundles that came after these records are looked at again.
-    ``erase``: contents whose bytes are not carried over from moving packs.
-    ``keep``: bundles that were deleted at this time (RFC 3339) or later are treated as live, whoever finishes it; empty
-    for none.
+    ``heads``: the newest record of the store's log (key "") and of each repo's (its id) when the generation was marked, so
+    that any gc can finish it: bundles that were added after these records are examined again.
+    ``erase``: contents whose bytes are not copied from moving packs.
+    ``keep``: bundles that were deleted at this time (RFC 3339) or later count as live, whichever gc finishes it; empty for
+    none.
     """
 
     generation: str
@@ -218,7 +219,7 @@ class Condemned(msgspec.Struct, frozen=True):
 
 
 def encode_condemned(value: Condemned) -> bytes:
-    """Envelope kind ``C``, the ids, each list sorted, and the seal."""
+    """Encode as envelope kind ``C``: the ids, each list sorted, and the seal."""
     lists = [sorted(ids) for ids in (value.dead_packs, value.moving_packs, value.dead_nodes)]
     dead, moving, nodes = map(len, lists)
     header = CondemnedHeader(
@@ -235,7 +236,7 @@ def encode_condemned(value: Condemned) -> bytes:
 
 
 def decode_condemned(data: bytes, what: str) -> Condemned:
-    """Raises Corrupt or Unsupported."""
+    """Decode a condemned list. Raises Corrupt or Unsupported."""
     header, payload = decode_envelope(data, "C", CondemnedHeader, what)
     counts = (header.dead_packs, header.moving_packs, header.dead_nodes)
     if min(counts) < 0 or len(payload) != 32 * sum(counts):

@@ -1,4 +1,4 @@
-"""``sheaf.json``: what never changes about a store. Everything that can change stands in the store's log."""
+"""``sheaf.json``: what never changes about a store. Everything that can change is in the store's log."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ __all__ = [
     "encode_config",
 ]
 
-#: Features of the format that this program knows; a store that asks for others is refused by name.
+#: Features of the format that this program knows; a store that requires others is refused, naming them.
 READ_FEATURES: frozenset[str] = frozenset({"encryption"})
 WRITE_FEATURES: frozenset[str] = frozenset({"encryption"})
 
-ENCRYPTION = "aes-256-gcm"  #: what ``encryption`` says of a store whose contents are encrypted
+ENCRYPTION = "aes-256-gcm"  #: value of ``encryption`` in a store whose contents are encrypted
 MAX_CHUNK = 64 << 20  #: bytes of a chunk before compression; recipes' parts are chunks too
-_LEAST = 64  # bytes that a chunk must be allowed to have
+_LEAST = 64  # bytes: the least value of ``min``
 
 
 class Chunker(msgspec.Struct, frozen=True):
@@ -39,7 +39,7 @@ class Chunker(msgspec.Struct, frozen=True):
 
 
 class StoreConfig(msgspec.Struct, frozen=True):
-    """``id``: a KSUID; ``created``: RFC 3339. ``encryption`` is left out where nothing is encrypted."""
+    """``id``: a KSUID; ``created``: RFC 3339. ``encryption`` is absent where nothing is encrypted."""
 
     id: str
     created: str
@@ -54,12 +54,12 @@ class StoreConfig(msgspec.Struct, frozen=True):
 
 
 def encode_config(config: StoreConfig) -> bytes:
-    """Sealed JSON of kind ``store``."""
+    """Encode the configuration as sealed JSON of kind ``store``."""
     return seal("store", config)
 
 
 def decode_config(data: bytes) -> StoreConfig:
-    """Raises Corrupt, or Unsupported for a hash, a chunker or an encryption that this program doesn't know."""
+    """Decode. Raises Corrupt, or Unsupported for a hash, a chunker or an encryption that this program doesn't know."""
     config = unseal(data, "store", StoreConfig, "sheaf.json")
     if config.hash != "blake3" or config.chunker.name != "fastcdc-2020":
         raise Unsupported(

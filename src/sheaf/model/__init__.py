@@ -1,1 +1,1 @@
-"""What Sheaf talks about: ids, names, paths, entries, bundles, refs, logs. Frozen values; no I/O, no clock, no chance."""
+"""Values: ids, names, paths, entries, bundles, refs, logs. All are frozen; this layer has no I/O, clock or randomness."""

@@ -1,4 +1,4 @@
-"""One path of a bundle, and the place where its bytes are."""
+"""Entries of a bundle, and the placements of their bytes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
 
 
 class Kind(enum.IntEnum):
-    """What a path is. EXTERNAL is a file elsewhere whose bytes nobody has hashed yet."""
+    """The type of a path. EXTERNAL: a file in an external location whose bytes were never hashed."""
 
     FILE = 0
     SYMLINK = 1
@@ -36,7 +36,7 @@ class Kind(enum.IntEnum):
 
 
 class PlaceKind(enum.IntEnum):
-    """How to find a file's bytes (the `place` column of a leaf)."""
+    """How to find a file's bytes (column `place` of a leaf)."""
 
     NONE = 0
     CHUNK = 1
@@ -56,7 +56,7 @@ class ChunkPlace:
 
 @dataclass(frozen=True, slots=True)
 class RecipePlace:
-    """A tree of parts that list the file's chunks; ``recipe`` is the BLAKE3 of the top part, itself a chunk."""
+    """The file has many chunks, which a tree of parts lists. ``recipe``: BLAKE3 of the top part, which is itself a chunk."""
 
     recipe: bytes
     pack: bytes
@@ -66,14 +66,14 @@ class RecipePlace:
 
 @dataclass(frozen=True, slots=True)
 class ObjectPlace:
-    """The file is kept whole in ``objects/``, written by this session."""
+    """The file is stored whole in ``objects/``, written by this session."""
 
     session: str
 
 
 @dataclass(frozen=True, slots=True)
 class ExternalPlace:
-    """The bytes are elsewhere, referenced and not copied."""
+    """The bytes are in an external location that is referenced, not copied."""
 
     url: str
     etag: str = ""
@@ -82,17 +82,17 @@ class ExternalPlace:
 Place = ChunkPlace | RecipePlace | ObjectPlace | ExternalPlace
 
 
-#: Nanoseconds since 1970 that an entry can hold: the years 1677 to 2262.
+#: The range of times in an entry, in nanoseconds since 1970: the years 1677 to 2262.
 EARLIEST: Final = -(1 << 63)
 LATEST: Final = (1 << 63) - 1
 
 
-#: Permission bits: an entry has no setuid, setgid or sticky bit.
+#: Permission bits of an entry; it has no setuid, setgid or sticky bit.
 MAX_MODE: Final = 0o777
 
 
 def clamp_time(ns: int) -> int:
-    """The nearest time that an entry can hold: some file systems know years beyond 2262."""
+    """The nearest time that an entry can have, in nanoseconds since 1970: some file systems have years beyond 2262."""
     return min(max(ns, EARLIEST), LATEST)
 
 
@@ -101,7 +101,7 @@ class Entry:
     """One path of a bundle.
 
     ``mode``: permission bits without setuid, setgid and sticky. ``mtime``: nanoseconds since 1970. ``size``: bytes.
-    ``content``: BLAKE3-256 of the file; of a symlink's target; zeros for folders; for EXTERNAL, of its URL, size and ETag.
+    ``content``: BLAKE3-256 of the file or of a symlink's target; zeros for folders; for EXTERNAL, of its URL, size and ETag.
     """
 
     folder: str
@@ -117,10 +117,10 @@ class Entry:
 
     @property
     def path(self) -> str:
-        """Folder and name, joined."""
+        """The folder and the name, joined."""
         return join(self.folder, self.name)
 
     @property
     def executable(self) -> bool:
-        """The owner's execute bit of a file: the only mode bit that is part of a version."""
+        """True if a file's owner may execute it: the only mode bit that is part of a version."""
         return self.kind in (Kind.FILE, Kind.EXTERNAL) and bool(self.mode & 0o100)

@@ -1,4 +1,4 @@
-"""Identifiers: KSUIDs for things that happen, BLAKE3-256 for things that are.
+"""Identifiers: KSUIDs for events such as bundles and sessions, BLAKE3-256 for contents.
 
 A KSUID (https://github.com/segmentio/ksuid) is 20 bytes, four of seconds since 2014-05-13 (big-endian) and sixteen
 random ones, written as 27 base-62 characters that sort like the bytes.
@@ -34,14 +34,14 @@ _KSUID_PREFIX = re.compile(r"[0-9A-Za-z]{8,27}")
 _VERSION = re.compile(r"[0-9a-f]{8,64}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _LIMIT = 1 << 160
-_SHOWN = 100  # letters of a bad value that a message shows
+_SHOWN = 100  # characters of a bad value that a message shows
 
 
 def ksuid(seconds: int, payload: bytes) -> str:
-    """The KSUID of a moment (Unix seconds) and 16 bytes that make it unique.
+    """Create the KSUID of a moment (Unix seconds) with 16 bytes that make it unique.
 
-    A moment before 2014 or after 2150, which a KSUID can't hold, counts as the nearest one that it can: a clock that is
-    wrong must stop nobody, since the payload alone makes ids different and nothing is decided by their times.
+    A moment before 2014 or after 2150, which a KSUID can't contain, becomes the nearest possible one: a wrong clock must
+    not stop anyone, since the payload alone makes ids different and no decision depends on their times.
 
     Raises:
         ValueError: the payload isn't 16 bytes.
@@ -63,12 +63,12 @@ def is_ksuid(text: str) -> bool:
 
 
 def is_ksuid_prefix(text: str) -> bool:
-    """True if the text may be the beginning of a KSUID, or all of it: 8 to 27 characters. Few words look like that."""
+    """True if the text may be the beginning of a KSUID, or all of it: 8 to 27 characters. Few words have this shape."""
     return _KSUID_PREFIX.fullmatch(text) is not None and _number(text.ljust(27, "0")) < _LIMIT
 
 
 def ksuid_seconds(text: str) -> int:
-    """The Unix seconds inside a KSUID: the clock of whoever made it, for people to read, never to decide by."""
+    """The Unix seconds in a KSUID, by the clock of its creator: for users to read, never to base a decision on."""
     return (_number(text) >> 128) + _EPOCH
 
 
@@ -80,12 +80,12 @@ def _number(text: str) -> int:
 
 
 def is_version(text: str) -> bool:
-    """True if the text may be (the beginning of) a version hash: 8 to 64 lower-case hex digits."""
+    """True if the text may be a version hash or its beginning: 8 to 64 lower-case hex digits."""
     return _VERSION.fullmatch(text) is not None
 
 
 def parse_hash(text: str) -> bytes:
-    """64 hex digits, with or without ``b3:`` before them, as 32 bytes. Raises InvalidInput."""
+    """Convert 64 hex digits, with or without the prefix ``b3:``, to 32 bytes. Raises InvalidInput."""
     digits = text.removeprefix("b3:")
     try:
         value = bytes.fromhex(digits)
@@ -97,14 +97,14 @@ def parse_hash(text: str) -> bytes:
 
 
 def check_ids(*texts: str) -> None:
-    """Raises ValueError for the first text that is no KSUID: ids become parts of keys."""
+    """Raise ValueError for the first text that is not a KSUID, since ids become parts of keys."""
     for text in texts:
         if not is_ksuid(text):
             raise ValueError(f"{text[:_SHOWN]!r} is not an id")
 
 
 def check_hashes(*texts: str) -> None:
-    """Raises ValueError for the first text that is not 64 lower-case hex digits."""
+    """Raise ValueError for the first text that is not 64 lower-case hex digits."""
     for text in texts:
         if _HASH.fullmatch(text) is None:
             raise ValueError(f"{text[:_SHOWN]!r} is not a hash")

@@ -1,7 +1,7 @@
 """Paths inside a bundle: ``/``-separated, relative, byte-exact UTF-8, and their order.
 
 Rows are ordered by (folder, name), folders compared component by component, bytewise. Joining the components with NUL,
-which no name may hold, makes that the plain order of bytes.
+which no name may contain, makes this the plain order of bytes.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ __all__ = [
 
 MAX_NAME = 255  #: bytes of one component
 MAX_PATH = 4096  #: bytes of a whole path
-MAX_TARGET = 4095  #: bytes of a symlink's target: what Linux makes, and what Python reads of a longer one is cut
-_BYTES = re.compile("[\udc80-\udcff]")  #: what the system makes of bytes that are no text
+MAX_TARGET = 4095  #: bytes of a symlink's target: the longest on Linux; Python truncates longer ones when it reads them
+_BYTES = re.compile("[\udc80-\udcff]")  #: surrogates that Python's decoding puts in place of bytes that are not UTF-8
 
 
 def check_path(path: str) -> str:
-    """The path itself if it may stand in a bundle, else InvalidInput with the reason."""
+    """Return the path if a bundle may contain it. Raises InvalidInput with the reason."""
     try:
         raw = path.encode("utf-8")
     except UnicodeEncodeError:
@@ -53,7 +53,7 @@ def check_path(path: str) -> str:
 
 
 def check_target(target: str, path: str) -> str:
-    """The target itself if the symlink at ``path`` may have it, else InvalidInput with the reason."""
+    """Return the target if the symlink at ``path`` may have it. Raises InvalidInput with the reason."""
     try:
         raw = target.encode("utf-8")
     except UnicodeEncodeError:
@@ -65,34 +65,34 @@ def check_target(target: str, path: str) -> str:
 
 
 def _shown(path: str) -> str:
-    """What the system gave for bytes that aren't UTF-8 as ``\\xNN``, as shells show them."""
+    """The path with bytes that aren't UTF-8 as ``\\xNN``, as shells show them."""
     return _BYTES.sub(lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", path).encode(errors="backslashreplace").decode()
 
 
 def split(path: str) -> tuple[str, str]:
-    """(folder, name); the folder of a top-level name is the empty string."""
+    """Split a path into (folder, name); the folder of a top-level name is the empty string."""
     folder, _, name = path.rpartition("/")
     return folder, name
 
 
 def join(folder: str, name: str) -> str:
-    """The path of a name in a folder; either may be empty."""
+    """Join a folder and a name; either may be empty."""
     return f"{folder}/{name}" if folder and name else folder or name
 
 
 def order_key(folder: str, name: str) -> bytes:
-    """Bytes that sort as rows do: by folder, component-wise, then by name."""
+    """A key that sorts as rows do: by folder, component by component, then by name."""
     return folder.replace("/", "\0").encode() + b"\0\0" + name.encode()
 
 
 def path_of(key: bytes) -> str:
-    """The path of which :func:`order_key` made this."""
+    """The path of a key from :func:`order_key`."""
     folder, _, name = key.partition(b"\0\0")
     return join(folder.replace(b"\0", b"/").decode(), name.decode())
 
 
 def ancestors(path: str) -> list[str]:
-    """All folders above a path, outermost first, without the root: ``a/b/c`` → ``[a, a/b]``."""
+    """The folders above a path, outermost first, without the root: ``a/b/c`` → ``[a, a/b]``."""
     parts = path.split("/")[:-1]
     return ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
 
@@ -108,5 +108,5 @@ def common_folder(first: str, last: str) -> str:
 
 
 def relative(folder: str, prefix: str) -> str:
-    """A folder below (or equal to) ``prefix``, written from there."""
+    """The path of a folder relative to ``prefix``, which must be equal to it or above it."""
     return folder[len(prefix) :].lstrip("/") if prefix else folder

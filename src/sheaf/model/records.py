@@ -1,7 +1,7 @@
-"""What the logs say: operations, and the state that they add up to.
+"""The contents of logs: operations, and the state that results from them.
 
-Pure: the engine reads and writes records, this module knows what they mean. An operation that doesn't fit the state it
-meets raises, and that is the whole of conflict detection.
+This module is pure: the engine reads and writes records, and this module defines what they mean. An operation that
+doesn't fit the state to which it is applied raises an error; there is no other detection of conflicts.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ V = TypeVar("V")
 
 
 class Value(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=False):
-    """Base of what stands in records: frozen, defaults left out, fields of a later version ignored."""
+    """Base of values in records: frozen, defaults left out, fields of later versions ignored."""
 
 
 class Author(Value, frozen=True):
-    """Who says they did it."""
+    """The author as given by the writer; not verified."""
 
     name: str = ""
     email: str = ""
@@ -73,11 +73,11 @@ class Root(Value, frozen=True):
 
 
 class Bundle(Value, frozen=True):
-    """A bundle's whole descriptor. ``files``: entries that are neither folders; ``size``: bytes of all files.
+    """A bundle's complete descriptor. ``files``: entries that are not folders; ``size``: bytes of all files.
 
     ``version`` is the root's logical hash. ``time`` is the writer's clock (RFC 3339, UTC).
-    ``redacted``: the session of the erasure that last took names or contents out of the bundle's tree; its root is
-    another one then, while ``version`` goes on naming what was there.
+    ``redacted``: the session of the erasure that last removed names or contents from the bundle's tree; its root is
+    another one since then, while ``version`` still is the hash of the original.
     """
 
     id: str
@@ -94,7 +94,7 @@ class Bundle(Value, frozen=True):
 
 
 class RefTarget(Value, frozen=True):
-    """Where a label or branch points, and who set it when, by which record of the log."""
+    """The target of a label or branch, with the number, time and author of the record that set it."""
 
     bundle: str
     n: int
@@ -111,19 +111,19 @@ class Op(
     tag_field="op",
     tag=lambda name: "".join("-" + c.lower() if c.isupper() else c for c in name)[1:],
 ):
-    """Base of operations, told apart in JSON by ``op``: the class name in kebab case."""
+    """Base of operations. In JSON the field ``op`` distinguishes them: the class name in kebab case."""
 
 
 class AddBundle(Op, frozen=True):
-    """The commit of a bundle."""
+    """Commit a bundle."""
 
     bundle: Bundle
 
 
 class MoveBranch(Op, frozen=True):
-    """Point a branch at a bundle (None deletes it), expecting it to be where ``expect`` says (None: not there).
+    """Point a branch at a bundle (None deletes it) if it points to ``expect`` (None: if it doesn't exist).
 
-    ``target``: the bundle's descriptor, if the state doesn't hold it (:meth:`RepoState.lacking`).
+    ``target``: the bundle's descriptor, if the state doesn't contain it (:meth:`RepoState.lacking`).
     """
 
     name: str
@@ -133,9 +133,9 @@ class MoveBranch(Op, frozen=True):
 
 
 class SetLabel(Op, frozen=True):
-    """Set a label on a bundle (None deletes it). With ``check`` the label must be where ``expect`` says.
+    """Set a label on a bundle (None deletes it). With ``check`` the label must point to ``expect``.
 
-    ``target``: as for a branch.
+    ``target``: as in :class:`MoveBranch`.
     """
 
     name: str
@@ -146,36 +146,36 @@ class SetLabel(Op, frozen=True):
 
 
 class DeleteBundle(Op, frozen=True):
-    """Take a bundle out of sight; its objects go when gc finds them unreachable. ``latest``: the newest one left."""
+    """Hide a bundle; gc deletes its objects once it finds them unreachable. ``latest``: the newest bundle left."""
 
     bundle: str
     latest: Bundle | None = None
 
 
 class RestoreBundle(Op, frozen=True):
-    """Undo a deletion that gc has not acted on. ``latest``: the newest one then, if that is another one."""
+    """Undo a deletion that gc has not carried out yet. ``latest``: the newest bundle then, if it is another one."""
 
     bundle: Bundle
     latest: Bundle | None = None
 
 
 class SetAside(Op, frozen=True):
-    """Note of a bundle that it can't be read, and why. It stays, and so does what names it; gc keeps what it has."""
+    """Quarantine a bundle that can't be read, with the reason. It stays, as do its refs, and gc keeps its objects."""
 
     bundle: str
     reason: str
 
 
 class BringBack(Op, frozen=True):
-    """A bundle that was set aside can be read again."""
+    """Release a bundle from quarantine: it can be read again."""
 
     bundle: str
 
 
 class RedactBundle(Op, frozen=True):
-    """Give a bundle, deleted or not, another tree, from which an erasure has taken something; all else stays as it was.
+    """Give a bundle, deleted or not, another tree, from which an erasure has removed something; all else is unchanged.
 
-    ``expect``: the id of the root that ``root`` replaces; ``session``: the erasure's.
+    ``expect``: the id of the root that ``root`` replaces; ``session``: the erasure's session.
     """
 
     bundle: str
@@ -184,15 +184,15 @@ class RedactBundle(Op, frozen=True):
     session: str
 
     def of(self, bundle: Bundle) -> Bundle:
-        """The bundle's descriptor from now on."""
+        """The bundle's descriptor with the new root."""
         return msgspec.structs.replace(bundle, root=self.root, redacted=self.session)
 
 
 class VoidSession(Op, frozen=True):
-    """End a session that outlived gc's grace: what it would commit further on in this log is not allowed.
+    """End a session that outlived gc's grace: from here on this log accepts no commit from it.
 
-    In a repo's log it ends uploads, diamonds (AddBundle), undeletes (RestoreBundle) and erasures (RedactBundle), in the
-    store's log gcs (MovePacks) and undeletes (RestoreRepo).
+    In a repo's log this ends uploads, diamonds (AddBundle), undeletes (RestoreBundle) and erasures (RedactBundle), in the
+    store's log gcs (MovePacks) and undeletes of repos (RestoreRepo).
     """
 
     session: str
@@ -204,10 +204,10 @@ RepoOp = (
 
 
 class RepoState(Value, frozen=True):
-    """What a repo's log adds up to.
+    """The state that a repo's log adds up to.
 
-    ``bundles``: descriptors of those that refs and ``latest`` name; ``count``: live ones; ``aside``: of those that are
-    set aside, why.
+    ``bundles``: descriptors of those that refs and ``latest`` name; ``count``: bundles that are not deleted; ``aside``:
+    the reasons of quarantined bundles, by id.
     """
 
     branches: dict[str, RefTarget] = {}
@@ -218,12 +218,12 @@ class RepoState(Value, frozen=True):
     aside: dict[str, str] = {}
 
     def apply(self, op: RepoOp, origin: RefTarget) -> RepoState:
-        """The state after an operation; ``origin`` carries the record's n, time and author.
+        """Return the state after an operation; ``origin`` carries the record's n, time and author.
 
         Raises:
             Conflict: a branch, a label or the root of a bundle isn't what the operation expects.
-            NotFound: it names a bundle or ref that isn't there.
-            AlreadyExists: the bundle is in the log already.
+            NotFound: it names a bundle or ref that does not exist.
+            AlreadyExists: the bundle is already in the log.
         """
         match op:
             case AddBundle(bundle=bundle):
@@ -253,18 +253,18 @@ class RepoState(Value, frozen=True):
                 return self
 
     def named(self, bundle: str) -> list[str]:
-        """The refs that point at a bundle, as ``label:x`` and ``branch:x``."""
+        """The refs that point to a bundle, as ``label:x`` and ``branch:x``."""
         labels = [f"label:{name}" for name, target in self.labels.items() if target.bundle == bundle]
         return labels + [f"branch:{name}" for name, target in self.branches.items() if target.bundle == bundle]
 
     def lacking(self, bundle: Bundle) -> Bundle | None:
-        """The bundle itself if this state doesn't hold its descriptor: what ``target`` of an operation must be."""
+        """The bundle if this state doesn't contain its descriptor, else None: the value for an operation's ``target``."""
         return None if bundle.id in self.bundles else bundle
 
     def unshadowed(self, ops: tuple[RepoOp, ...]) -> tuple[RepoOp, ...]:
-        """The operations, unless they make a label of a branch's name or a branch of a label's: then AlreadyExists.
+        """Return the operations. Raises AlreadyExists if one gives a label a branch's name, or a branch a label's name.
 
-        Asked before they are appended. Logs that hold such a pair are read all the same, and either can still be moved.
+        Called before they are appended. Logs with such pairs are read nevertheless, and either ref can still be moved.
         """
         names = {"branch": set(self.branches), "label": set(self.labels)}
         for op in ops:
@@ -280,12 +280,12 @@ class RepoState(Value, frozen=True):
         return ops
 
     def ensure_not_shadowed(self, *, branch: str | None, label: str | None) -> None:
-        """Raises AlreadyExists if a commit that moves these could only fail for their names; the commit asks again."""
+        """Raise AlreadyExists early if a commit that moves these could only fail because of their names."""
         moved = (MoveBranch(branch, "") if branch else None, SetLabel(label, "") if label else None)
         self.unshadowed(tuple(op for op in moved if op))
 
     def ensure_label_free(self, name: str) -> None:
-        """Raises AlreadyExists if a label of that name is set."""
+        """Raise AlreadyExists if a label of this name exists."""
         if (at := self.labels.get(name)) is not None:
             raise AlreadyExists(
                 f"label '{name}' already points to bundle {at.bundle}",
@@ -293,12 +293,12 @@ class RepoState(Value, frozen=True):
             )
 
     def pruned(self) -> RepoState:
-        """Without the descriptors that no ref and not ``latest`` names."""
+        """The state without the descriptors that no ref and not ``latest`` names."""
         keep = {t.bundle for t in self.branches.values()} | {t.bundle for t in self.labels.values()} | {self.latest}
         return self._with(bundles={id: bundle for id, bundle in self.bundles.items() if id in keep})
 
     def ensure_not_named(self, bundle: str) -> None:
-        """Raises Conflict, naming them, while labels or branches are at a bundle."""
+        """Raise Conflict, naming them, while labels or branches point to a bundle."""
         if held := self.named(bundle):
             raise Conflict(
                 f"bundle {bundle} is still the target of {', '.join(held)}",
@@ -353,7 +353,7 @@ def _pointed(
 
 
 class CreateRepo(Op, frozen=True):
-    """A new repo under a free name."""
+    """Create a repo under a free name."""
 
     id: str
     name: str
@@ -361,41 +361,41 @@ class CreateRepo(Op, frozen=True):
 
 
 class RenameRepo(Op, frozen=True):
-    """Another name for a repo; its id, log and data stay."""
+    """Rename a repo; its id, log and data stay."""
 
     id: str
     name: str
 
 
 class DeleteRepo(Op, frozen=True):
-    """Take a repo out of sight; its log stays, its data goes with gc."""
+    """Hide a repo; its log stays, and gc deletes its data."""
 
     id: str
 
 
 class RestoreRepo(Op, frozen=True):
-    """Undo a deletion, under a free name."""
+    """Undo the deletion of a repo, under a free name."""
 
     id: str
     name: str
 
 
 class SetFeatures(Op, frozen=True):
-    """What a program must know to read, and to write, this store."""
+    """Set the features that a program must know to read, and to write, this store."""
 
     read: tuple[str, ...]
     write: tuple[str, ...]
 
 
 class SetReplicas(Op, frozen=True):
-    """Copies of this store, and on how many a write must be before it is answered."""
+    """Set the URLs of the replicas, and the policy: how many must have a write before it is acknowledged."""
 
     urls: tuple[str, ...]
     policy: str = "primary"
 
 
 class MovePacks(Op, frozen=True):
-    """The commit of a gc that replaced packs: their forwarding addresses hold from here on, unless it was voided."""
+    """Commit a gc that replaced packs: its forwarding addresses are valid from here on, unless its session was ended before."""
 
     session: str
     packs: tuple[str, ...]
@@ -405,7 +405,7 @@ class MovePacks(Op, frozen=True):
 
 
 class Promote(Op, frozen=True):
-    """A replica becomes the primary: stores of an older epoch refuse writes from here on."""
+    """Make a replica the primary: from here on, stores of an older epoch refuse writes."""
 
     epoch: int
 
@@ -416,18 +416,18 @@ StoreOp = (
 
 
 class RepoEntry(Value, frozen=True):
-    """A repo as the store's log knows it."""
+    """A repo in the store's log."""
 
     id: str
     name: str
     description: str
     time: str
     author: Author = Author()
-    deleted: str = ""  #: when, RFC 3339; empty while it lives
+    deleted: str = ""  #: when, RFC 3339; empty if it is not deleted
 
 
 class StoreState(Value, frozen=True):
-    """What the store's log adds up to; ``repos`` by id, deleted ones included."""
+    """The state that the store's log adds up to; ``repos`` by id, including deleted ones."""
 
     repos: dict[str, RepoEntry] = {}
     read_features: tuple[str, ...] = ()
@@ -437,11 +437,11 @@ class StoreState(Value, frozen=True):
     epoch: int = 0
 
     def find(self, name: str) -> RepoEntry | None:
-        """The living repo of this name."""
+        """The repo with this name that is not deleted, or None."""
         return next((repo for repo in self.repos.values() if repo.name == name and not repo.deleted), None)
 
     def apply(self, op: StoreOp, origin: RefTarget) -> StoreState:
-        """The state after an operation. Raises AlreadyExists (name taken) and NotFound (no such repo)."""
+        """Return the state after an operation. Raises AlreadyExists (name in use) and NotFound (no such repo)."""
         match op:
             case CreateRepo():
                 if op.id in self.repos:
@@ -464,7 +464,7 @@ class StoreState(Value, frozen=True):
                 return msgspec.structs.replace(self, epoch=op.epoch)
 
     def pruned(self) -> StoreState:
-        """The state itself: nothing in it is derived."""
+        """The state itself, since it contains nothing derived."""
         return self
 
     def _free(self, name: str) -> str:
@@ -494,7 +494,7 @@ class StoreState(Value, frozen=True):
 
 
 class Record(Value, frozen=True):
-    """One record of a log. ``write`` makes it unlike any other; ``prev`` is the ``write`` of record n - 1.
+    """One record of a log. ``write`` is unique; ``prev`` is the ``write`` of record n - 1.
 
     Either ``state`` is there (the whole state after this record: a checkpoint) or ``delta`` with ``since``, the number
     of an earlier record: a merge patch (RFC 7396) that leads from the state after that one to the state after this one.
@@ -512,7 +512,7 @@ class Record(Value, frozen=True):
 
 
 def replay(state: Any, ops: Iterable[Any], origin: RefTarget) -> Any:
-    """The state after several operations that happen together."""
+    """Return the state after several operations that happen together. Raises what ``apply`` raises."""
     for op in ops:
         state = state.apply(op, origin)
     return state.pruned()

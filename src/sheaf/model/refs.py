@@ -1,4 +1,4 @@
-"""How people name a bundle: refs and addresses, as text and as values."""
+"""Refs and addresses, with which users name bundles, as text and as values."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _BACK = re.compile(r"(.*)~([0-9]{0,9})")
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """One way to name a bundle; ``back`` first parents before it.
+    """A way to name a bundle. ``back``: how many first parents to follow from it.
 
-    ``form`` "name": a label or a branch, whichever there is, or else the beginning of a bundle's id.
+    ``form`` "name": a label or a branch, whichever exists, or else the beginning of a bundle's id.
     """
 
     form: Form
@@ -31,7 +31,7 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """``repo@ref:path``; no ref means the head of ``main``, no path the whole of it."""
+    """``repo@ref:path``; without a ref the head of ``main``, without a path the whole bundle."""
 
     repo: str
     ref: str | None = None
@@ -39,10 +39,10 @@ class Address:
 
 
 def parse_ref(text: str) -> Ref:
-    """A ref from what a person typed. Raises InvalidInput.
+    """Parse a ref that a user typed. Raises InvalidInput.
 
-    ``label:x``, ``branch:x``, ``bundle:x``, ``version:x`` say what they mean; a bare one is known by its shape (bundle
-    id, version hash) or is a name. Ids may be shortened to their first 8 characters.
+    ``label:x``, ``branch:x``, ``bundle:x``, ``version:x`` are explicit; anything else is classified by its shape (bundle
+    id, version hash), else it is a name. Ids may be shortened to their first 8 characters.
     ``REF~N`` is N first parents back, ``REF~`` one.
     """
     base, back = text, 0
@@ -74,9 +74,10 @@ def _explicit(form: str, name: str, text: str) -> Form:
 
 
 def parse_address(text: str) -> Address:
-    """``repo``, ``repo@ref``, ``repo:path`` or ``repo@ref:path`` as an Address. Raises InvalidInput."""
+    """Parse ``repo``, ``repo@ref``, ``repo:path`` or ``repo@ref:path``. Raises InvalidInput."""
     head, at, tail = text.partition("@")
-    if not at or ":" in head:  # no repo's name has a colon: the "@" belongs to the path
+    # The name of a repo can't contain a colon, so this "@" is a part of the path.
+    if not at or ":" in head:
         repo, _, path = text.partition(":")
         return Address(check_repo_name(repo), None, _path(path))
     form, colon, rest = tail.partition(":")

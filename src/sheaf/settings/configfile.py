@@ -21,7 +21,8 @@ def load(path: Path) -> dict[str, Any]:
         return {}
     except UnicodeDecodeError:
         raise InvalidInput(f"{path} is not UTF-8 text") from None
-    import yaml  # here, since most calls read no file and start-up counts
+    # Most calls read no file, so loading the library here keeps start-up fast.
+    import yaml
 
     try:
         value = yaml.safe_load(text)
@@ -43,7 +44,7 @@ def save(path: Path, value: dict[str, Any]) -> None:
 
     target = path.resolve()
     make_private_folder(target.parent)
-    handle, aside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # mkstemp makes it 0600
+    handle, aside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # mkstemp creates it with mode 0600
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             yaml.safe_dump(value, stream, sort_keys=False, allow_unicode=True)

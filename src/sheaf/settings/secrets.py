@@ -25,7 +25,7 @@ __all__ = ["KEY_BYTES", "keep_in_keyring", "new_key", "parse_key", "read_key_fil
 
 KEY_BYTES = 32
 _tell = logging.getLogger("sheaf").warning
-_SERVICE = "sheaf"  # under which the keyring has a store's key; the user is the store's id
+_SERVICE = "sheaf"  # the service under which the keyring stores a key; the user name is the store's id
 
 Source = tuple[str, bytes | str]
 
@@ -84,7 +84,7 @@ def read_key_file(path: Path) -> bytes:
     except OSError as error:
         raise Denied(f"can't read key file {path}: {error.strerror}") from error
     key = parse_key(data, str(path))
-    # Everybody, not the group: Kubernetes mounts secrets for a group, and their modes can't be changed from inside.
+    # A warning about the group would be wrong: Kubernetes mounts secrets for a group, and a container can't change that.
     if stat.S_ISREG(mode) and mode & (stat.S_IROTH | stat.S_IWOTH):
         _tell(f"key file {path} is accessible to all users of this machine: run `chmod o= {path}`")
     return key
@@ -101,7 +101,8 @@ def write_key_file(path: Path, key: bytes) -> None:
                 file.flush()
                 os.fsync(file.fileno())
         except BaseException:
-            path.unlink(missing_ok=True)  # half a key opens nothing, and would be in the way of the next try
+            # Half a key opens nothing, and the file would make the next attempt fail.
+            path.unlink(missing_ok=True)
             raise
     except FileExistsError:
         raise InvalidInput(f"{path} already exists", "choose another name: key files are never overwritten") from None
@@ -138,4 +139,5 @@ def _from_keyring(store: str) -> str | None:
     try:
         return keyring.get_password(_SERVICE, store)
     except KeyringError:
-        return None  # no keyring on this machine, or it is locked
+        # There is no keyring on this machine, or it is locked. The next source may have the secret.
+        return None

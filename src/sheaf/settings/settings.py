@@ -1,11 +1,11 @@
 """The settings of a process, merged from all sources.
 
-The module that reads the environment, the home folder and the terminal; only a cloud's own variables are read where
-its library does, in ``storage/bucket/clients.py``. What it read is a value
-(:class:`Environment`); the rest are functions of it.
+Only this module reads the environment, the home folder and the terminal; a cloud's own variables are read where its
+library needs them, in ``storage/bucket/clients.py``. The result of reading is a value (:class:`Environment`); everything
+else is a function of it.
 
 Precedence: flag > environment > context > configuration file > default. A context named by ``--context`` counts as a
-flag. A context that is overruled on the store is left out whole, since its other options belong to that store.
+flag. If another source overrides the store of a context, the whole context is ignored, since its options belong to it.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ __all__ = [
 ]
 
 OPTION_KEYS: Final = tuple(field.name for field in dataclasses.fields(StorageOptions))
-#: What may stand in a file, in a context (but for ``context``) and, as ``SHEAF_<KEY>``, in the environment.
+#: The keys of a file, of a context (except ``context``) and, as ``SHEAF_<KEY>``, of the environment.
 KEYS: Final = ("store", "context", "name", "email", "cache", *OPTION_KEYS)
 #: Variables whose values are never shown.
 SECRETS: Final = ("SHEAF_KEY", "SHEAF_PASSPHRASE", "SHEAF_SSE_CUSTOMER_KEY")
-#: Keys whose values are paths of this machine.
+#: Keys whose values are paths on this machine.
 FILES: Final = ("cache", "ca_file", "credential", "sse_customer_key_file", "key_file")
 
 
@@ -61,7 +61,7 @@ FILES: Final = ("cache", "ca_file", "credential", "sse_customer_key_file", "key_
 class Environment:
     """The environment of the process. ``home`` is None if there is no home folder, as in some containers."""
 
-    variables: Mapping[str, str] = dataclasses.field(repr=False)  # some are secret
+    variables: Mapping[str, str] = dataclasses.field(repr=False)  # not shown, since some values are secret
     home: Path | None
     user: str
     stdout_is_terminal: bool = False
@@ -115,17 +115,17 @@ def read_environment() -> Environment:
     except (KeyError, OSError, ImportError):
         user = "unknown"
     terminals = _is_terminal(sys.stdout), _is_terminal(sys.stderr)
-    variables = dict(os.environ)  # noqa: TID251 - the one place
+    variables = dict(os.environ)  # noqa: TID251 - the only module that may
     return Environment(variables, Path(home) if home.startswith("/") else None, user, *terminals)
 
 
 def _is_terminal(stream: TextIO | None) -> bool:
-    """Some programs that use the library have closed their streams, or have none."""
+    """True if the stream is a terminal. Programs that use the library may have closed their streams, or have none."""
     return stream is not None and not stream.closed and stream.isatty()
 
 
 def is_verbose_terminal(environment: Environment) -> bool:
-    """True if progress can be drawn: the terminal can move its cursor."""
+    """True if progress can be drawn, which requires a terminal that can move its cursor."""
     return environment.stderr_is_terminal and environment.variables.get("TERM") != "dumb"
 
 

@@ -1,1 +1,1 @@
-"""Keys and bytes: the port, its backends and the wrappers on it. Knows nothing of bundles."""
+"""Store bytes under keys: the port, its backends, and wrappers of backends. This layer does not know bundles."""

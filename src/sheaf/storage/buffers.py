@@ -1,4 +1,4 @@
-"""What callers hand in for writing: one buffer or many, looked at without copying."""
+"""The buffers that callers pass for writing: one or many, viewed without copying."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ __all__ = ["check_ranges", "check_reach", "check_size", "is_equal", "joined", "t
 
 
 def views(data: Buffer | Sequence[Buffer]) -> list[memoryview]:
-    """The bytes of ``data`` as flat views, empty ones left out."""
+    """Return the bytes of ``data`` as flat views, without the empty ones."""
     buffers = [data] if isinstance(data, bytes | bytearray | memoryview) else data
     flat = [memoryview(buffer).cast("B") for buffer in buffers]
     return [view for view in flat if view.nbytes]
 
 
 def total(parts: Sequence[memoryview]) -> int:
-    """The length of all parts together, in bytes."""
+    """The total length of the parts, in bytes."""
     return sum(part.nbytes for part in parts)
 
 
 def joined(parts: Sequence[memoryview]) -> Buffer:
-    """All parts as one buffer; a single part is handed back as it is."""
+    """Join the parts into one buffer; a single part is returned as it is, without a copy."""
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
@@ -40,14 +40,14 @@ def is_equal(parts: Sequence[memoryview], stored: Buffer) -> bool:
 
 
 def check_ranges(ranges: Sequence[tuple[int, int]]) -> None:
-    """Raises ``InvalidInput`` for a negative offset or length."""
+    """Raise ``InvalidInput`` for a negative offset or length."""
     for offset, length in ranges:
         if offset < 0 or length < 0:
             raise InvalidInput(f"not a byte range: offset {offset}, length {length}")
 
 
 def take(key: str, whole: Buffer, ranges: Sequence[tuple[int, int]]) -> list[Buffer]:
-    """The ranges of an object that is at hand as a whole. Raises ``Corrupt`` if it ends before one does."""
+    """Cut ranges ``(offset, length)`` out of an object that is in memory. Raises ``Corrupt`` if it ends before one of them."""
     check_ranges(ranges)
     view = memoryview(whole)
     for offset, length in ranges:
@@ -56,12 +56,12 @@ def take(key: str, whole: Buffer, ranges: Sequence[tuple[int, int]]) -> list[Buf
 
 
 def check_size(key: str, size: int, limit: int) -> None:
-    """Raises ``Corrupt`` if an object has more bytes than whoever reads it can make sense of."""
+    """Raise ``Corrupt`` if an object of ``size`` bytes is larger than ``limit``, the most that its reader accepts."""
     if size > limit:
         raise Corrupt(f"{key} has {size} bytes, but such objects have at most {limit}", "run `sheaf store check`")
 
 
 def check_reach(key: str, size: int, offset: int, length: int) -> None:
-    """Raises ``Corrupt`` if an object of ``size`` bytes ends before the range does (one of no length never does)."""
+    """Raise ``Corrupt`` if an object of ``size`` bytes ends before the range does; an empty range always passes."""
     if length and offset + length > size:
         raise Corrupt(f"{key} ends at byte {size}, before the range {offset}+{length}", "run `sheaf store check`")

@@ -1,4 +1,4 @@
-"""Find out if a location is empty, apart from what probes have left there."""
+"""Check whether a location is empty, apart from what probes have left there."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from sheaf.storage.port import Backend
 
 __all__ = ["foreign_in", "remove_folders"]
 
-#: What file systems, NFS clients and the Finder put there themselves.
+#: Beginnings of the names that file systems, NFS clients and the Finder create themselves.
 _THEIRS: Final = ("lost+found", ".nfs", ".DS_Store")
 
 
 def foreign_in(backend: Backend, ours: Container[str]) -> str | None:
-    """The first foreign object or file that a location contains, or None. ``ours``: first segments of keys that don't count.
+    """Find the first foreign object or file in a location; None if there is none. ``ours``: first segments of keys to ignore.
 
-    In a folder files count that no store would have, such as those whose names can't be keys.
+    In a folder this includes files that no store would contain, such as those whose names can't be keys.
     """
     return next((name for name in _names(backend) if name.partition("/")[0] not in ours), None)
 
@@ -52,7 +52,8 @@ def remove_folders(backend: Backend, base: str) -> None:
 
 
 def _remove(folder: Path) -> None:
-    with suppress(OSError):  # somebody else's probe is in it
+    # A folder that isn't empty contains the files of another process's probe, which must stay.
+    with suppress(OSError):
         folder.rmdir()
 
 

@@ -1,4 +1,4 @@
-"""Addresses and names that clients of clouds are given: judged here, since the libraries below fail badly on bad ones."""
+"""Check addresses and names before the clients of clouds get them: the libraries fail with unclear errors on bad ones."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["check_bucket", "check_endpoint", "check_name", "check_proxy"]
 
 _ODD: Final = re.compile(r"[^\x21-\x7e]")
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
-_BUCKET: Final = {"gs": re.compile(r"[A-Za-z0-9._:-]+")}  # names of Google's projects may hold a colon
+_BUCKET: Final = {"gs": re.compile(r"[A-Za-z0-9._:-]+")}  # names of Google's projects may contain a colon
 _PROXIES: Final = ("http", "https", "socks5", "socks5h")
 
 
 def check_endpoint(name: str, url: str) -> None:
-    """Raises InvalidInput unless this is the base URL of a server. ``name``: the option or variable that holds it."""
+    """Raise InvalidInput unless ``url`` is the base URL of a server. ``name``: the option or variable that it comes from."""
     _check_url(name, url, ("http", "https"))
     parts = urlsplit(url)
     if "@" in parts.netloc:
@@ -27,7 +27,7 @@ def check_endpoint(name: str, url: str) -> None:
 
 
 def check_proxy(name: str, url: str) -> None:
-    """Raises InvalidInput unless this is a proxy's URL; a host with a port means plain HTTP."""
+    """Raise InvalidInput unless ``url`` is the URL of a proxy; a host with a port means plain HTTP."""
     _check_url(name, url if "://" in url else f"http://{url}", _PROXIES)
 
 
@@ -52,13 +52,13 @@ def _check_url(name: str, url: str, schemes: tuple[str, ...]) -> None:
 
 
 def check_name(option: str, text: str) -> None:
-    """Raises InvalidInput for the name of a region or an account that no cloud has: it becomes part of a host's name."""
+    """Raise InvalidInput for an invalid name of a region or an account: the library makes it a part of a host name."""
     if not _NAME.fullmatch(text):
         raise InvalidInput(f"{option} '{text}' is not a valid name", "use only letters, digits, '-', '.' and '_'")
 
 
 def check_bucket(scheme: str, bucket: str) -> None:
-    """Raises InvalidInput for the name of a bucket that no cloud takes."""
+    """Raise InvalidInput for a bucket name that no cloud allows."""
     if not bucket:
         raise InvalidInput(f"{scheme}:// has no bucket name", f"write {scheme}://BUCKET or …/BUCKET/FOLDER")
     if not _BUCKET.get(scheme, _NAME).fullmatch(bucket):

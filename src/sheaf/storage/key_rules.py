@@ -1,4 +1,4 @@
-"""The rules for keys, checked by every backend before it touches the world."""
+"""The rules for keys. Every backend checks them before it reads or writes anything."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from sheaf.errors import InvalidInput
 
 __all__ = ["ASIDE", "check_key", "check_prefix", "is_segment"]
 
-#: The top folder that backends keep for unfinished writes. No key lies in it and no listing shows it.
+#: The top folder in which backends keep unfinished writes. No key is in it and no listing shows it.
 ASIDE = "tmp"
 
-_KEY_MAX = 1000  # bytes: S3 ends at 1,024 and a prefix may stand before ours
-_SEGMENT_MAX = 255  # bytes: what file systems take
+_KEY_MAX = 1000  # bytes: S3 allows 1,024, and a prefix may come before our keys
+_SEGMENT_MAX = 255  # bytes: the limit of file systems
 _RULE = "use segments of [A-Za-z0-9._-] joined by '/'"
 _SEGMENT = re.compile(r"[A-Za-z0-9._-]{1,255}", re.ASCII)
 _PREFIX = re.compile(r"[A-Za-z0-9._/-]*", re.ASCII)
@@ -24,7 +24,7 @@ def is_segment(name: str) -> bool:
 
 
 def check_key(key: str) -> str:
-    """The key itself. Raises ``InvalidInput`` if it breaks the port's rules."""
+    """Return the key. Raises ``InvalidInput`` if it breaks the port's rules."""
     segments = key.split("/")
     if len(key) > _KEY_MAX or not all(map(is_segment, segments)):
         raise InvalidInput(f"not a key: {_shown(key)}", _RULE)
@@ -34,7 +34,7 @@ def check_key(key: str) -> str:
 
 
 def check_prefix(prefix: str) -> str:
-    """The prefix itself. Raises ``InvalidInput`` if no key could start with it."""
+    """Return the prefix. Raises ``InvalidInput`` if no key could start with it."""
     folders = prefix.split("/")[:-1]
     if _PREFIX.fullmatch(prefix) is None or not all(map(is_segment, folders)):
         raise InvalidInput(f"not a prefix of keys: {_shown(prefix)}", _RULE)

@@ -1,4 +1,4 @@
-"""Where a store is: its URL, taken apart."""
+"""The parts of a store's URL."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Location"]
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A store's URL, taken apart. ``host`` is the bucket, container or name; ``path`` has no slash at either end."""
+    """A store's URL, split into parts. ``host``: the bucket, container or name; ``path`` has no slash at either end."""
 
     scheme: str
     host: str

@@ -1,4 +1,4 @@
-"""A store in this process's memory: the reference that the other backends are compared with."""
+"""A store in this process's memory: the reference with which the other backends are compared."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ __all__ = ["MemoryBackend"]
 
 @dataclass(slots=True)
 class _Shelf:
-    """What all backends of one name share."""
+    """The objects that all backends of one name share."""
 
     lock: threading.Lock = field(default_factory=Lock)
     objects: dict[str, bytes] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)  #: the keys of ``objects``, ascending
 
 
-#: Named stores live as long as the process, so that two ``open_backend("memory://x")`` meet in one store.
+#: Named stores last as long as the process, so that two calls ``open_backend("memory://x")`` open the same store.
 _NAMED: dict[str, _Shelf] = {}
 _NAMED_LOCK = Lock()
 
 
 class MemoryBackend(Backend):
-    """``memory://`` is a store of its own; ``memory://name`` is the same store for everybody in this process."""
+    """A store in memory: ``memory://`` is always a new one, ``memory://name`` is the same one in the whole process."""
 
     ordered = True
 

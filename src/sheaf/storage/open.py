@@ -1,4 +1,4 @@
-"""From the URL of a store to the backend that keeps it."""
+"""Parse the URL of a store and open the backend for it."""
 
 # ruff: noqa: PTH100
 
@@ -22,9 +22,9 @@ _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):(?P<slashes>/{0,2})")
 
 
 def open_backend(url: str, options: StorageOptions | None = None) -> Backend:
-    """The backend for a URL or a plain path; nothing is read or written yet.
+    """Return the backend for a URL or a plain path, without reading or writing anything yet.
 
-    Raises ``InvalidInput`` for a URL or an option that makes no sense, ``Unsupported`` if an optional part is missing.
+    Raises ``InvalidInput`` for an invalid URL or option, ``Unsupported`` if an optional package is missing.
     """
     place = parse_location(url, options or StorageOptions())
     backend = with_log(SCHEMES[place.scheme](place))
@@ -40,7 +40,8 @@ def parse_location(url: str, options: StorageOptions) -> Location:
     if is_path(url):
         return Location("file", "", _absolute(url), options)
     match = _SCHEME.match(url)
-    assert match is not None  # else it is a path
+    # A text that the pattern doesn't match is a path, which was handled above.
+    assert match is not None
     scheme = match["scheme"].lower()
     if scheme not in SCHEMES:
         raise InvalidInput(f"unknown kind of store {scheme}://", _scheme_hint(scheme))
@@ -50,7 +51,7 @@ def parse_location(url: str, options: StorageOptions) -> Location:
 
 
 def is_path(url: str) -> bool:
-    """True if this is a plain path of this machine rather than a URL."""
+    """True if ``url`` is a plain path on this machine rather than a URL."""
     match = _SCHEME.match(url)
     return match is None or (not match["slashes"] and match["scheme"].lower() not in SCHEMES)
 
@@ -75,7 +76,8 @@ def _split(scheme: str, url: str, options: StorageOptions) -> Location:
 def _absolute(path: str) -> str:
     if not path or "\0" in path:
         raise InvalidInput("the store's path is empty" if not path else "the store's path contains a NUL")
-    return os.path.abspath(path)  # pathlib would keep ".."
+    # pathlib would keep "..", so that one folder would have several URLs.
+    return os.path.abspath(path)
 
 
 def _scheme_hint(scheme: str) -> str:
@@ -85,7 +87,8 @@ def _scheme_hint(scheme: str) -> str:
 
 
 def _open_file(place: Location) -> Backend:
-    from sheaf.storage.folder.backend import FolderBackend  # each backend is loaded only when it is used: start-up time
+    # Importing a backend only when it is used keeps start-up fast.
+    from sheaf.storage.folder.backend import FolderBackend
 
     return FolderBackend(place.path, durability=place.options.durability, shared=place.options.shared)
 
@@ -114,7 +117,7 @@ def _open_azure(place: Location) -> Backend:
     return open_azure(place)
 
 
-#: What other tools call the same places; not accepted, so that each store has one URL.
+#: Schemes that other tools use for the same kinds of store. They are not accepted, so that each store has one URL.
 _ALIASES = {
     "gcs": "gs",
     "azure": "az",
@@ -126,7 +129,7 @@ _ALIASES = {
     "mem": "memory",
 }
 
-#: Every kind of store, by the scheme of its URL.
+#: The function that opens each kind of store, by the scheme of its URL.
 SCHEMES: dict[str, Callable[[Location], Backend]] = {
     "file": _open_file,
     "memory": _open_memory,

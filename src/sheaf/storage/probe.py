@@ -19,7 +19,7 @@ _RACERS = 6
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One rule. ``kept`` is None where it can't be told from here; ``sentence`` says what was seen, for people."""
+    """The result for one rule. ``kept``: None if it can't be checked from here; ``sentence``: what was seen, for users."""
 
     rule: str
     kept: bool | None
@@ -28,7 +28,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class ProbeReport:
-    """The findings about a location. ``ordered``: it listed keys in ascending order."""
+    """The findings about a location. ``ordered``: whether it listed keys in ascending order."""
 
     url: str
     findings: tuple[Finding, ...]
@@ -36,12 +36,12 @@ class ProbeReport:
 
     @property
     def broken(self) -> tuple[Finding, ...]:
-        """The rules that it breaks."""
+        """The rules that the location breaks."""
         return tuple(finding for finding in self.findings if finding.kept is False)
 
 
 def ensure_safe(report: ProbeReport) -> None:
-    """Raise ``Refused``, naming the first broken rule: such a store would lose data sooner or later."""
+    """Raise ``Refused``, naming the first broken rule, since such a location would lose data sooner or later."""
     for finding in report.broken:
         hint = "set ordered=no in the store's URL" if finding.rule == "ordered listing" else "choose another store"
         raise Refused(f"{report.url} fails the check {finding.rule!r}: {finding.sentence}", hint)
@@ -64,7 +64,7 @@ def probe(backend: Backend, token: str | None = None) -> ProbeReport:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where the probe works. Each check has keys of its own."""
+    """The location and the prefix that a probe writes to. Each check uses keys of its own."""
 
     backend: Backend
     base: str
@@ -87,7 +87,8 @@ class _Place:
                 self.backend.delete(key)
             remove_folders(self.backend, self.base)
         except SheafError:
-            pass  # a few tiny objects stay; what the caller must hear is why the probe failed
+            # A few tiny objects stay. The caller must see why the probe failed, not that cleaning up failed, too.
+            pass
 
 
 def _finding(rule: str, place: _Place, check: Callable[[_Place], str]) -> Finding:

@@ -1,4 +1,4 @@
-"""Everything that can be said about reaching a store besides its URL."""
+"""The options for reaching a store, apart from its URL."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ __all__ = ["StorageOptions"]
 
 @dataclass(frozen=True, slots=True)
 class StorageOptions:
-    """How to reach a store. None means "not said": the cloud's own chain or the default decides.
+    """How to reach a store. None means "not set": the cloud's own configuration or the default decides.
 
-    Each field can also stand in the URL's query, which wins. No field holds a secret; those are files that fields name.
-    Raises ``InvalidInput``, naming the field, for a value that makes no sense.
+    Each field can also be in the URL's query, which has priority. No field contains a secret; fields name files that do.
+    Raises ``InvalidInput``, naming the field, for an invalid value.
     """
 
     #: Base URL of an S3, GCS or Azure look-alike, such as ``http://127.0.0.1:9000``.
     endpoint: str | None = None
     region: str | None = None
-    #: Whether the bucket stands in the path or in the host name; by default in the path, if there is an endpoint.
+    #: Whether the bucket's name is in the path rather than in the host name; by default so if there is an endpoint.
     path_style: bool | None = None
     #: Whether plain HTTP is allowed; by default only if the endpoint begins with ``http://``.
     allow_http: bool | None = None
-    #: PEM file of the certificate authorities to trust besides the system's.
+    #: PEM file of the certificate authorities to trust in addition to the system's.
     ca_file: str | None = None
     proxy: str | None = None
-    #: How often a failed request is tried again.
+    #: How often a failed request is repeated.
     retries: int = 5
-    #: The longest pause before the first of them, in seconds; each later one may be twice as long, up to 10 s.
+    #: The longest pause before the first repetition, in seconds; it doubles for each later one, up to 10 s.
     retry_pause_s: float = 0.2
-    #: For one request with its whole body, in seconds: a pack of 32 MiB needs 112 KB a second.
+    #: Time limit of one request with its whole body, in seconds: a pack of 32 MiB needs 112 KB a second.
     timeout_s: float = 300.0
     connect_timeout_s: float = 10.0
-    #: Bytes a second, each way; None = unlimited.
+    #: Bytes per second in each direction; None = unlimited.
     limit_rate: int | None = None
     #: A credential file: Google service account or application default, or an AWS shared-credentials file.
     credential: str | None = None
-    #: An AWS profile; those of single sign-on, roles and processes need the extra ``aws``.
+    #: An AWS profile; profiles with single sign-on, roles or processes require the extra ``aws``.
     profile: str | None = None
-    #: Send no credentials at all: public buckets.
+    #: Whether to send no credentials at all, for public buckets.
     anonymous: bool = False
     #: Azure: the storage account.
     account: str | None = None
@@ -56,11 +56,11 @@ class StorageOptions:
     sse_kms_key_id: str | None = None
     #: File with the customer's key: 32 bytes, raw or in base64.
     sse_customer_key_file: str | None = None
-    #: File with a key of a store that is encrypted before it leaves this machine (``sheaf store init --encrypt``).
+    #: File with a key of an encrypted store (``sheaf store init --encrypt``).
     key_file: str | None = None
-    #: Requests to the store that may run at once.
+    #: Requests to the store that may run at the same time.
     concurrency: int = 32
-    #: Whether the store lists keys in ascending order; None = what is usual for its kind.
+    #: Whether the store lists keys in ascending order; None = as usual for its kind.
     ordered: bool | None = None
     #: Folder stores: whether a create survives a power cut (``full``) or only the process (``none``).
     durability: Literal["full", "none"] = "full"
@@ -70,7 +70,8 @@ class StorageOptions:
     def __post_init__(self) -> None:
         for name, (least, most) in _RANGES.items():
             value = getattr(self, name)
-            if value is not None and not least <= value <= most:  # never true of NaN
+            # A comparison with NaN is never true, so this rejects it, too.
+            if value is not None and not least <= value <= most:
                 raise InvalidInput(f"option {name}={value} is out of range", f"give a value from {least:g} to {most:g}")
         if self.limit_rate is not None and self.limit_rate < 1:
             raise InvalidInput(f"limit_rate must be positive, not {self.limit_rate}", "omit limit_rate for no limit")
@@ -80,7 +81,7 @@ class StorageOptions:
                 check(name, text)
 
     def merged(self, query: dict[str, str]) -> StorageOptions:
-        """These options with those of a URL's query on top. Raises ``InvalidInput``, naming the option."""
+        """Return these options, replaced by those of a URL's query. Raises ``InvalidInput``, naming the option."""
         types_of = typing.get_type_hints(type(self))
         for name in query:
             if name not in types_of:
@@ -123,7 +124,7 @@ _EXPECTED: Final[Mapping[Any, str]] = {
     str: "write some text",
 }
 _LONG_S: Final = 1e9
-#: Numbers that work: outside of these the libraries below fail, wait for ever, or never wait.
+#: The numbers that work. With others the libraries fail, wait endlessly, or never wait.
 _RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "retries": (0, 1_000_000),
     "retry_pause_s": (0, _LONG_S),

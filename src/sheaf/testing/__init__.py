@@ -1,1 +1,1 @@
-"""What others need to test a backend or a program on Sheaf. Nothing but tests imports it."""
+"""Tools for testing a backend or a program that uses Sheaf. Only tests import them."""

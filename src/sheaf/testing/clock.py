@@ -1,4 +1,4 @@
-"""A clock that moves only when a test moves it, and ids that are the same in every run."""
+"""A clock that advances only when a test says so, and ids that are the same in every run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ _SECOND = 10**9
 class SteeredClock:
     """Replaces :class:`sheaf.engine.clock.SystemClock`. Thread-safe.
 
-    ``seed``: another one for each process that a test plays, since ids of one seed repeat. ``start_s``: Unix seconds.
+    ``seed``: a different one for each process that a test simulates, since equal seeds give equal ids. ``start_s``: Unix
+    seconds.
     """
 
     def __init__(self, seed: str = "", start_s: int = 1_790_000_000) -> None:

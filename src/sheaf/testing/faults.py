@@ -26,7 +26,7 @@ class Fault(enum.Enum):
 
     CRASH_BEFORE = "crash before the write"
     CRASH_AFTER = "crash after the write"
-    TORN = "crash, with half of the bytes written"  #: what a backend without our promises would do
+    TORN = "crash, with half of the bytes written"  #: as a backend without Sheaf's guarantees would leave it
     LOST = "the write is made, its answer is lost"
     FAIL = "the write is not made"
 
@@ -35,9 +35,9 @@ class FaultyBackend(Backend):
     """Forwards all calls to ``inner``, except the faults of the plan.
 
     ``writes`` maps the number of a mutating call (from 1) to a fault, or to an error that is raised instead of it.
-    ``reads`` maps the number of a reading call to the error it raises. After a crash every further call crashes too: a
-    dead process cleans nothing up. ``hide_newest`` keys, the ones created last, are missing from listings, as in
-    an eventually consistent store.
+    ``reads`` maps the number of a reading call to the error it raises. After a crash every further call crashes, too, since
+    a dead process can't clean up. The ``hide_newest`` keys that were created last are missing from listings, as in an
+    eventually consistent store.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ def _crashes(
     nth: int,
     fault: Fault,
 ) -> bool:
-    """Return True if ``operation`` makes an ``nth`` write; checks what it leaves after the fault."""
+    """Return True if ``operation`` makes an ``nth`` write; check what it leaves after the fault."""
     try:
         operation(FaultyBackend(backend, {nth: fault}))
     except Crash:

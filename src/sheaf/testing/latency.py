@@ -1,4 +1,4 @@
-"""A slow backend: every call takes as long as one to a bucket."""
+"""A slow backend: every call takes as long as a request to a bucket."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["LatencyBackend"]
 
 
 class LatencyBackend(WrapperBackend):
-    """``inner`` after a pause of ``delay_s`` for each call; a share ``busy`` of the calls raises ``Unavailable``."""
+    """Delays each call to ``inner`` by ``delay_s`` seconds; a share ``busy`` of the calls raises ``Unavailable``."""
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
-"""A model of a store as plain dictionaries, to compare Sheaf with, operation by operation.
+"""A model of a store as plain dictionaries, with which tests compare Sheaf, operation by operation.
 
-It raises the same categories of errors as the real one. Ids of repos and bundles come from the real store.
+It raises the same categories of errors as the real store. Ids of repos and bundles come from the real store.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """What a version is made of, of one path. ``content``: a file's bytes, or a symlink's target."""
+    """What a version depends on, for one path. ``content``: a file's bytes, or a symlink's target."""
 
     kind: Literal["file", "symlink", "folder"] = "file"
     content: bytes = b""
@@ -42,7 +42,7 @@ FOLDER = ModelEntry("folder")
 
 
 def with_folders(tree: Tree) -> dict[str, ModelEntry]:
-    """The same tree with a row for every folder."""
+    """Return the tree with a row for every folder."""
     return {**{folder: FOLDER for path in tree for folder in ancestors(path)}, **tree}
 
 
@@ -56,10 +56,10 @@ def tree_of(bundle: Bundle) -> dict[str, ModelEntry]:
 
 
 def write_folder(root: Path, tree: Tree) -> Path:
-    """Write a tree to a local folder, which is created if needed; returns the folder."""
+    """Write a tree to a local folder, which is created if needed; return the folder."""
     root.mkdir(parents=True, exist_ok=True)
     for path, entry in with_folders(tree).items():
-        target = os.path.join(root, path)  # noqa: PTH118 - a Path would lose some names
+        target = os.path.join(root, path)  # noqa: PTH118 - a Path would change some names
         if entry.kind == "folder":
             os.makedirs(target, exist_ok=True)  # noqa: PTH103
         elif entry.kind == "symlink":
@@ -98,7 +98,7 @@ class ModelRepo:
     def add(
         self, id: str, tree: Tree, message: str, branch: str | None, label: str | None = None, base: str | None = None
     ) -> ModelBundle:
-        """Commit a bundle. Its parents: the head of its branch, then the bundle it was made from."""
+        """Commit a bundle. Its parents are the head of its branch, then the bundle it was made from."""
         parents = dict.fromkeys(one for one in (self.branches.get(branch or ""), base) if one)
         bundle = ModelBundle(id, with_folders(tree), message, tuple(parents))
         self.bundles[id] = bundle
@@ -115,21 +115,21 @@ class ModelRepo:
         self.moves.append((name, bundle))
 
     def delete_label(self, name: str) -> None:
-        """Raises NotFound."""
+        """Delete a label. Raises NotFound."""
         if name not in self.labels:
             raise NotFound(name)
         del self.labels[name]
         self.moves.append((name, ""))
 
     def create_branch(self, name: str, bundle: str) -> None:
-        """Raises AlreadyExists."""
+        """Create a branch. Raises AlreadyExists; NotFound if there is no such bundle."""
         self._there(bundle)
         if name in self.branches:
             raise AlreadyExists(name)
         self.branches[name] = bundle
 
     def delete_branch(self, name: str, expect: str | None = None) -> None:
-        """Raises NotFound; Conflict if the branch does not point to ``expect``."""
+        """Delete a branch. Raises NotFound; Conflict if it does not point to ``expect``."""
         if name not in self.branches:
             raise NotFound(name)
         if expect is not None and self.branches[name] != expect:
@@ -137,7 +137,7 @@ class ModelRepo:
         del self.branches[name]
 
     def history(self, id: str) -> list[str]:
-        """A bundle and its first parents."""
+        """The ids of a bundle and its chain of first parents, newest first."""
         found = [id]
         while parents := self.bundles[found[-1]].parents:
             found.append(parents[0])
@@ -155,13 +155,13 @@ class ModelStore:
     repos: dict[str, ModelRepo] = field(default_factory=dict)
 
     def create(self, id: str, name: str) -> ModelRepo:
-        """Raises AlreadyExists."""
+        """Create a repo. Raises AlreadyExists."""
         self._free(name)
         self.repos[name] = ModelRepo(id, name)
         return self.repos[name]
 
     def rename(self, old: str, new: str) -> None:
-        """Raises NotFound, AlreadyExists."""
+        """Rename a repo. Raises NotFound, AlreadyExists."""
         if old not in self.repos:
             raise NotFound(old)
         self._free(new)
@@ -170,7 +170,7 @@ class ModelStore:
         self.repos[new] = repo
 
     def delete(self, name: str) -> None:
-        """Raises NotFound."""
+        """Delete a repo. Raises NotFound."""
         if name not in self.repos:
             raise NotFound(name)
         del self.repos[name]

@@ -1,8 +1,8 @@
-"""A simulated power cut for folder stores: everything that was not synced is dropped or torn.
+"""Simulate a power cut for folder stores: everything that was not synced is dropped or torn.
 
-``RecordingSyscalls`` stands where ``FolderBackend`` makes its system calls. They are really made, in a real folder, and
-a model beside it remembers what a disk must have kept: the content of a file and the entries of a folder as of its last
-sync. :meth:`RecordingSyscalls.after_cut` writes down what a reboot could find.
+``RecordingSyscalls`` replaces the object through which ``FolderBackend`` makes its system calls. The calls are really made,
+in a real folder, and a model records what a disk must have kept: the content of a file and the entries of a folder as
+of their last sync. :meth:`RecordingSyscalls.after_cut` writes a state that a reboot could find.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _coin(rng: random.Random) -> bool:
     return rng.random() < 0.5
 
 
-#: What file systems do: lose all, keep names without content (empty or zeros), reorder at will.
+#: What file systems do: lose everything, keep names without content (empty or zeros), or reorder as they like.
 VARIANTS: tuple[Variant, ...] = (
     Variant("all dropped", lambda _: False, lambda _rng, _content: b""),
     Variant("names kept, files empty", lambda _: True, lambda _rng, _content: b""),
@@ -70,7 +70,7 @@ class _Folder:
     pending: list[tuple[str, _File | _Folder | None]] = field(default_factory=list)  #: None: the name was removed
 
     def entries(self, keep: Callable[[], bool] = lambda: True) -> dict[str, _File | _Folder]:
-        """The synced entries and those changes since that ``keep`` lets through, in their order."""
+        """The synced entries with the later changes for which ``keep`` returns True, in their order."""
         found = dict(self.synced)
         for name, node in self.pending:
             if not keep():
@@ -83,7 +83,7 @@ class _Folder:
 
 
 class RecordingSyscalls(Syscalls):
-    """The calls below ``base``, an existing folder. Instead of call ``stop_at`` and all later ones: ``PowerCut``."""
+    """Makes and records the calls below ``base``, an existing folder. Call ``stop_at`` and later ones raise ``PowerCut``."""
 
     def __init__(self, base: Path, stop_at: int | None = None) -> None:
         self._base = base
@@ -121,7 +121,8 @@ class RecordingSyscalls(Syscalls):
                 folder.synced, folder.pending = folder.entries(), []
 
     def close(self, fd: int) -> None:
-        with self._lock:  # the kernel does this even for a dead process
+        # The kernel closes descriptors even for a dead process.
+        with self._lock:
             super().close(fd)
             del self._open[fd]
 
@@ -201,7 +202,7 @@ def survives_every_power_cut(
     calls: Callable[[Path, int | None], RecordingSyscalls] = RecordingSyscalls,
     step: int = 1,
 ) -> int:
-    """Cut the power before every ``step``-th system call of ``operation`` and once after it; returns the number of cuts.
+    """Cut the power before every ``step``-th system call of ``operation`` and once after it; return the number of cuts.
 
     ``operation`` gets a fresh store and a list to which it appends what was acknowledged. After each cut, for each of
     :data:`VARIANTS`, ``check`` gets the store as found after the reboot and that list; it raises, or returns False, if

@@ -1,11 +1,11 @@
-"""Several clients of one store whose calls are ordered by a seed, so that rare interleavings are reproducible.
+"""Run several clients of one store in an order that a seed decides, so that rare interleavings are reproducible.
 
-Each client is a function in a thread of its own, but only one runs at any time: at every call of its backend it gives way
-to whoever the seed picks. Some seeds give clients weights that change now and then, so that one client may stand still
-while others do a day's work. Most give them ranks: the first in rank goes on until it falls back, or stands still at the
-beginning of a step until somebody else has done something in particular. What takes three clients to be at the right
-calls is found by such seeds, or by :class:`Stop`.
-Nothing else may depend on chance or time: see :func:`one_thread` for clients without threads of their own.
+Each client is a function in its own thread, but only one runs at any time: at every call to its backend it passes control to
+the client that the seed picks. Some seeds give clients weights that change now and then, so that one client may pause while
+others do a lot of work. Most seeds give them ranks: the first in rank runs until it loses its rank, or pauses at the
+beginning of a step until another client has made a particular call. Such seeds, or :class:`Stop`, find the faults that
+need three clients to be at the right calls.
+Nothing else may depend on randomness or time: see :func:`one_thread` for clients without threads of their own.
 """
 
 from __future__ import annotations
@@ -36,31 +36,30 @@ from sheaf.testing.faults import Crash
 __all__ = ["Inline", "Mishap", "Plan", "Schedule", "Stop", "Stuck", "one_thread", "plans", "store_without_threads"]
 
 T = TypeVar("T")
-Plan = Sequence[
-    tuple[str, int]
-]  #: who makes how many calls before the next one goes on; at the end one after the other
-_CHANGE = 1 / 15  # chance at each call that the weights change
-_RANKS = 0.7  # part of the seeds that give clients ranks instead
-_HALT = 0.3  # chance to stand still at the beginning of a step
-_TIRE = 1 / 50  # chance at each call to fall back in rank
-#: What a client begins with a call of one of these kinds changes what others may do.
+# Which client makes how many calls before the next one continues; after the end, the clients run one after the other.
+Plan = Sequence[tuple[str, int]]
+_CHANGE = 1 / 15  # probability at each call that the weights change
+_RANKS = 0.7  # share of the seeds that give clients ranks instead
+_HALT = 0.3  # probability to pause at the beginning of a step
+_TIRE = 1 / 50  # probability at each call to lose rank
+#: Kinds of calls that begin a step: they change what other clients may do.
 _STEPS = (
     *(f"{action} {folder}" for folder in ("sessions", "condemned", "index") for action in ("create", "list", "delete")),
     *(f"{action} {folder}" for folder in ("packs", "nodes", "moved", "log") for action in ("create", "delete")),
 )
-#: What a client that stands still waits for others to do.
+#: The calls of other clients for which a paused client waits.
 _EVENTS = ("list sessions", "delete packs", "delete condemned", "create log", "create log", "create sessions")
-_PAGE = 8  # keys of a listing that are seen at the same moment
-_LATE = 400  # calls within which a late write arrives
-_ALL = 1 << 60  # calls that nobody makes
+_PAGE = 8  # keys of a listing that are read at the same moment
+_LATE = 400  # calls within which a late write is made
+_ALL = 1 << 60  # more calls than any client makes
 
 
 class Stuck(AssertionError):
-    """The clients never end."""
+    """The clients did not end within the limit of calls."""
 
 
 class Mishap(enum.Enum):
-    """The fault of one mutating call of a client."""
+    """A fault of one mutating call of a client."""
 
     CRASH_BEFORE = "the client dies before the write"
     CRASH_AFTER = "the client dies after the write"
@@ -71,7 +70,7 @@ class Mishap(enum.Enum):
 
 @dataclass(slots=True)
 class Stop:
-    """A client stands still before its ``nth`` call of a kind until somebody else has made one of the kind ``until``.
+    """Lets a client pause before its ``nth`` call of the kind ``at`` until another has made one of the kind ``until``.
 
     A kind is ``create``, ``delete``, ``list`` or ``get``, and a top folder of the store; all logs are ``log``.
     """
@@ -89,7 +88,7 @@ class _Client:
     calls: int = 0
     kind: str = ""  # of its last call
     step: str = ""  # the kind of its last call that began a step
-    awaits: str = ""  # stands still until somebody else has made a call of this kind
+    awaits: str = ""  # paused until another client has made a call of this kind
     stops: list[Stop] = field(default_factory=list)
     wakes: float = 0.0
     is_done: bool = False
@@ -97,17 +96,17 @@ class _Client:
 
 
 def plans(first: str, second: str, calls: int, *, step: int = 1) -> Iterator[Plan]:
-    """Every way in which one client is interrupted once, by all that another one does, within its first ``calls``."""
+    """Yield every plan in which the second client interrupts the first once, within its first ``calls``, and finishes."""
     return ([(first, at), (second, _ALL)] for at in range(0, calls + 1, step))
 
 
 class Schedule:
-    """Run clients on one store in memory, in an order decided by ``seed`` or ``plan``.
+    """Runs clients on one store in memory, in an order decided by ``seed`` or ``plan``.
 
     Args:
-        plan: the order itself, instead of chance.
-        stops: no chance either: of those that don't stand still, the client that was added first goes on.
-        stale: by how many calls a listing may be late, as on a network file system; 0: never.
+        plan: the order itself, instead of a random one.
+        stops: no random order either: of the clients that don't pause, the one that was added first runs.
+        stale: the most calls by which a listing may be late, as on a network file system; 0: never.
         limit: calls after which the clients count as stuck.
     """
 
@@ -121,7 +120,7 @@ class Schedule:
         limit: int = 200_000,
     ) -> None:
         self.random = random.Random(f"schedule {seed}")
-        self.calls = 0  #: so far; the only clock there is
+        self.calls = 0  #: so far; there is no other clock
         self.stale = stale
         self.store = _Kept(self)
         self._limit = limit
@@ -138,7 +137,7 @@ class Schedule:
     # -- clients -------------------------------------------------------------------------------------------------------
 
     def backend(self, name: str, mishaps: Mapping[int | str, Mishap] | None = None) -> Backend:
-        """The store as one client sees it. ``mishaps``: by the number of its mutating call, from 1, or what is in its key."""
+        """The store for one client. ``mishaps``: by the number of its mutating call, from 1, or by a part of its key."""
         return _Scheduled(self, name, dict(mishaps or {}))
 
     @property
@@ -152,7 +151,7 @@ class Schedule:
         self._clients[name] = _Client(name, work, stops=stops)
 
     def run(self) -> None:
-        """Run all clients to their end. Raises the error of the first one that failed."""
+        """Run all clients to their end. Raises the error of the first one that failed; Stuck if they don't end."""
         threads = [
             threading.Thread(target=self._live, args=(client,), daemon=True) for client in self._clients.values()
         ]
@@ -168,7 +167,7 @@ class Schedule:
             raise self._failures[0]
 
     def sleep(self, name: str, calls: float) -> None:
-        """Pause a client for a number of calls of others."""
+        """Pause a client for this number of calls of other clients."""
         client = self._clients.get(name)
         if client is not None and calls > 0:
             client.wakes = self.calls + calls
@@ -177,7 +176,7 @@ class Schedule:
     # -- turns ---------------------------------------------------------------------------------------------------------
 
     def turn(self, name: str, kind: str = "") -> None:
-        """Called by a client that is about to make a call of this kind: lets somebody else go first, perhaps."""
+        """Let another client run first, if the order says so. A client calls this before a call of this kind."""
         self.calls += 1
         while self._late and self._late[0][0] <= self.calls:
             heapq.heappop(self._late)[2]()
@@ -190,12 +189,12 @@ class Schedule:
             self._pass_on(client)
 
     def postpone(self, action: Callable[[], object]) -> None:
-        """Do something later, while others go on."""
+        """Do something later, while others continue."""
         at = self.calls + self.random.randrange(1, _LATE)
         heapq.heappush(self._late, (at, next(self._order), action))
 
     def _meet(self, client: _Client, kind: str) -> None:
-        """Wake who has waited for what this client did; and let it stand still, perhaps."""
+        """Wake the clients that waited for this call, and perhaps make this client pause."""
         self._wake(client)
         client.kind = kind
         if self._stops is not None:
@@ -268,7 +267,8 @@ class Schedule:
             client.work()
         except Crash:
             pass
-        except BaseException as error:  # handed to whoever called run()
+        except BaseException as error:
+            # run() raises it again in its caller's thread.
             self._failures.append(error)
         client.is_done = True
         self._wake(client)
@@ -279,11 +279,12 @@ class Schedule:
 
 
 class _Kept(MemoryBackend):
-    """A store that remembers since when each object has been there, and until when."""
+    """A store that records when each object was created and deleted."""
 
     def __init__(self, schedule: Schedule) -> None:
         super().__init__()
-        self.url = "schedule://"  # not "memory:", whose clients keep no copies
+        # Clients of "memory:" stores keep no caches, which would hide faults, so the URL has another scheme.
+        self.url = "schedule://"
         self.settle_s = float(schedule.stale)
         self._schedule = schedule
         self._born: dict[str, int] = {}
@@ -302,7 +303,7 @@ class _Kept(MemoryBackend):
             self._gone.append((stat, self._born[key], self._schedule.calls))
 
     def seen(self, prefix: str, moment: int) -> list[Stat]:
-        """What a listing shows that is as late as this moment."""
+        """The objects in a listing that shows the store as of ``moment``, counted in calls."""
         there = [stat for stat in self.list(prefix) if self._born[stat.key] <= moment]
         if not self._schedule.stale:
             return there
@@ -311,7 +312,7 @@ class _Kept(MemoryBackend):
 
 
 class _Scheduled(Backend):
-    """The store as seen by one client."""
+    """The store as one client uses it."""
 
     ordered = True
 
@@ -397,7 +398,7 @@ class _Scheduled(Backend):
 
 
 class Inline(Threads):
-    """Does what it is given at once, in the caller's thread."""
+    """A pool that runs each call immediately, in the caller's thread."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(1)
@@ -413,13 +414,13 @@ class Inline(Threads):
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Within it folders are read in the thread that uploads them."""
+    """Make uploads read folders in the uploading thread, within this context."""
     with mock.patch("sheaf.transfer.upload.Threads", Inline):
         yield
 
 
 def store_without_threads(backend: Backend, clock: Clock, cache: Path | None = None) -> Store:
-    """A store opened by a process with a single thread."""
+    """Open a store as a process with a single thread would."""
     store = Store(backend, clock=clock, cache=cache)
     core = replace(store._core, io=Inline(), cpu=Inline(), workers=1)
     store._core, store._connected = core, Connected(core, cache)

@@ -15,14 +15,14 @@ from sheaf.testing.model_repo import FOLDER, ModelEntry, Tree, with_folders
 
 __all__ = ["Edit", "contents", "edited", "edits", "names", "paths", "ref_names", "repo_names", "trees"]
 
-#: Names that sort, fold or nest awkwardly; "a" beside "a-b" and "a/b" is where plain path order goes wrong.
+#: Names that sort, fold or nest awkwardly; with "a", "a-b" and "a/b" a plain order of paths would be wrong.
 PORTABLE = ("a", "a-b", "a.b", "ab", "a b", "b", "-", "~", ".a", "..a", "é", "日本", "\U0001f34e")
-#: With names that become one on file systems that fold case or Unicode forms.
+#: Also names that collide on file systems that fold case or Unicode forms.
 AWKWARD = (*PORTABLE, "B", "e\u0301", "ß", "a\\b", "$(x)")
 
 
 def names(*, portable: bool = False) -> st.SearchStrategy[str]:
-    """One component of a path. ``portable``: only names that collide on no file system."""
+    """A component of a path. ``portable``: only names that don't collide on any file system."""
     if portable:
         return st.sampled_from(PORTABLE)
     letters = st.characters(exclude_characters="/\0", exclude_categories=["Cs"])
@@ -70,7 +70,7 @@ def trees(
 
 
 def _grown(drawn: list[tuple[str, ModelEntry]]) -> dict[str, ModelEntry]:
-    """The pairs as a tree; what would stand below a file, or replace a folder, is left out."""
+    """Build a tree from the pairs, without entries that would be below a file or replace a folder."""
     tree: dict[str, ModelEntry] = {}
     for path, entry in drawn:
         if path not in tree and all(tree.get(above, FOLDER) == FOLDER for above in ancestors(path)):
@@ -104,7 +104,7 @@ class Edit:
 
 @st.composite
 def edits(draw: st.DrawFn, tree: Tree, *, max_size: int = 5, portable: bool = False) -> list[Edit]:
-    """Steps that fit a tree one after the other; each is legal where it comes."""
+    """Draw steps that fit a tree one after the other; each is valid when it is applied."""
     now = dict(tree)
     steps: list[Edit] = []
     for _ in range(draw(st.integers(1, max_size))):
@@ -127,7 +127,7 @@ def _step(now: Tree, portable: bool) -> st.SearchStrategy[Edit]:
 
 
 def edited(now: Tree, base: Tree, step: Edit) -> dict[str, ModelEntry] | None:
-    """The tree after a step; None if the step is not allowed. Copies take from ``base``, which doesn't change."""
+    """The tree after a step; None if the step is not allowed. Copies read from ``base``, which doesn't change."""
     if step.source:
         return _copied(now, base, step) if step.source in base else None
     if step.entry is not None:

@@ -41,12 +41,12 @@ DEPENDS: Final[dict[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of one check; ``seen`` is a text about what was observed."""
+    """The result of one check. ``seen``: text about what was observed."""
 
     promise: str
     verdict: Verdict
     seen: str = ""
-    is_untold: bool = False  #: skipped because the store failed
+    is_untold: bool = False  #: skipped because a failing store made it impossible to check
 
     @property
     def depends(self) -> str:

@@ -1,4 +1,4 @@
-"""Rules of an S3 bucket that delete, archive or lock objects, read with boto3 if it is installed and permitted."""
+"""Find rules of an S3 bucket that delete, archive or lock objects, with boto3 if it is installed and permitted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sheaf.torture.scratch_location import Place
 __all__ = ["look_at_rules"]
 
 _PROMISE: Final = "expiry and locks"
-_ARCHIVES: Final = frozenset({"GLACIER", "DEEP_ARCHIVE"})  # whose objects can't be read at once
+_ARCHIVES: Final = frozenset({"GLACIER", "DEEP_ARCHIVE"})  # objects in these classes can't be read immediately
 _NONE_SET: Final = frozenset({"NoSuchLifecycleConfiguration", "ObjectLockConfigurationNotFoundError"})
 _UNREADABLE: Final = "can't read the rules: make sure that no rule of the bucket expires, archives or locks objects"
 
@@ -50,7 +50,8 @@ def _client(place: Place) -> tuple[Any, str, str]:
     try:
         session = boto3.Session(profile_name=options.profile)
         client = session.client("s3", endpoint_url=options.endpoint, region_name=options.region, verify=options.ca_file)
-    except Exception as error:  # the library has no root of its errors
+    except Exception as error:
+        # The library's errors have no common base class.
         raise _Unreadable(type(error).__name__) from error
     return client, location.host, location.path
 
@@ -66,7 +67,7 @@ def _asked(ask: Callable[..., dict[str, Any]], bucket: str) -> dict[str, Any]:
 
 
 def _concerns(rule: Mapping[str, Any], path: str) -> bool:
-    """True if an enabled rule applies to objects below ``path``; objects of Sheaf have no tags."""
+    """True if an enabled rule applies to objects below ``path``. Rules for tags don't, since Sheaf's objects have none."""
     about = rule.get("Filter", {})
     both = about.get("And", {})
     if rule.get("Status") != "Enabled" or "Tag" in about or both.get("Tags"):

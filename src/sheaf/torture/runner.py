@@ -26,8 +26,8 @@ from sheaf.transfer.progress import Meter
 __all__ = ["Plan", "Report", "torture"]
 
 _ALONE = "other processes can't open it"
-_SCALE = Scale(longest_key=900)  # prefixes stand before the keys
-_TYPICAL_S = 0.1  # for a create, where none was measured
+_SCALE = Scale(longest_key=900)  # prefixes come before the keys
+_TYPICAL_S = 0.1  # seconds assumed for a create if none was measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The results of all checks, the rounds, and how long requests took."""
+    """The results of all checks, the rounds, and the durations of requests."""
 
     url: str
     seed: int
@@ -76,7 +76,7 @@ class _Run:
 
 
 def torture(place: Place, plan: Plan, meter: Meter | None = None) -> Report:
-    """Run all checks at ``place``, which must be empty and temporary: objects left in it are for the caller to remove.
+    """Run all checks at ``place``, which must be empty and temporary: the caller removes the objects left in it.
 
     Raises Unavailable, Denied or NoSpace only where no result is possible.
     """
@@ -88,7 +88,7 @@ def torture(place: Place, plan: Plan, meter: Meter | None = None) -> Report:
 
 
 def _tried(promise: str, look: Callable[[], str]) -> Finding:
-    """The result of one check."""
+    """Run one check and return its result."""
     try:
         return Finding(promise, "passed", look())
     except (Unavailable, Denied, NoSpace) as error:
@@ -97,7 +97,8 @@ def _tried(promise: str, look: Callable[[], str]) -> Finding:
         return Finding(promise, "failed", str(error))
     except SheafError as error:
         return Finding(promise, "failed", f"{error.kind}: {error.message}")
-    except Exception as error:  # a backend must raise no others
+    except Exception as error:
+        # A backend must raise no other errors, so this one is a failure of the check.
         return Finding(promise, "failed", f"unexpected {type(error).__name__}: {error}")
 
 

@@ -22,7 +22,7 @@ __all__ = ["Place", "scratch"]
 
 _DELETERS = 16
 _ATTEMPTS = 20
-_PAUSE_S = 0.1  # between two listings that must be empty
+_PAUSE_S = 0.1  # between two listings that must both be empty
 
 
 def _as_it_is(backend: Backend) -> Backend:
@@ -31,7 +31,7 @@ def _as_it_is(backend: Backend) -> Backend:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A folder or a prefix of a bucket. Can be pickled if ``wrap`` can, which tests use to inject faults."""
+    """A folder or a prefix of a bucket. Can be pickled if ``wrap`` can; tests use ``wrap`` to inject faults."""
 
     url: str  #: without options
     options: StorageOptions
@@ -39,7 +39,7 @@ class Place:
 
     @classmethod
     def at(cls, url: str, options: StorageOptions) -> Place:
-        """The location of a store's URL or plain path. Raises InvalidInput."""
+        """Create the location of a store's URL or plain path. Raises InvalidInput."""
         location = parse_location(url, options)
         if (location.options.sse_customer_key_file or "").startswith("/dev/"):
             raise InvalidInput(
@@ -67,7 +67,7 @@ class Place:
         return self.scheme != "memory"
 
     def below(self, name: str) -> Place:
-        """A location below this one."""
+        """The location ``name`` below this one."""
         return replace(self, url=f"{self.url.rstrip('/')}/{name}" if self.url != "memory://" else f"memory://{name}")
 
     def open(self) -> Backend:
@@ -77,7 +77,7 @@ class Place:
 
 @contextmanager
 def scratch(place: Place, *, keep: bool = False) -> Iterator[Place]:
-    """A location with a random name below ``place``, removed at the end, even after an error, unless ``keep``.
+    """Yield a location with a random name below ``place``, removed at the end, even after an error, unless ``keep``.
 
     Raises:
         Refused: there is a store at ``place`` itself.
@@ -97,14 +97,14 @@ def scratch(place: Place, *, keep: bool = False) -> Iterator[Place]:
 
 
 def _try(place: Place) -> None:
-    """Whoever may not write or delete here is told so before there is something to delete."""
+    """Raise Denied early if objects can't be written or deleted here, before there is anything to clean up."""
     with place.open() as backend:
         backend.create("first", b"made by sheaf store torture; may be deleted")
         backend.delete("first")
 
 
 def _clean(place: Place) -> None:
-    """Lists again and again, since a store that fails the checks may list late, or in part."""
+    """Delete all objects, listing again until nothing is found: a store that fails the checks may list late or in part."""
     with place.open() as backend, ThreadPoolExecutor(_DELETERS) as pool:
         try:
             empty = attempts = 0
@@ -121,13 +121,14 @@ def _clean(place: Place) -> None:
 
 @contextmanager
 def _made_folder(place: Place, *, keep: bool) -> Iterator[None]:
-    """Folders above a scratch folder that were made for it go with it."""
+    """Create the folder of ``place``; at the end remove it and the folders above that were created for it."""
     folder = place.folder
     if folder is None:
         yield
         return
     missing = [above for above in folder.parents if not above.exists()]
-    folder.mkdir(parents=True)  # random: fails rather than to take what is there
+    # The name is random. Without exist_ok this fails rather than delete an existing folder at the end.
+    folder.mkdir(parents=True)
     try:
         yield
     finally:
@@ -139,4 +140,5 @@ def _made_folder(place: Place, *, keep: bool) -> Iterator[None]:
                 try:
                     above.rmdir()
                 except OSError:
-                    break  # somebody else has put something there
+                    # The folder contains something that another process has created.
+                    break

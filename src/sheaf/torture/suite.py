@@ -14,7 +14,7 @@ __all__ = ["CASES", "Case"]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One test of a guarantee; ``run`` requires an empty location and raises if the guarantee does not hold."""
+    """A test of a guarantee. ``run`` requires an empty location and raises if the guarantee does not hold."""
 
     promise: str
     run: Callable[[Trial], None]

@@ -41,7 +41,7 @@ def _durable(place: Place, root: Path) -> Finding:
 
 
 def _exclusive(root: Path) -> Finding:
-    """Both ways of giving a file its name; one is enough."""
+    """Check both ways of giving a file its name; one is enough."""
     calls = Syscalls()
     works, fails = [], []
     ways: dict[str, _Naming] = {"link": calls.link, "rename without replacing": calls.rename_new}
@@ -92,7 +92,8 @@ def _file_system(root: Path) -> Finding:
 
 def look_at_bucket(place: Place) -> list[Finding]:
     """Check the versioning and the rules of a bucket; the rules require more permissions than a store does."""
-    from sheaf.storage.bucket.object_versions import keeps_versions  # loads the clients of all clouds
+    # This imports the clients of all clouds, which a folder doesn't need.
+    from sheaf.storage.bucket.object_versions import keeps_versions
 
     with place.open() as backend:
         keeps = keeps_versions(backend, "version")

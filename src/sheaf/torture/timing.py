@@ -1,4 +1,4 @@
-"""How long requests take; for information, never checked."""
+"""The durations of requests: for information, never checked."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from sheaf.storage.wrappers.wrapper import WrapperBackend
 
 __all__ = ["Figure", "TimedBackend", "Timings"]
 
-_BIG = 1 << 20  # bytes from which on a request says something about throughput
+_BIG = 1 << 20  # bytes from which on a request counts for the throughput
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One kind of request: half of them took ``p50_s`` seconds or less, all but one in a hundred ``p99_s``."""
+    """One kind of request. ``p50_s``: the median in seconds, ``p99_s``: the 99th percentile."""
 
     operation: str
     requests: int
     p50_s: float
     p99_s: float
-    bytes_a_second: float | None  #: of one request of 1 MiB and more, if there was any
+    bytes_a_second: float | None  #: of single requests of 1 MiB and more; None if there were none
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class Timings:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, operation: str, seconds: float, size: int) -> None:
-        """One request of ``size`` bytes."""
+        """Add the measurement of a request of ``size`` bytes."""
         with self._lock:
             self._seconds[operation].append(seconds)
             if size >= _BIG:
@@ -46,7 +46,7 @@ class Timings:
                 self._big[operation] = bytes_ + size, seconds_ + seconds
 
     def figures(self) -> list[Figure]:
-        """By kind of request."""
+        """The figures, sorted by kind of request."""
         with self._lock:
             return [self._figure(name, sorted(seconds)) for name, seconds in sorted(self._seconds.items())]
 
@@ -57,7 +57,7 @@ class Timings:
 
 
 class TimedBackend(WrapperBackend):
-    """``inner``, each of its calls measured, failed ones too."""
+    """Measures each call to ``inner``, failed ones too."""
 
     def __init__(self, inner: Backend, timings: Timings) -> None:
         super().__init__(inner)

@@ -22,13 +22,13 @@ from sheaf.torture.whole_store.worker_processes import Worker, workers
 __all__ = ["impatient_clients", "killed_writers", "listings_elsewhere", "lost_answers", "races"]
 
 _RACERS = 3
-_GAP_S = 0.02  # at least, between races: the racers meet at moments that they know before
-_LATE_S = 30.0  # how long a listing that is late is waited for
-_HALF = 4 * MIB  # an object that takes long enough to be killed in
+_GAP_S = 0.02  # the shortest time between races, whose start times all racers get in advance
+_LATE_S = 30.0  # how long to wait for a listing that is late
+_HALF = 4 * MIB  # size of an object: large enough for a writer to be killed while it writes it
 
 
 def _races(pipe: Connection, place: Place, name: str, count: int) -> list[Created]:
-    """One racer: creates the same keys as the others at the same moments."""
+    """Be one racer: create the same keys as the others at the same moments. Return the results."""
     with place.open() as backend:
         begun = time.monotonic()
         backend.create(f"ready/{name.replace(' ', '-')}", b"")
@@ -65,7 +65,7 @@ def races(place: Place, count: int = 40) -> str:
 
 
 def _creates(pipe: Connection, place: Place, count: int) -> int:
-    """Creates a key whenever it is told to."""
+    """Create a key whenever a message arrives."""
     with place.open() as backend:
         for n in range(count):
             pipe.recv()
@@ -92,7 +92,7 @@ def listings_elsewhere(place: Place, count: int = 15) -> str:
 
 
 def _late(backend: Backend, key: str, longest_s: float) -> float:
-    """How many seconds after its create was answered an object is listed; 0 if at once."""
+    """The seconds after the response to its create until an object is listed; 0 if immediately. Raises Broken."""
     begun, late = time.monotonic(), 0.0
     while key not in [stat.key for stat in backend.list("seen/")]:
         late = time.monotonic() - begun
@@ -105,7 +105,7 @@ def _late(backend: Backend, key: str, longest_s: float) -> float:
 
 
 def _floods(pipe: Connection, place: Place, name: str) -> None:
-    """Creates one big object after the other until it is killed."""
+    """Create one large object after the other until the process is killed."""
     with place.open() as backend:
         for n in itertools.count():
             key = f"whole/{name}-{n}"
@@ -137,7 +137,7 @@ def killed_writers(place: Place, rng: random.Random, kills: int = 6) -> str:
 
 
 def _message(writer: Worker, what: str) -> tuple[Any, ...]:
-    """The next message of a kind. The writer measures itself: on a busy machine its messages are read late."""
+    """Return the next message of a kind. The writer measures times, since this process may read its messages late."""
     while (message := writer.next())[0] != what:
         pass
     return tuple(message)
@@ -149,7 +149,7 @@ def _watch(backend: Backend, whole: set[str], until: float) -> None:
 
 
 def _see(backend: Backend, whole: set[str]) -> None:
-    """Looks at what has come since; adds it to ``whole``. Raises Broken if it isn't."""
+    """Verify the objects that are new since the last call, and add them to ``whole``. Raises Broken if one is incomplete."""
     for stat in backend.list("whole/"):
         if stat.key in whole:
             continue
@@ -165,7 +165,7 @@ def _see(backend: Backend, whole: set[str]) -> None:
 
 
 class _LosesAnswers(WrapperBackend):
-    """The first answer about each key never arrives."""
+    """Loses the first response about each key."""
 
     def __init__(self, inner: Backend) -> None:
         super().__init__(inner)

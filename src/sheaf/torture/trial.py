@@ -27,16 +27,16 @@ def pattern(size: int, seed: int | str = 0) -> bytes:
 class Scale:
     """Sizes that adapt the cases to slow or limited stores; they never skip a case."""
 
-    large: int = 33 * MIB  #: bytes of the largest object: above what clients cut into parts
-    many: int = 1_050  #: keys of the long listing: above a page of S3
+    large: int = 33 * MIB  #: bytes of the largest object: more than clients upload in one part
+    many: int = 1_050  #: keys of the long listing: more than a page of S3
     threads: int = 8
     longest_key: int = 999  #: characters
-    lists_sizes: bool = True  #: listings say what objects hold, not what they take
+    lists_sizes: bool = True  #: whether listings show the size of the data rather than of the stored bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """``backend`` is empty when a case begins."""
+    """The environment of one test case; ``backend`` is empty at the start."""
 
     backend: Backend
     scale: Scale = Scale()
@@ -61,6 +61,7 @@ class Trial:
         return data
 
     def read(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Read byte ranges ``(offset, length)`` of an object."""
         return [bytes(buffer) for buffer in self.backend.get_ranges(key, ranges)]
 
     def keys(self, prefix: str = "") -> list[str]:

@@ -1,1 +1,1 @@
-"""Stores that hold nothing readable but records: encryption of everything that is made of contents, and its keys."""
+"""Encryption of everything derived from contents, and the keys that open a store. Only records stay readable."""

@@ -1,6 +1,6 @@
-"""A store whose contents are encrypted before they leave this process, and checked and decrypted when they come back.
+"""Encrypt objects before they leave this process, and verify and decrypt them when they are read.
 
-Stands between the engine and the store with its replicas: those hold and copy what is encrypted already.
+This wrapper is between the engine and the replicated store, so replicas contain and copy encrypted objects.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from sheaf.storage.wrappers.wrapper import WrapperBackend
 
 __all__ = ["EncryptedBackend"]
 
-_REMEMBERED = 4096  # headers: about 500 bytes each
-_KEPT = 2  # buffers that are used again, since touching new memory is slow
+_REMEMBERED = 4096  # headers of about 500 bytes each
+_KEPT = 2  # buffers kept for reuse, since the first write to new memory is slow
 _KEPT_BYTES = 64 << 20
 _TRIES = 3
 T = TypeVar("T")
 
 
 class EncryptedBackend(WrapperBackend):
-    """``inner`` without anything in it that is made of contents. Listings say how much an object takes in the store.
+    """Keeps everything derived from contents encrypted in ``inner``. Listings show the stored sizes of objects.
 
-    Raises, besides what the port says: Corrupt for what was damaged, moved to another key, or encrypted with another
-    key; Refused for objects that other programs are meant to read in place.
+    Raises, in addition to the port's errors: Corrupt if an object was damaged, moved to another key, or encrypted with
+    another key; Refused for objects that other programs are meant to read in place.
     """
 
     def __init__(self, inner: Backend, key: StoreKey, random: Callable[[int], bytes] = secrets.token_bytes) -> None:
@@ -48,7 +48,7 @@ class EncryptedBackend(WrapperBackend):
         self._buffers: deque[bytearray] = deque(maxlen=_KEPT)
 
     def over(self, place: Backend) -> EncryptedBackend:
-        """The same store in another location."""
+        """Wrap another location of the same store, with the same key."""
         return EncryptedBackend(place, self._key, self._random)
 
     # -- writing -------------------------------------------------------------------------------------------------------
@@ -67,10 +67,12 @@ class EncryptedBackend(WrapperBackend):
                 answer = self.inner.create(name, sealed)
                 if answer is not Created.OTHER:
                     return answer
-                try:  # encrypted anew, the same bytes are never the same
+                # Encrypting the same bytes again gives other bytes, so compare them decrypted.
+                try:
                     return Created.MINE if self._holds(key, name, plain) else Created.OTHER
                 except NotFound:
-                    continue  # deleted meanwhile
+                    # It was deleted in the meantime.
+                    continue
         return Created.OTHER
 
     def _holds(self, key: str, name: str, plain: memoryview) -> bool:
@@ -79,7 +81,7 @@ class EncryptedBackend(WrapperBackend):
 
     @contextmanager
     def _sealed(self, name: str, plain: memoryview) -> Iterator[memoryview]:
-        """The encrypted object; its memory is used again afterwards."""
+        """Yield the encrypted object. Its memory is reused afterwards."""
         cipher = ObjectCipher.begin(self._key, name, self._random(SALT), len(plain))
         with self._room(stored_size(len(plain))) as room:
             cipher.seal(plain, room)
@@ -124,7 +126,8 @@ class EncryptedBackend(WrapperBackend):
             what = f"{name} has {len(raw)} bytes instead of {stored_size(cipher.size)}"
             raise Corrupt(what, "run `sheaf store check`, or read from a replica")
         opened = cipher.open(0, memoryview(raw)[HEADER:])
-        del raw  # the next line copies: two packs in memory are enough
+        # The next line copies. Without this there would be three packs in memory.
+        del raw
         return bytes(opened[: cipher.size])
 
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
@@ -140,14 +143,14 @@ class EncryptedBackend(WrapperBackend):
             check_reach(name, cipher.size, offset, length)
         runs = _runs(ranges)
         found = self.inner.get_ranges(name, [cipher.span(*run) for run in runs])
-        opened: dict[int, tuple[int, memoryview]] = {}  # by segment: where its run begins, and the run
+        opened: dict[int, tuple[int, memoryview]] = {}  # by segment: the offset where its run begins, and the run
         for (first, last), sealed in zip(runs, found, strict=True):
             run = first * SEGMENT, cipher.open(first, memoryview(sealed))
             opened.update(dict.fromkeys(range(first, last + 1), run))
         return [_cut(opened, offset, length) for offset, length in ranges]
 
     def _steadily(self, name: str, ask: Callable[[str, ObjectCipher], T]) -> T:
-        """An answer that takes the object's header; a remembered one may be of an object that was deleted since."""
+        """Call ``ask`` with the object's cipher; again if a remembered header belonged to an object that was deleted since."""
         with self._lock:
             known = self._ciphers.get(name)
         try:
@@ -159,7 +162,7 @@ class EncryptedBackend(WrapperBackend):
         return ask(name, self._cipher(name))
 
     def _cipher(self, name: str) -> ObjectCipher:
-        """What decrypts an object, by its header. Raises NotFound, Corrupt, Unsupported."""
+        """Return the cipher of an object, from its header. Raises NotFound, Corrupt, Unsupported."""
         with self._lock:
             if (known := self._ciphers.get(name)) is not None:
                 self._ciphers.move_to_end(name)
@@ -176,10 +179,10 @@ class EncryptedBackend(WrapperBackend):
         with self._lock:
             self._ciphers.pop(name, None)
 
-    # -- looking -------------------------------------------------------------------------------------------------------
+    # -- stat and list -------------------------------------------------------------------------------------------------
 
     def stat(self, key: str) -> Stat | None:
-        """The object's own size; of one whose header is damaged, what it takes in the store."""
+        """Return the object's size without encryption; its stored size if the header is damaged."""
         name = self._names.hide(check_key(key))
         with self._lock:
             known = self._ciphers.get(name)
@@ -197,7 +200,8 @@ class EncryptedBackend(WrapperBackend):
     def list(self, prefix: str = "", *, sort: bool = False) -> Iterator[Stat]:
         if not may_be_hashed(prefix):
             return self.inner.list(prefix, sort=sort)
-        folder = prefix[: prefix.rfind("/") + 1]  # the rest may be a part of a hidden hash
+        # The part of the prefix after its last slash may be a part of a hidden hash, so it can't be used in the store.
+        folder = prefix[: prefix.rfind("/") + 1]
         shown = (Stat(self._names.show(stat.key), stat.size) for stat in self.inner.list(folder, sort=sort))
         chosen = (stat for stat in shown if stat.key.startswith(prefix))
         return iter(sorted(chosen, key=lambda stat: stat.key)) if sort else chosen
@@ -209,7 +213,7 @@ class EncryptedBackend(WrapperBackend):
 
 
 def _runs(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The segments that ranges touch, as (first, last) of those that follow each other."""
+    """The segments that the ranges touch, as (first, last) of each run of adjacent ones."""
     runs: list[tuple[int, int]] = []
     for offset, length in sorted(ranges):
         if not length:

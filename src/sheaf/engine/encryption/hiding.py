@@ -1,4 +1,4 @@
-"""What of a store is encrypted: every object but those that say what happened when, and hashes of contents in keys."""
+"""Which objects are encrypted: all but those that record what happened when. Hashes of contents in keys are hidden."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from sheaf.format.encrypted_v1 import NameCipher, StoreKey
 
 __all__ = ["HiddenNames", "is_plain", "may_be_hashed"]
 
-#: Read by whoever brings a copy up to date, with or without the key; nothing in them is made of contents.
+#: Objects that are read to bring a replica up to date, with or without the key; they contain nothing derived from contents.
 _PLAIN = (keys.CONFIG, "log/", "pages/", keys.SESSIONS, keys.REPLICA, keys.BEHIND, keys.SLOTS)
 _PLAIN_OF_REPO = re.compile(rf"{keys.REPOS}[^/]+/(?:log|pages)/")
 
-#: Folders with keys that end with the hash of what is in the object, or of a content.
+#: Folders with keys that end with the hash of an object's bytes or of a content.
 _HASHED = (keys.INDEX, keys.ERASED)
 _HASHED_KEY = re.compile(rf"((?:{keys.INDEX}|{keys.ERASED})(?:[^/]+/)*(?:[^/]+-)?)([0-9a-f]{{64}})")
 
 
 def is_plain(key: str) -> bool:
-    """True if an object stays as it is."""
+    """True if an object is stored without encryption."""
     return key.startswith(_PLAIN) or _PLAIN_OF_REPO.match(key) is not None
 
 
 class HiddenNames:
-    """Keys as the engine knows them, and as the store does: there, hashes say nothing about contents."""
+    """Translates between the engine's keys and the store's, in which hashes reveal nothing about contents."""
 
     def __init__(self, key: StoreKey) -> None:
         self._cipher = NameCipher(key)
 
     def hide(self, key: str) -> str:
-        """The key in the store."""
+        """Return the key in the store for a key of the engine."""
         return self._with(key, self._cipher.hide)
 
     def show(self, key: str) -> str:
-        """The key in the engine."""
+        """Return the engine's key for a key in the store."""
         return self._with(key, self._cipher.show)
 
     def _with(self, key: str, change: Callable[[bytes], bytes]) -> str:
@@ -44,5 +44,5 @@ class HiddenNames:
 
 
 def may_be_hashed(prefix: str) -> bool:
-    """True if keys with this prefix may have another order in the store."""
+    """True if keys with this prefix may have a different order in the store."""
     return any(folder.startswith(prefix) or prefix.startswith(folder) for folder in _HASHED)

@@ -1,4 +1,4 @@
-"""The keys that open a store: slots in ``keys/``, each with the store's key in it. None is ever written again."""
+"""The keys that open a store: slots in ``keys/``, each with the encrypted store key. A slot is never overwritten."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from sheaf.storage.port import Backend, Created
 
 __all__ = ["FEATURE", "add_slot", "all_slots", "create_encrypted_store", "remove_slot", "unlock"]
 
-FEATURE = "encryption"  #: in the store's log: who doesn't know it neither reads nor writes
+FEATURE = "encryption"  #: feature in the store's log: programs that don't know it must neither read nor write
 _WORK = Work()
 
 Source = tuple[str, Secret]  #: where a secret comes from, for messages, and the secret
@@ -38,7 +38,7 @@ Source = tuple[str, Secret]  #: where a secret comes from, for messages, and the
 def create_encrypted_store(
     backend: Backend, clock: Clock, secret: Secret, random: Callable[[int], bytes] = secrets.token_bytes
 ) -> StoreConfig:
-    """Make an empty store that ``secret`` opens: last of all the object that makes it one. Raises AlreadyExists."""
+    """Create an empty store that ``secret`` opens. The object that makes it a store comes last. Raises AlreadyExists."""
     check_secret(secret)
     ensure_no_store(backend)
     config = StoreConfig(clock.new_id(), rfc3339(clock.now_ns()), encryption=ENCRYPTION)
@@ -71,7 +71,7 @@ def add_slot(
     note: str = "",
     random: Callable[[int], bytes] = secrets.token_bytes,
 ) -> KeySlot:
-    """Add a key, so that ``secret`` also opens the store."""
+    """Add a slot, so that ``secret`` also opens the store. Raises InvalidInput, Conflict."""
     is_phrase = isinstance(secret, str)
     blank = KeySlot(
         clock.new_id(),
@@ -88,12 +88,12 @@ def add_slot(
 
 
 def remove_slot(backend: Backend, id: str) -> None:
-    """Remove a key, so that its secret no longer opens the store.
+    """Remove a slot, so that its secret no longer opens the store.
 
     Raises:
         NotFound: there is no such slot.
         Refused: it is the last one.
-        Conflict: somebody took the others away at this moment; this one was put back.
+        Conflict: another process removed all others at the same time; this one was restored.
     """
     key, listed = keys.slot(id), {stat.key for stat in backend.list(keys.SLOTS)}
     if key not in listed:
@@ -113,14 +113,14 @@ def unlock(
     sources: Iterable[Source],
     ask: Callable[[str], str] | None = None,
 ) -> tuple[StoreKey, KeySlot]:
-    """The store's key, and the slot that it came from.
+    """Find a secret that opens the store; return the store's key and the slot that it came from.
 
     Args:
         sources: secrets, in the order in which they are tried.
-        ask: gets a passphrase from a person, who is shown the text; only if nothing else opens the store.
+        ask: asks a user for a passphrase, with the given text; called only if nothing else opens the store.
 
     Raises:
-        Denied: none of them opens the store.
+        Denied: no secret opens the store.
         Corrupt, Unavailable: the store has no slots.
     """
     slots, damage = _sound_slots(backend)
@@ -139,13 +139,14 @@ def unlock(
 
 
 def _sound_slots(backend: Backend) -> tuple[list[KeySlot], SheafError | None]:
-    """Those that can be read, and what is wrong with one of the others: it keeps nobody else out."""
+    """The slots that can be read, and the error of another one, which must not lock out the users of the rest."""
     sound, damage = [], None
     for stat in backend.list(keys.SLOTS, sort=True):
         try:
             sound.append(decode_slot(get_object(backend, stat.key), stat.key))
         except NotFound:
-            continue  # removed meanwhile
+            # It was removed in the meantime.
+            continue
         except (Corrupt, Unsupported) as error:
             damage = error
     return sorted(sound, key=lambda slot: (slot.time, slot.id)), damage
@@ -160,7 +161,8 @@ def _opened(slots: Iterable[KeySlot], store: str, secret: Secret) -> tuple[Store
 
 def _no_slots(backend: Backend) -> SheafError:
     what = f"the store at {backend.url} is encrypted, but its keys/ is empty"
-    if backend.settle_s:  # a listing may be late
+    # A listing may be late, so the slots may exist.
+    if backend.settle_s:
         return Unavailable(what, "if it was just created, wait and try again; otherwise restore keys/ from a replica")
     return Corrupt(what, "restore keys/ from a replica")
 

@@ -1,1 +1,1 @@
-"""Garbage collection beside live writers: mark, sweep, repack."""
+"""Garbage collection concurrent with writers: mark, sweep, repack."""

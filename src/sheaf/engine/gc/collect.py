@@ -1,9 +1,9 @@
-"""Garbage collection, beside live writers, without locks and without trusting anybody's clock.
+"""Collect garbage concurrently with writers, without locks and without trusting any clock.
 
-A generation: mark what is dead and which packs are half dead; create ``condemned/<g>``; wait until every session that
-may have missed it has ended, and end those that outlive the grace by a record in their log; look again at what was
-committed meanwhile; take the rest out of the index; carry over what half-dead packs still hold; delete; delete
-``condemned/<g>``. Each step may be done twice, by anybody: whoever comes next finishes a generation that was left.
+A generation: mark what is dead and which packs are half dead; create ``condemned/<g>``; wait until every session that may
+have missed it has ended, and end those that outlive the grace by a record in their log; examine again what was committed
+in the meantime; remove the rest from the index; copy what half-dead packs still contain; delete; delete
+``condemned/<g>``. Each step may be done twice, by any process: the next gc finishes a generation that was left unfinished.
 
 Invariant: an object of generation g is deleted only when no live bundle needs it and no session that may have missed g
 can still commit.
@@ -45,11 +45,11 @@ __all__ = ["Collected", "Decision", "Waiting", "collect", "finish", "resolve"]
 
 @dataclass(slots=True)
 class Collected(Swept):
-    """What a collection did, or with ``dry_run`` would do.
+    """The results of a collection, or with ``dry_run`` the expected ones.
 
-    ``generations``: finished; ``pending``: left to a later gc; ``voided``: sessions that outlived the grace;
-    ``waits_for``: with ``dry_run``, those that are open now. ``unfinished``: what killed writers left outside of all keys,
-    and what others are writing there.
+    ``generations``: number finished; ``pending``: left to a later gc; ``voided``: sessions that outlived the grace;
+    ``waits_for``: with ``dry_run``, the sessions that are open now. ``unfinished``: leftovers of killed writers outside of all
+    keys, and what running writers have there.
     """
 
     generations: int = 0
@@ -62,20 +62,21 @@ class Collected(Swept):
 def collect(
     core: Core, waiting: Waiting, *, dry_run: bool = False, below: float = 0.5, keep_deleted: float = 0.0
 ) -> Collected:
-    """Finish what other gcs have left, and delete what no bundle needs.
+    """Finish what other gcs have left unfinished, and delete what no bundle needs.
 
     Args:
-        keep_deleted: bundles that were deleted less than so many seconds ago are treated as live. What another gc has
-            left is finished as that one was told.
-        below: packs of which less than this part is needed are replaced.
+        keep_deleted: bundles that were deleted less than so many seconds ago count as live. Unfinished generations of other
+            gcs are finished with the value that those had.
+        below: packs of which less than this share (0 to 1) is needed are replaced.
 
     Raises:
-        Conflict: this gc was itself ended by another one; nothing is lost, run it again.
+        Conflict: another gc ended this one; nothing is lost, run it again.
         Corrupt: a bundle can't be read; nothing was deleted.
     """
     if dry_run:
         return _expected(core, below, kept_since(core, keep_deleted))
-    done = Collected(unfinished=list(core.backend.unfinished(remove=True)))  # first, since what follows may take room
+    # This comes first, since later steps may need the space.
+    done = Collected(unfinished=list(core.backend.unfinished(remove=True)))
     done.bytes += _removable(done.unfinished)
     for stat in list(core.backend.list(keys.CONDEMNED)):
         if not finish(core, stat.key, waiting, done):
@@ -115,12 +116,14 @@ def _removable(left: list[Unfinished]) -> int:
 
 
 class _Mark:
-    """What is dead, and which packs are half dead. ``keep``: as of :class:`Condemned`."""
+    """Finds what is dead and which packs are half dead. ``keep``: as in :class:`Condemned`."""
 
     def __init__(self, core: Core, below: float, keep: str = "") -> None:
         self._core, self._keep = core, keep
-        self.sizes = inventory(core)  # listed first: what comes later is safe
-        self._noted = noted_keys(core)  # of what is not there any more the notes go
+        # This is listed first, so that objects created later are not in it and can't be condemned.
+        self.sizes = inventory(core)
+        # Notes about objects that do not exist any more are deleted as if the objects still existed.
+        self._noted = noted_keys(core)
         self._forwards = load_forwards(core)
         self._nodes = Nodes(core)
         bundles, self._heads = live_bundles(core)
@@ -133,7 +136,7 @@ class _Mark:
         self._moving = self._half_dead(below)
 
     def condemned(self) -> Condemned:
-        """The list of a new generation. A pack that only has a forwarding address left is dead like any other."""
+        """Return the list of a new generation. A pack of which only forwarding addresses are left counts as dead, too."""
         known = _ids([*self.sizes, *self._noted], keys.PACKS) | self._forwards.records.keys()
         objects = frozenset(key for key in (*self.sizes, *self._noted) if key.startswith(keys.OBJECTS))
         return Condemned(
@@ -156,9 +159,9 @@ class _Mark:
         return frozenset(pack for pack in sorted(suspects) if self.live[pack] < below * self._filled(pack))
 
     def _suspects(self, below: float) -> frozenset[bytes]:
-        """Packs that may have lost something: dead nodes name them, or all leaves together use little of them.
+        """The packs that may have lost something: dead nodes name them, or all leaves together use little of them.
 
-        Damaged ones are left as they are: what is needed of them can't be carried over.
+        Damaged packs are left as they are, since their chunks can't be copied.
         """
         named = _packs_of(self._core, self._dead_nodes)
         found = named | self._forwards.targets(named)
@@ -168,7 +171,7 @@ class _Mark:
         return frozenset(pack for pack in found & self._needed if keys.pack(pack) in self.sizes)
 
     def _filled(self, pack: bytes) -> int:
-        """The bytes of a pack's chunks, without what every pack has."""
+        """The total bytes of a pack's chunks, without header and table."""
         try:
             return int(load_table(self._core, pack).stored.sum())
         except NotFound:
@@ -190,24 +193,26 @@ def _packs_in(core: Core, node: bytes) -> set[bytes]:
     try:
         return packs_in(get_object(core.backend, keys.node(node)), f"node {node.hex()}")
     except (NotFound, Corrupt):
-        return set()  # gone meanwhile, or broken: nothing is decided by it
+        # It was deleted in the meantime, or is damaged. It is only a hint, so nothing depends on it.
+        return set()
 
 
 # -- finishing ---------------------------------------------------------------------------------------------------------
 
 
 def finish(core: Core, key: str, waiting: Waiting, done: Collected) -> bool:
-    """Carry a condemned generation through to its end. False: sessions are open, and it was left pending."""
+    """Carry a condemned generation through to its end. Returns False if it was left pending for open sessions."""
     is_over = False
     while True:
         try:
             condemned = decode_condemned(get_object(core.backend, key), key)
         except NotFound:
-            return True  # somebody else has finished it
+            # Another gc has finished it.
+            return True
         mine = open_store_session(core, "gc")
         with Ending(core, mine.id) as ending:
-            # Whoever was registered before the list was there can be seen after twice the time that listings are late:
-            # once for our list to show to them, once for them to show to us.
+            # Sessions that were registered before the list existed can be seen after twice the time by which listings are late:
+            # once for our list to become visible to them, once for them to become visible to us.
             waiting.settle(2 * core.backend.settle_s)
             others = [session for session in list_sessions(core) if session.id != mine.id]
             elder = [session for session in others if session.kind == "gc" and session.id < mine.id]
@@ -220,7 +225,8 @@ def finish(core: Core, key: str, waiting: Waiting, done: Collected) -> bool:
                 core.backend.delete(key)
                 done.generations += 1
                 return True
-        decision = waiting(elder)  # with our own session ended: two gcs must not wait for each other
+        # Our own session has ended here, since otherwise two gcs could wait for each other.
+        decision = waiting(elder)
         if decision is Decision.LEAVE:
             done.pending.append(condemned.generation)
             return False
@@ -228,7 +234,10 @@ def finish(core: Core, key: str, waiting: Waiting, done: Collected) -> bool:
 
 
 def resolve(core: Core, sessions: list[Session], waiting: Waiting, done: Collected) -> bool:
-    """Wait until each of these has ended; end the rest by a record in their logs, whose order decides."""
+    """Wait until each of these sessions has ended; end the rest by a record in their logs, where the order decides.
+
+    Returns False if ``waiting`` leaves the generation to a later gc.
+    """
     for session in sessions:
         if has_committed(core, session):
             end_session(core, session.id)

@@ -1,4 +1,4 @@
-"""How long gc waits for open sessions. Safety never depends on it."""
+"""The time for which gc waits for open sessions. Safety never depends on it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _POLL_S = 5.0
 
 
 class Decision(enum.Enum):
-    """What to do about sessions that are still open."""
+    """What gc does about sessions that are still open."""
 
     WAIT = "look again"
     END = "the grace is over: end them"
@@ -24,19 +24,19 @@ class Decision(enum.Enum):
 
 
 class Waiting(Protocol):
-    """Callback that decides how gc treats open sessions."""
+    """A callback that decides what gc does about open sessions."""
 
     def __call__(self, sessions: list[Session]) -> Decision:
-        """These are open. May take its time before it says WAIT."""
+        """Decide about these open sessions. May sleep before it returns WAIT."""
         ...
 
     def settle(self, seconds: float) -> None:
-        """Let so much time pass: until then a listing may be late."""
+        """Wait so many seconds, during which a listing may be late."""
         ...
 
 
 def uptime_s() -> float:
-    """Seconds since boot, including time asleep; not affected by changes of the system's clock."""
+    """Seconds since boot, including time asleep; changes of the system's clock do not affect it."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
@@ -45,8 +45,8 @@ class Patience:
     """Gives each session ``grace_s`` seconds from the moment that it is first seen.
 
     Args:
-        waits: False leaves a generation pending rather than to wait.
-        tell: called with the sessions whenever there is something to wait for.
+        waits: False leaves a generation pending instead of waiting.
+        tell: called with the sessions whenever gc waits for them.
     """
 
     grace_s: float = 3600.0

@@ -1,4 +1,4 @@
-"""What bundles need: nodes, packs, whole objects. Reads inner nodes; leaves only where a question is about chunks."""
+"""Find what bundles need: nodes, packs, whole objects. Reads inner nodes; reads leaves only to find chunks."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Roots:
-    """Bundles that live now, and others that have lived since some moment."""
+    """Bundles that are live now (``alive``), and others that were at some time since a given moment (``past``)."""
 
     alive: list[Bundle]
     past: list[Bundle]
 
 
 def live_bundles(core: Core) -> tuple[list[Bundle], Heads]:
-    """Every bundle that is not deleted, of every repo that is not, and the logs' newest records."""
+    """Return every bundle that is not deleted, of every repo that is not deleted, and the logs' newest records."""
     head = store_log(core).head()
     bundles: list[Bundle] = []
     heads = {"": head.n}
@@ -72,20 +72,20 @@ def live_bundles(core: Core) -> tuple[list[Bundle], Heads]:
 
 
 def roots_since(core: Core, heads: Heads) -> Roots:
-    """Every bundle that has lived at any moment since the logs' newest records were these."""
+    """Return every bundle that was live at any time since the logs' newest records were these."""
     alive = live_bundles(core)[0]
     roots = {bundle.root.id for bundle in alive}
     older = {(repo, bundle.id): bundle for repo, bundle in _bundles_at(core, heads)}
     _add_newer(core, heads, older)
-    # By their roots, not their ids: two repos may have a bundle of one id, since a copy of a repo keeps the ids.
+    # Compare roots rather than ids: two repos may have bundles with equal ids, since a copy of a repo keeps the ids.
     return Roots(alive, [bundle for bundle in older.values() if bundle.root.id not in roots])
 
 
 def steadily(core: Core, look: Callable[[], T]) -> T:
-    """What ``look`` finds out by reading live bundles. If a bundle is deleted and swept meanwhile, it looks again.
+    """Call ``look``, which reads live bundles; call it again if it failed because a bundle was deleted and swept.
 
     Raises:
-        Corrupt: a bundle that lives can't be read; then nobody knows what may be deleted.
+        Corrupt: a live bundle can't be read; then it is unknown what may be deleted.
     """
     while True:
         before = live_bundles(core)[1]
@@ -97,7 +97,7 @@ def steadily(core: Core, look: Callable[[], T]) -> T:
 
 
 def _add_newer(core: Core, heads: Heads, found: dict[tuple[str, str], Bundle]) -> None:
-    """Every bundle that was added or restored after these records, deleted again or not; each with the tree it has now."""
+    """Add every bundle that was added or restored after these records, with its current tree, even if deleted since."""
     log = store_log(core)
     restored = {
         op.id for record in log.records(heads.get("", -1) + 1) for op in record.ops if isinstance(op, RestoreRepo)
@@ -112,7 +112,7 @@ def _add_newer(core: Core, heads: Heads, found: dict[tuple[str, str], Bundle]) -
 
 
 def _bundles_at(core: Core, heads: Heads) -> list[tuple[str, Bundle]]:
-    """Every bundle that was alive when the logs' newest records were these, each after the id of its repo."""
+    """Every bundle that was live when the logs' newest records were these, each with the id of its repo."""
     gone: dict[str, bool] = {}
     for record in store_log(core).records():
         if record.n > heads.get("", -1):
@@ -144,9 +144,9 @@ def _alive_at(core: Core, repo: str, n: int) -> dict[str, Bundle]:
 
 @dataclass(slots=True)
 class Reach:
-    """What some bundles need: nodes ``seen``; ``packs`` with the bytes that leaves say they use of each.
+    """The needs of some bundles: nodes ``seen``; ``packs`` with the bytes that leaves use of each.
 
-    Leaves share chunks, so these bytes may be too many, never too few. Whole objects are among the packs
+    Leaves share chunks, so these bytes may be too many but never too few. Whole objects count as packs
     (:func:`sheaf.format.node_v1.object_id`).
     """
 
@@ -155,15 +155,15 @@ class Reach:
     packs: dict[bytes, int] = field(default_factory=dict)
 
     def add(self, roots: Roots) -> None:
-        """Count what these need, too. Raises Corrupt if one that is alive can't be read."""
+        """Add what these bundles need. Raises Corrupt if a live one can't be read."""
         for _ in self.leaves(roots):
             pass
 
     def leaves(self, roots: Roots) -> Iterator[tuple[Pointer, bool]]:
-        """The leaves that were not seen before, and whether a bundle that is alive needs them.
+        """Yield the leaves that were not seen before, and whether a live bundle needs them.
 
-        Those that are alive come first: a tree whose bundle is gone may have been swept in part, and must not hide what
-        it shares with one that is whole.
+        Live bundles come first: the tree of a deleted one may have been swept in part, and must not hide what it shares with a
+        complete one.
         """
         for bundle in roots.alive:
             for leaf in self._leaves(pointer_of(bundle.root)):
@@ -172,7 +172,8 @@ class Reach:
             try:
                 for leaf in self._leaves(pointer_of(bundle.root)):
                     yield leaf, False
-            except Corrupt:  # another generation has swept it, after it had shown that nobody needs it
+            except Corrupt:
+                # Another generation has swept it, after it had found that no bundle needs it.
                 continue
 
     def _leaves(self, root: Pointer) -> Iterator[Pointer]:
@@ -185,7 +186,8 @@ class Reach:
             if pointer.level:
                 stack += self.nodes.children(pointer)
                 continue
-            if pointer is root:  # a root that is a leaf: nobody has written down what a root needs
+            # The packs of a leaf are recorded in its parent, so for a root that is a leaf they must be read from its rows.
+            if pointer is root:
                 pointer = replace(pointer, packs=leaf_packs(self.nodes.rows(pointer)))
             for pack, live in pointer.packs:
                 self.packs[pack] = self.packs.get(pack, 0) + live
@@ -194,7 +196,7 @@ class Reach:
 
 # -- chunks ------------------------------------------------------------------------------------------------------------
 
-Chunks = dict[bytes, dict[int, int]]  #: of some packs: offset to stored length
+Chunks = dict[bytes, dict[int, int]]  #: by pack: stored length by offset
 
 
 def needed_chunks(
@@ -206,10 +208,10 @@ def needed_chunks(
     erase: frozenset[bytes] = frozenset(),
     forwards: Forwards | None = None,
 ) -> tuple[Chunks, Chunks]:
-    """Of each of these packs the chunks that bundles need, and those that only files with a content in ``erase`` need.
+    """Return the chunks of these packs that bundles need, and those that only files with a content in ``erase`` need.
 
-    A row may name a pack that is gone; the forwarding addresses lead from there to the chunk in one of these. Such packs
-    are in the answer, too.
+    A row may name a pack that does not exist any more; forwarding addresses lead from there to the chunk in one of these.
+    Such packs are in the result, too.
     """
     forwards = forwards or load_forwards(core)
     roots = bundles if isinstance(bundles, Roots) else Roots(list(bundles), [])
@@ -230,7 +232,8 @@ def needed_chunks(
 def _add_leaf(search: _Search, nodes: Nodes, leaf: Pointer, *, is_alive: bool) -> None:
     try:
         batch = nodes.rows(leaf)
-    except Corrupt:  # as in Reach.leaves
+    except Corrupt:
+        # Another generation has swept it: see Reach.leaves.
         if is_alive:
             raise
         return
@@ -239,7 +242,7 @@ def _add_leaf(search: _Search, nodes: Nodes, leaf: Pointer, *, is_alive: bool) -
 
 @dataclass(slots=True)
 class _Search:
-    """Collects the chunks that leaves need, a column at a time: a store has many more rows than packs."""
+    """Collects the chunks that leaves need, column by column, since a store has many more rows than packs."""
 
     contents: Contents
     erase: frozenset[bytes]
@@ -247,14 +250,14 @@ class _Search:
     erased: Chunks
     _asked: pa.Array = field(init=False)
     _erase: pa.Array = field(init=False)
-    _recipes: set[tuple[bytes, bool]] = field(default_factory=set)  # the recipes that were counted, and in which answer
+    _recipes: set[tuple[bytes, bool]] = field(default_factory=set)  # those that were counted, and in which result
 
     def __post_init__(self) -> None:
         self._asked = pa.array(self.needed, hash32)
         self._erase = pa.array(self.erase, hash32)
 
     def add(self, batch: pa.RecordBatch, *, is_alive: bool) -> None:
-        """Count what a leaf's rows need. Raises Corrupt if a bundle that is alive needs a recipe that can't be read."""
+        """Count what a leaf's rows need. Raises Corrupt if a live bundle needs a recipe that can't be read."""
         place = batch["place"].to_numpy()
         named = _in(batch["pack"], self._asked)
         is_recipe = place == PlaceKind.RECIPE
@@ -278,7 +281,8 @@ class _Search:
         erased = _in(batch["content"], self._erase).tolist()
         columns = (batch[name].to_pylist() for name in ("recipe", "pack", "offset", "stored"))
         for row, is_erased in zip(zip(*columns, strict=True), erased, strict=True):
-            if (row[0], is_erased) not in self._recipes:  # equal hashes name equal rows
+            # Equal recipe hashes mean equal rows, so each is read only once.
+            if (row[0], is_erased) not in self._recipes:
                 self._add_recipe(RecipePlace(*row), is_erased=is_erased, is_alive=is_alive)
 
     def _add_recipe(self, place: RecipePlace, *, is_erased: bool, is_alive: bool) -> None:
@@ -289,7 +293,8 @@ class _Search:
                     if pack in into:
                         _count(into[pack], part.offset, part.stored, part.pack == i)
         except Erased:
-            return  # an erasure that was stopped and is finished now
+            # An interrupted erasure is being finished now.
+            return
         except Corrupt:
             if is_alive:
                 raise
@@ -298,13 +303,13 @@ class _Search:
 
 
 def _in(column: pa.Array, values: pa.Array) -> npt.NDArray[np.bool_]:
-    """Per row whether the value is one of these; a null is none."""
+    """For each row, True if the value is one of these; False for null."""
     found: npt.NDArray[np.bool_] = pc.is_in(column, values, skip_nulls=True).to_numpy(zero_copy_only=False)
     return found
 
 
 def _uses(packs: pa.Array, asked: pa.Array) -> npt.NDArray[np.bool_]:
-    """Per row whether the column `packs` lists one of these."""
+    """For each row, True if the column `packs` lists one of these."""
     hits = _in(pc.struct_field(pc.list_flatten(packs), "pack"), asked)
     found = np.zeros(len(packs), np.bool_)
     found[pc.list_parent_indices(packs).to_numpy()[hits]] = True
@@ -316,14 +321,15 @@ def _count(chunks: dict[int, int], offset: npt.NDArray[Any], stored: npt.NDArray
 
 
 def _follow(chunks: Chunks, forwards: Forwards) -> None:
-    """Count what is needed of a pack that was moved as needed where it went, too."""
+    """Also count chunks that are needed of a moved pack in the packs to which they were moved."""
     todo = [(pack, offset) for pack in chunks if pack in forwards.moved for offset in chunks[pack]]
     while todo:
         pack, offset = todo.pop()
         try:
             place = forwards.moved[pack].find(offset)
         except KeyError:
-            continue  # needed again since, of a pack that is still there
+            # It became needed after the move, and its pack still exists.
+            continue
         if place is None or place[0] not in chunks or place[1] in chunks[place[0]]:
             continue
         chunks[place[0]][place[1]] = place[2]

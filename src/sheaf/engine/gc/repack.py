@@ -1,7 +1,7 @@
-"""Half-dead packs are replaced: what is needed of them is stored again, and forwarding addresses say where it went.
+"""Replace half-dead packs: copy what is needed of them, and write forwarding addresses to the copies.
 
-The addresses hold from a record in the store's log on. Whoever thinks that this gc is dead ends its session in the same
-log: the order there decides, and the old packs are deleted by nobody who has lost.
+The addresses are valid from a record in the store's log on. A gc that considers this one dead ends its session in the
+same log: the order of records decides, and a gc that has lost does not delete the old packs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sheaf.storage.port import Created
 
 __all__ = ["Mover"]
 
-Address = tuple[int, bytes | None, int, int]  #: old offset, new pack (None: erased), offset, stored length
+Address = tuple[int, bytes | None, int, int]  #: old offset, new pack (None: erased), new offset, stored length
 
 
 class Mover:
@@ -39,16 +39,19 @@ class Mover:
         self._forwards = forwards
         self._moving = moving
         self._index = ChunkIndex([], frozenset())
-        self._sink = PackSink(core, mine.id, self._index, tells_early=False)  # see drop_copies
+        # New packs are not listed in the index early: drop_copies may only delete packs that no other process can know of.
+        self._sink = PackSink(core, mine.id, self._index, tells_early=False)
         self._copies: dict[tuple[bytes, int], Place] = {}
         self._is_told = False
 
     def run(self, needed: Chunks, erased: Chunks, ending: Ending) -> int:
-        """Copy, say where, commit; returns the bytes of the new packs. ``needed`` and ``erased``: of all that moves or moved.
+        """Copy, write addresses and commit; return the bytes of the new packs.
+
+        ``needed``, ``erased``: the chunks of all packs that move now or were moved before.
 
         Raises:
             Conflict: another gc has ended this one.
-            Corrupt: a chunk that is needed is damaged or lost.
+            Corrupt: a chunk that is needed is damaged or missing.
         """
         for pack in sorted(self._moving):
             if needed[pack]:
@@ -63,11 +66,12 @@ class Mover:
             with ending.committing():
                 self._commit(tuple(pack.hex() for pack in addresses))
         for key in [key for pack in addresses for key in self._forwards.records.get(pack, ())]:
-            self._core.backend.delete(key)  # superseded by what was committed just now
+            # The address that was committed just now supersedes it.
+            self._core.backend.delete(key)
         return self._sink.stored_bytes
 
     def drop_copies(self) -> None:
-        """Delete the packs that were written so far, if nobody has been told of them: a full disk needs the room."""
+        """Delete the packs written so far, if no other process can know of them: on a full disk the space is needed."""
         if self._is_told:
             return
         for pack in self._index.packs:
@@ -79,11 +83,13 @@ class Mover:
         try:
             data = memoryview(get_object(self._core.backend, keys.pack(pack)))
         except NotFound:
-            return  # another gc was faster; then its address holds, or it has ended this one
+            # Another gc was faster. Then its address is valid, or it has ended this one.
+            return
         try:
             self._take(pack, data, offsets)
         except Corrupt:
-            confirm_pack(self._core, pack)  # then the next gc leaves it out
+            # A note of the damage makes the next gc leave this pack out.
+            confirm_pack(self._core, pack)
             raise
 
     def _take(self, pack: bytes, data: memoryview, offsets: dict[int, int]) -> None:
@@ -95,10 +101,10 @@ class Mover:
             number, at, length = self._sink.add([(*chunk, bytes(frame[:1]), frame[1:])])[0]
             self._copies[pack, offset] = self._index.packs[number], at, length
 
-    # -- saying where --------------------------------------------------------------------------------------------------
+    # -- addresses -----------------------------------------------------------------------------------------------------
 
     def _rows(self, pack: bytes, needed: dict[int, int], erased: dict[int, int]) -> list[Address]:
-        """The new address of a pack that moves, or of one that moved before and leads to such a one; or nothing new."""
+        """The rows of a pack's new address, if it moves now or leads to one that does; empty if nothing changes."""
         rows: list[Address] = [(offset, None, 0, 0) for offset in erased]
         is_new = bool(rows)
         for offset in needed:
@@ -108,7 +114,7 @@ class Mover:
         return rows if is_new else []
 
     def _final(self, pack: bytes, offset: int) -> tuple[Place | None, bool]:
-        """Where a chunk is now (None: it was erased), and whether it was moved there now."""
+        """Where a chunk is now (None: it was erased), and whether it was moved there by this gc."""
         at: Place | None = None
         while True:
             if (copied := self._copies.get((pack, offset))) is not None:
@@ -143,7 +149,7 @@ class Mover:
 
 
 def _checked(frame: memoryview, table: PackTable, row: int | None, what: str) -> tuple[bytes, int]:
-    """(hash, length) of the chunk in a frame, which is what the table says it is. Raises Corrupt."""
+    """Verify a frame and return (hash, length) of its chunk. Raises Corrupt if it differs from the table."""
     if row is None or int(table.stored[row]) != len(frame):
         raise Corrupt(f"{what} is missing", "run `sheaf store check`")
     chunk = unframe(frame, what, int(table.raw[row]))

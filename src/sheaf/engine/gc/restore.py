@@ -1,8 +1,8 @@
-"""Undo of a deletion, as long as gc has not acted on it.
+"""Undo a deletion, as long as gc has not carried it out.
 
-It is a commit: it takes a session, and gc waits for it. Unlike other commits it may not rely on anything that a pending
-generation has condemned, not even on what only moves: gc counts the bundles that lived while it worked, and this one
-did not.
+A restore is a commit: it registers a session, and gc waits for it. Unlike other commits it must not rely on anything
+that a pending generation has condemned, not even on packs that are only moved: gc counts the bundles that were live while
+it ran, and this one was not.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = ["dropped_labels", "restore_bundle", "restore_repo"]
 
 
 def dropped_labels(log: Log[RepoState, RepoOp], id: str) -> list[str]:
-    """The labels that were deleted by the same record as a bundle, which is deleted now: a squash does that."""
+    """The labels that were deleted by the record that deleted a bundle, as a squash does, and that don't exist now."""
     at: dict[str, str] = {}
     found: list[str] = []
     for record in log.records():
@@ -57,11 +57,11 @@ def dropped_labels(log: Log[RepoState, RepoOp], id: str) -> list[str]:
 
 
 def restore_bundle(core: Core, log: Log[RepoState, RepoOp], refs: Refs, repo_id: str, id: str) -> Bundle:
-    """Bring a deleted bundle back, and those labels that were deleted with it whose names are free.
+    """Restore a deleted bundle, and those labels that were deleted with it whose names are free.
 
     Raises:
         NotFound: no bundle of that id was deleted.
-        Conflict: an erasure has changed it meanwhile.
+        Conflict: an erasure has changed it in the meantime.
         Refused: gc has deleted objects that it needs, or is about to.
     """
     opened = open_session(core, repo_id, log, "undelete")
@@ -84,7 +84,7 @@ def restore_bundle(core: Core, log: Log[RepoState, RepoOp], refs: Refs, repo_id:
 
 
 def restore_repo(core: Core, repo: RepoEntry, name: str) -> RepoEntry:
-    """Bring a deleted repo back, with all bundles that it had, under a free name.
+    """Restore a deleted repo, with all bundles that it had, under a free name.
 
     Raises:
         AlreadyExists: the name is taken, or the repo is not deleted.
@@ -114,10 +114,11 @@ def _ensure_whole(core: Core, bundles: list[Bundle], opened: Open, what: str) ->
 
 
 class _Whole:
-    """Check that everything that some bundles need is in the store, and nothing of it condemned."""
+    """Checks that everything that some bundles need is in the store and not condemned."""
 
     def __init__(self, core: Core, bundles: list[Bundle], opened: Open) -> None:
-        self._core = core = replace(core, may_note=False)  # what gc has deleted is no damage
+        # What gc has deleted is not damage, so no notes may be written about it.
+        self._core = core = replace(core, may_note=False)
         self._bundles = bundles
         self._opened = opened
         self._nodes = Nodes(core)
@@ -125,7 +126,7 @@ class _Whole:
         self._reach.add(Roots(bundles, []))
 
     def holds(self) -> bool:
-        """Raises Corrupt if something can't be read."""
+        """True if everything is there. Raises Corrupt if something can't be read."""
         dead = self._opened.avoid_packs | {object_id(key) for key in self._opened.dead_objects}
         if self._reach.seen & self._opened.dead_nodes or self._reach.packs.keys() & dead:
             return False
@@ -140,7 +141,7 @@ class _Whole:
         return [id for id, stat in zip(ids, stats, strict=True) if stat is None]
 
     def _were_moved(self, gone: frozenset[bytes]) -> bool:
-        """True if every chunk that is needed of packs that are gone was carried over, and stays where it is."""
+        """True if every needed chunk of packs that are gone was copied elsewhere, and its new pack is not condemned."""
         forwards = load_forwards(self._core)
         if forwards.targets(gone) & self._opened.avoid_packs:
             return False

@@ -1,4 +1,4 @@
-"""Deleted bundles: which of them a gc is told to keep for a while, and which can't be restored any more after it."""
+"""Deleted bundles: which of them gc keeps for a while, and which can't be restored after it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Gone", "gone_bundles", "kept_since", "lost_with", "restorable", "ret
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """A bundle that was deleted, or whose repo was. ``time``: when it first was out of sight, RFC 3339."""
+    """A bundle that was deleted, or whose repo was. ``time``: of the first of these deletions, RFC 3339."""
 
     repo: RepoEntry
     bundle: Bundle
@@ -27,14 +27,14 @@ class Gone:
 
 
 def kept_since(core: Core, seconds: float) -> str:
-    """The moment from which on a deletion is younger than this, RFC 3339; empty if nothing is to be kept."""
+    """The moment ``seconds`` ago, RFC 3339: later deletions are kept; empty if none are to be kept."""
     if seconds <= 0:
         return ""
     return rfc3339(max(0, core.clock.now_ns() - int(seconds * 10**9)))
 
 
 def gone_bundles(core: Core) -> list[Gone]:
-    """Every bundle that is deleted, or whose repo is; the data of some may be gone, too."""
+    """Return every bundle that is deleted, or whose repo is; the data of some may be deleted, too."""
     return [gone for repo in store_log(core).head().state.repos.values() for gone in _gone_of(core, repo)]
 
 
@@ -54,25 +54,25 @@ def _gone_of(core: Core, repo: RepoEntry) -> list[Gone]:
 
 
 def retained(core: Core, since: str) -> list[Bundle]:
-    """The deleted bundles that a gc with this policy treats as live: those deleted at ``since`` or later.
+    """Return the deleted bundles that gc treats as live with this policy: those deleted at ``since`` or later.
 
-    The times are those of the deleting records. They say how long a mistake can be undone; no safety rests on them.
-    Records never change, so whoever finishes a generation finds the same bundles, but for those that live again.
+    The times are those of the deleting records. They say how long a mistake can be undone; safety does not depend on them.
+    Records never change, so any gc that finishes a generation finds the same bundles, except those that are live again.
     """
     return [gone.bundle for gone in gone_bundles(core) if gone.time >= since] if since else []
 
 
 def lost_with(core: Core, nodes: Iterable[bytes]) -> list[Gone]:
-    """The deleted bundles that can't be restored without these nodes.
+    """Return the deleted bundles that can't be restored without these nodes.
 
-    A root that something else needs keeps all that is below it, so a bundle is lost with its root and not before.
+    A bundle is lost when its root is deleted, and not before: a root that is needed keeps all nodes below it.
     """
     dead = {node.hex() for node in nodes}
     return [gone for gone in gone_bundles(core) if gone.bundle.root.id in dead] if dead else []
 
 
 def restorable(core: Core, bundles: Sequence[Bundle]) -> set[str]:
-    """The ids of those whose roots are there and not condemned: gc has not begun with them."""
+    """The ids of the bundles whose roots exist and are not condemned, so that gc has not begun to delete them."""
     dead = {node.hex() for entry in condemned_lists(core) for node in entry.dead_nodes}
     roots = sorted({bundle.root.id for bundle in bundles} - dead)
     there = dict(zip(roots, core.io.map(lambda root: _is_node(core, root), roots), strict=True))
@@ -82,5 +82,6 @@ def restorable(core: Core, bundles: Sequence[Bundle]) -> set[str]:
 def _is_node(core: Core, root: str) -> bool:
     try:
         return core.backend.stat(keys.node(parse_hash(root))) is not None
-    except InvalidInput:  # a descriptor that makes no sense leads to nothing
+    except InvalidInput:
+        # A descriptor with an invalid id has no root node.
         return False

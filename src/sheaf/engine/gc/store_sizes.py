@@ -1,4 +1,4 @@
-"""How much data there is: as people see it, without repetitions, and as it is stored."""
+"""The amount of data: as users see it, without repetitions, and as stored."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from sheaf.model.records import Bundle
 __all__ = ["Sizes", "bundle_sizes", "store_sizes"]
 
 _CHUNK = np.dtype([("pack", "<u4"), ("offset", "<u4"), ("raw", "<u4"), ("stored", "<u4")])
-_HELD = 1 << 20  # chunks gathered before repetitions are dropped
-_TABLES = 16  # tables fetched at once
+_HELD = 1 << 20  # chunks to gather before repetitions are dropped
+_TABLES = 16  # tables to read at the same time
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Sizes:
 
 
 def store_sizes(core: Core) -> Sizes:
-    """Of a whole store, with what gc has yet to delete. Reads the logs and the table of each pack, no manifest."""
+    """Measure a whole store, including what gc has yet to delete. Reads the logs and each pack's table, no manifests."""
     bundles = live_bundles(core)[0]
     packs = keys.ids_of(stat.key for stat in core.backend.list(keys.PACKS))
     objects = sum(stat.size for stat in core.backend.list(keys.OBJECTS))
@@ -62,7 +62,7 @@ def store_sizes(core: Core) -> Sizes:
 
 
 def bundle_sizes(core: Core, bundles: Iterable[Bundle]) -> Sizes:
-    """Of some bundles together: reads each of their leaves once. Takes 16 bytes a distinct chunk."""
+    """Measure some bundles together, reading each of their leaves once. Needs 16 bytes of memory per distinct chunk."""
     listed = list(bundles)
     nodes, parts = Nodes(core), _Parts(Contents(core))
     for leaf, _ in Reach(nodes).leaves(Roots(listed, [])):
@@ -83,13 +83,14 @@ def _table_size(core: Core, pack: bytes) -> tuple[int, int]:
     try:
         table = load_table(core, pack)
     except NotFound:
-        return 0, 0  # gc has replaced it since it was listed
+        # gc has replaced it since it was listed.
+        return 0, 0
     return int(table.raw.sum()), int(table.stored.sum())
 
 
 @dataclass(slots=True)
 class _Parts:
-    """Chunks and whole objects, each once."""
+    """A set of distinct chunks and whole objects."""
 
     contents: Contents
     _numbers: dict[bytes, int] = field(default_factory=dict)
@@ -99,14 +100,14 @@ class _Parts:
     _objects: dict[str, int] = field(default_factory=dict)
 
     def add_chunks(self, batch: pa.RecordBatch) -> None:
-        """Rows of a leaf whose contents are one chunk each."""
+        """Add the rows of a leaf whose contents are one chunk each."""
         packs = batch["pack"].dictionary_encode()
         numbers = np.array([self._number(pack) for pack in packs.dictionary.to_pylist()], np.uint32)
         offset, stored, size = (batch[name].to_numpy(zero_copy_only=False) for name in ("offset", "stored", "size"))
         self._take(numbers[packs.indices.to_numpy()], offset, size, stored)
 
     def add_big(self, entry: Entry) -> None:
-        """A file of many chunks, or a whole object."""
+        """Add a file of many chunks, or a whole object."""
         if isinstance(entry.place, ObjectPlace):
             self._objects[keys.object(entry.place.session, entry.content)] = entry.size
         elif isinstance(entry.place, RecipePlace):
@@ -119,7 +120,7 @@ class _Parts:
             self._take(packs, offset, raw, stored)
 
     def total(self) -> tuple[int, int]:
-        """Bytes of all parts: decompressed, and as they are stored."""
+        """The bytes of all parts: decompressed, and as stored."""
         self._merge()
         rows, whole = self._chunks[0], sum(self._objects.values())
         return int(rows["raw"].sum(dtype=np.int64)) + whole, int(rows["stored"].sum(dtype=np.int64)) + whole

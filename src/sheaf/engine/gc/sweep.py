@@ -1,7 +1,7 @@
-"""The second half of a generation of gc: look again, take out of the index, carry over, delete.
+"""The second half of a generation of gc: mark again, remove from the index, repack, delete.
 
-By now no session is left that may have missed the generation. What is found dead here stays dead, so it does not matter
-how late a delete arrives or how many gcs do the same. Only what is moved needs a commit: see
+By now no session is left that may have missed the generation. What is found dead now stays dead, so it does not matter
+how late a delete arrives or how many gcs delete the same objects. Only repacking needs a commit: see
 :mod:`sheaf.engine.gc.repack`.
 """
 
@@ -34,7 +34,7 @@ __all__ = ["Swept", "inventory", "sweep"]
 
 @dataclass(slots=True)
 class Swept:
-    """What was deleted: ``packs``, of which ``moved`` had something left; ``bytes`` given back, less what was written.
+    """What was deleted. ``packs``: of which ``moved`` were repacked; ``bytes``: freed, less those written.
 
     ``lost``: the deleted bundles that can't be restored any more.
     """
@@ -53,13 +53,14 @@ def inventory(core: Core) -> dict[str, int]:
 
 
 def sweep(core: Core, condemned: Condemned, mine: Open, ending: Ending, done: Swept) -> None:
-    """Delete what is dead of a generation all of whose sessions are resolved.
+    """Delete what is dead of a generation whose sessions have all ended.
 
     Raises:
         Conflict: another gc has ended this one.
     """
     noted = frozenset(noted_keys(core))
-    if not condemned.erase:  # else bytes would stay that must go
+    # Damaged packs can't be copied, so they are left out; but an erasure must replace them, or erased bytes would stay.
+    if not condemned.erase:
         damaged = frozenset(keys.ids_of(key for key in noted if key.startswith(keys.PACKS)))
         condemned = replace(condemned, moving_packs=condemned.moving_packs - damaged)
     look = steadily(core, lambda: _Look(core, condemned))
@@ -74,7 +75,8 @@ def sweep(core: Core, condemned: Condemned, mine: Open, ending: Ending, done: Sw
     done.packs += sum(key in sizes for key in dead)
     done.nodes += len(look.dead_nodes)
     done.objects += len(look.dead_objects)
-    if condemned.moving_packs:  # last, since it takes room
+    # Repacking comes last, since it needs space.
+    if condemned.moving_packs:
         done.bytes -= _move(core, condemned, look, mine, ending, done)
         old = [keys.pack(pack) for pack in sorted(condemned.moving_packs)]
         _delete(core, old, sizes, done)
@@ -88,7 +90,7 @@ def _delete(core: Core, listed: list[str], sizes: dict[str, int], done: Swept) -
 
 
 def _move(core: Core, condemned: Condemned, look: _Look, mine: Open, ending: Ending, done: Swept) -> int:
-    """Replace the packs that are half dead; the bytes that this took. Raises NoSpace, and takes back what it wrote."""
+    """Replace the half-dead packs; return the bytes written. Raises NoSpace, after deleting what was written."""
     while True:
         mover = Mover(core, mine, look.forwards, condemned.moving_packs)
         try:
@@ -104,11 +106,12 @@ def _move(core: Core, condemned: Condemned, look: _Look, mine: Open, ending: End
         except Corrupt:
             if _gone(core, condemned, look.forwards) == look.gone:
                 raise
-        look = steadily(core, lambda: _Look(core, condemned))  # another generation has deleted what was to move
+        # Another generation has deleted a pack that was to be repacked, so mark again.
+        look = steadily(core, lambda: _Look(core, condemned))
 
 
 class _Look:
-    """What is still dead, and what is needed of the packs that move, seen from every bundle that has lived since the mark."""
+    """What is still dead, and what is needed of the packs to repack, for every bundle that was live since the mark."""
 
     def __init__(self, core: Core, condemned: Condemned) -> None:
         self.forwards: Forwards = load_forwards(core)
@@ -136,14 +139,14 @@ class _Look:
             self._drop(chunks(Roots(roots.alive, []))[0])
 
     def _drop(self, alive: Chunks) -> None:
-        """Leave out what only bundles of the past need of packs that are gone: nobody can need it again."""
+        """Drop what only deleted bundles need of packs that are gone, since no bundle can need it again."""
         for pack, chunks in self.needed.items():
             kept = alive.get(pack, {})
             for offset in [at for at in chunks if at not in kept and self._final(pack, at) in self.gone]:
                 del chunks[offset]
 
     def _final(self, pack: bytes, offset: int) -> bytes:
-        """The pack in which a chunk is now."""
+        """The id of the pack in which a chunk is now; empty if it was erased."""
         try:
             place = self.forwards.follow(pack, offset)
         except NotFound:
@@ -152,23 +155,24 @@ class _Look:
 
 
 def _gone(core: Core, condemned: Condemned, forwards: Forwards) -> frozenset[bytes]:
-    """Packs that were to move, but for another generation they were dead, and it has deleted them."""
+    """The packs that were to be repacked, but which another generation has found dead and deleted."""
     suspects = condemned.moving_packs - forwards.moved.keys()
     return frozenset(pack for pack in suspects if core.backend.stat(keys.pack(pack)) is None)
 
 
 def _roots(core: Core, condemned: Condemned) -> Roots:
-    """What the mark has treated as live, and what has lived since: by the generation's own policy, whoever finishes it."""
-    kept = retained(core, condemned.keep)  # first: what is deleted from now on was alive at the mark, or came later
+    """The bundles that the mark treated as live, and those that were live since: by the generation's own policy."""
+    # This comes first: what is deleted from now on was live at the mark, or was added later.
+    kept = retained(core, condemned.keep)
     roots = roots_since(core, condemned.heads)
     return Roots(roots.alive, [*roots.past, *kept])
 
 
 def _deindex(core: Core, mine: Open, packs: Iterable[bytes], sizes: dict[str, int]) -> None:
-    """Replace every index object that names one of these packs, or one that is not there.
+    """Replace every index object that names one of these packs, or a pack that does not exist.
 
     A session that was ended may still write an index object that names packs of its own, long after they were swept.
-    Writers notice that (:mod:`sheaf.engine.chunks.checked_index`); here it is cleaned up.
+    Writers detect that (:mod:`sheaf.engine.chunks.checked_index`); it is cleaned up here.
     """
     gone = set(packs)
     for name, segment in load_segments(core):
@@ -182,7 +186,7 @@ def _deindex(core: Core, mine: Open, packs: Iterable[bytes], sizes: dict[str, in
 
 
 def _rewrite(core: Core, mine: Open, name: str, kept: Segment) -> None:
-    """On a full disk the old object goes first: the index is a help, and gc must not be in want of room to give it back."""
+    """Write an index object without some packs. On a full disk, delete the old one first: gc must be able to free space."""
     level = int(name.split("/")[1])
     try:
         write_index(core, mine.id, kept, level, (name,))

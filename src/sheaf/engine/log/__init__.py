@@ -1,1 +1,1 @@
-"""Logs of create-only records, and what is read from them: refs and runs."""
+"""Logs of create-only records, and what is derived from them: refs and runs."""

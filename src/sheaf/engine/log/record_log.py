@@ -1,7 +1,7 @@
-"""Logs: numbered, create-only records. The newest says what is true, and creating one is the commit.
+"""Logs: numbered, create-only records. The newest record defines the state, and creating a record is the commit.
 
-Life of an append: read the head, let the caller decide on operations, write record n + 1 if nobody else has. The loser
-reads what won, decides again, and tries n + 2; so changes that don't touch each other never conflict for the user.
+An append reads the head, lets the caller decide on operations, and creates record n + 1 if no other writer has. The loser
+reads the record that won, decides again, and tries n + 2; so independent changes never conflict for the user.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from sheaf.storage.port import Created
 __all__ = ["Head", "Log", "repo_log", "store_log"]
 
 _SMALL = 4 * 1024  # bytes of state up to which every record is a checkpoint
-_DELTAS = 2  # deltas between a record and its checkpoint at most: a reader fetches one record for each
-_PART = 4  # a delta that is longer than this part of the state gives way to a checkpoint
+_DELTAS = 2  # the most deltas between a record and its checkpoint, since a reader fetches one record for each
+_PART = 4  # if a delta is longer than the state divided by this, a checkpoint is written instead
 _REMEMBERED = 2 * PAGE_RECORDS  # records kept in memory, without their states
-_TOGETHER = 256  # records read at once when all are asked for
-_STEPS = 8  # records to walk one by one before asking the store which one is the newest
+_TOGETHER = 256  # records that are read at the same time when all are needed
+_STEPS = 8  # records to read one by one before asking the store for the newest one
 
 
 class State(Protocol):
-    """The state that a log's records add up to."""
+    """The state that the records of a log add up to."""
 
     def apply(self, op: Any, origin: RefTarget) -> Self: ...
     def pruned(self) -> Self: ...
@@ -54,7 +54,7 @@ Op = TypeVar("Op")
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A record from which the delta of a later one may begin, and the state after it as JSON."""
+    """A record from which the delta of a later one may start, and the state after it as JSON."""
 
     n: int
     state: dict[str, Any]
@@ -62,7 +62,7 @@ class Base:
 
 @dataclass(frozen=True, slots=True)
 class Head(Generic[S]):
-    """A log as of record ``n`` (-1: empty). ``bases``: from which records the next one may begin, a checkpoint first."""
+    """A log as of record ``n`` (-1: empty). ``bases``: the possible bases of the next record's delta, a checkpoint first."""
 
     n: int
     write: str
@@ -71,7 +71,7 @@ class Head(Generic[S]):
 
 
 class Log(Generic[S, Op]):
-    """One log. Not for two threads at once."""
+    """One log. Not safe for use by two threads at the same time."""
 
     def __init__(self, core: Core, base: str, empty: S, ops: type[Op]) -> None:
         self._core = core
@@ -79,11 +79,11 @@ class Log(Generic[S, Op]):
         self.empty = empty  #: the state before the first record
         self._ops = ops
         self._head: Head[S] | None = None
-        self._listed: int | None = None  # number of the newest record, by a listing that was made ahead
+        self._listed: int | None = None  # number of the newest record, by a listing made in advance
         self._slim: OrderedDict[int, Record] = OrderedDict()
 
     def head(self) -> Head[S]:
-        """The log as it is now."""
+        """Return the newest head, after reading the records that are new. Raises Corrupt."""
         head = self._head
         if head is None:
             head, is_current = self._begin()
@@ -97,28 +97,29 @@ class Log(Generic[S, Op]):
                     self._head = head
                     return head
                 head = self._next(head, record)
-            head = max(head, self._jump(), key=lambda found: found.n)  # a listing may be late: never go back
+            # A listing may be late. The head must never become older.
+            head = max(head, self._jump(), key=lambda found: found.n)
 
     @property
     def last(self) -> S:
-        """The state when it was last looked at, which may be a while ago."""
+        """The state at the last call of :meth:`head` or :meth:`append`, which may be a while ago."""
         return self._head.state if self._head else self.empty
 
     def look(self) -> None:
-        """List ahead of the first :meth:`head`, which then takes one round trip."""
+        """List in advance of the first :meth:`head`, which then needs only one round trip."""
         if self._head is None:
             self.expect(self._core.backend.newest(f"{self._base}log/"))
 
     def expect(self, newest: str | None) -> None:
-        """The same with the newest key of a listing that somebody else made."""
+        """Use the newest key of a listing that the caller has made, as :meth:`look` does with its own."""
         self._listed = self._number(newest) if newest is not None else None
 
     def append(
         self, decide: Callable[[Head[S]], tuple[Op, ...]], *, beside: Callable[[], object] = lambda: None
     ) -> Head[S]:
-        """Commit what ``decide`` makes of the head; it is asked again when another record came first.
+        """Commit the operations that ``decide`` returns for the head; it is called again if another record came first.
 
-        ``beside`` is called while the head is read; what it raises ends the append.
+        ``beside`` is called while the head is read; if it raises, nothing is appended.
 
         Raises:
             Conflict, NotFound, AlreadyExists: the operations don't fit the log; nothing was written.
@@ -138,9 +139,9 @@ class Log(Generic[S, Op]):
                 return self._head
 
     def records(self, first: int = 0, last: int | None = None) -> Iterator[Record]:
-        """All records from ``first`` to ``last`` (the head as it is now), oldest first, operations decoded.
+        """Yield all records from ``first`` to ``last`` (default: the current head), oldest first, with decoded operations.
 
-        Whole pages are read where there are any.
+        Whole pages are read where they exist.
         """
         n, last = first, self.head().n if last is None else last
         while n <= last:
@@ -152,7 +153,7 @@ class Log(Generic[S, Op]):
             n = page_end + 1
 
     def originals(self, last: int) -> Iterator[Record]:
-        """All records up to this one, oldest first, as the store has them now: pages and caches are copies.
+        """Yield all records up to ``last``, oldest first, from the store itself, since pages and caches are copies.
 
         Raises:
             Corrupt: a record is missing or damaged.
@@ -162,7 +163,7 @@ class Log(Generic[S, Op]):
             yield from map(self._decoded, self._core.io.map(lambda n: _slim(self._held(n, cached=False)), numbers))
 
     def roll(self) -> None:
-        """Write the newest page if it is complete and missing; failures don't matter."""
+        """Write the newest page if it is complete and missing; failures are ignored."""
         k = ((self._head or self.head()).n + 1) // PAGE_RECORDS - 1
         if k < 0:
             return
@@ -175,12 +176,13 @@ class Log(Generic[S, Op]):
     # -- reading -------------------------------------------------------------------------------------------------------
 
     def _begin(self) -> tuple[Head[S], bool]:
-        """A first head, and whether it is the newest one for sure."""
+        """A first head, and whether it is certainly the newest one."""
         if self._listed is None:
             self.look()
         if self._listed is None:
             return Head(-1, "", self.empty), False
-        follows = self._core.io.submit(self._is_there, self._listed + 1)  # a listing may be late
+        # A listing may be late, so check that no record follows the one that it shows.
+        follows = self._core.io.submit(self._is_there, self._listed + 1)
         head = self._at(self._listed)
         return head, not follows.result()
 
@@ -189,7 +191,7 @@ class Log(Generic[S, Op]):
         return self._at(self._number(key)) if key is not None else Head(-1, "", self.empty)
 
     def _at(self, n: int) -> Head[S]:
-        """The head as of a record that was listed."""
+        """The head as of record ``n``, which was listed."""
         ways = [self._held(n)]
         while ways[-1].state is None:
             if len(ways) > _DELTAS or not 0 <= ways[-1].since < ways[-1].n:
@@ -217,7 +219,7 @@ class Log(Generic[S, Op]):
         return Head(record.n, record.write, self._state(whole, f"record {record.n}"), bases)
 
     def _added(self, bases: tuple[Base, ...], record: Record) -> tuple[dict[str, Any], tuple[Base, ...]]:
-        """The state after a record, as JSON, and the bases for the next one."""
+        """Return the state after a record, as JSON, and the bases for the next one. Raises Corrupt."""
         if record.state is None:
             kept = next((bases[: i + 1] for i, base in enumerate(bases) if base.n == record.since), ())
             if not kept:
@@ -248,7 +250,7 @@ class Log(Generic[S, Op]):
         return record
 
     def _held(self, n: int, *, cached: bool = True) -> Record:
-        """A record that others follow or that was listed. Raises Corrupt if it is not there: records are never deleted."""
+        """Read a record that must exist, since others follow it or it was listed: records are never deleted. Raises Corrupt."""
         try:
             return self._read(n, cached=cached)
         except NotFound as error:
@@ -280,14 +282,15 @@ class Log(Generic[S, Op]):
             return self._core.load(key, lambda data: decode_page(data, key))
         except NotFound:
             return self._write_page(k)
-        except (Corrupt, Unsupported):  # a page is a copy: its records are there themselves
+        except (Corrupt, Unsupported):
+            # A page is only a copy, so its records can be read one by one instead.
             return self._several(_of_page(k))
 
     def _write_page(self, k: int) -> list[Record]:
-        """The records of a page, which is written on the way: a courtesy to readers, so failures don't matter."""
+        """Return the records of a page, and write it. That only helps other readers, so failures are ignored."""
         records = list(self._several(_of_page(k)))
         try:
-            # "other" is a page by a writer with another zstd; its payload is the same and checked by whoever reads it
+            # OTHER means that a writer with another version of zstd has written the page; its readers check the payload.
             self._core.backend.create(keys.log_page(self._base, k), encode_page(records))
         except SheafError:
             pass
@@ -304,14 +307,13 @@ class Log(Generic[S, Op]):
     # -- writing -------------------------------------------------------------------------------------------------------
 
     def _compose(self, head: Head[S], ops: tuple[Op, ...]) -> tuple[Record, Head[S]]:
-        """The record after a head, and the head that it makes."""
+        """Return the record that follows a head, and the head after it."""
         core = self._core
         origin = RefTarget("", head.n + 1, core.now(), core.author)
         state: S = replay(head.state, ops, origin)
         data = msgspec.json.encode(state)
-        whole = msgspec.json.decode(
-            data
-        )  # as it is read again: lists, where builtins keep tuples, would count as changes
+        # Decode it, so that it compares equal to what readers get: tuples, which to_builtins keeps, would count as changes.
+        whole = msgspec.json.decode(data)
         record = Record(head.n + 1, core.clock.new_id(), head.write, origin.time, core.author, msgspec.to_builtins(ops))
         kept, delta = _shortened(head, whole, len(data))
         if kept:
@@ -322,10 +324,10 @@ class Log(Generic[S, Op]):
 
 
 def _shortened(head: Head[Any], whole: dict[str, Any], size: int) -> tuple[tuple[Base, ...], Any]:
-    """The bases to keep, and the delta from the last of them to a state; no bases if the state itself is to be written.
+    """The bases to keep, and the delta from the last of them to the new state; no bases if a checkpoint is due.
 
     Each record after a base repeats what the ones before it have changed. A new base is due as soon as these repetitions
-    have taken as many bytes as it takes itself. ``size``: of the state.
+    have taken as many bytes as the base itself. ``size``: bytes of the state.
     """
     if size <= _SMALL or not head.bases:
         return (), None
@@ -341,12 +343,12 @@ def _shortened(head: Head[Any], whole: dict[str, Any], size: int) -> tuple[tuple
 
 
 def _extended(bases: tuple[Base, ...], n: int, whole: dict[str, Any]) -> tuple[Base, ...]:
-    """The bases after a record whose own delta begins at the last of these."""
+    """The bases after a record whose own delta starts at the last of ``bases``."""
     return (*bases, Base(n, whole)) if len(bases) < _DELTAS else bases
 
 
 def _slim(record: Record) -> Record:
-    """Without the state: what pages hold, and what can be kept of many records."""
+    """The record without its state, as pages contain it and as many records can be kept in memory."""
     return msgspec.structs.replace(record, state=None, since=-1, delta=None)
 
 
@@ -355,10 +357,10 @@ def _of_page(k: int) -> range:
 
 
 def repo_log(core: Core, repo_id: str) -> Log[RepoState, RepoOp]:
-    """The log of one repo."""
+    """Return the log of one repo."""
     return Log(core, keys.repo(repo_id), RepoState(), RepoOp)  # type: ignore[arg-type]
 
 
 def store_log(core: Core) -> Log[StoreState, StoreOp]:
-    """The store's own log."""
+    """Return the store's own log."""
     return Log(core, keys.STORE_LOG, StoreState(), StoreOp)  # type: ignore[arg-type]

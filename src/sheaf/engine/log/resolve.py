@@ -1,4 +1,4 @@
-"""From what a person typed to the bundle that is meant."""
+"""Find the bundle that a ref, as typed by a user, refers to."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from sheaf.model.refs import Ref, parse_ref
 
 __all__ = ["MAIN", "Aside", "Refs", "alive"]
 
-MAIN = "main"  #: the branch that counts where nobody names a ref
+MAIN = "main"  #: the branch that is used if no ref is given
 
 
 class Aside(Corrupt):
-    """The bundle is known not to be readable."""
+    """The bundle is quarantined, because it can't be read."""
 
     kind = "set-aside"
 
 
 def alive(core: Core, repo_id: str, bundle_id: str) -> Bundle:
-    """A bundle that is committed and not deleted now, in a repo that is not. Raises NotFound."""
+    """Return a bundle that is committed and not deleted now, in a repo that is not deleted either. Raises NotFound."""
     repo = store_log(core).head().state.repos.get(repo_id)
     if repo is None or repo.deleted:
         raise NotFound(f"the repo of bundle {bundle_id} was deleted")
@@ -31,7 +31,7 @@ def alive(core: Core, repo_id: str, bundle_id: str) -> Bundle:
 
 
 class Refs:
-    """The bundles of one repo, by any name. Descriptors of committed bundles change by records only: they are remembered."""
+    """Finds the bundles of one repo, by any name. Remembers descriptors, since only records can change them."""
 
     def __init__(self, log: Log[RepoState, RepoOp], repo: str) -> None:
         self._log = log
@@ -41,22 +41,22 @@ class Refs:
         self._gone: set[str] = set()
 
     def bundles(self) -> list[Bundle]:
-        """All bundles that were not deleted, in the order of their commits."""
+        """Return all bundles that are not deleted, in the order of their commits."""
         self._catch_up()
         return [bundle for id, bundle in self._all.items() if id not in self._gone]
 
     def deleted_bundles(self) -> list[Bundle]:
-        """All bundles that were deleted, in the order of their commits. Their data may be gone."""
+        """Return all deleted bundles, in the order of their commits. Their data may be gone."""
         self._catch_up()
         return [bundle for id, bundle in self._all.items() if id in self._gone]
 
     def ever(self) -> dict[str, Bundle]:
-        """By id every bundle that was ever committed, deleted or not, as it is now."""
+        """Return every bundle that was ever committed, deleted or not, with its current descriptor, by id."""
         self._catch_up()
         return dict(self._all)
 
     def deleted(self, id: str) -> Bundle:
-        """The deleted bundle of an id, or of the beginning of one. Raises NotFound, Ambiguous."""
+        """Return the deleted bundle with this id, or with an id that begins with it. Raises NotFound, Ambiguous."""
         self._catch_up()
         if not is_ksuid(id):
             id = _only(self._beginning_with(id, self._gone), id) or id
@@ -65,24 +65,24 @@ class Refs:
         return self._all[id]
 
     def newest(self, *, without: frozenset[str] = frozenset(), besides: str = "") -> Bundle | None:
-        """The bundle that was committed last: of those that are not deleted, ``without`` some, ``besides`` a deleted one."""
+        """The newest bundle by commit, not counting deleted ones and ``without``, but counting ``besides``; or None."""
         self._catch_up()
         gone = (self._gone | without) - {besides}
         return next((bundle for id, bundle in reversed(self._all.items()) if id not in gone), None)
 
     def latest(self) -> Bundle:
-        """The bundle that was committed last. Raises NotFound for an empty repo."""
+        """Return the bundle that was committed last. Raises NotFound for an empty repo."""
         head = self._log.head()
         if head.state.latest is None:
             raise NotFound(f"no bundles uploaded to repo: {self._repo}", "create one with `sheaf bundle upload`")
         return self._get(head.state.latest, head)
 
     def get(self, id: str) -> Bundle:
-        """The bundle of an id. Raises NotFound."""
+        """Return the bundle with this id. Raises NotFound."""
         return self._get(id, self._log.head())
 
     def head_of_main(self) -> Bundle:
-        """The bundle that ``main`` is at: what is meant where nobody names a ref. Raises NotFound."""
+        """Return the bundle that ``main`` points to: the default if no ref is given. Raises NotFound."""
         head = self._log.head()
         if MAIN in head.state.branches:
             return self._at("branch", MAIN, head.state.branches[MAIN].bundle, head)
@@ -97,15 +97,15 @@ class Refs:
         raise NotFound(f"repo {self._repo} has no branch '{MAIN}', which is the default ref", hint)
 
     def resolve(self, text: str | None, *, even_aside: bool = False) -> Bundle:
-        """The bundle that a ref names; None is the head of ``main``.
+        """Return the bundle that a ref names; None is the head of ``main``.
 
         Args:
-            even_aside: also one that is set aside; otherwise only its own id leads there.
+            even_aside: also return a quarantined bundle; otherwise only its own id leads to it.
 
         Raises:
-            NotFound: nothing has that name.
-            Ambiguous: a label and a branch have it, or several versions or ids begin with it.
-            Aside: the bundle was set aside, since it can't be read.
+            NotFound: there is nothing of that name.
+            Ambiguous: it names a label and a branch, or several versions or ids begin with it.
+            Aside: the bundle is quarantined, because it can't be read.
         """
         ref = parse_ref(text) if text is not None else None
         bundle = self.head_of_main() if ref is None else self._meant(ref, text or "")
@@ -114,7 +114,7 @@ class Refs:
         return bundle
 
     def ensure_not_quarantined(self, bundle: Bundle, text: str) -> None:
-        """Raises Aside if a bundle is set aside; ``text``: what led to it."""
+        """Raise Aside if a bundle is quarantined; ``text``: the ref that named it."""
         reason = self._log.last.aside.get(bundle.id)
         if reason is not None:
             raise Aside(
@@ -163,7 +163,7 @@ class Refs:
                 return
 
     def _at(self, noun: str, name: str, id: str, head: Head[RepoState]) -> Bundle:
-        """The bundle that a label or branch is at. None can be deleted while it is named, so one that is not there is lost."""
+        """The bundle that a label or branch points to. Raises Corrupt if it's missing, since named bundles can't be deleted."""
         try:
             return self._get(id, head)
         except NotFound as error:
@@ -211,7 +211,7 @@ class Refs:
         return NotFound(f'didn\'t find {noun} "{ref.name}"', f"see {lists} or `sheaf log {self._repo}`")
 
     def _version(self, prefix: str, *, is_bare: bool) -> Bundle:
-        """``is_bare``: it may be the beginning of an id, too."""
+        """Return the bundle of a version or its beginning. ``is_bare``: the text may also be the beginning of an id."""
         found = [bundle for bundle in self.bundles() if bundle.version.startswith(prefix)]
         by_id = self._beginning(prefix) if is_bare else None
         if found and by_id:
@@ -229,7 +229,7 @@ class Refs:
         return found[-1]
 
     def _beginning(self, text: str) -> str | None:
-        """The id of the one bundle whose id begins so; None if there is none. Raises Ambiguous."""
+        """The id of the only bundle whose id begins with ``text``; None if there is none. Raises Ambiguous."""
         if not is_ksuid_prefix(text):
             return None
         self._catch_up()

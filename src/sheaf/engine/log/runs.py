@@ -1,4 +1,4 @@
-"""Runs: a record that an execution began, and one that it ended. Both are written once and never changed."""
+"""Runs: a record of an execution's start, and one of its end. Both are written once and never changed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["end_run", "get_run", "list_runs", "start_run"]
 
 
 def start_run(core: Core, run: RunStart) -> None:
-    """Record that a run begins, under its own id."""
+    """Record the start of a run, under the run's id."""
     core.create(keys.run(run.id, "start"), seal("run-start", run))
 
 
 def end_run(core: Core, end: RunEnd) -> None:
-    """Record how a run ended. Raises AlreadyExists if that was said before, NotFound if it never began."""
+    """Record how a run ended. Raises AlreadyExists if its end is recorded already, NotFound if its start is not."""
     get_run(core, end.id)
     if core.backend.create(keys.run(end.id, "end"), seal("run-end", end)) is Created.OTHER:
         raise AlreadyExists(f"run {end.id} has already ended")
@@ -40,5 +40,5 @@ def get_run(core: Core, id: str) -> tuple[RunStart, RunEnd | None]:
 
 
 def list_runs(core: Core) -> list[str]:
-    """The ids of all runs, oldest first by their clocks."""
+    """Return the ids of all runs, oldest first by their clocks."""
     return sorted(id for id in {stat.key.split("/")[1] for stat in core.backend.list(keys.RUNS)} if is_ksuid(id))

@@ -1,1 +1,1 @@
-"""Copies of a store elsewhere: the primary alone decides, replicas get what it has decided, data first."""
+"""Copies of a store in other locations: only the primary decides, and replicas get its decisions, data first."""

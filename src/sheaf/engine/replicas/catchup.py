@@ -1,8 +1,9 @@
-"""Bringing a replica up to date: what it lacks, in an order that leaves it an older state of the store at any moment.
+"""Bring a replica up to date, in an order that leaves it a consistent older state of the store at any moment.
 
-One round: see what gc is done with, read the heads of all logs, copy the objects that are missing (what is referenced
-before what references it), then the records up to these heads, then delete what gc deleted. If something was taken out
-of the store meanwhile, the heads that were read may need what is gone already: then another round.
+One round: see which generations of gc have ended, read the heads of all logs, copy the missing objects (objects that are
+referenced before those that reference them), then the records up to these heads, then delete what gc deleted. If
+anything was removed from the store in the meantime, the heads may need objects that are already deleted: then another
+round follows.
 """
 
 from __future__ import annotations
@@ -39,11 +40,11 @@ from sheaf.storage.port import Backend, Stat, Unfinished
 
 __all__ = ["Caught", "Far", "Plain", "catch_up"]
 
-Plain = Callable[[Backend], Backend]  #: from a place to what its objects mean, where they are encrypted
-_AT_ONCE = 4  # objects on their way: bounds memory to as many packs
+Plain = Callable[[Backend], Backend]  #: wraps a location so that encrypted objects can be read
+_AT_ONCE = 4  # objects that are copied at the same time; limits memory to as many packs
 _BATCH = 256
 _LOCAL = tuple(folder.rstrip("/") for folder in LOCAL)
-#: Operations after which everything that was needed is still needed.
+#: Operations that don't allow gc to delete anything that was needed before them.
 _ADDS = (
     AddBundle,
     BringBack,
@@ -61,9 +62,9 @@ _ADDS = (
 
 @dataclass(slots=True)
 class Caught:
-    """What it took. ``kept``: objects that only the replica has, and that no gc is known to have deleted.
+    """The work of a catch-up. ``kept``: number of objects that only the replica has, and that no known gc deleted.
 
-    ``unfinished``: what writes left there outside of all keys; that of killed writers was removed.
+    ``unfinished``: leftovers of writes in the replica, outside of all keys; those of killed writers were removed.
     """
 
     objects: int = 0
@@ -76,7 +77,7 @@ class Caught:
 
 @dataclass(frozen=True, slots=True)
 class Far:
-    """How far it is, in objects and bytes of this round."""
+    """The progress of a round, in objects and bytes."""
 
     objects: int
     objects_total: int
@@ -94,17 +95,17 @@ def catch_up(
     tell: Callable[[Far], None] = lambda far: None,
     plain: Plain = lambda place: place,
 ) -> Caught:
-    """Bring ``target`` up to date with ``source``. May be stopped at any moment and called again.
+    """Bring ``target`` up to date with ``source``. May be interrupted at any moment and called again.
 
     Args:
-        url: the replica's name in ``source``'s log; by default the target's own.
-        takes_over: the target becomes the primary: it is not told that it is a copy in the source's epoch.
-        prune: delete from the target all that the source does not have, not only what gc is known to have deleted.
-        plain: a place as whoever has the store's key sees it; objects are copied as they are.
+        url: the replica's name in the log of ``source``; default: the target's own URL.
+        takes_over: the target becomes the primary, so it gets no note that it is a copy in the source's epoch.
+        prune: delete everything from the target that the source does not have, not only what gc is known to have deleted.
+        plain: decrypts a location for readers with the store's key; objects themselves are copied as they are stored.
 
     Raises:
-        Conflict: the target has diverged. Refused: it was promoted, or holds another store.
-        Corrupt: an object differs.
+        Conflict: the target has diverged. Refused: it was promoted, or contains another store.
+        Corrupt: an object differs in size in the two locations, or is damaged.
     """
     work = _CatchUp(source, target, replica_id(url or target.url), prune, tell, plain)
     work.begin(takes_over)
@@ -122,7 +123,7 @@ class _CatchUp:
         self.caught = Caught()
 
     def begin(self, takes_over: bool) -> None:
-        """Make sure that the target is, or becomes, a copy of this store, and that nobody writes to it."""
+        """Ensure that the target is, or becomes, a copy of this store that accepts no other writes. Raises Refused."""
         held, epoch = copy_of(self._target), state_of(self._core).epoch
         if not held and (foreign := foreign_in(self._target, _LOCAL)):
             raise Refused(f"{self._target.url} is not empty: it contains '{foreign}'", "choose an empty location")
@@ -135,7 +136,7 @@ class _CatchUp:
         self._target.create(keys.CONFIG, get_object(self._source, keys.CONFIG))
 
     def round(self) -> bool:
-        """One round; False if the heads that it began with are not complete in the target."""
+        """Do one round; return False if the target lacks objects that the heads read at its start need."""
         notes = [stat.key for stat in self._source.list(keys.behind(self._id))]
         over = self._ended_generations()
         heads = self._heads()
@@ -154,16 +155,16 @@ class _CatchUp:
             self._source.delete(key)
         return True
 
-    # -- what there is -------------------------------------------------------------------------------------------------
+    # -- comparing -----------------------------------------------------------------------------------------------------
 
     def _ended_generations(self) -> list[str]:
-        """Generations that the target knows of and that are over in the source: what they listed is deleted there."""
+        """The generations that the target has and that have ended in the source, which has deleted what they list."""
         here = [stat.key for stat in self._target.list(keys.CONDEMNED)]
         going_on = {stat.key for stat in self._source.list(keys.CONDEMNED)} if here else set()
         return [key for key in here if key not in going_on]
 
     def _logs(self) -> dict[str, Log[Any, Any]]:
-        """Of each repo, then the store's own: a promotion stands there, and comes last."""
+        """The logs of all repos, and then the store's own: it contains promotions, which must be copied last."""
         repos = state_of(self._core).repos
         return {keys.repo(id): repo_log(self._core, id) for id in repos} | {keys.STORE_LOG: store_log(self._core)}
 
@@ -171,7 +172,7 @@ class _CatchUp:
         return {base: log.head().n for base, log in self._logs().items()}
 
     def _has_shrunk(self, heads: dict[str, int]) -> bool:
-        """True if since then anything was said that may have let gc delete something."""
+        """True if a record since ``heads`` may have allowed gc to delete something."""
         for base, log in self._logs().items():
             if base in heads and log.head().n > heads[base]:
                 ops = (op for record in log.records(heads[base] + 1) for op in record.ops)
@@ -180,7 +181,7 @@ class _CatchUp:
         return False
 
     def _compare(self) -> tuple[dict[Kind, list[Stat]], list[str]]:
-        """What the target lacks, by kind, and what only it has."""
+        """The objects that the target lacks, by kind, and the keys that only it has. Raises Corrupt if sizes differ."""
         missing: dict[Kind, list[Stat]] = {kind: [] for kind in Kind}
         extra: list[str] = []
         theirs = _objects(self._target)
@@ -218,7 +219,7 @@ class _CatchUp:
         return is_whole
 
     def _copy(self, stat: Stat) -> bool:
-        """True if the object was still there."""
+        """Copy an object. Return False if the source has lost one that may be needed."""
         try:
             data = get_stored(self._source, stat.key)
         except NotFound:
@@ -236,14 +237,15 @@ class _CatchUp:
     # -- deleting ------------------------------------------------------------------------------------------------------
 
     def _clean(self, over: list[str], extra: list[str]) -> None:
-        """Delete what gc deleted, and what is merged or over; the index first, since it names packs."""
+        """Delete what gc deleted, and merged or ended objects; the index first, since it names packs."""
         lists = self._plain(self._target)
         dead = {key for generation in over for key in _listed(generation, get_object(lists, generation))}
         local = {key for key in extra if key.startswith((keys.INDEX, keys.SESSIONS, keys.SLOTS))}
         doomed = {key for key in extra if self._prune or key in dead} | local
         doomed -= {key for key in extra if kind_of(key) is Kind.RECORD or key in over}
         for key in sorted(doomed, key=lambda key: (not key.startswith(keys.INDEX), key)):
-            if self._source.stat(key) is None:  # a listing may be late
+            # A listing may be late, so make sure that the source does not have it.
+            if self._source.stat(key) is None:
                 self._target.delete(key)
                 self.caught.deleted += 1
         for key in over:
@@ -252,7 +254,7 @@ class _CatchUp:
 
 
 def _objects(place: Backend) -> Iterator[Stat]:
-    """All objects that are copied by comparing, in order."""
+    """Yield the objects that are copied by comparison, in order of their keys."""
     for stat in place.list(sort=True):
         if stat.key != keys.CONFIG and kind_of(stat.key) not in (Kind.RECORD, Kind.LOCAL):
             yield stat

@@ -1,4 +1,4 @@
-"""The replicas that a store's log names, as one process knows them."""
+"""The replicas that a store's log names, as one process uses them."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ __all__ = ["POLICIES", "Member", "Open", "Tell", "needed"]
 _AGAIN_S = 60.0
 
 POLICIES = ("all", "majority", "primary")
-Open = Callable[[str], Backend]  #: from a URL to the place
-Tell = Callable[[str], None]  #: takes one line for people
+Open = Callable[[str], Backend]  #: opens the location of a URL
+Tell = Callable[[str], None]  #: prints a warning of one line
 
 
 def needed(policy: str, replicas: int) -> int:
-    """Number of locations, including the primary, that must have a write before it is acknowledged."""
+    """The number of locations, including the primary, that must have a write before it is acknowledged."""
     return {"all": replicas + 1, "majority": (replicas + 1) // 2 + 1}.get(policy, 1)
 
 
 @dataclass(slots=True)
 class Member:
-    """One replica. ``trouble`` says why it gets nothing at the moment."""
+    """One replica. ``trouble``: why it gets no writes at the moment."""
 
     url: str
     open: Open
     config: StoreConfig
     trouble: SheafError | None = None
-    owes: bool = False  #: it missed an object since the primary was last told
+    owes: bool = False  #: whether it missed an object since the primary's last note
     id: str = field(init=False)
     _asked_again: float = float("-inf")
     _lock: threading.Lock = field(default_factory=Lock)
@@ -51,7 +51,7 @@ class Member:
 
     @property
     def backend(self) -> Backend:
-        """The place. Raises Unavailable if it is not this store's copy, InvalidInput for a URL that makes no sense."""
+        """The opened location. Raises Unavailable if it is not a copy of this store, InvalidInput for an invalid URL."""
         with self._lock:
             if self._core is None:
                 place = self.open(self.url)
@@ -74,7 +74,7 @@ class Member:
             )
 
     def check_now_and_then(self, epoch: int) -> None:
-        """The same for one that gets nothing at the moment, and that may cost a time-out: raises only Refused."""
+        """Check, at most once a minute, a replica that gets no writes; it may cost a time-out. Raises only Refused."""
         if time.monotonic() >= self._asked_again:
             self.tried(lambda: self.check(epoch))
             self._asked_again = time.monotonic() + _AGAIN_S
@@ -85,11 +85,11 @@ class Member:
             raise Unavailable(f"{self.url} contains different bytes under {key}", "run `sheaf store check` on both")
 
     def follow(self, source: Backend, base: str, n: int) -> None:
-        """Bring a log up to record ``n``."""
+        """Copy the records of a log up to ``n`` that the replica lacks."""
         copy_log(source, self.backend, base, n)
 
     def tried(self, action: Callable[[], object]) -> SheafError | None:
-        """Return the error that an action raised. Refused is raised again: the replica was promoted."""
+        """Run an action and return the error that it raised. Refused is raised again: the replica was promoted."""
         try:
             action()
         except (Refused, InvalidInput) as error:

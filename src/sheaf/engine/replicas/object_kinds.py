@@ -1,4 +1,4 @@
-"""What keys mean to a copy of a store: in which order objects may appear there."""
+"""The kinds of objects, by which their keys determine the order of copying."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["Kind", "kind_of", "log_of", "replica_id"]
 
 
 class Kind(enum.IntEnum):
-    """Objects of a later kind may lead to those of an earlier one, so copies are made in this order."""
+    """The order of copying: objects of a later kind may refer to those of an earlier kind."""
 
-    DATA = 0  #: packs, objects, notices of erasure, whatever else there is
+    DATA = 0  #: packs, objects, notices of erasure, and everything else
     NODE = 1
-    LINK = 2  #: begins a write, or leads others to what is in no log yet: sessions, index, diamonds
+    LINK = 2  #: begins a write, or refers to what is in no log yet: sessions, index, diamonds
     RECORD = 3
     PAGE = 4
-    LOCAL = 5  #: belongs to one place and is never copied
+    LOCAL = 5  #: belongs to one location and is never copied
 
 
 _KINDS = {
@@ -31,7 +31,7 @@ _KINDS = {
 }
 
 
-#: Folders of what belongs to one place.
+#: Folders with objects that belong to one location.
 LOCAL = (keys.REPLICA, keys.BEHIND, keys.ERASING, keys.DAMAGED, "staging/")
 
 
@@ -48,10 +48,10 @@ def kind_of(key: str) -> Kind:
 
 
 def log_of(key: str) -> tuple[str, int]:
-    """The log (what comes before ``log/`` in its keys) and the number of a record's key."""
+    """The log of a record's key (the part before ``log/``), and the record's number."""
     return key[: key.rindex("log/")], keys.record_number(key)
 
 
 def replica_id(url: str) -> str:
-    """A replica in keys: 16 hex digits of its URL's hash."""
+    """The id of a replica in keys: 16 hex digits of the BLAKE3 of its URL."""
     return blake3(url.encode()).hexdigest()[:16]

@@ -1,9 +1,9 @@
-"""A replica becomes the primary: the next epoch begins, and whoever still writes in the old one is refused.
+"""Make a replica the primary: the next epoch begins, and writers of the old epoch are refused.
 
-The old primary, if it can be reached, is told first (``replica/``), then each of its logs gets one more record: a writer
-that had looked before loses the race for that number, looks again, and is refused. What was committed until then is
-copied; the last record, in the store's log, says the new epoch and makes the replica the primary. If the old primary is
-lost, the replica's own logs get these records, so that nothing that the old one still says can continue them.
+The old primary, if it can be reached, first gets a notice (``replica/``), then each of its logs gets one more record: a
+writer that checked before the notice loses the race for that number, checks again, and is refused. Everything committed
+until then is copied. The last record, in the store's log, contains the new epoch and makes the replica the primary. If
+the old primary is lost, the replica's own logs get these records, so that later records of the old one can't follow.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ __all__ = ["hand_over", "note_behind", "promote_alone", "successor"]
 
 
 def hand_over(old: Core, new: Core, replicas: Sequence[str], plain: Plain = lambda place: place) -> int:
-    """Make the replica ``new`` the primary with the help of the old one; returns the epoch. May be repeated.
+    """Make the replica ``new`` the primary with the help of the old one. May be repeated.
+
+    Returns the new epoch. Raises AlreadyExists if ``new`` is the primary already, and what ``catch_up`` raises.
 
     Args:
         replicas: the replicas of the new primary.
@@ -44,10 +46,12 @@ def hand_over(old: Core, new: Core, replicas: Sequence[str], plain: Plain = lamb
 def promote_alone(
     new: Core, others: Sequence[Backend], replicas: Sequence[str], plain: Plain = lambda place: place
 ) -> int:
-    """Make a replica the primary whose old one is lost; returns the epoch. May be repeated.
+    """Make a replica the primary whose old primary is lost. May be repeated.
+
+    Returns the new epoch. Raises AlreadyExists if ``new`` is the primary already, and what ``catch_up`` raises.
 
     Args:
-        others: the other replicas that can be reached: what only they have got is fetched first.
+        others: the other replicas that can be reached: records that only they have are copied first.
         replicas: the replicas of the new primary.
         plain: see :func:`sheaf.engine.replicas.catchup.catch_up`.
     """
@@ -74,7 +78,7 @@ def _next_epoch(old: Core, new: Core) -> int:
 
 
 def _close_logs(core: Core, epoch: int, replicas: Sequence[str]) -> None:
-    """One more record in each log; the store's last, for it says the epoch."""
+    """Append one more record to each log; last to the store's own, where it contains the epoch."""
     log = store_log(core)
     for id in log.head().state.repos:
         repo_log(core, id).append(lambda head: ())
@@ -82,14 +86,14 @@ def _close_logs(core: Core, epoch: int, replicas: Sequence[str]) -> None:
 
 
 def note_behind(core: Core, replicas: Sequence[str], reason: str) -> None:
-    """Replicas that may lack something: they get no records until they have caught up."""
+    """Note that these replicas may lack something: they get no records until they have caught up."""
     for url in replicas:
         note = Behind(url, reason, core.now())
         core.backend.create(keys.behind(replica_id(url), core.clock.new_id()), seal("behind", note))
 
 
 def successor(place: Backend, config: StoreConfig, epoch: int) -> str | None:
-    """The primary that came after ``epoch``, as a copy knows it; None if it knows of none. Closes the place."""
+    """The URL of the primary that came after ``epoch``, according to a copy; None if it knows none. Closes ``place``."""
     core = Core(place, config)
     try:
         state = state_of(core) if copy_of(place) == config.id else None

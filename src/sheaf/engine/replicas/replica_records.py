@@ -1,4 +1,4 @@
-"""Records on their way from one place to another: in order, each only after all that it needs."""
+"""Copy records from one location to another: in order, each only after everything that it needs."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def state_of(core: Core) -> StoreState:
 
 
 def copied_up_to(place: Backend, base: str) -> int:
-    """The number of a log's newest record in a place; -1 if it has none."""
+    """The number of the newest record of a log in a location; -1 if it has none."""
     newest = place.newest(f"{base}log/")
     return -1 if newest is None else keys.record_number(newest)
 
 
 def newest_common_record(source: Backend, target: Backend, base: str, last: int) -> int:
-    """The number of the target's newest record. Raises Conflict if its log is no beginning of the source's."""
+    """The number of the target's newest record. Raises Conflict if its log is not a beginning of the source's."""
     newest = copied_up_to(target, base)
     common = min(newest, last)
     if common >= 0:
@@ -44,16 +44,17 @@ def newest_common_record(source: Backend, target: Backend, base: str, last: int)
 
 
 def copy_log(source: Backend, target: Backend, base: str, last: int) -> int:
-    """Copy the records of a log up to ``last`` that the target lacks; returns how many.
+    """Copy the records of a log up to ``last`` that the target lacks; return their number.
 
     Raises:
-        Conflict: the target's log is no beginning of the source's.
+        Conflict: the target's log is not a beginning of the source's.
     """
     first = newest_common_record(source, target, base, last) + 1
     for n in range(first, last + 1):
         key = keys.log_record(base, n)
         data = get_object(source, key)
-        decode_record(data, key)  # what is damaged here must not become the copy
+        # A record that is damaged here must not be copied over.
+        decode_record(data, key)
         if target.create(key, data) is Created.OTHER:
             raise _diverged(source, target, key)
     return max(0, last + 1 - first)
@@ -68,7 +69,7 @@ def _diverged(source: Backend, target: Backend, key: str) -> Conflict:
 
 
 def copy_of(place: Backend) -> str:
-    """The id of the store that a place holds; empty if it holds none."""
+    """The id of the store that a location contains; empty if it contains none."""
     try:
         return decode_config(get_object(place, keys.CONFIG)).id
     except NotFound:
@@ -81,7 +82,7 @@ def end_epoch(place: Backend, epoch: int, primary: str, time: str) -> None:
 
 
 def is_copy(place: Backend, epoch: int) -> ReplicaNotice | None:
-    """The notice that makes a place with this epoch in its log a copy; None if it may be written to."""
+    """The notice that makes a location with this epoch in its log a copy; None if it accepts writes."""
     newest = place.newest(keys.REPLICA)
     if newest is None or keys.replica_epoch(newest) < epoch:
         return None

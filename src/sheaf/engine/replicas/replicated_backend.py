@@ -1,8 +1,8 @@
-"""A store with its replicas: creates go to all of them, the primary decides, reads may fall back on them.
+"""A store with its replicas: creates go to all of them, the primary decides, and reads may use replicas.
 
-What makes it safe to copy a record on its own: whatever another process can learn of (through the index, a diamond or a
-record) is on every replica, or the primary holds a note in ``behind/`` for those that lack it. So before each such
-object is created, the note is; and a replica with a note gets no record until it has caught up.
+It is safe to copy a record on its own for this reason: whatever another process can learn of (through the index, a
+diamond or a record) is in every replica, or the primary has a note in ``behind/`` for those that lack it. So the note is
+created before each such object, and a replica with a note gets no record until it has caught up.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["ReplicatedBackend", "ensure_primary"]
 
 
 class ReplicatedBackend(FailoverBackend):
-    """``inner`` is the primary. Which replicas there are stands in its log, which is read again before each commit."""
+    """``inner`` is the primary. Its log names the replicas and is read again before each commit."""
 
     def __init__(self, inner: Backend, open: Open, config: StoreConfig, clock: Clock, tell: Tell) -> None:
         super().__init__(inner, tell)
@@ -42,8 +42,8 @@ class ReplicatedBackend(FailoverBackend):
         self._lock = Lock()
         self._state: StoreState | None = None
         self._members: dict[str, Member] = {}
-        self._has_looked = False  # ahead of the next create
-        self._wrote = False  # anything since the log was last looked at
+        self._has_looked = False  # whether the log was read in advance for the next create
+        self._wrote = False  # whether anything was written since the log was last read
 
     def create(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
         kind = kind_of(key)
@@ -63,20 +63,20 @@ class ReplicatedBackend(FailoverBackend):
         return answer
 
     def prepare(self) -> None:
-        """Look at what is true now, for the link that comes next: a session, before which nothing was written."""
+        """Read the log in advance for the next object of kind LINK: a session, before which nothing was written."""
         self.inner.prepare()
         self._look()
         self._has_looked = not self._wrote
 
     def delete(self, key: str) -> None:
-        """From the primary; replicas keep what they have until they catch up, but for ended sessions and removed keys."""
+        """Delete from the primary; replicas delete only ended sessions and removed slots now, the rest when they catch up."""
         self.inner.delete(key)
         if key.startswith((keys.SESSIONS, keys.SLOTS)):
             for member in self._ready():
                 member.tried(lambda member=member: member.backend.delete(key))  # type: ignore[misc]
 
     def use(self, urls: Sequence[str]) -> None:
-        """Read from these places while the primary can't be reached."""
+        """Read from these locations while the primary can't be reached."""
         for url in urls:
             if url not in self._members:
                 self._members[url] = Member(url, self._open, self._core.config)
@@ -87,11 +87,12 @@ class ReplicatedBackend(FailoverBackend):
         for member in self._members.values():
             member.close()
 
-    # -- what is true now ----------------------------------------------------------------------------------------------
+    # -- the state of the log ------------------------------------------------------------------------------------------
 
     def _look(self) -> None:
         with self._lock:
-            self.may_fail_over = False  # whoever writes must not be shown the past
+            # A writer must not decide by an outdated state.
+            self.may_fail_over = False
             state = self._log.head().state
             if state.replicas or self._state is None:
                 ensure_primary(self.inner, state.epoch)
@@ -107,7 +108,7 @@ class ReplicatedBackend(FailoverBackend):
             self._members[url] = Member(url, self._open, self._core.config, owes=self._wrote)
 
     def _note(self) -> None:
-        """Tell the primary which replicas lack something, before anybody can learn of it; hear it of others."""
+        """Note in the primary which replicas lack something, before other processes can learn of it; read others' notes."""
         if not self._members:
             return
         for member in self._members.values():
@@ -138,7 +139,7 @@ class ReplicatedBackend(FailoverBackend):
         self._ensure_enough_copies(held)
 
     def _miss(self, member: Member, error: SheafError) -> None:
-        """A replica didn't get an object: fatal, or noted and passed over from now on."""
+        """Handle a replica that missed an object: raise Unavailable, or note it and leave the replica out from now on."""
         if self._needed() > len(self._members):
             raise self._short(member, error)
         member.owes = True
@@ -195,7 +196,7 @@ class ReplicatedBackend(FailoverBackend):
 
 
 class _Late(WrapperBackend):
-    """A replica as a place to read from, opened at the first question."""
+    """A replica to read from, which is opened by the first request."""
 
     def __init__(self, member: Member) -> None:
         self.url = member.url
@@ -208,7 +209,7 @@ class _Late(WrapperBackend):
 
 
 def ensure_primary(place: Backend, epoch: int) -> None:
-    """Raises Refused if a place is a copy of another one."""
+    """Raise Refused if a location is a replica."""
     if (notice := is_copy(place, epoch)) is not None:
         raise Refused(
             f"{place.url} is a replica of {notice.primary}: it does not accept writes",

@@ -1,1 +1,1 @@
-"""Sessions, and what a writer must keep away from: contents erased, objects damaged, packs replaced."""
+"""Sessions, and what a writer must not use: erased contents, damaged objects, replaced packs."""

@@ -1,8 +1,8 @@
-"""Notes in the store of what was found damaged: whoever makes a bundle refers to nothing of it.
+"""Notes about damaged objects, so that no new bundle refers to them.
 
-Whoever reads writes them, when a second read has failed, too; so an error on the way condemns nothing. A note is a help and
-never a truth: one that is wrong costs space, and one that could not be written is found out by the next reader. A repair
-takes it away when the object is sound again, and gc together with the object.
+Readers write a note when a second read has failed as well, so an error in transit condemns nothing. Notes only help: a wrong
+one costs space, and if one could not be written, the next reader finds the damage again. Repair removes a note when the
+object is sound again, and gc removes it together with the object.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """What is noted as damaged. ``packs``: also those from which a reader is sent on to one that is."""
+    """The objects that are noted as damaged. ``packs``: also those whose forwarding addresses lead to a damaged one."""
 
     packs: frozenset[bytes] = frozenset()
     nodes: frozenset[bytes] = frozenset()
@@ -36,13 +36,13 @@ class Noted:
 
 
 def noted_keys(core: Core) -> list[str]:
-    """The keys of the objects that are noted as damaged, in order."""
+    """The keys of the objects that are noted as damaged, in ascending order."""
     listed = (keys.damaged_object(stat.key) for stat in core.backend.list(keys.DAMAGED))
     return sorted(key for key in listed if key is not None)
 
 
 def note_damage(core: Core, key: str, reason: str) -> None:
-    """Note that an object is damaged or missing. Where the store can't be written to, nothing happens."""
+    """Note that an object is damaged or missing. Does nothing if the store can't be written to."""
     if key in core.noted:
         return
     core.noted.add(key)
@@ -55,7 +55,7 @@ def note_damage(core: Core, key: str, reason: str) -> None:
 
 
 def read_again(core: Core, key: str, read: Callable[[], T]) -> T | None:
-    """What ``read`` gives of an object that was found damaged just now. None: it is still damaged, which is noted."""
+    """Read again an object that was just found damaged. Returns None if it is still damaged, and notes that."""
     if key in core.noted:
         return None
     try:
@@ -63,11 +63,12 @@ def read_again(core: Core, key: str, read: Callable[[], T]) -> T | None:
     except (Corrupt, NotFound, Unsupported) as error:
         note_damage(core, key, error.message)
     except SheafError:
-        pass  # the place can't be asked now: the first error says more
+        # The location can't be read now. The caller's first error says more than this one.
+        pass
     return None
 
 
 def _takes_notes(core: Core) -> bool:
-    """True if this place takes writes at all: a replica takes copies only, and a newer store writers that know it."""
+    """True if this location accepts writes: replicas accept only copies, and newer stores only writers that know them."""
     state = state_of(core)
     return WRITE_FEATURES.issuperset(state.write_features) and is_copy(core.backend, state.epoch) is None

@@ -1,4 +1,4 @@
-"""What was erased from a store must not come back unnoticed."""
+"""Notices of erasures, so that erased contents don't come back unnoticed."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ __all__ = ["Erasures", "erased_contents", "forget_names", "mark_of_all"]
 
 
 def erased_contents(core: Core) -> frozenset[bytes]:
-    """The hashes of all contents that were erased, as the store lists them now. Raises Corrupt."""
+    """The hashes of all erased contents, as the store lists them now. Raises Corrupt."""
     return frozenset(_content(stat.key) for stat in core.backend.list(keys.ERASED))
 
 
 def mark_of_all(contents: frozenset[bytes]) -> str:
-    """Names a set of contents in few characters."""
+    """A short name for a set of contents, as a cache mark."""
     return blake3(b"".join(sorted(contents))).hexdigest()
 
 
 def forget_names(core: Core, contents: frozenset[bytes]) -> None:
-    """Drop this user's copies of nodes if anything was erased since that was done: they may hold erased names.
+    """Drop this user's cached nodes, which may contain erased names, unless that was done since the last erasure.
 
-    Whoever erases clears the own cache only; other users' copies go when they next see the notices.
+    A process that erases clears only its own user's cache; other users' caches are cleared when they next see the notices.
     """
     if not contents or core.cache.is_marked(mark := mark_of_all(contents)):
         return
@@ -37,9 +37,9 @@ def forget_names(core: Core, contents: frozenset[bytes]) -> None:
 
 
 class Erasures:
-    """Notices as a session found them when it began. Safe to use from many threads.
+    """The notices that a session found when it began. Safe to use from many threads.
 
-    ``allow``: contents may come back; those that do are in ``returned``.
+    ``allow``: erased contents may be stored again; those that were are in ``returned``.
     """
 
     def __init__(self, core: Core, contents: frozenset[bytes], *, allow: bool = False) -> None:
@@ -52,11 +52,11 @@ class Erasures:
 
     @property
     def contents(self) -> frozenset[bytes]:
-        """The hashes of all contents that were erased."""
+        """The hashes of all erased contents."""
         return self._contents
 
     def may_be(self, size: int) -> bool:
-        """True if a file of this size may have been erased: then it is hashed before anything of it is stored."""
+        """True if a file of this size may have been erased. Such a file must be hashed before any part of it is stored."""
         if not self._contents or self._allow:
             return False
         with self._lock:
@@ -65,7 +65,7 @@ class Erasures:
         return size in self._sizes or -1 in self._sizes
 
     def refuse(self, content: bytes, what: str = "") -> None:
-        """Raises Refused for an erased content, unless it is allowed. ``what``: the file that has it."""
+        """Raise Refused for an erased content, unless it is allowed. ``what``: the file that has it."""
         if content not in self._contents:
             return
         if not self._allow:
@@ -77,7 +77,7 @@ class Erasures:
             self.returned.add(content)
 
     def check_bytes(self, data: bytes, what: str = "") -> None:
-        """The same for the bytes of a whole file."""
+        """Raise Refused if these bytes, a whole file, are an erased content that is not allowed."""
         if self._contents:
             self.refuse(blake3(data).digest(), what)
 

@@ -1,8 +1,8 @@
-"""Forwarding addresses: where the chunks of replaced packs went. Two views of them, a reader's and gc's.
+"""Forwarding addresses: where the chunks of replaced packs are now. A reader's view and gc's view of them.
 
-A gc that was ended while it worked may leave an address that leads nowhere, at any later time. So gc trusts an address
-only if the session that wrote it has its record in the store's log; a reader, who doesn't read that log, takes whatever
-leads to a pack that is there, since it checks the bytes.
+A gc that was ended while it ran may leave an address that leads nowhere, at any later time. So gc trusts an address only if
+the session that wrote it has a record in the store's log. A reader doesn't read that log: it uses any address that leads
+to an existing pack, since it verifies the bytes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sheaf.model.records import MovePacks
 __all__ = ["Erased", "Forwards", "Place", "Trail", "erased", "load_forwards", "sent_to"]
 
 Place = tuple[bytes, int, int]  #: pack, offset, stored length
-_HOPS = 8  # forwarding addresses to follow; gc writes shorter ways
+_HOPS = 8  # the most forwarding addresses to follow; gc writes shorter chains
 
 
 class Erased(NotFound):
@@ -30,7 +30,7 @@ class Erased(NotFound):
 
 
 def erased(path: str = "", notice: str = "") -> Erased:
-    """The error for bytes that were erased: of this file, and what is said about it."""
+    """Return the error for erased bytes. ``path``: the file; ``notice``: text about the erasure, appended to the message."""
     what = f"'{path}' was" if path else "these bytes were"
     return Erased(f"{what} erased from the store{notice}", "see `sheaf store erased`")
 
@@ -43,18 +43,18 @@ def _folder(pack: bytes) -> str:
 
 
 class Trail:
-    """Finds chunks of packs that are gone. Safe to use from many threads."""
+    """Finds chunks of packs that do not exist any more. Safe to use from many threads."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self._known: dict[bytes, list[Moved]] = {}
 
     def find(self, pack: bytes, offset: int) -> Place:
-        """Find where gc or an erasure has moved a chunk.
+        """Find the chunk that gc or an erasure has moved from this pack and offset.
 
         Raises:
-            Erased: it was erased on purpose.
-            Corrupt: nobody knows.
+            Erased: the chunk was erased on purpose.
+            Corrupt: there is no address that leads to it.
         """
         is_fresh = not self._known
         try:
@@ -62,7 +62,8 @@ class Trail:
         except Corrupt:
             if is_fresh:
                 raise
-        self._known = {}  # what is remembered may be older than the last move
+        # The remembered addresses may be older than the last move.
+        self._known = {}
         return self._search(pack, offset, _HOPS)
 
     def is_lost(self, pack: bytes) -> bool:
@@ -102,7 +103,7 @@ class Trail:
                 continue
 
     def _addresses(self, pack: bytes) -> list[Moved]:
-        """What was said of a pack, the newest first."""
+        """The forwarding addresses of a pack, newest first."""
         known = self._known
         if pack not in known:
             listed = [stat.key for stat in self._core.backend.list(_folder(pack), sort=True)]
@@ -112,9 +113,9 @@ class Trail:
 
 
 def sent_to(core: Core, packs: Iterable[bytes]) -> set[bytes]:
-    """The packs from which a reader may be sent to one of these, at once or by detours.
+    """The packs whose addresses may lead readers to one of ``packs``, directly or through others.
 
-    An address that is damaged itself leads nobody anywhere, and is left out.
+    Damaged addresses lead nowhere and are left out.
     """
     listed = [stat.key for stat in core.backend.list(keys.MOVED)]
     ways: dict[bytes, set[bytes]] = {}
@@ -139,7 +140,8 @@ def _readable(core: Core, key: str) -> Moved | None:
 def _loaded(core: Core, key: str) -> Moved | None:
     try:
         return core.load(key, lambda data: decode_moved(data, key))
-    except NotFound:  # superseded since it was listed
+    except NotFound:
+        # It was superseded since it was listed.
         return None
 
 
@@ -148,13 +150,13 @@ def _loaded(core: Core, key: str) -> Moved | None:
 
 @dataclass(frozen=True, slots=True)
 class Forwards:
-    """As of one moment: by pack the address that holds, and the keys of all that was ever said, the newest first."""
+    """The addresses as of one moment: the valid one of each pack, and the keys of all of each pack, newest first."""
 
     moved: dict[bytes, Moved]
     records: dict[bytes, list[str]]
 
     def targets(self, packs: Iterable[bytes]) -> set[bytes]:
-        """The packs to which chunks of these were moved, and on from there."""
+        """The packs to which chunks of these were moved, directly or through others."""
         found: set[bytes] = set()
         ask = set(packs) & self.moved.keys()
         while ask:
@@ -164,7 +166,7 @@ class Forwards:
         return found
 
     def sources(self, packs: Iterable[bytes]) -> set[bytes]:
-        """The packs from which somebody is sent to one of these, at once or by detours."""
+        """The packs whose addresses lead to one of these, directly or through others."""
         targets, found = set(packs), set[bytes]()
         while True:
             more = {
@@ -199,13 +201,13 @@ class Forwards:
         return place
 
     def next_number(self, pack: bytes) -> int:
-        """A number for a new address of a pack that none has had: superseded ones leave before the newest does."""
+        """A number that no address of the pack has had: older addresses are deleted before the newest one is."""
         listed = self.records.get(pack)
         return keys.record_number(listed[0]) + 1 if listed else 0
 
 
 def load_forwards(core: Core) -> Forwards:
-    """Every forwarding address, and which of them hold: of each pack the one whose session committed it last."""
+    """Load every forwarding address, and determine the valid one of each pack: that of the session that committed last."""
     records: dict[bytes, list[str]] = {}
     for stat in core.backend.list(keys.MOVED, sort=True):
         if (pack := keys.moved_from(stat.key)) is not None:
@@ -223,7 +225,7 @@ def load_forwards(core: Core) -> Forwards:
 
 
 def _committed(core: Core) -> dict[tuple[str, bytes], int]:
-    """For each session and pack that it moved, when that was committed."""
+    """The number of the record that committed it, by session and pack that it moved."""
     return {
         (op.session, bytes.fromhex(pack)): record.n
         for record in store_log(core).records()

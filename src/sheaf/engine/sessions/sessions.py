@@ -1,8 +1,9 @@
-"""Sessions: whoever will commit says so first, and only then looks at what there is (design: the order is the safety).
+"""Sessions: a writer registers before it reads what it may reuse. Safety depends on this order.
 
-Register, then list ``condemned/``, then ``index/``; ``erased/`` after ``condemned/``, too, since a generation that is not
-listed any more has left its notices. Nothing that the lists call dead is referenced, however one learned of it; new data
-is deduplicated against nothing that is listed at all. What ``damaged/`` names is treated so, too.
+The order is: register, list ``condemned/``, then ``index/``; and ``erased/`` after ``condemned/``, too, since a generation
+that is not listed any more has left its notices. Nothing that the condemned lists call dead may be referenced, however
+the writer learned of it; new data is not deduplicated against anything in these lists. The same holds for what
+``damaged/`` names.
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """A registered session and what it must keep away from.
+    """A registered session, and what it must not use.
 
-    ``dead_…`` (objects by key): never to be referenced. ``avoid_packs``: nothing new is deduplicated against them.
+    ``dead_…`` (objects by key): must never be referenced. ``avoid_packs``: new data must not be deduplicated against them.
     ``damaged``: what was found damaged, which nothing new may need.
     """
 
@@ -55,9 +56,9 @@ class Open:
     dead_objects: frozenset[str]
     avoid_packs: frozenset[bytes]
     erased: frozenset[bytes]
-    index: tuple[str, ...] | None = None  #: index objects, listed after ``condemned/`` was; None: nobody has looked
+    index: tuple[str, ...] | None = None  #: index objects, listed after ``condemned/``; None: not listed yet
     damaged: Noted = field(default_factory=Noted)
-    head: Head[RepoState] | None = None  #: the repo's log as it was once the session was registered
+    head: Head[RepoState] | None = None  #: the repo's log, read after the session was registered
 
     @property
     def id(self) -> str:
@@ -71,12 +72,12 @@ class Open:
 
     @property
     def unlisted_packs(self) -> frozenset[bytes]:
-        """The packs that nothing new is deduplicated against."""
+        """The packs that new data is not deduplicated against."""
         return self.avoid_packs | self.damaged.packs
 
 
 def open_session(core: Core, repo_id: str, log: Log[RepoState, RepoOp], kind: str) -> Open:
-    """Register a session of this kind (``upload``, ``edit``, ``diamond``) and read what gc has condemned."""
+    """Register a session of this kind (``upload``, ``edit``, ``diamond``) and read what it must not use. Raises Refused."""
     around = core.io.submit(core.backend.prepare)
     head = log.head()
     around.result()
@@ -85,7 +86,7 @@ def open_session(core: Core, repo_id: str, log: Log[RepoState, RepoOp], kind: st
 
 
 def open_store_session(core: Core, kind: str) -> Open:
-    """Register a session that belongs to no repo (``gc``, ``repair``); it is ended through the store's log."""
+    """Register a session that belongs to no repo (``gc``, ``repair``). gc would end it through the store's log."""
     session = Session(core.clock.new_id(), "", kind, core.now(), store_log(core).head().n, core.author, host())
     return _registered(core, session)
 
@@ -102,7 +103,7 @@ def _registered(core: Core, session: Session, log: Log[RepoState, RepoOp] | None
 
 
 def observe(core: Core, session: Session) -> Open:
-    """What a session that is registered already must keep away from, as of now (a split of a diamond)."""
+    """Read what a session that is already registered (such as a split of a diamond) must not use from now on."""
     known = condemned_lists(core)
     index = core.io.submit(lambda: tuple(stat.key for stat in core.backend.list(keys.INDEX)))
     damaged = core.io.submit(noted_keys, core)
@@ -122,7 +123,7 @@ def observe(core: Core, session: Session) -> Open:
 
 
 def _noted(core: Core, listed: list[str]) -> Noted:
-    """What is noted as damaged, by kind; reads forwarding addresses if there are packs among them."""
+    """Group the keys of damaged objects by kind; reads forwarding addresses if there are packs among them."""
     packs = set(keys.ids_of(key for key in listed if key.startswith(keys.PACKS)))
     nodes = frozenset(keys.ids_of(key for key in listed if key.startswith(keys.NODES)))
     objects = frozenset(key for key in listed if key.startswith(keys.OBJECTS))
@@ -131,7 +132,7 @@ def _noted(core: Core, listed: list[str]) -> Noted:
 
 
 def condemned_lists(core: Core) -> list[Condemned]:
-    """The condemned objects of every running gc generation."""
+    """Load the condemned lists of all generations of gc that are not finished."""
     lists = [_condemned(core, stat.key) for stat in core.backend.list(keys.CONDEMNED)]
     return [entry for entry in lists if entry is not None]
 
@@ -139,12 +140,13 @@ def condemned_lists(core: Core) -> list[Condemned]:
 def _condemned(core: Core, key: str) -> Condemned | None:
     try:
         return decode_condemned(get_object(core.backend, key), key)
-    except NotFound:  # the generation ended between the listing and now; it deleted nothing that is still listed
+    except NotFound:
+        # The generation ended between the listing and now. It deleted nothing that is still listed.
         return None
 
 
 def end_session(core: Core, id: str) -> None:
-    """End a session that has committed or will not. If the store can't be reached, gc ends it later."""
+    """End a session that has committed or will not commit. If the store can't be reached, gc ends it later."""
     try:
         core.backend.delete(keys.session(id))
     except SheafError:
@@ -152,7 +154,7 @@ def end_session(core: Core, id: str) -> None:
 
 
 def list_sessions(core: Core) -> list[Session]:
-    """The sessions that are registered now."""
+    """Load the sessions that are registered now."""
     found = []
     for stat in core.backend.list(keys.SESSIONS):
         try:
@@ -163,7 +165,7 @@ def list_sessions(core: Core) -> list[Session]:
 
 
 def session_ids(core: Core) -> set[str]:
-    """The ids of the sessions that are registered now; reads none of them."""
+    """List the ids of the sessions that are registered now, without reading them."""
     listed = (stat.key for stat in core.backend.list(keys.SESSIONS))
     return {key.removeprefix(keys.SESSIONS).removesuffix(".json") for key in listed}
 
@@ -173,22 +175,22 @@ def _log_of(core: Core, session: Session) -> Log[Any, Any]:
 
 
 def void_session(core: Core, session: Session) -> None:
-    """End somebody else's session by a record in its log: what comes after that record there does not count."""
+    """End another writer's session by a record in its log: its commit is not accepted after that record."""
     op = VoidSession(session.id)
     _log_of(core, session).append(lambda head: (op,))
     end_session(core, session.id)
 
 
 def has_committed(core: Core, session: Session) -> bool:
-    """True if the bundle of a session is in its log; then it can't commit again, and needs no waiting for."""
+    """True if the bundle of a session is in its log. Then it can't commit again, and gc need not wait for it."""
     records = _log_of(core, session).records(session.n + 1) if session.repo else ()
     return any(isinstance(op, AddBundle) and op.bundle.id == session.id for record in records for op in record.ops)
 
 
 def ensure_session_open(log: Log[Any, Any], session: Session, last: int | None = None) -> None:
-    """Read every record since a session began. Call this each time that a commit decides on its operations.
+    """Check every record since a session began. Call this each time that a commit decides on its operations.
 
-    ``last``: the record that the commit is to follow; else the newest one.
+    ``last``: the record that the commit will follow; default: the newest one.
 
     Raises:
         Conflict: gc has ended the session, or its bundle is already committed.
@@ -204,10 +206,10 @@ def ensure_session_open(log: Log[Any, Any], session: Session, last: int | None =
 
 
 class Ending:
-    """Ends a session on the way out; but not while its commit may still be on its way to the store.
+    """Ends a session at the end of a block, unless its commit may still be on its way to the store.
 
-    A commit whose answer is lost may land later. As long as the session is registered, gc ends it through the log, where
-    the order decides; if it were not, gc would take what the late commit needs for garbage.
+    A commit whose answer was lost may still arrive. While the session is registered, gc ends it through the log, where the
+    order of records decides; if it were not, gc would delete what the late commit needs.
     """
 
     def __init__(self, core: Core, id: str) -> None:
@@ -220,12 +222,13 @@ class Ending:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if not self._is_open and self._origin.is_here:  # the parent still needs its session
+        # In a forked child the parent still needs its session.
+        if not self._is_open and self._origin.is_here:
             end_session(self._core, self._id)
 
     @contextmanager
     def committing(self) -> Iterator[None]:
-        """Around the creation of the record that is the commit. Raises Refused in a forked process."""
+        """Mark the block that creates the record that commits. Raises Refused in a forked process."""
         self._origin.ensure_here()
         try:
             yield
@@ -238,7 +241,7 @@ class Ending:
 
 
 def find_session(core: Core, id: str) -> Session:
-    """A session that was registered, here or elsewhere. Raises Conflict if it has ended."""
+    """Load a session that was registered by any process. Raises Conflict if it has ended."""
     key = keys.session(id)
     try:
         return unseal(get_object(core.backend, key), "session", Session, key)

@@ -1,8 +1,8 @@
-"""Where AWS's own tools look for credentials, as far as the storage library does not: the files in ``~/.aws``.
+"""Find AWS credentials that the storage library does not look for: those in the files of ``~/.aws``.
 
-In the order that the AWS CLI documents: a profile that is named, then the environment, then a web identity, then the
-profile of ``AWS_PROFILE`` or ``default`` in the shared files, then the container's and the machine's role. The
-environment, web identities and roles are the library's job.
+The order is the one that the AWS CLI documents: a profile that is named, then the environment, then a web identity, then
+the profile of ``AWS_PROFILE`` or ``default`` in the shared files, then the role of the container or the machine. The
+storage library handles the environment, web identities and roles.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _REGIONS: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
 
 @dataclass(frozen=True, slots=True)
 class AwsCredentials:
-    """Configuration for the client. ``is_sure``: it needs no role of the container or the machine."""
+    """Configuration for the client. ``is_sure``: it doesn't depend on a role of the container or the machine."""
 
     config: Mapping[str, Any] = field(default_factory=dict, repr=False)
     provider: Any = None
@@ -35,13 +35,13 @@ class AwsCredentials:
 
 
 def find_credentials(options: StorageOptions, environ: Mapping[str, str]) -> AwsCredentials:
-    """The credentials and the region of the shared files, if the environment doesn't say them.
+    """Find credentials and region in the shared files, unless the environment has them.
 
     Raises:
         NotFound: there is no such profile, or no such file.
-        InvalidInput: a file makes no sense.
-        Unsupported: the profile needs boto3, which is not installed.
-        Denied: the profile gives no credentials.
+        InvalidInput: a file is invalid.
+        Unsupported: the profile requires boto3, which is not installed.
+        Denied: the profile has no credentials.
     """
     if options.credential:
         return AwsCredentials(_shared_credentials(options.credential, options.profile or "default"))
@@ -59,14 +59,15 @@ def find_credentials(options: StorageOptions, environ: Mapping[str, str]) -> Aws
 
 def _has_own(environ: Mapping[str, str]) -> bool:
     """True if the library finds credentials in the environment."""
-    has_keys = environ.get("AWS_ACCESS_KEY_ID") or environ.get("AWS_SECRET_ACCESS_KEY")  # one alone is its error
+    # The library uses a single one of them, too, and then reports that the other is missing.
+    has_keys = environ.get("AWS_ACCESS_KEY_ID") or environ.get("AWS_SECRET_ACCESS_KEY")
     return bool(has_keys or (environ.get("AWS_WEB_IDENTITY_TOKEN_FILE") and environ.get("AWS_ROLE_ARN")))
 
 
 def _of_profile(
     name: str, keys: Mapping[str, str], rest: Mapping[str, str], region: Mapping[str, str]
 ) -> AwsCredentials:
-    """``name``: "" if nobody named a profile. ``keys``, ``rest``: its sections in the two files."""
+    """Read a profile. ``name``: "" if none was named. ``keys``, ``rest``: its sections in the two files."""
     both = {**rest, **keys}
     if any(both.get(key) for key in _BEFORE_KEYS):
         return _by_boto3(name or "default")
@@ -84,7 +85,7 @@ def _of_profile(
 
 
 def _keys(section: Mapping[str, str]) -> dict[str, str]:
-    """The credentials in a section, as the library calls them; empty if it has none."""
+    """The credentials in a section, under the library's names; empty if it has none."""
     if not section.get("aws_access_key_id") or not section.get("aws_secret_access_key"):
         return {}
     found = {"access_key_id": section["aws_access_key_id"], "secret_access_key": section["aws_secret_access_key"]}
@@ -93,7 +94,7 @@ def _keys(section: Mapping[str, str]) -> dict[str, str]:
 
 
 def _sections(profile: str, environ: Mapping[str, str]) -> tuple[Mapping[str, str], Mapping[str, str]]:
-    """A profile in the credentials file and in the configuration file; a file that isn't there says nothing."""
+    """Read a profile's sections in the credentials file and in the configuration file; a missing file is empty."""
     credentials = _parsed(environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials")
     config = _parsed(environ.get("AWS_CONFIG_FILE") or "~/.aws/config")
     named = {_profile_of(section): section for section in config.sections()}
@@ -102,7 +103,7 @@ def _sections(profile: str, environ: Mapping[str, str]) -> tuple[Mapping[str, st
 
 
 def _profile_of(section: str) -> str:
-    """``[profile NAME]`` of the configuration file, where NAME may be quoted; ``[default]`` is itself."""
+    """The profile that a section of the configuration file defines: ``[profile NAME]``, with NAME quoted or not, or default."""
     try:
         words = shlex.split(section)
     except ValueError:
@@ -115,7 +116,8 @@ def _parsed(path: str) -> configparser.RawConfigParser:
         file = Path(path).expanduser()
         if not file.is_file():
             return _parser("", path)
-    except RuntimeError:  # no home folder
+    except RuntimeError:
+        # expanduser() raises RuntimeError if there is no home folder.
         return _parser("", path)
     with translated(f"read {path}"):
         data = file.read_bytes()
@@ -126,7 +128,7 @@ def _parsed(path: str) -> configparser.RawConfigParser:
 
 
 def _parser(text: str, path: str) -> configparser.RawConfigParser:
-    """Raises InvalidInput without the line that makes no sense, which may hold a secret."""
+    """Parse a file. The InvalidInput that it raises omits the invalid line, which may contain a secret."""
     parser = configparser.RawConfigParser(default_section="", strict=False)
     try:
         parser.read_string(text)
@@ -140,7 +142,7 @@ def _parser(text: str, path: str) -> configparser.RawConfigParser:
 
 
 def _shared_credentials(path: str, profile: str) -> dict[str, str]:
-    """The credentials in the file of the option ``credential=``. Raises InvalidInput, NotFound, Denied."""
+    """Read the credentials from the file of the option ``credential=``. Raises InvalidInput, NotFound, Denied."""
     with translated(f"read credential={path}"):
         data = Path(path).read_bytes()
     try:
@@ -157,7 +159,7 @@ def _shared_credentials(path: str, profile: str) -> dict[str, str]:
 
 
 def _by_boto3(profile: str) -> AwsCredentials:
-    """Single sign-on, roles and processes: AWS's own library knows how."""
+    """Use AWS's own library, which supports single sign-on, roles and processes. Raises Unsupported, NotFound, Denied."""
     try:
         import boto3
         from botocore.exceptions import BotoCoreError, ProfileNotFound

@@ -1,4 +1,4 @@
-"""Builds the client of a bucket from a location: what each cloud calls the same options."""
+"""Create the client of a bucket from a location, translating the options into each cloud's names."""
 
 from __future__ import annotations
 
@@ -33,25 +33,26 @@ _CUSTOMER_KEY_BYTES = 32
 
 
 def open_s3(place: Location) -> ObstoreBackend:
-    """``s3://bucket/prefix``."""
+    """Open ``s3://bucket/prefix``."""
     options = place.options
     config = _known(
         endpoint=_s3_endpoint(place),
         region=options.region,
         virtual_hosted_style_request=None if options.path_style is None else not options.path_style,
         skip_signature=options.anonymous or None,
-        disable_bulk_delete=True,  # one key at a time: look-alikes lack the bulk call
+        # Delete one key at a time: some S3 look-alikes lack the bulk call.
+        disable_bulk_delete=True,
         **_s3_encryption(options),
     )
     _check_variables("AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
     found = find_credentials(options, os.environ)  # noqa: TID251 - the cloud's own chain, as its library reads it
     store = _built(place, S3Store, {**found.config, **config}, credential_provider=found.provider)
-    # Directory buckets list in no order.
+    # Directory buckets list keys in no particular order.
     return _backend(place, store, ordered=not place.host.endswith("--x-s3"), is_sure=found.is_sure)
 
 
 def open_gcs(place: Location) -> ObstoreBackend:
-    """``gs://bucket/prefix``."""
+    """Open ``gs://bucket/prefix``."""
     options = place.options
     config = _known(base_url=options.endpoint, skip_signature=options.anonymous or None)
     if options.credential:
@@ -62,20 +63,20 @@ def open_gcs(place: Location) -> ObstoreBackend:
 
 
 def open_azure(place: Location) -> ObstoreBackend:
-    """``az://container/prefix``."""
+    """Open ``az://container/prefix``."""
     options = place.options
     if options.credential:
         raise Unsupported("credential= is only for s3:// and gs://", "set AZURE_STORAGE_… in the environment")
     config = _known(endpoint=options.endpoint, account_name=options.account, skip_signature=options.anonymous or None)
     is_sure = options.anonymous or has_azure_credentials(os.environ)  # noqa: TID251 - as above
-    # Accounts with a hierarchical namespace list in another order, and nothing in an answer tells them.
+    # Accounts with a hierarchical namespace list in another order, and no response shows which accounts these are.
     return _backend(place, _built(place, AzureStore, config), ordered=False, is_sure=is_sure)
 
 
 def _backend(
     place: Location, store: S3Store | GCSStore | AzureStore, *, ordered: bool, is_sure: bool
 ) -> ObstoreBackend:
-    """``is_sure``: there are credentials, or none are needed; else only the machine's metadata service may have some."""
+    """Wrap a client. ``is_sure``: there are credentials or none are needed; else only the metadata service may have some."""
     options = place.options
     if options.sse and not isinstance(store, S3Store):
         raise Unsupported(f"sse={options.sse} is only for s3://", "set the encryption in the settings of the bucket")
@@ -99,7 +100,8 @@ def _built(place: Location, kind: Any, config: dict[str, Any], **more: Any) -> A
             prefix=place.path or None,
             config=config,
             client_options=client,
-            retry_config={"max_retries": 0},  # RetryPolicy does it: see ObstoreBackend
+            # RetryPolicy does the retries: see ObstoreBackend.
+            retry_config={"max_retries": 0},
             **more,
         )
     except BaseException as error:
@@ -117,7 +119,7 @@ def _built(place: Location, kind: Any, config: dict[str, Any], **more: Any) -> A
 
 
 def _check_variables(*names: str) -> None:
-    """Raises InvalidInput for an endpoint in the environment, which the library reads by itself, that makes no sense."""
+    """Raise InvalidInput for an invalid endpoint in the environment, from where the library reads it by itself."""
     for name in names:
         if url := os.environ.get(name):  # noqa: TID251 - as above
             check_endpoint(name, url)
@@ -144,11 +146,12 @@ def _s3_endpoint(place: Location) -> str | None:
     endpoint = place.options.endpoint
     if endpoint is None or place.options.path_style is not False:
         return endpoint
-    parts = urlsplit(endpoint)  # the library wants the bucket in the host name then
+    # With host-style addressing the library expects the bucket in the endpoint's host name.
+    parts = urlsplit(endpoint)
     return parts._replace(netloc=f"{place.host}.{parts.netloc}").geturl()
 
 
-# ── secrets: from files into the client, and nowhere else ─────────────────────
+# ── secrets: read from files and passed only to the client ────────────────────
 
 
 def _s3_encryption(options: StorageOptions) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A store in a bucket: S3, GCS or Azure, through obstore. The only module that calls it."""
+"""Store objects in a bucket of S3, Google Cloud Storage or Azure, through obstore."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 _PAGE = 1_000
 _HINT = "start processes with multiprocessing's 'spawn' or 'forkserver', or use the bucket only after the fork"
-#: The process whose threads the library uses, from its first request on: in a child it would wait for them for ever.
+#: The process in which the library runs its threads, set by the first request. A forked child would wait for them endlessly.
 _asking: Origin | None = None
 
 
@@ -34,7 +34,7 @@ class ObstoreBackend(Backend):
     """Objects of a bucket, below the store's own prefix.
 
     The library's own retries must be off: it would repeat a create whose answer was lost and then report our own object
-    as somebody else's. All retries are made here, where a doubtful create is settled by reading the key back.
+    as another writer's. All retries are made here, where a doubtful create is resolved by reading the key back.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class ObstoreBackend(Backend):
         concurrency: int = 32,
         ready: Callable[[], None] | None = None,
     ) -> None:
-        """``ready`` is called before the first request; it raises a class of ``sheaf.errors`` if none can succeed."""
+        """``ready`` is called before the first request; it must raise a class of ``sheaf.errors`` if no request can succeed."""
         self.url = url
         self.ordered = ordered
         self._store = store
@@ -71,13 +71,15 @@ class ObstoreBackend(Backend):
         return Created.CREATED
 
     def _settled(self, key: str, body: Buffer, doubt: Unavailable) -> Created:
-        """Whose bytes are under the key after "exists", a conflict, a time-out or a server error."""
+        """Read back whose bytes the key has after "exists", a conflict, a time-out or a server error."""
         try:
             found = self._get_once(key, memoryview(body).nbytes)
         except NotFound:
-            raise doubt from None  # nobody's: the caller tries again
+            # The key does not exist, so the caller may try again.
+            raise doubt from None
         except Corrupt:
-            return Created.OTHER  # it is longer
+            # The object is longer than ours.
+            return Created.OTHER
         return Created.MINE if is_equal([memoryview(body)], memoryview(found)) else Created.OTHER
 
     def replace(self, key: str, data: Buffer) -> None:
@@ -103,7 +105,7 @@ class ObstoreBackend(Backend):
         return self._ask(f"read {key}", lambda: self._received(key, limit))
 
     def _received(self, key: str, limit: int) -> obstore.Bytes:
-        """The body, if its announced length is within the limit. The client takes no more than was announced."""
+        """Read the body if its announced length is within the limit. The client accepts no more than was announced."""
         answer = obstore.get(self._store, key)
         check_size(key, answer.meta["size"], limit)
         return answer.bytes()
@@ -153,7 +155,7 @@ class ObstoreBackend(Backend):
         return next(self._descend(prefix), None)
 
     def _listed(self, prefix: str, last: str, page: int = _PAGE) -> Iterator[Stat]:
-        """Keys under ``prefix`` as the store lists them, those up to ``last`` left out where that saves requests."""
+        """Yield the keys under ``prefix`` in the store's order, without those up to ``last`` where that saves requests."""
         folder, _, start = prefix.rpartition("/")
         after = (last or (prefix[:-1] if start else "")) if self.ordered else ""
         stream = obstore.list(self._store, folder or None, offset=after or None, chunk_size=page)
@@ -166,7 +168,7 @@ class ObstoreBackend(Backend):
                     return
 
     def _descend(self, prefix: str) -> Iterator[str]:
-        """Keys in ascending order from a store without order: folder by folder, so that a long log costs little."""
+        """Yield keys in ascending order from an unordered store: one folder at a time, so that long logs are cheap."""
         folder = prefix.rpartition("/")[0]
         found = self._retried(
             f"list {prefix or 'all keys'}", lambda: obstore.list_with_delimiter(self._store, folder or None)
@@ -177,13 +179,13 @@ class ObstoreBackend(Backend):
             if name.startswith(prefix):
                 yield from self._descend(name) if name.endswith("/") else (name,)
 
-    # ── asking ────────────────────────────────────────────────────────────────
+    # ── requests ──────────────────────────────────────────────────────────────────
 
     def _retried(self, what: str, call: Callable[[], T]) -> T:
         return self._retry.run(lambda: self._ask(what, call))
 
     def _ask(self, what: str, call: Callable[[], T]) -> T:
-        """One request. Raises only classes of ``sheaf.errors``."""
+        """Make one request. Raises only classes of ``sheaf.errors``."""
         _ensure_threads(self.url)
         if self._ready:
             self._ready()
@@ -200,7 +202,7 @@ class ObstoreBackend(Backend):
 
 
 def _ensure_threads(url: str) -> None:
-    """Raises Refused in a process that was forked from one that has asked a bucket before."""
+    """Raise Refused in a process that was forked from one that had already made a request to a bucket."""
     global _asking  # noqa: PLW0603 - the library's threads are the process's, too
     if _asking is None:
         _asking = Origin(f"the connection to {url}", _HINT)

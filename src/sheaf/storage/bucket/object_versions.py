@@ -1,4 +1,4 @@
-"""Find out if a bucket keeps old versions of objects: deleting an object there does not remove its bytes."""
+"""Check whether a bucket keeps old versions of objects: deleting an object there does not remove its bytes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["keeps_versions"]
 
 
 def keeps_versions(backend: Backend, key: str) -> bool | None:
-    """What the answer to a write of ``key`` (a new one, removed again) says; None where there is no bucket.
+    """True if a bucket keeps old versions, as the response to a write of ``key`` shows; None if there is no bucket.
 
-    Raises as any write does.
+    ``key`` must be new, and is removed again. Raises what any write raises.
     """
     while isinstance(backend, WrapperBackend):
         backend = backend.inner

@@ -1,4 +1,4 @@
-"""What obstore's exceptions mean. The one place that knows them."""
+"""Translate obstore's exceptions into Sheaf's. No other module knows them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _Meaning:
     hint: str = ""
 
 
-#: By the class of the error, where its text has no HTTP status. Every class of the library is listed.
+#: By the class of the error, if its text has no HTTP status. Every class of the library is listed.
 BY_CLASS: dict[type[BaseException], _Meaning] = {
     FileNotFoundError: _Meaning(NotFound),
     foreign.PermissionDeniedError: _Meaning(Denied, _RIGHTS),
@@ -77,7 +77,7 @@ _BY_STATUS: dict[int, _Meaning] = {
     507: _Meaning(NoSpace, "free space in the store or raise its quota, then run the same command again"),
 }
 
-#: By the store's own code, which says more than the status.
+#: By the store's own code, which is more specific than the status.
 _BY_CODE: dict[str, _Meaning] = {
     "RequestTimeout": _Meaning(Unavailable, _AGAIN),
     "QuotaExceeded": _Meaning(NoSpace, "raise the quota, then run the same command again"),
@@ -91,7 +91,7 @@ _BY_CODE: dict[str, _Meaning] = {
     "InvalidAccessKeyId": _Meaning(Denied, _RIGHTS),
 }
 
-#: By words of a text that has no status: the request never got an answer.
+#: By words in a text without a status, which means that the request got no response.
 _BY_WORDS: list[tuple[re.Pattern[str], str, _Meaning]] = [
     (
         re.compile(r"non-partial response", re.I),
@@ -126,13 +126,13 @@ _BY_WORDS: list[tuple[re.Pattern[str], str, _Meaning]] = [
     (re.compile(r"timed out|TimedOut|timeout", re.I), "the request timed out", _Meaning(Unavailable, _AGAIN)),
 ]
 
-#: Requests for credentials, not for our objects: a 404 there says nothing about a key.
+#: Requests for credentials rather than for our objects: a 404 there does not mean that a key is missing.
 _CREDENTIALS = re.compile(
     r"Error performing \w+ \S*?(latest/api/token|latest/meta-data|//169\.254\.|computeMetadata|metadata/identity"
     r"|/oauth2?/|oauth2\.googleapis|//sts\.|Action=AssumeRole)"
 )
 _PUBLIC = "for a public bucket, add ?anonymous=true to the URL"
-#: By the scheme of the store's URL: where credentials can come from.
+#: Where credentials can come from, by the scheme of the store's URL.
 NO_CREDENTIALS: dict[str, str] = {
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or choose a profile of ~/.aws with --profile NAME or "
     f"AWS_PROFILE; {_PUBLIC}",
@@ -142,7 +142,7 @@ NO_CREDENTIALS: dict[str, str] = {
     f"AZURE_USE_AZURE_CLI=true; {_PUBLIC}",
 }
 _BROKEN = _Meaning(Bug, "check the options of the store; if they are correct, please report this")
-_GATEWAYS = (502, 504)  #: a proxy's answer, where no metadata service is
+_GATEWAYS = (502, 504)  #: statuses of a proxy where there is no metadata service
 
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w{1,60})</Code>")
@@ -150,12 +150,12 @@ _SECRETS = re.compile(r"(?i)([?&](?:sig|signature|x-amz-signature|x-amz-security
 
 
 def is_panic(error: BaseException) -> bool:
-    """True if this is a panic of a Rust library, which is not derived from ``Exception``."""
+    """True if the error is a panic of a Rust library, which is not derived from ``Exception``."""
     return (type(error).__module__, type(error).__name__) == ("pyo3_runtime", "PanicException")
 
 
 def translate(error: BaseException, what: str) -> SheafError:
-    """The error to raise for one of obstore's, met while doing ``what`` (such as "read packs/ab/x in s3://b")."""
+    """Return the error to raise for one of obstore's. ``what``: what was being done ("read packs/ab/x in s3://b")."""
     text = str(error)
     if is_panic(error):
         return _translated(

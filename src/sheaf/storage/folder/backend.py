@@ -1,10 +1,10 @@
 """A store in a folder of this machine: durable, create-only, without locks.
 
-A new object is written aside, synced, and then given its name with ``link()``, which fails if the name is taken. So a
-name leads to whole, durable bytes or to nothing, whatever happens in between.
+A new object is written to ``tmp/``, synced, and then linked to its name with ``link()``, which fails if the name exists.
+So a name always refers to complete, durable bytes or to nothing, whatever happens in between.
 """
 
-# Plain strings: a Path for each object costs more than the call.
+# Plain strings: creating a Path for each object costs more than the call itself.
 # ruff: noqa: PTH116, PTH120, PTH121
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ _BLOCK = 1 << 20  # bytes compared at a time
 
 
 class FolderBackend(Backend):
-    """Objects are files below ``root``; ``root/tmp`` holds what is being written.
+    """Stores objects as files below ``root``; ``root/tmp`` contains what is being written.
 
     With ``durability="full"`` an object survives a power cut once :meth:`create` has returned; with ``"none"`` it
-    survives the end of the process. ``shared="group"`` lets the folder's group read and write; a writer who doesn't say so in
-    a store that was made so does the same, and is warned.
+    survives the end of the process. ``shared="group"`` lets the folder's group read and write. Without it, a writer in a
+    store that was created as shared shares its files, too, and logs a warning.
     """
 
     ordered = False
@@ -67,7 +67,7 @@ class FolderBackend(Backend):
         self._modes = Modes.of(shared, f"{self._base}/{ASIDE}")
         self._has_warned = not self._modes.inherited
         self._folders = Folders(self._base, self._calls, self._modes, durable=self._durable)
-        self._real = {""}  #: folders that are no links; the store itself may be one
+        self._real = {""}  #: folders that are known not to be links; the root itself may be one
         self._aside = Aside(self._base, self._calls, self._folders, self._modes, locks_reach=is_local(kind))
 
     # ── writing ───────────────────────────────────────────────────────────────
@@ -78,7 +78,9 @@ class FolderBackend(Backend):
         with translated(f"write {key} in {self.url}", writing=True):
             with self._written_aside(parts) as aside:
                 created = self._publish(aside, path)
-            self._folders.sync(os.path.dirname(path))  # also if it was there: the caller relies on it
+            # Sync even if the object existed already: another process may have created it without syncing it yet, and
+            # the caller relies on it being durable.
+            self._folders.sync(os.path.dirname(path))
             if created:
                 return Created.CREATED
             return Created.MINE if self._holds(path, parts) else Created.OTHER
@@ -92,7 +94,7 @@ class FolderBackend(Backend):
 
     @contextmanager
     def _written_aside(self, parts: Sequence[memoryview]) -> Iterator[str]:
-        """The path of a file with these bytes, which is locked until it has its name in the store."""
+        """Yield the path of a new file with these bytes. It stays locked until the block ends, so that nobody removes it."""
         self._warn()
         aside, fd = self._aside.begin()
         try:
@@ -115,11 +117,12 @@ class FolderBackend(Backend):
             )
 
     def _publish(self, aside: str, path: str) -> bool:
-        """Gives the file its name; False if the name is taken by something else."""
+        """Give the file its name; return False if another file has it."""
         try:
             self._folders.making(path, lambda: self._calls.link(aside, path))
         except FileExistsError:
-            return os.stat(aside).st_nlink > 1 and os.path.samefile(aside, path)  # a lost answer
+            # On network file systems link() can succeed and its answer get lost; then a retry reports that it exists.
+            return os.stat(aside).st_nlink > 1 and os.path.samefile(aside, path)
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
@@ -141,7 +144,7 @@ class FolderBackend(Backend):
         return True
 
     def _holds(self, path: str, parts: Sequence[memoryview]) -> bool:
-        """True if the file has exactly these bytes."""
+        """True if the file contains exactly these bytes."""
         with opened(path) as (fd, size):
             if size != total(parts):
                 return False
@@ -190,7 +193,8 @@ class FolderBackend(Backend):
                 found = os.lstat(path)
         except NotFound:
             return None
-        return None if S_ISDIR(found.st_mode) else Stat(key, found.st_size)  # what is no file is there, too
+        # Anything but a folder occupies its key, even if it isn't a regular file.
+        return None if S_ISDIR(found.st_mode) else Stat(key, found.st_size)
 
     def list(self, prefix: str = "", *, sort: bool = False) -> Iterator[Stat]:
         return self._list(check_prefix(prefix), sort)
@@ -202,7 +206,8 @@ class FolderBackend(Backend):
                 try:
                     yield Stat(key, entry.stat(follow_symlinks=False).st_size)
                 except FileNotFoundError:
-                    continue  # deleted meanwhile
+                    # It was deleted while we were listing.
+                    continue
 
     def newest(self, prefix: str) -> str | None:
         self._path(check_prefix(prefix))
@@ -210,7 +215,7 @@ class FolderBackend(Backend):
             return next((key for key, _ in walk(self._base, prefix, sort=True)), None)
 
     def _path(self, key: str) -> str:
-        """Where a key's file is. Raises Corrupt if a link stands in the place of one of its folders."""
+        """The path of a key's file. Raises Corrupt if one of its folders is a symbolic link."""
         folder = key.rpartition("/")[0]
         if folder not in self._real:
             self._look_at(folder)
@@ -223,18 +228,21 @@ class FolderBackend(Backend):
         try:
             ensure_no_link(f"{self._base}/{folder}")
         except OSError:
-            return  # none yet, or none that may be looked at: who needs it is told
+            # The folder does not exist yet or may not be read. The call that uses the path raises that error.
+            return
         self._real.add(folder)
 
 
 def _pread(fd: int, key: str, size: int, offset: int, length: int) -> bytes:
     check_size(key, length, LARGEST)
-    if length > _BLOCK:  # room for all of it is made before it is read
+    # os.pread allocates the whole length before it reads, so a bad length must be rejected first.
+    if length > _BLOCK:
         check_reach(key, size, offset, length)
     data = os.pread(fd, length, offset)
     if len(data) < length:
         check_reach(key, os.fstat(fd).st_size, offset, length)
-        return data + _pread(fd, key, size, offset + len(data), length - len(data))  # a signal cut it short
+        # A signal can cut a read short.
+        return data + _pread(fd, key, size, offset + len(data), length - len(data))
     return data
 
 

@@ -1,6 +1,6 @@
-"""Folders below a store's root: made when first needed, and made durable before anything in them counts."""
+"""Folders below a store's root: created when first needed, and made durable before anything in them counts."""
 
-# Plain strings: a Path for each object costs more than the call.
+# Plain strings: creating a Path for each object costs more than the call itself.
 # ruff: noqa: PTH120
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from sheaf.storage.folder.syscalls import Syscalls
 __all__ = ["Folders", "Modes"]
 
 T = TypeVar("T")
-_ABOVE = 0o755  # of folders on the way to a store: who may write there may put another store in its place
+_ABOVE = 0o755  # mode of folders above the root: users who may write there could replace the store by another one
 
 
 @dataclass(frozen=True, slots=True)
 class Modes:
-    """The modes of new files and folders; ``exact`` sets them whatever the umask says.
+    """The modes of new files and folders; ``exact`` sets them regardless of the umask.
 
-    ``inherited``: nobody asked for them, others have made the store so.
+    ``inherited``: the modes were taken over from an existing store rather than requested.
     """
 
     file: int
@@ -34,7 +34,7 @@ class Modes:
 
     @classmethod
     def of(cls, shared: str, made: str) -> Modes:
-        """Private to the owner, or also the group's: if that is asked for, or as whoever made the store made ``made``."""
+        """Choose modes: private to the owner, or open to the group if ``shared`` says so or the existing folder ``made`` is."""
         if shared == "group":
             return cls(0o660, 0o2770, True)
         mode = _mode(made)
@@ -51,17 +51,17 @@ def _mode(path: str) -> int:
 
 
 class Folders:
-    """Makes and syncs folders. Thread-safe: all state is a set that only grows, and every step may happen twice."""
+    """Creates and syncs folders. Thread-safe: all state is a set that only grows, and every step may happen twice."""
 
     def __init__(self, root: str, calls: Syscalls, modes: Modes, *, durable: bool) -> None:
         self._root = root
         self._calls = calls
         self._modes = modes
         self._durable = durable
-        self._known: set[str] = set()  #: folders whose own name is known to be on the disk
+        self._known: set[str] = set()  #: folders whose own entry is known to be on the disk
 
     def making(self, path: str, action: Callable[[], T]) -> T:
-        """What ``action`` returns, after making the folder of ``path`` if it isn't there."""
+        """Run ``action`` and return its result; if the folder of ``path`` is missing, create it and run ``action`` again."""
         try:
             return action()
         except FileNotFoundError:
@@ -86,7 +86,7 @@ class Folders:
             self._calls.sync_folder(os.path.dirname(folder))
 
     def _make_below(self, folder: str, mode: int) -> None:
-        """A folder whose parent is there. Some file systems, such as /proc, take none."""
+        """Create a folder whose parent exists. Some file systems, such as /proc, don't allow that: raises Denied."""
         try:
             self._calls.mkdir(folder, mode)
         except FileNotFoundError:
@@ -97,10 +97,10 @@ class Folders:
             ) from None
 
     def sync(self, folder: str) -> None:
-        """Makes the entries of ``folder`` durable, and the way to it from the root's parent.
+        """Make the entries of ``folder`` durable, and the entries of all folders from the root's parent down to it.
 
-        The way is synced even if the folders were there: another process may have made them a moment ago and not yet
-        synced them. Once for each folder is enough, since the store never removes one.
+        The upper folders are synced even if they existed already: another process may have created them a moment ago and not
+        yet synced them. Once for each folder is enough, since the store never removes one.
         """
         if not self._durable:
             return
@@ -116,7 +116,8 @@ class Folders:
             self._calls.sync_folder(parent)
         except PermissionError:
             if self._is_ours(parent):
-                raise  # above the root, a folder that we may not read was not made by us
+                raise
+            # Above the root, a folder that we may not read was not created by us.
 
     def _is_ours(self, folder: str) -> bool:
         return folder == self._root or folder.startswith(self._root + "/")

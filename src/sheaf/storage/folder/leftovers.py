@@ -1,8 +1,8 @@
-"""What writers leave beside the keys of a folder store when they are killed: files in ``tmp/``.
+"""Leftovers of killed writers in a folder store: the files in ``tmp/``.
 
-A writer holds a lock on its file for as long as it works on it, and the system drops the lock with the process. So a file
-that can be locked is a leftover, whichever machine its writer ran on; a process id would not tell that. Where locks may
-not reach other machines, the file must also be old.
+A writer holds a lock on its file while it works on it, and the system releases the lock when the process ends. So a file
+that can be locked is a leftover, whichever machine its writer ran on; a process id would not show that. Where locks may
+not be visible to other machines, the file must also be old.
 """
 
 # Plain strings and calls of os: see backend.py.
@@ -26,16 +26,16 @@ from sheaf.storage.port import Unfinished
 __all__ = ["Aside"]
 
 _LOOK = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-_OLD_S = 3600.0  # since the last byte was written; a writer whose file goes nevertheless fails and creates nothing
-_ATTEMPTS = 100  # at a file that nobody takes; then the file system's locks are not what they should be
+_OLD_S = 3600.0  # since the last write; a writer whose file is removed nevertheless fails and creates nothing
+_ATTEMPTS = 100  # to create a file that no other process removes; after that, the file system's locks can't be trusted
 _MAY_LIVE = "its writer may still be running"
 _MUST_BE_OLD = "its writer may be running on another machine, so it is removed once it is an hour old"
 
 
 class Aside:
-    """The files in ``tmp/`` of a folder store: those of this process, and what others have left.
+    """The files in ``tmp/`` of a folder store: those of this process, and what other processes have left.
 
-    ``locks_reach``: whether a lock that any machine holds shows in locks of this one.
+    ``locks_reach``: whether a lock that any machine holds is visible on this machine.
     """
 
     def __init__(self, base: str, calls: Syscalls, folders: Folders, modes: Modes, *, locks_reach: bool) -> None:
@@ -48,11 +48,11 @@ class Aside:
         self._author = secrets.token_hex(6)
 
     def begin(self) -> tuple[str, int]:
-        """The path and the descriptor of a new file, which nobody removes before the descriptor is closed."""
+        """Create a file and return its path and descriptor. No process removes it before the descriptor is closed."""
         for _ in range(_ATTEMPTS):
             path, fd = self._create()
             is_held = self._calls.lock(fd)
-            # Between the two calls somebody may have taken the file for a leftover.
+            # Between the creation and the lock another process may have removed the file as a leftover.
             if is_held is None or (is_held and os.path.lexists(path)):
                 return path, fd
             self.end(path, fd)
@@ -63,23 +63,24 @@ class Aside:
         return path, self._folders.making(path, lambda: self._calls.create(path, self._modes.file))
 
     def end(self, path: str, fd: int) -> None:
-        """Forget a file, whether it got a name in the store or not."""
+        """Close and remove a file, whether it has a name in the store by now or not."""
         try:
             self._calls.unlink(path)
         except OSError:
-            pass  # taken by a rename, or left for others to find: what it holds counts for nothing
+            # It was renamed, or it stays as a leftover for gc. Neither does harm, since only names in the store count.
+            pass
         finally:
             self._calls.close(fd)
 
-    # -- what others have left -----------------------------------------------------------------------------------------
+    # -- leftovers of other processes ----------------------------------------------------------------------------------
 
     def unfinished(self, *, remove: bool) -> list[Unfinished]:
-        """As :meth:`Backend.unfinished`."""
+        """List or remove leftovers, as :meth:`Backend.unfinished` says."""
         with translated(f"list {ASIDE}/ of {self._base}", writing=remove):
             names = self._names()
             if not names:
                 return []
-            # A full disk must not keep gc from giving room back: a file is made only where its time decides.
+            # A full disk must not keep gc from freeing space, so a file is created only where its time is needed.
             now = self._now() if remove and not self._locks_reach else None
             return [found for name in names if (found := self._look(name, now, remove=remove))]
 
@@ -90,7 +91,7 @@ class Aside:
             return []
 
     def _now(self) -> float:
-        """The time as the store's own file system tells it."""
+        """The time by the clock of the store's own file system, in seconds."""
         path, fd = self.begin()
         try:
             return os.fstat(fd).st_mtime
@@ -98,7 +99,7 @@ class Aside:
             self.end(path, fd)
 
     def _look(self, name: str, now: float | None, *, remove: bool) -> Unfinished | None:
-        """One of them; None if it has gone meanwhile."""
+        """Examine one file, and remove it if asked to and it is a leftover; None if it is gone by now."""
         path, key = f"{self._base}/{ASIDE}/{name}", f"{ASIDE}/{name}"
         try:
             found = os.lstat(path)
@@ -118,7 +119,7 @@ class Aside:
 
     @contextmanager
     def _locked(self, path: str) -> Iterator[bool | None]:
-        """True if it could be locked, with the lock held until the caller is done: nobody can begin to write to it."""
+        """Try to lock a file until the block ends, so that no process can begin to write to it. Yields True if that worked."""
         fd = os.open(path, _LOOK)
         try:
             yield self._calls.lock(fd, shared=True)

@@ -1,4 +1,4 @@
-"""The names of a folder store: walks folders and yields keys."""
+"""List the keys of a folder store by walking its folders."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FOREIGN = (".nfs", ".DS_Store")  # what NFS clients and the Finder leave in fol
 
 
 def walk(root: str, prefix: str, *, sort: bool) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Keys that start with ``prefix`` and their entries; in ascending bytewise order of keys if ``sort``."""
+    """Yield the keys that start with ``prefix`` with their entries; in ascending bytewise order of keys if ``sort``."""
     folder, _, start = prefix.rpartition("/")
     base = f"{folder}/" if folder else ""
     for name, entry in _entries(f"{root}/{base}", start, sort=sort):
@@ -31,6 +31,7 @@ def _entries(path: str, start: str, *, sort: bool) -> list[tuple[str, os.DirEntr
             found = [(e.name, e) for e in scan if e.name.startswith(start) and is_segment(e.name)]
     except (FileNotFoundError, NotADirectoryError):
         return []
-    if sort:  # a folder's keys continue with "/", so it sorts as if its name ended so
+    # The keys in a folder continue with "/", so it must sort as if its name ended with it.
+    if sort:
         found.sort(key=lambda pair: f"{pair[0]}/" if pair[1].is_dir(follow_symlinks=False) else pair[0])
     return [pair for pair in found if not pair[0].startswith(_FOREIGN)]

@@ -1,4 +1,4 @@
-"""The system's mounts: whether a path lies on a network file system, whose listings may be late, and what is mounted."""
+"""The system's mounts: what is mounted, and whether a path is on a network file system, whose listings may be late."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MAC_LINE = re.compile(r"(?P<source>.*) on (?P<point>/.*) \((?P<type>[a-z0-9_]+)
 
 
 class Mounted(NamedTuple):
-    """A row of the system's table of mounts: where, which type, what, and whether it can be written to."""
+    """A row of the system's table of mounts: mount point, type, source, and whether it can be written to."""
 
     point: Path
     kind: str
@@ -38,12 +38,12 @@ def is_network(kind: str) -> bool:
 
 
 def is_local(kind: str) -> bool:
-    """True if all who use a file system of this type use it through this machine's kernel, so that locks are seen by all."""
+    """True if a file system of this type is used only through this machine's kernel, so that all users see its locks."""
     return kind in _LOCAL
 
 
 def filesystem_type(path: Path) -> str:
-    """The type of the file system that holds ``path`` (which need not exist), "" if it can't be told."""
+    """The type of the file system that contains ``path`` (which need not exist), "" if unknown."""
     target = path.absolute()
     while not target.exists() and target != target.parent:
         target = target.parent
@@ -56,7 +56,7 @@ def filesystem_type(path: Path) -> str:
 
 
 def mounted_on(folder: Path) -> Mounted | None:
-    """What is mounted exactly on a folder; asks the system's table alone, so that a mount that hangs does not hang this."""
+    """What is mounted exactly on a folder, or None. Reads only the system's table, so that a hanging mount can't block it."""
     point = Path(os.path.abspath(folder))  # noqa: PTH100 - resolve() would look into the mount
     point = point.parent.resolve() / point.name
     found = [each for each in _mounts() if each.point == point]
@@ -74,7 +74,7 @@ def _mounts() -> list[Mounted]:
 
 
 def parse_proc_mounts(text: str) -> list[Mounted]:
-    """Linux's table; blanks in names are written as octal there."""
+    """Parse Linux's table of mounts, in which blanks in names are written as octal numbers."""
     rows = [line.split(" ") for line in text.split("\n")]
     return [
         Mounted(Path(_unescaped(row[1])), row[2], _unescaped(row[0]), "ro" not in "".join(row[3:4]).split(","))
@@ -88,7 +88,7 @@ def _unescaped(name: str) -> str:
 
 
 def parse_mount_output(text: str) -> list[Mounted]:
-    """What ``mount`` prints on macOS."""
+    """Parse what ``mount`` prints on macOS."""
     found = (_MAC_LINE.fullmatch(line) or _MAC_LINE.match(line) for line in text.split("\n"))
     return [
         Mounted(Path(match["point"]), match["type"], match["source"], "read-only" not in match["rest"])

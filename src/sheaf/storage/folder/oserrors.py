@@ -30,7 +30,7 @@ _CATEGORIES: dict[int, tuple[type[SheafError], str]] = {
 }
 
 
-#: What differs when we write: a missing folder was there a moment ago, and a file in the way is a bad name.
+#: What differs when we write: a missing folder existed a moment ago, and a file in the way means a bad name.
 _WRITING: dict[int, tuple[type[SheafError], str]] = {
     errno.ENOENT: (Unavailable, "a folder or an unfinished file of the store was removed: try again"),
     errno.ENOTDIR: (InvalidInput, "a file is in the way of a folder"),
@@ -41,7 +41,7 @@ _WRITING: dict[int, tuple[type[SheafError], str]] = {
 
 
 def from_oserror(error: OSError, what: str, *, writing: bool = False) -> SheafError:
-    """Return the error to raise for ``error``, met while doing ``what`` (such as "read packs/ab/x")."""
+    """Return the error to raise for ``error``. ``what``: what was being done, such as "read packs/ab/x"."""
     number = error.errno or 0
     category, hint = _CATEGORIES.get(number, (Unavailable, "try again"))
     if writing:
@@ -52,7 +52,7 @@ def from_oserror(error: OSError, what: str, *, writing: bool = False) -> SheafEr
 
 @contextmanager
 def translated(what: str, *, writing: bool = False) -> Iterator[None]:
-    """Turn an ``OSError`` raised inside into its category."""
+    """Translate an ``OSError`` raised inside into an error of ``sheaf.errors``. ``what``: as in "can't <what>"."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Folders and files of this machine that are their owner's alone, whatever the umask says."""
+"""Folders and files of this machine that only their owner can access, whatever the umask is."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Final
 
 __all__ = ["ASIDE", "make_private_folder", "write_private"]
 
-ASIDE: Final = ".new-"  #: how names of files begin that are being written
+ASIDE: Final = ".new-"  #: beginning of the names of files that are being written
 
 
 def make_private_folder(folder: Path) -> None:
-    """A folder, with what is missing above it, that only its owner enters; one that is there stays as it is.
+    """Create a folder, and those missing above it, for its owner only; an existing one stays as it is.
 
-    Path.mkdir gives its mode to the last folder only. Raises OSError.
+    Path.mkdir would give the mode to the last folder only. Raises OSError.
     """
     if folder.is_dir():
         return
@@ -25,11 +25,11 @@ def make_private_folder(folder: Path) -> None:
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Replace what a file holds in one step; only its owner reads and writes it.
+    """Replace the contents of a file in one step; only its owner can read and write it.
 
-    Raises OSError, and then what was there is there still, and nothing else.
+    Raises OSError; then the old contents are unchanged and no other file is left.
     """
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=ASIDE)  # mkstemp makes it 0600
+    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=ASIDE)  # mkstemp creates it with mode 0600
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

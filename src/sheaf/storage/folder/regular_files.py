@@ -1,9 +1,9 @@
-"""Files of a folder store are opened as what they must be: regular files.
+"""Open the files of a folder store only if they are regular files.
 
-Otherwise a link would be followed out of the store, and a reader of a named pipe or of a device would never end.
+Otherwise a link could lead out of the store, and reading a named pipe or a device would never end.
 """
 
-# Plain strings: a Path for each object costs more than the call.
+# Plain strings: creating a Path for each object costs more than the call itself.
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sheaf.storage.buffers import check_size
 __all__ = ["ensure_no_link", "opened", "read_whole"]
 
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
-_MORE = 1 << 20  # bytes asked for beyond what a file is said to have
+_MORE = 1 << 20  # bytes to read beyond the reported size of a file
 _KINDS = {
     S_ISLNK: "a symbolic link",
     S_ISFIFO: "a named pipe",
@@ -31,11 +31,12 @@ _KINDS = {
 
 @contextmanager
 def opened(path: str) -> Iterator[tuple[int, int]]:
-    """The descriptor and the size of a regular file. Raises OSError, Corrupt."""
+    """Open a regular file and yield its descriptor and its size in bytes. Raises OSError, Corrupt."""
     try:
         fd = os.open(path, _READ)
     except OSError as error:
-        if error.errno in {errno.ELOOP, errno.ENXIO}:  # a link; a socket
+        # open() reports a link as ELOOP and a socket as ENXIO.
+        if error.errno in {errno.ELOOP, errno.ENXIO}:
             _ensure_regular(path, os.lstat(path).st_mode)
         raise
     try:
@@ -47,7 +48,7 @@ def opened(path: str) -> Iterator[tuple[int, int]]:
 
 
 def _ensure_regular(path: str, mode: int) -> None:
-    """Raises Corrupt, or IsADirectoryError."""
+    """Raise IsADirectoryError for a folder, Corrupt for anything else that isn't a regular file."""
     if S_ISREG(mode):
         return
     if S_ISDIR(mode):
@@ -59,15 +60,16 @@ def _ensure_regular(path: str, mode: int) -> None:
 
 
 def ensure_no_link(folder: str) -> None:
-    """Raises Corrupt if a folder of the store is a symbolic link, OSError if there is none."""
+    """Raise Corrupt if a folder of the store is a symbolic link, OSError if it does not exist."""
     if S_ISLNK(os.lstat(folder).st_mode):
         raise Corrupt(f"{folder} is a symbolic link instead of a folder", "move or mount the folder itself there")
 
 
 def read_whole(fd: int, key: str, size: int, limit: int) -> bytes:
-    """All bytes of a file, of which ``size`` are expected. Raises Corrupt if there are more than ``limit``."""
+    """Read all bytes of a file that should have ``size``. Raises Corrupt if it has more than ``limit``."""
     data = os.read(fd, size + 1)
-    while len(data) != size and (more := os.read(fd, _MORE)):  # it grows, or a signal cut the read short
+    # A file that grows, or a read that a signal cut short, needs more than one read.
+    while len(data) != size and (more := os.read(fd, _MORE)):
         data += more
         check_size(key, len(data), limit)
     return data

@@ -1,4 +1,4 @@
-"""A temporary file without a name, to which is appended whole or not at all, also on a disk that is full."""
+"""A temporary file without a name. Each append succeeds completely or changes nothing, even on a full disk."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["Scratch"]
 
 
 class Scratch:
-    """The file is unbuffered: bytes that a buffer keeps after a failed write would follow later, in the middle of others."""
+    """An unbuffered file: a buffer would write what it kept from a failed write later, in the middle of other bytes."""
 
     def __init__(self) -> None:
         self.file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed by close()
         self.size = 0
 
     def append(self, *parts: Buffer) -> int:
-        """Add bytes at the end; returns where they begin. Raises OSError, and then the file is as it was before."""
+        """Append bytes and return the offset where they begin. Raises OSError, after which the file is as it was before."""
         start = self.size
         try:
             for part in parts:
@@ -36,7 +36,7 @@ class Scratch:
             view = view[done:]
 
     def read(self, start: int, end: int) -> bytes:
-        """The bytes between two places. Raises OSError."""
+        """Read the bytes from offset ``start`` to ``end``. Raises OSError."""
         found = bytearray()
         while start + len(found) < end:
             part = os.pread(self.file.fileno(), end - start - len(found), start + len(found))
@@ -46,5 +46,5 @@ class Scratch:
         return bytes(found)
 
     def close(self) -> None:
-        """Forget the bytes."""
+        """Close the file, which deletes its bytes."""
         self.file.close()

@@ -1,7 +1,6 @@
-"""The system calls on which the durability of a folder store rests, as one object.
+"""The system calls on which the durability of a folder store depends, as one object.
 
-``FolderBackend`` writes through this and nothing else, so that a test can stand between it and the disk and simulate a
-power cut.
+``FolderBackend`` writes only through this object, so that a test can replace it to simulate a power cut.
 """
 
 # ruff: noqa: PTH101, PTH102, PTH105, PTH108
@@ -19,7 +18,7 @@ from collections.abc import Sequence
 
 __all__ = ["Syscalls"]
 
-_IOV_MAX = 1024  # buffers a writev takes; POSIX promises 16, Linux and macOS give 1,024
+_IOV_MAX = 1024  # buffers that one writev accepts; POSIX guarantees 16, Linux and macOS allow 1,024
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1  # linux/fs.h
 _RENAME_EXCL = 4  # sys/stdio.h of macOS
@@ -29,11 +28,11 @@ class Syscalls:
     """The real calls. Each raises ``OSError`` as the system does."""
 
     def create(self, path: str, mode: int) -> int:
-        """A descriptor of a new empty file, for writing."""
+        """Create a file, open it for writing and return its descriptor."""
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
 
     def write(self, fd: int, parts: Sequence[memoryview]) -> None:
-        """All parts one after the other, without joining them."""
+        """Write all parts one after the other, without joining them."""
         rest, first = list(parts), 0
         while first < len(rest):
             written = os.writev(fd, rest[first : first + _IOV_MAX])
@@ -44,10 +43,10 @@ class Syscalls:
                 rest[first] = rest[first][written:]
 
     def lock(self, fd: int, *, shared: bool = False) -> bool | None:
-        """True if the file is locked for this descriptor now, until it is closed; None where there are no locks.
+        """Try to lock the file until the descriptor is closed. True if locked, None where locks are not supported.
 
-        A lock of the open file, not of the process: other threads count as others, and a server sees those of its
-        clients.
+        The lock belongs to the open file, not to the process: other threads count as others, and a server sees the locks of
+        its clients.
         """
         try:
             _lock(fd, shared=shared)
@@ -56,22 +55,22 @@ class Syscalls:
         return True
 
     def flush(self, fd: int) -> None:
-        """Hands what was written to the file system's server, which is done where files are closed."""
+        """Send what was written to a file server. Such file systems do that when a descriptor is closed."""
         os.close(os.dup(fd))
 
     def chmod(self, path: str, mode: int) -> None:
-        """Sets a mode whatever the umask says."""
+        """Set a mode regardless of the umask."""
         os.chmod(path, mode)
 
     def sync_file(self, fd: int) -> None:
-        """Returns when the file's content is on the disk itself."""
+        """Wait until the file's content is on the disk itself."""
         if sys.platform == "darwin":
             _full_sync(fd)
         else:
             os.fdatasync(fd)
 
     def sync_folder(self, path: str) -> None:
-        """Returns when the folder's entries (not what they lead to) are on the disk itself."""
+        """Wait until the folder's entries (not the contents of its files) are on the disk itself."""
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             if sys.platform == "darwin":
@@ -82,27 +81,27 @@ class Syscalls:
             os.close(fd)
 
     def close(self, fd: int) -> None:
-        """Gives a descriptor back."""
+        """Close a descriptor."""
         os.close(fd)
 
     def mkdir(self, path: str, mode: int) -> None:
-        """One folder."""
+        """Create one folder."""
         os.mkdir(path, mode)
 
     def link(self, source: str, target: str) -> None:
-        """A second name for a file; ``FileExistsError`` if it is taken."""
+        """Give a file a second name. Raises ``FileExistsError`` if the name exists."""
         os.link(source, target)
 
     def rename_new(self, source: str, target: str) -> None:
-        """Moves a file; ``FileExistsError`` if the name is taken, ``ENOSYS`` where the system has no such call."""
+        """Move a file. Raises ``FileExistsError`` if the name exists, ``ENOSYS`` where the system has no such call."""
         _rename_new(source, target)
 
     def rename(self, source: str, target: str) -> None:
-        """Moves a file over another one, in one step."""
+        """Move a file, replacing an existing one in one step."""
         os.replace(source, target)
 
     def unlink(self, path: str) -> None:
-        """Removes a name."""
+        """Remove a name of a file."""
         os.unlink(path)
 
 
@@ -112,11 +111,11 @@ def _lock(fd: int, *, shared: bool) -> None:
         fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         return
     kind = fcntl.F_RDLCK if shared else fcntl.F_WRLCK
-    fcntl.fcntl(fd, number, struct.pack("hhqqi4x", kind, os.SEEK_SET, 0, 0, 0))  # struct flock; all of the file
+    fcntl.fcntl(fd, number, struct.pack("hhqqi4x", kind, os.SEEK_SET, 0, 0, 0))  # struct flock, for the whole file
 
 
 def _full_sync(fd: int) -> None:
-    """macOS: fsync alone stops at the drive's cache. File servers don't know the stronger call."""
+    """Sync a file on macOS, where fsync stops at the drive's cache. File servers don't support the stronger call."""
     try:
         fcntl.fcntl(fd, getattr(fcntl, "F_FULLFSYNC"))  # noqa: B009 - only there
     except OSError as error:

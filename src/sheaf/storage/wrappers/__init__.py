@@ -1,1 +1,1 @@
-"""Backends in front of another backend, each changing one thing about it."""
+"""Backends that wrap another backend, each changing one thing about it."""

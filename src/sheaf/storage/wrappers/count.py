@@ -1,4 +1,4 @@
-"""Counting what a store is asked: budgets are kept in requests and round trips, since those are what a bucket costs."""
+"""Count the requests to a store. Budgets are in requests and round trips, since these are what a bucket costs."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from sheaf.storage.wrappers.wrapper import WrapperBackend
 
 __all__ = ["COALESCE", "Call", "CountBackend", "Tally", "spans"]
 
-#: Ranges nearer to each other than this many bytes are fetched together.
+#: Ranges with fewer than this many bytes between them are fetched together.
 COALESCE = 64 * 1024
 
-_PAGE = 1_000  # keys in one answer of S3
+_PAGE = 1_000  # keys in one response of S3
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What was asked (the port's method) of which top folder of keys."""
+    """A kind of call: the port's method, and the top folder of the key."""
 
     operation: str
     folder: str
@@ -31,7 +31,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Totals. ``round_trips`` is the longest chain of calls that each waited for the one before."""
+    """Totals. ``round_trips``: the longest chain of calls each of which waited for the one before."""
 
     requests: int
     bytes_in: int
@@ -40,7 +40,7 @@ class Tally:
 
 
 def spans(ranges: Sequence[tuple[int, int]], gap: int = COALESCE) -> int:
-    """How many requests the ranges need if near ones are fetched together."""
+    """The number of requests that the ranges need, if near ones are fetched together."""
     count, reached = 0, -gap - 1
     for offset, length in sorted(ranges):
         if length and offset - reached > gap:
@@ -50,7 +50,7 @@ def spans(ranges: Sequence[tuple[int, int]], gap: int = COALESCE) -> int:
 
 
 class CountBackend(WrapperBackend):
-    """``inner``, counted. Requests are those that an S3 store would see; retries are not among them."""
+    """Counts the calls to ``inner`` as the requests that an S3 store would get, without retries."""
 
     def __init__(self, inner: Backend) -> None:
         super().__init__(inner)
@@ -58,7 +58,7 @@ class CountBackend(WrapperBackend):
         self.reset()
 
     def reset(self) -> None:
-        """Counts from zero again."""
+        """Reset all counts to zero."""
         with self._lock:
             self.requests: Counter[Call] = Counter()  #: by operation and top folder
             self.bytes_in: Counter[Call] = Counter()  #: bytes read
@@ -66,7 +66,7 @@ class CountBackend(WrapperBackend):
             self._depth = 0
 
     def tally(self, *folders: str) -> Tally:
-        """Totals; requests and bytes of these top folders only, if any is named."""
+        """Return the totals; if folders are named, requests and bytes only of these top folders."""
         with self._lock:
             requests, read, written = (_sum(c, folders) for c in (self.requests, self.bytes_in, self.bytes_out))
             return Tally(requests, read, written, self._depth)

@@ -1,4 +1,4 @@
-"""Reading from copies while the store itself can't be reached."""
+"""Read from replicas while the store itself can't be reached."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from sheaf.storage.wrappers.wrapper import WrapperBackend
 __all__ = ["FailoverBackend"]
 
 T = TypeVar("T")
-_AGAIN_S = 60.0  # how long copies are read before the store is asked again
+_AGAIN_S = 60.0  # how long only the copies are read before the store is tried again
 
 
 class FailoverBackend(WrapperBackend):
-    """``inner``; reads that it can't answer (``Unavailable``) go to the first of ``copies`` that can.
+    """Sends reads for which ``inner`` raises ``Unavailable`` to the first of ``copies`` that answers.
 
-    Writes never do. ``tell`` gets one line, once, when copies begin to be read.
+    Writes always go to ``inner``. ``tell`` is called with one line, once, when a copy is read for the first time.
     """
 
     def __init__(
         self, inner: Backend, tell: Callable[[str], None], clock: Callable[[], float] = time.monotonic
     ) -> None:
         super().__init__(inner)
-        self.copies: tuple[Backend, ...] = ()  #: in the order in which they are asked
-        self.may_fail_over = True  #: False once it matters that nothing read is old
+        self.copies: tuple[Backend, ...] = ()  #: in the order in which they are tried
+        self.may_fail_over = True  #: False from the moment when an outdated answer would be harmful
         self._tell = tell
         self._clock = clock
         self._lost_until = float("-inf")
@@ -79,6 +79,6 @@ class FailoverBackend(WrapperBackend):
 
 
 def _begun(listing: Iterator[Stat]) -> Iterator[Stat]:
-    """The same listing, with its first answer asked for now: so that a store that is away is noticed."""
+    """Return the same listing after requesting its first item, so that an unreachable store raises here, not later."""
     first = next(listing, None)
     return iter(()) if first is None else chain([first], listing)

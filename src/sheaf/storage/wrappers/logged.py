@@ -1,4 +1,4 @@
-"""Naming each request to a store in the log, which ``-vv`` prints."""
+"""Write each request to a store to the log, which ``-vv`` prints."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def with_log(backend: Backend) -> Backend:
 
 
 class LogBackend(WrapperBackend):
-    """``inner``, each of whose calls is one line: the call, the key, bytes, milliseconds, and how it ended."""
+    """Logs each call to ``inner`` in one line: the call, the key, bytes, the result and the time in milliseconds."""
 
     def create(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
         with _logged("create", key) as said:

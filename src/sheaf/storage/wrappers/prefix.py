@@ -1,4 +1,4 @@
-"""A store inside a store: all keys below one folder."""
+"""A store in a folder of another store."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["PrefixBackend"]
 
 
 class PrefixBackend(WrapperBackend):
-    """``inner`` below ``folder``. Raises ``InvalidInput`` if that can't be a folder of keys."""
+    """The keys of ``inner`` below ``folder``. Raises ``InvalidInput`` if ``folder`` is not a valid key."""
 
     def __init__(self, inner: Backend, folder: str) -> None:
         super().__init__(inner)

@@ -1,4 +1,4 @@
-"""Using no more than so many bytes a second, each way."""
+"""Limit the bytes per second that are sent and received."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from sheaf.storage.wrappers.wrapper import WrapperBackend
 
 __all__ = ["LimitBackend", "Throttle"]
 
-_LITTLE = 1 << 20  # bytes of an object that must not stand behind packs: a record, the end of an upload that is cut off
+_LITTLE = 1 << 20  # bytes of an object that must not wait for packs: a record, or the end of an interrupted upload
 
 
 class Throttle:
-    """Limits callers together to ``rate`` bytes a second, averaged over time."""
+    """Limits all callers together to ``rate`` bytes per second on average."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class Throttle:
         self._clock = clock
         self._sleep = sleep
         self._lock = Lock()
-        self._free_at = clock()  #: when all that was let pass so far is paid for
+        self._free_at = clock()  #: when everything that has passed so far is paid for, on ``clock``
 
     def take(self, size: int, *, at_once: bool = False) -> None:
         """Wait for earlier callers, then account for ``size`` bytes. ``at_once``: do not wait; later callers wait longer."""
@@ -44,7 +44,7 @@ class Throttle:
 
 
 class LimitBackend(WrapperBackend):
-    """``inner`` at a bounded rate. One object passes in one go; the callers after it wait."""
+    """Limits the rate of ``inner``. One object passes without a pause; later callers wait."""
 
     def __init__(self, inner: Backend, upload: Throttle, download: Throttle) -> None:
         super().__init__(inner)
@@ -53,7 +53,7 @@ class LimitBackend(WrapperBackend):
 
     @classmethod
     def at(cls, inner: Backend, rate: int) -> LimitBackend:
-        """The same rate, in bytes a second, each way."""
+        """Wrap ``inner`` with the same limit in each direction, in bytes per second."""
         return cls(inner, Throttle(rate), Throttle(rate))
 
     def create(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:

@@ -1,4 +1,4 @@
-"""A store that is only read."""
+"""Make a store read-only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["ReadOnlyBackend"]
 
 
 class ReadOnlyBackend(WrapperBackend):
-    """``inner``, where every create and delete raises ``Refused``, but creates below the prefix ``but``."""
+    """Raise ``Refused`` for every create and delete, except for creates of keys that start with ``but``."""
 
     def __init__(self, inner: Backend, *, but: str | None = None) -> None:
         super().__init__(inner)

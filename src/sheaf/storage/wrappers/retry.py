@@ -1,4 +1,4 @@
-"""Trying again, with growing random pauses, what failed because the store could not be reached."""
+"""Retry with exponential backoff and jitter when the store can't be reached."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ _log = logging.getLogger("sheaf")
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often, and how long to wait before retry n (from 0): a random part of ``first_s * 2**n``, bounded."""
+    """How often to retry, and the wait before retry n (from 0): a random part of ``min(longest_s, first_s * 2**n)`` seconds."""
 
     retries: int = 5
     first_s: float = 0.2
     longest_s: float = 10.0
     sleep: Callable[[float], None] = time.sleep
-    jitter: Callable[[], float] = random.random  #: from [0, 1)
+    jitter: Callable[[], float] = random.random  #: a random number from [0, 1)
 
     def pauses(self) -> Iterator[float]:
-        """The waits in seconds, one for each retry."""
+        """Yield the waits in seconds, one for each retry."""
         for n in range(self.retries):
             yield min(self.longest_s, self.first_s * 2**n) * self.jitter()
 
     def run(self, action: Callable[[], T]) -> T:
-        """Call ``action``, retrying on ``Unavailable`` only; raises the last error when no retry is left."""
+        """Call ``action``; retry on ``Unavailable`` only, and raise the last error when no retry is left."""
         pauses = self.pauses()
         while True:
             try:
@@ -52,9 +52,9 @@ class RetryPolicy:
         self.sleep(pause)
 
     def resumed(self, listing: Callable[[str], Iterator[Stat]]) -> Iterator[Stat]:
-        """List, restarting when the listing breaks off; no key is returned twice.
+        """List, starting again when the listing fails; no key is yielded twice.
 
-        ``listing`` gets the last key that was handed out ("" at first); it may leave out what sorts before that.
+        ``listing`` gets the last key that was yielded ("" at first); it may omit keys that sort before it.
         """
         seen: set[str] = set()
         last, pauses = "", self.pauses()
@@ -71,9 +71,9 @@ class RetryPolicy:
 
 
 class RetryBackend(WrapperBackend):
-    """Repeats a call of ``inner`` that raised ``Unavailable``.
+    """Retries calls of ``inner`` that raise ``Unavailable``.
 
-    A create may be repeated too: if the first try was made after all, the answer is *mine*.
+    A create may be retried, too: if the first attempt succeeded after all, the result is ``Created.MINE``.
     """
 
     def __init__(self, inner: Backend, policy: RetryPolicy | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The base of backends that stand before another backend and change one thing about it."""
+"""The base of backends that wrap another backend and change one thing about it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["WrapperBackend"]
 
 
 class WrapperBackend(Backend):
-    """Passes everything on to ``inner``; subclasses override what they change."""
+    """Passes every call on to ``inner``; subclasses override what they change."""
 
     def __init__(self, inner: Backend) -> None:
         self.inner = inner

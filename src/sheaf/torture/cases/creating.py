@@ -1,4 +1,4 @@
-"""Objects appear whole, once, and are never replaced."""
+"""Objects are created whole and once, and are never replaced."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Rounds with whole stores: several clients, calls that fail, processes that are killed."""
+"""Rounds with whole stores: several clients, calls that fail, and processes that are killed."""

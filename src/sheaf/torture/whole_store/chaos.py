@@ -18,11 +18,11 @@ __all__ = ["Chaos", "Stopped"]
 
 T = TypeVar("T")
 
-_BUSY = 1 / 300  # chance at each call that a busy time begins
-_BUSY_CALLS = 30  # the longest, in calls
-_TRAVEL_S = 0.02  # the longest that a write takes on its way
-_LATE_S = 1.0  # the latest that a late write arrives
-#: Chances at each write, of those that are disturbed.
+_BUSY = 1 / 300  # probability at each call that a busy period begins
+_BUSY_CALLS = 30  # its longest duration, in calls
+_TRAVEL_S = 0.02  # the longest delay of a write
+_LATE_S = 1.0  # the longest delay of a write that arrives late
+#: The faults of writes that fail, by their frequency.
 _MISHAPS = ("not made", "answer lost", "answer lost", "arrives late")
 
 
@@ -102,7 +102,7 @@ class Chaos(WrapperBackend):
         return answer
 
     def _travel(self) -> None:
-        """A write takes its time, so that others come first now and then."""
+        """Delay a write, so that the writes of other clients come first now and then."""
         if self._rate:
             with self._lock:
                 pause_s = self._random.uniform(0, _TRAVEL_S)
@@ -125,5 +125,6 @@ class Chaos(WrapperBackend):
 def _quietly(action: Callable[[], object]) -> None:
     try:
         action()
-    except Exception:  # nobody waits for this answer
+    except Exception:
+        # No client waits for this response.
         return

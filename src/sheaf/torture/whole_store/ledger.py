@@ -31,17 +31,17 @@ class Told:
 
 @dataclass(slots=True)
 class Ledger:
-    """Written by all clients; safe to use from many threads."""
+    """A record of acknowledgements, written by all clients. Safe to use from many threads."""
 
     bundles: dict[str, Told] = field(default_factory=dict)
-    counts: Counter[str] = field(default_factory=Counter)  #: what was done how often
+    counts: Counter[str] = field(default_factory=Counter)  #: how often each operation was done
     labels: list[tuple[str, str, str]] = field(default_factory=list)  #: repo, name, bundle
-    branches: dict[tuple[str, str], str] = field(default_factory=dict)  #: who was told to have made repo's branch
+    branches: dict[tuple[str, str], str] = field(default_factory=dict)  #: the client that created it
     _doubtful: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def commit(self, id: str, told: Told) -> None:
-        """A bundle was acknowledged."""
+        """Record that a bundle was acknowledged."""
         with self._lock:
             self.bundles[id] = told
             self.counts["bundles"] += 1
@@ -90,7 +90,8 @@ def claim_files(bundle: Bundle, files: Files) -> None:
 def claim_kept(store: Store, ledger: Ledger) -> None:
     """Raise Broken unless all that was acknowledged still holds, before and after a complete gc."""
     _claim_all(store, ledger, read_data=False)
-    for _ in range(2):  # a generation keeps what has lived while it worked, so the next one may find more
+    # A generation keeps what was in use while it ran, so the next one may find more garbage.
+    for _ in range(2):
         collect(store.connected.core, Patience(0))
     _claim_all(store, ledger, read_data=True)
     _claim_tidy(store)

@@ -33,10 +33,10 @@ __all__ = ["Round", "play"]
 
 _PEOPLE, _STEPS = 3, 12
 _UPLOADERS = 2  # processes, each killed once
-_RATE = 0.1  # share of the writes that are disturbed
+_RATE = 0.1  # share of the writes that fail
 _CHUNKER = Chunker(min=1024, avg=4096, max=16_384)  # so that small files have many chunks
-_LONGEST_S = 900.0  # a round that takes longer is stuck, or the store is too slow for it
-_TOLD_S = 60.0  # how long a process is waited for until it has committed something
+_LONGEST_S = 900.0  # a round that takes longer hangs, or the store is too slow for it
+_TOLD_S = 60.0  # how long to wait for a process to commit something
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Round:
 
 @dataclass(slots=True)
 class _World:
-    """What the threads of a round share."""
+    """The state that the threads of a round share."""
 
     place: Place
     seed: str
@@ -59,15 +59,15 @@ class _World:
     timings: Timings
     ledger: Ledger = field(default_factory=Ledger)
     faults: Counter[str] = field(default_factory=Counter)
-    is_over: threading.Event = field(default_factory=threading.Event)  #: for those who collect
-    stop: threading.Event = field(default_factory=threading.Event)  #: for everybody, at once
+    is_over: threading.Event = field(default_factory=threading.Event)  #: tells the collectors to end
+    stop: threading.Event = field(default_factory=threading.Event)  #: tells all threads to end immediately
     troubles: list[str] = field(default_factory=list)
 
     def open(self) -> Backend:
         return TimedBackend(self.place.open(), self.timings)
 
     def thread(self, name: str, live: Callable[[Client], None]) -> threading.Thread:
-        """A client in a thread of its own, begun."""
+        """Start a client in its own thread."""
         thread = threading.Thread(target=self._run, args=(name, live), name=name, daemon=True)
         thread.start()
         return thread
@@ -80,8 +80,10 @@ class _World:
                 finally:
                     self.faults += its.faults
         except (Stopped, Unavailable):
-            return  # if not stopped, it could not even open the store
-        except Exception as error:  # whatever must not happen
+            # Unless it was stopped, the client could not even open the store.
+            return
+        except Exception as error:
+            # No other error may occur in a round.
             self.troubles.append(f"{name}: {_said(error)}")
 
 
@@ -108,7 +110,8 @@ def play(place: Place, seed: str, timings: Timings) -> Round:
             raise Unavailable(f"a round has not finished after {_LONGEST_S:.0f} s", "use a faster location") from None
         except (Unavailable, Denied, NoSpace):
             raise
-        except Exception as error:  # a store that breaks its rules may lead anywhere
+        except Exception as error:
+            # A store that violates its guarantees may cause any error.
             world.troubles.append(f"after the round: {_said(error)}")
         finally:
             world.stop.set()
@@ -128,7 +131,7 @@ def _deadline(world: _World) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """What goes wrong on purpose is no news."""
+    """Hide log messages about injected faults."""
     logger = logging.getLogger("sheaf")
     before = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -159,7 +162,8 @@ def _live(world: _World) -> None:
         world.is_over.set()
         for other in others:
             other.join()
-    except BaseException:  # an interrupt, above all: nobody may go on writing
+    except BaseException:
+        # This is mainly for interrupts: no thread may continue to write after one.
         world.stop.set()
         for thread in (*people, *others):
             thread.join()
@@ -181,7 +185,7 @@ def _look_back(world: _World) -> None:
 
 
 def _uploads(pipe: Connection, place: Place, name: str, scratch: str) -> None:
-    """Uploads one folder after the other, and says so, until it is killed."""
+    """Upload one folder after the other, reporting each, until the process is killed."""
     done = 0
     with _quiet(), client(place.open(), name, _RATE) as its:
         while True:
@@ -209,7 +213,8 @@ def _kill_uploaders(world: _World) -> None:
         for uploader in uploaders:
             try:
                 took = _hear(world, uploader)
-            except Unavailable:  # it could not even open the store
+            except Unavailable:
+                # The process could not even open the store.
                 continue
             except Exception as error:
                 world.troubles.append(f"process: {_said(error)}")
@@ -223,7 +228,7 @@ def _kill_uploaders(world: _World) -> None:
 
 
 def _hear(world: _World, uploader: Worker) -> float:
-    """Waits until a process has committed something and begun something else; how long an upload takes."""
+    """Wait until a process has committed something and begun something else. Return the seconds that its upload took."""
     begun = time.monotonic()
     took, has_committed = 0.5, False
     while time.monotonic() - begun < _TOLD_S and not world.stop.is_set():

@@ -28,14 +28,14 @@ from sheaf.torture.whole_store.ledger import Files, Ledger, Told, claim_files
 __all__ = ["REPOS", "Client", "Collector", "Person", "client", "new_folder"]
 
 REPOS = ("team/a", "team/b")
-#: What may happen to anybody whose store fails and whose colleagues work on the same names.
+#: Errors that any client may get when its store fails, or when other clients use the same names.
 _USUAL = (Conflict, NotFound, AlreadyExists, Refused, Unavailable)
-_HOURS = (-30, -7, 0, 0, 5, 26)  # that clocks are wrong by
+_HOURS = (-30, -7, 0, 0, 5, 26)  # by which clocks are wrong
 _ATTEMPTS = 10
 _POLICY = RetryPolicy(retries=5, first_s=0.02, longest_s=0.2)
 
 _NOISE = pattern(120_000, "noise")
-#: What is in files; many of them share chunks, one by one or in long runs.
+#: Contents of files; many of them share chunks, single ones or long runs.
 _CONTENTS = (
     b"",
     b"a few bytes",
@@ -58,11 +58,11 @@ class WrongClock:
     hours: int
 
     def now_ns(self) -> int:
-        """Nanoseconds since 1970."""
+        """The time of this clock, in nanoseconds since 1970."""
         return SystemClock().now_ns() + self.hours * 3600 * 10**9
 
     def new_id(self) -> str:
-        """A KSUID of that time."""
+        """A new KSUID with the time of this clock."""
         return ksuid(self.now_ns() // 10**9, secrets.token_bytes(16))
 
 
@@ -77,7 +77,7 @@ class Client:
 
 @contextmanager
 def client(backend: Backend, name: str, rate: float, stop: threading.Event | None = None) -> Iterator[Client]:
-    """Opens a store through a bad network, at a wrong time of day; ``name`` seeds both."""
+    """Open a store through an unreliable network and with a wrong clock; ``name`` seeds both."""
     rng = random.Random(name)
     chaos = Chaos(backend, rng, rate, stop)
     with _opened(RetryBackend(chaos, _POLICY), WrongClock(rng.choice(_HOURS))) as store:
@@ -85,7 +85,7 @@ def client(backend: Backend, name: str, rate: float, stop: threading.Event | Non
 
 
 def _opened(backend: Backend, clock: WrongClock) -> Store:
-    """As patiently as people are."""
+    """Open a store with as many attempts as a user would make."""
     for _ in range(_ATTEMPTS):
         try:
             return Store(backend, clock=clock)
@@ -112,12 +112,12 @@ class Person:
     client: Client
     ledger: Ledger
     scratch: Path
-    _mine: list[str] = field(default_factory=list)  #: on no branch: theirs to delete
+    _mine: list[str] = field(default_factory=list)  #: on no branch, so this client may delete them
     _deleted: list[str] = field(default_factory=list)
     _folders: int = 0
 
     def live(self, steps: int) -> None:
-        """Raises Broken, or whatever must not happen to anybody."""
+        """Run random operations. Raises Broken, and every error that must not happen to a client."""
         habits: tuple[Callable[[], None], ...] = (
             self.upload,
             self.upload,
@@ -146,7 +146,7 @@ class Person:
         return id, known[id]
 
     def upload(self) -> None:
-        """A folder, mostly onto the branch that all share."""
+        """Upload a folder, mostly to the branch that all share."""
         repo, rng = self._repo(), self.client.random
         self._folders += 1
         folder = self.scratch / f"{self.name}-{self._folders}"
@@ -160,31 +160,32 @@ class Person:
             self._mine.append(done.bundle.id)
 
     def edit(self) -> None:
-        """One file more on the shared branch."""
+        """Put one more file on the shared branch."""
         repo, content = self._repo(), self.client.random.choice(_CONTENTS)
         with repo.edit(message="edit") as edit:
             edit.put("edited", content)
             bundle = edit.commit()
         base = self.ledger.bundles.get(bundle.parents[0]) if bundle.parents else Told(repo.name, {}, "main")
-        if base is not None:  # else whoever made it was not told yet
+        # Otherwise the commit of the parent has not been acknowledged yet, so its files are unknown here.
+        if base is not None:
             files = {**base.files, "edited": blake3(content).hexdigest()}
             self.ledger.commit(bundle.id, Told(repo.name, files, "main"))
 
     def label(self) -> None:
-        """A label that everybody sets."""
+        """Set a label that all clients set."""
         id, told = self._any()
         self.client.store.repo(told.repo).set_label("latest", f"bundle:{id}")
         self.ledger.label(told.repo, "latest", id)
 
     def branch(self) -> None:
-        """A branch that others may be about to make, too."""
+        """Create a branch that other clients may be creating at the same time."""
         id, told = self._any()
         name = f"b{self.client.random.randrange(4)}"
         self.client.store.repo(told.repo).create_branch(name, f"bundle:{id}")
         self.ledger.branch(told.repo, name, f"{self.name}, call {self.client.random.randrange(1 << 30)}")
 
     def read(self) -> None:
-        """A bundle of anybody's, all of it."""
+        """Read and verify a whole bundle of any client."""
         id, told = self._any()
         try:
             claim_files(self.client.store.repo(told.repo).bundle(f"bundle:{id}"), told.files)
@@ -194,7 +195,7 @@ class Person:
         self.ledger.counts["reads"] += 1
 
     def delete(self) -> None:
-        """One that is on no branch; a label keeps it."""
+        """Delete a bundle that is on no branch; a label keeps it."""
         if not self._mine:
             raise NotFound("nothing to delete")
         id = self.client.random.choice(self._mine)
@@ -209,7 +210,7 @@ class Person:
         self.ledger.counts["deletes"] += 1
 
     def undelete(self) -> None:
-        """Unless gc was faster."""
+        """Undelete a bundle. Raises NotFound if gc was faster."""
         if not self._deleted:
             raise NotFound("nothing to bring back")
         id = self._deleted.pop()
@@ -220,13 +221,13 @@ class Person:
 
 @dataclass(slots=True)
 class Collector:
-    """Collects garbage again and again, sometimes without patience for anybody."""
+    """Collects garbage repeatedly, sometimes with no grace at all."""
 
     client: Client
     ledger: Ledger
 
     def live(self, is_over: threading.Event) -> None:
-        """Until the others have ended."""
+        """Run until the other clients have ended."""
         while not is_over.wait(self.client.random.uniform(0, 0.3)):
             try:
                 self.client.store.gc(grace=self.client.random.choice([0.0, 0.2, 1.0]))

@@ -15,19 +15,21 @@ from sheaf.torture.scratch_location import Place
 
 __all__ = ["Worker", "workers"]
 
-_SLOW_S = 120.0  # for an answer of a process
+_SLOW_S = 120.0  # for a response of a process
 
-Job = Callable[..., Any]  #: a function of a module: gets the pipe, the place, and what else it was given
+Job = Callable[..., Any]  #: a module's function that gets the pipe, the location and the other arguments
 
 
 class Worker:
     """One worker process. It ends when its parent ends."""
 
     def __init__(self, place: Place) -> None:
-        context = multiprocessing.get_context("spawn")  # a fork would copy threads' locks
+        # A fork would copy locks that threads hold.
+        context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self._process: BaseProcess = context.Process(target=_serve, args=(theirs, place), daemon=True)
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited: whoever started it ends it
+        # The child inherits the mask: Ctrl-C must not stop it, since its parent does.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._process.start()
         finally:
@@ -79,7 +81,8 @@ def _serve(pipe: Connection, place: Place) -> None:
             return
         try:
             pipe.send(job(pipe, place, *args))
-        except Exception as error:  # raised again by whoever waits for the answer
+        except Exception as error:
+            # The process that waits for the result raises it again.
             pipe.send(error)
 
 
