@@ -18,9 +18,9 @@ __all__ = ["Transaction"]
 class Transaction(fsspec.transaction.Transaction):
     """Collects the writes inside ``with fs.transaction as t:`` and commits them as one bundle.
 
-    An exception discards them. Reads inside the block see what was written. Set ``t.message`` and ``t.label`` inside the block, and
-    ``t.move_label`` to move an existing label. Afterwards ``t.bundles`` contains the new bundles: one for each branch
-    that was written to.
+    An exception discards them. Reads inside the block see what was written. Set
+    ``t.message`` and ``t.label`` inside the block, and ``t.move_label`` to move an existing label. Afterwards ``t.bundles``
+    contains the new bundles: one for each branch that was written to.
     """
 
     def __init__(self, fs: SheafFileSystem, **kwargs: Any) -> None:
