@@ -1,5 +1,5 @@
-"""The command line: ``sheaf``, and ``datamon`` for those who come from there.
+"""The command line: ``sheaf``, and ``datamon`` for users of Datamon.
 
-A thin user of the Python API. The only layer that reads the environment, the home folder and the terminal, and the
-only one that prints.
+A thin user of the Python API. Only this layer reads the environment, the home folder and the terminal, and only this
+layer prints.
 """

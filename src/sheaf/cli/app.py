@@ -1,4 +1,4 @@
-"""State of one call of the command line: its global options, and what verbs need."""
+"""The state of one call of the command line: its global options, and what verbs need."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ __all__ = ["App", "Dialect", "NoStoreYet"]
 
 _HOW_TO_BEGIN: Final = "create it with `repo create`, or name another store with --store URL"
 
-#: A command of ``sheaf`` in a text, or the name of an option.
+#: A command of ``sheaf`` in a text (in backticks), or the name of an option.
 _NAMED: Final = re.compile(r"`[^`]*`|(?<![\w-])--[a-z][a-z-]*")
 
 
 class NoStoreYet(NotFound):
-    """No store was named, and the default one in the user's data folder does not exist yet."""
+    """No store was named, and the default store in the user's data folder does not exist yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,46 +44,46 @@ class Dialect:
     name: str
     read_settings: Callable[[Environment, Mapping[str, str]], Settings]
     global_options: tuple[click.Option, ...]
-    #: From the exit code of the one table to this program's.
+    #: Converts an exit code of ``sheaf.errors`` to this program's.
     exit_code: Callable[[int], int]
-    #: What each of them means.
+    #: Meanings of the exit codes.
     exits: Mapping[int, str]
     usage_message: Callable[[click.ClickException], str]
     error_prefix: str
     hint_prefix: str
     note_prefix: str
-    #: For what was done in part.
+    #: Exit code of a command that was done in part.
     partial_exit: int
-    #: Whether lists become tables on a terminal.
+    #: True if lists become tables on a terminal.
     has_tables: bool
-    #: Whether it does as upstream where ``sheaf`` is stricter or says more: without a ref the newest bundle of any branch
-    #: counts, labels move, empty folders become bundles, folders of another repo are replaced.
+    #: True to behave as upstream where ``sheaf`` is stricter or prints more: without a ref the newest bundle of any
+    #: branch counts, labels move, empty folders become bundles, folders of another repo are replaced.
     keeps_upstream: bool = False
-    #: Whether the configuration file that counts is named on stderr.
+    #: True to name the configuration file in use on stderr.
     names_config: bool = False
-    #: Options that have another name here, by that of ``sheaf``.
+    #: Options that have another name in this program, by their name in ``sheaf``.
     renamed: Mapping[str, str] = field(default_factory=dict)
-    #: An option of a verb as this program has it.
+    #: Converts an option of a verb to this program's form.
     option: Callable[[click.Option], click.Option] = lambda option: option
-    #: What is left in a destination after a download or an update.
+    #: Writes what the program leaves in a destination after a download or an update.
     after_download: Callable[[Bundle, Path], None] | None = None
 
     def words(self, text: str) -> str:
-        """A hint or an example with this program's names of options, outside of commands in backticks."""
+        """Return a hint or an example with this program's option names, outside of commands in backticks."""
         return _NAMED.sub(lambda found: self.renamed.get(found[0], found[0]), text)
 
 
 class App:
-    """The object passed to every verb. Closing it closes the store."""
+    """The object that is passed to every verb. Closing it closes the store."""
 
     def __init__(self, dialect: Dialect, environment: Environment) -> None:
         self.dialect = dialect
         self.environment = environment
         #: Global flags by name, filled while the command line is parsed.
         self.flags: dict[str, str] = {}
-        #: The bundle that this call has committed, which is said even if output can't be written.
+        #: Id of the bundle that this call has committed. It is reported even if output can't be written.
         self.committed = ""
-        #: Whether the same command resumes if it is interrupted now.
+        #: True if the same command resumes when it is interrupted now.
         self.resumes = False
         self._stack = contextlib.ExitStack()
 
@@ -98,7 +98,7 @@ class App:
         return int(self.flags.get("verbose", 0))
 
     def begin(self) -> None:
-        """Start the call once the command line is parsed. Raises InvalidInput for mutually exclusive flags."""
+        """Start the call after the command line was parsed. Raises InvalidInput for mutually exclusive flags."""
         if not self.verbosity:
             return
         if self.is_quiet:
@@ -117,7 +117,8 @@ class App:
         return settings
 
     def _log_settings(self, settings: Settings) -> None:
-        import logging  # here, since few calls need it and start-up counts
+        # Imported here, since few calls need it and start-up time counts.
+        import logging
 
         log = logging.getLogger("sheaf").info
         if settings.config_was_read:
@@ -142,16 +143,16 @@ class App:
 
     @property
     def ask(self) -> Callable[[str], str] | None:
-        """Callback that prompts for a passphrase; None without a terminal."""
+        """A callback that prompts for a passphrase; None without a terminal."""
         return _ask if self.environment.stderr_is_terminal else None
 
     @cached_property
     def store(self) -> Store:
-        """The opened store. Raises NoStoreYet if none was named and the embedded one does not exist."""
+        """The open store. Raises NoStoreYet if no store was named and the embedded one does not exist."""
         return self._opened(create=False)
 
     def store_to_write(self) -> Store:
-        """The opened store; the embedded one is created at its first use."""
+        """Return the open store, and create the embedded one at its first use."""
         try:
             return self.store
         except NoStoreYet:
@@ -160,7 +161,7 @@ class App:
             return self.store
 
     def _opened(self, *, create: bool) -> Store:
-        import sheaf  # the heavy part: loaded by verbs that need a store only
+        import sheaf  # the heavy part, which only verbs with a store load
 
         settings = self.settings
         try:
@@ -182,11 +183,11 @@ class App:
         return self._stack.enter_context(store)
 
     def hold(self, store: Store) -> Store:
-        """Register another store, which is closed when the call ends."""
+        """Register another store, to be closed when the call ends; returns it."""
         return self._stack.enter_context(store)
 
     def repos(self) -> list[RepoInfo]:
-        """All repos. If there is no store yet, print a warning and return none."""
+        """Return all repos. If there is no store yet, print a warning and return none."""
         try:
             return self.store.repos()
         except NoStoreYet as error:
@@ -197,20 +198,21 @@ class App:
         return self.store.repo(name)
 
     def progress(self, title: str, unit: str = "files") -> Bar:
-        """A progress bar for ``progress=`` of the API; drawn only on a terminal. ``unit``: what it counts."""
+        """Return a progress bar for ``progress=`` of the API, drawn only on a terminal. ``unit``: what it counts."""
         from sheaf.cli.output.progress_bar import Bar
 
-        is_silent = self.out.as_json or self.is_quiet or self.verbosity > 0  # lines would go through the bar
+        # Other lines would be printed into the bar.
+        is_silent = self.out.as_json or self.is_quiet or self.verbosity > 0
         is_wanted = is_verbose_terminal(self.environment) and not is_silent
         return self._stack.enter_context(Bar(title, is_wanted=is_wanted, unit=unit))
 
     def leave_traces(self, bundle: Bundle, folder: Path) -> None:
-        """Write what the dialect keeps in a folder that now equals this bundle; ``sheaf`` keeps nothing there."""
+        """Write what the dialect keeps in a folder that now equals a bundle; ``sheaf`` keeps nothing there."""
         if self.dialect.after_download:
             self.dialect.after_download(bundle, folder)
 
     def summary(self, text: str) -> None:
-        """Print what was done on stderr, also without a terminal: it belongs in logs."""
+        """Print what was done on stderr, also without a terminal, because it belongs in logs."""
         is_wanted = self.environment.stderr_is_terminal or not self.dialect.keeps_upstream
         if is_wanted and not self.out.as_json:
             self.note(text)
@@ -221,7 +223,7 @@ class App:
             self.warn(text)
 
     def warn(self, text: str) -> None:
-        """Print a warning on stderr, or what is needed to answer a question."""
+        """Print a warning on stderr, or what the user needs to answer a question."""
         print(text, file=sys.stderr)
 
     def close(self) -> None:

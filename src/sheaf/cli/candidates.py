@@ -1,4 +1,4 @@
-"""Completions of a word that is being typed: repos, refs and paths of the store; contexts and keys."""
+"""Complete a word that the user is typing: repos, refs and paths of the store; contexts and keys."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 __all__ = ["candidates"]
 
-#: So long a store may keep somebody waiting who has pressed a key. Given as flags, which nothing overrules.
+#: How long a store may delay a user who has pressed a key. These are flags, so that nothing overrides them.
 _HURRY: Final = {"retries": "0", "connect_timeout_s": "2", "timeout_s": "5"}
-#: More than a screen of names helps nobody, and a folder may have millions.
+#: Names to offer at most: a folder may have millions, and a screen shows fewer.
 _MOST: Final = 500
 
 
 def candidates(ctx: click.Context, kind: str, incomplete: str) -> list[str]:
-    """Names of a kind that begin with the typed text; none if the lookup fails, because a shell shows no errors."""
+    """Return names of a kind that begin with the typed text; none if the lookup fails, because a shell shows no errors."""
     app = ctx.find_object(App)
     if app is None:
         return []
@@ -40,7 +40,7 @@ def candidates(ctx: click.Context, kind: str, incomplete: str) -> list[str]:
 
 
 def _without_terminal(app: App) -> App:
-    """The same call for a store that must not ask for a passphrase between two keystrokes."""
+    """Return a copy of the call whose store must not ask for a passphrase, because the user is typing a command."""
     environment = replace(app.environment, stdout_is_terminal=False, stderr_is_terminal=False)
     quiet = App(app.dialect, environment)
     quiet.flags = {**app.flags, **_HURRY}
@@ -83,7 +83,7 @@ def _refs_of(repo: Repo) -> Iterator[str]:
 
 
 def _addresses(app: App, given: Mapping[str, object], incomplete: str) -> Iterator[str]:
-    """``repo``, then ``repo@ref``, then ``repo@ref:path``; of paths one folder at a time."""
+    """Yield ``repo``, then ``repo@ref``, then ``repo@ref:path``; of paths one folder at a time."""
     name, at, rest = incomplete.partition("@")
     ref, colon, path = rest.partition(":") if at else ("", *name.partition(":")[1:])
     name = name.partition(":")[0]

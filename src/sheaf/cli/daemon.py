@@ -1,4 +1,4 @@
-"""``--daemonize``: continue in the background; the command returns once that process is ready."""
+"""``--daemonize``: continue in the background; the command returns once the background process is ready."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["Daemon", "detach"]
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """The background process: ``ready`` lets the command return, and detaches from the terminal."""
+    """The background process. :meth:`ready` lets the command return, and detaches from the terminal."""
 
     pipe: int
     log: Path
 
     def ready(self) -> None:
-        """Call once, when everything is ready; later output goes to the log."""
+        """Let the command return; later output goes to the log. Call this once, when everything is ready."""
         sys.stdout.flush()
         sys.stderr.flush()
         nothing = os.open(os.devnull, os.O_RDONLY)
@@ -34,7 +34,7 @@ class Daemon:
         os.close(self.pipe)
 
     def finish(self) -> None:
-        """Remove the log if nothing was printed."""
+        """Remove the log if it is empty."""
         sys.stdout.flush()
         sys.stderr.flush()
         with contextlib.suppress(OSError):
@@ -43,9 +43,9 @@ class Daemon:
 
 
 def detach(log: Path) -> Daemon | int:
-    """Fork. Return a Daemon in the background; in the command, the exit code once that is ready or has failed.
+    """Fork. Return a Daemon in the background process, and in the command the exit code once that is ready or has failed.
 
-    Call before anything starts a thread or opens a connection.
+    Call this before any thread or connection is started: a forked process can't use them.
     """
     make_private_folder(log.parent)
     sys.stdout.flush()

@@ -1,7 +1,7 @@
-"""The entry point ``datamon``: the verbs of ``sheaf`` for those whose scripts speak Datamon, on the same store.
+"""The entry point ``datamon``: the verbs of ``sheaf`` for scripts that were written for Datamon, on the same store.
 
-The verbs are the same functions; here stand the differences: configuration files, flags, exit codes, wording, and the
-``.datamon/`` folder that a download leaves.
+The verbs are the same functions. This module has the differences: configuration files, flags, exit codes, wording, and
+the ``.datamon/`` folder that a download leaves.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ _MEANINGS: Final = {0: "done", 1: "it failed", 2: "not found"}
 
 
 def _exit_code(code: int) -> int:
-    """Datamon knows three: done, not found (ENOENT), everything else."""
+    """Convert an exit code to one of Datamon's three: done, not found (ENOENT), everything else."""
     return _EXITS.get(code, 1)
 
 
@@ -97,9 +97,10 @@ _RENAMED: Final = {
 }
 
 
-@cache  # since click finds options by their identity
+# Cached, because click finds options by their identity.
+@cache
 def _option(option: click.Option) -> click.Option:
-    """An option of a verb under Datamon's name. The concurrency factor keeps its meaning, too."""
+    """Return an option of a verb under Datamon's name. ``--concurrency-factor`` keeps its meaning, too."""
     if _RENAMED.keys().isdisjoint(option.opts):
         return option
     own = copy(option)
@@ -135,7 +136,7 @@ DATAMON: Final = Dialect(
     error_prefix="ERROR: ",
     hint_prefix="INFO: ",
     note_prefix="INFO: ",
-    partial_exit=0,  # upstream logs what it skips and goes on
+    partial_exit=0,  # Upstream logs what it skips and continues.
     has_tables=False,
     keeps_upstream=True,
     names_config=True,
@@ -153,7 +154,7 @@ datamon: Final = Tree(
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and leave with its exit code."""
+    """Run the command line and exit with its exit code."""
     ensure_utf8()
     prepare_streams()
     start(datamon, DATAMON, list(sys.argv[1:] if argv is None else argv))

@@ -1,4 +1,4 @@
-"""From an exception to one line, a hint and an exit code."""
+"""Convert an exception to one line, a hint and an exit code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Failure", "failure_of", "one_line", "print_failure"]
 
-#: Errors of the operating system about a path that the user named.
+#: Errors of the operating system about a path that the user named, by error number.
 _OF_ERRNO: Final[dict[int, tuple[type[SheafError], str]]] = {
     errno.ENOENT: (NotFound, ""),
     errno.ENOTDIR: (InvalidInput, ""),
@@ -33,7 +33,7 @@ _OF_ERRNO: Final[dict[int, tuple[type[SheafError], str]]] = {
 }
 
 
-#: Longer than any path, and unreadable.
+#: A word that is longer than any path, and unreadable.
 _LONG: Final = re.compile(r"\S{4200,}")
 
 
@@ -48,7 +48,7 @@ class Failure:
 
 
 def failure_of(error: BaseException) -> Failure:
-    """The failure for an exception. Foreign exceptions are unexpected: exit 12."""
+    """Return the failure for an exception. Exceptions that Sheaf doesn't define are unexpected: exit 12."""
     if isinstance(error, OSError) and error.errno in _OF_ERRNO:
         name = f"{error.filename}: " if error.filename is not None else ""
         category, hint = _OF_ERRNO[error.errno]
@@ -74,5 +74,5 @@ def print_failure(failure: Failure, error: BaseException, dialect: Dialect, *, a
 
 
 def one_line(text: str) -> str:
-    """Remove line ends, secrets in URLs and overlong words from a message."""
+    """Return a message without line ends, secrets in URLs and overlong words."""
     return redact(_LONG.sub(lambda word: f"{word[0][:60]}… ({len(word[0])} characters)", " ".join(text.split())))

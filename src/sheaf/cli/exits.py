@@ -1,4 +1,4 @@
-"""Meanings of the exit codes of ``sheaf``: those of ``sheaf.errors.RULES`` and those of signals."""
+"""The exit codes of ``sheaf`` and their meanings: those of ``sheaf.errors.RULES`` and those of signals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conversion of user input for the API: choices of a bundle, addresses, lists of files, answers to prompts."""
+"""Convert user input for the API: choices of a bundle, addresses, lists of files, answers to prompts."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _SURE: Final = "pass --yes to proceed"
 def choose_bundle(
     app: App, repo: Repo, *, bundle: str | None = None, label: str | None = None, branch: str | None = None
 ) -> Bundle:
-    """The one bundle that ``--bundle``, ``--label`` and ``--branch`` name; without any, the head of ``main``.
+    """Return the bundle that ``--bundle``, ``--label`` or ``--branch`` names; without any, the head of ``main``.
 
     Raises InvalidInput if more than one was given, NotFound if there is none.
     """
@@ -73,7 +73,7 @@ def address_of(text: str) -> Address:
 
 
 def repo_at(app: App, address: Address, typed: str) -> Repo:
-    """The repo of an address. Raises NotFound, with another hint if ``typed`` is the name of a local file."""
+    """Return the repo of an address. Raises NotFound, with another hint if ``typed`` is the name of a local file."""
     try:
         return app.repo(address.repo)
     except NotFound as error:
@@ -81,13 +81,13 @@ def repo_at(app: App, address: Address, typed: str) -> Repo:
 
 
 def bundle_at(app: App, address: Address, typed: str = "") -> Bundle:
-    """The bundle that an address names. Raises NotFound, Ambiguous."""
+    """Return the bundle that an address names. Raises NotFound, Ambiguous."""
     return repo_at(app, address, typed).bundle(address.ref)
 
 
 @contextlib.contextmanager
 def showing(address: Address) -> Iterator[None]:
-    """Within it, NotFound gets a hint: the command that lists the bundle of an address."""
+    """Add a hint to NotFound raised in the block: the command that lists the bundle of an address."""
     try:
         yield
     except NotFound as error:
@@ -105,9 +105,9 @@ def _local_hint(text: str) -> str:
 
 
 def read_list(name: str, folder: Path) -> list[str]:
-    """The lines of a ``--files`` list, with absolute paths made relative to the folder. Raises InvalidInput.
+    """Return the lines of a ``--files`` list, with absolute paths made relative to the folder. Raises InvalidInput.
 
-    Only a newline ends a line (or a NUL, if there is one): any other character may be part of a name.
+    Only a newline ends a line (or a NUL, if the list contains one): any other character may be part of a name.
     """
     raw = standard_input().read() if name == "-" else Path(name).read_bytes()
     try:
@@ -118,14 +118,14 @@ def read_list(name: str, folder: Path) -> list[str]:
 
 
 def standard_input() -> BinaryIO:
-    """The bytes of standard input. Raises InvalidInput if it is closed."""
+    """Return standard input as a binary stream. Raises InvalidInput if it is closed."""
     if not isinstance(sys.stdin, TextIOWrapper):
         raise InvalidInput("standard input is closed", "redirect it from a file or a pipe, such as </dev/null")
     return cast(BinaryIO, sys.stdin.buffer)
 
 
 def first_line() -> str:
-    """The first line of standard input, without its end (LF or CRLF). Raises InvalidInput."""
+    """Return the first line of standard input, without its end (LF or CRLF). Raises InvalidInput."""
     raw = standard_input().readline()
     try:
         return raw.removesuffix(b"\n").removesuffix(b"\r").decode()
@@ -154,7 +154,10 @@ def read_meta(pairs: Iterable[str]) -> dict[str, str]:
 
 
 def confirm(question: str, *, is_sure: bool) -> None:
-    """Ask on stderr and read a line from stdin; any answer but y or yes raises Refused. Without a terminal, don't ask."""
+    """Ask a question on stderr and read the answer from stdin. Raises Refused for any answer but y or yes.
+
+    Without a terminal it doesn't ask, and raises Refused. ``is_sure``: don't ask, the answer is yes.
+    """
     if is_sure:
         return
     context = click.get_current_context(silent=True)
@@ -171,6 +174,7 @@ def confirm(question: str, *, is_sure: bool) -> None:
         return
     if as_json or not (line or is_seen):
         raise Refused(f"confirmation required: {question}", _SURE)
-    if not (line and is_seen):  # else whoever typed has ended the line
+    # Otherwise the user's Enter has ended the line of the prompt already.
+    if not (line and is_seen):
         print("" if is_seen else f"{question} {choices} {quote(answer)}", file=sys.stderr)
     raise Refused("user aborted", _SURE)

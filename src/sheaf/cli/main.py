@@ -13,13 +13,13 @@ from sheaf.cli.output.streams import ensure_utf8, finish_output, prepare_streams
 
 __all__ = ["main"]
 
-_M_ARENA_MAX: Final = -8  # as malloc.h has it
+_M_ARENA_MAX: Final = -8  # as in malloc.h
 _M_MMAP_THRESHOLD: Final = -3
 _M_TRIM_THRESHOLD: Final = -1
 
 
 class _NoPandas:
-    """Keeps pyarrow from loading pandas at its first array: 0.3 s and 40 MiB that no verb uses."""
+    """An import hook that keeps pyarrow from loading pandas at its first array: 0.3 s and 40 MiB that no verb uses."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
         if name == "pandas":
@@ -27,9 +27,9 @@ class _NoPandas:
 
 
 def _keep_few_heaps() -> None:
-    """Have glibc keep two heaps instead of one for each thread, and buffers of megabytes outside of them.
+    """Make glibc use two heaps instead of one for each thread, and allocate buffers of megabytes outside of them.
 
-    Their holes were a fifth of the memory of an upload of a million files (docs/performance.md).
+    The free space in those heaps was a fifth of the memory of an upload of a million files (docs/performance.md).
     """
     import ctypes
 
@@ -37,24 +37,29 @@ def _keep_few_heaps() -> None:
     if sys.platform == "linux" and hasattr(libc, "mallopt"):
         libc.mallopt(_M_ARENA_MAX, 2)
         libc.mallopt(_M_MMAP_THRESHOLD, 4 << 20)
-        libc.mallopt(_M_TRIM_THRESHOLD, 16 << 20)  # it is no more set by itself, and memory that comes anew is cleared
+        # Setting one of these values ends glibc's own adjustment of this one. If it is too low, memory goes back to the
+        # system, and the system clears each page that it hands out again.
+        libc.mallopt(_M_TRIM_THRESHOLD, 16 << 20)
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and leave with its exit code."""
+    """Run the command line and exit with its exit code."""
     ensure_utf8()
     prepare_streams()
     args = list(sys.argv[1:] if argv is None else argv)
-    if args in (["version"], ["--version"]):  # before anything else is loaded, so that it is instant
+    # Answered before anything else is loaded, so that it is instant.
+    if args in (["version"], ["--version"]):
         print(f"sheaf {__version__}")
         sys.exit(finish_output(0))
     sys.meta_path.insert(0, _NoPandas())
-    # Arrow's own allocator keeps what it frees: half as much memory again, and slower, as measured (docs/performance.md)
+    # Arrow's own allocator keeps what it frees: half as much memory again, and slower, as measured
+    # (docs/performance.md).
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # noqa: TID251 - told to a library, not read
-    # numpy's linear algebra, which nothing here uses, starts a thread for each core when it is loaded
+    # The linear algebra of numpy, which nothing here uses, starts a thread for each core when it is loaded.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # noqa: TID251 - told to a library, not read
     _keep_few_heaps()
-    gc.set_threshold(50_000, 20, 50)  # looking for cycles costs a twentieth of an upload, and there are hardly any
+    # The search for cycles takes a twentieth of the time of an upload, and there are hardly any.
+    gc.set_threshold(50_000, 20, 50)
     from sheaf.cli.run import start
     from sheaf.cli.verbs import SHEAF, sheaf
 

@@ -42,26 +42,30 @@ Decorator = Callable[[F], F]
 
 
 def _keep(ctx: click.Context, param: click.Parameter, value: object) -> None:
-    """Store global flags in the App. The last of repeated flags counts; those of the verb override those of the group."""
+    """Store a global flag in the App.
+
+    The last of repeated flags counts; those of the verb override those of the group.
+    """
     app = ctx.find_object(App)
     is_unset = value is None or (value == 0 and param.name != "table")
     if app is None or is_unset or param.name is None:
         return
     check_text(ctx, param, value)
-    if value == "" and not app.dialect.keeps_upstream:  # from a variable that isn't set: the default is another store
+    # The value comes from an unset shell variable: with an empty value, another store would be used by default.
+    if value == "" and not app.dialect.keeps_upstream:
         raise click.BadParameter("the value is empty", ctx, param)
     app.flags[param.name] = value if isinstance(value, str) else str(value).lower()
 
 
 def global_option(*names: str, **extra: Any) -> click.Option:
-    """An option that any verb accepts; its value is kept in ``App.flags``."""
+    """Return an option that any verb accepts; its value is kept in ``App.flags``."""
     option = click.Option(names, expose_value=False, callback=_keep, **extra)
     make_completable([option])
     return option
 
 
 def ignored_option(name: str, **extra: Any) -> click.Option:
-    """A flag that is accepted and ignored."""
+    """Return an option that is accepted and ignored."""
     return click.Option([name], expose_value=False, hidden=True, **extra)
 
 
@@ -132,7 +136,7 @@ exit_code: Final = click.option("--exit-code", is_flag=True, help="Exit with 1 i
 
 
 class _Place(click.Path):
-    """A local path. Empty ones, such as from an unset variable, are refused; they would be the current folder."""
+    """A local path. An empty one, such as from an unset variable, is refused: it would be the current folder."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         text = str(value)
@@ -162,12 +166,12 @@ COUNT: Final = click.IntRange(0, sys.maxsize)
 
 
 def folder_option(name: str, text: str) -> Decorator:
-    """A required option that names a local folder."""
+    """Return a required option that names a local folder."""
     return click.option(name, required=True, type=PLACE, metavar="DIR", help=text)
 
 
 def _share(value: str) -> float:
-    """``10%`` or ``0.1`` as 0.1."""
+    """Convert ``10%`` or ``0.1`` to 0.1. Raises BadParameter."""
     try:
         share = float(value.removesuffix("%")) / (100 if value.endswith("%") else 1)
     except ValueError:
@@ -178,5 +182,5 @@ def _share(value: str) -> float:
 
 
 def read_data(help: str) -> Decorator:
-    """The part of the data to read, between 0 and 1; None without the option."""
+    """Return the option for the part of the data to read, between 0 and 1; None without the option."""
     return click.option("--read-data", type=_share, is_flag=False, flag_value="100%", metavar="[=N%]", help=help)

@@ -27,20 +27,20 @@ from sheaf.settings.settings import Environment, read_environment
 __all__ = ["patiently", "run", "start"]
 
 
-_PATIENCE: Final = 3.0  # seconds for putting things in order after a signal; nothing depends on it
+_PATIENCE: Final = 3.0  # seconds to clean up after a signal; a process that is killed earlier loses nothing
 _ENDINGS: Final = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
 _RESUME: Final = "run the same command again to resume"
 _WORDS: Final = {INTERRUPTED: "interrupted", TERMINATED: "terminated"}
 
 
 class _Call:
-    """The one that this process runs: a signal has to say what becomes of it."""
+    """The call that this process executes. A signal handler needs it to print how to resume."""
 
     app: App | None = None
 
 
 class _Terminated(BaseException):
-    """SIGTERM, so that what is open gets closed on the way out."""
+    """SIGTERM as an exception, so that open resources are closed."""
 
 
 def start(tree: Tree, dialect: Dialect, args: Sequence[str]) -> NoReturn:
@@ -68,7 +68,7 @@ def run(tree: Tree, dialect: Dialect, args: Sequence[str], environment: Environm
         return _without_output(error, app, args)
     except SystemExit:
         raise
-    except BaseException as error:  # some libraries end with what is no Exception
+    except BaseException as error:  # Some libraries exit with what is not an Exception.
         if isinstance(error, BrokenPipeError) and _is_stdout_gone():
             drop_output()
             return BROKEN_PIPE
@@ -97,7 +97,10 @@ def _invoke(tree: Tree, app: App, args: list[str]) -> int:
 
 
 def _without_output(error: OutputError, app: App, args: Sequence[str]) -> int:
-    """Nobody gets what was printed. A bundle that was committed is still said to be, or it would be uploaded again."""
+    """Report that output was lost, and return the exit code.
+
+    A bundle that was committed is reported nevertheless, or the user would upload it again.
+    """
     drop_output()
     if error.is_unread and not app.committed:
         return BROKEN_PIPE
@@ -116,19 +119,19 @@ def _of_click(error: click.ClickException, dialect: Dialect) -> Failure:
 
 
 def _is_stdout_gone() -> bool:
-    """Whether nobody reads stdout any more: then a broken pipe is ours, else it is a store's connection."""
+    """True if stdout has no reader: then a broken pipe is ours, otherwise it belongs to a store's connection."""
     try:
         watch = select.poll()
         watch.register(sys.stdout.fileno(), select.POLLOUT)
-    except OSError:  # no file at all
+    except OSError:  # not an open file
         return False
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in watch.poll(0))
 
 
 @contextlib.contextmanager
 def patiently() -> Iterator[None]:
-    """Within it, the first signal starts a cleanup without a time limit; the second one still ends the process."""
-    if signal.getsignal(signal.SIGINT) is not _end:  # not a process of ours
+    """Give the first signal in the block a cleanup without a time limit; the second one still ends the process."""
+    if signal.getsignal(signal.SIGINT) is not _end:  # this process has other signal handlers
         yield
         return
     for number in _ENDINGS:
@@ -142,7 +145,7 @@ def patiently() -> Iterator[None]:
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
-    """The first signal puts things in order, for a while."""
+    """Handle the first signal: clean up, for three seconds at most."""
     timer = threading.Timer(_PATIENCE, _break_off, [_ENDINGS[signal.Signals(number)]])
     timer.daemon = True
     timer.start()
@@ -168,7 +171,7 @@ def _break_off(code: int) -> NoReturn:
 
 
 def _leave(code: int) -> NoReturn:
-    """End the process without waiting for what its threads transfer: each moment is a good one for it."""
+    """End the process without waiting for transfers of its threads. This is safe at any moment."""
     with contextlib.suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()

@@ -20,20 +20,20 @@ from sheaf.settings.settings import Environment
 
 __all__ = ["MissingOptions", "Tree", "Verb", "check_text", "verb", "verbs_of"]
 
-#: What a verb lists, by option.
+#: Returns the views of what a verb lists, by option.
 Listed = Callable[[], Mapping[str, View[Any]]]
 
 _SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
-#: Any verb may end with these; a verb's own list names the others.
+#: Exit codes of every verb; a verb's own list has the others.
 _USUAL_EXITS: Final = (0, 2)
 
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
-_LIKENESS: Final = 0.7  # of a word that is taken for a mistyped one; 1 is the same word
+_LIKENESS: Final = 0.7  # similarity from which on a word counts as a mistyped one; 1 means equal
 _BOOLEANS: Final = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 
 
 class _WithGlobals(click.Command):
-    """Accepts the dialect's global options besides its own, in any position."""
+    """A command that accepts the dialect's global options besides its own, in any position."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         own = super().get_params(ctx)
@@ -58,7 +58,7 @@ class _WithGlobals(click.Command):
 
 
 class MissingOptions(click.MissingParameter):
-    """Several required options are missing: reported at once."""
+    """The error for several missing required options, which are reported at once."""
 
     def __init__(self, options: Sequence[click.Option], ctx: click.Context) -> None:
         super().__init__(ctx=ctx, param=options[0])
@@ -72,7 +72,7 @@ class MissingOptions(click.MissingParameter):
 def _all_missing(
     command: click.Command, ctx: click.Context, args: list[str], first: click.MissingParameter
 ) -> click.MissingParameter:
-    """The error for all options that are missing, of which ``first`` is one."""
+    """Return the error for all missing options, of which ``first`` is one."""
     given = command.make_parser(ctx).parse_args(list(args))[0]
     options = [param for param in command.get_params(ctx) if isinstance(param, click.Option)]
     missing = [option for option in options if option.required and option.name not in given]
@@ -90,7 +90,7 @@ def check_text(ctx: click.Context, param: click.Parameter, value: object) -> Non
 
 
 def _plain_flags(args: Sequence[str], flags: Container[str]) -> Iterator[str]:
-    """Arguments with ``--flag=true`` as ``--flag`` and without ``--flag=false``: so scripts of Datamon write them."""
+    """Replace ``--flag=true`` by ``--flag`` and drop ``--flag=false``, which scripts for Datamon contain."""
     for at, arg in enumerate(args):
         if arg == "--":
             yield from args[at:]
@@ -103,7 +103,7 @@ def _plain_flags(args: Sequence[str], flags: Container[str]) -> Iterator[str]:
 
 
 class Verb(_WithGlobals):
-    """A command; its help shows an example and its exit codes."""
+    """A command. Its help shows an example and its exit codes."""
 
     def __init__(
         self, name: str | None, *, example: str = "", exits: Sequence[int] = (), fields: Listed = dict, **extra: Any
@@ -114,7 +114,7 @@ class Verb(_WithGlobals):
         self.listed = fields
 
     def fields(self) -> Iterator[tuple[str, str]]:
-        """The fields of a plain line, in order, by option ("" without one)."""
+        """Yield the option ("" for none) and the fields of a plain line, in order."""
         for option, view in self.listed().items():
             yield option, ", ".join(view.columns)
 
@@ -151,8 +151,8 @@ class Verb(_WithGlobals):
 class Tree(_WithGlobals, click.Group):
     """A group whose verbs are in a literal table, ``"list files" -> "module:attribute"``, and load when used.
 
-    A name may have several words; the longest that fits is taken, so ``bundle list`` and ``bundle list files`` are
-    two plain verbs.
+    A name may have several words; the longest match is used, so ``bundle list`` and ``bundle list files`` are two plain
+    verbs.
     """
 
     def __init__(self, name: str, table: Mapping[str, str], nouns: Mapping[str, str] | None = None, **extra: Any):
@@ -185,20 +185,23 @@ class Tree(_WithGlobals, click.Group):
                 return name, _load(self._table[name]), args[words:]
         if args[0] in self._nouns and args[0] in self._table and self._is_verb(args[0], args[1:]):
             return args[0], _load(self._table[args[0]]), args[1:]
-        is_unknown = args[0] not in self.list_commands(ctx) and not ctx.resilient_parsing  # which is a completion
+        is_unknown = args[0] not in self.list_commands(ctx) and not ctx.resilient_parsing  # the last: during completion
         if is_unknown and (near := self._near(ctx, args[0])):
             raise click.UsageError(f"No such command '{args[0]}'. Did you mean '{near}'?", ctx)
         return super().resolve_command(ctx, args)
 
     def _is_verb(self, noun: str, args: Sequence[str]) -> bool:
-        """Whether a noun is used as a verb: ``label faces@init production``. A mistyped verb of the noun is none."""
+        """True if a noun is used as a verb, as in ``label faces@init production``, and not before a mistyped verb."""
         words = [arg for arg in args if not arg.startswith("-")]
         verbs = [key.split()[1] for key in self._table if key.startswith(f"{noun} ")]
         is_mistyped = bool(words and difflib.get_close_matches(words[0], verbs, n=1, cutoff=_LIKENESS))
         return any("@" in word for word in words) or (len(words) > 1 and not is_mistyped)
 
     def _near(self, ctx: click.Context, typed: str) -> str:
-        """The command that looks most like what was typed, by its first word or, if it has several, its last; or ""."""
+        """Return the command that is most similar to what was typed, "" if none is similar.
+
+        Compares the first word of a command or, if it has several, the last one.
+        """
         above = ctx.command_path.partition(" ")[2]
         names = {key.split()[-1]: key for key in sorted(self._table, reverse=True)} | {
             name: name for name in self.list_commands(ctx)
@@ -207,7 +210,7 @@ class Tree(_WithGlobals, click.Group):
         return f"{above} {names[near[0]]}".strip() if near else ""
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Also the second word of a verb of two, when the first has been typed."""
+        """Return completions, also of the second word of a verb of two words."""
         state = vars(ctx)
         begun = state.get("_protected_args") or state.get("protected_args") or []  # since click 8.2, and before
         typed = [*begun, *ctx.args]
@@ -247,11 +250,11 @@ def _load(at: str) -> click.Command:
 
 
 def verbs_of(tree: Tree, dialect: Dialect, table: Mapping[str, str]) -> Iterator[tuple[str, Verb]]:
-    """Load the verbs of a table, by name, to describe them."""
+    """Load the verbs of a table by name, to describe them."""
     context = click.Context(tree, info_name=dialect.name, obj=App(dialect, Environment({}, Path("/home"), "user")))
     for name in sorted(table):
         _, command, _ = tree.resolve_command(context, name.split())
-        if isinstance(command, Tree) and name in table and " " not in name:  # a noun that is a verb, too
+        if isinstance(command, Tree) and name in table and " " not in name:  # a noun that is also a verb
             command = _load(table[name])
         if isinstance(command, Tree):
             noun = click.Context(command, parent=context, info_name=name.split()[0])
@@ -264,9 +267,9 @@ def verbs_of(tree: Tree, dialect: Dialect, table: Mapping[str, str]) -> Iterator
 def verb(
     *, example: str, exits: Sequence[int] = (), fields: Listed = dict, **extra: Any
 ) -> Callable[[Callable[..., Any]], Verb]:
-    """Turn a function into a :class:`Verb`; its docstring is the help, its first argument the :class:`App`.
+    """Turn a function into a :class:`Verb`. Its docstring is the help, its first argument the :class:`App`.
 
-    ``fields``: what it lists, by the option that asks for it; used by help only.
+    ``fields``: returns the views of what it lists, by the option that asks for it; used by help only.
     """
 
     def decorate(function: Callable[..., Any]) -> Verb:

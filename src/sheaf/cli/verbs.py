@@ -1,4 +1,4 @@
-"""The tree of verbs of ``sheaf``. Modules load when their verb is used."""
+"""The tree of verbs of ``sheaf``. Modules are loaded when their verb is used."""
 
 from __future__ import annotations
 

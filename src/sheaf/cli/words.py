@@ -1,7 +1,7 @@
 """Words of the command line that a shell completes: names in a store or in the configuration.
 
-A parameter's metavar says what it names; :func:`name_of` knows which of them can be completed. The names themselves are
-looked up by :mod:`sheaf.cli.candidates`, which loads when a shell asks.
+The metavar of a parameter says what it names; :func:`name_of` knows which of them can be completed. The names
+themselves are looked up by :mod:`sheaf.cli.candidates`, which loads when a shell requests completions.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from click.types import StringParamType
 
 __all__ = ["Word", "make_completable", "name_of"]
 
-#: Metavars that name one thing each; what follows a repo's name in an address makes it an address.
+#: Metavars for one kind of name each. A repo's name with a ref or path after it is an address.
 _NAMES: Final = frozenset({"REPO", "REF", "LABEL", "BRANCH", "CONTEXT", "KEY"})
 _ADDRESS: Final = re.compile(r"\bREPO\[?[@:]")
 _LOCAL: Final = re.compile(r"\b(LOCAL|FOLDER)\b")
 
 
 def name_of(metavar: str | None) -> str:
-    """The kind of name that a metavar stands for (``REPO``, ``REF``, …, ``ADDRESS``), or "" if it can't be completed."""
+    """Return the kind of name that a metavar names (``REPO``, ``REF``, …, ``ADDRESS``), "" if it can't be completed."""
     metavar = (metavar or "").strip("[].")
     if _ADDRESS.search(metavar):
         return "ADDRESS"
@@ -31,7 +31,7 @@ def name_of(metavar: str | None) -> str:
 
 
 class Word(StringParamType):
-    """Text that names something of a kind of :func:`name_of`, or (``is_local``) a local file."""
+    """Text that names something of a kind returned by :func:`name_of`, or with ``is_local`` a local file."""
 
     def __init__(self, kind: str, *, is_local: bool) -> None:
         self.kind = kind
@@ -45,7 +45,7 @@ class Word(StringParamType):
 
 
 def make_completable(params: Iterable[click.Parameter]) -> None:
-    """Give each parameter whose metavar names something the type that completes it."""
+    """Set the type of each parameter whose metavar names something, so that it can be completed."""
     for param in params:
         if param.type is click.STRING and (kind := name_of(param.metavar)):
             param.type = Word(kind, is_local=bool(_LOCAL.search(param.metavar or "")))

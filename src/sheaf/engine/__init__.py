@@ -1,1 +1,1 @@
-"""The engine: chunks, packs, manifests, logs, sessions. The invariants of ARCHITECTURE.md live here and nowhere else."""
+"""The engine: chunks, packs, manifests, logs, sessions. Only this package keeps the invariants of ARCHITECTURE.md."""

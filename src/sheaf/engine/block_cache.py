@@ -1,4 +1,4 @@
-"""Blocks of files on this machine's disk, shared by all mounts of a user, up to a bound. Safe to delete at any time."""
+"""A disk cache of blocks of files, shared by all mounts of a user, of bounded size. Safe to delete at any time."""
 
 from __future__ import annotations
 
@@ -19,19 +19,22 @@ Key = tuple[bytes, int]  #: content hash, number of the block
 
 
 def blocks_folder(cache: Path, store_id: str) -> Path:
-    """Where in the user's cache the blocks of a store's files are."""
+    """Return the folder in the user's cache for blocks of a store's files."""
     return cache / "blocks" / store_id
 
 
 class BlockCache:
-    """Each block a file that begins with the hash of the rest: what is read is checked. Safe from many processes."""
+    """A cache with one file per block, which begins with the hash of the rest, so that reads are verified.
+
+    Safe to use from many processes.
+    """
 
     def __init__(self, root: Path, room: int | None = None) -> None:
         self._root = root
         self._files = FolderCache(root, room)
 
     def get(self, key: Key) -> Buffer | None:
-        """The bytes, verified, or None."""
+        """Return the verified bytes of a block, or None."""
         name = _name(key)
         data = self._files.get(name)
         if data is None:
@@ -43,7 +46,7 @@ class BlockCache:
         return content
 
     def put(self, key: Key, data: Buffer) -> None:
-        """Keep the bytes if that is possible."""
+        """Store the bytes of a block if possible."""
         self._files.put(_name(key), blake3(data).digest() + data)
 
     def forget(self, content: bytes) -> None:
@@ -53,7 +56,7 @@ class BlockCache:
             path.unlink(missing_ok=True)
 
     def forget_all(self, contents: frozenset[bytes], mark: str) -> None:
-        """Delete every block of these contents, unless that was done since the same ``mark``."""
+        """Delete every block of these contents, unless this was done since the same ``mark`` was set."""
         if self._files.is_marked(mark):
             return
         for content in contents:
@@ -62,7 +65,7 @@ class BlockCache:
 
 
 def forget_copies(cache: Path, store_id: str, contents: Iterable[bytes]) -> None:
-    """Delete a user's blocks of these contents, and what killed processes left of any copy of the store."""
+    """Delete a user's blocks of these contents, and unfinished files of killed processes in any copy of the store."""
     blocks = BlockCache(blocks_folder(cache, store_id))
     for content in contents:
         blocks.forget(content)

@@ -12,14 +12,14 @@ from sheaf.model.ids import ksuid
 
 __all__ = ["Clock", "SystemClock", "parse_time", "rfc3339"]
 
-_SHOWN = 100  # letters of what is no time that a message shows
+_SHOWN = 100  # characters of an invalid time that a message shows
 
 
 class Clock(Protocol):
     """Source of time and randomness for the engine. Tests pass one that they control."""
 
     def now_ns(self) -> int:
-        """Nanoseconds since 1970, for people to read: nothing is decided by it."""
+        """Return the time in nanoseconds since 1970, for people to read: no decision depends on it."""
         ...
 
     def new_id(self) -> str:
@@ -38,13 +38,16 @@ class SystemClock:
 
 
 def rfc3339(ns: int) -> str:
-    """Nanoseconds since 1970 as ``2026-11-21T01:02:03.000004Z``."""
+    """Format nanoseconds since 1970 as ``2026-11-21T01:02:03.000004Z``."""
     moment = datetime.fromtimestamp(ns // 10**9, UTC).replace(microsecond=ns % 10**9 // 1000)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def parse_time(text: str) -> datetime:
-    """Back from :func:`rfc3339`, timezone-aware, at least a day from the ends of what can be shown. Raises Corrupt."""
+    """Parse the format of :func:`rfc3339`; returns a timezone-aware time. Raises Corrupt.
+
+    Times in the first and the last year of datetime are refused, because a change of the timezone could overflow.
+    """
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:

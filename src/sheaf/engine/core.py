@@ -1,4 +1,4 @@
-"""An opened store: what every part of the engine works with."""
+"""An open store: what every part of the engine works with."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sheaf.storage.port import Backend, Buffer, Created
 __all__ = ["Core", "LostConfig", "create_store", "ensure_no_store", "ensure_unused", "host", "open_store"]
 
 _IO_THREADS = 32
-_TRIED = ("probe", "keys")  # what a probe, or making an encrypted store, has left that was stopped
+_TRIED = ("probe", "keys")  # what an interrupted probe, or the interrupted creation of an encrypted store, has left
 _MEND = "run `sheaf store repair --from-replica=URL`, or restore it from a backup"
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,7 +36,7 @@ class LostConfig(NotFound):
 
 
 class _Threads(Threads):
-    """Says what it means for the user that they were stopped."""
+    """Threads whose error after their end explains to the user what it means."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         try:
@@ -57,7 +57,7 @@ class Core:
 
     ``io`` runs single calls of the backend; a task in it never waits for another one. ``cpu`` runs hashing and
     compression, and may wait for ``io``. ``noted``: keys of objects that were found damaged, see
-    :mod:`sheaf.engine.sessions.damage`; ``may_note``: whether the store may be told of them.
+    :mod:`sheaf.engine.sessions.damage`; ``may_note``: True if damage notes may be written to the store.
     """
 
     backend: Backend
@@ -72,16 +72,16 @@ class Core:
     may_note: bool = True
 
     def now(self) -> str:
-        """The current time as records store it."""
+        """Return the current time in the format of records."""
         return rfc3339(self.clock.now_ns())
 
     def load(self, key: str, decode: Callable[[bytes], T]) -> T:
-        """A whole immutable object, decoded and so checked; from the cache if a sound copy is there. Raises NotFound."""
+        """Return a whole immutable object, decoded and thus verified, from the cache or the store. Raises NotFound."""
         kept = self.cache.get(key)
         if kept is not None:
             try:
                 return decode(kept)
-            except (Corrupt, Unsupported):  # a turned bit may look like a newer version
+            except (Corrupt, Unsupported):  # a flipped bit may look like a newer version
                 self.cache.drop(key)
         data = get_object(self.backend, key)
         value = decode(data)
@@ -89,7 +89,7 @@ class Core:
         return value
 
     def create(self, key: str, data: Buffer) -> None:
-        """Write an object whose name nobody else can have chosen. Raises Refused if it is too large for its kind."""
+        """Write an object whose name no other process can have chosen. Raises Refused if it is too large for its kind."""
         ensure_fits(key, memoryview(data).nbytes)
         if self.backend.create(key, data) is Created.OTHER:
             raise Bug(f"{key} already exists with different bytes")
@@ -102,7 +102,7 @@ class Core:
 
 
 def host() -> str:
-    """This machine's name, shown with sessions."""
+    """Return this machine's name, shown with sessions."""
     return socket.gethostname()
 
 
@@ -130,7 +130,7 @@ def ensure_unused(backend: Backend) -> None:
     foreign = foreign_in(backend, (keys.CONFIG, *_TRIED))
     if foreign is None:
         return
-    if backend.stat(keys.CONFIG) is not None:  # somebody else has made it at this moment
+    if backend.stat(keys.CONFIG) is not None:  # another process has created it at this moment
         raise _exists(backend)
     raise Refused(f"{backend.url} is not empty: it contains '{foreign}'", "choose an empty location")
 

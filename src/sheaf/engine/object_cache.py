@@ -1,4 +1,4 @@
-"""Copies of immutable objects on this machine. Safe to delete at any time; whoever reads from it checks the hash."""
+"""Copies of immutable objects on this machine. Safe to delete at any time; readers verify the hash."""
 
 from __future__ import annotations
 
@@ -31,42 +31,42 @@ __all__ = [
     "use_of",
 ]
 
-ROOM: Final = 2 << 30  #: bytes that copies of remote objects may take, unless somebody says otherwise
-_LIMIT: Final = "limit"  # the file in a user's cache that says otherwise
-_MARK: Final = "mark"  # no key, so never in the way of one
-_OFTEN: Final = 16  # the folder is looked through when a 16th of its room was written
+ROOM: Final = 2 << 30  #: size limit in bytes for copies of remote objects, by default
+_LIMIT: Final = "limit"  # the file in a user's cache with another limit
+_MARK: Final = "mark"  # not a valid key, so it can't collide with one
+_OFTEN: Final = 16  # the folder is scanned when a 16th of its room was written
 
 
 class Cache(Protocol):
-    """Bytes under keys, perhaps."""
+    """Stores bytes by key if possible."""
 
     def get(self, key: str) -> bytes | None:
-        """The bytes, or None. They may be damaged."""
+        """Return the bytes of a key, or None. They may be damaged."""
         ...
 
     def put(self, key: str, data: bytes) -> None:
-        """Keep the bytes, if that is possible."""
+        """Store the bytes if possible."""
         ...
 
     def drop(self, key: str) -> None:
-        """Forget the bytes."""
+        """Delete the bytes of a key."""
         ...
 
     def clear(self, folder: str) -> None:
-        """Forget all bytes whose keys begin so, up to a slash."""
+        """Delete all bytes whose keys begin with ``folder`` and a slash."""
         ...
 
     def is_marked(self, mark: str) -> bool:
-        """True if this mark was the last one."""
+        """True if this mark was the last one that was set."""
         ...
 
     def mark(self, mark: str) -> None:
-        """Remember a text until the next one, or until the folder is cleared."""
+        """Set the mark, which stays until the next one or until the folder is cleared."""
         ...
 
 
 class NoCache:
-    """Keeps nothing: for stores that are on this machine anyway."""
+    """Stores nothing: for stores that are on this machine anyway."""
 
     def get(self, key: str) -> bytes | None:
         return None
@@ -88,9 +88,9 @@ class NoCache:
 
 
 class FolderCache:
-    """One file an object, shared by processes: files appear by rename, whole. A full or read-only disk is no error.
+    """One file per object, shared by processes. Files appear complete, by rename. A full or read-only disk is not an error.
 
-    ``room``: bytes that it may take, about; what was used longest ago goes first. None: somebody else sees to that.
+    ``room``: the size limit in bytes, roughly; the least recently used files are deleted first. None: no limit here.
     """
 
     def __init__(self, root: Path, room: int | None = None) -> None:
@@ -105,7 +105,7 @@ class FolderCache:
             with opened(str(path)) as (fd, size):
                 check_size(key, size, limit_of(key))
                 data = read_whole(fd, key, size, limit_of(key))
-        except (OSError, Corrupt):  # whatever stands there, it is no copy
+        except (OSError, Corrupt):  # not a file with a copy
             return None
         if self._room is not None:
             with contextlib.suppress(OSError):
@@ -122,7 +122,7 @@ class FolderCache:
         self._make_room(len(data))
 
     def _path(self, key: str) -> Path:
-        return self._root / check_key(key)  # ids in keys come from the store: none may lead out of here
+        return self._root / check_key(key)  # ids in keys come from the store: none may lead out of this folder
 
     def _make_room(self, written: int) -> None:
         if self._room is None:
@@ -160,14 +160,14 @@ class FolderCache:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Number and size of a folder's files."""
+    """Number of a folder's files, and their size in bytes."""
 
     files: int = 0
     bytes: int = 0
 
 
 def room_of(cache: Path) -> int:
-    """How many bytes of remote objects a user's cache may hold."""
+    """Return the size limit in bytes for remote objects in a user's cache."""
     try:
         return int((cache / _LIMIT).read_text())
     except (OSError, ValueError):
@@ -175,19 +175,19 @@ def room_of(cache: Path) -> int:
 
 
 def set_room(cache: Path, room: int) -> None:
-    """Set this limit for all processes. Raises OSError."""
+    """Set the size limit in bytes for all processes. Raises OSError."""
     make_private_folder(cache)
     write_private(cache / _LIMIT, f"{room}\n".encode())
 
 
 def use_of(root: Path) -> Use:
-    """Number and size of the files below a folder; zero if there is none."""
+    """Return number and size of the files below a folder; zero if it doesn't exist."""
     sizes = [size for _, size, _ in _files(root)]
     return Use(len(sizes), sum(sizes))
 
 
 def remove_unfinished(root: Path) -> None:
-    """Delete unfinished files below a folder. A process that is writing one keeps no copy, which is no error."""
+    """Delete unfinished files below a folder. A process that is writing one then stores no copy, which is not an error."""
     for _, _, path in _files(root):
         if path.name.startswith(ASIDE):
             with contextlib.suppress(OSError):
@@ -195,7 +195,7 @@ def remove_unfinished(root: Path) -> None:
 
 
 def shrink(root: Path, max_bytes: int) -> None:
-    """Delete what was used longest ago until the rest fits. Others may do the same meanwhile."""
+    """Delete the least recently used files until the others fit. Other processes may do the same concurrently."""
     found = sorted(_files(root))
     left = sum(size for _, size, _ in found)
     for _, size, path in found:
@@ -207,7 +207,7 @@ def shrink(root: Path, max_bytes: int) -> None:
 
 
 def _files(root: Path) -> Iterator[tuple[int, int, Path]]:
-    """(time of the last use, size, path) of each file below a folder."""
+    """Yield (time of the last use, size, path) of each file below a folder."""
     for folder, _, names in os.walk(root):
         for name in names:
             path = Path(folder, name)

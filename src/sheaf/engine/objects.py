@@ -1,4 +1,4 @@
-"""Whole objects of a place: none is read that is larger than its kind allows (:mod:`sheaf.format.limits`)."""
+"""Read whole objects of a location, but none that is larger than its kind allows (:mod:`sheaf.format.limits`)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ _HEADER = 1 << 16  # bytes that encryption adds to a small object, at most
 
 
 def get_object(place: Backend, key: str) -> bytes:
-    """The object under a key. Raises NotFound; Corrupt if it is larger than any such object."""
+    """Return the object under a key. Raises NotFound; Corrupt if it is larger than any such object."""
     return place.get(key, limit_of(key))
 
 
 def get_stored(place: Backend, key: str) -> bytes:
-    """The same of a place that may be encrypted, which takes an eighth more at most: to be copied, not to be read."""
+    """Return an object as it is stored, to copy it. Raises NotFound, Corrupt.
+
+    The location may be encrypted, so the object may be larger by an eighth and a header.
+    """
     most = limit_of(key)
     return place.get(key, most + most // 8 + _HEADER)

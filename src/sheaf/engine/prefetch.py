@@ -1,4 +1,4 @@
-"""A few pieces of work being done while the result of one is used."""
+"""Work ahead: start the next pieces of work while the result of one is used."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ U = TypeVar("U")
 
 
 def ahead(pool: Executor, work: Callable[[T], U], items: Iterable[T], window: int) -> Iterator[U]:
-    """The results in the order of the items. At most ``window`` of them wait to be used: bounds memory."""
+    """Yield the results in the order of the items. At most ``window`` of them wait to be used, which bounds memory."""
     pending: deque[Future[U]] = deque()
     for item in items:
         pending.append(pool.submit(work, item))

@@ -3,7 +3,7 @@
     import pandas as pd
     pd.read_csv("sheaf://acme/datasets/faces@init/labels.csv")
 
-fsspec finds it through an entry point, without an import. The store is the one of the command line;
+fsspec loads it through an entry point, without an import. The store is the store of the command line;
 ``storage_options={"store": URL}`` names another.
 """
 

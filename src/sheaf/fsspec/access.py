@@ -28,17 +28,18 @@ __all__ = ["Access", "View", "followed", "target"]
 
 T = TypeVar("T")
 View = FileTree | Pending
-_BUFFER = 1 << 20  # bytes that small reads are served from
-_TRIES = 10  # of one write whose branch is moved by others meanwhile
+_BUFFER = 1 << 20  # size in bytes of the buffer for small reads
+_TRIES = 10  # attempts of a write whose branch others move at the same time
 
 
 class Access:
-    """Reads and writes by location. Thread-safe; all threads share a transaction."""
+    """Reads and writes files by location. Thread-safe; all threads share a transaction."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self._mine = threading.local()  # what one call of this thread writes
-        self._shared: Workspace | None = None  # what the transaction writes
+        # .workspace: the writes of the current call of this thread; .bundles: see snapshot().
+        self._mine = threading.local()
+        self._shared: Workspace | None = None  # the writes of the transaction
         self._writing = RLock()
 
     # -- writing together ----------------------------------------------------------------------------------------------
@@ -48,7 +49,10 @@ class Access:
         return self._shared or getattr(self._mine, "workspace", None)
 
     def atomically(self, message: str, action: Callable[[], T]) -> T:
-        """Run a change within the transaction; without one, commit it as a bundle, and retry if the branch moved."""
+        """Execute a change within the transaction; without one, commit it as a bundle.
+
+        The change is executed again, ten times at most, if another process moves the branch in the meantime.
+        """
         if self._current is not None:
             return action()
         with self._writing:
@@ -71,11 +75,11 @@ class Access:
             workspace.close()
 
     def begin(self) -> None:
-        """Begin a transaction: writes are collected."""
+        """Begin a transaction: collect writes until :meth:`end`."""
         self._shared = Workspace()
 
     def end(self) -> None:
-        """Discard the collected writes."""
+        """Discard the collected writes and end the transaction."""
         shared, self._shared = self._shared, None
         if shared is not None:
             shared.close()
@@ -90,7 +94,7 @@ class Access:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Within one call of this thread that reads many files, a ref means one bundle, looked up once."""
+        """Resolve each ref only once within the block, in this thread: a call that reads many files reads one bundle."""
         before = getattr(self._mine, "bundles", None)
         self._mine.bundles = {} if before is None else before
         try:
@@ -99,7 +103,7 @@ class Access:
             self._mine.bundles = before
 
     def bundle(self, at: Location) -> Bundle:
-        """Return the bundle of a location."""
+        """Return the bundle of a location. Raises NotFound, Ambiguous."""
         known: dict[str, Bundle] | None = getattr(self._mine, "bundles", None)
         if known is None:
             return self.connection.bundle(at)
@@ -108,13 +112,16 @@ class Access:
         return known[at.bundle]
 
     def view(self, at: Location) -> View:
-        """Return what to read from. Inside a transaction, a branch is fixed by its first use."""
+        """Return what to read a location from. Within a transaction, a branch is fixed by its first use."""
         if self._current is None or self.connection.branch(at) is None:
             return self.bundle(at).view
         return self.pending(at, new=True)
 
     def pending(self, at: Location, *, new: bool = False) -> Pending:
-        """The changes to a branch. ``new``: it need not exist; without it only ``main`` need not."""
+        """Return the changes to a location's branch, which must exist or be ``main``. Raises NotFound, OSError (EROFS).
+
+        ``new``: the branch need not exist.
+        """
         assert self._current is not None
         branch = self.connection.check_writable(at)
         repo = self.connection.repo(at.repo)
@@ -138,7 +145,7 @@ class Access:
         return view, entry
 
     def file(self, at: Location) -> tuple[View, Entry]:
-        """The same for a file. Raises IsADirectoryError."""
+        """Return the entry of a file, symlinks followed. Raises FileNotFoundError, IsADirectoryError."""
         if at.ref is None:
             self.names(at)
             raise is_folder(at)
@@ -225,7 +232,10 @@ class Access:
         return file
 
     def _start_of(self, at: Location, mode: str) -> BinaryIO | None:
-        """Look whether a file may be written; for some modes also what is in it."""
+        """Check that a file may be written; return its current content for the modes that keep it, else None.
+
+        Raises IsADirectoryError, FileExistsError, FileNotFoundError.
+        """
         entry = follow(self.pending(at).find, at.path)
         if entry is not None and entry.kind == Kind.FOLDER:
             raise is_folder(at)
@@ -245,17 +255,20 @@ class Access:
         pending.write(path, Made(file_entry(path, size, old.mode if old else 0o644), content))
 
     def copied(self, at: Location) -> Made:
-        """A file as a copy of it is made."""
+        """Return a file as the source of a copy."""
         view, entry = self.file(at)
         if isinstance(view, Pending):
             return view.source(entry.path)
         return Made(entry, Taken(self.bundle(at), entry.path))
 
     def taken(self, path: str, local: Path) -> Made:
-        """A local file with its mode and time: as it is now, if it is for a transaction."""
+        """Return a local file, with its mode and time, as the source of a write.
+
+        Within a transaction its current bytes are copied, since the file may change before the commit.
+        """
         status = local.stat()
         entry = file_entry(path, status.st_size, status.st_mode & 0o777, status.st_mtime_ns)
-        if self._shared is None:  # committed before the call returns
+        if self._shared is None:  # The commit happens before the call returns.
             return Made(entry, Local(local.resolve()))
         if status.st_size <= IN_MEMORY:
             content = local.read_bytes()
@@ -266,7 +279,7 @@ class Access:
 
 
 def committed(pending: Pending) -> FileTree:
-    """The file tree that changes are made to."""
+    """Return the file tree of the bundle that changes are made to."""
     assert pending.base is not None
     return pending.base.view
 

@@ -1,4 +1,4 @@
-"""The store of a file system: opened on first use; resolves paths."""
+"""The store of a file system: opened on first use, and the refs that its paths name."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from sheaf.storage.storage_options import StorageOptions
 
 __all__ = ["MAIN", "Connection", "Options"]
 
-MAIN = "main"  #: the branch that the first write makes; others are made with mkdir
+MAIN = "main"  #: the branch that the first write creates; mkdir creates others
 _PINNED = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to open the store; ``store`` None: the store of the command line."""
+    """How to open the store. ``store``: its URL, None for the store of the command line."""
 
     store: str | None = None
     cache: str | None = None
@@ -43,7 +43,7 @@ class Options:
 
 
 class Connection:
-    """Safe to use from many threads, and in a process that was forked from the one that made it."""
+    """The connection to a store. Safe to use from many threads, and in a forked process."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -54,7 +54,7 @@ class Connection:
 
     @property
     def store(self) -> Store:
-        """The store, connected."""
+        """The store, connected on first use."""
         with self._lock:
             if self._store is None:
                 self._store = self._options.connect()
@@ -70,7 +70,8 @@ class Connection:
         """Return a repo by its name. Raises NotFound."""
         with self._lock:
             found = self.store.repo(name)
-            return self._repos.setdefault(found.id, found)  # the known one knows its log
+            # The repo that was opened first has read its log already: don't read it again.
+            return self._repos.setdefault(found.id, found)
 
     def bundle(self, at: Location) -> Bundle:
         """Return the bundle of a location; for a branch or label, the one it points to now. Raises NotFound, Ambiguous."""
@@ -121,7 +122,7 @@ class Connection:
                 return None
 
     def check_writable(self, at: Location) -> str:
-        """The branch to write to. Raises OSError (EROFS) for a ref that is none, InvalidInput without a ref."""
+        """Return the name of the branch to write to. Raises OSError (EROFS) for other refs, InvalidInput without a ref."""
         if at.ref is None:
             raise InvalidInput(f"'{at}' does not name a bundle", f"write sheaf://{at.repo or 'REPO'}@{MAIN}/PATH")
         branch = self.branch(at)
@@ -130,7 +131,7 @@ class Connection:
         return branch
 
     def close(self) -> None:
-        """Close the store's connections; the next use opens it again."""
+        """Close the store's connections. The next use opens it again."""
         with self._lock:
             store, self._store = self._store, None
             if store is not None:
@@ -139,7 +140,7 @@ class Connection:
 
 
 def _is_bundle(repo: Repo, ref: Ref) -> bool:
-    """Whether a ref that names no label and no branch is the beginning of a bundle's id."""
+    """True if a ref that names no label and no branch is the beginning of a bundle's id."""
     try:
         return ref.form == "name" and bool(repo.bundle(ref.name))
     except NotFound:

@@ -98,7 +98,8 @@ class SheafFileSystem(AbstractFileSystem):
         """Return the type of a path, "" if it does not exist. An unreadable store must not look like an empty one."""
         try:
             return str(self.info(path)["type"])
-        except (FileNotFoundError, NotADirectoryError, ValueError):  # the last: nothing can have such a name
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            # A ValueError: no path can have such a name.
             return ""
 
     @os_errors
@@ -115,7 +116,7 @@ class SheafFileSystem(AbstractFileSystem):
     def find(
         self, path: str, maxdepth: int | None = None, withdirs: bool = False, detail: bool = False, **kwargs: Any
     ) -> Any:
-        """Return all files below a path, in one pass over the manifest."""
+        """Return all files below a path, read in one pass over the manifest."""
         at = Location.parse(path)
         if at.ref is None or maxdepth is not None:
             return super().find(path, maxdepth=maxdepth, withdirs=withdirs, detail=detail, **kwargs)
@@ -138,8 +139,8 @@ class SheafFileSystem(AbstractFileSystem):
     ) -> Iterator[tuple[str, Any, Any]]:
         """Yield for each folder its path, its folders and its files.
 
-        A folder that a symlink leads to is entered, unless it is one that the way has come through already. With
-        ``on_error="omit"`` only a missing folder is passed over; damage raises.
+        Symlinks to folders are followed, except to a folder that contains the symlink. With ``on_error="omit"`` only a
+        missing folder is skipped; a damaged one raises.
         """
         if maxdepth is not None and maxdepth < 1:
             raise ValueError("maxdepth must be at least 1")
@@ -197,7 +198,8 @@ class SheafFileSystem(AbstractFileSystem):
         """Copy a file to the local disk with its mode and time, or create a folder."""
         extra = {} if callback is None else {"callback": callback}
         info = self.info(rpath)
-        if info["type"] == "other" and outfile is None:  # a symlink that leads nowhere has no bytes
+        # A dangling symlink has no bytes.
+        if info["type"] == "other" and outfile is None:
             Path(lpath).unlink(missing_ok=True)
             Path(lpath).symlink_to(info["destination"])
             return
@@ -216,7 +218,8 @@ class SheafFileSystem(AbstractFileSystem):
             raise ValueError(f"invalid mode '{mode}'")
         if kind == "r" and rest == "b":
             return Reader(self.access.raw(at), self, at, block_size)
-        plain = "r+b" if kind == "r" else f"{kind}b"  # what is written can always be read, too
+        # A file that is being written can always be read, too.
+        plain = "r+b" if kind == "r" else f"{kind}b"
         return self.access.writer(at, plain, autocommit=autocommit or self._intrans)
 
     def open(
@@ -240,7 +243,7 @@ class SheafFileSystem(AbstractFileSystem):
 
     @os_errors
     def mkdir(self, path: str, create_parents: bool = True, **kwargs: Any) -> None:
-        """Create a folder; for the root of a bundle (``repo@name``), an empty branch."""
+        """Create a folder, or for the root of a bundle (``repo@name``) an empty branch."""
         at = Location.parse(path)
 
         def make() -> None:
@@ -259,7 +262,7 @@ class SheafFileSystem(AbstractFileSystem):
 
     @os_errors
     def makedirs(self, path: str, exist_ok: bool = False) -> None:
-        """Create a folder and its parents; never a branch, since programs call this before they write anything."""
+        """Create a folder and its parents, but never a branch, because programs call this before they write anything."""
         at = Location.parse(path)
         try:
             kind = self.info(path)["type"]
@@ -289,7 +292,7 @@ class SheafFileSystem(AbstractFileSystem):
 
     @os_errors
     def rm(self, path: Any, recursive: bool = False, maxdepth: int | None = None) -> None:
-        """Remove files, and with ``recursive`` folders with their contents; makes one bundle."""
+        """Remove files, and with ``recursive`` folders with their contents. Makes one bundle."""
 
         def remove() -> None:
             for name in reversed(self.expand_path(path, recursive=maxdepth is not None, maxdepth=maxdepth)):
@@ -343,19 +346,19 @@ class SheafFileSystem(AbstractFileSystem):
 
     @os_errors
     def put(self, *args: Any, **kwargs: Any) -> None:
-        """Copy local files; makes one bundle."""
+        """Copy local files. Makes one bundle."""
         ensure_utf8_names()
         self.access.atomically("put", lambda: super(SheafFileSystem, self).put(*args, **kwargs))
 
     @os_errors
     def copy(self, *args: Any, **kwargs: Any) -> None:
-        """Copy files by reference; makes one bundle."""
+        """Copy files by reference, without reading their bytes. Makes one bundle."""
         plain = self._plain(args, self.isdir)
         self.access.atomically("copy", lambda: super(SheafFileSystem, self).copy(*plain, **kwargs))
 
     @os_errors
     def mv(self, *args: Any, **kwargs: Any) -> None:
-        """Move files by reference; makes one bundle."""
+        """Move files by reference, without reading their bytes. Makes one bundle."""
         if len(args) > 1 and all(isinstance(path, str) for path in args[:2]):
             old, new = map(Location.parse, args[:2])
             if self.access.is_inside(new, old):
@@ -364,11 +367,14 @@ class SheafFileSystem(AbstractFileSystem):
 
     @os_errors
     def pipe(self, *args: Any, **kwargs: Any) -> None:
-        """Write files; makes one bundle."""
+        """Write files. Makes one bundle."""
         self.access.atomically("write", lambda: super(SheafFileSystem, self).pipe(*args, **kwargs))
 
     def _plain(self, args: tuple[Any, ...], is_folder: Callable[[str], bool]) -> tuple[Any, ...]:
-        """Arguments of a copy; where the source is a file whose name looks like a glob, as lists, which have none."""
+        """Return the arguments of a copy, changed if the source is a file whose name looks like a glob.
+
+        Then source and target become lists, in which fsspec doesn't expand globs.
+        """
         if len(args) < 2 or not all(isinstance(path, str) for path in args[:2]):
             return args
         source, target, *rest = args
@@ -399,7 +405,7 @@ class SheafFileSystem(AbstractFileSystem):
 
 
 def _shown(view: View, entry: Entry) -> Entry:
-    """What a symlink leads to; itself if that is nothing."""
+    """Return the entry that a symlink leads to, itself if it is dangling."""
     return followed(view, entry.path) or entry if entry.kind == Kind.SYMLINK else entry
 
 
@@ -412,7 +418,7 @@ def _described(name: str, path: str, entry: Entry) -> dict[str, Any]:
     if entry.kind == Kind.FOLDER:
         link = {"islink": True, "real": entry.path} if entry.path != path else {}
         return _folder(name) | {"mode": stat.S_IFDIR | entry.mode, **times, **link}
-    if entry.kind == Kind.SYMLINK:  # it leads nowhere
+    if entry.kind == Kind.SYMLINK:  # It is dangling.
         return {"name": name, "size": 0, "type": "other", "islink": True, "destination": entry.target, **times}
     info = {"name": name, "size": entry.size, "type": "file", "mode": entry.mode, **times}
     if entry.content != ZERO_HASH:

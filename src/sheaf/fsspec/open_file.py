@@ -1,4 +1,4 @@
-"""Open files: for reading from a bundle, and for writing."""
+"""Open files of the file system: for reading from a bundle, and for writing."""
 
 from __future__ import annotations
 
@@ -25,20 +25,21 @@ if TYPE_CHECKING:
 
 __all__ = ["IN_MEMORY", "Content", "Reader", "ReadingFile", "Text", "WritingFile", "discarding"]
 
-IN_MEMORY = 1 << 20  #: bytes of a file that is being written that are kept in memory; more goes to the disk
-_BUFFER = 1 << 20  # bytes that small reads are served from
-_INNER = ("buffer", "raw", "fileobj", "_fp", "fp", "_file", "stream")  # names of the file below, in several libraries
-_AHEAD = 16 << 20  # bytes fetched at once for who reads a file from end to end
-Content = bytes | Path  #: what was written: in memory, or in a file of its own
+IN_MEMORY = 1 << 20  #: bytes of a file that are kept in memory while it is written; a larger one goes to disk
+_BUFFER = 1 << 20  # size in bytes of the buffer for small reads
+_INNER = ("buffer", "raw", "fileobj", "_fp", "fp", "_file", "stream")  # names of the wrapped file in several libraries
+_AHEAD = 16 << 20  # bytes fetched at a time for sequential reads
+Content = bytes | Path  #: written data: bytes in memory, or the path of a file
 
 
 class ReadingFile(BundleFile):
-    """A file of a bundle whose errors are OSErrors. Sequential reads fetch larger blocks, to save requests."""
+    """A file of a bundle that raises OSErrors. Sequential reads fetch larger blocks, to save requests."""
 
     def __init__(self, contents: Contents, entry: Entry) -> None:
         super().__init__(contents, entry)
         self.size = entry.size
-        self._window = 0, b""  # where it begins, and its bytes: one value, since a process may fork at any moment
+        # Offset and bytes of the last block. They are one value, because the process may fork at any moment.
+        self._window = 0, b""
         remember(self)
 
     @os_errors
@@ -60,10 +61,10 @@ class ReadingFile(BundleFile):
 
 
 class WritingFile(io.RawIOBase):
-    """A file open for writing; ``done`` gets its content when it is closed.
+    """A file that is open for writing; ``done`` is called with its content when it is closed.
 
     ``done`` is called by :meth:`close`, or by :meth:`commit` if ``autocommit`` is off. An exception inside a ``with``
-    discards it. ``scratch`` gives paths for what does not fit into memory.
+    discards the content. ``scratch`` returns paths for content that doesn't fit into memory.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class WritingFile(io.RawIOBase):
         autocommit: bool = True,
         appends: bool = False,
     ) -> None:
-        """``appends``: each write goes to the end, wherever the position is."""
+        """Create it empty. ``appends``: each write goes to the end, wherever the position is."""
         super().__init__()
         self._appends = appends
         self._scratch = scratch
@@ -117,7 +118,7 @@ class WritingFile(io.RawIOBase):
         return self._file.tell()
 
     def truncate(self, size: int | None = None) -> int:
-        """Cut the file, or extend it with zeros. Returns its size; the position stays."""
+        """Cut the file, or extend it with zeros, and return its size in bytes. The position doesn't change."""
         at = self._file.tell()
         size = at if size is None else size
         grown = size - self._file.seek(0, io.SEEK_END)
@@ -132,10 +133,11 @@ class WritingFile(io.RawIOBase):
         """Do nothing: written data becomes visible when the file is closed."""
 
     def close(self) -> None:
-        """Commit what was written. Raises the errors of the commit."""
+        """Commit the content. Raises the errors of the commit."""
         if self.closed:
             return
-        if not self._origin.is_here:  # the parent hands it over; here it would go to the branch a second time
+        # The parent process commits the file; here it would be committed a second time.
+        if not self._origin.is_here:
             super().close()
             return
         if _is_left_by_exception():
@@ -151,13 +153,13 @@ class WritingFile(io.RawIOBase):
             self.commit()
 
     def commit(self) -> None:
-        """Commit what was written, once; for files opened without ``autocommit``."""
+        """Commit the content once, for files opened without ``autocommit``."""
         content, self._content = self._content, None
         if content is not None:
             self._done(content)
 
     def discard(self) -> None:
-        """Discard what was written."""
+        """Discard the content and close the file."""
         self._autocommit = False
         self.close()
         self._content = None
@@ -175,14 +177,15 @@ class WritingFile(io.RawIOBase):
         at = self._file.tell()
         self._file.seek(0)
         path = self._scratch()
-        spilled = path.open("w+b", buffering=0)  # a forked process would flush a buffer a second time
+        # Without a buffer: a forked process would write a buffer a second time.
+        spilled = path.open("w+b", buffering=0)
         _write_all(spilled, self._file.read())
         spilled.seek(at)
         self._file, self._path = spilled, path
 
 
 class Reader(io.BufferedReader):
-    """A file for reading as in other fsspec file systems: it has a size and a name, and can be pickled."""
+    """A file for reading with what fsspec's files have: size and name. It can be pickled."""
 
     def __init__(self, file: io.RawIOBase, fs: SheafFileSystem, at: Location, block_size: int | None = None) -> None:
         self.blocksize = block_size or _BUFFER
@@ -192,7 +195,7 @@ class Reader(io.BufferedReader):
 
     @property
     def closed(self) -> bool:
-        """True if it is closed. fsspec's block caches also set it after ``close``."""
+        """True if the file is closed. fsspec's block caches also assign to this after ``close``."""
         return super().closed
 
     @closed.setter
@@ -205,7 +208,7 @@ class Reader(io.BufferedReader):
         return f"sheaf://{self.path}"
 
     def _fetch_range(self, start: int, end: int) -> bytes:
-        """The attributes that fsspec's block caches need."""
+        """Return the bytes from ``start`` to ``end``, for fsspec's block caches."""
         return self.fs.cat_file(self.path, start, end)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -219,7 +222,7 @@ def _opened_again(fs: SheafFileSystem, path: str, position: int) -> Any:
 
 
 class Text(io.TextIOWrapper):
-    """A text file; an exception inside a ``with`` discards what was written."""
+    """A text file. An exception inside a ``with`` discards what was written."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -230,22 +233,23 @@ class Text(io.TextIOWrapper):
 
 
 def discarding(file: Any) -> Any:
-    """A compressed file over a :class:`WritingFile`, whose ``with`` discards it after an exception."""
+    """Make a compressed file over a :class:`WritingFile` discard its content after an exception in its ``with``."""
     leave = type(file).__exit__
 
-    class Discarding(type(file)):  # type: ignore[misc]  # of whatever library compresses
+    class Discarding(type(file)):  # the class belongs to the library that compresses
         def __exit__(self, kind: Any, error: Any, trace: Any) -> Any:
             if kind is not None:
                 _discard(self)
             return leave(self, kind, error, trace)
 
-    with contextlib.suppress(TypeError):  # a class in C, whose objects stay what they are
+    # Objects of classes in C don't allow this, and remain unchanged.
+    with contextlib.suppress(TypeError):
         file.__class__ = Discarding
     return file
 
 
 def _discard(file: Any) -> None:
-    """Find the file that is being written below others, and have its close forget it."""
+    """Find the file that is being written below others, and make its close discard the content."""
     while file is not None and not isinstance(file, WritingFile):
         file = next((inner for name in _INNER if (inner := getattr(file, name, None)) is not None), None)
     if file is not None:
@@ -253,7 +257,7 @@ def _discard(file: Any) -> None:
 
 
 def _is_left_by_exception() -> bool:
-    """Whether ``with fsspec.open(…)`` is being left by an exception, of which fsspec tells the files it closes nothing."""
+    """True if an exception is leaving ``with fsspec.open(…)``: fsspec closes its files without passing it on."""
     frame = sys._getframe(1)
     while frame := frame.f_back:  # type: ignore[assignment]
         if frame.f_code is OpenFile.__exit__.__code__:

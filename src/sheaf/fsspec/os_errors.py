@@ -1,4 +1,4 @@
-"""Translate Sheaf's errors into those that programs expect of a file system."""
+"""Translate Sheaf's errors into the errors that programs expect of a file system."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def as_os_error(error: SheafError) -> OSError:
 
 
 def os_errors(function: Callable[P, T]) -> Callable[P, T]:
-    """Decorate a function to raise OSErrors. InvalidInput is already a ValueError and stays unchanged."""
+    """Decorate a function to raise OSErrors. InvalidInput is a ValueError already and stays unchanged."""
 
     @functools.wraps(function)
     def translating(*args: P.args, **kwargs: P.kwargs) -> T:

@@ -1,4 +1,4 @@
-"""Transactions: many writes in one bundle."""
+"""Transactions: many writes that become one bundle."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ __all__ = ["Transaction"]
 
 
 class Transaction(fsspec.transaction.Transaction):
-    """Writes inside ``with fs.transaction as t:`` become one bundle at its end, or nothing after an exception.
+    """Collects the writes inside ``with fs.transaction as t:`` and commits them as one bundle.
 
-    Inside, reads see what was written. Set ``t.message`` and ``t.label`` inside the block, and ``t.move_label`` to move an
-    existing label; afterwards ``t.bundles`` contains the new bundles: one for each branch that was written to.
+    An exception discards them. Reads inside the block see what was written. Set
+    ``t.message`` and ``t.label`` inside the block, and ``t.move_label`` to move an existing label. Afterwards ``t.bundles``
+    contains the new bundles: one for each branch that was written to.
     """
 
     def __init__(self, fs: SheafFileSystem, **kwargs: Any) -> None:
@@ -35,10 +36,10 @@ class Transaction(fsspec.transaction.Transaction):
 
     @os_errors
     def complete(self, commit: bool = True) -> None:
-        """Commit, or discard what was written. Raises OSError (EBUSY) if the branch moved in the meantime."""
+        """Commit or discard what was written. Raises OSError (EBUSY) if the branch moved in the meantime."""
         fs: SheafFileSystem = self.fs
         try:
-            while self.files:  # those that nobody has closed
+            while self.files:  # files that the program has not closed
                 file = self.files.popleft()
                 file.close() if commit else file.discard()
             if commit:

@@ -1,7 +1,7 @@
 """Uncommitted writes to a branch, on top of the bundle that the branch pointed to.
 
-Looks like a :class:`sheaf.vfs.FileTree`, so that a program reads what it has just written. Paths are followed by the
-caller; here they are taken as they stand.
+The interface is that of :class:`sheaf.vfs.FileTree`, so that a program reads what it has just written. Callers follow
+symlinks; the paths here are used as given.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A file of a bundle of this store: copied by reference."""
+    """A file of a bundle in this store, to be copied by reference."""
 
     bundle: Bundle
     path: str
@@ -40,21 +40,21 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """A file of the user's, read when the bundle is made."""
+    """A local file of the user, read when the bundle is committed."""
 
     path: Path
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """Something new at a path. ``source`` is None for a folder. The entry of a file has no place yet."""
+    """A new entry at a path. ``source`` is its content, None for a folder. A file's entry is not stored yet."""
 
     entry: Entry
     source: Content | Taken | Local | None = None
 
 
 def _alone(method: F) -> F:
-    """One thread at a time."""
+    """Decorate a method to run in one thread at a time."""
 
     @functools.wraps(method)
     def locked(self: Pending, *args: Any, **kwargs: Any) -> Any:
@@ -65,7 +65,7 @@ def _alone(method: F) -> F:
 
 
 class Pending:
-    """Changes to a branch. Thread-safe. ``base``: the bundle that it pointed to, None for a new branch."""
+    """The changes to a branch. Thread-safe. ``base``: the bundle that it pointed to, None for a new branch."""
 
     def __init__(self, repo: Repo, branch: str, base: Bundle | None) -> None:
         self.repo = repo
@@ -73,9 +73,9 @@ class Pending:
         self.base = base
         self._lock = RLock()
         self._made: dict[str, Made] = {}
-        self._below: dict[str, set[str]] = {}  # folder to what is made in it
-        self._hidden: dict[str, None] = {}  # what is removed of the base, with all below
-        self.is_new = False  #: whether the branch is to be made even if nothing else changes
+        self._below: dict[str, set[str]] = {}  # paths of new entries by folder
+        self._hidden: dict[str, None] = {}  # removed paths of the base; everything below them is removed too
+        self.is_new = False  #: True to create the branch even without other changes
 
     @property
     def is_changed(self) -> bool:
@@ -86,7 +86,7 @@ class Pending:
 
     @_alone
     def find(self, path: str) -> Entry | None:
-        """The entry of a path as it is now, or None."""
+        """Return the entry of a path with the changes applied, or None."""
         if not path:
             return ROOT
         if path in self._made:
@@ -97,7 +97,7 @@ class Pending:
 
     @_alone
     def list(self, folder: str, *, recursive: bool = False) -> Iterator[Entry]:
-        """Yield the entries of a folder, or all below it if ``recursive``. In no order."""
+        """Return the entries of a folder, with ``recursive`` all below it, in any order."""
         found = list(self._listed(folder, recursive))
         if self.base is not None and not self._is_hidden(folder):
             below = self.base.tree.entries(folder, recursive=recursive)
@@ -105,7 +105,7 @@ class Pending:
         return iter(found)
 
     def open(self, path: str) -> BinaryIO:
-        """A file that was made here, for reading; None of those of the base."""
+        """Open a file that was written here. Raises IsADirectoryError for a folder."""
         match self._made[path].source:
             case bytes() as content:
                 return io.BytesIO(content)
@@ -136,7 +136,7 @@ class Pending:
 
     @_alone
     def write(self, path: str, made: Made) -> None:
-        """Put a file; folders above it come into being."""
+        """Write a file, and create missing folders above it. Raises IsADirectoryError."""
         self._make_room(path)
         old = self.find(path)
         if old is not None and old.kind == Kind.FOLDER:
@@ -145,7 +145,7 @@ class Pending:
 
     @_alone
     def mkdir(self, path: str) -> None:
-        """Make a folder and those above it."""
+        """Create a folder and those above it. Raises FileExistsError."""
         if self.find(path) is not None:
             raise exists(path)
         self._make_room(path)
@@ -153,7 +153,7 @@ class Pending:
 
     @_alone
     def remove(self, path: str) -> None:
-        """Remove a file, or a folder with all in it; of the root, all in it."""
+        """Remove a file, or a folder with its contents; for the root, all of its contents."""
         if not path:
             for name in [entry.path for entry in self.list("")]:
                 self.remove(name)
@@ -170,7 +170,7 @@ class Pending:
     # -- committing ----------------------------------------------------------------------------------------------------
 
     def commit(self, message: str, label: str | None, *, move_label: bool = False) -> Bundle:
-        """Commit the changes. Raises Conflict if the branch moved."""
+        """Commit the changes, and return the bundle. Raises Conflict if the branch moved."""
         expect = self.base.id if self.base else ""
         names: dict[str, Any] = {"branch": self.branch, "label": label, "move_label": move_label}
         with self.repo.edit(message=message, **names, expect=expect) as edit:
@@ -186,7 +186,7 @@ class Pending:
         return bool(self._hidden) and any(part in self._hidden for part in [path, *ancestors(path)])
 
     def _listed(self, folder: str, recursive: bool) -> Iterator[Entry]:
-        """What was made in a folder, or anywhere below it."""
+        """Yield what was written in a folder, with ``recursive`` also below it."""
         folders = [folder]
         if recursive:
             folders = [
@@ -215,7 +215,7 @@ class Pending:
 
 
 def file_entry(path: str, size: int, mode: int = 0o644, mtime: int | None = None) -> Entry:
-    """The entry of a file that was just written."""
+    """Return the entry of a file that was just written. ``mtime``: nanoseconds since 1970, by default now."""
     entry = replace(_entry(path, Kind.FILE, mode), size=size)
     return entry if mtime is None else replace(entry, mtime=mtime)
 

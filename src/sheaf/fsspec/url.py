@@ -1,4 +1,4 @@
-"""Paths of the file system: ``repo@ref/path``, or a prefix of repos' names."""
+"""Paths of the file system: ``repo@ref/path``, or a prefix of repo names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ _SCHEME = "sheaf://"
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """``ref`` is None for a folder of repos, or a repo as the folder of its refs. ``path`` is inside the bundle."""
+    """A parsed path. ``ref``: None for a folder of repos, or for a repo as the folder of its refs.
+
+    ``path``: the path inside the bundle, "" for its root.
+    """
 
     repo: str
     ref: str | None = None
@@ -19,7 +22,7 @@ class Location:
 
     @classmethod
     def parse(cls, text: str) -> Location:
-        """No name of a repo holds an ``@`` and no ref a ``/``, so there is one way to read it."""
+        """Parse a path. It is unambiguous because names of repos contain no ``@`` and refs no ``/``."""
         repo, at, rest = strip(text).partition("@")
         ref, _, path = rest.partition("/")
         return cls(repo, ref, path) if at else cls(repo)
@@ -36,5 +39,5 @@ class Location:
 
 
 def strip(text: str) -> str:
-    """A path without scheme and without slashes at its ends."""
+    """Return a path without the scheme and without slashes at its ends."""
     return text.removeprefix(_SCHEME).strip("/")

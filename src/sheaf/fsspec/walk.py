@@ -1,4 +1,4 @@
-"""A walk through the folders of a bundle that ends where symlinks lead back, and that damage doesn't shorten."""
+"""Walk through the folders of a bundle: symlink cycles end the walk there, damage is not skipped."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ class Walk:
     def below(
         self, path: str, maxdepth: int | None, way: frozenset[str], real: str | None = None
     ) -> Iterator[tuple[str, Any, Any]]:
-        """A folder and those in it. ``way``: the folders that it is in, links followed; ``real``: itself so."""
+        """Yield a folder and those below it. ``way``: the folders above it, with symlinks resolved.
+
+        ``real``: the path of the folder itself with symlinks resolved.
+        """
         real = path if real is None else real
         found = self._listing(path)
         if found is None:
@@ -39,7 +42,7 @@ class Walk:
             yield path, *shown
         if maxdepth is None or maxdepth > 1:
             deeper = None if maxdepth is None else maxdepth - 1
-            for name in list(shown[0]):  # the caller may have taken some out
+            for name in list(shown[0]):  # The caller may have removed some to skip them.
                 inner = folders[name]
                 at = _real(path, inner["real"]) if "real" in inner else f"{real}/{name}"
                 if at not in way | {real}:
@@ -48,7 +51,7 @@ class Walk:
             yield path, *shown
 
     def _listing(self, path: str) -> dict[str, Any] | None:
-        """What is in a folder by name; of a file itself, by "". None if it is passed over."""
+        """Return what is in a folder by name, for a file the file itself by "", None if the path is skipped."""
         try:
             listing = self.fs.ls(path, detail=True, **self.options)
         except OSError as error:
@@ -62,5 +65,5 @@ class Walk:
 
 
 def _real(path: str, folder: str) -> str:
-    """A folder of the bundle that a path is in."""
+    """Return the full path of a folder in the bundle that a path is in."""
     return f"{Location.parse(path).bundle}/{folder}".rstrip("/")

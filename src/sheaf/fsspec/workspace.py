@@ -1,4 +1,4 @@
-"""Everything that was written and is not committed: by a transaction, or by one call."""
+"""What a transaction or one call has written and not committed yet."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Workspace:
     """Changes to branches, and a folder for contents that are too big for memory. Close it after use."""
 
     def __init__(self) -> None:
-        self.branches: dict[tuple[str, str], Pending] = {}  # by id of the repo and name of the branch
+        self.branches: dict[tuple[str, str], Pending] = {}  # by (repo id, branch)
         self._folder: TemporaryFolder | None = None
         self._origin = Origin("what was written through sheaf:// and is not committed")
         self._files = 0
@@ -30,7 +30,7 @@ class Workspace:
             return self.branches[key]
 
     def scratch(self) -> Path:
-        """The path of a new file. Raises Refused in a forked process."""
+        """Return the path of a new file. Raises Refused in a forked process."""
         self._origin.ensure_here()
         with self._lock:
             if self._folder is None:
@@ -39,16 +39,16 @@ class Workspace:
             return self._folder.path / str(self._files)
 
     def commit(self, message: str, label: str | None = None, *, move_label: bool = False) -> list[Bundle]:
-        """One bundle for each branch that was written to; the first that fails ends it.
+        """Commit one bundle for each branch that was written to, and return them. The first error ends it.
 
-        Raises Refused in a forked process: its parent would commit it a second time.
+        Raises Refused in a forked process, because its parent would commit the same changes a second time.
         """
         self._origin.ensure_here()
         changed = [pending for pending in self.branches.values() if pending.is_changed]
         return [pending.commit(message, label, move_label=move_label) for pending in changed]
 
     def close(self) -> None:
-        """Forget all of it."""
+        """Discard all changes and their files."""
         self.branches.clear()
         if self._folder is not None:
             self._folder.close()

@@ -1,4 +1,4 @@
-"""The branch of a writable mount: its bundle at the beginning, commits of others since, and commits of the mount."""
+"""The branch to which a writable mount commits: merges the mount's changes with commits by others."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from sheaf.repo.repo import Repo
 
 __all__ = ["Branch", "head_of"]
 
-_TRIES: Final = 20  # others that may win the race for the next commit, one after another
-_NAMED: Final = 5  # paths that an error names
+_TRIES: Final = 20  # commits by other writers that may come first, one after another
+_NAMED: Final = 5  # paths listed in an error
 
-Whole = Callable[[], tuple[Pointer, int]]  #: all that the mount shows: the root of its tree, and how many files
+Whole = Callable[[], tuple[Pointer, int]]  #: builds the mount's whole tree: (its root, number of files)
 
 
 def head_of(repo: Repo, branch: str | None) -> str:
@@ -34,10 +34,10 @@ def head_of(repo: Repo, branch: str | None) -> str:
 
 
 class Branch:
-    """Commits to the branch. Changes of others since the mount began are kept; a commit that changes the same path fails.
+    """Commit a mount's changes to its branch, on top of what others have committed to it since the mount began.
 
-    That is so for a mount that began with what the branch had. One that began with anything else replaces what the
-    branch has, as an upload does.
+    A commit fails if both sides have changed the same path. This holds for a mount that began with the bundle that the
+    branch pointed to. A mount that began with another bundle replaces the contents of the branch, as an upload does.
     """
 
     def __init__(self, repo: Repo, spill: Spill, about: About, base: Bundle | None) -> None:
@@ -46,27 +46,28 @@ class Branch:
         self._name = about.branch
         self._base = base
         self._follows = about.branch is not None and about.head == (about.base or "")
-        self._known = base  #: the branch as this mount saw it last
-        self._is_merged = False  #: whether it has what others committed
-        self._published: dict[bytes, Row] = {}  #: what commits of this mount have set, by key
+        self._known = base  #: the branch's bundle after this mount's last commit
+        self._is_merged = False  #: True if that bundle may contain changes of others
+        self._published: dict[bytes, Row] = {}  #: rows that this mount has committed, by order key
 
     def is_followed(self, draft: Draft) -> bool:
-        """True if the branch has moved, so that a commit must be merged."""
+        """True if the draft commits to the mount's own branch, so that commits of others must be merged."""
         return self._follows and draft.branch == self._name
 
     def resume(self, commits: list[str]) -> Bundle | None:
-        """Load earlier commits: ids in order, some of which may not exist. Returns the last one."""
+        """Load the commits of an earlier process, given as bundle ids in order, and return the last one that exists."""
         for id in commits:
             try:
                 self._known = bundle = self._repo.bundle(f"bundle:{id}")
             except NotFound:
                 continue
-            self._is_merged = True  # perhaps: to merge where it isn't needed gives the same tree
+            # The bundle may contain changes of others. Assume so: a merge that isn't needed gives the same tree.
+            self._is_merged = True
             self._published |= self._set_by(bundle)
         return self._known if self._is_merged else None
 
     def _set_by(self, bundle: Bundle) -> dict[bytes, Row]:
-        """Return the changes of a commit of this mount, by key, relative to its parent."""
+        """Return what a commit of this mount changed relative to its parent: rows by order key, None for a removed path."""
         try:
             before = self._repo.bundle(f"bundle:{bundle.parents[0]}").tree if bundle.parents else None
         except NotFound:
@@ -78,8 +79,15 @@ class Branch:
         return {order_key(*split(path)): bundle.tree.row(path) for path in paths}
 
     def commit(self, writer: Writer, own: Mapping[bytes, Row], whole: Whole, draft: Draft) -> Bundle:
-        """Commit changed rows. Raises Conflict if others changed the same paths."""
-        with contextlib.suppress(OSError):  # without the note a crash now costs a merge with the mount's own commit
+        """Commit changed rows to the branch, merged with its newest bundle, and return the new bundle.
+
+        ``own``: all rows that differ from the mount's base, by order key, None for a removed path. ``whole``: builds
+        the tree of everything that the mount shows, for a branch without commits of others. Raises Conflict if others
+        changed the same paths, or if they won the race for the next commit each time.
+        """
+        # If the note can't be written, the commit still works: a later process then merges with the mount's own commit
+        # as if it were a change of others.
+        with contextlib.suppress(OSError):
             self._spill.note(Commit(writer.open.id))
             self._spill.sync()
         for left in reversed(range(_TRIES)):
@@ -97,7 +105,7 @@ class Branch:
         return self._known
 
     def _onto(self, writer: Writer, head: str, own: Mapping[bytes, Row], whole: Whole) -> tuple[Pointer, int]:
-        """What the branch is to have: its root, and how many files."""
+        """Return the tree to commit on top of bundle ``head``, as (root, number of files). Raises Conflict."""
         known = self._known.id if self._known else ""
         if not head or (head == known and not self._is_merged):
             return whole()

@@ -1,4 +1,4 @@
-"""A bundle as a read-only file system. A node's number is that of its row, so no state is kept for lookups."""
+"""A bundle as a read-only file system. A node's number is its row's number plus a constant: lookups keep no state."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from sheaf.storage.port import Buffer
 
 __all__ = ["BundleFs", "Files", "Folder", "Opened", "Streamed"]
 
-_AFTER_ROOT: Final = ROOT_INO + 1  # the number of row 0
+_AFTER_ROOT: Final = ROOT_INO + 1  # the node number of row 0
 
 
 class Opened(Protocol):
-    """An opened file."""
+    """A file that a program has opened."""
 
     def read(self, offset: int, size: int) -> Buffer: ...
     def close(self) -> None: ...
@@ -31,7 +31,7 @@ class Opened(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Streamed:
-    """A file that is read from the store."""
+    """An open file whose bytes are read from the store."""
 
     reader: Reader
     file: OpenFile
@@ -45,7 +45,7 @@ class Streamed:
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """A file that was downloaded."""
+    """An open file that is read from a downloaded copy of the bundle."""
 
     fd: int
 
@@ -57,37 +57,37 @@ class Local:
 
 
 class Files:
-    """Opened files by handle."""
+    """The open files of a mount, by handle."""
 
     def __init__(self) -> None:
         self._next = itertools.count(1)
         self._open: dict[int, Opened] = {}
 
     def add(self, file: Opened) -> int:
-        """Note an opened file; returns its handle."""
+        """Add an open file and return its handle."""
         handle = next(self._next)
         self._open[handle] = file
         return handle
 
     def read(self, handle: int, offset: int, size: int) -> Buffer:
-        """Bytes of an opened file."""
+        """Return at most ``size`` bytes at ``offset`` of an open file."""
         return self._open[handle].read(offset, size)
 
     def release(self, handle: int) -> None:
-        """Close a handle."""
+        """Close a handle and its file."""
         self._open.pop(handle).close()
 
 
 @dataclass(slots=True)
 class Folder:
-    """The rows of one folder as a listing."""
+    """The listing of a folder, read from the rows of the manifest."""
 
     fs: BundleFs
     rows: range
     is_stable: bool = True
 
     def entries(self, start: int) -> Iterator[tuple[str, Attr, int]]:
-        """Name, attributes and next position from ``start`` on, leaf by leaf."""
+        """Yield name, attributes and next position of each entry from position ``start`` on, leaf by leaf."""
         offset = 1 - self.rows.start
         rank = self.rows.start + start
         while rank < self.rows.stop:
@@ -99,7 +99,11 @@ class Folder:
 
 
 class BundleFs(ReadOnly):
-    """A bundle. ``base`` is added to its numbers, so that a mount can have several; ``copy``: the folder of a download."""
+    """A bundle as a read-only file system.
+
+    ``base``: added to all node numbers, so that a mount can show several bundles. ``copy``: a folder that contains a
+    download of the bundle, from which files are then read.
+    """
 
     def __init__(self, reader: Reader, mtime: int, files: Files, *, base: int = 0, copy: Path | None = None) -> None:
         self.reader = reader
@@ -111,7 +115,7 @@ class BundleFs(ReadOnly):
     # -- nodes ---------------------------------------------------------------------------------------------------------
 
     def row(self, ino: int) -> tuple[Leaf, int]:
-        """The leaf and row of a number. Raises OSError (ENOENT)."""
+        """Return the leaf and the row in it of a node number. Raises OSError (ENOENT)."""
         rank = ino - self.base - _AFTER_ROOT
         try:
             leaf = self.reader.ranks.leaf(rank)
@@ -127,7 +131,7 @@ class BundleFs(ReadOnly):
         return Attr(ino, TYPE_BITS[Kind(kind)] | leaf.mode[row], size, leaf.mtime[row], 1, FOREVER)
 
     def folder_path(self, ino: int) -> str:
-        """The path of a folder in the bundle. Raises OSError (ENOTDIR)."""
+        """Return the path of a folder in the bundle, "" for its root. Raises OSError (ENOENT, ENOTDIR)."""
         if ino == self._root.ino:
             return ""
         leaf, row = self.row(ino)
@@ -136,7 +140,7 @@ class BundleFs(ReadOnly):
         return leaf.path(row)
 
     def find(self, folder: str, name: str) -> Attr | None:
-        """The node of a name in a folder."""
+        """Return the attributes of a name in a folder (a path), None if there is none."""
         rank = self.reader.ranks.find(folder, name)
         return None if rank is None else self.getattr(self.base + _AFTER_ROOT + rank)
 

@@ -1,7 +1,7 @@
 """Many bundles in one mount: a repo's refs as folders, or a whole store's repos with their refs below.
 
-Labels and branches are listed, and new ones appear; any other ref (bundle id, version, ``main~1``) is found by its name.
-What is in a bundle never changes, which bundle a name leads to may: the kernel remembers names for a second.
+Listings contain labels and branches, also new ones; other refs (bundle id, version, ``main~1``) can be opened by name.
+A bundle never changes, but the bundle that a name points to may. So the kernel caches such names for one second only.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from sheaf.storage.port import Buffer
 __all__ = ["CatalogueFs", "OpenBundle", "Roots", "repo_roots", "store_roots"]
 
 T = TypeVar("T")
-OpenBundle = Callable[[Bundle, int], BundleFs]  #: a bundle as a file system, and what is added to its numbers
-_SLOT_BITS: Final = 40  # numbers of one bundle; the bits above say which one
+OpenBundle = Callable[[Bundle, int], BundleFs]  #: opens a bundle, given what to add to its node numbers
+_SLOT_BITS: Final = 40  # bits for the node numbers of one bundle; the bits above are the bundle's slot
 _FRESH_S: Final = 1.0
 
 
@@ -39,7 +39,7 @@ class Place:
 
 
 class Roots:
-    """The folders above the bundles. ``repo``: of one repo only."""
+    """The folders above the bundles, for a store or for one repo. Lists are cached for a second."""
 
     def __init__(self, open_repo: Callable[[str], Repo], names: Callable[[], Sequence[str]], top: Place) -> None:
         self._open_repo = open_repo
@@ -48,7 +48,7 @@ class Roots:
         self._known: dict[object, tuple[float, object]] = {}
 
     def below(self, place: Place) -> dict[str, Place]:
-        """The folders of repos in a place."""
+        """Return the folders of repos that are directly in a folder, by name."""
         if place.repo is not None and place is self.top:
             return {}
         found: dict[str, Place] = {}
@@ -62,13 +62,16 @@ class Roots:
         return found
 
     def refs(self, place: Place) -> dict[str, tuple[str, int]]:
-        """Labels and branches of a place's repo: (bundle id, when it was set); of equal names, both with their kind."""
+        """Return labels and branches of a folder's repo: by name, (bundle id, time of the ref in nanoseconds).
+
+        A name that is a label and a branch is listed twice, as ``label:NAME`` and ``branch:NAME``.
+        """
         if place.repo is None:
             return {}
         return self._fresh(place, lambda: self._named(self._repo(place)))
 
     def resolve(self, place: Place, name: str) -> Bundle | None:
-        """The bundle that any ref names; None if there is none, or if the name has two meanings."""
+        """Return the bundle that a ref of any kind names, None if there is none or the ref is ambiguous."""
         if place.repo is None:
             return None
         try:
@@ -103,18 +106,18 @@ def _ns(named: object) -> int:
 
 
 def repo_roots(repo: Repo) -> Roots:
-    """The refs of one repo at the top."""
+    """Return roots that show the refs of one repo in the mount's root."""
     return Roots(lambda name: repo, lambda: (), Place("", repo.name))
 
 
 def store_roots(store: Store) -> Roots:
-    """The repos of a store at the top, a folder for each part of their names."""
+    """Return roots that show a store's repos, with a folder for each part of their names."""
     return Roots(store.repo, lambda: [repo.name for repo in store.repos()], Place("", None))
 
 
 @dataclass(frozen=True, slots=True)
 class _Now:
-    """A listing as it is now."""
+    """The listing of a folder of repos and refs at the moment it was opened."""
 
     found: list[tuple[str, Attr]]
     is_stable: bool = False

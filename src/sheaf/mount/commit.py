@@ -36,7 +36,7 @@ _BLOCK: Final = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """A content that an earlier commit of this mount has stored, and which of them."""
+    """A content that an earlier commit of this mount has stored: the file's version then, and where it is stored."""
 
     version: int
     placed: Placed
@@ -54,8 +54,8 @@ class Committer:
         self._lock = Lock()
         self._stored: dict[int, _Stored] = {}
         self._seen = -1
-        self.last: Bundle | None = None  #: what the last commit made
-        self._own: Bundle | None = None  #: what the last commit made on the mount's own branch
+        self.last: Bundle | None = None  #: the bundle of the last commit
+        self._own: Bundle | None = None  #: the bundle of the last commit to the mount's own branch
 
     @property
     def is_changed(self) -> bool:
@@ -68,7 +68,7 @@ class Committer:
         return self._base is None and self.last is None and not self._fs.names(ROOT_INO)
 
     def resume(self, commits: list[str]) -> None:
-        """Load the commits of an earlier process: ids of bundles, in order, some of which may not exist."""
+        """Load the commits of an earlier process, given as bundle ids in order. Ids that do not exist are skipped."""
         self.last = self._own = self._branch.resume(commits)
 
     def commit(
@@ -112,7 +112,11 @@ class Committer:
             return bundle
 
     def answer(self, asked: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Answer a request to the control file: ``{"do": "commit"}``, with optional message and label; else facts."""
+        """Answer a request to the control file, and return what to send as JSON.
+
+        ``{"do": "commit"}``, with optional message, label and branch, commits and returns the bundle; an empty request
+        returns facts about the mount. Raises InvalidInput for other requests, and what :meth:`commit` raises.
+        """
         if asked.get("do") == "commit":
             bundle = self.commit(
                 asked.get("message"),
@@ -148,7 +152,8 @@ class Committer:
                 writer.store.ensure_not_condemned(self._base.tree)
             placed = self._store(writer.store.ingest, found.spilled, context.core.workers, is_kept=is_kept)
             found.rows.update(_rows_of(zip(found.spilled, placed, strict=True)))
-            # What was committed on the own branch may hold files of others, which are not in the tree for another one.
+            # The last commit to the mount's own branch may contain files of others, which the tree for another branch
+            # lacks. Such a commit must not be the parent there.
             parent = (self._own if draft.branch == self._about.branch else None) or self._base
             draft = replace(draft, parents=(parent.id,) if parent else ())
             if self._branch.is_followed(draft):
@@ -163,13 +168,14 @@ class Committer:
         return found.files + (self._base.files if self._base else 0)
 
     def _whole(self, writer: Writer, found: Difference) -> Callable[[], tuple[Pointer, int]]:
-        """What makes the tree of all that the mount shows, and counts its files."""
+        """Return a function that builds the tree of all that the mount shows, and counts its files."""
         return lambda: (self._root(writer, found), self._files(found))
 
     def _check_alive(self, context: Context) -> bool:
-        """Whether what the last commit stored may be referenced; asked after this session was registered.
+        """True if this commit may reference contents that the last commit stored.
 
-        Raises NotFound if the bundle below is gone.
+        Call it after this commit's session was registered, or gc could delete the contents after the test. Raises
+        NotFound if the bundle below the mount was deleted.
         """
         if self._base is not None:
             alive(context.core, self._base.repo_id, self._base.id)
@@ -191,7 +197,7 @@ class Committer:
     # -- contents ------------------------------------------------------------------------------------------------------
 
     def _store(self, ingest: Ingest, files: list[Spilled], workers: int, *, is_kept: bool) -> list[Placed]:
-        """Store what is new; small files many at a time."""
+        """Store the files' contents that no earlier commit has stored, many small files at a time."""
         placed: dict[int, Placed] = {}
         todo: list[int] = []
         for i, file in enumerate(files):
@@ -241,7 +247,7 @@ def _blocks(path: str) -> Iterator[bytes]:
 
 
 def _rows_of(files: Iterable[tuple[Spilled, Placed]]) -> dict[bytes, pa.RecordBatch]:
-    """Rows of stored files, by order key."""
+    """Return the manifest rows of stored files, by order key."""
     keys, values = [], []
     for file, placed in files:
         folder, name = split(file.path)
@@ -267,7 +273,7 @@ def _values(folder: str, name: str, file: Spilled, placed: Placed) -> dict[str, 
 
 
 class Every:
-    """Commits periodically while mounted; calls ``tell`` with each bundle and ``complain`` with each failure."""
+    """Commit periodically while mounted; call ``tell`` with each bundle and ``complain`` with each failure."""
 
     def __init__(
         self,
@@ -284,11 +290,11 @@ class Every:
         self._thread = Thread(target=self._run, name="sheaf-commit-every", daemon=True)
 
     def start(self) -> None:
-        """Start committing; call it when the mount is up."""
+        """Start committing. Call it when the mount can be used."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop committing; waits for a running commit."""
+        """Stop committing, and wait for a running commit."""
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join()

@@ -1,6 +1,6 @@
 """The control file of a running mount, hidden in its root: write a request to it and read the answer.
 
-It works wherever the mount is seen: by other programs, other users that may, other containers.
+It works wherever the mount is visible: for other programs, for other users with permission, in other containers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Answer = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
 class Control:
-    """Answers requests; ``attr`` is what the file looks like."""
+    """Answers requests with ``answer``; ``attr`` has the attributes of the control file."""
 
     def __init__(self, answer: Answer, mtime: int) -> None:
         self.answer = answer
@@ -34,7 +34,7 @@ class Control:
 
 
 class Session:
-    """One opened control file."""
+    """One opening of the control file: a request is written, then its answer is read."""
 
     def __init__(self, control: Control, patience: Patience) -> None:
         self._control = control
@@ -43,7 +43,7 @@ class Session:
         self._answer: bytes | None = None
 
     def write(self, data: bytes) -> int:
-        """A part of the request."""
+        """Add a part of the request, and return its length. Raises OSError (EFBIG)."""
         if len(self._request) + len(data) > _MOST:
             raise failed(errno.EFBIG)
         self._request += data
@@ -51,7 +51,7 @@ class Session:
         return len(data)
 
     def read(self, offset: int, size: int) -> bytes:
-        """The answer; the first read of it waits until all is done."""
+        """Return bytes of the answer. The first read executes the request and waits until it is done."""
         if self._answer is None:
             self._patience.ask()
             self._answer = json.dumps(self._answered()).encode()

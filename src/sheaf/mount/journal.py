@@ -1,8 +1,9 @@
 """The spill of a writable mount: a folder with all changes and written data, enough to continue after any crash.
 
-``files/<n>`` hold contents, ``journal`` has a first line about the mount and one line for each change of names and
-attributes. Contents are not journaled: a file has what was written into it. Behind its last line the journal has zeros:
-room that only removals (and notes of commits) may use, so that a full disk can be cleared from inside the mount.
+``files/<n>`` hold contents. ``journal`` has a first line about the mount, and one line for each change of names and
+attributes. Contents are not journaled: a file contains what was written into it. After its last line the journal has
+zeros. They reserve room that only removals and notes of commits may use, so that users can free space on a full disk
+through the mount.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ __all__ = ["About", "Commit", "Drop", "Fill", "Link", "Make", "Move", "Op", "Set
 class About(msgspec.Struct, frozen=True):
     """The settings of a mount. ``store``: the store's id; ``base``: the id of the bundle that it began with.
 
-    ``head``: the bundle that the branch was at then, "" for none; None: an older Sheaf didn't note it.
+    ``head``: the id of the bundle that the branch pointed to then, "" for none. None: an older Sheaf, which didn't
+    record it.
     """
 
     store: str
@@ -41,7 +43,7 @@ class About(msgspec.Struct, frozen=True):
 
 
 class Make(msgspec.Struct, frozen=True, tag="make", array_like=True):
-    """A new node under a name; a file's content is in spill ``fill``."""
+    """Create a node under a name; a file's content is in spill ``fill``."""
 
     parent: int
     name: str
@@ -54,7 +56,7 @@ class Make(msgspec.Struct, frozen=True, tag="make", array_like=True):
 
 
 class Link(msgspec.Struct, frozen=True, tag="link", array_like=True):
-    """One more name for a file."""
+    """Add another name for a file."""
 
     parent: int
     name: str
@@ -63,7 +65,7 @@ class Link(msgspec.Struct, frozen=True, tag="link", array_like=True):
 
 
 class Drop(msgspec.Struct, frozen=True, tag="drop", array_like=True):
-    """A name is gone."""
+    """Remove a name."""
 
     parent: int
     name: str
@@ -71,7 +73,7 @@ class Drop(msgspec.Struct, frozen=True, tag="drop", array_like=True):
 
 
 class Move(msgspec.Struct, frozen=True, tag="move", array_like=True):
-    """A node has another name, whatever had it before."""
+    """Rename a node, and replace what had the new name before."""
 
     parent: int
     name: str
@@ -81,7 +83,7 @@ class Move(msgspec.Struct, frozen=True, tag="move", array_like=True):
 
 
 class Set(msgspec.Struct, frozen=True, tag="set", array_like=True):
-    """Mode or time of change are different; None: as before."""
+    """Set mode or modification time; None leaves one as it is."""
 
     ino: int
     mode: int | None = None
@@ -89,22 +91,22 @@ class Set(msgspec.Struct, frozen=True, tag="set", array_like=True):
 
 
 class Fill(msgspec.Struct, frozen=True, tag="fill", array_like=True):
-    """The content of a file is in another spill now."""
+    """Move the content of a file to another spill file."""
 
     ino: int
     fill: int
 
 
 class Commit(msgspec.Struct, frozen=True, tag="commit", array_like=True):
-    """A bundle that is about to be committed on the mount's branch: if there is such a bundle, it was."""
+    """Announce a bundle that the mount is about to commit to its branch. If the bundle exists, the commit succeeded."""
 
     bundle: str
 
 
 Op = Make | Link | Drop | Move | Set | Fill
 Line = Op | Commit
-_RESERVED: Final = 64 << 10  # bytes that removals alone may use: about a thousand of them
-_STEP: Final = 64 << 10  # the journal grows by as much at once
+_RESERVED: Final = 64 << 10  # bytes that only removals may use: room for about a thousand of them
+_STEP: Final = 64 << 10  # bytes by which the journal grows at a time
 _DECODE: Final = msgspec.json.Decoder(Line)
 _ENCODE: Final = msgspec.json.Encoder()
 
@@ -115,20 +117,20 @@ def is_spill(folder: Path) -> bool:
 
 
 class Spill:
-    """The folder, locked by one process at a time."""
+    """A spill folder, locked by one process at a time."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._journal: IO[bytes] | None = None
         self._lock: IO[bytes] | None = None
-        self._end = 0  # where the next line goes
-        self._room = 0  # the length of the file, zeros included
+        self._end = 0  # the offset of the next line
+        self._room = 0  # the file's length in bytes, with zeros
 
     # -- beginning and end ---------------------------------------------------------------------------------------------
 
     @classmethod
     def begin(cls, folder: Path, about: About) -> Spill:
-        """Create a spill in an empty or new folder. Raises Refused."""
+        """Create a spill in an empty or new folder. Raises Refused if the folder isn't empty."""
         make_private_folder(folder)
         if any(folder.iterdir()):
             raise Refused(f"{folder} is not empty", "name an empty or new folder")
@@ -147,7 +149,7 @@ class Spill:
 
     @classmethod
     def reopen(cls, folder: Path) -> Spill:
-        """Open a spill that a mount left behind. Raises NotFound for other folders, Conflict if a mount still uses it."""
+        """Open a spill that an earlier mount left. Raises NotFound for other folders, Conflict if a mount still uses it."""
         if not is_spill(folder):
             raise NotFound(
                 f"{folder} is neither a writable mount nor a folder left by one",
@@ -181,20 +183,22 @@ class Spill:
 
     def remove(self) -> None:
         """Unlock the folder and delete it."""
-        (self.folder / "journal").unlink(missing_ok=True)  # first: without it nobody takes the rest for a mount's
+        # Delete the journal first. If the rest is interrupted, the folder isn't taken for a spill with changes.
+        (self.folder / "journal").unlink(missing_ok=True)
         if (self.folder / "files").is_dir():
             shutil.rmtree(self.folder / "files")
         self.close()
         (self.folder / "lock").unlink(missing_ok=True)
         try:
             self.folder.rmdir()
-        except OSError:  # whoever named the folder may have put something there
+        except OSError:
+            # The user may have put other files into a folder that the user named.
             return
 
     # -- the journal ---------------------------------------------------------------------------------------------------
 
     def note(self, op: Line) -> None:
-        """Append a change. Raises OSError; then it is not there."""
+        """Append a change. Raises OSError; the change is not recorded then."""
         self._append(_ENCODE.encode(op), may_use_reserve=isinstance(op, Drop | Commit))
 
     def _append(self, line: bytes, *, may_use_reserve: bool) -> None:
@@ -205,13 +209,13 @@ class Spill:
             except OSError:
                 if not may_use_reserve:
                     raise
-        # A line that was written in part has no end: the next one overwrites it, and without a next one it is dropped.
+        # A line that was only partly written has no newline: the next line overwrites it, and a replay ignores it.
         _write_all(self._file().fileno(), data, self._end)
         self._end += len(data)
         self._room = max(self._room, self._end)
 
     def _grow(self, room: int) -> None:
-        """Have zeros up to there on the disk. Raises OSError; then the file is as it was."""
+        """Extend the journal with zeros to a length in bytes. Raises OSError; the file is unchanged then."""
         fd = self._file().fileno()
         try:
             _write_all(fd, bytes(room - self._room), self._room)
@@ -226,13 +230,13 @@ class Spill:
         return self._journal
 
     def sync(self) -> None:
-        """Have the journal, and which contents there are, survive a power cut. Raises OSError."""
+        """Make the journal, and the names of all contents, survive a power cut. Raises OSError."""
         if self._journal is not None:
             _sync_folder(self.folder / "files")
             os.fsync(self._journal.fileno())
 
     def about(self) -> About:
-        """The first line. Raises InvalidInput."""
+        """Return the settings of the mount, from the first line. Raises InvalidInput."""
         with (self.folder / "journal").open("rb") as file:
             try:
                 return msgspec.json.decode(file.readline(), type=About)
@@ -240,7 +244,7 @@ class Spill:
                 raise InvalidInput(f"{self.folder}/journal has an invalid first line: {error}") from error
 
     def ops(self) -> Iterator[Line]:
-        """All changes in order. A last line that was cut off by a crash never happened."""
+        """Yield all changes in order, without a last line that a crash cut off. Raises InvalidInput."""
         lines = self._lines()
         next(lines, None)
         for number, line in enumerate(lines, 2):
@@ -250,7 +254,7 @@ class Spill:
                 raise InvalidInput(f"{self.folder}/journal: line {number} is damaged: {error}") from error
 
     def _lines(self) -> Iterator[bytes]:
-        """All whole lines, up to the zeros or what was cut off."""
+        """Yield all complete lines, up to the zeros or an incomplete line."""
         with (self.folder / "journal").open("rb") as file:
             for line in file:
                 if not line.endswith(b"\n"):
@@ -260,11 +264,11 @@ class Spill:
     # -- contents ------------------------------------------------------------------------------------------------------
 
     def path(self, fill: int) -> str:
-        """Return the path of a content."""
+        """Return the path of a content's file."""
         return f"{self.folder}/files/{fill}"
 
     def stat(self, fill: int) -> os.stat_result:
-        """Size and times of a content."""
+        """Return size and times of a content."""
         return os.stat(self.path(fill))  # noqa: PTH116 - called for each file that is looked at
 
     def fills(self) -> list[int]:
@@ -272,12 +276,12 @@ class Spill:
         return [int(place.name) for place in (self.folder / "files").iterdir()]
 
     def drop(self, fill: int) -> None:
-        """Delete a content."""
+        """Delete a content's file."""
         (self.folder / "files" / str(fill)).unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Have the names in a folder survive a power cut. Raises OSError."""
+    """Make the names in a folder survive a power cut. Raises OSError."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -286,7 +290,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _write_all(fd: int, data: bytes, offset: int) -> None:
-    """Write all of it: a disk that becomes full takes a part of a write first. Raises OSError."""
+    """Write all bytes at an offset. A disk that becomes full may accept only a part of one write. Raises OSError."""
     done = 0
     while done < len(data):
         done += os.pwrite(fd, memoryview(data)[done:], offset + done)

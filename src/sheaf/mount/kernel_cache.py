@@ -25,7 +25,7 @@ class ByteCache:
         self._size = 0
 
     def get(self, key: Key) -> Buffer | None:
-        """Return the bytes, or None."""
+        """Return the cached bytes of a key, or None."""
         with self._lock:
             found = self._kept.get(key)
             if found is not None:
@@ -36,7 +36,7 @@ class ByteCache:
         return key in self._kept
 
     def put(self, key: Key, data: Buffer) -> None:
-        """Add verified bytes; evicts the oldest."""
+        """Add verified bytes, and evict the oldest blocks if there is no room."""
         with self._lock:
             before = self._kept.pop(key, None)
             self._size += len(data) - (len(before) if before is not None else 0)

@@ -1,4 +1,4 @@
-"""A mount's changes on top of what others have made of its branch since: path by path, as edits change a bundle."""
+"""Merge a mount's changes with what others have committed to its branch since, path by path."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ __all__ = ["Merge", "merge"]
 
 @dataclass(slots=True)
 class Merge:
-    """``changes`` to make on the branch's newest tree; ``files``: by how many files it grows.
+    """The result of a merge. ``changes``: to make on the branch's newest tree; ``files``: by how many files it grows.
 
-    ``overlaps``: paths that both sides have changed, in order; if there are any, the rest means nothing.
+    ``overlaps``: paths that both sides have changed, in order. If there are any, the other fields are meaningless.
     """
 
     changes: list[Change] = field(default_factory=list)
@@ -29,13 +29,13 @@ class Merge:
 
 
 def merge(own: Mapping[bytes, Row], published: Mapping[bytes, Row], base: Tree | None, head: Tree) -> Merge:
-    """Merge changes into another tree.
+    """Merge a mount's changes into the newest tree of its branch.
 
     A mount keeps showing its base with its own changes, whatever its commits were merged with. So a change of others
     counts as seen only if it equals what the mount committed to the branch itself.
 
-    ``own``: rows that differ from the mount's ``base``; ``published``: those that its commits have set so far.
-    ``head``: the branch as it is now.
+    ``own``: rows that differ from the mount's ``base``; ``published``: rows that the mount's commits have set so far.
+    ``head``: the branch's newest tree.
     """
     before = _Before(published, base)
     rows: dict[bytes, Row] = {key: base.row(path_of(key)) if base else None for key in published if key not in own}
@@ -51,7 +51,7 @@ def merge(own: Mapping[bytes, Row], published: Mapping[bytes, Row], base: Tree |
 
 @dataclass(frozen=True, slots=True)
 class _Before:
-    """Entries by key as the mount's last commit left them: what it has put on the branch, else what its base has."""
+    """Entries by order key as the mount's last commit left them: those that it committed, else those of its base."""
 
     published: Mapping[bytes, Row]
     base: Tree | None
@@ -63,7 +63,7 @@ class _Before:
 
 
 def _changed_by_others(published: Mapping[bytes, Row], base: Tree | None, head: Tree) -> dict[bytes, Entry | None]:
-    """What the branch has now where that is neither the base nor the mount's own, None for what is gone."""
+    """Return the branch's entries that differ from the base and from the mount's own commits, None for removed ones."""
     changed = {key: entry for key, entry in _changed(base, head).items() if key not in published}
     for key, row in published.items():
         entry = head.find(path_of(key))
@@ -79,7 +79,7 @@ def _changed(base: Tree | None, head: Tree) -> dict[bytes, Entry | None]:
 
 
 def _overlaps(mine: Mapping[bytes, Entry | None], theirs: Mapping[bytes, Entry | None]) -> Iterator[str]:
-    """Paths that both sides changed, each to something else, and paths below what the other side took the folder from."""
+    """Yield paths that both sides changed differently, and paths below a folder that the other side removed or replaced."""
     for one, other in ((mine, theirs), (theirs, mine)):
         for key, entry in one.items():
             path = path_of(key)
@@ -98,12 +98,12 @@ def _is_no_folder(changed: Mapping[bytes, Entry | None], path: str) -> bool:
 
 
 def _agree(one: Entry | None, other: Entry | None) -> bool:
-    """Whether both sides made the same of a path."""
+    """True if both sides made the same change to a path."""
     return one is other if one is None or other is None else same(one, other)
 
 
 def _is_like(one: Entry | None, other: Entry | None) -> bool:
-    """Whether two entries are alike in all that a mount can change."""
+    """True if two entries are equal in all that a mount can change."""
     if one is None or other is None:
         return one is other
     return same(one, other) and (one.mode, one.mtime, one.target) == (other.mode, other.mtime, other.target)

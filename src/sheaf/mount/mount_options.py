@@ -16,9 +16,10 @@ def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class MountOptions:
-    """``source`` and ``type`` are what `mount` shows (``fuse.<type>``); ``when_up`` is called once it can be used.
+    """Options of a mount. ``source`` and ``type`` are what the command `mount` shows (``fuse.<type>``).
 
-    ``library``: which binding to use; without a word the one that fits the system.
+    ``when_up``: called once the mount can be used. ``library``: the binding to use, by default the one that fits the
+    system.
     """
 
     source: str
@@ -29,17 +30,18 @@ class MountOptions:
 
     @property
     def fsname(self) -> str:
-        """``source`` as an option of FUSE, where a comma would begin the next option."""
+        """Return ``source`` escaped for FUSE, where a comma would begin the next option."""
         return self.source.replace("\\", "\\\\").replace(",", "\\,")
 
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """``cache_bytes``: verified bytes kept in memory. ``ahead``: blocks of 1 MiB fetched ahead at most, 0 for none.
+    """Options of reading through a mount. ``cache_bytes``: verified bytes kept in memory.
 
-    ``disk_bytes``: kept in the user's cache folder, for all mounts of a store that is not on this machine.
+    ``ahead``: number of blocks of 1 MiB to fetch ahead at most, 0 for none. ``disk_bytes``: size of the disk cache in
+    the user's cache folder, for all mounts of a store that is not on this machine.
 
-    ``copy``: a folder that holds the bundle already; files are read from there.
+    ``copy``: a folder that already contains the bundle; files are read from there.
     """
 
     cache_bytes: int = 128 << 20

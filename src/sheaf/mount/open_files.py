@@ -1,6 +1,6 @@
-"""Reads of opened files: verified, cached in memory, and read ahead if sequential.
+"""Read opened files: verified, cached in memory, and read ahead if the reads are sequential.
 
-A big file is kept in blocks of 1 MiB; the longer it is read in one direction, the more blocks are fetched ahead, in
+A big file is cached in blocks of 1 MiB. The longer it is read sequentially, the more blocks are fetched ahead, in
 parallel. Small files are one chunk each and are stored in the order of the manifest: reading them in that order fetches
 hundreds with one request.
 """
@@ -28,8 +28,8 @@ __all__ = ["BLOCK", "OpenFile", "Pool", "Reader"]
 
 BLOCK: Final = 1 << 20
 _RUN: Final = 4  # blocks fetched together
-_STREAMS: Final = 8  # readers of small files that are told apart
-_NEAR: Final = 16  # rows that a reader may leave out and still goes straight on
+_STREAMS: Final = 8  # sequential readers of small files that are followed at a time
+_NEAR: Final = 16  # rows that a sequential reader may skip
 _MOST_ROWS: Final = 512
 _MOST_BYTES: Final = 4 << 20
 
@@ -42,24 +42,24 @@ class OpenFile:
     row: int
     data: Buffer | None = None
     entry: Entry | None = None
-    last: int = -1  #: the block that was read last
-    window: int = 0  #: blocks to fetch ahead
-    until: int = 0  #: the first block that was not asked for yet
+    last: int = -1  #: the number of the block that was read last
+    window: int = 0  #: number of blocks to fetch ahead
+    until: int = 0  #: the number of the first block that was not requested yet
 
     @property
     def size(self) -> int:
-        """Bytes in the file."""
+        """Size of the file in bytes."""
         return self.leaf.size[self.row]
 
     @property
     def content(self) -> bytes:
-        """Its content hash."""
+        """Hash of the file's content."""
         return self.leaf.content[self.row]
 
 
 @dataclass(slots=True)
 class _Stream:
-    """Somebody who reads small files in order: ``at`` the last number, ``until`` the first that was not fetched."""
+    """A sequential reader of small files. ``at``: the last row read, ``until``: the first row that was not fetched."""
 
     at: int
     until: int
@@ -87,7 +87,7 @@ class Pool:
         self._coming: dict[Key, Future[None]] = {}
 
     def get(self, key: Key, load: Callable[[], Iterator[tuple[Key, Buffer]]]) -> Buffer:
-        """Bytes that are kept, or are coming, or are loaded now. May wait; raises what loading raises."""
+        """Return the bytes of a key: cached, or from a running fetch, or loaded now. May wait; raises what loading raises."""
         found = self.cache.get(key)
         if found is not None:
             return found
@@ -95,29 +95,34 @@ class Pool:
         if self.patience.is_hasty:
             raise WouldWait(coming or self.fetch([key], load))
         if coming is not None:
-            coming.exception()  # whoever only fetched ahead may have failed: that is no answer yet
+            # A fetch ahead may have failed: its error doesn't decide this read, which then loads the bytes itself.
+            coming.exception()
             found = self.cache.get(key)
             if found is not None:
                 return found
         return self._keep(key, self._loaded([key], load))
 
     def fetch(self, keys: list[Key], load: Callable[[], Iterator[tuple[Key, Buffer]]]) -> Future[None] | None:
-        """Start to load bytes that are wanted now or probably soon; only waiting readers see failures."""
+        """Start to load bytes that are needed now or probably soon. Failures are shown only to waiting readers.
+
+        Returns a future, None if all bytes are cached or coming.
+        """
         with self._lock:
             if all(key in self.cache or key in self._coming for key in keys):
                 return None
             coming = self._threads.submit(self._load, keys, load)
             self._coming.update(dict.fromkeys(keys, coming))
-        if coming.done():  # it may have been done before it was noted
+        # The fetch may have ended before it was added to the running ones: it would stay there otherwise.
+        if coming.done():
             self._forget(keys, coming)
         return coming
 
     def later(self, work: Callable[[], None]) -> None:
-        """Run something on the threads that wait."""
+        """Run a function on the threads that may wait."""
         self._threads.submit(work)
 
     def close(self) -> None:
-        """Give the threads back."""
+        """End the threads."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _load(self, keys: list[Key], load: Callable[[], Iterator[tuple[Key, Buffer]]]) -> None:
@@ -130,7 +135,7 @@ class Pool:
     def _loaded(
         self, keys: list[Key], load: Callable[[], Iterator[tuple[Key, Buffer]]]
     ) -> Iterator[tuple[Key, Buffer]]:
-        """From the disk if all of it is there, else from the store, and then it is."""
+        """Yield bytes from the disk cache if it has all of them, else from the store, and add these to the disk cache."""
         if self._disk is None:
             yield from load()
             return
@@ -159,7 +164,7 @@ class Pool:
 
 @dataclass(slots=True)
 class Reader:
-    """Reads files of one bundle."""
+    """Reads the files of one bundle."""
 
     ranks: Ranks
     contents: Contents
@@ -167,7 +172,7 @@ class Reader:
     _streams: list[_Stream] = field(default_factory=list)
 
     def read(self, file: OpenFile, offset: int, size: int) -> Buffer:
-        """Bytes of an opened file, fewer at its end. Raises WouldWait, Unavailable, Corrupt, Unsupported."""
+        """Return bytes of an opened file, fewer at its end. Raises WouldWait, Unavailable, Corrupt, Unsupported."""
         size = min(size, file.size - offset)
         if size <= 0:
             return b""
@@ -190,7 +195,7 @@ class Reader:
         return b"".join(blocks)[start : start + size]
 
     def _ahead(self, file: OpenFile, first: int, last: int) -> None:
-        """Fetch more the longer the reader goes on; nothing for one who jumps about."""
+        """Fetch more blocks the longer the reads are sequential, and none for random access."""
         if first <= file.last + 1 and last > file.last:
             file.window = min(max(1, file.window * 2), self.pool.ahead)
         elif not file.last - 1 <= first <= file.last + 1:
@@ -220,7 +225,7 @@ class Reader:
     # -- small files ---------------------------------------------------------------------------------------------------
 
     def _advance(self, rank: int) -> None:
-        """Notice who goes straight on, and fetch what comes next."""
+        """Recognise sequential reads of small files, and fetch those that come next."""
         stream = next((s for s in self._streams if s.at < rank <= s.at + _NEAR), None)
         if stream is None:
             if all(s.at != rank for s in self._streams):
@@ -234,7 +239,7 @@ class Reader:
             self.pool.later(lambda: self._neighbours(start, stream.window))
 
     def _neighbours(self, start: int, count: int) -> None:
-        """Fetch the small files among some rows, from one leaf."""
+        """Start to fetch the small files among ``count`` rows from row ``start`` on, from one leaf."""
         if start >= len(self.ranks):
             return
         leaf = self.ranks.leaf(start)

@@ -1,7 +1,7 @@
 """A writable file system on top of a bundle, or empty; written data goes to a spill on this machine.
 
-Names and attributes are ops in a journal, contents are files of the spill. What a commit is reading stays as it is: a
-write to such a file goes to a copy of it.
+Changes of names and attributes are recorded in a journal, contents are files of the spill. A commit reads contents
+while programs write: a write to a file that a commit is reading goes to a copy of it.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from sheaf.storage.port import Buffer
 
 __all__ = ["OverlayFs"]
 
-_REMOVED: Final = 1024  # removed folders that are remembered
+_REMOVED: Final = 1024  # removed folders whose attributes are kept
 
 
 @dataclass(slots=True)
 class _Handle:
-    """An opened file: ``lower`` is how to read it as long as it was not changed."""
+    """An opened file. ``lower``: reads it from the bundle below as long as the file is unchanged."""
 
     ino: int
     lower: Streamed | None = None
@@ -45,7 +45,7 @@ class _Handle:
 
 
 class _Merged:
-    """A folder as it is when its listing begins; what is deleted meanwhile is left out."""
+    """The entries of a folder when its listing begins, without those that are deleted during the listing."""
 
     is_stable = False
 
@@ -65,7 +65,10 @@ class _Merged:
 
 
 class OverlayFs:
-    """The port on a :class:`State`. Safe from many threads; waits for the store only where ``patience`` lets it."""
+    """A writable file system that implements the port on a :class:`State`.
+
+    Thread-safe. It waits for the store only on threads where ``patience`` allows it.
+    """
 
     is_writable = True
 
@@ -76,16 +79,16 @@ class OverlayFs:
         self.lock = RLock()
         self.spill = spill
         self.control: Control | None = None
-        self.frozen: set[int] = set()  #: spills that a commit is reading
+        self.frozen: set[int] = set()  #: numbers of contents that a commit is reading
         self._patience = patience
         self._now = now_ns
         self._handles: dict[int, _Handle] = {}
         self._next = itertools.count(1)
         self._copying = Lock()
-        self._removed: OrderedDict[int, Attr] = OrderedDict()  # folders, for programs that still are in them
+        self._removed: OrderedDict[int, Attr] = OrderedDict()  # folders that programs may still have open
 
     def replay(self) -> list[str]:
-        """Replay the journal of a spill; returns the ids of attempted commits. Raises InvalidInput."""
+        """Replay the journal of a spill, and return the ids of attempted commits. Raises InvalidInput."""
         commits = []
         for op in self.spill.ops():
             if isinstance(op, Commit):
@@ -150,7 +153,7 @@ class OverlayFs:
             return list(self.state.names(ino))
 
     def attr_if_there(self, parent: int, name: str, ino: int) -> Attr | None:
-        """The attributes of a name, unless it means something else by now."""
+        """Return the attributes of a name, None if the name now belongs to another node or is gone."""
         with self.lock:
             return self.getattr(ino) if self.state.find(parent, name) == ino else None
 
@@ -201,7 +204,8 @@ class OverlayFs:
         with self.lock:
             node = self.state.nodes.get(opened.ino)
             if node is not None and node.fill is not None:
-                if opened.lower is not None:  # it was opened before it was changed
+                # The file was opened before it was changed.
+                if opened.lower is not None:
                     self._hold(node)
                     opened.lower = None
                 return os.pread(node.fd, size, offset)
@@ -225,11 +229,11 @@ class OverlayFs:
                 self._forget_if_gone(node)
 
     def _readers(self, ino: int) -> Sequence[_Handle]:
-        """Who opened a file of the bundle below before it was changed."""
+        """Return handles that opened a file of the bundle below before the file was changed."""
         return [handle for handle in self._handles.values() if handle.ino == ino and handle.lower is not None]
 
     def _hold(self, node: Node) -> None:
-        """Keep the node's spill open."""
+        """Keep the node's spill file open."""
         if not node.opens:
             node.fd = os.open(self.spill.path(node.fill or 0), os.O_RDWR | os.O_CLOEXEC)
         node.opens += 1
@@ -257,8 +261,9 @@ class OverlayFs:
             except OSError:
                 if not done:
                     raise
-                # The program learns how much was written, and the error by its next write. But the system, when it
-                # writes what was changed through mmap, looks at errors only: the next fsync reports this one.
+                # The program learns from the result how much was written, and gets the error at its next write. But
+                # when the kernel writes back changes made through mmap, it looks at errors only: the next fsync reports
+                # this one.
                 node.cut = offset + done
                 return done
             if offset == node.cut:
@@ -281,7 +286,7 @@ class OverlayFs:
     # -- spilling ------------------------------------------------------------------------------------------------------
 
     def _spilled(self, ino: int, *, is_emptied: bool) -> None:
-        """See to it that a file's content is in the spill. Raises WouldWait if it has to be fetched."""
+        """Copy a file's content to the spill if it isn't there. Raises WouldWait if the content must be fetched."""
         with self.lock:
             if self._is_spilled(ino):
                 return
@@ -324,7 +329,7 @@ class OverlayFs:
 
     @contextmanager
     def _dropped_on_failure(self, fill: int) -> Iterator[None]:
-        """Delete a content that no op refers to: on a full disk it would take the room that is left."""
+        """Delete a content if the block fails. Nothing refers to it then, and on a full disk it would use the last room."""
         try:
             yield
         except BaseException:
@@ -332,7 +337,7 @@ class OverlayFs:
             raise
 
     def _thaw(self, node: Node) -> None:
-        """Before a change of content: leave what a commit is reading alone."""
+        """Move a node to a copy of its content if a commit is reading it. Call this before the content changes."""
         if node.fill not in self.frozen:
             return
         old, opens = self.spill.path(node.fill or 0), node.opens
@@ -351,14 +356,14 @@ class OverlayFs:
     # -- names ---------------------------------------------------------------------------------------------------------
 
     def _do(self, op: Op, *touched: int) -> None:
-        """Note an op and apply it. Whatever may wait or fail comes before anything is noted."""
+        """Record an op in the journal and apply it. Whatever may wait or fail must come before this."""
         for ino in touched:
             self.state.touch(ino)
         self.spill.note(op)
         self.state.apply(op)
 
     def _free(self, parent: int, name: str) -> None:
-        """Raises OSError unless a new name may be made there."""
+        """Raise OSError unless a node can be created under a name: it must be valid and free."""
         try:
             check_path(name)
         except InvalidInput:
@@ -427,7 +432,7 @@ class OverlayFs:
                 self._removed.popitem(last=False)
 
     def _counted(self, ino: int | None) -> tuple[int, ...]:
-        """The number, if its links must be counted because somebody will ask for them after the name is gone."""
+        """Return the node number as a tuple if its link count will be needed after the name is gone, else ()."""
         return (ino,) if ino is not None and self._readers(ino) else ()
 
     def _ensure_empty_folder(self, ino: int) -> None:
@@ -437,12 +442,13 @@ class OverlayFs:
             raise failed(errno.ENOTEMPTY)
 
     def _gone(self, ino: int | None) -> None:
-        """A name of a node, or a reader, is gone: perhaps it was the last one."""
+        """Handle the removal of a node's name or of a reader; the node is dropped if it was the last one."""
         node = self.state.nodes.get(ino or 0)
         if node is None:
             return
         if node.links <= 0 and node.fill is not None:
-            for handle in self._readers(node.ino):  # these would show the base's bytes
+            # Readers that opened the file before its change would otherwise show the bytes of the bundle below.
+            for handle in self._readers(node.ino):
                 self._hold(node)
                 handle.lower = None
         self._forget_if_gone(node)
@@ -468,7 +474,7 @@ class OverlayFs:
             self._gone(there)
 
     def _renamed(self, ino: int | None) -> None:
-        """A node has a name more, less or another one: whoever looks for what changed looks at the ctime."""
+        """Set the ctime of a node whose names have changed, because programs detect changes by it."""
         node = self.state.nodes.get(ino or 0)
         if node is not None:
             node.ctime = self._now()

@@ -1,7 +1,7 @@
-"""The changes of a writable mount, as rows for the manifest.
+"""Compute the changes of a writable mount, as rows for the manifest.
 
-The mount is compared under its lock, so that a commit is a consistent snapshot; contents are read afterwards, from spills
-that do not change.
+The mount is compared under its lock, so that a commit is a consistent snapshot. Contents are read afterwards, from
+spill files that do not change.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["Difference", "Spilled", "difference"]
 
 @dataclass(frozen=True, slots=True)
 class Spilled:
-    """A file whose content is in the spill; what it was like when the mount was looked at."""
+    """A file whose content is in the spill, with its attributes at the time of the comparison."""
 
     path: str
     ino: int
@@ -36,12 +36,12 @@ class Spilled:
     mtime: int
 
 
-Row: TypeAlias = pa.RecordBatch | None  #: one row, or nothing any more
+Row: TypeAlias = pa.RecordBatch | None  #: one row of a manifest, None if the path was removed
 
 
 @dataclass(slots=True)
 class Difference:
-    """Rows by order key, and files that still have to be stored. ``files``: by how many there are more of them."""
+    """Changed rows by order key, and files whose contents must still be stored. ``files``: change in the number of files."""
 
     rows: dict[bytes, Row] = field(default_factory=dict)
     spilled: list[Spilled] = field(default_factory=list)
@@ -49,7 +49,10 @@ class Difference:
 
 
 def difference(state: State, mtime_of: Callable[[int], int]) -> Difference:
-    """Return the changes to the bundle below; ``mtime_of`` a spill. Hold the mount's lock; waits for the store."""
+    """Return the changes relative to the bundle below. Call it with the mount's lock held; it waits for the store.
+
+    ``mtime_of``: returns the modification time of a content in the spill, in nanoseconds.
+    """
     walk = _Walk(state, mtime_of)
     walk.folder(state.nodes[ROOT_INO], "")
     return walk.found
@@ -65,7 +68,7 @@ class _Walk:
     # -- down the tree -------------------------------------------------------------------------------------------------
 
     def folder(self, node: Node, path: str) -> None:
-        """Return the entries of a changed folder."""
+        """Add the changes in a folder that has changed itself or below, at ``path`` in the mount."""
         lower = self._lower if node.below else None
         own = lower.folder_path(node.ino) if lower else None
         if lower is not None and own != path:
@@ -105,7 +108,7 @@ class _Walk:
         return row_of(folder_entry(path, node.mode & 0o777, node.mtime))
 
     def _untouched(self, ino: int, path: str) -> None:
-        """A node as the bundle has it; nothing is to be done unless it has moved."""
+        """Add the rows of an unchanged node of the bundle, if it was moved; else there is nothing to do."""
         if self._lower_path(ino) == path:
             return
         leaf, row = self._at(ino)
@@ -144,7 +147,7 @@ class _Walk:
 
 
 def _replaced(row: pa.RecordBatch, path: str, values: dict[str, int]) -> pa.RecordBatch:
-    """A row with another path and other values."""
+    """Return a manifest row with another path and other values by column."""
     folder, name = split(path)
     for column, value in {"folder": folder, "name": name, **values}.items():
         at = ROWS.get_field_index(column)

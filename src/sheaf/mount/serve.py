@@ -1,4 +1,4 @@
-"""Mount a bundle, a repo or a store. Each call returns when it is unmounted."""
+"""Mount a bundle, a repo or a store. Each call returns when the file system is unmounted."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["Shared", "mount_bundle", "mount_repo", "mount_store", "prepare", "se
 
 
 class Shared:
-    """The shared state of a mount's bundles."""
+    """What the bundles of a mount share: cached bytes, threads and open files."""
 
     def __init__(self, store: Connected, options: ReadOptions) -> None:
         self.options = options
@@ -39,14 +39,14 @@ class Shared:
         self._decoded = Decoded()
 
     def open(self, bundle: Bundle, base: int = 0) -> BundleFs:
-        """A bundle as a file system; nothing is fetched for it yet."""
+        """Return a bundle as a file system. Nothing is fetched yet. ``base``: added to its node numbers."""
         reader = Reader(Ranks(bundle.tree, self._decoded, self.patience.ask), bundle.view.contents, self.pool)
         mtime = int(bundle.time.timestamp() * 10**9)
         return BundleFs(reader, mtime, self.files, base=base, copy=self.options.copy)
 
 
 def _disk(store: Connected, options: ReadOptions) -> BlockCache | None:
-    """A cache on disk, if the store is anywhere else."""
+    """Return the disk cache for a store's blocks, None if it is turned off or the store is on this machine."""
     is_here = isinstance(store.core.cache, NoCache)
     if is_here or store.cache is None or not options.disk_bytes:
         return None
@@ -88,7 +88,7 @@ def _serve_read_only(fs: Filesystem, shared: Shared, mountpoint: Path, options: 
 
 
 def prepare(mountpoint: Path) -> None:
-    """Create the mount point if needed. Raises InvalidInput, Refused, Unsupported."""
+    """Create the mount point if it doesn't exist. Raises InvalidInput, Refused, Unsupported."""
     try:
         mountpoint.mkdir(parents=True, exist_ok=True)
         if any(mountpoint.iterdir()):
@@ -96,7 +96,8 @@ def prepare(mountpoint: Path) -> None:
     except (FileExistsError, NotADirectoryError):
         raise InvalidInput(f"{mountpoint} is not a folder", "mount on a folder") from None
     except OSError as error:
-        if error.errno == errno.ENOTCONN or mountpoint.is_mount():  # in this order: asking a dead mount raises, too
+        # Keep this order: is_mount() raises for a mount whose process has ended.
+        if error.errno == errno.ENOTCONN or mountpoint.is_mount():
             hint = f"unmount the stale mount: fusermount3 -u {mountpoint}"
             raise Refused(f"can't read {mountpoint}: {error.strerror}", hint) from error
         raise
@@ -105,16 +106,17 @@ def prepare(mountpoint: Path) -> None:
 
 
 def serve(fs: Filesystem, patience: Patience, mountpoint: Path, options: MountOptions) -> None:
-    """Mount, serve until it is unmounted or a signal comes, unmount.
+    """Mount, serve until it is unmounted or a signal comes, and unmount.
 
     Raises:
-        Unsupported: the library for it is not installed.
+        Unsupported: the FUSE library is not installed.
         Unavailable: the system refused to mount.
     """
     library = check_library(options.library)
     try:
         binding = importlib.import_module(f"sheaf.mount.fuse.with_{library}")
-    except (ImportError, OSError) as error:  # the package is there, libfuse is not
+    except (ImportError, OSError) as error:
+        # The Python package is installed, but libfuse is not.
         raise Unsupported(f"can't load {library}: {error}", "install FUSE: apt-get install fuse3") from error
     try:
         binding.serve(fs, patience, mountpoint, options)

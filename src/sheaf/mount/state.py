@@ -25,12 +25,13 @@ FIRST_NEW: Final = 1 << 48
 
 @dataclass(slots=True)
 class Node:
-    """A node that is new or different. ``fill``: its content was spilled there; ``below``: the bundle shows through.
+    """A node that is new or has changed. ``fill``: the number of its content in the spill, None if it has none.
 
-    ``children``: names in a folder that are new or different, with their numbers; None: the name is gone.
-    ``version`` grows with each change of the content. ``fd``, ``opens``: of its spill, while it is open.
-    ``cut``: where a write ended that a full disk cut short, -1 if none did or the rest was written since.
-    ``ctime``: when this mount last changed its attributes, 0 for never; a bundle keeps no such time.
+    ``below``: True if the node of the bundle below shows through. ``children``: names in a folder that are new or have
+    changed, with their node numbers; None: the name was removed. ``version`` grows with each change of the content.
+    ``fd``, ``opens``: the open file of its content, and by how many handles it is open. ``cut``: where a write ended
+    that a full disk cut short, -1 if there was none or the rest was written since. ``ctime``: when this mount last
+    changed its attributes, 0 for never; a bundle doesn't store such a time.
     """
 
     ino: int
@@ -50,7 +51,7 @@ class Node:
 
 
 class State:
-    """All nodes. ``lower``: the bundle below, if there is one."""
+    """All nodes that are new or have changed. ``lower``: the bundle below, if there is one."""
 
     def __init__(self, lower: BundleFs | None, started: int) -> None:
         self.lower = lower
@@ -58,17 +59,17 @@ class State:
         self.nodes[ROOT_INO] = Node(ROOT_INO, Kind.FOLDER, 0o755, started, lower is not None)
         self.next_ino = FIRST_NEW
         self.next_fill = 1
-        self.changes = 0  #: how many ops there were
+        self.changes = 0  #: number of applied ops
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
     def shown(self, ino: int) -> BundleFs | None:
-        """The bundle, if a folder's names in it show through."""
+        """Return the bundle below if its names show through in a folder, else None."""
         node = self.nodes.get(ino)
         return self.lower if node is None or node.below else None
 
     def find(self, parent: int, name: str) -> int | None:
-        """The number of a name. Raises OSError (ENOTDIR)."""
+        """Return the node number of a name in a folder, None if there is none. Raises OSError (ENOTDIR)."""
         node = self.nodes.get(parent)
         if node is not None:
             if node.kind != Kind.FOLDER:
@@ -82,7 +83,7 @@ class State:
         return found.ino if found else None
 
     def get(self, parent: int, name: str) -> int:
-        """The same; raises OSError (ENOENT) if there is none."""
+        """Return the node number of a name in a folder. Raises OSError (ENOENT, ENOTDIR)."""
         ino = self.find(parent, name)
         if ino is None:
             raise failed(errno.ENOENT)
@@ -99,7 +100,7 @@ class State:
         return Kind(leaf.kind[row])
 
     def names(self, ino: int) -> Iterator[tuple[str, int]]:
-        """Return the entries of a folder, with numbers."""
+        """Yield the entries of a folder: (name, node number)."""
         node = self.nodes.get(ino)
         changed = node.children if node is not None else {}
         lower = self.shown(ino)
@@ -112,7 +113,7 @@ class State:
     # -- changing ------------------------------------------------------------------------------------------------------
 
     def touch(self, ino: int) -> Node:
-        """The node, remembered from now on. Changes nothing that anyone sees. Raises OSError (ENOENT), WouldWait."""
+        """Return a node, and keep it in memory from now on. Changes nothing visible. Raises OSError (ENOENT), WouldWait."""
         node = self.nodes.get(ino)
         if node is not None:
             return node
@@ -136,7 +137,7 @@ class State:
         return found.ino
 
     def apply(self, op: Op) -> None:
-        """Apply a checked op. Touch all its nodes before, so that this never waits."""
+        """Apply an op that was checked before. Touch all its nodes first, so that this never waits."""
         self.changes += 1
         match op:
             case Make(parent, name, ino, kind, mode, time, target, fill):

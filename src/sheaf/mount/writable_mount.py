@@ -1,4 +1,4 @@
-"""Writable mounts, from mounting to the commit, and commits of what a mount left behind."""
+"""Mount a writable folder and commit its contents at the end; commit what an interrupted mount left."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["NewBundle", "commit_left", "mount_new"]
 
 @dataclass(frozen=True, slots=True)
 class NewBundle:
-    """The settings of a writable mount. ``base``: the ref it begins with, None for empty.
+    """The settings of a writable mount. ``base``: the ref it begins with, None to begin empty.
 
     ``spill``: an empty local folder for written data. ``every_s``: seconds between commits while mounted.
     """
@@ -41,7 +41,7 @@ class NewBundle:
 
     @property
     def draft(self) -> Draft:
-        """The names of the last bundle. Raises InvalidInput."""
+        """Return message and refs of the last commit. Raises InvalidInput."""
         return Draft(self.message, self.branch, self.label, move_label=self.move_label)
 
 
@@ -86,7 +86,7 @@ def mount_new(
 
 
 def _begun_with(repo: Repo, new: NewBundle) -> tuple[Bundle | None, str]:
-    """The bundle to begin with, and what the branch was at the same moment."""
+    """Return the bundle to begin with, and the id of the bundle that the branch pointed to at the same moment."""
     head = head_of(repo, new.branch)
     while True:
         base = repo.bundle(new.base) if new.base is not None else None
@@ -122,7 +122,7 @@ def _with(options: MountOptions, every: Every | None) -> MountOptions:
 
 
 def _finished(repo: Repo, committer: Committer, spill: Spill, new: NewBundle) -> Bundle:
-    """Commit what no commit has, and take the spill away. Raises Refused if there is nothing to commit."""
+    """Commit what was not committed yet, and delete the spill. Raises Refused if there is nothing to commit."""
     if committer.last is not None and not committer.is_changed:
         bundle = committer.last
         if new.label:
@@ -146,13 +146,14 @@ def commit_left(
     move_label: bool = False,
     allow_empty: bool = False,
 ) -> Bundle:
-    """Commit what a mount left behind after a failed commit or a crash, and delete it.
+    """Commit what a mount left after a failed commit or a crash, and delete the spill.
 
     Raises:
         NotFound: the folder is not a spill of a mount.
-        Conflict: the mount is still running; or others have changed the same paths of the branch, and ``branch`` names no
+        Conflict: the mount is still running, or others have changed the same paths of the branch and ``branch`` names
+        no
             other one.
-        Refused: it belongs to another store; or there are no files, without ``allow_empty``.
+        Refused: the spill belongs to another store, or there are no files, without ``allow_empty``.
     """
     spill = Spill.reopen(folder)
     try:

@@ -27,7 +27,8 @@ def has_await(shell: Any, code: str) -> bool:
     """True if code awaits at top level, so that an event loop must run it."""
     try:
         return _is_coroutine(_compiled(ast.parse(shell.transform_cell(code)), "<cell>", "exec"))
-    except (SyntaxError, ValueError):  # running it will say so
+    except (SyntaxError, ValueError):
+        # Running the code will report this error.
         return False
 
 
@@ -35,7 +36,8 @@ def names(shell: Any, code: str) -> set[str]:
     """Return the names that occur in the code."""
     try:
         tree = ast.parse(shell.transform_cell(code))
-    except SyntaxError:  # running it will say so
+    except SyntaxError:
+        # Running the code will report this error.
         return set()
     return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 

@@ -48,7 +48,8 @@ def repo_html(repo: Repo) -> str:
     names += [(label.name, "label", label.bundle) for label in repo.labels()]
     try:
         history = history_html(islice(repo.log(), _HISTORY))
-    except NotFound:  # it has no bundles
+    except NotFound:
+        # The repo has no bundles.
         history = html.paragraph("no bundles yet")
     return about + (html.table(("name", "kind", "bundle"), names) if names else "") + history
 

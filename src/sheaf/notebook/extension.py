@@ -26,7 +26,7 @@ def load(shell: Any) -> None:
 
 
 def unload(shell: Any) -> None:
-    """Close the store."""
+    """Remove the display of cells with await, and close the store."""
     _without_ours(shell)
     magics = shell.magics_manager.registry.get("SheafMagics")
     if magics is not None:
@@ -34,9 +34,9 @@ def unload(shell: Any) -> None:
 
 
 class _AwaitedRun:
-    """Turns a ``%%sheaf run`` whose code awaits into a call that is awaited.
+    """Transforms a ``%%sheaf run`` cell whose code awaits into a call that is awaited.
 
-    A magic is an ordinary call, and the notebook's event loop runs already: only IPython can await in it.
+    A magic is an ordinary call, and the notebook's event loop is already running: only IPython can await in it.
     """
 
     def __init__(self, shell: Any) -> None:
@@ -52,7 +52,7 @@ class _AwaitedRun:
 
 
 def _without_ours(shell: Any) -> list[Any]:
-    """The shell's transforms, once ours is out of them."""
+    """Remove this module's transform from the shell's, and return these."""
     transforms: list[Any] = shell.input_transformers_cleanup
     transforms[:] = [each for each in transforms if not isinstance(each, _AwaitedRun)]
     return transforms

@@ -1,4 +1,4 @@
-"""``%sheaf`` and ``%%sheaf``."""
+"""The magics ``%sheaf`` and ``%%sheaf``."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _parser() -> _Parser:
 
 @contextmanager
 def _in_one_line() -> Iterator[None]:
-    """What goes wrong is one line, not a traceback."""
+    """Turn errors of Sheaf into a message of one line, instead of a traceback."""
     try:
         yield
     except SheafError as error:
@@ -70,7 +70,7 @@ def _in_one_line() -> Iterator[None]:
 
 
 def _driven(work: Coroutine[Any, Any, Bundle | None]) -> Bundle | None:
-    """The value of a coroutine that never suspends, whether or not an event loop runs here."""
+    """Return the value of a coroutine that never suspends, whether or not an event loop is running."""
     try:
         work.send(None)
     except StopIteration as done:
@@ -117,7 +117,7 @@ class SheafMagics(Magics):
             return getattr(self, f"_{args.verb}")(args)
 
     async def run_awaited(self, line: str, cell: str) -> Bundle | None:
-        """Run a ``%%sheaf`` cell with await; called by IPython through :mod:`sheaf.notebook.extension`."""
+        """Execute a ``%%sheaf`` cell with await. IPython calls it through :mod:`sheaf.notebook.extension`."""
         args = _parser().parse_args(shlex.split(line))
         if args.verb != "run":
             raise UsageError("use %%sheaf run with code below it, and %sheaf for all other commands")
@@ -141,7 +141,8 @@ class SheafMagics(Magics):
 
     async def _run(self, args: argparse.Namespace, cell: str) -> Bundle | None:
         session = self.session
-        with _in_one_line():  # what the cell raises is its own
+        # Errors of the cell itself are shown in full, so the cell is not run in this block.
+        with _in_one_line():
             repo = session.store.repo(args.out)
             inputs = self._inputs(args, cell)
         environment = {"code": cell, "python": platform.python_version(), "platform": platform.platform()}
@@ -158,14 +159,14 @@ class SheafMagics(Magics):
         return made
 
     def _inputs(self, args: argparse.Namespace, cell: str) -> list[str]:
-        """The bundles that the code mentions by their variables, and those that were named."""
+        """Return the addresses of bundles whose variables the code mentions, and of those named by --in."""
         mentioned = cells.names(self.shell, cell)
         used = [used.address for used in self.session.used.values() if not mentioned.isdisjoint(used.variables)]
         named = [f"{at.repo}@bundle:{bundle.id}" for bundle, at in map(self.session.bundle, args.inputs)]
         return list(dict.fromkeys(used + named))
 
     async def _made(self, repo: Repo, args: argparse.Namespace, cell: str) -> Bundle | None:
-        """Run the cell; what it has written as a bundle, None if that is nothing."""
+        """Run the cell, and commit what it has written. Return the bundle, None if it has written nothing."""
         with TemporaryFolder("sheaf-run-") as folder:
             self.shell.user_ns[args.name] = folder
             try:

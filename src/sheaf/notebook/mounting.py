@@ -1,6 +1,6 @@
 """Mount bundles for a notebook, with the command line in a separate process that outlives the kernel.
 
-A folder may have a mount of an earlier kernel: one of the same bundle is reused, another one is unmounted.
+A folder may have a mount of an earlier kernel: a mount of the same bundle is reused, another one is unmounted.
 """
 
 from __future__ import annotations
@@ -50,7 +50,10 @@ def _is_ours(found: Mounted) -> bool:
 
 
 def _is_served(folder: Path) -> bool:
-    """Whether the mount's process lives. The system remembers attributes of a mount, so only another call asks it."""
+    """True if the process of a mount is running.
+
+    The system caches attributes of a mount, so only a call that is not cached (statvfs) shows it.
+    """
     try:
         os.statvfs(folder)
     except OSError:
@@ -59,7 +62,10 @@ def _is_served(folder: Path) -> bool:
 
 
 def _unmount(folder: Path, found: Mounted) -> None:
-    """Take a mount away. What a dead writable one has written stays in its spill. Raises Refused if it is in use."""
+    """Unmount a folder. Raises Refused if it is in use.
+
+    What a writable mount whose process has ended had written stays in its spill.
+    """
     is_served = _is_served(folder)
     if sys.platform == "linux":
         command = ["fusermount3", "-u", *([] if is_served else ["-z"]), "--", str(folder)]

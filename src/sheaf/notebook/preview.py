@@ -14,7 +14,7 @@ from sheaf.repo.values import Entry
 
 __all__ = ["IMAGES", "is_image", "picture", "preview"]
 
-#: What browsers show, and can't be made to run anything.
+#: Media types by suffix of images that browsers show and that can't contain scripts.
 IMAGES = {
     ".png": "image/png",
     ".jpg": "image/jpeg",
@@ -24,9 +24,9 @@ IMAGES = {
     ".bmp": "image/bmp",
 }
 _ROWS = 10
-_TEXT = 4000  # bytes shown of a text
-_HEAD = 1 << 20  # bytes read of a table of text
-_PICTURE = 8 << 20  # bytes of a picture that is shown
+_TEXT = 4000  # bytes of a text that are shown
+_HEAD = 1 << 20  # bytes of a text table that are read
+_PICTURE = 8 << 20  # size in bytes of the largest image that is shown
 
 
 def preview(bundle: Bundle, path: str) -> str:
@@ -65,7 +65,7 @@ def _content(bundle: Bundle, entry: Entry) -> str:
                 options = csv.ParseOptions(delimiter="\t")
                 return _table(csv.read_csv(pa.BufferReader(_lines(bundle, entry)), parse_options=options))
     except pa.ArrowException:
-        pass  # it is something else, in spite of its name
+        pass  # The content doesn't match the file's suffix.
     return _beginning(bundle.read(entry.path, 0, _TEXT))
 
 
@@ -78,7 +78,7 @@ def _parquet(bundle: Bundle, entry: Entry) -> str:
 
 
 def _lines(bundle: Bundle, entry: Entry) -> bytes:
-    """Whole lines from the beginning of a file."""
+    """Return complete lines from the beginning of a file."""
     head = bundle.read(entry.path, 0, _HEAD)
     return head if entry.size <= _HEAD else head[: head.rfind(b"\n") + 1]
 

@@ -31,12 +31,12 @@ class Used:
 
     @property
     def variables(self) -> dict[str, object]:
-        """The variables for the notebook's namespace."""
+        """The variables for the notebook's namespace, by name."""
         return {self.name: self.bundle} | ({f"{self.name}_folder": self.folder} if self.folder else {})
 
 
 class Session:
-    """The session of a notebook. The store is opened on first use."""
+    """The store of a notebook, opened on first use, and the bundles in use."""
 
     def __init__(self) -> None:
         self._url: str | None = None

@@ -29,7 +29,7 @@ def iterable_dataset(
     store: str | None = None,
     options: StorageOptions | None = None,
 ) -> datasets.IterableDataset:
-    """Return a streamed dataset with the columns ``path`` (string) and ``data`` (binary).
+    """Return a streaming dataset with the columns ``path`` (string) and ``data`` (binary).
 
     Args:
         address: ``repo@ref``; the ref is resolved once.

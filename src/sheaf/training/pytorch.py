@@ -80,7 +80,7 @@ class SheafDataset(IterableDataset[Any]):
             self._position = None
 
     def _part(self) -> tuple[int, int]:
-        """This process's shard: the rank's, and of it this worker's."""
+        """Return the part of the files for this process: (index, number of parts), from rank and worker."""
         rank, world = self._shard or (0, 1)
         if self._shard is None and distributed.is_available() and distributed.is_initialized():
             rank, world = distributed.get_rank(), distributed.get_world_size()

@@ -1,4 +1,4 @@
-"""A bundle by address, which can be sent to other processes."""
+"""A bundle by address, in a form that can be sent to other processes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Source", "Wanted"]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A bundle. ``address``: ``repo@ref``. ``store``: its URL, None for the store of the command line."""
+    """A bundle by address (``repo@ref``). ``store``: its URL, None for the store of the command line."""
 
     address: str
     store: str | None = None

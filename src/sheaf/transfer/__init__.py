@@ -1,1 +1,1 @@
-"""Folders of this machine into bundles and out of them."""
+"""Copy folders of this machine into bundles and out of them."""

@@ -1,4 +1,4 @@
-"""Batches of whole files for training, read pack by pack and ahead."""
+"""Batches of whole files for training, read pack by pack and ahead of their use."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from sheaf.transfer.order import Order, Units, cut_units
 
 __all__ = ["BUFFER", "Batches", "Position", "Sample"]
 
-BUFFER = 128 << 20  #: bytes that shuffled files are mixed within
-_UNIT = 40 << 20  # bytes of files that are read together: a whole pack of what can't be compressed
+BUFFER = 128 << 20  #: bytes of the buffer within which shuffled files are mixed
+_UNIT = 40 << 20  # bytes of files that are read together: a whole pack of incompressible data
 _MAGIC = re.compile(r"[*?\[{]")
 
 
@@ -123,7 +123,7 @@ class Batches:
         self.start_epoch(self._epoch + 1)
 
     def _samples(self, order: Order, start: int) -> Iterator[Sample]:
-        """The samples from ``start`` on; units are read in threads, some before they are needed."""
+        """Yield the samples from ``start`` on. Units are read in threads, some before they are needed."""
         ready: dict[int, Sample] = {}
         loads = order.loads(start)
         pending: deque[tuple[np.ndarray[Any, Any], Future[list[Sample]]]] = deque()
@@ -146,7 +146,7 @@ class Batches:
         return list(map(Sample, paths, self._bulk.read(batch)))
 
     def _cut(self) -> Units:
-        """Shuffled, files are read as they are stored; else in the order of their paths."""
+        """Cut the files into units: when shuffled, in the order in which they are stored; else in the order of their paths."""
         rows = np.arange(len(self._size))
         if self._seed is None:
             return cut_units(rows, np.zeros(len(rows), np.int64), self._size, _UNIT)
@@ -163,7 +163,7 @@ def _position(values: Mapping[str, str | int]) -> Position:
 
 
 def _files(tree: Tree, glob: str) -> pa.RecordBatch:
-    """The files that a pattern names, with what reading them takes; about 150 bytes of memory each."""
+    """Return the files that a pattern matches, with the columns needed to read them; about 150 bytes of memory each."""
     base, pattern = _parsed(glob)
     found = [_encoded(chosen) for batch in tree.batches(base) if (chosen := _chosen(batch, pattern)).num_rows]
     if not found:
@@ -174,7 +174,7 @@ def _files(tree: Tree, glob: str) -> pa.RecordBatch:
 
 
 def _parsed(glob: str) -> tuple[str, re.Pattern[str] | None]:
-    """The folder that all of a pattern is in, and the pattern of whole paths (None: all there)."""
+    """Return the folder that contains all matches of a pattern, and the expression for whole paths (None: all of them)."""
     glob = glob.strip("/")
     folders = split(glob)[0].split("/")
     magic = next((i for i, name in enumerate(folders) if _MAGIC.search(name)), len(folders))
@@ -192,7 +192,7 @@ def _chosen(batch: pa.RecordBatch, pattern: re.Pattern[str] | None) -> pa.Record
 
 
 def _encoded(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """What repeats is kept once, and what a file's bytes don't need not at all."""
+    """Return rows that need less memory: repeated values are kept once, and columns that reading doesn't need are empty."""
     kept = batch
     for name in ("folder", "pack"):
         kept = kept.set_column(kept.schema.get_field_index(name), name, kept[name].dictionary_encode())

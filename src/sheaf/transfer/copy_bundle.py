@@ -1,7 +1,7 @@
 """Copy a bundle from another store: every chunk is verified, and only missing ones are fetched.
 
-The copy has the same rows but for the places of the bytes, so it has the same version. A file whose bytes were erased in
-either store becomes a row without bytes, with the notice of the erasure beside it.
+The copy has the same rows except for the columns that locate bytes, so it has the same version. A file whose bytes were
+erased in either store becomes a row without bytes, with the notice of the erasure in the target.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from sheaf.transfer.spool import Spool
 
 __all__ = ["Copier"]
 
-_PLACED = ("place", "pack", "offset", "stored", "recipe", "url", "packs")  # the columns that say where bytes are
+_PLACED = ("place", "pack", "offset", "stored", "recipe", "url", "packs")  # the columns that locate bytes
 
 
 class Copier:
-    """Stores bundles of a source within one session of a target. ``dead``: packs that may not be referenced."""
+    """Copies bundles of a source within one session of a target. ``dead``: packs that may not be referenced."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Copier:
         gone: frozenset[bytes],
         meter: Meter,
     ) -> None:
-        """``gone``: contents that were erased from the source."""
+        """Prepare copies. ``gone``: contents that were erased from the source."""
         self._source = source
         self._nodes = nodes
         self._target = target
@@ -64,14 +64,15 @@ class Copier:
         self._meter = meter
 
     def copy(self, bundle: Bundle, base: Tree | None) -> Pointer:
-        """Store a bundle's contents and its tree; returns the root. ``base``: a bundle of the target that is like it.
+        """Store a bundle's contents and its tree, and return the root. ``base``: a similar bundle of the target.
 
         Raises:
-            Corrupt: something of it is lost or damaged in the source.
+            Corrupt: a part of the bundle is missing or damaged in the source.
         """
         root = pointer_of(bundle.root)
         known = self._known(base)
-        order: list[Pointer | None] = []  # None stands for the next batch of the spool
+        # None means the next batch of the spool.
+        order: list[Pointer | None] = []
         with Spool() as spool:
             for leaf in _leaves(self._nodes, root):
                 same = known.get(leaf.full) if leaf is not root else None
@@ -82,19 +83,20 @@ class Copier:
                     spool.add(self._stored(self._nodes.rows(leaf)))
                     order.append(None)
             made = self._store.build(_pieces(order, iter(spool)), base)
-        if (made.logical, made.rows, made.size) != (root.logical, root.rows, root.size):  # `full` covers places, too
+        # Compare without `full`: it also covers the locations of bytes, which differ.
+        if (made.logical, made.rows, made.size) != (root.logical, root.rows, root.size):
             raise Corrupt(f"bundle {bundle.id} doesn't match its manifest", "run `sheaf store check` on its store")
         return made
 
     def _known(self, base: Tree | None) -> Mapping[bytes, Pointer]:
-        """By their hashes the leaves of a tree that may be taken over."""
+        """Return the leaves of a tree of the target that may be reused, by hash."""
         if base is None:
             return {}
         leaves = (node for node in self._store.reusable(base) if not node.level)
         return {leaf.full: leaf for leaf in leaves if self._dead.isdisjoint(pack for pack, _ in leaf.packs)}
 
     def _stored(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The same rows with the places that their bytes have in the target."""
+        """Return the same rows with the locations of their bytes in the target."""
         columns: dict[str, list[Any]] = {name: batch[name].to_pylist() for name in _PLACED}
         kinds, contents = batch["kind"].to_pylist(), batch["content"].to_pylist()
         small: list[int] = []
@@ -130,7 +132,7 @@ class Copier:
         return self._store.ingest.store_chunks(entry.content, entry.size, chunks, self._fetch)
 
     def _fetch(self, chunks: Sequence[Row]) -> list[bytes]:
-        """The verified bytes of some chunks of the source."""
+        """Return the verified bytes of chunks of the source."""
         wants = [
             Want(i, pack, offset, stored, hash, length) for i, (hash, length, pack, offset, stored) in enumerate(chunks)
         ]
@@ -139,7 +141,7 @@ class Copier:
     # -- what was erased -----------------------------------------------------------------------------------------------
 
     def _is_lost(self, batch: pa.RecordBatch, row: int, content: bytes) -> bool:
-        """Whether the bytes of a file were erased in either store; then the target has a notice of it."""
+        """True if the bytes of a file were erased in either store; the target then has a notice of it."""
         if content in self._store.ingest.erased.contents:
             return True
         if content not in self._gone:
@@ -150,7 +152,7 @@ class Copier:
         except Erased:
             self._note(content)
             return True
-        return False  # it has come back since
+        return False  # the content was stored again since
 
     def _note(self, content: bytes) -> None:
         key = keys.erased(content)
@@ -159,11 +161,11 @@ class Copier:
         except NotFound:
             raise Corrupt(f"{key} is missing", "run `sheaf store check`") from None
         notice = msgspec.structs.replace(notice, origin=notice.origin or self._source.config.id)
-        self._target.backend.create(key, seal("erased", notice))  # "other" is another notice, which is as good
+        self._target.backend.create(key, seal("erased", notice))  # an existing notice is as good
 
 
 class _Far:
-    """Files of the source that are one chunk each, as an ingest wants them: fetched if the target lacks them."""
+    """Files of the source that are one chunk each, for an ingest, which fetches those that the target lacks."""
 
     def __init__(self, contents: Contents, batch: pa.RecordBatch) -> None:
         self._contents = contents
@@ -172,7 +174,7 @@ class _Far:
         self.sizes: Sequence[int] = batch["size"].to_pylist()
 
     def frames(self, wanted: Sequence[int]) -> list[Frame]:
-        """Some of them, verified, as they will be stored."""
+        """Return the verified frames of some files, by number, in the form in which they will be stored."""
         chosen = self._batch.take(pa.array(list(wanted), pa.int64()))
         found = dict(self._contents.chunks(chosen))
         return squeeze([found[i] for i in range(len(wanted))], [self.hashes[i] for i in wanted], adaptive=False)
@@ -187,7 +189,7 @@ def _leaves(nodes: Nodes, pointer: Pointer) -> Iterator[Pointer]:
 
 
 def _at(known: Pointer, leaf: Pointer) -> Pointer:
-    """A leaf of the target in the place of an equal one of the source."""
+    """Return a leaf of the target with the prefix of the equal leaf of the source that it replaces."""
     return replace(known, prefix=leaf.prefix, folder=leaf.folder, name=leaf.name)
 
 

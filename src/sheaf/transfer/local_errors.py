@@ -39,7 +39,7 @@ def printable(path: str) -> str:
     """Return a local path as printable text: bytes that are not UTF-8 as ``\\xNN``."""
     try:
         return os.fsencode(path).decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:  # text that names nothing on this machine
+    except UnicodeEncodeError:  # text that can't be a name on this machine
         return path.encode("utf-8", "backslashreplace").decode()
 
 
@@ -62,7 +62,7 @@ def local_error(error: OSError, what: str) -> SheafError:
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Translate an ``OSError`` in the block into its category."""
+    """Translate an ``OSError`` in the block into an error of Sheaf."""
     try:
         yield
     except OSError as error:

@@ -1,8 +1,9 @@
-"""In which order a program goes through files: shuffled, shared out, and the same every time.
+"""The order in which a program reads files: shuffled, divided into shards, and reproducible.
 
-Files are read by *units*, runs of files that are stored together, so the order begins with the units. Each sample then
-moves back by a random part of the buffer: sorted by where they end up, they are mixed, and what was read and not handed
-out yet is never more than the buffer. All of it is known in advance, so one can begin anywhere.
+Files are read by *units*, runs of files that are stored together, so the order begins with the units. Then each sample
+moves back by a random part of the buffer: sorted by their new positions, samples are mixed, and the bytes that were
+read but not returned yet are never more than the buffer. The whole order is known in advance, so reading can begin
+anywhere.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """``rows``: numbers of files, those of a unit together; unit u is ``rows[starts[u]:starts[u + 1]]``."""
+    """Files grouped by unit. ``rows``: numbers of files; unit u is ``rows[starts[u]:starts[u + 1]]``."""
 
     rows: Ints
     starts: Ints
@@ -31,7 +32,7 @@ class Units:
 
 
 def cut_units(rows: Ints, pack: Ints, size: Ints, limit: int) -> Units:
-    """Cut files (in the order in which they are to be read) where the pack changes, and after ``limit`` bytes."""
+    """Cut files into units where the pack changes, and after ``limit`` bytes. ``rows``: in the order of reading."""
     if not len(rows):
         return Units(rows, np.zeros(1, np.int64))
     changes = np.flatnonzero(np.diff(pack[rows])) + 1
@@ -42,7 +43,7 @@ def cut_units(rows: Ints, pack: Ints, size: Ints, limit: int) -> Units:
 
 
 def _cuts(sizes: Ints, first: int, last: int, limit: int) -> Iterator[int]:
-    """Where units begin in a range of files."""
+    """Yield where units begin in a range of files."""
     ends = np.cumsum(sizes[first:last])
     at, base = 0, 0
     while at < len(ends):
@@ -53,7 +54,7 @@ def _cuts(sizes: Ints, first: int, last: int, limit: int) -> Iterator[int]:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One epoch of one shard: ``rows[i]`` is the file that comes i-th, ``unit[i]`` the unit that it is read with."""
+    """The order of one epoch of one shard: ``rows[i]`` is the i-th file, ``unit[i]`` the unit that it is read with."""
 
     rows: Ints
     unit: Ints
@@ -62,7 +63,10 @@ class Order:
     def of(
         cls, units: Units, size: Ints, *, seed: int | None, epoch: int, shard: tuple[int, int], buffer: int
     ) -> Order:
-        """``seed`` None: as the units stand. ``shard``: (rank, world); shards are disjoint, and differ by one file."""
+        """Compute the order. ``seed``: None for the order of the units. ``shard``: (rank, world).
+
+        Shards are disjoint, and their lengths differ by one file at most. ``buffer``: bytes.
+        """
         order = np.arange(len(units)) if seed is None else _random(seed, epoch).permutation(len(units))
         counts = np.diff(units.starts)
         unit = np.repeat(order, counts[order])
@@ -78,7 +82,7 @@ class Order:
         return cls(rows[mixed], unit[mixed])
 
     def loads(self, start: int) -> Iterator[Ints]:
-        """From sample ``start`` on: what to read for each unit (positions in this order), by when it is needed first."""
+        """Yield what to read for each unit from sample ``start`` on (positions in this order), by when it is needed first."""
         unit = self.unit[start:]
         grouped = np.argsort(unit, kind="stable")
         edges = np.flatnonzero(np.diff(unit[grouped])) + 1

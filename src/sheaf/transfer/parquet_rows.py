@@ -16,8 +16,8 @@ from sheaf.errors import InvalidInput
 __all__ = ["Condition", "Where", "checked"]
 
 Test = tuple[str, str, object]
-#: Tests that must all hold, ``[("person", "==", 17)]``, or several such lists of which one must, as PyArrow has it; or a
-#: text: ``person == 17 and year in (2024, 2025) or name == "x"``.
+#: A condition: tests that must all hold, ``[("person", "==", 17)]``, or several such lists of which one must hold, as in
+#: PyArrow; or a text: ``person == 17 and year in (2024, 2025) or name == "x"``.
 Where = str | Sequence[Test] | Sequence[Sequence[Test]]
 
 _NOT_PARQUET = (pa.ArrowException, OSError, ValueError, TypeError, KeyError)
@@ -38,7 +38,7 @@ def checked(where: Where) -> Condition:
 
 
 def _parsed(text: str) -> list[list[Test]]:
-    """Alternatives, each of tests that must all hold."""
+    """Parse a text into alternatives, each a list of tests that must all hold. Raises InvalidInput."""
     try:
         found = ast.parse(text.strip(), mode="eval").body
         return [[_test(test) for test in _parts(group, ast.And)] for group in _parts(found, ast.Or)]
@@ -94,7 +94,7 @@ class Condition:
             raise InvalidInput(f"can't search {what}: {_line(error)}", "name Parquet files") from error
 
     def without(self, file: BinaryIO) -> Iterator[bytes]:
-        """Write a Parquet file of the other rows, with the same columns, compression and remaining row groups."""
+        """Yield the bytes of a Parquet file of the other rows, with the same columns, compression and remaining row groups."""
         table = pq.ParquetFile(file)
         sink = _Sink()
         with pq.ParquetWriter(sink, table.schema_arrow, compression=_compression(table.metadata)) as writer:
@@ -108,7 +108,7 @@ class Condition:
 
 
 def _compression(metadata: pq.FileMetaData) -> dict[str, str]:
-    """The codec of each column, as the first row group has it."""
+    """Return the codec of each column in the first row group."""
     if not metadata.num_row_groups:
         return {}
     group = metadata.row_group(0)
@@ -120,7 +120,7 @@ _CODECS = {"UNCOMPRESSED": "NONE", "LZ4_RAW": "LZ4"}
 
 
 class _Sink(io.RawIOBase):
-    """Takes what a writer writes, and gives it away."""
+    """A file that collects written bytes until they are taken."""
 
     def __init__(self) -> None:
         self._at = 0

@@ -111,7 +111,7 @@ class Meter:
             self._tell()
 
     def _log_phase(self) -> None:
-        """The phase that is over, and how long it took."""
+        """Log the phase that has ended, and how long it took."""
         now = time.monotonic()
         if self._phase:
             _log.info("%s took %.2f s", self._phase, now - self._began)

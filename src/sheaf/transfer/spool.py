@@ -1,4 +1,4 @@
-"""Rows of a manifest that wait until all of them are known: few in memory, many in a file that has no name."""
+"""Rows of a manifest that are kept until all are known: few in memory, many in a file without a name."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _ROOM: Final = 16 << 20  # bytes of rows that stay in memory
 
 
 class Spool:
-    """Batches of one schema, kept in the order in which they come. May be read again and again; not thread-safe.
+    """Batches of one schema, kept in order. They can be read repeatedly; not thread-safe.
 
-    Where no file can be written, all stay in memory.
+    If no file can be written, all of them stay in memory.
     """
 
     def __init__(self, room: int = _ROOM) -> None:
@@ -26,10 +26,10 @@ class Spool:
         self._held: list[pa.RecordBatch] = []
         self._size = 0
         self._file: Scratch | None = None
-        self._spilled: list[tuple[int, int]] = []  # where each batch begins and ends, a stream of its own
+        self._spilled: list[tuple[int, int]] = []  # (begin, end) of each batch in the file, each an IPC stream
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Keep a batch."""
+        """Add a batch."""
         self._held.append(batch)
         self._size += batch.nbytes
         if self._size > self._room:
@@ -48,11 +48,12 @@ class Spool:
                 start = self._file.append(_stream(self._held[0]))
                 self._spilled.append((start, self._file.size))
                 self._size -= self._held.pop(0).nbytes
-        except OSError:  # no room: what is not in the file stays in memory, in its order
+        except OSError:
+            # The disk is full: what is not in the file stays in memory, in order.
             self._room = 1 << 62
 
     def close(self) -> None:
-        """Forget the rows."""
+        """Drop the rows."""
         self._held, self._spilled = [], []
         if self._file is not None:
             self._file.close()

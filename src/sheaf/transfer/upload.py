@@ -1,6 +1,6 @@
-"""Upload a folder: scan it, skip unchanged files, read the rest in parallel, store it, and write a manifest.
+"""Upload a folder: scan it, skip unchanged files, read the others in parallel, store them, and write a manifest.
 
-Batches of a scan are in the order of the manifest and stay in it; the files of a batch are read by several threads,
+Batches of a scan are in the order of the manifest and stay in it. The files of a batch are read by several threads,
 small ones a few hundred at a time.
 """
 
@@ -48,8 +48,8 @@ __all__ = ["FolderOptions", "StoredFolder", "ensure_wanted", "folder_options", "
 
 _GROUP_FILES = 256  # small files handed to a thread at once
 _GROUP_BYTES = 4 << 20
-_IN_FLIGHT = 16  # groups and big files being read or waiting: bounds memory
-_PENDING = 4  # batches of a scan; where nothing has to be read, nothing waits
+_IN_FLIGHT = 16  # groups and big files that are read at a time or wait: this bounds memory
+_PENDING = 4  # batches of a scan whose files are being read
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +90,9 @@ class StoredFolder:
     files: int
     size: int
     skipped: list[Skipped] = field(default_factory=list)
-    clashes: list[tuple[str, str]] = field(default_factory=list)  #: paths that become one on other systems
-    left_out: list[str] = field(default_factory=list)  #: warnings of names in the root that look like a diamond's
-    out_of_range: list[str] = field(default_factory=list)  #: paths whose times no entry can hold
+    clashes: list[tuple[str, str]] = field(default_factory=list)  #: pairs of paths that collide on other systems
+    left_out: list[str] = field(default_factory=list)  #: warnings about reserved names in the root
+    out_of_range: list[str] = field(default_factory=list)  #: paths whose times are outside the range of an entry
 
     def warnings(self) -> list[str]:
         """Return the warnings, one line each."""
@@ -112,7 +112,8 @@ def store_folder(store: Store, base: Tree | None, options: FolderOptions, meter:
         threads = Threads(options.workers, thread_name_prefix="sheaf-read")
         try:
             files = sum(_kept(rows, batch, out_of_range) for batch in taking.batches(threads))
-        finally:  # on an error nobody waits for big files that are being read: what is over takes nothing more
+        finally:
+            # After an error nobody waits for big files that are being read: their results are dropped.
             threads.shutdown(wait=False, cancel_futures=True)
             taking.readers.close()
         meter.start("send")
@@ -156,7 +157,10 @@ def left_out_warnings(root: Path) -> list[str]:
 
 
 def _kept(rows: Spool, batch: pa.RecordBatch, out_of_range: list[str]) -> int:
-    """Put a batch aside; returns how many of its rows are no folders, and notes the paths of times that were clamped."""
+    """Add a batch to the spool; return the number of its rows that are not folders.
+
+    ``out_of_range`` collects the paths whose times were clamped.
+    """
     rows.add(batch)
     times = batch["mtime"].to_numpy()
     if times.min(initial=0) == EARLIEST or times.max(initial=0) == LATEST:
@@ -168,7 +172,7 @@ def _kept(rows: Spool, batch: pa.RecordBatch, out_of_range: list[str]) -> int:
 def _clashes(batches: Iterable[pa.RecordBatch]) -> list[tuple[str, str]]:
     """Find paths that collide on other file systems, folder by folder."""
     found: list[tuple[str, str]] = []
-    held: list[pa.RecordBatch] = []  # rows of a folder that may go on in the next batch
+    held: list[pa.RecordBatch] = []  # rows of a folder that may continue in the next batch
     for batch in batches:
         rows = pa.Table.from_batches([*held, batch.select(["folder", "name"])])
         last = pc.index(rows["folder"], rows["folder"][-1]).as_py()
@@ -178,7 +182,7 @@ def _clashes(batches: Iterable[pa.RecordBatch]) -> list[tuple[str, str]]:
 
 
 def _clashes_in(rows: pa.Table) -> list[tuple[str, str]]:
-    """The same of whole folders; a column-wise look comes first."""
+    """Find paths that collide in whole folders. A quick test of whole columns comes first."""
     plain = pc.all(pc.string_is_ascii(rows["name"])).as_py()
     lowered = pc.binary_join_element_wise(rows["folder"], pc.utf8_lower(rows["name"]), "/")
     if plain is not False and pc.count_distinct(lowered).as_py() == rows.num_rows:
@@ -187,7 +191,7 @@ def _clashes_in(rows: pa.Table) -> list[tuple[str, str]]:
 
 
 def _matching(batch: ScanBatch, wanted: re.Pattern[str]) -> ScanBatch:
-    """The rows of a scan that a filter asks for; folders stay, so that each path has its folders."""
+    """Return the rows of a scan that match a filter, and all folders, so that each path has its folders."""
     keep = [i for i in range(len(batch)) if batch.kind[i] == Kind.FOLDER or wanted.search(batch.path(i))]
     columns: dict[str, Any] = {f.name: getattr(batch, f.name) for f in fields(batch)}
     taken: dict[str, Any] = {
@@ -197,7 +201,7 @@ def _matching(batch: ScanBatch, wanted: re.Pattern[str]) -> ScanBatch:
 
 
 class _Taking:
-    """One folder on its way in."""
+    """The upload of one folder."""
 
     def __init__(self, store: Store, base: Tree | None, options: FolderOptions, meter: Meter) -> None:
         self._store = store
@@ -211,7 +215,7 @@ class _Taking:
         self.skipped: list[Skipped] = []
 
     def batches(self, threads: Threads) -> Iterator[pa.RecordBatch]:
-        """The manifest rows of the folder, in order."""
+        """Yield the manifest rows of the folder, in order."""
         o = self._options
         on_error = self.skipped.append if o.skip_on_error else None
         scanned = scan(o.root, ignore=Ignore(), files=o.files, on_error=on_error, exclude=o.exclude)
@@ -233,12 +237,12 @@ class _Taking:
             yield self._finished(*pending.popleft())
 
     def save(self) -> None:
-        """Remember the hashes of what was read."""
+        """Save the hashes of what was read in the stat cache."""
         if self._stats is not None:
             self._stats.save()
 
     def _known(self, batch: ScanBatch) -> _Rows:
-        """Which rows can be taken over from the older bundle, and which files have to be read."""
+        """Find the rows that can be copied from the older bundle, and the files that must be read."""
         n = len(batch)
         table, at = self._basis.match(batch)
         is_file = batch.kind == Kind.FILE
@@ -288,7 +292,7 @@ class _Taking:
         return taken
 
     def _read_elsewhere(self, batch: ScanBatch, group: list[int]) -> SmallFiles | None:
-        """What a reading process makes of the files; None: they have to be read here."""
+        """Read files in a worker process. Return None if they must be read here."""
         with self.readers.one() as reader:
             if reader is None:
                 return None
@@ -310,7 +314,7 @@ class _Taking:
             path = batch.path(row)
             try:
                 read = read_small(f"{self._top}/{path}", size, mtime, ctime)
-                if read is None:  # it is larger than the scan said
+                if read is None:  # it is larger than in the scan
                     taken.add(self._read_big(batch, row))
                     continue
                 content, state = read
@@ -346,7 +350,8 @@ class _Taking:
         except SheafError as error:
             counted.take_back()
             if is_begun and isinstance(error, Refused):
-                raise  # an erased content of another size than the scan said: what was stored of it must not be committed
+                # An erased content whose size differs from the scan: parts of it were stored and must not be committed.
+                raise
             return Taken(skipped={row: self._skip(batch, row, error)})
 
     def _skip(self, batch: ScanBatch, row: int, error: SheafError) -> Skipped:
@@ -373,13 +378,13 @@ class _Taking:
 
 @dataclass(slots=True)
 class _Counted:
-    """Tells of a big file's bytes while they are read, and takes them back if they were read in vain."""
+    """Reports a big file's bytes while they are read, and subtracts them again if they were read in vain."""
 
     meter: Meter
     count: int = 0
 
     def through(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
-        """The blocks as they are."""
+        """Yield the blocks unchanged, and count their bytes."""
         for block in blocks:
             yield block
             self.count += len(block)
@@ -392,7 +397,7 @@ class _Counted:
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """A batch of a scan: ``at`` says which row of ``table`` is taken over (-1: none), ``to_read`` which files are read."""
+    """A batch of a scan. ``at``: the row of ``table`` to copy for each row, -1 for none; ``to_read``: mask of files to read."""
 
     batch: ScanBatch
     table: pa.Table
@@ -400,7 +405,7 @@ class _Rows:
     to_read: npt.NDArray[np.bool_]
 
     def finished(self, fresh: Fresh) -> pa.RecordBatch:
-        """The rows of the manifest, those included that were skipped."""
+        """Return the manifest rows of the whole batch, with those of skipped files."""
         b, copied = self.batch, self.at >= 0
         merged = fresh.table()
         if copied.any():

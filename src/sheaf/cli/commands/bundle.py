@@ -43,7 +43,7 @@ _SKIP: Final = click.option(
 
 _SKIP_ERASED: Final = click.option("--skip-erased", is_flag=True, help="Skip erased files and exit with 0.")
 
-_KEPT: Final = 1000  # damaged files that --json names; the rest is counted
+_KEPT: Final = 1000  # damaged files that --json names; the others are counted
 
 
 def _choose(app: App, repo: str | Repo, choice: Mapping[str, str | None], *, tell: bool = True) -> Bundle:
@@ -183,7 +183,7 @@ def download_file(app: App, *, repo: str, file: str, destination: Path, overwrit
     with app.progress("download") as bar:
         done = chosen.download(destination, files=[path], force=force, progress=bar)
     if path in done.erased:
-        chosen.read(path)  # raises what the notice says
+        chosen.read(path)  # raises the error that names the erasure
     app.leave_traces(chosen, destination)
     app.out.object({"bundle": chosen.id, "destination": str(destination / path), "bytes": done.bytes})
 
@@ -248,7 +248,7 @@ def _tell_damaged(app: App, damaged: Damaged) -> None:
 
 
 def _tell_gone(app: App, done: Downloaded | Updated) -> bool:
-    """Report the files that were not written; True if there are any."""
+    """Report the files that were not written. Return True if there are any."""
     for each in done.damaged:
         _tell_damaged(app, each)
     return tell_erased(app, done.erased) or bool(done.damaged)
@@ -292,7 +292,10 @@ def diff(
 
 
 def _update_steps(changes: Iterable[Change]) -> Iterator[dict[str, Any]]:
-    """The changes from bundle to folder, reversed: what makes the folder equal to the bundle. A rename is two steps."""
+    """Yield the changes from bundle to folder, reversed: the steps that make the folder equal to the bundle.
+
+    A rename is two steps.
+    """
     for change in changes:
         if change.kind == "renamed":
             yield _step("A", change.old, None)

@@ -17,7 +17,7 @@ from sheaf.settings.sizes import parse_size
 
 __all__ = ["clear", "info", "limit"]
 
-#: What stands in a cache folder.
+#: The parts of a cache folder.
 _PARTS: Final = {
     "objects": "copies of remote manifests, indexes and logs",
     "blocks": "blocks of mounted files",

@@ -1,4 +1,4 @@
-"""Changes as users count them: a folder is listed only if it is empty; otherwise its files are."""
+"""Select changes as users count them: a folder is listed only if it is empty, otherwise its files are."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HasContent", "in_bundle", "in_folder", "is_same", "skipper", "without_full_folders"]
 
-#: Whether something is in the folder at a path.
+#: Returns True if the folder at a path has entries.
 HasContent = Callable[[str], bool]
 
 
@@ -40,7 +40,7 @@ def in_folder(folder: Path) -> HasContent:
 
 
 def skipper(app: App, skipped: list[str], *, is_wanted: bool) -> Callable[[Skipped], object] | None:
-    """Callback for ``on_skipped=``, if wanted: prints each path that can't be compared, and collects it."""
+    """Return a callback for ``on_skipped=`` that prints and collects each path that can't be compared; None if not wanted."""
 
     def skip(item: Skipped) -> None:
         skipped.append(item.path)
@@ -50,7 +50,7 @@ def skipper(app: App, skipped: list[str], *, is_wanted: bool) -> Callable[[Skipp
 
 
 def without_full_folders(changes: Iterable[Change], old: HasContent, new: HasContent) -> Iterator[Change]:
-    """The changes, without folders that were added or deleted together with their contents."""
+    """Yield the changes, without folders that were added or deleted together with their contents."""
     for change in changes:
         if change.kind == "added" and change.new and change.new.kind == "folder" and new(change.path):
             continue
@@ -60,7 +60,7 @@ def without_full_folders(changes: Iterable[Change], old: HasContent, new: HasCon
 
 
 def is_same(entry: Entry, place: Path) -> bool:
-    """True if a local path already has the content of a file or symlink of a bundle; False if nothing is there."""
+    """True if a local path already has the content of a bundle's file or symlink; False if it doesn't exist."""
     if place.is_symlink():
         return entry.target is not None and os.fspath(place.readlink()) == entry.target
     if not place.is_file() or entry.target is not None or place.stat().st_size != entry.size:

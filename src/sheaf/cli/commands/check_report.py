@@ -21,7 +21,7 @@ _WHAT: Final = {
     "index": "rebuild the dedup index from the packs",
     "quarantine": "quarantine bundles that can't be read, so that everything else keeps working",
 }
-#: What a check counts, for one and for many: the names that are not their key in JSON, with and without its s.
+#: Names of what a check counts (one, many), where they are not the key in JSON with and without its s.
 _NAMES: Final = {
     "entries": ("entry", "entries"),
     "bundles set aside": ("bundle quarantined", "bundles quarantined"),
@@ -31,7 +31,7 @@ _NAMES: Final = {
 
 
 def problem_records(report: Report) -> list[dict[str, Any]]:
-    """The problems as records for JSON; ``repair``: options of ``store repair`` that may help."""
+    """Return the problems as records for JSON; ``repair``: options of ``store repair`` that may help."""
     return [{**dataclasses.asdict(problem), "repair": list(problem.remedies)} for problem in report.problems]
 
 
@@ -57,7 +57,7 @@ def print_report(app: App, report: Report) -> None:
 
 
 def _noted(report: Report) -> list[str]:
-    """Objects that are noted as damaged, and in which this check has found nothing wrong."""
+    """Return objects that are noted as damaged, but in which this check has found nothing wrong."""
     return sorted(set(report.noted) - {problem.key for problem in report.problems})
 
 
@@ -66,7 +66,7 @@ def _counted(count: int, what: str) -> str:
 
 
 def exit_of(report: Report) -> int:
-    """Exit code for the report of a check."""
+    """Return the exit code for the report of a check."""
     if report.ok:
         return OK
     return DAMAGED if report.damaged else REPAIRABLE

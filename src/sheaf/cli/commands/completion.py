@@ -1,4 +1,4 @@
-"""``completion``: the script that makes a shell complete verbs, options, and names in a store."""
+"""``completion``: print the script that makes a shell complete verbs, options, and names in a store."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _NEEDS_QUOTING: Final = re.compile(r"([^\w@%+=:,./~-])")
 class Bash(BashComplete):
     """Completion for bash of words with ``@`` and ``:``, where bash splits a word in two.
 
-    Bash wants only what follows the last split. So the script hands over the line as it was typed, and what bash takes
-    for the word; folders get no blank behind them, since their files come next.
+    Bash expects only the part after the last split. So the script passes the line as it was typed, and the part that
+    bash considers the word. Folders get no blank after them, since a file name follows.
     """
 
     name: ClassVar[str] = "bash"
@@ -51,7 +51,7 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 """
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        line = os.environ["SHEAF_LINE"]  # noqa: TID251 - click hands this over through the environment
+        line = os.environ["SHEAF_LINE"]  # noqa: TID251 - click passes this through the environment
         words = split_arg_string(line)
         is_new = line.endswith((" ", "\t")) and not line.endswith("\\ ")
         return (words[1:], "") if is_new else (words[1:-1], words[-1])
@@ -67,7 +67,7 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 
 
 def _tail(item: CompletionItem, split: str, is_quoted: bool) -> CompletionItem:
-    """An item without what stands before the word that bash completes, spelled so that bash reads one word."""
+    """Return an item without the text before the word that bash completes, escaped so that bash reads one word."""
     value = str(item.value).removeprefix(split)
     return CompletionItem(value if is_quoted else _NEEDS_QUOTING.sub(r"\\\1", value), item.type)
 

@@ -21,7 +21,7 @@ _EXAMPLE = "sheaf config create --name 'Ada Lovelace' --email ada@example.org --
 
 
 def given_keys(flags: Mapping[str, str], own: Mapping[str, str | None]) -> dict[str, str]:
-    """The settings given by a verb's own options and the global ones, in the order of KEYS. Raises InvalidInput."""
+    """Return the settings given by a verb's own options and the global ones, in the order of KEYS. Raises InvalidInput."""
     given = {**flags, **{key: value for key, value in own.items() if value is not None}}
     return checked({key: given[key] for key in KEYS if key in given})
 
@@ -102,7 +102,7 @@ def get(app: App, key: str | None) -> None:
 
 
 def effective(settings: Settings) -> dict[str, str]:
-    """Settings as keys and text, without secrets in URLs."""
+    """Return settings as keys and text, without secrets in URLs."""
     values = {
         "store": settings.store,
         "context": settings.context or "",

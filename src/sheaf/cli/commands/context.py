@@ -29,7 +29,7 @@ class _Context:
     is_current: bool
 
     def record(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """Return the context as a record for JSON."""
         return {"name": self.name, "current": self.is_current, **self.values}
 
 

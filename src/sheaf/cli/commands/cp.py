@@ -129,7 +129,10 @@ def _destination(app: App, target: str) -> tuple[Repo, Address]:
 
 
 def _ensure_branch(repo: Repo, name: str) -> None:
-    """A copy must not create a branch: the name may be mistyped, or be a label."""
+    """Check that a branch exists. Raises InvalidInput for a label, NotFound otherwise.
+
+    A copy must not create a branch, because the name may be mistyped.
+    """
     if any(branch.name == name for branch in repo.branches()):
         return
     label = name.removeprefix("label:")
@@ -144,7 +147,7 @@ def _ensure_branch(repo: Repo, name: str) -> None:
 
 
 def _landing(repo: Repo, place: Address, name: str, *, into: bool) -> str:
-    """Path of the copy in the bundle: the path itself, or below it if that is a folder."""
+    """Return the path of the copy in the bundle: the path itself, or below it if that is a folder."""
     if into or not place.path or _is_folder_on(repo, place):
         return posixpath.join(place.path, name)
     return place.path
@@ -197,7 +200,7 @@ def _copy_out(app: App, typed: str, target: Path, *, recursive: bool, force: boo
 
 
 def _write_one(bundle: Bundle, entry: Entry, place: Path, meter: Meter, *, force: bool) -> None:
-    """Write one file: it appears whole or not at all, and replaces another only with ``force``."""
+    """Write one file. It appears complete or not at all, and replaces another only with ``force``."""
     shown = quote(str(place))
     _check_destination(place, shown, force=force)
     meter.add_total(files=1, bytes=entry.size)
@@ -220,7 +223,7 @@ def _write_one(bundle: Bundle, entry: Entry, place: Path, meter: Meter, *, force
 
 
 def _check_destination(place: Path, shown: str, *, force: bool) -> None:
-    """Raise errors that are known before anything is fetched."""
+    """Raise errors that can be found before anything is fetched."""
     if not place.parent.is_dir():
         raise NotFound(f"{quote(str(place.parent))}: no such folder", f"create it, then write {shown}")
     if place.is_dir() and not place.is_symlink():

@@ -34,7 +34,7 @@ _LETTER: Final = {"added": "A", "modified": "M", "deleted": "D", "renamed": "R"}
 
 @dataclass(frozen=True, slots=True)
 class _Comparison:
-    """Changes from the old side to the new, and readers for the bytes of each side."""
+    """Changes from the old side to the new one, and readers for the bytes of each side."""
 
     changes: Iterable[Change]
     read_old: Reader
@@ -139,7 +139,7 @@ def _is_below(path: str, folder: str) -> bool:
 
 
 class _Counting:
-    """Passes changes through and counts them."""
+    """Passes changes through and counts them by kind."""
 
     def __init__(self, changes: Iterable[Change]) -> None:
         self._changes = changes
@@ -164,7 +164,7 @@ def _size(entry: Entry | None) -> int:
 
 
 def _sizes(change: Change) -> str:
-    """Both sizes, or the only one."""
+    """Return both sizes in bytes, or the only one."""
     sides = [str(side.size) for side in (change.old, change.new) if side]
     return " -> ".join(sides)
 

@@ -33,7 +33,7 @@ _VERSIONS: Final = (
 
 
 def tell_erased(app: App, paths: Iterable[str]) -> bool:
-    """Report the files that were skipped because their content was erased; True if there are any."""
+    """Report the files that were skipped because their content was erased. Return True if there are any."""
     gone = list(paths)
     for path in gone:
         app.warn(f"erased {quote(path)}: its content is no longer in the store, see `sheaf store erased`")
@@ -116,7 +116,7 @@ def erase(
         app.warn(f"note: the same names refer to other contents at {there}: {', '.join(contents)}")
 
 
-_SHOWN: Final = 20  # places that the prompt names
+_SHOWN: Final = 20  # lines that the prompt shows
 _PATIENCE: Final = "at most 60 minutes; pass --now to end open uploads instead"
 
 

@@ -98,7 +98,7 @@ def _record(done: Collected) -> dict[str, Any]:
 
 
 def _lost(gone: list[Gone]) -> list[str]:
-    """What can no longer be restored: deleted repos as one, bundles of other repos one by one."""
+    """Return the names of what can no longer be restored: deleted repos, and deleted bundles of other repos."""
     bundles = Counter(one.repo.id for one in gone if one.repo.deleted)
     repos = {one.repo.id: one.repo for one in gone}
     named = [f"repo {repos[id].name} ({id}, {count_of(count, 'bundle')})" for id, count in bundles.items()]
@@ -234,7 +234,7 @@ def squash(
 
 
 def _kept(count: int, more: int) -> str:
-    """The number of bundles that a squash kept, and the reason if it is more than --keep-last."""
+    """Return the number of bundles that a squash kept, and the reason if it is more than --keep-last."""
     to = "it" if more == 1 else "them"
     why = f", {more} of them because branches or labels point to {to}" if more > 0 else ""
     return f"{count_of(count, 'bundle')}{why}"

@@ -14,7 +14,7 @@ __all__ = ["Waiting", "named"]
 
 
 class Waiting:
-    """Report each session once that is waited for. ``advice``: how long at most, and the alternatives."""
+    """Reports each session that a command waits for once. ``advice``: how long at most, and the alternatives."""
 
     def __init__(self, app: App, advice: str, *, is_silent: bool = False) -> None:
         self._app, self._advice, self._is_silent = app, advice, is_silent
@@ -22,7 +22,7 @@ class Waiting:
 
     @property
     def sessions(self) -> list[Session]:
-        """All sessions that were waited for, or still open."""
+        """All sessions that were waited for or are still open."""
         return list(self._told.values())
 
     def __call__(self, sessions: list[Session]) -> None:
@@ -34,7 +34,7 @@ class Waiting:
                 self._tell_end(session)
 
     def _tell_end(self, session: Session) -> None:
-        """A diamond is open until somebody ends it: say how, with the name of its repo."""
+        """Print how to end a diamond, which stays open until a user ends it, with the name of its repo."""
         if session.kind == "diamond":
             names = [repo.name for repo in self._app.store.repos() if repo.id == session.repo]
             for name in names:
@@ -43,5 +43,5 @@ class Waiting:
 
 
 def named(session: Session) -> str:
-    """A session as text."""
+    """Return a session as text."""
     return f"{session.kind} {session.id} on {session.host}, started {session.started}"

@@ -75,7 +75,8 @@ def remove(app: App, id: str, *, yes: bool) -> None:
     """
     there = app.store.keys.list()
     found = next((key for key in there if key.id == id), None)
-    if found is not None and found.is_used and len(there) > 1:  # the last one stays anyway
+    # The last key can't be removed anyway, so there is no question to ask.
+    if found is not None and found.is_used and len(there) > 1:
         confirm(f"Remove key {id}, which you are using now?", is_sure=yes)
     app.store.keys.remove(id)
     app.out.object({"removed": id})
@@ -99,7 +100,8 @@ def _say(app: App, key: KeyInfo) -> None:
 
 
 def _chosen(app: App, new_key_file: Path | None, *, asks: bool, to_keyring: bool) -> bytes | str:
-    store = app.store  # before a passphrase is asked for, and a file made
+    # Open the store before a passphrase is requested or a file is created: it may not exist.
+    store = app.store
     if (new_key_file is not None) + asks + to_keyring != 1:
         raise InvalidInput("expected exactly one new key", "pass one of --new-key-file FILE, --passphrase, --keyring")
     if new_key_file is not None:
@@ -112,7 +114,7 @@ def _chosen(app: App, new_key_file: Path | None, *, asks: bool, to_keyring: bool
 
 
 def key_at(app: App, path: Path) -> bytes:
-    """The key in a file, which is created if it does not exist."""
+    """Return the key in a file, which is created if it does not exist."""
     if path.exists():
         return read_key_file(path)
     key = new_key()
@@ -122,7 +124,7 @@ def key_at(app: App, path: Path) -> bytes:
 
 
 def passphrase(app: App) -> str:
-    """Read a new passphrase: from two prompts, or the first line of stdin."""
+    """Read a new passphrase from two prompts, or from the first line of stdin."""
     if app.environment.stderr_is_terminal and sys.stdin is not None and sys.stdin.isatty():
         phrase = str(click.prompt("new passphrase", hide_input=True, confirmation_prompt=True, err=True))
     else:
@@ -133,7 +135,7 @@ def passphrase(app: App) -> str:
 
 
 def secret_of_settings(app: App) -> bytes | str | None:
-    """The key of a new store, from flags, environment and configuration."""
+    """Return the secret for a new store, from flags, environment and configuration; None if there is none."""
     if file := app.settings.options.get("key_file"):
         return key_at(app, Path(file))
     if text := app.environment.text("SHEAF_KEY"):

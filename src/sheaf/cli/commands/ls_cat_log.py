@@ -132,7 +132,7 @@ _CHANGE: Final[View[PathChange]] = View(
 
 
 class _Logged:
-    """Bundles with the labels and branches that point to them; asks each repo once."""
+    """Shows bundles with the labels and branches that point to them; reads these once for each repo."""
 
     def __init__(self, app: App) -> None:
         self._app = app

@@ -166,13 +166,17 @@ def mount_store(
 def in_background(
     app: App, work: Callable[[Daemon | None], Any], library: str | None, *, is_wanted: bool, tells: bool = False
 ) -> int:
-    """Do the work, in the background if wanted; returns the exit code. ``tells``: it also prints at its end."""
+    """Execute the work, in the background if ``is_wanted``, and return the exit code.
+
+    ``tells``: it also prints at its end, so that the log must be kept.
+    """
     from sheaf.mount.fuse.library import check_library
 
     check_library(library)
     if not is_wanted:
         return work(None) or 0
-    # Not in the cache folder: what is printed at the end, such as a bundle's id, must survive that somebody clears it.
+    # The log is not in the cache folder: what is printed at the end, such as a bundle's id, must survive if a user
+    # clears the cache.
     log = app.environment.folder("XDG_STATE_HOME", ".local/state") / "sheaf" / "mounts" / f"{os.getpid()}.log"
     daemon = detach(log)
     if isinstance(daemon, int):
@@ -195,9 +199,9 @@ def mount_options(
     kind: str = "",
     ref: str = "",
 ) -> MountOptions:
-    """Options of a mount. ``source``: a repo or store, ``ref``: a part of it; the system's table of mounts shows both.
+    """Return the options of a mount. ``source``: a repo or store, ``ref``: a part of it; both appear in the mount table.
 
-    The type is the program's name, by which wrappers find it.
+    The file system type is the program's name, by which wrappers find the mount.
     """
     from sheaf.mount.mount_options import MountOptions
 
@@ -221,7 +225,7 @@ def _read_options(cache_size: str, disk_cache: str, prefetch: int, copy: Path | 
 
 @contextlib.contextmanager
 def _copied(app: App, bundle: Bundle, destination: Path | None, *, is_wanted: bool) -> Iterator[Path | None]:
-    """The folder that the bundle was downloaded to; a temporary one unless one is named."""
+    """Download a bundle for the block if ``is_wanted``: yields the folder, a temporary one unless one is named, or None."""
     if not is_wanted:
         yield None
         return

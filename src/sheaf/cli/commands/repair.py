@@ -81,7 +81,7 @@ def repair(
 
 
 def _opened(app: App) -> Repairs:
-    import sheaf  # the heavy part: loaded by verbs that need a store only
+    import sheaf  # the heavy part, which only verbs with a store load
     from sheaf.repo.operations.repair import open_repairs
 
     settings = app.settings

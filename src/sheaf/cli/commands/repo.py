@@ -102,5 +102,5 @@ def delete(app: App, repo: str, yes: bool) -> None:
 
 
 def question(app: App, what: str) -> str:
-    """The question whether to do ``what``, such as ``delete repo "faces"``, in the words of the dialect."""
+    """Return the question whether to do ``what``, such as ``delete repo "faces"``, in the words of the dialect."""
     return f"Are you sure you want to {what}" if app.dialect.keeps_upstream else f"{what[0].upper()}{what[1:]}?"

@@ -1,4 +1,4 @@
-"""Short forms of long verbs: ``upload``, ``download``, ``label``. They accept addresses, and every option of the long verb."""
+"""Short forms of long verbs: ``upload``, ``download``, ``label``. They accept addresses, and all options of the long verb."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _short(
     help: str,
     example: str,
 ) -> Verb:
-    """A short form of a verb; ``translate`` turns its arguments into the missing options."""
+    """Return a short form of a verb. ``translate`` turns its arguments into the options that it replaces."""
     names = {argument.name for argument in arguments}
     run = long.callback
 
@@ -45,7 +45,7 @@ def _short(
 
 
 def _whole(text: str, verb: str) -> Address:
-    """An address without a path. Raises InvalidInput."""
+    """Parse an address without a path. Raises InvalidInput if it has one."""
     address = address_of(text)
     if address.path:
         raise InvalidInput(f"'{text}': {verb} does not accept a path", _PATHS[verb])

@@ -42,7 +42,7 @@ def init(app: App, url: str | None, *, encrypt: bool, asks: bool, to_keyring: bo
     With --encrypt, the store can't be read without its key: not by the operator of the bucket, and not by you if the key
     is lost. The key file is created if it does not exist.
     """
-    import sheaf  # the heavy part: loaded by verbs that need a store only
+    import sheaf  # the heavy part, which only verbs with a store load
 
     if url and "store" in app.flags:
         raise InvalidInput("the URL of the store is given twice", "pass it as the argument or as --store")
@@ -61,7 +61,7 @@ def init(app: App, url: str | None, *, encrypt: bool, asks: bool, to_keyring: bo
 def _secret(app: App, *, asks: bool, to_keyring: bool) -> bytes | str:
     from sheaf.repo.access.unlock import need_library
 
-    need_library()  # before a key file is made
+    need_library()  # before a key file is created
     if asks:
         return passphrase(app)
     secret = new_key() if to_keyring else secret_of_settings(app)
@@ -85,8 +85,8 @@ def info(app: App) -> None:
 
 
 def _open_diamonds(app: App, found: StoreInfo) -> list[tuple[str, DiamondInfo]]:
-    """Open diamonds, with the names of their repos: gc waits for them."""
-    if not found.objects.get("sessions"):  # each of them is one
+    """Return open diamonds with the names of their repos, because gc waits for them."""
+    if not found.objects.get("sessions"):  # each open diamond is a session
         return []
     named = [(repo.name, diamond) for repo in app.store.repos() for diamond in app.repo(repo.name).diamonds()]
     return [(name, diamond) for name, diamond in named if diamond.state == "initialized"]

@@ -30,7 +30,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def _round(round: Round) -> dict[str, Any]:
-    """``asdict`` would count the counts."""
+    """Return a round as a record. ``asdict`` would convert its Counters wrongly."""
     return {"seed": round.seed, "trouble": round.trouble, "counts": dict(round.counts), "faults": dict(round.faults)}
 
 
@@ -79,10 +79,10 @@ def torture(app: App, *, url: str, rounds: int, minutes: float | None, seed: int
     plan = Plan(secrets.randbelow(10**6) if seed is None else seed, rounds, minutes)
     progress = app.progress("torture", "steps")
     place = Place.at(url, app.storage_options())
-    with patiently(), scratch(place, keep=keep) as found:  # what was written there is taken away again
+    with patiently(), scratch(place, keep=keep) as found:  # what was written there is removed at the end
         report = torture(found, plan, Meter(progress))
         progress.close()
-        _print(app, report)  # now: what was found must not be lost if it can't be cleaned up
+        _print(app, report)  # before the clean-up, which may fail: results must not be lost
     if keep:
         app.warn(f"test data is kept below {found.url}")
     return _verdict(report, place.url)
@@ -125,7 +125,7 @@ def _record(report: Report) -> dict[str, Any]:
 
 
 def _verdict(report: Report, url: str) -> int:
-    """Print the verdict on the location that was named, and return the exit code."""
+    """Print the verdict on the location, and return the exit code."""
     untold = [finding for finding in report.findings if finding.is_untold]
     if report.broken:
         names = ", ".join(finding.promise for finding in report.broken)

@@ -32,7 +32,7 @@ __all__ = ["Announcer", "place_of", "tell_branch", "tell_label", "upload"]
 
 
 class Announcer:
-    """For ``on_commit=``: print the id of the bundle as soon as it is committed."""
+    """A callback for ``on_commit=`` that prints the id of the bundle as soon as it is committed."""
 
     def __init__(self, app: App, bar: Bar) -> None:
         self._app = app
@@ -46,7 +46,7 @@ class Announcer:
 
 
 def tell_label(app: App, label: str | None, before: str = "") -> None:
-    """Print the label that was set on the bundle; it pointed to ``before``, or is new."""
+    """Print the label that was set on the bundle. ``before``: the bundle that it pointed to, "" if it is new."""
     if label and before:
         app.out.line(f"moved label '{label}' from {before}")
     elif label:
@@ -54,7 +54,7 @@ def tell_label(app: App, label: str | None, before: str = "") -> None:
 
 
 def tell_branch(app: App, branch: str, bundle: Bundle) -> None:
-    """Print that the commit created a branch, whose name may be mistyped. Not for ``main``."""
+    """Print that the commit created a branch, because its name may be mistyped. Prints nothing for ``main``."""
     if not app.dialect.keeps_upstream and branch != "main" and not bundle.parents:
         app.out.line(f"created branch '{branch}'")
 
@@ -142,7 +142,7 @@ def upload(
 
 
 def _plan(app: App, repo: Repo, path: Path, choice: dict[str, Any]) -> int:
-    """Print what an upload would do."""
+    """Print what an upload would do, and return the exit code."""
     from sheaf.cli.commands.diff import change_record
 
     with app.progress("compare") as bar:
@@ -165,14 +165,14 @@ def _plan(app: App, repo: Repo, path: Path, choice: dict[str, Any]) -> int:
 
 
 def change_view() -> View[Change]:
-    """The view of changes; loaded when they are shown."""
+    """Return the view of changes, which is loaded only when they are shown."""
     from sheaf.cli.commands.diff import CHANGE
 
     return CHANGE
 
 
 def place_of(repo: Repo, label: str | None) -> str:
-    """The bundle that a label points to, or "" if there is no such label."""
+    """Return the id of the bundle that a label points to, "" if there is no such label."""
     return next((found.bundle for found in repo.labels(label) if found.name == label), "") if label else ""
 
 

@@ -1,1 +1,1 @@
-"""Verbs that ``datamon`` has in a form of its own, its settings, and what its downloads leave."""
+"""Verbs that ``datamon`` has in another form, its settings, and the files that its downloads leave."""

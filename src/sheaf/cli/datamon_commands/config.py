@@ -20,7 +20,7 @@ from sheaf.settings.settings import text_of
 
 __all__ = ["create", "get", "set_", "version"]
 
-#: What the first generation wrote when nothing was said.
+#: The buckets that the first generation wrote by default.
 _BUCKETS: Final = {"metadata": "datamon-meta-data", "blob": "datamon-blob-data"}
 _KEYS: Final = stack(
     click.option("--name", metavar="NAME", help="Your name, for bundles and labels."),

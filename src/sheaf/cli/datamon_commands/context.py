@@ -1,4 +1,4 @@
-"""``datamon context``: contexts as Datamon names them, kept in the configuration file, with a store if one is named."""
+"""``datamon context``: contexts with Datamon's names, in the configuration file, with a store if one is named."""
 
 from __future__ import annotations
 

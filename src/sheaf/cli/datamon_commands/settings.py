@@ -1,6 +1,6 @@
-"""Where ``datamon`` keeps its configuration, and how it joins that of ``sheaf``.
+"""The settings of ``datamon``: where its configuration files are, and how they are merged with those of ``sheaf``.
 
-Who wins: flag > environment > context > datamon.yaml > what ``sheaf`` would use.
+In order of precedence: flag, environment, context, datamon.yaml, the settings of ``sheaf``.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _FILE: Final = "datamon.yaml"
 
 
 def first_generation(environment: Environment) -> Path:
-    """The file that ``config create --name … --email …`` writes."""
+    """Return the path of the file that ``config create --name … --email …`` writes."""
     return _at_home(environment, ".datamon")
 
 
 def second_generation(environment: Environment) -> Path:
-    """The file that ``config set`` writes."""
+    """Return the path of the file that ``config set`` writes."""
     return _at_home(environment, ".datamon2")
 
 
@@ -39,7 +39,10 @@ def _at_home(environment: Environment, folder: str) -> Path:
 
 
 def config_files(environment: Environment) -> list[Path]:
-    """The files that are there, the one that wins first. The working folder is not searched: it may be a stranger's."""
+    """Return the configuration files that exist, by precedence.
+
+    The working folder is not searched: other users may have put a file there.
+    """
     homes = [second_generation(environment), first_generation(environment)]
     if environment.variables.get("DATAMON_CONFIG"):
         return [path for path in homes[:1] if path.exists()]
@@ -47,13 +50,14 @@ def config_files(environment: Environment) -> list[Path]:
 
 
 def read_datamon(environment: Environment, flags: Mapping[str, str]) -> Settings:
-    """The settings of a call of ``datamon``. Raises InvalidInput, and NotFound for a context that isn't there."""
+    """Return the settings of a call of ``datamon``. Raises InvalidInput, and NotFound for an unknown context."""
     files = config_files(environment)
     config = _merged(files)
     below = _of_sheaf(read_sheaf(environment, {}))
     variables = {**environment.variables, "SHEAF_CONTEXT": environment.variables.get("DATAMON_CONTEXT", "")}
     told = dict(flags)
-    if not contexts_of(config):  # Datamon's contexts lived elsewhere: a name alone must not stop a script
+    # Datamon kept its contexts elsewhere: a name without such a context must not stop a script.
+    if not contexts_of(config):
         told.pop("context", None)
         config.pop("context", None)
         variables["SHEAF_CONTEXT"] = ""
@@ -64,7 +68,7 @@ def read_datamon(environment: Environment, flags: Mapping[str, str]) -> Settings
 
 
 def contexts_of(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The contexts in a file's content, by name."""
+    """Return the contexts in a file's content, by name."""
     contexts = config.get("contexts") or {}
     return contexts if isinstance(contexts, dict) else {}
 
@@ -82,7 +86,10 @@ def _of_sheaf(settings: Settings) -> dict[str, str]:
 
 
 def _with_needed_credential(settings: Settings) -> Settings:
-    """Datamon's key file is Google's: other stores must not trip over it, above all when the file isn't there."""
+    """Return settings without Datamon's key file unless the store is Google's.
+
+    The file is for Google only; other stores must not fail because of it, least of all because it doesn't exist.
+    """
     if settings.store.startswith("gs://"):
         return settings
     options = {key: value for key, value in settings.options.items() if key != "credential"}

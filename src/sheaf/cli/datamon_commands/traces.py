@@ -1,4 +1,4 @@
-"""The ``.datamon/`` folder of a download: the bundle's descriptor and its lists of files, 1,000 entries in each."""
+"""The ``.datamon/`` folder of a download: the bundle's descriptor and its lists of files with 1,000 entries each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LIST_LENGTH: Final = 1000
 
 
 def leave_traces(bundle: Bundle, folder: Path) -> None:
-    """Write ``.datamon/`` for this bundle and take away what another bundle left there."""
+    """Write ``.datamon/`` for this bundle, and remove what an earlier bundle left there."""
     traces = folder / ".datamon"
     traces.mkdir(exist_ok=True)
     for old in traces.glob("*.yaml"):
@@ -35,7 +35,7 @@ def leave_traces(bundle: Bundle, folder: Path) -> None:
 
 
 def _entry(entry: Entry) -> str:
-    # JSON strings are YAML strings, and a dumper takes minutes for a million files.
+    # JSON strings are valid YAML strings, and a YAML dumper would take minutes for a million files.
     return f"- hash: {entry.content}\n  name: {to_json(entry.path)}\n  mode: {entry.mode}\n  size: {entry.size}\n"
 
 

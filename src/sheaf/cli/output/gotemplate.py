@@ -17,7 +17,10 @@ _FIELD: Final = re.compile(r"\.[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*
 
 
 def fill(template: str, fields: Mapping[str, object]) -> str:
-    """The template with its fields filled in. Raises Unsupported for other actions, InvalidInput for unknown fields."""
+    """Return the template with its fields filled in.
+
+    Raises Unsupported for other actions than fields, InvalidInput for unknown fields.
+    """
     return _ACTION.sub(lambda match: _value(match[1], fields), template)
 
 

@@ -1,4 +1,4 @@
-"""One change as a unified diff, if both sides are text."""
+"""Show one change as a unified diff, if both sides are text."""
 
 from __future__ import annotations
 
@@ -14,20 +14,23 @@ if TYPE_CHECKING:
 
 __all__ = ["Reader", "read_folder", "unified"]
 
-#: From a path to a file's bytes.
+#: Returns the bytes of a file at a path.
 Reader = Callable[[str], bytes]
 
-#: Beyond, a line-by-line comparison takes minutes and nobody reads it.
+#: Bytes of text to compare at most: a line-by-line comparison of more takes minutes, and is too long to read.
 _MAX_TEXT: Final = 2 << 20
 
 
 def read_folder(folder: Path) -> Reader:
-    """A reader of the files of a local folder."""
+    """Return a reader of the files in a local folder."""
     return lambda path: (folder / path).read_bytes()
 
 
 def unified(change: Change, read_old: Reader, read_new: Reader, *, escape: bool) -> str:
-    """The change as ``patch`` understands it, without a newline at its end. ``escape``: show control characters."""
+    """Return the change in the format of ``patch``, without a newline at its end.
+
+    ``escape``: show control characters as escapes.
+    """
     old, new = change.old, change.new
     lines = [f"diff {quote(change.old_path or change.path)} {quote(change.path)}"]
     if change.kind == "renamed":
@@ -44,7 +47,7 @@ def _identity(entry: Entry | None) -> object:
 
 
 def _text(entry: Entry | None, read: Reader) -> str | None:
-    """What a side reads; None if it isn't text, or too much of it."""
+    """Return the text of one side; None if it isn't text, or too long."""
     if entry is None or entry.kind == "folder":
         return ""
     if entry.target is not None:
@@ -68,7 +71,7 @@ def _body(change: Change, old: str | None, new: str | None) -> list[str]:
 
 
 def _lines(text: str) -> list[str]:
-    """Lines as ``patch`` counts them: at newlines only."""
+    """Return the lines as ``patch`` counts them: they end at newlines only."""
     lines = [line + "\n" for line in text.split("\n")]
     last = lines.pop()[:-1]
     return [*lines, last] if last else lines

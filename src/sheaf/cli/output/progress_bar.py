@@ -1,4 +1,4 @@
-"""Progress on stderr after one second: files, bytes, rate, time left, new bytes."""
+"""Show progress on stderr after one second: files, bytes, rate, time left, new bytes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _QUIET_S: Final = 1.0
 
 
 class Bar:
-    """Called by the API with its state; the terminal's library is loaded only when the first second has passed.
+    """A progress bar that the API calls with its state. The terminal library is loaded only after the first second.
 
-    The bar shows bytes; where something else than files is counted, which has no bytes, it shows that.
+    The bar shows bytes, or the number of things if those have no bytes.
     """
 
     def __init__(self, title: str, *, is_wanted: bool, unit: str = "files") -> None:
@@ -53,7 +53,7 @@ class Bar:
         from rich.text import Text
 
         class Speed(progress.ProgressColumn):
-            """In the units of the sizes beside it."""
+            """The rate, in the same units as the sizes."""
 
             def render(self, task: progress.Task) -> Text:
                 speed = task.finished_speed or task.speed

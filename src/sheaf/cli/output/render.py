@@ -1,4 +1,4 @@
-"""Output as lines, tables, JSON Lines or a template. A :class:`View` describes one kind of thing."""
+"""Print results as lines, tables, JSON Lines or a template. A :class:`View` describes one kind of thing."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ Cell = str | int | datetime | None
 
 _TAB: Final = "\t"
 _GAP: Final = 2  # blanks between columns
-_LEAST: Final = 24  # characters of the text that folds, however narrow the terminal
-_DROPPED: Final = ("AUTHOR", "MODE", "FILES", "SIZE")  # where there is no room for all, in this order
-_WHOLE: Final = frozenset({"ID", "BUNDLE", "TIME", "CREATED", "STARTED", "DELETED"})  # of no use unless complete
+_LEAST: Final = 24  # the least width of the column that folds, in characters
+_DROPPED: Final = ("AUTHOR", "MODE", "FILES", "SIZE")  # columns to leave out if there is no room, in this order
+_WHOLE: Final = frozenset({"ID", "BUNDLE", "TIME", "CREATED", "STARTED", "DELETED"})  # useless unless complete
 _FIGURES: Final = frozenset({"BUNDLES", "FILES", "SIZE"})
-_IF_ANY: Final = frozenset({"STATE"})  # shown in a table only if a row has one
-_FIELDS_ONLY: Final = frozenset({"EMAIL", "ENDED", "CONFLICTS", "CHECKPOINTS"})  # there is no room for them in a table
+_IF_ANY: Final = frozenset({"STATE"})  # columns that a table shows only if a row has a value
+_FIELDS_ONLY: Final = frozenset({"EMAIL", "ENDED", "CONFLICTS", "CHECKPOINTS"})  # a table has no room for these
 
 
 @dataclass(frozen=True, slots=True)
 class View(Generic[T]):
     """Output formats of one kind of thing. Only ``line`` is already quoted; the others are quoted when printed."""
 
-    #: Datamon's line, and that of what has no cells.
+    #: Datamon's line, or the line of a thing without cells.
     line: Callable[[T], str]
     record: Callable[[T], Mapping[str, object]]
     columns: tuple[str, ...] = ()
     #: Exact values, one for each column: a table shows them rounded, ``sheaf``'s plain lines as they are.
     cells: Callable[[T], tuple[Cell, ...]] | None = None
-    #: Whether people get a table of it; else they get ``line``.
+    #: True if a terminal shows a table of it; otherwise it shows ``line``.
     is_tabular: bool = True
     exact: Callable[[T], str] | None = None
     #: For ``--format``: the field names that Datamon's templates use.
@@ -45,11 +45,13 @@ class View(Generic[T]):
 
 def to_json(value: object) -> str:
     """Format a value as one line of JSON; times as RFC 3339, paths as text."""
-    import msgspec  # here, since most calls print no JSON and start-up counts
+    # Imported here, since most calls print no JSON and start-up time counts.
+    import msgspec
 
     try:
         return msgspec.json.encode(value, enc_hook=str).decode()
-    except UnicodeEncodeError:  # a path of this machine that is not UTF-8, which JSON can't hold
+    except UnicodeEncodeError:
+        # A local path that is not UTF-8, which JSON can't represent.
         return msgspec.json.encode(_printable(msgspec.to_builtins(value, enc_hook=str))).decode()
 
 
@@ -68,11 +70,11 @@ class Output:
     as_json: bool = False
     as_table: bool = False
     template: str | None = None
-    #: Whether plain lines are the exact cells with tabs between them, and not Datamon's lines.
+    #: True if plain lines are the exact cells with tabs between them; False for Datamon's lines.
     has_fields: bool = False
 
     def listing(self, view: View[T], items: Iterable[T], *, nul: bool = False) -> None:
-        """Print many things: as lines, a table, JSON Lines, or (``nul``) exact names that each end in NUL."""
+        """Print many things: as lines, a table, JSON Lines, or with ``nul`` exact names that each end in NUL."""
         if nul and not self.as_json:
             exact = view.exact or view.line
             self._write(f"{exact(item)}\0" for item in items)
@@ -82,26 +84,26 @@ class Output:
             self._write(self._text(view, item) + "\n" for item in items)
 
     def one(self, view: View[T], item: T) -> None:
-        """Print one thing: as a line or a JSON object."""
+        """Print one thing as a line or a JSON object."""
         self._write([self._text(view, item) + "\n"])
 
     def line(self, text: str) -> None:
-        """Print a line of text; nothing with ``--json`` or ``--format``."""
+        """Print a line of text. Prints nothing with ``--json`` or ``--format``."""
         if not (self.as_json or self.template):
             self._write([text + "\n"])
             sys.stdout.flush()
 
     def row(self, *cells: Cell) -> None:
-        """Print one line of several fields outside a listing, as :meth:`line` does."""
+        """Print several fields in one line outside of a listing. Prints nothing with ``--json`` or ``--format``."""
         self.line((_TAB if self.has_fields else " , ").join(map(_plain, cells)))
 
     def object(self, value: Mapping[str, Any]) -> None:
-        """Print an object, only with ``--json``."""
+        """Print an object as JSON. Prints nothing without ``--json``."""
         if self.as_json:
             self._write([to_json(value) + "\n"])
 
     def without_table(self) -> Output:
-        """This output without tables."""
+        """Return this output without tables."""
         return replace(self, as_table=False)
 
     def _text(self, view: View[T], item: T) -> str:
@@ -137,7 +139,7 @@ def _shown(column: str, cell: Cell) -> str:
 def _for_people(
     columns: tuple[str, ...], rows: list[tuple[Cell, ...]]
 ) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """The columns that a table has, and its rows as text."""
+    """Return the columns that a table shows, and its rows as text."""
     kept = [
         at
         for at, column in enumerate(columns)
@@ -159,7 +161,7 @@ def _table(all_columns: tuple[str, ...], items: list[tuple[Cell, ...]]) -> None:
     natural = [max([cell_len(name), *(cell_len(row[at]) for row in rows)]) for at, name in enumerate(columns)]
     room = console.width if console.is_terminal else sum(natural) + _GAP * len(columns)
     widths = _fitted(dict(zip(columns, natural, strict=True)), room)
-    console.width = max(room, sum(widths.values()) + _GAP * len(widths))  # wider than the terminal rather than cut
+    console.width = max(room, sum(widths.values()) + _GAP * len(widths))  # rather wider than the terminal than cut
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
     for column, width in widths.items():
         justify: Literal["left", "right"] = "right" if column in _FIGURES else "left"
@@ -174,7 +176,7 @@ def _table(all_columns: tuple[str, ...], items: list[tuple[Cell, ...]]) -> None:
 
 
 def _fitted(natural: dict[str, int], room: int) -> dict[str, int]:
-    """The columns that are shown, and their widths: some give way, a text folds, and nothing is ever cut."""
+    """Return the columns to show and their widths: some are left out and one text folds, but nothing is cut."""
     widths = dict(natural)
     for name in _DROPPED:
         if _needed(widths) > room:
@@ -192,5 +194,5 @@ def _needed(widths: dict[str, int]) -> int:
 
 
 def _folding(widths: dict[str, int]) -> str | None:
-    """The column that goes on in the next line: the last one that is neither a name, an id nor a time."""
+    """Return the column whose text may fold: the last one that is neither a name, an id nor a time."""
     return next((name for name in [*widths][:0:-1] if name not in _WHOLE and name not in _DROPPED), None)

@@ -1,4 +1,4 @@
-"""Sizes and their ratios, as text and JSON."""
+"""Format sizes and their ratios as text and JSON."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["size_line", "size_record"]
 
 
 def size_line(sizes: Sizes) -> str:
-    """Sizes and ratios as one line of text."""
+    """Return sizes and ratios as one line of text."""
     parts = f"{human_size(sizes.logical)} in {count_of(sizes.bundles, 'bundle')}, {human_size(sizes.unique)} unique"
     ratios = f"dedup {sizes.dedup_ratio:.2f}, compression {sizes.compression_ratio:.2f}"
     return f"{parts}, {human_size(sizes.stored)} stored ({ratios})"
 
 
 def size_record(sizes: Sizes) -> dict[str, Any]:
-    """Sizes and ratios as a record for JSON."""
+    """Return sizes and ratios as a record for JSON."""
     ratios = {"dedup_ratio": sizes.dedup_ratio, "compression_ratio": sizes.compression_ratio}
     return {**dataclasses.asdict(sizes), **ratios}

@@ -1,4 +1,4 @@
-"""The three standard streams: UTF-8, open even if they were closed, with errors that are reported."""
+"""The three standard streams: UTF-8, open even if the caller closed them, with errors that are reported."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OTHER_CODE: Final = 8
 
 
 def _escaped(error: UnicodeError) -> tuple[str, int]:
-    """What can't be UTF-8, as escapes; a byte of a name that is not UTF-8 as ``\\xNN``."""
+    """Escape what can't be encoded as UTF-8; a byte of a name that is not UTF-8 as ``\\xNN``. An error handler of codecs."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     codes = [ord(char) for char in error.object[error.start : error.end]]
@@ -30,7 +30,7 @@ codecs.register_error(_ESCAPE, _escaped)
 
 
 class OutputError(Exception):
-    """Standard output can't be written; ``lost`` is the first line that was not written."""
+    """Standard output can't be written. ``lost``: the first line that was not written."""
 
     def __init__(self, error: OSError, lost: str) -> None:
         super().__init__(error.strerror)
@@ -61,7 +61,7 @@ class _Output(TextIOWrapper):
 
 
 class _Messages(TextIOWrapper):
-    """Standard error: a message that can't be written must not end the command."""
+    """Standard error. A message that can't be written must not end the command."""
 
     def write(self, text: str) -> int:
         try:
@@ -77,9 +77,9 @@ class _Messages(TextIOWrapper):
 
 
 def ensure_utf8() -> None:
-    """Restart the process with UTF-8 for names and arguments if the locale has another encoding.
+    """Restart the process in UTF-8 mode if the locale has another encoding for names and arguments.
 
-    Names of files are bytes, and those that are UTF-8 would be stored as other names if they were read as Latin-1.
+    Names of files are bytes, and UTF-8 names that were decoded as Latin-1 would be stored as other names.
     """
     if sys.getfilesystemencoding().lower() in ("utf-8", "utf8") or sys.flags.utf8_mode:
         return
@@ -92,11 +92,12 @@ def _start_again() -> NoReturn:
 
 
 def prepare_streams() -> None:
-    """Set up the streams. Call it before any file is opened, or a file gets the number of a closed stream."""
+    """Set up the streams. Call this before any file is opened, or a file gets the number of a closed stream."""
     for number in _DESCRIPTORS:
         try:
             os.fstat(number)
-        except OSError:  # stdin can't be read then, and what is written to the others is lost
+        except OSError:
+            # Reading from it then fails, and output to it is lost.
             os.open(os.devnull, os.O_WRONLY)
     if sys.stdout is None or type(sys.stdout) is TextIOWrapper:
         sys.stdout = _opened(1, _Output, by_line=sys.stdout is not None and sys.stdout.isatty())
@@ -110,7 +111,10 @@ def _opened(number: int, kind: type[TextIOWrapper], *, by_line: bool) -> TextIOW
 
 
 def finish_output(code: int) -> int:
-    """Flush standard output. Returns ``code``, or another one if that fails; then the interpreter must not retry."""
+    """Flush standard output, and return ``code``, or another exit code if that fails.
+
+    After a failure the output is discarded, so that the interpreter doesn't retry at exit.
+    """
     try:
         sys.stdout.flush()
     except OutputError as error:

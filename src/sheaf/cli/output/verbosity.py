@@ -17,7 +17,7 @@ _LEVELS: Final = {1: logging.INFO, 2: logging.DEBUG}
 
 
 class _Lines(logging.StreamHandler[TextIO]):
-    """One line for each record, in which names from outside are quoted as in answers."""
+    """Prints each record as one line, in which names are quoted as in other output."""
 
     def format(self, record: logging.LogRecord) -> str:
         args = record.args if isinstance(record.args, tuple) else ()
@@ -27,12 +27,13 @@ class _Lines(logging.StreamHandler[TextIO]):
 
 @contextlib.contextmanager
 def logged(level: int) -> Iterator[None]:
-    """Within it, log the steps of the library: at level 1 files, phases and retries, from 2 on also requests."""
+    """Log the steps of the library in the block: at level 1 files, phases and retries, from 2 on also requests."""
     logger, handler = logging.getLogger("sheaf"), _Lines(sys.stderr)
     before = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(_LEVELS[min(level, 2)])
-    logger.propagate = False  # else a program that has set up logging itself would print each line twice
+    # Otherwise a program that has set up logging itself would print each line twice.
+    logger.propagate = False
     began = time.monotonic()
     try:
         yield

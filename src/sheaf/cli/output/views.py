@@ -30,7 +30,7 @@ __all__ = [
     "bundle_record",
 ]
 
-_DELETED: Final = "deleted"  # in the history of a label; no id looks so
+_DELETED: Final = "deleted"  # in the history of a label; no id looks like this
 _TYPE_BITS: Final = {"file": stat.S_IFREG, "symlink": stat.S_IFLNK, "folder": stat.S_IFDIR}
 
 
@@ -83,7 +83,7 @@ DELETED_REPO: Final[View[RepoInfo]] = View(
 
 
 def bundle_record(bundle: Bundle) -> dict[str, Any]:
-    """A bundle as a record for JSON."""
+    """Return a bundle as a record for JSON."""
     return {
         "id": bundle.id,
         "version": bundle.version,
@@ -222,19 +222,19 @@ def _mode(entry: Entry) -> str:
 
 
 def _exact_mtime(mtime_ns: int) -> str:
-    """To the nanosecond, which a datetime can't hold."""
+    """Format a time with nanoseconds, which a datetime can't represent."""
     seconds, rest = divmod(mtime_ns, 10**9)
     fraction = f".{rest:09d}".rstrip("0").rstrip(".")
     try:
         return exact_time(datetime.fromtimestamp(seconds, UTC)).replace("Z", f"{fraction}Z")
-    except (OverflowError, ValueError, OSError):  # a year that a datetime can't hold
+    except (OverflowError, ValueError, OSError):  # a year that a datetime can't represent
         return f"{mtime_ns}ns"
 
 
 def _mtime(mtime_ns: int) -> str:
     try:
         return short_time(datetime.fromtimestamp(mtime_ns // 10**9, UTC))
-    except (OverflowError, ValueError, OSError):  # a year that a datetime can't hold
+    except (OverflowError, ValueError, OSError):  # a year that a datetime can't represent
         return f"{mtime_ns}ns"
 
 

@@ -1,1 +1,1 @@
-"""Checks of every invariant of a store; nothing is changed."""
+"""Check every invariant of a store, without changing it."""

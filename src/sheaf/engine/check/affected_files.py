@@ -1,6 +1,6 @@
-"""Which files a damage hits: of each problem that was found, the bundles and paths that can't be read because of it.
+"""Find the files that damage affects: for each problem, the bundles and paths that can't be read because of it.
 
-What is told is what was tried: the chunks of files that have to do with a damaged object are read, wherever they are now.
+Results come from reading: the chunks of files that need a damaged object are read, wherever they are now.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from sheaf.storage.wrappers.readonly import ReadOnlyBackend
 
 __all__ = ["name_files"]
 
-_NAMED = 5  # places that are named of each problem; the others are counted
+_NAMED = 5  # files named for each problem; the others are counted
 _KINDS = ("pack", "size", "node", "object", "file")
 
 
 @dataclass(slots=True)
 class _Hit:
-    """How many files of a part of a tree a problem hits, and the first of their paths ("": all that is below a node)."""
+    """How many files in a part of a tree a problem affects, and the first of their paths ("": all below a node)."""
 
     files: int = 0
     first: tuple[str, ...] = ()
@@ -50,14 +50,14 @@ class _Hit:
         self.first = (self.first + other.first)[:_NAMED]
 
 
-_Hits = dict[str, _Hit]  #: by the key of the problem
-_Note = Callable[[str, set[str]], None]  #: takes a path, and the keys of the problems that hit it
+_Hits = dict[str, _Hit]  #: by key of the problem
+_Note = Callable[[str, set[str]], None]  #: called with a path, and the keys of the problems that affect it
 
 
 def name_files(core: Core, report: Report, repo: str | None = None) -> None:
-    """Note with each problem which files need what is lost or damaged: the first ones, and how many.
+    """Add to each problem the first files that need what is missing or damaged, and their number.
 
-    Memory is bounded. Bundles that were set aside are left out. ``repo``: only this one (its id).
+    Memory is bounded. Quarantined bundles are left out. ``repo``: check only this repo (its id).
     """
     chosen = [problem for problem in report.problems if problem.kind in _KINDS and not problem.repairable]
     if not chosen:
@@ -66,7 +66,7 @@ def name_files(core: Core, report: Report, repo: str | None = None) -> None:
     search = _Search(bare, {problem.key: problem for problem in chosen})
     found: dict[str, Problem] = {}
     for name, bundle in _bundles(search.core, repo):
-        with suppress(*FAULTS):  # a descriptor that makes no sense is among the problems
+        with suppress(*FAULTS):  # an invalid descriptor is one of the problems
             for key, hit in search.hits(pointer_of(bundle.root)).items():
                 problem = found.get(key, search.problems[key])
                 places = (f"{name}@{bundle.id}:{path}".removesuffix(":") for path in hit.first)
@@ -84,7 +84,7 @@ def _named(problem: Problem, found: Problem | None) -> Problem:
 
 def _bundles(core: Core, repo: str | None) -> Iterator[tuple[str, Bundle]]:
     repos: list[RepoEntry] = []
-    with suppress(*FAULTS):  # a log that is damaged is among the problems
+    with suppress(*FAULTS):  # a damaged log is one of the problems
         repos = list(store_log(core).head().state.repos.values())
     for entry in repos:
         if not entry.deleted and repo in (None, entry.id):
@@ -96,12 +96,12 @@ def _bundles(core: Core, repo: str | None) -> Iterator[tuple[str, Bundle]]:
 
 @dataclass(slots=True)
 class _Search:
-    """Looks into what has to do with a problem; what bundles share, once."""
+    """Reads what needs an object with a problem; what bundles share is read once."""
 
     core: Core
     problems: dict[str, Problem]
-    _packs: set[bytes] = field(init=False)  #: that something is wrong with, or from which one is sent to such a one
-    _near: set[bytes] = field(init=False)  #: the same and objects, as leaves list them
+    _packs: set[bytes] = field(init=False)  #: packs with a problem, and those forwarded to them
+    _near: set[bytes] = field(init=False)  #: these packs, and objects with a problem, by their ids in leaves
     _nodes: Nodes = field(init=False)
     _contents: Contents = field(init=False)
     _known: dict[bytes, _Hits] = field(default_factory=dict)
@@ -115,7 +115,7 @@ class _Search:
         self._near = self._packs | {object_id(key) for key in self.problems if key.startswith(keys.OBJECTS)}
 
     def hits(self, pointer: Pointer) -> _Hits:
-        """The problems that hit something below a node."""
+        """Return the problems that affect something below a node."""
         mark = mark_of(pointer)
         if mark not in self._known:
             try:
@@ -153,7 +153,7 @@ class _Search:
     # -- files ---------------------------------------------------------------------------------------------------------
 
     def _small(self, batch: pa.RecordBatch, note: _Note) -> None:
-        """Files that are one chunk."""
+        """Note the files of one chunk that problems affect."""
         packs = pa.array(sorted(self._packs), pa.binary(32))
         near = pc.and_(pc.equal(batch["place"], int(PlaceKind.CHUNK)), pc.is_in(batch["pack"], value_set=packs))
         chosen = batch.filter(near)
@@ -162,7 +162,7 @@ class _Search:
             note(join(chosen["folder"][row].as_py(), chosen["name"][row].as_py()), blamed)
 
     def _big(self, entry: Entry, uses: list[bytes]) -> set[str]:
-        """The problems that hit a file of many chunks, or one that is an object of its own."""
+        """Return the problems that affect a file of many chunks, or one that is an object of its own."""
         if isinstance(entry.place, ObjectPlace):
             return {keys.object(entry.place.session, entry.content)} & self.problems.keys()
         if not isinstance(entry.place, RecipePlace) or self._packs.isdisjoint(uses):
@@ -175,21 +175,21 @@ class _Search:
                     chunks.append(last)
         except Erased:
             return set()
-        except FAULTS:  # the list of chunks itself, or the part of it that was named last
+        except FAULTS:  # the list of chunks itself, or the part of it that was read last
             found = self._blamed(last) | ({entry.path} & self.problems.keys())
         else:
             found = {entry.path} & self.problems.keys() if self._is_misstated(entry, place) else found
         return found.union(*(blamed for _, blamed in self._damaged(chunks)))
 
     def _is_misstated(self, entry: Entry, place: RecipePlace) -> bool:
-        """True if the sizes in a file's row and in its recipe don't fit together."""
+        """True if the sizes in a file's row and in its recipe don't agree."""
         try:
             return sum(1 for _ in self._contents.leaves(entry, place)) == 0
         except FAULTS:
             return True
 
     def _damaged(self, chunks: list[Row]) -> Iterator[tuple[int, set[str]]]:
-        """Those that can't be read, by their number, and the problems that this is due to."""
+        """Yield the chunks that can't be read, by number, with the problems that are the cause."""
         bad: list[int] = []
         wants = [
             Want(i, pack, offset, stored, hash, length) for i, (hash, length, pack, offset, stored) in enumerate(chunks)
@@ -204,13 +204,13 @@ class _Search:
         return ((i, self._blamed(chunks[i])) for i in bad)
 
     def _blamed(self, chunk: Row) -> set[str]:
-        """The problem that keeps a chunk from being read: of the pack that it is in now."""
+        """Return the problem that makes a chunk unreadable: that of the pack that contains it now."""
         own = now = keys.pack(chunk[2])
         if not self._is_there(own):
             try:
                 now = keys.pack(self._contents.locate(chunk[2], chunk[3])[0])
             except FAULTS:
-                pass  # lost with its pack
+                pass  # the chunk is lost with its pack
         return {now if now in self.problems else own} & self.problems.keys()
 
     def _is_there(self, key: str) -> bool:

@@ -1,6 +1,7 @@
-"""Check that a store is complete and undamaged. Only reads, apart from writing notes of damaged objects.
+"""Check that a store is complete and undamaged. This only reads, except that it writes notes of damaged objects.
 
-It runs beside writers and gc. What looks wrong because a bundle was deleted meanwhile is not reported.
+It may run while others write and gc runs. Objects that are missing because a bundle was deleted in the meantime are not
+reported.
 """
 
 from __future__ import annotations
@@ -28,16 +29,16 @@ from sheaf.storage.wrappers.readonly import ReadOnlyBackend
 
 __all__ = ["Problem", "Reading", "Report", "check_store"]
 
-_AGAIN = 3  # times that a check is made if bundles are deleted under its hands
+_AGAIN = 3  # attempts, if bundles are deleted during the check
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Which packs to read whole.
+    """Which packs to read completely.
 
-    ``share``: the part of all packs, from 0 (none) to 1; of a smaller part those come first that were not read for
-    longest, as far as ``state`` remembers. ``resume``: leave out what a check that was stopped has read. ``seed``:
-    another order among packs that were never read. ``packs``: read these in any case.
+    ``share``: the part of all packs, from 0 (none) to 1. Of a part, those come first that were read longest ago, as far
+    as ``state`` has recorded it. ``resume``: leave out what an interrupted check has read. ``seed``: varies the order
+    of packs that were never read. ``packs``: read these in any case.
     """
 
     share: float = 0.0
@@ -59,19 +60,19 @@ def check_store(
     even_aside: bool = False,
     tell: Tell | None = None,
 ) -> Report:
-    """Check every log, bundle, node and place, and as many bytes of packs as ``reading`` says.
+    """Check every log, bundle, node and location of bytes, and as many bytes of packs as ``reading`` says.
 
-    Memory is bounded; the store's own bytes are read, no copies of them.
+    Memory is bounded. The store itself is read, never cached copies.
 
     Args:
-        repo: only this repo (its id), and of the packs only those that it needs.
-        even_aside: also bundles that were set aside.
-        tell: called now and then with how far it is.
+        repo: only this repo (its id), and only the packs that it needs.
+        even_aside: also quarantined bundles.
+        tell: called from time to time with what is being checked and how many so far.
 
     Raises:
-        Unavailable, Denied: the store can't be read, so nothing is said about it.
+        Unavailable, Denied: the store can't be read, so there is no result.
     """
-    # Reading a log would write its pages; of what is damaged a check leaves notes, and nothing else.
+    # Reading a log normally writes its pages. A check writes notes of damage and nothing else.
     bare = replace(core, cache=NoCache(), backend=ReadOnlyBackend(core.backend, but=keys.DAMAGED))
     for _ in range(_AGAIN):
         check = _Check(bare, reading or Reading(), repo, even_aside, tell or (lambda what, done: None))
@@ -82,7 +83,7 @@ def check_store(
 
 
 def _are_gone(core: Core, bundles: list[Bundle]) -> bool:
-    """True if somebody has deleted one of these meanwhile: gc may have taken away what was looked for."""
+    """True if one of these bundles was deleted in the meantime: gc may have deleted what the check looked for."""
     try:
         alive = {bundle.id for bundle in live_bundles(core)[0]}
     except FAULTS:
@@ -100,7 +101,7 @@ class _Check:
     report: Report = field(default_factory=Report)
 
     def run(self) -> tuple[Report, list[Bundle]]:
-        """The report, and which bundles it is about."""
+        """Return the report, and the bundles that were checked."""
         indexed = self._indexed() if self.repo is None else None
         readings = Readings.load(self.reading.state)
         packs = Packs(
@@ -130,7 +131,7 @@ class _Check:
         return self.report, bundles
 
     def _bundles(self) -> list[Bundle]:
-        """The living bundles of all repos that are to be checked."""
+        """Return the live bundles of all repos that are to be checked."""
         state = check_store_log(self.core, store_log(self.core), self.report)
         wanted = [r for r in state.repos.values() if not r.deleted and self.repo in (None, r.id)]
         return [bundle for repo in wanted for bundle in self._of_repo(repo)]
@@ -152,11 +153,11 @@ class _Check:
             trees.bundle(bundle)
         places.finish()
         while packs.follow.finish():
-            pass  # chunks that were moved may have been moved on
+            pass  # moved chunks may have been moved again
         packs.finish()
 
     def _to_read(self, readings: Readings) -> set[bytes]:
-        """The packs to read whole, of all that the store has: also those that somebody has found damaged."""
+        """Return the packs to read completely, of all that the store has: also those that were noted as damaged."""
         noted = keys.ids_of(key for key in noted_keys(self.core) if key.startswith(keys.PACKS))
         return self._due(readings) | self.reading.packs | set(noted)
 

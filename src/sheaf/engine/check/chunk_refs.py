@@ -1,4 +1,4 @@
-"""What manifests say about packs, gathered in bounded memory: which chunk is where."""
+"""Collect in bounded memory what manifests say about packs: which chunk is where."""
 
 from __future__ import annotations
 
@@ -11,16 +11,21 @@ from sheaf.format.columns import U32, Array, Hashes, leading
 
 __all__ = ["WANTED", "Flush", "Places"]
 
-#: A chunk that somebody needs: where it is in its pack, how its hash begins, and how long it is (-1: not said).
+#: A chunk that a bundle needs: its location in its pack, the first bytes of its hash, and its length (-1: unknown).
 WANTED = np.dtype([("offset", U32), ("stored", U32), ("lead", "u8"), ("size", "i8")])
 _ROW = np.dtype([("pack", U32), *((name, WANTED[name]) for name in WANTED.names or ())])
-_HELD = 1 << 21  # rows held before doubles are thrown out; a row has 28 bytes
+_HELD = 1 << 21  # rows in memory before duplicates are removed; a row has 28 bytes
 
-Flush = Callable[[Iterable[tuple[bytes, Array]]], None]  #: takes packs and what is needed of each (rows of WANTED)
+Flush = Callable[
+    [Iterable[tuple[bytes, Array]]], None
+]  #: called with packs and what is needed of each (rows of WANTED)
 
 
 class Places:
-    """Takes places of chunks; hands them, sorted by pack and each once, to ``flush`` whenever there are too many."""
+    """Collects locations of chunks, and passes them to ``flush`` whenever there are too many.
+
+    They are sorted by pack and offset then, and have no duplicates.
+    """
 
     def __init__(self, flush: Flush, held: int = _HELD) -> None:
         self._flush = flush
@@ -30,18 +35,18 @@ class Places:
         self._held = 0
 
     def add(self, packs: pa.Array, offsets: Array, stored: Array, hashes: Hashes, sizes: Array) -> None:
-        """Chunks of many packs: columns of a manifest."""
+        """Add chunks of many packs, given as columns of a manifest."""
         encoded = packs.dictionary_encode()
         numbers = np.array([self._numbered(pack) for pack in encoded.dictionary.to_pylist()], U32)
         self._take(numbers[encoded.indices.to_numpy()], offsets, stored, leading(hashes), sizes)
 
     def add_wanted(self, pack: bytes, wanted: Array) -> None:
-        """Chunks of one pack, as ``flush`` got them from another one."""
+        """Add chunks of one pack, in the form in which ``flush`` gets them."""
         numbers = np.full(len(wanted), self._numbered(pack), U32)
         self._take(numbers, *(wanted[name] for name in WANTED.names or ()))
 
     def finish(self) -> bool:
-        """Hand over what is left; whether there was anything."""
+        """Pass on the remaining chunks. Return True if there were any."""
         rows = self._sorted()
         self._forget()
         if len(rows):
@@ -66,7 +71,7 @@ class Places:
             self.finish()
 
     def _sorted(self) -> Array:
-        """All rows by pack and offset, each once."""
+        """Return all rows sorted by pack and offset, without duplicates."""
         rows = np.concatenate([np.empty(0, _ROW), *self._parts])
         rows = rows[np.lexsort((rows["offset"], rows["pack"]))]
         other = np.ones(len(rows), np.bool_)

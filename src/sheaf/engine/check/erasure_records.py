@@ -1,4 +1,4 @@
-"""Erasures: what a receipt names has a notice, and what has a notice has a receipt, unless an erasure is under way."""
+"""Check erasures: contents in a receipt have a notice, and notices have a receipt, unless an erasure is in progress."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from sheaf.format.session_v1 import Notice, Receipt, unseal
 __all__ = ["check_erasures"]
 
 T = TypeVar("T")
-_OPEN = (keys.ERASING, keys.CONDEMNED)  # while one of these is there, an erasure is between its steps
+_OPEN = (keys.ERASING, keys.CONDEMNED)  # while one of these exists, an erasure is in progress
 
 
 def check_erasures(core: Core, report: Report) -> None:
-    """Note notices that are missing, and count contents without a receipt.
+    """Report missing notices, and count contents without a receipt.
 
-    These are no damage: an erasure that was stopped looks like one whose receipt is lost, and the same command completes
-    both. What is damaged is noted elsewhere, and then nothing is said of what it may name.
+    Contents without a receipt are not damage: an interrupted erasure looks like one whose receipt is lost, and running
+    the erasure again completes both. Damaged records are reported elsewhere; what they may name is not reported then.
     """
     before = len(report.problems)
     receipts = dict(_read(core, keys.RECEIPTS, "receipt", Receipt))

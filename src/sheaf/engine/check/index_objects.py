@@ -1,4 +1,4 @@
-"""The dedup index: its objects are sound, and every chunk that bundles need is in it. Losing it costs space only."""
+"""Check the dedup index: its objects are sound, and it lists every chunk that bundles need. Losing it costs space only."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from sheaf.format.session_v1 import decode_condemned
 
 __all__ = ["Indexed", "check_index", "going", "load_index"]
 
-_HELD = 1 << 22  # beginnings of hashes held; beyond, only every second of them, and so on
+_HELD = 1 << 22  # beginnings of hashes in memory; if there are more, only every second is kept, and so on
 
 
 @dataclass(slots=True)
 class Indexed:
-    """The beginnings of the hashes that the index lists (all, or one in ``every``), and what of packs is not listed.
+    """The beginnings of the hashes that the index lists (one in ``every``), and the chunks of packs that it doesn't list.
 
-    ``but``: packs that may be missing from it, since gc is at them.
+    ``but``: packs that may be missing in the index, because gc is deleting or replacing them.
     """
 
     but: frozenset[bytes] = frozenset()
@@ -41,7 +41,7 @@ class Indexed:
     _leads: Array = field(default_factory=lambda: np.empty(0, np.uint64))
 
     def add(self, segment: Segment) -> None:
-        """Count an index object in."""
+        """Add an index object."""
         self._named |= {pack.tobytes() for pack in segment.packs}
         self._leads = np.union1d(self._leads, self._sampled(segment.lead))
         while len(self._leads) > _HELD:
@@ -49,11 +49,11 @@ class Indexed:
             self._leads = self._sampled(self._leads)
 
     def names(self, pack: bytes) -> bool:
-        """True if an index object says what is in a pack."""
+        """True if an index object lists the pack."""
         return pack in self._named
 
     def look(self, table: PackTable, pack: bytes) -> None:
-        """Note what of a pack is not listed."""
+        """Count the chunks of a pack that are not listed."""
         if pack in self.but:
             return
         absent = int(np.count_nonzero(~np.isin(self._sampled(leading(table.hashes)), self._leads)))
@@ -66,7 +66,7 @@ class Indexed:
         return sampled
 
     def tell(self, report: Report) -> None:
-        """Note as a problem what is not listed."""
+        """Report chunks that are not listed as a problem."""
         if self.packs:
             about = "" if self.every == 1 else "about "
             what = (
@@ -76,7 +76,7 @@ class Indexed:
 
 
 def check_index(core: Core, report: Report, tell: Tell, indexed: Indexed | None = None) -> None:
-    """Every index object; what the sound ones list goes into ``indexed``."""
+    """Check every index object, and add the sound ones to ``indexed``."""
     for done, stat in enumerate(core.backend.list(keys.INDEX)):
         tell("index", done)
         report.count("index objects")
@@ -93,17 +93,17 @@ def check_index(core: Core, report: Report, tell: Tell, indexed: Indexed | None 
 
 
 def going(core: Core) -> frozenset[bytes]:
-    """The packs that gc is deleting or replacing."""
+    """Return the packs that gc is deleting or replacing."""
     packs: set[bytes] = set()
     for stat in core.backend.list(keys.CONDEMNED):
-        with suppress(*FAULTS):  # ended meanwhile; or damaged, which is said elsewhere
+        with suppress(*FAULTS):  # ended in the meantime, or damaged, which is reported elsewhere
             condemned = decode_condemned(get_object(core.backend, stat.key), stat.key)
             packs |= condemned.dead_packs | condemned.moving_packs
     return frozenset(packs)
 
 
 def _believe(core: Core, key: str, segment: Segment, but: frozenset[bytes]) -> None:
-    """Raises Corrupt if a pack does not hold what is listed of it, NotFound if gc is replacing the object just now."""
+    """Raise Corrupt if a pack lacks a chunk that is listed for it, NotFound if gc is replacing the object at this moment."""
     wrong = set(Listed(segment, but, partial(load_table, core)).wrong()) - but
     if wrong and wrong - going(core):
         get_object(core.backend, key)
@@ -111,7 +111,7 @@ def _believe(core: Core, key: str, segment: Segment, but: frozenset[bytes]) -> N
 
 
 def load_index(core: Core, key: str) -> Segment:
-    """An index object, from the store itself. Raises NotFound, Corrupt, Unsupported."""
+    """Read an index object from the store, without a cache. Raises NotFound, Corrupt, Unsupported."""
     data = get_object(core.backend, key)
     if blake3(data).hexdigest() != key.rpartition("-")[2]:
         raise Corrupt("its bytes don't match its name")

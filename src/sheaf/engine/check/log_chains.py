@@ -1,4 +1,4 @@
-"""Logs: every record is there, sound, and follows the one before it; the head is what they add up to; pages repeat them."""
+"""Check logs: every record exists, is sound, and follows the previous one; the head is their sum; pages repeat them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ __all__ = ["check_repo_log", "check_store_log"]
 
 
 def check_store_log(core: Core, log: Log[StoreState, StoreOp], report: Report) -> StoreState:
-    """Check the store's own log; returns the state of its head, with the repos that only its records name."""
+    """Check the store's own log; return the state of its head, with repos that only its records name."""
     names: dict[str, str | None] = {}
     before = len(report.problems)
     head, error = _checked_head(core, log, keys.STORE_LOG)
@@ -66,7 +66,7 @@ def check_store_log(core: Core, log: Log[StoreState, StoreOp], report: Report) -
 def check_repo_log(
     core: Core, log: Log[RepoState, RepoOp], repo: str, report: Report, *, even_aside: bool = False
 ) -> list[Bundle]:
-    """Check a repo's log; returns the bundles that live, as far as sound records tell, those that are set aside or not."""
+    """Check a repo's log; return its live bundles as far as sound records tell, quarantined ones only with ``even_aside``."""
     base = keys.repo(repo)
     before = len(report.problems)
     found = _Replayed()
@@ -92,13 +92,13 @@ def check_repo_log(
 
 @dataclass(slots=True)
 class _Replayed:
-    """What a repo's records add up to, kept as plain as possible: a second opinion on the states in them."""
+    """The sum of a repo's records, computed as simply as possible: a second opinion on the states in them."""
 
     alive: dict[str, Bundle] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
     aside: dict[str, str] = field(default_factory=dict)
-    follows: bool = True  #: each tree replaces the one that it says it does
+    follows: bool = True  #: True if each redaction replaced the tree that its record expects
 
     def apply(self, op: Any) -> None:
         match op:
@@ -138,7 +138,7 @@ def _point(refs: dict[str, str], name: str, bundle: str | None) -> None:
 
 
 def _checked_head(core: Core, log: Log[Any, Any], base: str) -> tuple[Head[Any], SheafError | None]:
-    """The head; or an empty state as of the newest record that is listed, and why the head can't be read."""
+    """Return the head. If it can't be read, return an empty state at the newest listed record, and the error."""
     try:
         return log.head(), None
     except FAULTS as error:
@@ -155,13 +155,13 @@ def _last_listed(core: Core, base: str) -> int:
 
 
 def _add_unsaid(report: Report, before: int, base: str, error: SheafError) -> None:
-    """Note that a head can't be read, unless what is wrong with one of its records was noted already."""
+    """Report that a head can't be read, unless a problem of one of its records was reported already."""
     if len(report.problems) == before:
         report.fault("log", f"{base}log/", error)
 
 
 def _records(core: Core, base: str, last: int, report: Report) -> Iterator[Record]:
-    """Every sound record up to the head, page by page: what stands in a page, too, is not lost."""
+    """Yield every sound record up to the head, page by page. A record that a page contains isn't lost either."""
     before: Record | None = None
     for first in range(0, last + 1, PAGE_RECORDS):
         numbers = range(first, min(first + PAGE_RECORDS, last + 1))
@@ -200,7 +200,7 @@ def _settled(key: str, found: Record | SheafError, paged: Record | None, report:
 def _page(
     core: Core, base: str, k: int, last: int, records: dict[int, Record | SheafError], report: Report
 ) -> dict[int, Record]:
-    """The records of a page by their numbers; empty if it is missing or not to be believed."""
+    """Return the records of a page by number; empty if the page is missing or can't be trusted."""
     key = keys.log_page(base, k)
     try:
         page = {record.n: record for record in decode_page(get_object(core.backend, key), key)}
@@ -220,7 +220,8 @@ def _page(
 def _is_due(core: Core, base: str, k: int, last: int) -> bool:
     """True if a page must have been written: two commits followed while it was the newest one.
 
-    Each of them writes it if it is missing. One may have been stopped before that, so one alone proves nothing.
+    Each commit writes the page if it is missing. One may have been interrupted before that, so one alone proves
+    nothing.
     """
     commits, first = 0, (k + 1) * PAGE_RECORDS
     for n in range(first, min(first + PAGE_RECORDS - 1, last + 1)):
@@ -237,7 +238,7 @@ def _slim(record: Record) -> Record:
 
 
 def _operations(record: Record, type: Any, base: str, report: Report) -> tuple[Any, ...]:
-    """A record's operations; none if they can't be read, which is noted."""
+    """Return a record's operations; none if they can't be read, which is reported."""
     key, found = keys.log_record(base, record.n), tuple[Any, ...]()
     with report.noting("log", key):
         found = decode_ops(record.ops, tuple[type, ...], key)

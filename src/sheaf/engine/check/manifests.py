@@ -1,4 +1,4 @@
-"""Manifests: every node is there and is what its parent says, rows are in order and make sense, folders have their rows."""
+"""Check manifests: every node exists and matches its parent, rows are valid and in order, folders have their rows."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ from sheaf.model.records import Bundle
 
 __all__ = ["Trees"]
 
-_REMEMBERED = 32 << 20  # bytes of what is known of leaves that were checked
-_SHOWN = 100  # letters of a bad value that a message shows
+_REMEMBERED = 32 << 20  # bytes of data kept about checked leaves
+_SHOWN = 100  # characters of an invalid value that a message shows
 _EMPTY = blake3(b"").digest()
 
 Ids = npt.NDArray[np.uint64]
@@ -44,13 +44,13 @@ Ids = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True, slots=True)
 class _Leaf:
-    """What the bundles that a leaf stands in have to know of it. Folders are the beginnings of their paths' hashes."""
+    """What bundles that share a leaf need to know about it. Folders are given by the first bytes of their paths' hashes."""
 
     first: bytes
     last: bytes
     files: int
-    listed: Ids  #: folders that have a row here
-    used: Ids  #: folders that rows here are in
+    listed: Ids  #: folders that have a row in this leaf
+    used: Ids  #: folders that contain rows of this leaf
 
     @property
     def nbytes(self) -> int:
@@ -58,7 +58,7 @@ class _Leaf:
 
 
 class Trees:
-    """Checks bundles one after the other; what they share, once."""
+    """Checks bundles one after the other; nodes that they share are checked once."""
 
     def __init__(self, core: Core, places: Places, report: Report, tell: Tell) -> None:
         self._core = core
@@ -73,7 +73,7 @@ class Trees:
         self._size = 0
 
     def bundle(self, bundle: Bundle) -> None:
-        """Check what a bundle's descriptor says, and its whole tree."""
+        """Check a bundle's descriptor and its whole tree."""
         self._report.count("bundles")
         with self._report.noting("bundle", bundle.id):
             if not is_ksuid(bundle.id):
@@ -82,13 +82,15 @@ class Trees:
             self._tree(bundle, pointer_of(bundle.root))
 
     def _tree(self, bundle: Bundle, root: Pointer) -> None:
-        if bundle.redacted:  # its version goes on covering what was taken out; its tree answers for itself
+        # The version of a redacted bundle still covers the removed rows, so it differs from the root's. The tree is
+        # checked by its own hashes.
+        if bundle.redacted:
             self._report.count("redacted bundles")
         elif bundle.version != bundle.root.logical:
             self._say(bundle, "has a different version than its root")
         leaves = [leaf for leaf in self._walk(root, is_root=True) if leaf is not None]
         if not self._is_sound(root):
-            return  # said already
+            return  # reported already
         if sum(leaf.files for leaf in leaves) != bundle.files:
             self._say(bundle, f"records {bundle.files} files but has {sum(leaf.files for leaf in leaves)}")
         if any(after.first <= before.last for before, after in pairwise(leaves)):
@@ -104,7 +106,7 @@ class Trees:
     # -- nodes ---------------------------------------------------------------------------------------------------------
 
     def _walk(self, pointer: Pointer, *, is_root: bool = False) -> Iterator[_Leaf | None]:
-        """The leaves in order; None in the place of what can't be read, which was noted then."""
+        """Yield the leaves in order, None for each part that can't be read, which was reported then."""
         if mark_of(pointer) in self._broken:
             yield None
         elif pointer.level == 0:
@@ -205,7 +207,8 @@ class Trees:
             self._report.fault("file", entry.path, error, suspects=suspects)
 
     def _add_recipe(self, entry: Entry, place: RecipePlace) -> None:
-        self._add([(place.recipe, -1, place.pack, place.offset, place.stored)])  # it counts even if it can't be read
+        # Add the recipe itself before it is read: it is needed even if it can't be read.
+        self._add([(place.recipe, -1, place.pack, place.offset, place.stored)])
         parts = self._contents.parts_of(place)
         self._add([(hash, -1, pack, offset, stored) for hash, _, pack, offset, stored in parts])
         self._add(list(self._contents.leaves(entry, place)))
@@ -260,7 +263,7 @@ def _check_order(batch: pa.RecordBatch, node: str) -> None:
 
 
 def _check_rows(batch: pa.RecordBatch, node: str) -> None:
-    """Kinds, places, sizes and contents go together."""
+    """Raise Corrupt unless kinds, locations, sizes and contents of rows are consistent."""
     kind, place, size = (batch[name].to_numpy() for name in ("kind", "place", "size"))
     content = hashes_array(batch["content"])
     is_file, is_folder, is_link = kind == Kind.FILE, kind == Kind.FOLDER, kind == Kind.SYMLINK

@@ -1,4 +1,4 @@
-"""Packs: they hold what manifests say is in them, under the same hashes; and, if wanted, every byte is what it was."""
+"""Check packs: they contain the chunks that manifests need, with the same hashes, and if wanted every byte is verified."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from sheaf.format.pack_v1 import PackTable
 
 __all__ = ["Packs"]
 
-_TABLES = 16  # tables fetched at once
-_WHOLE = 2  # packs read whole at once: bounds memory
+_TABLES = 16  # tables fetched at a time
+_WHOLE = 2  # packs read completely at a time: this bounds memory
 
 
 @dataclass(frozen=True, slots=True)
 class _Looked:
-    """What was found out about a pack; ``table`` None: it is not there."""
+    """What was found out about a pack. ``table`` None: the pack doesn't exist."""
 
     pack: bytes
     wanted: Array
@@ -42,9 +42,10 @@ class _Looked:
 
 @dataclass(slots=True)
 class Packs:
-    """``to_read``: the packs to read whole. ``follow``: takes what is needed of packs to which chunks were moved.
+    """Checks that packs contain what bundles need of them.
 
-    ``indexed``: called with what sound packs hold; ``listed``: whether the index names a pack.
+    ``to_read``: packs to read completely. ``follow``: collects what is needed of packs to which chunks were moved.
+    ``indexed``: called with the tables of sound packs. ``listed``: returns True if the index lists a pack.
     """
 
     core: Core
@@ -58,7 +59,7 @@ class Packs:
     _contents: Contents = field(init=False)
     _seen: set[bytes] = field(default_factory=set)
     _bad: dict[bytes, tuple[int, ...]] = field(default_factory=dict)
-    _told: set[bytes] = field(default_factory=set)  #: of these, the ones that bundles need a damaged chunk of
+    _told: set[bytes] = field(default_factory=set)  #: those of ``_bad`` of which bundles need a damaged chunk
     _read: set[bytes] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -66,7 +67,7 @@ class Packs:
         self.follow = Places(self.check)
 
     def check(self, needed: Iterable[tuple[bytes, Array]]) -> None:
-        """Look at some packs and at what is needed of each."""
+        """Check some packs, and what is needed of each."""
         for looked in self._looked(needed):
             if looked.pack not in self._seen:
                 self._seen.add(looked.pack)
@@ -82,7 +83,7 @@ class Packs:
                 self._compare(looked, looked.table)
 
     def finish(self) -> None:
-        """When all that is needed was looked at: what is damaged and not needed harms only those who find it."""
+        """Report damaged chunks that no bundle needs, after all needed ones: they only harm uploads that find them."""
         for pack, bad in self._bad.items():
             if pack not in self._told and (self.listed is None or self.listed(pack)):
                 what = f"pack {pack.hex()} contains {len(bad)} damaged chunks that no bundle needs, but the index lists them"
@@ -91,7 +92,7 @@ class Packs:
     # -- looking -------------------------------------------------------------------------------------------------------
 
     def _looked(self, needed: Iterable[tuple[bytes, Array]]) -> Iterator[_Looked]:
-        """Tables are fetched many at a time; a pack that is to be read whole waits for its turn in a short queue."""
+        """Yield results. Tables are fetched many at a time; packs to read completely wait in a short queue."""
         whole: deque[tuple[bytes, Array]] = deque()
 
         def tables() -> Iterator[tuple[bytes, Array]]:
@@ -142,7 +143,7 @@ class Packs:
         held, of_size = _holds(table, looked.wanted)
         if lost := int(np.count_nonzero(~held)):
             what = f"pack {looked.pack.hex()} lacks {lost} of the chunks that bundles need from it"
-            note_damage(self.core, keys.pack(looked.pack), what)  # its table is covered by a hash: no need to ask again
+            note_damage(self.core, keys.pack(looked.pack), what)  # its table is covered by a hash: don't read it again
             self.report.add("pack", keys.pack(looked.pack), what)
         if odd := int(np.count_nonzero(held & ~of_size)):
             what = f"manifests record a wrong size for {odd} chunks of pack {looked.pack.hex()}"
@@ -158,7 +159,7 @@ class Packs:
             self.indexed(table, looked.pack)
 
     def _moved(self, pack: bytes, wanted: Array) -> None:
-        """A pack that is gone: each chunk that is needed of it must have gone somewhere, or was erased."""
+        """Check a deleted pack: each chunk that is needed of it must have been moved or erased."""
         places = self.core.io.map(lambda offset: self._located(pack, offset), wanted["offset"].tolist())
         targets: dict[bytes, list[tuple[int, int, int, int]]] = {}
         lost, reason = 0, ""
@@ -177,7 +178,7 @@ class Packs:
             self.follow.add_wanted(target, np.array(rows, WANTED))
 
     def _located(self, pack: bytes, offset: int) -> tuple[bytes, int, int] | str | None:
-        """Where a chunk went; None: it was erased; a sentence: it is lost."""
+        """Return where a chunk was moved to, None if it was erased, an error message if it is lost."""
         try:
             return self._contents.locate(pack, offset)
         except Erased:
@@ -187,7 +188,7 @@ class Packs:
 
 
 def _holds(table: PackTable, wanted: Array) -> tuple[Array, Array]:
-    """Which of the wanted chunks are in the table under the hash that they should have, and which have the right size."""
+    """Return two masks: wanted chunks that the table has under their hash, and those that have the right size."""
     if not len(table.offsets):
         return np.zeros(len(wanted), np.bool_), np.zeros(len(wanted), np.bool_)
     at = np.searchsorted(table.offsets, wanted["offset"])

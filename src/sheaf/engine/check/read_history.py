@@ -1,8 +1,8 @@
-"""Which packs were read and found sound, and when: so that a check goes on where it was stopped, or takes turns.
+"""Record which packs were read and found sound, and when, so that a check resumes, or reads other packs each time.
 
-Kept in the cache of whoever checks, under one key: the moment (nanoseconds since 1970) at which an unfinished check
-began, or 0; then for each pack its id and the moment of its reading; then the BLAKE3 of all that. Times are of this
-machine's clock, and decide only what is read first.
+It is kept in the user's cache, under one key: the time (nanoseconds since 1970) at which an unfinished check began, or
+0; then for each pack its id and the time when it was read; then the BLAKE3 hash of all that. Times are those of this
+machine's clock, and only decide what is read first.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ __all__ = ["Readings"]
 
 _KEY = "read-data"
 _ROW = np.dtype([("pack", HASH), ("time", "<i8")])
-_SAVE_EVERY = 64  # packs, or a fiftieth of what is known: a kill costs that much to read again
+_SAVE_EVERY = 64  # packs, or a fiftieth of those recorded: a killed check has to read so many again
 
 
 @dataclass(slots=True)
 class Readings:
-    """``begun``: when a check of everything began that has not ended."""
+    """The times at which packs were read. ``begun``: when an unfinished check of all packs began, 0 for none."""
 
     cache: Cache
     begun: int = 0
@@ -34,7 +34,7 @@ class Readings:
 
     @classmethod
     def load(cls, cache: Cache) -> Readings:
-        """What is known; nothing, if what is there is not to be believed."""
+        """Load the record; it is empty if there is none or it is damaged."""
         data = cache.get(_KEY) or b""
         body = data[:-32]
         if len(body) < 8 or (len(body) - 8) % _ROW.itemsize or blake3(body).digest() != data[-32:]:
@@ -44,7 +44,7 @@ class Readings:
         return cls(cache, int.from_bytes(body[:8], "little"), dict(zip(packs, rows["time"].tolist(), strict=True)))
 
     def save(self) -> None:
-        """Keep it. A cache that can't be written to is no error."""
+        """Save the record. A cache that can't be written is not an error."""
         rows = np.empty(len(self.times), _ROW)
         rows["pack"] = np.frombuffer(b"".join(self.times), np.uint8).reshape(-1, 32)
         rows["time"] = list(self.times.values())
@@ -53,21 +53,21 @@ class Readings:
         self._unsaved = 0
 
     def note(self, pack: bytes, now: int) -> None:
-        """A pack was read and is sound."""
+        """Record that a pack was read and is sound."""
         self.times[pack] = now
         self._unsaved += 1
         if self._unsaved >= max(_SAVE_EVERY, len(self.times) // 50):
             self.save()
 
     def forget_but(self, packs: Iterable[bytes]) -> None:
-        """Packs that are no more need no memory."""
+        """Forget packs that no longer exist."""
         self.times = {pack: self.times[pack] for pack in packs if pack in self.times}
 
     def due(self, packs: Iterable[bytes], share: float, seed: str) -> set[bytes]:
-        """The part of these packs that was not read for longest; of those never read, any, as ``seed`` has it."""
+        """Return the part of these packs that was read longest ago; ``seed`` orders those that were never read."""
         turn = sorted(packs, key=lambda pack: (self.times.get(pack, 0), blake3(seed.encode() + pack).digest()))
         return set(turn[: -(-len(turn) * round(share * 10_000) // 10_000)])
 
     def done(self) -> set[bytes]:
-        """What the unfinished check has read already."""
+        """Return the packs that the unfinished check has read already."""
         return {pack for pack, time in self.times.items() if self.begun and time >= self.begun}

@@ -1,4 +1,4 @@
-"""What a check found."""
+"""The result of a check: problems and counts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from sheaf.storage.port import Unfinished
 
 __all__ = ["FAULTS", "Problem", "Report", "Tell"]
 
-#: Errors that say something about the store. Others (unreachable, no rights) say that it can't be checked, and end it.
+#: Errors that are problems of the store. Others (unreachable, no permission) mean that it can't be checked, and end the
+#: check.
 FAULTS = (Corrupt, NotFound, Unsupported)
 
 Tell = Callable[[str, int], None]  #: (what is being checked, how many so far)
@@ -30,16 +31,17 @@ _REMEDIES: Final[dict[str, tuple[str, ...]]] = {
     "ref": (),
 }
 
-_LISTED = 1000  # problems of one kind that are kept in words; the rest is counted
+_LISTED = 1000  # problems of one kind that are listed; the others are counted
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong with the object at ``key``, or with the file at that path.
+    """A problem of the object at ``key``, or of the file at that path.
 
-    ``repairable``: nothing is lost, since it can be derived from what is sound. ``missing``: there is no such object.
-    ``suspects``: of a file, the keys of the packs that its bytes may be in. ``needed_by``: the first places (repo@bundle:path)
-    that can't be read because of it; there are ``files`` of them, in so many ``bundles``. ``repo``: whose log it is in.
+    ``repairable``: True if nothing is lost, since the object can be derived from sound ones. ``missing``: True if the
+    object doesn't exist. ``suspects``: for a file, the keys of the packs that may contain its bytes. ``needed_by``: the
+    first paths (repo@bundle:path) that can't be read because of it, of ``files`` in so many ``bundles``. ``repo``: the
+    id of the repo whose log has the problem.
     """
 
     kind: str
@@ -63,11 +65,11 @@ class Problem:
 
 @dataclass(slots=True)
 class Report:
-    """``counts`` says how much was looked at; ``unlisted`` how many problems there are besides those listed.
+    """The result. ``counts``: how many objects were checked, by kind; ``unlisted``: number of problems that are not listed.
 
-    ``unfinished``: what killed writers left outside of all keys, and what others are writing there. It takes room and harms
-    nothing, so it is no problem. ``noted``: keys of objects that are noted as damaged, so that nothing new needs them; the
-    note of one that is sound again costs space only.
+    ``unfinished``: data outside of all keys that killed writers have left, or that others are writing. It uses space
+    and is harmless, so it is not a problem. ``noted``: keys of objects that are noted as damaged, so that nothing new
+    references them; the note of an object that is sound again only costs space.
     """
 
     problems: list[Problem] = field(default_factory=list)
@@ -79,20 +81,20 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Nothing is wrong."""
+        """True if there are no problems."""
         return not self.problems
 
     @property
     def damaged(self) -> int:
-        """How many problems can't be repaired from what the store itself has."""
+        """Number of problems that can't be repaired from the store itself."""
         return len([problem for problem in self.problems if not problem.repairable]) + self.unlisted
 
     def add(self, kind: str, key: str, message: str, *, repairable: bool = False, missing: bool = False) -> None:
-        """Note a problem."""
+        """Add a problem."""
         self.note(Problem(kind, key, message, repairable, missing))
 
     def note(self, problem: Problem) -> None:
-        """The same, of a problem that is put together already."""
+        """Add a problem object."""
         self._listed[problem.kind] = self._listed.get(problem.kind, 0) + 1
         if self._listed[problem.kind] > _LISTED:
             self.unlisted += 1
@@ -102,18 +104,18 @@ class Report:
     def fault(
         self, kind: str, key: str, error: SheafError, *, missing: bool = False, suspects: tuple[str, ...] = ()
     ) -> None:
-        """Note an error as a problem."""
+        """Add an error as a problem."""
         is_missing = missing or isinstance(error, NotFound)
         self.note(Problem(kind, key, error.message, isinstance(error, Repairable), is_missing, suspects))
 
     @contextmanager
     def noting(self, kind: str, key: str) -> Iterator[None]:
-        """Whatever of :data:`FAULTS` is raised inside becomes a problem."""
+        """Add any of :data:`FAULTS` that is raised in the block as a problem."""
         try:
             yield
         except FAULTS as error:
             self.fault(kind, key, error)
 
     def count(self, what: str, n: int = 1) -> None:
-        """Note that something was looked at."""
+        """Count objects that were checked."""
         self.counts[what] = self.counts.get(what, 0) + n

@@ -1,4 +1,4 @@
-"""Small objects that guard the others: sessions, lists of gc, forwarding addresses, notices, receipts, diamonds, runs."""
+"""Check small objects: sessions, lists of gc, forwarding addresses, notices, receipts, diamonds, runs."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _KINDS: Final[dict[str, tuple[str, Decode]]] = {
 
 
 def decoder_of(key: str) -> Decode:
-    """What reads an object under this key and raises if it is damaged. Raises Corrupt for a key that is no small object's."""
+    """Return the decoder of objects under a key, which raises if one is damaged. Raises Corrupt for other keys."""
     for prefix, (_, decode) in _KINDS.items():
         if key.startswith(prefix):
             return decode
@@ -69,18 +69,18 @@ def decoder_of(key: str) -> Decode:
     if key.startswith(keys.REPOS) and "/diamonds/" in key:
         return _diamond
     if key.startswith(keys.SLOTS):
-        from sheaf.format.keyslot_v1 import decode_slot  # takes an optional library
+        from sheaf.format.keyslot_v1 import decode_slot  # imports an optional library
 
         return decode_slot
     raise Corrupt(f"unknown object {key}")
 
 
 def check_small(core: Core, report: Report) -> None:
-    """Each of them must be whole, and no run may have ended that never began."""
+    """Check that each small object is sound, and that no run has ended that never began."""
     for prefix, (what, decode) in _KINDS.items():
         _check(core, report, what, decode, [stat.key for stat in core.backend.list(prefix)])
     if core.config.is_encrypted:
-        from sheaf.format.keyslot_v1 import decode_slot  # takes an optional library
+        from sheaf.format.keyslot_v1 import decode_slot  # imports an optional library
 
         _check(core, report, "keys", decode_slot, [stat.key for stat in core.backend.list(keys.SLOTS)])
     diamonds = [stat.key for stat in core.backend.list(keys.REPOS) if "/diamonds/" in stat.key]
@@ -102,7 +102,7 @@ def _look(core: Core, decode: Decode, key: str) -> Any:
     try:
         decode(get_object(core.backend, key), key)
     except NotFound:
-        return None  # it ended since it was listed
+        return None  # it was deleted since it was listed
     except FAULTS as error:
         return error
     return None

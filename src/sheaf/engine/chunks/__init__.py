@@ -1,1 +1,1 @@
-"""Bytes in and out: cut, compressed, deduplicated, packed, read and verified."""
+"""File contents as chunks: cut, compressed, deduplicated, packed, read and verified."""

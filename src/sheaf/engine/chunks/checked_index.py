@@ -1,7 +1,7 @@
-"""An index object, believed pack by pack: the first time that a pack is to be used, the pack itself must agree.
+"""An index object whose packs are verified: before a pack is used for the first time, its own table must agree.
 
-So an index that is wrong, and a pack that was lost, cost space and nothing else: what can't be shown to be there is
-stored again.
+So a wrong index object, or a missing pack, costs space and nothing else: chunks that can't be confirmed are stored
+again.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from sheaf.format.pack_v1 import PackTable
 
 __all__ = ["Listed", "LoadTable"]
 
-LoadTable = Callable[[bytes, int], PackTable]  #: the table of a pack, and how many rows it may have
+LoadTable = Callable[[bytes, int], PackTable]  #: loads the table of a pack, given the expected number of rows
 
 Ints = npt.NDArray[np.int64]
 
 
 class Listed:
-    """One index object. Safe to use from many threads: at worst two of them look at the same pack."""
+    """One index object. Thread-safe: at worst two threads verify the same pack."""
 
     def __init__(self, segment: Segment, avoid: frozenset[bytes], load: LoadTable) -> None:
         self.segment = segment
@@ -32,7 +32,7 @@ class Listed:
         self._believed = {n: False for n, pack in enumerate(segment.packs) if pack.tobytes() in avoid}
 
     def find(self, wanted: Hashes, lead: npt.NDArray[np.uint64]) -> Ints:
-        """For each wanted hash its row, or -1. ``lead``: see :meth:`Segment.find`."""
+        """Return for each wanted hash its row, or -1. ``lead``: see :meth:`Segment.find`."""
         row = self.segment.find(wanted, lead)
         hit = np.flatnonzero(row >= 0)
         numbers = self.segment.pack[row[hit]]
@@ -42,7 +42,7 @@ class Listed:
         return row
 
     def wrong(self) -> list[bytes]:
-        """The packs that don't hold what is listed of them."""
+        """Return the packs that don't contain what is listed for them."""
         return [pack.tobytes() for n, pack in enumerate(self.segment.packs) if not self._is_believed(n)]
 
     def _is_believed(self, number: int) -> bool:

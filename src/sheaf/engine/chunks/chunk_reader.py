@@ -1,4 +1,4 @@
-"""Bytes out: fetched together where they lie together, verified before anyone sees them."""
+"""Read chunks: neighbours are fetched together, and every byte is verified before it is returned."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from sheaf.storage.port import Buffer
 
 __all__ = ["DAMAGE", "Contents", "Erased", "OnDamaged", "OnErased", "Want", "opened"]
 
-_SPAN = 8 << 20  # bytes fetched in one go
-_GAP = 64 << 10  # a hole of at most so many bytes is fetched along rather than asked around
+_SPAN = 8 << 20  # bytes fetched in one request
+_GAP = 64 << 10  # a gap of at most so many bytes is fetched too, instead of with a second request
 _AHEAD = 4  # spans being fetched while one is consumed
-_FRAME = MAX_CHUNK + (1 << 20)  # bytes of the longest frame: what can't be compressed may grow by a little
-_MOVES = 3  # times that a pack may move while its chunk is fetched
+_FRAME = MAX_CHUNK + (1 << 20)  # bytes of the longest frame: incompressible data may grow a little
+_MOVES = 3  # times that a pack may be repacked while its chunk is fetched
 
 
 class Want(NamedTuple):  # made for each small file: a frozen dataclass takes five times as long
-    """A chunk to fetch: who asks, where it is, what it must be (``length`` -1: any)."""
+    """A chunk to fetch: ``tag`` identifies it to the caller, then its location, hash and length in bytes (-1: any)."""
 
     tag: int
     pack: bytes
@@ -48,22 +48,22 @@ class Want(NamedTuple):  # made for each small file: a frozen dataclass takes fi
 
 Fetched = tuple[Want, Buffer | None]  #: a chunk and its frame; None: it was erased
 T = TypeVar("T")
-OnErased = Callable[[int], object]  #: takes the tag of an erased chunk
-OnDamaged = Callable[[int, SheafError], object]  #: takes the tag of a chunk that can't be read, and why
-Tried = tuple[Want, Buffer | SheafError | None]  #: the same as Fetched, or what is wrong
-Opening = Callable[[memoryview, bytes, int, bytes, int], T]  #: makes a chunk of its frame, see :func:`opened`
-#: Errors that are about some bytes only, so that others may be sound.
+OnErased = Callable[[int], object]  #: called with the tag of an erased chunk
+OnDamaged = Callable[[int, SheafError], object]  #: called with the tag of a chunk that can't be read, and the error
+Tried = tuple[Want, Buffer | SheafError | None]  #: as Fetched, or the error instead of the frame
+Opening = Callable[[memoryview, bytes, int, bytes, int], T]  #: extracts a chunk from its frame, see :func:`opened`
+#: Errors that concern some bytes only, so that others may be sound.
 DAMAGE = (Corrupt, NotFound, Unsupported)
 
 
 class Contents:
-    """Reads files of a store by their place. Safe to use from many threads."""
+    """Reads files of a store by the location of their bytes. Thread-safe."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self._trail = Trail(core)
         self._parts: dict[bytes, Part] = {}
-        self._failed: set[bytes] = set()  # packs whose chunks failed twice: no third time
+        self._failed: set[bytes] = set()  # packs whose chunks failed twice: don't try again
         self._lock = Lock()
 
     # -- files ---------------------------------------------------------------------------------------------------------
@@ -71,10 +71,11 @@ class Contents:
     def chunks(
         self, batch: pa.RecordBatch, on_erased: OnErased | None = None, on_damaged: OnDamaged | None = None
     ) -> Iterator[tuple[int, bytes]]:
-        """(row number, content) of the rows of a batch whose file is one chunk, in the order in which they are stored.
+        """Yield (row number, content) of the rows of a batch whose file is one chunk, in the order in which they are stored.
 
         ``on_erased``: called with the numbers of rows whose bytes were erased; without it the first one raises Erased.
-        ``on_damaged``: the same for those whose bytes are lost or wrong; without it the first one raises.
+        ``on_damaged``: called with the numbers of rows whose bytes are missing or damaged, and the error; without it
+        the first one raises.
         """
         rows = np.flatnonzero(batch["place"].to_numpy() == PlaceKind.CHUNK)
         if not len(rows):
@@ -89,13 +90,13 @@ class Contents:
         yield from self.fetch(wants, on_erased, on_damaged)
 
     def blocks(self, entry: Entry, start: int = 0, length: int | None = None) -> Iterator[Buffer]:
-        """The bytes of one file from ``start`` on, ``length`` of them (None: to the end), as consecutive blocks.
+        """Yield ``length`` bytes of a file from ``start`` on (None: to the end) as consecutive blocks.
 
-        What was fetched together stays in memory for as long as one of its blocks is kept.
+        Blocks that were fetched together stay in memory as long as one of them is referenced.
 
         Raises:
-            Erased: they were removed for good; the message is the notice.
-            Corrupt: they are lost, or not what the manifest says.
+            Erased: they were erased; the message is that of the notice.
+            Corrupt: they are missing, or don't match the manifest.
         """
         end = entry.size if length is None else min(entry.size, start + length)
         if start >= end:
@@ -112,11 +113,14 @@ class Contents:
             raise Corrupt(f"'{entry.path}' has {at} bytes in the store, but {end} in its manifest")
 
     def read(self, entry: Entry, start: int = 0, length: int | None = None) -> bytes:
-        """The same in one piece."""
+        """Return ``length`` bytes of a file from ``start`` on as one object. Raises as :meth:`blocks`."""
         return b"".join(self.blocks(entry, start, length))
 
     def read_buffer(self, entry: Entry, start: int, length: int) -> memoryview:
-        """The same in memory of its own, which is filled without Python's lock: for megabytes beside other threads."""
+        """Return bytes of a file in a buffer of their own. Raises as :meth:`blocks`.
+
+        The buffer is filled without holding Python's lock: for megabytes, while other threads run.
+        """
         whole = np.empty(max(min(entry.size - start, length), 0), np.uint8)
         at = 0
         for piece in self.blocks(entry, start, length):
@@ -125,7 +129,7 @@ class Contents:
         return whole.data
 
     def _pieces(self, entry: Entry, start: int, end: int) -> Iterator[tuple[int, Buffer]]:
-        """(offset in the file, verified bytes) of the chunks that overlap a range."""
+        """Yield (offset in the file, verified bytes) of the chunks that overlap a range."""
         match entry.place:
             case ChunkPlace(pack, offset, stored):
                 want = Want(0, pack, offset, stored, entry.content, entry.size)
@@ -164,7 +168,7 @@ class Contents:
         return data
 
     def is_erased(self, entry: Entry) -> bool:
-        """True if bytes of a file were erased. None of them is read."""
+        """True if bytes of a file were erased. This reads no chunk."""
         try:
             match entry.place:
                 case ChunkPlace(pack, offset, _):
@@ -179,11 +183,12 @@ class Contents:
         except Erased:
             return True
         except Corrupt:
-            return False  # damaged, which is another thing; whoever reads the file is told
+            # The file is damaged, not erased; whoever reads it gets the error.
+            return False
         return False
 
     def _ensure_not_erased(self, chunks: Iterable[tuple[bytes, int]]) -> None:
-        """Raises Erased if one of these chunks was erased."""
+        """Raise Erased if one of these chunks was erased."""
         there: dict[bytes, bool] = {}
         for pack, offset in chunks:
             if pack not in there:
@@ -192,7 +197,7 @@ class Contents:
                 self.locate(pack, offset)
 
     def _notice(self, entry: Entry) -> Erased:
-        """What is said of a file whose bytes were erased."""
+        """Return the error for a file whose bytes were erased, from its notice."""
         key = keys.erased(entry.content)
         try:
             notice = unseal(get_object(self._core.backend, key), "erased", Notice, key)
@@ -204,7 +209,7 @@ class Contents:
     # -- recipes -------------------------------------------------------------------------------------------------------
 
     def recipe_rows(self, place: RecipePlace, *, parts: bool = True) -> Iterator[tuple[bytes, int, bytes, int, int]]:
-        """All rows of a recipe: (hash, length, pack, offset, stored). ``parts``: with those that describe its parts."""
+        """Yield all rows of a recipe: (hash, length, pack, offset, stored). ``parts``: also those that describe its parts."""
         top = self._part(place.recipe, place.pack, place.offset, place.stored)
         for i in range(len(top.hashes)):
             row = top.row(i)
@@ -215,12 +220,12 @@ class Contents:
                 yield from map(part.row, range(len(part.hashes)))
 
     def parts_of(self, place: RecipePlace) -> list[Row]:
-        """The rows that describe the parts of a recipe; none if it has but one. Their lengths are those of the file."""
+        """Return the rows that describe the parts of a recipe, none if it has only one. Their lengths are those of the file."""
         top = self._part(place.recipe, place.pack, place.offset, place.stored)
         return [top.row(i) for i in range(len(top.hashes))] if top.level else []
 
     def recipe_parts(self, place: RecipePlace) -> Iterator[Part]:
-        """The parts of a recipe, whose rows together are all of :meth:`recipe_rows`."""
+        """Yield the parts of a recipe, whose rows together are those of :meth:`recipe_rows`."""
         top = self._part(place.recipe, place.pack, place.offset, place.stored)
         yield top
         if top.level:
@@ -229,7 +234,10 @@ class Contents:
                 yield self._part(hash, pack, offset, stored)
 
     def leaves(self, entry: Entry, place: RecipePlace) -> Iterator[Row]:
-        """The chunks of a file in order: (hash, length, pack, offset, stored). Raises Corrupt if it has another size."""
+        """Yield the chunks of a file in order: (hash, length, pack, offset, stored).
+
+        Raises Corrupt if their sizes don't add up to that of the file.
+        """
         for want in self._wanted(entry, place, 0, entry.size):
             yield want.hash, want.length, want.pack, want.offset, want.stored
 
@@ -268,10 +276,10 @@ class Contents:
     def fetch(
         self, wants: Iterable[Want], on_erased: OnErased | None = None, on_damaged: OnDamaged | None = None
     ) -> Iterator[tuple[int, bytes]]:
-        """(tag, verified bytes) of each chunk, in the order given; the next spans are fetched meanwhile.
+        """Yield (tag, verified bytes) of each chunk, in the order given; the next spans are fetched in the meantime.
 
-        ``on_damaged``: takes what can't be read, and the others still come; without it the first one raises. A chunk that
-        is wrong is read again by itself; if that fails, too, its pack is noted as damaged.
+        ``on_damaged``: called for chunks that can't be read, and the others are still returned; without it the first
+        one raises. A damaged chunk is read again by itself; if that fails, too, its pack is noted as damaged.
         """
         sane = wants if on_damaged is None else _of_sane_length(wants, on_damaged)
         for tried in self._spans(sane, self._try):
@@ -296,7 +304,7 @@ class Contents:
         return [(want, data[want.offset - first.offset :][: want.stored]) for want in span]
 
     def _try(self, span: list[Want]) -> list[Tried]:
-        """The same; what fails is tried again by halves, until the chunks are found that are to blame."""
+        """Fetch a span; if that fails, fetch its halves, until each chunk is read or has its own error."""
         try:
             return [*self._span(span)]
         except DAMAGE as error:
@@ -333,7 +341,7 @@ class Contents:
             yield want.tag, data
 
     def _again(self, want: Want, opening: Opening[T]) -> T | None:
-        """A chunk that was wrong, fetched once more by itself. None: it is still wrong, which is noted."""
+        """Fetch a damaged chunk once more by itself. Return None if it is still damaged, which is noted."""
         if want.pack in self._failed:
             return None
         try:
@@ -344,11 +352,12 @@ class Contents:
             self._failed.add(want.pack)
             note_damage(self._core, keys.pack(self._holder(want)), error.message)
         except SheafError:
-            pass  # the place can't be asked now: the first error says more
+            # The location can't be read now: the caller's error says more.
+            pass
         return None
 
     def _holder(self, want: Want) -> bytes:
-        """The pack in which a chunk is now, or was last."""
+        """Return the pack that contains a chunk now, or contained it last."""
         try:
             is_here = self._core.backend.stat(keys.pack(want.pack)) is not None
             return want.pack if is_here else self.locate(want.pack, want.offset)[0]
@@ -356,12 +365,12 @@ class Contents:
             return want.pack
 
     def _forwarded(self, span: list[Want]) -> list[Fetched]:
-        """Chunks of a pack that was replaced, fetched together where they lie together now."""
+        """Fetch chunks of a pack that was replaced, together if they are neighbours in the new one."""
         for _ in range(_MOVES):
             try:
                 return self._from(span, [self._find(want) for want in span])
             except NotFound:
-                continue  # moved on since it was looked up
+                continue  # repacked again since the lookup
         raise Corrupt(f"pack {span[0].pack.hex()} was repacked repeatedly while being read", "try again")
 
     def _from(self, span: list[Want], places: list[Place | None]) -> list[Fetched]:
@@ -383,17 +392,17 @@ class Contents:
         return pack, offset, stored
 
     def locate(self, pack: bytes, offset: int) -> tuple[bytes, int, int]:
-        """Where gc or erase has put the chunk of a pack that is gone: (pack, offset, stored length).
+        """Return where gc or erase has moved the chunk of a deleted pack: (pack, offset, stored length).
 
         Raises:
-            Erased: the chunk was erased on purpose.
-            Corrupt: nobody knows.
+            Erased: the chunk was erased.
+            Corrupt: no record says where it is.
         """
         return self._trail.find(pack, offset)
 
 
 def _overlapping(part: Part, base: int, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """(row, offset in the file) of the rows that overlap a range; ``base`` is where the part begins."""
+    """Yield (row, offset in the file) of the rows that overlap a range. ``base``: offset of the part in the file."""
     ends = base + np.cumsum(part.lengths, dtype=np.int64)
     first = int(np.searchsorted(ends, start, side="right"))
     for i in range(first, len(ends)):
@@ -404,7 +413,7 @@ def _overlapping(part: Part, base: int, start: int, end: int) -> Iterator[tuple[
 
 
 def _spans(wants: Iterable[Want]) -> Iterator[list[Want]]:
-    """Group chunks that follow each other closely in one pack."""
+    """Group chunks that are close to each other in one pack."""
     span: list[Want] = []
     for want in wants:
         if want.stored > _FRAME:
@@ -430,12 +439,15 @@ def _of_sane_length(wants: Iterable[Want], on_damaged: OnDamaged) -> Iterator[Wa
 
 
 def opened(frame: memoryview, hash: bytes, length: int, pack: bytes, offset: int) -> bytes:
-    """The chunk inside a frame, checked. ``length`` -1: any; the last two are for messages. Raises Corrupt."""
+    """Return the verified chunk in a frame. ``length``: expected bytes, -1 for any. Raises Corrupt, Unsupported.
+
+    ``pack`` and ``offset`` are for messages.
+    """
     return bytes(opened_view(frame, hash, length, pack, offset))
 
 
 def opened_view(frame: memoryview, hash: bytes, length: int, pack: bytes, offset: int) -> Buffer:
-    """The same, in the frame's own memory if it isn't compressed."""
+    """Return the verified chunk in a frame, without a copy if it isn't compressed. Raises Corrupt, Unsupported."""
     data: Buffer
     if frame and frame[0] == RAW[0]:
         data = frame[1:]
@@ -443,7 +455,8 @@ def opened_view(frame: memoryview, hash: bytes, length: int, pack: bytes, offset
         limit = min(length, MAX_CHUNK) if length >= 0 else MAX_CHUNK
         try:
             data = unframe(frame, "", limit)
-        except (Corrupt, Unsupported):  # once more, by name: making one for each chunk costs as much as the chunk
+        except (Corrupt, Unsupported):
+            # Unframe again for a message with the chunk's name: a name for each chunk would cost as much as the chunk.
             data = unframe(frame, _name(pack, offset), limit)
     if blake3(data).digest() != hash or length not in (-1, len(data)):
         what = f"{_name(pack, offset)} is damaged: its bytes don't match their hash"

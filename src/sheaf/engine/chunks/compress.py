@@ -1,7 +1,7 @@
-"""Chunks made smaller where that pays, and proven to come out again as they went in.
+"""Compress chunks where it pays, and verify that they decompress to the same bytes.
 
-Batches go through zstd in one call each, which leaves Python's lock to other threads meanwhile; a call per small chunk
-would spend more time on the lock than on the chunk.
+A batch goes through zstd in one call, which releases Python's lock. A call for each small chunk would spend more time
+on the lock than on the chunk.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from sheaf.storage.port import Buffer
 
 __all__ = ["Frame", "squeeze"]
 
-Frame = tuple[bytes, Buffer]  #: codec, and what is stored after it
+Frame = tuple[bytes, Buffer]  #: codec, and the bytes that are stored after it
 
-_LEVEL = 1  # of files of one chunk, which gain nothing by more
-_LEVEL_BIG = 2  # of chunks of big files: 5 % smaller than by 1 in tables and text, at a fifth more seconds
-_PAYS = 0.95  # zstd is kept where it saves at least a twentieth
-_BATCH = 8  # chunks of a big file that are judged together
+_LEVEL = 1  # for files of one chunk, which gain nothing by a higher level
+_LEVEL_BIG = 2  # for chunks of big files: 5 % smaller than level 1 in tables and text, for a fifth more time
+_PAYS = 0.95  # zstd is used where it saves at least a twentieth
+_BATCH = 8  # chunks of a big file whose compression is decided together
 
 
 class _Zstd(threading.local):
-    """Compressors for each thread: they can't be shared."""
+    """Compressors for each thread, because they can't be shared."""
 
     def __init__(self) -> None:
         self.shrink = zstandard.ZstdCompressor(level=_LEVEL).multi_compress_to_buffer
@@ -43,11 +43,12 @@ def squeeze(chunks: Sequence[Buffer], hashes: Sequence[bytes], *, adaptive: bool
     """Compress chunks for storage. None of them may be empty.
 
     Args:
-        hashes: their BLAKE3.
-        adaptive: the chunks are of one big file: where a batch doesn't shrink, only one chunk of the next one is tried.
+        hashes: their BLAKE3 hashes.
+        adaptive: the chunks are of one big file: where a batch doesn't compress, only one chunk of the next one is
+        tried.
 
     Raises:
-        Bug: a chunk does not survive, or is not what its hash says any more.
+        Bug: a chunk doesn't decompress to its bytes, or no longer matches its hash.
     """
     size = _BATCH if adaptive else max(len(chunks), 1)
     shrink = _zstd.shrink_more if adaptive else _zstd.shrink

@@ -1,7 +1,7 @@
-"""Which chunks are stored already, and where. A help, never a truth: losing it costs space and nothing else.
+"""Find chunks that are stored already. The index may be wrong or missing: that costs space and nothing else.
 
-Two sources, asked in this order: what this session has stored itself, and the index objects that were listed after the
-session was registered. What the index says of a pack is believed when the pack has confirmed it
+There are two sources, in this order: the chunks that this session has stored itself, and the index objects that were
+listed after the session was registered. What the index lists for a pack is used once the pack's own table confirms it
 (:mod:`sheaf.engine.chunks.checked_index`).
 """
 
@@ -27,7 +27,7 @@ from sheaf.format.pack_v1 import PackTable
 
 __all__ = ["ChunkIndex", "Found", "load_segments", "merge_index"]
 
-_MOST = 1 << 24  # chunks of one index object: at 44 bytes each, and 32 for each pack, it keeps below its limit
+_MOST = 1 << 24  # chunks of one index object: with 44 bytes each, and 32 for each pack, it stays below its size limit
 _FREEZE = 1 << 15  # chunks kept in a dict before they become sorted arrays, which need a tenth of the memory
 _MERGE_AT = 16  # index objects of one level before they are merged into one of the next
 _NO_PACKS = np.zeros((0, 32), np.uint8)
@@ -37,7 +37,11 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """For each wanted chunk: number of its pack (-1: not stored yet), offset, stored length, and if only an index says so."""
+    """Where wanted chunks are: arrays of one length, in the order of the hashes.
+
+    ``pack``: number of the pack, -1 if not stored yet. ``offset``, ``stored``: bytes. ``listed``: True if only an index
+    object lists the chunk.
+    """
 
     pack: Ints
     offset: Ints
@@ -50,7 +54,7 @@ def _nothing(pack: bytes, rows: int) -> PackTable:
 
 
 class ChunkIndex:
-    """Chunk hash to place; packs are numbered here. Safe to use from many threads."""
+    """The locations of chunks by hash. Packs are numbered here. Thread-safe."""
 
     def __init__(
         self, segments: list[tuple[str, Segment]], avoid: frozenset[bytes], load: LoadTable = _nothing
@@ -63,7 +67,7 @@ class ChunkIndex:
         self._listed = [Listed(segment, avoid, load) for _, segment in segments]
 
     def number(self, pack: bytes) -> int:
-        """The number of a pack, given at its first mention."""
+        """Return the number of a pack, which it gets at its first use."""
         with self._lock:
             if pack not in self._number:
                 self._number[pack] = len(self.packs)
@@ -71,7 +75,7 @@ class ChunkIndex:
             return self._number[pack]
 
     def find(self, hashes: list[bytes]) -> Found:
-        """Where these chunks are."""
+        """Return where these chunks are."""
         n = len(hashes)
         found = Found(np.full(n, -1, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.bool_))
         for i, hash in enumerate(hashes):
@@ -90,18 +94,18 @@ class ChunkIndex:
         return found
 
     def add(self, hash: bytes, pack: int, offset: int, stored: int) -> None:
-        """This session has stored a chunk. Not for two threads at once."""
+        """Add a chunk that this session has stored. Not for two threads at once."""
         self.add_all([(hash, (pack, offset, stored))])
 
     def add_all(self, chunks: Iterable[tuple[bytes, tuple[int, int, int]]]) -> None:
-        """The same of some chunks: their hashes, and (number of the pack, offset, stored length) of each."""
+        """Add chunks that this session has stored: hash, and (number of the pack, offset, stored length) of each."""
         self._recent.update(chunks)
         if len(self._recent) >= _FREEZE:
             self._own = (*self._own, self._frozen())
             self._recent = {}
 
     def has_own(self, hash: bytes) -> tuple[int, int, int] | None:
-        """Where this session has stored a chunk lately, if it has."""
+        """Return where this session has stored a chunk recently, or None."""
         return self._recent.get(hash)
 
     def _frozen(self) -> Segment:
@@ -111,7 +115,7 @@ class ChunkIndex:
         return sorted_segment(_NO_PACKS, hashes, places[:, 0], places[:, 1], places[:, 2])
 
     def _fill(self, found: Found, segment: Segment, row: Ints, packs: Hashes | None) -> None:
-        """Take over what was found. ``packs``: what the segment's numbers of packs mean, if not the same as here."""
+        """Fill in what a segment has. ``packs``: ids of the segment's packs, None if they have the same numbers as here."""
         hit = (row >= 0) & (found.pack < 0)
         if not hit.any():
             return
@@ -129,10 +133,10 @@ class ChunkIndex:
 
 
 def load_segments(core: Core, listed: Sequence[str] | None = None) -> list[tuple[str, Segment]]:
-    """The index objects that are (or were) ``listed``, with their names. A damaged one is left out: it is only a help."""
+    """Return the index objects that are (or were) ``listed``, with their names. Damaged ones are left out."""
     names = [stat.key for stat in core.backend.list(keys.INDEX)] if listed is None else list(listed)
     loaded = _load_all(core.io, core, names)
-    if any(segment is None for segment in loaded):  # merged away between the listing and the reading
+    if any(segment is None for segment in loaded):  # merged and deleted between the listing and the reading
         names = [stat.key for stat in core.backend.list(keys.INDEX)]
         loaded = _load_all(core.io, core, names)
     return [(name, segment) for name, segment in zip(names, loaded, strict=True) if segment is not None]
@@ -155,7 +159,7 @@ def _load(core: Core, name: str) -> Segment | None:
 
 
 def write_index(core: Core, session: str, segment: Segment, level: int = 0, replaces: tuple[str, ...] = ()) -> str:
-    """Create an index object; returns its key. What is too much for one goes into several, and the last key comes back."""
+    """Create an index object; return its key. Too many chunks are split into several objects; this returns the last key."""
     if len(segment) > _MOST:
         for at in range(0, len(segment), _MOST):
             key = write_index(core, session, segment.rows(at, at + _MOST), level, replaces)
@@ -169,8 +173,8 @@ def write_index(core: Core, session: str, segment: Segment, level: int = 0, repl
 def merge_index(core: Core, open: Open, segments: list[tuple[str, Segment]]) -> None:
     """Merge the index objects of a level into one of the next where there are 16 or more.
 
-    Runs inside a session and leaves condemned packs out, so that a merge can't bring back what gc took out. Somebody
-    who merges the same ones at the same time makes an overlap, which is harmless.
+    This runs inside a session and leaves condemned packs out, so that a merge can't list again what gc has removed. If
+    another process merges the same objects concurrently, the results overlap, which is harmless.
     """
     levels: dict[int, list[tuple[str, Segment]]] = {}
     for name, segment in segments:
@@ -184,7 +188,7 @@ def merge_index(core: Core, open: Open, segments: list[tuple[str, Segment]]) -> 
 
 
 def joined_segments(segments: list[Segment], avoid: frozenset[bytes]) -> Segment:
-    """Several segments as one, without what is in these packs."""
+    """Return several segments as one, without the packs in ``avoid``."""
     packs: dict[bytes, int] = {}
     columns: list[list[Array]] = [[], [], [], []]
     for segment in segments:

@@ -1,4 +1,4 @@
-"""Bytes in: cut, hash, deduplicate, compress, verify, pack. The places that come out are for rows of a manifest."""
+"""Store file contents: cut, hash, deduplicate, compress, verify, pack. Returns locations for rows of a manifest."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _EMPTY = blake3(b"").digest()
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A file that is stored: the columns `content`, `size`, `place`, `pack`, `offset`, `stored`, `recipe`, `packs`."""
+    """A stored file: the columns `content`, `size`, `place`, `pack`, `offset`, `stored`, `recipe`, `packs`."""
 
     content: bytes
     size: int
@@ -48,7 +48,7 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class SmallFiles:
-    """Files that are stored, each empty or one chunk, as columns: the same as those of :class:`Placed`."""
+    """Stored files, each empty or one chunk, as columns like the fields of :class:`Placed`."""
 
     content: Hashes
     place: Array
@@ -58,22 +58,22 @@ class SmallFiles:
 
 
 class SmallContents(Protocol):
-    """Contents of at most ``Ingest.small`` bytes each, here or in another process."""
+    """Contents of at most ``Ingest.small`` bytes each, in this process or another one."""
 
     @property
     def hashes(self) -> Sequence[bytes]:
-        """Their BLAKE3."""
+        """The BLAKE3 hash of each content."""
 
     @property
     def sizes(self) -> Sequence[int]:
-        """Their bytes."""
+        """The size of each content in bytes."""
 
     def frames(self, wanted: Sequence[int]) -> list[Frame]:
-        """How some of them are stored, by their numbers; none of these is empty."""
+        """Return the frames of some contents, by number; none of these is empty."""
 
 
 class InMemory:
-    """Contents that are here."""
+    """Contents in this process's memory."""
 
     def __init__(self, contents: Sequence[bytes]) -> None:
         self._contents = contents
@@ -81,12 +81,12 @@ class InMemory:
         self.sizes = list(map(len, contents))
 
     def frames(self, wanted: Sequence[int]) -> list[Frame]:
-        """As :class:`SmallContents` says."""
+        """Return the frames of some contents, as :class:`SmallContents` requires."""
         return squeeze([self._contents[i] for i in wanted], [self.hashes[i] for i in wanted], adaptive=False)
 
 
 def _windows_of(chunks: Iterable[Row]) -> Iterator[list[Row]]:
-    """Chunks by some megabytes."""
+    """Group chunks into windows of some megabytes."""
     window: list[Row] = []
     size = 0
     for row in chunks:
@@ -100,7 +100,7 @@ def _windows_of(chunks: Iterable[Row]) -> Iterator[list[Row]]:
 
 
 class Ingest:
-    """Stores contents within one session. Safe to use from many threads."""
+    """Stores contents within one session. Thread-safe."""
 
     def __init__(
         self,
@@ -112,9 +112,9 @@ class Ingest:
         allow_erased: bool = False,
         verify: bool = False,
     ) -> None:
-        """``verify``: read every chunk that the store has already before it is referred to; store again what is damaged."""
+        """``verify``: read every chunk that is already stored before it is referenced, and store damaged ones again."""
         chunker = core.config.chunker
-        self.small = chunker.min  #: a file of at most so many bytes is one chunk, whatever is in it
+        self.small = chunker.min  #: a file of at most so many bytes is always one chunk
         self._core = core
         self._sink = sink
         self._index = index
@@ -124,11 +124,11 @@ class Ingest:
 
     @property
     def new_bytes(self) -> int:
-        """Bytes stored so far that the store did not have."""
+        """Bytes stored so far that the store did not have before."""
         return self._sink.new_bytes
 
     def store_small(self, contents: Sequence[bytes]) -> list[Placed]:
-        """Store files of at most ``small`` bytes, each as one chunk."""
+        """Store files of at most ``small`` bytes, each as one chunk. Raises Refused for erased contents."""
         filled = [content for content in contents if content]
         hashes = [blake3(content).digest() for content in filled]
         for hash in hashes if self.erased.contents else ():
@@ -137,7 +137,7 @@ class Ingest:
         return [self._whole(next(rows)) if content else Placed(_EMPTY, 0) for content in contents]
 
     def store_columns(self, contents: SmallContents) -> SmallFiles:
-        """The same for many files, wherever they are: no object is made for each."""
+        """Store many small files without an object for each. Raises Refused for erased contents."""
         for hash in contents.hashes if self.erased.contents else ():
             self.erased.refuse(hash)
         sizes = np.fromiter(contents.sizes, np.int64, len(contents.sizes))
@@ -167,10 +167,12 @@ class Ingest:
         return self.store_small([content])[0] if len(content) <= self.small else self.store_stream([content])
 
     def store_stream(self, blocks: Iterable[bytes]) -> Placed:
-        """Store one file of any size from its consecutive blocks, holding a few windows of it in memory.
+        """Store one file of any size from its consecutive blocks, with a few windows of it in memory.
 
         Raises:
-            Refused: it was erased, which shows at its end. What was stored of it is garbage: this session must not commit.
+            Refused: it was erased, which is known only at its end. What was stored of it is garbage: this session must
+            not
+                commit.
         """
         whole = blake3()
         size = 0
@@ -198,12 +200,12 @@ class Ingest:
     def store_chunks(
         self, content: bytes, size: int, chunks: Iterable[Row], fetch: Callable[[Sequence[Row]], list[bytes]]
     ) -> Placed:
-        """Store one file of another store from the list of its chunks. ``fetch``: their verified bytes, in order.
+        """Store one file of another store from the list of its chunks. ``fetch``: returns their verified bytes, in order.
 
-        Only chunks that this store lacks are fetched. If these are all of them, the file's hash is compared as well.
+        Only chunks that this store lacks are fetched. If all of them are fetched, the file's hash is compared as well.
 
         Raises:
-            Corrupt: the chunks are not the file.
+            Corrupt: the chunks don't match the file.
         """
         whole = blake3()
         fetched = 0
@@ -231,7 +233,10 @@ class Ingest:
     # -- cutting -------------------------------------------------------------------------------------------------------
 
     def _windows(self, blocks: Iterable[bytes]) -> Iterator[list[memoryview]]:
-        """The chunks of a stream, some megabytes of them at a time. The last chunk of a buffer may go on: it is carried."""
+        """Yield the chunks of a stream, some megabytes at a time.
+
+        The last chunk of a buffer may continue in the next one, so its bytes are carried over.
+        """
         c = self._chunker
         cutter = FastCDC(c.avg, min_size=c.min, max_size=c.max, normalized_chunking=1, seed=c.seed)
         carry = b""
@@ -248,7 +253,7 @@ class Ingest:
     # -- recipes -------------------------------------------------------------------------------------------------------
 
     def _described(self, rows: list[Row]) -> tuple[Row, dict[bytes, int]]:
-        """Store a part; returns it as a row, and the packs that its chunks are in."""
+        """Store a part of a recipe; return it as a row, and the packs that its chunks are in."""
         packs: dict[bytes, int] = {}
         for _, _, pack, _, stored in rows:
             packs[pack] = packs.get(pack, 0) + stored
@@ -284,7 +289,7 @@ class Ingest:
         return self._rows(window, [blake3(chunk).digest() for chunk in window], adaptive=True)
 
     def _rows(self, chunks: Sequence[Buffer], hashes: list[bytes], *, adaptive: bool) -> list[Row]:
-        """Store the chunks that are new; returns all of them as rows."""
+        """Store the chunks that are new; return all of them as rows."""
 
         def frames(new: list[int]) -> list[Frame]:
             return squeeze([chunks[i] for i in new], [hashes[i] for i in new], adaptive=adaptive)
@@ -297,7 +302,7 @@ class Ingest:
     def _store(
         self, hashes: list[bytes], sizes: list[int], frames: Callable[[list[int]], list[Frame]]
     ) -> tuple[list[int], list[int], list[int]]:
-        """Store the chunks that are new; returns of all of them the number of the pack, offset and stored length."""
+        """Store the chunks that are new; return for all of them the numbers of packs, the offsets and the stored lengths."""
         found = self._index.find(hashes)
         packs, offsets, lengths = found.pack.tolist(), found.offset.tolist(), found.stored.tolist()
         new = [i for i, pack in enumerate(packs) if pack < 0]
@@ -310,7 +315,7 @@ class Ingest:
         return packs, offsets, lengths
 
     def _unreadable(self, held: Contents, hashes: list[bytes], sizes: list[int], found: Found) -> set[int]:
-        """Read the chunks that only the index vouches for; returns the numbers of those that can't be read."""
+        """Read the chunks that only the index lists; return the numbers of those that can't be read."""
         rows: list[int] = np.flatnonzero(found.listed).tolist()
         places: dict[int, Place] = {i: (int(found.pack[i]), int(found.offset[i]), int(found.stored[i])) for i in rows}
         packs, bad = self._index.packs, set[int]()

@@ -1,4 +1,4 @@
-"""What is in a pack, from its table: the chunks themselves are not read."""
+"""Read the table of a pack, which lists its chunks, without reading the chunks."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _ROW = 40  # bytes of a table's row
 
 
 def load_table(core: Core, pack: bytes, rows: int = 0) -> PackTable:
-    """The table of a pack, which the store has at this moment. ``rows``: how many it may have, if one has an idea.
+    """Return the table of a pack, read from the store. ``rows``: the expected number of rows, 0 if unknown.
 
     Raises:
-        NotFound: no such pack.
+        NotFound: there is no such pack.
         Corrupt: it is damaged.
     """
     key, what = keys.pack(pack), f"pack {pack.hex()}"

@@ -1,4 +1,4 @@
-"""Packs on their way into the store, and chunks on their way out of it."""
+"""Write packs, and add chunks to them."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ Chunk = tuple[bytes, int, bytes, Buffer]  #: hash, raw length, codec, stored byt
 Place = tuple[int, int, int]  #: number of the pack, offset, stored length
 
 PACK_BYTES = 32 << 20  #: a pack is closed when it has this many bytes
-PACK_CHUNKS = 1 << 17  #: or so many chunks: what is known of each stays in memory until then
-_BUFFERS_NEAR = 2  # one that fills and one that is being written: bounds memory
-_BUFFERS_FAR = 3  # a bucket takes two at once
+PACK_CHUNKS = 1 << 17  #: or so many chunks, because data about each stays in memory until then
+_BUFFERS_NEAR = 2  # one that is filled and one that is written: this bounds memory
+_BUFFERS_FAR = 3  # a bucket accepts two at a time
 _STEP = 1 << 20  # bytes that are copied into a pack together: a copy for each frame would cost more than its bytes
-_ROOM = 2 << 20  # bytes of a buffer beyond those of a pack: for its last chunk and its table
-_LIST_AT = 4  # packs that are durable, and at least a quarter of those listed before: then they are listed, too
+_ROOM = 2 << 20  # bytes of a buffer in addition to those of a pack, for its last chunk and its table
+_LIST_AT = 4  # durable packs to list at a time, or a quarter of those listed before if these are more
 
 
 @dataclass(frozen=True, slots=True)
 class _Packed:
-    """A pack and what is in it."""
+    """A finished pack and its table."""
 
     id: bytes
     hashes: Hashes
@@ -45,10 +45,10 @@ class _Packed:
 
 
 class PackSink:
-    """Gathers frames into packs and writes these behind the caller's back. Safe to use from many threads.
+    """Collects frames into packs and writes these in background threads. Thread-safe.
 
-    With ``tells_early``, packs that are durable are listed in the dedup index as it goes, not only at the end: what an
-    upload has stored when it is cut off is found by the next one. Who may delete its packs again must not tell of them.
+    With ``tells_early``, durable packs are listed in the dedup index during the upload, not only at its end: the next
+    upload then finds what an interrupted one has stored. A caller that may delete its packs again must not list them.
     """
 
     def __init__(self, core: Core, session: str, index: ChunkIndex, *, tells_early: bool = True) -> None:
@@ -73,9 +73,9 @@ class PackSink:
         self._begin()
 
     def add(self, chunks: Iterable[Chunk]) -> list[Place]:
-        """Store chunks; returns the place of each.
+        """Store chunks, and return the location of each.
 
-        The bytes are copied. A chunk that another thread has stored meanwhile is not stored twice.
+        The bytes are copied. A chunk that another thread has stored concurrently is not stored twice.
         """
         chunks = list(chunks)
         with self._lock:
@@ -88,12 +88,12 @@ class PackSink:
         return [places[chunk[0]] for chunk in chunks]  # type: ignore[misc]  # each has one now
 
     def adopt(self, chunks: Iterable[tuple[bytes, Place]]) -> None:
-        """Count chunks of other packs, which were read back, among those that this session has stored."""
+        """Add chunks of other packs, which were verified, to those that this session has stored."""
         with self._lock:
             self._index.add_all(chunks)
 
     def flush(self) -> None:
-        """Close the open pack and wait until all are durable. Raises what the writes raised."""
+        """Close the open pack and wait until all packs are durable. Raises what the writes raised."""
         self._origin.ensure_here()
         with self._lock:
             if self._hashes:
@@ -104,13 +104,13 @@ class PackSink:
         self._release()
 
     def list_durable(self) -> None:
-        """Write an index object of the packs that are durable and not listed yet, if there are any."""
+        """Write an index object for the packs that are durable and not listed yet, if there are any."""
         self._list(at_least=1)
 
     def stop(self) -> None:
-        """Take nothing more, give up what waits to be written, and list what is durable: this session will not commit.
+        """Accept nothing more, cancel waiting writes, and list what is durable: this session will not commit.
 
-        Waits for nothing: who adds from another thread is refused.
+        This doesn't wait. Other threads that add chunks get Refused.
         """
         if not self._origin.is_here:
             return
@@ -121,7 +121,7 @@ class PackSink:
         self.list_durable()
 
     def _release(self) -> None:
-        """Give the memory of idle buffers back: the manifest comes next, and it needs some."""
+        """Release the memory of idle buffers, because building the manifest needs some."""
         idle = 0
         with suppress(Empty):
             while True:
@@ -140,8 +140,8 @@ class PackSink:
         self._size = 0
 
     def _append(self, chunks: list[Chunk]) -> list[tuple[bytes, Place]]:
-        """Put chunks, all or the first ones, into the open pack; returns where. It is closed if it is full then."""
-        self._origin.ensure_here()  # its packs would have the names of the parent's
+        """Add chunks, all or the first ones, to the open pack, and close it if it is full. Return the locations."""
+        self._origin.ensure_here()  # a forked process would use the names of its parent's packs
         if self._buffer is None:
             self._start()
         if self._is_over:
@@ -167,7 +167,7 @@ class PackSink:
         return placed
 
     def _start(self) -> None:
-        """Take a buffer and put a pack's head into it. Buffers are used again, since touching new memory is slow."""
+        """Take a buffer and begin a pack in it. Buffers are reused, since touching new memory is slow."""
         used = self._buffers.get()
         self._buffer = np.empty(PACK_BYTES + _ROOM, np.uint8) if used is None else used
         self._put(encode_head(self._session, self._ordinal))
@@ -202,7 +202,7 @@ class PackSink:
             self._list(at_least=max(_LIST_AT, self._listed // 4))
 
     def _list(self, at_least: int) -> None:
-        """Write an index object of the packs that became durable since the last one, if there are so many."""
+        """Write an index object for the packs that became durable since the last one, if there are at least so many."""
         with self._listing:
             if len(self._durable) < at_least:
                 return
@@ -211,14 +211,14 @@ class PackSink:
         write_index(self._core, self._session, _segment_of(packs))
 
     def _raise_early(self) -> None:
-        """A full disk should stop an upload now, not after the last file."""
+        """Raise errors of finished writes, so that a full disk stops an upload now and not after the last file."""
         for write in [write for write in self._writes if write.done()]:
             write.result()
             self._writes.remove(write)
 
 
 def _segment_of(packs: list[_Packed]) -> Segment:
-    """What is in these packs, as the dedup index has it."""
+    """Return what is in these packs in the form of the dedup index."""
     return sorted_segment(
         hashes_of([pack.id for pack in packs]),
         np.concatenate([pack.hashes for pack in packs]),

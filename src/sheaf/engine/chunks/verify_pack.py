@@ -1,4 +1,4 @@
-"""Whole packs: every byte read, every chunk decompressed and compared with its hash."""
+"""Verify whole packs: every byte is read, every chunk decompressed and compared with its hash."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["confirm_pack", "read_whole", "verify_pack"]
 
 
 def read_whole(core: Core, pack: bytes) -> tuple[PackTable, int, list[int]]:
-    """Read every byte of a pack; its table, its size, and the offsets of chunks that are damaged.
+    """Read every byte of a pack; return its table, its size in bytes, and the offsets of damaged chunks.
 
     Raises:
-        NotFound: no such pack.
+        NotFound: there is no such pack.
         Corrupt, Unsupported: its head or its table is damaged.
     """
     what = f"pack {pack.hex()}"
@@ -30,14 +30,14 @@ def read_whole(core: Core, pack: bytes) -> tuple[PackTable, int, list[int]]:
 
 
 def verify_pack(data: bytes, pack: bytes) -> None:
-    """Raises Corrupt or Unsupported unless every byte of a pack is sound."""
+    """Raise Corrupt or Unsupported unless every byte of a pack is sound."""
     what = f"pack {pack.hex()}"
     for offset in _damaged(memoryview(data), pack, what):
         raise Corrupt(f"{what} is damaged at byte {offset}")
 
 
 def confirm_pack(core: Core, pack: bytes) -> None:
-    """Read a pack that was found damaged once more; note it for writers if it still is."""
+    """Read a pack that was found damaged once more, and note it for writers if it still is."""
 
     def again() -> bytes:
         data = get_object(core.backend, keys.pack(pack))

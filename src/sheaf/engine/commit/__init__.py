@@ -1,1 +1,1 @@
-"""Commits: one writer's session from the first byte to the record."""
+"""Commits: a writer's session from its first byte to its record."""

@@ -1,10 +1,11 @@
-"""Diamonds: many writers fill one bundle at once, each its own split; one commit joins them.
+"""Diamonds: many writers fill one bundle concurrently, each with its own split; one commit joins them.
 
     repos/<repo>/diamonds/<id>/start.json              the diamond; its id is a session's and will be the bundle's
     repos/<repo>/diamonds/<id>/splits/<generation>/start.json, done.json
     repos/<repo>/diamonds/<id>/end.json                create-only: exactly the splits that are joined, or "canceled"
 
-Whoever creates ``end.json`` decides; a split that is not in it learns so. The bundle's record in the log is the commit.
+The process that creates ``end.json`` decides; a split that is not listed there then fails. The commit is the bundle's
+record in the log.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ MODES: tuple[Mode, ...] = ("enable-conflicts", "enable-checkpoints", "ignored", 
 
 
 class DiamondStart(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A diamond begins. ``id`` is also its session's and its bundle's."""
+    """The start of a diamond. ``id`` is also the id of its session and of its bundle."""
 
     id: str
     time: str
@@ -49,7 +50,7 @@ class DiamondStart(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class DiamondEnd(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How a diamond ends; ``splits``: generations, in the order in which later ones win."""
+    """The end of a diamond. ``splits``: generations, in the order in which later ones win."""
 
     state: Literal["done", "canceled"]
     time: str
@@ -62,7 +63,7 @@ class DiamondEnd(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class SplitStart(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A split begins; ``name`` is free text, ``generation`` a KSUID of its own."""
+    """The start of a split. ``name`` is free text, ``generation`` a KSUID."""
 
     name: str
     generation: str
@@ -75,7 +76,7 @@ class SplitStart(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class SplitDone(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A split's manifest is complete."""
+    """The end of a split, whose manifest is complete."""
 
     name: str
     generation: str
@@ -91,7 +92,7 @@ class SplitDone(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def _check_split(name: str, generation: str) -> None:
-    """Raises ValueError for a name that is no name of a folder: files that are overruled go into one of that name."""
+    """Raise ValueError for a name that can't be a folder's: files that lose a conflict go into a folder of this name."""
     check_ids(generation)
     check_path(name)
     if "/" in name:
@@ -138,7 +139,7 @@ class Splits:
         return held
 
     def begin_split(self, name: str, tag: str) -> SplitStart:
-        """Record that a split begins; an unfinished one of that name is superseded. Raises AlreadyExists, Conflict."""
+        """Record that a split begins. It replaces an unfinished one of that name. Raises AlreadyExists, Conflict."""
         if self.end() is not None:
             raise Conflict(f"diamond {self.id} is closed", "start a new one with `sheaf diamond initialize`")
         if any(done.name == name for done in self.done()):
@@ -148,7 +149,7 @@ class Splits:
         return start
 
     def end_split(self, done: SplitDone) -> None:
-        """Record that a split is complete. Raises Conflict if the diamond was closed without it: nothing is joined."""
+        """Record that a split is complete. Raises Conflict if the diamond was closed without it, so that it isn't joined."""
         self._core.create(f"{self._base}splits/{done.generation}/done.json", seal("split-done", done))
         end = self.end()
         if end is not None and done.generation not in end.splits:
@@ -157,7 +158,7 @@ class Splits:
             )
 
     def started(self) -> list[SplitStart]:
-        """All splits that began, oldest first: of each name the one that is done, or else the newest."""
+        """Return all splits, oldest first: of each name the complete one, or else the newest."""
         found = [unseal(data, "split", SplitStart, key) for key, data in self._listed("start.json")]
         done = {split.generation for split in self.done()}
         ordered = sorted(found, key=lambda start: (start.generation in done, start.time, start.generation))
@@ -165,12 +166,12 @@ class Splits:
         return sorted(latest.values(), key=lambda start: (start.time, start.generation))
 
     def done(self) -> list[SplitDone]:
-        """All splits that are complete, in the order of their ends."""
+        """Return all complete splits, in the order in which they ended."""
         found = [unseal(data, "split-done", SplitDone, key) for key, data in self._listed("done.json")]
         return sorted(found, key=lambda s: (s.time, s.generation))
 
     def joined(self, end: DiamondEnd) -> list[SplitDone]:
-        """The splits that an end names, in its order. Raises Corrupt if one is missing."""
+        """Return the splits that an end record lists, in its order. Raises Corrupt if one is missing."""
         by_generation = {split.generation: split for split in self.done()}
         if lost := [generation for generation in end.splits if generation not in by_generation]:
             raise Corrupt(f"split {lost[0]} of diamond {self.id} is missing", "run `sheaf store check`")
@@ -187,7 +188,7 @@ class Splits:
 
 @dataclass(slots=True)
 class Merged:
-    """Several manifests read as one, in order: ask for ``rows`` first. ``losers`` then holds what was overruled."""
+    """Several manifests read as one, in order. ``losers``: rows that lost a conflict, complete after :meth:`rows`."""
 
     splits: Sequence[SplitDone]
     nodes: Nodes
@@ -195,7 +196,7 @@ class Merged:
     losers: list[tuple[str, pa.RecordBatch]]
 
     def rows(self) -> Iterator[pa.RecordBatch]:
-        """The rows of the joined bundle. Raises Conflict, InvalidInput."""
+        """Yield the rows of the joined bundle. Raises Conflict, InvalidInput."""
         rows = heapq.merge(*(self._keyed(rank) for rank in range(len(self.splits))), key=lambda row: row[:2])
         group: list[tuple[bytes, int, pa.RecordBatch, int]] = []
         run = _Run()
@@ -241,7 +242,7 @@ class Merged:
 
 
 class _Run:
-    """Joins neighbouring rows of one batch again, so that rows travel as slices and not one by one."""
+    """Joins neighbouring rows of one batch again, so that rows are passed on as slices and not one by one."""
 
     def __init__(self) -> None:
         self._batch: pa.RecordBatch | None = None
@@ -261,5 +262,5 @@ class _Run:
 
 
 def merge_splits(nodes: Nodes, splits: Sequence[SplitDone], mode: Mode) -> Merged:
-    """The manifests of these splits as one; where they disagree on a path the later one wins, ``mode`` says what else."""
+    """Merge the manifests of splits. If they disagree on a path the later one wins; ``mode`` decides about the others."""
     return Merged(splits, nodes, mode, [])

@@ -1,8 +1,8 @@
-"""What a session may take over from other bundles by reference: nothing that is condemned, or was found damaged.
+"""Which parts of other bundles a session may reference: none that is condemned or was found damaged.
 
-A bundle that was alive after the session registered may still need a dead pack: it was committed after gc had marked.
-gc finds that out before it deletes anything, but not if the bundle is deleted first. So the list decides, however a
-place was learned of.
+A bundle that was alive after the session registered may still need a condemned pack: it was committed after gc had
+marked. Gc notices that before it deletes anything, but not if the bundle is deleted first. So the list of condemned
+objects decides, however a location became known.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["ensure_not_condemned", "ensure_readable", "usable"]
 
 
 def usable(rows: pa.RecordBatch | pa.Table, open: Open) -> npt.NDArray[np.bool_]:
-    """Mask of the rows that need nothing dead or damaged."""
+    """Return a mask of the rows that need nothing condemned or damaged."""
     packs, objects = open.dead_packs | open.damaged.packs, open.dead_objects | open.damaged.objects
     return _without(rows, packs, objects)
 
@@ -71,9 +71,9 @@ def ensure_not_condemned(rows: pa.RecordBatch, open: Open) -> None:
 
 
 def ensure_readable(nodes: Nodes, contents: Contents, root: Pointer, damaged: Noted) -> None:
-    """Raises Corrupt if a tree needs what was found damaged and is.
+    """Raise Corrupt if a tree needs an object that was found damaged and still is.
 
-    What it needs of damaged packs is read, since the rest of such a pack may be sound.
+    The chunks that it needs of damaged packs are read, since the rest of such a pack may be sound.
     """
     near = damaged.packs | {object_id(key) for key in damaged.objects}
     for leaf in _leaves(nodes, root, damaged):

@@ -1,4 +1,4 @@
-"""One bundle in the making: session, packs, index, nodes, record, in this order (ARCHITECTURE.md, "Life of a write")."""
+"""Write one bundle: session, packs, index, nodes, record, in this order (ARCHITECTURE.md, "Life of a write")."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ P = ParamSpec("P")
 class Draft:
     """The user's part of a bundle's descriptor.
 
-    ``expect``: the bundle that the branch must be at ("" for none), None: any. ``move_label``: the label may be set
+    ``expect``: the bundle that the branch must point to ("" for none), None: any. ``move_label``: the label may exist
     already; without it that is refused.
     """
 
@@ -59,19 +59,19 @@ class Draft:
                 check_ref_name(name)
 
     def ensure_names(self, state: RepoState) -> None:
-        """Raises AlreadyExists if a commit could only fail for its names. The commit asks again."""
+        """Raise AlreadyExists if a commit could only fail because of its names. The commit checks this again."""
         state.ensure_not_shadowed(branch=self.branch, label=self.label)
         if self.label and not self.move_label:
             state.ensure_label_free(self.label)
 
 
 class Store:
-    """Contents and nodes on their way into the store, for one session or one split of a diamond."""
+    """Stores contents and nodes for one session, or one split of a diamond."""
 
     def __init__(
         self, core: Core, nodes: Nodes, open: Open, name: str, *, allow_erased: bool = False, verify: bool = False
     ) -> None:
-        """``verify``: read back what is reused, and store again what is damaged."""
+        """``verify``: read back what is reused, and store damaged objects again."""
         self._core = core
         self._nodes = nodes
         self._open = open
@@ -83,7 +83,7 @@ class Store:
         self.ingest = Ingest(core, self.sink, self._index, open.erased, allow_erased=allow_erased, verify=verify)
 
     def usable(self, rows: pa.RecordBatch | pa.Table) -> npt.NDArray[np.bool_]:
-        """Which rows of a live bundle may be taken over in the place of a file's bytes."""
+        """Return a mask of the rows of a live bundle that may be reused instead of storing a file's bytes again."""
         alive = usable(rows, self._open)
         if not self._open.erased:
             return alive
@@ -92,21 +92,24 @@ class Store:
         return alive
 
     def build(self, batches: Iterable[pa.RecordBatch], base: Tree | None = None) -> Pointer:
-        """Make everything stored so far durable, then a tree of these rows. ``base``: a live bundle, to reuse nodes of."""
+        """Make everything stored so far durable, then write a tree of these rows.
+
+        ``base``: a live bundle whose nodes may be reused.
+        """
         return self._beside_index(self._trees(base).build, batches)
 
     def edit(self, base: Pointer, changes: list[Change]) -> Pointer:
-        """The same for a live bundle's tree with some rows changed."""
+        """Make everything stored so far durable, then write a live bundle's tree with some rows changed."""
         return self._beside_index(self._trees(None).edit, base, changes)
 
     def ensure_not_condemned(self, base: Tree) -> None:
-        """Raises Conflict if a live bundle's tree can't be taken over as it is."""
+        """Raise Conflict if a live bundle's tree can't be reused unchanged."""
         if self._open.has_dead:
             for rows in base.batches():
                 self.ensure_rows_not_condemned(rows)
 
     def ensure_rows_not_condemned(self, rows: pa.RecordBatch) -> None:
-        """Raises Conflict if one of these rows can't be taken over."""
+        """Raise Conflict if one of these rows can't be reused."""
         ensure_not_condemned(rows, self._open)
 
     def _trees(self, base: Tree | None) -> TreeWriter:
@@ -115,7 +118,7 @@ class Store:
         return TreeWriter(self._core, self._nodes, self._name, reuse)
 
     def reusable(self, base: Tree) -> list[Pointer]:
-        """The nodes of a live bundle's tree that a new one may have; none if the tree can't be read."""
+        """Return the nodes of a live bundle's tree that a new tree may contain; none if the tree can't be read."""
         try:
             nodes = list(leaves_of(base.nodes, base.root))
         except Corrupt:
@@ -125,26 +128,26 @@ class Store:
         return self._nodes.sound(found) if self._verify else found
 
     def _beside_index(self, make: Callable[P, Pointer], *args: P.args, **kwargs: P.kwargs) -> Pointer:
-        """A tree, and the index of the packs that are durable now: neither leads to the other."""
+        """Write a tree, and concurrently the index of the packs that are durable now: neither refers to the other."""
         listed = self._core.io.submit(self.sink.list_durable)
         try:
             root = make(*args, **kwargs)
         finally:
-            wait([listed])  # the session must not end before
+            wait([listed])  # the session must not end before this
         listed.result()
         if self._open.damaged:
             ensure_readable(self._nodes, Contents(self._core), root, self._open.damaged)
         return root
 
     def stop(self) -> None:
-        """The session will not commit: what is durable of it is listed, for the next try. A courtesy, too."""
+        """End without a commit: list what is durable for the next attempt. Failures are ignored."""
         try:
             self.sink.stop()
         except SheafError:
             return
 
     def tidy(self) -> None:
-        """Merge the dedup index where it has become many small objects. A courtesy: failures don't matter."""
+        """Merge the dedup index where it has many small objects. Failures are ignored, because this only saves time later."""
         try:
             merge_index(self._core, self._open, self._segments)
         except SheafError:
@@ -152,7 +155,7 @@ class Store:
 
 
 class Writer:
-    """A session that ends in one bundle, or in nothing. Use as a context manager."""
+    """A session that ends with one bundle, or with nothing. Use it as a context manager."""
 
     def __init__(
         self,
@@ -165,7 +168,7 @@ class Writer:
         allow_erased: bool = False,
         verify: bool = False,
     ) -> None:
-        """``allow_erased``, ``verify``: as of :class:`Store` and its ``ingest``."""
+        """``allow_erased``, ``verify``: as for :class:`Store` and its ``ingest``."""
         self._core = core
         self._log = log
         self._over = False
@@ -187,7 +190,8 @@ class Writer:
         trace: TracebackType | None = None,
     ) -> None:
         self._over = True
-        if error is not None and not isinstance(error, Unavailable):  # a store that is away can't be told anything
+        # If the store is unavailable, the attempt would only fail again.
+        if error is not None and not isinstance(error, Unavailable):
             self.store.stop()
         self._ending.__exit__(kind, error, trace)
         if isinstance(error, Corrupt):  # gc may have ended this session, and swept what it was reading
@@ -201,8 +205,8 @@ class Writer:
         Raises:
             AlreadyExists: the branch would be a new one with a label's name, or the label one with a branch's; or the
                 label is set already, and the draft doesn't move it.
-            Conflict: the branch is not where ``draft.expect`` says, or gc has ended this session.
-            Refused: the session is over.
+            Conflict: the branch doesn't point to ``draft.expect``, or gc has ended this session.
+            Refused: the session has ended.
         """
         if self._over:  # gc would not wait for it
             raise Refused("this upload has ended and can't commit anything more", "start another one")
@@ -210,7 +214,7 @@ class Writer:
             return committed(self._core, self._log, self.open, root, files, draft, beside=beside)
 
     def append(self, decide: Callable[[Head[RepoState]], tuple[RepoOp, ...]]) -> RepoState:
-        """Write the record that commits what was stored, as ``decide`` says; refused if gc has ended this session."""
+        """Write the record that ``decide`` returns, to commit what was stored. Raises Conflict if gc has ended this session."""
 
         def checked(head: Head[RepoState]) -> tuple[RepoOp, ...]:
             ensure_session_open(self._log, self.open.session, head.n)
@@ -220,7 +224,7 @@ class Writer:
             return self._log.append(checked).state
 
     def tidy(self) -> None:
-        """After a commit: merge what has become many small objects. A courtesy to whoever comes next."""
+        """Merge many small objects after a commit, to save the next writer time."""
         self.store.tidy()
         self._log.roll()
 

@@ -1,18 +1,18 @@
-"""Erase: the bytes of some contents leave the store for good, whoever refers to them under whatever name.
+"""Erase contents: remove their bytes from the store permanently, whichever bundles refer to them under whatever name.
 
-Manifests, ids and versions stay as they are and verify; a reader of the bytes is told that they were erased. If the rows
+Manifests, ids and versions stay as they are and verify; reading the bytes raises an error with the notice. If the rows
 are to change, too (:mod:`sheaf.engine.erase.redact_names`), bundles get other trees first: see
 :mod:`sheaf.engine.erase.redact`.
 
-1. A notice in ``erased/`` for each content: sessions that begin from now on refuse to store it.
-2. Change the rows, if that is asked for. Wait until every session that did not see the notice, or has read the rows as
-   they were, has ended. What these have committed is changed, too. From here on nobody can bring anything back.
-3. Find all chunks of the contents, and all packs that hold one which no other content needs.
-4. Replace these packs by a generation of gc that leaves the chunks out, and deletes the nodes of former trees. Once its
-   list is created, any gc finishes it.
-5. Look at every pack again; remove what killed writers left outside of all keys; write the receipt.
+1. Write a notice in ``erased/`` for each content: sessions that begin from now on refuse to store it. 2. Change the
+rows, if requested. Wait until every session has ended that did not see the notice, or has read the rows
+  before. What these have committed is changed, too. From here on no session can store the contents again.
+3. Find all chunks of the contents, and all packs with a chunk that no other content needs. 4. Replace these packs by a
+generation of gc that leaves the chunks out, and deletes the nodes of former trees. Once its
+  list is created, any gc can finish it.
+5. Check every pack again; remove what killed writers left outside of all keys; write the receipt.
 
-Each step may be done twice: who is stopped runs it again.
+Each step may be repeated: an interrupted erasure is run again.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ from sheaf.model.paths import split
 
 __all__ = ["erase", "notices"]
 
-_ROUNDS = 5  # one is enough unless somebody stores the bytes in spite of the notice
+_ROUNDS = 5  # one round is enough unless a session stores the bytes in spite of the notice
 _NOTHING: frozenset[bytes] = frozenset()
 
 
 def notices(core: Core) -> list[Notice]:
-    """What was erased, by its hash, and why."""
+    """Return the notices of all erased contents, sorted by hash."""
     listed = core.backend.list(keys.ERASED, sort=True)
     return [unseal(get_object(core.backend, stat.key), "erased", Notice, stat.key) for stat in listed]
 
@@ -57,16 +57,16 @@ def erase(
     change: Change | None = None,
     spills: tuple[str, ...] = (),
 ) -> Receipt:
-    """Remove the bytes of these contents from all bundles of all repos, living or deleted.
+    """Remove the bytes of these contents from all bundles of all repos, live or deleted. Return the receipt.
 
     Args:
-        change: what becomes of the entries that have one of the contents; None: they stay. If it is a
-            :class:`Replacement`, what an erasure that was stopped has left is erased as well.
-        spills: folders of this machine that may hold the bytes and stay: for the receipt.
+        change: what to do with the entries that have one of the contents; None: they stay. With a :class:`Replacement`,
+            contents that an interrupted erasure has left are erased as well.
+        spills: folders of this machine that may contain the bytes and stay: for the receipt.
 
     Raises:
         NotFound: the store has none of them.
-        Conflict: somebody keeps writing the same bytes; or this gc was ended by another one. Run it again.
+        Conflict: another process keeps writing the same bytes, or another gc ended this one. Run it again.
     """
     left = resume(core, contents, change.rows_out) if isinstance(change, Replacement) else NOTHING
     contents |= left.contents
@@ -83,7 +83,7 @@ def erase(
     indexed = {stat.key for stat in core.backend.list(keys.INDEX)}
     for stat in list(core.backend.list(keys.CONDEMNED)):
         _finished(core, stat.key, waiting, done)
-    for content in contents:  # "other" is an older notice, which is as good
+    for content in contents:  # an existing notice is as good
         notice = Notice(content.hex(), core.now(), reason, core.author, finder.sizes.get(content, -1))
         core.backend.create(keys.erased(content), seal("erased", notice))
     nodes = _settle(core, finder, waiting, done, change)
@@ -106,9 +106,9 @@ def erase(
 
 
 def _settle(core: Core, finder: Finder, waiting: Waiting, done: Collected, change: Change | None) -> frozenset[bytes]:
-    """Change the rows until nobody is left who has read them as they were, nor who does not know of the notice.
+    """Change the rows until no session is left that has read them before, or that doesn't know of the notice.
 
-    Returns the nodes that no bundle needs: former trees, and what an upload has left behind, which may have the same rows.
+    Returns the nodes that no bundle needs: former trees, and what uploads have left, which may have the same rows.
     """
     for _ in range(_ROUNDS):
         if change is not None:
@@ -125,7 +125,7 @@ def _settle(core: Core, finder: Finder, waiting: Waiting, done: Collected, chang
 
 @dataclass(frozen=True, slots=True)
 class Former:
-    """What tells of rows as they were: ``nodes`` that no bundle needs, ``receipts`` (keys) that name paths."""
+    """What still contains the former rows: ``nodes`` that no bundle needs, and ``receipts`` (keys) that name paths."""
 
     nodes: frozenset[bytes] = _NOTHING
     receipts: frozenset[str] = frozenset()
@@ -135,7 +135,7 @@ class Former:
 
 
 class _Todo:
-    """Packs and whole objects that hold something of the contents; ``kept``: chunks that other contents need, too."""
+    """Packs and whole objects that have bytes of the contents. ``kept``: chunks that other contents need, too."""
 
     def __init__(self, core: Core, finder: Finder) -> None:
         names = {content.hex() for content in finder.contents}
@@ -156,7 +156,7 @@ class _Todo:
 def _replace(
     core: Core, contents: frozenset[bytes], todo: _Todo, former: Former, waiting: Waiting, done: Collected
 ) -> None:
-    """A generation of gc that moves these packs and leaves the contents behind."""
+    """Run a generation of gc that replaces these packs without the contents."""
     heads = live_bundles(core)[1]
     objects = todo.objects | former.receipts
     condemned = Condemned(core.clock.new_id(), _NOTHING, todo.packs, former.nodes, objects, heads, contents)
@@ -179,14 +179,14 @@ def _again() -> Conflict:
 
 
 def _forget(core: Core, indexed: set[str]) -> None:
-    """The copies on this machine of index objects that named the chunks."""
+    """Delete cached copies of index objects that listed the chunks."""
     for key in indexed - {stat.key for stat in core.backend.list(keys.INDEX)}:
         core.cache.drop(key)
 
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """For the receipt: why; how many rows were taken out, by which columns; where the contents stood at first; spills."""
+    """For the receipt: the reason, number and columns of removed rows, the contents' first places, and spills."""
 
     reason: str
     rows: int
@@ -196,8 +196,9 @@ class _Told:
 
 
 def _receipt(core: Core, told: _Told, finder: Finder, todo: _Todo, deleted: set[str]) -> Receipt:
-    places = finder.places or told.places  # now, with notices; or where there is something else now
-    unfinished = core.backend.unfinished(remove=True)  # last: a writer that was ended may have left its pack till now
+    # The current paths, which are notices; or the first ones, if other contents are there now.
+    places = finder.places or told.places
+    unfinished = core.backend.unfinished(remove=True)  # last: a writer that was ended may have left its pack until now
     receipt = Receipt(
         core.clock.new_id(),
         core.now(),

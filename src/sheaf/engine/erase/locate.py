@@ -1,4 +1,4 @@
-"""Where contents are: in which bundles, made of which chunks, held by which packs; and what else has the same chunks."""
+"""Locate contents: the bundles with them, their chunks, the packs with these, and other contents with the same chunks."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from sheaf.model.records import Bundle
 
 __all__ = ["Finder", "Held", "LeafSearch", "Like", "files_of", "find_like", "find_namesakes", "held_by"]
 
-_LEAVES = 16  # leaves fetched at once
-_TABLES = 32  # tables of packs fetched at once
+_LEAVES = 16  # leaves fetched at a time
+_TABLES = 32  # tables of packs fetched at a time
 
 
 @dataclass(slots=True)
 class Finder:
-    """Searches all bundles for these contents; asked again, it reads only what is new.
+    """Searches all bundles for contents; a second search reads only what is new.
 
-    ``places``: paths of bundles that live; ``chunks``: hashes of all that the contents are made of, recipes included;
-    ``sizes``: of the contents that were found, in bytes; ``nodes``: ids of all that bundles need, of deleted ones as far
-    as they are whole; ``left``: how many entries are not ``is_done``.
+    ``places``: paths in live bundles; ``chunks``: hashes of all chunks of the contents, recipes included; ``sizes``:
+    sizes of the found contents in bytes; ``nodes``: ids of all nodes that bundles need, of deleted ones as far as they
+    are complete; ``left``: number of entries that are not ``is_done``.
     """
 
     core: Core
@@ -56,7 +56,7 @@ class Finder:
     _roots: dict[bytes, list[Entry]] = field(default_factory=dict)
 
     def find(self) -> None:
-        """Search. Also bundles that were deleted are looked at, as far as gc has left them."""
+        """Search all bundles, also deleted ones as far as gc has left them."""
         nodes = Nodes(self.core)
         self.places, self.nodes, self.left = [], set(), 0
         for repo, bundle, is_alive in sorted(_all_bundles(self.core), key=lambda item: not item[2]):
@@ -72,7 +72,7 @@ class Finder:
                 self.places += [ErasedPlace(repo, bundle.id, entry.path, entry.content.hex()) for entry in found]
 
     def hits(self, nodes: Nodes, root: Pointer) -> list[Entry]:
-        """The entries of a tree that are not ``is_done``. Raises Corrupt."""
+        """Return the entries of a tree that are not ``is_done``. Raises Corrupt."""
         return [entry for entry in self._in(nodes, root) if not self.is_done(entry)]
 
     def _in(self, nodes: Nodes, root: Pointer) -> list[Entry]:
@@ -83,7 +83,7 @@ class Finder:
         return self._roots[root.id]
 
     def _more(self, nodes: Nodes, root: Pointer, *, is_alive: bool) -> set[bytes]:
-        """The nodes of a tree besides those that are known. Raises Corrupt if one is missing."""
+        """Return the nodes of a tree that are not in ``nodes`` yet. Raises Corrupt if one is missing."""
         found: set[bytes] = set()
         todo = [root]
         while todo:
@@ -94,7 +94,7 @@ class Finder:
             if pointer.level:
                 todo += nodes.children(pointer)
             elif not is_alive and self.core.backend.stat(keys.node(pointer.id)) is None:
-                raise Corrupt(f"node {pointer.id.hex()} is missing")  # gc took it since it was searched
+                raise Corrupt(f"node {pointer.id.hex()} is missing")  # gc deleted it since the search
         return found
 
     def _search(self, nodes: Nodes, leaves: list[Pointer]) -> None:
@@ -114,13 +114,16 @@ class Finder:
 
 
 def _is_stored(batch: pa.RecordBatch) -> pa.Array:
-    """Which rows are files with bytes in the store: a symlink's target stands in its row, an empty file has none."""
+    """Return a mask of rows that are files with bytes in the store; symlinks and empty files have none."""
     kept = pa.array([PlaceKind.CHUNK, PlaceKind.RECIPE, PlaceKind.OBJECT], pa.uint8())
     return pc.and_(pc.equal(batch["kind"], int(Kind.FILE)), pc.is_in(batch["place"], value_set=kept))
 
 
 def _all_bundles(core: Core, only: str | None = None) -> Iterator[tuple[str, Bundle, bool]]:
-    """(repo name, bundle, whether it lives) of every bundle that was ever committed; ``only``: to one repo (its id)."""
+    """Yield (repo name, bundle, True if it is live) for every bundle that was ever committed.
+
+    ``only``: of one repo (its id).
+    """
     alive = {bundle.root.id for bundle in live_bundles(core)[0]}
     for repo in store_log(core).head().state.repos.values():
         if only not in (None, repo.id):
@@ -149,7 +152,7 @@ def _chunks(reader: Contents, entry: Entry) -> set[bytes]:
 
 
 def find_namesakes(core: Core, contents: frozenset[bytes]) -> list[ErasedPlace]:
-    """Where other contents stand under a path, in a repo, under which one of these stands in some bundle."""
+    """Return where other contents are under a path that has one of these contents in some bundle of the same repo."""
     finder = Finder(core, contents)
     finder.find()
     paths: dict[str, set[str]] = {}
@@ -174,7 +177,7 @@ class LeafSearch:
     _hits: dict[bytes, list[Entry]] = field(default_factory=dict)
 
     def entries(self, root: Pointer) -> Iterator[Entry]:
-        """The matches in a tree, in order. Raises Corrupt."""
+        """Yield the matches in a tree, in order. Raises Corrupt."""
         for leaf in _leaves(self.nodes, root):
             mark = mark_of(leaf)
             if mark not in self._hits:
@@ -191,9 +194,9 @@ class LeafSearch:
 
 
 def files_of(core: Core, repo: str, is_meant: Callable[[str], bool]) -> dict[bytes, Entry]:
-    """By content the files of a repo (its id) whose path is meant, in any bundle that can be read.
+    """Return by content the files of a repo (its id) whose path matches ``is_meant``, in any bundle that can be read.
 
-    Raises Corrupt if a bundle that lives can't be read.
+    Raises Corrupt if a live bundle can't be read.
     """
     search, found = LeafSearch(Nodes(core), is_meant), dict[bytes, Entry]()
     for _, bundle, is_alive in sorted(_all_bundles(core, repo), key=lambda item: item[2]):
@@ -212,14 +215,14 @@ def files_of(core: Core, repo: str, is_meant: Callable[[str], bool]) -> dict[byt
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Of each pack that holds some of the chunks, where in it; ``scanned``: how many packs were looked at."""
+    """For each pack with some of the chunks, the offsets of these. ``scanned``: number of packs that were read."""
 
     packs: dict[bytes, set[int]]
     scanned: int
 
 
 def held_by(core: Core, chunks: Collection[bytes]) -> Held:
-    """The packs of the store that hold one of these chunks: every pack's table is looked at, the index is not asked."""
+    """Find the packs of the store with one of these chunks. Reads the tables of all packs, because an index may be wrong."""
     wanted = leading(hashes_of(sorted(chunks)))
     exact = frozenset(chunks)
     packs = keys.ids_of(stat.key for stat in core.backend.list(keys.PACKS))
@@ -231,7 +234,7 @@ def _offsets(core: Core, pack: bytes, wanted: Array, exact: frozenset[bytes]) ->
     try:
         table = load_table(core, pack)
     except NotFound:
-        return set()  # swept since it was listed
+        return set()  # deleted since it was listed
     rows = np.flatnonzero(np.isin(leading(table.hashes), wanted)).tolist()
     return {int(table.offsets[row]) for row in rows if table.hashes[row].tobytes() in exact}
 
@@ -241,7 +244,7 @@ def _offsets(core: Core, pack: bytes, wanted: Array, exact: frozenset[bytes]) ->
 
 @dataclass(slots=True)
 class Like:
-    """A content that has chunks in common with others: ``shared`` of its ``size`` bytes. Where it stands: the paths."""
+    """A content that has chunks in common with others: ``shared`` of its ``size`` bytes. ``places``: its paths."""
 
     content: str
     size: int
@@ -250,7 +253,7 @@ class Like:
 
 
 def find_like(core: Core, contents: frozenset[bytes]) -> list[Like]:
-    """The other contents of living bundles that share chunks with these, what shares most first."""
+    """Return the other contents of live bundles that share chunks with these, most shared bytes first."""
     finder = Finder(core, contents)
     finder.find()
     packs = frozenset(held_by(core, finder.chunks | contents).packs)
@@ -286,7 +289,7 @@ class _LikeSearch:
             self.found[content].places.append(ErasedPlace(repo, bundle.id, path, content.hex()))
 
     def _candidates(self, batch: pa.RecordBatch) -> Iterator[Entry]:
-        """Files with bytes in one of the packs in question."""
+        """Yield files with bytes in one of the suspected packs."""
         near = [
             pack in self.packs or any(use["pack"] in self.packs for use in uses or ())
             for pack, uses in zip(batch["pack"].to_pylist(), batch["packs"].to_pylist(), strict=True)

@@ -1,4 +1,4 @@
-"""What is kept of erasures: receipts. One that names a path which is taken out later is told again without it."""
+"""Receipts of erasures. A receipt that names a path which is erased later is replaced by one without it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["receipts", "retold", "without_receipt"]
 
 
 def receipts(core: Core) -> list[Receipt]:
-    """The receipts of all erasures, oldest first by their clocks."""
+    """Return the receipts of all erasures, oldest first by the clocks of their writers."""
     return list(_listed(core).values())
 
 
 def without_receipt(core: Core, contents: frozenset[bytes]) -> bool:
-    """True if one of these has a notice and no receipt: its erasure was stopped, or the receipt is lost."""
+    """True if one of these has a notice but no receipt: its erasure was interrupted, or the receipt is lost."""
     noted = [content for content in contents if core.backend.stat(keys.erased(content)) is not None]
     if not noted:
         return False
@@ -29,13 +29,13 @@ def without_receipt(core: Core, contents: frozenset[bytes]) -> bool:
 
 
 def retold(core: Core, contents: frozenset[bytes]) -> frozenset[str]:
-    """Return the keys of receipts that name paths of these contents; a new receipt repeats the rest."""
+    """Write receipts without the paths of these contents, and return the keys of the receipts that they replace."""
     names = frozenset(content.hex() for content in contents)
     listed = _listed(core)
     told = {receipt.replaces for receipt in listed.values()}
     found = {key: receipt for key, receipt in listed.items() if any(_names(place, names) for place in receipt.places)}
     for receipt in found.values():
-        if receipt.id not in told:  # whoever was stopped here before has told it
+        if receipt.id not in told:  # an interrupted run may have written the new one already
             places = tuple(replace(place, path="") if _names(place, names) else place for place in receipt.places)
             again = replace(receipt, id=core.clock.new_id(), places=places, replaces=receipt.id)
             core.create(keys.receipt(again.id), seal("receipt", again))

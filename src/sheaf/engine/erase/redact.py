@@ -1,10 +1,10 @@
-"""Rows of bundles that were committed long ago are replaced: by an erasure, and by nothing else.
+"""Replace rows of committed bundles. Only an erasure does this.
 
-A bundle's id, version, message and place in the history stay. It gets another tree, by a record in its repo's log, which
-is the commit: from there on everybody reads the new tree, and the nodes of the old one are garbage like any other. So
-nobody is sent anywhere, no node is changed, and gc, replicas and caches know all that it takes already.
+A bundle's id, version, message and position in the history stay. It gets another tree, by a record in its repo's log,
+which is the commit: from there on all readers use the new tree, and the nodes of the old one are garbage like any
+other. So there are no redirects and no changed nodes, and gc, replicas and caches need no special case.
 
-What is changed is decided by a :class:`Change`; it must not find anything to do in what it has changed already.
+A :class:`Change` decides what is changed. It must not find anything to do in rows that it has changed already.
 """
 
 from __future__ import annotations
@@ -34,34 +34,34 @@ class Hits(Protocol):
     """Finds the entries of a tree that are to be changed."""
 
     def hits(self, nodes: Nodes, root: Pointer) -> list[Entry]:
-        """Raises Corrupt."""
+        """Return these entries. Raises Corrupt."""
         ...
 
 
 class Change(Protocol):
-    """What becomes of the entries that were found."""
+    """A change of the entries that were found."""
 
     def is_done(self, entry: Entry) -> bool:
         """True if nothing is to be changed in this entry, though it has the content."""
         ...
 
     def prepare(self, opened: Open, entries: list[Entry]) -> None:
-        """Store what the new rows need, durably, in the name of a session. ``entries``: all of a repo, of each content one."""
+        """Store durably what the new rows need, in a session. ``entries``: those of a repo, one for each content."""
         ...
 
     def rows(self, tree: Tree, entries: list[Entry]) -> list[RowChange]:
-        """The rows to remove and to set in a tree, in order."""
+        """Return the rows to remove and to set in a tree, in order."""
         ...
 
 
 def redact(core: Core, finder: Hits, change: Change) -> int:
-    """Change the entries that are found in all bundles of all repos, deleted ones too as far as they can be read.
+    """Change the found entries in all bundles of all repos, also in deleted ones as far as they can be read.
 
-    Returns how many bundles got another tree. Who reads an old tree meanwhile may commit it again: look again when all
-    sessions that are open now have ended.
+    Returns the number of bundles that got another tree. A session that reads an old tree in the meantime may commit it
+    again: repeat the search when all sessions that are open now have ended.
 
     Raises:
-        Corrupt: a bundle that lives can't be read.
+        Corrupt: a live bundle can't be read.
         Conflict: gc has ended the session.
     """
     repos = store_log(core).head().state.repos.values()
@@ -69,7 +69,7 @@ def redact(core: Core, finder: Hits, change: Change) -> int:
 
 
 class _Redaction:
-    """One repo's bundles."""
+    """The redaction of one repo's bundles."""
 
     def __init__(self, core: Core, finder: Hits, change: Change, repo: RepoEntry) -> None:
         self._core = core
@@ -81,8 +81,8 @@ class _Redaction:
         self._refs = Refs(self._log, repo.name)
 
     def run(self) -> int:
-        """How many bundles were redacted."""
-        if not any(self._found()):  # most repos have nothing of it, and need no session
+        """Redact, and return the number of redacted bundles."""
+        if not any(self._found()):  # most repos have no match, and need no session
             return 0
         opened = open_session(self._core, self._repo.id, self._log, "erase")
         with Ending(self._core, opened.id) as ending:
@@ -98,13 +98,14 @@ class _Redaction:
     def _found(self) -> Iterator[tuple[Bundle, list[Entry]]]:
         deleted = self._refs.deleted_bundles()
         gone = {bundle.id for bundle in deleted}
-        for bundle in [*deleted, *self._refs.bundles()]:  # of equal contents those that surely can be read come last
+        # Live bundles come last: the caller keeps the last entry of each content, and theirs can surely be read.
+        for bundle in [*deleted, *self._refs.bundles()]:
             try:
                 entries = self._finder.hits(self._nodes, pointer_of(bundle.root))
             except Corrupt:
                 if bundle.id not in gone and not self._repo.deleted:
                     raise
-                continue  # gc has begun to take it away: it can't come back
+                continue  # gc has begun to delete it: it can't be restored
             if entries:
                 yield bundle, entries
 
@@ -124,6 +125,7 @@ class _Redaction:
         def decide(head: Head[RepoState]) -> tuple[RepoOp, ...]:
             ensure_session_open(self._log, opened.session)
             now = self._refs.ever()
-            return tuple(op for op in ops if now[op.bundle].root.id == op.expect)  # else another erasure was faster
+            # A bundle with another tree than expected was redacted by another erasure in the meantime.
+            return tuple(op for op in ops if now[op.bundle].root.id == op.expect)
 
         self._log.append(decide)

@@ -1,7 +1,7 @@
-"""Names that an erasure takes out: in their place stands a notice, which says no more than the row does anyway.
+"""Names that an erasure removes: each is replaced by a notice, which reveals no more than the row does anyway.
 
-A notice is made of the content's hash, so that one file has the same notice in all bundles and no version seems to have
-renamed it, and so that whoever comes after a crash finds nothing left to do where it was done.
+A notice is made of the content's hash. So a file has the same notice in all bundles, no version seems to have renamed
+it, and a run after a crash finds nothing left to do where it was done.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ _DIGITS = 16
 
 
 def notice_name(content: bytes, number: int = 1) -> str:
-    """The name that stands for a content's names; ``number`` tells several in one folder apart."""
+    """Return the name that replaces a content's names. ``number`` distinguishes several in one folder."""
     return f"erased-{content.hex()[:_DIGITS]}" + (f"-{number}" if number > 1 else "")
 
 
 def is_notice(name: str, content: bytes) -> bool:
-    """True if a file of this content has no other name than a notice."""
+    """True if a name of a file with this content is a notice."""
     start = notice_name(content)
     rest = name.removeprefix(start)
     return name.startswith(start) and (not rest or (rest[0] == "-" and rest[1:].isdecimal()))
 
 
 class Names:
-    """Replaces names by notices. Attributes go, too: they may hold the name under which a file came, or its other hashes."""
+    """Replaces names by notices, and removes attributes, which may contain the original name or other hashes."""
 
     def is_done(self, entry: Entry) -> bool:
-        """True if a notice stands there already."""
+        """True if the entry has a notice already."""
         return is_notice(entry.name, entry.content)
 
     def prepare(self, opened: Open, entries: list[Entry]) -> None:
-        """Nothing needs to be stored for it."""
+        """Do nothing: a notice needs no stored bytes."""
 
     def rows(self, tree: Tree, entries: list[Entry]) -> list[Change]:
-        """Each entry leaves its place and stands under its notice. Raises Corrupt."""
+        """Return changes that remove each entry and set it under its notice. Raises Corrupt."""
         used: dict[tuple[str, bytes], int] = {}
         changes: dict[bytes, pa.RecordBatch | None] = {}
         for entry in entries:

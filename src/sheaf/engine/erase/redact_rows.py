@@ -1,4 +1,4 @@
-"""Contents that an erasure puts in the place of others: a table without some of its rows."""
+"""Contents that replace others in an erasure: tables without some of their rows."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from sheaf.model.paths import order_key
 
 __all__ = ["Contents", "Replacement"]
 
-_HASHES = ("sha256", "md5")  # attributes that are of the bytes
+_HASHES = ("sha256", "md5")  # attributes that depend on the bytes
 
-Contents = Callable[[Entry], Iterable[bytes]]  #: the new bytes of a file, block by block
+Contents = Callable[[Entry], Iterable[bytes]]  #: returns the new bytes of a file, block by block
 
 
 class Replacement:
-    """Stores new contents, once in each repo that needs them, and gives them to all entries that had the old ones.
+    """Stores new contents, once in each repo that needs them, and sets them in all entries that had the old ones.
 
-    ``condition``: says which rows are left out, the same text for the same rows; ``rows_out``: how many were found by
-    it; ``columns``: that it is about.
+    ``condition``: the text of the condition for the removed rows, equal for equal rows; ``rows_out``: the number of
+    rows that satisfy it; ``columns``: its columns.
     """
 
     def __init__(self, core: Core, rewritten: Contents, condition: str, rows: int, columns: frozenset[str]) -> None:
@@ -41,11 +41,11 @@ class Replacement:
         self._placed: dict[bytes, Placed] = {}
 
     def is_done(self, entry: Entry) -> bool:
-        """Never: an entry that has the old content is to be changed."""
+        """Return False: every entry that has the old content is to be changed."""
         return False
 
     def prepare(self, opened: Open, entries: list[Entry]) -> None:
-        """Store the new contents in the name of a session; raises what reading the old ones raises."""
+        """Store the new contents in a session. Raises what reading the old ones raises."""
         index = ChunkIndex(load_segments(self._core), opened.unlisted_packs, partial(load_table, self._core))
         sink = PackSink(self._core, opened.id, index)
         ingest = Ingest(self._core, sink, index, opened.erased)
@@ -54,7 +54,7 @@ class Replacement:
         sink.list_durable()
 
     def rows(self, tree: Tree, entries: list[Entry]) -> list[Change]:
-        """Each entry with its new content, size and place. What it is called, its mode and its time stay."""
+        """Return changes that set content, size and location of each entry. Name, mode and time stay."""
         known = (entry for entry in entries if entry.content in self._placed)  # others were committed since
         return [(order_key(entry.folder, entry.name), self._row(entry)) for entry in known]
 

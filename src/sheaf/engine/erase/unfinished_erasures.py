@@ -1,7 +1,7 @@
-"""Erasures that replace contents and were stopped.
+"""Erasures that replace contents and were interrupted.
 
-When no bundle names a content any more, nothing says what its chunks are; so that is written down before, and whoever
-erases next goes on with it. It belongs to one place, and is deleted at the end.
+When no bundle has a content any more, nothing tells which chunks it has. So these are recorded before, and the next
+erasure continues with them. The record belongs to one location, and is deleted at the end.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["NOTHING", "Pending", "begin", "resume", "unfinished"]
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """Erasures that were started and are unfinished; ``keys``: the objects that record them."""
+    """Erasures that were started and are unfinished. ``keys``: the objects that record them."""
 
     contents: frozenset[bytes] = frozenset()
     chunks: frozenset[bytes] = frozenset()
@@ -35,7 +35,7 @@ NOTHING = Pending()
 
 
 def begin(core: Core, finder: Finder, condition: str, rows: int, columns: frozenset[str]) -> Pending:
-    """Write down what the contents that were found are made of. ``condition``: what makes the new ones of them."""
+    """Record the chunks of the contents that were found. ``condition``: the text that selects the removed rows."""
     contents, chunks = finder.contents, frozenset(finder.chunks)
     id = core.clock.new_id()
     mark = _mark(id, condition)
@@ -45,7 +45,7 @@ def begin(core: Core, finder: Finder, condition: str, rows: int, columns: frozen
 
 
 def _mark(id: str, condition: str) -> str:
-    """Tells a condition again, and says nothing of it to those who don't know it."""
+    """Return a hash that identifies a condition, and reveals nothing to readers who don't know the condition."""
     return blake3(f"{id} {condition}".encode()).hexdigest()
 
 
@@ -54,7 +54,7 @@ def _hexed(hashes: frozenset[bytes]) -> tuple[str, ...]:
 
 
 def unfinished(core: Core, condition: str) -> frozenset[bytes]:
-    """The contents of erasures with this condition that were begun: bundles of other repos may still name them."""
+    """Return the contents of unfinished erasures with this condition: bundles of other repos may still have them."""
     begun = (said for _, said in _begun(core) if said.condition == _mark(said.id, condition))
     return frozenset(bytes.fromhex(content) for said in begun for content in said.contents)
 
@@ -65,9 +65,10 @@ def _begun(core: Core) -> Iterator[tuple[str, Erasing]]:
 
 
 def resume(core: Core, contents: frozenset[bytes], rows: int) -> Pending:
-    """What others have begun and is left: unless bundles still name it, which are to be changed and not to lose a file.
+    """Return what interrupted erasures have left, without those whose contents bundles still have.
 
-    ``contents``, ``rows``: what is erased now anyway; they are in the answer.
+    Those bundles must be changed first, or they would lose a file. ``contents``, ``rows``: what is erased now; the
+    result includes it.
     """
     found = Pending(contents, rows=rows)
     for key, said in _begun(core):

@@ -1,1 +1,1 @@
-"""Manifests: the tree of nodes that lists a bundle's files, read, written and compared."""
+"""Manifests: read, write and compare the tree of nodes that lists a bundle's files."""

@@ -1,7 +1,8 @@
-"""Many whole files at once, by ranges of packs: what a program reads that goes through a bundle from end to end.
+"""Read many whole files by ranges of packs, for programs that read a bundle from end to end.
 
-Files that were stored together lie together, and so do the recipes of those that have several chunks. So the range from
-the first to the last of them is fetched in one go, and what turns out to lie elsewhere (it was deduplicated) afterwards.
+Files that were stored together are neighbours, and so are the recipes of those that have several chunks. So the range
+from the first to the last of them is fetched in one request; chunks that are elsewhere (deduplicated) are fetched
+later.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ from sheaf.model.entries import PlaceKind, RecipePlace
 
 __all__ = ["Bulk"]
 
-_BIG = 8 << 20  # bytes of a file of many chunks from which on it is read by itself
-_GAP = 1 << 20  # bytes nobody asked for that are fetched along
-_SMALL = 32 << 10  # bytes of a file on average up to which one thread at a time takes files out of what was fetched
+_BIG = 8 << 20  # bytes; a larger file of many chunks is read by itself
+_GAP = 1 << 20  # unneeded bytes that are fetched too, instead of with another request
+_SMALL = 32 << 10  # average bytes of a file up to which one thread at a time extracts files
 _RANGE = 40 << 20  # bytes fetched in one request: a whole pack
 Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Bytes ``start`` to ``end`` of a pack, and the rows whose chunk or recipe is in them, as they are stored."""
+    """Bytes ``start`` to ``end`` of a pack, and the rows whose chunk or recipe is in them, in the order of storage."""
 
     pack: bytes
     start: int
@@ -45,7 +46,7 @@ class Range:
 
 @dataclass(slots=True)
 class Reading:
-    """One call's files. ``late``: chunks that lay in no range, as (row, number in the file, where)."""
+    """The files of one call. ``late``: chunks that were in no range, as (row, number in the file, location)."""
 
     batch: pa.RecordBatch
     whole: list[bytes]
@@ -53,13 +54,13 @@ class Reading:
     late: list[tuple[int, int, Want]] = field(default_factory=list)
 
     def column(self, name: str, rows: list[int]) -> list[Any]:
-        """Some values of a column, as Python has them."""
+        """Return some values of a column as Python objects."""
         values: list[Any] = self.batch[name].take(pa.array(rows)).to_numpy(zero_copy_only=False).tolist()
         return values
 
 
 class Bulk:
-    """Reads whole files of a store. Safe to use from many threads, but not from those of ``Core.io``."""
+    """Reads whole files of a store. Thread-safe, but not for use on threads of ``Core.io``."""
 
     def __init__(self, core: Core, contents: Contents) -> None:
         self._core = core
@@ -67,9 +68,9 @@ class Bulk:
         self._turn = Lock()
 
     def read(self, batch: pa.RecordBatch) -> list[bytes]:
-        """The verified content of each row of a manifest; all must be files.
+        """Return the verified content of each row of a manifest; all must be files.
 
-        Raises Corrupt, Unavailable, and Unsupported for bytes that are elsewhere.
+        Raises Corrupt, Unavailable, and Unsupported for external bytes.
         """
         reading = Reading(batch, [b""] * batch.num_rows)
         place, size = batch["place"].to_numpy(), batch["size"].to_numpy()
@@ -78,7 +79,7 @@ class Bulk:
         pending = [(each, self._core.io.submit(self._fetch, each)) for each in _ranges(batch, place, size, ~alone)]
         for each, future in pending:
             data = future.result()
-            # Several threads at small files only hand Python's lock to each other, twice a file.
+            # Several threads that extract small files only wait for Python's lock, twice a file.
             with self._turn if each.end - each.start < _SMALL * len(each.rows) else nullcontext():
                 self._take(reading, each, data)
         self._take_late(reading)
@@ -94,7 +95,8 @@ class Bulk:
             key, length = keys.pack(wanted.pack), wanted.end - wanted.start
             return memoryview(self._core.backend.get_ranges(key, [(wanted.start, length)])[0])
         except DAMAGE:
-            return None  # gc has moved what is in it, or some of it is damaged: each chunk is fetched by itself
+            # Gc has moved what is in it, or some of it is damaged: each chunk is then fetched by itself.
+            return None
 
     def _take(self, reading: Reading, wanted: Range, data: memoryview | None) -> None:
         rows, pack, start, whole = wanted.rows, wanted.pack, wanted.start, reading.whole
@@ -137,7 +139,7 @@ class Bulk:
 
 
 def _sound(data: memoryview, hash: bytes, length: int, pack: bytes, offset: int, stored: int) -> bytes | None:
-    """The chunk whose frame ``data`` begins with; None if it is damaged, or was on the way: it is fetched again then."""
+    """Return the chunk whose frame begins ``data``, None if it is damaged or incomplete: it is then fetched again."""
     try:
         return opened(data[:stored], hash, length, pack, offset)
     except DAMAGE:
@@ -145,7 +147,7 @@ def _sound(data: memoryview, hash: bytes, length: int, pack: bytes, offset: int,
 
 
 def _ranges(batch: pa.RecordBatch, place: Ints, size: Ints, together: npt.NDArray[np.bool_]) -> Iterator[Range]:
-    """What to fetch: in each pack, from where the first file can begin to where the last one ends, without big holes."""
+    """Yield what to fetch: in each pack, from the first possible byte of a file to the last one, without big gaps."""
     rows = np.flatnonzero(together & (place != PlaceKind.NONE))
     if not len(rows):
         return
@@ -166,7 +168,7 @@ def _ranges(batch: pa.RecordBatch, place: Ints, size: Ints, together: npt.NDArra
 
 
 def _runs(number: Ints, begin: Ints, end: Ints) -> Iterator[tuple[int, int]]:
-    """Where runs of one pack begin and end that have no hole and aren't longer than a range may be."""
+    """Yield the runs in one pack that have no big gap and aren't longer than a range may be, as (first, end)."""
     new = (np.diff(number) != 0) | (begin[1:] - end[:-1] > _GAP)
     first, edges = 0, [*(np.flatnonzero(new) + 1).tolist(), len(number)]
     for edge in edges:

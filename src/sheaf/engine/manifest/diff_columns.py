@@ -1,4 +1,4 @@
-"""Two runs of leaves compared by columns: for leaves that are not cut alike."""
+"""Compare two runs of leaves by columns, for leaves that are not cut at the same rows."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from sheaf.model.paths import order_key
 
 __all__ = ["merged"]
 
-_TOLD = 4096  # rows that are unlike before they are told: turning them into entries costs less together
+_TOLD = 4096  # differing rows that are collected: converting many into entries at a time costs less
 _NOTHING = pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in ROWS], schema=ROWS)
 
 
 def merged(left: Iterable[Pointer], right: Iterable[Pointer], old: Nodes, new: Nodes) -> Iterator[Difference]:
-    """The differences between two runs of leaves, read once, a few at a time."""
+    """Yield the differences between two runs of leaves, read once, a few at a time."""
     before, after = _Side(old.leaves(left)), _Side(new.leaves(right))
     apart: list[tuple[pa.RecordBatch, pa.RecordBatch]] = []
     while before.fill() | after.fill():
@@ -38,14 +38,14 @@ def merged(left: Iterable[Pointer], right: Iterable[Pointer], old: Nodes, new: N
 
 
 def _told(apart: list[tuple[pa.RecordBatch, pa.RecordBatch]]) -> Iterator[Difference]:
-    """Rows that are unlike, as differences."""
+    """Yield differing rows as differences."""
     if apart:
         lefts, rights = (pa.Table.from_batches(side).combine_chunks() for side in zip(*apart, strict=True))
         yield from diff_entries(*(chain.from_iterable(map(entries, side.to_batches())) for side in (lefts, rights)))
 
 
 class _Side:
-    """The rows of one side that were not compared yet; ``last`` is the key of the last one that is here."""
+    """The rows of one side that were not compared yet. ``last``: the key of the last row in memory."""
 
     def __init__(self, leaves: Iterator[pa.RecordBatch]) -> None:
         self._leaves = leaves
@@ -53,14 +53,14 @@ class _Side:
         self.last = b""
 
     def fill(self) -> bool:
-        """Fetch rows if there are none here; False at the end."""
+        """Fetch rows if there are none in memory. Return False at the end."""
         while self.rows is None and (leaf := next(self._leaves, None)) is not None:
             if leaf.num_rows:
                 self.rows, self.last = leaf, _key(leaf, leaf.num_rows - 1)
         return self.rows is not None
 
     def take(self, end: bytes) -> pa.RecordBatch:
-        """The rows up to a key."""
+        """Return the rows up to a key."""
         rows = self.rows
         if rows is None:
             return _NOTHING
@@ -77,7 +77,7 @@ def _key(batch: pa.RecordBatch, row: int) -> bytes:
 
 
 def _unlike(old: pa.RecordBatch, new: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch]:
-    """The rows of each side that the other doesn't have exactly so; found column-wise, since most are alike."""
+    """Return the rows of each side that the other lacks or has differently. Compares columns, since most rows are equal."""
     if old["folder"].equals(new["folder"]) and old["name"].equals(new["name"]):
         rows = np.flatnonzero(_differ(old, new))
         return (old.take(pa.array(rows)), new.take(pa.array(rows))) if len(rows) else (_NOTHING, _NOTHING)
@@ -91,7 +91,7 @@ def _unlike(old: pa.RecordBatch, new: pa.RecordBatch) -> tuple[pa.RecordBatch, p
 
 
 def _differ(old: pa.RecordBatch, new: pa.RecordBatch) -> npt.NDArray[np.bool_]:
-    """Per row of two batches with the same paths, whether they are unlike in what a version is made of."""
+    """Return a mask of rows, for two batches with the same paths, that differ in what a version covers."""
     content = hashes_array(old["content"]).view("<u8") != hashes_array(new["content"]).view("<u8")
     found: npt.NDArray[np.bool_] = content.any(axis=1) | (kinds(old) != kinds(new))
     return found

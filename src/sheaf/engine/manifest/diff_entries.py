@@ -1,4 +1,4 @@
-"""What can differ between two manifests, and two ordered runs of entries compared."""
+"""Differences between two manifests, and the comparison of two ordered runs of entries."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ class Difference:
 
     @property
     def path(self) -> str:
-        """Where it is now, or was."""
+        """The path of the new entry, or of the deleted one."""
         entry = self.new or self.old
         assert entry is not None
         return entry.path
 
 
 def same(old: Entry, new: Entry) -> bool:
-    """True if two entries are alike in what a version is made of."""
+    """True if two entries are equal in what a version covers."""
     return (old.kind, old.executable, old.content) == (new.kind, new.executable, new.content)
 
 
 def diff_entries(old: Iterable[Entry], new: Iterable[Entry]) -> Iterator[Difference]:
-    """Merge two ordered runs of entries into what differs."""
+    """Merge two ordered runs of entries, and yield their differences in order."""
     lefts, rights = iter(old), iter(new)
     left, right = next(lefts, None), next(rights, None)
     while left is not None or right is not None:

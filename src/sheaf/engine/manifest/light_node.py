@@ -1,6 +1,6 @@
-"""Leaves and inner nodes without Arrow: rows one at a time, for whoever needs few of many.
+"""Leaves and inner nodes without Arrow: rows one at a time, for callers that need a few of many.
 
-Rows come without their places: this is for looking and comparing, and reads and writes nothing by what it sees.
+Rows come without the locations of their bytes: they are for listing and comparing, not for reading contents.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["PlainLeaf", "children_of"]
 
 _HASH = 32
 
-Code = Literal["B", "H", "i", "q"]  #: of numbers, as struct calls them
+Code = Literal["B", "H", "i", "q"]  #: number formats of the struct module
 
 
 class _Texts:
@@ -61,7 +61,7 @@ _IS_LITTLE = struct.pack("=H", 1) == struct.pack("<H", 1)
 
 
 class _Columns:
-    """A node's columns, each decompressed when it is first needed; those that a twin has, too, only once."""
+    """A node's columns, each decompressed when it is first needed; those shared with ``twin`` only once."""
 
     def __init__(self, plain: Plain) -> None:
         self.plain = plain
@@ -89,7 +89,7 @@ class _Columns:
         return self.twin if self.twin and self.plain.is_same(self.twin.plain, column) else None
 
     def hashes(self, column: str) -> bytes | memoryview:
-        """All of a column, one after the other."""
+        """Return all hashes of a column, one after the other."""
         if column not in self._hashes:
             buffer = self.plain.buffers(column)[1]
             if len(buffer) < _HASH * self.plain.rows:
@@ -112,22 +112,22 @@ class PlainLeaf:
         self._prefix = pointer.prefix
 
     def key(self, row: int) -> bytes:
-        """What rows are ordered by."""
+        """Return the order key of a row."""
         folder, name = self._columns.text("folder"), self._columns.text("name")
         return order_key(join(self._prefix, folder[row]), name[row])
 
     def find(self, key: bytes) -> Entry | None:
-        """The row with an order key."""
+        """Return the row with an order key, or None."""
         row = bisect_left(range(self._plain.rows), key, key=self.key)
         return self.entry(row) if row < self._plain.rows and self.key(row) == key else None
 
     def between(self, low: bytes, high: bytes) -> Iterator[Entry]:
-        """The rows after one order key and before another."""
+        """Yield the rows after one order key and before another."""
         rows = range(self._plain.rows)
         return map(self.entry, range(bisect_right(rows, low, key=self.key), bisect_left(rows, high, key=self.key)))
 
     def entry(self, row: int) -> Entry:
-        """One row. Raises Corrupt if it makes no sense."""
+        """Return one row as an entry. Raises Corrupt if it is invalid."""
         c = self._columns
         folder, name = join(self._prefix, c.text("folder")[row]), c.text("name")[row]
         kind, mode = c.number("kind", "B")[row], c.number("mode", "H")[row]
@@ -143,7 +143,7 @@ class PlainLeaf:
             raise Corrupt(f"{self._plain.what} has an invalid row: {error}", "run `sheaf store check`") from error
 
     def unlike(self, other: PlainLeaf) -> list[int] | None:
-        """The rows that differ from those of another leaf in kind, execute bit or content; None if paths do, too."""
+        """Return the rows that differ from those of another leaf in kind, execute bit or content; None if paths differ."""
         mine, yours = self._plain, other._plain
         if self._prefix != other._prefix or not all(mine.is_same(yours, column) for column in ("folder", "name")):
             return None
@@ -155,14 +155,14 @@ class PlainLeaf:
         return sorted(rows)
 
     def _kinds(self) -> list[tuple[int, bool]]:
-        """Per row: kind, and whether it is a file that its owner may execute."""
+        """Return for each row its kind, and True if it is a file that its owner may execute."""
         kinds, modes = self._columns.number("kind", "B"), self._columns.number("mode", "H")
         files = (Kind.FILE, Kind.EXTERNAL)
         return [(kind, kind in files and bool(mode & 0o100)) for kind, mode in zip(kinds, modes, strict=True)]
 
 
 def _unequal(left: bytes | memoryview, right: bytes | memoryview, width: int, count: int) -> Iterator[int]:
-    """The values that differ of two columns of equal length, found by halves: most are equal."""
+    """Yield the numbers of values that differ between two columns of equal length, found by halving: most are equal."""
     pending = [(0, count)]
     while pending:
         start, end = pending.pop()
@@ -177,7 +177,7 @@ def _unequal(left: bytes | memoryview, right: bytes | memoryview, width: int, co
 
 
 def children_of(plain: Plain, pointer: Pointer) -> Sequence[Pointer]:
-    """An inner node's children, made one by one when they are looked at; without the packs that leaves need."""
+    """Return an inner node's children, each created when it is accessed; without the packs that leaves need."""
     columns = _Columns(plain)
     if sum(columns.number("rows", "q")) != pointer.rows or not plain.rows:
         raise Corrupt(f"{plain.what} does not have the number of rows that its parent gives")

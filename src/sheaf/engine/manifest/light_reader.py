@@ -1,4 +1,4 @@
-"""A look at one path or one folder of a bundle, without Arrow: loading it takes longer than the look."""
+"""Read one path or one folder of a bundle without Arrow, because loading Arrow takes longer than the read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class NotPlain(Exception):
 
 
 class Glance:
-    """A manifest whose entries come without their places. Everything may raise NotPlain, Corrupt."""
+    """A manifest whose entries come without the locations of their bytes. All methods may raise NotPlain, Corrupt."""
 
     def __init__(self, nodes: Nodes, root: Pointer) -> None:
         self._nodes = nodes
@@ -29,20 +29,20 @@ class Glance:
         self._children = lru_cache(8)(self._read_children)
 
     def find(self, path: str) -> Entry | None:
-        """The entry of a path, or None."""
+        """Return the entry of a path, or None."""
         key = order_key(*split(path))
         leaves = self._leaves(self._root, key, key + b"\0")
         return next((entry for leaf in leaves if (entry := self._leaf(leaf).find(key))), None)
 
     def below(self, folder: str) -> Iterator[Entry]:
-        """List a folder's direct entries, in order."""
+        """Yield a folder's direct entries, in order."""
         low = order_key(folder, "")
         high = low[:-1] + b"\1"
         for leaf in self._leaves(self._root, low, high):
             yield from self._leaf(leaf).between(low, high)
 
     def _leaves(self, pointer: Pointer, low: bytes, high: bytes) -> Iterator[Pointer]:
-        """The leaves that may hold rows from one order key on and before another."""
+        """Yield the leaves that may have rows from one order key on and before another."""
         if not pointer.level:
             yield pointer
             return

@@ -1,4 +1,4 @@
-"""Manifest nodes: read, checked and remembered; written, in parallel."""
+"""Manifest nodes: read, verified and cached; written in parallel."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ if TYPE_CHECKING:  # 0.1 s to import, and who only looks at plain nodes needs no
 __all__ = ["Nodes", "mark_of", "pointer_of", "root_of"]
 
 T = TypeVar("T")
-_AHEAD = 4  # leaves being fetched while one is worked on
-_MANY = 1 << 63  # what the columns of nodes can't count
+_AHEAD = 4  # leaves being fetched while one is used
+_MANY = 1 << 63  # greater than any count in the columns of nodes
 _REMEMBERED = 64 << 20  # bytes of decoded nodes kept in memory
 
 
 def mark_of(pointer: Pointer) -> bytes:
-    """Names a node at a place in few bytes: the same bytes may stand below two folders."""
+    """Return a short id of a node at a prefix: equal bytes may be nodes below two folders."""
     return blake3(pointer.id + pointer.prefix.encode()).digest(16)
 
 
 def pointer_of(root: Root) -> Pointer:
-    """The pointer in a bundle's descriptor, as trees use it. Raises Corrupt if there can be no such node."""
+    """Return the pointer in a bundle's descriptor. Raises Corrupt if there can be no such node."""
     try:
         id, logical, full = map(parse_hash, (root.id, root.logical, root.full))
     except InvalidInput as error:
@@ -49,13 +49,13 @@ def pointer_of(root: Root) -> Pointer:
 
 
 def root_of(pointer: Pointer) -> Root:
-    """The pointer to a root, as a bundle's descriptor holds it."""
+    """Return the pointer to a root in the form of a bundle's descriptor."""
     p = pointer
     return Root(p.id.hex(), p.length, p.level, p.rows, p.size, p.logical.hex(), p.full.hex())
 
 
 class Nodes:
-    """The nodes of a store. Safe to use from many threads."""
+    """The nodes of a store. Thread-safe."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -65,11 +65,11 @@ class Nodes:
 
     @property
     def io(self) -> Threads:
-        """What fetches nodes side by side."""
+        """The threads that fetch nodes concurrently."""
         return self._core.io
 
     def rows(self, pointer: Pointer) -> pa.RecordBatch:
-        """A leaf's rows (schema ROWS, absolute folders). Raises Corrupt, NotFound."""
+        """Return a leaf's rows (schema ROWS, absolute folders). Raises Corrupt, NotFound."""
         found = self._remembered(pointer)
         if found is None:
             found = self._rows(pointer)
@@ -77,7 +77,7 @@ class Nodes:
         return found
 
     def leaves(self, pointers: Iterable[Pointer]) -> Iterator[pa.RecordBatch]:
-        """The rows of many leaves, in order, a few of them fetched ahead and none remembered. Raises Corrupt, NotFound."""
+        """Yield the rows of many leaves in order; a few are fetched ahead and none is cached. Raises Corrupt, NotFound."""
         ahead: deque[Future[pa.RecordBatch]] = deque()
         for pointer in pointers:
             ahead.append(self._core.io.submit(self._rows, pointer))
@@ -87,7 +87,7 @@ class Nodes:
             yield ahead.popleft().result()
 
     def children(self, pointer: Pointer) -> list[Pointer]:
-        """An inner node's children, in order. Raises Corrupt, NotFound."""
+        """Return an inner node's children, in order. Raises Corrupt, NotFound."""
         from sheaf.format.node_v1 import decode_children
 
         found: list[Pointer] | None = self._remembered(pointer)
@@ -97,16 +97,16 @@ class Nodes:
         return found
 
     def plain(self, pointer: Pointer) -> Plain | None:
-        """A node's columns without Arrow, not remembered; None if only Arrow can read it. Raises Corrupt, NotFound."""
+        """Return a node's columns without Arrow, uncached; None if only Arrow can read it. Raises Corrupt, NotFound."""
         what = f"node {pointer.id.hex()}"
         return self._load(pointer, lambda data: plain_node(data, pointer.level, what))
 
     def check(self, pointer: Pointer) -> bytes:
-        """A node's bytes as the store has them now, bypassing every cache. Raises Corrupt, NotFound."""
+        """Return a node's verified bytes, read from the store without any cache. Raises Corrupt, NotFound."""
         return _checked(get_object(self._core.backend, keys.node(pointer.id)), pointer)
 
     def sound(self, pointers: Sequence[Pointer]) -> list[Pointer]:
-        """Those of some nodes that the store has sound at this moment."""
+        """Return those of some nodes that are sound in the store at this moment."""
         checked = zip(pointers, self._core.io.map(self._is_sound, pointers), strict=True)
         return [
             pointer
@@ -144,7 +144,7 @@ class Nodes:
 
     def _remembered(self, pointer: Pointer) -> Any:
         with self._lock:
-            key = (pointer.id, pointer.prefix)  # the same bytes may stand below two folders
+            key = (pointer.id, pointer.prefix)  # equal bytes may be nodes below two folders
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key][1]

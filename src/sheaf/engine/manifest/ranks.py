@@ -1,6 +1,6 @@
-"""A bundle's rows by number: entry n of the manifest, where a path or a folder stands, without a table of anything.
+"""A bundle's rows by number: entry n of the manifest, and the number of a path or folder, without a table of all rows.
 
-For doors that must name entries by integers (inodes) and can't afford to remember each one that was ever seen.
+For mounts, which name entries by integers (inodes) and can't keep each one in memory that was ever used.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from sheaf.model.paths import join, order_key
 
 __all__ = ["Decoded", "Leaf", "Ranks"]
 
-_ROW = 250  # bytes that a row of a decoded leaf takes, about
+_ROW = 250  # approximate bytes of a row of a decoded leaf
 
 
 class Leaf:
-    """Consecutive rows as plain lists, ready to be asked for one by one. ``first``: the number of the first."""
+    """Consecutive rows as plain lists, for access one by one. ``first``: the number of the first row."""
 
     __slots__ = ("_codes", "_folders", "batch", "content", "first", "kind", "mode", "mtime", "name", "place", "size")
 
@@ -47,26 +47,26 @@ class Leaf:
         return len(self.name)
 
     def folder(self, row: int) -> str:
-        """The folder that a row is in."""
+        """Return the folder of a row."""
         return self._folders[self._codes[row]]
 
     def path(self, row: int) -> str:
-        """Folder and name of a row."""
+        """Return the path of a row."""
         return join(self.folder(row), self.name[row])
 
     def target(self, row: int) -> str | None:
-        """Where a symlink leads."""
+        """Return the target of a symlink, None for other rows."""
         target: str | None = self.batch["target"][row].as_py()
         return target
 
     def before(self, key: bytes) -> int:
-        """How many rows stand before a key."""
+        """Return the number of rows before a key."""
         return bisect_left(range(len(self)), key, key=lambda row: order_key(self.folder(row), self.name[row]))
 
 
 @dataclass(frozen=True, slots=True)
 class Inner:
-    """The children of an inner node: their first keys, and how many rows of the node stand before each."""
+    """The children of an inner node: their first keys, and the number of rows of the node before each."""
 
     children: list[Pointer]
     keys: list[bytes]
@@ -74,7 +74,7 @@ class Inner:
 
 
 class Decoded:
-    """What was decoded last, up to so many bytes; may be shared by many bundles and threads."""
+    """A cache of decoded nodes with a size limit; may be shared by many bundles and threads."""
 
     def __init__(self, room: int = 64 << 20) -> None:
         self._room = room
@@ -83,7 +83,7 @@ class Decoded:
         self._size = 0
 
     def get(self, key: tuple[bytes, str, int]) -> Any:
-        """The value, or None."""
+        """Return the cached value, or None."""
         with self._lock:
             found = self._kept.get(key)
             if found is None:
@@ -92,7 +92,7 @@ class Decoded:
             return found[1]
 
     def put(self, key: tuple[bytes, str, int], size: int, value: Any) -> None:
-        """Keep a value; the oldest ones make room."""
+        """Add a value of ``size`` bytes; the least recently used ones are evicted."""
         with self._lock:
             self._size += size - self._kept.pop(key, (0, None))[0]
             self._kept[key] = (size, value)
@@ -106,7 +106,7 @@ def _at_once() -> None:
 
 @dataclass(slots=True)
 class Ranks:
-    """One manifest, by number. ``before_load`` is called before a node is fetched, and may raise to put that off."""
+    """One manifest, by row number. ``before_load``: called before a node is fetched; it may raise to postpone that."""
 
     tree: Tree
     decoded: Decoded = field(default_factory=Decoded)
@@ -116,7 +116,7 @@ class Ranks:
         return self.tree.root.rows
 
     def leaf(self, rank: int) -> Leaf:
-        """The leaf that holds a row. Raises IndexError for a number that there isn't, Corrupt, Unavailable."""
+        """Return the leaf with a row. Raises IndexError for an invalid number, Corrupt, Unavailable."""
         if not 0 <= rank < len(self):
             raise IndexError(rank)
         pointer, first = self.tree.root, 0
@@ -127,21 +127,21 @@ class Ranks:
         return self._leaf(pointer, first)
 
     def find(self, folder: str, name: str) -> int | None:
-        """The number of a path."""
+        """Return the number of a path, or None."""
         leaf, row = self._place(order_key(folder, name))
         if row < len(leaf) and leaf.name[row] == name and leaf.folder(row) == folder:
             return leaf.first + row
         return None
 
     def span(self, folder: str) -> range:
-        """The numbers of what is in a folder, without what is deeper: they follow each other."""
+        """Return the numbers of a folder's direct entries, which are consecutive."""
         base = folder.replace("/", "\0").encode()
         bounds = (self._place(base + end) for end in (b"\0\0", b"\0\1"))
         first, end = (leaf.first + row for leaf, row in bounds)
         return range(first, end)
 
     def _place(self, key: bytes) -> tuple[Leaf, int]:
-        """The leaf where a key stands or would stand, and how many of its rows are before it."""
+        """Return the leaf where a key is or would be, and the number of its rows before the key."""
         pointer, first = self.tree.root, 0
         while pointer.level:
             inner = self._inner(pointer)

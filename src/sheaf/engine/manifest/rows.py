@@ -1,4 +1,4 @@
-"""Rows of a manifest, made from entries."""
+"""Make rows of a manifest from entries."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ __all__ = ["external_entry", "folder_entry", "place_of", "row_of", "symlink_entr
 
 
 def folder_entry(path: str, mode: int = 0o755, mtime: int = 0) -> Entry:
-    """The entry of a folder."""
+    """Return the entry of a folder. ``mtime``: nanoseconds since 1970."""
     folder, name = split(check_path(path))
     return Entry(folder, name, Kind.FOLDER, mode, mtime)
 
 
 def symlink_entry(path: str, target: str, mtime: int = 0) -> Entry:
-    """The entry of a symlink; its content is the hash of its target."""
+    """Return the entry of a symlink; its content is the hash of its target."""
     folder, name = split(check_path(path))
     raw = check_target(target, path).encode()
     return Entry(folder, name, Kind.SYMLINK, 0o777, mtime, len(raw), blake3(raw).digest(), target)
 
 
 def external_entry(path: str, url: str, size: int, etag: str = "", mtime: int = 0) -> Entry:
-    """The entry of a file elsewhere whose bytes nobody has hashed: its content stands for where it is and which it is."""
+    """Return the entry of an external file, whose bytes were not hashed: its content is a hash of URL, size and ETag."""
     folder, name = split(check_path(path))
     content = external_content(url, size, etag)
     return Entry(folder, name, Kind.EXTERNAL, 0o644, mtime, size, content, place=ExternalPlace(url, etag))
 
 
 def place_of(placed: Placed) -> Place | None:
-    """Where a file is that was stored."""
+    """Return the location of a stored file, None if it is empty."""
     if placed.place == PlaceKind.CHUNK:
         return ChunkPlace(placed.pack, placed.offset, placed.stored)
     if placed.place == PlaceKind.RECIPE:
@@ -57,7 +57,7 @@ def place_of(placed: Placed) -> Place | None:
 
 
 def row_of(entry: Entry, packs: Sequence[tuple[bytes, int]] | None = None) -> pa.RecordBatch:
-    """One entry as a batch of one row. ``packs``: for a recipe, what the file needs (the `packs` column)."""
+    """Return one entry as a batch of one row. ``packs``: for a recipe, what the file needs (the `packs` column)."""
     values: dict[str, Any] = dict.fromkeys(ROWS.names)
     for name in ("folder", "name", "kind", "mode", "mtime", "size", "content", "target"):
         values[name] = getattr(entry, name)

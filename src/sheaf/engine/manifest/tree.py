@@ -1,4 +1,4 @@
-"""A bundle's manifest, for reading: one path, one folder, a subtree, everything; always in order, never more than asked."""
+"""Read a bundle's manifest: one path, one folder, a subtree, or all; in order, and no more nodes than needed."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Tree", "entries", "entry_at"]
 
-_MANY = 100_000  # rows that are read in passing: remembering them would only push out others
+_MANY = 100_000  # a larger read isn't cached: it would only evict other nodes
 
 
 class Tree:
-    """A manifest. Cheap to make; nodes are fetched when they are needed.
+    """A manifest. Cheap to create; nodes are fetched when they are needed.
 
-    ``now``: asked for the root when a node is missing, since an erasure may have given the bundle another tree meanwhile.
+    ``now``: returns the current root; called when a node is missing, since an erasure may have given the bundle another
+    tree.
     """
 
     def __init__(self, nodes: Nodes, root: Pointer, now: Callable[[], Pointer] | None = None) -> None:
@@ -35,12 +36,12 @@ class Tree:
         self._now = now
 
     def find(self, path: str) -> Entry | None:
-        """The entry of a path, or None."""
+        """Return the entry of a path, or None."""
         row = self.row(path)
         return None if row is None else entry_at(row, 0)
 
     def row(self, path: str) -> pa.RecordBatch | None:
-        """The row of a path as a batch of one, or None."""
+        """Return the row of a path as a batch of one, or None."""
         try:
             return self._row(path)
         except Corrupt:
@@ -63,7 +64,7 @@ class Tree:
         return batch.slice(int(hits[0]), 1) if len(hits) else None
 
     def batches(self, folder: str = "", *, recursive: bool = True) -> Iterator[pa.RecordBatch]:
-        """The rows below a folder (without its own), in order: all of them, or only one level."""
+        """Yield the rows below a folder (without its own), in order: all of them, or only the direct entries."""
         is_begun = False
         try:
             for batch in self._batches(folder, recursive):
@@ -88,16 +89,16 @@ class Tree:
                 yield batch
 
     def entries(self, folder: str = "", *, recursive: bool = True) -> Iterator[Entry]:
-        """The same as entries."""
+        """Yield the entries below a folder, as :meth:`batches` does."""
         for batch in self.batches(folder, recursive=recursive):
             yield from entries(batch)
 
     def _is_renewed(self) -> bool:
-        """True if there is another tree now: then it is this one from now on."""
+        """Switch to the current tree; return True if it is another one."""
         try:
             root = self._now() if self._now is not None else self.root
         except SheafError:
-            return False  # nobody knows of a better one
+            return False  # no newer root is known
         is_new, self.root = root != self.root, root
         return is_new
 
@@ -112,7 +113,7 @@ class Tree:
 
 
 def _between(batch: pa.RecordBatch, folder: str, recursive: bool) -> pa.RecordBatch:
-    """The rows of a leaf that are below a folder: they are one range."""
+    """Return the rows of a leaf that are below a folder: they are one range."""
     import numpy as np
     import pyarrow.compute as pc
 
@@ -126,14 +127,14 @@ def _between(batch: pa.RecordBatch, folder: str, recursive: bool) -> pa.RecordBa
 
 
 def entries(batch: pa.RecordBatch) -> Iterator[Entry]:
-    """The rows of a batch, one by one."""
+    """Yield the rows of a batch as entries."""
     columns = {name: batch[name].to_pylist() for name in batch.schema.names}
     for i in range(batch.num_rows):
         yield _entry({name: values[i] for name, values in columns.items()})
 
 
 def entry_at(batch: pa.RecordBatch, i: int) -> Entry:
-    """Row i of a batch."""
+    """Return row i of a batch as an entry."""
     return _entry({name: batch[name][i].as_py() for name in batch.schema.names})
 
 

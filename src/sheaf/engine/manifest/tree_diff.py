@@ -1,4 +1,4 @@
-"""What differs between two manifests: nodes that are equal are never opened."""
+"""Compare two manifests, without reading nodes that are equal."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from sheaf.model.paths import order_key
 
 __all__ = ["Difference", "diff_entries", "diff_trees", "same", "with_renames"]
 
-_AHEAD = 8  # leaves, or pairs of them, being fetched while others are compared
+_AHEAD = 8  # leaves, or pairs of them, that are fetched while others are compared
 
-Step = tuple[Pointer | None, Pointer | None]  #: leaves that begin alike, or one of either side
+Step = tuple[Pointer | None, Pointer | None]  #: two leaves with the same first path, or a leaf of one side
 
 
 def diff_trees(old: Tree, new: Tree, *, renames: bool = True) -> Iterator[Difference]:
-    """What happened between two trees, in order of paths; moved files are one "renamed" each unless told not to.
+    """Yield the differences between two trees, in order of paths. With ``renames``, a moved file is one "renamed".
 
-    The entries may lack their places.
+    The entries may lack the locations of their bytes.
     """
     found = _found(old.nodes, new.nodes, *_apart(old, new))
     return with_renames(list(found)) if renames else found
 
 
 def _apart(old: Tree, new: Tree) -> tuple[list[Pointer], list[Pointer]]:
-    """The leaves that only one of the trees has, in order."""
+    """Return the leaves that only one of the trees has, in order."""
     left, right = [old.root], [new.root]
     while True:
         level = max((p.level for p in left + right), default=0)
@@ -47,7 +47,7 @@ def _apart(old: Tree, new: Tree) -> tuple[list[Pointer], list[Pointer]]:
 
 
 def _below(nodes: Nodes, pointers: list[Pointer], level: int) -> list[Pointer]:
-    """The same with the nodes of a level opened."""
+    """Return the nodes with those of a level replaced by their children."""
     opened = ahead(nodes.io, lambda p: _children(nodes, p) if p.level == level else [p], pointers, _AHEAD)
     return [child for children in opened for child in children]
 
@@ -61,7 +61,7 @@ def _children(nodes: Nodes, pointer: Pointer) -> Sequence[Pointer]:
 
 
 def _found(old: Nodes, new: Nodes, left: list[Pointer], right: list[Pointer]) -> Iterator[Difference]:
-    """The differences between two runs of leaves: in pairs where both are cut alike, by columns where they are not."""
+    """Yield the differences between two runs of leaves: in pairs where both are cut alike, else by columns."""
     rest: tuple[list[Pointer], list[Pointer]] = ([], [])
     for step, unlike in _compared(old, new, _steps(left, right)):
         if unlike is None:
@@ -77,13 +77,13 @@ def _found(old: Nodes, new: Nodes, left: list[Pointer], right: list[Pointer]) ->
 def _merged(old: Nodes, new: Nodes, leaves: tuple[list[Pointer], list[Pointer]]) -> Iterator[Difference]:
     if not any(leaves):
         return iter(())
-    from sheaf.engine.manifest.diff_columns import merged  # takes pyarrow, numpy and its compute: 0.1 s to import
+    from sheaf.engine.manifest.diff_columns import merged  # imports pyarrow, numpy and its compute: 0.1 s
 
     return merged(*leaves, old, new)
 
 
 def _steps(left: list[Pointer], right: list[Pointer]) -> Iterator[Step]:
-    """Both runs side by side."""
+    """Yield both runs in parallel, as steps."""
     lefts, rights = deque(left), deque(right)
     while lefts and rights:
         a, b = ((one.folder, one.name) for one in (lefts[0], rights[0]))
@@ -98,7 +98,7 @@ def _steps(left: list[Pointer], right: list[Pointer]) -> Iterator[Step]:
 
 
 def _compared(old: Nodes, new: Nodes, steps: Iterator[Step]) -> Iterator[tuple[Step, list[Difference] | None]]:
-    """Each step with what differs; None if its leaves don't hold the same paths in the same places."""
+    """Yield each step with its differences; None if its leaves don't have the same paths in the same rows."""
     waiting: deque[tuple[Step, Future[Plain | None] | None, Future[Plain | None] | None]] = deque()
     for step in steps:
         left, right = step
@@ -127,7 +127,7 @@ def _compare(
 
 
 def with_renames(found: list[Difference]) -> Iterator[Difference]:
-    """Differences in order of paths, where a deleted and an added file of equal content are one rename, the first of each."""
+    """Replace a deleted and an added file of equal content by one rename, the first of each. Sorted by path."""
     gone: dict[tuple[Kind, bytes], list[Difference]] = {}
     for difference in found:
         if (

@@ -1,4 +1,4 @@
-"""A bundle made from another one by naming what changes: no download, cost that goes with the change."""
+"""Make a bundle from another one by listing changes: without a download, at a cost proportional to the changes."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ __all__ = ["Changes"]
 
 
 class Changes:
-    """Rows to set and to remove on top of a tree. Keeps what a folder tree must be: every folder has its row."""
+    """Rows to set and to remove on top of a tree. Keeps the tree valid: every folder has its row."""
 
     def __init__(self, base: Tree) -> None:
         self._base = base
         self._rows: dict[str, pa.RecordBatch | None] = {}
         self._kinds: dict[str, Kind | None] = {}
-        self.files = 0  #: by how many the number of files changes
+        self.files = 0  #: change in the number of files
 
     def put(self, entry: Entry, packs: list[tuple[bytes, int]] | None = None) -> None:
-        """Set an entry. Folders above it come into being.
+        """Set an entry, and create missing folders above it.
 
         Raises:
-            InvalidInput: something above it is no folder, or it is a folder itself and the entry is none.
+            InvalidInput: something above it is not a folder, or a folder would be replaced by an entry that is not one.
         """
         self._place(entry.path, entry.kind, row_of(entry, packs), entry.mtime)
 
     def put_row(self, row: pa.RecordBatch) -> None:
-        """Set a row as it stands in another tree (its place and packs come with it). Raises as :meth:`put`."""
+        """Set a row as it is in another tree, with its location and packs. Raises as :meth:`put`."""
         folder, name, kind = (row[column][0].as_py() for column in ("folder", "name", "kind"))
         self._place(join(folder, name), Kind(kind), row, 0)
 
     def remove(self, path: str) -> None:
-        """Remove an entry; of a folder, all that is below it too. Raises NotFound."""
+        """Remove an entry; for a folder, also everything below it. Raises NotFound."""
         kind = self._kind(path)
         if kind is None:
             raise NotFound(f"'{path}' not found in this bundle")
@@ -50,7 +50,7 @@ class Changes:
         self._set(path, None, None)
 
     def changes(self) -> list[Change]:
-        """All of it, in the order of the tree."""
+        """Return all changes, in the order of the tree."""
         return sorted(
             ((order_key(*split(path)), row) for path, row in self._rows.items()), key=lambda change: change[0]
         )

@@ -1,7 +1,7 @@
-"""Manifests out: rows are cut into leaves, leaves gathered under inner nodes, and what an older bundle has is reused.
+"""Write manifests: cut rows into leaves, group leaves under inner nodes, and reuse the nodes of an older bundle.
 
-Where a node ends depends only on the rows since the last end, so an edit changes the nodes around it and then falls
-into step with the old tree again. Whole subtrees that are in step are passed on unread.
+Where a node ends depends only on the rows since the last end, so an edit changes the nodes around it, and the nodes
+after these are equal to the old ones again. Such subtrees are reused unread.
 """
 
 from __future__ import annotations
@@ -42,16 +42,14 @@ from sheaf.model.paths import common_folder, order_key
 
 __all__ = ["Change", "TreeWriter", "leaves_of"]
 
-Change = tuple[
-    bytes, pa.RecordBatch | None
-]  #: order key, and the one row that stands there from now on (None: nothing)
-Piece: TypeAlias = Any  #: a Pointer to a subtree that is passed on, or a pa.RecordBatch of rows to be cut
-_TOGETHER = 4096  # rows in which cuts are looked for at once
-_IN_FLIGHT = 16  # nodes being written at once: bounds memory
+Change = tuple[bytes, pa.RecordBatch | None]  #: order key, and the new row (None: removed)
+Piece: TypeAlias = Any  #: a Pointer to a reused subtree, or a pa.RecordBatch of rows to cut
+_TOGETHER = 4096  # rows in which ends of leaves are searched at a time
+_IN_FLIGHT = 16  # nodes written at a time: this bounds memory
 
 
 class TreeWriter:
-    """Writes nodes for one session. All of a level are durable before the level above is created."""
+    """Writes nodes for one session. All nodes of a level are durable before the level above is created."""
 
     def __init__(self, core: Core, nodes: Nodes, session: str, reuse: Mapping[bytes, Pointer] | None = None) -> None:
         self._core = core
@@ -60,14 +58,15 @@ class TreeWriter:
         self._reuse = reuse or {}
         self._writes: deque[Future[None]] = deque()
         self._written: set[bytes] = set()
-        self._wide: set[bytes] = set()  # inner nodes of more than one child that were written here: no need to ask
+        # Inner nodes with several children that were written here: the number of their children need not be read.
+        self._wide: set[bytes] = set()
 
     def build(self, batches: Iterable[pa.RecordBatch]) -> Pointer:
-        """A tree of these rows, which are in order."""
+        """Write a tree of these rows, which are in order; return its root."""
         return self._tree(batches)
 
     def edit(self, base: Pointer, changes: Sequence[Change]) -> Pointer:
-        """The tree of ``base`` with some rows set or removed; ``changes`` are in order, no key twice."""
+        """Write the tree of ``base`` with some rows set or removed; return its root. ``changes``: in order, no key twice."""
         return self._tree(self._pieces(base, changes))
 
     def _tree(self, pieces: Iterable[Piece]) -> Pointer:
@@ -113,7 +112,7 @@ class TreeWriter:
         first = (batch["folder"][0].as_py(), batch["name"][0].as_py()) if batch.num_rows else ("", "")
         packs = leaf_packs(batch)
         known = self._reuse.get(full)
-        if known is not None and known.level == 0 and known.packs == packs:  # `full` says nothing of places
+        if known is not None and known.level == 0 and known.packs == packs:  # `full` does not cover locations
             return replace(known, prefix=prefix, folder=first[0], name=first[1])
         size = int(batch["size"].to_numpy().sum())
         data = encode_rows(self._session, batch, prefix)
@@ -203,7 +202,7 @@ class TreeWriter:
 
 
 def _gathered(pieces: Iterable[Piece]) -> Iterator[Piece]:
-    """The same with neighbouring rows together: an edit gives them one by one, and looking for cuts costs by the batch."""
+    """Yield pieces with neighbouring rows joined: an edit yields single rows, and the search for ends costs per batch."""
     rows: list[pa.RecordBatch] = []
     count = 0
     for piece in pieces:
@@ -220,7 +219,7 @@ def _gathered(pieces: Iterable[Piece]) -> Iterator[Piece]:
 
 
 def _changed(batch: pa.RecordBatch, changes: Sequence[Change]) -> Iterator[pa.RecordBatch]:
-    """The rows of a leaf with changes applied, as slices in order."""
+    """Yield the rows of a leaf with changes applied, as slices in order."""
     folders, names = batch["folder"].to_pylist(), batch["name"].to_pylist()
     present = [order_key(folder, name) for folder, name in zip(folders, names, strict=True)]
     at = 0
@@ -236,14 +235,14 @@ def _changed(batch: pa.RecordBatch, changes: Sequence[Change]) -> Iterator[pa.Re
 
 
 class _Cutter:
-    """Rows in, leaves out."""
+    """Cuts rows into leaves."""
 
     def __init__(self) -> None:
         self._batches: list[pa.RecordBatch] = []
         self.pending = 0
 
     def feed(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-        """Add rows; yields the leaves that are complete now."""
+        """Add rows; yield the leaves that are complete now."""
         if not batch.num_rows:
             return
         self._batches.append(batch)
@@ -258,7 +257,7 @@ class _Cutter:
         self.pending = whole.num_rows - end
 
     def rest(self) -> pa.RecordBatch | None:
-        """What is left at the end: the last leaf."""
+        """Return the remaining rows as the last leaf, None if there are none."""
         return _joined(self._batches) if self.pending else None
 
 
@@ -267,7 +266,7 @@ def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
 
 
 def _cuts(may_end: npt.NDArray[np.bool_], weight: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """(start, end) of each complete leaf: at a row that may end one from 1,024 rows on; always at a limit."""
+    """Yield (start, end) of each complete leaf: at a row that may end one from 1,024 rows on; always at a limit."""
     ends = np.flatnonzero(may_end) + 1
     total = np.cumsum(weight)
     start = 0
@@ -284,8 +283,8 @@ def _cuts(may_end: npt.NDArray[np.bool_], weight: npt.NDArray[np.int64]) -> Iter
 
 
 def leaves_of(nodes: Nodes, root: Pointer) -> Iterator[Pointer]:
-    """All nodes of a tree below and including the root, with their packs: to be reused by ``full``."""
-    # nobody tells which packs a root needs; below another root its parent must say so, or gc would take them away
+    """Yield all nodes of a tree, including the root, with their packs, to be reused by ``full``."""
+    # A root's pointer doesn't list its packs, but the parent that reuses it must, or gc would delete them.
     yield root if root.level else replace(root, packs=leaf_packs(nodes.rows(root)))
     if root.level:
         for child in nodes.children(root):

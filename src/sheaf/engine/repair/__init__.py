@@ -1,1 +1,1 @@
-"""Repairs of what a check has found."""
+"""Repair what a check has found."""

@@ -1,4 +1,4 @@
-"""Notes of damage that are out of date: of objects that were put right, or were sound all the time."""
+"""Remove outdated notes of damage: of objects that were repaired, or were always sound."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["Reviewed", "review_notes"]
 
 @dataclass(frozen=True, slots=True)
 class Reviewed:
-    """The keys of objects that were noted as damaged: ``sound`` ones, whose notes are gone, and the others."""
+    """The keys of objects that were noted as damaged: ``sound`` ones, whose notes were deleted, and ``damaged`` ones."""
 
     sound: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
 
 
 def review_notes(core: Core, *, is_dry: bool = False) -> Reviewed:
-    """Read every object that is noted as damaged; delete the notes of those that are sound."""
+    """Read every object that is noted as damaged, and delete the notes of those that are sound."""
     found = Reviewed()
     for key in noted_keys(core):
         if not _is_sound(core, key):
@@ -48,7 +48,7 @@ def _is_sound(core: Core, key: str) -> bool:
 
 
 def _was_moved(core: Core, key: str) -> bool:
-    """True if it is a pack that was replaced, so that it need not be there: its address may have been put right."""
+    """True if a key is that of a replaced pack, which need not exist."""
     try:
         return not load_forwards(core).moved.keys().isdisjoint(keys.ids_of([key]))
     except FAULTS:

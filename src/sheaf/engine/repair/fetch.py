@@ -21,18 +21,18 @@ from sheaf.storage.port import Backend, Stat
 __all__ = ["fetch"]
 
 _KEPT_FOR_EVER = (keys.ERASED, keys.RECEIPTS, keys.RUNS)
-_ELSEWHERE = frozenset({"log", "index", "ref", "bundle", "size"})  # problems that no single object is the answer to
+_ELSEWHERE = frozenset({"log", "index", "ref", "bundle", "size"})  # problems that no single object can solve
 
 
 def fetch(mending: Mending, found: Report, check: Callable[[], Report]) -> Report:
-    """Mend the logs, then whatever was ``found``, and what ``check`` finds then, as long as a copy can help with it.
+    """Repair the logs, then what was ``found``, and what ``check`` finds then, as long as a copy can help.
 
     Returns:
         The last report.
 
     Raises:
-        Refused: a copy takes writes itself, so one of the two is an older store.
-        Corrupt: the store's log can't be mended.
+        Refused: a copy accepts writes itself, so one of the two is an older store.
+        Corrupt: the store's log can't be repaired.
     """
     _ensure_one_primary(mending)
     mend_logs(mending, may_grow=not _is_copy(mending.core))
@@ -72,7 +72,7 @@ def _ensure_one_primary(mending: Mending) -> None:
 
 
 def _fetch_lost_notices(mending: Mending) -> None:
-    """Nobody deletes these, so what a copy has and this place doesn't was lost."""
+    """Fetch objects that are never deleted: if a copy has one that this location lacks, it was lost."""
     for prefix in _KEPT_FOR_EVER:
         here = {stat.key for stat in mending.core.backend.list(prefix)}
         there = {stat.key for source in mending.sources for stat in _listed(source, prefix)}
@@ -88,7 +88,7 @@ def _listed(source: Backend, prefix: str) -> Iterator[Stat]:
 
 
 def _moved(core: Core) -> frozenset[bytes]:
-    """Packs that gc or an erasure has replaced: they must not come back, for they may hold what was erased."""
+    """Return packs that gc or an erasure has replaced. They must not be fetched, for they may contain erased bytes."""
     try:
         records = list(store_log(core).records())
     except FAULTS:
@@ -98,7 +98,7 @@ def _moved(core: Core) -> frozenset[bytes]:
 
 
 def _keys(mending: Mending, problems: Iterable[Problem], moved: frozenset[bytes]) -> Iterator[str]:
-    """The objects that may be to blame for these."""
+    """Yield the keys of objects that may cause these problems."""
     for problem in problems:
         if problem.kind in _ELSEWHERE:
             continue
@@ -113,7 +113,7 @@ def _keys(mending: Mending, problems: Iterable[Problem], moved: frozenset[bytes]
 
 
 def _of_pack(mending: Mending, key: str, moved: frozenset[bytes]) -> Iterator[str]:
-    """The pack; or, if it was replaced, what was said of where its chunks went."""
+    """Yield the pack's key; or, if the pack was replaced, the keys of its forwarding addresses."""
     (pack,) = keys.ids_of([key])
     if pack not in moved:
         yield key
@@ -126,7 +126,7 @@ def _of_pack(mending: Mending, key: str, moved: frozenset[bytes]) -> Iterator[st
 
 
 def _damaged(core: Core, suspects: Iterable[str]) -> Iterator[str]:
-    """Of these packs, and of those that replaced them, the ones that are damaged or gone."""
+    """Yield those of these packs, and of the packs that replaced them, that are damaged or missing."""
     packs = set(keys.ids_of(suspects))
     try:
         packs |= load_forwards(core).targets(packs)

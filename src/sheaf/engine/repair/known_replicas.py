@@ -1,4 +1,4 @@
-"""Which replicas a store has, though its log may be damaged."""
+"""Find the replicas of a store, even if its log is damaged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ __all__ = ["known_replicas"]
 
 
 def known_replicas(place: Backend) -> list[str] | None:
-    """The URLs in the newest record of the store's log that can be read; None if only an older one knows of no replicas."""
+    """Return the URLs in the newest readable record of the store's log.
+
+    Returns None if that is not the newest record and names no replicas, or if no record is readable.
+    """
     for n, stat in enumerate(place.list("log/", sort=True)):
         try:
             record = decode_record(get_object(place, stat.key), stat.key)

@@ -1,4 +1,4 @@
-"""Pages of logs that are lost or damaged, written again from the records that they copy."""
+"""Write missing or damaged pages of logs again, from the records that they copy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["write_pages"]
 
 
 def write_pages(core: Core, problems: Iterable[Problem], *, is_dry: bool = False) -> tuple[list[str], dict[str, str]]:
-    """The keys of the pages that were written, and those that could not be, with the reason."""
+    """Write pages; return the keys of those that were written, and those that could not be, with the reason."""
     written: list[str] = []
     failed: dict[str, str] = {}
     for key in (problem.key for problem in problems if problem.kind == "page"):
@@ -31,7 +31,7 @@ def write_pages(core: Core, problems: Iterable[Problem], *, is_dry: bool = False
 
 
 def _page(core: Core, key: str) -> bytes:
-    """Raises Corrupt or NotFound if one of the records can't be read."""
+    """Return the content of a page. Raises Corrupt or NotFound if one of its records can't be read."""
     base, _, digits = key.rpartition("pages/")
     first = (10**12 - 1 - int(digits)) * PAGE_RECORDS
     records = [keys.log_record(base, n) for n in range(first, first + PAGE_RECORDS)]

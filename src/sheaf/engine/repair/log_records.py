@@ -17,17 +17,17 @@ from sheaf.storage.port import Backend
 
 __all__ = ["mend_logs"]
 
-_AT_ONCE = 256  # records read at once
+_AT_ONCE = 256  # records read at a time
 
 
 def mend_logs(mending: Mending, *, may_grow: bool) -> None:
     """Repair the store's log, then that of each repo.
 
     Args:
-        may_grow: also fetch records that come after the newest one here: that is right if the copies got them from here.
+        may_grow: also fetch records after the newest one here, which is right if the copies got them from here.
 
     Raises:
-        Corrupt: the store's log can't be mended, so nobody knows which repos there are.
+        Corrupt: the store's log can't be repaired, so the repos are unknown.
     """
     _mend(mending, keys.STORE_LOG, may_grow)
     for repo in _repos(mending):
@@ -40,7 +40,7 @@ def _repos(mending: Mending) -> Iterable[str]:
     except (Corrupt, NotFound):
         if not mending.is_dry:
             raise
-    for source in mending.sources:  # they would be known once the log is mended
+    for source in mending.sources:  # they are known once the log is repaired
         return list(store_log(Core(source, mending.core.config, io=mending.core.io)).head().state.repos)
     return []
 
@@ -60,14 +60,14 @@ def _mend(mending: Mending, base: str, may_grow: bool) -> None:
         for n, record in zip(numbers, found, strict=True):
             after = record or _mended(mending, base, n, before)
             if after is None and n > here:
-                return  # what comes after it can't be put either
+                return  # later records can't be written either
             if record is not None and before is not None and before.n == n - 1 and record.prev != before.write:
                 mending.failed[keys.log_record(base, n)] = _APART
             before = after
 
 
 def _are_apart(mending: Mending, source: Backend, base: str, n: int) -> bool:
-    """True if both logs have this record, and not the same one."""
+    """True if both logs have this record, but with different contents."""
     ours, theirs = (_sound(place, base, n) for place in (mending.core.backend, source))
     if ours is None or theirs is None or ours.write == theirs.write:
         return False

@@ -1,4 +1,4 @@
-"""Bundles that can't be read, and the note of it in their log. The note takes nothing away and can be taken back."""
+"""Quarantine bundles that can't be read, by a note in their log. The note deletes nothing and can be withdrawn."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from sheaf.model.records import BringBack, Bundle, RepoEntry, RepoOp, RepoState,
 __all__ = ["Unreadable", "bring_back", "set_aside", "unreadable"]
 
 _NEEDS = "restore the objects that are missing or damaged: run `sheaf store repair --from-replica=URL`, or use a backup"
-_AT_ONCE = 500  # bundles noted by one record
+_AT_ONCE = 500  # bundles quarantined by one record
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A bundle of a repo (its id and its name), and the first thing that keeps it from being read."""
+    """A bundle of a repo (its id and its name), and the first reason why it can't be read."""
 
     repo: str
     repo_name: str
@@ -43,14 +43,14 @@ class Unreadable:
 
 
 def unreadable(core: Core, problems: Iterable[Problem]) -> list[Unreadable]:
-    """The bundles that these problems keep from being read, of those that live and are not set aside."""
+    """Return the live bundles that these problems make unreadable, without quarantined ones."""
     known = list(problems)
     reader, said = _Reader(core, _Suspects.of(core, known)), {p.key: p.message for p in known if p.kind == "bundle"}
     found: list[Unreadable] = []
     for repo in store_log(core).head().state.repos.values():
         if repo.deleted:
             continue
-        with suppress(*FAULTS):  # its log is among the problems; the other repos' bundles are looked at all the same
+        with suppress(*FAULTS):  # its log is among the problems; the bundles of other repos are checked nevertheless
             whys = ((bundle, said.get(bundle.id) or reader.fault(bundle)) for bundle in _not_aside(core, repo))
             found += [Unreadable(repo.id, repo.name, bundle.id, why) for bundle, why in whys if why]
     return found
@@ -64,7 +64,7 @@ def _not_aside(core: Core, repo: RepoEntry) -> list[Bundle]:
 
 @dataclass(frozen=True, slots=True)
 class _Suspects:
-    """Where to look closely: nodes that are known to be wrong, packs and objects (by their ids in leaves), paths."""
+    """What to read closely: damaged nodes, packs and objects (by their ids in leaves), and paths."""
 
     nodes: Mapping[bytes, str]
     packs: frozenset[bytes]
@@ -78,13 +78,13 @@ class _Suspects:
         try:
             packs |= load_forwards(core).sources(packs)
         except FAULTS:
-            pass  # a forwarding address is damaged: then the packs that it is about are among the problems
+            pass  # a damaged forwarding address: the packs that it is about are among the problems then
         objects = {object_id(p.key) for p in problems if p.kind == "object"}
         return cls(nodes, frozenset(packs | objects), frozenset(p.key for p in problems if p.kind == "file"))
 
 
 class _Reader:
-    """Reads bundles: all bytes of them, or only where there is something suspicious. What they share, once."""
+    """Reads bundles: all their bytes, or only suspicious ones. What bundles share is read once."""
 
     def __init__(self, core: Core, suspects: _Suspects | None) -> None:
         self._nodes = Nodes(core)
@@ -93,10 +93,10 @@ class _Reader:
         self._known: dict[bytes, str] = {}
 
     def fault(self, bundle: Bundle) -> str:
-        """The first thing that is wrong; empty if nothing is."""
+        """Return the first problem of a bundle, "" if there is none."""
         try:
             return self._fault(pointer_of(bundle.root))
-        except Corrupt as error:  # the descriptor itself
+        except Corrupt as error:  # the descriptor itself is invalid
             return error.message
 
     def _fault(self, pointer: Pointer) -> str:
@@ -124,7 +124,7 @@ class _Reader:
         return any(pack in self._suspects.packs for pack, _ in leaf_packs(batch))
 
     def _read(self, entry: Entry) -> None:
-        """Raises one of FAULTS if a file can't be read; one that was erased is not there on purpose."""
+        """Raise one of FAULTS if a file can't be read. Erased bytes are not a fault."""
         if entry.place is None or isinstance(entry.place, ExternalPlace):
             return
         try:
@@ -140,7 +140,7 @@ class _Reader:
 
 
 def set_aside(core: Core, found: Iterable[Unreadable]) -> list[Unreadable]:
-    """Quarantine these bundles in their logs; those deleted or quarantined in the meantime are left out."""
+    """Quarantine these bundles in their logs, and return them, without those deleted or quarantined in the meantime."""
     by_repo: dict[str, list[Unreadable]] = {}
     for item in found:
         by_repo.setdefault(item.repo, []).append(item)

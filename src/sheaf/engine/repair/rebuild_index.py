@@ -22,16 +22,16 @@ from sheaf.format.pack_v1 import PackTable
 
 __all__ = ["Rebuilt", "rebuild_index"]
 
-_TABLES = 16  # tables fetched at once
-_ROWS = 1 << 20  # chunks in one object: some 100 MiB while it is sorted
-_PER_LEVEL = 16  # packs: an object of so many counts as merged once, of so many times as many twice, and so on
+_TABLES = 16  # tables fetched at a time
+_ROWS = 1 << 20  # chunks of one object: some 100 MiB while it is sorted
+_PER_LEVEL = 16  # packs: an object of so many has level 1, as if merged once, one of so many times as many has level 2
 
-Table = tuple[bytes, PackTable | str]  #: a pack, and what it holds or why that can't be read
+Table = tuple[bytes, PackTable | str]  #: a pack, and its table or why that can't be read
 
 
 @dataclass(slots=True)
 class Rebuilt:
-    """What is in the new index, how many objects it has, how many were taken out; ``unread``: packs, and what ails them."""
+    """The result: packs and chunks in the new index, objects written and removed. ``unread``: packs, and their errors."""
 
     packs: int = 0
     chunks: int = 0
@@ -47,15 +47,16 @@ def rebuild_index(
     settle: Callable[[], None] = lambda: None,
     is_dry: bool = False,
 ) -> Rebuilt:
-    """Write index objects that list every chunk of every readable pack, then delete those that were there.
+    """Write index objects that list every chunk of every readable pack, then delete the old ones.
 
-    A session keeps gc from deleting a pack between its listing here and its mention in the index. What is condemned is
+    A session keeps gc from deleting a pack between its listing here and its entry in the index. Condemned packs are
     left out.
 
     Args:
-        but: packs that are known to hold damaged chunks: nobody shall find these.
-        settle: called between the listing of the packs and the first index object, to bring replicas up to date: whoever
-            finds a pack in the index may commit a bundle that needs it.
+        but: packs with damaged chunks: they must not be found.
+        settle: called between the listing of the packs and the first index object, to bring replicas up to date: a
+        writer
+            that finds a pack in the index may commit a bundle that needs it.
 
     Raises:
         Conflict: gc has ended this session; run it again.
@@ -96,13 +97,13 @@ def _table(core: Core, pack: bytes) -> PackTable | str:
     try:
         return load_table(core, pack)
     except NotFound:
-        return ""  # gone since it was listed
+        return ""  # deleted since it was listed
     except FAULTS as error:
         return error.message
 
 
 def _parts(tables: Iterator[Table], done: Rebuilt) -> Iterator[list[tuple[bytes, PackTable]]]:
-    """Packs with their tables, so many at a time as one index object takes."""
+    """Yield packs with their tables, as many at a time as one index object has room for."""
     part: list[tuple[bytes, PackTable]] = []
     rows = 0
     for pack, table in tables:

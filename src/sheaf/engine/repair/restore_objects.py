@@ -14,15 +14,16 @@ from sheaf.storage.port import Backend, Created
 
 __all__ = ["Keep", "Mending"]
 
-Keep = Callable[[str, bytes], None]  #: takes the key and the bytes of what is about to be replaced
+Keep = Callable[[str, bytes], None]  #: called with key and bytes of an object before it is replaced
 
 
 @dataclass(slots=True)
 class Mending:
-    """``core``: the place that is mended; ``sources``: its copies, asked in this order. ``is_dry``: only say what would be.
+    """Restores objects of a location. ``core``: that location; ``sources``: its copies, by preference.
 
-    ``mended``: keys; ``failed``: keys, and why not. An object that is missing is created. One that is damaged is replaced
-    in one step, so that its key is never free: somebody could put another record there.
+    ``is_dry``: only report. ``mended``: keys of restored objects; ``failed``: keys of others, and why. A missing object
+    is created. A damaged one is replaced in one step, so that its key is never free: another process could create
+    another record there.
     """
 
     core: Core
@@ -31,13 +32,13 @@ class Mending:
     is_dry: bool = False
     mended: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
-    size: int = 0  #: bytes of all that was put
+    size: int = 0  #: bytes written
 
     def mend(self, key: str, accept: Callable[[bytes], None] = lambda data: None) -> bytes | None:
-        """The sound bytes, once they are there; None (and why in ``failed``) if no source has any.
+        """Restore an object; return its sound bytes, None (and the reason in ``failed``) if no source has them.
 
         Args:
-            accept: raises one of ``FAULTS`` for bytes that are sound, and yet not what belongs there.
+            accept: raises one of ``FAULTS`` for bytes that are sound, but don't belong there.
         """
         self.failed[key] = "no copy has it"
         for source in self.sources:
@@ -78,11 +79,11 @@ class Mending:
             return get_object(self.core.backend, key)
         except NotFound:
             return None
-        except Corrupt:  # encrypted, and damaged: there are no bytes to look at
+        except Corrupt:  # encrypted and damaged: there are no bytes to compare
             return b""
 
     def _reason_to_keep(self, key: str, held: bytes, data: bytes) -> str:
-        """Why an object must not be replaced; empty if it is damaged."""
+        """Return why an object must not be replaced, "" if it is damaged."""
         if held == data:
             return "the copy has the same bytes"
         try:

@@ -1,4 +1,4 @@
-"""Check that bytes are what their key says they must be. Everything that comes from a copy is checked."""
+"""Verify that bytes are valid for their key. Everything that comes from a copy is verified."""
 
 from __future__ import annotations
 

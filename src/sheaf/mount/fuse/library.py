@@ -15,7 +15,7 @@ _BUILD: Final = "; pyfuse3 is built from source and requires libfuse3-dev and pk
 
 
 def check_library(library: str | None = None) -> str:
-    """Return the binding to use. Raises Unsupported if none is installed."""
+    """Return the name of the FUSE binding to use. Raises Unsupported if none is installed."""
     wanted = [library] if library else ["pyfuse3", "mfusepy"] if sys.platform == "linux" else ["mfusepy"]
     for name in wanted:
         if importlib.util.find_spec(name) is not None:

@@ -1,8 +1,8 @@
 """The interface of a mounted file system: a few calls on numbered nodes, synchronous and thread-safe.
 
-Bindings translate the kernel's requests into these calls, and what is raised into error numbers. A call that would have
-to wait for a store asks its :class:`Patience` first; on a thread that must not wait that raises :class:`WouldWait`, and
-the binding repeats the call on another thread. No call has changed anything when it raises WouldWait.
+Bindings translate the kernel's requests into these calls, and exceptions into error numbers. A call that would have to
+wait for a store asks its :class:`Patience` first; on a thread that must not wait that raises :class:`WouldWait`, and
+the binding repeats the call on another thread. A call that raises WouldWait has changed nothing.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 ROOT_INO: Final = 1
-FOREVER: Final = 365 * 86400.0  #: seconds that the kernel may remember what never changes
+FOREVER: Final = 365 * 86400.0  #: seconds for which the kernel may cache what never changes
 TYPE_BITS: Final = {
     Kind.FILE: stat.S_IFREG,
     Kind.EXTERNAL: stat.S_IFREG,
@@ -67,9 +67,9 @@ class Attr(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Attributes to set; None leaves one alone. ``mode``: permission bits, ``mtime``: nanoseconds since 1970.
+    """Attributes to set; None leaves one as it is. ``mode``: permission bits, ``mtime``: nanoseconds since 1970.
 
-    ``now``: the time of change is this moment.
+    ``now``: True to set the time of change to the current time.
     """
 
     size: int | None = None
@@ -88,7 +88,7 @@ class Space(NamedTuple):
 
 
 class Listing(Protocol):
-    """An opened folder."""
+    """The entries of an open folder."""
 
     @property
     def is_stable(self) -> bool:
@@ -96,16 +96,16 @@ class Listing(Protocol):
         ...
 
     def entries(self, start: int) -> Iterator[tuple[str, Attr, int]]:
-        """Yield the entries from position ``start`` on, each with the position after it; the first is 0."""
+        """Yield (name, attributes, next position) of each entry from position ``start`` on; the first position is 0."""
         ...
 
 
 class Filesystem(Protocol):
-    """Nodes by number. Each call may raise OSError, SheafError or WouldWait."""
+    """A file system of numbered nodes. Each call may raise OSError, SheafError or WouldWait."""
 
     @property
     def is_writable(self) -> bool:
-        """True if the calls below ``space`` are supported."""
+        """True if the calls after ``space`` are supported."""
         ...
 
     def lookup(self, parent: int, name: str) -> Attr: ...
@@ -113,7 +113,7 @@ class Filesystem(Protocol):
     def readlink(self, ino: int) -> str: ...
     def list(self, ino: int) -> Listing: ...
     def open(self, ino: int, *, write: bool = False, truncate: bool = False) -> int:
-        """A handle for :meth:`read`, :meth:`write` and :meth:`release`."""
+        """Open a file; return a handle for :meth:`read`, :meth:`write` and :meth:`release`."""
         ...
 
     def is_direct(self, handle: int) -> bool:
@@ -140,17 +140,17 @@ class Filesystem(Protocol):
 
 
 def failed(number: int) -> OSError:
-    """Return the error for an error number."""
+    """Return an OSError for an error number."""
     return OSError(number, os.strerror(number))
 
 
 def missing(name: str) -> OSError:
-    """Return the error for a name that is not in a folder, or that is too long."""
+    """Return the OSError for a name that does not exist in a folder, or that is too long."""
     return failed(errno.ENAMETOOLONG if len(name.encode()) > MAX_NAME else errno.ENOENT)
 
 
 class ReadOnly:
-    """The writing half of a file system that can't be written to."""
+    """The calls that write, for a file system that refuses them."""
 
     is_writable = False
 
@@ -189,7 +189,7 @@ class ReadOnly:
 
 
 class WouldWait(Exception):
-    """This thread must not wait; repeat the call on one that may, or here when ``coming`` is done."""
+    """Raised on a thread that must not wait: repeat the call on another thread, or here when ``coming`` is done."""
 
     def __init__(self, coming: Future[None] | None = None) -> None:
         super().__init__()
@@ -197,13 +197,13 @@ class WouldWait(Exception):
 
 
 class Patience:
-    """Knows which threads must not wait: the one that serves the kernel, if there is only one."""
+    """Tells apart threads that may wait from the one that serves the kernel, which must not if it is the only one."""
 
     def __init__(self) -> None:
         self._hasty: int | None = None
 
     def serve_here(self) -> None:
-        """From now on this thread must not wait."""
+        """Mark the calling thread as the one that must not wait."""
         self._hasty = threading.get_ident()
 
     @property
@@ -212,7 +212,7 @@ class Patience:
         return threading.get_ident() == self._hasty
 
     def ask(self) -> None:
-        """Call before waiting. Raises WouldWait."""
+        """Raise WouldWait if this thread must not wait. Call this before waiting."""
         if self.is_hasty:
             raise WouldWait
 

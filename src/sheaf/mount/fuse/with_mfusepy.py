@@ -1,4 +1,4 @@
-"""The port before the kernel through mfusepy, which knows nodes by path: macFUSE and FUSE-T, and Linux too.
+"""Connect a file system to the kernel through mfusepy, which names nodes by path: for macFUSE, FUSE-T and Linux.
 
 Each request comes on a thread of its own, so all of them may wait.
 """
@@ -25,16 +25,16 @@ __all__ = ["serve"]
 
 T = TypeVar("T")
 _HIDDEN: Final = ".fuse_hidden"
-_LOOP_ENDED: Final = 8  # what libfuse's fuse_main() returns for it
+_LOOP_ENDED: Final = 8  # the exit status of libfuse's fuse_main() if its loop ended with an error
 #: As many as libfuse 3 starts at most; without a number its versions from 3.12 on complain of their own default.
 _THREADS: Final = {"max_idle_threads": 10} if mfusepy.fuse_version_major == 3 else {}
-_UNKNOWN_INO: Final = 0xFFFFFFFF  # as libfuse has it
+_UNKNOWN_INO: Final = 0xFFFFFFFF  # as in libfuse
 _UTIME_NOW: Final = (1 << 30) - 1
 _UTIME_OMIT: Final = (1 << 30) - 2
 
 
 def serve(fs: Filesystem, patience: Patience, mountpoint: Path, options: MountOptions) -> None:
-    """Mount, serve until it is unmounted or a signal comes, and unmount. Raises RuntimeError if it can't be mounted."""
+    """Mount, serve until it is unmounted or a signal comes, and unmount. Raises RuntimeError if mounting fails."""
     keep = fs.getattr(ROOT_INO).keep
     on = {"ro": not fs.is_writable, "allow_other": options.allow_other, "default_permissions": True}
     operations = _Operations(fs, options)
@@ -59,7 +59,10 @@ def serve(fs: Filesystem, patience: Patience, mountpoint: Path, options: MountOp
 
 @contextlib.contextmanager
 def _ended(operations: _Operations) -> Iterator[None]:
-    """libfuse 3 fails where libfuse 2 returns when a signal ends a mount; it was mounted, so what follows must follow."""
+    """Suppress the error that libfuse 3 raises when a signal ends a mount, where libfuse 2 returns.
+
+    The file system was mounted then, so the caller has to continue as after any unmount.
+    """
     try:
         yield
     except RuntimeError as error:
@@ -69,7 +72,10 @@ def _ended(operations: _Operations) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _default_signals() -> Iterator[None]:
-    """Leave SIGTERM and SIGHUP to the library, which unmounts; it takes only those that nobody handles."""
+    """Restore the default handlers of SIGTERM and SIGHUP while mounted.
+
+    The library unmounts on these signals, but it only installs its handlers where the program has none.
+    """
     before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
@@ -87,7 +93,8 @@ class _Operations(mfusepy.Operations):  # type: ignore[misc]
         self.is_up = False
         self._uid, self._gid = os.getuid(), os.getgid()
         self._folders: dict[int, Listing] = {}
-        self._hidden: dict[str, tuple[int, int]] = {}  # files that are open and have no name: number and handle
+        # Files that are open but have no name any more: (node number, handle) by the library's hidden path.
+        self._hidden: dict[str, tuple[int, int]] = {}
         self._handles = itertools.count(1)
 
     def init(self, path: str) -> None:
@@ -147,7 +154,8 @@ class _Operations(mfusepy.Operations):  # type: ignore[misc]
 
     def readdir(self, path: str, fh: int) -> Iterator[tuple[str, dict[str, int], int]]:
         for name, ino in ((".", self._ino(path)), ("..", _UNKNOWN_INO)):
-            yield name, {"st_mode": stat.S_IFDIR, "st_ino": ino}, 0  # readers skip an entry without a number
+            # The entry needs a number: readers skip an entry without one.
+            yield name, {"st_mode": stat.S_IFDIR, "st_ino": ino}, 0
         entries = self._folders[fh].entries(0)
         while (found := self._call(next, entries, None)) is not None:
             yield found[0], {"st_mode": found[1].mode, "st_ino": found[1].ino}, 0
@@ -206,7 +214,8 @@ class _Operations(mfusepy.Operations):  # type: ignore[misc]
 
     def chown(self, path: str, uid: int, gid: int) -> int:
         if uid not in (-1, self._uid) or gid not in (-1, self._gid):
-            raise failed(errno.EPERM)  # a bundle knows no owners
+            # Bundles store no owners.
+            raise failed(errno.EPERM)
         return 0
 
     def utimens(self, path: str, times: tuple[int, int] | None = None) -> int:
@@ -243,7 +252,8 @@ class _Operations(mfusepy.Operations):  # type: ignore[misc]
         return 0
 
     def rename(self, old: str, new: str) -> int:
-        if new.rpartition("/")[2].startswith(_HIDDEN):  # the library's way to unlink what is open
+        # The library renames an open file to such a name instead of unlinking it.
+        if new.rpartition("/")[2].startswith(_HIDDEN):
             ino = self._ino(old)
             handle = self._call(self._fs.open, ino)
             self._call(self._fs.unlink, *self._at(old))

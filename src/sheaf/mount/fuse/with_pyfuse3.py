@@ -1,4 +1,4 @@
-"""The port before the kernel through pyfuse3: one thread serves what is at hand, others wait for stores."""
+"""Connect a file system to the kernel through pyfuse3: one thread serves what is cached, others wait for stores."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from sheaf.mount.mount_options import MountOptions
 __all__ = ["serve"]
 
 T = TypeVar("T")
-_REMEMBERED: Final = 1 << 17  # entries of listings that are kept ready
+_REMEMBERED: Final = 1 << 17  # entries of listings that stay cached
 _READ_AHEAD_KB: Final = 1024
-_SWITCH_S: Final = 0.0005  # the thread that serves shall not wait long for those that fetch
-_DOTS: Final = 2  # positions of "." and "..", which come before what is in a folder
-_UNKNOWN_INO: Final = 0xFFFFFFFF  # as libfuse has it
+_SWITCH_S: Final = 0.0005  # seconds; short, so that the serving thread soon gets its turn between threads that fetch
+_DOTS: Final = 2  # the first positions of a listing, "." and ".."
+_UNKNOWN_INO: Final = 0xFFFFFFFF  # as in libfuse
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def serve(fs: Filesystem, patience: Patience, mountpoint: Path, options: MountOptions) -> None:
-    """Mount, serve until it is unmounted or a signal comes, and unmount. Raises RuntimeError if it can't be mounted."""
+    """Mount, serve until it is unmounted or a signal comes, and unmount. Raises RuntimeError if mounting fails."""
     names = {f"fsname={options.fsname}", f"subtype={options.type}", "default_permissions"}
     names |= {option for option, is_on in (("ro", not fs.is_writable), ("allow_other", options.allow_other)) if is_on}
     sys.setswitchinterval(_SWITCH_S)
@@ -56,7 +56,7 @@ async def _main(fs: Filesystem, patience: Patience, mountpoint: Path, options: M
 
 
 class _Signals:
-    """Signals that end the mount, from before it is there: none of them gets lost or breaks in anywhere else."""
+    """Catches the signals that end the mount, from before it is mounted, so that none is lost or interrupts other code."""
 
     def __init__(self) -> None:
         self._came = False
@@ -64,7 +64,7 @@ class _Signals:
         self._token: trio.lowlevel.TrioToken | None = None
 
     async def wait(self) -> None:
-        """Returns when one has come."""
+        """Wait until a signal has come."""
         self._event, self._token = trio.Event(), trio.lowlevel.current_trio_token()
         if not self._came:
             await self._event.wait()
@@ -97,7 +97,7 @@ async def _when_up(mountpoint: Path, options: MountOptions) -> None:
 
 
 def _flush(mountpoint: Path) -> None:
-    """Have the kernel hand over what programs wrote through mmap."""
+    """Make the kernel write back what programs changed through mmap."""
     with contextlib.suppress(OSError, AttributeError):
         fd = os.open(mountpoint, os.O_RDONLY)
         try:
@@ -107,31 +107,31 @@ def _flush(mountpoint: Path) -> None:
 
 
 def _read_more_at_once(mountpoint: Path) -> None:
-    """Let the kernel ask for a megabyte at once instead of 128 KiB; only root may."""
+    """Let the kernel request a megabyte at a time instead of 128 KiB. Only root may; otherwise nothing happens."""
     with contextlib.suppress(OSError):
         device = mountpoint.stat().st_dev
         for place in Path("/sys/class/bdi").glob(f"{os.major(device)}:{os.minor(device)}*"):
             (place / "read_ahead_kb").write_text(str(_READ_AHEAD_KB))
 
 
-Ready = tuple[bytes, pyfuse3.EntryAttributes, int]  #: an entry as the kernel takes it, and the position after it
+Ready = tuple[bytes, pyfuse3.EntryAttributes, int]  #: (name, attributes for the kernel, next position)
 
 
 class _Opened:
-    """An opened folder: its entries in order, as far as they were asked for; of one that never changes all are kept."""
+    """An open folder: its entries in order, fetched as they are requested. A listing that never changes is kept whole."""
 
     def __init__(self, ino: int, listing: Listing, make: Callable[[str, Attr, int], Ready]) -> None:
         self.ino = ino
         self.listing = listing
         self.kept: list[Ready] = []
-        self.is_whole = False  #: all entries are kept, and will never be different
+        self.is_whole = False  #: True if ``kept`` has all entries and they never change
         self._make = make
         self._next = 0
         self._begun: Iterator[tuple[str, Attr, int]] | None = None
         self._left: Ready | None = None
 
     def at(self, position: int) -> Ready | None:
-        """The entry at a position; None at the end. Raises what the listing raises."""
+        """Return the entry at a position, None at the end. Raises what the listing raises."""
         if self.is_whole:
             return self.kept[position] if position < len(self.kept) else None
         if self._left is not None and self._next == position:
@@ -141,7 +141,7 @@ class _Opened:
         try:
             found = next(self._begun, None)
         except BaseException:
-            self._begun = None  # a generator that raised is over
+            self._begun = None  # a generator that has raised can't be resumed
             raise
         if found is None:
             self.is_whole = self.listing.is_stable and len(self.kept) == position
@@ -152,7 +152,7 @@ class _Opened:
         return self._left
 
     def took(self) -> None:
-        """The kernel took the entry: the next one may come."""
+        """Advance to the next entry, because the kernel has accepted this one."""
         if self._left is not None:
             self._next, self._left = self._left[2], None
 
@@ -171,14 +171,14 @@ class _Operations(pyfuse3.Operations):
         self._limit: trio.CapacityLimiter | None = None
 
     async def _wait_call(self, call: Callable[..., T], *args: Any) -> T:
-        """The call on a thread that may wait, at once."""
+        """Execute a call on a thread that may wait. Raises FUSEError."""
         try:
             return await self._wait(lambda: call(*args))
         except Exception as error:
             raise pyfuse3.FUSEError(errno_of(error)) from error
 
     async def _call(self, call: Callable[..., T], *args: Any, **named: Any) -> T:
-        """The call here, or where it may wait; what it raises as an error number."""
+        """Execute a call on this thread, or on one that may wait if it has to. Raises FUSEError."""
         try:
             try:
                 return call(*args, **named)
@@ -263,7 +263,8 @@ class _Operations(pyfuse3.Operations):
                 found = opened.at(position)
             except WouldWait:
                 if position > first or start_id < _DOTS:
-                    return  # the kernel takes what there is and asks again
+                    # The kernel accepts a short reply and asks again.
+                    return
                 found = await self._call(opened.at, position)
             except Exception as error:
                 raise pyfuse3.FUSEError(errno_of(error)) from error
@@ -334,7 +335,8 @@ class _Operations(pyfuse3.Operations):
         self, inode: int, attr: pyfuse3.EntryAttributes, fields: pyfuse3.SetattrFields, fh: int | None, ctx: Any
     ) -> pyfuse3.EntryAttributes:
         if (fields.update_uid and attr.st_uid != self._uid) or (fields.update_gid and attr.st_gid != self._gid):
-            raise pyfuse3.FUSEError(errno.EPERM)  # a bundle knows no owners
+            # Bundles store no owners.
+            raise pyfuse3.FUSEError(errno.EPERM)
         change = Change(
             attr.st_size if fields.update_size else None,
             stat.S_IMODE(attr.st_mode) if fields.update_mode else None,
@@ -367,14 +369,14 @@ class _Operations(pyfuse3.Operations):
 
 
 def _folder_entry(ino: int) -> pyfuse3.EntryAttributes:
-    """What a listing says of "." and "..": the kernel takes number and type, and looks nothing up."""
+    """Return attributes for "." or "..". The kernel uses only number and type of these entries."""
     entry = pyfuse3.EntryAttributes()
     entry.st_ino, entry.st_mode = ino, stat.S_IFDIR
     return entry
 
 
 async def _done(coming: Future[None]) -> None:
-    """Returns when it is done, whether or not it worked."""
+    """Wait until a future is done, successfully or not."""
     event, token = trio.Event(), trio.lowlevel.current_trio_token()
 
     def tell(_: Future[None]) -> None:
@@ -386,7 +388,7 @@ async def _done(coming: Future[None]) -> None:
 
 
 def _text(name: bytes, otherwise: int = errno.EILSEQ) -> str:
-    """A name as text: bundles hold UTF-8 only."""
+    """Decode a name. Raises FUSEError (``otherwise``) if it isn't UTF-8, because bundles store UTF-8 only."""
     try:
         return name.decode()
     except UnicodeDecodeError:

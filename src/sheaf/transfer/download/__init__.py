@@ -1,1 +1,1 @@
-"""A bundle out of a store, as a folder."""
+"""Write a bundle of a store as a local folder."""

@@ -13,7 +13,7 @@ from sheaf.transfer.local_errors import printable
 
 __all__ = ["Damaged", "Refusal", "damage_error", "refusal_at"]
 
-_NAMED: Final = 10  #: how many an error names
+_NAMED: Final = 10  #: number of files that an error names
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -28,7 +28,7 @@ Refusal = Callable[[Sequence[Damaged]], Corrupt]
 
 
 def damage_error(damaged: Sequence[Damaged], hint: str, total: int | None = None) -> Corrupt:
-    """Return the error for ``total`` files, of which it names the first ones."""
+    """Return the error for ``total`` damaged files, which names the first ones."""
     total = total or len(damaged)
     named = ", ".join(f"'{each.path}'" for each in damaged[:_NAMED])
     more = f" and {total - _NAMED} more" if total > _NAMED else ""

@@ -1,10 +1,10 @@
 """Download a bundle, or a part of it, into a folder.
 
-Everything is fetched and verified in a partial folder beside the destination, then moved. So a killed download leaves no
-partly written files in the destination, and the next one resumes.
+All files are fetched and verified in a partial folder next to the destination, then moved. So a killed download leaves
+no partly written files in the destination, and the next one resumes.
 """
 
-# Descriptors, which pathlib does not list.
+# os.listdir is used with descriptors, which pathlib can't list.
 # ruff: noqa: PTH208
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class _Job:
         return bool(set(os.listdir(self.fd)) - {PARTIAL_SUFFIX})
 
     def _identity(self) -> str:
-        """What is being downloaded, as a name: only the same download goes on with a partial one."""
+        """Return a hash of what is downloaded: only the same download may resume a partial one."""
         s = self.selection
         said = (self.tree.root.id.hex(), s.path, s.pattern.pattern if s.pattern else None, s.files)
         return blake3(repr(said).encode()).hexdigest()
@@ -174,7 +174,7 @@ class _Job:
         restore_folders(self.selection.folders(self.tree), self.fd, skip=skip)
 
     def _count(self, partial: Partial) -> Filled:
-        """What an earlier attempt brought, all of it but what was erased or damaged."""
+        """Return what an earlier attempt fetched: everything except erased and damaged files."""
         return self._counted(partial.erased, (Damaged(*each) for each in partial.damaged))
 
     def _counted(self, erased: Iterable[str], damaged: Iterable[Damaged]) -> Filled:
@@ -205,7 +205,7 @@ def _workers(concurrency: int | None) -> int:
 
 
 def make_folder(dest: Path) -> tuple[Path, bool]:
-    """Create the destination if needed; returns its resolved path, and True if it is new. Raises InvalidInput."""
+    """Create the destination if it doesn't exist; return its resolved path, and True if it is new. Raises InvalidInput."""
     ensure_utf8_names()
     with translated(f"make folder {printable(str(dest))}"):
         try:

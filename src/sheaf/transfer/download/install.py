@@ -1,7 +1,7 @@
 """Move a finished tree to its destination, by whole folders if possible, and set modes and times of folders.
 
-Every file is moved by one rename, so it always exists whole or not at all. After a kill the move can be repeated: files
-that were already moved are no longer in the tree.
+Every file is moved by one rename, so it always exists complete or not at all. After a kill the move can be repeated:
+files that were already moved are no longer in the tree.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _OWNER: Final = 0o700
 
 @dataclass(slots=True)
 class Placing:
-    """Move everything below ``source`` to ``dest``, both descriptors on one file system.
+    """Move everything below ``source`` to ``dest``, two descriptors on one file system.
 
-    ``overwrite``: replace existing files and symlinks; folders are never replaced. ``existed``, afterwards: the folders
-    that existed before.
+    ``overwrite``: replace existing files and symlinks; folders are never replaced. ``existed``: the folders that
+    existed before, known after :meth:`run`.
     """
 
     source: int
@@ -58,7 +58,7 @@ class Placing:
             return unlocked(dest, folder)
 
     def _move_all(self, folder: str, source: int, dest: int) -> list[str]:
-        """Moves what is in one folder; returns the folders that are on both sides."""
+        """Move the contents of one folder; return the folders that exist on both sides."""
         shared = []
         for name in sorted(os.listdir(source)):
             path = join(folder, name)
@@ -68,7 +68,7 @@ class Placing:
         return shared
 
     def _move(self, path: str, name: str, source: int, dest: int) -> bool:
-        """False if both are folders, which then have to be merged."""
+        """Move one entry. Return False if both sides have a folder of this name: they must be merged."""
         is_folder = stat.S_ISDIR(os.stat(name, dir_fd=source, follow_symlinks=False).st_mode)
         there = _kind_of(name, dest)
         if there and is_folder and stat.S_ISDIR(there):
@@ -96,7 +96,7 @@ def ensure_free(batches: Iterable[pa.RecordBatch], dest: int, *, overwrite: bool
 
 
 def _kind_of(name: str, folder: int) -> int:
-    """The type bits of what has this name, 0 if it is free."""
+    """Return the type bits of the entry with this name, 0 if there is none."""
     try:
         return stat.S_IFMT(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
     except FileNotFoundError:
@@ -104,7 +104,10 @@ def _kind_of(name: str, folder: int) -> int:
 
 
 def _check_free(path: str, there: int, *, is_folder: bool, overwrite: bool) -> None:
-    """Raises Refused unless a row can be placed: a folder in a folder, a file over a file if it may."""
+    """Raise Refused unless a row can be written: a folder where there is no file, a file where there is no folder.
+
+    ``overwrite``: a file may replace a file.
+    """
     if there and is_folder and not stat.S_ISDIR(there):
         raise Refused(f"{path} is a file or symlink at the destination, but a folder in the bundle", "move it away")
     if there and not is_folder and stat.S_ISDIR(there):
@@ -114,7 +117,7 @@ def _check_free(path: str, there: int, *, is_folder: bool, overwrite: bool) -> N
 
 
 def _move_new(path: str, name: str, source: int, dest: int) -> None:
-    """A rename that overwrites nothing."""
+    """Move a file without overwriting another. Raises Refused if the name exists."""
     try:
         os.link(name, name, src_dir_fd=source, dst_dir_fd=dest, follow_symlinks=False)
     except FileExistsError:
@@ -128,7 +131,7 @@ def _move_new(path: str, name: str, source: int, dest: int) -> None:
 
 
 def unlocked(anchor: Anchor, folder: str) -> int:
-    """The folder's descriptor; if it is read-only for its owner, it is made writable (its row restores the mode)."""
+    """Return the folder's descriptor, and make it writable for its owner. Its row restores the mode later."""
     fd = anchor.folder(folder)
     mode = stat.S_IMODE(os.fstat(fd).st_mode)
     if mode & _OWNER != _OWNER and folder:
@@ -143,9 +146,9 @@ def restore_folders(
     skip: Collection[str] = (),
     modes: Mapping[str, int] = MappingProxyType({}),
 ) -> None:
-    """Gives the folders below ``dest`` the modes and times of their rows, but for those in ``skip``.
+    """Set modes and times of the folders below ``dest`` from their rows, except of those in ``skip``.
 
-    ``modes``: those that count instead, by path.
+    ``modes``: modes to set instead, by path.
     """
     locked: list[tuple[str, int]] = []
     with Anchor(dest) as anchor:
@@ -158,13 +161,14 @@ def restore_folders(
                 with translated(f"set mode and time of {path}"):
                     if _restore(anchor, path, wanted, mtime) and wanted & _OWNER != _OWNER:
                         locked.append((path, wanted))
-        for path, mode in reversed(locked):  # inner ones first: an outer one may bar the way to them
+        # Inner folders first: the mode of an outer one may deny access to them.
+        for path, mode in reversed(locked):
             with translated(f"set the mode of {path}"):
                 os.fchmod(anchor.folder(path), mode)
 
 
 def _restore(anchor: Anchor, path: str, mode: int, mtime: int) -> bool:
-    """False if there is no such folder: a filter left it out."""
+    """Set mode and time of a folder. Return False if it doesn't exist, because a filter excluded it."""
     try:
         fd = anchor.folder(path)
     except FileNotFoundError:

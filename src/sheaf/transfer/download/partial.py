@@ -1,15 +1,15 @@
-"""The hidden folder beside the destination for files of an unfinished download; removed at the end.
+"""The hidden folder next to the destination for files of an unfinished download; removed at the end.
 
-A killed download leaves only this folder. The next one into the same destination finds it, and goes on if it is about
-the same thing. Nothing of ours ever stands in the destination (but for one that has no writable parent on its own file
-system: then this folder is inside it while the download lasts).
+A killed download leaves only this folder. The next one into the same destination finds it, and resumes if it downloads
+the same. The destination itself never contains temporary files, unless its parent is not writable or on another file
+system: then this folder is inside the destination during the download.
 
     lock    held while a process works here
-    state   what is being downloaded, and whether it is being filled or being moved to its place
+    state   what is being downloaded, and whether files are being fetched or moved
     tree/   the files under their final names
 """
 
-# Descriptors, which pathlib does not list.
+# os.listdir is used with descriptors, which pathlib can't list.
 # ruff: noqa: PTH208
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class _State(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class Partial:
-    """An open partial folder, locked. ``fd`` and ``tree`` are descriptors; ``resumed``: it was there before.
+    """An open, locked partial folder. ``fd`` and ``tree`` are descriptors; ``resumed``: True if it existed before.
 
-    ``erased``, ``damaged``: files that will not come, known once all others are here; of the latter also why.
+    ``erased``, ``damaged``: files that can't be fetched, known once all others are; of damaged ones also the reason.
     """
 
     path: Path
@@ -66,7 +66,7 @@ class Partial:
 
     @classmethod
     def is_placing_in(cls, dest: Path, identity: str) -> bool:
-        """Return True if an earlier download of this into ``dest`` was killed while it moved files."""
+        """Return True if an earlier download of the same into ``dest`` was killed while it moved files."""
         path = _left_behind(dest)
         if path is None:
             return False
@@ -80,7 +80,7 @@ class Partial:
 
     @classmethod
     def remove_empty(cls, dest: Path) -> None:
-        """Remove the empty folder that a download killed at its very end leaves beside ``dest``."""
+        """Remove the empty folder that a download leaves next to ``dest`` if it is killed at its very end."""
         for path in _candidates(dest):
             try:
                 path.rmdir()
@@ -89,9 +89,9 @@ class Partial:
 
     @classmethod
     def open(cls, dest: Path, identity: str) -> Partial:
-        """The partial folder for ``dest``, an existing folder; what it holds of anything else is dropped.
+        """Open the partial folder for ``dest``, an existing folder. Files of another download in it are removed.
 
-        Raises Refused (another process is at it; something else has its name), Denied, NoSpace.
+        Raises Refused (another process uses it, or its name is taken), Denied, NoSpace.
         """
         path = _left_behind(dest) or _place_for(dest)
         _forget_probe(path, dest)
@@ -108,7 +108,8 @@ class Partial:
     def _entered(cls, path: Path, fd: int, lock: int, identity: str) -> Partial:
         state = _read_state(fd)
         resumed = state is not None and state.identity == identity
-        if not resumed:  # first the state, which says that what is in the tree is of use
+        # Remove the state first: it says that the files in the tree can be used.
+        if not resumed:
             _unlink(fd, "state", "state.new", *PROBES)
             _remove_tree(fd)
         try:
@@ -128,12 +129,12 @@ class Partial:
         return self.stage == _STAGES[1]
 
     def start_placing(self, erased: Iterable[str] = (), damaged: Iterable[tuple[str, str]] = ()) -> None:
-        """From here on a resumed download only moves."""
+        """Record that all files are fetched: a resumed download then only moves them."""
         self.erased, self.damaged = tuple(erased), tuple(damaged)
         self._enter(_STAGES[1])
 
     def _enter(self, stage: str) -> None:
-        """Writes down the stage."""
+        """Write the stage to disk."""
         self.stage = stage
         data = msgspec.json.encode(_State(self.identity, stage, self.erased, self.damaged))
         fd = os.open("state.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600, dir_fd=self.fd)
@@ -142,14 +143,16 @@ class Partial:
         os.rename("state.new", "state", src_dir_fd=self.fd, dst_dir_fd=self.fd)
 
     def close(self, *, is_done: bool) -> None:
-        """Gives it up, and removes it unless the next attempt can use what is in it."""
+        """Close the folder, and remove it unless the next attempt can use its files."""
         try:
             if is_done or not os.listdir(self.tree):
                 _remove_tree(self.fd)
-                _unlink(self.fd, *PROBES, "state.new", "lock", "state")  # a kill before the last only repeats this
+                # Remove the state last: a download that is killed before then only repeats this.
+                _unlink(self.fd, *PROBES, "state.new", "lock", "state")
                 self.path.rmdir()
         except OSError as error:
-            if error.errno != errno.ENOTEMPTY:  # the next download has come in already: then it's theirs
+            # The next download has added files already: the folder belongs to it.
+            if error.errno != errno.ENOTEMPTY:
                 raise local_error(error, f"remove {printable(str(self.path))}") from error
         finally:
             for fd in (self.tree, self.lock, self.fd):
@@ -169,7 +172,7 @@ def _left_behind(dest: Path) -> Path | None:
 
 
 def _place_for(dest: Path) -> Path:
-    """Beside the destination if one can rename from there into it, else inside."""
+    """Return the partial folder's path: next to the destination if files can be renamed from there, else inside."""
     *beside, inside = _candidates(dest)
     return next((path for path in beside if _can_serve(path, dest)), inside)
 
@@ -181,7 +184,7 @@ def _can_serve(path: Path, dest: Path) -> bool:
         return isinstance(error, FileExistsError)
     try:
         (path / "tree").mkdir(mode=0o700)
-        (path / "tree").rename(dest / PARTIAL_SUFFIX)  # st_dev alone would not tell a bind mount
+        (path / "tree").rename(dest / PARTIAL_SUFFIX)  # st_dev alone would not show a bind mount
         (dest / PARTIAL_SUFFIX).rmdir()
     except OSError:
         remove_folder(path)
@@ -190,7 +193,7 @@ def _can_serve(path: Path, dest: Path) -> bool:
 
 
 def _forget_probe(path: Path, dest: Path) -> None:
-    """Removes the empty folder that a kill in the middle of :func:`_can_serve` leaves in the destination."""
+    """Remove the empty folder that :func:`_can_serve` leaves in the destination if it is killed."""
     if path.parent != dest:
         try:
             (dest / PARTIAL_SUFFIX).rmdir()
@@ -234,7 +237,7 @@ def _is_taken(lock: int) -> bool:
     except BlockingIOError:
         return True
     except OSError:
-        pass  # a file system without locks: two downloads into one folder are then the user's to avoid
+        pass  # a file system without locks: users must avoid two downloads into one folder
     return False
 
 

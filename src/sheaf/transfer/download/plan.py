@@ -22,17 +22,18 @@ from sheaf.transfer.local.scan import ScanBatch
 
 __all__ = ["Plan", "make_plan"]
 
-_ALIKE: Final = np.uint8(15)  # of the numbers of kinds(), without the execute bit
+_ALIKE: Final = np.uint8(15)  # the kind in the numbers of kinds(), without the execute bit
 Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(slots=True)
 class Plan:
-    """``fetch``, ``touch``: per row of the target whether its bytes are needed, or only its mode and time are wrong.
+    """The changes of an update.
 
-    ``remove``, ``empty``: files to remove, and folders to remove once they are empty, in order. ``edits``: paths at
-    which something would be lost that neither bundle has. ``modes``: permissions to keep, since the user has changed
-    them. The last three are what changes, for the user to read.
+    ``fetch``, ``touch``: masks of the rows of the target whose bytes are needed, or whose mode and time only are wrong.
+    ``remove``, ``empty``: files to remove, and folders to remove once they are empty, in order. ``edits``: paths with
+    local changes, which neither bundle has, that would be lost. ``modes``: permissions to keep, since the user has
+    changed them. ``added``, ``modified``, ``deleted``: the changes for users to read.
     """
 
     fetch: Mask
@@ -46,12 +47,12 @@ class Plan:
     deleted: list[str] = field(default_factory=list)
 
     def barring(self, paths: Iterable[str]) -> list[str]:
-        """Return the paths that are below a folder that must be deleted."""
+        """Return the paths below a folder that must be deleted."""
         folders = set(self.empty)
         return [path for path in paths if not folders.isdisjoint(ancestors(path))]
 
     def rows(self, tree: Tree, mask: Mask) -> Iterator[pa.RecordBatch]:
-        """The rows of the target that a mask names."""
+        """Yield the rows of the target that a mask selects."""
         start = 0
         for batch in tree.batches():
             part = mask[start : start + batch.num_rows]
@@ -63,9 +64,10 @@ class Plan:
 def make_plan(
     target: Tree, base: Tree | None, scanned: Iterator[ScanBatch], hashes: LocalHashes, *, keep_modes: bool = True
 ) -> Plan:
-    """``base``: the bundle that the folder was made equal to before; without it every difference counts as an edit.
+    """Compare a folder with a bundle, and return the changes that make it equal.
 
-    ``keep_modes``: permissions that are not those of the base are the user's, and stay.
+    ``base``: the bundle that the folder was made equal to before; without it every difference counts as an edit.
+    ``keep_modes``: permissions that differ from those of the base are the user's, and stay.
     """
     rows = target.root.rows
     plan = Plan(np.zeros(rows, np.bool_), np.zeros(rows, np.bool_))
@@ -81,7 +83,7 @@ class _Planning:
     hashes: LocalHashes
     has_base: bool
     keep_modes: bool
-    barred: set[str] = field(default_factory=set)  #: local folders in whose place the target has a file
+    barred: set[str] = field(default_factory=set)  #: local folders at whose path the target has a file
 
     def add(self, window: Window) -> None:
         side = window.sides[0]
@@ -90,7 +92,7 @@ class _Planning:
             self._present(window.local, side, window.sides[1] if self.has_base else None)
 
     def _missing(self, side: Side) -> None:
-        """What only the target has is fetched; a file or folder that the user removed comes back."""
+        """Fetch what only the target has, also files and folders that the user has removed."""
         alone = side.alone
         self.plan.fetch[side.start : side.start + side.rows.num_rows] |= alone
         files = alone & (side.rows["kind"].to_numpy() != Kind.FOLDER)
@@ -114,7 +116,7 @@ class _Planning:
 
     @staticmethod
     def _undecided(local: ScanBatch, side: Side, base: Side | None) -> Mask:
-        """The files whose size agrees with one of the bundles: only of these does the content tell more."""
+        """Return the files with the size of one of the bundles: only their contents must be compared."""
         wanted = np.zeros(len(local), np.bool_)
         for each in (side, base):
             if each is not None:
@@ -124,7 +126,7 @@ class _Planning:
 
     @staticmethod
     def _kept(local: ScanBatch, side: Side, base: Side | None) -> Mask:
-        """The files and folders that have been there before, and whose permissions are not as they came."""
+        """Return the files and folders that existed before and whose permissions the user has changed."""
         if base is None:
             return _other_mode(local, side)
         return _other_mode(local, base) & (side.at >= 0)
@@ -137,7 +139,7 @@ class _Planning:
         self.plan.touch[side.start + at[wrong]] = True
 
     def _replace(self, local: ScanBatch, side: Side, row: int, *, is_edit: bool) -> None:
-        """The target has something else at this path."""
+        """Plan the replacement of an entry: the target has another one at this path."""
         path, at = local.path(row), int(side.at[row])
         old, new = local_kinds(local)[row] & _ALIKE, kinds(side.rows)[at] & _ALIKE
         self.plan.fetch[side.start + at] = True
@@ -151,7 +153,7 @@ class _Planning:
             self.plan.remove.append(path)
 
     def _leave(self, local: ScanBatch, row: int, *, was_ours: bool, is_edit: bool) -> None:
-        """The target has nothing at this path: what came with the old bundle goes, what is the user's stays."""
+        """Plan for a path that the target lacks: what came with the old bundle is removed, what is the user's stays."""
         path = local.path(row)
         in_the_way = bool(self.barred) and not self.barred.isdisjoint(ancestors(path))
         if not (was_ours or in_the_way):
@@ -166,7 +168,7 @@ class _Planning:
 
 
 def _other_mode(local: ScanBatch, side: Side) -> Mask:
-    """The rows of a scan that are the same kind of thing in a bundle, a file or a folder, with other permissions."""
+    """Return the rows of a scan that are a file or folder in the bundle, too, but with other permissions."""
     other = np.zeros(len(local), np.bool_)
     both = np.flatnonzero((side.at >= 0) & (local.kind != Kind.SYMLINK))
     at = side.at[both]
@@ -176,7 +178,7 @@ def _other_mode(local: ScanBatch, side: Side) -> Mask:
 
 
 def _executes_otherwise(local: ScanBatch, side: Side) -> Mask:
-    """The files of a scan that are files of a bundle, too, but executable in one of them only."""
+    """Return the files of a scan that are files of a bundle, too, but executable in only one of them."""
     other = np.zeros(len(local), np.bool_)
     both = np.flatnonzero((side.at >= 0) & (local.kind == Kind.FILE))
     there, here = kinds(side.rows)[side.at[both]], local_kinds(local)[both]

@@ -19,7 +19,10 @@ __all__ = ["Selection"]
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """``path``: the folder whose content is taken, or one file. ``files``: paths below the root, None for all."""
+    """The part of a bundle to download. ``path``: a folder whose contents to write, or one file.
+
+    ``pattern``: only files whose path matches. ``files``: paths below the root, None for all.
+    """
 
     path: str = ""
     pattern: re.Pattern[str] | None = None
@@ -49,7 +52,7 @@ class Selection:
         return self.files is not None or self._single(tree) is not None
 
     def rows(self, tree: Tree) -> Iterator[pa.RecordBatch]:
-        """The rows to write (schema ROWS), their folders relative to the path. Raises NotFound."""
+        """Yield the rows to write (schema ROWS), with folders relative to the path. Raises NotFound."""
         base = self._base(tree)
         for batch in self._listed(tree) if self.files is not None else self._below(tree):
             chosen = batch if self.pattern is None else batch.filter(self._matching(batch, self.pattern))
@@ -57,7 +60,7 @@ class Selection:
                 yield _relative(chosen, base)
 
     def folders(self, tree: Tree) -> Iterator[pa.RecordBatch]:
-        """The rows of folders that :meth:`rows` may need, those above the files included."""
+        """Yield the rows of folders that :meth:`rows` may need, with those above the files."""
         base = self._base(tree)
         for batch in self._listed_folders(tree) if self.files is not None else self._below(tree):
             chosen = batch.filter(pc.equal(batch["kind"], int(Kind.FOLDER)))
@@ -65,7 +68,7 @@ class Selection:
                 yield _relative(chosen, base)
 
     def _single(self, tree: Tree) -> pa.RecordBatch | None:
-        """The one row, if the path is that of a file. Raises NotFound."""
+        """Return the row of the path if it is a file, else None. Raises NotFound."""
         if not self.path:
             return None
         row = tree.row(self.path)
@@ -104,7 +107,7 @@ class Selection:
 
 
 def _of_glob(glob: str | None) -> str:
-    """The expression that finds what a glob means to find."""
+    """Return a regular expression that finds the same as a glob."""
     pieces = [{"*": ".*", "?": "."}.get(char) or re.escape(char) for char in glob or ""]
     return f"{''.join(pieces)}$".removeprefix(".*")
 
@@ -118,6 +121,6 @@ def _relative(batch: pa.RecordBatch, base: str) -> pa.RecordBatch:
 
 
 def _outermost(paths: Iterable[str]) -> tuple[str, ...]:
-    """The paths in order, each once, without those below another of them."""
+    """Return the paths sorted and without duplicates, without those below another of them."""
     given = set(paths)
     return tuple(sorted(path for path in given if not given.intersection(ancestors(path))))

@@ -1,4 +1,4 @@
-"""Files with holes: blocks of zeros that take no room on a disk, as ``cp --sparse=always`` writes them."""
+"""Write files with holes: blocks of zeros that use no disk space, as ``cp --sparse=always`` writes them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from sheaf.storage.port import Buffer
 
 __all__ = ["end_sparse", "write_sparse"]
 
-_BLOCK: Final = 64 << 10  #: bytes; smaller holes would cost more calls than room they save
+_BLOCK: Final = 64 << 10  #: bytes; smaller holes would cost more calls than the space is worth
 
 
 def write_sparse(fd: int, data: Buffer) -> None:
-    """Write at the position of a file that has nothing there yet; blocks of zeros are only passed over.
+    """Write at the position of a file, which must end there. Blocks of zeros are skipped.
 
     :func:`end_sparse` must follow the last block. A file system without holes fills them with zeros itself.
     """
@@ -30,7 +30,7 @@ def write_sparse(fd: int, data: Buffer) -> None:
 
 
 def end_sparse(fd: int) -> None:
-    """Give the file its length, which a hole at its end has not."""
+    """Set the length of the file to its position, because a skipped block at the end doesn't count."""
     os.truncate(fd, os.lseek(fd, 0, os.SEEK_CUR))
 
 

@@ -45,8 +45,8 @@ class Updated:
     """The result of an update: the changed files (including symlinks), in order of paths.
 
     ``erased``: files that were not written because their bytes were erased from the store; old files stay. ``damaged``:
-    the same for missing or damaged bytes. ``bytes``: size of the written files; ``resumed``: how many of them an earlier
-    attempt had fetched.
+    files that were not written because their bytes are missing or damaged. ``bytes``: size of the written files;
+    ``resumed``: number of files that an earlier attempt had fetched.
     """
 
     added: list[str]
@@ -126,8 +126,8 @@ class _Updating:
     skip_on_error: bool
 
     def run(self) -> Filled:
-        """Fetch and verify everything before the first file of the folder is changed."""
-        # What an earlier attempt fetched is of use only for the very same plan: all of it will be moved to its place.
+        """Fetch and verify everything before the first file of the folder is changed. Return what was written."""
+        # Files of an earlier attempt can be used only for the very same plan, because all of them will be moved.
         identity = blake3(b"update " + self.target.root.id + self.plan.fetch.tobytes()).hexdigest()
         partial = Partial.open(self.top, identity)
         is_done = False
@@ -155,7 +155,10 @@ class _Updating:
         return Filling(self.contents, partial.tree, partial.resumed, self.meter, WORKERS, refuse).run(rows)
 
     def _close_kept(self, partial: Partial) -> list[str]:
-        """The new files whose permissions the user has changed: nobody else may read them before these are restored."""
+        """Close new files whose permissions the user has changed to other users until these permissions are restored.
+
+        Returns their paths.
+        """
         kept = []
         for batch in self.plan.rows(self.target, self.plan.fetch) if self.plan.modes else ():
             kept += [path for path in paths_of(batch) if path in self.plan.modes]
@@ -166,7 +169,7 @@ class _Updating:
             self._set_mode(self.fd, path, self.plan.modes[path])
 
     def _set_mode(self, root: int, path: str, mode: int) -> bool:
-        """False if there is no such file: its bytes were erased or damaged."""
+        """Set the mode of a file. Return False if it doesn't exist, because its bytes were erased or damaged."""
         parent, name = split(path)
         with Anchor(root) as anchor, translated(f"set the mode of {path}"):
             try:
@@ -191,7 +194,7 @@ class _Updating:
                 try:
                     os.rmdir(name, dir_fd=unlocked(anchor, parent))
                 except OSError:
-                    continue  # something of the user's is in it; if it is in the way, placing says so
+                    continue  # the folder contains a file of the user; if it is in the way, the move raises an error
 
     def _touch(self) -> None:
         with Anchor(self.fd) as anchor:

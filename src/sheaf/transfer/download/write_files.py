@@ -1,9 +1,8 @@
 """Write rows of a manifest as files, folders and symlinks below an open folder. Used by download and update.
 
-It writes under the final names, since the folder it writes to is a partial one that nobody reads (see partial.py);
-that is what makes a file of a killed download impossible to mistake for a whole one, and saves a rename for each. What
-an earlier, killed attempt left there is used again if its content is right: whole files, and the beginnings of large
-ones.
+Files are written under their final names, since the folder is a partial one that nobody reads (see partial.py). So a
+file of a killed download can't be mistaken for a complete one, and no file needs a rename of its own. Files of an
+earlier, killed attempt are used if their contents are right: complete files, and the beginnings of large ones.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ from sheaf.transfer.progress import Meter, log_file, logs_files
 
 __all__ = ["Filled", "Filling", "check_names", "paths_of"]
 
-_SLICE_ROWS: Final = 2048  # per task: enough to make a hand-over between threads cheap
+_SLICE_ROWS: Final = 2048  # per task: enough to make the hand-over between threads cheap
 _NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OLD: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _READ_BYTES: Final = 1 << 20
@@ -64,7 +63,7 @@ class Filled:
     damaged: list[Damaged] = field(default_factory=list)
 
     def add(self, other: Filled) -> None:
-        """Counts another task's work in."""
+        """Add the counts and lists of another task."""
         self.files += other.files
         self.bytes += other.bytes
         self.resumed += other.resumed
@@ -74,7 +73,7 @@ class Filled:
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """What a task needs of its rows, as lists."""
+    """The columns of rows that a task needs, as lists."""
 
     folder: list[str]
     name: list[str]
@@ -94,9 +93,9 @@ class _Columns:
 
 @dataclass(slots=True)
 class Filling:
-    """Writes rows below ``root``, a descriptor. ``resumed``: files of an earlier attempt may be there.
+    """Writes rows below ``root``, a descriptor. ``resumed``: files of an earlier attempt may exist.
 
-    ``refuse``: makes the error to end with when files are damaged; None: they are left out.
+    ``refuse``: makes the error to raise when files are damaged; None: skip them.
     """
 
     contents: Contents
@@ -114,7 +113,10 @@ class Filling:
         self._masked = _masked_bits(self.root)
 
     def run(self, batches: Iterable[pa.RecordBatch]) -> Filled:
-        """Writes all rows. Raises what reading the contents raises, NoSpace, Denied, and Corrupt for unsafe names."""
+        """Write all rows, and return what was written.
+
+        Raises what reading the contents raises, NoSpace, Denied, and Corrupt for unsafe names.
+        """
         filled = Filled()
         pending: deque[Future[Filled]] = deque()
         pool = Threads(self.workers, thread_name_prefix="sheaf-write")
@@ -136,7 +138,7 @@ class Filling:
         filled.add(done)
 
     def _go_on(self) -> None:
-        """Raises CancelledError once the result of this task is not wanted any more."""
+        """Raise CancelledError if another task has failed, so that this one's result is not needed."""
         if self._over.is_set():
             raise CancelledError
 
@@ -153,7 +155,7 @@ class Filling:
                         yield partial(self._large, entry_at(part, row))
 
     def _make_folders(self, anchor: Anchor, batch: pa.RecordBatch) -> None:
-        """The folders that the batch lists, and those that its other rows are in."""
+        """Create the folders that the batch lists, and those of its other rows."""
         listed = batch.filter(pc.equal(batch["kind"], int(Kind.FOLDER)))
         for folder in (*pc.unique(batch["folder"]).to_pylist(), *paths_of(listed)):
             with translated(f"make folder {folder}"):
@@ -176,7 +178,7 @@ class Filling:
                 self._link(anchor, rows, row)
             self.meter.add(files=filled.files, bytes=filled.bytes)
             found = self._data(batch, missing, rows, filled)
-            first = list(islice(found, 1))  # fetched before the turn, since that is what takes long
+            first = list(islice(found, 1))  # fetched before the turn, because this takes longest
             with self._turns.turn():
                 for row, data in chain(first, found):
                     self._go_on()
@@ -188,7 +190,7 @@ class Filling:
     def _data(
         self, batch: pa.RecordBatch, missing: Mask, rows: _Columns, filled: Filled
     ) -> Iterator[tuple[int, bytes]]:
-        """(row, content) of the missing files that the store has; the others are noted."""
+        """Yield (row, content) of the missing files that the store has; the others are recorded."""
         empty = batch["size"].to_numpy() == 0
         for row in _where(missing & empty):
             yield row, b""
@@ -236,7 +238,7 @@ class Filling:
             log_file("wrote", path)
 
     def _is_there(self, anchor: Anchor, rows: _Columns, row: int) -> bool:
-        """Whether an earlier attempt wrote this file whole; if not, what it left is removed."""
+        """True if an earlier attempt wrote this file completely; otherwise what it left is removed."""
         with translated(f"read {rows.path(row)}"):
             folder, name = anchor.folder(rows.folder[row]), rows.name[row]
             fd = _open_old(name, folder)
@@ -273,8 +275,9 @@ class Filling:
                 return Filled(erased=[entry.path])
             except DAMAGE as error:
                 if self.refuse is not None and entry.kind == Kind.EXTERNAL:
-                    raise  # not damaged, but elsewhere
-                if self.refuse is None:  # else the next attempt goes on with what has come
+                    raise  # not damaged, but stored elsewhere
+                # Otherwise the next attempt continues with what was written.
+                if self.refuse is None:
                     _remove(entry.name, folder)
                 return Filled(damaged=[Damaged(entry.path, error.message)])
             finally:
@@ -285,7 +288,7 @@ class Filling:
         return Filled(1, entry.size, int(had == entry.size > 0))
 
     def _stream(self, fd: int, entry: Entry) -> int:
-        """Writes what is missing of a file; returns how many bytes of it were there before."""
+        """Write the missing bytes of a file; return how many bytes existed before."""
         had = min(os.fstat(fd).st_size, entry.size)
         os.truncate(fd, had)
         if had and self._append(fd, entry, had):
@@ -297,9 +300,9 @@ class Filling:
         return 0
 
     def _append(self, fd: int, entry: Entry, had: int) -> bool:
-        """Whether the file is right as a whole after its first ``had`` bytes were read and the others written.
+        """Write the bytes after the first ``had`` ones; return True if the hash of the whole file is right.
 
-        The chunks' hashes don't tell whether the beginning, or the list of chunks, is the right one.
+        Hashes of chunks alone don't show whether the beginning, or the list of chunks, belongs to this file.
         """
         hasher = blake3()
         _hash_rest(fd, hasher)
@@ -314,7 +317,7 @@ class Filling:
 
 
 def check_names(batch: pa.RecordBatch) -> None:
-    """Raises Corrupt if a name could lead out of the destination. Folders are checked as they are opened."""
+    """Raise Corrupt if a name could lead out of the destination. Folders are checked when they are opened."""
     names = batch["name"]
     bad = pc.or_(pc.match_substring(names, "/"), pc.match_substring(names, "\0"))
     bad = pc.or_(bad, pc.is_in(names, pa.array(["", ".", ".."])))
@@ -340,9 +343,9 @@ def _is_large(batch: pa.RecordBatch) -> Mask:
 
 
 def _masked_bits(folder: int) -> int:
-    """The permission bits that a new file does not get: asking for the umask itself would change it for all threads."""
+    """Return the permission bits that new files don't get. Reading the umask itself would change it for all threads."""
     with translated("write the partial download"):
-        _remove("probe-mode", folder)  # an attempt that was killed here may have left it
+        _remove("probe-mode", folder)  # an attempt that was killed may have left it
         fd = os.open("probe-mode", _NEW, 0o777, dir_fd=folder)
         try:
             return 0o777 & ~os.fstat(fd).st_mode
@@ -355,7 +358,7 @@ def _open_old(name: str, folder: int) -> int | None:
     try:
         return os.open(name, _OLD, dir_fd=folder)
     except OSError:
-        return None  # not there, a symlink, or not ours to read: then it is written anew
+        return None  # it doesn't exist, is a symlink, or can't be read: write it again
 
 
 def _remove(name: str, folder: int) -> None:

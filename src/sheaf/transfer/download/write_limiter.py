@@ -11,13 +11,16 @@ from sheaf.fork import Lock, Semaphore
 
 __all__ = ["Turns"]
 
-_AT_ONCE: Final = 2  # more threads only hand Python's lock, and the kernel's on the folder, to each other
-_WAITS: Final = 4  # times the computing that a thread waits, from which on there is nothing to hand over
+_AT_ONCE: Final = 2  # more threads only wait for Python's lock, and for the kernel's lock of the folder
+_WAITS: Final = 4  # from so many times the computing time of waiting on, no limit is needed
 
 
 class Turns:
-    """Turns at writing small files. On a disk of this machine two at a time are the fastest (docs/performance.md); where
-    each file is a message to a server, turns end: all threads wait side by side. Safe to use from many threads."""
+    """Limits the threads that write small files. Thread-safe.
+
+    On a local disk two at a time are the fastest (docs/performance.md). Where each file is a message to a server, the
+    limit ends, so that all threads wait at the same time.
+    """
 
     def __init__(self) -> None:
         self._permits = Semaphore(_AT_ONCE)
@@ -31,7 +34,7 @@ class Turns:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Hold one of the slots during the block."""
+        """Hold one of the slots during the block; if the limit has ended, don't wait."""
         if self.are_over:
             yield
             return

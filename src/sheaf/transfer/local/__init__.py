@@ -1,1 +1,1 @@
-"""Folders of this machine: scanned, compared and named without following symlinks."""
+"""Folders of this machine: scan, compare and name them without following symlinks."""

@@ -23,9 +23,9 @@ _EMPTY = pa.RecordBatch.from_pylist([], ROWS)
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A tree's rows in a window. ``start``: how many of its rows came before.
+    """A tree's rows in a window. ``start``: the number of its rows before the window.
 
-    ``at``: for each row of the scan the index here of the same path, or -1.
+    ``at``: for each row of the scan the index in ``rows`` of the same path, or -1.
     """
 
     rows: pa.RecordBatch
@@ -47,14 +47,14 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """All that the folder and the trees have in one range of paths. ``local`` is None past the folder's last path."""
+    """The rows of the folder and the trees in one range of paths. ``local``: None after the folder's last path."""
 
     local: ScanBatch | None
     sides: tuple[Side, ...]
 
 
 def windows(scanned: Iterator[ScanBatch], trees: Sequence[Tree]) -> Iterator[Window]:
-    """Consecutive windows that together cover the folder and the trees."""
+    """Yield consecutive windows that together cover the folder and the trees."""
     cursors = [_Cursor(tree.batches()) for tree in trees]
     for batch in scanned:
         end = order_key(batch.folder[-1], batch.name[-1])
@@ -65,7 +65,7 @@ def windows(scanned: Iterator[ScanBatch], trees: Sequence[Tree]) -> Iterator[Win
 
 @dataclass(slots=True)
 class _Cursor:
-    """Walks a tree's leaves; ``held`` is what was read of them and not handed out yet."""
+    """Walks a tree's leaves. ``held``: rows that were read and not returned yet; ``taken``: number of returned rows."""
 
     leaves: Iterator[pa.RecordBatch]
     held: pa.RecordBatch = field(default_factory=lambda: _EMPTY)
@@ -87,7 +87,7 @@ class _Cursor:
         return Side(rows, start, at.to_numpy(zero_copy_only=False).astype(np.int64))
 
     def next_leaf(self) -> Side:
-        """The rest of the leaf in hand."""
+        """Return the remaining rows of the current leaf."""
         start = self.taken
         rows = _EMPTY if self.is_done() else self._take(self.held.num_rows)
         return Side(rows, start, np.zeros(0, np.int64))

@@ -19,7 +19,7 @@ __all__ = ["Basis"]
 
 
 class Basis:
-    """Walk a tree once, leaf by leaf, along the scan. Keeps the leaves that overlap the current batch in memory."""
+    """Walks a tree once, leaf by leaf, along the scan. Keeps the leaves that overlap the current batch in memory."""
 
     def __init__(self, tree: Tree | None) -> None:
         self._leaves: Iterator[pa.RecordBatch] = tree.batches() if tree else iter(())
@@ -46,7 +46,8 @@ class Basis:
     def _next(self) -> pa.RecordBatch | None:
         try:
             return next(self._leaves, None)
-        except Corrupt:  # an older bundle is a help only: files whose rows can't be read are read themselves
+        except Corrupt:
+            # The older bundle only saves work: files whose rows can't be read are read themselves.
             return None
 
 

@@ -41,9 +41,9 @@ def changes(
 ) -> Iterator[Difference]:
     """Yield the "added", "modified" and "deleted" entries of a folder compared with a bundle, in order of paths.
 
-    ``tree``: None stands for an empty bundle. ``scanned``: a scan of the folder; without one, ignored files are
-    neither added nor modified. ``on_error``: called with paths that can't be compared; without it they raise an error,
-    as in :func:`sheaf.transfer.scan.scan`. The caller saves the cache.
+    ``tree``: None means an empty bundle. ``scanned``: a scan of the folder; without one, ignored files are neither
+    added nor modified. ``on_error``: called with paths that can't be compared; without it they raise an error, as in
+    :func:`sheaf.transfer.local.scan.scan`. The caller saves the cache.
     """
     root = checked_root(folder)
     scanned = scanned or scan(folder, ignore=Ignore(), on_error=on_error, leave_out=frozenset((PARTIAL_SUFFIX,)))
@@ -60,9 +60,10 @@ def changes(
 
 
 def learn(tree: Tree, folder: Path, cache: StatCache) -> None:
-    """Adds to the cache what a download or update has just written, without reading it again. The caller saves.
+    """Add the hashes of files that a download or update has just written to the cache, without reading the files.
 
-    A file counts as untouched since then if it has the size and the time of its row, to the nanosecond.
+    A file counts as unchanged since then if it has the size and the time of its row, to the nanosecond. The caller
+    saves the cache.
     """
     for window in windows(scan(folder, on_error=lambda _: None, leave_out=frozenset((PARTIAL_SUFFIX,))), [tree]):
         local, side = window.local, window.sides[0]
@@ -127,7 +128,7 @@ def _changed(local: ScanBatch, contents: Hashes, side: Side) -> Iterator[Differe
 
 
 def unlike(local: ScanBatch, contents: Hashes, side: Side) -> Mask:
-    """Return which rows of a scan are missing in the tree, or differ in what a version covers."""
+    """Return a mask of the rows of a scan that are missing in the tree, or differ in what a version covers."""
     odd: Mask = side.at < 0
     both = np.flatnonzero(~odd)
     at = side.at[both]
@@ -138,7 +139,7 @@ def unlike(local: ScanBatch, contents: Hashes, side: Side) -> Mask:
 
 
 def local_kinds(local: ScanBatch) -> npt.NDArray[np.uint8]:
-    """As :func:`sheaf.format.node_v1.kinds`: kind, plus 16 for a file that its owner may execute."""
+    """Return a number for each row like :func:`sheaf.format.node_v1.kinds`: kind, plus 16 for an executable file."""
     runs = (local.kind == Kind.FILE) & (local.mode & 0o100 != 0)
     return (local.kind | np.where(runs, 16, 0)).astype(np.uint8)
 

@@ -1,7 +1,7 @@
-"""Folders below a root, opened without ever following a symlink.
+"""Open folders below a root without ever following a symlink.
 
-Whoever writes into a folder that others, or an older bundle, may have filled goes through here: each component is
-opened from the one before it, so neither ``..`` nor a link planted on the way leads out.
+All writes into a folder that other users, or an older bundle, may have filled use this module: each component is opened
+from the one above it, so neither ``..`` nor a symlink that another user has created leads out.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from sheaf.errors import Corrupt
 __all__ = ["FOLDER_FLAGS", "Anchor"]
 
 FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_NEAR: Final = 32  # the uppermost folders on the way, each of which stays open
-_FAR: Final = 64  # below them one in so many does, so that any folder is so many steps away, and 64 descriptors suffice
+_NEAR: Final = 32  # depth up to which each folder on the path stays open
+_FAR: Final = 64  # below, one in so many stays open: any folder is so many steps away, with 64 descriptors
 
 
 class Anchor:
     """Open folders below ``root``, a descriptor owned by the caller. Not thread-safe: use one per task.
 
-    Folders on the way to the last one stay open, since neighbours are mostly asked for one after the other.
+    Folders on the path to the last one stay open, because callers mostly visit neighbours one after the other.
     """
 
     def __init__(self, root: int) -> None:
         self._root = root
-        self._parts: list[str] = []  # the way to the last folder that is open
-        self._open: list[tuple[int, int]] = []  # of folders on this way: their depth, ascending, and descriptor
+        self._parts: list[str] = []  # the components of the path to the last open folder
+        self._open: list[tuple[int, int]] = []  # open folders on this path: depth, ascending, and descriptor
         self._last: str | None = None
 
     def folder(self, path: str, *, make: bool = False) -> int:
-        """A descriptor of the folder, good until the next call; ``make`` makes what is missing, mode 0700.
+        """Return a descriptor of the folder, valid until the next call. ``make``: create missing folders with mode 0700.
 
-        Raises OSError as the system does (a symlink on the way is ENOTDIR or ELOOP), Corrupt for a path with ``..``.
+        Raises OSError as the system does (a symlink on the path is ENOTDIR or ELOOP), Corrupt for a path with ``..``.
         """
         if path == self._last and self._open:
             return self._open[-1][1]
@@ -52,7 +52,7 @@ class Anchor:
         return at
 
     def _back_to(self, parts: list[str]) -> tuple[int, int]:
-        """The depth and the descriptor of the last open folder on the way to another one; those beside it are closed."""
+        """Return depth and descriptor of the last open folder on the path to another one, and close the others below it."""
         same = 0
         for ours, asked in zip(self._parts, parts, strict=False):
             if ours != asked:

@@ -1,4 +1,4 @@
-"""The paths of ``--files LIST``, by folder, as the scan needs them."""
+"""The paths of ``--files LIST`` by folder, for the scan."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["ListedFiles"]
 
 @dataclass(frozen=True, slots=True)
 class ListedFiles:
-    """``wanted``: the names to scan by folder, including parent folders."""
+    """Listed paths. ``wanted``: the names to scan by folder, including parent folders."""
 
     wanted: dict[str, set[str]]
 
@@ -40,7 +40,7 @@ class ListedFiles:
         return folder in self.wanted
 
     def below(self, path: str) -> Iterator[str]:
-        """The listed paths at or below a path."""
+        """Yield the listed paths at or below a path."""
         if path not in self.wanted:
             yield path
         for name in sorted(self.wanted.get(path, ())):

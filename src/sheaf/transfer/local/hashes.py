@@ -21,7 +21,7 @@ from sheaf.transfer.progress import Meter
 
 __all__ = ["LocalHashes", "hash_file"]
 
-_GROUP_FILES: Final = 128  # per task: enough to make a hand-over between threads cheap
+_GROUP_FILES: Final = 128  # per task: enough to make the hand-over between threads cheap
 _GROUP_BYTES: Final = 8 << 20
 
 Mask = npt.NDArray[np.bool_]
@@ -29,19 +29,21 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class LocalHashes:
-    """Hash files below ``root`` (without a final slash) in the threads of ``pool``."""
+    """Hashes files below ``root`` (without a final slash) in the threads of ``pool``."""
 
     root: str
     cache: StatCache | None
     pool: Threads
     meter: Meter
-    #: Told of files that can't be read, whose hashes are zeros; without it that raises.
+    #: Called with files that can't be read, whose hashes are then zeros; without it they raise an error.
     on_error: OnError | None = None
 
     def of(self, batch: ScanBatch, wanted: Mask) -> Hashes:
-        """(n, 32) of a batch: of symlinks the hash of the target, of files that of the content if wanted, else zeros.
+        """Return the hashes of a batch, shape (n, 32).
 
-        Raises NotFound, Denied, Unavailable, and Conflict for a file that changes whenever it is read.
+        The hash of a symlink is that of its target, the hash of a wanted file that of its content.
+        Other rows are zeros. Raises NotFound, Denied, Unavailable, and Conflict for a file that changes whenever it is
+        read.
         """
         contents, known = np.zeros((len(batch), 32), np.uint8), np.zeros(len(batch), np.bool_)
         if self.cache is not None:

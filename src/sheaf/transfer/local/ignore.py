@@ -23,7 +23,7 @@ IGNORE_FILE: Final = ".sheafignore"
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """One line. ``by_name``: the pattern has no slash, so only a path's last name counts."""
+    """A line of an ignore file. ``by_name``: the pattern has no slash, so it is compared with the last component only."""
 
     regex: re.Pattern[bytes]
     leaves_out: bool
@@ -33,7 +33,7 @@ class _Rule:
 
 @dataclass(frozen=True, slots=True)
 class Ignore:
-    """The rules that hold in one folder: those of its own file after those of the folders above.
+    """The rules that apply in one folder: those of its own file after those of the folders above.
 
     ``layers``: for each ignore file its folder, with a slash at the end, and its rules, the last one first.
     """
@@ -72,12 +72,12 @@ class Ignore:
 
 
 def _bytes(text: str) -> bytes:
-    """As the file system has it: git's patterns are about bytes."""
+    """Encode a name as the file system does, because git's patterns match bytes."""
     return text.encode("utf-8", "surrogateescape")
 
 
 def _rule(line: str) -> _Rule | None:
-    """The rule in a line, without its newline; None for an empty one, a comment, or what can match nothing."""
+    """Return the rule in a line without its newline; None for an empty line, a comment, or a pattern that never matches."""
     text = _trimmed(line.removesuffix("\r").partition("\0")[0])
     if not text or text.startswith("#"):
         return None
@@ -88,7 +88,7 @@ def _rule(line: str) -> _Rule | None:
 
 
 def _trimmed(line: str) -> str:
-    """Without blanks at the end, unless a backslash keeps one. Tabs stay."""
+    """Remove blanks at the end, unless a backslash keeps one. Tabs stay."""
     end = at = 0
     while at < len(line):
         is_kept = line[at] != " "
@@ -100,7 +100,7 @@ def _trimmed(line: str) -> str:
 def _read(fd: int) -> str:
     if not stat.S_ISREG(os.stat(IGNORE_FILE, dir_fd=fd, follow_symlinks=False).st_mode):
         return ""
-    # A named pipe may have taken its place since: it is read as an empty file instead of being waited for.
+    # A named pipe may have replaced the file since: it is read as an empty file instead of being waited for.
     with open(
         os.open(IGNORE_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=fd), "rb"
     ) as file:

@@ -22,7 +22,7 @@ __all__ = [
     "probe_folding",
 ]
 
-#: The names that :func:`probe_folding` makes for a moment.
+#: The names that :func:`probe_folding` creates for a moment.
 PROBES: Final = ("probe-a", "probe-\u00e9")
 
 
@@ -42,20 +42,20 @@ class Folding:
         return unicodedata.normalize("NFC", folded) if self.form else folded
 
 
-#: What a bundle must stand to be downloaded everywhere.
+#: The differences that a bundle must not depend on, to be downloaded on any file system.
 ANYWHERE: Final = Folding(case=True, form=True)
 
 
 @dataclass(slots=True)
 class Clashes:
-    """Find colliding names in rows in manifest order. Keeps the names of one folder at a time."""
+    """Finds colliding names in rows in manifest order. Keeps the names of one folder at a time."""
 
     folding: Folding
     _folder: str = ""
     _seen: dict[str, str] = field(default_factory=dict)
 
     def find(self, folders: Sequence[str], names: Sequence[str]) -> Iterator[tuple[str, str]]:
-        """The paths of each two that clash, in the order of the rows; state carries over to the next call."""
+        """Yield the paths of each pair that collides, in the order of the rows. State carries over to the next call."""
         for folder, name in zip(folders, names, strict=True):
             if folder != self._folder:
                 self._folder = folder

@@ -13,10 +13,10 @@ from sheaf.model.entries import clamp_time
 
 __all__ = ["BLOCK", "SMALL", "FileState", "read_blocks", "read_small", "state_of"]
 
-BLOCK = 2 << 20  #: bytes that a big file is read by; more would be memory that is new to each block, which is slow
+BLOCK = 2 << 20  #: bytes per block of a big file; more would be allocated again for each block, which is slow
 SMALL = 1 << 20  #: bytes of the largest file that is read in one piece
 _TRIES = 3
-#: A named pipe that took the place of a file after the scan would keep an open call waiting for a writer.
+#: Without O_NONBLOCK, opening a named pipe that replaced a file after the scan would wait for a writer.
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _NOT_A_FILE = frozenset({errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.ESPIPE})  # a link, a socket, a folder, a pipe
 
@@ -32,12 +32,12 @@ class FileState:
 
     @property
     def changed_at(self) -> tuple[int, int]:
-        """The two times that a write moves."""
+        """The two times that a write changes."""
         return self.mtime, self.ctime
 
 
 def state_of(fd: int) -> FileState:
-    """The state of an open file. Raises OSError, of anything else too."""
+    """Return the state of an open file. Raises OSError, also for anything but a regular file."""
     st = os.fstat(fd)
     if not stat.S_ISREG(st.st_mode):
         raise OSError(errno.ESPIPE, os.strerror(errno.ESPIPE))
@@ -45,9 +45,10 @@ def state_of(fd: int) -> FileState:
 
 
 def read_small(path: str, size: int, mtime: int, ctime: int) -> tuple[bytes, FileState | None] | None:
-    """Read a whole small file consistently; also returns its state if it has changed since the scan.
+    """Read a whole small file consistently, and return its bytes; also its state if it has changed since the scan.
 
-    The state's size is the number of bytes read. None: it has more than ``SMALL`` bytes; use :func:`read_blocks`.
+    The state's size is the number of bytes read. Returns None if the file has more than ``SMALL`` bytes: use
+    :func:`read_blocks`.
 
     Raises:
         NotFound, Denied, Unavailable: errors of the file system.
@@ -78,7 +79,7 @@ def read_small(path: str, size: int, mtime: int, ctime: int) -> tuple[bytes, Fil
 
 
 def _read_to_end(fd: int) -> bytes:
-    """All that can be read, whatever size the file system names; no more than a byte beyond ``SMALL``."""
+    """Return all bytes that can be read, whatever size the file system reports; at most one byte more than ``SMALL``."""
     data = bytearray()
     while len(data) <= SMALL and (block := os.pread(fd, SMALL + 1 - len(data), len(data))):
         data += block
@@ -86,7 +87,10 @@ def _read_to_end(fd: int) -> bytes:
 
 
 class Blocks:
-    """The blocks of a big file; afterwards ``state`` tells as what it was read, its size the bytes that came."""
+    """The blocks of a big file. After they were read, ``state`` is the file's state, None if it changed in the meantime.
+
+    The size in ``state`` is the number of bytes read.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -102,7 +106,7 @@ class Blocks:
             while block := os.read(fd, BLOCK):
                 yield block
                 size += len(block)
-            # Some file systems name another size than can be read: what is recorded must be what was stored.
+            # Some file systems report another size than can be read: what is recorded must be what was stored.
             self.state = replace(before, size=size) if state_of(fd) == before else None
         except OSError as error:
             raise _translated(error, self._path) from error
@@ -111,7 +115,7 @@ class Blocks:
 
 
 def read_blocks(path: str) -> Iterator[Blocks]:
-    """A few attempts at a big file; take the next one if the last has no ``state`` after it was read. Raises Conflict."""
+    """Yield attempts to read a big file; use the next one if the last has no ``state`` at its end. Raises Conflict."""
     for _ in range(_TRIES):
         yield Blocks(path)
     raise _changing(path)

@@ -1,4 +1,4 @@
-"""Removes whole folders of ours, following no symlink, however deep they are."""
+"""Remove whole folders of Sheaf's own, following no symlink, however deep they are."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["empty_folder", "remove_folder"]
 
 
 def remove_folder(path: Path) -> None:
-    """Removes a folder with all that is in it, following no symlink."""
+    """Remove a folder with its contents, following no symlink. Raises OSError."""
     fd = os.open(path, FOLDER_FLAGS)
     try:
         empty_folder(fd)
@@ -22,7 +22,7 @@ def remove_folder(path: Path) -> None:
 
 
 def empty_folder(fd: int) -> None:
-    """Empties an open folder, following no symlink."""
+    """Remove the contents of an open folder, following no symlink. Raises OSError."""
     folders, found = [""], []
     with Anchor(fd) as anchor:
         while folders:
@@ -35,7 +35,7 @@ def empty_folder(fd: int) -> None:
 
 
 def _emptied(fd: int, folder: str) -> list[str]:
-    """Removes what is no folder; returns the folders, made passable."""
+    """Remove everything but folders; return the folders, with modes that allow to enter them."""
     with os.scandir(fd) as entries:
         found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
     for name, is_folder in found:

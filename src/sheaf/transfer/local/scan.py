@@ -36,11 +36,11 @@ __all__ = [
 ]
 
 BATCH_ROWS: Final = 8192
-#: How names of folders end that keep a download until it is whole.
+#: The suffix of folders that contain an unfinished download.
 PARTIAL_SUFFIX: Final = ".sheaf-partial"
-#: Where a diamond puts what its splits disagreed about.
+#: Folders in which a diamond stores what its splits disagreed about.
 SET_ASIDE: Final = frozenset((".checkpoints", ".conflicts"))
-#: Never part of a bundle when they stand in its root: these, and what Datamon and a killed download leave there.
+#: Names that are never part of a bundle if they are in its root: also what Datamon and a killed download leave there.
 OWN_NAMES: Final = SET_ASIDE | {".datamon", PARTIAL_SUFFIX}
 
 _KINDS: Final = {stat.S_IFREG: Kind.FILE, stat.S_IFLNK: Kind.SYMLINK, stat.S_IFDIR: Kind.FOLDER}
@@ -89,7 +89,7 @@ class ScanBatch:
         return len(self.name)
 
     def path(self, row: int) -> str:
-        """Folder and name of a row, joined."""
+        """Return the path of a row."""
         return join(self.folder[row], self.name[row])
 
 
@@ -122,7 +122,7 @@ def scan(
 
 
 def checked_root(root: Path) -> str:
-    """The folder's path as text. Raises NotFound, InvalidInput (not a folder) and Denied (can't be read)."""
+    """Return the folder's path as text. Raises NotFound, InvalidInput (not a folder) and Denied (can't be read)."""
     ensure_utf8_names()
     shown = printable(str(root))
     try:
@@ -146,7 +146,7 @@ def _identity(folder: Path) -> tuple[int, int] | None:
 
 @dataclass(slots=True)
 class _Rows:
-    """Rows on their way into a batch."""
+    """Rows that are collected for a batch."""
 
     folder: list[str] = field(default_factory=list)
     name: list[str] = field(default_factory=list)
@@ -155,7 +155,7 @@ class _Rows:
     target: list[str | None] = field(default_factory=list)
 
     def add(self, folder: str, name: str, kind: Kind, status: os.stat_result, target: str | None) -> None:
-        """One row more."""
+        """Add one row."""
         self.folder.append(folder)
         self.name.append(name)
         self.kind.append(kind)
@@ -163,7 +163,7 @@ class _Rows:
         self.target.append(target)
 
     def add_files(self, folder: str, names: list[str], stats: list[os.stat_result]) -> None:
-        """All files of a folder, which is what there is most of."""
+        """Add all files of a folder at once, which are most rows of a scan."""
         count = len(names)
         self.folder += [folder] * count
         self.name += names
@@ -194,7 +194,7 @@ class _Rows:
 
 
 def _are_plain(stats: list[os.stat_result | None], names: list[str]) -> TypeGuard[list[os.stat_result]]:
-    """Whether all of them are files with names that need no closer look."""
+    """True if all of them are files whose names need no further checks."""
     if not all(map(str.isascii, names)) or max(map(len, names)) > _SAFE_NAME:
         return False
     return all(status is not None and stat.S_ISREG(status.st_mode) for status in stats)
@@ -228,7 +228,7 @@ class _Scan:
             yield self.rows.batch()
 
     def _folder(self, folder: str, ignore: Ignore | None, found: list[Any]) -> Iterator[ScanBatch]:
-        """The rows of one folder; ``found`` collects the folders in it, to be entered later."""
+        """Yield the rows of one folder; ``found`` collects the folders in it, to be entered later."""
         try:
             fd = os.open(self._full(folder), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | self._nofollow(folder))
         except OSError as error:
@@ -268,11 +268,11 @@ class _Scan:
         except OSError as error:
             self._report(folder, _unreadable(error, folder))
             return []
-        names.sort()  # code points sort as their UTF-8 bytes do
+        names.sort()  # code points are in the order of their UTF-8 bytes
         return names if folder else [name for name in names if name not in self.leave_out]
 
     def _stats(self, folder: str, names: list[str], fd: int) -> list[os.stat_result | None]:
-        """What the file system says of each name; None of one that can't be asked about, which is reported."""
+        """Return the status of each name; None of one that can't be read, which is reported."""
         try:
             return [os.stat(name, dir_fd=fd, follow_symlinks=False) for name in names]
         except OSError:
@@ -303,7 +303,10 @@ class _Scan:
         self.rows.add(folder, name, kind, status, target)  # type: ignore[arg-type]  # _checked has refused None
 
     def _checked(self, folder: str, name: str, fd: int, kind: Kind | None, status: os.stat_result) -> str | None:
-        """The target of a symlink, None of anything else that may be in a bundle; else raises."""
+        """Return the target of a symlink, None for files and folders.
+
+        Raises InvalidInput if a bundle can't contain the entry.
+        """
         path = check_path(join(folder, name))
         if kind is None:
             what = _SPECIAL.get(stat.S_IFMT(status.st_mode), "neither a file, a folder nor a symlink")
@@ -313,7 +316,7 @@ class _Scan:
         return _target(path, name, fd) if kind == Kind.SYMLINK else None
 
     def _lost(self, folder: str, name: str, error: SheafError) -> None:
-        """Reports a path, or what is listed below it."""
+        """Report a path that can't be stored, or the listed paths below it."""
         path = join(folder, name)
         for each in self.listed.below(path) if self.listed is not None else (path,):
             self._report(each, error)

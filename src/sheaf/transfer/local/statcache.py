@@ -1,8 +1,8 @@
 """Hashes of local files by size and times, so that unchanged files are not read again.
 
-A row maps (device, inode, size, mtime, ctime) to the BLAKE3 of the content, never to a place: what a place means
-depends on the store, which this file knows nothing of. One immutable file for each scanned folder, replaced whole by a
-rename; whatever is wrong with it, it counts as empty.
+A row maps (device, inode, size, mtime, ctime) to the BLAKE3 hash of the content, never to a location, which would
+depend on the store. Each scanned folder has one immutable file, which is replaced by a rename. A damaged file counts as
+empty.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ MAX_CACHE_BYTES: Final = 1 << 30
 _MAGIC: Final = b"sheaf stat cache 1\n".ljust(24)
 _HEAD: Final = struct.Struct("<24sQ")
 _DIGEST: Final = 32
-#: A file whose ctime or mtime is this close to the scan may change again without a sign of it in its times.
+#: A file whose ctime or mtime is this close to the scan may change again without changing its times.
 _RACY_NS: Final = 2_000_000_000
 _U64: Final = np.dtype("<u8")
 _I64: Final = np.dtype("<i8")
 _COLUMNS: Final = (("key", _U64), ("dev", _U64), ("ino", _U64), ("size", _I64), ("mtime", _I64), ("ctime", _I64))
 _ROW_BYTES: Final = 8 * len(_COLUMNS) + 32
 _ROW: Final = np.dtype([*_COLUMNS, ("content", np.uint8, 32)])
-_SLICE: Final = 1 << 16  # rows that are in memory at once
+_SLICE: Final = 1 << 16  # rows that are in memory at a time
 _SPREAD: Final = np.uint64(0x9E3779B97F4A7C15)
 
 Columns = dict[str, npt.NDArray[Any]]
@@ -47,7 +47,7 @@ Hashes = npt.NDArray[np.uint8]  #: shape (n, 32)
 
 
 class Rows:
-    """Rows that are found, in the order in which they come: few in memory, many in a file that has no name."""
+    """Rows in the order in which they were added: a few in memory, many in a file without a name."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -55,7 +55,7 @@ class Rows:
         self._file: Scratch | None = None
 
     def add(self, columns: Columns) -> None:
-        """Keep some. Without room on the disk they stay in memory."""
+        """Add rows. If the disk is full they stay in memory."""
         rows = np.empty(len(columns["key"]), _ROW)
         for name, column in columns.items():
             rows[name] = column
@@ -71,14 +71,14 @@ class Rows:
         self._held = []
 
     def all(self) -> npt.NDArray[Any]:
-        """Every row. Raises OSError."""
+        """Return all rows. Raises OSError."""
         if self._file is None:
             return np.concatenate([np.empty(0, _ROW), *self._held])
         self._spill()
         return np.memmap(self._file.file, _ROW, "r", shape=(self.count,))
 
     def close(self) -> None:
-        """Forget them."""
+        """Drop all rows."""
         self._held, self.count = [], 0
         if self._file is not None:
             self._file.close()
@@ -89,7 +89,7 @@ class Rows:
 class StatCache:
     """The known hashes of a folder, and new ones from a scan. Not thread-safe: one thread matches and adds.
 
-    ``started``: the clock in nanoseconds since 1970 when the scan began.
+    ``started``: the time in nanoseconds since 1970 when the scan began.
     """
 
     path: Path
@@ -100,13 +100,13 @@ class StatCache:
 
     @classmethod
     def open(cls, cache_dir: Path, root: Path, started: int) -> StatCache:
-        """The cache of a folder; an empty one if there is none or it is damaged."""
+        """Open the cache of a folder; it is empty if there is none or it is damaged."""
         name = blake3(os.fsencode(root.absolute())).hexdigest()[:32]
         path = cache_dir / "stat" / name
         return cls(path, started, _load(path))
 
     def match(self, batch: ScanBatch) -> tuple[Hashes, npt.NDArray[np.bool_]]:
-        """The content of each row as (n, 32), and which rows are known; only files ever are."""
+        """Return the content hash of each row, shape (n, 32), and which rows are known. Only files can be known."""
         asked = _columns(batch)
         contents = np.zeros((len(batch), 32), np.uint8)
         if not len(self.known["key"]):
@@ -120,7 +120,7 @@ class StatCache:
         return contents, hit
 
     def add(self, batch: ScanBatch, contents: Hashes, mask: npt.NDArray[np.bool_]) -> None:
-        """Keeps the content of the rows in ``mask``, those that :meth:`match` knew included: nothing else is saved.
+        """Add the content hashes of the rows in ``mask``. Include those that :meth:`match` knew: nothing else is saved.
 
         Rows that changed so close to the scan that they could change again unnoticed are left out.
         """
@@ -133,12 +133,12 @@ class StatCache:
             self.news += int(np.count_nonzero(kept & ~self.match(batch)[1]))
 
     def save(self) -> bool:
-        """Replaces the file by what was added. False if it can't be written: a cache is a help, not a duty."""
+        """Replace the file by what was added. Returns False if it can't be written, which only costs time later."""
         try:
             if not self.news and self.found.count == len(self.known["key"]) and self.path.exists():
                 os.utime(self.path)
                 return True
-            self.known = _empty()  # which gives a mapped file back
+            self.known = _empty()  # this also closes a mapped file
             make_private_folder(self.path.parent)
             _store(self.path, self.found.all())
         except OSError:
@@ -150,7 +150,7 @@ class StatCache:
 
 
 def _columns(batch: ScanBatch) -> Columns:
-    key = batch.ino + batch.dev * _SPREAD  # inodes follow the order of a scan, so this keeps neighbours together
+    key = batch.ino + batch.dev * _SPREAD  # inodes follow the order of a scan, so neighbours stay together
     return {
         "key": key,
         "dev": batch.dev,
@@ -195,7 +195,8 @@ def _parse(view: memoryview, count: int) -> Columns:
 
 
 def _store(path: Path, found: npt.NDArray[Any]) -> None:
-    _, order = np.unique(found["key"], return_index=True)  # hard links are one row; keys that clash by chance lose one
+    # Hard links become one row; of keys that collide by chance one row is lost.
+    _, order = np.unique(found["key"], return_index=True)
     fd, aside = tempfile.mkstemp(dir=path.parent, prefix=".new-")
     try:
         with open(fd, "wb") as file:
@@ -217,7 +218,7 @@ def _put(file: Any, hasher: Any, raw: bytes) -> None:
 
 
 def prune(folder: Path, max_bytes: int, *, keep: Path | None = None) -> None:
-    """Removes the caches that were used longest ago until the rest fits; never ``keep``."""
+    """Remove the caches that were used longest ago until the others fit; never remove ``keep``."""
     found = []
     for entry in os.scandir(folder):
         try:

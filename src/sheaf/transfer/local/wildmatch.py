@@ -1,4 +1,4 @@
-"""Patterns of gitignore as regular expressions over bytes, with git's own reading of brackets, stars and backslashes."""
+"""Convert patterns of gitignore to regular expressions over bytes, with git's rules for brackets, stars and backslashes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def compile_pattern(pattern: bytes) -> re.Pattern[bytes] | None:
     """Return the expression for ``fullmatch`` of a path without a final slash; None if nothing can match."""
     literal = next((at for at, byte in enumerate(pattern) if byte in _SPECIAL), len(pattern))
     try:
-        rest = _translated(pattern[literal:])  # git compares what comes before by itself, so that `**` after it begins
+        # Git compares the literal beginning by itself, so that `**` after it is at the beginning of a pattern.
+        rest = _translated(pattern[literal:])
     except _Malformed:
         return None
     return re.compile(re.escape(pattern[:literal]) + rest, re.DOTALL)
@@ -66,7 +67,7 @@ def _byte(pattern: bytes, at: int) -> bytes:
 
 
 def _stars(pattern: bytes, at: int) -> tuple[bytes, int]:
-    """Two stars and more between slashes or ends match any number of folders, all others a part of one name."""
+    """Translate stars. Two and more between slashes or ends match any number of folders, others a part of one name."""
     end = at
     while pattern[end : end + 1] == b"*":
         end += 1
@@ -78,11 +79,11 @@ def _stars(pattern: bytes, at: int) -> tuple[bytes, int]:
 
 
 def _bracket(pattern: bytes, at: int) -> tuple[bytes, int]:
-    """The set that begins at ``at``, and where it ends. A slash is in none."""
+    """Return the set that begins at ``at``, and where it ends. No set contains a slash."""
     is_negated = _byte(pattern, at) in (b"!", b"^")
     at += is_negated
     found: set[int] = set()
-    before = -1  # what a range would begin with
+    before = -1  # the byte that begins a range
     first = at
     while at == first or _byte(pattern, at) != b"]":
         byte = _byte(pattern, at)
@@ -103,13 +104,13 @@ def _bracket(pattern: bytes, at: int) -> tuple[bytes, int]:
 
 
 def _plain(pattern: bytes, at: int) -> tuple[int, int]:
-    """One byte of a set, a backslash before it taken away, and where the next one begins."""
+    """Return one byte of a set, without a backslash before it, and where the next one begins."""
     at += _byte(pattern, at) == b"\\"
     return _byte(pattern, at)[0], at + 1
 
 
 def _class(pattern: bytes, at: int) -> bytes | None:
-    """The name of the class that begins here, None if there is none; an unknown name is never matched."""
+    """Return the name of the class that begins here, None if there is none. Raises _Malformed for an unknown one."""
     if pattern[at + 1 : at + 2] != b":":
         return None
     end = pattern.find(b"]", at + 2)

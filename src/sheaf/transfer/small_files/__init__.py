@@ -1,1 +1,1 @@
-"""Small files, read, hashed and compressed by processes of their own (docs/decisions/0009)."""
+"""Read, hash and compress small files in separate processes (docs/decisions/0009)."""

@@ -21,16 +21,16 @@ __all__ = ["Fresh", "Taken"]
 
 @dataclass(slots=True)
 class Taken:
-    """Some files of a batch, by the numbers of their rows. ``states``: those that had changed since the scan."""
+    """Files of a batch that were read, by row number. ``states``: of those that had changed since the scan."""
 
     rows: list[int] = field(default_factory=list)
-    files: SmallFiles | None = None  #: those of ``rows``
+    files: SmallFiles | None = None  #: the files of ``rows``
     others: dict[int, Placed] = field(default_factory=dict)
     states: dict[int, FileState] = field(default_factory=dict)
     skipped: dict[int, Skipped] = field(default_factory=dict)
 
     def add(self, other: Taken) -> None:
-        """Count in a file that was read by itself."""
+        """Add a file that was read separately."""
         self.others |= other.others
         self.states |= other.states
         self.skipped |= other.skipped
@@ -54,7 +54,7 @@ class Fresh:
             self._content[row] = _array(blake3((batch.target[row] or "").encode()).digest())
 
     def add(self, taken: Taken) -> None:
-        """Take over what was read. Where that is newer than what was scanned, the batch is corrected, too."""
+        """Add what was read. Where it is newer than the scan, the batch is corrected."""
         if taken.files is not None:
             self._content[taken.rows] = taken.files.content
             self._place[taken.rows] = taken.files.place
@@ -71,13 +71,13 @@ class Fresh:
         self._others |= taken.others
         self.kept[list(taken.skipped)] = False
         b = self._batch
-        for row, state in taken.states.items():  # hashes go with what was read
+        for row, state in taken.states.items():  # hashes must match the state in which the file was read
             if (state.size, state.mtime, state.ctime) != (b.size[row], b.mtime[row], b.ctime[row]):
                 self.changed[row] = True
                 b.size[row], b.mtime[row], b.mode[row] = state.size, state.mtime, state.mode
 
     def table(self) -> pa.Table:
-        """The columns of a manifest, those of names, kinds and times left empty."""
+        """Return the columns of a manifest; those of names, kinds and times are empty."""
         n, stored = len(self._batch), pa.array(self._place != PlaceKind.NONE)
         columns = {
             "content": _hashes(self._content),
@@ -99,7 +99,7 @@ def _array(hash: bytes) -> Array:
 
 
 def _hashes(values: Hashes, valid: pa.Array | None = None) -> pa.Array:
-    """An (n, 32) array as a column."""
+    """Return an (n, 32) array as a column."""
     mask = None if valid is None else valid.buffers()[1]
     return pa.Array.from_buffers(pa.binary(32), len(values), [mask, pa.py_buffer(values)])
 

@@ -1,7 +1,7 @@
-"""The main program of a reading process (see readers.py): ``python -m sheaf.transfer.readermain SOCKET MEMORY``.
+"""The main program of a worker process (see worker_pool.py): ``python -m sheaf.transfer.small_files.worker SOCKET MEMORY``.
 
-It imports little, so that it is there at once. Frames go through memory that both have: a message of them would be
-copied four times.
+It imports little, so that it starts fast. Frames are passed through shared memory: a message with them would be copied
+four times.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from sheaf.transfer.local.read import read_small
 __all__ = ["HASH", "ROOM", "Frames", "Paths", "Wanted"]
 
 HASH = 32  #: bytes
-ROOM = 8 << 20  #: bytes of the memory for frames; who asks takes care that they fit
+ROOM = 8 << 20  #: bytes of the shared memory for frames; the parent process ensures that they fit
 
 
 class Paths(msgspec.Struct, frozen=True, tag=True):
-    """Asks for the hashes of files, as bytes back to back; no bytes: not all of them are as they were scanned."""
+    """Request for the hashes of files. The reply is hashes one after the other, empty if not all files are as scanned."""
 
     paths: list[bytes]
     size: list[int]
@@ -35,20 +35,20 @@ class Paths(msgspec.Struct, frozen=True, tag=True):
 
 
 class Wanted(msgspec.Struct, frozen=True, tag=True):
-    """Asks how some of these files are stored, by their numbers: :class:`Frames`."""
+    """Request for the frames of some of these files, by number. The reply is :class:`Frames`."""
 
     numbers: list[int]
 
 
 class Frames(msgspec.Struct, frozen=True):
-    """A byte of codec for each frame, and its length without that; the frames are in the memory, back to back."""
+    """For each frame its codec (a byte) and its length without that. The frames are in the memory, one after the other."""
 
     codecs: bytes
     lengths: list[int]
 
 
 class _Reading:
-    """One question after the other; what was read stays until the next files are asked for."""
+    """Answers one request after the other. File contents stay until the next files are requested."""
 
     def __init__(self, connection: Connection, memory: mmap.mmap) -> None:
         self._connection = connection
@@ -90,11 +90,11 @@ class _Reading:
 
 
 def main() -> None:
-    """Answer what comes through the socket."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it comes to whole groups of processes; who asks decides
+    """Answer requests that come through the socket."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is sent to the whole process group; the parent decides
     try:
         _Reading(Connection(int(sys.argv[1])), mmap.mmap(int(sys.argv[2]), ROOM)).run()
-    except (EOFError, OSError):  # who asked is gone
+    except (EOFError, OSError):  # the parent is gone
         return
 
 

@@ -1,11 +1,11 @@
-"""Processes that read, hash and compress small files for an upload.
+"""Worker processes that read, hash and compress small files for an upload.
 
-In threads, each small file hands Python's lock over several times, and most of a second core is spent on that
-(docs/performance.md). A process of its own has a lock of its own. It is asked for a few hundred files at once: first
-their hashes, then the frames of those that the store lacks, so that nothing is compressed in vain.
+In threads, each small file hands over Python's lock several times, which costs most of a second core
+(docs/performance.md). A process has its own lock. It is asked for a few hundred files at a time: first for their
+hashes, then for the frames of those that the store lacks, so that no file is compressed in vain.
 
-Nothing depends on them: what a reading process can't take, since a file has changed, or can't be read, or the process
-is gone, is read where it always was, by the thread that asked. It writes nothing anywhere.
+The upload doesn't depend on workers: files that a worker can't read, because they have changed or it has ended, are
+read by the requesting thread. Workers write nothing.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from sheaf.transfer.small_files.worker import HASH, ROOM, Frames, Paths, Wanted
 
 __all__ = ["MANY", "Files", "Lost", "Reader", "Readers"]
 
-MANY: Final = 8192  #: files to read from which on processes are worth starting: each takes 50 ms and 40 MiB
-_MOST: Final = 6  # who stores what they read can't follow more
+MANY: Final = 8192  #: least number of files to start workers for: each takes 50 ms and 40 MiB
+_MOST: Final = 6  # the process that stores what they read can't keep up with more
 
 
 class Lost(Exception):
-    """A reading process is gone."""
+    """A worker process has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +51,20 @@ class Files:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """Contents in a reading process, for :meth:`sheaf.engine.chunks.ingest.Ingest.store_columns`."""
+    """Contents that a worker holds, for :meth:`sheaf.engine.chunks.ingest.Ingest.store_columns`."""
 
     reader: Reader
     hashes: list[bytes]
     sizes: list[int]
 
     def frames(self, wanted: Sequence[int]) -> list[Frame]:
-        """Raises Lost."""
+        """Return the frames of some contents, by number. Raises Lost."""
         return self.reader.frames(wanted)
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """One process. For one thread at a time."""
+    """One worker process. Use it in one thread at a time."""
 
     process: subprocess.Popen[bytes]
     connection: Connection
@@ -72,7 +72,7 @@ class Reader:
 
     @classmethod
     def start(cls, python: str) -> Reader:
-        """Raises OSError if the system has no room for another process."""
+        """Start a worker. Raises OSError if the system allows no more processes."""
         ours, theirs = Pipe()
         with theirs, _memory() as file:
             command = [
@@ -83,14 +83,14 @@ class Reader:
                 str(theirs.fileno()),
                 str(file.fileno()),
             ]
-            quiet = subprocess.DEVNULL  # it has nothing to say: what fails there is done again here, and says so
+            quiet = subprocess.DEVNULL  # a file that fails in the worker is read again here, which reports the error
             process = subprocess.Popen(
                 command, stdin=quiet, stdout=quiet, stderr=quiet, pass_fds=[theirs.fileno(), file.fileno()]
             )
             return cls(process, ours, mmap.mmap(file.fileno(), ROOM))
 
     def read(self, files: Files) -> _Read | None:
-        """The files' contents; None: they are too large, or not all as they were scanned. Raises Lost."""
+        """Read files in the worker. Return None if they are too large, or not all as scanned. Raises Lost."""
         if sum(files.size) > ROOM:
             return None
         asked = Paths(list(map(os.fsencode, files.paths)), files.size, files.mtime, files.ctime)
@@ -113,7 +113,7 @@ class Reader:
     def stop(self) -> None:
         """End the process, even while a thread waits for its answer.
 
-        The socket is closed by who forgets it last: that thread may be about to read from its number.
+        This doesn't close the socket, because that thread may be about to read from its descriptor.
         """
         self.process.kill()
         self.process.wait()
@@ -128,7 +128,7 @@ class Reader:
 
 @dataclass(slots=True)
 class Readers:
-    """Up to ``count`` processes, started once there are many files to read. Call ``close`` at the end."""
+    """Up to ``count`` workers, started once there are many files to read. Call ``close`` at the end."""
 
     count: int
     _expected: int = 0
@@ -136,7 +136,7 @@ class Readers:
     _idle: SimpleQueue[Reader] = field(default_factory=SimpleQueue)
 
     def expect(self, files: int) -> None:
-        """So many more small files are about to be read."""
+        """Announce that ``files`` more small files will be read; starts the workers if these are many."""
         before, self._expected = self._expected, self._expected + files
         if before < MANY <= self._expected and (python := _python()):
             for _ in range(min(self.count, _MOST)):
@@ -149,7 +149,10 @@ class Readers:
 
     @contextmanager
     def one(self) -> Iterator[Reader | None]:
-        """Borrow a process exclusively; None: none is free. The block ends without it after Lost."""
+        """Borrow a worker exclusively; None if none is free.
+
+        If the block raises Lost, the error is suppressed and the worker is not used again.
+        """
         try:
             reader = self._idle.get_nowait()
         except Empty:
@@ -162,19 +165,19 @@ class Readers:
         self._idle.put(reader)
 
     def close(self) -> None:
-        """Ends them."""
+        """End the workers."""
         for reader in self._all:
             reader.stop()
 
 
 def _python() -> str | None:
-    """What to start; None where this is a program that has Python in it, and starting that would start the program."""
+    """Return the Python to start, None in a program with an embedded Python: starting it would start the program."""
     name = Path(sys.executable or "").name
     return sys.executable if name.startswith("python") and not getattr(sys, "frozen", False) else None
 
 
 def _memory() -> IO[bytes]:
-    """A file of ``ROOM`` bytes that two processes map: in memory where the system has such files."""
+    """Return a file of ``ROOM`` bytes that two processes map: in memory where the system supports it."""
     file: IO[bytes] = open(os.memfd_create("sheaf-frames"), "w+b") if sys.platform == "linux" else TemporaryFile()  # noqa: SIM115
     file.truncate(ROOM)
     return file
