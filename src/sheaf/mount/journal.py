@@ -269,7 +269,7 @@ class Spill:
 
     def stat(self, fill: int) -> os.stat_result:
         """Return size and times of a content."""
-        return os.stat(self.path(fill))  # noqa: PTH116 - called for each file that is looked at
+        return os.stat(self.path(fill))  # noqa: PTH116 - called for each file that is compared
 
     def fills(self) -> list[int]:
         """Return the numbers of all contents."""

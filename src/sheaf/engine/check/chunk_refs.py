@@ -16,9 +16,7 @@ WANTED = np.dtype([("offset", U32), ("stored", U32), ("lead", "u8"), ("size", "i
 _ROW = np.dtype([("pack", U32), *((name, WANTED[name]) for name in WANTED.names or ())])
 _HELD = 1 << 21  # rows in memory before duplicates are removed; a row has 28 bytes
 
-Flush = Callable[
-    [Iterable[tuple[bytes, Array]]], None
-]  #: called with packs and what is needed of each (rows of WANTED)
+Flush = Callable[[Iterable[tuple[bytes, Array]]], None]  #: called with packs and their needed chunks (rows of WANTED)
 
 
 class Places:

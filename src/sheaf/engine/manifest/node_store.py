@@ -21,7 +21,8 @@ from sheaf.model.ids import parse_hash
 from sheaf.model.nodes import Pointer
 from sheaf.model.records import Root
 
-if TYPE_CHECKING:  # 0.1 s to import, and who only looks at plain nodes needs none of it
+# The import takes 0.1 s, and callers that only read light nodes don't need it.
+if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["Nodes", "mark_of", "pointer_of", "root_of"]

@@ -14,7 +14,7 @@ from sheaf.model.entries import ChunkPlace, Entry, ExternalPlace, Kind, ObjectPl
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import order_key, split
 
-# 0.1 s to import, and who only looks at plain nodes needs none of it
+# The import takes 0.1 s, and callers that only read light nodes don't need it.
 if TYPE_CHECKING:
     import pyarrow as pa
 

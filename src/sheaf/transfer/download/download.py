@@ -81,7 +81,7 @@ def download(
     Raises:
         NotFound: the path does not exist in the bundle.
         Refused: the destination is not empty, names collide on its file system, or another download is writing to it.
-        NoSpace, Denied, Corrupt: fetched files stay beside the destination for the next attempt.
+        NoSpace, Denied, Corrupt: fetched files stay next to the destination for the next attempt.
     """
     selection = Selection.parse(path, name_filter, files)
     adds = selection.names_files(tree)
