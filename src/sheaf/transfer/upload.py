@@ -314,7 +314,8 @@ class _Taking:
             path = batch.path(row)
             try:
                 read = read_small(f"{self._top}/{path}", size, mtime, ctime)
-                if read is None:  # it is larger than in the scan
+                # The file is larger than in the scan.
+                if read is None:
                     taken.add(self._read_big(batch, row))
                     continue
                 content, state = read
@@ -325,7 +326,8 @@ class _Taking:
                 continue
             if state is not None:
                 taken.states[row] = state
-            if len(content) > self._ingest.small:  # it has grown since the scan
+            # The file has grown since the scan.
+            if len(content) > self._ingest.small:
                 taken.others[row] = self._ingest.store_bytes(content)
             else:
                 taken.rows.append(row)

@@ -184,7 +184,8 @@ def _can_serve(path: Path, dest: Path) -> bool:
         return isinstance(error, FileExistsError)
     try:
         (path / "tree").mkdir(mode=0o700)
-        (path / "tree").rename(dest / PARTIAL_SUFFIX)  # st_dev alone would not show a bind mount
+        # Try the rename: a bind mount has the same st_dev, but a rename into it fails.
+        (path / "tree").rename(dest / PARTIAL_SUFFIX)
         (dest / PARTIAL_SUFFIX).rmdir()
     except OSError:
         remove_folder(path)
@@ -221,7 +222,8 @@ def _locked(path: Path, dest: Path) -> tuple[int, int]:
             return fd, lock
         os.close(lock)
         os.close(fd)
-        time.sleep(0.01)  # its owner removed it between our steps
+        # The owner of the folder has removed it between our steps.
+        time.sleep(0.01)
 
 
 def _check_ours(fd: int, path: Path) -> None:
@@ -237,7 +239,8 @@ def _is_taken(lock: int) -> bool:
     except BlockingIOError:
         return True
     except OSError:
-        pass  # a file system without locks: users must avoid two downloads into one folder
+        # The file system has no locks: users must avoid two downloads into one folder.
+        pass
     return False
 
 

@@ -194,7 +194,8 @@ class _Updating:
                 try:
                     os.rmdir(name, dir_fd=unlocked(anchor, parent))
                 except OSError:
-                    continue  # the folder contains a file of the user; if it is in the way, the move raises an error
+                    # The folder contains a file of the user. If it is in the way, the move raises an error.
+                    continue
 
     def _touch(self) -> None:
         with Anchor(self.fd) as anchor:

@@ -178,7 +178,8 @@ class Filling:
                 self._link(anchor, rows, row)
             self.meter.add(files=filled.files, bytes=filled.bytes)
             found = self._data(batch, missing, rows, filled)
-            first = list(islice(found, 1))  # fetched before the turn, because this takes longest
+            # Fetch before waiting for a turn: the fetch takes longest, and others can write in the meantime.
+            first = list(islice(found, 1))
             with self._turns.turn():
                 for row, data in chain(first, found):
                     self._go_on()
@@ -218,7 +219,8 @@ class Filling:
                 os.utime(fd, ns=(mtime, mtime))
             finally:
                 os.close(fd)
-        except OSError as error:  # no context manager: this is the inner loop
+        except OSError as error:
+            # This is the inner loop: a context manager for each file would slow it down.
             raise local_error(error, f"write {rows.path(row)}") from error
         if self._logs_files:
             log_file("wrote", rows.path(row), len(data))
@@ -275,7 +277,8 @@ class Filling:
                 return Filled(erased=[entry.path])
             except DAMAGE as error:
                 if self.refuse is not None and entry.kind == Kind.EXTERNAL:
-                    raise  # not damaged, but stored elsewhere
+                    # The file is not damaged, but stored elsewhere.
+                    raise
                 # Otherwise the next attempt continues with what was written.
                 if self.refuse is None:
                     _remove(entry.name, folder)
@@ -326,7 +329,7 @@ def check_names(batch: pa.RecordBatch) -> None:
 
 
 def paths_of(batch: pa.RecordBatch) -> list[str]:
-    """The paths of a batch's rows."""
+    """Return the paths of a batch's rows."""
     return [join(f, n) for f, n in zip(batch["folder"].to_pylist(), batch["name"].to_pylist(), strict=True)]
 
 
@@ -345,7 +348,8 @@ def _is_large(batch: pa.RecordBatch) -> Mask:
 def _masked_bits(folder: int) -> int:
     """Return the permission bits that new files don't get. Reading the umask itself would change it for all threads."""
     with translated("write the partial download"):
-        _remove("probe-mode", folder)  # an attempt that was killed may have left it
+        # An attempt that was killed may have left this file.
+        _remove("probe-mode", folder)
         fd = os.open("probe-mode", _NEW, 0o777, dir_fd=folder)
         try:
             return 0o777 & ~os.fstat(fd).st_mode
@@ -358,7 +362,8 @@ def _open_old(name: str, folder: int) -> int | None:
     try:
         return os.open(name, _OLD, dir_fd=folder)
     except OSError:
-        return None  # it doesn't exist, is a symlink, or can't be read: write it again
+        # The file doesn't exist, is a symlink, or can't be read: the caller writes it again.
+        return None
 
 
 def _remove(name: str, folder: int) -> None:

@@ -92,5 +92,6 @@ def _enter(parent: int, name: str, make: bool) -> int:
         try:
             os.mkdir(name, 0o700, dir_fd=parent)
         except FileExistsError:
-            pass  # another thread was faster
+            # Another thread has created the folder in the meantime.
+            pass
         return os.open(name, FOLDER_FLAGS, dir_fd=parent)

@@ -32,7 +32,7 @@ class ListedFiles:
         return cls(wanted)
 
     def names(self, folder: str) -> list[str]:
-        """The names to scan in a folder."""
+        """Return the names to scan in a folder."""
         return list(self.wanted[folder])
 
     def is_entered(self, folder: str) -> bool:

@@ -260,7 +260,8 @@ class _Scan:
 
     @staticmethod
     def _nofollow(folder: str) -> int:
-        return os.O_NOFOLLOW if folder else 0  # the root may be a symlink: the user named it
+        # The root may be a symlink, because the user named it.
+        return os.O_NOFOLLOW if folder else 0
 
     def _names(self, folder: str, fd: int) -> list[str]:
         try:

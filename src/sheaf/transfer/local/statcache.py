@@ -138,7 +138,8 @@ class StatCache:
             if not self.news and self.found.count == len(self.known["key"]) and self.path.exists():
                 os.utime(self.path)
                 return True
-            self.known = _empty()  # this also closes a mapped file
+            # Drop the old columns, which closes the mapped file before it is replaced.
+            self.known = _empty()
             make_private_folder(self.path.parent)
             _store(self.path, self.found.all())
         except OSError:
@@ -150,7 +151,8 @@ class StatCache:
 
 
 def _columns(batch: ScanBatch) -> Columns:
-    key = batch.ino + batch.dev * _SPREAD  # inodes follow the order of a scan, so neighbours stay together
+    # Inodes follow the order of a scan, so neighbours get neighbouring keys.
+    key = batch.ino + batch.dev * _SPREAD
     return {
         "key": key,
         "dev": batch.dev,

@@ -91,10 +91,12 @@ class _Reading:
 
 def main() -> None:
     """Answer requests that come through the socket."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is sent to the whole process group; the parent decides
+    # The terminal sends SIGINT to the whole process group; the parent decides what to do.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         _Reading(Connection(int(sys.argv[1])), mmap.mmap(int(sys.argv[2]), ROOM)).run()
-    except (EOFError, OSError):  # the parent is gone
+    except (EOFError, OSError):
+        # The parent has ended.
         return
 
 
