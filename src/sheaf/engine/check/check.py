@@ -153,7 +153,8 @@ class _Check:
             trees.bundle(bundle)
         places.finish()
         while packs.follow.finish():
-            pass  # moved chunks may have been moved again
+            # Chunks that were moved may have been moved again: repeat until there are none.
+            pass
         packs.finish()
 
     def _to_read(self, readings: Readings) -> set[bytes]:

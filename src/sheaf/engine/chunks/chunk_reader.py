@@ -370,7 +370,8 @@ class Contents:
             try:
                 return self._from(span, [self._find(want) for want in span])
             except NotFound:
-                continue  # repacked again since the lookup
+                # The pack was repacked again since the lookup.
+                continue
         raise Corrupt(f"pack {span[0].pack.hex()} was repacked repeatedly while being read", "try again")
 
     def _from(self, span: list[Want], places: list[Place | None]) -> list[Fetched]:

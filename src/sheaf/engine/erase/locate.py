@@ -94,7 +94,8 @@ class Finder:
             if pointer.level:
                 todo += nodes.children(pointer)
             elif not is_alive and self.core.backend.stat(keys.node(pointer.id)) is None:
-                raise Corrupt(f"node {pointer.id.hex()} is missing")  # gc deleted it since the search
+                # Gc has deleted the node since the search.
+                raise Corrupt(f"node {pointer.id.hex()} is missing")
         return found
 
     def _search(self, nodes: Nodes, leaves: list[Pointer]) -> None:

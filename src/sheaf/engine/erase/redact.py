@@ -82,7 +82,8 @@ class _Redaction:
 
     def run(self) -> int:
         """Redact, and return the number of redacted bundles."""
-        if not any(self._found()):  # most repos have no match, and need no session
+        # Most repos have no match, and need no session.
+        if not any(self._found()):
             return 0
         opened = open_session(self._core, self._repo.id, self._log, "erase")
         with Ending(self._core, opened.id) as ending:
@@ -105,7 +106,8 @@ class _Redaction:
             except Corrupt:
                 if bundle.id not in gone and not self._repo.deleted:
                     raise
-                continue  # gc has begun to delete it: it can't be restored
+                # Gc has begun to delete the bundle, so that it can't be restored.
+                continue
             if entries:
                 yield bundle, entries
 

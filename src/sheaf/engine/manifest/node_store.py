@@ -145,7 +145,8 @@ class Nodes:
 
     def _remembered(self, pointer: Pointer) -> Any:
         with self._lock:
-            key = (pointer.id, pointer.prefix)  # equal bytes may be nodes below two folders
+            # Nodes below two folders may have equal bytes, but their rows have other paths.
+            key = (pointer.id, pointer.prefix)
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key][1]

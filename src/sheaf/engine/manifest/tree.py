@@ -98,7 +98,8 @@ class Tree:
         try:
             root = self._now() if self._now is not None else self.root
         except SheafError:
-            return False  # no newer root is known
+            # No newer root is known, so the first error stays.
+            return False
         is_new, self.root = root != self.root, root
         return is_new
 

@@ -112,7 +112,8 @@ class TreeWriter:
         first = (batch["folder"][0].as_py(), batch["name"][0].as_py()) if batch.num_rows else ("", "")
         packs = leaf_packs(batch)
         known = self._reuse.get(full)
-        if known is not None and known.level == 0 and known.packs == packs:  # `full` does not cover locations
+        # `full` does not cover locations, so a leaf with the same hash may need other packs.
+        if known is not None and known.level == 0 and known.packs == packs:
             return replace(known, prefix=prefix, folder=first[0], name=first[1])
         size = int(batch["size"].to_numpy().sum())
         data = encode_rows(self._session, batch, prefix)

@@ -40,7 +40,8 @@ def _repos(mending: Mending) -> Iterable[str]:
     except (Corrupt, NotFound):
         if not mending.is_dry:
             raise
-    for source in mending.sources:  # they are known once the log is repaired
+    # A dry run doesn't repair the store's log, so ask a copy for the repos.
+    for source in mending.sources:
         return list(store_log(Core(source, mending.core.config, io=mending.core.io)).head().state.repos)
     return []
 
@@ -60,7 +61,8 @@ def _mend(mending: Mending, base: str, may_grow: bool) -> None:
         for n, record in zip(numbers, found, strict=True):
             after = record or _mended(mending, base, n, before)
             if after is None and n > here:
-                return  # later records can't be written either
+                # A record can only follow the previous one, so later ones can't be written either.
+                return
             if record is not None and before is not None and before.n == n - 1 and record.prev != before.write:
                 mending.failed[keys.log_record(base, n)] = _APART
             before = after

@@ -79,7 +79,8 @@ class Mending:
             return get_object(self.core.backend, key)
         except NotFound:
             return None
-        except Corrupt:  # encrypted and damaged: there are no bytes to compare
+        except Corrupt:
+            # The object is encrypted and damaged, so there are no bytes to compare.
             return b""
 
     def _reason_to_keep(self, key: str, held: bytes, data: bytes) -> str:
