@@ -132,8 +132,8 @@ def _is_stdout_gone() -> bool:
 @contextlib.contextmanager
 def patiently() -> Iterator[None]:
     """Give the first signal in the block a cleanup without a time limit; the second one still ends the process."""
-    # This process has other signal handlers, which must stay.
     if signal.getsignal(signal.SIGINT) is not _end:
+        # This process has other signal handlers, which must stay.
         yield
         return
     for number in _ENDINGS:
