@@ -114,6 +114,7 @@ class _Job:
     cache: StatCache | None
 
     def run(self, *, force: bool, adds: bool) -> Downloaded:
+        """Download into the partial folder, then move the files. The folder stays for the next attempt if this fails."""
         identity = self._identity()
         was_placing = Partial.is_placing_in(self.dest, identity)
         if not (force or adds or was_placing) and self._holds_anything():
@@ -149,6 +150,7 @@ class _Job:
         return blake3(repr(said).encode()).hexdigest()
 
     def _fill(self, partial: Partial, *, overwrite: bool) -> Filled:
+        """Fetch and verify all files into the partial folder, after checks that need no transfer."""
         with translated(f"write {printable(str(partial.path))}"):
             folding = probe_folding(partial.fd)
         if folding:
@@ -178,6 +180,7 @@ class _Job:
         return self._counted(partial.erased, (Damaged(*each) for each in partial.damaged))
 
     def _counted(self, erased: Iterable[str], damaged: Iterable[Damaged]) -> Filled:
+        """Count the selected files and their bytes, without those that were not written."""
         filled = Filled(erased=list(erased), damaged=list(damaged))
         gone = frozenset((*filled.erased, *(each.path for each in filled.damaged)))
         for found in self.selection.rows(self.tree):

@@ -183,6 +183,7 @@ class _Updating:
         return True
 
     def _remove(self) -> None:
+        """Remove the planned files, then the planned folders if they are empty."""
         with Anchor(self.fd) as anchor:
             for path in self.plan.remove:
                 parent, name = split(path)

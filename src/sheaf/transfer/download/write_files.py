@@ -143,6 +143,7 @@ class Filling:
             raise CancelledError
 
     def _tasks(self, batches: Iterable[pa.RecordBatch]) -> Iterator[Callable[[], Filled]]:
+        """Yield tasks that write slices of rows; large files are tasks of their own. Folders are created before."""
         with Anchor(self.root) as anchor:
             for batch in batches:
                 check_names(batch)
@@ -164,6 +165,7 @@ class Filling:
     # -- files that are one chunk, and symlinks ------------------------------------------------------------------------
 
     def _small(self, batch: pa.RecordBatch) -> Filled:
+        """Write the small files and symlinks of a slice."""
         rows = _Columns.of(batch)
         kind = batch["kind"].to_numpy()
         missing = kind == Kind.FILE
@@ -209,6 +211,7 @@ class Filling:
                 yield wanted[at], data
 
     def _write(self, anchor: Anchor, rows: _Columns, row: int, data: bytes) -> None:
+        """Write a small file with its mode and time."""
         mode, mtime = rows.mode[row] & 0o777, rows.mtime[row]
         try:
             fd = os.open(rows.name[row], _NEW, mode, dir_fd=anchor.folder(rows.folder[row]))
@@ -227,6 +230,7 @@ class Filling:
         self.meter.add(files=1, bytes=len(data))
 
     def _link(self, anchor: Anchor, rows: _Columns, row: int) -> None:
+        """Create a symlink with its time. Raises Corrupt for an invalid target."""
         path, target = rows.path(row), rows.target[row]
         if not target or "\0" in target:
             raise Corrupt(f"symlink '{path}' of the manifest has no target", "run `sheaf store check`")
@@ -263,6 +267,7 @@ class Filling:
     # -- the other files -----------------------------------------------------------------------------------------------
 
     def _large(self, entry: Entry) -> Filled:
+        """Write a large file, or continue the one that an earlier attempt has left."""
         with Anchor(self.root) as anchor, translated(f"write {entry.path}"):
             folder = anchor.folder(entry.folder)
             fd = _open_old(entry.name, folder) if self.resumed else None
@@ -279,7 +284,7 @@ class Filling:
                 if self.refuse is not None and entry.kind == Kind.EXTERNAL:
                     # The file is not damaged, but stored elsewhere.
                     raise
-                # Otherwise the next attempt continues with what was written.
+                # With refuse, the file stays: the next attempt continues with what was written.
                 if self.refuse is None:
                     _remove(entry.name, folder)
                 return Filled(damaged=[Damaged(entry.path, error.message)])

@@ -82,6 +82,7 @@ def _stays(depth: int) -> bool:
 
 
 def _enter(parent: int, name: str, make: bool) -> int:
+    """Open a folder below another one, and create it with ``make`` if it doesn't exist. Raises Corrupt for ".."."""
     if name in ("", ".", ".."):
         raise Corrupt(f"the manifest contains a folder named '{name}'", "run `sheaf store check`")
     try:

@@ -48,6 +48,7 @@ class ListedFiles:
 
 
 def _relative(line: str, root: str) -> str:
+    """Normalise a line of the list to a path below the root. Raises InvalidInput."""
     path = line.removeprefix("/") if root == "/" else line
     while path.startswith("./"):
         path = path[2:].lstrip("/")

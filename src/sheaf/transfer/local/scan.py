@@ -172,6 +172,7 @@ class _Rows:
         self.target += [None] * count
 
     def batch(self) -> ScanBatch:
+        """Return the collected rows as columns."""
         stats, kind = self.stats, np.array(self.kind, np.uint8)
         mode = np.fromiter((s.st_mode & 0o777 for s in stats), np.uint16, len(stats))
         mode[kind == Kind.SYMLINK] = 0o777
@@ -289,6 +290,7 @@ class _Scan:
     def _name(
         self, folder: str, name: str, fd: int, ignore: Ignore | None, found: list[Any], status: os.stat_result
     ) -> None:
+        """Add the row of one name, unless it is ignored; folders to enter are added to ``found``."""
         kind = _KINDS.get(stat.S_IFMT(status.st_mode))
         if ignore and ignore.layers and ignore.leaves_out(join(folder, name), is_folder=kind == Kind.FOLDER):
             return

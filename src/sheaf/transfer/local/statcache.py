@@ -170,6 +170,7 @@ def _empty() -> Columns:
 
 
 def _load(path: Path) -> Columns:
+    """Map the file of a cache into memory. Returns empty columns if it doesn't exist or is damaged."""
     try:
         with path.open("rb") as file:
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -197,6 +198,7 @@ def _parse(view: memoryview, count: int) -> Columns:
 
 
 def _store(path: Path, found: npt.NDArray[Any]) -> None:
+    """Write the file of a cache: head, columns, and the hash of both; it replaces the old one by a rename."""
     # Hard links become one row; of keys that collide by chance one row is lost.
     _, order = np.unique(found["key"], return_index=True)
     fd, aside = tempfile.mkstemp(dir=path.parent, prefix=".new-")

@@ -67,6 +67,7 @@ class _Reading:
                     self._send_frames(numbers)
 
     def _read(self, asked: Paths) -> bytes:
+        """Read and hash files. Returns no bytes if one of them can't be read or has changed since the scan."""
         self._contents, self._hashes = [], []
         for path, size, mtime, ctime in zip(asked.paths, asked.size, asked.mtime, asked.ctime, strict=True):
             try:
