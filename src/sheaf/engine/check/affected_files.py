@@ -84,6 +84,7 @@ def _named(problem: Problem, found: Problem | None) -> Problem:
 
 
 def _bundles(core: Core, repo: str | None) -> Iterator[tuple[str, Bundle]]:
+    """Yield (repo name, bundle) of all live bundles that can be read from logs, without quarantined ones."""
     repos: list[RepoEntry] = []
     # A damaged log is a problem of its own, reported already.
     with suppress(*FAULTS):
@@ -140,6 +141,7 @@ class _Search:
         return keys.node(leaf.id) in self.problems or any(pack in self._near for pack, _ in leaf.packs)
 
     def _leaf(self, pointer: Pointer) -> _Hits:
+        """Return the problems that affect files of a leaf."""
         batch, found = self._nodes.rows(pointer), _Hits()
 
         def note(path: str, blamed: set[str]) -> None:

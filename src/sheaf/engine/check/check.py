@@ -163,6 +163,7 @@ class _Check:
         return self._due(readings) | self.reading.packs | set(noted)
 
     def _due(self, readings: Readings) -> set[bytes]:
+        """Return the packs that are to be read completely according to share and record, and begin or resume the record."""
         if not self.reading.share:
             return set()
         listed = set(keys.ids_of(stat.key for stat in self.core.backend.list(keys.PACKS)))

@@ -55,6 +55,7 @@ class Places:
         return self._number.setdefault(pack, len(self._number))
 
     def _take(self, packs: Array, *columns: Array) -> None:
+        """Add rows. If there are too many, remove duplicates, and pass all of them on if that is not enough."""
         rows = np.empty(len(packs), _ROW)
         for name, column in zip(_ROW.names or (), (packs, *columns), strict=True):
             rows[name] = column

@@ -140,6 +140,7 @@ class Packs:
     # -- judging -------------------------------------------------------------------------------------------------------
 
     def _compare(self, looked: _Looked, table: PackTable) -> None:
+        """Report what is wrong with a pack: missing chunks, wrong sizes, and damaged chunks that bundles need."""
         held, of_size = _holds(table, looked.wanted)
         if lost := int(np.count_nonzero(~held)):
             what = f"pack {looked.pack.hex()} lacks {lost} of the chunks that bundles need from it"

@@ -197,6 +197,7 @@ class _Told:
 
 
 def _receipt(core: Core, told: _Told, finder: Finder, todo: _Todo, deleted: set[str]) -> Receipt:
+    """Write the receipt of an erasure, and return it. Unfinished data of writers is removed before."""
     # The current paths, which are notices; or the first ones, if other contents are there now.
     places = finder.places or told.places
     # Do this last: a writer that was ended may have left an unfinished pack until now.

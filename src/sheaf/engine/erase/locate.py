@@ -99,6 +99,7 @@ class Finder:
         return found
 
     def _search(self, nodes: Nodes, leaves: list[Pointer]) -> None:
+        """Search leaves that were not searched before, and record entries, sizes and chunks of the contents."""
         reader = Contents(self.core)
         wanted = pa.array(sorted(self.contents), pa.binary(32))
         new = [leaf for leaf in leaves if mark_of(leaf) not in self._seen]

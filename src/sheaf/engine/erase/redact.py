@@ -97,6 +97,7 @@ class _Redaction:
         return len(ops)
 
     def _found(self) -> Iterator[tuple[Bundle, list[Entry]]]:
+        """Yield bundles with entries to change, deleted bundles first. Raises Corrupt if a live bundle can't be read."""
         deleted = self._refs.deleted_bundles()
         gone = {bundle.id for bundle in deleted}
         # Live bundles come last: the caller keeps the last entry of each content, and theirs can surely be read.
@@ -112,6 +113,7 @@ class _Redaction:
                 yield bundle, entries
 
     def _redacted(self, trees: TreeWriter, opened: Open, bundle: Bundle, entries: list[Entry]) -> RedactBundle | None:
+        """Write the changed tree of a bundle, and return the operation that sets it; None if nothing is to be changed."""
         root = pointer_of(bundle.root)
         try:
             changed = trees.edit(root, self._change.rows(Tree(self._nodes, root), entries))

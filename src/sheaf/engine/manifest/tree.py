@@ -50,6 +50,7 @@ class Tree:
         return self._row(path)
 
     def _row(self, path: str) -> pa.RecordBatch | None:
+        """Find the row of a path by binary search in each node on the way from the root."""
         import numpy as np
         import pyarrow.compute as pc
 
@@ -77,6 +78,7 @@ class Tree:
         yield from self._batches(folder, recursive)
 
     def _batches(self, folder: str, recursive: bool) -> Iterator[pa.RecordBatch]:
+        """Yield the rows below a folder, which are those between two order keys."""
         base = folder.replace("/", "\0").encode()
         low = (base + b"\0" if folder else b"") + (b"" if recursive else b"\0")
         low = low if folder or recursive else b"\0\0"

@@ -47,6 +47,7 @@ def _repos(mending: Mending) -> Iterable[str]:
 
 
 def _mend(mending: Mending, base: str, may_grow: bool) -> None:
+    """Restore the missing and damaged records of one log. Does nothing if it has diverged from a copy."""
     here = copied_up_to(mending.core.backend, base)
     ends = [copied_up_to(source, base) for source in mending.sources]
     if any(
@@ -90,6 +91,7 @@ def _sound(place: Backend, base: str, n: int) -> Record | None:
 
 
 def _mended(mending: Mending, base: str, n: int, before: Record | None) -> Record | None:
+    """Restore one record from a copy that continues record ``before`` and precedes the next one here. None: there is none."""
     key = keys.log_record(base, n)
     after = _sound(mending.core.backend, base, n + 1)
 

@@ -156,6 +156,7 @@ def _parts(items: list[Unreadable]) -> Iterator[list[Unreadable]]:
 
 
 def _noted(core: Core, repo: str, items: list[Unreadable]) -> list[Unreadable]:
+    """Quarantine bundles of one repo in its log, and return those that were alive and not quarantined yet."""
     log = repo_log(core, repo)
     refs = Refs(log, items[0].repo_name)
 

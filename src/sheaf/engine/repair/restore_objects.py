@@ -59,6 +59,7 @@ class Mending:
         return None
 
     def _put(self, key: str, data: bytes) -> bool:
+        """Create an object, or replace a damaged one. Return False if it must not be replaced (see ``failed``)."""
         held = self._held(key)
         if held is not None and (why := self._reason_to_keep(key, held, data)):
             self.failed[key] = why
