@@ -201,7 +201,7 @@ class App:
         """Return a progress bar for ``progress=`` of the API, drawn only on a terminal. ``unit``: what it counts."""
         from sheaf.cli.output.progress_bar import Bar
 
-        # Other lines would be printed into the bar.
+        # Don't draw a bar where other lines would be printed into it.
         is_silent = self.out.as_json or self.is_quiet or self.verbosity > 0
         is_wanted = is_verbose_terminal(self.environment) and not is_silent
         return self._stack.enter_context(Bar(title, is_wanted=is_wanted, unit=unit))

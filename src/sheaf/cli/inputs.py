@@ -174,7 +174,7 @@ def confirm(question: str, *, is_sure: bool) -> None:
         return
     if as_json or not (line or is_seen):
         raise Refused(f"confirmation required: {question}", _SURE)
-    # Otherwise the user's Enter has ended the line of the prompt already.
+    # If the answer was typed on a terminal, the user's Enter has ended the line of the prompt already.
     if not (line and is_seen):
         print("" if is_seen else f"{question} {choices} {quote(answer)}", file=sys.stderr)
     raise Refused("user aborted", _SURE)

@@ -54,9 +54,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     sys.meta_path.insert(0, _NoPandas())
     # Arrow's own allocator keeps what it frees: half as much memory again, and slower, as measured
     # (docs/performance.md).
-    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # noqa: TID251 - told to a library, not read
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # noqa: TID251 - set for a library, not read
     # The linear algebra of numpy, which nothing here uses, starts a thread for each core when it is loaded.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # noqa: TID251 - told to a library, not read
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # noqa: TID251 - set for a library, not read
     _keep_few_heaps()
     # The search for cycles takes a twentieth of the time of an upload, and there are hardly any.
     gc.set_threshold(50_000, 20, 50)

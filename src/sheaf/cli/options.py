@@ -51,7 +51,7 @@ def _keep(ctx: click.Context, param: click.Parameter, value: object) -> None:
     if app is None or is_unset or param.name is None:
         return
     check_text(ctx, param, value)
-    # The value comes from an unset shell variable: with an empty value, another store would be used by default.
+    # An empty value comes from an unset shell variable: it would mean another store, the default one.
     if value == "" and not app.dialect.keeps_upstream:
         raise click.BadParameter("the value is empty", ctx, param)
     app.flags[param.name] = value if isinstance(value, str) else str(value).lower()

@@ -68,7 +68,8 @@ def run(tree: Tree, dialect: Dialect, args: Sequence[str], environment: Environm
         return _without_output(error, app, args)
     except SystemExit:
         raise
-    except BaseException as error:  # Some libraries exit with what is not an Exception.
+    except BaseException as error:
+        # Some libraries exit with an exception that is not an Exception.
         if isinstance(error, BrokenPipeError) and _is_stdout_gone():
             drop_output()
             return BROKEN_PIPE
@@ -131,7 +132,8 @@ def _is_stdout_gone() -> bool:
 @contextlib.contextmanager
 def patiently() -> Iterator[None]:
     """Give the first signal in the block a cleanup without a time limit; the second one still ends the process."""
-    if signal.getsignal(signal.SIGINT) is not _end:  # this process has other signal handlers
+    if signal.getsignal(signal.SIGINT) is not _end:
+        # This process has other signal handlers, which must stay.
         yield
         return
     for number in _ENDINGS:

@@ -185,7 +185,8 @@ class Tree(_WithGlobals, click.Group):
                 return name, _load(self._table[name]), args[words:]
         if args[0] in self._nouns and args[0] in self._table and self._is_verb(args[0], args[1:]):
             return args[0], _load(self._table[args[0]]), args[1:]
-        is_unknown = args[0] not in self.list_commands(ctx) and not ctx.resilient_parsing  # the last: during completion
+        # During a completion (resilient_parsing) the word is incomplete, so it is not an unknown command.
+        is_unknown = args[0] not in self.list_commands(ctx) and not ctx.resilient_parsing
         if is_unknown and (near := self._near(ctx, args[0])):
             raise click.UsageError(f"No such command '{args[0]}'. Did you mean '{near}'?", ctx)
         return super().resolve_command(ctx, args)
@@ -212,7 +213,8 @@ class Tree(_WithGlobals, click.Group):
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Return completions, also of the second word of a verb of two words."""
         state = vars(ctx)
-        begun = state.get("_protected_args") or state.get("protected_args") or []  # since click 8.2, and before
+        # The attribute's name has an underscore since click 8.2.
+        begun = state.get("_protected_args") or state.get("protected_args") or []
         typed = [*begun, *ctx.args]
         prefix = " ".join([*typed, ""])
         rest = (key.removeprefix(prefix).split()[0] for key in self.list_commands(ctx) if key.startswith(prefix))
@@ -254,7 +256,8 @@ def verbs_of(tree: Tree, dialect: Dialect, table: Mapping[str, str]) -> Iterator
     context = click.Context(tree, info_name=dialect.name, obj=App(dialect, Environment({}, Path("/home"), "user")))
     for name in sorted(table):
         _, command, _ = tree.resolve_command(context, name.split())
-        if isinstance(command, Tree) and name in table and " " not in name:  # a noun that is also a verb
+        # A noun that is also a verb: load the verb.
+        if isinstance(command, Tree) and name in table and " " not in name:
             command = _load(table[name])
         if isinstance(command, Tree):
             noun = click.Context(command, parent=context, info_name=name.split()[0])

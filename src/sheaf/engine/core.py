@@ -81,7 +81,8 @@ class Core:
         if kept is not None:
             try:
                 return decode(kept)
-            except (Corrupt, Unsupported):  # a flipped bit may look like a newer version
+            except (Corrupt, Unsupported):
+                # A flipped bit may look like a newer version.
                 self.cache.drop(key)
         data = get_object(self.backend, key)
         value = decode(data)
@@ -130,7 +131,8 @@ def ensure_unused(backend: Backend) -> None:
     foreign = foreign_in(backend, (keys.CONFIG, *_TRIED))
     if foreign is None:
         return
-    if backend.stat(keys.CONFIG) is not None:  # another process has created it at this moment
+    # Another process has created the store at this moment.
+    if backend.stat(keys.CONFIG) is not None:
         raise _exists(backend)
     raise Refused(f"{backend.url} is not empty: it contains '{foreign}'", "choose an empty location")
 

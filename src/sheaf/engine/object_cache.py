@@ -105,7 +105,8 @@ class FolderCache:
             with opened(str(path)) as (fd, size):
                 check_size(key, size, limit_of(key))
                 data = read_whole(fd, key, size, limit_of(key))
-        except (OSError, Corrupt):  # not a file with a copy
+        except (OSError, Corrupt):
+            # Whatever is at this path, it is not a valid copy.
             return None
         if self._room is not None:
             with contextlib.suppress(OSError):
@@ -122,7 +123,8 @@ class FolderCache:
         self._make_room(len(data))
 
     def _path(self, key: str) -> Path:
-        return self._root / check_key(key)  # ids in keys come from the store: none may lead out of this folder
+        # Ids in keys come from the store: none may lead out of this folder.
+        return self._root / check_key(key)
 
     def _make_room(self, written: int) -> None:
         if self._room is None:

@@ -268,7 +268,8 @@ class Access:
         """
         status = local.stat()
         entry = file_entry(path, status.st_size, status.st_mode & 0o777, status.st_mtime_ns)
-        if self._shared is None:  # The commit happens before the call returns.
+        # Without a transaction, the file is committed before the call returns, so a copy isn't needed.
+        if self._shared is None:
             return Made(entry, Local(local.resolve()))
         if status.st_size <= IN_MEMORY:
             content = local.read_bytes()

@@ -418,7 +418,7 @@ def _described(name: str, path: str, entry: Entry) -> dict[str, Any]:
     if entry.kind == Kind.FOLDER:
         link = {"islink": True, "real": entry.path} if entry.path != path else {}
         return _folder(name) | {"mode": stat.S_IFDIR | entry.mode, **times, **link}
-    if entry.kind == Kind.SYMLINK:  # It is dangling.
+    if entry.kind == Kind.SYMLINK:  # a dangling symlink
         return {"name": name, "size": 0, "type": "other", "islink": True, "destination": entry.target, **times}
     info = {"name": name, "size": entry.size, "type": "file", "mode": entry.mode, **times}
     if entry.content != ZERO_HASH:

@@ -236,7 +236,8 @@ def discarding(file: Any) -> Any:
     """Make a compressed file over a :class:`WritingFile` discard its content after an exception in its ``with``."""
     leave = type(file).__exit__
 
-    class Discarding(type(file)):  # the class belongs to the library that compresses
+    # The base class belongs to the library that compresses.
+    class Discarding(type(file)):  # type: ignore[misc]
         def __exit__(self, kind: Any, error: Any, trace: Any) -> Any:
             if kind is not None:
                 _discard(self)

@@ -42,7 +42,8 @@ class Walk:
             yield path, *shown
         if maxdepth is None or maxdepth > 1:
             deeper = None if maxdepth is None else maxdepth - 1
-            for name in list(shown[0]):  # The caller may have removed some to skip them.
+            # The caller may have removed folders from the list, to skip them.
+            for name in list(shown[0]):
                 inner = folders[name]
                 at = _real(path, inner["real"]) if "real" in inner else f"{real}/{name}"
                 if at not in way | {real}:

@@ -148,6 +148,7 @@ class CatalogueFs(ReadOnly):
         return self._places[ino - ROOT_INO] if ino < 1 << _SLOT_BITS else None
 
     def _bundle(self, ino: int) -> BundleFs:
+        """Return the file system of the bundle to which a node number belongs. Raises OSError (ESTALE)."""
         slot = ino >> _SLOT_BITS
         fs = self._bundles.get(slot)
         if fs is None:

@@ -143,6 +143,7 @@ class Committer:
     # -- one commit ----------------------------------------------------------------------------------------------------
 
     def _commit(self, found: Difference, draft: Draft) -> Bundle:
+        """Store the spilled files, write the tree and commit it. Contents of earlier commits are referenced."""
         context = self._repo.context
         context.ensure_writable()
         draft.ensure_names(context.log.head().state)
@@ -214,6 +215,7 @@ class Committer:
         return [placed[i] for i in range(len(files))]
 
     def _groups(self, ingest: Ingest, files: list[Spilled], todo: Iterable[int]) -> Iterator[list[int]]:
+        """Group files into tasks: small ones up to a count and bytes, each big one by itself."""
         group: list[int] = []
         total = 0
         for i in todo:
@@ -260,6 +262,7 @@ def _rows_of(files: Iterable[tuple[Spilled, Placed]]) -> dict[bytes, pa.RecordBa
 
 
 def _values(folder: str, name: str, file: Spilled, placed: Placed) -> dict[str, Any]:
+    """Return the columns of a file's manifest row, by name."""
     row: dict[str, Any] = dict.fromkeys(ROWS.names)
     row |= {"folder": folder, "name": name, "kind": int(Kind.FILE), "mode": file.mode}
     row |= {"mtime": clamp_time(file.mtime)}

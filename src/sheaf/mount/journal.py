@@ -202,6 +202,7 @@ class Spill:
         self._append(_ENCODE.encode(op), may_use_reserve=isinstance(op, Drop | Commit))
 
     def _append(self, line: bytes, *, may_use_reserve: bool) -> None:
+        """Write a line after the last one. On a full disk, only removals and notes may use the reserved room."""
         data = line + b"\n"
         if self._end + len(data) + _RESERVED > self._room:
             try:
@@ -269,7 +270,7 @@ class Spill:
 
     def stat(self, fill: int) -> os.stat_result:
         """Return size and times of a content."""
-        return os.stat(self.path(fill))  # noqa: PTH116 - called for each file that is looked at
+        return os.stat(self.path(fill))  # noqa: PTH116 - called for each file that is compared
 
     def fills(self) -> list[int]:
         """Return the numbers of all contents."""

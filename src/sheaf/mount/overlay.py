@@ -204,8 +204,8 @@ class OverlayFs:
         with self.lock:
             node = self.state.nodes.get(opened.ino)
             if node is not None and node.fill is not None:
-                # The file was opened before it was changed.
                 if opened.lower is not None:
+                    # The file was opened before it was changed.
                     self._hold(node)
                     opened.lower = None
                 return os.pread(node.fd, size, offset)
@@ -375,6 +375,7 @@ class OverlayFs:
         return parent == ROOT_INO and name == CONTROL_NAME
 
     def _make(self, parent: int, name: str, kind: Kind, mode: int, target: str | None = None) -> Node:
+        """Create a node under a name. Raises OSError."""
         self._free(parent, name)
         ino = self.state.next_ino
         if kind != Kind.FILE:

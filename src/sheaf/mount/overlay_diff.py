@@ -83,6 +83,7 @@ class _Walk:
                 self._visit(child, join(path, name))
 
     def _visit(self, ino: int, path: str) -> None:
+        """Add the changes of a node and of everything below it, at ``path`` in the mount."""
         node = self._state.nodes.get(ino)
         if node is None:
             self._untouched(ino, path)

@@ -140,6 +140,7 @@ class SheafMagics(Magics):
         return HTML(history_html(islice(self.session.store.repo(at.repo).log(f"bundle:{bundle.id}"), 50)))
 
     async def _run(self, args: argparse.Namespace, cell: str) -> Bundle | None:
+        """Run a cell as a recorded run, and return the bundle that it made, None if it has written nothing."""
         session = self.session
         # Errors of the cell itself are shown in full, so the cell is not run in this block.
         with _in_one_line():

@@ -65,7 +65,8 @@ def _content(bundle: Bundle, entry: Entry) -> str:
                 options = csv.ParseOptions(delimiter="\t")
                 return _table(csv.read_csv(pa.BufferReader(_lines(bundle, entry)), parse_options=options))
     except pa.ArrowException:
-        pass  # The content doesn't match the file's suffix.
+        # The content doesn't match the suffix of the file.
+        pass
     return _beginning(bundle.read(entry.path, 0, _TEXT))
 
 

@@ -152,7 +152,8 @@ class Copier:
         except Erased:
             self._note(content)
             return True
-        return False  # the content was stored again since
+        # The content was stored again since its erasure.
+        return False
 
     def _note(self, content: bytes) -> None:
         key = keys.erased(content)
@@ -161,7 +162,8 @@ class Copier:
         except NotFound:
             raise Corrupt(f"{key} is missing", "run `sheaf store check`") from None
         notice = msgspec.structs.replace(notice, origin=notice.origin or self._source.config.id)
-        self._target.backend.create(key, seal("erased", notice))  # an existing notice is as good
+        # A notice that exists already is as good as this one, so the result doesn't matter.
+        self._target.backend.create(key, seal("erased", notice))
 
 
 class _Far:

@@ -39,7 +39,8 @@ def printable(path: str) -> str:
     """Return a local path as printable text: bytes that are not UTF-8 as ``\\xNN``."""
     try:
         return os.fsencode(path).decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:  # text that can't be a name on this machine
+    except UnicodeEncodeError:
+        # The text can't be a name on this machine.
         return path.encode("utf-8", "backslashreplace").decode()
 
 

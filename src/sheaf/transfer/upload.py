@@ -263,6 +263,7 @@ class _Taking:
         return _Rows(batch, table, np.where(copied, at, -1), is_file & ~copied)
 
     def _groups(self, batch: ScanBatch, to_read: npt.NDArray[np.bool_]) -> Iterator[list[int]]:
+        """Group files to read into tasks: small ones up to a count and bytes, each big one by itself."""
         group: list[int] = []
         size = 0
         for row in np.flatnonzero(to_read).tolist():
@@ -304,6 +305,7 @@ class _Taking:
         return None
 
     def _read_small(self, batch: ScanBatch, group: list[int]) -> Taken:
+        """Read and store small files. Files that have grown are stored in another way."""
         if (files := self._read_elsewhere(batch, group)) is not None:
             return Taken(group, files)
         taken = Taken()
@@ -314,7 +316,8 @@ class _Taking:
             path = batch.path(row)
             try:
                 read = read_small(f"{self._top}/{path}", size, mtime, ctime)
-                if read is None:  # it is larger than in the scan
+                if read is None:
+                    # The file is larger than in the scan.
                     taken.add(self._read_big(batch, row))
                     continue
                 content, state = read
@@ -325,7 +328,8 @@ class _Taking:
                 continue
             if state is not None:
                 taken.states[row] = state
-            if len(content) > self._ingest.small:  # it has grown since the scan
+            if len(content) > self._ingest.small:
+                # The file has grown since the scan, and is too large for one chunk.
                 taken.others[row] = self._ingest.store_bytes(content)
             else:
                 taken.rows.append(row)
@@ -334,6 +338,7 @@ class _Taking:
         return taken
 
     def _read_big(self, batch: ScanBatch, row: int) -> Taken:
+        """Read and store a big file, again if it changes while it is read."""
         counted = _Counted(self._meter)
         is_begun = False
         try:
@@ -362,6 +367,7 @@ class _Taking:
     # -- rows ----------------------------------------------------------------------------------------------------------
 
     def _finished(self, rows: _Rows, work: list[Future[Taken]]) -> pa.RecordBatch:
+        """Wait for the reads of a batch, and return its manifest rows without skipped files."""
         fresh = Fresh(rows.batch)
         for future in work:
             taken = future.result()

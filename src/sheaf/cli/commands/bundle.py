@@ -183,7 +183,8 @@ def download_file(app: App, *, repo: str, file: str, destination: Path, overwrit
     with app.progress("download") as bar:
         done = chosen.download(destination, files=[path], force=force, progress=bar)
     if path in done.erased:
-        chosen.read(path)  # raises the error that names the erasure
+        # Reading the file raises the error that names its erasure.
+        chosen.read(path)
     app.leave_traces(chosen, destination)
     app.out.object({"bundle": chosen.id, "destination": str(destination / path), "bytes": done.bytes})
 

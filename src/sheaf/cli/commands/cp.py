@@ -237,7 +237,8 @@ def _place_new(aside: Path, place: Path, shown: str) -> None:
         os.link(aside, place, follow_symlinks=False)
     except FileExistsError:
         raise _taken(shown) from None
-    except OSError:  # a file system without hard links
+    except OSError:
+        # The file system has no hard links.
         aside.rename(place)
 
 

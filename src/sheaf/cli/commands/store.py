@@ -61,7 +61,8 @@ def init(app: App, url: str | None, *, encrypt: bool, asks: bool, to_keyring: bo
 def _secret(app: App, *, asks: bool, to_keyring: bool) -> bytes | str:
     from sheaf.repo.access.unlock import need_library
 
-    need_library()  # before a key file is created
+    # Fail before a key file is created, which would be of no use.
+    need_library()
     if asks:
         return passphrase(app)
     secret = new_key() if to_keyring else secret_of_settings(app)
@@ -86,7 +87,8 @@ def info(app: App) -> None:
 
 def _open_diamonds(app: App, found: StoreInfo) -> list[tuple[str, DiamondInfo]]:
     """Return open diamonds with the names of their repos, because gc waits for them."""
-    if not found.objects.get("sessions"):  # each open diamond is a session
+    # Each open diamond is a session, so without sessions there is none.
+    if not found.objects.get("sessions"):
         return []
     named = [(repo.name, diamond) for repo in app.store.repos() for diamond in app.repo(repo.name).diamonds()]
     return [(name, diamond) for name, diamond in named if diamond.state == "initialized"]

@@ -79,10 +79,12 @@ def torture(app: App, *, url: str, rounds: int, minutes: float | None, seed: int
     plan = Plan(secrets.randbelow(10**6) if seed is None else seed, rounds, minutes)
     progress = app.progress("torture", "steps")
     place = Place.at(url, app.storage_options())
-    with patiently(), scratch(place, keep=keep) as found:  # what was written there is removed at the end
+    # The block removes at its end what was written there.
+    with patiently(), scratch(place, keep=keep) as found:
         report = torture(found, plan, Meter(progress))
         progress.close()
-        _print(app, report)  # before the clean-up, which may fail: results must not be lost
+        # Print the results before the clean-up, which may fail: they must not be lost.
+        _print(app, report)
     if keep:
         app.warn(f"test data is kept below {found.url}")
     return _verdict(report, place.url)

@@ -156,7 +156,8 @@ def _plan(app: App, repo: Repo, path: Path, choice: dict[str, Any]) -> int:
         app.out.object({**record, **counts, **listed, "skipped": _skipped(plan.skipped)})
     else:
         app.out.listing(change_view(), changes)
-        sys.stdout.flush()  # before what follows on stderr
+        # Flush, so that the lines on stderr come after these.
+        sys.stdout.flush()
     _warn(app, plan.warnings, plan.skipped)
     kinds = Counter(change.kind for change in changes)
     counted = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items()) or "no changes"

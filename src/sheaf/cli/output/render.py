@@ -161,7 +161,8 @@ def _table(all_columns: tuple[str, ...], items: list[tuple[Cell, ...]]) -> None:
     natural = [max([cell_len(name), *(cell_len(row[at]) for row in rows)]) for at, name in enumerate(columns)]
     room = console.width if console.is_terminal else sum(natural) + _GAP * len(columns)
     widths = _fitted(dict(zip(columns, natural, strict=True)), room)
-    console.width = max(room, sum(widths.values()) + _GAP * len(widths))  # rather wider than the terminal than cut
+    # A table wider than the terminal is better than one whose text is cut.
+    console.width = max(room, sum(widths.values()) + _GAP * len(widths))
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
     for column, width in widths.items():
         justify: Literal["left", "right"] = "right" if column in _FIGURES else "left"

@@ -66,7 +66,8 @@ def name_files(core: Core, report: Report, repo: str | None = None) -> None:
     search = _Search(bare, {problem.key: problem for problem in chosen})
     found: dict[str, Problem] = {}
     for name, bundle in _bundles(search.core, repo):
-        with suppress(*FAULTS):  # an invalid descriptor is one of the problems
+        # An invalid descriptor is a problem of its own, reported already.
+        with suppress(*FAULTS):
             for key, hit in search.hits(pointer_of(bundle.root)).items():
                 problem = found.get(key, search.problems[key])
                 places = (f"{name}@{bundle.id}:{path}".removesuffix(":") for path in hit.first)
@@ -83,8 +84,10 @@ def _named(problem: Problem, found: Problem | None) -> Problem:
 
 
 def _bundles(core: Core, repo: str | None) -> Iterator[tuple[str, Bundle]]:
+    """Yield (repo name, bundle) of all live bundles that can be read from logs, without quarantined ones."""
     repos: list[RepoEntry] = []
-    with suppress(*FAULTS):  # a damaged log is one of the problems
+    # A damaged log is a problem of its own, reported already.
+    with suppress(*FAULTS):
         repos = list(store_log(core).head().state.repos.values())
     for entry in repos:
         if not entry.deleted and repo in (None, entry.id):
@@ -111,7 +114,8 @@ class _Search:
         self._nodes, self._contents = Nodes(self.core), Contents(self.core)
         suspects = {key for problem in self.problems.values() for key in problem.suspects}
         self._packs = set(keys.ids_of(key for key in {*self.problems, *suspects} if key.startswith(keys.PACKS)))
-        self._packs |= sent_to(self.core, self._packs)  # the packs of a damaged address are among the problems
+        # Packs whose forwarding addresses are damaged are among the problems themselves.
+        self._packs |= sent_to(self.core, self._packs)
         self._near = self._packs | {object_id(key) for key in self.problems if key.startswith(keys.OBJECTS)}
 
     def hits(self, pointer: Pointer) -> _Hits:
@@ -137,6 +141,7 @@ class _Search:
         return keys.node(leaf.id) in self.problems or any(pack in self._near for pack, _ in leaf.packs)
 
     def _leaf(self, pointer: Pointer) -> _Hits:
+        """Return the problems that affect files of a leaf."""
         batch, found = self._nodes.rows(pointer), _Hits()
 
         def note(path: str, blamed: set[str]) -> None:
@@ -175,7 +180,8 @@ class _Search:
                     chunks.append(last)
         except Erased:
             return set()
-        except FAULTS:  # the list of chunks itself, or the part of it that was read last
+        except FAULTS:
+            # The list of chunks itself is damaged, or the part of it that was read last.
             found = self._blamed(last) | ({entry.path} & self.problems.keys())
         else:
             found = {entry.path} & self.problems.keys() if self._is_misstated(entry, place) else found
@@ -210,7 +216,8 @@ class _Search:
             try:
                 now = keys.pack(self._contents.locate(chunk[2], chunk[3])[0])
             except FAULTS:
-                pass  # the chunk is lost with its pack
+                # The chunk was lost together with its pack.
+                pass
         return {now if now in self.problems else own} & self.problems.keys()
 
     def _is_there(self, key: str) -> bool:

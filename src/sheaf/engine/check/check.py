@@ -153,7 +153,8 @@ class _Check:
             trees.bundle(bundle)
         places.finish()
         while packs.follow.finish():
-            pass  # moved chunks may have been moved again
+            # Chunks that were moved may have been moved again: repeat until there are none.
+            pass
         packs.finish()
 
     def _to_read(self, readings: Readings) -> set[bytes]:
@@ -162,6 +163,7 @@ class _Check:
         return self._due(readings) | self.reading.packs | set(noted)
 
     def _due(self, readings: Readings) -> set[bytes]:
+        """Return the packs that are to be read completely according to share and record, and begin or resume the record."""
         if not self.reading.share:
             return set()
         listed = set(keys.ids_of(stat.key for stat in self.core.backend.list(keys.PACKS)))

@@ -16,9 +16,7 @@ WANTED = np.dtype([("offset", U32), ("stored", U32), ("lead", "u8"), ("size", "i
 _ROW = np.dtype([("pack", U32), *((name, WANTED[name]) for name in WANTED.names or ())])
 _HELD = 1 << 21  # rows in memory before duplicates are removed; a row has 28 bytes
 
-Flush = Callable[
-    [Iterable[tuple[bytes, Array]]], None
-]  #: called with packs and what is needed of each (rows of WANTED)
+Flush = Callable[[Iterable[tuple[bytes, Array]]], None]  #: called with packs and their needed chunks (rows of WANTED)
 
 
 class Places:
@@ -57,6 +55,7 @@ class Places:
         return self._number.setdefault(pack, len(self._number))
 
     def _take(self, packs: Array, *columns: Array) -> None:
+        """Add rows. If there are too many, remove duplicates, and pass all of them on if that is not enough."""
         rows = np.empty(len(packs), _ROW)
         for name, column in zip(_ROW.names or (), (packs, *columns), strict=True):
             rows[name] = column

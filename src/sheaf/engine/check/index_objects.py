@@ -84,7 +84,8 @@ def check_index(core: Core, report: Report, tell: Tell, indexed: Indexed | None 
             segment = load_index(core, stat.key)
             _believe(core, stat.key, segment, indexed.but if indexed is not None else frozenset())
         except NotFound:
-            continue  # merged away since it was listed
+            # The object was merged and deleted since it was listed.
+            continue
         except (Corrupt, Unsupported) as error:
             report.add("index", stat.key, f"{stat.key} is damaged: {error.message}", repairable=True)
             continue
@@ -96,7 +97,8 @@ def going(core: Core) -> frozenset[bytes]:
     """Return the packs that gc is deleting or replacing."""
     packs: set[bytes] = set()
     for stat in core.backend.list(keys.CONDEMNED):
-        with suppress(*FAULTS):  # ended in the meantime, or damaged, which is reported elsewhere
+        # The generation may have ended since; a damaged list is reported by another part of the check.
+        with suppress(*FAULTS):
             condemned = decode_condemned(get_object(core.backend, stat.key), stat.key)
             packs |= condemned.dead_packs | condemned.moving_packs
     return frozenset(packs)

@@ -101,6 +101,7 @@ class _Replayed:
     follows: bool = True  #: True if each redaction replaced the tree that its record expects
 
     def apply(self, op: Any) -> None:
+        """Apply an operation of a record."""
         match op:
             case AddBundle(bundle=bundle) | RestoreBundle(bundle=bundle):
                 self.alive[bundle.id] = bundle

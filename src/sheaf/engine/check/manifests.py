@@ -82,6 +82,7 @@ class Trees:
             self._tree(bundle, pointer_of(bundle.root))
 
     def _tree(self, bundle: Bundle, root: Pointer) -> None:
+        """Check the tree of a bundle against its descriptor, and that each folder has a row."""
         # The version of a redacted bundle still covers the removed rows, so it differs from the root's. The tree is
         # checked by its own hashes.
         if bundle.redacted:
@@ -133,6 +134,7 @@ class Trees:
             return []
 
     def _leaf(self, pointer: Pointer, *, is_root: bool) -> _Leaf | None:
+        """Return the data of a checked leaf, None if it is damaged, which is reported. Each leaf is checked once."""
         mark = mark_of(pointer)
         if (known := self._leaves.get(mark)) is not None:
             self._leaves.move_to_end(mark)
@@ -171,6 +173,7 @@ class Trees:
     # -- leaves --------------------------------------------------------------------------------------------------------
 
     def _check_leaf(self, pointer: Pointer, batch: pa.RecordBatch, *, is_root: bool) -> None:
+        """Check a leaf against its pointer, then its rows, and its files of many chunks. Raises one of FAULTS."""
         name = pointer.id.hex()
         _agree(pointer, *row_hashes(batch, pointer.prefix), int(batch["size"].to_numpy().sum()))
         if batch.num_rows and rows_prefix(batch) != pointer.prefix:
@@ -195,6 +198,7 @@ class Trees:
             self._places.add(chosen["pack"], offset, stored, hashes_array(chosen["content"]), size)
 
     def _check_big(self, entry: Entry, uses: Iterable[dict[str, bytes]]) -> None:
+        """Check a file that has a recipe or is an object of its own, and report its problems."""
         try:
             if isinstance(entry.place, RecipePlace):
                 self._add_recipe(entry, entry.place)
@@ -220,6 +224,7 @@ class Trees:
             self._places.add(pa.array(packs, pa.binary(32)), *columns)
 
     def _check_object(self, entry: Entry, session: str) -> None:
+        """Check that an object has the size that its file's row gives, and report it otherwise."""
         key = keys.object(session, entry.content)
         found = self._core.backend.stat(key)
         if found is not None and found.size == entry.size:
@@ -250,6 +255,7 @@ def _agree(pointer: Pointer, logical: bytes, full: bytes, size: int) -> None:
 
 
 def _check_order(batch: pa.RecordBatch, node: str) -> None:
+    """Raise Corrupt unless paths are valid and in strictly ascending order."""
     before = b""
     for folder, name in zip(batch["folder"].to_pylist(), batch["name"].to_pylist(), strict=True):
         try:

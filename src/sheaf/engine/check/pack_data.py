@@ -140,10 +140,12 @@ class Packs:
     # -- judging -------------------------------------------------------------------------------------------------------
 
     def _compare(self, looked: _Looked, table: PackTable) -> None:
+        """Report what is wrong with a pack: missing chunks, wrong sizes, and damaged chunks that bundles need."""
         held, of_size = _holds(table, looked.wanted)
         if lost := int(np.count_nonzero(~held)):
             what = f"pack {looked.pack.hex()} lacks {lost} of the chunks that bundles need from it"
-            note_damage(self.core, keys.pack(looked.pack), what)  # its table is covered by a hash: don't read it again
+            # The table is covered by a hash, so there is no need to read it again before the damage is noted.
+            note_damage(self.core, keys.pack(looked.pack), what)
             self.report.add("pack", keys.pack(looked.pack), what)
         if odd := int(np.count_nonzero(held & ~of_size)):
             what = f"manifests record a wrong size for {odd} chunks of pack {looked.pack.hex()}"

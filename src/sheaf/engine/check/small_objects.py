@@ -69,7 +69,8 @@ def decoder_of(key: str) -> Decode:
     if key.startswith(keys.REPOS) and "/diamonds/" in key:
         return _diamond
     if key.startswith(keys.SLOTS):
-        from sheaf.format.keyslot_v1 import decode_slot  # imports an optional library
+        # This module imports an optional library.
+        from sheaf.format.keyslot_v1 import decode_slot
 
         return decode_slot
     raise Corrupt(f"unknown object {key}")
@@ -80,7 +81,8 @@ def check_small(core: Core, report: Report) -> None:
     for prefix, (what, decode) in _KINDS.items():
         _check(core, report, what, decode, [stat.key for stat in core.backend.list(prefix)])
     if core.config.is_encrypted:
-        from sheaf.format.keyslot_v1 import decode_slot  # imports an optional library
+        # This module imports an optional library.
+        from sheaf.format.keyslot_v1 import decode_slot
 
         _check(core, report, "keys", decode_slot, [stat.key for stat in core.backend.list(keys.SLOTS)])
     diamonds = [stat.key for stat in core.backend.list(keys.REPOS) if "/diamonds/" in stat.key]
@@ -102,7 +104,8 @@ def _look(core: Core, decode: Decode, key: str) -> Any:
     try:
         decode(get_object(core.backend, key), key)
     except NotFound:
-        return None  # it was deleted since it was listed
+        # The object was deleted since it was listed.
+        return None
     except FAULTS as error:
         return error
     return None

@@ -51,6 +51,7 @@ class Listed:
         return self._believed[number]
 
     def _agrees(self, number: int) -> bool:
+        """True if the table of a pack has every chunk that is listed for it, with the same hash, offset and length."""
         s = self.segment
         rows = np.flatnonzero(s.pack == number)
         try:

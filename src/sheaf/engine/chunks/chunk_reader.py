@@ -154,6 +154,7 @@ class Contents:
             return again
 
     def _whole(self, session: str, entry: Entry) -> bytes:
+        """Read a file that is an object of its own. Raises Erased, Corrupt."""
         key = keys.object(session, entry.content)
         try:
             data = get_object(self._core.backend, key)
@@ -260,6 +261,7 @@ class Contents:
             yield at, part
 
     def _part(self, hash: bytes, pack: bytes, offset: int, stored: int) -> Part:
+        """Return a verified part of a recipe; the last 64 parts are cached."""
         with self._lock:
             part = self._parts.get(hash)
         if part is None:
@@ -320,6 +322,7 @@ class Contents:
         on_damaged: OnDamaged | None,
         opening: Opening[T],
     ) -> Iterator[tuple[int, T]]:
+        """Yield (tag, chunk) of each fetched frame. Errors and erased chunks are handled as :meth:`fetch` says."""
         for want, frame in tried:
             if frame is None:
                 if on_erased is None:
@@ -370,7 +373,8 @@ class Contents:
             try:
                 return self._from(span, [self._find(want) for want in span])
             except NotFound:
-                continue  # repacked again since the lookup
+                # The pack was repacked again since the lookup.
+                continue
         raise Corrupt(f"pack {span[0].pack.hex()} was repacked repeatedly while being read", "try again")
 
     def _from(self, span: list[Want], places: list[Place | None]) -> list[Fetched]:

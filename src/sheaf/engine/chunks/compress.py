@@ -66,6 +66,7 @@ def squeeze(chunks: Sequence[Buffer], hashes: Sequence[bytes], *, adaptive: bool
 
 
 def _compressed(chunks: Sequence[Buffer], hashes: Sequence[bytes], shrink: Callable[..., Any]) -> list[Frame]:
+    """Compress chunks in one call, decompress the results, and compare hashes. Chunks that don't shrink are stored raw."""
     squeezed = shrink(list(chunks), threads=0)
     frames: list[Frame] = []
     smaller: list[Any] = []

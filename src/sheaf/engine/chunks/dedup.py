@@ -136,7 +136,8 @@ def load_segments(core: Core, listed: Sequence[str] | None = None) -> list[tuple
     """Return the index objects that are (or were) ``listed``, with their names. Damaged ones are left out."""
     names = [stat.key for stat in core.backend.list(keys.INDEX)] if listed is None else list(listed)
     loaded = _load_all(core.io, core, names)
-    if any(segment is None for segment in loaded):  # merged and deleted between the listing and the reading
+    # Index objects may have been merged and deleted between the listing and the reading: list them again.
+    if any(segment is None for segment in loaded):
         names = [stat.key for stat in core.backend.list(keys.INDEX)]
         loaded = _load_all(core.io, core, names)
     return [(name, segment) for name, segment in zip(names, loaded, strict=True) if segment is not None]

@@ -192,7 +192,8 @@ class Ingest:
 
         groups = cut_parts(rows())
         first = next(groups, [])
-        if len(first) <= 1:  # groups have 16 chunks or end the file
+        # A group has 16 chunks unless it ends the file, so this file has at most one chunk.
+        if len(first) <= 1:
             return self._accepted(self._whole(first[0]) if first else Placed(_EMPTY, 0))
         parts = [self._described(group) for group in chain([first], groups)]
         return self._accepted(self._assembled(whole.digest(), size, parts))

@@ -141,7 +141,8 @@ class PackSink:
 
     def _append(self, chunks: list[Chunk]) -> list[tuple[bytes, Place]]:
         """Add chunks, all or the first ones, to the open pack, and close it if it is full. Return the locations."""
-        self._origin.ensure_here()  # a forked process would use the names of its parent's packs
+        # A forked process would use the names of its parent's packs.
+        self._origin.ensure_here()
         if self._buffer is None:
             self._start()
         if self._is_over:

@@ -217,6 +217,10 @@ class Merged:
                 yield order_key(folder, name), rank, batch, i
 
     def _winner(self, group: list[tuple[bytes, int, pa.RecordBatch, int]]) -> tuple[bytes, int, pa.RecordBatch, int]:
+        """Return the row to keep of rows with one path, in the order of splits, and add others that differ to ``losers``.
+
+        Raises InvalidInput if one is a folder and another is not, Conflict in mode "forbids-conflicts".
+        """
         winner = group[-1]
         if len(group) == 1:
             return winner

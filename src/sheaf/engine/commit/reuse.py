@@ -83,6 +83,7 @@ def ensure_readable(nodes: Nodes, contents: Contents, root: Pointer, damaged: No
 
 
 def _leaves(nodes: Nodes, pointer: Pointer, damaged: Noted) -> Iterator[Pointer]:
+    """Yield the leaves of a tree. Raises Corrupt if a node that was found damaged still is."""
     if pointer.id in damaged.nodes:
         try:
             nodes.check(pointer)
@@ -96,6 +97,8 @@ def _leaves(nodes: Nodes, pointer: Pointer, damaged: Noted) -> Iterator[Pointer]
 
 
 def _read(contents: Contents, rows: pa.RecordBatch) -> None:
+    """Read the bytes of rows. Raises Corrupt for the first ones that can't be read, but not for erased ones."""
+
     def refuse(row: int, error: SheafError) -> None:
         raise _not_taken(f"'{entry_at(rows, row).path}'", error)
 

@@ -77,7 +77,9 @@ class Store:
         self._open = open
         self._name = name
         self._verify = verify
-        self._segments = load_segments(core, open.index)  # after the session was registered and condemned/ was listed
+        # Load the index after the session was registered and condemned/ was listed: otherwise gc could delete a pack
+        # that is found here.
+        self._segments = load_segments(core, open.index)
         self._index = ChunkIndex(self._segments, open.unlisted_packs, partial(load_table, core))
         self.sink = PackSink(core, name, self._index)
         self.ingest = Ingest(core, self.sink, self._index, open.erased, allow_erased=allow_erased, verify=verify)
@@ -133,7 +135,8 @@ class Store:
         try:
             root = make(*args, **kwargs)
         finally:
-            wait([listed])  # the session must not end before this
+            # Wait even after an error: the session must not end while its packs are being listed.
+            wait([listed])
         listed.result()
         if self._open.damaged:
             ensure_readable(self._nodes, Contents(self._core), root, self._open.damaged)
@@ -194,7 +197,8 @@ class Writer:
         if error is not None and not isinstance(error, Unavailable):
             self.store.stop()
         self._ending.__exit__(kind, error, trace)
-        if isinstance(error, Corrupt):  # gc may have ended this session, and swept what it was reading
+        # The damage may be that gc has ended this session and swept what it was reading: report that instead.
+        if isinstance(error, Corrupt):
             ensure_session_open(self._log, self.open.session)
 
     def commit(self, root: Pointer, files: int, draft: Draft, *, beside: Callable[[], object] = lambda: None) -> Bundle:
@@ -208,7 +212,8 @@ class Writer:
             Conflict: the branch doesn't point to ``draft.expect``, or gc has ended this session.
             Refused: the session has ended.
         """
-        if self._over:  # gc would not wait for it
+        # gc would not wait for this commit, because the session has ended.
+        if self._over:
             raise Refused("this upload has ended and can't commit anything more", "start another one")
         with self._ending.committing():
             return committed(self._core, self._log, self.open, root, files, draft, beside=beside)

@@ -83,7 +83,8 @@ def erase(
     indexed = {stat.key for stat in core.backend.list(keys.INDEX)}
     for stat in list(core.backend.list(keys.CONDEMNED)):
         _finished(core, stat.key, waiting, done)
-    for content in contents:  # an existing notice is as good
+    # An existing notice is as good as this one, so the results don't matter.
+    for content in contents:
         notice = Notice(content.hex(), core.now(), reason, core.author, finder.sizes.get(content, -1))
         core.backend.create(keys.erased(content), seal("erased", notice))
     nodes = _settle(core, finder, waiting, done, change)
@@ -196,9 +197,11 @@ class _Told:
 
 
 def _receipt(core: Core, told: _Told, finder: Finder, todo: _Todo, deleted: set[str]) -> Receipt:
+    """Write the receipt of an erasure, and return it. Unfinished data of writers is removed before."""
     # The current paths, which are notices; or the first ones, if other contents are there now.
     places = finder.places or told.places
-    unfinished = core.backend.unfinished(remove=True)  # last: a writer that was ended may have left its pack until now
+    # Do this last: a writer that was ended may have left an unfinished pack until now.
+    unfinished = core.backend.unfinished(remove=True)
     receipt = Receipt(
         core.clock.new_id(),
         core.now(),

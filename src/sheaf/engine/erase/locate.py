@@ -94,10 +94,12 @@ class Finder:
             if pointer.level:
                 todo += nodes.children(pointer)
             elif not is_alive and self.core.backend.stat(keys.node(pointer.id)) is None:
-                raise Corrupt(f"node {pointer.id.hex()} is missing")  # gc deleted it since the search
+                # Gc has deleted the node since the search.
+                raise Corrupt(f"node {pointer.id.hex()} is missing")
         return found
 
     def _search(self, nodes: Nodes, leaves: list[Pointer]) -> None:
+        """Search leaves that were not searched before, and record entries, sizes and chunks of the contents."""
         reader = Contents(self.core)
         wanted = pa.array(sorted(self.contents), pa.binary(32))
         new = [leaf for leaf in leaves if mark_of(leaf) not in self._seen]

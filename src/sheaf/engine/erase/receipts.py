@@ -35,7 +35,8 @@ def retold(core: Core, contents: frozenset[bytes]) -> frozenset[str]:
     told = {receipt.replaces for receipt in listed.values()}
     found = {key: receipt for key, receipt in listed.items() if any(_names(place, names) for place in receipt.places)}
     for receipt in found.values():
-        if receipt.id not in told:  # an interrupted run may have written the new one already
+        # An interrupted run may have written the new receipt already.
+        if receipt.id not in told:
             places = tuple(replace(place, path="") if _names(place, names) else place for place in receipt.places)
             again = replace(receipt, id=core.clock.new_id(), places=places, replaces=receipt.id)
             core.create(keys.receipt(again.id), seal("receipt", again))

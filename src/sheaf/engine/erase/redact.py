@@ -82,7 +82,8 @@ class _Redaction:
 
     def run(self) -> int:
         """Redact, and return the number of redacted bundles."""
-        if not any(self._found()):  # most repos have no match, and need no session
+        # Most repos have no match, and need no session.
+        if not any(self._found()):
             return 0
         opened = open_session(self._core, self._repo.id, self._log, "erase")
         with Ending(self._core, opened.id) as ending:
@@ -96,6 +97,7 @@ class _Redaction:
         return len(ops)
 
     def _found(self) -> Iterator[tuple[Bundle, list[Entry]]]:
+        """Yield bundles with entries to change, deleted bundles first. Raises Corrupt if a live bundle can't be read."""
         deleted = self._refs.deleted_bundles()
         gone = {bundle.id for bundle in deleted}
         # Live bundles come last: the caller keeps the last entry of each content, and theirs can surely be read.
@@ -105,11 +107,13 @@ class _Redaction:
             except Corrupt:
                 if bundle.id not in gone and not self._repo.deleted:
                     raise
-                continue  # gc has begun to delete it: it can't be restored
+                # Gc has begun to delete the bundle, so that it can't be restored.
+                continue
             if entries:
                 yield bundle, entries
 
     def _redacted(self, trees: TreeWriter, opened: Open, bundle: Bundle, entries: list[Entry]) -> RedactBundle | None:
+        """Write the changed tree of a bundle, and return the operation that sets it; None if nothing is to be changed."""
         root = pointer_of(bundle.root)
         try:
             changed = trees.edit(root, self._change.rows(Tree(self._nodes, root), entries))

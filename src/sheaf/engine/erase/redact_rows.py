@@ -55,7 +55,8 @@ class Replacement:
 
     def rows(self, tree: Tree, entries: list[Entry]) -> list[Change]:
         """Return changes that set content, size and location of each entry. Name, mode and time stay."""
-        known = (entry for entry in entries if entry.content in self._placed)  # others were committed since
+        # Other entries were committed since :meth:`prepare`; a later round changes them.
+        known = (entry for entry in entries if entry.content in self._placed)
         return [(order_key(entry.folder, entry.name), self._row(entry)) for entry in known]
 
     def _row(self, entry: Entry) -> pa.RecordBatch:

@@ -76,7 +76,9 @@ def resume(core: Core, contents: frozenset[bytes], rows: int) -> Pending:
         finder = Finder(core, named - contents, lambda entry: False)
         finder.find()
         if not finder.left:
-            is_again = bool(named & found.contents)  # the same rows, or some of them
+            # If both concern the same contents, both counted the same rows, so the larger count is used and not the
+            # sum.
+            is_again = bool(named & found.contents)
             found = Pending(
                 found.contents | named,
                 found.chunks | frozenset(map(bytes.fromhex, said.chunks)),

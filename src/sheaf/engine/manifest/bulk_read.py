@@ -99,6 +99,7 @@ class Bulk:
             return None
 
     def _take(self, reading: Reading, wanted: Range, data: memoryview | None) -> None:
+        """Extract the rows of a range from its bytes; chunks that are not in there are fetched by themselves."""
         rows, pack, start, whole = wanted.rows, wanted.pack, wanted.start, reading.whole
         columns = [reading.column(name, rows) for name in ("place", "offset", "stored", "size", "content", "recipe")]
         chunk = int(PlaceKind.CHUNK)

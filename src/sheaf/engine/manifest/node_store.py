@@ -21,7 +21,8 @@ from sheaf.model.ids import parse_hash
 from sheaf.model.nodes import Pointer
 from sheaf.model.records import Root
 
-if TYPE_CHECKING:  # 0.1 s to import, and who only looks at plain nodes needs none of it
+# The import takes 0.1 s, and callers that only read light nodes don't need it.
+if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["Nodes", "mark_of", "pointer_of", "root_of"]
@@ -144,7 +145,8 @@ class Nodes:
 
     def _remembered(self, pointer: Pointer) -> Any:
         with self._lock:
-            key = (pointer.id, pointer.prefix)  # equal bytes may be nodes below two folders
+            # Nodes below two folders may have equal bytes, but their rows have other paths.
+            key = (pointer.id, pointer.prefix)
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key][1]

@@ -14,7 +14,7 @@ from sheaf.model.entries import ChunkPlace, Entry, ExternalPlace, Kind, ObjectPl
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import order_key, split
 
-# 0.1 s to import, and who only looks at plain nodes needs none of it
+# The import takes 0.1 s, and callers that only read light nodes don't need it.
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -50,6 +50,7 @@ class Tree:
         return self._row(path)
 
     def _row(self, path: str) -> pa.RecordBatch | None:
+        """Find the row of a path by binary search in each node on the way from the root."""
         import numpy as np
         import pyarrow.compute as pc
 
@@ -77,6 +78,7 @@ class Tree:
         yield from self._batches(folder, recursive)
 
     def _batches(self, folder: str, recursive: bool) -> Iterator[pa.RecordBatch]:
+        """Yield the rows below a folder, which are those between two order keys."""
         base = folder.replace("/", "\0").encode()
         low = (base + b"\0" if folder else b"") + (b"" if recursive else b"\0")
         low = low if folder or recursive else b"\0\0"
@@ -98,7 +100,8 @@ class Tree:
         try:
             root = self._now() if self._now is not None else self.root
         except SheafError:
-            return False  # no newer root is known
+            # No newer root is known, so the first error stays.
+            return False
         is_new, self.root = root != self.root, root
         return is_new
 

@@ -70,6 +70,7 @@ class TreeWriter:
         return self._tree(self._pieces(base, changes))
 
     def _tree(self, pieces: Iterable[Piece]) -> Pointer:
+        """Write leaves, then levels above them until one node is left. A root with a single child is replaced by it."""
         items = list(self._leaves(pieces))
         self._settle()
         level = 1
@@ -107,12 +108,14 @@ class TreeWriter:
             yield from map(self._leaf, cutter.feed(self._nodes.rows(piece)))
 
     def _leaf(self, batch: pa.RecordBatch) -> Pointer:
+        """Write a leaf, or return the pointer to an equal one that may be reused."""
         prefix = rows_prefix(batch)
         logical, full = row_hashes(batch, prefix)
         first = (batch["folder"][0].as_py(), batch["name"][0].as_py()) if batch.num_rows else ("", "")
         packs = leaf_packs(batch)
         known = self._reuse.get(full)
-        if known is not None and known.level == 0 and known.packs == packs:  # `full` does not cover locations
+        # `full` does not cover locations, so a leaf with the same hash may need other packs.
+        if known is not None and known.level == 0 and known.packs == packs:
             return replace(known, prefix=prefix, folder=first[0], name=first[1])
         size = int(batch["size"].to_numpy().sum())
         data = encode_rows(self._session, batch, prefix)
@@ -133,6 +136,7 @@ class TreeWriter:
     # -- inner nodes ---------------------------------------------------------------------------------------------------
 
     def _level(self, level: int, items: Iterable[Pointer]) -> Iterator[Pointer]:
+        """Group nodes under inner nodes of a level. A reused subtree of this level is kept, or opened inside a group."""
         group: list[Pointer] = []
         queue = deque(items)
         while queue:
@@ -151,6 +155,7 @@ class TreeWriter:
             yield self._inner(level, group)
 
     def _inner(self, level: int, group: list[Pointer]) -> Pointer:
+        """Write an inner node, or return the pointer to an equal one that may be reused."""
         prefix = group[0].prefix
         for child in group[1:]:
             prefix = common_folder(prefix, child.prefix)
@@ -187,6 +192,7 @@ class TreeWriter:
     # -- edits ---------------------------------------------------------------------------------------------------------
 
     def _pieces(self, pointer: Pointer, changes: Sequence[Change]) -> Iterator[Piece]:
+        """Yield a tree with changes applied: subtrees without changes as pointers, changed leaves as rows."""
         if not changes:
             yield pointer
         elif not pointer.level:

@@ -40,12 +40,14 @@ def _repos(mending: Mending) -> Iterable[str]:
     except (Corrupt, NotFound):
         if not mending.is_dry:
             raise
-    for source in mending.sources:  # they are known once the log is repaired
+    # A dry run doesn't repair the store's log, so ask a copy for the repos.
+    for source in mending.sources:
         return list(store_log(Core(source, mending.core.config, io=mending.core.io)).head().state.repos)
     return []
 
 
 def _mend(mending: Mending, base: str, may_grow: bool) -> None:
+    """Restore the missing and damaged records of one log. Does nothing if it has diverged from a copy."""
     here = copied_up_to(mending.core.backend, base)
     ends = [copied_up_to(source, base) for source in mending.sources]
     if any(
@@ -60,7 +62,8 @@ def _mend(mending: Mending, base: str, may_grow: bool) -> None:
         for n, record in zip(numbers, found, strict=True):
             after = record or _mended(mending, base, n, before)
             if after is None and n > here:
-                return  # later records can't be written either
+                # A record can only follow the previous one, so later ones can't be written either.
+                return
             if record is not None and before is not None and before.n == n - 1 and record.prev != before.write:
                 mending.failed[keys.log_record(base, n)] = _APART
             before = after
@@ -88,6 +91,7 @@ def _sound(place: Backend, base: str, n: int) -> Record | None:
 
 
 def _mended(mending: Mending, base: str, n: int, before: Record | None) -> Record | None:
+    """Restore one record from a copy that continues record ``before`` and precedes the next one here. None: there is none."""
     key = keys.log_record(base, n)
     after = _sound(mending.core.backend, base, n + 1)
 

@@ -50,7 +50,9 @@ def unreadable(core: Core, problems: Iterable[Problem]) -> list[Unreadable]:
     for repo in store_log(core).head().state.repos.values():
         if repo.deleted:
             continue
-        with suppress(*FAULTS):  # its log is among the problems; the bundles of other repos are checked nevertheless
+        # A repo with a damaged log is skipped, since the log is a problem of its own; the bundles of other repos are
+        # checked.
+        with suppress(*FAULTS):
             whys = ((bundle, said.get(bundle.id) or reader.fault(bundle)) for bundle in _not_aside(core, repo))
             found += [Unreadable(repo.id, repo.name, bundle.id, why) for bundle, why in whys if why]
     return found
@@ -78,7 +80,8 @@ class _Suspects:
         try:
             packs |= load_forwards(core).sources(packs)
         except FAULTS:
-            pass  # a damaged forwarding address: the packs that it is about are among the problems then
+            # A forwarding address is damaged: the packs that it is about are then among the problems.
+            pass
         objects = {object_id(p.key) for p in problems if p.kind == "object"}
         return cls(nodes, frozenset(packs | objects), frozenset(p.key for p in problems if p.kind == "file"))
 
@@ -96,7 +99,8 @@ class _Reader:
         """Return the first problem of a bundle, "" if there is none."""
         try:
             return self._fault(pointer_of(bundle.root))
-        except Corrupt as error:  # the descriptor itself is invalid
+        except Corrupt as error:
+            # The descriptor itself is invalid.
             return error.message
 
     def _fault(self, pointer: Pointer) -> str:
@@ -152,6 +156,7 @@ def _parts(items: list[Unreadable]) -> Iterator[list[Unreadable]]:
 
 
 def _noted(core: Core, repo: str, items: list[Unreadable]) -> list[Unreadable]:
+    """Quarantine bundles of one repo in its log, and return those that were alive and not quarantined yet."""
     log = repo_log(core, repo)
     refs = Refs(log, items[0].repo_name)
 

@@ -97,7 +97,8 @@ def _table(core: Core, pack: bytes) -> PackTable | str:
     try:
         return load_table(core, pack)
     except NotFound:
-        return ""  # deleted since it was listed
+        # The pack was deleted since it was listed.
+        return ""
     except FAULTS as error:
         return error.message
 

@@ -59,6 +59,7 @@ class Mending:
         return None
 
     def _put(self, key: str, data: bytes) -> bool:
+        """Create an object, or replace a damaged one. Return False if it must not be replaced (see ``failed``)."""
         held = self._held(key)
         if held is not None and (why := self._reason_to_keep(key, held, data)):
             self.failed[key] = why
@@ -79,7 +80,8 @@ class Mending:
             return get_object(self.core.backend, key)
         except NotFound:
             return None
-        except Corrupt:  # encrypted and damaged: there are no bytes to compare
+        except Corrupt:
+            # The object is encrypted and damaged, so there are no bytes to compare.
             return b""
 
     def _reason_to_keep(self, key: str, held: bytes, data: bytes) -> str:

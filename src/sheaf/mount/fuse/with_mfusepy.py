@@ -25,7 +25,7 @@ __all__ = ["serve"]
 
 T = TypeVar("T")
 _HIDDEN: Final = ".fuse_hidden"
-_LOOP_ENDED: Final = 8  # the exit status of libfuse's fuse_main() if its loop ended with an error
+_LOOP_ENDED: Final = 8  # the exit status of libfuse's fuse_main() if a signal or an error ended its loop
 #: As many as libfuse 3 starts at most; without a number its versions from 3.12 on complain of their own default.
 _THREADS: Final = {"max_idle_threads": 10} if mfusepy.fuse_version_major == 3 else {}
 _UNKNOWN_INO: Final = 0xFFFFFFFF  # as in libfuse

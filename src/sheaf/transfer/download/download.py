@@ -81,7 +81,7 @@ def download(
     Raises:
         NotFound: the path does not exist in the bundle.
         Refused: the destination is not empty, names collide on its file system, or another download is writing to it.
-        NoSpace, Denied, Corrupt: fetched files stay beside the destination for the next attempt.
+        NoSpace, Denied, Corrupt: fetched files stay next to the destination for the next attempt.
     """
     selection = Selection.parse(path, name_filter, files)
     adds = selection.names_files(tree)
@@ -114,6 +114,7 @@ class _Job:
     cache: StatCache | None
 
     def run(self, *, force: bool, adds: bool) -> Downloaded:
+        """Download into the partial folder, then move the files. The folder stays for the next attempt if this fails."""
         identity = self._identity()
         was_placing = Partial.is_placing_in(self.dest, identity)
         if not (force or adds or was_placing) and self._holds_anything():
@@ -149,6 +150,7 @@ class _Job:
         return blake3(repr(said).encode()).hexdigest()
 
     def _fill(self, partial: Partial, *, overwrite: bool) -> Filled:
+        """Fetch and verify all files into the partial folder, after checks that need no transfer."""
         with translated(f"write {printable(str(partial.path))}"):
             folding = probe_folding(partial.fd)
         if folding:
@@ -178,6 +180,7 @@ class _Job:
         return self._counted(partial.erased, (Damaged(*each) for each in partial.damaged))
 
     def _counted(self, erased: Iterable[str], damaged: Iterable[Damaged]) -> Filled:
+        """Count the selected files and their bytes, without those that were not written."""
         filled = Filled(erased=list(erased), damaged=list(damaged))
         gone = frozenset((*filled.erased, *(each.path for each in filled.damaged)))
         for found in self.selection.rows(self.tree):

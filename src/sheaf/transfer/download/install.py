@@ -124,7 +124,8 @@ def _move_new(path: str, name: str, source: int, dest: int) -> None:
         ours, theirs = (os.stat(name, dir_fd=fd, follow_symlinks=False) for fd in (source, dest))
         if not os.path.samestat(ours, theirs):
             raise Refused(f"{path} already exists", "move it away, or pass --overwrite") from None
-    except OSError:  # a file system without hard links
+    except OSError:
+        # The file system has no hard links.
         os.rename(name, name, src_dir_fd=source, dst_dir_fd=dest)
         return
     os.unlink(name, dir_fd=source)

@@ -106,10 +106,11 @@ class Partial:
 
     @classmethod
     def _entered(cls, path: Path, fd: int, lock: int, identity: str) -> Partial:
+        """Take over the folder's files if they are of the same download, else remove them."""
         state = _read_state(fd)
         resumed = state is not None and state.identity == identity
-        # Remove the state first: it says that the files in the tree can be used.
         if not resumed:
+            # Remove the state first: it says that the files in the tree can be used.
             _unlink(fd, "state", "state.new", *PROBES)
             _remove_tree(fd)
         try:
@@ -151,7 +152,7 @@ class Partial:
                 _unlink(self.fd, *PROBES, "state.new", "lock", "state")
                 self.path.rmdir()
         except OSError as error:
-            # The next download has added files already: the folder belongs to it.
+            # If the folder is not empty, the next download has added files already: the folder belongs to it.
             if error.errno != errno.ENOTEMPTY:
                 raise local_error(error, f"remove {printable(str(self.path))}") from error
         finally:
@@ -178,13 +179,15 @@ def _place_for(dest: Path) -> Path:
 
 
 def _can_serve(path: Path, dest: Path) -> bool:
+    """Create the folder. Return False, and remove it, if files can't be renamed from there into the destination."""
     try:
         path.mkdir(mode=0o700)
     except OSError as error:
         return isinstance(error, FileExistsError)
     try:
         (path / "tree").mkdir(mode=0o700)
-        (path / "tree").rename(dest / PARTIAL_SUFFIX)  # st_dev alone would not show a bind mount
+        # Try the rename: a bind mount has the same st_dev, but a rename into it fails.
+        (path / "tree").rename(dest / PARTIAL_SUFFIX)
         (dest / PARTIAL_SUFFIX).rmdir()
     except OSError:
         remove_folder(path)
@@ -202,6 +205,7 @@ def _forget_probe(path: Path, dest: Path) -> None:
 
 
 def _locked(path: Path, dest: Path) -> tuple[int, int]:
+    """Create and lock the folder; return descriptors of the folder and of the lock. Raises Refused."""
     while True:
         try:
             path.mkdir(mode=0o700)
@@ -221,7 +225,8 @@ def _locked(path: Path, dest: Path) -> tuple[int, int]:
             return fd, lock
         os.close(lock)
         os.close(fd)
-        time.sleep(0.01)  # its owner removed it between our steps
+        # The owner of the folder has removed it between our steps.
+        time.sleep(0.01)
 
 
 def _check_ours(fd: int, path: Path) -> None:
@@ -237,7 +242,8 @@ def _is_taken(lock: int) -> bool:
     except BlockingIOError:
         return True
     except OSError:
-        pass  # a file system without locks: users must avoid two downloads into one folder
+        # The file system has no locks: users must avoid two downloads into one folder.
+        pass
     return False
 
 

@@ -99,6 +99,7 @@ class _Planning:
         self.plan.added += paths_of(side.rows.filter(pa.array(files)))
 
     def _present(self, local: ScanBatch, side: Side, base: Side | None) -> None:
+        """Plan what to do with local entries: kept modes, contents to replace, entries that the target lacks."""
         contents = self.hashes.of(local, self._undecided(local, side, base))
         odd = unlike(local, contents, side)
         here = side.at >= 0

@@ -18,7 +18,7 @@ def write_sparse(fd: int, data: Buffer) -> None:
     :func:`end_sparse` must follow the last block. A file system without holes fills them with zeros itself.
     """
     view = memoryview(data).cast("B")
-    start = 0  # of what is not written yet
+    start = 0  # of the bytes that are not written yet
     for at in range(0, len(view), _BLOCK):
         block = view[at : at + _BLOCK]
         if block[0] or block[-1] or len(block) < _BLOCK or bytes(block).strip(b"\0"):

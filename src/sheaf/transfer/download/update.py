@@ -183,6 +183,7 @@ class _Updating:
         return True
 
     def _remove(self) -> None:
+        """Remove the planned files, then the planned folders if they are empty."""
         with Anchor(self.fd) as anchor:
             for path in self.plan.remove:
                 parent, name = split(path)
@@ -194,7 +195,8 @@ class _Updating:
                 try:
                     os.rmdir(name, dir_fd=unlocked(anchor, parent))
                 except OSError:
-                    continue  # the folder contains a file of the user; if it is in the way, the move raises an error
+                    # The folder contains a file of the user. If it is in the way, the move raises an error.
+                    continue
 
     def _touch(self) -> None:
         with Anchor(self.fd) as anchor:

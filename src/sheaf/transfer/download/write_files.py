@@ -143,6 +143,7 @@ class Filling:
             raise CancelledError
 
     def _tasks(self, batches: Iterable[pa.RecordBatch]) -> Iterator[Callable[[], Filled]]:
+        """Yield tasks that write slices of rows; large files are tasks of their own. Folders are created before."""
         with Anchor(self.root) as anchor:
             for batch in batches:
                 check_names(batch)
@@ -164,6 +165,7 @@ class Filling:
     # -- files that are one chunk, and symlinks ------------------------------------------------------------------------
 
     def _small(self, batch: pa.RecordBatch) -> Filled:
+        """Write the small files and symlinks of a slice."""
         rows = _Columns.of(batch)
         kind = batch["kind"].to_numpy()
         missing = kind == Kind.FILE
@@ -178,7 +180,8 @@ class Filling:
                 self._link(anchor, rows, row)
             self.meter.add(files=filled.files, bytes=filled.bytes)
             found = self._data(batch, missing, rows, filled)
-            first = list(islice(found, 1))  # fetched before the turn, because this takes longest
+            # Fetch before waiting for a turn: the fetch takes longest, and others can write in the meantime.
+            first = list(islice(found, 1))
             with self._turns.turn():
                 for row, data in chain(first, found):
                     self._go_on()
@@ -208,6 +211,7 @@ class Filling:
                 yield wanted[at], data
 
     def _write(self, anchor: Anchor, rows: _Columns, row: int, data: bytes) -> None:
+        """Write a small file with its mode and time."""
         mode, mtime = rows.mode[row] & 0o777, rows.mtime[row]
         try:
             fd = os.open(rows.name[row], _NEW, mode, dir_fd=anchor.folder(rows.folder[row]))
@@ -218,13 +222,15 @@ class Filling:
                 os.utime(fd, ns=(mtime, mtime))
             finally:
                 os.close(fd)
-        except OSError as error:  # no context manager: this is the inner loop
+        except OSError as error:
+            # This is the inner loop: a context manager for each file would slow it down.
             raise local_error(error, f"write {rows.path(row)}") from error
         if self._logs_files:
             log_file("wrote", rows.path(row), len(data))
         self.meter.add(files=1, bytes=len(data))
 
     def _link(self, anchor: Anchor, rows: _Columns, row: int) -> None:
+        """Create a symlink with its time. Raises Corrupt for an invalid target."""
         path, target = rows.path(row), rows.target[row]
         if not target or "\0" in target:
             raise Corrupt(f"symlink '{path}' of the manifest has no target", "run `sheaf store check`")
@@ -261,6 +267,7 @@ class Filling:
     # -- the other files -----------------------------------------------------------------------------------------------
 
     def _large(self, entry: Entry) -> Filled:
+        """Write a large file, or continue the one that an earlier attempt has left."""
         with Anchor(self.root) as anchor, translated(f"write {entry.path}"):
             folder = anchor.folder(entry.folder)
             fd = _open_old(entry.name, folder) if self.resumed else None
@@ -275,8 +282,9 @@ class Filling:
                 return Filled(erased=[entry.path])
             except DAMAGE as error:
                 if self.refuse is not None and entry.kind == Kind.EXTERNAL:
-                    raise  # not damaged, but stored elsewhere
-                # Otherwise the next attempt continues with what was written.
+                    # The file is not damaged, but stored elsewhere.
+                    raise
+                # With refuse, the file stays: the next attempt continues with what was written.
                 if self.refuse is None:
                     _remove(entry.name, folder)
                 return Filled(damaged=[Damaged(entry.path, error.message)])
@@ -326,7 +334,7 @@ def check_names(batch: pa.RecordBatch) -> None:
 
 
 def paths_of(batch: pa.RecordBatch) -> list[str]:
-    """The paths of a batch's rows."""
+    """Return the paths of a batch's rows."""
     return [join(f, n) for f, n in zip(batch["folder"].to_pylist(), batch["name"].to_pylist(), strict=True)]
 
 
@@ -345,7 +353,8 @@ def _is_large(batch: pa.RecordBatch) -> Mask:
 def _masked_bits(folder: int) -> int:
     """Return the permission bits that new files don't get. Reading the umask itself would change it for all threads."""
     with translated("write the partial download"):
-        _remove("probe-mode", folder)  # an attempt that was killed may have left it
+        # An attempt that was killed may have left this file.
+        _remove("probe-mode", folder)
         fd = os.open("probe-mode", _NEW, 0o777, dir_fd=folder)
         try:
             return 0o777 & ~os.fstat(fd).st_mode
@@ -358,7 +367,8 @@ def _open_old(name: str, folder: int) -> int | None:
     try:
         return os.open(name, _OLD, dir_fd=folder)
     except OSError:
-        return None  # it doesn't exist, is a symlink, or can't be read: write it again
+        # The file doesn't exist, is a symlink, or can't be read: the caller writes it again.
+        return None
 
 
 def _remove(name: str, folder: int) -> None:

@@ -98,6 +98,7 @@ def is_equal(tree: Tree, folder: Path, cache: StatCache | None = None) -> bool:
 
 
 def _looks_equal(local: ScanBatch | None, side: Side) -> bool:
+    """True if paths, kinds and sizes are equal in a window. Names that uploads never store are left out."""
     if local is None or side.alone.any():
         return local is None and not side.rows.num_rows
     own = np.array([local.path(row).split("/")[0] in OWN_NAMES for row in range(len(local))], np.bool_)

@@ -82,6 +82,7 @@ def _stays(depth: int) -> bool:
 
 
 def _enter(parent: int, name: str, make: bool) -> int:
+    """Open a folder below another one, and create it with ``make`` if it doesn't exist. Raises Corrupt for ".."."""
     if name in ("", ".", ".."):
         raise Corrupt(f"the manifest contains a folder named '{name}'", "run `sheaf store check`")
     try:
@@ -92,5 +93,6 @@ def _enter(parent: int, name: str, make: bool) -> int:
         try:
             os.mkdir(name, 0o700, dir_fd=parent)
         except FileExistsError:
-            pass  # another thread was faster
+            # Another thread has created the folder in the meantime.
+            pass
         return os.open(name, FOLDER_FLAGS, dir_fd=parent)

@@ -32,7 +32,7 @@ class ListedFiles:
         return cls(wanted)
 
     def names(self, folder: str) -> list[str]:
-        """The names to scan in a folder."""
+        """Return the names to scan in a folder."""
         return list(self.wanted[folder])
 
     def is_entered(self, folder: str) -> bool:
@@ -48,6 +48,7 @@ class ListedFiles:
 
 
 def _relative(line: str, root: str) -> str:
+    """Normalise a line of the list to a path below the root. Raises InvalidInput."""
     path = line.removeprefix("/") if root == "/" else line
     while path.startswith("./"):
         path = path[2:].lstrip("/")

@@ -62,6 +62,7 @@ class LocalHashes:
         return contents
 
     def _read(self, batch: ScanBatch, rows: list[int]) -> tuple[list[int], Hashes, list[bool], list[Skipped]]:
+        """Hash some files; return rows, hashes (n, 32), True for each that is unchanged since the scan, and skipped ones."""
         digests, unchanged, skipped = [], [], []
         for row in rows:
             scanned = int(batch.size[row]), int(batch.mtime[row]), int(batch.ctime[row])
@@ -102,6 +103,7 @@ def _hash_big(path: str) -> tuple[bytes, FileState]:
 
 
 def _groups(batch: ScanBatch, mask: Mask) -> Iterator[list[int]]:
+    """Group rows into tasks of limited count and bytes."""
     group: list[int] = []
     size = 0
     for row in np.flatnonzero(mask).tolist():

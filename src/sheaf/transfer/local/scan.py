@@ -172,6 +172,7 @@ class _Rows:
         self.target += [None] * count
 
     def batch(self) -> ScanBatch:
+        """Return the collected rows as columns."""
         stats, kind = self.stats, np.array(self.kind, np.uint8)
         mode = np.fromiter((s.st_mode & 0o777 for s in stats), np.uint16, len(stats))
         mode[kind == Kind.SYMLINK] = 0o777
@@ -260,7 +261,8 @@ class _Scan:
 
     @staticmethod
     def _nofollow(folder: str) -> int:
-        return os.O_NOFOLLOW if folder else 0  # the root may be a symlink: the user named it
+        # The root may be a symlink, because the user named it.
+        return os.O_NOFOLLOW if folder else 0
 
     def _names(self, folder: str, fd: int) -> list[str]:
         try:
@@ -288,6 +290,7 @@ class _Scan:
     def _name(
         self, folder: str, name: str, fd: int, ignore: Ignore | None, found: list[Any], status: os.stat_result
     ) -> None:
+        """Add the row of one name, unless it is ignored; folders to enter are added to ``found``."""
         kind = _KINDS.get(stat.S_IFMT(status.st_mode))
         if ignore and ignore.layers and ignore.leaves_out(join(folder, name), is_folder=kind == Kind.FOLDER):
             return

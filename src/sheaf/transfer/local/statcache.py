@@ -138,7 +138,8 @@ class StatCache:
             if not self.news and self.found.count == len(self.known["key"]) and self.path.exists():
                 os.utime(self.path)
                 return True
-            self.known = _empty()  # this also closes a mapped file
+            # Drop the old columns, which closes the mapped file before it is replaced.
+            self.known = _empty()
             make_private_folder(self.path.parent)
             _store(self.path, self.found.all())
         except OSError:
@@ -150,7 +151,8 @@ class StatCache:
 
 
 def _columns(batch: ScanBatch) -> Columns:
-    key = batch.ino + batch.dev * _SPREAD  # inodes follow the order of a scan, so neighbours stay together
+    # Inodes follow the order of a scan, so neighbours get neighbouring keys.
+    key = batch.ino + batch.dev * _SPREAD
     return {
         "key": key,
         "dev": batch.dev,
@@ -168,6 +170,7 @@ def _empty() -> Columns:
 
 
 def _load(path: Path) -> Columns:
+    """Map the file of a cache into memory. Returns empty columns if it doesn't exist or is damaged."""
     try:
         with path.open("rb") as file:
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -195,6 +198,7 @@ def _parse(view: memoryview, count: int) -> Columns:
 
 
 def _store(path: Path, found: npt.NDArray[Any]) -> None:
+    """Write the file of a cache: head, columns, and the hash of both; it replaces the old one by a rename."""
     # Hard links become one row; of keys that collide by chance one row is lost.
     _, order = np.unique(found["key"], return_index=True)
     fd, aside = tempfile.mkstemp(dir=path.parent, prefix=".new-")

@@ -44,6 +44,7 @@ def compile_pattern(pattern: bytes) -> re.Pattern[bytes] | None:
 
 
 def _translated(pattern: bytes) -> bytes:
+    """Translate a pattern to a regular expression. Raises _Malformed."""
     out, at = [], 0
     while at < len(pattern):
         byte = pattern[at : at + 1]

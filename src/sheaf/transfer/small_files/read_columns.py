@@ -71,7 +71,8 @@ class Fresh:
         self._others |= taken.others
         self.kept[list(taken.skipped)] = False
         b = self._batch
-        for row, state in taken.states.items():  # hashes must match the state in which the file was read
+        # The hashes belong to the files as they were read, so size and times must, too.
+        for row, state in taken.states.items():
             if (state.size, state.mtime, state.ctime) != (b.size[row], b.mtime[row], b.ctime[row]):
                 self.changed[row] = True
                 b.size[row], b.mtime[row], b.mode[row] = state.size, state.mtime, state.mode

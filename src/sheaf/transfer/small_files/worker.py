@@ -67,6 +67,7 @@ class _Reading:
                     self._send_frames(numbers)
 
     def _read(self, asked: Paths) -> bytes:
+        """Read and hash files. Returns no bytes if one of them can't be read or has changed since the scan."""
         self._contents, self._hashes = [], []
         for path, size, mtime, ctime in zip(asked.paths, asked.size, asked.mtime, asked.ctime, strict=True):
             try:
@@ -91,10 +92,12 @@ class _Reading:
 
 def main() -> None:
     """Answer requests that come through the socket."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is sent to the whole process group; the parent decides
+    # The terminal sends SIGINT to the whole process group; the parent decides what to do.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         _Reading(Connection(int(sys.argv[1])), mmap.mmap(int(sys.argv[2]), ROOM)).run()
-    except (EOFError, OSError):  # the parent is gone
+    except (EOFError, OSError):
+        # The parent has ended.
         return
 
 

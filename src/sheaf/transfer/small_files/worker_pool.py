@@ -83,7 +83,8 @@ class Reader:
                 str(theirs.fileno()),
                 str(file.fileno()),
             ]
-            quiet = subprocess.DEVNULL  # a file that fails in the worker is read again here, which reports the error
+            # A worker needs no stderr: a file that fails there is read again here, which reports the error.
+            quiet = subprocess.DEVNULL
             process = subprocess.Popen(
                 command, stdin=quiet, stdout=quiet, stderr=quiet, pass_fds=[theirs.fileno(), file.fileno()]
             )
@@ -100,7 +101,7 @@ class Reader:
         return _Read(self, [hashes[at : at + HASH] for at in range(0, len(hashes), HASH)], files.size)
 
     def frames(self, wanted: Sequence[int]) -> list[Frame]:
-        """Compressed frames for the given file indices; valid until the next call. Raises Lost."""
+        """Return the compressed frames of some contents, by number; valid until the next call. Raises Lost."""
         said = msgspec.msgpack.decode(self._ask(Wanted(list(wanted))), type=Frames)
         data = memoryview(self.memory)
         frames: list[Frame] = []
