@@ -15,9 +15,17 @@ from sheaf.engine.commit.diamonds import MODES
 
 TARGET = Path(__file__).parent.parent / "docs" / "reference" / "python.md"
 
-#: In the order in which one meets them.
+#: In the order in which one meets them, and where they are if `import sheaf` alone doesn't give them.
 DOORS = ("connect", "init")
-CLASSES = ("Store", "Repo", "Bundle", "Edit", "Diamond")
+CLASSES = {
+    "Store": "",
+    "Erasure": "sheaf.repo.store_erasure",
+    "Runs": "sheaf.repo.store_runs",
+    "Repo": "",
+    "Bundle": "",
+    "Edit": "",
+    "Diamond": "",
+}
 
 #: Values that calls take or answer with, and where they are if `import sheaf` alone doesn't give them.
 VALUES = {
@@ -33,7 +41,6 @@ VALUES = {
     "ErasedPlace": "sheaf.format.session_v1",
     "Found": "sheaf.repo.search",
     "Label": "",
-    "Like": "sheaf.engine.erase.locate",
     "Notice": "sheaf.format.session_v1",
     "PathChange": "sheaf.repo.path_history",
     "Position": "sheaf.transfer.batches",
@@ -50,6 +57,7 @@ VALUES = {
     "RunStart": "sheaf.format.session_v1",
     "Session": "sheaf.format.session_v1",
     "Sample": "sheaf.transfer.batches",
+    "Similar": "sheaf.engine.erase.locate",
     "Sizes": "sheaf.engine.gc.store_sizes",
     "Skipped": "sheaf.transfer.local.scan",
     "Surplus": "sheaf.repo.operations.delete",
@@ -193,8 +201,8 @@ def document() -> str:
     parts = [INTRODUCTION]
     for name in DOORS:
         parts += function_section(name)
-    for name in CLASSES:
-        parts += class_section(name)
+    for name, where in CLASSES.items():
+        parts += class_section(name, where)
     parts.append("# Values\n\nFrozen dataclasses and protocols that calls take or answer with.\n")
     for name, where in VALUES.items():
         parts += class_section(name, where)

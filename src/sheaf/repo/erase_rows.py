@@ -27,7 +27,7 @@ from sheaf.repo.values import Entry
 from sheaf.transfer.parquet_rows import Condition, Where, checked
 from sheaf.vfs import BundleFile
 
-__all__ = ["RowsHit", "contents_of", "erase_rows", "rows_hit"]
+__all__ = ["RowsHit", "contents_of", "count_rows", "erase_rows"]
 
 Named = str | Iterable[str]
 _BUFFER = 1 << 20
@@ -83,7 +83,7 @@ def _hash(entry: Entry) -> str:
 def erase_rows(
     core: Core, repo: str, pattern: str, where: Where, reason: str, waiting: Waiting, spills: tuple[str, ...] = ()
 ) -> Receipt:
-    """See :meth:`sheaf.Store.erase_rows`; ``repo`` is an id."""
+    """See :meth:`sheaf.repo.store_erasure.Erasure.erase_rows`; ``repo`` is an id."""
     condition, path = checked(where), re.compile(glob_translate(pattern.strip("/")))
     contents = Contents(core)
 
@@ -112,8 +112,8 @@ class RowsHit:
     rows: int
 
 
-def rows_hit(core: Core, repo: str, pattern: str, where: Where) -> list[RowsHit]:
-    """See :meth:`sheaf.Store.rows_hit`; ``repo`` is an id."""
+def count_rows(core: Core, repo: str, pattern: str, where: Where) -> list[RowsHit]:
+    """See :meth:`sheaf.repo.store_erasure.Erasure.count_rows`; ``repo`` is an id."""
     condition, path, contents = checked(where), re.compile(glob_translate(pattern.strip("/"))), Contents(core)
     counts: dict[bytes, int] = {}
     for content, entry in files_of(core, repo, lambda text: path.match(text) is not None).items():
