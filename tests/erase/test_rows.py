@@ -192,7 +192,7 @@ def test_beside_an_edit_of_the_old_table(backend: MemoryBackend, store: Store) -
     with process(backend, "late") as late, late.repo("r").edit(message="late") as edit:
         edit.put("late", b"late")
         with pytest.raises(Conflict, match="must wait for other sessions"):
-            from sheaf.repo.erase_rows import erase_rows
+            from sheaf.transfer.erase_rows import erase_rows
 
             erase_rows(core_of(store), repo.id, "*.parquet", WHERE, "x", Later())
         edit.commit()

@@ -145,6 +145,6 @@ def test_the_command_warns_of_spills(cli: Cli, tmp_path: Path, monkeypatch: pyte
     (tmp_path / "in").mkdir()
     (tmp_path / "in/secret").write_bytes(SECRET)
     cli("bundle", "upload", "--repo", "r", "--path", tmp_path / "in", "--message", "m")
-    monkeypatch.setattr("sheaf.repo.operations.mount_spills.spills_of", lambda folder, store: [Path("/spilled/1")])
+    monkeypatch.setattr("sheaf.repo.mount_spills.spills_of", lambda folder, store: [Path("/spilled/1")])
     done = cli("store", "erase", hash_of(SECRET), "--reason", "x", "--now", "--yes")
     assert "warning: uncommitted changes of writable mounts" in done.err and "/spilled/1" in done.err

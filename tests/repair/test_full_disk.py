@@ -17,7 +17,7 @@ from tests.repair.worlds import Files, contents, flip
 import sheaf
 from sheaf.errors import NoSpace
 from sheaf.format import keys
-from sheaf.repo.operations.repair import Plan, open_repairs
+from sheaf.repo.repair import Plan, open_repairs
 from sheaf.storage.folder.backend import FolderBackend
 
 LEAVE = (0, 12 << 10, 40 << 10, 150 << 10, 700 << 10, 1_600 << 10)

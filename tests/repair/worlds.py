@@ -16,7 +16,7 @@ from sheaf.engine.core import create_store
 from sheaf.errors import SheafError, Unavailable
 from sheaf.format import keys
 from sheaf.repo.bundle import Bundle
-from sheaf.repo.operations.repair import Plan, Repaired, Repairs
+from sheaf.repo.repair import Plan, Repaired, Repairs
 from sheaf.repo.store import Store
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.port import Backend

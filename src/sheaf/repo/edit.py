@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from sheaf.engine.chunks.ingest import Placed
 from sheaf.engine.commit.writer import Draft, Writer
+from sheaf.engine.context import Context
 from sheaf.engine.log.resolve import alive
 from sheaf.engine.manifest.node_store import pointer_of
 from sheaf.engine.manifest.rows import folder_entry, place_of, symlink_entry
@@ -24,7 +25,6 @@ from sheaf.model.entries import Entry, Kind
 from sheaf.model.paths import check_path, join, relative, split
 from sheaf.model.records import Bundle as Descriptor
 from sheaf.repo.bundle import Bundle
-from sheaf.repo.context import Context
 from sheaf.transfer.local.hashes import hash_file
 from sheaf.transfer.local.ignore import Ignore
 from sheaf.transfer.local.read import BLOCK, read_blocks

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from sheaf.engine.clock import Clock, SystemClock, parse_time
+from sheaf.engine.context import Connected, Context
 from sheaf.engine.core import Core, open_store
 from sheaf.engine.object_cache import FolderCache, NoCache, room_of
 from sheaf.engine.replicas.object_kinds import replica_id
 from sheaf.engine.replicas.replicated_backend import ReplicatedBackend, ensure_primary
 from sheaf.errors import (
     AlreadyExists,
-    Ambiguous,
     Corrupt,
     NotFound,
     Refused,
@@ -31,7 +31,6 @@ from sheaf.model.records import Author, CreateRepo, RepoEntry
 from sheaf.repo.access.known_replicas_file import remember
 from sheaf.repo.access.succession import Succession
 from sheaf.repo.access.unlock import Opener
-from sheaf.repo.context import Connected, Context
 from sheaf.repo.repo import Repo
 from sheaf.repo.values import RepoInfo, StoreInfo
 from sheaf.storage.open import open_backend
@@ -240,7 +239,7 @@ class Store:
 
     def repo_of(self, folder: str | Path) -> Repo:
         """Return the repo that a downloaded folder came from. Raises NotFound if this machine has no record of it."""
-        from sheaf.repo.local_folders import repo_entry_of
+        from sheaf.transfer.local_folders import repo_entry_of
 
         return self._repo(repo_entry_of(self._connected, Path(folder)))
 
@@ -263,8 +262,10 @@ class Store:
         Args:
             restorable: only repos whose data gc has not begun to delete.
         """
+        from sheaf.engine.gc.retention import restorable_repos
+
         gone = [entry for entry in self._log.head().state.repos.values() if entry.deleted]
-        left = self._restorable(gone) if restorable else gone
+        left = restorable_repos(self._core, gone) if restorable else gone
         return [self._repo(entry).info for entry in sorted(left, key=lambda entry: (entry.name, entry.deleted))]
 
     def undelete_repo(self, which: str, *, name: str | None = None) -> Repo:
@@ -281,31 +282,14 @@ class Store:
             Refused: gc has deleted data of one of its bundles, or is about to.
         """
         from sheaf.engine.gc.restore import restore_repo
+        from sheaf.engine.gc.retention import find_deleted_repo
 
         self._connected.ensure_writable()
-        entry = self._deleted(which)
+        entry = find_deleted_repo(self._core, which)
         try:
             return self._repo(restore_repo(self._core, entry, check_repo_name(name or entry.name)))
         except AlreadyExists as error:
             raise AlreadyExists(error.message, "restore it under another name with --as NAME") from error
-
-    def _deleted(self, which: str) -> RepoEntry:
-        repos = self._log.head().state.repos.values()
-        found = [repo for repo in repos if repo.deleted and which in (repo.id, repo.name)]
-        if not found:
-            raise NotFound(f'there is no deleted repo "{which}"', "see `sheaf repo undelete`")
-        if len(found) > 1:
-            found = self._restorable(found) or found
-        if len(found) > 1:
-            raise Ambiguous(f'{len(found)} deleted repos have the name "{which}"', f"use an id: {_ids(found)}")
-        return found[0]
-
-    def _restorable(self, repos: list[RepoEntry]) -> list[RepoEntry]:
-        from sheaf.engine.gc.retention import restorable
-
-        bundles = {repo.id: self._repo(repo).context.refs.bundles() for repo in repos}
-        there = restorable(self._core, [bundle for held in bundles.values() for bundle in held])
-        return [repo for repo in repos if all(bundle.id in there for bundle in bundles[repo.id])]
 
     # -- garbage -------------------------------------------------------------------------------------------------------
 
@@ -420,7 +404,3 @@ class Store:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-def _ids(repos: Iterable[RepoEntry]) -> str:
-    return ", ".join(f"{repo.id} (deleted {repo.deleted[:19]}Z)" for repo in repos)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from sheaf.engine.context import Connected
 from sheaf.errors import InvalidInput, SheafError, Unavailable
-from sheaf.repo.context import Connected
-from sheaf.repo.operations.mount_spills import user_spills
+from sheaf.model.ids import parse_hash
+from sheaf.model.refs import parse_address
+from sheaf.repo.mount_spills import user_spills
 
 # What follows takes pyarrow and numpy (0.1 s to import); lists of notices and receipts do without it.
 if TYPE_CHECKING:
     from sheaf.engine.erase.locate import Similar
     from sheaf.format.session_v1 import ErasedPlace, Notice, Receipt, Session
-    from sheaf.repo.erase_rows import RowsHit
+    from sheaf.repo.bundle import Bundle
     from sheaf.repo.repo import Repo
+    from sheaf.repo.values import Entry
+    from sheaf.transfer.erase_rows import RowsHit
 
 __all__ = ["Erasure"]
 
@@ -116,7 +120,7 @@ class Erasure:
             Conflict, Unavailable: as for :meth:`erase`.
         """
         from sheaf.engine.gc.grace import Patience
-        from sheaf.repo.erase_rows import erase_rows
+        from sheaf.transfer.erase_rows import erase_rows
 
         self._ensure_erasable(reason)
         patience = Patience(0.0 if now else grace, True, tell or (lambda sessions: None))
@@ -133,7 +137,7 @@ class Erasure:
         where: str | Sequence[tuple[str, str, object]] | Sequence[Sequence[tuple[str, str, object]]],
     ) -> list[RowsHit]:
         """Count the rows that :meth:`erase_rows` would remove, by file. Arguments and errors as there."""
-        from sheaf.repo.erase_rows import count_rows
+        from sheaf.transfer.erase_rows import count_rows
 
         return count_rows(self._core, self._repo(repo).id, pattern, where)
 
@@ -194,6 +198,50 @@ class Erasure:
     def _contents_of(
         self, content: str | Iterable[str], address: str | Iterable[str], *, recursive: bool
     ) -> frozenset[bytes]:
-        from sheaf.repo.erase_rows import contents_of
+        return _named_contents(lambda repo, ref: self._repo(repo).bundle(ref), content, address, recursive=recursive)
 
-        return contents_of(lambda repo, ref: self._repo(repo).bundle(ref), content, address, recursive=recursive)
+
+def _named_contents(
+    find: Callable[[str, str | None], Bundle],
+    content: str | Iterable[str],
+    address: str | Iterable[str],
+    *,
+    recursive: bool,
+) -> frozenset[bytes]:
+    """Return the contents to erase. ``find`` returns the bundle of a repo and a ref.
+
+    Raises:
+        NotFound: a repo, bundle or path does not exist.
+        InvalidInput: a hash is invalid, nothing is named, or an entry has no bytes of its own.
+    """
+    found = {parse_hash(text) for text in _listed(content)}
+    for text in _listed(address):
+        place = parse_address(text)
+        found |= set(_of_path(find(place.repo, place.ref), place.path, recursive=recursive))
+    if not found:
+        raise InvalidInput("nothing to erase", "pass a content hash or repo@ref:path")
+    return frozenset(found)
+
+
+def _listed(named: str | Iterable[str]) -> list[str]:
+    return [named] if isinstance(named, str) else list(named)
+
+
+def _of_path(bundle: Bundle, path: str, *, recursive: bool) -> Iterator[bytes]:
+    entry = bundle.entry(path) if path else None
+    if entry is not None and entry.kind != "folder":
+        if entry.kind == "symlink":
+            raise InvalidInput(f"'{path}' is a symlink: targets of symlinks can't be erased")
+        if not entry.size:
+            raise InvalidInput(f"'{path}' is empty: there is nothing to erase")
+        yield _content(entry)
+    elif recursive:
+        yield from (_content(below) for below in bundle.ls(path, recursive=True) if below.kind == "file" and below.size)
+    else:
+        raise InvalidInput(
+            f"'{path or bundle.repo_name}' is a folder", "name a file, or pass --recursive to erase all files below"
+        )
+
+
+def _content(entry: Entry) -> bytes:
+    return bytes.fromhex(entry.content or "")

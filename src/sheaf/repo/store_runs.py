@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import builtins
 
+from sheaf.engine.context import Connected
 from sheaf.engine.log.runs import end_run, get_run, list_runs, start_run
 from sheaf.format.session_v1 import RunEnd, RunStart
-from sheaf.repo.context import Connected
 
 __all__ = ["Runs"]
 

@@ -22,7 +22,7 @@ from sheaf.errors import InvalidInput
 if TYPE_CHECKING:
     from sheaf.engine.erase.locate import Similar
     from sheaf.format.session_v1 import ErasedPlace, Notice, Receipt
-    from sheaf.repo.erase_rows import RowsHit
+    from sheaf.transfer.erase_rows import RowsHit
 
 __all__ = ["erase", "erased", "tell_erased"]
 

@@ -22,7 +22,7 @@ from sheaf.settings.durations import parse_duration
 if TYPE_CHECKING:
     from sheaf.engine.gc.collect import Collected
     from sheaf.engine.gc.retention import Gone
-    from sheaf.repo.operations.delete import Surplus
+    from sheaf.engine.log.delete_bundles import Surplus
     from sheaf.repo.repo import Repo
 
 __all__ = ["delete_bundle", "gc", "squash", "undelete_bundle", "undelete_repo"]

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from sheaf.engine.context import Connected, Context
 from sheaf.engine.log.resolve import alive
 from sheaf.engine.manifest.node_store import pointer_of
 from sheaf.engine.manifest.tree import Tree
@@ -14,7 +15,6 @@ from sheaf.errors import NotFound, Refused
 from sheaf.model.paths import ancestors
 from sheaf.model.records import Bundle as Descriptor
 from sheaf.model.records import RepoEntry
-from sheaf.repo.context import Connected, Context
 from sheaf.transfer.download.update import Updated, update
 from sheaf.transfer.local.compare import changes, guess_base, learn
 from sheaf.transfer.local.origins import Origin, recall, remember
