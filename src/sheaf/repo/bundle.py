@@ -336,6 +336,26 @@ class Bundle:
             note(self._context, self.tree, self.id, Path(dest))
         return done
 
+    def download_file(
+        self, path: str, dest: str | Path, *, force: bool = False, progress: Progress | None = None
+    ) -> None:
+        """Write one file or symlink to a local path. It appears whole or not at all.
+
+        Args:
+            dest: the path of the new file, in an existing folder.
+            force: replace an existing file.
+
+        Raises:
+            NotFound: the bundle does not have the path, or the local folder does not exist.
+            InvalidInput: the path is a folder in the bundle.
+            Refused: the local path exists (without ``force``), or is a folder.
+            Corrupt: the file is damaged in the store; no wrong bytes are left.
+        """
+        from sheaf.transfer.download.single_file import write_file
+        from sheaf.transfer.progress import Meter
+
+        write_file(self.view, path, Path(dest), Meter(progress, "cp"), force=force)
+
     def update(
         self,
         folder: str | Path,

@@ -21,6 +21,7 @@ from sheaf.engine.manifest.tree import Tree
 from sheaf.engine.manifest.tree_edit import Changes
 from sheaf.errors import Conflict, InvalidInput, NotFound
 from sheaf.format.node_v1 import ROWS
+from sheaf.local_errors import printable
 from sheaf.model.entries import Entry, Kind
 from sheaf.model.paths import check_path, join, relative, split
 from sheaf.model.records import Bundle as Descriptor
@@ -29,7 +30,6 @@ from sheaf.transfer.local.hashes import hash_file
 from sheaf.transfer.local.ignore import Ignore
 from sheaf.transfer.local.read import BLOCK, read_blocks
 from sheaf.transfer.local.scan import scan
-from sheaf.transfer.local_errors import printable
 from sheaf.transfer.upload import folder_options
 
 __all__ = ["Edit"]

@@ -24,14 +24,14 @@ from sheaf.engine.replicas.replicated_backend import ReplicatedBackend
 from sheaf.errors import Bug, Corrupt, Denied, InvalidInput, NotFound, SheafError, Unavailable
 from sheaf.format import keys
 from sheaf.format.store_v1 import StoreConfig, decode_config
+from sheaf.local_errors import translated
 from sheaf.model.records import Author
+from sheaf.private_files import make_private_folder, write_private
 from sheaf.repo.access.known_replicas_file import recall
 from sheaf.repo.access.unlock import Opener
-from sheaf.storage.folder.private_files import make_private_folder, write_private
 from sheaf.storage.open import open_backend
 from sheaf.storage.port import Backend
 from sheaf.storage.storage_options import StorageOptions
-from sheaf.transfer.local_errors import translated
 
 if TYPE_CHECKING:
     from sheaf.transfer.progress import Progress

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sheaf.engine.clock import parse_time
@@ -58,6 +59,12 @@ class Entry:
     def executable(self) -> bool:
         """True if the owner may execute the file."""
         return self.kind == "file" and bool(self.mode & 0o100)
+
+    def is_at(self, local: str | Path) -> bool:
+        """True if a local path already has the content of this file or symlink; False if nothing is there."""
+        from sheaf.transfer.local.hashes import is_copy_of
+
+        return is_copy_of(Path(local), self.size, self.content, self.target)
 
 
 def entry_of(entry: model.Entry) -> Entry:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
+from sheaf.api import parse_time
 from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.commands.gc_waits import Waiting
@@ -16,13 +17,10 @@ from sheaf.cli.inputs import confirm
 from sheaf.cli.output.render import View
 from sheaf.cli.output.text import count_of, quote
 from sheaf.cli.verb_tree import verb
-from sheaf.engine.clock import parse_time
 from sheaf.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from sheaf.engine.erase.locate import Similar
-    from sheaf.format.session_v1 import ErasedPlace, Notice, Receipt
-    from sheaf.transfer.erase_rows import RowsHit
+    from sheaf.api import ErasedPlace, Notice, Receipt, RowsHit, Similar
 
 __all__ = ["erase", "erased", "tell_erased"]
 

@@ -16,9 +16,9 @@ from sheaf.cli.verb_tree import verb
 from sheaf.settings.settings import options_for
 
 if TYPE_CHECKING:
+    from sheaf.api import Pushed
     from sheaf.repo.repo import Repo
     from sheaf.repo.store import Store
-    from sheaf.transfer.push import Pushed
 
 __all__ = ["pull", "push"]
 

@@ -19,7 +19,7 @@ from sheaf.cli.verb_tree import verb
 from sheaf.settings.settings import options_for
 
 if TYPE_CHECKING:
-    from sheaf.engine.repair.quarantine import Unreadable
+    from sheaf.api import Unreadable
     from sheaf.repo.repair import Plan, Repaired, Repairs
 
 __all__ = ["repair"]
