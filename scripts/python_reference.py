@@ -12,6 +12,7 @@ from typing import Any
 
 import sheaf
 from sheaf.engine.commit.diamonds import MODES
+from sheaf.engine.replicas.members import POLICIES
 
 TARGET = Path(__file__).parent.parent / "docs" / "reference" / "python.md"
 
@@ -21,6 +22,8 @@ CLASSES = {
     "Store": "",
     "Erasure": "sheaf.api",
     "Runs": "sheaf.api",
+    "Replicas": "sheaf.api",
+    "Keys": "sheaf.api",
     "Repo": "",
     "Bundle": "",
     "Edit": "",
@@ -32,6 +35,7 @@ VALUES = {
     "Author": "",
     "Batches": "sheaf.api",
     "Branch": "",
+    "Caught": "sheaf.api",
     "Change": "",
     "Collected": "sheaf.api",
     "DiamondInfo": "sheaf.api",
@@ -40,6 +44,7 @@ VALUES = {
     "Entry": "",
     "ErasedPlace": "sheaf.api",
     "Found": "sheaf.api",
+    "KeyInfo": "sheaf.api",
     "Label": "",
     "Notice": "sheaf.api",
     "PathChange": "sheaf.api",
@@ -47,7 +52,9 @@ VALUES = {
     "Problem": "sheaf.api",
     "Progress": "sheaf.api",
     "ProgressState": "sheaf.api",
+    "Promoted": "sheaf.api",
     "Pushed": "sheaf.api",
+    "ReplicaInfo": "sheaf.api",
     "RepoInfo": "sheaf.api",
     "Receipt": "sheaf.api",
     "Report": "sheaf.api",
@@ -124,7 +131,10 @@ class Bare(str):
 
 def type_name(annotation: object) -> str:
     """A type as a reader knows it: without the module that our source imports it from."""
-    return re.sub(r"\bMode\b", f"Literal{list(MODES)}", re.sub(r"\b[a-z]+\.(?=[A-Z])", "", str(annotation)))
+    text = re.sub(r"\b(?:[a-z]+\.(?=[A-Z])|builtins\.)", "", str(annotation))
+    for alias, names in {"Mode": MODES, "Policy": POLICIES}.items():
+        text = re.sub(rf"\b{alias}\b", f"Literal{list(names)}", text)
+    return text
 
 
 def signature(name: str, function: Any) -> str:

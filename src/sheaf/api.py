@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from sheaf.repo.store_runs import Runs
     from sheaf.repo.values import RepoInfo, StoreInfo, UploadPlan
     from sheaf.transfer.batches import Batches, Position, Sample
+    from sheaf.transfer.bundles.push import Pushed
+    from sheaf.transfer.bundles.verify_bundle import Verified
     from sheaf.transfer.download.damaged import Damaged
     from sheaf.transfer.download.download import Downloaded
     from sheaf.transfer.download.update import Updated
     from sheaf.transfer.erase_rows import RowsHit
     from sheaf.transfer.local.scan import Skipped
     from sheaf.transfer.progress import Progress, ProgressState
-    from sheaf.transfer.push import Pushed
-    from sheaf.transfer.verify_bundle import Verified
 
 _WHERE = {
     "Address": "sheaf.model.refs",
@@ -65,7 +65,7 @@ _WHERE = {
     "Progress": "sheaf.transfer.progress",
     "ProgressState": "sheaf.transfer.progress",
     "Promoted": "sheaf.engine.replicas.replica_set",
-    "Pushed": "sheaf.transfer.push",
+    "Pushed": "sheaf.transfer.bundles.push",
     "Receipt": "sheaf.format.session_v1",
     "Ref": "sheaf.model.refs",
     "ReplicaInfo": "sheaf.engine.replicas.replica_set",
@@ -88,7 +88,7 @@ _WHERE = {
     "Updated": "sheaf.transfer.download.update",
     "UploadPlan": "sheaf.repo.values",
     "Use": "sheaf.engine.object_cache",
-    "Verified": "sheaf.transfer.verify_bundle",
+    "Verified": "sheaf.transfer.bundles.verify_bundle",
     "parse_address": "sheaf.model.refs",
     "parse_ref": "sheaf.model.refs",
     "parse_time": "sheaf.engine.clock",

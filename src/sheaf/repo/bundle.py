@@ -32,12 +32,12 @@ from sheaf.vfs import FileTree, look_up
 if TYPE_CHECKING:
     from sheaf.engine.chunks.chunk_reader import Contents
     from sheaf.transfer.batches import Batches, Position
+    from sheaf.transfer.bundles.verify_bundle import Verified
     from sheaf.transfer.download.damaged import Damaged
     from sheaf.transfer.download.download import Downloaded
     from sheaf.transfer.download.update import Updated
     from sheaf.transfer.local.scan import Skipped
     from sheaf.transfer.progress import Progress
-    from sheaf.transfer.verify_bundle import Verified
 
 __all__ = ["Bundle"]
 
@@ -209,7 +209,7 @@ class Bundle:
             Corrupt: the manifest is damaged; or, without ``on_damaged`` and after everything was read, files are: the
                 message names the first ones.
         """
-        from sheaf.transfer.verify_bundle import verify
+        from sheaf.transfer.bundles.verify_bundle import verify
 
         return verify(self.tree, self._contents, self.files, self.size, progress, on_damaged)
 
@@ -277,7 +277,7 @@ class Bundle:
         Raises:
             NotFound, InvalidInput, Denied, Conflict: for the folder or, without ``on_skipped``, for an entry in it.
         """
-        from sheaf.transfer.local_folders import compare
+        from sheaf.transfer.bundles.local_folders import compare
 
         return [change_of(difference) for difference in compare(self._context, self.tree, Path(folder), on_skipped)]
 
@@ -309,8 +309,8 @@ class Bundle:
             Refused: the folder is not empty (without ``force``), or names collide on its file system.
             Corrupt: a file is damaged in the store (without ``skip_on_error``); no wrong bytes are left in the folder.
         """
+        from sheaf.transfer.bundles.local_folders import hashes_of, note
         from sheaf.transfer.download.download import download
-        from sheaf.transfer.local_folders import hashes_of, note
         from sheaf.transfer.progress import Meter
         from sheaf.transfer.store_guard import ensure_outside_store
 
@@ -377,7 +377,7 @@ class Bundle:
                 ``switch_repo``), or it is inside the store.
             Corrupt: a file is damaged in the store (without ``skip_on_error``); nothing was changed.
         """
-        from sheaf.transfer.local_folders import bring, note
+        from sheaf.transfer.bundles.local_folders import bring, note
         from sheaf.transfer.store_guard import ensure_outside_store
 
         top = Path(folder)

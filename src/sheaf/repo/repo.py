@@ -12,8 +12,7 @@ from sheaf.engine.clock import parse_time
 from sheaf.engine.context import Context
 from sheaf.engine.log.delete_bundles import Retain, Surplus, delete_bundle, squash, surplus
 from sheaf.engine.log.record_log import Log
-from sheaf.engine.log.update_refs import RefUpdates, no_branch
-from sheaf.errors import NotFound
+from sheaf.engine.log.update_refs import RefUpdates, label_moves, no_branch, no_label
 from sheaf.model.names import check_repo_name
 from sheaf.model.records import (
     Author,
@@ -22,7 +21,6 @@ from sheaf.model.records import (
     RepoEntry,
     RepoOp,
     RepoState,
-    SetLabel,
 )
 from sheaf.model.records import (
     Bundle as Descriptor,
@@ -37,9 +35,9 @@ if TYPE_CHECKING:
     from sheaf.repo.edit import Edit
     from sheaf.repo.path_history import PathChange
     from sheaf.repo.store import Store
+    from sheaf.transfer.bundles.push import Pushed
     from sheaf.transfer.local.scan import Skipped
     from sheaf.transfer.progress import Progress
-    from sheaf.transfer.push import Pushed
 
 __all__ = ["Repo", "Upload"]
 
@@ -278,7 +276,7 @@ class Repo:
                 erased from the store, unless ``allow_erased``.
         """
         from sheaf.engine.commit.writer import Draft
-        from sheaf.transfer.commit_folder import UploadRules, commit_folder
+        from sheaf.transfer.bundles.commit_folder import UploadRules, commit_folder
         from sheaf.transfer.progress import Meter
         from sheaf.transfer.upload import folder_options
 
@@ -321,10 +319,10 @@ class Repo:
     ) -> UploadPlan:
         """Return what :meth:`upload` would do, with the same arguments and errors. Writes nothing to the store."""
         from sheaf.engine.commit.writer import Draft
-        from sheaf.transfer.commit_folder import UploadRules
+        from sheaf.transfer.bundles.commit_folder import UploadRules
+        from sheaf.transfer.bundles.upload_plan import plan_upload
         from sheaf.transfer.progress import Meter
         from sheaf.transfer.upload import folder_options
-        from sheaf.transfer.upload_plan import plan_upload
 
         c = self._context
         draft = Draft("", branch, label, move_label=move_label)
@@ -399,7 +397,7 @@ class Repo:
             Refused: another repo of the target contains one of these bundles.
             Corrupt: data is missing or damaged in this store; the bundles before it were copied.
         """
-        from sheaf.transfer.push import Pushed, plan_push, push
+        from sheaf.transfer.bundles.push import Pushed, plan_push, push
 
         called = check_repo_name(name or self.name)
         found = target.connected.log.head().state.find(called)
@@ -421,20 +419,15 @@ class Repo:
         """Return a label. Raises NotFound."""
         state = self._log.head().state
         if name not in state.labels:
-            raise NotFound(f'didn\'t find label "{name}"', f"see `sheaf label list --repo {self.name}`")
+            raise no_label(self.name, name)
         return label_of(name, state)
 
     def label_history(self, name: str | None = None, prefix: str = "") -> list[Label]:
         """Return the moves of a label, or of all with a prefix, newest first. A deletion has no bundle."""
-        found = [
+        return [
             Label(op.name, op.bundle or "", parse_time(record.time), record.author)
-            for record in self._log.records()
-            for op in record.ops
-            if isinstance(op, SetLabel) and (op.name == name if name else op.name.startswith(prefix))
+            for record, op in label_moves(self._log, self.name, name, prefix)
         ]
-        if name and not found:
-            raise NotFound(f'didn\'t find label "{name}"', f"see `sheaf label list --repo {self.name}`")
-        return found[::-1]
 
     def set_label(self, name: str, ref: str, *, expect: str | None = None, move: bool = True) -> Label:
         """Point a label to a bundle.

@@ -239,7 +239,7 @@ class Store:
 
     def repo_of(self, folder: str | Path) -> Repo:
         """Return the repo that a downloaded folder came from. Raises NotFound if this machine has no record of it."""
-        from sheaf.transfer.local_folders import repo_entry_of
+        from sheaf.transfer.bundles.local_folders import repo_entry_of
 
         return self._repo(repo_entry_of(self._connected, Path(folder)))
 

@@ -8,14 +8,32 @@ from sheaf.engine.log.record_log import Log
 from sheaf.engine.log.resolve import Refs
 from sheaf.errors import AlreadyExists, NotFound
 from sheaf.model.names import check_ref_name
-from sheaf.model.records import Bundle, MoveBranch, RepoOp, RepoState, SetLabel
+from sheaf.model.records import Bundle, MoveBranch, Record, RepoOp, RepoState, SetLabel
 
-__all__ = ["RefUpdates", "no_branch"]
+__all__ = ["RefUpdates", "label_moves", "no_branch", "no_label"]
 
 
 def no_branch(repo: str, name: str) -> NotFound:
     """Return the error for a branch that does not exist."""
     return NotFound(f'didn\'t find branch "{name}"', f"see `sheaf branch list --repo {repo}`")
+
+
+def no_label(repo: str, name: str) -> NotFound:
+    """Return the error for a label that does not exist."""
+    return NotFound(f'didn\'t find label "{name}"', f"see `sheaf label list --repo {repo}`")
+
+
+def label_moves(log: Log[RepoState, RepoOp], repo: str, name: str | None, prefix: str) -> list[tuple[Record, SetLabel]]:
+    """Return the moves of a label, or of all with a prefix, newest first, each with its record. Raises NotFound."""
+    found = [
+        (record, op)
+        for record in log.records()
+        for op in record.ops
+        if isinstance(op, SetLabel) and (op.name == name if name else op.name.startswith(prefix))
+    ]
+    if name and not found:
+        raise no_label(repo, name)
+    return found[::-1]
 
 
 class RefUpdates:

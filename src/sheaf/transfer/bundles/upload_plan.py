@@ -15,12 +15,12 @@ from sheaf.engine.manifest.tree import Tree, entries
 from sheaf.engine.manifest.tree_diff import Difference, with_renames
 from sheaf.engine.sessions.erasure_notices import Erasures, erased_contents
 from sheaf.model.entries import Entry, Kind
-from sheaf.transfer.commit_folder import UploadRules
+from sheaf.transfer.bundles.commit_folder import UploadRules
+from sheaf.transfer.bundles.local_folders import hashes_of
 from sheaf.transfer.local.compare import changes
 from sheaf.transfer.local.ignore import Ignore
 from sheaf.transfer.local.name_collisions import ANYWHERE, Clashes, clash_text
 from sheaf.transfer.local.scan import ScanBatch, Skipped, scan
-from sheaf.transfer.local_folders import hashes_of
 from sheaf.transfer.progress import Meter
 from sheaf.transfer.upload import FolderOptions, ensure_wanted, left_out_warnings
 

@@ -21,7 +21,7 @@ from sheaf.engine.manifest.tree import Tree
 from sheaf.engine.sessions.erasure_notices import erased_contents
 from sheaf.errors import Conflict, NotFound, Refused
 from sheaf.model.records import AddBundle, Bundle, MoveBranch, RepoOp, RepoState, SetLabel
-from sheaf.transfer.copy_bundle import Copier
+from sheaf.transfer.bundles.copy_bundle import Copier
 from sheaf.transfer.progress import Meter, Progress
 
 __all__ = ["Plan", "Pushed", "plan_push", "push"]
