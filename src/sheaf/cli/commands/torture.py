@@ -74,14 +74,13 @@ def torture(app: App, *, url: str, rounds: int, minutes: float | None, seed: int
     """
     from sheaf.torture.runner import Plan, torture
     from sheaf.torture.scratch_location import Place, scratch
-    from sheaf.transfer.progress import Meter
 
     plan = Plan(secrets.randbelow(10**6) if seed is None else seed, rounds, minutes)
     progress = app.progress("torture", "steps")
     place = Place.at(url, app.storage_options())
     # The block removes at its end what was written there.
     with patiently(), scratch(place, keep=keep) as found:
-        report = torture(found, plan, Meter(progress))
+        report = torture(found, plan, progress)
         progress.close()
         # Print the results before the clean-up, which may fail: they must not be lost.
         _print(app, report)
