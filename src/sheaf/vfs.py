@@ -15,9 +15,10 @@ from sheaf.model.paths import check_path, join, split
 
 if TYPE_CHECKING:  # 0.1 s to import, and who only looks needs none of it
     from sheaf.engine.chunks.chunk_reader import Contents
+    from sheaf.engine.manifest.reader import ManifestReader
     from sheaf.engine.manifest.tree import Tree
 
-__all__ = ["ROOT", "BundleFile", "FileTree", "follow", "look_up"]
+__all__ = ["ROOT", "BundleFile", "FileTree", "follow", "list_folder", "look_up"]
 
 #: The root folder has no row of its own.
 ROOT = Entry("", "", Kind.FOLDER, 0o755)
@@ -31,6 +32,14 @@ def look_up(find: Callable[[str], Entry | None], path: str) -> Entry:
     if entry is None:
         raise NotFound(f"'{path}' not found in this bundle", "see `sheaf ls`")
     return entry
+
+
+def list_folder(reader: ManifestReader, path: str = "", *, recursive: bool = False) -> Iterator[Entry]:
+    """The entries in a folder, in order; for a file or symlink, itself. Raises NotFound, InvalidInput."""
+    entry = look_up(reader.find, path)
+    if entry.kind != Kind.FOLDER:
+        return iter((entry,))
+    return reader.entries(entry.path, recursive=recursive)
 
 
 def follow(find: Callable[[str], Entry | None], path: str) -> Entry | None:
@@ -85,11 +94,8 @@ class FileTree:
         return entry
 
     def list(self, path: str = "", *, recursive: bool = False) -> Iterator[Entry]:
-        """What is in a folder, in order; of a file or symlink, itself. Raises NotFound."""
-        entry = self.stat(path)
-        if entry.kind != Kind.FOLDER:
-            return iter((entry,))
-        return self.tree.entries(entry.path, recursive=recursive)
+        """The entries in a folder, in order; for a file or symlink, itself. Raises NotFound."""
+        return list_folder(self.tree, path, recursive=recursive)
 
     def open(self, path: str) -> BundleFile:
         """A file for reading. Raises NotFound, or InvalidInput if it is no file."""

@@ -9,7 +9,6 @@ So whoever leaves waits until those threads are done, a moment in practice.
 from __future__ import annotations
 
 import atexit
-import sys
 import time
 from weakref import WeakSet
 
@@ -31,8 +30,8 @@ def remember(file: BundleFile) -> None:
 
 @atexit.register
 def let_go(patience: float = _PATIENCE) -> bool:
-    """Wait until no file is in use, at most ``patience`` seconds, if Arrow is loaded. Returns True if none is."""
+    """Wait until no file is in use, at most ``patience`` seconds. Returns True if none is."""
     until = time.monotonic() + patience
-    while "pyarrow" in sys.modules and len(_HELD) and time.monotonic() < until:
+    while len(_HELD) and time.monotonic() < until:
         time.sleep(0.001)  # also what lets the other threads have the interpreter
     return not len(_HELD)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -15,19 +13,17 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from sheaf.engine.clock import parse_time
 from sheaf.engine.log.record_log import repo_log
 from sheaf.engine.log.resolve import Refs
-from sheaf.engine.manifest.light_reader import Glance, NotPlain
 from sheaf.engine.manifest.node_store import pointer_of
+from sheaf.engine.manifest.reader import Amount, ManifestReader, manifest_reader
 from sheaf.engine.manifest.tree import Tree
 from sheaf.engine.manifest.tree_diff import diff_trees
-from sheaf.errors import Corrupt, InvalidInput
+from sheaf.errors import InvalidInput
 from sheaf.fork import Lazy
 from sheaf.model import records
-from sheaf.model.entries import Entry as Row
-from sheaf.model.entries import Kind
 from sheaf.model.nodes import Pointer
 from sheaf.repo.context import Context
 from sheaf.repo.values import Change, Entry, Verified, change_of, entry_of
-from sheaf.vfs import FileTree, look_up
+from sheaf.vfs import FileTree, list_folder, look_up
 
 # What follows takes pyarrow and numpy (0.1 s to import); what is known of a bundle, a look and a diff do without, so it
 # is imported where it is used.
@@ -170,26 +166,15 @@ class Bundle:
             yield replace(entry, erased=may_be and self.view.contents.is_erased(self.view.stat(entry.path)))
 
     def _list(self, path: str, *, recursive: bool) -> Iterator[Entry]:
-        if not recursive and "pyarrow" not in sys.modules:  # loading it would take longer than the look
-            with suppress(NotPlain, Corrupt):  # what is damaged, or redacted meanwhile, is told by who reads all of it
-                entry = self._look(path)
-                below = list(self._glance.below(entry.path)) if entry.kind == Kind.FOLDER else [entry]
-                return map(entry_of, below)
-        return map(entry_of, self.view.list(path, recursive=recursive))
+        reader = self._reader("bulk" if recursive else "few rows")
+        return map(entry_of, list_folder(reader, path, recursive=recursive))
 
     def entry(self, path: str) -> Entry:
         """Return the entry of a path. Raises NotFound."""
-        if "pyarrow" not in sys.modules:
-            with suppress(NotPlain, Corrupt):  # what is damaged, or redacted meanwhile, is told by who reads all of it
-                return entry_of(self._look(path))
-        return entry_of(self.view.stat(path))
+        return entry_of(look_up(self._reader("few rows").find, path))
 
-    @Lazy
-    def _glance(self) -> Glance:
-        return Glance(self.tree.nodes, self.tree.root)
-
-    def _look(self, path: str) -> Row:
-        return look_up(self._glance.find, path)
+    def _reader(self, amount: Amount) -> ManifestReader:
+        return manifest_reader(self.tree, amount)
 
     def open(self, path: str) -> BinaryIO:
         """Open a file as a seekable stream of verified bytes. Raises NotFound, InvalidInput."""

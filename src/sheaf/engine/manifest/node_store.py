@@ -6,27 +6,29 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from blake3 import blake3
 
 from sheaf.engine.core import Core
+from sheaf.engine.manifest.light_node import LightLeaf, children_of
 from sheaf.engine.objects import get_object
 from sheaf.engine.sessions.damage import read_again
 from sheaf.errors import Corrupt, InvalidInput, NotFound
 from sheaf.fork import Lock, Threads
 from sheaf.format import keys
-from sheaf.format.plain_v1 import MAX_LEVEL, Plain, plain_node
+from sheaf.format.node_columns_v1 import MAX_LEVEL, NodeColumns, decode_columns
 from sheaf.model.ids import parse_hash
 from sheaf.model.nodes import Pointer
 from sheaf.model.records import Root
 
-if TYPE_CHECKING:  # 0.1 s to import, and who only looks at plain nodes needs none of it
+if TYPE_CHECKING:  # takes 0.1 s to import, and the light reader works without it
     import pyarrow as pa
 
 __all__ = ["Nodes", "mark_of", "pointer_of", "root_of"]
 
 T = TypeVar("T")
+Key: TypeAlias = tuple[bytes, str, bool]  #: a node's id; its prefix, since two folders may share bytes; whether light
 _AHEAD = 4  # leaves being fetched while one is worked on
 _MANY = 1 << 63  # what the columns of nodes can't count
 _REMEMBERED = 64 << 20  # bytes of decoded nodes kept in memory
@@ -60,7 +62,7 @@ class Nodes:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._lock = Lock()
-        self._kept: OrderedDict[tuple[bytes, str], tuple[int, Any]] = OrderedDict()
+        self._kept: OrderedDict[Key, tuple[int, Any]] = OrderedDict()
         self._size = 0
 
     @property
@@ -70,10 +72,11 @@ class Nodes:
 
     def rows(self, pointer: Pointer) -> pa.RecordBatch:
         """A leaf's rows (schema ROWS, absolute folders). Raises Corrupt, NotFound."""
-        found = self._remembered(pointer)
+        key = (pointer.id, pointer.prefix, False)
+        found = self._remembered(key)
         if found is None:
             found = self._rows(pointer)
-            self._remember(pointer, found.nbytes, found)
+            self._remember(key, found.nbytes, found)
         return found
 
     def leaves(self, pointers: Iterable[Pointer]) -> Iterator[pa.RecordBatch]:
@@ -90,16 +93,33 @@ class Nodes:
         """An inner node's children, in order. Raises Corrupt, NotFound."""
         from sheaf.format.node_v1 import decode_children
 
-        found: list[Pointer] | None = self._remembered(pointer)
+        key = (pointer.id, pointer.prefix, False)
+        found: list[Pointer] | None = self._remembered(key)
         if found is None:
             found = self._load(pointer, lambda data: decode_children(data, pointer))
-            self._remember(pointer, 500 * len(found), found)
+            self._remember(key, 500 * len(found), found)
         return found
 
-    def plain(self, pointer: Pointer) -> Plain | None:
+    def light_leaf(self, pointer: Pointer) -> LightLeaf | None:
+        """A leaf without Arrow; None if only Arrow can read it. Raises Corrupt, NotFound."""
+        return self._light(pointer, LightLeaf)
+
+    def light_children(self, pointer: Pointer) -> Sequence[Pointer] | None:
+        """An inner node's children without Arrow; None if only Arrow can read it. Raises Corrupt, NotFound."""
+        return self._light(pointer, children_of)
+
+    def _light(self, pointer: Pointer, node_of: Callable[[NodeColumns, Pointer], T]) -> T | None:
+        key = (pointer.id, pointer.prefix, True)
+        found: T | None = self._remembered(key)
+        if found is None and (columns := self.columns(pointer)) is not None:
+            found = node_of(columns, pointer)
+            self._remember(key, columns.size, found)
+        return found
+
+    def columns(self, pointer: Pointer) -> NodeColumns | None:
         """A node's columns without Arrow, not remembered; None if only Arrow can read it. Raises Corrupt, NotFound."""
         what = f"node {pointer.id.hex()}"
-        return self._load(pointer, lambda data: plain_node(data, pointer.level, what))
+        return self._load(pointer, lambda data: decode_columns(data, pointer.level, what))
 
     def check(self, pointer: Pointer) -> bytes:
         """A node's bytes as the store has them now, bypassing every cache. Raises Corrupt, NotFound."""
@@ -142,18 +162,17 @@ class Nodes:
             hint = "open the bundle again if something was just erased from it; otherwise run `sheaf store check`"
             raise Corrupt(f"node {pointer.id.hex()} is missing", hint) from error
 
-    def _remembered(self, pointer: Pointer) -> Any:
+    def _remembered(self, key: Key) -> Any:
         with self._lock:
-            key = (pointer.id, pointer.prefix)  # the same bytes may stand below two folders
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key][1]
             return None
 
-    def _remember(self, pointer: Pointer, size: int, value: Any) -> None:
+    def _remember(self, key: Key, size: int, value: Any) -> None:
         with self._lock:
-            self._kept[pointer.id, pointer.prefix] = (size, value)
-            self._size += size
+            self._size += size - self._kept.pop(key, (0, None))[0]  # another thread may have read it meanwhile
+            self._kept[key] = (size, value)
             while self._size > _REMEMBERED and len(self._kept) > 1:
                 self._size -= self._kept.popitem(last=False)[1][0]
 
