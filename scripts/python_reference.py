@@ -12,53 +12,68 @@ from typing import Any
 
 import sheaf
 from sheaf.engine.commit.diamonds import MODES
+from sheaf.engine.replicas.members import POLICIES
 
 TARGET = Path(__file__).parent.parent / "docs" / "reference" / "python.md"
 
-#: In the order in which one meets them.
+#: In the order in which one meets them, and where they are if `import sheaf` alone doesn't give them.
 DOORS = ("connect", "init")
-CLASSES = ("Store", "Repo", "Bundle", "Edit", "Diamond")
+CLASSES = {
+    "Store": "",
+    "Erasure": "sheaf.api",
+    "Runs": "sheaf.api",
+    "Replicas": "sheaf.api",
+    "Keys": "sheaf.api",
+    "Repo": "",
+    "Bundle": "",
+    "Edit": "",
+    "Diamond": "",
+}
 
 #: Values that calls take or answer with, and where they are if `import sheaf` alone doesn't give them.
 VALUES = {
     "Author": "",
-    "Batches": "sheaf.transfer.batches",
+    "Batches": "sheaf.api",
     "Branch": "",
+    "Caught": "sheaf.api",
     "Change": "",
-    "Collected": "sheaf.engine.gc.collect",
-    "DiamondInfo": "sheaf.repo.diamond",
-    "Damaged": "sheaf.transfer.download.damaged",
-    "Downloaded": "sheaf.transfer.download.download",
+    "Collected": "sheaf.api",
+    "DiamondInfo": "sheaf.api",
+    "Damaged": "sheaf.api",
+    "Downloaded": "sheaf.api",
     "Entry": "",
-    "ErasedPlace": "sheaf.format.session_v1",
-    "Found": "sheaf.repo.search",
+    "ErasedPlace": "sheaf.api",
+    "Found": "sheaf.api",
+    "KeyInfo": "sheaf.api",
     "Label": "",
-    "Like": "sheaf.engine.erase.locate",
-    "Notice": "sheaf.format.session_v1",
-    "PathChange": "sheaf.repo.path_history",
-    "Position": "sheaf.transfer.batches",
-    "Problem": "sheaf.engine.check.check",
-    "Progress": "sheaf.transfer.progress",
-    "ProgressState": "sheaf.transfer.progress",
-    "Pushed": "sheaf.repo.operations.push",
-    "RepoInfo": "sheaf.repo.values",
-    "Receipt": "sheaf.format.session_v1",
-    "Report": "sheaf.engine.check.check",
-    "RowsHit": "sheaf.repo.erase_rows",
-    "UploadPlan": "sheaf.repo.operations.upload_plan",
-    "RunEnd": "sheaf.format.session_v1",
-    "RunStart": "sheaf.format.session_v1",
-    "Session": "sheaf.format.session_v1",
-    "Sample": "sheaf.transfer.batches",
-    "Sizes": "sheaf.engine.gc.store_sizes",
-    "Skipped": "sheaf.transfer.local.scan",
-    "Surplus": "sheaf.repo.operations.delete",
-    "SplitInfo": "sheaf.repo.diamond",
+    "Notice": "sheaf.api",
+    "PathChange": "sheaf.api",
+    "Position": "sheaf.api",
+    "Problem": "sheaf.api",
+    "Progress": "sheaf.api",
+    "ProgressState": "sheaf.api",
+    "Promoted": "sheaf.api",
+    "Pushed": "sheaf.api",
+    "ReplicaInfo": "sheaf.api",
+    "RepoInfo": "sheaf.api",
+    "Receipt": "sheaf.api",
+    "Report": "sheaf.api",
+    "RowsHit": "sheaf.api",
+    "UploadPlan": "sheaf.api",
+    "RunEnd": "sheaf.api",
+    "RunStart": "sheaf.api",
+    "Session": "sheaf.api",
+    "Sample": "sheaf.api",
+    "Similar": "sheaf.api",
+    "Sizes": "sheaf.api",
+    "Skipped": "sheaf.api",
+    "Surplus": "sheaf.api",
+    "SplitInfo": "sheaf.api",
     "StorageOptions": "",
-    "StoreInfo": "sheaf.repo.values",
-    "Updated": "sheaf.transfer.download.update",
+    "StoreInfo": "sheaf.api",
+    "Updated": "sheaf.api",
     "Upload": "",
-    "Verified": "sheaf.repo.values",
+    "Verified": "sheaf.api",
 }
 
 #: Seams for tests; a user has no use for them.
@@ -116,7 +131,10 @@ class Bare(str):
 
 def type_name(annotation: object) -> str:
     """A type as a reader knows it: without the module that our source imports it from."""
-    return re.sub(r"\bMode\b", f"Literal{list(MODES)}", re.sub(r"\b[a-z]+\.(?=[A-Z])", "", str(annotation)))
+    text = re.sub(r"\b(?:[a-z]+\.(?=[A-Z])|builtins\.)", "", str(annotation))
+    for alias, names in {"Mode": MODES, "Policy": POLICIES}.items():
+        text = re.sub(rf"\b{alias}\b", f"Literal{list(names)}", text)
+    return text
 
 
 def signature(name: str, function: Any) -> str:
@@ -193,8 +211,8 @@ def document() -> str:
     parts = [INTRODUCTION]
     for name in DOORS:
         parts += function_section(name)
-    for name in CLASSES:
-        parts += class_section(name)
+    for name, where in CLASSES.items():
+        parts += class_section(name, where)
     parts.append("# Values\n\nFrozen dataclasses and protocols that calls take or answer with.\n")
     for name, where in VALUES.items():
         parts += class_section(name, where)

@@ -132,5 +132,5 @@ def test_an_erasure_without_a_receipt_is_done_again(world: World, tmp_path: Path
     found = attacked.repair(0.0).found
     assert found.ok and found.counts["erasures without receipts"] == 1
     with attacked.process(cache=tmp_path) as store:
-        store.erase(content=[notice.removeprefix(keys.ERASED)], reason="again", now=True)
+        store.erasure.erase(content=[notice.removeprefix(keys.ERASED)], reason="again", now=True)
         assert "erasures without receipts" not in store.check().counts

@@ -15,7 +15,7 @@ from sheaf.engine.check.check import check_store
 from sheaf.engine.check.report import Report
 from sheaf.errors import Corrupt, Partial
 from sheaf.format import keys
-from sheaf.repo.operations.repair import Plan, Repairs
+from sheaf.repo.repair import Plan, Repairs
 from sheaf.storage.memory import MemoryBackend
 
 FILES = {"empty": b"", "small": b"small", "big": noise(700_000), "sound": b"sound", "huge": noise(900_000, 1)}

@@ -119,10 +119,10 @@ def make(target: Path) -> None:
         clock.tick()
         store.create_repo("deleted").delete()
         store.create_repo("empty")
-        run = store.start_run(command=("train", "--epochs", "3"), inputs=("places@main",), environment={"LANG": "C"})
+        run = store.runs.start(command=("train", "--epochs", "3"), inputs=("places@main",), environment={"LANG": "C"})
         clock.tick(60)
-        store.end_run(run, "succeeded", exit=0, outputs=("acme/datasets/faces@v2",))
-        store.start_run(command=("sleep",), environment={})
+        store.runs.end(run, "succeeded", exit=0, outputs=("acme/datasets/faces@v2",))
+        store.runs.start(command=("sleep",), environment={})
         _collected(core, faces, clock)
     core.close()
 

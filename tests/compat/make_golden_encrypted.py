@@ -49,9 +49,9 @@ def make(target: Path) -> None:
         diamond.add_split(folder, split_id="part", concurrency=1)
         clock.tick()
         diamond.commit(message="joined", branch="diamond")
-        store.erase(content=blake3(SECRET).hexdigest(), reason="asked for", now=True)
+        store.erasure.erase(content=blake3(SECRET).hexdigest(), reason="asked for", now=True)
         repo.delete_bundle(gone.id)
-        store.end_run(store.start_run(command=("train",), environment={"LANG": "C"}), "succeeded")
+        store.runs.end(store.runs.start(command=("train",), environment={"LANG": "C"}), "succeeded")
 
 
 def described(store: Path, secret: str) -> Any:

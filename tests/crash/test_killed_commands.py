@@ -133,7 +133,7 @@ def test_erase(home: Path, store: Store, rng: random.Random, kills: int) -> None
         secrets.append(commit_secret())
         kill(took, rng, *erase(secrets[-1]))
         assert_sound(store)
-    store.erase(content=[hash_of(secret) for secret in secrets], reason="x", now=True)
+    store.erasure.erase(content=[hash_of(secret) for secret in secrets], reason="x", now=True)
     for secret in secrets:
         assert not traces(backend, secret)
     assert not list((home / "store" / "tmp").glob("*"))

@@ -102,7 +102,7 @@ def build_world(scratch: Path) -> World:
         full, fresh = repo.create_diamond(), repo.create_diamond()
         full.add_split(folders["one"], split_id="one")
         full.add_split(folders["two"], split_id="two")
-        run = store.start_run(command=("train",), environment={})
+        run = store.runs.start(command=("train",), environment={})
         return World(backend, scratch, full.id, fresh.id, run)
 
 
@@ -220,13 +220,13 @@ OPERATIONS = (
     Operation("diamond commit", _commit, _uploaded, Conflict),
     Operation(
         "run start",
-        _do(lambda s: s.start_run(command=("test",), environment={})),
-        lambda world, store: len(store.runs()) >= 2,
+        _do(lambda s: s.runs.start(command=("test",), environment={})),
+        lambda world, store: len(store.runs.list()) >= 2,
     ),
     Operation(
         "run end",
-        lambda world, store, acknowledge: store.end_run(world.run, "succeeded", exit=0),
-        lambda world, store: store.run(world.run)[1] is not None,
+        lambda world, store, acknowledge: store.runs.end(world.run, "succeeded", exit=0),
+        lambda world, store: store.runs.get(world.run)[1] is not None,
         AlreadyExists,
     ),
     Operation(

@@ -12,7 +12,7 @@ from sheaf.engine.sessions.damage import note_damage
 from sheaf.errors import Corrupt, Denied
 from sheaf.format import keys
 from sheaf.model.records import SetFeatures
-from sheaf.repo.operations.repair import Plan, Repaired, Repairs
+from sheaf.repo.repair import Plan, Repaired, Repairs
 from sheaf.storage.port import Backend, Created
 from sheaf.storage.wrappers.wrapper import WrapperBackend
 from sheaf.testing.clock import SteeredClock

@@ -59,11 +59,11 @@ def _live(store: Store, folder: Path) -> None:
     for name in ("one", "two"):
         diamond.add_split(folder, split_id=name)
     diamond.commit(message="joined", mode="ignored")
-    run = store.start_run(
+    run = store.runs.start(
         command=("train", "--password", "of a secret run"), inputs=(), environment={"TOKEN": "secret"}
     )
-    store.end_run(run, "succeeded")
-    store.erase(content=blake3(ERASED).hexdigest(), reason="secret reasons", now=True)
+    store.runs.end(run, "succeeded")
+    store.erasure.erase(content=blake3(ERASED).hexdigest(), reason="secret reasons", now=True)
     store.gc(grace=0)
 
 

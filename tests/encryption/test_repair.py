@@ -10,7 +10,7 @@ from tests.encryption.worlds import KEY
 import sheaf
 from sheaf.errors import Corrupt, Denied
 from sheaf.format import keys
-from sheaf.repo.operations.repair import Plan, open_repairs
+from sheaf.repo.repair import Plan, open_repairs
 
 
 @pytest.fixture

@@ -261,7 +261,7 @@ def test_there_is_no_second_store_in_a_place(backend: Backend) -> None:
 def test_a_program_that_does_not_know_encryption_refuses_by_name(backend: Backend) -> None:
     for known in ("READ_FEATURES", "WRITE_FEATURES"):
         with (
-            mock.patch(f"sheaf.repo.context.{known}", frozenset()),
+            mock.patch(f"sheaf.engine.context.{known}", frozenset()),
             pytest.raises(Unsupported, match="encryption"),
             opened(backend, seed=known) as store,
         ):

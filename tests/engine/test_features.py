@@ -45,7 +45,7 @@ CHANGES: dict[str, Callable[[Place, Store, Repo], object]] = {
     "branch create": lambda place, store, repo: repo.create_branch("new"),
     "branch delete": lambda place, store, repo: repo.delete_branch("main"),
     "diamond": lambda place, store, repo: repo.create_diamond(),
-    "run": lambda place, store, repo: store.start_run(environment={}),
+    "run": lambda place, store, repo: store.runs.start(environment={}),
 }
 
 

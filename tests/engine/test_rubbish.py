@@ -51,7 +51,7 @@ def everything(place: Place) -> list[Callable[[], object]]:
         lambda: place.repo().labels(),
         lambda: place.repo().label_history(),
         lambda: place.repo().diamonds(),
-        lambda: place.store().runs(),
+        lambda: place.store().runs.list(),
         lambda: commit(place.repo(), {"b": b"b"}),
         lambda: place.repo().upload(place.folder("in", {"c": b"c"}), message="m"),
         lambda: place.repo().create_diamond().add_split(place.folder("in", {"c": b"c"})),

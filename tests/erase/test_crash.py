@@ -41,7 +41,7 @@ def made() -> MemoryBackend:
     with process(backend, "maker") as store:
         repo = store.create_repo("r")
         put(repo, FILES)
-        store.erase(content=hash_of(OTHER), reason="before", now=True)
+        store.erasure.erase(content=hash_of(OTHER), reason="before", now=True)
         put(store.create_repo("q"), {"copy": SECRET, "more": OTHER[:700]})
         for stat in list(backend.list(keys.INDEX)):
             backend.delete(stat.key)
@@ -50,7 +50,7 @@ def made() -> MemoryBackend:
 
 
 def erase_all(store: Store) -> None:
-    store.erase(content=GONE, reason="x", now=True)
+    store.erasure.erase(content=GONE, reason="x", now=True)
 
 
 def run(backend: Backend) -> None:
@@ -82,7 +82,7 @@ def test_a_crash_loses_nothing_and_a_second_try_ends_it(made: MemoryBackend) -> 
             assert_kept(store, is_done=False)
             assert identities(store) == before
         with process(backend, "again") as store:
-            receipt = store.erase(content=GONE, reason="again", now=True)
+            receipt = store.erasure.erase(content=GONE, reason="again", now=True)
             assert receipt.places
             assert_kept(store, is_done=True)
             assert identities(store) == before

@@ -43,7 +43,7 @@ def test_a_small_file_leaves_under_all_its_names(backend: MemoryBackend, store: 
         last = edit.commit()
     before = identities(store)
     assert traces(backend, SECRET)
-    receipt = store.erase(content=hash_of(SECRET), reason="asked for", now=True)
+    receipt = store.erasure.erase(content=hash_of(SECRET), reason="asked for", now=True)
     assert not traces(backend, SECRET)
     assert blake3(SECRET).digest() not in hashes_in(backend)
     assert identities(store) == before
@@ -60,8 +60,8 @@ def test_a_small_file_leaves_under_all_its_names(backend: MemoryBackend, store: 
     assert receipt.packs == len(receipt.deleted) > 0
     assert all(backend.stat(key) is None for key in receipt.deleted)
     assert receipt.scanned == len(packs_of(backend))
-    assert store.receipts() == [receipt]
-    assert [(notice.content, notice.reason, notice.size) for notice in store.erased()] == [
+    assert store.erasure.receipts() == [receipt]
+    assert [(notice.content, notice.reason, notice.size) for notice in store.erasure.erased()] == [
         (hash_of(SECRET), "asked for", len(SECRET))
     ]
 
@@ -72,12 +72,12 @@ def test_a_big_file_leaves_and_what_is_nearly_the_same_stays(backend: MemoryBack
     put(repo, {"near": NEAR})
     bundle = put(repo, {"text": b"words " * 5000})
     assert [where for where, data in stored_bytes(backend) if BIG[599_990:600_010] in data]
-    receipt = store.erase(address="r@main:big", reason="x", now=True)
+    receipt = store.erasure.erase(address="r@main:big", reason="x", now=True)
     assert receipt.kept > 0
     assert readable(bundle, [BIG]) == {"near": NEAR, "text": b"words " * 5000}
     assert_sound(store)
     assert not [where for where, data in stored_bytes(backend) if BIG[599_990:600_010] in data]
-    store.erase(address="r@main:near", reason="x", now=True)
+    store.erasure.erase(address="r@main:near", reason="x", now=True)
     assert not traces(backend, BIG)
     assert not traces(backend, NEAR)
     assert readable(bundle, [BIG, NEAR]) == {"text": b"words " * 5000}
@@ -90,14 +90,14 @@ def test_recipes_of_what_is_gone_are_gone(backend: MemoryBackend, store: Store) 
     (row,) = [entry for entry in bundle.tree.entries() if entry.name == "big"]
     chunks = {hash for hash, *_ in Contents(core_of(store)).recipe_rows(row.place)}  # type: ignore[arg-type]
     assert chunks <= hashes_in(backend)
-    store.erase(content=hash_of(BIG), reason="x", now=True)
+    store.erasure.erase(content=hash_of(BIG), reason="x", now=True)
     assert chunks.isdisjoint(hashes_in(backend))
 
 
 def test_several_contents_leave_at_once(backend: MemoryBackend, store: Store) -> None:
     repo = store.create_repo("r")
     bundle = put(repo, {"a/secret": SECRET, "a/big": BIG, "a/empty": b"", "b": OTHER})
-    receipt = store.erase(address="r@main:a", recursive=True, reason="x", now=True)
+    receipt = store.erasure.erase(address="r@main:a", recursive=True, reason="x", now=True)
     assert set(receipt.contents) == {hash_of(SECRET), hash_of(BIG)}
     assert readable(bundle, [SECRET, BIG]) == {"a/empty": b"", "b": OTHER}
     assert not traces(backend, SECRET) + traces(backend, BIG)
@@ -115,7 +115,7 @@ def test_a_file_kept_whole_leaves(backend: MemoryBackend, store: Store) -> None:
         bundle = edit.commit()
     assert bundle.read("whole") == SECRET
     assert_sound(store)
-    receipt = store.erase(address="r@main:whole", reason="x", now=True)
+    receipt = store.erasure.erase(address="r@main:whole", reason="x", now=True)
     assert receipt.deleted == (keys.object(session, content),)
     assert not traces(backend, SECRET)
     assert readable(bundle, [SECRET]) == {"other": OTHER}
@@ -132,7 +132,7 @@ def test_what_only_a_deleted_bundle_has_leaves(backend: MemoryBackend, store: St
     store.create_repo("dead")
     put(store.repo("dead"), {"secret": SECRET})
     store.delete_repo("dead")
-    assert store.erase(content=[hash_of(BIG), hash_of(SECRET)], reason="x", now=True).places == ()
+    assert store.erasure.erase(content=[hash_of(BIG), hash_of(SECRET)], reason="x", now=True).places == ()
     assert not traces(backend, BIG) + traces(backend, SECRET)
     assert readable(repo.bundle()) == {"other": OTHER}
     assert_sound(store)
@@ -148,7 +148,7 @@ def test_what_a_dead_upload_left_leaves(backend: MemoryBackend, store: Store) ->
         edit.put("again", BIG)
         edit._writer.store.sink.flush()
     assert packs_of(backend) > before
-    store.erase(content=hash_of(BIG), reason="x", now=True)
+    store.erasure.erase(content=hash_of(BIG), reason="x", now=True)
     assert not traces(backend, BIG)
     assert readable(bundle, [BIG]) == {"other": OTHER}
 
@@ -156,7 +156,7 @@ def test_what_a_dead_upload_left_leaves(backend: MemoryBackend, store: Store) ->
 def test_the_notice_is_what_readers_get(store: Store) -> None:
     repo = store.create_repo("r")
     bundle = put(repo, {"a/secret": SECRET, "a/big": BIG})
-    store.erase(content=[hash_of(SECRET), hash_of(BIG)], reason="request 17", now=True)
+    store.erasure.erase(content=[hash_of(SECRET), hash_of(BIG)], reason="request 17", now=True)
     for path in ("a/secret", "a/big"):
         with pytest.raises(NotFound, match=rf"'{path}' was erased from the store on 2026-\d\d-\d\d: request 17"):
             bundle.read(path)
@@ -167,7 +167,7 @@ def test_the_notice_is_what_readers_get(store: Store) -> None:
 def test_a_verification_counts_it(store: Store) -> None:
     repo = store.create_repo("r")
     bundle = put(repo, {"secret": SECRET, "big": BIG, "other": OTHER, "empty": b""})
-    store.erase(content=[hash_of(SECRET), hash_of(BIG)], reason="x", now=True)
+    store.erasure.erase(content=[hash_of(SECRET), hash_of(BIG)], reason="x", now=True)
     done = bundle.verify()
     assert (done.files, done.bytes, sorted(done.erased)) == (2, len(OTHER), ["big", "secret"])
     report = store.check(read_data=True)
@@ -178,7 +178,7 @@ def test_a_verification_counts_it(store: Store) -> None:
 def test_a_download_brings_everything_else(store: Store, tmp_path: Path) -> None:
     repo = store.create_repo("r")
     bundle = put(repo, {"a/secret": SECRET, "a/big": BIG, "a/other": OTHER, "only/secret": SECRET})
-    store.erase(content=[hash_of(SECRET), hash_of(BIG)], reason="x", now=True)
+    store.erasure.erase(content=[hash_of(SECRET), hash_of(BIG)], reason="x", now=True)
     done = bundle.download(tmp_path / "out")
     assert done.erased == ("a/big", "a/secret", "only/secret")
     assert (done.files, done.bytes) == (1, len(OTHER))
@@ -194,7 +194,7 @@ def test_an_update_brings_everything_else(store: Store, tmp_path: Path) -> None:
     first = put(repo, {"secret": b"old", "other": b"old", "same": SECRET})
     first.download(tmp_path / "out")
     second = put(repo, {"secret": BIG, "other": OTHER, "more": SECRET})
-    store.erase(content=[hash_of(SECRET), hash_of(BIG)], reason="x", now=True)
+    store.erasure.erase(content=[hash_of(SECRET), hash_of(BIG)], reason="x", now=True)
     done = second.update(tmp_path / "out", force=True)
     assert (done.modified, done.erased) == (["other"], ["more", "secret"])
     assert (tmp_path / "out" / "other").read_bytes() == OTHER
@@ -208,8 +208,8 @@ def test_an_update_brings_everything_else(store: Store, tmp_path: Path) -> None:
 def test_what_nobody_has_is_not_erased(store: Store) -> None:
     put(store.create_repo("r"), {"a": OTHER})
     with pytest.raises(NotFound, match="no file has the content"):
-        store.erase(content=hash_of(b"typo"), reason="x", now=True)
-    assert not store.erased()
+        store.erasure.erase(content=hash_of(b"typo"), reason="x", now=True)
+    assert not store.erasure.erased()
 
 
 @pytest.mark.parametrize(
@@ -232,10 +232,10 @@ def test_what_has_no_bytes_of_its_own_is_refused(store: Store, named: dict[str, 
         edit.mkdir("folder/none")
         edit.commit()
     with pytest.raises(InvalidInput, match=words):
-        store.erase(**named, reason="x", now=True)  # type: ignore[arg-type]
+        store.erasure.erase(**named, reason="x", now=True)  # type: ignore[arg-type]
     with pytest.raises(InvalidInput, match="reason"):
-        store.erase(content=hash_of(OTHER), reason=" ", now=True)
-    assert not store.erased()
+        store.erasure.erase(content=hash_of(OTHER), reason=" ", now=True)
+    assert not store.erasure.erased()
 
 
 def test_a_symlink_that_leads_to_the_same_words_stays(store: Store) -> None:
@@ -244,7 +244,7 @@ def test_a_symlink_that_leads_to_the_same_words_stays(store: Store) -> None:
         edit.put("file", b"target")
         edit.symlink("link", "target")
         edit.commit()
-    receipt = store.erase(content=hash_of(b"target"), reason="x", now=True)
+    receipt = store.erasure.erase(content=hash_of(b"target"), reason="x", now=True)
     assert [place.path for place in receipt.places] == ["file"]
     assert repo.bundle().entry("link").target == "target"
 
@@ -256,15 +256,15 @@ def test_contents_that_share_chunks_are_listed(store: Store) -> None:
     repo, other = store.create_repo("r"), store.create_repo("q")
     put(repo, {"big": BIG, "near": NEAR, "far": bytes(reversed(BIG)), "small": SECRET})
     put(other, {"deep/near": NEAR, "end": BIG[880_000:]})
-    (near, *rest) = store.like(content=hash_of(BIG))
+    (near, *rest) = store.erasure.similar(content=hash_of(BIG))
     assert near.content == hash_of(NEAR) and near.size == len(NEAR)
     assert 0.7 * len(NEAR) < near.shared < len(NEAR)
     assert [(place.repo, place.path) for place in near.places] == [("r", "near"), ("q", "deep/near")]
     assert all(like.content == hash_of(BIG[880_000:]) for like in rest)
-    assert store.like(address="r@main:small") == []
-    assert store.where(content=hash_of(NEAR)) == near.places
-    store.erase(content=hash_of(BIG), reason="x", now=True)
-    assert store.like(content=hash_of(NEAR)) == []
+    assert store.erasure.similar(address="r@main:small") == []
+    assert store.erasure.locate(content=hash_of(NEAR)) == near.places
+    store.erasure.erase(content=hash_of(BIG), reason="x", now=True)
+    assert store.erasure.similar(content=hash_of(NEAR)) == []
 
 
 def test_a_content_that_is_a_chunk_of_another_stays_in_it(backend: MemoryBackend, store: Store) -> None:
@@ -274,7 +274,7 @@ def test_a_content_that_is_a_chunk_of_another_stays_in_it(backend: MemoryBackend
     rows = list(Contents(core_of(store)).recipe_rows(row.place, parts=False))  # type: ignore[arg-type]
     first = BIG[: rows[0][1]]
     bundle = put(repo, {"part": first})
-    receipt = store.erase(content=hash_of(first), reason="x", now=True)
+    receipt = store.erasure.erase(content=hash_of(first), reason="x", now=True)
     assert receipt.kept == 1
     assert bundle.read("big") == BIG
     assert_sound(store)
@@ -297,7 +297,7 @@ def test_the_same_bytes_are_refused_and_nothing_of_them_is_stored(
     repo = store.create_repo("r")
     folder = write(tmp_path / "in", {"secret": SECRET, "big": BIG, "other": OTHER})
     repo.upload(folder, message="m")
-    store.erase(content=[hash_of(SECRET), hash_of(BIG)], reason="x", now=True)
+    store.erasure.erase(content=[hash_of(SECRET), hash_of(BIG)], reason="x", now=True)
     with pytest.raises(Refused, match=r"'(secret|big)' was erased from this store"):
         repo.upload(folder, message="again")
     with repo.edit(message="m") as edit:
@@ -319,7 +319,7 @@ def test_files_that_were_erased_can_be_skipped(backend: MemoryBackend, store: St
     repo = store.create_repo("r")
     folder = write(tmp_path / "in", {"secret": SECRET, "big": BIG, "other": OTHER})
     repo.upload(folder, message="m")
-    store.erase(content=[hash_of(SECRET), hash_of(BIG)], reason="x", now=True)
+    store.erasure.erase(content=[hash_of(SECRET), hash_of(BIG)], reason="x", now=True)
     done = repo.upload(folder, message="again", skip_on_error=True)
     assert sorted(skipped.path for skipped in done.skipped) == ["big", "secret"]
     assert readable(done.bundle) == {"other": OTHER}
@@ -332,7 +332,7 @@ def test_the_cache_of_unchanged_files_brings_nothing_back(backend: MemoryBackend
         repo = store.create_repo("r")
         core_of(store).clock.tick(365 * 86_400)  # type: ignore[attr-defined]
         repo.upload(folder, message="m")
-        store.erase(content=hash_of(SECRET), reason="x", now=True)
+        store.erasure.erase(content=hash_of(SECRET), reason="x", now=True)
         with pytest.raises(Refused, match="'secret' was erased"):
             repo.upload(folder, message="again")
         done = repo.upload(folder, message="again", allow_erased=True)
@@ -343,7 +343,7 @@ def test_they_may_come_back_by_choice(store: Store, tmp_path: Path) -> None:
     repo = store.create_repo("r")
     folder = write(tmp_path / "in", {"secret": SECRET, "big": BIG, "other": OTHER})
     old = repo.upload(folder, message="m").bundle
-    store.erase(content=[hash_of(SECRET), hash_of(BIG)], reason="x", now=True)
+    store.erasure.erase(content=[hash_of(SECRET), hash_of(BIG)], reason="x", now=True)
     done = repo.upload(folder, message="again", allow_erased=True)
     assert sorted(done.warnings) == sorted(
         f"content {hash_of(data)} was erased from this store, but has been stored again" for data in (SECRET, BIG)
@@ -352,7 +352,7 @@ def test_they_may_come_back_by_choice(store: Store, tmp_path: Path) -> None:
     assert readable(old, [SECRET, BIG]) == {"other": OTHER}
     assert old.version == done.bundle.version
     assert_sound(store)
-    store.erase(content=hash_of(SECRET), reason="again", now=True)
+    store.erasure.erase(content=hash_of(SECRET), reason="again", now=True)
     assert readable(done.bundle, [SECRET]) == {"big": BIG, "other": OTHER}
     with repo.edit(message="m", allow_erased=True) as edit:
         edit.put("back", SECRET)
@@ -362,7 +362,7 @@ def test_they_may_come_back_by_choice(store: Store, tmp_path: Path) -> None:
 def test_a_bundle_with_something_erased_can_be_edited_and_copied(store: Store) -> None:
     repo, other = store.create_repo("r"), store.create_repo("q")
     bundle = put(repo, {"a/secret": SECRET, "a/other": OTHER})
-    store.erase(content=hash_of(SECRET), reason="x", now=True)
+    store.erasure.erase(content=hash_of(SECRET), reason="x", now=True)
     assert readable(put(repo, {"new": b"new"}), [SECRET]) == {"a/other": OTHER, "new": b"new"}
     with other.edit(message="m") as edit:
         edit.copy(bundle, "a", "taken")
@@ -377,6 +377,6 @@ def test_no_trace_is_left_on_the_disks(tmp_path: Path) -> None:
         repo = store.create_repo("r")
         bundle = put(repo, {"secret": BIG[:10_000], "other": OTHER})
         assert traces_in_folder(tmp_path, BIG[:10_000])
-        store.erase(content=hash_of(BIG[:10_000]), reason="x", now=True)
+        store.erasure.erase(content=hash_of(BIG[:10_000]), reason="x", now=True)
         assert not traces_in_folder(tmp_path, BIG[:10_000])
         assert readable(bundle, [BIG[:10_000]]) == {"other": OTHER}

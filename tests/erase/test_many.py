@@ -45,7 +45,7 @@ def test_it_leaves_all_of_them(backend: MemoryBackend, tmp_path: Path, bundles: 
             for number in (-1, 0, 7):
                 blocks.put((blake3(content).digest(), number), content)
         before = identities(store)
-        receipt = store.erase(content=[hash_of(SECRET), hash_of(BIG[:40_000])], reason="x", now=True)
+        receipt = store.erasure.erase(content=[hash_of(SECRET), hash_of(BIG[:40_000])], reason="x", now=True)
         assert len({place.bundle for place in receipt.places}) == len(made) - len(repos)
         assert len({place.path for place in receipt.places}) > bundles / len(repos)
         assert not traces(backend, SECRET) + traces(backend, BIG[:40_000])

@@ -110,7 +110,7 @@ def test_an_upload_that_stands_still_is_ended(backend: MemoryBackend, store: Sto
     put(repo, {"secret": SECRET, "big": BIG, "other": OTHER})
     with process(backend, "late") as late:
         edit = began(late)
-        store.erase(content=[hash_of(SECRET), hash_of(BIG)], reason="x", now=True)
+        store.erasure.erase(content=[hash_of(SECRET), hash_of(BIG)], reason="x", now=True)
         with pytest.raises(Conflict, match="gc ended this"):
             edit.commit()
         edit.__exit__(None, None, None)
@@ -176,7 +176,7 @@ def test_who_stores_it_in_spite_of_the_notice_is_told_of_to_whoever_erases(
 
         with pytest.raises(Conflict, match="other writers keep storing"):
             erase(core_of(store), contents, "x", Stubborn())
-    store.erase(content=hash_of(SECRET), reason="x", now=True)
+    store.erasure.erase(content=hash_of(SECRET), reason="x", now=True)
     assert not traces(backend, SECRET)
     assert_sound(store)
 
@@ -188,7 +188,7 @@ def test_readers_go_on_reading_while_packs_are_replaced(backend: MemoryBackend, 
         bundle = reading.repo("r").bundle()
         with bundle.open("big") as stream:
             start = stream.read(100_000)
-            store.erase(content=hash_of(SECRET), reason="x", now=True)
+            store.erasure.erase(content=hash_of(SECRET), reason="x", now=True)
             assert start + stream.read() == BIG
         assert readable(bundle, [SECRET]) == {"big": BIG, "other": OTHER}
         with bundle.open("big") as stream:

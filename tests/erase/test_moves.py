@@ -49,7 +49,7 @@ def test_what_was_moved_leaves_too(backend: MemoryBackend, store: Store) -> None
     files = {"secret": SECRET, "big": BIG, "near": NEAR, "other": OTHER}
     bundle = half_dead(store, repo, files)
     assert readable(bundle) == files
-    store.erase(content=[hash_of(SECRET), hash_of(BIG)], reason="x", now=True)
+    store.erasure.erase(content=[hash_of(SECRET), hash_of(BIG)], reason="x", now=True)
     assert not traces(backend, SECRET)
     assert readable(bundle, [SECRET, BIG]) == {"near": NEAR, "other": OTHER}
     assert_sound(store)
@@ -60,11 +60,11 @@ def test_gc_after_an_erasure_keeps_what_it_must(backend: MemoryBackend, store: S
     ballast = {f"ballast {n}": noise(50_000, n) for n in range(40)}
     files = {"secret": SECRET, "big": BIG, "near": NEAR, "other": OTHER}
     put(repo, {**files, **ballast})
-    store.erase(content=[hash_of(SECRET), hash_of(BIG)], reason="x", now=True)
+    store.erasure.erase(content=[hash_of(SECRET), hash_of(BIG)], reason="x", now=True)
     bundle = drop(repo, *ballast)
     assert collect(core_of(store), Now()).moved
     assert readable(bundle, [SECRET, BIG]) == {"near": NEAR, "other": OTHER}
-    store.erase(content=hash_of(NEAR), reason="x", now=True)
+    store.erasure.erase(content=hash_of(NEAR), reason="x", now=True)
     collect(core_of(store), Now())
     assert readable(bundle, [SECRET, BIG, NEAR]) == {"other": OTHER}
     assert not traces(backend, SECRET) + traces(backend, BIG) + traces(backend, NEAR)
@@ -75,13 +75,13 @@ def test_the_same_can_be_erased_twice(backend: MemoryBackend, store: Store) -> N
     repo = store.create_repo("r")
     bundle = put(repo, {"secret": SECRET, "big": BIG, "other": OTHER})
     contents = [hash_of(SECRET), hash_of(BIG)]
-    first = store.erase(content=contents, reason="once", now=True)
+    first = store.erasure.erase(content=contents, reason="once", now=True)
     before = packs_of(backend)
-    second = store.erase(content=contents, reason="twice", now=True)
+    second = store.erasure.erase(content=contents, reason="twice", now=True)
     assert (second.places, second.packs, second.deleted) == (first.places, 0, ())
     assert packs_of(backend) == before
-    assert [notice.reason for notice in store.erased()] == ["once", "once"]
-    assert len(store.receipts()) == 2
+    assert [notice.reason for notice in store.erasure.erased()] == ["once", "once"]
+    assert len(store.erasure.receipts()) == 2
     assert readable(bundle, [SECRET, BIG]) == {"other": OTHER}
     assert_sound(store)
 
@@ -92,7 +92,7 @@ def test_neighbours_leave_one_by_one_and_the_rest_stays_within_reach(backend: Me
     bundle = put(repo, {**neighbours, "big": BIG, "other": OTHER})
     gone = []
     for content in neighbours.values():
-        store.erase(content=hash_of(content), reason="x", now=True)
+        store.erasure.erase(content=hash_of(content), reason="x", now=True)
         gone.append(content)
     assert readable(bundle, gone) == {"big": BIG, "other": OTHER}
     assert not [where for content in gone for where in traces(backend, content)]
@@ -144,8 +144,8 @@ def test_in_whatever_order(backend: MemoryBackend, store: Store, seed: int) -> N
                 collect(core_of(store), Now(), below=rnd.choice([0.3, 0.7]))
             case "erase":
                 content = rnd.choice(pool)
-                if store.where(content=hash_of(content)):
-                    store.erase(content=hash_of(content), reason="x", now=True)
+                if store.erasure.locate(content=hash_of(content)):
+                    store.erasure.erase(content=hash_of(content), reason="x", now=True)
                     gone.append(content)
     for repo in repos:
         for bundle in repo.bundles():

@@ -41,7 +41,7 @@ GONE = notice_name(bytes.fromhex(hash_of(SECRET)))
 
 
 def forget(store: Store, content: bytes = SECRET) -> Any:
-    return store.erase(content=hash_of(content), with_path=True, reason="x", now=True)
+    return store.erasure.erase(content=hash_of(content), with_path=True, reason="x", now=True)
 
 
 def listing(bundle: Bundle) -> dict[str, tuple[Any, ...]]:
@@ -126,16 +126,16 @@ def test_every_repo_and_recipes(backend: MemoryBackend, store: Store) -> None:
 def test_names_of_what_was_erased_before(backend: MemoryBackend, store: Store) -> None:
     """The receipt of the first erasure names the path: it is told again without."""
     put(store.create_repo("r"), {NAME: SECRET, "other": BIG})
-    first = store.erase(content=[hash_of(SECRET), hash_of(BIG)], reason="first", now=True)
+    first = store.erasure.erase(content=[hash_of(SECRET), hash_of(BIG)], reason="first", now=True)
     assert f'"path":"{NAME}"'.encode() in backend.get(keys.receipt(first.id))
     forget(store)
     assert_forgotten(backend)
-    told = {receipt.reason: receipt for receipt in store.receipts()}
+    told = {receipt.reason: receipt for receipt in store.erasure.receipts()}
     assert {place.path for place in told["first"].places} == {"", "other"}
     assert (told["first"].replaces, told["first"].packs) == (first.id, first.packs)
-    assert len(store.receipts()) == 2
+    assert len(store.erasure.receipts()) == 2
     forget(store)
-    assert len(store.receipts()) == 3
+    assert len(store.erasure.receipts()) == 3
 
 
 def test_twice_finds_nothing_to_do(backend: MemoryBackend, store: Store) -> None:
@@ -262,7 +262,7 @@ def test_the_same_name_for_something_else_is_told_of(store: Store) -> None:
     put(repo, {NAME: SECRET})
     last = put(repo, {NAME: OTHER})
     put(store.create_repo("q"), {NAME: OTHER})
-    (place,) = store.namesakes(content=hash_of(SECRET))
+    (place,) = store.erasure.namesakes(content=hash_of(SECRET))
     assert (place.bundle, place.path, place.content) == (last.id, NAME, hash_of(OTHER))
 
 

@@ -160,7 +160,7 @@ def made() -> MemoryBackend:
         repo = store.create_repo("r")
         put(repo, {NAME: SECRET, f"a/{NAME}": SECRET, "other": OTHER})
         put(store.create_repo("q"), {f"q-{NAME}": SECRET, "more": OTHER[:700]})
-        store.erase(content=hash_of(OTHER[:700]), reason="before", now=True)
+        store.erasure.erase(content=hash_of(OTHER[:700]), reason="before", now=True)
         put(repo, {"a/more": b"more"})
     return backend
 
@@ -231,8 +231,8 @@ def test_a_replica_forgets_it_too(tmp_path: Path) -> None:
     store.replicas.add(str(tmp_path / "copy"), policy="all")
     repo = store.create_repo("faces")
     repo.upload(tmp_path / "in", message="m", label="init")
-    store.erase(address=f"faces@init:{NAME}", reason="first", now=True)
-    store.erase(address=f"faces@init:{NAME}", with_path=True, reason="asked for", now=True)
+    store.erasure.erase(address=f"faces@init:{NAME}", reason="first", now=True)
+    store.erasure.erase(address=f"faces@init:{NAME}", with_path=True, reason="asked for", now=True)
     for name in ("store", "copy"):
         place = open_backend(str(tmp_path / name))
         assert not named_in(place, NAME) and not traces(place, SECRET)

@@ -120,7 +120,7 @@ def test_nothing_is_lost_and_no_name_is_left(seed: int) -> None:
             world.end(who)
         for content in SECRETS.values():
             with suppress(SheafError):  # nobody has it any more
-                people[0].erase(content=hash_of(content), with_path=True, reason="last", now=True)
+                people[0].erasure.erase(content=hash_of(content), with_path=True, reason="last", now=True)
         collect(core_of(people[2]), Now())
         assert_sound(people[1])
         assert not named_in(backend, "-name")

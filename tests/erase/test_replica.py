@@ -26,7 +26,7 @@ def store(tmp_path: Path) -> sheaf.Store:
 def test_a_replica_holds_nothing_of_it_either(store: sheaf.Store, tmp_path: Path) -> None:
     copy = open_backend(str(tmp_path / "copy"))
     assert traces(copy, SECRET)
-    store.erase(content=hash_of(SECRET), reason="asked for", now=True)
+    store.erasure.erase(content=hash_of(SECRET), reason="asked for", now=True)
     assert not traces(open_backend(str(tmp_path / "store")), SECRET)
     assert not traces(copy, SECRET)
     read = sheaf.connect(str(tmp_path / "copy"))
@@ -40,7 +40,7 @@ def test_a_replica_that_is_away_is_named_and_made_up_for(store: sheaf.Store, tmp
     again = sheaf.connect(str(tmp_path / "store"))
     again.replicas.set_policy("primary")
     with pytest.raises(Unavailable, match="not in every replica"):
-        again.erase(content=hash_of(SECRET), reason="asked for", now=True)
+        again.erasure.erase(content=hash_of(SECRET), reason="asked for", now=True)
     assert not traces(open_backend(str(tmp_path / "store")), SECRET)
     (tmp_path / "copy").unlink()
     (tmp_path / "away").rename(tmp_path / "copy")

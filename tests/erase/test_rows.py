@@ -52,7 +52,7 @@ def kept(rows: pa.Table) -> pa.Table:
 
 
 def forget(store: Store, repo: str = "r", pattern: str = "**/*.parquet", where: Any = WHERE) -> Receipt:
-    return store.erase_rows(repo, pattern, where, reason="request 17", now=True)
+    return store.erasure.erase_rows(repo, pattern, where, reason="request 17", now=True)
 
 
 def assert_forgotten(backend: Backend) -> None:
@@ -152,20 +152,20 @@ def test_what_can_not_be_searched_is_refused_before_anything_is_done(backend: Me
         with pytest.raises(error, match=message):
             forget(store, pattern=pattern, where=where)
     with pytest.raises(InvalidInput, match="requires a reason"):
-        store.erase_rows("r", "a.*", WHERE, reason=" ")
+        store.erasure.erase_rows("r", "a.*", WHERE, reason=" ")
     assert {stat.key for stat in backend.list()} == before
 
 
 def test_rows_names_and_files_of_one_bundle(backend: MemoryBackend, store: Store) -> None:
     repo = store.create_repo("r")
     put(repo, {"a.parquet": parquet(BIG), f"{NAME}.parquet": parquet(SMALL), "other": OTHER})
-    store.erase(address=f"r@main:{NAME}.parquet", with_path=True, reason="x", now=True)
+    store.erasure.erase(address=f"r@main:{NAME}.parquet", with_path=True, reason="x", now=True)
     forget(store)
     assert_forgotten(backend)
     bundle = repo.bundle()
     assert read(bundle, "a.parquet") == kept(BIG)
     assert len(bundle.verify().erased) == 1
-    store.erase(address="r@main:a.parquet", reason="x", now=True)
+    store.erasure.erase(address="r@main:a.parquet", reason="x", now=True)
     assert not traces(backend, parquet(kept(BIG)))
     assert_sound(store)
 
@@ -192,7 +192,7 @@ def test_beside_an_edit_of_the_old_table(backend: MemoryBackend, store: Store) -
     with process(backend, "late") as late, late.repo("r").edit(message="late") as edit:
         edit.put("late", b"late")
         with pytest.raises(Conflict, match="must wait for other sessions"):
-            from sheaf.repo.erase_rows import erase_rows
+            from sheaf.transfer.erase_rows import erase_rows
 
             erase_rows(core_of(store), repo.id, "*.parquet", WHERE, "x", Later())
         edit.commit()

@@ -48,16 +48,16 @@ def live_writer(root: Path) -> Iterator[None]:
 
 def test_an_erasure_takes_what_killed_writers_left(store: sheaf.Store, tmp_path: Path) -> None:
     left = leave_copies(tmp_path / "store")
-    receipt = store.erase(content=hash_of(SECRET), reason="asked for", now=True)
+    receipt = store.erasure.erase(content=hash_of(SECRET), reason="asked for", now=True)
     assert (receipt.unfinished, receipt.left) == (len(left), ())
     assert not any(path.exists() for path in left)
-    assert store.receipts() == [receipt]
+    assert store.erasure.receipts() == [receipt]
 
 
 def test_an_erasure_names_what_a_writer_may_hold(store: sheaf.Store, tmp_path: Path) -> None:
     leave_copies(tmp_path / "store")
     with live_writer(tmp_path / "store"):
-        receipt = store.erase(content=hash_of(SECRET), reason="asked for", now=True)
+        receipt = store.erasure.erase(content=hash_of(SECRET), reason="asked for", now=True)
         assert list(receipt.left) == [f"tmp/{path.name}" for path in (tmp_path / "store/tmp").iterdir()]
 
 
@@ -69,7 +69,7 @@ def test_an_erasure_takes_what_was_left_in_replicas_and_caches(tmp_path: Path, s
             left.append(tmp_path / "cache" / folder / ".new-x1")
             left[-1].parent.mkdir(parents=True)
             left[-1].write_bytes(SECRET)
-        again.erase(content=hash_of(SECRET), reason="asked for", now=True)
+        again.erasure.erase(content=hash_of(SECRET), reason="asked for", now=True)
     assert not any(path.exists() for path in left)
 
 
@@ -78,7 +78,7 @@ def test_an_erasure_warns_of_what_a_writer_of_a_replica_may_hold(
 ) -> None:
     store.replicas.add(str(tmp_path / "copy"), policy="all")
     with live_writer(tmp_path / "copy"), sheaf.connect(str(tmp_path / "store")) as again:
-        again.erase(content=hash_of(SECRET), reason="asked for", now=True)
+        again.erasure.erase(content=hash_of(SECRET), reason="asked for", now=True)
     assert "keeps unfinished writes until `sheaf store replicate`: tmp/" in caplog.text
 
 
@@ -135,9 +135,9 @@ def test_a_receipt_names_spills_that_may_hold_the_bytes(
         spill.close()
     (mounts / "odd").mkdir()
     (mounts / "odd/files").write_text("no folder")
-    receipt = store.erase(content=hash_of(SECRET), reason="x", now=True)
+    receipt = store.erasure.erase(content=hash_of(SECRET), reason="x", now=True)
     assert receipt.spills == (str(mounts / "full"),)
-    assert store.receipts()[-1].spills == receipt.spills
+    assert store.erasure.receipts()[-1].spills == receipt.spills
 
 
 def test_the_command_warns_of_spills(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
@@ -145,6 +145,6 @@ def test_the_command_warns_of_spills(cli: Cli, tmp_path: Path, monkeypatch: pyte
     (tmp_path / "in").mkdir()
     (tmp_path / "in/secret").write_bytes(SECRET)
     cli("bundle", "upload", "--repo", "r", "--path", tmp_path / "in", "--message", "m")
-    monkeypatch.setattr("sheaf.repo.operations.mount_spills.spills_of", lambda folder, store: [Path("/spilled/1")])
+    monkeypatch.setattr("sheaf.repo.mount_spills.spills_of", lambda folder, store: [Path("/spilled/1")])
     done = cli("store", "erase", hash_of(SECRET), "--reason", "x", "--now", "--yes")
     assert "warning: uncommitted changes of writable mounts" in done.err and "/spilled/1" in done.err

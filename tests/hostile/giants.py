@@ -49,7 +49,7 @@ def main(what: str, folder: Path) -> None:
     with sheaf.init(str(folder / "store")) as store:
         repo = store.create_repo("faces")
         repo.upload(folder / "in", message="to be erased")
-        store.erase(address="faces@main:two", reason="x", now=True)
+        store.erasure.erase(address="faces@main:two", reason="x", now=True)
         for n in range(2):
             (folder / "in/two").write_bytes(b"three" * (1000 + n))
             repo.upload(folder / "in", message="m")

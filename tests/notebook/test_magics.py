@@ -114,8 +114,8 @@ def test_a_run_is_recorded_with_its_code_inputs_and_output(
     made = notebook(f"%%sheaf run --out results --message 'a copy' --label copy\n{code}")
     assert (made.message, made.author.name) == ("a copy", "ada")
     assert store.repo("results").bundle("label:copy").read("copy.csv") == faces.read("labels.csv")
-    (id,) = store.runs()
-    start, end = store.run(id)
+    (id,) = store.runs.list()
+    start, end = store.runs.get(id)
     assert end is not None
     assert start.environment["code"] == code
     assert start.inputs == (f"acme/faces@bundle:{faces.id}",)
@@ -127,7 +127,7 @@ def test_a_run_is_recorded_with_its_code_inputs_and_output(
 def test_inputs_can_be_named(notebook: Notebook, store: sheaf.Store, faces: sheaf.Bundle) -> None:
     store.create_repo("results")
     notebook("%%sheaf run --out results --in acme/faces@v1 --name target\ntarget.exists()")
-    start, end = store.run(store.runs()[0])
+    start, end = store.runs.get(store.runs.list()[0])
     assert start.inputs == (f"acme/faces@bundle:{faces.id}",)
     assert end is not None and (end.outcome, end.outputs) == ("succeeded", ())
 
@@ -146,7 +146,7 @@ def test_a_run_that_fails_leaves_a_record_and_no_bundle(
     store.create_repo("results")
     with pytest.raises(raised):
         notebook(f"%%sheaf run --out results\n{code}")
-    end = store.run(store.runs()[0])[1]
+    end = store.runs.get(store.runs.list()[0])[1]
     assert end is not None and (end.outcome, end.exit) == (outcome, 1)
     assert store.repo("results").bundles() == []
 
@@ -174,7 +174,7 @@ def test_a_run_may_await(notebook: Notebook, store: sheaf.Store) -> None:
     assert results.bundle().id == made.id and made.read("x") == b"True"
     with pytest.raises(ZeroDivisionError):
         notebook("%%sheaf run --out results\nawait __import__('asyncio').sleep(0)\n1 / 0")
-    ends = [store.run(id)[1] for id in store.runs()]
+    ends = [store.runs.get(id)[1] for id in store.runs.list()]
     assert sorted(end.outcome for end in ends if end is not None) == ["failed", "succeeded"]
 
 
@@ -203,4 +203,4 @@ def test_a_run_that_awaits_is_refused_where_nobody_can_await_it(notebook: Notebo
     store.create_repo("results")
     with pytest.raises(UsageError, match="autoawait"):
         notebook.shell.run_cell_magic("sheaf", "run --out results", "await x")
-    assert store.runs() == []
+    assert store.runs.list() == []

@@ -172,7 +172,7 @@ def test_an_id_names_one_bundle_of_a_store(source: Store) -> None:
 
 def test_what_was_erased_here_comes_without_its_bytes(source: Store) -> None:
     repo, target = source.repo("faces"), opened(empty("target"), "t")
-    source.erase(address=["faces@main:big", "faces@main:sub/7.txt"], reason="request 17", now=True)
+    source.erasure.erase(address=["faces@main:big", "faces@main:sub/7.txt"], reason="request 17", now=True)
     repo.push(target)
     assert seen(target.repo("faces")) == seen(repo)
     bundle = target.repo("faces").bundle("main")
@@ -186,7 +186,7 @@ def test_what_was_erased_here_comes_without_its_bytes(source: Store) -> None:
 def test_what_was_erased_there_does_not_come_back(source: Store) -> None:
     repo, target = source.repo("faces"), opened(empty("target"), "t")
     repo.push(target, labels=["v1"])
-    target.erase(address="faces@v1:sub/9.txt", reason="request 18", now=True)
+    target.erasure.erase(address="faces@v1:sub/9.txt", reason="request 18", now=True)
     repo.push(target)
     bundle = target.repo("faces").bundle("main")
     assert bundle.version == repo.bundle("main").version

@@ -18,7 +18,7 @@ from sheaf.errors import Conflict, Corrupt, NotFound, Refused
 from sheaf.format import keys
 from sheaf.model.entries import ChunkPlace, RecipePlace
 from sheaf.repo.bundle import Bundle
-from sheaf.repo.operations.repair import Plan, Repairs
+from sheaf.repo.repair import Plan, Repairs
 
 
 def pack_of(bundle: Bundle, path: str) -> str:

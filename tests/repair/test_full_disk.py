@@ -17,7 +17,7 @@ from tests.repair.worlds import Files, contents, flip
 import sheaf
 from sheaf.errors import NoSpace
 from sheaf.format import keys
-from sheaf.repo.operations.repair import Plan, open_repairs
+from sheaf.repo.repair import Plan, open_repairs
 from sheaf.storage.folder.backend import FolderBackend
 
 LEAVE = (0, 12 << 10, 40 << 10, 150 << 10, 700 << 10, 1_600 << 10)
@@ -88,7 +88,7 @@ def collect(store: Path, world: World) -> None:
 
 def erase(store: Path, world: World) -> None:
     with sheaf.connect(str(store)) as opened:
-        opened.erase(address="faces@main:secret", reason="x", now=True)
+        opened.erasure.erase(address="faces@main:secret", reason="x", now=True)
 
 
 def repair(store: Path, plan: Plan) -> None:
@@ -177,7 +177,7 @@ def test_a_full_disk_loses_nothing(disk: Disk, world: World, name: str) -> None:
 
 def _is_there(store: Path) -> bool:
     with sheaf.connect(str(store)) as opened:
-        return not opened.receipts()
+        return not opened.erasure.receipts()
 
 
 def test_gc_gives_back_what_it_can_before_it_needs_room(disk: Disk, world: World) -> None:

@@ -11,7 +11,7 @@ from sheaf.engine.object_cache import FolderCache
 from sheaf.errors import Corrupt, InvalidInput, NotFound, Refused
 from sheaf.format import keys
 from sheaf.repo.connect import init
-from sheaf.repo.operations.repair import Plan, Repairs
+from sheaf.repo.repair import Plan, Repairs
 from sheaf.storage.folder.backend import FolderBackend
 
 #: What nobody misses when it is lost, since it is only there now and then, or nothing leads to it.

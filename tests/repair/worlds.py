@@ -16,7 +16,7 @@ from sheaf.engine.core import create_store
 from sheaf.errors import SheafError, Unavailable
 from sheaf.format import keys
 from sheaf.repo.bundle import Bundle
-from sheaf.repo.operations.repair import Plan, Repaired, Repairs
+from sheaf.repo.repair import Plan, Repaired, Repairs
 from sheaf.repo.store import Store
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.port import Backend
@@ -118,9 +118,9 @@ def build(scratch: Path) -> World:
         repo.set_label("v1", f"bundle:{first}")
         commit(repo, {"other": OTHER})
         commit(store.create_repo("plates"), {"copy": FIRST["text"], "more": b"more"})
-        store.erase(address="faces@v1:gone", reason="x", now=True)
-        run = store.start_run(command=("train",), environment={})
-        store.end_run(run, "succeeded", exit=0)
+        store.erasure.erase(address="faces@v1:gone", reason="x", now=True)
+        run = store.runs.start(command=("train",), environment={})
+        store.runs.end(run, "succeeded", exit=0)
         diamond = repo.create_diamond()
         diamond.add_split(write_folder(scratch / "one", {"s": ModelEntry("file", b"1")}), split_id="one")
         condemn(world.primary, dead=[bytes(32)])

@@ -153,7 +153,7 @@ def test_erased_contents_are_refused_or_warned_of(repo: sheaf.Repo, folder: Path
     (folder / "secret").write_bytes(b"secret")
     bundle = repo.upload(folder, message="m").bundle
     store = sheaf.connect(repo.context.core.backend.url)
-    store.erase(content=str(bundle.entry("secret").content), reason="request")
+    store.erasure.erase(content=str(bundle.entry("secret").content), reason="request")
     with pytest.raises(Refused, match="'secret' was erased"):
         repo.plan_upload(folder)
     (folder / "secret").unlink()

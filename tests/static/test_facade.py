@@ -1,43 +1,65 @@
-"""``import sheaf``: what a user types, and nothing that isn't there."""
+"""``import sheaf`` and ``sheaf.api``: what a user types, and nothing that isn't there."""
 
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
+import subprocess
+import sys
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, ModuleType
 
 import pytest
 
 import sheaf
+import sheaf.api
 
-SOURCE = Path(sheaf.__file__)
-CLASSES = [name for name in sheaf.__all__ if inspect.isclass(getattr(sheaf, name))]
-
-
-def test_names_are_sorted_and_the_same_everywhere() -> None:
-    assert sheaf.__all__ == sorted(sheaf.__all__)
-    assert list(sheaf._WHERE) == sorted(sheaf._WHERE)
-    assert {*sheaf._WHERE, "__version__"} == set(sheaf.__all__) == type_checkers_see() | {"__version__"}
+FACADES = [sheaf, sheaf.api]
+NO_CLASS = {"Mode", "parse_address", "parse_ref", "parse_time", "connect", "init", "__version__"}
+CLASSES = [(facade, name) for facade in FACADES for name in facade.__all__ if name not in NO_CLASS]
 
 
-def type_checkers_see() -> set[str]:
-    (block,) = [node for node in ast.parse(SOURCE.read_text()).body if isinstance(node, ast.If)]
+@pytest.mark.parametrize("facade", FACADES, ids=lambda facade: facade.__name__)
+def test_names_are_sorted_and_the_same_everywhere(facade: ModuleType) -> None:
+    own = {"__version__"} & set(facade.__all__)
+    assert facade.__all__ == sorted(facade.__all__)
+    assert list(facade._WHERE) == sorted(facade._WHERE)
+    assert {*facade._WHERE, *own} == set(facade.__all__) == type_checkers_see(facade) | own
+
+
+def type_checkers_see(facade: ModuleType) -> set[str]:
+    (block,) = [node for node in ast.parse(Path(str(facade.__file__)).read_text()).body if isinstance(node, ast.If)]
     return {alias.name for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
 
 
-def test_each_name_is_where_it_is_said_to_be() -> None:
-    for name in sheaf._WHERE:
-        assert getattr(sheaf, name).__name__ == name
+@pytest.mark.parametrize("facade", FACADES, ids=lambda facade: facade.__name__)
+def test_each_name_is_where_it_is_said_to_be(facade: ModuleType) -> None:
+    for name, where in facade._WHERE.items():
+        value = getattr(facade, name)
+        assert value is getattr(importlib.import_module(where), name)
+        assert name == "Mode" or (value.__name__, value.__module__) == (name, where)
 
 
-def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
-    assert not hasattr(sheaf, "Nothing")
+def test_no_name_is_in_both() -> None:
+    assert set(sheaf.__all__).isdisjoint(sheaf.api.__all__)
 
 
-@pytest.mark.parametrize("name", CLASSES)
-def test_all_that_is_public_is_explained_and_typed(name: str) -> None:
-    cls = getattr(sheaf, name)
+@pytest.mark.parametrize("facade", FACADES, ids=lambda facade: facade.__name__)
+def test_a_name_that_is_not_there_is_an_attribute_error(facade: ModuleType) -> None:
+    assert not hasattr(facade, "Nothing")
+
+
+def test_importing_them_loads_nothing_else() -> None:
+    script = "import sheaf.api, sys; print(*sorted(name for name in sys.modules if name.startswith('sheaf')))"
+    loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
+    assert loaded == ["sheaf", "sheaf.api"]
+
+
+@pytest.mark.parametrize(("facade", "name"), CLASSES, ids=lambda it: getattr(it, "__name__", it))
+def test_all_that_is_public_is_explained_and_typed(facade: ModuleType, name: str) -> None:
+    cls = getattr(facade, name)
+    assert inspect.isclass(cls)
     assert inspect.getdoc(cls)
     for attribute, value in vars(cls).items():
         function = value.fget if isinstance(value, property) else getattr(value, "__func__", value)

@@ -15,9 +15,9 @@ from tests.repair.disks import Disk, mounted
 
 from sheaf.engine.object_cache import FolderCache, room_of, set_room
 from sheaf.errors import NoSpace
+from sheaf.private_files import write_private
 from sheaf.repo.access.known_replicas_file import recall, remember
 from sheaf.settings.secrets import write_key_file
-from sheaf.storage.folder.private_files import write_private
 from sheaf.storage.folder.scratch import Scratch
 from sheaf.transfer.local import origins
 from sheaf.transfer.local.origins import Origin

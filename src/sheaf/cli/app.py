@@ -18,12 +18,12 @@ from sheaf.settings.settings import Environment, Settings, is_verbose_terminal, 
 if TYPE_CHECKING:
     import click
 
+    from sheaf import StorageOptions
     from sheaf.cli.output.progress_bar import Bar
     from sheaf.repo.bundle import Bundle
     from sheaf.repo.repo import Repo
     from sheaf.repo.store import Store
     from sheaf.repo.values import RepoInfo
-    from sheaf.storage.storage_options import StorageOptions
 
 __all__ = ["App", "Dialect", "NoStoreYet"]
 
@@ -174,7 +174,7 @@ class App:
                 ask=self.ask,
             )
         except NotFound as error:
-            from sheaf.engine.core import LostConfig
+            from sheaf.api import LostConfig
 
             if not settings.is_embedded or isinstance(error, LostConfig):
                 raise

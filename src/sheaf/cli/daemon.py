@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from sheaf.storage.folder.private_files import make_private_folder
+from sheaf.private_files import make_private_folder
 
 __all__ = ["Daemon", "detach"]
 

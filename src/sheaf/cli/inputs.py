@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 import click
 
+from sheaf.api import Address, parse_address
 from sheaf.cli.app import App
 from sheaf.cli.output.text import quote
 from sheaf.errors import InvalidInput, NotFound, Refused
-from sheaf.model.refs import Address, parse_address
 
 if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle

@@ -13,8 +13,8 @@ from typing import Final, Protocol
 from sheaf.errors import Corrupt
 from sheaf.fork import Lock
 from sheaf.format.limits import limit_of
+from sheaf.private_files import ASIDE, make_private_folder, write_private
 from sheaf.storage.buffers import check_size
-from sheaf.storage.folder.private_files import ASIDE, make_private_folder, write_private
 from sheaf.storage.folder.regular_files import opened, read_whole
 from sheaf.storage.key_rules import check_key
 

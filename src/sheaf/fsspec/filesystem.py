@@ -21,11 +21,11 @@ from sheaf.fsspec.os_errors import exists, is_folder, missing, not_empty, not_fo
 from sheaf.fsspec.transaction import Transaction
 from sheaf.fsspec.url import Location, strip
 from sheaf.fsspec.walk import Walk
+from sheaf.local_errors import ensure_utf8_names
 from sheaf.model.entries import Entry, Kind
 from sheaf.model.ids import ZERO_HASH
 from sheaf.model.paths import join, relative, split
 from sheaf.storage.storage_options import StorageOptions
-from sheaf.transfer.local_errors import ensure_utf8_names
 
 __all__ = ["SheafFileSystem"]
 

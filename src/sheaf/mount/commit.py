@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from sheaf.engine.chunks.ingest import Ingest, Placed
 from sheaf.engine.commit.writer import Draft, Writer
+from sheaf.engine.context import Context
 from sheaf.engine.log.resolve import alive
 from sheaf.errors import InvalidInput, NotFound, Refused, SheafError
 from sheaf.fork import Lock, Threads
@@ -24,7 +25,6 @@ from sheaf.mount.journal import About
 from sheaf.mount.overlay import OverlayFs
 from sheaf.mount.overlay_diff import Difference, Spilled, difference
 from sheaf.repo.bundle import Bundle
-from sheaf.repo.context import Context
 from sheaf.repo.repo import Repo
 
 __all__ = ["Committer", "Every"]

@@ -17,7 +17,7 @@ from typing import IO, Final
 import msgspec
 
 from sheaf.errors import Conflict, InvalidInput, NotFound, Refused
-from sheaf.storage.folder.private_files import make_private_folder
+from sheaf.private_files import make_private_folder
 
 __all__ = ["About", "Commit", "Drop", "Fill", "Link", "Make", "Move", "Op", "Set", "Spill", "is_spill"]
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from sheaf.engine.block_cache import BlockCache, blocks_folder
+from sheaf.engine.context import Connected
 from sheaf.engine.manifest.ranks import Decoded, Ranks
 from sheaf.engine.object_cache import NoCache
 from sheaf.engine.sessions.erasure_notices import erased_contents, forget_names, mark_of_all
@@ -21,7 +22,6 @@ from sheaf.mount.kernel_cache import ByteCache
 from sheaf.mount.mount_options import MountOptions, ReadOptions
 from sheaf.mount.open_files import Pool, Reader
 from sheaf.repo.bundle import Bundle
-from sheaf.repo.context import Connected
 from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
 

@@ -145,15 +145,15 @@ class SheafMagics(Magics):
             repo = session.store.repo(args.out)
             inputs = self._inputs(args, cell)
         environment = {"code": cell, "python": platform.python_version(), "platform": platform.platform()}
-        run = session.store.start_run(command=("%%sheaf", "run"), inputs=tuple(inputs), environment=environment)
+        run = session.store.runs.start(command=("%%sheaf", "run"), inputs=tuple(inputs), environment=environment)
         try:
             made = await self._made(repo, args, cell)
         except BaseException as error:
             outcome = "canceled" if isinstance(error, KeyboardInterrupt | CancelledError) else "failed"
-            session.store.end_run(run, outcome, exit=1)
+            session.store.runs.end(run, outcome, exit=1)
             raise
         outputs = (f"{made.repo_name}@bundle:{made.id}",) if made else ()
-        session.store.end_run(run, "succeeded", exit=0, outputs=outputs)
+        session.store.runs.end(run, "succeeded", exit=0, outputs=outputs)
         self._tell(run, inputs, outputs)
         return made
 

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from sheaf.engine.clock import parse_time
-from sheaf.engine.log.record_log import repo_log
-from sheaf.engine.log.resolve import Refs
+from sheaf.engine.context import Context
 from sheaf.engine.manifest.node_store import pointer_of
 from sheaf.engine.manifest.reader import Amount, ManifestReader, manifest_reader
 from sheaf.engine.manifest.tree import Tree
@@ -21,8 +20,7 @@ from sheaf.errors import InvalidInput
 from sheaf.fork import Lazy
 from sheaf.model import records
 from sheaf.model.nodes import Pointer
-from sheaf.repo.context import Context
-from sheaf.repo.values import Change, Entry, Verified, change_of, entry_of
+from sheaf.repo.values import Change, Entry, change_of, entry_of
 from sheaf.vfs import FileTree, list_folder, look_up
 
 # What follows takes pyarrow and numpy (0.1 s to import); what is known of a bundle, a look and a diff do without, so it
@@ -30,6 +28,7 @@ from sheaf.vfs import FileTree, list_folder, look_up
 if TYPE_CHECKING:
     from sheaf.engine.chunks.chunk_reader import Contents
     from sheaf.transfer.batches import Batches, Position
+    from sheaf.transfer.bundles.verify_bundle import Verified
     from sheaf.transfer.download.damaged import Damaged
     from sheaf.transfer.download.download import Downloaded
     from sheaf.transfer.download.update import Updated
@@ -51,9 +50,7 @@ class Bundle:
         return f"Bundle({self._repo.name}@{self.id})"
 
     def _root_now(self) -> Pointer:
-        """By a log of its own, since any thread may ask."""
-        refs = Refs(repo_log(self._context.core, self.repo_id), self.repo_name)
-        self._descriptor = refs.get(self.id)
+        self._descriptor = self._context.current(self.id)
         return pointer_of(self._descriptor.root)
 
     @property
@@ -197,7 +194,7 @@ class Bundle:
             Corrupt: the manifest is damaged; or, without ``on_damaged`` and after everything was read, files are: the
                 message names the first ones.
         """
-        from sheaf.repo.operations.verify_bundle import verify
+        from sheaf.transfer.bundles.verify_bundle import verify
 
         return verify(self.tree, self._contents, self.files, self.size, progress, on_damaged)
 
@@ -265,7 +262,7 @@ class Bundle:
         Raises:
             NotFound, InvalidInput, Denied, Conflict: for the folder or, without ``on_skipped``, for an entry in it.
         """
-        from sheaf.repo.local_folders import compare
+        from sheaf.transfer.bundles.local_folders import compare
 
         return [change_of(difference) for difference in compare(self._context, self.tree, Path(folder), on_skipped)]
 
@@ -297,7 +294,7 @@ class Bundle:
             Refused: the folder is not empty (without ``force``), or names collide on its file system.
             Corrupt: a file is damaged in the store (without ``skip_on_error``); no wrong bytes are left in the folder.
         """
-        from sheaf.repo.local_folders import hashes_of, note
+        from sheaf.transfer.bundles.local_folders import hashes_of, note
         from sheaf.transfer.download.download import download
         from sheaf.transfer.progress import Meter
         from sheaf.transfer.store_guard import ensure_outside_store
@@ -324,6 +321,26 @@ class Bundle:
             note(self._context, self.tree, self.id, Path(dest))
         return done
 
+    def download_file(
+        self, path: str, dest: str | Path, *, force: bool = False, progress: Progress | None = None
+    ) -> None:
+        """Write one file or symlink to a local path. It appears whole or not at all.
+
+        Args:
+            dest: the path of the new file, in an existing folder.
+            force: replace an existing file.
+
+        Raises:
+            NotFound: the bundle does not have the path, or the local folder does not exist.
+            InvalidInput: the path is a folder in the bundle.
+            Refused: the local path exists (without ``force``), or is a folder.
+            Corrupt: the file is damaged in the store; no wrong bytes are left.
+        """
+        from sheaf.transfer.download.single_file import write_file
+        from sheaf.transfer.progress import Meter
+
+        write_file(self.view, path, Path(dest), Meter(progress, "cp"), force=force)
+
     def update(
         self,
         folder: str | Path,
@@ -345,7 +362,7 @@ class Bundle:
                 ``switch_repo``), or it is inside the store.
             Corrupt: a file is damaged in the store (without ``skip_on_error``); nothing was changed.
         """
-        from sheaf.repo.local_folders import bring, note
+        from sheaf.transfer.bundles.local_folders import bring, note
         from sheaf.transfer.store_guard import ensure_outside_store
 
         top = Path(folder)

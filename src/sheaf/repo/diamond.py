@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-import pyarrow as pa
-
 from sheaf.engine.clock import parse_time
-from sheaf.engine.commit.diamonds import DiamondEnd, Mode, SplitDone, Splits, SplitStart, merge_splits
+from sheaf.engine.commit.diamonds import DiamondEnd, Mode, SplitDone, Splits, SplitStart
+from sheaf.engine.commit.join_splits import close_diamond, ensure_not_canceled
 from sheaf.engine.commit.writer import Draft, Store, committed
+from sheaf.engine.context import Context
 from sheaf.engine.manifest.node_store import root_of
-from sheaf.engine.manifest.tree import Tree
-from sheaf.engine.manifest.tree_edit import Changes
 from sheaf.engine.sessions.sessions import end_session, ensure_session_open, find_session, observe, open_session
-from sheaf.errors import Conflict, Corrupt, InvalidInput, NotFound, Refused
+from sheaf.errors import Conflict, Corrupt, InvalidInput, NotFound
 from sheaf.format import keys
-from sheaf.format.node_v1 import ROWS
-from sheaf.model.entries import Kind
 from sheaf.model.ids import is_ksuid
 from sheaf.model.names import check_ref_name
-from sheaf.model.nodes import Pointer
-from sheaf.model.paths import split as split_path
 from sheaf.repo.bundle import Bundle
-from sheaf.repo.context import Context
 from sheaf.transfer.local.scan import Skipped
 from sheaf.transfer.progress import Meter, Progress
 from sheaf.transfer.upload import folder_options, store_folder
@@ -234,13 +227,15 @@ class Diamond:
         if (bundle := self._committed()) is not None:
             end_session(self._context.core, self.id)
             raise Conflict(f"diamond {self.id} was already committed as bundle {bundle.id}")
-        self._ensure_not_canceled(self._splits.end())
+        ensure_not_canceled(self.id, self._splits.end())
         draft.ensure_names(self._context.log.head().state)
         meter = Meter(progress, "join")
         opened = observe(self._context.core, find_session(self._context.core, self.id))
         store = Store(self._context.core, self._context.nodes, opened, self.id)
         try:
-            root, files = self._closed(store, mode, tag, allow_empty=allow_empty)
+            root, files = close_diamond(
+                self._context.core, self._context.nodes, self._splits, store, mode, tag, allow_empty=allow_empty
+            )
         except Corrupt:  # gc may have ended this session, and swept what it was reading
             ensure_session_open(self._context.log, opened.session)
             raise
@@ -259,55 +254,6 @@ class Diamond:
             raise Conflict(f"diamond {self.id} is being committed")
         end_session(self._context.core, self.id)
 
-    def _closed(self, store: Store, mode: Mode, tag: str, *, allow_empty: bool) -> tuple[Pointer, int]:
-        """Decide which splits are in, unless that was decided, and join them; returns the root and the number of files.
-
-        They are joined first, since the decision stays: splits that can't be joined decide nothing.
-        """
-        end = self._splits.end()
-        joined = None
-        if end is None:
-            wanted = self._ending(mode, tag)
-            joined = self._joined(store, wanted)
-            if not (joined[1] or allow_empty):
-                raise Refused(
-                    f"the splits of diamond {self.id} have no files", "to commit an empty bundle, pass --allow-empty"
-                )
-            end = self._splits.decide(wanted)
-            self._ensure_not_canceled(end)
-            joined = joined if end == wanted else None
-        return joined or self._joined(store, end)
-
-    def _ending(self, mode: Mode, tag: str) -> DiamondEnd:
-        done = self._splits.done()
-        if not done:
-            raise NotFound(f"diamond {self.id} has no finished split", "add one with `sheaf diamond split add`")
-        return DiamondEnd("done", self._context.core.now(), mode, tuple(split.generation for split in done), tag)
-
-    def _ensure_not_canceled(self, end: DiamondEnd | None) -> None:
-        if end is not None and end.state == "canceled":
-            raise Conflict(f"diamond {self.id} was canceled", "begin a new one with `sheaf diamond initialize`")
-
-    def _joined(self, store: Store, end: DiamondEnd) -> tuple[Pointer, int]:
-        files = 0
-
-        def counted() -> Iterator[pa.RecordBatch]:
-            nonlocal files
-            for batch in merged.rows():
-                files += _files(batch)
-                yield batch
-
-        merged = merge_splits(self._context.nodes, self._splits.joined(end), end.mode)
-        root = store.build(counted())
-        if not merged.losers:
-            return root, files
-        changes = Changes(Tree(self._context.nodes, root))
-        for path, row in merged.losers:
-            folder, name = split_path(path)
-            moved = row.set_column(0, ROWS.field("folder"), pa.array([folder], pa.string()))
-            changes.put_row(moved.set_column(1, ROWS.field("name"), pa.array([name], pa.string())))
-        return store.edit(root, changes.changes()), files + changes.files
-
     def _committed(self) -> Bundle | None:
         try:
             descriptor = self._context.refs.get(self.id)
@@ -321,10 +267,6 @@ def _split_info(start: SplitStart, done: SplitDone | None) -> SplitInfo:
     if done is None:
         return SplitInfo(start.name, "running", began, None, 0, start.tag)
     return SplitInfo(start.name, "done", began, parse_time(done.time), done.files, start.tag)
-
-
-def _files(batch: pa.RecordBatch) -> int:
-    return sum(kind != Kind.FOLDER for kind in batch["kind"].to_pylist())
 
 
 def _pattern(text: str | None) -> re.Pattern[str] | None:

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from sheaf.engine.chunks.ingest import Placed
 from sheaf.engine.commit.writer import Draft, Writer
+from sheaf.engine.context import Context
 from sheaf.engine.log.resolve import alive
 from sheaf.engine.manifest.node_store import pointer_of
 from sheaf.engine.manifest.rows import folder_entry, place_of, symlink_entry
@@ -20,16 +21,15 @@ from sheaf.engine.manifest.tree import Tree
 from sheaf.engine.manifest.tree_edit import Changes
 from sheaf.errors import Conflict, InvalidInput, NotFound
 from sheaf.format.node_v1 import ROWS
+from sheaf.local_errors import printable
 from sheaf.model.entries import Entry, Kind
 from sheaf.model.paths import check_path, join, relative, split
 from sheaf.model.records import Bundle as Descriptor
 from sheaf.repo.bundle import Bundle
-from sheaf.repo.context import Context
 from sheaf.transfer.local.hashes import hash_file
 from sheaf.transfer.local.ignore import Ignore
 from sheaf.transfer.local.read import BLOCK, read_blocks
 from sheaf.transfer.local.scan import scan
-from sheaf.transfer.local_errors import printable
 from sheaf.transfer.upload import folder_options
 
 __all__ = ["Edit"]

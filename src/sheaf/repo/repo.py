@@ -9,41 +9,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sheaf.engine.clock import parse_time
-from sheaf.engine.log.record_log import Head, Log
-from sheaf.errors import AlreadyExists, NotFound
-from sheaf.model.names import check_ref_name, check_repo_name
+from sheaf.engine.context import Context
+from sheaf.engine.log.delete_bundles import Retain, Surplus, delete_bundle, squash, surplus
+from sheaf.engine.log.record_log import Log
+from sheaf.engine.log.update_refs import RefUpdates, label_moves, no_branch, no_label
+from sheaf.model.names import check_repo_name
 from sheaf.model.records import (
     Author,
     DeleteRepo,
-    MoveBranch,
     RenameRepo,
     RepoEntry,
     RepoOp,
     RepoState,
-    SetLabel,
 )
 from sheaf.model.records import (
     Bundle as Descriptor,
 )
-from sheaf.repo.context import Context
-from sheaf.repo.operations.delete import Retain, Surplus, delete_bundle, ensure_not_named, squash, surplus
-from sheaf.repo.values import Branch, Label, RepoInfo, branch_of, label_of, repo_info
+from sheaf.repo.values import Branch, Label, RepoInfo, UploadPlan, branch_of, change_of, label_of, repo_info
 
 # What follows takes pyarrow and numpy (0.1 s to import); names and labels do without, so it is imported where it is used.
 if TYPE_CHECKING:
-    from sheaf.engine.commit.writer import Store as WritingStore
     from sheaf.engine.gc.store_sizes import Sizes
-    from sheaf.engine.manifest.tree import Tree
     from sheaf.repo.bundle import Bundle
     from sheaf.repo.diamond import Diamond, DiamondInfo
     from sheaf.repo.edit import Edit
-    from sheaf.repo.operations.push import Pushed
-    from sheaf.repo.operations.upload_plan import UploadPlan
     from sheaf.repo.path_history import PathChange
     from sheaf.repo.store import Store
+    from sheaf.transfer.bundles.push import Pushed
     from sheaf.transfer.local.scan import Skipped
     from sheaf.transfer.progress import Progress
-    from sheaf.transfer.upload import StoredFolder
 
 __all__ = ["Repo", "Upload"]
 
@@ -168,12 +162,13 @@ class Repo:
             Conflict: a label or branch points to it; the message names it.
         """
         bundle = self._context.refs.resolve(ref, even_aside=True)
-        delete_bundle(self._context, bundle)
+        self._context.ensure_writable()
+        delete_bundle(self._log, self._context.refs, bundle)
         return bundle.id
 
     def ensure_not_named(self, bundle: Bundle) -> None:
         """Raise Conflict if a label or branch points to the bundle, so that it can't be deleted."""
-        ensure_not_named(self._context, bundle.id)
+        self._log.head().state.ensure_not_named(bundle.id)
 
     def undelete_bundle(self, id: str) -> Bundle:
         """Restore a deleted bundle, until gc deletes its data; or a quarantined one that can be read again.
@@ -207,7 +202,7 @@ class Repo:
         self, *, retain_latest: int = 1, retain_tags: bool = False, retain_semver_tags: bool = False
     ) -> Surplus:
         """Return what :meth:`squash` would delete: the ids of bundles, and the labels that point to them."""
-        return surplus(self._context, Retain(retain_latest, retain_tags, retain_semver_tags))
+        return surplus(self._log, self._context.refs, Retain(retain_latest, retain_tags, retain_semver_tags))
 
     def squash(self, *, retain_latest: int = 1, retain_tags: bool = False, retain_semver_tags: bool = False) -> Surplus:
         """Delete all bundles except the newest ones and the heads of branches; also delete the labels of deleted bundles.
@@ -220,7 +215,9 @@ class Repo:
         Returns:
             The deleted bundles and labels.
         """
-        return squash(self._context, Retain(retain_latest, retain_tags, retain_semver_tags))
+        retain = Retain(retain_latest, retain_tags, retain_semver_tags)
+        self._context.ensure_writable()
+        return squash(self._log, self._context.refs, retain)
 
     def log(self, ref: str | None = None) -> Iterator[Bundle]:
         """Yield a bundle and its first parents, newest first."""
@@ -278,38 +275,33 @@ class Repo:
             Refused: there is no file to upload, unless ``allow_empty``; names collide, with ``portable``; or a content was
                 erased from the store, unless ``allow_erased``.
         """
-        from sheaf.engine.commit.writer import Draft, Writer
+        from sheaf.engine.commit.writer import Draft
+        from sheaf.transfer.bundles.commit_folder import UploadRules, commit_folder
         from sheaf.transfer.progress import Meter
-        from sheaf.transfer.upload import ensure_wanted, folder_options, store_folder
+        from sheaf.transfer.upload import folder_options
 
         c = self._context
         draft = Draft(message, branch, label, meta or {}, move_label=move_label)
         options = folder_options(
             c.core, c.cache, path, files=files, skip_on_error=skip_on_error, rehash=rehash, concurrency=concurrency
         )
-        meter = Meter(progress, "upload")
-        with Writer(c.core, c.nodes, c.log, self.id, "upload", allow_erased=allow_erased, verify=rehash) as writer:
-            head = writer.open.head or self._log.head()  # read after the session was registered
-            if not (if_changed and _is_at_head(label, branch, head.state)):
-                draft.ensure_names(head.state)
-            base = self._head_tree(branch, head)
-            stored = store_folder(writer.store, base, options, meter)
-            ensure_wanted(stored, path, portable=portable, allow_empty=allow_empty)
-            is_same = if_changed and base is not None and base.root.full == stored.root.full
-            is_same &= branch in head.state.branches
-            if base is not None and (rehash or writer.open.damaged):
-                is_same &= base.root.id == stored.root.id  # else what can't be read any more was stored again
-            if is_same:
-                bundle = self.bundle(f"branch:{branch}")
-                if label:
-                    self.set_label(label, f"bundle:{bundle.id}", move=move_label)
-            else:
-                bundle = self._bundle(writer.commit(stored.root, stored.files, draft, beside=c.ensure_writable))
-                if on_commit:
-                    on_commit(bundle)
-                writer.tidy()
-        meter.finish()
-        return _uploaded(bundle, stored, writer.store, committed=not is_same)
+        rules = UploadRules(if_changed, portable, allow_empty, allow_erased)
+
+        def tell(made: Descriptor) -> None:
+            if on_commit:
+                on_commit(self._bundle(made))
+
+        done = commit_folder(c, draft, options, rules, Meter(progress, "upload"), tell)
+        return Upload(
+            self._bundle(done.bundle),
+            done.stored.files,
+            done.stored.size,
+            done.new_bytes,
+            done.stored_bytes,
+            done.is_new,
+            done.stored.skipped,
+            done.warnings,
+        )
 
     def plan_upload(
         self,
@@ -327,26 +319,26 @@ class Repo:
     ) -> UploadPlan:
         """Return what :meth:`upload` would do, with the same arguments and errors. Writes nothing to the store."""
         from sheaf.engine.commit.writer import Draft
-        from sheaf.repo.operations.upload_plan import plan_upload
-        from sheaf.transfer.upload import ensure_wanted
+        from sheaf.transfer.bundles.commit_folder import UploadRules
+        from sheaf.transfer.bundles.upload_plan import plan_upload
+        from sheaf.transfer.progress import Meter
+        from sheaf.transfer.upload import folder_options
 
-        head = self._log.head()
-        Draft("", branch, label, move_label=move_label).ensure_names(head.state)
-        at = head.state.branches.get(branch)
-        id = at.bundle if at and at.bundle not in head.state.aside else ""
-        tree = self.bundle(f"bundle:{id}").tree if id else None
-        plan = plan_upload(
-            self._context,
-            Path(path),
-            tree,
-            id,
-            files=files,
-            skip_on_error=skip_on_error,
-            allow_erased=allow_erased,
-            progress=progress,
+        c = self._context
+        draft = Draft("", branch, label, move_label=move_label)
+        options = folder_options(c.core, c.cache, path, files=files, skip_on_error=skip_on_error)
+        rules = UploadRules(False, portable, allow_empty, allow_erased)
+        plan = plan_upload(c, draft, options, rules, Meter(progress, "compare"))
+        return UploadPlan(
+            plan.parent,
+            list(map(change_of, plan.changes)),
+            plan.files,
+            plan.bytes,
+            plan.new_bytes,
+            plan.skipped,
+            plan.clashes,
+            plan.warnings,
         )
-        ensure_wanted(plan, path, portable=portable, allow_empty=allow_empty)
-        return plan
 
     def edit(
         self,
@@ -405,7 +397,7 @@ class Repo:
             Refused: another repo of the target contains one of these bundles.
             Corrupt: data is missing or damaged in this store; the bundles before it were copied.
         """
-        from sheaf.repo.operations.push import Pushed, plan_push, push
+        from sheaf.transfer.bundles.push import Pushed, plan_push, push
 
         called = check_repo_name(name or self.name)
         found = target.connected.log.head().state.find(called)
@@ -427,20 +419,15 @@ class Repo:
         """Return a label. Raises NotFound."""
         state = self._log.head().state
         if name not in state.labels:
-            raise NotFound(f'didn\'t find label "{name}"', f"see `sheaf label list --repo {self.name}`")
+            raise no_label(self.name, name)
         return label_of(name, state)
 
     def label_history(self, name: str | None = None, prefix: str = "") -> list[Label]:
         """Return the moves of a label, or of all with a prefix, newest first. A deletion has no bundle."""
-        found = [
+        return [
             Label(op.name, op.bundle or "", parse_time(record.time), record.author)
-            for record in self._log.records()
-            for op in record.ops
-            if isinstance(op, SetLabel) and (op.name == name if name else op.name.startswith(prefix))
+            for record, op in label_moves(self._log, self.name, name, prefix)
         ]
-        if name and not found:
-            raise NotFound(f'didn\'t find label "{name}"', f"see `sheaf label list --repo {self.name}`")
-        return found[::-1]
 
     def set_label(self, name: str, ref: str, *, expect: str | None = None, move: bool = True) -> Label:
         """Point a label to a bundle.
@@ -455,23 +442,12 @@ class Repo:
             Conflict: the label does not point to the expected bundle.
         """
         bundle = self._context.refs.resolve(ref)
-        check_ref_name(name)
-
-        def decide(state: RepoState) -> tuple[RepoOp, ...]:
-            wanted, now = expect, state.labels.get(name)
-            if not move:
-                wanted = now.bundle if now else ""
-                if wanted != bundle.id:
-                    state.ensure_label_free(name)
-            target = state.lacking(self._alive(bundle))
-            return (SetLabel(name, bundle.id, wanted or None, wanted is not None, target),)
-
-        return label_of(name, self._append(decide))
+        return label_of(name, self._updates().set_label(name, bundle, expect=expect, move=move))
 
     def delete_label(self, name: str) -> Label:
         """Delete a label; its history stays. Returns the deleted label. Raises NotFound."""
         label = self.label(name)
-        self._append(lambda state: (SetLabel(name, None),))
+        self._updates().delete_label(name)
         return label
 
     def branches(self) -> list[Branch]:
@@ -483,25 +459,13 @@ class Repo:
         """Return a branch. Raises NotFound."""
         state = self._log.head().state
         if name not in state.branches:
-            raise self._no_branch(name)
+            raise no_branch(self.name, name)
         return branch_of(name, state)
-
-    def _no_branch(self, name: str) -> NotFound:
-        return NotFound(f'didn\'t find branch "{name}"', f"see `sheaf branch list --repo {self.name}`")
 
     def create_branch(self, name: str, ref: str | None = None) -> Branch:
         """Create a branch that points to a bundle. Raises AlreadyExists (also if a label has that name), NotFound."""
         bundle = self._context.refs.resolve(ref)
-
-        def decide(state: RepoState) -> tuple[RepoOp, ...]:
-            if name in state.branches:
-                raise AlreadyExists(
-                    f"branch already exists: {name}",
-                    f"it points to {state.branches[name].bundle}; choose another name, or delete it first",
-                )
-            return (MoveBranch(check_ref_name(name), bundle.id, target=state.lacking(self._alive(bundle))),)
-
-        return branch_of(name, self._append(decide))
+        return branch_of(name, self._updates().create_branch(name, bundle))
 
     def set_branch(self, name: str, ref: str, *, expect: str | None = None) -> Branch:
         """Point a branch to another bundle, for example to undo an upload. Deletes no bundle.
@@ -514,19 +478,12 @@ class Repo:
             Conflict: the branch does not point to the expected bundle.
         """
         bundle = self._context.refs.resolve(ref)
-
-        def decide(state: RepoState) -> tuple[RepoOp, ...]:
-            if name not in state.branches:
-                raise self._no_branch(name)
-            now = state.branches[name].bundle if expect is None else expect
-            return (MoveBranch(name, bundle.id, now, target=state.lacking(self._alive(bundle))),)
-
-        return branch_of(name, self._append(decide))
+        return branch_of(name, self._updates().set_branch(name, bundle, expect=expect))
 
     def delete_branch(self, name: str) -> Branch:
         """Delete a branch; its bundles stay. Returns the deleted branch. Raises NotFound."""
         branch = self.branch(name)
-        self._append(lambda state: (MoveBranch(name, None, branch.bundle),))
+        self._updates().delete_branch(name, branch.bundle)
         return branch
 
     # -- diamonds ------------------------------------------------------------------------------------------------------
@@ -557,44 +514,6 @@ class Repo:
 
         return Bundle(self._context, bundle)
 
-    def _append(self, decide: Callable[[RepoState], tuple[RepoOp, ...]]) -> RepoState:
+    def _updates(self) -> RefUpdates:
         self._context.ensure_writable()
-        return self._log.append(lambda head: head.state.unshadowed(decide(head.state))).state
-
-    def _alive(self, bundle: Descriptor) -> Descriptor:
-        """The bundle, unless it was deleted since it was looked up: then NotFound."""
-        return self._context.refs.get(bundle.id)
-
-    def _head_tree(self, branch: str | None, head: Head[RepoState] | None) -> Tree | None:
-        while True:
-            head = head or self._log.head()
-            target = head.state.branches.get(branch) if branch else None
-            id = target.bundle if target else head.state.latest
-            if id in head.state.aside:
-                return None  # it can't be read, so it is no help
-            try:
-                return self.bundle(f"bundle:{id}").tree if id else None
-            except NotFound:
-                if self._log.head().n == head.n:
-                    raise
-                head = None
-
-
-def _is_at_head(label: str | None, branch: str | None, state: RepoState) -> bool:
-    """Whether a label is where a branch is: to set it there again moves nothing."""
-    at, head = state.labels.get(label or ""), state.branches.get(branch or "")
-    return at is not None and head is not None and at.bundle == head.bundle
-
-
-def _uploaded(bundle: Bundle, stored: StoredFolder, store: WritingStore, *, committed: bool) -> Upload:
-    """What an upload did."""
-    return Upload(
-        bundle,
-        stored.files,
-        stored.size,
-        store.sink.new_bytes,
-        store.sink.stored_bytes,
-        committed,
-        stored.skipped,
-        stored.warnings() + store.ingest.erased.warnings(),
-    )
+        return RefUpdates(self._log, self._context.refs, self.name)

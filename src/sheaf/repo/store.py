@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -11,31 +11,26 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from sheaf.engine.clock import Clock, SystemClock, parse_time
+from sheaf.engine.context import Connected, Context
 from sheaf.engine.core import Core, open_store
-from sheaf.engine.log import runs
 from sheaf.engine.object_cache import FolderCache, NoCache, room_of
 from sheaf.engine.replicas.object_kinds import replica_id
 from sheaf.engine.replicas.replicated_backend import ReplicatedBackend, ensure_primary
 from sheaf.errors import (
     AlreadyExists,
-    Ambiguous,
     Corrupt,
-    InvalidInput,
     NotFound,
     Refused,
     SheafError,
-    Unavailable,
 )
 from sheaf.fork import Threads
 from sheaf.format import keys
-from sheaf.format.session_v1 import ErasedPlace, Notice, Receipt, RunEnd, RunStart, Session
+from sheaf.format.session_v1 import Session
 from sheaf.model.names import check_repo_name
 from sheaf.model.records import Author, CreateRepo, RepoEntry
 from sheaf.repo.access.known_replicas_file import remember
 from sheaf.repo.access.succession import Succession
 from sheaf.repo.access.unlock import Opener
-from sheaf.repo.context import Connected, Context
-from sheaf.repo.operations.mount_spills import user_spills
 from sheaf.repo.repo import Repo
 from sheaf.repo.values import RepoInfo, StoreInfo
 from sheaf.storage.open import open_backend
@@ -43,14 +38,14 @@ from sheaf.storage.port import Backend
 
 if TYPE_CHECKING:
     from sheaf.engine.check.check import Report
-    from sheaf.engine.erase.locate import Like
     from sheaf.engine.gc.collect import Collected
     from sheaf.engine.gc.store_sizes import Sizes
     from sheaf.engine.replicas.catchup import Caught
-    from sheaf.repo.erase_rows import RowsHit
     from sheaf.repo.search import Found
+    from sheaf.repo.store_erasure import Erasure
     from sheaf.repo.store_keys import Keys
     from sheaf.repo.store_replicas import Replicas
+    from sheaf.repo.store_runs import Runs
     from sheaf.transfer.progress import Progress
 
 __all__ = ["Store"]
@@ -104,6 +99,20 @@ class Store:
             return Replicas(self._core, self._open)
         encrypted = self._opened.backend
         return Replicas(replace(self._core, backend=encrypted.inner), self._open, encrypted.over)
+
+    @property
+    def erasure(self) -> Erasure:
+        """The erasure of contents and rows, and its records."""
+        from sheaf.repo.store_erasure import Erasure
+
+        return Erasure(self._connected, self.repo, self._pass_on)
+
+    @property
+    def runs(self) -> Runs:
+        """The runs that this store records."""
+        from sheaf.repo.store_runs import Runs
+
+        return Runs(self._connected)
 
     @property
     def is_encrypted(self) -> bool:
@@ -230,7 +239,7 @@ class Store:
 
     def repo_of(self, folder: str | Path) -> Repo:
         """Return the repo that a downloaded folder came from. Raises NotFound if this machine has no record of it."""
-        from sheaf.repo.local_folders import repo_entry_of
+        from sheaf.transfer.bundles.local_folders import repo_entry_of
 
         return self._repo(repo_entry_of(self._connected, Path(folder)))
 
@@ -253,8 +262,10 @@ class Store:
         Args:
             restorable: only repos whose data gc has not begun to delete.
         """
+        from sheaf.engine.gc.retention import restorable_repos
+
         gone = [entry for entry in self._log.head().state.repos.values() if entry.deleted]
-        left = self._restorable(gone) if restorable else gone
+        left = restorable_repos(self._core, gone) if restorable else gone
         return [self._repo(entry).info for entry in sorted(left, key=lambda entry: (entry.name, entry.deleted))]
 
     def undelete_repo(self, which: str, *, name: str | None = None) -> Repo:
@@ -271,31 +282,14 @@ class Store:
             Refused: gc has deleted data of one of its bundles, or is about to.
         """
         from sheaf.engine.gc.restore import restore_repo
+        from sheaf.engine.gc.retention import find_deleted_repo
 
         self._connected.ensure_writable()
-        entry = self._deleted(which)
+        entry = find_deleted_repo(self._core, which)
         try:
             return self._repo(restore_repo(self._core, entry, check_repo_name(name or entry.name)))
         except AlreadyExists as error:
             raise AlreadyExists(error.message, "restore it under another name with --as NAME") from error
-
-    def _deleted(self, which: str) -> RepoEntry:
-        repos = self._log.head().state.repos.values()
-        found = [repo for repo in repos if repo.deleted and which in (repo.id, repo.name)]
-        if not found:
-            raise NotFound(f'there is no deleted repo "{which}"', "see `sheaf repo undelete`")
-        if len(found) > 1:
-            found = self._restorable(found) or found
-        if len(found) > 1:
-            raise Ambiguous(f'{len(found)} deleted repos have the name "{which}"', f"use an id: {_ids(found)}")
-        return found[0]
-
-    def _restorable(self, repos: list[RepoEntry]) -> list[RepoEntry]:
-        from sheaf.engine.gc.retention import restorable
-
-        bundles = {repo.id: self._repo(repo).context.refs.bundles() for repo in repos}
-        there = restorable(self._core, [bundle for held in bundles.values() for bundle in held])
-        return [repo for repo in repos if all(bundle.id in there for bundle in bundles[repo.id])]
 
     # -- garbage -------------------------------------------------------------------------------------------------------
 
@@ -367,121 +361,6 @@ class Store:
         if left := [f"{found.name} ({found.kept})" for found in caught.unfinished if found.kept]:
             _tell(f"replica {url} keeps unfinished writes until `sheaf store replicate`: {', '.join(left)}")
 
-    # -- erasing -------------------------------------------------------------------------------------------------------
-
-    def erase(
-        self,
-        *,
-        content: str | Iterable[str] = (),
-        address: str | Iterable[str] = (),
-        recursive: bool = False,
-        with_path: bool = False,
-        reason: str,
-        now: bool = False,
-        grace: float = 3600.0,
-        tell: Callable[[list[Session]], None] | None = None,
-    ) -> Receipt:
-        """Permanently remove the bytes of contents from all bundles of all repos, under all their names.
-
-        History, ids and all other files do not change. Reading an erased file fails; uploading it again is refused.
-        Chunks that other contents share stay: see :meth:`like`. Other contents of the same paths stay: see
-        :meth:`namesakes`.
-
-        Args:
-            content: content hashes, as printed by `b3sum`.
-            address: files as ``repo@ref:path``.
-            recursive: for an address of a folder: all files below it.
-            with_path: also replace the names of the files in all bundles by ``erased-…``. Bundles keep their ids and
-                versions, which still cover the old names (:attr:`Bundle.redacted`). Names of folders, targets of
-                symlinks, messages, labels and runs stay.
-            reason: the reason, stored permanently: must not contain personal data.
-            now: end open uploads immediately instead of waiting for them.
-            grace, tell: as for :meth:`gc`.
-
-        Raises:
-            NotFound: the store has no such content, repo, bundle or path.
-            InvalidInput: the entry has no bytes of its own, or the reason is empty.
-            Conflict: another operation is running; run it again.
-            Unavailable: the bytes were erased here, but a replica can't be reached and still has them.
-        """
-        from sheaf.engine.erase.erasure import erase  # takes pyarrow
-        from sheaf.engine.erase.redact_names import Names
-        from sheaf.engine.gc.grace import Patience
-
-        self._ensure_erasable(reason)
-        contents = self._contents_of(content, address, recursive=recursive)
-        patience = Patience(0.0 if now else grace, True, tell or (lambda sessions: None))
-        return self._erased(
-            erase(self._core, contents, reason, patience, Names() if with_path else None, user_spills(self.id))
-        )
-
-    def erase_rows(
-        self,
-        repo: str,
-        pattern: str,
-        where: str | Sequence[tuple[str, str, object]] | Sequence[Sequence[tuple[str, str, object]]],
-        *,
-        reason: str,
-        now: bool = False,
-        grace: float = 3600.0,
-        tell: Callable[[list[Session]], None] | None = None,
-    ) -> Receipt:
-        """Permanently remove rows from all versions of the Parquet files of a repo that match a pattern.
-
-        Each content with such a row is rewritten without it, replaces the old content everywhere in the store, and the
-        old content is erased. Bundles keep their ids and versions (:attr:`Bundle.redacted`). The receipt contains the
-        columns of the condition and the number of rows, but not the condition.
-
-        Args:
-            pattern: paths: ``*`` matches within one folder, ``**`` across folders: ``tables/**/*.parquet``.
-            where: ``[("person", "==", 17)]``, where all tuples must hold, or several such lists, of which one must hold,
-                with the operators of PyArrow's filters. Or a text: ``person == 17 and year in (2024, 2025) or name == "x"``;
-                quote column names with special characters. Rows with null in the column are kept.
-            reason: the reason, stored permanently: must not contain personal data.
-            now, grace, tell: as for :meth:`erase`.
-
-        Raises:
-            NotFound: the repo does not exist, no file matches, or no row satisfies the condition.
-            InvalidInput: a matching file is not a Parquet file, or lacks the column, or its type differs. Nothing was
-                changed.
-            Conflict, Unavailable: as for :meth:`erase`.
-        """
-        from sheaf.engine.gc.grace import Patience
-        from sheaf.repo.erase_rows import erase_rows
-
-        self._ensure_erasable(reason)
-        patience = Patience(0.0 if now else grace, True, tell or (lambda sessions: None))
-        return self._erased(
-            erase_rows(self._core, self.repo(repo).id, pattern, where, reason, patience, user_spills(self.id))
-        )
-
-    def rows_hit(
-        self,
-        repo: str,
-        pattern: str,
-        where: str | Sequence[tuple[str, str, object]] | Sequence[Sequence[tuple[str, str, object]]],
-    ) -> list[RowsHit]:
-        """Count the rows that :meth:`erase_rows` would remove, by file. Arguments and errors as there."""
-        from sheaf.repo.erase_rows import rows_hit
-
-        return rows_hit(self._core, self.repo(repo).id, pattern, where)
-
-    def _ensure_erasable(self, reason: str) -> None:
-        self._connected.ensure_writable()
-        if not reason.strip():
-            raise InvalidInput("an erasure requires a reason", "give a reason without personal data")
-
-    def _erased(self, receipt: Receipt) -> Receipt:
-        """What comes after it: the copies on this machine, and those elsewhere."""
-        from sheaf.engine.block_cache import forget_copies
-
-        if self._connected.cache is not None:
-            forget_copies(self._connected.cache, self.id, map(bytes.fromhex, receipt.contents))
-        if error := self._pass_on():
-            what = f"the contents were erased here (receipt {receipt.id}), but not in every replica: {error.message}"
-            raise Unavailable(what, "run `sheaf store replicate --prune` when it can be reached")
-        return receipt
-
     def find(
         self,
         pattern: str = "**",
@@ -511,75 +390,6 @@ class Store:
         bundles = bundles_of(repos, branch, meta or {}, must_have_branch=repo is not None)
         return find_in(self._connected.nodes, bundles, pattern, wanted)
 
-    def where(
-        self, *, content: str | Iterable[str] = (), address: str | Iterable[str] = (), recursive: bool = False
-    ) -> list[ErasedPlace]:
-        """Find all paths of contents in all bundles. Arguments and errors as for :meth:`erase`."""
-        from sheaf.engine.erase.locate import Finder
-
-        finder = Finder(self._core, self._contents_of(content, address, recursive=recursive))
-        finder.find()
-        return finder.places
-
-    def namesakes(
-        self, *, content: str | Iterable[str] = (), address: str | Iterable[str] = (), recursive: bool = False
-    ) -> list[ErasedPlace]:
-        """Find other contents of the same paths in bundles of the same repos. Arguments and errors as for :meth:`erase`."""
-        from sheaf.engine.erase.locate import find_namesakes
-
-        return find_namesakes(self._core, self._contents_of(content, address, recursive=recursive))
-
-    def like(
-        self, *, content: str | Iterable[str] = (), address: str | Iterable[str] = (), recursive: bool = False
-    ) -> list[Like]:
-        """Find other contents that share chunks with these, most shared first. Arguments and errors as for :meth:`erase`."""
-        from sheaf.engine.erase.locate import find_like
-
-        return find_like(self._core, self._contents_of(content, address, recursive=recursive))
-
-    def erased(self) -> list[Notice]:
-        """Return the notices of all erased contents: hash and reason."""
-        from sheaf.engine.erase.erasure import notices
-
-        return notices(self._core)
-
-    def receipts(self) -> list[Receipt]:
-        """Return the receipts of all erasures, oldest first."""
-        from sheaf.engine.erase.receipts import receipts
-
-        return receipts(self._core)
-
-    def _contents_of(
-        self, content: str | Iterable[str], address: str | Iterable[str], *, recursive: bool
-    ) -> frozenset[bytes]:
-        from sheaf.repo.erase_rows import contents_of
-
-        return contents_of(lambda repo, ref: self.repo(repo).bundle(ref), content, address, recursive=recursive)
-
-    # -- runs ----------------------------------------------------------------------------------------------------------
-
-    def start_run(
-        self, *, command: tuple[str, ...] = (), inputs: tuple[str, ...] = (), environment: dict[str, str]
-    ) -> str:
-        """Record the start of a run; returns its id. ``inputs``: addresses such as ``repo@bundle:ID``."""
-        self._connected.ensure_writable()
-        id = self._core.clock.new_id()
-        runs.start_run(self._core, RunStart(id, self._core.now(), command, inputs, environment, self._core.author))
-        return id
-
-    def end_run(self, id: str, outcome: str, *, exit: int | None = None, outputs: tuple[str, ...] = ()) -> None:
-        """Record the end of a run: ``succeeded``, ``failed`` or ``canceled``. Raises AlreadyExists, NotFound."""
-        self._connected.ensure_writable()
-        runs.end_run(self._core, RunEnd(id, self._core.now(), outcome, exit, outputs))
-
-    def run(self, id: str) -> tuple[RunStart, RunEnd | None]:
-        """Return a run: its start and, if it has ended, its end. Raises NotFound."""
-        return runs.get_run(self._core, id)
-
-    def runs(self) -> list[str]:
-        """Return the ids of all runs, oldest first."""
-        return runs.list_runs(self._core)
-
     # -- plumbing ------------------------------------------------------------------------------------------------------
 
     def _repo(self, entry: RepoEntry) -> Repo:
@@ -594,7 +404,3 @@ class Store:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-def _ids(repos: Iterable[RepoEntry]) -> str:
-    return ", ".join(f"{repo.id} (deleted {repo.deleted[:19]}Z)" for repo in repos)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sheaf.engine.clock import parse_time
@@ -12,6 +13,7 @@ from sheaf.model.records import Author, RepoEntry, RepoState
 
 if TYPE_CHECKING:
     from sheaf.engine.manifest.diff_entries import Difference
+    from sheaf.transfer.local.scan import Skipped
 
 __all__ = [
     "Branch",
@@ -20,7 +22,7 @@ __all__ = [
     "Label",
     "RepoInfo",
     "StoreInfo",
-    "Verified",
+    "UploadPlan",
     "branch_of",
     "change_of",
     "entry_of",
@@ -57,6 +59,12 @@ class Entry:
     def executable(self) -> bool:
         """True if the owner may execute the file."""
         return self.kind == "file" and bool(self.mode & 0o100)
+
+    def is_at(self, local: str | Path) -> bool:
+        """True if a local path already has the content of this file or symlink; False if nothing is there."""
+        from sheaf.transfer.local.hashes import is_copy_of
+
+        return is_copy_of(Path(local), self.size, self.content, self.target)
 
 
 def entry_of(entry: model.Entry) -> Entry:
@@ -144,17 +152,23 @@ class StoreInfo:
         return sum(self.sizes.values())
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """The result of a verification: the number and size of the sound files.
+@dataclass(slots=True)
+class UploadPlan:
+    """What an upload would do.
 
-    ``erased``: the paths of erased files; ``damaged``: the number of unreadable files. ``files`` counts neither.
+    ``parent``: the id of the bundle that the changes start from, "" for none. ``files``, ``bytes``: the number and size of
+    all files of the new bundle. ``new_bytes``: size of contents that the parent does not have: the most that would be sent.
+    ``clashes``: paths that collide on other file systems. ``warnings``: as for an upload.
     """
 
-    files: int
-    bytes: int
-    erased: tuple[str, ...] = ()
-    damaged: int = 0
+    parent: str
+    changes: list[Change] = field(default_factory=list)
+    files: int = 0
+    bytes: int = 0
+    new_bytes: int = 0
+    skipped: list[Skipped] = field(default_factory=list)
+    clashes: list[tuple[str, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def label_of(name: str, state: RepoState) -> Label:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sheaf.errors import InvalidInput
-from sheaf.storage.folder.private_files import make_private_folder
+from sheaf.private_files import make_private_folder
 
 __all__ = ["load", "save"]
 

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sheaf.errors import Denied, InvalidInput, NoSpace, Unsupported
+from sheaf.private_files import make_private_folder
 from sheaf.settings.settings import Environment, options_for, read_sheaf
-from sheaf.storage.folder.private_files import make_private_folder
 from sheaf.storage.storage_options import StorageOptions
 
 __all__ = ["KEY_BYTES", "keep_in_keyring", "new_key", "parse_key", "read_key_file", "secrets_for", "write_key_file"]

@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from sheaf.errors import InvalidInput, NotFound
+from sheaf.local_errors import printable
 from sheaf.settings import configfile
 from sheaf.settings.sizes import parse_size
 from sheaf.storage.open import is_path
 from sheaf.storage.storage_options import StorageOptions
-from sheaf.transfer.local_errors import printable
 
 __all__ = [
     "FILES",

@@ -24,9 +24,9 @@ from typing import Any, TypeVar
 from unittest import mock
 
 from sheaf.engine.clock import Clock
+from sheaf.engine.context import Connected
 from sheaf.errors import Unavailable
 from sheaf.fork import Threads
-from sheaf.repo.context import Connected
 from sheaf.repo.store import Store
 from sheaf.storage.buffers import views
 from sheaf.storage.memory import MemoryBackend

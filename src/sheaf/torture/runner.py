@@ -21,7 +21,7 @@ from sheaf.torture.timing import Figure, TimedBackend, Timings
 from sheaf.torture.trial import Scale, Trial
 from sheaf.torture.whole_store.claims import Broken
 from sheaf.torture.whole_store.rounds import Round, play
-from sheaf.transfer.progress import Meter
+from sheaf.transfer.progress import Meter, Progress
 
 __all__ = ["Plan", "Report", "torture"]
 
@@ -75,12 +75,12 @@ class _Run:
     rounds: list[Round] = field(default_factory=list)
 
 
-def torture(place: Place, plan: Plan, meter: Meter | None = None) -> Report:
+def torture(place: Place, plan: Plan, progress: Progress | None = None) -> Report:
     """Run all checks at ``place``, which must be empty and temporary: objects left in it are for the caller to remove.
 
     Raises Unavailable, Denied or NoSpace only where no result is possible.
     """
-    run = _Run(place, plan, meter or Meter())
+    run = _Run(place, plan, Meter(progress))
     run.meter.add_total(files=len(CASES), bytes=0)
     findings = [*_cases(run), *_together(run), *_surroundings(run)]
     findings.append(_whole(run, is_sound=all(finding.verdict != "failed" for finding in findings)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from sheaf.fork import Lock
-from sheaf.transfer.local_errors import printable
+from sheaf.local_errors import printable
 
 __all__ = ["Meter", "Progress", "ProgressState", "log_file", "logs_files"]
 

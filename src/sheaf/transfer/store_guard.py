@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sheaf.engine.core import Core
 from sheaf.errors import Refused
-from sheaf.transfer.local_errors import printable
+from sheaf.local_errors import printable
 
 __all__ = ["ensure_outside_store", "folder_of"]
 

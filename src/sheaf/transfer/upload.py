@@ -27,6 +27,7 @@ from sheaf.engine.manifest.tree import Tree
 from sheaf.errors import Refused, SheafError
 from sheaf.fork import Threads
 from sheaf.format.node_v1 import ROWS, hashes_array
+from sheaf.local_errors import printable
 from sheaf.model.entries import EARLIEST, LATEST, Kind
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import join
@@ -37,7 +38,6 @@ from sheaf.transfer.local.name_collisions import ANYWHERE, Clashes, clash_text, 
 from sheaf.transfer.local.read import read_blocks, read_small
 from sheaf.transfer.local.scan import SET_ASIDE, ScanBatch, Skipped, scan
 from sheaf.transfer.local.statcache import StatCache
-from sheaf.transfer.local_errors import printable
 from sheaf.transfer.progress import Meter, log_file, logs_files
 from sheaf.transfer.small_files.read_columns import Fresh, Taken
 from sheaf.transfer.small_files.worker_pool import Files, Readers

@@ -58,8 +58,8 @@ def made() -> Backend:
     diamond = repo.create_diamond()
     assert diamond.info.state == "initialized"
     store = place.store()
-    run = store.start_run(command=("train",), environment={})
-    store.end_run(run, "succeeded", exit=0)
+    run = store.runs.start(command=("train",), environment={})
+    store.runs.end(run, "succeeded", exit=0)
     condemn(backend, dead=[bytes(32)])
     return backend
 

@@ -102,7 +102,7 @@ def test_an_erased_content_of_another_size_than_said_is_not_stored(store: Store,
     with repo.edit(message="m") as edit:
         edit.put("secret", content("3000000-5"))
         edit.commit()
-    store.erase(address="r@main:secret", reason="x")
+    store.erasure.erase(address="r@main:secret", reason="x")
     with pytest.raises(Refused, match="erased"):
         repo.upload(misstated, message="m", skip_on_error=True)
 

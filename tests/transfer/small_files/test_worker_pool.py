@@ -201,7 +201,7 @@ def test_what_can_not_be_read_is_named(repo: Repo, folder: Path, started: list[R
 
 def test_what_was_erased_is_refused_by_name(store: Store, repo: Repo, folder: Path, started: list[Reader]) -> None:
     repo.upload(folder, message="m")
-    store.erase(content=str(repo.bundle().entry("noise/7").content), reason="asked to", now=True)
+    store.erasure.erase(content=str(repo.bundle().entry("noise/7").content), reason="asked to", now=True)
     with pytest.raises(Refused, match="noise/7' was erased"):
         repo.upload(folder, message="m", rehash=True)
     assert_gone(started)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,7 +11,7 @@ import click
 
 from sheaf.cli import options
 from sheaf.cli.app import App
-from sheaf.cli.commands.change_counts import in_bundle, in_folder, is_same, skipper, without_full_folders
+from sheaf.cli.commands.change_counts import in_bundle, in_folder, skipper, without_full_folders
 from sheaf.cli.commands.erase import tell_erased
 from sheaf.cli.exits import DAMAGED, NO, OK
 from sheaf.cli.inputs import choose_bundle, read_meta
@@ -20,17 +19,14 @@ from sheaf.cli.output import views
 from sheaf.cli.output.render import Cell, View
 from sheaf.cli.output.text import count_of, human_size, quote
 from sheaf.cli.verb_tree import verb
-from sheaf.engine.clock import SystemClock
 from sheaf.errors import InvalidInput
-from sheaf.settings.durations import parse_duration
+from sheaf.settings.durations import parse_moment
 
 if TYPE_CHECKING:
+    from sheaf.api import Damaged, Downloaded, Updated
     from sheaf.repo.bundle import Bundle
     from sheaf.repo.repo import Repo
     from sheaf.repo.values import Change, Entry
-    from sheaf.transfer.download.damaged import Damaged
-    from sheaf.transfer.download.download import Downloaded
-    from sheaf.transfer.download.update import Updated
 
 __all__ = ["diff", "download", "download_file", "get", "list_", "list_files", "update", "verify"]
 
@@ -65,18 +61,9 @@ def list_(
     """List the bundles, oldest first."""
     found = app.repo(repo)
     bundles = list(found.log(f"branch:{branch}"))[::-1] if branch else found.bundles()
-    facts, start = read_meta(meta).items(), _moment(since) if since else None
+    facts, start = read_meta(meta).items(), parse_moment(since) if since else None
     chosen = [bundle for bundle in bundles if facts <= bundle.meta.items() and (start is None or bundle.time >= start)]
     app.out.listing(views.BUNDLE, chosen[max(0, len(chosen) - limit) :] if limit is not None else chosen)
-
-
-def _moment(text: str) -> datetime:
-    """Parse a date, a time (UTC by default), or an age before now."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return datetime.fromtimestamp(SystemClock().now_ns() / 1e9 - parse_duration(text), UTC)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 @verb(example="sheaf bundle get --repo faces --label init", exits=(3, 5, 6, 8, 9), fields=lambda: {"": views.BUNDLE})
@@ -179,7 +166,7 @@ def download_file(app: App, *, repo: str, file: str, destination: Path, overwrit
     if entry.kind == "folder":
         where = f"sheaf cp -r {chosen.repo_name}@{chosen.id}:{path} DIR"
         raise InvalidInput(f"'{path}' is a folder in the bundle", f"name a file, or copy the folder with `{where}`")
-    force = overwrite or is_same(entry, destination / path)
+    force = overwrite or entry.is_at(destination / path)
     with app.progress("download") as bar:
         done = chosen.download(destination, files=[path], force=force, progress=bar)
     if path in done.erased:

@@ -11,11 +11,11 @@ from sheaf.cli.app import App
 from sheaf.cli.output.text import quote
 
 if TYPE_CHECKING:
+    from sheaf.api import Skipped
     from sheaf.repo.bundle import Bundle
-    from sheaf.repo.values import Change, Entry
-    from sheaf.transfer.local.scan import Skipped
+    from sheaf.repo.values import Change
 
-__all__ = ["HasContent", "in_bundle", "in_folder", "is_same", "skipper", "without_full_folders"]
+__all__ = ["HasContent", "in_bundle", "in_folder", "skipper", "without_full_folders"]
 
 #: Whether something is in the folder at a path.
 HasContent = Callable[[str], bool]
@@ -57,14 +57,3 @@ def without_full_folders(changes: Iterable[Change], old: HasContent, new: HasCon
         if change.kind == "deleted" and change.old and change.old.kind == "folder" and old(change.path):
             continue
         yield change
-
-
-def is_same(entry: Entry, place: Path) -> bool:
-    """True if a local path already has the content of a file or symlink of a bundle; False if nothing is there."""
-    if place.is_symlink():
-        return entry.target is not None and os.fspath(place.readlink()) == entry.target
-    if not place.is_file() or entry.target is not None or place.stat().st_size != entry.size:
-        return False
-    from sheaf.transfer.local.hashes import hash_file
-
-    return hash_file(str(place)).hex() == entry.content

@@ -11,7 +11,7 @@ from sheaf.cli.exits import DAMAGED, OK, REPAIRABLE
 from sheaf.cli.output.text import count_of, quote
 
 if TYPE_CHECKING:
-    from sheaf.engine.check.report import Problem, Report
+    from sheaf.api import Problem, Report
 
 __all__ = ["exit_of", "print_report", "print_verdict", "problem_records"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import posixpath
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
+from sheaf.api import Address
 from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.commands.erase import tell_erased
@@ -18,21 +18,14 @@ from sheaf.cli.inputs import address_of, bundle_at, is_address, repo_at, showing
 from sheaf.cli.output.text import quote
 from sheaf.cli.output.views import bundle_record
 from sheaf.cli.verb_tree import verb
-from sheaf.errors import InvalidInput, NotFound, Refused
-from sheaf.model.refs import Address
-from sheaf.transfer.download.sparse import end_sparse, write_sparse
-from sheaf.transfer.local_errors import translated
-from sheaf.transfer.progress import Meter
+from sheaf.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
     from sheaf.repo.edit import Edit
     from sheaf.repo.repo import Repo
-    from sheaf.repo.values import Entry
 
 __all__ = ["cp"]
-
-_BLOCK: Final = 8 << 20
 
 
 @verb(
@@ -182,10 +175,9 @@ def _copy_out(app: App, typed: str, target: Path, *, recursive: bool, force: boo
     with showing(source):
         is_folder = _is_folder(bundle, source.path)
     if not is_folder:
-        entry = bundle.entry(source.path)
         place = target / posixpath.basename(source.path) if target.is_dir() else target
         with app.progress("cp") as bar:
-            _write_one(bundle, entry, place, Meter(bar, "cp"), force=force)
+            bundle.download_file(source.path, place, force=force, progress=bar)
     elif recursive:
         app.resumes = True
         with app.progress("cp") as bar:
@@ -194,49 +186,3 @@ def _copy_out(app: App, typed: str, target: Path, *, recursive: bool, force: boo
         raise InvalidInput(f"'{source.path or source.repo}' is a folder", "add --recursive")
     app.out.object({"bundle": bundle.id, "path": source.path, "destination": str(target), "erased": list(erased)})
     return app.dialect.partial_exit if tell_erased(app, erased) else OK
-
-
-def _write_one(bundle: Bundle, entry: Entry, place: Path, meter: Meter, *, force: bool) -> None:
-    """Write one file: it appears whole or not at all, and replaces another only with ``force``."""
-    shown = quote(str(place))
-    _check_destination(place, shown, force=force)
-    meter.add_total(files=1, bytes=entry.size)
-    with translated(f"write {shown}"), tempfile.TemporaryDirectory(dir=place.parent, prefix=".sheaf-") as folder:
-        aside = Path(folder) / "file"
-        if entry.target is not None:
-            aside.symlink_to(entry.target)
-        else:
-            with bundle.open(entry.path) as stream, aside.open("wb", buffering=0) as out:
-                while block := stream.read(_BLOCK):
-                    write_sparse(out.fileno(), block)
-                    meter.add_bytes(len(block))
-                end_sparse(out.fileno())
-            aside.chmod(entry.mode)
-            os.utime(aside, ns=(entry.mtime_ns, entry.mtime_ns))
-        if force:
-            aside.replace(place)
-        else:
-            _place_new(aside, place, shown)
-
-
-def _check_destination(place: Path, shown: str, *, force: bool) -> None:
-    """Raise errors that are known before anything is fetched."""
-    if not place.parent.is_dir():
-        raise NotFound(f"{quote(str(place.parent))}: no such folder", f"create it, then write {shown}")
-    if place.is_dir() and not place.is_symlink():
-        raise Refused(f"{shown} is a folder", "move it away, or copy to another name")
-    if os.path.lexists(place) and not force:
-        raise _taken(shown)
-
-
-def _place_new(aside: Path, place: Path, shown: str) -> None:
-    try:
-        os.link(aside, place, follow_symlinks=False)
-    except FileExistsError:
-        raise _taken(shown) from None
-    except OSError:  # a file system without hard links
-        aside.rename(place)
-
-
-def _taken(shown: str) -> Refused:
-    return Refused(f"{shown} already exists", "replace it with --overwrite, or copy to another name")

@@ -18,7 +18,7 @@ from sheaf.cli.verb_tree import verb
 from sheaf.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from sheaf.engine.commit.diamonds import Mode
+    from sheaf.api import Mode
 
 __all__ = ["cancel", "commit", "get", "initialize", "list_", "split_add", "split_get", "split_list"]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from sheaf.api import Address
 from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.commands.change_counts import in_bundle, in_folder, skipper, without_full_folders
@@ -21,7 +22,6 @@ from sheaf.cli.output.render import Cell, View
 from sheaf.cli.output.text import quote
 from sheaf.cli.verb_tree import verb
 from sheaf.errors import InvalidInput, NotFound
-from sheaf.model.refs import Address
 
 if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle

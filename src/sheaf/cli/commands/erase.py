@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
+from sheaf.api import parse_time
 from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.commands.gc_waits import Waiting
@@ -16,13 +17,10 @@ from sheaf.cli.inputs import confirm
 from sheaf.cli.output.render import View
 from sheaf.cli.output.text import count_of, quote
 from sheaf.cli.verb_tree import verb
-from sheaf.engine.clock import parse_time
 from sheaf.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from sheaf.engine.erase.locate import Like
-    from sheaf.format.session_v1 import ErasedPlace, Notice, Receipt
-    from sheaf.repo.erase_rows import RowsHit
+    from sheaf.api import ErasedPlace, Notice, Receipt, RowsHit, Similar
 
 __all__ = ["erase", "erased", "tell_erased"]
 
@@ -97,18 +95,20 @@ def erase(
         "recursive": recursive,
     }
     if like:
-        app.out.listing(_LIKE, app.store.like(**named))
+        app.out.listing(_LIKE, app.store.erasure.similar(**named))
         return
     if dry_run:
-        app.out.listing(_PLACE, app.store.where(**named))
+        app.out.listing(_PLACE, app.store.erasure.locate(**named))
         return
     reason = _needed(reason)
     if not yes:
-        places = app.store.where(**named)
+        places = app.store.erasure.locate(**named)
         _show(app, map(_place, places), len(places))
         confirm(f"Permanently erase this content ({_paths_of(places)})?", is_sure=False)
-    others = app.store.namesakes(**named) if with_path else []
-    receipt = app.store.erase(**named, with_path=with_path, reason=reason, now=now, tell=Waiting(app, _PATIENCE))
+    others = app.store.erasure.namesakes(**named) if with_path else []
+    receipt = app.store.erasure.erase(
+        **named, with_path=with_path, reason=reason, now=now, tell=Waiting(app, _PATIENCE)
+    )
     _print(app, receipt)
     if others:
         contents = sorted({place.content for place in others})
@@ -152,14 +152,14 @@ def _erase_rows(
             "name the files, such as faces:tables/**/*.parquet",
         )
     if dry_run:
-        app.out.listing(_ROWS, app.store.rows_hit(repo, pattern, rows))
+        app.out.listing(_ROWS, app.store.erasure.count_rows(repo, pattern, rows))
         return
     reason = _needed(reason)
     if not yes:
-        hit = app.store.rows_hit(repo, pattern, rows)
+        hit = app.store.erasure.count_rows(repo, pattern, rows)
         _show(app, (f"{_place(each.place)}: {count_of(each.rows, 'row')}" for each in hit), len(hit))
         confirm(f"Permanently erase these rows from every version of {quote(pattern)}?", is_sure=False)
-    _print(app, app.store.erase_rows(repo, pattern, rows, reason=reason, now=now, tell=Waiting(app, _PATIENCE)))
+    _print(app, app.store.erasure.erase_rows(repo, pattern, rows, reason=reason, now=now, tell=Waiting(app, _PATIENCE)))
 
 
 def _is_address(text: str) -> bool:
@@ -211,9 +211,9 @@ def _print(app: App, receipt: Receipt) -> None:
 def erased(app: App, receipts: bool) -> None:
     """List the erased contents of the store."""
     if receipts:
-        app.out.listing(_RECEIPT, app.store.receipts())
+        app.out.listing(_RECEIPT, app.store.erasure.receipts())
     else:
-        app.out.listing(_NOTICE, app.store.erased())
+        app.out.listing(_NOTICE, app.store.erasure.erased())
 
 
 # -- output
@@ -232,7 +232,7 @@ def _address(place: ErasedPlace) -> str:
     return f"{place.repo}@{place.bundle}:{place.path}"
 
 
-def _like_record(like: Like) -> dict[str, Any]:
+def _like_record(like: Similar) -> dict[str, Any]:
     places = [msgspec.to_builtins(place) for place in like.places]
     return {"content": like.content, "size": like.size, "shared": like.shared, "places": places}
 
@@ -244,7 +244,7 @@ _ROWS: Final[View[RowsHit]] = View(
     columns=("PLACE", "ROWS"),
     cells=lambda hit: (_address(hit.place), hit.rows),
 )
-_LIKE: Final[View[Like]] = View(
+_LIKE: Final[View[Similar]] = View(
     line=lambda like: like.content,
     record=_like_record,
     columns=("SHARED", "SIZE", "HASH", "PATHS", "PLACE"),

@@ -20,9 +20,7 @@ from sheaf.cli.verb_tree import verb
 from sheaf.settings.durations import parse_duration
 
 if TYPE_CHECKING:
-    from sheaf.engine.gc.collect import Collected
-    from sheaf.engine.gc.retention import Gone
-    from sheaf.repo.operations.delete import Surplus
+    from sheaf.api import Collected, Gone, Surplus
     from sheaf.repo.repo import Repo
 
 __all__ = ["delete_bundle", "gc", "squash", "undelete_bundle", "undelete_repo"]

@@ -8,7 +8,7 @@ from sheaf.cli.app import App
 from sheaf.cli.output.text import quote
 
 if TYPE_CHECKING:
-    from sheaf.format.session_v1 import Session
+    from sheaf.api import Session
 
 __all__ = ["Waiting", "named"]
 

@@ -107,7 +107,7 @@ def mount_new(
 
 
 def _spill_folder(app: App, id: str) -> Path:
-    from sheaf.repo.operations.mount_spills import spills_folder
+    from sheaf.repo.mount_spills import spills_folder
 
     return spills_folder(app.environment) / id
 

@@ -16,7 +16,7 @@ from sheaf.cli.verb_tree import verb
 from sheaf.settings.settings import options_for
 
 if TYPE_CHECKING:
-    from sheaf.repo.operations.push import Pushed
+    from sheaf.api import Pushed
     from sheaf.repo.repo import Repo
     from sheaf.repo.store import Store
 

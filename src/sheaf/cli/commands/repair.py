@@ -19,8 +19,8 @@ from sheaf.cli.verb_tree import verb
 from sheaf.settings.settings import options_for
 
 if TYPE_CHECKING:
-    from sheaf.engine.repair.quarantine import Unreadable
-    from sheaf.repo.operations.repair import Plan, Repaired, Repairs
+    from sheaf.api import Unreadable
+    from sheaf.repo.repair import Plan, Repaired, Repairs
 
 __all__ = ["repair"]
 
@@ -61,7 +61,7 @@ def repair(
 
     Exits like a `store check` after the repair: with 0 if no damage is left, with 7 if the rest can be repaired, else 6.
     """
-    from sheaf.repo.operations.repair import Plan
+    from sheaf.repo.repair import Plan
 
     agree = partial(_agree, app, is_sure=yes)
     plan = Plan(from_replica, pages, index, quarantine, dry_run, keep, agree)
@@ -82,7 +82,7 @@ def repair(
 
 def _opened(app: App) -> Repairs:
     import sheaf  # the heavy part: loaded by verbs that need a store only
-    from sheaf.repo.operations.repair import open_repairs
+    from sheaf.repo.repair import open_repairs
 
     settings = app.settings
     return open_repairs(

@@ -13,8 +13,7 @@ from sheaf.cli.output.text import count_of, human_size, quote
 from sheaf.cli.verb_tree import verb
 
 if TYPE_CHECKING:
-    from sheaf.engine.replicas.catchup import Caught
-    from sheaf.repo.store_replicas import ReplicaInfo
+    from sheaf.api import Caught, ReplicaInfo
 
 __all__ = ["add", "list_", "policy", "promote", "remove", "replicate"]
 

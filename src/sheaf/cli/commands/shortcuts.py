@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from sheaf.api import Address, parse_ref
 from sheaf.cli import options
 from sheaf.cli.commands import bundle, label
 from sheaf.cli.commands import upload as uploading
@@ -14,7 +15,6 @@ from sheaf.cli.inputs import address_of
 from sheaf.cli.verb_tree import Verb
 from sheaf.cli.words import make_completable
 from sheaf.errors import InvalidInput
-from sheaf.model.refs import Address, parse_ref
 
 __all__ = ["DOWNLOAD", "LABEL", "UPLOAD"]
 

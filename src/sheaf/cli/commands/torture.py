@@ -74,13 +74,12 @@ def torture(app: App, *, url: str, rounds: int, minutes: float | None, seed: int
     """
     from sheaf.torture.runner import Plan, torture
     from sheaf.torture.scratch_location import Place, scratch
-    from sheaf.transfer.progress import Meter
 
     plan = Plan(secrets.randbelow(10**6) if seed is None else seed, rounds, minutes)
     progress = app.progress("torture", "steps")
     place = Place.at(url, app.storage_options())
     with patiently(), scratch(place, keep=keep) as found:  # what was written there is taken away again
-        report = torture(found, plan, Meter(progress))
+        report = torture(found, plan, progress)
         progress.close()
         _print(app, report)  # now: what was found must not be lost if it can't be cleaned up
     if keep:

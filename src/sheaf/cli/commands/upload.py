@@ -23,10 +23,10 @@ from sheaf.cli.verb_tree import verb
 from sheaf.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from sheaf.api import Skipped
     from sheaf.repo.bundle import Bundle
     from sheaf.repo.repo import Repo, Upload
     from sheaf.repo.values import Change
-    from sheaf.transfer.local.scan import Skipped
 
 __all__ = ["Announcer", "place_of", "tell_branch", "tell_label", "upload"]
 

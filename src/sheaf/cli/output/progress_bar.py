@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from sheaf.cli.output.text import human_size
 
 if TYPE_CHECKING:
-    from sheaf.transfer.progress import ProgressState
+    from sheaf.api import ProgressState
 
 __all__ = ["Bar"]
 

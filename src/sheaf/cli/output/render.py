@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final, Generic, Literal, TypeVar
 
 from sheaf.cli.output.text import exact_time, human_size, quote, short_time
-from sheaf.transfer.local_errors import printable
+from sheaf.local_errors import printable
 
 __all__ = ["Cell", "Output", "View", "to_json"]
 

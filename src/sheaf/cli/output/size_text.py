@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sheaf.cli.output.text import count_of, human_size
 
 if TYPE_CHECKING:
-    from sheaf.engine.gc.store_sizes import Sizes
+    from sheaf.api import Sizes
 
 __all__ = ["size_line", "size_record"]
 

@@ -10,7 +10,7 @@ from sheaf.cli.output.render import Cell, View
 from sheaf.cli.output.text import exact_time, go_time, quote, short_time
 
 if TYPE_CHECKING:
-    from sheaf.model.records import Author
+    from sheaf import Author
     from sheaf.repo.bundle import Bundle
     from sheaf.repo.diamond import DiamondInfo, SplitInfo
     from sheaf.repo.repo import Repo

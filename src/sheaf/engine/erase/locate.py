@@ -28,7 +28,7 @@ from sheaf.model.nodes import Pointer
 from sheaf.model.paths import join
 from sheaf.model.records import Bundle
 
-__all__ = ["Finder", "Held", "LeafSearch", "Like", "files_of", "find_like", "find_namesakes", "held_by"]
+__all__ = ["Finder", "Held", "LeafSearch", "Similar", "files_of", "find_namesakes", "find_similar", "held_by"]
 
 _LEAVES = 16  # leaves fetched at once
 _TABLES = 32  # tables of packs fetched at once
@@ -240,7 +240,7 @@ def _offsets(core: Core, pack: bytes, wanted: Array, exact: frozenset[bytes]) ->
 
 
 @dataclass(slots=True)
-class Like:
+class Similar:
     """A content that has chunks in common with others: ``shared`` of its ``size`` bytes. Where it stands: the paths."""
 
     content: str
@@ -249,27 +249,27 @@ class Like:
     places: list[ErasedPlace] = field(default_factory=list)
 
 
-def find_like(core: Core, contents: frozenset[bytes]) -> list[Like]:
+def find_similar(core: Core, contents: frozenset[bytes]) -> list[Similar]:
     """The other contents of living bundles that share chunks with these, what shares most first."""
     finder = Finder(core, contents)
     finder.find()
     packs = frozenset(held_by(core, finder.chunks | contents).packs)
-    search = _LikeSearch(core, contents, finder.chunks | contents, packs | load_forwards(core).sources(packs))
+    search = _SimilarSearch(core, contents, finder.chunks | contents, packs | load_forwards(core).sources(packs))
     nodes = Nodes(core)
     for repo, bundle, is_alive in _all_bundles(core):
         if is_alive:
             for leaf in _leaves(nodes, pointer_of(bundle.root)):
                 search.add(leaf, nodes.rows, repo, bundle)
-    return sorted(search.found.values(), key=lambda like: (-like.shared, like.content))
+    return sorted(search.found.values(), key=lambda each: (-each.shared, each.content))
 
 
 @dataclass(slots=True)
-class _LikeSearch:
+class _SimilarSearch:
     core: Core
     contents: frozenset[bytes]
     chunks: set[bytes]
     packs: frozenset[bytes]
-    found: dict[bytes, Like] = field(default_factory=dict)
+    found: dict[bytes, Similar] = field(default_factory=dict)
     _hits: dict[bytes, list[tuple[bytes, str]]] = field(default_factory=dict)
     _reader: Contents = field(init=False)
 
@@ -280,7 +280,7 @@ class _LikeSearch:
         mark = mark_of(leaf)
         if mark not in self._hits:
             self._hits[mark] = [
-                (entry.content, entry.path) for entry in self._candidates(rows(leaf)) if self._is_like(entry)
+                (entry.content, entry.path) for entry in self._candidates(rows(leaf)) if self._is_similar(entry)
             ]
         for content, path in self._hits[mark]:
             self.found[content].places.append(ErasedPlace(repo, bundle.id, path, content.hex()))
@@ -295,12 +295,12 @@ class _LikeSearch:
             if entry.content not in self.contents:
                 yield entry
 
-    def _is_like(self, entry: Entry) -> bool:
+    def _is_similar(self, entry: Entry) -> bool:
         if entry.content in self.found:
             return True
         shared = self._shared(entry)
         if shared:
-            self.found[entry.content] = Like(entry.content.hex(), entry.size, shared)
+            self.found[entry.content] = Similar(entry.content.hex(), entry.size, shared)
         return bool(shared)
 
     def _shared(self, entry: Entry) -> int:

@@ -8,13 +8,23 @@ from dataclasses import dataclass
 from sheaf.engine.clock import rfc3339
 from sheaf.engine.core import Core
 from sheaf.engine.log.record_log import repo_log, store_log
+from sheaf.engine.log.resolve import Refs
 from sheaf.engine.sessions.sessions import condemned_lists
-from sheaf.errors import InvalidInput
+from sheaf.errors import Ambiguous, InvalidInput, NotFound
 from sheaf.format import keys
 from sheaf.model.ids import parse_hash
 from sheaf.model.records import AddBundle, Bundle, DeleteBundle, RedactBundle, RepoEntry, RestoreBundle
 
-__all__ = ["Gone", "gone_bundles", "kept_since", "lost_with", "restorable", "retained"]
+__all__ = [
+    "Gone",
+    "find_deleted_repo",
+    "gone_bundles",
+    "kept_since",
+    "lost_with",
+    "restorable",
+    "restorable_repos",
+    "retained",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +87,32 @@ def restorable(core: Core, bundles: Sequence[Bundle]) -> set[str]:
     roots = sorted({bundle.root.id for bundle in bundles} - dead)
     there = dict(zip(roots, core.io.map(lambda root: _is_node(core, root), roots), strict=True))
     return {bundle.id for bundle in bundles if there.get(bundle.root.id)}
+
+
+def restorable_repos(core: Core, repos: Sequence[RepoEntry]) -> list[RepoEntry]:
+    """Those whose bundles all can be restored: gc has not begun with any of them."""
+    bundles = {repo.id: Refs(repo_log(core, repo.id), repo.name).bundles() for repo in repos}
+    there = restorable(core, [bundle for held in bundles.values() for bundle in held])
+    return [repo for repo in repos if all(bundle.id in there for bundle in bundles[repo.id])]
+
+
+def find_deleted_repo(core: Core, which: str) -> RepoEntry:
+    """The deleted repo with this id, or with this name: of several, the one that can be restored.
+
+    Raises:
+        NotFound: there is none.
+        Ambiguous: there are several; the message lists their ids.
+    """
+    repos = store_log(core).head().state.repos.values()
+    found = [repo for repo in repos if repo.deleted and which in (repo.id, repo.name)]
+    if not found:
+        raise NotFound(f'there is no deleted repo "{which}"', "see `sheaf repo undelete`")
+    if len(found) > 1:
+        found = restorable_repos(core, found) or found
+    if len(found) > 1:
+        ids = ", ".join(f"{repo.id} (deleted {repo.deleted[:19]}Z)" for repo in found)
+        raise Ambiguous(f'{len(found)} deleted repos have the name "{which}"', f"use an id: {ids}")
+    return found[0]
 
 
 def _is_node(core: Core, root: str) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from sheaf.engine.replicas.object_kinds import replica_id
-from sheaf.storage.folder.private_files import make_private_folder, write_private
+from sheaf.private_files import make_private_folder, write_private
 
 __all__ = ["recall", "remember"]
 

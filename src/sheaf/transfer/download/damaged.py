@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from sheaf.errors import Corrupt
+from sheaf.local_errors import printable
 from sheaf.transfer.download.partial import Partial
-from sheaf.transfer.local_errors import printable
 
 __all__ = ["Damaged", "Refusal", "damage_error", "refusal_at"]
 

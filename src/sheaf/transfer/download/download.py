@@ -22,6 +22,7 @@ from blake3 import blake3
 from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.engine.manifest.tree import Tree
 from sheaf.errors import InvalidInput, Refused
+from sheaf.local_errors import ensure_utf8_names, printable, translated
 from sheaf.model.entries import Kind
 from sheaf.transfer.download.damaged import Damaged, refusal_at
 from sheaf.transfer.download.install import Placing, ensure_free, restore_folders
@@ -33,7 +34,6 @@ from sheaf.transfer.local.dirfd import FOLDER_FLAGS
 from sheaf.transfer.local.name_collisions import Clashes, Folding, collision_error, probe_folding
 from sheaf.transfer.local.scan import PARTIAL_SUFFIX
 from sheaf.transfer.local.statcache import StatCache
-from sheaf.transfer.local_errors import ensure_utf8_names, printable, translated
 from sheaf.transfer.progress import Meter
 
 __all__ = ["WORKERS", "Downloaded", "download", "ensure_no_collisions"]

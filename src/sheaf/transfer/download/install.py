@@ -16,11 +16,11 @@ from typing import Final
 import pyarrow as pa
 
 from sheaf.errors import Refused
+from sheaf.local_errors import translated
 from sheaf.model.entries import Kind
 from sheaf.model.paths import join, split
 from sheaf.transfer.download.write_files import paths_of
 from sheaf.transfer.local.dirfd import Anchor
-from sheaf.transfer.local_errors import translated
 
 __all__ = ["Placing", "ensure_free", "restore_folders", "unlocked"]
 

@@ -28,11 +28,11 @@ import msgspec
 from blake3 import blake3
 
 from sheaf.errors import Refused
+from sheaf.local_errors import local_error, printable, translated
 from sheaf.transfer.local.dirfd import FOLDER_FLAGS
 from sheaf.transfer.local.name_collisions import PROBES
 from sheaf.transfer.local.remove import empty_folder, remove_folder
 from sheaf.transfer.local.scan import PARTIAL_SUFFIX
-from sheaf.transfer.local_errors import local_error, printable, translated
 
 __all__ = ["Partial"]
 

@@ -18,6 +18,7 @@ from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.engine.manifest.tree import Tree
 from sheaf.errors import Refused
 from sheaf.fork import Threads
+from sheaf.local_errors import printable, translated
 from sheaf.model.paths import split
 from sheaf.transfer.download.damaged import Damaged, refusal_at
 from sheaf.transfer.download.download import WORKERS, ensure_no_collisions, make_folder
@@ -31,7 +32,6 @@ from sheaf.transfer.local.hashes import LocalHashes
 from sheaf.transfer.local.name_collisions import probe_folding
 from sheaf.transfer.local.scan import PARTIAL_SUFFIX, Skipped, checked_root, scan
 from sheaf.transfer.local.statcache import StatCache
-from sheaf.transfer.local_errors import printable, translated
 from sheaf.transfer.progress import Meter, log_file
 
 __all__ = ["Updated", "update"]

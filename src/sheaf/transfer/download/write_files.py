@@ -29,6 +29,7 @@ from sheaf.engine.chunks.chunk_reader import DAMAGE, Contents, Erased
 from sheaf.engine.manifest.tree import entry_at
 from sheaf.errors import Corrupt, SheafError
 from sheaf.fork import Threads
+from sheaf.local_errors import local_error, translated
 from sheaf.model.entries import Entry, Kind, PlaceKind
 from sheaf.model.paths import join
 from sheaf.storage.port import Buffer
@@ -36,7 +37,6 @@ from sheaf.transfer.download.damaged import Damaged, Refusal
 from sheaf.transfer.download.sparse import end_sparse, write_sparse
 from sheaf.transfer.download.write_limiter import Turns
 from sheaf.transfer.local.dirfd import Anchor
-from sheaf.transfer.local_errors import local_error, translated
 from sheaf.transfer.progress import Meter, log_file, logs_files
 
 __all__ = ["Filled", "Filling", "check_names", "paths_of"]

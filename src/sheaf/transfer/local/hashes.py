@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -19,7 +21,7 @@ from sheaf.transfer.local.scan import OnError, ScanBatch, Skipped
 from sheaf.transfer.local.statcache import Hashes, StatCache
 from sheaf.transfer.progress import Meter
 
-__all__ = ["LocalHashes", "hash_file"]
+__all__ = ["LocalHashes", "hash_file", "is_copy_of"]
 
 _GROUP_FILES: Final = 128  # per task: enough to make a hand-over between threads cheap
 _GROUP_BYTES: Final = 8 << 20
@@ -87,6 +89,15 @@ def _hash(path: str, size: int, mtime: int, ctime: int) -> tuple[bytes, FileStat
 def hash_file(path: str) -> bytes:
     """Return the hash of a local file. Raises NotFound, Denied, Unavailable; Conflict if it changes while it is read."""
     return _hash_big(path)[0]
+
+
+def is_copy_of(place: Path, size: int, content: str | None, target: str | None) -> bool:
+    """True if a local path has this content (a hash), or is a symlink to ``target``; False if nothing is there."""
+    if place.is_symlink():
+        return target is not None and os.fspath(place.readlink()) == target
+    if not place.is_file() or target is not None or place.stat().st_size != size:
+        return False
+    return hash_file(str(place)).hex() == content
 
 
 def _hash_big(path: str) -> tuple[bytes, FileState]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 from blake3 import blake3
 
-from sheaf.storage.folder.private_files import make_private_folder, write_private
+from sheaf.private_files import make_private_folder, write_private
 
 __all__ = ["Origin", "recall", "remember"]
 

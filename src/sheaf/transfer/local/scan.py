@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sheaf.errors import InvalidInput, NotFound, Refused, SheafError
+from sheaf.local_errors import ensure_utf8_names, local_error, printable
 from sheaf.model.entries import Kind, clamp_time
 from sheaf.model.paths import check_path, check_target, join
 from sheaf.transfer.local.file_list import ListedFiles
 from sheaf.transfer.local.ignore import IGNORE_FILE, Ignore
-from sheaf.transfer.local_errors import ensure_utf8_names, local_error, printable
 
 __all__ = [
     "BATCH_ROWS",

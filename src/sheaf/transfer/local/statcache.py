@@ -21,7 +21,7 @@ import numpy.typing as npt
 from blake3 import blake3
 
 from sheaf.model.entries import Kind
-from sheaf.storage.folder.private_files import make_private_folder
+from sheaf.private_files import make_private_folder
 from sheaf.storage.folder.scratch import Scratch
 from sheaf.transfer.local.scan import ScanBatch
 

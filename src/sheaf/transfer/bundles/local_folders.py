@@ -6,21 +6,21 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from sheaf.engine.context import Connected, Context
 from sheaf.engine.log.resolve import alive
 from sheaf.engine.manifest.node_store import pointer_of
 from sheaf.engine.manifest.tree import Tree
 from sheaf.engine.manifest.tree_diff import Difference, with_renames
 from sheaf.errors import NotFound, Refused
+from sheaf.local_errors import printable
 from sheaf.model.paths import ancestors
 from sheaf.model.records import Bundle as Descriptor
 from sheaf.model.records import RepoEntry
-from sheaf.repo.context import Connected, Context
 from sheaf.transfer.download.update import Updated, update
 from sheaf.transfer.local.compare import changes, guess_base, learn
 from sheaf.transfer.local.origins import Origin, recall, remember
 from sheaf.transfer.local.scan import Skipped
 from sheaf.transfer.local.statcache import StatCache
-from sheaf.transfer.local_errors import printable
 from sheaf.transfer.progress import Meter, Progress
 from sheaf.vfs import FileTree
 

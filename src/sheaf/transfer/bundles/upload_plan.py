@@ -2,43 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sheaf.engine.commit.writer import Draft
+from sheaf.engine.context import Context
 from sheaf.engine.manifest.tree import Tree, entries
 from sheaf.engine.manifest.tree_diff import Difference, with_renames
 from sheaf.engine.sessions.erasure_notices import Erasures, erased_contents
 from sheaf.model.entries import Entry, Kind
-from sheaf.repo.context import Context
-from sheaf.repo.local_folders import hashes_of
-from sheaf.repo.values import Change, change_of
+from sheaf.transfer.bundles.commit_folder import UploadRules
+from sheaf.transfer.bundles.local_folders import hashes_of
 from sheaf.transfer.local.compare import changes
 from sheaf.transfer.local.ignore import Ignore
 from sheaf.transfer.local.name_collisions import ANYWHERE, Clashes, clash_text
 from sheaf.transfer.local.scan import ScanBatch, Skipped, scan
-from sheaf.transfer.progress import Meter, Progress
-from sheaf.transfer.store_guard import folder_of
-from sheaf.transfer.upload import left_out_warnings
+from sheaf.transfer.progress import Meter
+from sheaf.transfer.upload import FolderOptions, ensure_wanted, left_out_warnings
 
-__all__ = ["UploadPlan", "plan_upload"]
+__all__ = ["FolderPlan", "plan_upload"]
 
 
 @dataclass(slots=True)
-class UploadPlan:
-    """What an upload would do.
-
-    ``parent``: the id of the bundle that the changes start from, "" for none. ``files``, ``bytes``: the number and size of
-    all files of the new bundle. ``new_bytes``: size of contents that the parent does not have: the most that would be sent.
-    ``clashes``: paths that collide on other file systems. ``warnings``: as for an upload.
-    """
+class FolderPlan:
+    """What an upload would do: :class:`sheaf.repo.values.UploadPlan`."""
 
     parent: str
-    changes: list[Change] = field(default_factory=list)
+    changes: list[Difference] = field(default_factory=list)
     files: int = 0
     bytes: int = 0
     new_bytes: int = 0
@@ -47,33 +41,38 @@ class UploadPlan:
     warnings: list[str] = field(default_factory=list)
 
 
-def plan_upload(
-    context: Context,
-    folder: Path,
-    parent: Tree | None,
-    id: str,
-    *,
-    files: Sequence[str] | None,
-    skip_on_error: bool,
-    allow_erased: bool,
-    progress: Progress | None,
-) -> UploadPlan:
+def plan_upload(context: Context, draft: Draft, options: FolderOptions, rules: UploadRules, meter: Meter) -> FolderPlan:
     """Compare a folder with the bundle that would be the parent of an upload.
 
     Raises:
         NotFound, InvalidInput, Denied, Conflict: for a file, unless ``skip_on_error``.
-        Refused: a content was erased from the store, unless ``allow_erased``.
+        AlreadyExists: a name is in use.
+        Refused: there is no file to upload, names collide, or a content was erased from the store, unless the rules
+            allow it.
     """
-    plan = UploadPlan(id)
-    stats, on_error = hashes_of(context, folder), plan.skipped.append if skip_on_error else None
-    scanned = scan(folder, ignore=Ignore(), files=files, on_error=on_error, exclude=folder_of(context.core))
-    meter = Meter(progress, "compare")
+    state = context.log.head().state
+    draft.ensure_names(state)
+    at = state.branches.get(draft.branch or "")
+    id = at.bundle if at and at.bundle not in state.aside else ""
+    parent = context.tree(context.refs.resolve(f"bundle:{id}")) if id else None
+    plan = FolderPlan(id)
+    _compare(plan, context, parent, options, meter, allow_erased=rules.allow_erased)
+    ensure_wanted(plan, options.root, portable=rules.portable, allow_empty=rules.allow_empty)
+    return plan
+
+
+def _compare(
+    plan: FolderPlan, context: Context, parent: Tree | None, options: FolderOptions, meter: Meter, *, allow_erased: bool
+) -> None:
+    folder = options.root
+    stats, on_error = hashes_of(context, folder), plan.skipped.append if options.skip_on_error else None
+    scanned = scan(folder, ignore=Ignore(), files=options.files, on_error=on_error, exclude=options.exclude)
     different = changes(parent, folder, stats, scanned=_counted(scanned, plan), on_error=on_error, meter=meter)
     found = list(with_renames(list(_readable(different, plan))))
     if stats is not None:
         stats.save()
     meter.finish()
-    plan.changes = [change_of(each) for each in found]
+    plan.changes = found
     new = [each for each in found if each.how in ("added", "modified") and each.new and each.new.kind == Kind.FILE]
     plan.new_bytes = sum({each.new.content: each.new.size for each in new if each.new}.values())
     erasures = Erasures(context.core, erased_contents(context.core), allow=allow_erased)
@@ -81,10 +80,9 @@ def plan_upload(
     for entry in [*kept, *(each.new for each in found if each.new)]:
         erasures.refuse(entry.content, f"'{entry.path}'")
     plan.warnings += [clash_text(*clash) for clash in plan.clashes] + left_out_warnings(folder) + erasures.warnings()
-    return plan
 
 
-def _counted(scanned: Iterable[ScanBatch], plan: UploadPlan) -> Iterator[ScanBatch]:
+def _counted(scanned: Iterable[ScanBatch], plan: FolderPlan) -> Iterator[ScanBatch]:
     """The scan as it is; its files, bytes and clashing names are noted."""
     clashes = Clashes(ANYWHERE)
     for batch in scanned:
@@ -94,7 +92,7 @@ def _counted(scanned: Iterable[ScanBatch], plan: UploadPlan) -> Iterator[ScanBat
         yield batch
 
 
-def _readable(different: Iterable[Difference], plan: UploadPlan) -> Iterator[Difference]:
+def _readable(different: Iterable[Difference], plan: FolderPlan) -> Iterator[Difference]:
     """The differences. A file that can't be read is in the scan, but would not be in the bundle."""
     for each in different:
         if each.new is None or all(each.path != item.path for item in plan.skipped):

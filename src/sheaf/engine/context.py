@@ -1,4 +1,4 @@
-"""Internal state that the objects of the API share: an open store, and one of its repos."""
+"""State that operations on an open store share: the store itself, and one of its repos."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from sheaf.engine.log.resolve import Refs
 from sheaf.errors import NotFound, Unsupported
 from sheaf.fork import Lazy
 from sheaf.format.store_v1 import READ_FEATURES, WRITE_FEATURES
-from sheaf.model.records import RepoEntry, RepoOp, RepoState, StoreOp, StoreState
+from sheaf.model.records import Bundle, RepoEntry, RepoOp, RepoState, StoreOp, StoreState
 
 if TYPE_CHECKING:
     from sheaf.engine.manifest.node_store import Nodes
+    from sheaf.engine.manifest.tree import Tree
 
 __all__ = ["Connected", "Context"]
 
@@ -79,6 +80,17 @@ class Context:
     def nodes(self) -> Nodes:
         """The store's manifest nodes."""
         return self.store.nodes
+
+    def tree(self, bundle: Bundle) -> Tree:
+        """Return the manifest of a bundle. It finds the bundle's new root if an erasure has changed it meanwhile."""
+        from sheaf.engine.manifest.node_store import pointer_of
+        from sheaf.engine.manifest.tree import Tree
+
+        return Tree(self.nodes, pointer_of(bundle.root), lambda: pointer_of(self.current(bundle.id).root))
+
+    def current(self, id: str) -> Bundle:
+        """Return a bundle as it is now; usable from any thread, by a log of its own. Raises NotFound."""
+        return Refs(repo_log(self.core, self.entry.id), self.entry.name).get(id)
 
     def ensure_writable(self) -> None:
         """Raise NotFound if the repo was deleted in the meantime, Unsupported if the store requires a newer Sheaf."""

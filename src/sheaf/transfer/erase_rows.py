@@ -1,10 +1,9 @@
-"""Find what to erase: by content hash, by address, or by a condition on the rows of tables."""
+"""Erase rows of Parquet files, or count them: by a condition on the rows of all files that match a pattern."""
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
@@ -17,73 +16,26 @@ from sheaf.engine.erase.locate import Finder, files_of
 from sheaf.engine.erase.redact_rows import Replacement
 from sheaf.engine.erase.unfinished_erasures import resume, unfinished
 from sheaf.engine.gc.grace import Waiting
-from sheaf.errors import InvalidInput, NotFound
+from sheaf.errors import NotFound
 from sheaf.format.session_v1 import ErasedPlace, Receipt
 from sheaf.model.entries import Entry as Row
-from sheaf.model.ids import parse_hash
-from sheaf.model.refs import parse_address
-from sheaf.repo.bundle import Bundle
-from sheaf.repo.values import Entry
 from sheaf.transfer.parquet_rows import Condition, Where, checked
 from sheaf.vfs import BundleFile
 
-__all__ = ["RowsHit", "contents_of", "erase_rows", "rows_hit"]
+__all__ = ["RowsHit", "count_rows", "erase_rows"]
 
-Named = str | Iterable[str]
 _BUFFER = 1 << 20
-
-
-def contents_of(
-    find: Callable[[str, str | None], Bundle], content: Named, address: Named, *, recursive: bool
-) -> frozenset[bytes]:
-    """Return the contents to erase. ``find`` returns the bundle of a repo and a ref.
-
-    Raises:
-        NotFound: a repo, bundle or path does not exist.
-        InvalidInput: a hash is invalid, nothing is named, or an entry has no bytes of its own.
-    """
-    found = {parse_hash(text) for text in _listed(content)}
-    for text in _listed(address):
-        place = parse_address(text)
-        found |= {
-            bytes.fromhex(hash) for hash in _of_path(find(place.repo, place.ref), place.path, recursive=recursive)
-        }
-    if not found:
-        raise InvalidInput("nothing to erase", "pass a content hash or repo@ref:path")
-    return frozenset(found)
-
-
-def _listed(named: Named) -> list[str]:
-    return [named] if isinstance(named, str) else list(named)
-
-
-def _of_path(bundle: Bundle, path: str, *, recursive: bool) -> Iterator[str]:
-    entry = bundle.entry(path) if path else None
-    if entry is not None and entry.kind != "folder":
-        if entry.kind == "symlink":
-            raise InvalidInput(f"'{path}' is a symlink: targets of symlinks can't be erased")
-        if not entry.size:
-            raise InvalidInput(f"'{path}' is empty: there is nothing to erase")
-        yield _hash(entry)
-    elif recursive:
-        yield from (_hash(below) for below in bundle.ls(path, recursive=True) if below.kind == "file" and below.size)
-    else:
-        raise InvalidInput(
-            f"'{path or bundle.repo_name}' is a folder", "name a file, or pass --recursive to erase all files below"
-        )
-
-
-def _hash(entry: Entry) -> str:
-    return entry.content or ""
-
-
-# -- rows of tables ----------------------------------------------------------------------------------------------------
 
 
 def erase_rows(
     core: Core, repo: str, pattern: str, where: Where, reason: str, waiting: Waiting, spills: tuple[str, ...] = ()
 ) -> Receipt:
-    """See :meth:`sheaf.Store.erase_rows`; ``repo`` is an id."""
+    """Rewrite the tables of a repo (by its id) without some rows, and erase the old contents.
+
+    Raises:
+        NotFound: no file matches, or no row satisfies the condition.
+        InvalidInput: a matching file is not a Parquet file, or its columns don't fit. Nothing was changed.
+    """
     condition, path = checked(where), re.compile(glob_translate(pattern.strip("/")))
     contents = Contents(core)
 
@@ -112,8 +64,8 @@ class RowsHit:
     rows: int
 
 
-def rows_hit(core: Core, repo: str, pattern: str, where: Where) -> list[RowsHit]:
-    """See :meth:`sheaf.Store.rows_hit`; ``repo`` is an id."""
+def count_rows(core: Core, repo: str, pattern: str, where: Where) -> list[RowsHit]:
+    """Count the rows that :func:`erase_rows` would remove, by file. Raises InvalidInput."""
     condition, path, contents = checked(where), re.compile(glob_translate(pattern.strip("/"))), Contents(core)
     counts: dict[bytes, int] = {}
     for content, entry in files_of(core, repo, lambda text: path.match(text) is not None).items():

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from sheaf.engine.log.record_log import Head
+from sheaf.engine.log.record_log import Head, Log
 from sheaf.engine.log.resolve import Refs
 from sheaf.errors import InvalidInput
 from sheaf.model.records import Bundle, DeleteBundle, RepoOp, RepoState, SetLabel
-from sheaf.repo.context import Context
 
-__all__ = ["Retain", "Surplus", "delete_bundle", "ensure_not_named", "squash", "surplus"]
+__all__ = ["Retain", "Surplus", "delete_bundle", "squash", "surplus"]
 
 _AT_ONCE = 500  # bundles deleted by one record
 _SEMVER = re.compile(
@@ -20,15 +19,9 @@ _SEMVER = re.compile(
 )
 
 
-def delete_bundle(context: Context, bundle: Bundle) -> None:
+def delete_bundle(log: Log[RepoState, RepoOp], refs: Refs, bundle: Bundle) -> None:
     """Delete a bundle. Raises Conflict if a label or branch points to it, NotFound if it was already deleted."""
-    context.ensure_writable()
-    context.log.append(lambda head: _deletion(context.refs, head.state, [bundle]))
-
-
-def ensure_not_named(context: Context, bundle: str) -> None:
-    """Raise Conflict if a label or branch points to the bundle."""
-    context.log.head().state.ensure_not_named(bundle)
+    log.append(lambda head: _deletion(refs, head.state, [bundle]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,26 +48,25 @@ class Retain:
             raise InvalidInput("at least one bundle must be kept", "to delete all bundles, delete the repo")
 
 
-def surplus(context: Context, retain: Retain) -> Surplus:
+def surplus(log: Log[RepoState, RepoOp], refs: Refs, retain: Retain) -> Surplus:
     """Return what a squash would delete."""
-    state = context.log.head().state
-    return _with_labels(state, _surplus(context.refs, state, retain))
+    state = log.head().state
+    return _with_labels(state, _surplus(refs, state, retain))
 
 
-def squash(context: Context, retain: Retain) -> Surplus:
+def squash(log: Log[RepoState, RepoOp], refs: Refs, retain: Retain) -> Surplus:
     """Delete all bundles but those to keep, and the labels of deleted ones. Returns what was deleted."""
-    context.ensure_writable()
     deleted = Surplus()
-    while _surplus(context.refs, context.log.head().state, retain):
+    while _surplus(refs, log.head().state, retain):
         step = Surplus()
 
         def decide(head: Head[RepoState]) -> tuple[RepoOp, ...]:
             nonlocal step
-            going = _surplus(context.refs, head.state, retain)[:_AT_ONCE]
+            going = _surplus(refs, head.state, retain)[:_AT_ONCE]
             step = _with_labels(head.state, going)
-            return _deletion(context.refs, head.state, going, labels=True)
+            return _deletion(refs, head.state, going, labels=True)
 
-        context.log.append(decide)
+        log.append(decide)
         deleted += step
     return deleted
 

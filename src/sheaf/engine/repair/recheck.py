@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sheaf.engine.check.check import Reading, check_store
@@ -10,7 +11,6 @@ from sheaf.engine.check.report import Report
 from sheaf.engine.core import Core
 from sheaf.engine.object_cache import Cache, NoCache
 from sheaf.format import keys
-from sheaf.transfer.progress import Progress, ProgressState
 
 __all__ = ["Looks"]
 
@@ -36,13 +36,13 @@ class Looks:
     """Repeated checks of a store; a sound pack is not read twice.
 
     ``read_data``: the part of the packs to read each time; with 1 each pack is read once. ``suspects``: packs that had a
-    problem in any check.
+    problem in any check. ``tell``: called with a phase and a count.
     """
 
     core: Core
     state: Cache
     read_data: float
-    progress: Progress | None
+    tell: Callable[[str, int], None]
     last: Report = field(default_factory=Report)
     suspects: set[bytes] = field(default_factory=set)
     read: Cache = field(default_factory=_Memory)
@@ -58,17 +58,12 @@ class Looks:
         return self._check(even_aside=False) if "bundles set aside" in self.last.counts else self.last
 
     def _check(self, *, even_aside: bool) -> Report:
-
-        def tell(what: str, done: int) -> None:
-            if self.progress:
-                self.progress(ProgressState(what, done, None, 0, None, 0))
-
         seed = self.core.clock.new_id() if isinstance(self.state, NoCache) else ""
         if self.read_data < 1:
             reading = Reading(self.read_data, False, seed, self.state, frozenset(self.suspects))
         else:
             reading = Reading(state=self.read, packs=self._unread())
-        return check_store(self.core, reading=reading, even_aside=even_aside, tell=tell)
+        return check_store(self.core, reading=reading, even_aside=even_aside, tell=self.tell)
 
     def _unread(self) -> frozenset[bytes]:
         """All packs but those that were read since this began, and were sound."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from sheaf.engine.commit.writer import Writer
+from sheaf.engine.context import Context
 from sheaf.engine.log.record_log import Head, repo_log
 from sheaf.engine.log.resolve import Refs
 from sheaf.engine.manifest.node_store import pointer_of, root_of
@@ -20,8 +21,7 @@ from sheaf.engine.manifest.tree import Tree
 from sheaf.engine.sessions.erasure_notices import erased_contents
 from sheaf.errors import Conflict, NotFound, Refused
 from sheaf.model.records import AddBundle, Bundle, MoveBranch, RepoOp, RepoState, SetLabel
-from sheaf.repo.context import Context
-from sheaf.transfer.copy_bundle import Copier
+from sheaf.transfer.bundles.copy_bundle import Copier
 from sheaf.transfer.progress import Meter, Progress
 
 __all__ = ["Plan", "Pushed", "plan_push", "push"]

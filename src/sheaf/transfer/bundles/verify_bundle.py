@@ -14,14 +14,26 @@ from sheaf.engine.chunks.chunk_reader import DAMAGE, Contents, Erased
 from sheaf.engine.manifest.tree import Tree, entry_at
 from sheaf.errors import Corrupt, SheafError
 from sheaf.model.entries import Entry, Kind
-from sheaf.repo.values import Verified
 from sheaf.transfer.download.damaged import Damaged, damage_error
 from sheaf.transfer.download.write_files import paths_of
 from sheaf.transfer.progress import Meter, Progress
 
-__all__ = ["verify"]
+__all__ = ["Verified", "verify"]
 
 _KEPT: Final = 10  # damaged files that are kept for the error
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """The result of a verification: the number and size of the sound files.
+
+    ``erased``: the paths of erased files; ``damaged``: the number of unreadable files. ``files`` counts neither.
+    """
+
+    files: int
+    bytes: int
+    erased: tuple[str, ...] = ()
+    damaged: int = 0
 
 
 def verify(

@@ -5,40 +5,33 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from sheaf.engine.check.report import FAULTS, Report
 from sheaf.engine.clock import Clock, SystemClock
 from sheaf.engine.core import Core, open_store
 from sheaf.engine.object_cache import Cache, FolderCache, NoCache
 from sheaf.engine.objects import get_object
-from sheaf.engine.repair.damage_notes import review_notes
-from sheaf.engine.repair.fetch import fetch
 from sheaf.engine.repair.known_replicas import known_replicas
-from sheaf.engine.repair.log_pages import write_pages
-from sheaf.engine.repair.quarantine import Unreadable, set_aside, unreadable
-from sheaf.engine.repair.rebuild_index import Rebuilt, rebuild_index
+from sheaf.engine.repair.recheck import Looks
+from sheaf.engine.repair.repair_store import Plan, Repaired, repair_store
 from sheaf.engine.repair.restore_objects import Keep, Mending
-from sheaf.engine.replicas.object_kinds import Kind, kind_of, replica_id
-from sheaf.engine.replicas.promotion import note_behind
-from sheaf.engine.replicas.replica_records import copy_of, state_of
-from sheaf.engine.replicas.replicated_backend import ReplicatedBackend, ensure_primary
+from sheaf.engine.replicas.object_kinds import replica_id
+from sheaf.engine.replicas.replica_records import copy_of
+from sheaf.engine.replicas.replica_set import ReplicaSet
+from sheaf.engine.replicas.replicated_backend import ReplicatedBackend
 from sheaf.errors import Bug, Corrupt, Denied, InvalidInput, NotFound, SheafError, Unavailable
 from sheaf.format import keys
 from sheaf.format.store_v1 import StoreConfig, decode_config
+from sheaf.local_errors import translated
 from sheaf.model.records import Author
+from sheaf.private_files import make_private_folder, write_private
 from sheaf.repo.access.known_replicas_file import recall
 from sheaf.repo.access.unlock import Opener
-from sheaf.repo.context import Connected
-from sheaf.repo.operations.recheck import Looks
-from sheaf.repo.store_replicas import Replicas
-from sheaf.storage.folder.private_files import make_private_folder, write_private
 from sheaf.storage.open import open_backend
 from sheaf.storage.port import Backend
 from sheaf.storage.storage_options import StorageOptions
-from sheaf.transfer.local_errors import translated
 
 if TYPE_CHECKING:
     from sheaf.transfer.progress import Progress
@@ -46,48 +39,6 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "Repaired", "Repairs", "open_repairs"]
 
 _tell = logging.getLogger("sheaf").warning
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The steps of a repair, in this order; by default none.
-
-    Args:
-        from_replica: fetch missing and damaged objects from this location; "": from the store's replicas.
-        pages: rewrite missing and damaged pages of logs.
-        index: rebuild the dedup index.
-        set_aside: quarantine unreadable bundles.
-        is_dry: change nothing; only report what would be done.
-        keep: a folder for copies of damaged objects that are replaced.
-        agree: called before bundles are quarantined; raises an exception to stop.
-    """
-
-    from_replica: str | None = None
-    pages: bool = False
-    index: bool = False
-    set_aside: bool = False
-    is_dry: bool = False
-    keep: Path | None = None
-    agree: Callable[[list[Unreadable]], None] = lambda found: None
-
-
-@dataclass(slots=True)
-class Repaired:
-    """The result of a repair, or of its dry run. ``found``: the problems before; ``left``: the remaining ones.
-
-    ``fetched``: keys fetched from a replica; ``size``: their bytes; ``written``: keys of pages; ``failed``: keys that could
-    not be repaired, with the reason; ``sound``: keys of sound objects whose damage notes were removed.
-    """
-
-    found: Report = field(default_factory=Report)
-    left: Report = field(default_factory=Report)
-    fetched: list[str] = field(default_factory=list)
-    size: int = 0
-    written: list[str] = field(default_factory=list)
-    index: Rebuilt | None = None
-    aside: list[Unreadable] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    sound: list[str] = field(default_factory=list)
 
 
 def open_repairs(
@@ -159,54 +110,8 @@ class Repairs:
         """
         sources = self._sources(plan.from_replica) if plan.from_replica is not None else []
         mending = self._begun(sources, plan)
-        look = Looks(mending.core, self._checks(mending.core.config), read_data, progress)
-        done = Repaired(look.again())
-        if plan.from_replica is not None:
-            fetch(mending, done.found, look.again)
-            done.fetched, done.size, done.failed = mending.mended, mending.size, mending.failed
-        if plan.pages or plan.index or plan.set_aside:
-            try:
-                self._derive(plan, mending.core, look, done)
-            except FAULTS:
-                if not plan.is_dry:
-                    raise
-                # what could be derived is known when the log is mended
-        done.left = look.verdict()
-        reviewed = review_notes(mending.core, is_dry=plan.is_dry)
-        done.sound, done.left.noted = reviewed.sound, reviewed.damaged
-        done.failed = {key: why for key, why in done.failed.items() if _matters(key, done.left)}
-        return done
-
-    def _derive(self, plan: Plan, core: Core, look: Looks, done: Repaired) -> None:
-        Connected(core, None).ensure_writable()
-        ensure_primary(core.backend, state_of(core).epoch)
-        if plan.pages:
-            done.written, failed = write_pages(core, look.last.problems, is_dry=plan.is_dry)
-            done.failed |= failed
-        whole = core if plan.is_dry else self._with_replicas(core)
-        if plan.set_aside:
-            done.aside = self._set_aside(whole, plan, look)
-        if plan.index:
-            done.index = rebuild_index(
-                whole,
-                but=frozenset(look.suspects.difference(keys.ids_of(done.fetched))),
-                settle=self._settle,
-                is_dry=plan.is_dry,
-            )
-            done.failed |= {keys.pack(pack): why for pack, why in done.index.unread.items()}
-        if not plan.is_dry:
-            self._pass_on(core)
-            look.again()
-
-    def _set_aside(self, core: Core, plan: Plan, look: Looks) -> list[Unreadable]:
-        found: list[Unreadable] = []
-        while more := unreadable(core, look.last.problems):  # a report names so many problems of a kind and no more
-            if plan.is_dry:
-                return more
-            plan.agree(more)
-            found += set_aside(core, more)
-            look.again()
-        return found
+        look = Looks(mending.core, self._checks(mending.core.config), read_data, _told(progress))
+        return repair_store(mending, look, plan, self, _tell)
 
     # -- the store -----------------------------------------------------------------------------------------------------
 
@@ -273,39 +178,29 @@ class Repairs:
         known = known_replicas(self._place)
         return list(recall(self._cache, self._place.url)) if known is None else known
 
-    def _with_replicas(self, core: Core) -> Core:
-        """The same store, with replicas that get what is written."""
+    def with_replicas(self, core: Core) -> Core:
+        """Return the same store, with replicas that receive what is written."""
         whole = ReplicatedBackend(self._place, self._open, core.config, core.clock, _tell)
         self._stack.callback(whole.close)
         return Core(self._plain(whole), core.config, core.author, clock=core.clock, io=core.io, cpu=core.cpu)
 
-    def _settle(self) -> None:
-        """Let replicas have all packs, or note that they lack some."""
-        assert self._core is not None
-        for url in state_of(self._core).replicas:
-            try:
-                self._copies(self._core).replicate(url)
-            except SheafError as error:
-                note_behind(self._core, (url,), f"it may lack packs that the index names: {error.message}")
-
-    def _copies(self, core: Core) -> Replicas:
-        return Replicas(replace(core, backend=self._place), self._open, self._plain)
-
-    def _pass_on(self, core: Core) -> None:
-        try:
-            if state_of(core).replicas:
-                self._copies(core).replicate()
-        except SheafError as error:
-            _tell(f"{error.message}: run `sheaf store replicate`")
+    def replicas(self, core: Core) -> ReplicaSet:
+        """Return the replicas themselves."""
+        return ReplicaSet(replace(core, backend=self._place), self._open, self._plain)
 
 
 def _as_it_is(place: Backend) -> Backend:
     return place
 
 
-def _matters(key: str, left: Report) -> bool:
-    """Whether it is a pity that an object could not be mended: it was needed, or is a record that a copy has otherwise."""
-    return kind_of(key) is Kind.RECORD or any(key == p.key or key in p.suspects for p in left.problems)
+def _told(progress: Progress | None) -> Callable[[str, int], None]:
+    from sheaf.transfer.progress import ProgressState
+
+    def tell(what: str, done: int) -> None:
+        if progress:
+            progress(ProgressState(what, done, None, 0, None, 0))
+
+    return tell
 
 
 def _kept_in(folder: Path) -> Keep:

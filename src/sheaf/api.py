@@ -1,0 +1,153 @@
+"""Names of the Python API besides those of ``import sheaf``: the values that calls require and return, and their texts.
+
+Names are imported when they are first used, as those of ``sheaf`` are.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sheaf.engine.check.report import Problem, Report
+    from sheaf.engine.clock import parse_time
+    from sheaf.engine.commit.diamonds import Mode
+    from sheaf.engine.core import LostConfig
+    from sheaf.engine.erase.locate import Similar
+    from sheaf.engine.gc.collect import Collected
+    from sheaf.engine.gc.retention import Gone
+    from sheaf.engine.gc.store_sizes import Sizes
+    from sheaf.engine.log.delete_bundles import Surplus
+    from sheaf.engine.object_cache import Use
+    from sheaf.engine.repair.quarantine import Unreadable
+    from sheaf.engine.replicas.catchup import Caught
+    from sheaf.engine.replicas.replica_set import Promoted, ReplicaInfo
+    from sheaf.format.session_v1 import ErasedPlace, Notice, Receipt, RunEnd, RunStart, Session
+    from sheaf.model.refs import Address, Ref, parse_address, parse_ref
+    from sheaf.repo.diamond import DiamondInfo, SplitInfo
+    from sheaf.repo.path_history import PathChange
+    from sheaf.repo.search import Found
+    from sheaf.repo.store_erasure import Erasure
+    from sheaf.repo.store_keys import KeyInfo, Keys
+    from sheaf.repo.store_replicas import Replicas
+    from sheaf.repo.store_runs import Runs
+    from sheaf.repo.values import RepoInfo, StoreInfo, UploadPlan
+    from sheaf.transfer.batches import Batches, Position, Sample
+    from sheaf.transfer.bundles.push import Pushed
+    from sheaf.transfer.bundles.verify_bundle import Verified
+    from sheaf.transfer.download.damaged import Damaged
+    from sheaf.transfer.download.download import Downloaded
+    from sheaf.transfer.download.update import Updated
+    from sheaf.transfer.erase_rows import RowsHit
+    from sheaf.transfer.local.scan import Skipped
+    from sheaf.transfer.progress import Progress, ProgressState
+
+_WHERE = {
+    "Address": "sheaf.model.refs",
+    "Batches": "sheaf.transfer.batches",
+    "Caught": "sheaf.engine.replicas.catchup",
+    "Collected": "sheaf.engine.gc.collect",
+    "Damaged": "sheaf.transfer.download.damaged",
+    "DiamondInfo": "sheaf.repo.diamond",
+    "Downloaded": "sheaf.transfer.download.download",
+    "ErasedPlace": "sheaf.format.session_v1",
+    "Erasure": "sheaf.repo.store_erasure",
+    "Found": "sheaf.repo.search",
+    "Gone": "sheaf.engine.gc.retention",
+    "KeyInfo": "sheaf.repo.store_keys",
+    "Keys": "sheaf.repo.store_keys",
+    "LostConfig": "sheaf.engine.core",
+    "Mode": "sheaf.engine.commit.diamonds",
+    "Notice": "sheaf.format.session_v1",
+    "PathChange": "sheaf.repo.path_history",
+    "Position": "sheaf.transfer.batches",
+    "Problem": "sheaf.engine.check.report",
+    "Progress": "sheaf.transfer.progress",
+    "ProgressState": "sheaf.transfer.progress",
+    "Promoted": "sheaf.engine.replicas.replica_set",
+    "Pushed": "sheaf.transfer.bundles.push",
+    "Receipt": "sheaf.format.session_v1",
+    "Ref": "sheaf.model.refs",
+    "ReplicaInfo": "sheaf.engine.replicas.replica_set",
+    "Replicas": "sheaf.repo.store_replicas",
+    "RepoInfo": "sheaf.repo.values",
+    "Report": "sheaf.engine.check.report",
+    "RowsHit": "sheaf.transfer.erase_rows",
+    "RunEnd": "sheaf.format.session_v1",
+    "RunStart": "sheaf.format.session_v1",
+    "Runs": "sheaf.repo.store_runs",
+    "Sample": "sheaf.transfer.batches",
+    "Session": "sheaf.format.session_v1",
+    "Similar": "sheaf.engine.erase.locate",
+    "Sizes": "sheaf.engine.gc.store_sizes",
+    "Skipped": "sheaf.transfer.local.scan",
+    "SplitInfo": "sheaf.repo.diamond",
+    "StoreInfo": "sheaf.repo.values",
+    "Surplus": "sheaf.engine.log.delete_bundles",
+    "Unreadable": "sheaf.engine.repair.quarantine",
+    "Updated": "sheaf.transfer.download.update",
+    "UploadPlan": "sheaf.repo.values",
+    "Use": "sheaf.engine.object_cache",
+    "Verified": "sheaf.transfer.bundles.verify_bundle",
+    "parse_address": "sheaf.model.refs",
+    "parse_ref": "sheaf.model.refs",
+    "parse_time": "sheaf.engine.clock",
+}
+
+__all__ = [
+    "Address",
+    "Batches",
+    "Caught",
+    "Collected",
+    "Damaged",
+    "DiamondInfo",
+    "Downloaded",
+    "ErasedPlace",
+    "Erasure",
+    "Found",
+    "Gone",
+    "KeyInfo",
+    "Keys",
+    "LostConfig",
+    "Mode",
+    "Notice",
+    "PathChange",
+    "Position",
+    "Problem",
+    "Progress",
+    "ProgressState",
+    "Promoted",
+    "Pushed",
+    "Receipt",
+    "Ref",
+    "ReplicaInfo",
+    "Replicas",
+    "RepoInfo",
+    "Report",
+    "RowsHit",
+    "RunEnd",
+    "RunStart",
+    "Runs",
+    "Sample",
+    "Session",
+    "Similar",
+    "Sizes",
+    "Skipped",
+    "SplitInfo",
+    "StoreInfo",
+    "Surplus",
+    "Unreadable",
+    "Updated",
+    "UploadPlan",
+    "Use",
+    "Verified",
+    "parse_address",
+    "parse_ref",
+    "parse_time",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'sheaf.api' has no attribute '{name}'")
+    return getattr(importlib.import_module(_WHERE[name]), name)
