@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from sheaf import engine, transfer
 from sheaf.engine.clock import parse_time
 from sheaf.engine.context import Context
 from sheaf.engine.manifest.node_store import pointer_of
@@ -136,9 +137,7 @@ class Bundle:
     @Lazy
     def view(self) -> FileTree:
         """The bundle as a file tree, which mounts, fsspec and other interfaces use."""
-        from sheaf.engine.chunks.chunk_reader import Contents
-
-        return FileTree(self.tree, Contents(self._context.core))
+        return FileTree(self.tree, engine.Contents(self._context.core))
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -155,9 +154,7 @@ class Bundle:
 
     def _marked(self, found: Iterator[Entry]) -> Iterator[Entry]:
         """The entries with ``erased``. Contents that were erased may have come back, so those are looked at one by one."""
-        from sheaf.engine.sessions.erasure_notices import erased_contents
-
-        contents = {content.hex() for content in erased_contents(self._context.core)}
+        contents = {content.hex() for content in engine.erased_contents(self._context.core)}
         for entry in found:
             may_be = entry.content in contents and entry.kind == "file"
             yield replace(entry, erased=may_be and self.view.contents.is_erased(self.view.stat(entry.path)))
@@ -194,9 +191,7 @@ class Bundle:
             Corrupt: the manifest is damaged; or, without ``on_damaged`` and after everything was read, files are: the
                 message names the first ones.
         """
-        from sheaf.transfer.bundles.verify_bundle import verify
-
-        return verify(self.tree, self._contents, self.files, self.size, progress, on_damaged)
+        return transfer.verify(self.tree, self._contents, self.files, self.size, progress, on_damaged)
 
     @property
     def _contents(self) -> Contents:
@@ -229,12 +224,10 @@ class Bundle:
         Raises:
             InvalidInput: no file matches, or ``resume`` belongs to other arguments.
         """
-        from sheaf.engine.manifest.bulk_read import Bulk
-        from sheaf.transfer.batches import Batches
 
-        return Batches(
+        return transfer.Batches(
             self.tree,
-            Bulk(self._context.core, self._contents),
+            engine.Bulk(self._context.core, self._contents),
             glob,
             batch,
             shuffle=shuffle,
@@ -262,9 +255,9 @@ class Bundle:
         Raises:
             NotFound, InvalidInput, Denied, Conflict: for the folder or, without ``on_skipped``, for an entry in it.
         """
-        from sheaf.transfer.bundles.local_folders import compare
-
-        return [change_of(difference) for difference in compare(self._context, self.tree, Path(folder), on_skipped)]
+        return [
+            change_of(difference) for difference in transfer.compare(self._context, self.tree, Path(folder), on_skipped)
+        ]
 
     def download(
         self,
@@ -294,14 +287,11 @@ class Bundle:
             Refused: the folder is not empty (without ``force``), or names collide on its file system.
             Corrupt: a file is damaged in the store (without ``skip_on_error``); no wrong bytes are left in the folder.
         """
-        from sheaf.transfer.bundles.local_folders import hashes_of, note
         from sheaf.transfer.download.download import download
-        from sheaf.transfer.progress import Meter
-        from sheaf.transfer.store_guard import ensure_outside_store
 
-        ensure_outside_store(self._context.core, Path(dest))
+        transfer.ensure_outside_store(self._context.core, Path(dest))
         most = self._context.core.workers
-        meter = Meter(progress, "download")
+        meter = transfer.Meter(progress, "download")
         if not path and name_filter is None and files is None:
             meter.add_total(files=self.files, bytes=self.size)
         done = download(
@@ -314,11 +304,11 @@ class Bundle:
             force=force,
             skip_on_error=skip_on_error,
             concurrency=max(1, min(concurrency or most, 4 * most)),
-            cache=hashes_of(self._context, Path(dest)),
+            cache=transfer.hashes_of(self._context, Path(dest)),
             meter=meter,
         )
         if not path and name_filter is None and files is None:
-            note(self._context, self.tree, self.id, Path(dest))
+            transfer.note(self._context, self.tree, self.id, Path(dest))
         return done
 
     def download_file(
@@ -336,10 +326,8 @@ class Bundle:
             Refused: the local path exists (without ``force``), or is a folder.
             Corrupt: the file is damaged in the store; no wrong bytes are left.
         """
-        from sheaf.transfer.download.single_file import write_file
-        from sheaf.transfer.progress import Meter
 
-        write_file(self.view, path, Path(dest), Meter(progress, "cp"), force=force)
+        transfer.write_file(self.view, path, Path(dest), transfer.Meter(progress, "cp"), force=force)
 
     def update(
         self,
@@ -362,13 +350,11 @@ class Bundle:
                 ``switch_repo``), or it is inside the store.
             Corrupt: a file is damaged in the store (without ``skip_on_error``); nothing was changed.
         """
-        from sheaf.transfer.bundles.local_folders import bring, note
-        from sheaf.transfer.store_guard import ensure_outside_store
 
         top = Path(folder)
         choice = {"force": force, "switch_repo": switch_repo, "skip_on_error": skip_on_error}
-        ensure_outside_store(self._context.core, top)
-        done = bring(self._context, self.view, top, **choice, progress=progress)
+        transfer.ensure_outside_store(self._context.core, top)
+        done = transfer.bring(self._context, self.view, top, **choice, progress=progress)
         if not any(os.path.lexists(top / each.path) for each in done.damaged):  # else old files would count as edits
-            note(self._context, self.tree, self.id, top)
+            transfer.note(self._context, self.tree, self.id, top)
         return done
