@@ -93,4 +93,5 @@ __all__ = [
     "unlock",
 ]
 
-__getattr__ = lazy_names(__name__, _WHERE)
+if not TYPE_CHECKING:  # else type checkers would believe in any name
+    __getattr__ = lazy_names(__name__, _WHERE)

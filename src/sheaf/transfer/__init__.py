@@ -69,4 +69,5 @@ __all__ = [
     "write_file",
 ]
 
-__getattr__ = lazy_names(__name__, _WHERE)
+if not TYPE_CHECKING:  # else type checkers would believe in any name
+    __getattr__ = lazy_names(__name__, _WHERE)
