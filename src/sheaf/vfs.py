@@ -16,9 +16,10 @@ from sheaf.model.paths import check_path, join, split
 # Importing these modules takes 0.1 s, which callers that only list entries don't need.
 if TYPE_CHECKING:
     from sheaf.engine.chunks.chunk_reader import Contents
+    from sheaf.engine.manifest.reader import ManifestReader
     from sheaf.engine.manifest.tree import Tree
 
-__all__ = ["ROOT", "BundleFile", "FileTree", "follow", "look_up"]
+__all__ = ["ROOT", "BundleFile", "FileTree", "follow", "list_folder", "look_up"]
 
 #: The root folder, which has no row of its own.
 ROOT = Entry("", "", Kind.FOLDER, 0o755)
@@ -32,6 +33,14 @@ def look_up(find: Callable[[str], Entry | None], path: str) -> Entry:
     if entry is None:
         raise NotFound(f"'{path}' not found in this bundle", "see `sheaf ls`")
     return entry
+
+
+def list_folder(reader: ManifestReader, path: str = "", *, recursive: bool = False) -> Iterator[Entry]:
+    """Yield the entries of a folder, in order; for a file or symlink only itself. Raises NotFound, InvalidInput."""
+    entry = look_up(reader.find, path)
+    if entry.kind != Kind.FOLDER:
+        return iter((entry,))
+    return reader.entries(entry.path, recursive=recursive)
 
 
 def follow(find: Callable[[str], Entry | None], path: str) -> Entry | None:
@@ -88,10 +97,7 @@ class FileTree:
 
     def list(self, path: str = "", *, recursive: bool = False) -> Iterator[Entry]:
         """Yield the entries of a folder, in order; for a file or symlink only itself. Raises NotFound."""
-        entry = self.stat(path)
-        if entry.kind != Kind.FOLDER:
-            return iter((entry,))
-        return self.tree.entries(entry.path, recursive=recursive)
+        return list_folder(self.tree, path, recursive=recursive)
 
     def open(self, path: str) -> BundleFile:
         """Open a file for reading. Raises NotFound, or InvalidInput if the path is not a file."""

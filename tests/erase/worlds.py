@@ -19,8 +19,8 @@ from sheaf.format import keys
 from sheaf.format.envelope import decode_envelope
 from sheaf.format.frame_v1 import unframe
 from sheaf.format.index_v1 import decode_index
+from sheaf.format.node_columns_v1 import NodeHeader
 from sheaf.format.pack_v1 import decode_table
-from sheaf.format.plain_v1 import NodeHeader
 from sheaf.format.recipe_v1 import decode_part
 from sheaf.format.record_v1 import decode_page
 from sheaf.format.session_v1 import Session

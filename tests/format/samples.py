@@ -14,7 +14,7 @@ from blake3 import blake3
 
 from sheaf.engine.commit.diamonds import DiamondEnd, DiamondStart, SplitDone, SplitStart
 from sheaf.engine.encryption.encrypted_backend import EncryptedBackend
-from sheaf.engine.manifest.light_node import PlainLeaf, children_of
+from sheaf.engine.manifest.light_node import LightLeaf, children_of
 from sheaf.engine.manifest.rows import folder_entry, row_of, symlink_entry
 from sheaf.engine.manifest.tree import entries
 from sheaf.format.columns import hashes_of
@@ -23,6 +23,7 @@ from sheaf.format.frame_v1 import RAW, ZSTD, unframe
 from sheaf.format.index_v1 import decode_index, encode_index, sorted_segment
 from sheaf.format.keyslot_v1 import KeySlot, Work, decode_slot, encode_slot, unwrap, wrap
 from sheaf.format.moved_v1 import decode_moved, encode_moved
+from sheaf.format.node_columns_v1 import decode_columns
 from sheaf.format.node_v1 import (
     children_hashes,
     decode_children,
@@ -33,7 +34,6 @@ from sheaf.format.node_v1 import (
     row_hashes,
 )
 from sheaf.format.pack_v1 import decode_table, encode_head, encode_tail
-from sheaf.format.plain_v1 import plain_node
 from sheaf.format.recipe_v1 import decode_part, encode_part
 from sheaf.format.record_v1 import PAGE_RECORDS, decode_page, decode_record, encode_page, encode_record
 from sheaf.format.replica_v1 import Behind, ReplicaNotice
@@ -144,18 +144,18 @@ def _sealed(kind: str, value: Any) -> Sample:
     return Sample(seal(kind, value), lambda data: unseal(data, kind, type(value), kind), sealed=True)
 
 
-def plain_rows(data: bytes, pointer: Pointer) -> list[Entry]:
+def light_rows(data: bytes, pointer: Pointer) -> list[Entry]:
     """A leaf's rows without Arrow; with it where that is needed."""
-    plain = plain_node(data, 0, "leaf")
-    if plain is None:
+    columns = decode_columns(data, 0, "leaf")
+    if columns is None:
         return list(entries(decode_rows(data, pointer)))
-    return [PlainLeaf(plain, pointer).entry(row) for row in range(plain.rows)]
+    return [LightLeaf(columns, pointer).entry(row) for row in range(columns.rows)]
 
 
-def plain_children(data: bytes, pointer: Pointer) -> list[Pointer]:
+def light_children(data: bytes, pointer: Pointer) -> list[Pointer]:
     """An inner node's children, likewise."""
-    plain = plain_node(data, pointer.level, "inner")
-    return decode_children(data, pointer) if plain is None else list(children_of(plain, pointer))
+    columns = decode_columns(data, pointer.level, "inner")
+    return decode_children(data, pointer) if columns is None else list(children_of(columns, pointer))
 
 
 def _encrypted() -> Sample:
@@ -220,6 +220,6 @@ def samples() -> dict[str, Sample]:
         "frame": Sample(ZSTD + zstandard.compress(b"x" * 99), lambda data: unframe(data, "frame", 1000)),
         "leaf": Sample(leaf_data, lambda data: decode_rows(data, leaf_pointer)),
         "inner": Sample(inner_data, lambda data: decode_children(data, inner_pointer)),
-        "plain-leaf": Sample(leaf_data, lambda data: plain_rows(data, leaf_pointer)),
-        "plain-inner": Sample(inner_data, lambda data: plain_children(data, inner_pointer)),
+        "light-leaf": Sample(leaf_data, lambda data: light_rows(data, leaf_pointer)),
+        "light-inner": Sample(inner_data, lambda data: light_children(data, inner_pointer)),
     }

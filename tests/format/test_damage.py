@@ -26,8 +26,8 @@ LETTERS = {
     "pack": "P",
     "leaf": "N",
     "inner": "N",
-    "plain-leaf": "N",
-    "plain-inner": "N",
+    "light-leaf": "N",
+    "light-inner": "N",
 }
 NUMBERS = st.one_of(st.integers(-3, 40), st.sampled_from([2**31, 2**32, 2**40, 2**62, 2**63 - 1, 2**64, -(2**63)]))
 TEXT = st.text(st.characters(codec="utf-8"), max_size=4)
@@ -80,7 +80,7 @@ def test_every_single_bit_of_a_sealed_object_counts(name: str) -> None:
         assert refused(name, bytes(flipped)), bit
 
 
-@pytest.mark.parametrize("name", ["plain-leaf", "plain-inner"])
+@pytest.mark.parametrize("name", ["light-leaf", "light-inner"])
 @pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.slow)])
 def test_no_single_bit_of_what_is_read_without_arrow_raises_anything_else(name: str, step: int) -> None:
     raw = SAMPLES[name].data

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import pkgutil
 import subprocess
 import sys
+from collections import OrderedDict
 from pathlib import Path
 from types import FunctionType, ModuleType
 
@@ -14,13 +16,17 @@ import pytest
 
 import sheaf
 import sheaf.api
+import sheaf.engine
+import sheaf.transfer
+from sheaf.lazy import lazy_names
 
 FACADES = [sheaf, sheaf.api]
+INTERNAL = [sheaf.engine, sheaf.transfer]
 NO_CLASS = {"Mode", "parse_address", "parse_ref", "parse_time", "connect", "init", "__version__"}
 CLASSES = [(facade, name) for facade in FACADES for name in facade.__all__ if name not in NO_CLASS]
 
 
-@pytest.mark.parametrize("facade", FACADES, ids=lambda facade: facade.__name__)
+@pytest.mark.parametrize("facade", FACADES + INTERNAL, ids=lambda facade: facade.__name__)
 def test_names_are_sorted_and_the_same_everywhere(facade: ModuleType) -> None:
     own = {"__version__"} & set(facade.__all__)
     assert facade.__all__ == sorted(facade.__all__)
@@ -29,7 +35,8 @@ def test_names_are_sorted_and_the_same_everywhere(facade: ModuleType) -> None:
 
 
 def type_checkers_see(facade: ModuleType) -> set[str]:
-    (block,) = [node for node in ast.parse(Path(str(facade.__file__)).read_text()).body if isinstance(node, ast.If)]
+    tree = ast.parse(Path(str(facade.__file__)).read_text())
+    (block,) = [node for node in tree.body if isinstance(node, ast.If) and isinstance(node.test, ast.Name)]
     return {alias.name for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
 
 
@@ -67,3 +74,17 @@ def test_all_that_is_public_is_explained_and_typed(facade: ModuleType, name: str
             continue
         assert inspect.getdoc(function), f"{name}.{attribute} has no docstring"
         assert "return" in function.__annotations__, f"{name}.{attribute} says no type"
+
+
+@pytest.mark.parametrize("facade", FACADES + INTERNAL, ids=lambda facade: facade.__name__)
+def test_no_name_is_that_of_a_module_in_the_package(facade: ModuleType) -> None:
+    """Importing that module would replace the name by the module."""
+    modules = {module.name for module in pkgutil.iter_modules(getattr(facade, "__path__", []))}
+    assert not modules & facade._WHERE.keys()
+
+
+def test_a_lazy_name_is_that_of_its_module_and_no_other_name_is_there() -> None:
+    load = lazy_names("package", {"OrderedDict": "collections"})
+    assert load("OrderedDict") is OrderedDict
+    with pytest.raises(AttributeError, match="module 'package' has no attribute 'Counter'"):
+        load("Counter")

@@ -20,6 +20,7 @@ ARCHITECTURE = ROOT / "ARCHITECTURE.md"
 
 FILE_LINES = 600
 FUNCTION_LINES = 60
+FUNCTION_IMPORTS = 63  # fewer are better
 
 #: Machines of a registry, and places on somebody's machine.
 NOT_HERE = re.compile(
@@ -126,6 +127,32 @@ def public_classes(source: str) -> list[str]:
     return [
         node.name for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     ]
+
+
+def test_no_code_depends_on_what_was_imported_before() -> None:
+    """A branch on ``sys.modules`` runs in one program and not in another, so tests see one side of it."""
+    assert not [path for path in walk(ROOT / "src") if path.suffix == ".py" and "sys.modules" in path.read_text()]
+
+
+def imports_in_functions(source: str) -> int:
+    """How many statements inside a function import a module of Sheaf."""
+    functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
+    found = {
+        node for function in functions for node in ast.walk(function) if isinstance(node, ast.Import | ast.ImportFrom)
+    }
+    modules = [node.module if isinstance(node, ast.ImportFrom) else node.names[0].name for node in found]
+    return sum((module or "").split(".")[0] == "sheaf" for module in modules)
+
+
+def test_few_functions_import_modules() -> None:
+    """What takes long to import is a name of its package (``sheaf.lazy``), imported when it is first used."""
+    counts = {path: count for path, source in modules().items() if (count := imports_in_functions(source))}
+    assert sum(counts.values()) <= FUNCTION_IMPORTS, counts
+
+
+def test_an_import_in_a_function_is_found() -> None:
+    inside = "def f():\n    import sheaf\n    def g():\n        from sheaf.fork import Lock\n        import os\n"
+    assert imports_in_functions(inside + "from sheaf import errors\n") == 2
 
 
 def test_no_folder_has_too_many_modules() -> None:

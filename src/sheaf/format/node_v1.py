@@ -22,7 +22,7 @@ from sheaf.errors import Corrupt, Refused
 from sheaf.format import keys
 from sheaf.format.arrow_v1 import read_batch
 from sheaf.format.envelope import decode_envelope, encode_envelope
-from sheaf.format.plain_v1 import MAX_LEVEL, MAX_NODE, NodeHeader
+from sheaf.format.node_columns_v1 import MAX_LEVEL, MAX_NODE, NodeHeader
 from sheaf.model.entries import MAX_MODE, Kind, PlaceKind
 from sheaf.model.ids import is_ksuid
 from sheaf.model.nodes import Pointer

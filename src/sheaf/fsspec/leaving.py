@@ -9,7 +9,6 @@ the interpreter waits at exit until those threads have released their files, usu
 from __future__ import annotations
 
 import atexit
-import sys
 import time
 from weakref import WeakSet
 
@@ -31,9 +30,9 @@ def remember(file: BundleFile) -> None:
 
 @atexit.register
 def let_go(patience: float = _PATIENCE) -> bool:
-    """Wait until no file is in use, at most ``patience`` seconds, if Arrow is loaded. Return True if none is in use."""
+    """Wait until no file is in use, at most ``patience`` seconds. Return True if none is in use."""
     until = time.monotonic() + patience
-    while "pyarrow" in sys.modules and len(_HELD) and time.monotonic() < until:
+    while len(_HELD) and time.monotonic() < until:
         # Sleeping also gives the interpreter lock to the threads that release files.
         time.sleep(0.001)
     return not len(_HELD)

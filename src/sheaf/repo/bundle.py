@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import io
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from sheaf import engine, transfer
 from sheaf.engine.clock import parse_time
 from sheaf.engine.context import Context
-from sheaf.engine.manifest.light_reader import Glance, NotPlain
 from sheaf.engine.manifest.node_store import pointer_of
+from sheaf.engine.manifest.reader import Amount, ManifestReader, manifest_reader
 from sheaf.engine.manifest.tree import Tree
 from sheaf.engine.manifest.tree_diff import diff_trees
-from sheaf.errors import Corrupt, InvalidInput
+from sheaf.errors import InvalidInput
 from sheaf.fork import Lazy
 from sheaf.model import records
-from sheaf.model.entries import Entry as Row
-from sheaf.model.entries import Kind
 from sheaf.model.nodes import Pointer
 from sheaf.repo.values import Change, Entry, change_of, entry_of
-from sheaf.vfs import FileTree, look_up
+from sheaf.vfs import FileTree, list_folder, look_up
 
 # What follows takes pyarrow and numpy (0.1 s to import); what is known of a bundle, a look and a diff do without, so it
 # is imported where it is used.
@@ -140,9 +137,7 @@ class Bundle:
     @Lazy
     def view(self) -> FileTree:
         """The bundle as a file tree, which mounts, fsspec and other interfaces use."""
-        from sheaf.engine.chunks.chunk_reader import Contents
-
-        return FileTree(self.tree, Contents(self._context.core))
+        return FileTree(self.tree, engine.Contents(self._context.core))
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -159,34 +154,21 @@ class Bundle:
 
     def _marked(self, found: Iterator[Entry]) -> Iterator[Entry]:
         """The entries with ``erased``. Contents that were erased may have come back, so those are looked at one by one."""
-        from sheaf.engine.sessions.erasure_notices import erased_contents
-
-        contents = {content.hex() for content in erased_contents(self._context.core)}
+        contents = {content.hex() for content in engine.erased_contents(self._context.core)}
         for entry in found:
             may_be = entry.content in contents and entry.kind == "file"
             yield replace(entry, erased=may_be and self.view.contents.is_erased(self.view.stat(entry.path)))
 
     def _list(self, path: str, *, recursive: bool) -> Iterator[Entry]:
-        if not recursive and "pyarrow" not in sys.modules:  # loading it would take longer than the look
-            with suppress(NotPlain, Corrupt):  # what is damaged, or redacted meanwhile, is told by who reads all of it
-                entry = self._look(path)
-                below = list(self._glance.below(entry.path)) if entry.kind == Kind.FOLDER else [entry]
-                return map(entry_of, below)
-        return map(entry_of, self.view.list(path, recursive=recursive))
+        reader = self._reader("bulk" if recursive else "few rows")
+        return map(entry_of, list_folder(reader, path, recursive=recursive))
 
     def entry(self, path: str) -> Entry:
         """Return the entry of a path. Raises NotFound."""
-        if "pyarrow" not in sys.modules:
-            with suppress(NotPlain, Corrupt):  # what is damaged, or redacted meanwhile, is told by who reads all of it
-                return entry_of(self._look(path))
-        return entry_of(self.view.stat(path))
+        return entry_of(look_up(self._reader("few rows").find, path))
 
-    @Lazy
-    def _glance(self) -> Glance:
-        return Glance(self.tree.nodes, self.tree.root)
-
-    def _look(self, path: str) -> Row:
-        return look_up(self._glance.find, path)
+    def _reader(self, amount: Amount) -> ManifestReader:
+        return manifest_reader(self.tree, amount)
 
     def open(self, path: str) -> BinaryIO:
         """Open a file as a seekable stream of verified bytes. Raises NotFound, InvalidInput."""
@@ -209,9 +191,7 @@ class Bundle:
             Corrupt: the manifest is damaged; or, without ``on_damaged`` and after everything was read, files are: the
                 message names the first ones.
         """
-        from sheaf.transfer.bundles.verify_bundle import verify
-
-        return verify(self.tree, self._contents, self.files, self.size, progress, on_damaged)
+        return transfer.verify(self.tree, self._contents, self.files, self.size, progress, on_damaged)
 
     @property
     def _contents(self) -> Contents:
@@ -244,12 +224,10 @@ class Bundle:
         Raises:
             InvalidInput: no file matches, or ``resume`` belongs to other arguments.
         """
-        from sheaf.engine.manifest.bulk_read import Bulk
-        from sheaf.transfer.batches import Batches
 
-        return Batches(
+        return transfer.Batches(
             self.tree,
-            Bulk(self._context.core, self._contents),
+            engine.Bulk(self._context.core, self._contents),
             glob,
             batch,
             shuffle=shuffle,
@@ -277,9 +255,9 @@ class Bundle:
         Raises:
             NotFound, InvalidInput, Denied, Conflict: for the folder or, without ``on_skipped``, for an entry in it.
         """
-        from sheaf.transfer.bundles.local_folders import compare
-
-        return [change_of(difference) for difference in compare(self._context, self.tree, Path(folder), on_skipped)]
+        return [
+            change_of(difference) for difference in transfer.compare(self._context, self.tree, Path(folder), on_skipped)
+        ]
 
     def download(
         self,
@@ -309,14 +287,11 @@ class Bundle:
             Refused: the folder is not empty (without ``force``), or names collide on its file system.
             Corrupt: a file is damaged in the store (without ``skip_on_error``); no wrong bytes are left in the folder.
         """
-        from sheaf.transfer.bundles.local_folders import hashes_of, note
         from sheaf.transfer.download.download import download
-        from sheaf.transfer.progress import Meter
-        from sheaf.transfer.store_guard import ensure_outside_store
 
-        ensure_outside_store(self._context.core, Path(dest))
+        transfer.ensure_outside_store(self._context.core, Path(dest))
         most = self._context.core.workers
-        meter = Meter(progress, "download")
+        meter = transfer.Meter(progress, "download")
         if not path and name_filter is None and files is None:
             meter.add_total(files=self.files, bytes=self.size)
         done = download(
@@ -329,11 +304,11 @@ class Bundle:
             force=force,
             skip_on_error=skip_on_error,
             concurrency=max(1, min(concurrency or most, 4 * most)),
-            cache=hashes_of(self._context, Path(dest)),
+            cache=transfer.hashes_of(self._context, Path(dest)),
             meter=meter,
         )
         if not path and name_filter is None and files is None:
-            note(self._context, self.tree, self.id, Path(dest))
+            transfer.note(self._context, self.tree, self.id, Path(dest))
         return done
 
     def download_file(
@@ -351,10 +326,8 @@ class Bundle:
             Refused: the local path exists (without ``force``), or is a folder.
             Corrupt: the file is damaged in the store; no wrong bytes are left.
         """
-        from sheaf.transfer.download.single_file import write_file
-        from sheaf.transfer.progress import Meter
 
-        write_file(self.view, path, Path(dest), Meter(progress, "cp"), force=force)
+        transfer.write_file(self.view, path, Path(dest), transfer.Meter(progress, "cp"), force=force)
 
     def update(
         self,
@@ -377,13 +350,11 @@ class Bundle:
                 ``switch_repo``), or it is inside the store.
             Corrupt: a file is damaged in the store (without ``skip_on_error``); nothing was changed.
         """
-        from sheaf.transfer.bundles.local_folders import bring, note
-        from sheaf.transfer.store_guard import ensure_outside_store
 
         top = Path(folder)
         choice = {"force": force, "switch_repo": switch_repo, "skip_on_error": skip_on_error}
-        ensure_outside_store(self._context.core, top)
-        done = bring(self._context, self.view, top, **choice, progress=progress)
+        transfer.ensure_outside_store(self._context.core, top)
+        done = transfer.bring(self._context, self.view, top, **choice, progress=progress)
         if not any(os.path.lexists(top / each.path) for each in done.damaged):  # else old files would count as edits
-            note(self._context, self.tree, self.id, top)
+            transfer.note(self._context, self.tree, self.id, top)
         return done

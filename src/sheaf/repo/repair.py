@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from sheaf import transfer
 from sheaf.engine.clock import Clock, SystemClock
 from sheaf.engine.core import Core, open_store
 from sheaf.engine.object_cache import Cache, FolderCache, NoCache
@@ -194,11 +195,9 @@ def _as_it_is(place: Backend) -> Backend:
 
 
 def _told(progress: Progress | None) -> Callable[[str, int], None]:
-    from sheaf.transfer.progress import ProgressState
-
     def tell(what: str, done: int) -> None:
         if progress:
-            progress(ProgressState(what, done, None, 0, None, 0))
+            progress(transfer.ProgressState(what, done, None, 0, None, 0))
 
     return tell
 

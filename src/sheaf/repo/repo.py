@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sheaf import engine, transfer
 from sheaf.engine.clock import parse_time
 from sheaf.engine.context import Context
 from sheaf.engine.log.delete_bundles import Retain, Surplus, delete_bundle, squash, surplus
@@ -142,17 +143,13 @@ class Repo:
         Args:
             restorable: only bundles whose data gc has not begun to delete.
         """
-        from sheaf.engine.gc.retention import restorable as restorable_of
-
         found = self._context.refs.deleted_bundles()
-        there = restorable_of(self._context.core, found) if restorable else {bundle.id for bundle in found}
+        there = engine.restorable(self._context.core, found) if restorable else {bundle.id for bundle in found}
         return [self._bundle(bundle) for bundle in found if bundle.id in there]
 
     def sizes(self) -> Sizes:
         """Return the size of all bundles, deduplicated, and as stored. Reads all their manifests."""
-        from sheaf.engine.gc.store_sizes import bundle_sizes
-
-        return bundle_sizes(self._context.core, self._context.refs.bundles())
+        return engine.bundle_sizes(self._context.core, self._context.refs.bundles())
 
     def delete_bundle(self, ref: str) -> str:
         """Delete a bundle; gc deletes its data later. Returns its id.
@@ -179,14 +176,12 @@ class Repo:
             NotFound: no deleted or quarantined bundle has this id.
             Refused: gc has deleted its data, or is about to; or it is still unreadable.
         """
-        from sheaf.engine.gc.restore import restore_bundle
-        from sheaf.engine.repair.quarantine import bring_back
 
         c = self._context
         c.ensure_writable()
         if id in c.log.head().state.aside:
-            return self._bundle(bring_back(c.core, c.log, c.refs, id))
-        return self._bundle(restore_bundle(c.core, c.log, c.refs, self.id, id))
+            return self._bundle(engine.bring_back(c.core, c.log, c.refs, id))
+        return self._bundle(engine.restore_bundle(c.core, c.log, c.refs, self.id, id))
 
     def aside(self) -> dict[str, str]:
         """Return the ids of the quarantined bundles, each with the reason."""
@@ -194,9 +189,7 @@ class Repo:
 
     def dropped_labels(self, id: str) -> list[str]:
         """Return the labels that were deleted together with a deleted bundle."""
-        from sheaf.engine.gc.restore import dropped_labels
-
-        return dropped_labels(self._log, id)
+        return engine.dropped_labels(self._log, id)
 
     def surplus(
         self, *, retain_latest: int = 1, retain_tags: bool = False, retain_semver_tags: bool = False
@@ -275,23 +268,19 @@ class Repo:
             Refused: there is no file to upload, unless ``allow_empty``; names collide, with ``portable``; or a content was
                 erased from the store, unless ``allow_erased``.
         """
-        from sheaf.engine.commit.writer import Draft
-        from sheaf.transfer.bundles.commit_folder import UploadRules, commit_folder
-        from sheaf.transfer.progress import Meter
-        from sheaf.transfer.upload import folder_options
 
         c = self._context
-        draft = Draft(message, branch, label, meta or {}, move_label=move_label)
-        options = folder_options(
+        draft = engine.Draft(message, branch, label, meta or {}, move_label=move_label)
+        options = transfer.folder_options(
             c.core, c.cache, path, files=files, skip_on_error=skip_on_error, rehash=rehash, concurrency=concurrency
         )
-        rules = UploadRules(if_changed, portable, allow_empty, allow_erased)
+        rules = transfer.UploadRules(if_changed, portable, allow_empty, allow_erased)
 
         def tell(made: Descriptor) -> None:
             if on_commit:
                 on_commit(self._bundle(made))
 
-        done = commit_folder(c, draft, options, rules, Meter(progress, "upload"), tell)
+        done = transfer.commit_folder(c, draft, options, rules, transfer.Meter(progress, "upload"), tell)
         return Upload(
             self._bundle(done.bundle),
             done.stored.files,
@@ -318,17 +307,12 @@ class Repo:
         progress: Progress | None = None,
     ) -> UploadPlan:
         """Return what :meth:`upload` would do, with the same arguments and errors. Writes nothing to the store."""
-        from sheaf.engine.commit.writer import Draft
-        from sheaf.transfer.bundles.commit_folder import UploadRules
-        from sheaf.transfer.bundles.upload_plan import plan_upload
-        from sheaf.transfer.progress import Meter
-        from sheaf.transfer.upload import folder_options
 
         c = self._context
-        draft = Draft("", branch, label, move_label=move_label)
-        options = folder_options(c.core, c.cache, path, files=files, skip_on_error=skip_on_error)
-        rules = UploadRules(False, portable, allow_empty, allow_erased)
-        plan = plan_upload(c, draft, options, rules, Meter(progress, "compare"))
+        draft = engine.Draft("", branch, label, move_label=move_label)
+        options = transfer.folder_options(c.core, c.cache, path, files=files, skip_on_error=skip_on_error)
+        rules = transfer.UploadRules(False, portable, allow_empty, allow_erased)
+        plan = transfer.plan_upload(c, draft, options, rules, transfer.Meter(progress, "compare"))
         return UploadPlan(
             plan.parent,
             list(map(change_of, plan.changes)),
@@ -361,10 +345,9 @@ class Repo:
             expect: the id of the bundle that the branch must point to at the beginning; "" for a new branch.
             allow_erased: store erased contents again.
         """
-        from sheaf.engine.commit.writer import Draft
         from sheaf.repo.edit import Edit
 
-        draft = Draft(message, branch, label, expect=expect, move_label=move_label)
+        draft = engine.Draft(message, branch, label, expect=expect, move_label=move_label)
         return Edit(self._context, draft, base, allow_erased=allow_erased)
 
     def push(
@@ -397,16 +380,14 @@ class Repo:
             Refused: another repo of the target contains one of these bundles.
             Corrupt: data is missing or damaged in this store; the bundles before it were copied.
         """
-        from sheaf.transfer.bundles.push import Pushed, plan_push, push
-
         called = check_repo_name(name or self.name)
         found = target.connected.log.head().state.find(called)
         there = Context(target.connected, found) if found else None
-        plan = plan_push(self._context, there, branches, labels, force=force)
+        plan = transfer.plan_push(self._context, there, branches, labels, force=force)
         if dry_run:
-            return Pushed(called, tuple(b.id for b in plan.bundles), plan.branches, plan.labels, plan.left_out)
+            return transfer.Pushed(called, tuple(b.id for b in plan.bundles), plan.branches, plan.labels, plan.left_out)
         there = there or target.create_repo(called, self.description).context
-        return push(self._context, there, plan, progress)
+        return transfer.push(self._context, there, plan, progress)
 
     # -- names ---------------------------------------------------------------------------------------------------------
 

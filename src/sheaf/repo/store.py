@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
+from sheaf import engine, transfer
 from sheaf.engine.clock import Clock, SystemClock, parse_time
 from sheaf.engine.context import Connected, Context
 from sheaf.engine.core import Core, open_store
@@ -26,6 +27,7 @@ from sheaf.errors import (
 from sheaf.fork import Threads
 from sheaf.format import keys
 from sheaf.format.session_v1 import Session
+from sheaf.model.ids import parse_hash
 from sheaf.model.names import check_repo_name
 from sheaf.model.records import Author, CreateRepo, RepoEntry
 from sheaf.repo.access.known_replicas_file import remember
@@ -177,9 +179,7 @@ class Store:
 
     def sizes(self) -> Sizes:
         """Return the size of all repos, deduplicated, and as stored (including garbage that gc has not deleted yet)."""
-        from sheaf.engine.gc.store_sizes import store_sizes
-
-        return store_sizes(self._core)
+        return engine.store_sizes(self._core)
 
     def check(
         self,
@@ -201,22 +201,19 @@ class Store:
             NotFound: no such repo.
             InvalidInput: ``read_data`` is not between 0 and 1.
         """
-        from sheaf.engine.check.affected_files import name_files
-        from sheaf.engine.check.check import Reading, check_store  # takes pyarrow
-        from sheaf.transfer.progress import ProgressState
 
         def tell(what: str, done: int) -> None:
             if progress:
-                progress(ProgressState(what, done, None, 0, None, 0))
+                progress(transfer.ProgressState(what, done, None, 0, None, 0))
 
         if self._checks is None:
-            reading = Reading(float(read_data), resume, self._core.clock.new_id())
+            reading = engine.Reading(float(read_data), resume, self._core.clock.new_id())
         else:
-            reading = Reading(float(read_data), resume, "", self._checks)
+            reading = engine.Reading(float(read_data), resume, "", self._checks)
         only = self.repo(repo).id if repo else None
         self._succession.ask_all(self._log.last)
-        report = check_store(self._core, reading=reading, repo=only, tell=tell)
-        name_files(self._core, report, only)
+        report = engine.check_store(self._core, reading=reading, repo=only, tell=tell)
+        engine.name_files(self._core, report, only)
         return report
 
     def repos(self) -> list[RepoInfo]:
@@ -239,9 +236,7 @@ class Store:
 
     def repo_of(self, folder: str | Path) -> Repo:
         """Return the repo that a downloaded folder came from. Raises NotFound if this machine has no record of it."""
-        from sheaf.transfer.bundles.local_folders import repo_entry_of
-
-        return self._repo(repo_entry_of(self._connected, Path(folder)))
+        return self._repo(transfer.repo_entry_of(self._connected, Path(folder)))
 
     def create_repo(self, name: str, description: str = "") -> Repo:
         """Create a repo. Raises AlreadyExists, InvalidInput."""
@@ -262,10 +257,8 @@ class Store:
         Args:
             restorable: only repos whose data gc has not begun to delete.
         """
-        from sheaf.engine.gc.retention import restorable_repos
-
         gone = [entry for entry in self._log.head().state.repos.values() if entry.deleted]
-        left = restorable_repos(self._core, gone) if restorable else gone
+        left = engine.restorable_repos(self._core, gone) if restorable else gone
         return [self._repo(entry).info for entry in sorted(left, key=lambda entry: (entry.name, entry.deleted))]
 
     def undelete_repo(self, which: str, *, name: str | None = None) -> Repo:
@@ -281,13 +274,11 @@ class Store:
             AlreadyExists: the name is used by another repo.
             Refused: gc has deleted data of one of its bundles, or is about to.
         """
-        from sheaf.engine.gc.restore import restore_repo
-        from sheaf.engine.gc.retention import find_deleted_repo
 
         self._connected.ensure_writable()
-        entry = find_deleted_repo(self._core, which)
+        entry = engine.find_deleted_repo(self._core, which)
         try:
-            return self._repo(restore_repo(self._core, entry, check_repo_name(name or entry.name)))
+            return self._repo(engine.restore_repo(self._core, entry, check_repo_name(name or entry.name)))
         except AlreadyExists as error:
             raise AlreadyExists(error.message, "restore it under another name with --as NAME") from error
 
@@ -320,14 +311,12 @@ class Store:
             Conflict: another gc ended this one; run it again.
             Corrupt: a bundle is unreadable; nothing was deleted.
         """
-        from sheaf.engine.gc.collect import collect  # takes pyarrow
-        from sheaf.engine.gc.grace import Patience
 
         if not dry_run:
             self._connected.ensure_writable()
-        patience = Patience(grace, wait, tell or (lambda sessions: None))
+        patience = engine.Patience(grace, wait, tell or (lambda sessions: None))
         try:
-            done = collect(self._core, patience, dry_run=dry_run, below=below, keep_deleted=keep_deleted)
+            done = engine.collect(self._core, patience, dry_run=dry_run, below=below, keep_deleted=keep_deleted)
         except Corrupt as damage:
             raise self._explained(damage) from damage
         if not dry_run and (error := self._pass_on()):
@@ -382,7 +371,6 @@ class Store:
         Raises:
             NotFound: the repo does not exist, or does not have the branch.
         """
-        from sheaf.model.ids import parse_hash
         from sheaf.repo.search import bundles_of, find_in
 
         wanted = parse_hash(content) if content is not None else None

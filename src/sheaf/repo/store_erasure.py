@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from sheaf import engine, transfer
 from sheaf.engine.context import Connected
 from sheaf.errors import InvalidInput, SheafError, Unavailable
 from sheaf.model.ids import parse_hash
@@ -71,19 +72,17 @@ class Erasure:
             Unavailable: the bytes were erased here, but a replica can't be reached and still has them.
         """
         from sheaf.engine.erase.erasure import erase  # takes pyarrow
-        from sheaf.engine.erase.redact_names import Names
-        from sheaf.engine.gc.grace import Patience
 
         self._ensure_erasable(reason)
         contents = self._contents_of(content, address, recursive=recursive)
-        patience = Patience(0.0 if now else grace, True, tell or (lambda sessions: None))
+        patience = engine.Patience(0.0 if now else grace, True, tell or (lambda sessions: None))
         return self._erased(
             erase(
                 self._core,
                 contents,
                 reason,
                 patience,
-                Names() if with_path else None,
+                engine.Names() if with_path else None,
                 user_spills(self._core.config.id),
             )
         )
@@ -119,11 +118,10 @@ class Erasure:
                 changed.
             Conflict, Unavailable: as for :meth:`erase`.
         """
-        from sheaf.engine.gc.grace import Patience
         from sheaf.transfer.erase_rows import erase_rows
 
         self._ensure_erasable(reason)
-        patience = Patience(0.0 if now else grace, True, tell or (lambda sessions: None))
+        patience = engine.Patience(0.0 if now else grace, True, tell or (lambda sessions: None))
         return self._erased(
             erase_rows(
                 self._core, self._repo(repo).id, pattern, where, reason, patience, user_spills(self._core.config.id)
@@ -137,17 +135,13 @@ class Erasure:
         where: str | Sequence[tuple[str, str, object]] | Sequence[Sequence[tuple[str, str, object]]],
     ) -> list[RowsHit]:
         """Count the rows that :meth:`erase_rows` would remove, by file. Arguments and errors as there."""
-        from sheaf.transfer.erase_rows import count_rows
-
-        return count_rows(self._core, self._repo(repo).id, pattern, where)
+        return transfer.count_rows(self._core, self._repo(repo).id, pattern, where)
 
     def locate(
         self, *, content: str | Iterable[str] = (), address: str | Iterable[str] = (), recursive: bool = False
     ) -> list[ErasedPlace]:
         """Find all paths of contents in all bundles. Arguments and errors as for :meth:`erase`."""
-        from sheaf.engine.erase.locate import Finder
-
-        finder = Finder(self._core, self._contents_of(content, address, recursive=recursive))
+        finder = engine.Finder(self._core, self._contents_of(content, address, recursive=recursive))
         finder.find()
         return finder.places
 
@@ -155,29 +149,21 @@ class Erasure:
         self, *, content: str | Iterable[str] = (), address: str | Iterable[str] = (), recursive: bool = False
     ) -> list[ErasedPlace]:
         """Find other contents of the same paths in bundles of the same repos. Arguments and errors as for :meth:`erase`."""
-        from sheaf.engine.erase.locate import find_namesakes
-
-        return find_namesakes(self._core, self._contents_of(content, address, recursive=recursive))
+        return engine.find_namesakes(self._core, self._contents_of(content, address, recursive=recursive))
 
     def similar(
         self, *, content: str | Iterable[str] = (), address: str | Iterable[str] = (), recursive: bool = False
     ) -> list[Similar]:
         """Find other contents that share chunks with these, most shared first. Arguments and errors as for :meth:`erase`."""
-        from sheaf.engine.erase.locate import find_similar
-
-        return find_similar(self._core, self._contents_of(content, address, recursive=recursive))
+        return engine.find_similar(self._core, self._contents_of(content, address, recursive=recursive))
 
     def erased(self) -> list[Notice]:
         """Return the notices of all erased contents: hash and reason."""
-        from sheaf.engine.erase.erasure import notices
-
-        return notices(self._core)
+        return engine.notices(self._core)
 
     def receipts(self) -> list[Receipt]:
         """Return the receipts of all erasures, oldest first."""
-        from sheaf.engine.erase.receipts import receipts
-
-        return receipts(self._core)
+        return engine.receipts(self._core)
 
     def _ensure_erasable(self, reason: str) -> None:
         self._connected.ensure_writable()
@@ -186,10 +172,8 @@ class Erasure:
 
     def _erased(self, receipt: Receipt) -> Receipt:
         """What comes after it: the copies on this machine, and those elsewhere."""
-        from sheaf.engine.block_cache import forget_copies
-
         if self._connected.cache is not None:
-            forget_copies(self._connected.cache, self._core.config.id, map(bytes.fromhex, receipt.contents))
+            engine.forget_copies(self._connected.cache, self._core.config.id, map(bytes.fromhex, receipt.contents))
         if error := self._pass_on():
             what = f"the contents were erased here (receipt {receipt.id}), but not in every replica: {error.message}"
             raise Unavailable(what, "run `sheaf store replicate --prune` when it can be reached")

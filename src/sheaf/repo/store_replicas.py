@@ -6,6 +6,7 @@ import builtins
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from sheaf import transfer
 from sheaf.engine.core import Core
 from sheaf.engine.replicas.catchup import Caught, Far, Plain
 from sheaf.engine.replicas.replica_set import Policy, Promoted, ReplicaInfo, ReplicaSet
@@ -89,10 +90,8 @@ class Replicas:
 
 
 def _told(progress: Progress | None) -> Callable[[Far], None]:
-    from sheaf.transfer.progress import ProgressState
-
     def tell(far: Far) -> None:
         if progress:
-            progress(ProgressState("replicate", far.objects, far.objects_total, far.bytes, far.bytes_total, 0))
+            progress(transfer.ProgressState("replicate", far.objects, far.objects_total, far.bytes, far.bytes_total, 0))
 
     return tell

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from sheaf import transfer
 from sheaf.engine.clock import parse_time
 from sheaf.model import entries as model
 from sheaf.model.records import Author, RepoEntry, RepoState
@@ -62,9 +63,7 @@ class Entry:
 
     def is_at(self, local: str | Path) -> bool:
         """True if a local path already has the content of this file or symlink; False if nothing is there."""
-        from sheaf.transfer.local.hashes import is_copy_of
-
-        return is_copy_of(Path(local), self.size, self.content, self.target)
+        return transfer.is_copy_of(Path(local), self.size, self.content, self.target)
 
 
 def entry_of(entry: model.Entry) -> Entry:

@@ -1,1 +1,73 @@
-"""Copy folders of this machine into bundles and out of them."""
+"""Copy folders of this machine into bundles and out of them.
+
+The calls that the API makes are names of this package, imported when they are first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sheaf.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from sheaf.transfer.batches import Batches
+    from sheaf.transfer.bundles.commit_folder import UploadRules, commit_folder
+    from sheaf.transfer.bundles.local_folders import bring, compare, hashes_of, note, repo_entry_of
+    from sheaf.transfer.bundles.push import Pushed, plan_push, push
+    from sheaf.transfer.bundles.upload_plan import plan_upload
+    from sheaf.transfer.bundles.verify_bundle import verify
+    from sheaf.transfer.download.single_file import write_file
+    from sheaf.transfer.erase_rows import count_rows
+    from sheaf.transfer.local.hashes import is_copy_of
+    from sheaf.transfer.progress import Meter, ProgressState
+    from sheaf.transfer.store_guard import ensure_outside_store
+    from sheaf.transfer.upload import folder_options
+
+_WHERE = {
+    "Batches": "sheaf.transfer.batches",
+    "Meter": "sheaf.transfer.progress",
+    "ProgressState": "sheaf.transfer.progress",
+    "Pushed": "sheaf.transfer.bundles.push",
+    "UploadRules": "sheaf.transfer.bundles.commit_folder",
+    "bring": "sheaf.transfer.bundles.local_folders",
+    "commit_folder": "sheaf.transfer.bundles.commit_folder",
+    "compare": "sheaf.transfer.bundles.local_folders",
+    "count_rows": "sheaf.transfer.erase_rows",
+    "ensure_outside_store": "sheaf.transfer.store_guard",
+    "folder_options": "sheaf.transfer.upload",
+    "hashes_of": "sheaf.transfer.bundles.local_folders",
+    "is_copy_of": "sheaf.transfer.local.hashes",
+    "note": "sheaf.transfer.bundles.local_folders",
+    "plan_push": "sheaf.transfer.bundles.push",
+    "plan_upload": "sheaf.transfer.bundles.upload_plan",
+    "push": "sheaf.transfer.bundles.push",
+    "repo_entry_of": "sheaf.transfer.bundles.local_folders",
+    "verify": "sheaf.transfer.bundles.verify_bundle",
+    "write_file": "sheaf.transfer.download.single_file",
+}
+
+__all__ = [
+    "Batches",
+    "Meter",
+    "ProgressState",
+    "Pushed",
+    "UploadRules",
+    "bring",
+    "commit_folder",
+    "compare",
+    "count_rows",
+    "ensure_outside_store",
+    "folder_options",
+    "hashes_of",
+    "is_copy_of",
+    "note",
+    "plan_push",
+    "plan_upload",
+    "push",
+    "repo_entry_of",
+    "verify",
+    "write_file",
+]
+
+if not TYPE_CHECKING:  # else type checkers would believe in any name
+    __getattr__ = lazy_names(__name__, _WHERE)

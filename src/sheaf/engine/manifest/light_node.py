@@ -13,12 +13,12 @@ from typing import Any, Literal
 import msgspec
 
 from sheaf.errors import Corrupt, InvalidInput
-from sheaf.format.plain_v1 import Plain
+from sheaf.format.node_columns_v1 import NodeColumns
 from sheaf.model.entries import MAX_MODE, Entry, Kind
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import check_path, join, order_key
 
-__all__ = ["PlainLeaf", "children_of"]
+__all__ = ["LightLeaf", "children_of"]
 
 _HASH = 32
 
@@ -28,13 +28,13 @@ Code = Literal["B", "H", "i", "q"]  #: number formats of the struct module
 class _Texts:
     """A column of texts, None where a row has none."""
 
-    def __init__(self, plain: Plain, column: str) -> None:
-        valid, ends, self._values = plain.buffers(column)
-        self._what = plain.what
+    def __init__(self, node: NodeColumns, column: str) -> None:
+        valid, ends, self._values = node.buffers(column)
+        self._what = node.what
         self._valid = bytes(valid)
-        self._ends = _numbers(ends, "i", plain.rows + 1, plain.what)
-        if self._valid and 8 * len(self._valid) < plain.rows:
-            raise Corrupt(f"{plain.what} is truncated")
+        self._ends = _numbers(ends, "i", node.rows + 1, node.what)
+        if self._valid and 8 * len(self._valid) < node.rows:
+            raise Corrupt(f"{node.what} is truncated")
 
     def __getitem__(self, row: int) -> Any:
         if self._valid and not self._valid[row >> 3] >> (row & 7) & 1:
@@ -60,12 +60,12 @@ def _numbers(buffer: bytes | memoryview, code: Code, count: int, what: str) -> S
 _IS_LITTLE = struct.pack("=H", 1) == struct.pack("<H", 1)
 
 
-class _Columns:
-    """A node's columns, each decompressed when it is first needed; those shared with ``twin`` only once."""
+class _Values:
+    """A node's columns, each decompressed when it is first needed; those shared with a twin only once."""
 
-    def __init__(self, plain: Plain) -> None:
-        self.plain = plain
-        self.twin: _Columns | None = None
+    def __init__(self, node: NodeColumns) -> None:
+        self.node = node
+        self.twin: _Values | None = None
         self._texts: dict[str, _Texts] = {}
         self._kept: dict[str, Sequence[int]] = {}
         self._hashes: dict[str, bytes | memoryview] = {}
@@ -73,7 +73,7 @@ class _Columns:
     def text(self, column: str) -> _Texts:
         if column not in self._texts:
             twin = self._twin_of(column)
-            self._texts[column] = twin.text(column) if twin else _Texts(self.plain, column)
+            self._texts[column] = twin.text(column) if twin else _Texts(self.node, column)
         return self._texts[column]
 
     def number(self, column: str, code: Code) -> Sequence[int]:
@@ -83,32 +83,32 @@ class _Columns:
         return self._kept[column]
 
     def _number(self, column: str, code: Code) -> Sequence[int]:
-        return _numbers(self.plain.buffers(column)[1], code, self.plain.rows, self.plain.what)
+        return _numbers(self.node.buffers(column)[1], code, self.node.rows, self.node.what)
 
-    def _twin_of(self, column: str) -> _Columns | None:
-        return self.twin if self.twin and self.plain.is_same(self.twin.plain, column) else None
+    def _twin_of(self, column: str) -> _Values | None:
+        return self.twin if self.twin and self.node.is_same(self.twin.node, column) else None
 
     def hashes(self, column: str) -> bytes | memoryview:
         """Return all hashes of a column, one after the other."""
         if column not in self._hashes:
-            buffer = self.plain.buffers(column)[1]
-            if len(buffer) < _HASH * self.plain.rows:
-                raise Corrupt(f"{self.plain.what} is truncated")
-            self._hashes[column] = buffer[: _HASH * self.plain.rows]
+            buffer = self.node.buffers(column)[1]
+            if len(buffer) < _HASH * self.node.rows:
+                raise Corrupt(f"{self.node.what} is truncated")
+            self._hashes[column] = buffer[: _HASH * self.node.rows]
         return self._hashes[column]
 
     def hash(self, column: str, row: int) -> bytes:
         return bytes(self.hashes(column)[_HASH * row : _HASH * (row + 1)])
 
 
-class PlainLeaf:
+class LightLeaf:
     """A leaf: its rows in order, with absolute folders."""
 
-    def __init__(self, plain: Plain, pointer: Pointer) -> None:
-        if plain.rows != pointer.rows:
-            raise Corrupt(f"{plain.what} is not the node that its parent describes")
-        self._plain = plain
-        self._columns = _Columns(plain)
+    def __init__(self, node: NodeColumns, pointer: Pointer) -> None:
+        if node.rows != pointer.rows:
+            raise Corrupt(f"{node.what} is not the node that its parent describes")
+        self._node = node
+        self._columns = _Values(node)
         self._prefix = pointer.prefix
 
     def key(self, row: int) -> bytes:
@@ -118,12 +118,12 @@ class PlainLeaf:
 
     def find(self, key: bytes) -> Entry | None:
         """Return the row with an order key, or None."""
-        row = bisect_left(range(self._plain.rows), key, key=self.key)
-        return self.entry(row) if row < self._plain.rows and self.key(row) == key else None
+        row = bisect_left(range(self._node.rows), key, key=self.key)
+        return self.entry(row) if row < self._node.rows and self.key(row) == key else None
 
     def between(self, low: bytes, high: bytes) -> Iterator[Entry]:
         """Yield the rows after one order key and before another."""
-        rows = range(self._plain.rows)
+        rows = range(self._node.rows)
         return map(self.entry, range(bisect_right(rows, low, key=self.key), bisect_left(rows, high, key=self.key)))
 
     def entry(self, row: int) -> Entry:
@@ -140,11 +140,11 @@ class PlainLeaf:
             known = msgspec.json.decode(attrs, type=dict[str, str]) if attrs else {}
             return Entry(folder, name, Kind(kind), mode, mtime, size, c.hash("content", row), target, known)
         except (InvalidInput, ValueError, msgspec.MsgspecError) as error:
-            raise Corrupt(f"{self._plain.what} has an invalid row: {error}", "run `sheaf store check`") from error
+            raise Corrupt(f"{self._node.what} has an invalid row: {error}", "run `sheaf store check`") from error
 
-    def unlike(self, other: PlainLeaf) -> list[int] | None:
+    def unlike(self, other: LightLeaf) -> list[int] | None:
         """Return the rows that differ from those of another leaf in kind, execute bit or content; None if paths differ."""
-        mine, yours = self._plain, other._plain
+        mine, yours = self._node, other._node
         if self._prefix != other._prefix or not all(mine.is_same(yours, column) for column in ("folder", "name")):
             return None
         other._columns.twin = self._columns
@@ -176,21 +176,21 @@ def _unequal(left: bytes | memoryview, right: bytes | memoryview, width: int, co
             pending += [(start, middle), (middle, end)]
 
 
-def children_of(plain: Plain, pointer: Pointer) -> Sequence[Pointer]:
+def children_of(node: NodeColumns, pointer: Pointer) -> Sequence[Pointer]:
     """Return an inner node's children, each created when it is accessed; without the packs that leaves need."""
-    columns = _Columns(plain)
-    if sum(columns.number("rows", "q")) != pointer.rows or not plain.rows:
-        raise Corrupt(f"{plain.what} does not have the number of rows that its parent gives")
+    columns = _Values(node)
+    if sum(columns.number("rows", "q")) != pointer.rows or not node.rows:
+        raise Corrupt(f"{node.what} does not have the number of rows that its parent gives")
     return _Children(columns, pointer)
 
 
 class _Children(Sequence[Pointer]):
-    def __init__(self, columns: _Columns, pointer: Pointer) -> None:
+    def __init__(self, columns: _Values, pointer: Pointer) -> None:
         self._columns = columns
         self._pointer = pointer
 
     def __len__(self) -> int:
-        return self._columns.plain.rows
+        return self._columns.node.rows
 
     def __getitem__(self, at: Any) -> Any:
         if isinstance(at, slice):

@@ -1,44 +1,55 @@
-"""Read one path or one folder of a bundle without Arrow, because loading Arrow takes longer than the read."""
+"""Read few rows of a manifest without Arrow, because loading Arrow takes longer than the read."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Iterator
+from contextlib import suppress
 
-from sheaf.engine.manifest.light_node import PlainLeaf, children_of
-from sheaf.engine.manifest.node_store import Nodes
+from sheaf.engine.manifest.light_node import LightLeaf
+from sheaf.engine.manifest.tree import Tree
+from sheaf.errors import Corrupt
 from sheaf.model.entries import Entry
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import order_key, split
 
-__all__ = ["Glance", "NotPlain"]
+__all__ = ["LightReader"]
 
 
-class NotPlain(Exception):
+class _RequiresArrow(Exception):
     """A node of the manifest requires Arrow."""
 
 
-class Glance:
-    """A manifest whose entries come without the locations of their bytes. All methods may raise NotPlain, Corrupt."""
+class LightReader:
+    """A manifest whose entries may lack the locations of their bytes.
 
-    def __init__(self, nodes: Nodes, root: Pointer) -> None:
-        self._nodes = nodes
-        self._root = root
-        self._leaf = lru_cache(4)(self._read_leaf)
-        self._children = lru_cache(8)(self._read_children)
+    It asks ``tree`` for what it can't read: nodes that another program wrote, damaged nodes, whole subtrees. So it has
+    no message for damage, and no second attempt after an erasure, of its own.
+    """
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
 
     def find(self, path: str) -> Entry | None:
         """Return the entry of a path, or None."""
         key = order_key(*split(path))
-        leaves = self._leaves(self._root, key, key + b"\0")
-        return next((entry for leaf in leaves if (entry := self._leaf(leaf).find(key))), None)
+        with suppress(_RequiresArrow, Corrupt):
+            found = (self._leaf(leaf).find(key) for leaf in self._leaves(self._tree.root, key, key + b"\0"))
+            return next((entry for entry in found if entry is not None), None)
+        return self._tree.find(path)
 
-    def below(self, folder: str) -> Iterator[Entry]:
-        """Yield a folder's direct entries, in order."""
+    def entries(self, folder: str = "", *, recursive: bool = True) -> Iterator[Entry]:
+        """Yield the entries below a folder (without its own), in order: all of them, or only one level."""
+        if not recursive:
+            with suppress(_RequiresArrow, Corrupt):
+                # Read all entries before the first is yielded: if Arrow must read the folder, it starts again.
+                return iter(list(self._folder(folder)))
+        return self._tree.entries(folder, recursive=recursive)
+
+    def _folder(self, folder: str) -> Iterator[Entry]:
         low = order_key(folder, "")
         high = low[:-1] + b"\1"
-        for leaf in self._leaves(self._root, low, high):
+        for leaf in self._leaves(self._tree.root, low, high):
             yield from self._leaf(leaf).between(low, high)
 
     def _leaves(self, pointer: Pointer, low: bytes, high: bytes) -> Iterator[Pointer]:
@@ -46,22 +57,18 @@ class Glance:
         if not pointer.level:
             yield pointer
             return
-        children = self._children(pointer)
+        children = self._tree.nodes.light_children(pointer)
+        if children is None:
+            raise _RequiresArrow
         at = max(bisect_right(children, low, key=_start) - 1, 0)
         for child in children[at : bisect_left(children, high, key=_start)]:
             yield from self._leaves(child, low, high)
 
-    def _read_children(self, pointer: Pointer) -> Sequence[Pointer]:
-        plain = self._nodes.plain(pointer)
-        if plain is None:
-            raise NotPlain
-        return children_of(plain, pointer)
-
-    def _read_leaf(self, pointer: Pointer) -> PlainLeaf:
-        plain = self._nodes.plain(pointer)
-        if plain is None:
-            raise NotPlain
-        return PlainLeaf(plain, pointer)
+    def _leaf(self, pointer: Pointer) -> LightLeaf:
+        leaf = self._tree.nodes.light_leaf(pointer)
+        if leaf is None:
+            raise _RequiresArrow
+        return leaf
 
 
 def _start(child: Pointer) -> bytes:

@@ -6,28 +6,30 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from blake3 import blake3
 
 from sheaf.engine.core import Core
+from sheaf.engine.manifest.light_node import LightLeaf, children_of
 from sheaf.engine.objects import get_object
 from sheaf.engine.sessions.damage import read_again
 from sheaf.errors import Corrupt, InvalidInput, NotFound
 from sheaf.fork import Lock, Threads
 from sheaf.format import keys
-from sheaf.format.plain_v1 import MAX_LEVEL, Plain, plain_node
+from sheaf.format.node_columns_v1 import MAX_LEVEL, NodeColumns, decode_columns
 from sheaf.model.ids import parse_hash
 from sheaf.model.nodes import Pointer
 from sheaf.model.records import Root
 
-# The import takes 0.1 s, and callers that only read light nodes don't need it.
+# The import takes 0.1 s, and the light reader works without it.
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["Nodes", "mark_of", "pointer_of", "root_of"]
 
 T = TypeVar("T")
+Key: TypeAlias = tuple[bytes, str, bool]  #: a node's id; its prefix, since two folders may share bytes; whether light
 _AHEAD = 4  # leaves being fetched while one is used
 _MANY = 1 << 63  # greater than any count in the columns of nodes
 _REMEMBERED = 64 << 20  # bytes of decoded nodes kept in memory
@@ -61,7 +63,7 @@ class Nodes:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._lock = Lock()
-        self._kept: OrderedDict[tuple[bytes, str], tuple[int, Any]] = OrderedDict()
+        self._kept: OrderedDict[Key, tuple[int, Any]] = OrderedDict()
         self._size = 0
 
     @property
@@ -71,10 +73,11 @@ class Nodes:
 
     def rows(self, pointer: Pointer) -> pa.RecordBatch:
         """Return a leaf's rows (schema ROWS, absolute folders). Raises Corrupt, NotFound."""
-        found = self._remembered(pointer)
+        key = (pointer.id, pointer.prefix, False)
+        found = self._remembered(key)
         if found is None:
             found = self._rows(pointer)
-            self._remember(pointer, found.nbytes, found)
+            self._remember(key, found.nbytes, found)
         return found
 
     def leaves(self, pointers: Iterable[Pointer]) -> Iterator[pa.RecordBatch]:
@@ -91,16 +94,33 @@ class Nodes:
         """Return an inner node's children, in order. Raises Corrupt, NotFound."""
         from sheaf.format.node_v1 import decode_children
 
-        found: list[Pointer] | None = self._remembered(pointer)
+        key = (pointer.id, pointer.prefix, False)
+        found: list[Pointer] | None = self._remembered(key)
         if found is None:
             found = self._load(pointer, lambda data: decode_children(data, pointer))
-            self._remember(pointer, 500 * len(found), found)
+            self._remember(key, 500 * len(found), found)
         return found
 
-    def plain(self, pointer: Pointer) -> Plain | None:
+    def light_leaf(self, pointer: Pointer) -> LightLeaf | None:
+        """Return a leaf read without Arrow; None if only Arrow can read it. Raises Corrupt, NotFound."""
+        return self._light(pointer, LightLeaf)
+
+    def light_children(self, pointer: Pointer) -> Sequence[Pointer] | None:
+        """Return an inner node's children without Arrow; None if only Arrow can read it. Raises Corrupt, NotFound."""
+        return self._light(pointer, children_of)
+
+    def _light(self, pointer: Pointer, node_of: Callable[[NodeColumns, Pointer], T]) -> T | None:
+        key = (pointer.id, pointer.prefix, True)
+        found: T | None = self._remembered(key)
+        if found is None and (columns := self.columns(pointer)) is not None:
+            found = node_of(columns, pointer)
+            self._remember(key, columns.size, found)
+        return found
+
+    def columns(self, pointer: Pointer) -> NodeColumns | None:
         """Return a node's columns without Arrow, uncached; None if only Arrow can read it. Raises Corrupt, NotFound."""
         what = f"node {pointer.id.hex()}"
-        return self._load(pointer, lambda data: plain_node(data, pointer.level, what))
+        return self._load(pointer, lambda data: decode_columns(data, pointer.level, what))
 
     def check(self, pointer: Pointer) -> bytes:
         """Return a node's verified bytes, read from the store without any cache. Raises Corrupt, NotFound."""
@@ -143,19 +163,18 @@ class Nodes:
             hint = "open the bundle again if something was just erased from it; otherwise run `sheaf store check`"
             raise Corrupt(f"node {pointer.id.hex()} is missing", hint) from error
 
-    def _remembered(self, pointer: Pointer) -> Any:
+    def _remembered(self, key: Key) -> Any:
         with self._lock:
-            # Nodes below two folders may have equal bytes, but their rows have other paths.
-            key = (pointer.id, pointer.prefix)
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key][1]
             return None
 
-    def _remember(self, pointer: Pointer, size: int, value: Any) -> None:
+    def _remember(self, key: Key, size: int, value: Any) -> None:
         with self._lock:
-            self._kept[pointer.id, pointer.prefix] = (size, value)
-            self._size += size
+            # Another thread may have read the same node in the meantime.
+            self._size += size - self._kept.pop(key, (0, None))[0]
+            self._kept[key] = (size, value)
             while self._size > _REMEMBERED and len(self._kept) > 1:
                 self._size -= self._kept.popitem(last=False)[1][0]
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 
 from sheaf.engine.manifest.diff_entries import Difference, diff_entries, same
-from sheaf.engine.manifest.light_node import PlainLeaf, children_of
+from sheaf.engine.manifest.light_node import LightLeaf, children_of
 from sheaf.engine.manifest.node_store import Nodes
 from sheaf.engine.manifest.tree import Tree
 from sheaf.engine.prefetch import ahead
-from sheaf.format.plain_v1 import Plain
+from sheaf.format.node_columns_v1 import NodeColumns
 from sheaf.model.entries import Kind
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import order_key
@@ -53,8 +53,8 @@ def _below(nodes: Nodes, pointers: list[Pointer], level: int) -> list[Pointer]:
 
 
 def _children(nodes: Nodes, pointer: Pointer) -> Sequence[Pointer]:
-    plain = nodes.plain(pointer)
-    return nodes.children(pointer) if plain is None else list(children_of(plain, pointer))
+    columns = nodes.columns(pointer)
+    return nodes.children(pointer) if columns is None else list(children_of(columns, pointer))
 
 
 # -- leaves ------------------------------------------------------------------------------------------------------------
@@ -100,12 +100,12 @@ def _steps(left: list[Pointer], right: list[Pointer]) -> Iterator[Step]:
 
 def _compared(old: Nodes, new: Nodes, steps: Iterator[Step]) -> Iterator[tuple[Step, list[Difference] | None]]:
     """Yield each step with its differences; None if its leaves don't have the same paths in the same rows."""
-    waiting: deque[tuple[Step, Future[Plain | None] | None, Future[Plain | None] | None]] = deque()
+    waiting: deque[tuple[Step, Future[NodeColumns | None] | None, Future[NodeColumns | None] | None]] = deque()
     for step in steps:
         left, right = step
         is_pair = left is not None and right is not None and (left.prefix, left.rows) == (right.prefix, right.rows)
-        one = old.io.submit(old.plain, left) if is_pair and left else None
-        two = new.io.submit(new.plain, right) if is_pair and right else None
+        one = old.io.submit(old.columns, left) if is_pair and left else None
+        two = new.io.submit(new.columns, right) if is_pair and right else None
         waiting.append((step, one, two))
         if len(waiting) > _AHEAD:
             yield _compare(*waiting.popleft())
@@ -114,13 +114,13 @@ def _compared(old: Nodes, new: Nodes, steps: Iterator[Step]) -> Iterator[tuple[S
 
 
 def _compare(
-    step: Step, one: Future[Plain | None] | None, two: Future[Plain | None] | None
+    step: Step, one: Future[NodeColumns | None] | None, two: Future[NodeColumns | None] | None
 ) -> tuple[Step, list[Difference] | None]:
     before, after = step
     left, right = one.result() if one else None, two.result() if two else None
     if before is None or after is None or left is None or right is None:
         return step, None
-    mine, yours = PlainLeaf(left, before), PlainLeaf(right, after)
+    mine, yours = LightLeaf(left, before), LightLeaf(right, after)
     rows = mine.unlike(yours)
     if rows is None:
         return step, None

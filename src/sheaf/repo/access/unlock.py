@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sheaf import engine
 from sheaf.errors import Refused, Unsupported
 from sheaf.format.store_v1 import StoreConfig
 from sheaf.settings.secrets import read_key_file, secrets_for
@@ -68,11 +69,9 @@ class Opener:
                 )
             return None
         need_library()
-        from sheaf.engine.encryption.encrypted_backend import EncryptedBackend
-        from sheaf.engine.encryption.slots import unlock
 
-        key, slot = unlock(backend, config, self._sources(config.id), self.ask)
-        return Opened(EncryptedBackend(backend, key), key, slot)
+        key, slot = engine.unlock(backend, config, self._sources(config.id), self.ask)
+        return Opened(engine.EncryptedBackend(backend, key), key, slot)
 
     def _options(self) -> StorageOptions:
         return parse_location(self.url, self.options).options if self.url else self.options
@@ -87,9 +86,8 @@ class Opener:
 def make_encrypted(backend: Backend, clock: Clock, secret: bytes | str) -> None:
     """Create an empty encrypted store. Raises AlreadyExists, Unsupported."""
     need_library()
-    from sheaf.engine.encryption.slots import create_encrypted_store
 
-    create_encrypted_store(backend, clock, secret)
+    engine.create_encrypted_store(backend, clock, secret)
 
 
 def need_library() -> None:

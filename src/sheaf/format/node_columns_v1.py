@@ -20,7 +20,7 @@ from sheaf.format.envelope import decode_envelope
 from sheaf.format.flat import field, i8, i32, i64, table, text, vector
 from sheaf.format.inflate import inflate
 
-__all__ = ["CHILDREN_TYPES", "MAX_LEVEL", "MAX_NODE", "ROWS_TYPES", "NodeHeader", "Plain", "plain_node"]
+__all__ = ["CHILDREN_TYPES", "MAX_LEVEL", "MAX_NODE", "ROWS_TYPES", "NodeColumns", "NodeHeader", "decode_columns"]
 
 #: Bytes of a node's columns in memory. Larger nodes are neither written nor read; usual ones are far smaller.
 MAX_NODE: Final = 128 << 20
@@ -76,14 +76,18 @@ class NodeHeader(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Plain:
-    """``rows``: their number. ``_parts``: each column's compressed buffers: validity, ends of texts (if any), values."""
+class NodeColumns:
+    """The compressed buffers of each column: validity, ends of texts (if any), values. ``rows``: their number.
+
+    ``size``: bytes of all columns when they are decompressed.
+    """
 
     what: str
     rows: int
+    size: int
     _parts: Mapping[str, tuple[memoryview, ...]]
 
-    def is_same(self, other: Plain, column: str) -> bool:
+    def is_same(self, other: NodeColumns, column: str) -> bool:
         """True if a column has the same bytes as in another node; if not, its values may be equal nevertheless."""
         pairs = zip(self._parts[column], other._parts[column], strict=True)
         return self.rows == other.rows and all(bytes(left) == bytes(right) for left, right in pairs)
@@ -97,7 +101,7 @@ class Plain:
         return part[8:] if size < 0 or not part else inflate(part[8:], size, self.what)
 
 
-def plain_node(data: bytes, level: int, what: str) -> Plain | None:
+def decode_columns(data: bytes, level: int, what: str) -> NodeColumns | None:
     """Read a node's columns without checking its hash; None: only Arrow can. Raises Corrupt, Unsupported."""
     header, payload = decode_envelope(data, "N", NodeHeader, what)
     if header.level != level:
@@ -110,7 +114,7 @@ def plain_node(data: bytes, level: int, what: str) -> Plain | None:
         if [kind for kind, _, _ in messages] != [_SCHEMA, _BATCH]:
             return None
         names = _columns(bytes(messages[0][1]), bool(level))
-        return _plain(bytes(messages[1][1]), messages[1][2], names, rows, what) if names else None
+        return _columns_of(bytes(messages[1][1]), messages[1][2], names, rows, what) if names else None
     except (struct.error, ValueError, IndexError):
         return None
 
@@ -153,9 +157,9 @@ def _field(metadata: bytes, at: int) -> tuple[str, Type]:
     return text(metadata, at, 0), (number, i32(metadata, width) if width else 0, has_sign)
 
 
-def _plain(
+def _columns_of(
     metadata: bytes, body: memoryview, columns: tuple[tuple[str, int], ...], rows: int, what: str
-) -> Plain | None:
+) -> NodeColumns | None:
     batch = table(metadata, i32(metadata, 0), 2)
     length, compression = field(metadata, batch, 0), field(metadata, batch, 3)
     if not compression or (i64(metadata, length) if length else 0) != rows:
@@ -164,20 +168,20 @@ def _plain(
     nodes, count = vector(metadata, batch, 1)
     if not codec or i8(metadata, codec) != _ZSTD or count < len(columns):
         return None
-    buffers = _parts(metadata, batch, body)
+    buffers, size = _parts(metadata, batch, body)
     parts: dict[str, tuple[memoryview, ...]] = {}
     for (name, width), at in zip(columns, range(nodes, nodes + 16 * count, 16), strict=False):
-        size, nulls = _PAIR.unpack_from(metadata, at)
+        values, nulls = _PAIR.unpack_from(metadata, at)
         parts[name] = tuple(buffers[:width])
         del buffers[:width]
         is_full = not nulls and not parts[name][0]
-        if size != rows or len(parts[name]) != width or not (is_full or name in _OPTIONAL):
+        if values != rows or len(parts[name]) != width or not (is_full or name in _OPTIONAL):
             return None
-    return Plain(what, rows, parts)
+    return NodeColumns(what, rows, size, parts)
 
 
-def _parts(metadata: bytes, batch: int, body: memoryview) -> list[memoryview]:
-    """The compressed buffers of a batch. Raises ValueError if they claim more bytes than a node may have."""
+def _parts(metadata: bytes, batch: int, body: memoryview) -> tuple[list[memoryview], int]:
+    """The compressed buffers of a batch and the bytes that they claim. Raises ValueError if a node may not have so many."""
     at, count = vector(metadata, batch, 2)
     found, total = [], 0
     for start, length in _PAIR.iter_unpack(metadata[at : at + 16 * count]):
@@ -189,4 +193,4 @@ def _parts(metadata: bytes, batch: int, body: memoryview) -> list[memoryview]:
         found.append(part)
     if total > MAX_NODE:
         raise ValueError("the buffers claim too many bytes")
-    return found
+    return found, total
