@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.format.samples import inner, leaf, plain_children, plain_rows
-from tests.format.trees import ITEMS, MODELS, PATHS, Model, Shelf, edits, small_nodes
+from tests.format.trees import ITEMS, MODELS, PATHS, SMALL_NODES, Model, Shelf, edits, small_nodes
 
 from sheaf.engine.manifest.light_reader import Glance, NotPlain
 from sheaf.engine.manifest.node_store import Nodes
@@ -24,7 +24,7 @@ from sheaf.model.entries import Entry, Kind
 from sheaf.model.ids import ksuid
 from sheaf.model.nodes import Pointer
 
-SHELF = Shelf.new()
+SHELF = Shelf.new(SMALL_NODES)
 ID = ksuid(1_700_000_000, bytes(range(16)))
 
 

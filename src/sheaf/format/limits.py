@@ -1,4 +1,4 @@
-"""How many bytes an object may have, by its key (docs/format/v1.md, "Constants"): no more is read or written."""
+"""How much an object may have: bytes by its key, rows and children of a node (docs/format/v1.md, "Constants")."""
 
 from __future__ import annotations
 
@@ -7,7 +7,21 @@ from typing import Final
 from sheaf.errors import Refused
 from sheaf.format import keys
 
-__all__ = ["LIMITS", "OTHER", "ensure_fits", "limit_of"]
+__all__ = [
+    "LIMITS",
+    "MAX_CHILDREN",
+    "MAX_ROWS",
+    "MAX_WEIGHT",
+    "MIN_CHILDREN",
+    "MIN_ROWS",
+    "OTHER",
+    "ensure_fits",
+    "limit_of",
+]
+
+#: Of a node: rows and bytes of a leaf, children of an inner node (docs/format/v1.md, "Constants").
+MIN_ROWS, MAX_ROWS, MAX_WEIGHT = 1024, 16384, 1 << 20
+MIN_CHILDREN, MAX_CHILDREN = 256, 4096
 
 _MIB: Final = 1 << 20
 OTHER: Final = 1024 * _MIB  #: of an object under a key that nobody knows: it is copied to replicas

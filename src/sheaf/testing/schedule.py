@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 from unittest import mock
 
 from sheaf.engine.clock import Clock
+from sheaf.engine.core_limits import DEFAULT, Limits
 from sheaf.errors import Unavailable
 from sheaf.fork import Threads
 from sheaf.repo.context import Connected
@@ -418,9 +419,9 @@ def one_thread() -> Iterator[None]:
         yield
 
 
-def store_without_threads(backend: Backend, clock: Clock, cache: Path | None = None) -> Store:
+def store_without_threads(backend: Backend, clock: Clock, cache: Path | None = None, limits: Limits = DEFAULT) -> Store:
     """A store opened by a process with a single thread."""
-    store = Store(backend, clock=clock, cache=cache)
+    store = Store(backend, clock=clock, cache=cache, limits=limits)
     core = replace(store._core, io=Inline(), cpu=Inline(), workers=1)
     store._core, store._connected = core, Connected(core, cache)
     store._log = store._connected.log

@@ -47,9 +47,10 @@ def log_file(what: str, path: str, size: int | None = None) -> None:
 class Meter:
     """Counters for a :class:`Progress`, usable from any thread. With None it only counts."""
 
-    def __init__(self, progress: Progress | None = None, phase: str = "") -> None:
+    def __init__(self, progress: Progress | None = None, phase: str = "", interval_s: float = _INTERVAL_S) -> None:
         self._progress = progress
         self._phase = phase
+        self._interval_s = interval_s
         self._files = self._bytes = self._new = 0
         self._files_total: int | None = None
         self._bytes_total: int | None = None
@@ -120,5 +121,5 @@ class Meter:
     def _tell(self) -> None:
         if self._progress is None or (now := time.monotonic()) < self._due:
             return
-        self._due = now + _INTERVAL_S
+        self._due = now + self._interval_s
         self._progress(self.state)

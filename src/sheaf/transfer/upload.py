@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from sheaf.engine.chunks.ingest import InMemory, SmallFiles
 from sheaf.engine.commit.writer import Store
 from sheaf.engine.core import Core
+from sheaf.engine.core_limits import DEFAULT, Limits
 from sheaf.engine.manifest.tree import Tree
 from sheaf.errors import Refused, SheafError
 from sheaf.fork import Threads
@@ -46,8 +47,6 @@ from sheaf.transfer.store_guard import folder_of
 
 __all__ = ["FolderOptions", "StoredFolder", "ensure_wanted", "folder_options", "left_out_warnings", "store_folder"]
 
-_GROUP_FILES = 256  # small files handed to a thread at once
-_GROUP_BYTES = 4 << 20
 _IN_FLIGHT = 16  # groups and big files being read or waiting: bounds memory
 _PENDING = 4  # batches of a scan; where nothing has to be read, nothing waits
 
@@ -65,6 +64,7 @@ class FolderOptions:
     rehash: bool = False
     workers: int = 2
     name_filter: re.Pattern[str] | None = None
+    limits: Limits = DEFAULT
 
 
 def folder_options(
@@ -79,7 +79,17 @@ def folder_options(
 ) -> FolderOptions:
     """Return the options for uploading a folder to this store; excludes the store's own folder."""
     workers = max(1, min(concurrency or core.workers, 4 * core.workers))
-    return FolderOptions(Path(path), core.clock.now_ns(), cache, files, folder_of(core), skip_on_error, rehash, workers)
+    return FolderOptions(
+        Path(path),
+        core.clock.now_ns(),
+        cache,
+        files,
+        folder_of(core),
+        skip_on_error,
+        rehash,
+        workers,
+        limits=core.limits,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,16 +215,24 @@ class _Taking:
         self._options = options
         self._meter = meter
         self._basis = Basis(base)
-        self._stats = StatCache.open(options.cache, options.root, options.started) if options.cache else None
+        limits, cache = options.limits, options.cache
+        self._stats = StatCache.open(cache, options.root, options.started, limits.stat_rows) if cache else None
         self._top = str(options.root).rstrip("/")
-        self.readers = Readers(options.workers)
+        self.readers = Readers(options.workers, limits.worker_files)
         self.skipped: list[Skipped] = []
 
     def batches(self, threads: Threads) -> Iterator[pa.RecordBatch]:
         """The manifest rows of the folder, in order."""
         o = self._options
         on_error = self.skipped.append if o.skip_on_error else None
-        scanned = scan(o.root, ignore=Ignore(), files=o.files, on_error=on_error, exclude=o.exclude)
+        scanned = scan(
+            o.root,
+            ignore=Ignore(),
+            files=o.files,
+            on_error=on_error,
+            exclude=o.exclude,
+            batch_rows=o.limits.scan_rows,
+        )
         pending: deque[tuple[_Rows, list[Future[Taken]]]] = deque()
         waiting = 0
         for found in scanned:
@@ -259,6 +277,7 @@ class _Taking:
         return _Rows(batch, table, np.where(copied, at, -1), is_file & ~copied)
 
     def _groups(self, batch: ScanBatch, to_read: npt.NDArray[np.bool_]) -> Iterator[list[int]]:
+        limits = self._options.limits
         group: list[int] = []
         size = 0
         for row in np.flatnonzero(to_read).tolist():
@@ -268,7 +287,7 @@ class _Taking:
                 continue
             group.append(row)
             size += length
-            if len(group) >= _GROUP_FILES or size >= _GROUP_BYTES:
+            if len(group) >= limits.group_files or size >= limits.group_bytes:
                 yield group
                 group, size = [], 0
         if group:

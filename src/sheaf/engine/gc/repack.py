@@ -38,7 +38,7 @@ class Mover:
         self._mine = mine
         self._forwards = forwards
         self._moving = moving
-        self._index = ChunkIndex([], frozenset())
+        self._index = ChunkIndex([], frozenset(), limits=core.limits)
         self._sink = PackSink(core, mine.id, self._index, tells_early=False)  # see drop_copies
         self._copies: dict[tuple[bytes, int], Place] = {}
         self._is_told = False

@@ -26,7 +26,6 @@ from sheaf.model.records import Bundle
 __all__ = ["Sizes", "bundle_sizes", "store_sizes"]
 
 _CHUNK = np.dtype([("pack", "<u4"), ("offset", "<u4"), ("raw", "<u4"), ("stored", "<u4")])
-_HELD = 1 << 20  # chunks gathered before repetitions are dropped
 _TABLES = 16  # tables fetched at once
 
 
@@ -64,7 +63,7 @@ def store_sizes(core: Core) -> Sizes:
 def bundle_sizes(core: Core, bundles: Iterable[Bundle]) -> Sizes:
     """Of some bundles together: reads each of their leaves once. Takes 16 bytes a distinct chunk."""
     listed = list(bundles)
-    nodes, parts = Nodes(core), _Parts(Contents(core))
+    nodes, parts = Nodes(core), _Parts(Contents(core), core.limits.sizes_chunks)
     for leaf, _ in Reach(nodes).leaves(Roots(listed, [])):
         batch = nodes.rows(leaf)
         place = batch["place"].to_numpy()
@@ -92,6 +91,7 @@ class _Parts:
     """Chunks and whole objects, each once."""
 
     contents: Contents
+    most: int  #: chunks gathered before repetitions are dropped
     _numbers: dict[bytes, int] = field(default_factory=dict)
     _chunks: list[Array] = field(default_factory=list)
     _held: int = 0
@@ -133,7 +133,7 @@ class _Parts:
             rows[name] = column
         self._chunks.append(rows)
         self._held += len(rows)
-        if self._held - self._distinct > _HELD:
+        if self._held - self._distinct > self.most:
             self._merge()
 
     def _merge(self) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
 
+from sheaf.engine.core_limits import DEFAULT
 from sheaf.model.entries import Kind
 from sheaf.storage.folder.private_files import make_private_folder
 from sheaf.storage.folder.scratch import Scratch
@@ -39,7 +40,6 @@ _I64: Final = np.dtype("<i8")
 _COLUMNS: Final = (("key", _U64), ("dev", _U64), ("ino", _U64), ("size", _I64), ("mtime", _I64), ("ctime", _I64))
 _ROW_BYTES: Final = 8 * len(_COLUMNS) + 32
 _ROW: Final = np.dtype([*_COLUMNS, ("content", np.uint8, 32)])
-_SLICE: Final = 1 << 16  # rows that are in memory at once
 _SPREAD: Final = np.uint64(0x9E3779B97F4A7C15)
 
 Columns = dict[str, npt.NDArray[Any]]
@@ -49,8 +49,9 @@ Hashes = npt.NDArray[np.uint8]  #: shape (n, 32)
 class Rows:
     """Rows that are found, in the order in which they come: few in memory, many in a file that has no name."""
 
-    def __init__(self) -> None:
+    def __init__(self, in_memory: int = DEFAULT.stat_rows) -> None:
         self.count = 0
+        self.in_memory = in_memory
         self._held: list[npt.NDArray[Any]] = []
         self._file: Scratch | None = None
 
@@ -61,7 +62,7 @@ class Rows:
             rows[name] = column
         self.count += len(rows)
         self._held.append(rows)
-        if sum(map(len, self._held)) > _SLICE:
+        if sum(map(len, self._held)) > self.in_memory:
             with contextlib.suppress(OSError):
                 self._spill()
 
@@ -99,11 +100,11 @@ class StatCache:
     news: int = 0
 
     @classmethod
-    def open(cls, cache_dir: Path, root: Path, started: int) -> StatCache:
-        """The cache of a folder; an empty one if there is none or it is damaged."""
+    def open(cls, cache_dir: Path, root: Path, started: int, in_memory: int = DEFAULT.stat_rows) -> StatCache:
+        """The cache of a folder; an empty one if there is none or it is damaged. ``in_memory``: rows held at once."""
         name = blake3(os.fsencode(root.absolute())).hexdigest()[:32]
         path = cache_dir / "stat" / name
-        return cls(path, started, _load(path))
+        return cls(path, started, _load(path), Rows(in_memory))
 
     def match(self, batch: ScanBatch) -> tuple[Hashes, npt.NDArray[np.bool_]]:
         """The content of each row as (n, 32), and which rows are known; only files ever are."""
@@ -140,7 +141,7 @@ class StatCache:
                 return True
             self.known = _empty()  # which gives a mapped file back
             make_private_folder(self.path.parent)
-            _store(self.path, self.found.all())
+            _store(self.path, self.found.all(), self.found.in_memory)
         except OSError:
             return False
         finally:
@@ -194,7 +195,7 @@ def _parse(view: memoryview, count: int) -> Columns:
     return columns
 
 
-def _store(path: Path, found: npt.NDArray[Any]) -> None:
+def _store(path: Path, found: npt.NDArray[Any], slice: int) -> None:
     _, order = np.unique(found["key"], return_index=True)  # hard links are one row; keys that clash by chance lose one
     fd, aside = tempfile.mkstemp(dir=path.parent, prefix=".new-")
     try:
@@ -202,8 +203,8 @@ def _store(path: Path, found: npt.NDArray[Any]) -> None:
             hasher = blake3()
             _put(file, hasher, _HEAD.pack(_MAGIC, len(order)))
             for name in (*(name for name, _ in _COLUMNS), "content"):
-                for at in range(0, len(order), _SLICE):
-                    _put(file, hasher, found[name][order[at : at + _SLICE]].tobytes())
+                for at in range(0, len(order), slice):
+                    _put(file, hasher, found[name][order[at : at + slice]].tobytes())
             file.write(hasher.digest())
         Path(aside).replace(path)
     except BaseException:

@@ -29,9 +29,8 @@ import msgspec
 from sheaf.engine.chunks.compress import Frame
 from sheaf.transfer.small_files.worker import HASH, ROOM, Frames, Paths, Wanted
 
-__all__ = ["MANY", "Files", "Lost", "Reader", "Readers"]
+__all__ = ["Files", "Lost", "Reader", "Readers"]
 
-MANY: Final = 8192  #: files to read from which on processes are worth starting: each takes 50 ms and 40 MiB
 _MOST: Final = 6  # who stores what they read can't follow more
 
 
@@ -128,9 +127,10 @@ class Reader:
 
 @dataclass(slots=True)
 class Readers:
-    """Up to ``count`` processes, started once there are many files to read. Call ``close`` at the end."""
+    """Up to ``count`` processes, started once there are ``many`` files to read. Call ``close`` at the end."""
 
     count: int
+    many: int
     _expected: int = 0
     _all: list[Reader] = field(default_factory=list)
     _idle: SimpleQueue[Reader] = field(default_factory=SimpleQueue)
@@ -138,7 +138,7 @@ class Readers:
     def expect(self, files: int) -> None:
         """So many more small files are about to be read."""
         before, self._expected = self._expected, self._expected + files
-        if before < MANY <= self._expected and (python := _python()):
+        if before < self.many <= self._expected and (python := _python()):
             for _ in range(min(self.count, _MOST)):
                 try:
                     reader = Reader.start(python)
