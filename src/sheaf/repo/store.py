@@ -200,7 +200,7 @@ class Store:
 
         def tell(what: str, done: int) -> None:
             if progress:
-                progress(ProgressState(what, done, None, 0, None, 0))
+                progress(ProgressState(what, done))
 
         seed = "" if isinstance(self._checks, FolderCache) else self._core.clock.new_id()
         reading = Reading(float(read_data), resume, seed, self._checks)

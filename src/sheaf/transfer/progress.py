@@ -22,10 +22,10 @@ class ProgressState:
 
     phase: str
     files: int
-    files_total: int | None
-    bytes: int
-    bytes_total: int | None
-    new_bytes: int
+    files_total: int | None = None
+    bytes: int = 0
+    bytes_total: int | None = None
+    new_bytes: int = 0
 
 
 class Progress(Protocol):
@@ -78,10 +78,6 @@ class Meter:
     def add_bytes(self, count: int) -> None:
         """Add bytes that were read, written or already present."""
         self.add(bytes=count)
-
-    def add_new(self, count: int) -> None:
-        """Add bytes that were not stored before."""
-        self.add(new=count)
 
     def set_new(self, count: int) -> None:
         """Set the number of new bytes so far, as counted by deduplication."""

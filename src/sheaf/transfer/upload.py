@@ -11,6 +11,7 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,13 +26,14 @@ from sheaf.engine.commit.writer import Store
 from sheaf.engine.core import Core
 from sheaf.engine.core_limits import DEFAULT, Limits
 from sheaf.engine.manifest.tree import Tree
-from sheaf.errors import Refused, SheafError
+from sheaf.errors import Corrupt, Refused, SheafError
 from sheaf.fork import Threads
 from sheaf.format.node_v1 import ROWS, hashes_array
 from sheaf.model.entries import EARLIEST, LATEST, Kind
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import join
-from sheaf.transfer.local.base import Basis
+from sheaf.transfer.local.align import Cursor
+from sheaf.transfer.local.group import groups_of
 from sheaf.transfer.local.hashes import hash_file
 from sheaf.transfer.local.ignore import Ignore
 from sheaf.transfer.local.name_collisions import ANYWHERE, Clashes, clash_text, ensure_portable
@@ -41,7 +43,7 @@ from sheaf.transfer.local.statcache import StatCache
 from sheaf.transfer.local_errors import printable
 from sheaf.transfer.progress import Meter, log_file, logs_files
 from sheaf.transfer.small_files.read_columns import Fresh, Taken
-from sheaf.transfer.small_files.worker_pool import Files, Readers
+from sheaf.transfer.small_files.worker_pool import Files, Lost, Readers
 from sheaf.transfer.spool import Spool
 from sheaf.transfer.store_guard import folder_of
 
@@ -135,6 +137,13 @@ def store_folder(store: Store, base: Tree | None, options: FolderOptions, meter:
         )
 
 
+def _readable(base: Tree | None) -> Iterator[pa.RecordBatch]:
+    """The rows of an older bundle up to the first damage: it is a help only, and files without a row are read."""
+    if base is not None:
+        with suppress(Corrupt):
+            yield from base.batches()
+
+
 class FolderLike(Protocol):
     """The contents of a future bundle: stored by an upload, or only compared by a dry run."""
 
@@ -214,7 +223,7 @@ class _Taking:
         self._ingest = store.ingest
         self._options = options
         self._meter = meter
-        self._basis = Basis(base)
+        self._base = Cursor(_readable(base))
         limits, cache = options.limits, options.cache
         self._stats = StatCache.open(cache, options.root, options.started, limits.stat_rows) if cache else None
         self._top = str(options.root).rstrip("/")
@@ -258,40 +267,27 @@ class _Taking:
     def _known(self, batch: ScanBatch) -> _Rows:
         """Which rows can be taken over from the older bundle, and which files have to be read."""
         n = len(batch)
-        table, at = self._basis.match(batch)
+        side = self._base.match(batch)
+        rows, at = side.rows, side.at
         is_file = batch.kind == Kind.FILE
         content, known = np.zeros((n, 32), np.uint8), np.zeros(n, np.bool_)
         if self._stats is not None and not self._options.rehash:
             content, known = self._stats.match(batch)
         copied = np.zeros(n, np.bool_)
-        if table.num_rows:
+        if rows.num_rows:
             here = np.maximum(at, 0)
-            alive = self._store.usable(table)[here]
-            old = table.select(["kind", "content", "size"]).take(pa.array(here)).combine_chunks()
-            same = (hashes_array(old["content"].chunk(0)) == content).all(axis=1) & (
-                old["size"].to_numpy() == batch.size
-            )
+            alive = self._store.usable(rows)[here]
+            old = rows.select(["kind", "content", "size"]).take(pa.array(here))
+            same = (hashes_array(old["content"]) == content).all(axis=1) & (old["size"].to_numpy() == batch.size)
             copied = alive & known & is_file & (at >= 0) & same & (old["kind"].to_numpy() == Kind.FILE)
         self._meter.add_total(files=int(is_file.sum()), bytes=int(batch.size[is_file].sum()))
         self._meter.add(files=int(copied.sum()), bytes=int(batch.size[copied].sum()))
-        return _Rows(batch, table, np.where(copied, at, -1), is_file & ~copied)
+        return _Rows(batch, rows, np.where(copied, at, -1), is_file & ~copied)
 
     def _groups(self, batch: ScanBatch, to_read: npt.NDArray[np.bool_]) -> Iterator[list[int]]:
-        limits = self._options.limits
-        group: list[int] = []
-        size = 0
-        for row in np.flatnonzero(to_read).tolist():
-            length = int(batch.size[row])
-            if length > self._ingest.small:
-                yield [row]
-                continue
-            group.append(row)
-            size += length
-            if len(group) >= limits.group_files or size >= limits.group_bytes:
-                yield group
-                group, size = [], 0
-        if group:
-            yield group
+        limits, rows = self._options.limits, np.flatnonzero(to_read)
+        sizes = zip(rows.tolist(), batch.size[rows].tolist(), strict=True)
+        return groups_of(sizes, limits.group_files, limits.group_bytes, alone=self._ingest.small)
 
     # -- reading, on several threads -----------------------------------------------------------------------------------
 
@@ -308,15 +304,17 @@ class _Taking:
 
     def _read_elsewhere(self, batch: ScanBatch, group: list[int]) -> SmallFiles | None:
         """What a reading process makes of the files; None: they have to be read here."""
-        with self.readers.one() as reader:
-            if reader is None:
-                return None
-            paths = [f"{self._top}/{batch.path(row)}" for row in group]
-            read = reader.read(Files(paths, *(c[group].tolist() for c in (batch.size, batch.mtime, batch.ctime))))
-            if read is None or not self._ingest.erased.contents.isdisjoint(read.hashes):
-                return None
-            return self._ingest.store_columns(read)
-        return None
+        try:
+            with self.readers.one() as reader:
+                if reader is None:
+                    return None
+                paths = [f"{self._top}/{batch.path(row)}" for row in group]
+                read = reader.read(Files(paths, *(c[group].tolist() for c in (batch.size, batch.mtime, batch.ctime))))
+                if read is None or not self._ingest.erased.contents.isdisjoint(read.hashes):
+                    return None
+                return self._ingest.store_columns(read)
+        except Lost:
+            return None
 
     def _read_small(self, batch: ScanBatch, group: list[int]) -> Taken:
         if (files := self._read_elsewhere(batch, group)) is not None:
@@ -411,10 +409,10 @@ class _Counted:
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """A batch of a scan: ``at`` says which row of ``table`` is taken over (-1: none), ``to_read`` which files are read."""
+    """A batch of a scan: ``at`` says which row of ``base`` is taken over (-1: none), ``to_read`` which files are read."""
 
     batch: ScanBatch
-    table: pa.Table
+    base: pa.RecordBatch
     at: npt.NDArray[np.int64]
     to_read: npt.NDArray[np.bool_]
 
@@ -425,7 +423,7 @@ class _Rows:
         if copied.any():
             order = np.arange(len(b))
             order[copied] = len(b) + np.arange(copied.sum())
-            both = [merged, self.table.take(pa.array(self.at[copied]))]
+            both = [merged, pa.Table.from_batches([self.base.take(pa.array(self.at[copied]))])]
             merged = pa.concat_tables(both).take(pa.array(order)).combine_chunks()
         arrays = {name: _only(merged[name]) for name in ROWS.names}
         arrays |= {

@@ -61,7 +61,7 @@ class Looks:
 
         def tell(what: str, done: int) -> None:
             if self.progress:
-                self.progress(ProgressState(what, done, None, 0, None, 0))
+                self.progress(ProgressState(what, done))
 
         seed = self.core.clock.new_id() if isinstance(self.state, NoCache) else ""
         if self.read_data < 1:

@@ -149,16 +149,13 @@ class Readers:
 
     @contextmanager
     def one(self) -> Iterator[Reader | None]:
-        """Borrow a process exclusively; None: none is free. The block ends without it after Lost."""
+        """Borrow a process exclusively; None: none is free. One that is lost is not lent again."""
         try:
             reader = self._idle.get_nowait()
         except Empty:
             yield None
             return
-        try:
-            yield reader
-        except Lost:
-            return
+        yield reader
         self._idle.put(reader)
 
     def close(self) -> None:
