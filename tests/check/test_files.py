@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
-from tests.check.worlds import HARM, bundles, packs, readable
+from tests.check.builders import HARM, bundles, packs, readable
+from tests.engine.builders import commit, noise, open_core
 from tests.engine.chunks.test_chunk_reader import move
-from tests.engine.worlds import commit, noise, open_core
-from tests.repair.worlds import World, build, flip
+from tests.repair.builders import World, build, flip
 
 from sheaf.engine.check.report import Problem
 from sheaf.engine.chunks.verify_pack import read_whole

@@ -8,9 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from tests.crash.worlds import clone
-from tests.garbage.scenes import Stage, copy_of, delete, half_dead, new_store, several, upload
-from tests.garbage.worlds import CLOCK, tiny, tiny_store
+from tests.crash.builders import clone
+from tests.garbage.interleavings import Stage, copy_of, delete, half_dead, new_store, several, upload
+from tests.garbage.simulation import CLOCK, tiny, tiny_store
 
 from sheaf.engine.gc.collect import collect
 from sheaf.engine.gc.grace import Patience

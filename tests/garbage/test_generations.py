@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.garbage.scenes import ALL, SHORT, Stage, delete, new_store, several, upload
-from tests.garbage.worlds import CLOCK, tiny, tiny_store
+from tests.garbage.interleavings import ALL, SHORT, Stage, delete, new_store, several, upload
+from tests.garbage.simulation import CLOCK, tiny, tiny_store
 
 from sheaf.engine.core import Core
 from sheaf.engine.gc.collect import Collected, _Mark, collect, finish

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.engine.worlds import GENERATION, commit, condemn, noise
-from tests.repair.worlds import BIG, OTHER, REPLICA, World, all_bytes, flip
+from tests.engine.builders import GENERATION, commit, condemn, noise
+from tests.repair.builders import BIG, OTHER, REPLICA, World, all_bytes, flip
 
 from sheaf.engine.chunks.dedup import load_segments, write_index
 from sheaf.engine.core_limits import Limits

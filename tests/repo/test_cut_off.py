@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.engine.worlds import noise, store_with
+from tests.engine.builders import noise, store_with
 
 from sheaf.engine.core_limits import Limits
 from sheaf.transfer.progress import ProgressState

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from blake3 import blake3
-from tests.engine.worlds import Place, Recorder, commit, condemn, flipped, noise, open_core, packs_of, replaced
+from tests.engine.builders import Place, Recorder, commit, condemn, flipped, noise, open_core, packs_of, replaced
 
 from sheaf.engine.chunks.dedup import ChunkIndex, load_segments, write_index
 from sheaf.engine.core import Core

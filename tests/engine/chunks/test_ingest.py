@@ -12,7 +12,7 @@ import pytest
 from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.engine.worlds import TINY, Bench, entry_of, new_backend, noise
+from tests.engine.builders import TINY, Bench, entry_of, new_backend, noise
 
 from sheaf.engine.chunks import compress
 from sheaf.engine.chunks.chunk_reader import Contents

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from tests.engine.worlds import Place, commit
+from tests.engine.builders import Place, commit
 
 from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.engine.chunks.pack_table import load_table

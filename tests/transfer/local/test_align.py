@@ -41,7 +41,7 @@ def test_each_scanned_path_meets_the_row_of_the_same_path(old: Model, new: Model
 class Damaged(Tree):
     """A tree whose second leaf can't be read."""
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
+    def batches(self, folder: str = "", *, recursive: bool = True) -> Iterator[pa.RecordBatch]:
         yield batch_of({"a": Item(), "b": Item()})
         raise Corrupt("the second leaf is damaged")
 

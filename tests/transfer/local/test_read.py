@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
-from tests.engine.worlds import store_with
+from tests.engine.builders import store_with
 from tests.mount.conftest import missing
 from tests.transfer.misstated import FILES, content
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
-from tests.engine.worlds import store_with
+from tests.engine.builders import store_with
 
 from sheaf.engine.core_limits import Limits
 from sheaf.errors import NotFound, Refused

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.crash.worlds import clone
-from tests.engine.worlds import commit, condemn
+from tests.crash.builders import clone
+from tests.engine.builders import commit, condemn
 
 from sheaf.engine.core import create_store
 from sheaf.engine.core_limits import DEFAULT, Limits

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.garbage.worlds import CHUNKER, CLOCK, tiny_store
+from tests.garbage.simulation import CHUNKER, CLOCK, tiny_store
 
 from sheaf.engine.gc.collect import collect
 from sheaf.engine.gc.grace import Patience
