@@ -5,30 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
-from tests.check.worlds import HARM, bundles, packs, readable
+from tests.check.builders import HARM, bundles, packs, readable
+from tests.engine.builders import commit, noise, open_core
 from tests.engine.chunks.test_chunk_reader import move
-from tests.engine.worlds import commit, noise, open_core
-from tests.repair.worlds import World, build, flip
+from tests.repair.builders import World, build, flip
 
-from sheaf.engine.check import affected_files
 from sheaf.engine.check.report import Problem
 from sheaf.engine.chunks.verify_pack import read_whole
+from sheaf.engine.core_limits import Limits
 from sheaf.format import keys
 from sheaf.repo.store import Store
+
+ALL = Limits(problem_files=1000)  #: every file is named
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> World:
     world = build(tmp_path_factory.mktemp("made"))
-    with world.process() as store:  # a big file whose chunks another one has, in another repo
+    with world.process(limits=ALL) as store:  # a big file whose chunks another one has, in another repo
         commit(store.repo("plates"), {"longer": noise(700_000, 3) + b"and more"})
         commit(store.repo("faces"), {"folder/longer": noise(700_000, 3) + b"and another end"})
     return world
-
-
-@pytest.fixture(autouse=True)
-def _all_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(affected_files, "_NAMED", 1000)
 
 
 def lost(store: Store) -> set[str]:
@@ -42,7 +39,7 @@ def named(problems: Iterable[Problem]) -> set[str]:
 
 def assert_named(world: World) -> int:
     """How many files can't be read: a check names just those."""
-    with world.process() as store:
+    with world.process(limits=ALL) as store:
         bad, report = lost(store), store.check(read_data=True)
     assert named(report.problems) == bad
     for problem in report.problems:
@@ -95,23 +92,22 @@ def test_of_two_packs_and_a_node(made: World) -> None:
     world = made.copy()
     for key in packs(world)[:2]:
         flip(world.primary, key)
-    with world.process() as store:
+    with world.process(limits=ALL) as store:
         first = store.check(read_data=True)
         root = next(bundles(store)).tree.root.id  # nodes that gc would take are nobody's
     assert len([problem for problem in first.problems if problem.needed_by]) == 2
     world.primary.delete(keys.node(root))
-    with world.process() as store:
+    with world.process(limits=ALL) as store:
         (problem,) = (each for each in store.check().problems if each.kind == "node")
         broken = {bundle.id for bundle in bundles(store)}
     assert problem.needed_by and {place.partition("@")[2] for place in problem.needed_by} <= broken
 
 
-def test_only_the_first_ones_are_kept_and_all_are_counted(made: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(affected_files, "_NAMED", 2)
+def test_only_the_first_ones_are_kept_and_all_are_counted(made: World) -> None:
     world = made.copy()
     for key in packs(world):
         world.primary.delete(key)
-    with world.process() as store:
+    with world.process(limits=Limits(problem_files=2)) as store:
         bad, report = lost(store), store.check()
     assert max(len(problem.needed_by) for problem in report.problems) == 2
     assert max(problem.files for problem in report.problems) > 2 and named(report.problems) < bad
@@ -121,6 +117,6 @@ def test_of_one_repo_only_its_own_are_named(made: World) -> None:
     world = made.copy()
     for key in packs(world):
         world.primary.delete(key)
-    with world.process() as store:
+    with world.process(limits=ALL) as store:
         report = store.check(repo="plates")
     assert named(report.problems) and all(place.startswith("plates@") for place in named(report.problems))

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.check.worlds import HARM, bundles, packs, readable
+from tests.check.builders import HARM, bundles, packs, readable
 from tests.cli.conftest import Cli, cli  # noqa: F401 - a fixture
-from tests.repair.worlds import World, flip
+from tests.repair.builders import World, flip
 
 from sheaf.errors import Corrupt
 from sheaf.transfer.download.damaged import Damaged

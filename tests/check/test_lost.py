@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.engine.worlds import commit
-from tests.repair.worlds import World, all_bytes, build
+from tests.engine.builders import commit
+from tests.repair.builders import World, all_bytes, build
 
 from sheaf.engine.check.check import check_store
 from sheaf.engine.core import Core, open_store

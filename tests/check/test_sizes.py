@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from tests.engine.builders import Place, commit, noise
 from tests.engine.chunks.test_chunk_reader import move
-from tests.engine.worlds import Place, commit, noise
-from tests.hostile.worlds import SESSION, Hostile
+from tests.hostile.builders import SESSION, Hostile
 
 from sheaf.engine.check.affected_files import name_files
 from sheaf.engine.check.check import check_store

@@ -6,7 +6,6 @@ import sys
 
 import pytest
 
-from sheaf.cli.output import progress_bar
 from sheaf.cli.output.progress_bar import Bar
 from sheaf.transfer.progress import ProgressState
 
@@ -35,10 +34,9 @@ def test_nothing_is_drawn_in_the_first_second() -> None:
 
 
 def test_later_files_bytes_and_what_was_new_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress_bar, "_QUIET_S", 0.0)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "200")
-    text = _drawn(Bar("upload", is_wanted=True), [STATE, STATE])
+    text = _drawn(Bar("upload", is_wanted=True, quiet_s=0), [STATE, STATE])
     assert "3/10 files" in text
     assert "5.0/20.0 MiB" in text
     assert "1.0 MiB new" in text
@@ -46,26 +44,25 @@ def test_later_files_bytes_and_what_was_new_are_shown(monkeypatch: pytest.Monkey
 
 
 def test_sizes_and_speeds_have_the_same_units(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress_bar, "_QUIET_S", 0.0)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "200")
     states = [ProgressState("upload", 0, 1, done << 20, 20 << 20, 0) for done in range(21)]
-    text = _drawn(Bar("upload", is_wanted=True), states)
+    text = _drawn(Bar("upload", is_wanted=True, quiet_s=0), states)
     assert "iB/s" in text and "MB/s" not in text and "GB/s" not in text
 
 
 def test_what_has_no_bytes_is_shown_by_its_own_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress_bar, "_QUIET_S", 0.0)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "200")
-    text = _drawn(Bar("torture", is_wanted=True, unit="steps"), [ProgressState("exclusive create", 3, 10, 0, 0, 0)])
+    text = _drawn(
+        Bar("torture", is_wanted=True, quiet_s=0, unit="steps"), [ProgressState("exclusive create", 3, 10, 0, 0, 0)]
+    )
     assert "exclusive create" in text and "3/10 steps" in text
     assert "MiB" not in text and "bytes" not in text
 
 
-def test_a_closed_bar_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress_bar, "_QUIET_S", 0.0)
-    bar = Bar("upload", is_wanted=True)
+def test_a_closed_bar_stays_away() -> None:
+    bar = Bar("upload", is_wanted=True, quiet_s=0)
     bar.close()
     assert _drawn(bar, [STATE]) == ""
 

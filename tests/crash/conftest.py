@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.crash.worlds import World, build_world
+from tests.crash.builders import World, build_world
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import pytest
-from tests.crash.worlds import OPERATIONS, Operation, View, World, assert_kept, process, view
+from tests.crash.builders import OPERATIONS, Operation, View, World, assert_kept, process, view
 
 from sheaf.errors import Denied, NoSpace, SheafError, Unavailable
 from sheaf.storage.buffers import views

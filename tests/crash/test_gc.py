@@ -8,9 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from tests.crash.worlds import clone
-from tests.garbage.scenes import Stage, copy_of, delete, half_dead, new_store, several, upload
-from tests.garbage.worlds import CLOCK, tiny
+from tests.crash.builders import clone
+from tests.garbage.interleavings import Stage, copy_of, delete, half_dead, new_store, several, upload
+from tests.garbage.simulation import CLOCK, tiny, tiny_store
 
 from sheaf.engine.gc.collect import collect
 from sheaf.engine.gc.grace import Patience
@@ -22,7 +22,7 @@ from sheaf.storage.port import Backend, Buffer, Created
 from sheaf.testing.clock import SteeredClock
 from sheaf.testing.faults import Crash, Fault, FaultyBackend, survives_every_crash
 from sheaf.testing.invariants import assert_sound
-from sheaf.testing.schedule import Schedule, store_without_threads
+from sheaf.testing.schedule import Schedule
 
 
 def world(scratch: Path) -> MemoryBackend:
@@ -45,16 +45,16 @@ def world(scratch: Path) -> MemoryBackend:
 
 def collected(backend: Backend, seed: str) -> None:
     """One gc by a new process."""
-    collect(store_without_threads(backend, SteeredClock(seed, CLOCK))._core, Patience(0))
+    collect(tiny_store(backend, SteeredClock(seed, CLOCK))._core, Patience(0))
 
 
 def _assert_kept(backend: Backend) -> None:
     """Nothing is lost, and the next gcs take all that is left."""
-    store = store_without_threads(backend, SteeredClock("checker", CLOCK))
+    store = tiny_store(backend, SteeredClock("checker", CLOCK))
     assert_sound(store)
     for n in range(2):
         collected(backend, f"again {n}")
-    assert_sound(store_without_threads(backend, SteeredClock("afterwards", CLOCK)))
+    assert_sound(tiny_store(backend, SteeredClock("afterwards", CLOCK)))
     rest = collect(store._core, Patience(0), dry_run=True)
     assert (rest.packs, rest.moved, rest.nodes, rest.objects) == (0, 0, 0, 0)
     assert not list(backend.list(keys.CONDEMNED))

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.erase.worlds import hash_of, readable, traces
+from tests.erase.builders import hash_of, readable, traces
 
 import sheaf
 from sheaf.repo.repo import Repo

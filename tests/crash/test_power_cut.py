@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.crash.worlds import World, process
+from tests.crash.builders import World, process
 
 from sheaf.engine.core import create_store
 from sheaf.errors import NotFound

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cache
 
 import pytest
-from tests.crash.worlds import clone, process
+from tests.crash.builders import clone, process
 
 from sheaf.engine.core import create_store
 from sheaf.errors import Denied, NoSpace, SheafError, Unavailable

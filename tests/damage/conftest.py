@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.engine.worlds import Place, new_backend
-from tests.repair.worlds import World, build
+from tests.engine.builders import Place, new_backend
+from tests.repair.builders import World, build
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from tests.damage.test_reuse import FILES, content, notes, rot
-from tests.engine.worlds import Place, commit, noise, replaced
-from tests.repair.worlds import REPLICA, World, flip
+from tests.engine.builders import Place, commit, noise, replaced
+from tests.repair.builders import REPLICA, World, flip
 
 from sheaf.engine.core import Core, open_store
 from sheaf.engine.sessions.damage import note_damage
@@ -176,7 +176,7 @@ def test_packs_that_lead_to_a_damaged_one_are_not_reused_either(place: Place, *,
 
 
 def test_a_session_asks_for_notes_once(place: Place) -> None:
-    from tests.engine.worlds import Recorder
+    from tests.engine.builders import Recorder
 
     place.store().create_repo("faces")
     recorder = Recorder(place.backend)

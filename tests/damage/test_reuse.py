@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from tests.engine.worlds import Place, commit, flipped, new_backend, noise, replaced
+from tests.engine.builders import Place, commit, flipped, new_backend, noise, replaced
 
 import sheaf
 from sheaf.errors import Corrupt, SheafError

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.docs.check_page import surroundings
 from tests.docs.pages import ROOT
-from tests.docs.play import surroundings
 from tests.docs.servers import fresh_buckets
 from tests.docs.shell import shell
 from tests.mount.conftest import missing

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.docs.check_page import play, says, surroundings
 from tests.docs.pages import ROOT, Page, Unclear, pages, read
-from tests.docs.play import play, says, surroundings
 
 #: Pages with nothing to run, which the others link to.
 LINKED = [ROOT / name for name in ("ARCHITECTURE.md", "CHANGELOG.md", "bench/README.md", "bench/NOTES.md")]

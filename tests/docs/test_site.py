@@ -31,7 +31,7 @@ def test_the_navigation_has_every_page_once() -> None:
 
 def test_files_that_a_page_links_to_are_part_of_the_site() -> None:
     assert ROOT / "LICENSE" in linked(ROOT / "README.md")
-    assert ROOT / "tests/garbage/worlds.py" in linked(ROOT / "docs/guarantees.md")
+    assert ROOT / "tests/garbage/simulation.py" in linked(ROOT / "docs/guarantees.md")
     assert not [path for page in pages() for path in linked(page) if path.suffix == ".md"]
 
 

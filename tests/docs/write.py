@@ -6,8 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.docs.check_page import Played, play, surroundings
 from tests.docs.pages import Page, pages, read
-from tests.docs.play import Played, play, surroundings
 
 
 def written(page: Page, played: list[Played]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Cli
 from tests.doors.doors import World, mounted
-from tests.engine.worlds import commit, noise
+from tests.engine.builders import commit, noise
 
 import sheaf
 from sheaf.cli.verbs import SHEAF

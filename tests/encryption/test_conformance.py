@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.encryption.worlds import covered
+from tests.encryption.builders import covered
 
 from sheaf.storage.folder.backend import FolderBackend
 from sheaf.storage.memory import MemoryBackend

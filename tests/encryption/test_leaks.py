@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
-from tests.encryption.worlds import KEY, new_store, opened, plain_of
+from tests.encryption.builders import KEY, new_store, opened, plain_of
 
 from sheaf.format import keys
 from sheaf.repo.store import Store
@@ -93,7 +93,7 @@ def test_no_hash_of_a_content_or_a_chunk_is_readable(lived: tuple[Backend, Backe
     with opened(lived[0], seed="reader") as store:
         plain = plain_of(store)
         hashes = {blake3(content).digest() for content in (*FILES.values(), ERASED)}
-        from tests.erase.worlds import hashes_in
+        from tests.erase.builders import hashes_in
 
         hashes |= hashes_in(plain)
         assert len(hashes) > 20

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.encryption.worlds import STORE_KEY, covered
+from tests.encryption.builders import STORE_KEY, covered
 
 from sheaf.errors import Corrupt, InvalidInput, Refused, SheafError, Unsupported
 from sheaf.format.encrypted_v1 import HEADER, SEGMENT, TAG, ObjectCipher, StoreKey, padded, stored_size

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.encryption.worlds import KEY
+from tests.encryption.builders import KEY
 
 import sheaf
 from sheaf.errors import Corrupt, Denied

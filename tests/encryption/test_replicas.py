@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.encryption.worlds import KEY, encrypted_worlds
-from tests.replicas.worlds import World, build
+from tests.encryption.builders import KEY, encrypted_worlds
+from tests.replicas.builders import World, build
 
 from sheaf.errors import Denied, Refused
 from sheaf.format import keys

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+from tests.crash.builders import World, build_world
 from tests.crash.test_every_write import (  # noqa: F401 - tests
     test_a_lost_answer_goes_unnoticed_where_calls_are_repeated,
     test_a_process_that_lost_an_answer_can_go_on,
     test_no_crash_loses_anything,
 )
-from tests.crash.worlds import World, build_world
-from tests.encryption.worlds import covered, encrypted_worlds
+from tests.encryption.builders import covered, encrypted_worlds
+from tests.erase.builders import new_backend, process
 from tests.erase.test_crash import made, test_a_crash_loses_nothing_and_a_second_try_ends_it  # noqa: F401 - tests
 from tests.erase.test_erase import (  # noqa: F401 - tests
     test_a_big_file_leaves_and_what_is_nearly_the_same_stays,
@@ -24,8 +25,7 @@ from tests.erase.test_erase import (  # noqa: F401 - tests
     test_what_a_dead_upload_left_leaves,
     test_what_only_a_deleted_bundle_has_leaves,
 )
-from tests.erase.worlds import new_backend, process
-from tests.garbage.worlds import Folders, play, tiny
+from tests.garbage.simulation import Folders, play, tiny
 from tests.replicas.test_catching_up import (  # noqa: F401 - tests
     test_deleting_while_a_replica_catches_up_makes_it_look_again,
     test_what_gc_deleted_leaves_the_replica_after_the_records_that_say_so,

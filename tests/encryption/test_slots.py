@@ -12,8 +12,8 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.crash.worlds import clone
-from tests.encryption.worlds import KEY, new_store, opened
+from tests.crash.builders import clone
+from tests.encryption.builders import KEY, new_store, opened
 
 from sheaf.engine.core import create_store
 from sheaf.engine.encryption import slots

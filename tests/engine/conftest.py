@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.engine.worlds import Place, new_backend, open_core
+from tests.engine.builders import Place, new_backend, open_core
 
 from sheaf.engine.core import Core
 

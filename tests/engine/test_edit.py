@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.engine.worlds import Place, Recorder, commit, new_backend, noise, packs_of
+from tests.engine.builders import Place, Recorder, commit, new_backend, noise, packs_of
 
 from sheaf.errors import Conflict, InvalidInput, NotFound, Refused, SheafError
 from sheaf.repo.bundle import Bundle

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-from tests.engine.worlds import Place, commit, open_core, replaced
+from tests.engine.builders import Place, commit, open_core, replaced
 
 from sheaf.engine.core import create_store
 from sheaf.engine.log.record_log import store_log

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from tests.engine.worlds import Interrupted, Place, commit
+from tests.engine.builders import Interrupted, Place, commit
 
 from sheaf.engine.clock import Clock
 from sheaf.engine.core import create_store

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.engine.worlds import Place, Recorder, commit, flipped
+from tests.engine.builders import Place, Recorder, commit, flipped
 
 from sheaf.engine.clock import SystemClock, parse_time, rfc3339
 from sheaf.engine.core import Core

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from tests.engine.worlds import Place, commit
+from tests.engine.builders import Place, commit
 
 from sheaf.errors import SheafError
 from sheaf.storage.memory import MemoryBackend

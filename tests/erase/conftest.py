@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.erase.worlds import new_backend, process
+from tests.erase.builders import new_backend, process
 
 from sheaf.repo.store import Store
 from sheaf.storage.memory import MemoryBackend

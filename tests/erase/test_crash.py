@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.crash.worlds import clone
-from tests.erase.worlds import (
+from tests.crash.builders import clone
+from tests.erase.builders import (
     BIG,
     NEAR,
     OTHER,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
-from tests.erase.worlds import (
+from tests.erase.builders import (
     BIG,
     NEAR,
     OTHER,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from tests.engine.worlds import Recorder
-from tests.erase.worlds import (
+from tests.engine.builders import Recorder
+from tests.erase.builders import (
     BIG,
     OTHER,
     SECRET,

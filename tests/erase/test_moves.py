@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from tests.erase.worlds import BIG, NEAR, OTHER, SECRET, Now, core_of, hash_of, packs_of, put, readable, traces
+from tests.erase.builders import BIG, NEAR, OTHER, SECRET, Now, core_of, hash_of, packs_of, put, readable, traces
 
 from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.engine.gc.collect import collect

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from blake3 import blake3
-from tests.erase.worlds import (
+from tests.erase.builders import (
     BIG,
     OTHER,
     SECRET,

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.crash.worlds import clone
-from tests.erase.test_names import GONE, NAME, assert_forgotten, forget, listing, without
-from tests.erase.worlds import (
+from tests.crash.builders import clone
+from tests.erase.builders import (
     BIG,
     OTHER,
     SECRET,
@@ -25,6 +24,7 @@ from tests.erase.worlds import (
     readable,
     traces,
 )
+from tests.erase.test_names import GONE, NAME, assert_forgotten, forget, listing, without
 
 import sheaf
 from sheaf.engine.erase.erasure import erase

@@ -7,7 +7,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
 import pytest
-from tests.erase.worlds import Now, core_of, hash_of, named_in, new_backend, process, put, traces
+from tests.erase.builders import Now, core_of, hash_of, named_in, new_backend, process, put, traces
 
 from sheaf.engine.erase.erasure import erase
 from sheaf.engine.erase.redact_names import Names

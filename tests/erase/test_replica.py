@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.erase.worlds import OTHER, SECRET, hash_of, readable, traces
+from tests.erase.builders import OTHER, SECRET, hash_of, readable, traces
 
 import sheaf
 from sheaf.errors import Unavailable

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.crash.worlds import clone
-from tests.erase.worlds import OTHER, Later, Now, core_of, new_backend, process, put, stored_bytes, traces
+from tests.crash.builders import clone
+from tests.erase.builders import OTHER, Later, Now, core_of, new_backend, process, put, stored_bytes, traces
 
 from sheaf.engine.gc.collect import collect
 from sheaf.errors import Conflict, InvalidInput, NotFound, Refused

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 from tests.cli.conftest import Cli, cli  # noqa: F401 - a fixture
-from tests.erase.worlds import SECRET, hash_of
+from tests.erase.builders import SECRET, hash_of
 from tests.storage.test_unfinished import writer
 
 import sheaf

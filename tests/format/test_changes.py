@@ -12,6 +12,7 @@ from tests.format.trees import (
     ITEMS,
     MODELS,
     PATHS,
+    SMALL_NODES,
     Item,
     Model,
     Shelf,
@@ -32,7 +33,7 @@ from sheaf.errors import InvalidInput, NotFound
 from sheaf.model.entries import Entry, Kind
 from sheaf.model.paths import ancestors, order_key, split
 
-SHELF = Shelf.new()
+SHELF = Shelf.new(SMALL_NODES)
 
 
 def entry_of(path: str, item: Item) -> Entry:

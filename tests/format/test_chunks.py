@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
@@ -14,10 +14,10 @@ from tests.compat.vectors import stream
 from tests.format.samples import ID
 from tests.format.trees import Shelf
 
-from sheaf.engine.chunks import ingest
 from sheaf.engine.chunks.dedup import ChunkIndex
 from sheaf.engine.chunks.ingest import Ingest
 from sheaf.engine.chunks.pack_writer import PackSink
+from sheaf.engine.core_limits import Limits
 
 SHELF = Shelf.new()
 #: Random bytes, a run that is cut at the limit only, and numbered lines.
@@ -28,9 +28,9 @@ LENGTHS = chunk_lengths(DATA)
 def cut(blocks: list[bytes], window: int) -> list[int]:
     """The lengths of the chunks that an upload makes of these blocks."""
     index = ChunkIndex([], frozenset())
-    store: Any = Ingest(SHELF.core, PackSink(SHELF.core, ID, index), index, frozenset())
-    with patch.object(ingest, "WINDOW", window):
-        return [len(chunk) for chunks in store._windows(blocks) for chunk in chunks]
+    core = replace(SHELF.core, limits=Limits(window_bytes=window))
+    store: Any = Ingest(core, PackSink(core, ID, index), index, frozenset())
+    return [len(chunk) for chunks in store._windows(blocks) for chunk in chunks]
 
 
 @settings(max_examples=25)

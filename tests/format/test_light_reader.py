@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.format.samples import inner, leaf, light_children, light_rows
-from tests.format.trees import FOLDER, ITEMS, MODELS, PATHS, Item, Model, Shelf, edits, small_nodes
+from tests.format.trees import FOLDER, ITEMS, MODELS, PATHS, SMALL_NODES, Item, Model, Shelf, edits, small_nodes
 
 from sheaf.engine.manifest.light_reader import LightReader
 from sheaf.engine.manifest.node_store import Nodes
@@ -25,7 +25,7 @@ from sheaf.model.entries import Entry, Kind
 from sheaf.model.ids import ksuid
 from sheaf.model.nodes import Pointer
 
-SHELF = Shelf.new()
+SHELF = Shelf.new(SMALL_NODES)
 ID = ksuid(1_700_000_000, bytes(range(16)))
 
 

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pytest
 from tests.compat import independent_format
 
-from sheaf.engine.chunks import pack_writer
 from sheaf.engine.commit import diamonds
+from sheaf.engine.core_limits import DEFAULT
 from sheaf.engine.log import record_log
 from sheaf.engine.sessions import forwarding
 from sheaf.format import (
@@ -24,6 +24,7 @@ from sheaf.format import (
     envelope,
     keys,
     keyslot_v1,
+    limits,
     node_columns_v1,
     node_v1,
     pack_v1,
@@ -86,15 +87,15 @@ CODE: dict[str, int] = {
     "STATE_BYTES": record_log._SMALL,
     "PAGE_RECORDS": record_v1.PAGE_RECORDS,
     "MAX_CHUNK": store_v1.MAX_CHUNK,
-    "PACK_BYTES": pack_writer.PACK_BYTES,
-    "PACK_CHUNKS": pack_writer.PACK_CHUNKS,
+    "PACK_BYTES": DEFAULT.pack_bytes,
+    "PACK_CHUNKS": DEFAULT.pack_chunks,
     "MIN_PART": recipe_v1.MIN_PART,
     "MAX_PART": recipe_v1.MAX_PART,
-    "MIN_ROWS": node_v1.MIN_ROWS,
-    "MAX_ROWS": node_v1.MAX_ROWS,
-    "MAX_WEIGHT": node_v1.MAX_WEIGHT,
-    "MIN_CHILDREN": node_v1.MIN_CHILDREN,
-    "MAX_CHILDREN": node_v1.MAX_CHILDREN,
+    "MIN_ROWS": limits.MIN_ROWS,
+    "MAX_ROWS": limits.MAX_ROWS,
+    "MAX_WEIGHT": limits.MAX_WEIGHT,
+    "MIN_CHILDREN": limits.MIN_CHILDREN,
+    "MAX_CHILDREN": limits.MAX_CHILDREN,
     "MAX_HOPS": forwarding._HOPS,
     "MASK_S": independent_format.MASK_S,
     "MASK_L": independent_format.MASK_L,

@@ -11,6 +11,7 @@ from tests.format.trees import (
     ITEMS,
     MODELS,
     PATHS,
+    SMALL_NODES,
     Item,
     Model,
     Shelf,
@@ -23,7 +24,7 @@ from tests.format.trees import (
     small_nodes,
 )
 
-SHELF = Shelf.new()
+SHELF = Shelf.new(SMALL_NODES)
 SMALL = st.dictionaries(PATHS, ITEMS, min_size=1, max_size=4).map(grown)
 
 

@@ -13,7 +13,8 @@ from tests.format.trees import Item, Shelf, batch_of, committed, shape
 
 from sheaf.engine.manifest import tree_writer
 from sheaf.engine.manifest.tree_writer import Change, leaves_of
-from sheaf.format.node_v1 import MAX_ROWS, MAX_WEIGHT, MIN_ROWS, ROWS, cut_rows
+from sheaf.format.limits import MAX_ROWS, MAX_WEIGHT, MIN_ROWS
+from sheaf.format.node_v1 import ROWS, cut_rows
 from sheaf.model.entries import Kind
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import order_key

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from sheaf.engine.clock import SystemClock
 from sheaf.engine.core import Core, create_store
+from sheaf.engine.core_limits import DEFAULT, Limits
 from sheaf.engine.manifest import tree_writer
 from sheaf.engine.manifest.node_store import Nodes, pointer_of, root_of
 from sheaf.engine.manifest.tree_writer import Change, TreeWriter, leaves_of
@@ -136,9 +137,13 @@ def changes(before: Mapping[str, Item], after: Mapping[str, Item]) -> list[Chang
     ]
 
 
+#: What a shelf has that is used within :func:`small_nodes`.
+SMALL_NODES = Limits(min_rows=2, max_rows=6, max_weight=12, min_children=2, max_children=4)
+
+
 @contextmanager
 def small_nodes() -> Iterator[None]:
-    """Leaves of 2 to 6 rows and inner nodes of 2 to 4 children, cut by content at one in three."""
+    """Nodes are cut by content at one in three: with SMALL_NODES, leaves of 2 to 6 rows, inner nodes of 2 to 4 children."""
 
     def cut(batch: pa.RecordBatch) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
         names = batch["name"].cast(pa.binary()).to_pylist()
@@ -146,8 +151,7 @@ def small_nodes() -> Iterator[None]:
         marks = [(crc32(name) ^ hash[0]) % 3 == 0 for name, hash in zip(names, content, strict=True)]
         return np.array(marks, bool), cut_rows(batch)[1]
 
-    limits: dict[str, Any] = {"MIN_ROWS": 2, "MAX_ROWS": 6, "MAX_WEIGHT": 12, "MIN_CHILDREN": 2, "MAX_CHILDREN": 4}
-    with patch.multiple(tree_writer, cut_rows=cut, cut_children=lambda child: child.logical[0] % 3 == 0, **limits):
+    with patch.multiple(tree_writer, cut_rows=cut, cut_children=lambda child: child.logical[0] % 3 == 0):
         yield
 
 
@@ -159,10 +163,10 @@ class Shelf:
     nodes: Nodes
 
     @classmethod
-    def new(cls) -> Shelf:
+    def new(cls, limits: Limits = DEFAULT) -> Shelf:
         """An empty one."""
         backend = MemoryBackend()
-        core = Core(backend, create_store(backend, SystemClock()))
+        core = Core(backend, create_store(backend, SystemClock()), limits=limits)
         return cls(core, Nodes(core))
 
     def writer(self, reuse: Mapping[bytes, Pointer] | None = None) -> TreeWriter:

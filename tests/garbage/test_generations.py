@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.garbage.scenes import ALL, SHORT, Stage, delete, new_store, several, upload
-from tests.garbage.worlds import CLOCK, tiny
+from tests.garbage.interleavings import ALL, SHORT, Stage, delete, new_store, several, upload
+from tests.garbage.simulation import CLOCK, tiny, tiny_store
 
 from sheaf.engine.core import Core
 from sheaf.engine.gc.collect import Collected, _Mark, collect, finish
@@ -17,7 +17,7 @@ from sheaf.format.session_v1 import encode_condemned
 from sheaf.storage.wrappers.wrapper import WrapperBackend
 from sheaf.testing.clock import SteeredClock
 from sheaf.testing.faults import Crash
-from sheaf.testing.schedule import Schedule, store_without_threads
+from sheaf.testing.schedule import Schedule
 
 half_dead = several(upload("all", ALL), upload("half", {"a": SHORT, "d": b"d"}), delete("all"))
 
@@ -44,7 +44,7 @@ def test_a_pack_that_another_generation_has_deleted_does_not_move(is_cached: boo
     with tiny():
         store = new_store(schedule)
         half_dead(stage, store)
-        first = store_without_threads(schedule.backend("first"), clock, tmp_path / "cache")._core
+        first = tiny_store(schedule.backend("first"), clock, tmp_path / "cache")._core
         assert isinstance(first.cache, FolderCache)
         moving = _Mark(first, 0.5).condemned()
         assert moving.moving_packs
@@ -52,13 +52,13 @@ def test_a_pack_that_another_generation_has_deleted_does_not_move(is_cached: boo
         first.create(keys.condemned(moving.generation), encode_condemned(moving))
         clock.tick()
         backend = schedule.backend("second")
-        second = store_without_threads(backend if is_cached else StopsAtNodes(backend), clock)._core
+        second = tiny_store(backend if is_cached else StopsAtNodes(backend), clock)._core
         if is_cached:
             assert finish(second, condemned(second), Patience(0), Collected())
         else:
             with pytest.raises(Crash):
                 finish(second, condemned(second), Patience(0), Collected())
-        last = first if is_cached else store_without_threads(backend, clock)._core
+        last = first if is_cached else tiny_store(backend, clock)._core
         for _ in range(2):
             collect(last, Patience(0))
         assert not [stat.key for kind in (keys.CONDEMNED, keys.PACKS, keys.NODES) for stat in backend.list(kind)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from tests.garbage.scenes import (
+from tests.garbage.interleavings import (
     ALL,
     Scene,
     Stage,
@@ -19,7 +19,7 @@ from tests.garbage.scenes import (
     undelete,
     upload,
 )
-from tests.garbage.worlds import tiny
+from tests.garbage.simulation import tiny
 
 import sheaf
 from sheaf.engine.gc.collect import Collected, collect, finish

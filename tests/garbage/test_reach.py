@@ -6,7 +6,7 @@ import random
 
 import pytest
 from blake3 import blake3
-from tests.erase.worlds import Now, core_of, new_backend, process, put
+from tests.erase.builders import Now, core_of, new_backend, process, put
 
 from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.engine.core import Core

@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.garbage.ambushes import SHARES, share, spring
-from tests.garbage.worlds import Folders, play, tiny
+from tests.garbage.simulation import Folders, play, tiny
+from tests.garbage.standstills import SHARES, share, spring
 
 
 @pytest.fixture(scope="module")

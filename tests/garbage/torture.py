@@ -13,8 +13,8 @@ from functools import cache
 from multiprocessing.util import Finalize
 from pathlib import Path
 
-from tests.garbage.ambushes import share, spring
-from tests.garbage.worlds import Folders, play, tiny
+from tests.garbage.simulation import Folders, play, tiny
+from tests.garbage.standstills import share, spring
 
 
 def main() -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
-from tests.hostile.worlds import Hostile
+from tests.hostile.builders import Hostile
 
 from sheaf.engine.manifest.rows import folder_entry, symlink_entry
 from sheaf.errors import Corrupt, Refused, SheafError, Unsupported

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.engine.worlds import commit, noise
+from tests.engine.builders import commit, noise
 
 from sheaf.engine.core import create_store
 from sheaf.engine.object_cache import FolderCache, set_room

@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from blake3 import blake3
-from tests.engine.worlds import replaced
-from tests.hostile.worlds import SESSION, TIME, Hostile, batch_of
+from tests.engine.builders import replaced
+from tests.hostile.builders import SESSION, TIME, Hostile, batch_of
 
 from sheaf.engine.log.record_log import repo_log
 from sheaf.engine.manifest.node_store import root_of

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from blake3 import blake3
-from tests.engine.worlds import GENERATION, commit, noise, replaced
-from tests.hostile.worlds import SESSION, Hostile, batch_of
-from tests.repair.worlds import World, all_bytes, build, flip
+from tests.engine.builders import GENERATION, commit, noise, replaced
+from tests.hostile.builders import SESSION, Hostile, batch_of
+from tests.repair.builders import World, all_bytes, build, flip
 
 from sheaf.engine.check.affected_files import name_files
 from sheaf.engine.check.check import Reading, check_store

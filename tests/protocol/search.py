@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from tests.protocol.actors import DONE, Gc, Local, Rules, Steps
-from tests.protocol.world import World
+from tests.protocol.fakes import DONE, Gc, Local, Rules, Steps
+from tests.protocol.model_store import World
 
 State = tuple[World, tuple[Local, ...]]
 

@@ -10,8 +10,8 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from tests.protocol.actors import Rules
-from tests.protocol.casts import LARGE, NEEDED, QUICK, SPARE
+from tests.protocol.builders import LARGE, NEEDED, QUICK, SPARE
+from tests.protocol.fakes import Rules
 from tests.protocol.search import search
 
 import sheaf

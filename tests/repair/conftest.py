@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.repair.worlds import World, build
+from tests.repair.builders import World, build
 
 
 @pytest.fixture(scope="module")

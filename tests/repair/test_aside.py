@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.engine.worlds import commit
-from tests.repair.worlds import FIRST, OTHER, PRIMARY, REPLICA, World, all_but_notes, all_bytes, flip
+from tests.engine.builders import commit
+from tests.repair.builders import FIRST, OTHER, PRIMARY, REPLICA, World, all_but_notes, all_bytes, flip
 
 from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.engine.gc.collect import collect

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.engine.worlds import commit, noise
+from tests.engine.builders import commit, noise
+from tests.repair.builders import FIRST, REPLICA, World, all_bytes, build, flip
 from tests.repair.test_aside import damage_main, lose_root
-from tests.repair.worlds import FIRST, REPLICA, World, all_bytes, build, flip
 
 from sheaf.errors import NoSpace, SheafError, Unavailable
 from sheaf.format import keys

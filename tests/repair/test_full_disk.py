@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Cli, cli  # noqa: F401 - a fixture
-from tests.engine.worlds import commit
+from tests.engine.builders import commit
+from tests.repair.builders import Files, contents, flip
 from tests.repair.disks import KINDS, Disk, mounted
-from tests.repair.worlds import Files, contents, flip
 
 import sheaf
 from sheaf.errors import NoSpace

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from unittest import mock
-
 import pytest
-from tests.engine.worlds import GENERATION, commit, condemn, noise
-from tests.repair.worlds import BIG, OTHER, REPLICA, World, all_bytes, flip
+from tests.engine.builders import GENERATION, commit, condemn, noise
+from tests.repair.builders import BIG, OTHER, REPLICA, World, all_bytes, flip
 
 from sheaf.engine.chunks.dedup import load_segments, write_index
+from sheaf.engine.core_limits import Limits
 from sheaf.engine.gc.collect import collect
 from sheaf.engine.gc.grace import Patience
 from sheaf.engine.repair.rebuild_index import rebuild_index
@@ -66,12 +65,9 @@ def test_whatever_is_wrong_with_it(world: World, made: World, how: str) -> None:
 
 
 def test_it_takes_as_many_objects_as_are_needed(world: World, made: World) -> None:
-    with (
-        mock.patch("sheaf.engine.repair.rebuild_index._ROWS", 3),
-        mock.patch("sheaf.engine.repair.rebuild_index._PER_LEVEL", 2),
-    ):
-        done = world.repair(index=True)
-    assert done.index is not None and done.index.written == len(objects(world)) > 2
+    with world.process(limits=Limits(rebuild_chunks=3, rebuild_packs=2)) as store:
+        done = rebuild_index(store._core)
+    assert done.written == len(objects(world)) > 2
     assert {key.split("/")[1] for key in objects(world)} == {"0", "1"}
     assert_rebuilt(world, made)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.engine.worlds import commit
-from tests.repair.worlds import PRIMARY, World, all_bytes, flip, named
+from tests.engine.builders import commit
+from tests.repair.builders import PRIMARY, World, all_bytes, flip, named
 
 from sheaf.engine.core import create_store
 from sheaf.format import keys

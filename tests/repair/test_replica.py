@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.repair.worlds import PRIMARY, REPLICA, World, all_but_notes, all_bytes, flip
+from tests.repair.builders import PRIMARY, REPLICA, World, all_but_notes, all_bytes, flip
 
 from sheaf.engine.object_cache import FolderCache
 from sheaf.errors import Corrupt, InvalidInput, NotFound, Refused

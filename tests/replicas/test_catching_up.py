@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.engine.worlds import GENERATION, condemn, packs_of, replaced
-from tests.replicas.worlds import Place, World, build
+from tests.engine.builders import GENERATION, condemn, packs_of, replaced
+from tests.replicas.builders import Place, World, build
 
 import sheaf
 from sheaf.errors import Corrupt, SheafError, Unavailable

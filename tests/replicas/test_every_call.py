@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.replicas.worlds import World, build
+from tests.replicas.builders import World, build
 
 from sheaf.errors import SheafError, Unavailable
 from sheaf.repo.bundle import Bundle

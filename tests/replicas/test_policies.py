@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.replicas.worlds import Place, build
+from tests.replicas.builders import Place, build
 
 from sheaf.errors import AlreadyExists, Conflict, InvalidInput, NotFound, Refused, SheafError, Unavailable
 from sheaf.storage.memory import MemoryBackend

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Cli, cli  # noqa: F401 - a fixture
-from tests.replicas.worlds import build
+from tests.replicas.builders import build
 
 TOLD = "was promoted to primary"
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.engine.worlds import noise
+from tests.engine.builders import noise, store_with
 
-import sheaf
-from sheaf.engine.chunks import pack_writer
+from sheaf.engine.core_limits import Limits
 from sheaf.transfer.progress import ProgressState
 
 
@@ -18,13 +17,12 @@ def _interrupt(state: ProgressState) -> None:
 
 
 @pytest.mark.parametrize("is_big", [False, True])
-def test_what_was_stored_is_not_stored_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_big: bool) -> None:
-    monkeypatch.setattr(pack_writer, "PACK_BYTES", 100_000)
+def test_what_was_stored_is_not_stored_again(tmp_path: Path, is_big: bool) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
     for number in range(1 if is_big else 300):
         (folder / f"{number:03}").write_bytes(noise(40_000_000 if is_big else 10_000, number))
-    with sheaf.init(str(tmp_path / "store"), probe=False) as store:
+    with store_with(tmp_path / "store", Limits(pack_bytes=100_000)) as store:
         repo = store.create_repo("r")
         with pytest.raises(KeyboardInterrupt):
             repo.upload(folder, message="cut off", progress=_interrupt)

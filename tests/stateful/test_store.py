@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from tests.stateful.people import CLIENTS, Client, as_expected, joined, other_than, outcome
+from tests.stateful.clients import CLIENTS, Client, as_expected, joined, other_than, outcome
 from tests.stateful.profiles import profile
 
 from sheaf.engine.commit.diamonds import MODES, Mode

@@ -332,3 +332,32 @@ def test_the_version_is_one() -> None:
 
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == sheaf.__version__
     assert f"[{sheaf.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+_PATCHED = re.compile(
+    r"""(?:setattr|patch|patch\.object)\(\s*(?:"[\w.]+\.|[\w.]+,\s*")(?P<name>_?[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)["']"""
+)
+#: Constants that tests replace: no :class:`~sheaf.engine.core_limits.Limits` can have them.
+PATCHED = {
+    "_ADDRESS": "of the clouds' metadata service, which no test may reach",
+    "_HELD": "the files of other tests",
+    "_OPTIONS": "how an attacker compresses a node",
+    "_WORK": "of passphrases: nothing but a test may make them cheap",
+    "MAX_NODE": "what an attacker does not keep to",
+    "WORKLOADS": "of the benchmarks",
+}
+
+
+def patched_constants(source: str) -> set[str]:
+    return {found["name"] for found in _PATCHED.finditer(source)}
+
+
+def test_sizes_are_handed_in_and_never_patched() -> None:
+    tests = (path.read_text(encoding="utf-8") for path in walk(ROOT / "tests") if path.suffix == ".py")
+    assert set().union(*map(patched_constants, tests)) == PATCHED.keys(), "make it a field of Limits, or a parameter"
+
+
+def test_a_patched_constant_is_found_out() -> None:
+    quoted = 'patch.setattr(packs, "{0}", 1)', 'mock.patch.object(a.b, "{0}", 2)', 'patch("sheaf.b.{0}", 3)'
+    assert all(patched_constants(text.format(name)) == {name} for text in quoted for name in ("MANY", "_AT_ONCE_2"))
+    assert not patched_constants('monkeypatch.setattr(Reader, "start", x); patch.object(Nodes, "_load", y)')

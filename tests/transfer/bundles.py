@@ -18,6 +18,7 @@ from sheaf.engine.chunks.ingest import Ingest
 from sheaf.engine.chunks.pack_writer import PackSink
 from sheaf.engine.clock import SystemClock
 from sheaf.engine.core import Core, create_store, open_store
+from sheaf.engine.core_limits import DEFAULT, Limits
 from sheaf.engine.manifest.node_store import Nodes
 from sheaf.engine.manifest.tree import Tree
 from sheaf.engine.manifest.tree_writer import TreeWriter
@@ -65,6 +66,7 @@ class Shelf:
     """A store in memory, unless another backend is given, which may hold one already."""
 
     backend: Backend = field(default_factory=MemoryBackend)
+    limits: Limits = DEFAULT
     core: Core = field(init=False)
     nodes: Nodes = field(init=False)
     contents: Contents = field(init=False)
@@ -72,9 +74,9 @@ class Shelf:
     def __post_init__(self) -> None:
         clock = SystemClock()
         try:
-            self.core = Core(self.backend, open_store(self.backend))
+            self.core = Core(self.backend, open_store(self.backend), limits=self.limits)
         except NotFound:
-            self.core = Core(self.backend, create_store(self.backend, clock))
+            self.core = Core(self.backend, create_store(self.backend, clock), limits=self.limits)
         self.nodes = Nodes(self.core)
         self.contents = Contents(self.core)
 

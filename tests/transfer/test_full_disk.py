@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from tests.engine.worlds import noise
+from tests.engine.builders import noise
 from tests.repair.disks import Disk, mounted
 
 from sheaf.engine.object_cache import FolderCache, room_of, set_room

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import click
 
@@ -30,6 +32,7 @@ __all__ = [
     "move_label",
     "name_filter",
     "nul",
+    "packed",
     "read_data",
     "repo",
     "skip_on_error",
@@ -99,6 +102,21 @@ def stack(*decorators: Decorator) -> Decorator:
         for decorator in reversed(decorators):
             function = decorator(function)
         return function
+
+    return decorate
+
+
+def packed(into: type[Any], name: str) -> Decorator:
+    """Hand the options that are named as the fields of a dataclass to a verb as one value, in the parameter ``name``."""
+    names = [field.name for field in fields(into)]
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def call(*args: Any, **said: Any) -> Any:
+            value = into(**{each: said.pop(each) for each in names})
+            return function(*args, **said, **{name: value})
+
+        return cast(F, call)
 
     return decorate
 

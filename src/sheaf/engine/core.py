@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 
 from sheaf.engine.clock import Clock, SystemClock, rfc3339
+from sheaf.engine.core_limits import DEFAULT, Limits
 from sheaf.engine.object_cache import Cache, NoCache
 from sheaf.engine.objects import get_object
 from sheaf.errors import AlreadyExists, Bug, Corrupt, NotFound, Refused, Unsupported
@@ -70,6 +71,7 @@ class Core:
     cpu: Threads = field(default_factory=lambda: _threads(os.cpu_count() or 2, "sheaf-cpu"))
     noted: set[str] = field(default_factory=set)
     may_note: bool = True
+    limits: Limits = DEFAULT
 
     def now(self) -> str:
         """Return the current time in the format of records."""

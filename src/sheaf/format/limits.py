@@ -7,7 +7,21 @@ from typing import Final
 from sheaf.errors import Refused
 from sheaf.format import keys
 
-__all__ = ["LIMITS", "OTHER", "ensure_fits", "limit_of"]
+__all__ = [
+    "LIMITS",
+    "MAX_CHILDREN",
+    "MAX_ROWS",
+    "MAX_WEIGHT",
+    "MIN_CHILDREN",
+    "MIN_ROWS",
+    "OTHER",
+    "ensure_fits",
+    "limit_of",
+]
+
+#: Of a node: rows and bytes of a leaf, children of an inner node (docs/format/v1.md, "Constants").
+MIN_ROWS, MAX_ROWS, MAX_WEIGHT = 1024, 16384, 1 << 20
+MIN_CHILDREN, MAX_CHILDREN = 256, 4096
 
 _MIB: Final = 1 << 20
 OTHER: Final = 1024 * _MIB  #: for keys of unknown kinds, which are copied to replicas

@@ -22,6 +22,7 @@ from sheaf.errors import Corrupt, Refused
 from sheaf.format import keys
 from sheaf.format.arrow_v1 import read_batch
 from sheaf.format.envelope import decode_envelope, encode_envelope
+from sheaf.format.limits import MAX_CHILDREN, MAX_ROWS
 from sheaf.format.node_columns_v1 import MAX_LEVEL, MAX_NODE, NodeHeader
 from sheaf.model.entries import MAX_MODE, Kind, PlaceKind
 from sheaf.model.ids import is_ksuid
@@ -101,8 +102,6 @@ _NEEDS: dict[str, tuple[PlaceKind, ...]] = {
     "url": (PlaceKind.OBJECT, PlaceKind.EXTERNAL),
 }
 
-MIN_ROWS, MAX_ROWS, MAX_WEIGHT = 1024, 16384, 1 << 20
-MIN_CHILDREN, MAX_CHILDREN = 256, 4096
 _OPTIONS = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 3))
 _URL = r"^[A-Za-z][A-Za-z0-9+.-]*:[^\x00-\x1f\x7f]+$"
 _SHOWN = 100  # characters of a bad name that a message shows

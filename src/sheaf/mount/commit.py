@@ -26,11 +26,10 @@ from sheaf.mount.overlay import OverlayFs
 from sheaf.mount.overlay_diff import Difference, Spilled, difference
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.repo import Repo
+from sheaf.transfer.local.group import groups_of
 
 __all__ = ["Committer", "Every"]
 
-_GROUP_FILES: Final = 256
-_GROUP_BYTES: Final = 4 << 20
 _BLOCK: Final = 4 << 20
 
 
@@ -207,29 +206,13 @@ class Committer:
                 placed[i] = known.placed
             else:
                 todo.append(i)
+        limits = self._repo.context.core.limits
+        sizes = ((i, self._fs.spill.stat(files[i].fill).st_size) for i in todo)
+        groups = groups_of(sizes, limits.group_files, limits.group_bytes, alone=ingest.small)
         with Threads(workers, thread_name_prefix="sheaf-commit") as pool:
-            for done in pool.map(
-                lambda group: self._store_group(ingest, files, group), self._groups(ingest, files, todo)
-            ):
+            for done in pool.map(lambda group: self._store_group(ingest, files, group), groups):
                 placed.update(done)
         return [placed[i] for i in range(len(files))]
-
-    def _groups(self, ingest: Ingest, files: list[Spilled], todo: Iterable[int]) -> Iterator[list[int]]:
-        """Group files into tasks: small ones up to a count and bytes, each big one by itself."""
-        group: list[int] = []
-        total = 0
-        for i in todo:
-            size = self._fs.spill.stat(files[i].fill).st_size
-            if size > ingest.small:
-                yield [i]
-                continue
-            group.append(i)
-            total += size
-            if len(group) >= _GROUP_FILES or total >= _GROUP_BYTES:
-                yield group
-                group, total = [], 0
-        if group:
-            yield group
 
     def _store_group(self, ingest: Ingest, files: list[Spilled], group: list[int]) -> dict[int, Placed]:
         paths = [self._fs.spill.path(files[i].fill) for i in group]

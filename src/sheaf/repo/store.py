@@ -14,7 +14,8 @@ from sheaf import engine, transfer
 from sheaf.engine.clock import Clock, SystemClock, parse_time
 from sheaf.engine.context import Connected, Context
 from sheaf.engine.core import Core, open_store
-from sheaf.engine.object_cache import FolderCache, NoCache, room_of
+from sheaf.engine.core_limits import DEFAULT, Limits
+from sheaf.engine.object_cache import Cache, FolderCache, NoCache, room_of
 from sheaf.engine.replicas.object_kinds import replica_id
 from sheaf.engine.replicas.replicated_backend import ReplicatedBackend, ensure_primary
 from sheaf.errors import (
@@ -67,6 +68,7 @@ class Store:
         clock: Clock | None = None,
         open: Callable[[str], Backend] | None = None,
         unlock: Opener | None = None,
+        limits: Limits = DEFAULT,
     ) -> None:
         with Threads(1) as ahead:  # what is true now is listed while what never changes is read
             listed = ahead.submit(backend.newest, f"{keys.STORE_LOG}log/")
@@ -78,8 +80,8 @@ class Store:
         whole = ReplicatedBackend(backend, self._open, config, clock, _tell)
         self._opened = (unlock or Opener()).open(whole, config)
         backend = self._opened.backend if self._opened else whole
-        self._core = Core(backend, config, author or Author(), copies, clock)
-        self._checks = FolderCache(cache / "checks" / place) if cache else None
+        self._core = Core(backend, config, author or Author(), copies, clock, limits=limits)
+        self._checks: Cache = FolderCache(cache / "checks" / place) if cache else NoCache()
         self._connected = Connected(self._core, cache)
         self._log = self._connected.log
         self._log.expect(listed.result())
@@ -204,12 +206,10 @@ class Store:
 
         def tell(what: str, done: int) -> None:
             if progress:
-                progress(transfer.ProgressState(what, done, None, 0, None, 0))
+                progress(transfer.ProgressState(what, done))
 
-        if self._checks is None:
-            reading = engine.Reading(float(read_data), resume, self._core.clock.new_id())
-        else:
-            reading = engine.Reading(float(read_data), resume, "", self._checks)
+        seed = "" if isinstance(self._checks, FolderCache) else self._core.clock.new_id()
+        reading = engine.Reading(float(read_data), resume, seed, self._checks)
         only = self.repo(repo).id if repo else None
         self._succession.ask_all(self._log.last)
         report = engine.check_store(self._core, reading=reading, repo=only, tell=tell)

@@ -25,6 +25,7 @@ from unittest import mock
 
 from sheaf.engine.clock import Clock
 from sheaf.engine.context import Connected
+from sheaf.engine.core_limits import DEFAULT, Limits
 from sheaf.errors import Unavailable
 from sheaf.fork import Threads
 from sheaf.repo.store import Store
@@ -419,9 +420,9 @@ def one_thread() -> Iterator[None]:
         yield
 
 
-def store_without_threads(backend: Backend, clock: Clock, cache: Path | None = None) -> Store:
+def store_without_threads(backend: Backend, clock: Clock, cache: Path | None = None, limits: Limits = DEFAULT) -> Store:
     """Open a store as a process with a single thread would."""
-    store = Store(backend, clock=clock, cache=cache)
+    store = Store(backend, clock=clock, cache=cache, limits=limits)
     core = replace(store._core, io=Inline(), cpu=Inline(), workers=1)
     store._core, store._connected = core, Connected(core, cache)
     store._log = store._connected.log

@@ -22,10 +22,10 @@ class ProgressState:
 
     phase: str
     files: int
-    files_total: int | None
-    bytes: int
-    bytes_total: int | None
-    new_bytes: int
+    files_total: int | None = None
+    bytes: int = 0
+    bytes_total: int | None = None
+    new_bytes: int = 0
 
 
 class Progress(Protocol):
@@ -47,9 +47,10 @@ def log_file(what: str, path: str, size: int | None = None) -> None:
 class Meter:
     """Counters for a :class:`Progress`, usable from any thread. With None it only counts."""
 
-    def __init__(self, progress: Progress | None = None, phase: str = "") -> None:
+    def __init__(self, progress: Progress | None = None, phase: str = "", interval_s: float = _INTERVAL_S) -> None:
         self._progress = progress
         self._phase = phase
+        self._interval_s = interval_s
         self._files = self._bytes = self._new = 0
         self._files_total: int | None = None
         self._bytes_total: int | None = None
@@ -77,10 +78,6 @@ class Meter:
     def add_bytes(self, count: int) -> None:
         """Add bytes that were read, written or already present."""
         self.add(bytes=count)
-
-    def add_new(self, count: int) -> None:
-        """Add bytes that were not stored before."""
-        self.add(new=count)
 
     def set_new(self, count: int) -> None:
         """Set the number of new bytes so far, as counted by deduplication."""
@@ -120,5 +117,5 @@ class Meter:
     def _tell(self) -> None:
         if self._progress is None or (now := time.monotonic()) < self._due:
             return
-        self._due = now + _INTERVAL_S
+        self._due = now + self._interval_s
         self._progress(self.state)

@@ -11,6 +11,7 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,15 +24,17 @@ import pyarrow.compute as pc
 from sheaf.engine.chunks.ingest import InMemory, SmallFiles
 from sheaf.engine.commit.writer import Store
 from sheaf.engine.core import Core
+from sheaf.engine.core_limits import DEFAULT, Limits
 from sheaf.engine.manifest.tree import Tree
-from sheaf.errors import Refused, SheafError
+from sheaf.errors import Corrupt, Refused, SheafError
 from sheaf.fork import Threads
 from sheaf.format.node_v1 import ROWS, hashes_array
 from sheaf.local_errors import printable
 from sheaf.model.entries import EARLIEST, LATEST, Kind
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import join
-from sheaf.transfer.local.base import Basis
+from sheaf.transfer.local.align import Cursor
+from sheaf.transfer.local.group import groups_of
 from sheaf.transfer.local.hashes import hash_file
 from sheaf.transfer.local.ignore import Ignore
 from sheaf.transfer.local.name_collisions import ANYWHERE, Clashes, clash_text, ensure_portable
@@ -40,14 +43,12 @@ from sheaf.transfer.local.scan import SET_ASIDE, ScanBatch, Skipped, scan
 from sheaf.transfer.local.statcache import StatCache
 from sheaf.transfer.progress import Meter, log_file, logs_files
 from sheaf.transfer.small_files.read_columns import Fresh, Taken
-from sheaf.transfer.small_files.worker_pool import Files, Readers
+from sheaf.transfer.small_files.worker_pool import Files, Lost, Readers
 from sheaf.transfer.spool import Spool
 from sheaf.transfer.store_guard import folder_of
 
 __all__ = ["FolderOptions", "StoredFolder", "ensure_wanted", "folder_options", "left_out_warnings", "store_folder"]
 
-_GROUP_FILES = 256  # small files handed to a thread at once
-_GROUP_BYTES = 4 << 20
 _IN_FLIGHT = 16  # groups and big files that are read at a time or wait: this bounds memory
 _PENDING = 4  # batches of a scan whose files are being read
 
@@ -65,6 +66,7 @@ class FolderOptions:
     rehash: bool = False
     workers: int = 2
     name_filter: re.Pattern[str] | None = None
+    limits: Limits = DEFAULT
 
 
 def folder_options(
@@ -79,7 +81,17 @@ def folder_options(
 ) -> FolderOptions:
     """Return the options for uploading a folder to this store; excludes the store's own folder."""
     workers = max(1, min(concurrency or core.workers, 4 * core.workers))
-    return FolderOptions(Path(path), core.clock.now_ns(), cache, files, folder_of(core), skip_on_error, rehash, workers)
+    return FolderOptions(
+        Path(path),
+        core.clock.now_ns(),
+        cache,
+        files,
+        folder_of(core),
+        skip_on_error,
+        rehash,
+        workers,
+        limits=core.limits,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +136,13 @@ def store_folder(store: Store, base: Tree | None, options: FolderOptions, meter:
         return StoredFolder(
             root, files, root.size, taking.skipped, _clashes(rows), left_out_warnings(options.root), out_of_range
         )
+
+
+def _readable(base: Tree | None) -> Iterator[pa.RecordBatch]:
+    """The rows of an older bundle up to the first damage: it is a help only, and files without a row are read."""
+    if base is not None:
+        with suppress(Corrupt):
+            yield from base.batches()
 
 
 class FolderLike(Protocol):
@@ -208,17 +227,25 @@ class _Taking:
         self._ingest = store.ingest
         self._options = options
         self._meter = meter
-        self._basis = Basis(base)
-        self._stats = StatCache.open(options.cache, options.root, options.started) if options.cache else None
+        self._base = Cursor(_readable(base))
+        limits, cache = options.limits, options.cache
+        self._stats = StatCache.open(cache, options.root, options.started, limits.stat_rows) if cache else None
         self._top = str(options.root).rstrip("/")
-        self.readers = Readers(options.workers)
+        self.readers = Readers(options.workers, limits.worker_files)
         self.skipped: list[Skipped] = []
 
     def batches(self, threads: Threads) -> Iterator[pa.RecordBatch]:
         """Yield the manifest rows of the folder, in order."""
         o = self._options
         on_error = self.skipped.append if o.skip_on_error else None
-        scanned = scan(o.root, ignore=Ignore(), files=o.files, on_error=on_error, exclude=o.exclude)
+        scanned = scan(
+            o.root,
+            ignore=Ignore(),
+            files=o.files,
+            on_error=on_error,
+            exclude=o.exclude,
+            batch_rows=o.limits.scan_rows,
+        )
         pending: deque[tuple[_Rows, list[Future[Taken]]]] = deque()
         waiting = 0
         for found in scanned:
@@ -244,40 +271,28 @@ class _Taking:
     def _known(self, batch: ScanBatch) -> _Rows:
         """Find the rows that can be copied from the older bundle, and the files that must be read."""
         n = len(batch)
-        table, at = self._basis.match(batch)
+        side = self._base.match(batch)
+        rows, at = side.rows, side.at
         is_file = batch.kind == Kind.FILE
         content, known = np.zeros((n, 32), np.uint8), np.zeros(n, np.bool_)
         if self._stats is not None and not self._options.rehash:
             content, known = self._stats.match(batch)
         copied = np.zeros(n, np.bool_)
-        if table.num_rows:
+        if rows.num_rows:
             here = np.maximum(at, 0)
-            alive = self._store.usable(table)[here]
-            old = table.select(["kind", "content", "size"]).take(pa.array(here)).combine_chunks()
-            same = (hashes_array(old["content"].chunk(0)) == content).all(axis=1) & (
-                old["size"].to_numpy() == batch.size
-            )
+            alive = self._store.usable(rows)[here]
+            old = rows.select(["kind", "content", "size"]).take(pa.array(here))
+            same = (hashes_array(old["content"]) == content).all(axis=1) & (old["size"].to_numpy() == batch.size)
             copied = alive & known & is_file & (at >= 0) & same & (old["kind"].to_numpy() == Kind.FILE)
         self._meter.add_total(files=int(is_file.sum()), bytes=int(batch.size[is_file].sum()))
         self._meter.add(files=int(copied.sum()), bytes=int(batch.size[copied].sum()))
-        return _Rows(batch, table, np.where(copied, at, -1), is_file & ~copied)
+        return _Rows(batch, rows, np.where(copied, at, -1), is_file & ~copied)
 
     def _groups(self, batch: ScanBatch, to_read: npt.NDArray[np.bool_]) -> Iterator[list[int]]:
         """Group files to read into tasks: small ones up to a count and bytes, each big one by itself."""
-        group: list[int] = []
-        size = 0
-        for row in np.flatnonzero(to_read).tolist():
-            length = int(batch.size[row])
-            if length > self._ingest.small:
-                yield [row]
-                continue
-            group.append(row)
-            size += length
-            if len(group) >= _GROUP_FILES or size >= _GROUP_BYTES:
-                yield group
-                group, size = [], 0
-        if group:
-            yield group
+        limits, rows = self._options.limits, np.flatnonzero(to_read)
+        sizes = zip(rows.tolist(), batch.size[rows].tolist(), strict=True)
+        return groups_of(sizes, limits.group_files, limits.group_bytes, alone=self._ingest.small)
 
     # -- reading, on several threads -----------------------------------------------------------------------------------
 
@@ -294,15 +309,17 @@ class _Taking:
 
     def _read_elsewhere(self, batch: ScanBatch, group: list[int]) -> SmallFiles | None:
         """Read files in a worker process. Return None if they must be read here."""
-        with self.readers.one() as reader:
-            if reader is None:
-                return None
-            paths = [f"{self._top}/{batch.path(row)}" for row in group]
-            read = reader.read(Files(paths, *(c[group].tolist() for c in (batch.size, batch.mtime, batch.ctime))))
-            if read is None or not self._ingest.erased.contents.isdisjoint(read.hashes):
-                return None
-            return self._ingest.store_columns(read)
-        return None
+        try:
+            with self.readers.one() as reader:
+                if reader is None:
+                    return None
+                paths = [f"{self._top}/{batch.path(row)}" for row in group]
+                read = reader.read(Files(paths, *(c[group].tolist() for c in (batch.size, batch.mtime, batch.ctime))))
+                if read is None or not self._ingest.erased.contents.isdisjoint(read.hashes):
+                    return None
+                return self._ingest.store_columns(read)
+        except Lost:
+            return None
 
     def _read_small(self, batch: ScanBatch, group: list[int]) -> Taken:
         """Read and store small files. Files that have grown are stored in another way."""
@@ -406,7 +423,7 @@ class _Rows:
     """A batch of a scan. ``at``: the row of ``table`` to copy for each row, -1 for none; ``to_read``: mask of files to read."""
 
     batch: ScanBatch
-    table: pa.Table
+    base: pa.RecordBatch
     at: npt.NDArray[np.int64]
     to_read: npt.NDArray[np.bool_]
 
@@ -417,7 +434,7 @@ class _Rows:
         if copied.any():
             order = np.arange(len(b))
             order[copied] = len(b) + np.arange(copied.sum())
-            both = [merged, self.table.take(pa.array(self.at[copied]))]
+            both = [merged, pa.Table.from_batches([self.base.take(pa.array(self.at[copied]))])]
             merged = pa.concat_tables(both).take(pa.array(order)).combine_chunks()
         arrays = {name: _only(merged[name]) for name in ROWS.names}
         arrays |= {

@@ -9,8 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from msgspec.structs import replace
-from tests.engine.chunks.test_chunk_reader import move
-from tests.engine.worlds import (
+from tests.engine.builders import (
     Place,
     commit,
     condemn,
@@ -22,6 +21,7 @@ from tests.engine.worlds import (
     open_core,
     replaced,
 )
+from tests.engine.chunks.test_chunk_reader import move
 
 from sheaf.engine.check.check import Problem, Reading, check_store
 from sheaf.engine.chunks.dedup import load_segments, write_index

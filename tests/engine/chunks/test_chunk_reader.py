@@ -9,7 +9,7 @@ import pytest
 from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.engine.worlds import TINY, Bench, flipped, noise, replaced
+from tests.engine.builders import TINY, Bench, flipped, noise, replaced
 
 from sheaf.engine.chunks.chunk_reader import Contents, Erased
 from sheaf.errors import Corrupt, SheafError, Unsupported

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from blake3 import blake3
-from tests.engine.worlds import Place, Recorder, commit, condemn, flipped, noise, open_core, packs_of, replaced
+from tests.engine.builders import Place, Recorder, commit, condemn, flipped, noise, open_core, packs_of, replaced
 
-from sheaf.engine.chunks import dedup
 from sheaf.engine.chunks.dedup import ChunkIndex, load_segments, write_index
 from sheaf.engine.core import Core
+from sheaf.engine.core_limits import DEFAULT, Limits
 from sheaf.format import keys
 from sheaf.format.columns import U32, hashes_of
 from sheaf.format.index_v1 import Segment, decode_index, sorted_segment
@@ -89,9 +89,8 @@ def test_a_segment_finds_what_it_lists_and_nothing_else() -> None:
     assert index.find([]).pack.tolist() == []
 
 
-def test_own_chunks_are_found_after_they_have_become_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dedup, "_FREEZE", 8)
-    index = ChunkIndex([], frozenset())
+def test_own_chunks_are_found_after_they_have_become_arrays() -> None:
+    index = ChunkIndex([], frozenset(), limits=Limits(index_freeze=8))
     number = index.number(b"p" * 32)
     hashes = [blake3(bytes([n])).digest() for n in range(50)]
     for n, hash in enumerate(hashes):
@@ -100,9 +99,8 @@ def test_own_chunks_are_found_after_they_have_become_arrays(monkeypatch: pytest.
     assert (found.offset.tolist(), set(found.stored.tolist())) == (list(range(50)), {7})
 
 
-def test_many_threads_look_while_one_adds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dedup, "_FREEZE", 16)
-    index = ChunkIndex([], frozenset())
+def test_many_threads_look_while_one_adds() -> None:
+    index = ChunkIndex([], frozenset(), limits=Limits(index_freeze=16))
     hashes = [blake3(n.to_bytes(2, "big")).digest() for n in range(2000)]
     number = index.number(b"p" * 32)
 
@@ -217,9 +215,8 @@ def test_sixteen_index_objects_become_one(place: Place) -> None:
     assert_sound(place.store())
 
 
-def test_what_is_too_much_for_one_index_object_goes_into_several(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dedup, "_MOST", 4)
-    first = place.repo().upload(place.folder("in", FILES), message="m")
+def test_what_is_too_much_for_one_index_object_goes_into_several(place: Place) -> None:
+    first = place.repo(limits=Limits(index_chunks=4)).upload(place.folder("in", FILES), message="m")
     names = index_keys(place.backend)
     sizes = [len(decode_index(place.backend.get(key), key)[1]) for key in names]
     assert len(sizes) > 2
@@ -230,16 +227,15 @@ def test_what_is_too_much_for_one_index_object_goes_into_several(place: Place, m
     assert_sound(place.store())
 
 
-def test_index_objects_are_not_merged_into_one_that_nobody_reads(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dedup, "_MOST", 15)
-    repo = place.repo()
+def test_index_objects_are_not_merged_into_one_that_nobody_reads(place: Place) -> None:
+    repo = place.repo(limits=Limits(index_chunks=15))
     for n in range(17):
         commit(repo, {f"f{n}": noise(3000, n)})
     assert {key.split("/")[1] for key in index_keys(place.backend)} == {"0"}
 
 
 def test_the_largest_index_object_is_one_that_is_read() -> None:
-    assert limit_of(keys.INDEX) > dedup._MOST * 44 + (1 << 20) * 32  # with a million packs
+    assert limit_of(keys.INDEX) > DEFAULT.index_chunks * 44 + (1 << 20) * 32  # with a million packs
 
 
 def test_a_merge_leaves_out_what_is_condemned(place: Place) -> None:

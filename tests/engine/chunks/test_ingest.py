@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -11,15 +12,16 @@ import pytest
 from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.engine.worlds import TINY, Bench, entry_of, new_backend, noise
+from tests.engine.builders import TINY, Bench, entry_of, new_backend, noise
 
-from sheaf.engine.chunks import compress, ingest, pack_writer
+from sheaf.engine.chunks import compress
 from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.engine.chunks.compress import squeeze as squeezed
 from sheaf.engine.chunks.dedup import ChunkIndex, load_segments
-from sheaf.engine.chunks.ingest import InMemory, Placed
+from sheaf.engine.chunks.ingest import Ingest, InMemory, Placed
 from sheaf.engine.chunks.pack_table import load_table
 from sheaf.engine.chunks.pack_writer import PackSink
+from sheaf.engine.core_limits import DEFAULT, Limits
 from sheaf.errors import Bug, NoSpace, Refused
 from sheaf.format import keys
 from sheaf.format.frame_v1 import RAW, ZSTD
@@ -86,10 +88,8 @@ def test_columns_say_the_same_as_one_by_one() -> None:
     assert bench.ingest.store_columns(InMemory([])).content.shape == (0, 32)
 
 
-def test_a_pack_grows_beyond_its_memory_for_its_last_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pack_writer, "PACK_BYTES", 50_000)
-    monkeypatch.setattr(pack_writer, "_ROOM", 1000)
-    bench = Bench()
+def test_a_pack_grows_beyond_its_memory_for_its_last_chunk() -> None:
+    bench = Bench(limits=Limits(pack_bytes=50_000, pack_room=1000))
     frames = [(blake3(data).digest(), len(data), RAW, data) for data in (noise(40_000), noise(70_000, 2), noise(5, 3))]
     places = bench.sink.add([*frames, frames[0]])
     bench.sink.flush()
@@ -124,7 +124,7 @@ def test_a_file_of_very_many_chunks_has_a_top() -> None:
     assert bench.read(entry) == data
 
 
-def test_a_part_is_cut_where_it_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_is_cut_where_it_is_full() -> None:
     bench = Bench(chunker=TINY)
     data = bytes(MAX_PART * 4096 + 5000)  # equal chunks: no hash ends a part
     entry = bench.store(data)
@@ -133,9 +133,8 @@ def test_a_part_is_cut_where_it_is_full(monkeypatch: pytest.MonkeyPatch) -> None
     assert bench.read(entry) == data
 
 
-def test_a_row_says_which_packs_its_file_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pack_writer, "PACK_BYTES", 400_000)
-    bench = Bench(chunker=TINY)
+def test_a_row_says_which_packs_its_file_needs() -> None:
+    bench = Bench(chunker=TINY, limits=Limits(pack_bytes=400_000))
     placed = bench.ingest.store_stream([noise(3_000_000)])
     bench.sink.flush()
     place = entry_of(placed).place
@@ -167,11 +166,11 @@ def test_parts_name_what_is_below_them() -> None:
 @given(st.integers(0, 30_000), st.lists(st.integers(0, 9_000), max_size=8), st.integers(1, 5_000))
 def test_chunks_do_not_depend_on_how_the_bytes_arrive(size: int, blocks: list[int], window: int) -> None:
     data = noise(size, size)
-    with pytest.MonkeyPatch.context() as patch:
-        bench = Bench(chunker=TINY)
-        whole = bench.store(data)
-        patch.setattr(ingest, "WINDOW", window)
-        assert bench.store(data, blocks) == whole
+    bench = Bench(chunker=TINY)
+    whole = bench.store(data)
+    core = replace(bench.core, limits=Limits(window_bytes=window))
+    bench.ingest = Ingest(core, bench.sink, bench.index, frozenset())
+    assert bench.store(data, blocks) == whole
     assert bench.read(whole) == data
     bench.core.close()
 
@@ -228,9 +227,8 @@ def test_memory_that_loses_a_bit_is_caught() -> None:
 # -- packs -------------------------------------------------------------------------------------------------------------
 
 
-def test_packs_are_closed_when_they_are_full_and_each_has_its_own_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pack_writer, "PACK_BYTES", 50_000)
-    bench = Bench()
+def test_packs_are_closed_when_they_are_full_and_each_has_its_own_bytes() -> None:
+    bench = Bench(limits=Limits(pack_bytes=50_000))
     contents = [noise(9_000, n) for n in range(100)]
     placed = [one for at in range(0, 100, 10) for one in bench.ingest.store_small(contents[at : at + 10])]
     bench.sink.flush()
@@ -240,9 +238,8 @@ def test_packs_are_closed_when_they_are_full_and_each_has_its_own_bytes(monkeypa
     assert max(sizes) < 62_000
 
 
-def test_a_pack_ends_after_so_many_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pack_writer, "PACK_CHUNKS", 10)
-    bench = Bench()
+def test_a_pack_ends_after_so_many_chunks() -> None:
+    bench = Bench(limits=Limits(pack_chunks=10))
     contents = [noise(100, n) for n in range(35)]
     numbers = [bench.ingest.store_small([content])[0].pack for content in contents]
     bench.sink.flush()
@@ -252,9 +249,8 @@ def test_a_pack_ends_after_so_many_chunks(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(list(bench.core.backend.list(keys.PACKS))) == 4
 
 
-def test_packs_are_listed_as_soon_as_they_are_durable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pack_writer, "PACK_BYTES", 50_000)
-    bench = Bench()
+def test_packs_are_listed_as_soon_as_they_are_durable() -> None:
+    bench = Bench(limits=Limits(pack_bytes=50_000))
     contents = [noise(9_000, n) for n in range(100)]
     for content in contents:
         bench.ingest.store_small([content])
@@ -263,12 +259,11 @@ def test_packs_are_listed_as_soon_as_they_are_durable(monkeypatch: pytest.Monkey
     found = ChunkIndex(listed, frozenset(), partial(load_table, bench.core)).find(
         [blake3(content).digest() for content in contents]
     )
-    assert np.count_nonzero(found.pack >= 0) >= 3 * pack_writer._LIST_AT
+    assert np.count_nonzero(found.pack >= 0) >= 3 * DEFAULT.list_packs
 
 
-def test_packs_that_may_be_deleted_again_are_not_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pack_writer, "PACK_BYTES", 50_000)
-    bench = Bench()
+def test_packs_that_may_be_deleted_again_are_not_told_of() -> None:
+    bench = Bench(limits=Limits(pack_bytes=50_000))
     sink = PackSink(bench.core, bench.session, bench.index, tells_early=False)
     for n in range(100):
         data = noise(9_000, n)
@@ -279,9 +274,8 @@ def test_packs_that_may_be_deleted_again_are_not_told_of(monkeypatch: pytest.Mon
     assert len(load_segments(bench.core)) == 1
 
 
-def test_an_upload_that_is_stopped_is_listed_and_takes_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pack_writer, "PACK_BYTES", 50_000)
-    bench = Bench()
+def test_an_upload_that_is_stopped_is_listed_and_takes_nothing_more() -> None:
+    bench = Bench(limits=Limits(pack_bytes=50_000))
     bench.ingest.store_small([noise(9_000, n) for n in range(7)])
     while not bench.sink._durable:
         time.sleep(0.01)
@@ -293,9 +287,8 @@ def test_an_upload_that_is_stopped_is_listed_and_takes_nothing_more(monkeypatch:
         bench.ingest.store_small([noise(9_000, n) for n in range(7, 20)])
 
 
-def test_many_threads_store_the_same_and_other_things(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pack_writer, "PACK_BYTES", 300_000)
-    bench = Bench(chunker=TINY)
+def test_many_threads_store_the_same_and_other_things() -> None:
+    bench = Bench(chunker=TINY, limits=Limits(pack_bytes=300_000))
     shared = noise(100_000)
 
     def work(thread: int) -> list[tuple[bytes, Entry]]:
@@ -310,9 +303,10 @@ def test_many_threads_store_the_same_and_other_things(monkeypatch: pytest.Monkey
     assert bench.sink.new_bytes < 8 * 10 * 5_000 + 300_000
 
 
-def test_a_full_disk_stops_an_upload_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pack_writer, "PACK_BYTES", 50_000)
-    bench = Bench(FaultyBackend(new_backend(), {n: NoSpace("full") for n in range(1, 9999)}))
+def test_a_full_disk_stops_an_upload_at_once() -> None:
+    bench = Bench(
+        FaultyBackend(new_backend(), {n: NoSpace("full") for n in range(1, 9999)}), limits=Limits(pack_bytes=50_000)
+    )
     stored = 0
     with pytest.raises(NoSpace):
         for n in range(1000):

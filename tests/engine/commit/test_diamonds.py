@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.engine.worlds import Interrupted, Place, commit, noise, replaced
+from tests.engine.builders import Interrupted, Place, commit, noise, replaced
 
 import sheaf
 from sheaf.engine.commit.diamonds import MODES, Mode

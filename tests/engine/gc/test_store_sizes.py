@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 
-import pytest
-from tests.engine.worlds import Place, commit
+from tests.engine.builders import Place, commit
 
 from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.engine.chunks.pack_table import load_table
+from sheaf.engine.core_limits import Limits
 from sheaf.engine.manifest.tree import entries
 from sheaf.format import keys
 from sheaf.model.entries import ChunkPlace, Entry, RecipePlace
@@ -51,13 +51,11 @@ def test_a_repo_has_the_sizes_of_its_parts(place: Place) -> None:
     assert found.compression_ratio > 1
 
 
-def test_few_rows_at_a_time_give_the_same(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_rows_at_a_time_give_the_same(place: Place) -> None:
     repo = place.repo()
     commit(repo, FIRST)
     commit(repo, SECOND)
-    whole = repo.sizes()
-    monkeypatch.setattr("sheaf.engine.gc.store_sizes._HELD", 2)
-    assert repo.sizes() == whole
+    assert place.repo(limits=Limits(sizes_chunks=2)).sizes() == repo.sizes()
 
 
 def test_a_store_has_the_sizes_of_its_packs(place: Place) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from tests.engine.worlds import Recorder, descriptor, flipped, new_backend, open_core, replaced
+from tests.engine.builders import Recorder, descriptor, flipped, new_backend, open_core, replaced
 
 from sheaf.engine.core import Core
 from sheaf.engine.log.record_log import Head, Log, repo_log

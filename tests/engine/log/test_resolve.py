@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from msgspec.structs import replace
-from tests.engine.worlds import Place, Recorder, commit, descriptor
+from tests.engine.builders import Place, Recorder, commit, descriptor
 
 from sheaf.engine.core import Core
 from sheaf.engine.log.record_log import repo_log

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.engine.worlds import Place, flipped, replaced
+from tests.engine.builders import Place, flipped, replaced
 
 from sheaf.errors import AlreadyExists, Corrupt, NotFound
 from sheaf.format import keys

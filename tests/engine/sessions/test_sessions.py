@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.engine.worlds import (
+from tests.engine.builders import (
     Interrupted,
     Place,
     Recorder,

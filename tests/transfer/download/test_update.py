@@ -11,11 +11,11 @@ from tests.transfer.bundles import MTIME, File, Folder, Item, Link, Shelf, look
 from tests.transfer.download.test_download import Counting, expected, look_of
 from tests.transfer.local.test_compare import PATHS, THINGS, sensible
 
+from sheaf.engine.core_limits import Limits
 from sheaf.errors import InvalidInput, Refused
 from sheaf.transfer.download import update as updating
 from sheaf.transfer.download.download import download
 from sheaf.transfer.download.update import Updated, update
-from sheaf.transfer.local import scan as scanning
 from sheaf.transfer.local.name_collisions import Folding
 from sheaf.transfer.local.statcache import StatCache
 
@@ -332,12 +332,11 @@ def test_known_contents_are_not_read_again(shelf: Shelf, folder: Path, tmp_path:
 def test_whatever_was_there_nothing_of_the_user_is_lost_unasked(
     old: dict[str, Item], new: dict[str, Item], local: dict[str, Item], rows: int
 ) -> None:
-    shelf = Shelf()
+    shelf = Shelf(limits=Limits(scan_rows=rows))
     before, after = shelf.bundle(old), shelf.bundle(new)
-    with tempfile.TemporaryDirectory() as tmp, pytest.MonkeyPatch.context() as patch:
+    with tempfile.TemporaryDirectory() as tmp:
         folder = Path(tmp) / "out"
         download(shelf.bundle(local), shelf.contents, folder)
-        patch.setattr(scanning, "BATCH_ROWS", rows)
         try:
             update(after, shelf.contents, folder, before)
         except Refused:

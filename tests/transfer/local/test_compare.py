@@ -14,9 +14,9 @@ from sheaf.engine.manifest.tree import Tree
 from sheaf.engine.manifest.tree_diff import diff_trees
 from sheaf.errors import InvalidInput, NotFound
 from sheaf.transfer.download.download import download
-from sheaf.transfer.local import scan as scanning
 from sheaf.transfer.local.compare import changes, guess_base, learn
-from sheaf.transfer.local.scan import Skipped
+from sheaf.transfer.local.ignore import Ignore
+from sheaf.transfer.local.scan import Skipped, scan
 from sheaf.transfer.local.statcache import StatCache
 
 ITEMS: dict[str, Item] = {
@@ -158,10 +158,10 @@ def above_all(path: str) -> list[str]:
 def test_a_folder_differs_as_the_bundle_of_it_does(old: dict[str, Item], new: dict[str, Item], rows: int) -> None:
     shelf = Shelf()
     before, after = shelf.bundle(old), shelf.bundle(new)
-    with tempfile.TemporaryDirectory() as tmp, pytest.MonkeyPatch.context() as patch:
-        download(after, shelf.contents, Path(tmp) / "out")
-        patch.setattr(scanning, "BATCH_ROWS", rows)
-        ours = found(before, Path(tmp) / "out")
+    with tempfile.TemporaryDirectory() as tmp:
+        folder = Path(tmp) / "out"
+        download(after, shelf.contents, folder)
+        ours = found(before, folder, scanned=scan(folder, ignore=Ignore(), batch_rows=rows))
     assert sorted(ours) == sorted((each.how, each.path) for each in diff_trees(before, after, renames=False))
 
 

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
+from tests.engine.builders import store_with
 from tests.mount.conftest import missing
 from tests.transfer.misstated import FILES, content
 
 import sheaf
+from sheaf.engine.core_limits import Limits
 from sheaf.errors import Conflict, Refused
 from sheaf.model.entries import EARLIEST, LATEST
 from sheaf.repo.bundle import Bundle
@@ -25,7 +27,6 @@ from sheaf.repo.store import Store
 from sheaf.testing.invariants import assert_sound
 from sheaf.transfer.local import read as reading
 from sheaf.transfer.local.read import Blocks, read_blocks, read_small
-from sheaf.transfer.small_files import worker_pool
 
 PROC = Path("/proc/sys/kernel/random")
 
@@ -69,14 +70,14 @@ def assert_holds(bundle: Bundle, tmp_path: Path) -> None:
     assert {name: (tmp_path / "out" / name).read_bytes() for name in FILES} == {name: content(name) for name in FILES}
 
 
-@pytest.mark.parametrize("many", [1, worker_pool.MANY])
-def test_an_upload_records_what_was_read(
-    repo: Repo, misstated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: int
-) -> None:
-    monkeypatch.setattr(worker_pool, "MANY", many)
-    assert_holds(repo.upload(misstated, message="m").bundle, tmp_path)
-    again = repo.upload(misstated, message="m", if_changed=True)
-    assert not again.committed
+@pytest.mark.parametrize("limits", [Limits(worker_files=1), Limits()], ids=["by processes", "here"])
+def test_an_upload_records_what_was_read(misstated: Path, tmp_path: Path, limits: Limits) -> None:
+    with store_with(tmp_path / "store", limits) as store:
+        repo = store.create_repo("r")
+        assert_holds(repo.upload(misstated, message="m").bundle, tmp_path)
+        again = repo.upload(misstated, message="m", if_changed=True)
+        assert not again.committed
+        assert_sound(store)
 
 
 def test_an_edit_records_what_was_read(repo: Repo, misstated: Path, tmp_path: Path) -> None:

@@ -76,10 +76,9 @@ def test_times_beyond_what_fits_are_the_last_that_does() -> None:
     assert scanning._times([1 << 63, -(1 << 70), 5]).tolist() == [(1 << 63) - 1, -(1 << 63), 5]
 
 
-def test_batches_are_bounded_and_continue_across_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scanning, "BATCH_ROWS", 3)
+def test_batches_are_bounded_and_continue_across_folders(tmp_path: Path) -> None:
     make(tmp_path, *(f"{folder}/{name}" for folder in "abc" for name in "wxyz"))
-    batches = list(scan(tmp_path))
+    batches = list(scan(tmp_path, batch_rows=3))
     assert [len(batch) for batch in batches] == [3, 3, 3, 3, 3]
     assert paths(batches) == [*"abc", *(f"{folder}/{name}" for folder in "abc" for name in "wxyz")]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sheaf.engine.core_limits import DEFAULT
 from sheaf.transfer.local import statcache
 from sheaf.transfer.local.scan import ScanBatch, scan
 from sheaf.transfer.local.statcache import StatCache, prune
@@ -25,8 +26,13 @@ def rows(root: Path) -> ScanBatch:
     return batch
 
 
-def learn(cache_dir: Path, root: Path, contents: np.ndarray[tuple[int, int], np.dtype[np.uint8]]) -> None:
-    batch, cache = rows(root), StatCache.open(cache_dir, root, LATER)
+def learn(
+    cache_dir: Path,
+    root: Path,
+    contents: np.ndarray[tuple[int, int], np.dtype[np.uint8]],
+    in_memory: int = DEFAULT.stat_rows,
+) -> None:
+    batch, cache = rows(root), StatCache.open(cache_dir, root, LATER, in_memory)
     cache.add(batch, contents, np.ones(len(batch), np.bool_))
     assert cache.save()
 
@@ -232,12 +238,11 @@ def test_many_rows_are_found_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("slice", [1, 2, 1000])
 def test_what_waits_on_disk_is_saved_like_what_waits_in_memory(
-    root: Path, cache_dir: Path, tmp_path: Path, slice: int, monkeypatch: pytest.MonkeyPatch
+    root: Path, cache_dir: Path, tmp_path: Path, slice: int
 ) -> None:
     saved = []
     for folder, rows_in_memory in ((cache_dir, 1000), (tmp_path / "other", slice)):
-        monkeypatch.setattr(statcache, "_SLICE", rows_in_memory)
-        batch, cache = rows(root), StatCache.open(folder, root, LATER)
+        batch, cache = rows(root), StatCache.open(folder, root, LATER, rows_in_memory)
         for row in range(3):
             cache.add(batch, hashes(3), np.arange(3) == row)
         assert cache.save()
@@ -251,7 +256,6 @@ def test_without_room_on_the_disk_rows_wait_in_memory(
     def refuse(**options: object) -> None:
         raise OSError("no space")
 
-    monkeypatch.setattr(statcache, "_SLICE", 1)
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
-    learn(cache_dir, root, hashes(3))
+    learn(cache_dir, root, hashes(3), in_memory=1)
     assert known(cache_dir, root) == ["a", "b", "c"]

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
+from tests.engine.builders import store_with
 
-import sheaf
+from sheaf.engine.core_limits import Limits
 from sheaf.errors import NotFound, Refused
 from sheaf.format.frame_v1 import unframe
 from sheaf.repo.repo import Repo
@@ -42,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    with sheaf.init(str(tmp_path / "store")) as store:
+    with store_with(tmp_path / "store", Limits(worker_files=1)) as store:
         yield store
         assert_sound(store)
 
@@ -54,7 +55,7 @@ def repo(store: Store) -> Repo:
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[Reader]:
-    """The processes that uploads start: they do so for any number of files."""
+    """The processes that uploads start."""
     all_: list[Reader] = []
     start = Reader.start
 
@@ -62,7 +63,6 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Reader]:
         all_.append(start(python))
         return all_[-1]
 
-    monkeypatch.setattr(worker_pool, "MANY", 1)
     monkeypatch.setattr(Reader, "start", starting)
     return all_
 

@@ -1,4 +1,4 @@
-"""``bundle``: list, get, download, update, diff, verify. Upload is in ``upload``."""
+"""``bundle``: list, get, download, update, diff, verify, delete, undelete. Upload is in ``upload``."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.commands.change_counts import in_bundle, in_folder, skipper, without_full_folders
 from sheaf.cli.commands.erase import tell_erased
+from sheaf.cli.commands.repo import tell_lost
 from sheaf.cli.exits import DAMAGED, NO, OK
-from sheaf.cli.inputs import choose_bundle, read_meta
+from sheaf.cli.inputs import choose_bundle, confirm, read_meta
 from sheaf.cli.output import views
 from sheaf.cli.output.render import Cell, View
 from sheaf.cli.output.text import count_of, human_size, quote
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from sheaf.repo.repo import Repo
     from sheaf.repo.values import Change, Entry
 
-__all__ = ["diff", "download", "download_file", "get", "list_", "list_files", "update", "verify"]
+__all__ = ["delete", "diff", "download", "download_file", "get", "list_", "list_files", "undelete", "update", "verify"]
 
 _DESTINATION: Final = options.folder_option("--destination", "Folder to write to.")
 
@@ -349,3 +350,57 @@ def verify(app: App, *, repo: str, **choice: str | None) -> int:
     record = {"bundle": chosen.id, "files": done.files, "bytes": done.bytes, "erased": list(done.erased)}
     app.out.object({**record, "damaged": _damaged_records(kept), "unlisted": done.damaged - len(kept)})
     return app.dialect.exit_code(DAMAGED) if done.damaged else OK
+
+
+@verb(name="delete", example="sheaf bundle delete --repo faces --bundle main~1", exits=(3, 5, 6, 8, 9, 10))
+@options.repo
+@click.option("--bundle", required=True, metavar="REF", help="Bundle id or other ref.")
+@options.yes
+def delete(app: App, repo: str, bundle: str, yes: bool) -> None:
+    """Delete a bundle that no label or branch points to. It can be restored until the next gc."""
+    found = app.repo(repo)
+    chosen = found.bundle(bundle)
+    found.ensure_not_named(chosen)
+    confirm(f"Delete bundle {chosen.id} ({quote(chosen.message)})?", is_sure=yes)
+    found.delete_bundle(f"bundle:{chosen.id}")
+    app.out.object({"id": chosen.id, "repo": repo})
+    app.note(
+        f"note: run `sheaf bundle undelete --repo {quote(repo)} --bundle {chosen.id}` to restore it before the next gc"
+    )
+
+
+@verb(
+    name="undelete",
+    example="sheaf bundle undelete --repo faces\nsheaf bundle undelete --repo faces --bundle $(cat deleted)",
+    exits=(3, 5, 6, 8, 9, 10),
+    fields=lambda: {"": views.BUNDLE},
+)
+@options.repo
+@click.option("--bundle", metavar="ID", help="Bundle id. Default: list deleted and quarantined bundles.")
+def undelete(app: App, repo: str, bundle: str | None) -> None:
+    """Restore a deleted or quarantined bundle, or list those that can be restored.
+
+    Labels that a squash deleted with it are restored, too.
+    """
+    found = app.repo(repo)
+    if bundle is None:
+        left = found.deleted_bundles(restorable=True)
+        aside = [found.bundle(f"bundle:{id}") for id in found.aside()]
+        app.out.listing(views.BUNDLE, [*left, *aside])
+        tell_lost(app, len(found.deleted_bundles()) - len(left), "bundle")
+        return
+    id = bundle.removeprefix("bundle:")
+    dropped = found.dropped_labels(id)
+    app.out.one(views.BUNDLE, found.undelete_bundle(id))
+    for name in dropped:
+        _tell_label(app, found, name, id)
+
+
+def _tell_label(app: App, repo: Repo, name: str, id: str) -> None:
+    at = next((label.bundle for label in repo.labels(name) if label.name == name), "")
+    if at == id:
+        app.note(f"note: restored label '{name}'")
+    elif at:
+        app.note(f"note: label '{name}' was not restored: it points to bundle {at} now")
+    else:
+        app.note(f"note: label '{name}' was not restored: a branch has its name now")

@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
@@ -23,7 +24,51 @@ if TYPE_CHECKING:
     from sheaf.mount.mount_options import MountOptions, ReadOptions
     from sheaf.repo.bundle import Bundle
 
-__all__ = ["MOUNTING", "in_background", "mount", "mount_options", "mount_repo", "mount_store"]
+__all__ = ["MOUNTING", "MountFlags", "in_background", "mount", "mount_repo", "mount_store"]
+
+
+@dataclass(frozen=True, slots=True)
+class MountFlags:
+    """The options of every mount. ``mount``: the mount point."""
+
+    mount: Path
+    daemonize: bool
+    allow_other: bool
+    library: str | None
+
+    def options(self, app: App, source: str, daemon: Daemon | None, *, kind: str = "", ref: str = "") -> MountOptions:
+        """Options of a mount. ``source``: a repo or store, ``ref``: a part of it; the system's table of mounts shows both.
+
+        The type is the program's name, by which wrappers find it.
+        """
+        from sheaf.mount.mount_options import MountOptions
+
+        def up() -> None:
+            sys.stdout.flush()
+            if daemon is not None:
+                daemon.ready()
+
+        which = cast(Literal["pyfuse3", "mfusepy"] | None, self.library)
+        if not app.dialect.keeps_upstream:
+            source = f"{app.dialect.name}:{source}{'@' if ref else ''}{ref}"
+        return MountOptions(source, app.dialect.name + kind, self.allow_other, up, which)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFlags:
+    """The options of read-only mounts: sizes as they were written, and MiB of read-ahead."""
+
+    cache_size: str
+    disk_cache: str
+    prefetch: int
+
+    def options(self, copy: Path | None = None) -> ReadOptions:
+        """Options of reading. ``copy``: a folder that has the bundle."""
+        from sheaf.mount.mount_options import ReadOptions
+
+        disk = parse_size(self.disk_cache) if self.disk_cache != "0" else 0
+        return ReadOptions(parse_size(self.cache_size), self.prefetch, disk, copy)
+
 
 MOUNTING: Final = options.stack(
     options.folder_option("--mount", "Mount point; created if it does not exist."),
@@ -33,6 +78,7 @@ MOUNTING: Final = options.stack(
         "--library", type=click.Choice(["pyfuse3", "mfusepy"]), help="FUSE library. Default: depends on the system."
     ),
     click.option("--cpuprof", is_flag=True, hidden=True, expose_value=False),
+    options.packed(MountFlags, "flags"),
 )
 READING: Final = options.stack(
     click.option(
@@ -53,6 +99,7 @@ READING: Final = options.stack(
         metavar="N",
         help="Read-ahead for sequential reads, in MiB.",
     ),
+    options.packed(ReadFlags, "reading"),
 )
 
 
@@ -70,15 +117,10 @@ def mount(
     app: App,
     *,
     repo: str,
-    mount: Path,
-    daemonize: bool,
-    allow_other: bool,
-    library: str | None,
+    flags: MountFlags,
     stream: bool,
     destination: Path | None,
-    cache_size: str,
-    disk_cache: str,
-    prefetch: int,
+    reading: ReadFlags,
     **choice: str | None,
 ) -> int:
     """Mount a bundle as a read-only folder. Data is fetched when it is read, and always verified.
@@ -93,15 +135,10 @@ def mount(
         bundle = choose_bundle(app, found, **choice)
         app.out.line(f"Using bundle: {bundle.id}")
         with _copied(app, bundle, destination, is_wanted=not stream) as copy:
-            mount_bundle(
-                found,
-                bundle,
-                mount,
-                mount_options(app, repo, daemon, allow_other, library, ref=bundle.id),
-                _read_options(cache_size, disk_cache, prefetch, copy),
-            )
+            how = flags.options(app, repo, daemon, ref=bundle.id)
+            mount_bundle(found, bundle, flags.mount, how, reading.options(copy))
 
-    return in_background(app, work, library, is_wanted=daemonize)
+    return in_background(app, work, flags)
 
 
 @verb(
@@ -111,28 +148,16 @@ def mount(
 @options.repo
 @MOUNTING
 @READING
-def mount_repo(
-    app: App,
-    *,
-    repo: str,
-    mount: Path,
-    daemonize: bool,
-    allow_other: bool,
-    library: str | None,
-    cache_size: str,
-    disk_cache: str,
-    prefetch: int,
-) -> int:
+def mount_repo(app: App, *, repo: str, flags: MountFlags, reading: ReadFlags) -> int:
     """Mount all bundles of a repo read-only, as DIR/REF/… Labels and branches are listed; other refs work by name."""
 
     def work(daemon: Daemon | None) -> None:
         from sheaf.mount.serve import mount_repo
 
         found = app.repo(repo)
-        how = mount_options(app, repo, daemon, allow_other, library)
-        mount_repo(found, mount, how, _read_options(cache_size, disk_cache, prefetch))
+        mount_repo(found, flags.mount, flags.options(app, repo, daemon), reading.options())
 
-    return in_background(app, work, library, is_wanted=daemonize)
+    return in_background(app, work, flags)
 
 
 @verb(
@@ -141,39 +166,26 @@ def mount_repo(
 )
 @MOUNTING
 @READING
-def mount_store(
-    app: App,
-    *,
-    mount: Path,
-    daemonize: bool,
-    allow_other: bool,
-    library: str | None,
-    cache_size: str,
-    disk_cache: str,
-    prefetch: int,
-) -> int:
+def mount_store(app: App, *, flags: MountFlags, reading: ReadFlags) -> int:
     """Mount all repos of the store read-only, as DIR/REPO/REF/…"""
 
     def work(daemon: Daemon | None) -> None:
         from sheaf.mount.serve import mount_store
 
-        how = mount_options(app, app.store.url, daemon, allow_other, library)
-        mount_store(app.store, mount, how, _read_options(cache_size, disk_cache, prefetch))
+        mount_store(app.store, flags.mount, flags.options(app, app.store.url, daemon), reading.options())
 
-    return in_background(app, work, library, is_wanted=daemonize)
+    return in_background(app, work, flags)
 
 
-def in_background(
-    app: App, work: Callable[[Daemon | None], Any], library: str | None, *, is_wanted: bool, tells: bool = False
-) -> int:
-    """Execute the work, in the background if ``is_wanted``, and return the exit code.
+def in_background(app: App, work: Callable[[Daemon | None], Any], flags: MountFlags, *, tells: bool = False) -> int:
+    """Execute the work, in the background if wanted, and return the exit code.
 
     ``tells``: it also prints at its end, so that the log must be kept.
     """
     from sheaf.mount.fuse.library import check_library
 
-    check_library(library)
-    if not is_wanted:
+    check_library(flags.library)
+    if not flags.daemonize:
         return work(None) or 0
     # The log is not in the cache folder: what is printed at the end, such as a bundle's id, must survive if a user
     # clears the cache.
@@ -187,40 +199,6 @@ def in_background(
         return work(daemon) or 0
     finally:
         daemon.finish()
-
-
-def mount_options(
-    app: App,
-    source: str,
-    daemon: Daemon | None,
-    allow_other: bool,
-    library: str | None,
-    *,
-    kind: str = "",
-    ref: str = "",
-) -> MountOptions:
-    """Return the options of a mount. ``source``: a repo or store, ``ref``: a part of it; both appear in the mount table.
-
-    The file system type is the program's name, by which wrappers find the mount.
-    """
-    from sheaf.mount.mount_options import MountOptions
-
-    def up() -> None:
-        sys.stdout.flush()
-        if daemon is not None:
-            daemon.ready()
-
-    which = cast(Literal["pyfuse3", "mfusepy"] | None, library)
-    if not app.dialect.keeps_upstream:
-        source = f"{app.dialect.name}:{source}{'@' if ref else ''}{ref}"
-    return MountOptions(source, app.dialect.name + kind, allow_other, up, which)
-
-
-def _read_options(cache_size: str, disk_cache: str, prefetch: int, copy: Path | None = None) -> ReadOptions:
-    from sheaf.mount.mount_options import ReadOptions
-
-    disk = parse_size(disk_cache) if disk_cache != "0" else 0
-    return ReadOptions(parse_size(cache_size), prefetch, disk, copy)
 
 
 @contextlib.contextmanager

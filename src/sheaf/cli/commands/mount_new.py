@@ -11,7 +11,7 @@ import click
 
 from sheaf.cli import options
 from sheaf.cli.app import App
-from sheaf.cli.commands.mount import MOUNTING, in_background, mount_options
+from sheaf.cli.commands.mount import MOUNTING, MountFlags, in_background
 from sheaf.cli.commands.upload import place_of, tell_branch, tell_label
 from sheaf.cli.daemon import Daemon
 from sheaf.cli.output import views
@@ -53,10 +53,7 @@ def mount_new(
     app: App,
     *,
     repo: str,
-    mount: Path,
-    daemonize: bool,
-    allow_other: bool,
-    library: str | None,
+    flags: MountFlags,
     message: str,
     label: str | None,
     move_label: bool,
@@ -86,11 +83,11 @@ def mount_new(
         lax = app.dialect.keeps_upstream
         new = NewBundle(message, spill, base, branch, label, every_s, move_label or lax, allow_empty or lax)
         before = "" if app.dialect.keeps_upstream else place_of(found, label)
-        how = mount_options(app, repo, daemon, allow_other, library, kind=kind, ref=branch)
+        how = flags.options(app, repo, daemon, kind=kind, ref=branch)
         try:
             bundle = mount_new(
                 found,
-                mount,
+                flags.mount,
                 new,
                 how,
                 ReadOptions(),
@@ -103,7 +100,7 @@ def mount_new(
             raise
         _tell(app, bundle, label, branch, before=before)
 
-    return in_background(app, work, library, is_wanted=daemonize, tells=True)
+    return in_background(app, work, flags, tells=True)
 
 
 def _spill_folder(app: App, id: str) -> Path:

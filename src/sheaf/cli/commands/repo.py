@@ -1,6 +1,8 @@
-"""``repo``: create, list, get, rename, delete."""
+"""``repo``: create, list, get, rename, delete, undelete, squash."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,7 +14,10 @@ from sheaf.cli.output.size_text import size_line, size_record
 from sheaf.cli.output.text import count_of, go_time, human_size, quote, with_labels
 from sheaf.cli.verb_tree import verb
 
-__all__ = ["create", "delete", "get", "list_", "question", "rename"]
+if TYPE_CHECKING:
+    from sheaf.api import Surplus
+
+__all__ = ["create", "delete", "get", "list_", "question", "rename", "squash", "tell_lost", "undelete"]
 
 _with_size = click.option("--with-size", is_flag=True, help="Also show the size of each bundle and the total.")
 
@@ -99,6 +104,92 @@ def delete(app: App, repo: str, yes: bool) -> None:
     found.delete()
     app.out.object({"id": found.id, "name": repo})
     app.note(f"note: run `sheaf repo undelete --repo {found.id}` to restore it before the next gc")
+
+
+@verb(
+    name="undelete",
+    example="sheaf repo undelete\nsheaf repo undelete --repo old",
+    exits=(3, 4, 5, 6, 8, 9, 10),
+    fields=lambda: {"": views.DELETED_REPO},
+)
+@click.option("--repo", metavar="REPO", help="Name or id of the repo. Default: list deleted repos.")
+@click.option("--as", "name", metavar="NAME", help="New name of the repo.")
+def undelete(app: App, repo: str | None, name: str | None) -> None:
+    """Restore a deleted repo, or list those that can be restored.
+
+    Possible only until the next gc removes its data.
+    """
+    if repo is None:
+        left = app.store.deleted_repos(restorable=True)
+        app.out.listing(views.DELETED_REPO, left)
+        tell_lost(app, len(app.store.deleted_repos()) - len(left), "repo")
+    else:
+        app.out.one(views.REPO, app.store.undelete_repo(repo, name=name))
+
+
+@verb(
+    example="sheaf repo squash --repo faces --keep-last 2 --retain-tags --yes",
+    exits=(3, 5, 6, 8, 9, 10),
+    fields=lambda: {"": views.BUNDLE},
+)
+@options.repo
+@click.option(
+    "--keep-last", type=click.IntRange(min=1), default=1, metavar="N", help="Number of bundles to keep. Default: 1."
+)
+@click.option("--retain-tags", is_flag=True, help="Also keep bundles that a label points to.")
+@click.option("--retain-semver-tags", is_flag=True, help="Also keep bundles with a label such as v1.2.0.")
+@click.option("--dry-run", is_flag=True, help="Delete nothing; list the bundles that would be deleted.")
+@options.yes
+def squash(
+    app: App,
+    *,
+    repo: str,
+    keep_last: int,
+    retain_tags: bool,
+    retain_semver_tags: bool,
+    dry_run: bool,
+    yes: bool,
+) -> None:
+    """Delete all bundles except the newest ones and those that branches point to, and list the rest.
+
+    Labels of deleted bundles are deleted, too, unless --retain-tags keeps both; they are listed. Until the next gc,
+    `bundle undelete` restores a bundle with its labels.
+    """
+    found = app.repo(repo)
+    retain = {"retain_tags": retain_tags, "retain_semver_tags": retain_semver_tags}
+    surplus = found.surplus(retain_latest=keep_last, **retain)
+    going = _surplus(surplus)
+    if dry_run:
+        app.warn(f"would delete {going}")
+        app.out.listing(views.BUNDLE, [bundle for bundle in found.bundles() if bundle.id in set(surplus.bundles)])
+        return
+    confirm(question(app, f'squash repo "{repo}", which deletes {going}'), is_sure=yes)
+    deleted = found.squash(retain_latest=keep_last, **retain)
+    kept = found.bundles()
+    app.note(f"kept {_kept(len(kept), len(kept) - keep_last)}:")
+    app.out.listing(views.BUNDLE, kept)
+    if deleted.bundles:
+        app.note(f"deleted {_surplus(deleted)}")
+        app.note(
+            f"note: run `sheaf bundle undelete --repo {quote(repo)}` to list bundles that can be restored before the next gc"
+        )
+
+
+def _kept(count: int, more: int) -> str:
+    """The number of bundles that a squash kept, and the reason if it is more than --keep-last."""
+    to = "it" if more == 1 else "them"
+    why = f", {more} of them because branches or labels point to {to}" if more > 0 else ""
+    return f"{count_of(count, 'bundle')}{why}"
+
+
+def _surplus(surplus: Surplus) -> str:
+    return with_labels(count_of(len(surplus.bundles), "bundle"), surplus.labels)
+
+
+def tell_lost(app: App, count: int, what: str) -> None:
+    """Note how many deleted bundles or repos can no longer be restored."""
+    if count:
+        app.note(f"note: {count_of(count, f'more {what}')} can't be restored: gc has deleted the data")
 
 
 def question(app: App, what: str) -> str:

@@ -22,11 +22,12 @@ class Bar:
     The bar shows bytes, or the number of things if those have no bytes.
     """
 
-    def __init__(self, title: str, *, is_wanted: bool, unit: str = "files") -> None:
+    def __init__(self, title: str, *, is_wanted: bool, unit: str = "files", quiet_s: float = _QUIET_S) -> None:
         self._title = title
         self._unit = unit
         self._has_bytes = unit == "files"
         self._is_wanted = is_wanted
+        self._quiet_s = quiet_s
         self._since = time.monotonic()
         self._display: Any = None
         self._task: Any = None
@@ -35,7 +36,7 @@ class Bar:
         if not self._is_wanted:
             return
         if self._display is None:
-            if time.monotonic() - self._since < _QUIET_S:
+            if time.monotonic() - self._since < self._quiet_s:
                 return
             self._start()
         self._display.update(

@@ -34,7 +34,6 @@ from sheaf.storage.wrappers.readonly import ReadOnlyBackend
 
 __all__ = ["name_files"]
 
-_NAMED = 5  # files named for each problem; the others are counted
 _KINDS = ("pack", "size", "node", "object", "file")
 
 
@@ -45,9 +44,10 @@ class _Hit:
     files: int = 0
     first: tuple[str, ...] = ()
 
-    def add(self, other: _Hit) -> None:
+    def add(self, other: _Hit, most: int) -> None:
+        """Count another part's files, and keep the first paths: at most so many."""
         self.files += other.files
-        self.first = (self.first + other.first)[:_NAMED]
+        self.first = (self.first + other.first)[:most]
 
 
 _Hits = dict[str, _Hit]  #: by key of the problem
@@ -65,13 +65,14 @@ def name_files(core: Core, report: Report, repo: str | None = None) -> None:
     bare = replace(core, cache=NoCache(), backend=ReadOnlyBackend(core.backend))
     search = _Search(bare, {problem.key: problem for problem in chosen})
     found: dict[str, Problem] = {}
+    most = core.limits.problem_files
     for name, bundle in _bundles(search.core, repo):
         # An invalid descriptor is a problem of its own, reported already.
         with suppress(*FAULTS):
             for key, hit in search.hits(pointer_of(bundle.root)).items():
                 problem = found.get(key, search.problems[key])
                 places = (f"{name}@{bundle.id}:{path}".removesuffix(":") for path in hit.first)
-                needed_by = (*problem.needed_by, *islice(places, _NAMED - len(problem.needed_by)))
+                needed_by = (*problem.needed_by, *islice(places, most - len(problem.needed_by)))
                 files, bundles = problem.files + hit.files, problem.bundles + 1
                 found[key] = replace(problem, needed_by=needed_by, files=files, bundles=bundles)
     report.problems = [_named(each, found.get(each.key)) for each in report.problems]
@@ -109,8 +110,10 @@ class _Search:
     _contents: Contents = field(init=False)
     _known: dict[bytes, _Hits] = field(default_factory=dict)
     _there: dict[str, bool] = field(default_factory=dict)
+    _most: int = field(init=False)  #: paths that are named of each problem
 
     def __post_init__(self) -> None:
+        self._most = self.core.limits.problem_files
         self._nodes, self._contents = Nodes(self.core), Contents(self.core)
         suspects = {key for problem in self.problems.values() for key in problem.suspects}
         self._packs = set(keys.ids_of(key for key in {*self.problems, *suspects} if key.startswith(keys.PACKS)))
@@ -134,7 +137,7 @@ class _Search:
         for child in self._nodes.children(pointer):
             if child.level or self._is_near(child):
                 for key, hit in self.hits(child).items():
-                    found.setdefault(key, _Hit()).add(hit)
+                    found.setdefault(key, _Hit()).add(hit, self._most)
         return found
 
     def _is_near(self, leaf: Pointer) -> bool:
@@ -146,7 +149,7 @@ class _Search:
 
         def note(path: str, blamed: set[str]) -> None:
             for key in blamed:
-                found.setdefault(key, _Hit()).add(_Hit(1, (path,)))
+                found.setdefault(key, _Hit()).add(_Hit(1, (path,)), self._most)
 
         self._small(batch, note)
         place = batch["place"].to_numpy()

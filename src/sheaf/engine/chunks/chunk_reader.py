@@ -65,6 +65,7 @@ class Contents:
         self._parts: dict[bytes, Part] = {}
         self._failed: set[bytes] = set()  # packs whose chunks failed twice: don't try again
         self._lock = Lock()
+        self.limits = core.limits
 
     # -- files ---------------------------------------------------------------------------------------------------------
 

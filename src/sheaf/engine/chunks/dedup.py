@@ -17,6 +17,7 @@ from blake3 import blake3
 
 from sheaf.engine.chunks.checked_index import Listed, LoadTable
 from sheaf.engine.core import Core
+from sheaf.engine.core_limits import DEFAULT, Limits
 from sheaf.engine.sessions.sessions import Open
 from sheaf.errors import Corrupt, NotFound
 from sheaf.fork import Lock, Threads
@@ -27,9 +28,6 @@ from sheaf.format.pack_v1 import PackTable
 
 __all__ = ["ChunkIndex", "Found", "load_segments", "merge_index"]
 
-_MOST = 1 << 24  # chunks of one index object: with 44 bytes each, and 32 for each pack, it stays below its size limit
-_FREEZE = 1 << 15  # chunks kept in a dict before they become sorted arrays, which need a tenth of the memory
-_MERGE_AT = 16  # index objects of one level before they are merged into one of the next
 _NO_PACKS = np.zeros((0, 32), np.uint8)
 
 Ints = npt.NDArray[np.int64]
@@ -57,8 +55,13 @@ class ChunkIndex:
     """The locations of chunks by hash. Packs are numbered here. Thread-safe."""
 
     def __init__(
-        self, segments: list[tuple[str, Segment]], avoid: frozenset[bytes], load: LoadTable = _nothing
+        self,
+        segments: list[tuple[str, Segment]],
+        avoid: frozenset[bytes],
+        load: LoadTable = _nothing,
+        limits: Limits = DEFAULT,
     ) -> None:
+        self._freeze = limits.index_freeze
         self.packs: list[bytes] = []
         self._number: dict[bytes, int] = {}
         self._lock = Lock()
@@ -100,7 +103,7 @@ class ChunkIndex:
     def add_all(self, chunks: Iterable[tuple[bytes, tuple[int, int, int]]]) -> None:
         """Add chunks that this session has stored: hash, and (number of the pack, offset, stored length) of each."""
         self._recent.update(chunks)
-        if len(self._recent) >= _FREEZE:
+        if len(self._recent) >= self._freeze:
             self._own = (*self._own, self._frozen())
             self._recent = {}
 
@@ -161,9 +164,9 @@ def _load(core: Core, name: str) -> Segment | None:
 
 def write_index(core: Core, session: str, segment: Segment, level: int = 0, replaces: tuple[str, ...] = ()) -> str:
     """Create an index object; return its key. Too many chunks are split into several objects; this returns the last key."""
-    if len(segment) > _MOST:
-        for at in range(0, len(segment), _MOST):
-            key = write_index(core, session, segment.rows(at, at + _MOST), level, replaces)
+    if len(segment) > (most := core.limits.index_chunks):
+        for at in range(0, len(segment), most):
+            key = write_index(core, session, segment.rows(at, at + most), level, replaces)
         return key
     data = encode_index(session, segment, replaces)
     key = keys.index(level, core.clock.new_id(), blake3(data).digest())
@@ -177,11 +180,12 @@ def merge_index(core: Core, open: Open, segments: list[tuple[str, Segment]]) -> 
     This runs inside a session and leaves condemned packs out, so that a merge can't list again what gc has removed. If
     another process merges the same objects concurrently, the results overlap, which is harmless.
     """
+    limits = core.limits
     levels: dict[int, list[tuple[str, Segment]]] = {}
     for name, segment in segments:
         levels.setdefault(int(name.split("/")[1]), []).append((name, segment))
     for level, members in levels.items():
-        if len(members) >= _MERGE_AT and sum(len(segment) for _, segment in members) <= _MOST:
+        if len(members) >= limits.index_merge and sum(len(segment) for _, segment in members) <= limits.index_chunks:
             names = tuple(name for name, _ in members)
             write_index(core, open.id, joined_segments([s for _, s in members], open.avoid_packs), level + 1, names)
             for name in names:

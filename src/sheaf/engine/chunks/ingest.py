@@ -26,9 +26,8 @@ from sheaf.model.entries import PlaceKind
 from sheaf.model.ids import ZERO_HASH
 from sheaf.storage.port import Buffer
 
-__all__ = ["WINDOW", "InMemory", "Ingest", "Placed", "SmallContents", "SmallFiles"]
+__all__ = ["InMemory", "Ingest", "Placed", "SmallContents", "SmallFiles"]
 
-WINDOW = 8 << 20  #: bytes of a big file that are cut, hashed and compressed together
 _EMPTY = blake3(b"").digest()
 
 
@@ -85,14 +84,14 @@ class InMemory:
         return squeeze([self._contents[i] for i in wanted], [self.hashes[i] for i in wanted], adaptive=False)
 
 
-def _windows_of(chunks: Iterable[Row]) -> Iterator[list[Row]]:
+def _windows_of(chunks: Iterable[Row], window_bytes: int) -> Iterator[list[Row]]:
     """Group chunks into windows of some megabytes."""
     window: list[Row] = []
     size = 0
     for row in chunks:
         window.append(row)
         size += row[1]
-        if size >= WINDOW:
+        if size >= window_bytes:
             yield window
             window, size = [], 0
     if window:
@@ -116,6 +115,7 @@ class Ingest:
         chunker = core.config.chunker
         self.small = chunker.min  #: a file of at most so many bytes is always one chunk
         self._core = core
+        self._window_bytes = core.limits.window_bytes
         self._sink = sink
         self._index = index
         self.erased = Erasures(core, erased, allow=allow_erased)
@@ -212,7 +212,7 @@ class Ingest:
         fetched = 0
 
         def rows() -> Iterator[Row]:
-            for window in _windows_of(chunks):
+            for window in _windows_of(chunks, self._window_bytes):
 
                 def frames(new: list[int], window: list[Row] = window) -> list[Frame]:
                     nonlocal fetched
@@ -242,8 +242,8 @@ class Ingest:
         cutter = FastCDC(c.avg, min_size=c.min, max_size=c.max, normalized_chunking=1, seed=c.seed)
         carry = b""
         for block in blocks:
-            for at in range(0, len(block), WINDOW):
-                buffer = carry + block[at : at + WINDOW]
+            for at in range(0, len(block), self._window_bytes):
+                buffer = carry + block[at : at + self._window_bytes]
                 chunks = [chunk.data for chunk in cutter.cut_buf(buffer)]
                 carry = bytes(chunks.pop()) if chunks else b""
                 if chunks:

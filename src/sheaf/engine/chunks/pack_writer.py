@@ -20,18 +20,14 @@ from sheaf.format.index_v1 import Segment, sorted_segment
 from sheaf.format.pack_v1 import encode_head, encode_tail, pack_id
 from sheaf.storage.port import Buffer
 
-__all__ = ["PACK_BYTES", "PACK_CHUNKS", "Chunk", "PackSink", "Place"]
+__all__ = ["Chunk", "PackSink", "Place"]
 
 Chunk = tuple[bytes, int, bytes, Buffer]  #: hash, raw length, codec, stored bytes
 Place = tuple[int, int, int]  #: number of the pack, offset, stored length
 
-PACK_BYTES = 32 << 20  #: a pack is closed when it has this many bytes
-PACK_CHUNKS = 1 << 17  #: or so many chunks, because data about each stays in memory until then
 _BUFFERS_NEAR = 2  # one that is filled and one that is written: this bounds memory
 _BUFFERS_FAR = 3  # a bucket accepts two at a time
 _STEP = 1 << 20  # bytes that are copied into a pack together: a copy for each frame would cost more than its bytes
-_ROOM = 2 << 20  # bytes of a buffer in addition to those of a pack, for its last chunk and its table
-_LIST_AT = 4  # durable packs to list at a time, or a quarter of those listed before if these are more
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +49,7 @@ class PackSink:
 
     def __init__(self, core: Core, session: str, index: ChunkIndex, *, tells_early: bool = True) -> None:
         self._core = core
+        self._limits = core.limits
         self._session = session
         self._index = index
         self._tells_early = tells_early
@@ -148,7 +145,7 @@ class PackSink:
         if self._is_over:
             raise Refused("this upload has ended and can't store anything more", "start another one")
         at, number = self._size, self._number
-        end = min(PACK_BYTES, at + _STEP)
+        end = min(self._limits.pack_bytes, at + _STEP)
         placed: list[tuple[bytes, Place]] = []
         parts: list[Buffer] = []
         for hash, raw, codec, data in chunks:
@@ -163,21 +160,22 @@ class PackSink:
         self._hashes += [hash for hash, _ in placed]
         self._stored += [place[2] for _, place in placed]
         self.new_bytes += sum(self._raw[-len(placed) :])
-        if self._size >= PACK_BYTES or len(self._hashes) >= PACK_CHUNKS:
+        if self._size >= self._limits.pack_bytes or len(self._hashes) >= self._limits.pack_chunks:
             self._close()
         return placed
 
     def _start(self) -> None:
         """Take a buffer and begin a pack in it. Buffers are reused, since touching new memory is slow."""
         used = self._buffers.get()
-        self._buffer = np.empty(PACK_BYTES + _ROOM, np.uint8) if used is None else used
+        room = self._limits.pack_bytes + self._limits.pack_room
+        self._buffer = np.empty(room, np.uint8) if used is None else used
         self._put(encode_head(self._session, self._ordinal))
 
     def _put(self, data: bytes) -> None:
         assert self._buffer is not None
         end = self._size + len(data)
         if end > len(self._buffer):
-            old, self._buffer = self._buffer, np.empty(end + _ROOM, np.uint8)
+            old, self._buffer = self._buffer, np.empty(end + self._limits.pack_room, np.uint8)
             self._buffer[: self._size] = old[: self._size]
         self._buffer[self._size : end] = np.frombuffer(data, np.uint8)
         self._size = end
@@ -200,7 +198,7 @@ class PackSink:
             self._buffers.put(buffer)
         self._durable.append(packed)
         if self._tells_early:
-            self._list(at_least=max(_LIST_AT, self._listed // 4))
+            self._list(at_least=max(self._limits.list_packs, self._listed // 4))
 
     def _list(self, at_least: int) -> None:
         """Write an index object for the packs that became durable since the last one, if there are at least so many."""

@@ -80,7 +80,7 @@ class Store:
         # Load the index after the session was registered and condemned/ was listed: otherwise gc could delete a pack
         # that is found here.
         self._segments = load_segments(core, open.index)
-        self._index = ChunkIndex(self._segments, open.unlisted_packs, partial(load_table, core))
+        self._index = ChunkIndex(self._segments, open.unlisted_packs, partial(load_table, core), core.limits)
         self.sink = PackSink(core, name, self._index)
         self.ingest = Ingest(core, self.sink, self._index, open.erased, allow_erased=allow_erased, verify=verify)
 

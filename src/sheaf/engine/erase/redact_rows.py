@@ -46,9 +46,10 @@ class Replacement:
 
     def prepare(self, opened: Open, entries: list[Entry]) -> None:
         """Store the new contents in a session. Raises what reading the old ones raises."""
-        index = ChunkIndex(load_segments(self._core), opened.unlisted_packs, partial(load_table, self._core))
-        sink = PackSink(self._core, opened.id, index)
-        ingest = Ingest(self._core, sink, index, opened.erased)
+        core = self._core
+        index = ChunkIndex(load_segments(core), opened.unlisted_packs, partial(load_table, core), core.limits)
+        sink = PackSink(core, opened.id, index)
+        ingest = Ingest(core, sink, index, opened.erased)
         self._placed = {entry.content: ingest.store_stream(self._rewritten(entry)) for entry in entries}
         sink.flush()
         sink.list_durable()

@@ -26,8 +26,7 @@ from sheaf.model.records import Bundle
 __all__ = ["Sizes", "bundle_sizes", "store_sizes"]
 
 _CHUNK = np.dtype([("pack", "<u4"), ("offset", "<u4"), ("raw", "<u4"), ("stored", "<u4")])
-_HELD = 1 << 20  # chunks to gather before repetitions are dropped
-_TABLES = 16  # tables to read at the same time
+_TABLES = 16  # tables fetched at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ def store_sizes(core: Core) -> Sizes:
 def bundle_sizes(core: Core, bundles: Iterable[Bundle]) -> Sizes:
     """Measure some bundles together, reading each of their leaves once. Needs 16 bytes of memory per distinct chunk."""
     listed = list(bundles)
-    nodes, parts = Nodes(core), _Parts(Contents(core))
+    nodes, parts = Nodes(core), _Parts(Contents(core), core.limits.sizes_chunks)
     for leaf, _ in Reach(nodes).leaves(Roots(listed, [])):
         batch = nodes.rows(leaf)
         place = batch["place"].to_numpy()
@@ -93,6 +92,7 @@ class _Parts:
     """A set of distinct chunks and whole objects."""
 
     contents: Contents
+    most: int  #: chunks gathered before repetitions are dropped
     _numbers: dict[bytes, int] = field(default_factory=dict)
     _chunks: list[Array] = field(default_factory=list)
     _held: int = 0
@@ -134,7 +134,7 @@ class _Parts:
             rows[name] = column
         self._chunks.append(rows)
         self._held += len(rows)
-        if self._held - self._distinct > _HELD:
+        if self._held - self._distinct > self.most:
             self._merge()
 
     def _merge(self) -> None:

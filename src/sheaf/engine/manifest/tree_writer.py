@@ -19,14 +19,10 @@ import pyarrow as pa
 from blake3 import blake3
 
 from sheaf.engine.core import Core
+from sheaf.engine.core_limits import Limits
 from sheaf.engine.manifest.node_store import Nodes
 from sheaf.format import keys
 from sheaf.format.node_v1 import (
-    MAX_CHILDREN,
-    MAX_ROWS,
-    MAX_WEIGHT,
-    MIN_CHILDREN,
-    MIN_ROWS,
     ROWS,
     children_hashes,
     cut_children,
@@ -53,6 +49,7 @@ class TreeWriter:
 
     def __init__(self, core: Core, nodes: Nodes, session: str, reuse: Mapping[bytes, Pointer] | None = None) -> None:
         self._core = core
+        self._limits = core.limits
         self._nodes = nodes
         self._session = session
         self._reuse = reuse or {}
@@ -86,7 +83,7 @@ class TreeWriter:
     # -- leaves --------------------------------------------------------------------------------------------------------
 
     def _leaves(self, pieces: Iterable[Piece]) -> Iterator[Pointer]:
-        cutter = _Cutter()
+        cutter = _Cutter(self._limits)
         written = False
         for piece in _gathered(pieces):
             for item in self._unfold(piece, cutter):
@@ -137,6 +134,7 @@ class TreeWriter:
 
     def _level(self, level: int, items: Iterable[Pointer]) -> Iterator[Pointer]:
         """Group nodes under inner nodes of a level. A reused subtree of this level is kept, or opened inside a group."""
+        least, most = self._limits.min_children, self._limits.max_children
         group: list[Pointer] = []
         queue = deque(items)
         while queue:
@@ -148,7 +146,7 @@ class TreeWriter:
                     queue.extendleft(reversed(self._nodes.children(item)))
                 continue
             group.append(item)
-            if len(group) == MAX_CHILDREN or (len(group) >= MIN_CHILDREN and cut_children(item)):
+            if len(group) == most or (len(group) >= least and cut_children(item)):
                 yield self._inner(level, group)
                 group = []
         if group:
@@ -243,7 +241,8 @@ def _changed(batch: pa.RecordBatch, changes: Sequence[Change]) -> Iterator[pa.Re
 class _Cutter:
     """Cuts rows into leaves."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
         self._batches: list[pa.RecordBatch] = []
         self.pending = 0
 
@@ -253,11 +252,12 @@ class _Cutter:
             return
         self._batches.append(batch)
         self.pending += batch.num_rows
-        if self.pending < MIN_ROWS and sum(b.nbytes for b in self._batches) < MAX_WEIGHT:
+        limits = self._limits
+        if self.pending < limits.min_rows and sum(b.nbytes for b in self._batches) < limits.max_weight:
             return
         whole = _joined(self._batches)
         end = 0
-        for start, end in _cuts(*cut_rows(whole)):
+        for start, end in _cuts(*cut_rows(whole), limits):
             yield whole.slice(start, end - start)
         self._batches = [whole.slice(end)]
         self.pending = whole.num_rows - end
@@ -271,17 +271,17 @@ def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     return batches[0] if len(batches) == 1 else pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
 
 
-def _cuts(may_end: npt.NDArray[np.bool_], weight: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+def _cuts(may_end: npt.NDArray[np.bool_], weight: npt.NDArray[np.int64], limits: Limits) -> Iterator[tuple[int, int]]:
     """Yield (start, end) of each complete leaf: at a row that may end one from 1,024 rows on; always at a limit."""
     ends = np.flatnonzero(may_end) + 1
     total = np.cumsum(weight)
     start = 0
     while True:
         before = int(total[start - 1]) if start else 0
-        heavy = int(np.searchsorted(total, before + MAX_WEIGHT)) + 1
-        at = int(np.searchsorted(ends, start + MIN_ROWS))
+        heavy = int(np.searchsorted(total, before + limits.max_weight)) + 1
+        at = int(np.searchsorted(ends, start + limits.min_rows))
         natural = int(ends[at]) if at < len(ends) else len(total) + 1
-        end = min(natural, start + MAX_ROWS, heavy)
+        end = min(natural, start + limits.max_rows, heavy)
         if end > len(total):
             return
         yield start, end

@@ -23,8 +23,6 @@ from sheaf.format.pack_v1 import PackTable
 __all__ = ["Rebuilt", "rebuild_index"]
 
 _TABLES = 16  # tables fetched at a time
-_ROWS = 1 << 20  # chunks of one object: some 100 MiB while it is sorted
-_PER_LEVEL = 16  # packs: an object of so many has level 1, as if merged once, one of so many times as many has level 2
 
 Table = tuple[bytes, PackTable | str]  #: a pack, and its table or why that can't be read
 
@@ -69,7 +67,7 @@ def rebuild_index(
         old = [stat.key for stat in core.backend.list(keys.INDEX)]
         packs = _packs(core, mine.avoid_packs | but)
         settle()
-        new = {_write(core, mine.id, part, done) for part in _parts(_tables(core, packs), done)}
+        new = {_write(core, mine.id, part, done) for part in _parts(core, packs, done)}
         ensure_session_open(store_log(core), mine.session)
         for key in old:
             if key not in new:
@@ -80,7 +78,7 @@ def rebuild_index(
 
 def _expected(core: Core, but: frozenset[bytes]) -> Rebuilt:
     done = Rebuilt(removed=len(list(core.backend.list(keys.INDEX))))
-    for _ in _parts(_tables(core, _packs(core, but)), done):
+    for _ in _parts(core, _packs(core, but), done):
         done.written += 1
     return done
 
@@ -103,15 +101,15 @@ def _table(core: Core, pack: bytes) -> PackTable | str:
         return error.message
 
 
-def _parts(tables: Iterator[Table], done: Rebuilt) -> Iterator[list[tuple[bytes, PackTable]]]:
+def _parts(core: Core, packs: list[bytes], done: Rebuilt) -> Iterator[list[tuple[bytes, PackTable]]]:
     """Yield packs with their tables, as many at a time as one index object has room for."""
     part: list[tuple[bytes, PackTable]] = []
     rows = 0
-    for pack, table in tables:
+    for pack, table in _tables(core, packs):
         if isinstance(table, str):
             done.unread |= {pack: table} if table else {}
             continue
-        if part and rows + len(table.hashes) > _ROWS:
+        if part and rows + len(table.hashes) > core.limits.rebuild_chunks:
             yield part
             part, rows = [], 0
         part.append((pack, table))
@@ -122,9 +120,9 @@ def _parts(tables: Iterator[Table], done: Rebuilt) -> Iterator[list[tuple[bytes,
 
 
 def _write(core: Core, session: str, part: list[tuple[bytes, PackTable]], done: Rebuilt) -> str:
-    level, packs = 0, len(part)
-    while packs >= _PER_LEVEL:
-        level, packs = level + 1, packs // _PER_LEVEL
+    level, packs, each = 0, len(part), core.limits.rebuild_packs
+    while packs >= each:
+        level, packs = level + 1, packs // each
     done.written += 1
     return write_index(core, session, _segment(part), level)
 

@@ -86,7 +86,8 @@ def update(
     counted = meter or Meter()
     counted.start("compare")
     skipped: list[Skipped] = []
-    scanned = scan(top, on_error=skipped.append, leave_out=frozenset((PARTIAL_SUFFIX,)))
+    leave_out, batch_rows = frozenset((PARTIAL_SUFFIX,)), contents.limits.scan_rows
+    scanned = scan(top, on_error=skipped.append, leave_out=leave_out, batch_rows=batch_rows)
     with Threads(WORKERS, thread_name_prefix="sheaf-hash") as pool:
         hashes = LocalHashes(str(top).rstrip("/"), cache, pool, Meter())
         plan = make_plan(target, base, scanned, hashes, keep_modes=not force)

@@ -16,7 +16,7 @@ from sheaf.format.node_v1 import ROWS
 from sheaf.model.paths import order_key
 from sheaf.transfer.local.scan import ScanBatch
 
-__all__ = ["Side", "Window", "windows"]
+__all__ = ["Cursor", "Side", "Window", "windows"]
 
 _EMPTY = pa.RecordBatch.from_pylist([], ROWS)
 
@@ -55,7 +55,7 @@ class Window:
 
 def windows(scanned: Iterator[ScanBatch], trees: Sequence[Tree]) -> Iterator[Window]:
     """Yield consecutive windows that together cover the folder and the trees."""
-    cursors = [_Cursor(tree.batches()) for tree in trees]
+    cursors = [Cursor(tree.batches()) for tree in trees]
     for batch in scanned:
         end = order_key(batch.folder[-1], batch.name[-1])
         yield Window(batch, tuple(cursor.side(end, batch) for cursor in cursors))
@@ -64,7 +64,7 @@ def windows(scanned: Iterator[ScanBatch], trees: Sequence[Tree]) -> Iterator[Win
 
 
 @dataclass(slots=True)
-class _Cursor:
+class Cursor:
     """Walks a tree's leaves. ``held``: rows that were read and not returned yet; ``taken``: number of returned rows."""
 
     leaves: Iterator[pa.RecordBatch]
@@ -72,9 +72,17 @@ class _Cursor:
     taken: int = 0
 
     def is_done(self) -> bool:
+        """True if no row is left."""
         while not self.held.num_rows and (leaf := next(self.leaves, None)) is not None:
             self.held = leaf
         return not self.held.num_rows
+
+    def match(self, batch: ScanBatch) -> Side:
+        """The rows in the range of a batch; those before it are passed over."""
+        first, last = (order_key(batch.folder[i], batch.name[i]) for i in (0, -1))
+        while not self.is_done() and self._key(-1) < first:
+            self._take(self.held.num_rows)
+        return self.side(last, batch)
 
     def side(self, end: bytes, batch: ScanBatch) -> Side:
         """Return the rows up to a key, for a batch that ends there."""
@@ -93,6 +101,7 @@ class _Cursor:
         return Side(rows, start, np.zeros(0, np.int64))
 
     def _key(self, row: int) -> bytes:
+        """The order key of a row in hand; -1 is the last one."""
         return order_key(self.held["folder"][row].as_py(), self.held["name"][row].as_py())
 
     def _take(self, count: int) -> pa.RecordBatch:

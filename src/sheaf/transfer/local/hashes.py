@@ -16,6 +16,7 @@ from blake3 import blake3
 from sheaf.errors import Conflict, SheafError
 from sheaf.fork import Threads
 from sheaf.model.entries import Kind
+from sheaf.transfer.local.group import groups_of
 from sheaf.transfer.local.read import SMALL, FileState, read_blocks, read_small
 from sheaf.transfer.local.scan import OnError, ScanBatch, Skipped
 from sheaf.transfer.local.statcache import Hashes, StatCache
@@ -52,7 +53,7 @@ class LocalHashes:
             contents, known = self.cache.match(batch)
         unread = wanted & (batch.kind == Kind.FILE) & ~known
         sound = known.copy()
-        for rows, hashes, unchanged, skipped in self.pool.map(partial(self._read, batch), _groups(batch, unread)):
+        for rows, hashes, unchanged, skipped in self.pool.map(partial(self._read, batch), self._groups(batch, unread)):
             contents[rows] = hashes
             sound[rows] = unchanged
             for each in skipped:
@@ -62,6 +63,11 @@ class LocalHashes:
         if self.cache is not None:
             self.cache.add(batch, contents, sound)
         return contents
+
+    @staticmethod
+    def _groups(batch: ScanBatch, mask: Mask) -> Iterator[list[int]]:
+        rows = np.flatnonzero(mask)
+        return groups_of(zip(rows.tolist(), batch.size[rows].tolist(), strict=True), _GROUP_FILES, _GROUP_BYTES)
 
     def _read(self, batch: ScanBatch, rows: list[int]) -> tuple[list[int], Hashes, list[bool], list[Skipped]]:
         """Hash some files; return rows, hashes (n, 32), True for each that is unchanged since the scan, and skipped ones."""
@@ -111,17 +117,3 @@ def _hash_big(path: str) -> tuple[bytes, FileState]:
         if blocks.state is not None:
             return hasher.digest(), blocks.state
     raise Conflict(f"{path} changed while it was read")
-
-
-def _groups(batch: ScanBatch, mask: Mask) -> Iterator[list[int]]:
-    """Group rows into tasks of limited count and bytes."""
-    group: list[int] = []
-    size = 0
-    for row in np.flatnonzero(mask).tolist():
-        group.append(row)
-        size += int(batch.size[row])
-        if len(group) >= _GROUP_FILES or size >= _GROUP_BYTES:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group

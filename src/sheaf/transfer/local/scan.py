@@ -16,6 +16,7 @@ from typing import Any, Final, TypeGuard
 import numpy as np
 import numpy.typing as npt
 
+from sheaf.engine.core_limits import DEFAULT
 from sheaf.errors import InvalidInput, NotFound, Refused, SheafError
 from sheaf.local_errors import ensure_utf8_names, local_error, printable
 from sheaf.model.entries import Kind, clamp_time
@@ -24,7 +25,6 @@ from sheaf.transfer.local.file_list import ListedFiles
 from sheaf.transfer.local.ignore import IGNORE_FILE, Ignore
 
 __all__ = [
-    "BATCH_ROWS",
     "OWN_NAMES",
     "PARTIAL_SUFFIX",
     "SET_ASIDE",
@@ -35,7 +35,6 @@ __all__ = [
     "scan",
 ]
 
-BATCH_ROWS: Final = 8192
 #: The suffix of folders that contain an unfinished download.
 PARTIAL_SUFFIX: Final = ".sheaf-partial"
 #: Folders in which a diamond stores what its splits disagreed about.
@@ -101,8 +100,9 @@ def scan(
     on_error: OnError | None = None,
     exclude: Path | None = None,
     leave_out: frozenset[str] = OWN_NAMES,
+    batch_rows: int = DEFAULT.scan_rows,
 ) -> Iterator[ScanBatch]:
-    """Yield the rows below ``root`` in batches of at most 8,192.
+    """Yield the rows below ``root`` in batches of at most ``batch_rows``.
 
     ``ignore``: initial rules; ``.sheafignore`` files are read unless it is None. ``files``: only these paths
     (relative, for a folder only its row) and their folders, without ignore rules. ``on_error``: called with skipped
@@ -118,7 +118,7 @@ def scan(
     if barred and barred == _identity(root):
         raise Refused(f"{printable(str(root))} is the store itself", "name the folder that contains the data")
     listed = ListedFiles.parse(files, top) if files is not None else None
-    return _Scan(top, None if listed else ignore, listed, on_error, barred, leave_out).batches()
+    return _Scan(top, None if listed else ignore, listed, on_error, barred, leave_out, batch_rows).batches()
 
 
 def checked_root(root: Path) -> str:
@@ -216,6 +216,7 @@ class _Scan:
     on_error: OnError | None
     barred: tuple[int, int] | None
     leave_out: frozenset[str]
+    batch_rows: int
     rows: _Rows = field(default_factory=_Rows)
 
     def batches(self) -> Iterator[ScanBatch]:
@@ -241,7 +242,7 @@ class _Scan:
                 ignore = ignore.below(folder, fd)
             is_plain = self.listed is None and not (ignore and ignore.layers) and len(folder) <= _SAFE_FOLDER
             while names:
-                room = BATCH_ROWS - len(self.rows.name)
+                room = self.batch_rows - len(self.rows.name)
                 part, names = names[:room], names[room:]
                 stats = self._stats(folder, part, fd)
                 if is_plain and _are_plain(stats, part):
@@ -250,7 +251,7 @@ class _Scan:
                     for name, status in zip(part, stats, strict=True):
                         if status is not None:
                             self._name(folder, name, fd, ignore, found, status)
-                if len(self.rows.name) == BATCH_ROWS:
+                if len(self.rows.name) == self.batch_rows:
                     yield self.rows.batch()
                     self.rows = _Rows()
         finally:

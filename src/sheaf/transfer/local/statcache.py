@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
 
+from sheaf.engine.core_limits import DEFAULT
 from sheaf.model.entries import Kind
 from sheaf.private_files import make_private_folder
 from sheaf.storage.folder.scratch import Scratch
@@ -39,7 +40,6 @@ _I64: Final = np.dtype("<i8")
 _COLUMNS: Final = (("key", _U64), ("dev", _U64), ("ino", _U64), ("size", _I64), ("mtime", _I64), ("ctime", _I64))
 _ROW_BYTES: Final = 8 * len(_COLUMNS) + 32
 _ROW: Final = np.dtype([*_COLUMNS, ("content", np.uint8, 32)])
-_SLICE: Final = 1 << 16  # rows that are in memory at a time
 _SPREAD: Final = np.uint64(0x9E3779B97F4A7C15)
 
 Columns = dict[str, npt.NDArray[Any]]
@@ -49,8 +49,9 @@ Hashes = npt.NDArray[np.uint8]  #: shape (n, 32)
 class Rows:
     """Rows in the order in which they were added: a few in memory, many in a file without a name."""
 
-    def __init__(self) -> None:
+    def __init__(self, in_memory: int = DEFAULT.stat_rows) -> None:
         self.count = 0
+        self.in_memory = in_memory
         self._held: list[npt.NDArray[Any]] = []
         self._file: Scratch | None = None
 
@@ -61,7 +62,7 @@ class Rows:
             rows[name] = column
         self.count += len(rows)
         self._held.append(rows)
-        if sum(map(len, self._held)) > _SLICE:
+        if sum(map(len, self._held)) > self.in_memory:
             with contextlib.suppress(OSError):
                 self._spill()
 
@@ -99,11 +100,11 @@ class StatCache:
     news: int = 0
 
     @classmethod
-    def open(cls, cache_dir: Path, root: Path, started: int) -> StatCache:
+    def open(cls, cache_dir: Path, root: Path, started: int, in_memory: int = DEFAULT.stat_rows) -> StatCache:
         """Open the cache of a folder; it is empty if there is none or it is damaged."""
         name = blake3(os.fsencode(root.absolute())).hexdigest()[:32]
         path = cache_dir / "stat" / name
-        return cls(path, started, _load(path))
+        return cls(path, started, _load(path), Rows(in_memory))
 
     def match(self, batch: ScanBatch) -> tuple[Hashes, npt.NDArray[np.bool_]]:
         """Return the content hash of each row, shape (n, 32), and which rows are known. Only files can be known."""
@@ -141,7 +142,7 @@ class StatCache:
             # Drop the old columns, which closes the mapped file before it is replaced.
             self.known = _empty()
             make_private_folder(self.path.parent)
-            _store(self.path, self.found.all())
+            _store(self.path, self.found.all(), self.found.in_memory)
         except OSError:
             return False
         finally:
@@ -197,7 +198,7 @@ def _parse(view: memoryview, count: int) -> Columns:
     return columns
 
 
-def _store(path: Path, found: npt.NDArray[Any]) -> None:
+def _store(path: Path, found: npt.NDArray[Any], slice: int) -> None:
     """Write the file of a cache: head, columns, and the hash of both; it replaces the old one by a rename."""
     # Hard links become one row; of keys that collide by chance one row is lost.
     _, order = np.unique(found["key"], return_index=True)
@@ -207,8 +208,8 @@ def _store(path: Path, found: npt.NDArray[Any]) -> None:
             hasher = blake3()
             _put(file, hasher, _HEAD.pack(_MAGIC, len(order)))
             for name in (*(name for name, _ in _COLUMNS), "content"):
-                for at in range(0, len(order), _SLICE):
-                    _put(file, hasher, found[name][order[at : at + _SLICE]].tobytes())
+                for at in range(0, len(order), slice):
+                    _put(file, hasher, found[name][order[at : at + slice]].tobytes())
             file.write(hasher.digest())
         Path(aside).replace(path)
     except BaseException:

@@ -29,9 +29,8 @@ import msgspec
 from sheaf.engine.chunks.compress import Frame
 from sheaf.transfer.small_files.worker import HASH, ROOM, Frames, Paths, Wanted
 
-__all__ = ["MANY", "Files", "Lost", "Reader", "Readers"]
+__all__ = ["Files", "Lost", "Reader", "Readers"]
 
-MANY: Final = 8192  #: least number of files to start workers for: each takes 50 ms and 40 MiB
 _MOST: Final = 6  # the process that stores what they read can't keep up with more
 
 
@@ -132,6 +131,7 @@ class Readers:
     """Up to ``count`` workers, started once there are many files to read. Call ``close`` at the end."""
 
     count: int
+    many: int
     _expected: int = 0
     _all: list[Reader] = field(default_factory=list)
     _idle: SimpleQueue[Reader] = field(default_factory=SimpleQueue)
@@ -139,7 +139,7 @@ class Readers:
     def expect(self, files: int) -> None:
         """Announce that ``files`` more small files will be read; starts the workers if these are many."""
         before, self._expected = self._expected, self._expected + files
-        if before < MANY <= self._expected and (python := _python()):
+        if before < self.many <= self._expected and (python := _python()):
             for _ in range(min(self.count, _MOST)):
                 try:
                     reader = Reader.start(python)
@@ -159,10 +159,7 @@ class Readers:
         except Empty:
             yield None
             return
-        try:
-            yield reader
-        except Lost:
-            return
+        yield reader
         self._idle.put(reader)
 
     def close(self) -> None:

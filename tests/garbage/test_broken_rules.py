@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.garbage.ambushes import SHARES, share, spring
-from tests.garbage.mutants import MUTANTS, TAKES_THREE
-from tests.garbage.scenes import SCENES, interruptions
-from tests.garbage.scenes import play as play_scene
-from tests.garbage.worlds import Folders, play, tiny
+from tests.garbage.broken_rules import MUTANTS, TAKES_THREE
+from tests.garbage.interleavings import SCENES, interruptions
+from tests.garbage.interleavings import play as play_scene
+from tests.garbage.simulation import Folders, play, tiny
+from tests.garbage.standstills import SHARES, share, spring
 
 
 def by_seeds(tmp_path: Path) -> Iterator[object]:

@@ -14,7 +14,9 @@ from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.engine.chunks.dedup import ChunkIndex
 from sheaf.engine.chunks.ingest import Ingest, Placed
 from sheaf.engine.chunks.pack_writer import PackSink
+from sheaf.engine.clock import SystemClock
 from sheaf.engine.core import Core, create_store, open_store
+from sheaf.engine.core_limits import DEFAULT, Limits
 from sheaf.engine.manifest.node_store import Nodes
 from sheaf.engine.manifest.tree_writer import leaves_of
 from sheaf.format import keys
@@ -28,6 +30,7 @@ from sheaf.model.records import Root
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
+from sheaf.storage.folder.backend import FolderBackend
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat
 from sheaf.storage.wrappers.wrapper import WrapperBackend
@@ -47,6 +50,13 @@ def new_backend() -> MemoryBackend:
 def open_core(backend: Backend, seed: str = "core") -> Core:
     """A process that works on a store; ``seed``: another one for each."""
     return Core(backend, open_store(backend), clock=SteeredClock(seed), workers=2)
+
+
+def store_with(folder: Path, limits: Limits) -> Store:
+    """A new store in a local folder, opened with these limits."""
+    backend = FolderBackend(folder)
+    create_store(backend, SystemClock())
+    return Store(backend, limits=limits)
 
 
 def noise(size: int, seed: int = 0) -> bytes:
@@ -76,17 +86,17 @@ class Place:
     scratch: Path
     stores: list[Store] = field(default_factory=list)
 
-    def store(self, backend: Backend | None = None, *, cache: Path | None = None) -> Store:
+    def store(self, backend: Backend | None = None, *, cache: Path | None = None, limits: Limits = DEFAULT) -> Store:
         """Another process with the store open, a second later, through this backend if one is given."""
         # an hour ahead of the files' times: what has just changed is not remembered as unchanged
         clock = SteeredClock(f"process {len(self.stores)}", int(time.time()) + 3600 + len(self.stores))
-        opened = Store(backend or self.backend, clock=clock, cache=cache)
+        opened = Store(backend or self.backend, clock=clock, cache=cache, limits=limits)
         self.stores.append(opened)
         return opened
 
-    def repo(self, backend: Backend | None = None, *, cache: Path | None = None) -> Repo:
+    def repo(self, backend: Backend | None = None, *, cache: Path | None = None, limits: Limits = DEFAULT) -> Repo:
         """The repo, as another process sees it."""
-        return self.store(backend, cache=cache).repo("faces")
+        return self.store(backend, cache=cache, limits=limits).repo("faces")
 
     def folder(self, name: str, files: dict[str, bytes]) -> Path:
         """A local folder with these files."""
@@ -214,10 +224,11 @@ class Bench:
     backend: Backend = field(default_factory=new_backend)
     chunker: Chunker = Chunker()  # noqa: RUF009 - it is frozen
     erased: frozenset[bytes] = frozenset()
+    limits: Limits = DEFAULT
 
     def __post_init__(self) -> None:
         config = msgspec.structs.replace(open_store(self.backend), chunker=self.chunker)
-        self.core = Core(self.backend, config, clock=SteeredClock("bench"), workers=2)
+        self.core = Core(self.backend, config, clock=SteeredClock("bench"), workers=2, limits=self.limits)
         self.session = self.core.clock.new_id()
         self.index = ChunkIndex([], frozenset())
         self.sink = PackSink(self.core, self.session, self.index)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tests.protocol.world import Address, Forwards, Generation, Pack, Record, Row, World, load_forwards
+from tests.protocol.model_store import Address, Forwards, Generation, Pack, Record, Row, World, load_forwards
 
 DONE = "done"
 NOTHING: frozenset[str] = frozenset()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from sheaf.engine.core_limits import Limits
 from sheaf.engine.gc.collect import collect
 from sheaf.engine.gc.grace import Decision, Patience
 from sheaf.errors import AlreadyExists, Conflict, Corrupt, NotFound, Refused, Unavailable
@@ -33,6 +34,7 @@ from sheaf.testing.schedule import Mishap, Schedule, one_thread, store_without_t
 Files = dict[str, bytes]
 SHARED = ("team/a", "team/b")
 CLOCK = 2_200_000_000  #: later than any file of a test: hashes of files that changed "just now" are not kept
+TINY = Limits(pack_bytes=6000, index_merge=3, min_rows=2, max_rows=4, min_children=2, max_children=3)
 CHUNKER = Chunker(min=256, avg=1024, max=4096)
 _NOISE = random.Random(7).randbytes(40_000)
 #: What is in files; many of them share chunks, one by one or in long runs.
@@ -68,19 +70,17 @@ NAMES = ("a", "b", "c/d", "c/e", "c/f/g", "h/i", "j", "k")
 
 @contextmanager
 def tiny() -> Iterator[None]:
-    """Packs, nodes and merges of the index at sizes at which a few files make several of each.
-
-    What only depends on its arguments is computed once for all clients that ask for the same.
-    """
+    """One thread for all clients; what only depends on its arguments is computed once for all that ask for the same."""
     with ExitStack() as stack:
-        stack.enter_context(mock.patch("sheaf.engine.chunks.pack_writer.PACK_BYTES", 6000))
-        stack.enter_context(mock.patch("sheaf.engine.chunks.dedup._MERGE_AT", 3))
-        for name, value in (("MIN_ROWS", 2), ("MAX_ROWS", 4), ("MIN_CHILDREN", 2), ("MAX_CHILDREN", 3)):
-            stack.enter_context(mock.patch(f"sheaf.engine.manifest.tree_writer.{name}", value))
         for where in ("sheaf.format.node_v1.decode_rows", "sheaf.format.node_v1.decode_children"):
             stack.enter_context(mock.patch(where, _once(where)))
         stack.enter_context(one_thread())
         yield
+
+
+def tiny_store(backend: Backend, clock: SteeredClock, cache: Path | None = None) -> Store:
+    """A client's store; a few files make several packs, nodes and merges of the index in it."""
+    return store_without_threads(backend, clock, cache, TINY)
 
 
 @cache
@@ -166,7 +166,7 @@ class Person:
 
     def live(self, steps: int) -> None:
         cache = self.world.scratch / self.name if self.random.random() < 0.7 else None
-        self.store = store_without_threads(self.backend, self.clock, cache)
+        self.store = tiny_store(self.backend, self.clock, cache)
         self._try(lambda: self.store.create_repo(self.own))
         for _ in range(steps):
             self.clock.tick(self.random.choice([0, 1, 60]))
@@ -346,7 +346,7 @@ class Collector:
         self.clock = SteeredClock(f"{name} {seed}", CLOCK)
 
     def live(self, times: int) -> None:
-        store = store_without_threads(self.backend, self.clock)
+        store = tiny_store(self.backend, self.clock)
         waiting = Impatient(self.world.schedule, self.name, self.random)
         for _ in range(times):
             self.world.schedule.sleep(self.name, self.random.choice([0, 20, 100, 300]))
@@ -394,7 +394,7 @@ def _ways(rng: random.Random) -> dict[str, Any]:
 def _begun(folders: Folders, uploads: tuple[int, ...], past: str) -> Beginning:
     schedule = Schedule()
     _make(schedule, StoreConfig(SteeredClock("store").new_id(), "2026-01-01T00:00:00.000000Z", chunker=CHUNKER))
-    store = store_without_threads(schedule.backend("beginning"), SteeredClock("beginning", CLOCK))
+    store = tiny_store(schedule.backend("beginning"), SteeredClock("beginning", CLOCK))
     kept: dict[str, tuple[str, str, Files | None]] = {}
     for name in SHARED:
         repo = store.create_repo(name)
@@ -436,7 +436,7 @@ def assert_kept(world: World) -> None:
     backend = schedule.backend("afterwards")
     schedule.stale = 0
     backend.settle_s = 0.0
-    store = store_without_threads(backend, SteeredClock("afterwards", CLOCK))
+    store = tiny_store(backend, SteeredClock("afterwards", CLOCK))
     _assert_all(world, store, read_data=False)
     for _ in range(2):  # a generation keeps what has lived while it worked, so the next one may find more
         collect(store._core, Patience(0))

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.garbage.worlds import CHUNKER, CLOCK
+from tests.garbage.simulation import CHUNKER, CLOCK, tiny_store
 
 from sheaf.engine.gc.collect import collect
 from sheaf.engine.gc.grace import Patience
@@ -19,7 +19,7 @@ from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
 from sheaf.testing.clock import SteeredClock
 from sheaf.testing.invariants import assert_complete, assert_refs_resolve, claim
-from sheaf.testing.schedule import Mishap, Plan, Schedule, plans, store_without_threads
+from sheaf.testing.schedule import Mishap, Plan, Schedule, plans
 
 SHORT = b"some bytes " * 9
 REFUSALS = (Conflict, NotFound, AlreadyExists, Refused, Unavailable)
@@ -217,7 +217,7 @@ def new_store(schedule: Schedule) -> Store:
 
 
 def _opened(schedule: Schedule, name: str, mishaps: Mapping[int | str, Mishap] | None = None) -> Store:
-    return store_without_threads(schedule.backend(name, mishaps), SteeredClock(name, CLOCK))
+    return tiny_store(schedule.backend(name, mishaps), SteeredClock(name, CLOCK))
 
 
 def client(

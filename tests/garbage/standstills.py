@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
-from tests.garbage.scenes import (
+from tests.garbage.interleavings import (
     ALL,
     HALF,
     Act,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 from blake3 import blake3
-from tests.crash.worlds import clone
+from tests.crash.builders import clone
 
 from sheaf.engine.core import Core, create_store
 from sheaf.engine.gc.grace import Decision

@@ -9,7 +9,7 @@ from unittest import mock
 
 import msgspec
 import pytest
-from tests.garbage import worlds as garbage
+from tests.garbage import simulation as garbage
 
 from sheaf.engine.clock import Clock
 from sheaf.engine.encryption.encrypted_backend import EncryptedBackend
@@ -27,7 +27,7 @@ from sheaf.testing.schedule import Schedule
 KEY = bytes(range(32))
 STORE_KEY = StoreKey(bytes(range(100, 132)), "the store's id")
 #: Where tests of other folders make the stores that they work on.
-_MAKERS = ("tests.crash.worlds", "tests.replicas.worlds", "tests.stateful.test_store")
+_MAKERS = ("tests.crash.builders", "tests.replicas.builders", "tests.stateful.test_store")
 
 
 def covered(inner: Backend, key: StoreKey = STORE_KEY) -> EncryptedBackend:
@@ -65,8 +65,8 @@ def encrypted_worlds() -> Iterator[None]:
     with ExitStack() as stack:
         for module in _MAKERS:
             stack.enter_context(mock.patch(f"{module}.create_store", create))
-        stack.enter_context(mock.patch("tests.garbage.worlds._make", _make))
-        stack.enter_context(mock.patch("tests.garbage.worlds._begin", _begin))
+        stack.enter_context(mock.patch("tests.garbage.simulation._make", _make))
+        stack.enter_context(mock.patch("tests.garbage.simulation._begin", _begin))
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setenv("SHEAF_KEY", KEY.hex())
         yield

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.crash.worlds import FIRST, SECOND, clone
+from tests.crash.builders import FIRST, SECOND, clone
 
 from sheaf.engine.core import create_store
 from sheaf.errors import Unavailable

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.garbage.scenes import SCENES, interruptions, play
-from tests.garbage.worlds import tiny
+from tests.garbage.interleavings import SCENES, interruptions, play
+from tests.garbage.simulation import tiny
 
 EVERY = 11  #: `make test` takes one interruption in so many; the slow tier takes all
 

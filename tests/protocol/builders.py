@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.protocol.actors import Copier, Deleter, Gc, Rules, Undeleter, Writer
+from tests.protocol.fakes import Copier, Deleter, Gc, Rules, Undeleter, Writer
+from tests.protocol.model_store import Pack, Record, World
 from tests.protocol.search import Actor, Cast
-from tests.protocol.world import Pack, Record, World
 
 OF_X = Pack("of x", frozenset("x"))  #: garbage at first
 OF_BOTH = Pack("of both", frozenset("ax"))  #: bundle ``old`` needs chunk ``a``: half dead

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from tests.stateful.meddling import MeddlingBackend
+from tests.stateful.fakes import MeddlingBackend
 
 from sheaf.engine.commit.diamonds import Mode
 from sheaf.errors import SheafError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from tests.repair.worlds import World, flip
+from tests.repair.builders import World, flip
 
 from sheaf.errors import NotFound, SheafError
 from sheaf.format import keys

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 from blake3 import blake3
-from tests.engine.worlds import commit, new_backend, open_core
+from tests.engine.builders import commit, new_backend, open_core
 
 from sheaf.engine.core import Core
 from sheaf.engine.log.record_log import repo_log

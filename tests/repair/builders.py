@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.crash.worlds import clone
-from tests.engine.worlds import commit, condemn
+from tests.crash.builders import clone
+from tests.engine.builders import commit, condemn
 
 from sheaf.engine.core import create_store
+from sheaf.engine.core_limits import DEFAULT, Limits
 from sheaf.errors import SheafError, Unavailable
 from sheaf.format import keys
 from sheaf.repo.bundle import Bundle
@@ -58,9 +59,11 @@ class World:
         return SteeredClock(f"process {self.processes}", 1_790_000_000 + self.processes)
 
     @contextmanager
-    def process(self, backend: Backend | None = None, cache: Path | None = None) -> Iterator[Store]:
+    def process(
+        self, backend: Backend | None = None, cache: Path | None = None, limits: Limits = DEFAULT
+    ) -> Iterator[Store]:
         """Another process that has the primary open."""
-        with Store(backend or self.primary, clock=self.clock(), open=self.open, cache=cache) as store:
+        with Store(backend or self.primary, clock=self.clock(), open=self.open, cache=cache, limits=limits) as store:
             yield store
 
     def repair(self, read_data: float = 1.0, backend: Backend | None = None, **plan: Any) -> Repaired:
