@@ -28,7 +28,7 @@ from sheaf.model.records import (
 )
 from sheaf.repo.values import Branch, Label, RepoInfo, UploadPlan, branch_of, change_of, label_of, repo_info
 
-# What follows takes pyarrow and numpy (0.1 s to import); names and labels do without, so it is imported where it is used.
+# These modules import pyarrow and numpy (0.1 s), and names and labels work without them.
 if TYPE_CHECKING:
     from sheaf.engine.gc.store_sizes import Sizes
     from sheaf.repo.bundle import Bundle
