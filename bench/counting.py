@@ -15,7 +15,7 @@ from pathlib import Path
 from bench.million import PER_FOLDER, folder_name, make
 from sheaf.engine.clock import SystemClock
 from sheaf.engine.core import create_store
-from sheaf.model.records import AddBundle, Bundle, MoveBranch
+from sheaf.model.records import AddBundle, BundleRecord, MoveBranch
 from sheaf.repo.store import Store
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.wrappers.count import Call, CountBackend
@@ -165,12 +165,14 @@ def _history(store: Store, bundles: int) -> None:
     repo = store.create_repo("many")
     with repo.edit(message="first") as edit:
         edit.put("file", b"content")
-        first: Bundle = edit.commit()._descriptor
+        first: BundleRecord = edit.commit()._descriptor
     core, log = store._core, repo._log
     before = first.id
     for n in range(bundles - 1):
         id = core.clock.new_id()
-        bundle = Bundle(id, first.version, first.root, f"number {n}", first.time, 1, first.author, (before,), {}, "")
+        bundle = BundleRecord(
+            id, first.version, first.root, f"number {n}", first.time, 1, first.author, (before,), {}, ""
+        )
         ops = (AddBundle(bundle), MoveBranch("main", id, before))
         log.append(lambda head, ops=ops: ops)  # type: ignore[misc]
         log.roll()

@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 
 import sheaf
-from sheaf.engine.chunks.ingest import Placed
-from sheaf.engine.commit.writer import Draft, Store, Writer
+from sheaf.engine.chunks.ingest import StoredFile
+from sheaf.engine.commit.writer import Draft, StoreWriter, Writer
 from sheaf.engine.core import Core
 from sheaf.engine.log.record_log import repo_log
 from sheaf.engine.manifest.node_store import Nodes
@@ -44,7 +44,7 @@ def build(core: Core, repo_id: str, entries: int, changed: frozenset[int], label
         writer.tidy()
 
 
-def _rows(store: Store, entries: int, changed: frozenset[int], label: str) -> Iterator[pa.RecordBatch]:
+def _rows(store: StoreWriter, entries: int, changed: frozenset[int], label: str) -> Iterator[pa.RecordBatch]:
     folders = -(-entries // PER_FOLDER)
     yield _batch([("", folder_name(i)) for i in range(folders)], None)
     for number in range(folders):
@@ -54,7 +54,7 @@ def _rows(store: Store, entries: int, changed: frozenset[int], label: str) -> It
         yield _batch(names, store.ingest.store_small(contents))
 
 
-def _batch(names: list[tuple[str, str]], placed: list[Placed] | None) -> pa.RecordBatch:
+def _batch(names: list[tuple[str, str]], placed: list[StoredFile] | None) -> pa.RecordBatch:
     n = len(names)
     folder, name = zip(*names, strict=True)
     columns = {field.name: pa.nulls(n, field.type) for field in ROWS}

@@ -14,12 +14,12 @@ import click
 from sheaf import __version__
 from sheaf.cli import datamon, verbs
 from sheaf.cli.app import Dialect
-from sheaf.cli.verb_tree import Tree, Verb, verbs_of
+from sheaf.cli.verb_tree import Verb, VerbTree, verbs_of
 from sheaf.settings.settings import KEYS
 
 TARGET = Path(__file__).parent.parent / "docs" / "man"
 
-PROGRAMS: Mapping[str, tuple[Tree, Dialect, Mapping[str, str], str]] = {
+PROGRAMS: Mapping[str, tuple[VerbTree, Dialect, Mapping[str, str], str]] = {
     "sheaf": (verbs.sheaf, verbs.SHEAF, verbs.VERBS, "version data for machine learning"),
     "datamon": (datamon.datamon, datamon.DATAMON, datamon.VERBS, "use a Sheaf store with Datamon's command line"),
 }

@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sheaf.engine.check.report import Problem, Report
+    from sheaf.engine.check.report import CheckReport, Problem
     from sheaf.engine.clock import parse_time
     from sheaf.engine.commit.diamonds import Mode
     from sheaf.engine.core import LostConfig
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from sheaf.engine.repair.quarantine import Unreadable
     from sheaf.engine.replicas.catchup import Caught
     from sheaf.engine.replicas.replica_set import Promoted, ReplicaInfo
-    from sheaf.format.session_v1 import ErasedPlace, Notice, Receipt, RunEnd, RunStart, Session
+    from sheaf.format.session_v1 import ErasedFile, Notice, Receipt, RunEnd, RunStart, Session
     from sheaf.model.refs import Address, Ref, parse_address, parse_ref
     from sheaf.repo.diamond import DiamondInfo, SplitInfo
     from sheaf.repo.path_history import PathChange
-    from sheaf.repo.search import Found
+    from sheaf.repo.search import FoundFile
     from sheaf.repo.store_erasure import Erasure
     from sheaf.repo.store_keys import KeyInfo, Keys
     from sheaf.repo.store_replicas import Replicas
@@ -50,9 +50,9 @@ _WHERE = {
     "Damaged": "sheaf.transfer.download.damaged",
     "DiamondInfo": "sheaf.repo.diamond",
     "Downloaded": "sheaf.transfer.download.download",
-    "ErasedPlace": "sheaf.format.session_v1",
+    "ErasedFile": "sheaf.format.session_v1",
     "Erasure": "sheaf.repo.store_erasure",
-    "Found": "sheaf.repo.search",
+    "FoundFile": "sheaf.repo.search",
     "Gone": "sheaf.engine.gc.retention",
     "KeyInfo": "sheaf.repo.store_keys",
     "Keys": "sheaf.repo.store_keys",
@@ -71,7 +71,7 @@ _WHERE = {
     "ReplicaInfo": "sheaf.engine.replicas.replica_set",
     "Replicas": "sheaf.repo.store_replicas",
     "RepoInfo": "sheaf.repo.values",
-    "Report": "sheaf.engine.check.report",
+    "CheckReport": "sheaf.engine.check.report",
     "RowsHit": "sheaf.transfer.erase_rows",
     "RunEnd": "sheaf.format.session_v1",
     "RunStart": "sheaf.format.session_v1",
@@ -98,13 +98,14 @@ __all__ = [
     "Address",
     "Batches",
     "Caught",
+    "CheckReport",
     "Collected",
     "Damaged",
     "DiamondInfo",
     "Downloaded",
-    "ErasedPlace",
+    "ErasedFile",
     "Erasure",
-    "Found",
+    "FoundFile",
     "Gone",
     "KeyInfo",
     "Keys",
@@ -123,7 +124,6 @@ __all__ = [
     "ReplicaInfo",
     "Replicas",
     "RepoInfo",
-    "Report",
     "RowsHit",
     "RunEnd",
     "RunStart",

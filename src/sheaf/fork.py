@@ -3,7 +3,7 @@
 A fork copies memory and one thread. In the child a lock that another thread held stays locked, a pool has no threads, and
 code that removes or commits what the parent began would do so a second time. So locks, pools and everything else that
 waits for threads come from here, where one hook renews them in every child, and what belongs to one process has an
-:class:`Origin`. A test fails if a lock or a pool comes from elsewhere.
+:class:`ProcessOrigin`. A test fails if a lock or a pool comes from elsewhere.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sheaf.errors import Refused
 __all__ = [
     "Lazy",
     "Lock",
-    "Origin",
+    "ProcessOrigin",
     "RLock",
     "Semaphore",
     "TemporaryFolder",
@@ -75,7 +75,7 @@ os.register_at_fork(after_in_child=_renew_all)
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class ProcessOrigin:
     """The process that began something. ``what``: the name for the message; ``hint``: what a child can do instead."""
 
     what: str
@@ -98,7 +98,7 @@ class TemporaryFolder:
 
     def __init__(self, prefix: str) -> None:
         self.path = Path(tempfile.mkdtemp(prefix=prefix))
-        self._end = weakref.finalize(self, _remove, self.path, Origin("a temporary folder"))
+        self._end = weakref.finalize(self, _remove, self.path, ProcessOrigin("a temporary folder"))
 
     def close(self) -> None:
         """Remove the folder with all its contents."""
@@ -111,7 +111,7 @@ class TemporaryFolder:
         self.close()
 
 
-def _remove(path: Path, origin: Origin) -> None:
+def _remove(path: Path, origin: ProcessOrigin) -> None:
     if origin.is_here:
         shutil.rmtree(path, ignore_errors=True)
 

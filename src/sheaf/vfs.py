@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from sheaf.errors import InvalidInput, NotFound
-from sheaf.model.entries import Entry, Kind
+from sheaf.model.entries import Kind, ManifestEntry
 from sheaf.model.paths import check_path, join, split
 
 # Importing these modules takes 0.1 s, which callers that only list entries don't need.
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 __all__ = ["ROOT", "BundleFile", "FileTree", "follow", "list_folder", "look_up"]
 
 #: The root folder, which has no row of its own.
-ROOT = Entry("", "", Kind.FOLDER, 0o755)
+ROOT = ManifestEntry("", "", Kind.FOLDER, 0o755)
 _HOPS = 40  # the most symlinks on the way to a file, as in Linux
 
 
-def look_up(find: Callable[[str], Entry | None], path: str) -> Entry:
+def look_up(find: Callable[[str], ManifestEntry | None], path: str) -> ManifestEntry:
     """Return the entry of a path. ``find`` finds all paths but the root. Raises NotFound, InvalidInput."""
     path = path.strip("/")
     entry = find(check_path(path)) if path else ROOT
@@ -35,7 +35,7 @@ def look_up(find: Callable[[str], Entry | None], path: str) -> Entry:
     return entry
 
 
-def list_folder(reader: ManifestReader, path: str = "", *, recursive: bool = False) -> Iterator[Entry]:
+def list_folder(reader: ManifestReader, path: str = "", *, recursive: bool = False) -> Iterator[ManifestEntry]:
     """Yield the entries of a folder, in order; for a file or symlink only itself. Raises NotFound, InvalidInput."""
     entry = look_up(reader.find, path)
     if entry.kind != Kind.FOLDER:
@@ -43,7 +43,7 @@ def list_folder(reader: ManifestReader, path: str = "", *, recursive: bool = Fal
     return reader.entries(entry.path, recursive=recursive)
 
 
-def follow(find: Callable[[str], Entry | None], path: str) -> Entry | None:
+def follow(find: Callable[[str], ManifestEntry | None], path: str) -> ManifestEntry | None:
     """Return the entry that a path leads to if all symlinks on the way are followed, never out of the bundle.
 
     ``find`` looks up one path without following links. None if a link leads nowhere, outside or in circles.
@@ -83,11 +83,11 @@ class FileTree:
         self.tree = tree
         self.contents = contents
 
-    def stat(self, path: str) -> Entry:
+    def stat(self, path: str) -> ManifestEntry:
         """Return the entry of a path. Raises NotFound, InvalidInput."""
         return look_up(self.tree.find, path)
 
-    def follow(self, path: str) -> Entry:
+    def follow(self, path: str) -> ManifestEntry:
         """Return the entry that a path leads to if symlinks inside the bundle are followed. Raises NotFound, InvalidInput."""
         path = path.strip("/")
         entry = follow(self.tree.find, check_path(path)) if path else ROOT
@@ -95,7 +95,7 @@ class FileTree:
             raise NotFound(f"'{path}' not found in this bundle", "see `sheaf ls`")
         return entry
 
-    def list(self, path: str = "", *, recursive: bool = False) -> Iterator[Entry]:
+    def list(self, path: str = "", *, recursive: bool = False) -> Iterator[ManifestEntry]:
         """Yield the entries of a folder, in order; for a file or symlink only itself. Raises NotFound."""
         return list_folder(self.tree, path, recursive=recursive)
 
@@ -110,7 +110,7 @@ class FileTree:
 class BundleFile(io.RawIOBase):
     """A file of a bundle: seekable, every byte verified. Wrap it in ``io.BufferedReader`` for small reads."""
 
-    def __init__(self, contents: Contents, entry: Entry) -> None:
+    def __init__(self, contents: Contents, entry: ManifestEntry) -> None:
         self.entry = entry
         self._contents = contents
         self._at = 0

@@ -13,7 +13,7 @@ from tests.repair.builders import World, flip
 
 from sheaf.errors import Corrupt
 from sheaf.transfer.download.damaged import Damaged
-from sheaf.transfer.download.install import Placing
+from sheaf.transfer.download.install import Installation
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
@@ -83,7 +83,7 @@ def test_a_download_that_is_killed_while_it_moves_still_tells_what_is_damaged(
         bundle = next(each for each in bundles(store) if readable(each)[1])
         sound, bad = readable(bundle)
         with monkeypatch.context() as patch:
-            patch.setattr(Placing, "run", _killed)
+            patch.setattr(Installation, "run", _killed)
             with pytest.raises(KeyboardInterrupt):
                 bundle.download(tmp_path / "out", skip_on_error=True)
         done = bundle.download(tmp_path / "out")
@@ -91,7 +91,7 @@ def test_a_download_that_is_killed_while_it_moves_still_tells_what_is_damaged(
         assert files_in(tmp_path / "out") == sound
 
 
-def _killed(self: Placing) -> None:
+def _killed(self: Installation) -> None:
     raise KeyboardInterrupt
 
 

@@ -10,7 +10,7 @@ from tests.repair.builders import World, all_bytes, build
 
 from sheaf.engine.check.check import check_store
 from sheaf.engine.core import Core, open_store
-from sheaf.engine.gc.mark import Reach, Roots, live_bundles
+from sheaf.engine.gc.mark import BundleRoots, Reach, live_bundles
 from sheaf.engine.manifest.node_store import Nodes
 from sheaf.errors import SheafError
 from sheaf.format import keys
@@ -65,7 +65,7 @@ def garbage(world: World) -> set[str]:
     """Packs and nodes that no bundle needs: those of an open diamond, of what was erased, and of trees that were replaced."""
     core = Core(world.primary, open_store(world.primary))
     reach = Reach(Nodes(core))
-    reach.add(Roots(live_bundles(core)[0], []))
+    reach.add(BundleRoots(live_bundles(core)[0], []))
     needed = {*map(keys.node, reach.seen), *map(keys.pack, reach.packs)}
     return {stat.key for kind in (keys.NODES, keys.PACKS) for stat in world.primary.list(kind)} - needed
 

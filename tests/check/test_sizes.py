@@ -12,10 +12,10 @@ from tests.hostile.builders import SESSION, Hostile
 
 from sheaf.engine.check.affected_files import name_files
 from sheaf.engine.check.check import check_store
-from sheaf.engine.check.report import Report
+from sheaf.engine.check.report import CheckReport
 from sheaf.errors import Corrupt, Partial
 from sheaf.format import keys
-from sheaf.repo.repair import Plan, Repairs
+from sheaf.repo.repair import RepairPlan, Repairs
 from sheaf.storage.memory import MemoryBackend
 
 FILES = {"empty": b"", "small": b"small", "big": noise(700_000), "sound": b"sound", "huge": noise(900_000, 1)}
@@ -39,7 +39,7 @@ def misstated(store: Hostile, path: str, by: int) -> str:
     return store.bundle(store.leaf(batch.set_column(column, "size", pa.array(sizes, pa.int64()))), files=len(FILES) + 1)
 
 
-def looked(store: Hostile) -> Report:
+def looked(store: Hostile) -> CheckReport:
     report = check_store(store.core)
     name_files(store.core, report)
     return report
@@ -65,7 +65,7 @@ def test_it_is_found_without_reading_the_data(store: Hostile, path: str, by: int
 def test_such_a_bundle_can_be_set_aside(store: Hostile, path: str) -> None:
     id = misstated(store, path, 1)
     with Repairs(store.backend, lambda url: MemoryBackend()) as repairs:
-        done = repairs.repair(Plan(set_aside=True))
+        done = repairs.repair(RepairPlan(set_aside=True))
     assert [(item.bundle, bool(item.reason)) for item in done.aside] == [(id, True)]
     assert done.left.ok
 

@@ -16,7 +16,7 @@ from tests.cli.data import make_folder
 
 from sheaf.cli.app import Dialect
 from sheaf.cli.run import run
-from sheaf.cli.verb_tree import Tree
+from sheaf.cli.verb_tree import VerbTree
 from sheaf.cli.verbs import SHEAF, sheaf
 from sheaf.settings.settings import Environment
 
@@ -54,7 +54,7 @@ class Cli:
     """Calls one program; ``home`` is its user's home, ``variables`` its environment."""
 
     home: Path
-    tree: Tree
+    tree: VerbTree
     dialect: Dialect
     variables: dict[str, str] = field(default_factory=dict)
 

@@ -17,7 +17,7 @@ from sheaf import errors
 from sheaf.cli import run as running
 from sheaf.cli.error_report import failure_of
 from sheaf.cli.exits import EXITS
-from sheaf.cli.verb_tree import Tree, verb
+from sheaf.cli.verb_tree import VerbTree, verb
 from sheaf.cli.verbs import VERBS
 from sheaf.settings.secrets import read_key_file
 
@@ -31,7 +31,7 @@ def _failing(cli: Cli, action: Callable[[], Any], monkeypatch: pytest.MonkeyPatc
         return action()
 
     monkeypatch.setattr("sheaf.cli.verb_tree._load", lambda at: fail)
-    return Cli(cli.home, Tree("sheaf", {"fail": "x:y"}), cli.dialect)
+    return Cli(cli.home, VerbTree("sheaf", {"fail": "x:y"}), cli.dialect)
 
 
 def _raise(error: BaseException) -> Callable[[], Any]:
@@ -206,7 +206,7 @@ def test_global_options_may_stand_anywhere(cli: Cli) -> None:
     assert cli("config", "--store", "memory://x", "get", "store").out == "memory://x\n"
 
 
-def _verbs(tree: Tree, table: dict[str, str]) -> list[tuple[str, click.Command]]:
+def _verbs(tree: VerbTree, table: dict[str, str]) -> list[tuple[str, click.Command]]:
     from sheaf.cli.verb_tree import _load
 
     return [(name, _load(at)) for name, at in table.items()]

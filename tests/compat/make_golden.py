@@ -37,7 +37,7 @@ from sheaf.format.pack_v1 import decode_table, encode_head, encode_tail, pack_id
 from sheaf.format.session_v1 import (
     Condemned,
     Damage,
-    ErasedPlace,
+    ErasedFile,
     Erasing,
     Notice,
     Receipt,
@@ -45,7 +45,7 @@ from sheaf.format.session_v1 import (
     encode_condemned,
     seal,
 )
-from sheaf.model.entries import ChunkPlace, Entry, ExternalPlace, Kind, ObjectPlace
+from sheaf.model.entries import ChunkPlace, ExternalPlace, Kind, ManifestEntry, ObjectPlace
 from sheaf.model.records import Author, DeleteBundle, MovePacks
 from sheaf.repo.connect import connect
 from sheaf.repo.repo import Repo
@@ -186,8 +186,10 @@ def _places(core: Core, repo: Repo) -> None:
         rows = [
             row_of(external_entry("linked", "https://example.org/file?v=1", 1234, '"etag-2"', MTIME)),
             row_of(folder_entry("tables", 0o755, MTIME)),
-            row_of(Entry("tables", "known", Kind.FILE, 0o644, MTIME, 5, blake3(b"12345").digest(), place=elsewhere)),
-            row_of(Entry("tables", "part-0.parquet", Kind.FILE, 0o644, MTIME, len(content), hash, place=whole)),
+            row_of(
+                ManifestEntry("tables", "known", Kind.FILE, 0o644, MTIME, 5, blake3(b"12345").digest(), place=elsewhere)
+            ),
+            row_of(ManifestEntry("tables", "part-0.parquet", Kind.FILE, 0o644, MTIME, len(content), hash, place=whole)),
         ]
         writer.commit(writer.store.build(rows), 3, Draft("places", label="places"))
 
@@ -221,7 +223,7 @@ def _collected(core: Core, repo: Repo, clock: SteeredClock) -> None:
     core.create(keys.condemned(condemned.generation), encode_condemned(condemned))
     session = Session(clock.new_id(), repo.id, "upload", core.now(), heads[repo.id], AUTHOR, "elsewhere")
     core.create(keys.session(session.id), seal("session", session))
-    stood = ErasedPlace(repo.id, session.id, "secret.txt")
+    stood = ErasedFile(repo.id, session.id, "secret.txt")
     receipt = Receipt(clock.new_id(), core.now(), "asked for", (erased.content,), (stood,), 1, 2, AUTHOR)
     core.create(keys.receipt(receipt.id), seal("receipt", receipt))
     begun, content = clock.new_id(), blake3(b"a table").hexdigest()

@@ -11,7 +11,16 @@ from typing import Any
 
 import msgspec
 
-from sheaf.model.entries import ChunkPlace, Entry, ExternalPlace, Kind, ObjectPlace, Place, PlaceKind, RecipePlace
+from sheaf.model.entries import (
+    ChunkPlace,
+    ExternalPlace,
+    Kind,
+    ManifestEntry,
+    ObjectPlace,
+    Place,
+    PlaceKind,
+    RecipePlace,
+)
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
@@ -79,7 +88,7 @@ def _bundle(repo: Repo, bundle: Bundle) -> dict[str, Any]:
     return {key: value for key, value in descriptor.items() if key != "root"} | {"entries": entries}
 
 
-def _entry(entry: Entry) -> dict[str, Any]:
+def _entry(entry: ManifestEntry) -> dict[str, Any]:
     found: dict[str, Any] = {"kind": KINDS[entry.kind], "mode": entry.mode, "mtime": entry.mtime, "size": entry.size}
     if entry.attrs:
         found["attrs"] = dict(entry.attrs)

@@ -30,7 +30,7 @@ from sheaf.format.recipe_v1 import encode_part
 from sheaf.format.record_v1 import encode_record, patch
 from sheaf.format.session_v1 import Condemned, Session, encode_condemned, seal
 from sheaf.format.store_v1 import StoreConfig, encode_config
-from sheaf.model.entries import ChunkPlace, Entry, ExternalPlace, Kind
+from sheaf.model.entries import ChunkPlace, ExternalPlace, Kind, ManifestEntry
 from sheaf.model.ids import ksuid
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import order_key, split
@@ -78,12 +78,12 @@ def _ksuids() -> Any:
 
 def _leaf() -> pa.RecordBatch:
     entries = [
-        Entry("", "a", Kind.FILE, 0o755, -1, 3, h(1), place=ChunkPlace(h(2), 48, 4)),
+        ManifestEntry("", "a", Kind.FILE, 0o755, -1, 3, h(1), place=ChunkPlace(h(2), 48, 4)),
         folder_entry("d", 0o700, 5),
         external_entry("e", "s3://b/k", 7, '"tag"', 6),
         symlink_entry("ö", "../a", 7),
-        Entry("d", "m", Kind.FILE, 0o644, 8, 0, h(3), attrs={"md5": "x", "content-type": "a/b"}),
-        Entry("d", "o", Kind.FILE, 0o640, 9, 9, h(4), place=ExternalPlace("u", "")),
+        ManifestEntry("d", "m", Kind.FILE, 0o644, 8, 0, h(3), attrs={"md5": "x", "content-type": "a/b"}),
+        ManifestEntry("d", "o", Kind.FILE, 0o640, 9, 9, h(4), place=ExternalPlace("u", "")),
     ]
     return pa.Table.from_batches(list(map(row_of, entries))).combine_chunks().to_batches()[0]
 

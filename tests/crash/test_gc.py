@@ -13,7 +13,7 @@ from tests.garbage.interleavings import Stage, copy_of, delete, half_dead, new_s
 from tests.garbage.simulation import CLOCK, tiny, tiny_store
 
 from sheaf.engine.gc.collect import collect
-from sheaf.engine.gc.grace import Patience
+from sheaf.engine.gc.grace import GracePeriod
 from sheaf.errors import Denied, NoSpace, SheafError, Unavailable
 from sheaf.format import keys
 from sheaf.format.session_v1 import Session, seal
@@ -30,7 +30,7 @@ def world(scratch: Path) -> MemoryBackend:
     schedule, stage = Schedule(), Stage(scratch)
     store = new_store(schedule)
     half_dead(stage, store)
-    collect(store._core, Patience(0))
+    collect(store._core, GracePeriod(0))
     several(copy_of("half", "b"), upload("more", {"x": b"x" * 3000, "y": bytes(range(256)) * 9}), delete("half"))(
         stage, store
     )
@@ -45,7 +45,7 @@ def world(scratch: Path) -> MemoryBackend:
 
 def collected(backend: Backend, seed: str) -> None:
     """One gc by a new process."""
-    collect(tiny_store(backend, SteeredClock(seed, CLOCK))._core, Patience(0))
+    collect(tiny_store(backend, SteeredClock(seed, CLOCK))._core, GracePeriod(0))
 
 
 def _assert_kept(backend: Backend) -> None:
@@ -55,7 +55,7 @@ def _assert_kept(backend: Backend) -> None:
     for n in range(2):
         collected(backend, f"again {n}")
     assert_sound(tiny_store(backend, SteeredClock("afterwards", CLOCK)))
-    rest = collect(store._core, Patience(0), dry_run=True)
+    rest = collect(store._core, GracePeriod(0), dry_run=True)
     assert (rest.packs, rest.moved, rest.nodes, rest.objects) == (0, 0, 0, 0)
     assert not list(backend.list(keys.CONDEMNED))
 

@@ -12,7 +12,7 @@ from sheaf.engine.sessions.damage import note_damage
 from sheaf.errors import Corrupt, Denied
 from sheaf.format import keys
 from sheaf.model.records import SetFeatures
-from sheaf.repo.repair import Plan, Repaired, Repairs
+from sheaf.repo.repair import Repaired, RepairPlan, Repairs
 from sheaf.storage.port import Backend, Created
 from sheaf.storage.wrappers.wrapper import WrapperBackend
 from sheaf.testing.clock import SteeredClock
@@ -27,7 +27,7 @@ class ReadOnly(WrapperBackend):
 
 def repair(backend: Backend, **plan: object) -> Repaired:
     with Repairs(backend, lambda url: backend, clock=SteeredClock("repair", 1_900_000_000)) as repairs:
-        return repairs.repair(Plan(**plan))  # type: ignore[arg-type]
+        return repairs.repair(RepairPlan(**plan))  # type: ignore[arg-type]
 
 
 @pytest.fixture

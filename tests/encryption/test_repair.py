@@ -10,7 +10,7 @@ from tests.encryption.builders import KEY
 import sheaf
 from sheaf.errors import Corrupt, Denied
 from sheaf.format import keys
-from sheaf.repo.repair import Plan, open_repairs
+from sheaf.repo.repair import RepairPlan, open_repairs
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def _objects(place: Path, kind: str) -> list[Path]:
     return sorted(path for path in (place / kind).rglob("*") if path.is_file())
 
 
-def _repair(primary: Path, plan: Plan, key: bytes = KEY) -> None:
+def _repair(primary: Path, plan: RepairPlan, key: bytes = KEY) -> None:
     with open_repairs(str(primary), key=key) as repairs:
         assert repairs.repair(plan, read_data=1.0).left.ok
 
@@ -55,7 +55,7 @@ def test_contents_come_back(folders: tuple[Path, Path], kind: str, how: str) -> 
         if how != "lost":
             data[40 if how == "header" else -1] ^= 1
             path.write_bytes(data)
-    _repair(primary, Plan(from_replica=""))
+    _repair(primary, RepairPlan(from_replica=""))
     _assert_whole(primary)
 
 
@@ -66,8 +66,8 @@ def test_the_only_slot_of_the_key_comes_back(folders: tuple[Path, Path]) -> None
     with pytest.raises(Corrupt, match="its keys/ is empty"):
         sheaf.connect(str(primary), key=KEY)
     with pytest.raises(Denied):
-        _repair(primary, Plan(from_replica=str(copy)), bytes(32))
-    _repair(primary, Plan(from_replica=str(copy)))
+        _repair(primary, RepairPlan(from_replica=str(copy)), bytes(32))
+    _repair(primary, RepairPlan(from_replica=str(copy)))
     _assert_whole(primary)
 
 
@@ -75,7 +75,7 @@ def test_an_index_is_built_anew_on_both(folders: tuple[Path, Path]) -> None:
     primary, copy = folders
     for path in _objects(primary, "index"):
         path.unlink()
-    _repair(primary, Plan(index=True))
+    _repair(primary, RepairPlan(index=True))
     assert _objects(primary, "index")
     assert [path.name for path in _objects(primary, "index")] == [path.name for path in _objects(copy, "index")]
     _assert_whole(primary)

@@ -12,7 +12,7 @@ import msgspec
 
 from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.engine.chunks.dedup import ChunkIndex
-from sheaf.engine.chunks.ingest import Ingest, Placed
+from sheaf.engine.chunks.ingest import Ingest, StoredFile
 from sheaf.engine.chunks.pack_writer import PackSink
 from sheaf.engine.clock import SystemClock
 from sheaf.engine.core import Core, create_store, open_store
@@ -22,10 +22,10 @@ from sheaf.engine.manifest.tree_writer import leaves_of
 from sheaf.format import keys
 from sheaf.format.session_v1 import Condemned, encode_condemned
 from sheaf.format.store_v1 import Chunker
-from sheaf.model.entries import ChunkPlace, Entry, Kind, PlaceKind, RecipePlace
+from sheaf.model.entries import ChunkPlace, Kind, ManifestEntry, PlaceKind, RecipePlace
 from sheaf.model.entries import Place as Where
 from sheaf.model.ids import ksuid
-from sheaf.model.records import Bundle as Descriptor
+from sheaf.model.records import BundleRecord as Descriptor
 from sheaf.model.records import Root
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.repo import Repo
@@ -234,25 +234,25 @@ class Bench:
         self.sink = PackSink(self.core, self.session, self.index)
         self.ingest = Ingest(self.core, self.sink, self.index, self.erased)
 
-    def store(self, content: bytes, blocks: Sequence[int] = ()) -> Entry:
+    def store(self, content: bytes, blocks: Sequence[int] = ()) -> ManifestEntry:
         """Store a file, cut into blocks of these lengths and a last one; it is durable afterwards."""
         placed = self.ingest.store_stream(_cut(content, blocks)) if blocks else self.ingest.store_bytes(content)
         self.sink.flush()
         return entry_of(placed)
 
-    def read(self, entry: Entry, start: int = 0, length: int | None = None) -> bytes:
+    def read(self, entry: ManifestEntry, start: int = 0, length: int | None = None) -> bytes:
         """Bytes of a file, by a reader that knows nothing yet."""
         return Contents(self.core).read(entry, start, length)
 
 
-def entry_of(placed: Placed) -> Entry:
+def entry_of(placed: StoredFile) -> ManifestEntry:
     """A file that is stored, as a manifest would have it."""
     place: Where | None = None
     if placed.place == PlaceKind.CHUNK:
         place = ChunkPlace(placed.pack, placed.offset, placed.stored)
     if placed.place == PlaceKind.RECIPE:
         place = RecipePlace(placed.recipe, placed.pack, placed.offset, placed.stored)
-    return Entry("", "file", Kind.FILE, size=placed.size, content=placed.content, place=place)
+    return ManifestEntry("", "file", Kind.FILE, size=placed.size, content=placed.content, place=place)
 
 
 def _cut(content: bytes, blocks: Sequence[int]) -> Iterator[bytes]:

@@ -27,8 +27,8 @@ from tests.erase.builders import (
 from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.errors import InvalidInput, NotFound, Refused
 from sheaf.format import keys
-from sheaf.model.entries import Entry as Row
 from sheaf.model.entries import Kind, ObjectPlace
+from sheaf.model.entries import ManifestEntry as Row
 from sheaf.repo.store import Store
 from sheaf.storage.memory import MemoryBackend
 from sheaf.testing.invariants import assert_sound

@@ -39,7 +39,7 @@ from sheaf.format.record_v1 import PAGE_RECORDS, decode_page, decode_record, enc
 from sheaf.format.replica_v1 import Behind, ReplicaNotice
 from sheaf.format.session_v1 import (
     Condemned,
-    ErasedPlace,
+    ErasedFile,
     Erasing,
     Notice,
     Receipt,
@@ -52,7 +52,7 @@ from sheaf.format.session_v1 import (
     unseal,
 )
 from sheaf.format.store_v1 import StoreConfig, decode_config, encode_config
-from sheaf.model.entries import ChunkPlace, Entry, ExternalPlace, Kind, ObjectPlace, RecipePlace
+from sheaf.model.entries import ChunkPlace, ExternalPlace, Kind, ManifestEntry, ObjectPlace, RecipePlace
 from sheaf.model.ids import ksuid
 from sheaf.model.nodes import Pointer
 from sheaf.model.records import Author, Record, Root, SetLabel
@@ -82,13 +82,17 @@ def rows() -> pa.RecordBatch:
     entries = [
         symlink_entry("a/b/link", "../ö", 7),
         folder_entry("a/b/sub", 0o700, -1),
-        Entry("a/b/sub", "chunk", Kind.FILE, 0o755, 5, 3, digest(1), place=ChunkPlace(digest(9), 40, 4)),
-        Entry("a/b/sub", "empty", Kind.FILE, content=blake3(b"").digest()),
-        Entry("a/b/sub", "object", Kind.FILE, size=9, content=digest(2), attrs={"md5": "x"}, place=ObjectPlace(ID)),
-        Entry("a/b/sub", "url", Kind.EXTERNAL, size=9, content=digest(3), place=ExternalPlace("s3://b/k", '"e"')),
+        ManifestEntry("a/b/sub", "chunk", Kind.FILE, 0o755, 5, 3, digest(1), place=ChunkPlace(digest(9), 40, 4)),
+        ManifestEntry("a/b/sub", "empty", Kind.FILE, content=blake3(b"").digest()),
+        ManifestEntry(
+            "a/b/sub", "object", Kind.FILE, size=9, content=digest(2), attrs={"md5": "x"}, place=ObjectPlace(ID)
+        ),
+        ManifestEntry(
+            "a/b/sub", "url", Kind.EXTERNAL, size=9, content=digest(3), place=ExternalPlace("s3://b/k", '"e"')
+        ),
     ]
     recipe = RecipePlace(digest(4), digest(8), 80, 99)
-    whole = Entry("a/b/sub", "zz", Kind.FILE, size=1 << 20, content=digest(5), place=recipe)
+    whole = ManifestEntry("a/b/sub", "zz", Kind.FILE, size=1 << 20, content=digest(5), place=recipe)
     batches = [*(row_of(entry) for entry in entries), row_of(whole, [(digest(8), 500), (digest(9), 8)])]
     return pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
 
@@ -144,7 +148,7 @@ def _sealed(kind: str, value: Any) -> Sample:
     return Sample(seal(kind, value), lambda data: unseal(data, kind, type(value), kind), sealed=True)
 
 
-def light_rows(data: bytes, pointer: Pointer) -> list[Entry]:
+def light_rows(data: bytes, pointer: Pointer) -> list[ManifestEntry]:
     """A leaf's rows without Arrow; with it where that is needed."""
     columns = decode_columns(data, 0, "leaf")
     if columns is None:
@@ -194,7 +198,7 @@ def samples() -> dict[str, Sample]:
         "receipt": _sealed(
             "receipt",
             Receipt(
-                ID, TIME, "x", (digest(1).hex(),), (ErasedPlace("r", ID, "a/b", digest(1).hex()),), 1, 2, replaces=ID
+                ID, TIME, "x", (digest(1).hex(),), (ErasedFile("r", ID, "a/b", digest(1).hex()),), 1, 2, replaces=ID
             ),
         ),
         "replica": _sealed("replica", ReplicaNotice(3, "s3://b/x", TIME)),

@@ -30,13 +30,13 @@ from sheaf.engine.manifest.tree import Tree
 from sheaf.engine.manifest.tree_diff import diff_trees
 from sheaf.engine.manifest.tree_edit import Changes
 from sheaf.errors import InvalidInput, NotFound
-from sheaf.model.entries import Entry, Kind
+from sheaf.model.entries import Kind, ManifestEntry
 from sheaf.model.paths import ancestors, order_key, split
 
 SHELF = Shelf.new(SMALL_NODES)
 
 
-def entry_of(path: str, item: Item) -> Entry:
+def entry_of(path: str, item: Item) -> ManifestEntry:
     """The entry that stands for an item."""
     return next(Tree(SHELF.nodes, SHELF.build({path: item})).entries())
 

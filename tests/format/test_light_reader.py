@@ -21,7 +21,7 @@ from sheaf.errors import Corrupt
 from sheaf.format import node_v1
 from sheaf.format.node_columns_v1 import CHILDREN_TYPES, ROWS_TYPES, decode_columns
 from sheaf.format.node_v1 import ROWS, decode_children, decode_rows, encode_rows, row_hashes
-from sheaf.model.entries import Entry, Kind
+from sheaf.model.entries import Kind, ManifestEntry
 from sheaf.model.ids import ksuid
 from sheaf.model.nodes import Pointer
 
@@ -29,7 +29,7 @@ SHELF = Shelf.new(SMALL_NODES)
 ID = ksuid(1_700_000_000, bytes(range(16)))
 
 
-def bare(entry: Entry | None) -> Entry | None:
+def bare(entry: ManifestEntry | None) -> ManifestEntry | None:
     """An entry without its place."""
     return entry and replace(entry, place=None)
 

@@ -171,7 +171,7 @@ def test_sealed_json() -> None:
 @pytest.mark.parametrize(
     ("title", "structs"),
     [
-        ("Operations of a repo's log", [model.Bundle, model.Root, model.RepoState, model.RefTarget]),
+        ("Operations of a repo's log", [model.BundleRecord, model.Root, model.RepoState, model.RefTarget]),
         ("Operations of the store's log", [model.StoreState, model.RepoEntry]),
         ("4. `sheaf.json`", [store_v1.Chunker]),
         ("7. Packs", [pack_v1.PackHeader]),
@@ -182,7 +182,7 @@ def test_sealed_json() -> None:
         ("15. Encryption", [keyslot_v1.KeySlot, keyslot_v1.Work]),
         (
             "10. Sessions, garbage collection, erasure",
-            [session_v1.CondemnedHeader, MovedHeader, session_v1.ErasedPlace],
+            [session_v1.CondemnedHeader, MovedHeader, session_v1.ErasedFile],
         ),
     ],
 )

@@ -12,7 +12,7 @@ from sheaf.engine.commit import writer
 from sheaf.engine.core import Core
 from sheaf.engine.gc import collect, repack, restore, sweep
 from sheaf.engine.gc.grace import Waiting
-from sheaf.engine.gc.mark import Heads, Roots, live_bundles
+from sheaf.engine.gc.mark import BundleRoots, Heads, live_bundles
 from sheaf.engine.sessions import forwarding, sessions
 from sheaf.engine.sessions.sessions import Ending, Open
 from sheaf.format import keys
@@ -52,14 +52,14 @@ def _ended_without_a_record(core: Core, session: Session) -> None:
     sessions.end_session(core, session.id)
 
 
-def _alive_at_the_mark(core: Core, heads: Heads) -> Roots:
+def _alive_at_the_mark(core: Core, heads: Heads) -> BundleRoots:
     from sheaf.engine.gc.mark import _bundles_at
 
-    return Roots([], [bundle for _, bundle in _bundles_at(core, heads)])
+    return BundleRoots([], [bundle for _, bundle in _bundles_at(core, heads)])
 
 
-def _alive_now(core: Core, heads: Heads) -> Roots:
-    return Roots(live_bundles(core)[0], [])
+def _alive_now(core: Core, heads: Heads) -> BundleRoots:
+    return BundleRoots(live_bundles(core)[0], [])
 
 
 @contextmanager

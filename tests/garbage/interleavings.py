@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.garbage.simulation import CHUNKER, CLOCK, tiny_store
 
 from sheaf.engine.gc.collect import collect
-from sheaf.engine.gc.grace import Patience
+from sheaf.engine.gc.grace import GracePeriod
 from sheaf.errors import AlreadyExists, Conflict, NotFound, Refused, Unavailable
 from sheaf.format import keys
 from sheaf.format.store_v1 import StoreConfig, encode_config
@@ -78,7 +78,7 @@ def faces(store: Store) -> Repo:
 
 
 def gc(stage: Stage, store: Store) -> None:
-    collect(store._core, Patience(0))
+    collect(store._core, GracePeriod(0))
 
 
 def several(*acts: Act) -> Act:

@@ -17,7 +17,7 @@ from unittest import mock
 
 from sheaf.engine.core_limits import Limits
 from sheaf.engine.gc.collect import collect
-from sheaf.engine.gc.grace import Decision, Patience
+from sheaf.engine.gc.grace import Decision, GracePeriod
 from sheaf.errors import AlreadyExists, Conflict, Corrupt, NotFound, Refused, Unavailable
 from sheaf.format import keys
 from sheaf.format.session_v1 import Session
@@ -405,7 +405,7 @@ def _begun(folders: Folders, uploads: tuple[int, ...], past: str) -> Beginning:
     for id in list(kept)[: gone.get(past, 0)]:
         store.repo(kept.pop(id)[1]).delete_bundle(f"bundle:{id}")
     if past == "half was collected":
-        collect(store._core, Patience(0))
+        collect(store._core, GracePeriod(0))
     return Beginning({stat.key: schedule.store.get(stat.key) for stat in schedule.store.list()}, kept)
 
 
@@ -439,7 +439,7 @@ def assert_kept(world: World) -> None:
     store = tiny_store(backend, SteeredClock("afterwards", CLOCK))
     _assert_all(world, store, read_data=False)
     for _ in range(2):  # a generation keeps what has lived while it worked, so the next one may find more
-        collect(store._core, Patience(0))
+        collect(store._core, GracePeriod(0))
     _assert_all(world, store, read_data=True)
     _assert_tidy(store, backend)
 
@@ -473,5 +473,5 @@ def _assert_tidy(store: Store, backend: Backend) -> None:
     """Nothing is left for gc: no generation, and all packs are at least half needed."""
     left = [stat.key for stat in backend.list(keys.CONDEMNED)]
     claim(not left, f"there is still {left}")
-    rest = collect(store._core, Patience(0), dry_run=True)
+    rest = collect(store._core, GracePeriod(0), dry_run=True)
     claim((rest.packs, rest.moved, rest.nodes, rest.objects) == (0, 0, 0, 0), f"gc would still find {rest}")

@@ -10,7 +10,7 @@ from tests.garbage.simulation import CLOCK, tiny, tiny_store
 
 from sheaf.engine.core import Core
 from sheaf.engine.gc.collect import Collected, _Mark, collect, finish
-from sheaf.engine.gc.grace import Patience
+from sheaf.engine.gc.grace import GracePeriod
 from sheaf.engine.object_cache import FolderCache
 from sheaf.format import keys
 from sheaf.format.session_v1 import encode_condemned
@@ -54,11 +54,11 @@ def test_a_pack_that_another_generation_has_deleted_does_not_move(is_cached: boo
         backend = schedule.backend("second")
         second = tiny_store(backend if is_cached else StopsAtNodes(backend), clock)._core
         if is_cached:
-            assert finish(second, condemned(second), Patience(0), Collected())
+            assert finish(second, condemned(second), GracePeriod(0), Collected())
         else:
             with pytest.raises(Crash):
-                finish(second, condemned(second), Patience(0), Collected())
+                finish(second, condemned(second), GracePeriod(0), Collected())
         last = first if is_cached else tiny_store(backend, clock)._core
         for _ in range(2):
-            collect(last, Patience(0))
+            collect(last, GracePeriod(0))
         assert not [stat.key for kind in (keys.CONDEMNED, keys.PACKS, keys.NODES) for stat in backend.list(kind)]

@@ -23,7 +23,7 @@ from tests.garbage.simulation import tiny
 
 import sheaf
 from sheaf.engine.gc.collect import Collected, collect, finish
-from sheaf.engine.gc.grace import Patience
+from sheaf.engine.gc.grace import GracePeriod
 from sheaf.engine.sessions.sessions import end_session, list_sessions, open_store_session
 from sheaf.errors import Refused
 from sheaf.format import keys
@@ -119,12 +119,12 @@ def test_another_gc_finishes_a_generation_by_the_policy_it_was_begun_with(world:
     world.delete(kept, then_days=3)
     core = world.store.connected.core
     busy = open_store_session(core, "upload")
-    begun = collect(core, Patience(WEEK, False), keep_deleted=WEEK)
+    begun = collect(core, GracePeriod(WEEK, False), keep_deleted=WEEK)
     key = keys.condemned(begun.pending[0])
     assert decode_condemned(core.backend.get(key), key).moving_packs
     end_session(core, busy.id)
     done = Collected()
-    assert finish(core, key, Patience(0), done)
+    assert finish(core, key, GracePeriod(0), done)
     assert (done.moved, lost(done)) == (1, [whole])
     world.repo.undelete_bundle(kept).verify()
     world.repo.bundle(f"bundle:{alive}").verify()
@@ -137,7 +137,7 @@ def test_a_generation_that_was_begun_without_keeping_is_finished_so(world: World
     world.delete(gone)
     core = world.store.connected.core
     busy = open_store_session(core, "upload")
-    assert collect(core, Patience(WEEK, False)).pending
+    assert collect(core, GracePeriod(WEEK, False)).pending
     end_session(core, busy.id)
     assert lost(world.gc(7)) == [gone]
     world.assert_sound()
@@ -166,7 +166,7 @@ def test_what_a_living_bundle_has_too_is_not_lost(world: World) -> None:
 
 
 def keeping(stage: Stage, store: sheaf.Store) -> None:
-    collect(store.connected.core, Patience(0), keep_deleted=WEEK)
+    collect(store.connected.core, GracePeriod(0), keep_deleted=WEEK)
 
 
 #: What lives needs little of the pack, and so does what was deleted lately: the pack moves, or not, as a gc was told.

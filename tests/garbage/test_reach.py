@@ -11,7 +11,7 @@ from tests.erase.builders import Now, core_of, new_backend, process, put
 from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.engine.core import Core
 from sheaf.engine.gc.collect import collect
-from sheaf.engine.gc.mark import Chunks, Reach, Roots, live_bundles, needed_chunks
+from sheaf.engine.gc.mark import BundleRoots, Chunks, Reach, live_bundles, needed_chunks
 from sheaf.engine.manifest import tree
 from sheaf.engine.manifest.node_store import Nodes, pointer_of
 from sheaf.model.entries import ChunkPlace, RecipePlace
@@ -61,7 +61,7 @@ def test_columns_say_what_rows_say(erase: tuple[str, ...], some: int) -> None:
         filled(store)
         core = core_of(store)
         reach = Reach(Nodes(core))
-        reach.add(Roots(live_bundles(core)[0], []))
+        reach.add(BundleRoots(live_bundles(core)[0], []))
         packs = frozenset(sorted(reach.packs)[::some])
         contents = frozenset(blake3(FILES[name]).digest() for name in erase)
         found = needed_chunks(core, Nodes(core), Contents(core), live_bundles(core)[0], packs, contents)

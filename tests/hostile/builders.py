@@ -17,10 +17,10 @@ from sheaf.engine.manifest.node_store import root_of
 from sheaf.engine.manifest.rows import row_of
 from sheaf.format import keys
 from sheaf.format.node_v1 import encode_children, encode_rows, row_hashes
-from sheaf.model.entries import Entry
+from sheaf.model.entries import ManifestEntry
 from sheaf.model.ids import ksuid
 from sheaf.model.nodes import Pointer
-from sheaf.model.records import AddBundle, Bundle, Root
+from sheaf.model.records import AddBundle, BundleRecord, Root
 from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
 from sheaf.storage.memory import MemoryBackend
@@ -64,11 +64,11 @@ class Hostile:
         self._made += 1
         id = ksuid(1_700_000_000, self._made.to_bytes(16, "big"))
         told = root if isinstance(root, Root) else root_of(root)
-        made = msgspec.structs.replace(Bundle(id, told.logical, told, "m", TIME, 1), **fields)
+        made = msgspec.structs.replace(BundleRecord(id, told.logical, told, "m", TIME, 1), **fields)
         repo_log(self.core, self._repo).append(lambda head: (AddBundle(made),))
         return made.id
 
-    def rows(self, *entries: Entry) -> str:
+    def rows(self, *entries: ManifestEntry) -> str:
         """Commit a bundle of these rows in this order; returns its id."""
         return self.bundle(self.leaf(batch_of(entries)))
 
@@ -78,6 +78,6 @@ class Hostile:
         return id
 
 
-def batch_of(entries: Iterable[Entry]) -> pa.RecordBatch:
+def batch_of(entries: Iterable[ManifestEntry]) -> pa.RecordBatch:
     """Rows as they are, in the order given."""
     return pa.Table.from_batches([row_of(entry) for entry in entries]).combine_chunks().to_batches()[0]

@@ -11,14 +11,14 @@ from tests.hostile.builders import Hostile
 
 from sheaf.engine.manifest.rows import folder_entry, symlink_entry
 from sheaf.errors import Corrupt, Refused, SheafError, Unsupported
-from sheaf.model.entries import ChunkPlace, Entry, ExternalPlace, Kind, ObjectPlace
+from sheaf.model.entries import ChunkPlace, ExternalPlace, Kind, ManifestEntry, ObjectPlace
 
 EMPTY = blake3(b"").digest()
 
 
-def file(folder: str, name: str) -> Entry:
+def file(folder: str, name: str) -> ManifestEntry:
     """A file of no bytes."""
-    return Entry(folder, name, Kind.FILE, content=EMPTY)
+    return ManifestEntry(folder, name, Kind.FILE, content=EMPTY)
 
 
 def fails(store: Hostile, id: str, dest: Path) -> SheafError:
@@ -139,21 +139,21 @@ def test_rows_out_of_order_are_files_or_refused(dest: Path) -> None:
 def test_symlinks_to_nothing(target: str, dest: Path) -> None:
     store = Hostile()
     raw = target.encode()
-    link = Entry("", "l", Kind.SYMLINK, 0o777, size=len(raw), content=blake3(raw).digest(), target=target)
+    link = ManifestEntry("", "l", Kind.SYMLINK, 0o777, size=len(raw), content=blake3(raw).digest(), target=target)
     assert isinstance(fails(store, store.rows(link), dest), Corrupt)
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "http://169.254.169.254/", "s3://b/k", "../x", "", "\0"])
 def test_places_elsewhere_are_not_fetched(url: str, dest: Path) -> None:
     store = Hostile()
-    id = store.rows(Entry("", "x", Kind.EXTERNAL, size=5, content=EMPTY, place=ExternalPlace(url)))
+    id = store.rows(ManifestEntry("", "x", Kind.EXTERNAL, size=5, content=EMPTY, place=ExternalPlace(url)))
     assert isinstance(fails(store, id, dest), Unsupported if "://" in url else Corrupt)
 
 
 @pytest.mark.parametrize("session", ["../../sheaf.json", "/etc/passwd", "..", "a/b", ""])
 def test_objects_that_lead_out_of_the_store(session: str, dest: Path) -> None:
     store = Hostile()
-    id = store.rows(Entry("", "x", Kind.FILE, size=5, content=EMPTY, place=ObjectPlace(session)))
+    id = store.rows(ManifestEntry("", "x", Kind.FILE, size=5, content=EMPTY, place=ObjectPlace(session)))
     fails(store, id, dest)
 
 
@@ -164,14 +164,14 @@ def test_places_out_of_range(offset: int, stored: int, size: int, dest: Path) ->
     good = next(iter(store.repo().bundle(None).tree.entries()))
     assert isinstance(good.place, ChunkPlace)
     place = ChunkPlace(good.place.pack, offset, stored)
-    id = store.rows(Entry("", "x", Kind.FILE, size=size, content=good.content, place=place))
+    id = store.rows(ManifestEntry("", "x", Kind.FILE, size=size, content=good.content, place=place))
     assert isinstance(fails(store, id, dest), Corrupt)
 
 
 @pytest.mark.parametrize("mtime", [-(2**63), 2**63 - 1, -1])
 def test_times_at_the_ends(mtime: int, dest: Path) -> None:
     store = Hostile()
-    id = store.rows(Entry("", "x", Kind.FILE, mode=0o7777, mtime=mtime, content=EMPTY))
+    id = store.rows(ManifestEntry("", "x", Kind.FILE, mode=0o7777, mtime=mtime, content=EMPTY))
     try:
         store.repo().bundle(id).download(dest)
     except SheafError as error:

@@ -19,11 +19,11 @@ from sheaf.format import keys
 from sheaf.format.record_v1 import encode_record
 from sheaf.format.sealed import seal
 from sheaf.format.store_v1 import decode_config
-from sheaf.model.entries import Entry, Kind
+from sheaf.model.entries import Kind, ManifestEntry
 from sheaf.model.nodes import Pointer
 from sheaf.model.records import Author, Record
 
-FILE = Entry("", "x", Kind.FILE, content=blake3(b"").digest())
+FILE = ManifestEntry("", "x", Kind.FILE, content=blake3(b"").digest())
 
 
 def said(store: Hostile, id: str) -> str:

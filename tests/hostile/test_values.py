@@ -16,8 +16,8 @@ from tests.hostile.builders import SESSION, Hostile, batch_of
 from tests.repair.builders import World, all_bytes, build, flip
 
 from sheaf.engine.check.affected_files import name_files
-from sheaf.engine.check.check import Reading, check_store
-from sheaf.engine.check.report import Report
+from sheaf.engine.check.check import PackSelection, check_store
+from sheaf.engine.check.report import CheckReport
 from sheaf.engine.core import Core
 from sheaf.engine.manifest.node_store import pointer_of
 from sheaf.engine.sessions.sessions import condemned_lists
@@ -30,7 +30,7 @@ from sheaf.format.pack_v1 import encode_head, encode_tail, pack_id
 from sheaf.format.replica_v1 import Behind, ReplicaNotice
 from sheaf.format.sealed import seal
 from sheaf.format.session_v1 import Condemned, encode_condemned
-from sheaf.model.entries import ChunkPlace, Entry, ExternalPlace, Kind, ObjectPlace, RecipePlace
+from sheaf.model.entries import ChunkPlace, ExternalPlace, Kind, ManifestEntry, ObjectPlace, RecipePlace
 from sheaf.model.ids import ksuid
 from sheaf.model.records import MovePacks
 from sheaf.repo.store import Store
@@ -158,20 +158,20 @@ class Shared(Hostile):
             self.damaged = keys.node(pointer_of(repo.bundle()._descriptor.root).id)
         flip(self.backend, self.damaged)
 
-    def check(self) -> Report:
+    def check(self) -> CheckReport:
         """A check with all bytes, as :meth:`Hostile.core` sees it. It says what is wrong elsewhere, and more."""
-        report = check_store(self.core, reading=Reading(1.0))
+        report = check_store(self.core, reading=PackSelection(1.0))
         name_files(self.core, report)
         assert self.damaged in {problem.key for problem in report.problems}
         return report
 
 
-def _file(**changes: Any) -> Entry:
+def _file(**changes: Any) -> ManifestEntry:
     fields = {"place": ChunkPlace(bytes(32), 0, 5), "size": 5, "content": HASH, **changes}
-    return Entry("", "x", fields.pop("kind", Kind.FILE), **fields)
+    return ManifestEntry("", "x", fields.pop("kind", Kind.FILE), **fields)
 
 
-ROWS: dict[str, Entry] = {
+ROWS: dict[str, ManifestEntry] = {
     "an object's session": _file(place=ObjectPlace(OUT)),
     "an object's session, empty": _file(place=ObjectPlace("")),
     "an external URL": _file(kind=Kind.EXTERNAL, place=ExternalPlace("file:///etc/passwd\n" + OUT)),

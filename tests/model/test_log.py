@@ -14,7 +14,7 @@ from sheaf.format.record_v1 import decode_ops, merge, patch
 from sheaf.model.records import (
     AddBundle,
     Author,
-    Bundle,
+    BundleRecord,
     CreateRepo,
     DeleteBundle,
     DeleteRepo,
@@ -40,9 +40,9 @@ from sheaf.model.records import (
 ORIGIN = RefTarget("", 7, "2026-11-21T01:02:03.000004Z", Author("a", "a@b"))
 
 
-def bundle(id: str) -> Bundle:
+def bundle(id: str) -> BundleRecord:
     """A descriptor."""
-    return Bundle(id, "v" + id, Root("1", 2, 0, 3, 4, "5", "6"), "message", "time", 1)
+    return BundleRecord(id, "v" + id, Root("1", 2, 0, 3, 4, "5", "6"), "message", "time", 1)
 
 
 def committed(*ids: str) -> RepoState:

@@ -15,7 +15,7 @@ from sheaf.engine.commit.writer import Writer
 from sheaf.errors import Conflict, NotFound
 from sheaf.mount.branch_commit import head_of
 from sheaf.mount.commit import Committer
-from sheaf.mount.fuse.port import ROOT_INO, Change
+from sheaf.mount.fuse.port import ROOT_INO, AttributeChange
 from sheaf.mount.journal import About, Spill
 from sheaf.mount.mount_options import ReadOptions
 from sheaf.mount.overlay import OverlayFs
@@ -124,7 +124,7 @@ def test_edits_removals_and_modes_of_both_are_kept(repo: sheaf.Repo, tmp_path: P
     with begun(repo, tmp_path / "1") as one:
         one.on.write("a", b"new")
         one.on.unlink("dir/c")
-        one.fs.setattr(one.fs.lookup(ROOT_INO, "b").ino, Change(mode=0o600))
+        one.fs.setattr(one.fs.lookup(ROOT_INO, "b").ino, AttributeChange(mode=0o600))
         with repo.edit(message="other") as edit:
             edit.remove("dir/d")
             edit.put("a2", b"2", mode=0o640)

@@ -13,9 +13,9 @@ from tests.transfer.bundles import File, Shelf
 
 from sheaf.engine.block_cache import BlockCache
 from sheaf.engine.manifest.ranks import Ranks
-from sheaf.mount.fuse.port import Patience
+from sheaf.mount.fuse.port import WaitPolicy
 from sheaf.mount.kernel_cache import WHOLE, ByteCache
-from sheaf.mount.open_files import BLOCK, OpenFile, Pool, Reader
+from sheaf.mount.open_files import BLOCK, BundleReader, OpenFile, Pool
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.wrappers.count import CountBackend
 
@@ -29,16 +29,16 @@ def shelf() -> Shelf:
 
 @pytest.fixture
 def pool() -> Iterator[Pool]:
-    made = Pool(ByteCache(64 << 20), Patience())
+    made = Pool(ByteCache(64 << 20), WaitPolicy())
     yield made
     made.close()
 
 
-def _reader(shelf: Shelf, items: dict[str, File], pool: Pool) -> Reader:
-    return Reader(Ranks(shelf.bundle(dict(items))), shelf.contents, pool)
+def _reader(shelf: Shelf, items: dict[str, File], pool: Pool) -> BundleReader:
+    return BundleReader(Ranks(shelf.bundle(dict(items))), shelf.contents, pool)
 
 
-def _opened(reader: Reader, path: str) -> OpenFile:
+def _opened(reader: BundleReader, path: str) -> OpenFile:
     rank = reader.ranks.find(*path.rpartition("/")[::2])
     assert rank is not None
     leaf = reader.ranks.leaf(rank)

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 import sheaf
 from sheaf.model.records import DeleteBundle, MoveBranch
 from sheaf.mount.commit import Committer
-from sheaf.mount.fuse.port import ROOT_INO, Attr, Change
+from sheaf.mount.fuse.port import ROOT_INO, Attr, AttributeChange
 from sheaf.mount.journal import About, Spill
 from sheaf.mount.mount_options import ReadOptions
 from sheaf.mount.overlay import OverlayFs
@@ -167,13 +167,13 @@ class OnMount:
         attr = self._find(path)
         if attr.mode & 0o170000 == 0o120000:
             raise OSError
-        self.fs.setattr(attr.ino, Change(mode=mode))
+        self.fs.setattr(attr.ino, AttributeChange(mode=mode))
 
     def truncate(self, path: str, size: int) -> None:
-        self.fs.setattr(self._find(path).ino, Change(size=size))
+        self.fs.setattr(self._find(path).ino, AttributeChange(size=size))
 
     def utime(self, path: str, ns: int) -> None:
-        self.fs.setattr(self._find(path).ino, Change(mtime=ns))
+        self.fs.setattr(self._find(path).ino, AttributeChange(mtime=ns))
 
 
 def _outcome(side: object, step: Step) -> bool:
@@ -373,7 +373,7 @@ def test_a_change_of_mode_changes_ctime_alone(repo: sheaf.Repo, tmp_path: Path) 
     with _started(repo, tmp_path) as (fs, _):
         folder = fs.mkdir(ROOT_INO, "d", 0o755)
         fs._now = lambda: 2 * 10**18
-        after = fs.setattr(folder.ino, Change(mode=0o700))
+        after = fs.setattr(folder.ino, AttributeChange(mode=0o700))
         assert (after.mtime, after.ctime) == (folder.mtime, 2 * 10**18)
 
 

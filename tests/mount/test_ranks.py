@@ -10,7 +10,7 @@ from tests.transfer.bundles import File, Folder, Shelf
 from sheaf.engine.manifest.ranks import Decoded, Ranks
 from sheaf.engine.manifest.tree import Tree
 from sheaf.model.paths import order_key, split
-from sheaf.mount.fuse.port import Patience, WouldWait
+from sheaf.mount.fuse.port import WaitPolicy, WouldWait
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.wrappers.count import CountBackend
 
@@ -75,7 +75,7 @@ def test_looking_at_one_path_of_a_big_bundle_reads_one_node_a_level(shelf: Shelf
 
 
 def test_a_thread_that_must_not_wait_is_told_before_anything_is_fetched(tree: Tree) -> None:
-    patience = Patience()
+    patience = WaitPolicy()
     ranks = Ranks(tree, Decoded(), patience.ask)
     patience.serve_here()
     with pytest.raises(WouldWait):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sheaf.errors import InvalidInput
-from sheaf.mount.fuse.port import ROOT_INO, Change, Patience
+from sheaf.mount.fuse.port import ROOT_INO, AttributeChange, WaitPolicy
 from sheaf.mount.journal import About, Drop, Make, Op, Spill
 from sheaf.mount.overlay import OverlayFs
 
@@ -31,7 +31,7 @@ def tiny(tmp_path: Path) -> Iterator[Path]:
 
 
 def _fs(spill: Spill) -> OverlayFs:
-    return OverlayFs(spill, None, Patience(), lambda: 10**18, 10**18)
+    return OverlayFs(spill, None, WaitPolicy(), lambda: 10**18, 10**18)
 
 
 def _replayed(folder: Path) -> set[str]:
@@ -163,9 +163,9 @@ def test_the_next_fsync_says_what_a_full_disk_did_not_take(tiny: Path) -> None:
     with pytest.raises(OSError, match="No space"):
         fs.fsync(handle)
     fs.fsync(handle)  # it was said
-    fs.setattr(fs.lookup(ROOT_INO, "big").ino, Change(size=written - 8192))
+    fs.setattr(fs.lookup(ROOT_INO, "big").ino, AttributeChange(size=written - 8192))
     assert fs.write(handle, written - 8192, bytes(16384)) == 8192
-    fs.setattr(fs.lookup(ROOT_INO, "big").ino, Change(size=0))
+    fs.setattr(fs.lookup(ROOT_INO, "big").ino, AttributeChange(size=0))
     assert fs.write(handle, written, b"the rest") == 8
     fs.fsync(handle)  # the program has written the rest itself
     fs.release(handle)

@@ -17,7 +17,7 @@ from sheaf.engine.core_limits import DEFAULT, Limits
 from sheaf.errors import SheafError, Unavailable
 from sheaf.format import keys
 from sheaf.repo.bundle import Bundle
-from sheaf.repo.repair import Plan, Repaired, Repairs
+from sheaf.repo.repair import Repaired, RepairPlan, Repairs
 from sheaf.repo.store import Store
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.port import Backend
@@ -69,7 +69,7 @@ class World:
     def repair(self, read_data: float = 1.0, backend: Backend | None = None, **plan: Any) -> Repaired:
         """What a repair does, or would do."""
         with Repairs(backend or self.primary, self.open, clock=self.clock()) as repairs:
-            return repairs.repair(Plan(**plan), read_data=read_data)
+            return repairs.repair(RepairPlan(**plan), read_data=read_data)
 
     def copy(self) -> World:
         """The same in other places."""

@@ -11,14 +11,14 @@ from tests.repair.builders import FIRST, OTHER, PRIMARY, REPLICA, World, all_but
 
 from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.engine.gc.collect import collect
-from sheaf.engine.gc.grace import Patience
-from sheaf.engine.log.resolve import Aside
+from sheaf.engine.gc.grace import GracePeriod
+from sheaf.engine.log.resolve import Quarantined
 from sheaf.engine.repair.quarantine import Unreadable
 from sheaf.errors import Conflict, Corrupt, NotFound, Refused
 from sheaf.format import keys
 from sheaf.model.entries import ChunkPlace, RecipePlace
 from sheaf.repo.bundle import Bundle
-from sheaf.repo.repair import Plan, Repairs
+from sheaf.repo.repair import RepairPlan, Repairs
 
 
 def pack_of(bundle: Bundle, path: str) -> str:
@@ -77,12 +77,12 @@ def test_whoever_names_it_is_told(world: World, damage: Callable[[World], str]) 
     with world.process() as store:
         repo = store.repo("faces")
         for ref in ("main", "branch:main", None):
-            with pytest.raises(Aside, match=f"{id}.*quarantined: ") as caught:
+            with pytest.raises(Quarantined, match=f"{id}.*quarantined: ") as caught:
                 repo.bundle(ref)
             assert f"--bundle {id}" in caught.value.hint
-        with pytest.raises(Aside), repo.edit(message="m"):
+        with pytest.raises(Quarantined), repo.edit(message="m"):
             pass
-        with pytest.raises(Aside):
+        with pytest.raises(Quarantined):
             repo.set_label("x", "main")
         assert repo.bundle("v1").read("text") == FIRST["text"]
         assert id in [bundle.id for bundle in repo.bundles()]
@@ -145,7 +145,7 @@ def test_gc_keeps_what_is_left_of_it(world: World, made: World) -> None:
     for stat in [*world.primary.list("condemned/"), *world.primary.list("sessions/")]:
         world.primary.delete(stat.key)
     with world.process() as store:
-        collect(store._core, Patience(0))
+        collect(store._core, GracePeriod(0))
         assert store.repo("faces").bundle(id).read("small") == b"small"
 
 
@@ -220,9 +220,9 @@ def test_replicas_hear_of_it(world: World) -> None:
     damage_main(world)
     world.repair(set_aside=True)
     with Repairs(world.replica, world.open, clock=world.clock()) as repairs:
-        assert repairs.repair(Plan()).left.counts["bundles set aside"] == 1
+        assert repairs.repair(RepairPlan()).left.counts["bundles set aside"] == 1
         with pytest.raises(Refused):
-            repairs.repair(Plan(set_aside=True))
+            repairs.repair(RepairPlan(set_aside=True))
     assert world.places[PRIMARY].newest("log/") is not None
 
 

@@ -17,7 +17,7 @@ from tests.repair.disks import KINDS, Disk, mounted
 import sheaf
 from sheaf.errors import NoSpace
 from sheaf.format import keys
-from sheaf.repo.repair import Plan, open_repairs
+from sheaf.repo.repair import RepairPlan, open_repairs
 from sheaf.storage.folder.backend import FolderBackend
 
 LEAVE = (0, 12 << 10, 40 << 10, 150 << 10, 700 << 10, 1_600 << 10)
@@ -91,21 +91,21 @@ def erase(store: Path, world: World) -> None:
         opened.erasure.erase(address="faces@main:secret", reason="x", now=True)
 
 
-def repair(store: Path, plan: Plan) -> None:
+def repair(store: Path, plan: RepairPlan) -> None:
     with open_repairs(str(store)) as repairs:
         repairs.repair(plan, read_data=1)
 
 
 def fetch(store: Path, world: World) -> None:
-    repair(store, Plan(from_replica=str(world.replica)))
+    repair(store, RepairPlan(from_replica=str(world.replica)))
 
 
 def rebuild(store: Path, world: World) -> None:
-    repair(store, Plan(index=True))
+    repair(store, RepairPlan(index=True))
 
 
 def set_aside(store: Path, world: World) -> None:
-    repair(store, Plan(set_aside=True))
+    repair(store, RepairPlan(set_aside=True))
 
 
 def untouched(store: Path) -> None:

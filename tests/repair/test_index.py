@@ -9,7 +9,7 @@ from tests.repair.builders import BIG, OTHER, REPLICA, World, all_bytes, flip
 from sheaf.engine.chunks.dedup import load_segments, write_index
 from sheaf.engine.core_limits import Limits
 from sheaf.engine.gc.collect import collect
-from sheaf.engine.gc.grace import Patience
+from sheaf.engine.gc.grace import GracePeriod
 from sheaf.engine.repair.rebuild_index import rebuild_index
 from sheaf.errors import Conflict
 from sheaf.format import keys
@@ -131,7 +131,7 @@ def test_gc_waits_for_it_and_takes_nothing_of_its_work(made: World) -> None:
 
         def run_gc(world: World = world, grace: float = grace) -> None:
             with world.process() as store:
-                collect(store._core, Patience(grace, waits=False))
+                collect(store._core, GracePeriod(grace, waits=False))
 
         with world.process() as store:
             if grace:

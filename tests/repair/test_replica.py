@@ -11,7 +11,7 @@ from sheaf.engine.object_cache import FolderCache
 from sheaf.errors import Corrupt, InvalidInput, NotFound, Refused
 from sheaf.format import keys
 from sheaf.repo.connect import init
-from sheaf.repo.repair import Plan, Repairs
+from sheaf.repo.repair import RepairPlan, Repairs
 from sheaf.storage.folder.backend import FolderBackend
 
 #: What nobody misses when it is lost, since it is only there now and then, or nothing leads to it.
@@ -98,7 +98,7 @@ def test_the_replicas_of_the_log_are_asked_though_the_log_is_damaged(world: Worl
     with pytest.raises(NotFound, match="no known replica"):
         world.repair(from_replica="")
     with Repairs(world.primary, world.open, clock=world.clock(), cache=tmp_path) as repairs:
-        assert repairs.repair(Plan(from_replica="")).left.ok  # this user's cache does
+        assert repairs.repair(RepairPlan(from_replica="")).left.ok  # this user's cache does
     assert_mended(world, World({}, made.files))
 
 
@@ -206,10 +206,10 @@ def test_a_copy_is_mended_by_its_primary(world: World, made: World) -> None:
         if not key.startswith((*UNNOTICED, "repos/", "runs/")):
             flip(world.replica, key)
     with Repairs(world.replica, world.open, clock=world.clock()) as repairs:
-        done = repairs.repair(Plan(from_replica=PRIMARY), read_data=1)
+        done = repairs.repair(RepairPlan(from_replica=PRIMARY), read_data=1)
         assert not [p for p in done.left.problems if p.kind != "index"]
         with pytest.raises(Refused, match="replica"):
-            repairs.repair(Plan(index=True))
+            repairs.repair(RepairPlan(index=True))
 
 
 def test_a_copy_does_not_run_ahead(world: World) -> None:
@@ -220,7 +220,7 @@ def test_a_copy_does_not_run_ahead(world: World) -> None:
     world.away.clear()
     before = all_bytes(world.replica)
     with Repairs(world.replica, world.open, clock=world.clock()) as repairs:
-        repairs.repair(Plan(from_replica=PRIMARY))
+        repairs.repair(RepairPlan(from_replica=PRIMARY))
     assert all_bytes(world.replica) == before
 
 
@@ -238,7 +238,7 @@ def test_another_store_is_refused(world: World, tmp_path: Path) -> None:
         other = store.url
     place = Repairs(world.primary, lambda url: FolderBackend(tmp_path))
     with place as repairs, pytest.raises(InvalidInput, match="another store"):
-        repairs.repair(Plan(from_replica=other))
+        repairs.repair(RepairPlan(from_replica=other))
 
 
 def test_an_empty_place_is_no_damaged_store(world: World) -> None:
@@ -263,5 +263,5 @@ def test_a_cache_of_damaged_things_is_no_help(world: World, made: World, tmp_pat
     FolderCache(tmp_path).put(key, b"nonsense")
     world.primary.delete(key)
     with Repairs(world.primary, world.open, clock=world.clock(), cache=tmp_path) as repairs:
-        assert repairs.repair(Plan(from_replica="")).left.ok
+        assert repairs.repair(RepairPlan(from_replica="")).left.ok
     assert_mended(world, made)

@@ -14,30 +14,30 @@ from sheaf.storage.folder.syscalls import Syscalls
 from sheaf.storage.storage_options import StorageOptions
 from sheaf.storage.wrappers.wrapper import WrapperBackend
 from sheaf.torture.promises import DEPENDS
-from sheaf.torture.runner import Plan, Report, torture
-from sheaf.torture.scratch_location import Place, scratch
+from sheaf.torture.runner import TorturePlan, TortureReport, torture
+from sheaf.torture.scratch_location import ScratchLocation, scratch
 from sheaf.torture.timing import Timings
 from sheaf.torture.trial import Scale
 from sheaf.torture.whole_store.rounds import play
 
-SMALL = Plan(1, rounds=0, scale=Scale(large=70_000, many=40, longest_key=900))
+SMALL = TorturePlan(1, rounds=0, scale=Scale(large=70_000, many=40, longest_key=900))
 _numbers = itertools.count()
 
 
-def memory(wrap: type[WrapperBackend] = WrapperBackend) -> Place:
-    return Place(f"memory://broken-{next(_numbers)}", StorageOptions(), wrap)
+def memory(wrap: type[WrapperBackend] = WrapperBackend) -> ScratchLocation:
+    return ScratchLocation(f"memory://broken-{next(_numbers)}", StorageOptions(), wrap)
 
 
-def folder(path: Path, wrap: type[WrapperBackend] = WrapperBackend) -> Place:
-    return Place(path.as_uri(), StorageOptions(durability="none"), wrap)
+def folder(path: Path, wrap: type[WrapperBackend] = WrapperBackend) -> ScratchLocation:
+    return ScratchLocation(path.as_uri(), StorageOptions(durability="none"), wrap)
 
 
-def tortured(place: Place, plan: Plan = SMALL) -> Report:
+def tortured(place: ScratchLocation, plan: TorturePlan = SMALL) -> TortureReport:
     with scratch(place, keep=True) as found:
         return torture(found, plan)
 
 
-def names(report: Report) -> set[str]:
+def names(report: TortureReport) -> set[str]:
     return {finding.promise for finding in report.broken}
 
 
@@ -75,7 +75,7 @@ def test_it_is_found_out(wrap: type[WrapperBackend], promise: str) -> None:
 
 @pytest.mark.parametrize(("wrap", "promise"), OF_A_CERTAIN_SIZE.items())
 def test_it_is_found_out_with_the_sizes_of_the_command(wrap: type[WrapperBackend], promise: str) -> None:
-    assert names(tortured(memory(wrap), Plan(1, rounds=0))) == {promise}
+    assert names(tortured(memory(wrap), TorturePlan(1, rounds=0))) == {promise}
 
 
 @pytest.mark.parametrize(("wrap", "promise"), BETWEEN_PROCESSES.items())
@@ -95,7 +95,7 @@ def test_a_disk_that_flushes_nothing_is_found_out(tmp_path: Path, monkeypatch: p
     from sheaf.torture.surroundings import look_at_folder
 
     monkeypatch.setattr(Syscalls, "sync_folder", fails)
-    found = look_at_folder(Place(tmp_path.as_uri(), StorageOptions()), tmp_path)
+    found = look_at_folder(ScratchLocation(tmp_path.as_uri(), StorageOptions()), tmp_path)
     assert [finding.promise for finding in found if finding.verdict == "failed"] == ["durable files"]
 
 

@@ -12,16 +12,16 @@ from tests.servers.proxy import Forward, Request, Response, proxy
 from tests.torture.test_broken import SMALL
 
 from sheaf.storage.storage_options import StorageOptions
-from sheaf.torture.promises import DEPENDS, Finding
+from sheaf.torture.promises import DEPENDS, PromiseFinding
 from sheaf.torture.rules import look_at_rules
-from sheaf.torture.runner import Plan, Report, torture
-from sheaf.torture.scratch_location import Place, scratch
+from sheaf.torture.runner import TorturePlan, TortureReport, torture
+from sheaf.torture.scratch_location import ScratchLocation, scratch
 from sheaf.torture.surroundings import look_at_bucket
 
 
-def tortured(url: str, rounds: int = 0) -> Report:
-    with scratch(Place.at(url, StorageOptions())) as place:
-        return torture(place, Plan(1, rounds, scale=SMALL.scale))
+def tortured(url: str, rounds: int = 0) -> TortureReport:
+    with scratch(ScratchLocation.at(url, StorageOptions())) as place:
+        return torture(place, TorturePlan(1, rounds, scale=SMALL.scale))
 
 
 @pytest.mark.slow  # the example of the command tries the same
@@ -58,8 +58,8 @@ def s3(s3_endpoint: str) -> Any:
     return boto3.client("s3", endpoint_url=s3_endpoint)
 
 
-def looked(endpoint: str, bucket: str, path: str = "data/sheaf") -> tuple[Finding, Finding]:
-    versions, expiry = look_at_bucket(Place.at(f"s3://{bucket}/{path}?endpoint={endpoint}", StorageOptions()))
+def looked(endpoint: str, bucket: str, path: str = "data/sheaf") -> tuple[PromiseFinding, PromiseFinding]:
+    versions, expiry = look_at_bucket(ScratchLocation.at(f"s3://{bucket}/{path}?endpoint={endpoint}", StorageOptions()))
     assert (versions.promise, expiry.promise) == ("old versions", "expiry and locks")
     return versions, expiry
 
@@ -75,7 +75,8 @@ def test_a_bucket_with_a_lock_is_warned_of(s3: Any, s3_endpoint: str) -> None:
     for bucket in ("lockable", "locked"):
         s3.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
     lockable, locked = (
-        Place.at(f"s3://{bucket}/x?endpoint={s3_endpoint}", StorageOptions()) for bucket in ("lockable", "locked")
+        ScratchLocation.at(f"s3://{bucket}/x?endpoint={s3_endpoint}", StorageOptions())
+        for bucket in ("lockable", "locked")
     )
     assert look_at_rules(lockable).verdict == "passed"
     retention = {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1}}

@@ -13,7 +13,7 @@ from sheaf.errors import Denied, InvalidInput, NoSpace, Refused
 from sheaf.storage.port import Backend, Buffer, Created
 from sheaf.storage.storage_options import StorageOptions
 from sheaf.storage.wrappers.wrapper import WrapperBackend
-from sheaf.torture.scratch_location import Place, scratch
+from sheaf.torture.scratch_location import ScratchLocation, scratch
 
 OPTIONS = StorageOptions()
 
@@ -33,24 +33,24 @@ def files(root: Path) -> set[str]:
     ],
 )
 def test_a_place_keeps_its_options_beside_its_url(url: str, bare: str) -> None:
-    place = Place.at(url, OPTIONS)
+    place = ScratchLocation.at(url, OPTIONS)
     assert place.url == bare
-    assert Place.at(bare, place.options) == place == pickle.loads(pickle.dumps(place))
+    assert ScratchLocation.at(bare, place.options) == place == pickle.loads(pickle.dumps(place))
     assert place.below("x").url == f"{bare}/x"
 
 
 def test_options_of_the_url_count() -> None:
-    assert Place.at("file:///x?durability=none", OPTIONS).options.durability == "none"
+    assert ScratchLocation.at("file:///x?durability=none", OPTIONS).options.durability == "none"
 
 
 def test_a_customers_key_from_a_pipe_can_be_read_only_once() -> None:
     with pytest.raises(InvalidInput, match="readable several times"):
-        Place.at("s3://b?sse=customer&sse_customer_key_file=/dev/fd/7", OPTIONS)
+        ScratchLocation.at("s3://b?sse=customer&sse_customer_key_file=/dev/fd/7", OPTIONS)
 
 
 def test_what_was_there_stays_and_what_was_made_goes(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine")
-    with scratch(Place.at(str(tmp_path / "new" / "deeper"), OPTIONS)) as place:
+    with scratch(ScratchLocation.at(str(tmp_path / "new" / "deeper"), OPTIONS)) as place:
         with place.open() as backend:
             backend.create("a/b", b"x")
         assert len(files(tmp_path)) > 3
@@ -59,7 +59,7 @@ def test_what_was_there_stays_and_what_was_made_goes(tmp_path: Path) -> None:
 
 def test_it_goes_on_errors_and_interrupts_too(tmp_path: Path) -> None:
     for error in (KeyboardInterrupt, SystemExit, ValueError):
-        with pytest.raises(error), scratch(Place.at(str(tmp_path / "new"), OPTIONS)) as place:
+        with pytest.raises(error), scratch(ScratchLocation.at(str(tmp_path / "new"), OPTIONS)) as place:
             with place.open() as backend:
                 backend.create("a/b", b"x")
             raise error
@@ -67,7 +67,7 @@ def test_it_goes_on_errors_and_interrupts_too(tmp_path: Path) -> None:
 
 
 def test_it_is_kept_if_one_wants_to_look_at_it(tmp_path: Path) -> None:
-    with scratch(Place.at(str(tmp_path), OPTIONS), keep=True) as place, place.open() as backend:
+    with scratch(ScratchLocation.at(str(tmp_path), OPTIONS), keep=True) as place, place.open() as backend:
         backend.create("a/b", b"x")
     (kept,) = tmp_path.iterdir()
     assert (kept / "a/b").read_bytes() == b"x"
@@ -76,15 +76,18 @@ def test_it_is_kept_if_one_wants_to_look_at_it(tmp_path: Path) -> None:
 def test_a_store_is_refused_and_a_folder_in_it_is_not(tmp_path: Path) -> None:
     with sheaf.init(str(tmp_path / "store"), probe=False):
         before = files(tmp_path)
-    with pytest.raises(Refused, match="there is a store"), scratch(Place.at(str(tmp_path / "store"), OPTIONS)):
+    with (
+        pytest.raises(Refused, match="there is a store"),
+        scratch(ScratchLocation.at(str(tmp_path / "store"), OPTIONS)),
+    ):
         pass
-    with scratch(Place.at(str(tmp_path / "store" / "try"), OPTIONS)):
+    with scratch(ScratchLocation.at(str(tmp_path / "store" / "try"), OPTIONS)):
         assert files(tmp_path) > before
     assert files(tmp_path) == before
 
 
 def test_places_in_memory_are_emptied() -> None:
-    outer = Place.at("memory://emptied", OPTIONS)
+    outer = ScratchLocation.at("memory://emptied", OPTIONS)
     with scratch(outer) as place:
         place.open().create("a", b"x")
         assert [stat.key for stat in place.open().list()] == ["a"]
@@ -105,5 +108,5 @@ class _Undeletable(WrapperBackend):
 def test_whoever_may_not_write_or_delete_is_told_before_anything_else(
     wrap: type[Backend], error: type[Exception]
 ) -> None:
-    with pytest.raises(error), scratch(Place("memory://refused", OPTIONS, wrap)):
+    with pytest.raises(error), scratch(ScratchLocation("memory://refused", OPTIONS, wrap)):
         pytest.fail("nothing is tried there")

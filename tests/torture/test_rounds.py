@@ -14,11 +14,11 @@ from sheaf.repo.store import Store
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.port import Created
 from sheaf.storage.storage_options import StorageOptions
-from sheaf.torture.scratch_location import Place, scratch
+from sheaf.torture.scratch_location import ScratchLocation, scratch
 from sheaf.torture.timing import Timings
 from sheaf.torture.whole_store.chaos import Chaos, Stopped
 from sheaf.torture.whole_store.claims import Broken
-from sheaf.torture.whole_store.ledger import Ledger, Told, claim_kept
+from sheaf.torture.whole_store.ledger import Acknowledged, Ledger, claim_kept
 from sheaf.torture.whole_store.rounds import play
 from sheaf.torture.whole_store.simulated_clients import client, new_folder
 from sheaf.torture.whole_store.worker_processes import workers
@@ -28,7 +28,7 @@ _numbers = itertools.count()
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_round_in_memory(seed: int) -> None:
-    played = play(Place(f"memory://round-{next(_numbers)}", StorageOptions()), str(seed), Timings())
+    played = play(ScratchLocation(f"memory://round-{next(_numbers)}", StorageOptions()), str(seed), Timings())
     assert played.trouble == ""
     assert played.counts["bundles"] > 0
     assert sum(played.faults.values()) > 0
@@ -36,7 +36,7 @@ def test_a_round_in_memory(seed: int) -> None:
 
 def test_a_round_in_a_folder_with_processes_that_are_killed(tmp_path: Path) -> None:
     timings = Timings()
-    with scratch(Place(tmp_path.as_uri(), StorageOptions(durability="none"))) as place:
+    with scratch(ScratchLocation(tmp_path.as_uri(), StorageOptions(durability="none"))) as place:
         played = play(place, "folder", timings)
     assert played.trouble == ""
     assert {"bundles", "kills"} <= played.counts.keys()
@@ -58,7 +58,7 @@ def ledger(store: Store, tmp_path: Path) -> Ledger:
     """Three bundles, a label and a branch."""
     ledger, repo = Ledger(), store.create_repo("team/a")
     for n in range(3):
-        told = Told("team/a", new_folder(tmp_path / f"{n}", random.Random(n), b"own"), "main")
+        told = Acknowledged("team/a", new_folder(tmp_path / f"{n}", random.Random(n), b"own"), "main")
         ledger.commit(repo.upload(tmp_path / f"{n}", message="up").bundle.id, told)
     first = next(iter(ledger.bundles))
     repo.set_label("latest", f"bundle:{first}")
@@ -73,7 +73,7 @@ def test_what_was_told_and_holds_is_kept(store: Store, ledger: Ledger) -> None:
 
 
 def test_a_lost_bundle_is_said(store: Store, ledger: Ledger) -> None:
-    ledger.commit("0" * 27, Told("team/a", {}, None))
+    ledger.commit("0" * 27, Acknowledged("team/a", {}, None))
     with pytest.raises(Broken, match="1 of 4 acknowledged bundles are missing"):
         claim_kept(store, ledger)
     ledger.doubt("0" * 27)
@@ -82,7 +82,7 @@ def test_a_lost_bundle_is_said(store: Store, ledger: Ledger) -> None:
 
 def test_other_files_are_said(store: Store, ledger: Ledger) -> None:
     id, told = next(iter(ledger.bundles.items()))
-    ledger.bundles[id] = Told(told.repo, {**told.files, "own": "0" * 64}, "main")
+    ledger.bundles[id] = Acknowledged(told.repo, {**told.files, "own": "0" * 64}, "main")
     with pytest.raises(Broken, match=f"the files of bundle {id}"):
         claim_kept(store, ledger)
 
@@ -98,7 +98,7 @@ def test_a_lost_label_branch_or_history_is_said(store: Store, ledger: Ledger, tm
     ledger.branches.clear()
     files = new_folder(tmp_path / "aside", random.Random(7))
     aside = store.repo("team/a").upload(tmp_path / "aside", message="aside", branch=None).bundle
-    ledger.commit(aside.id, Told("team/a", files, "main"))
+    ledger.commit(aside.id, Acknowledged("team/a", files, "main"))
     with pytest.raises(Broken, match="bundles are missing in the history"):
         claim_kept(store, ledger)
 
@@ -145,23 +145,23 @@ def test_a_round_that_is_over_stops_everybody() -> None:
 def test_clients_have_clocks_of_their_own(store: Store, tmp_path: Path) -> None:
     hours = set()
     for name in "abcdefgh":
-        with client(Place.at(str(tmp_path / "store"), StorageOptions()).open(), name, 0.0) as its:
+        with client(ScratchLocation.at(str(tmp_path / "store"), StorageOptions()).open(), name, 0.0) as its:
             hours.add(its.store.connected.core.clock.now_ns() // (3600 * 10**9))
     assert len(hours) > 2
 
 
-def _dies(pipe: object, place: Place) -> None:
+def _dies(pipe: object, place: ScratchLocation) -> None:
     import os
 
     os._exit(1)
 
 
-def _fails(pipe: object, place: Place) -> None:
+def _fails(pipe: object, place: ScratchLocation) -> None:
     raise Broken("on purpose")
 
 
 def test_what_becomes_of_another_process_is_heard(tmp_path: Path) -> None:
-    with workers(Place(tmp_path.as_uri(), StorageOptions()), 2) as (one, other):
+    with workers(ScratchLocation(tmp_path.as_uri(), StorageOptions()), 2) as (one, other):
         one.begin(_dies)
         other.begin(_fails)
         with pytest.raises(Unavailable, match="worker process died"):

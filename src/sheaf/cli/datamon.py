@@ -20,7 +20,7 @@ from sheaf.cli.datamon_commands.traces import leave_traces
 from sheaf.cli.options import GLOBAL_OPTIONS, global_option, ignored_option
 from sheaf.cli.output.streams import ensure_utf8, prepare_streams
 from sheaf.cli.run import start
-from sheaf.cli.verb_tree import MissingOptions, Tree
+from sheaf.cli.verb_tree import MissingOptions, VerbTree
 from sheaf.cli.verbs import NOUNS as SHEAF_NOUNS
 from sheaf.cli.verbs import VERBS as SHEAF_VERBS
 
@@ -145,7 +145,7 @@ DATAMON: Final = Dialect(
     after_download=leave_traces,
 )
 
-datamon: Final = Tree(
+datamon: Final = VerbTree(
     "datamon",
     VERBS,
     NOUNS,

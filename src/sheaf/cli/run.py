@@ -21,7 +21,7 @@ from sheaf.cli.app import App, Dialect
 from sheaf.cli.error_report import Failure, failure_of, one_line, print_failure
 from sheaf.cli.exits import BROKEN_PIPE, INTERRUPTED, OK, TERMINATED, UNREACHABLE, USAGE
 from sheaf.cli.output.streams import OutputError, drop_output, finish_output
-from sheaf.cli.verb_tree import Tree
+from sheaf.cli.verb_tree import VerbTree
 from sheaf.settings.settings import Environment, read_environment
 
 __all__ = ["patiently", "run", "start"]
@@ -43,7 +43,7 @@ class _Terminated(BaseException):
     """SIGTERM as an exception, so that open resources are closed."""
 
 
-def start(tree: Tree, dialect: Dialect, args: Sequence[str]) -> NoReturn:
+def start(tree: VerbTree, dialect: Dialect, args: Sequence[str]) -> NoReturn:
     """Run the command line as this process and exit."""
     for number in _ENDINGS:
         signal.signal(number, _end)
@@ -53,7 +53,7 @@ def start(tree: Tree, dialect: Dialect, args: Sequence[str]) -> NoReturn:
     sys.exit(finish_output(code))
 
 
-def run(tree: Tree, dialect: Dialect, args: Sequence[str], environment: Environment) -> int:
+def run(tree: VerbTree, dialect: Dialect, args: Sequence[str], environment: Environment) -> int:
     """Run one call and return its exit code. Prints errors; never raises."""
     app = _Call.app = App(dialect, environment)
     try:
@@ -80,7 +80,7 @@ def run(tree: Tree, dialect: Dialect, args: Sequence[str], environment: Environm
         return dialect.exit_code(failure.exit)
 
 
-def _invoke(tree: Tree, app: App, args: list[str]) -> int:
+def _invoke(tree: VerbTree, app: App, args: list[str]) -> int:
     name = app.dialect.name
     variable = f"_{name.upper()}_COMPLETE"
     if instruction := app.environment.variables.get(variable):

@@ -18,7 +18,7 @@ from sheaf.cli.words import make_completable
 from sheaf.errors import Bug
 from sheaf.settings.settings import Environment
 
-__all__ = ["MissingOptions", "Tree", "Verb", "check_text", "verb", "verbs_of"]
+__all__ = ["MissingOptions", "Verb", "VerbTree", "check_text", "verb", "verbs_of"]
 
 #: Returns the views of what a verb lists, by option.
 Listed = Callable[[], Mapping[str, View[Any]]]
@@ -148,7 +148,7 @@ class Verb(_WithGlobals):
             formatter.write_dl([(str(code), dialect.exits[code]) for code in codes])
 
 
-class Tree(_WithGlobals, click.Group):
+class VerbTree(_WithGlobals, click.Group):
     """A group whose verbs are in a literal table, ``"list files" -> "module:attribute"``, and load when used.
 
     A name may have several words; the longest match is used, so ``bundle list`` and ``bundle list files`` are two plain
@@ -173,7 +173,7 @@ class Tree(_WithGlobals, click.Group):
                 for key, at in self._table.items()
                 if key.startswith(f"{cmd_name} ")
             }
-            return Tree(cmd_name, below, help=self._nouns[cmd_name], short_help=self._nouns[cmd_name])
+            return VerbTree(cmd_name, below, help=self._nouns[cmd_name], short_help=self._nouns[cmd_name])
         return _load(self._table[cmd_name]) if cmd_name in self._table else None
 
     def resolve_command(
@@ -251,15 +251,15 @@ def _load(at: str) -> click.Command:
     return cast(click.Command, getattr(importlib.import_module(module), attribute))
 
 
-def verbs_of(tree: Tree, dialect: Dialect, table: Mapping[str, str]) -> Iterator[tuple[str, Verb]]:
+def verbs_of(tree: VerbTree, dialect: Dialect, table: Mapping[str, str]) -> Iterator[tuple[str, Verb]]:
     """Load the verbs of a table by name, to describe them."""
     context = click.Context(tree, info_name=dialect.name, obj=App(dialect, Environment({}, Path("/home"), "user")))
     for name in sorted(table):
         _, command, _ = tree.resolve_command(context, name.split())
         # A noun that is also a verb: load the verb.
-        if isinstance(command, Tree) and name in table and " " not in name:
+        if isinstance(command, VerbTree) and name in table and " " not in name:
             command = _load(table[name])
-        if isinstance(command, Tree):
+        if isinstance(command, VerbTree):
             noun = click.Context(command, parent=context, info_name=name.split()[0])
             _, command, _ = command.resolve_command(noun, name.split()[1:])
         if not isinstance(command, Verb):

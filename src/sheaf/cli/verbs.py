@@ -7,7 +7,7 @@ from typing import Final
 from sheaf.cli.app import Dialect
 from sheaf.cli.exits import EXITS, PARTIAL
 from sheaf.cli.options import GLOBAL_OPTIONS, global_option
-from sheaf.cli.verb_tree import Tree
+from sheaf.cli.verb_tree import VerbTree
 from sheaf.settings.settings import read_sheaf
 
 __all__ = ["NOUNS", "SHEAF", "VERBS", "sheaf"]
@@ -129,7 +129,7 @@ SHEAF: Final = Dialect(
     has_tables=True,
 )
 
-sheaf: Final = Tree(
+sheaf: Final = VerbTree(
     "sheaf",
     VERBS,
     NOUNS,

@@ -13,7 +13,7 @@ from sheaf.lazy import lazy_names
 if TYPE_CHECKING:
     from sheaf.engine.block_cache import forget_copies
     from sheaf.engine.check.affected_files import name_files
-    from sheaf.engine.check.check import Reading, check_store
+    from sheaf.engine.check.check import PackSelection, check_store
     from sheaf.engine.chunks.chunk_reader import Contents
     from sheaf.engine.commit.writer import Draft
     from sheaf.engine.encryption.encrypted_backend import EncryptedBackend
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sheaf.engine.erase.receipts import receipts
     from sheaf.engine.erase.redact_names import Names
     from sheaf.engine.gc.collect import collect
-    from sheaf.engine.gc.grace import Patience
+    from sheaf.engine.gc.grace import GracePeriod
     from sheaf.engine.gc.restore import dropped_labels, restore_bundle, restore_repo
     from sheaf.engine.gc.retention import find_deleted_repo, restorable, restorable_repos
     from sheaf.engine.gc.store_sizes import bundle_sizes, store_sizes
@@ -38,8 +38,8 @@ _WHERE = {
     "EncryptedBackend": "sheaf.engine.encryption.encrypted_backend",
     "Finder": "sheaf.engine.erase.locate",
     "Names": "sheaf.engine.erase.redact_names",
-    "Patience": "sheaf.engine.gc.grace",
-    "Reading": "sheaf.engine.check.check",
+    "GracePeriod": "sheaf.engine.gc.grace",
+    "PackSelection": "sheaf.engine.check.check",
     "bring_back": "sheaf.engine.repair.quarantine",
     "bundle_sizes": "sheaf.engine.gc.store_sizes",
     "check_store": "sheaf.engine.check.check",
@@ -68,9 +68,9 @@ __all__ = [
     "Draft",
     "EncryptedBackend",
     "Finder",
+    "GracePeriod",
     "Names",
-    "Patience",
-    "Reading",
+    "PackSelection",
     "bring_back",
     "bundle_sizes",
     "check_store",

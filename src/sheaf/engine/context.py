@@ -12,7 +12,7 @@ from sheaf.engine.log.resolve import Refs
 from sheaf.errors import NotFound, Unsupported
 from sheaf.fork import Lazy
 from sheaf.format.store_v1 import READ_FEATURES, WRITE_FEATURES
-from sheaf.model.records import Bundle, RepoEntry, RepoOp, RepoState, StoreOp, StoreState
+from sheaf.model.records import BundleRecord, RepoEntry, RepoOp, RepoState, StoreOp, StoreState
 
 if TYPE_CHECKING:
     from sheaf.engine.manifest.node_store import Nodes
@@ -81,14 +81,14 @@ class Context:
         """The store's manifest nodes."""
         return self.store.nodes
 
-    def tree(self, bundle: Bundle) -> Tree:
+    def tree(self, bundle: BundleRecord) -> Tree:
         """Return the manifest of a bundle. It finds the bundle's new root if an erasure has changed it meanwhile."""
         from sheaf.engine.manifest.node_store import pointer_of
         from sheaf.engine.manifest.tree import Tree
 
         return Tree(self.nodes, pointer_of(bundle.root), lambda: pointer_of(self.current(bundle.id).root))
 
-    def current(self, id: str) -> Bundle:
+    def current(self, id: str) -> BundleRecord:
         """Return a bundle as it is now; usable from any thread, by a log of its own. Raises NotFound."""
         return Refs(repo_log(self.core, self.entry.id), self.entry.name).get(id)
 

@@ -16,7 +16,7 @@ from sheaf.model.records import Author
 __all__ = [
     "Condemned",
     "Damage",
-    "ErasedPlace",
+    "ErasedFile",
     "Erasing",
     "Notice",
     "Receipt",
@@ -97,7 +97,7 @@ class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
         check_ids(*filter(None, (self.origin,)))
 
 
-class ErasedPlace(msgspec.Struct, frozen=True, omit_defaults=True):
+class ErasedFile(msgspec.Struct, frozen=True, omit_defaults=True):
     """One path of one bundle that had an erased content. ``path``: empty if it was removed from the receipt."""
 
     repo: str
@@ -153,7 +153,7 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     time: str
     reason: str
     contents: tuple[str, ...]
-    places: tuple[ErasedPlace, ...]
+    places: tuple[ErasedFile, ...]
     packs: int
     scanned: int
     author: Author = Author()

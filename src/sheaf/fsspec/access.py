@@ -16,10 +16,10 @@ from sheaf.fork import RLock
 from sheaf.fsspec.connection import MAIN, Connection
 from sheaf.fsspec.open_file import IN_MEMORY, Content, ReadingFile, WritingFile
 from sheaf.fsspec.os_errors import exists, is_folder, missing, no_ref
-from sheaf.fsspec.uncommitted import Local, Made, Pending, Taken, file_entry
-from sheaf.fsspec.url import Location
+from sheaf.fsspec.uncommitted import CopiedFile, LocalFile, Made, UncommittedChanges, file_entry
+from sheaf.fsspec.url import SheafUrl
 from sheaf.fsspec.workspace import Workspace
-from sheaf.model.entries import Entry, Kind
+from sheaf.model.entries import Kind, ManifestEntry
 from sheaf.model.paths import join, split
 from sheaf.repo.bundle import Bundle
 from sheaf.vfs import FileTree, follow
@@ -27,7 +27,7 @@ from sheaf.vfs import FileTree, follow
 __all__ = ["Access", "View", "followed", "target"]
 
 T = TypeVar("T")
-View = FileTree | Pending
+View = FileTree | UncommittedChanges
 _BUFFER = 1 << 20  # size in bytes of the buffer for small reads
 _TRIES = 10  # attempts of a write whose branch others move at the same time
 
@@ -102,7 +102,7 @@ class Access:
         finally:
             self._mine.bundles = before
 
-    def bundle(self, at: Location) -> Bundle:
+    def bundle(self, at: SheafUrl) -> Bundle:
         """Return the bundle of a location. Raises NotFound, Ambiguous."""
         known: dict[str, Bundle] | None = getattr(self._mine, "bundles", None)
         if known is None:
@@ -111,13 +111,13 @@ class Access:
             known[at.bundle] = self.connection.bundle(at)
         return known[at.bundle]
 
-    def view(self, at: Location) -> View:
+    def view(self, at: SheafUrl) -> View:
         """Return what to read a location from. Within a transaction, a branch is fixed by its first use."""
         if self._current is None or self.connection.branch(at) is None:
             return self.bundle(at).view
         return self.pending(at, new=True)
 
-    def pending(self, at: Location, *, new: bool = False) -> Pending:
+    def pending(self, at: SheafUrl, *, new: bool = False) -> UncommittedChanges:
         """Return the changes to a location's branch, which must exist or be ``main``. Raises NotFound, OSError (EROFS).
 
         ``new``: the branch need not exist.
@@ -126,25 +126,25 @@ class Access:
         branch = self.connection.check_writable(at)
         repo = self.connection.repo(at.repo)
         key = repo.id, branch
-        pending = self._current.begin(key, lambda: Pending(repo, branch, self.connection.head(repo, branch)))
+        pending = self._current.begin(key, lambda: UncommittedChanges(repo, branch, self.connection.head(repo, branch)))
         if not (new or pending.base or pending.is_new or branch == MAIN):
             raise NotFound(f'didn\'t find branch "{branch}"', f"create it with mkdir('{at.bundle}')")
         return pending
 
-    def entry(self, at: Location, *, dangling: bool = False) -> tuple[View, Entry]:
+    def entry(self, at: SheafUrl, *, dangling: bool = False) -> tuple[View, ManifestEntry]:
         """Return the entry of a location, symlinks followed; with ``dangling`` also a dangling symlink.
 
         Raises FileNotFoundError.
         """
         view = self.view(at)
-        if isinstance(view, Pending) and not at.path and not (view.base or view.is_changed):
+        if isinstance(view, UncommittedChanges) and not at.path and not (view.base or view.is_changed):
             raise missing(at)
         entry = followed(view, at.path) or (_finder(view)(at.path) if dangling else None)
         if entry is None:
             raise missing(at)
         return view, entry
 
-    def file(self, at: Location) -> tuple[View, Entry]:
+    def file(self, at: SheafUrl) -> tuple[View, ManifestEntry]:
         """Return the entry of a file, symlinks followed. Raises FileNotFoundError, IsADirectoryError."""
         if at.ref is None:
             self.names(at)
@@ -154,7 +154,7 @@ class Access:
             raise is_folder(at)
         return view, entry
 
-    def names(self, at: Location) -> list[str]:
+    def names(self, at: SheafUrl) -> list[str]:
         """List a folder of repos: repos and folders by name; for a repo, its refs. Raises FileNotFoundError."""
         inside = at.repo + "/" if at.repo else ""
         names = [repo.name for repo in self.connection.repos()]
@@ -168,7 +168,7 @@ class Access:
 
     # -- files ---------------------------------------------------------------------------------------------------------
 
-    def is_inside(self, at: Location, folder: Location) -> bool:
+    def is_inside(self, at: SheafUrl, folder: SheafUrl) -> bool:
         """Return True if a path is, or would be, below a folder of the same branch or bundle, symlinks followed."""
         if at.repo != folder.repo:
             return False
@@ -176,7 +176,9 @@ class Access:
             view, other = self.view(folder), self.view(at)
         except NotFound:
             return False
-        is_same = view is other if isinstance(view, Pending) else self.bundle(at).id == self.bundle(folder).id
+        is_same = (
+            view is other if isinstance(view, UncommittedChanges) else self.bundle(at).id == self.bundle(folder).id
+        )
         top, inner, rest = followed(view, folder.path), at.path, ""
         while inner and (found := followed(view, inner)) is None:
             inner, name = split(inner)
@@ -184,25 +186,25 @@ class Access:
         real = join(found.path, rest) if inner and found else rest
         return is_same and top is not None and top.kind == Kind.FOLDER and real.startswith(f"{top.path}/")
 
-    def raw(self, at: Location) -> io.RawIOBase:
+    def raw(self, at: SheafUrl) -> io.RawIOBase:
         """Open a file for reading, without a buffer."""
         view, entry = self.file(at)
-        if isinstance(view, Pending):
+        if isinstance(view, UncommittedChanges):
             if view.is_made(entry.path):
                 return cast(io.RawIOBase, view.open(entry.path))
             view = committed(view)
         return ReadingFile(view.contents, entry)
 
-    def open(self, at: Location) -> BinaryIO:
+    def open(self, at: SheafUrl) -> BinaryIO:
         """Open a file for reading."""
         return cast(BinaryIO, io.BufferedReader(self.raw(at), _BUFFER))
 
-    def read(self, at: Location, start: int | None, end: int | None) -> bytes:
+    def read(self, at: SheafUrl, start: int | None, end: int | None) -> bytes:
         """Read a range of a file; negative positions count from its end."""
         view, entry = self.file(at)
         begin, stop, _ = slice(start, end).indices(entry.size)
         size = max(stop - begin, 0)
-        if isinstance(view, Pending):
+        if isinstance(view, UncommittedChanges):
             if view.is_made(entry.path):
                 with view.open(entry.path) as stream:
                     stream.seek(begin)
@@ -210,7 +212,7 @@ class Access:
             view = committed(view)
         return view.contents.read(entry, begin, size)
 
-    def writer(self, at: Location, mode: str, *, autocommit: bool) -> WritingFile:
+    def writer(self, at: SheafUrl, mode: str, *, autocommit: bool) -> WritingFile:
         """Open a file for writing. Raises errors now, not when it is closed."""
         own = Workspace() if self._current is None else None
         workspace = own or self._current
@@ -231,7 +233,7 @@ class Access:
             file.seek(0, io.SEEK_END if mode == "ab" else io.SEEK_SET)
         return file
 
-    def _start_of(self, at: Location, mode: str) -> BinaryIO | None:
+    def _start_of(self, at: SheafUrl, mode: str) -> BinaryIO | None:
         """Check that a file may be written; return its current content for the modes that keep it, else None.
 
         Raises IsADirectoryError, FileExistsError, FileNotFoundError.
@@ -245,7 +247,7 @@ class Access:
             raise missing(at)
         return self.open(at) if entry is not None and mode in ("ab", "r+b") else None
 
-    def _write(self, at: Location, content: Content, mode: str) -> None:
+    def _write(self, at: SheafUrl, content: Content, mode: str) -> None:
         pending = self.pending(at)
         path = target(pending, at.path)
         old = pending.find(path)
@@ -254,12 +256,12 @@ class Access:
         size = len(content) if isinstance(content, bytes) else content.stat().st_size
         pending.write(path, Made(file_entry(path, size, old.mode if old else 0o644), content))
 
-    def copied(self, at: Location) -> Made:
+    def copied(self, at: SheafUrl) -> Made:
         """Return a file as the source of a copy."""
         view, entry = self.file(at)
-        if isinstance(view, Pending):
+        if isinstance(view, UncommittedChanges):
             return view.source(entry.path)
-        return Made(entry, Taken(self.bundle(at), entry.path))
+        return Made(entry, CopiedFile(self.bundle(at), entry.path))
 
     def taken(self, path: str, local: Path) -> Made:
         """Return a local file, with its mode and time, as the source of a write.
@@ -270,7 +272,7 @@ class Access:
         entry = file_entry(path, status.st_size, status.st_mode & 0o777, status.st_mtime_ns)
         # Without a transaction, the file is committed before the call returns, so a copy isn't needed.
         if self._shared is None:
-            return Made(entry, Local(local.resolve()))
+            return Made(entry, LocalFile(local.resolve()))
         if status.st_size <= IN_MEMORY:
             content = local.read_bytes()
             return Made(replace(entry, size=len(content)), content)
@@ -279,22 +281,22 @@ class Access:
         return Made(replace(entry, size=copy.stat().st_size), copy)
 
 
-def committed(pending: Pending) -> FileTree:
+def committed(pending: UncommittedChanges) -> FileTree:
     """Return the file tree of the bundle that changes are made to."""
     assert pending.base is not None
     return pending.base.view
 
 
-def followed(view: View, path: str) -> Entry | None:
+def followed(view: View, path: str) -> ManifestEntry | None:
     """Return the entry of a path, symlinks followed, or None."""
     return follow(_finder(view), path)
 
 
-def _finder(view: View) -> Callable[[str], Entry | None]:
+def _finder(view: View) -> Callable[[str], ManifestEntry | None]:
     return view.tree.find if isinstance(view, FileTree) else view.find
 
 
-def target(pending: Pending, path: str) -> str:
+def target(pending: UncommittedChanges, path: str) -> str:
     """Return the path to write to: symlinks are followed, also in parents of a new path."""
     entry = follow(pending.find, path)
     if entry is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from sheaf.errors import Ambiguous, InvalidInput, NotFound
 from sheaf.fork import RLock
 from sheaf.fsspec.os_errors import read_only
-from sheaf.fsspec.url import Location
+from sheaf.fsspec.url import SheafUrl
 from sheaf.model.records import Author
 from sheaf.model.refs import Ref, parse_ref
 from sheaf.repo.bundle import Bundle
@@ -73,7 +73,7 @@ class Connection:
             # The repo that was opened first has read its log already: don't read it again.
             return self._repos.setdefault(found.id, found)
 
-    def bundle(self, at: Location) -> Bundle:
+    def bundle(self, at: SheafUrl) -> Bundle:
         """Return the bundle of a location; for a branch or label, the one it points to now. Raises NotFound, Ambiguous."""
         with self._lock:
             if at.bundle in self._pinned:
@@ -95,7 +95,7 @@ class Connection:
                 *(f"label:{ref}" if ref in branches else ref for ref in labels),
             ]
 
-    def branch(self, at: Location) -> str | None:
+    def branch(self, at: SheafUrl) -> str | None:
         """Return the name of a location's branch, which need not exist; None if its ref is not a branch.
 
         Raises Ambiguous if a label has that name too.
@@ -121,7 +121,7 @@ class Connection:
             except NotFound:
                 return None
 
-    def check_writable(self, at: Location) -> str:
+    def check_writable(self, at: SheafUrl) -> str:
         """Return the name of the branch to write to. Raises OSError (EROFS) for other refs, InvalidInput without a ref."""
         if at.ref is None:
             raise InvalidInput(f"'{at}' does not name a bundle", f"write sheaf://{at.repo or 'REPO'}@{MAIN}/PATH")

@@ -16,13 +16,13 @@ from fsspec.spec import AbstractFileSystem, has_magic
 
 from sheaf.fsspec.access import Access, View, followed, target
 from sheaf.fsspec.connection import Connection, Options
-from sheaf.fsspec.open_file import Reader, Text, WritingFile, discarding
+from sheaf.fsspec.open_file import FileReader, Text, WritingFile, discarding
 from sheaf.fsspec.os_errors import exists, is_folder, missing, not_empty, not_folder, os_errors
 from sheaf.fsspec.transaction import Transaction
-from sheaf.fsspec.url import Location, strip
+from sheaf.fsspec.url import SheafUrl, strip
 from sheaf.fsspec.walk import Walk
 from sheaf.local_errors import ensure_utf8_names
-from sheaf.model.entries import Entry, Kind
+from sheaf.model.entries import Kind, ManifestEntry
 from sheaf.model.ids import ZERO_HASH
 from sheaf.model.paths import join, relative, split
 from sheaf.storage.storage_options import StorageOptions
@@ -72,7 +72,7 @@ class SheafFileSystem(AbstractFileSystem):
     @os_errors
     def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
         """Return facts about a path: name, size in bytes, type; for files also mode, mtime (seconds) and content hash."""
-        at = Location.parse(path)
+        at = SheafUrl.parse(path)
         if at.ref is None:
             self.access.names(at)
             return _folder(str(at))
@@ -105,7 +105,7 @@ class SheafFileSystem(AbstractFileSystem):
     @os_errors
     def ls(self, path: str, detail: bool = True, **kwargs: Any) -> list[Any]:
         """List a folder; for a file, itself. For a repo its refs, for a folder of repos the repos."""
-        at = Location.parse(path)
+        at = SheafUrl.parse(path)
         if at.ref is None:
             found = [_folder(name) for name in self.access.names(at)]
         else:
@@ -117,7 +117,7 @@ class SheafFileSystem(AbstractFileSystem):
         self, path: str, maxdepth: int | None = None, withdirs: bool = False, detail: bool = False, **kwargs: Any
     ) -> Any:
         """Return all files below a path, read in one pass over the manifest."""
-        at = Location.parse(path)
+        at = SheafUrl.parse(path)
         if at.ref is None or maxdepth is not None:
             return super().find(path, maxdepth=maxdepth, withdirs=withdirs, detail=detail, **kwargs)
         found: dict[str, dict[str, Any]] = {}
@@ -172,7 +172,7 @@ class SheafFileSystem(AbstractFileSystem):
     @os_errors
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
         """Read a file, or a range of it; negative positions count from its end."""
-        return self.access.read(Location.parse(path), start, end)
+        return self.access.read(SheafUrl.parse(path), start, end)
 
     @os_errors
     def cat(self, *args: Any, **kwargs: Any) -> Any:
@@ -212,12 +212,12 @@ class SheafFileSystem(AbstractFileSystem):
     def _open(
         self, path: str, mode: str = "rb", block_size: int | None = None, autocommit: bool = True, **kwargs: Any
     ) -> Any:
-        at = Location.parse(path)
+        at = SheafUrl.parse(path)
         kind, rest = mode[:1], "".join(sorted(mode[1:]))
         if kind not in "rwax" or rest not in ("b", "+b"):
             raise ValueError(f"invalid mode '{mode}'")
         if kind == "r" and rest == "b":
-            return Reader(self.access.raw(at), self, at, block_size)
+            return FileReader(self.access.raw(at), self, at, block_size)
         # A file that is being written can always be read, too.
         plain = "r+b" if kind == "r" else f"{kind}b"
         return self.access.writer(at, plain, autocommit=autocommit or self._intrans)
@@ -237,14 +237,14 @@ class SheafFileSystem(AbstractFileSystem):
             binary = self.open(path, f"{mode.replace('t', '')}b", block_size, cache_options, compression, **kwargs)
             return Text(binary, **text)
         file = super().open(path, mode, block_size, cache_options, compression, **kwargs)
-        return file if isinstance(file, (Reader, WritingFile)) or mode == "rb" else discarding(file)
+        return file if isinstance(file, (FileReader, WritingFile)) or mode == "rb" else discarding(file)
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
     @os_errors
     def mkdir(self, path: str, create_parents: bool = True, **kwargs: Any) -> None:
         """Create a folder, or for the root of a bundle (``repo@name``) an empty branch."""
-        at = Location.parse(path)
+        at = SheafUrl.parse(path)
 
         def make() -> None:
             pending = self.access.pending(at, new=not at.path)
@@ -263,7 +263,7 @@ class SheafFileSystem(AbstractFileSystem):
     @os_errors
     def makedirs(self, path: str, exist_ok: bool = False) -> None:
         """Create a folder and its parents, but never a branch, because programs call this before they write anything."""
-        at = Location.parse(path)
+        at = SheafUrl.parse(path)
         try:
             kind = self.info(path)["type"]
         except FileNotFoundError:
@@ -278,7 +278,7 @@ class SheafFileSystem(AbstractFileSystem):
     @os_errors
     def rmdir(self, path: str) -> None:
         """Remove an empty folder."""
-        at = Location.parse(path)
+        at = SheafUrl.parse(path)
 
         def remove() -> None:
             pending, entry = self.access.pending(at), self.access.entry(at)[1]
@@ -296,20 +296,20 @@ class SheafFileSystem(AbstractFileSystem):
 
         def remove() -> None:
             for name in reversed(self.expand_path(path, recursive=maxdepth is not None, maxdepth=maxdepth)):
-                self._remove(Location.parse(name), recursive)
+                self._remove(SheafUrl.parse(name), recursive)
 
-        self.access.atomically(f"rm {Location.parse(path).path}" if isinstance(path, str) else "rm", remove)
+        self.access.atomically(f"rm {SheafUrl.parse(path).path}" if isinstance(path, str) else "rm", remove)
 
     @os_errors
     def rm_file(self, path: str) -> None:
         """Remove one file."""
-        at = Location.parse(path)
+        at = SheafUrl.parse(path)
         self.access.atomically(f"rm {at.path}", lambda: self._remove(at, recursive=False))
 
     @os_errors
     def cp_file(self, path1: str, path2: str, **kwargs: Any) -> None:
         """Copy a file by reference, without reading its bytes, or create a folder."""
-        source, at = Location.parse(path1), Location.parse(path2)
+        source, at = SheafUrl.parse(path1), SheafUrl.parse(path2)
 
         def copy() -> None:
             if self.isdir(path1):
@@ -324,7 +324,7 @@ class SheafFileSystem(AbstractFileSystem):
     @os_errors
     def put_file(self, lpath: Any, rpath: str, callback: Any = None, mode: str = "overwrite", **kwargs: Any) -> None:
         """Copy a local file with its mode and time, or create a folder."""
-        at = Location.parse(rpath)
+        at = SheafUrl.parse(rpath)
 
         def put() -> None:
             if Path(lpath).is_dir():
@@ -360,7 +360,7 @@ class SheafFileSystem(AbstractFileSystem):
     def mv(self, *args: Any, **kwargs: Any) -> None:
         """Move files by reference, without reading their bytes. Makes one bundle."""
         if len(args) > 1 and all(isinstance(path, str) for path in args[:2]):
-            old, new = map(Location.parse, args[:2])
+            old, new = map(SheafUrl.parse, args[:2])
             if self.access.is_inside(new, old):
                 raise OSError(errno.EINVAL, "a folder can't be moved into itself", str(old), None, str(new))
         self.access.atomically("move", lambda: super(SheafFileSystem, self).mv(*args, **kwargs))
@@ -385,7 +385,7 @@ class SheafFileSystem(AbstractFileSystem):
 
     # -- plumbing ------------------------------------------------------------------------------------------------------
 
-    def _listing(self, at: Location, *, recursive: bool) -> Iterator[dict[str, Any]]:
+    def _listing(self, at: SheafUrl, *, recursive: bool) -> Iterator[dict[str, Any]]:
         view, entry = self.access.entry(at)
         if entry.kind != Kind.FOLDER:
             yield _described(str(at), at.path, entry)
@@ -394,7 +394,7 @@ class SheafFileSystem(AbstractFileSystem):
             inner = join(at.path, relative(found.path, entry.path))
             yield _described(f"{at.bundle}/{inner}", inner, _shown(view, found))
 
-    def _remove(self, at: Location, recursive: bool) -> None:
+    def _remove(self, at: SheafUrl, recursive: bool) -> None:
         pending = self.access.pending(at)
         entry = pending.find(at.path) if at.path else self.access.entry(at)[1]
         if entry is None:
@@ -404,7 +404,7 @@ class SheafFileSystem(AbstractFileSystem):
         pending.remove(entry.path)
 
 
-def _shown(view: View, entry: Entry) -> Entry:
+def _shown(view: View, entry: ManifestEntry) -> ManifestEntry:
     """Return the entry that a symlink leads to, itself if it is dangling."""
     return followed(view, entry.path) or entry if entry.kind == Kind.SYMLINK else entry
 
@@ -413,7 +413,7 @@ def _folder(name: str) -> dict[str, Any]:
     return {"name": name, "size": 0, "type": "directory"}
 
 
-def _described(name: str, path: str, entry: Entry) -> dict[str, Any]:
+def _described(name: str, path: str, entry: ManifestEntry) -> dict[str, Any]:
     times = {"mtime": entry.mtime / 1e9, "mtime_ns": entry.mtime}
     if entry.kind == Kind.FOLDER:
         link = {"islink": True, "real": entry.path} if entry.path != path else {}

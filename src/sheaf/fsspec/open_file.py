@@ -13,17 +13,17 @@ from typing import IO, TYPE_CHECKING, Any
 from fsspec.core import OpenFile
 
 from sheaf.engine.chunks.chunk_reader import Contents
-from sheaf.fork import Origin
+from sheaf.fork import ProcessOrigin
 from sheaf.fsspec.leaving import remember
 from sheaf.fsspec.os_errors import os_errors
-from sheaf.model.entries import Entry
+from sheaf.model.entries import ManifestEntry
 from sheaf.vfs import BundleFile
 
 if TYPE_CHECKING:
     from sheaf.fsspec.filesystem import SheafFileSystem
-    from sheaf.fsspec.url import Location
+    from sheaf.fsspec.url import SheafUrl
 
-__all__ = ["IN_MEMORY", "Content", "Reader", "ReadingFile", "Text", "WritingFile", "discarding"]
+__all__ = ["IN_MEMORY", "Content", "FileReader", "ReadingFile", "Text", "WritingFile", "discarding"]
 
 IN_MEMORY = 1 << 20  #: bytes of a file that are kept in memory while it is written; a larger one goes to disk
 _BUFFER = 1 << 20  # size in bytes of the buffer for small reads
@@ -35,7 +35,7 @@ Content = bytes | Path  #: written data: bytes in memory, or the path of a file
 class ReadingFile(BundleFile):
     """A file of a bundle that raises OSErrors. Sequential reads fetch larger blocks, to save requests."""
 
-    def __init__(self, contents: Contents, entry: Entry) -> None:
+    def __init__(self, contents: Contents, entry: ManifestEntry) -> None:
         super().__init__(contents, entry)
         self.size = entry.size
         # Offset and bytes of the last block. They are one value, because the process may fork at any moment.
@@ -84,7 +84,7 @@ class WritingFile(io.RawIOBase):
         self._path: Path | None = None
         self._file: IO[bytes] = io.BytesIO()
         self._content: Content | None = None
-        self._origin = Origin("a file that is being written")
+        self._origin = ProcessOrigin("a file that is being written")
 
     def readable(self) -> bool:
         return True
@@ -184,10 +184,10 @@ class WritingFile(io.RawIOBase):
         self._file, self._path = spilled, path
 
 
-class Reader(io.BufferedReader):
+class FileReader(io.BufferedReader):
     """A file for reading with what fsspec's files have: size and name. It can be pickled."""
 
-    def __init__(self, file: io.RawIOBase, fs: SheafFileSystem, at: Location, block_size: int | None = None) -> None:
+    def __init__(self, file: io.RawIOBase, fs: SheafFileSystem, at: SheafUrl, block_size: int | None = None) -> None:
         self.blocksize = block_size or _BUFFER
         super().__init__(file, self.blocksize)
         self.fs, self.path, self.size = fs, str(at), self.seek(0, io.SEEK_END)

@@ -17,21 +17,21 @@ from sheaf.engine.clock import SystemClock
 from sheaf.fork import RLock
 from sheaf.fsspec.open_file import Content
 from sheaf.fsspec.os_errors import exists, is_folder, missing, not_folder
-from sheaf.model.entries import Entry, Kind
+from sheaf.model.entries import Kind, ManifestEntry
 from sheaf.model.paths import ancestors, check_path, split
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.edit import Edit
 from sheaf.repo.repo import Repo
 from sheaf.vfs import ROOT
 
-__all__ = ["Local", "Made", "Pending", "Taken", "file_entry"]
+__all__ = ["CopiedFile", "LocalFile", "Made", "UncommittedChanges", "file_entry"]
 
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class CopiedFile:
     """A file of a bundle in this store, to be copied by reference."""
 
     bundle: Bundle
@@ -39,7 +39,7 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class Local:
+class LocalFile:
     """A local file of the user, read when the bundle is committed."""
 
     path: Path
@@ -49,22 +49,22 @@ class Local:
 class Made:
     """A new entry at a path. ``source`` is its content, None for a folder. A file's entry is not stored yet."""
 
-    entry: Entry
-    source: Content | Taken | Local | None = None
+    entry: ManifestEntry
+    source: Content | CopiedFile | LocalFile | None = None
 
 
 def _alone(method: F) -> F:
     """Decorate a method to run in one thread at a time."""
 
     @functools.wraps(method)
-    def locked(self: Pending, *args: Any, **kwargs: Any) -> Any:
+    def locked(self: UncommittedChanges, *args: Any, **kwargs: Any) -> Any:
         with self._lock:
             return method(self, *args, **kwargs)
 
     return cast(F, locked)
 
 
-class Pending:
+class UncommittedChanges:
     """The changes to a branch. Thread-safe. ``base``: the bundle that it pointed to, None for a new branch."""
 
     def __init__(self, repo: Repo, branch: str, base: Bundle | None) -> None:
@@ -85,7 +85,7 @@ class Pending:
     # -- reading -------------------------------------------------------------------------------------------------------
 
     @_alone
-    def find(self, path: str) -> Entry | None:
+    def find(self, path: str) -> ManifestEntry | None:
         """Return the entry of a path with the changes applied, or None."""
         if not path:
             return ROOT
@@ -96,7 +96,7 @@ class Pending:
         return self.base.tree.find(check_path(path))
 
     @_alone
-    def list(self, folder: str, *, recursive: bool = False) -> Iterator[Entry]:
+    def list(self, folder: str, *, recursive: bool = False) -> Iterator[ManifestEntry]:
         """Return the entries of a folder, with ``recursive`` all below it, in any order."""
         found = list(self._listed(folder, recursive))
         if self.base is not None and not self._is_hidden(folder):
@@ -111,9 +111,9 @@ class Pending:
                 return io.BytesIO(content)
             case Path() as file:
                 return file.open("rb")
-            case Taken(bundle, taken):
+            case CopiedFile(bundle, taken):
                 return bundle.open(taken)
-            case Local(file):
+            case LocalFile(file):
                 return file.open("rb")
             case None:
                 raise is_folder(path)
@@ -130,7 +130,7 @@ class Pending:
         entry = self.find(path)
         if entry is None or self.base is None:
             raise missing(path)
-        return Made(entry, Taken(self.base, path))
+        return Made(entry, CopiedFile(self.base, path))
 
     # -- changing ------------------------------------------------------------------------------------------------------
 
@@ -185,7 +185,7 @@ class Pending:
     def _is_hidden(self, path: str) -> bool:
         return bool(self._hidden) and any(part in self._hidden for part in [path, *ancestors(path)])
 
-    def _listed(self, folder: str, recursive: bool) -> Iterator[Entry]:
+    def _listed(self, folder: str, recursive: bool) -> Iterator[ManifestEntry]:
         """Yield what was written in a folder, with ``recursive`` also below it."""
         folders = [folder]
         if recursive:
@@ -214,24 +214,24 @@ class Pending:
             self._below[split(path)[0]].discard(path)
 
 
-def file_entry(path: str, size: int, mode: int = 0o644, mtime: int | None = None) -> Entry:
+def file_entry(path: str, size: int, mode: int = 0o644, mtime: int | None = None) -> ManifestEntry:
     """Return the entry of a file that was just written. ``mtime``: nanoseconds since 1970, by default now."""
     entry = replace(_entry(path, Kind.FILE, mode), size=size)
     return entry if mtime is None else replace(entry, mtime=mtime)
 
 
-def _entry(path: str, kind: Kind, mode: int) -> Entry:
+def _entry(path: str, kind: Kind, mode: int) -> ManifestEntry:
     folder, name = split(path)
-    return Entry(folder, name, kind, mode, SystemClock().now_ns())
+    return ManifestEntry(folder, name, kind, mode, SystemClock().now_ns())
 
 
 def _put(edit: Edit, path: str, made: Made) -> None:
     match made.source:
         case None:
             edit.mkdir(path, mode=made.entry.mode, mtime_ns=made.entry.mtime)
-        case Taken(bundle, taken):
+        case CopiedFile(bundle, taken):
             edit.copy(bundle, taken, path)
-        case Local(file):
+        case LocalFile(file):
             edit.put_file(path, file)
         case Path() as file:
             with file.open("rb") as stream:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Location"]
+__all__ = ["SheafUrl"]
 
 _SCHEME = "sheaf://"
 
 
 @dataclass(frozen=True, slots=True)
-class Location:
+class SheafUrl:
     """A parsed path. ``ref``: None for a folder of repos, or for a repo as the folder of its refs.
 
     ``path``: the path inside the bundle, "" for its root.
@@ -21,7 +21,7 @@ class Location:
     path: str = ""
 
     @classmethod
-    def parse(cls, text: str) -> Location:
+    def parse(cls, text: str) -> SheafUrl:
         """Parse a path. It is unambiguous because names of repos contain no ``@`` and refs no ``/``."""
         repo, at, rest = strip(text).partition("@")
         ref, _, path = rest.partition("/")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sheaf.fsspec.url import Location
+from sheaf.fsspec.url import SheafUrl
 
 if TYPE_CHECKING:
     from sheaf.fsspec.filesystem import SheafFileSystem
@@ -67,4 +67,4 @@ class Walk:
 
 def _real(path: str, folder: str) -> str:
     """Return the full path of a folder in the bundle that a path is in."""
-    return f"{Location.parse(path).bundle}/{folder}".rstrip("/")
+    return f"{SheafUrl.parse(path).bundle}/{folder}".rstrip("/")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from sheaf.fork import Lock, Origin, TemporaryFolder
-from sheaf.fsspec.uncommitted import Pending
+from sheaf.fork import Lock, ProcessOrigin, TemporaryFolder
+from sheaf.fsspec.uncommitted import UncommittedChanges
 from sheaf.repo.bundle import Bundle
 
 __all__ = ["Workspace"]
@@ -16,13 +16,13 @@ class Workspace:
     """Changes to branches, and a folder for contents that are too big for memory. Close it after use."""
 
     def __init__(self) -> None:
-        self.branches: dict[tuple[str, str], Pending] = {}  # by (repo id, branch)
+        self.branches: dict[tuple[str, str], UncommittedChanges] = {}  # by (repo id, branch)
         self._folder: TemporaryFolder | None = None
-        self._origin = Origin("what was written through sheaf:// and is not committed")
+        self._origin = ProcessOrigin("what was written through sheaf:// and is not committed")
         self._files = 0
         self._lock = Lock()
 
-    def begin(self, key: tuple[str, str], make: Callable[[], Pending]) -> Pending:
+    def begin(self, key: tuple[str, str], make: Callable[[], UncommittedChanges]) -> UncommittedChanges:
         """Return the changes to a branch; on first use, those returned by ``make``."""
         with self._lock:
             if key not in self.branches:

@@ -15,9 +15,9 @@ __all__ = [
     "LATEST",
     "MAX_MODE",
     "ChunkPlace",
-    "Entry",
     "ExternalPlace",
     "Kind",
+    "ManifestEntry",
     "ObjectPlace",
     "Place",
     "PlaceKind",
@@ -97,7 +97,7 @@ def clamp_time(ns: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ManifestEntry:
     """One path of a bundle.
 
     ``mode``: permission bits without setuid, setgid and sticky. ``mtime``: nanoseconds since 1970. ``size``: bytes.

@@ -18,7 +18,7 @@ __all__ = [
     "AddBundle",
     "Author",
     "BringBack",
-    "Bundle",
+    "BundleRecord",
     "CreateRepo",
     "DeleteBundle",
     "DeleteRepo",
@@ -72,7 +72,7 @@ class Root(Value, frozen=True):
     full: str
 
 
-class Bundle(Value, frozen=True):
+class BundleRecord(Value, frozen=True):
     """A bundle's complete descriptor. ``files``: entries that are not folders; ``size``: bytes of all files.
 
     ``version`` is the root's logical hash. ``time`` is the writer's clock (RFC 3339, UTC).
@@ -117,7 +117,7 @@ class Op(
 class AddBundle(Op, frozen=True):
     """Commit a bundle."""
 
-    bundle: Bundle
+    bundle: BundleRecord
 
 
 class MoveBranch(Op, frozen=True):
@@ -129,7 +129,7 @@ class MoveBranch(Op, frozen=True):
     name: str
     bundle: str | None
     expect: str | None = None
-    target: Bundle | None = None
+    target: BundleRecord | None = None
 
 
 class SetLabel(Op, frozen=True):
@@ -142,21 +142,21 @@ class SetLabel(Op, frozen=True):
     bundle: str | None
     expect: str | None = None
     check: bool = False
-    target: Bundle | None = None
+    target: BundleRecord | None = None
 
 
 class DeleteBundle(Op, frozen=True):
     """Hide a bundle; gc deletes its objects once it finds them unreachable. ``latest``: the newest bundle left."""
 
     bundle: str
-    latest: Bundle | None = None
+    latest: BundleRecord | None = None
 
 
 class RestoreBundle(Op, frozen=True):
     """Undo a deletion that gc has not carried out yet. ``latest``: the newest bundle then, if it is another one."""
 
-    bundle: Bundle
-    latest: Bundle | None = None
+    bundle: BundleRecord
+    latest: BundleRecord | None = None
 
 
 class SetAside(Op, frozen=True):
@@ -183,7 +183,7 @@ class RedactBundle(Op, frozen=True):
     expect: str
     session: str
 
-    def of(self, bundle: Bundle) -> Bundle:
+    def of(self, bundle: BundleRecord) -> BundleRecord:
         """The bundle's descriptor with the new root."""
         return msgspec.structs.replace(bundle, root=self.root, redacted=self.session)
 
@@ -212,7 +212,7 @@ class RepoState(Value, frozen=True):
 
     branches: dict[str, RefTarget] = {}
     labels: dict[str, RefTarget] = {}
-    bundles: dict[str, Bundle] = {}
+    bundles: dict[str, BundleRecord] = {}
     latest: str | None = None
     count: int = 0
     aside: dict[str, str] = {}
@@ -257,7 +257,7 @@ class RepoState(Value, frozen=True):
         labels = [f"label:{name}" for name, target in self.labels.items() if target.bundle == bundle]
         return labels + [f"branch:{name}" for name, target in self.branches.items() if target.bundle == bundle]
 
-    def lacking(self, bundle: Bundle) -> Bundle | None:
+    def lacking(self, bundle: BundleRecord) -> BundleRecord | None:
         """The bundle if this state doesn't contain its descriptor, else None: the value for an operation's ``target``."""
         return None if bundle.id in self.bundles else bundle
 
@@ -305,20 +305,20 @@ class RepoState(Value, frozen=True):
                 "move them with `sheaf branch set` and `sheaf label set`, or delete them",
             )
 
-    def _knowing(self, op: MoveBranch | SetLabel) -> dict[str, Bundle]:
+    def _knowing(self, op: MoveBranch | SetLabel) -> dict[str, BundleRecord]:
         if op.bundle is None or op.bundle in self.bundles:
             return self.bundles
         if op.target is None or op.target.id != op.bundle:
             raise NotFound(f"'{op.name}' can't point to the unknown bundle {op.bundle}")
         return {**self.bundles, op.bundle: op.target}
 
-    def _and(self, bundle: Bundle, latest: Bundle) -> RepoState:
+    def _and(self, bundle: BundleRecord, latest: BundleRecord) -> RepoState:
         if bundle.id in self.bundles:
             raise AlreadyExists(f"bundle {bundle.id} is already committed")
         bundles = {**self.bundles, bundle.id: bundle, latest.id: latest}
         return self._with(bundles=bundles, latest=latest.id, count=self.count + 1)
 
-    def _without(self, gone: str, latest: Bundle | None) -> RepoState:
+    def _without(self, gone: str, latest: BundleRecord | None) -> RepoState:
         self.ensure_not_named(gone)
         left = self._with(bundles=_but(self.bundles, gone), aside=_but(self.aside, gone), count=self.count - 1)
         if self.latest != gone:

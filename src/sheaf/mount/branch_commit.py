@@ -19,7 +19,7 @@ from sheaf.mount.overlay_diff import Row
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.repo import Repo
 
-__all__ = ["Branch", "head_of"]
+__all__ = ["BranchCommitter", "head_of"]
 
 _TRIES: Final = 20  # commits by other writers that may come first, one after another
 _NAMED: Final = 5  # paths listed in an error
@@ -33,7 +33,7 @@ def head_of(repo: Repo, branch: str | None) -> str:
     return head.bundle if head else ""
 
 
-class Branch:
+class BranchCommitter:
     """Commit a mount's changes to its branch, on top of what others have committed to it since the mount began.
 
     A commit fails if both sides have changed the same path. This holds for a mount that began with the bundle that the

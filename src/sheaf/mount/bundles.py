@@ -14,15 +14,15 @@ from typing import Final, Protocol
 from sheaf.engine.manifest.ranks import Leaf
 from sheaf.model.entries import Kind
 from sheaf.mount.fuse.port import FOREVER, ROOT_INO, TYPE_BITS, Attr, ReadOnly, Space, failed, missing
-from sheaf.mount.open_files import OpenFile, Reader
+from sheaf.mount.open_files import BundleReader, OpenFile
 from sheaf.storage.port import Buffer
 
-__all__ = ["BundleFs", "Files", "Folder", "Opened", "Streamed"]
+__all__ = ["BundleFs", "Folder", "OpenedFile", "OpenedFiles", "Streamed"]
 
 _AFTER_ROOT: Final = ROOT_INO + 1  # the node number of row 0
 
 
-class Opened(Protocol):
+class OpenedFile(Protocol):
     """A file that a program has opened."""
 
     def read(self, offset: int, size: int) -> Buffer: ...
@@ -33,7 +33,7 @@ class Opened(Protocol):
 class Streamed:
     """An open file whose bytes are read from the store."""
 
-    reader: Reader
+    reader: BundleReader
     file: OpenFile
 
     def read(self, offset: int, size: int) -> Buffer:
@@ -44,7 +44,7 @@ class Streamed:
 
 
 @dataclass(frozen=True, slots=True)
-class Local:
+class DownloadedFile:
     """An open file that is read from a downloaded copy of the bundle."""
 
     fd: int
@@ -56,14 +56,14 @@ class Local:
         os.close(self.fd)
 
 
-class Files:
+class OpenedFiles:
     """The open files of a mount, by handle."""
 
     def __init__(self) -> None:
         self._next = itertools.count(1)
-        self._open: dict[int, Opened] = {}
+        self._open: dict[int, OpenedFile] = {}
 
-    def add(self, file: Opened) -> int:
+    def add(self, file: OpenedFile) -> int:
         """Add an open file and return its handle."""
         handle = next(self._next)
         self._open[handle] = file
@@ -105,7 +105,9 @@ class BundleFs(ReadOnly):
     download of the bundle, from which files are then read.
     """
 
-    def __init__(self, reader: Reader, mtime: int, files: Files, *, base: int = 0, copy: Path | None = None) -> None:
+    def __init__(
+        self, reader: BundleReader, mtime: int, files: OpenedFiles, *, base: int = 0, copy: Path | None = None
+    ) -> None:
         self.reader = reader
         self.base = base
         self._files = files
@@ -171,7 +173,9 @@ class BundleFs(ReadOnly):
         leaf, row = self.row(ino)
         if self._copy is None:
             return self._files.add(Streamed(self.reader, OpenFile(leaf, row)))
-        return self._files.add(Local(os.open(self._copy / leaf.path(row), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)))
+        return self._files.add(
+            DownloadedFile(os.open(self._copy / leaf.path(row), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))
+        )
 
     def is_direct(self, handle: int) -> bool:
         return False

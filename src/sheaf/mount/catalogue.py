@@ -15,14 +15,14 @@ from typing import Final, TypeVar
 
 from sheaf.errors import Ambiguous, InvalidInput, NotFound
 from sheaf.fork import RLock
-from sheaf.mount.bundles import BundleFs, Files
-from sheaf.mount.fuse.port import ROOT_INO, Attr, Listing, Patience, ReadOnly, Space, failed, missing
+from sheaf.mount.bundles import BundleFs, OpenedFiles
+from sheaf.mount.fuse.port import ROOT_INO, Attr, Listing, ReadOnly, Space, WaitPolicy, failed, missing
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
 from sheaf.storage.port import Buffer
 
-__all__ = ["CatalogueFs", "OpenBundle", "Roots", "repo_roots", "store_roots"]
+__all__ = ["Catalogue", "CatalogueFs", "OpenBundle", "repo_roots", "store_roots"]
 
 T = TypeVar("T")
 OpenBundle = Callable[[Bundle, int], BundleFs]  #: opens a bundle, given what to add to its node numbers
@@ -31,37 +31,39 @@ _FRESH_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CatalogueFolder:
     """A folder above the bundles: the repos whose names begin with ``prefix``, and the refs of ``repo``."""
 
     prefix: str
     repo: str | None
 
 
-class Roots:
+class Catalogue:
     """The folders above the bundles, for a store or for one repo. Lists are cached for a second."""
 
-    def __init__(self, open_repo: Callable[[str], Repo], names: Callable[[], Sequence[str]], top: Place) -> None:
+    def __init__(
+        self, open_repo: Callable[[str], Repo], names: Callable[[], Sequence[str]], top: CatalogueFolder
+    ) -> None:
         self._open_repo = open_repo
         self._names = names
         self.top = top
         self._known: dict[object, tuple[float, object]] = {}
 
-    def below(self, place: Place) -> dict[str, Place]:
+    def below(self, place: CatalogueFolder) -> dict[str, CatalogueFolder]:
         """Return the folders of repos that are directly in a folder, by name."""
         if place.repo is not None and place is self.top:
             return {}
-        found: dict[str, Place] = {}
+        found: dict[str, CatalogueFolder] = {}
         names = self._fresh("names", self._names)
         start = f"{place.prefix}/" if place.prefix else ""
         for name in names:
             if name.startswith(start) and name != place.prefix:
                 segment = name.removeprefix(start).split("/")[0]
                 path = start + segment
-                found[segment] = Place(path, path if path in names else None)
+                found[segment] = CatalogueFolder(path, path if path in names else None)
         return found
 
-    def refs(self, place: Place) -> dict[str, tuple[str, int]]:
+    def refs(self, place: CatalogueFolder) -> dict[str, tuple[str, int]]:
         """Return labels and branches of a folder's repo: by name, (bundle id, time of the ref in nanoseconds).
 
         A name that is a label and a branch is listed twice, as ``label:NAME`` and ``branch:NAME``.
@@ -70,7 +72,7 @@ class Roots:
             return {}
         return self._fresh(place, lambda: self._named(self._repo(place)))
 
-    def resolve(self, place: Place, name: str) -> Bundle | None:
+    def resolve(self, place: CatalogueFolder, name: str) -> Bundle | None:
         """Return the bundle that a ref of any kind names, None if there is none or the ref is ambiguous."""
         if place.repo is None:
             return None
@@ -79,7 +81,7 @@ class Roots:
         except (NotFound, InvalidInput, Ambiguous):
             return None
 
-    def _repo(self, place: Place) -> Repo:
+    def _repo(self, place: CatalogueFolder) -> Repo:
         return self._fresh((place, "repo"), lambda: self._open_repo(place.repo or ""))
 
     @staticmethod
@@ -105,14 +107,14 @@ def _ns(named: object) -> int:
     return int(named.time.timestamp() * 10**9)  # type: ignore[attr-defined]
 
 
-def repo_roots(repo: Repo) -> Roots:
+def repo_roots(repo: Repo) -> Catalogue:
     """Return roots that show the refs of one repo in the mount's root."""
-    return Roots(lambda name: repo, lambda: (), Place("", repo.name))
+    return Catalogue(lambda name: repo, lambda: (), CatalogueFolder("", repo.name))
 
 
-def store_roots(store: Store) -> Roots:
+def store_roots(store: Store) -> Catalogue:
     """Return roots that show a store's repos, with a folder for each part of their names."""
-    return Roots(store.repo, lambda: [repo.name for repo in store.repos()], Place("", None))
+    return Catalogue(store.repo, lambda: [repo.name for repo in store.repos()], CatalogueFolder("", None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,22 +131,24 @@ class _Now:
 class CatalogueFs(ReadOnly):
     """A file system of folders for repos and refs, with bundles below. Thread-safe."""
 
-    def __init__(self, roots: Roots, open_bundle: OpenBundle, files: Files, patience: Patience, started: int) -> None:
+    def __init__(
+        self, roots: Catalogue, open_bundle: OpenBundle, files: OpenedFiles, patience: WaitPolicy, started: int
+    ) -> None:
         self._roots = roots
         self._open_bundle = open_bundle
         self._files = files
         self._patience = patience
         self._started = started
         self._lock = RLock()
-        self._places: list[Place] = [roots.top]
-        self._numbers: dict[Place, int] = {roots.top: ROOT_INO}
+        self._places: list[CatalogueFolder] = [roots.top]
+        self._numbers: dict[CatalogueFolder, int] = {roots.top: ROOT_INO}
         self._slots: dict[tuple[str, str], int] = {}
         self._bundles: dict[int, BundleFs] = {}
-        self._origins: dict[int, tuple[Place, str]] = {}
+        self._origins: dict[int, tuple[CatalogueFolder, str]] = {}
 
     # -- which is which ------------------------------------------------------------------------------------------------
 
-    def _place(self, ino: int) -> Place | None:
+    def _place(self, ino: int) -> CatalogueFolder | None:
         return self._places[ino - ROOT_INO] if ino < 1 << _SLOT_BITS else None
 
     def _bundle(self, ino: int) -> BundleFs:
@@ -160,13 +164,13 @@ class CatalogueFs(ReadOnly):
             fs = self._bundles.setdefault(slot, self._open_bundle(bundle, slot << _SLOT_BITS))
         return fs
 
-    def _root_of(self, place: Place, id: str, mtime: int) -> Attr:
+    def _root_of(self, place: CatalogueFolder, id: str, mtime: int) -> Attr:
         with self._lock:
             slot = self._slots.setdefault((place.repo or "", id), len(self._slots) + 1)
             self._origins.setdefault(slot, (place, id))
         return Attr((slot << _SLOT_BITS) + ROOT_INO, stat.S_IFDIR | 0o755, 0, mtime, keep=_FRESH_S)
 
-    def _attr_of(self, place: Place) -> Attr:
+    def _attr_of(self, place: CatalogueFolder) -> Attr:
         with self._lock:
             if place not in self._numbers:
                 self._places.append(place)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from sheaf.engine.chunks.ingest import Ingest, Placed
+from sheaf.engine.chunks.ingest import Ingest, StoredFile
 from sheaf.engine.commit.writer import Draft, Writer
 from sheaf.engine.context import Context
 from sheaf.engine.log.resolve import alive
@@ -19,11 +19,11 @@ from sheaf.format.node_v1 import ROWS
 from sheaf.model.entries import Kind, PlaceKind, clamp_time
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import order_key, split
-from sheaf.mount.branch_commit import Branch
+from sheaf.mount.branch_commit import BranchCommitter
 from sheaf.mount.fuse.port import ROOT_INO
 from sheaf.mount.journal import About
 from sheaf.mount.overlay import OverlayFs
-from sheaf.mount.overlay_diff import Difference, Spilled, difference
+from sheaf.mount.overlay_diff import OverlayDifference, Spilled, difference
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.repo import Repo
 from sheaf.transfer.local.group import groups_of
@@ -38,7 +38,7 @@ class _Stored:
     """A content that an earlier commit of this mount has stored: the file's version then, and where it is stored."""
 
     version: int
-    placed: Placed
+    placed: StoredFile
 
 
 class Committer:
@@ -49,7 +49,7 @@ class Committer:
         self._fs = fs
         self._about = about
         self._base = base
-        self._branch = Branch(repo, fs.spill, about, base)
+        self._branch = BranchCommitter(repo, fs.spill, about, base)
         self._lock = Lock()
         self._stored: dict[int, _Stored] = {}
         self._seen = -1
@@ -141,7 +141,7 @@ class Committer:
 
     # -- one commit ----------------------------------------------------------------------------------------------------
 
-    def _commit(self, found: Difference, draft: Draft) -> Bundle:
+    def _commit(self, found: OverlayDifference, draft: Draft) -> Bundle:
         """Store the spilled files, write the tree and commit it. Contents of earlier commits are referenced."""
         context = self._repo.context
         context.ensure_writable()
@@ -164,10 +164,10 @@ class Committer:
         self._stored = {file.ino: _Stored(file.version, one) for file, one in zip(found.spilled, placed, strict=True)}
         return bundle
 
-    def _files(self, found: Difference) -> int:
+    def _files(self, found: OverlayDifference) -> int:
         return found.files + (self._base.files if self._base else 0)
 
-    def _whole(self, writer: Writer, found: Difference) -> Callable[[], tuple[Pointer, int]]:
+    def _whole(self, writer: Writer, found: OverlayDifference) -> Callable[[], tuple[Pointer, int]]:
         """Return a function that builds the tree of all that the mount shows, and counts its files."""
         return lambda: (self._root(writer, found), self._files(found))
 
@@ -187,7 +187,7 @@ class Committer:
             return False
         return True
 
-    def _root(self, writer: Writer, found: Difference) -> Pointer:
+    def _root(self, writer: Writer, found: OverlayDifference) -> Pointer:
         rows = sorted(found.rows.items())
         if self._base is not None:
             return writer.store.edit(self._base.tree.root, rows)
@@ -196,9 +196,9 @@ class Committer:
 
     # -- contents ------------------------------------------------------------------------------------------------------
 
-    def _store(self, ingest: Ingest, files: list[Spilled], workers: int, *, is_kept: bool) -> list[Placed]:
+    def _store(self, ingest: Ingest, files: list[Spilled], workers: int, *, is_kept: bool) -> list[StoredFile]:
         """Store the files' contents that no earlier commit has stored, many small files at a time."""
-        placed: dict[int, Placed] = {}
+        placed: dict[int, StoredFile] = {}
         todo: list[int] = []
         for i, file in enumerate(files):
             known = self._stored.get(file.ino)
@@ -214,7 +214,7 @@ class Committer:
                 placed.update(done)
         return [placed[i] for i in range(len(files))]
 
-    def _store_group(self, ingest: Ingest, files: list[Spilled], group: list[int]) -> dict[int, Placed]:
+    def _store_group(self, ingest: Ingest, files: list[Spilled], group: list[int]) -> dict[int, StoredFile]:
         paths = [self._fs.spill.path(files[i].fill) for i in group]
         if len(group) == 1:
             return {group[0]: ingest.store_stream(_blocks(paths[0]))}
@@ -231,7 +231,7 @@ def _blocks(path: str) -> Iterator[bytes]:
             yield block
 
 
-def _rows_of(files: Iterable[tuple[Spilled, Placed]]) -> dict[bytes, pa.RecordBatch]:
+def _rows_of(files: Iterable[tuple[Spilled, StoredFile]]) -> dict[bytes, pa.RecordBatch]:
     """Return the manifest rows of stored files, by order key."""
     keys, values = [], []
     for file, placed in files:
@@ -244,7 +244,7 @@ def _rows_of(files: Iterable[tuple[Spilled, Placed]]) -> dict[bytes, pa.RecordBa
     return {key: batch.slice(i, 1) for i, key in enumerate(keys)}
 
 
-def _values(folder: str, name: str, file: Spilled, placed: Placed) -> dict[str, Any]:
+def _values(folder: str, name: str, file: Spilled, placed: StoredFile) -> dict[str, Any]:
     """Return the columns of a file's manifest row, by name."""
     row: dict[str, Any] = dict.fromkeys(ROWS.names)
     row |= {"folder": folder, "name": name, "kind": int(Kind.FILE), "mode": file.mode}

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from sheaf.errors import NotFound, Refused, SheafError, Unavailable
-from sheaf.mount.fuse.port import Attr, Patience, failed
+from sheaf.mount.fuse.port import Attr, WaitPolicy, failed
 
-__all__ = ["CONTROL_INO", "CONTROL_NAME", "Control", "Session", "is_mount", "request"]
+__all__ = ["CONTROL_INO", "CONTROL_NAME", "Control", "ControlSession", "is_mount", "request"]
 
 CONTROL_NAME: Final = ".sheaf-mount"
 CONTROL_INO: Final = (1 << 48) - 1
@@ -33,10 +33,10 @@ class Control:
         self.attr = Attr(CONTROL_INO, stat.S_IFREG | 0o600, 0, mtime)
 
 
-class Session:
+class ControlSession:
     """One opening of the control file: a request is written, then its answer is read."""
 
-    def __init__(self, control: Control, patience: Patience) -> None:
+    def __init__(self, control: Control, patience: WaitPolicy) -> None:
         self._control = control
         self._patience = patience
         self._request = b""

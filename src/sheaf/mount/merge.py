@@ -9,7 +9,7 @@ from sheaf.engine.manifest.diff_entries import same
 from sheaf.engine.manifest.tree import Tree, entry_at
 from sheaf.engine.manifest.tree_diff import diff_trees
 from sheaf.engine.manifest.tree_writer import Change
-from sheaf.model.entries import Entry, Kind
+from sheaf.model.entries import Kind, ManifestEntry
 from sheaf.model.paths import ancestors, order_key, path_of, split
 from sheaf.mount.overlay_diff import Row
 
@@ -56,13 +56,15 @@ class _Before:
     published: Mapping[bytes, Row]
     base: Tree | None
 
-    def at(self, key: bytes) -> Entry | None:
+    def at(self, key: bytes) -> ManifestEntry | None:
         if key in self.published:
             return _entry(self.published[key])
         return self.base.find(path_of(key)) if self.base else None
 
 
-def _changed_by_others(published: Mapping[bytes, Row], base: Tree | None, head: Tree) -> dict[bytes, Entry | None]:
+def _changed_by_others(
+    published: Mapping[bytes, Row], base: Tree | None, head: Tree
+) -> dict[bytes, ManifestEntry | None]:
     """Return the branch's entries that differ from the base and from the mount's own commits, None for removed ones."""
     changed = {key: entry for key, entry in _changed(base, head).items() if key not in published}
     for key, row in published.items():
@@ -72,13 +74,15 @@ def _changed_by_others(published: Mapping[bytes, Row], base: Tree | None, head: 
     return changed
 
 
-def _changed(base: Tree | None, head: Tree) -> dict[bytes, Entry | None]:
+def _changed(base: Tree | None, head: Tree) -> dict[bytes, ManifestEntry | None]:
     if base is None:
         return {_key(entry.path): entry for entry in head.entries()}
     return {_key(each.path): each.new for each in diff_trees(base, head, renames=False)}
 
 
-def _overlaps(mine: Mapping[bytes, Entry | None], theirs: Mapping[bytes, Entry | None]) -> Iterator[str]:
+def _overlaps(
+    mine: Mapping[bytes, ManifestEntry | None], theirs: Mapping[bytes, ManifestEntry | None]
+) -> Iterator[str]:
     """Yield paths that both sides changed differently, and paths below a folder that the other side removed or replaced."""
     for one, other in ((mine, theirs), (theirs, mine)):
         for key, entry in one.items():
@@ -89,7 +93,7 @@ def _overlaps(mine: Mapping[bytes, Entry | None], theirs: Mapping[bytes, Entry |
                 yield path
 
 
-def _is_no_folder(changed: Mapping[bytes, Entry | None], path: str) -> bool:
+def _is_no_folder(changed: Mapping[bytes, ManifestEntry | None], path: str) -> bool:
     key = _key(path)
     if key not in changed:
         return False
@@ -97,23 +101,23 @@ def _is_no_folder(changed: Mapping[bytes, Entry | None], path: str) -> bool:
     return entry is None or entry.kind != Kind.FOLDER
 
 
-def _agree(one: Entry | None, other: Entry | None) -> bool:
+def _agree(one: ManifestEntry | None, other: ManifestEntry | None) -> bool:
     """True if both sides made the same change to a path."""
     return one is other if one is None or other is None else same(one, other)
 
 
-def _is_like(one: Entry | None, other: Entry | None) -> bool:
+def _is_like(one: ManifestEntry | None, other: ManifestEntry | None) -> bool:
     """True if two entries are equal in all that a mount can change."""
     if one is None or other is None:
         return one is other
     return same(one, other) and (one.mode, one.mtime, one.target) == (other.mode, other.mtime, other.target)
 
 
-def _entry(row: Row) -> Entry | None:
+def _entry(row: Row) -> ManifestEntry | None:
     return None if row is None else entry_at(row, 0)
 
 
-def _counts(entry: Entry | None) -> int:
+def _counts(entry: ManifestEntry | None) -> int:
     return int(entry is not None and entry.kind != Kind.FOLDER)
 
 

@@ -19,12 +19,12 @@ from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.engine.manifest.ranks import Leaf, Ranks
 from sheaf.engine.manifest.tree import entry_at
 from sheaf.fork import Lock, Threads
-from sheaf.model.entries import Entry, PlaceKind
-from sheaf.mount.fuse.port import Patience, WouldWait
+from sheaf.model.entries import ManifestEntry, PlaceKind
+from sheaf.mount.fuse.port import WaitPolicy, WouldWait
 from sheaf.mount.kernel_cache import WHOLE, ByteCache, Key
 from sheaf.storage.port import Buffer
 
-__all__ = ["BLOCK", "OpenFile", "Pool", "Reader"]
+__all__ = ["BLOCK", "BundleReader", "OpenFile", "Pool"]
 
 BLOCK: Final = 1 << 20
 _RUN: Final = 4  # blocks fetched together
@@ -41,7 +41,7 @@ class OpenFile:
     leaf: Leaf
     row: int
     data: Buffer | None = None
-    entry: Entry | None = None
+    entry: ManifestEntry | None = None
     last: int = -1  #: the number of the block that was read last
     window: int = 0  #: number of blocks to fetch ahead
     until: int = 0  #: the number of the first block that was not requested yet
@@ -72,7 +72,7 @@ class Pool:
     def __init__(
         self,
         cache: ByteCache,
-        patience: Patience,
+        patience: WaitPolicy,
         disk: BlockCache | None = None,
         *,
         ahead: int = 16,
@@ -163,7 +163,7 @@ class Pool:
 
 
 @dataclass(slots=True)
-class Reader:
+class BundleReader:
     """Reads the files of one bundle."""
 
     ranks: Ranks

@@ -23,11 +23,21 @@ from sheaf.fork import Lock, RLock
 from sheaf.model.entries import Kind
 from sheaf.model.paths import MAX_NAME, check_path
 from sheaf.mount.bundles import BundleFs, Streamed
-from sheaf.mount.control import CONTROL_INO, CONTROL_NAME, Control, Session
-from sheaf.mount.fuse.port import ROOT_INO, TYPE_BITS, Attr, Change, Listing, Patience, Space, failed, missing
+from sheaf.mount.control import CONTROL_INO, CONTROL_NAME, Control, ControlSession
+from sheaf.mount.fuse.port import (
+    ROOT_INO,
+    TYPE_BITS,
+    Attr,
+    AttributeChange,
+    Listing,
+    Space,
+    WaitPolicy,
+    failed,
+    missing,
+)
 from sheaf.mount.journal import Commit, Drop, Fill, Link, Make, Move, Op, Set, Spill
 from sheaf.mount.open_files import OpenFile
-from sheaf.mount.state import Node, State
+from sheaf.mount.state import MountState, Node
 from sheaf.storage.port import Buffer
 
 __all__ = ["OverlayFs"]
@@ -41,7 +51,7 @@ class _Handle:
 
     ino: int
     lower: Streamed | None = None
-    session: Session | None = None
+    session: ControlSession | None = None
 
 
 class _Merged:
@@ -65,7 +75,7 @@ class _Merged:
 
 
 class OverlayFs:
-    """A writable file system that implements the port on a :class:`State`.
+    """A writable file system that implements the port on a :class:`MountState`.
 
     Thread-safe. It waits for the store only on threads where ``patience`` allows it.
     """
@@ -73,9 +83,9 @@ class OverlayFs:
     is_writable = True
 
     def __init__(
-        self, spill: Spill, lower: BundleFs | None, patience: Patience, now_ns: Callable[[], int], started: int
+        self, spill: Spill, lower: BundleFs | None, patience: WaitPolicy, now_ns: Callable[[], int], started: int
     ) -> None:
-        self.state = State(lower, started)
+        self.state = MountState(lower, started)
         self.lock = RLock()
         self.spill = spill
         self.control: Control | None = None
@@ -172,7 +182,7 @@ class OverlayFs:
 
     def open(self, ino: int, *, write: bool = False, truncate: bool = False) -> int:
         if ino == CONTROL_INO and self.control:
-            return self._add(_Handle(ino, None, Session(self.control, self._patience)))
+            return self._add(_Handle(ino, None, ControlSession(self.control, self._patience)))
         if write or truncate:
             self._spilled(ino, is_emptied=truncate)
         with self.lock:
@@ -480,7 +490,7 @@ class OverlayFs:
         if node is not None:
             node.ctime = self._now()
 
-    def setattr(self, ino: int, change: Change) -> Attr:
+    def setattr(self, ino: int, change: AttributeChange) -> Attr:
         if ino == CONTROL_INO and self.control:
             return self.control.attr
         if change.size is not None:

@@ -19,9 +19,9 @@ from sheaf.model.entries import Kind
 from sheaf.model.paths import join, order_key, split
 from sheaf.mount.bundles import BundleFs
 from sheaf.mount.fuse.port import ROOT_INO
-from sheaf.mount.state import Node, State
+from sheaf.mount.state import MountState, Node
 
-__all__ = ["Difference", "Spilled", "difference"]
+__all__ = ["OverlayDifference", "Spilled", "difference"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ Row: TypeAlias = pa.RecordBatch | None  #: one row of a manifest, None if the pa
 
 
 @dataclass(slots=True)
-class Difference:
+class OverlayDifference:
     """Changed rows by order key, and files whose contents must still be stored. ``files``: change in the number of files."""
 
     rows: dict[bytes, Row] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class Difference:
     files: int = 0
 
 
-def difference(state: State, mtime_of: Callable[[int], int]) -> Difference:
+def difference(state: MountState, mtime_of: Callable[[int], int]) -> OverlayDifference:
     """Return the changes relative to the bundle below. Call it with the mount's lock held; it waits for the store.
 
     ``mtime_of``: returns the modification time of a content in the spill, in nanoseconds.
@@ -59,11 +59,11 @@ def difference(state: State, mtime_of: Callable[[int], int]) -> Difference:
 
 
 class _Walk:
-    def __init__(self, state: State, mtime_of: Callable[[int], int]) -> None:
+    def __init__(self, state: MountState, mtime_of: Callable[[int], int]) -> None:
         self._state = state
         self._mtime_of = mtime_of
         self._lower = state.lower
-        self.found = Difference()
+        self.found = OverlayDifference()
 
     # -- down the tree -------------------------------------------------------------------------------------------------
 

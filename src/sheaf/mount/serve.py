@@ -14,13 +14,13 @@ from sheaf.engine.manifest.ranks import Decoded, Ranks
 from sheaf.engine.object_cache import NoCache
 from sheaf.engine.sessions.erasure_notices import erased_contents, forget_names, mark_of_all
 from sheaf.errors import InvalidInput, Refused, Unavailable, Unsupported
-from sheaf.mount.bundles import BundleFs, Files
-from sheaf.mount.catalogue import CatalogueFs, Roots, repo_roots, store_roots
+from sheaf.mount.bundles import BundleFs, OpenedFiles
+from sheaf.mount.catalogue import Catalogue, CatalogueFs, repo_roots, store_roots
 from sheaf.mount.fuse.library import check_library
-from sheaf.mount.fuse.port import Filesystem, Patience
+from sheaf.mount.fuse.port import Filesystem, WaitPolicy
 from sheaf.mount.kernel_cache import ByteCache
 from sheaf.mount.mount_options import MountOptions, ReadOptions
-from sheaf.mount.open_files import Pool, Reader
+from sheaf.mount.open_files import BundleReader, Pool
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
@@ -33,14 +33,14 @@ class Shared:
 
     def __init__(self, store: Connected, options: ReadOptions) -> None:
         self.options = options
-        self.patience = Patience()
-        self.files = Files()
+        self.patience = WaitPolicy()
+        self.files = OpenedFiles()
         self.pool = Pool(ByteCache(options.cache_bytes), self.patience, _disk(store, options), ahead=options.ahead)
         self._decoded = Decoded()
 
     def open(self, bundle: Bundle, base: int = 0) -> BundleFs:
         """Return a bundle as a file system. Nothing is fetched yet. ``base``: added to its node numbers."""
-        reader = Reader(Ranks(bundle.tree, self._decoded, self.patience.ask), bundle.view.contents, self.pool)
+        reader = BundleReader(Ranks(bundle.tree, self._decoded, self.patience.ask), bundle.view.contents, self.pool)
         mtime = int(bundle.time.timestamp() * 10**9)
         return BundleFs(reader, mtime, self.files, base=base, copy=self.options.copy)
 
@@ -74,7 +74,7 @@ def mount_store(store: Store, mountpoint: Path, options: MountOptions, read: Rea
     _mount_roots(store_roots(store), 0, mountpoint, options, Shared(store.connected, read))
 
 
-def _mount_roots(roots: Roots, started: int, mountpoint: Path, options: MountOptions, shared: Shared) -> None:
+def _mount_roots(roots: Catalogue, started: int, mountpoint: Path, options: MountOptions, shared: Shared) -> None:
     fs = CatalogueFs(roots, shared.open, shared.files, shared.patience, started)
     _serve_read_only(fs, shared, mountpoint, options)
 
@@ -105,7 +105,7 @@ def prepare(mountpoint: Path) -> None:
         raise Unsupported("/dev/fuse does not exist", "load the fuse module, or pass the device to the container")
 
 
-def serve(fs: Filesystem, patience: Patience, mountpoint: Path, options: MountOptions) -> None:
+def serve(fs: Filesystem, patience: WaitPolicy, mountpoint: Path, options: MountOptions) -> None:
     """Mount, serve until it is unmounted or a signal comes, and unmount.
 
     Raises:

@@ -17,7 +17,7 @@ from sheaf.mount.bundles import BundleFs
 from sheaf.mount.fuse.port import ROOT_INO, failed
 from sheaf.mount.journal import Drop, Fill, Link, Make, Move, Op, Set
 
-__all__ = ["FIRST_NEW", "Node", "State"]
+__all__ = ["FIRST_NEW", "MountState", "Node"]
 
 #: Numbers from here on are of nodes that no bundle has.
 FIRST_NEW: Final = 1 << 48
@@ -50,7 +50,7 @@ class Node:
     cut: int = -1
 
 
-class State:
+class MountState:
     """All nodes that are new or have changed. ``lower``: the bundle below, if there is one."""
 
     def __init__(self, lower: BundleFs | None, started: int) -> None:

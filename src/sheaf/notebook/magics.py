@@ -22,7 +22,7 @@ from sheaf.notebook import cell as cells
 from sheaf.notebook import html
 from sheaf.notebook.display import history_html
 from sheaf.notebook.preview import preview
-from sheaf.notebook.session import Session
+from sheaf.notebook.session import NotebookSession
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.repo import Repo
 
@@ -85,7 +85,7 @@ class SheafMagics(Magics):
 
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
-        self.session = Session()
+        self.session = NotebookSession()
 
     @line_cell_magic  # type: ignore[untyped-decorator]
     def sheaf(self, line: str, cell: str | None = None) -> Any:

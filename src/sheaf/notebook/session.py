@@ -13,7 +13,7 @@ from sheaf.repo.bundle import Bundle
 from sheaf.repo.connect import connect
 from sheaf.repo.store import Store
 
-__all__ = ["Session", "Used"]
+__all__ = ["NotebookSession", "Used"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Used:
         return {self.name: self.bundle} | ({f"{self.name}_folder": self.folder} if self.folder else {})
 
 
-class Session:
+class NotebookSession:
     """The store of a notebook, opened on first use, and the bundles in use."""
 
     def __init__(self) -> None:

@@ -41,7 +41,7 @@ __all__ = ["Bundle"]
 class Bundle:
     """A committed bundle. Its entries and bytes are fetched on demand."""
 
-    def __init__(self, context: Context, descriptor: records.Bundle) -> None:
+    def __init__(self, context: Context, descriptor: records.BundleRecord) -> None:
         self._context = context
         self._descriptor = descriptor
         self._repo = context.entry
@@ -54,7 +54,7 @@ class Bundle:
         return pointer_of(self._descriptor.root)
 
     @property
-    def descriptor(self) -> records.Bundle:
+    def descriptor(self) -> records.BundleRecord:
         """The fields of its commit record."""
         return self._descriptor
 

@@ -12,7 +12,7 @@ from typing import Literal
 from sheaf.engine.clock import parse_time
 from sheaf.engine.commit.diamonds import DiamondEnd, Mode, SplitDone, Splits, SplitStart
 from sheaf.engine.commit.join_splits import close_diamond, ensure_not_canceled
-from sheaf.engine.commit.writer import Draft, Store, committed
+from sheaf.engine.commit.writer import Draft, StoreWriter, committed
 from sheaf.engine.context import Context
 from sheaf.engine.manifest.node_store import root_of
 from sheaf.engine.sessions.sessions import end_session, ensure_session_open, find_session, observe, open_session
@@ -161,7 +161,7 @@ class Diamond:
         session = find_session(self._context.core, self.id)
         core = self._context.core
         opened = observe(core, session)
-        store = Store(core, self._context.nodes, opened, start.generation, allow_erased=allow_erased)
+        store = StoreWriter(core, self._context.nodes, opened, start.generation, allow_erased=allow_erased)
         options = folder_options(
             self._context.core,
             self._context.cache,
@@ -231,7 +231,7 @@ class Diamond:
         draft.ensure_names(self._context.log.head().state)
         meter = Meter(progress, "join")
         opened = observe(self._context.core, find_session(self._context.core, self.id))
-        store = Store(self._context.core, self._context.nodes, opened, self.id)
+        store = StoreWriter(self._context.core, self._context.nodes, opened, self.id)
         try:
             root, files = close_diamond(
                 self._context.core, self._context.nodes, self._splits, store, mode, tag, allow_empty=allow_empty

@@ -11,7 +11,7 @@ from typing import BinaryIO, Self
 
 import pyarrow as pa
 
-from sheaf.engine.chunks.ingest import Placed
+from sheaf.engine.chunks.ingest import StoredFile
 from sheaf.engine.commit.writer import Draft, Writer
 from sheaf.engine.context import Context
 from sheaf.engine.log.resolve import alive
@@ -22,9 +22,9 @@ from sheaf.engine.manifest.tree_edit import Changes
 from sheaf.errors import Conflict, InvalidInput, NotFound
 from sheaf.format.node_v1 import ROWS
 from sheaf.local_errors import printable
-from sheaf.model.entries import Entry, Kind
+from sheaf.model.entries import Kind, ManifestEntry
 from sheaf.model.paths import check_path, join, relative, split
-from sheaf.model.records import Bundle as Descriptor
+from sheaf.model.records import BundleRecord as Descriptor
 from sheaf.repo.bundle import Bundle
 from sheaf.transfer.local.hashes import hash_file
 from sheaf.transfer.local.ignore import Ignore
@@ -175,10 +175,12 @@ class Edit:
         self._writer.tidy()
         return Bundle(self._context, bundle)
 
-    def _set(self, path: str, placed: Placed, mode: int, mtime: int, attrs: dict[str, str]) -> None:
+    def _set(self, path: str, placed: StoredFile, mode: int, mtime: int, attrs: dict[str, str]) -> None:
         folder, name = split(check_path(path.strip("/")))
         place = place_of(placed)
-        entry = Entry(folder, name, Kind.FILE, mode & 0o777, mtime, placed.size, placed.content, None, attrs, place)
+        entry = ManifestEntry(
+            folder, name, Kind.FILE, mode & 0o777, mtime, placed.size, placed.content, None, attrs, place
+        )
         self._changes.put(entry, list(placed.packs.items()))
 
     def _alive(self, source: Bundle) -> Tree:

@@ -15,9 +15,9 @@ from sheaf.engine.core import Core, open_store
 from sheaf.engine.object_cache import Cache, FolderCache, NoCache
 from sheaf.engine.objects import get_object
 from sheaf.engine.repair.known_replicas import known_replicas
-from sheaf.engine.repair.recheck import Looks
-from sheaf.engine.repair.repair_store import Plan, Repaired, repair_store
-from sheaf.engine.repair.restore_objects import Keep, Mending
+from sheaf.engine.repair.recheck import Recheck
+from sheaf.engine.repair.repair_store import Repaired, RepairPlan, repair_store
+from sheaf.engine.repair.restore_objects import Keep, Restoration
 from sheaf.engine.replicas.object_kinds import replica_id
 from sheaf.engine.replicas.replica_records import copy_of
 from sheaf.engine.replicas.replica_set import ReplicaSet
@@ -37,7 +37,7 @@ from sheaf.storage.storage_options import StorageOptions
 if TYPE_CHECKING:
     from sheaf.transfer.progress import Progress
 
-__all__ = ["Plan", "Repaired", "Repairs", "open_repairs"]
+__all__ = ["RepairPlan", "Repaired", "Repairs", "open_repairs"]
 
 _tell = logging.getLogger("sheaf").warning
 
@@ -98,7 +98,7 @@ class Repairs:
 
     # -- what there is to do -------------------------------------------------------------------------------------------
 
-    def repair(self, plan: Plan, *, read_data: float = 0.0, progress: Progress | None = None) -> Repaired:
+    def repair(self, plan: RepairPlan, *, read_data: float = 0.0, progress: Progress | None = None) -> Repaired:
         """Check the store, run the steps of ``plan``, and check it again. An interrupted repair can be run again.
 
         Args:
@@ -111,12 +111,12 @@ class Repairs:
         """
         sources = self._sources(plan.from_replica) if plan.from_replica is not None else []
         mending = self._begun(sources, plan)
-        look = Looks(mending.core, self._checks(mending.core.config), read_data, _told(progress))
+        look = Recheck(mending.core, self._checks(mending.core.config), read_data, _told(progress))
         return repair_store(mending, look, plan, self, _tell)
 
     # -- the store -----------------------------------------------------------------------------------------------------
 
-    def _begun(self, sources: list[Backend], plan: Plan) -> Mending:
+    def _begun(self, sources: list[Backend], plan: RepairPlan) -> Restoration:
         """Without ``sheaf.json`` nothing works. A place without any log is no damaged store, but another place."""
         keep = _kept_in(plan.keep) if plan.keep else lambda key, data: None
         is_lost = False
@@ -131,7 +131,7 @@ class Repairs:
                 raise InvalidInput(f"{source.url} contains another store", "name a replica of this store")
         self._plain = self._decrypted([self._place, *sources], config)
         self._core = Core(self._plain(self._place), config, self._author, clock=self._clock, may_note=not plan.is_dry)
-        mending = Mending(self._core, list(map(self._plain, sources)), keep, plan.is_dry)
+        mending = Restoration(self._core, list(map(self._plain, sources)), keep, plan.is_dry)
         lost = [keys.CONFIG] if is_lost else []
         if config.is_encrypted and not any(self._place.list(keys.SLOTS)):  # else one that is missing was removed
             lost += [stat.key for source in sources for stat in source.list(keys.SLOTS)]

@@ -24,7 +24,7 @@ from sheaf.model.records import (
     RepoState,
 )
 from sheaf.model.records import (
-    Bundle as Descriptor,
+    BundleRecord as Descriptor,
 )
 from sheaf.repo.values import Branch, Label, RepoInfo, UploadPlan, branch_of, change_of, label_of, repo_info
 

@@ -14,11 +14,11 @@ from sheaf.repo.bundle import Bundle
 from sheaf.repo.repo import Repo
 from sheaf.repo.values import Entry, entry_of
 
-__all__ = ["Found", "bundles_of", "find_in"]
+__all__ = ["FoundFile", "bundles_of", "find_in"]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundFile:
     """A file or symlink of a bundle."""
 
     bundle: Bundle
@@ -39,10 +39,10 @@ def bundles_of(
         yield from (bundle for bundle in bundles if meta.items() <= bundle.meta.items())
 
 
-def find_in(nodes: Nodes, bundles: Iterable[Bundle], pattern: str, content: bytes | None) -> Iterator[Found]:
+def find_in(nodes: Nodes, bundles: Iterable[Bundle], pattern: str, content: bytes | None) -> Iterator[FoundFile]:
     """Yield the matches, bundle by bundle. Shared nodes are read once."""
     path = re.compile(glob_translate(pattern.strip("/")))
     search = LeafSearch(nodes, lambda name: path.match(name) is not None, content)
     for bundle in bundles:
         for entry in search.entries(pointer_of(bundle.descriptor.root)):
-            yield Found(bundle, entry_of(entry))
+            yield FoundFile(bundle, entry_of(entry))

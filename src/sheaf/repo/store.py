@@ -40,11 +40,11 @@ from sheaf.storage.open import open_backend
 from sheaf.storage.port import Backend
 
 if TYPE_CHECKING:
-    from sheaf.engine.check.check import Report
+    from sheaf.engine.check.check import CheckReport
     from sheaf.engine.gc.collect import Collected
     from sheaf.engine.gc.store_sizes import Sizes
     from sheaf.engine.replicas.catchup import Caught
-    from sheaf.repo.search import Found
+    from sheaf.repo.search import FoundFile
     from sheaf.repo.store_erasure import Erasure
     from sheaf.repo.store_keys import Keys
     from sheaf.repo.store_replicas import Replicas
@@ -190,7 +190,7 @@ class Store:
         resume: bool = False,
         repo: str | None = None,
         progress: Progress | None = None,
-    ) -> Report:
+    ) -> CheckReport:
         """Check the structure of the store, and optionally its data. Warns if a replica was promoted in the meantime.
 
         Args:
@@ -209,7 +209,7 @@ class Store:
                 progress(transfer.ProgressState(what, done))
 
         seed = "" if isinstance(self._checks, FolderCache) else self._core.clock.new_id()
-        reading = engine.Reading(float(read_data), resume, seed, self._checks)
+        reading = engine.PackSelection(float(read_data), resume, seed, self._checks)
         only = self.repo(repo).id if repo else None
         self._succession.ask_all(self._log.last)
         report = engine.check_store(self._core, reading=reading, repo=only, tell=tell)
@@ -314,7 +314,7 @@ class Store:
 
         if not dry_run:
             self._connected.ensure_writable()
-        patience = engine.Patience(grace, wait, tell or (lambda sessions: None))
+        patience = engine.GracePeriod(grace, wait, tell or (lambda sessions: None))
         try:
             done = engine.collect(self._core, patience, dry_run=dry_run, below=below, keep_deleted=keep_deleted)
         except Corrupt as damage:
@@ -358,7 +358,7 @@ class Store:
         repo: str | None = None,
         branch: str | None = None,
         meta: Mapping[str, str] | None = None,
-    ) -> Iterator[Found]:
+    ) -> Iterator[FoundFile]:
         """Find files and symlinks in all bundles; yields them as they are found.
 
         Args:

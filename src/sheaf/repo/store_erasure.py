@@ -15,7 +15,7 @@ from sheaf.repo.mount_spills import user_spills
 # What follows takes pyarrow and numpy (0.1 s to import); lists of notices and receipts do without it.
 if TYPE_CHECKING:
     from sheaf.engine.erase.locate import Similar
-    from sheaf.format.session_v1 import ErasedPlace, Notice, Receipt, Session
+    from sheaf.format.session_v1 import ErasedFile, Notice, Receipt, Session
     from sheaf.repo.bundle import Bundle
     from sheaf.repo.repo import Repo
     from sheaf.repo.values import Entry
@@ -75,7 +75,7 @@ class Erasure:
 
         self._ensure_erasable(reason)
         contents = self._contents_of(content, address, recursive=recursive)
-        patience = engine.Patience(0.0 if now else grace, True, tell or (lambda sessions: None))
+        patience = engine.GracePeriod(0.0 if now else grace, True, tell or (lambda sessions: None))
         return self._erased(
             erase(
                 self._core,
@@ -121,7 +121,7 @@ class Erasure:
         from sheaf.transfer.erase_rows import erase_rows
 
         self._ensure_erasable(reason)
-        patience = engine.Patience(0.0 if now else grace, True, tell or (lambda sessions: None))
+        patience = engine.GracePeriod(0.0 if now else grace, True, tell or (lambda sessions: None))
         return self._erased(
             erase_rows(
                 self._core, self._repo(repo).id, pattern, where, reason, patience, user_spills(self._core.config.id)
@@ -139,7 +139,7 @@ class Erasure:
 
     def locate(
         self, *, content: str | Iterable[str] = (), address: str | Iterable[str] = (), recursive: bool = False
-    ) -> list[ErasedPlace]:
+    ) -> list[ErasedFile]:
         """Find all paths of contents in all bundles. Arguments and errors as for :meth:`erase`."""
         finder = engine.Finder(self._core, self._contents_of(content, address, recursive=recursive))
         finder.find()
@@ -147,7 +147,7 @@ class Erasure:
 
     def namesakes(
         self, *, content: str | Iterable[str] = (), address: str | Iterable[str] = (), recursive: bool = False
-    ) -> list[ErasedPlace]:
+    ) -> list[ErasedFile]:
         """Find other contents of the same paths in bundles of the same repos. Arguments and errors as for :meth:`erase`."""
         return engine.find_namesakes(self._core, self._contents_of(content, address, recursive=recursive))
 

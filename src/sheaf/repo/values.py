@@ -66,7 +66,7 @@ class Entry:
         return transfer.is_copy_of(Path(local), self.size, self.content, self.target)
 
 
-def entry_of(entry: model.Entry) -> Entry:
+def entry_of(entry: model.ManifestEntry) -> Entry:
     """Convert an entry for the API."""
     content = None if entry.kind == model.Kind.FOLDER else entry.content.hex()
     return Entry(

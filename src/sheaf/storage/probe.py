@@ -12,13 +12,13 @@ from sheaf.fork import Threads
 from sheaf.storage.emptiness import remove_folders
 from sheaf.storage.port import Backend, Created
 
-__all__ = ["Finding", "ProbeReport", "ensure_safe", "probe"]
+__all__ = ["ProbeFinding", "ProbeReport", "ensure_safe", "probe"]
 
 _RACERS = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ProbeFinding:
     """The result for one rule. ``kept``: None if it can't be checked from here; ``sentence``: what was seen, for users."""
 
     rule: str
@@ -31,11 +31,11 @@ class ProbeReport:
     """The findings about a location. ``ordered``: whether it listed keys in ascending order."""
 
     url: str
-    findings: tuple[Finding, ...]
+    findings: tuple[ProbeFinding, ...]
     ordered: bool
 
     @property
-    def broken(self) -> tuple[Finding, ...]:
+    def broken(self) -> tuple[ProbeFinding, ...]:
         """The rules that the location breaks."""
         return tuple(finding for finding in self.findings if finding.kept is False)
 
@@ -91,11 +91,11 @@ class _Place:
             pass
 
 
-def _finding(rule: str, place: _Place, check: Callable[[_Place], str]) -> Finding:
+def _finding(rule: str, place: _Place, check: Callable[[_Place], str]) -> ProbeFinding:
     try:
-        return Finding(rule, True, check(place))
+        return ProbeFinding(rule, True, check(place))
     except (_Broken, Corrupt, NotFound, Unsupported) as error:
-        return Finding(rule, False, error.message)
+        return ProbeFinding(rule, False, error.message)
 
 
 class _Broken(SheafError):
@@ -186,19 +186,21 @@ _CHECKS: dict[str, Callable[[_Place], str]] = {
 }
 
 
-def _order(backend: Backend, ordered: bool) -> Finding:
+def _order(backend: Backend, ordered: bool) -> ProbeFinding:
     if ordered:
-        return Finding("ordered listing", True, "keys are listed in ascending order")
+        return ProbeFinding("ordered listing", True, "keys are listed in ascending order")
     if backend.ordered:
-        return Finding("ordered listing", False, "keys are not listed in ascending order")
-    return Finding("ordered listing", None, "keys are listed in no particular order, which costs a few more requests")
+        return ProbeFinding("ordered listing", False, "keys are not listed in ascending order")
+    return ProbeFinding(
+        "ordered listing", None, "keys are listed in no particular order, which costs a few more requests"
+    )
 
 
-def _unknown(backend: Backend) -> list[Finding]:
+def _unknown(backend: Backend) -> list[ProbeFinding]:
     findings = []
     if backend.settle_s:
         findings.append(
-            Finding(
+            ProbeFinding(
                 "list after write elsewhere",
                 None,
                 f"other machines may see objects up to {backend.settle_s:.0f} s late",
@@ -208,5 +210,5 @@ def _unknown(backend: Backend) -> list[Finding]:
         what = (
             "can't be checked from here: disable lifecycle rules that expire objects; versioning keeps erased objects"
         )
-        findings.append(Finding("bucket settings", None, what))
+        findings.append(ProbeFinding("bucket settings", None, what))
     return findings

@@ -13,7 +13,7 @@ from sheaf.model.names import REF_FORMS
 from sheaf.model.paths import ancestors
 from sheaf.testing.model_repo import FOLDER, ModelEntry, Tree, with_folders
 
-__all__ = ["Edit", "contents", "edited", "edits", "names", "paths", "ref_names", "repo_names", "trees"]
+__all__ = ["EditStep", "contents", "edited", "edits", "names", "paths", "ref_names", "repo_names", "trees"]
 
 #: Names that sort, fold or nest awkwardly; with "a", "a-b" and "a/b" a plain order of paths would be wrong.
 PORTABLE = ("a", "a-b", "a.b", "ab", "a b", "b", "-", "~", ".a", "..a", "é", "日本", "\U0001f34e")
@@ -94,7 +94,7 @@ def repo_names() -> st.SearchStrategy[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Edit:
+class EditStep:
     """One step of an edit: set ``path`` to ``entry``, remove it (no entry), or copy ``source`` to it."""
 
     path: str
@@ -103,10 +103,10 @@ class Edit:
 
 
 @st.composite
-def edits(draw: st.DrawFn, tree: Tree, *, max_size: int = 5, portable: bool = False) -> list[Edit]:
+def edits(draw: st.DrawFn, tree: Tree, *, max_size: int = 5, portable: bool = False) -> list[EditStep]:
     """Draw steps that fit a tree one after the other; each is valid when it is applied."""
     now = dict(tree)
-    steps: list[Edit] = []
+    steps: list[EditStep] = []
     for _ in range(draw(st.integers(1, max_size))):
         step = draw(_step(now, portable))
         if (after := edited(now, tree, step)) is not None:
@@ -115,18 +115,18 @@ def edits(draw: st.DrawFn, tree: Tree, *, max_size: int = 5, portable: bool = Fa
     return steps
 
 
-def _step(now: Tree, portable: bool) -> st.SearchStrategy[Edit]:
+def _step(now: Tree, portable: bool) -> st.SearchStrategy[EditStep]:
     settable = entries().filter(lambda entry: entry.kind != "folder")
     free = paths(portable=portable)
-    puts = st.builds(Edit, free, settable)
+    puts = st.builds(EditStep, free, settable)
     if not now:
         return puts
     there = st.sampled_from(sorted(now))
-    copies = st.builds(lambda path, source: Edit(path, None, source), free, there)
-    return st.one_of(puts, st.builds(Edit, there, settable), st.builds(Edit, there), copies)
+    copies = st.builds(lambda path, source: EditStep(path, None, source), free, there)
+    return st.one_of(puts, st.builds(EditStep, there, settable), st.builds(EditStep, there), copies)
 
 
-def edited(now: Tree, base: Tree, step: Edit) -> dict[str, ModelEntry] | None:
+def edited(now: Tree, base: Tree, step: EditStep) -> dict[str, ModelEntry] | None:
     """The tree after a step; None if the step is not allowed. Copies read from ``base``, which doesn't change."""
     if step.source:
         return _copied(now, base, step) if step.source in base else None
@@ -137,7 +137,7 @@ def edited(now: Tree, base: Tree, step: Edit) -> dict[str, ModelEntry] | None:
     return {path: entry for path, entry in now.items() if path != step.path and not path.startswith(step.path + "/")}
 
 
-def _copied(now: Tree, base: Tree, step: Edit) -> dict[str, ModelEntry] | None:
+def _copied(now: Tree, base: Tree, step: EditStep) -> dict[str, ModelEntry] | None:
     below = {path: entry for path, entry in base.items() if path == step.source or path.startswith(step.source + "/")}
     result: dict[str, ModelEntry] | None = dict(now)
     for path, entry in below.items():

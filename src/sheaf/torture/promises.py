@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-__all__ = ["DEPENDS", "Finding", "Verdict"]
+__all__ = ["DEPENDS", "PromiseFinding", "Verdict"]
 
 #: ``warning``: no guarantee is violated, but erased bytes may remain.
 Verdict = Literal["passed", "failed", "warning", "skipped"]
@@ -40,7 +40,7 @@ DEPENDS: Final[dict[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class PromiseFinding:
     """The result of one check. ``seen``: text about what was observed."""
 
     promise: str

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from sheaf.storage.open import parse_location
-from sheaf.torture.promises import Finding, Verdict
-from sheaf.torture.scratch_location import Place
+from sheaf.torture.promises import PromiseFinding, Verdict
+from sheaf.torture.scratch_location import ScratchLocation
 
 __all__ = ["look_at_rules"]
 
@@ -21,24 +21,26 @@ class _Unreadable(Exception):
     """The settings can't be read; the text is the reason."""
 
 
-def look_at_rules(place: Place) -> Finding:
+def look_at_rules(place: ScratchLocation) -> PromiseFinding:
     """Check for rules of the bucket that affect the objects of a store at ``place``."""
     try:
         client, bucket, path = _client(place)
         rules = _asked(client.get_bucket_lifecycle_configuration, bucket).get("Rules", [])
         lock = _asked(client.get_object_lock_configuration, bucket).get("ObjectLockConfiguration", {})
     except _Unreadable as error:
-        return Finding(_PROMISE, "skipped", f"{_UNREADABLE} ({error})")
+        return PromiseFinding(_PROMISE, "skipped", f"{_UNREADABLE} ({error})")
     harm = [harm for rule in rules if _concerns(rule, path) for harm in _harms(rule)]
     if harm:
-        return Finding(_PROMISE, "failed", f"a lifecycle rule {harm[0]}: exclude the store's prefix from it")
+        return PromiseFinding(_PROMISE, "failed", f"a lifecycle rule {harm[0]}: exclude the store's prefix from it")
     retention = lock.get("Rule", {}).get("DefaultRetention")
     verdict: Verdict = "warning" if retention else "passed"
     locked = "objects are locked for a time: until then, old versions keep what gc and erase delete"
-    return Finding(_PROMISE, verdict, locked if retention else "no lifecycle rule or lock applies to this location")
+    return PromiseFinding(
+        _PROMISE, verdict, locked if retention else "no lifecycle rule or lock applies to this location"
+    )
 
 
-def _client(place: Place) -> tuple[Any, str, str]:
+def _client(place: ScratchLocation) -> tuple[Any, str, str]:
     options = place.options
     location = parse_location(place.url, options)
     if location.scheme != "s3" or options.credential or options.anonymous:

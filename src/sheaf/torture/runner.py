@@ -13,8 +13,8 @@ from itertools import count, groupby
 from sheaf.errors import Denied, NoSpace, SheafError, Unavailable
 from sheaf.storage.wrappers.prefix import PrefixBackend
 from sheaf.torture import together
-from sheaf.torture.promises import Finding
-from sheaf.torture.scratch_location import Place
+from sheaf.torture.promises import PromiseFinding
+from sheaf.torture.scratch_location import ScratchLocation
 from sheaf.torture.suite import CASES, Case
 from sheaf.torture.surroundings import look_at_bucket, look_at_folder
 from sheaf.torture.timing import Figure, TimedBackend, Timings
@@ -23,7 +23,7 @@ from sheaf.torture.whole_store.claims import Broken
 from sheaf.torture.whole_store.rounds import Round, play
 from sheaf.transfer.progress import Meter, Progress
 
-__all__ = ["Plan", "Report", "torture"]
+__all__ = ["TorturePlan", "TortureReport", "torture"]
 
 _ALONE = "other processes can't open it"
 _SCALE = Scale(longest_key=900)  # prefixes come before the keys
@@ -31,7 +31,7 @@ _TYPICAL_S = 0.1  # seconds assumed for a create if none was measured
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TorturePlan:
     """How much to do. With ``minutes``, rounds are started until that time has passed, and ``rounds`` is ignored."""
 
     seed: int
@@ -41,17 +41,17 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class TortureReport:
     """The results of all checks, the rounds, and the durations of requests."""
 
     url: str
     seed: int
-    findings: tuple[Finding, ...]
+    findings: tuple[PromiseFinding, ...]
     rounds: tuple[Round, ...]
     figures: tuple[Figure, ...]
 
     @property
-    def broken(self) -> tuple[Finding, ...]:
+    def broken(self) -> tuple[PromiseFinding, ...]:
         """The checks that failed."""
         return tuple(finding for finding in self.findings if finding.verdict == "failed")
 
@@ -68,14 +68,14 @@ class Report:
 
 @dataclass(slots=True)
 class _Run:
-    place: Place
-    plan: Plan
+    place: ScratchLocation
+    plan: TorturePlan
     meter: Meter
     timings: Timings = field(default_factory=Timings)
     rounds: list[Round] = field(default_factory=list)
 
 
-def torture(place: Place, plan: Plan, progress: Progress | None = None) -> Report:
+def torture(place: ScratchLocation, plan: TorturePlan, progress: Progress | None = None) -> TortureReport:
     """Run all checks at ``place``, which must be empty and temporary: the caller removes the objects left in it.
 
     Raises Unavailable, Denied or NoSpace only where no result is possible.
@@ -84,28 +84,28 @@ def torture(place: Place, plan: Plan, progress: Progress | None = None) -> Repor
     run.meter.add_total(files=len(CASES), bytes=0)
     findings = [*_cases(run), *_together(run), *_surroundings(run)]
     findings.append(_whole(run, is_sound=all(finding.verdict != "failed" for finding in findings)))
-    return Report(place.url, plan.seed, tuple(findings), tuple(run.rounds), tuple(run.timings.figures()))
+    return TortureReport(place.url, plan.seed, tuple(findings), tuple(run.rounds), tuple(run.timings.figures()))
 
 
-def _tried(promise: str, look: Callable[[], str]) -> Finding:
+def _tried(promise: str, look: Callable[[], str]) -> PromiseFinding:
     """Run one check and return its result."""
     try:
-        return Finding(promise, "passed", look())
+        return PromiseFinding(promise, "passed", look())
     except (Unavailable, Denied, NoSpace) as error:
-        return Finding(promise, "skipped", error.message, is_untold=True)
+        return PromiseFinding(promise, "skipped", error.message, is_untold=True)
     except Broken as error:
-        return Finding(promise, "failed", str(error))
+        return PromiseFinding(promise, "failed", str(error))
     except SheafError as error:
-        return Finding(promise, "failed", f"{error.kind}: {error.message}")
+        return PromiseFinding(promise, "failed", f"{error.kind}: {error.message}")
     except Exception as error:
         # A backend must raise no other errors, so this one is a failure of the check.
-        return Finding(promise, "failed", f"unexpected {type(error).__name__}: {error}")
+        return PromiseFinding(promise, "failed", f"unexpected {type(error).__name__}: {error}")
 
 
 # -- the port ----------------------------------------------------------------------------------------------------------
 
 
-def _cases(run: _Run) -> Iterator[Finding]:
+def _cases(run: _Run) -> Iterator[PromiseFinding]:
     numbers = count()
     with run.place.open() as client:
         backend = TimedBackend(client, run.timings)
@@ -122,9 +122,9 @@ def _all(run: _Run, trials: list[tuple[Case, Trial]]) -> str:
     return ""
 
 
-def _together(run: _Run) -> Iterator[Finding]:
+def _together(run: _Run) -> Iterator[PromiseFinding]:
     rng = random.Random(f"{run.plan.seed} kills")
-    looks: dict[str, Callable[[Place], str]] = {
+    looks: dict[str, Callable[[ScratchLocation], str]] = {
         "exclusive create across processes": together.races,
         "list after write across processes": together.listings_elsewhere,
         "atomic writes": partial(together.killed_writers, rng=rng),
@@ -134,7 +134,7 @@ def _together(run: _Run) -> Iterator[Finding]:
         if run.place.is_shared:
             yield _tried(promise, partial(look, run.place.below(promise.replace(" ", "-"))))
         else:
-            yield Finding(promise, "skipped", _ALONE)
+            yield PromiseFinding(promise, "skipped", _ALONE)
     run.meter.start("lost responses")
     yield _tried("lost responses", partial(_lost_answers, run))
 
@@ -147,7 +147,7 @@ def _lost_answers(run: _Run) -> str:
     return f"{seen}; {together.impatient_clients(run.place.below('cut'), typical)}"
 
 
-def _surroundings(run: _Run) -> list[Finding]:
+def _surroundings(run: _Run) -> list[PromiseFinding]:
     place = run.place.below("surroundings")
     folder = place.folder
     if folder is not None:
@@ -159,11 +159,11 @@ def _surroundings(run: _Run) -> list[Finding]:
 # -- the whole store ---------------------------------------------------------------------------------------------------
 
 
-def _whole(run: _Run, *, is_sound: bool) -> Finding:
+def _whole(run: _Run, *, is_sound: bool) -> PromiseFinding:
     if not is_sound:
-        return Finding("whole store", "skipped", "a store requires the guarantees that failed")
+        return PromiseFinding("whole store", "skipped", "a store requires the guarantees that failed")
     if run.plan.rounds == 0 and run.plan.minutes is None:
-        return Finding("whole store", "skipped", "no rounds")
+        return PromiseFinding("whole store", "skipped", "no rounds")
     return _tried("whole store", partial(_rounds, run))
 
 

@@ -18,7 +18,7 @@ from sheaf.storage.open import open_backend, parse_location
 from sheaf.storage.port import Backend
 from sheaf.storage.storage_options import StorageOptions
 
-__all__ = ["Place", "scratch"]
+__all__ = ["ScratchLocation", "scratch"]
 
 _DELETERS = 16
 _ATTEMPTS = 20
@@ -30,7 +30,7 @@ def _as_it_is(backend: Backend) -> Backend:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ScratchLocation:
     """A folder or a prefix of a bucket. Can be pickled if ``wrap`` can; tests use ``wrap`` to inject faults."""
 
     url: str  #: without options
@@ -38,7 +38,7 @@ class Place:
     wrap: Callable[[Backend], Backend] = _as_it_is
 
     @classmethod
-    def at(cls, url: str, options: StorageOptions) -> Place:
+    def at(cls, url: str, options: StorageOptions) -> ScratchLocation:
         """Create the location of a store's URL or plain path. Raises InvalidInput."""
         location = parse_location(url, options)
         if (location.options.sse_customer_key_file or "").startswith("/dev/"):
@@ -66,7 +66,7 @@ class Place:
         """True if other processes can open it."""
         return self.scheme != "memory"
 
-    def below(self, name: str) -> Place:
+    def below(self, name: str) -> ScratchLocation:
         """The location ``name`` below this one."""
         return replace(self, url=f"{self.url.rstrip('/')}/{name}" if self.url != "memory://" else f"memory://{name}")
 
@@ -76,7 +76,7 @@ class Place:
 
 
 @contextmanager
-def scratch(place: Place, *, keep: bool = False) -> Iterator[Place]:
+def scratch(place: ScratchLocation, *, keep: bool = False) -> Iterator[ScratchLocation]:
     """Yield a location with a random name below ``place``, removed at the end, even after an error, unless ``keep``.
 
     Raises:
@@ -96,14 +96,14 @@ def scratch(place: Place, *, keep: bool = False) -> Iterator[Place]:
                 _clean(found)
 
 
-def _try(place: Place) -> None:
+def _try(place: ScratchLocation) -> None:
     """Raise Denied early if objects can't be written or deleted here, before there is anything to clean up."""
     with place.open() as backend:
         backend.create("first", b"made by sheaf store torture; may be deleted")
         backend.delete("first")
 
 
-def _clean(place: Place) -> None:
+def _clean(place: ScratchLocation) -> None:
     """Delete all objects, listing again until nothing is found: a store that fails the checks may list late or in part."""
     with place.open() as backend, ThreadPoolExecutor(_DELETERS) as pool:
         try:
@@ -120,7 +120,7 @@ def _clean(place: Place) -> None:
 
 
 @contextmanager
-def _made_folder(place: Place, *, keep: bool) -> Iterator[None]:
+def _made_folder(place: ScratchLocation, *, keep: bool) -> Iterator[None]:
     """Create the folder of ``place``; at the end remove it and the folders above that were created for it."""
     folder = place.folder
     if folder is None:

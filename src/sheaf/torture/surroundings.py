@@ -8,9 +8,9 @@ from pathlib import Path
 
 from sheaf.storage.folder.network_mounts import filesystem_type, is_network
 from sheaf.storage.folder.syscalls import Syscalls
-from sheaf.torture.promises import Finding
+from sheaf.torture.promises import PromiseFinding
 from sheaf.torture.rules import look_at_rules
-from sheaf.torture.scratch_location import Place
+from sheaf.torture.scratch_location import ScratchLocation
 from sheaf.torture.whole_store.claims import Broken, claim
 
 _Naming = Callable[[str, str], None]
@@ -18,14 +18,14 @@ _Naming = Callable[[str, str], None]
 __all__ = ["look_at_bucket", "look_at_folder"]
 
 
-def look_at_folder(place: Place, root: Path) -> list[Finding]:
+def look_at_folder(place: ScratchLocation, root: Path) -> list[PromiseFinding]:
     """Check the file system of ``root``, which must be an empty folder made by the caller."""
     return [_durable(place, root), _exclusive(root), _folding(root), _file_system(root)]
 
 
-def _durable(place: Place, root: Path) -> Finding:
+def _durable(place: ScratchLocation, root: Path) -> PromiseFinding:
     if place.options.durability == "none":
-        return Finding("durable files", "skipped", "durability=none: nothing is flushed")
+        return PromiseFinding("durable files", "skipped", "durability=none: nothing is flushed")
     calls = Syscalls()
     try:
         fd = calls.create(str(root / "flushed"), 0o600)
@@ -36,11 +36,13 @@ def _durable(place: Place, root: Path) -> Finding:
             calls.close(fd)
         calls.sync_folder(str(root))
     except OSError as error:
-        return Finding("durable files", "failed", f"fsync failed: {error.strerror}")
-    return Finding("durable files", "passed", "fsync of files and folders works; this can't show if the disk obeys it")
+        return PromiseFinding("durable files", "failed", f"fsync failed: {error.strerror}")
+    return PromiseFinding(
+        "durable files", "passed", "fsync of files and folders works; this can't show if the disk obeys it"
+    )
 
 
-def _exclusive(root: Path) -> Finding:
+def _exclusive(root: Path) -> PromiseFinding:
     """Check both ways of giving a file its name; one is enough."""
     calls = Syscalls()
     works, fails = [], []
@@ -55,11 +57,11 @@ def _exclusive(root: Path) -> Finding:
         except OSError as error:
             fails.append(f"{name}: {error.strerror}")
         except Broken as error:
-            return Finding("exclusive link or rename", "failed", str(error))
+            return PromiseFinding("exclusive link or rename", "failed", str(error))
         else:
             works.append(name)
     seen = ", ".join([*(f"{name} works" for name in works), *fails])
-    return Finding("exclusive link or rename", "passed" if works else "failed", seen)
+    return PromiseFinding("exclusive link or rename", "passed" if works else "failed", seen)
 
 
 def _claim_taken(call: _Naming, root: Path, name: str) -> None:
@@ -70,7 +72,7 @@ def _claim_taken(call: _Naming, root: Path, name: str) -> None:
     claim(False, f"{name} replaced an existing file")
 
 
-def _folding(root: Path) -> Finding:
+def _folding(root: Path) -> PromiseFinding:
     (root / "case").write_bytes(b"")
     (root / "u\u0308").write_bytes(b"")
     folded = [what for what, name in (("case", "CASE"), ("accents", "\u00fc")) if (root / name).exists()]
@@ -79,18 +81,20 @@ def _folding(root: Path) -> Finding:
         if folded
         else "file names are stored unchanged"
     )
-    return Finding("file names", "passed", seen)
+    return PromiseFinding("file names", "passed", seen)
 
 
-def _file_system(root: Path) -> Finding:
+def _file_system(root: Path) -> PromiseFinding:
     kind = filesystem_type(root) or "of unknown type"
     if is_network(kind):
-        return Finding("file system", "passed", f"{kind}, a network file system: gc waits 120 s before it decides")
+        return PromiseFinding(
+            "file system", "passed", f"{kind}, a network file system: gc waits 120 s before it decides"
+        )
     free = os.statvfs(root)
-    return Finding("file system", "passed", f"{kind}, local, {free.f_bavail * free.f_frsize >> 30} GiB free")
+    return PromiseFinding("file system", "passed", f"{kind}, local, {free.f_bavail * free.f_frsize >> 30} GiB free")
 
 
-def look_at_bucket(place: Place) -> list[Finding]:
+def look_at_bucket(place: ScratchLocation) -> list[PromiseFinding]:
     """Check the versioning and the rules of a bucket; the rules require more permissions than a store does."""
     # This imports the clients of all clouds, which a folder doesn't need.
     from sheaf.storage.bucket.object_versions import keeps_versions
@@ -99,4 +103,4 @@ def look_at_bucket(place: Place) -> list[Finding]:
         keeps = keeps_versions(backend, "version")
     versions = "the bucket keeps old versions: delete them after an erasure; let a rule expire them after a gc"
     seen = versions if keeps else "responses contain no version ids"
-    return [Finding("old versions", "warning" if keeps else "passed", seen), look_at_rules(place)]
+    return [PromiseFinding("old versions", "warning" if keeps else "passed", seen), look_at_rules(place)]

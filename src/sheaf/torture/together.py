@@ -14,7 +14,7 @@ from sheaf.errors import NotFound, Unavailable
 from sheaf.storage.port import Backend, Buffer, Created
 from sheaf.storage.wrappers.retry import RetryBackend, RetryPolicy
 from sheaf.storage.wrappers.wrapper import WrapperBackend
-from sheaf.torture.scratch_location import Place
+from sheaf.torture.scratch_location import ScratchLocation
 from sheaf.torture.trial import MIB, pattern
 from sheaf.torture.whole_store.claims import claim, claim_equal
 from sheaf.torture.whole_store.worker_processes import Worker, workers
@@ -27,7 +27,7 @@ _LATE_S = 30.0  # how long to wait for a listing that is late
 _HALF = 4 * MIB  # size of an object: large enough for a writer to be killed while it writes it
 
 
-def _races(pipe: Connection, place: Place, name: str, count: int) -> list[Created]:
+def _races(pipe: Connection, place: ScratchLocation, name: str, count: int) -> list[Created]:
     """Be one racer: create the same keys as the others at the same moments. Return the results."""
     with place.open() as backend:
         begun = time.monotonic()
@@ -41,7 +41,7 @@ def _races(pipe: Connection, place: Place, name: str, count: int) -> list[Create
     return answers
 
 
-def races(place: Place, count: int = 40) -> str:
+def races(place: ScratchLocation, count: int = 40) -> str:
     """Check that of several processes that create the same key exactly one succeeds, and that its bytes are stored."""
     names = [f"process {n}" for n in range(_RACERS)]
     with workers(place, _RACERS) as racers:
@@ -64,7 +64,7 @@ def races(place: Place, count: int = 40) -> str:
 # -- listings ----------------------------------------------------------------------------------------------------------
 
 
-def _creates(pipe: Connection, place: Place, count: int) -> int:
+def _creates(pipe: Connection, place: ScratchLocation, count: int) -> int:
     """Create a key whenever a message arrives."""
     with place.open() as backend:
         for n in range(count):
@@ -74,7 +74,7 @@ def _creates(pipe: Connection, place: Place, count: int) -> int:
     return count
 
 
-def listings_elsewhere(place: Place, count: int = 15) -> str:
+def listings_elsewhere(place: ScratchLocation, count: int = 15) -> str:
     """Check that a listing begun after another process's create shows the object, within the known delay."""
     latest = 0.0
     with workers(place, 1) as (writer,), place.open() as backend:
@@ -104,7 +104,7 @@ def _late(backend: Backend, key: str, longest_s: float) -> float:
 # -- kills -------------------------------------------------------------------------------------------------------------
 
 
-def _floods(pipe: Connection, place: Place, name: str) -> None:
+def _floods(pipe: Connection, place: ScratchLocation, name: str) -> None:
     """Create one large object after the other until the process is killed."""
     with place.open() as backend:
         for n in itertools.count():
@@ -116,7 +116,7 @@ def _floods(pipe: Connection, place: Place, name: str) -> None:
             pipe.send(("made", key, time.monotonic() - begun))
 
 
-def killed_writers(place: Place, rng: random.Random, kills: int = 6) -> str:
+def killed_writers(place: ScratchLocation, rng: random.Random, kills: int = 6) -> str:
     """Check that objects of killed writers are complete or absent, during and after the write."""
     made: list[str] = []
     whole: set[str] = set()
@@ -186,7 +186,7 @@ class _LosesAnswers(WrapperBackend):
             raise Unavailable(f"the response for {key} was lost (injected fault)")
 
 
-def lost_answers(place: Place) -> str:
+def lost_answers(place: ScratchLocation) -> str:
     """Check that a retried create whose response was lost is recognised as this client's, and another client's is not."""
     with place.open() as backend:
         client = RetryBackend(_LosesAnswers(backend), RetryPolicy(first_s=0))
@@ -207,7 +207,7 @@ def lost_answers(place: Place) -> str:
     return "10 responses lost"
 
 
-def impatient_clients(place: Place, typical_s: float, count: int = 12) -> str:
+def impatient_clients(place: ScratchLocation, typical_s: float, count: int = 12) -> str:
     """Check that after a create cut off by a time-out the object is complete or absent, and the create can be retried."""
     made = 0
     with place.open() as backend:

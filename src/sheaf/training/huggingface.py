@@ -7,7 +7,7 @@ from typing import Any
 
 from sheaf.errors import Unsupported
 from sheaf.storage.storage_options import StorageOptions
-from sheaf.training.source import Source, Wanted
+from sheaf.training.source import BatchRequest, Source
 from sheaf.transfer.batches import BUFFER
 
 try:
@@ -35,13 +35,13 @@ def iterable_dataset(
         address: ``repo@ref``; the ref is resolved once.
         shards: the number of parts that the library may distribute to workers and nodes.
     """
-    wanted = Wanted(Source(address, store, options).pinned(), glob, 64, shuffle, buffer, workers, False)
+    wanted = BatchRequest(Source(address, store, options).pinned(), glob, 64, shuffle, buffer, workers, False)
     features = datasets.Features({"path": datasets.Value("string"), "data": datasets.Value("binary")})
     arguments = {"wanted": wanted, "shards": [(rank, shards) for rank in range(shards)]}
     return datasets.IterableDataset.from_generator(_examples, features=features, gen_kwargs=arguments)
 
 
-def _examples(wanted: Wanted, shards: list[tuple[int, int]]) -> Iterator[dict[str, Any]]:
+def _examples(wanted: BatchRequest, shards: list[tuple[int, int]]) -> Iterator[dict[str, Any]]:
     for shard in shards:
         with wanted.open(shard) as batches:
             for batch in batches:

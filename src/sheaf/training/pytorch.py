@@ -8,7 +8,7 @@ from typing import Any
 
 from sheaf.errors import Unsupported
 from sheaf.storage.storage_options import StorageOptions
-from sheaf.training.source import Source, Wanted
+from sheaf.training.source import BatchRequest, Source
 from sheaf.transfer.batches import BUFFER, Position, Sample
 
 try:
@@ -51,7 +51,7 @@ class SheafDataset(IterableDataset[Any]):
     ) -> None:
         super().__init__()
         source = Source(address, store, options).pinned()
-        self._wanted = Wanted(source, glob, batch, shuffle, buffer, workers, drop_last)
+        self._wanted = BatchRequest(source, glob, batch, shuffle, buffer, workers, drop_last)
         self._transform = transform
         self._shard = shard
         self._epoch = 0

@@ -14,7 +14,7 @@ from sheaf.repo.store import Store
 from sheaf.storage.storage_options import StorageOptions
 from sheaf.transfer.batches import Batches, Position
 
-__all__ = ["Source", "Wanted"]
+__all__ = ["BatchRequest", "Source"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class BatchRequest:
     """The arguments of :meth:`sheaf.Bundle.batches`, and the source."""
 
     source: Source

@@ -17,8 +17,8 @@ from sheaf.engine.erase.redact_rows import Replacement
 from sheaf.engine.erase.unfinished_erasures import resume, unfinished
 from sheaf.engine.gc.grace import Waiting
 from sheaf.errors import NotFound
-from sheaf.format.session_v1 import ErasedPlace, Receipt
-from sheaf.model.entries import Entry as Row
+from sheaf.format.session_v1 import ErasedFile, Receipt
+from sheaf.model.entries import ManifestEntry as Row
 from sheaf.transfer.parquet_rows import Condition, Where, checked
 from sheaf.vfs import BundleFile
 
@@ -60,7 +60,7 @@ def erase_rows(
 class RowsHit:
     """A table in a bundle, and the number of its rows that satisfy the condition."""
 
-    place: ErasedPlace
+    place: ErasedFile
     rows: int
 
 

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sheaf.engine.chunks.ingest import InMemory, SmallFiles
-from sheaf.engine.commit.writer import Store
+from sheaf.engine.commit.writer import StoreWriter
 from sheaf.engine.core import Core
 from sheaf.engine.core_limits import DEFAULT, Limits
 from sheaf.engine.manifest.tree import Tree
@@ -42,8 +42,8 @@ from sheaf.transfer.local.read import read_blocks, read_small
 from sheaf.transfer.local.scan import SET_ASIDE, ScanBatch, Skipped, scan
 from sheaf.transfer.local.statcache import StatCache
 from sheaf.transfer.progress import Meter, log_file, logs_files
-from sheaf.transfer.small_files.read_columns import Fresh, Taken
-from sheaf.transfer.small_files.worker_pool import Files, Lost, Readers
+from sheaf.transfer.small_files.read_columns import Fresh, ReadFiles
+from sheaf.transfer.small_files.worker_pool import Lost, Readers, ScannedFiles
 from sheaf.transfer.spool import Spool
 from sheaf.transfer.store_guard import folder_of
 
@@ -112,7 +112,7 @@ class StoredFolder:
         return [clash_text(*clash) for clash in self.clashes] + self.left_out + times
 
 
-def store_folder(store: Store, base: Tree | None, options: FolderOptions, meter: Meter) -> StoredFolder:
+def store_folder(store: StoreWriter, base: Tree | None, options: FolderOptions, meter: Meter) -> StoredFolder:
     """Store a folder's files and manifest. ``base``: a live bundle whose rows and nodes may be reused.
 
     Raises:
@@ -222,7 +222,7 @@ def _matching(batch: ScanBatch, wanted: re.Pattern[str]) -> ScanBatch:
 class _Taking:
     """The upload of one folder."""
 
-    def __init__(self, store: Store, base: Tree | None, options: FolderOptions, meter: Meter) -> None:
+    def __init__(self, store: StoreWriter, base: Tree | None, options: FolderOptions, meter: Meter) -> None:
         self._store = store
         self._ingest = store.ingest
         self._options = options
@@ -246,7 +246,7 @@ class _Taking:
             exclude=o.exclude,
             batch_rows=o.limits.scan_rows,
         )
-        pending: deque[tuple[_Rows, list[Future[Taken]]]] = deque()
+        pending: deque[tuple[_Rows, list[Future[ReadFiles]]]] = deque()
         waiting = 0
         for found in scanned:
             batch = _matching(found, o.name_filter) if o.name_filter else found
@@ -296,7 +296,7 @@ class _Taking:
 
     # -- reading, on several threads -----------------------------------------------------------------------------------
 
-    def _read(self, batch: ScanBatch, group: list[int]) -> Taken:
+    def _read(self, batch: ScanBatch, group: list[int]) -> ReadFiles:
         if len(group) == 1 and batch.size[group[0]] > self._ingest.small:
             taken = self._read_big(batch, group[0])
             self._meter.add_file()
@@ -314,18 +314,20 @@ class _Taking:
                 if reader is None:
                     return None
                 paths = [f"{self._top}/{batch.path(row)}" for row in group]
-                read = reader.read(Files(paths, *(c[group].tolist() for c in (batch.size, batch.mtime, batch.ctime))))
+                read = reader.read(
+                    ScannedFiles(paths, *(c[group].tolist() for c in (batch.size, batch.mtime, batch.ctime)))
+                )
                 if read is None or not self._ingest.erased.contents.isdisjoint(read.hashes):
                     return None
                 return self._ingest.store_columns(read)
         except Lost:
             return None
 
-    def _read_small(self, batch: ScanBatch, group: list[int]) -> Taken:
+    def _read_small(self, batch: ScanBatch, group: list[int]) -> ReadFiles:
         """Read and store small files. Files that have grown are stored in another way."""
         if (files := self._read_elsewhere(batch, group)) is not None:
-            return Taken(group, files)
-        taken = Taken()
+            return ReadFiles(group, files)
+        taken = ReadFiles()
         contents: list[bytes] = []
         is_guarded = bool(self._ingest.erased.contents)
         columns = [column[group].tolist() for column in (batch.size, batch.mtime, batch.ctime)]
@@ -354,7 +356,7 @@ class _Taking:
         taken.files = self._ingest.store_columns(InMemory(contents))
         return taken
 
-    def _read_big(self, batch: ScanBatch, row: int) -> Taken:
+    def _read_big(self, batch: ScanBatch, row: int) -> ReadFiles:
         """Read and store a big file, again if it changes while it is read."""
         counted = _Counted(self._meter)
         is_begun = False
@@ -366,7 +368,7 @@ class _Taking:
                 is_begun = True
                 placed = self._ingest.store_stream(counted.through(blocks))
                 if blocks.state is not None:
-                    return Taken(others={row: placed}, states={row: blocks.state})
+                    return ReadFiles(others={row: placed}, states={row: blocks.state})
                 counted.take_back()
             raise AssertionError("read_blocks raises at its end")
         except SheafError as error:
@@ -374,7 +376,7 @@ class _Taking:
             if is_begun and isinstance(error, Refused):
                 # An erased content whose size differs from the scan: parts of it were stored and must not be committed.
                 raise
-            return Taken(skipped={row: self._skip(batch, row, error)})
+            return ReadFiles(skipped={row: self._skip(batch, row, error)})
 
     def _skip(self, batch: ScanBatch, row: int, error: SheafError) -> Skipped:
         if not self._options.skip_on_error:
@@ -383,7 +385,7 @@ class _Taking:
 
     # -- rows ----------------------------------------------------------------------------------------------------------
 
-    def _finished(self, rows: _Rows, work: list[Future[Taken]]) -> pa.RecordBatch:
+    def _finished(self, rows: _Rows, work: list[Future[ReadFiles]]) -> pa.RecordBatch:
         """Wait for the reads of a batch, and return its manifest rows without skipped files."""
         fresh = Fresh(rows.batch)
         for future in work:

@@ -23,7 +23,7 @@ from tests.engine.builders import (
 )
 from tests.engine.chunks.test_chunk_reader import move
 
-from sheaf.engine.check.check import Problem, Reading, check_store
+from sheaf.engine.check.check import PackSelection, Problem, check_store
 from sheaf.engine.chunks.dedup import load_segments, write_index
 from sheaf.engine.core import Core
 from sheaf.engine.log.record_log import repo_log
@@ -73,7 +73,7 @@ def core(made: Backend) -> Core:
 
 
 def problems(core: Core, *, read_data: bool = True) -> list[Problem]:
-    return check_store(core, reading=Reading(share=1) if read_data else None).problems
+    return check_store(core, reading=PackSelection(share=1) if read_data else None).problems
 
 
 def the_key(core: Core, prefix: str) -> str:
@@ -82,7 +82,7 @@ def the_key(core: Core, prefix: str) -> str:
 
 def test_a_sound_store_has_no_problems(core: Core) -> None:
     for read_data in (False, True):
-        report = check_store(core, reading=Reading(share=1) if read_data else None)
+        report = check_store(core, reading=PackSelection(share=1) if read_data else None)
         assert report.ok
         assert report.counts["bundles"] == 2
         assert report.counts["packs"] == 2
@@ -237,7 +237,7 @@ def test_a_moved_pack_is_sound(core: Core) -> None:
 def test_what_was_erased_on_purpose_is_no_damage(core: Core) -> None:
     place = first_place(core)
     move(core.backend, place.pack, "gc-1", erase=[place.offset])
-    report = check_store(core, reading=Reading(share=1))
+    report = check_store(core, reading=PackSelection(share=1))
     assert not [p for p in report.problems if p.kind != "index"]
     assert report.counts["erased chunks"] == 1
 
@@ -295,7 +295,7 @@ def test_an_end_without_a_beginning_is_found(core: Core) -> None:
 
 def test_nothing_is_changed_by_a_check(core: Core) -> None:
     before = {stat.key: core.backend.get(stat.key) for stat in core.backend.list()}
-    check_store(core, reading=Reading(share=1))
+    check_store(core, reading=PackSelection(share=1))
     assert {stat.key: core.backend.get(stat.key) for stat in core.backend.list()} == before
 
 

@@ -17,7 +17,7 @@ from sheaf.format import keys
 from sheaf.format.columns import hashes_of
 from sheaf.format.moved_v1 import encode_moved
 from sheaf.format.pack_v1 import decode_table, encode_head, encode_tail, pack_id
-from sheaf.model.entries import ChunkPlace, Entry, ExternalPlace, Kind, ObjectPlace, RecipePlace
+from sheaf.model.entries import ChunkPlace, ExternalPlace, Kind, ManifestEntry, ObjectPlace, RecipePlace
 from sheaf.storage.port import Backend
 
 DATA = noise(60_000)
@@ -29,12 +29,12 @@ def bench() -> Bench:
 
 
 @pytest.fixture(scope="module")
-def entries(bench: Bench) -> dict[str, tuple[Entry, bytes]]:
+def entries(bench: Bench) -> dict[str, tuple[ManifestEntry, bytes]]:
     """One file of each kind of place."""
     long = noise(1_500_000, 2)
     whole = b"kept whole"
     bench.backend.create(keys.object("session", blake3(whole).digest()), whole)
-    kept = Entry("", "kept", Kind.FILE, size=10, content=blake3(whole).digest(), place=ObjectPlace("session"))
+    kept = ManifestEntry("", "kept", Kind.FILE, size=10, content=blake3(whole).digest(), place=ObjectPlace("session"))
     return {
         "chunk": (bench.store(b"one chunk"), b"one chunk"),
         "recipe": (bench.store(DATA), DATA),
@@ -50,7 +50,7 @@ def entries(bench: Bench) -> dict[str, tuple[Entry, bytes]]:
 @pytest.mark.parametrize("kind", ["chunk", "recipe", "recipe with a top", "object", "empty"])
 @given(data=st.data())
 def test_any_range_is_what_slicing_gives(
-    bench: Bench, entries: dict[str, tuple[Entry, bytes]], kind: str, data: st.DataObject
+    bench: Bench, entries: dict[str, tuple[ManifestEntry, bytes]], kind: str, data: st.DataObject
 ) -> None:
     entry, whole = entries[kind]
     start = data.draw(st.integers(0, len(whole) + 3))
@@ -60,7 +60,7 @@ def test_any_range_is_what_slicing_gives(
     assert b"".join(Contents(bench.core).blocks(entry, start, length)) == expected
 
 
-def test_a_range_at_every_boundary(bench: Bench, entries: dict[str, tuple[Entry, bytes]]) -> None:
+def test_a_range_at_every_boundary(bench: Bench, entries: dict[str, tuple[ManifestEntry, bytes]]) -> None:
     entry, whole = entries["recipe"]
     assert isinstance(entry.place, RecipePlace)
     contents = Contents(bench.core)
@@ -79,7 +79,7 @@ def test_the_same_chunk_many_times_is_no_confusion() -> None:
 
 
 def test_a_file_elsewhere_says_so(bench: Bench) -> None:
-    entry = Entry("", "x", Kind.EXTERNAL, size=3, place=ExternalPlace("https://example.org/x", "etag"))
+    entry = ManifestEntry("", "x", Kind.EXTERNAL, size=3, place=ExternalPlace("https://example.org/x", "etag"))
     with pytest.raises(Unsupported, match=r"example\.org"):
         bench.read(entry)
 
@@ -217,7 +217,7 @@ def test_a_forwarding_address_is_not_believed_blindly() -> None:
 # -- damage ------------------------------------------------------------------------------------------------------------
 
 
-def assert_never_wrong(bench: Bench, key: str, wanted: dict[bytes, Entry], step: int) -> None:
+def assert_never_wrong(bench: Bench, key: str, wanted: dict[bytes, ManifestEntry], step: int) -> None:
     """Whatever bit of an object turns over, a reader gets the right bytes or an error; returns how many errors."""
     whole = bench.backend.get(key)
     errors = 0
@@ -246,7 +246,7 @@ def test_no_bit_of_an_object_can_turn_unnoticed() -> None:
     whole = b"kept whole"
     key = keys.object("session", blake3(whole).digest())
     bench.backend.create(key, whole)
-    entry = Entry("", "kept", Kind.FILE, size=10, content=blake3(whole).digest(), place=ObjectPlace("session"))
+    entry = ManifestEntry("", "kept", Kind.FILE, size=10, content=blake3(whole).digest(), place=ObjectPlace("session"))
     assert_never_wrong(bench, key, {whole: entry}, 1)
 
 
@@ -278,7 +278,7 @@ def test_a_manifest_that_lies_about_a_size_is_not_believed() -> None:
     for data in (b"one chunk", DATA):
         entry = bench.store(data)
         for size in (len(data) - 1, len(data) + 1):
-            lie = Entry("", "file", Kind.FILE, size=size, content=entry.content, place=entry.place)
+            lie = ManifestEntry("", "file", Kind.FILE, size=size, content=entry.content, place=entry.place)
             with pytest.raises(Corrupt):
                 bench.read(lie)
 
@@ -289,4 +289,4 @@ def test_a_recipe_of_another_file_is_not_believed() -> None:
     assert isinstance(one.place, RecipePlace) and isinstance(other.place, RecipePlace)
     place = RecipePlace(one.place.recipe, other.place.pack, other.place.offset, other.place.stored)
     with pytest.raises(Corrupt):
-        bench.read(Entry("", "file", Kind.FILE, size=one.size, content=one.content, place=place))
+        bench.read(ManifestEntry("", "file", Kind.FILE, size=one.size, content=one.content, place=place))

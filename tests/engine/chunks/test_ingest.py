@@ -18,7 +18,7 @@ from sheaf.engine.chunks import compress
 from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.engine.chunks.compress import squeeze as squeezed
 from sheaf.engine.chunks.dedup import ChunkIndex, load_segments
-from sheaf.engine.chunks.ingest import Ingest, InMemory, Placed
+from sheaf.engine.chunks.ingest import Ingest, InMemory, StoredFile
 from sheaf.engine.chunks.pack_table import load_table
 from sheaf.engine.chunks.pack_writer import PackSink
 from sheaf.engine.core_limits import DEFAULT, Limits
@@ -26,7 +26,7 @@ from sheaf.errors import Bug, NoSpace, Refused
 from sheaf.format import keys
 from sheaf.format.frame_v1 import RAW, ZSTD
 from sheaf.format.recipe_v1 import MAX_PART, decode_part
-from sheaf.model.entries import ChunkPlace, Entry, PlaceKind, RecipePlace
+from sheaf.model.entries import ChunkPlace, ManifestEntry, PlaceKind, RecipePlace
 from sheaf.testing.faults import FaultyBackend
 
 MIN, MAX = 16 * 1024, 256 * 1024
@@ -81,7 +81,7 @@ def test_columns_say_the_same_as_one_by_one() -> None:
         assert (files.content[i].tobytes(), files.place[i]) == (other.content, other.place)
         assert (files.offset[i], files.stored[i]) == (other.offset, other.stored)
         if data:
-            where = Placed(
+            where = StoredFile(
                 other.content, len(data), PlaceKind.CHUNK, files.pack[i].tobytes(), other.offset, other.stored
             )
             assert bench.read(entry_of(where)) == data
@@ -96,14 +96,14 @@ def test_a_pack_grows_beyond_its_memory_for_its_last_chunk() -> None:
     assert places[0] == places[3]
     assert [number for number, _, _ in places] == [0, 0, 1, 0]
     for (hash, size, _, data), (number, offset, stored) in zip(frames, places, strict=False):
-        where = Placed(hash, size, PlaceKind.CHUNK, bench.index.packs[number], offset, stored)
+        where = StoredFile(hash, size, PlaceKind.CHUNK, bench.index.packs[number], offset, stored)
         assert bench.read(entry_of(where)) == data
 
 
 # -- recipes -----------------------------------------------------------------------------------------------------------
 
 
-def recipe_of(bench: Bench, entry: Entry) -> list[tuple[bytes, int, bytes, int, int]]:
+def recipe_of(bench: Bench, entry: ManifestEntry) -> list[tuple[bytes, int, bytes, int, int]]:
     assert isinstance(entry.place, RecipePlace)
     return list(Contents(bench.core).recipe_rows(entry.place))
 
@@ -291,7 +291,7 @@ def test_many_threads_store_the_same_and_other_things() -> None:
     bench = Bench(chunker=TINY, limits=Limits(pack_bytes=300_000))
     shared = noise(100_000)
 
-    def work(thread: int) -> list[tuple[bytes, Entry]]:
+    def work(thread: int) -> list[tuple[bytes, ManifestEntry]]:
         own = [noise(5_000, 100 + thread * 10 + n) for n in range(10)]
         return [(data, entry_of(bench.ingest.store_bytes(data))) for data in [shared, *own]]
 

@@ -11,7 +11,7 @@ from sheaf.engine.chunks.pack_table import load_table
 from sheaf.engine.core_limits import Limits
 from sheaf.engine.manifest.tree import entries
 from sheaf.format import keys
-from sheaf.model.entries import ChunkPlace, Entry, RecipePlace
+from sheaf.model.entries import ChunkPlace, ManifestEntry, RecipePlace
 from sheaf.repo.repo import Repo
 
 NOISE = random.Random(3).randbytes(700_000)
@@ -31,7 +31,7 @@ def by_hand(repo: Repo) -> tuple[int, int]:
     return sum(raw for raw, _ in chunks.values()), sum(stored for _, stored in chunks.values())
 
 
-def rows(repo: Repo, entry: Entry) -> list[tuple[bytes, int, bytes, int, int]]:
+def rows(repo: Repo, entry: ManifestEntry) -> list[tuple[bytes, int, bytes, int, int]]:
     if isinstance(entry.place, RecipePlace):
         return [*Contents(repo._context.core).recipe_rows(entry.place, parts=False)]
     assert isinstance(entry.place, ChunkPlace)

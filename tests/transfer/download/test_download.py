@@ -14,7 +14,7 @@ from tests.transfer.bundles import MTIME, File, Folder, Item, Link, Shelf, look
 
 from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.errors import Corrupt, InvalidInput, NoSpace, NotFound, Refused, SheafError
-from sheaf.model.entries import Entry, Kind
+from sheaf.model.entries import Kind, ManifestEntry
 from sheaf.storage.port import Buffer
 from sheaf.transfer.download import download as downloading
 from sheaf.transfer.download.download import download
@@ -82,7 +82,7 @@ class Counting(Contents):
             self._count(batch["name"][row].as_py(), data)
             yield row, data
 
-    def blocks(self, entry: Entry, start: int = 0, length: int | None = None) -> Iterator[Buffer]:
+    def blocks(self, entry: ManifestEntry, start: int = 0, length: int | None = None) -> Iterator[Buffer]:
         for block in super().blocks(entry, start, length):
             self._count(entry.name, block)
             yield block

@@ -21,7 +21,7 @@ from sheaf.testing.invariants import assert_sound
 from sheaf.transfer.local import read as reading
 from sheaf.transfer.small_files import worker_pool
 from sheaf.transfer.small_files.worker import ROOM
-from sheaf.transfer.small_files.worker_pool import Files, Lost, Reader
+from sheaf.transfer.small_files.worker_pool import Lost, ScannedFiles, WorkerProcess
 
 
 def contents() -> dict[str, bytes]:
@@ -54,16 +54,16 @@ def repo(store: Store) -> Repo:
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[Reader]:
+def started(monkeypatch: pytest.MonkeyPatch) -> list[WorkerProcess]:
     """The processes that uploads start."""
-    all_: list[Reader] = []
-    start = Reader.start
+    all_: list[WorkerProcess] = []
+    start = WorkerProcess.start
 
-    def starting(python: str) -> Reader:
+    def starting(python: str) -> WorkerProcess:
         all_.append(start(python))
         return all_[-1]
 
-    monkeypatch.setattr(Reader, "start", starting)
+    monkeypatch.setattr(WorkerProcess, "start", starting)
     return all_
 
 
@@ -89,13 +89,13 @@ def assert_holds(repo: Repo, files: dict[str, bytes]) -> None:
     assert {path: bundle.read(path) for path in files} == files
 
 
-def assert_gone(started: list[Reader]) -> None:
+def assert_gone(started: list[WorkerProcess]) -> None:
     assert started
     assert all(reader.process.returncode is not None for reader in started)
 
 
 def test_a_folder_is_stored_as_without_them(
-    repo: Repo, folder: Path, started: list[Reader], read_here: list[str]
+    repo: Repo, folder: Path, started: list[WorkerProcess], read_here: list[str]
 ) -> None:
     repo.upload(folder, message="m")
     assert not read_here
@@ -103,7 +103,7 @@ def test_a_folder_is_stored_as_without_them(
     assert_holds(repo, contents())
 
 
-def test_what_the_store_has_is_not_stored_again(repo: Repo, folder: Path, started: list[Reader]) -> None:
+def test_what_the_store_has_is_not_stored_again(repo: Repo, folder: Path, started: list[WorkerProcess]) -> None:
     first = repo.upload(folder, message="m")
     again = repo.upload(folder, message="m", rehash=True)
     assert len(started) > 2
@@ -112,17 +112,22 @@ def test_what_the_store_has_is_not_stored_again(repo: Repo, folder: Path, starte
 
 @pytest.mark.parametrize("when", ["at once", "after hashes"])
 def test_files_are_read_here_once_a_process_is_gone(
-    repo: Repo, folder: Path, started: list[Reader], read_here: list[str], monkeypatch: pytest.MonkeyPatch, when: str
+    repo: Repo,
+    folder: Path,
+    started: list[WorkerProcess],
+    read_here: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    when: str,
 ) -> None:
     call = {"at once": "read", "after hashes": "frames"}[when]
-    unhurt = getattr(Reader, call)
+    unhurt = getattr(WorkerProcess, call)
 
-    def killing(reader: Reader, *args: object) -> object:
+    def killing(reader: WorkerProcess, *args: object) -> object:
         reader.process.kill()
         reader.process.wait()
         return unhurt(reader, *args)
 
-    monkeypatch.setattr(Reader, call, killing)
+    monkeypatch.setattr(WorkerProcess, call, killing)
     repo.upload(folder, message="m")
     assert len(read_here) == len(contents()) - 1  # all but the large one
     assert_holds(repo, contents())
@@ -132,7 +137,7 @@ def test_files_are_read_here_once_a_process_is_gone(
 def test_a_program_that_has_python_in_it_is_not_started(
     repo: Repo,
     folder: Path,
-    started: list[Reader],
+    started: list[WorkerProcess],
     read_here: list[str],
     monkeypatch: pytest.MonkeyPatch,
     executable: str | None,
@@ -145,28 +150,28 @@ def test_a_program_that_has_python_in_it_is_not_started(
 
 
 def test_no_room_for_a_process(
-    repo: Repo, folder: Path, started: list[Reader], read_here: list[str], monkeypatch: pytest.MonkeyPatch
+    repo: Repo, folder: Path, started: list[WorkerProcess], read_here: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_: str) -> Reader:
+    def refuse(_: str) -> WorkerProcess:
         raise BlockingIOError("no more processes")
 
-    monkeypatch.setattr(Reader, "start", refuse)
+    monkeypatch.setattr(WorkerProcess, "start", refuse)
     repo.upload(folder, message="m")
     assert read_here
     assert_holds(repo, contents())
 
 
 def test_a_python_without_sheaf(
-    repo: Repo, folder: Path, started: list[Reader], monkeypatch: pytest.MonkeyPatch
+    repo: Repo, folder: Path, started: list[WorkerProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", "")
-    monkeypatch.setattr(Reader, "start", classmethod(_elsewhere(Reader.start)))
+    monkeypatch.setattr(WorkerProcess, "start", classmethod(_elsewhere(WorkerProcess.start)))
     repo.upload(folder, message="m")
     assert_holds(repo, contents())
 
 
-def _elsewhere(start: Callable[[str], Reader]) -> Callable[[type[Reader], str], Reader]:
-    def starting(_: type[Reader], python: str) -> Reader:
+def _elsewhere(start: Callable[[str], WorkerProcess]) -> Callable[[type[WorkerProcess], str], WorkerProcess]:
+    def starting(_: type[WorkerProcess], python: str) -> WorkerProcess:
         here = Path.cwd()
         os.chdir("/")
         try:
@@ -177,7 +182,9 @@ def _elsewhere(start: Callable[[str], Reader]) -> Callable[[type[Reader], str], 
     return starting
 
 
-def test_what_can_not_be_read_is_named(repo: Repo, folder: Path, started: list[Reader], read_here: list[str]) -> None:
+def test_what_can_not_be_read_is_named(
+    repo: Repo, folder: Path, started: list[WorkerProcess], read_here: list[str]
+) -> None:
     (folder / "d3" / "gone").write_text("soon")
 
     class Vanishing(worker_pool.Readers):
@@ -199,7 +206,9 @@ def test_what_can_not_be_read_is_named(repo: Repo, folder: Path, started: list[R
     assert_holds(repo, contents())
 
 
-def test_what_was_erased_is_refused_by_name(store: Store, repo: Repo, folder: Path, started: list[Reader]) -> None:
+def test_what_was_erased_is_refused_by_name(
+    store: Store, repo: Repo, folder: Path, started: list[WorkerProcess]
+) -> None:
     repo.upload(folder, message="m")
     store.erasure.erase(content=str(repo.bundle().entry("noise/7").content), reason="asked to", now=True)
     with pytest.raises(Refused, match="noise/7' was erased"):
@@ -208,21 +217,21 @@ def test_what_was_erased_is_refused_by_name(store: Store, repo: Repo, folder: Pa
 
 
 @pytest.fixture
-def reader() -> Iterator[Reader]:
-    one = Reader.start(sys.executable)
+def reader() -> Iterator[WorkerProcess]:
+    one = WorkerProcess.start(sys.executable)
     yield one
     one.stop()
 
 
-def files_of(*paths: Path, size: int | None = None) -> Files:
+def files_of(*paths: Path, size: int | None = None) -> ScannedFiles:
     states = [path.stat() for path in paths]
     sizes = [state.st_size if size is None else size for state in states]
-    return Files(
+    return ScannedFiles(
         list(map(str, paths)), sizes, [state.st_mtime_ns for state in states], [state.st_ctime_ns for state in states]
     )
 
 
-def test_a_process_says_hashes_and_frames(reader: Reader, folder: Path) -> None:
+def test_a_process_says_hashes_and_frames(reader: WorkerProcess, folder: Path) -> None:
     names = ["d1/1", "empty", "noise/1", "same"]
     read = reader.read(files_of(*(folder / name for name in names)))
     assert read is not None
@@ -233,7 +242,7 @@ def test_a_process_says_hashes_and_frames(reader: Reader, folder: Path) -> None:
     assert read.frames([]) == []
 
 
-def test_a_process_takes_nothing_that_has_changed(reader: Reader, folder: Path) -> None:
+def test_a_process_takes_nothing_that_has_changed(reader: WorkerProcess, folder: Path) -> None:
     files = files_of(folder / "same", folder / "d1/1")
     (folder / "same").write_bytes(b"t" * 99)
     os.utime(folder / "same", ns=(1, 1))
@@ -241,16 +250,16 @@ def test_a_process_takes_nothing_that_has_changed(reader: Reader, folder: Path) 
     assert reader.read(files_of(folder / "same")) is not None
 
 
-def test_a_process_takes_nothing_that_has_no_room(reader: Reader, folder: Path) -> None:
+def test_a_process_takes_nothing_that_has_no_room(reader: WorkerProcess, folder: Path) -> None:
     assert reader.read(files_of(folder / "same", size=ROOM + 1)) is None
 
 
-def test_a_process_ends_with_who_asks(reader: Reader) -> None:
+def test_a_process_ends_with_who_asks(reader: WorkerProcess) -> None:
     reader.connection.close()
     assert reader.process.wait(10) == 0
 
 
-def test_a_process_that_is_gone_is_lost(reader: Reader, folder: Path) -> None:
+def test_a_process_that_is_gone_is_lost(reader: WorkerProcess, folder: Path) -> None:
     reader.process.kill()
     reader.process.wait()
     with pytest.raises(Lost):

@@ -11,7 +11,7 @@ from sheaf.cli.exits import DAMAGED, OK, REPAIRABLE
 from sheaf.cli.output.text import count_of, quote
 
 if TYPE_CHECKING:
-    from sheaf.api import Problem, Report
+    from sheaf.api import CheckReport, Problem
 
 __all__ = ["exit_of", "print_report", "print_verdict", "problem_records"]
 
@@ -30,12 +30,12 @@ _NAMES: Final = {
 }
 
 
-def problem_records(report: Report) -> list[dict[str, Any]]:
+def problem_records(report: CheckReport) -> list[dict[str, Any]]:
     """Return the problems as records for JSON; ``repair``: options of ``store repair`` that may help."""
     return [{**dataclasses.asdict(problem), "repair": list(problem.remedies)} for problem in report.problems]
 
 
-def print_report(app: App, report: Report) -> None:
+def print_report(app: App, report: CheckReport) -> None:
     """Print one line for each problem, and one with the counts of checked objects."""
     for problem in report.problems:
         note = "repairable" if problem.repairable else "damaged"
@@ -56,7 +56,7 @@ def print_report(app: App, report: Report) -> None:
     app.out.line(", ".join(_counted(count, what) for what, count in report.counts.items()))
 
 
-def _noted(report: Report) -> list[str]:
+def _noted(report: CheckReport) -> list[str]:
     """Return objects that are noted as damaged, but in which this check has found nothing wrong."""
     return sorted(set(report.noted) - {problem.key for problem in report.problems})
 
@@ -65,14 +65,14 @@ def _counted(count: int, what: str) -> str:
     return count_of(count, *_NAMES.get(what, (what.removesuffix("s"), what)))
 
 
-def exit_of(report: Report) -> int:
+def exit_of(report: CheckReport) -> int:
     """Return the exit code for the report of a check."""
     if report.ok:
         return OK
     return DAMAGED if report.damaged else REPAIRABLE
 
 
-def print_verdict(app: App, report: Report, *, read_data: bool, has_replicas: bool = True) -> int:
+def print_verdict(app: App, report: CheckReport, *, read_data: bool, has_replicas: bool = True) -> int:
     """Print the verdict and the possible repairs, and return the exit code. With --json, only return it."""
     if app.out.as_json:
         return exit_of(report)
@@ -91,7 +91,7 @@ def print_verdict(app: App, report: Report, *, read_data: bool, has_replicas: bo
     return exit_of(report)
 
 
-def _summary(report: Report) -> str:
+def _summary(report: CheckReport) -> str:
     total = len(report.problems) + report.unlisted
     if report.damaged:
         return f"{report.damaged} damaged, {total - report.damaged} repairable"
@@ -103,7 +103,7 @@ def _summary(report: Report) -> str:
     return f"{total} damaged, all repairable: no data is lost"
 
 
-def _hints(report: Report, read: str, *, has_replicas: bool) -> Iterator[str]:
+def _hints(report: CheckReport, read: str, *, has_replicas: bool) -> Iterator[str]:
     options = _options(report.problems)
     for option in options:
         if option != "from-replica" or has_replicas:

@@ -12,7 +12,7 @@ import msgspec
 from sheaf.api import parse_time
 from sheaf.cli import options
 from sheaf.cli.app import App
-from sheaf.cli.commands.gc_waits import Waiting
+from sheaf.cli.commands.gc_waits import WaitNotices
 from sheaf.cli.inputs import confirm
 from sheaf.cli.output.render import View
 from sheaf.cli.output.text import count_of, quote
@@ -20,7 +20,7 @@ from sheaf.cli.verb_tree import verb
 from sheaf.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from sheaf.api import ErasedPlace, Notice, Receipt, RowsHit, Similar
+    from sheaf.api import ErasedFile, Notice, Receipt, RowsHit, Similar
 
 __all__ = ["erase", "erased", "tell_erased"]
 
@@ -107,7 +107,7 @@ def erase(
         confirm(f"Permanently erase this content ({_paths_of(places)})?", is_sure=False)
     others = app.store.erasure.namesakes(**named) if with_path else []
     receipt = app.store.erasure.erase(
-        **named, with_path=with_path, reason=reason, now=now, tell=Waiting(app, _PATIENCE)
+        **named, with_path=with_path, reason=reason, now=now, tell=WaitNotices(app, _PATIENCE)
     )
     _print(app, receipt)
     if others:
@@ -159,14 +159,16 @@ def _erase_rows(
         hit = app.store.erasure.count_rows(repo, pattern, rows)
         _show(app, (f"{_place(each.place)}: {count_of(each.rows, 'row')}" for each in hit), len(hit))
         confirm(f"Permanently erase these rows from every version of {quote(pattern)}?", is_sure=False)
-    _print(app, app.store.erasure.erase_rows(repo, pattern, rows, reason=reason, now=now, tell=Waiting(app, _PATIENCE)))
+    _print(
+        app, app.store.erasure.erase_rows(repo, pattern, rows, reason=reason, now=now, tell=WaitNotices(app, _PATIENCE))
+    )
 
 
 def _is_address(text: str) -> bool:
     return ":" in text.removeprefix("b3:") or "@" in text
 
 
-def _paths_of(places: Collection[ErasedPlace]) -> str:
+def _paths_of(places: Collection[ErasedFile]) -> str:
     return f"{count_of(len(places), 'path')} in {count_of(len({place.bundle for place in places}), 'bundle')}"
 
 
@@ -224,11 +226,11 @@ def _record(value: Notice | Receipt) -> dict[str, Any]:
     return record
 
 
-def _place(place: ErasedPlace) -> str:
+def _place(place: ErasedFile) -> str:
     return quote(_address(place))
 
 
-def _address(place: ErasedPlace) -> str:
+def _address(place: ErasedFile) -> str:
     return f"{place.repo}@{place.bundle}:{place.path}"
 
 
@@ -237,7 +239,7 @@ def _like_record(like: Similar) -> dict[str, Any]:
     return {"content": like.content, "size": like.size, "shared": like.shared, "places": places}
 
 
-_PLACE: Final[View[ErasedPlace]] = View(line=_place, record=msgspec.to_builtins)
+_PLACE: Final[View[ErasedFile]] = View(line=_place, record=msgspec.to_builtins)
 _ROWS: Final[View[RowsHit]] = View(
     line=lambda hit: _place(hit.place),
     record=lambda hit: {**msgspec.to_builtins(hit.place), "rows": hit.rows},

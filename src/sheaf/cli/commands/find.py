@@ -17,20 +17,20 @@ from sheaf.cli.verb_tree import verb
 from sheaf.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from sheaf.repo.search import Found
+    from sheaf.repo.search import FoundFile
 
 __all__ = ["find"]
 
 
-def _place(found: Found) -> str:
+def _place(found: FoundFile) -> str:
     return f"{found.bundle.repo_name}@{found.bundle.id}:{found.entry.path}"
 
 
-def _record(found: Found) -> dict[str, Any]:
+def _record(found: FoundFile) -> dict[str, Any]:
     return {"repo": found.bundle.repo_name, "bundle": found.bundle.id, **views.ENTRY.record(found.entry)}
 
 
-_FOUND: Final[View[Found]] = View(line=lambda found: quote(_place(found)), record=_record, exact=_place)
+_FOUND: Final[View[FoundFile]] = View(line=lambda found: quote(_place(found)), record=_record, exact=_place)
 
 
 @verb(example="sheaf find '**/anna*.csv' --repo faces\nsheaf find --meta site=north --limit 10", exits=(3, 5, 6, 8, 9))

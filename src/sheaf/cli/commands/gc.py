@@ -10,7 +10,7 @@ import msgspec
 
 from sheaf.cli import options
 from sheaf.cli.app import App
-from sheaf.cli.commands.gc_waits import Waiting, named
+from sheaf.cli.commands.gc_waits import WaitNotices, named
 from sheaf.cli.exits import OK, PARTIAL
 from sheaf.cli.output.text import count_of, first_of, human_size
 from sheaf.cli.verb_tree import verb
@@ -48,7 +48,7 @@ def gc(app: App, *, dry_run: bool, grace: float, no_wait: bool, keep_deleted: st
     next one.
     """
     keep = parse_duration(keep_deleted)
-    waiting = Waiting(app, _advice(grace), is_silent=no_wait)
+    waiting = WaitNotices(app, _advice(grace), is_silent=no_wait)
     app.resumes = not dry_run
     done = app.store.gc(grace=grace, dry_run=dry_run, wait=not no_wait, keep_deleted=keep, tell=waiting)
     app.out.object(_record(done))

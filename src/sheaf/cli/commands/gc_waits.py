@@ -10,10 +10,10 @@ from sheaf.cli.output.text import quote
 if TYPE_CHECKING:
     from sheaf.api import Session
 
-__all__ = ["Waiting", "named"]
+__all__ = ["WaitNotices", "named"]
 
 
-class Waiting:
+class WaitNotices:
     """Reports each session that a command waits for once. ``advice``: how long at most, and the alternatives."""
 
     def __init__(self, app: App, advice: str, *, is_silent: bool = False) -> None:

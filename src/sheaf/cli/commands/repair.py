@@ -20,7 +20,7 @@ from sheaf.settings.settings import options_for
 
 if TYPE_CHECKING:
     from sheaf.api import Unreadable
-    from sheaf.repo.repair import Plan, Repaired, Repairs
+    from sheaf.repo.repair import Repaired, RepairPlan, Repairs
 
 __all__ = ["repair"]
 
@@ -61,10 +61,10 @@ def repair(
 
     Exits like a `store check` after the repair: with 0 if no damage is left, with 7 if the rest can be repaired, else 6.
     """
-    from sheaf.repo.repair import Plan
+    from sheaf.repo.repair import RepairPlan
 
     agree = partial(_agree, app, is_sure=yes)
-    plan = Plan(from_replica, pages, index, quarantine, dry_run, keep, agree)
+    plan = RepairPlan(from_replica, pages, index, quarantine, dry_run, keep, agree)
     progress = app.progress("repair", "objects")
     with _opened(app) as repairs:
         done = repairs.repair(plan, read_data=read_data or 0.0, progress=progress)
@@ -105,7 +105,7 @@ def _aside_line(item: Unreadable) -> str:
     return f"{quote(item.repo_name)}@{item.bundle}: {quote(item.reason)}"
 
 
-def _print(app: App, plan: Plan, done: Repaired) -> None:
+def _print(app: App, plan: RepairPlan, done: Repaired) -> None:
     would = "would be " if plan.is_dry else ""
     if plan.from_replica is not None:
         app.out.line(f"{count_of(len(done.fetched), 'object')} ({human_size(done.size)}) {would}fetched")

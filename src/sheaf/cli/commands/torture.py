@@ -17,15 +17,15 @@ from sheaf.cli.run import patiently
 from sheaf.cli.verb_tree import verb
 
 if TYPE_CHECKING:
-    from sheaf.torture.promises import Finding
-    from sheaf.torture.runner import Report
+    from sheaf.torture.promises import PromiseFinding
+    from sheaf.torture.runner import TortureReport
     from sheaf.torture.timing import Figure
     from sheaf.torture.whole_store.rounds import Round
 
 __all__ = ["torture"]
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def _finding(finding: PromiseFinding) -> dict[str, Any]:
     return {**dataclasses.asdict(finding), "depends": finding.depends}
 
 
@@ -72,12 +72,12 @@ def torture(app: App, *, url: str, rounds: int, minutes: float | None, seed: int
     objects; then several clients use whole stores, with killed processes, failing calls, lost responses and wrong clocks.
     This requires a few thousand requests and about 200 MB of traffic in each direction.
     """
-    from sheaf.torture.runner import Plan, torture
-    from sheaf.torture.scratch_location import Place, scratch
+    from sheaf.torture.runner import TorturePlan, torture
+    from sheaf.torture.scratch_location import ScratchLocation, scratch
 
-    plan = Plan(secrets.randbelow(10**6) if seed is None else seed, rounds, minutes)
+    plan = TorturePlan(secrets.randbelow(10**6) if seed is None else seed, rounds, minutes)
     progress = app.progress("torture", "steps")
-    place = Place.at(url, app.storage_options())
+    place = ScratchLocation.at(url, app.storage_options())
     # The block removes at its end what was written there.
     with patiently(), scratch(place, keep=keep) as found:
         report = torture(found, plan, progress)
@@ -89,7 +89,7 @@ def torture(app: App, *, url: str, rounds: int, minutes: float | None, seed: int
     return _verdict(report, place.url)
 
 
-def _print(app: App, report: Report) -> None:
+def _print(app: App, report: TortureReport) -> None:
     if app.out.as_json:
         app.out.object(_record(report))
         return
@@ -114,7 +114,7 @@ def _figure_line(figure: Figure) -> str:
     return f"{f'{figure.operation}:':<11} {figure.requests} requests, {quantiles}{rate}"
 
 
-def _record(report: Report) -> dict[str, Any]:
+def _record(report: TortureReport) -> dict[str, Any]:
     return {
         "ok": not report.broken,
         "url": report.url,
@@ -125,7 +125,7 @@ def _record(report: Report) -> dict[str, Any]:
     }
 
 
-def _verdict(report: Report, url: str) -> int:
+def _verdict(report: TortureReport, url: str) -> int:
     """Print the verdict on the location, and return the exit code."""
     untold = [finding for finding in report.findings if finding.is_untold]
     if report.broken:

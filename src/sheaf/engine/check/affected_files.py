@@ -13,7 +13,7 @@ from itertools import islice
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sheaf.engine.check.report import FAULTS, Problem, Report
+from sheaf.engine.check.report import FAULTS, CheckReport, Problem
 from sheaf.engine.chunks.chunk_reader import Contents, Erased, Want
 from sheaf.engine.core import Core
 from sheaf.engine.log.record_log import repo_log, store_log
@@ -26,10 +26,10 @@ from sheaf.errors import SheafError
 from sheaf.format import keys
 from sheaf.format.node_v1 import object_id
 from sheaf.format.recipe_v1 import Row
-from sheaf.model.entries import Entry, ObjectPlace, PlaceKind, RecipePlace
+from sheaf.model.entries import ManifestEntry, ObjectPlace, PlaceKind, RecipePlace
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import join
-from sheaf.model.records import Bundle, RepoEntry
+from sheaf.model.records import BundleRecord, RepoEntry
 from sheaf.storage.wrappers.readonly import ReadOnlyBackend
 
 __all__ = ["name_files"]
@@ -54,7 +54,7 @@ _Hits = dict[str, _Hit]  #: by key of the problem
 _Note = Callable[[str, set[str]], None]  #: called with a path, and the keys of the problems that affect it
 
 
-def name_files(core: Core, report: Report, repo: str | None = None) -> None:
+def name_files(core: Core, report: CheckReport, repo: str | None = None) -> None:
     """Add to each problem the first files that need what is missing or damaged, and their number.
 
     Memory is bounded. Quarantined bundles are left out. ``repo``: check only this repo (its id).
@@ -84,7 +84,7 @@ def _named(problem: Problem, found: Problem | None) -> Problem:
     return replace(problem, needed_by=found.needed_by, files=found.files, bundles=found.bundles)
 
 
-def _bundles(core: Core, repo: str | None) -> Iterator[tuple[str, Bundle]]:
+def _bundles(core: Core, repo: str | None) -> Iterator[tuple[str, BundleRecord]]:
     """Yield (repo name, bundle) of all live bundles that can be read from logs, without quarantined ones."""
     repos: list[RepoEntry] = []
     # A damaged log is a problem of its own, reported already.
@@ -169,7 +169,7 @@ class _Search:
         for row, blamed in self._damaged(list(zip(*columns, strict=True))):
             note(join(chosen["folder"][row].as_py(), chosen["name"][row].as_py()), blamed)
 
-    def _big(self, entry: Entry, uses: list[bytes]) -> set[str]:
+    def _big(self, entry: ManifestEntry, uses: list[bytes]) -> set[str]:
         """Return the problems that affect a file of many chunks, or one that is an object of its own."""
         if isinstance(entry.place, ObjectPlace):
             return {keys.object(entry.place.session, entry.content)} & self.problems.keys()
@@ -190,7 +190,7 @@ class _Search:
             found = {entry.path} & self.problems.keys() if self._is_misstated(entry, place) else found
         return found.union(*(blamed for _, blamed in self._damaged(chunks)))
 
-    def _is_misstated(self, entry: Entry, place: RecipePlace) -> bool:
+    def _is_misstated(self, entry: ManifestEntry, place: RecipePlace) -> bool:
         """True if the sizes in a file's row and in its recipe don't agree."""
         try:
             return sum(1 for _ in self._contents.leaves(entry, place)) == 0

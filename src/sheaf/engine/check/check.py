@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from sheaf.engine.check.chunk_refs import Places
+from sheaf.engine.check.chunk_refs import ChunkRefs
 from sheaf.engine.check.erasure_records import check_erasures
 from sheaf.engine.check.index_objects import Indexed, check_index, going
 from sheaf.engine.check.log_chains import check_repo_log, check_store_log
 from sheaf.engine.check.manifests import Trees
 from sheaf.engine.check.pack_data import Packs
 from sheaf.engine.check.read_history import Readings
-from sheaf.engine.check.report import FAULTS, Problem, Report, Tell
+from sheaf.engine.check.report import FAULTS, CheckReport, Problem, ReportProgress
 from sheaf.engine.check.small_objects import check_small
 from sheaf.engine.core import Core
 from sheaf.engine.gc.mark import live_bundles
@@ -24,16 +24,16 @@ from sheaf.engine.object_cache import Cache, NoCache
 from sheaf.engine.sessions.damage import noted_keys
 from sheaf.errors import InvalidInput
 from sheaf.format import keys
-from sheaf.model.records import Bundle, RepoEntry
+from sheaf.model.records import BundleRecord, RepoEntry
 from sheaf.storage.wrappers.readonly import ReadOnlyBackend
 
-__all__ = ["Problem", "Reading", "Report", "check_store"]
+__all__ = ["CheckReport", "PackSelection", "Problem", "check_store"]
 
 _AGAIN = 3  # attempts, if bundles are deleted during the check
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class PackSelection:
     """Which packs to read completely.
 
     ``share``: the part of all packs, from 0 (none) to 1. Of a part, those come first that were read longest ago, as far
@@ -55,11 +55,11 @@ class Reading:
 def check_store(
     core: Core,
     *,
-    reading: Reading | None = None,
+    reading: PackSelection | None = None,
     repo: str | None = None,
     even_aside: bool = False,
-    tell: Tell | None = None,
-) -> Report:
+    tell: ReportProgress | None = None,
+) -> CheckReport:
     """Check every log, bundle, node and location of bytes, and as many bytes of packs as ``reading`` says.
 
     Memory is bounded. The store itself is read, never cached copies.
@@ -75,14 +75,14 @@ def check_store(
     # Reading a log normally writes its pages. A check writes notes of damage and nothing else.
     bare = replace(core, cache=NoCache(), backend=ReadOnlyBackend(core.backend, but=keys.DAMAGED))
     for _ in range(_AGAIN):
-        check = _Check(bare, reading or Reading(), repo, even_aside, tell or (lambda what, done: None))
+        check = _Check(bare, reading or PackSelection(), repo, even_aside, tell or (lambda what, done: None))
         report, bundles = check.run()
         if report.ok or not _are_gone(bare, bundles):
             break
     return report
 
 
-def _are_gone(core: Core, bundles: list[Bundle]) -> bool:
+def _are_gone(core: Core, bundles: list[BundleRecord]) -> bool:
     """True if one of these bundles was deleted in the meantime: gc may have deleted what the check looked for."""
     try:
         alive = {bundle.id for bundle in live_bundles(core)[0]}
@@ -94,13 +94,13 @@ def _are_gone(core: Core, bundles: list[Bundle]) -> bool:
 @dataclass(slots=True)
 class _Check:
     core: Core
-    reading: Reading
+    reading: PackSelection
     repo: str | None
     even_aside: bool
-    tell: Tell
-    report: Report = field(default_factory=Report)
+    tell: ReportProgress
+    report: CheckReport = field(default_factory=CheckReport)
 
-    def run(self) -> tuple[Report, list[Bundle]]:
+    def run(self) -> tuple[CheckReport, list[BundleRecord]]:
         """Return the report, and the bundles that were checked."""
         indexed = self._indexed() if self.repo is None else None
         readings = Readings.load(self.reading.state)
@@ -130,24 +130,24 @@ class _Check:
             self.report.unfinished = list(self.core.backend.unfinished())
         return self.report, bundles
 
-    def _bundles(self) -> list[Bundle]:
+    def _bundles(self) -> list[BundleRecord]:
         """Return the live bundles of all repos that are to be checked."""
         state = check_store_log(self.core, store_log(self.core), self.report)
         wanted = [r for r in state.repos.values() if not r.deleted and self.repo in (None, r.id)]
         return [bundle for repo in wanted for bundle in self._of_repo(repo)]
 
-    def _of_repo(self, repo: RepoEntry) -> list[Bundle]:
+    def _of_repo(self, repo: RepoEntry) -> list[BundleRecord]:
         problems = self.report.problems
         before = len(problems)
-        living: list[Bundle] = []
+        living: list[BundleRecord] = []
         with self.report.noting("log", "log/"):
             log = repo_log(self.core, repo.id)
             living = check_repo_log(self.core, log, repo.id, self.report, even_aside=self.even_aside)
         problems[before:] = [replace(problem, repo=repo.name) for problem in problems[before:]]
         return living
 
-    def _trees(self, packs: Packs, bundles: list[Bundle]) -> None:
-        places = Places(packs.check)
+    def _trees(self, packs: Packs, bundles: list[BundleRecord]) -> None:
+        places = ChunkRefs(packs.check)
         trees = Trees(self.core, places, self.report, self.tell)
         for bundle in bundles:
             trees.bundle(bundle)

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from sheaf.format.columns import U32, Array, Hashes, leading
 
-__all__ = ["WANTED", "Flush", "Places"]
+__all__ = ["WANTED", "ChunkRefs", "Flush"]
 
 #: A chunk that a bundle needs: its location in its pack, the first bytes of its hash, and its length (-1: unknown).
 WANTED = np.dtype([("offset", U32), ("stored", U32), ("lead", "u8"), ("size", "i8")])
@@ -19,7 +19,7 @@ _HELD = 1 << 21  # rows in memory before duplicates are removed; a row has 28 by
 Flush = Callable[[Iterable[tuple[bytes, Array]]], None]  #: called with packs and their needed chunks (rows of WANTED)
 
 
-class Places:
+class ChunkRefs:
     """Collects locations of chunks, and passes them to ``flush`` whenever there are too many.
 
     They are sorted by pack and offset then, and have no duplicates.

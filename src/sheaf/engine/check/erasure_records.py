@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TypeVar
 
-from sheaf.engine.check.report import FAULTS, Report
+from sheaf.engine.check.report import FAULTS, CheckReport
 from sheaf.engine.core import Core
 from sheaf.engine.objects import get_object
 from sheaf.format import keys
@@ -18,7 +18,7 @@ T = TypeVar("T")
 _OPEN = (keys.ERASING, keys.CONDEMNED)  # while one of these exists, an erasure is in progress
 
 
-def check_erasures(core: Core, report: Report) -> None:
+def check_erasures(core: Core, report: CheckReport) -> None:
     """Report missing notices, and count contents without a receipt.
 
     Contents without a receipt are not damage: an interrupted erasure looks like one whose receipt is lost, and running

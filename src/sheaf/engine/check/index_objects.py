@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from blake3 import blake3
 
-from sheaf.engine.check.report import FAULTS, Report, Tell
+from sheaf.engine.check.report import FAULTS, CheckReport, ReportProgress
 from sheaf.engine.chunks.checked_index import Listed
 from sheaf.engine.chunks.pack_table import load_table
 from sheaf.engine.core import Core
@@ -65,7 +65,7 @@ class Indexed:
         sampled: Array = leads[leads % np.uint64(self.every) == 0]
         return sampled
 
-    def tell(self, report: Report) -> None:
+    def tell(self, report: CheckReport) -> None:
         """Report chunks that are not listed as a problem."""
         if self.packs:
             about = "" if self.every == 1 else "about "
@@ -75,7 +75,7 @@ class Indexed:
             report.add("index", keys.INDEX, what, repairable=True)
 
 
-def check_index(core: Core, report: Report, tell: Tell, indexed: Indexed | None = None) -> None:
+def check_index(core: Core, report: CheckReport, tell: ReportProgress, indexed: Indexed | None = None) -> None:
     """Check every index object, and add the sound ones to ``indexed``."""
     for done, stat in enumerate(core.backend.list(keys.INDEX)):
         tell("index", done)

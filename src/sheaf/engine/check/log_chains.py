@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from sheaf.engine.check.report import FAULTS, Report
+from sheaf.engine.check.report import FAULTS, CheckReport
 from sheaf.engine.clock import parse_time
 from sheaf.engine.core import Core
 from sheaf.engine.log.record_log import Head, Log
@@ -19,7 +19,7 @@ from sheaf.format.record_v1 import PAGE_RECORDS, decode_ops, decode_page, decode
 from sheaf.model.records import (
     AddBundle,
     BringBack,
-    Bundle,
+    BundleRecord,
     CreateRepo,
     DeleteBundle,
     DeleteRepo,
@@ -41,7 +41,7 @@ from sheaf.model.records import (
 __all__ = ["check_repo_log", "check_store_log"]
 
 
-def check_store_log(core: Core, log: Log[StoreState, StoreOp], report: Report) -> StoreState:
+def check_store_log(core: Core, log: Log[StoreState, StoreOp], report: CheckReport) -> StoreState:
     """Check the store's own log; return the state of its head, with repos that only its records name."""
     names: dict[str, str | None] = {}
     before = len(report.problems)
@@ -64,8 +64,8 @@ def check_store_log(core: Core, log: Log[StoreState, StoreOp], report: Report) -
 
 
 def check_repo_log(
-    core: Core, log: Log[RepoState, RepoOp], repo: str, report: Report, *, even_aside: bool = False
-) -> list[Bundle]:
+    core: Core, log: Log[RepoState, RepoOp], repo: str, report: CheckReport, *, even_aside: bool = False
+) -> list[BundleRecord]:
     """Check a repo's log; return its live bundles as far as sound records tell, quarantined ones only with ``even_aside``."""
     base = keys.repo(repo)
     before = len(report.problems)
@@ -94,7 +94,7 @@ def check_repo_log(
 class _Replayed:
     """The sum of a repo's records, computed as simply as possible: a second opinion on the states in them."""
 
-    alive: dict[str, Bundle] = field(default_factory=dict)
+    alive: dict[str, BundleRecord] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
     aside: dict[str, str] = field(default_factory=dict)
@@ -155,13 +155,13 @@ def _last_listed(core: Core, base: str) -> int:
     return n if newest == keys.log_record(base, n) else -1
 
 
-def _add_unsaid(report: Report, before: int, base: str, error: SheafError) -> None:
+def _add_unsaid(report: CheckReport, before: int, base: str, error: SheafError) -> None:
     """Report that a head can't be read, unless a problem of one of its records was reported already."""
     if len(report.problems) == before:
         report.fault("log", f"{base}log/", error)
 
 
-def _records(core: Core, base: str, last: int, report: Report) -> Iterator[Record]:
+def _records(core: Core, base: str, last: int, report: CheckReport) -> Iterator[Record]:
     """Yield every sound record up to the head, page by page. A record that a page contains isn't lost either."""
     before: Record | None = None
     for first in range(0, last + 1, PAGE_RECORDS):
@@ -187,7 +187,7 @@ def _record(core: Core, base: str, n: int) -> Record | SheafError:
         return error
 
 
-def _settled(key: str, found: Record | SheafError, paged: Record | None, report: Report) -> Record | None:
+def _settled(key: str, found: Record | SheafError, paged: Record | None, report: CheckReport) -> Record | None:
     if isinstance(found, Record):
         return found
     missing = isinstance(found, NotFound)
@@ -199,7 +199,7 @@ def _settled(key: str, found: Record | SheafError, paged: Record | None, report:
 
 
 def _page(
-    core: Core, base: str, k: int, last: int, records: dict[int, Record | SheafError], report: Report
+    core: Core, base: str, k: int, last: int, records: dict[int, Record | SheafError], report: CheckReport
 ) -> dict[int, Record]:
     """Return the records of a page by number; empty if the page is missing or can't be trusted."""
     key = keys.log_page(base, k)
@@ -238,7 +238,7 @@ def _slim(record: Record) -> Record:
     return msgspec.structs.replace(record, state=None, since=-1, delta=None)
 
 
-def _operations(record: Record, type: Any, base: str, report: Report) -> tuple[Any, ...]:
+def _operations(record: Record, type: Any, base: str, report: CheckReport) -> tuple[Any, ...]:
     """Return a record's operations; none if they can't be read, which is reported."""
     key, found = keys.log_record(base, record.n), tuple[Any, ...]()
     with report.noting("log", key):

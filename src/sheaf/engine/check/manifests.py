@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from blake3 import blake3
 
-from sheaf.engine.check.chunk_refs import Places
-from sheaf.engine.check.report import FAULTS, Report, Tell
+from sheaf.engine.check.chunk_refs import ChunkRefs
+from sheaf.engine.check.report import FAULTS, CheckReport, ReportProgress
 from sheaf.engine.chunks.chunk_reader import Contents, Erased
 from sheaf.engine.clock import parse_time
 from sheaf.engine.core import Core
@@ -27,11 +27,11 @@ from sheaf.format import keys
 from sheaf.format.columns import hashes_of
 from sheaf.format.node_v1 import children_hashes, hashes_array, leaf_packs, row_hashes, rows_prefix
 from sheaf.format.recipe_v1 import Row
-from sheaf.model.entries import Entry, Kind, ObjectPlace, PlaceKind, RecipePlace
+from sheaf.model.entries import Kind, ManifestEntry, ObjectPlace, PlaceKind, RecipePlace
 from sheaf.model.ids import is_ksuid
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import check_path, join, order_key
-from sheaf.model.records import Bundle
+from sheaf.model.records import BundleRecord
 
 __all__ = ["Trees"]
 
@@ -60,7 +60,7 @@ class _Leaf:
 class Trees:
     """Checks bundles one after the other; nodes that they share are checked once."""
 
-    def __init__(self, core: Core, places: Places, report: Report, tell: Tell) -> None:
+    def __init__(self, core: Core, places: ChunkRefs, report: CheckReport, tell: ReportProgress) -> None:
         self._core = core
         self._nodes = Nodes(core)
         self._contents = Contents(core)
@@ -72,7 +72,7 @@ class Trees:
         self._leaves: OrderedDict[bytes, _Leaf] = OrderedDict()
         self._size = 0
 
-    def bundle(self, bundle: Bundle) -> None:
+    def bundle(self, bundle: BundleRecord) -> None:
         """Check a bundle's descriptor and its whole tree."""
         self._report.count("bundles")
         with self._report.noting("bundle", bundle.id):
@@ -81,7 +81,7 @@ class Trees:
             parse_time(bundle.time)
             self._tree(bundle, pointer_of(bundle.root))
 
-    def _tree(self, bundle: Bundle, root: Pointer) -> None:
+    def _tree(self, bundle: BundleRecord, root: Pointer) -> None:
         """Check the tree of a bundle against its descriptor, and that each folder has a row."""
         # The version of a redacted bundle still covers the removed rows, so it differs from the root's. The tree is
         # checked by its own hashes.
@@ -101,7 +101,7 @@ class Trees:
         if not np.isin(used, listed).all():
             self._say(bundle, "has a folder without an entry of its own")
 
-    def _say(self, bundle: Bundle, what: str) -> None:
+    def _say(self, bundle: BundleRecord, what: str) -> None:
         self._report.add("bundle", bundle.id, f"bundle {bundle.id} {what}")
 
     # -- nodes ---------------------------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ class Trees:
             )
             self._places.add(chosen["pack"], offset, stored, hashes_array(chosen["content"]), size)
 
-    def _check_big(self, entry: Entry, uses: Iterable[dict[str, bytes]]) -> None:
+    def _check_big(self, entry: ManifestEntry, uses: Iterable[dict[str, bytes]]) -> None:
         """Check a file that has a recipe or is an object of its own, and report its problems."""
         try:
             if isinstance(entry.place, RecipePlace):
@@ -210,7 +210,7 @@ class Trees:
             suspects = tuple(keys.pack(use["pack"]) for use in uses)
             self._report.fault("file", entry.path, error, suspects=suspects)
 
-    def _add_recipe(self, entry: Entry, place: RecipePlace) -> None:
+    def _add_recipe(self, entry: ManifestEntry, place: RecipePlace) -> None:
         # Add the recipe itself before it is read: it is needed even if it can't be read.
         self._add([(place.recipe, -1, place.pack, place.offset, place.stored)])
         parts = self._contents.parts_of(place)
@@ -223,7 +223,7 @@ class Trees:
             columns = (np.array(offsets), np.array(stored), hashes_of(hashes), np.array(sizes, np.int64))
             self._places.add(pa.array(packs, pa.binary(32)), *columns)
 
-    def _check_object(self, entry: Entry, session: str) -> None:
+    def _check_object(self, entry: ManifestEntry, session: str) -> None:
         """Check that an object has the size that its file's row gives, and report it otherwise."""
         key = keys.object(session, entry.content)
         found = self._core.backend.stat(key)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sheaf.engine.check.chunk_refs import WANTED, Places
+from sheaf.engine.check.chunk_refs import WANTED, ChunkRefs
 from sheaf.engine.check.read_history import Readings
-from sheaf.engine.check.report import FAULTS, Report, Tell
+from sheaf.engine.check.report import FAULTS, CheckReport, ReportProgress
 from sheaf.engine.chunks.chunk_reader import Contents, Erased
 from sheaf.engine.chunks.pack_table import load_table
 from sheaf.engine.chunks.verify_pack import confirm_pack, read_whole
@@ -49,13 +49,13 @@ class Packs:
     """
 
     core: Core
-    report: Report
-    tell: Tell
+    report: CheckReport
+    tell: ReportProgress
     to_read: Collection[bytes] = ()
     readings: Readings | None = None
     indexed: Callable[[PackTable, bytes], None] | None = None
     listed: Callable[[bytes], bool] | None = None
-    follow: Places = field(init=False)
+    follow: ChunkRefs = field(init=False)
     _contents: Contents = field(init=False)
     _seen: set[bytes] = field(default_factory=set)
     _bad: dict[bytes, tuple[int, ...]] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class Packs:
 
     def __post_init__(self) -> None:
         self._contents = Contents(self.core)
-        self.follow = Places(self.check)
+        self.follow = ChunkRefs(self.check)
 
     def check(self, needed: Iterable[tuple[bytes, Array]]) -> None:
         """Check some packs, and what is needed of each."""

@@ -10,13 +10,13 @@ from typing import Final
 from sheaf.errors import Corrupt, NotFound, Repairable, SheafError, Unsupported
 from sheaf.storage.port import Unfinished
 
-__all__ = ["FAULTS", "Problem", "Report", "Tell"]
+__all__ = ["FAULTS", "CheckReport", "Problem", "ReportProgress"]
 
 #: Errors that are problems of the store. Others (unreachable, no permission) mean that it can't be checked, and end the
 #: check.
 FAULTS = (Corrupt, NotFound, Unsupported)
 
-Tell = Callable[[str, int], None]  #: (what is being checked, how many so far)
+ReportProgress = Callable[[str, int], None]  #: (what is being checked, how many so far)
 
 _READ_OR_LEFT: Final = ("from-replica", "quarantine")
 _REMEDIES: Final[dict[str, tuple[str, ...]]] = {
@@ -64,7 +64,7 @@ class Problem:
 
 
 @dataclass(slots=True)
-class Report:
+class CheckReport:
     """The result. ``counts``: how many objects were checked, by kind; ``unlisted``: number of problems that are not listed.
 
     ``unfinished``: data outside of all keys that killed writers have left, or that others are writing. It uses space

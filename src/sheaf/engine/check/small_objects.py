@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from sheaf.engine.check.report import FAULTS, Report
+from sheaf.engine.check.report import FAULTS, CheckReport
 from sheaf.engine.commit.diamonds import DiamondEnd, DiamondStart, SplitDone, SplitStart
 from sheaf.engine.core import Core
 from sheaf.engine.log.runs import get_run
@@ -76,7 +76,7 @@ def decoder_of(key: str) -> Decode:
     raise Corrupt(f"unknown object {key}")
 
 
-def check_small(core: Core, report: Report) -> None:
+def check_small(core: Core, report: CheckReport) -> None:
     """Check that each small object is sound, and that no run has ended that never began."""
     for prefix, (what, decode) in _KINDS.items():
         _check(core, report, what, decode, [stat.key for stat in core.backend.list(prefix)])
@@ -93,7 +93,7 @@ def check_small(core: Core, report: Report) -> None:
             get_run(core, id)
 
 
-def _check(core: Core, report: Report, what: str, decode: Decode, listed: list[str]) -> None:
+def _check(core: Core, report: CheckReport, what: str, decode: Decode, listed: list[str]) -> None:
     for key, error in zip(listed, core.io.map(partial(_look, core, decode), listed), strict=True):
         report.count(what)
         if error is not None:

@@ -23,7 +23,7 @@ from sheaf.format.frame_v1 import RAW, unframe
 from sheaf.format.recipe_v1 import Part, Row, decode_part
 from sheaf.format.session_v1 import Notice, unseal
 from sheaf.format.store_v1 import MAX_CHUNK
-from sheaf.model.entries import ChunkPlace, Entry, ObjectPlace, PlaceKind, RecipePlace
+from sheaf.model.entries import ChunkPlace, ManifestEntry, ObjectPlace, PlaceKind, RecipePlace
 from sheaf.storage.port import Buffer
 
 __all__ = ["DAMAGE", "Contents", "Erased", "OnDamaged", "OnErased", "Want", "opened"]
@@ -90,7 +90,7 @@ class Contents:
         wants.sort(key=itemgetter(1, 2))  # pack, offset
         yield from self.fetch(wants, on_erased, on_damaged)
 
-    def blocks(self, entry: Entry, start: int = 0, length: int | None = None) -> Iterator[Buffer]:
+    def blocks(self, entry: ManifestEntry, start: int = 0, length: int | None = None) -> Iterator[Buffer]:
         """Yield ``length`` bytes of a file from ``start`` on (None: to the end) as consecutive blocks.
 
         Blocks that were fetched together stay in memory as long as one of them is referenced.
@@ -113,11 +113,11 @@ class Contents:
         if at != end:
             raise Corrupt(f"'{entry.path}' has {at} bytes in the store, but {end} in its manifest")
 
-    def read(self, entry: Entry, start: int = 0, length: int | None = None) -> bytes:
+    def read(self, entry: ManifestEntry, start: int = 0, length: int | None = None) -> bytes:
         """Return ``length`` bytes of a file from ``start`` on as one object. Raises as :meth:`blocks`."""
         return b"".join(self.blocks(entry, start, length))
 
-    def read_buffer(self, entry: Entry, start: int, length: int) -> memoryview:
+    def read_buffer(self, entry: ManifestEntry, start: int, length: int) -> memoryview:
         """Return bytes of a file in a buffer of their own. Raises as :meth:`blocks`.
 
         The buffer is filled without holding Python's lock: for megabytes, while other threads run.
@@ -129,7 +129,7 @@ class Contents:
             at += len(piece)
         return whole.data
 
-    def _pieces(self, entry: Entry, start: int, end: int) -> Iterator[tuple[int, Buffer]]:
+    def _pieces(self, entry: ManifestEntry, start: int, end: int) -> Iterator[tuple[int, Buffer]]:
         """Yield (offset in the file, verified bytes) of the chunks that overlap a range."""
         match entry.place:
             case ChunkPlace(pack, offset, stored):
@@ -145,7 +145,7 @@ class Contents:
                     f"the bytes of '{entry.path}' are in an external location: {entry.place}", "read them from there"
                 )
 
-    def _object(self, session: str, entry: Entry) -> bytes:
+    def _object(self, session: str, entry: ManifestEntry) -> bytes:
         try:
             return self._whole(session, entry)
         except Corrupt:
@@ -154,7 +154,7 @@ class Contents:
                 raise
             return again
 
-    def _whole(self, session: str, entry: Entry) -> bytes:
+    def _whole(self, session: str, entry: ManifestEntry) -> bytes:
         """Read a file that is an object of its own. Raises Erased, Corrupt."""
         key = keys.object(session, entry.content)
         try:
@@ -169,7 +169,7 @@ class Contents:
             raise Corrupt(f"'{entry.path}' has {len(data)} bytes in the store, but {entry.size} in its manifest")
         return data
 
-    def is_erased(self, entry: Entry) -> bool:
+    def is_erased(self, entry: ManifestEntry) -> bool:
         """True if bytes of a file were erased. This reads no chunk."""
         try:
             match entry.place:
@@ -198,7 +198,7 @@ class Contents:
             if not there[pack]:
                 self.locate(pack, offset)
 
-    def _notice(self, entry: Entry) -> Erased:
+    def _notice(self, entry: ManifestEntry) -> Erased:
         """Return the error for a file whose bytes were erased, from its notice."""
         key = keys.erased(entry.content)
         try:
@@ -235,7 +235,7 @@ class Contents:
                 hash, _, pack, offset, stored = top.row(i)
                 yield self._part(hash, pack, offset, stored)
 
-    def leaves(self, entry: Entry, place: RecipePlace) -> Iterator[Row]:
+    def leaves(self, entry: ManifestEntry, place: RecipePlace) -> Iterator[Row]:
         """Yield the chunks of a file in order: (hash, length, pack, offset, stored).
 
         Raises Corrupt if their sizes don't add up to that of the file.
@@ -243,7 +243,7 @@ class Contents:
         for want in self._wanted(entry, place, 0, entry.size):
             yield want.hash, want.length, want.pack, want.offset, want.stored
 
-    def _wanted(self, entry: Entry, place: RecipePlace, start: int, end: int) -> Iterator[Want]:
+    def _wanted(self, entry: ManifestEntry, place: RecipePlace, start: int, end: int) -> Iterator[Want]:
         top = self._part(place.recipe, place.pack, place.offset, place.stored)
         if (size := int(top.lengths.sum())) != entry.size:
             raise Corrupt(f"'{entry.path}' has {size} bytes in the store, but {entry.size} in its manifest")

@@ -26,7 +26,7 @@ from sheaf.format.columns import Array, Hashes, hashes_of, leading
 from sheaf.format.index_v1 import Segment, decode_index, encode_index, sorted_segment
 from sheaf.format.pack_v1 import PackTable
 
-__all__ = ["ChunkIndex", "Found", "load_segments", "merge_index"]
+__all__ = ["ChunkIndex", "FoundChunks", "load_segments", "merge_index"]
 
 _NO_PACKS = np.zeros((0, 32), np.uint8)
 
@@ -34,7 +34,7 @@ Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundChunks:
     """Where wanted chunks are: arrays of one length, in the order of the hashes.
 
     ``pack``: number of the pack, -1 if not stored yet. ``offset``, ``stored``: bytes. ``listed``: True if only an index
@@ -77,10 +77,12 @@ class ChunkIndex:
                 self.packs.append(pack)
             return self._number[pack]
 
-    def find(self, hashes: list[bytes]) -> Found:
+    def find(self, hashes: list[bytes]) -> FoundChunks:
         """Return where these chunks are."""
         n = len(hashes)
-        found = Found(np.full(n, -1, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.bool_))
+        found = FoundChunks(
+            np.full(n, -1, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.bool_)
+        )
         for i, hash in enumerate(hashes):
             if (place := self._recent.get(hash)) is not None:
                 found.pack[i], found.offset[i], found.stored[i] = place
@@ -117,7 +119,7 @@ class ChunkIndex:
         hashes = hashes_of(list(self._recent))
         return sorted_segment(_NO_PACKS, hashes, places[:, 0], places[:, 1], places[:, 2])
 
-    def _fill(self, found: Found, segment: Segment, row: Ints, packs: Hashes | None) -> None:
+    def _fill(self, found: FoundChunks, segment: Segment, row: Ints, packs: Hashes | None) -> None:
         """Fill in what a segment has. ``packs``: ids of the segment's packs, None if they have the same numbers as here."""
         hit = (row >= 0) & (found.pack < 0)
         if not hit.any():

@@ -15,7 +15,7 @@ from pyfastcdc import FastCDC
 
 from sheaf.engine.chunks.chunk_reader import Contents, Want
 from sheaf.engine.chunks.compress import Frame, squeeze
-from sheaf.engine.chunks.dedup import ChunkIndex, Found
+from sheaf.engine.chunks.dedup import ChunkIndex, FoundChunks
 from sheaf.engine.chunks.pack_writer import PackSink, Place
 from sheaf.engine.core import Core
 from sheaf.engine.sessions.erasure_notices import Erasures
@@ -26,13 +26,13 @@ from sheaf.model.entries import PlaceKind
 from sheaf.model.ids import ZERO_HASH
 from sheaf.storage.port import Buffer
 
-__all__ = ["InMemory", "Ingest", "Placed", "SmallContents", "SmallFiles"]
+__all__ = ["InMemory", "Ingest", "SmallContents", "SmallFiles", "StoredFile"]
 
 _EMPTY = blake3(b"").digest()
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class StoredFile:
     """A stored file: the columns `content`, `size`, `place`, `pack`, `offset`, `stored`, `recipe`, `packs`."""
 
     content: bytes
@@ -47,7 +47,7 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class SmallFiles:
-    """Stored files, each empty or one chunk, as columns like the fields of :class:`Placed`."""
+    """Stored files, each empty or one chunk, as columns like the fields of :class:`StoredFile`."""
 
     content: Hashes
     place: Array
@@ -127,14 +127,14 @@ class Ingest:
         """Bytes stored so far that the store did not have before."""
         return self._sink.new_bytes
 
-    def store_small(self, contents: Sequence[bytes]) -> list[Placed]:
+    def store_small(self, contents: Sequence[bytes]) -> list[StoredFile]:
         """Store files of at most ``small`` bytes, each as one chunk. Raises Refused for erased contents."""
         filled = [content for content in contents if content]
         hashes = [blake3(content).digest() for content in filled]
         for hash in hashes if self.erased.contents else ():
             self.erased.refuse(hash)
         rows = iter(self._rows(filled, hashes, adaptive=False))
-        return [self._whole(next(rows)) if content else Placed(_EMPTY, 0) for content in contents]
+        return [self._whole(next(rows)) if content else StoredFile(_EMPTY, 0) for content in contents]
 
     def store_columns(self, contents: SmallContents) -> SmallFiles:
         """Store many small files without an object for each. Raises Refused for erased contents."""
@@ -161,12 +161,12 @@ class Ingest:
         files.stored[at] = stored
         return files
 
-    def store_bytes(self, content: bytes) -> Placed:
+    def store_bytes(self, content: bytes) -> StoredFile:
         """Store one file that is in memory. Raises Refused if it was erased, unless that is allowed."""
         self.erased.check_bytes(content)
         return self.store_small([content])[0] if len(content) <= self.small else self.store_stream([content])
 
-    def store_stream(self, blocks: Iterable[bytes]) -> Placed:
+    def store_stream(self, blocks: Iterable[bytes]) -> StoredFile:
         """Store one file of any size from its consecutive blocks, with a few windows of it in memory.
 
         Raises:
@@ -194,13 +194,13 @@ class Ingest:
         first = next(groups, [])
         # A group has 16 chunks unless it ends the file, so this file has at most one chunk.
         if len(first) <= 1:
-            return self._accepted(self._whole(first[0]) if first else Placed(_EMPTY, 0))
+            return self._accepted(self._whole(first[0]) if first else StoredFile(_EMPTY, 0))
         parts = [self._described(group) for group in chain([first], groups)]
         return self._accepted(self._assembled(whole.digest(), size, parts))
 
     def store_chunks(
         self, content: bytes, size: int, chunks: Iterable[Row], fetch: Callable[[Sequence[Row]], list[bytes]]
-    ) -> Placed:
+    ) -> StoredFile:
         """Store one file of another store from the list of its chunks. ``fetch``: returns their verified bytes, in order.
 
         Only chunks that this store lacks are fetched. If all of them are fetched, the file's hash is compared as well.
@@ -265,7 +265,7 @@ class Ingest:
         hash, _, pack, offset, stored = self._rows([part], [blake3(part).digest()], adaptive=False)[0]
         return hash, sum(row[1] for row in rows), pack, offset, stored
 
-    def _assembled(self, content: bytes, size: int, parts: list[tuple[Row, dict[bytes, int]]]) -> Placed:
+    def _assembled(self, content: bytes, size: int, parts: list[tuple[Row, dict[bytes, int]]]) -> StoredFile:
         tops = [row for row, _ in parts]
         top = tops[0] if len(tops) == 1 else self._part(1, tops)
         uses: dict[bytes, int] = {}
@@ -273,14 +273,14 @@ class Ingest:
             for pack, live in packs.items():
                 uses[pack] = uses.get(pack, 0) + live
         hash, _, pack, offset, stored = top
-        return Placed(content, size, PlaceKind.RECIPE, pack, offset, stored, hash, dict(sorted(uses.items())))
+        return StoredFile(content, size, PlaceKind.RECIPE, pack, offset, stored, hash, dict(sorted(uses.items())))
 
     @staticmethod
-    def _whole(row: Row) -> Placed:
+    def _whole(row: Row) -> StoredFile:
         hash, size, pack, offset, stored = row
-        return Placed(hash, size, PlaceKind.CHUNK, pack, offset, stored)
+        return StoredFile(hash, size, PlaceKind.CHUNK, pack, offset, stored)
 
-    def _accepted(self, placed: Placed) -> Placed:
+    def _accepted(self, placed: StoredFile) -> StoredFile:
         self.erased.refuse(placed.content)
         return placed
 
@@ -315,7 +315,7 @@ class Ingest:
             packs[i], offsets[i], lengths[i] = place
         return packs, offsets, lengths
 
-    def _unreadable(self, held: Contents, hashes: list[bytes], sizes: list[int], found: Found) -> set[int]:
+    def _unreadable(self, held: Contents, hashes: list[bytes], sizes: list[int], found: FoundChunks) -> set[int]:
         """Read the chunks that only the index lists; return the numbers of those that can't be read."""
         rows: list[int] = np.flatnonzero(found.listed).tolist()
         places: dict[int, Place] = {i: (int(found.pack[i]), int(found.offset[i]), int(found.stored[i])) for i in rows}

@@ -13,7 +13,7 @@ import numpy as np
 from sheaf.engine.chunks.dedup import ChunkIndex, write_index
 from sheaf.engine.core import Core
 from sheaf.errors import Refused
-from sheaf.fork import Lock, Origin
+from sheaf.fork import Lock, ProcessOrigin
 from sheaf.format import keys
 from sheaf.format.columns import Array, Hashes, hashes_of
 from sheaf.format.index_v1 import Segment, sorted_segment
@@ -63,7 +63,7 @@ class PackSink:
         self._listing = Lock()
         self._listed = 0
         self._is_over = False
-        self._origin = Origin("the session")
+        self._origin = ProcessOrigin("the session")
         self._ordinal = 0
         self.stored_bytes = 0
         self.new_bytes = 0

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from sheaf.engine.commit.diamonds import DiamondEnd, Mode, Splits, merge_splits
-from sheaf.engine.commit.writer import Store
+from sheaf.engine.commit.writer import StoreWriter
 from sheaf.engine.core import Core
 from sheaf.engine.manifest.node_store import Nodes
 from sheaf.engine.manifest.tree import Tree
@@ -22,7 +22,7 @@ __all__ = ["close_diamond", "ensure_not_canceled"]
 
 
 def close_diamond(
-    core: Core, nodes: Nodes, splits: Splits, store: Store, mode: Mode, tag: str, *, allow_empty: bool
+    core: Core, nodes: Nodes, splits: Splits, store: StoreWriter, mode: Mode, tag: str, *, allow_empty: bool
 ) -> tuple[Pointer, int]:
     """Decide which splits are in, unless that was decided, and join them; returns the root and the number of files.
 
@@ -61,7 +61,7 @@ def _ending(core: Core, splits: Splits, mode: Mode, tag: str) -> DiamondEnd:
     return DiamondEnd("done", core.now(), mode, tuple(split.generation for split in done), tag)
 
 
-def _joined(nodes: Nodes, splits: Splits, store: Store, end: DiamondEnd) -> tuple[Pointer, int]:
+def _joined(nodes: Nodes, splits: Splits, store: StoreWriter, end: DiamondEnd) -> tuple[Pointer, int]:
     files = 0
 
     def counted() -> Iterator[pa.RecordBatch]:

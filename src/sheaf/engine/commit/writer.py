@@ -29,9 +29,9 @@ from sheaf.engine.sessions.sessions import Ending, Open, end_session, ensure_ses
 from sheaf.errors import Bug, Conflict, Corrupt, Refused, SheafError, Unavailable
 from sheaf.model.names import check_ref_name
 from sheaf.model.nodes import Pointer
-from sheaf.model.records import AddBundle, Bundle, MoveBranch, RepoOp, RepoState, SetLabel
+from sheaf.model.records import AddBundle, BundleRecord, MoveBranch, RepoOp, RepoState, SetLabel
 
-__all__ = ["Draft", "Store", "Writer", "committed"]
+__all__ = ["Draft", "StoreWriter", "Writer", "committed"]
 
 P = ParamSpec("P")
 
@@ -65,7 +65,7 @@ class Draft:
             state.ensure_label_free(self.label)
 
 
-class Store:
+class StoreWriter:
     """Stores contents and nodes for one session, or one split of a diamond."""
 
     def __init__(
@@ -171,14 +171,14 @@ class Writer:
         allow_erased: bool = False,
         verify: bool = False,
     ) -> None:
-        """``allow_erased``, ``verify``: as for :class:`Store` and its ``ingest``."""
+        """``allow_erased``, ``verify``: as for :class:`StoreWriter` and its ``ingest``."""
         self._core = core
         self._log = log
         self._over = False
         self.open = open_session(core, repo_id, log, kind)
         self._ending = Ending(core, self.open.id)
         try:
-            self.store = Store(core, nodes, self.open, self.open.id, allow_erased=allow_erased, verify=verify)
+            self.store = StoreWriter(core, nodes, self.open, self.open.id, allow_erased=allow_erased, verify=verify)
         except BaseException:
             end_session(core, self.open.id)
             raise
@@ -201,7 +201,9 @@ class Writer:
         if isinstance(error, Corrupt):
             ensure_session_open(self._log, self.open.session)
 
-    def commit(self, root: Pointer, files: int, draft: Draft, *, beside: Callable[[], object] = lambda: None) -> Bundle:
+    def commit(
+        self, root: Pointer, files: int, draft: Draft, *, beside: Callable[[], object] = lambda: None
+    ) -> BundleRecord:
         """Write the record that makes the bundle. ``root`` is durable already; ``files`` counts all but folders.
 
         ``beside`` is called before, while the log is read; nothing is committed if it raises.
@@ -243,9 +245,9 @@ def committed(
     draft: Draft,
     *,
     beside: Callable[[], object] = lambda: None,
-) -> Bundle:
+) -> BundleRecord:
     """Append the record that adds a bundle, moves its branch and sets its label; returns the bundle."""
-    made: list[Bundle] = []
+    made: list[BundleRecord] = []
 
     def decide(head: Head[RepoState]) -> tuple[RepoOp, ...]:
         ensure_session_open(log, open.session, head.n)
@@ -258,7 +260,7 @@ def committed(
             )
         draft.ensure_names(head.state)
         parents = tuple(dict.fromkeys([*([at] if at else []), *draft.parents]))
-        bundle = Bundle(
+        bundle = BundleRecord(
             open.id,
             root.logical.hex(),
             root_of(root),

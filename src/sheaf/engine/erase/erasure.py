@@ -23,7 +23,7 @@ from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.engine.core import Core
 from sheaf.engine.erase.locate import Finder, held_by
 from sheaf.engine.erase.receipts import retold, without_receipt
-from sheaf.engine.erase.redact import Change, redact
+from sheaf.engine.erase.redact import Redaction, redact
 from sheaf.engine.erase.redact_names import Names, is_notice
 from sheaf.engine.erase.redact_rows import Replacement
 from sheaf.engine.erase.unfinished_erasures import NOTHING, begin, resume
@@ -34,7 +34,7 @@ from sheaf.engine.objects import get_object
 from sheaf.engine.sessions.sessions import list_sessions
 from sheaf.errors import Conflict, NotFound
 from sheaf.format import keys
-from sheaf.format.session_v1 import Condemned, ErasedPlace, Notice, Receipt, encode_condemned, seal, unseal
+from sheaf.format.session_v1 import Condemned, ErasedFile, Notice, Receipt, encode_condemned, seal, unseal
 from sheaf.model.paths import split
 
 __all__ = ["erase", "notices"]
@@ -54,7 +54,7 @@ def erase(
     contents: frozenset[bytes],
     reason: str,
     waiting: Waiting,
-    change: Change | None = None,
+    change: Redaction | None = None,
     spills: tuple[str, ...] = (),
 ) -> Receipt:
     """Remove the bytes of these contents from all bundles of all repos, live or deleted. Return the receipt.
@@ -106,7 +106,9 @@ def erase(
     raise _again()
 
 
-def _settle(core: Core, finder: Finder, waiting: Waiting, done: Collected, change: Change | None) -> frozenset[bytes]:
+def _settle(
+    core: Core, finder: Finder, waiting: Waiting, done: Collected, change: Redaction | None
+) -> frozenset[bytes]:
     """Change the rows until no session is left that has read them before, or that doesn't know of the notice.
 
     Returns the nodes that no bundle needs: former trees, and what uploads have left, which may have the same rows.
@@ -192,7 +194,7 @@ class _Told:
     reason: str
     rows: int
     columns: frozenset[str]
-    places: list[ErasedPlace]
+    places: list[ErasedFile]
     spills: tuple[str, ...]
 
 

@@ -22,11 +22,11 @@ from sheaf.engine.sessions.forwarding import Erased, load_forwards
 from sheaf.errors import Corrupt, NotFound
 from sheaf.format import keys
 from sheaf.format.columns import Array, hashes_of, leading
-from sheaf.format.session_v1 import ErasedPlace
-from sheaf.model.entries import ChunkPlace, Entry, Kind, ObjectPlace, PlaceKind, RecipePlace
+from sheaf.format.session_v1 import ErasedFile
+from sheaf.model.entries import ChunkPlace, Kind, ManifestEntry, ObjectPlace, PlaceKind, RecipePlace
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import join
-from sheaf.model.records import Bundle
+from sheaf.model.records import BundleRecord
 
 __all__ = ["Finder", "Held", "LeafSearch", "Similar", "files_of", "find_namesakes", "find_similar", "held_by"]
 
@@ -45,15 +45,15 @@ class Finder:
 
     core: Core
     contents: frozenset[bytes]
-    is_done: Callable[[Entry], bool] = lambda entry: True
-    places: list[ErasedPlace] = field(default_factory=list)
+    is_done: Callable[[ManifestEntry], bool] = lambda entry: True
+    places: list[ErasedFile] = field(default_factory=list)
     chunks: set[bytes] = field(default_factory=set)
     sizes: dict[bytes, int] = field(default_factory=dict)
     nodes: set[bytes] = field(default_factory=set)
     left: int = 0
-    _hits: dict[bytes, list[Entry]] = field(default_factory=dict)
+    _hits: dict[bytes, list[ManifestEntry]] = field(default_factory=dict)
     _seen: set[bytes] = field(default_factory=set)
-    _roots: dict[bytes, list[Entry]] = field(default_factory=dict)
+    _roots: dict[bytes, list[ManifestEntry]] = field(default_factory=dict)
 
     def find(self) -> None:
         """Search all bundles, also deleted ones as far as gc has left them."""
@@ -69,13 +69,13 @@ class Finder:
                 continue
             self.left += sum(not self.is_done(entry) for entry in found)
             if is_alive:
-                self.places += [ErasedPlace(repo, bundle.id, entry.path, entry.content.hex()) for entry in found]
+                self.places += [ErasedFile(repo, bundle.id, entry.path, entry.content.hex()) for entry in found]
 
-    def hits(self, nodes: Nodes, root: Pointer) -> list[Entry]:
+    def hits(self, nodes: Nodes, root: Pointer) -> list[ManifestEntry]:
         """Return the entries of a tree that are not ``is_done``. Raises Corrupt."""
         return [entry for entry in self._in(nodes, root) if not self.is_done(entry)]
 
-    def _in(self, nodes: Nodes, root: Pointer) -> list[Entry]:
+    def _in(self, nodes: Nodes, root: Pointer) -> list[ManifestEntry]:
         if root.id not in self._roots:
             leaves = list(_leaves(nodes, root))
             self._search(nodes, leaves)
@@ -121,7 +121,7 @@ def _is_stored(batch: pa.RecordBatch) -> pa.Array:
     return pc.and_(pc.equal(batch["kind"], int(Kind.FILE)), pc.is_in(batch["place"], value_set=kept))
 
 
-def _all_bundles(core: Core, only: str | None = None) -> Iterator[tuple[str, Bundle, bool]]:
+def _all_bundles(core: Core, only: str | None = None) -> Iterator[tuple[str, BundleRecord, bool]]:
     """Yield (repo name, bundle, True if it is live) for every bundle that was ever committed.
 
     ``only``: of one repo (its id).
@@ -144,7 +144,7 @@ def _leaves(nodes: Nodes, root: Pointer) -> Iterator[Pointer]:
             yield pointer
 
 
-def _chunks(reader: Contents, entry: Entry) -> set[bytes]:
+def _chunks(reader: Contents, entry: ManifestEntry) -> set[bytes]:
     if not isinstance(entry.place, RecipePlace):
         return {entry.content}
     try:
@@ -153,19 +153,19 @@ def _chunks(reader: Contents, entry: Entry) -> set[bytes]:
         return {entry.place.recipe}
 
 
-def find_namesakes(core: Core, contents: frozenset[bytes]) -> list[ErasedPlace]:
+def find_namesakes(core: Core, contents: frozenset[bytes]) -> list[ErasedFile]:
     """Return where other contents are under a path that has one of these contents in some bundle of the same repo."""
     finder = Finder(core, contents)
     finder.find()
     paths: dict[str, set[str]] = {}
     for place in finder.places:
         paths.setdefault(place.repo, set()).add(place.path)
-    nodes, found = Nodes(core), list[ErasedPlace]()
+    nodes, found = Nodes(core), list[ErasedFile]()
     for repo, bundle, is_alive in _all_bundles(core):
         if is_alive and repo in paths:
             tree = Tree(nodes, pointer_of(bundle.root))
             others = [e for path in sorted(paths[repo]) if (e := tree.find(path)) and e.content not in contents]
-            found += [ErasedPlace(repo, bundle.id, entry.path, entry.content.hex()) for entry in others]
+            found += [ErasedFile(repo, bundle.id, entry.path, entry.content.hex()) for entry in others]
     return found
 
 
@@ -176,9 +176,9 @@ class LeafSearch:
     nodes: Nodes
     is_meant: Callable[[str], bool]
     content: bytes | None = None
-    _hits: dict[bytes, list[Entry]] = field(default_factory=dict)
+    _hits: dict[bytes, list[ManifestEntry]] = field(default_factory=dict)
 
-    def entries(self, root: Pointer) -> Iterator[Entry]:
+    def entries(self, root: Pointer) -> Iterator[ManifestEntry]:
         """Yield the matches in a tree, in order. Raises Corrupt."""
         for leaf in _leaves(self.nodes, root):
             mark = mark_of(leaf)
@@ -186,7 +186,7 @@ class LeafSearch:
                 self._hits[mark] = self._search(self.nodes.rows(leaf))
             yield from self._hits[mark]
 
-    def _search(self, batch: pa.RecordBatch) -> list[Entry]:
+    def _search(self, batch: pa.RecordBatch) -> list[ManifestEntry]:
         rows = batch.filter(pc.not_equal(batch["kind"], int(Kind.FOLDER)))
         if self.content is not None:
             rows = rows.filter(pc.equal(rows["content"], pa.scalar(self.content, pa.binary(32))))
@@ -195,12 +195,12 @@ class LeafSearch:
         return list(entries(rows.filter(meant)))
 
 
-def files_of(core: Core, repo: str, is_meant: Callable[[str], bool]) -> dict[bytes, Entry]:
+def files_of(core: Core, repo: str, is_meant: Callable[[str], bool]) -> dict[bytes, ManifestEntry]:
     """Return by content the files of a repo (its id) whose path matches ``is_meant``, in any bundle that can be read.
 
     Raises Corrupt if a live bundle can't be read.
     """
-    search, found = LeafSearch(Nodes(core), is_meant), dict[bytes, Entry]()
+    search, found = LeafSearch(Nodes(core), is_meant), dict[bytes, ManifestEntry]()
     for _, bundle, is_alive in sorted(_all_bundles(core, repo), key=lambda item: item[2]):
         try:
             for entry in search.entries(pointer_of(bundle.root)):
@@ -251,7 +251,7 @@ class Similar:
     content: str
     size: int
     shared: int
-    places: list[ErasedPlace] = field(default_factory=list)
+    places: list[ErasedFile] = field(default_factory=list)
 
 
 def find_similar(core: Core, contents: frozenset[bytes]) -> list[Similar]:
@@ -281,16 +281,16 @@ class _SimilarSearch:
     def __post_init__(self) -> None:
         self._reader = Contents(self.core)
 
-    def add(self, leaf: Pointer, rows: Callable[[Pointer], pa.RecordBatch], repo: str, bundle: Bundle) -> None:
+    def add(self, leaf: Pointer, rows: Callable[[Pointer], pa.RecordBatch], repo: str, bundle: BundleRecord) -> None:
         mark = mark_of(leaf)
         if mark not in self._hits:
             self._hits[mark] = [
                 (entry.content, entry.path) for entry in self._candidates(rows(leaf)) if self._is_similar(entry)
             ]
         for content, path in self._hits[mark]:
-            self.found[content].places.append(ErasedPlace(repo, bundle.id, path, content.hex()))
+            self.found[content].places.append(ErasedFile(repo, bundle.id, path, content.hex()))
 
-    def _candidates(self, batch: pa.RecordBatch) -> Iterator[Entry]:
+    def _candidates(self, batch: pa.RecordBatch) -> Iterator[ManifestEntry]:
         """Yield files with bytes in one of the suspected packs."""
         near = [
             pack in self.packs or any(use["pack"] in self.packs for use in uses or ())
@@ -300,7 +300,7 @@ class _SimilarSearch:
             if entry.content not in self.contents:
                 yield entry
 
-    def _is_similar(self, entry: Entry) -> bool:
+    def _is_similar(self, entry: ManifestEntry) -> bool:
         if entry.content in self.found:
             return True
         shared = self._shared(entry)
@@ -308,7 +308,7 @@ class _SimilarSearch:
             self.found[entry.content] = Similar(entry.content.hex(), entry.size, shared)
         return bool(shared)
 
-    def _shared(self, entry: Entry) -> int:
+    def _shared(self, entry: ManifestEntry) -> int:
         if not isinstance(entry.place, RecipePlace):
             return entry.size if entry.content in self.chunks else 0
         try:

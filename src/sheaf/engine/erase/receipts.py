@@ -8,7 +8,7 @@ from sheaf.engine.core import Core
 from sheaf.engine.erase.redact_names import is_notice
 from sheaf.engine.objects import get_object
 from sheaf.format import keys
-from sheaf.format.session_v1 import ErasedPlace, Receipt, seal, unseal
+from sheaf.format.session_v1 import ErasedFile, Receipt, seal, unseal
 from sheaf.model.paths import split
 
 __all__ = ["receipts", "retold", "without_receipt"]
@@ -43,7 +43,7 @@ def retold(core: Core, contents: frozenset[bytes]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _names(place: ErasedPlace, contents: frozenset[str]) -> bool:
+def _names(place: ErasedFile, contents: frozenset[str]) -> bool:
     if place.content not in contents:
         return False
     return bool(place.path) and not is_notice(split(place.path)[1], bytes.fromhex(place.content))

@@ -4,7 +4,7 @@ A bundle's id, version, message and position in the history stay. It gets anothe
 which is the commit: from there on all readers use the new tree, and the nodes of the old one are garbage like any
 other. So there are no redirects and no changed nodes, and gc, replicas and caches need no special case.
 
-A :class:`Change` decides what is changed. It must not find anything to do in rows that it has changed already.
+A :class:`Redaction` decides what is changed. It must not find anything to do in rows that it has changed already.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from sheaf.engine.manifest.tree_writer import Change as RowChange
 from sheaf.engine.manifest.tree_writer import TreeWriter
 from sheaf.engine.sessions.sessions import Ending, Open, ensure_session_open, open_session
 from sheaf.errors import Corrupt
-from sheaf.model.entries import Entry
+from sheaf.model.entries import ManifestEntry
 from sheaf.model.nodes import Pointer
-from sheaf.model.records import Bundle, RedactBundle, RepoEntry, RepoOp, RepoState
+from sheaf.model.records import BundleRecord, RedactBundle, RepoEntry, RepoOp, RepoState
 
-__all__ = ["Change", "Hits", "redact"]
+__all__ = ["Hits", "Redaction", "redact"]
 
 _AT_ONCE = 200  # bundles redacted by one record
 
@@ -33,28 +33,28 @@ _AT_ONCE = 200  # bundles redacted by one record
 class Hits(Protocol):
     """Finds the entries of a tree that are to be changed."""
 
-    def hits(self, nodes: Nodes, root: Pointer) -> list[Entry]:
+    def hits(self, nodes: Nodes, root: Pointer) -> list[ManifestEntry]:
         """Return these entries. Raises Corrupt."""
         ...
 
 
-class Change(Protocol):
+class Redaction(Protocol):
     """A change of the entries that were found."""
 
-    def is_done(self, entry: Entry) -> bool:
+    def is_done(self, entry: ManifestEntry) -> bool:
         """True if nothing is to be changed in this entry, though it has the content."""
         ...
 
-    def prepare(self, opened: Open, entries: list[Entry]) -> None:
+    def prepare(self, opened: Open, entries: list[ManifestEntry]) -> None:
         """Store durably what the new rows need, in a session. ``entries``: those of a repo, one for each content."""
         ...
 
-    def rows(self, tree: Tree, entries: list[Entry]) -> list[RowChange]:
+    def rows(self, tree: Tree, entries: list[ManifestEntry]) -> list[RowChange]:
         """Return the rows to remove and to set in a tree, in order."""
         ...
 
 
-def redact(core: Core, finder: Hits, change: Change) -> int:
+def redact(core: Core, finder: Hits, change: Redaction) -> int:
     """Change the found entries in all bundles of all repos, also in deleted ones as far as they can be read.
 
     Returns the number of bundles that got another tree. A session that reads an old tree in the meantime may commit it
@@ -71,7 +71,7 @@ def redact(core: Core, finder: Hits, change: Change) -> int:
 class _Redaction:
     """The redaction of one repo's bundles."""
 
-    def __init__(self, core: Core, finder: Hits, change: Change, repo: RepoEntry) -> None:
+    def __init__(self, core: Core, finder: Hits, change: Redaction, repo: RepoEntry) -> None:
         self._core = core
         self._finder = finder
         self._change = change
@@ -96,7 +96,7 @@ class _Redaction:
                     self._commit(opened, ops[at : at + _AT_ONCE])
         return len(ops)
 
-    def _found(self) -> Iterator[tuple[Bundle, list[Entry]]]:
+    def _found(self) -> Iterator[tuple[BundleRecord, list[ManifestEntry]]]:
         """Yield bundles with entries to change, deleted bundles first. Raises Corrupt if a live bundle can't be read."""
         deleted = self._refs.deleted_bundles()
         gone = {bundle.id for bundle in deleted}
@@ -112,7 +112,9 @@ class _Redaction:
             if entries:
                 yield bundle, entries
 
-    def _redacted(self, trees: TreeWriter, opened: Open, bundle: Bundle, entries: list[Entry]) -> RedactBundle | None:
+    def _redacted(
+        self, trees: TreeWriter, opened: Open, bundle: BundleRecord, entries: list[ManifestEntry]
+    ) -> RedactBundle | None:
         """Write the changed tree of a bundle, and return the operation that sets it; None if nothing is to be changed."""
         root = pointer_of(bundle.root)
         try:

@@ -13,7 +13,7 @@ from sheaf.engine.manifest.tree_writer import Change
 from sheaf.engine.sessions.sessions import Open
 from sheaf.errors import Bug
 from sheaf.format.node_v1 import ROWS
-from sheaf.model.entries import Entry
+from sheaf.model.entries import ManifestEntry
 from sheaf.model.paths import join, order_key
 
 __all__ = ["Names", "is_notice", "notice_name"]
@@ -36,14 +36,14 @@ def is_notice(name: str, content: bytes) -> bool:
 class Names:
     """Replaces names by notices, and removes attributes, which may contain the original name or other hashes."""
 
-    def is_done(self, entry: Entry) -> bool:
+    def is_done(self, entry: ManifestEntry) -> bool:
         """True if the entry has a notice already."""
         return is_notice(entry.name, entry.content)
 
-    def prepare(self, opened: Open, entries: list[Entry]) -> None:
+    def prepare(self, opened: Open, entries: list[ManifestEntry]) -> None:
         """Do nothing: a notice needs no stored bytes."""
 
-    def rows(self, tree: Tree, entries: list[Entry]) -> list[Change]:
+    def rows(self, tree: Tree, entries: list[ManifestEntry]) -> list[Change]:
         """Return changes that remove each entry and set it under its notice. Raises Corrupt."""
         used: dict[tuple[str, bytes], int] = {}
         changes: dict[bytes, pa.RecordBatch | None] = {}
@@ -59,7 +59,7 @@ class Names:
         return sorted(changes.items(), key=lambda change: change[0])
 
 
-def _free(tree: Tree, entry: Entry, number: int) -> int:
+def _free(tree: Tree, entry: ManifestEntry, number: int) -> int:
     while tree.find(join(entry.folder, notice_name(entry.content, number))) is not None:
         number += 1
     return number

@@ -9,7 +9,7 @@ from functools import partial
 import pyarrow as pa
 
 from sheaf.engine.chunks.dedup import ChunkIndex, load_segments
-from sheaf.engine.chunks.ingest import Ingest, Placed
+from sheaf.engine.chunks.ingest import Ingest, StoredFile
 from sheaf.engine.chunks.pack_table import load_table
 from sheaf.engine.chunks.pack_writer import PackSink
 from sheaf.engine.core import Core
@@ -17,14 +17,14 @@ from sheaf.engine.manifest.rows import place_of, row_of
 from sheaf.engine.manifest.tree import Tree
 from sheaf.engine.manifest.tree_writer import Change
 from sheaf.engine.sessions.sessions import Open
-from sheaf.model.entries import Entry
+from sheaf.model.entries import ManifestEntry
 from sheaf.model.paths import order_key
 
 __all__ = ["Contents", "Replacement"]
 
 _HASHES = ("sha256", "md5")  # attributes that depend on the bytes
 
-Contents = Callable[[Entry], Iterable[bytes]]  #: returns the new bytes of a file, block by block
+Contents = Callable[[ManifestEntry], Iterable[bytes]]  #: returns the new bytes of a file, block by block
 
 
 class Replacement:
@@ -38,13 +38,13 @@ class Replacement:
         self.condition, self.rows_out, self.columns = condition, rows, columns
         self._core = core
         self._rewritten = rewritten
-        self._placed: dict[bytes, Placed] = {}
+        self._placed: dict[bytes, StoredFile] = {}
 
-    def is_done(self, entry: Entry) -> bool:
+    def is_done(self, entry: ManifestEntry) -> bool:
         """Return False: every entry that has the old content is to be changed."""
         return False
 
-    def prepare(self, opened: Open, entries: list[Entry]) -> None:
+    def prepare(self, opened: Open, entries: list[ManifestEntry]) -> None:
         """Store the new contents in a session. Raises what reading the old ones raises."""
         core = self._core
         index = ChunkIndex(load_segments(core), opened.unlisted_packs, partial(load_table, core), core.limits)
@@ -54,13 +54,13 @@ class Replacement:
         sink.flush()
         sink.list_durable()
 
-    def rows(self, tree: Tree, entries: list[Entry]) -> list[Change]:
+    def rows(self, tree: Tree, entries: list[ManifestEntry]) -> list[Change]:
         """Return changes that set content, size and location of each entry. Name, mode and time stay."""
         # Other entries were committed since :meth:`prepare`; a later round changes them.
         known = (entry for entry in entries if entry.content in self._placed)
         return [(order_key(entry.folder, entry.name), self._row(entry)) for entry in known]
 
-    def _row(self, entry: Entry) -> pa.RecordBatch:
+    def _row(self, entry: ManifestEntry) -> pa.RecordBatch:
         placed = self._placed[entry.content]
         attrs = {name: value for name, value in entry.attrs.items() if name not in _HASHES}
         changed = replace(entry, content=placed.content, size=placed.size, attrs=attrs, place=place_of(placed))

@@ -17,11 +17,11 @@ from sheaf.engine.objects import get_object
 from sheaf.format import keys
 from sheaf.format.session_v1 import Erasing, seal, unseal
 
-__all__ = ["NOTHING", "Pending", "begin", "resume", "unfinished"]
+__all__ = ["NOTHING", "UnfinishedErasures", "begin", "resume", "unfinished"]
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class UnfinishedErasures:
     """Erasures that were started and are unfinished. ``keys``: the objects that record them."""
 
     contents: frozenset[bytes] = frozenset()
@@ -31,17 +31,17 @@ class Pending:
     keys: tuple[str, ...] = ()
 
 
-NOTHING = Pending()
+NOTHING = UnfinishedErasures()
 
 
-def begin(core: Core, finder: Finder, condition: str, rows: int, columns: frozenset[str]) -> Pending:
+def begin(core: Core, finder: Finder, condition: str, rows: int, columns: frozenset[str]) -> UnfinishedErasures:
     """Record the chunks of the contents that were found. ``condition``: the text that selects the removed rows."""
     contents, chunks = finder.contents, frozenset(finder.chunks)
     id = core.clock.new_id()
     mark = _mark(id, condition)
     said = Erasing(id, _hexed(contents), _hexed(chunks), mark, rows, tuple(sorted(columns)))
     core.create(keys.erasing(id), seal("erasing", said))
-    return Pending(contents, chunks, rows, columns, (keys.erasing(id),))
+    return UnfinishedErasures(contents, chunks, rows, columns, (keys.erasing(id),))
 
 
 def _mark(id: str, condition: str) -> str:
@@ -64,13 +64,13 @@ def _begun(core: Core) -> Iterator[tuple[str, Erasing]]:
         yield stat.key, unseal(get_object(core.backend, stat.key), "erasing", Erasing, stat.key)
 
 
-def resume(core: Core, contents: frozenset[bytes], rows: int) -> Pending:
+def resume(core: Core, contents: frozenset[bytes], rows: int) -> UnfinishedErasures:
     """Return what interrupted erasures have left, without those whose contents bundles still have.
 
     Those bundles must be changed first, or they would lose a file. ``contents``, ``rows``: what is erased now; the
     result includes it.
     """
-    found = Pending(contents, rows=rows)
+    found = UnfinishedErasures(contents, rows=rows)
     for key, said in _begun(core):
         named = frozenset(map(bytes.fromhex, said.contents))
         finder = Finder(core, named - contents, lambda entry: False)
@@ -79,7 +79,7 @@ def resume(core: Core, contents: frozenset[bytes], rows: int) -> Pending:
             # If both concern the same contents, both counted the same rows, so the larger count is used and not the
             # sum.
             is_again = bool(named & found.contents)
-            found = Pending(
+            found = UnfinishedErasures(
                 found.contents | named,
                 found.chunks | frozenset(map(bytes.fromhex, said.chunks)),
                 max(found.rows, said.rows) if is_again else found.rows + said.rows,

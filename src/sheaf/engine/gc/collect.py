@@ -18,7 +18,7 @@ from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.engine.chunks.pack_table import load_table
 from sheaf.engine.core import Core
 from sheaf.engine.gc.grace import Decision, Waiting
-from sheaf.engine.gc.mark import Reach, Roots, live_bundles, needed_chunks, steadily
+from sheaf.engine.gc.mark import BundleRoots, Reach, live_bundles, needed_chunks, steadily
 from sheaf.engine.gc.retention import kept_since, lost_with, retained
 from sheaf.engine.gc.sweep import Swept, inventory, sweep
 from sheaf.engine.manifest.node_store import Nodes
@@ -127,7 +127,7 @@ class _Mark:
         self._forwards = load_forwards(core)
         self._nodes = Nodes(core)
         bundles, self._heads = live_bundles(core)
-        self._roots = Roots(bundles, retained(core, keep))
+        self._roots = BundleRoots(bundles, retained(core, keep))
         self._reach = Reach(self._nodes)
         self._reach.add(self._roots)
         self._needed = self._reach.packs.keys() | self._forwards.targets(self._reach.packs)

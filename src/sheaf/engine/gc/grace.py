@@ -10,7 +10,7 @@ from typing import Protocol
 
 from sheaf.format.session_v1 import Session
 
-__all__ = ["Decision", "Patience", "Waiting", "uptime_s"]
+__all__ = ["Decision", "GracePeriod", "Waiting", "uptime_s"]
 
 _POLL_S = 5.0
 
@@ -41,7 +41,7 @@ def uptime_s() -> float:
 
 
 @dataclass(slots=True)
-class Patience:
+class GracePeriod:
     """Gives each session ``grace_s`` seconds from the moment that it is first seen.
 
     Args:

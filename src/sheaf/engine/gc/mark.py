@@ -23,7 +23,7 @@ from sheaf.model.entries import PlaceKind, RecipePlace
 from sheaf.model.nodes import Pointer
 from sheaf.model.records import (
     AddBundle,
-    Bundle,
+    BundleRecord,
     CreateRepo,
     DeleteBundle,
     DeleteRepo,
@@ -33,10 +33,10 @@ from sheaf.model.records import (
 )
 
 __all__ = [
+    "BundleRoots",
     "Chunks",
     "Heads",
     "Reach",
-    "Roots",
     "live_bundles",
     "needed_chunks",
     "roots_since",
@@ -51,17 +51,17 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Roots:
+class BundleRoots:
     """Bundles that are live now (``alive``), and others that were at some time since a given moment (``past``)."""
 
-    alive: list[Bundle]
-    past: list[Bundle]
+    alive: list[BundleRecord]
+    past: list[BundleRecord]
 
 
-def live_bundles(core: Core) -> tuple[list[Bundle], Heads]:
+def live_bundles(core: Core) -> tuple[list[BundleRecord], Heads]:
     """Return every bundle that is not deleted, of every repo that is not deleted, and the logs' newest records."""
     head = store_log(core).head()
-    bundles: list[Bundle] = []
+    bundles: list[BundleRecord] = []
     heads = {"": head.n}
     for repo in head.state.repos.values():
         log = repo_log(core, repo.id)
@@ -71,14 +71,14 @@ def live_bundles(core: Core) -> tuple[list[Bundle], Heads]:
     return bundles, heads
 
 
-def roots_since(core: Core, heads: Heads) -> Roots:
+def roots_since(core: Core, heads: Heads) -> BundleRoots:
     """Return every bundle that was live at any time since the logs' newest records were these."""
     alive = live_bundles(core)[0]
     roots = {bundle.root.id for bundle in alive}
     older = {(repo, bundle.id): bundle for repo, bundle in _bundles_at(core, heads)}
     _add_newer(core, heads, older)
     # Compare roots rather than ids: two repos may have bundles with equal ids, since a copy of a repo keeps the ids.
-    return Roots(alive, [bundle for bundle in older.values() if bundle.root.id not in roots])
+    return BundleRoots(alive, [bundle for bundle in older.values() if bundle.root.id not in roots])
 
 
 def steadily(core: Core, look: Callable[[], T]) -> T:
@@ -96,7 +96,7 @@ def steadily(core: Core, look: Callable[[], T]) -> T:
                 raise
 
 
-def _add_newer(core: Core, heads: Heads, found: dict[tuple[str, str], Bundle]) -> None:
+def _add_newer(core: Core, heads: Heads, found: dict[tuple[str, str], BundleRecord]) -> None:
     """Add every bundle that was added or restored after these records, with its current tree, even if deleted since."""
     log = store_log(core)
     restored = {
@@ -111,7 +111,7 @@ def _add_newer(core: Core, heads: Heads, found: dict[tuple[str, str], Bundle]) -
                 found[repo.id, op.bundle] = op.of(found[repo.id, op.bundle])
 
 
-def _bundles_at(core: Core, heads: Heads) -> list[tuple[str, Bundle]]:
+def _bundles_at(core: Core, heads: Heads) -> list[tuple[str, BundleRecord]]:
     """Every bundle that was live when the logs' newest records were these, each with the id of its repo."""
     gone: dict[str, bool] = {}
     for record in store_log(core).records():
@@ -124,8 +124,8 @@ def _bundles_at(core: Core, heads: Heads) -> list[tuple[str, Bundle]]:
     return [(repo, bundle) for repo in repos for bundle in _alive_at(core, repo, heads.get(repo, -1)).values()]
 
 
-def _alive_at(core: Core, repo: str, n: int) -> dict[str, Bundle]:
-    alive: dict[str, Bundle] = {}
+def _alive_at(core: Core, repo: str, n: int) -> dict[str, BundleRecord]:
+    alive: dict[str, BundleRecord] = {}
     for record in repo_log(core, repo).records():
         if record.n > n:
             break
@@ -154,12 +154,12 @@ class Reach:
     seen: set[bytes] = field(default_factory=set)
     packs: dict[bytes, int] = field(default_factory=dict)
 
-    def add(self, roots: Roots) -> None:
+    def add(self, roots: BundleRoots) -> None:
         """Add what these bundles need. Raises Corrupt if a live one can't be read."""
         for _ in self.leaves(roots):
             pass
 
-    def leaves(self, roots: Roots) -> Iterator[tuple[Pointer, bool]]:
+    def leaves(self, roots: BundleRoots) -> Iterator[tuple[Pointer, bool]]:
         """Yield the leaves that were not seen before, and whether a live bundle needs them.
 
         Live bundles come first: the tree of a deleted one may have been swept in part, and must not hide what it shares with a
@@ -203,7 +203,7 @@ def needed_chunks(
     core: Core,
     nodes: Nodes,
     contents: Contents,
-    bundles: Iterable[Bundle] | Roots,
+    bundles: Iterable[BundleRecord] | BundleRoots,
     packs: frozenset[bytes],
     erase: frozenset[bytes] = frozenset(),
     forwards: Forwards | None = None,
@@ -214,7 +214,7 @@ def needed_chunks(
     Such packs are in the result, too.
     """
     forwards = forwards or load_forwards(core)
-    roots = bundles if isinstance(bundles, Roots) else Roots(list(bundles), [])
+    roots = bundles if isinstance(bundles, BundleRoots) else BundleRoots(list(bundles), [])
     asked = sorted(packs | forwards.sources(packs))
     search = _Search(contents, erase, {pack: {} for pack in asked}, {pack: {} for pack in asked})
     for leaf, is_alive in Reach(nodes).leaves(roots):

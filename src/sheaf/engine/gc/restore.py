@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.engine.core import Core
-from sheaf.engine.gc.mark import Reach, Roots, needed_chunks
+from sheaf.engine.gc.mark import BundleRoots, Reach, needed_chunks
 from sheaf.engine.log.record_log import Head, Log, repo_log, store_log
 from sheaf.engine.log.resolve import Refs
 from sheaf.engine.manifest.node_store import Nodes
@@ -22,7 +22,7 @@ from sheaf.errors import Conflict, Corrupt, NotFound, Refused
 from sheaf.format import keys
 from sheaf.format.node_v1 import object_id
 from sheaf.model.records import (
-    Bundle,
+    BundleRecord,
     DeleteBundle,
     RepoEntry,
     RepoOp,
@@ -56,7 +56,7 @@ def dropped_labels(log: Log[RepoState, RepoOp], id: str) -> list[str]:
     return found
 
 
-def restore_bundle(core: Core, log: Log[RepoState, RepoOp], refs: Refs, repo_id: str, id: str) -> Bundle:
+def restore_bundle(core: Core, log: Log[RepoState, RepoOp], refs: Refs, repo_id: str, id: str) -> BundleRecord:
     """Restore a deleted bundle, and those labels that were deleted with it whose names are free.
 
     Raises:
@@ -104,7 +104,7 @@ def restore_repo(core: Core, repo: RepoEntry, name: str) -> RepoEntry:
             return log.append(decide).state.repos[repo.id]
 
 
-def _ensure_whole(core: Core, bundles: list[Bundle], opened: Open, what: str) -> None:
+def _ensure_whole(core: Core, bundles: list[BundleRecord], opened: Open, what: str) -> None:
     try:
         is_whole = _Whole(core, bundles, opened).holds()
     except Corrupt:
@@ -116,14 +116,14 @@ def _ensure_whole(core: Core, bundles: list[Bundle], opened: Open, what: str) ->
 class _Whole:
     """Checks that everything that some bundles need is in the store and not condemned."""
 
-    def __init__(self, core: Core, bundles: list[Bundle], opened: Open) -> None:
+    def __init__(self, core: Core, bundles: list[BundleRecord], opened: Open) -> None:
         # What gc has deleted is not damage, so no notes may be written about it.
         self._core = core = replace(core, may_note=False)
         self._bundles = bundles
         self._opened = opened
         self._nodes = Nodes(core)
         self._reach = Reach(self._nodes)
-        self._reach.add(Roots(bundles, []))
+        self._reach.add(BundleRoots(bundles, []))
 
     def holds(self) -> bool:
         """True if everything is there. Raises Corrupt if something can't be read."""

@@ -13,7 +13,7 @@ from sheaf.engine.sessions.sessions import condemned_lists
 from sheaf.errors import Ambiguous, InvalidInput, NotFound
 from sheaf.format import keys
 from sheaf.model.ids import parse_hash
-from sheaf.model.records import AddBundle, Bundle, DeleteBundle, RedactBundle, RepoEntry, RestoreBundle
+from sheaf.model.records import AddBundle, BundleRecord, DeleteBundle, RedactBundle, RepoEntry, RestoreBundle
 
 __all__ = [
     "Gone",
@@ -32,7 +32,7 @@ class Gone:
     """A bundle that was deleted, or whose repo was. ``time``: of the first of these deletions, RFC 3339."""
 
     repo: RepoEntry
-    bundle: Bundle
+    bundle: BundleRecord
     time: str
 
 
@@ -49,7 +49,7 @@ def gone_bundles(core: Core) -> list[Gone]:
 
 
 def _gone_of(core: Core, repo: RepoEntry) -> list[Gone]:
-    found: dict[str, tuple[Bundle, str]] = {}
+    found: dict[str, tuple[BundleRecord, str]] = {}
     for record in repo_log(core, repo.id).records():
         for op in record.ops:
             match op:
@@ -63,7 +63,7 @@ def _gone_of(core: Core, repo: RepoEntry) -> list[Gone]:
     return [Gone(repo, bundle, min(given)) for bundle, given in times if given]
 
 
-def retained(core: Core, since: str) -> list[Bundle]:
+def retained(core: Core, since: str) -> list[BundleRecord]:
     """Return the deleted bundles that gc treats as live with this policy: those deleted at ``since`` or later.
 
     The times are those of the deleting records. They say how long a mistake can be undone; safety does not depend on them.
@@ -81,7 +81,7 @@ def lost_with(core: Core, nodes: Iterable[bytes]) -> list[Gone]:
     return [gone for gone in gone_bundles(core) if gone.bundle.root.id in dead] if dead else []
 
 
-def restorable(core: Core, bundles: Sequence[Bundle]) -> set[str]:
+def restorable(core: Core, bundles: Sequence[BundleRecord]) -> set[str]:
     """The ids of the bundles whose roots exist and are not condemned, so that gc has not begun to delete them."""
     dead = {node.hex() for entry in condemned_lists(core) for node in entry.dead_nodes}
     roots = sorted({bundle.root.id for bundle in bundles} - dead)

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.engine.chunks.pack_table import load_table
 from sheaf.engine.core import Core
-from sheaf.engine.gc.mark import Reach, Roots, live_bundles
+from sheaf.engine.gc.mark import BundleRoots, Reach, live_bundles
 from sheaf.engine.manifest.node_store import Nodes
 from sheaf.engine.manifest.tree import entries
 from sheaf.engine.prefetch import ahead
@@ -20,8 +20,8 @@ from sheaf.engine.sessions.forwarding import Erased
 from sheaf.errors import NotFound
 from sheaf.format import keys
 from sheaf.format.columns import Array
-from sheaf.model.entries import Entry, ObjectPlace, PlaceKind, RecipePlace
-from sheaf.model.records import Bundle
+from sheaf.model.entries import ManifestEntry, ObjectPlace, PlaceKind, RecipePlace
+from sheaf.model.records import BundleRecord
 
 __all__ = ["Sizes", "bundle_sizes", "store_sizes"]
 
@@ -60,11 +60,11 @@ def store_sizes(core: Core) -> Sizes:
     return Sizes(len(bundles), _logical(bundles), unique + objects, stored + objects)
 
 
-def bundle_sizes(core: Core, bundles: Iterable[Bundle]) -> Sizes:
+def bundle_sizes(core: Core, bundles: Iterable[BundleRecord]) -> Sizes:
     """Measure some bundles together, reading each of their leaves once. Needs 16 bytes of memory per distinct chunk."""
     listed = list(bundles)
     nodes, parts = Nodes(core), _Parts(Contents(core), core.limits.sizes_chunks)
-    for leaf, _ in Reach(nodes).leaves(Roots(listed, [])):
+    for leaf, _ in Reach(nodes).leaves(BundleRoots(listed, [])):
         batch = nodes.rows(leaf)
         place = batch["place"].to_numpy()
         parts.add_chunks(batch.filter(pc.equal(batch["place"], int(PlaceKind.CHUNK))))
@@ -74,7 +74,7 @@ def bundle_sizes(core: Core, bundles: Iterable[Bundle]) -> Sizes:
     return Sizes(len(listed), _logical(listed), unique, stored)
 
 
-def _logical(bundles: Iterable[Bundle]) -> int:
+def _logical(bundles: Iterable[BundleRecord]) -> int:
     return sum(bundle.root.size for bundle in bundles)
 
 
@@ -106,7 +106,7 @@ class _Parts:
         offset, stored, size = (batch[name].to_numpy(zero_copy_only=False) for name in ("offset", "stored", "size"))
         self._take(numbers[packs.indices.to_numpy()], offset, size, stored)
 
-    def add_big(self, entry: Entry) -> None:
+    def add_big(self, entry: ManifestEntry) -> None:
         """Add a file of many chunks, or a whole object."""
         if isinstance(entry.place, ObjectPlace):
             self._objects[keys.object(entry.place.session, entry.content)] = entry.size

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.engine.chunks.dedup import joined_segments, load_segments, write_index
 from sheaf.engine.core import Core
-from sheaf.engine.gc.mark import Chunks, Reach, Roots, needed_chunks, roots_since, steadily
+from sheaf.engine.gc.mark import BundleRoots, Chunks, Reach, needed_chunks, roots_since, steadily
 from sheaf.engine.gc.repack import Mover
 from sheaf.engine.gc.retention import Gone, lost_with, retained
 from sheaf.engine.manifest.node_store import Nodes
@@ -129,14 +129,14 @@ class _Look:
         self.erased: Chunks = {}
         self.gone = _gone(core, condemned, self.forwards)
 
-        def chunks(roots: Roots) -> tuple[Chunks, Chunks]:
+        def chunks(roots: BundleRoots) -> tuple[Chunks, Chunks]:
             moving, erase = condemned.moving_packs, condemned.erase
             return needed_chunks(core, nodes, Contents(core), roots, moving, erase, self.forwards)
 
         if condemned.moving_packs:
             self.needed, self.erased = chunks(roots)
         if self.gone:
-            self._drop(chunks(Roots(roots.alive, []))[0])
+            self._drop(chunks(BundleRoots(roots.alive, []))[0])
 
     def _drop(self, alive: Chunks) -> None:
         """Drop what only deleted bundles need of packs that are gone, since no bundle can need it again."""
@@ -160,12 +160,12 @@ def _gone(core: Core, condemned: Condemned, forwards: Forwards) -> frozenset[byt
     return frozenset(pack for pack in suspects if core.backend.stat(keys.pack(pack)) is None)
 
 
-def _roots(core: Core, condemned: Condemned) -> Roots:
+def _roots(core: Core, condemned: Condemned) -> BundleRoots:
     """The bundles that the mark treated as live, and those that were live since: by the generation's own policy."""
     # This comes first: what is deleted from now on was live at the mark, or was added later.
     kept = retained(core, condemned.keep)
     roots = roots_since(core, condemned.heads)
-    return Roots(roots.alive, [*roots.past, *kept])
+    return BundleRoots(roots.alive, [*roots.past, *kept])
 
 
 def _deindex(core: Core, mine: Open, packs: Iterable[bytes], sizes: dict[str, int]) -> None:

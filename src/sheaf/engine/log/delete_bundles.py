@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sheaf.engine.log.record_log import Head, Log
 from sheaf.engine.log.resolve import Refs
 from sheaf.errors import InvalidInput
-from sheaf.model.records import Bundle, DeleteBundle, RepoOp, RepoState, SetLabel
+from sheaf.model.records import BundleRecord, DeleteBundle, RepoOp, RepoState, SetLabel
 
 __all__ = ["Retain", "Surplus", "delete_bundle", "squash", "surplus"]
 
@@ -19,7 +19,7 @@ _SEMVER = re.compile(
 )
 
 
-def delete_bundle(log: Log[RepoState, RepoOp], refs: Refs, bundle: Bundle) -> None:
+def delete_bundle(log: Log[RepoState, RepoOp], refs: Refs, bundle: BundleRecord) -> None:
     """Delete a bundle. Raises Conflict if a label or branch points to it, NotFound if it was already deleted."""
     log.append(lambda head: _deletion(refs, head.state, [bundle]))
 
@@ -71,7 +71,7 @@ def squash(log: Log[RepoState, RepoOp], refs: Refs, retain: Retain) -> Surplus:
     return deleted
 
 
-def _surplus(refs: Refs, state: RepoState, retain: Retain) -> list[Bundle]:
+def _surplus(refs: Refs, state: RepoState, retain: Retain) -> list[BundleRecord]:
     bundles = refs.bundles()
     kept = {bundle.id for bundle in bundles[-retain.latest :]}
     kept |= {target.bundle for target in state.branches.values()}
@@ -81,13 +81,13 @@ def _surplus(refs: Refs, state: RepoState, retain: Retain) -> list[Bundle]:
     return [bundle for bundle in bundles if bundle.id not in kept]
 
 
-def _with_labels(state: RepoState, bundles: list[Bundle]) -> Surplus:
+def _with_labels(state: RepoState, bundles: list[BundleRecord]) -> Surplus:
     gone = {bundle.id for bundle in bundles}
     labels = (name for name, target in sorted(state.labels.items()) if target.bundle in gone)
     return Surplus(tuple(bundle.id for bundle in bundles), tuple(labels))
 
 
-def _deletion(refs: Refs, state: RepoState, bundles: list[Bundle], *, labels: bool = False) -> tuple[RepoOp, ...]:
+def _deletion(refs: Refs, state: RepoState, bundles: list[BundleRecord], *, labels: bool = False) -> tuple[RepoOp, ...]:
     """The operations that delete bundles which are there now, with ``labels`` what names them too."""
     gone = frozenset(refs.get(bundle.id).id for bundle in bundles)
     latest = refs.newest(without=gone) if state.latest in gone else None

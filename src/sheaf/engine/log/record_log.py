@@ -41,14 +41,14 @@ _TOGETHER = 256  # records that are read at the same time when all are needed
 _STEPS = 8  # records to read one by one before asking the store for the newest one
 
 
-class State(Protocol):
+class LogState(Protocol):
     """The state that the records of a log add up to."""
 
     def apply(self, op: Any, origin: RefTarget) -> Self: ...
     def pruned(self) -> Self: ...
 
 
-S = TypeVar("S", bound=State)
+S = TypeVar("S", bound=LogState)
 Op = TypeVar("Op")
 
 

@@ -8,21 +8,21 @@ from sheaf.engine.core import Core
 from sheaf.engine.log.record_log import Head, Log, repo_log, store_log
 from sheaf.errors import Ambiguous, Corrupt, NotFound
 from sheaf.model.ids import is_ksuid, is_ksuid_prefix
-from sheaf.model.records import AddBundle, Bundle, DeleteBundle, RedactBundle, RepoOp, RepoState, RestoreBundle
+from sheaf.model.records import AddBundle, BundleRecord, DeleteBundle, RedactBundle, RepoOp, RepoState, RestoreBundle
 from sheaf.model.refs import Ref, parse_ref
 
-__all__ = ["MAIN", "Aside", "Refs", "alive"]
+__all__ = ["MAIN", "Quarantined", "Refs", "alive"]
 
 MAIN = "main"  #: the branch that is used if no ref is given
 
 
-class Aside(Corrupt):
+class Quarantined(Corrupt):
     """The bundle is quarantined, because it can't be read."""
 
     kind = "set-aside"
 
 
-def alive(core: Core, repo_id: str, bundle_id: str) -> Bundle:
+def alive(core: Core, repo_id: str, bundle_id: str) -> BundleRecord:
     """Return a bundle that is committed and not deleted now, in a repo that is not deleted either. Raises NotFound."""
     repo = store_log(core).head().state.repos.get(repo_id)
     if repo is None or repo.deleted:
@@ -37,25 +37,25 @@ class Refs:
         self._log = log
         self._repo = repo
         self._seen = -1
-        self._all: dict[str, Bundle] = {}
+        self._all: dict[str, BundleRecord] = {}
         self._gone: set[str] = set()
 
-    def bundles(self) -> list[Bundle]:
+    def bundles(self) -> list[BundleRecord]:
         """Return all bundles that are not deleted, in the order of their commits."""
         self._catch_up()
         return [bundle for id, bundle in self._all.items() if id not in self._gone]
 
-    def deleted_bundles(self) -> list[Bundle]:
+    def deleted_bundles(self) -> list[BundleRecord]:
         """Return all deleted bundles, in the order of their commits. Their data may be gone."""
         self._catch_up()
         return [bundle for id, bundle in self._all.items() if id in self._gone]
 
-    def ever(self) -> dict[str, Bundle]:
+    def ever(self) -> dict[str, BundleRecord]:
         """Return every bundle that was ever committed, deleted or not, with its current descriptor, by id."""
         self._catch_up()
         return dict(self._all)
 
-    def deleted(self, id: str) -> Bundle:
+    def deleted(self, id: str) -> BundleRecord:
         """Return the deleted bundle with this id, or with an id that begins with it. Raises NotFound, Ambiguous."""
         self._catch_up()
         if not is_ksuid(id):
@@ -64,24 +64,24 @@ class Refs:
             raise NotFound(f'no deleted bundle "{id}"', f"see `sheaf bundle undelete --repo {self._repo}`")
         return self._all[id]
 
-    def newest(self, *, without: frozenset[str] = frozenset(), besides: str = "") -> Bundle | None:
+    def newest(self, *, without: frozenset[str] = frozenset(), besides: str = "") -> BundleRecord | None:
         """The newest bundle by commit, not counting deleted ones and ``without``, but counting ``besides``; or None."""
         self._catch_up()
         gone = (self._gone | without) - {besides}
         return next((bundle for id, bundle in reversed(self._all.items()) if id not in gone), None)
 
-    def latest(self) -> Bundle:
+    def latest(self) -> BundleRecord:
         """Return the bundle that was committed last. Raises NotFound for an empty repo."""
         head = self._log.head()
         if head.state.latest is None:
             raise NotFound(f"no bundles uploaded to repo: {self._repo}", "create one with `sheaf bundle upload`")
         return self._get(head.state.latest, head)
 
-    def get(self, id: str) -> Bundle:
+    def get(self, id: str) -> BundleRecord:
         """Return the bundle with this id. Raises NotFound."""
         return self._get(id, self._log.head())
 
-    def head_of_main(self) -> Bundle:
+    def head_of_main(self) -> BundleRecord:
         """Return the bundle that ``main`` points to: the default if no ref is given. Raises NotFound."""
         head = self._log.head()
         if MAIN in head.state.branches:
@@ -96,7 +96,7 @@ class Refs:
         )
         raise NotFound(f"repo {self._repo} has no branch '{MAIN}', which is the default ref", hint)
 
-    def resolve(self, text: str | None, *, even_aside: bool = False) -> Bundle:
+    def resolve(self, text: str | None, *, even_aside: bool = False) -> BundleRecord:
         """Return the bundle that a ref names; None is the head of ``main``.
 
         Args:
@@ -113,17 +113,17 @@ class Refs:
             self.ensure_not_quarantined(bundle, text or f"branch '{MAIN}'")
         return bundle
 
-    def ensure_not_quarantined(self, bundle: Bundle, text: str) -> None:
+    def ensure_not_quarantined(self, bundle: BundleRecord, text: str) -> None:
         """Raise Aside if a bundle is quarantined; ``text``: the ref that named it."""
         reason = self._log.last.aside.get(bundle.id)
         if reason is not None:
-            raise Aside(
+            raise Quarantined(
                 f"bundle {bundle.id} ({text}) is quarantined: {reason}",
                 f"use its id to read what is left of it; once its data is restored, run `sheaf bundle undelete --repo "
                 f"{self._repo} --bundle {bundle.id}`",
             )
 
-    def _meant(self, ref: Ref, text: str) -> Bundle:
+    def _meant(self, ref: Ref, text: str) -> BundleRecord:
         head = self._log.head()
         bundle = self._named(ref, head, is_bare=not text.startswith("version:"))
         seen: set[str] = set()
@@ -136,7 +136,7 @@ class Refs:
             bundle = self._parent(bundle.parents[0], head, text)
         return bundle
 
-    def _parent(self, id: str, head: Head[RepoState], text: str) -> Bundle:
+    def _parent(self, id: str, head: Head[RepoState], text: str) -> BundleRecord:
         try:
             return self._get(id, head)
         except NotFound:
@@ -145,7 +145,7 @@ class Refs:
                 f"see `sheaf log {self._repo}`",
             ) from None
 
-    def history(self, start: Bundle) -> Iterator[Bundle]:
+    def history(self, start: BundleRecord) -> Iterator[BundleRecord]:
         """Yield a bundle and its first parents, newest first. Raises Corrupt if the chain is cyclic."""
         seen: set[str] = set()
         head = self._log.head()
@@ -162,7 +162,7 @@ class Refs:
             except NotFound:
                 return
 
-    def _at(self, noun: str, name: str, id: str, head: Head[RepoState]) -> Bundle:
+    def _at(self, noun: str, name: str, id: str, head: Head[RepoState]) -> BundleRecord:
         """The bundle that a label or branch points to. Raises Corrupt if it's missing, since named bundles can't be deleted."""
         try:
             return self._get(id, head)
@@ -171,7 +171,7 @@ class Refs:
                 f"{noun} '{name}' points to bundle {id}, which does not exist", "run `sheaf store check`"
             ) from error
 
-    def _get(self, id: str, head: Head[RepoState]) -> Bundle:
+    def _get(self, id: str, head: Head[RepoState]) -> BundleRecord:
         if (named := head.state.bundles.get(id)) is not None:
             return named
         if self._seen < head.n:
@@ -180,7 +180,7 @@ class Refs:
             raise NotFound(f'didn\'t find bundle "{id}"', f"see `sheaf bundle list --repo {self._repo}`")
         return self._all[id]
 
-    def _named(self, ref: Ref, head: Head[RepoState], *, is_bare: bool) -> Bundle:
+    def _named(self, ref: Ref, head: Head[RepoState], *, is_bare: bool) -> BundleRecord:
         if ref.form == "bundle":
             return self._get(ref.name if is_ksuid(ref.name) else self._beginning(ref.name) or ref.name, head)
         if ref.form == "version":
@@ -210,7 +210,7 @@ class Refs:
         lists = f"`sheaf label list --repo {self._repo}`, `sheaf branch list --repo {self._repo}`"
         return NotFound(f'didn\'t find {noun} "{ref.name}"', f"see {lists} or `sheaf log {self._repo}`")
 
-    def _version(self, prefix: str, *, is_bare: bool) -> Bundle:
+    def _version(self, prefix: str, *, is_bare: bool) -> BundleRecord:
         """Return the bundle of a version or its beginning. ``is_bare``: the text may also be the beginning of an id."""
         found = [bundle for bundle in self.bundles() if bundle.version.startswith(prefix)]
         by_id = self._beginning(prefix) if is_bare else None

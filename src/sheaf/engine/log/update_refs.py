@@ -8,7 +8,7 @@ from sheaf.engine.log.record_log import Log
 from sheaf.engine.log.resolve import Refs
 from sheaf.errors import AlreadyExists, NotFound
 from sheaf.model.names import check_ref_name
-from sheaf.model.records import Bundle, MoveBranch, Record, RepoOp, RepoState, SetLabel
+from sheaf.model.records import BundleRecord, MoveBranch, Record, RepoOp, RepoState, SetLabel
 
 __all__ = ["RefUpdates", "label_moves", "no_branch", "no_label"]
 
@@ -42,7 +42,7 @@ class RefUpdates:
     def __init__(self, log: Log[RepoState, RepoOp], refs: Refs, repo: str) -> None:
         self._log, self._refs, self._repo = log, refs, repo
 
-    def set_label(self, name: str, bundle: Bundle, *, expect: str | None, move: bool) -> RepoState:
+    def set_label(self, name: str, bundle: BundleRecord, *, expect: str | None, move: bool) -> RepoState:
         """Point a label to a bundle. Raises NotFound, AlreadyExists, Conflict."""
         check_ref_name(name)
 
@@ -61,7 +61,7 @@ class RefUpdates:
         """Delete a label. Raises NotFound."""
         self._append(lambda state: (SetLabel(name, None),))
 
-    def create_branch(self, name: str, bundle: Bundle) -> RepoState:
+    def create_branch(self, name: str, bundle: BundleRecord) -> RepoState:
         """Create a branch that points to a bundle. Raises AlreadyExists, NotFound."""
 
         def decide(state: RepoState) -> tuple[RepoOp, ...]:
@@ -74,7 +74,7 @@ class RefUpdates:
 
         return self._append(decide)
 
-    def set_branch(self, name: str, bundle: Bundle, *, expect: str | None) -> RepoState:
+    def set_branch(self, name: str, bundle: BundleRecord, *, expect: str | None) -> RepoState:
         """Point a branch to another bundle. Raises NotFound, Conflict."""
 
         def decide(state: RepoState) -> tuple[RepoOp, ...]:
@@ -92,6 +92,6 @@ class RefUpdates:
     def _append(self, decide: Callable[[RepoState], tuple[RepoOp, ...]]) -> RepoState:
         return self._log.append(lambda head: head.state.unshadowed(decide(head.state))).state
 
-    def _alive(self, bundle: Bundle) -> Bundle:
+    def _alive(self, bundle: BundleRecord) -> BundleRecord:
         """The bundle, unless it was deleted since it was looked up: then NotFound."""
         return self._refs.get(bundle.id)

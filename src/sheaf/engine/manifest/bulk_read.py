@@ -45,7 +45,7 @@ class Range:
 
 
 @dataclass(slots=True)
-class Reading:
+class BulkRead:
     """The files of one call. ``late``: chunks that were in no range, as (row, number in the file, location)."""
 
     batch: pa.RecordBatch
@@ -72,7 +72,7 @@ class Bulk:
 
         Raises Corrupt, Unavailable, and Unsupported for external bytes.
         """
-        reading = Reading(batch, [b""] * batch.num_rows)
+        reading = BulkRead(batch, [b""] * batch.num_rows)
         place, size = batch["place"].to_numpy(), batch["size"].to_numpy()
         alone = (place == PlaceKind.OBJECT) | (place == PlaceKind.EXTERNAL)
         alone |= (place == PlaceKind.RECIPE) & (size > _BIG)
@@ -98,7 +98,7 @@ class Bulk:
             # Gc has moved what is in it, or some of it is damaged: each chunk is then fetched by itself.
             return None
 
-    def _take(self, reading: Reading, wanted: Range, data: memoryview | None) -> None:
+    def _take(self, reading: BulkRead, wanted: Range, data: memoryview | None) -> None:
         """Extract the rows of a range from its bytes; chunks that are not in there are fetched by themselves."""
         rows, pack, start, whole = wanted.rows, wanted.pack, wanted.start, reading.whole
         columns = [reading.column(name, rows) for name in ("place", "offset", "stored", "size", "content", "recipe")]
@@ -115,7 +115,7 @@ class Bulk:
                 self._follow(reading, i, RecipePlace(recipe, pack, offset, stored), bytes_, wanted, data)
 
     def _follow(
-        self, reading: Reading, i: int, place: RecipePlace, recipe: bytes, wanted: Range, data: memoryview | None
+        self, reading: BulkRead, i: int, place: RecipePlace, recipe: bytes, wanted: Range, data: memoryview | None
     ) -> None:
         """Collect the chunks of a recipe: those in the range now, the others later."""
         part = decode_part(recipe, f"recipe {place.recipe.hex()}")
@@ -132,7 +132,7 @@ class Bulk:
             else:
                 parts[k] = found
 
-    def _take_late(self, reading: Reading) -> None:
+    def _take_late(self, reading: BulkRead) -> None:
         late = sorted(reading.late, key=lambda item: (item[2].pack, item[2].offset))
         found = self._contents.fetch([want for _, _, want in late])
         for (i, k, _), (_, content) in zip(late, found, strict=True):
@@ -179,7 +179,7 @@ def _runs(number: Ints, begin: Ints, end: Ints) -> Iterator[tuple[int, int]]:
             first = last
 
 
-def _check_sizes(reading: Reading, size: Ints) -> None:
+def _check_sizes(reading: BulkRead, size: Ints) -> None:
     found = np.fromiter(map(len, reading.whole), np.int64, len(reading.whole))
     for i in np.flatnonzero(found != size).tolist():
         path = entry_at(reading.batch, i).path

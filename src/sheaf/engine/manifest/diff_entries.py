@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from sheaf.model.entries import Entry
+from sheaf.model.entries import ManifestEntry
 from sheaf.model.paths import order_key
 
 __all__ = ["Difference", "diff_entries", "same"]
@@ -19,8 +19,8 @@ class Difference:
     """One path that differs; ``old`` is None if it was added, ``new`` if it was deleted."""
 
     how: How
-    old: Entry | None
-    new: Entry | None
+    old: ManifestEntry | None
+    new: ManifestEntry | None
 
     @property
     def path(self) -> str:
@@ -30,12 +30,12 @@ class Difference:
         return entry.path
 
 
-def same(old: Entry, new: Entry) -> bool:
+def same(old: ManifestEntry, new: ManifestEntry) -> bool:
     """True if two entries are equal in what a version covers."""
     return (old.kind, old.executable, old.content) == (new.kind, new.executable, new.content)
 
 
-def diff_entries(old: Iterable[Entry], new: Iterable[Entry]) -> Iterator[Difference]:
+def diff_entries(old: Iterable[ManifestEntry], new: Iterable[ManifestEntry]) -> Iterator[Difference]:
     """Merge two ordered runs of entries, and yield their differences in order."""
     lefts, rights = iter(old), iter(new)
     left, right = next(lefts, None), next(rights, None)

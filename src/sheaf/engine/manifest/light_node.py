@@ -14,7 +14,7 @@ import msgspec
 
 from sheaf.errors import Corrupt, InvalidInput
 from sheaf.format.node_columns_v1 import NodeColumns
-from sheaf.model.entries import MAX_MODE, Entry, Kind
+from sheaf.model.entries import MAX_MODE, Kind, ManifestEntry
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import check_path, join, order_key
 
@@ -116,17 +116,17 @@ class LightLeaf:
         folder, name = self._columns.text("folder"), self._columns.text("name")
         return order_key(join(self._prefix, folder[row]), name[row])
 
-    def find(self, key: bytes) -> Entry | None:
+    def find(self, key: bytes) -> ManifestEntry | None:
         """Return the row with an order key, or None."""
         row = bisect_left(range(self._node.rows), key, key=self.key)
         return self.entry(row) if row < self._node.rows and self.key(row) == key else None
 
-    def between(self, low: bytes, high: bytes) -> Iterator[Entry]:
+    def between(self, low: bytes, high: bytes) -> Iterator[ManifestEntry]:
         """Yield the rows after one order key and before another."""
         rows = range(self._node.rows)
         return map(self.entry, range(bisect_right(rows, low, key=self.key), bisect_left(rows, high, key=self.key)))
 
-    def entry(self, row: int) -> Entry:
+    def entry(self, row: int) -> ManifestEntry:
         """Return one row as an entry. Raises Corrupt if it is invalid."""
         c = self._columns
         folder, name = join(self._prefix, c.text("folder")[row]), c.text("name")[row]
@@ -138,7 +138,7 @@ class LightLeaf:
                 raise ValueError(f"its name is {name!r}, its size {size}, its mode {mode:o}")
             check_path(join(folder, name) if name else name)
             known = msgspec.json.decode(attrs, type=dict[str, str]) if attrs else {}
-            return Entry(folder, name, Kind(kind), mode, mtime, size, c.hash("content", row), target, known)
+            return ManifestEntry(folder, name, Kind(kind), mode, mtime, size, c.hash("content", row), target, known)
         except (InvalidInput, ValueError, msgspec.MsgspecError) as error:
             raise Corrupt(f"{self._node.what} has an invalid row: {error}", "run `sheaf store check`") from error
 

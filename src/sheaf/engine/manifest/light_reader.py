@@ -9,7 +9,7 @@ from contextlib import suppress
 from sheaf.engine.manifest.light_node import LightLeaf
 from sheaf.engine.manifest.tree import Tree
 from sheaf.errors import Corrupt
-from sheaf.model.entries import Entry
+from sheaf.model.entries import ManifestEntry
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import order_key, split
 
@@ -30,7 +30,7 @@ class LightReader:
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
 
-    def find(self, path: str) -> Entry | None:
+    def find(self, path: str) -> ManifestEntry | None:
         """Return the entry of a path, or None."""
         key = order_key(*split(path))
         with suppress(_RequiresArrow, Corrupt):
@@ -38,7 +38,7 @@ class LightReader:
             return next((entry for entry in found if entry is not None), None)
         return self._tree.find(path)
 
-    def entries(self, folder: str = "", *, recursive: bool = True) -> Iterator[Entry]:
+    def entries(self, folder: str = "", *, recursive: bool = True) -> Iterator[ManifestEntry]:
         """Yield the entries below a folder (without its own), in order: all of them, or only one level."""
         if not recursive:
             with suppress(_RequiresArrow, Corrupt):
@@ -46,7 +46,7 @@ class LightReader:
                 return iter(list(self._folder(folder)))
         return self._tree.entries(folder, recursive=recursive)
 
-    def _folder(self, folder: str) -> Iterator[Entry]:
+    def _folder(self, folder: str) -> Iterator[ManifestEntry]:
         low = order_key(folder, "")
         high = low[:-1] + b"\1"
         for leaf in self._leaves(self._tree.root, low, high):

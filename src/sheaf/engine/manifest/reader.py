@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 from sheaf.engine.manifest.light_reader import LightReader
 from sheaf.engine.manifest.tree import Tree
-from sheaf.model.entries import Entry
+from sheaf.model.entries import ManifestEntry
 
 __all__ = ["Amount", "ManifestReader", "manifest_reader"]
 
@@ -22,10 +22,10 @@ Amount = Literal["few rows", "bulk"]
 class ManifestReader(Protocol):
     """Reads the rows of one manifest. Safe to use from many threads."""
 
-    def find(self, path: str) -> Entry | None:
+    def find(self, path: str) -> ManifestEntry | None:
         """The entry of a path, or None. Raises Corrupt."""
 
-    def entries(self, folder: str = "", *, recursive: bool = True) -> Iterator[Entry]:
+    def entries(self, folder: str = "", *, recursive: bool = True) -> Iterator[ManifestEntry]:
         """The entries below a folder (without its own), in order: all of them, or only one level. Raises Corrupt."""
 
 

@@ -9,13 +9,13 @@ import msgspec
 import pyarrow as pa
 from blake3 import blake3
 
-from sheaf.engine.chunks.ingest import Placed
+from sheaf.engine.chunks.ingest import StoredFile
 from sheaf.format.node_v1 import ROWS, external_content
 from sheaf.model.entries import (
     ChunkPlace,
-    Entry,
     ExternalPlace,
     Kind,
+    ManifestEntry,
     ObjectPlace,
     Place,
     PlaceKind,
@@ -27,27 +27,27 @@ from sheaf.model.paths import check_path, check_target, split
 __all__ = ["external_entry", "folder_entry", "place_of", "row_of", "symlink_entry"]
 
 
-def folder_entry(path: str, mode: int = 0o755, mtime: int = 0) -> Entry:
+def folder_entry(path: str, mode: int = 0o755, mtime: int = 0) -> ManifestEntry:
     """Return the entry of a folder. ``mtime``: nanoseconds since 1970."""
     folder, name = split(check_path(path))
-    return Entry(folder, name, Kind.FOLDER, mode, mtime)
+    return ManifestEntry(folder, name, Kind.FOLDER, mode, mtime)
 
 
-def symlink_entry(path: str, target: str, mtime: int = 0) -> Entry:
+def symlink_entry(path: str, target: str, mtime: int = 0) -> ManifestEntry:
     """Return the entry of a symlink; its content is the hash of its target."""
     folder, name = split(check_path(path))
     raw = check_target(target, path).encode()
-    return Entry(folder, name, Kind.SYMLINK, 0o777, mtime, len(raw), blake3(raw).digest(), target)
+    return ManifestEntry(folder, name, Kind.SYMLINK, 0o777, mtime, len(raw), blake3(raw).digest(), target)
 
 
-def external_entry(path: str, url: str, size: int, etag: str = "", mtime: int = 0) -> Entry:
+def external_entry(path: str, url: str, size: int, etag: str = "", mtime: int = 0) -> ManifestEntry:
     """Return the entry of an external file, whose bytes were not hashed: its content is a hash of URL, size and ETag."""
     folder, name = split(check_path(path))
     content = external_content(url, size, etag)
-    return Entry(folder, name, Kind.EXTERNAL, 0o644, mtime, size, content, place=ExternalPlace(url, etag))
+    return ManifestEntry(folder, name, Kind.EXTERNAL, 0o644, mtime, size, content, place=ExternalPlace(url, etag))
 
 
-def place_of(placed: Placed) -> Place | None:
+def place_of(placed: StoredFile) -> Place | None:
     """Return the location of a stored file, None if it is empty."""
     if placed.place == PlaceKind.CHUNK:
         return ChunkPlace(placed.pack, placed.offset, placed.stored)
@@ -56,7 +56,7 @@ def place_of(placed: Placed) -> Place | None:
     return None
 
 
-def row_of(entry: Entry, packs: Sequence[tuple[bytes, int]] | None = None) -> pa.RecordBatch:
+def row_of(entry: ManifestEntry, packs: Sequence[tuple[bytes, int]] | None = None) -> pa.RecordBatch:
     """Return one entry as a batch of one row. ``packs``: for a recipe, what the file needs (the `packs` column)."""
     values: dict[str, Any] = dict.fromkeys(ROWS.names)
     for name in ("folder", "name", "kind", "mode", "mtime", "size", "content", "target"):

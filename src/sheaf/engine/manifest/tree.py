@@ -10,7 +10,16 @@ import msgspec
 
 from sheaf.engine.manifest.node_store import Nodes
 from sheaf.errors import Corrupt, SheafError
-from sheaf.model.entries import ChunkPlace, Entry, ExternalPlace, Kind, ObjectPlace, Place, PlaceKind, RecipePlace
+from sheaf.model.entries import (
+    ChunkPlace,
+    ExternalPlace,
+    Kind,
+    ManifestEntry,
+    ObjectPlace,
+    Place,
+    PlaceKind,
+    RecipePlace,
+)
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import order_key, split
 
@@ -35,7 +44,7 @@ class Tree:
         self.root = root
         self._now = now
 
-    def find(self, path: str) -> Entry | None:
+    def find(self, path: str) -> ManifestEntry | None:
         """Return the entry of a path, or None."""
         row = self.row(path)
         return None if row is None else entry_at(row, 0)
@@ -90,7 +99,7 @@ class Tree:
             if batch.num_rows:
                 yield batch
 
-    def entries(self, folder: str = "", *, recursive: bool = True) -> Iterator[Entry]:
+    def entries(self, folder: str = "", *, recursive: bool = True) -> Iterator[ManifestEntry]:
         """Yield the entries below a folder, as :meth:`batches` does."""
         for batch in self.batches(folder, recursive=recursive):
             yield from entries(batch)
@@ -129,26 +138,26 @@ def _between(batch: pa.RecordBatch, folder: str, recursive: bool) -> pa.RecordBa
     return batch.slice(hits[0], len(hits)) if len(hits) else batch.slice(0, 0)
 
 
-def entries(batch: pa.RecordBatch) -> Iterator[Entry]:
+def entries(batch: pa.RecordBatch) -> Iterator[ManifestEntry]:
     """Yield the rows of a batch as entries."""
     columns = {name: batch[name].to_pylist() for name in batch.schema.names}
     for i in range(batch.num_rows):
         yield _entry({name: values[i] for name, values in columns.items()})
 
 
-def entry_at(batch: pa.RecordBatch, i: int) -> Entry:
+def entry_at(batch: pa.RecordBatch, i: int) -> ManifestEntry:
     """Return row i of a batch as an entry."""
     return _entry({name: batch[name][i].as_py() for name in batch.schema.names})
 
 
-def _entry(r: dict[str, Any]) -> Entry:
+def _entry(r: dict[str, Any]) -> ManifestEntry:
     try:
         kind = Kind(r["kind"])
         attrs = msgspec.json.decode(r["attrs"], type=dict[str, str]) if r["attrs"] else {}
         place = _place(r)
     except (ValueError, msgspec.MsgspecError) as error:
         raise Corrupt(f"the manifest has an invalid row for {r['folder']}/{r['name']}: {error}") from error
-    return Entry(
+    return ManifestEntry(
         r["folder"], r["name"], kind, r["mode"], r["mtime"], r["size"], r["content"], r["target"], attrs, place
     )
 

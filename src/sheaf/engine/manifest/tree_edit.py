@@ -8,7 +8,7 @@ from sheaf.engine.manifest.rows import folder_entry, row_of
 from sheaf.engine.manifest.tree import Tree
 from sheaf.engine.manifest.tree_writer import Change
 from sheaf.errors import InvalidInput, NotFound
-from sheaf.model.entries import Entry, Kind
+from sheaf.model.entries import Kind, ManifestEntry
 from sheaf.model.paths import ancestors, check_path, join, order_key, split
 
 __all__ = ["Changes"]
@@ -23,7 +23,7 @@ class Changes:
         self._kinds: dict[str, Kind | None] = {}
         self.files = 0  #: change in the number of files
 
-    def put(self, entry: Entry, packs: list[tuple[bytes, int]] | None = None) -> None:
+    def put(self, entry: ManifestEntry, packs: list[tuple[bytes, int]] | None = None) -> None:
         """Set an entry, and create missing folders above it.
 
         Raises:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from sheaf.engine.check.report import FAULTS, Problem, Report
+from sheaf.engine.check.report import FAULTS, CheckReport, Problem
 from sheaf.engine.chunks.verify_pack import verify_pack
 from sheaf.engine.core import Core
 from sheaf.engine.log.record_log import store_log
 from sheaf.engine.objects import get_object
 from sheaf.engine.repair.log_records import mend_logs
-from sheaf.engine.repair.restore_objects import Mending
+from sheaf.engine.repair.restore_objects import Restoration
 from sheaf.engine.replicas.replica_records import is_copy, state_of
 from sheaf.engine.sessions.forwarding import load_forwards
 from sheaf.errors import Refused, SheafError
@@ -24,7 +24,7 @@ _KEPT_FOR_EVER = (keys.ERASED, keys.RECEIPTS, keys.RUNS)
 _ELSEWHERE = frozenset({"log", "index", "ref", "bundle", "size"})  # problems that no single object can solve
 
 
-def fetch(mending: Mending, found: Report, check: Callable[[], Report]) -> Report:
+def fetch(mending: Restoration, found: CheckReport, check: Callable[[], CheckReport]) -> CheckReport:
     """Repair the logs, then what was ``found``, and what ``check`` finds then, as long as a copy can help.
 
     Returns:
@@ -60,7 +60,7 @@ def _epoch(core: Core) -> int:
         return 0
 
 
-def _ensure_one_primary(mending: Mending) -> None:
+def _ensure_one_primary(mending: Restoration) -> None:
     if _is_copy(mending.core):
         return
     for source in mending.sources:
@@ -71,7 +71,7 @@ def _ensure_one_primary(mending: Mending) -> None:
             )
 
 
-def _fetch_lost_notices(mending: Mending) -> None:
+def _fetch_lost_notices(mending: Restoration) -> None:
     """Fetch objects that are never deleted: if a copy has one that this location lacks, it was lost."""
     for prefix in _KEPT_FOR_EVER:
         here = {stat.key for stat in mending.core.backend.list(prefix)}
@@ -97,7 +97,7 @@ def _moved(core: Core) -> frozenset[bytes]:
     return frozenset(bytes.fromhex(pack) for op in ops for pack in op.packs)
 
 
-def _keys(mending: Mending, problems: Iterable[Problem], moved: frozenset[bytes]) -> Iterator[str]:
+def _keys(mending: Restoration, problems: Iterable[Problem], moved: frozenset[bytes]) -> Iterator[str]:
     """Yield the keys of objects that may cause these problems."""
     for problem in problems:
         if problem.kind in _ELSEWHERE:
@@ -112,7 +112,7 @@ def _keys(mending: Mending, problems: Iterable[Problem], moved: frozenset[bytes]
             yield problem.key
 
 
-def _of_pack(mending: Mending, key: str, moved: frozenset[bytes]) -> Iterator[str]:
+def _of_pack(mending: Restoration, key: str, moved: frozenset[bytes]) -> Iterator[str]:
     """Yield the pack's key; or, if the pack was replaced, the keys of its forwarding addresses."""
     (pack,) = keys.ids_of([key])
     if pack not in moved:

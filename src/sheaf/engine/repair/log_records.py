@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from sheaf.engine.core import Core
 from sheaf.engine.log.record_log import store_log
 from sheaf.engine.objects import get_object
-from sheaf.engine.repair.restore_objects import Mending
+from sheaf.engine.repair.restore_objects import Restoration
 from sheaf.engine.replicas.replica_records import copied_up_to
 from sheaf.errors import Corrupt, NotFound
 from sheaf.format import keys
@@ -20,7 +20,7 @@ __all__ = ["mend_logs"]
 _AT_ONCE = 256  # records read at a time
 
 
-def mend_logs(mending: Mending, *, may_grow: bool) -> None:
+def mend_logs(mending: Restoration, *, may_grow: bool) -> None:
     """Repair the store's log, then that of each repo.
 
     Args:
@@ -34,7 +34,7 @@ def mend_logs(mending: Mending, *, may_grow: bool) -> None:
         _mend(mending, keys.repo(repo), may_grow)
 
 
-def _repos(mending: Mending) -> Iterable[str]:
+def _repos(mending: Restoration) -> Iterable[str]:
     try:
         return list(store_log(mending.core).head().state.repos)
     except (Corrupt, NotFound):
@@ -46,7 +46,7 @@ def _repos(mending: Mending) -> Iterable[str]:
     return []
 
 
-def _mend(mending: Mending, base: str, may_grow: bool) -> None:
+def _mend(mending: Restoration, base: str, may_grow: bool) -> None:
     """Restore the missing and damaged records of one log. Does nothing if it has diverged from a copy."""
     here = copied_up_to(mending.core.backend, base)
     ends = [copied_up_to(source, base) for source in mending.sources]
@@ -69,7 +69,7 @@ def _mend(mending: Mending, base: str, may_grow: bool) -> None:
             before = after
 
 
-def _are_apart(mending: Mending, source: Backend, base: str, n: int) -> bool:
+def _are_apart(mending: Restoration, source: Backend, base: str, n: int) -> bool:
     """True if both logs have this record, but with different contents."""
     ours, theirs = (_sound(place, base, n) for place in (mending.core.backend, source))
     if ours is None or theirs is None or ours.write == theirs.write:
@@ -90,7 +90,7 @@ def _sound(place: Backend, base: str, n: int) -> Record | None:
     return record if record.n == n else None
 
 
-def _mended(mending: Mending, base: str, n: int, before: Record | None) -> Record | None:
+def _mended(mending: Restoration, base: str, n: int, before: Record | None) -> Record | None:
     """Restore one record from a copy that continues record ``before`` and precedes the next one here. None: there is none."""
     key = keys.log_record(base, n)
     after = _sound(mending.core.backend, base, n + 1)

@@ -19,9 +19,9 @@ from sheaf.engine.sessions.forwarding import load_forwards
 from sheaf.errors import Corrupt, NotFound, Refused
 from sheaf.format import keys
 from sheaf.format.node_v1 import leaf_packs, object_id
-from sheaf.model.entries import Entry, ExternalPlace
+from sheaf.model.entries import ExternalPlace, ManifestEntry
 from sheaf.model.nodes import Pointer
-from sheaf.model.records import BringBack, Bundle, RepoEntry, RepoOp, RepoState, SetAside
+from sheaf.model.records import BringBack, BundleRecord, RepoEntry, RepoOp, RepoState, SetAside
 
 __all__ = ["Unreadable", "bring_back", "set_aside", "unreadable"]
 
@@ -58,7 +58,7 @@ def unreadable(core: Core, problems: Iterable[Problem]) -> list[Unreadable]:
     return found
 
 
-def _not_aside(core: Core, repo: RepoEntry) -> list[Bundle]:
+def _not_aside(core: Core, repo: RepoEntry) -> list[BundleRecord]:
     log = repo_log(core, repo.id)
     aside = log.head().state.aside
     return [bundle for bundle in Refs(log, repo.name).bundles() if bundle.id not in aside]
@@ -95,7 +95,7 @@ class _Reader:
         self._suspects = suspects
         self._known: dict[bytes, str] = {}
 
-    def fault(self, bundle: Bundle) -> str:
+    def fault(self, bundle: BundleRecord) -> str:
         """Return the first problem of a bundle, "" if there is none."""
         try:
             return self._fault(pointer_of(bundle.root))
@@ -127,7 +127,7 @@ class _Reader:
             return True
         return any(pack in self._suspects.packs for pack, _ in leaf_packs(batch))
 
-    def _read(self, entry: Entry) -> None:
+    def _read(self, entry: ManifestEntry) -> None:
         """Raise one of FAULTS if a file can't be read. Erased bytes are not a fault."""
         if entry.place is None or isinstance(entry.place, ExternalPlace):
             return
@@ -176,7 +176,7 @@ def _noted(core: Core, repo: str, items: list[Unreadable]) -> list[Unreadable]:
     return noted
 
 
-def bring_back(core: Core, log: Log[RepoState, RepoOp], refs: Refs, id: str) -> Bundle:
+def bring_back(core: Core, log: Log[RepoState, RepoOp], refs: Refs, id: str) -> BundleRecord:
     """Release a bundle from quarantine, once every byte of it can be read.
 
     Raises:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sheaf.engine.check.check import Reading, check_store
+from sheaf.engine.check.check import PackSelection, check_store
 from sheaf.engine.check.read_history import Readings
-from sheaf.engine.check.report import Report
+from sheaf.engine.check.report import CheckReport
 from sheaf.engine.core import Core
 from sheaf.engine.object_cache import Cache, NoCache
 from sheaf.format import keys
 
-__all__ = ["Looks"]
+__all__ = ["Recheck"]
 
 
 class _Memory(Cache):
@@ -32,7 +32,7 @@ class _Memory(Cache):
 
 
 @dataclass(slots=True)
-class Looks:
+class Recheck:
     """Repeated checks of a store; a sound pack is not read twice.
 
     ``read_data``: the part of the packs to read each time; with 1 each pack is read once. ``suspects``: packs that had a
@@ -43,26 +43,26 @@ class Looks:
     state: Cache
     read_data: float
     tell: Callable[[str, int], None]
-    last: Report = field(default_factory=Report)
+    last: CheckReport = field(default_factory=CheckReport)
     suspects: set[bytes] = field(default_factory=set)
     read: Cache = field(default_factory=_Memory)
 
-    def again(self) -> Report:
+    def again(self) -> CheckReport:
         """Check again, including the data of quarantined bundles."""
         self.last = self._check(even_aside=True)
         self.suspects |= _packs_of(self.last)
         return self.last
 
-    def verdict(self) -> Report:
+    def verdict(self) -> CheckReport:
         """Return the report of a check without quarantined bundles."""
         return self._check(even_aside=False) if "bundles set aside" in self.last.counts else self.last
 
-    def _check(self, *, even_aside: bool) -> Report:
+    def _check(self, *, even_aside: bool) -> CheckReport:
         seed = self.core.clock.new_id() if isinstance(self.state, NoCache) else ""
         if self.read_data < 1:
-            reading = Reading(self.read_data, False, seed, self.state, frozenset(self.suspects))
+            reading = PackSelection(self.read_data, False, seed, self.state, frozenset(self.suspects))
         else:
-            reading = Reading(state=self.read, packs=self._unread())
+            reading = PackSelection(state=self.read, packs=self._unread())
         return check_store(self.core, reading=reading, even_aside=even_aside, tell=self.tell)
 
     def _unread(self) -> frozenset[bytes]:
@@ -71,6 +71,6 @@ class Looks:
         return frozenset(listed).difference(Readings.load(self.read).times)
 
 
-def _packs_of(report: Report) -> set[bytes]:
+def _packs_of(report: CheckReport) -> set[bytes]:
     """The packs that something is wrong with."""
     return set(keys.ids_of(problem.key for problem in report.problems if problem.kind == "pack"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from sheaf.engine.check.report import FAULTS, Report
+from sheaf.engine.check.report import FAULTS, CheckReport
 from sheaf.engine.context import Connected
 from sheaf.engine.core import Core
 from sheaf.engine.repair.damage_notes import review_notes
@@ -15,9 +15,9 @@ from sheaf.engine.repair.fetch import fetch
 from sheaf.engine.repair.log_pages import write_pages
 from sheaf.engine.repair.quarantine import Unreadable, set_aside, unreadable
 from sheaf.engine.repair.rebuild_index import Rebuilt, rebuild_index
-from sheaf.engine.repair.recheck import Looks
-from sheaf.engine.repair.restore_objects import Mending
-from sheaf.engine.replicas.object_kinds import Kind, kind_of
+from sheaf.engine.repair.recheck import Recheck
+from sheaf.engine.repair.restore_objects import Restoration
+from sheaf.engine.replicas.object_kinds import ObjectKind, kind_of
 from sheaf.engine.replicas.promotion import note_behind
 from sheaf.engine.replicas.replica_records import state_of
 from sheaf.engine.replicas.replica_set import ReplicaSet
@@ -25,11 +25,11 @@ from sheaf.engine.replicas.replicated_backend import ensure_primary
 from sheaf.errors import SheafError
 from sheaf.format import keys
 
-__all__ = ["Copies", "Plan", "Repaired", "repair_store"]
+__all__ = ["Copies", "RepairPlan", "Repaired", "repair_store"]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RepairPlan:
     """The steps of a repair, in this order; by default none.
 
     Args:
@@ -59,8 +59,8 @@ class Repaired:
     not be repaired, with the reason; ``sound``: keys of sound objects whose damage notes were removed.
     """
 
-    found: Report = field(default_factory=Report)
-    left: Report = field(default_factory=Report)
+    found: CheckReport = field(default_factory=CheckReport)
+    left: CheckReport = field(default_factory=CheckReport)
     fetched: list[str] = field(default_factory=list)
     size: int = 0
     written: list[str] = field(default_factory=list)
@@ -82,7 +82,9 @@ class Copies(Protocol):
         ...
 
 
-def repair_store(mending: Mending, look: Looks, plan: Plan, copies: Copies, warn: Callable[[str], None]) -> Repaired:
+def repair_store(
+    mending: Restoration, look: Recheck, plan: RepairPlan, copies: Copies, warn: Callable[[str], None]
+) -> Repaired:
     """Check a store, take the steps of a plan, and check it again. Raises Refused, Corrupt."""
     done = Repaired(look.again())
     if plan.from_replica is not None:
@@ -107,8 +109,8 @@ class _Derivation:
     """The steps that need no replica: what they write is derived from what is there."""
 
     core: Core
-    plan: Plan
-    look: Looks
+    plan: RepairPlan
+    look: Recheck
     copies: Copies
     warn: Callable[[str], None]
 
@@ -161,6 +163,6 @@ class _Derivation:
             self.warn(f"{error.message}: run `sheaf store replicate`")
 
 
-def _matters(key: str, left: Report) -> bool:
+def _matters(key: str, left: CheckReport) -> bool:
     """Whether it is a pity that an object could not be mended: it was needed, or is a record that a copy has otherwise."""
-    return kind_of(key) is Kind.RECORD or any(key == p.key or key in p.suspects for p in left.problems)
+    return kind_of(key) is ObjectKind.RECORD or any(key == p.key or key in p.suspects for p in left.problems)

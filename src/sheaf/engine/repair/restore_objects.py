@@ -12,13 +12,13 @@ from sheaf.engine.repair.verify import verify
 from sheaf.errors import Corrupt, NotFound, SheafError
 from sheaf.storage.port import Backend, Created
 
-__all__ = ["Keep", "Mending"]
+__all__ = ["Keep", "Restoration"]
 
 Keep = Callable[[str, bytes], None]  #: called with key and bytes of an object before it is replaced
 
 
 @dataclass(slots=True)
-class Mending:
+class Restoration:
     """Restores objects of a location. ``core``: that location; ``sources``: its copies, by preference.
 
     ``is_dry``: only report. ``mended``: keys of restored objects; ``failed``: keys of others, and why. A missing object

@@ -15,7 +15,7 @@ from typing import Any
 from sheaf.engine.core import Core
 from sheaf.engine.log.record_log import Log, repo_log, store_log
 from sheaf.engine.objects import get_object, get_stored
-from sheaf.engine.replicas.object_kinds import LOCAL, Kind, kind_of, replica_id
+from sheaf.engine.replicas.object_kinds import LOCAL, ObjectKind, kind_of, replica_id
 from sheaf.engine.replicas.replica_records import copy_log, copy_of, end_epoch, newest_common_record, state_of
 from sheaf.errors import Corrupt, NotFound, Refused
 from sheaf.fork import Threads
@@ -147,7 +147,7 @@ class _CatchUp:
             return False
         for base, last in heads.items():
             self.caught.records += copy_log(self._source, self._target, base, last)
-        for page in missing[Kind.PAGE]:
+        for page in missing[ObjectKind.PAGE]:
             self._copy_page(page, heads)
         self._clean(over, extra)
         self.caught.unfinished = list(self._target.unfinished(remove=True))
@@ -180,9 +180,9 @@ class _CatchUp:
                     return True
         return False
 
-    def _compare(self) -> tuple[dict[Kind, list[Stat]], list[str]]:
+    def _compare(self) -> tuple[dict[ObjectKind, list[Stat]], list[str]]:
         """The objects that the target lacks, by kind, and the keys that only it has. Raises Corrupt if sizes differ."""
-        missing: dict[Kind, list[Stat]] = {kind: [] for kind in Kind}
+        missing: dict[ObjectKind, list[Stat]] = {kind: [] for kind in ObjectKind}
         extra: list[str] = []
         theirs = _objects(self._target)
         other = next(theirs, None)
@@ -206,11 +206,11 @@ class _CatchUp:
 
     # -- copying -------------------------------------------------------------------------------------------------------
 
-    def _copy_all(self, missing: dict[Kind, list[Stat]]) -> bool:
-        total = [stat for kind in (Kind.DATA, Kind.NODE, Kind.LINK) for stat in missing[kind]]
+    def _copy_all(self, missing: dict[ObjectKind, list[Stat]]) -> bool:
+        total = [stat for kind in (ObjectKind.DATA, ObjectKind.NODE, ObjectKind.LINK) for stat in missing[kind]]
         size, done, so_far, is_whole = sum(stat.size for stat in total), 0, 0, True
         with Threads(_AT_ONCE, thread_name_prefix="sheaf-replicate") as pool:
-            for kind in (Kind.DATA, Kind.NODE, Kind.LINK):
+            for kind in (ObjectKind.DATA, ObjectKind.NODE, ObjectKind.LINK):
                 for batch in _batches(missing[kind]):
                     for stat, was_there in zip(batch, pool.map(self._copy, batch), strict=True):
                         is_whole &= was_there
@@ -223,7 +223,7 @@ class _CatchUp:
         try:
             data = get_stored(self._source, stat.key)
         except NotFound:
-            return kind_of(stat.key) is Kind.LINK or stat.key.startswith((keys.SESSIONS, keys.CONDEMNED))
+            return kind_of(stat.key) is ObjectKind.LINK or stat.key.startswith((keys.SESSIONS, keys.CONDEMNED))
         self._target.create(stat.key, data)
         self.caught.objects += 1
         self.caught.bytes += len(data)
@@ -242,7 +242,7 @@ class _CatchUp:
         dead = {key for generation in over for key in _listed(generation, get_object(lists, generation))}
         local = {key for key in extra if key.startswith((keys.INDEX, keys.SESSIONS, keys.SLOTS))}
         doomed = {key for key in extra if self._prune or key in dead} | local
-        doomed -= {key for key in extra if kind_of(key) is Kind.RECORD or key in over}
+        doomed -= {key for key in extra if kind_of(key) is ObjectKind.RECORD or key in over}
         for key in sorted(doomed, key=lambda key: (not key.startswith(keys.INDEX), key)):
             # A listing may be late, so make sure that the source does not have it.
             if self._source.stat(key) is None:
@@ -256,7 +256,7 @@ class _CatchUp:
 def _objects(place: Backend) -> Iterator[Stat]:
     """Yield the objects that are copied by comparison, in order of their keys."""
     for stat in place.list(sort=True):
-        if stat.key != keys.CONFIG and kind_of(stat.key) not in (Kind.RECORD, Kind.LOCAL):
+        if stat.key != keys.CONFIG and kind_of(stat.key) not in (ObjectKind.RECORD, ObjectKind.LOCAL):
             yield stat
 
 

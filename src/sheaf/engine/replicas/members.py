@@ -17,13 +17,13 @@ from sheaf.format.store_v1 import StoreConfig
 from sheaf.model.records import StoreOp, StoreState
 from sheaf.storage.port import Backend, Buffer, Created
 
-__all__ = ["POLICIES", "Member", "Open", "Tell", "needed"]
+__all__ = ["POLICIES", "Member", "Open", "Warn", "needed"]
 
 _AGAIN_S = 60.0
 
 POLICIES = ("all", "majority", "primary")
 Open = Callable[[str], Backend]  #: opens the location of a URL
-Tell = Callable[[str], None]  #: prints a warning of one line
+Warn = Callable[[str], None]  #: prints a warning of one line
 
 
 def needed(policy: str, replicas: int) -> int:

@@ -8,10 +8,10 @@ from blake3 import blake3
 
 from sheaf.format import keys
 
-__all__ = ["Kind", "kind_of", "log_of", "replica_id"]
+__all__ = ["ObjectKind", "kind_of", "log_of", "replica_id"]
 
 
-class Kind(enum.IntEnum):
+class ObjectKind(enum.IntEnum):
     """The order of copying: objects of a later kind may refer to those of an earlier kind."""
 
     DATA = 0  #: packs, objects, notices of erasure, and everything else
@@ -23,11 +23,11 @@ class Kind(enum.IntEnum):
 
 
 _KINDS = {
-    "log/": Kind.RECORD,
-    "pages/": Kind.PAGE,
-    keys.NODES: Kind.NODE,
-    keys.INDEX: Kind.LINK,
-    keys.SESSIONS: Kind.LINK,
+    "log/": ObjectKind.RECORD,
+    "pages/": ObjectKind.PAGE,
+    keys.NODES: ObjectKind.NODE,
+    keys.INDEX: ObjectKind.LINK,
+    keys.SESSIONS: ObjectKind.LINK,
 }
 
 
@@ -35,16 +35,16 @@ _KINDS = {
 LOCAL = (keys.REPLICA, keys.BEHIND, keys.ERASING, keys.DAMAGED, "staging/")
 
 
-def kind_of(key: str) -> Kind:
+def kind_of(key: str) -> ObjectKind:
     """The kind of an object, which decides when it is copied."""
     top, _, rest = key.partition("/")
     folder = f"{top}/"
     if folder in LOCAL:
-        return Kind.LOCAL
+        return ObjectKind.LOCAL
     if folder == keys.REPOS:
         folder = f"{rest.partition('/')[2].partition('/')[0]}/"
-        return {"log/": Kind.RECORD, "pages/": Kind.PAGE}.get(folder, Kind.LINK)
-    return _KINDS.get(folder, Kind.DATA)
+        return {"log/": ObjectKind.RECORD, "pages/": ObjectKind.PAGE}.get(folder, ObjectKind.LINK)
+    return _KINDS.get(folder, ObjectKind.DATA)
 
 
 def log_of(key: str) -> tuple[str, int]:

@@ -13,8 +13,8 @@ from sheaf.engine.clock import Clock, rfc3339
 from sheaf.engine.core import Core
 from sheaf.engine.log.record_log import store_log
 from sheaf.engine.objects import get_stored
-from sheaf.engine.replicas.members import Member, Open, Tell, needed
-from sheaf.engine.replicas.object_kinds import Kind, kind_of, log_of
+from sheaf.engine.replicas.members import Member, Open, Warn, needed
+from sheaf.engine.replicas.object_kinds import ObjectKind, kind_of, log_of
 from sheaf.engine.replicas.replica_records import is_copy
 from sheaf.errors import Refused, SheafError, Unavailable
 from sheaf.fork import Lock
@@ -33,7 +33,7 @@ __all__ = ["ReplicatedBackend", "ensure_primary"]
 class ReplicatedBackend(FailoverBackend):
     """``inner`` is the primary. Its log names the replicas and is read again before each commit."""
 
-    def __init__(self, inner: Backend, open: Open, config: StoreConfig, clock: Clock, tell: Tell) -> None:
+    def __init__(self, inner: Backend, open: Open, config: StoreConfig, clock: Clock, tell: Warn) -> None:
         super().__init__(inner, tell)
         self._core = Core(inner, config, clock=clock)
         self._log = store_log(self._core)
@@ -47,14 +47,14 @@ class ReplicatedBackend(FailoverBackend):
 
     def create(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
         kind = kind_of(key)
-        if kind is Kind.LOCAL:
+        if kind is ObjectKind.LOCAL:
             return self.inner.create(key, data)
-        if self._state is None or kind in (Kind.LINK, Kind.RECORD):
-            if self._has_looked and kind is Kind.LINK:
+        if self._state is None or kind in (ObjectKind.LINK, ObjectKind.RECORD):
+            if self._has_looked and kind is ObjectKind.LINK:
                 self._has_looked = False
             else:
                 self._look()
-        if kind is Kind.RECORD:
+        if kind is ObjectKind.RECORD:
             return self._commit(key, data)
         self._wrote = True
         answer = self.inner.create(key, data)

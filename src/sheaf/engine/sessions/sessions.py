@@ -20,7 +20,7 @@ from sheaf.engine.sessions.damage import Noted, noted_keys
 from sheaf.engine.sessions.erasure_notices import erased_contents, forget_names
 from sheaf.engine.sessions.forwarding import sent_to
 from sheaf.errors import Conflict, NotFound, SheafError, Unavailable
-from sheaf.fork import Origin
+from sheaf.fork import ProcessOrigin
 from sheaf.format import keys
 from sheaf.format.session_v1 import Condemned, Session, decode_condemned, seal, unseal
 from sheaf.model.records import AddBundle, RepoOp, RepoState, VoidSession
@@ -216,7 +216,7 @@ class Ending:
         self._core = core
         self._id = id
         self._is_open = False
-        self._origin = Origin("the session")
+        self._origin = ProcessOrigin("the session")
 
     def __enter__(self) -> Self:
         return self

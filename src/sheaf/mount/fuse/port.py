@@ -1,7 +1,7 @@
 """The interface of a mounted file system: a few calls on numbered nodes, synchronous and thread-safe.
 
 Bindings translate the kernel's requests into these calls, and exceptions into error numbers. A call that would have to
-wait for a store asks its :class:`Patience` first; on a thread that must not wait that raises :class:`WouldWait`, and
+wait for a store asks its :class:`WaitPolicy` first; on a thread that must not wait that raises :class:`WouldWait`, and
 the binding repeats the call on another thread. A call that raises WouldWait has changed nothing.
 """
 
@@ -27,12 +27,12 @@ __all__ = [
     "ROOT_INO",
     "TYPE_BITS",
     "Attr",
-    "Change",
+    "AttributeChange",
     "Filesystem",
     "Listing",
-    "Patience",
     "ReadOnly",
     "Space",
+    "WaitPolicy",
     "WouldWait",
     "errno_of",
     "failed",
@@ -66,7 +66,7 @@ class Attr(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class AttributeChange:
     """Attributes to set; None leaves one as it is. ``mode``: permission bits, ``mtime``: nanoseconds since 1970.
 
     ``now``: True to set the time of change to the current time.
@@ -126,7 +126,7 @@ class Filesystem(Protocol):
 
     def create(self, parent: int, name: str, mode: int) -> tuple[Attr, int]: ...
     def write(self, handle: int, offset: int, data: bytes) -> int: ...
-    def setattr(self, ino: int, change: Change) -> Attr: ...
+    def setattr(self, ino: int, change: AttributeChange) -> Attr: ...
     def mkdir(self, parent: int, name: str, mode: int) -> Attr: ...
     def symlink(self, parent: int, name: str, target: str) -> Attr: ...
     def link(self, ino: int, parent: int, name: str) -> Attr: ...
@@ -160,7 +160,7 @@ class ReadOnly:
     def write(self, handle: int, offset: int, data: bytes) -> int:
         raise failed(errno.EROFS)
 
-    def setattr(self, ino: int, change: Change) -> Attr:
+    def setattr(self, ino: int, change: AttributeChange) -> Attr:
         raise failed(errno.EROFS)
 
     def mkdir(self, parent: int, name: str, mode: int) -> Attr:
@@ -196,7 +196,7 @@ class WouldWait(Exception):
         self.coming = coming
 
 
-class Patience:
+class WaitPolicy:
     """Tells apart threads that may wait from the one that serves the kernel, which must not if it is the only one."""
 
     def __init__(self) -> None:

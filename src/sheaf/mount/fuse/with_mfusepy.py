@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 
 import mfusepy
 
-from sheaf.mount.fuse.port import ROOT_INO, Attr, Change, Filesystem, Listing, Patience, errno_of, failed
+from sheaf.mount.fuse.port import ROOT_INO, Attr, AttributeChange, Filesystem, Listing, WaitPolicy, errno_of, failed
 from sheaf.mount.mount_options import MountOptions
 
 __all__ = ["serve"]
@@ -33,7 +33,7 @@ _UTIME_NOW: Final = (1 << 30) - 1
 _UTIME_OMIT: Final = (1 << 30) - 2
 
 
-def serve(fs: Filesystem, patience: Patience, mountpoint: Path, options: MountOptions) -> None:
+def serve(fs: Filesystem, patience: WaitPolicy, mountpoint: Path, options: MountOptions) -> None:
     """Mount, serve until it is unmounted or a signal comes, and unmount. Raises RuntimeError if mounting fails."""
     keep = fs.getattr(ROOT_INO).keep
     on = {"ro": not fs.is_writable, "allow_other": options.allow_other, "default_permissions": True}
@@ -207,10 +207,10 @@ class _Operations(mfusepy.Operations):  # type: ignore[misc]
         return 0
 
     def truncate(self, path: str, length: int, fh: Any = None) -> int:
-        return self._change(path, Change(size=length))
+        return self._change(path, AttributeChange(size=length))
 
     def chmod(self, path: str, mode: int) -> int:
-        return self._change(path, Change(mode=stat.S_IMODE(mode)))
+        return self._change(path, AttributeChange(mode=stat.S_IMODE(mode)))
 
     def chown(self, path: str, uid: int, gid: int) -> int:
         if uid not in (-1, self._uid) or gid not in (-1, self._gid):
@@ -222,9 +222,9 @@ class _Operations(mfusepy.Operations):  # type: ignore[misc]
         mtime = _UTIME_NOW if times is None else times[1]
         if mtime == _UTIME_OMIT:
             return 0
-        return self._change(path, Change(now=True) if mtime == _UTIME_NOW else Change(mtime=mtime))
+        return self._change(path, AttributeChange(now=True) if mtime == _UTIME_NOW else AttributeChange(mtime=mtime))
 
-    def _change(self, path: str, change: Change) -> int:
+    def _change(self, path: str, change: AttributeChange) -> int:
         self._call(self._fs.setattr, self._ino(path), change)
         return 0
 

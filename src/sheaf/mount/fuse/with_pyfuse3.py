@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar
 import pyfuse3
 import trio
 
-from sheaf.mount.fuse.port import Attr, Change, Filesystem, Listing, Patience, WouldWait, errno_of
+from sheaf.mount.fuse.port import Attr, AttributeChange, Filesystem, Listing, WaitPolicy, WouldWait, errno_of
 from sheaf.mount.mount_options import MountOptions
 
 __all__ = ["serve"]
@@ -33,7 +33,7 @@ _UNKNOWN_INO: Final = 0xFFFFFFFF  # as in libfuse
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def serve(fs: Filesystem, patience: Patience, mountpoint: Path, options: MountOptions) -> None:
+def serve(fs: Filesystem, patience: WaitPolicy, mountpoint: Path, options: MountOptions) -> None:
     """Mount, serve until it is unmounted or a signal comes, and unmount. Raises RuntimeError if mounting fails."""
     names = {f"fsname={options.fsname}", f"subtype={options.type}", "default_permissions"}
     names |= {option for option, is_on in (("ro", not fs.is_writable), ("allow_other", options.allow_other)) if is_on}
@@ -46,7 +46,9 @@ def serve(fs: Filesystem, patience: Patience, mountpoint: Path, options: MountOp
             pyfuse3.close(unmount=True)
 
 
-async def _main(fs: Filesystem, patience: Patience, mountpoint: Path, options: MountOptions, signals: _Signals) -> None:
+async def _main(
+    fs: Filesystem, patience: WaitPolicy, mountpoint: Path, options: MountOptions, signals: _Signals
+) -> None:
     patience.serve_here()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_stop_on_signal, signals, mountpoint if fs.is_writable else None)
@@ -160,7 +162,7 @@ class _Opened:
 class _Operations(pyfuse3.Operations):
     enable_writeback_cache = False
 
-    def __init__(self, fs: Filesystem, patience: Patience) -> None:
+    def __init__(self, fs: Filesystem, patience: WaitPolicy) -> None:
         super().__init__()
         self._fs = fs
         self._uid, self._gid = os.getuid(), os.getgid()
@@ -337,7 +339,7 @@ class _Operations(pyfuse3.Operations):
         if (fields.update_uid and attr.st_uid != self._uid) or (fields.update_gid and attr.st_gid != self._gid):
             # Bundles store no owners.
             raise pyfuse3.FUSEError(errno.EPERM)
-        change = Change(
+        change = AttributeChange(
             attr.st_size if fields.update_size else None,
             stat.S_IMODE(attr.st_mode) if fields.update_mode else None,
             attr.st_mtime_ns if fields.update_mtime else None,

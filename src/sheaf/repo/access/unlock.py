@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from sheaf.format.encrypted_v1 import StoreKey
     from sheaf.format.keyslot_v1 import KeySlot
 
-__all__ = ["Opened", "Opener", "make_encrypted", "need_library"]
+__all__ = ["Opener", "UnlockedStore", "make_encrypted", "need_library"]
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class UnlockedStore:
     """An opened encrypted store, and the slot that opened it."""
 
     backend: EncryptedBackend
@@ -53,7 +53,7 @@ class Opener:
         file = self._options().key_file
         return read_key_file(Path(file)) if file else None
 
-    def open(self, backend: Backend, config: StoreConfig) -> Opened | None:
+    def open(self, backend: Backend, config: StoreConfig) -> UnlockedStore | None:
         """Decrypt a store; returns None if it is not encrypted.
 
         Raises:
@@ -71,7 +71,7 @@ class Opener:
         need_library()
 
         key, slot = engine.unlock(backend, config, self._sources(config.id), self.ask)
-        return Opened(engine.EncryptedBackend(backend, key), key, slot)
+        return UnlockedStore(engine.EncryptedBackend(backend, key), key, slot)
 
     def _options(self) -> StorageOptions:
         return parse_location(self.url, self.options).options if self.url else self.options

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import obstore
 
 from sheaf.errors import Corrupt, NotFound, SheafError, Unavailable
-from sheaf.fork import Origin, Semaphore
+from sheaf.fork import ProcessOrigin, Semaphore
 from sheaf.storage.bucket.obstore_errors import is_panic, translate
 from sheaf.storage.buffers import check_ranges, check_size, is_equal, joined, views
 from sheaf.storage.key_rules import check_key, check_prefix
@@ -27,7 +27,7 @@ T = TypeVar("T")
 _PAGE = 1_000
 _HINT = "start processes with multiprocessing's 'spawn' or 'forkserver', or use the bucket only after the fork"
 #: The process in which the library runs its threads, set by the first request. A forked child would wait for them endlessly.
-_asking: Origin | None = None
+_asking: ProcessOrigin | None = None
 
 
 class ObstoreBackend(Backend):
@@ -205,5 +205,5 @@ def _ensure_threads(url: str) -> None:
     """Raise Refused in a process that was forked from one that had already made a request to a bucket."""
     global _asking  # noqa: PLW0603 - the library's threads are the process's, too
     if _asking is None:
-        _asking = Origin(f"the connection to {url}", _HINT)
+        _asking = ProcessOrigin(f"the connection to {url}", _HINT)
     _asking.ensure_here()

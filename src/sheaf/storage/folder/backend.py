@@ -21,7 +21,7 @@ from typing import Literal
 from sheaf.errors import NotFound, Refused
 from sheaf.storage.buffers import check_ranges, check_reach, check_size, total, views
 from sheaf.storage.folder.directories import Folders, Modes
-from sheaf.storage.folder.leftovers import Aside
+from sheaf.storage.folder.leftovers import TemporaryFiles
 from sheaf.storage.folder.list_keys import walk
 from sheaf.storage.folder.network_mounts import filesystem_type, is_local, is_network
 from sheaf.storage.folder.oserrors import translated
@@ -68,7 +68,7 @@ class FolderBackend(Backend):
         self._has_warned = not self._modes.inherited
         self._folders = Folders(self._base, self._calls, self._modes, durable=self._durable)
         self._real = {""}  #: folders that are known not to be links; the root itself may be one
-        self._aside = Aside(self._base, self._calls, self._folders, self._modes, locks_reach=is_local(kind))
+        self._aside = TemporaryFiles(self._base, self._calls, self._folders, self._modes, locks_reach=is_local(kind))
 
     # ── writing ───────────────────────────────────────────────────────────────
 

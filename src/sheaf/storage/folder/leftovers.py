@@ -23,7 +23,7 @@ from sheaf.storage.folder.syscalls import Syscalls
 from sheaf.storage.key_rules import ASIDE
 from sheaf.storage.port import Unfinished
 
-__all__ = ["Aside"]
+__all__ = ["TemporaryFiles"]
 
 _LOOK = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _OLD_S = 3600.0  # since the last write; a writer whose file is removed nevertheless fails and creates nothing
@@ -32,7 +32,7 @@ _MAY_LIVE = "its writer may still be running"
 _MUST_BE_OLD = "its writer may be running on another machine, so it is removed once it is an hour old"
 
 
-class Aside:
+class TemporaryFiles:
     """The files in ``tmp/`` of a folder store: those of this process, and what other processes have left.
 
     ``locks_reach``: whether a lock that any machine holds is visible on this machine.

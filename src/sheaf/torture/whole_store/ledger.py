@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sheaf.engine.gc.collect import collect
-from sheaf.engine.gc.grace import Patience
+from sheaf.engine.gc.grace import GracePeriod
 from sheaf.format import keys
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.store import Store
@@ -21,7 +21,7 @@ Files = dict[str, str]  #: BLAKE3 of contents, by path
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Acknowledged:
     """An acknowledged bundle."""
 
     repo: str
@@ -33,14 +33,14 @@ class Told:
 class Ledger:
     """A record of acknowledgements, written by all clients. Safe to use from many threads."""
 
-    bundles: dict[str, Told] = field(default_factory=dict)
+    bundles: dict[str, Acknowledged] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)  #: how often each operation was done
     labels: list[tuple[str, str, str]] = field(default_factory=list)  #: repo, name, bundle
     branches: dict[tuple[str, str], str] = field(default_factory=dict)  #: the client that created it
     _doubtful: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def commit(self, id: str, told: Told) -> None:
+    def commit(self, id: str, told: Acknowledged) -> None:
         """Record that a bundle was acknowledged."""
         with self._lock:
             self.bundles[id] = told
@@ -74,7 +74,7 @@ class Ledger:
         with self._lock:
             return id in self.bundles and id not in self._doubtful
 
-    def safe(self) -> dict[str, Told]:
+    def safe(self) -> dict[str, Acknowledged]:
         """All bundles that must exist."""
         with self._lock:
             return {id: told for id, told in self.bundles.items() if id not in self._doubtful}
@@ -92,7 +92,7 @@ def claim_kept(store: Store, ledger: Ledger) -> None:
     _claim_all(store, ledger, read_data=False)
     # A generation keeps what was in use while it ran, so the next one may find more garbage.
     for _ in range(2):
-        collect(store.connected.core, Patience(0))
+        collect(store.connected.core, GracePeriod(0))
     _claim_all(store, ledger, read_data=True)
     _claim_tidy(store)
 
@@ -130,6 +130,6 @@ def _claim_tidy(store: Store) -> None:
     core = store.connected.core
     left = [stat.key for stat in core.backend.list(keys.CONDEMNED)]
     claim(not left, f"unfinished generations of gc: {left}")
-    rest = collect(core, Patience(0), dry_run=True)
+    rest = collect(core, GracePeriod(0), dry_run=True)
     found = (rest.packs, rest.moved, rest.nodes, rest.objects)
     claim_equal(found, (0, 0, 0, 0), "the garbage after gc (packs, packs to repack, nodes, objects)")

@@ -21,11 +21,11 @@ from sheaf.format import keys
 from sheaf.format.store_v1 import Chunker, StoreConfig, encode_config
 from sheaf.repo.store import Store
 from sheaf.storage.port import Backend
-from sheaf.torture.scratch_location import Place
+from sheaf.torture.scratch_location import ScratchLocation
 from sheaf.torture.timing import TimedBackend, Timings
 from sheaf.torture.whole_store.chaos import Stopped
 from sheaf.torture.whole_store.claims import Broken
-from sheaf.torture.whole_store.ledger import Ledger, Told, claim_kept
+from sheaf.torture.whole_store.ledger import Acknowledged, Ledger, claim_kept
 from sheaf.torture.whole_store.simulated_clients import REPOS, Client, Collector, Person, client, new_folder
 from sheaf.torture.whole_store.worker_processes import Worker, workers
 
@@ -53,7 +53,7 @@ class Round:
 class _World:
     """The state that the threads of a round share."""
 
-    place: Place
+    place: ScratchLocation
     seed: str
     scratch: Path
     timings: Timings
@@ -92,7 +92,7 @@ def _said(error: BaseException) -> str:
     return text if isinstance(error, Broken) else f"{type(error).__name__}: {text}"
 
 
-def play(place: Place, seed: str, timings: Timings) -> Round:
+def play(place: ScratchLocation, seed: str, timings: Timings) -> Round:
     """Run one round on a new store in ``place``, which must be empty; then verify all that was acknowledged.
 
     ``seed`` decides what the clients do, which calls fail and how wrong the clocks are; not which thread is faster.
@@ -184,14 +184,16 @@ def _look_back(world: _World) -> None:
 # -- processes that are killed -----------------------------------------------------------------------------------------
 
 
-def _uploads(pipe: Connection, place: Place, name: str, scratch: str) -> None:
+def _uploads(pipe: Connection, place: ScratchLocation, name: str, scratch: str) -> None:
     """Upload one folder after the other, reporting each, until the process is killed."""
     done = 0
     with _quiet(), client(place.open(), name, _RATE) as its:
         while True:
             folder = Path(scratch) / f"{name}-{done}"
             done += 1
-            told = Told(its.random.choice(REPOS), new_folder(folder, its.random, its.random.randbytes(20_000)), "main")
+            told = Acknowledged(
+                its.random.choice(REPOS), new_folder(folder, its.random, its.random.randbytes(20_000)), "main"
+            )
             pipe.send(("begins", "", told))
             try:
                 its.store.repo(told.repo).upload(
@@ -243,7 +245,7 @@ def _hear(world: _World, uploader: Worker) -> float:
     return took
 
 
-def _note(world: _World, said: tuple[str, str, Told]) -> None:
+def _note(world: _World, said: tuple[str, str, Acknowledged]) -> None:
     what, id, told = said
     if what == "done":
         world.ledger.commit(id, told)

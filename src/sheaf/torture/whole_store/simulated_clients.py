@@ -23,7 +23,7 @@ from sheaf.storage.wrappers.retry import RetryBackend, RetryPolicy
 from sheaf.torture.trial import pattern
 from sheaf.torture.whole_store.chaos import Chaos
 from sheaf.torture.whole_store.claims import Broken
-from sheaf.torture.whole_store.ledger import Files, Ledger, Told, claim_files
+from sheaf.torture.whole_store.ledger import Acknowledged, Files, Ledger, claim_files
 
 __all__ = ["REPOS", "Client", "Collector", "Person", "client", "new_folder"]
 
@@ -138,7 +138,7 @@ class Person:
     def _repo(self) -> Repo:
         return self.client.store.repo(self.client.random.choice(REPOS))
 
-    def _any(self) -> tuple[str, Told]:
+    def _any(self) -> tuple[str, Acknowledged]:
         known = self.ledger.safe()
         if not known:
             raise NotFound("no bundle yet")
@@ -152,7 +152,7 @@ class Person:
         folder = self.scratch / f"{self.name}-{self._folders}"
         files = new_folder(folder, rng, rng.randbytes(rng.randrange(3_000)))
         branch = rng.choice(["main", "main", None])
-        told = Told(repo.name, files, branch)
+        told = Acknowledged(repo.name, files, branch)
         done = repo.upload(
             folder, message="upload", branch=branch, on_commit=lambda bundle: self.ledger.commit(bundle.id, told)
         )
@@ -165,11 +165,11 @@ class Person:
         with repo.edit(message="edit") as edit:
             edit.put("edited", content)
             bundle = edit.commit()
-        base = self.ledger.bundles.get(bundle.parents[0]) if bundle.parents else Told(repo.name, {}, "main")
+        base = self.ledger.bundles.get(bundle.parents[0]) if bundle.parents else Acknowledged(repo.name, {}, "main")
         # Otherwise the commit of the parent has not been acknowledged yet, so its files are unknown here.
         if base is not None:
             files = {**base.files, "edited": blake3(content).hexdigest()}
-            self.ledger.commit(bundle.id, Told(repo.name, files, "main"))
+            self.ledger.commit(bundle.id, Acknowledged(repo.name, files, "main"))
 
     def label(self) -> None:
         """Set a label that all clients set."""

@@ -11,7 +11,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from sheaf.errors import Unavailable
-from sheaf.torture.scratch_location import Place
+from sheaf.torture.scratch_location import ScratchLocation
 
 __all__ = ["Worker", "workers"]
 
@@ -23,7 +23,7 @@ Job = Callable[..., Any]  #: a module's function that gets the pipe, the locatio
 class Worker:
     """One worker process. It ends when its parent ends."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: ScratchLocation) -> None:
         # A fork would copy locks that threads hold.
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
@@ -73,7 +73,7 @@ class Worker:
         self._process.join()
 
 
-def _serve(pipe: Connection, place: Place) -> None:
+def _serve(pipe: Connection, place: ScratchLocation) -> None:
     while True:
         try:
             job, args = pipe.recv()
@@ -87,7 +87,7 @@ def _serve(pipe: Connection, place: Place) -> None:
 
 
 @contextmanager
-def workers(place: Place, count: int) -> Iterator[list[Worker]]:
+def workers(place: ScratchLocation, count: int) -> Iterator[list[Worker]]:
     """Start ``count`` worker processes; they are killed at the end."""
     started: list[Worker] = []
     try:

@@ -11,7 +11,7 @@ from sheaf.engine.log.record_log import Head
 from sheaf.engine.log.update_refs import RefUpdates
 from sheaf.engine.manifest.tree import Tree
 from sheaf.errors import NotFound
-from sheaf.model.records import Bundle, RepoState
+from sheaf.model.records import BundleRecord, RepoState
 from sheaf.transfer.progress import Meter
 from sheaf.transfer.upload import FolderOptions, StoredFolder, ensure_wanted, store_folder
 
@@ -32,7 +32,7 @@ class UploadRules:
 class CommittedFolder:
     """The result of an upload. ``is_new``: False if the branch already had this content."""
 
-    bundle: Bundle
+    bundle: BundleRecord
     stored: StoredFolder
     is_new: bool
     new_bytes: int
@@ -46,7 +46,7 @@ def commit_folder(
     options: FolderOptions,
     rules: UploadRules,
     meter: Meter,
-    on_commit: Callable[[Bundle], None] = lambda bundle: None,
+    on_commit: Callable[[BundleRecord], None] = lambda bundle: None,
 ) -> CommittedFolder:
     """Store a folder and commit it as a bundle, unless the branch has it already (with ``if_changed``).
 
@@ -102,7 +102,7 @@ def _base_of(context: Context, branch: str | None, head: Head[RepoState] | None)
             head = None
 
 
-def _labelled_head(context: Context, draft: Draft) -> Bundle:
+def _labelled_head(context: Context, draft: Draft) -> BundleRecord:
     """The head of the branch, with the label that the upload was to set."""
     bundle = context.refs.resolve(f"branch:{draft.branch}")
     if draft.label:

@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from sheaf.engine.chunks.chunk_reader import Contents, Erased, Want
 from sheaf.engine.chunks.compress import Frame, squeeze
-from sheaf.engine.chunks.ingest import Placed
-from sheaf.engine.commit.writer import Store
+from sheaf.engine.chunks.ingest import StoredFile
+from sheaf.engine.commit.writer import StoreWriter
 from sheaf.engine.core import Core
 from sheaf.engine.manifest.node_store import Nodes, pointer_of
 from sheaf.engine.manifest.tree import Tree, entry_at
@@ -26,9 +26,9 @@ from sheaf.format import keys
 from sheaf.format.node_v1 import ROWS
 from sheaf.format.recipe_v1 import Row
 from sheaf.format.session_v1 import Notice, seal, unseal
-from sheaf.model.entries import Entry, Kind, PlaceKind, RecipePlace
+from sheaf.model.entries import Kind, ManifestEntry, PlaceKind, RecipePlace
 from sheaf.model.nodes import Pointer
-from sheaf.model.records import Bundle
+from sheaf.model.records import BundleRecord
 from sheaf.transfer.progress import Meter
 from sheaf.transfer.spool import Spool
 
@@ -45,7 +45,7 @@ class Copier:
         source: Core,
         nodes: Nodes,
         target: Core,
-        store: Store,
+        store: StoreWriter,
         *,
         session: str,
         dead: frozenset[bytes],
@@ -63,7 +63,7 @@ class Copier:
         self._gone = gone
         self._meter = meter
 
-    def copy(self, bundle: Bundle, base: Tree | None) -> Pointer:
+    def copy(self, bundle: BundleRecord, base: Tree | None) -> Pointer:
         """Store a bundle's contents and its tree, and return the root. ``base``: a similar bundle of the target.
 
         Raises:
@@ -125,7 +125,7 @@ class Copier:
             where = {"pack": files.pack[k].tobytes(), "offset": int(files.offset[k]), "stored": int(files.stored[k])}
             _set(columns, i, place=PlaceKind.CHUNK, **where)
 
-    def _big(self, entry: Entry) -> Placed:
+    def _big(self, entry: ManifestEntry) -> StoredFile:
         if not isinstance(entry.place, RecipePlace):
             return self._store.ingest.store_stream(bytes(block) for block in self._contents.blocks(entry))
         chunks = self._contents.leaves(entry, entry.place)
@@ -205,7 +205,7 @@ def _set(columns: dict[str, list[Any]], row: int, **values: Any) -> None:
         columns[name][row] = values.get(name)
 
 
-def _put(columns: dict[str, list[Any]], row: int, placed: Placed) -> None:
+def _put(columns: dict[str, list[Any]], row: int, placed: StoredFile) -> None:
     where = {"place": placed.place, "pack": placed.pack, "offset": placed.offset, "stored": placed.stored}
     if placed.place == PlaceKind.RECIPE:
         uses = [{"pack": pack, "live": live} for pack, live in placed.packs.items()]

@@ -14,7 +14,7 @@ from sheaf.engine.manifest.tree_diff import Difference, with_renames
 from sheaf.errors import NotFound, Refused
 from sheaf.local_errors import printable
 from sheaf.model.paths import ancestors
-from sheaf.model.records import Bundle as Descriptor
+from sheaf.model.records import BundleRecord as Descriptor
 from sheaf.model.records import RepoEntry
 from sheaf.transfer.download.update import Updated, update
 from sheaf.transfer.local.compare import changes, guess_base, learn

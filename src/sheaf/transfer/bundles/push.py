@@ -20,11 +20,11 @@ from sheaf.engine.manifest.node_store import pointer_of, root_of
 from sheaf.engine.manifest.tree import Tree
 from sheaf.engine.sessions.erasure_notices import erased_contents
 from sheaf.errors import Conflict, NotFound, Refused
-from sheaf.model.records import AddBundle, Bundle, MoveBranch, RepoOp, RepoState, SetLabel
+from sheaf.model.records import AddBundle, BundleRecord, MoveBranch, RepoOp, RepoState, SetLabel
 from sheaf.transfer.bundles.copy_bundle import Copier
 from sheaf.transfer.progress import Meter, Progress
 
-__all__ = ["Plan", "Pushed", "plan_push", "push"]
+__all__ = ["PushPlan", "Pushed", "plan_push", "push"]
 
 _log = logging.getLogger("sheaf")
 _BUNDLES = 50  # committed by one record
@@ -49,10 +49,10 @@ class Pushed:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class PushPlan:
     """What to copy: ``bundles`` in the order of their commits, and the bundles that refs shall point to."""
 
-    bundles: list[Bundle]
+    bundles: list[BundleRecord]
     branches: dict[str, str]
     labels: dict[str, str]
     left_out: dict[str, str]
@@ -60,7 +60,7 @@ class Plan:
 
 def plan_push(
     source: Context, target: Context | None, branches: Sequence[str], labels: Sequence[str], *, force: bool
-) -> Plan:
+) -> PushPlan:
     """Compare two repos; by default all branches, labels and bundles. ``target``: None for a new repo.
 
     Raises:
@@ -89,7 +89,7 @@ def plan_push(
     now.unshadowed(
         (*(MoveBranch(name, id) for name, id in moved.items()), *(SetLabel(n, id) for n, id in marked.items()))
     )
-    return Plan(bundles, moved, marked, left_out)
+    return PushPlan(bundles, moved, marked, left_out)
 
 
 def _chosen(noun: str, there: dict[str, str], wanted: Sequence[str], others: Sequence[str]) -> dict[str, str]:
@@ -105,7 +105,7 @@ def _at(target: object) -> str | None:
     return getattr(target, "bundle", None)
 
 
-def _history(bundles: dict[str, Bundle], starts: Iterable[str]) -> set[str]:
+def _history(bundles: dict[str, BundleRecord], starts: Iterable[str]) -> set[str]:
     """These bundles and all that they come from, as far as they are there."""
     found, todo = set[str](), list(starts)
     while todo:
@@ -116,13 +116,13 @@ def _history(bundles: dict[str, Bundle], starts: Iterable[str]) -> set[str]:
     return found
 
 
-def _is_ahead(bundles: dict[str, Bundle], now: str | None, wanted: str) -> bool:
+def _is_ahead(bundles: dict[str, BundleRecord], now: str | None, wanted: str) -> bool:
     """Whether a branch of the target has gone on from where the source's is."""
     return now is not None and wanted in _history(bundles, [now])
 
 
 def _ensure_forward(
-    now: RepoState, bundles: dict[str, Bundle], branches: dict[str, str], labels: dict[str, str]
+    now: RepoState, bundles: dict[str, BundleRecord], branches: dict[str, str], labels: dict[str, str]
 ) -> None:
     for name, id in branches.items():
         at = _at(now.branches.get(name))
@@ -139,7 +139,7 @@ def _ensure_forward(
             )
 
 
-def push(source: Context, target: Context, plan: Plan, progress: Progress | None = None) -> Pushed:
+def push(source: Context, target: Context, plan: PushPlan, progress: Progress | None = None) -> Pushed:
     """Copy what a plan contains. If it is interrupted, a new plan contains the rest.
 
     Raises:
@@ -160,7 +160,7 @@ def push(source: Context, target: Context, plan: Plan, progress: Progress | None
     return Pushed(target.entry.name, done, plan.branches, plan.labels, plan.left_out, run.new_bytes, run.stored_bytes)
 
 
-def ensure_own_ids(target: Context, bundles: Sequence[Bundle]) -> None:
+def ensure_own_ids(target: Context, bundles: Sequence[BundleRecord]) -> None:
     """Raise Refused if another repo of the target has one of these bundles: ids are unique in a store."""
     ids = {bundle.id for bundle in bundles}
     if not ids:
@@ -182,15 +182,15 @@ class _NothingLeft(Exception):
 class _Push:
     """One push: ``some`` copies and commits a number of bundles, ``refs`` comes at the end."""
 
-    def __init__(self, source: Context, target: Context, plan: Plan, meter: Meter, gone: frozenset[bytes]) -> None:
+    def __init__(self, source: Context, target: Context, plan: PushPlan, meter: Meter, gone: frozenset[bytes]) -> None:
         self._source, self._target, self._plan, self._meter, self._gone = source, target, plan, meter, gone
         self._planned = target.log.last  # where the refs were when the plan was made
         self.new_bytes = self.stored_bytes = 0
 
-    def some(self, todo: list[Bundle]) -> list[Bundle]:
+    def some(self, todo: list[BundleRecord]) -> list[BundleRecord]:
         """Copy the first of these bundles in one session; returns those that are left."""
         s, t = self._source, self._target
-        made: dict[str, Bundle] = {}
+        made: dict[str, BundleRecord] = {}
         with Writer(t.core, t.nodes, t.log, t.entry.id, "push") as writer:
             sink, dead = writer.store.sink, writer.open.unlisted_packs
             copier = Copier(
@@ -215,7 +215,7 @@ class _Push:
             self.stored_bytes += sink.stored_bytes
         return todo[len(made) :]
 
-    def _base(self, bundle: Bundle, made: dict[str, Bundle], dead: frozenset[bytes]) -> Tree | None:
+    def _base(self, bundle: BundleRecord, made: dict[str, BundleRecord], dead: frozenset[bytes]) -> Tree | None:
         """A bundle of the target that this one is likely to have most in common with."""
         there = self._target.refs.ever()
         gone = {each.id for each in self._target.refs.deleted_bundles()}
@@ -229,7 +229,7 @@ class _Push:
             return None
         return Tree(self._target.nodes, pointer_of(chosen.root))
 
-    def _commit(self, writer: Writer, made: list[Bundle]) -> None:
+    def _commit(self, writer: Writer, made: list[BundleRecord]) -> None:
         def decide(head: Head[RepoState]) -> tuple[RepoOp, ...]:
             there = self._target.refs.ever()
             new = tuple(AddBundle(bundle) for bundle in made if bundle.id not in there)

@@ -14,7 +14,7 @@ from sheaf.engine.context import Context
 from sheaf.engine.manifest.tree import Tree, entries
 from sheaf.engine.manifest.tree_diff import Difference, with_renames
 from sheaf.engine.sessions.erasure_notices import Erasures, erased_contents
-from sheaf.model.entries import Entry, Kind
+from sheaf.model.entries import Kind, ManifestEntry
 from sheaf.transfer.bundles.commit_folder import UploadRules
 from sheaf.transfer.bundles.local_folders import hashes_of
 from sheaf.transfer.local.compare import changes
@@ -104,7 +104,7 @@ def _readable(different: Iterable[Difference], plan: FolderPlan) -> Iterator[Dif
             yield Difference("deleted", each.old, None)
 
 
-def _kept(parent: Tree, found: Iterable[Difference], contents: Collection[bytes]) -> Iterator[Entry]:
+def _kept(parent: Tree, found: Iterable[Difference], contents: Collection[bytes]) -> Iterator[ManifestEntry]:
     """The files of the parent that have one of these contents and are in the folder as they are."""
     changed = {each.old.path for each in found if each.old}
     wanted = pa.array(sorted(contents), pa.binary(32))

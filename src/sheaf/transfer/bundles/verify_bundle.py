@@ -13,7 +13,7 @@ from blake3 import blake3
 from sheaf.engine.chunks.chunk_reader import DAMAGE, Contents, Erased
 from sheaf.engine.manifest.tree import Tree, entry_at
 from sheaf.errors import Corrupt, SheafError
-from sheaf.model.entries import Entry, Kind
+from sheaf.model.entries import Kind, ManifestEntry
 from sheaf.transfer.download.damaged import Damaged, damage_error
 from sheaf.transfer.download.write_files import paths_of
 from sheaf.transfer.progress import Meter, Progress
@@ -89,7 +89,7 @@ class _Verifying:
         for entry in map(partial(entry_at, batch), others):
             self._add_one(entry)
 
-    def _add_one(self, entry: Entry) -> None:
+    def _add_one(self, entry: ManifestEntry) -> None:
         try:
             self._count(_verify_file(self.contents, entry, self.meter))
         except Erased:
@@ -112,7 +112,7 @@ class _Verifying:
             self.kept.append(damaged)
 
 
-def _verify_file(contents: Contents, entry: Entry, meter: Meter) -> int:
+def _verify_file(contents: Contents, entry: ManifestEntry, meter: Meter) -> int:
     if entry.kind == Kind.SYMLINK:
         if blake3((entry.target or "").encode()).digest() != entry.content:
             raise Corrupt(

@@ -9,7 +9,7 @@ from typing import Final
 
 from sheaf.errors import Corrupt
 from sheaf.local_errors import printable
-from sheaf.transfer.download.partial import Partial
+from sheaf.transfer.download.partial import PartialFolder
 
 __all__ = ["Damaged", "Refusal", "damage_error", "refusal_at"]
 
@@ -35,7 +35,7 @@ def damage_error(damaged: Sequence[Damaged], hint: str, total: int | None = None
     return Corrupt(f"{named}{more} can't be read: {damaged[0].reason}", hint)
 
 
-def refusal_at(partial: Partial, verb: str) -> Refusal:
+def refusal_at(partial: PartialFolder, verb: str) -> Refusal:
     """Return a function that makes the error for damaged files of a transfer into a partial folder."""
 
     def refuse(damaged: Sequence[Damaged]) -> Corrupt:

@@ -25,8 +25,8 @@ from sheaf.errors import InvalidInput, Refused
 from sheaf.local_errors import ensure_utf8_names, printable, translated
 from sheaf.model.entries import Kind
 from sheaf.transfer.download.damaged import Damaged, refusal_at
-from sheaf.transfer.download.install import Placing, ensure_free, restore_folders
-from sheaf.transfer.download.partial import Partial
+from sheaf.transfer.download.install import Installation, ensure_free, restore_folders
+from sheaf.transfer.download.partial import PartialFolder
 from sheaf.transfer.download.selection import Selection
 from sheaf.transfer.download.write_files import Filled, Filling, paths_of
 from sheaf.transfer.local.compare import is_equal
@@ -116,13 +116,13 @@ class _Job:
     def run(self, *, force: bool, adds: bool) -> Downloaded:
         """Download into the partial folder, then move the files. The folder stays for the next attempt if this fails."""
         identity = self._identity()
-        was_placing = Partial.is_placing_in(self.dest, identity)
+        was_placing = PartialFolder.is_placing_in(self.dest, identity)
         if not (force or adds or was_placing) and self._holds_anything():
-            Partial.remove_empty(self.dest)
+            PartialFolder.remove_empty(self.dest)
             if self.selection == Selection() and is_equal(self.tree, self.dest, self.cache):
                 return self._unchanged()
             raise Refused(f"{printable(str(self.dest))} is not empty", "choose an empty folder, or pass --overwrite")
-        partial = Partial.open(self.dest, identity)
+        partial = PartialFolder.open(self.dest, identity)
         is_done = False
         try:
             filled = self._count(partial) if partial.is_placing else self._fill(partial, overwrite=force)
@@ -149,7 +149,7 @@ class _Job:
         said = (self.tree.root.id.hex(), s.path, s.pattern.pattern if s.pattern else None, s.files)
         return blake3(repr(said).encode()).hexdigest()
 
-    def _fill(self, partial: Partial, *, overwrite: bool) -> Filled:
+    def _fill(self, partial: PartialFolder, *, overwrite: bool) -> Filled:
         """Fetch and verify all files into the partial folder, after checks that need no transfer."""
         with translated(f"write {printable(str(partial.path))}"):
             folding = probe_folding(partial.fd)
@@ -169,13 +169,13 @@ class _Job:
         partial.start_placing(filled.erased, ((each.path, each.reason) for each in filled.damaged))
         return filled
 
-    def _place(self, partial: Partial, *, overwrite: bool, keep_folders: bool) -> None:
-        placing = Placing(partial.tree, self.fd, overwrite)
+    def _place(self, partial: PartialFolder, *, overwrite: bool, keep_folders: bool) -> None:
+        placing = Installation(partial.tree, self.fd, overwrite)
         placing.run()
         skip = placing.existed if keep_folders else ()
         restore_folders(self.selection.folders(self.tree), self.fd, skip=skip)
 
-    def _count(self, partial: Partial) -> Filled:
+    def _count(self, partial: PartialFolder) -> Filled:
         """Return what an earlier attempt fetched: everything except erased and damaged files."""
         return self._counted(partial.erased, (Damaged(*each) for each in partial.damaged))
 

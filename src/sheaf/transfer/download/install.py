@@ -22,13 +22,13 @@ from sheaf.model.paths import join, split
 from sheaf.transfer.download.write_files import paths_of
 from sheaf.transfer.local.dirfd import Anchor
 
-__all__ = ["Placing", "ensure_free", "restore_folders", "unlocked"]
+__all__ = ["Installation", "ensure_free", "restore_folders", "unlocked"]
 
 _OWNER: Final = 0o700
 
 
 @dataclass(slots=True)
-class Placing:
+class Installation:
     """Move everything below ``source`` to ``dest``, two descriptors on one file system.
 
     ``overwrite``: replace existing files and symlinks; folders are never replaced. ``existed``: the folders that

@@ -34,7 +34,7 @@ from sheaf.transfer.local.name_collisions import PROBES
 from sheaf.transfer.local.remove import empty_folder, remove_folder
 from sheaf.transfer.local.scan import PARTIAL_SUFFIX
 
-__all__ = ["Partial"]
+__all__ = ["PartialFolder"]
 
 _OURS: Final = frozenset(("lock", "state", "state.new", "tree", *PROBES))
 _STAGES: Final = ("filling", "placing")
@@ -48,7 +48,7 @@ class _State(msgspec.Struct, frozen=True):
 
 
 @dataclass(slots=True)
-class Partial:
+class PartialFolder:
     """An open, locked partial folder. ``fd`` and ``tree`` are descriptors; ``resumed``: True if it existed before.
 
     ``erased``, ``damaged``: files that can't be fetched, known once all others are; of damaged ones also the reason.
@@ -88,7 +88,7 @@ class Partial:
                 continue
 
     @classmethod
-    def open(cls, dest: Path, identity: str) -> Partial:
+    def open(cls, dest: Path, identity: str) -> PartialFolder:
         """Open the partial folder for ``dest``, an existing folder. Files of another download in it are removed.
 
         Raises Refused (another process uses it, or its name is taken), Denied, NoSpace.
@@ -105,7 +105,7 @@ class Partial:
                 raise
 
     @classmethod
-    def _entered(cls, path: Path, fd: int, lock: int, identity: str) -> Partial:
+    def _entered(cls, path: Path, fd: int, lock: int, identity: str) -> PartialFolder:
         """Take over the folder's files if they are of the same download, else remove them."""
         state = _read_state(fd)
         resumed = state is not None and state.identity == identity

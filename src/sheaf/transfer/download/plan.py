@@ -20,14 +20,14 @@ from sheaf.transfer.local.compare import local_kinds, unlike
 from sheaf.transfer.local.hashes import LocalHashes
 from sheaf.transfer.local.scan import ScanBatch
 
-__all__ = ["Plan", "make_plan"]
+__all__ = ["DownloadPlan", "make_plan"]
 
 _ALIKE: Final = np.uint8(15)  # the kind in the numbers of kinds(), without the execute bit
 Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(slots=True)
-class Plan:
+class DownloadPlan:
     """The changes of an update.
 
     ``fetch``, ``touch``: masks of the rows of the target whose bytes are needed, or whose mode and time only are wrong.
@@ -63,14 +63,14 @@ class Plan:
 
 def make_plan(
     target: Tree, base: Tree | None, scanned: Iterator[ScanBatch], hashes: LocalHashes, *, keep_modes: bool = True
-) -> Plan:
+) -> DownloadPlan:
     """Compare a folder with a bundle, and return the changes that make it equal.
 
     ``base``: the bundle that the folder was made equal to before; without it every difference counts as an edit.
     ``keep_modes``: permissions that differ from those of the base are the user's, and stay.
     """
     rows = target.root.rows
-    plan = Plan(np.zeros(rows, np.bool_), np.zeros(rows, np.bool_))
+    plan = DownloadPlan(np.zeros(rows, np.bool_), np.zeros(rows, np.bool_))
     planning = _Planning(plan, hashes, has_base=base is not None, keep_modes=keep_modes)
     for window in windows(scanned, [target] if base is None else [target, base]):
         planning.add(window)
@@ -79,7 +79,7 @@ def make_plan(
 
 @dataclass(slots=True)
 class _Planning:
-    plan: Plan
+    plan: DownloadPlan
     hashes: LocalHashes
     has_base: bool
     keep_modes: bool

@@ -22,9 +22,9 @@ from sheaf.local_errors import printable, translated
 from sheaf.model.paths import split
 from sheaf.transfer.download.damaged import Damaged, refusal_at
 from sheaf.transfer.download.download import WORKERS, ensure_no_collisions, make_folder
-from sheaf.transfer.download.install import Placing, restore_folders, unlocked
-from sheaf.transfer.download.partial import Partial
-from sheaf.transfer.download.plan import Plan, make_plan
+from sheaf.transfer.download.install import Installation, restore_folders, unlocked
+from sheaf.transfer.download.partial import PartialFolder
+from sheaf.transfer.download.plan import DownloadPlan, make_plan
 from sheaf.transfer.download.selection import Selection
 from sheaf.transfer.download.write_files import Filled, Filling, paths_of
 from sheaf.transfer.local.dirfd import FOLDER_FLAGS, Anchor
@@ -122,7 +122,7 @@ class _Updating:
     contents: Contents
     top: Path
     fd: int
-    plan: Plan
+    plan: DownloadPlan
     meter: Meter
     skip_on_error: bool
 
@@ -130,7 +130,7 @@ class _Updating:
         """Fetch and verify everything before the first file of the folder is changed. Return what was written."""
         # Files of an earlier attempt can be used only for the very same plan, because all of them will be moved.
         identity = blake3(b"update " + self.target.root.id + self.plan.fetch.tobytes()).hexdigest()
-        partial = Partial.open(self.top, identity)
+        partial = PartialFolder.open(self.top, identity)
         is_done = False
         try:
             with translated(f"write {printable(str(partial.path))}"):
@@ -140,7 +140,7 @@ class _Updating:
             filled = self._fetch(partial)
             kept = self._close_kept(partial)
             self._remove()
-            Placing(partial.tree, self.fd, overwrite=True).run()
+            Installation(partial.tree, self.fd, overwrite=True).run()
             self._touch()
             self._restore_kept(kept)
             restore_folders(Selection().folders(self.target), self.fd, modes=self.plan.modes)
@@ -149,13 +149,13 @@ class _Updating:
             partial.close(is_done=is_done)
         return filled
 
-    def _fetch(self, partial: Partial) -> Filled:
+    def _fetch(self, partial: PartialFolder) -> Filled:
         self.meter.start("download")
         rows = self.plan.rows(self.target, self.plan.fetch)
         refuse = None if self.skip_on_error else refusal_at(partial, "update")
         return Filling(self.contents, partial.tree, partial.resumed, self.meter, WORKERS, refuse).run(rows)
 
-    def _close_kept(self, partial: Partial) -> list[str]:
+    def _close_kept(self, partial: PartialFolder) -> list[str]:
         """Close new files whose permissions the user has changed to other users until these permissions are restored.
 
         Returns their paths.

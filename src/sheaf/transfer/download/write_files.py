@@ -29,7 +29,7 @@ from sheaf.engine.manifest.tree import entry_at
 from sheaf.errors import Corrupt, SheafError
 from sheaf.fork import Threads
 from sheaf.local_errors import local_error, translated
-from sheaf.model.entries import Entry, Kind, PlaceKind
+from sheaf.model.entries import Kind, ManifestEntry, PlaceKind
 from sheaf.model.paths import join
 from sheaf.storage.port import Buffer
 from sheaf.transfer.download.damaged import Damaged, Refusal
@@ -266,7 +266,7 @@ class Filling:
 
     # -- the other files -----------------------------------------------------------------------------------------------
 
-    def _large(self, entry: Entry) -> Filled:
+    def _large(self, entry: ManifestEntry) -> Filled:
         """Write a large file, or continue the one that an earlier attempt has left."""
         with Anchor(self.root) as anchor, translated(f"write {entry.path}"):
             folder = anchor.folder(entry.folder)
@@ -295,7 +295,7 @@ class Filling:
             log_file("wrote", entry.path, entry.size)
         return Filled(1, entry.size, int(had == entry.size > 0))
 
-    def _stream(self, fd: int, entry: Entry) -> int:
+    def _stream(self, fd: int, entry: ManifestEntry) -> int:
         """Write the missing bytes of a file; return how many bytes existed before."""
         had = min(os.fstat(fd).st_size, entry.size)
         os.truncate(fd, had)
@@ -307,7 +307,7 @@ class Filling:
             raise Corrupt(f"'{entry.path}' doesn't match the manifest", "run `sheaf store check --read-data`")
         return 0
 
-    def _append(self, fd: int, entry: Entry, had: int) -> bool:
+    def _append(self, fd: int, entry: ManifestEntry, had: int) -> bool:
         """Write the bytes after the first ``had`` ones; return True if the hash of the whole file is right.
 
         Hashes of chunks alone don't show whether the beginning, or the list of chunks, belongs to this file.

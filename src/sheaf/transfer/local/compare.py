@@ -14,7 +14,7 @@ from sheaf.engine.manifest.tree import Tree, entries
 from sheaf.engine.manifest.tree_diff import Difference
 from sheaf.fork import Threads
 from sheaf.format.node_v1 import hashes_array, kinds
-from sheaf.model.entries import Entry, Kind
+from sheaf.model.entries import Kind, ManifestEntry
 from sheaf.model.paths import order_key
 from sheaf.transfer.local.align import Side, windows
 from sheaf.transfer.local.hashes import LocalHashes
@@ -145,8 +145,8 @@ def local_kinds(local: ScanBatch) -> npt.NDArray[np.uint8]:
     return (local.kind | np.where(runs, 16, 0)).astype(np.uint8)
 
 
-def _entry(local: ScanBatch, contents: Hashes, row: int) -> Entry:
-    return Entry(
+def _entry(local: ScanBatch, contents: Hashes, row: int) -> ManifestEntry:
+    return ManifestEntry(
         local.folder[row],
         local.name[row],
         Kind(int(local.kind[row])),

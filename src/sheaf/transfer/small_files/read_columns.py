@@ -9,27 +9,27 @@ import numpy.typing as npt
 import pyarrow as pa
 from blake3 import blake3
 
-from sheaf.engine.chunks.ingest import Placed, SmallFiles
+from sheaf.engine.chunks.ingest import SmallFiles, StoredFile
 from sheaf.format.columns import Array, Hashes
 from sheaf.format.node_v1 import ROWS
 from sheaf.model.entries import Kind, PlaceKind
 from sheaf.transfer.local.read import FileState
 from sheaf.transfer.local.scan import ScanBatch, Skipped
 
-__all__ = ["Fresh", "Taken"]
+__all__ = ["Fresh", "ReadFiles"]
 
 
 @dataclass(slots=True)
-class Taken:
+class ReadFiles:
     """Files of a batch that were read, by row number. ``states``: of those that had changed since the scan."""
 
     rows: list[int] = field(default_factory=list)
     files: SmallFiles | None = None  #: the files of ``rows``
-    others: dict[int, Placed] = field(default_factory=dict)
+    others: dict[int, StoredFile] = field(default_factory=dict)
     states: dict[int, FileState] = field(default_factory=dict)
     skipped: dict[int, Skipped] = field(default_factory=dict)
 
-    def add(self, other: Taken) -> None:
+    def add(self, other: ReadFiles) -> None:
         """Add a file that was read separately."""
         self.others |= other.others
         self.states |= other.states
@@ -42,7 +42,7 @@ class Fresh:
     def __init__(self, batch: ScanBatch) -> None:
         n = len(batch)
         self._batch = batch
-        self._others: dict[int, Placed] = {}
+        self._others: dict[int, StoredFile] = {}
         self._content: Hashes = np.zeros((n, 32), np.uint8)
         self._place: Array = np.full(n, PlaceKind.NONE, np.uint8)
         self._pack: Hashes = np.zeros((n, 32), np.uint8)
@@ -53,7 +53,7 @@ class Fresh:
         for row in np.flatnonzero(batch.kind == Kind.SYMLINK).tolist():
             self._content[row] = _array(blake3((batch.target[row] or "").encode()).digest())
 
-    def add(self, taken: Taken) -> None:
+    def add(self, taken: ReadFiles) -> None:
         """Add what was read. Where it is newer than the scan, the batch is corrected."""
         if taken.files is not None:
             self._content[taken.rows] = taken.files.content
@@ -105,9 +105,9 @@ def _hashes(values: Hashes, valid: pa.Array | None = None) -> pa.Array:
     return pa.Array.from_buffers(pa.binary(32), len(values), [mask, pa.py_buffer(values)])
 
 
-def _recipe(placed: Placed | None) -> bytes | None:
+def _recipe(placed: StoredFile | None) -> bytes | None:
     return placed.recipe if placed and placed.place == PlaceKind.RECIPE else None
 
 
-def _packs(placed: Placed | None) -> list[dict[str, bytes | int]] | None:
+def _packs(placed: StoredFile | None) -> list[dict[str, bytes | int]] | None:
     return [{"pack": pack, "live": live} for pack, live in placed.packs.items()] if placed and placed.packs else None

@@ -19,7 +19,7 @@ from sheaf.engine.chunks.compress import squeeze
 from sheaf.errors import SheafError
 from sheaf.transfer.local.read import read_small
 
-__all__ = ["HASH", "ROOM", "Frames", "Paths", "Wanted"]
+__all__ = ["HASH", "ROOM", "Frames", "FramesRequest", "Paths"]
 
 HASH = 32  #: bytes
 ROOM = 8 << 20  #: bytes of the shared memory for frames; the parent process ensures that they fit
@@ -34,7 +34,7 @@ class Paths(msgspec.Struct, frozen=True, tag=True):
     ctime: list[int]
 
 
-class Wanted(msgspec.Struct, frozen=True, tag=True):
+class FramesRequest(msgspec.Struct, frozen=True, tag=True):
     """Request for the frames of some of these files, by number. The reply is :class:`Frames`."""
 
     numbers: list[int]
@@ -58,12 +58,12 @@ class _Reading:
 
     def run(self) -> None:
         """Answer requests until the socket is closed."""
-        decoder = msgspec.msgpack.Decoder(Paths | Wanted)
+        decoder = msgspec.msgpack.Decoder(Paths | FramesRequest)
         while True:
             match decoder.decode(self._connection.recv_bytes()):
                 case Paths() as asked:
                     self._connection.send_bytes(self._read(asked))
-                case Wanted(numbers):
+                case FramesRequest(numbers):
                     self._send_frames(numbers)
 
     def _read(self, asked: Paths) -> bytes:

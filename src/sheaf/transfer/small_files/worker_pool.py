@@ -27,9 +27,9 @@ from typing import IO, Final
 import msgspec
 
 from sheaf.engine.chunks.compress import Frame
-from sheaf.transfer.small_files.worker import HASH, ROOM, Frames, Paths, Wanted
+from sheaf.transfer.small_files.worker import HASH, ROOM, Frames, FramesRequest, Paths
 
-__all__ = ["Files", "Lost", "Reader", "Readers"]
+__all__ = ["Lost", "Readers", "ScannedFiles", "WorkerProcess"]
 
 _MOST: Final = 6  # the process that stores what they read can't keep up with more
 
@@ -39,7 +39,7 @@ class Lost(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Files:
+class ScannedFiles:
     """Small files as they were scanned: paths, bytes, and times in nanoseconds since 1970."""
 
     paths: list[str]
@@ -52,7 +52,7 @@ class Files:
 class _Read:
     """Contents that a worker holds, for :meth:`sheaf.engine.chunks.ingest.Ingest.store_columns`."""
 
-    reader: Reader
+    reader: WorkerProcess
     hashes: list[bytes]
     sizes: list[int]
 
@@ -62,7 +62,7 @@ class _Read:
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class WorkerProcess:
     """One worker process. Use it in one thread at a time."""
 
     process: subprocess.Popen[bytes]
@@ -70,7 +70,7 @@ class Reader:
     memory: mmap.mmap
 
     @classmethod
-    def start(cls, python: str) -> Reader:
+    def start(cls, python: str) -> WorkerProcess:
         """Start a worker. Raises OSError if the system allows no more processes."""
         ours, theirs = Pipe()
         with theirs, _memory() as file:
@@ -89,7 +89,7 @@ class Reader:
             )
             return cls(process, ours, mmap.mmap(file.fileno(), ROOM))
 
-    def read(self, files: Files) -> _Read | None:
+    def read(self, files: ScannedFiles) -> _Read | None:
         """Read files in the worker. Return None if they are too large, or not all as scanned. Raises Lost."""
         if sum(files.size) > ROOM:
             return None
@@ -101,7 +101,7 @@ class Reader:
 
     def frames(self, wanted: Sequence[int]) -> list[Frame]:
         """Return the compressed frames of some contents, by number; valid until the next call. Raises Lost."""
-        said = msgspec.msgpack.decode(self._ask(Wanted(list(wanted))), type=Frames)
+        said = msgspec.msgpack.decode(self._ask(FramesRequest(list(wanted))), type=Frames)
         data = memoryview(self.memory)
         frames: list[Frame] = []
         at = 0
@@ -118,7 +118,7 @@ class Reader:
         self.process.kill()
         self.process.wait()
 
-    def _ask(self, question: Paths | Wanted) -> bytes:
+    def _ask(self, question: Paths | FramesRequest) -> bytes:
         try:
             self.connection.send_bytes(msgspec.msgpack.encode(question))
             return self.connection.recv_bytes()
@@ -133,8 +133,8 @@ class Readers:
     count: int
     many: int
     _expected: int = 0
-    _all: list[Reader] = field(default_factory=list)
-    _idle: SimpleQueue[Reader] = field(default_factory=SimpleQueue)
+    _all: list[WorkerProcess] = field(default_factory=list)
+    _idle: SimpleQueue[WorkerProcess] = field(default_factory=SimpleQueue)
 
     def expect(self, files: int) -> None:
         """Announce that ``files`` more small files will be read; starts the workers if these are many."""
@@ -142,14 +142,14 @@ class Readers:
         if before < self.many <= self._expected and (python := _python()):
             for _ in range(min(self.count, _MOST)):
                 try:
-                    reader = Reader.start(python)
+                    reader = WorkerProcess.start(python)
                 except OSError:
                     break
                 self._all.append(reader)
                 self._idle.put(reader)
 
     @contextmanager
-    def one(self) -> Iterator[Reader | None]:
+    def one(self) -> Iterator[WorkerProcess | None]:
         """Borrow a worker exclusively; None if none is free.
 
         If the block raises Lost, the error is suppressed and the worker is not used again.
