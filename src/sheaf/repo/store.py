@@ -203,11 +203,7 @@ class Store:
         """
         from sheaf.engine.check.affected_files import name_files
         from sheaf.engine.check.check import Reading, check_store  # takes pyarrow
-        from sheaf.transfer.progress import ProgressState
-
-        def tell(what: str, done: int) -> None:
-            if progress:
-                progress(ProgressState(what, done, None, 0, None, 0))
+        from sheaf.transfer.progress import count_to
 
         if self._checks is None:
             reading = Reading(float(read_data), resume, self._core.clock.new_id())
@@ -215,7 +211,7 @@ class Store:
             reading = Reading(float(read_data), resume, "", self._checks)
         only = self.repo(repo).id if repo else None
         self._succession.ask_all(self._log.last)
-        report = check_store(self._core, reading=reading, repo=only, tell=tell)
+        report = check_store(self._core, reading=reading, repo=only, tell=count_to(progress))
         name_files(self._core, report, only)
         return report
 
