@@ -7,9 +7,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
-from sheaf import transfer
 from sheaf.engine.clock import Clock, SystemClock
 from sheaf.engine.core import Core, open_store
 from sheaf.engine.object_cache import Cache, FolderCache, NoCache
@@ -33,9 +32,7 @@ from sheaf.repo.access.unlock import Opener
 from sheaf.storage.open import open_backend
 from sheaf.storage.port import Backend
 from sheaf.storage.storage_options import StorageOptions
-
-if TYPE_CHECKING:
-    from sheaf.transfer.progress import Progress
+from sheaf.transfer.progress import Progress, count_to
 
 __all__ = ["RepairPlan", "Repaired", "Repairs", "open_repairs"]
 
@@ -111,7 +108,7 @@ class Repairs:
         """
         sources = self._sources(plan.from_replica) if plan.from_replica is not None else []
         mending = self._begun(sources, plan)
-        look = Recheck(mending.core, self._checks(mending.core.config), read_data, _told(progress))
+        look = Recheck(mending.core, self._checks(mending.core.config), read_data, count_to(progress))
         return repair_store(mending, look, plan, self, _tell)
 
     # -- the store -----------------------------------------------------------------------------------------------------
@@ -192,14 +189,6 @@ class Repairs:
 
 def _as_it_is(place: Backend) -> Backend:
     return place
-
-
-def _told(progress: Progress | None) -> Callable[[str, int], None]:
-    def tell(what: str, done: int) -> None:
-        if progress:
-            progress(transfer.ProgressState(what, done, None, 0, None, 0))
-
-    return tell
 
 
 def _kept_in(folder: Path) -> Keep:

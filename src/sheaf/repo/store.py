@@ -204,15 +204,11 @@ class Store:
             InvalidInput: ``read_data`` is not between 0 and 1.
         """
 
-        def tell(what: str, done: int) -> None:
-            if progress:
-                progress(transfer.ProgressState(what, done))
-
         seed = "" if isinstance(self._checks, FolderCache) else self._core.clock.new_id()
         reading = engine.PackSelection(float(read_data), resume, seed, self._checks)
         only = self.repo(repo).id if repo else None
         self._succession.ask_all(self._log.last)
-        report = engine.check_store(self._core, reading=reading, repo=only, tell=tell)
+        report = engine.check_store(self._core, reading=reading, repo=only, tell=transfer.count_to(progress))
         engine.name_files(self._core, report, only)
         return report
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sheaf.transfer.download.single_file import write_file
     from sheaf.transfer.erase_rows import count_rows
     from sheaf.transfer.local.hashes import is_copy_of
-    from sheaf.transfer.progress import Meter, ProgressState
+    from sheaf.transfer.progress import Meter, ProgressState, count_to
     from sheaf.transfer.store_guard import ensure_outside_store
     from sheaf.transfer.upload import folder_options
 
@@ -33,6 +33,7 @@ _WHERE = {
     "commit_folder": "sheaf.transfer.bundles.commit_folder",
     "compare": "sheaf.transfer.bundles.local_folders",
     "count_rows": "sheaf.transfer.erase_rows",
+    "count_to": "sheaf.transfer.progress",
     "ensure_outside_store": "sheaf.transfer.store_guard",
     "folder_options": "sheaf.transfer.upload",
     "hashes_of": "sheaf.transfer.bundles.local_folders",
@@ -56,6 +57,7 @@ __all__ = [
     "commit_folder",
     "compare",
     "count_rows",
+    "count_to",
     "ensure_outside_store",
     "folder_options",
     "hashes_of",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from sheaf.fork import Lock
 from sheaf.local_errors import printable
 
-__all__ = ["Meter", "Progress", "ProgressState", "log_file", "logs_files"]
+__all__ = ["Meter", "Progress", "ProgressState", "count_to", "log_file", "logs_files"]
 
 _INTERVAL_S: Final = 0.1
 _log = logging.getLogger("sheaf")
@@ -32,6 +33,16 @@ class Progress(Protocol):
     """A callback for progress. It is called often, from one thread at a time, and must return quickly."""
 
     def __call__(self, state: ProgressState, /) -> None: ...
+
+
+def count_to(progress: Progress | None) -> Callable[[str, int], None]:
+    """Return a callback that reports a phase and a count of which no total is known."""
+
+    def tell(phase: str, done: int) -> None:
+        if progress:
+            progress(ProgressState(phase, done, None, 0, None, 0))
+
+    return tell
 
 
 def logs_files() -> bool:
