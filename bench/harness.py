@@ -36,7 +36,7 @@ class Bench:
     work: Path
     shm: Path | None
     report: Report
-    tell: Callable[[str], None]
+    log: Callable[[str], None]
     only_peers: frozenset[str] = frozenset()
     deadline: float = field(default=0.0, init=False)
     late_at: float = field(default=0.0, init=False)
@@ -199,7 +199,7 @@ class Bench:
         """Keep a run, and say so."""
         self.report.add(workload, step, name, sample, grown)
         size = f", {grown.bytes / 2**20:.2f} MiB in {grown.objects} files" if grown else ""
-        self.tell(
+        self.log(
             f"{workload} {step}: {name} {sample.wall_s:.2f} s, CPU {sample.cpu_s:.2f} s, "
             f"{sample.rss_bytes >> 20} MiB{size}"
         )

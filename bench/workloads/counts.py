@@ -25,7 +25,7 @@ def counts(bench: Bench) -> None:
         listing = count_listing(bench.profile.entries // 10, cache)
     bench.report.counts = [asdict(cost) for cost in [*found, *listing]]
     for cost in [*found, *listing]:
-        bench.tell(f"W11 {cost}")
+        bench.log(f"W11 {cost}")
     _targets(bench, found, listing)
 
 

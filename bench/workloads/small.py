@@ -30,7 +30,7 @@ def _on(bench: Bench, where: str, base: Path, peers: list[Peer]) -> None:
     count = bench.profile.small_files
     with bench.folder("small", base) as data:
         size = small_files(data, count)
-        bench.tell(f"W1: {count} files, {size / 2**20:.0f} MiB{where}")
+        bench.log(f"W1: {count} files, {size / 2**20:.0f} MiB{where}")
         for step, peer in enumerate(bench.rounds("W1" + where, peers)):
             with bench.forgiving("W1", peer), bench.place(peer, data, base) as place:
                 _life(bench, where, peer, place, step)

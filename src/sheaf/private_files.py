@@ -29,11 +29,11 @@ def write_private(path: Path, data: bytes) -> None:
 
     Raises OSError; then the old contents are unchanged and no other file is left.
     """
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=ASIDE)  # mkstemp creates it with mode 0600
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=ASIDE)  # mkstemp creates it with mode 0600
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-        Path(aside).replace(path)
+        Path(temporary).replace(path)
     except BaseException:
-        Path(aside).unlink(missing_ok=True)
+        Path(temporary).unlink(missing_ok=True)
         raise

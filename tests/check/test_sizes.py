@@ -62,11 +62,11 @@ def test_it_is_found_without_reading_the_data(store: Hostile, path: str, by: int
 
 
 @pytest.mark.parametrize("path", ["small", "big"])
-def test_such_a_bundle_can_be_set_aside(store: Hostile, path: str) -> None:
+def test_such_a_bundle_can_be_quarantined(store: Hostile, path: str) -> None:
     id = misstated(store, path, 1)
     with Repairs(store.backend, lambda url: MemoryBackend()) as repairs:
-        done = repairs.repair(RepairPlan(set_aside=True))
-    assert [(item.bundle, bool(item.reason)) for item in done.aside] == [(id, True)]
+        done = repairs.repair(RepairPlan(quarantine=True))
+    assert [(item.bundle, bool(item.reason)) for item in done.quarantined] == [(id, True)]
     assert done.left.ok
 
 

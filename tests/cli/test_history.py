@@ -29,10 +29,10 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(home: Path, *args: str, exit: int = 0) -> str:
+def run(home: Path, *args: str, exit_code: int = 0) -> str:
     call = [str(Path(sys.executable).with_name("sheaf")), *args, "--store", str(home / "store")]
     done = subprocess.run(call, env={"HOME": str(home)}, capture_output=True, text=True, check=False)
-    assert done.returncode == exit, done.stderr
+    assert done.returncode == exit_code, done.stderr
     return done.stdout
 
 
@@ -52,7 +52,7 @@ def test_the_log_of_a_path_follows_it_through_its_renames(home: Path) -> None:
         "modified",
         "added",
     ]
-    run(home, "log", "faces@main:nowhere", exit=3)
+    run(home, "log", "faces@main:nowhere", exit_code=3)
 
 
 def test_bundles_are_listed_by_branch_meta_time_and_number(home: Path) -> None:
@@ -76,7 +76,7 @@ def test_files_are_found_in_all_bundles(home: Path) -> None:
     found = json.loads(run(home, "find", "other", "--json"))
     assert run(home, "find", "--hash", found["content"]) == f"faces@{found['bundle']}:other\n"
     assert run(home, "find", "**", "--meta", "by=anna", "--limit", "1").endswith(":sub/a\n")
-    run(home, "find", exit=2)
+    run(home, "find", exit_code=2)
 
 
 def test_a_squash_can_be_looked_at_before(home: Path) -> None:
@@ -88,6 +88,6 @@ def test_a_squash_can_be_looked_at_before(home: Path) -> None:
 def test_a_download_may_leave_erased_files_out(home: Path) -> None:
     run(home, "store", "erase", "faces@main:b", "--reason", "r", "--now", "--yes")
     ask = ("bundle", "download", "--repo", "faces", "--branch", "dev", "--destination")
-    run(home, *ask, str(home / "one"), exit=11)
+    run(home, *ask, str(home / "one"), exit_code=11)
     run(home, *ask, str(home / "two"), "--skip-erased")
     assert [path.name for path in (home / "two").iterdir() if path.is_file()] == ["other"]

@@ -33,7 +33,7 @@ def test_without_read_data_it_is_said_that_packs_were_not_read(cli: Cli, store: 
     assert cli("store", "check", "--json", code=6).err == ""  # the pack is noted now, and such packs are read
 
 
-def test_what_is_set_aside_is_not_called_kept(cli: Cli, store: Path) -> None:
+def test_what_is_quarantined_is_not_called_kept(cli: Cli, store: Path) -> None:
     spoil(largest(store, "packs"), 100)
     said = cli("store", "repair", "--read-data", "--quarantine", "--yes", code=None)
     assert "1 bundle quarantined" in said.out and "no data is lost" not in said.err

@@ -121,7 +121,7 @@ def make(target: Path) -> None:
         store.create_repo("empty")
         run = store.runs.start(command=("train", "--epochs", "3"), inputs=("places@main",), environment={"LANG": "C"})
         clock.tick(60)
-        store.runs.end(run, "succeeded", exit=0, outputs=("acme/datasets/faces@v2",))
+        store.runs.end(run, "succeeded", exit_code=0, outputs=("acme/datasets/faces@v2",))
         store.runs.start(command=("sleep",), environment={})
         _collected(core, faces, clock)
     core.close()
@@ -180,7 +180,7 @@ def _places(core: Core, repo: Repo) -> None:
     content = b"PAR1 not really PAR1"
     hash = blake3(content).digest()
     with Writer(core, Nodes(core), repo_log(core, repo.id), repo.id, "upload") as writer:
-        core.create(keys.object(writer.open.id, hash), content)
+        core.create(keys.stored_object(writer.open.id, hash), content)
         whole = ObjectPlace(writer.open.id)
         elsewhere = ExternalPlace("s3://bucket/known", '"etag-1"')
         rows = [
@@ -219,7 +219,9 @@ def _collected(core: Core, repo: Repo, clock: SteeredClock) -> None:
     core.create(keys.erased(blake3(SECRET).digest()), seal("erased", erased))
     heads = {"": store_log(core).head().n, repo.id: repo_log(core, repo.id).head().n}
     dead, moving, node = (frozenset({blake3(name).digest()}) for name in (b"dead", b"moving", b"node"))
-    condemned = Condemned(clock.new_id(), dead, moving, node, frozenset({keys.object(repo.id, bytes(32))}), heads)
+    condemned = Condemned(
+        clock.new_id(), dead, moving, node, frozenset({keys.stored_object(repo.id, bytes(32))}), heads
+    )
     core.create(keys.condemned(condemned.generation), encode_condemned(condemned))
     session = Session(clock.new_id(), repo.id, "upload", core.now(), heads[repo.id], AUTHOR, "elsewhere")
     core.create(keys.session(session.id), seal("session", session))

@@ -225,7 +225,7 @@ OPERATIONS = (
     ),
     Operation(
         "run end",
-        lambda world, store, acknowledge: store.runs.end(world.run, "succeeded", exit=0),
+        lambda world, store, acknowledge: store.runs.end(world.run, "succeeded", exit_code=0),
         lambda world, store: store.runs.get(world.run)[1] is not None,
         AlreadyExists,
     ),

@@ -61,5 +61,5 @@ def test_what_a_killed_process_printed_is_complete(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("round", range(20))
-def test_what_a_killed_process_printed_is_complete_again_and_again(tmp_path: Path, round: int) -> None:
+def test_what_a_killed_process_printed_is_complete_again_and_again(tmp_path: Path, played: int) -> None:
     test_what_a_killed_process_printed_is_complete(tmp_path)

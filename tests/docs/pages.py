@@ -104,11 +104,11 @@ def _fenced(path: Path, lines: tuple[str, ...], at: int, end: int, said: dict[st
         raise Unclear(f"{path}:{at + 1}: a block is console, python, one of {sorted(DATA)}, or says why it is not run")
 
 
-def _steps(lines: tuple[str, ...], first: int, end: int, exit: int) -> Iterator[Step]:
+def _steps(lines: tuple[str, ...], first: int, end: int, exit_code: int) -> Iterator[Step]:
     starts = [at for at in range(first, end) if lines[at].startswith("$ ")]
     for start, stop in zip(starts, [*starts[1:], end], strict=True):
         after = start + 1
         while after < stop and lines[after].startswith("> "):
             after += 1
         command = "\n".join(line[2:] for line in lines[start:after])
-        yield Step(command, lines[after:stop], exit if stop == end else 0, after)
+        yield Step(command, lines[after:stop], exit_code if stop == end else 0, after)

@@ -31,7 +31,7 @@ def slots(world: World, url: str) -> set[str]:
 
 def opens(world: World, url: str, key: bytes) -> bool:
     try:
-        Store(world.open(url), open=world.open, unlock=Opener(key=key)).close()
+        Store(world.open(url), open_location=world.open, unlock=Opener(key=key)).close()
     except Denied:
         return False
     return True

@@ -107,7 +107,7 @@ def test_a_file_kept_whole_leaves(backend: MemoryBackend, store: Store) -> None:
     repo = store.create_repo("r")
     content = blake3(SECRET).digest()
     session = "1" * 27
-    backend.create(keys.object(session, content), SECRET)
+    backend.create(keys.stored_object(session, content), SECRET)
     with repo.edit(message="m") as edit:
         edit.put("other", OTHER)
         row = Row("", "whole", Kind.FILE, size=len(SECRET), content=content, place=ObjectPlace(session))
@@ -116,7 +116,7 @@ def test_a_file_kept_whole_leaves(backend: MemoryBackend, store: Store) -> None:
     assert bundle.read("whole") == SECRET
     assert_sound(store)
     receipt = store.erasure.erase(address="r@main:whole", reason="x", now=True)
-    assert receipt.deleted == (keys.object(session, content),)
+    assert receipt.deleted == (keys.stored_object(session, content),)
     assert not traces(backend, SECRET)
     assert readable(bundle, [SECRET]) == {"other": OTHER}
     assert_sound(store)

@@ -16,17 +16,17 @@ from sheaf.format.frame_v1 import RAW, ZSTD, unframe
 from sheaf.format.pack_v1 import TRAILER, check_head, decode_table, encode_head, encode_tail, pack_id
 
 
-def packed(chunks: list[bytes], squeeze: bool) -> bytes:
+def packed(chunks: list[bytes], compress_chunks: bool) -> bytes:
     """A pack of these chunks."""
-    frames = [ZSTD + zstandard.compress(chunk) if squeeze else RAW + chunk for chunk in chunks]
+    frames = [ZSTD + zstandard.compress(chunk) if compress_chunks else RAW + chunk for chunk in chunks]
     hashes = hashes_of([blake3(chunk).digest() for chunk in chunks])
     tail = encode_tail(hashes, [len(chunk) for chunk in chunks], [len(frame) for frame in frames])
     return encode_head(ID, 3) + b"".join(frames) + tail
 
 
-@given(chunks=st.lists(st.binary(max_size=50), max_size=20), squeeze=st.booleans(), more=st.integers(0, 99))
-def test_what_was_packed_comes_out(chunks: list[bytes], squeeze: bool, more: int) -> None:
-    pack = packed(chunks, squeeze)
+@given(chunks=st.lists(st.binary(max_size=50), max_size=20), compress_chunks=st.booleans(), more=st.integers(0, 99))
+def test_what_was_packed_comes_out(chunks: list[bytes], compress_chunks: bool, more: int) -> None:
+    pack = packed(chunks, compress_chunks)
     length = TRAILER.unpack(pack[-TRAILER.size :])[1] + TRAILER.size
     table = decode_table(pack[-min(len(pack), length + more) :], len(pack), "pack")
     spans = zip(table.offsets.tolist(), table.stored.tolist(), strict=True)

@@ -188,7 +188,7 @@ def test_keys() -> None:
     hash = bytes(range(32))
     assert keys.pack(hash) == f"packs/00/{hash.hex()}"
     assert keys.node(hash) == f"nodes/00/{hash.hex()}"
-    assert keys.object(ID, hash) == f"objects/00/{ID}-{hash.hex()}"
+    assert keys.stored_object(ID, hash) == f"objects/00/{ID}-{hash.hex()}"
     assert keys.index(2, ID, hash) == f"index/2/{ID}-{hash.hex()}"
     assert keys.moved(hash, 0) == f"moved/00/{hash.hex()}/999999999999999"
     assert keys.session(ID) == f"sessions/{ID}.json"

@@ -43,14 +43,14 @@ class Stage:
         return root
 
     def upload(self, repo: Repo, name: str, files: Mapping[str, bytes]) -> Bundle:
-        bundle = repo.upload(self.folder(name, files), message=name, branch=None, on_commit=self.tell).bundle
+        bundle = repo.upload(self.folder(name, files), message=name, branch=None, on_commit=self.note_commit).bundle
         return self.note(name, bundle)
 
     def note(self, name: str, bundle: Bundle) -> Bundle:
         self.notes[name] = bundle.id
         return bundle
 
-    def tell(self, bundle: Bundle) -> None:
+    def note_commit(self, bundle: Bundle) -> None:
         self.told.add(bundle.id)
 
     def delete(self, repo: Repo, name: str) -> None:
@@ -115,7 +115,7 @@ def edit_of(base: str, files: Mapping[str, bytes], branch: str = "dev") -> Act:
         with faces(store).edit(message="edit", branch=branch, base=f"bundle:{stage.notes[base]}") as edit:
             for path, content in files.items():
                 edit.put(path, content)
-            stage.tell(edit.commit())
+            stage.note_commit(edit.commit())
 
     return run
 
@@ -125,13 +125,13 @@ def copy_of(source: str, path: str, to: str = "other") -> Act:
         bundle = faces(store).bundle(f"bundle:{stage.notes[source]}")
         with store.repo(to).edit(message="copy") as edit:
             edit.copy(bundle, path, f"copy of {path}")
-            stage.tell(edit.commit())
+            stage.note_commit(edit.commit())
 
     return run
 
 
 def undelete(name: str) -> Act:
-    return lambda stage, store: stage.tell(faces(store).undelete_bundle(stage.notes[name]))
+    return lambda stage, store: stage.note_commit(faces(store).undelete_bundle(stage.notes[name]))
 
 
 def label(name: str) -> Act:
@@ -144,7 +144,7 @@ def label(name: str) -> Act:
 def diamond(stage: Stage, store: Store) -> None:
     made = faces(store).create_diamond()
     made.add_split(stage.folder("all", ALL))
-    made.commit(message="joined", branch=None, on_commit=stage.tell)
+    made.commit(message="joined", branch=None, on_commit=stage.note_commit)
 
 
 def delete_repo(stage: Stage, store: Store) -> None:

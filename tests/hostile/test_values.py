@@ -137,11 +137,11 @@ def test_a_repair_goes_on_as_well(world: World) -> None:
             fields = {name: held for name, held in record.items() if name not in ("sheaf", "blake3")}
             replaced(attacked.primary, key, seal("record", fields))
     with pytest.raises(SheafError):  # the place is a copy by its own words
-        attacked.repair(set_aside=True)
+        attacked.repair(quarantine=True)
     for stat in list(attacked.primary.list(keys.REPLICA)):
         attacked.primary.delete(stat.key)
-    done = attacked.repair(0.0, set_aside=True)
-    assert "plates" in {found.repo_name for found in done.aside}
+    done = attacked.repair(0.0, quarantine=True)
+    assert "plates" in {found.repo_name for found in done.quarantined}
 
 
 # -- rows --------------------------------------------------------------------------------------------------------------

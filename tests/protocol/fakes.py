@@ -308,11 +308,11 @@ class Gc:
 
     def _resolve(self, world: World, me: Local) -> Iterator[tuple[World, Local]]:
         """Those that have ended need nothing; another one is ended, by a record; then nobody is left."""
-        open = sorted(me.listed & world.sessions)
-        if not open:
+        opened = sorted(me.listed & world.sessions)
+        if not opened:
             yield world, me._replace(listed=NOTHING, at="forwarding.load_forwards")
             return
-        session, rest = open[0], me._replace(listed=frozenset(open[1:]))
+        session, rest = opened[0], me._replace(listed=frozenset(opened[1:]))
         is_committed = any(record.op == "add" and record.name == session for record in world.log)
         ended = world if is_committed or not self.rules.ends_by_record else world.append(Record("void", session))
         yield _end(ended, session), rest

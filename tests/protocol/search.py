@@ -59,18 +59,18 @@ def search(cast: Cast, rules: Rules | None = None, limit: int = 1 << 30) -> Foun
 
 
 def _after(state: State, actors: Mapping[str, Actor]) -> list[tuple[str, State]]:
-    world, locals = state
+    world, local_states = state
     found = []
     for i, (name, actor) in enumerate(actors.items()):
-        if locals[i].at != DONE:
-            for step, changed, local in actor.next(world, locals[i]):
-                found.append((f"{name}: {step}", (changed, (*locals[:i], local, *locals[i + 1 :]))))
+        if local_states[i].at != DONE:
+            for step, changed, local in actor.next(world, local_states[i]):
+                found.append((f"{name}: {step}", (changed, (*local_states[:i], local, *local_states[i + 1 :]))))
     for n, record in world.late:  # a write whose answer was lost lands where nobody was faster, or never
         rest = world._replace(late=world.late - {(n, record)})
         if n == len(world.log):
-            found.append((f"the {record.op} of {record.name} lands", (rest.append(record), locals)))
+            found.append((f"the {record.op} of {record.name} lands", (rest.append(record), local_states)))
         else:
-            found.append((f"the {record.op} of {record.name} comes too late", (rest, locals)))
+            found.append((f"the {record.op} of {record.name} comes too late", (rest, local_states)))
     return found
 
 

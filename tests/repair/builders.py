@@ -63,7 +63,9 @@ class World:
         self, backend: Backend | None = None, cache: Path | None = None, limits: Limits = DEFAULT
     ) -> Iterator[Store]:
         """Another process that has the primary open."""
-        with Store(backend or self.primary, clock=self.clock(), open=self.open, cache=cache, limits=limits) as store:
+        with Store(
+            backend or self.primary, clock=self.clock(), open_location=self.open, cache=cache, limits=limits
+        ) as store:
             yield store
 
     def repair(self, read_data: float = 1.0, backend: Backend | None = None, **plan: Any) -> Repaired:
@@ -123,7 +125,7 @@ def build(scratch: Path) -> World:
         commit(store.create_repo("plates"), {"copy": FIRST["text"], "more": b"more"})
         store.erasure.erase(address="faces@v1:gone", reason="x", now=True)
         run = store.runs.start(command=("train",), environment={})
-        store.runs.end(run, "succeeded", exit=0)
+        store.runs.end(run, "succeeded", exit_code=0)
         diamond = repo.create_diamond()
         diamond.add_split(write_folder(scratch / "one", {"s": ModelEntry("file", b"1")}), split_id="one")
         condemn(world.primary, dead=[bytes(32)])

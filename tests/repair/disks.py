@@ -79,8 +79,8 @@ def _mount(kind: str, scratch: Path, root: Path) -> str:
         file.truncate(_SIZE)
     if shutil.which("mkfs.ext4") is None:
         return "there is no mkfs.ext4"
-    format = ["mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", str(image)]
-    return _tried(format) or _tried(["mount", "-o", "loop", str(image), str(root)])
+    make_format = ["mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", str(image)]
+    return _tried(make_format) or _tried(["mount", "-o", "loop", str(image), str(root)])
 
 
 def _tried(command: list[str]) -> str:

@@ -116,7 +116,7 @@ def test_the_index(cli: Cli, store: Path) -> None:  # noqa: F811
     cli("store", "check")
 
 
-def test_set_aside_and_back(cli: Cli, store: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_quarantine_and_back(cli: Cli, store: Path, tmp_path: Path) -> None:  # noqa: F811
     pack = largest(store, "packs")
     whole = pack.read_bytes()
     spoil(pack)
@@ -128,9 +128,9 @@ def test_set_aside_and_back(cli: Cli, store: Path, tmp_path: Path) -> None:  # n
     assert "is quarantined" in told.err and "bundle undelete" in told.err
     id = told.err.split()[2]
     assert cli("cat", f"faces@{id}:a").raw == b"small"
-    assert cli("bundle", "list", "--repo", "faces").lines[-1].count("set aside: 'b'") == 1
-    assert [line.endswith("set aside") for line in cli("label", "list", "--repo", "faces").lines] == [False, True]
-    assert json.loads(cli("--json", "branch", "list", "--repo", "faces").out)["set_aside"]
+    assert cli("bundle", "list", "--repo", "faces").lines[-1].count("quarantined: 'b'") == 1
+    assert [line.endswith("quarantined") for line in cli("label", "list", "--repo", "faces").lines] == [False, True]
+    assert json.loads(cli("--json", "branch", "list", "--repo", "faces").out)["quarantined"]
     cli("bundle", "undelete", "--repo", "faces", "--bundle", id, code=5)
     pack.chmod(0o600)
     pack.write_bytes(whole)

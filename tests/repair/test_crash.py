@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.engine.builders import commit, noise
 from tests.repair.builders import FIRST, REPLICA, World, all_bytes, build, flip
-from tests.repair.test_aside import damage_main, lose_root
+from tests.repair.test_quarantine import damage_main, lose_root
 
 from sheaf.errors import NoSpace, SheafError, Unavailable
 from sheaf.format import keys
@@ -53,8 +53,8 @@ def damage_two(world: World) -> None:
 CASES: dict[str, tuple[Damage, dict[str, Any]]] = {
     "from-replica": (damage_all, {"from_replica": REPLICA}),
     "index": (damage_index, {"index": True}),
-    "set-aside": (damage_two, {"set_aside": True, "index": True}),
-    "all": (damage_all, {"from_replica": REPLICA, "index": True, "pages": True, "set_aside": True}),
+    "quarantine": (damage_two, {"quarantine": True, "index": True}),
+    "all": (damage_all, {"from_replica": REPLICA, "index": True, "pages": True, "quarantined": True}),
 }
 each_case = pytest.mark.parametrize(("damage", "plan"), CASES.values(), ids=CASES.keys())
 FAULTS = (
@@ -176,7 +176,7 @@ def test_beside_somebody_who_writes_and_collects(made: World, damage: Damage, pl
         found = world.read()
         for id, files in made.files.items():
             for path, data in files.items():
-                assert "set_aside" in plan or found[id][path] == data, (nth, id, path)
+                assert "quarantined" in plan or found[id][path] == data, (nth, id, path)
         with world.process() as store:
             if any(label.name == "meanwhile" for label in store.repo("plates").labels()):
                 assert store.repo("plates").bundle("meanwhile").read("meanwhile") == noise(30_000, 9)

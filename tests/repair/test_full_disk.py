@@ -104,8 +104,8 @@ def rebuild(store: Path, world: World) -> None:
     repair(store, RepairPlan(index=True))
 
 
-def set_aside(store: Path, world: World) -> None:
-    repair(store, RepairPlan(set_aside=True))
+def quarantine(store: Path, world: World) -> None:
+    repair(store, RepairPlan(quarantine=True))
 
 
 def untouched(store: Path) -> None:
@@ -130,7 +130,7 @@ ACTS: dict[str, tuple[Callable[[Path], None], Act]] = {
     "erase": (untouched, erase),
     "repair --from-replica": (without_packs, fetch),
     "repair --index": (without_index, rebuild),
-    "repair --quarantine": (without_packs, set_aside),
+    "repair --quarantine": (without_packs, quarantine),
 }
 
 

@@ -30,7 +30,7 @@ def needed(world: World) -> list[str]:
     for key in of_the_store(world):
         then = world.copy()
         then.primary.delete(key)
-        if not key.startswith(("nodes/", "packs/")) or then.repair(set_aside=False).found.damaged:
+        if not key.startswith(("nodes/", "packs/")) or then.repair(quarantine=False).found.damaged:
             found.append(key)
     return found
 

@@ -80,7 +80,7 @@ class World:
         """Another process that has the store at a URL open."""
         self.processes += 1
         clock = SteeredClock(f"process {self.processes}", 1_790_000_000 + self.processes)
-        with Store(self.open(url), clock=clock, cache=cache, open=self.open) as store:
+        with Store(self.open(url), clock=clock, cache=cache, open_location=self.open) as store:
             yield store
 
     def open(self, url: str) -> Backend:

@@ -29,7 +29,7 @@ def test_a_big_file_is_counted_while_it_moves(tmp_path: Path) -> None:
             counted.finish()
             tree = Tree(c.nodes, stored.root)
             counted = Meter(down.append, "download", interval_s=0)
-            counted.add_total(files=stored.files, bytes=stored.size)
+            counted.add_total(files=stored.files, size=stored.size)
             download(tree, Contents(c.core), tmp_path / "out", meter=counted)
     assert [state.bytes for state in up if 0 < state.bytes < SIZE]
     assert (up[-1].files, up[-1].bytes, up[-1].bytes_total) == (1, SIZE, SIZE)

@@ -74,6 +74,6 @@ def joined(one: Tree, two: Tree, mode: Mode) -> dict[str, ModelEntry] | None:
         return None
     if both and mode == "forbids-conflicts":
         return None
-    beside = {"enable-conflicts": ".conflicts/one/", "enable-checkpoints": ".checkpoints/one/"}.get(mode)
-    kept = {beside + path: one[path] for path in both} if beside else {}
+    concurrently = {"enable-conflicts": ".conflicts/one/", "enable-checkpoints": ".checkpoints/one/"}.get(mode)
+    kept = {concurrently + path: one[path] for path in both} if concurrently else {}
     return with_folders({**one, **two, **kept})

@@ -32,8 +32,8 @@ def folder(path: Path, wrap: type[WrapperBackend] = WrapperBackend) -> ScratchLo
     return ScratchLocation(path.as_uri(), StorageOptions(durability="none"), wrap)
 
 
-def tortured(place: ScratchLocation, plan: TorturePlan = SMALL) -> TortureReport:
-    with scratch(place, keep=True) as found:
+def tortured(location: ScratchLocation, plan: TorturePlan = SMALL) -> TortureReport:
+    with scratch(location, keep=True) as found:
         return torture(found, plan)
 
 
@@ -92,18 +92,18 @@ def test_a_disk_that_flushes_nothing_is_found_out(tmp_path: Path, monkeypatch: p
     def fails(self: Syscalls, path: str) -> None:
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
-    from sheaf.torture.surroundings import look_at_folder
+    from sheaf.torture.surroundings import check_folder
 
     monkeypatch.setattr(Syscalls, "sync_folder", fails)
-    found = look_at_folder(ScratchLocation(tmp_path.as_uri(), StorageOptions()), tmp_path)
+    found = check_folder(ScratchLocation(tmp_path.as_uri(), StorageOptions()), tmp_path)
     assert [finding.promise for finding in found if finding.verdict == "failed"] == ["durable files"]
 
 
 def test_a_folder_whose_links_replace_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sheaf.torture.surroundings import look_at_folder
+    from sheaf.torture.surroundings import check_folder
 
     monkeypatch.setattr(Syscalls, "link", lambda self, source, target: os.replace(source, target))
-    found = look_at_folder(folder(tmp_path), tmp_path)
+    found = check_folder(folder(tmp_path), tmp_path)
     assert [finding.promise for finding in found if finding.verdict == "failed"] == ["exclusive link or rename"]
 
 

@@ -13,15 +13,15 @@ from tests.torture.test_broken import SMALL
 
 from sheaf.storage.storage_options import StorageOptions
 from sheaf.torture.promises import DEPENDS, PromiseFinding
-from sheaf.torture.rules import look_at_rules
+from sheaf.torture.rules import check_bucket_rules
 from sheaf.torture.runner import TorturePlan, TortureReport, torture
 from sheaf.torture.scratch_location import ScratchLocation, scratch
-from sheaf.torture.surroundings import look_at_bucket
+from sheaf.torture.surroundings import check_bucket
 
 
 def tortured(url: str, rounds: int = 0) -> TortureReport:
-    with scratch(ScratchLocation.at(url, StorageOptions())) as place:
-        return torture(place, TorturePlan(1, rounds, scale=SMALL.scale))
+    with scratch(ScratchLocation.at(url, StorageOptions())) as location:
+        return torture(location, TorturePlan(1, rounds, scale=SMALL.scale))
 
 
 @pytest.mark.slow  # the example of the command tries the same
@@ -59,7 +59,7 @@ def s3(s3_endpoint: str) -> Any:
 
 
 def looked(endpoint: str, bucket: str, path: str = "data/sheaf") -> tuple[PromiseFinding, PromiseFinding]:
-    versions, expiry = look_at_bucket(ScratchLocation.at(f"s3://{bucket}/{path}?endpoint={endpoint}", StorageOptions()))
+    versions, expiry = check_bucket(ScratchLocation.at(f"s3://{bucket}/{path}?endpoint={endpoint}", StorageOptions()))
     assert (versions.promise, expiry.promise) == ("old versions", "expiry and locks")
     return versions, expiry
 
@@ -78,12 +78,12 @@ def test_a_bucket_with_a_lock_is_warned_of(s3: Any, s3_endpoint: str) -> None:
         ScratchLocation.at(f"s3://{bucket}/x?endpoint={s3_endpoint}", StorageOptions())
         for bucket in ("lockable", "locked")
     )
-    assert look_at_rules(lockable).verdict == "passed"
+    assert check_bucket_rules(lockable).verdict == "passed"
     retention = {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1}}
     s3.put_object_lock_configuration(
         Bucket="locked", ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": retention}
     )
-    assert look_at_rules(locked).verdict == "warning"
+    assert check_bucket_rules(locked).verdict == "warning"
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_what_is_kept_is_named(cli: Cli) -> None:
 
 def test_what_is_broken_is_named_and_decides_the_exit_code(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = SCHEMES["memory"]
-    monkeypatch.setitem(SCHEMES, "memory", lambda place: Overwrites(plain(place)))
+    monkeypatch.setitem(SCHEMES, "memory", lambda location: Overwrites(plain(location)))
     done = cli("store", "torture", "memory://broken", code=6)
     assert "failed\tcreate-if-absent" in done.out
     assert "create-if-absent: a second create of a key replaced the object" in done.lines
@@ -78,7 +78,7 @@ def test_one_broken_promise_is_one(cli: Cli, monkeypatch: pytest.MonkeyPatch) ->
             return list(self.inner.get_ranges(key, ranges))[:1]
 
     plain = SCHEMES["memory"]
-    monkeypatch.setitem(SCHEMES, "memory", lambda place: CutsRanges(plain(place)))
+    monkeypatch.setitem(SCHEMES, "memory", lambda location: CutsRanges(plain(location)))
     done = cli("store", "torture", "memory://broken", "--rounds", "0", code=6)
     assert "error: memory://broken failed 1 check: byte ranges\n" in done.err
 
@@ -111,15 +111,15 @@ def _started(args: list[str], home: Path, before: str = "") -> subprocess.Popen[
     [(signal.SIGINT, 130, "round-*/packs"), (signal.SIGTERM, 143, "exclusive-create-across-processes/race")],
 )
 def test_an_interrupt_leaves_nothing(tmp_path: Path, number: signal.Signals, code: int, moment: str) -> None:
-    place = tmp_path / "place"
-    process = _started([f"file://{place}?durability=none", "--minutes", "5"], tmp_path)
-    while process.poll() is None and not list(place.glob(f"torture-*/{moment}")):
+    location = tmp_path / "place"
+    process = _started([f"file://{location}?durability=none", "--minutes", "5"], tmp_path)
+    while process.poll() is None and not list(location.glob(f"torture-*/{moment}")):
         time.sleep(0.02)
     os.killpg(process.pid, number)
     _, err = process.communicate(timeout=120)
     assert process.returncode == code, err
     assert err == ("interrupted\n" if number == signal.SIGINT else "terminated\n")
-    assert not place.exists()
+    assert not location.exists()
 
 
 def test_it_takes_no_library_of_the_tests(tmp_path: Path) -> None:

@@ -33,10 +33,10 @@ def files(root: Path) -> set[str]:
     ],
 )
 def test_a_place_keeps_its_options_beside_its_url(url: str, bare: str) -> None:
-    place = ScratchLocation.at(url, OPTIONS)
-    assert place.url == bare
-    assert ScratchLocation.at(bare, place.options) == place == pickle.loads(pickle.dumps(place))
-    assert place.below("x").url == f"{bare}/x"
+    location = ScratchLocation.at(url, OPTIONS)
+    assert location.url == bare
+    assert ScratchLocation.at(bare, location.options) == location == pickle.loads(pickle.dumps(location))
+    assert location.below("x").url == f"{bare}/x"
 
 
 def test_options_of_the_url_count() -> None:
@@ -50,8 +50,8 @@ def test_a_customers_key_from_a_pipe_can_be_read_only_once() -> None:
 
 def test_what_was_there_stays_and_what_was_made_goes(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine")
-    with scratch(ScratchLocation.at(str(tmp_path / "new" / "deeper"), OPTIONS)) as place:
-        with place.open() as backend:
+    with scratch(ScratchLocation.at(str(tmp_path / "new" / "deeper"), OPTIONS)) as location:
+        with location.open() as backend:
             backend.create("a/b", b"x")
         assert len(files(tmp_path)) > 3
     assert files(tmp_path) == {"mine"}
@@ -59,15 +59,15 @@ def test_what_was_there_stays_and_what_was_made_goes(tmp_path: Path) -> None:
 
 def test_it_goes_on_errors_and_interrupts_too(tmp_path: Path) -> None:
     for error in (KeyboardInterrupt, SystemExit, ValueError):
-        with pytest.raises(error), scratch(ScratchLocation.at(str(tmp_path / "new"), OPTIONS)) as place:
-            with place.open() as backend:
+        with pytest.raises(error), scratch(ScratchLocation.at(str(tmp_path / "new"), OPTIONS)) as location:
+            with location.open() as backend:
                 backend.create("a/b", b"x")
             raise error
     assert files(tmp_path) == set()
 
 
 def test_it_is_kept_if_one_wants_to_look_at_it(tmp_path: Path) -> None:
-    with scratch(ScratchLocation.at(str(tmp_path), OPTIONS), keep=True) as place, place.open() as backend:
+    with scratch(ScratchLocation.at(str(tmp_path), OPTIONS), keep=True) as location, location.open() as backend:
         backend.create("a/b", b"x")
     (kept,) = tmp_path.iterdir()
     assert (kept / "a/b").read_bytes() == b"x"
@@ -88,10 +88,10 @@ def test_a_store_is_refused_and_a_folder_in_it_is_not(tmp_path: Path) -> None:
 
 def test_places_in_memory_are_emptied() -> None:
     outer = ScratchLocation.at("memory://emptied", OPTIONS)
-    with scratch(outer) as place:
-        place.open().create("a", b"x")
-        assert [stat.key for stat in place.open().list()] == ["a"]
-    assert list(place.open().list()) == []
+    with scratch(outer) as location:
+        location.open().create("a", b"x")
+        assert [stat.key for stat in location.open().list()] == ["a"]
+    assert list(location.open().list()) == []
 
 
 class _Full(WrapperBackend):

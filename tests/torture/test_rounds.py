@@ -36,8 +36,8 @@ def test_a_round_in_memory(seed: int) -> None:
 
 def test_a_round_in_a_folder_with_processes_that_are_killed(tmp_path: Path) -> None:
     timings = Timings()
-    with scratch(ScratchLocation(tmp_path.as_uri(), StorageOptions(durability="none"))) as place:
-        played = play(place, "folder", timings)
+    with scratch(ScratchLocation(tmp_path.as_uri(), StorageOptions(durability="none"))) as location:
+        played = play(location, "folder", timings)
     assert played.trouble == ""
     assert {"bundles", "kills"} <= played.counts.keys()
     assert {"create", "get", "list"} <= {figure.operation for figure in timings.figures()}
@@ -58,8 +58,8 @@ def ledger(store: Store, tmp_path: Path) -> Ledger:
     """Three bundles, a label and a branch."""
     ledger, repo = Ledger(), store.create_repo("team/a")
     for n in range(3):
-        told = Acknowledged("team/a", new_folder(tmp_path / f"{n}", random.Random(n), b"own"), "main")
-        ledger.commit(repo.upload(tmp_path / f"{n}", message="up").bundle.id, told)
+        acknowledged = Acknowledged("team/a", new_folder(tmp_path / f"{n}", random.Random(n), b"own"), "main")
+        ledger.commit(repo.upload(tmp_path / f"{n}", message="up").bundle.id, acknowledged)
     first = next(iter(ledger.bundles))
     repo.set_label("latest", f"bundle:{first}")
     ledger.label("team/a", "latest", first)
@@ -81,8 +81,8 @@ def test_a_lost_bundle_is_said(store: Store, ledger: Ledger) -> None:
 
 
 def test_other_files_are_said(store: Store, ledger: Ledger) -> None:
-    id, told = next(iter(ledger.bundles.items()))
-    ledger.bundles[id] = Acknowledged(told.repo, {**told.files, "own": "0" * 64}, "main")
+    id, acknowledged = next(iter(ledger.bundles.items()))
+    ledger.bundles[id] = Acknowledged(acknowledged.repo, {**acknowledged.files, "own": "0" * 64}, "main")
     with pytest.raises(Broken, match=f"the files of bundle {id}"):
         claim_kept(store, ledger)
 
@@ -150,13 +150,13 @@ def test_clients_have_clocks_of_their_own(store: Store, tmp_path: Path) -> None:
     assert len(hours) > 2
 
 
-def _dies(pipe: object, place: ScratchLocation) -> None:
+def _dies(pipe: object, location: ScratchLocation) -> None:
     import os
 
     os._exit(1)
 
 
-def _fails(pipe: object, place: ScratchLocation) -> None:
+def _fails(pipe: object, location: ScratchLocation) -> None:
     raise Broken("on purpose")
 
 

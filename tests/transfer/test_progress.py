@@ -11,7 +11,7 @@ def test_counts_from_many_threads_add_up() -> None:
     meter = Meter(phase="x")
     with ThreadPoolExecutor(4) as pool:
         for _ in range(1000):
-            pool.submit(meter.add, files=1, bytes=10, new=3)
+            pool.submit(meter.add, files=1, size=10, new=3)
     assert meter.state == ProgressState("x", 1000, None, 10_000, None, 3000)
 
 
@@ -31,8 +31,8 @@ def test_it_is_told_at_a_bearable_rate_and_at_the_end(monkeypatch: pytest.Monkey
 def test_totals_grow_and_phases_change() -> None:
     told: list[ProgressState] = []
     meter = Meter(told.append)
-    meter.add_total(files=2, bytes=30)
-    meter.add_total(files=1, bytes=5)
+    meter.add_total(files=2, size=30)
+    meter.add_total(files=1, size=5)
     meter.start("write")
     assert told[-1] == ProgressState("write", 0, 3, 0, 35, 0)
 

@@ -199,6 +199,6 @@ def _share(value: str) -> float:
     return share
 
 
-def read_data(help: str) -> Decorator:
+def read_data(text: str) -> Decorator:
     """Return the option for the part of the data to read, between 0 and 1; None without the option."""
-    return click.option("--read-data", type=_share, is_flag=False, flag_value="100%", metavar="[=N%]", help=help)
+    return click.option("--read-data", type=_share, is_flag=False, flag_value="100%", metavar="[=N%]", text=text)

@@ -59,10 +59,10 @@ def run(tree: VerbTree, dialect: Dialect, args: Sequence[str], environment: Envi
     try:
         return _invoke(tree, app, list(args))
     except (KeyboardInterrupt, click.Abort):
-        _tell_ending(INTERRUPTED)
+        _print_ending(INTERRUPTED)
         return INTERRUPTED
     except _Terminated:
-        _tell_ending(TERMINATED)
+        _print_ending(TERMINATED)
         return TERMINATED
     except OutputError as error:
         return _without_output(error, app, args)
@@ -161,14 +161,14 @@ def _raise(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt if number == signal.SIGINT else _Terminated
 
 
-def _tell_ending(code: int) -> None:
+def _print_ending(code: int) -> None:
     print(_WORDS[code], file=sys.stderr)
     if _Call.app is not None and _Call.app.resumes:
         print(f"{_Call.app.dialect.hint_prefix}{_RESUME}", file=sys.stderr)
 
 
 def _break_off(code: int) -> NoReturn:
-    _tell_ending(code)
+    _print_ending(code)
     _leave(code)
 
 

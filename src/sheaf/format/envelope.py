@@ -51,8 +51,8 @@ def header_span(data: bytes | memoryview) -> tuple[int, int]:
     return _FIXED.size, _FIXED.size + int(_FIXED.unpack_from(data)[3])
 
 
-def read_header(data: bytes | memoryview, kind: str, type: type[H], what: str) -> tuple[H, int]:
-    """Return the header as ``type``, and the offset at which the payload begins.
+def read_header(data: bytes | memoryview, kind: str, header_type: type[H], what: str) -> tuple[H, int]:
+    """Return the header as ``header_type``, and the offset at which the payload begins.
 
     Raises:
         Corrupt: it is not an object of that kind; ``what`` names it.
@@ -68,14 +68,14 @@ def read_header(data: bytes | memoryview, kind: str, type: type[H], what: str) -
         raise Unsupported(f"{what} needs a newer Sheaf (version {version}, flags {flags})", "upgrade sheaf-data")
     start, end = header_span(view)
     try:
-        return msgspec.json.decode(view[start:end], type=type), end
+        return msgspec.json.decode(view[start:end], type=header_type), end
     except NOT_JSON as error:
         raise Corrupt(f"{what} has a damaged header: {error}") from error
 
 
-def decode_envelope(data: bytes | memoryview, kind: str, type: type[H], what: str) -> tuple[H, memoryview]:
+def decode_envelope(data: bytes | memoryview, kind: str, header_type: type[H], what: str) -> tuple[H, memoryview]:
     """Return header and payload. Raises what :func:`read_header` raises, and Corrupt if the seal doesn't match."""
-    header, start = read_header(data, kind, type, what)
+    header, start = read_header(data, kind, header_type, what)
     end = len(data)
     if kind in SEALED_KINDS:
         end -= _SEAL

@@ -41,7 +41,6 @@ __all__ = [
     "moved",
     "moved_from",
     "node",
-    "object",
     "pack",
     "receipt",
     "record_number",
@@ -51,6 +50,7 @@ __all__ = [
     "run",
     "session",
     "slot",
+    "stored_object",
 ]
 
 CONFIG = "sheaf.json"
@@ -97,7 +97,7 @@ def ids_of(found: Iterable[str]) -> list[bytes]:
     return [bytes.fromhex(match[1]) for match in map(_HASHED.fullmatch, found) if match]
 
 
-def object(session: str, content: bytes) -> str:
+def stored_object(session: str, content: bytes) -> str:
     """``objects/<2 hex>/<session>-<content>``."""
     return f"{OBJECTS}{content[:1].hex()}/{session}-{content.hex()}"
 

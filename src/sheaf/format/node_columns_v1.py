@@ -142,15 +142,15 @@ def _columns(metadata: bytes, is_inner: bool) -> tuple[tuple[str, int], ...]:
     found = [at + 4 * i + i32(metadata, at + 4 * i) for i in range(min(count, len(wanted)))]
     if [_field(metadata, one) for one in found] != list(wanted.items()):
         return ()
-    return tuple((name, 3 if type == _TEXT else 2) for name, type in wanted.items())
+    return tuple((name, 3 if column_type == _TEXT else 2) for name, column_type in wanted.items())
 
 
 def _field(metadata: bytes, at: int) -> tuple[str, Type]:
     """The name and the type of a column."""
     kind, is_dictionary = field(metadata, at, 2), field(metadata, at, 4)
     number = i8(metadata, kind) if kind and not is_dictionary else 0
-    type = table(metadata, at, 3)
-    width, sign = field(metadata, type, 0), field(metadata, type, 1)
+    column_type = table(metadata, at, 3)
+    width, sign = field(metadata, column_type, 0), field(metadata, column_type, 1)
     if number not in (_INT, _FIXED):
         return text(metadata, at, 0), (number, 0, 0)
     has_sign = i8(metadata, sign) if sign and number == _INT else 0

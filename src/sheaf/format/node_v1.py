@@ -381,7 +381,7 @@ def leaf_packs(batch: pa.RecordBatch) -> tuple[tuple[bytes, int], ...]:
             uses[use["pack"]] = uses.get(use["pack"], 0) + use["live"]
     whole = batch.filter(pc.equal(batch["place"], int(PlaceKind.OBJECT)))
     for session, content, size in zip(*(whole[name].to_pylist() for name in ("url", "content", "size")), strict=True):
-        uses[object_id(keys.object(session, content))] = size
+        uses[object_id(keys.stored_object(session, content))] = size
     return tuple(sorted(uses.items()))
 
 

@@ -51,10 +51,10 @@ def decode_record(data: bytes, what: str) -> Record:
     return unseal(data, "record", Record, what)
 
 
-def decode_ops(value: Any, type: type[T], what: str) -> T:
-    """Convert plain JSON values (operations or a state) to ``type``. Raises Corrupt; Unsupported if a newer Sheaf wrote it."""
+def decode_ops(value: Any, struct: type[T], what: str) -> T:
+    """Convert JSON values (operations or a state) to ``struct``. Raises Corrupt; Unsupported if a newer Sheaf wrote it."""
     try:
-        return msgspec.convert(value, type)
+        return msgspec.convert(value, struct)
     except RecursionError:
         raise Corrupt(f"{what} is nested too deeply") from None
     except msgspec.ValidationError as error:

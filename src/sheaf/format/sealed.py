@@ -40,7 +40,7 @@ def unfit(error: msgspec.ValidationError, what: str) -> Corrupt | Unsupported:
     return Unsupported(f"{what}: {error}", "upgrade sheaf-data")
 
 
-def unseal(data: bytes, kind: str, type: type[T], what: str) -> T:
+def unseal(data: bytes, kind: str, struct: type[T], what: str) -> T:
     """Decode sealed JSON to a struct, after checking hash and kind.
 
     Raises:
@@ -56,7 +56,7 @@ def unseal(data: bytes, kind: str, type: type[T], what: str) -> T:
             raise Corrupt(f"{what} is not a {kind} but a '{said}'", "run `sheaf store check`")
         if version != str(_VERSION):
             raise Unsupported(f"{what} is '{said}/{version}', which this Sheaf can't read", "upgrade sheaf-data")
-        return msgspec.json.decode(data, type=type)
+        return msgspec.json.decode(data, type=struct)
     except msgspec.ValidationError as error:
         raise unfit(error, f"{what} contains something that this Sheaf can't read") from error
     except NOT_JSON as error:

@@ -240,10 +240,10 @@ class RepoState(Value, frozen=True):
                 return self._without(gone, latest)
             case SetAside(bundle=broken, reason=reason):
                 return self._with(aside={**self.aside, broken: reason})
-            case BringBack(bundle=mended):
-                if mended not in self.aside:
-                    raise NotFound(f"bundle {mended} is not quarantined")
-                return self._with(aside=_but(self.aside, mended))
+            case BringBack(bundle=restored):
+                if restored not in self.aside:
+                    raise NotFound(f"bundle {restored} is not quarantined")
+                return self._with(aside=_but(self.aside, restored))
             case RedactBundle(bundle=id):
                 known = self.bundles.get(id)
                 if known is not None and known.root.id != op.expect:

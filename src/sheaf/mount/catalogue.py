@@ -49,40 +49,40 @@ class Catalogue:
         self.top = top
         self._known: dict[object, tuple[float, object]] = {}
 
-    def below(self, place: CatalogueFolder) -> dict[str, CatalogueFolder]:
+    def below(self, folder: CatalogueFolder) -> dict[str, CatalogueFolder]:
         """Return the folders of repos that are directly in a folder, by name."""
-        if place.repo is not None and place is self.top:
+        if folder.repo is not None and folder is self.top:
             return {}
         found: dict[str, CatalogueFolder] = {}
         names = self._fresh("names", self._names)
-        start = f"{place.prefix}/" if place.prefix else ""
+        start = f"{folder.prefix}/" if folder.prefix else ""
         for name in names:
-            if name.startswith(start) and name != place.prefix:
+            if name.startswith(start) and name != folder.prefix:
                 segment = name.removeprefix(start).split("/")[0]
                 path = start + segment
                 found[segment] = CatalogueFolder(path, path if path in names else None)
         return found
 
-    def refs(self, place: CatalogueFolder) -> dict[str, tuple[str, int]]:
+    def refs(self, folder: CatalogueFolder) -> dict[str, tuple[str, int]]:
         """Return labels and branches of a folder's repo: by name, (bundle id, time of the ref in nanoseconds).
 
         A name that is a label and a branch is listed twice, as ``label:NAME`` and ``branch:NAME``.
         """
-        if place.repo is None:
+        if folder.repo is None:
             return {}
-        return self._fresh(place, lambda: self._named(self._repo(place)))
+        return self._fresh(folder, lambda: self._named(self._repo(folder)))
 
-    def resolve(self, place: CatalogueFolder, name: str) -> Bundle | None:
+    def resolve(self, folder: CatalogueFolder, name: str) -> Bundle | None:
         """Return the bundle that a ref of any kind names, None if there is none or the ref is ambiguous."""
-        if place.repo is None:
+        if folder.repo is None:
             return None
         try:
-            return self._repo(place).bundle(name)
+            return self._repo(folder).bundle(name)
         except (NotFound, InvalidInput, Ambiguous):
             return None
 
-    def _repo(self, place: CatalogueFolder) -> Repo:
-        return self._fresh((place, "repo"), lambda: self._open_repo(place.repo or ""))
+    def _repo(self, folder: CatalogueFolder) -> Repo:
+        return self._fresh((folder, "repo"), lambda: self._open_repo(folder.repo or ""))
 
     @staticmethod
     def _named(repo: Repo) -> dict[str, tuple[str, int]]:
@@ -157,59 +157,59 @@ class CatalogueFs(ReadOnly):
         fs = self._bundles.get(slot)
         if fs is None:
             self._patience.ask()
-            place, id = self._origins[slot]
-            bundle = self._roots.resolve(place, f"bundle:{id}")
+            folder, id = self._origins[slot]
+            bundle = self._roots.resolve(folder, f"bundle:{id}")
             if bundle is None:
                 raise failed(errno.ESTALE)
             fs = self._bundles.setdefault(slot, self._open_bundle(bundle, slot << _SLOT_BITS))
         return fs
 
-    def _root_of(self, place: CatalogueFolder, id: str, mtime: int) -> Attr:
+    def _root_of(self, folder: CatalogueFolder, id: str, mtime: int) -> Attr:
         with self._lock:
-            slot = self._slots.setdefault((place.repo or "", id), len(self._slots) + 1)
-            self._origins.setdefault(slot, (place, id))
+            slot = self._slots.setdefault((folder.repo or "", id), len(self._slots) + 1)
+            self._origins.setdefault(slot, (folder, id))
         return Attr((slot << _SLOT_BITS) + ROOT_INO, stat.S_IFDIR | 0o755, 0, mtime, keep=_FRESH_S)
 
-    def _attr_of(self, place: CatalogueFolder) -> Attr:
+    def _attr_of(self, folder: CatalogueFolder) -> Attr:
         with self._lock:
-            if place not in self._numbers:
-                self._places.append(place)
-                self._numbers[place] = len(self._places) - 1 + ROOT_INO
-            ino = self._numbers[place]
+            if folder not in self._numbers:
+                self._places.append(folder)
+                self._numbers[folder] = len(self._places) - 1 + ROOT_INO
+            ino = self._numbers[folder]
         return Attr(ino, stat.S_IFDIR | 0o755, 0, self._started, keep=_FRESH_S)
 
     # -- the port ------------------------------------------------------------------------------------------------------
 
     def lookup(self, parent: int, name: str) -> Attr:
-        place = self._place(parent)
-        if place is None:
+        folder = self._place(parent)
+        if folder is None:
             return self._bundle(parent).lookup(parent, name)
         self._patience.ask()
-        below = self._roots.below(place)
+        below = self._roots.below(folder)
         if name in below:
             return self._attr_of(below[name])
-        refs = self._roots.refs(place)
+        refs = self._roots.refs(folder)
         if name in refs:
-            return self._root_of(place, *refs[name])
-        bundle = self._roots.resolve(place, name)
+            return self._root_of(folder, *refs[name])
+        bundle = self._roots.resolve(folder, name)
         if bundle is None:
             raise missing(name)
-        return self._root_of(place, bundle.id, _ns(bundle))
+        return self._root_of(folder, bundle.id, _ns(bundle))
 
     def getattr(self, ino: int) -> Attr:
-        place = self._place(ino)
-        return self._bundle(ino).getattr(ino) if place is None else self._attr_of(place)
+        folder = self._place(ino)
+        return self._bundle(ino).getattr(ino) if folder is None else self._attr_of(folder)
 
     def readlink(self, ino: int) -> str:
         return self._bundle(ino).readlink(ino)
 
     def list(self, ino: int) -> Listing:
-        place = self._place(ino)
-        if place is None:
+        folder = self._place(ino)
+        if folder is None:
             return self._bundle(ino).list(ino)
         self._patience.ask()
-        found = {name: self._root_of(place, *at) for name, at in self._roots.refs(place).items()}
-        found |= {name: self._attr_of(below) for name, below in self._roots.below(place).items()}
+        found = {name: self._root_of(folder, *at) for name, at in self._roots.refs(folder).items()}
+        found |= {name: self._attr_of(below) for name, below in self._roots.below(folder).items()}
         return _Now(sorted(found.items()))
 
     def open(self, ino: int, *, write: bool = False, truncate: bool = False) -> int:

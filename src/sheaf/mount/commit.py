@@ -259,18 +259,18 @@ def _values(folder: str, name: str, file: Spilled, placed: StoredFile) -> dict[s
 
 
 class Every:
-    """Commit periodically while mounted; call ``tell`` with each bundle and ``complain`` with each failure."""
+    """Commit periodically while mounted; call ``on_commit`` with each bundle and ``complain`` with each failure."""
 
     def __init__(
         self,
         committer: Committer,
         seconds: float,
-        tell: Callable[[Bundle], None],
+        on_commit: Callable[[Bundle], None],
         complain: Callable[[SheafError], None],
     ) -> None:
         self._committer = committer
         self._seconds = seconds
-        self._tell = tell
+        self._on_commit = on_commit
         self._complain = complain
         self._stop = Event()
         self._thread = Thread(target=self._run, name="sheaf-commit-every", daemon=True)
@@ -290,6 +290,6 @@ class Every:
             if not self._committer.is_changed:
                 continue
             try:
-                self._tell(self._committer.commit())
+                self._on_commit(self._committer.commit())
             except SheafError as error:
                 self._complain(error)

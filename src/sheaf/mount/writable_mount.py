@@ -52,10 +52,10 @@ def mount_new(
     options: MountOptions,
     read: ReadOptions,
     *,
-    tell: Callable[[Bundle], None],
+    on_commit: Callable[[Bundle], None],
     complain: Callable[[SheafError], None],
 ) -> Bundle:
-    """Mount a writable folder, and commit its contents at the end. ``tell`` is called with each earlier commit.
+    """Mount a writable folder, and commit its contents at the end. ``on_commit`` is called with each earlier commit.
 
     Raises:
         Refused, InvalidInput: the folder or the spill is not empty; nothing was mounted. Refused also: nothing was
@@ -71,7 +71,7 @@ def mount_new(
     spill = Spill.begin(new.spill, about := _about(repo, base, head, new))
     shared = Shared(repo.context.store, read)
     fs, committer = _opened(repo, spill, about, base, shared)
-    every = Every(committer, new.every_s, tell, complain) if new.every_s else None
+    every = Every(committer, new.every_s, on_commit, complain) if new.every_s else None
     try:
         serve(fs, shared.patience, mountpoint, _with(options, every))
     except SheafError:

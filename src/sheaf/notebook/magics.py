@@ -152,10 +152,10 @@ class SheafMagics(Magics):
             made = await self._made(repo, args, cell)
         except BaseException as error:
             outcome = "canceled" if isinstance(error, KeyboardInterrupt | CancelledError) else "failed"
-            session.store.runs.end(run, outcome, exit=1)
+            session.store.runs.end(run, outcome, exit_code=1)
             raise
         outputs = (f"{made.repo_name}@bundle:{made.id}",) if made else ()
-        session.store.runs.end(run, "succeeded", exit=0, outputs=outputs)
+        session.store.runs.end(run, "succeeded", exit_code=0, outputs=outputs)
         self._tell(run, inputs, outputs)
         return made
 

@@ -104,7 +104,7 @@ class Bundle:
         return dict(self._descriptor.meta)
 
     @property
-    def set_aside(self) -> str:
+    def quarantined(self) -> str:
         """The reason why it was quarantined; empty if it was not."""
         return self._context.log.last.aside.get(self.id, "")
 
@@ -292,7 +292,7 @@ class Bundle:
         most = self._context.core.workers
         meter = transfer.Meter(progress, "download")
         if not path and name_filter is None and files is None:
-            meter.add_total(files=self.files, bytes=self.size)
+            meter.add_total(files=self.files, size=self.size)
         done = download(
             self.tree,
             self._contents,

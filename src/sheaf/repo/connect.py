@@ -21,7 +21,7 @@ from sheaf.storage.storage_options import StorageOptions
 
 __all__ = ["connect", "init"]
 
-_tell = logging.getLogger("sheaf").warning
+_warn = logging.getLogger("sheaf").warning
 
 
 def init(
@@ -62,7 +62,9 @@ def init(
 
         ensure_safe(probe_backend(backend))
     _create(backend, clock, secret)
-    return Store(backend, author=author or _user(), cache=cache, clock=clock, open=_opener(options), unlock=unlock)
+    return Store(
+        backend, author=author or _user(), cache=cache, clock=clock, open_location=_opener(options), unlock=unlock
+    )
 
 
 def connect(
@@ -99,14 +101,16 @@ def connect(
     """
     if url is None:
         return _connect_configured(options, cache, author, key, create, clock)
-    open = _opener(options, others)
+    open_location = _opener(options, others)
     backend = open_backend(url, options or StorageOptions())
     unlock = Opener(url, options or StorageOptions(), key, ask)
-    opened = partial(Store, author=author or _user(), cache=cache, clock=clock, open=open, unlock=unlock)
+    opened = partial(
+        Store, author=author or _user(), cache=cache, clock=clock, open_location=open_location, unlock=unlock
+    )
     try:
         return opened(backend)
     except (NotFound, Unavailable) as error:
-        if copy := _open_copy(backend.url, error, cache, opened, open):
+        if copy := _open_copy(backend.url, error, cache, opened, open_location):
             return copy
         if not create or isinstance(error, Unavailable | LostConfig):
             raise
@@ -143,15 +147,19 @@ def _opener(
 
 
 def _open_copy(
-    url: str, error: SheafError, cache: Path | None, opened: Callable[[Backend], Store], open: Callable[[str], Backend]
+    url: str,
+    error: SheafError,
+    cache: Path | None,
+    opened: Callable[[Backend], Store],
+    open_location: Callable[[str], Backend],
 ) -> Store | None:
     """The first replica of a lost store that can be read, of those that were known when it was last seen."""
     for replica in recall(cache, url):
         try:
-            store = opened(open(replica))
+            store = opened(open_location(replica))
         except SheafError:
             continue
-        _tell(f"{error.message}: reading from replica {replica}, which may be behind")
+        _warn(f"{error.message}: reading from replica {replica}, which may be behind")
         return store
     return None
 

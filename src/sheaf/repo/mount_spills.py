@@ -38,7 +38,7 @@ def spills_of(folder: Path, store: str) -> list[Path]:
 
 def _spills(folder: Path) -> list[Path]:
     try:
-        return sorted(place for place in folder.iterdir() if (place / "files").is_dir())
+        return sorted(spill for spill in folder.iterdir() if (spill / "files").is_dir())
     except OSError:
         return []
 

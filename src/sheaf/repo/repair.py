@@ -36,7 +36,7 @@ from sheaf.transfer.progress import Progress, count_to
 
 __all__ = ["RepairPlan", "Repaired", "Repairs", "open_repairs"]
 
-_tell = logging.getLogger("sheaf").warning
+_warn = logging.getLogger("sheaf").warning
 
 
 def open_repairs(
@@ -55,9 +55,9 @@ def open_repairs(
     def opened(url: str) -> Backend:
         return open_backend(url, others(url) if others else options or StorageOptions())
 
-    place = open_backend(url, options or StorageOptions())
+    backend = open_backend(url, options or StorageOptions())
     unlock = Opener(url, options or StorageOptions(), key, ask)
-    return Repairs(place, opened, cache=cache, author=author, clock=clock, unlock=unlock)
+    return Repairs(backend, opened, cache=cache, author=author, clock=clock, unlock=unlock)
 
 
 class Repairs:
@@ -65,18 +65,18 @@ class Repairs:
 
     def __init__(
         self,
-        place: Backend,
-        open: Callable[[str], Backend],
+        backend: Backend,
+        open_location: Callable[[str], Backend],
         *,
         cache: Path | None = None,
         author: Author | None = None,
         clock: Clock | None = None,
         unlock: Opener | None = None,
     ) -> None:
-        self._place = place
+        self._backend = backend
         self._unlock = unlock or Opener()
         self._plain: Callable[[Backend], Backend] = _as_it_is
-        self._open = open
+        self._open = open_location
         self._cache = cache
         self._author = author or Author()
         self._clock = clock or SystemClock()
@@ -91,7 +91,7 @@ class Repairs:
         if self._core is not None:
             self._core.close()
         else:
-            self._place.close()
+            self._backend.close()
 
     # -- what there is to do -------------------------------------------------------------------------------------------
 
@@ -107,9 +107,9 @@ class Repairs:
             Corrupt: the store's log can't be read, and no step of the plan repairs it.
         """
         sources = self._sources(plan.from_replica) if plan.from_replica is not None else []
-        mending = self._begun(sources, plan)
-        look = Recheck(mending.core, self._checks(mending.core.config), read_data, count_to(progress))
-        return repair_store(mending, look, plan, self, _tell)
+        restoration = self._begun(sources, plan)
+        look = Recheck(restoration.core, self._checks(restoration.core.config), read_data, count_to(progress))
+        return repair_store(restoration, look, plan, self, _warn)
 
     # -- the store -----------------------------------------------------------------------------------------------------
 
@@ -118,39 +118,39 @@ class Repairs:
         keep = _kept_in(plan.keep) if plan.keep else lambda key, data: None
         is_lost = False
         try:
-            config = open_store(self._place)
+            config = open_store(self._backend)
         except (Corrupt, NotFound):
-            if not sources or self._place.newest("log/") is None:
+            if not sources or self._backend.newest("log/") is None:
                 raise
             config, is_lost = decode_config(get_object(sources[0], keys.CONFIG)), True
         for source in sources:
             if copy_of(source) != config.id:
                 raise InvalidInput(f"{source.url} contains another store", "name a replica of this store")
-        self._plain = self._decrypted([self._place, *sources], config)
-        self._core = Core(self._plain(self._place), config, self._author, clock=self._clock, may_note=not plan.is_dry)
-        mending = Restoration(self._core, list(map(self._plain, sources)), keep, plan.is_dry)
+        self._plain = self._decrypted([self._backend, *sources], config)
+        self._core = Core(self._plain(self._backend), config, self._author, clock=self._clock, may_note=not plan.is_dry)
+        restoration = Restoration(self._core, list(map(self._plain, sources)), keep, plan.is_dry)
         lost = [keys.CONFIG] if is_lost else []
-        if config.is_encrypted and not any(self._place.list(keys.SLOTS)):  # else one that is missing was removed
+        if config.is_encrypted and not any(self._backend.list(keys.SLOTS)):  # else one that is missing was removed
             lost += [stat.key for source in sources for stat in source.list(keys.SLOTS)]
         for key in lost:
-            mending.mend(key)
-        return mending
+            restoration.restore(key)
+        return restoration
 
-    def _decrypted(self, places: list[Backend], config: StoreConfig) -> Callable[[Backend], Backend]:
+    def _decrypted(self, backends: list[Backend], config: StoreConfig) -> Callable[[Backend], Backend]:
         """What stands before a place of the store. The key's slots may be lost in one of them, too."""
-        for at, place in enumerate(places, 1):
+        for at, backend in enumerate(backends, 1):
             try:
-                opened = self._unlock.open(place, config)
+                opened = self._unlock.open(backend, config)
                 return opened.backend.over if opened else _as_it_is
             except (Corrupt, Denied):
-                if at == len(places):
+                if at == len(backends):
                     raise
         raise Bug("a store in no place")
 
     def _checks(self, config: StoreConfig) -> Cache:
         if self._cache is None:
             return NoCache()
-        return FolderCache(self._cache / "checks" / f"{config.id}-{replica_id(self._place.url)}")
+        return FolderCache(self._cache / "checks" / f"{config.id}-{replica_id(self._backend.url)}")
 
     # -- replicas ------------------------------------------------------------------------------------------------------
 
@@ -158,14 +158,14 @@ class Repairs:
         """The copies to fetch from, those that can't be reached left out. Raises NotFound if there is none."""
         urls = [url] if url else self._replicas()
         if not urls:
-            raise NotFound(f"no known replica of {self._place.url}", "name one with --from-replica=URL")
+            raise NotFound(f"no known replica of {self._backend.url}", "name one with --from-replica=URL")
         found, lost = [], ""
         for name in urls:
             try:
-                place = self._stack.enter_context(self._open(name))
-                if not copy_of(place):
+                backend = self._stack.enter_context(self._open(name))
+                if not copy_of(backend):
                     raise NotFound(f"there is no store at {name}")
-                found.append(place)
+                found.append(backend)
             except SheafError as error:
                 lost = lost or error.message
         if not found:
@@ -173,22 +173,22 @@ class Repairs:
         return found
 
     def _replicas(self) -> list[str]:
-        known = known_replicas(self._place)
-        return list(recall(self._cache, self._place.url)) if known is None else known
+        known = known_replicas(self._backend)
+        return list(recall(self._cache, self._backend.url)) if known is None else known
 
     def with_replicas(self, core: Core) -> Core:
         """Return the same store, with replicas that receive what is written."""
-        whole = ReplicatedBackend(self._place, self._open, core.config, core.clock, _tell)
+        whole = ReplicatedBackend(self._backend, self._open, core.config, core.clock, _warn)
         self._stack.callback(whole.close)
         return Core(self._plain(whole), core.config, core.author, clock=core.clock, io=core.io, cpu=core.cpu)
 
     def replicas(self, core: Core) -> ReplicaSet:
         """Return the replicas themselves."""
-        return ReplicaSet(replace(core, backend=self._place), self._open, self._plain)
+        return ReplicaSet(replace(core, backend=self._backend), self._open, self._plain)
 
 
-def _as_it_is(place: Backend) -> Backend:
-    return place
+def _as_it_is(backend: Backend) -> Backend:
+    return backend
 
 
 def _kept_in(folder: Path) -> Keep:

@@ -158,7 +158,7 @@ class Repo:
             NotFound: the bundle does not exist.
             Conflict: a label or branch points to it; the message names it.
         """
-        bundle = self._context.refs.resolve(ref, even_aside=True)
+        bundle = self._context.refs.resolve(ref, even_quarantined=True)
         self._context.ensure_writable()
         delete_bundle(self._log, self._context.refs, bundle)
         return bundle.id
@@ -183,7 +183,7 @@ class Repo:
             return self._bundle(engine.bring_back(c.core, c.log, c.refs, id))
         return self._bundle(engine.restore_bundle(c.core, c.log, c.refs, self.id, id))
 
-    def aside(self) -> dict[str, str]:
+    def quarantined(self) -> dict[str, str]:
         """Return the ids of the quarantined bundles, each with the reason."""
         return dict(self._log.head().state.aside)
 
@@ -214,7 +214,7 @@ class Repo:
 
     def log(self, ref: str | None = None) -> Iterator[Bundle]:
         """Yield a bundle and its first parents, newest first."""
-        start = self._context.refs.resolve(ref, even_aside=True)
+        start = self._context.refs.resolve(ref, even_quarantined=True)
         return (self._bundle(bundle) for bundle in self._context.refs.history(start))
 
     def path_log(self, path: str, ref: str | None = None) -> Iterator[PathChange]:
@@ -276,11 +276,11 @@ class Repo:
         )
         rules = transfer.UploadRules(if_changed, portable, allow_empty, allow_erased)
 
-        def tell(made: Descriptor) -> None:
+        def announce(made: Descriptor) -> None:
             if on_commit:
                 on_commit(self._bundle(made))
 
-        done = transfer.commit_folder(c, draft, options, rules, transfer.Meter(progress, "upload"), tell)
+        done = transfer.commit_folder(c, draft, options, rules, transfer.Meter(progress, "upload"), announce)
         return Upload(
             self._bundle(done.bundle),
             done.stored.files,

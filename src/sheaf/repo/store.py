@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Store"]
 
-_tell = logging.getLogger("sheaf").warning
+_warn = logging.getLogger("sheaf").warning
 
 
 class Store:
@@ -66,7 +66,7 @@ class Store:
         author: Author | None = None,
         cache: Path | None = None,
         clock: Clock | None = None,
-        open: Callable[[str], Backend] | None = None,
+        open_location: Callable[[str], Backend] | None = None,
         unlock: Opener | None = None,
         limits: Limits = DEFAULT,
     ) -> None:
@@ -76,8 +76,8 @@ class Store:
         local = backend.url.startswith(("file:", "memory:"))
         place = f"{config.id}-{replica_id(backend.url)}"  # a log may go on differently in another place
         copies = FolderCache(cache / "objects" / place, room_of(cache)) if cache and not local else NoCache()
-        clock, self._open = clock or SystemClock(), open or open_backend
-        whole = ReplicatedBackend(backend, self._open, config, clock, _tell)
+        clock, self._open = clock or SystemClock(), open_location or open_backend
+        whole = ReplicatedBackend(backend, self._open, config, clock, _warn)
         self._opened = (unlock or Opener()).open(whole, config)
         backend = self._opened.backend if self._opened else whole
         self._core = Core(backend, config, author or Author(), copies, clock, limits=limits)
@@ -88,7 +88,7 @@ class Store:
         self._connected.ensure_reads_supported()
         whole.use(self._log.last.replicas)
         remember(cache, self.url, self._log.last.replicas)
-        self._succession = Succession(self.url, config, self._open, _tell)
+        self._succession = Succession(self.url, config, self._open, _warn)
         self._succession.ask_near(self._log.last)
 
     def __repr__(self) -> str:
@@ -208,7 +208,7 @@ class Store:
         reading = engine.PackSelection(float(read_data), resume, seed, self._checks)
         only = self.repo(repo).id if repo else None
         self._succession.ask_all(self._log.last)
-        report = engine.check_store(self._core, reading=reading, repo=only, tell=transfer.count_to(progress))
+        report = engine.check_store(self._core, reading=reading, repo=only, on_progress=transfer.count_to(progress))
         engine.name_files(self._core, report, only)
         return report
 
@@ -288,7 +288,7 @@ class Store:
         wait: bool = True,
         below: float = 0.5,
         keep_deleted: float = 0.0,
-        tell: Callable[[list[Session]], None] | None = None,
+        on_wait: Callable[[list[Session]], None] | None = None,
     ) -> Collected:
         """Delete data that no bundle needs. Safe to run while the store is in use.
 
@@ -301,7 +301,7 @@ class Store:
             below: repack packs of which less than this part is needed.
             keep_deleted: how long deleted bundles and repos stay restorable, in seconds since their deletion. A
                 generation begun by another gc is finished with the value of that gc.
-            tell: called every few seconds with the sessions that gc waits for.
+            on_wait: called every few seconds with the sessions that gc waits for.
 
         Raises:
             Conflict: another gc ended this one; run it again.
@@ -310,20 +310,20 @@ class Store:
 
         if not dry_run:
             self._connected.ensure_writable()
-        patience = engine.GracePeriod(grace, wait, tell or (lambda sessions: None))
+        patience = engine.GracePeriod(grace, wait, on_wait or (lambda sessions: None))
         try:
             done = engine.collect(self._core, patience, dry_run=dry_run, below=below, keep_deleted=keep_deleted)
         except Corrupt as damage:
             raise self._explained(damage) from damage
         if not dry_run and (error := self._pass_on()):
-            _tell(f"{error.message}: deleted data stays there until `sheaf store replicate`")
+            _warn(f"{error.message}: deleted data stays there until `sheaf store replicate`")
         return done
 
     def _explained(self, error: Corrupt) -> Corrupt:
         """With a hint that says which bundles are in the way, if that is known."""
         repos = [self._repo(entry) for entry in self._log.last.repos.values() if not entry.deleted]
         try:
-            aside = [f"{repo.name}@{id}" for repo in repos for id in repo.aside()]
+            aside = [f"{repo.name}@{id}" for repo in repos for id in repo.quarantined()]
         except SheafError:
             return error
         if not aside:
@@ -337,14 +337,14 @@ class Store:
         try:
             if self._log.head().state.replicas:
                 for url, caught in self.replicas.replicate().items():
-                    self._tell_left(url, caught)
+                    self._warn_left(url, caught)
         except SheafError as error:
             return error
         return None
 
-    def _tell_left(self, url: str, caught: Caught) -> None:
+    def _warn_left(self, url: str, caught: Caught) -> None:
         if left := [f"{found.name} ({found.kept})" for found in caught.unfinished if found.kept]:
-            _tell(f"replica {url} keeps unfinished writes until `sheaf store replicate`: {', '.join(left)}")
+            _warn(f"replica {url} keeps unfinished writes until `sheaf store replicate`: {', '.join(left)}")
 
     def find(
         self,

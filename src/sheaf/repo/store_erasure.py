@@ -46,7 +46,7 @@ class Erasure:
         reason: str,
         now: bool = False,
         grace: float = 3600.0,
-        tell: Callable[[list[Session]], None] | None = None,
+        on_wait: Callable[[list[Session]], None] | None = None,
     ) -> Receipt:
         """Permanently remove the bytes of contents from all bundles of all repos, under all their names.
 
@@ -63,7 +63,7 @@ class Erasure:
                 symlinks, messages, labels and runs stay.
             reason: the reason, stored permanently: must not contain personal data.
             now: end open uploads immediately instead of waiting for them.
-            grace, tell: as for :meth:`sheaf.Store.gc`.
+            grace, on_wait: as for :meth:`sheaf.Store.gc`.
 
         Raises:
             NotFound: the store has no such content, repo, bundle or path.
@@ -75,7 +75,7 @@ class Erasure:
 
         self._ensure_erasable(reason)
         contents = self._contents_of(content, address, recursive=recursive)
-        patience = engine.GracePeriod(0.0 if now else grace, True, tell or (lambda sessions: None))
+        patience = engine.GracePeriod(0.0 if now else grace, True, on_wait or (lambda sessions: None))
         return self._erased(
             erase(
                 self._core,
@@ -96,7 +96,7 @@ class Erasure:
         reason: str,
         now: bool = False,
         grace: float = 3600.0,
-        tell: Callable[[list[Session]], None] | None = None,
+        on_wait: Callable[[list[Session]], None] | None = None,
     ) -> Receipt:
         """Permanently remove rows from all versions of the Parquet files of a repo that match a pattern.
 
@@ -110,7 +110,7 @@ class Erasure:
                 with the operators of PyArrow's filters. Or a text: ``person == 17 and year in (2024, 2025) or name == "x"``;
                 quote column names with special characters. Rows with null in the column are kept.
             reason: the reason, stored permanently: must not contain personal data.
-            now, grace, tell: as for :meth:`erase`.
+            now, grace, on_wait: as for :meth:`erase`.
 
         Raises:
             NotFound: the repo does not exist, no file matches, or no row satisfies the condition.
@@ -121,7 +121,7 @@ class Erasure:
         from sheaf.transfer.erase_rows import erase_rows
 
         self._ensure_erasable(reason)
-        patience = engine.GracePeriod(0.0 if now else grace, True, tell or (lambda sessions: None))
+        patience = engine.GracePeriod(0.0 if now else grace, True, on_wait or (lambda sessions: None))
         return self._erased(
             erase_rows(
                 self._core, self._repo(repo).id, pattern, where, reason, patience, user_spills(self._core.config.id)
@@ -200,8 +200,8 @@ def _named_contents(
     """
     found = {parse_hash(text) for text in _listed(content)}
     for text in _listed(address):
-        place = parse_address(text)
-        found |= set(_of_path(find(place.repo, place.ref), place.path, recursive=recursive))
+        file = parse_address(text)
+        found |= set(_of_path(find(file.repo, file.ref), file.path, recursive=recursive))
     if not found:
         raise InvalidInput("nothing to erase", "pass a content hash or repo@ref:path")
     return frozenset(found)

@@ -21,9 +21,11 @@ __all__ = ["Policy", "Promoted", "ReplicaInfo", "Replicas"]
 class Replicas:
     """The replicas of a store: :attr:`sheaf.Store.replicas`."""
 
-    def __init__(self, core: Core, open: Callable[[str], Backend], plain: Plain = lambda place: place) -> None:
+    def __init__(
+        self, core: Core, open_location: Callable[[str], Backend], plain: Plain = lambda backend: backend
+    ) -> None:
         """``core``: of the store without its encryption; ``plain`` puts that before a place."""
-        self._all = ReplicaSet(core, open, plain)
+        self._all = ReplicaSet(core, open_location, plain)
 
     @property
     def policy(self) -> str:
@@ -46,7 +48,7 @@ class Replicas:
             Refused: the location is not empty, or this store is a replica itself.
             InvalidInput: the URL is this store, or the policy is invalid.
         """
-        return self._all.add(url, policy=policy, tell=_told(progress))
+        return self._all.add(url, policy=policy, on_progress=_reporting(progress))
 
     def remove(self, url: str) -> None:
         """Stop writing to a replica; its data stays there. Raises NotFound."""
@@ -75,7 +77,7 @@ class Replicas:
             NotFound: the URL is not a replica of this store. Conflict: it has diverged. Refused: it was promoted.
             Unavailable: a replica is unreachable or missing; the others are up to date.
         """
-        return self._all.replicate(to, prune=prune, refill=refill, tell=_told(progress))
+        return self._all.replicate(to, prune=prune, refill=refill, on_progress=_reporting(progress))
 
     def promote(self, *, progress: Progress | None = None) -> Promoted:
         """Promote this store, which is a replica, to primary.
@@ -86,12 +88,12 @@ class Replicas:
         Raises:
             AlreadyExists: this store is already the primary. Conflict: it has diverged from the old primary.
         """
-        return self._all.promote(tell=_told(progress))
+        return self._all.promote(on_progress=_reporting(progress))
 
 
-def _told(progress: Progress | None) -> Callable[[Far], None]:
-    def tell(far: Far) -> None:
+def _reporting(progress: Progress | None) -> Callable[[Far], None]:
+    def on_progress(far: Far) -> None:
         if progress:
             progress(transfer.ProgressState("replicate", far.objects, far.objects_total, far.bytes, far.bytes_total, 0))
 
-    return tell
+    return on_progress

@@ -25,10 +25,10 @@ class Runs:
         start_run(self._core, RunStart(id, self._core.now(), command, inputs, environment, self._core.author))
         return id
 
-    def end(self, id: str, outcome: str, *, exit: int | None = None, outputs: tuple[str, ...] = ()) -> None:
+    def end(self, id: str, outcome: str, *, exit_code: int | None = None, outputs: tuple[str, ...] = ()) -> None:
         """Record the end of a run: ``succeeded``, ``failed`` or ``canceled``. Raises AlreadyExists, NotFound."""
         self._connected.ensure_writable()
-        end_run(self._core, RunEnd(id, self._core.now(), outcome, exit, outputs))
+        end_run(self._core, RunEnd(id, self._core.now(), outcome, exit_code, outputs))
 
     def get(self, id: str) -> tuple[RunStart, RunEnd | None]:
         """Return a run: its start and, if it has ended, its end. Raises NotFound."""

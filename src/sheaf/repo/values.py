@@ -97,25 +97,25 @@ def change_of(difference: Difference) -> Change:
 class Label:
     """A label at one moment of its history; ``bundle`` is an id, empty after a deletion.
 
-    ``set_aside``: True if the label points to a quarantined bundle.
+    ``quarantined``: True if the label points to a quarantined bundle.
     """
 
     name: str
     bundle: str
     time: datetime
     author: Author
-    set_aside: bool = False
+    quarantined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """A branch and the bundle that it points to. ``set_aside``: True if that bundle is quarantined."""
+    """A branch and the bundle that it points to. ``quarantined``: True if that bundle is quarantined."""
 
     name: str
     bundle: str
     time: datetime
     author: Author
-    set_aside: bool = False
+    quarantined: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,13 +44,15 @@ def save(path: Path, value: dict[str, Any]) -> None:
 
     target = path.resolve()
     make_private_folder(target.parent)
-    handle, aside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # mkstemp creates it with mode 0600
+    handle, temporary = tempfile.mkstemp(
+        dir=target.parent, prefix=f".{target.name}."
+    )  # mkstemp creates it with mode 0600
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             yaml.safe_dump(value, stream, sort_keys=False, allow_unicode=True)
             stream.flush()
             os.fsync(stream.fileno())
-        Path(aside).replace(target)
+        Path(temporary).replace(target)
     except BaseException:
-        Path(aside).unlink(missing_ok=True)
+        Path(temporary).unlink(missing_ok=True)
         raise

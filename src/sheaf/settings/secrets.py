@@ -24,7 +24,7 @@ from sheaf.storage.storage_options import StorageOptions
 __all__ = ["KEY_BYTES", "keep_in_keyring", "new_key", "parse_key", "read_key_file", "secrets_for", "write_key_file"]
 
 KEY_BYTES = 32
-_tell = logging.getLogger("sheaf").warning
+_warn = logging.getLogger("sheaf").warning
 _SERVICE = "sheaf"  # the service under which the keyring stores a key; the user name is the store's id
 
 Source = tuple[str, bytes | str]
@@ -86,7 +86,7 @@ def read_key_file(path: Path) -> bytes:
     key = parse_key(data, str(path))
     # A warning about the group would be wrong: Kubernetes mounts secrets for a group, and a container can't change that.
     if stat.S_ISREG(mode) and mode & (stat.S_IROTH | stat.S_IWOTH):
-        _tell(f"key file {path} is accessible to all users of this machine: run `chmod o= {path}`")
+        _warn(f"key file {path} is accessible to all users of this machine: run `chmod o= {path}`")
     return key
 
 

@@ -26,13 +26,13 @@ def open_backend(url: str, options: StorageOptions | None = None) -> Backend:
 
     Raises ``InvalidInput`` for an invalid URL or option, ``Unsupported`` if an optional package is missing.
     """
-    place = parse_location(url, options or StorageOptions())
-    backend = with_log(SCHEMES[place.scheme](place))
-    if place.options.limit_rate is None:
+    location = parse_location(url, options or StorageOptions())
+    backend = with_log(SCHEMES[location.scheme](location))
+    if location.options.limit_rate is None:
         return backend
     from sheaf.storage.wrappers.rate_limit import LimitBackend
 
-    return LimitBackend.at(backend, place.options.limit_rate)
+    return LimitBackend.at(backend, location.options.limit_rate)
 
 
 def parse_location(url: str, options: StorageOptions) -> Location:
@@ -86,35 +86,35 @@ def _scheme_hint(scheme: str) -> str:
     return f"did you mean {near[0]}://? known: {known}" if near else f"known: {known}"
 
 
-def _open_file(place: Location) -> Backend:
+def _open_file(location: Location) -> Backend:
     # Importing a backend only when it is used keeps start-up fast.
     from sheaf.storage.folder.backend import FolderBackend
 
-    return FolderBackend(place.path, durability=place.options.durability, shared=place.options.shared)
+    return FolderBackend(location.path, durability=location.options.durability, shared=location.options.shared)
 
 
-def _open_memory(place: Location) -> Backend:
+def _open_memory(location: Location) -> Backend:
     from sheaf.storage.memory import MemoryBackend
 
-    return MemoryBackend("/".join(part for part in (place.host, place.path) if part))
+    return MemoryBackend("/".join(part for part in (location.host, location.path) if part))
 
 
-def _open_s3(place: Location) -> Backend:
+def _open_s3(location: Location) -> Backend:
     from sheaf.storage.bucket.clients import open_s3
 
-    return open_s3(place)
+    return open_s3(location)
 
 
-def _open_gcs(place: Location) -> Backend:
+def _open_gcs(location: Location) -> Backend:
     from sheaf.storage.bucket.clients import open_gcs
 
-    return open_gcs(place)
+    return open_gcs(location)
 
 
-def _open_azure(place: Location) -> Backend:
+def _open_azure(location: Location) -> Backend:
     from sheaf.storage.bucket.clients import open_azure
 
-    return open_azure(place)
+    return open_azure(location)
 
 
 #: Schemes that other tools use for the same kinds of store. They are not accepted, so that each store has one URL.

@@ -52,18 +52,18 @@ def probe(backend: Backend, token: str | None = None) -> ProbeReport:
 
     Raises ``Denied``, ``Unavailable`` or ``NoSpace`` if the store can't be used at all.
     """
-    place = _Place(backend, f"probe/{token or secrets.token_hex(8)}")
+    scratch = _Scratch(backend, f"probe/{token or secrets.token_hex(8)}")
     try:
-        findings = [_finding(rule, place, check) for rule, check in _CHECKS.items()]
-        ordered = place.is_ordered()
+        findings = [_finding(rule, scratch, check) for rule, check in _CHECKS.items()]
+        ordered = scratch.is_ordered()
         findings.append(_order(backend, ordered))
     finally:
-        place.clean()
+        scratch.clean()
     return ProbeReport(backend.url, (*findings, *_unknown(backend)), ordered)
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _Scratch:
     """The location and the prefix that a probe writes to. Each check uses keys of its own."""
 
     backend: Backend
@@ -91,9 +91,9 @@ class _Place:
             pass
 
 
-def _finding(rule: str, place: _Place, check: Callable[[_Place], str]) -> ProbeFinding:
+def _finding(rule: str, scratch: _Scratch, check: Callable[[_Scratch], str]) -> ProbeFinding:
     try:
-        return ProbeFinding(rule, True, check(place))
+        return ProbeFinding(rule, True, check(scratch))
     except (_Broken, Corrupt, NotFound, Unsupported) as error:
         return ProbeFinding(rule, False, error.message)
 
@@ -110,8 +110,8 @@ def _expect(holds: bool, otherwise: str) -> None:
 # ── the rules ─────────────────────────────────────────────────────────────────
 
 
-def _create_if_absent(place: _Place) -> str:
-    key, backend = place.key("create/once"), place.backend
+def _create_if_absent(scratch: _Scratch) -> str:
+    key, backend = scratch.key("create/once"), scratch.backend
     backend.create(key, b"first")
     answer = backend.create(key, b"second")
     _expect(backend.get(key) == b"first", "a second create of a key replaced the object (If-None-Match is ignored)")
@@ -120,63 +120,63 @@ def _create_if_absent(place: _Place) -> str:
     return "an object that exists is never replaced"
 
 
-def _one_winner(place: _Place) -> str:
-    key, start = place.key("create/race"), threading.Barrier(_RACERS)
+def _one_winner(scratch: _Scratch) -> str:
+    key, start = scratch.key("create/race"), threading.Barrier(_RACERS)
     bodies = [f"racer {n}".encode() for n in range(_RACERS)]
 
     def race(body: bytes) -> Created:
         start.wait(60)
-        return place.backend.create(key, body)
+        return scratch.backend.create(key, body)
 
     with Threads(_RACERS) as pool:
         answers = list(pool.map(race, bodies))
     winners = [body for body, answer in zip(bodies, answers, strict=True) if answer is not Created.OTHER]
     _expect(len(winners) == 1, f"{len(winners)} of {_RACERS} concurrent creates of one key succeeded")
-    _expect(place.backend.get(key) == winners[0], "the object is not the one whose create succeeded")
+    _expect(scratch.backend.get(key) == winners[0], "the object is not the one whose create succeeded")
     return f"one of {_RACERS} concurrent creates of one key succeeds"
 
 
-def _read_after_write(place: _Place) -> str:
+def _read_after_write(scratch: _Scratch) -> str:
     for n in range(3):
-        key, data = place.key(f"read/{n}"), b"x" * n
-        _expect(place.backend.stat(key) is None, "an object exists before it is created")
-        place.backend.create(key, data)
-        found = place.backend.stat(key)
+        key, data = scratch.key(f"read/{n}"), b"x" * n
+        _expect(scratch.backend.stat(key) is None, "an object exists before it is created")
+        scratch.backend.create(key, data)
+        found = scratch.backend.stat(key)
         _expect(found is not None and found.size == n, "a new object is not found immediately, or has another size")
-        _expect(place.backend.get(key) == data, "reading a new object returns other bytes")
+        _expect(scratch.backend.get(key) == data, "reading a new object returns other bytes")
     return "an object can be read as soon as it is created"
 
 
-def _list_after_write(place: _Place) -> str:
+def _list_after_write(scratch: _Scratch) -> str:
     for n in range(3):
-        key = place.key(f"list/{n}")
-        place.backend.create(key, b"")
-        _expect(key in place.listed("list"), "a new object is missing from the next listing")
-    _expect(place.backend.newest(f"{place.base}/list/") == place.key("list/0"), "the first key is not found")
+        key = scratch.key(f"list/{n}")
+        scratch.backend.create(key, b"")
+        _expect(key in scratch.listed("list"), "a new object is missing from the next listing")
+    _expect(scratch.backend.newest(f"{scratch.base}/list/") == scratch.key("list/0"), "the first key is not found")
     return "an object is listed as soon as it is created"
 
 
-def _ranges(place: _Place) -> str:
-    key, data = place.key("ranges"), bytes(range(256)) * 1024
-    place.backend.create(key, data)
+def _ranges(scratch: _Scratch) -> str:
+    key, data = scratch.key("ranges"), bytes(range(256)) * 1024
+    scratch.backend.create(key, data)
     asked = [(200_000, 1_000), (0, 1), (262_143, 1), (77, 100_000)]
-    found = [bytes(buffer) for buffer in place.backend.get_ranges(key, asked)]
+    found = [bytes(buffer) for buffer in scratch.backend.get_ranges(key, asked)]
     _expect(found == [data[at : at + length] for at, length in asked], "a byte range returns other bytes")
     return "byte ranges return exactly the requested bytes"
 
 
-def _delete(place: _Place) -> str:
-    key = place.key("delete/me")
-    place.backend.create(key, b"1")
-    place.backend.delete(key)
-    _expect(place.backend.stat(key) is None, "a deleted object still exists")
-    _expect(not place.listed("delete"), "a deleted object is still listed")
-    place.backend.delete(key)
-    _expect(place.backend.create(key, b"2") is Created.CREATED, "a deleted key can't be created again")
+def _delete(scratch: _Scratch) -> str:
+    key = scratch.key("delete/me")
+    scratch.backend.create(key, b"1")
+    scratch.backend.delete(key)
+    _expect(scratch.backend.stat(key) is None, "a deleted object still exists")
+    _expect(not scratch.listed("delete"), "a deleted object is still listed")
+    scratch.backend.delete(key)
+    _expect(scratch.backend.create(key, b"2") is Created.CREATED, "a deleted key can't be created again")
     return "a deleted object disappears immediately"
 
 
-_CHECKS: dict[str, Callable[[_Place], str]] = {
+_CHECKS: dict[str, Callable[[_Scratch], str]] = {
     "create-if-absent": _create_if_absent,
     "one winner": _one_winner,
     "read after write": _read_after_write,

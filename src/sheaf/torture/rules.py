@@ -9,7 +9,7 @@ from sheaf.storage.open import parse_location
 from sheaf.torture.promises import PromiseFinding, Verdict
 from sheaf.torture.scratch_location import ScratchLocation
 
-__all__ = ["look_at_rules"]
+__all__ = ["check_bucket_rules"]
 
 _PROMISE: Final = "expiry and locks"
 _ARCHIVES: Final = frozenset({"GLACIER", "DEEP_ARCHIVE"})  # objects in these classes can't be read immediately
@@ -21,10 +21,10 @@ class _Unreadable(Exception):
     """The settings can't be read; the text is the reason."""
 
 
-def look_at_rules(place: ScratchLocation) -> PromiseFinding:
-    """Check for rules of the bucket that affect the objects of a store at ``place``."""
+def check_bucket_rules(scratch: ScratchLocation) -> PromiseFinding:
+    """Check for rules of the bucket that affect the objects of a store at ``scratch``."""
     try:
-        client, bucket, path = _client(place)
+        client, bucket, path = _client(scratch)
         rules = _asked(client.get_bucket_lifecycle_configuration, bucket).get("Rules", [])
         lock = _asked(client.get_object_lock_configuration, bucket).get("ObjectLockConfiguration", {})
     except _Unreadable as error:
@@ -40,9 +40,9 @@ def look_at_rules(place: ScratchLocation) -> PromiseFinding:
     )
 
 
-def _client(place: ScratchLocation) -> tuple[Any, str, str]:
-    options = place.options
-    location = parse_location(place.url, options)
+def _client(scratch: ScratchLocation) -> tuple[Any, str, str]:
+    options = scratch.options
+    location = parse_location(scratch.url, options)
     if location.scheme != "s3" or options.credential or options.anonymous:
         raise _Unreadable("requires S3 with credentials from the environment or a profile")
     try:

@@ -16,7 +16,7 @@ from sheaf.torture import together
 from sheaf.torture.promises import PromiseFinding
 from sheaf.torture.scratch_location import ScratchLocation
 from sheaf.torture.suite import CASES, Case
-from sheaf.torture.surroundings import look_at_bucket, look_at_folder
+from sheaf.torture.surroundings import check_bucket, check_folder
 from sheaf.torture.timing import Figure, TimedBackend, Timings
 from sheaf.torture.trial import Scale, Trial
 from sheaf.torture.whole_store.claims import Broken
@@ -58,39 +58,39 @@ class TortureReport:
     @property
     def counts(self) -> Counter[str]:
         """The number of each operation in all rounds."""
-        return sum((round.counts for round in self.rounds), Counter[str]())
+        return sum((played.counts for played in self.rounds), Counter[str]())
 
     @property
     def faults(self) -> Counter[str]:
         """The number of each injected fault in all rounds."""
-        return sum((round.faults for round in self.rounds), Counter[str]())
+        return sum((played.faults for played in self.rounds), Counter[str]())
 
 
 @dataclass(slots=True)
 class _Run:
-    place: ScratchLocation
+    location: ScratchLocation
     plan: TorturePlan
     meter: Meter
     timings: Timings = field(default_factory=Timings)
     rounds: list[Round] = field(default_factory=list)
 
 
-def torture(place: ScratchLocation, plan: TorturePlan, progress: Progress | None = None) -> TortureReport:
-    """Run all checks at ``place``, which must be empty and temporary: the caller removes the objects left in it.
+def torture(location: ScratchLocation, plan: TorturePlan, progress: Progress | None = None) -> TortureReport:
+    """Run all checks at ``location``, which must be empty and temporary: the caller removes the objects left in it.
 
     Raises Unavailable, Denied or NoSpace only where no result is possible.
     """
-    run = _Run(place, plan, Meter(progress))
-    run.meter.add_total(files=len(CASES), bytes=0)
+    run = _Run(location, plan, Meter(progress))
+    run.meter.add_total(files=len(CASES), size=0)
     findings = [*_cases(run), *_together(run), *_surroundings(run)]
     findings.append(_whole(run, is_sound=all(finding.verdict != "failed" for finding in findings)))
-    return TortureReport(place.url, plan.seed, tuple(findings), tuple(run.rounds), tuple(run.timings.figures()))
+    return TortureReport(location.url, plan.seed, tuple(findings), tuple(run.rounds), tuple(run.timings.figures()))
 
 
-def _tried(promise: str, look: Callable[[], str]) -> PromiseFinding:
+def _tried(promise: str, inspect: Callable[[], str]) -> PromiseFinding:
     """Run one check and return its result."""
     try:
-        return PromiseFinding(promise, "passed", look())
+        return PromiseFinding(promise, "passed", inspect())
     except (Unavailable, Denied, NoSpace) as error:
         return PromiseFinding(promise, "skipped", error.message, is_untold=True)
     except Broken as error:
@@ -107,7 +107,7 @@ def _tried(promise: str, look: Callable[[], str]) -> PromiseFinding:
 
 def _cases(run: _Run) -> Iterator[PromiseFinding]:
     numbers = count()
-    with run.place.open() as client:
+    with run.location.open() as client:
         backend = TimedBackend(client, run.timings)
         for promise, cases in groupby(CASES, lambda case: case.promise):
             run.meter.start(promise)
@@ -124,15 +124,15 @@ def _all(run: _Run, trials: list[tuple[Case, Trial]]) -> str:
 
 def _together(run: _Run) -> Iterator[PromiseFinding]:
     rng = random.Random(f"{run.plan.seed} kills")
-    looks: dict[str, Callable[[ScratchLocation], str]] = {
+    checks: dict[str, Callable[[ScratchLocation], str]] = {
         "exclusive create across processes": together.races,
         "list after write across processes": together.listings_elsewhere,
         "atomic writes": partial(together.killed_writers, rng=rng),
     }
-    for promise, look in looks.items():
+    for promise, inspect in checks.items():
         run.meter.start(promise)
-        if run.place.is_shared:
-            yield _tried(promise, partial(look, run.place.below(promise.replace(" ", "-"))))
+        if run.location.is_shared:
+            yield _tried(promise, partial(inspect, run.location.below(promise.replace(" ", "-"))))
         else:
             yield PromiseFinding(promise, "skipped", _ALONE)
     run.meter.start("lost responses")
@@ -140,20 +140,20 @@ def _together(run: _Run) -> Iterator[PromiseFinding]:
 
 
 def _lost_answers(run: _Run) -> str:
-    seen = together.lost_answers(run.place.below("lost"))
-    if run.place.scheme in {"file", "memory"}:
+    seen = together.lost_answers(run.location.below("lost"))
+    if run.location.scheme in {"file", "memory"}:
         return seen
     typical = next((figure.p50_s for figure in run.timings.figures() if figure.operation == "create"), _TYPICAL_S)
-    return f"{seen}; {together.impatient_clients(run.place.below('cut'), typical)}"
+    return f"{seen}; {together.impatient_clients(run.location.below('cut'), typical)}"
 
 
 def _surroundings(run: _Run) -> list[PromiseFinding]:
-    place = run.place.below("surroundings")
-    folder = place.folder
+    location = run.location.below("surroundings")
+    folder = location.folder
     if folder is not None:
         folder.mkdir()
-        return look_at_folder(place, folder)
-    return look_at_bucket(place) if place.is_shared else []
+        return check_folder(location, folder)
+    return check_bucket(location) if location.is_shared else []
 
 
 # -- the whole store ---------------------------------------------------------------------------------------------------
@@ -171,7 +171,7 @@ def _rounds(run: _Run) -> str:
     for number in _numbers(run):
         seed = f"{run.plan.seed}.{number}"
         run.meter.start(f"round {number + 1}")
-        played = play(run.place.below(f"round-{number}"), seed, run.timings)
+        played = play(run.location.below(f"round-{number}"), seed, run.timings)
         run.rounds.append(played)
         run.meter.add_file()
         if played.trouble:
@@ -181,7 +181,7 @@ def _rounds(run: _Run) -> str:
 
 def _numbers(run: _Run) -> Iterator[int]:
     if run.plan.minutes is None:
-        run.meter.add_total(files=run.plan.rounds, bytes=0)
+        run.meter.add_total(files=run.plan.rounds, size=0)
         yield from range(run.plan.rounds)
         return
     end = time.monotonic() + run.plan.minutes * 60

@@ -76,17 +76,17 @@ class ScratchLocation:
 
 
 @contextmanager
-def scratch(place: ScratchLocation, *, keep: bool = False) -> Iterator[ScratchLocation]:
-    """Yield a location with a random name below ``place``, removed at the end, even after an error, unless ``keep``.
+def scratch(outer: ScratchLocation, *, keep: bool = False) -> Iterator[ScratchLocation]:
+    """Yield a location with a random name below ``outer``, removed at the end, even after an error, unless ``keep``.
 
     Raises:
-        Refused: there is a store at ``place`` itself.
+        Refused: there is a store at ``outer`` itself.
         Denied: objects can't be written or deleted there.
     """
-    with place.open() as above:
+    with outer.open() as above:
         if above.stat(keys.CONFIG) is not None:
-            raise Refused(f"there is a store at {place.url}", "choose another prefix, or a folder below it")
-    found = place.below(f"torture-{secrets.token_hex(8)}")
+            raise Refused(f"there is a store at {outer.url}", "choose another prefix, or a folder below it")
+    found = outer.below(f"torture-{secrets.token_hex(8)}")
     with _made_folder(found, keep=keep):
         _try(found)
         try:
@@ -96,16 +96,16 @@ def scratch(place: ScratchLocation, *, keep: bool = False) -> Iterator[ScratchLo
                 _clean(found)
 
 
-def _try(place: ScratchLocation) -> None:
+def _try(location: ScratchLocation) -> None:
     """Raise Denied early if objects can't be written or deleted here, before there is anything to clean up."""
-    with place.open() as backend:
+    with location.open() as backend:
         backend.create("first", b"made by sheaf store torture; may be deleted")
         backend.delete("first")
 
 
-def _clean(place: ScratchLocation) -> None:
+def _clean(location: ScratchLocation) -> None:
     """Delete all objects, listing again until nothing is found: a store that fails the checks may list late or in part."""
-    with place.open() as backend, ThreadPoolExecutor(_DELETERS) as pool:
+    with location.open() as backend, ThreadPoolExecutor(_DELETERS) as pool:
         try:
             empty = attempts = 0
             while empty < 2 and attempts < _ATTEMPTS:
@@ -114,15 +114,15 @@ def _clean(place: ScratchLocation) -> None:
                 empty, attempts = (0 if found else empty + 1), attempts + 1
                 time.sleep(0 if found else _PAUSE_S)
         except SheafError as error:
-            raise type(error)(f"can't clean up: {error.message}", f"delete the objects below {place.url}") from error
-    if empty < 2 and place.scheme != "file":
-        raise Refused(f"can't delete the objects below {place.url}", "delete them with another tool")
+            raise type(error)(f"can't clean up: {error.message}", f"delete the objects below {location.url}") from error
+    if empty < 2 and location.scheme != "file":
+        raise Refused(f"can't delete the objects below {location.url}", "delete them with another tool")
 
 
 @contextmanager
-def _made_folder(place: ScratchLocation, *, keep: bool) -> Iterator[None]:
-    """Create the folder of ``place``; at the end remove it and the folders above that were created for it."""
-    folder = place.folder
+def _made_folder(location: ScratchLocation, *, keep: bool) -> Iterator[None]:
+    """Create the folder of ``location``; at the end remove it and the folders above that were created for it."""
+    folder = location.folder
     if folder is None:
         yield
         return

@@ -9,22 +9,22 @@ from pathlib import Path
 from sheaf.storage.folder.network_mounts import filesystem_type, is_network
 from sheaf.storage.folder.syscalls import Syscalls
 from sheaf.torture.promises import PromiseFinding
-from sheaf.torture.rules import look_at_rules
+from sheaf.torture.rules import check_bucket_rules
 from sheaf.torture.scratch_location import ScratchLocation
 from sheaf.torture.whole_store.claims import Broken, claim
 
 _Naming = Callable[[str, str], None]
 
-__all__ = ["look_at_bucket", "look_at_folder"]
+__all__ = ["check_bucket", "check_folder"]
 
 
-def look_at_folder(place: ScratchLocation, root: Path) -> list[PromiseFinding]:
+def check_folder(location: ScratchLocation, root: Path) -> list[PromiseFinding]:
     """Check the file system of ``root``, which must be an empty folder made by the caller."""
-    return [_durable(place, root), _exclusive(root), _folding(root), _file_system(root)]
+    return [_durable(location, root), _exclusive(root), _folding(root), _file_system(root)]
 
 
-def _durable(place: ScratchLocation, root: Path) -> PromiseFinding:
-    if place.options.durability == "none":
+def _durable(location: ScratchLocation, root: Path) -> PromiseFinding:
+    if location.options.durability == "none":
         return PromiseFinding("durable files", "skipped", "durability=none: nothing is flushed")
     calls = Syscalls()
     try:
@@ -94,13 +94,13 @@ def _file_system(root: Path) -> PromiseFinding:
     return PromiseFinding("file system", "passed", f"{kind}, local, {free.f_bavail * free.f_frsize >> 30} GiB free")
 
 
-def look_at_bucket(place: ScratchLocation) -> list[PromiseFinding]:
+def check_bucket(location: ScratchLocation) -> list[PromiseFinding]:
     """Check the versioning and the rules of a bucket; the rules require more permissions than a store does."""
     # This imports the clients of all clouds, which a folder doesn't need.
     from sheaf.storage.bucket.object_versions import keeps_versions
 
-    with place.open() as backend:
+    with location.open() as backend:
         keeps = keeps_versions(backend, "version")
     versions = "the bucket keeps old versions: delete them after an erasure; let a rule expire them after a gc"
     seen = versions if keeps else "responses contain no version ids"
-    return [PromiseFinding("old versions", "warning" if keeps else "passed", seen), look_at_rules(place)]
+    return [PromiseFinding("old versions", "warning" if keeps else "passed", seen), check_bucket_rules(location)]

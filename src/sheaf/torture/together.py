@@ -27,9 +27,9 @@ _LATE_S = 30.0  # how long to wait for a listing that is late
 _HALF = 4 * MIB  # size of an object: large enough for a writer to be killed while it writes it
 
 
-def _races(pipe: Connection, place: ScratchLocation, name: str, count: int) -> list[Created]:
+def _races(pipe: Connection, location: ScratchLocation, name: str, count: int) -> list[Created]:
     """Be one racer: create the same keys as the others at the same moments. Return the results."""
-    with place.open() as backend:
+    with location.open() as backend:
         begun = time.monotonic()
         backend.create(f"ready/{name.replace(' ', '-')}", b"")
         pipe.send(time.monotonic() - begun)
@@ -41,10 +41,10 @@ def _races(pipe: Connection, place: ScratchLocation, name: str, count: int) -> l
     return answers
 
 
-def races(place: ScratchLocation, count: int = 40) -> str:
+def races(location: ScratchLocation, count: int = 40) -> str:
     """Check that of several processes that create the same key exactly one succeeds, and that its bytes are stored."""
     names = [f"process {n}" for n in range(_RACERS)]
-    with workers(place, _RACERS) as racers:
+    with workers(location, _RACERS) as racers:
         for name, racer in zip(names, racers, strict=True):
             racer.begin(_races, name, count)
         gap_s = max(_GAP_S, *(racer.next() for racer in racers))
@@ -52,7 +52,7 @@ def races(place: ScratchLocation, count: int = 40) -> str:
         for racer in racers:
             racer.pipe.send((start, gap_s))
         answers = [racer.next() for racer in racers]
-    with place.open() as backend:
+    with location.open() as backend:
         for race in range(count):
             won = [name for name, of in zip(names, answers, strict=True) if of[race] is not Created.OTHER]
             claim(len(won) == 1, f"{len(won)} of {_RACERS} processes that created one key concurrently succeeded")
@@ -64,9 +64,9 @@ def races(place: ScratchLocation, count: int = 40) -> str:
 # -- listings ----------------------------------------------------------------------------------------------------------
 
 
-def _creates(pipe: Connection, place: ScratchLocation, count: int) -> int:
+def _creates(pipe: Connection, location: ScratchLocation, count: int) -> int:
     """Create a key whenever a message arrives."""
-    with place.open() as backend:
+    with location.open() as backend:
         for n in range(count):
             pipe.recv()
             backend.create(f"seen/{n}", b"")
@@ -74,10 +74,10 @@ def _creates(pipe: Connection, place: ScratchLocation, count: int) -> int:
     return count
 
 
-def listings_elsewhere(place: ScratchLocation, count: int = 15) -> str:
+def listings_elsewhere(location: ScratchLocation, count: int = 15) -> str:
     """Check that a listing begun after another process's create shows the object, within the known delay."""
     latest = 0.0
-    with workers(place, 1) as (writer,), place.open() as backend:
+    with workers(location, 1) as (writer,), location.open() as backend:
         allowed_s = backend.settle_s
         writer.begin(_creates, count)
         for _ in range(count):
@@ -104,9 +104,9 @@ def _late(backend: Backend, key: str, longest_s: float) -> float:
 # -- kills -------------------------------------------------------------------------------------------------------------
 
 
-def _floods(pipe: Connection, place: ScratchLocation, name: str) -> None:
+def _floods(pipe: Connection, location: ScratchLocation, name: str) -> None:
     """Create one large object after the other until the process is killed."""
-    with place.open() as backend:
+    with location.open() as backend:
         for n in itertools.count():
             key = f"whole/{name}-{n}"
             body = pattern(_HALF, key)
@@ -116,13 +116,13 @@ def _floods(pipe: Connection, place: ScratchLocation, name: str) -> None:
             pipe.send(("made", key, time.monotonic() - begun))
 
 
-def killed_writers(place: ScratchLocation, rng: random.Random, kills: int = 6) -> str:
+def killed_writers(location: ScratchLocation, rng: random.Random, kills: int = 6) -> str:
     """Check that objects of killed writers are complete or absent, during and after the write."""
     made: list[str] = []
     whole: set[str] = set()
-    with place.open() as backend:
+    with location.open() as backend:
         for n in range(kills):
-            with workers(place, 1) as (writer,):
+            with workers(location, 1) as (writer,):
                 writer.begin(_floods, str(n))
                 _, key, took_s = _message(writer, "made")
                 made.append(key)
@@ -186,9 +186,9 @@ class _LosesAnswers(WrapperBackend):
             raise Unavailable(f"the response for {key} was lost (injected fault)")
 
 
-def lost_answers(place: ScratchLocation) -> str:
+def lost_answers(location: ScratchLocation) -> str:
     """Check that a retried create whose response was lost is recognised as this client's, and another client's is not."""
-    with place.open() as backend:
+    with location.open() as backend:
         client = RetryBackend(_LosesAnswers(backend), RetryPolicy(first_s=0))
         for n in range(10):
             claim_equal(
@@ -207,14 +207,14 @@ def lost_answers(place: ScratchLocation) -> str:
     return "10 responses lost"
 
 
-def impatient_clients(place: ScratchLocation, typical_s: float, count: int = 12) -> str:
+def impatient_clients(location: ScratchLocation, typical_s: float, count: int = 12) -> str:
     """Check that after a create cut off by a time-out the object is complete or absent, and the create can be retried."""
     made = 0
-    with place.open() as backend:
+    with location.open() as backend:
         for n in range(count):
             key, body = f"cut/{n}", pattern(MIB, n)
-            hasty = replace(place.options, timeout_s=max(0.001, typical_s * (n + 1) * 2 / count), retries=0)
-            with replace(place, options=hasty).open() as client:
+            hasty = replace(location.options, timeout_s=max(0.001, typical_s * (n + 1) * 2 / count), retries=0)
+            with replace(location, options=hasty).open() as client:
                 try:
                     client.create(key, body)
                 except Unavailable:

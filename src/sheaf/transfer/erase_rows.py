@@ -60,7 +60,7 @@ def erase_rows(
 class RowsHit:
     """A table in a bundle, and the number of its rows that satisfy the condition."""
 
-    place: ErasedFile
+    file: ErasedFile
     rows: int
 
 
@@ -74,7 +74,7 @@ def count_rows(core: Core, repo: str, pattern: str, where: Where) -> list[RowsHi
             counts[content] = count
     finder = Finder(core, frozenset(counts))
     finder.find()
-    return [RowsHit(place, counts[bytes.fromhex(place.content)]) for place in finder.places]
+    return [RowsHit(file, counts[bytes.fromhex(file.content)]) for file in finder.places]
 
 
 def _count(condition: Condition, file: BinaryIO, path: str) -> int:

@@ -38,11 +38,11 @@ class Progress(Protocol):
 def count_to(progress: Progress | None) -> Callable[[str, int], None]:
     """Return a callback that reports a phase and a count of which no total is known."""
 
-    def tell(phase: str, done: int) -> None:
+    def on_progress(phase: str, done: int) -> None:
         if progress:
             progress(ProgressState(phase, done, None, 0, None, 0))
 
-    return tell
+    return on_progress
 
 
 def logs_files() -> bool:
@@ -74,11 +74,11 @@ class Meter:
         """The current counts."""
         return ProgressState(self._phase, self._files, self._files_total, self._bytes, self._bytes_total, self._new)
 
-    def add(self, *, files: int = 0, bytes: int = 0, new: int = 0) -> None:
+    def add(self, *, files: int = 0, size: int = 0, new: int = 0) -> None:
         """Increase several counts at once."""
         with self._lock:
             self._files += files
-            self._bytes += bytes
+            self._bytes += size
             self._new += new
             self._tell()
 
@@ -88,18 +88,18 @@ class Meter:
 
     def add_bytes(self, count: int) -> None:
         """Add bytes that were read, written or already present."""
-        self.add(bytes=count)
+        self.add(size=count)
 
     def set_new(self, count: int) -> None:
         """Set the number of new bytes so far, as counted by deduplication."""
         with self._lock:
             self._new = max(self._new, count)
 
-    def add_total(self, *, files: int, bytes: int) -> None:
+    def add_total(self, *, files: int, size: int) -> None:
         """Add to the totals."""
         with self._lock:
             self._files_total = (self._files_total or 0) + files
-            self._bytes_total = (self._bytes_total or 0) + bytes
+            self._bytes_total = (self._bytes_total or 0) + size
             self._tell()
 
     def start(self, phase: str) -> None:

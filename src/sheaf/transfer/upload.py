@@ -284,8 +284,8 @@ class _Taking:
             old = rows.select(["kind", "content", "size"]).take(pa.array(here))
             same = (hashes_array(old["content"]) == content).all(axis=1) & (old["size"].to_numpy() == batch.size)
             copied = alive & known & is_file & (at >= 0) & same & (old["kind"].to_numpy() == Kind.FILE)
-        self._meter.add_total(files=int(is_file.sum()), bytes=int(batch.size[is_file].sum()))
-        self._meter.add(files=int(copied.sum()), bytes=int(batch.size[copied].sum()))
+        self._meter.add_total(files=int(is_file.sum()), size=int(batch.size[is_file].sum()))
+        self._meter.add(files=int(copied.sum()), size=int(batch.size[copied].sum()))
         return _Rows(batch, rows, np.where(copied, at, -1), is_file & ~copied)
 
     def _groups(self, batch: ScanBatch, to_read: npt.NDArray[np.bool_]) -> Iterator[list[int]]:
@@ -303,7 +303,7 @@ class _Taking:
         else:
             taken = self._read_small(batch, group)
             unread = sum(int(batch.size[row]) for row in taken.skipped)
-            self._meter.add(files=len(group), bytes=int(batch.size[group].sum()) - unread)
+            self._meter.add(files=len(group), size=int(batch.size[group].sum()) - unread)
         self._meter.set_new(self._ingest.new_bytes)
         return taken
 

@@ -59,7 +59,7 @@ def made() -> Backend:
     assert diamond.info.state == "initialized"
     store = place.store()
     run = store.runs.start(command=("train",), environment={})
-    store.runs.end(run, "succeeded", exit=0)
+    store.runs.end(run, "succeeded", exit_code=0)
     condemn(backend, dead=[bytes(32)])
     return backend
 
@@ -283,7 +283,7 @@ def test_one_repo_can_be_checked_alone(core: Core) -> None:
 
 def test_progress_is_told(core: Core) -> None:
     told: list[tuple[str, int]] = []
-    check_store(core, tell=lambda what, done: told.append((what, done)))
+    check_store(core, on_progress=lambda what, done: told.append((what, done)))
     assert {what for what, _ in told} >= {"nodes", "packs"}
 
 

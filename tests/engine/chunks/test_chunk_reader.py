@@ -33,7 +33,7 @@ def entries(bench: Bench) -> dict[str, tuple[ManifestEntry, bytes]]:
     """One file of each kind of place."""
     long = noise(1_500_000, 2)
     whole = b"kept whole"
-    bench.backend.create(keys.object("session", blake3(whole).digest()), whole)
+    bench.backend.create(keys.stored_object("session", blake3(whole).digest()), whole)
     kept = ManifestEntry("", "kept", Kind.FILE, size=10, content=blake3(whole).digest(), place=ObjectPlace("session"))
     return {
         "chunk": (bench.store(b"one chunk"), b"one chunk"),
@@ -244,7 +244,7 @@ def test_no_bit_of_a_pack_can_turn_unnoticed() -> None:
 def test_no_bit_of_an_object_can_turn_unnoticed() -> None:
     bench = Bench()
     whole = b"kept whole"
-    key = keys.object("session", blake3(whole).digest())
+    key = keys.stored_object("session", blake3(whole).digest())
     bench.backend.create(key, whole)
     entry = ManifestEntry("", "kept", Kind.FILE, size=10, content=blake3(whole).digest(), place=ObjectPlace("session"))
     assert_never_wrong(bench, key, {whole: entry}, 1)

@@ -16,7 +16,7 @@ from tests.engine.builders import TINY, Bench, entry_of, new_backend, noise
 
 from sheaf.engine.chunks import compress
 from sheaf.engine.chunks.chunk_reader import Contents
-from sheaf.engine.chunks.compress import squeeze as squeezed
+from sheaf.engine.chunks.compress import compress_chunks as compressed_frames
 from sheaf.engine.chunks.dedup import ChunkIndex, load_segments
 from sheaf.engine.chunks.ingest import Ingest, InMemory, StoredFile
 from sheaf.engine.chunks.pack_table import load_table
@@ -202,7 +202,7 @@ def test_text_is_stored_smaller_and_noise_is_not(size: int) -> None:
 def test_every_chunk_is_stored_so_that_it_comes_out(chunks: list[bytes]) -> None:
     hashes = [blake3(chunk).digest() for chunk in chunks]
     for adaptive in (False, True):
-        frames = squeezed(chunks, hashes, adaptive=adaptive)
+        frames = compressed_frames(chunks, hashes, adaptive=adaptive)
         assert len(frames) == len(chunks)
         assert all(codec in (RAW, ZSTD) for codec, _ in frames)
         assert all(bytes(data) == chunk for (codec, data), chunk in zip(frames, chunks, strict=True) if codec == RAW)
@@ -221,7 +221,7 @@ def test_a_compressor_that_loses_a_bit_is_caught(monkeypatch: pytest.MonkeyPatch
 def test_memory_that_loses_a_bit_is_caught() -> None:
     data = noise(100)
     with pytest.raises(Bug, match="does not decompress"):
-        squeezed([data[:-1] + b"?"], [blake3(data).digest()], adaptive=True)
+        compressed_frames([data[:-1] + b"?"], [blake3(data).digest()], adaptive=True)
 
 
 # -- packs -------------------------------------------------------------------------------------------------------------
@@ -264,7 +264,7 @@ def test_packs_are_listed_as_soon_as_they_are_durable() -> None:
 
 def test_packs_that_may_be_deleted_again_are_not_told_of() -> None:
     bench = Bench(limits=Limits(pack_bytes=50_000))
-    sink = PackSink(bench.core, bench.session, bench.index, tells_early=False)
+    sink = PackSink(bench.core, bench.session, bench.index, lists_early=False)
     for n in range(100):
         data = noise(9_000, n)
         sink.add([(blake3(data).digest(), len(data), RAW, data)])

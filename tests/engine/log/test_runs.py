@@ -27,7 +27,7 @@ def test_a_run_begins_and_ends(store: Store) -> None:
         {"PYTHON": "3.11"},
         None,
     )
-    store.runs.end(id, "failed", exit=3, outputs=("faces@bundle:y",))
+    store.runs.end(id, "failed", exit_code=3, outputs=("faces@bundle:y",))
     _, end = store.runs.get(id)
     assert end is not None
     assert (end.outcome, end.exit, end.outputs) == ("failed", 3, ("faces@bundle:y",))
@@ -36,9 +36,9 @@ def test_a_run_begins_and_ends(store: Store) -> None:
 
 def test_an_end_is_said_once(place: Place, store: Store) -> None:
     id = store.runs.start(environment={})
-    store.runs.end(id, "succeeded", exit=0)
+    store.runs.end(id, "succeeded", exit_code=0)
     with pytest.raises(AlreadyExists, match=id):
-        place.store().runs.end(id, "failed", exit=1)
+        place.store().runs.end(id, "failed", exit_code=1)
     _, end = store.runs.get(id)
     assert end is not None and end.outcome == "succeeded"
 

@@ -12,8 +12,8 @@ import click
 from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.commands.change_counts import in_bundle, in_folder, skipper, without_full_folders
-from sheaf.cli.commands.erase import tell_erased
-from sheaf.cli.commands.repo import tell_lost
+from sheaf.cli.commands.erase import report_erased
+from sheaf.cli.commands.repo import report_lost
 from sheaf.cli.exits import DAMAGED, NO, OK
 from sheaf.cli.inputs import choose_bundle, confirm, read_meta
 from sheaf.cli.output import views
@@ -43,9 +43,9 @@ _SKIP_ERASED: Final = click.option("--skip-erased", is_flag=True, help="Skip era
 _KEPT: Final = 1000  # damaged files that --json names; the others are counted
 
 
-def _choose(app: App, repo: str | Repo, choice: Mapping[str, str | None], *, tell: bool = True) -> Bundle:
+def _choose(app: App, repo: str | Repo, choice: Mapping[str, str | None], *, prints: bool = True) -> Bundle:
     chosen = choose_bundle(app, app.repo(repo) if isinstance(repo, str) else repo, **choice)
-    if tell:
+    if prints:
         app.out.line(f"Using bundle: {chosen.id}")
     return chosen
 
@@ -88,7 +88,7 @@ def get(app: App, *, repo: str, **choice: str | None) -> None:
 @options.nul
 def list_files(app: App, *, repo: str, nul: bool, **choice: str | None) -> None:
     """List the files of a bundle."""
-    chosen = _choose(app, repo, choice, tell=not nul)
+    chosen = _choose(app, repo, choice, prints=not nul)
     files = (
         entry
         for entry in chosen.ls(recursive=True, mark_erased=not (nul or app.dialect.keeps_upstream))
@@ -147,7 +147,7 @@ def download(
         if done.erased:
             app.note(f"skipped {count_of(len(done.erased), 'file')} whose content was erased")
         done = replace(done, erased=())
-    return app.dialect.partial_exit if _tell_gone(app, done) else OK
+    return app.dialect.partial_exit if _report_gone(app, done) else OK
 
 
 @verb(
@@ -217,7 +217,7 @@ def update(
     app.summary(f"{counts}, {human_size(done.bytes)} written{_resumed(done.resumed)}")
     changed = {"added": list(done.added), "modified": list(done.modified), "deleted": list(done.deleted)}
     app.out.object({"bundle": chosen.id, "destination": str(destination), **changed, **_gone(done)})
-    return app.dialect.partial_exit if _tell_gone(app, done) else OK
+    return app.dialect.partial_exit if _report_gone(app, done) else OK
 
 
 def _resumed(count: int) -> str:
@@ -232,15 +232,15 @@ def _damaged_records(damaged: Iterable[Damaged]) -> list[dict[str, Any]]:
     return [{"path": each.path, "reason": each.reason} for each in damaged]
 
 
-def _tell_damaged(app: App, damaged: Damaged) -> None:
+def _report_damaged(app: App, damaged: Damaged) -> None:
     app.warn(f"damaged {quote(damaged.path)}: {quote(damaged.reason)}")
 
 
-def _tell_gone(app: App, done: Downloaded | Updated) -> bool:
+def _report_gone(app: App, done: Downloaded | Updated) -> bool:
     """Report the files that were not written. Return True if there are any."""
     for each in done.damaged:
-        _tell_damaged(app, each)
-    return tell_erased(app, done.erased) or bool(done.damaged)
+        _report_damaged(app, each)
+    return report_erased(app, done.erased) or bool(done.damaged)
 
 
 @verb(
@@ -337,13 +337,13 @@ def verify(app: App, *, repo: str, **choice: str | None) -> int:
     chosen = _choose(app, repo, choice)
     kept: list[Damaged] = []
 
-    def tell(damaged: Damaged) -> None:
-        _tell_damaged(app, damaged)
+    def report(damaged: Damaged) -> None:
+        _report_damaged(app, damaged)
         if len(kept) < _KEPT:
             kept.append(damaged)
 
     with app.progress("verify") as bar:
-        done = chosen.verify(progress=bar, on_damaged=tell)
+        done = chosen.verify(progress=bar, on_damaged=report)
     erased = f", {count_of(len(done.erased), 'file was', 'files were')} erased" if done.erased else ""
     lost = f", {count_of(done.damaged, 'file')} damaged" if done.damaged else ""
     app.out.line(f"verified {count_of(done.files, 'file')}, {done.bytes} bytes{erased}{lost}")
@@ -385,18 +385,18 @@ def undelete(app: App, repo: str, bundle: str | None) -> None:
     found = app.repo(repo)
     if bundle is None:
         left = found.deleted_bundles(restorable=True)
-        aside = [found.bundle(f"bundle:{id}") for id in found.aside()]
+        aside = [found.bundle(f"bundle:{id}") for id in found.quarantined()]
         app.out.listing(views.BUNDLE, [*left, *aside])
-        tell_lost(app, len(found.deleted_bundles()) - len(left), "bundle")
+        report_lost(app, len(found.deleted_bundles()) - len(left), "bundle")
         return
     id = bundle.removeprefix("bundle:")
     dropped = found.dropped_labels(id)
     app.out.one(views.BUNDLE, found.undelete_bundle(id))
     for name in dropped:
-        _tell_label(app, found, name, id)
+        _report_label(app, found, name, id)
 
 
-def _tell_label(app: App, repo: Repo, name: str, id: str) -> None:
+def _report_label(app: App, repo: Repo, name: str, id: str) -> None:
     at = next((label.bundle for label in repo.labels(name) if label.name == name), "")
     if at == id:
         app.note(f"note: restored label '{name}'")

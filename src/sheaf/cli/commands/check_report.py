@@ -24,7 +24,7 @@ _WHAT: Final = {
 #: Names of what a check counts (one, many), where they are not the key in JSON with and without its s.
 _NAMES: Final = {
     "entries": ("entry", "entries"),
-    "bundles set aside": ("bundle quarantined", "bundles quarantined"),
+    "bundles quarantined": ("bundle quarantined", "bundles quarantined"),
     "packs read before": ("pack read before", "packs read before"),
     "notes of damage": ("damage note", "damage notes"),
 }
@@ -95,7 +95,7 @@ def _summary(report: CheckReport) -> str:
     total = len(report.problems) + report.unlisted
     if report.damaged:
         return f"{report.damaged} damaged, {total - report.damaged} repairable"
-    if aside := report.counts.get("bundles set aside"):
+    if aside := report.counts.get("bundles quarantined"):
         is_are = "is" if aside == 1 else "are"
         return (
             f"{total} damaged, all repairable; {count_of(aside, 'bundle')} {is_are} quarantined because of missing data"

@@ -12,7 +12,7 @@ import click
 from sheaf.api import Address
 from sheaf.cli import options
 from sheaf.cli.app import App
-from sheaf.cli.commands.erase import tell_erased
+from sheaf.cli.commands.erase import report_erased
 from sheaf.cli.exits import OK
 from sheaf.cli.inputs import address_of, bundle_at, is_address, repo_at, showing
 from sheaf.cli.output.text import quote
@@ -75,10 +75,10 @@ def _copy_in(app: App, source: Path, target: str, message: str, *, recursive: bo
         raise NotFound(f"{quote(str(source))}: no such file or folder")
     if source.is_dir() and not recursive:
         raise InvalidInput(f"{quote(str(source))} is a folder", "add --recursive")
-    repo, place = _destination(app, target)
+    repo, destination = _destination(app, target)
     name = "" if source.name in {"", ".", ".."} else source.name
-    base = _landing(repo, place, name, into=target.endswith(("/", ":")))
-    with repo.edit(branch=place.ref or "main", message=message, allow_erased=allow_erased) as edit:
+    base = _landing(repo, destination, name, into=target.endswith(("/", ":")))
+    with repo.edit(branch=destination.ref or "main", message=message, allow_erased=allow_erased) as edit:
         if source.is_dir():
             edit.put_folder(base, source)
         else:
@@ -104,21 +104,21 @@ def _copy_across(app: App, typed: str, target: str, message: str, *, recursive: 
         is_folder = _is_folder(bundle, source.path)
     if is_folder and not recursive:
         raise InvalidInput(f"'{source.path or source.repo}' is a folder", "add --recursive")
-    repo, place = _destination(app, target)
-    base = _landing(repo, place, posixpath.basename(source.path), into=target.endswith(("/", ":")))
-    with repo.edit(branch=place.ref or "main", message=message) as edit:
+    repo, destination = _destination(app, target)
+    base = _landing(repo, destination, posixpath.basename(source.path), into=target.endswith(("/", ":")))
+    with repo.edit(branch=destination.ref or "main", message=message) as edit:
         for path in [source.path] if source.path else [entry.path for entry in bundle.ls()]:
             edit.copy(bundle, path, base if source.path else posixpath.join(base, path))
         _commit(app, repo, edit)
 
 
 def _destination(app: App, target: str) -> tuple[Repo, Address]:
-    place = address_of(target)
-    repo = repo_at(app, place, target)
-    ref = place.ref.removeprefix("branch:") if place.ref else None
+    destination = address_of(target)
+    repo = repo_at(app, destination, target)
+    ref = destination.ref.removeprefix("branch:") if destination.ref else None
     if ref not in (None, "main"):
         _ensure_branch(repo, ref)
-    return repo, Address(place.repo, ref, place.path)
+    return repo, Address(destination.repo, ref, destination.path)
 
 
 def _ensure_branch(repo: Repo, name: str) -> None:
@@ -139,20 +139,20 @@ def _ensure_branch(repo: Repo, name: str) -> None:
     )
 
 
-def _landing(repo: Repo, place: Address, name: str, *, into: bool) -> str:
+def _landing(repo: Repo, destination: Address, name: str, *, into: bool) -> str:
     """Return the path of the copy in the bundle: the path itself, or below it if that is a folder."""
-    if into or not place.path or _is_folder_on(repo, place):
-        return posixpath.join(place.path, name)
-    return place.path
+    if into or not destination.path or _is_folder_on(repo, destination):
+        return posixpath.join(destination.path, name)
+    return destination.path
 
 
-def _is_folder_on(repo: Repo, place: Address) -> bool:
+def _is_folder_on(repo: Repo, destination: Address) -> bool:
     try:
-        bundle = repo.bundle(f"branch:{place.ref or 'main'}")
+        bundle = repo.bundle(f"branch:{destination.ref or 'main'}")
     except NotFound:
         return False
     try:
-        return bundle.entry(place.path).kind == "folder"
+        return bundle.entry(destination.path).kind == "folder"
     except NotFound:
         return False
 
@@ -178,9 +178,9 @@ def _copy_out(app: App, typed: str, target: Path, *, recursive: bool, force: boo
     with showing(source):
         is_folder = _is_folder(bundle, source.path)
     if not is_folder:
-        place = target / posixpath.basename(source.path) if target.is_dir() else target
+        destination = target / posixpath.basename(source.path) if target.is_dir() else target
         with app.progress("cp") as bar:
-            bundle.download_file(source.path, place, force=force, progress=bar)
+            bundle.download_file(source.path, destination, force=force, progress=bar)
     elif recursive:
         app.resumes = True
         with app.progress("cp") as bar:
@@ -188,4 +188,4 @@ def _copy_out(app: App, typed: str, target: Path, *, recursive: bool, force: boo
     else:
         raise InvalidInput(f"'{source.path or source.repo}' is a folder", "add --recursive")
     app.out.object({"bundle": bundle.id, "path": source.path, "destination": str(target), "erased": list(erased)})
-    return app.dialect.partial_exit if tell_erased(app, erased) else OK
+    return app.dialect.partial_exit if report_erased(app, erased) else OK

@@ -9,7 +9,7 @@ import click
 
 from sheaf.cli import options
 from sheaf.cli.app import App
-from sheaf.cli.commands.upload import Announcer, place_of, tell_branch, tell_label
+from sheaf.cli.commands.upload import Announcer, place_of, report_branch, report_label
 from sheaf.cli.exits import OK
 from sheaf.cli.inputs import read_list
 from sheaf.cli.output import views
@@ -190,8 +190,8 @@ def commit(
             on_commit=Announcer(app, bar),
             progress=bar,
         )
-    tell_label(app, label, before)
-    tell_branch(app, branch, made)
+    report_label(app, label, before)
+    report_branch(app, branch, made)
     has_conflicts = found.info.has_conflicts
     app.out.object({**views.bundle_record(made), "diamond": diamond, "has_conflicts": has_conflicts})
     if app.out.template:

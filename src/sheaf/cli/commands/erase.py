@@ -22,7 +22,7 @@ from sheaf.errors import InvalidInput
 if TYPE_CHECKING:
     from sheaf.api import ErasedFile, Notice, Receipt, RowsHit, Similar
 
-__all__ = ["erase", "erased", "tell_erased"]
+__all__ = ["erase", "erased", "report_erased"]
 
 _VERSIONS: Final = (
     "if the bucket keeps old versions of objects, they still contain the bytes: delete the versions of the keys in the"
@@ -30,7 +30,7 @@ _VERSIONS: Final = (
 )
 
 
-def tell_erased(app: App, paths: Iterable[str]) -> bool:
+def report_erased(app: App, paths: Iterable[str]) -> bool:
     """Report the files that were skipped because their content was erased. Return True if there are any."""
     gone = list(paths)
     for path in gone:
@@ -98,20 +98,20 @@ def erase(
         app.out.listing(_LIKE, app.store.erasure.similar(**named))
         return
     if dry_run:
-        app.out.listing(_PLACE, app.store.erasure.locate(**named))
+        app.out.listing(_FILE, app.store.erasure.locate(**named))
         return
     reason = _needed(reason)
     if not yes:
         places = app.store.erasure.locate(**named)
-        _show(app, map(_place, places), len(places))
+        _show(app, map(_file_of, places), len(places))
         confirm(f"Permanently erase this content ({_paths_of(places)})?", is_sure=False)
     others = app.store.erasure.namesakes(**named) if with_path else []
     receipt = app.store.erasure.erase(
-        **named, with_path=with_path, reason=reason, now=now, tell=WaitNotices(app, _PATIENCE)
+        **named, with_path=with_path, reason=reason, now=now, on_wait=WaitNotices(app, _PATIENCE)
     )
     _print(app, receipt)
     if others:
-        contents = sorted({place.content for place in others})
+        contents = sorted({file.content for file in others})
         there = count_of(len(others), "path")
         app.warn(f"note: the same names refer to other contents at {there}: {', '.join(contents)}")
 
@@ -157,10 +157,11 @@ def _erase_rows(
     reason = _needed(reason)
     if not yes:
         hit = app.store.erasure.count_rows(repo, pattern, rows)
-        _show(app, (f"{_place(each.place)}: {count_of(each.rows, 'row')}" for each in hit), len(hit))
+        _show(app, (f"{_file_of(each.file)}: {count_of(each.rows, 'row')}" for each in hit), len(hit))
         confirm(f"Permanently erase these rows from every version of {quote(pattern)}?", is_sure=False)
     _print(
-        app, app.store.erasure.erase_rows(repo, pattern, rows, reason=reason, now=now, tell=WaitNotices(app, _PATIENCE))
+        app,
+        app.store.erasure.erase_rows(repo, pattern, rows, reason=reason, now=now, on_wait=WaitNotices(app, _PATIENCE)),
     )
 
 
@@ -169,7 +170,7 @@ def _is_address(text: str) -> bool:
 
 
 def _paths_of(places: Collection[ErasedFile]) -> str:
-    return f"{count_of(len(places), 'path')} in {count_of(len({place.bundle for place in places}), 'bundle')}"
+    return f"{count_of(len(places), 'path')} in {count_of(len({file.bundle for file in places}), 'bundle')}"
 
 
 def _print(app: App, receipt: Receipt) -> None:
@@ -226,25 +227,25 @@ def _record(value: Notice | Receipt) -> dict[str, Any]:
     return record
 
 
-def _place(place: ErasedFile) -> str:
-    return quote(_address(place))
+def _file_of(file: ErasedFile) -> str:
+    return quote(_address(file))
 
 
-def _address(place: ErasedFile) -> str:
-    return f"{place.repo}@{place.bundle}:{place.path}"
+def _address(file: ErasedFile) -> str:
+    return f"{file.repo}@{file.bundle}:{file.path}"
 
 
 def _like_record(like: Similar) -> dict[str, Any]:
-    places = [msgspec.to_builtins(place) for place in like.places]
+    places = [msgspec.to_builtins(file) for file in like.places]
     return {"content": like.content, "size": like.size, "shared": like.shared, "places": places}
 
 
-_PLACE: Final[View[ErasedFile]] = View(line=_place, record=msgspec.to_builtins)
+_FILE: Final[View[ErasedFile]] = View(line=_file_of, record=msgspec.to_builtins)
 _ROWS: Final[View[RowsHit]] = View(
-    line=lambda hit: _place(hit.place),
-    record=lambda hit: {**msgspec.to_builtins(hit.place), "rows": hit.rows},
+    line=lambda hit: _file_of(hit.file),
+    record=lambda hit: {**msgspec.to_builtins(hit.file), "rows": hit.rows},
     columns=("PLACE", "ROWS"),
-    cells=lambda hit: (_address(hit.place), hit.rows),
+    cells=lambda hit: (_address(hit.file), hit.rows),
 )
 _LIKE: Final[View[Similar]] = View(
     line=lambda like: like.content,

@@ -50,7 +50,7 @@ def gc(app: App, *, dry_run: bool, grace: float, no_wait: bool, keep_deleted: st
     keep = parse_duration(keep_deleted)
     waiting = WaitNotices(app, _advice(grace), is_silent=no_wait)
     app.resumes = not dry_run
-    done = app.store.gc(grace=grace, dry_run=dry_run, wait=not no_wait, keep_deleted=keep, tell=waiting)
+    done = app.store.gc(grace=grace, dry_run=dry_run, wait=not no_wait, keep_deleted=keep, on_wait=waiting)
     app.out.object(_record(done))
     app.out.line(f"{'would free' if dry_run else 'freed'} {done.bytes} bytes ({human_size(done.bytes)})")
     if lost := _lost(done.lost):
@@ -65,8 +65,8 @@ def gc(app: App, *, dry_run: bool, grace: float, no_wait: bool, keep_deleted: st
     if done.waits_for:
         app.warn(f"would wait for {', '.join(map(named, done.waits_for))}; {_advice(grace)}")
     if done.pending:
-        open = ", ".join(map(named, waiting.sessions))
-        others = f"these sessions are open: {open}" if open else "other sessions are open"
+        opened = ", ".join(map(named, waiting.sessions))
+        others = f"these sessions are open: {opened}" if opened else "other sessions are open"
         app.warn(f"not everything was deleted yet, since {others}; run `sheaf store gc` again later")
     return PARTIAL if done.pending else OK
 

@@ -18,22 +18,22 @@ class WaitNotices:
 
     def __init__(self, app: App, advice: str, *, is_silent: bool = False) -> None:
         self._app, self._advice, self._is_silent = app, advice, is_silent
-        self._told: dict[str, Session] = {}
+        self._reported: dict[str, Session] = {}
 
     @property
     def sessions(self) -> list[Session]:
         """All sessions that were waited for or are still open."""
-        return list(self._told.values())
+        return list(self._reported.values())
 
     def __call__(self, sessions: list[Session]) -> None:
         for session in sessions:
-            if session.id not in self._told:
-                self._told[session.id] = session
+            if session.id not in self._reported:
+                self._reported[session.id] = session
                 if not self._is_silent:
                     self._app.note(f"waiting for {named(session)}; {self._advice}")
-                self._tell_end(session)
+                self._report_end(session)
 
-    def _tell_end(self, session: Session) -> None:
+    def _report_end(self, session: Session) -> None:
         """Print how to end a diamond, which stays open until a user ends it, with the name of its repo."""
         if session.kind == "diamond":
             names = [repo.name for repo in self._app.store.repos() if repo.id == session.repo]

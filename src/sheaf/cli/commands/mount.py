@@ -177,10 +177,12 @@ def mount_store(app: App, *, flags: MountFlags, reading: ReadFlags) -> int:
     return in_background(app, work, flags)
 
 
-def in_background(app: App, work: Callable[[Daemon | None], Any], flags: MountFlags, *, tells: bool = False) -> int:
+def in_background(
+    app: App, work: Callable[[Daemon | None], Any], flags: MountFlags, *, prints_at_end: bool = False
+) -> int:
     """Execute the work, in the background if wanted, and return the exit code.
 
-    ``tells``: it also prints at its end, so that the log must be kept.
+    ``prints_at_end``: it also prints at its end, so that the log must be kept.
     """
     from sheaf.mount.fuse.library import check_library
 
@@ -192,7 +194,7 @@ def in_background(app: App, work: Callable[[Daemon | None], Any], flags: MountFl
     log = app.environment.folder("XDG_STATE_HOME", ".local/state") / "sheaf" / "mounts" / f"{os.getpid()}.log"
     daemon = detach(log)
     if isinstance(daemon, int):
-        if tells and not daemon:
+        if prints_at_end and not daemon:
             app.note(f"output is logged to {log}")
         return daemon
     try:

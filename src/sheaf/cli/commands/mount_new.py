@@ -12,7 +12,7 @@ import click
 from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.commands.mount import MOUNTING, MountFlags, in_background
-from sheaf.cli.commands.upload import place_of, tell_branch, tell_label
+from sheaf.cli.commands.upload import place_of, report_branch, report_label
 from sheaf.cli.daemon import Daemon
 from sheaf.cli.output import views
 from sheaf.cli.output.text import quote
@@ -91,7 +91,7 @@ def mount_new(
                 new,
                 how,
                 ReadOptions(),
-                tell=lambda bundle: _tell(app, bundle, None, branch),
+                on_commit=lambda bundle: _tell(app, bundle, None, branch),
                 complain=lambda error: app.warn(f"could not commit: {error.message}"),
             )
         except BaseException as error:
@@ -100,7 +100,7 @@ def mount_new(
             raise
         _tell(app, bundle, label, branch, before=before)
 
-    return in_background(app, work, flags, tells=True)
+    return in_background(app, work, flags, prints_at_end=True)
 
 
 def _spill_folder(app: App, id: str) -> Path:
@@ -130,8 +130,8 @@ def _seconds(text: str) -> int:
 def _tell(app: App, bundle: Bundle, label: str | None, branch: str = "main", *, before: str = "") -> None:
     app.committed = bundle.id
     app.out.line(f"bundle: {bundle.id}")
-    tell_label(app, label, before if before != bundle.id else "")
-    tell_branch(app, branch, bundle)
+    report_label(app, label, before if before != bundle.id else "")
+    report_branch(app, branch, bundle)
     app.out.object(views.bundle_record(bundle))
 
 
@@ -176,5 +176,5 @@ def commit(
         return
     answer = request(folder, {"do": "commit", **said})
     app.out.line(f"bundle: {quote(answer['bundle'])}")
-    tell_label(app, label)
+    report_label(app, label)
     app.out.object(answer)

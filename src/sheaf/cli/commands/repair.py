@@ -97,11 +97,11 @@ def _opened(app: App) -> Repairs:
 
 def _agree(app: App, found: list[Unreadable], *, is_sure: bool) -> None:
     for item in found if not is_sure else ():
-        app.warn(_aside_line(item))
+        app.warn(_quarantine_line(item))
     confirm(f"Quarantine {count_of(len(found), 'bundle')}?", is_sure=is_sure)
 
 
-def _aside_line(item: Unreadable) -> str:
+def _quarantine_line(item: Unreadable) -> str:
     return f"{quote(item.repo_name)}@{item.bundle}: {quote(item.reason)}"
 
 
@@ -117,10 +117,10 @@ def _print(app: App, plan: RepairPlan, done: Repaired) -> None:
             f"{count_of(i.chunks, 'chunk')} in {count_of(i.packs, 'pack')} {would}indexed in "
             f"{count_of(i.written, 'object')}, {i.removed} {would}removed"
         )
-    if plan.set_aside:
-        app.out.line(f"{count_of(len(done.aside), 'bundle')} {would}quarantined")
-        for item in done.aside:
-            app.out.line(_aside_line(item))
+    if plan.quarantine:
+        app.out.line(f"{count_of(len(done.quarantined), 'bundle')} {would}quarantined")
+        for item in done.quarantined:
+            app.out.line(_quarantine_line(item))
     for key, why in done.failed.items():
         app.warn(f"{quote(key)} can't be repaired: {quote(why)}")
 
@@ -137,7 +137,7 @@ def _record(done: Repaired) -> dict[str, Any]:
         "fetched_bytes": done.size,
         "pages": done.written,
         "index": index,
-        "set_aside": [dataclasses.asdict(item) for item in done.aside],
+        "quarantined": [dataclasses.asdict(item) for item in done.quarantined],
         "failed": done.failed,
         "sound": done.sound,
         "noted": done.left.noted,

@@ -17,7 +17,7 @@ from sheaf.cli.verb_tree import verb
 if TYPE_CHECKING:
     from sheaf.api import Surplus
 
-__all__ = ["create", "delete", "get", "list_", "question", "rename", "squash", "tell_lost", "undelete"]
+__all__ = ["create", "delete", "get", "list_", "question", "rename", "report_lost", "squash", "undelete"]
 
 _with_size = click.option("--with-size", is_flag=True, help="Also show the size of each bundle and the total.")
 
@@ -122,7 +122,7 @@ def undelete(app: App, repo: str | None, name: str | None) -> None:
     if repo is None:
         left = app.store.deleted_repos(restorable=True)
         app.out.listing(views.DELETED_REPO, left)
-        tell_lost(app, len(app.store.deleted_repos()) - len(left), "repo")
+        report_lost(app, len(app.store.deleted_repos()) - len(left), "repo")
     else:
         app.out.one(views.REPO, app.store.undelete_repo(repo, name=name))
 
@@ -186,7 +186,7 @@ def _surplus(surplus: Surplus) -> str:
     return with_labels(count_of(len(surplus.bundles), "bundle"), surplus.labels)
 
 
-def tell_lost(app: App, count: int, what: str) -> None:
+def report_lost(app: App, count: int, what: str) -> None:
     """Note how many deleted bundles or repos can no longer be restored."""
     if count:
         app.note(f"note: {count_of(count, f'more {what}')} can't be restored: gc has deleted the data")

@@ -25,7 +25,7 @@ def _short(
     without: Container[str],
     translate: Callable[..., dict[str, Any]],
     *,
-    help: str,
+    text: str,
     example: str,
 ) -> Verb:
     """Return a short form of a verb. ``translate`` turns its arguments into the options that it replaces."""
@@ -38,7 +38,7 @@ def _short(
 
     params = [*arguments, *(param for param in long.params if param.name not in without)]
     made = Verb(
-        None, example=example, exits=long.exits, fields=long.listed, params=params, callback=callback, help=help
+        None, example=example, exits=long.exits, fields=long.listed, params=params, callback=callback, text=text
     )
     make_completable(made.params)
     return made
@@ -86,7 +86,7 @@ UPLOAD: Final = _short(
     ],
     {"path", "repo", "branch"},
     _upload,
-    help="Upload a folder as a new bundle on a branch (default: main). Short for 'bundle upload'.",
+    text="Upload a folder as a new bundle on a branch (default: main). Short for 'bundle upload'.",
     example='sheaf upload ./faces faces -m "another delivery"',
 )
 
@@ -95,7 +95,7 @@ DOWNLOAD: Final = _short(
     [click.Argument(["source"], metavar="REPO[@REF]"), click.Argument(["folder"], type=options.PLACE, metavar="DIR")],
     {"destination", "repo", "bundle", "label", "branch"},
     _download,
-    help="Download a bundle to an empty folder. Short for 'bundle download'.",
+    text="Download a bundle to an empty folder. Short for 'bundle download'.",
     example="sheaf download faces@init ./copy",
 )
 
@@ -104,6 +104,6 @@ LABEL: Final = _short(
     [click.Argument(["source"], metavar="REPO[@REF]"), click.Argument(["name"], metavar="LABEL")],
     {"repo", "bundle", "label"},
     _label,
-    help="Set a label on a bundle; an existing label moves. Short for 'label set'.",
+    text="Set a label on a bundle; an existing label moves. Short for 'label set'.",
     example="sheaf label faces@main production",
 )

@@ -29,9 +29,14 @@ def _finding(finding: PromiseFinding) -> dict[str, Any]:
     return {**dataclasses.asdict(finding), "depends": finding.depends}
 
 
-def _round(round: Round) -> dict[str, Any]:
+def _round(played: Round) -> dict[str, Any]:
     """Return a round as a record. ``asdict`` would convert its Counters wrongly."""
-    return {"seed": round.seed, "trouble": round.trouble, "counts": dict(round.counts), "faults": dict(round.faults)}
+    return {
+        "seed": played.seed,
+        "trouble": played.trouble,
+        "counts": dict(played.counts),
+        "faults": dict(played.faults),
+    }
 
 
 _FINDING: Final[View[Any]] = View(
@@ -77,16 +82,16 @@ def torture(app: App, *, url: str, rounds: int, minutes: float | None, seed: int
 
     plan = TorturePlan(secrets.randbelow(10**6) if seed is None else seed, rounds, minutes)
     progress = app.progress("torture", "steps")
-    place = ScratchLocation.at(url, app.storage_options())
+    location = ScratchLocation.at(url, app.storage_options())
     # The block removes at its end what was written there.
-    with patiently(), scratch(place, keep=keep) as found:
+    with patiently(), scratch(location, keep=keep) as found:
         report = torture(found, plan, progress)
         progress.close()
         # Print the results before the clean-up, which may fail: they must not be lost.
         _print(app, report)
     if keep:
         app.warn(f"test data is kept below {found.url}")
-    return _verdict(report, place.url)
+    return _verdict(report, location.url)
 
 
 def _print(app: App, report: TortureReport) -> None:
@@ -120,7 +125,7 @@ def _record(report: TortureReport) -> dict[str, Any]:
         "url": report.url,
         "seed": report.seed,
         "promises": [_finding(finding) for finding in report.findings],
-        "rounds": [_round(round) for round in report.rounds],
+        "rounds": [_round(played) for played in report.rounds],
         "requests": [dataclasses.asdict(figure) for figure in report.figures],
     }
 

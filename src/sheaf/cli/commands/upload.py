@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sheaf.repo.repo import Repo, Upload
     from sheaf.repo.values import Change
 
-__all__ = ["Announcer", "place_of", "tell_branch", "tell_label", "upload"]
+__all__ = ["Announcer", "place_of", "report_branch", "report_label", "upload"]
 
 
 class Announcer:
@@ -45,7 +45,7 @@ class Announcer:
         self._app.out.line(f"Uploaded bundle id:{bundle.id}")
 
 
-def tell_label(app: App, label: str | None, before: str = "") -> None:
+def report_label(app: App, label: str | None, before: str = "") -> None:
     """Print the label that was set on the bundle. ``before``: the bundle that it pointed to, "" if it is new."""
     if label and before:
         app.out.line(f"moved label '{label}' from {before}")
@@ -53,7 +53,7 @@ def tell_label(app: App, label: str | None, before: str = "") -> None:
         app.out.line(f"set label '{label}'")
 
 
-def tell_branch(app: App, branch: str, bundle: Bundle) -> None:
+def report_branch(app: App, branch: str, bundle: Bundle) -> None:
     """Print that the commit created a branch, because its name may be mistyped. Prints nothing for ``main``."""
     if not app.dialect.keeps_upstream and branch != "main" and not bundle.parents:
         app.out.line(f"created branch '{branch}'")
@@ -135,9 +135,9 @@ def upload(
         )
     if not result.committed:
         app.out.line(f"Unchanged bundle id:{result.bundle.id}")
-    tell_label(app, label, before if before != result.bundle.id else "")
+    report_label(app, label, before if before != result.bundle.id else "")
     if result.committed:
-        tell_branch(app, branch, result.bundle)
+        report_branch(app, branch, result.bundle)
     return _finish(app, result)
 
 

@@ -55,15 +55,15 @@ def read_datamon(environment: Environment, flags: Mapping[str, str]) -> Settings
     config = _merged(files)
     below = _of_sheaf(read_sheaf(environment, {}))
     variables = {**environment.variables, "SHEAF_CONTEXT": environment.variables.get("DATAMON_CONTEXT", "")}
-    told = dict(flags)
+    given = dict(flags)
     # Datamon kept its contexts elsewhere: a name without such a context must not stop a script.
     if not contexts_of(config):
-        told.pop("context", None)
+        given.pop("context", None)
         config.pop("context", None)
         variables["SHEAF_CONTEXT"] = ""
     surroundings = dataclasses.replace(environment, variables=variables)
     path = files[0] if files else second_generation(environment)
-    settings = combine(surroundings, told, {**below, **config}, path)
+    settings = combine(surroundings, given, {**below, **config}, path)
     return dataclasses.replace(_with_needed_credential(settings), config_was_read=bool(files))
 
 

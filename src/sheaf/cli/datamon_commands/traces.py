@@ -27,8 +27,8 @@ def leave_traces(bundle: Bundle, folder: Path) -> None:
     count = 0
     files = (entry for entry in bundle.ls(recursive=True) if entry.kind == "file")
     while batch := list(itertools.islice(files, _LIST_LENGTH)):
-        place = traces / f"{bundle.id}-bundle-files-{count}.yaml"
-        place.write_text("BundleEntries:\n" + "".join(map(_entry, batch)), encoding="utf-8")
+        path = traces / f"{bundle.id}-bundle-files-{count}.yaml"
+        path.write_text("BundleEntries:\n" + "".join(map(_entry, batch)), encoding="utf-8")
         count += 1
     descriptor = "".join(f"{line}\n" for line in _descriptor(bundle, count))
     (traces / f"{bundle.id}.yaml").write_text(descriptor, encoding="utf-8")

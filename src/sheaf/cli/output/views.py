@@ -96,13 +96,13 @@ def bundle_record(bundle: Bundle) -> dict[str, Any]:
         "files": bundle.files,
         "entries": bundle.entries,
         "size": bundle.size,
-        **({"set_aside": bundle.set_aside} if bundle.set_aside else {}),
+        **({"quarantined": bundle.quarantined} if bundle.quarantined else {}),
         "redacted": bundle.redacted,
     }
 
 
 def _bundle_line(bundle: Bundle) -> str:
-    aside = [f"set aside: {quote(bundle.set_aside)}"] if bundle.set_aside else []
+    aside = [f"quarantined: {quote(bundle.quarantined)}"] if bundle.quarantined else []
     return " , ".join([bundle.id, go_time(bundle.time), quote(bundle.message), *aside])
 
 
@@ -123,7 +123,7 @@ def _bundle_fields(bundle: Bundle) -> dict[str, Any]:
 
 
 def _bundle_cells(bundle: Bundle) -> tuple[Cell, ...]:
-    state = f"set aside: {bundle.set_aside}" if bundle.set_aside else ""
+    state = f"quarantined: {bundle.quarantined}" if bundle.quarantined else ""
     return (bundle.id, bundle.time, bundle.files, bundle.size, bundle.author.name, state, bundle.message)
 
 
@@ -144,17 +144,17 @@ def _pointer_record(pointer: Label | Branch) -> dict[str, Any]:
         "bundle": pointer.bundle or None,
         "time": pointer.time,
         "author": _person(pointer.author),
-        **({"set_aside": True} if pointer.set_aside else {}),
+        **({"quarantined": True} if pointer.quarantined else {}),
     }
 
 
 def _pointer_line(pointer: Label | Branch) -> str:
     line = f"{quote(pointer.name)} , {pointer.bundle or _DELETED} , {go_time(pointer.time)}"
-    return f"{line} , set aside" if pointer.set_aside else line
+    return f"{line} , quarantined" if pointer.quarantined else line
 
 
 def _pointer_cells(pointer: Label | Branch) -> tuple[Cell, ...]:
-    state = "set aside" if pointer.set_aside else ""
+    state = "quarantined" if pointer.quarantined else ""
     return (pointer.name, pointer.bundle or _DELETED, pointer.time, pointer.author.name, state)
 
 

@@ -172,7 +172,7 @@ class _Search:
     def _big(self, entry: ManifestEntry, uses: list[bytes]) -> set[str]:
         """Return the problems that affect a file of many chunks, or one that is an object of its own."""
         if isinstance(entry.place, ObjectPlace):
-            return {keys.object(entry.place.session, entry.content)} & self.problems.keys()
+            return {keys.stored_object(entry.place.session, entry.content)} & self.problems.keys()
         if not isinstance(entry.place, RecipePlace) or self._packs.isdisjoint(uses):
             return set()
         place, chunks, found = entry.place, list[Row](), set[str]()

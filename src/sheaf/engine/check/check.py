@@ -57,8 +57,8 @@ def check_store(
     *,
     reading: PackSelection | None = None,
     repo: str | None = None,
-    even_aside: bool = False,
-    tell: ReportProgress | None = None,
+    even_quarantined: bool = False,
+    on_progress: ReportProgress | None = None,
 ) -> CheckReport:
     """Check every log, bundle, node and location of bytes, and as many bytes of packs as ``reading`` says.
 
@@ -67,7 +67,7 @@ def check_store(
     Args:
         repo: only this repo (its id), and only the packs that it needs.
         even_aside: also quarantined bundles.
-        tell: called from time to time with what is being checked and how many so far.
+        on_progress: called from time to time with what is being checked and how many so far.
 
     Raises:
         Unavailable, Denied: the store can't be read, so there is no result.
@@ -75,7 +75,9 @@ def check_store(
     # Reading a log normally writes its pages. A check writes notes of damage and nothing else.
     bare = replace(core, cache=NoCache(), backend=ReadOnlyBackend(core.backend, but=keys.DAMAGED))
     for _ in range(_AGAIN):
-        check = _Check(bare, reading or PackSelection(), repo, even_aside, tell or (lambda what, done: None))
+        check = _Check(
+            bare, reading or PackSelection(), repo, even_quarantined, on_progress or (lambda what, done: None)
+        )
         report, bundles = check.run()
         if report.ok or not _are_gone(bare, bundles):
             break
@@ -96,8 +98,8 @@ class _Check:
     core: Core
     reading: PackSelection
     repo: str | None
-    even_aside: bool
-    tell: ReportProgress
+    even_quarantined: bool
+    on_progress: ReportProgress
     report: CheckReport = field(default_factory=CheckReport)
 
     def run(self) -> tuple[CheckReport, list[BundleRecord]]:
@@ -107,10 +109,10 @@ class _Check:
         packs = Packs(
             self.core,
             self.report,
-            self.tell,
+            self.on_progress,
             self._to_read(readings),
             readings,
-            indexed.look if indexed is not None else None,
+            indexed.compare if indexed is not None else None,
             indexed.names if indexed is not None else None,
         )
         bundles = self._bundles()
@@ -123,7 +125,7 @@ class _Check:
             readings.begun = 0
             readings.save()
         if indexed is not None:
-            indexed.tell(self.report)
+            indexed.on_progress(self.report)
             check_small(self.core, self.report)
             check_erasures(self.core, self.report)
             self.report.noted = noted_keys(self.core)
@@ -142,13 +144,13 @@ class _Check:
         living: list[BundleRecord] = []
         with self.report.noting("log", "log/"):
             log = repo_log(self.core, repo.id)
-            living = check_repo_log(self.core, log, repo.id, self.report, even_aside=self.even_aside)
+            living = check_repo_log(self.core, log, repo.id, self.report, even_quarantined=self.even_quarantined)
         problems[before:] = [replace(problem, repo=repo.name) for problem in problems[before:]]
         return living
 
     def _trees(self, packs: Packs, bundles: list[BundleRecord]) -> None:
         places = ChunkRefs(packs.check)
-        trees = Trees(self.core, places, self.report, self.tell)
+        trees = Trees(self.core, places, self.report, self.on_progress)
         for bundle in bundles:
             trees.bundle(bundle)
         places.finish()
@@ -180,5 +182,5 @@ class _Check:
 
     def _indexed(self) -> Indexed:
         indexed = Indexed(going(self.core))
-        check_index(self.core, self.report, self.tell, indexed)
+        check_index(self.core, self.report, self.on_progress, indexed)
         return indexed

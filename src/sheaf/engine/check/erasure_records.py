@@ -44,7 +44,7 @@ def _is_open(core: Core) -> bool:
     return any(True for prefix in _OPEN for _ in core.backend.list(prefix))
 
 
-def _read(core: Core, prefix: str, kind: str, type: type[T]) -> Iterator[tuple[str, T]]:
+def _read(core: Core, prefix: str, kind: str, struct: type[T]) -> Iterator[tuple[str, T]]:
     for stat in core.backend.list(prefix):
         with suppress(*FAULTS):
-            yield stat.key, unseal(get_object(core.backend, stat.key), kind, type, stat.key)
+            yield stat.key, unseal(get_object(core.backend, stat.key), kind, struct, stat.key)

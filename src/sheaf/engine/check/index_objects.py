@@ -52,7 +52,7 @@ class Indexed:
         """True if an index object lists the pack."""
         return pack in self._named
 
-    def look(self, table: PackTable, pack: bytes) -> None:
+    def compare(self, table: PackTable, pack: bytes) -> None:
         """Count the chunks of a pack that are not listed."""
         if pack in self.but:
             return
@@ -65,7 +65,7 @@ class Indexed:
         sampled: Array = leads[leads % np.uint64(self.every) == 0]
         return sampled
 
-    def tell(self, report: CheckReport) -> None:
+    def on_progress(self, report: CheckReport) -> None:
         """Report chunks that are not listed as a problem."""
         if self.packs:
             about = "" if self.every == 1 else "about "
@@ -75,10 +75,10 @@ class Indexed:
             report.add("index", keys.INDEX, what, repairable=True)
 
 
-def check_index(core: Core, report: CheckReport, tell: ReportProgress, indexed: Indexed | None = None) -> None:
+def check_index(core: Core, report: CheckReport, on_progress: ReportProgress, indexed: Indexed | None = None) -> None:
     """Check every index object, and add the sound ones to ``indexed``."""
     for done, stat in enumerate(core.backend.list(keys.INDEX)):
-        tell("index", done)
+        on_progress("index", done)
         report.count("index objects")
         try:
             segment = load_index(core, stat.key)

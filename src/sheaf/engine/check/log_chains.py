@@ -64,9 +64,12 @@ def check_store_log(core: Core, log: Log[StoreState, StoreOp], report: CheckRepo
 
 
 def check_repo_log(
-    core: Core, log: Log[RepoState, RepoOp], repo: str, report: CheckReport, *, even_aside: bool = False
+    core: Core, log: Log[RepoState, RepoOp], repo: str, report: CheckReport, *, even_quarantined: bool = False
 ) -> list[BundleRecord]:
-    """Check a repo's log; return its live bundles as far as sound records tell, quarantined ones only with ``even_aside``."""
+    """Check a repo's log; return its live bundles as far as sound records give them.
+
+    ``even_quarantined``: also the quarantined ones.
+    """
     base = keys.repo(repo)
     before = len(report.problems)
     found = _Replayed()
@@ -86,8 +89,8 @@ def check_repo_log(
     if len(report.problems) == before and not found.adds_up_to(state):
         report.add("log", base, f"the state in the newest record of {base}log does not match its records")
     if found.aside:
-        report.count("bundles set aside", len(found.aside))
-    return [bundle for id, bundle in found.alive.items() if even_aside or id not in found.aside]
+        report.count("bundles quarantined", len(found.aside))
+    return [bundle for id, bundle in found.alive.items() if even_quarantined or id not in found.aside]
 
 
 @dataclass(slots=True)
@@ -114,8 +117,8 @@ class _Replayed:
                 self.aside.pop(gone, None)
             case SetAside(bundle=broken, reason=reason):
                 self.aside[broken] = reason
-            case BringBack(bundle=mended):
-                self.aside.pop(mended, None)
+            case BringBack(bundle=restored):
+                self.aside.pop(restored, None)
             case SetLabel(name=name, bundle=target):
                 _point(self.labels, name, target)
             case MoveBranch(name=name, bundle=target):
@@ -238,11 +241,11 @@ def _slim(record: Record) -> Record:
     return msgspec.structs.replace(record, state=None, since=-1, delta=None)
 
 
-def _operations(record: Record, type: Any, base: str, report: CheckReport) -> tuple[Any, ...]:
+def _operations(record: Record, struct: Any, base: str, report: CheckReport) -> tuple[Any, ...]:
     """Return a record's operations; none if they can't be read, which is reported."""
     key, found = keys.log_record(base, record.n), tuple[Any, ...]()
     with report.noting("log", key):
-        found = decode_ops(record.ops, tuple[type, ...], key)
+        found = decode_ops(record.ops, tuple[struct, ...], key)
     with report.noting("log", key):
         parse_time(record.time)
     return found

@@ -60,13 +60,13 @@ class _Leaf:
 class Trees:
     """Checks bundles one after the other; nodes that they share are checked once."""
 
-    def __init__(self, core: Core, places: ChunkRefs, report: CheckReport, tell: ReportProgress) -> None:
+    def __init__(self, core: Core, places: ChunkRefs, report: CheckReport, on_progress: ReportProgress) -> None:
         self._core = core
         self._nodes = Nodes(core)
         self._contents = Contents(core)
         self._places = places
         self._report = report
-        self._tell = tell
+        self._on_progress = on_progress
         self._sound: set[bytes] = set()
         self._broken: set[bytes] = set()
         self._leaves: OrderedDict[bytes, _Leaf] = OrderedDict()
@@ -156,7 +156,7 @@ class Trees:
             return False
         self._sound.add(mark)
         self._report.count("nodes")
-        self._tell("nodes", len(self._sound))
+        self._on_progress("nodes", len(self._sound))
         return True
 
     def _fault(self, pointer: Pointer, error: SheafError) -> None:
@@ -225,7 +225,7 @@ class Trees:
 
     def _check_object(self, entry: ManifestEntry, session: str) -> None:
         """Check that an object has the size that its file's row gives, and report it otherwise."""
-        key = keys.object(session, entry.content)
+        key = keys.stored_object(session, entry.content)
         found = self._core.backend.stat(key)
         if found is not None and found.size == entry.size:
             self._report.count("objects")

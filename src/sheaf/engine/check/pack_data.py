@@ -29,7 +29,7 @@ _WHOLE = 2  # packs read completely at a time: this bounds memory
 
 
 @dataclass(frozen=True, slots=True)
-class _Looked:
+class _ReadPack:
     """What was found out about a pack. ``table`` None: the pack doesn't exist."""
 
     pack: bytes
@@ -50,7 +50,7 @@ class Packs:
 
     core: Core
     report: CheckReport
-    tell: ReportProgress
+    on_progress: ReportProgress
     to_read: Collection[bytes] = ()
     readings: Readings | None = None
     indexed: Callable[[PackTable, bytes], None] | None = None
@@ -68,19 +68,19 @@ class Packs:
 
     def check(self, needed: Iterable[tuple[bytes, Array]]) -> None:
         """Check some packs, and what is needed of each."""
-        for looked in self._looked(needed):
-            if looked.pack not in self._seen:
-                self._seen.add(looked.pack)
+        for pack_read in self._read_packs(needed):
+            if pack_read.pack not in self._seen:
+                self._seen.add(pack_read.pack)
                 self.report.count("packs")
-                self.tell("packs", len(self._seen))
-            if looked.error is not None or looked.bad:
-                confirm_pack(self.core, looked.pack)
-            if looked.error is not None:
-                self.report.fault("pack", keys.pack(looked.pack), looked.error)
-            elif looked.table is None:
-                self._moved(looked.pack, looked.wanted)
+                self.on_progress("packs", len(self._seen))
+            if pack_read.error is not None or pack_read.bad:
+                confirm_pack(self.core, pack_read.pack)
+            if pack_read.error is not None:
+                self.report.fault("pack", keys.pack(pack_read.pack), pack_read.error)
+            elif pack_read.table is None:
+                self._moved(pack_read.pack, pack_read.wanted)
             else:
-                self._compare(looked, looked.table)
+                self._compare(pack_read, pack_read.table)
 
     def finish(self) -> None:
         """Report damaged chunks that no bundle needs, after all needed ones: they only harm uploads that find them."""
@@ -91,7 +91,7 @@ class Packs:
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
-    def _looked(self, needed: Iterable[tuple[bytes, Array]]) -> Iterator[_Looked]:
+    def _read_packs(self, needed: Iterable[tuple[bytes, Array]]) -> Iterator[_ReadPack]:
         """Yield results. Tables are fetched many at a time; packs to read completely wait in a short queue."""
         whole: deque[tuple[bytes, Array]] = deque()
 
@@ -103,62 +103,62 @@ class Packs:
                 else:
                     yield pack, wanted
 
-        for looked in ahead(self.core.io, self._glance, tables(), _TABLES):
-            yield looked
+        for pack_read in ahead(self.core.io, self._glance, tables(), _TABLES):
+            yield pack_read
             while len(whole) >= _WHOLE:
                 yield from self._read_some(whole, _WHOLE)
         yield from self._read_some(whole, len(whole))
 
-    def _read_some(self, whole: deque[tuple[bytes, Array]], n: int) -> Iterator[_Looked]:
-        for looked in ahead(self.core.cpu, self._read_one, (whole.popleft() for _ in range(n)), _WHOLE):
-            if looked.table is not None:
-                self.report.count("chunks", len(looked.table.offsets))
-                self.report.count("bytes", looked.bytes)
-                if self.readings is not None and not looked.bad:
-                    self.readings.note(looked.pack, self.core.clock.now_ns())
-            yield looked
+    def _read_some(self, whole: deque[tuple[bytes, Array]], n: int) -> Iterator[_ReadPack]:
+        for pack_read in ahead(self.core.cpu, self._read_one, (whole.popleft() for _ in range(n)), _WHOLE):
+            if pack_read.table is not None:
+                self.report.count("chunks", len(pack_read.table.offsets))
+                self.report.count("bytes", pack_read.bytes)
+                if self.readings is not None and not pack_read.bad:
+                    self.readings.note(pack_read.pack, self.core.clock.now_ns())
+            yield pack_read
 
-    def _glance(self, item: tuple[bytes, Array]) -> _Looked:
+    def _glance(self, item: tuple[bytes, Array]) -> _ReadPack:
         pack, wanted = item
         try:
-            return _Looked(pack, wanted, load_table(self.core, pack, len(wanted)))
+            return _ReadPack(pack, wanted, load_table(self.core, pack, len(wanted)))
         except NotFound:
-            return _Looked(pack, wanted)
+            return _ReadPack(pack, wanted)
         except FAULTS as error:
-            return _Looked(pack, wanted, error=error)
+            return _ReadPack(pack, wanted, error=error)
 
-    def _read_one(self, item: tuple[bytes, Array]) -> _Looked:
+    def _read_one(self, item: tuple[bytes, Array]) -> _ReadPack:
         pack, wanted = item
         try:
             table, size, bad = read_whole(self.core, pack)
-            return _Looked(pack, wanted, table, size, tuple(bad))
+            return _ReadPack(pack, wanted, table, size, tuple(bad))
         except NotFound:
-            return _Looked(pack, wanted)
+            return _ReadPack(pack, wanted)
         except FAULTS as error:
-            return _Looked(pack, wanted, error=error)
+            return _ReadPack(pack, wanted, error=error)
 
     # -- judging -------------------------------------------------------------------------------------------------------
 
-    def _compare(self, looked: _Looked, table: PackTable) -> None:
+    def _compare(self, pack_read: _ReadPack, table: PackTable) -> None:
         """Report what is wrong with a pack: missing chunks, wrong sizes, and damaged chunks that bundles need."""
-        held, of_size = _holds(table, looked.wanted)
+        held, of_size = _holds(table, pack_read.wanted)
         if lost := int(np.count_nonzero(~held)):
-            what = f"pack {looked.pack.hex()} lacks {lost} of the chunks that bundles need from it"
+            what = f"pack {pack_read.pack.hex()} lacks {lost} of the chunks that bundles need from it"
             # The table is covered by a hash, so there is no need to read it again before the damage is noted.
-            note_damage(self.core, keys.pack(looked.pack), what)
-            self.report.add("pack", keys.pack(looked.pack), what)
+            note_damage(self.core, keys.pack(pack_read.pack), what)
+            self.report.add("pack", keys.pack(pack_read.pack), what)
         if odd := int(np.count_nonzero(held & ~of_size)):
-            what = f"manifests record a wrong size for {odd} chunks of pack {looked.pack.hex()}"
-            self.report.add("size", keys.pack(looked.pack), what)
-        if looked.bad:
-            self._bad[looked.pack] = looked.bad
-        bad = np.isin(looked.wanted["offset"], self._bad.get(looked.pack, ()))
-        if bad.any() and looked.pack not in self._told:
-            self._told.add(looked.pack)
-            at = int(looked.wanted["offset"][bad][0])
-            self.report.add("pack", keys.pack(looked.pack), f"pack {looked.pack.hex()} is damaged at byte {at}")
-        if self.indexed is not None and looked.pack not in self._bad:
-            self.indexed(table, looked.pack)
+            what = f"manifests record a wrong size for {odd} chunks of pack {pack_read.pack.hex()}"
+            self.report.add("size", keys.pack(pack_read.pack), what)
+        if pack_read.bad:
+            self._bad[pack_read.pack] = pack_read.bad
+        bad = np.isin(pack_read.wanted["offset"], self._bad.get(pack_read.pack, ()))
+        if bad.any() and pack_read.pack not in self._told:
+            self._told.add(pack_read.pack)
+            at = int(pack_read.wanted["offset"][bad][0])
+            self.report.add("pack", keys.pack(pack_read.pack), f"pack {pack_read.pack.hex()} is damaged at byte {at}")
+        if self.indexed is not None and pack_read.pack not in self._bad:
+            self.indexed(table, pack_read.pack)
 
     def _moved(self, pack: bytes, wanted: Array) -> None:
         """Check a deleted pack: each chunk that is needed of it must have been moved or erased."""

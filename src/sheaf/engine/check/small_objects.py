@@ -32,8 +32,8 @@ __all__ = ["check_small", "decoder_of"]
 Decode = Callable[[bytes, str], object]
 
 
-def _sealed(kind: str, type: Any) -> Decode:
-    return lambda data, key: unseal(data, kind, type, key)
+def _sealed(kind: str, struct: Any) -> Decode:
+    return lambda data, key: unseal(data, kind, struct, key)
 
 
 def _diamond(data: bytes, key: str) -> object:

@@ -149,14 +149,16 @@ class Contents:
         try:
             return self._whole(session, entry)
         except Corrupt:
-            again = read_again(self._core, keys.object(session, entry.content), lambda: self._whole(session, entry))
+            again = read_again(
+                self._core, keys.stored_object(session, entry.content), lambda: self._whole(session, entry)
+            )
             if again is None:
                 raise
             return again
 
     def _whole(self, session: str, entry: ManifestEntry) -> bytes:
         """Read a file that is an object of its own. Raises Erased, Corrupt."""
-        key = keys.object(session, entry.content)
+        key = keys.stored_object(session, entry.content)
         try:
             data = get_object(self._core.backend, key)
         except NotFound:
@@ -179,7 +181,7 @@ class Contents:
                     wants = self._wanted(entry, entry.place, 0, entry.size)
                     self._ensure_not_erased((want.pack, want.offset) for want in wants)
                 case ObjectPlace(session):
-                    return self._core.backend.stat(keys.object(session, entry.content)) is None
+                    return self._core.backend.stat(keys.stored_object(session, entry.content)) is None
                 case _:
                     return False
         except Erased:

@@ -17,7 +17,7 @@ from sheaf.errors import Bug
 from sheaf.format.frame_v1 import RAW, ZSTD
 from sheaf.storage.port import Buffer
 
-__all__ = ["Frame", "squeeze"]
+__all__ = ["Frame", "compress_chunks"]
 
 Frame = tuple[bytes, Buffer]  #: codec, and the bytes that are stored after it
 
@@ -39,7 +39,7 @@ class _Zstd(threading.local):
 _zstd = _Zstd()
 
 
-def squeeze(chunks: Sequence[Buffer], hashes: Sequence[bytes], *, adaptive: bool) -> list[Frame]:
+def compress_chunks(chunks: Sequence[Buffer], hashes: Sequence[bytes], *, adaptive: bool) -> list[Frame]:
     """Compress chunks for storage. None of them may be empty.
 
     Args:
@@ -67,12 +67,12 @@ def squeeze(chunks: Sequence[Buffer], hashes: Sequence[bytes], *, adaptive: bool
 
 def _compressed(chunks: Sequence[Buffer], hashes: Sequence[bytes], shrink: Callable[..., Any]) -> list[Frame]:
     """Compress chunks in one call, decompress the results, and compare hashes. Chunks that don't shrink are stored raw."""
-    squeezed = shrink(list(chunks), threads=0)
+    compressed_frames = shrink(list(chunks), threads=0)
     frames: list[Frame] = []
     smaller: list[Any] = []
     names: list[bytes] = []
     for i, (chunk, name) in enumerate(zip(chunks, hashes, strict=True)):
-        if len(small := squeezed[i]) < len(chunk) * _PAYS:
+        if len(small := compressed_frames[i]) < len(chunk) * _PAYS:
             smaller.append(small.tobytes())
             names.append(name)
             frames.append((ZSTD, smaller[-1]))

@@ -176,7 +176,7 @@ def write_index(core: Core, session: str, segment: Segment, level: int = 0, repl
     return key
 
 
-def merge_index(core: Core, open: Open, segments: list[tuple[str, Segment]]) -> None:
+def merge_index(core: Core, opened: Open, segments: list[tuple[str, Segment]]) -> None:
     """Merge the index objects of a level into one of the next where there are 16 or more.
 
     This runs inside a session and leaves condemned packs out, so that a merge can't list again what gc has removed. If
@@ -189,7 +189,7 @@ def merge_index(core: Core, open: Open, segments: list[tuple[str, Segment]]) -> 
     for level, members in levels.items():
         if len(members) >= limits.index_merge and sum(len(segment) for _, segment in members) <= limits.index_chunks:
             names = tuple(name for name, _ in members)
-            write_index(core, open.id, joined_segments([s for _, s in members], open.avoid_packs), level + 1, names)
+            write_index(core, opened.id, joined_segments([s for _, s in members], opened.avoid_packs), level + 1, names)
             for name in names:
                 core.backend.delete(name)
 

@@ -14,7 +14,7 @@ from blake3 import blake3
 from pyfastcdc import FastCDC
 
 from sheaf.engine.chunks.chunk_reader import Contents, Want
-from sheaf.engine.chunks.compress import Frame, squeeze
+from sheaf.engine.chunks.compress import Frame, compress_chunks
 from sheaf.engine.chunks.dedup import ChunkIndex, FoundChunks
 from sheaf.engine.chunks.pack_writer import PackSink, Place
 from sheaf.engine.core import Core
@@ -81,7 +81,7 @@ class InMemory:
 
     def frames(self, wanted: Sequence[int]) -> list[Frame]:
         """Return the frames of some contents, as :class:`SmallContents` requires."""
-        return squeeze([self._contents[i] for i in wanted], [self.hashes[i] for i in wanted], adaptive=False)
+        return compress_chunks([self._contents[i] for i in wanted], [self.hashes[i] for i in wanted], adaptive=False)
 
 
 def _windows_of(chunks: Iterable[Row], window_bytes: int) -> Iterator[list[Row]]:
@@ -220,7 +220,7 @@ class Ingest:
                     for data in contents:
                         whole.update(data)
                         fetched += len(data)
-                    return squeeze(contents, [window[i][0] for i in new], adaptive=True)
+                    return compress_chunks(contents, [window[i][0] for i in new], adaptive=True)
 
                 hashes, sizes = [row[0] for row in window], [row[1] for row in window]
                 packs, *where = self._store(hashes, sizes, frames)
@@ -293,7 +293,7 @@ class Ingest:
         """Store the chunks that are new; return all of them as rows."""
 
         def frames(new: list[int]) -> list[Frame]:
-            return squeeze([chunks[i] for i in new], [hashes[i] for i in new], adaptive=adaptive)
+            return compress_chunks([chunks[i] for i in new], [hashes[i] for i in new], adaptive=adaptive)
 
         sizes = list(map(len, chunks))
         packs, *where = self._store(hashes, sizes, frames)

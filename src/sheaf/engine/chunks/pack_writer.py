@@ -43,16 +43,16 @@ class _Packed:
 class PackSink:
     """Collects frames into packs and writes these in background threads. Thread-safe.
 
-    With ``tells_early``, durable packs are listed in the dedup index during the upload, not only at its end: the next
+    With ``lists_early``, durable packs are listed in the dedup index during the upload, not only at its end: the next
     upload then finds what an interrupted one has stored. A caller that may delete its packs again must not list them.
     """
 
-    def __init__(self, core: Core, session: str, index: ChunkIndex, *, tells_early: bool = True) -> None:
+    def __init__(self, core: Core, session: str, index: ChunkIndex, *, lists_early: bool = True) -> None:
         self._core = core
         self._limits = core.limits
         self._session = session
         self._index = index
-        self._tells_early = tells_early
+        self._lists_early = lists_early
         self._lock = Lock()
         self._buffers: Queue[Array | None] = Queue()
         is_near = core.backend.url.startswith("file:")
@@ -197,7 +197,7 @@ class PackSink:
         finally:
             self._buffers.put(buffer)
         self._durable.append(packed)
-        if self._tells_early:
+        if self._lists_early:
             self._list(at_least=max(self._limits.list_packs, self._listed // 4))
 
     def _list(self, at_least: int) -> None:

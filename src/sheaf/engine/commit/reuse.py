@@ -29,9 +29,9 @@ from sheaf.model.nodes import Pointer
 __all__ = ["ensure_not_condemned", "ensure_readable", "usable"]
 
 
-def usable(rows: pa.RecordBatch | pa.Table, open: Open) -> npt.NDArray[np.bool_]:
+def usable(rows: pa.RecordBatch | pa.Table, opened: Open) -> npt.NDArray[np.bool_]:
     """Return a mask of the rows that need nothing condemned or damaged."""
-    packs, objects = open.dead_packs | open.damaged.packs, open.dead_objects | open.damaged.objects
+    packs, objects = opened.dead_packs | opened.damaged.packs, opened.dead_objects | opened.damaged.objects
     return _without(rows, packs, objects)
 
 
@@ -53,14 +53,14 @@ def _needs_none(
     pack: bytes | None,
     packs: list[dict[str, bytes]] | None,
 ) -> bool:
-    if place == PlaceKind.OBJECT and keys.object(session or "", content) in objects:
+    if place == PlaceKind.OBJECT and keys.stored_object(session or "", content) in objects:
         return False
     return barred.isdisjoint({pack or b"", *(use["pack"] for use in packs or ())})
 
 
-def ensure_not_condemned(rows: pa.RecordBatch, open: Open) -> None:
+def ensure_not_condemned(rows: pa.RecordBatch, opened: Open) -> None:
     """Raise Conflict if one of these rows needs a condemned object."""
-    if not _without(rows, open.dead_packs, open.dead_objects).all():
+    if not _without(rows, opened.dead_packs, opened.dead_objects).all():
         raise Conflict(
             f"'{rows['name'][0].as_py()}' can't be reused now: gc has condemned objects that it needs",
             "run the same command again after gc has ended, or upload the data",
@@ -88,7 +88,7 @@ def _leaves(nodes: Nodes, pointer: Pointer, damaged: Noted) -> Iterator[Pointer]
         try:
             nodes.check(pointer)
         except (Corrupt, NotFound) as error:
-            raise _not_taken(f"the content of '{pointer.prefix}'", error) from error
+            raise _not_reused(f"the content of '{pointer.prefix}'", error) from error
     if not pointer.level:
         yield pointer
         return
@@ -100,7 +100,7 @@ def _read(contents: Contents, rows: pa.RecordBatch) -> None:
     """Read the bytes of rows. Raises Corrupt for the first ones that can't be read, but not for erased ones."""
 
     def refuse(row: int, error: SheafError) -> None:
-        raise _not_taken(f"'{entry_at(rows, row).path}'", error)
+        raise _not_reused(f"'{entry_at(rows, row).path}'", error)
 
     for _ in contents.chunks(rows, lambda row: None, refuse):
         pass
@@ -111,9 +111,9 @@ def _read(contents: Contents, rows: pa.RecordBatch) -> None:
         except Erased:
             continue
         except DAMAGE as error:
-            raise _not_taken(f"'{entry.path}'", error) from error
+            raise _not_reused(f"'{entry.path}'", error) from error
 
 
-def _not_taken(what: str, error: SheafError) -> Corrupt:
+def _not_reused(what: str, error: SheafError) -> Corrupt:
     hint = "write it again or remove it in the same step, upload the whole folder, or run `sheaf store repair`"
     return Corrupt(f"{what} can't be reused: {error.message}", hint)

@@ -69,20 +69,20 @@ class StoreWriter:
     """Stores contents and nodes for one session, or one split of a diamond."""
 
     def __init__(
-        self, core: Core, nodes: Nodes, open: Open, name: str, *, allow_erased: bool = False, verify: bool = False
+        self, core: Core, nodes: Nodes, opened: Open, name: str, *, allow_erased: bool = False, verify: bool = False
     ) -> None:
         """``verify``: read back what is reused, and store damaged objects again."""
         self._core = core
         self._nodes = nodes
-        self._open = open
+        self._open = opened
         self._name = name
         self._verify = verify
         # Load the index after the session was registered and condemned/ was listed: otherwise gc could delete a pack
         # that is found here.
-        self._segments = load_segments(core, open.index)
-        self._index = ChunkIndex(self._segments, open.unlisted_packs, partial(load_table, core), core.limits)
+        self._segments = load_segments(core, opened.index)
+        self._index = ChunkIndex(self._segments, opened.unlisted_packs, partial(load_table, core), core.limits)
         self.sink = PackSink(core, name, self._index)
-        self.ingest = Ingest(core, self.sink, self._index, open.erased, allow_erased=allow_erased, verify=verify)
+        self.ingest = Ingest(core, self.sink, self._index, opened.erased, allow_erased=allow_erased, verify=verify)
 
     def usable(self, rows: pa.RecordBatch | pa.Table) -> npt.NDArray[np.bool_]:
         """Return a mask of the rows of a live bundle that may be reused instead of storing a file's bytes again."""
@@ -202,11 +202,11 @@ class Writer:
             ensure_session_open(self._log, self.open.session)
 
     def commit(
-        self, root: Pointer, files: int, draft: Draft, *, beside: Callable[[], object] = lambda: None
+        self, root: Pointer, files: int, draft: Draft, *, concurrently: Callable[[], object] = lambda: None
     ) -> BundleRecord:
         """Write the record that makes the bundle. ``root`` is durable already; ``files`` counts all but folders.
 
-        ``beside`` is called before, while the log is read; nothing is committed if it raises.
+        ``concurrently`` is called before, while the log is read; nothing is committed if it raises.
 
         Raises:
             AlreadyExists: the branch would be a new one with a label's name, or the label one with a branch's; or the
@@ -218,7 +218,7 @@ class Writer:
         if self._over:
             raise Refused("this upload has ended and can't commit anything more", "start another one")
         with self._ending.committing():
-            return committed(self._core, self._log, self.open, root, files, draft, beside=beside)
+            return committed(self._core, self._log, self.open, root, files, draft, concurrently=concurrently)
 
     def append(self, decide: Callable[[Head[RepoState]], tuple[RepoOp, ...]]) -> RepoState:
         """Write the record that ``decide`` returns, to commit what was stored. Raises Conflict if gc has ended this session."""
@@ -239,18 +239,18 @@ class Writer:
 def committed(
     core: Core,
     log: Log[RepoState, RepoOp],
-    open: Open,
+    opened: Open,
     root: Pointer,
     files: int,
     draft: Draft,
     *,
-    beside: Callable[[], object] = lambda: None,
+    concurrently: Callable[[], object] = lambda: None,
 ) -> BundleRecord:
     """Append the record that adds a bundle, moves its branch and sets its label; returns the bundle."""
     made: list[BundleRecord] = []
 
     def decide(head: Head[RepoState]) -> tuple[RepoOp, ...]:
-        ensure_session_open(log, open.session, head.n)
+        ensure_session_open(log, opened.session, head.n)
         now = head.state.branches.get(draft.branch) if draft.branch else None
         at = now.bundle if now else None
         if draft.expect is not None and draft.expect != (at or ""):
@@ -261,7 +261,7 @@ def committed(
         draft.ensure_names(head.state)
         parents = tuple(dict.fromkeys([*([at] if at else []), *draft.parents]))
         bundle = BundleRecord(
-            open.id,
+            opened.id,
             root.logical.hex(),
             root_of(root),
             draft.message,
@@ -280,7 +280,7 @@ def committed(
             ops.append(SetLabel(draft.label, bundle.id, check=not draft.move_label))
         return head.state.unshadowed(tuple(ops))
 
-    log.append(decide, beside=beside)
+    log.append(decide, concurrently=concurrently)
     if not made:
         raise Bug("a commit without a bundle")
     return made[0]

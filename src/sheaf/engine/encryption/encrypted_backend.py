@@ -47,9 +47,9 @@ class EncryptedBackend(WrapperBackend):
         self._ciphers: OrderedDict[str, ObjectCipher] = OrderedDict()
         self._buffers: deque[bytearray] = deque(maxlen=_KEPT)
 
-    def over(self, place: Backend) -> EncryptedBackend:
+    def over(self, backend: Backend) -> EncryptedBackend:
         """Wrap another location of the same store, with the same key."""
-        return EncryptedBackend(place, self._key, self._random)
+        return EncryptedBackend(backend, self._key, self._random)
 
     # -- writing -------------------------------------------------------------------------------------------------------
 

@@ -79,7 +79,7 @@ def erase(
     if isinstance(change, Replacement):
         begun = begin(core, finder, change.condition, left.rows, left.columns | change.columns)
         left = replace(begun, keys=(*left.keys, *begun.keys))
-    told = _Told(reason, left.rows, left.columns, finder.places, spills)
+    cause = _Cause(reason, left.rows, left.columns, finder.places, spills)
     indexed = {stat.key for stat in core.backend.list(keys.INDEX)}
     for stat in list(core.backend.list(keys.CONDEMNED)):
         _finished(core, stat.key, waiting, done)
@@ -95,7 +95,7 @@ def erase(
             _forget(core, indexed)
             if change:
                 core.cache.clear(keys.NODES)
-            receipt = _receipt(core, told, finder, todo, deleted)
+            receipt = _receipt(core, cause, finder, todo, deleted)
             for key in left.keys:
                 core.backend.delete(key)
             return receipt
@@ -188,7 +188,7 @@ def _forget(core: Core, indexed: set[str]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _Cause:
     """For the receipt: the reason, number and columns of removed rows, the contents' first places, and spills."""
 
     reason: str
@@ -198,16 +198,16 @@ class _Told:
     spills: tuple[str, ...]
 
 
-def _receipt(core: Core, told: _Told, finder: Finder, todo: _Todo, deleted: set[str]) -> Receipt:
+def _receipt(core: Core, cause: _Cause, finder: Finder, todo: _Todo, deleted: set[str]) -> Receipt:
     """Write the receipt of an erasure, and return it. Unfinished data of writers is removed before."""
     # The current paths, which are notices; or the first ones, if other contents are there now.
-    places = finder.places or told.places
+    places = finder.places or cause.places
     # Do this last: a writer that was ended may have left an unfinished pack until now.
     unfinished = core.backend.unfinished(remove=True)
     receipt = Receipt(
         core.clock.new_id(),
         core.now(),
-        told.reason,
+        cause.reason,
         tuple(sorted(content.hex() for content in finder.contents)),
         tuple(places),
         len([key for key in deleted if key.startswith(keys.PACKS)]),
@@ -215,12 +215,12 @@ def _receipt(core: Core, told: _Told, finder: Finder, todo: _Todo, deleted: set[
         core.author,
         todo.kept,
         tuple(sorted(deleted)),
-        len([place for place in places if is_notice(split(place.path)[1], bytes.fromhex(place.content))]),
-        rows=told.rows,
-        columns=tuple(sorted(told.columns)),
+        len([file for file in places if is_notice(split(file.path)[1], bytes.fromhex(file.content))]),
+        rows=cause.rows,
+        columns=tuple(sorted(cause.columns)),
         unfinished=sum(not found.kept for found in unfinished),
         left=tuple(found.name for found in unfinished if found.kept),
-        spills=told.spills,
+        spills=cause.spills,
     )
     core.create(keys.receipt(receipt.id), seal("receipt", receipt))
     return receipt

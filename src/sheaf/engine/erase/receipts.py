@@ -24,29 +24,29 @@ def without_receipt(core: Core, contents: frozenset[bytes]) -> bool:
     noted = [content for content in contents if core.backend.stat(keys.erased(content)) is not None]
     if not noted:
         return False
-    told = {content for receipt in receipts(core) for content in receipt.contents}
-    return any(content.hex() not in told for content in noted)
+    cause = {content for receipt in receipts(core) for content in receipt.contents}
+    return any(content.hex() not in cause for content in noted)
 
 
 def retold(core: Core, contents: frozenset[bytes]) -> frozenset[str]:
     """Write receipts without the paths of these contents, and return the keys of the receipts that they replace."""
     names = frozenset(content.hex() for content in contents)
     listed = _listed(core)
-    told = {receipt.replaces for receipt in listed.values()}
-    found = {key: receipt for key, receipt in listed.items() if any(_names(place, names) for place in receipt.places)}
+    cause = {receipt.replaces for receipt in listed.values()}
+    found = {key: receipt for key, receipt in listed.items() if any(_names(file, names) for file in receipt.places)}
     for receipt in found.values():
         # An interrupted run may have written the new receipt already.
-        if receipt.id not in told:
-            places = tuple(replace(place, path="") if _names(place, names) else place for place in receipt.places)
+        if receipt.id not in cause:
+            places = tuple(replace(file, path="") if _names(file, names) else file for file in receipt.places)
             again = replace(receipt, id=core.clock.new_id(), places=places, replaces=receipt.id)
             core.create(keys.receipt(again.id), seal("receipt", again))
     return frozenset(found)
 
 
-def _names(place: ErasedFile, contents: frozenset[str]) -> bool:
-    if place.content not in contents:
+def _names(file: ErasedFile, contents: frozenset[str]) -> bool:
+    if file.content not in contents:
         return False
-    return bool(place.path) and not is_notice(split(place.path)[1], bytes.fromhex(place.content))
+    return bool(file.path) and not is_notice(split(file.path)[1], bytes.fromhex(file.content))
 
 
 def _listed(core: Core) -> dict[str, Receipt]:

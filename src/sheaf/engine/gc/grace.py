@@ -46,12 +46,12 @@ class GracePeriod:
 
     Args:
         waits: False leaves a generation pending instead of waiting.
-        tell: called with the sessions whenever gc waits for them.
+        on_wait: called with the sessions whenever gc waits for them.
     """
 
     grace_s: float = 3600.0
     waits: bool = True
-    tell: Callable[[list[Session]], None] = lambda sessions: None
+    on_wait: Callable[[list[Session]], None] = lambda sessions: None
     now: Callable[[], float] = uptime_s
     sleep: Callable[[float], None] = time.sleep
     _since: dict[str, float] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class GracePeriod:
         left = max(self._since.setdefault(session.id, now) + self.grace_s - now for session in sessions)
         if left <= 0:
             return Decision.END
-        self.tell(sessions)
+        self.on_wait(sessions)
         if not self.waits:
             return Decision.LEAVE
         self.sleep(min(left, _POLL_S))

@@ -40,7 +40,7 @@ class Mover:
         self._moving = moving
         self._index = ChunkIndex([], frozenset(), limits=core.limits)
         # New packs are not listed in the index early: drop_copies may only delete packs that no other process can know of.
-        self._sink = PackSink(core, mine.id, self._index, tells_early=False)
+        self._sink = PackSink(core, mine.id, self._index, lists_early=False)
         self._copies: dict[tuple[bytes, int], Place] = {}
         self._is_told = False
 

@@ -109,7 +109,7 @@ class _Parts:
     def add_big(self, entry: ManifestEntry) -> None:
         """Add a file of many chunks, or a whole object."""
         if isinstance(entry.place, ObjectPlace):
-            self._objects[keys.object(entry.place.session, entry.content)] = entry.size
+            self._objects[keys.stored_object(entry.place.session, entry.content)] = entry.size
         elif isinstance(entry.place, RecipePlace):
             try:
                 rows = [*self.contents.recipe_rows(entry.place, parts=False)]

@@ -63,7 +63,7 @@ def sweep(core: Core, condemned: Condemned, mine: Open, ending: Ending, done: Sw
     if not condemned.erase:
         damaged = frozenset(keys.ids_of(key for key in noted if key.startswith(keys.PACKS)))
         condemned = replace(condemned, moving_packs=condemned.moving_packs - damaged)
-    look = steadily(core, lambda: _Look(core, condemned))
+    look = steadily(core, lambda: _LiveState(core, condemned))
     done.lost += lost_with(core, look.dead_nodes)
     sizes = inventory(core)
     _deindex(core, mine, look.dead_packs | condemned.moving_packs, sizes)
@@ -89,7 +89,7 @@ def _delete(core: Core, listed: list[str], sizes: dict[str, int], done: Swept) -
         done.bytes += sizes.get(key, 0)
 
 
-def _move(core: Core, condemned: Condemned, look: _Look, mine: Open, ending: Ending, done: Swept) -> int:
+def _move(core: Core, condemned: Condemned, look: _LiveState, mine: Open, ending: Ending, done: Swept) -> int:
     """Replace the half-dead packs; return the bytes written. Raises NoSpace, after deleting what was written."""
     while True:
         mover = Mover(core, mine, look.forwards, condemned.moving_packs)
@@ -107,10 +107,10 @@ def _move(core: Core, condemned: Condemned, look: _Look, mine: Open, ending: End
             if _gone(core, condemned, look.forwards) == look.gone:
                 raise
         # Another generation has deleted a pack that was to be repacked, so mark again.
-        look = steadily(core, lambda: _Look(core, condemned))
+        look = steadily(core, lambda: _LiveState(core, condemned))
 
 
-class _Look:
+class _LiveState:
     """What is still dead, and what is needed of the packs to repack, for every bundle that was live since the mark."""
 
     def __init__(self, core: Core, condemned: Condemned) -> None:

@@ -115,16 +115,16 @@ class Log(Generic[S, Op]):
         self._listed = self._number(newest) if newest is not None else None
 
     def append(
-        self, decide: Callable[[Head[S]], tuple[Op, ...]], *, beside: Callable[[], object] = lambda: None
+        self, decide: Callable[[Head[S]], tuple[Op, ...]], *, concurrently: Callable[[], object] = lambda: None
     ) -> Head[S]:
         """Commit the operations that ``decide`` returns for the head; it is called again if another record came first.
 
-        ``beside`` is called while the head is read; if it raises, nothing is appended.
+        ``concurrently`` is called while the head is read; if it raises, nothing is appended.
 
         Raises:
             Conflict, NotFound, AlreadyExists: the operations don't fit the log; nothing was written.
         """
-        asked = self._core.io.submit(beside)
+        asked = self._core.io.submit(concurrently)
         while True:
             head = self.head()
             asked.result()

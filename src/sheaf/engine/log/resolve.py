@@ -19,7 +19,7 @@ MAIN = "main"  #: the branch that is used if no ref is given
 class Quarantined(Corrupt):
     """The bundle is quarantined, because it can't be read."""
 
-    kind = "set-aside"
+    kind = "quarantined"
 
 
 def alive(core: Core, repo_id: str, bundle_id: str) -> BundleRecord:
@@ -96,7 +96,7 @@ class Refs:
         )
         raise NotFound(f"repo {self._repo} has no branch '{MAIN}', which is the default ref", hint)
 
-    def resolve(self, text: str | None, *, even_aside: bool = False) -> BundleRecord:
+    def resolve(self, text: str | None, *, even_quarantined: bool = False) -> BundleRecord:
         """Return the bundle that a ref names; None is the head of ``main``.
 
         Args:
@@ -105,16 +105,16 @@ class Refs:
         Raises:
             NotFound: there is nothing of that name.
             Ambiguous: it names a label and a branch, or several versions or ids begin with it.
-            Aside: the bundle is quarantined, because it can't be read.
+            Quarantined: the bundle is quarantined, because it can't be read.
         """
         ref = parse_ref(text) if text is not None else None
         bundle = self.head_of_main() if ref is None else self._meant(ref, text or "")
-        if not even_aside and (ref is None or ref.form != "bundle" or ref.back):
+        if not even_quarantined and (ref is None or ref.form != "bundle" or ref.back):
             self.ensure_not_quarantined(bundle, text or f"branch '{MAIN}'")
         return bundle
 
     def ensure_not_quarantined(self, bundle: BundleRecord, text: str) -> None:
-        """Raise Aside if a bundle is quarantined; ``text``: the ref that named it."""
+        """Raise Quarantined if a bundle is quarantined; ``text``: the ref that named it."""
         reason = self._log.last.aside.get(bundle.id)
         if reason is not None:
             raise Quarantined(

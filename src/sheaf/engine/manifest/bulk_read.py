@@ -82,7 +82,7 @@ class Bulk:
             # Several threads that extract small files only wait for Python's lock, twice a file.
             with self._turn if each.end - each.start < _SMALL * len(each.rows) else nullcontext():
                 self._take(reading, each, data)
-        self._take_late(reading)
+        self._read_late(reading)
         for i, parts in reading.parts.items():
             reading.whole[i] = b"".join(parts)
         for i in np.flatnonzero(alone).tolist():
@@ -132,7 +132,7 @@ class Bulk:
             else:
                 parts[k] = found
 
-    def _take_late(self, reading: BulkRead) -> None:
+    def _read_late(self, reading: BulkRead) -> None:
         late = sorted(reading.late, key=lambda item: (item[2].pack, item[2].offset))
         found = self._contents.fetch([want for _, _, want in late])
         for (i, k, _), (_, content) in zip(late, found, strict=True):

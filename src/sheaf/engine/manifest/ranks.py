@@ -128,7 +128,7 @@ class Ranks:
 
     def find(self, folder: str, name: str) -> int | None:
         """Return the number of a path, or None."""
-        leaf, row = self._place(order_key(folder, name))
+        leaf, row = self._position(order_key(folder, name))
         if row < len(leaf) and leaf.name[row] == name and leaf.folder(row) == folder:
             return leaf.first + row
         return None
@@ -136,11 +136,11 @@ class Ranks:
     def span(self, folder: str) -> range:
         """Return the numbers of a folder's direct entries, which are consecutive."""
         base = folder.replace("/", "\0").encode()
-        bounds = (self._place(base + end) for end in (b"\0\0", b"\0\1"))
+        bounds = (self._position(base + end) for end in (b"\0\0", b"\0\1"))
         first, end = (leaf.first + row for leaf, row in bounds)
         return range(first, end)
 
-    def _place(self, key: bytes) -> tuple[Leaf, int]:
+    def _position(self, key: bytes) -> tuple[Leaf, int]:
         """Return the leaf where a key is or would be, and the number of its rows before the key."""
         pointer, first = self.tree.root, 0
         while pointer.level:

@@ -10,14 +10,14 @@ from sheaf.storage.port import Backend
 __all__ = ["known_replicas"]
 
 
-def known_replicas(place: Backend) -> list[str] | None:
+def known_replicas(backend: Backend) -> list[str] | None:
     """Return the URLs in the newest readable record of the store's log.
 
     Returns None if that is not the newest record and names no replicas, or if no record is readable.
     """
-    for n, stat in enumerate(place.list("log/", sort=True)):
+    for n, stat in enumerate(backend.list("log/", sort=True)):
         try:
-            record = decode_record(get_object(place, stat.key), stat.key)
+            record = decode_record(get_object(backend, stat.key), stat.key)
         except FAULTS:
             continue
         if isinstance(record.state, dict):

@@ -23,7 +23,7 @@ from sheaf.model.entries import ExternalPlace, ManifestEntry
 from sheaf.model.nodes import Pointer
 from sheaf.model.records import BringBack, BundleRecord, RepoEntry, RepoOp, RepoState, SetAside
 
-__all__ = ["Unreadable", "bring_back", "set_aside", "unreadable"]
+__all__ = ["Unreadable", "bring_back", "quarantine_bundles", "unreadable"]
 
 _NEEDS = "restore the objects that are missing or damaged: run `sheaf store repair --from-replica=URL`, or use a backup"
 _AT_ONCE = 500  # bundles quarantined by one record
@@ -143,7 +143,7 @@ class _Reader:
 # -- the note ----------------------------------------------------------------------------------------------------------
 
 
-def set_aside(core: Core, found: Iterable[Unreadable]) -> list[Unreadable]:
+def quarantine_bundles(core: Core, found: Iterable[Unreadable]) -> list[Unreadable]:
     """Quarantine these bundles in their logs, and return them, without those deleted or quarantined in the meantime."""
     by_repo: dict[str, list[Unreadable]] = {}
     for item in found:

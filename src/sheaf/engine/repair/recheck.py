@@ -36,34 +36,34 @@ class Recheck:
     """Repeated checks of a store; a sound pack is not read twice.
 
     ``read_data``: the part of the packs to read each time; with 1 each pack is read once. ``suspects``: packs that had a
-    problem in any check. ``tell``: called with a phase and a count.
+    problem in any check. ``on_progress``: called with a phase and a count.
     """
 
     core: Core
     state: Cache
     read_data: float
-    tell: Callable[[str, int], None]
+    on_progress: Callable[[str, int], None]
     last: CheckReport = field(default_factory=CheckReport)
     suspects: set[bytes] = field(default_factory=set)
     read: Cache = field(default_factory=_Memory)
 
     def again(self) -> CheckReport:
         """Check again, including the data of quarantined bundles."""
-        self.last = self._check(even_aside=True)
+        self.last = self._check(even_quarantined=True)
         self.suspects |= _packs_of(self.last)
         return self.last
 
     def verdict(self) -> CheckReport:
         """Return the report of a check without quarantined bundles."""
-        return self._check(even_aside=False) if "bundles set aside" in self.last.counts else self.last
+        return self._check(even_quarantined=False) if "bundles quarantined" in self.last.counts else self.last
 
-    def _check(self, *, even_aside: bool) -> CheckReport:
+    def _check(self, *, even_quarantined: bool) -> CheckReport:
         seed = self.core.clock.new_id() if isinstance(self.state, NoCache) else ""
         if self.read_data < 1:
             reading = PackSelection(self.read_data, False, seed, self.state, frozenset(self.suspects))
         else:
             reading = PackSelection(state=self.read, packs=self._unread())
-        return check_store(self.core, reading=reading, even_aside=even_aside, tell=self.tell)
+        return check_store(self.core, reading=reading, even_quarantined=even_quarantined, on_progress=self.on_progress)
 
     def _unread(self) -> frozenset[bytes]:
         """All packs but those that were read since this began, and were sound."""

@@ -13,7 +13,7 @@ from sheaf.engine.core import Core
 from sheaf.engine.repair.damage_notes import review_notes
 from sheaf.engine.repair.fetch import fetch
 from sheaf.engine.repair.log_pages import write_pages
-from sheaf.engine.repair.quarantine import Unreadable, set_aside, unreadable
+from sheaf.engine.repair.quarantine import Unreadable, quarantine_bundles, unreadable
 from sheaf.engine.repair.rebuild_index import Rebuilt, rebuild_index
 from sheaf.engine.repair.recheck import Recheck
 from sheaf.engine.repair.restore_objects import Restoration
@@ -36,7 +36,7 @@ class RepairPlan:
         from_replica: fetch missing and damaged objects from this location; "": from the store's replicas.
         pages: rewrite missing and damaged pages of logs.
         index: rebuild the dedup index.
-        set_aside: quarantine unreadable bundles.
+        quarantine: quarantine unreadable bundles.
         is_dry: change nothing; only report what would be done.
         keep: a folder for copies of damaged objects that are replaced.
         agree: called before bundles are quarantined; raises an exception to stop.
@@ -45,7 +45,7 @@ class RepairPlan:
     from_replica: str | None = None
     pages: bool = False
     index: bool = False
-    set_aside: bool = False
+    quarantine: bool = False
     is_dry: bool = False
     keep: Path | None = None
     agree: Callable[[list[Unreadable]], None] = lambda found: None
@@ -65,7 +65,7 @@ class Repaired:
     size: int = 0
     written: list[str] = field(default_factory=list)
     index: Rebuilt | None = None
-    aside: list[Unreadable] = field(default_factory=list)
+    quarantined: list[Unreadable] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     sound: list[str] = field(default_factory=list)
 
@@ -83,22 +83,22 @@ class Copies(Protocol):
 
 
 def repair_store(
-    mending: Restoration, look: Recheck, plan: RepairPlan, copies: Copies, warn: Callable[[str], None]
+    restoration: Restoration, look: Recheck, plan: RepairPlan, copies: Copies, warn: Callable[[str], None]
 ) -> Repaired:
     """Check a store, take the steps of a plan, and check it again. Raises Refused, Corrupt."""
     done = Repaired(look.again())
     if plan.from_replica is not None:
-        fetch(mending, done.found, look.again)
-        done.fetched, done.size, done.failed = mending.mended, mending.size, mending.failed
-    if plan.pages or plan.index or plan.set_aside:
+        fetch(restoration, done.found, look.again)
+        done.fetched, done.size, done.failed = restoration.restored, restoration.size, restoration.failed
+    if plan.pages or plan.index or plan.quarantine:
         try:
-            _Derivation(mending.core, plan, look, copies, warn).run(done)
+            _Derivation(restoration.core, plan, look, copies, warn).run(done)
         except FAULTS:
             if not plan.is_dry:
                 raise
-            # what could be derived is known when the log is mended
+            # what could be derived is known when the log is restored
     done.left = look.verdict()
-    reviewed = review_notes(mending.core, is_dry=plan.is_dry)
+    reviewed = review_notes(restoration.core, is_dry=plan.is_dry)
     done.sound, done.left.noted = reviewed.sound, reviewed.damaged
     done.failed = {key: why for key, why in done.failed.items() if _matters(key, done.left)}
     return done
@@ -121,8 +121,8 @@ class _Derivation:
             done.written, failed = write_pages(self.core, self.look.last.problems, is_dry=self.plan.is_dry)
             done.failed |= failed
         whole = self.core if self.plan.is_dry else self.copies.with_replicas(self.core)
-        if self.plan.set_aside:
-            done.aside = self._set_aside(whole)
+        if self.plan.quarantine:
+            done.quarantined = self._quarantine(whole)
         if self.plan.index:
             done.index = rebuild_index(
                 whole,
@@ -135,7 +135,7 @@ class _Derivation:
             self._pass_on()
             self.look.again()
 
-    def _set_aside(self, core: Core) -> list[Unreadable]:
+    def _quarantine(self, core: Core) -> list[Unreadable]:
         found: list[Unreadable] = []
         while more := unreadable(
             core, self.look.last.problems
@@ -143,7 +143,7 @@ class _Derivation:
             if self.plan.is_dry:
                 return more
             self.plan.agree(more)
-            found += set_aside(core, more)
+            found += quarantine_bundles(core, more)
             self.look.again()
         return found
 
@@ -164,5 +164,5 @@ class _Derivation:
 
 
 def _matters(key: str, left: CheckReport) -> bool:
-    """Whether it is a pity that an object could not be mended: it was needed, or is a record that a copy has otherwise."""
+    """Whether it is a pity that an object could not be restored: it was needed, or is a record that a copy has otherwise."""
     return kind_of(key) is ObjectKind.RECORD or any(key == p.key or key in p.suspects for p in left.problems)

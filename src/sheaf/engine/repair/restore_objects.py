@@ -21,7 +21,7 @@ Keep = Callable[[str, bytes], None]  #: called with key and bytes of an object b
 class Restoration:
     """Restores objects of a location. ``core``: that location; ``sources``: its copies, by preference.
 
-    ``is_dry``: only report. ``mended``: keys of restored objects; ``failed``: keys of others, and why. A missing object
+    ``is_dry``: only report. ``restored``: keys of restored objects; ``failed``: keys of others, and why. A missing object
     is created. A damaged one is replaced in one step, so that its key is never free: another process could create
     another record there.
     """
@@ -30,11 +30,11 @@ class Restoration:
     sources: Sequence[Backend]
     keep: Keep = lambda key, data: None
     is_dry: bool = False
-    mended: list[str] = field(default_factory=list)
+    restored: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     size: int = 0  #: bytes written
 
-    def mend(self, key: str, accept: Callable[[bytes], None] = lambda data: None) -> bytes | None:
+    def restore(self, key: str, accept: Callable[[bytes], None] = lambda data: None) -> bytes | None:
         """Restore an object; return its sound bytes, None (and the reason in ``failed``) if no source has them.
 
         Args:
@@ -53,7 +53,7 @@ class Restoration:
                 continue
             if self._put(key, data):
                 del self.failed[key]
-                self.mended.append(key)
+                self.restored.append(key)
                 self.size += len(data)
                 return data
         return None

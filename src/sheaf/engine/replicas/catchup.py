@@ -90,10 +90,10 @@ def catch_up(
     target: Backend,
     *,
     url: str | None = None,
-    takes_over: bool = False,
+    is_promotion: bool = False,
     prune: bool = False,
-    tell: Callable[[Far], None] = lambda far: None,
-    plain: Plain = lambda place: place,
+    on_progress: Callable[[Far], None] = lambda far: None,
+    plain: Plain = lambda backend: backend,
 ) -> Caught:
     """Bring ``target`` up to date with ``source``. May be interrupted at any moment and called again.
 
@@ -107,8 +107,8 @@ def catch_up(
         Conflict: the target has diverged. Refused: it was promoted, or contains another store.
         Corrupt: an object differs in size in the two locations, or is damaged.
     """
-    work = _CatchUp(source, target, replica_id(url or target.url), prune, tell, plain)
-    work.begin(takes_over)
+    work = _CatchUp(source, target, replica_id(url or target.url), prune, on_progress, plain)
+    work.begin(is_promotion)
     while not work.round():
         pass
     return work.caught
@@ -116,13 +116,13 @@ def catch_up(
 
 class _CatchUp:
     def __init__(
-        self, source: Core, target: Backend, id: str, prune: bool, tell: Callable[[Far], None], plain: Plain
+        self, source: Core, target: Backend, id: str, prune: bool, on_progress: Callable[[Far], None], plain: Plain
     ) -> None:
         self._core, self._source, self._target = source, source.backend, target
-        self._id, self._prune, self._tell, self._plain = id, prune, tell, plain
+        self._id, self._prune, self._on_progress, self._plain = id, prune, on_progress, plain
         self.caught = Caught()
 
-    def begin(self, takes_over: bool) -> None:
+    def begin(self, is_promotion: bool) -> None:
         """Ensure that the target is, or becomes, a copy of this store that accepts no other writes. Raises Refused."""
         held, epoch = copy_of(self._target), state_of(self._core).epoch
         if not held and (foreign := foreign_in(self._target, _LOCAL)):
@@ -131,7 +131,7 @@ class _CatchUp:
             raise Refused(f"{self._target.url} contains another store ({held})", "choose an empty location")
         if held and state_of(Core(self._target, self._core.config)).epoch > epoch:
             raise Refused(f"{self._target.url} was promoted and is the primary now", f"use --store {self._target.url}")
-        if not takes_over:
+        if not is_promotion:
             end_epoch(self._target, epoch, self._source.url, self._core.now())
         self._target.create(keys.CONFIG, get_object(self._source, keys.CONFIG))
 
@@ -215,7 +215,7 @@ class _CatchUp:
                     for stat, was_there in zip(batch, pool.map(self._copy, batch), strict=True):
                         is_whole &= was_there
                         done, so_far = done + 1, so_far + stat.size
-                        self._tell(Far(done, len(total), so_far, size))
+                        self._on_progress(Far(done, len(total), so_far, size))
         return is_whole
 
     def _copy(self, stat: Stat) -> bool:
@@ -253,9 +253,9 @@ class _CatchUp:
         self.caught.kept = len([key for key in extra if key not in doomed and key not in over])
 
 
-def _objects(place: Backend) -> Iterator[Stat]:
+def _objects(backend: Backend) -> Iterator[Stat]:
     """Yield the objects that are copied by comparison, in order of their keys."""
-    for stat in place.list(sort=True):
+    for stat in backend.list(sort=True):
         if stat.key != keys.CONFIG and kind_of(stat.key) not in (ObjectKind.RECORD, ObjectKind.LOCAL):
             yield stat
 

@@ -54,11 +54,11 @@ class Member:
         """The opened location. Raises Unavailable if it is not a copy of this store, InvalidInput for an invalid URL."""
         with self._lock:
             if self._core is None:
-                place = self.open(self.url)
-                if copy_of(place) != self.config.id:
-                    place.close()
+                backend = self.open(self.url)
+                if copy_of(backend) != self.config.id:
+                    backend.close()
                     raise Unavailable(f"no copy of this store at {self.url}", "check that it is mounted and not empty")
-                self._core = Core(place, self.config)
+                self._core = Core(backend, self.config)
             return self._core.backend
 
     def check(self, epoch: int) -> None:

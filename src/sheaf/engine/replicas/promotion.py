@@ -26,7 +26,7 @@ from sheaf.storage.port import Backend
 __all__ = ["hand_over", "note_behind", "promote_alone", "successor"]
 
 
-def hand_over(old: Core, new: Core, replicas: Sequence[str], plain: Plain = lambda place: place) -> int:
+def hand_over(old: Core, new: Core, replicas: Sequence[str], plain: Plain = lambda backend: backend) -> int:
     """Make the replica ``new`` the primary with the help of the old one. May be repeated.
 
     Returns the new epoch. Raises AlreadyExists if ``new`` is the primary already, and what ``catch_up`` raises.
@@ -39,12 +39,12 @@ def hand_over(old: Core, new: Core, replicas: Sequence[str], plain: Plain = lamb
     end_epoch(old.backend, epoch, new.backend.url, new.now())
     note_behind(new, replicas, "another primary was promoted")
     _close_logs(old, epoch, replicas)
-    catch_up(old, new.backend, takes_over=True, plain=plain)
+    catch_up(old, new.backend, is_promotion=True, plain=plain)
     return epoch
 
 
 def promote_alone(
-    new: Core, others: Sequence[Backend], replicas: Sequence[str], plain: Plain = lambda place: place
+    new: Core, others: Sequence[Backend], replicas: Sequence[str], plain: Plain = lambda backend: backend
 ) -> int:
     """Make a replica the primary whose old primary is lost. May be repeated.
 
@@ -55,10 +55,10 @@ def promote_alone(
         replicas: the replicas of the new primary.
         plain: see :func:`sheaf.engine.replicas.catchup.catch_up`.
     """
-    for place in others:
-        other = Core(place, new.config)
+    for backend in others:
+        other = Core(backend, new.config)
         try:
-            catch_up(other, new.backend, takes_over=True, plain=plain)
+            catch_up(other, new.backend, is_promotion=True, plain=plain)
         finally:
             other.io.shutdown()
             other.cpu.shutdown()
@@ -92,14 +92,14 @@ def note_behind(core: Core, replicas: Sequence[str], reason: str) -> None:
         core.backend.create(keys.behind(replica_id(url), core.clock.new_id()), seal("behind", note))
 
 
-def successor(place: Backend, config: StoreConfig, epoch: int) -> str | None:
-    """The URL of the primary that came after ``epoch``, according to a copy; None if it knows none. Closes ``place``."""
-    core = Core(place, config)
+def successor(backend: Backend, config: StoreConfig, epoch: int) -> str | None:
+    """The URL of the primary that came after ``epoch``, according to a copy; None if it knows none. Closes ``backend``."""
+    core = Core(backend, config)
     try:
-        state = state_of(core) if copy_of(place) == config.id else None
+        state = state_of(core) if copy_of(backend) == config.id else None
         if state is None or state.epoch <= epoch:
             return None
-        notice = is_copy(place, state.epoch)
-        return notice.primary if notice else place.url
+        notice = is_copy(backend, state.epoch)
+        return notice.primary if notice else backend.url
     finally:
         core.close()

@@ -22,9 +22,9 @@ def state_of(core: Core) -> StoreState:
     return store_log(core).head().state
 
 
-def copied_up_to(place: Backend, base: str) -> int:
+def copied_up_to(backend: Backend, base: str) -> int:
     """The number of the newest record of a log in a location; -1 if it has none."""
-    newest = place.newest(f"{base}log/")
+    newest = backend.newest(f"{base}log/")
     return -1 if newest is None else keys.record_number(newest)
 
 
@@ -68,22 +68,22 @@ def _diverged(source: Backend, target: Backend, key: str) -> Conflict:
     )
 
 
-def copy_of(place: Backend) -> str:
+def copy_of(backend: Backend) -> str:
     """The id of the store that a location contains; empty if it contains none."""
     try:
-        return decode_config(get_object(place, keys.CONFIG)).id
+        return decode_config(get_object(backend, keys.CONFIG)).id
     except NotFound:
         return ""
 
 
-def end_epoch(place: Backend, epoch: int, primary: str, time: str) -> None:
+def end_epoch(backend: Backend, epoch: int, primary: str, time: str) -> None:
     """Stop writes to this location unless its log's epoch is above ``epoch``."""
-    place.create(keys.replica(epoch), seal("replica", ReplicaNotice(epoch, primary, time)))
+    backend.create(keys.replica(epoch), seal("replica", ReplicaNotice(epoch, primary, time)))
 
 
-def is_copy(place: Backend, epoch: int) -> ReplicaNotice | None:
+def is_copy(backend: Backend, epoch: int) -> ReplicaNotice | None:
     """The notice that makes a location with this epoch in its log a copy; None if it accepts writes."""
-    newest = place.newest(keys.REPLICA)
+    newest = backend.newest(keys.REPLICA)
     if newest is None or keys.replica_epoch(newest) < epoch:
         return None
-    return unseal(get_object(place, newest), "replica", ReplicaNotice, newest)
+    return unseal(get_object(backend, newest), "replica", ReplicaNotice, newest)

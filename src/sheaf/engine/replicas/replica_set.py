@@ -60,11 +60,13 @@ class Promoted:
 class ReplicaSet:
     """The replicas of a store."""
 
-    def __init__(self, core: Core, open: Callable[[str], Backend], plain: Plain = lambda place: place) -> None:
-        """``core``: of the store without its encryption; ``plain`` puts that before a place."""
+    def __init__(
+        self, core: Core, open_location: Callable[[str], Backend], plain: Plain = lambda backend: backend
+    ) -> None:
+        """``core``: of the store without its encryption; ``plain`` puts that before a location."""
         backend = core.backend
         self._core = replace(core, backend=backend.inner) if isinstance(backend, ReplicatedBackend) else core
-        self._open = open
+        self._open = open_location
         self._plain = plain
 
     @property
@@ -82,18 +84,18 @@ class ReplicaSet:
         noted = self._noted()
         return [self._info(url, replica_id(url) in noted) for url in self._state().replicas]
 
-    def add(self, url: str, *, policy: Policy | None = None, tell: OnCopied = _quiet) -> Caught:
+    def add(self, url: str, *, policy: Policy | None = None, on_progress: OnCopied = _quiet) -> Caught:
         """Copy this store to a URL, record it as a replica, and copy what was written in between."""
         self._ensure_primary()
         _check_policy(policy)
-        with self._open(url) as place:
-            name = url if "?" in url else place.url
+        with self._open(url) as backend:
+            name = url if "?" in url else backend.url
             if name == self._core.backend.url:
                 raise InvalidInput(f"{name} is this store itself", "name another location")
-            caught = self._catch_up(place, name, tell)
+            caught = self._catch_up(backend, name, on_progress)
             note_behind(self._core, (name,), "it was added")
             self._set(lambda state: (*(had for had in state.replicas if had != name), name), policy)
-            again = self._catch_up(place, name, tell)
+            again = self._catch_up(backend, name, on_progress)
         return Caught(caught.objects + again.objects, caught.bytes + again.bytes, caught.records + again.records)
 
     def remove(self, url: str) -> None:
@@ -116,7 +118,7 @@ class ReplicaSet:
         *,
         prune: bool = False,
         refill: bool = False,
-        tell: OnCopied = _quiet,
+        on_progress: OnCopied = _quiet,
     ) -> dict[str, Caught]:
         """Update one replica, or all; the first one that is unreachable is raised once the others are up to date."""
         self._ensure_primary()
@@ -124,17 +126,17 @@ class ReplicaSet:
         lost: Unavailable | None = None
         for url in [self._named(to)] if to else self._state().replicas:
             try:
-                with self._open(url) as place:
+                with self._open(url) as backend:
                     if not refill:
-                        _ensure_copy_exists(place, url)
-                    done[url] = self._catch_up(place, url, tell, prune=prune)
+                        _ensure_copy_exists(backend, url)
+                    done[url] = self._catch_up(backend, url, on_progress, prune=prune)
             except Unavailable as error:
                 lost = error
         if lost is not None:
             raise lost
         return done
 
-    def promote(self, *, tell: OnCopied = _quiet) -> Promoted:
+    def promote(self, *, on_progress: OnCopied = _quiet) -> Promoted:
         """Promote this store: together with the old primary if that can be reached, else alone."""
         new, state = self._core, self._state()
         notice = is_copy(new.backend, state.epoch)
@@ -142,46 +144,46 @@ class ReplicaSet:
             raise AlreadyExists(f"{new.backend.url} is already the primary", "nothing to do")
         others = tuple(url for url in state.replicas if url not in (new.backend.url, notice.primary))
         try:
-            with self._open(notice.primary) as place:
-                if copy_of(place) != new.config.id:
+            with self._open(notice.primary) as backend:
+                if copy_of(backend) != new.config.id:
                     raise Unavailable(f"there is no longer a store at {notice.primary}")
-                old = Core(place, new.config, new.author, clock=new.clock)
+                old = Core(backend, new.config, new.author, clock=new.clock)
                 epoch = hand_over(old, new, (*others, notice.primary), self._plain)
             lost: tuple[str, ...] = ()
         except (Unavailable, InvalidInput):
             epoch, lost = self._alone(others)
             lost = (notice.primary, *lost)
-        self._heal(tell)
+        self._heal(on_progress)
         return Promoted(new.backend.url, epoch, lost)
 
     def _alone(self, others: tuple[str, ...]) -> tuple[int, tuple[str, ...]]:
-        places = {url: place for url in others if (place := self._reached(url))}
+        backends = {url: backend for url in others if (backend := self._reached(url))}
         try:
-            epoch = promote_alone(self._core, tuple(places.values()), others, self._plain)
+            epoch = promote_alone(self._core, tuple(backends.values()), others, self._plain)
         finally:
-            for place in places.values():
-                place.close()
-        return epoch, tuple(url for url in others if url not in places)
+            for backend in backends.values():
+                backend.close()
+        return epoch, tuple(url for url in others if url not in backends)
 
     def _reached(self, url: str) -> Backend | None:
         try:
-            place = self._open(url)
-            return place if copy_of(place) == self._core.config.id else None
+            backend = self._open(url)
+            return backend if copy_of(backend) == self._core.config.id else None
         except SheafError:
             return None
 
-    def _heal(self, tell: OnCopied) -> None:
+    def _heal(self, on_progress: OnCopied) -> None:
         """Bring the new primary's replicas up to date; those that can't be reached follow when they can."""
         for url in self._state().replicas:
             try:
-                self.replicate(url, tell=tell)
+                self.replicate(url, on_progress=on_progress)
             except (Unavailable, Conflict, Refused):
                 continue
 
     # -- plumbing ------------------------------------------------------------------------------------------------------
 
-    def _catch_up(self, place: Backend, url: str, tell: OnCopied, *, prune: bool = False) -> Caught:
-        return catch_up(self._core, place, url=url, prune=prune, tell=tell, plain=self._plain)
+    def _catch_up(self, backend: Backend, url: str, on_progress: OnCopied, *, prune: bool = False) -> Caught:
+        return catch_up(self._core, backend, url=url, prune=prune, on_progress=on_progress, plain=self._plain)
 
     def _state(self) -> StoreState:
         return state_of(self._core)
@@ -191,8 +193,8 @@ class ReplicaSet:
 
     def _named(self, url: str) -> str:
         known = self._state().replicas
-        with self._open(url) as place:
-            for name in (url, place.url):
+        with self._open(url) as backend:
+            for name in (url, backend.url):
                 if name in known:
                     return name
         raise NotFound(f"{url} is not a replica of {self._core.backend.url}", "see `sheaf store replica list`")
@@ -207,9 +209,9 @@ class ReplicaSet:
             if replica_id(url) in noted:
                 continue
             try:
-                with self._open(url) as place:
-                    if copy_of(place) == self._core.config.id:
-                        copy_log(self._core.backend, place, keys.STORE_LOG, head.n)
+                with self._open(url) as backend:
+                    if copy_of(backend) == self._core.config.id:
+                        copy_log(self._core.backend, backend, keys.STORE_LOG, head.n)
             except SheafError:
                 continue
 
@@ -218,13 +220,13 @@ class ReplicaSet:
 
     def _info(self, url: str, is_behind: bool) -> ReplicaInfo:
         try:
-            with self._open(url) as place:
-                if not copy_of(place):
+            with self._open(url) as backend:
+                if not copy_of(backend):
                     return ReplicaInfo(url, "missing", "no copy of this store found: check that it is mounted")
                 last = store_log(self._core).head().n
-                if newest_common_record(self._core.backend, place, keys.STORE_LOG, last) > last:
+                if newest_common_record(self._core.backend, backend, keys.STORE_LOG, last) > last:
                     return ReplicaInfo(url, "diverged", "it was promoted")
-                is_behind |= any(copied_up_to(place, base) < n for base, n in self._heads().items())
+                is_behind |= any(copied_up_to(backend, base) < n for base, n in self._heads().items())
         except Conflict as error:
             return ReplicaInfo(url, "diverged", error.message)
         except SheafError as error:
@@ -237,9 +239,9 @@ class ReplicaSet:
         return {base: copied_up_to(backend, base) for base in bases}
 
 
-def _ensure_copy_exists(place: Backend, url: str) -> None:
+def _ensure_copy_exists(backend: Backend, url: str) -> None:
     """A disk that isn't mounted leaves an empty folder: a copy there would fill another disk and be taken for one."""
-    if not copy_of(place):
+    if not copy_of(backend):
         raise Unavailable(
             f"{url} no longer contains a copy of this store",
             "check that it is mounted, or pass --refill to copy everything again",

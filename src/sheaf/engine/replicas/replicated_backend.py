@@ -33,16 +33,16 @@ __all__ = ["ReplicatedBackend", "ensure_primary"]
 class ReplicatedBackend(FailoverBackend):
     """``inner`` is the primary. Its log names the replicas and is read again before each commit."""
 
-    def __init__(self, inner: Backend, open: Open, config: StoreConfig, clock: Clock, tell: Warn) -> None:
-        super().__init__(inner, tell)
+    def __init__(self, inner: Backend, open_location: Open, config: StoreConfig, clock: Clock, warn: Warn) -> None:
+        super().__init__(inner, warn)
         self._core = Core(inner, config, clock=clock)
         self._log = store_log(self._core)
-        self._open = open
-        self._tell = tell
+        self._open = open_location
+        self._warn = warn
         self._lock = Lock()
         self._state: StoreState | None = None
         self._members: dict[str, Member] = {}
-        self._has_looked = False  # whether the log was read in advance for the next create
+        self._has_read_state = False  # whether the log was read in advance for the next create
         self._wrote = False  # whether anything was written since the log was last read
 
     def create(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
@@ -50,10 +50,10 @@ class ReplicatedBackend(FailoverBackend):
         if kind is ObjectKind.LOCAL:
             return self.inner.create(key, data)
         if self._state is None or kind in (ObjectKind.LINK, ObjectKind.RECORD):
-            if self._has_looked and kind is ObjectKind.LINK:
-                self._has_looked = False
+            if self._has_read_state and kind is ObjectKind.LINK:
+                self._has_read_state = False
             else:
-                self._look()
+                self._read_state()
         if kind is ObjectKind.RECORD:
             return self._commit(key, data)
         self._wrote = True
@@ -65,8 +65,8 @@ class ReplicatedBackend(FailoverBackend):
     def prepare(self) -> None:
         """Read the log in advance for the next object of kind LINK: a session, before which nothing was written."""
         self.inner.prepare()
-        self._look()
-        self._has_looked = not self._wrote
+        self._read_state()
+        self._has_read_state = not self._wrote
 
     def delete(self, key: str) -> None:
         """Delete from the primary; replicas delete only ended sessions and removed slots now, the rest when they catch up."""
@@ -89,7 +89,7 @@ class ReplicatedBackend(FailoverBackend):
 
     # -- the state of the log ------------------------------------------------------------------------------------------
 
-    def _look(self) -> None:
+    def _read_state(self) -> None:
         with self._lock:
             # A writer must not decide by an outdated state.
             self.may_fail_over = False
@@ -145,7 +145,7 @@ class ReplicatedBackend(FailoverBackend):
         member.owes = True
         if member.trouble is None:
             member.trouble = error
-            self._tell(f"replica {member.url} has fallen behind: {error}; {_catch_up(member.url)}")
+            self._warn(f"replica {member.url} has fallen behind: {error}; {_catch_up(member.url)}")
 
     def _commit(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
         assert self._state is not None
@@ -208,12 +208,12 @@ class _Late(WrapperBackend):
         return self._member.backend
 
 
-def ensure_primary(place: Backend, epoch: int) -> None:
+def ensure_primary(backend: Backend, epoch: int) -> None:
     """Raise Refused if a location is a replica."""
-    if (notice := is_copy(place, epoch)) is not None:
+    if (notice := is_copy(backend, epoch)) is not None:
         raise Refused(
-            f"{place.url} is a replica of {notice.primary}: it does not accept writes",
-            f"write to the primary, or promote this one with `sheaf store promote {place.url}`",
+            f"{backend.url} is a replica of {notice.primary}: it does not accept writes",
+            f"write to the primary, or promote this one with `sheaf store promote {backend.url}`",
         )
 
 

@@ -47,7 +47,7 @@ def note_damage(core: Core, key: str, reason: str) -> None:
         return
     core.noted.add(key)
     try:
-        if core.may_note and _takes_notes(core):
+        if core.may_note and _accepts_notes(core):
             note = Damage(key, core.now(), reason, core.author)
             core.backend.create(keys.damaged(key), seal("damaged", note))
     except SheafError:
@@ -68,7 +68,7 @@ def read_again(core: Core, key: str, read: Callable[[], T]) -> T | None:
     return None
 
 
-def _takes_notes(core: Core) -> bool:
+def _accepts_notes(core: Core) -> bool:
     """True if this location accepts writes: replicas accept only copies, and newer stores only writers that know them."""
     state = state_of(core)
     return WRITE_FEATURES.issuperset(state.write_features) and is_copy(core.backend, state.epoch) is None

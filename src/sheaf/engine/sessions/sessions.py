@@ -95,8 +95,8 @@ def _registered(core: Core, session: Session, log: Log[RepoState, RepoOp] | None
     core.create(keys.session(session.id), seal("session", session))
     head = core.io.submit(log.head) if log is not None else None
     try:
-        open = observe(core, session)
-        return replace(open, head=head.result()) if head is not None else open
+        opened = observe(core, session)
+        return replace(opened, head=head.result()) if head is not None else opened
     except SheafError:
         end_session(core, session.id)
         raise

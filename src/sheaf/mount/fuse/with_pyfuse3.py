@@ -381,11 +381,11 @@ async def _done(coming: Future[None]) -> None:
     """Wait until a future is done, successfully or not."""
     event, token = trio.Event(), trio.lowlevel.current_trio_token()
 
-    def tell(_: Future[None]) -> None:
+    def wake(_: Future[None]) -> None:
         with contextlib.suppress(trio.RunFinishedError):
             token.run_sync_soon(event.set)
 
-    coming.add_done_callback(tell)
+    coming.add_done_callback(wake)
     await event.wait()
 
 

@@ -21,13 +21,13 @@ _PATIENCE_S = 0.5  # for folders: one may be on a file server that doesn't answe
 
 
 class Succession:
-    """Warn once, with ``tell``, if the store at ``url`` has a successor."""
+    """Warn once, with ``warn``, if the store at ``url`` has a successor."""
 
     def __init__(
-        self, url: str, config: StoreConfig, open: Callable[[str], Backend], tell: Callable[[str], None]
+        self, url: str, config: StoreConfig, open_location: Callable[[str], Backend], warn: Callable[[str], None]
     ) -> None:
-        self._url, self._config, self._open, self._tell = url, config, open, tell
-        self._was_told = False
+        self._url, self._config, self._open, self._warn = url, config, open_location, warn
+        self._has_warned = False
 
     def ask_near(self, state: StoreState) -> None:
         """Ask the replicas in folders, without waiting for slow ones."""
@@ -41,15 +41,15 @@ class Succession:
         self._ask(state.replicas, state.epoch)
 
     def _ask(self, urls: Sequence[str], epoch: int) -> None:
-        for url in urls if not self._was_told else ():
+        for url in urls if not self._has_warned else ():
             try:
                 primary = successor(self._open(url), self._config, epoch)
             except (Corrupt, Unsupported) as error:
-                self._tell(f"can't read from {url} if it was promoted: {error.message}")
+                self._warn(f"can't read from {url} if it was promoted: {error.message}")
                 continue
             except SheafError:  # it can't be reached
                 continue
             if primary:
-                self._was_told = True
-                self._tell(f"{primary} was promoted to primary: {self._url} may be behind; use --store {primary}")
+                self._has_warned = True
+                self._warn(f"{primary} was promoted to primary: {self._url} may be behind; use --store {primary}")
                 return

@@ -32,11 +32,11 @@ __all__ = ["open_azure", "open_gcs", "open_s3"]
 _CUSTOMER_KEY_BYTES = 32
 
 
-def open_s3(place: Location) -> ObstoreBackend:
+def open_s3(location: Location) -> ObstoreBackend:
     """Open ``s3://bucket/prefix``."""
-    options = place.options
+    options = location.options
     config = _known(
-        endpoint=_s3_endpoint(place),
+        endpoint=_s3_endpoint(location),
         region=options.region,
         virtual_hosted_style_request=None if options.path_style is None else not options.path_style,
         skip_signature=options.anonymous or None,
@@ -46,58 +46,58 @@ def open_s3(place: Location) -> ObstoreBackend:
     )
     _check_variables("AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
     found = find_credentials(options, os.environ)  # noqa: TID251 - the cloud's own chain, as its library reads it
-    store = _built(place, S3Store, {**found.config, **config}, credential_provider=found.provider)
+    store = _built(location, S3Store, {**found.config, **config}, credential_provider=found.provider)
     # Directory buckets list keys in no particular order.
-    return _backend(place, store, ordered=not place.host.endswith("--x-s3"), is_sure=found.is_sure)
+    return _backend(location, store, ordered=not location.host.endswith("--x-s3"), is_sure=found.is_sure)
 
 
-def open_gcs(place: Location) -> ObstoreBackend:
+def open_gcs(location: Location) -> ObstoreBackend:
     """Open ``gs://bucket/prefix``."""
-    options = place.options
+    options = location.options
     config = _known(base_url=options.endpoint, skip_signature=options.anonymous or None)
     if options.credential:
         config["application_credentials"] = _google_credentials(options.credential)
     _check_variables("GOOGLE_BASE_URL")
     is_sure = options.anonymous or bool(options.credential) or has_google_credentials(os.environ)  # noqa: TID251 - as above
-    return _backend(place, _built(place, GCSStore, config), ordered=True, is_sure=is_sure)
+    return _backend(location, _built(location, GCSStore, config), ordered=True, is_sure=is_sure)
 
 
-def open_azure(place: Location) -> ObstoreBackend:
+def open_azure(location: Location) -> ObstoreBackend:
     """Open ``az://container/prefix``."""
-    options = place.options
+    options = location.options
     if options.credential:
         raise Unsupported("credential= is only for s3:// and gs://", "set AZURE_STORAGE_… in the environment")
     config = _known(endpoint=options.endpoint, account_name=options.account, skip_signature=options.anonymous or None)
     is_sure = options.anonymous or has_azure_credentials(os.environ)  # noqa: TID251 - as above
     # Accounts with a hierarchical namespace list in another order, and no response shows which accounts these are.
-    return _backend(place, _built(place, AzureStore, config), ordered=False, is_sure=is_sure)
+    return _backend(location, _built(location, AzureStore, config), ordered=False, is_sure=is_sure)
 
 
 def _backend(
-    place: Location, store: S3Store | GCSStore | AzureStore, *, ordered: bool, is_sure: bool
+    location: Location, store: S3Store | GCSStore | AzureStore, *, ordered: bool, is_sure: bool
 ) -> ObstoreBackend:
     """Wrap a client. ``is_sure``: there are credentials or none are needed; else only the metadata service may have some."""
-    options = place.options
+    options = location.options
     if options.sse and not isinstance(store, S3Store):
         raise Unsupported(f"sse={options.sse} is only for s3://", "set the encryption in the settings of the bucket")
-    url = f"{place.scheme}://{place.host}" + (f"/{place.path}" if place.path else "")
+    url = f"{location.scheme}://{location.host}" + (f"/{location.path}" if location.path else "")
     return ObstoreBackend(
         store,
         url,
         ordered=ordered if options.ordered is None else options.ordered,
         retry=RetryPolicy(options.retries, options.retry_pause_s),
         concurrency=options.concurrency,
-        ready=None if is_sure else partial(check_metadata_service, place.scheme, url, os.environ),  # noqa: TID251 - as above
+        ready=None if is_sure else partial(check_metadata_service, location.scheme, url, os.environ),  # noqa: TID251 - as above
     )
 
 
-def _built(place: Location, kind: Any, config: dict[str, Any], **more: Any) -> Any:
-    check_bucket(place.scheme, place.host)
-    client = _client(place.options)
+def _built(location: Location, kind: Any, config: dict[str, Any], **more: Any) -> Any:
+    check_bucket(location.scheme, location.host)
+    client = _client(location.options)
     try:
         return kind(
-            place.host,
-            prefix=place.path or None,
+            location.host,
+            prefix=location.path or None,
             config=config,
             client_options=client,
             # RetryPolicy does the retries: see ObstoreBackend.
@@ -110,11 +110,11 @@ def _built(place: Location, kind: Any, config: dict[str, Any], **more: Any) -> A
         first = str(error).partition("\n")[0]
         if "Account must be specified" in first:
             raise InvalidInput(
-                f"az://{place.host}: no storage account given",
+                f"az://{location.host}: no storage account given",
                 "set AZURE_STORAGE_ACCOUNT_NAME, or add ?account=NAME to the URL",
             ) from None
         raise InvalidInput(
-            f"can't reach {place.scheme}://{place.host}: {first}", "check the options in the URL"
+            f"can't reach {location.scheme}://{location.host}: {first}", "check the options in the URL"
         ) from None
 
 
@@ -142,13 +142,13 @@ def _known(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _s3_endpoint(place: Location) -> str | None:
-    endpoint = place.options.endpoint
-    if endpoint is None or place.options.path_style is not False:
+def _s3_endpoint(location: Location) -> str | None:
+    endpoint = location.options.endpoint
+    if endpoint is None or location.options.path_style is not False:
         return endpoint
     # With host-style addressing the library expects the bucket in the endpoint's host name.
     parts = urlsplit(endpoint)
-    return parts._replace(netloc=f"{place.host}.{parts.netloc}").geturl()
+    return parts._replace(netloc=f"{location.host}.{parts.netloc}").geturl()
 
 
 # ── secrets: read from files and passed only to the client ────────────────────

@@ -68,7 +68,9 @@ class FolderBackend(Backend):
         self._has_warned = not self._modes.inherited
         self._folders = Folders(self._base, self._calls, self._modes, durable=self._durable)
         self._real = {""}  #: folders that are known not to be links; the root itself may be one
-        self._aside = TemporaryFiles(self._base, self._calls, self._folders, self._modes, locks_reach=is_local(kind))
+        self._temporary = TemporaryFiles(
+            self._base, self._calls, self._folders, self._modes, locks_reach=is_local(kind)
+        )
 
     # ── writing ───────────────────────────────────────────────────────────────
 
@@ -76,8 +78,8 @@ class FolderBackend(Backend):
         parts = views(data)
         path = self._path(check_key(key))
         with translated(f"write {key} in {self.url}", writing=True):
-            with self._written_aside(parts) as aside:
-                created = self._publish(aside, path)
+            with self._written_temporarily(parts) as temporary:
+                created = self._publish(temporary, path)
             # Sync even if the object existed already: another process may have created it without syncing it yet, and
             # the caller relies on it being durable.
             self._folders.sync(os.path.dirname(path))
@@ -88,26 +90,26 @@ class FolderBackend(Backend):
     def replace(self, key: str, data: Buffer) -> None:
         path = self._path(check_key(key))
         with translated(f"replace {key} in {self.url}", writing=True):
-            with self._written_aside(views(data)) as aside:
-                self._folders.making(path, lambda: self._calls.rename(aside, path))
+            with self._written_temporarily(views(data)) as temporary:
+                self._folders.making(path, lambda: self._calls.rename(temporary, path))
             self._folders.sync(os.path.dirname(path))
 
     @contextmanager
-    def _written_aside(self, parts: Sequence[memoryview]) -> Iterator[str]:
+    def _written_temporarily(self, parts: Sequence[memoryview]) -> Iterator[str]:
         """Yield the path of a new file with these bytes. It stays locked until the block ends, so that nobody removes it."""
         self._warn()
-        aside, fd = self._aside.begin()
+        temporary, fd = self._temporary.begin()
         try:
             if self._modes.exact:
-                self._calls.chmod(aside, self._modes.file)
+                self._calls.chmod(temporary, self._modes.file)
             self._calls.write(fd, parts)
             if self._durable:
                 self._calls.sync_file(fd)
             else:
                 self._calls.flush(fd)
-            yield aside
+            yield temporary
         finally:
-            self._aside.end(aside, fd)
+            self._temporary.end(temporary, fd)
 
     def _warn(self) -> None:
         if not self._has_warned:
@@ -116,22 +118,22 @@ class FolderBackend(Backend):
                 "%s: the store is shared with a group, so new files are shared, too; set shared=group", self.url
             )
 
-    def _publish(self, aside: str, path: str) -> bool:
+    def _publish(self, temporary: str, path: str) -> bool:
         """Give the file its name; return False if another file has it."""
         try:
-            self._folders.making(path, lambda: self._calls.link(aside, path))
+            self._folders.making(path, lambda: self._calls.link(temporary, path))
         except FileExistsError:
             # On network file systems link() can succeed and its answer get lost; then a retry reports that it exists.
-            return os.stat(aside).st_nlink > 1 and os.path.samefile(aside, path)
+            return os.stat(temporary).st_nlink > 1 and os.path.samefile(temporary, path)
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
-            return self._publish_by_rename(aside, path)
+            return self._publish_by_rename(temporary, path)
         return True
 
-    def _publish_by_rename(self, aside: str, path: str) -> bool:
+    def _publish_by_rename(self, temporary: str, path: str) -> bool:
         try:
-            self._folders.making(path, lambda: self._calls.rename_new(aside, path))
+            self._folders.making(path, lambda: self._calls.rename_new(temporary, path))
         except FileExistsError:
             return False
         except OSError as error:
@@ -162,7 +164,7 @@ class FolderBackend(Backend):
                 self._calls.sync_folder(os.path.dirname(path))
 
     def unfinished(self, *, remove: bool = False) -> Sequence[Unfinished]:
-        return self._aside.unfinished(remove=remove)
+        return self._temporary.unfinished(remove=remove)
 
     # ── reading ───────────────────────────────────────────────────────────────
 

@@ -20,34 +20,34 @@ _AGAIN_S = 60.0  # how long only the copies are read before the store is tried a
 class FailoverBackend(WrapperBackend):
     """Sends reads for which ``inner`` raises ``Unavailable`` to the first of ``copies`` that answers.
 
-    Writes always go to ``inner``. ``tell`` is called with one line, once, when a copy is read for the first time.
+    Writes always go to ``inner``. ``warn`` is called with one line, once, when a copy is read for the first time.
     """
 
     def __init__(
-        self, inner: Backend, tell: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+        self, inner: Backend, warn: Callable[[str], None], clock: Callable[[], float] = time.monotonic
     ) -> None:
         super().__init__(inner)
         self.copies: tuple[Backend, ...] = ()  #: in the order in which they are tried
         self.may_fail_over = True  #: False from the moment when an outdated answer would be harmful
-        self._tell = tell
+        self._warn = warn
         self._clock = clock
         self._lost_until = float("-inf")
-        self._was_told = False
+        self._has_warned = False
 
     def get(self, key: str, limit: int = LARGEST) -> bytes:
-        return self._read(lambda place: place.get(key, limit))
+        return self._read(lambda backend: backend.get(key, limit))
 
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
-        return self._read(lambda place: place.get_ranges(key, ranges))
+        return self._read(lambda backend: backend.get_ranges(key, ranges))
 
     def stat(self, key: str) -> Stat | None:
-        return self._read(lambda place: place.stat(key))
+        return self._read(lambda backend: backend.stat(key))
 
     def list(self, prefix: str = "", *, sort: bool = False) -> Iterator[Stat]:
-        return self._read(lambda place: _begun(place.list(prefix, sort=sort)))
+        return self._read(lambda backend: _begun(backend.list(prefix, sort=sort)))
 
     def newest(self, prefix: str) -> str | None:
-        return self._read(lambda place: place.newest(prefix))
+        return self._read(lambda backend: backend.newest(prefix))
 
     def replace(self, key: str, data: Buffer) -> None:
         self.inner.replace(key, data)
@@ -73,9 +73,9 @@ class FailoverBackend(WrapperBackend):
         raise lost or Unavailable(f"{self.url} can't be reached", "wait and try again")
 
     def _say(self, copy: Backend) -> None:
-        if not self._was_told:
-            self._was_told = True
-            self._tell(f"{self.url} can't be reached: reading from its replica {copy.url}, which may be behind")
+        if not self._has_warned:
+            self._has_warned = True
+            self._warn(f"{self.url} can't be reached: reading from its replica {copy.url}, which may be behind")
 
 
 def _begun(listing: Iterator[Stat]) -> Iterator[Stat]:

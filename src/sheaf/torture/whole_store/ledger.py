@@ -40,10 +40,10 @@ class Ledger:
     _doubtful: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def commit(self, id: str, told: Acknowledged) -> None:
+    def commit(self, id: str, made: Acknowledged) -> None:
         """Record that a bundle was acknowledged."""
         with self._lock:
-            self.bundles[id] = told
+            self.bundles[id] = made
             self.counts["bundles"] += 1
 
     def label(self, repo: str, name: str, bundle: str) -> None:
@@ -77,7 +77,7 @@ class Ledger:
     def safe(self) -> dict[str, Acknowledged]:
         """All bundles that must exist."""
         with self._lock:
-            return {id: told for id, told in self.bundles.items() if id not in self._doubtful}
+            return {id: made for id, made in self.bundles.items() if id not in self._doubtful}
 
 
 def claim_files(bundle: Bundle, files: Files) -> None:
@@ -105,8 +105,8 @@ def _claim_all(store: Store, ledger: Ledger, *, read_data: bool) -> None:
     safe = ledger.safe()
     lost = safe.keys() - there.keys()
     claim(not lost, f"{len(lost)} of {len(safe)} acknowledged bundles are missing, such as {min(lost, default='')}")
-    for id, told in safe.items():
-        claim_files(there[id], told.files)
+    for id, made in safe.items():
+        claim_files(there[id], made.files)
     for info in store.repos():
         assert_refs_resolve(store.repo(info.name))
     _claim_names(store, ledger, safe)
@@ -121,7 +121,7 @@ def _claim_names(store: Store, ledger: Ledger, safe: Iterable[str]) -> None:
         made = {name for of, name in ledger.branches if of == info.name}
         lost = made - {branch.name for branch in repo.branches()}
         claim(not lost, f"acknowledged branches are missing: {sorted(lost)}")
-        onto = {id for id in safe if (told := ledger.bundles[id]).repo == info.name and told.branch == "main"}
+        onto = {id for id in safe if (one := ledger.bundles[id]).repo == info.name and one.branch == "main"}
         away = onto - {bundle.id for bundle in repo.log("branch:main")} if onto else set()
         claim(not away, f"{len(away)} acknowledged bundles are missing in the history of their branch")
 

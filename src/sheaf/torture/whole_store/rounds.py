@@ -36,7 +36,7 @@ _UPLOADERS = 2  # processes, each killed once
 _RATE = 0.1  # share of the writes that fail
 _CHUNKER = Chunker(min=1024, avg=4096, max=16_384)  # so that small files have many chunks
 _LONGEST_S = 900.0  # a round that takes longer hangs, or the store is too slow for it
-_TOLD_S = 60.0  # how long to wait for a process to commit something
+_ANSWER_S = 60.0  # how long to wait for a process to commit something
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Round:
 class _World:
     """The state that the threads of a round share."""
 
-    place: ScratchLocation
+    location: ScratchLocation
     seed: str
     scratch: Path
     timings: Timings
@@ -64,7 +64,7 @@ class _World:
     troubles: list[str] = field(default_factory=list)
 
     def open(self) -> Backend:
-        return TimedBackend(self.place.open(), self.timings)
+        return TimedBackend(self.location.open(), self.timings)
 
     def thread(self, name: str, live: Callable[[Client], None]) -> threading.Thread:
         """Start a client in its own thread."""
@@ -92,14 +92,14 @@ def _said(error: BaseException) -> str:
     return text if isinstance(error, Broken) else f"{type(error).__name__}: {text}"
 
 
-def play(place: ScratchLocation, seed: str, timings: Timings) -> Round:
-    """Run one round on a new store in ``place``, which must be empty; then verify all that was acknowledged.
+def play(scratch: ScratchLocation, seed: str, timings: Timings) -> Round:
+    """Run one round on a new store in ``scratch``, which must be empty; then verify all that was acknowledged.
 
     ``seed`` decides what the clients do, which calls fail and how wrong the clocks are; not which thread is faster.
     Raises Unavailable, Denied or NoSpace if the store itself does so without an injected fault.
     """
     with tempfile.TemporaryDirectory(prefix="sheaf-torture-") as folder:
-        world = _World(place, seed, Path(folder), timings)
+        world = _World(scratch, seed, Path(folder), timings)
         try:
             with _deadline(world), _quiet():
                 _begin(world)
@@ -155,7 +155,7 @@ def _live(world: _World) -> None:
     people = [world.thread(f"person {n}", partial(_live_as, world, f"p{n}")) for n in range(_PEOPLE)]
     others = [world.thread("gc", lambda its: Collector(its, world.ledger).live(world.is_over))]
     try:
-        if world.place.is_shared:
+        if world.location.is_shared:
             _kill_uploaders(world)
         for person in people:
             person.join()
@@ -184,24 +184,24 @@ def _look_back(world: _World) -> None:
 # -- processes that are killed -----------------------------------------------------------------------------------------
 
 
-def _uploads(pipe: Connection, place: ScratchLocation, name: str, scratch: str) -> None:
+def _uploads(pipe: Connection, location: ScratchLocation, name: str, scratch: str) -> None:
     """Upload one folder after the other, reporting each, until the process is killed."""
     done = 0
-    with _quiet(), client(place.open(), name, _RATE) as its:
+    with _quiet(), client(location.open(), name, _RATE) as its:
         while True:
             folder = Path(scratch) / f"{name}-{done}"
             done += 1
-            told = Acknowledged(
+            acknowledged = Acknowledged(
                 its.random.choice(REPOS), new_folder(folder, its.random, its.random.randbytes(20_000)), "main"
             )
-            pipe.send(("begins", "", told))
+            pipe.send(("begins", "", acknowledged))
             try:
-                its.store.repo(told.repo).upload(
+                its.store.repo(acknowledged.repo).upload(
                     folder,
                     message="killed soon",
                     label="latest",
                     move_label=True,
-                    on_commit=lambda bundle, told=told: pipe.send(("done", bundle.id, told)),  # type: ignore[misc]
+                    on_commit=lambda bundle, acknowledged=acknowledged: pipe.send(("done", bundle.id, acknowledged)),  # type: ignore[misc]
                 )
             except (Conflict, NotFound, AlreadyExists, Refused, Unavailable):
                 continue
@@ -209,7 +209,7 @@ def _uploads(pipe: Connection, place: ScratchLocation, name: str, scratch: str) 
 
 def _kill_uploaders(world: _World) -> None:
     rng = random.Random(f"{world.seed} kills")
-    with workers(world.place, _UPLOADERS) as uploaders:
+    with workers(world.location, _UPLOADERS) as uploaders:
         for n, uploader in enumerate(uploaders):
             uploader.begin(_uploads, f"{world.seed}-u{n}", str(world.scratch))
         for uploader in uploaders:
@@ -233,8 +233,8 @@ def _hear(world: _World, uploader: Worker) -> float:
     """Wait until a process has committed something and begun something else. Return the seconds that its upload took."""
     begun = time.monotonic()
     took, has_committed = 0.5, False
-    while time.monotonic() - begun < _TOLD_S and not world.stop.is_set():
-        said = uploader.next(_TOLD_S)
+    while time.monotonic() - begun < _ANSWER_S and not world.stop.is_set():
+        said = uploader.next(_ANSWER_S)
         if has_committed and said[0] == "begins":
             break
         if said[0] == "begins":
@@ -246,7 +246,7 @@ def _hear(world: _World, uploader: Worker) -> float:
 
 
 def _note(world: _World, said: tuple[str, str, Acknowledged]) -> None:
-    what, id, told = said
+    what, id, acknowledged = said
     if what == "done":
-        world.ledger.commit(id, told)
-        world.ledger.label(told.repo, "latest", id)
+        world.ledger.commit(id, acknowledged)
+        world.ledger.label(acknowledged.repo, "latest", id)

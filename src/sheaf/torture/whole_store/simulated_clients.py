@@ -152,9 +152,9 @@ class Person:
         folder = self.scratch / f"{self.name}-{self._folders}"
         files = new_folder(folder, rng, rng.randbytes(rng.randrange(3_000)))
         branch = rng.choice(["main", "main", None])
-        told = Acknowledged(repo.name, files, branch)
+        made = Acknowledged(repo.name, files, branch)
         done = repo.upload(
-            folder, message="upload", branch=branch, on_commit=lambda bundle: self.ledger.commit(bundle.id, told)
+            folder, message="upload", branch=branch, on_commit=lambda bundle: self.ledger.commit(bundle.id, made)
         )
         if branch is None:
             self._mine.append(done.bundle.id)
@@ -173,22 +173,22 @@ class Person:
 
     def label(self) -> None:
         """Set a label that all clients set."""
-        id, told = self._any()
-        self.client.store.repo(told.repo).set_label("latest", f"bundle:{id}")
-        self.ledger.label(told.repo, "latest", id)
+        id, made = self._any()
+        self.client.store.repo(made.repo).set_label("latest", f"bundle:{id}")
+        self.ledger.label(made.repo, "latest", id)
 
     def branch(self) -> None:
         """Create a branch that other clients may be creating at the same time."""
-        id, told = self._any()
+        id, made = self._any()
         name = f"b{self.client.random.randrange(4)}"
-        self.client.store.repo(told.repo).create_branch(name, f"bundle:{id}")
-        self.ledger.branch(told.repo, name, f"{self.name}, call {self.client.random.randrange(1 << 30)}")
+        self.client.store.repo(made.repo).create_branch(name, f"bundle:{id}")
+        self.ledger.branch(made.repo, name, f"{self.name}, call {self.client.random.randrange(1 << 30)}")
 
     def read(self) -> None:
         """Read and verify a whole bundle of any client."""
-        id, told = self._any()
+        id, made = self._any()
         try:
-            claim_files(self.client.store.repo(told.repo).bundle(f"bundle:{id}"), told.files)
+            claim_files(self.client.store.repo(made.repo).bundle(f"bundle:{id}"), made.files)
         except (NotFound, Corrupt, Broken) as error:
             if self.ledger.is_safe(id):
                 raise Broken(f"bundle {id} can't be read during concurrent work: {error}") from error

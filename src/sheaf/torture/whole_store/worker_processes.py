@@ -23,11 +23,11 @@ Job = Callable[..., Any]  #: a module's function that gets the pipe, the locatio
 class Worker:
     """One worker process. It ends when its parent ends."""
 
-    def __init__(self, place: ScratchLocation) -> None:
+    def __init__(self, location: ScratchLocation) -> None:
         # A fork would copy locks that threads hold.
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self._process: BaseProcess = context.Process(target=_serve, args=(theirs, place), daemon=True)
+        self._process: BaseProcess = context.Process(target=_serve, args=(theirs, location), daemon=True)
         # The child inherits the mask: Ctrl-C must not stop it, since its parent does.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -73,26 +73,26 @@ class Worker:
         self._process.join()
 
 
-def _serve(pipe: Connection, place: ScratchLocation) -> None:
+def _serve(pipe: Connection, location: ScratchLocation) -> None:
     while True:
         try:
             job, args = pipe.recv()
         except EOFError:
             return
         try:
-            pipe.send(job(pipe, place, *args))
+            pipe.send(job(pipe, location, *args))
         except Exception as error:
             # The process that waits for the result raises it again.
             pipe.send(error)
 
 
 @contextmanager
-def workers(place: ScratchLocation, count: int) -> Iterator[list[Worker]]:
+def workers(location: ScratchLocation, count: int) -> Iterator[list[Worker]]:
     """Start ``count`` worker processes; they are killed at the end."""
     started: list[Worker] = []
     try:
         for _ in range(count):
-            started.append(Worker(place))  # noqa: PERF401 - those before one that can't start are killed, too
+            started.append(Worker(location))  # noqa: PERF401 - those before one that can't start are killed, too
         yield started
     finally:
         for worker in started:

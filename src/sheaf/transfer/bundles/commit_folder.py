@@ -68,7 +68,7 @@ def commit_folder(
         if is_same:
             bundle = _labelled_head(c, draft)
         else:
-            bundle = writer.commit(stored.root, stored.files, draft, beside=c.ensure_writable)
+            bundle = writer.commit(stored.root, stored.files, draft, concurrently=c.ensure_writable)
             on_commit(bundle)
             writer.tidy()
     meter.finish()

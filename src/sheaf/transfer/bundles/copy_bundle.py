@@ -14,7 +14,7 @@ import msgspec
 import pyarrow as pa
 
 from sheaf.engine.chunks.chunk_reader import Contents, Erased, Want
-from sheaf.engine.chunks.compress import Frame, squeeze
+from sheaf.engine.chunks.compress import Frame, compress_chunks
 from sheaf.engine.chunks.ingest import StoredFile
 from sheaf.engine.commit.writer import StoreWriter
 from sheaf.engine.core import Core
@@ -78,7 +78,7 @@ class Copier:
                 same = known.get(leaf.full) if leaf is not root else None
                 if same is not None:
                     order.append(_at(same, leaf))
-                    self._meter.add(files=leaf.rows, bytes=leaf.size)
+                    self._meter.add(files=leaf.rows, size=leaf.size)
                 else:
                     spool.add(self._stored(self._nodes.rows(leaf)))
                     order.append(None)
@@ -111,7 +111,7 @@ class Copier:
                 _put(columns, i, self._big(entry_at(batch, i)))
         self._store_small(batch, columns, small)
         sizes = batch["size"].to_numpy()
-        self._meter.add(files=batch.num_rows, bytes=int(sizes.sum()))
+        self._meter.add(files=batch.num_rows, size=int(sizes.sum()))
         self._meter.set_new(self._store.ingest.new_bytes)
         return pa.RecordBatch.from_arrays(
             [pa.array(columns[f.name], f.type) if f.name in columns else batch[f.name] for f in ROWS], schema=ROWS
@@ -179,7 +179,7 @@ class _Far:
         """Return the verified frames of some files, by number, in the form in which they will be stored."""
         chosen = self._batch.take(pa.array(list(wanted), pa.int64()))
         found = dict(self._contents.chunks(chosen))
-        return squeeze([found[i] for i in range(len(wanted))], [self.hashes[i] for i in wanted], adaptive=False)
+        return compress_chunks([found[i] for i in range(len(wanted))], [self.hashes[i] for i in wanted], adaptive=False)
 
 
 def _leaves(nodes: Nodes, pointer: Pointer) -> Iterator[Pointer]:

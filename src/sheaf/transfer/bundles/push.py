@@ -149,7 +149,7 @@ def push(source: Context, target: Context, plan: PushPlan, progress: Progress | 
     target.ensure_writable()
     ensure_own_ids(target, plan.bundles)
     meter = Meter(progress, "push")
-    meter.add_total(files=sum(b.root.rows for b in plan.bundles), bytes=sum(b.root.size for b in plan.bundles))
+    meter.add_total(files=sum(b.root.rows for b in plan.bundles), size=sum(b.root.size for b in plan.bundles))
     run = _Push(source, target, plan, meter, erased_contents(source.core))
     todo = list(plan.bundles)
     while todo:

@@ -49,7 +49,7 @@ def verify(
     Raises Corrupt immediately for a damaged manifest, and at the end for damaged files, without ``on_damaged``.
     """
     meter = Meter(progress, "verify")
-    meter.add_total(files=files, bytes=size)
+    meter.add_total(files=files, size=size)
     verifying = _Verifying(contents, meter, on_damaged)
     for batch in tree.batches():
         verifying.add(batch)
@@ -82,7 +82,7 @@ class _Verifying:
         for row, data in self.contents.chunks(batch, gone.append, lost):
             seen.add(row)
             self._count(len(data))
-            self.meter.add(files=1, bytes=len(data))
+            self.meter.add(files=1, size=len(data))
         seen.update(gone)
         self.erased += paths_of(batch.take(pa.array(gone, pa.int64())))
         others = [row for row, kind in enumerate(batch["kind"].to_pylist()) if kind != Kind.FOLDER and row not in seen]

@@ -116,8 +116,8 @@ class _Job:
     def run(self, *, force: bool, adds: bool) -> Downloaded:
         """Download into the partial folder, then move the files. The folder stays for the next attempt if this fails."""
         identity = self._identity()
-        was_placing = PartialFolder.is_placing_in(self.dest, identity)
-        if not (force or adds or was_placing) and self._holds_anything():
+        was_installing = PartialFolder.is_installing_in(self.dest, identity)
+        if not (force or adds or was_installing) and self._holds_anything():
             PartialFolder.remove_empty(self.dest)
             if self.selection == Selection() and is_equal(self.tree, self.dest, self.cache):
                 return self._unchanged()
@@ -125,7 +125,7 @@ class _Job:
         partial = PartialFolder.open(self.dest, identity)
         is_done = False
         try:
-            filled = self._count(partial) if partial.is_placing else self._fill(partial, overwrite=force)
+            filled = self._count(partial) if partial.is_installing else self._fill(partial, overwrite=force)
             self._place(partial, overwrite=force, keep_folders=adds and not force)
             is_done = True
         finally:
@@ -136,7 +136,7 @@ class _Job:
 
     def _unchanged(self) -> Downloaded:
         filled = self._counted((), ())
-        self.meter.add(files=filled.files, bytes=filled.bytes)
+        self.meter.add(files=filled.files, size=filled.bytes)
         self.meter.finish()
         return Downloaded(filled.files, filled.bytes, filled.files)
 
@@ -166,7 +166,7 @@ class _Job:
         refuse = None if self.skip_on_error else refusal_at(partial, "download")
         filling = Filling(self.contents, partial.tree, partial.resumed, self.meter, self.workers, refuse)
         filled = filling.run(self.selection.rows(self.tree))
-        partial.start_placing(filled.erased, ((each.path, each.reason) for each in filled.damaged))
+        partial.start_installing(filled.erased, ((each.path, each.reason) for each in filled.damaged))
         return filled
 
     def _place(self, partial: PartialFolder, *, overwrite: bool, keep_folders: bool) -> None:

@@ -65,7 +65,7 @@ class PartialFolder:
     damaged: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def is_placing_in(cls, dest: Path, identity: str) -> bool:
+    def is_installing_in(cls, dest: Path, identity: str) -> bool:
         """Return True if an earlier download of the same into ``dest`` was killed while it moved files."""
         path = _left_behind(dest)
         if path is None:
@@ -125,11 +125,11 @@ class PartialFolder:
         return partial
 
     @property
-    def is_placing(self) -> bool:
+    def is_installing(self) -> bool:
         """True if all files are fetched and verified; some may already have been moved."""
         return self.stage == _STAGES[1]
 
-    def start_placing(self, erased: Iterable[str] = (), damaged: Iterable[tuple[str, str]] = ()) -> None:
+    def start_installing(self, erased: Iterable[str] = (), damaged: Iterable[tuple[str, str]] = ()) -> None:
         """Record that all files are fetched: a resumed download then only moves them."""
         self.erased, self.damaged = tuple(erased), tuple(damaged)
         self._enter(_STAGES[1])
@@ -164,8 +164,8 @@ def _candidates(dest: Path) -> list[Path]:
     name = f".{dest.name}{PARTIAL_SUFFIX}"
     if len(os.fsencode(name)) > 255:
         name = f".{blake3(os.fsencode(dest.name)).hexdigest()[:16]}{PARTIAL_SUFFIX}"
-    beside = [dest.parent / name] if dest.name else []
-    return [*beside, dest / PARTIAL_SUFFIX]
+    concurrently = [dest.parent / name] if dest.name else []
+    return [*concurrently, dest / PARTIAL_SUFFIX]
 
 
 def _left_behind(dest: Path) -> Path | None:
@@ -174,8 +174,8 @@ def _left_behind(dest: Path) -> Path | None:
 
 def _place_for(dest: Path) -> Path:
     """Return the partial folder's path: next to the destination if files can be renamed from there, else inside."""
-    *beside, inside = _candidates(dest)
-    return next((path for path in beside if _can_serve(path, dest)), inside)
+    *concurrently, inside = _candidates(dest)
+    return next((path for path in concurrently if _can_serve(path, dest)), inside)
 
 
 def _can_serve(path: Path, dest: Path) -> bool:

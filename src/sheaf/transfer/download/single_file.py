@@ -20,7 +20,7 @@ _BLOCK: Final = 8 << 20
 _BUFFER: Final = 1 << 20
 
 
-def write_file(view: FileTree, path: str, place: Path, meter: Meter, *, force: bool) -> None:
+def write_file(view: FileTree, path: str, destination: Path, meter: Meter, *, force: bool) -> None:
     """Write a file or symlink: it appears whole or not at all, and replaces another only with ``force``.
 
     Raises:
@@ -28,44 +28,44 @@ def write_file(view: FileTree, path: str, place: Path, meter: Meter, *, force: b
         Refused: something is there already.
     """
     entry = view.stat(path)
-    shown = printable(str(place))
-    _check_destination(place, shown, force=force)
-    meter.add_total(files=1, bytes=entry.size)
-    with translated(f"write {shown}"), tempfile.TemporaryDirectory(dir=place.parent, prefix=".sheaf-") as folder:
-        aside = Path(folder) / "file"
+    shown = printable(str(destination))
+    _check_destination(destination, shown, force=force)
+    meter.add_total(files=1, size=entry.size)
+    with translated(f"write {shown}"), tempfile.TemporaryDirectory(dir=destination.parent, prefix=".sheaf-") as folder:
+        temporary = Path(folder) / "file"
         if entry.target is not None:
-            aside.symlink_to(entry.target)
+            temporary.symlink_to(entry.target)
         else:
-            with io.BufferedReader(view.open(entry.path), _BUFFER) as stream, aside.open("wb", buffering=0) as out:
+            with io.BufferedReader(view.open(entry.path), _BUFFER) as stream, temporary.open("wb", buffering=0) as out:
                 while block := stream.read(_BLOCK):
                     write_sparse(out.fileno(), block)
                     meter.add_bytes(len(block))
                 end_sparse(out.fileno())
-            aside.chmod(entry.mode)
-            os.utime(aside, ns=(entry.mtime, entry.mtime))
+            temporary.chmod(entry.mode)
+            os.utime(temporary, ns=(entry.mtime, entry.mtime))
         if force:
-            aside.replace(place)
+            temporary.replace(destination)
         else:
-            _place_new(aside, place, shown)
+            _place_new(temporary, destination, shown)
 
 
-def _check_destination(place: Path, shown: str, *, force: bool) -> None:
+def _check_destination(destination: Path, shown: str, *, force: bool) -> None:
     """Raise errors that are known before anything is fetched."""
-    if not place.parent.is_dir():
-        raise NotFound(f"{printable(str(place.parent))}: no such folder", f"create it, then write {shown}")
-    if place.is_dir() and not place.is_symlink():
+    if not destination.parent.is_dir():
+        raise NotFound(f"{printable(str(destination.parent))}: no such folder", f"create it, then write {shown}")
+    if destination.is_dir() and not destination.is_symlink():
         raise Refused(f"{shown} is a folder", "move it away, or copy to another name")
-    if os.path.lexists(place) and not force:
+    if os.path.lexists(destination) and not force:
         raise _taken(shown)
 
 
-def _place_new(aside: Path, place: Path, shown: str) -> None:
+def _place_new(temporary: Path, destination: Path, shown: str) -> None:
     try:
-        os.link(aside, place, follow_symlinks=False)
+        os.link(temporary, destination, follow_symlinks=False)
     except FileExistsError:
         raise _taken(shown) from None
     except OSError:  # a file system without hard links
-        aside.rename(place)
+        temporary.rename(destination)
 
 
 def _taken(shown: str) -> Refused:

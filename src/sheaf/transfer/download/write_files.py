@@ -178,7 +178,7 @@ class Filling:
                     filled.add(Filled(1, rows.size[row], 1))
             for row in links:
                 self._link(anchor, rows, row)
-            self.meter.add(files=filled.files, bytes=filled.bytes)
+            self.meter.add(files=filled.files, size=filled.bytes)
             found = self._data(batch, missing, rows, filled)
             # Fetch before waiting for a turn: the fetch takes longest, and others can write in the meantime.
             first = list(islice(found, 1))
@@ -227,7 +227,7 @@ class Filling:
             raise local_error(error, f"write {rows.path(row)}") from error
         if self._logs_files:
             log_file("wrote", rows.path(row), len(data))
-        self.meter.add(files=1, bytes=len(data))
+        self.meter.add(files=1, size=len(data))
 
     def _link(self, anchor: Anchor, rows: _Columns, row: int) -> None:
         """Create a symlink with its time. Raises Corrupt for an invalid target."""

@@ -93,11 +93,11 @@ def is_equal(tree: Tree, folder: Path, cache: StatCache | None = None) -> bool:
     Paths, kinds and sizes are compared first, so that of most other folders no file is read.
     """
     scanned = scan(folder, ignore=Ignore(), on_error=lambda _: None, leave_out=frozenset((PARTIAL_SUFFIX,)))
-    looks_equal = all(_looks_equal(window.local, window.sides[0]) for window in windows(scanned, [tree]))
-    return looks_equal and not any(True for _ in changes(tree, folder, cache, on_error=lambda _: None))
+    seems_equal = all(_seems_equal(window.local, window.sides[0]) for window in windows(scanned, [tree]))
+    return seems_equal and not any(True for _ in changes(tree, folder, cache, on_error=lambda _: None))
 
 
-def _looks_equal(local: ScanBatch | None, side: Side) -> bool:
+def _seems_equal(local: ScanBatch | None, side: Side) -> bool:
     """True if paths, kinds and sizes are equal in a window. Names that uploads never store are left out."""
     if local is None or side.alone.any():
         return local is None and not side.rows.num_rows

@@ -85,7 +85,7 @@ class LocalHashes:
                 continue
             digests.append(digest)
             unchanged.append(state is None or (state.size, *state.changed_at) == scanned)
-        self.meter.add(files=len(rows), bytes=int(batch.size[rows].sum()))
+        self.meter.add(files=len(rows), size=int(batch.size[rows].sum()))
         return rows, np.frombuffer(b"".join(digests), np.uint8).reshape(len(rows), 32), unchanged, skipped
 
 

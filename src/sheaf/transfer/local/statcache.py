@@ -198,22 +198,22 @@ def _parse(view: memoryview, count: int) -> Columns:
     return columns
 
 
-def _store(path: Path, found: npt.NDArray[Any], slice: int) -> None:
+def _store(path: Path, found: npt.NDArray[Any], rows: int) -> None:
     """Write the file of a cache: head, columns, and the hash of both; it replaces the old one by a rename."""
     # Hard links become one row; of keys that collide by chance one row is lost.
     _, order = np.unique(found["key"], return_index=True)
-    fd, aside = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
     try:
         with open(fd, "wb") as file:
             hasher = blake3()
             _put(file, hasher, _HEAD.pack(_MAGIC, len(order)))
             for name in (*(name for name, _ in _COLUMNS), "content"):
-                for at in range(0, len(order), slice):
-                    _put(file, hasher, found[name][order[at : at + slice]].tobytes())
+                for at in range(0, len(order), rows):
+                    _put(file, hasher, found[name][order[at : at + rows]].tobytes())
             file.write(hasher.digest())
-        Path(aside).replace(path)
+        Path(temporary).replace(path)
     except BaseException:
-        Path(aside).unlink(missing_ok=True)
+        Path(temporary).unlink(missing_ok=True)
         raise
 
 

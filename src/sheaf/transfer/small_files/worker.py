@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 import msgspec
 from blake3 import blake3
 
-from sheaf.engine.chunks.compress import squeeze
+from sheaf.engine.chunks.compress import compress_chunks
 from sheaf.errors import SheafError
 from sheaf.transfer.local.read import read_small
 
@@ -83,7 +83,7 @@ class _Reading:
 
     def _send_frames(self, numbers: list[int]) -> None:
         contents, hashes = [self._contents[i] for i in numbers], [self._hashes[i] for i in numbers]
-        frames = squeeze(contents, hashes, adaptive=False)
+        frames = compress_chunks(contents, hashes, adaptive=False)
         self._memory.seek(0)
         self._memory.write(b"".join(data for _, data in frames))
         said = Frames(b"".join(codec for codec, _ in frames), [len(data) for _, data in frames])

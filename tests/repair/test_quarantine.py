@@ -1,4 +1,4 @@
-"""Bundles that can't be read are set aside by a record: nothing goes, what names them says so, and it can be undone."""
+"""Bundles that can't be read are quarantined by a record: nothing goes, what names them says so, and it can be undone."""
 
 from __future__ import annotations
 
@@ -51,21 +51,21 @@ each_damage = pytest.mark.parametrize("damage", [damage_main, lose_root], ids=la
 
 
 @each_damage
-def test_what_can_not_be_read_is_set_aside_and_nothing_else(world: World, damage: Callable[[World], str]) -> None:
+def test_what_can_not_be_read_is_quarantined_and_nothing_else(world: World, damage: Callable[[World], str]) -> None:
     id = damage(world)
     before = all_bytes(world.primary)
-    done = world.repair(set_aside=True)
-    assert [(item.bundle, item.repo_name) for item in done.aside] == [(id, "faces")]
+    done = world.repair(quarantine=True)
+    assert [(item.bundle, item.repo_name) for item in done.quarantined] == [(id, "faces")]
     new = set(all_but_notes(world.primary)) - set(before)
     assert len(new) == 1 and "/log/" in new.pop(), "one record, and nothing was taken away"
-    assert not done.left.damaged and done.left.counts["bundles set aside"] == 1
-    assert world.repair(set_aside=True).aside == []
+    assert not done.left.damaged and done.left.counts["bundles quarantined"] == 1
+    assert world.repair(quarantine=True).quarantined == []
 
 
 @each_damage
 def test_then_only_the_index_may_lead_to_damage(world: World, damage: Callable[[World], str]) -> None:
     damage(world)
-    assert world.repair(set_aside=True, index=True).left.ok
+    assert world.repair(quarantine=True, index=True).left.ok
     with world.process() as store:
         assert store.check(read_data=True).ok
 
@@ -73,7 +73,7 @@ def test_then_only_the_index_may_lead_to_damage(world: World, damage: Callable[[
 @each_damage
 def test_whoever_names_it_is_told(world: World, damage: Callable[[World], str]) -> None:
     id = damage(world)
-    world.repair(set_aside=True)
+    world.repair(quarantine=True)
     with world.process() as store:
         repo = store.repo("faces")
         for ref in ("main", "branch:main", None):
@@ -86,14 +86,14 @@ def test_whoever_names_it_is_told(world: World, damage: Callable[[World], str]) 
             repo.set_label("x", "main")
         assert repo.bundle("v1").read("text") == FIRST["text"]
         assert id in [bundle.id for bundle in repo.bundles()]
-        assert id in repo.aside() and repo.aside()[id]
+        assert id in repo.quarantined() and repo.quarantined()[id]
         assert next(bundle.id for bundle in repo.log("main")) == id
         assert repo.bundle("main~1").read("small") == b"small"
 
 
 def test_what_is_left_can_be_read_by_its_id(world: World) -> None:
     id = damage_main(world)
-    world.repair(set_aside=True)
+    world.repair(quarantine=True)
     with world.process() as store:
         assert store.repo("faces").bundle(id).read("small") == b"small"
 
@@ -101,7 +101,7 @@ def test_what_is_left_can_be_read_by_its_id(world: World) -> None:
 @each_damage
 def test_uploads_go_on(world: World, damage: Callable[[World], str], tmp_path: Path) -> None:
     id = damage(world)
-    world.repair(set_aside=True, index=True)
+    world.repair(quarantine=True, index=True)
     (tmp_path / "other").write_bytes(OTHER)
     with world.process(cache=tmp_path / "cache") as store:
         made = store.repo("faces").upload(tmp_path, message="again", files=["other"]).bundle
@@ -113,7 +113,7 @@ def test_uploads_go_on(world: World, damage: Callable[[World], str], tmp_path: P
 @each_damage
 def test_it_comes_back_when_its_data_is_back(world: World, made: World, damage: Callable[[World], str]) -> None:
     id = damage(world)
-    world.repair(set_aside=True, index=True)
+    world.repair(quarantine=True, index=True)
     with world.process() as store, pytest.raises(Refused, match="still can't be read"):
         store.repo("faces").undelete_bundle(id)
     for key, data in all_bytes(made.primary).items():
@@ -125,14 +125,14 @@ def test_it_comes_back_when_its_data_is_back(world: World, made: World, damage: 
         with pytest.raises(NotFound):
             store.repo("faces").undelete_bundle(id)
         report = store.check(read_data=True)
-        assert not report.damaged and "bundles set aside" not in report.counts
+        assert not report.damaged and "bundles quarantined" not in report.counts
     assert world.read() == made.files
 
 
 def test_from_a_replica_its_data_comes_back(world: World, made: World) -> None:
-    """Also what only a bundle that is set aside needs is fetched."""
+    """Also what only a bundle that is quarantined needs is fetched."""
     id = lose_root(world)
-    world.repair(set_aside=True)
+    world.repair(quarantine=True)
     assert not world.repair(from_replica=REPLICA).left.damaged
     with world.process() as store:
         assert store.repo("faces").undelete_bundle(id).read("other") == OTHER
@@ -141,7 +141,7 @@ def test_from_a_replica_its_data_comes_back(world: World, made: World) -> None:
 
 def test_gc_keeps_what_is_left_of_it(world: World, made: World) -> None:
     id = damage_main(world)
-    world.repair(set_aside=True)
+    world.repair(quarantine=True)
     for stat in [*world.primary.list("condemned/"), *world.primary.list("sessions/")]:
         world.primary.delete(stat.key)
     with world.process() as store:
@@ -151,16 +151,16 @@ def test_gc_keeps_what_is_left_of_it(world: World, made: World) -> None:
 
 def test_it_can_be_given_up(world: World) -> None:
     id = damage_main(world)
-    world.repair(set_aside=True)
+    world.repair(quarantine=True)
     with world.process() as store:
         repo = store.repo("faces")
         with pytest.raises(Conflict, match="branch:main"):
             repo.delete_bundle(id)
         repo.delete_branch("main")
         repo.delete_bundle(id)
-        assert repo.aside() == {} and id not in [bundle.id for bundle in repo.bundles()]
+        assert repo.quarantined() == {} and id not in [bundle.id for bundle in repo.bundles()]
         assert repo.newest().read("small") == b"small"
-        assert "bundles set aside" not in store.check().counts
+        assert "bundles quarantined" not in store.check().counts
 
 
 def test_a_file_of_many_chunks(world: World) -> None:
@@ -172,8 +172,8 @@ def test_a_file_of_many_chunks(world: World) -> None:
     for at in range(300, size - 1500, size // 9):
         then = world.copy()
         flip(then.primary, key, at)
-        done = then.repair(set_aside=True)
-        assert {item.repo_name for item in done.aside} == {"faces"} and len(done.aside) == 2, at
+        done = then.repair(quarantine=True)
+        assert {item.repo_name for item in done.quarantined} == {"faces"} and len(done.quarantined) == 2, at
         assert not done.left.damaged
 
 
@@ -183,7 +183,7 @@ def test_bundles_that_do_not_need_what_is_damaged_are_left_alone(world: World) -
         commit(store.repo("plates"), {"same": FIRST["small"]})
         key = pack_of(bundle, "text")
     flip(world.primary, key, 300)
-    names = {(item.repo_name, item.reason.split("'")[1]) for item in world.repair(set_aside=True).aside}
+    names = {(item.repo_name, item.reason.split("'")[1]) for item in world.repair(quarantine=True).quarantined}
     assert names and all(path in ("big", "text", "copy") for _, path in names)
 
 
@@ -196,10 +196,10 @@ def test_whoever_does_not_agree_is_obeyed(world: World) -> None:
         raise Refused("user aborted")
 
     before = all_bytes(world.primary)
-    assert len(world.repair(set_aside=True, is_dry=True, agree=refuse).aside) == 1
+    assert len(world.repair(quarantine=True, is_dry=True, agree=refuse).quarantined) == 1
     assert all_bytes(world.primary) == before
     with pytest.raises(Refused):
-        world.repair(set_aside=True, agree=refuse)
+        world.repair(quarantine=True, agree=refuse)
     assert len(asked) == 1 and all_but_notes(world.primary) == before
 
 
@@ -213,23 +213,23 @@ def test_a_bundle_that_is_deleted_meanwhile_is_no_matter(world: World) -> None:
             store.repo("plates").delete_branch("side")
             store.repo("plates").delete_bundle(id)
 
-    assert world.repair(set_aside=True, agree=delete).aside == []
+    assert world.repair(quarantine=True, agree=delete).quarantined == []
 
 
 def test_replicas_hear_of_it(world: World) -> None:
     damage_main(world)
-    world.repair(set_aside=True)
+    world.repair(quarantine=True)
     with Repairs(world.replica, world.open, clock=world.clock()) as repairs:
-        assert repairs.repair(RepairPlan()).left.counts["bundles set aside"] == 1
+        assert repairs.repair(RepairPlan()).left.counts["bundles quarantined"] == 1
         with pytest.raises(Refused):
-            repairs.repair(RepairPlan(set_aside=True))
+            repairs.repair(RepairPlan(quarantine=True))
     assert world.places[PRIMARY].newest("log/") is not None
 
 
 def test_a_gc_that_is_in_the_dark_says_why(world: World) -> None:
     """Without the root nobody knows what else the bundle needs, so nothing is deleted."""
     id = lose_root(world)
-    world.repair(set_aside=True)
+    world.repair(quarantine=True)
     before = all_bytes(world.primary)
     with world.process() as store:
         with pytest.raises(Corrupt) as caught:
@@ -240,9 +240,9 @@ def test_a_gc_that_is_in_the_dark_says_why(world: World) -> None:
 
 def test_lists_say_so(world: World) -> None:
     id = damage_main(world)
-    world.repair(set_aside=True)
+    world.repair(quarantine=True)
     with world.process() as store:
         repo = store.repo("faces")
-        assert [bundle.id for bundle in repo.bundles() if bundle.set_aside] == [id]
-        assert [branch.set_aside for branch in repo.branches()] == [True]
-        assert [label.set_aside for label in repo.labels()] == [False]
+        assert [bundle.id for bundle in repo.bundles() if bundle.quarantined] == [id]
+        assert [branch.quarantined for branch in repo.branches()] == [True]
+        assert [label.quarantined for label in repo.labels()] == [False]
