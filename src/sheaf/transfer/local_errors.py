@@ -5,16 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Final
 
 from sheaf.errors import Denied, InvalidInput, NoSpace, NotFound, Refused, SheafError, Unavailable, Unsupported
+from sheaf.storage.folder import oserrors
 
 __all__ = ["ensure_utf8_names", "local_error", "printable", "translated"]
 
 _ROOM: Final = "make room and run the same command again: it goes on where it stopped"
-_CATEGORIES: Final[dict[int, tuple[type[SheafError], str]]] = {
+_CATEGORIES: Final[oserrors.Categories] = {
     errno.ENOENT: (NotFound, "was it removed or renamed meanwhile?"),
     errno.ENOTDIR: (Refused, "a file or symlink stands where a folder is needed"),
     errno.ELOOP: (Refused, "a symlink stands where a file or folder is needed"),
@@ -55,15 +55,9 @@ def ensure_utf8_names() -> None:
 
 def local_error(error: OSError, what: str) -> SheafError:
     """Return the error to raise for an ``OSError`` during ``what`` (such as "read train/1.jpg")."""
-    category, hint = _CATEGORIES.get(error.errno or 0, (Unavailable, "try again"))
-    reason = os.strerror(error.errno) if error.errno else str(error)
-    return category(f"can't {what}: {reason}", hint)
+    return oserrors.from_oserror(error, what, _CATEGORIES)
 
 
-@contextmanager
-def translated(what: str) -> Iterator[None]:
+def translated(what: str) -> AbstractContextManager[None]:
     """Translate an ``OSError`` in the block into its category."""
-    try:
-        yield
-    except OSError as error:
-        raise local_error(error, what) from error
+    return oserrors.translated(what, _CATEGORIES)

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from stat import S_ISREG
 
 from sheaf.storage.folder.directories import Folders, Modes
-from sheaf.storage.folder.oserrors import translated
+from sheaf.storage.folder.oserrors import READING, WRITING, translated
 from sheaf.storage.folder.syscalls import Syscalls
 from sheaf.storage.key_rules import ASIDE
 from sheaf.storage.port import Unfinished
@@ -75,7 +75,7 @@ class Aside:
 
     def unfinished(self, *, remove: bool) -> list[Unfinished]:
         """As :meth:`Backend.unfinished`."""
-        with translated(f"list {ASIDE}/ of {self._base}", writing=remove):
+        with translated(f"list {ASIDE}/ of {self._base}", WRITING if remove else READING):
             names = self._names()
             if not names:
                 return []

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from sheaf.errors import Corrupt, Denied, InvalidInput, NoSpace, NotFound, Refused, SheafError, Unavailable
 
-__all__ = ["from_oserror", "translated"]
+__all__ = ["READING", "WRITING", "Categories", "from_oserror", "translated"]
 
-_CATEGORIES: dict[int, tuple[type[SheafError], str]] = {
+Categories = Mapping[int, tuple[type[SheafError], str]]  #: by the system's number: the error to raise, and its hint
+
+#: Of reading a store.
+READING: Categories = {
     errno.ENOENT: (NotFound, ""),
     errno.ENOTDIR: (NotFound, ""),
     errno.EISDIR: (NotFound, ""),
@@ -30,8 +33,9 @@ _CATEGORIES: dict[int, tuple[type[SheafError], str]] = {
 }
 
 
-#: What differs when we write: a missing folder was there a moment ago, and a file in the way is a bad name.
-_WRITING: dict[int, tuple[type[SheafError], str]] = {
+#: Of writing to a store: a missing folder was there a moment ago, and a file in the way is a bad name.
+WRITING: Categories = {
+    **READING,
     errno.ENOENT: (Unavailable, "a folder or an unfinished file of the store was removed: try again"),
     errno.ENOTDIR: (InvalidInput, "a file is in the way of a folder"),
     errno.EISDIR: (InvalidInput, "a folder is in the way of a file"),
@@ -40,20 +44,18 @@ _WRITING: dict[int, tuple[type[SheafError], str]] = {
 }
 
 
-def from_oserror(error: OSError, what: str, *, writing: bool = False) -> SheafError:
+def from_oserror(error: OSError, what: str, categories: Categories = READING) -> SheafError:
     """Return the error to raise for ``error``, met while doing ``what`` (such as "read packs/ab/x")."""
     number = error.errno or 0
-    category, hint = _CATEGORIES.get(number, (Unavailable, "try again"))
-    if writing:
-        category, hint = _WRITING.get(number, (category, hint))
+    category, hint = categories.get(number, (Unavailable, "try again"))
     reason = os.strerror(number) if number else str(error)
     return category(f"can't {what}: {reason}", hint)
 
 
 @contextmanager
-def translated(what: str, *, writing: bool = False) -> Iterator[None]:
+def translated(what: str, categories: Categories = READING) -> Iterator[None]:
     """Turn an ``OSError`` raised inside into its category."""
     try:
         yield
     except OSError as error:
-        raise from_oserror(error, what, writing=writing) from error
+        raise from_oserror(error, what, categories) from error
