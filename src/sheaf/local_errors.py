@@ -5,31 +5,33 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
 from sheaf.errors import Denied, InvalidInput, NoSpace, NotFound, Refused, SheafError, Unavailable, Unsupported
 
-__all__ = ["ensure_utf8_names", "local_error", "printable", "translated"]
+__all__ = ["Categories", "ensure_utf8_names", "error_of", "local_error", "printable", "translated", "translating"]
 
-_ROOM: Final = "make room and run the same command again: it goes on where it stopped"
-_CATEGORIES: Final[dict[int, tuple[type[SheafError], str]]] = {
-    errno.ENOENT: (NotFound, "was it removed or renamed meanwhile?"),
-    errno.ENOTDIR: (Refused, "a file or symlink stands where a folder is needed"),
-    errno.ELOOP: (Refused, "a symlink stands where a file or folder is needed"),
-    errno.EISDIR: (Refused, "a folder stands where a file is needed"),
-    errno.EEXIST: (Refused, "something stands there already"),
-    errno.ENOTEMPTY: (Refused, "there is something in it that isn't part of the bundle"),
+Categories = Mapping[int, tuple[type[SheafError], str]]  #: by the system's number: the error to raise, and its hint
+
+_ROOM: Final = "free space on that disk, then run the same command again: it resumes"
+_CATEGORIES: Final[Categories] = {
+    errno.ENOENT: (NotFound, "check whether it was removed or renamed in the meantime"),
+    errno.ENOTDIR: (Refused, "a file or symlink is in the way of a folder"),
+    errno.ELOOP: (Refused, "a symlink is in the way of a file or folder"),
+    errno.EISDIR: (Refused, "a folder is in the way of a file"),
+    errno.EEXIST: (Refused, "move away the file or folder that exists there"),
+    errno.ENOTEMPTY: (Refused, "the folder contains files that aren't part of the bundle"),
     errno.ENOSPC: (NoSpace, _ROOM),
     errno.EDQUOT: (NoSpace, _ROOM),
-    errno.EFBIG: (NoSpace, "the file system or a limit allows no file of this size"),
+    errno.EFBIG: (NoSpace, "the file system or a limit does not allow files of this size"),
     errno.EACCES: (Denied, "check the owner and the mode of that path"),
     errno.EPERM: (Denied, "check the owner, the mode and the attributes of that path"),
     errno.EROFS: (Denied, "the file system is mounted read-only"),
     errno.ENAMETOOLONG: (InvalidInput, "choose a shorter path for the folder, or shorten the name"),
-    errno.EILSEQ: (InvalidInput, "this file system can't hold that name"),
-    errno.EINVAL: (InvalidInput, "this file system can't hold that name or time"),
+    errno.EILSEQ: (InvalidInput, "this file system does not allow that name"),
+    errno.EINVAL: (InvalidInput, "this file system does not allow that name or time"),
     errno.EMFILE: (Unavailable, "too many open files: raise the limit with ulimit -n"),
     errno.EIO: (Unavailable, "the disk reports an error: check it, then try again"),
 }
@@ -54,17 +56,28 @@ def ensure_utf8_names() -> None:
         )
 
 
-def local_error(error: OSError, what: str) -> SheafError:
-    """Return the error to raise for an ``OSError`` during ``what`` (such as "read train/1.jpg")."""
-    category, hint = _CATEGORIES.get(error.errno or 0, (Unavailable, "try again"))
-    reason = os.strerror(error.errno) if error.errno else str(error)
+def error_of(error: OSError, what: str, categories: Categories) -> SheafError:
+    """Return the error to raise for an ``OSError`` during ``what``, by its number in ``categories``."""
+    number = error.errno or 0
+    category, hint = categories.get(number, (Unavailable, "try again"))
+    reason = os.strerror(number) if number else str(error)
     return category(f"can't {what}: {reason}", hint)
 
 
 @contextmanager
-def translated(what: str) -> Iterator[None]:
-    """Translate an ``OSError`` in the block into an error of Sheaf."""
+def translating(what: str, categories: Categories) -> Iterator[None]:
+    """Translate an ``OSError`` in the block into the error that ``categories`` has for its number."""
     try:
         yield
     except OSError as error:
-        raise local_error(error, what) from error
+        raise error_of(error, what, categories) from error
+
+
+def local_error(error: OSError, what: str) -> SheafError:
+    """Return the error to raise for an ``OSError`` during ``what`` (such as "read train/1.jpg")."""
+    return error_of(error, what, _CATEGORIES)
+
+
+def translated(what: str) -> AbstractContextManager[None]:
+    """Translate an ``OSError`` in the block into an error of Sheaf. ``what``: as in "can't <what>"."""
+    return translating(what, _CATEGORIES)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from blake3 import blake3
+from tests.compat.builders import external_entry
 from tests.compat.independent_reader import Store
 from tests.compat.vectors import computed
 
@@ -27,7 +28,7 @@ from sheaf.engine.erase.redact_names import Names
 from sheaf.engine.log.record_log import repo_log, store_log
 from sheaf.engine.log.resolve import Refs
 from sheaf.engine.manifest.node_store import Nodes, pointer_of
-from sheaf.engine.manifest.rows import external_entry, folder_entry, row_of
+from sheaf.engine.manifest.rows import folder_entry, row_of
 from sheaf.engine.manifest.tree import Tree
 from sheaf.format import keys
 from sheaf.format.columns import U32, hashes_of

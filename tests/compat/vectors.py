@@ -14,9 +14,10 @@ import numpy as np
 import pyarrow as pa
 from blake3 import blake3
 from pyfastcdc import FastCDC
+from tests.compat.builders import external_entry
 from tests.format.trees import Shelf
 
-from sheaf.engine.manifest.rows import external_entry, folder_entry, row_of, symlink_entry
+from sheaf.engine.manifest.rows import folder_entry, row_of, symlink_entry
 from sheaf.engine.manifest.tree_writer import leaves_of
 from sheaf.format.columns import U32, hashes_of
 from sheaf.format.encrypted_v1 import ObjectCipher, StoreKey, stored_size

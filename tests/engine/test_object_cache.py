@@ -13,7 +13,7 @@ from sheaf.engine.clock import SystemClock, parse_time, rfc3339
 from sheaf.engine.core import Core
 from sheaf.engine.object_cache import FolderCache
 from sheaf.errors import Corrupt, NotFound
-from sheaf.model.ids import is_ksuid, ksuid_seconds
+from sheaf.model.ids import is_ksuid, ksuid
 from sheaf.storage.wrappers.wrapper import WrapperBackend
 
 KEY = "nodes/ab/cdef"
@@ -141,4 +141,5 @@ def test_the_clock_of_the_machine_makes_ids_of_now() -> None:
     ids = [clock.new_id() for _ in range(100)]
     assert len(set(ids)) == 100
     assert all(is_ksuid(id) for id in ids)
-    assert abs(ksuid_seconds(ids[0]) - clock.now_ns() // 10**9) <= 1
+    now = clock.now_ns() // 10**9
+    assert ksuid(now - 1, bytes(16)) <= ids[0] <= ksuid(now + 1, b"\xff" * 16)

@@ -17,7 +17,7 @@ from sheaf.errors import Corrupt, Denied, InvalidInput, NoSpace, NotFound, Refus
 from sheaf.storage.folder import backend as folder_module
 from sheaf.storage.folder.backend import FolderBackend
 from sheaf.storage.folder.network_mounts import filesystem_type, is_network, parse_mount_output, parse_proc_mounts
-from sheaf.storage.folder.oserrors import from_oserror
+from sheaf.storage.folder.oserrors import WRITING, from_oserror
 from sheaf.storage.folder.syscalls import Syscalls
 from sheaf.storage.port import LARGEST, Created
 
@@ -66,7 +66,7 @@ def test_a_failed_call_is_translated_and_leaves_nothing(
 
 def test_a_read_error_of_the_disk_is_corrupt() -> None:
     assert isinstance(from_oserror(OSError(errno.EIO, "x"), "read k"), Corrupt)
-    assert isinstance(from_oserror(OSError(errno.EIO, "x"), "write k", writing=True), Unavailable)
+    assert isinstance(from_oserror(OSError(errno.EIO, "x"), "write k", WRITING), Unavailable)
     assert isinstance(from_oserror(OSError("odd"), "read k"), Unavailable)
 
 

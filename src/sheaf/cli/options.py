@@ -201,4 +201,4 @@ def _share(value: str) -> float:
 
 def read_data(text: str) -> Decorator:
     """Return the option for the part of the data to read, between 0 and 1; None without the option."""
-    return click.option("--read-data", type=_share, is_flag=False, flag_value="100%", metavar="[=N%]", text=text)
+    return click.option("--read-data", type=_share, is_flag=False, flag_value="100%", metavar="[=N%]", help=text)

@@ -19,7 +19,6 @@ __all__ = [
     "is_ksuid_prefix",
     "is_version",
     "ksuid",
-    "ksuid_seconds",
     "parse_hash",
 ]
 
@@ -65,11 +64,6 @@ def is_ksuid(text: str) -> bool:
 def is_ksuid_prefix(text: str) -> bool:
     """True if the text may be the beginning of a KSUID, or all of it: 8 to 27 characters. Few words have this shape."""
     return _KSUID_PREFIX.fullmatch(text) is not None and _number(text.ljust(27, "0")) < _LIMIT
-
-
-def ksuid_seconds(text: str) -> int:
-    """The Unix seconds in a KSUID, by the clock of its creator: for users to read, never to base a decision on."""
-    return (_number(text) >> 128) + _EPOCH
 
 
 def _number(text: str) -> int:

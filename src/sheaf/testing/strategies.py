@@ -1,4 +1,4 @@
-"""Hypothesis strategies: trees, names, refs, contents and edits, including unusual ones."""
+"""Hypothesis strategies: trees, names, contents and edits, including unusual ones."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from sheaf.model.ids import is_ksuid, is_version
-from sheaf.model.names import REF_FORMS
 from sheaf.model.paths import ancestors
 from sheaf.testing.model_repo import FOLDER, ModelEntry, Tree, with_folders
 
-__all__ = ["EditStep", "contents", "edited", "edits", "names", "paths", "ref_names", "repo_names", "trees"]
+__all__ = ["EditStep", "contents", "edited", "edits", "names", "paths", "trees"]
 
 #: Names that sort, fold or nest awkwardly; with "a", "a-b" and "a/b" a plain order of paths would be wrong.
 PORTABLE = ("a", "a-b", "a.b", "ab", "a b", "b", "-", "~", ".a", "..a", "é", "日本", "\U0001f34e")
@@ -76,18 +74,6 @@ def _grown(drawn: list[tuple[str, ModelEntry]]) -> dict[str, ModelEntry]:
         if path not in tree and all(tree.get(above, FOLDER) == FOLDER for above in ancestors(path)):
             tree = {**with_folders({path: entry}), **tree}
     return tree
-
-
-def ref_names() -> st.SearchStrategy[str]:
-    """Valid names of labels and branches."""
-    free = st.from_regex(r"[A-Za-z0-9._+-]{1,20}", fullmatch=True)
-    return free.filter(lambda name: not is_version(name) and not is_ksuid(name) and name not in REF_FORMS)
-
-
-def repo_names() -> st.SearchStrategy[str]:
-    """Valid names of repos."""
-    segment = st.from_regex(r"[A-Za-z0-9._-]{1,12}", fullmatch=True).filter(lambda part: part not in (".", ".."))
-    return st.lists(segment, min_size=1, max_size=3).map("/".join)
 
 
 # -- edits -------------------------------------------------------------------------------------------------------------

@@ -236,13 +236,13 @@ def test_many_rows_are_found_again(tmp_path: Path) -> None:
     assert hit.all() and (found == contents).all()
 
 
-@pytest.mark.parametrize("slice", [1, 2, 1000])
+@pytest.mark.parametrize("in_memory", [1, 2, 1000])
 def test_what_waits_on_disk_is_saved_like_what_waits_in_memory(
-    root: Path, cache_dir: Path, tmp_path: Path, rows: int
+    root: Path, cache_dir: Path, tmp_path: Path, in_memory: int
 ) -> None:
     saved = []
-    for folder, rows_in_memory in ((cache_dir, 1000), (tmp_path / "other", rows)):
-        batch, cache = slice(root), StatCache.open(folder, root, LATER, rows_in_memory)
+    for folder, rows_in_memory in ((cache_dir, 1000), (tmp_path / "other", in_memory)):
+        batch, cache = rows(root), StatCache.open(folder, root, LATER, rows_in_memory)
         for row in range(3):
             cache.add(batch, hashes(3), np.arange(3) == row)
         assert cache.save()

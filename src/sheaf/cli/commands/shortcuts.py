@@ -38,7 +38,7 @@ def _short(
 
     params = [*arguments, *(param for param in long.params if param.name not in without)]
     made = Verb(
-        None, example=example, exits=long.exits, fields=long.listed, params=params, callback=callback, text=text
+        None, example=example, exits=long.exits, fields=long.listed, params=params, callback=callback, help=text
     )
     make_completable(made.params)
     return made

@@ -10,7 +10,7 @@ import pyarrow as pa
 from blake3 import blake3
 
 from sheaf.engine.chunks.ingest import StoredFile
-from sheaf.format.node_v1 import ROWS, external_content
+from sheaf.format.node_v1 import ROWS
 from sheaf.model.entries import (
     ChunkPlace,
     ExternalPlace,
@@ -24,7 +24,7 @@ from sheaf.model.entries import (
 )
 from sheaf.model.paths import check_path, check_target, split
 
-__all__ = ["external_entry", "folder_entry", "place_of", "row_of", "symlink_entry"]
+__all__ = ["folder_entry", "place_of", "row_of", "symlink_entry"]
 
 
 def folder_entry(path: str, mode: int = 0o755, mtime: int = 0) -> ManifestEntry:
@@ -38,13 +38,6 @@ def symlink_entry(path: str, target: str, mtime: int = 0) -> ManifestEntry:
     folder, name = split(check_path(path))
     raw = check_target(target, path).encode()
     return ManifestEntry(folder, name, Kind.SYMLINK, 0o777, mtime, len(raw), blake3(raw).digest(), target)
-
-
-def external_entry(path: str, url: str, size: int, etag: str = "", mtime: int = 0) -> ManifestEntry:
-    """Return the entry of an external file, whose bytes were not hashed: its content is a hash of URL, size and ETag."""
-    folder, name = split(check_path(path))
-    content = external_content(url, size, etag)
-    return ManifestEntry(folder, name, Kind.EXTERNAL, 0o644, mtime, size, content, place=ExternalPlace(url, etag))
 
 
 def place_of(placed: StoredFile) -> Place | None:

@@ -24,7 +24,7 @@ from sheaf.storage.folder.directories import Folders, Modes
 from sheaf.storage.folder.leftovers import TemporaryFiles
 from sheaf.storage.folder.list_keys import walk
 from sheaf.storage.folder.network_mounts import filesystem_type, is_local, is_network
-from sheaf.storage.folder.oserrors import translated
+from sheaf.storage.folder.oserrors import WRITING, translated
 from sheaf.storage.folder.regular_files import ensure_no_link, opened, read_whole
 from sheaf.storage.folder.syscalls import Syscalls
 from sheaf.storage.key_rules import ASIDE, check_key, check_prefix
@@ -77,7 +77,7 @@ class FolderBackend(Backend):
     def create(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
         parts = views(data)
         path = self._path(check_key(key))
-        with translated(f"write {key} in {self.url}", writing=True):
+        with translated(f"write {key} in {self.url}", WRITING):
             with self._written_temporarily(parts) as temporary:
                 created = self._publish(temporary, path)
             # Sync even if the object existed already: another process may have created it without syncing it yet, and
@@ -89,7 +89,7 @@ class FolderBackend(Backend):
 
     def replace(self, key: str, data: Buffer) -> None:
         path = self._path(check_key(key))
-        with translated(f"replace {key} in {self.url}", writing=True):
+        with translated(f"replace {key} in {self.url}", WRITING):
             with self._written_temporarily(views(data)) as temporary:
                 self._folders.making(path, lambda: self._calls.rename(temporary, path))
             self._folders.sync(os.path.dirname(path))
@@ -155,7 +155,7 @@ class FolderBackend(Backend):
 
     def delete(self, key: str) -> None:
         path = self._path(check_key(key))
-        with translated(f"delete {key} in {self.url}", writing=True):
+        with translated(f"delete {key} in {self.url}", WRITING):
             try:
                 self._calls.unlink(path)
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):

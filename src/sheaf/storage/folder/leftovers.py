@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from stat import S_ISREG
 
 from sheaf.storage.folder.directories import Folders, Modes
-from sheaf.storage.folder.oserrors import translated
+from sheaf.storage.folder.oserrors import READING, WRITING, translated
 from sheaf.storage.folder.syscalls import Syscalls
 from sheaf.storage.key_rules import ASIDE
 from sheaf.storage.port import Unfinished
@@ -76,7 +76,7 @@ class TemporaryFiles:
 
     def unfinished(self, *, remove: bool) -> list[Unfinished]:
         """List or remove leftovers, as :meth:`Backend.unfinished` says."""
-        with translated(f"list {ASIDE}/ of {self._base}", writing=remove):
+        with translated(f"list {ASIDE}/ of {self._base}", WRITING if remove else READING):
             names = self._names()
             if not names:
                 return []

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import errno
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 from sheaf.errors import Corrupt, Denied, InvalidInput, NoSpace, NotFound, Refused, SheafError, Unavailable
+from sheaf.local_errors import Categories, error_of, translating
 
-__all__ = ["from_oserror", "translated"]
+__all__ = ["READING", "WRITING", "from_oserror", "translated"]
 
-_CATEGORIES: dict[int, tuple[type[SheafError], str]] = {
+#: Of reading a store.
+READING: Categories = {
     errno.ENOENT: (NotFound, ""),
     errno.ENOTDIR: (NotFound, ""),
     errno.EISDIR: (NotFound, ""),
@@ -30,8 +30,9 @@ _CATEGORIES: dict[int, tuple[type[SheafError], str]] = {
 }
 
 
-#: What differs when we write: a missing folder existed a moment ago, and a file in the way means a bad name.
-_WRITING: dict[int, tuple[type[SheafError], str]] = {
+#: Errors of writing: a missing folder existed a moment ago, and a file in the way means a bad name.
+WRITING: Categories = {
+    **READING,
     errno.ENOENT: (Unavailable, "a folder or an unfinished file of the store was removed: try again"),
     errno.ENOTDIR: (InvalidInput, "a file is in the way of a folder"),
     errno.EISDIR: (InvalidInput, "a folder is in the way of a file"),
@@ -40,20 +41,11 @@ _WRITING: dict[int, tuple[type[SheafError], str]] = {
 }
 
 
-def from_oserror(error: OSError, what: str, *, writing: bool = False) -> SheafError:
+def from_oserror(error: OSError, what: str, categories: Categories = READING) -> SheafError:
     """Return the error to raise for ``error``. ``what``: what was being done, such as "read packs/ab/x"."""
-    number = error.errno or 0
-    category, hint = _CATEGORIES.get(number, (Unavailable, "try again"))
-    if writing:
-        category, hint = _WRITING.get(number, (category, hint))
-    reason = os.strerror(number) if number else str(error)
-    return category(f"can't {what}: {reason}", hint)
+    return error_of(error, what, categories)
 
 
-@contextmanager
-def translated(what: str, *, writing: bool = False) -> Iterator[None]:
-    """Translate an ``OSError`` raised inside into an error of ``sheaf.errors``. ``what``: as in "can't <what>"."""
-    try:
-        yield
-    except OSError as error:
-        raise from_oserror(error, what, writing=writing) from error
+def translated(what: str, categories: Categories = READING) -> AbstractContextManager[None]:
+    """Translate an ``OSError`` in the block into an error of ``sheaf.errors``. ``what``: as in "can't <what>"."""
+    return translating(what, categories)
