@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 from sheaf.errors import Refused, SheafError, Unavailable
 
-__all__ = ["ApplicationFailed", "Phase", "Stage", "Seen", "Terminated", "TimeLimits", "advance"]
+__all__ = ["ApplicationFailed", "Phase", "Seen", "Stage", "Terminated", "TimeLimits", "advance"]
 
 
 class ApplicationFailed(Refused):

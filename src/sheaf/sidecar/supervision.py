@@ -10,7 +10,7 @@ from typing import Protocol
 from sheaf.errors import Bug, SheafError
 from sheaf.sidecar.children import Children, Signals
 from sheaf.sidecar.coordination import CoordinationFolder
-from sheaf.sidecar.protocol import Phase, Stage, Seen, TimeLimits, advance
+from sheaf.sidecar.protocol import Phase, Seen, Stage, TimeLimits, advance
 
 __all__ = ["Behaviour", "Sidecar", "Supervision"]
 

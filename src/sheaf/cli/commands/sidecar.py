@@ -12,6 +12,7 @@ import click
 
 from sheaf.cli import options
 from sheaf.cli.app import App
+from sheaf.cli.exits import OK, TERMINATED
 from sheaf.cli.output.text import quote
 from sheaf.cli.verb_tree import verb
 
@@ -34,7 +35,7 @@ def _duration(name: str, text: str) -> options.Decorator:
 @verb(
     example="sheaf sidecar fuse -c /tmp/coord -d 'bundle mount --repo faces --label init --mount /tmp/in' \\\n"
     "    -d 'bundle upload --repo results --path /tmp/out --message nightly --label new'",
-    exits=(3, 5, 8),
+    exits=(3, 5, 8, 143),
 )
 @click.option("-c", "coordination", type=options.PLACE, metavar="DIR", help="Coordination folder. Default: /tmp/coord.")
 @click.option("-d", "commands", multiple=True, metavar="COMMAND", help="Mount, upload or config command; repeatable.")
@@ -63,7 +64,7 @@ def fuse(
     run_timeout: str | None,
     save_timeout: str | None,
     lost_timeout: str | None,
-) -> None:
+) -> int:
     """Mount bundles for an application, and upload its results.
 
     The application runs under wrap_application.sh with the same coordination folder. It starts when all mounts answer;
@@ -82,7 +83,7 @@ def fuse(
         "lostTimeout": lost_timeout,
     }
     flags = {key: value for key, value in given.items() if value is not None}
-    _serve(app, *_parameters(app, flags, commands, id_file, params))
+    return _serve(app, *_parameters(app, flags, commands, id_file, params))
 
 
 def _parameters(
@@ -107,11 +108,12 @@ def _parameters(
     return {**below, **found, **flags}, commands
 
 
-def _serve(app: App, values: Mapping[str, str], commands: FuseCommands) -> None:
+def _serve(app: App, values: Mapping[str, str], commands: FuseCommands) -> int:
     from sheaf.sidecar.children import Children, Signals
     from sheaf.sidecar.coordination import FUSE, CoordinationFolder
     from sheaf.sidecar.fuse_sidecar import FuseSidecar
     from sheaf.sidecar.parameters import behaviour_of, cache_bytes_of, coordination_folder_of
+    from sheaf.sidecar.protocol import Terminated
     from sheaf.sidecar.supervision import Supervision
 
     values = dict(values)
@@ -121,7 +123,12 @@ def _serve(app: App, values: Mapping[str, str], commands: FuseCommands) -> None:
         children = Children(_environment(app), app.note)
         children.watch(signals.wakeup)
         sidecar = FuseSidecar(commands, _program(app), children, cache_bytes)
-        Supervision(sidecar, folder, behaviour, children, signals, app.note).run()
+        try:
+            Supervision(sidecar, folder, behaviour, children, signals, app.note).run()
+        except Terminated as error:
+            app.warn(f"{app.dialect.error_prefix}{error.message}")
+            return TERMINATED
+    return OK
 
 
 def _program(app: App) -> list[str]:

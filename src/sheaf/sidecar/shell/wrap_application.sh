@@ -23,7 +23,7 @@ set -uf
 
 coord='' kinds='' databases='' sleeps=''
 timeout=86400 first=3600 lost=60 grace=30 poll=1
-beats=0 program='' watcher='' ended_by='' code=0 verdict=0 last='' since=0
+beats=0 program='' watcher='' ended_by='' code=0 verdict=0 last='' since=0 line=''
 
 say() { printf '%s\n' "wrap_application: $*" >&2; }
 
@@ -110,6 +110,12 @@ write() {
     printf '%s\n' "$2" >"$1.new" && mv -f "$1.new" "$1"
 } 2>/dev/null
 
+# first_line FILE: sets line, which is empty if the file is not there, or not readable for this user.
+first_line() {
+    line=''
+    [ ! -f "$1" ] || read -r line <"$1" || true
+} 2>/dev/null
+
 prepare() {
     [ -d "$2" ] || (umask 0 && mkdir -p "$2") || return
     for file in application-running application-failed "$5" "$6"; do
@@ -131,13 +137,12 @@ beat() {
 # Fails if the sidecar has failed or is silent. Variables seen_N, since_N and alive_N keep what was seen of sidecar N.
 check() {
     if [ -f "$2/$3-failed" ]; then
-        reason='' # the file may be of another user, and not readable
-        read -r reason <"$2/$3-failed" || true
-        say "the $3 sidecar has failed: ${reason:-no reason given}"
+        first_line "$2/$3-failed"
+        say "the $3 sidecar has failed: ${line:-no reason given}"
         return 125
-    fi 2>/dev/null
-    seen=''
-    [ -f "$2/$3-running" ] && read -r seen <"$2/$3-running"
+    fi
+    first_line "$2/$3-running"
+    seen=$line
     eval "last=\${seen_$1-none} since=\${since_$1-$now}"
     if [ "$last" = none ]; then
         eval "seen_$1=\$seen since_$1=$now alive_$1="
@@ -149,7 +154,7 @@ check() {
     elif [ -z "$seen" ] && [ "$first" -gt 0 ] && [ $((now - since)) -ge "$first" ] && [ ! -f "$2/$4" ]; then
         say "no $3 sidecar after $first s: see the state of its container"
         return 124
-    fi 2>/dev/null
+    fi
     return 0
 }
 
@@ -197,27 +202,28 @@ finish() {
     exit "$1"
 }
 
-# Runs next to the program: shows signs of life, and ends the program if a sidecar fails.
+# Runs next to the program: shows signs of life, and says by SIGUSR1 that a sidecar has failed. It ends with the program:
+# bash can miss that when a signal comes at the same time, but not the end of this process, too.
 watch() {
-    trap 'exit 0' TERM
-    while :; do
+    while is_running; do
         now
         each check || break
         beat
         pause
     done
-    trap 'exit 125' TERM # the program has ended, and this is why
+    is_running || exit 0
     say 'ending the program, since its data can no longer be read or saved'
-    kill -TERM "$program" 2>/dev/null
+    kill -USR1 $$
     now
     end=$((now + grace))
-    while [ "$now" -lt "$end" ]; do
+    while is_running && [ "$now" -lt "$end" ]; do
         pause
         now
     done
     kill -KILL "$program" 2>/dev/null
-    exit 125
 }
+
+is_running() { kill -0 "$program" 2>/dev/null; }
 
 # Sets code to what the program ended with. A signal that this script gets goes on to the program. Shells start
 # programs in the background with SIGINT ignored, so SIGTERM is what arrives there.
@@ -226,6 +232,7 @@ run() {
     "$@" <&3 3<&- &
     program=$!
     trap 'signalled=1; kill -TERM "$program" 2>/dev/null' TERM INT
+    trap 'signalled=1; verdict=125; kill -TERM "$program" 2>/dev/null' USR1
     [ -z "$ended_by" ] || kill -TERM "$program" # the signal came before the trap
     watch <&3 3<&- >&2 &
     watcher=$!
@@ -239,13 +246,11 @@ run() {
         if [ -z "$code" ] || [ $got -ne 127 ]; then code=$got; fi
         [ -n "$signalled" ] || break
     done
-    kill -TERM "$watcher" 2>/dev/null
-    while :; do
-        signalled=
+    { # without a report of bash that it was killed
+        kill -KILL "$watcher" # a shell's new process can lose any other signal
         wait "$watcher"
-        verdict=$?
-        [ -n "$signalled" ] || break
-    done
+    } 2>/dev/null
+    trap '' USR1
 }
 
 trap 'ended_by=143' TERM
