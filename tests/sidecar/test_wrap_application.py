@@ -29,7 +29,7 @@ def test_the_program_gets_its_arguments_untouched_once_the_data_is_ready(pod: Po
     with PlayedSidecar(pod.coord) as sidecar:
         app = pod.application("-b", "fuse", "--", *program, shell=shell)
         sidecar.await_("application-running")
-        assert not app.out
+        assert app.popen.poll() is None
         sidecar.emit("mountdone")
         _finish(sidecar)
         assert app.end() == 0, app.err

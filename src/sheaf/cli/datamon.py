@@ -19,6 +19,7 @@ from sheaf.cli.datamon_commands.settings import read_datamon
 from sheaf.cli.datamon_commands.traces import leave_traces
 from sheaf.cli.options import GLOBAL_OPTIONS, global_option, ignored_option
 from sheaf.cli.output.streams import ensure_utf8, prepare_streams
+from sheaf.cli.process_setup import set_up_process
 from sheaf.cli.run import start
 from sheaf.cli.verb_tree import MissingOptions, Tree
 from sheaf.cli.verbs import NOUNS as SHEAF_NOUNS
@@ -156,4 +157,5 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
     ensure_utf8()
     prepare_streams()
+    set_up_process()
     start(datamon, DATAMON, list(sys.argv[1:] if argv is None else argv))
