@@ -163,3 +163,16 @@ def test_both_entry_points_start(home: Path) -> None:
             _command("version", program=program), env=_environment(home), capture_output=True, check=True
         )
         assert done.stdout.startswith(text)
+
+
+@pytest.mark.parametrize("program", ["main", "datamon"])
+def test_both_programs_keep_their_memory_small(program: str) -> None:
+    code = (
+        "import gc, os, sheaf.cli.run as run\n"
+        "run.start = lambda *_: print(os.environ['ARROW_DEFAULT_MEMORY_POOL'], gc.get_threshold()[0])\n"
+        f"from sheaf.cli.{program} import main\n"
+        "main(['repo', 'list'])\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "ARROW_DEFAULT_MEMORY_POOL"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == "system 50000\n", done.stderr

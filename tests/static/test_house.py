@@ -216,7 +216,7 @@ def test_locks_and_pools_are_those_that_work_after_a_fork() -> None:
 #: variables for a library that is loaded next; and completion, which gets its words so.
 _ENVIRONMENT = (
     "cli/commands/completion.py",
-    "cli/main.py",
+    "cli/process_setup.py",
     "settings/settings.py",
     "storage/bucket/clients.py",
 )

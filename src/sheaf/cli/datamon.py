@@ -19,6 +19,7 @@ from sheaf.cli.datamon_commands.settings import read_datamon
 from sheaf.cli.datamon_commands.traces import leave_traces
 from sheaf.cli.options import GLOBAL_OPTIONS, global_option, ignored_option
 from sheaf.cli.output.streams import ensure_utf8, prepare_streams
+from sheaf.cli.process_setup import set_up_process
 from sheaf.cli.run import start
 from sheaf.cli.verb_tree import MissingOptions, VerbTree
 from sheaf.cli.verbs import NOUNS as SHEAF_NOUNS
@@ -157,4 +158,5 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its exit code."""
     ensure_utf8()
     prepare_streams()
+    set_up_process()
     start(datamon, DATAMON, list(sys.argv[1:] if argv is None else argv))

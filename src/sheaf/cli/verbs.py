@@ -21,6 +21,7 @@ NOUNS: Final[dict[str, str]] = {
     "diamond": "Fill one bundle from many machines.",
     "label": "Manage labels; 'sheaf label REPO@REF LABEL' sets one.",
     "repo": "Manage repos (datasets).",
+    "sidecar": "Serve an application in a pod with data.",
     "store": "Manage a store: check, clean up, repair, replicate.",
 }
 
@@ -86,6 +87,8 @@ VERBS: Final[dict[str, str]] = {
     "repo rename": "sheaf.cli.commands.repo:rename",
     "repo squash": "sheaf.cli.commands.repo:squash",
     "repo undelete": "sheaf.cli.commands.repo:undelete",
+    "sidecar fuse": "sheaf.cli.commands.sidecar:fuse",
+    "sidecar scripts": "sheaf.cli.commands.sidecar:scripts",
     "store check": "sheaf.cli.commands.store:check",
     "store erase": "sheaf.cli.commands.erase:erase",
     "store erased": "sheaf.cli.commands.erase:erased",

@@ -1,0 +1,160 @@
+"""``sidecar``: serve an application in a pod: its data is there before it starts, and saved after it has ended."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from sheaf.cli import options
+from sheaf.cli.app import App
+from sheaf.cli.exits import OK, TERMINATED
+from sheaf.cli.output.text import quote
+from sheaf.cli.verb_tree import verb
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sheaf.sidecar.command_lines import FuseCommands
+
+__all__ = ["fuse", "scripts"]
+
+_PROGRAM: Final = "from sheaf.cli.datamon import main; main()"
+#: Global options that the commands of a sidecar get, too.
+_PASSED_ON: Final = ("store", "context", "endpoint", "region", "profile", "key_file", "limit_rate")
+
+
+def _duration(name: str, text: str) -> options.Decorator:
+    return click.option(name, metavar="TIME", help=text)
+
+
+@verb(
+    example="sheaf sidecar fuse -c /tmp/coord -d 'bundle mount --repo faces --label init --mount /tmp/in' \\\n"
+    "    -d 'bundle upload --repo results --path /tmp/out --message nightly --label new'",
+    exits=(3, 5, 8, 143),
+)
+@click.option("-c", "coordination", type=options.PLACE, metavar="DIR", help="Coordination folder. Default: /tmp/coord.")
+@click.option("-d", "commands", multiple=True, metavar="COMMAND", help="Mount, upload or config command; repeatable.")
+@click.option("-i", "id_file", type=options.PLACE, metavar="FILE", help="File for the id of the uploaded bundle.")
+@click.option("-s", "stays", is_flag=True, help="Stay until SIGTERM instead of exiting.")
+@click.option("--params", metavar="YAML", help="Parameters: a YAML file, or YAML itself.")
+@click.option("--save-unfinished", is_flag=True, help="On SIGTERM or a failure, save what is there, without label.")
+@click.option("--cache-size", metavar="SIZE", help="Memory for the data that all mounts cache. Default: 128M.")
+@_duration("--poll-interval", "Time between two looks at the folder. Default: 1s.")
+@_duration("--start-timeout", "Time until all mounts must answer. Default: 1h.")
+@_duration("--run-timeout", "Time that the application may run. Default: no limit.")
+@_duration("--save-timeout", "Time until all uploads must be done. Default: 1d.")
+@_duration("--lost-timeout", "Silence after which the application is lost. Default: 1m.")
+def fuse(
+    app: App,
+    *,
+    coordination: Path | None,
+    commands: tuple[str, ...],
+    id_file: Path | None,
+    stays: bool,
+    params: str | None,
+    save_unfinished: bool,
+    cache_size: str | None,
+    poll_interval: str | None,
+    start_timeout: str | None,
+    run_timeout: str | None,
+    save_timeout: str | None,
+    lost_timeout: str | None,
+) -> int:
+    """Mount bundles for an application, and upload its results.
+
+    The application runs under wrap_application.sh with the same coordination folder. It starts when all mounts answer;
+    when it has ended without an error, the uploads run. Parameters are -d commands in Datamon's words, or YAML from
+    --params, $dm_fuse_params or $SIDECAR_CONFIG.
+    """
+    given = {
+        "coordPoint": None if coordination is None else str(coordination),
+        "sleepInsteadOfExit": "true" if stays else None,
+        "saveUnfinished": "true" if save_unfinished else None,
+        "cacheSize": cache_size,
+        "pollInterval": poll_interval,
+        "startTimeout": start_timeout,
+        "runTimeout": run_timeout,
+        "saveTimeout": save_timeout,
+        "lostTimeout": lost_timeout,
+    }
+    flags = {key: value for key, value in given.items() if value is not None}
+    return _serve(app, *_parameters(app, flags, commands, id_file, params))
+
+
+def _parameters(
+    app: App, flags: dict[str, str], texts: tuple[str, ...], id_file: Path | None, params: str | None
+) -> tuple[dict[str, str], FuseCommands]:
+    """The global options and commands, from flags, YAML and the environment."""
+    from sheaf.errors import InvalidInput
+    from sheaf.sidecar.command_lines import parse_commands
+    from sheaf.sidecar.parameters import commands_of_environment, environment_options
+
+    below = environment_options(app.environment.variables)
+    if texts:
+        if params:
+            raise InvalidInput("-d and --params are mutually exclusive", "pass only one of them")
+        found: dict[str, str] = {}
+        commands = parse_commands(texts, id_file)
+    else:
+        found, commands = commands_of_environment(app.environment.variables, params)
+        if id_file is not None:
+            raise InvalidInput("-i requires -d", "set destBundleID in YAML")
+    commands.check()
+    return {**below, **found, **flags}, commands
+
+
+def _serve(app: App, values: Mapping[str, str], commands: FuseCommands) -> int:
+    from sheaf.sidecar.children import Children, Signals
+    from sheaf.sidecar.coordination import FUSE, CoordinationFolder
+    from sheaf.sidecar.fuse_sidecar import FuseSidecar
+    from sheaf.sidecar.parameters import behaviour_of, cache_bytes_of, coordination_folder_of
+    from sheaf.sidecar.protocol import Terminated
+    from sheaf.sidecar.supervision import Supervision
+
+    values = dict(values)
+    folder = CoordinationFolder(coordination_folder_of(values), FUSE)
+    behaviour, cache_bytes = behaviour_of(values), cache_bytes_of(values)
+    with Signals() as signals:
+        children = Children(_environment(app), app.note)
+        children.watch(signals.wakeup)
+        sidecar = FuseSidecar(commands, _program(app), children, cache_bytes)
+        try:
+            Supervision(sidecar, folder, behaviour, children, signals, app.note).run()
+        except Terminated as error:
+            app.warn(f"{app.dialect.error_prefix}{error.message}")
+            return TERMINATED
+    return OK
+
+
+def _program(app: App) -> list[str]:
+    """``datamon`` with the global options of this call."""
+    flags = {key: app.flags[key] for key in _PASSED_ON if key in app.flags}
+    passed = (word for key, value in flags.items() for word in (f"--{key.replace('_', '-')}", value))
+    return [sys.executable, "-P", "-c", _PROGRAM, *passed]
+
+
+def _environment(app: App) -> dict[str, str]:
+    own = {"SHEAF_CONFIG": app.flags["config"]} if "config" in app.flags else {}
+    return {**app.environment.variables, **own}
+
+
+@verb(example="sheaf sidecar scripts --destination /shared/bin", exits=(9, 10))
+@options.folder_option("--destination", "Folder to copy the scripts to; created if it does not exist.")
+def scripts(app: App, *, destination: Path) -> None:
+    """Copy wrap_application.sh and wrap_datamon.sh to a folder.
+
+    An init container does this, so that the image of the application needs nothing of Sheaf.
+    """
+    from sheaf import sidecar
+
+    destination.mkdir(parents=True, exist_ok=True)
+    for script in sorted((Path(sidecar.__file__).parent / "shell").glob("*.sh")):
+        copy = destination / script.name
+        shutil.copyfile(script, copy)
+        copy.chmod(copy.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+        app.out.line(quote(str(copy)))

@@ -1,0 +1,186 @@
+"""Child processes whose lines are passed on, and one wait for all that can happen: output, ends of processes, signals."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from types import FrameType
+from typing import Final
+
+from sheaf.errors import Unavailable
+
+__all__ = ["Child", "Children", "Signals"]
+
+_PR_SET_PDEATHSIG: Final = 1
+_READ: Final = 1 << 16
+_KEPT_LINES: Final = 50
+_ENDINGS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class Child:
+    """A running process. ``lines``: the last lines of its standard output, ``complaints`` of its standard error."""
+
+    def __init__(self, name: str, process: subprocess.Popen[bytes]) -> None:
+        self.name = name
+        self.process = process
+        self.lines: list[str] = []
+        self.complaints: list[str] = []
+
+    @property
+    def code(self) -> int | None:
+        """The exit code; None while it runs. Negative for a signal."""
+        return self.process.poll()
+
+    @property
+    def reason(self) -> str:
+        """Why it has failed, in its own words if it said any."""
+        said = [line for line in self.complaints if not line.startswith(("hint:", "INFO:"))]
+        code = self.code or 0
+        ended = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+        return f"{said[-1].removeprefix('ERROR: ').removeprefix('error: ')} ({ended})" if said else ended
+
+    def signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            self.process.send_signal(number)
+
+
+class _Stream:
+    """One output of a child, cut into lines."""
+
+    def __init__(self, child: Child, kept: list[str], pass_on: Callable[[str], None]) -> None:
+        self._name = child.name
+        self._kept = kept
+        self._pass_on = pass_on
+        self._rest = b""
+
+    def feed(self, data: bytes) -> None:
+        *whole, self._rest = (self._rest + data).split(b"\n")
+        if not data and self._rest:
+            whole, self._rest = [self._rest], b""
+        for raw in whole:
+            line = raw.decode("utf-8", "backslashreplace").rstrip()
+            self._kept.append(line)
+            del self._kept[:-_KEPT_LINES]
+            self._pass_on(f"{self._name}: {line}")
+
+
+class Children:
+    """All processes of a sidecar. ``pass_on`` is given each line that they print, behind the child's name."""
+
+    def __init__(self, environment: Mapping[str, str], pass_on: Callable[[str], None]) -> None:
+        self._environment = environment
+        self._pass_on = pass_on
+        self._selector = selectors.DefaultSelector()
+        self._all: list[Child] = []
+
+    def start(self, name: str, command: Sequence[str], *, is_quiet: bool = False) -> Child:
+        """Run a command. It ends when this process does, however that ends. Raises Unavailable if it can't be run.
+
+        ``is_quiet``: what it prints on standard output is not passed on.
+        """
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=dict(self._environment),
+                start_new_session=True,  # Ctrl-C must not end a mount while the application still reads
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 - this process has no threads
+            )
+        except OSError as error:
+            raise Unavailable(f"{name}: can't run {command[0]}: {error.strerror}") from error
+        child = Child(name, process)
+        outputs = (
+            (process.stdout, child.lines, _drop if is_quiet else self._pass_on),
+            (process.stderr, child.complaints, self._pass_on),
+        )
+        for pipe, kept, pass_on in outputs:
+            if pipe is not None:
+                os.set_blocking(pipe.fileno(), False)
+                self._selector.register(pipe, selectors.EVENT_READ, _Stream(child, kept, pass_on))
+        self._all.append(child)
+        return child
+
+    def watch(self, descriptor: int) -> None:
+        """Let :meth:`wait` return when this can be read."""
+        self._selector.register(descriptor, selectors.EVENT_READ, None)
+
+    def wait(self, seconds: float) -> None:
+        """Pass on what children print. Returns after the time, or earlier if a child or a signal said something."""
+        for key, _ in self._selector.select(seconds):
+            data = self._read(key.fd)
+            if key.data is None:
+                continue
+            key.data.feed(data or b"")
+            if data == b"":
+                self._selector.unregister(key.fileobj)
+                key.fileobj.close()  # type: ignore[union-attr]
+        self._all = [child for child in self._all if child.code is None]
+
+    @staticmethod
+    def _read(descriptor: int) -> bytes | None:
+        try:
+            return os.read(descriptor, _READ)
+        except BlockingIOError:
+            return None
+
+    def drain(self, child: Child) -> None:
+        """Read what an ended child has left in its pipes."""
+        pipes = (child.process.stdout, child.process.stderr)
+        while any(pipe is not None and not pipe.closed for pipe in pipes) and self._selector.select(0):
+            self.wait(0)
+
+    def stop(self, patience: float) -> None:
+        """End all children: SIGTERM, and SIGKILL after a time in seconds."""
+        for child in self._all:
+            child.signal(signal.SIGTERM)
+        for child in list(self._all):
+            try:
+                child.process.wait(patience)
+            except subprocess.TimeoutExpired:
+                child.signal(signal.SIGKILL)
+                child.process.wait()
+        self.wait(0)
+
+
+class Signals:
+    """Counts the signals that ask this process to end, instead of ending it."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __enter__(self) -> Signals:
+        self.wakeup, writer = os.pipe()
+        os.set_blocking(self.wakeup, False)
+        os.set_blocking(writer, False)
+        self._writer = writer
+        self._wakeup_before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        self._before = {number: signal.signal(number, self._come) for number in _ENDINGS}
+        return self
+
+    def _come(self, number: int, frame: FrameType | None) -> None:
+        self.count += 1
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._wakeup_before)
+        os.close(self.wakeup)
+        os.close(self._writer)
+
+
+def _drop(_: str) -> None:
+    return None
+
+
+def _end_with_parent() -> None:
+    """Ask Linux for SIGTERM when the parent has ended, even by SIGKILL: no mount and no upload goes on unseen."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

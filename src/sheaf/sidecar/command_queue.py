@@ -1,0 +1,61 @@
+"""Commands that run one after the other; the first that fails ends the queue."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from sheaf.errors import Unavailable
+from sheaf.sidecar.children import Child, Children
+
+__all__ = ["Command", "CommandQueue"]
+
+
+def _nothing(_: Child) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """``when_done`` is called with its process when that has ended without an error. ``is_quiet``: only errors are shown."""
+
+    name: str
+    words: Sequence[str]
+    when_done: Callable[[Child], None] = _nothing
+    is_quiet: bool = False
+
+
+class CommandQueue:
+    """Runs commands while :meth:`look` is called."""
+
+    def __init__(self, commands: Iterable[Command], children: Children) -> None:
+        self._waiting = deque(commands)
+        self._children = children
+        self._running: tuple[Command, Child] | None = None
+
+    @property
+    def current(self) -> str:
+        """The name of the command that runs, or is next; "" when all are done."""
+        if self._running is not None:
+            return self._running[0].name
+        return self._waiting[0].name if self._waiting else ""
+
+    def look(self) -> bool:
+        """Start what is next. Returns True when all are done; raises Unavailable if a command has failed."""
+        while True:
+            if self._running is None:
+                if not self._waiting:
+                    return True
+                command = self._waiting.popleft()
+                child = self._children.start(command.name, command.words, is_quiet=command.is_quiet)
+                self._running = command, child
+            command, child = self._running
+            if child.code is None:
+                return False
+            self._children.drain(child)
+            self._running = None
+            if child.code:
+                self._waiting.clear()
+                raise Unavailable(f"{command.name}: {child.reason}", "see the log of the sidecar")
+            command.when_done(child)

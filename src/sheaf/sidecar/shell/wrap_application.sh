@@ -1,0 +1,294 @@
+#!/bin/sh
+# Runs a program when the data of its sidecars is ready, and waits until they have saved what it wrote.
+#
+#   wrap_application.sh [-s] -c DIR -b fuse|postgres [-b ...] [-d "DB1 DB2"] [-t S] [-w S] [-l S] [-g S] [-p S] -- CMD ARGS
+#
+#   -c  coordination folder, which the sidecars share
+#   -b  kind of sidecar; repeatable
+#   -d  databases, each with a folder of its own below the coordination folder (only with -b postgres)
+#   -s  sleep at the end instead of exiting
+#   -t  seconds until the data must be ready, and again until it must be saved (86400; 0: no limit)
+#   -w  seconds until each sidecar must show its first sign of life (3600; 0: no limit)
+#   -l  seconds of silence after which a sidecar is lost (60)
+#   -g  seconds between SIGTERM and SIGKILL when a failed sidecar ends the program (30)
+#   -p  seconds between two looks at the coordination folder (1)
+#
+# Exit codes: the program's if it is not 0; 0 if all is saved; 1 for wrong arguments; 124 for a time-out; 125 if a sidecar
+# has failed or the coordination folder was used before; 143 or 130 if it was terminated while it waited.
+#
+# POSIX sh: dash, busybox and bash run it. It needs mkdir, mv, sleep and, without /proc, date.
+#
+# shellcheck disable=SC2317 # most functions are called through `each`
+set -uf
+
+coord='' kinds='' databases='' sleeps=''
+timeout=86400 first=3600 lost=60 grace=30 poll=1
+beats=0 program='' watcher='' ended_by='' code=0 verdict=0 last='' since=0 line=''
+
+say() { printf '%s\n' "wrap_application: $*" >&2; }
+
+usage() {
+    printf '%s\n' "$1" >&2
+    exit 1
+}
+
+is_number() {
+    case $1 in
+        '' | . | *[!0-9.]* | *.*.*) return 1 ;;
+    esac
+}
+
+while getopts sc:b:d:t:w:l:g:p: option; do
+    case $option in
+        s) sleeps=1 ;;
+        c) coord=$OPTARG ;;
+        b)
+            case $OPTARG in
+                fuse | postgres) kinds="$kinds $OPTARG" ;;
+                *) usage "unkown battery type $OPTARG" ;; # spelt as Datamon does
+            esac
+            ;;
+        d) databases="$databases $OPTARG" ;;
+        [twlg])
+            case $OPTARG in
+                '' | *[!0-9]*) usage "-$option: '$OPTARG' is not a whole number of seconds" ;;
+            esac
+            case $option in
+                t) timeout=$OPTARG ;;
+                w) first=$OPTARG ;;
+                l) lost=$OPTARG ;;
+                g) grace=$OPTARG ;;
+            esac
+            ;;
+        p)
+            is_number "$OPTARG" || usage "-p: '$OPTARG' is not a number of seconds"
+            poll=$OPTARG
+            ;;
+        *) exit 1 ;;
+    esac
+done
+shift $((OPTIND - 1))
+[ -n "$coord" ] || usage 'coordination point not set'
+[ -n "$kinds" ] || usage 'battery type not set: pass -b fuse or -b postgres'
+[ $# -gt 0 ] || usage 'no program: write it behind --'
+
+# Seconds since some moment. The kernel's own, where there is one, since the clock can be set while this runs.
+now() {
+    if [ -r /proc/uptime ] && read -r uptime _ </proc/uptime; then
+        now=${uptime%%.*}
+    else
+        now=$(date +%s)
+    fi
+}
+
+# each FUNCTION: calls it with the number, the folder, the kind and the three events of each sidecar, until one fails.
+each() {
+    number=0
+    for kind in $kinds; do
+        if [ "$kind" = fuse ]; then
+            number=$((number + 1))
+            "$1" $number "$coord" fuse mountdone initupload uploaddone || return
+            continue
+        fi
+        for database in ${databases:-.}; do # without names, the events of the only database are not in a folder
+            folder=$coord
+            [ "$database" = . ] || folder=$coord/$database
+            number=$((number + 1))
+            "$1" $number "$folder" postgres dbstarted initdbupload dbuploaddone || return
+        done
+    done
+}
+
+# Waits for a moment. A signal that is trapped ends it at once, as it would not end sleep alone.
+pause() {
+    sleep "$poll" >/dev/null 2>&1 &
+    wait $!
+}
+
+# write FILE TEXT: readers see it whole or not at all.
+write() {
+    printf '%s\n' "$2" >"$1.new" && mv -f "$1.new" "$1"
+} 2>/dev/null
+
+# first_line FILE: sets line, which is empty if the file is not there, or not readable for this user.
+first_line() {
+    line=''
+    [ ! -f "$1" ] || read -r line <"$1" || true
+} 2>/dev/null
+
+prepare() {
+    [ -d "$2" ] || (umask 0 && mkdir -p "$2") || return
+    for file in application-running application-failed "$5" "$6"; do
+        if [ -e "$2/$file" ]; then
+            say "coordination folder $2: it contains '$file' from an earlier run: use a new, empty folder for each run"
+            return 1
+        fi
+    done
+    write "$2/application-running" 0 || say "coordination folder $2: it can't be written to"
+}
+
+beat_one() { write "$2/application-running" "$beats" || true; }
+
+beat() {
+    beats=$((beats + 1))
+    each beat_one
+}
+
+# Fails if the sidecar has failed or is silent. Variables seen_N, since_N and alive_N keep what was seen of sidecar N.
+check() {
+    if [ -f "$2/$3-failed" ]; then
+        first_line "$2/$3-failed"
+        say "the $3 sidecar has failed: ${line:-no reason given}"
+        return 125
+    fi
+    first_line "$2/$3-running"
+    seen=$line
+    eval "last=\${seen_$1-none} since=\${since_$1-$now}"
+    if [ "$last" = none ]; then
+        eval "seen_$1=\$seen since_$1=$now alive_$1="
+    elif [ "$seen" != "$last" ]; then
+        eval "seen_$1=\$seen since_$1=$now alive_$1=1"
+    elif [ -n "$seen" ] && [ $((now - since)) -ge "$lost" ]; then
+        say "no sign of life of the $3 sidecar for $lost s: it was probably killed"
+        return 125
+    elif [ -z "$seen" ] && [ "$first" -gt 0 ] && [ $((now - since)) -ge "$first" ] && [ ! -f "$2/$4" ]; then
+        say "no $3 sidecar after $first s: see the state of its container"
+        return 124
+    fi
+    return 0
+}
+
+# An old event in a used folder must not start the program: a sidecar that shows signs of life must do so now.
+is_ready() {
+    eval "alive=\${alive_$1-}"
+    [ -f "$2/$4" ] && { [ -n "$alive" ] || [ ! -f "$2/$3-running" ]; }
+}
+is_saved() { [ -f "$2/$6" ]; }
+
+# await FUNCTION TEXT: waits until it succeeds for all sidecars.
+await() {
+    now
+    begun=$now
+    while :; do
+        each "$1" && return
+        [ -z "$ended_by" ] || return "$ended_by"
+        now
+        each check || return
+        if [ "$timeout" -gt 0 ] && [ $((now - begun)) -ge "$timeout" ]; then
+            say "$2 after $timeout s"
+            return 124
+        fi
+        beat
+        pause
+    done
+}
+
+tell_failure_one() { write "$2/application-failed" "$failure"; }
+tell_failure() {
+    failure=$1
+    each tell_failure_one || say "coordination folder $coord: it can't be written to"
+}
+
+emit_finished_one() {
+    printf '' >"$2/$5" # `:` would end the whole script if it can't be written
+} 2>/dev/null
+
+finish() {
+    if [ -n "$sleeps" ]; then
+        say "sleeping instead of exiting with $1"
+        trap 'exit '"$1" TERM INT
+        while :; do sleep 1; done
+    fi
+    exit "$1"
+}
+
+# Runs next to the program: shows signs of life, and says by SIGUSR1 that a sidecar has failed. It ends with the program:
+# bash can miss that when a signal comes at the same time, but not the end of this process, too.
+watch() {
+    while is_running; do
+        now
+        each check || break
+        beat
+        pause
+    done
+    is_running || exit 0
+    say 'ending the program, since its data can no longer be read or saved'
+    kill -USR1 $$
+    now
+    end=$((now + grace))
+    while is_running && [ "$now" -lt "$end" ]; do
+        pause
+        now
+    done
+    kill -KILL "$program" 2>/dev/null
+}
+
+is_running() { kill -0 "$program" 2>/dev/null; }
+
+# Sets code to what the program ended with. A signal that this script gets goes on to the program. Shells start
+# programs in the background with SIGINT ignored, so SIGTERM is what arrives there.
+run() {
+    if (: <&0) 2>/dev/null; then exec 3<&0; else exec 3</dev/null; fi
+    "$@" <&3 3<&- &
+    program=$!
+    trap 'signalled=1; kill -TERM "$program" 2>/dev/null' TERM INT
+    trap 'signalled=1; verdict=125; kill -TERM "$program" 2>/dev/null' USR1
+    [ -z "$ended_by" ] || kill -TERM "$program" # the signal came before the trap
+    watch <&3 3<&- >&2 &
+    watcher=$!
+    exec 3<&-
+    code=
+    while :; do
+        signalled=
+        wait "$program"
+        got=$?
+        # 127 at the second time: the first wait had the answer, and the signal came after it.
+        if [ -z "$code" ] || [ $got -ne 127 ]; then code=$got; fi
+        [ -n "$signalled" ] || break
+    done
+    { # without a report of bash that it was killed
+        kill -KILL "$watcher" # a shell's new process can lose any other signal
+        wait "$watcher"
+    } 2>/dev/null
+    trap '' USR1
+}
+
+trap 'ended_by=143' TERM
+trap 'ended_by=130' INT
+
+if ! each prepare; then
+    tell_failure 'was started in a used coordination folder'
+    finish 125
+fi
+await is_ready 'the data is not ready'
+code=$?
+if [ $code -ne 0 ]; then
+    tell_failure "did not start: $([ $code -ge 128 ] && echo terminated || echo 'the data was not ready')"
+    finish $code
+fi
+
+run "$@"
+if [ "$verdict" -eq 125 ]; then
+    finish 125
+fi
+if [ "$code" -ne 0 ]; then
+    printf '%s\n' 'application exited with non-zero-status'
+    tell_failure "exited with code $code"
+    finish "$code"
+fi
+
+ended_by=''
+trap 'ended_by=143' TERM
+trap 'ended_by=130' INT
+if ! each emit_finished_one; then
+    say "coordination folder $coord: it can't be written to"
+    finish 125
+fi
+await is_saved 'the data is not saved'
+code=$?
+if [ $code -ne 0 ]; then
+    [ $code -lt 128 ] || say 'terminated before the data was saved'
+    finish $code
+fi
+printf '%s\n' 'received upload done event, exiting'
+finish 0

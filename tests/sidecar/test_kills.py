@@ -1,0 +1,260 @@
+"""Each side is killed at each step of the protocol: nobody hangs, nothing acknowledged is lost, no half bundle has the label.
+
+Both sides are processes and share a folder, as two containers do; the store is a real one. Each case says which side
+gets which signal at which step, and what both end with.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.sidecar.conftest import Pod, Process, wait_for
+
+import sheaf
+from sheaf.errors import NotFound
+
+KILL, TERM = signal.SIGKILL, signal.SIGTERM
+WHOLE = {"a": b"first half", "b": b"second half"}
+#: Writes one half, waits for the test, writes the other.
+PROGRAM = """
+printf 'first half' >out/a
+touch running
+while [ ! -e go ]; do sleep 0.02; done
+printf 'second half' >out/b
+"""
+#: By step: the gate that is closed, and the file that shows that it is reached. None: the program waits by itself.
+STEPS = {
+    "starting": ("before-repo-get", "gates/before-repo-get.reached"),
+    "running": (None, "running"),
+    "saving": ("before-bundle-upload", "gates/before-bundle-upload.reached"),
+    "committed": ("after-bundle-upload", "gates/after-bundle-upload.reached"),
+}
+
+
+@dataclass
+class World:
+    """A pod whose application writes two files that the sidecar uploads under a label."""
+
+    pod: Pod
+    store: sheaf.Store
+
+    def sidecar(self, *options: object) -> Process:
+        upload = "bundle upload --repo results --path out --message result --label done"
+        command = [sys.executable, "-m", "tests.sidecar.gated_sidecar", "sidecar", "fuse", "-c", self.pod.coord]
+        quick = ["--poll-interval", "0.05", "--lost-timeout", "2", "--save-timeout", "60", "--start-timeout", "60"]
+        return self.pod.start(*command, *quick, "-d", upload, "-i", self.pod.home / "id", *options)
+
+    def application(self) -> Process:
+        return self.pod.application("-b", "fuse", "-l", 2, "-t", 60, "-g", 1, "--", "sh", "-c", PROGRAM)
+
+    def close(self, gate: str | None) -> None:
+        if gate is not None:
+            (self.pod.home / "gates" / f"{gate}.closed").touch()
+
+    def open(self, gate: str | None) -> None:
+        if gate is not None:
+            (self.pod.home / "gates" / f"{gate}.closed").unlink()
+
+    def labelled(self) -> dict[str, bytes] | None:
+        """The files of the bundle that has the label; None if no bundle has it."""
+        try:
+            return files(self.store.repo("results").bundle("label:done"))
+        except NotFound:
+            return None
+
+
+def files(bundle: sheaf.Bundle) -> dict[str, bytes]:
+    return {entry.path: bundle.read(entry.path) for entry in bundle.ls(recursive=True) if entry.kind == "file"}
+
+
+@pytest.fixture
+def world(pod: Pod, tmp_path: Path) -> Iterator[World]:
+    for name in ("gates", "out"):
+        (tmp_path / name).mkdir()
+    url = f"file://{tmp_path}/store"
+    root = str(Path(__file__).parents[2])
+    pod.variables |= {"SHEAF_STORE": url, "GATES": str(tmp_path / "gates"), "PYTHONPATH": root}
+    with sheaf.init(url, probe=False) as store:
+        store.create_repo("results")
+    with sheaf.connect(url) as store:
+        yield World(pod, store)
+
+
+@dataclass(frozen=True)
+class Case:
+    """``victim``: a side, or the process id that a file names. The codes are those of a shell."""
+
+    step: str
+    victim: str
+    signal: signal.Signals
+    application: int
+    sidecar: int
+    is_labelled: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.step}-{self.victim}-{self.signal.name}"
+
+
+CASES = [
+    Case("starting", "application", KILL, 137, 5),
+    Case("starting", "application", TERM, 143, 5),
+    Case("starting", "sidecar", KILL, 125, 137),
+    Case("starting", "sidecar", TERM, 125, 143),
+    Case("running", "application", KILL, 137, 5),
+    Case("running", "application", TERM, 143, 5),
+    Case("running", "sidecar", KILL, 125, 137),
+    Case("running", "sidecar", TERM, 125, 143),
+    Case("saving", "application", KILL, 137, 0, is_labelled=True),
+    Case("saving", "application", TERM, 143, 0, is_labelled=True),
+    Case("saving", "sidecar", KILL, 125, 137),
+    Case("saving", "sidecar", TERM, 0, 0, is_labelled=True),
+    Case("committed", "application", KILL, 137, 0, is_labelled=True),
+    Case("committed", "application", TERM, 143, 0, is_labelled=True),
+    Case("committed", "sidecar", KILL, 125, 137, is_labelled=True),
+    Case("committed", "sidecar", TERM, 0, 0, is_labelled=True),
+]
+
+
+@pytest.mark.parts
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_each_side_is_killed_at_each_step(world: World, case: Case) -> None:
+    gate, reached = STEPS[case.step]
+    world.close(gate)
+    if case.step in ("saving", "committed"):
+        (world.pod.home / "go").touch()
+    sides = {"application": world.application(), "sidecar": world.sidecar()}
+    wait_for((world.pod.home / reached).exists, case.step)
+    if case.step == "starting":
+        wait_for((world.pod.coord / "application-running").exists, "the application")
+    if case.signal == KILL and case.victim == "sidecar":
+        os.kill(sides["sidecar"].popen.pid, KILL)  # it alone: the kernel has to end its children
+    else:
+        sides[case.victim].signal(case.signal)
+    if case.victim == "application":
+        sides[case.victim].end()  # before the other side goes on
+    world.open(gate)
+    codes = {name: side.end() for name, side in sides.items()}
+    said = "\n".join(f"{name}: {side.out}{side.err}" for name, side in sides.items())
+    assert codes == {"application": case.application, "sidecar": case.sidecar}, said
+    assert world.labelled() == (WHOLE if case.is_labelled else None)
+    _check(world, codes)
+
+
+def _check(world: World, codes: dict[str, int]) -> None:
+    """What holds after each run, whatever has happened."""
+    if codes["application"] == 0:
+        assert world.labelled() == WHOLE
+    if (world.pod.coord / "uploaddone").exists():
+        assert world.labelled() == WHOLE
+        assert (world.pod.home / "id").read_text().strip() == world.store.repo("results").bundle("label:done").id
+    else:
+        assert not (world.pod.home / "id").exists()
+    assert world.store.check().ok
+
+
+def test_all_goes_well(world: World) -> None:
+    (world.pod.home / "go").touch()
+    application, sidecar = world.application(), world.sidecar()
+    assert (application.end(), sidecar.end()) == (0, 0), sidecar.err
+    _check(world, {"application": 0})
+    again = world.sidecar()
+    assert again.end() == 2  # the file of the id is there
+    (world.pod.home / "id").unlink()
+    again = world.sidecar()
+    assert again.end() == 5
+    assert f"coordination folder {world.pod.coord}: it contains 'mountdone' from an earlier run" in again.err
+
+
+@pytest.mark.parts
+@pytest.mark.parametrize("what", ["signal", "failure", "silence"])
+def test_unfinished_data_is_saved_without_the_label_if_asked_to(world: World, what: str) -> None:
+    application, sidecar = world.application(), world.sidecar("--save-unfinished")
+    wait_for((world.pod.home / "running").exists, "running")
+    if what == "signal":
+        sidecar.signal(TERM)
+    else:
+        application.signal(TERM if what == "failure" else KILL)
+    codes = {"application": application.end(), "sidecar": sidecar.end()}
+    expected = {"signal": (125, 143), "failure": (143, 5), "silence": (137, 5)}
+    assert (codes["application"], codes["sidecar"]) == expected[what]
+    assert world.labelled() is None
+    saved = world.store.repo("results").bundle("branch:unfinished")
+    assert files(saved) == {"a": WHOLE["a"]}
+    assert saved.message.startswith("result (unfinished")
+    assert saved.id in (world.pod.coord / "fuse-failed").read_text()
+    _check(world, codes)
+
+
+def test_a_second_signal_ends_the_saving(world: World) -> None:
+    (world.pod.home / "go").touch()
+    world.close("before-bundle-upload")
+    application, sidecar = world.application(), world.sidecar()
+    wait_for((world.pod.home / "gates/before-bundle-upload.reached").exists, "saving")
+
+    def ends() -> bool:
+        sidecar.signal(TERM)  # again and again: two signals of one kind that wait are one
+        return sidecar.popen.poll() is not None
+
+    wait_for(ends, "the end")
+    assert sidecar.end() == 143
+    assert application.end() == 125
+    assert "terminated before the data was saved" in application.err
+    assert world.labelled() is None
+
+
+def test_an_upload_that_fails_is_said_to_the_application_whose_program_had_ended_well(world: World) -> None:
+    (world.pod.home / "go").touch()
+    world.close("before-bundle-upload")
+    application, sidecar = world.application(), world.sidecar()
+    wait_for((world.pod.home / "gates/before-bundle-upload.reached").exists, "saving")
+    for name in WHOLE:
+        (world.pod.home / "out" / name).unlink()
+    (world.pod.home / "out").rmdir()
+    world.open("before-bundle-upload")
+    assert sidecar.end() == 8
+    assert application.end() == 125
+    assert "the fuse sidecar has failed: upload out: " in application.err
+    assert world.labelled() is None
+
+
+def test_what_can_not_be_uploaded_in_the_end_is_said_before_the_program_starts(world: World) -> None:
+    application = world.application()
+    sidecar = world.sidecar("-d", "bundle mount --repo r --mount m")  # keeps -i right: one upload
+    assert sidecar.end() == 8
+    assert application.end() == 125
+    assert not (world.pod.home / "running").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("bundle upload --repo nowhere --path out --message m", "repo nowhere: didn't find repo"),
+        ("bundle upload --repo results --path out --message m --lable x", "No such option"),
+    ],
+)
+def test_a_wrong_upload_is_refused_before_the_program_starts(world: World, command: str, message: str) -> None:
+    application = world.application()
+    quick = ["--poll-interval", "0.05", "-c", world.pod.coord]
+    sidecar = world.pod.start("sheaf", "sidecar", "fuse", *quick, "-d", command)
+    assert sidecar.end() == 8
+    assert application.end() == 125
+    assert message in sidecar.err
+    assert message in application.err
+    assert not (world.pod.home / "running").exists()
+
+
+def test_a_program_that_is_killed_keeps_its_code(world: World) -> None:
+    sidecar = world.sidecar()
+    killed = "echo $$ >pid; touch running; while :; do sleep 0.02; done"
+    application = world.pod.application("-b", "fuse", "--", "sh", "-c", killed)
+    wait_for((world.pod.home / "running").exists, "running")
+    os.kill(int((world.pod.home / "pid").read_text()), KILL)
+    assert application.end() == 137
+    assert sidecar.end() == 5
+    assert "application: exited with code 137" in sidecar.err
