@@ -9,16 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sheaf import errors
-
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "sheaf"
-
-#: Functions whose arguments are printed, and arguments that are.
-CALLS = {name for name, value in vars(errors).items() if isinstance(value, type)} | {
-    "warn", "note", "line", "summary", "echo", "confirm", "warning", "claim", "claim_equal", "Finding", "Problem",
-}  # fmt: skip
-ARGUMENTS = {"help", "hint", "short_help", "message"}
 
 
 def ruled_out() -> list[str]:
@@ -28,32 +20,33 @@ def ruled_out() -> list[str]:
     return [word for row in rows for word in row.split(", ")]
 
 
-def text_of(node: ast.expr) -> str:
-    """The constant parts of a text."""
-    if isinstance(node, ast.Constant):
-        return node.value if isinstance(node.value, str) else ""
-    if isinstance(node, ast.JoinedStr):
-        return "".join(text_of(part) for part in node.values)
-    if isinstance(node, ast.IfExp):
-        return f"{text_of(node.body)} | {text_of(node.orelse)}"
-    return ""
-
-
 def name_of(node: ast.expr) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
+def docstrings(tree: ast.Module) -> Iterator[tuple[ast.expr, bool]]:
+    """The docstrings of a module, and if each is the help of a command."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            made = getattr(node, "decorator_list", [])
+            is_help = any(isinstance(each, ast.Call) and name_of(each.func) == "verb" for each in made)
+            first = node.body[0]
+            assert isinstance(first, ast.Expr)
+            yield first.value, is_help
+
+
 def shown(source: str) -> Iterator[tuple[int, str]]:
-    """The lines and texts of a module that users see: messages, hints, help of options and of commands."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call):
-            if name_of(node.func) in CALLS:
-                yield from ((arg.lineno, text_of(arg)) for arg in node.args)
-            yield from ((word.value.lineno, text_of(word.value)) for word in node.keywords if word.arg in ARGUMENTS)
-        elif isinstance(node, ast.FunctionDef) and any(
-            isinstance(made, ast.Call) and name_of(made.func) == "verb" for made in node.decorator_list
+    """The lines and texts of a module that users may see: every string of several words, and the help of commands."""
+    tree = ast.parse(source)
+    internal = {id(node) for node, is_help in docstrings(tree) if not is_help}
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and " " in node.value
+            and id(node) not in internal
         ):
-            yield node.lineno, ast.get_docstring(node) or ""
+            yield node.lineno, node.value
 
 
 MODULES = [path for path in sorted(SOURCE.rglob("*.py")) if path.name != "__init__.py"]
@@ -86,6 +79,8 @@ def test_no_module_is_named_so() -> None:
 
 @pytest.mark.parametrize("word", ["anew", "who", "for good"])
 def test_such_a_text_is_found_out(word: str) -> None:
-    source = f"raise NotFound(f'it is gone {{x}} {word}', 'run it')"
-    assert [text for _, text in shown(source) if found(word, text)]
+    source = f'"""A module, {word}."""\nHINTS = {{2: f"it is gone {{x}} {word}"}}\n'
+    assert [line for line, text in shown(source) if found(word, text)] == [2]
+    verb = f'@verb(example="")\ndef add():\n    """Add it {word}."""\n'
+    assert [line for line, text in shown(verb) if found(word, text)] == [3]
     assert not found("who", "users who read it")

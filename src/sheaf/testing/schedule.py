@@ -66,7 +66,7 @@ class Mishap(enum.Enum):
     CRASH_AFTER = "the client dies after the write"
     FAIL = "the write is not made"
     LOST = "the write is made, its answer is lost"
-    LATE = "the write is made some time later, and the client was told that it failed"
+    LATE = "the write is made some time later, and the client got an error"
 
 
 @dataclass(slots=True)
