@@ -20,11 +20,11 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from sheaf.errors import SheafError
     from sheaf.model.records import Author
-    from sheaf.repo.bundle import Bundle
+    from sheaf.repo.bundle import Bundle, Upload
     from sheaf.repo.connect import connect, init
     from sheaf.repo.diamond import Diamond
     from sheaf.repo.edit import Edit
-    from sheaf.repo.repo import Repo, Upload
+    from sheaf.repo.repo import Repo
     from sheaf.repo.store import Store
     from sheaf.repo.values import Branch, Change, Entry, Label
     from sheaf.storage.storage_options import StorageOptions
@@ -42,7 +42,7 @@ _WHERE = {
     "SheafError": "sheaf.errors",
     "StorageOptions": "sheaf.storage.storage_options",
     "Store": "sheaf.repo.store",
-    "Upload": "sheaf.repo.repo",
+    "Upload": "sheaf.repo.bundle",
     "connect": "sheaf.repo.connect",
     "init": "sheaf.repo.connect",
 }

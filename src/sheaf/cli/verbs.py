@@ -107,6 +107,7 @@ VERBS: Final[dict[str, str]] = {
     "store torture": "sheaf.cli.commands.torture:torture",
     "upload": "sheaf.cli.commands.shortcuts:UPLOAD",
     "version": "sheaf.cli.commands.version:version",
+    "wait": "sheaf.cli.commands.wait:wait",
 }
 
 SHEAF: Final = Dialect(

@@ -1,4 +1,4 @@
-"""A bundle: an immutable view of a folder at one moment."""
+"""A bundle: an immutable view of a folder at one moment; and the result of the upload that made it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -33,14 +33,16 @@ from sheaf.vfs import FileTree, look_up
 # is imported where it is used.
 if TYPE_CHECKING:
     from sheaf.engine.chunks.chunk_reader import Contents
+    from sheaf.engine.commit.writer import Store as WritingStore
     from sheaf.transfer.batches import Batches, Position
     from sheaf.transfer.download.damaged import Damaged
     from sheaf.transfer.download.download import Downloaded
     from sheaf.transfer.download.update import Updated
     from sheaf.transfer.local.scan import Skipped
     from sheaf.transfer.progress import Progress
+    from sheaf.transfer.upload import StoredFolder
 
-__all__ = ["Bundle"]
+__all__ = ["Bundle", "Upload", "uploaded"]
 
 
 class Bundle:
@@ -370,3 +372,31 @@ class Bundle:
         if not any(os.path.lexists(top / each.path) for each in done.damaged):  # else old files would count as edits
             note(self._context, self.tree, self.id, top)
         return done
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """The result of an upload. ``bytes``: size of all files; ``new_bytes``: not stored before; ``stored_bytes``: written."""
+
+    bundle: Bundle
+    files: int
+    bytes: int
+    new_bytes: int
+    stored_bytes: int
+    committed: bool = True
+    skipped: list[Skipped] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def uploaded(bundle: Bundle, stored: StoredFolder, store: WritingStore, *, committed: bool) -> Upload:
+    """The result of an upload from what it stored."""
+    return Upload(
+        bundle,
+        stored.files,
+        stored.size,
+        store.sink.new_bytes,
+        store.sink.stored_bytes,
+        committed,
+        stored.skipped,
+        stored.warnings() + store.ingest.erased.warnings(),
+    )

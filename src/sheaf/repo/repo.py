@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,35 +30,18 @@ from sheaf.repo.values import Branch, Label, RepoInfo, branch_of, label_of, repo
 
 # What follows takes pyarrow and numpy (0.1 s to import); names and labels do without, so it is imported where it is used.
 if TYPE_CHECKING:
-    from sheaf.engine.commit.writer import Store as WritingStore
     from sheaf.engine.gc.store_sizes import Sizes
     from sheaf.engine.manifest.tree import Tree
-    from sheaf.repo.bundle import Bundle
+    from sheaf.repo.bundle import Bundle, Upload
     from sheaf.repo.diamond import Diamond, DiamondInfo
     from sheaf.repo.edit import Edit
     from sheaf.repo.operations.push import Pushed
     from sheaf.repo.operations.upload_plan import UploadPlan
     from sheaf.repo.path_history import PathChange
     from sheaf.repo.store import Store
-    from sheaf.transfer.local.scan import Skipped
     from sheaf.transfer.progress import Progress
-    from sheaf.transfer.upload import StoredFolder
 
-__all__ = ["Repo", "Upload"]
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """The result of an upload. ``bytes``: size of all files; ``new_bytes``: not stored before; ``stored_bytes``: written."""
-
-    bundle: Bundle
-    files: int
-    bytes: int
-    new_bytes: int
-    stored_bytes: int
-    committed: bool = True
-    skipped: list[Skipped] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+__all__ = ["Repo"]
 
 
 class Repo:
@@ -279,6 +261,7 @@ class Repo:
                 erased from the store, unless ``allow_erased``.
         """
         from sheaf.engine.commit.writer import Draft, Writer
+        from sheaf.repo.bundle import uploaded
         from sheaf.transfer.progress import Meter
         from sheaf.transfer.upload import ensure_wanted, folder_options, store_folder
 
@@ -309,7 +292,7 @@ class Repo:
                     on_commit(bundle)
                 writer.tidy()
         meter.finish()
-        return _uploaded(bundle, stored, writer.store, committed=not is_same)
+        return uploaded(bundle, stored, writer.store, committed=not is_same)
 
     def plan_upload(
         self,
@@ -486,6 +469,30 @@ class Repo:
             raise self._no_branch(name)
         return branch_of(name, state)
 
+    def wait_for(
+        self,
+        *,
+        label: str | None = None,
+        branch: str | None = None,
+        after: str | None = None,
+        timeout: float | None = None,
+        progress: Progress | None = None,
+    ) -> Bundle:
+        """Wait until a label exists, or a branch does, or has moved; return its bundle. Polls in growing pauses.
+
+        Args:
+            after: wait until the branch points beyond this bundle (a ref): neither to it nor to one of its ancestors.
+            timeout: seconds after which to raise Unavailable; None: wait permanently.
+
+        Raises:
+            InvalidInput: not exactly one of ``label`` and ``branch``.
+            NotFound: ``after`` does not exist, or the repo was deleted in the meantime.
+        """
+        from sheaf.repo.operations.poll import Polling, wait_for_bundle
+
+        choice = {"label": label, "branch": branch, "after": after}
+        return self._bundle(wait_for_bundle(self._context, **choice, polling=Polling(timeout), progress=progress))
+
     def _no_branch(self, name: str) -> NotFound:
         return NotFound(f'didn\'t find branch "{name}"', f"see `sheaf branch list --repo {self.name}`")
 
@@ -584,17 +591,3 @@ def _is_at_head(label: str | None, branch: str | None, state: RepoState) -> bool
     """Whether a label is where a branch is: to set it there again moves nothing."""
     at, head = state.labels.get(label or ""), state.branches.get(branch or "")
     return at is not None and head is not None and at.bundle == head.bundle
-
-
-def _uploaded(bundle: Bundle, stored: StoredFolder, store: WritingStore, *, committed: bool) -> Upload:
-    """What an upload did."""
-    return Upload(
-        bundle,
-        stored.files,
-        stored.size,
-        store.sink.new_bytes,
-        store.sink.stored_bytes,
-        committed,
-        stored.skipped,
-        stored.warnings() + store.ingest.erased.warnings(),
-    )

@@ -23,8 +23,8 @@ from sheaf.cli.verb_tree import verb
 from sheaf.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from sheaf.repo.bundle import Bundle
-    from sheaf.repo.repo import Repo, Upload
+    from sheaf.repo.bundle import Bundle, Upload
+    from sheaf.repo.repo import Repo
     from sheaf.repo.values import Change
     from sheaf.transfer.local.scan import Skipped
 
