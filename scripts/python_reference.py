@@ -17,7 +17,7 @@ TARGET = Path(__file__).parent.parent / "docs" / "reference" / "python.md"
 
 #: In the order in which one meets them.
 DOORS = ("connect", "init")
-CLASSES = ("Store", "Repo", "Bundle", "Edit", "Diamond")
+CLASSES = ("Store", "Repo", "Bundle", "Edit", "Diamond", "Pins")
 
 #: Values that calls take or answer with, and where they are if `import sheaf` alone doesn't give them.
 VALUES = {
@@ -31,15 +31,18 @@ VALUES = {
     "Downloaded": "sheaf.transfer.download.download",
     "Entry": "",
     "ErasedPlace": "sheaf.format.session_v1",
+    "FolderStatus": "sheaf.repo.pins",
     "Found": "sheaf.repo.search",
     "Label": "",
     "Like": "sheaf.engine.erase.locate",
     "Notice": "sheaf.format.session_v1",
     "PathChange": "sheaf.repo.path_history",
+    "Pin": "sheaf.transfer.pins.lock_format",
     "Position": "sheaf.transfer.batches",
     "Problem": "sheaf.engine.check.check",
     "Progress": "sheaf.transfer.progress",
     "ProgressState": "sheaf.transfer.progress",
+    "Pulled": "sheaf.repo.pins",
     "Pushed": "sheaf.repo.operations.push",
     "RepoInfo": "sheaf.repo.values",
     "Receipt": "sheaf.format.session_v1",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sheaf.repo.connect import connect, init
     from sheaf.repo.diamond import Diamond
     from sheaf.repo.edit import Edit
+    from sheaf.repo.pins import Pins
     from sheaf.repo.repo import Repo
     from sheaf.repo.store import Store
     from sheaf.repo.values import Branch, Change, Entry, Label
@@ -38,6 +39,7 @@ _WHERE = {
     "Edit": "sheaf.repo.edit",
     "Entry": "sheaf.repo.values",
     "Label": "sheaf.repo.values",
+    "Pins": "sheaf.repo.pins",
     "Repo": "sheaf.repo.repo",
     "SheafError": "sheaf.errors",
     "StorageOptions": "sheaf.storage.storage_options",
@@ -56,6 +58,7 @@ __all__ = [
     "Edit",
     "Entry",
     "Label",
+    "Pins",
     "Repo",
     "SheafError",
     "StorageOptions",

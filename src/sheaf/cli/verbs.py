@@ -25,11 +25,13 @@ NOUNS: Final[dict[str, str]] = {
 }
 
 VERBS: Final[dict[str, str]] = {
+    "add": "sheaf.cli.commands.sheaf_lock:add",
     "branch create": "sheaf.cli.commands.branch:create",
     "branch delete": "sheaf.cli.commands.branch:delete",
     "branch get": "sheaf.cli.commands.branch:get",
     "branch list": "sheaf.cli.commands.branch:list_",
     "branch set": "sheaf.cli.commands.branch:set_",
+    "bump": "sheaf.cli.commands.sheaf_lock:bump",
     "bundle commit": "sheaf.cli.commands.mount_new:commit",
     "bundle delete": "sheaf.cli.commands.gc:delete_bundle",
     "bundle diff": "sheaf.cli.commands.bundle:diff",
@@ -76,6 +78,7 @@ VERBS: Final[dict[str, str]] = {
     "label set": "sheaf.cli.commands.label:set_",
     "log": "sheaf.cli.commands.ls_cat_log:log",
     "ls": "sheaf.cli.commands.ls_cat_log:ls",
+    "pull": "sheaf.cli.commands.sheaf_lock:pull",
     "repo create": "sheaf.cli.commands.repo:create",
     "repo delete": "sheaf.cli.commands.repo:delete",
     "repo get": "sheaf.cli.commands.repo:get",
@@ -86,6 +89,7 @@ VERBS: Final[dict[str, str]] = {
     "repo rename": "sheaf.cli.commands.repo:rename",
     "repo squash": "sheaf.cli.commands.gc:squash",
     "repo undelete": "sheaf.cli.commands.gc:undelete_repo",
+    "status": "sheaf.cli.commands.sheaf_lock:status",
     "store check": "sheaf.cli.commands.store:check",
     "store erase": "sheaf.cli.commands.erase:erase",
     "store erased": "sheaf.cli.commands.erase:erased",
