@@ -366,7 +366,7 @@ def test_a_folder_that_another_pull_is_writing_is_left_to_it(world: World) -> No
     assert world.first_tree(world.project)
 
 
-@pytest.mark.parametrize("stride", [16, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stride", [32, pytest.param(1, marks=pytest.mark.slow)])
 def test_killed_anywhere_it_can_be_run_again(tmp_path: Path, stride: int) -> None:
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": f"{root / 'src'}:{root}", "HOME": str(tmp_path)}
