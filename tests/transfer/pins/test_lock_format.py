@@ -22,7 +22,7 @@ def pin(folder: str, **values: str) -> Pin:
 
 TEXT = render_pins([pin("data/faces"), pin("models", repo="nets", store="")])
 
-names = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="/"), min_size=1, max_size=8)
+names = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/"), min_size=1, max_size=8)
 folders = st.lists(names, min_size=1, max_size=3).map("/".join)
 
 
@@ -40,7 +40,7 @@ pins = st.builds(
     st.sampled_from(["main", "label:v1", "v1.0+x", "main~2", ID]),
     st.just(ID),
     st.text("0123456789abcdef", min_size=64, max_size=64),
-    st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=12).filter(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12).filter(
         lambda text: not text.startswith(("/", "~"))
     ),
 )
