@@ -278,7 +278,9 @@ def test_a_deleted_bundle_is_named_with_the_ways_out(world: World) -> None:
     shutil.rmtree(world.project / "data/faces")
     with pytest.raises(NotFound) as caught:
         world.pins().pull()
-    assert caught.value.message == f"sheaf.lock: line 4: data/faces: bundle {world.first.id} was deleted"
+    assert (
+        caught.value.message == f"{world.project}/sheaf.lock: line 4: data/faces: bundle {world.first.id} was deleted"
+    )
     assert (
         "sheaf bundle undelete --repo faces" in caught.value.hint and "sheaf bump data/faces REF" in caught.value.hint
     )
@@ -294,7 +296,7 @@ def test_a_deleted_bundle_is_named_with_the_ways_out(world: World) -> None:
 def test_a_store_that_is_gone_is_named(world: World) -> None:
     world.add()
     (world.place / "store").rename(world.place / "elsewhere")
-    with pytest.raises(NotFound, match=r"^sheaf.lock: line 4: data/faces: .*store") as caught:
+    with pytest.raises(NotFound, match=r"/project/sheaf.lock: line 4: data/faces: .*store") as caught:
         world.pins().pull()
     assert "--store URL or SHEAF_STORE" in caught.value.hint
     moved = Pins(world.project, open=lambda url: sheaf.connect(str(world.place / "elsewhere"), cache=None))
@@ -335,6 +337,24 @@ def test_no_path_of_this_machine_is_written(world: World, monkeypatch: pytest.Mo
     world.pins().add("faces", "c", store=f"file://{world.place}/store")
     world.pins().add("faces", "d")
     assert [pin.store for pin in world.pins().all()] == ["../store", "../store", "", "../store"]
+
+
+def test_no_option_that_names_a_file_of_this_machine_is_written(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    pins = Pins(world.project, open=lambda url: sheaf.connect(str(world.place / "store"), cache=None))
+    monkeypatch.chdir(world.project)
+    pins.add("faces", "a", store="s3://bucket/sheaf?region=eu&key_file=/etc/key&endpoint=https://s3.example.org:8443")
+    pins.add("faces", "b", store="s3://bucket/sheaf")
+    (first, second) = pins.all()
+    assert first.store == "s3://bucket/sheaf?region=eu&endpoint=https://s3.example.org:8443"
+    assert second.store == "s3://bucket/sheaf"
+
+
+def test_the_store_of_the_settings_is_written(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(world.place / "home"))
+    monkeypatch.setenv("SHEAF_STORE", str(world.place / "store"))
+    monkeypatch.chdir(world.project)
+    with Pins() as pins:
+        assert pins.add("faces", "a")[0].store == "../store"
 
 
 def test_the_environment_precedes_the_file(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

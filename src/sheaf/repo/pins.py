@@ -9,13 +9,14 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Self
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from sheaf.errors import AlreadyExists, Conflict, InvalidInput, NotFound, SheafError
 from sheaf.model.paths import ancestors
 from sheaf.model.records import Author
 from sheaf.model.refs import parse_address
 from sheaf.repo.connect import connect
-from sheaf.settings.settings import is_store_named, options_for, read_environment, read_sheaf
+from sheaf.settings.settings import FILES, is_store_named, options_for, read_environment, read_sheaf
 from sheaf.storage.open import is_path
 from sheaf.transfer.local_errors import printable
 from sheaf.transfer.pins.lock_format import FILE_NAME, Pin
@@ -78,6 +79,7 @@ class Pins:
     def __init__(self, folder: str | Path = ".", *, open: OpenStore | None = None) -> None:
         self._tree = WorkingTree.around(Path(folder))
         self._open_store = open or _open_configured
+        self._is_configured = open is None
         self._stores: dict[str, Store] = {}
         self._stack = ExitStack()
 
@@ -151,6 +153,8 @@ class Pins:
         name = self._tree.folder_of(place)
         if self._tree.file.exists():
             _ensure_free(self._tree.pins(), name)
+        if not store and self._is_configured:
+            store = _configured_store()
         if store and is_path(store):
             store = os.path.abspath(store)  # noqa: PTH100 - what a symlink leads to may differ on other machines
         ref = address.ref or "main"
@@ -271,7 +275,7 @@ class Pins:
 
     def _bundle(self, pin: Pin) -> Bundle:
         """The bundle of a pin. Raises NotFound, InvalidInput with the line of the pin."""
-        where = f"{FILE_NAME}: line {pin.line}: {printable(pin.folder)}"
+        where = f"{self._tree.shown(self._tree.file)}: line {pin.line}: {printable(pin.folder)}"
         move = f"run `sheaf bump {printable(pin.folder)} REF` to pin another bundle"
         try:
             repo = self._opened(pin.store).repo(pin.repo)
@@ -318,9 +322,16 @@ class Pins:
     def _portable(self, store: str) -> str:
         """A store as the file names it: the path of a folder relative to the file, since other machines have other ones."""
         if not store or not (is_path(store) or store.startswith(_FILE)):
-            return store
+            return _without_files(store)
         folder = self._opened(store).url.removeprefix(_FILE)
         return os.path.relpath(Path(folder).resolve(), self.root)
+
+
+def _without_files(url: str) -> str:
+    """A URL without the options that name files of this machine."""
+    parts = urlsplit(url)
+    kept = [(key, value) for key, value in parse_qsl(parts.query, keep_blank_values=True) if key not in FILES]
+    return urlunsplit(parts._replace(query=urlencode(kept, safe="/:"))) if parts.query else url
 
 
 def status_of(store: Store, folder: Path, *, on_skipped: Callable[[Skipped], object] | None = None) -> FolderStatus:
@@ -379,11 +390,17 @@ def _all_of(refused: Sequence[LocalChanges]) -> LocalChanges:
     return LocalChanges("; ".join(error.message for error in refused), hint)
 
 
+def _configured_store() -> str:
+    """The store of the command line; "" for the one in the user's data folder."""
+    settings = read_sheaf(read_environment(), {})
+    return "" if settings.is_embedded else settings.store
+
+
 def _open_configured(url: str) -> Store:
     """The store of a URL with the settings of the command line, or the store that the environment names."""
     environment = read_environment()
     settings = read_sheaf(environment, {})
-    if not url or is_store_named(environment, {}):
+    if not url or url == settings.store or is_store_named(environment, {}):
         return connect()
     return connect(
         url,

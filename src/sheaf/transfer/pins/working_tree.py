@@ -47,6 +47,10 @@ class WorkingTree:
         """The path of the lock file."""
         return self.root / FILE_NAME
 
+    def shown(self, path: Path) -> str:
+        """Return a path in the tree as messages show it: relative to the current folder, if that is in the tree, too."""
+        return printable(os.path.relpath(path) if Path.cwd().is_relative_to(self.root) else str(path))
+
     def pins(self) -> dict[str, Pin]:
         """Read the lock file. Raises NotFound if there is none; InvalidInput."""
         data = _read(self.file)
@@ -57,7 +61,7 @@ class WorkingTree:
         return self._parsed(data)
 
     def _parsed(self, data: bytes | None) -> dict[str, Pin]:
-        shown = printable(os.path.relpath(self.file))
+        shown = self.shown(self.file)
         try:
             return parse_pins(data.decode("utf-8"), shown) if data is not None else {}
         except UnicodeDecodeError as error:
