@@ -237,6 +237,9 @@ def test_folders_are_found_by_name_by_path_and_from_above(world: World, monkeypa
     assert "data/a, data/b" in caught.value.hint
     with pytest.raises(InvalidInput, match="2 pinned folders are below"):
         pins.bump(".")
+    world.add("faces@main", "a")
+    assert [pin.folder for pin in pins.find(["a"])] == ["data/a"], "the current folder comes first"
+    assert [pin.folder for pin in pins.find(["../a", "data/b"])] == ["a", "data/b"]
 
 
 def test_no_folder_is_pinned_twice_or_inside_another(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
@@ -112,10 +113,8 @@ class Pins:
         pins = self.all()
         chosen: set[str] = set()
         for name in names:
-            wanted = {os.fspath(name).strip("/"), self._relative(Path(name))}
-            found = {pin.folder for pin in pins if not wanted.isdisjoint((pin.folder, *ancestors(pin.folder)))}
-            if "." in wanted:
-                found = {pin.folder for pin in pins}
+            literal = os.fspath(name).strip("/")
+            found = _at_or_below(pins, self._relative(Path(name))) or _at_or_below(pins, literal)
             if not found:
                 known = ", ".join(printable(pin.folder) for pin in pins)
                 raise NotFound(f"{printable(os.fspath(name))} is not pinned in {FILE_NAME}", f"pinned are: {known}")
@@ -276,7 +275,7 @@ class Pins:
     def _bundle(self, pin: Pin) -> Bundle:
         """The bundle of a pin. Raises NotFound, InvalidInput with the line of the pin."""
         where = f"{self._tree.shown(self._tree.file)}: line {pin.line}: {printable(pin.folder)}"
-        move = f"run `sheaf bump {printable(pin.folder)} REF` to pin another bundle"
+        move = f"run `sheaf bump {shlex.quote(pin.folder)} REF` to pin another bundle"
         try:
             repo = self._opened(pin.store).repo(pin.repo)
         except NotFound as error:
@@ -327,6 +326,11 @@ class Pins:
         return os.path.relpath(Path(folder).resolve(), self.root)
 
 
+def _at_or_below(pins: Iterable[Pin], folder: str) -> set[str]:
+    """The pinned folders that are this one or below it; "." is the root."""
+    return {pin.folder for pin in pins if folder in (".", pin.folder, *ancestors(pin.folder))}
+
+
 def _without_files(url: str) -> str:
     """A URL without the options that name files of this machine."""
     parts = urlsplit(url)
@@ -372,7 +376,7 @@ def _ensure_free(pins: dict[str, Pin], folder: str) -> None:
     """Raise AlreadyExists if a folder is pinned, or above or below a pinned one."""
     for other in pins:
         if folder == other:
-            raise AlreadyExists(f"{printable(folder)} is already pinned", f"run `sheaf bump {printable(folder)} REF`")
+            raise AlreadyExists(f"{printable(folder)} is already pinned", f"run `sheaf bump {shlex.quote(folder)} REF`")
         if folder in ancestors(other) or other in ancestors(folder):
             raise AlreadyExists(
                 f"{printable(folder)} and {printable(other)}, which is pinned, contain each other",

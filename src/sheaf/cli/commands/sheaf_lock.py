@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -190,7 +191,11 @@ def _summary(status: FolderStatus, place: str) -> str:
         "outdated": f"{count_of(len(status.changes), 'change')} since another bundle; run `sheaf pull`",
         "unavailable": quote(status.reason),
     }[status.state]
-    newer = f"; {quote(status.ref)} points to {status.newest}: run `sheaf bump {quote(place)}`" if status.newest else ""
+    newer = (
+        f"; {quote(status.ref)} points to {status.newest}: run `sheaf bump {shlex.quote(place)}`"
+        if status.newest
+        else ""
+    )
     return f"{quote(place)}: bundle {status.bundle} of {status.repo}: {what}{newer}"
 
 

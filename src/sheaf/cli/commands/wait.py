@@ -24,7 +24,7 @@ __all__ = ["wait"]
 @click.option("--label", metavar="LABEL", help="Wait until this label exists.")
 @click.option("--branch", metavar="BRANCH", help="Wait until this branch exists, or moves (--after).")
 @click.option("--after", metavar="REF", help="Bundle beyond which the branch must have moved.")
-@click.option("--timeout", metavar="TIME", help="Give up after TIME, such as 30m (exit code 8). Default: never.")
+@click.option("--timeout", metavar="TIME", help="Give up after TIME, such as 30m. Default: never.")
 def wait(app: App, *, repo: str, label: str | None, branch: str | None, after: str | None, timeout: str | None) -> None:
     """Wait until a label exists or a branch moves, and print the id of its bundle.
 
