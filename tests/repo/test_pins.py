@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 from tests.cli.data import change, make_folder, tree_of
+from tests.repair.disks import mounted
 
 import sheaf
-from sheaf.errors import AlreadyExists, Conflict, InvalidInput, NotFound, Refused
+from sheaf.errors import AlreadyExists, Conflict, InvalidInput, NoSpace, NotFound, Refused
 from sheaf.repo.pins import Pins, status_of
 from sheaf.repo.store import Store
 from sheaf.transfer.download.partial import Partial
@@ -387,6 +388,23 @@ def test_a_folder_that_another_pull_is_writing_is_left_to_it(world: World) -> No
     partial.close(is_done=True)
     world.pins().pull()
     assert world.first_tree(world.project)
+
+
+def test_a_full_disk_stops_it_and_it_resumes(world: World) -> None:
+    (world.data / "big").write_bytes(os.urandom(2 << 20))
+    world.repo.upload(world.data, message="big")
+    world.pins().add("faces", world.project / "data/faces")  # of the default store, wherever the clone is
+    world.commit()
+    with mounted("tmpfs", world.place) as disk:
+        clone = world.clone("disk/clone")
+        before = (clone / "sheaf.lock").read_bytes()
+        disk.fill(1 << 20)
+        with pytest.raises(NoSpace):
+            world.pins(clone).pull()
+        disk.make_room()
+        world.pins(clone).pull()
+        assert world.first_tree(clone)
+        assert (clone / "sheaf.lock").read_bytes() == before
 
 
 @pytest.mark.parametrize("stride", [32, pytest.param(1, marks=pytest.mark.slow)])
