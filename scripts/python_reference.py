@@ -28,6 +28,7 @@ CLASSES = {
     "Bundle": "",
     "Edit": "",
     "Diamond": "",
+    "Pins": "",
 }
 
 #: Values that calls take or answer with, and where they are if `import sheaf` alone doesn't give them.
@@ -43,16 +44,19 @@ VALUES = {
     "Downloaded": "sheaf.api",
     "Entry": "",
     "ErasedFile": "sheaf.api",
+    "FolderStatus": "sheaf.api",
     "FoundFile": "sheaf.api",
     "KeyInfo": "sheaf.api",
     "Label": "",
     "Notice": "sheaf.api",
     "PathChange": "sheaf.api",
+    "Pin": "sheaf.api",
     "Position": "sheaf.api",
     "Problem": "sheaf.api",
     "Progress": "sheaf.api",
     "ProgressState": "sheaf.api",
     "Promoted": "sheaf.api",
+    "Pulled": "sheaf.api",
     "Pushed": "sheaf.api",
     "ReplicaInfo": "sheaf.api",
     "RepoInfo": "sheaf.api",

@@ -20,11 +20,12 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from sheaf.errors import SheafError
     from sheaf.model.records import Author
+    from sheaf.pins.pinned_folders import Pins
     from sheaf.repo.bundle import Bundle
     from sheaf.repo.connect import connect, init
     from sheaf.repo.diamond import Diamond
     from sheaf.repo.edit import Edit
-    from sheaf.repo.repo import Repo, Upload
+    from sheaf.repo.repo import Repo
     from sheaf.repo.store import Store
     from sheaf.repo.values import Branch, Change, Entry, Label
     from sheaf.storage.storage_options import StorageOptions
@@ -38,11 +39,12 @@ _WHERE = {
     "Edit": "sheaf.repo.edit",
     "Entry": "sheaf.repo.values",
     "Label": "sheaf.repo.values",
+    "Pins": "sheaf.pins.pinned_folders",
     "Repo": "sheaf.repo.repo",
     "SheafError": "sheaf.errors",
     "StorageOptions": "sheaf.storage.storage_options",
     "Store": "sheaf.repo.store",
-    "Upload": "sheaf.repo.repo",
+    "Upload": "sheaf.repo.bundle",
     "connect": "sheaf.repo.connect",
     "init": "sheaf.repo.connect",
 }
@@ -56,6 +58,7 @@ __all__ = [
     "Edit",
     "Entry",
     "Label",
+    "Pins",
     "Repo",
     "SheafError",
     "StorageOptions",

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from sheaf.engine.replicas.replica_set import Promoted, ReplicaInfo
     from sheaf.format.session_v1 import ErasedFile, Notice, Receipt, RunEnd, RunStart, Session
     from sheaf.model.refs import Address, Ref, parse_address, parse_ref
+    from sheaf.pins.lock_format import Pin
+    from sheaf.pins.pinned_folders import FolderStatus, Pulled
     from sheaf.repo.diamond import DiamondInfo, SplitInfo
     from sheaf.repo.path_history import PathChange
     from sheaf.repo.search import FoundFile
@@ -53,6 +55,7 @@ _WHERE = {
     "Downloaded": "sheaf.transfer.download.download",
     "ErasedFile": "sheaf.format.session_v1",
     "Erasure": "sheaf.repo.store_erasure",
+    "FolderStatus": "sheaf.pins.pinned_folders",
     "FoundFile": "sheaf.repo.search",
     "Gone": "sheaf.engine.gc.retention",
     "KeyInfo": "sheaf.repo.store_keys",
@@ -61,11 +64,13 @@ _WHERE = {
     "Mode": "sheaf.engine.commit.diamonds",
     "Notice": "sheaf.format.session_v1",
     "PathChange": "sheaf.repo.path_history",
+    "Pin": "sheaf.pins.lock_format",
     "Position": "sheaf.transfer.batches",
     "Problem": "sheaf.engine.check.report",
     "Progress": "sheaf.transfer.progress",
     "ProgressState": "sheaf.transfer.progress",
     "Promoted": "sheaf.engine.replicas.replica_set",
+    "Pulled": "sheaf.pins.pinned_folders",
     "Pushed": "sheaf.transfer.bundles.push",
     "Receipt": "sheaf.format.session_v1",
     "Ref": "sheaf.model.refs",
@@ -105,6 +110,7 @@ __all__ = [
     "Downloaded",
     "ErasedFile",
     "Erasure",
+    "FolderStatus",
     "FoundFile",
     "Gone",
     "KeyInfo",
@@ -113,11 +119,13 @@ __all__ = [
     "Mode",
     "Notice",
     "PathChange",
+    "Pin",
     "Position",
     "Problem",
     "Progress",
     "ProgressState",
     "Promoted",
+    "Pulled",
     "Pushed",
     "Receipt",
     "Ref",

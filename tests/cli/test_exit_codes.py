@@ -20,7 +20,7 @@ READING = {
     "branch get", "branch list", "bundle diff", "bundle get", "bundle list", "bundle list files", "bundle mount",
     "bundle verify", "cat", "diamond get", "diamond list", "diamond split get", "diamond split list", "diff", "find",
     "label get", "label list", "log", "ls", "repo get", "repo list", "repo mount", "store check", "store erased",
-    "store info", "store key list", "store mount", "store replica list",
+    "status", "store info", "store key list", "store mount", "store replica list", "wait",
 }  # fmt: skip
 #: Commands that make a store, or a place for one, so none has to be there.
 MAKING = {"store init", "store torture"}

@@ -29,7 +29,11 @@ def _command(*args: object, program: str = "main") -> list[str]:
 def _loaded_by(home: Path, *args: str) -> set[str]:
     command = [sys.executable, "-X", "importtime", *_command(*args)[1:]]
     done = subprocess.run(command, env=_environment(home), capture_output=True, text=True, check=True)
-    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    return _imported(done.stderr)
+
+
+def _imported(log: str) -> set[str]:
+    lines = [line for line in log.splitlines() if line.startswith("import time:")]
     return {line.rsplit("|", 1)[1].strip().split(".")[0] for line in lines}
 
 
@@ -55,6 +59,19 @@ def test_verbs_without_a_store_load_no_heavy_library(home: Path, args: tuple[str
 def test_listing_labels_loads_no_heavy_library(home: Path) -> None:
     assert _sheaf(home, "repo", "create", "--repo", "r").returncode == 0
     assert _loaded_by(home, "label", "list", "--repo", "r").isdisjoint(HEAVY)
+
+
+def test_a_wait_that_may_last_for_days_loads_no_heavy_library(home: Path) -> None:
+    assert _sheaf(home, "repo", "create", "--repo", "r").returncode == 0
+    command = [
+        sys.executable,
+        "-X",
+        "importtime",
+        *_command("wait", "--repo", "r", "--label", "v1", "--timeout", "0")[1:],
+    ]
+    done = subprocess.run(command, env=_environment(home), capture_output=True, text=True, check=False)
+    assert done.returncode == 8
+    assert _imported(done.stderr).isdisjoint(HEAVY)
 
 
 def test_a_look_into_a_bundle_loads_no_heavy_library(home: Path, tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_the_light_reader_asks_for_whole_subtrees_alone() -> None:
 
 
 def test_nodes_are_fetched_once_for_many_lookups() -> None:
-    shelf = Shelf.new()
+    shelf = Shelf.new(SMALL_NODES)
     model = {f"{n:02}": Item(content=n) for n in range(40)}
     with small_nodes():
         root = shelf.build(model)

@@ -26,11 +26,13 @@ NOUNS: Final[dict[str, str]] = {
 }
 
 VERBS: Final[dict[str, str]] = {
+    "add": "sheaf.cli.commands.sheaf_lock:add",
     "branch create": "sheaf.cli.commands.branch:create",
     "branch delete": "sheaf.cli.commands.branch:delete",
     "branch get": "sheaf.cli.commands.branch:get",
     "branch list": "sheaf.cli.commands.branch:list_",
     "branch set": "sheaf.cli.commands.branch:set_",
+    "bump": "sheaf.cli.commands.sheaf_lock:bump",
     "bundle commit": "sheaf.cli.commands.mount_new:commit",
     "bundle delete": "sheaf.cli.commands.bundle:delete",
     "bundle diff": "sheaf.cli.commands.bundle:diff",
@@ -77,6 +79,7 @@ VERBS: Final[dict[str, str]] = {
     "label set": "sheaf.cli.commands.label:set_",
     "log": "sheaf.cli.commands.ls_cat_log:log",
     "ls": "sheaf.cli.commands.ls_cat_log:ls",
+    "pull": "sheaf.cli.commands.sheaf_lock:pull",
     "repo create": "sheaf.cli.commands.repo:create",
     "repo delete": "sheaf.cli.commands.repo:delete",
     "repo get": "sheaf.cli.commands.repo:get",
@@ -89,6 +92,7 @@ VERBS: Final[dict[str, str]] = {
     "repo undelete": "sheaf.cli.commands.repo:undelete",
     "sidecar fuse": "sheaf.cli.commands.sidecar:fuse",
     "sidecar scripts": "sheaf.cli.commands.sidecar:scripts",
+    "status": "sheaf.cli.commands.sheaf_lock:status",
     "store check": "sheaf.cli.commands.store:check",
     "store erase": "sheaf.cli.commands.erase:erase",
     "store erased": "sheaf.cli.commands.erase:erased",
@@ -110,6 +114,7 @@ VERBS: Final[dict[str, str]] = {
     "store torture": "sheaf.cli.commands.torture:torture",
     "upload": "sheaf.cli.commands.shortcuts:UPLOAD",
     "version": "sheaf.cli.commands.version:version",
+    "wait": "sheaf.cli.commands.wait:wait",
 }
 
 SHEAF: Final = Dialect(

@@ -443,6 +443,29 @@ class Repo:
             raise no_branch(self.name, name)
         return branch_of(name, state)
 
+    def wait_for(
+        self,
+        *,
+        label: str | None = None,
+        branch: str | None = None,
+        after: str | None = None,
+        timeout: float | None = None,
+        progress: Progress | None = None,
+    ) -> Bundle:
+        """Wait until a label exists, or a branch exists or has moved; return its bundle. Polls with growing pauses.
+
+        Args:
+            after: wait until the branch points beyond this bundle (a ref): neither to it nor to one of its ancestors.
+            timeout: seconds after which to raise Unavailable; None: no limit.
+
+        Raises:
+            InvalidInput: not exactly one of ``label`` and ``branch``.
+            NotFound: ``after`` does not exist, or the repo was deleted in the meantime.
+        """
+        choice = {"label": label, "branch": branch, "after": after}
+        polling = transfer.Polling(timeout)
+        return self._bundle(transfer.wait_for_bundle(self._context, **choice, polling=polling, progress=progress))
+
     def create_branch(self, name: str, ref: str | None = None) -> Branch:
         """Create a branch that points to a bundle. Raises AlreadyExists (also if a label has that name), NotFound."""
         bundle = self._context.refs.resolve(ref)

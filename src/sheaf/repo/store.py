@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from sheaf.engine.gc.collect import Collected
     from sheaf.engine.gc.store_sizes import Sizes
     from sheaf.engine.replicas.catchup import Caught
+    from sheaf.repo.bundle import Bundle
     from sheaf.repo.search import FoundFile
     from sheaf.repo.store_erasure import Erasure
     from sheaf.repo.store_keys import Keys
@@ -211,6 +212,22 @@ class Store:
         report = engine.check_store(self._core, reading=reading, repo=only, on_progress=transfer.count_to(progress))
         engine.name_files(self._core, report, only)
         return report
+
+    def wait_for(
+        self,
+        repo: str,
+        *,
+        label: str | None = None,
+        branch: str | None = None,
+        after: str | None = None,
+        timeout: float | None = None,
+        progress: Progress | None = None,
+    ) -> Bundle:
+        """Wait as :meth:`sheaf.Repo.wait_for` does, for a repo that need not exist yet; return the bundle."""
+        polling = transfer.Polling(timeout)
+        choice = {"label": label, "branch": branch, "after": after}
+        found = transfer.wait_for(self._connected, repo, **choice, polling=polling, progress=progress)
+        return self.repo(repo).bundle(f"bundle:{found.id}")
 
     def repos(self) -> list[RepoInfo]:
         """All repos, sorted by name."""

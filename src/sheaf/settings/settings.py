@@ -40,6 +40,7 @@ __all__ = [
     "combine",
     "default_config_path",
     "flat",
+    "is_store_named",
     "is_verbose_terminal",
     "options_for",
     "read_environment",
@@ -180,6 +181,11 @@ def _variable(environment: Environment, key: str) -> str:
     name = f"SHEAF_{key.upper()}"
     value = environment.variables.get(name, "")
     return value if key in FILES or (key == "store" and is_path(value)) else environment.text(name)
+
+
+def is_store_named(environment: Environment, flags: Mapping[str, str]) -> bool:
+    """True if a flag or the environment names a store or a context: more than a default."""
+    return any(flags.get(key) or environment.variables.get(f"SHEAF_{key.upper()}") for key in ("store", "context"))
 
 
 def options_for(settings: Settings, url: str) -> StorageOptions:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sheaf.transfer.batches import Batches
     from sheaf.transfer.bundles.commit_folder import UploadRules, commit_folder
     from sheaf.transfer.bundles.local_folders import bring, compare, hashes_of, note, repo_entry_of
+    from sheaf.transfer.bundles.poll import Polling, wait_for, wait_for_bundle
     from sheaf.transfer.bundles.push import Pushed, plan_push, push
     from sheaf.transfer.bundles.upload_plan import plan_upload
     from sheaf.transfer.bundles.verify_bundle import verify
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _WHERE = {
     "Batches": "sheaf.transfer.batches",
     "Meter": "sheaf.transfer.progress",
+    "Polling": "sheaf.transfer.bundles.poll",
     "ProgressState": "sheaf.transfer.progress",
     "Pushed": "sheaf.transfer.bundles.push",
     "UploadRules": "sheaf.transfer.bundles.commit_folder",
@@ -44,12 +46,15 @@ _WHERE = {
     "push": "sheaf.transfer.bundles.push",
     "repo_entry_of": "sheaf.transfer.bundles.local_folders",
     "verify": "sheaf.transfer.bundles.verify_bundle",
+    "wait_for": "sheaf.transfer.bundles.poll",
+    "wait_for_bundle": "sheaf.transfer.bundles.poll",
     "write_file": "sheaf.transfer.download.single_file",
 }
 
 __all__ = [
     "Batches",
     "Meter",
+    "Polling",
     "ProgressState",
     "Pushed",
     "UploadRules",
@@ -68,6 +73,8 @@ __all__ = [
     "push",
     "repo_entry_of",
     "verify",
+    "wait_for",
+    "wait_for_bundle",
     "write_file",
 ]
 

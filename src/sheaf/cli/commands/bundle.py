@@ -29,7 +29,21 @@ if TYPE_CHECKING:
     from sheaf.repo.repo import Repo
     from sheaf.repo.values import Change, Entry
 
-__all__ = ["delete", "diff", "download", "download_file", "get", "list_", "list_files", "undelete", "update", "verify"]
+__all__ = [
+    "delete",
+    "diff",
+    "download",
+    "download_file",
+    "get",
+    "gone_records",
+    "list_",
+    "list_files",
+    "report_gone",
+    "resumed_text",
+    "undelete",
+    "update",
+    "verify",
+]
 
 _DESTINATION: Final = options.folder_option("--destination", "Folder to write to.")
 
@@ -140,14 +154,14 @@ def download(
     if name_filter and not done.files:
         app.warn(f"warning: no path in the bundle matches '{quote(name_filter)}': the folder is empty")
     app.leave_traces(chosen, destination)
-    app.summary(f"{count_of(done.files, 'file')}, {human_size(done.bytes)}{_resumed(done.resumed)}")
-    record = {"files": done.files, "bytes": done.bytes, "resumed": done.resumed, **_gone(done)}
+    app.summary(f"{count_of(done.files, 'file')}, {human_size(done.bytes)}{resumed_text(done.resumed)}")
+    record = {"files": done.files, "bytes": done.bytes, "resumed": done.resumed, **gone_records(done)}
     app.out.object({"bundle": chosen.id, "destination": str(destination), **record})
     if skip_erased:
         if done.erased:
             app.note(f"skipped {count_of(len(done.erased), 'file')} whose content was erased")
         done = replace(done, erased=())
-    return app.dialect.partial_exit if _report_gone(app, done) else OK
+    return app.dialect.partial_exit if report_gone(app, done) else OK
 
 
 @verb(
@@ -214,17 +228,19 @@ def update(
         )
     app.leave_traces(chosen, destination)
     counts = f"{len(done.added):,} added, {len(done.modified):,} modified, {len(done.deleted):,} deleted"
-    app.summary(f"{counts}, {human_size(done.bytes)} written{_resumed(done.resumed)}")
+    app.summary(f"{counts}, {human_size(done.bytes)} written{resumed_text(done.resumed)}")
     changed = {"added": list(done.added), "modified": list(done.modified), "deleted": list(done.deleted)}
-    app.out.object({"bundle": chosen.id, "destination": str(destination), **changed, **_gone(done)})
-    return app.dialect.partial_exit if _report_gone(app, done) else OK
+    app.out.object({"bundle": chosen.id, "destination": str(destination), **changed, **gone_records(done)})
+    return app.dialect.partial_exit if report_gone(app, done) else OK
 
 
-def _resumed(count: int) -> str:
+def resumed_text(count: int) -> str:
+    """How many files an earlier attempt had fetched, as the end of a summary."""
     return f", {count:,} of them already present" if count else ""
 
 
-def _gone(done: Downloaded | Updated) -> dict[str, Any]:
+def gone_records(done: Downloaded | Updated) -> dict[str, Any]:
+    """The files that were not written, as fields of a record for JSON."""
     return {"erased": list(done.erased), "damaged": _damaged_records(done.damaged)}
 
 
@@ -236,7 +252,7 @@ def _report_damaged(app: App, damaged: Damaged) -> None:
     app.warn(f"damaged {quote(damaged.path)}: {quote(damaged.reason)}")
 
 
-def _report_gone(app: App, done: Downloaded | Updated) -> bool:
+def report_gone(app: App, done: Downloaded | Updated) -> bool:
     """Report the files that were not written. Return True if there are any."""
     for each in done.damaged:
         _report_damaged(app, each)

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from sheaf.repo.bundle import Bundle
     from sheaf.repo.values import Change, Entry
 
-__all__ = ["CHANGE", "change_record", "diff"]
+__all__ = ["CHANGE", "LETTERS", "change_record", "diff"]
 
-_LETTER: Final = {"added": "A", "modified": "M", "deleted": "D", "renamed": "R"}
+LETTERS: Final = {"added": "A", "modified": "M", "deleted": "D", "renamed": "R"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ class _Counting:
     def __init__(self, changes: Iterable[Change]) -> None:
         self._changes = changes
         self.count = 0
-        self._kinds = dict.fromkeys(_LETTER, 0)
+        self._kinds = dict.fromkeys(LETTERS, 0)
         self._growth = 0
 
     def __iter__(self) -> Iterator[Change]:
@@ -185,11 +185,11 @@ def change_record(change: Change) -> dict[str, Any]:
 
 def _exact(change: Change) -> str:
     old = f"{change.old_path}\0" if change.kind == "renamed" else ""
-    return f"{_LETTER[change.kind]}\0{old}{change.path}"
+    return f"{LETTERS[change.kind]}\0{old}{change.path}"
 
 
 def _cells(change: Change) -> tuple[Cell, ...]:
-    return (_LETTER[change.kind], change.path, change.old_path)
+    return (LETTERS[change.kind], change.path, change.old_path)
 
 
 def _stat_cells(change: Change) -> tuple[Cell, ...]:
@@ -197,7 +197,7 @@ def _stat_cells(change: Change) -> tuple[Cell, ...]:
 
 
 CHANGE: Final[View[Change]] = View(
-    line=lambda it: f"{_LETTER[it.kind]} {_named(it)}",
+    line=lambda it: f"{LETTERS[it.kind]} {_named(it)}",
     record=change_record,
     columns=("KIND", "PATH", "OLD PATH"),
     cells=_cells,
@@ -206,7 +206,7 @@ CHANGE: Final[View[Change]] = View(
 )
 _STAT: Final[View[Change]] = replace(
     CHANGE,
-    line=lambda it: f"{_LETTER[it.kind]} {_named(it)} | {_sizes(it)} bytes",
+    line=lambda it: f"{LETTERS[it.kind]} {_named(it)} | {_sizes(it)} bytes",
     columns=(*CHANGE.columns, "OLD SIZE", "NEW SIZE"),
     cells=_stat_cells,
 )

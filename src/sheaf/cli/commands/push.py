@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sheaf.repo.repo import Repo
     from sheaf.repo.store import Store
 
-__all__ = ["pull", "push"]
+__all__ = ["other_store", "pull", "push"]
 
 _choice: Final = options.stack(
     click.option("--as", "name", metavar="NAME", help="Name of the repo in the target store. Default: the same."),
@@ -41,7 +41,7 @@ def push(app: App, *, repo: str, url: str, **choice: Any) -> int:
     Bundles keep their ids, versions, messages, authors and times. Without --branch or --label, all bundles, branches and
     labels are copied. The same command resumes an interrupted push.
     """
-    return _copy(app, app.repo(repo), _other(app, url), **choice)
+    return _copy(app, app.repo(repo), other_store(app, url), **choice)
 
 
 @verb(example="sheaf repo pull s3://elsewhere/pulled faces --branch main", exits=(3, 4, 5, 6, 8, 9, 10, 11))
@@ -53,10 +53,11 @@ def pull(app: App, *, url: str, repo: str, **choice: Any) -> int:
 
     Works like `repo push`, in the other direction.
     """
-    return _copy(app, _other(app, url).repo(repo), app.store_to_write(), **choice)
+    return _copy(app, other_store(app, url).repo(repo), app.store_to_write(), **choice)
 
 
-def _other(app: App, url: str) -> Store:
+def other_store(app: App, url: str) -> Store:
+    """Open another store than the one of this call, with the options of its context."""
     import sheaf
 
     settings = app.settings

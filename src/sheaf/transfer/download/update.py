@@ -34,10 +34,18 @@ from sheaf.transfer.local.scan import PARTIAL_SUFFIX, Skipped, checked_root, sca
 from sheaf.transfer.local.statcache import StatCache
 from sheaf.transfer.progress import Meter, log_file
 
-__all__ = ["Updated", "update"]
+__all__ = ["LocalChanges", "Updated", "update"]
 
 _NAMED: Final = 10
 _FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class LocalChanges(Refused):
+    """Local changes would be lost. ``knows_base``: it is known which bundle the folder came from."""
+
+    def __init__(self, message: str, hint: str = "", *, knows_base: bool = True) -> None:
+        super().__init__(message, hint)
+        self.knows_base = knows_base
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +115,14 @@ def update(
     return Updated(added, modified, plan.deleted, *lost, filled.bytes, filled.resumed)
 
 
-def _refusal(edits: list[str], folder: Path, *, knows_base: bool) -> Refused:
+def _refusal(edits: list[str], folder: Path, *, knows_base: bool) -> LocalChanges:
     more = f" and {len(edits) - _NAMED} more" if len(edits) > _NAMED else ""
     named = ", ".join(printable(path) for path in edits[:_NAMED])
     hint = "save them with `sheaf bundle upload`, or overwrite them with --force"
     if not knows_base:
         hint = f"unknown which bundle the folder came from; {hint}"
-    return Refused(f"{printable(str(folder))} has local changes that would be lost: {named}{more}", hint)
+    message = f"{printable(str(folder))} has local changes that would be lost: {named}{more}"
+    return LocalChanges(message, hint, knows_base=knows_base)
 
 
 @dataclass(frozen=True, slots=True)
