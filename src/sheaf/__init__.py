@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sheaf.repo.connect import connect, init
     from sheaf.repo.diamond import Diamond
     from sheaf.repo.edit import Edit
-    from sheaf.repo.repo import Repo
+    from sheaf.repo.repo import Repo, Upload
     from sheaf.repo.store import Store
     from sheaf.repo.values import Branch, Change, Entry, Label
     from sheaf.storage.storage_options import StorageOptions
@@ -44,7 +44,7 @@ _WHERE = {
     "SheafError": "sheaf.errors",
     "StorageOptions": "sheaf.storage.storage_options",
     "Store": "sheaf.repo.store",
-    "Upload": "sheaf.repo.bundle",
+    "Upload": "sheaf.repo.repo",
     "connect": "sheaf.repo.connect",
     "init": "sheaf.repo.connect",
 }

@@ -38,7 +38,7 @@ def prepare(what: str, work: Path) -> None:
 def run(what: str, work: Path, ref: str = "main", *, download: bool = True) -> None:
     """The operation itself; what an earlier one has finished may be refused."""
     pins = Pins(
-        work / "project", open=lambda url: sheaf.connect(str(work.with_name("the-store")), cache=work / "cache")
+        work / "project", open_store=lambda url: sheaf.connect(str(work.with_name("the-store")), cache=work / "cache")
     )
     place = work / "project/data/faces"
     if what == "add":

@@ -19,7 +19,7 @@ from tests.sidecar.conftest import SCRIPTS, Pod, Process, wait_for
 
 import sheaf
 
-pytestmark = [pytest.mark.skipif(bool(missing()), reason=missing())]
+pytestmark = [pytest.mark.parts, pytest.mark.skipif(bool(missing()), reason=missing())]
 
 PAGE = (ROOT / "docs/howto/sidecar.md").read_text(encoding="utf-8")
 BLOCKS = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]

@@ -19,6 +19,7 @@ from tests.sidecar.conftest import Pod, Process, wait_for
 import sheaf
 from sheaf.errors import NotFound
 
+UPLOAD = "bundle upload --repo results --path out --message result --label done"
 KILL, TERM = signal.SIGKILL, signal.SIGTERM
 WHOLE = {"a": b"first half", "b": b"second half"}
 #: Writes one half, waits for the test, writes the other.
@@ -45,10 +46,9 @@ class World:
     store: sheaf.Store
 
     def sidecar(self, *options: object) -> Process:
-        upload = "bundle upload --repo results --path out --message result --label done"
         command = [sys.executable, "-m", "tests.sidecar.gated_sidecar", "sidecar", "fuse", "-c", self.pod.coord]
         quick = ["--poll-interval", "0.05", "--lost-timeout", "2", "--save-timeout", "60", "--start-timeout", "60"]
-        return self.pod.start(*command, *quick, "-d", upload, "-i", self.pod.home / "id", *options)
+        return self.pod.start(*command, *quick, "-d", UPLOAD, "-i", self.pod.home / "id", *options)
 
     def application(self) -> Process:
         return self.pod.application("-b", "fuse", "-l", 2, "-t", 60, "-g", 1, "--", "sh", "-c", PROGRAM)
@@ -191,6 +191,7 @@ def test_unfinished_data_is_saved_without_the_label_if_asked_to(world: World, wh
     _check(world, codes)
 
 
+@pytest.mark.parts
 def test_a_second_signal_ends_the_saving(world: World) -> None:
     (world.pod.home / "go").touch()
     world.close("before-bundle-upload")
@@ -249,6 +250,45 @@ def test_a_wrong_upload_is_refused_before_the_program_starts(world: World, comma
     assert not (world.pod.home / "running").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "variables", "message"),
+    [
+        (["-c", "coord", "-d", "repo create"], {}, "only bundle and config commands supported."),
+        (["-c", "coord", "--save-timeout", "soon", "-d", UPLOAD], {}, "saveTimeout: 'soon' is not a duration"),
+        ([], {"dm_fuse_params": "globalOpts: {coordPoint: coord}\nbundles: [{nam: x}]"}, "unknown key 'nam'"),
+        ([], {"SIDECAR_GLOBALOPTS_COORDPOINT": "coord"}, "sidecar: no parameters"),
+        (["-c", "coord", "--params", "/nowhere/x.yaml"], {}, "file /nowhere/x.yaml does not exist"),
+    ],
+    ids=["command", "option", "yaml", "none", "file"],
+)
+def test_wrong_parameters_are_told_to_the_application(
+    world: World, options: list[str], variables: dict[str, str], message: str
+) -> None:
+    application = world.application()
+    wait_for((world.pod.coord / "application-running").exists, "the application")
+    world.pod.variables |= variables
+    sidecar = world.pod.start("sheaf", "sidecar", "fuse", *options)
+    assert sidecar.end() in (2, 3)
+    assert application.end() == 125
+    assert message in sidecar.err
+    assert message in application.err
+
+
+def test_a_sidecar_that_is_started_again_leaves_the_reason_of_the_first(world: World) -> None:
+    world.pod.coord.mkdir()
+    for _ in range(2):
+        assert world.sidecar("-d", "bundle upload --repo nowhere --path out --message m").end() == 2
+    assert "there are 2 uploads" in (world.pod.coord / "fuse-failed").read_text()
+    (world.pod.coord / "fuse-failed").unlink()
+    (world.pod.coord / "mountdone").touch()
+    for _ in range(2):
+        again = world.pod.start("sheaf", "sidecar", "fuse", "-c", world.pod.coord, "-d", UPLOAD)
+        assert again.end() == 5
+        assert "it contains 'mountdone' from an earlier run" in again.err
+    assert "'mountdone' from an earlier run" in (world.pod.coord / "fuse-failed").read_text()
+
+
+@pytest.mark.parts
 def test_a_program_that_is_killed_keeps_its_code(world: World) -> None:
     sidecar = world.sidecar()
     killed = "echo $$ >pid; touch running; while :; do sleep 0.02; done"

@@ -29,7 +29,7 @@ def test_the_program_gets_its_arguments_untouched_once_the_data_is_ready(pod: Po
     with PlayedSidecar(pod.coord) as sidecar:
         app = pod.application("-b", "fuse", "--", *program, shell=shell)
         sidecar.await_("application-running")
-        assert app.popen.poll() is None
+        assert app.log.with_suffix(".out").stat().st_size == 0
         sidecar.emit("mountdone")
         _finish(sidecar)
         assert app.end() == 0, app.err
@@ -246,6 +246,12 @@ def test_wrong_arguments_exit_with_1(pod: Pod, shell: str, args: list[str], mess
     app = pod.start(*SHELLS[shell], SCRIPTS / "wrap_application.sh", *args)
     assert app.end() == 1
     assert message in app.err
+
+
+def test_wrong_arguments_are_told_to_the_sidecar(pod: Pod, shell: str) -> None:
+    pod.coord.mkdir()
+    assert pod.application("-b", "car", "--", "true", shell=shell).end() == 1
+    assert (pod.coord / "application-failed").read_text() == "unkown battery type car\n"
 
 
 def test_a_folder_that_can_not_be_written_to_is_said(pod: Pod, shell: str) -> None:

@@ -97,7 +97,9 @@ class CoordinationFolder:
             write_whole(self.path / self.names.running, f"{self._beats}\n")
 
     def fail(self, error: SheafError) -> None:
-        """Say why the sidecar has failed, in one line."""
+        """Say why the sidecar has failed, in one line. A reason that is there stays: it is that of the first failure."""
+        if (self.path / self.names.failed).exists():
+            return
         line = f"{error.message} ({error.hint})" if error.hint else error.message
         with suppress(OSError):  # the application notices the silence
             write_whole(self.path / self.names.failed, f"{line}\n")

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from sheaf.errors import InvalidInput, NotFound
+from sheaf.errors import InvalidInput, NotFound, SheafError
 from sheaf.settings.durations import parse_duration
 from sheaf.settings.sizes import parse_size
 from sheaf.sidecar.command_lines import FuseCommands, MountCommand, UploadCommand
@@ -25,6 +26,7 @@ __all__ = [
     "commands_of_environment",
     "coordination_folder_of",
     "environment_options",
+    "likely_folder",
     "load_yaml",
     "parse_options",
 ]
@@ -217,6 +219,18 @@ def _required(bundle: Options, key: str, where: str) -> str:
     if not bundle.get(key):
         raise InvalidInput(f"{where}: {key} is missing", f"set {key}")
     return bundle[key]
+
+
+def likely_folder(variables: Mapping[str, str], params: str | None, flags: Options) -> Path:
+    """The coordination folder, as far as parameters that may be wrong name one: the application has to be told."""
+    found = environment_options(variables).get("coordPoint", _DEFAULT_FOLDER)
+    given = [params, variables.get(_PARAMETERS_VARIABLE), variables.get(_CONFIG_VARIABLE)]
+    with suppress(SheafError, LookupError, TypeError):
+        if value := next(filter(None, given), None):
+            found = str(load_yaml(value, "")["globalOpts"]["coordPoint"])
+        elif _OPTIONS_VARIABLE in variables:
+            found = parse_options(variables[_OPTIONS_VARIABLE], "")["c"]
+    return Path(flags.get("coordPoint", found))
 
 
 def coordination_folder_of(options: Options) -> Path:

@@ -17,9 +17,7 @@ from sheaf.cli.output.text import quote
 from sheaf.cli.verb_tree import verb
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from sheaf.sidecar.command_lines import FuseCommands
+    from sheaf.sidecar.fuse_parameters import FuseParameters
 
 __all__ = ["fuse", "scripts"]
 
@@ -28,8 +26,9 @@ _PROGRAM: Final = "from sheaf.cli.datamon import main; main()"
 _PASSED_ON: Final = ("store", "context", "endpoint", "region", "profile", "key_file", "limit_rate")
 
 
-def _duration(name: str, text: str) -> options.Decorator:
-    return click.option(name, metavar="TIME", help=text)
+def _global(flag: str, key: str, metavar: str, text: str) -> options.Decorator:
+    """A global option of the sidecar by the name that it has in YAML, too."""
+    return click.option(flag, key, metavar=metavar, help=text)
 
 
 @verb(
@@ -37,33 +36,25 @@ def _duration(name: str, text: str) -> options.Decorator:
     "    -d 'bundle upload --repo results --path /tmp/out --message nightly --label new'",
     exits=(3, 5, 8, 143),
 )
-@click.option("-c", "coordination", type=options.PLACE, metavar="DIR", help="Coordination folder. Default: /tmp/coord.")
+@click.option("-c", "coordPoint", type=options.PLACE, metavar="DIR", help="Coordination folder. Default: /tmp/coord.")
 @click.option("-d", "commands", multiple=True, metavar="COMMAND", help="Mount, upload or config command; repeatable.")
 @click.option("-i", "id_file", type=options.PLACE, metavar="FILE", help="File for the id of the uploaded bundle.")
-@click.option("-s", "stays", is_flag=True, help="Stay until SIGTERM instead of exiting.")
+@click.option("-s", "sleepInsteadOfExit", is_flag=True, help="Stay until SIGTERM instead of exiting.")
 @click.option("--params", metavar="YAML", help="Parameters: a YAML file, or YAML itself.")
-@click.option("--save-unfinished", is_flag=True, help="On SIGTERM or a failure, save what is there, without label.")
-@click.option("--cache-size", metavar="SIZE", help="Memory for the data that all mounts cache. Default: 128M.")
-@_duration("--poll-interval", "Time between two looks at the folder. Default: 1s.")
-@_duration("--start-timeout", "Time until all mounts must answer. Default: 1h.")
-@_duration("--run-timeout", "Time that the application may run. Default: no limit.")
-@_duration("--save-timeout", "Time until all uploads must be done. Default: 1d.")
-@_duration("--lost-timeout", "Silence after which the application is lost. Default: 1m.")
+@click.option(
+    "--save-unfinished",
+    "saveUnfinished",
+    is_flag=True,
+    help="On SIGTERM or a failure, save what is there, without label.",
+)
+@_global("--cache-size", "cacheSize", "SIZE", "Memory for the data that all mounts cache. Default: 128M.")
+@_global("--poll-interval", "pollInterval", "TIME", "Time between two looks at the folder. Default: 1s.")
+@_global("--start-timeout", "startTimeout", "TIME", "Time until all mounts must answer. Default: 1h.")
+@_global("--run-timeout", "runTimeout", "TIME", "Time that the application may run. Default: no limit.")
+@_global("--save-timeout", "saveTimeout", "TIME", "Time until all uploads must be done. Default: 1d.")
+@_global("--lost-timeout", "lostTimeout", "TIME", "Silence after which the application is lost. Default: 1m.")
 def fuse(
-    app: App,
-    *,
-    coordination: Path | None,
-    commands: tuple[str, ...],
-    id_file: Path | None,
-    stays: bool,
-    params: str | None,
-    save_unfinished: bool,
-    cache_size: str | None,
-    poll_interval: str | None,
-    start_timeout: str | None,
-    run_timeout: str | None,
-    save_timeout: str | None,
-    lost_timeout: str | None,
+    app: App, *, commands: tuple[str, ...], id_file: Path | None, params: str | None, **given: str | Path | bool | None
 ) -> int:
     """Mount bundles for an application, and upload its results.
 
@@ -71,60 +62,24 @@ def fuse(
     when it has ended without an error, the uploads run. Parameters are -d commands in Datamon's words, or YAML from
     --params, $dm_fuse_params or $SIDECAR_CONFIG.
     """
-    given = {
-        "coordPoint": None if coordination is None else str(coordination),
-        "sleepInsteadOfExit": "true" if stays else None,
-        "saveUnfinished": "true" if save_unfinished else None,
-        "cacheSize": cache_size,
-        "pollInterval": poll_interval,
-        "startTimeout": start_timeout,
-        "runTimeout": run_timeout,
-        "saveTimeout": save_timeout,
-        "lostTimeout": lost_timeout,
-    }
-    flags = {key: value for key, value in given.items() if value is not None}
-    return _serve(app, *_parameters(app, flags, commands, id_file, params))
+    from sheaf.sidecar.fuse_parameters import Given, read_fuse_parameters
+
+    texts = {key: "true" if value is True else str(value) for key, value in given.items() if value not in (None, False)}
+    return _serve(app, read_fuse_parameters(Given(app.environment.variables, texts, commands, id_file, params)))
 
 
-def _parameters(
-    app: App, flags: dict[str, str], texts: tuple[str, ...], id_file: Path | None, params: str | None
-) -> tuple[dict[str, str], FuseCommands]:
-    """The global options and commands, from flags, YAML and the environment."""
-    from sheaf.errors import InvalidInput
-    from sheaf.sidecar.command_lines import parse_commands
-    from sheaf.sidecar.parameters import commands_of_environment, environment_options
-
-    below = environment_options(app.environment.variables)
-    if texts:
-        if params:
-            raise InvalidInput("-d and --params are mutually exclusive", "pass only one of them")
-        found: dict[str, str] = {}
-        commands = parse_commands(texts, id_file)
-    else:
-        found, commands = commands_of_environment(app.environment.variables, params)
-        if id_file is not None:
-            raise InvalidInput("-i requires -d", "set destBundleID in YAML")
-    commands.check()
-    return {**below, **found, **flags}, commands
-
-
-def _serve(app: App, values: Mapping[str, str], commands: FuseCommands) -> int:
+def _serve(app: App, parameters: FuseParameters) -> int:
     from sheaf.sidecar.children import Children, Signals
-    from sheaf.sidecar.coordination import FUSE, CoordinationFolder
     from sheaf.sidecar.fuse_sidecar import FuseSidecar
-    from sheaf.sidecar.parameters import behaviour_of, cache_bytes_of, coordination_folder_of
     from sheaf.sidecar.protocol import Terminated
     from sheaf.sidecar.supervision import Supervision
 
-    values = dict(values)
-    folder = CoordinationFolder(coordination_folder_of(values), FUSE)
-    behaviour, cache_bytes = behaviour_of(values), cache_bytes_of(values)
     with Signals() as signals:
         children = Children(_environment(app), app.note)
         children.watch(signals.wakeup)
-        sidecar = FuseSidecar(commands, _program(app), children, cache_bytes)
+        sidecar = FuseSidecar(parameters.commands, _program(app), children, parameters.cache_bytes)
         try:
-            Supervision(sidecar, folder, behaviour, children, signals, app.note).run()
+            Supervision(sidecar, parameters.folder, parameters.behaviour, children, signals, app.note).run()
         except Terminated as error:
             app.warn(f"{app.dialect.error_prefix}{error.message}")
             return TERMINATED

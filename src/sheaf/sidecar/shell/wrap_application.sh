@@ -27,8 +27,14 @@ beats=0 program='' watcher='' ended_by='' code=0 verdict=0 last='' since=0 line=
 
 say() { printf '%s\n' "wrap_application: $*" >&2; }
 
+# write FILE TEXT: readers see it whole or not at all.
+write() {
+    printf '%s\n' "$2" >"$1.new" && mv -f "$1.new" "$1"
+} 2>/dev/null
+
 usage() {
     printf '%s\n' "$1" >&2
+    [ ! -d "$coord" ] || write "$coord/application-failed" "$1"
     exit 1
 }
 
@@ -104,11 +110,6 @@ pause() {
     sleep "$poll" >/dev/null 2>&1 &
     wait $!
 }
-
-# write FILE TEXT: readers see it whole or not at all.
-write() {
-    printf '%s\n' "$2" >"$1.new" && mv -f "$1.new" "$1"
-} 2>/dev/null
 
 # first_line FILE: sets line, which is empty if the file is not there, or not readable for this user.
 first_line() {
