@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sheaf.format.session_v1 import ErasedFile, Notice, Receipt, RunEnd, RunStart, Session
     from sheaf.model.refs import Address, Ref, parse_address, parse_ref
     from sheaf.pins.lock_format import Pin
-    from sheaf.pins.pinned_folders import FolderStatus, Pulled
+    from sheaf.pins.pinned_folders import FolderStatus, Pulled, folder_status
     from sheaf.repo.diamond import DiamondInfo, SplitInfo
     from sheaf.repo.path_history import PathChange
     from sheaf.repo.search import FoundFile
@@ -94,6 +94,7 @@ _WHERE = {
     "UploadPlan": "sheaf.repo.values",
     "Use": "sheaf.engine.object_cache",
     "Verified": "sheaf.transfer.bundles.verify_bundle",
+    "folder_status": "sheaf.pins.pinned_folders",
     "parse_address": "sheaf.model.refs",
     "parse_ref": "sheaf.model.refs",
     "parse_time": "sheaf.engine.clock",
@@ -149,6 +150,7 @@ __all__ = [
     "UploadPlan",
     "Use",
     "Verified",
+    "folder_status",
     "parse_address",
     "parse_ref",
     "parse_time",

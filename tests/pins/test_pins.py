@@ -14,7 +14,7 @@ from tests.repair.disks import mounted
 
 import sheaf
 from sheaf.errors import AlreadyExists, Conflict, InvalidInput, NoSpace, NotFound, Refused
-from sheaf.pins.pinned_folders import Pins, status_of
+from sheaf.pins.pinned_folders import Pins, folder_status
 from sheaf.repo.store import Store
 from sheaf.transfer.download.partial import PartialFolder
 from sheaf.transfer.download.update import LocalChanges
@@ -178,7 +178,7 @@ def test_a_folder_that_holds_something_else_is_not_added(world: World) -> None:
 # -- status ------------------------------------------------------------------------------------------------------------
 
 
-def test_status_of_pinned_folders(world: World) -> None:
+def test_folder_status_pinned_folders(world: World) -> None:
     world.add("faces@main", "a")
     world.add("faces@v1", "b")
     world.add("faces@v1", "c")
@@ -195,7 +195,7 @@ def test_status_of_pinned_folders(world: World) -> None:
     assert [each.folder for each in world.pins().status(["c"])] == ["c"]
 
 
-def test_status_of_one_folder_does_not_hide_the_others(world: World) -> None:
+def test_folder_status_one_folder_does_not_hide_the_others(world: World) -> None:
     world.add("faces@main", "a")
     world.add("faces@v1", "b")
     file = world.project / "sheaf.lock"
@@ -205,16 +205,16 @@ def test_status_of_one_folder_does_not_hide_the_others(world: World) -> None:
     assert "has version" in found[0].reason
 
 
-def test_status_of_a_downloaded_folder(world: World) -> None:
+def test_folder_status_a_downloaded_folder(world: World) -> None:
     copy = world.place / "copy"
     with pytest.raises(NotFound, match="unknown which bundle"):
-        status_of(world.store, copy)
+        folder_status(world.store, copy)
     world.first.download(copy)
-    assert status_of(world.store, copy).state == "clean"
+    assert folder_status(world.store, copy).state == "clean"
     change(copy)
-    assert status_of(world.store, copy).state == "changed"
+    assert folder_status(world.store, copy).state == "changed"
     shutil.rmtree(copy)
-    assert status_of(world.store, copy).state == "missing"
+    assert folder_status(world.store, copy).state == "missing"
 
 
 # -- names -------------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from sheaf import transfer
 from sheaf.errors import AlreadyExists, Conflict, InvalidInput, NotFound, SheafError
 from sheaf.local_errors import printable
 from sheaf.model.paths import ancestors
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from sheaf.transfer.local.scan import Skipped
     from sheaf.transfer.progress import Progress
 
-__all__ = ["FolderStatus", "Pins", "Pulled", "status_of"]
+__all__ = ["FolderStatus", "Pins", "Pulled", "folder_status"]
 
 _FILE: Final = "file://"
 #: Opens the store of a URL or path; "" is the default store.
@@ -188,14 +189,12 @@ class Pins:
             InvalidInput: ``sheaf.lock`` is wrong.
             Refused: local changes would be lost (without ``overwrite``). All other folders were pulled first.
         """
-        from sheaf.transfer.download.update import LocalChanges
-
         done: list[Pulled] = []
         refused: list[LocalChanges] = []
         for pin in self.find(names):
             try:
                 pulled = Pulled(pin, self._bring(pin, self._bundle(pin), overwrite=overwrite, progress=progress))
-            except LocalChanges as error:
+            except transfer.LocalChanges as error:
                 refused.append(error)
                 continue
             done.append(pulled)
@@ -265,11 +264,9 @@ class Pins:
         return bundle.update(place, force=overwrite, switch_repo=True, progress=progress)
 
     def _bring_or_explain(self, pin: Pin, bundle: Bundle, *, overwrite: bool, progress: Progress | None) -> Updated:
-        from sheaf.transfer.download.update import LocalChanges
-
         try:
             return self._bring(pin, bundle, overwrite=overwrite, progress=progress)
-        except LocalChanges as error:
+        except transfer.LocalChanges as error:
             raise _all_of([error]) from error
 
     def _bundle(self, pin: Pin) -> Bundle:
@@ -338,7 +335,7 @@ def _without_files(url: str) -> str:
     return urlunsplit(parts._replace(query=urlencode(kept, safe="/:"))) if parts.query else url
 
 
-def status_of(store: Store, folder: Path, *, on_skipped: Callable[[Skipped], object] | None = None) -> FolderStatus:
+def folder_status(store: Store, folder: Path, *, on_skipped: Callable[[Skipped], object] | None = None) -> FolderStatus:
     """Compare a downloaded folder with the bundle that it came from. Raises NotFound without a record of it."""
     shown = printable(str(folder))
     bundle = _origin(store, folder)
@@ -355,9 +352,7 @@ def status_of(store: Store, folder: Path, *, on_skipped: Callable[[Skipped], obj
 
 def _origin(store: Store, folder: Path) -> Bundle | None:
     """The bundle that a folder was last made equal to, if that is known, in this store, and not deleted."""
-    from sheaf.transfer.bundles.local_folders import origin_of
-
-    origin = origin_of(store.connected, folder)
+    origin = transfer.origin_of(store.connected, folder)
     if origin is not None:
         with suppress(NotFound):
             return store.repo_of(folder).bundle(f"bundle:{origin.bundle}")
@@ -386,12 +381,10 @@ def _ensure_free(pins: dict[str, Pin], folder: str) -> None:
 
 def _all_of(refused: Sequence[LocalChanges]) -> LocalChanges:
     """One error for the folders whose local changes would be lost."""
-    from sheaf.transfer.download.update import LocalChanges
-
     hint = "save them with `sheaf bundle upload`, or overwrite them with --overwrite"
     if not all(error.knows_base for error in refused):
         hint = f"unknown which bundle the folder came from; {hint}"
-    return LocalChanges("; ".join(error.message for error in refused), hint)
+    return transfer.LocalChanges("; ".join(error.message for error in refused), hint)
 
 
 def _configured_store() -> str:

@@ -12,12 +12,13 @@ from sheaf.lazy import lazy_names
 if TYPE_CHECKING:
     from sheaf.transfer.batches import Batches
     from sheaf.transfer.bundles.commit_folder import UploadRules, commit_folder
-    from sheaf.transfer.bundles.local_folders import bring, compare, hashes_of, note, repo_entry_of
+    from sheaf.transfer.bundles.local_folders import bring, compare, hashes_of, note, origin_of, repo_entry_of
     from sheaf.transfer.bundles.poll import Polling, wait_for, wait_for_bundle
     from sheaf.transfer.bundles.push import Pushed, plan_push, push
     from sheaf.transfer.bundles.upload_plan import plan_upload
     from sheaf.transfer.bundles.verify_bundle import verify
     from sheaf.transfer.download.single_file import write_file
+    from sheaf.transfer.download.update import LocalChanges
     from sheaf.transfer.erase_rows import count_rows
     from sheaf.transfer.local.hashes import is_copy_of
     from sheaf.transfer.progress import Meter, ProgressState, count_to
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "Batches": "sheaf.transfer.batches",
+    "LocalChanges": "sheaf.transfer.download.update",
     "Meter": "sheaf.transfer.progress",
     "Polling": "sheaf.transfer.bundles.poll",
     "ProgressState": "sheaf.transfer.progress",
@@ -41,6 +43,7 @@ _WHERE = {
     "hashes_of": "sheaf.transfer.bundles.local_folders",
     "is_copy_of": "sheaf.transfer.local.hashes",
     "note": "sheaf.transfer.bundles.local_folders",
+    "origin_of": "sheaf.transfer.bundles.local_folders",
     "plan_push": "sheaf.transfer.bundles.push",
     "plan_upload": "sheaf.transfer.bundles.upload_plan",
     "push": "sheaf.transfer.bundles.push",
@@ -53,6 +56,7 @@ _WHERE = {
 
 __all__ = [
     "Batches",
+    "LocalChanges",
     "Meter",
     "Polling",
     "ProgressState",
@@ -68,6 +72,7 @@ __all__ = [
     "hashes_of",
     "is_copy_of",
     "note",
+    "origin_of",
     "plan_push",
     "plan_upload",
     "push",

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+import sheaf
+from sheaf import api
 from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.commands.bundle import gone_records, report_gone, resumed_text
@@ -37,13 +39,12 @@ _OVERWRITE: Final = click.option("--overwrite", is_flag=True, help="Also overwri
 
 def _pins(app: App) -> Pins:
     """The pinned folders around the current folder. A store named by a flag or the environment precedes the file's."""
-    from sheaf.pins.pinned_folders import Pins
 
     def opened(url: str) -> Store:
         is_ours = not url or url == _store_text(app) or is_store_named(app.environment, app.flags)
         return app.store if is_ours else other_store(app, url)
 
-    return Pins(open_store=opened)
+    return sheaf.Pins(open_store=opened)
 
 
 def _store_text(app: App) -> str:
@@ -166,13 +167,11 @@ def status(app: App, *, folder: Path | None, exit_code: bool) -> int:
 
 def _compared(app: App, pins: Pins, folder: Path | None, skip: Any) -> list[FolderStatus]:
     """The pinned folders that are meant; if none is, the folder as a downloaded one."""
-    from sheaf.pins.pinned_folders import status_of
-
     try:
         return pins.status([folder] if folder is not None else [], on_skipped=skip)
     except NotFound:
         place = folder if folder is not None else Path()
-        return [status_of(app.store, place, on_skipped=lambda item: skip(str(place), item))]
+        return [api.folder_status(app.store, place, on_skipped=lambda item: skip(str(place), item))]
 
 
 def _shown(pins: Pins, status: FolderStatus) -> str:

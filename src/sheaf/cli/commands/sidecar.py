@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from sheaf import sidecar
 from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.exits import OK, TERMINATED
@@ -62,25 +63,20 @@ def fuse(
     when it has ended without an error, the uploads run. Parameters are -d commands in Datamon's words, or YAML from
     --params, $dm_fuse_params or $SIDECAR_CONFIG.
     """
-    from sheaf.sidecar.fuse_parameters import Given, read_fuse_parameters
-
     texts = {key: "true" if value is True else str(value) for key, value in given.items() if value not in (None, False)}
-    return _serve(app, read_fuse_parameters(Given(app.environment.variables, texts, commands, id_file, params)))
+    return _serve(
+        app, sidecar.read_fuse_parameters(sidecar.Given(app.environment.variables, texts, commands, id_file, params))
+    )
 
 
 def _serve(app: App, parameters: FuseParameters) -> int:
-    from sheaf.sidecar.children import Children, Signals
-    from sheaf.sidecar.fuse_sidecar import FuseSidecar
-    from sheaf.sidecar.protocol import Terminated
-    from sheaf.sidecar.supervision import Supervision
-
-    with Signals() as signals:
-        children = Children(_environment(app), app.note)
+    with sidecar.Signals() as signals:
+        children = sidecar.Children(_environment(app), app.note)
         children.watch(signals.wakeup)
-        sidecar = FuseSidecar(parameters.commands, _program(app), children, parameters.cache_bytes)
+        served = sidecar.FuseSidecar(parameters.commands, _program(app), children, parameters.cache_bytes)
         try:
-            Supervision(sidecar, parameters.folder, parameters.behaviour, children, signals, app.note).run()
-        except Terminated as error:
+            sidecar.Supervision(served, parameters.folder, parameters.behaviour, children, signals, app.note).run()
+        except sidecar.Terminated as error:
             app.warn(f"{app.dialect.error_prefix}{error.message}")
             return TERMINATED
     return OK
@@ -105,8 +101,6 @@ def scripts(app: App, *, destination: Path) -> None:
 
     An init container does this, so that the image of the application needs nothing of Sheaf.
     """
-    from sheaf import sidecar
-
     destination.mkdir(parents=True, exist_ok=True)
     for script in sorted((Path(sidecar.__file__).parent / "shell").glob("*.sh")):
         copy = destination / script.name
