@@ -333,7 +333,7 @@ class Store:
         except Corrupt as damage:
             raise self._explained(damage) from damage
         if not dry_run and (error := self._pass_on()):
-            _warn(f"{error.message}: deleted data stays there until `sheaf store replicate`")
+            _warn(f"{error.message}: deleted data stays there until `sheaf store replicate --prune`")
         return done
 
     def _explained(self, error: Corrupt) -> Corrupt:
