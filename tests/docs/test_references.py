@@ -57,7 +57,7 @@ def test_every_error_is_in_the_tree_below_its_parent() -> None:
     for module in pkgutil.walk_packages(sheaf.repo.__path__, "sheaf.repo."):
         importlib.import_module(module.name)
     raised = [*public_below(errors.SheafError)]
-    assert {"Erased", "Aside"} <= {child.__name__ for _, child in raised}
+    assert {"Erased", "Quarantined"} <= {child.__name__ for _, child in raised}
     assert all(depths[child.__name__] == depths[parent.__name__] + 4 for parent, child in raised)
 
 

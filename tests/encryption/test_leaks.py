@@ -35,7 +35,7 @@ def lived(tmp_path: Path) -> Iterator[tuple[Backend, Backend]]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     (folder / "gone.txt").write_bytes(ERASED)
-    with opened(primary, open=lambda url: copy) as store:
+    with opened(primary, open_location=lambda url: copy) as store:
         _live(store, folder)
         plain_of(store).create("staging/upload/part", BIG)
         assert_sound(store)
