@@ -63,6 +63,9 @@ def _call(verb: Verb, name: str, tried: click.Parameter | None, value: str) -> l
             )
         else:
             arguments.append(chosen)
+    if name == "wait" and tried is not None:
+        # Without an existing label or a time-out, the command would wait for the odd value to appear.
+        options.append("--label=v1" if tried.name == "timeout" else "--timeout=0")
     return [*name.split(), *options, "--", *arguments]
 
 
