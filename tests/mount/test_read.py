@@ -270,3 +270,18 @@ def test_the_table_of_mounts_says_what_is_mounted(mounts: Mounts, bundle: sheaf.
         mount = mounts.start(noun, "mount", *options, "--library", library)
         found = mounted_on(mount.folder)
         assert found is not None and (found.source, found.is_writable) == (source, False)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="not root: only root may set how much the kernel reads ahead")
+def test_the_kernel_requests_a_megabyte_at_a_time(mounts: Mounts, store: sheaf.Store, tmp_path: Path) -> None:
+    """The mount finds its device without a stat of its folder, which would keep it busy for an unmount that follows."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/file").write_text("x")
+    store.repo("r").upload(tmp_path / "data", message="m")
+    mounts.home = tmp_path / "with a blank"
+    mounts.home.mkdir()
+    folder = mounts.start("bundle", "mount", "--repo", "r", "--library", "pyfuse3").folder
+    with (folder / "file").open():
+        device = folder.stat().st_dev
+        (settings,) = Path("/sys/class/bdi").glob(f"{os.major(device)}:{os.minor(device)}*")
+        assert (settings / "read_ahead_kb").read_text() == "1024\n"

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import re
 import signal
 import stat
 import sys
@@ -39,20 +40,21 @@ def serve(fs: Filesystem, patience: WaitPolicy, mountpoint: Path, options: Mount
     names |= {option for option, is_on in (("ro", not fs.is_writable), ("allow_other", options.allow_other)) if is_on}
     sys.setswitchinterval(_SWITCH_S)
     with _Signals() as signals:
-        pyfuse3.init(_Operations(fs, patience), str(mountpoint), names)
+        operations = _Operations(fs, patience, mountpoint)
+        pyfuse3.init(operations, str(mountpoint), names)
         try:
-            trio.run(_main, fs, patience, mountpoint, options, signals)
+            trio.run(_main, fs, patience, mountpoint, options, signals, operations.up)
         finally:
             pyfuse3.close(unmount=True)
 
 
 async def _main(
-    fs: Filesystem, patience: WaitPolicy, mountpoint: Path, options: MountOptions, signals: _Signals
+    fs: Filesystem, patience: WaitPolicy, mountpoint: Path, options: MountOptions, signals: _Signals, up: trio.Event
 ) -> None:
     patience.serve_here()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_stop_on_signal, signals, mountpoint if fs.is_writable else None)
-        nursery.start_soon(_when_up, mountpoint, options)
+        nursery.start_soon(_when_up, up, options)
         await pyfuse3.main()
         nursery.cancel_scope.cancel()
 
@@ -93,8 +95,8 @@ async def _stop_on_signal(signals: _Signals, flushed: Path | None) -> None:
     pyfuse3.terminate()
 
 
-async def _when_up(mountpoint: Path, options: MountOptions) -> None:
-    await trio.to_thread.run_sync(_read_more_at_once, mountpoint, abandon_on_cancel=True)
+async def _when_up(up: trio.Event, options: MountOptions) -> None:
+    await up.wait()
     await trio.to_thread.run_sync(options.when_up, abandon_on_cancel=True)
 
 
@@ -111,9 +113,23 @@ def _flush(mountpoint: Path) -> None:
 def _read_more_at_once(mountpoint: Path) -> None:
     """Let the kernel request a megabyte at a time instead of 128 KiB. Only root may; otherwise nothing happens."""
     with contextlib.suppress(OSError):
-        device = mountpoint.stat().st_dev
-        for place in Path("/sys/class/bdi").glob(f"{os.major(device)}:{os.minor(device)}*"):
-            (place / "read_ahead_kb").write_text(str(_READ_AHEAD_KB))
+        for device in _devices(mountpoint):
+            for settings in Path("/sys/class/bdi").glob(f"{device}*"):
+                (settings / "read_ahead_kb").write_text(str(_READ_AHEAD_KB))
+
+
+def _devices(mountpoint: Path) -> Iterator[str]:
+    """Yield the device numbers (``major:minor``) of what is mounted on a folder.
+
+    They come from the kernel's list: a stat of the mounted folder would make an unmount fail as busy while it waits for
+    the answer.
+    """
+    path = os.fsencode(mountpoint.absolute().parent.resolve() / mountpoint.name)
+    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
+        fields = line.split()
+        # The kernel writes blanks, line ends and backslashes in paths as octal numbers.
+        if re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), fields[4]) == path:
+            yield fields[2].decode()
 
 
 Ready = tuple[bytes, pyfuse3.EntryAttributes, int]  #: (name, attributes for the kernel, next position)
@@ -162,9 +178,11 @@ class _Opened:
 class _Operations(pyfuse3.Operations):
     enable_writeback_cache = False
 
-    def __init__(self, fs: Filesystem, patience: WaitPolicy) -> None:
+    def __init__(self, fs: Filesystem, patience: WaitPolicy, mountpoint: Path) -> None:
         super().__init__()
+        self.up = trio.Event()  #: set when the kernel begins to send requests
         self._fs = fs
+        self._mountpoint: Path | None = mountpoint  #: None once the kernel reads more at once
         self._uid, self._gid = os.getuid(), os.getgid()
         self._folders: dict[int, _Opened] = {}
         self._handles = count(1)
@@ -285,7 +303,14 @@ class _Operations(pyfuse3.Operations):
 
     # -- files ---------------------------------------------------------------------------------------------------------
 
+    def init(self) -> None:
+        self.up.set()
+
     async def open(self, inode: int, flags: int, ctx: Any) -> pyfuse3.FileInfo:
+        if self._mountpoint is not None:
+            # Not before the first request: the kernel resets the value when it has connected to the file system.
+            mountpoint, self._mountpoint = self._mountpoint, None
+            await trio.to_thread.run_sync(_read_more_at_once, mountpoint)
         write = flags & os.O_ACCMODE != os.O_RDONLY
         handle = await self._call(self._fs.open, inode, write=write, truncate=bool(flags & os.O_TRUNC))
         return self._info(handle)
