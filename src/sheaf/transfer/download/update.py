@@ -6,8 +6,11 @@ bundle belong to the user: they stay, and if they would be lost, the update is r
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -20,6 +23,7 @@ from sheaf.errors import Refused
 from sheaf.fork import Threads
 from sheaf.local_errors import printable, translated
 from sheaf.model.paths import split
+from sheaf.transfer.download.concurrent_edits import concurrent_edits
 from sheaf.transfer.download.damaged import Damaged, refusal_at
 from sheaf.transfer.download.download import WORKERS, ensure_no_collisions, make_folder
 from sheaf.transfer.download.install import Installation, restore_folders, unlocked
@@ -100,12 +104,13 @@ def update(
         hashes = LocalHashes(str(top).rstrip("/"), cache, pool, Meter())
         plan = make_plan(target, base, scanned, hashes, keep_modes=not force)
     plan.edits += plan.barring(each.path for each in skipped)
-    if plan.edits and not force:
-        raise _refusal(plan.edits, folder, knows_base=base is not None)
+    refuse = None if force else functools.partial(_refusal, folder, knows_base=base is not None)
+    if plan.edits and refuse:
+        raise refuse(plan.edits)
     with translated(f"enter {printable(root)}"):
         fd = os.open(top, FOLDER_FLAGS)
     try:
-        filled = _Updating(target, contents, top, fd, plan, counted, skip_on_error).run()
+        filled = _Updating(target, contents, top, fd, plan, counted, refuse, skip_on_error).run()
     finally:
         os.close(fd)
     counted.finish()
@@ -115,7 +120,7 @@ def update(
     return Updated(added, modified, plan.deleted, *lost, filled.bytes, filled.resumed)
 
 
-def _refusal(edits: list[str], folder: Path, *, knows_base: bool) -> LocalChanges:
+def _refusal(folder: Path, edits: list[str], *, knows_base: bool) -> LocalChanges:
     more = f" and {len(edits) - _NAMED} more" if len(edits) > _NAMED else ""
     named = ", ".join(printable(path) for path in edits[:_NAMED])
     hint = "save them with `sheaf bundle upload`, or overwrite them with --force"
@@ -133,6 +138,7 @@ class _Updating:
     fd: int
     plan: DownloadPlan
     meter: Meter
+    refuse: Callable[[list[str]], LocalChanges] | None  #: makes the error for edits; None if they are overwritten
     skip_on_error: bool
 
     def run(self) -> Filled:
@@ -147,6 +153,7 @@ class _Updating:
             if folding:
                 ensure_no_collisions(self.target.batches(), folding)
             filled = self._fetch(partial)
+            self._ensure_unchanged()
             kept = self._close_kept(partial)
             self._remove()
             Installation(partial.tree, self.fd, overwrite=True).run()
@@ -163,6 +170,14 @@ class _Updating:
         rows = self.plan.rows(self.target, self.plan.fetch)
         refuse = None if self.skip_on_error else refusal_at(partial, "update")
         return Filling(self.contents, partial.tree, partial.resumed, self.meter, WORKERS, refuse).run(rows)
+
+    def _ensure_unchanged(self) -> None:
+        """Raise LocalChanges for entries that were edited since the scan: the bytes may have been fetched for hours."""
+        if self.refuse is None:
+            return
+        edits = concurrent_edits(self.plan.states, self.plan.rows(self.target, self.plan.fetch), self.fd)
+        if edits:
+            raise self.refuse(edits)
 
     def _close_kept(self, partial: PartialFolder) -> list[str]:
         """Close new files whose permissions the user has changed to other users until these permissions are restored.
@@ -197,7 +212,7 @@ class _Updating:
         with Anchor(self.fd) as anchor:
             for path in self.plan.remove:
                 parent, name = split(path)
-                with translated(f"remove {path}"):
+                with translated(f"remove {path}"), suppress(FileNotFoundError):  # the user may have removed it, too
                     os.unlink(name, dir_fd=unlocked(anchor, parent))
                 log_file("removed", path)
             for path in reversed(self.plan.empty):
