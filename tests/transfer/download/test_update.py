@@ -18,6 +18,7 @@ from sheaf.errors import InvalidInput, Refused
 from sheaf.storage.port import Buffer
 from sheaf.transfer.download import update as updating
 from sheaf.transfer.download.download import download
+from sheaf.transfer.download.partial import PartialFolder
 from sheaf.transfer.download.update import LocalChanges, Updated, update
 from sheaf.transfer.local.name_collisions import Folding
 from sheaf.transfer.local.statcache import StatCache
@@ -289,6 +290,19 @@ def test_files_of_the_user_that_are_in_nobodys_way_may_come_during_the_download(
     update(shelf.bundle(NEW), Interfering(shelf, interfere), folder, shelf.bundle(OLD))
     assert (folder / "gone/deep/mine").read_text() == (folder / "new/mine").read_text() == "mine"
     assert (folder / "new/deep/x").read_text() == "x"
+
+
+def test_a_folder_is_not_compared_while_another_update_runs(
+    shelf: Shelf, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scan_is_refused(*args: object, **kwargs: object) -> None:
+        pytest.fail("the folder was compared while another update changed it")
+
+    partial = PartialFolder.open(folder, "another process")
+    monkeypatch.setattr(updating, "scan", scan_is_refused)
+    with pytest.raises(Refused, match="another process is downloading into"):
+        run(shelf, folder)
+    partial.close(is_done=True)
 
 
 # -- the rest ----------------------------------------------------------------------------------------------------------

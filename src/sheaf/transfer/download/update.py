@@ -27,7 +27,7 @@ from sheaf.transfer.download.concurrent_edits import concurrent_edits
 from sheaf.transfer.download.damaged import Damaged, refusal_at
 from sheaf.transfer.download.download import WORKERS, ensure_no_collisions, make_folder
 from sheaf.transfer.download.install import Installation, restore_folders, unlocked
-from sheaf.transfer.download.partial import PartialFolder
+from sheaf.transfer.download.partial import PartialFolder, PartialLock
 from sheaf.transfer.download.plan import DownloadPlan, make_plan
 from sheaf.transfer.download.selection import Selection
 from sheaf.transfer.download.write_files import Filled, Filling, paths_of
@@ -50,6 +50,9 @@ class LocalChanges(Refused):
     def __init__(self, message: str, hint: str = "", *, knows_base: bool = True) -> None:
         super().__init__(message, hint)
         self.knows_base = knows_base
+
+
+_Refuse = Callable[[list[str]], LocalChanges]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,20 +100,18 @@ def update(
     top = Path(root).resolve()
     counted = meter or Meter()
     counted.start("compare")
-    skipped: list[Skipped] = []
-    leave_out, batch_rows = frozenset((PARTIAL_SUFFIX,)), contents.limits.scan_rows
-    scanned = scan(top, on_error=skipped.append, leave_out=leave_out, batch_rows=batch_rows)
-    with Threads(WORKERS, thread_name_prefix="sheaf-hash") as pool:
-        hashes = LocalHashes(str(top).rstrip("/"), cache, pool, Meter())
-        plan = make_plan(target, base, scanned, hashes, keep_modes=not force)
-    plan.edits += plan.barring(each.path for each in skipped)
     refuse = None if force else functools.partial(_refusal, folder, knows_base=base is not None)
-    if plan.edits and refuse:
-        raise refuse(plan.edits)
-    with translated(f"enter {printable(root)}"):
-        fd = os.open(top, FOLDER_FLAGS)
+    # Before the scan: another update could change the folder after it, and leave a mixture of both bundles.
+    lock = PartialLock.acquire(top)
     try:
-        filled = _Updating(target, contents, top, fd, plan, counted, refuse, skip_on_error).run()
+        plan = _planned(target, contents, top, base, cache, refuse)
+        with translated(f"enter {printable(root)}"):
+            fd = os.open(top, FOLDER_FLAGS)
+    except BaseException:
+        lock.release()
+        raise
+    try:
+        filled = _Updating(target, contents, lock, fd, plan, counted, refuse, skip_on_error).run()
     finally:
         os.close(fd)
     counted.finish()
@@ -118,6 +119,22 @@ def update(
     added, modified = ([path for path in paths if path not in gone] for paths in (plan.added, plan.modified))
     lost = sorted(filled.erased), sorted(filled.damaged)
     return Updated(added, modified, plan.deleted, *lost, filled.bytes, filled.resumed)
+
+
+def _planned(
+    target: Tree, contents: Contents, top: Path, base: Tree | None, cache: StatCache | None, refuse: _Refuse | None
+) -> DownloadPlan:
+    """Compare the folder with both bundles. Raises LocalChanges if local changes would be lost."""
+    skipped: list[Skipped] = []
+    leave_out, batch_rows = frozenset((PARTIAL_SUFFIX,)), contents.limits.scan_rows
+    scanned = scan(top, on_error=skipped.append, leave_out=leave_out, batch_rows=batch_rows)
+    with Threads(WORKERS, thread_name_prefix="sheaf-hash") as pool:
+        hashes = LocalHashes(str(top).rstrip("/"), cache, pool, Meter())
+        plan = make_plan(target, base, scanned, hashes, keep_modes=refuse is not None)
+    plan.edits += plan.barring(each.path for each in skipped)
+    if plan.edits and refuse:
+        raise refuse(plan.edits)
+    return plan
 
 
 def _refusal(folder: Path, edits: list[str], *, knows_base: bool) -> LocalChanges:
@@ -134,18 +151,18 @@ def _refusal(folder: Path, edits: list[str], *, knows_base: bool) -> LocalChange
 class _Updating:
     target: Tree
     contents: Contents
-    top: Path
+    lock: PartialLock
     fd: int
     plan: DownloadPlan
     meter: Meter
-    refuse: Callable[[list[str]], LocalChanges] | None  #: makes the error for edits; None if they are overwritten
+    refuse: _Refuse | None  #: makes the error for edits; None if they are overwritten
     skip_on_error: bool
 
     def run(self) -> Filled:
         """Fetch and verify everything before the first file of the folder is changed. Return what was written."""
         # Files of an earlier attempt can be used only for the very same plan, because all of them will be moved.
         identity = blake3(b"update " + self.target.root.id + self.plan.fetch.tobytes()).hexdigest()
-        partial = PartialFolder.open(self.top, identity)
+        partial = PartialFolder.enter(self.lock, identity)
         is_done = False
         try:
             with translated(f"write {printable(str(partial.path))}"):
