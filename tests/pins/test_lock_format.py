@@ -86,6 +86,12 @@ WRONG = [
     (f'version = "{VERSION}"', 'version = "AB"', 9, "is not a version"),
     ("s3://bucket/sheaf", "/srv/store", 5, "is not a URL, nor a path relative to the file"),
     ("s3://bucket/sheaf", "", 5, "is not a URL"),
+    *(
+        ("s3://bucket/sheaf", f"s3://bucket/sheaf?region=eu&{name}=x", 5, "can't have the option")
+        for name in ("endpoint", "proxy", "credential", "key_file", "ca_file", "profile", "allow_http", "%65ndpoint")
+    ),
+    ("s3://bucket/sheaf", "file:///srv/store?key_file=/etc/passwd", 5, "can't have the option 'key_file'"),
+    ("s3://bucket/sheaf", "s3://[bucket?endpoint=x", 5, "is not a URL"),
     ('"data/faces"', '"../faces"', 4, "is not a plain relative path"),
     ('"data/faces"', '"/faces"', 4, "is not a plain relative path"),
     ('"data/faces"', '".git/hooks"', 4, "belongs to git"),

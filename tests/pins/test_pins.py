@@ -145,6 +145,17 @@ def test_all_folders_with_local_changes_are_named(world: World) -> None:
         world.pins().pull()
 
 
+def test_local_changes_are_named_although_a_later_folder_fails(world: World) -> None:
+    world.add("faces@main", "a")
+    world.add("faces@main", "b")
+    (world.project / "a/labels.csv").write_text("mine")
+    lock = world.project / "sheaf.lock"
+    before, after = lock.read_text().rsplit('repo = "faces"', 1)
+    lock.write_text(f'{before}repo = "gone"{after}')
+    with pytest.raises(NotFound, match=r"b: .*gone.*; .*a has local changes that would be lost: labels\.csv$"):
+        world.pins().pull()
+
+
 def test_a_deleted_local_file_comes_back_and_a_changed_one_stops_a_bump(world: World) -> None:
     world.add()
     (world.project / "data/faces/run.sh").unlink()
@@ -236,6 +247,8 @@ def test_folders_are_found_by_name_by_path_and_from_above(world: World, monkeypa
     with pytest.raises(NotFound, match=r"c is not pinned in sheaf\.lock") as caught:
         pins.find(["c"])
     assert "data/a, data/b" in caught.value.hint
+    with pytest.raises(InvalidInput, match="the name of a folder is empty"):
+        pins.pull([""])
     with pytest.raises(InvalidInput, match="2 pinned folders are below"):
         pins.bump(".")
     world.add("faces@main", "a")
@@ -343,13 +356,13 @@ def test_no_path_of_this_machine_is_written(world: World, monkeypatch: pytest.Mo
     assert [pin.store for pin in world.pins().all()] == ["../store", "../store", "", "../store"]
 
 
-def test_no_option_that_names_a_file_of_this_machine_is_written(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_options_that_the_file_can_contain_are_written(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     pins = Pins(world.project, open_store=lambda url: sheaf.connect(str(world.place / "store"), cache=None))
     monkeypatch.chdir(world.project)
     pins.add("faces", "a", store="s3://bucket/sheaf?region=eu&key_file=/etc/key&endpoint=https://s3.example.org:8443")
     pins.add("faces", "b", store="s3://bucket/sheaf")
     (first, second) = pins.all()
-    assert first.store == "s3://bucket/sheaf?region=eu&endpoint=https://s3.example.org:8443"
+    assert first.store == "s3://bucket/sheaf?region=eu"
     assert second.store == "s3://bucket/sheaf"
 
 

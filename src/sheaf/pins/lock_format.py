@@ -12,21 +12,27 @@ import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import parse_qsl, urlsplit
 
 from sheaf.errors import InvalidInput, Unsupported
+from sheaf.local_errors import printable
 from sheaf.model.ids import is_ksuid
 from sheaf.model.names import check_repo_name
 from sheaf.model.paths import ancestors, check_path
 from sheaf.model.refs import parse_ref
+from sheaf.storage.open import is_path
 
-__all__ = ["FILE_NAME", "Pin", "check_folder", "parse_pins", "render_pins"]
+__all__ = ["FILE_NAME", "PORTABLE_OPTIONS", "Pin", "check_folder", "parse_pins", "render_pins"]
 
 FILE_NAME: Final = "sheaf.lock"
 _FORMAT: Final = 1
 _HEAD: Final = """\
 # Folders of data pinned by `sheaf add`: `sheaf pull` restores them, `sheaf bump NAME` moves one to a newer bundle.
 """
-_MARKERS: Final = ("<<<<<<<", "|||||||", ">>>>>>>")  # not =======, which never stands without the others
+#: The options that a store's URL can have. With others, the author of the file could have credentials sent to another
+#: server, choose among the reader's credentials, or have files of the reader's machine read.
+PORTABLE_OPTIONS: Final = frozenset(("account", "anonymous", "ordered", "path_style", "region"))
+_MARKERS: Final = ("<<<<<<<", "|||||||", ">>>>>>>")  # not =======, which never occurs without the others
 _AT: Final = re.compile(r" \(at line (\d+), column \d+\)$")
 _KEY: Final = re.compile(r"""\s*["']?([\w-]+)["']?\s*=""")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -39,7 +45,7 @@ class Pin:
     """A folder and the bundle that it is pinned to.
 
     ``folder``: relative to the file. ``ref``: what ``bump`` follows. ``store``: a URL, or a path relative to the file; ""
-    is the store of whoever reads it. ``line``: where it stands in the file.
+    is the reader's own store. ``line``: its line number in the file.
     """
 
     folder: str
@@ -206,6 +212,21 @@ def _check_store(text: str) -> None:
         raise InvalidInput(
             f"'{text}' is not a URL, nor a path relative to the file", "write a URL, such as s3://bucket/prefix"
         )
+    if not is_path(text):
+        _check_options(text)
+
+
+def _check_options(url: str) -> None:
+    try:
+        query = parse_qsl(urlsplit(url).query, keep_blank_values=True)
+    except ValueError:
+        raise InvalidInput(f"'{url}' is not a URL", "write a URL, such as s3://bucket/prefix") from None
+    for name, _ in query:
+        if name not in PORTABLE_OPTIONS:
+            raise InvalidInput(
+                f"the URL of a store in {FILE_NAME} can't have the option '{printable(name)}'",
+                "remove it, then set it in your settings with `sheaf config set`, or name the store with --store URL",
+            )
 
 
 _CHECKS: Final[dict[str, Callable[[str], object]]] = {

@@ -18,10 +18,10 @@ from sheaf.local_errors import printable
 from sheaf.model.paths import ancestors
 from sheaf.model.records import Author
 from sheaf.model.refs import parse_address
-from sheaf.pins.lock_format import FILE_NAME, Pin
+from sheaf.pins.lock_format import FILE_NAME, PORTABLE_OPTIONS, Pin
 from sheaf.pins.working_tree import WorkingTree
 from sheaf.repo.connect import connect
-from sheaf.settings.settings import FILES, is_store_named, options_for, read_environment, read_sheaf
+from sheaf.settings.settings import is_store_named, options_for, read_environment, read_sheaf
 from sheaf.storage.open import is_path
 
 if TYPE_CHECKING:
@@ -109,11 +109,13 @@ class Pins:
     def find(self, names: Iterable[str | Path] = ()) -> list[Pin]:
         """Return the pins of folders, by name or local path, also of those below a folder; all pins without names.
 
-        Raises NotFound if a name is not pinned.
+        Raises NotFound if a name is not pinned, InvalidInput if it is empty.
         """
         pins = self.all()
         chosen: set[str] = set()
         for name in names:
+            if not os.fspath(name):  # as a path it would be the current folder: an unset variable would name all pins
+                raise InvalidInput("the name of a folder is empty", "name a pinned folder, or none for all of them")
             literal = os.fspath(name).strip("/")
             found = _at_or_below(pins, self._relative(Path(name))) or _at_or_below(pins, literal)
             if not found:
@@ -197,6 +199,9 @@ class Pins:
             except transfer.LocalChanges as error:
                 refused.append(error)
                 continue
+            except SheafError as error:
+                _name_refused(error, refused)
+                raise
             done.append(pulled)
             if on_pulled:
                 on_pulled(pulled)
@@ -318,7 +323,7 @@ class Pins:
     def _portable(self, store: str) -> str:
         """A store as the file names it: the path of a folder relative to the file, since other machines have other ones."""
         if not store or not (is_path(store) or store.startswith(_FILE)):
-            return _without_files(store)
+            return _with_portable_options(store)
         folder = self._opened(store).url.removeprefix(_FILE)
         return os.path.relpath(Path(folder).resolve(), self.root)
 
@@ -328,10 +333,10 @@ def _at_or_below(pins: Iterable[Pin], folder: str) -> set[str]:
     return {pin.folder for pin in pins if folder in (".", pin.folder, *ancestors(pin.folder))}
 
 
-def _without_files(url: str) -> str:
-    """A URL without the options that name files of this machine."""
+def _with_portable_options(url: str) -> str:
+    """A URL with only those options that ``sheaf.lock`` can contain."""
     parts = urlsplit(url)
-    kept = [(key, value) for key, value in parse_qsl(parts.query, keep_blank_values=True) if key not in FILES]
+    kept = [(key, value) for key, value in parse_qsl(parts.query, keep_blank_values=True) if key in PORTABLE_OPTIONS]
     return urlunsplit(parts._replace(query=urlencode(kept, safe="/:"))) if parts.query else url
 
 
@@ -385,6 +390,11 @@ def _all_of(refused: Sequence[LocalChanges]) -> LocalChanges:
     if not all(error.knows_base for error in refused):
         hint = f"unknown which bundle the folder came from; {hint}"
     return transfer.LocalChanges("; ".join(error.message for error in refused), hint)
+
+
+def _name_refused(error: SheafError, refused: Sequence[LocalChanges]) -> None:
+    """Add the earlier folders whose local changes would be lost to the message of an error that ends a pull."""
+    error.message = "; ".join((error.message, *(each.message for each in refused)))
 
 
 def _configured_store() -> str:

@@ -80,7 +80,7 @@ class WorkingTree:
             _replace(self.file, text.encode())
 
     def ignore(self, folder: str) -> None:
-        """Let git ignore a folder: adds it to ``.gitignore`` beside it, unless it is there already."""
+        """Let git ignore a folder: adds it to the ``.gitignore`` of its parent folder, unless it is there already."""
         if not self.has_git:
             return
         above, name = split(folder)
@@ -154,7 +154,7 @@ def _read(file: Path) -> bytes | None:
 
 
 def _replace(file: Path, data: bytes) -> None:
-    """Replace what a file holds in one step, durably; a kill leaves at most the file beside it, which the next call uses."""
+    """Replace what a file holds in one step, durably; a kill leaves at most a file NAME.new, which the next call replaces."""
     aside = file.with_name(f"{file.name}.new")
     with translated(f"write {printable(str(file))}"):
         try:

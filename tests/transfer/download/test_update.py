@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,11 @@ from tests.transfer.local.test_compare import PATHS, THINGS, sensible
 
 from sheaf.engine.core_limits import Limits
 from sheaf.errors import InvalidInput, Refused
+from sheaf.storage.port import Buffer
 from sheaf.transfer.download import update as updating
 from sheaf.transfer.download.download import download
-from sheaf.transfer.download.update import Updated, update
+from sheaf.transfer.download.partial import PartialFolder
+from sheaf.transfer.download.update import LocalChanges, Updated, update
 from sheaf.transfer.local.name_collisions import Folding
 from sheaf.transfer.local.statcache import StatCache
 
@@ -41,6 +45,7 @@ NEW: dict[str, Item] = {
     "mode": File(b"mode", 0o755),
     "void2": Folder(0o700, 5),
 }
+OLD_FILES = ("changed", "gone/deep/x", "folder-to-file/x", "same")
 
 
 @pytest.fixture
@@ -202,6 +207,102 @@ def test_without_the_old_bundle_every_difference_counts_as_an_edit(shelf: Shelf,
     assert "unknown which bundle" in caught.value.hint
     run(shelf, folder, {**OLD, "more": b"more"}, knows=False)
     assert look(folder) == look_of({**OLD, "more": b"more"})
+
+
+# -- edits while the bytes are fetched ---------------------------------------------------------------------------------
+
+
+class Interfering(Counting):
+    """Contents that let the user change the folder as soon as some bytes are fetched."""
+
+    def __init__(self, shelf: Shelf, change: Callable[[], object]) -> None:
+        super().__init__(shelf)
+        self.change = change
+
+    def _count(self, name: str, data: Buffer) -> None:
+        if not self.fetched:
+            self.change()
+        super()._count(name, data)
+
+
+def create(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("mine")
+
+
+def edit_with_old_time(path: Path) -> None:
+    before = path.stat()
+    edit_same_size(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def replace_folder(path: Path) -> None:
+    path.parent.rename(path.parent.with_name("aside"))
+    path.parent.symlink_to("aside")
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        *((change, path) for change in (edit, edit_with_old_time, make_executable, make_link) for path in OLD_FILES),
+        *((Path.unlink, path) for path in OLD_FILES),
+        *((create, path) for path in ("new/deep/x", "new", "folder-to-file/mine", "void2")),
+        (Path.mkdir, "folder-to-file/mine"),
+        (replace_folder, "gone/deep/x"),
+    ],
+)
+def test_an_edit_during_the_download_is_refused_by_name(
+    shelf: Shelf, folder: Path, change: Callable[[Path], object], path: str
+) -> None:
+    edited = []
+
+    def interfere() -> None:
+        change(folder / path)
+        edited.append(look(folder))
+
+    with pytest.raises(LocalChanges) as caught:
+        update(shelf.bundle(NEW), Interfering(shelf, interfere), folder, shelf.bundle(OLD))
+    assert path.removesuffix("/mine") in str(caught.value)
+    assert "--force" in caught.value.hint
+    assert [look(folder)] == edited, "nothing of the folder was changed"
+    run(shelf, folder, force=True)
+    assert {path: item for path, item in look(folder).items() if not path.startswith("gone")} == look_of(NEW)
+
+
+@pytest.mark.parametrize("path", ["changed", "gone/deep/x", "same", "new/deep/x"])
+def test_force_overwrites_an_edit_during_the_download(shelf: Shelf, folder: Path, path: str) -> None:
+    contents = Interfering(shelf, lambda: create(folder / path))
+    update(shelf.bundle({**NEW, "same": b"other"}), contents, folder, shelf.bundle(OLD), force=True)
+    assert look(folder) == look_of({**NEW, "same": b"other"})
+
+
+def test_force_removes_what_the_user_removes_during_the_download(shelf: Shelf, folder: Path) -> None:
+    contents = Interfering(shelf, lambda: shutil.rmtree(folder / "gone"))
+    update(shelf.bundle(NEW), contents, folder, shelf.bundle(OLD), force=True)
+    assert look(folder) == look_of(NEW)
+
+
+def test_files_of_the_user_that_are_in_nobodys_way_may_come_during_the_download(shelf: Shelf, folder: Path) -> None:
+    def interfere() -> None:
+        create(folder / "gone/deep/mine")
+        create(folder / "new/mine")
+
+    update(shelf.bundle(NEW), Interfering(shelf, interfere), folder, shelf.bundle(OLD))
+    assert (folder / "gone/deep/mine").read_text() == (folder / "new/mine").read_text() == "mine"
+    assert (folder / "new/deep/x").read_text() == "x"
+
+
+def test_a_folder_is_not_compared_while_another_update_runs(
+    shelf: Shelf, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scan_is_refused(*args: object, **kwargs: object) -> None:
+        pytest.fail("the folder was compared while another update changed it")
+
+    partial = PartialFolder.open(folder, "another process")
+    monkeypatch.setattr(updating, "scan", scan_is_refused)
+    with pytest.raises(Refused, match="another process is downloading into"):
+        run(shelf, folder)
+    partial.close(is_done=True)
 
 
 # -- the rest ----------------------------------------------------------------------------------------------------------

@@ -58,7 +58,7 @@ class Polling:
             if left <= 0:
                 raise TimedOut(f"timed out after {self.timeout:g} s: {what}", "wait longer with a greater timeout")
             pause = min(pause, left)  # so that the last question comes at the very end
-        meter.add_file()  # before the pause: who waits is told at once
+        meter.add_file()  # before the pause, so that the progress shows it at once
         self.sleep(pause)
 
 

@@ -34,7 +34,7 @@ from sheaf.transfer.local.name_collisions import PROBES
 from sheaf.transfer.local.remove import empty_folder, remove_folder
 from sheaf.transfer.local.scan import PARTIAL_SUFFIX
 
-__all__ = ["PartialFolder"]
+__all__ = ["PartialFolder", "PartialLock"]
 
 _OURS: Final = frozenset(("lock", "state", "state.new", "tree", *PROBES))
 _STAGES: Final = ("filling", "placing")
@@ -45,6 +45,38 @@ class _State(msgspec.Struct, frozen=True):
     stage: str
     erased: tuple[str, ...] = ()
     damaged: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PartialLock:
+    """The lock of a partial folder before it is known what is downloaded. ``fd`` and ``lock`` are descriptors."""
+
+    path: Path
+    fd: int
+    lock: int
+
+    @classmethod
+    def acquire(cls, dest: Path) -> PartialLock:
+        """Create and lock the partial folder for ``dest``, an existing folder.
+
+        Raises Refused (another process uses it, or its name is taken), Denied, NoSpace.
+        """
+        path = _left_behind(dest) or _place_for(dest)
+        _forget_probe(path, dest)
+        with translated(f"write {printable(str(path))}"):
+            return cls(path, *_locked(path, dest))
+
+    def release(self) -> None:
+        """Unlock the folder without a download, and remove it unless it has files of an earlier one."""
+        try:
+            if os.listdir(self.fd) == ["lock"]:
+                _unlink(self.fd, "lock")
+                self.path.rmdir()
+        except OSError:  # another process has entered it already, or the next download removes it
+            return
+        finally:
+            os.close(self.lock)
+            os.close(self.fd)
 
 
 @dataclass(slots=True)
@@ -93,15 +125,17 @@ class PartialFolder:
 
         Raises Refused (another process uses it, or its name is taken), Denied, NoSpace.
         """
-        path = _left_behind(dest) or _place_for(dest)
-        _forget_probe(path, dest)
-        with translated(f"write {printable(str(path))}"):
-            fd, lock = _locked(path, dest)
+        return cls.enter(PartialLock.acquire(dest), identity)
+
+    @classmethod
+    def enter(cls, held: PartialLock, identity: str) -> PartialFolder:
+        """Open a locked partial folder, which then owns the lock. Files of another download in it are removed."""
+        with translated(f"write {printable(str(held.path))}"):
             try:
-                return cls._entered(path, fd, lock, identity)
+                return cls._entered(held.path, held.fd, held.lock, identity)
             except BaseException:
-                os.close(lock)
-                os.close(fd)
+                os.close(held.lock)
+                os.close(held.fd)
                 raise
 
     @classmethod

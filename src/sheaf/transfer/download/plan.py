@@ -14,6 +14,7 @@ from sheaf.engine.manifest.tree import Tree
 from sheaf.format.node_v1 import kinds
 from sheaf.model.entries import Kind
 from sheaf.model.paths import ancestors
+from sheaf.transfer.download.concurrent_edits import EntryState, scanned_state
 from sheaf.transfer.download.write_files import paths_of
 from sheaf.transfer.local.align import Side, Window, windows
 from sheaf.transfer.local.compare import local_kinds, unlike
@@ -33,7 +34,8 @@ class DownloadPlan:
     ``fetch``, ``touch``: masks of the rows of the target whose bytes are needed, or whose mode and time only are wrong.
     ``remove``, ``empty``: files to remove, and folders to remove once they are empty, in order. ``edits``: paths with
     local changes, which neither bundle has, that would be lost. ``modes``: permissions to keep, since the user has
-    changed them. ``added``, ``modified``, ``deleted``: the changes for users to read.
+    changed them. ``states``: the scanned state of entries that will be changed or removed, and of folders whose path the
+    target has a file at. ``added``, ``modified``, ``deleted``: the changes for users to read.
     """
 
     fetch: Mask
@@ -42,6 +44,7 @@ class DownloadPlan:
     empty: list[str] = field(default_factory=list)
     edits: list[str] = field(default_factory=list)
     modes: dict[str, int] = field(default_factory=dict)
+    states: dict[str, EntryState] = field(default_factory=dict)
     added: list[str] = field(default_factory=list)
     modified: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
@@ -138,6 +141,7 @@ class _Planning:
         wrong = side.rows["mtime"].to_numpy()[at] != local.mtime[rows]
         wrong |= (side.rows["mode"].to_numpy()[at] & 0o777 != local.mode[rows]) & ~kept[rows]
         self.plan.touch[side.start + at[wrong]] = True
+        self.plan.states |= {local.path(row): scanned_state(local, row) for row in rows[wrong].tolist()}
 
     def _replace(self, local: ScanBatch, side: Side, row: int, *, is_edit: bool) -> None:
         """Plan the replacement of an entry: the target has another one at this path."""
@@ -145,6 +149,7 @@ class _Planning:
         old, new = local_kinds(local)[row] & _ALIKE, kinds(side.rows)[at] & _ALIKE
         self.plan.fetch[side.start + at] = True
         self.plan.modified.append(path)
+        self.plan.states[path] = scanned_state(local, row)
         if is_edit:
             self.plan.edits.append(path)
         if old == Kind.FOLDER:
@@ -161,6 +166,8 @@ class _Planning:
             return
         if is_edit:
             self.plan.edits.append(path)
+        if in_the_way or local.kind[row] != Kind.FOLDER:  # other folders stay if the user adds a file to them
+            self.plan.states[path] = scanned_state(local, row)
         if local.kind[row] == Kind.FOLDER:
             self.plan.empty.append(path)
         else:

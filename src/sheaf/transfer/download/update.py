@@ -6,8 +6,11 @@ bundle belong to the user: they stay, and if they would be lost, the update is r
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -20,10 +23,11 @@ from sheaf.errors import Refused
 from sheaf.fork import Threads
 from sheaf.local_errors import printable, translated
 from sheaf.model.paths import split
+from sheaf.transfer.download.concurrent_edits import concurrent_edits
 from sheaf.transfer.download.damaged import Damaged, refusal_at
 from sheaf.transfer.download.download import WORKERS, ensure_no_collisions, make_folder
 from sheaf.transfer.download.install import Installation, restore_folders, unlocked
-from sheaf.transfer.download.partial import PartialFolder
+from sheaf.transfer.download.partial import PartialFolder, PartialLock
 from sheaf.transfer.download.plan import DownloadPlan, make_plan
 from sheaf.transfer.download.selection import Selection
 from sheaf.transfer.download.write_files import Filled, Filling, paths_of
@@ -46,6 +50,9 @@ class LocalChanges(Refused):
     def __init__(self, message: str, hint: str = "", *, knows_base: bool = True) -> None:
         super().__init__(message, hint)
         self.knows_base = knows_base
+
+
+_Refuse = Callable[[list[str]], LocalChanges]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +100,18 @@ def update(
     top = Path(root).resolve()
     counted = meter or Meter()
     counted.start("compare")
-    skipped: list[Skipped] = []
-    leave_out, batch_rows = frozenset((PARTIAL_SUFFIX,)), contents.limits.scan_rows
-    scanned = scan(top, on_error=skipped.append, leave_out=leave_out, batch_rows=batch_rows)
-    with Threads(WORKERS, thread_name_prefix="sheaf-hash") as pool:
-        hashes = LocalHashes(str(top).rstrip("/"), cache, pool, Meter())
-        plan = make_plan(target, base, scanned, hashes, keep_modes=not force)
-    plan.edits += plan.barring(each.path for each in skipped)
-    if plan.edits and not force:
-        raise _refusal(plan.edits, folder, knows_base=base is not None)
-    with translated(f"enter {printable(root)}"):
-        fd = os.open(top, FOLDER_FLAGS)
+    refuse = None if force else functools.partial(_refusal, folder, knows_base=base is not None)
+    # Before the scan: another update could change the folder after it, and leave a mixture of both bundles.
+    lock = PartialLock.acquire(top)
     try:
-        filled = _Updating(target, contents, top, fd, plan, counted, skip_on_error).run()
+        plan = _planned(target, contents, top, base, cache, refuse)
+        with translated(f"enter {printable(root)}"):
+            fd = os.open(top, FOLDER_FLAGS)
+    except BaseException:
+        lock.release()
+        raise
+    try:
+        filled = _Updating(target, contents, lock, fd, plan, counted, refuse, skip_on_error).run()
     finally:
         os.close(fd)
     counted.finish()
@@ -115,7 +121,23 @@ def update(
     return Updated(added, modified, plan.deleted, *lost, filled.bytes, filled.resumed)
 
 
-def _refusal(edits: list[str], folder: Path, *, knows_base: bool) -> LocalChanges:
+def _planned(
+    target: Tree, contents: Contents, top: Path, base: Tree | None, cache: StatCache | None, refuse: _Refuse | None
+) -> DownloadPlan:
+    """Compare the folder with both bundles. Raises LocalChanges if local changes would be lost."""
+    skipped: list[Skipped] = []
+    leave_out, batch_rows = frozenset((PARTIAL_SUFFIX,)), contents.limits.scan_rows
+    scanned = scan(top, on_error=skipped.append, leave_out=leave_out, batch_rows=batch_rows)
+    with Threads(WORKERS, thread_name_prefix="sheaf-hash") as pool:
+        hashes = LocalHashes(str(top).rstrip("/"), cache, pool, Meter())
+        plan = make_plan(target, base, scanned, hashes, keep_modes=refuse is not None)
+    plan.edits += plan.barring(each.path for each in skipped)
+    if plan.edits and refuse:
+        raise refuse(plan.edits)
+    return plan
+
+
+def _refusal(folder: Path, edits: list[str], *, knows_base: bool) -> LocalChanges:
     more = f" and {len(edits) - _NAMED} more" if len(edits) > _NAMED else ""
     named = ", ".join(printable(path) for path in edits[:_NAMED])
     hint = "save them with `sheaf bundle upload`, or overwrite them with --force"
@@ -129,17 +151,18 @@ def _refusal(edits: list[str], folder: Path, *, knows_base: bool) -> LocalChange
 class _Updating:
     target: Tree
     contents: Contents
-    top: Path
+    lock: PartialLock
     fd: int
     plan: DownloadPlan
     meter: Meter
+    refuse: _Refuse | None  #: makes the error for edits; None if they are overwritten
     skip_on_error: bool
 
     def run(self) -> Filled:
         """Fetch and verify everything before the first file of the folder is changed. Return what was written."""
         # Files of an earlier attempt can be used only for the very same plan, because all of them will be moved.
         identity = blake3(b"update " + self.target.root.id + self.plan.fetch.tobytes()).hexdigest()
-        partial = PartialFolder.open(self.top, identity)
+        partial = PartialFolder.enter(self.lock, identity)
         is_done = False
         try:
             with translated(f"write {printable(str(partial.path))}"):
@@ -147,6 +170,7 @@ class _Updating:
             if folding:
                 ensure_no_collisions(self.target.batches(), folding)
             filled = self._fetch(partial)
+            self._ensure_unchanged()
             kept = self._close_kept(partial)
             self._remove()
             Installation(partial.tree, self.fd, overwrite=True).run()
@@ -163,6 +187,14 @@ class _Updating:
         rows = self.plan.rows(self.target, self.plan.fetch)
         refuse = None if self.skip_on_error else refusal_at(partial, "update")
         return Filling(self.contents, partial.tree, partial.resumed, self.meter, WORKERS, refuse).run(rows)
+
+    def _ensure_unchanged(self) -> None:
+        """Raise LocalChanges for entries that were edited since the scan: the bytes may have been fetched for hours."""
+        if self.refuse is None:
+            return
+        edits = concurrent_edits(self.plan.states, self.plan.rows(self.target, self.plan.fetch), self.fd)
+        if edits:
+            raise self.refuse(edits)
 
     def _close_kept(self, partial: PartialFolder) -> list[str]:
         """Close new files whose permissions the user has changed to other users until these permissions are restored.
@@ -197,7 +229,7 @@ class _Updating:
         with Anchor(self.fd) as anchor:
             for path in self.plan.remove:
                 parent, name = split(path)
-                with translated(f"remove {path}"):
+                with translated(f"remove {path}"), suppress(FileNotFoundError):  # the user may have removed it, too
                     os.unlink(name, dir_fd=unlocked(anchor, parent))
                 log_file("removed", path)
             for path in reversed(self.plan.empty):
