@@ -302,6 +302,7 @@ def test_a_sidecar_that_has_saved_may_be_silent_while_another_one_saves(pod: Pod
     with PlayedSidecar(pod.coord / "db", "postgres") as database:
         database.emit("dbstarted")
         with PlayedSidecar(pod.coord) as fuse:
+            fuse.await_life()
             fuse.emit("mountdone")
             _finish(fuse)
         with pytest.raises(subprocess.TimeoutExpired):  # longer than a sidecar may be silent
