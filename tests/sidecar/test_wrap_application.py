@@ -343,3 +343,17 @@ def test_an_event_that_can_not_be_written_is_reported_to_every_sidecar(pod: Pod,
         assert app.end() == 125
     assert f"coordination folder {pod.coord}/db: it can't be written to" in app.err
     assert "a coordination folder is not writable" in (pod.coord / "application-failed").read_text()
+
+
+@pytest.mark.parametrize(("given", "used"), [("3600", "10"), (".05", ".05"), ("10.5", "10"), ("9", "9")])
+def test_a_long_pause_does_not_make_the_program_look_lost(pod: Pod, given: str, used: str) -> None:
+    sleep = pod.home / "bin" / "sleep"
+    sleep.parent.mkdir()
+    sleep.write_text(f'#!/bin/sh\necho "$1" >>{pod.home}/pauses\n')
+    sleep.chmod(0o755)
+    pod.variables["PATH"] = f"{sleep.parent}{os.pathsep}{os.environ['PATH']}"
+    app = pod.application("-b", "fuse", "-p", given, "--", "true")
+    wait_for((pod.home / "pauses").exists, "a pause")
+    app.signal(signal.SIGTERM)
+    assert app.end() == 143
+    assert set((pod.home / "pauses").read_text().split()) == {used}

@@ -11,7 +11,7 @@
 #   -w  seconds until each sidecar must show its first sign of life (3600; 0: no limit)
 #   -l  seconds of silence after which a sidecar is lost (60)
 #   -g  seconds between SIGTERM and SIGKILL when a failed sidecar ends the program (30)
-#   -p  seconds between two looks at the coordination folder (1)
+#   -p  seconds between two looks at the coordination folder (1; at most 10)
 #
 # Exit codes: the program's if it is not 0; 0 if all is saved; 1 for wrong arguments; 124 for a time-out; 125 if a sidecar
 # has failed or the coordination folder was used before; 143 or 130 if it was terminated while it waited.
@@ -22,7 +22,7 @@
 set -uf
 
 coord='' kinds='' databases='' sleeps=''
-timeout=86400 first=3600 lost=60 grace=30 poll=1
+timeout=86400 first=3600 lost=60 grace=30 poll=1 longest_poll=10
 beats=0 program='' watcher='' ended_by='' code=0 verdict=0 last='' since=0 line='' problem=''
 
 say() { printf '%s\n' "wrap_application: $*" >&2; }
@@ -88,6 +88,9 @@ shift $((OPTIND - 1))
 [ -n "$coord" ] || usage 'coordination point not set'
 [ -n "$kinds" ] || usage 'battery type not set: pass -b fuse or -b postgres'
 [ $# -gt 0 ] || usage 'no program: write it behind --'
+
+# A longer pause between two signs of life would make the sidecars take the program for lost.
+[ "0${poll%%.*}" -lt "$longest_poll" ] || poll=$longest_poll
 
 # Seconds since some moment. The kernel's own, where there is one, since the clock can be set while this runs.
 now() {
