@@ -248,7 +248,7 @@ def test_wrong_arguments_exit_with_1(pod: Pod, shell: str, args: list[str], mess
     assert message in app.err
 
 
-def test_wrong_arguments_are_told_to_the_sidecar(pod: Pod, shell: str) -> None:
+def test_wrong_arguments_are_reported_to_the_sidecar(pod: Pod, shell: str) -> None:
     pod.coord.mkdir()
     assert pod.application("-b", "car", "--", "true", shell=shell).end() == 1
     assert (pod.coord / "application-failed").read_text() == "unkown battery type car\n"
@@ -261,3 +261,99 @@ def test_a_folder_that_can_not_be_written_to_is_said(pod: Pod, shell: str) -> No
     app = pod.start(*SHELLS[shell], SCRIPTS / "wrap_application.sh", "-c", place, "-b", "fuse", "--", "true")
     assert app.end() == 125
     assert app.err
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reason"),
+    [
+        (["-b", "car"], [], "unkown battery type car"),
+        (["-t", "1x"], ["-b", "fuse"], "-t: '1x' is not a whole number of seconds"),
+        (["-x"], ["-b", "fuse"], "wrong arguments: an option is unknown or has no value"),
+        ([], ["-b", "fuse", "-x"], "wrong arguments: an option is unknown or has no value"),
+    ],
+    ids=["kind", "number", "unknown before", "unknown after"],
+)
+def test_wrong_arguments_are_reported_wherever_the_folder_is_named(
+    pod: Pod, shell: str, before: list[str], after: list[str], reason: str
+) -> None:
+    from tests.sidecar.conftest import SHELLS
+
+    script = SCRIPTS / "wrap_application.sh"
+    app = pod.start(*SHELLS[shell], script, *before, "-c", pod.coord, "-d", "db", *after, "--", "true")
+    assert app.end() == 1
+    for folder in (pod.coord, pod.coord / "db"):
+        assert (folder / "application-failed").read_text() == f"{reason}\n"
+
+
+def test_two_kinds_share_a_folder(pod: Pod, shell: str) -> None:
+    with PlayedSidecar(pod.coord) as sidecar:
+        sidecar.emit("mountdone")
+        sidecar.emit("dbstarted")
+        app = pod.application("-b", "fuse", "-b", "postgres", "--", "true", shell=shell)
+        wait_for(lambda: (pod.coord / "initdbupload").exists() or app.popen.poll() is not None, "initdbupload")
+        sidecar.emit("uploaddone")
+        sidecar.emit("dbuploaddone")
+        assert app.end() == 0, app.err
+
+
+def test_a_sidecar_that_has_saved_may_be_silent_while_another_one_saves(pod: Pod, shell: str) -> None:
+    pod.coord.mkdir()
+    app = pod.application("-b", "fuse", "-b", "postgres", "-d", "db", "-l", 1, "--", "true", shell=shell)
+    with PlayedSidecar(pod.coord / "db", "postgres") as database:
+        database.emit("dbstarted")
+        with PlayedSidecar(pod.coord) as fuse:
+            fuse.await_life()
+            fuse.emit("mountdone")
+            _finish(fuse)
+        with pytest.raises(subprocess.TimeoutExpired):  # longer than a sidecar may be silent
+            app.popen.wait(3)
+        database.emit("dbuploaddone")
+        assert app.end() == 0, app.err
+
+
+def test_a_folder_that_is_not_writable_ends_it_at_once(pod: Pod, shell: str) -> None:
+    (pod.coord / "application-running.new").mkdir(parents=True)
+    app = pod.application("-b", "fuse", "-w", 1, "--", "true", shell=shell)
+    assert app.end() == 125
+    assert app.err == f"wrap_application: coordination folder {pod.coord}: it can't be written to\n"
+    assert (pod.coord / "application-failed").exists()
+
+
+def test_the_failure_of_a_sidecar_is_reported_to_the_other_one(pod: Pod, shell: str) -> None:
+    program = f"touch {pod.home}/started; while :; do sleep 0.05; done"
+    pod.coord.mkdir()
+    with PlayedSidecar(pod.coord) as fuse, PlayedSidecar(pod.coord / "db", "postgres") as database:
+        fuse.emit("mountdone")
+        database.emit("dbstarted")
+        app = pod.application("-b", "fuse", "-b", "postgres", "-d", "db", "--", "sh", "-c", program, shell=shell)
+        wait_for((pod.home / "started").exists, "the program")
+        fuse.fail("gone")
+        assert app.end() == 125
+    assert (pod.coord / "db" / "application-failed").read_text() == "was ended: a sidecar has failed\n"
+
+
+def test_an_event_that_can_not_be_written_is_reported_to_every_sidecar(pod: Pod, shell: str) -> None:
+    pod.coord.mkdir()
+    with PlayedSidecar(pod.coord) as fuse, PlayedSidecar(pod.coord / "db", "postgres") as database:
+        fuse.emit("mountdone")
+        database.emit("dbstarted")
+        program = ["rm", "-rf", pod.coord / "db"]
+        database.die()
+        app = pod.application("-b", "fuse", "-b", "postgres", "-d", "db", "--", *program, shell=shell)
+        assert app.end() == 125
+    assert f"coordination folder {pod.coord}/db: it can't be written to" in app.err
+    assert "a coordination folder is not writable" in (pod.coord / "application-failed").read_text()
+
+
+@pytest.mark.parametrize(("given", "used"), [("3600", "10"), (".05", ".05"), ("10.5", "10"), ("9", "9")])
+def test_a_long_pause_does_not_make_the_program_look_lost(pod: Pod, given: str, used: str) -> None:
+    sleep = pod.home / "bin" / "sleep"
+    sleep.parent.mkdir()
+    sleep.write_text(f'#!/bin/sh\necho "$1" >>{pod.home}/pauses\n')
+    sleep.chmod(0o755)
+    pod.variables["PATH"] = f"{sleep.parent}{os.pathsep}{os.environ['PATH']}"
+    app = pod.application("-b", "fuse", "-p", given, "--", "true")
+    wait_for((pod.home / "pauses").exists, "a pause")
+    app.signal(signal.SIGTERM)
+    assert app.end() == 143
+    assert set((pod.home / "pauses").read_text().split()) == {used}

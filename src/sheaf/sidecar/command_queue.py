@@ -1,4 +1,4 @@
-"""Commands that run one after the other; the first that fails ends the queue."""
+"""Commands that run one after the other."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from sheaf.errors import Unavailable
+from sheaf.errors import SheafError, Unavailable
 from sheaf.sidecar.children import Child, Children
 
 __all__ = ["Command", "CommandQueue"]
@@ -27,12 +27,14 @@ class Command:
 
 
 class CommandQueue:
-    """Runs commands while :meth:`look` is called."""
+    """Runs commands while :meth:`look` is called. ``keep_going``: the first error is raised after all have run."""
 
-    def __init__(self, commands: Iterable[Command], children: Children) -> None:
+    def __init__(self, commands: Iterable[Command], children: Children, *, keep_going: bool = False) -> None:
         self._waiting = deque(commands)
         self._children = children
         self._running: tuple[Command, Child] | None = None
+        self._keep_going = keep_going
+        self._failure: SheafError | None = None
 
     @property
     def current(self) -> str:
@@ -42,20 +44,30 @@ class CommandQueue:
         return self._waiting[0].name if self._waiting else ""
 
     def look(self) -> bool:
-        """Start what is next. Returns True when all are done; raises Unavailable if a command has failed."""
-        while True:
-            if self._running is None:
-                if not self._waiting:
-                    return True
-                command = self._waiting.popleft()
-                child = self._children.start(command.name, command.words, is_quiet=command.is_quiet)
-                self._running = command, child
-            command, child = self._running
-            if child.code is None:
-                return False
-            self._children.drain(child)
-            self._running = None
-            if child.code:
-                self._waiting.clear()
-                raise Unavailable(f"{command.name}: {child.reason}", "see the log of the sidecar")
-            command.when_done(child)
+        """Start what is next. Returns True when all are done; raises SheafError if a command has failed."""
+        while self._running or self._waiting:
+            try:
+                if not self._is_next_done():
+                    return False
+            except SheafError as error:
+                self._failure = self._failure or error
+                if not self._keep_going:
+                    self._waiting.clear()
+        if self._failure is not None:
+            raise self._failure
+        return True
+
+    def _is_next_done(self) -> bool:
+        if self._running is None:
+            command = self._waiting.popleft()
+            child = self._children.start(command.name, command.words, is_quiet=command.is_quiet)
+            self._running = command, child
+        command, child = self._running
+        if child.code is None:
+            return False
+        self._children.drain(child)
+        self._running = None
+        if child.code:
+            raise Unavailable(f"{command.name}: {child.reason}", "see the log of the sidecar")
+        command.when_done(child)
+        return True

@@ -57,15 +57,18 @@ class CoordinationFolder:
     def claim(self) -> None:
         """Create the folder if needed and mark it as this sidecar's. Raises Refused if a run has used it before."""
         try:
-            if not self.path.is_dir():
-                self.path.mkdir(parents=True)
-                self.path.chmod(_SHARED)
+            self._create()
             self._ensure_unused()
             os.close(os.open(self.path / self.names.running, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _READABLE))
         except FileExistsError:
             raise self._used(self.names.running) from None
         except OSError as error:
             raise self._unusable(error) from error
+
+    def _create(self) -> None:
+        with suppress(FileExistsError):  # the application creates it, too, maybe at this moment
+            self.path.mkdir(parents=True)
+            self.path.chmod(_SHARED)
 
     def _ensure_unused(self) -> None:
         names = self.names
@@ -97,11 +100,12 @@ class CoordinationFolder:
             write_whole(self.path / self.names.running, f"{self._beats}\n")
 
     def fail(self, error: SheafError) -> None:
-        """Say why the sidecar has failed, in one line. A reason that is there stays: it is that of the first failure."""
-        if (self.path / self.names.failed).exists():
+        """Write one line that says why the sidecar has failed, unless there is one or all data was saved before."""
+        if any((self.path / name).exists() for name in (self.names.failed, self.names.saved)):
             return
         line = f"{error.message} ({error.hint})" if error.hint else error.message
         with suppress(OSError):  # the application notices the silence
+            self._create()
             write_whole(self.path / self.names.failed, f"{line}\n")
 
     @property

@@ -44,7 +44,7 @@ class FuseParameters:
 
 
 def read_fuse_parameters(given: Given) -> FuseParameters:
-    """Read all parameters. Raises InvalidInput and NotFound; the application is told, as far as its folder is known."""
+    """Read all parameters. Raises InvalidInput and NotFound, and reports them in the coordination folder."""
     try:
         return _read(given)
     except SheafError as error:

@@ -57,7 +57,7 @@ class FuseSidecar:
     def _early_checks(self) -> Iterator[Command]:
         """What has to fail now rather than after hours of the application's work."""
         for upload in self._commands.uploads:
-            words = (*self._program, *upload.words, "--help")  # unknown options fail, and nothing is done
+            words = (*self._program, *upload.words[:2], "--help", *upload.words[2:])  # unknown options fail
             yield Command(_name(upload), words, is_quiet=True)
         for repo in dict.fromkeys(upload.repo for upload in self._commands.uploads):
             yield Command(f"repo {repo}", (*self._program, "repo", "get", "--repo", repo), is_quiet=True)
@@ -92,7 +92,7 @@ class FuseSidecar:
         for mount in self._mounts:
             mount.stop()
         uploads = [upload.unfinished() if is_unfinished else upload for upload in self._commands.uploads]
-        self._uploads = CommandQueue(map(self._upload, uploads), self._children)
+        self._uploads = CommandQueue(map(self._upload, uploads), self._children, keep_going=True)
 
     def _upload(self, upload: UploadCommand) -> Command:
         return Command(_name(upload), (*self._program, *upload.words), partial(self._uploaded, upload))

@@ -222,7 +222,7 @@ def _required(bundle: Options, key: str, where: str) -> str:
 
 
 def likely_folder(variables: Mapping[str, str], params: str | None, flags: Options) -> Path:
-    """The coordination folder, as far as parameters that may be wrong name one: the application has to be told."""
+    """The coordination folder, read from parameters that may be wrong, so that the failure can be reported there."""
     found = environment_options(variables).get("coordPoint", _DEFAULT_FOLDER)
     given = [params, variables.get(_PARAMETERS_VARIABLE), variables.get(_CONFIG_VARIABLE)]
     with suppress(SheafError, LookupError, TypeError):

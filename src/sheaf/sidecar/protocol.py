@@ -129,7 +129,7 @@ def _save(state: Stage, seen: Seen, now: float, limits: TimeLimits) -> Stage:
 
 
 def _ending(state: Stage, seen: Seen, now: float, limits: TimeLimits) -> SheafError | None:
-    """Whether somebody else ends it: the application, or a signal."""
+    """The error if the application or a signal ends the run; None if neither does."""
     if seen.application_failure is not None:
         return ApplicationFailed(f"application: {seen.application_failure}", "see the log of the application")
     if seen.signals:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from sheaf.errors import Bug, SheafError
 from sheaf.sidecar.children import Children, Signals
@@ -13,6 +13,9 @@ from sheaf.sidecar.coordination import CoordinationFolder
 from sheaf.sidecar.protocol import Phase, Seen, Stage, TimeLimits, advance
 
 __all__ = ["Behaviour", "Sidecar", "Supervision"]
+
+#: The application takes a sidecar for lost that shows no sign of life for 60 s, its default.
+_LONGEST_SILENCE_S: Final = 10.0
 
 
 class Sidecar(Protocol):
@@ -115,7 +118,7 @@ class Supervision:
             if state.phase != before:
                 self._enter(state)
             if not state.is_over and state.phase == before:
-                self._children.wait(self._behaviour.poll_s)
+                self._children.wait(min(self._behaviour.poll_s, _LONGEST_SILENCE_S))
         return self._with_bundles(state.trouble)
 
     def _look(self, phase: Phase) -> Seen:
@@ -161,6 +164,6 @@ class Supervision:
 
     def _stay(self) -> None:
         self._report("sidecar: it stays until it is terminated")
-        count, until = self._signals.count, self._now() + self._behaviour.stay_s
-        while self._signals.count == count and not (self._behaviour.stay_s and self._now() >= until):
+        until = self._now() + self._behaviour.stay_s
+        while not self._signals.count and not (self._behaviour.stay_s and self._now() >= until):
             self._children.wait(self._behaviour.poll_s)

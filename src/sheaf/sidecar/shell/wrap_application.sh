@@ -11,7 +11,7 @@
 #   -w  seconds until each sidecar must show its first sign of life (3600; 0: no limit)
 #   -l  seconds of silence after which a sidecar is lost (60)
 #   -g  seconds between SIGTERM and SIGKILL when a failed sidecar ends the program (30)
-#   -p  seconds between two looks at the coordination folder (1)
+#   -p  seconds between two looks at the coordination folder (1; at most 10)
 #
 # Exit codes: the program's if it is not 0; 0 if all is saved; 1 for wrong arguments; 124 for a time-out; 125 if a sidecar
 # has failed or the coordination folder was used before; 143 or 130 if it was terminated while it waited.
@@ -22,8 +22,8 @@
 set -uf
 
 coord='' kinds='' databases='' sleeps=''
-timeout=86400 first=3600 lost=60 grace=30 poll=1
-beats=0 program='' watcher='' ended_by='' code=0 verdict=0 last='' since=0 line=''
+timeout=86400 first=3600 lost=60 grace=30 poll=1 longest_poll=10
+beats=0 program='' watcher='' ended_by='' code=0 verdict=0 last='' since=0 line='' problem=''
 
 say() { printf '%s\n' "wrap_application: $*" >&2; }
 
@@ -32,11 +32,21 @@ write() {
     printf '%s\n' "$2" >"$1.new" && mv -f "$1.new" "$1"
 } 2>/dev/null
 
+# create FOLDER: the sidecar may run as another user.
+create() { [ -d "$1" ] || (umask 0 && mkdir -p "$1"); }
+
+# usage TEXT: ends the script, and the wait of the sidecars, as far as their folders are known.
 usage() {
     printf '%s\n' "$1" >&2
-    [ ! -d "$coord" ] || write "$coord/application-failed" "$1"
+    for database in . $databases; do
+        folder=$coord/$database
+        [ -z "$coord" ] || { create "$folder" && write "$folder/application-failed" "$1"; }
+    done
     exit 1
 }
+
+# wrong TEXT: keeps the first problem until all arguments are read, since the folders may come after it.
+wrong() { problem=${problem:-$1}; }
 
 is_number() {
     case $1 in
@@ -51,13 +61,13 @@ while getopts sc:b:d:t:w:l:g:p: option; do
         b)
             case $OPTARG in
                 fuse | postgres) kinds="$kinds $OPTARG" ;;
-                *) usage "unkown battery type $OPTARG" ;; # spelt as Datamon does
+                *) wrong "unkown battery type $OPTARG" ;; # spelt as Datamon does
             esac
             ;;
         d) databases="$databases $OPTARG" ;;
         [twlg])
             case $OPTARG in
-                '' | *[!0-9]*) usage "-$option: '$OPTARG' is not a whole number of seconds" ;;
+                '' | *[!0-9]*) wrong "-$option: '$OPTARG' is not a whole number of seconds" ;;
             esac
             case $option in
                 t) timeout=$OPTARG ;;
@@ -67,16 +77,20 @@ while getopts sc:b:d:t:w:l:g:p: option; do
             esac
             ;;
         p)
-            is_number "$OPTARG" || usage "-p: '$OPTARG' is not a number of seconds"
+            is_number "$OPTARG" || wrong "-p: '$OPTARG' is not a number of seconds"
             poll=$OPTARG
             ;;
-        *) exit 1 ;;
+        *) wrong 'wrong arguments: an option is unknown or has no value' ;;
     esac
 done
 shift $((OPTIND - 1))
+[ -z "$problem" ] || usage "$problem"
 [ -n "$coord" ] || usage 'coordination point not set'
 [ -n "$kinds" ] || usage 'battery type not set: pass -b fuse or -b postgres'
 [ $# -gt 0 ] || usage 'no program: write it behind --'
+
+# A longer pause between two signs of life would make the sidecars take the program for lost.
+[ "0${poll%%.*}" -lt "$longest_poll" ] || poll=$longest_poll
 
 # Seconds since some moment. The kernel's own, where there is one, since the clock can be set while this runs.
 now() {
@@ -117,15 +131,21 @@ first_line() {
     [ ! -f "$1" ] || read -r line <"$1" || true
 } 2>/dev/null
 
-prepare() {
-    [ -d "$2" ] || (umask 0 && mkdir -p "$2") || return
+ensure_unused() {
     for file in application-running application-failed "$5" "$6"; do
         if [ -e "$2/$file" ]; then
             say "coordination folder $2: it contains '$file' from an earlier run: use a new, empty folder for each run"
             return 1
         fi
     done
-    write "$2/application-running" 0 || say "coordination folder $2: it can't be written to"
+}
+
+say_unwritable() { say "coordination folder $1: it can't be written to"; }
+
+announce() {
+    create "$2" && write "$2/application-running" 0 && return
+    say_unwritable "$2"
+    return 1
 }
 
 beat_one() { write "$2/application-running" "$beats" || true; }
@@ -137,6 +157,7 @@ beat() {
 
 # Fails if the sidecar has failed or is silent. Variables seen_N, since_N and alive_N keep what was seen of sidecar N.
 check() {
+    [ ! -f "$2/$6" ] || return 0 # it has saved everything and ended, while another one still saves
     if [ -f "$2/$3-failed" ]; then
         first_line "$2/$3-failed"
         say "the $3 sidecar has failed: ${line:-no reason given}"
@@ -184,15 +205,18 @@ await() {
     done
 }
 
-tell_failure_one() { write "$2/application-failed" "$failure"; }
-tell_failure() {
+report_failure_one() { write "$2/application-failed" "$failure" || say_unwritable "$2"; }
+report_failure() {
     failure=$1
-    each tell_failure_one || say "coordination folder $coord: it can't be written to"
+    each report_failure_one
 }
 
 emit_finished_one() {
-    printf '' >"$2/$5" # `:` would end the whole script if it can't be written
-} 2>/dev/null
+    # `:` would end the whole script if it can't be written.
+    { printf '' >"$2/$5"; } 2>/dev/null && return
+    say_unwritable "$2"
+    return 1
+}
 
 finish() {
     if [ -n "$sleeps" ]; then
@@ -257,24 +281,30 @@ run() {
 trap 'ended_by=143' TERM
 trap 'ended_by=130' INT
 
-if ! each prepare; then
-    tell_failure 'was started in a used coordination folder'
+# All folders are looked at before anything is written: several sidecars may share one.
+if ! each ensure_unused; then
+    report_failure 'was started in a used coordination folder'
+    finish 125
+fi
+if ! each announce; then
+    report_failure 'did not start: a coordination folder is not writable' 2>/dev/null
     finish 125
 fi
 await is_ready 'the data is not ready'
 code=$?
 if [ $code -ne 0 ]; then
-    tell_failure "did not start: $([ $code -ge 128 ] && echo terminated || echo 'the data was not ready')"
+    report_failure "did not start: $([ $code -ge 128 ] && echo terminated || echo 'the data was not ready')"
     finish $code
 fi
 
 run "$@"
 if [ "$verdict" -eq 125 ]; then
+    report_failure 'was ended: a sidecar has failed'
     finish 125
 fi
 if [ "$code" -ne 0 ]; then
     printf '%s\n' 'application exited with non-zero-status'
-    tell_failure "exited with code $code"
+    report_failure "exited with code $code"
     finish "$code"
 fi
 
@@ -282,7 +312,7 @@ ended_by=''
 trap 'ended_by=143' TERM
 trap 'ended_by=130' INT
 if ! each emit_finished_one; then
-    say "coordination folder $coord: it can't be written to"
+    report_failure 'has finished, but a coordination folder is not writable'
     finish 125
 fi
 await is_saved 'the data is not saved'

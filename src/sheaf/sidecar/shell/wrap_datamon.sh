@@ -4,5 +4,5 @@
 #   wrap_datamon.sh [-s] -c DIR -d COMMAND... [-i FILE]
 #   dm_fuse_params=FILE_OR_YAML wrap_datamon.sh
 #
-# `sheaf sidecar fuse --help` lists what it takes besides.
+# `sheaf sidecar fuse --help` lists further options.
 exec sheaf sidecar fuse "$@"
