@@ -22,7 +22,7 @@ pass() {
 """
 _SCRIPT = """
 name=$1-$2
-case "$*" in *--help) name=check ;; esac
+case "$*" in *" --help"*) name=check ;; esac
 pass "before-$name"
 trap 'kill $child; exit 143' TERM
 "$PYTHON" -P -c 'from sheaf.cli.datamon import main; main()' "$@" &
