@@ -44,15 +44,21 @@ BEFORE = {
       sheaf --json bundle delete --repo faces --bundle main~1 --yes | grep -o '[0-9A-Za-z]\\{27\\}' > deleted""",
     "sheaf bundle download": "rm -r faces",
     "sheaf bundle upload": "sheaf label delete --repo faces --label init",
+    "sheaf bump": "sheaf add faces@main data/faces",
     "sheaf config get": "sheaf config set store $HOME/store",
     "sheaf context get": "sheaf context create prod --store s3://prod-bucket/sheaf",
     "sheaf context use": "sheaf context create prod --store s3://prod-bucket/sheaf",
     "sheaf diamond commit": "sheaf diamond split add --repo faces --diamond $(cat diamond) --path part-1",
     "sheaf diamond split get": "sheaf diamond split add --repo faces --diamond $(cat diamond) --path part-1 --split part-1",
+    "sheaf pull": "sheaf add faces@main data/faces",
     "sheaf repo create": "sheaf repo delete --repo faces --yes",
     "sheaf repo delete": "sheaf repo list",
     "sheaf repo rename": "sheaf repo delete --repo portraits --yes",
     "sheaf repo undelete": "sheaf repo create --repo old && sheaf repo delete --repo old --yes",
+    "sheaf sidecar fuse": """sheaf repo create --repo results && mkdir out coord
+      sheaf sidecar scripts --destination bin
+      bin/wrap_application.sh -c ./coord -b fuse -- cp in/labels.csv out > wrapper.log 2>&1 &""",
+    "sheaf status": "sheaf add faces@main data/faces",
     "sheaf store promote": "sheaf store replica add s3://elsewhere/sheaf",
     "sheaf store repair": "sheaf store replica add s3://elsewhere/sheaf",
     "sheaf store replica remove": "sheaf store replica add s3://elsewhere/sheaf",
@@ -115,7 +121,7 @@ def unmounted(home: Path) -> Iterator[None]:
 
 @pytest.mark.parametrize(("name", "example"), EXAMPLES, ids=[name for name, _ in EXAMPLES])
 def test_an_example_works(name: str, example: str, world: Path, variables: dict[str, str], tmp_path: Path) -> None:
-    if "fusermount3" in example and missing():
+    if ("fusermount3" in example or name == "sheaf sidecar fuse") and missing():
         pytest.skip(missing())
     home = tmp_path / "home"
     shutil.copytree(world, home, symlinks=True)

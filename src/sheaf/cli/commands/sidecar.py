@@ -33,8 +33,8 @@ def _global(flag: str, key: str, metavar: str, text: str) -> options.Decorator:
 
 
 @verb(
-    example="sheaf sidecar fuse -c /tmp/coord -d 'bundle mount --repo faces --label init --mount /tmp/in' \\\n"
-    "    -d 'bundle upload --repo results --path /tmp/out --message nightly --label new'",
+    example="sheaf sidecar fuse -c ./coord -d 'bundle mount --repo faces --label init --mount ./in' \\\n"
+    "    -d 'bundle upload --repo results --path ./out --message nightly --label new'",
     exits=(3, 5, 8, 143),
 )
 @click.option("-c", "coordPoint", type=options.PLACE, metavar="DIR", help="Coordination folder. Default: /tmp/coord.")
