@@ -146,9 +146,7 @@ skip_on_error: Final = click.option(
 )
 move_label: Final = click.option("--move-label", is_flag=True, help="Move the label if it already exists.")
 allow_empty: Final = click.option("--allow-empty", is_flag=True, help="Commit a bundle even if it contains no files.")
-allow_erased: Final = click.option(
-    "--allow-erased", is_flag=True, help="Allow contents that were erased, with a warning."
-)
+allow_erased: Final = click.option("--allow-erased", is_flag=True, help="Store erased contents again, with a warning.")
 nul: Final = click.option("-z", "nul", is_flag=True, help="Print exact names, each followed by a NUL byte.")
 exit_code: Final = click.option("--exit-code", is_flag=True, help="Exit with 1 if there are differences.")
 

@@ -154,7 +154,7 @@ def split_get(app: App, repo: str, diamond: str, split: str) -> None:
 @click.option("--branch", default="main", show_default=True, metavar="BRANCH", help="Branch to commit to.")
 @click.option("--with-conflicts", is_flag=True, help="Keep conflicting versions in .conflicts/ (default).")
 @click.option("--with-checkpoints", is_flag=True, help="Keep conflicting versions in .checkpoints/.")
-@click.option("--ignore-conflicts", is_flag=True, help="Keep only the newest of conflicting versions.")
+@click.option("--ignore-conflicts", is_flag=True, help="Keep only the file of the split that was completed last.")
 @click.option("--no-conflicts", is_flag=True, help="Fail if splits conflict on a path.")
 @options.allow_empty
 @click.option("--diamond-tag", default="", metavar="TEXT", help="Note on the diamond.")

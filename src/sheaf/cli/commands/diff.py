@@ -69,7 +69,8 @@ def diff(
 ) -> int:
     """Show what changed from OLD to NEW: A added, M modified, D deleted, R renamed.
 
-    NEW can be a folder, written with a leading ./ or /. Without NEW, show what the bundle changed.
+    NEW can be a folder, written with a leading ./ or /. With one argument, compare the first parent of that bundle
+    (OLD) with the bundle itself (NEW).
     """
     if is_local(old):
         bundle = "REPO@REF" if new is None or is_local(new) else new

@@ -46,7 +46,7 @@ def report_erased(app: App, paths: Iterable[str]) -> bool:
 @click.argument("targets", metavar="HASH|REPO@REF:PATH...", nargs=-1, required=True)
 @click.option("--reason", metavar="TEXT", help="Reason, stored permanently; do not include personal data.")
 @click.option("-r", "--recursive", is_flag=True, help="Erase all files below a folder.")
-@click.option("--with-path", is_flag=True, help="Also replace the names of the files with notices.")
+@click.option("--with-path", is_flag=True, help="Also replace the names of the files with erased-* names.")
 @click.option("--rows", metavar="CONDITION", help="Erase rows of Parquet files; the target is REPO:PATTERN.")
 @click.option("--now", is_flag=True, help="End open uploads instead of waiting for them.")
 @click.option("--like", is_flag=True, help="Erase nothing; list other contents that share chunks.")
@@ -74,8 +74,8 @@ def erase(
     --with-path also replaces the names of these files in all bundles with notices (erased-…). Such a bundle keeps its id
     and version and is shown as redacted. Names of folders, targets of symlinks, messages, labels and runs do not change.
 
-    --rows 'person == 17 and city in ("x", "y")' removes rows from every version of the Parquet files that match a pattern
-    (faces:tables/**/*.parquet), and erases the contents that included them. All other rows stay.
+    --rows 'person == 17 and city in ("x", "y")' removes rows from all Parquet files, in all bundles, whose paths
+    match a pattern (faces:tables/**/*.parquet), and erases the contents that included them. All other rows stay.
     """
     if rows is not None:
         _erase_rows(

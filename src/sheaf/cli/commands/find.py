@@ -50,7 +50,7 @@ def find(
     meta: tuple[str, ...],
     limit: int | None,
 ) -> None:
-    """Find files by path, glob or content in all bundles.
+    """Find files by path, glob or hash in all bundles.
 
     Each line is REPO@BUNDLE:PATH. In a glob, * and ? match within one folder, ** across folders. Deleted bundles are
     skipped.

@@ -41,8 +41,8 @@ __all__ = ["gc"]
 def gc(app: App, *, dry_run: bool, grace: float, no_wait: bool, keep_deleted: str) -> int:
     """Delete data that no bundle needs. Safe to run while the store is in use.
 
-    Bundles and repos that were deleted earlier can't be restored afterwards, unless --keep-deleted keeps them. Those that
-    are lost are listed.
+    Bundles and repos that were deleted earlier can't be restored afterwards, unless --keep-deleted keeps them.
+    Those that can no longer be restored are listed.
 
     Uploads that are still open after the grace period are ended; run them again. An interrupted gc is completed by the
     next one.

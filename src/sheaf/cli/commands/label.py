@@ -21,7 +21,7 @@ __all__ = ["delete", "get", "list_", "set_"]
 
 _label = click.option("--label", required=True, metavar="LABEL", help="Name of the label.")
 _with_versions = click.option(
-    "--with-versions", is_flag=True, help="Also list earlier bundles of each label, newest first."
+    "--with-versions", is_flag=True, help="Also list the bundles that a label pointed to before."
 )
 
 

@@ -68,8 +68,9 @@ def mount_new(
     'sheaf bundle commit DIR' commits a bundle without unmounting. If the last commit fails, nothing is lost: the command
     that commits the changes is printed.
 
-    A mount that started from the newest bundle of its branch keeps what others commit there in the meantime. If they
-    changed the same paths, the commit is refused; commit to another branch instead.
+    If the mount started from the head of its branch, the commit adds your changes to what others committed in the
+    meantime. If they changed the same paths, it is refused: commit to another branch instead. With another --base,
+    or with none on a branch that exists, the commit replaces the content of the branch.
     """
     every_s = None if commit_every is None else _seconds(commit_every)
     kind = "-mutable" if app.dialect.name == "datamon" else ""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["other_store", "pull", "push"]
 
 _choice: Final = options.stack(
-    click.option("--as", "name", metavar="NAME", help="Name of the repo in the target store. Default: the same."),
+    click.option("--as", "name", metavar="NAME", help="Repo name in the receiving store. Default: the same."),
     click.option("--branch", "branches", multiple=True, metavar="BRANCH", help="Copy only this branch; repeatable."),
     click.option("--label", "labels", multiple=True, metavar="LABEL", help="Copy only this label; repeatable."),
     click.option("--force", is_flag=True, help="Also move labels, and branches that have diverged."),

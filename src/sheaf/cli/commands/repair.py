@@ -41,7 +41,9 @@ __all__ = ["repair"]
 @click.option("--quarantine", is_flag=True, help="Quarantine bundles that can't be read.")
 @options.read_data("Also find damage by reading every byte, or a part, like `store check`.")
 @click.option("--dry-run", is_flag=True, help="Change nothing; print what would be done.")
-@click.option("--keep", metavar="FOLDER", type=options.PLACE, help="Keep damaged objects in this folder.")
+@click.option(
+    "--keep", metavar="FOLDER", type=options.PLACE, help="Save damaged objects to this folder before replacing them."
+)
 @options.yes
 def repair(
     app: App,

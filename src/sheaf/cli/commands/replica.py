@@ -29,7 +29,7 @@ _VIEW: Final[View[ReplicaInfo]] = View(
 
 @verb(example="sheaf store replica add s3://elsewhere/sheaf --policy all", exits=(3, 5, 6, 8, 9, 10))
 @click.argument("url")
-@click.option("--policy", type=_POLICY, help="Set the locations that must have a write before it succeeds.")
+@click.option("--policy", type=_POLICY, help="Set where a commit must be before it is reported as done.")
 def add(app: App, url: str, policy: Any) -> None:
     """Copy the store to URL, an empty location, and keep the copy up to date."""
     _show(app, url, app.store.replicas.add(url, policy=policy, progress=app.progress("replicate")))
@@ -98,7 +98,8 @@ def _show(app: App, url: str, caught: Caught) -> None:
 def promote(app: App, url: str) -> None:
     """Make the replica at URL the primary, which accepts writes.
 
-    The old primary becomes its replica. If it is unreachable, it is left behind, and refused when it comes back.
+    If the old primary can be reached, its commits are copied and it becomes a replica. If not, commits that only it
+    has are missing from the new primary, and the old one refuses writes when it comes back.
     """
     app.flags["store"] = url
     app.resumes = True

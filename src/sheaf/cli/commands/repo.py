@@ -134,7 +134,11 @@ def undelete(app: App, repo: str | None, name: str | None) -> None:
 )
 @options.repo
 @click.option(
-    "--keep-last", type=click.IntRange(min=1), default=1, metavar="N", help="Number of bundles to keep. Default: 1."
+    "--keep-last",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="N",
+    help="Keep the newest N bundles of the repo. Default: 1.",
 )
 @click.option("--retain-tags", is_flag=True, help="Also keep bundles that a label points to.")
 @click.option("--retain-semver-tags", is_flag=True, help="Also keep bundles with a label such as v1.2.0.")
@@ -150,10 +154,10 @@ def squash(
     dry_run: bool,
     yes: bool,
 ) -> None:
-    """Delete all bundles except the newest ones and those that branches point to, and list the rest.
+    """Delete all bundles except the newest ones and those that branches point to; list the bundles that are kept.
 
-    Labels of deleted bundles are deleted, too, unless --retain-tags keeps both; they are listed. Until the next gc,
-    `bundle undelete` restores a bundle with its labels.
+    The labels of deleted bundles are deleted, too, and printed. With --retain-tags, no bundle that has a label is
+    deleted. Until the next gc, `bundle undelete` restores a bundle with its labels.
     """
     found = app.repo(repo)
     retain = {"retain_tags": retain_tags, "retain_semver_tags": retain_semver_tags}

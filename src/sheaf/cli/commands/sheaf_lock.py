@@ -78,8 +78,8 @@ def add(app: App, *, source: str, folder: Path, overwrite: bool) -> int:
 def pull(app: App, *, names: tuple[str, ...], overwrite: bool) -> int:
     """Make pinned folders equal to the bundles in 'sheaf.lock'.
 
-    A NAME is a pinned folder, or a folder that contains some; by default, all folders are restored. Folders with local
-    changes that would be lost are left unchanged and named (exit code 5), unless --overwrite is given.
+    A NAME is a pinned folder, or a folder that contains some; by default, all folders are restored. Folders with
+    local changes that would be lost are left unchanged and listed (exit code 5), unless --overwrite is given.
     """
     app.resumes = True
     pulled: list[tuple[Pin, Updated]] = []
@@ -142,9 +142,9 @@ def bump(app: App, *, name: str, ref: str | None, no_download: bool, overwrite: 
 def status(app: App, *, folder: Path | None, exit_code: bool) -> int:
     """Show what changed in pinned and downloaded folders.
 
-    A is added, M modified, D deleted, R renamed, since the folder was made equal to its bundle. A folder can be missing,
-    or outdated: then it is at another bundle than 'sheaf.lock', and 'sheaf pull' restores it. Without DIR, all pinned
-    folders are compared; if there are none, the current folder.
+    A is added, M modified, D deleted, R renamed, since the folder was made equal to its bundle. A folder is
+    missing, or it is outdated: it came from another bundle than the one in 'sheaf.lock'. 'sheaf pull' restores
+    both. Without DIR, all pinned folders are compared; if there are none, the current folder.
     """
     skipped: list[str] = []
 

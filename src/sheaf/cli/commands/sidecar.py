@@ -39,29 +39,35 @@ def _global(flag: str, key: str, metavar: str, text: str) -> options.Decorator:
 )
 @click.option("-c", "coordPoint", type=options.PLACE, metavar="DIR", help="Coordination folder. Default: /tmp/coord.")
 @click.option("-d", "commands", multiple=True, metavar="COMMAND", help="Mount, upload or config command; repeatable.")
-@click.option("-i", "id_file", type=options.PLACE, metavar="FILE", help="File for the id of the uploaded bundle.")
+@click.option(
+    "-i",
+    "id_file",
+    type=options.PLACE,
+    metavar="FILE",
+    help="Write the bundle id to FILE; requires exactly one upload.",
+)
 @click.option("-s", "sleepInsteadOfExit", is_flag=True, help="Stay until SIGTERM instead of exiting.")
 @click.option("--params", metavar="YAML", help="Parameters: a YAML file, or YAML itself.")
 @click.option(
     "--save-unfinished",
     "saveUnfinished",
     is_flag=True,
-    help="On SIGTERM or a failure, save what is there, without label.",
+    help="Save results to branch 'unfinished' on SIGTERM or failure.",
 )
 @_global("--cache-size", "cacheSize", "SIZE", "Memory for the data that all mounts cache. Default: 128M.")
-@_global("--poll-interval", "pollInterval", "TIME", "Time between two looks at the folder. Default: 1s.")
-@_global("--start-timeout", "startTimeout", "TIME", "Time until all mounts must answer. Default: 1h.")
+@_global("--poll-interval", "pollInterval", "TIME", "Check the coordination folder this often. Default: 1s.")
+@_global("--start-timeout", "startTimeout", "TIME", "Fail if the mounts are not ready by then. Default: 1h.")
 @_global("--run-timeout", "runTimeout", "TIME", "Time that the application may run. Default: no limit.")
 @_global("--save-timeout", "saveTimeout", "TIME", "Time until all uploads must be done. Default: 1d.")
-@_global("--lost-timeout", "lostTimeout", "TIME", "Silence after which the application is lost. Default: 1m.")
+@_global("--lost-timeout", "lostTimeout", "TIME", "Fail after this time without a sign of life. Default: 1m.")
 def fuse(
     app: App, *, commands: tuple[str, ...], id_file: Path | None, params: str | None, **given: str | Path | bool | None
 ) -> int:
     """Mount bundles for an application, and upload its results.
 
-    The application runs under wrap_application.sh with the same coordination folder. It starts when all mounts answer;
-    when it has ended without an error, the uploads run. Parameters are -d commands in Datamon's words, or YAML from
-    --params, $dm_fuse_params or $SIDECAR_CONFIG.
+    The application runs under wrap_application.sh with the same coordination folder. It starts when all mounts are
+    ready. When it has ended without an error, the uploads run. Pass mounts and uploads as -d options, written as
+    datamon commands, or as YAML in --params, $dm_fuse_params or $SIDECAR_CONFIG.
     """
     texts = {key: "true" if value is True else str(value) for key, value in given.items() if value not in (None, False)}
     return _serve(

@@ -31,7 +31,7 @@ __all__ = ["check", "info", "init"]
     exits=(4, 5, 6, 8, 9, 10),
 )
 @click.argument("url", required=False)
-@click.option("--encrypt", is_flag=True, help="Encrypt the store, for example with --key-file FILE.")
+@click.option("--encrypt", is_flag=True, help="Encrypt the store; implied by --passphrase and --keyring.")
 @PASSPHRASE
 @click.option(
     "--keyring", "to_keyring", is_flag=True, help="Encrypt with a new key in the keyring of the current user."
@@ -111,7 +111,7 @@ def _info_lines(found: StoreInfo, data: str) -> list[str]:
 
 @verb(example="sheaf store check\nsheaf store check --read-data=10%", exits=(3, 5, 6, 7, 8, 9))
 @options.read_data("Also verify every byte; N% selects the part not read for longest.")
-@click.option("--resume", is_flag=True, help="Skip data that an interrupted check has read.")
+@click.option("--resume", is_flag=True, help="Skip data that an interrupted --read-data check has read.")
 @click.option("--repo", metavar="REPO", help="Check only what this repo needs.")
 def check(app: App, read_data: float | None, resume: bool, repo: str | None) -> int:
     """Verify a store. Exits with 6 if anything is damaged, or with 7 if all damage can be repaired."""

@@ -64,7 +64,7 @@ _FINDING: Final[View[Any]] = View(
     "--minutes",
     type=click.FloatRange(min=0, min_open=True),
     metavar="N",
-    help="Start rounds until N minutes have passed.",
+    help="Start rounds for N minutes instead of counting --rounds.",
 )
 @click.option(
     "--seed", type=click.IntRange(min=0), metavar="N", help="Seed for the actions of clients and for failures."

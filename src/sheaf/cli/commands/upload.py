@@ -74,7 +74,7 @@ def report_branch(app: App, branch: str, bundle: Bundle) -> None:
 @click.option("--meta", multiple=True, metavar="K=V", help="Metadata of the bundle; repeatable.")
 @options.skip_on_error
 @click.option("--rehash", is_flag=True, help="Read all files, and verify their stored contents.")
-@click.option("--if-changed", is_flag=True, help="Don't commit if the newest bundle of the branch is equal.")
+@click.option("--if-changed", is_flag=True, help="Don't commit if the branch already has these contents.")
 @click.option("--portable", is_flag=True, help="Reject names that collide on other systems (case, Unicode).")
 @options.allow_empty
 @options.allow_erased

@@ -23,13 +23,13 @@ __all__ = ["wait"]
 @options.repo
 @click.option("--label", metavar="LABEL", help="Wait until this label exists.")
 @click.option("--branch", metavar="BRANCH", help="Wait until this branch exists, or moves (--after).")
-@click.option("--after", metavar="REF", help="Bundle beyond which the branch must have moved.")
+@click.option("--after", metavar="REF", help="Wait for a branch that is neither at REF nor before it.")
 @click.option("--timeout", metavar="TIME", help="Give up after TIME, such as 30m. Default: never.")
 def wait(app: App, *, repo: str, label: str | None, branch: str | None, after: str | None, timeout: str | None) -> None:
     """Wait until a label exists or a branch moves, and print the id of its bundle.
 
     The repo need not exist yet. Checks are repeated after pauses that grow from half a second to 30 seconds. With
-    --after, a branch that moves back to an earlier bundle has not moved beyond it.
+    --after REF, the wait continues while the branch points to REF or to an earlier bundle in the history of REF.
     """
     limit = parse_duration(timeout) if timeout is not None else None
     named = f"label '{quote(label)}'" if label else f"branch '{quote(branch or '')}'"
