@@ -60,6 +60,6 @@ def test_what_a_killed_process_printed_is_complete(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("round", range(20))
+@pytest.mark.parametrize("played", range(20))
 def test_what_a_killed_process_printed_is_complete_again_and_again(tmp_path: Path, played: int) -> None:
     test_what_a_killed_process_printed_is_complete(tmp_path)
