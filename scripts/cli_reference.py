@@ -63,11 +63,12 @@ These verbs are those of `sheaf`: {shared}. There `--jobs N` is `--concurrency-f
 
 
 def options_of(params: list[click.Parameter]) -> Iterator[str]:
+    context = click.Context(click.Command(None))
     for param in params:
         if not isinstance(param, click.Option) or param.hidden:
             continue
         names = ", ".join([*param.opts, *param.secondary_opts])
-        metavar = "" if param.is_flag else f" {param.metavar or 'VALUE'}"
+        metavar = "" if param.is_flag or param.count else f" {param.make_metavar(context)}"
         notes = " Required." if param.required else ""
         if isinstance(param.default, str) and param.show_default:
             notes += f" Default: `{param.default}`."

@@ -197,6 +197,17 @@ def test_without_arguments_help_is_shown(cli: Cli) -> None:
     assert "list files" in cli("bundle").out
 
 
+@pytest.mark.parametrize(
+    ("noun", "verbs"), [("key", ["add", "list", "remove", "rotate"]), ("replica", ["add", "list"])]
+)
+def test_the_first_word_of_several_commands_lists_them(cli: Cli, noun: str, verbs: list[str]) -> None:
+    shown = cli("store", noun, "--help").out
+    assert all(f"\n  {verb} " in shown for verb in verbs)
+    assert cli("store", noun).out == shown
+    refused = cli("store", noun, verbs[0][:-1], code=2)
+    assert f"Did you mean 'store {noun} {verbs[0]}'?" in refused.err
+
+
 def test_global_options_may_stand_anywhere(cli: Cli) -> None:
     for args in (
         ("--store", "memory://x", "config", "get", "store"),

@@ -168,13 +168,14 @@ class VerbTree(_WithGlobals, click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in self._nouns:
-            below = {
-                key.removeprefix(f"{cmd_name} "): at
-                for key, at in self._table.items()
-                if key.startswith(f"{cmd_name} ")
-            }
-            return VerbTree(cmd_name, below, help=self._nouns[cmd_name], short_help=self._nouns[cmd_name])
+            return self._below(cmd_name, self._nouns[cmd_name])
         return _load(self._table[cmd_name]) if cmd_name in self._table else None
+
+    def _below(self, word: str, help: str) -> VerbTree:
+        """Return the tree of the verbs whose first word is this one."""
+        prefix = f"{word} "
+        below = {key.removeprefix(prefix): at for key, at in self._table.items() if key.startswith(prefix)}
+        return VerbTree(word, below, help=help, short_help=help)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -185,6 +186,8 @@ class VerbTree(_WithGlobals, click.Group):
                 return name, _load(self._table[name]), args[words:]
         if args[0] in self._nouns and args[0] in self._table and self._is_verb(args[0], args[1:]):
             return args[0], _load(self._table[args[0]]), args[1:]
+        if any(key.startswith(f"{args[0]} ") for key in self._table) and args[0] not in self._nouns:
+            return args[0], self._below(args[0], f"Commands that start with '{args[0]}'."), args[1:]
         # During a completion (resilient_parsing) the word is incomplete, so it is not an unknown command.
         is_unknown = args[0] not in self.list_commands(ctx) and not ctx.resilient_parsing
         if is_unknown and (near := self._near(ctx, args[0])):

@@ -280,8 +280,8 @@ def diff(
 ) -> int:
     """Compare a folder with a bundle by content.
 
-    Each line contains what 'update' would do (A add, D delete, U overwrite), the path, the size and hash in the bundle,
-    and the size and hash in the folder.
+    The type of a difference is what 'update' would do to the folder: A adds the file, D deletes it, U overwrites it.
+    Sizes and hashes are those of the bundle (remote) and the folder (local).
     """
     chosen = _choose(app, repo, choice)
     skipped: list[str] = []

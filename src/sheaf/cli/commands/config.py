@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from sheaf.cli.app import App
+from sheaf.cli.options import stack
 from sheaf.cli.output.text import quote, redact
 from sheaf.cli.verb_tree import verb
 from sheaf.errors import InvalidInput, NotFound
@@ -17,6 +18,12 @@ from sheaf.settings.settings import KEYS, Settings, check_key, default_config_pa
 
 __all__ = ["create", "effective", "get", "given_keys", "set_", "unset"]
 
+_OPTIONS = stack(
+    click.option("--name", metavar="NAME", help="Your name, recorded in bundles and labels."),
+    click.option("--email", metavar="EMAIL", help="Your e-mail address."),
+    click.option("--credential", metavar="FILE", help="Credential file for the store's cloud."),
+    click.option("--cache", metavar="DIR", help="Cache folder."),
+)
 _EXAMPLE = "sheaf config create --name 'Ada Lovelace' --email ada@example.org --store s3://my-bucket/sheaf"
 
 
@@ -37,10 +44,7 @@ def _write(app: App, changes: Mapping[str, str]) -> None:
 
 
 @verb(example=_EXAMPLE, exits=(3, 9))
-@click.option("--name", metavar="NAME", help="Your name, recorded in bundles and labels.")
-@click.option("--email", metavar="EMAIL", help="Your e-mail address.")
-@click.option("--credential", metavar="FILE", help="Credential file for the store's cloud.")
-@click.option("--cache", metavar="DIR", help="Cache folder.")
+@_OPTIONS
 def create(app: App, **own: str | None) -> None:
     """Write settings to the configuration file.
 
@@ -51,13 +55,13 @@ def create(app: App, **own: str | None) -> None:
 
 @verb(name="set", example="sheaf config set region eu-central-1", exits=(3, 9))
 @click.argument("key", metavar="[KEY]", required=False)
-@click.argument("value", required=False)
-@click.option("--name", metavar="NAME", help="See 'config create'.")
-@click.option("--email", metavar="EMAIL", help="See 'config create'.")
-@click.option("--credential", metavar="FILE", help="See 'config create'.")
-@click.option("--cache", metavar="DIR", help="See 'config create'.")
+@click.argument("value", metavar="[VALUE]", required=False)
+@_OPTIONS
 def set_(app: App, key: str | None, value: str | None, **own: str | None) -> None:
-    """Set KEY to VALUE in the configuration file. Invalid values are rejected; paths are made absolute."""
+    """Set KEY to VALUE in the configuration file.
+
+    Options set the keys of their names. Invalid values are rejected; paths are made absolute.
+    """
     changes = given_keys(app.flags, own)
     if key is not None:
         check_key(key, "config set")
@@ -87,7 +91,10 @@ def unset(app: App, key: str) -> None:
 @verb(example="sheaf config get store", exits=(3,))
 @click.argument("key", metavar="[KEY]", required=False)
 def get(app: App, key: str | None) -> None:
-    """Show the effective settings: flags and environment override the file."""
+    """Show all settings in effect, or the value of KEY.
+
+    Options and environment variables override the configuration file.
+    """
     values = effective(app.settings)
     if key is not None:
         check_key(key, "config get")

@@ -66,7 +66,10 @@ def _context(path: Path, config: dict[str, Any], name: str) -> _Context:
 @_NAME
 @click.option("--credential", metavar="FILE", help="Credential file for the store's cloud.")
 def create(app: App, name: str | None, **own: str | None) -> None:
-    """Create a context from the store and the options given as global options."""
+    """Create a context, a named set of settings.
+
+    It consists of the global options that are given, such as --store, and --credential.
+    """
     name = _named(app, name)
     path, config, contexts = _read(app)
     if name in contexts:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["PASSPHRASE", "add", "key_at", "list_", "passphrase", "remove", "rotate", "secret_of_settings"]
 
 PASSPHRASE: Final = click.option(
-    "--passphrase", "asks", is_flag=True, help="Use a passphrase, from a prompt or the first line of stdin."
+    "--passphrase", "asks", is_flag=True, help="Use a passphrase, read from a prompt or stdin."
 )
 _NEW: Final = stack(
     click.option("--new-key-file", type=PLACE, metavar="FILE", help="Key file; created if it does not exist."),
@@ -65,7 +65,7 @@ def add(app: App, *, new_key_file: Path | None, asks: bool, to_keyring: bool, no
 
 
 @verb(example="sheaf store key remove $id", exits=(3, 4, 5, 6, 8, 9, 10))
-@click.argument("id")
+@click.argument("id", metavar="ID")
 @yes
 def remove(app: App, id: str, *, yes: bool) -> None:
     """Remove a key, so that it no longer opens the store. Asks before it removes the key in use.

@@ -165,7 +165,7 @@ def commit(
     move_label: bool,
     allow_empty: bool,
 ) -> None:
-    """Commit a writable mount without unmounting it, or the changes of a mount whose last commit failed."""
+    """Commit the changes in a writable mount, which stays mounted; or those of a mount whose commit failed."""
     from sheaf.mount.control import is_mount, request
 
     lax = app.dialect.keeps_upstream

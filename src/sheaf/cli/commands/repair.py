@@ -57,7 +57,7 @@ def repair(
     keep: Path | None,
     yes: bool,
 ) -> int:
-    """Repair a damaged store with the given methods; without any, print those that apply.
+    """Repair a damaged store. Each option is a method; without any, print those that apply.
 
     Damage notes of intact objects are always removed. Nothing else changes unless its option is given.
 

@@ -29,7 +29,7 @@ _VIEW: Final[View[ReplicaInfo]] = View(
 
 @verb(example="sheaf store replica add s3://elsewhere/sheaf --policy all", exits=(3, 5, 6, 8, 9, 10))
 @click.argument("url")
-@click.option("--policy", type=_POLICY, help="Set where a commit must be before it is reported as done.")
+@click.option("--policy", type=_POLICY, help="Locations that must have a write before it succeeds.")
 def add(app: App, url: str, policy: Any) -> None:
     """Copy the store to URL, an empty location, and keep the copy up to date."""
     _show(app, url, app.store.replicas.add(url, policy=policy, progress=app.progress("replicate")))

@@ -69,7 +69,7 @@ def _write(path: Path, value: dict[str, Any]) -> None:
 
 @verb(example="datamon config get")
 def get(app: App) -> None:
-    """Show what counts, with the buckets that the file names."""
+    """Show the effective settings and the buckets that the file names."""
     values = effective(app.settings)
     for path in reversed(config_files(app.environment)):
         content = configfile.load(path)
@@ -88,5 +88,5 @@ _VERSION: Final[View[str]] = View(
 
 @verb(example="datamon version")
 def version(app: App) -> None:
-    """Say which version this is."""
+    """Show the version."""
     app.out.one(_VERSION, __version__)

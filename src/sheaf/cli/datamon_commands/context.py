@@ -57,7 +57,7 @@ def _contexts(app: App) -> dict[str, dict[str, Any]]:
 @click.option("--wal", metavar="BUCKET", help="Its write-ahead log.")
 @click.option("--read-log", "readlog", metavar="BUCKET", help="Its read log.")
 def create(app: App, **buckets: str | None) -> None:
-    """Add a context. The buckets are kept and shown; --store URL says where its data is."""
+    """Create a context. The buckets are only recorded and shown; the data is in the store that --store names."""
     name = app.flags.get("context", _DEFAULT)
     if name in _contexts(app):
         raise AlreadyExists(f'context "{name}" already exists')
