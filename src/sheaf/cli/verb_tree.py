@@ -171,11 +171,11 @@ class VerbTree(_WithGlobals, click.Group):
             return self._below(cmd_name, self._nouns[cmd_name])
         return _load(self._table[cmd_name]) if cmd_name in self._table else None
 
-    def _below(self, word: str, help: str) -> VerbTree:
+    def _below(self, word: str, text: str) -> VerbTree:
         """Return the tree of the verbs whose first word is this one."""
         prefix = f"{word} "
         below = {key.removeprefix(prefix): at for key, at in self._table.items() if key.startswith(prefix)}
-        return VerbTree(word, below, help=help, short_help=help)
+        return VerbTree(word, below, help=text, short_help=text)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
