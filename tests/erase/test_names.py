@@ -22,7 +22,7 @@ from tests.erase.builders import (
 )
 
 from sheaf.engine.block_cache import BlockCache, blocks_folder
-from sheaf.engine.erase.redact_names import notice_name
+from sheaf.engine.erase.redact_names import placeholder_name
 from sheaf.engine.gc.collect import collect
 from sheaf.errors import Conflict, NotFound, Refused
 from sheaf.format import keys
@@ -37,7 +37,7 @@ from sheaf.storage.wrappers.wrapper import WrapperBackend
 from sheaf.testing.invariants import assert_sound
 
 NAME = "anna-lindqvist"
-GONE = notice_name(bytes.fromhex(hash_of(SECRET)))
+GONE = placeholder_name(bytes.fromhex(hash_of(SECRET)))
 
 
 def forget(store: Store, content: bytes = SECRET) -> Any:

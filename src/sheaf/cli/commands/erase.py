@@ -71,7 +71,7 @@ def erase(
     other files stay, also similar ones: see --like. Reading an erased file reports the erasure; uploading it again fails
     unless --allow-erased is given.
 
-    --with-path also replaces the names of these files in all bundles with notices (erased-…). Such a bundle keeps its id
+    --with-path also replaces the names of these files in all bundles with placeholders (erased-…). Such a bundle keeps its id
     and version and is shown as redacted. Names of folders, targets of symlinks, messages, labels and runs do not change.
 
     --rows 'person == 17 and city in ("x", "y")' removes rows from all Parquet files, in all bundles, whose paths
@@ -183,7 +183,7 @@ def _print(app: App, receipt: Receipt) -> None:
     if receipt.rows:
         app.out.line(f"{count_of(receipt.rows, 'row was', 'rows were')} removed")
     if receipt.names:
-        app.out.line(f"{count_of(receipt.names, 'name was', 'names were')} replaced with notices")
+        app.out.line(f"{count_of(receipt.names, 'name was', 'names were')} replaced with placeholders")
     if receipt.unfinished:
         app.out.line(f"{count_of(receipt.unfinished, 'unfinished write was', 'unfinished writes were')} removed")
     if receipt.kept:

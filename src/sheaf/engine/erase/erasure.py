@@ -24,7 +24,7 @@ from sheaf.engine.core import Core
 from sheaf.engine.erase.locate import Finder, held_by
 from sheaf.engine.erase.receipts import retold, without_receipt
 from sheaf.engine.erase.redact import Redaction, redact
-from sheaf.engine.erase.redact_names import Names, is_notice
+from sheaf.engine.erase.redact_names import Names, is_placeholder
 from sheaf.engine.erase.redact_rows import Replacement
 from sheaf.engine.erase.unfinished_erasures import NOTHING, begin, resume
 from sheaf.engine.gc.collect import Collected, Waiting, finish, resolve
@@ -215,7 +215,7 @@ def _receipt(core: Core, cause: _Cause, finder: Finder, todo: _Todo, deleted: se
         core.author,
         todo.kept,
         tuple(sorted(deleted)),
-        len([file for file in places if is_notice(split(file.path)[1], bytes.fromhex(file.content))]),
+        len([file for file in places if is_placeholder(split(file.path)[1], bytes.fromhex(file.content))]),
         rows=cause.rows,
         columns=tuple(sorted(cause.columns)),
         unfinished=sum(not found.kept for found in unfinished),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from sheaf.engine.core import Core
-from sheaf.engine.erase.redact_names import is_notice
+from sheaf.engine.erase.redact_names import is_placeholder
 from sheaf.engine.objects import get_object
 from sheaf.format import keys
 from sheaf.format.session_v1 import ErasedFile, Receipt, seal, unseal
@@ -46,7 +46,7 @@ def retold(core: Core, contents: frozenset[bytes]) -> frozenset[str]:
 def _names(file: ErasedFile, contents: frozenset[str]) -> bool:
     if file.content not in contents:
         return False
-    return bool(file.path) and not is_notice(split(file.path)[1], bytes.fromhex(file.content))
+    return bool(file.path) and not is_placeholder(split(file.path)[1], bytes.fromhex(file.content))
 
 
 def _listed(core: Core) -> dict[str, Receipt]:

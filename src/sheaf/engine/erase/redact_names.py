@@ -1,6 +1,6 @@
-"""Names that an erasure removes: each is replaced by a notice, which reveals no more than the row does anyway.
+"""Names that an erasure removes: each is replaced by a placeholder, which reveals no more than the row does anyway.
 
-A notice is made of the content's hash. So a file has the same notice in all bundles, no version seems to have renamed
+A placeholder is made of the content's hash. So a file has the same one in all bundles, no version seems to have renamed
 it, and a run after a crash finds nothing left to do where it was done.
 """
 
@@ -16,35 +16,35 @@ from sheaf.format.node_v1 import ROWS
 from sheaf.model.entries import ManifestEntry
 from sheaf.model.paths import join, order_key
 
-__all__ = ["Names", "is_notice", "notice_name"]
+__all__ = ["Names", "is_placeholder", "placeholder_name"]
 
 _DIGITS = 16
 
 
-def notice_name(content: bytes, number: int = 1) -> str:
+def placeholder_name(content: bytes, number: int = 1) -> str:
     """Return the name that replaces a content's names. ``number`` distinguishes several in one folder."""
     return f"erased-{content.hex()[:_DIGITS]}" + (f"-{number}" if number > 1 else "")
 
 
-def is_notice(name: str, content: bytes) -> bool:
-    """True if a name of a file with this content is a notice."""
-    start = notice_name(content)
+def is_placeholder(name: str, content: bytes) -> bool:
+    """True if a name of a file with this content is a placeholder."""
+    start = placeholder_name(content)
     rest = name.removeprefix(start)
     return name.startswith(start) and (not rest or (rest[0] == "-" and rest[1:].isdecimal()))
 
 
 class Names:
-    """Replaces names by notices, and removes attributes, which may contain the original name or other hashes."""
+    """Replaces names by placeholders, and removes attributes, which may contain the original name or other hashes."""
 
     def is_done(self, entry: ManifestEntry) -> bool:
-        """True if the entry has a notice already."""
-        return is_notice(entry.name, entry.content)
+        """True if the entry has a placeholder already."""
+        return is_placeholder(entry.name, entry.content)
 
     def prepare(self, opened: Open, entries: list[ManifestEntry]) -> None:
-        """Do nothing: a notice needs no stored bytes."""
+        """Do nothing: a placeholder needs no stored bytes."""
 
     def rows(self, tree: Tree, entries: list[ManifestEntry]) -> list[Change]:
-        """Return changes that remove each entry and set it under its notice. Raises Corrupt."""
+        """Return changes that remove each entry and set it under its placeholder. Raises Corrupt."""
         used: dict[tuple[str, bytes], int] = {}
         changes: dict[bytes, pa.RecordBatch | None] = {}
         for entry in entries:
@@ -53,14 +53,14 @@ class Names:
                 raise Bug(f"'{entry.path}' was found but does not exist")
             number = _free(tree, entry, used.get((entry.folder, entry.content), 0) + 1)
             used[entry.folder, entry.content] = number
-            name = notice_name(entry.content, number)
+            name = placeholder_name(entry.content, number)
             changes[order_key(entry.folder, entry.name)] = None
             changes[order_key(entry.folder, name)] = _renamed(row, name)
         return sorted(changes.items(), key=lambda change: change[0])
 
 
 def _free(tree: Tree, entry: ManifestEntry, number: int) -> int:
-    while tree.find(join(entry.folder, notice_name(entry.content, number))) is not None:
+    while tree.find(join(entry.folder, placeholder_name(entry.content, number))) is not None:
         number += 1
     return number
 
