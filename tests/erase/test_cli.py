@@ -104,30 +104,38 @@ def test_uploads_are_refused_or_warned(cli: Cli, faces: str, folder: Path) -> No
 
 
 def test_names_go_too(cli: Cli, faces: str, folder: Path, tmp_path: Path) -> None:  # noqa: F811
-    notice = f"erased-{faces[:16]}"
+    placeholder = f"erased-{faces[:16]}"
     (folder / "copy").write_bytes(b"something else")
     cli("bundle", "upload", "--repo", "faces", "--path", folder, "--message", "other", "--label", "next")
     before = cli("bundle", "get", "--repo", "faces", "--label", "init", "--json").object
     done = cli("store", "erase", faces, "--with-path", "--reason", "request 17", "--now", "--yes")
-    assert "3 names were replaced with notices" in done.lines
+    assert "3 names were replaced with placeholders" in done.lines
     assert "the same names refer to other contents at 1 path" in done.err
-    assert cli("ls", "faces@init:").lines == ["big", notice, "other", "train/"]
-    assert cli("ls", "faces@init:train").lines == [f"train/{notice}"]
+    assert cli("ls", "faces@init:").lines == ["big", placeholder, "other", "train/"]
+    assert cli("ls", "faces@init:train").lines == [f"train/{placeholder}"]
     bundle = cli("bundle", "get", "--repo", "faces", "--label", "init", "--json").object
     assert bundle == {**before, "redacted": True} and not before["redacted"]
     assert "note: redacted" in cli("bundle", "get", "--repo", "faces", "--label", "init").err
     cli("cat", "faces@init:train/1.txt", code=3)
-    assert "request 17" in cli("cat", f"faces@init:{notice}", code=3).err
-    assert notice in cli("diff", "faces@init", "faces@next").out
+    assert "request 17" in cli("cat", f"faces@init:{placeholder}", code=3).err
+    assert placeholder in cli("diff", "faces@init", "faces@next").out
     cli("cp", "-r", "faces@init:", tmp_path / "copied", code=11)
     got = cli("bundle", "download", "--repo", "faces", "--label", "next", "--destination", tmp_path / "out", code=11)
-    assert f"erased train/{notice}" in got.err and "1.txt" not in got.err
+    assert f"erased train/{placeholder}" in got.err and "1.txt" not in got.err
     assert cli("store", "check", "--read-data").lines[-1] == "no damage found"
     (receipt,) = cli("store", "erased", "--receipts", "--json").objects
-    assert receipt["names"] == 3 and {place["path"] for place in receipt["places"]} == {notice, f"train/{notice}"}
+    assert receipt["names"] == 3 and {place["path"] for place in receipt["places"]} == {
+        placeholder,
+        f"train/{placeholder}",
+    }
     store = cli("store", "info", "--json").object["url"]
     files = SheafFileSystem(store=store, skip_instance_cache=True)
-    assert sorted(path.rpartition("/")[2] for path in files.find("faces@init")) == ["big", notice, notice, "other"]
+    assert sorted(path.rpartition("/")[2] for path in files.find("faces@init")) == [
+        "big",
+        placeholder,
+        placeholder,
+        "other",
+    ]
 
 
 def test_rows(cli: Cli, folder: Path) -> None:  # noqa: F811
