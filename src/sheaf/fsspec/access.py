@@ -263,7 +263,7 @@ class Access:
             return view.source(entry.path)
         return Made(entry, CopiedFile(self.bundle(at), entry.path))
 
-    def taken(self, path: str, local: Path) -> Made:
+    def local_source(self, path: str, local: Path) -> Made:
         """Return a local file, with its mode and time, as the source of a write.
 
         Within a transaction its current bytes are copied, since the file may change before the commit.

@@ -334,7 +334,7 @@ class SheafFileSystem(AbstractFileSystem):
             path = target(pending, at.path)
             if mode == "create" and pending.find(path) is not None:
                 raise exists(at)
-            pending.write(path, self.access.taken(path, Path(lpath)))
+            pending.write(path, self.access.local_source(path, Path(lpath)))
 
         self.access.atomically(f"put {at.path}", put)
 

@@ -156,7 +156,7 @@ class SheafMagics(Magics):
             raise
         outputs = (f"{made.repo_name}@bundle:{made.id}",) if made else ()
         session.store.runs.end(run, "succeeded", exit_code=0, outputs=outputs)
-        self._tell(run, inputs, outputs)
+        self._show_run(run, inputs, outputs)
         return made
 
     def _inputs(self, args: argparse.Namespace, cell: str) -> list[str]:
@@ -179,7 +179,7 @@ class SheafMagics(Magics):
             finally:
                 self.shell.user_ns.pop(args.name, None)
 
-    def _tell(self, run: str, inputs: list[str], outputs: tuple[str, ...]) -> None:
+    def _show_run(self, run: str, inputs: list[str], outputs: tuple[str, ...]) -> None:
         facts = [("run", run), ("inputs", ", ".join(inputs) or "none"), ("outputs", ", ".join(outputs) or "none")]
         publish = self.shell.display_pub.publish
         plain = "\n".join(f"{name}: {value}" for name, value in facts)

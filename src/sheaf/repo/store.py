@@ -239,7 +239,9 @@ class Store:
         check_repo_name(name)
         guess = self._log.last.find(name)
         context = Context(self._connected, guess) if guess else None
-        ahead = self._core.io.submit(context.log.look) if context else None  # most guesses are right: a round trip less
+        ahead = (
+            self._core.io.submit(context.log.prefetch) if context else None
+        )  # most guesses are right: a round trip less
         entry = self._log.head().state.find(name)
         if ahead is not None and ahead.exception() is not None:
             context = None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sheaf.errors import Corrupt, InvalidInput
 from sheaf.storage.port import Buffer
 
-__all__ = ["check_ranges", "check_reach", "check_size", "is_equal", "joined", "take", "total", "views"]
+__all__ = ["check_ranges", "check_reach", "check_size", "cut_ranges", "is_equal", "joined", "total", "views"]
 
 
 def views(data: Buffer | Sequence[Buffer]) -> list[memoryview]:
@@ -46,7 +46,7 @@ def check_ranges(ranges: Sequence[tuple[int, int]]) -> None:
             raise InvalidInput(f"not a byte range: offset {offset}, length {length}")
 
 
-def take(key: str, whole: Buffer, ranges: Sequence[tuple[int, int]]) -> list[Buffer]:
+def cut_ranges(key: str, whole: Buffer, ranges: Sequence[tuple[int, int]]) -> list[Buffer]:
     """Cut ranges ``(offset, length)`` out of an object that is in memory. Raises ``Corrupt`` if it ends before one of them."""
     check_ranges(ranges)
     view = memoryview(whole)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from sheaf.errors import NotFound
 from sheaf.fork import Lock
-from sheaf.storage.buffers import check_size, is_equal, take, views
+from sheaf.storage.buffers import check_size, cut_ranges, is_equal, views
 from sheaf.storage.key_rules import check_key, check_prefix
 from sheaf.storage.port import LARGEST, Backend, Buffer, Created, Stat
 
@@ -64,7 +64,7 @@ class MemoryBackend(Backend):
         return found
 
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
-        return take(key, self._found(key), ranges)
+        return cut_ranges(key, self._found(key), ranges)
 
     def _found(self, key: str) -> bytes:
         check_key(key)

@@ -53,7 +53,7 @@ def _exclusive(root: Path) -> PromiseFinding:
         try:
             call(str(root / "aside"), str(root / f"{name}.new"))
             (root / "aside").write_bytes(b"other")
-            _claim_taken(call, root, name)
+            _claim_exists(call, root, name)
         except OSError as error:
             fails.append(f"{name}: {error.strerror}")
         except Broken as error:
@@ -64,7 +64,7 @@ def _exclusive(root: Path) -> PromiseFinding:
     return PromiseFinding("exclusive link or rename", "passed" if works else "failed", seen)
 
 
-def _claim_taken(call: _Naming, root: Path, name: str) -> None:
+def _claim_exists(call: _Naming, root: Path, name: str) -> None:
     try:
         call(str(root / "aside"), str(root / f"{name}.new"))
     except FileExistsError:

@@ -103,8 +103,8 @@ class Condition:
                 kept = rows.filter(self._is_meant.is_null() | ~self._is_meant)
                 if kept.num_rows:
                     writer.write_table(kept, row_group_size=kept.num_rows)
-                yield from sink.taken()
-        yield from sink.taken()
+                yield from sink.drain()
+        yield from sink.drain()
 
 
 def _compression(metadata: pq.FileMetaData) -> dict[str, str]:
@@ -138,7 +138,7 @@ class _Sink(io.RawIOBase):
         self._blocks.append(block)
         return len(block)
 
-    def taken(self) -> Iterable[bytes]:
+    def drain(self) -> Iterable[bytes]:
         """Return the bytes written since the last call."""
         blocks, self._blocks = self._blocks, []
         return blocks

@@ -80,7 +80,7 @@ class Meter:
             self._files += files
             self._bytes += size
             self._new += new
-            self._tell()
+            self._report()
 
     def add_file(self, count: int = 1) -> None:
         """Add finished files."""
@@ -100,7 +100,7 @@ class Meter:
         with self._lock:
             self._files_total = (self._files_total or 0) + files
             self._bytes_total = (self._bytes_total or 0) + size
-            self._tell()
+            self._report()
 
     def start(self, phase: str) -> None:
         """Start a phase; reported immediately."""
@@ -109,14 +109,14 @@ class Meter:
                 self._log_phase()
             self._phase = phase
             self._due = 0.0
-            self._tell()
+            self._report()
 
     def finish(self) -> None:
         """Report the final counts immediately."""
         with self._lock:
             self._log_phase()
             self._due = 0.0
-            self._tell()
+            self._report()
 
     def _log_phase(self) -> None:
         """Log the phase that has ended, and how long it took."""
@@ -125,7 +125,7 @@ class Meter:
             _log.info("%s took %.2f s", self._phase, now - self._began)
         self._began = now
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         if self._progress is None or (now := time.monotonic()) < self._due:
             return
         self._due = now + self._interval_s

@@ -92,14 +92,14 @@ def mount_new(
                 new,
                 how,
                 ReadOptions(),
-                on_commit=lambda bundle: _tell(app, bundle, None, branch),
+                on_commit=lambda bundle: _report(app, bundle, None, branch),
                 complain=lambda error: app.warn(f"could not commit: {error.message}"),
             )
         except BaseException as error:
             if (spill / "journal").exists():
                 app.warn(f"nothing is lost; to commit it, run: {_next_command(app, spill, error)}")
             raise
-        _tell(app, bundle, label, branch, before=before)
+        _report(app, bundle, label, branch, before=before)
 
     return in_background(app, work, flags, prints_at_end=True)
 
@@ -128,7 +128,7 @@ def _seconds(text: str) -> int:
     return int(match[1]) * _UNITS[match[2]]
 
 
-def _tell(app: App, bundle: Bundle, label: str | None, branch: str = "main", *, before: str = "") -> None:
+def _report(app: App, bundle: Bundle, label: str | None, branch: str = "main", *, before: str = "") -> None:
     app.committed = bundle.id
     app.out.line(f"bundle: {bundle.id}")
     report_label(app, label, before if before != bundle.id else "")
@@ -173,7 +173,7 @@ def commit(
     said |= {"move_label": move_label or lax, "allow_empty": allow_empty or lax}
     if not is_mount(folder):
         bundle = _commit_left(app, folder, **said)
-        _tell(app, bundle, label, branch or "main")
+        _report(app, bundle, label, branch or "main")
         return
     answer = request(folder, {"do": "commit", **said})
     app.out.line(f"bundle: {quote(answer['bundle'])}")

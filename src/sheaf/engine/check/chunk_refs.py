@@ -36,12 +36,12 @@ class ChunkRefs:
         """Add chunks of many packs, given as columns of a manifest."""
         encoded = packs.dictionary_encode()
         numbers = np.array([self._numbered(pack) for pack in encoded.dictionary.to_pylist()], U32)
-        self._take(numbers[encoded.indices.to_numpy()], offsets, stored, leading(hashes), sizes)
+        self._add_rows(numbers[encoded.indices.to_numpy()], offsets, stored, leading(hashes), sizes)
 
     def add_wanted(self, pack: bytes, wanted: Array) -> None:
         """Add chunks of one pack, in the form in which ``flush`` gets them."""
         numbers = np.full(len(wanted), self._numbered(pack), U32)
-        self._take(numbers, *(wanted[name] for name in WANTED.names or ()))
+        self._add_rows(numbers, *(wanted[name] for name in WANTED.names or ()))
 
     def finish(self) -> bool:
         """Pass on the remaining chunks. Return True if there were any."""
@@ -54,7 +54,7 @@ class ChunkRefs:
     def _numbered(self, pack: bytes) -> int:
         return self._number.setdefault(pack, len(self._number))
 
-    def _take(self, packs: Array, *columns: Array) -> None:
+    def _add_rows(self, packs: Array, *columns: Array) -> None:
         """Add rows. If there are too many, remove duplicates, and pass all of them on if that is not enough."""
         rows = np.empty(len(packs), _ROW)
         for name, column in zip(_ROW.names or (), (packs, *columns), strict=True):

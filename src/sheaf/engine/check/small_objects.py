@@ -94,13 +94,13 @@ def check_small(core: Core, report: CheckReport) -> None:
 
 
 def _check(core: Core, report: CheckReport, what: str, decode: Decode, listed: list[str]) -> None:
-    for key, error in zip(listed, core.io.map(partial(_look, core, decode), listed), strict=True):
+    for key, error in zip(listed, core.io.map(partial(_examine, core, decode), listed), strict=True):
         report.count(what)
         if error is not None:
             report.fault(what, key, error)
 
 
-def _look(core: Core, decode: Decode, key: str) -> Any:
+def _examine(core: Core, decode: Decode, key: str) -> Any:
     try:
         decode(get_object(core.backend, key), key)
     except NotFound:

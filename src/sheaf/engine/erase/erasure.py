@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.engine.core import Core
 from sheaf.engine.erase.locate import Finder, held_by
-from sheaf.engine.erase.receipts import retold, without_receipt
+from sheaf.engine.erase.receipts import rewrite_receipts, without_receipt
 from sheaf.engine.erase.redact import Redaction, redact
 from sheaf.engine.erase.redact_names import Names, is_placeholder
 from sheaf.engine.erase.redact_rows import Replacement
@@ -88,7 +88,7 @@ def erase(
         notice = Notice(content.hex(), core.now(), reason, core.author, finder.sizes.get(content, -1))
         core.backend.create(keys.erased(content), seal("erased", notice))
     nodes = _settle(core, finder, waiting, done, change)
-    former = Former(nodes, retold(core, contents) if isinstance(change, Names) else frozenset())
+    former = Former(nodes, rewrite_receipts(core, contents) if isinstance(change, Names) else frozenset())
     for _ in range(_ROUNDS):
         todo = _Todo(core, finder)
         if not (todo.packs or todo.objects or former):

@@ -11,7 +11,7 @@ from sheaf.format import keys
 from sheaf.format.session_v1 import ErasedFile, Receipt, seal, unseal
 from sheaf.model.paths import split
 
-__all__ = ["receipts", "retold", "without_receipt"]
+__all__ = ["receipts", "rewrite_receipts", "without_receipt"]
 
 
 def receipts(core: Core) -> list[Receipt]:
@@ -28,7 +28,7 @@ def without_receipt(core: Core, contents: frozenset[bytes]) -> bool:
     return any(content.hex() not in cause for content in noted)
 
 
-def retold(core: Core, contents: frozenset[bytes]) -> frozenset[str]:
+def rewrite_receipts(core: Core, contents: frozenset[bytes]) -> frozenset[str]:
     """Write receipts without the paths of these contents, and return the keys of the receipts that they replace."""
     names = frozenset(content.hex() for content in contents)
     listed = _listed(core)

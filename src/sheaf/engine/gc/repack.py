@@ -86,13 +86,13 @@ class Mover:
             # Another gc was faster. Then its address is valid, or it has ended this one.
             return
         try:
-            self._take(pack, data, offsets)
+            self._collect(pack, data, offsets)
         except Corrupt:
             # A note of the damage makes the next gc leave this pack out.
             confirm_pack(self._core, pack)
             raise
 
-    def _take(self, pack: bytes, data: memoryview, offsets: dict[int, int]) -> None:
+    def _collect(self, pack: bytes, data: memoryview, offsets: dict[int, int]) -> None:
         table = decode_table(data, len(data), f"pack {pack.hex()}")
         rows = {int(offset): row for row, offset in enumerate(table.offsets)}
         for offset, stored in sorted(offsets.items()):

@@ -104,7 +104,7 @@ class _Parts:
         packs = batch["pack"].dictionary_encode()
         numbers = np.array([self._number(pack) for pack in packs.dictionary.to_pylist()], np.uint32)
         offset, stored, size = (batch[name].to_numpy(zero_copy_only=False) for name in ("offset", "stored", "size"))
-        self._take(numbers[packs.indices.to_numpy()], offset, size, stored)
+        self._add_rows(numbers[packs.indices.to_numpy()], offset, size, stored)
 
     def add_big(self, entry: ManifestEntry) -> None:
         """Add a file of many chunks, or a whole object."""
@@ -117,7 +117,7 @@ class _Parts:
                 return
             packs = np.array([self._number(row[2]) for row in rows], np.uint32)
             raw, offset, stored = (np.array([row[i] for row in rows]) for i in (1, 3, 4))
-            self._take(packs, offset, raw, stored)
+            self._add_rows(packs, offset, raw, stored)
 
     def total(self) -> tuple[int, int]:
         """The bytes of all parts: decompressed, and as stored."""
@@ -128,7 +128,7 @@ class _Parts:
     def _number(self, pack: bytes) -> int:
         return self._numbers.setdefault(pack, len(self._numbers))
 
-    def _take(self, packs: Array, offset: Array, raw: Array, stored: Array) -> None:
+    def _add_rows(self, packs: Array, offset: Array, raw: Array, stored: Array) -> None:
         rows = np.empty(len(packs), _CHUNK)
         for name, column in zip(("pack", "offset", "raw", "stored"), (packs, offset, raw, stored), strict=True):
             rows[name] = column

@@ -105,7 +105,7 @@ class Log(Generic[S, Op]):
         """The state at the last call of :meth:`head` or :meth:`append`, which may be a while ago."""
         return self._head.state if self._head else self.empty
 
-    def look(self) -> None:
+    def prefetch(self) -> None:
         """List in advance of the first :meth:`head`, which then needs only one round trip."""
         if self._head is None:
             self.expect(self._core.backend.newest(f"{self._base}log/"))
@@ -178,7 +178,7 @@ class Log(Generic[S, Op]):
     def _begin(self) -> tuple[Head[S], bool]:
         """A first head, and whether it is certainly the newest one."""
         if self._listed is None:
-            self.look()
+            self.prefetch()
         if self._listed is None:
             return Head(-1, "", self.empty), False
         # A listing may be late, so check that no record follows the one that it shows.

@@ -81,7 +81,7 @@ class Bulk:
             data = future.result()
             # Several threads that extract small files only wait for Python's lock, twice a file.
             with self._turn if each.end - each.start < _SMALL * len(each.rows) else nullcontext():
-                self._take(reading, each, data)
+                self._extract(reading, each, data)
         self._read_late(reading)
         for i, parts in reading.parts.items():
             reading.whole[i] = b"".join(parts)
@@ -98,7 +98,7 @@ class Bulk:
             # Gc has moved what is in it, or some of it is damaged: each chunk is then fetched by itself.
             return None
 
-    def _take(self, reading: BulkRead, wanted: Range, data: memoryview | None) -> None:
+    def _extract(self, reading: BulkRead, wanted: Range, data: memoryview | None) -> None:
         """Extract the rows of a range from its bytes; chunks that are not in there are fetched by themselves."""
         rows, pack, start, whole = wanted.rows, wanted.pack, wanted.start, reading.whole
         columns = [reading.column(name, rows) for name in ("place", "offset", "stored", "size", "content", "recipe")]

@@ -30,14 +30,14 @@ def merged(left: Iterable[Pointer], right: Iterable[Pointer], old: Nodes, new: N
     apart: list[tuple[pa.RecordBatch, pa.RecordBatch]] = []
     while before.fill() | after.fill():
         end = min(side.last for side in (before, after) if side.rows is not None)
-        apart.append(_unlike(before.take(end), after.take(end)))
+        apart.append(_unlike(before.read_until(end), after.read_until(end)))
         if sum(batch.num_rows for pair in apart for batch in pair) >= _TOLD:
-            yield from _told(apart)
+            yield from _differences(apart)
             apart = []
-    yield from _told(apart)
+    yield from _differences(apart)
 
 
-def _told(apart: list[tuple[pa.RecordBatch, pa.RecordBatch]]) -> Iterator[Difference]:
+def _differences(apart: list[tuple[pa.RecordBatch, pa.RecordBatch]]) -> Iterator[Difference]:
     """Yield differing rows as differences."""
     if apart:
         lefts, rights = (pa.Table.from_batches(side).combine_chunks() for side in zip(*apart, strict=True))
@@ -59,7 +59,7 @@ class _Side:
                 self.rows, self.last = leaf, _key(leaf, leaf.num_rows - 1)
         return self.rows is not None
 
-    def take(self, end: bytes) -> pa.RecordBatch:
+    def read_until(self, end: bytes) -> pa.RecordBatch:
         """Return the rows up to a key."""
         rows = self.rows
         if rows is None:

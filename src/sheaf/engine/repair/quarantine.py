@@ -107,12 +107,12 @@ class _Reader:
         mark = mark_of(pointer)
         if mark not in self._known:
             try:
-                self._known[mark] = self._look(pointer)
+                self._known[mark] = self._damage_of(pointer)
             except FAULTS as error:
                 self._known[mark] = error.message
         return self._known[mark]
 
-    def _look(self, pointer: Pointer) -> str:
+    def _damage_of(self, pointer: Pointer) -> str:
         if self._suspects is not None and (said := self._suspects.nodes.get(pointer.id)):
             return said
         if pointer.level:

@@ -83,21 +83,21 @@ class Copies(Protocol):
 
 
 def repair_store(
-    restoration: Restoration, look: Recheck, plan: RepairPlan, copies: Copies, warn: Callable[[str], None]
+    restoration: Restoration, recheck: Recheck, plan: RepairPlan, copies: Copies, warn: Callable[[str], None]
 ) -> Repaired:
     """Check a store, take the steps of a plan, and check it again. Raises Refused, Corrupt."""
-    done = Repaired(look.again())
+    done = Repaired(recheck.again())
     if plan.from_replica is not None:
-        fetch(restoration, done.found, look.again)
+        fetch(restoration, done.found, recheck.again)
         done.fetched, done.size, done.failed = restoration.restored, restoration.size, restoration.failed
     if plan.pages or plan.index or plan.quarantine:
         try:
-            _Derivation(restoration.core, plan, look, copies, warn).run(done)
+            _Derivation(restoration.core, plan, recheck, copies, warn).run(done)
         except FAULTS:
             if not plan.is_dry:
                 raise
             # what could be derived is known when the log is restored
-    done.left = look.verdict()
+    done.left = recheck.verdict()
     reviewed = review_notes(restoration.core, is_dry=plan.is_dry)
     done.sound, done.left.noted = reviewed.sound, reviewed.damaged
     done.failed = {key: why for key, why in done.failed.items() if _matters(key, done.left)}
@@ -110,7 +110,7 @@ class _Derivation:
 
     core: Core
     plan: RepairPlan
-    look: Recheck
+    recheck: Recheck
     copies: Copies
     warn: Callable[[str], None]
 
@@ -118,7 +118,7 @@ class _Derivation:
         Connected(self.core, None).ensure_writable()
         ensure_primary(self.core.backend, state_of(self.core).epoch)
         if self.plan.pages:
-            done.written, failed = write_pages(self.core, self.look.last.problems, is_dry=self.plan.is_dry)
+            done.written, failed = write_pages(self.core, self.recheck.last.problems, is_dry=self.plan.is_dry)
             done.failed |= failed
         whole = self.core if self.plan.is_dry else self.copies.with_replicas(self.core)
         if self.plan.quarantine:
@@ -126,25 +126,25 @@ class _Derivation:
         if self.plan.index:
             done.index = rebuild_index(
                 whole,
-                but=frozenset(self.look.suspects.difference(keys.ids_of(done.fetched))),
+                but=frozenset(self.recheck.suspects.difference(keys.ids_of(done.fetched))),
                 settle=self._settle,
                 is_dry=self.plan.is_dry,
             )
             done.failed |= {keys.pack(pack): why for pack, why in done.index.unread.items()}
         if not self.plan.is_dry:
             self._pass_on()
-            self.look.again()
+            self.recheck.again()
 
     def _quarantine(self, core: Core) -> list[Unreadable]:
         found: list[Unreadable] = []
         while more := unreadable(
-            core, self.look.last.problems
+            core, self.recheck.last.problems
         ):  # a report names so many problems of a kind and no more
             if self.plan.is_dry:
                 return more
             self.plan.agree(more)
             found += quarantine_bundles(core, more)
-            self.look.again()
+            self.recheck.again()
         return found
 
     def _settle(self) -> None:

@@ -220,13 +220,13 @@ class FolderBackend(Backend):
         """The path of a key's file. Raises Corrupt if one of its folders is a symbolic link."""
         folder = key.rpartition("/")[0]
         if folder not in self._real:
-            self._look_at(folder)
+            self._check_links(folder)
         return f"{self._base}/{key}"
 
-    def _look_at(self, folder: str) -> None:
+    def _check_links(self, folder: str) -> None:
         above = folder.rpartition("/")[0]
         if above not in self._real:
-            self._look_at(above)
+            self._check_links(above)
         try:
             ensure_no_link(f"{self._base}/{folder}")
         except OSError:

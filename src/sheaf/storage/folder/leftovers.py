@@ -82,7 +82,7 @@ class TemporaryFiles:
                 return []
             # A full disk must not keep gc from freeing space, so a file is created only where its time is needed.
             now = self._now() if remove and not self._locks_reach else None
-            return [found for name in names if (found := self._look(name, now, remove=remove))]
+            return [found for name in names if (found := self._examine(name, now, remove=remove))]
 
     def _names(self) -> list[str]:
         try:
@@ -98,7 +98,7 @@ class TemporaryFiles:
         finally:
             self.end(path, fd)
 
-    def _look(self, name: str, now: float | None, *, remove: bool) -> Unfinished | None:
+    def _examine(self, name: str, now: float | None, *, remove: bool) -> Unfinished | None:
         """Examine one file, and remove it if asked to and it is a leftover; None if it is gone by now."""
         path, key = f"{self._base}/{ASIDE}/{name}", f"{ASIDE}/{name}"
         try:

@@ -33,7 +33,7 @@ class Throttle:
         self._lock = Lock()
         self._free_at = clock()  #: when everything that has passed so far is paid for, on ``clock``
 
-    def take(self, size: int, *, at_once: bool = False) -> None:
+    def acquire(self, size: int, *, at_once: bool = False) -> None:
         """Wait for earlier callers, then account for ``size`` bytes. ``at_once``: do not wait; later callers wait longer."""
         with self._lock:
             now = self._clock()
@@ -58,18 +58,18 @@ class LimitBackend(WrapperBackend):
 
     def create(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
         size = total(views(data))
-        self._upload.take(size, at_once=size <= _LITTLE)
+        self._upload.acquire(size, at_once=size <= _LITTLE)
         return self.inner.create(key, data)
 
     def replace(self, key: str, data: Buffer) -> None:
-        self._upload.take(total(views(data)))
+        self._upload.acquire(total(views(data)))
         self.inner.replace(key, data)
 
     def get(self, key: str, limit: int = LARGEST) -> bytes:
         data = self.inner.get(key, limit)
-        self._download.take(len(data))
+        self._download.acquire(len(data))
         return data
 
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
-        self._download.take(sum(max(0, length) for _, length in ranges))
+        self._download.acquire(sum(max(0, length) for _, length in ranges))
         return self.inner.get_ranges(key, ranges)

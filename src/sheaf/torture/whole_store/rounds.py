@@ -105,7 +105,7 @@ def play(scratch: ScratchLocation, seed: str, timings: Timings) -> Round:
                 _begin(world)
                 _live(world)
                 if not world.troubles:
-                    _look_back(world)
+                    _check_ledger(world)
         except Stopped:
             raise Unavailable(f"a round has not finished after {_LONGEST_S:.0f} s", "use a faster location") from None
         except (Unavailable, Denied, NoSpace):
@@ -176,7 +176,7 @@ def _live_as(world: _World, name: str, its: Client) -> None:
     Person(name, its, world.ledger, world.scratch).live(_STEPS)
 
 
-def _look_back(world: _World) -> None:
+def _check_ledger(world: _World) -> None:
     with client(world.open(), f"{world.seed} afterwards", 0.0, world.stop) as its:
         claim_kept(its.store, world.ledger)
 
