@@ -184,6 +184,7 @@ def test_a_day_with_the_command_line(cli: Cli, tmp_path: Path, monkeypatch: pyte
     url, key = str(tmp_path / "s"), tmp_path / "key"
     cli.variables["SHEAF_STORE"] = url
     assert "--key-file FILE" in cli("store", "init", "--encrypt", code=2).err
+    assert "hint: add --encrypt" in cli("store", "init", "--key-file", key, code=2).err and not key.exists()
     made = cli("store", "init", "--encrypt", "--key-file", key)
     assert "encrypted" in made.out
     assert "keep a copy" in made.err

@@ -48,9 +48,12 @@ def init(app: App, url: str | None, *, encrypt: bool, asks: bool, to_keyring: bo
         raise InvalidInput("the URL of the store is given twice", "pass it as the argument or as --store")
     if url:
         app.flags["store"] = url
+    is_encrypted = encrypt or asks or to_keyring
+    if "key_file" in app.flags and not is_encrypted:
+        raise InvalidInput("--key-file: this store would not be encrypted", "add --encrypt")
     settings = app.settings
     author = sheaf.Author(settings.name, settings.email)
-    secret = _secret(app, asks=asks, to_keyring=to_keyring) if encrypt or asks or to_keyring else None
+    secret = _secret(app, asks=asks, to_keyring=to_keyring) if is_encrypted else None
     with sheaf.init(settings.store, options=app.storage_options(), author=author, key=secret) as store:
         if to_keyring and isinstance(secret, bytes):
             keep_in_keyring(store.id, secret)
