@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheaf.cli.output.text import go_time, human_size, quote, redact, short_time
+from sheaf.cli.output.text import full_size, go_time, human_size, quote, redact, short_time
 from sheaf.errors import InvalidInput
 from sheaf.settings.sizes import parse_size
 
@@ -64,6 +64,13 @@ def test_a_size_that_is_none_is_refused_by_name(text: str) -> None:
 @pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 40, "5.0 TiB")])
 def test_sizes_are_written_for_people(size: int, text: str) -> None:
     assert human_size(size) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(0, "0 B"), (285, "285 B"), (1024, "1.0 KiB (1024 bytes)"), (1600000, "1.5 MiB (1600000 bytes)")]
+)
+def test_a_size_is_written_once_unless_its_unit_hides_digits(size: int, text: str) -> None:
+    assert full_size(size) == text
 
 
 def test_user_and_password_of_a_url_are_never_shown() -> None:

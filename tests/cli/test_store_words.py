@@ -22,6 +22,13 @@ def store(cli: Cli, faces: str) -> Path:
     return config.parent
 
 
+def test_a_size_below_a_kibibyte_is_shown_once(cli: Cli, tmp_path: Path) -> None:
+    url = str(tmp_path / "empty")
+    cli("--store", url, "store", "init")
+    size = (tmp_path / "empty/sheaf.json").stat().st_size
+    assert f"stored:         {size} B" in cli("--store", url, "store", "info").lines
+
+
 def test_without_read_data_it_is_said_that_packs_were_not_read(cli: Cli, store: Path) -> None:
     spoil(largest(store, "packs"), 100)
     for command in ("check", "repair"):

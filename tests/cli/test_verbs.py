@@ -52,7 +52,7 @@ def test_sizes_of_a_repo(cli: Cli, faces: str) -> None:
     lines = cli("repo", "get", "--repo", "faces", "--with-size").lines
     assert lines[1] == "All bundles with their total size:"
     assert re.fullmatch(rf"{faces}\t{EXACT_TIME}\t\d+\tfirst", lines[2])
-    assert lines[4].startswith('Grand total for repo "faces": ')
+    assert re.fullmatch(r'Grand total for repo "faces": \d\.\d KiB \(\d{4} bytes\)', lines[4])
 
 
 # -- bundles

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.replicas.builders import Place, build
 
-from sheaf.errors import AlreadyExists, Conflict, InvalidInput, NotFound, Refused, SheafError, Unavailable
+from sheaf.errors import AlreadyExists, Conflict, Denied, InvalidInput, NotFound, Refused, SheafError, Unavailable
 from sheaf.storage.memory import MemoryBackend
 
 
@@ -75,6 +75,29 @@ def test_with_less_a_replica_that_is_cut_off_is_left_behind_until_it_catches_up(
         store.repo("faces").set_label("v1", "branch:main")
     assert world.messages("mem:c") == ["first", "up", "next"]
     assert world.bare("mem:c") == world.bare("mem:a")
+
+
+@pytest.mark.parametrize(
+    "calls", [{"create", "delete"}, {"create", "delete", "get", "get_ranges", "stat", "list", "newest"}]
+)
+def test_users_who_may_not_write_to_a_replica_leave_it_behind(tmp_path: Path, calls: set[str]) -> None:
+    world = build(tmp_path, "mem:b", policy="primary")
+
+    def deny(call: str, key: str) -> None:
+        if call in calls:
+            raise Denied("access denied", "get the permissions")
+
+    world.places["mem:b"].at = deny
+    with world.process() as store:
+        world.upload(store)
+    with world.process() as store:
+        world.upload(store, "third", "next")
+    world.places["mem:b"].at = lambda call, key: None
+    with world.process() as store:  # another user, who may write there
+        assert [info.state for info in store.replicas.list()] == ["behind"]
+        store.replicas.replicate()
+        assert [info.state for info in store.replicas.list()] == ["in step"]
+    assert world.messages("mem:b") == ["first", "up", "next"]
 
 
 def test_a_majority_is_more_than_half(tmp_path: Path) -> None:

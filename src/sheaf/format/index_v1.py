@@ -31,7 +31,10 @@ class IndexHeader(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Chunks sorted by hash. ``lead``: the first 8 bytes of each hash as numbers, in which :meth:`find` searches."""
+    """Chunks sorted by hash.
+
+    ``lead``: the first 8 bytes of each hash as numbers, in which :meth:`find` searches. ``replaces``: see the header.
+    """
 
     packs: Hashes
     hashes: Hashes
@@ -39,6 +42,7 @@ class Segment:
     offset: Array
     stored: Array
     lead: npt.NDArray[np.uint64]
+    replaces: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.hashes)
@@ -87,4 +91,4 @@ def decode_index(data: bytes | memoryview, what: str) -> tuple[IndexHeader, Segm
     packs, hashes, pack, offset, stored = decode_columns(payload, spec, what)
     if n and int(pack.max()) >= header.packs:
         raise Corrupt(f"{what} names a pack that it doesn't list")
-    return header, Segment(packs, hashes, pack, offset, stored, leading(hashes))
+    return header, Segment(packs, hashes, pack, offset, stored, leading(hashes), header.replaces)

@@ -314,7 +314,7 @@ class Store:
         Waits for uploads that began before. An upload that is still open after the grace is ended; it can be run again.
 
         Args:
-            grace: how long to wait for an upload that makes no progress, in seconds.
+            grace: how long to wait for uploads that are open before they are ended, in seconds.
             dry_run: only report what would be deleted.
             wait: False: do not wait; leave the rest to a later gc.
             below: repack packs of which less than this part is needed.

@@ -12,6 +12,7 @@ from tests.engine.builders import Place, Recorder, commit, condemn, flipped, noi
 from sheaf.engine.chunks.dedup import ChunkIndex, load_segments, write_index
 from sheaf.engine.core import Core
 from sheaf.engine.core_limits import DEFAULT, Limits
+from sheaf.errors import Denied
 from sheaf.format import keys
 from sheaf.format.columns import U32, hashes_of
 from sheaf.format.index_v1 import Segment, decode_index, sorted_segment
@@ -258,14 +259,37 @@ def test_two_that_merge_at_the_same_time_do_no_harm(place: Place) -> None:
         commit(repo, {f"f{n}": noise(3000, n)})
     before = {key: place.backend.get(key) for key in index_keys(place.backend)}
     commit(repo, {"one": b"one"})
+    (merged,) = [key for key in index_keys(place.backend) if key.startswith("index/1/")]
+    first = place.backend.get(merged)
+    place.backend.delete(merged)
     for key, data in before.items():
         place.backend.create(key, data)
     commit(repo, {"two": b"two"})
+    place.backend.create(merged, first)
     assert len([key for key in index_keys(place.backend) if key.startswith("index/1/")]) == 2
     again = place.store().create_repo("other")
     done = again.upload(place.folder("again", {f"f{n}": noise(3000, n) for n in range(16)}), message="m")
     assert done.new_bytes == 0
     assert_complete(done.bundle)
+
+
+def test_who_may_not_delete_merges_each_index_object_once(place: Place) -> None:
+    class Keeping(Recorder):
+        def delete(self, key: str) -> None:
+            raise Denied("no")
+
+    place.repo()
+    repo = place.repo(Keeping(place.backend))
+    for n in range(35):
+        commit(repo, {f"f{n}": noise(3000, n)})
+    levels = [key.split("/")[1] for key in index_keys(place.backend)]
+    assert (levels.count("0"), levels.count("1")) == (35, 2)
+    commit(place.repo(), {"last": b"last"})
+    levels = [key.split("/")[1] for key in index_keys(place.backend)]
+    assert (levels.count("0"), levels.count("1")) == (4, 2)
+    again = place.store().create_repo("other")
+    assert again.upload(place.folder("again", {f"f{n}": noise(3000, n) for n in range(35)}), message="m").new_bytes == 0
+    assert_sound(place.store())
 
 
 def test_an_index_object_that_is_merged_away_meanwhile_is_looked_for_again(place: Place) -> None:

@@ -8,7 +8,7 @@ import click
 
 from sheaf.cli.app import App
 from sheaf.cli.output.render import Cell, View
-from sheaf.cli.output.text import human_size, quote
+from sheaf.cli.output.text import full_size, human_size, quote
 from sheaf.cli.verb_tree import verb
 from sheaf.settings.sizes import parse_size
 from sheaf.settings.user_cache import PARTS, UserCache
@@ -38,7 +38,7 @@ def info(app: App) -> None:
     cache = UserCache(app.settings.cache)
     uses, room = cache.uses(), cache.limit
     app.out.line(f"folder: {quote(str(cache.folder))}")
-    app.out.line(f"limit for objects: {room} ({human_size(room)})")
+    app.out.line(f"limit for objects: {full_size(room)}")
     if not app.out.as_json:
         app.out.listing(_PART, uses.items())
     parts = {part: {"files": use.files, "bytes": use.bytes} for part, use in uses.items()}
@@ -59,5 +59,5 @@ def limit(app: App, size: str) -> None:
     """Limit the size of cached objects of each store. The least recently used are removed first."""
     room = parse_size(size)
     UserCache(app.settings.cache).set_limit(room)
-    app.out.line(f"limit for objects: {room} ({human_size(room)})")
+    app.out.line(f"limit for objects: {full_size(room)}")
     app.out.object({"limit_bytes": room})

@@ -12,7 +12,7 @@ from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.commands.gc_waits import WaitNotices, named
 from sheaf.cli.exits import OK, PARTIAL
-from sheaf.cli.output.text import count_of, first_of, human_size
+from sheaf.cli.output.text import count_of, first_of, full_size
 from sheaf.cli.verb_tree import verb
 from sheaf.settings.durations import parse_duration
 
@@ -52,7 +52,7 @@ def gc(app: App, *, dry_run: bool, grace: float, no_wait: bool, keep_deleted: st
     app.resumes = not dry_run
     done = app.store.gc(grace=grace, dry_run=dry_run, wait=not no_wait, keep_deleted=keep, on_wait=waiting)
     app.out.object(_record(done))
-    app.out.line(f"{'would free' if dry_run else 'freed'} {done.bytes} bytes ({human_size(done.bytes)})")
+    app.out.line(f"{'would free' if dry_run else 'freed'} {full_size(done.bytes)}")
     if lost := _lost(done.lost):
         app.out.line(f"{'could' if dry_run else 'can'} no longer be restored: {first_of(lost, 5)}")
     moved = count_of(done.moved, "pack repacked", "packs repacked")

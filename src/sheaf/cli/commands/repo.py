@@ -11,7 +11,7 @@ from sheaf.cli.app import App
 from sheaf.cli.inputs import confirm
 from sheaf.cli.output import views
 from sheaf.cli.output.size_text import size_line, size_record
-from sheaf.cli.output.text import count_of, go_time, human_size, quote, with_labels
+from sheaf.cli.output.text import count_of, full_size, go_time, human_size, quote, with_labels
 from sheaf.cli.verb_tree import verb
 
 if TYPE_CHECKING:
@@ -66,7 +66,8 @@ def _print_sizes(app: App, name: str) -> None:
             app.out.row(bundle.id, bundle.time, bundle.size, bundle.message)
     sizes = app.repo(name).sizes()
     total = sum(bundle.size for bundle in bundles)
-    app.out.line(f'\nGrand total for repo "{name}": {total} ({human_size(total)})')
+    shown = f"{total} ({human_size(total)})" if app.dialect.keeps_upstream else full_size(total)
+    app.out.line(f'\nGrand total for repo "{name}": {shown}')
     app.out.line(size_line(sizes))
     app.out.object(
         {

@@ -12,7 +12,7 @@ from sheaf.cli.app import App
 from sheaf.cli.commands.check_report import print_report, print_verdict, problem_records
 from sheaf.cli.commands.key import PASSPHRASE, passphrase, secret_of_settings
 from sheaf.cli.output.size_text import size_line, size_record
-from sheaf.cli.output.text import count_of, go_time, human_size, quote
+from sheaf.cli.output.text import count_of, full_size, go_time, quote
 from sheaf.cli.verb_tree import verb
 from sheaf.errors import InvalidInput
 from sheaf.settings.secrets import keep_in_keyring, new_key
@@ -103,7 +103,7 @@ def _info_lines(found: StoreInfo, data: str) -> list[str]:
         f"id:             {found.id}",
         f"created:        {go_time(found.created)}",
         f"repos:          {found.repos}",
-        f"stored:         {found.stored_bytes} ({human_size(found.stored_bytes)})",
+        f"stored:         {full_size(found.stored_bytes)}",
         f"data:           {data}",
         f"chunker:        {', '.join(f'{key} {value}' for key, value in found.chunker.items())}",
         f"read features:  {', '.join(found.read_features) or 'none'}",

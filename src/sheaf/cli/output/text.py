@@ -12,6 +12,7 @@ __all__ = [
     "count_of",
     "exact_time",
     "first_of",
+    "full_size",
     "go_time",
     "human_size",
     "quote",
@@ -79,6 +80,11 @@ def human_size(size_bytes: float) -> str:
             return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
         value /= 1024
     return f"{value:.1f} {_UNITS[-1]}"
+
+
+def full_size(size_bytes: int) -> str:
+    """Format a size, with all its digits if the unit hides some: ``285 B``, ``1.5 MiB (1600000 bytes)``."""
+    return human_size(size_bytes) if size_bytes < 1024 else f"{human_size(size_bytes)} ({size_bytes} bytes)"
 
 
 def count_of(count: int, what: str, many: str = "") -> str:

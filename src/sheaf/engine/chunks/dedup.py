@@ -183,15 +183,20 @@ def merge_index(core: Core, opened: Open, segments: list[tuple[str, Segment]]) -
     another process merges the same objects concurrently, the results overlap, which is harmless.
     """
     limits = core.limits
+    merged = {old for _, segment in segments for old in segment.replaces}
+    # Merged by a user who may not delete, or who was interrupted. Merging them again would add an object with each upload.
+    over = [name for name, _ in segments if name in merged]
     levels: dict[int, list[tuple[str, Segment]]] = {}
     for name, segment in segments:
-        levels.setdefault(int(name.split("/")[1]), []).append((name, segment))
+        if name not in merged:
+            levels.setdefault(int(name.split("/")[1]), []).append((name, segment))
     for level, members in levels.items():
         if len(members) >= limits.index_merge and sum(len(segment) for _, segment in members) <= limits.index_chunks:
             names = tuple(name for name, _ in members)
             write_index(core, opened.id, joined_segments([s for _, s in members], opened.avoid_packs), level + 1, names)
-            for name in names:
-                core.backend.delete(name)
+            over += names
+    for name in over:
+        core.backend.delete(name)
 
 
 def joined_segments(segments: list[Segment], avoid: frozenset[bytes]) -> Segment:

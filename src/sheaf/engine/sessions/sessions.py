@@ -198,7 +198,7 @@ def ensure_session_open(log: Log[Any, Any], session: Session, last: int | None =
     for op in (op for record in log.records(session.n + 1, last) for op in record.ops):
         if isinstance(op, VoidSession) and op.session == session.id:
             raise Conflict(
-                f"gc ended this {session.kind} because it made no progress (session {session.id})",
+                f"gc ended this {session.kind} because it was still open (session {session.id})",
                 "run the same command again: data that is already stored is reused",
             )
         if isinstance(op, AddBundle) and op.bundle.id == session.id:
