@@ -281,6 +281,13 @@ def chunk_lengths(data: bytes, low: int = 16384, avg: int = 65536, high: int = 2
     return lengths
 
 
+def database_lengths(data: bytes, piece: int, low: int = 16384) -> list[int]:
+    """Where a file is cut by a store whose chunker has ``sqlite``."""
+    if len(data) <= low or data[:16] != b"SQLite format 3\0":
+        return chunk_lengths(data)
+    return [min(piece, len(data) - at) for at in range(0, len(data), piece)]
+
+
 def _chunk(data: memoryview, low: int, avg: int) -> int:
     if len(data) <= low:
         return len(data)

@@ -8,11 +8,16 @@ from typing import Any
 
 import pytest
 from tests.compat import independent_format as spec
-from tests.compat.vectors import CHUNKED, ID, PATHS, VECTORS, h
+from tests.compat.vectors import CHUNKED, DATABASES, ID, PATHS, VECTORS, h
 
 from sheaf.model.ids import ksuid
 
 RECORDED: dict[str, Any] = json.loads((Path(__file__).parent / "golden" / "v1" / "vectors.json").read_text())
+
+
+@pytest.mark.parametrize("name", sorted(DATABASES))
+def test_the_specification_cuts_databases_alike(name: str) -> None:
+    assert spec.database_lengths(DATABASES[name], 8192) == RECORDED["chunk lengths of databases"][name]
 
 
 def test_every_vector_is_recorded() -> None:
@@ -82,6 +87,7 @@ def test_the_specification_reads_the_recorded_objects() -> None:
         "max": 262144,
         "normalization": 1,
         "seed": 0,
+        "sqlite": 8192,
     }
     assert spec.unseal(objects["record with its state"].encode(), "record")["state"] == {"count": 0}
     assert spec.unseal(objects["record with a delta"].encode(), "record")["since"] == 0

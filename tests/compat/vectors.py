@@ -17,6 +17,7 @@ from pyfastcdc import FastCDC
 from tests.compat.builders import external_entry
 from tests.format.trees import Shelf
 
+from sheaf.engine.chunks.cut_file import cut_file
 from sheaf.engine.manifest.rows import folder_entry, row_of, symlink_entry
 from sheaf.engine.manifest.tree_writer import leaves_of
 from sheaf.format.columns import U32, hashes_of
@@ -30,7 +31,7 @@ from sheaf.format.pack_v1 import encode_head, encode_tail, pack_id
 from sheaf.format.recipe_v1 import encode_part
 from sheaf.format.record_v1 import encode_record, patch
 from sheaf.format.session_v1 import Condemned, Session, encode_condemned, seal
-from sheaf.format.store_v1 import StoreConfig, encode_config
+from sheaf.format.store_v1 import NEW_STORE_CHUNKER, StoreConfig, encode_config
 from sheaf.model.entries import ChunkPlace, ExternalPlace, Kind, ManifestEntry
 from sheaf.model.ids import ksuid
 from sheaf.model.nodes import Pointer
@@ -60,6 +61,11 @@ CHUNKED: dict[str, bytes] = {
     "zeros 600001": bytes(600_001),
     "lines 90000": b"".join(b"%09d\n" % n for n in range(90_000)),
 }
+_SQLITE = b"SQLite format 3\0"
+DATABASES: dict[str, bytes] = {
+    **{f"database {n}": _SQLITE + bytes(n - 16) for n in (16384, 16385, 24576, 100_000)},
+    "no database 100000": b"SQLite format 3\n" + stream("no database", 99_984),
+}
 
 
 def computed() -> dict[str, Any]:
@@ -70,6 +76,11 @@ def computed() -> dict[str, Any]:
 def _chunks() -> Any:
     cutter = FastCDC(65536, min_size=16384, max_size=262144, normalized_chunking=1, seed=0)
     return {name: [chunk.length for chunk in cutter.cut_buf(data)] if data else [] for name, data in CHUNKED.items()}
+
+
+def _databases() -> Any:
+    cuts = {name: cut_file(NEW_STORE_CHUNKER, [data], 1 << 20) for name, data in DATABASES.items()}
+    return {name: [len(chunk) for chunks in found for chunk in chunks] for name, found in cuts.items()}
 
 
 def _ksuids() -> Any:
@@ -140,7 +151,7 @@ def _objects() -> Any:
     )
     whole = Record(0, "w0", "", TIME, Author("a", "b@c"), (label,), {"count": 0})
     return {
-        "store": encode_config(StoreConfig(ID, TIME)).decode(),
+        "store": encode_config(StoreConfig(ID, TIME, chunker=NEW_STORE_CHUNKER)).decode(),
         "record with its state": encode_record(whole).decode(),
         "record with a delta": encode_record(
             Record(1, "w1", "w0", TIME, Author(), (label,), None, 0, {"count": 1})
@@ -172,6 +183,7 @@ def _encrypted(data: bytes) -> bytes:
 
 VECTORS: dict[str, Callable[[], Any]] = {
     "chunk lengths": _chunks,
+    "chunk lengths of databases": _databases,
     "ksuids": _ksuids,
     "pack ids": lambda: [pack_id(ID, n).hex() for n in (0, 1, 2**32 - 1)],
     "leaf hashes": _leaf_hashes,

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.compat.independent_format import chunk_lengths
 from tests.compat.vectors import stream
-from tests.format.samples import ID
-from tests.format.trees import Shelf
 
-from sheaf.engine.chunks.dedup import ChunkIndex
-from sheaf.engine.chunks.ingest import Ingest
-from sheaf.engine.chunks.pack_writer import PackSink
-from sheaf.engine.core_limits import Limits
+from sheaf.engine.chunks.cut_file import cut_file
+from sheaf.format.store_v1 import Chunker
 
-SHELF = Shelf.new()
 #: Random bytes, a run that is cut at the limit only, and numbered lines.
 DATA = stream("a", 900_000) + bytes(700_001) + b"".join(b"%09d\n" % n for n in range(40_000)) + stream("b", 300_000)
 LENGTHS = chunk_lengths(DATA)
@@ -27,10 +20,7 @@ LENGTHS = chunk_lengths(DATA)
 
 def cut(blocks: list[bytes], window: int) -> list[int]:
     """The lengths of the chunks that an upload makes of these blocks."""
-    index = ChunkIndex([], frozenset())
-    core = replace(SHELF.core, limits=Limits(window_bytes=window))
-    store: Any = Ingest(core, PackSink(core, ID, index), index, frozenset())
-    return [len(chunk) for chunks in store._windows(blocks) for chunk in chunks]
+    return [len(chunk) for chunks in cut_file(Chunker(), blocks, window) for chunk in chunks]
 
 
 @settings(max_examples=25)

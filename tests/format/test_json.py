@@ -85,6 +85,18 @@ def test_a_store_with_another_hash_or_chunker_is_refused_by_name() -> None:
             decode_config(encode_config(other))
 
 
+@pytest.mark.parametrize("size", [-1, 0, 63, 262145, 1 << 40])
+def test_a_store_whose_pieces_no_chunk_can_have_is_refused(size: int) -> None:
+    with pytest.raises(Unsupported, match="cuts files"):
+        decode_config(encode_config(StoreConfig(ID, TIME, chunker=Chunker(sqlite=size))))
+
+
+def test_fields_of_a_later_chunker_are_ignored() -> None:
+    fields = msgspec.to_builtins(StoreConfig(ID, TIME))
+    fields["chunker"]["later"] = 4096
+    assert decode_config(seal("store", fields)) == StoreConfig(ID, TIME)
+
+
 # -- records -----------------------------------------------------------------------------------------------------------
 
 

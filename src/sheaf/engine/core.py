@@ -18,7 +18,7 @@ from sheaf.errors import AlreadyExists, Bug, Corrupt, NotFound, Refused, Unsuppo
 from sheaf.fork import Threads
 from sheaf.format import keys
 from sheaf.format.limits import ensure_fits
-from sheaf.format.store_v1 import StoreConfig, decode_config, encode_config
+from sheaf.format.store_v1 import NEW_STORE_CHUNKER, StoreConfig, decode_config, encode_config
 from sheaf.model.records import Author
 from sheaf.storage.emptiness import foreign_in
 from sheaf.storage.port import Backend, Buffer, Created
@@ -120,7 +120,7 @@ def create_store(backend: Backend, clock: Clock) -> StoreConfig:
     if backend.newest(f"{keys.STORE_LOG}log/") is not None:
         ensure_no_store(backend)
         raise Refused(f"{backend.url} contains a log without a store", "choose an empty location")
-    config = StoreConfig(clock.new_id(), rfc3339(clock.now_ns()))
+    config = StoreConfig(clock.new_id(), rfc3339(clock.now_ns()), chunker=NEW_STORE_CHUNKER)
     if backend.create(keys.CONFIG, encode_config(config)) is Created.OTHER:
         raise _exists(backend)
     return config

@@ -10,6 +10,7 @@ from sheaf.format.sealed import seal, unseal
 __all__ = [
     "ENCRYPTION",
     "MAX_CHUNK",
+    "NEW_STORE_CHUNKER",
     "READ_FEATURES",
     "WRITE_FEATURES",
     "Chunker",
@@ -28,7 +29,10 @@ _LEAST = 64  # bytes: the least value of ``min``
 
 
 class Chunker(msgspec.Struct, frozen=True):
-    """The chunker and its parameters, in bytes. ``fastcdc-2020``: FastCDC with normalisation level 1, gear seed 0."""
+    """The chunker and its parameters, in bytes. ``fastcdc-2020``: FastCDC with normalisation level 1, gear seed 0.
+
+    ``sqlite``: the size of the pieces that an SQLite database is cut into. Absent: it is cut like other files.
+    """
 
     name: str = "fastcdc-2020"
     min: int = 16 * 1024
@@ -36,6 +40,10 @@ class Chunker(msgspec.Struct, frozen=True):
     max: int = 256 * 1024
     normalization: int = 1
     seed: int = 0
+    sqlite: int | msgspec.UnsetType = msgspec.UNSET
+
+
+NEW_STORE_CHUNKER = Chunker(sqlite=8192)  #: of stores that are created today; ``Chunker()`` is what older stores have
 
 
 class StoreConfig(msgspec.Struct, frozen=True):
@@ -71,6 +79,8 @@ def decode_config(data: bytes) -> StoreConfig:
             f"this store is encrypted with {config.encryption}, which this Sheaf doesn't support", "upgrade sheaf-data"
         )
     c = config.chunker
-    if not _LEAST <= c.min <= c.avg <= c.max <= MAX_CHUNK or c.normalization != 1 or c.seed:
+    piece = c.min if c.sqlite is msgspec.UNSET else c.sqlite
+    sizes = _LEAST <= c.min <= c.avg <= c.max <= MAX_CHUNK and _LEAST <= piece <= c.max
+    if not sizes or c.normalization != 1 or c.seed:
         raise Unsupported("this store cuts files in a way that this Sheaf doesn't support", "upgrade sheaf-data")
     return config

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pytest
 from blake3 import blake3
@@ -12,13 +12,17 @@ from hypothesis import strategies as st
 from tests.engine.builders import TINY, Bench, flipped, noise, replaced
 
 from sheaf.engine.chunks.chunk_reader import Contents, Erased
+from sheaf.engine.chunks.spans import in_order, spans
+from sheaf.engine.chunks.wants import Want
 from sheaf.errors import Corrupt, SheafError, Unsupported
 from sheaf.format import keys
 from sheaf.format.columns import hashes_of
 from sheaf.format.moved_v1 import encode_moved
 from sheaf.format.pack_v1 import decode_table, encode_head, encode_tail, pack_id
+from sheaf.format.store_v1 import Chunker
 from sheaf.model.entries import ChunkPlace, ExternalPlace, Kind, ManifestEntry, ObjectPlace, RecipePlace
-from sheaf.storage.port import Backend
+from sheaf.storage.memory import MemoryBackend
+from sheaf.storage.port import Backend, Buffer
 
 DATA = noise(60_000)
 
@@ -76,6 +80,34 @@ def test_the_same_chunk_many_times_is_no_confusion() -> None:
     bench = Bench(chunker=TINY)
     data = bytes(30_000) + noise(3_000) + bytes(30_000) + noise(3_000)
     assert bench.read(bench.store(data)) == data
+
+
+def test_chunks_of_two_packs_in_turns_are_two_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(chunker=Chunker(sqlite=8192))
+    pages = [b"SQLite format 3\0" + noise(8176), *(noise(8192, n) for n in range(1, 400))]
+    bench.store(b"".join(pages))
+    pages[1::2] = [noise(8192, 1000 + n) for n in range(200)]
+    entry = bench.store(b"".join(pages))
+    requests = list[str]()
+    honest = MemoryBackend.get_ranges
+
+    def counted(self: MemoryBackend, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
+        requests.append(key)
+        return honest(self, key, ranges)
+
+    monkeypatch.setattr(MemoryBackend, "get_ranges", counted)
+    assert bench.read(entry) == b"".join(pages)
+    assert len(requests) <= 6, "the recipe, its parts, and one for each pack"
+
+
+@given(order=st.permutations(range(12)), where=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 40)), min_size=12))
+def test_chunks_come_in_the_order_in_which_they_are_wanted(order: list[int], where: list[tuple[int, int]]) -> None:
+    wants = [Want(i, bytes([where[i][0]]) * 32, where[i][1] << 12, 4096, b"", 4096) for i in order]
+    grouped = list(spans(wants))
+    assert all(want is wants[n] for numbers, span in grouped for n, want in zip(numbers, span, strict=True))
+    assert all(len({want.pack for want in span}) == 1 for _, span in grouped)
+    assert all(a.offset <= b.offset for _, span in grouped for a, b in itertools.pairwise(span))
+    assert [want for group in in_order(grouped) for want in group] == wants
 
 
 def test_a_file_elsewhere_says_so(bench: Bench) -> None:

@@ -6,6 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -206,6 +207,26 @@ def test_every_chunk_is_stored_so_that_it_comes_out(chunks: list[bytes]) -> None
         assert len(frames) == len(chunks)
         assert all(codec in (RAW, ZSTD) for codec, _ in frames)
         assert all(bytes(data) == chunk for (codec, data), chunk in zip(frames, chunks, strict=True) if codec == RAW)
+
+
+def test_text_is_compressed_wherever_noise_ends() -> None:
+    for start in range(8, 24):
+        chunks = [noise(30_000, n) if n < start else b"text %d, " % n * 3000 for n in range(32)]
+        frames = compressed_frames(chunks, [blake3(chunk).digest() for chunk in chunks], adaptive=True)
+        assert [codec for codec, _ in frames] == [RAW] * start + [ZSTD] * (32 - start)
+
+
+def test_noise_is_hardly_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest, tried = compress._zstd.shrink_more, list[int]()
+
+    def shrink(chunks: Any, threads: int) -> object:
+        tried.extend(map(len, chunks))
+        return honest(chunks, threads=threads)
+
+    monkeypatch.setattr(compress._zstd, "shrink_more", shrink)
+    chunks = [noise(70_000, n) for n in range(80)]
+    compressed_frames(chunks, [blake3(chunk).digest() for chunk in chunks], adaptive=True)
+    assert sum(tried) == 8 * 70_000 + 72 * 4096, "the first batch, and samples of the others"
 
 
 def test_a_compressor_that_loses_a_bit_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,12 +6,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from operator import itemgetter
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 from blake3 import blake3
 
+from sheaf.engine.chunks.spans import in_order, spans, too_long
+from sheaf.engine.chunks.wants import DAMAGE, FRAME, OnDamaged, OnErased, Want
 from sheaf.engine.core import Core
 from sheaf.engine.objects import get_object
 from sheaf.engine.sessions.damage import note_damage, read_again
@@ -28,32 +30,15 @@ from sheaf.storage.port import Buffer
 
 __all__ = ["DAMAGE", "Contents", "Erased", "OnDamaged", "OnErased", "Want", "opened"]
 
-_SPAN = 8 << 20  # bytes fetched in one request
-_GAP = 64 << 10  # a gap of at most so many bytes is fetched too, instead of with a second request
-_AHEAD = 4  # spans being fetched while one is consumed
-_FRAME = MAX_CHUNK + (1 << 20)  # bytes of the longest frame: incompressible data may grow a little
+_AHEAD = 16  # spans being fetched while one is consumed, and
+_AHEAD_BYTES = 32 << 20  # their stored bytes
 _MOVES = 3  # times that a pack may be repacked while its chunk is fetched
-
-
-class Want(NamedTuple):  # made for each small file: a frozen dataclass takes five times as long
-    """A chunk to fetch: ``tag`` identifies it to the caller, then its location, hash and length in bytes (-1: any)."""
-
-    tag: int
-    pack: bytes
-    offset: int
-    stored: int
-    hash: bytes
-    length: int
 
 
 Fetched = tuple[Want, Buffer | None]  #: a chunk and its frame; None: it was erased
 T = TypeVar("T")
-OnErased = Callable[[int], object]  #: called with the tag of an erased chunk
-OnDamaged = Callable[[int, SheafError], object]  #: called with the tag of a chunk that can't be read, and the error
 Tried = tuple[Want, Buffer | SheafError | None]  #: as Fetched, or the error instead of the frame
 Opening = Callable[[memoryview, bytes, int, bytes, int], T]  #: extracts a chunk from its frame, see :func:`opened`
-#: Errors that concern some bytes only, so that others may be sound.
-DAMAGE = (Corrupt, NotFound, Unsupported)
 
 
 class Contents:
@@ -136,7 +121,7 @@ class Contents:
                 want = Want(0, pack, offset, stored, entry.content, entry.size)
                 yield 0, next(self.fetch([want]))[1]
             case RecipePlace():
-                for span in self._spans(self._wanted(entry, entry.place, start, end), self._try):
+                for span in self._spans(self._wanted(entry, entry.place, start, end)):
                     yield from self._opened(span, None, None, opened_view)
             case ObjectPlace(session):
                 yield 0, self._object(session, entry)
@@ -287,17 +272,26 @@ class Contents:
         one raises. A damaged chunk is read again by itself; if that fails, too, its pack is noted as damaged.
         """
         sane = wants if on_damaged is None else _of_sane_length(wants, on_damaged)
-        for tried in self._spans(sane, self._try):
+        for tried in self._spans(sane):
             yield from self._opened(tried, on_erased, on_damaged, opened)
 
-    def _spans(self, wants: Iterable[Want], fetch: Callable[[list[Want]], T]) -> Iterator[T]:
-        pending: deque[Future[T]] = deque()
-        for span in _spans(wants):
-            pending.append(self._core.io.submit(fetch, span))
-            if len(pending) > _AHEAD:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+    def _spans(self, wants: Iterable[Want]) -> Iterator[list[Tried]]:
+        """Yield all chunks, fetched, in the order given, some at a time; the next spans are fetched in the meantime."""
+        return in_order(self._fetched(wants))
+
+    def _fetched(self, wants: Iterable[Want]) -> Iterator[tuple[list[int], list[Tried]]]:
+        """Yield the chunks of each span with their numbers, in the order of :func:`spans`."""
+        pending: deque[tuple[list[int], Future[list[Tried]]]] = deque()
+        sizes: deque[int] = deque()
+        for numbers, span in spans(wants):
+            pending.append((numbers, self._core.io.submit(self._try, span)))
+            sizes.append(sum(want.stored for want in span))
+            while len(pending) > _AHEAD or (sum(sizes) > _AHEAD_BYTES and len(pending) > 1):
+                sizes.popleft()
+                oldest, future = pending.popleft()
+                yield oldest, future.result()
+        for numbers, future in pending:
+            yield numbers, future.result()
 
     def _span(self, span: list[Want]) -> list[Fetched]:
         first = span[0]
@@ -394,8 +388,8 @@ class Contents:
             pack, offset, stored = self.locate(want.pack, want.offset)
         except Erased:
             return None
-        if stored > _FRAME:
-            raise _too_long(pack, offset, stored)
+        if stored > FRAME:
+            raise too_long(pack, offset, stored)
         return pack, offset, stored
 
     def locate(self, pack: bytes, offset: int) -> tuple[bytes, int, int]:
@@ -419,30 +413,12 @@ def _overlapping(part: Part, base: int, start: int, end: int) -> Iterator[tuple[
         yield i, at
 
 
-def _spans(wants: Iterable[Want]) -> Iterator[list[Want]]:
-    """Group chunks that are close to each other in one pack."""
-    span: list[Want] = []
-    for want in wants:
-        if want.stored > _FRAME:
-            raise _too_long(want.pack, want.offset, want.stored)
-        if span:
-            last = span[-1]
-            gap = want.offset - last.offset - last.stored
-            near = want.pack == last.pack and want.offset >= span[0].offset and gap <= _GAP
-            if not near or want.offset + want.stored - span[0].offset > _SPAN:
-                yield span
-                span = []
-        span.append(want)
-    if span:
-        yield span
-
-
 def _of_sane_length(wants: Iterable[Want], on_damaged: OnDamaged) -> Iterator[Want]:
     for want in wants:
-        if want.stored <= _FRAME:
+        if want.stored <= FRAME:
             yield want
         else:
-            on_damaged(want.tag, _too_long(want.pack, want.offset, want.stored))
+            on_damaged(want.tag, too_long(want.pack, want.offset, want.stored))
 
 
 def opened(frame: memoryview, hash: bytes, length: int, pack: bytes, offset: int) -> bytes:
@@ -469,10 +445,6 @@ def opened_view(frame: memoryview, hash: bytes, length: int, pack: bytes, offset
         what = f"{_name(pack, offset)} is damaged: its bytes don't match their hash"
         raise Corrupt(what, "run `sheaf store check --read-data`")
     return data
-
-
-def _too_long(pack: bytes, offset: int, stored: int) -> Corrupt:
-    return Corrupt(f"{_name(pack, offset)} has an invalid stored size of {stored} bytes", "run `sheaf store check`")
 
 
 def _name(pack: bytes, offset: int) -> str:

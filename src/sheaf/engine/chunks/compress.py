@@ -24,7 +24,8 @@ Frame = tuple[bytes, Buffer]  #: codec, and the bytes that are stored after it
 _LEVEL = 1  # for files of one chunk, which gain nothing by a higher level
 _LEVEL_BIG = 2  # for chunks of big files: 5 % smaller than level 1 in tables and text, for a fifth more time
 _PAYS = 0.95  # zstd is used where it saves at least a twentieth
-_BATCH = 8  # chunks of a big file whose compression is decided together
+_BATCH = 8  # chunks of a big file that are compressed together
+_SAMPLE = 4096  # bytes of a chunk that are tried where the batch before it didn't shrink
 
 
 class _Zstd(threading.local):
@@ -44,8 +45,8 @@ def compress_chunks(chunks: Sequence[Buffer], hashes: Sequence[bytes], *, adapti
 
     Args:
         hashes: their BLAKE3 hashes.
-        adaptive: the chunks are of one big file: where a batch doesn't compress, only one chunk of the next one is
-        tried.
+        adaptive: the chunks are of one big file: where a batch doesn't compress, only the chunks of the next one whose
+        sample compresses are compressed. A file of noise takes less time then.
 
     Raises:
         Bug: a chunk doesn't decompress to its bytes, or no longer matches its hash.
@@ -56,18 +57,28 @@ def compress_chunks(chunks: Sequence[Buffer], hashes: Sequence[bytes], *, adapti
     hopeless = False
     for at in range(0, len(chunks), size):
         batch, names = chunks[at : at + size], hashes[at : at + size]
-        if hopeless and _compressed(batch[:1], names[:1], shrink)[0][0] == RAW:
-            frames += [_as_is(chunk, name) for chunk, name in zip(batch, names, strict=True)]
-            continue
-        done = _compressed(batch, names, shrink)
-        hopeless = adaptive and all(codec == RAW for codec, _ in done)
-        frames += done
+        tried = _promising(batch, shrink) if hopeless else range(len(batch))
+        done = dict(zip(tried, _compressed([batch[i] for i in tried], [names[i] for i in tried], shrink), strict=True))
+        hopeless = adaptive and all(codec == RAW for codec, _ in done.values())
+        frames += [done[i] if i in done else _as_is(batch[i], names[i]) for i in range(len(batch))]
     return frames
 
 
-def _compressed(chunks: Sequence[Buffer], hashes: Sequence[bytes], shrink: Callable[..., Any]) -> list[Frame]:
+def _promising(chunks: Sequence[Buffer], shrink: Callable[..., Any]) -> list[int]:
+    """Return the numbers of the chunks whose middle bytes shrink.
+
+    A look at one chunk of a batch is not enough: where text follows noise within the batch, the text would stay as it is.
+    """
+    samples = [chunk[at : at + _SAMPLE] for chunk in chunks for at in [max(len(chunk) - _SAMPLE, 0) // 2]]
+    compressed = shrink(samples, threads=0)
+    return [i for i, sample in enumerate(samples) if len(compressed[i]) < len(sample) * _PAYS]
+
+
+def _compressed(chunks: list[Buffer], hashes: Sequence[bytes], shrink: Callable[..., Any]) -> list[Frame]:
     """Compress chunks in one call, decompress the results, and compare hashes. Chunks that don't shrink are stored raw."""
-    compressed_frames = shrink(list(chunks), threads=0)
+    if not chunks:
+        return []
+    compressed_frames = shrink(chunks, threads=0)
     frames: list[Frame] = []
     smaller: list[Any] = []
     names: list[bytes] = []

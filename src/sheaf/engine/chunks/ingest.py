@@ -11,10 +11,10 @@ from typing import Protocol
 
 import numpy as np
 from blake3 import blake3
-from pyfastcdc import FastCDC
 
 from sheaf.engine.chunks.chunk_reader import Contents, Want
 from sheaf.engine.chunks.compress import Frame, compress_chunks
+from sheaf.engine.chunks.cut_file import cut_file
 from sheaf.engine.chunks.dedup import ChunkIndex, FoundChunks
 from sheaf.engine.chunks.pack_writer import PackSink, Place
 from sheaf.engine.core import Core
@@ -180,7 +180,7 @@ class Ingest:
         def rows() -> Iterator[Row]:
             nonlocal size
             pending: deque[Future[list[Row]]] = deque()
-            for window in self._windows(blocks):
+            for window in cut_file(self._chunker, blocks, self._window_bytes):
                 for chunk in window:
                     whole.update(chunk)
                     size += len(chunk)
@@ -230,26 +230,6 @@ class Ingest:
         if fetched == size and whole.digest() != content:
             raise Corrupt(f"content {content.hex()} does not match its chunks", "run `sheaf bundle verify`")
         return self._accepted(self._assembled(content, size, parts))
-
-    # -- cutting -------------------------------------------------------------------------------------------------------
-
-    def _windows(self, blocks: Iterable[bytes]) -> Iterator[list[memoryview]]:
-        """Yield the chunks of a stream, some megabytes at a time.
-
-        The last chunk of a buffer may continue in the next one, so its bytes are carried over.
-        """
-        c = self._chunker
-        cutter = FastCDC(c.avg, min_size=c.min, max_size=c.max, normalized_chunking=1, seed=c.seed)
-        carry = b""
-        for block in blocks:
-            for at in range(0, len(block), self._window_bytes):
-                buffer = carry + block[at : at + self._window_bytes]
-                chunks = [chunk.data for chunk in cutter.cut_buf(buffer)]
-                carry = bytes(chunks.pop()) if chunks else b""
-                if chunks:
-                    yield chunks
-        if carry:
-            yield [memoryview(carry)]
 
     # -- recipes -------------------------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from sheaf.errors import (
 from sheaf.format import keys
 from sheaf.format.encrypted_v1 import SALT, StoreKey
 from sheaf.format.keyslot_v1 import KeySlot, Secret, Work, check_secret, decode_slot, encode_slot, unwrap, wrap
-from sheaf.format.store_v1 import ENCRYPTION, StoreConfig, encode_config
+from sheaf.format.store_v1 import ENCRYPTION, NEW_STORE_CHUNKER, StoreConfig, encode_config
 from sheaf.model.records import SetFeatures
 from sheaf.storage.port import Backend, Created
 
@@ -41,7 +41,7 @@ def create_encrypted_store(
     """Create an empty store that ``secret`` opens. The object that makes it a store comes last. Raises AlreadyExists."""
     check_secret(secret)
     ensure_no_store(backend)
-    config = StoreConfig(clock.new_id(), rfc3339(clock.now_ns()), encryption=ENCRYPTION)
+    config = StoreConfig(clock.new_id(), rfc3339(clock.now_ns()), chunker=NEW_STORE_CHUNKER, encryption=ENCRYPTION)
     slot = add_slot(backend, StoreKey(random(SALT), config.id), secret, clock, random=random)
     core = Core(backend, config, clock=clock)
     try:
