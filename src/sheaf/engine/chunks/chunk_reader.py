@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from operator import itemgetter
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pyarrow as pa
 from blake3 import blake3
 
+from sheaf.engine.chunks.wants import DAMAGE, FRAME, GAP, OnDamaged, OnErased, Want
 from sheaf.engine.core import Core
 from sheaf.engine.objects import get_object
 from sheaf.engine.sessions.damage import note_damage, read_again
@@ -26,34 +27,22 @@ from sheaf.format.store_v1 import MAX_CHUNK
 from sheaf.model.entries import ChunkPlace, ManifestEntry, ObjectPlace, PlaceKind, RecipePlace
 from sheaf.storage.port import Buffer
 
+# These load pyarrow.compute, which a program that reads one file doesn't need.
+if TYPE_CHECKING:
+    from sheaf.engine.chunks.gather import Gathered, Gathering, PackRange
+
 __all__ = ["DAMAGE", "Contents", "Erased", "OnDamaged", "OnErased", "Want", "opened"]
 
 _SPAN = 8 << 20  # bytes fetched in one request
-_GAP = 64 << 10  # a gap of at most so many bytes is fetched too, instead of with a second request
 _AHEAD = 4  # spans being fetched while one is consumed
-_FRAME = MAX_CHUNK + (1 << 20)  # bytes of the longest frame: incompressible data may grow a little
+_GROUP = 1 << 20  # bytes of contents that a thread decompresses and verifies at once
 _MOVES = 3  # times that a pack may be repacked while its chunk is fetched
-
-
-class Want(NamedTuple):  # made for each small file: a frozen dataclass takes five times as long
-    """A chunk to fetch: ``tag`` identifies it to the caller, then its location, hash and length in bytes (-1: any)."""
-
-    tag: int
-    pack: bytes
-    offset: int
-    stored: int
-    hash: bytes
-    length: int
 
 
 Fetched = tuple[Want, Buffer | None]  #: a chunk and its frame; None: it was erased
 T = TypeVar("T")
-OnErased = Callable[[int], object]  #: called with the tag of an erased chunk
-OnDamaged = Callable[[int, SheafError], object]  #: called with the tag of a chunk that can't be read, and the error
 Tried = tuple[Want, Buffer | SheafError | None]  #: as Fetched, or the error instead of the frame
 Opening = Callable[[memoryview, bytes, int, bytes, int], T]  #: extracts a chunk from its frame, see :func:`opened`
-#: Errors that concern some bytes only, so that others may be sound.
-DAMAGE = (Corrupt, NotFound, Unsupported)
 
 
 class Contents:
@@ -90,6 +79,44 @@ class Contents:
         wants.sort(key=itemgetter(1, 2))  # pack, offset
         yield from self.fetch(wants, on_erased, on_damaged)
 
+    def gather(self, batch: pa.RecordBatch) -> Gathering:
+        """Begin to fetch the bytes of files that are read whole: see :func:`sheaf.engine.chunks.gather.is_gathered`."""
+        from sheaf.engine.chunks.gather import Gathering
+
+        return Gathering(batch, lambda each: self._core.io.submit(self._range, each))
+
+    def _range(self, each: PackRange) -> Buffer | None:
+        try:
+            wanted = [(each.start, each.end - each.start)]
+            return self._core.backend.get_ranges(keys.pack(each.pack), wanted)[0]
+        except DAMAGE:
+            return None
+
+    def files(
+        self,
+        batch: pa.RecordBatch,
+        gathered: Gathered,
+        rows: Sequence[int] | None = None,
+        on_erased: OnErased | None = None,
+        on_damaged: OnDamaged | None = None,
+    ) -> Iterator[tuple[int, Buffer]]:
+        """Yield (row, verified content) of files that were gathered, about in the order in which they are stored.
+
+        ``rows``: only these. The callbacks are as in :meth:`chunks`. A buffer keeps the bytes that were fetched with it
+        in memory.
+        """
+        from sheaf.engine.chunks.salvage import salvage
+
+        lost: list[int] = []
+        for row in [*gathered.frames, *gathered.lost] if rows is None else rows:
+            data = gathered.file(row) if row in gathered.frames else None
+            if data is None:
+                lost.append(row)
+            else:
+                yield row, data
+        if lost:
+            yield from salvage(self, batch, lost, on_erased, on_damaged)
+
     def blocks(self, entry: ManifestEntry, start: int = 0, length: int | None = None) -> Iterator[Buffer]:
         """Yield ``length`` bytes of a file from ``start`` on (None: to the end) as consecutive blocks.
 
@@ -112,6 +139,40 @@ class Contents:
             raise self._notice(entry) from None
         if at != end:
             raise Corrupt(f"'{entry.path}' has {at} bytes in the store, but {end} in its manifest")
+
+    def block_groups(self, entry: ManifestEntry, start: int = 0) -> Iterator[Sequence[Buffer]]:
+        """Yield the bytes of a large file from ``start`` on as groups of consecutive blocks of a few megabytes.
+
+        They are decompressed and verified in threads of ``Core.cpu``, so this must not be called in one of those. Raises as
+        :meth:`blocks`.
+        """
+        if not isinstance(entry.place, RecipePlace):
+            yield from ([block] for block in self.blocks(entry, start))
+            return
+        at = start
+        try:
+            for group in self._opened_ahead(self._wanted(entry, entry.place, start, entry.size)):
+                blocks = [block[max(start - offset, 0) :] for offset, block in group]
+                at += sum(map(len, blocks))
+                yield blocks
+        except Erased:
+            raise self._notice(entry) from None
+        if at != entry.size:
+            raise Corrupt(f"'{entry.path}' has {at} bytes in the store, but {entry.size} in its manifest")
+
+    def _opened_ahead(self, wants: Iterable[Want]) -> Iterator[list[tuple[int, Buffer]]]:
+        """Yield (tag, chunk) in the order given, some megabytes at a time; the next ones are opened in the meantime."""
+        pending: deque[Future[list[tuple[int, Buffer]]]] = deque()
+        for span in self._spans(wants, self._try):
+            for group in _groups(span):
+                pending.append(self._core.cpu.submit(self._open_all, group))
+                if len(pending) > self._core.workers:
+                    yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+    def _open_all(self, tried: list[Tried]) -> list[tuple[int, Buffer]]:
+        return list(self._opened(tried, None, None, opened_view))
 
     def read(self, entry: ManifestEntry, start: int = 0, length: int | None = None) -> bytes:
         """Return ``length`` bytes of a file from ``start`` on as one object. Raises as :meth:`blocks`."""
@@ -394,7 +455,7 @@ class Contents:
             pack, offset, stored = self.locate(want.pack, want.offset)
         except Erased:
             return None
-        if stored > _FRAME:
+        if stored > FRAME:
             raise _too_long(pack, offset, stored)
         return pack, offset, stored
 
@@ -423,12 +484,12 @@ def _spans(wants: Iterable[Want]) -> Iterator[list[Want]]:
     """Group chunks that are close to each other in one pack."""
     span: list[Want] = []
     for want in wants:
-        if want.stored > _FRAME:
+        if want.stored > FRAME:
             raise _too_long(want.pack, want.offset, want.stored)
         if span:
             last = span[-1]
             gap = want.offset - last.offset - last.stored
-            near = want.pack == last.pack and want.offset >= span[0].offset and gap <= _GAP
+            near = want.pack == last.pack and want.offset >= span[0].offset and gap <= GAP
             if not near or want.offset + want.stored - span[0].offset > _SPAN:
                 yield span
                 span = []
@@ -437,9 +498,23 @@ def _spans(wants: Iterable[Want]) -> Iterator[list[Want]]:
         yield span
 
 
+def _groups(span: Sequence[Tried]) -> Iterator[list[Tried]]:
+    """Cut a span into groups of a few megabytes of contents, which may be much more than what is stored."""
+    group: list[Tried] = []
+    size = 0
+    for tried in span:
+        group.append(tried)
+        size += tried[0].length
+        if size >= _GROUP:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
 def _of_sane_length(wants: Iterable[Want], on_damaged: OnDamaged) -> Iterator[Want]:
     for want in wants:
-        if want.stored <= _FRAME:
+        if want.stored <= FRAME:
             yield want
         else:
             on_damaged(want.tag, _too_long(want.pack, want.offset, want.stored))
