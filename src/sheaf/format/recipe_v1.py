@@ -113,11 +113,11 @@ def decode_rows(data: bytes, what: str) -> list[Row] | None:
     width = n + n % 2  # columns of four bytes are padded to a multiple of eight
     try:
         hashes = unpack_from("32s" * (count + n), payload)
-        numbers = unpack_from(f"<{n}Q{3 * width}I", payload, 32 * (count + n))
+        numbers = unpack_from(f"<{n}Q{2 * width + n}I", payload, 32 * (count + n))
     except StructError as error:
         raise Corrupt(f"{what} is truncated") from error
     lengths = numbers[:n]
-    pack, offset, stored = (numbers[at : at + n] for at in range(n, n + 3 * width, width))
+    pack, offset, stored = (numbers[at : at + n] for at in (n, n + width, n + 2 * width))
     if max(pack) >= count:
         raise Corrupt(f"{what} is not a well-formed recipe")
     if not 1 <= min(lengths) <= max(lengths) <= MAX_CHUNK:

@@ -6,12 +6,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from operator import itemgetter
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 from blake3 import blake3
 
+from sheaf.engine.chunks.gather import Gathered, Gathering, PackRange
+from sheaf.engine.chunks.salvage import salvage
 from sheaf.engine.chunks.wants import DAMAGE, FRAME, GAP, OnDamaged, OnErased, Want
 from sheaf.engine.core import Core
 from sheaf.engine.objects import get_object
@@ -26,10 +28,6 @@ from sheaf.format.session_v1 import Notice, unseal
 from sheaf.format.store_v1 import MAX_CHUNK
 from sheaf.model.entries import ChunkPlace, ManifestEntry, ObjectPlace, PlaceKind, RecipePlace
 from sheaf.storage.port import Buffer
-
-# These load pyarrow.compute, which a program that reads one file doesn't need.
-if TYPE_CHECKING:
-    from sheaf.engine.chunks.gather import Gathered, Gathering, PackRange
 
 __all__ = ["DAMAGE", "Contents", "Erased", "OnDamaged", "OnErased", "Want", "opened"]
 
@@ -81,8 +79,6 @@ class Contents:
 
     def gather(self, batch: pa.RecordBatch) -> Gathering:
         """Begin to fetch the bytes of files that are read whole: see :func:`sheaf.engine.chunks.gather.is_gathered`."""
-        from sheaf.engine.chunks.gather import Gathering
-
         return Gathering(batch, lambda each: self._core.io.submit(self._range, each))
 
     def _range(self, each: PackRange) -> Buffer | None:
@@ -105,8 +101,6 @@ class Contents:
         ``rows``: only these. The callbacks are as in :meth:`chunks`. A buffer keeps the bytes that were fetched with it
         in memory.
         """
-        from sheaf.engine.chunks.salvage import salvage
-
         lost: list[int] = []
         for row in [*gathered.frames, *gathered.lost] if rows is None else rows:
             data = gathered.file(row) if row in gathered.frames else None

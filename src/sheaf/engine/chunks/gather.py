@@ -22,7 +22,6 @@ from sheaf.engine.chunks.assemble import assemble
 from sheaf.engine.chunks.wants import FRAME, GAP
 from sheaf.errors import Corrupt, Unsupported
 from sheaf.format.frame_v1 import unframe
-from sheaf.format.node_v1 import hashes_array
 from sheaf.format.recipe_v1 import Row, decode_rows
 from sheaf.model.entries import PlaceKind
 from sheaf.storage.port import Buffer
@@ -211,9 +210,9 @@ class _Located:
         order = np.lexsort((offset, pack))
         begin = np.maximum(offset + stored - np.maximum(_live(chosen), stored), 0)
         recipe = chosen["recipe"].take(pa.array(order)).to_numpy(zero_copy_only=False).tolist()
-        columns = (column[order] for column in (row, pack))
         where = begin[order], offset[order], stored[order]
-        return cls(*columns, packs.dictionary.to_pylist(), *where, recipe, np.flatnonzero(is_odd).tolist())
+        odd: list[int] = np.flatnonzero(is_odd).tolist()
+        return cls(row[order], pack[order], packs.dictionary.to_pylist(), *where, recipe, odd)
 
     def values(self, first: int, last: int) -> Iterator[tuple[int, int, int, bytes | None]]:
         """Return row, offset, stored length and recipe of some rows."""
@@ -244,8 +243,9 @@ def _live(batch: pa.RecordBatch) -> Ints:
     if not len(inner):
         return np.zeros(batch.num_rows, np.int64)
     owner = np.repeat(np.arange(batch.num_rows), np.diff(uses.offsets.to_numpy()))
-    theirs, own = (hashes_array(column) for column in (inner.field("pack"), batch["pack"].take(pa.array(owner))))
-    live = np.where((theirs == own).all(axis=1), inner.field("live").to_numpy(), 0)
+    packs = pa.concat_arrays([inner.field("pack"), batch["pack"]]).dictionary_encode().indices.to_numpy()
+    is_own = packs[: len(inner)] == packs[len(inner) :][owner]
+    live = np.where(is_own, inner.field("live").to_numpy(), 0)
     return np.bincount(owner, live, batch.num_rows).astype(np.int64)
 
 

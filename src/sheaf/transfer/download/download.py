@@ -25,7 +25,7 @@ from sheaf.errors import InvalidInput, Refused
 from sheaf.local_errors import ensure_utf8_names, printable, translated
 from sheaf.model.entries import Kind
 from sheaf.transfer.download.damaged import Damaged, refusal_at
-from sheaf.transfer.download.filled import Filled
+from sheaf.transfer.download.files.filled import Filled
 from sheaf.transfer.download.install import Installation, ensure_free, restore_folders
 from sheaf.transfer.download.partial import PartialFolder
 from sheaf.transfer.download.selection import Selection

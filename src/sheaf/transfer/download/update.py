@@ -26,7 +26,7 @@ from sheaf.model.paths import split
 from sheaf.transfer.download.concurrent_edits import concurrent_edits
 from sheaf.transfer.download.damaged import Damaged, refusal_at
 from sheaf.transfer.download.download import WORKERS, ensure_no_collisions, make_folder
-from sheaf.transfer.download.filled import Filled
+from sheaf.transfer.download.files.filled import Filled
 from sheaf.transfer.download.install import Installation, restore_folders, unlocked
 from sheaf.transfer.download.partial import PartialFolder, PartialLock
 from sheaf.transfer.download.plan import DownloadPlan, make_plan

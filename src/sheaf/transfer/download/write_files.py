@@ -30,12 +30,12 @@ from sheaf.local_errors import translated
 from sheaf.model.entries import Kind
 from sheaf.model.paths import join
 from sheaf.transfer.download.damaged import Refusal
-from sheaf.transfer.download.file_group import FileGroups
-from sheaf.transfer.download.filled import Filled
-from sheaf.transfer.download.large_file import LargeFiles
-from sheaf.transfer.download.new_file import NEW
-from sheaf.transfer.download.old_file import remove
-from sheaf.transfer.download.writer_pool import Writers
+from sheaf.transfer.download.files.file_group import FileGroups
+from sheaf.transfer.download.files.filled import Filled
+from sheaf.transfer.download.files.large_file import LargeFiles
+from sheaf.transfer.download.files.new_file import NEW
+from sheaf.transfer.download.files.old_file import remove
+from sheaf.transfer.download.files.writer_pool import Writers
 from sheaf.transfer.local.dirfd import Anchor
 from sheaf.transfer.local.statcache import StatCache
 from sheaf.transfer.progress import Meter
@@ -70,8 +70,8 @@ class Filling:
 
     def __post_init__(self) -> None:
         common = self.contents, self.root, self.resumed, self.meter
-        masked, limits = _masked_bits(self.root), self.contents.limits
-        self._writers = Writers(self.workers, limits.worker_files, limits.worker_bytes, self.root, masked)
+        masked = _masked_bits(self.root)
+        self._writers = Writers(self.workers, self.contents.limits, self.root, masked)
         self._groups = FileGroups(*common, masked, self._writers, self._ensure_needed)
         self._large = LargeFiles(*common, self.refuse, self._ensure_needed)
 

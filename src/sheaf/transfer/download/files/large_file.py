@@ -23,10 +23,10 @@ from sheaf.local_errors import translated
 from sheaf.model.entries import Kind, ManifestEntry
 from sheaf.storage.port import Buffer
 from sheaf.transfer.download.damaged import Damaged, Refusal
-from sheaf.transfer.download.filled import Filled
-from sheaf.transfer.download.new_file import NEW
-from sheaf.transfer.download.old_file import finish, hash_rest, open_old, remove
-from sheaf.transfer.download.sparse import end_sparse, write_sparse
+from sheaf.transfer.download.files.filled import Filled
+from sheaf.transfer.download.files.new_file import NEW
+from sheaf.transfer.download.files.old_file import finish, hash_rest, open_old, remove
+from sheaf.transfer.download.files.sparse import end_sparse, write_sparse
 from sheaf.transfer.local.dirfd import Anchor
 from sheaf.transfer.local.statcache import FileStates
 from sheaf.transfer.progress import Meter, log_file
@@ -126,8 +126,11 @@ class LargeFiles:
 
 def states_of(states: Sequence[os.stat_result], contents: Sequence[bytes]) -> FileStates:
     """Return the states of files, and the hashes of their contents, as columns."""
-    rows = [(s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in states]
-    columns = list(zip(*rows, strict=True)) or [()] * 5
-    dtypes = (np.uint64, np.uint64, np.int64, np.int64, np.int64)
-    arrays = (np.array(column, dtype) for column, dtype in zip(columns, dtypes, strict=True))
-    return FileStates(*arrays, np.frombuffer(b"".join(contents), np.uint8).reshape(len(states), 32))
+    return FileStates(
+        np.array([state.st_dev for state in states], np.uint64),
+        np.array([state.st_ino for state in states], np.uint64),
+        np.array([state.st_size for state in states], np.int64),
+        np.array([state.st_mtime_ns for state in states], np.int64),
+        np.array([state.st_ctime_ns for state in states], np.int64),
+        np.frombuffer(b"".join(contents), np.uint8).reshape(len(states), 32),
+    )

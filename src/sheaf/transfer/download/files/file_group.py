@@ -23,13 +23,13 @@ from sheaf.model.entries import Kind
 from sheaf.model.paths import join
 from sheaf.storage.port import Buffer
 from sheaf.transfer.download.damaged import Damaged
-from sheaf.transfer.download.filled import Filled
-from sheaf.transfer.download.large_file import states_of
-from sheaf.transfer.download.new_file import write_file
-from sheaf.transfer.download.old_file import complete, remove
-from sheaf.transfer.download.write_limiter import Turns
-from sheaf.transfer.download.writer_pool import LostWriter, Writers, has_room, request_of
-from sheaf.transfer.download.writer_process import Written
+from sheaf.transfer.download.files.filled import Filled
+from sheaf.transfer.download.files.large_file import states_of
+from sheaf.transfer.download.files.new_file import write_file
+from sheaf.transfer.download.files.old_file import complete, remove
+from sheaf.transfer.download.files.write_limiter import Turns
+from sheaf.transfer.download.files.writer_pool import LostWriter, Writers, request_of
+from sheaf.transfer.download.files.writer_process import Written
 from sheaf.transfer.local.dirfd import Anchor
 from sheaf.transfer.local.statcache import FileStates
 from sheaf.transfer.progress import Meter, log_file, logs_files
@@ -145,7 +145,7 @@ class _Group:
         """Let a worker write files; return the numbers in ``wanted`` of those that it doesn't write."""
         lost = set(gathered.lost)
         able = [i for i in range(len(wanted)) if i not in lost]
-        if not able or not has_room(gathered):
+        if not able or not self.of.writers.has_room(gathered):
             return list(range(len(wanted)))
         try:
             with self.of.writers.one(wait=not self.of.turns.are_over) as writer:

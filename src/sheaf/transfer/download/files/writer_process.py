@@ -1,6 +1,6 @@
 """The main program of a process that writes files (see writer_pool.py).
 
-    python -m sheaf.transfer.download.writer_process SOCKET MEMORY ROOM FOLDER MASKED
+    python -m sheaf.transfer.download.files.writer_process SOCKET MEMORY ROOM FOLDER MASKED
 
 The numbers are descriptors of the socket, the shared memory and the folder, the size of the memory, and the permission
 bits that new files don't get. It imports little, so that it starts fast.
@@ -20,7 +20,7 @@ import msgspec
 
 from sheaf.engine.chunks.assemble import assemble
 from sheaf.errors import SheafError
-from sheaf.transfer.download.new_file import write_file
+from sheaf.transfer.download.files.new_file import write_file
 from sheaf.transfer.local.dirfd import Anchor
 
 __all__ = ["WriteRequest", "Written"]

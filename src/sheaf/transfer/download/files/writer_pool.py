@@ -29,14 +29,14 @@ import msgspec
 import numpy as np
 
 from sheaf.engine.chunks.gather import Gathered
+from sheaf.engine.core_limits import Limits
 from sheaf.storage.port import Buffer
-from sheaf.transfer.download.writer_process import WriteRequest, Written
+from sheaf.transfer.download.files.writer_process import WriteRequest, Written
 
-__all__ = ["ROOM", "LostWriter", "WriterProcess", "Writers"]
+__all__ = ["LostWriter", "WriterProcess", "Writers", "request_of"]
 
-ROOM: Final = 24 << 20  #: bytes of the shared memory
 _MOST: Final = 6  # the process that fetches for them can't keep up with more
-_MODULE: Final = "sheaf.transfer.download.writer_process"
+_MODULE: Final = "sheaf.transfer.download.files.writer_process"
 
 
 class LostWriter(Exception):
@@ -52,15 +52,15 @@ class WriterProcess:
     memory: mmap.mmap
 
     @classmethod
-    def start(cls, python: str, root: int, masked: int) -> WriterProcess:
+    def start(cls, python: str, root: int, masked: int, room: int) -> WriterProcess:
         """Start a worker for files below ``root``, a descriptor. Raises OSError if the system allows no more processes.
 
-        ``masked``: the permission bits that new files don't get.
+        ``masked``: the permission bits that new files don't get. ``room``: bytes of the shared memory.
         """
         ours, theirs = Pipe()
-        with theirs, _memory() as file:
+        with theirs, _memory(room) as file:
             passed = (theirs.fileno(), file.fileno(), root)
-            numbers = (theirs.fileno(), file.fileno(), ROOM, root, masked)
+            numbers = (theirs.fileno(), file.fileno(), room, root, masked)
             # A worker needs no stderr: a file that fails there is written again here, which reports the error.
             quiet = subprocess.DEVNULL
             process = subprocess.Popen(
@@ -70,7 +70,7 @@ class WriterProcess:
                 stderr=quiet,
                 pass_fds=passed,
             )
-            return cls(process, ours, mmap.mmap(file.fileno(), ROOM))
+            return cls(process, ours, mmap.mmap(file.fileno(), room))
 
     def write(self, request: WriteRequest, ranges: Sequence[Buffer]) -> Written:
         """Write files whose frames are in ``ranges``, which follow each other in the memory. Raises LostWriter."""
@@ -95,11 +95,6 @@ class WriterProcess:
         self.process.wait()
 
 
-def has_room(gathered: Gathered) -> bool:
-    """True if the bytes of some files fit into the memory of a worker."""
-    return sum(map(len, gathered.ranges)) <= ROOM
-
-
 def request_of(
     gathered: Gathered, chosen: Sequence[int], rows: Sequence[int], columns: Sequence[list[Any]]
 ) -> WriteRequest:
@@ -112,7 +107,7 @@ def request_of(
     flat = [(starts[f.range] + f.at, f.stored, f.length) for each in frames for f in each]
     at, stored, length = map(list, zip(*flat, strict=True)) if flat else ([], [], [])
     folder, name, mode, mtime = ([column[rows[i]] for i in chosen] for column in columns)
-    size, content = ([column[i] for i in chosen] for column in (gathered.size, gathered.content))
+    size, content = [gathered.size[i] for i in chosen], [gathered.content[i] for i in chosen]
     bits = [each & 0o777 for each in mode]
     return WriteRequest(folder, name, bits, mtime, size, content, list(map(len, frames)), at, stored, length)
 
@@ -121,12 +116,11 @@ def request_of(
 class Writers:
     """Up to ``count`` workers for files below ``root``, started once there is much to write. Call ``close`` at the end.
 
-    ``many``: the number of files, and ``much``: of bytes, from which on workers are worth their start.
+    ``masked``: the permission bits that new files don't get.
     """
 
     count: int
-    many: int
-    much: int
+    limits: Limits
     root: int
     masked: int
     _files: int = 0
@@ -138,7 +132,8 @@ class Writers:
         """Announce files that will be written, and their bytes; starts the workers if these are many."""
         self._files += files
         self._bytes += size
-        if self._all is None and (self._files >= self.many or self._bytes >= self.much):
+        is_much = self._files >= self.limits.worker_files or self._bytes >= self.limits.worker_bytes
+        if self._all is None and is_much:
             self._all = []
             self._start()
 
@@ -149,11 +144,15 @@ class Writers:
         assert self._all is not None
         for _ in range(min(self.count, _MOST)):
             try:
-                writer = WriterProcess.start(python, self.root, self.masked)
+                writer = WriterProcess.start(python, self.root, self.masked, self.limits.worker_room)
             except OSError:
                 return
             self._all.append(writer)
             self._idle.put(writer)
+
+    def has_room(self, gathered: Gathered) -> bool:
+        """True if the bytes of some files fit into the memory of a worker."""
+        return sum(map(len, gathered.ranges)) <= self.limits.worker_room
 
     @contextmanager
     def one(self, *, wait: bool) -> Iterator[WriterProcess | None]:
@@ -191,8 +190,8 @@ def _python() -> str | None:
     return sys.executable if name.startswith("python") and not getattr(sys, "frozen", False) else None
 
 
-def _memory() -> IO[bytes]:
-    """Return a file of ``ROOM`` bytes that two processes map: in memory where the system supports it."""
+def _memory(size: int) -> IO[bytes]:
+    """Return a file of ``size`` bytes that two processes map: in memory where the system supports it."""
     file: IO[bytes] = open(os.memfd_create("sheaf-files"), "w+b") if sys.platform == "linux" else TemporaryFile()  # noqa: SIM115
-    file.truncate(ROOM)
+    file.truncate(size)
     return file

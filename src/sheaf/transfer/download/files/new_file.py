@@ -6,7 +6,7 @@ import os
 from typing import Final
 
 from sheaf.storage.port import Buffer
-from sheaf.transfer.download.sparse import SPARSE_BLOCK, end_sparse, write_sparse
+from sheaf.transfer.download.files.sparse import SPARSE_BLOCK, end_sparse, write_sparse
 
 __all__ = ["NEW", "write_file"]
 
