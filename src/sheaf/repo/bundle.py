@@ -226,7 +226,7 @@ class Bundle:
 
         return transfer.Batches(
             self.tree,
-            engine.Bulk(self._context.core, self._contents),
+            engine.Bulk(self._contents),
             glob,
             batch,
             shuffle=shuffle,

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from blake3 import blake3
 
-from sheaf.engine.chunks.gather import Gathered, Gathering, PackRange
+from sheaf.engine.chunks.gather import Gathered, Gathering, PackRange, Span
 from sheaf.engine.chunks.salvage import salvage
 from sheaf.engine.chunks.wants import DAMAGE, FRAME, GAP, OnDamaged, OnErased, Want
 from sheaf.engine.core import Core
@@ -31,6 +31,7 @@ from sheaf.storage.port import Buffer
 
 __all__ = ["DAMAGE", "Contents", "Erased", "OnDamaged", "OnErased", "Want", "opened"]
 
+_NEAR = Span()
 _SPAN = 8 << 20  # bytes fetched in one request
 _AHEAD = 4  # spans being fetched while one is consumed
 _GROUP = 1 << 20  # bytes of contents that a thread decompresses and verifies at once
@@ -77,9 +78,9 @@ class Contents:
         wants.sort(key=itemgetter(1, 2))  # pack, offset
         yield from self.fetch(wants, on_erased, on_damaged)
 
-    def gather(self, batch: pa.RecordBatch) -> Gathering:
+    def gather(self, batch: pa.RecordBatch, span: Span = _NEAR) -> Gathering:
         """Begin to fetch the bytes of files that are read whole: see :func:`sheaf.engine.chunks.gather.is_gathered`."""
-        return Gathering(batch, lambda each: self._core.io.submit(self._range, each))
+        return Gathering(batch, lambda each: self._core.io.submit(self._range, each), span)
 
     def _range(self, each: PackRange) -> Buffer | None:
         try:

@@ -26,11 +26,9 @@ from sheaf.format.recipe_v1 import Row, decode_rows
 from sheaf.model.entries import PlaceKind
 from sheaf.storage.port import Buffer
 
-__all__ = ["WHOLE", "FetchRange", "Frame", "Gathered", "Gathering", "PackRange", "is_gathered"]
+__all__ = ["WHOLE", "FetchRange", "Frame", "Gathered", "Gathering", "PackRange", "Span", "is_gathered"]
 
 WHOLE: Final = 4 << 20  #: bytes; a larger file of several chunks is read as a stream, so that memory stays bounded
-_RANGE: Final = 8 << 20  # bytes fetched in one request
-
 Location = tuple[bytes, int, int]  #: of a frame: pack, offset, stored length
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -46,6 +44,14 @@ class PackRange(NamedTuple):
 
 #: Starts to fetch a range. The result is None if it can't be read as it is: moved, erased or damaged.
 FetchRange = Callable[[PackRange], "Future[Buffer | None]"]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """``bytes`` fetched in one request; a gap of at most ``gap`` bytes is fetched too, instead of with a second request."""
+
+    bytes: int = 8 << 20
+    gap: int = GAP
 
 
 class Frame(NamedTuple):
@@ -87,14 +93,15 @@ def is_gathered(batch: pa.RecordBatch) -> Mask:
 class Gathering:
     """Fetches the frames of the rows for which :func:`is_gathered` is true. The first requests are sent immediately."""
 
-    def __init__(self, batch: pa.RecordBatch, fetch: FetchRange) -> None:
+    def __init__(self, batch: pa.RecordBatch, fetch: FetchRange, span: Span) -> None:
         self._fetch = fetch
+        self._span = span
         self._rows = _Located.of(batch)
         size, content = batch["size"].to_numpy().tolist(), batch["content"].to_numpy(zero_copy_only=False).tolist()
         self._found = Gathered(size, content)
         self._known: dict[bytes, list[tuple[int, int, int]]] = {}  # by pack: start, end and number of fetched ranges
         self._found.lost.extend(self._rows.odd)
-        self._runs = [(first, last, each, fetch(each)) for first, last, each in self._rows.runs()]
+        self._runs = [(first, last, each, fetch(each)) for first, last, each in self._rows.runs(span)]
 
     def result(self) -> Gathered:
         """Wait for all bytes, and return them."""
@@ -135,7 +142,7 @@ class Gathering:
             elif there := self._find(row, listed):
                 late[row] = listed
                 missing |= there
-        for each, future in [(each, self._fetch(each)) for each in _ranges_of(missing)]:
+        for each, future in [(each, self._fetch(each)) for each in _ranges_of(missing, self._span)]:
             data = future.result()
             if data is not None:
                 self._add(each, data)
@@ -219,14 +226,14 @@ class _Located:
         columns = (column[first:last].tolist() for column in (self.row, self.offset, self.stored))
         return zip(*columns, self.recipe[first:last], strict=True)
 
-    def runs(self) -> Iterator[tuple[int, int, PackRange]]:
+    def runs(self, span: Span) -> Iterator[tuple[int, int, PackRange]]:
         """Yield what to fetch, as (first, end, range): neighbours in one pack, without big gaps."""
         end = self.offset + self.stored
-        new = (np.diff(self.pack) != 0) | (self.begin[1:] - end[:-1] > GAP)
+        new = (np.diff(self.pack) != 0) | (self.begin[1:] - end[:-1] > span.gap)
         first, edges = 0, [*(np.flatnonzero(new) + 1).tolist(), len(end)]
         for edge in edges:
             while first < edge:
-                limit = max(int(self.begin[first]) + _RANGE, int(end[first]))
+                limit = max(int(self.begin[first]) + span.bytes, int(end[first]))
                 last = first + int(np.searchsorted(end[first:edge], limit, side="right"))
                 low = int(self.begin[first:last].min())
                 if first and self.pack[first - 1] == self.pack[first]:
@@ -237,11 +244,15 @@ class _Located:
 
 
 def _live(batch: pa.RecordBatch) -> Ints:
-    """Return the bytes of the frames of each file in the pack of its recipe: 0 for a file that is one chunk."""
+    """Return the bytes of the frames of each file in the pack of its recipe: 0 for a file that is one chunk.
+
+    Without the column with these bytes, which callers may leave out, this is the file's size: at least as much.
+    """
     uses = batch["packs"]
     inner = uses.flatten()
     if not len(inner):
-        return np.zeros(batch.num_rows, np.int64)
+        is_recipe = batch["place"].to_numpy() == PlaceKind.RECIPE
+        return np.where(is_recipe, batch["size"].to_numpy() + batch["stored"].to_numpy(), 0).astype(np.int64)
     owner = np.repeat(np.arange(batch.num_rows), np.diff(uses.offsets.to_numpy()))
     packs = pa.concat_arrays([inner.field("pack"), batch["pack"]]).dictionary_encode().indices.to_numpy()
     is_own = packs[: len(inner)] == packs[len(inner) :][owner]
@@ -249,13 +260,13 @@ def _live(batch: pa.RecordBatch) -> Ints:
     return np.bincount(owner, live, batch.num_rows).astype(np.int64)
 
 
-def _ranges_of(missing: set[Location]) -> Iterator[PackRange]:
+def _ranges_of(missing: set[Location], span: Span) -> Iterator[PackRange]:
     """Yield what to fetch for some frames: neighbours in one pack, without big gaps."""
     current: PackRange | None = None
     for pack, offset, stored in sorted(missing):
         end = offset + stored
         if current is not None:
-            if pack == current.pack and offset - current.end <= GAP and end - current.start <= _RANGE:
+            if pack == current.pack and offset - current.end <= span.gap and end - current.start <= span.bytes:
                 current = PackRange(pack, current.start, max(end, current.end))
                 continue
             yield current
