@@ -49,7 +49,7 @@ class Gatherer:
         contents = self.shelf.contents
         gathered = contents.gather(self.batch).result()
         told = (lambda row: self.erased.append(self.name(row)), self._lost) if report else ()
-        return {self.name(row): bytes(data) for row, data in contents.files(self.batch, gathered, None, *told)}
+        return {self.name(row): bytes(data) for row, data in contents.gathered_files(self.batch, gathered, None, *told)}
 
     def _lost(self, row: int, error: SheafError) -> None:
         assert self.name(row) not in self.damaged, "named once"

@@ -78,8 +78,8 @@ class Counting(Contents):
         self.bytes = 0
         self.stop_after = stop_after
 
-    def files(self, batch: pa.RecordBatch, *told: Any) -> Iterator[tuple[int, Buffer]]:
-        for row, data in super().files(batch, *told):
+    def gathered_files(self, batch: pa.RecordBatch, *told: Any) -> Iterator[tuple[int, Buffer]]:
+        for row, data in super().gathered_files(batch, *told):
             self._count(batch["name"][row].as_py(), data)
             yield row, data
 
@@ -522,10 +522,10 @@ def test_a_second_process_at_the_same_destination_is_refused(shelf: Shelf, dest:
     tree = shelf.bundle({"a": b"1", "b": b"2"})
 
     class Reentrant(Counting):
-        def files(self, batch: pa.RecordBatch, *told: Any) -> Iterator[tuple[int, Buffer]]:
+        def gathered_files(self, batch: pa.RecordBatch, *told: Any) -> Iterator[tuple[int, Buffer]]:
             with pytest.raises(Refused, match="another process is downloading"):
                 download(tree, shelf.contents, dest)
-            yield from super().files(batch, *told)
+            yield from super().gathered_files(batch, *told)
 
     download(tree, Reentrant(shelf), dest)
     assert names(dest) == ["a", "b"]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from operator import itemgetter
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 from blake3 import blake3
 
-from sheaf.engine.chunks.gather import Gathered, Gathering, PackRange, Span
+from sheaf.engine.chunks.gather import Gathered, Gathering, PackRange, Span, is_gathered, slices
 from sheaf.engine.chunks.salvage import salvage
 from sheaf.engine.chunks.wants import DAMAGE, FRAME, GAP, OnDamaged, OnErased, Want
 from sheaf.engine.core import Core
@@ -26,7 +26,7 @@ from sheaf.format.frame_v1 import RAW, unframe
 from sheaf.format.recipe_v1 import Part, Row, decode_part
 from sheaf.format.session_v1 import Notice, unseal
 from sheaf.format.store_v1 import MAX_CHUNK
-from sheaf.model.entries import ChunkPlace, ManifestEntry, ObjectPlace, PlaceKind, RecipePlace
+from sheaf.model.entries import ChunkPlace, ManifestEntry, ObjectPlace, RecipePlace
 from sheaf.storage.port import Buffer
 
 __all__ = ["DAMAGE", "Contents", "Erased", "OnDamaged", "OnErased", "Want", "opened"]
@@ -57,26 +57,27 @@ class Contents:
 
     # -- files ---------------------------------------------------------------------------------------------------------
 
-    def chunks(
+    def files(
         self, batch: pa.RecordBatch, on_erased: OnErased | None = None, on_damaged: OnDamaged | None = None
-    ) -> Iterator[tuple[int, bytes]]:
-        """Yield (row number, content) of the rows of a batch whose file is one chunk, in the order in which they are stored.
+    ) -> Iterator[tuple[int, Buffer]]:
+        """Yield (row, verified content) of the rows of a batch whose file is read whole, see :func:`is_gathered`.
 
+        Some megabytes are in memory at a time, in the order of rows; among these files come as they are stored.
         ``on_erased``: called with the numbers of rows whose bytes were erased; without it the first one raises Erased.
         ``on_damaged``: called with the numbers of rows whose bytes are missing or damaged, and the error; without it
         the first one raises.
         """
-        rows = np.flatnonzero(batch["place"].to_numpy() == PlaceKind.CHUNK)
-        if not len(rows):
-            return
-        chosen = batch.take(pa.array(rows))
-        columns = (
-            chosen[name].to_numpy(zero_copy_only=False).tolist()
-            for name in ("pack", "offset", "stored", "content", "size")
-        )
-        wants = list(map(Want._make, zip(rows.tolist(), *columns, strict=True)))
-        wants.sort(key=itemgetter(1, 2))  # pack, offset
-        yield from self.fetch(wants, on_erased, on_damaged)
+        pending: deque[tuple[int, pa.RecordBatch, Gathering]] = deque()
+        for start, end in [*slices(np.where(is_gathered(batch), batch["size"].to_numpy(), 0)), (0, 0)]:
+            if start < end:
+                part = batch.slice(start, end - start)
+                pending.append((start, part, self.gather(part)))
+            # The next files are fetched while these are used.
+            while pending and (len(pending) > 1 or start == end):
+                first, part, gathering = pending.popleft()
+                told = (callback and partial(_report, callback, first) for callback in (on_erased, on_damaged))
+                for row, data in self.gathered_files(part, gathering.result(), None, *told):
+                    yield first + row, data
 
     def gather(self, batch: pa.RecordBatch, span: Span = _NEAR) -> Gathering:
         """Begin to fetch the bytes of files that are read whole: see :func:`sheaf.engine.chunks.gather.is_gathered`."""
@@ -89,7 +90,7 @@ class Contents:
         except DAMAGE:
             return None
 
-    def files(
+    def gathered_files(
         self,
         batch: pa.RecordBatch,
         gathered: Gathered,
@@ -99,7 +100,7 @@ class Contents:
     ) -> Iterator[tuple[int, Buffer]]:
         """Yield (row, verified content) of files that were gathered, about in the order in which they are stored.
 
-        ``rows``: only these. The callbacks are as in :meth:`chunks`. A buffer keeps the bytes that were fetched with it
+        ``rows``: only these. The callbacks are as in :meth:`files`. A buffer keeps the bytes that were fetched with it
         in memory.
         """
         lost: list[int] = []
@@ -462,6 +463,11 @@ class Contents:
             Corrupt: no record says where it is.
         """
         return self._trail.find(pack, offset)
+
+
+def _report(callback: Callable[..., object], start: int, row: int, *error: SheafError) -> None:
+    """Call a callback with a row of a slice that begins at row ``start``."""
+    callback(start + row, *error)
 
 
 def _overlapping(part: Part, base: int, start: int, end: int) -> Iterator[tuple[int, int]]:

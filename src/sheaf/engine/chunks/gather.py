@@ -26,8 +26,10 @@ from sheaf.format.recipe_v1 import Row, decode_rows
 from sheaf.model.entries import PlaceKind
 from sheaf.storage.port import Buffer
 
-__all__ = ["WHOLE", "FetchRange", "Frame", "Gathered", "Gathering", "PackRange", "Span", "is_gathered"]
+__all__ = ["WHOLE", "FetchRange", "Frame", "Gathered", "Gathering", "PackRange", "Span", "is_gathered", "slices"]
 
+_SLICE_ROWS: Final = 2048  # enough to make the hand-over between threads cheap
+_SLICE_BYTES: Final = 8 << 20  # bounds the memory that is needed
 WHOLE: Final = 4 << 20  #: bytes; a larger file of several chunks is read as a stream, so that memory stays bounded
 Location = tuple[bytes, int, int]  #: of a frame: pack, offset, stored length
 Ints = npt.NDArray[np.int64]
@@ -88,6 +90,17 @@ def is_gathered(batch: pa.RecordBatch) -> Mask:
     place, size = batch["place"].to_numpy(), batch["size"].to_numpy()
     found: Mask = (size > 0) & ((place == PlaceKind.CHUNK) | ((place == PlaceKind.RECIPE) & (size <= WHOLE)))
     return found
+
+
+def slices(size: Ints) -> Iterator[tuple[int, int]]:
+    """Yield slices of rows to gather at once, as (start, end). ``size``: bytes of the rows, 0 for those not gathered."""
+    ends = np.cumsum(size)
+    start = 0
+    while start < len(size):
+        limit = (ends[start - 1] if start else 0) + _SLICE_BYTES
+        end = min(max(int(np.searchsorted(ends, limit, side="right")), start + 1), start + _SLICE_ROWS)
+        yield start, end
+        start = end
 
 
 class Gathering:

@@ -35,7 +35,7 @@ class Bulk:
         gathered = self._contents.gather(batch, _SPAN).result()
         # Several threads that extract small files only wait for Python's lock, twice a file.
         with self._turn if sum(map(len, gathered.ranges)) < _SMALL * batch.num_rows else nullcontext():
-            for row, data in self._contents.files(batch, gathered):
+            for row, data in self._contents.gathered_files(batch, gathered):
                 whole[row] = bytes(data)
         for row in np.flatnonzero(~is_gathered(batch) & (size > 0)).tolist():
             whole[row] = self._contents.read(entry_at(batch, row))

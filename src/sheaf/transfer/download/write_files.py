@@ -14,7 +14,6 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Event
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sheaf.engine.chunks.chunk_reader import Contents
-from sheaf.engine.chunks.gather import is_gathered
+from sheaf.engine.chunks.gather import is_gathered, slices
 from sheaf.engine.manifest.tree import entry_at
 from sheaf.errors import Corrupt
 from sheaf.fork import Threads
@@ -41,9 +40,6 @@ from sheaf.transfer.local.statcache import StatCache
 from sheaf.transfer.progress import Meter
 
 __all__ = ["Filling", "check_names", "paths_of"]
-
-_SLICE_ROWS: Final = 2048  # per task: enough to make the hand-over between threads cheap
-_SLICE_BYTES: Final = 8 << 20  # per task: bounds the memory that it needs
 
 Mask = npt.NDArray[np.bool_]
 
@@ -120,7 +116,7 @@ class Filling:
                 large = _is_large(batch)
                 size = np.where(large, 0, batch["size"].to_numpy())
                 self._writers.expect(batch.num_rows, int(size.sum()))
-                for start, end in _slices(size):
+                for start, end in slices(size):
                     part, apart = batch.slice(start, end - start), large[start:end]
                     yield partial(self._groups.write, part.filter(pa.array(~apart)) if apart.any() else part)
                     for row in _where(apart):
@@ -171,14 +167,3 @@ def _is_large(batch: pa.RecordBatch) -> Mask:
     is_file = (kind == Kind.FILE) & (batch["size"].to_numpy() > 0)
     large: Mask = (is_file & ~is_gathered(batch)) | (kind == Kind.EXTERNAL)
     return large
-
-
-def _slices(size: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Yield slices of rows, as (start, end), that are neither too many nor have too many bytes."""
-    ends = np.cumsum(size)
-    start = 0
-    while start < len(size):
-        limit = (ends[start - 1] if start else 0) + _SLICE_BYTES
-        end = min(max(int(np.searchsorted(ends, limit, side="right")), start + 1), start + _SLICE_ROWS)
-        yield start, end
-        start = end

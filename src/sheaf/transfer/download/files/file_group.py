@@ -191,7 +191,7 @@ class _Group:
         for i in left:
             if not self.rows.size[wanted[i]]:
                 yield wanted[i], b""
-        for i, data in self.of.contents.files(chosen, gathered, stored, on_erased, on_damaged):
+        for i, data in self.of.contents.gathered_files(chosen, gathered, stored, on_erased, on_damaged):
             yield wanted[i], data
 
     def _write_here(self, found: Iterator[tuple[int, Buffer]]) -> None:
