@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import subprocess
@@ -190,6 +191,26 @@ def test_a_group_that_has_no_room_in_the_memory_is_written_here(dest: Path, writ
     fetched(shelf_with(worker_files=1, worker_room=10_000), dest)
     assert len(written_here) == len(files())
     assert look(dest) == expected()
+
+
+def test_the_folder_stays_locked_until_a_process_has_ended(tmp_path: Path) -> None:
+    """If the download is killed, the next one must not write while a process of the first one still does."""
+    (tmp_path / "lock").touch()
+    root, held = os.open(tmp_path, os.O_RDONLY), os.open(tmp_path / "lock", os.O_RDWR)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    writer = WriterProcess.start(sys.executable, root, held, 0, 1 << 20)
+    os.close(held)
+    other = os.open(tmp_path / "lock", os.O_RDWR)
+    try:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        writer.connection.close()
+        assert writer.process.wait(30) == 0, "it ends with the process that started it"
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        writer.stop()
+        for fd in (other, root):
+            os.close(fd)
 
 
 # -- what they can't write ---------------------------------------------------------------------------------------------

@@ -167,7 +167,9 @@ class _Job:
         self.meter.start("download")
         refuse = None if self.skip_on_error else refusal_at(partial, "download")
         cache = self.cache if self.selection == Selection() else None
-        filling = Filling(self.contents, partial.tree, partial.resumed, self.meter, self.workers, refuse, cache)
+        filling = Filling(
+            self.contents, partial.tree, partial.lock, partial.resumed, self.meter, self.workers, refuse, cache
+        )
         filled = filling.run(self.selection.rows(self.tree))
         partial.start_installing(filled.erased, ((each.path, each.reason) for each in filled.damaged))
         return filled

@@ -187,7 +187,8 @@ class _Updating:
         self.meter.start("download")
         rows = self.plan.rows(self.target, self.plan.fetch)
         refuse = None if self.skip_on_error else refusal_at(partial, "update")
-        return Filling(self.contents, partial.tree, partial.resumed, self.meter, WORKERS, refuse).run(rows)
+        common = self.contents, partial.tree, partial.lock, partial.resumed
+        return Filling(*common, self.meter, WORKERS, refuse).run(rows)
 
     def _ensure_unchanged(self) -> None:
         """Raise LocalChanges for entries that were edited since the scan: the bytes may have been fetched for hours."""

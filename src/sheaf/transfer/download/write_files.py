@@ -48,12 +48,15 @@ Mask = npt.NDArray[np.bool_]
 class Filling:
     """Writes rows below ``root``, a descriptor. ``resumed``: files of an earlier attempt may exist.
 
+    ``lock``: a locked descriptor, see :meth:`sheaf.transfer.download.files.writer_pool.WriterProcess.start`.
+
     ``refuse``: makes the error to raise when files are damaged; None: skip them. ``cache``: where the hashes of the
     written files are noted.
     """
 
     contents: Contents
     root: int
+    lock: int
     resumed: bool
     meter: Meter
     workers: int
@@ -67,7 +70,7 @@ class Filling:
     def __post_init__(self) -> None:
         common = self.contents, self.root, self.resumed, self.meter
         masked = _masked_bits(self.root)
-        self._writers = Writers(self.workers, self.contents.limits, self.root, masked)
+        self._writers = Writers(self.workers, self.contents.limits, self.root, self.lock, masked)
         self._groups = FileGroups(*common, masked, self._writers, self._ensure_needed)
         self._large = LargeFiles(*common, self.refuse, self._ensure_needed)
 

@@ -52,14 +52,15 @@ class WriterProcess:
     memory: mmap.mmap
 
     @classmethod
-    def start(cls, python: str, root: int, masked: int, room: int) -> WriterProcess:
+    def start(cls, python: str, root: int, lock: int, masked: int, room: int) -> WriterProcess:
         """Start a worker for files below ``root``, a descriptor. Raises OSError if the system allows no more processes.
 
+        ``lock``: a locked descriptor, which stays locked until the worker has ended, even if this process is killed.
         ``masked``: the permission bits that new files don't get. ``room``: bytes of the shared memory.
         """
         ours, theirs = Pipe()
         with theirs, _memory(room) as file:
-            passed = (theirs.fileno(), file.fileno(), root)
+            passed = (theirs.fileno(), file.fileno(), root, lock)
             numbers = (theirs.fileno(), file.fileno(), room, root, masked)
             # A worker needs no stderr: a file that fails there is written again here, which reports the error.
             quiet = subprocess.DEVNULL
@@ -116,12 +117,13 @@ def request_of(
 class Writers:
     """Up to ``count`` workers for files below ``root``, started once there is much to write. Call ``close`` at the end.
 
-    ``masked``: the permission bits that new files don't get.
+    ``lock``, ``masked``: as in :meth:`WriterProcess.start`.
     """
 
     count: int
     limits: Limits
     root: int
+    lock: int
     masked: int
     _files: int = 0
     _bytes: int = 0
@@ -144,7 +146,7 @@ class Writers:
         assert self._all is not None
         for _ in range(min(self.count, _MOST)):
             try:
-                writer = WriterProcess.start(python, self.root, self.masked, self.limits.worker_room)
+                writer = WriterProcess.start(python, self.root, self.lock, self.masked, self.limits.worker_room)
             except OSError:
                 return
             self._all.append(writer)

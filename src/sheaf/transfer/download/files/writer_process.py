@@ -9,6 +9,7 @@ bits that new files don't get. It imports little, so that it starts fast.
 from __future__ import annotations
 
 import mmap
+import os
 import signal
 import sys
 import time
@@ -68,6 +69,7 @@ class _Writing:
         self._memory = memoryview(memory)
         self._root = root
         self._masked = masked
+        self._parent = os.getppid()
 
     def run(self) -> None:
         """Answer requests until the socket is closed."""
@@ -95,6 +97,9 @@ class _Writing:
         )
         with Anchor(self._root) as anchor:
             for i, (folder, name, mode, mtime, size, content, count, end) in enumerate(columns):
+                if os.getppid() != self._parent:
+                    # The download was killed. The next one, which waits for this process, continues.
+                    raise EOFError
                 state = None
                 data = assemble(
                     [(self._memory[at : at + stored], length) for at, stored, length in frames[end - count : end]],
