@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.format.samples import ID, digest
 
-from sheaf.errors import Corrupt
+from sheaf.errors import Corrupt, Unsupported
 from sheaf.format import keys
 from sheaf.format.columns import HASH, U32, decode_columns, encode_columns, hashes_of, leading
 from sheaf.format.envelope import encode_envelope, sealed
 from sheaf.format.index_v1 import decode_index, encode_index, sorted_segment
 from sheaf.format.moved_v1 import decode_moved, encode_moved
-from sheaf.format.recipe_v1 import MAX_PART, MIN_PART, Row, cut_parts, decode_part, encode_part
+from sheaf.format.recipe_v1 import MAX_PART, MIN_PART, Row, cut_parts, decode_part, decode_rows, encode_part
 from sheaf.format.session_v1 import Condemned, decode_condemned, encode_condemned
 from sheaf.format.store_v1 import MAX_CHUNK
 from sheaf.model.ids import ksuid
@@ -33,6 +33,27 @@ def test_a_part_comes_out_as_it_went_in(level: int, rows: list[Row]) -> None:
     assert part.level == level
     assert [part.row(i) for i in range(len(rows))] == rows
     assert len({pack.tobytes() for pack in part.packs}) == len(part.packs)
+
+
+@given(rows=st.one_of(ROWS, st.just([(digest(i), 1 + i, digest(i % 3), i, i) for i in range(100)])))
+def test_rows_are_those_of_the_part(rows: list[Row]) -> None:
+    assert decode_rows(encode_part(0, rows), "part") == rows
+    assert decode_rows(encode_part(1, rows), "part") is None
+
+
+@given(rows=ROWS, cut=st.integers(1, 500), at=st.integers(0, 10_000), bit=st.integers(0, 7))
+def test_rows_of_a_damaged_part_are_those_of_the_part_or_refused(rows: list[Row], cut: int, at: int, bit: int) -> None:
+    whole = encode_part(0, rows)
+    flipped = bytearray(whole)
+    flipped[at % len(whole)] ^= 1 << bit
+    for data in (whole[: -min(cut, len(whole))], bytes(flipped)):
+        try:
+            part = decode_part(data, "part")
+        except (Corrupt, Unsupported):
+            with pytest.raises((Corrupt, Unsupported)):
+                decode_rows(data, "part")
+        else:
+            assert decode_rows(data, "part") == [part.row(i) for i in range(len(part.hashes))]
 
 
 @pytest.mark.parametrize(

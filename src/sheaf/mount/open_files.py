@@ -1,8 +1,8 @@
 """Read opened files: verified, cached in memory, and read ahead if the reads are sequential.
 
 A big file is cached in blocks of 1 MiB. The longer it is read sequentially, the more blocks are fetched ahead, in
-parallel. Small files are one chunk each and are stored in the order of the manifest: reading them in that order fetches
-hundreds with one request.
+parallel. Small files, which are one block at most, are stored in the order of the manifest: reading them in that order
+fetches hundreds with one request.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
 from typing import Final
+
+import pyarrow as pa
 
 from sheaf.engine.block_cache import BlockCache
 from sheaf.engine.chunks.chunk_reader import Contents
@@ -176,10 +177,13 @@ class BundleReader:
         size = min(size, file.size - offset)
         if size <= 0:
             return b""
-        if file.data is None and file.leaf.place[file.row] == PlaceKind.CHUNK:
-            self._advance(file.leaf.first + file.row)
-            file.data = self.pool.get((file.content, WHOLE), lambda: self._small(file.leaf, file.row, 1))
         if file.data is not None:
+            return memoryview(file.data)[offset : offset + size]
+        key = _small_key(file.leaf, file.row)
+        if key is not None:
+            self._advance(file.leaf.first + file.row, file.size)
+        if key == (file.content, WHOLE):
+            file.data = self.pool.get(key, lambda: self._small(file.leaf, file.row, 1))
             return memoryview(file.data)[offset : offset + size]
         return self._big(file, offset, size)
 
@@ -224,8 +228,8 @@ class BundleReader:
 
     # -- small files ---------------------------------------------------------------------------------------------------
 
-    def _advance(self, rank: int) -> None:
-        """Recognise sequential reads of small files, and fetch those that come next."""
+    def _advance(self, rank: int, size: int) -> None:
+        """Recognise sequential reads of small files, and fetch those that come next: if they are of this size, some MiB."""
         stream = next((s for s in self._streams if s.at < rank <= s.at + _NEAR), None)
         if stream is None:
             if all(s.at != rank for s in self._streams):
@@ -234,7 +238,7 @@ class BundleReader:
         stream.at = rank
         if self.pool.ahead and rank + stream.window // 2 >= stream.until:
             start = max(stream.until, rank + 1)
-            stream.window = min(stream.window * 2, _MOST_ROWS)
+            stream.window = min(stream.window * 2, _MOST_ROWS, max(_MOST_BYTES // size, 2))
             stream.until = start + stream.window
             self.pool.later(lambda: self._neighbours(start, stream.window))
 
@@ -244,19 +248,36 @@ class BundleReader:
             return
         leaf = self.ranks.leaf(start)
         row = start - leaf.first
-        count = min(count, len(leaf) - row)
-        keys = [
-            (leaf.content[i], WHOLE)
-            for i in islice(range(row, row + count), _MOST_ROWS)
-            if leaf.place[i] == PlaceKind.CHUNK
-        ]
+        count, total, keys = min(count, len(leaf) - row), 0, list[Key]()
+        for i in range(row, row + count):
+            key = _small_key(leaf, i)
+            if key is not None:
+                total += leaf.size[i]
+                if total > _MOST_BYTES and keys:
+                    count = i - row
+                    break
+                keys.append(key)
         if keys:
             self.pool.fetch(keys, lambda: self._small(leaf, row, count))
 
     def _small(self, leaf: Leaf, row: int, count: int) -> Iterator[tuple[Key, Buffer]]:
-        total = 0
-        for i, data in self.contents.chunks(leaf.batch.slice(row, count)):
-            yield (leaf.content[row + i], WHOLE), data
-            total += len(data)
-            if total > _MOST_BYTES:
-                return
+        batch = leaf.batch.slice(row, count)
+        small = [i for i in range(count) if _small_key(leaf, row + i) is not None]
+        if len(small) < count:
+            batch = batch.take(pa.array(small, pa.int64()))
+        for i, data in self.contents.gathered_files(batch, self.contents.gather(batch).result()):
+            key = _small_key(leaf, row + small[i])
+            if key is not None:
+                # A copy: a view would keep the bytes in memory that were fetched with it.
+                yield key, bytes(data)
+
+
+def _small_key(leaf: Leaf, row: int) -> Key | None:
+    """Return the key of the bytes of a file that is fetched with its neighbours, None for any other row."""
+    match leaf.place[row]:
+        case PlaceKind.CHUNK:
+            return leaf.content[row], WHOLE
+        case PlaceKind.RECIPE if leaf.size[row] <= BLOCK:
+            return leaf.content[row], 0
+        case _:
+            return None

@@ -226,7 +226,7 @@ class Bundle:
 
         return transfer.Batches(
             self.tree,
-            engine.Bulk(self._context.core, self._contents),
+            engine.Bulk(self._contents),
             glob,
             batch,
             shuffle=shuffle,
@@ -293,6 +293,7 @@ class Bundle:
         meter = transfer.Meter(progress, "download")
         if not path and name_filter is None and files is None:
             meter.add_total(files=self.files, size=self.size)
+        cache = transfer.hashes_of(self._context, Path(dest))
         done = download(
             self.tree,
             self._contents,
@@ -303,11 +304,11 @@ class Bundle:
             force=force,
             skip_on_error=skip_on_error,
             concurrency=max(1, min(concurrency or most, 4 * most)),
-            cache=transfer.hashes_of(self._context, Path(dest)),
+            cache=cache,
             meter=meter,
         )
         if not path and name_filter is None and files is None:
-            transfer.note(self._context, self.tree, self.id, Path(dest))
+            transfer.note(self._context, self.tree, self.id, Path(dest), cache)
         return done
 
     def download_file(

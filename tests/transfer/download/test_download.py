@@ -4,7 +4,7 @@ import os
 import random
 import stat
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from tests.transfer.bundles import MTIME, File, Folder, Item, Link, Shelf, look
 
 from sheaf.engine.chunks.chunk_reader import Contents
+from sheaf.engine.chunks.gather import WHOLE
 from sheaf.errors import Corrupt, InvalidInput, NoSpace, NotFound, Refused, SheafError
 from sheaf.model.entries import Kind, ManifestEntry
 from sheaf.storage.port import Buffer
@@ -21,7 +22,7 @@ from sheaf.transfer.download.download import download
 from sheaf.transfer.local.name_collisions import Folding
 from sheaf.transfer.progress import Meter
 
-BIG = random.Random(5).randbytes(3 << 20)
+BIG = random.Random(5).randbytes(WHOLE + (1 << 20))  # too large to be written from memory
 ITEMS: dict[str, Item] = {
     "readme": File(b"hello", 0o640),
     "run.sh": File(b"#!/bin/sh\n", 0o755),
@@ -77,15 +78,16 @@ class Counting(Contents):
         self.bytes = 0
         self.stop_after = stop_after
 
-    def chunks(self, batch: pa.RecordBatch, *told: Any) -> Iterator[tuple[int, bytes]]:
-        for row, data in super().chunks(batch, *told):
+    def gathered_files(self, batch: pa.RecordBatch, *told: Any) -> Iterator[tuple[int, Buffer]]:
+        for row, data in super().gathered_files(batch, *told):
             self._count(batch["name"][row].as_py(), data)
             yield row, data
 
-    def blocks(self, entry: ManifestEntry, start: int = 0, length: int | None = None) -> Iterator[Buffer]:
-        for block in super().blocks(entry, start, length):
-            self._count(entry.name, block)
-            yield block
+    def block_groups(self, entry: ManifestEntry, start: int = 0) -> Iterator[Sequence[Buffer]]:
+        for blocks in super().block_groups(entry, start):
+            for block in blocks:
+                self._count(entry.name, block)
+            yield blocks
 
     def _count(self, name: str, data: Buffer) -> None:
         if self.stop_after is not None and len(self.fetched) >= self.stop_after:
@@ -520,10 +522,10 @@ def test_a_second_process_at_the_same_destination_is_refused(shelf: Shelf, dest:
     tree = shelf.bundle({"a": b"1", "b": b"2"})
 
     class Reentrant(Counting):
-        def chunks(self, batch: pa.RecordBatch, *told: Any) -> Iterator[tuple[int, bytes]]:
+        def gathered_files(self, batch: pa.RecordBatch, *told: Any) -> Iterator[tuple[int, Buffer]]:
             with pytest.raises(Refused, match="another process is downloading"):
                 download(tree, shelf.contents, dest)
-            yield from super().chunks(batch, *told)
+            yield from super().gathered_files(batch, *told)
 
     download(tree, Reentrant(shelf), dest)
     assert names(dest) == ["a", "b"]

@@ -13,7 +13,7 @@ from tests.cli.conftest import Cli
 import sheaf
 from sheaf.cli.verbs import SHEAF
 from sheaf.cli.verbs import sheaf as tree
-from sheaf.transfer.download.sparse import end_sparse, write_sparse
+from sheaf.transfer.download.files.sparse import end_sparse, write_sparse
 
 MIB = 1 << 20
 

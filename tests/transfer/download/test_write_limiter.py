@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from sheaf.transfer.download.write_limiter import Turns
+from sheaf.transfer.download.files.write_limiter import Turns
 
 
 def most_at_once(turns: Turns, threads: int) -> int:
@@ -53,7 +53,7 @@ class Clock:
 @pytest.mark.parametrize(("waited", "over"), [(10.0, True), (1.0, False)])
 def test_turns_end_where_threads_mostly_wait(monkeypatch: pytest.MonkeyPatch, waited: float, over: bool) -> None:
     turns, clock = Turns(), Clock()
-    monkeypatch.setattr("sheaf.transfer.download.write_limiter.time", clock)
+    monkeypatch.setattr("sheaf.transfer.download.files.write_limiter.time", clock)
     with turns.turn():
         clock.cpu += 1.0
         clock.wall += 1.0 + waited

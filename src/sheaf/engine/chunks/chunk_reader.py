@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from operator import itemgetter
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 from blake3 import blake3
 
+from sheaf.engine.chunks.gather import Gathered, Gathering, PackRange, Span, is_gathered, slices
+from sheaf.engine.chunks.salvage import salvage
 from sheaf.engine.chunks.spans import in_order, spans, too_long
 from sheaf.engine.chunks.wants import DAMAGE, FRAME, OnDamaged, OnErased, Want
 from sheaf.engine.core import Core
@@ -25,13 +27,15 @@ from sheaf.format.frame_v1 import RAW, unframe
 from sheaf.format.recipe_v1 import Part, Row, decode_part
 from sheaf.format.session_v1 import Notice, unseal
 from sheaf.format.store_v1 import MAX_CHUNK
-from sheaf.model.entries import ChunkPlace, ManifestEntry, ObjectPlace, PlaceKind, RecipePlace
+from sheaf.model.entries import ChunkPlace, ManifestEntry, ObjectPlace, RecipePlace
 from sheaf.storage.port import Buffer
 
 __all__ = ["DAMAGE", "Contents", "Erased", "OnDamaged", "OnErased", "Want", "opened"]
 
+_NEAR = Span()
 _AHEAD = 16  # spans being fetched while one is consumed, and
 _AHEAD_BYTES = 32 << 20  # their stored bytes
+_GROUP = 1 << 20  # bytes of contents that a thread decompresses and verifies at once
 _MOVES = 3  # times that a pack may be repacked while its chunk is fetched
 
 
@@ -54,26 +58,61 @@ class Contents:
 
     # -- files ---------------------------------------------------------------------------------------------------------
 
-    def chunks(
+    def files(
         self, batch: pa.RecordBatch, on_erased: OnErased | None = None, on_damaged: OnDamaged | None = None
-    ) -> Iterator[tuple[int, bytes]]:
-        """Yield (row number, content) of the rows of a batch whose file is one chunk, in the order in which they are stored.
+    ) -> Iterator[tuple[int, Buffer]]:
+        """Yield (row, verified content) of the rows of a batch whose file is read whole, see :func:`is_gathered`.
 
+        Some megabytes are in memory at a time, in the order of rows; among these files come as they are stored.
         ``on_erased``: called with the numbers of rows whose bytes were erased; without it the first one raises Erased.
         ``on_damaged``: called with the numbers of rows whose bytes are missing or damaged, and the error; without it
         the first one raises.
         """
-        rows = np.flatnonzero(batch["place"].to_numpy() == PlaceKind.CHUNK)
-        if not len(rows):
-            return
-        chosen = batch.take(pa.array(rows))
-        columns = (
-            chosen[name].to_numpy(zero_copy_only=False).tolist()
-            for name in ("pack", "offset", "stored", "content", "size")
-        )
-        wants = list(map(Want._make, zip(rows.tolist(), *columns, strict=True)))
-        wants.sort(key=itemgetter(1, 2))  # pack, offset
-        yield from self.fetch(wants, on_erased, on_damaged)
+        pending: deque[tuple[int, pa.RecordBatch, Gathering]] = deque()
+        for start, end in [*slices(np.where(is_gathered(batch), batch["size"].to_numpy(), 0)), (0, 0)]:
+            if start < end:
+                part = batch.slice(start, end - start)
+                pending.append((start, part, self.gather(part)))
+            # The next files are fetched while these are used.
+            while pending and (len(pending) > 1 or start == end):
+                first, part, gathering = pending.popleft()
+                told = (callback and partial(_report, callback, first) for callback in (on_erased, on_damaged))
+                for row, data in self.gathered_files(part, gathering.result(), None, *told):
+                    yield first + row, data
+
+    def gather(self, batch: pa.RecordBatch, span: Span = _NEAR) -> Gathering:
+        """Begin to fetch the bytes of files that are read whole: see :func:`sheaf.engine.chunks.gather.is_gathered`."""
+        return Gathering(batch, lambda each: self._core.io.submit(self._range, each), span)
+
+    def _range(self, each: PackRange) -> Buffer | None:
+        try:
+            wanted = [(each.start, each.end - each.start)]
+            return self._core.backend.get_ranges(keys.pack(each.pack), wanted)[0]
+        except DAMAGE:
+            return None
+
+    def gathered_files(
+        self,
+        batch: pa.RecordBatch,
+        gathered: Gathered,
+        rows: Sequence[int] | None = None,
+        on_erased: OnErased | None = None,
+        on_damaged: OnDamaged | None = None,
+    ) -> Iterator[tuple[int, Buffer]]:
+        """Yield (row, verified content) of files that were gathered, about in the order in which they are stored.
+
+        ``rows``: only these. The callbacks are as in :meth:`files`. A buffer keeps the bytes that were fetched with it
+        in memory.
+        """
+        lost: list[int] = []
+        for row in [*gathered.frames, *gathered.lost] if rows is None else rows:
+            data = gathered.file(row) if row in gathered.frames else None
+            if data is None:
+                lost.append(row)
+            else:
+                yield row, data
+        if lost:
+            yield from salvage(self, batch, lost, on_erased, on_damaged)
 
     def blocks(self, entry: ManifestEntry, start: int = 0, length: int | None = None) -> Iterator[Buffer]:
         """Yield ``length`` bytes of a file from ``start`` on (None: to the end) as consecutive blocks.
@@ -97,6 +136,40 @@ class Contents:
             raise self._notice(entry) from None
         if at != end:
             raise Corrupt(f"'{entry.path}' has {at} bytes in the store, but {end} in its manifest")
+
+    def block_groups(self, entry: ManifestEntry, start: int = 0) -> Iterator[Sequence[Buffer]]:
+        """Yield the bytes of a large file from ``start`` on as groups of consecutive blocks of a few megabytes.
+
+        They are decompressed and verified in threads of ``Core.cpu``, so this must not be called in one of those. Raises as
+        :meth:`blocks`.
+        """
+        if not isinstance(entry.place, RecipePlace):
+            yield from ([block] for block in self.blocks(entry, start))
+            return
+        at = start
+        try:
+            for group in self._opened_ahead(self._wanted(entry, entry.place, start, entry.size)):
+                blocks = [block[max(start - offset, 0) :] for offset, block in group]
+                at += sum(map(len, blocks))
+                yield blocks
+        except Erased:
+            raise self._notice(entry) from None
+        if at != entry.size:
+            raise Corrupt(f"'{entry.path}' has {at} bytes in the store, but {entry.size} in its manifest")
+
+    def _opened_ahead(self, wants: Iterable[Want]) -> Iterator[list[tuple[int, Buffer]]]:
+        """Yield (tag, chunk) in the order given, some megabytes at a time; the next ones are opened in the meantime."""
+        pending: deque[Future[list[tuple[int, Buffer]]]] = deque()
+        for span in self._spans(wants):
+            for group in _groups(span):
+                pending.append(self._core.cpu.submit(self._open_all, group))
+                if len(pending) > self._core.workers:
+                    yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+    def _open_all(self, tried: list[Tried]) -> list[tuple[int, Buffer]]:
+        return list(self._opened(tried, None, None, opened_view))
 
     def read(self, entry: ManifestEntry, start: int = 0, length: int | None = None) -> bytes:
         """Return ``length`` bytes of a file from ``start`` on as one object. Raises as :meth:`blocks`."""
@@ -402,6 +475,11 @@ class Contents:
         return self._trail.find(pack, offset)
 
 
+def _report(callback: Callable[..., object], start: int, row: int, *error: SheafError) -> None:
+    """Call a callback with a row of a slice that begins at row ``start``."""
+    callback(start + row, *error)
+
+
 def _overlapping(part: Part, base: int, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Yield (row, offset in the file) of the rows that overlap a range. ``base``: offset of the part in the file."""
     ends = base + np.cumsum(part.lengths, dtype=np.int64)
@@ -411,6 +489,20 @@ def _overlapping(part: Part, base: int, start: int, end: int) -> Iterator[tuple[
         if at >= end:
             return
         yield i, at
+
+
+def _groups(span: Sequence[Tried]) -> Iterator[list[Tried]]:
+    """Cut a span into groups of a few megabytes of contents, which may be much more than what is stored."""
+    group: list[Tried] = []
+    size = 0
+    for tried in span:
+        group.append(tried)
+        size += tried[0].length
+        if size >= _GROUP:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
 
 
 def _of_sane_length(wants: Iterable[Want], on_damaged: OnDamaged) -> Iterator[Want]:

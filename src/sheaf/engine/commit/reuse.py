@@ -13,9 +13,9 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from sheaf.engine.chunks.chunk_reader import DAMAGE, Contents, Erased
+from sheaf.engine.chunks.gather import is_gathered
 from sheaf.engine.manifest.node_store import Nodes
 from sheaf.engine.manifest.tree import entries, entry_at
 from sheaf.engine.sessions.damage import Noted
@@ -102,9 +102,9 @@ def _read(contents: Contents, rows: pa.RecordBatch) -> None:
     def refuse(row: int, error: SheafError) -> None:
         raise _not_reused(f"'{entry_at(rows, row).path}'", error)
 
-    for _ in contents.chunks(rows, lambda row: None, refuse):
+    for _ in contents.files(rows, lambda row: None, refuse):
         pass
-    for entry in entries(rows.filter(pc.not_equal(rows["place"], int(PlaceKind.CHUNK)))):
+    for entry in entries(rows.filter(pa.array(~is_gathered(rows)))):
         try:
             for _ in contents.blocks(entry):
                 pass

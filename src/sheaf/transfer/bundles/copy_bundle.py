@@ -178,7 +178,7 @@ class _Far:
     def frames(self, wanted: Sequence[int]) -> list[Frame]:
         """Return the verified frames of some files, by number, in the form in which they will be stored."""
         chosen = self._batch.take(pa.array(list(wanted), pa.int64()))
-        found = dict(self._contents.chunks(chosen))
+        found = dict(self._contents.files(chosen))
         return compress_chunks([found[i] for i in range(len(wanted))], [self.hashes[i] for i in wanted], adaptive=False)
 
 

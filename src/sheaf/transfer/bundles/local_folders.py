@@ -107,9 +107,16 @@ def _holds_anything(folder: Path) -> bool:
         return False  # what reads it says why
 
 
-def note(context: Context, tree: Tree, bundle: str, folder: Path) -> None:
-    """Record that a folder is now equal to a bundle, with the hashes of its files, so that comparisons don't read them."""
+def note(context: Context, tree: Tree, bundle: str, folder: Path, written: StatCache | None = None) -> None:
+    """Record that a folder is now equal to a bundle, with the hashes of its files, so that comparisons don't read them.
+
+    ``written``: a cache to which the hashes were added as the files were written; if there are none in it, the folder is
+    scanned.
+    """
     remember(context.cache, folder, Origin(context.core.config.id, context.entry.id, bundle))
+    if written is not None and written.has_written:
+        written.save(context.core.clock.now_ns())
+        return
     stats = hashes_of(context, folder)
     if stats is not None:
         learn(tree, folder, stats)

@@ -71,7 +71,7 @@ class _Verifying:
     kept: list[Damaged] = field(default_factory=list)
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """All files of some rows: first those that are one chunk, which come together."""
+        """All files of some rows: first those that are fetched together."""
         gone: list[int] = []
         seen: set[int] = set()
 
@@ -79,7 +79,7 @@ class _Verifying:
             seen.add(row)
             self._note(entry_at(batch, row).path, error)
 
-        for row, data in self.contents.chunks(batch, gone.append, lost):
+        for row, data in self.contents.files(batch, gone.append, lost):
             seen.add(row)
             self._count(len(data))
             self.meter.add(files=1, size=len(data))

@@ -25,10 +25,11 @@ from sheaf.errors import InvalidInput, Refused
 from sheaf.local_errors import ensure_utf8_names, printable, translated
 from sheaf.model.entries import Kind
 from sheaf.transfer.download.damaged import Damaged, refusal_at
+from sheaf.transfer.download.files.filled import Filled
 from sheaf.transfer.download.install import Installation, ensure_free, restore_folders
 from sheaf.transfer.download.partial import PartialFolder
 from sheaf.transfer.download.selection import Selection
-from sheaf.transfer.download.write_files import Filled, Filling, paths_of
+from sheaf.transfer.download.write_files import Filling, paths_of
 from sheaf.transfer.local.compare import is_equal
 from sheaf.transfer.local.dirfd import FOLDER_FLAGS
 from sheaf.transfer.local.name_collisions import Clashes, Folding, collision_error, probe_folding
@@ -76,7 +77,8 @@ def download(
     ``path``: only the contents of this folder, or this file. ``name_filter``: only files whose path matches this regular
     expression. ``files``: only these paths; folders with their contents. ``force``: write into a folder that is not
     empty, and overwrite files. ``skip_on_error``: skip files whose bytes are damaged. ``concurrency``: the number of
-    writing threads. ``cache``: hashes of files that look unchanged.
+    writing threads. ``cache``: hashes of files that look unchanged; those of the written files are added if all of the
+    bundle is written.
 
     Raises:
         NotFound: the path does not exist in the bundle.
@@ -164,7 +166,10 @@ class _Job:
             ensure_free(self.selection.rows(self.tree), self.fd, overwrite=overwrite)
         self.meter.start("download")
         refuse = None if self.skip_on_error else refusal_at(partial, "download")
-        filling = Filling(self.contents, partial.tree, partial.resumed, self.meter, self.workers, refuse)
+        cache = self.cache if self.selection == Selection() else None
+        filling = Filling(
+            self.contents, partial.tree, partial.lock, partial.resumed, self.meter, self.workers, refuse, cache
+        )
         filled = filling.run(self.selection.rows(self.tree))
         partial.start_installing(filled.erased, ((each.path, each.reason) for each in filled.damaged))
         return filled

@@ -37,6 +37,8 @@ from sheaf.transfer.local.scan import PARTIAL_SUFFIX
 __all__ = ["PartialFolder", "PartialLock"]
 
 _OURS: Final = frozenset(("lock", "state", "state.new", "tree", *PROBES))
+_TRIES: Final = 20  # to lock the folder
+_PAUSE_S: Final = 0.05
 _STAGES: Final = ("filling", "placing")
 
 
@@ -271,14 +273,18 @@ def _check_ours(fd: int, path: Path) -> None:
 
 
 def _is_taken(lock: int) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        # The file system has no locks: users must avoid two downloads into one folder.
-        pass
-    return False
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            # Processes that a killed download has started end once they have written the file that they are at.
+            time.sleep(_PAUSE_S)
+            continue
+        except OSError:
+            # The file system has no locks: users must avoid two downloads into one folder.
+            pass
+        return False
+    return True
 
 
 def _is_still(path: Path, fd: int) -> bool:

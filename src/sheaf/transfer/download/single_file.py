@@ -10,7 +10,7 @@ from typing import Final
 
 from sheaf.errors import NotFound, Refused
 from sheaf.local_errors import printable, translated
-from sheaf.transfer.download.sparse import end_sparse, write_sparse
+from sheaf.transfer.download.files.sparse import end_sparse, write_sparse
 from sheaf.transfer.progress import Meter
 from sheaf.vfs import FileTree
 

@@ -26,11 +26,12 @@ from sheaf.model.paths import split
 from sheaf.transfer.download.concurrent_edits import concurrent_edits
 from sheaf.transfer.download.damaged import Damaged, refusal_at
 from sheaf.transfer.download.download import WORKERS, ensure_no_collisions, make_folder
+from sheaf.transfer.download.files.filled import Filled
 from sheaf.transfer.download.install import Installation, restore_folders, unlocked
 from sheaf.transfer.download.partial import PartialFolder, PartialLock
 from sheaf.transfer.download.plan import DownloadPlan, make_plan
 from sheaf.transfer.download.selection import Selection
-from sheaf.transfer.download.write_files import Filled, Filling, paths_of
+from sheaf.transfer.download.write_files import Filling, paths_of
 from sheaf.transfer.local.dirfd import FOLDER_FLAGS, Anchor
 from sheaf.transfer.local.hashes import LocalHashes
 from sheaf.transfer.local.name_collisions import probe_folding
@@ -186,7 +187,8 @@ class _Updating:
         self.meter.start("download")
         rows = self.plan.rows(self.target, self.plan.fetch)
         refuse = None if self.skip_on_error else refusal_at(partial, "update")
-        return Filling(self.contents, partial.tree, partial.resumed, self.meter, WORKERS, refuse).run(rows)
+        common = self.contents, partial.tree, partial.lock, partial.resumed
+        return Filling(*common, self.meter, WORKERS, refuse).run(rows)
 
     def _ensure_unchanged(self) -> None:
         """Raise LocalChanges for entries that were edited since the scan: the bytes may have been fetched for hours."""

@@ -26,7 +26,7 @@ from sheaf.private_files import make_private_folder
 from sheaf.storage.folder.scratch import Scratch
 from sheaf.transfer.local.scan import ScanBatch
 
-__all__ = ["MAX_CACHE_BYTES", "StatCache", "prune"]
+__all__ = ["MAX_CACHE_BYTES", "FileStates", "StatCache", "prune"]
 
 MAX_CACHE_BYTES: Final = 1 << 30
 
@@ -44,6 +44,18 @@ _SPREAD: Final = np.uint64(0x9E3779B97F4A7C15)
 
 Columns = dict[str, npt.NDArray[Any]]
 Hashes = npt.NDArray[np.uint8]  #: shape (n, 32)
+
+
+@dataclass(frozen=True, slots=True)
+class FileStates:
+    """The states of files and the hashes of their contents, as columns."""
+
+    dev: npt.NDArray[np.uint64]
+    ino: npt.NDArray[np.uint64]
+    size: npt.NDArray[np.int64]
+    mtime: npt.NDArray[np.int64]
+    ctime: npt.NDArray[np.int64]
+    content: Hashes
 
 
 class Rows:
@@ -98,6 +110,7 @@ class StatCache:
     known: Columns
     found: Rows = field(default_factory=Rows)
     news: int = 0
+    has_written: bool = False
 
     @classmethod
     def open(cls, cache_dir: Path, root: Path, started: int, in_memory: int = DEFAULT.stat_rows) -> StatCache:
@@ -133,8 +146,18 @@ class StatCache:
             )
             self.news += int(np.count_nonzero(kept & ~self.match(batch)[1]))
 
-    def save(self) -> bool:
-        """Replace the file by what was added. Returns False if it can't be written, which only costs time later."""
+    def add_written(self, files: FileStates) -> None:
+        """Add files that were just written. :meth:`save` leaves out those that are still too young then."""
+        self.has_written = True
+        self.news += len(files.ino)
+        columns = {"dev": files.dev, "ino": files.ino, "size": files.size, "mtime": files.mtime, "ctime": files.ctime}
+        self.found.add({"key": _key(files.ino, files.dev), "content": files.content, **columns})
+
+    def save(self, now: int | None = None) -> bool:
+        """Replace the file by what was added. Returns False if it can't be written, which only costs time later.
+
+        ``now``: the current time, if files were written since the cache was opened.
+        """
         try:
             if not self.news and self.found.count == len(self.known["key"]) and self.path.exists():
                 os.utime(self.path)
@@ -142,7 +165,7 @@ class StatCache:
             # Drop the old columns, which closes the mapped file before it is replaced.
             self.known = _empty()
             make_private_folder(self.path.parent)
-            _store(self.path, self.found.all(), self.found.in_memory)
+            _store(self.path, self.found.all(), self.found.in_memory, (now or self.started) - _RACY_NS)
         except OSError:
             return False
         finally:
@@ -152,16 +175,19 @@ class StatCache:
 
 
 def _columns(batch: ScanBatch) -> Columns:
-    # Inodes follow the order of a scan, so neighbours get neighbouring keys.
-    key = batch.ino + batch.dev * _SPREAD
     return {
-        "key": key,
+        "key": _key(batch.ino, batch.dev),
         "dev": batch.dev,
         "ino": batch.ino,
         "size": batch.size,
         "mtime": batch.mtime,
         "ctime": batch.ctime,
     }
+
+
+def _key(ino: npt.NDArray[np.uint64], dev: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    # Inodes follow the order of a scan, so neighbours get neighbouring keys.
+    return ino + dev * _SPREAD
 
 
 def _empty() -> Columns:
@@ -198,10 +224,14 @@ def _parse(view: memoryview, count: int) -> Columns:
     return columns
 
 
-def _store(path: Path, found: npt.NDArray[Any], rows: int) -> None:
-    """Write the file of a cache: head, columns, and the hash of both; it replaces the old one by a rename."""
+def _store(path: Path, found: npt.NDArray[Any], rows: int, before: int) -> None:
+    """Write the file of a cache: head, columns, and the hash of both; it replaces the old one by a rename.
+
+    ``before``: files with a later time could change again without changing their times, and are left out.
+    """
     # Hard links become one row; of keys that collide by chance one row is lost.
     _, order = np.unique(found["key"], return_index=True)
+    order = order[np.maximum(found["mtime"], found["ctime"])[order] < before]
     fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
     try:
         with open(fd, "wb") as file:

@@ -43,6 +43,10 @@ class Turns:
             try:
                 yield
             finally:
-                with self._lock:
-                    self._wall += time.perf_counter() - wall
-                    self._cpu += time.thread_time() - cpu
+                self.note(time.perf_counter() - wall, time.thread_time() - cpu)
+
+    def note(self, wall: float, cpu: float) -> None:
+        """Add the seconds that it took to write some files, and those of computing among them."""
+        with self._lock:
+            self._wall += wall
+            self._cpu += cpu

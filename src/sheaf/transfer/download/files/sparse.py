@@ -7,9 +7,9 @@ from typing import Final
 
 from sheaf.storage.port import Buffer
 
-__all__ = ["end_sparse", "write_sparse"]
+__all__ = ["SPARSE_BLOCK", "end_sparse", "write_sparse"]
 
-_BLOCK: Final = 64 << 10  #: bytes; smaller holes would cost more calls than the space is worth
+SPARSE_BLOCK: Final = 64 << 10  #: bytes; smaller holes would cost more calls than the space is worth
 
 
 def write_sparse(fd: int, data: Buffer) -> None:
@@ -19,13 +19,13 @@ def write_sparse(fd: int, data: Buffer) -> None:
     """
     view = memoryview(data).cast("B")
     start = 0  # of the bytes that are not written yet
-    for at in range(0, len(view), _BLOCK):
-        block = view[at : at + _BLOCK]
-        if block[0] or block[-1] or len(block) < _BLOCK or bytes(block).strip(b"\0"):
+    for at in range(0, len(view), SPARSE_BLOCK):
+        block = view[at : at + SPARSE_BLOCK]
+        if block[0] or block[-1] or len(block) < SPARSE_BLOCK or bytes(block).strip(b"\0"):
             continue
         _write_all(fd, view[start:at])
-        start = at + _BLOCK
-        os.lseek(fd, _BLOCK, os.SEEK_CUR)
+        start = at + SPARSE_BLOCK
+        os.lseek(fd, SPARSE_BLOCK, os.SEEK_CUR)
     _write_all(fd, view[start:])
 
 

@@ -1,0 +1,1 @@
+"""Write the files of a download: groups of them in worker processes, large ones as streams."""
