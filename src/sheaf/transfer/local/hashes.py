@@ -58,8 +58,7 @@ class LocalHashes:
             sound[rows] = unchanged
             for each in skipped:
                 self.on_error(each)  # type: ignore[misc]  # nothing is skipped without it
-        for row in np.flatnonzero(batch.kind == Kind.SYMLINK):
-            contents[row] = np.frombuffer(blake3((batch.target[row] or "").encode()).digest(), np.uint8)
+        batch.add_target_hashes(contents)
         if self.cache is not None:
             self.cache.add(batch, contents, sound)
         return contents
