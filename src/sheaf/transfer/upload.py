@@ -445,14 +445,7 @@ class _Rows:
     def finished(self, fresh: Fresh) -> pa.RecordBatch:
         """Return the manifest rows of the whole batch, with those of skipped files."""
         b, copied = self.batch, self.at >= 0
-        merged = fresh.table()
-        if copied.any():
-            order = np.arange(len(b))
-            order[copied] = len(b) + np.arange(copied.sum())
-            both = [merged, pa.Table.from_batches([self.base.take(pa.array(self.at[copied]))])]
-            merged = pa.concat_tables(both).take(pa.array(order)).combine_chunks()
-        arrays = {name: _only(merged[name]) for name in ROWS.names}
-        arrays |= {
+        scanned = {
             "folder": pa.array(b.folder, pa.string()),
             "name": pa.array(b.name, pa.string()),
             "kind": pa.array(b.kind),
@@ -461,6 +454,14 @@ class _Rows:
             "size": pa.array(b.size),
             "target": pa.array(b.target, pa.string()),
         }
+        others = [name for name in ROWS.names if name not in scanned]
+        merged = fresh.table().select(others)
+        if copied.any():
+            order = np.arange(len(b))
+            order[copied] = len(b) + np.arange(copied.sum())
+            both = [merged, pa.Table.from_batches([self.base.select(others).take(pa.array(self.at[copied]))])]
+            merged = pa.concat_tables(both).take(pa.array(order)).combine_chunks()
+        arrays = scanned | {name: _only(merged[name]) for name in others}
         return pa.RecordBatch.from_arrays([arrays[name] for name in ROWS.names], schema=ROWS)
 
 
