@@ -31,7 +31,7 @@ from sheaf.format.node_v1 import ROWS, hashes_array
 from sheaf.local_errors import printable
 from sheaf.model.entries import EARLIEST, LATEST, Kind
 from sheaf.model.nodes import Pointer
-from sheaf.transfer.local.base_leaves import Part, parts
+from sheaf.transfer.local.base_leaves import ScanPart, parts
 from sheaf.transfer.local.group import groups_of
 from sheaf.transfer.local.hashes import hash_file
 from sheaf.transfer.local.ignore import Ignore
@@ -242,18 +242,16 @@ class _Taking:
         if self._stats is not None:
             self._stats.save()
 
-    def _unchanged(self, part: Part) -> _Leaf | None:
+    def _unchanged(self, part: ScanPart) -> _Leaf | None:
         """Return the leaf of the older bundle if all of its rows are those of the scan, and may be reused."""
-        if self._stats is None or self._options.rehash or not part.seems_unchanged():
-            return None
         batch, leaf = part.batch, part.leaf
-        found = self._stats.find(batch)
-        is_file = batch.kind == Kind.FILE
-        if leaf is None or not found.hit[is_file].all():
+        if self._stats is None or self._options.rehash or leaf is None or (old := part.old_contents()) is None:
             return None
-        contents = found.contents
+        found = self._stats.find(batch)
+        contents, is_file = found.contents, batch.kind == Kind.FILE
         batch.add_target_hashes(contents)
-        if not np.array_equal(leaf.contents(), contents) or not self._store.is_leaf_usable(leaf.pointer, contents):
+        is_known = found.hit[is_file].all() and np.array_equal(old, contents)
+        if not is_known or not self._store.is_leaf_usable(leaf.pointer, contents):
             return None
         self._stats.add(batch, contents, found.hit, found)
         size = int(batch.size[is_file].sum())
@@ -261,7 +259,7 @@ class _Taking:
         self._meter.add(files=int(is_file.sum()), size=size)
         return _Leaf(batch, leaf.pointer)
 
-    def _known(self, part: Part) -> _Rows:
+    def _known(self, part: ScanPart) -> _Rows:
         """Find the rows that can be copied from the older bundle, and the files that must be read."""
         batch, side = part.batch, part.side()
         n = len(batch)

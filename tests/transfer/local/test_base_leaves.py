@@ -14,7 +14,7 @@ from sheaf.engine.manifest.tree import Tree
 from sheaf.format import keys
 from sheaf.model.entries import Kind
 from sheaf.model.nodes import Pointer
-from sheaf.transfer.local.base_leaves import Part, parts
+from sheaf.transfer.local.base_leaves import ScanPart, parts
 from sheaf.transfer.local.scan import scan
 
 SHELF = Shelf.new(SMALL_NODES)
@@ -29,7 +29,7 @@ def made(root: Path, model: Model) -> Path:
     return root
 
 
-def met(divided: Iterator[Part]) -> tuple[list[str], dict[str, str]]:
+def met(divided: Iterator[ScanPart]) -> tuple[list[str], dict[str, str]]:
     """The paths of all parts, and which path of the older bundle was found beside them."""
     paths, found = list[str](), dict[str, str]()
     for part in divided:

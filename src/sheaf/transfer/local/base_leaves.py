@@ -28,7 +28,7 @@ from sheaf.model.paths import order_key, relative
 from sheaf.transfer.local.align import Side
 from sheaf.transfer.local.scan import ScanBatch
 
-__all__ = ["BaseLeaf", "Part", "parts"]
+__all__ = ["BaseLeaf", "ScanPart", "parts"]
 
 _AHEAD: Final = 4  # leaves that are fetched while one is compared
 _HASH: Final = 32
@@ -43,23 +43,19 @@ class BaseLeaf:
         self.pointer = pointer
         self.end = None if after is None else order_key(after.folder, after.name)
         self._data: Future[bytes] = nodes.io.submit(nodes.data, pointer)
-        self._columns: NodeColumns | None = None
         self._rows: pa.RecordBatch | None = None
 
-    def has(self, batch: ScanBatch) -> bool:
-        """True if all rows are equal to those of a scan, except for their contents. False if the leaf is damaged."""
+    def contents(self, batch: ScanBatch) -> Hashes | None:
+        """Return the contents of all rows if they are otherwise equal to those of a scan. None, too, if the leaf is damaged."""
         try:
-            self._columns = decode_columns(self._data.result(), 0, f"node {self.pointer.id.hex()}")
-            return self._columns is not None and _has_rows(self._columns, self.pointer.prefix, batch)
+            columns = decode_columns(self._data.result(), 0, f"node {self.pointer.id.hex()}")
+            if columns is None or not _has_rows(columns, self.pointer.prefix, batch):
+                return None
+            raw = np.frombuffer(columns.buffers("content")[1], np.uint8, _HASH * columns.rows)
         except (Corrupt, ValueError):
             # numpy refuses columns that are too short.
-            return False
-
-    def contents(self) -> Hashes:
-        """Return the contents of all rows, after :meth:`has` was true. Raises Corrupt."""
-        assert self._columns is not None
-        rows = self._columns.rows
-        return np.frombuffer(self._columns.buffers("content")[1], np.uint8, _HASH * rows).reshape(rows, _HASH)
+            return None
+        return raw.reshape(-1, _HASH)
 
     def side(self, batch: ScanBatch) -> Side:
         """Return the rows beside those of a scan; none if the leaf is damaged, since the older bundle is a help only."""
@@ -72,7 +68,7 @@ class BaseLeaf:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ScanPart:
     """Rows of a scan, and the leaf that has all rows of the older bundle with the same paths.
 
     ``is_whole``: these are all rows of the scan from the end of the leaf before to the end of this one.
@@ -82,33 +78,33 @@ class Part:
     leaf: BaseLeaf | None = None
     is_whole: bool = False
 
-    def seems_unchanged(self) -> bool:
-        """True if the rows are those of the leaf, except perhaps for contents."""
-        return self.leaf is not None and self.is_whole and self.leaf.has(self.batch)
+    def old_contents(self) -> Hashes | None:
+        """Return the contents of the leaf's rows, shape (n, 32), if the rows are otherwise those of the scan."""
+        return self.leaf.contents(self.batch) if self.leaf is not None and self.is_whole else None
 
     def side(self) -> Side:
         """Return the rows of the older bundle beside those of the scan."""
         return self.leaf.side(self.batch) if self.leaf is not None else Side.empty(len(self.batch))
 
 
-def parts(scanned: Iterator[ScanBatch], base: Tree | None, most: int) -> Iterator[Part]:
+def parts(scanned: Iterator[ScanBatch], base: Tree | None, most: int) -> Iterator[ScanPart]:
     """Yield the rows of a scan in order, divided at leaves of an older bundle; other parts have at most ``most`` rows."""
     rows = _Rows(scanned)
     for leaf in _leaves(base):
         count = leaf.pointer.rows
         rows.fill(count + 1)
         if count and rows.before(leaf.end, count) == count and (leaf.end is not None or rows.is_over):
-            yield Part(rows.take(count), leaf, is_whole=True)
+            yield ScanPart(rows.take(count), leaf, is_whole=True)
             continue
         while (found := rows.before(leaf.end, count)) or not rows.is_over:
             if found:
-                yield Part(rows.take(min(found, most)), leaf)
+                yield ScanPart(rows.take(min(found, most)), leaf)
             elif rows.count:
                 break
             rows.fill(1)
     while rows.count or not rows.is_over:
         if rows.count:
-            yield Part(rows.take(min(rows.count, most)))
+            yield ScanPart(rows.take(min(rows.count, most)))
         rows.fill(1)
 
 

@@ -100,19 +100,26 @@ class ScanBatch:
 
     def slice(self, start: int, end: int) -> ScanBatch:
         """Return consecutive rows. The arrays share their memory with this batch."""
-        return ScanBatch(*(getattr(self, each.name)[start:end] for each in fields(ScanBatch)))
+        return self._each(lambda column, _: column[start:end])
 
     def take(self, rows: list[int]) -> ScanBatch:
         """Return some of the rows."""
-        columns = (getattr(self, each.name) for each in fields(ScanBatch))
-        return ScanBatch(
-            *([column[row] for row in rows] if isinstance(column, list) else column[rows] for column in columns)
-        )
+        return self._each(lambda column, _: [column[i] for i in rows] if isinstance(column, list) else column[rows])
 
     def joined(self, other: ScanBatch) -> ScanBatch:
         """Return the rows of both."""
-        pairs = ((getattr(self, each.name), getattr(other, each.name)) for each in fields(ScanBatch))
-        return ScanBatch(*(a + b if isinstance(a, list) else np.concatenate((a, b)) for a, b in pairs))
+        return self._each(
+            lambda column, name: (
+                column + getattr(other, name)
+                if isinstance(column, list)
+                else np.concatenate((column, getattr(other, name)))
+            )
+        )
+
+    def _each(self, change: Callable[[Any, str], Any]) -> ScanBatch:
+        """Return a batch with each column changed; ``change`` requires column and name."""
+        columns: list[Any] = [change(getattr(self, each.name), each.name) for each in fields(self)]
+        return ScanBatch(*columns)
 
     def runs(self) -> Iterator[tuple[str, int, int]]:
         """Yield (folder, first row, row after the last one) of each folder with rows here."""
@@ -232,14 +239,15 @@ def _columns(stats: list[os.stat_result]) -> tuple[npt.NDArray[Any], ...]:
     values = chain.from_iterable(map(_STATUS, stats))
     try:
         table = np.fromiter(values, np.int64, len(stats) * _WIDTH).reshape(-1, _WIDTH)
-        mode, size, mtime, ctime, dev, ino = table.T.copy()
+        mode, size, mtime, ctime, *ids = table.T.copy()
+        dev, ino = (column.astype(np.uint64) for column in ids)
     except OverflowError:
         # Some file systems have inodes of 64 bits, or times far away.
         rows = [_STATUS(status) for status in stats]
         mode, size = (np.array([row[at] for row in rows], np.int64) for at in (0, 1))
         mtime, ctime = (np.array([clamp_time(row[at]) for row in rows], np.int64) for at in (2, 3))
         dev, ino = (np.array([row[at] & _U64_MASK for row in rows], np.uint64) for at in (4, 5))
-    return mode, size, mtime, ctime, dev.astype(np.uint64), ino.astype(np.uint64)
+    return mode, size, mtime, ctime, dev, ino
 
 
 @dataclass(slots=True)
