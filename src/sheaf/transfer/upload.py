@@ -11,36 +11,34 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from sheaf.engine.chunks.ingest import InMemory, SmallFiles
 from sheaf.engine.commit.writer import StoreWriter
 from sheaf.engine.core import Core
 from sheaf.engine.core_limits import DEFAULT, Limits
 from sheaf.engine.manifest.tree import Tree
-from sheaf.errors import Corrupt, Refused, SheafError
+from sheaf.engine.manifest.tree_writer import Piece
+from sheaf.errors import Refused, SheafError
 from sheaf.fork import Threads
 from sheaf.format.node_v1 import ROWS, hashes_array
 from sheaf.local_errors import printable
 from sheaf.model.entries import EARLIEST, LATEST, Kind
 from sheaf.model.nodes import Pointer
-from sheaf.model.paths import join
-from sheaf.transfer.local.align import Cursor
+from sheaf.transfer.local.base_leaves import ScanPart, parts
 from sheaf.transfer.local.group import groups_of
 from sheaf.transfer.local.hashes import hash_file
 from sheaf.transfer.local.ignore import Ignore
-from sheaf.transfer.local.name_collisions import ANYWHERE, Clashes, clash_text, ensure_portable
+from sheaf.transfer.local.name_collisions import ANYWHERE, NameClashes, clash_text, ensure_portable
 from sheaf.transfer.local.read import read_blocks, read_small
 from sheaf.transfer.local.scan import SET_ASIDE, ScanBatch, Skipped, scan
-from sheaf.transfer.local.statcache import StatCache
+from sheaf.transfer.local.statcache import Found, StatCache
 from sheaf.transfer.progress import Meter, log_file, logs_files
 from sheaf.transfer.small_files.read_columns import Fresh, ReadFiles
 from sheaf.transfer.small_files.worker_pool import Lost, Readers, ScannedFiles
@@ -119,11 +117,11 @@ def store_folder(store: StoreWriter, base: Tree | None, options: FolderOptions, 
         NotFound, InvalidInput, Denied, Conflict: about a path of the folder, unless ``skip_on_error``.
     """
     taking = _Taking(store, base, options, meter)
-    out_of_range: list[str] = []
-    with Spool() as rows:
+    with Spool() as pieces:
         threads = Threads(options.workers, thread_name_prefix="sheaf-read")
         try:
-            files = sum(_kept(rows, batch, out_of_range) for batch in taking.batches(threads))
+            for piece in taking.pieces(threads):
+                pieces.add(piece)
         finally:
             # After an error nobody waits for big files that are being read: their results are dropped.
             threads.shutdown(wait=False, cancel_futures=True)
@@ -131,18 +129,12 @@ def store_folder(store: StoreWriter, base: Tree | None, options: FolderOptions, 
         meter.start("send")
         store.sink.flush()
         meter.start("manifest")
-        root = store.build(rows, base)
+        root = store.build(pieces, base)
         taking.save()
+        seen, left_out = taking.seen, left_out_warnings(options.root)
         return StoredFolder(
-            root, files, root.size, taking.skipped, _clashes(rows), left_out_warnings(options.root), out_of_range
+            root, seen.files, root.size, taking.skipped, seen.clashes.all(), left_out, seen.out_of_range
         )
-
-
-def _readable(base: Tree | None) -> Iterator[pa.RecordBatch]:
-    """The rows of an older bundle up to the first damage: it is a help only, and files without a row are read."""
-    if base is not None:
-        with suppress(Corrupt):
-            yield from base.batches()
 
 
 class FolderLike(Protocol):
@@ -175,48 +167,27 @@ def left_out_warnings(root: Path) -> list[str]:
     return [f"skipped '{name}': this name is reserved for conflicts of diamonds" for name in names]
 
 
-def _kept(rows: Spool, batch: pa.RecordBatch, out_of_range: list[str]) -> int:
-    """Add a batch to the spool; return the number of its rows that are not folders.
+@dataclass(slots=True)
+class _Seen:
+    """What the rows of an upload say about it, as in :class:`StoredFolder`."""
 
-    ``out_of_range`` collects the paths whose times were clamped.
-    """
-    rows.add(batch)
-    times = batch["mtime"].to_numpy()
-    if times.min(initial=0) == EARLIEST or times.max(initial=0) == LATEST:
-        clamped = batch.filter(pa.array((times == EARLIEST) | (times == LATEST)))
-        out_of_range.extend(map(join, clamped["folder"].to_pylist(), clamped["name"].to_pylist()))
-    return int(np.count_nonzero(batch["kind"].to_numpy() != Kind.FOLDER))
+    files: int = 0
+    out_of_range: list[str] = field(default_factory=list)
+    clashes: NameClashes = field(default_factory=lambda: NameClashes(ANYWHERE))
 
-
-def _clashes(batches: Iterable[pa.RecordBatch]) -> list[tuple[str, str]]:
-    """Find paths that collide on other file systems, folder by folder."""
-    found: list[tuple[str, str]] = []
-    held: list[pa.RecordBatch] = []  # rows of a folder that may continue in the next batch
-    for batch in batches:
-        rows = pa.Table.from_batches([*held, batch.select(["folder", "name"])])
-        last = pc.index(rows["folder"], rows["folder"][-1]).as_py()
-        found += _clashes_in(rows.slice(0, last))
-        held = rows.slice(last).to_batches()
-    return found + (_clashes_in(pa.Table.from_batches(held)) if held else [])
-
-
-def _clashes_in(rows: pa.Table) -> list[tuple[str, str]]:
-    """Find paths that collide in whole folders. A quick test of whole columns comes first."""
-    plain = pc.all(pc.string_is_ascii(rows["name"])).as_py()
-    lowered = pc.binary_join_element_wise(rows["folder"], pc.utf8_lower(rows["name"]), "/")
-    if plain is not False and pc.count_distinct(lowered).as_py() == rows.num_rows:
-        return []
-    return list(Clashes(ANYWHERE).find(rows["folder"].to_pylist(), rows["name"].to_pylist()))
+    def add(self, batch: ScanBatch) -> None:
+        """Add rows in order."""
+        self.files += int(np.count_nonzero(batch.kind != Kind.FOLDER))
+        if batch.mtime.min(initial=0) == EARLIEST or batch.mtime.max(initial=0) == LATEST:
+            clamped = np.flatnonzero((batch.mtime == EARLIEST) | (batch.mtime == LATEST))
+            self.out_of_range += map(batch.path, clamped.tolist())
+        for folder, start, end in batch.runs():
+            self.clashes.add(folder, batch.name[start:end])
 
 
 def _matching(batch: ScanBatch, wanted: re.Pattern[str]) -> ScanBatch:
     """Return the rows of a scan that match a filter, and all folders, so that each path has its folders."""
-    keep = [i for i in range(len(batch)) if batch.kind[i] == Kind.FOLDER or wanted.search(batch.path(i))]
-    columns: dict[str, Any] = {f.name: getattr(batch, f.name) for f in fields(batch)}
-    taken: dict[str, Any] = {
-        name: [c[i] for i in keep] if isinstance(c, list) else c[keep] for name, c in columns.items()
-    }
-    return ScanBatch(**taken)
+    return batch.take([i for i in range(len(batch)) if batch.kind[i] == Kind.FOLDER or wanted.search(batch.path(i))])
 
 
 class _Taking:
@@ -227,15 +198,16 @@ class _Taking:
         self._ingest = store.ingest
         self._options = options
         self._meter = meter
-        self._base = Cursor(_readable(base))
+        self._base = base
         limits, cache = options.limits, options.cache
         self._stats = StatCache.open(cache, options.root, options.started, limits.stat_rows) if cache else None
         self._top = str(options.root).rstrip("/")
         self.readers = Readers(options.workers, limits.worker_files)
         self.skipped: list[Skipped] = []
+        self.seen = _Seen()
 
-    def batches(self, threads: Threads) -> Iterator[pa.RecordBatch]:
-        """Yield the manifest rows of the folder, in order."""
+    def pieces(self, threads: Threads) -> Iterator[Piece]:
+        """Yield the manifest of the folder in order: batches of rows, and leaves of the older bundle."""
         o = self._options
         on_error = self.skipped.append if o.skip_on_error else None
         scanned = scan(
@@ -246,15 +218,17 @@ class _Taking:
             exclude=o.exclude,
             batch_rows=o.limits.scan_rows,
         )
-        pending: deque[tuple[_Rows, list[Future[ReadFiles]]]] = deque()
+        if o.name_filter:
+            scanned = (_matching(batch, o.name_filter) for batch in scanned)
+        pending: deque[tuple[_Rows | _Leaf, list[Future[ReadFiles]]]] = deque()
         waiting = 0
-        for found in scanned:
-            batch = _matching(found, o.name_filter) if o.name_filter else found
-            if not len(batch):
-                continue
-            rows = self._known(batch)
-            self.readers.expect(int(np.count_nonzero(rows.to_read & (batch.size <= self._ingest.small))))
-            work = [threads.submit(self._read, batch, group) for group in self._groups(batch, rows.to_read)]
+        for part in parts(scanned, self._base, o.limits.scan_rows):
+            work: list[Future[ReadFiles]] = []
+            rows = self._unchanged(part) or self._known(part)
+            if isinstance(rows, _Rows):
+                batch = rows.batch
+                self.readers.expect(int(np.count_nonzero(rows.to_read & (batch.size <= self._ingest.small))))
+                work += [threads.submit(self._read, batch, group) for group in self._groups(batch, rows.to_read)]
             pending.append((rows, work))
             waiting += len(work)
             while len(pending) > 1 and (waiting > _IN_FLIGHT or len(pending) > _PENDING):
@@ -268,25 +242,45 @@ class _Taking:
         if self._stats is not None:
             self._stats.save()
 
-    def _known(self, batch: ScanBatch) -> _Rows:
+    def _unchanged(self, part: ScanPart) -> _Leaf | None:
+        """Return the leaf of the older bundle if all of its rows are those of the scan, and may be reused."""
+        batch, leaf = part.batch, part.leaf
+        if self._stats is None or self._options.rehash or leaf is None or (old := part.old_contents()) is None:
+            return None
+        found = self._stats.find(batch)
+        contents, is_file = found.contents, batch.kind == Kind.FILE
+        batch.add_target_hashes(contents)
+        is_known = found.hit[is_file].all() and np.array_equal(old, contents)
+        if not is_known or not self._store.is_leaf_usable(leaf.pointer, contents):
+            return None
+        self._stats.add(batch, contents, found.hit, found)
+        size = int(batch.size[is_file].sum())
+        self._meter.add_total(files=int(is_file.sum()), size=size)
+        self._meter.add(files=int(is_file.sum()), size=size)
+        return _Leaf(batch, leaf.pointer)
+
+    def _known(self, part: ScanPart) -> _Rows:
         """Find the rows that can be copied from the older bundle, and the files that must be read."""
+        batch, side = part.batch, part.side()
         n = len(batch)
-        side = self._base.match(batch)
         rows, at = side.rows, side.at
         is_file = batch.kind == Kind.FILE
         content, known = np.zeros((n, 32), np.uint8), np.zeros(n, np.bool_)
+        found = None
         if self._stats is not None and not self._options.rehash:
-            content, known = self._stats.match(batch)
+            found = self._stats.find(batch)
+            content, known = found.contents, found.hit
         copied = np.zeros(n, np.bool_)
         if rows.num_rows:
             here = np.maximum(at, 0)
             alive = self._store.usable(rows)[here]
-            old = rows.select(["kind", "content", "size"]).take(pa.array(here))
-            same = (hashes_array(old["content"]) == content).all(axis=1) & (old["size"].to_numpy() == batch.size)
-            copied = alive & known & is_file & (at >= 0) & same & (old["kind"].to_numpy() == Kind.FILE)
+            old = [hashes_array(rows["content"]), rows["size"].to_numpy(), rows["kind"].to_numpy()]
+            old_content, old_size, old_kind = (column[here] for column in old)
+            same = (old_content == content).all(axis=1) & (old_size == batch.size)
+            copied = alive & known & is_file & (at >= 0) & same & (old_kind == Kind.FILE)
         self._meter.add_total(files=int(is_file.sum()), size=int(batch.size[is_file].sum()))
         self._meter.add(files=int(copied.sum()), size=int(batch.size[copied].sum()))
-        return _Rows(batch, rows, np.where(copied, at, -1), is_file & ~copied)
+        return _Rows(batch, rows, np.where(copied, at, -1), is_file & ~copied, found)
 
     def _groups(self, batch: ScanBatch, to_read: npt.NDArray[np.bool_]) -> Iterator[list[int]]:
         """Group files to read into tasks: small ones up to a count and bytes, each big one by itself."""
@@ -385,8 +379,11 @@ class _Taking:
 
     # -- rows ----------------------------------------------------------------------------------------------------------
 
-    def _finished(self, rows: _Rows, work: list[Future[ReadFiles]]) -> pa.RecordBatch:
-        """Wait for the reads of a batch, and return its manifest rows without skipped files."""
+    def _finished(self, rows: _Rows | _Leaf, work: list[Future[ReadFiles]]) -> Piece:
+        """Return a leaf, or wait for the reads of a batch, and return its manifest rows without skipped files."""
+        if isinstance(rows, _Leaf):
+            self.seen.add(rows.batch)
+            return rows.pointer
         fresh = Fresh(rows.batch)
         for future in work:
             taken = future.result()
@@ -397,8 +394,10 @@ class _Taking:
                 log_file("read", rows.batch.path(row), int(rows.batch.size[row]))
         made = rows.finished(fresh)
         if self._stats is not None:
-            self._stats.add(rows.batch, hashes_array(made["content"]), fresh.kept & ~fresh.changed)
-        return made if fresh.kept.all() else made.filter(pa.array(fresh.kept))
+            self._stats.add(rows.batch, hashes_array(made["content"]), fresh.kept & ~fresh.changed, rows.found)
+        is_complete = fresh.kept.all()
+        self.seen.add(rows.batch if is_complete else rows.batch.take(np.flatnonzero(fresh.kept).tolist()))
+        return made if is_complete else made.filter(pa.array(fresh.kept))
 
 
 @dataclass(slots=True)
@@ -421,25 +420,30 @@ class _Counted:
 
 
 @dataclass(frozen=True, slots=True)
+class _Leaf:
+    """A batch of a scan whose rows are those of a leaf of the older bundle."""
+
+    batch: ScanBatch
+    pointer: Pointer
+
+
+@dataclass(frozen=True, slots=True)
 class _Rows:
-    """A batch of a scan. ``at``: the row of ``table`` to copy for each row, -1 for none; ``to_read``: mask of files to read."""
+    """A batch of a scan. ``at``: the row of ``base`` to copy for each row, -1 for none; ``to_read``: mask of files to read.
+
+    ``found``: what the stat cache knows of it.
+    """
 
     batch: ScanBatch
     base: pa.RecordBatch
     at: npt.NDArray[np.int64]
     to_read: npt.NDArray[np.bool_]
+    found: Found | None
 
     def finished(self, fresh: Fresh) -> pa.RecordBatch:
         """Return the manifest rows of the whole batch, with those of skipped files."""
         b, copied = self.batch, self.at >= 0
-        merged = fresh.table()
-        if copied.any():
-            order = np.arange(len(b))
-            order[copied] = len(b) + np.arange(copied.sum())
-            both = [merged, pa.Table.from_batches([self.base.take(pa.array(self.at[copied]))])]
-            merged = pa.concat_tables(both).take(pa.array(order)).combine_chunks()
-        arrays = {name: _only(merged[name]) for name in ROWS.names}
-        arrays |= {
+        scanned = {
             "folder": pa.array(b.folder, pa.string()),
             "name": pa.array(b.name, pa.string()),
             "kind": pa.array(b.kind),
@@ -448,6 +452,14 @@ class _Rows:
             "size": pa.array(b.size),
             "target": pa.array(b.target, pa.string()),
         }
+        others = [name for name in ROWS.names if name not in scanned]
+        merged = fresh.table().select(others)
+        if copied.any():
+            order = np.arange(len(b))
+            order[copied] = len(b) + np.arange(copied.sum())
+            both = [merged, pa.Table.from_batches([self.base.select(others).take(pa.array(self.at[copied]))])]
+            merged = pa.concat_tables(both).take(pa.array(order)).combine_chunks()
+        arrays = scanned | {name: _only(merged[name]) for name in others}
         return pa.RecordBatch.from_arrays([arrays[name] for name in ROWS.names], schema=ROWS)
 
 

@@ -4,6 +4,7 @@ import os
 import socket
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -18,6 +19,8 @@ from sheaf.transfer.local.scan import ScanBatch, Skipped, scan
 NAMES = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="/\0"), min_size=1, max_size=6).filter(
     lambda name: name not in (".", "..") and name not in scanning.OWN_NAMES
 )
+
+STATUS = ("st_mode", "st_size", "st_mtime_ns", "st_ctime_ns", "st_dev", "st_ino")
 
 
 def paths(batches: list[ScanBatch]) -> list[str]:
@@ -73,7 +76,17 @@ def test_columns_tell_what_the_system_says(tmp_path: Path) -> None:
 
 
 def test_times_beyond_what_fits_are_the_last_that_does() -> None:
-    assert scanning._times([1 << 63, -(1 << 70), 5]).tolist() == [(1 << 63) - 1, -(1 << 63), 5]
+    found = [SimpleNamespace(**dict.fromkeys(STATUS, 7) | {"st_mtime_ns": time}) for time in (1 << 63, -(1 << 70), 5)]
+    _, size, mtime, ctime, _, _ = scanning._columns(found)  # type: ignore[arg-type]
+    assert mtime.tolist() == [(1 << 63) - 1, -(1 << 63), 5]
+    assert size.tolist() == ctime.tolist() == [7, 7, 7]
+
+
+@pytest.mark.parametrize("inode", [1, (1 << 63) + 1, -1])
+def test_inodes_have_all_of_their_bits(inode: int) -> None:
+    found = [SimpleNamespace(**dict.fromkeys(STATUS, 7) | {"st_ino": inode, "st_dev": 9})]
+    *_, dev, ino = scanning._columns(found)  # type: ignore[arg-type]
+    assert (dev.tolist(), ino.tolist()) == ([9], [inode & ((1 << 64) - 1)])
 
 
 def test_batches_are_bounded_and_continue_across_folders(tmp_path: Path) -> None:

@@ -259,3 +259,17 @@ def test_without_room_on_the_disk_rows_wait_in_memory(
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     learn(cache_dir, root, hashes(3), in_memory=1)
     assert known(cache_dir, root) == ["a", "b", "c"]
+
+
+def test_a_hash_that_turned_out_wrong_is_replaced(tmp_path: Path) -> None:
+    """``--rehash`` reads files that look unchanged; the next upload must not believe the old hash again."""
+    root, cache_dir = tmp_path / "in", tmp_path / "cache"
+    root.mkdir()
+    (root / "a").write_text("a")
+    batch = rows(root)
+    for content in (1, 2):
+        cache = StatCache.open(cache_dir, root, LATER)
+        cache.add(batch, np.full((1, 32), content, np.uint8), np.ones(1, np.bool_))
+        assert cache.save()
+    found, hit = StatCache.open(cache_dir, root, LATER).match(batch)
+    assert hit.all() and (found == 2).all()

@@ -26,13 +26,24 @@ from sheaf.format.node_v1 import object_id
 from sheaf.model.entries import PlaceKind
 from sheaf.model.nodes import Pointer
 
-__all__ = ["ensure_not_condemned", "ensure_readable", "usable"]
+__all__ = ["ensure_not_condemned", "ensure_readable", "is_leaf_usable", "usable"]
 
 
 def usable(rows: pa.RecordBatch | pa.Table, opened: Open) -> npt.NDArray[np.bool_]:
     """Return a mask of the rows that need nothing condemned or damaged."""
     packs, objects = opened.dead_packs | opened.damaged.packs, opened.dead_objects | opened.damaged.objects
     return _without(rows, packs, objects)
+
+
+def is_leaf_usable(leaf: Pointer, contents: npt.NDArray[np.uint8], opened: Open) -> bool:
+    """True if a leaf of a live bundle and all its rows may be reused. ``contents``: of its rows, shape (n, 32)."""
+    barred = opened.dead_packs | opened.damaged.packs
+    barred |= {object_id(key) for key in opened.dead_objects | opened.damaged.objects}
+    if leaf.id in opened.dead_nodes | opened.damaged.nodes or not barred.isdisjoint(pack for pack, _ in leaf.packs):
+        return False
+    # The pointer to a root does not list the packs.
+    is_known = bool(leaf.packs) or not barred
+    return is_known and (not opened.erased or opened.erased.isdisjoint(map(bytes, contents)))
 
 
 def _without(

@@ -19,12 +19,12 @@ from sheaf.engine.chunks.dedup import ChunkIndex, load_segments, merge_index
 from sheaf.engine.chunks.ingest import Ingest
 from sheaf.engine.chunks.pack_table import load_table
 from sheaf.engine.chunks.pack_writer import PackSink
-from sheaf.engine.commit.reuse import ensure_not_condemned, ensure_readable, usable
+from sheaf.engine.commit.reuse import ensure_not_condemned, ensure_readable, is_leaf_usable, usable
 from sheaf.engine.core import Core
 from sheaf.engine.log.record_log import Head, Log
 from sheaf.engine.manifest.node_store import Nodes, root_of
 from sheaf.engine.manifest.tree import Tree
-from sheaf.engine.manifest.tree_writer import Change, TreeWriter, leaves_of
+from sheaf.engine.manifest.tree_writer import Change, Piece, TreeWriter, leaves_of
 from sheaf.engine.sessions.sessions import Ending, Open, end_session, ensure_session_open, open_session
 from sheaf.errors import Bug, Conflict, Corrupt, Refused, SheafError, Unavailable
 from sheaf.model.names import check_ref_name
@@ -93,12 +93,16 @@ class StoreWriter:
         alive &= ~pc.is_in(rows["content"], value_set=gone).to_numpy(zero_copy_only=False)
         return alive
 
-    def build(self, batches: Iterable[pa.RecordBatch], base: Tree | None = None) -> Pointer:
-        """Make everything stored so far durable, then write a tree of these rows.
+    def is_leaf_usable(self, leaf: Pointer, contents: npt.NDArray[np.uint8]) -> bool:
+        """True if a leaf of a live bundle, with these contents, may be reused instead of its rows."""
+        return is_leaf_usable(leaf, contents, self._open)
+
+    def build(self, pieces: Iterable[Piece], base: Tree | None = None) -> Pointer:
+        """Make everything stored so far durable, then write a tree of these rows and usable leaves.
 
         ``base``: a live bundle whose nodes may be reused.
         """
-        return self._beside_index(self._trees(base).build, batches)
+        return self._beside_index(self._trees(base).build, pieces)
 
     def edit(self, base: Pointer, changes: list[Change]) -> Pointer:
         """Make everything stored so far durable, then write a live bundle's tree with some rows changed."""
@@ -120,7 +124,10 @@ class StoreWriter:
         return TreeWriter(self._core, self._nodes, self._name, reuse)
 
     def reusable(self, base: Tree) -> list[Pointer]:
-        """Return the nodes of a live bundle's tree that a new tree may contain; none if the tree can't be read."""
+        """Return the nodes of a live bundle's tree that a new tree may contain, if they can be read.
+
+        Inner nodes can be; if one can't, no node is returned.
+        """
         try:
             nodes = list(leaves_of(base.nodes, base.root))
         except Corrupt:

@@ -122,6 +122,18 @@ class Nodes:
         what = f"node {pointer.id.hex()}"
         return self._load(pointer, lambda data: decode_columns(data, pointer.level, what))
 
+    def data(self, pointer: Pointer) -> bytes:
+        """Return a node's verified bytes, uncached in memory. Raises Corrupt, NotFound."""
+        return self._load(pointer, bytes)
+
+    def is_readable(self, pointer: Pointer) -> bool:
+        """True if a node can be read; a parent that can be read says nothing about its children."""
+        try:
+            self.data(pointer)
+        except Corrupt:
+            return False
+        return True
+
     def check(self, pointer: Pointer) -> bytes:
         """Return a node's verified bytes, read from the store without any cache. Raises Corrupt, NotFound."""
         return _checked(get_object(self._core.backend, keys.node(pointer.id)), pointer)

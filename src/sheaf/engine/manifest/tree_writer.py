@@ -36,7 +36,7 @@ from sheaf.format.node_v1 import (
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import common_folder, order_key
 
-__all__ = ["Change", "TreeWriter", "leaves_of"]
+__all__ = ["Change", "Piece", "TreeWriter", "leaves_of"]
 
 Change = tuple[bytes, pa.RecordBatch | None]  #: order key, and the new row (None: removed)
 Piece: TypeAlias = Any  #: a Pointer to a reused subtree, or a pa.RecordBatch of rows to cut
@@ -58,9 +58,9 @@ class TreeWriter:
         # Inner nodes with several children that were written here: the number of their children need not be read.
         self._wide: set[bytes] = set()
 
-    def build(self, batches: Iterable[pa.RecordBatch]) -> Pointer:
-        """Write a tree of these rows, which are in order; return its root."""
-        return self._tree(batches)
+    def build(self, pieces: Iterable[Piece]) -> Pointer:
+        """Write a tree of these rows and subtrees, which are in order; return its root."""
+        return self._tree(pieces)
 
     def edit(self, base: Pointer, changes: Sequence[Change]) -> Pointer:
         """Write the tree of ``base`` with some rows set or removed; return its root. ``changes``: in order, no key twice."""
@@ -112,7 +112,7 @@ class TreeWriter:
         packs = leaf_packs(batch)
         known = self._reuse.get(full)
         # `full` does not cover locations, so a leaf with the same hash may need other packs.
-        if known is not None and known.level == 0 and known.packs == packs:
+        if known is not None and known.level == 0 and known.packs == packs and self._nodes.is_readable(known):
             return replace(known, prefix=prefix, folder=first[0], name=first[1])
         size = int(batch["size"].to_numpy().sum())
         data = encode_rows(self._session, batch, prefix)
@@ -160,7 +160,7 @@ class TreeWriter:
         logical, full = children_hashes(level, group, prefix)
         first = group[0].folder, group[0].name
         known = self._reuse.get(full)
-        if known is not None and known.level == level and self._written.isdisjoint(child.id for child in group):
+        if known is not None and known.level == level and self._has_children(known, group):
             return replace(known, prefix=prefix, folder=first[0], name=first[1])
         rows, size = sum(child.rows for child in group), sum(child.size for child in group)
         if level > 1:
@@ -170,6 +170,12 @@ class TreeWriter:
         if len(group) > 1:
             self._wide.add(id)
         return Pointer(id, len(data), level, prefix, rows, size, logical, full, *first)
+
+    def _has_children(self, known: Pointer, group: Sequence[Pointer]) -> bool:
+        """True if a known inner node has these very children: an equal one may have another child that is damaged."""
+        if not self._written.isdisjoint(child.id for child in group):
+            return False
+        return [child.id for child in self._nodes.children(known)] == [child.id for child in group]
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
@@ -289,9 +295,14 @@ def _cuts(may_end: npt.NDArray[np.bool_], weight: npt.NDArray[np.int64], limits:
 
 
 def leaves_of(nodes: Nodes, root: Pointer) -> Iterator[Pointer]:
-    """Yield all nodes of a tree, including the root, with their packs, to be reused by ``full``."""
-    # A root's pointer doesn't list its packs, but the parent that reuses it must, or gc would delete them.
-    yield root if root.level else replace(root, packs=leaf_packs(nodes.rows(root)))
-    if root.level:
-        for child in nodes.children(root):
+    """Yield all nodes of a tree, including the root, with their packs, to be reused by ``full``. Leaves are not read."""
+    if not root.level:
+        # A root's pointer doesn't list its packs, but the parent that reuses it must, or gc would delete them.
+        yield replace(root, packs=leaf_packs(nodes.rows(root)))
+        return
+    yield root
+    for child in nodes.children(root):
+        if child.level:
             yield from leaves_of(nodes, child)
+        else:
+            yield child

@@ -6,7 +6,7 @@ erased in either store becomes a row without bytes, with the notice of the erasu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -71,18 +71,15 @@ class Copier:
         """
         root = pointer_of(bundle.root)
         known = self._known(base)
-        # None means the next batch of the spool.
-        order: list[Pointer | None] = []
-        with Spool() as spool:
+        with Spool() as pieces:
             for leaf in _leaves(self._nodes, root):
                 same = known.get(leaf.full) if leaf is not root else None
-                if same is not None:
-                    order.append(_at(same, leaf))
+                if same is not None and base is not None and base.nodes.is_readable(same):
+                    pieces.add(_at(same, leaf))
                     self._meter.add(files=leaf.rows, size=leaf.size)
                 else:
-                    spool.add(self._stored(self._nodes.rows(leaf)))
-                    order.append(None)
-            made = self._store.build(_pieces(order, iter(spool)), base)
+                    pieces.add(self._stored(self._nodes.rows(leaf)))
+            made = self._store.build(pieces, base)
         # Compare without `full`: it also covers the locations of bytes, which differ.
         if (made.logical, made.rows, made.size) != (root.logical, root.rows, root.size):
             raise Corrupt(f"bundle {bundle.id} doesn't match its manifest", "run `sheaf store check` on its store")
@@ -193,11 +190,6 @@ def _leaves(nodes: Nodes, pointer: Pointer) -> Iterator[Pointer]:
 def _at(known: Pointer, leaf: Pointer) -> Pointer:
     """Return a leaf of the target with the prefix of the equal leaf of the source that it replaces."""
     return replace(known, prefix=leaf.prefix, folder=leaf.folder, name=leaf.name)
-
-
-def _pieces(order: Iterable[Pointer | None], batches: Iterator[pa.RecordBatch]) -> Iterator[Any]:
-    for piece in order:
-        yield next(batches) if piece is None else piece
 
 
 def _set(columns: dict[str, list[Any]], row: int, **values: Any) -> None:

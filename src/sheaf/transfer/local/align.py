@@ -37,6 +37,16 @@ class Side:
         """Return the side of an empty tree, for ``count`` rows of a scan."""
         return cls(_EMPTY, 0, np.full(count, -1, np.int64))
 
+    @classmethod
+    def of(cls, rows: pa.RecordBatch, batch: ScanBatch, start: int = 0) -> Side:
+        """Return the side with these rows for a batch of a scan."""
+        folders, names = pa.array(batch.folder, pa.string()), pa.array(batch.name, pa.string())
+        # Where only contents or times changed, paths need not be searched.
+        if rows.num_rows == len(batch) and names.equals(rows["name"]) and folders.equals(rows["folder"]):
+            return cls(rows, start, np.arange(len(batch)))
+        at = pc.index_in(_paths(folders, names), value_set=_paths(rows["folder"], rows["name"])).fill_null(-1)
+        return cls(rows, start, at.to_numpy(zero_copy_only=False).astype(np.int64))
+
     @property
     def alone(self) -> npt.NDArray[np.bool_]:
         """The rows that are missing in the scan."""
@@ -77,22 +87,13 @@ class Cursor:
             self.held = leaf
         return not self.held.num_rows
 
-    def match(self, batch: ScanBatch) -> Side:
-        """The rows in the range of a batch; those before it are passed over."""
-        first, last = (order_key(batch.folder[i], batch.name[i]) for i in (0, -1))
-        while not self.is_done() and self._key(-1) < first:
-            self._take(self.held.num_rows)
-        return self.side(last, batch)
-
     def side(self, end: bytes, batch: ScanBatch) -> Side:
         """Return the rows up to a key, for a batch that ends there."""
         start, parts = self.taken, []
         while not self.is_done() and self._key(0) <= end:
             parts.append(self._take(bisect_right(range(self.held.num_rows), end, key=self._key)))
         rows = pa.Table.from_batches(parts, ROWS).combine_chunks().to_batches()[0] if parts else _EMPTY
-        wanted = _paths(pa.array(batch.folder, pa.string()), pa.array(batch.name, pa.string()))
-        at = pc.index_in(wanted, value_set=_paths(rows["folder"], rows["name"])).fill_null(-1)
-        return Side(rows, start, at.to_numpy(zero_copy_only=False).astype(np.int64))
+        return Side.of(rows, batch, start)
 
     def next_leaf(self) -> Side:
         """Return the remaining rows of the current leaf."""

@@ -49,8 +49,9 @@ class LocalHashes:
         read.
         """
         contents, known = np.zeros((len(batch), 32), np.uint8), np.zeros(len(batch), np.bool_)
-        if self.cache is not None:
-            contents, known = self.cache.match(batch)
+        found = self.cache.find(batch) if self.cache is not None else None
+        if found is not None:
+            contents, known = found.contents, found.hit
         unread = wanted & (batch.kind == Kind.FILE) & ~known
         sound = known.copy()
         for rows, hashes, unchanged, skipped in self.pool.map(partial(self._read, batch), self._groups(batch, unread)):
@@ -58,10 +59,9 @@ class LocalHashes:
             sound[rows] = unchanged
             for each in skipped:
                 self.on_error(each)  # type: ignore[misc]  # nothing is skipped without it
-        for row in np.flatnonzero(batch.kind == Kind.SYMLINK):
-            contents[row] = np.frombuffer(blake3((batch.target[row] or "").encode()).digest(), np.uint8)
+        batch.add_target_hashes(contents)
         if self.cache is not None:
-            self.cache.add(batch, contents, sound)
+            self.cache.add(batch, contents, sound, found)
         return contents
 
     @staticmethod

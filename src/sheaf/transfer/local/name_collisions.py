@@ -16,6 +16,7 @@ __all__ = [
     "PROBES",
     "Clashes",
     "Folding",
+    "NameClashes",
     "clash_text",
     "collision_error",
     "ensure_portable",
@@ -63,6 +64,37 @@ class Clashes:
             other = self._seen.setdefault(self.folding.key(name), name)
             if other != name:
                 yield join(folder, other), join(folder, name)
+
+
+@dataclass(slots=True)
+class NameClashes:
+    """Finds colliding names in many rows in manifest order. Keeps the names of one folder at a time, as few objects."""
+
+    folding: Folding
+    _found: list[tuple[str, str]] = field(default_factory=list)
+    _folder: str = ""
+    _names: list[str] = field(default_factory=list)  #: of the last folder; each text has many names
+
+    def add(self, folder: str, names: Sequence[str]) -> None:
+        """Add names in a folder, which is the last one or a new one."""
+        if folder != self._folder:
+            self._end()
+            self._folder = folder
+        self._names.append("/".join(names))
+
+    def all(self) -> list[tuple[str, str]]:
+        """Return the paths of each pair that collides, in the order of the rows, after the last row."""
+        self._end()
+        return self._found
+
+    def _end(self) -> None:
+        text, self._names = "/".join(self._names), []
+        lower = text.lower()
+        # Names of one folder differ, so they collide only if they have capitals or characters beyond ASCII.
+        if text.isascii() and (lower == text or len(set(lower.split("/"))) == lower.count("/") + 1):
+            return
+        names = text.split("/")
+        self._found += Clashes(self.folding).find([self._folder] * len(names), names)
 
 
 def clash_text(one: str, other: str) -> str:

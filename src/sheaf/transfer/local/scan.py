@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import os
 import stat
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
+from blake3 import blake3
 
 from sheaf.engine.core_limits import DEFAULT
 from sheaf.errors import InvalidInput, NotFound, Refused, SheafError
@@ -52,6 +56,9 @@ _SPECIAL: Final = {
 _SAFE_NAME: Final = 63  #: characters; a name of at most so many has at most 252 bytes
 _SAFE_FOLDER: Final = 960  #: characters; with a safe name below it a path has at most 4,093 bytes
 _U64_MASK: Final = (1 << 64) - 1
+_MODE: Final = attrgetter("st_mode")
+_STATUS: Final = attrgetter("st_mode", "st_size", "st_mtime_ns", "st_ctime_ns", "st_dev", "st_ino")
+_WIDTH: Final = 6  #: attributes in _STATUS
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +97,43 @@ class ScanBatch:
     def path(self, row: int) -> str:
         """Return the path of a row."""
         return join(self.folder[row], self.name[row])
+
+    def slice(self, start: int, end: int) -> ScanBatch:
+        """Return consecutive rows. The arrays share their memory with this batch."""
+        return self._each(lambda column, _: column[start:end])
+
+    def take(self, rows: list[int]) -> ScanBatch:
+        """Return some of the rows."""
+        return self._each(lambda column, _: [column[i] for i in rows] if isinstance(column, list) else column[rows])
+
+    def joined(self, other: ScanBatch) -> ScanBatch:
+        """Return the rows of both."""
+        return self._each(
+            lambda column, name: (
+                column + getattr(other, name)
+                if isinstance(column, list)
+                else np.concatenate((column, getattr(other, name)))
+            )
+        )
+
+    def _each(self, change: Callable[[Any, str], Any]) -> ScanBatch:
+        """Return a batch with each column changed; ``change`` requires column and name."""
+        columns: list[Any] = [change(getattr(self, each.name), each.name) for each in fields(self)]
+        return ScanBatch(*columns)
+
+    def runs(self) -> Iterator[tuple[str, int, int]]:
+        """Yield (folder, first row, row after the last one) of each folder with rows here."""
+        start, count = 0, len(self)
+        while start < count:
+            folder = self.folder[start]
+            end = bisect_left(self.folder, True, start, key=folder.__ne__)
+            yield folder, start, end
+            start = end
+
+    def add_target_hashes(self, contents: npt.NDArray[np.uint8]) -> None:
+        """Set the contents of symlinks, shape (n, 32): the hashes of their targets."""
+        for row in np.flatnonzero(self.kind == Kind.SYMLINK).tolist():
+            contents[row] = np.frombuffer(blake3((self.target[row] or "").encode()).digest(), np.uint8)
 
 
 def scan(
@@ -173,39 +217,37 @@ class _Rows:
 
     def batch(self) -> ScanBatch:
         """Return the collected rows as columns."""
-        stats, kind = self.stats, np.array(self.kind, np.uint8)
-        mode = np.fromiter((s.st_mode & 0o777 for s in stats), np.uint16, len(stats))
+        kind = np.array(self.kind, np.uint8)
+        mode, size, mtime, ctime, dev, ino = _columns(self.stats)
+        mode = (mode & 0o777).astype(np.uint16)
         mode[kind == Kind.SYMLINK] = 0o777
-        size = np.fromiter((s.st_size for s in stats), np.int64, len(stats))
         size[kind == Kind.FOLDER] = 0
         for row in np.flatnonzero(kind == Kind.SYMLINK):
             size[row] = len((self.target[row] or "").encode())
-        return ScanBatch(
-            self.folder,
-            self.name,
-            kind,
-            mode,
-            _times([s.st_mtime_ns for s in stats]),
-            size,
-            np.fromiter((s.st_dev & _U64_MASK for s in stats), np.uint64, len(stats)),
-            np.fromiter((s.st_ino & _U64_MASK for s in stats), np.uint64, len(stats)),
-            _times([s.st_ctime_ns for s in stats]),
-            self.target,
-        )
+        return ScanBatch(self.folder, self.name, kind, mode, mtime, size, dev, ino, ctime, self.target)
 
 
 def _are_plain(stats: list[os.stat_result | None], names: list[str]) -> TypeGuard[list[os.stat_result]]:
     """True if all of them are files whose names need no further checks."""
-    if not all(map(str.isascii, names)) or max(map(len, names)) > _SAFE_NAME:
+    if not "".join(names).isascii() or max(map(len, names)) > _SAFE_NAME or not all(stats):
         return False
-    return all(status is not None and stat.S_ISREG(status.st_mode) for status in stats)
+    return all(map(stat.S_ISREG, set(map(_MODE, stats))))
 
 
-def _times(values: list[int]) -> npt.NDArray[np.int64]:
+def _columns(stats: list[os.stat_result]) -> tuple[npt.NDArray[Any], ...]:
+    """Return the attributes in ``_STATUS`` as columns."""
+    values = chain.from_iterable(map(_STATUS, stats))
     try:
-        return np.array(values, np.int64)
+        table = np.fromiter(values, np.int64, len(stats) * _WIDTH).reshape(-1, _WIDTH)
+        mode, size, mtime, ctime, *ids = table.T.copy()
+        dev, ino = (column.astype(np.uint64) for column in ids)
     except OverflowError:
-        return np.array([clamp_time(value) for value in values], np.int64)
+        # Some file systems have inodes of 64 bits, or times far away.
+        rows = [_STATUS(status) for status in stats]
+        mode, size = (np.array([row[at] for row in rows], np.int64) for at in (0, 1))
+        mtime, ctime = (np.array([clamp_time(row[at]) for row in rows], np.int64) for at in (2, 3))
+        dev, ino = (np.array([row[at] & _U64_MASK for row in rows], np.uint64) for at in (4, 5))
+    return mode, size, mtime, ctime, dev, ino
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ import mmap
 import os
 import struct
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ from sheaf.private_files import make_private_folder
 from sheaf.storage.folder.scratch import Scratch
 from sheaf.transfer.local.scan import ScanBatch
 
-__all__ = ["MAX_CACHE_BYTES", "FileStates", "StatCache", "prune"]
+__all__ = ["MAX_CACHE_BYTES", "FileStates", "Found", "StatCache", "prune"]
 
 MAX_CACHE_BYTES: Final = 1 << 30
 
@@ -98,17 +98,28 @@ class Rows:
             self._file = None
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The known hashes of a batch, shape (n, 32). ``hit``: mask of the rows that are known; ``at``: where they are."""
+
+    contents: Hashes
+    hit: npt.NDArray[np.bool_]
+    at: npt.NDArray[np.int64]
+
+
 @dataclass(slots=True)
 class StatCache:
     """The known hashes of a folder, and new ones from a scan. Not thread-safe: one thread matches and adds.
 
-    ``started``: the time in nanoseconds since 1970 when the scan began.
+    ``started``: the time in nanoseconds since 1970 when the scan began. ``still``: mask of the known rows that were
+    added again. ``found``: other rows that were added, ``news`` in number.
     """
 
     path: Path
     started: int
     known: Columns
-    found: Rows = field(default_factory=Rows)
+    found: Rows
+    still: npt.NDArray[np.bool_]
     news: int = 0
     has_written: bool = False
 
@@ -117,34 +128,46 @@ class StatCache:
         """Open the cache of a folder; it is empty if there is none or it is damaged."""
         name = blake3(os.fsencode(root.absolute())).hexdigest()[:32]
         path = cache_dir / "stat" / name
-        return cls(path, started, _load(path), Rows(in_memory))
+        known = _load(path)
+        return cls(path, started, known, Rows(in_memory), np.zeros(len(known["key"]), np.bool_))
 
     def match(self, batch: ScanBatch) -> tuple[Hashes, npt.NDArray[np.bool_]]:
         """Return the content hash of each row, shape (n, 32), and which rows are known. Only files can be known."""
+        found = self.find(batch)
+        return found.contents, found.hit
+
+    def find(self, batch: ScanBatch) -> Found:
+        """Return what is known of each row, as :meth:`match` does, for :meth:`add`."""
         asked = _columns(batch)
         contents = np.zeros((len(batch), 32), np.uint8)
         if not len(self.known["key"]):
-            return contents, np.zeros(len(batch), np.bool_)
+            return Found(contents, np.zeros(len(batch), np.bool_), np.zeros(len(batch), np.int64))
         at = np.searchsorted(self.known["key"], asked["key"])
         at[at == len(self.known["key"])] = 0
         hit = batch.kind == Kind.FILE
         for column, _ in _COLUMNS:
             hit &= self.known[column][at] == asked[column]
         contents[hit] = self.known["content"][at[hit]]
-        return contents, hit
+        return Found(contents, hit, at)
 
-    def add(self, batch: ScanBatch, contents: Hashes, mask: npt.NDArray[np.bool_]) -> None:
+    def add(self, batch: ScanBatch, contents: Hashes, mask: npt.NDArray[np.bool_], found: Found | None = None) -> None:
         """Add the content hashes of the rows in ``mask``. Include those that :meth:`match` knew: nothing else is saved.
 
-        Rows that changed so close to the scan that they could change again unnoticed are left out.
+        Rows that changed so close to the scan that they could change again unnoticed are left out. ``found``: what
+        :meth:`find` returned for this batch, if it was called.
         """
         kept = mask & (batch.kind == Kind.FILE)
         kept &= np.maximum(batch.mtime, batch.ctime) < self.started - _RACY_NS
-        if kept.any():
+        # The batch may have been corrected since, and reading may have found another content than was known.
+        found = found or self.find(batch)
+        still = kept & found.hit & (found.contents == contents).all(axis=1)
+        self.still[found.at[still]] = True
+        news = kept & ~still
+        if news.any():
             self.found.add(
-                {name: column[kept] for name, column in _columns(batch).items()} | {"content": contents[kept]}
+                {name: column[news] for name, column in _columns(batch).items()} | {"content": contents[news]}
             )
-            self.news += int(np.count_nonzero(kept & ~self.match(batch)[1]))
+            self.news += int(np.count_nonzero(news))
 
     def add_written(self, files: FileStates) -> None:
         """Add files that were just written. :meth:`save` leaves out those that are still too young then."""
@@ -159,9 +182,10 @@ class StatCache:
         ``now``: the current time, if files were written since the cache was opened.
         """
         try:
-            if not self.news and self.found.count == len(self.known["key"]) and self.path.exists():
+            if not self.news and self.still.all() and self.path.exists():
                 os.utime(self.path)
                 return True
+            self._add_still()
             # Drop the old columns, which closes the mapped file before it is replaced.
             self.known = _empty()
             make_private_folder(self.path.parent)
@@ -172,6 +196,13 @@ class StatCache:
             self.found.close()
         prune(self.path.parent, MAX_CACHE_BYTES, keep=self.path)
         return True
+
+    def _add_still(self) -> None:
+        """Add the known rows that were added again to the others, which come first: they are newer."""
+        rows, step = np.flatnonzero(self.still), self.found.in_memory
+        for start in range(0, len(rows), step):
+            part = rows[start : start + step]
+            self.found.add({name: column[part] for name, column in self.known.items()})
 
 
 def _columns(batch: ScanBatch) -> Columns:
