@@ -46,9 +46,9 @@ class Limits:
     scan_rows: int = 8192  #: rows of a batch of a scan
     stat_rows: int = 1 << 16  #: rows of a stat cache that are in memory at once
     whole_bytes: int = 1 << 20  #: bytes of the largest file that is read in one piece, and stored together with others
+    worker_bytes: int = 16 << 10  #: bytes of a file up to which processes read faster than threads
     worker_files: int = 8192  #: such files from which on processes are worth starting: each takes 50 ms and 40 MiB
-    worker_bytes: int = 128 << 20  #: or bytes of them
-    group_files: int = 256  #: such files that a thread stores at once
+    group_files: int = 256  #: files that a thread stores at once
     group_bytes: int = 4 << 20  #: or so many bytes of them
 
 

@@ -231,7 +231,7 @@ class _Taking:
         limits, cache = options.limits, options.cache
         self._stats = StatCache.open(cache, options.root, options.started, limits.stat_rows) if cache else None
         self._top = str(options.root).rstrip("/")
-        self.readers = Readers(options.workers, limits.worker_files, limits.worker_bytes)
+        self.readers = Readers(options.workers, limits.worker_files)
         self.skipped: list[Skipped] = []
 
     def batches(self, threads: Threads) -> Iterator[pa.RecordBatch]:
@@ -253,8 +253,7 @@ class _Taking:
             if not len(batch):
                 continue
             rows = self._known(batch)
-            whole = batch.size[rows.to_read & (batch.size <= o.limits.whole_bytes)]
-            self.readers.expect(len(whole), int(whole.sum()))
+            self.readers.expect(int(np.count_nonzero(rows.to_read & (batch.size <= o.limits.worker_bytes))))
             work = [threads.submit(self._read, batch, group) for group in self._groups(batch, rows.to_read)]
             pending.append((rows, work))
             waiting += len(work)
@@ -309,7 +308,9 @@ class _Taking:
         return taken
 
     def _read_elsewhere(self, batch: ScanBatch, group: list[int]) -> StoredFiles | None:
-        """Read files in a worker process. Return None if they must be read here."""
+        """Read files in a worker process. Return None if they must be read here, or are larger on average."""
+        if batch.size[group].mean() > self._options.limits.worker_bytes:
+            return None
         try:
             with self.readers.one() as reader:
                 if reader is None:

@@ -195,9 +195,9 @@ def test_what_can_not_be_read_is_named(
     class Vanishing(worker_pool.Readers):
         """Removes a file after the scan."""
 
-        def expect(self, files: int, size: int) -> None:
+        def expect(self, files: int) -> None:
             (folder / "d3" / "gone").unlink(missing_ok=True)
-            worker_pool.Readers.expect(self, files, size)
+            worker_pool.Readers.expect(self, files)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sheaf.transfer.upload.Readers", Vanishing)
@@ -264,23 +264,28 @@ def test_a_process_takes_nothing_that_has_no_room(reader: WorkerProcess, folder:
     assert reader.read(files_of(folder / "same", size=ROOM + 1), TINY) is None
 
 
-def test_a_group_has_room(repo: Repo) -> None:
+def test_a_group_has_room() -> None:
     """A group ends with the file that reaches a limit; even if nothing in it compresses its frames have room."""
     limits = Limits()
     assert limits.group_bytes + limits.whole_bytes <= ROOM
 
 
-@pytest.mark.parametrize(
-    ("expected", "count"), [([(3, 99)], 0), ([(4, 0)], 2), ([(0, 100)], 2), ([(2, 50), (1, 49)], 0), ([(1, 99)] * 4, 2)]
-)
-def test_processes_start_once_there_are_many_files_or_bytes(
-    started: list[WorkerProcess], expected: list[tuple[int, int]], count: int
+def test_groups_of_larger_files_are_read_here(
+    store: Store, repo: Repo, folder: Path, started: list[WorkerProcess], read_here: list[str]
 ) -> None:
-    readers = worker_pool.Readers(2, many=4, much=100)
-    for files, size in expected:
-        readers.expect(files, size)
-    readers.close()
-    assert len(started) == count
+    """Threads read them at less cost; a larger file among many small ones goes with them."""
+    limit = Limits().worker_bytes
+    larger = {f"larger/{i}": random.Random(i).randbytes(limit + 1) for i in range(3)}
+    for name, data in larger.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(data)
+    (folder / "large").unlink()
+    repo.upload(folder, message="m", files=sorted(larger))
+    assert not started
+    assert len(read_here) == len(larger)
+    repo.upload(folder, message="m", rehash=True)
+    assert started
+    assert len(read_here) == len(larger)
 
 
 def test_a_process_ends_with_who_asks(reader: WorkerProcess) -> None:

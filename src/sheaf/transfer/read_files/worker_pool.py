@@ -1,8 +1,11 @@
 """Worker processes that read, hash, cut and compress whole files for an upload.
 
-In threads, each file hands over Python's lock several times, which costs most of a second core
-(docs/performance.md). A process has its own lock. It is asked for some megabytes of files at a time: first for
-the hashes of their chunks, then for the frames of those that the store lacks, so that no chunk is compressed in vain.
+In threads, each file hands over Python's lock several times; where files are small, that costs most of a second core
+(docs/performance.md). A process has its own lock. Groups of larger files are not worth a process: most of their time is
+spent without the lock, and passing their bytes on costs more than the lock.
+
+A worker is asked for some megabytes of files at a time: first for the hashes of their chunks, then for the frames of
+those that the store lacks, so that no chunk is compressed in vain.
 
 The upload doesn't depend on workers: files that a worker can't read, because they have changed or it has ended, are
 read by the requesting thread. Workers write nothing.
@@ -131,28 +134,18 @@ class WorkerProcess:
 
 @dataclass(slots=True)
 class Readers:
-    """Up to ``count`` workers, started once there is much to read. Call ``close`` at the end.
-
-    ``many``: the number of files, and ``much``: their bytes, from which on.
-    """
+    """Up to ``count`` workers, started once there are ``many`` small files to read. Call ``close`` at the end."""
 
     count: int
     many: int
-    much: int
-    _files: int = 0
-    _bytes: int = 0
-    _is_started: bool = False
+    _expected: int = 0
     _all: list[WorkerProcess] = field(default_factory=list)
     _idle: SimpleQueue[WorkerProcess] = field(default_factory=SimpleQueue)
 
-    def expect(self, files: int, size: int) -> None:
-        """Announce that more files of ``size`` bytes together will be read; starts the workers if it is worth that."""
-        self._files += files
-        self._bytes += size
-        if self._is_started or (self._files < self.many and self._bytes < self.much):
-            return
-        self._is_started = True
-        if python := _python():
+    def expect(self, files: int) -> None:
+        """Announce that ``files`` more small files will be read; starts the workers if these are many."""
+        before, self._expected = self._expected, self._expected + files
+        if before < self.many <= self._expected and (python := _python()):
             for _ in range(min(self.count, _MOST)):
                 try:
                     reader = WorkerProcess.start(python)
