@@ -51,7 +51,7 @@ def _rows(store: StoreWriter, entries: int, changed: frozenset[int], label: str)
         ids = range(number * PER_FOLDER, min((number + 1) * PER_FOLDER, entries))
         contents = [f"{label if i in changed else ''}{i:>24}"[-24:].encode() + (b"!" * (i in changed)) for i in ids]
         names = [(folder_name(number), f"item-{i:09}.bin") for i in ids]
-        yield _batch(names, store.ingest.store_small(contents))
+        yield _batch(names, store.ingest.store_whole(contents))
 
 
 def _batch(names: list[tuple[str, str]], placed: list[StoredFile] | None) -> pa.RecordBatch:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from bench.counting import Cost, count_all, count_listing, giant
+from tests.engine.builders import store_with
+
+from sheaf.engine.chunks.dedup import ChunkIndex
+from sheaf.engine.chunks.pack_writer import PackSink
+from sheaf.engine.core_limits import Limits
+from sheaf.fork import Threads
+from sheaf.transfer.read_files.worker_pool import WorkerProcess
 
 SMALL, LARGE, GIANT = 1_000, 60_000, 1_000_000_000
 ROWS_PER_LEAF = 5120.0
@@ -69,6 +79,43 @@ def test_an_upload_of_small_files_takes_few_requests() -> None:
     cost = counted(SMALL)["upload a folder of 100 files"]
     assert cost.writes <= 8
     assert cost.reads <= 19, "one asks the log for replicas, one lists what was found damaged"
+
+
+@pytest.mark.parametrize(
+    "limits", [Limits(), Limits(worker_files=1, worker_file_bytes=1 << 20)], ids=["here", "by processes"]
+)
+@pytest.mark.parametrize("size", [15 << 10, 17 << 10, 100 << 10])
+def test_an_upload_handles_files_of_any_size_in_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, limits: Limits
+) -> None:
+    """Tasks, lookups, additions to packs and questions to processes: a few for each group, none for each file."""
+    calls = Counter[str]()
+
+    def counted(owner: type, name: str) -> None:
+        call = getattr(owner, name)
+
+        def counting(*args: Any, **options: Any) -> Any:
+            calls[name] += 1
+            return call(*args, **options)
+
+        monkeypatch.setattr(owner, name, counting)
+
+    files = 400
+    (tmp_path / "in").mkdir()
+    for i in range(files):
+        (tmp_path / "in" / str(i)).write_bytes(random.Random(i).randbytes(size))
+    with store_with(tmp_path / "store", limits) as store:
+        repo = store.create_repo("r")
+        counted(Threads, "submit")
+        counted(ChunkIndex, "find")
+        counted(PackSink, "add")
+        counted(WorkerProcess, "_ask")
+        assert repo.upload(tmp_path / "in", message="m").bundle.files == files
+    groups = -(-files * size // limits.group_bytes) + 1
+    assert calls["find"] <= 2 * groups
+    assert calls["add"] <= 2 * groups
+    assert calls["_ask"] <= 2 * groups
+    assert calls["submit"] <= 2 * groups + 30, "some are requests to the store"
 
 
 def test_many_bundles_are_listed_by_pages_and_then_from_the_cache(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def test_a_file_that_fails_while_it_is_read_would_not_be_there(
         if path.endswith("/bad"):
             raise Conflict("bad changed while it was read")
 
-    monkeypatch.setattr("sheaf.transfer.local.hashes.read_small", fail)
+    monkeypatch.setattr("sheaf.transfer.local.hashes.read_whole", fail)
     plan = repo.plan_upload(folder, skip_on_error=True)
     assert [item.path for item in plan.skipped] == ["bad"]
     assert ([change.path for change in plan.changes], plan.files, plan.bytes) == (["a"], 1, 1)

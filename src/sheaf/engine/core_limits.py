@@ -45,10 +45,12 @@ class Limits:
     # local folders
     scan_rows: int = 8192  #: rows of a batch of a scan
     stat_rows: int = 1 << 16  #: rows of a stat cache that are in memory at once
-    worker_files: int = 8192  #: small files from which on processes are worth starting: each takes 50 ms and 40 MiB
+    whole_bytes: int = 1 << 20  #: bytes of the largest file that is read in one piece, and stored together with others
+    worker_files: int = 8192  #: files from which on processes are worth starting: each takes 50 ms and 40 MiB
     worker_bytes: int = 128 << 20  #: or so many bytes to write
+    worker_file_bytes: int = 16 << 10  #: mean bytes of files up to which processes read faster than threads
     worker_room: int = 24 << 20  #: bytes of the memory that is shared with a process that writes files
-    group_files: int = 256  #: small files that a thread stores at once
+    group_files: int = 256  #: files that a thread stores at once
     group_bytes: int = 4 << 20  #: or so many bytes of them
 
 

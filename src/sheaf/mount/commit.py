@@ -197,7 +197,7 @@ class Committer:
     # -- contents ------------------------------------------------------------------------------------------------------
 
     def _store(self, ingest: Ingest, files: list[Spilled], workers: int, *, is_kept: bool) -> list[StoredFile]:
-        """Store the files' contents that no earlier commit has stored, many small files at a time."""
+        """Store the files' contents that no earlier commit has stored, many files at a time."""
         placed: dict[int, StoredFile] = {}
         todo: list[int] = []
         for i, file in enumerate(files):
@@ -208,7 +208,7 @@ class Committer:
                 todo.append(i)
         limits = self._repo.context.core.limits
         sizes = ((i, self._fs.spill.stat(files[i].fill).st_size) for i in todo)
-        groups = groups_of(sizes, limits.group_files, limits.group_bytes, alone=ingest.small)
+        groups = groups_of(sizes, limits.group_files, limits.group_bytes, alone=limits.whole_bytes)
         with Threads(workers, thread_name_prefix="sheaf-commit") as pool:
             for done in pool.map(lambda group: self._store_group(ingest, files, group), groups):
                 placed.update(done)
@@ -216,13 +216,13 @@ class Committer:
 
     def _store_group(self, ingest: Ingest, files: list[Spilled], group: list[int]) -> dict[int, StoredFile]:
         paths = [self._fs.spill.path(files[i].fill) for i in group]
-        if len(group) == 1:
+        if len(group) == 1:  # it may be large
             return {group[0]: ingest.store_stream(_blocks(paths[0]))}
         contents = []
         for path in paths:
             with open(path, "rb", buffering=0) as file:
                 contents.append(file.read())
-        return dict(zip(group, ingest.store_small(contents), strict=True))
+        return dict(zip(group, ingest.store_whole(contents), strict=True))
 
 
 def _blocks(path: str) -> Iterator[bytes]:

@@ -1,7 +1,7 @@
 """Upload a folder: scan it, skip unchanged files, read the others in parallel, store them, and write a manifest.
 
-Batches of a scan are in the order of the manifest and stay in it. The files of a batch are read by several threads,
-small ones a few hundred at a time.
+Batches of a scan are in the order of the manifest and stay in it. The files of a batch are read by several threads:
+groups of files in one piece, and each large file by itself, as a stream.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sheaf.engine.chunks.ingest import InMemory, SmallFiles
+from sheaf.engine.chunks.ingest import StoredFiles
 from sheaf.engine.commit.writer import StoreWriter
 from sheaf.engine.core import Core
 from sheaf.engine.core_limits import DEFAULT, Limits
@@ -36,18 +36,18 @@ from sheaf.transfer.local.group import groups_of
 from sheaf.transfer.local.hashes import hash_file
 from sheaf.transfer.local.ignore import Ignore
 from sheaf.transfer.local.name_collisions import ANYWHERE, NameClashes, clash_text, ensure_portable
-from sheaf.transfer.local.read import read_blocks, read_small
+from sheaf.transfer.local.read import read_blocks, read_whole
 from sheaf.transfer.local.scan import SET_ASIDE, ScanBatch, Skipped, scan
 from sheaf.transfer.local.statcache import Found, StatCache
 from sheaf.transfer.progress import Meter, log_file, logs_files
-from sheaf.transfer.small_files.read_columns import Fresh, ReadFiles
-from sheaf.transfer.small_files.worker_pool import Lost, Readers, ScannedFiles
+from sheaf.transfer.read_files.read_columns import Fresh, ReadFiles
+from sheaf.transfer.read_files.worker_pool import Lost, Readers, ScannedFiles
 from sheaf.transfer.spool import Spool
 from sheaf.transfer.store_guard import folder_of
 
 __all__ = ["FolderOptions", "StoredFolder", "ensure_wanted", "folder_options", "left_out_warnings", "store_folder"]
 
-_IN_FLIGHT = 16  # groups and big files that are read at a time or wait: this bounds memory
+_IN_FLIGHT = 16  # groups and large files that are read at a time or wait: this bounds memory
 _PENDING = 4  # batches of a scan whose files are being read
 
 
@@ -123,7 +123,7 @@ def store_folder(store: StoreWriter, base: Tree | None, options: FolderOptions, 
             for piece in taking.pieces(threads):
                 pieces.add(piece)
         finally:
-            # After an error nobody waits for big files that are being read: their results are dropped.
+            # After an error nobody waits for large files that are being read: their results are dropped.
             threads.shutdown(wait=False, cancel_futures=True)
             taking.readers.close()
         meter.start("send")
@@ -227,7 +227,8 @@ class _Taking:
             rows = self._unchanged(part) or self._known(part)
             if isinstance(rows, _Rows):
                 batch = rows.batch
-                self.readers.expect(int(np.count_nonzero(rows.to_read & (batch.size <= self._ingest.small))))
+                small = batch.size <= o.limits.worker_file_bytes
+                self.readers.expect(int(np.count_nonzero(rows.to_read & small)))
                 work += [threads.submit(self._read, batch, group) for group in self._groups(batch, rows.to_read)]
             pending.append((rows, work))
             waiting += len(work)
@@ -283,42 +284,43 @@ class _Taking:
         return _Rows(batch, rows, np.where(copied, at, -1), is_file & ~copied, found)
 
     def _groups(self, batch: ScanBatch, to_read: npt.NDArray[np.bool_]) -> Iterator[list[int]]:
-        """Group files to read into tasks: small ones up to a count and bytes, each big one by itself."""
+        """Group files to read into tasks: up to a count and bytes, and each large one by itself."""
         limits, rows = self._options.limits, np.flatnonzero(to_read)
         sizes = zip(rows.tolist(), batch.size[rows].tolist(), strict=True)
-        return groups_of(sizes, limits.group_files, limits.group_bytes, alone=self._ingest.small)
+        return groups_of(sizes, limits.group_files, limits.group_bytes, alone=limits.whole_bytes)
 
     # -- reading, on several threads -----------------------------------------------------------------------------------
 
     def _read(self, batch: ScanBatch, group: list[int]) -> ReadFiles:
-        if len(group) == 1 and batch.size[group[0]] > self._ingest.small:
-            taken = self._read_big(batch, group[0])
+        if len(group) == 1 and batch.size[group[0]] > self._options.limits.whole_bytes:
+            taken = self._read_large(batch, group[0])
             self._meter.add_file()
         else:
-            taken = self._read_small(batch, group)
+            taken = self._read_group(batch, group)
             unread = sum(int(batch.size[row]) for row in taken.skipped)
             self._meter.add(files=len(group), size=int(batch.size[group].sum()) - unread)
         self._meter.set_new(self._ingest.new_bytes)
         return taken
 
-    def _read_elsewhere(self, batch: ScanBatch, group: list[int]) -> SmallFiles | None:
-        """Read files in a worker process. Return None if they must be read here."""
+    def _read_elsewhere(self, batch: ScanBatch, group: list[int]) -> StoredFiles | None:
+        """Read files in a worker process. Return None if they must be read here, or are larger on average."""
+        if batch.size[group].mean() > self._options.limits.worker_file_bytes:
+            return None
         try:
             with self.readers.one() as reader:
                 if reader is None:
                     return None
                 paths = [f"{self._top}/{batch.path(row)}" for row in group]
-                read = reader.read(
-                    ScannedFiles(paths, *(c[group].tolist() for c in (batch.size, batch.mtime, batch.ctime)))
-                )
+                columns = (c[group].tolist() for c in (batch.size, batch.mtime, batch.ctime))
+                read = reader.read(ScannedFiles(paths, *columns), self._ingest.chunker)
                 if read is None or not self._ingest.erased.contents.isdisjoint(read.hashes):
                     return None
                 return self._ingest.store_columns(read)
         except Lost:
             return None
 
-    def _read_small(self, batch: ScanBatch, group: list[int]) -> ReadFiles:
-        """Read and store small files. Files that have grown are stored in another way."""
+    def _read_group(self, batch: ScanBatch, group: list[int]) -> ReadFiles:
+        """Read and store whole files. One that has become large is read as a stream."""
         if (files := self._read_elsewhere(batch, group)) is not None:
             return ReadFiles(group, files)
         taken = ReadFiles()
@@ -328,10 +330,9 @@ class _Taking:
         for row, size, mtime, ctime in zip(group, *columns, strict=True):
             path = batch.path(row)
             try:
-                read = read_small(f"{self._top}/{path}", size, mtime, ctime)
+                read = read_whole(f"{self._top}/{path}", size, mtime, ctime)
                 if read is None:
-                    # The file is larger than in the scan.
-                    taken.add(self._read_big(batch, row))
+                    taken.add(self._read_large(batch, row))
                     continue
                 content, state = read
                 if is_guarded:
@@ -341,17 +342,13 @@ class _Taking:
                 continue
             if state is not None:
                 taken.states[row] = state
-            if len(content) > self._ingest.small:
-                # The file has grown since the scan, and is too large for one chunk.
-                taken.others[row] = self._ingest.store_bytes(content)
-            else:
-                taken.rows.append(row)
-                contents.append(content)
-        taken.files = self._ingest.store_columns(InMemory(contents))
+            taken.rows.append(row)
+            contents.append(content)
+        taken.files = self._ingest.store_columns(self._ingest.cut(contents))
         return taken
 
-    def _read_big(self, batch: ScanBatch, row: int) -> ReadFiles:
-        """Read and store a big file, again if it changes while it is read."""
+    def _read_large(self, batch: ScanBatch, row: int) -> ReadFiles:
+        """Read and store a large file, again if it changes while it is read."""
         counted = _Counted(self._meter)
         is_begun = False
         try:
@@ -402,7 +399,7 @@ class _Taking:
 
 @dataclass(slots=True)
 class _Counted:
-    """Reports a big file's bytes while they are read, and subtracts them again if they were read in vain."""
+    """Reports a large file's bytes while they are read, and subtracts them again if they were read in vain."""
 
     meter: Meter
     count: int = 0

@@ -13,6 +13,7 @@ from tests.engine.builders import Bench, new_backend, noise
 
 from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.engine.chunks.cut_file import cut_file
+from sheaf.engine.chunks.files_in_memory import FilesInMemory
 from sheaf.engine.core import open_store
 from sheaf.format.store_v1 import NEW_STORE_CHUNKER, Chunker, StoreConfig, decode_config, encode_config
 from sheaf.model.entries import RecipePlace
@@ -30,6 +31,12 @@ def lengths(chunker: Chunker, data: bytes, block: int = 1 << 20, window: int = 1
 
 def test_a_database_is_cut_into_pieces_of_one_size() -> None:
     assert lengths(NEW_STORE_CHUNKER, DATABASE) == [8192] * 12 + [100_016 - 12 * 8192]
+
+
+@given(size=st.integers(0, 9000), is_database=st.booleans())
+def test_a_file_in_memory_is_cut_as_a_stream(size: int, is_database: bool) -> None:
+    data = (DATABASE if is_database else DATABASE[1:])[:size]
+    assert FilesInMemory([data], SMALL).chunk_sizes == lengths(SMALL, data)
 
 
 def test_older_stores_cut_a_database_like_any_file() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -11,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from blake3 import blake3
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.engine.builders import TINY, Bench, entry_of, new_backend, noise
 
@@ -19,7 +21,7 @@ from sheaf.engine.chunks import compress
 from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.engine.chunks.compress import compress_chunks as compressed_frames
 from sheaf.engine.chunks.dedup import ChunkIndex, load_segments
-from sheaf.engine.chunks.ingest import Ingest, InMemory, StoredFile
+from sheaf.engine.chunks.ingest import Ingest, StoredFile
 from sheaf.engine.chunks.pack_table import load_table
 from sheaf.engine.chunks.pack_writer import PackSink
 from sheaf.engine.core_limits import DEFAULT, Limits
@@ -27,6 +29,7 @@ from sheaf.errors import Bug, NoSpace, Refused
 from sheaf.format import keys
 from sheaf.format.frame_v1 import RAW, ZSTD
 from sheaf.format.recipe_v1 import MAX_PART, decode_part
+from sheaf.format.store_v1 import Chunker
 from sheaf.model.entries import ChunkPlace, ManifestEntry, PlaceKind, RecipePlace
 from sheaf.testing.faults import FaultyBackend
 
@@ -66,7 +69,7 @@ def test_a_file_of_at_most_the_minimum_is_one_chunk_whatever_is_in_it() -> None:
 def test_many_small_files_are_stored_at_once() -> None:
     bench = Bench()
     contents = [noise(n * 7, n) for n in range(300)] + [b"", b"twice", b"", b"twice"]
-    placed = bench.ingest.store_small(contents)
+    placed = bench.ingest.store_whole(contents)
     bench.sink.flush()
     assert [bench.read(entry_of(one)) for one in placed] == contents
     assert placed[-1].offset == placed[-3].offset
@@ -75,8 +78,8 @@ def test_many_small_files_are_stored_at_once() -> None:
 
 def test_columns_say_the_same_as_one_by_one() -> None:
     contents = [b"", noise(40), b"twice", noise(9000, 2), b"twice", b""]
-    one_by_one, bench = Bench().ingest.store_small(contents), Bench()
-    files = bench.ingest.store_columns(InMemory(contents))
+    one_by_one, bench = Bench().ingest.store_whole(contents), Bench()
+    files = bench.ingest.store_columns(bench.ingest.cut(contents))
     bench.sink.flush()
     for i, (data, other) in enumerate(zip(contents, one_by_one, strict=True)):
         assert (files.content[i].tobytes(), files.place[i]) == (other.content, other.place)
@@ -86,7 +89,76 @@ def test_columns_say_the_same_as_one_by_one() -> None:
                 other.content, len(data), PlaceKind.CHUNK, files.pack[i].tobytes(), other.offset, other.stored
             )
             assert bench.read(entry_of(where)) == data
-    assert bench.ingest.store_columns(InMemory([])).content.shape == (0, 32)
+    assert bench.ingest.store_columns(bench.ingest.cut([])).content.shape == (0, 32)
+
+
+RUNS = st.lists(st.tuples(st.booleans(), st.integers(1, 9_000)), max_size=8)  # True: noise
+
+
+def mixed(runs: list[tuple[bool, int]], seed: int) -> bytes:
+    """A content that consists of runs of noise and text."""
+    return b"".join(
+        noise(n, seed + i) if is_noise else (b"%d words, " % seed * n)[:n] for i, (is_noise, n) in enumerate(runs)
+    )
+
+
+def frames_of(bench: Bench, placed: StoredFile) -> list[tuple[bytes, int, bytes]]:
+    """Hash, length and stored bytes of each chunk of a file."""
+    rows = [(placed.content, placed.size, placed.pack, placed.offset, placed.stored)] if placed.size else []
+    if placed.place == PlaceKind.RECIPE:
+        entry = entry_of(placed)
+        assert isinstance(entry.place, RecipePlace)
+        rows = list(Contents(bench.core).leaves(entry, entry.place))
+    return [
+        (hash, length, bytes(bench.backend.get_ranges(keys.pack(pack), [(at, stored)])[0]))
+        for hash, length, pack, at, stored in rows
+    ]
+
+
+def assert_stored_as_streams(chunker: Chunker, contents: list[bytes]) -> None:
+    """Files that are stored together get the chunks and frames that each gets as a stream."""
+    together, alone = Bench(chunker=chunker), Bench(chunker=chunker)
+    placed = together.ingest.store_whole(contents)
+    streamed = [alone.ingest.store_stream([content]) for content in contents]
+    together.sink.flush()
+    alone.sink.flush()
+    for content, one, other in zip(contents, placed, streamed, strict=True):
+        assert (one.content, one.size, one.place) == (other.content, other.size, other.place)
+        assert together.read(entry_of(one)) == content
+        if len(content) > chunker.min:
+            assert frames_of(together, one) == frames_of(alone, other)
+
+
+@given(st.lists(RUNS, max_size=5, unique_by=str))
+@example([[(True, 60_000), (False, 40_000), (True, 9_000)], [(False, 90_000), (True, 90_000), (False, 2_000)]])
+def test_files_that_are_stored_together_are_stored_as_streams(files: list[list[tuple[bool, int]]]) -> None:
+    assert_stored_as_streams(TINY, [mixed(runs, seed) for seed, runs in enumerate(files)])
+
+
+@pytest.mark.parametrize("content", [noise, lambda size: (b"text, " * size)[:size]])
+def test_a_file_in_memory_is_stored_as_a_stream(content: Callable[[int], bytes]) -> None:
+    assert_stored_as_streams(Chunker(), [content(size) for size in [0, 1, *SIZES, 1 << 20, 2 << 20]])
+
+
+def test_files_of_several_chunks_are_looked_up_and_added_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guard of the cost of files that are larger than one chunk: by the group, not by the file."""
+    calls = Counter[str]()
+
+    def counted(owner: type, name: str) -> None:
+        call = getattr(owner, name)
+
+        def counting(*args: object) -> object:
+            calls[name] += 1
+            return call(*args)
+
+        monkeypatch.setattr(owner, name, counting)
+
+    counted(ChunkIndex, "find")
+    counted(PackSink, "add")
+    bench = Bench()
+    placed = bench.ingest.store_whole([noise(300_000, n) for n in range(20)] + [b"small"] * 3)
+    assert [one.place for one in placed] == [PlaceKind.RECIPE] * 20 + [PlaceKind.CHUNK] * 3
+    assert calls == {"find": 2, "add": 2}, "once for chunks, once for recipes"
 
 
 def test_a_pack_grows_beyond_its_memory_for_its_last_chunk() -> None:
@@ -251,7 +323,7 @@ def test_memory_that_loses_a_bit_is_caught() -> None:
 def test_packs_are_closed_when_they_are_full_and_each_has_its_own_bytes() -> None:
     bench = Bench(limits=Limits(pack_bytes=50_000))
     contents = [noise(9_000, n) for n in range(100)]
-    placed = [one for at in range(0, 100, 10) for one in bench.ingest.store_small(contents[at : at + 10])]
+    placed = [one for at in range(0, 100, 10) for one in bench.ingest.store_whole(contents[at : at + 10])]
     bench.sink.flush()
     assert [bench.read(entry_of(one)) for one in placed] == contents
     sizes = [stat.size for stat in bench.backend.list("packs/")]
@@ -262,11 +334,11 @@ def test_packs_are_closed_when_they_are_full_and_each_has_its_own_bytes() -> Non
 def test_a_pack_ends_after_so_many_chunks() -> None:
     bench = Bench(limits=Limits(pack_chunks=10))
     contents = [noise(100, n) for n in range(35)]
-    numbers = [bench.ingest.store_small([content])[0].pack for content in contents]
+    numbers = [bench.ingest.store_whole([content])[0].pack for content in contents]
     bench.sink.flush()
     assert [numbers.count(number) for number in dict.fromkeys(numbers)] == [10, 10, 10, 5]
     for content in contents:
-        assert bench.ingest.store_small([content])[0].pack in numbers
+        assert bench.ingest.store_whole([content])[0].pack in numbers
     assert len(list(bench.core.backend.list(keys.PACKS))) == 4
 
 
@@ -274,7 +346,7 @@ def test_packs_are_listed_as_soon_as_they_are_durable() -> None:
     bench = Bench(limits=Limits(pack_bytes=50_000))
     contents = [noise(9_000, n) for n in range(100)]
     for content in contents:
-        bench.ingest.store_small([content])
+        bench.ingest.store_whole([content])
     while len(listed := load_segments(bench.core)) < 3:  # nothing was flushed: packs are written meanwhile
         time.sleep(0.01)
     found = ChunkIndex(listed, frozenset(), partial(load_table, bench.core)).find(
@@ -297,7 +369,7 @@ def test_packs_that_may_be_deleted_again_are_not_told_of() -> None:
 
 def test_an_upload_that_is_stopped_is_listed_and_takes_nothing_more() -> None:
     bench = Bench(limits=Limits(pack_bytes=50_000))
-    bench.ingest.store_small([noise(9_000, n) for n in range(7)])
+    bench.ingest.store_whole([noise(9_000, n) for n in range(7)])
     while not bench.sink._durable:
         time.sleep(0.01)
     assert not load_segments(bench.core)
@@ -305,7 +377,7 @@ def test_an_upload_that_is_stopped_is_listed_and_takes_nothing_more() -> None:
     ((_, segment),) = load_segments(bench.core)
     assert len(segment) == 6
     with pytest.raises(Refused, match="has ended"):
-        bench.ingest.store_small([noise(9_000, n) for n in range(7, 20)])
+        bench.ingest.store_whole([noise(9_000, n) for n in range(7, 20)])
 
 
 def test_many_threads_store_the_same_and_other_things() -> None:
@@ -331,7 +403,7 @@ def test_a_full_disk_stops_an_upload_at_once() -> None:
     stored = 0
     with pytest.raises(NoSpace):
         for n in range(1000):
-            bench.ingest.store_small([noise(10_000, n)])
+            bench.ingest.store_whole([noise(10_000, n)])
             stored += 1
     assert stored < 100
     with pytest.raises(NoSpace):

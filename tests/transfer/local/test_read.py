@@ -26,7 +26,7 @@ from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
 from sheaf.testing.invariants import assert_sound
 from sheaf.transfer.local import read as reading
-from sheaf.transfer.local.read import Blocks, read_blocks, read_small
+from sheaf.transfer.local.read import Blocks, read_blocks, read_whole
 
 PROC = Path("/proc/sys/kernel/random")
 
@@ -119,7 +119,7 @@ def scanned(path: Path) -> tuple[int, int, int]:
 def test_a_file_as_it_was_scanned_has_no_other_state(tmp_path: Path) -> None:
     file = tmp_path / "f"
     file.write_bytes(b"as it is")
-    assert read_small(str(file), *scanned(file)) == (b"as it is", None)
+    assert read_whole(str(file), *scanned(file)) == (b"as it is", None)
 
 
 @pytest.mark.parametrize("after", [b"", b"short", b"a longer content"])
@@ -128,18 +128,18 @@ def test_a_file_that_has_changed_since_the_scan_is_read_as_it_is(tmp_path: Path,
     file.write_bytes(b"before it")
     was = scanned(file)
     file.write_bytes(after)
-    read = read_small(str(file), *was)
+    read = read_whole(str(file), *was)
     assert read is not None and read[1] is not None
     assert (read[0], read[1].size) == (after, len(after))
 
 
 def test_a_file_that_has_become_big_is_left_to_who_reads_blocks(tmp_path: Path) -> None:
     file = tmp_path / "f"
-    file.write_bytes(bytes(reading.SMALL + 1))
-    assert read_small(str(file), 5, 0, 0) is None
-    file.write_bytes(bytes(reading.SMALL))
-    read = read_small(str(file), 5, 0, 0)
-    assert read is not None and len(read[0]) == reading.SMALL
+    file.write_bytes(bytes(reading.WHOLE + 1))
+    assert read_whole(str(file), 5, 0, 0) is None
+    file.write_bytes(bytes(reading.WHOLE))
+    read = read_whole(str(file), 5, 0, 0)
+    assert read is not None and len(read[0]) == reading.WHOLE
 
 
 @pytest.mark.parametrize("change", [b"x" * 3, b"x" * 5_000_000])
@@ -168,7 +168,7 @@ def test_a_small_file_that_changes_whenever_it_is_read_is_a_conflict(
 
     monkeypatch.setattr(os, "pread", growing)
     with pytest.raises(Conflict, match="changed while it was read"):
-        read_small(str(file), *scanned(file))
+        read_whole(str(file), *scanned(file))
 
 
 def test_the_state_of_a_big_file_has_the_size_that_was_read(misstated: Path) -> None:
@@ -201,7 +201,7 @@ def test_what_takes_the_place_of_a_file_is_neither_waited_for_nor_read(tmp_path:
             except PermissionError:
                 pytest.skip("root may make devices only")
     with pytest.raises(Conflict, match="is no longer a file"):
-        read_small(str(file), *before)
+        read_whole(str(file), *before)
     with pytest.raises(Conflict, match="is no longer a file"):
         list(next(read_blocks(str(file))))
 

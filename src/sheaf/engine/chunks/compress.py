@@ -17,14 +17,14 @@ from sheaf.errors import Bug
 from sheaf.format.frame_v1 import RAW, ZSTD
 from sheaf.storage.port import Buffer
 
-__all__ = ["Frame", "compress_chunks"]
+__all__ = ["BATCH", "Frame", "compress_chunks", "compress_first_chunks"]
 
 Frame = tuple[bytes, Buffer]  #: codec, and the bytes that are stored after it
 
 _LEVEL = 1  # for files of one chunk, which gain nothing by a higher level
 _LEVEL_BIG = 2  # for chunks of big files: 5 % smaller than level 1 in tables and text, for a fifth more time
 _PAYS = 0.95  # zstd is used where it saves at least a twentieth
-_BATCH = 8  # chunks of a big file that are compressed together
+BATCH = 8  # chunks of a big file that are compressed together
 _SAMPLE = 4096  # bytes of a chunk that are tried where the batch before it didn't shrink
 
 
@@ -51,7 +51,7 @@ def compress_chunks(chunks: Sequence[Buffer], hashes: Sequence[bytes], *, adapti
     Raises:
         Bug: a chunk doesn't decompress to its bytes, or no longer matches its hash.
     """
-    size = _BATCH if adaptive else max(len(chunks), 1)
+    size = BATCH if adaptive else max(len(chunks), 1)
     shrink = _zstd.shrink_more if adaptive else _zstd.shrink
     frames: list[Frame] = []
     hopeless = False
@@ -62,6 +62,14 @@ def compress_chunks(chunks: Sequence[Buffer], hashes: Sequence[bytes], *, adapti
         hopeless = adaptive and all(codec == RAW for codec, _ in done.values())
         frames += [done[i] if i in done else _as_is(batch[i], names[i]) for i in range(len(batch))]
     return frames
+
+
+def compress_first_chunks(chunks: list[Buffer], hashes: Sequence[bytes]) -> list[Frame]:
+    """Compress chunks of several big files, at most ``BATCH`` in a row of each, as :func:`compress_chunks` would.
+
+    It tries all of them, so they don't depend on each other, and go through zstd in one call. Raises Bug.
+    """
+    return _compressed(chunks, hashes, _zstd.shrink_more) if chunks else []
 
 
 def _promising(chunks: Sequence[Buffer], shrink: Callable[..., Any]) -> list[int]:

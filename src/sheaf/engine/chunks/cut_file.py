@@ -5,17 +5,32 @@ SQLite changes single pages of a database in place. A piece contains few pages, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 from pyfastcdc import FastCDC
 
 from sheaf.format.store_v1 import Chunker
 
-__all__ = ["cut_file"]
+__all__ = ["Cutter", "cut_file"]
 
 _SQLITE = b"SQLite format 3\0"  # the first bytes of each database
-_Cut = Callable[[bytes], list[memoryview]]
+
+
+class Cutter:
+    """Cuts files in memory as the chunker of a store prescribes. Use it in one thread at a time."""
+
+    def __init__(self, chunker: Chunker) -> None:
+        c = chunker
+        self._piece = c.sqlite
+        self._cutter = FastCDC(c.avg, min_size=c.min, max_size=c.max, normalized_chunking=1, seed=c.seed)
+
+    def chunks(self, data: bytes, head: bytes = b"") -> list[memoryview]:
+        """Return the chunks of a file of more than ``min`` bytes, or of a part of it. ``head``: the first bytes of the file."""
+        piece = self._piece
+        if piece is not msgspec.UNSET and (head or data).startswith(_SQLITE):
+            return [memoryview(data)[at : at + piece] for at in range(0, len(data), piece)]
+        return [chunk.data for chunk in self._cutter.cut_buf(data)]
 
 
 def cut_file(chunker: Chunker, blocks: Iterable[bytes], window_bytes: int) -> Iterator[list[memoryview]]:
@@ -23,29 +38,19 @@ def cut_file(chunker: Chunker, blocks: Iterable[bytes], window_bytes: int) -> It
 
     The last chunk of a buffer may continue in the next one, so its bytes are carried over.
     """
-    cut: _Cut | None = None
-    carry = b""
+    cutter = Cutter(chunker)
+    head = carry = b""
     for block in blocks:
         for at in range(0, len(block), window_bytes):
             buffer = carry + block[at : at + window_bytes]
-            if cut is None and len(buffer) <= chunker.min:
+            if not head and len(buffer) <= chunker.min:
                 # A file of so few bytes is one chunk, whatever it contains.
                 carry = buffer
                 continue
-            cut = cut or _cut_for(chunker, buffer)
-            chunks = cut(buffer)
+            head = head or buffer[: len(_SQLITE)]
+            chunks = cutter.chunks(buffer, head)
             carry = bytes(chunks.pop()) if chunks else b""
             if chunks:
                 yield chunks
     if carry:
         yield [memoryview(carry)]
-
-
-def _cut_for(chunker: Chunker, head: bytes) -> _Cut:
-    """Return the function that cuts a file which begins with these bytes."""
-    piece = chunker.sqlite
-    if piece is not msgspec.UNSET and head.startswith(_SQLITE):
-        return lambda data: [memoryview(data)[at : at + piece] for at in range(0, len(data), piece)]
-    c = chunker
-    cutter = FastCDC(c.avg, min_size=c.min, max_size=c.max, normalized_chunking=1, seed=c.seed)
-    return lambda data: [chunk.data for chunk in cutter.cut_buf(data)]

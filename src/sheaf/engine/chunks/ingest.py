@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +16,7 @@ from sheaf.engine.chunks.chunk_reader import Contents, Want
 from sheaf.engine.chunks.compress import Frame, compress_chunks
 from sheaf.engine.chunks.cut_file import cut_file
 from sheaf.engine.chunks.dedup import ChunkIndex, FoundChunks
+from sheaf.engine.chunks.files_in_memory import FilesInMemory
 from sheaf.engine.chunks.pack_writer import PackSink, Place
 from sheaf.engine.core import Core
 from sheaf.engine.sessions.erasure_notices import Erasures
@@ -26,7 +27,7 @@ from sheaf.model.entries import PlaceKind
 from sheaf.model.ids import ZERO_HASH
 from sheaf.storage.port import Buffer
 
-__all__ = ["InMemory", "Ingest", "SmallContents", "SmallFiles", "StoredFile"]
+__all__ = ["ChunkedFiles", "Ingest", "StoredFile", "StoredFiles"]
 
 _EMPTY = blake3(b"").digest()
 
@@ -46,42 +47,45 @@ class StoredFile:
 
 
 @dataclass(frozen=True, slots=True)
-class SmallFiles:
-    """Stored files, each empty or one chunk, as columns like the fields of :class:`StoredFile`."""
+class StoredFiles:
+    """Stored files as columns like the fields of :class:`StoredFile`. ``recipes``: those of several chunks, by number."""
 
     content: Hashes
     place: Array
     pack: Hashes
     offset: Array
     stored: Array
+    recipes: dict[int, StoredFile] = field(default_factory=dict)
+
+    def file(self, i: int, size: int) -> StoredFile:
+        """Return file i, which has ``size`` bytes."""
+        if i in self.recipes:
+            return self.recipes[i]
+        pack, offset, stored = self.pack[i].tobytes(), int(self.offset[i]), int(self.stored[i])
+        return StoredFile(self.content[i].tobytes(), size, PlaceKind(int(self.place[i])), pack, offset, stored)
 
 
-class SmallContents(Protocol):
-    """Contents of at most ``Ingest.small`` bytes each, in this process or another one."""
+class ChunkedFiles(Protocol):
+    """Whole files that were cut into chunks, in this process or another one."""
 
     @property
     def hashes(self) -> Sequence[bytes]:
-        """The BLAKE3 hash of each content."""
+        """The BLAKE3 hash of each file."""
 
     @property
-    def sizes(self) -> Sequence[int]:
-        """The size of each content in bytes."""
+    def counts(self) -> Sequence[int]:
+        """The number of chunks of each file: 0 for an empty one."""
+
+    @property
+    def chunk_hashes(self) -> list[bytes]:
+        """The BLAKE3 hashes of all chunks, one file after the other."""
+
+    @property
+    def chunk_sizes(self) -> list[int]:
+        """The size of each chunk in bytes."""
 
     def frames(self, wanted: Sequence[int]) -> list[Frame]:
-        """Return the frames of some contents, by number; none of these is empty."""
-
-
-class InMemory:
-    """Contents in this process's memory."""
-
-    def __init__(self, contents: Sequence[bytes]) -> None:
-        self._contents = contents
-        self.hashes = [blake3(content).digest() for content in contents]
-        self.sizes = list(map(len, contents))
-
-    def frames(self, wanted: Sequence[int]) -> list[Frame]:
-        """Return the frames of some contents, as :class:`SmallContents` requires."""
-        return compress_chunks([self._contents[i] for i in wanted], [self.hashes[i] for i in wanted], adaptive=False)
+        """Return the frames of some chunks, by number in ascending order."""
 
 
 def _windows_of(chunks: Iterable[Row], window_bytes: int) -> Iterator[list[Row]]:
@@ -112,14 +116,12 @@ class Ingest:
         verify: bool = False,
     ) -> None:
         """``verify``: read every chunk that is already stored before it is referenced, and store damaged ones again."""
-        chunker = core.config.chunker
-        self.small = chunker.min  #: a file of at most so many bytes is always one chunk
+        self.chunker = core.config.chunker
         self._core = core
         self._window_bytes = core.limits.window_bytes
         self._sink = sink
         self._index = index
         self.erased = Erasures(core, erased, allow=allow_erased)
-        self._chunker = chunker
         self._held = Contents(core) if verify else None
 
     @property
@@ -127,44 +129,61 @@ class Ingest:
         """Bytes stored so far that the store did not have before."""
         return self._sink.new_bytes
 
-    def store_small(self, contents: Sequence[bytes]) -> list[StoredFile]:
-        """Store files of at most ``small`` bytes, each as one chunk. Raises Refused for erased contents."""
-        filled = [content for content in contents if content]
-        hashes = [blake3(content).digest() for content in filled]
-        for hash in hashes if self.erased.contents else ():
-            self.erased.refuse(hash)
-        rows = iter(self._rows(filled, hashes, adaptive=False))
-        return [self._whole(next(rows)) if content else StoredFile(_EMPTY, 0) for content in contents]
+    def cut(self, contents: Sequence[bytes]) -> FilesInMemory:
+        """Cut whole files into chunks."""
+        return FilesInMemory(contents, self.chunker)
 
-    def store_columns(self, contents: SmallContents) -> SmallFiles:
-        """Store many small files without an object for each. Raises Refused for erased contents."""
-        for hash in contents.hashes if self.erased.contents else ():
+    def store_whole(self, contents: Sequence[bytes]) -> list[StoredFile]:
+        """Store files that are in memory together. Raises Refused for erased contents."""
+        files = self.store_columns(self.cut(contents))
+        return [files.file(i, len(content)) for i, content in enumerate(contents)]
+
+    def store_columns(self, files: ChunkedFiles) -> StoredFiles:
+        """Store many files without an object for each of one chunk. Raises Refused for erased contents."""
+        for hash in files.hashes if self.erased.contents else ():
             self.erased.refuse(hash)
-        sizes = np.fromiter(contents.sizes, np.int64, len(contents.sizes))
-        at = np.flatnonzero(sizes)
-        rows = at.tolist()
-        pack, offset, stored = self._store(
-            [contents.hashes[i] for i in rows],
-            sizes[at].tolist(),
-            lambda new: contents.frames([rows[k] for k in new]),
+        packs, offsets, lengths = self._store(files.chunk_hashes, files.chunk_sizes, files.frames)
+        counts = np.fromiter(files.counts, np.int64, len(files.counts))
+        placed = StoredFiles(
+            hashes_of(files.hashes),
+            np.where(counts > 0, PlaceKind.CHUNK, PlaceKind.NONE).astype(np.uint8),
+            np.zeros((len(counts), 32), np.uint8),
+            np.zeros(len(counts), np.uint32),
+            np.zeros(len(counts), np.uint32),
         )
-        files = SmallFiles(
-            hashes_of(contents.hashes),
-            np.where(sizes > 0, PlaceKind.CHUNK, PlaceKind.NONE).astype(np.uint8),
-            np.zeros((len(sizes), 32), np.uint8),
-            np.zeros(len(sizes), np.uint32),
-            np.zeros(len(sizes), np.uint32),
-        )
-        used, number = np.unique(np.array(pack, np.int64), return_inverse=True)
-        files.pack[at] = hashes_of([self._index.packs[one] for one in used])[number]
-        files.offset[at] = offset
-        files.stored[at] = stored
-        return files
+        one = counts == 1
+        at = (np.cumsum(counts) - 1)[one]
+        used, number = np.unique(np.array(packs, np.int64)[at], return_inverse=True)
+        placed.pack[one] = hashes_of([self._index.packs[pack] for pack in used])[number]
+        placed.offset[one] = np.array(offsets, np.int64)[at]
+        placed.stored[one] = np.array(lengths, np.int64)[at]
+        if (counts > 1).any():
+            ids = self._index.packs
+            packed = zip(
+                files.chunk_hashes, files.chunk_sizes, [ids[pack] for pack in packs], offsets, lengths, strict=True
+            )
+            self._add_recipes(placed, files, list(packed))
+        return placed
+
+    def _add_recipes(self, placed: StoredFiles, files: ChunkedFiles, rows: list[Row]) -> None:
+        """Store the recipes of files of several chunks, all together. ``rows``: where the chunks of all files are."""
+        ends = accumulate(files.counts)
+        chunks = {i: rows[end - n : end] for i, (n, end) in enumerate(zip(files.counts, ends, strict=True)) if n > 1}
+        cut = {i: list(cut_parts(of_file)) for i, of_file in chunks.items()}
+        parts = iter(self._described(list(chain.from_iterable(cut.values()))))
+        for i, groups in cut.items():
+            size = sum(row[1] for row in chunks[i])
+            file = self._assembled(files.hashes[i], size, [next(parts) for _ in groups])
+            placed.recipes[i] = file
+            placed.place[i], placed.offset[i], placed.stored[i] = file.place, file.offset, file.stored
+            placed.pack[i] = np.frombuffer(file.pack, np.uint8)
 
     def store_bytes(self, content: bytes) -> StoredFile:
         """Store one file that is in memory. Raises Refused if it was erased, unless that is allowed."""
+        if len(content) <= self._core.limits.whole_bytes:
+            return self.store_whole([content])[0]
         self.erased.check_bytes(content)
-        return self.store_small([content])[0] if len(content) <= self.small else self.store_stream([content])
+        return self.store_stream([content])
 
     def store_stream(self, blocks: Iterable[bytes]) -> StoredFile:
         """Store one file of any size from its consecutive blocks, with a few windows of it in memory.
@@ -180,7 +199,7 @@ class Ingest:
         def rows() -> Iterator[Row]:
             nonlocal size
             pending: deque[Future[list[Row]]] = deque()
-            for window in cut_file(self._chunker, blocks, self._window_bytes):
+            for window in cut_file(self.chunker, blocks, self._window_bytes):
                 for chunk in window:
                     whole.update(chunk)
                     size += len(chunk)
@@ -195,7 +214,7 @@ class Ingest:
         # A group has 16 chunks unless it ends the file, so this file has at most one chunk.
         if len(first) <= 1:
             return self._accepted(self._whole(first[0]) if first else StoredFile(_EMPTY, 0))
-        parts = [self._described(group) for group in chain([first], groups)]
+        parts = [self._described([group])[0] for group in chain([first], groups)]
         return self._accepted(self._assembled(whole.digest(), size, parts))
 
     def store_chunks(
@@ -226,28 +245,32 @@ class Ingest:
                 packs, *where = self._store(hashes, sizes, frames)
                 yield from zip(hashes, sizes, [self._index.packs[pack] for pack in packs], *where, strict=True)
 
-        parts = [self._described(group) for group in cut_parts(rows())]
+        parts = [self._described([group])[0] for group in cut_parts(rows())]
         if fetched == size and whole.digest() != content:
             raise Corrupt(f"content {content.hex()} does not match its chunks", "run `sheaf bundle verify`")
         return self._accepted(self._assembled(content, size, parts))
 
     # -- recipes -------------------------------------------------------------------------------------------------------
 
-    def _described(self, rows: list[Row]) -> tuple[Row, dict[bytes, int]]:
-        """Store a part of a recipe; return it as a row, and the packs that its chunks are in."""
-        packs: dict[bytes, int] = {}
-        for _, _, pack, _, stored in rows:
-            packs[pack] = packs.get(pack, 0) + stored
-        return self._part(0, rows), packs
+    def _described(self, parts: list[list[Row]]) -> list[tuple[Row, dict[bytes, int]]]:
+        """Store parts of recipes together; return each as a row, and the packs that its chunks are in."""
+        described: list[tuple[Row, dict[bytes, int]]] = []
+        for top, rows in zip(self._parts(0, parts), parts, strict=True):
+            packs: dict[bytes, int] = {}
+            for _, _, pack, _, stored in rows:
+                packs[pack] = packs.get(pack, 0) + stored
+            described.append((top, packs))
+        return described
 
-    def _part(self, level: int, rows: list[Row]) -> Row:
-        part = encode_part(level, rows)
-        hash, _, pack, offset, stored = self._rows([part], [blake3(part).digest()], adaptive=False)[0]
-        return hash, sum(row[1] for row in rows), pack, offset, stored
+    def _parts(self, level: int, parts: list[list[Row]]) -> list[Row]:
+        """Store parts of recipes together; return them as rows, each with the bytes of the file that it covers."""
+        encoded = [encode_part(level, rows) for rows in parts]
+        stored = self._rows(encoded, [blake3(part).digest() for part in encoded], adaptive=False)
+        return [(row[0], sum(each[1] for each in rows), *row[2:]) for row, rows in zip(stored, parts, strict=True)]
 
     def _assembled(self, content: bytes, size: int, parts: list[tuple[Row, dict[bytes, int]]]) -> StoredFile:
         tops = [row for row, _ in parts]
-        top = tops[0] if len(tops) == 1 else self._part(1, tops)
+        top = tops[0] if len(tops) == 1 else self._parts(1, [tops])[0]
         uses: dict[bytes, int] = {}
         for packs in [*(packs for _, packs in parts), *({row[2]: row[4]} for row in {*tops, top})]:
             for pack, live in packs.items():

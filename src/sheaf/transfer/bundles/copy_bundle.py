@@ -169,8 +169,10 @@ class _Far:
     def __init__(self, contents: Contents, batch: pa.RecordBatch) -> None:
         self._contents = contents
         self._batch = batch
-        self.hashes: Sequence[bytes] = batch["content"].to_pylist()
-        self.sizes: Sequence[int] = batch["size"].to_pylist()
+        self.hashes: list[bytes] = batch["content"].to_pylist()
+        self.counts = [1] * batch.num_rows
+        self.chunk_hashes = self.hashes
+        self.chunk_sizes: list[int] = batch["size"].to_pylist()
 
     def frames(self, wanted: Sequence[int]) -> list[Frame]:
         """Return the verified frames of some files, by number, in the form in which they will be stored."""

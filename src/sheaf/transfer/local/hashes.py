@@ -17,7 +17,7 @@ from sheaf.errors import Conflict, SheafError
 from sheaf.fork import Threads
 from sheaf.model.entries import Kind
 from sheaf.transfer.local.group import groups_of
-from sheaf.transfer.local.read import SMALL, FileState, read_blocks, read_small
+from sheaf.transfer.local.read import WHOLE, FileState, read_blocks, read_whole
 from sheaf.transfer.local.scan import OnError, ScanBatch, Skipped
 from sheaf.transfer.local.statcache import Hashes, StatCache
 from sheaf.transfer.progress import Meter
@@ -90,7 +90,7 @@ class LocalHashes:
 
 
 def _hash(path: str, size: int, mtime: int, ctime: int) -> tuple[bytes, FileState | None]:
-    if size <= SMALL and (read := read_small(path, size, mtime, ctime)) is not None:
+    if size <= WHOLE and (read := read_whole(path, size, mtime, ctime)) is not None:
         return blake3(read[0]).digest(), read[1]
     return _hash_big(path)
 

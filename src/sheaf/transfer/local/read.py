@@ -7,14 +7,16 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Final
 
+from sheaf.engine.core_limits import DEFAULT
 from sheaf.errors import Conflict, Denied, NotFound, SheafError, Unavailable
 from sheaf.model.entries import clamp_time
 
-__all__ = ["BLOCK", "SMALL", "FileState", "read_blocks", "read_small", "state_of"]
+__all__ = ["BLOCK", "WHOLE", "FileState", "read_blocks", "read_whole", "state_of"]
 
 BLOCK = 2 << 20  #: bytes per block of a big file; more would be allocated again for each block, which is slow
-SMALL = 1 << 20  #: bytes of the largest file that is read in one piece
+WHOLE: Final = DEFAULT.whole_bytes  #: bytes of the largest file that is read in one piece
 _TRIES = 3
 #: Without O_NONBLOCK, opening a named pipe that replaced a file after the scan would wait for a writer.
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -44,10 +46,10 @@ def state_of(fd: int) -> FileState:
     return FileState(st.st_size, clamp_time(st.st_mtime_ns), clamp_time(st.st_ctime_ns), st.st_mode & 0o777)
 
 
-def read_small(path: str, size: int, mtime: int, ctime: int) -> tuple[bytes, FileState | None] | None:
-    """Read a whole small file consistently, and return its bytes; also its state if it has changed since the scan.
+def read_whole(path: str, size: int, mtime: int, ctime: int) -> tuple[bytes, FileState | None] | None:
+    """Read a whole file consistently, and return its bytes; also its state if it has changed since the scan.
 
-    The state's size is the number of bytes read. Returns None if the file has more than ``SMALL`` bytes: use
+    The state's size is the number of bytes read. Returns None if the file has more than ``WHOLE`` bytes: use
     :func:`read_blocks`.
 
     Raises:
@@ -65,7 +67,7 @@ def read_small(path: str, size: int, mtime: int, ctime: int) -> tuple[bytes, Fil
         before = state_of(fd)
         for _ in range(_TRIES):
             data = _read_to_end(fd)
-            if len(data) > SMALL:
+            if len(data) > WHOLE:
                 return None
             after = state_of(fd)
             if after == before:
@@ -79,9 +81,9 @@ def read_small(path: str, size: int, mtime: int, ctime: int) -> tuple[bytes, Fil
 
 
 def _read_to_end(fd: int) -> bytes:
-    """Return all bytes that can be read, whatever size the file system reports; at most one byte more than ``SMALL``."""
+    """Return all bytes that can be read, whatever size the file system reports; at most one byte more than ``WHOLE``."""
     data = bytearray()
-    while len(data) <= SMALL and (block := os.pread(fd, SMALL + 1 - len(data), len(data))):
+    while len(data) <= WHOLE and (block := os.pread(fd, WHOLE + 1 - len(data), len(data))):
         data += block
     return bytes(data)
 

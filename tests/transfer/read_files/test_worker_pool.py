@@ -1,4 +1,4 @@
-"""Processes that read small files: the same bundles with and without them, whatever becomes of them."""
+"""Processes that read files: the same bundles with and without them, whatever becomes of them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
-from tests.engine.builders import store_with
+from tests.engine.builders import TINY, store_with
 
+from sheaf.engine.chunks.files_in_memory import FilesInMemory
 from sheaf.engine.core_limits import Limits
 from sheaf.errors import NotFound, Refused
 from sheaf.format.frame_v1 import unframe
@@ -19,17 +20,21 @@ from sheaf.repo.repo import Repo
 from sheaf.repo.store import Store
 from sheaf.testing.invariants import assert_sound
 from sheaf.transfer.local import read as reading
-from sheaf.transfer.small_files import worker_pool
-from sheaf.transfer.small_files.worker import ROOM
-from sheaf.transfer.small_files.worker_pool import Lost, ScannedFiles, WorkerProcess
+from sheaf.transfer.read_files import worker_pool
+from sheaf.transfer.read_files.worker import ROOM
+from sheaf.transfer.read_files.worker_pool import Lost, ScannedFiles, WorkerProcess
 
 
 def contents() -> dict[str, bytes]:
-    """Files of all kinds: empty ones, equal ones, text, noise, one of many chunks."""
+    """Files of all kinds: empty ones, equal ones, text, noise, some of several chunks, one that is read as a stream."""
     dice = random.Random(7)
     files = {f"d{i % 7}/{i}": (b"%d words " % i) * dice.randrange(400) for i in range(600)}
     files |= {f"noise/{i}": dice.randbytes(3_000) for i in range(300)} | {"empty": b"", "same": b"s" * 99}
-    return files | {"d1/same": b"s" * 99, "large": dice.randbytes(700_000)}
+    return (
+        files
+        | {"d1/same": b"s" * 99, "large": dice.randbytes(1_200_000)}
+        | {f"cut/{i}": dice.randbytes(17_000 * i) + b"text " * 9_000 * i for i in range(1, 6)}
+    )
 
 
 @pytest.fixture
@@ -69,14 +74,14 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[WorkerProcess]:
 
 @pytest.fixture
 def read_here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The small files that are read by this process."""
+    """The files that are read in one piece by this process."""
     paths: list[str] = []
 
     def read(path: str, *scanned: int) -> object:
         paths.append(path)
-        return reading.read_small(path, *scanned)
+        return reading.read_whole(path, *scanned)
 
-    monkeypatch.setattr("sheaf.transfer.upload.read_small", read)
+    monkeypatch.setattr("sheaf.transfer.upload.read_whole", read)
     return paths
 
 
@@ -231,27 +236,56 @@ def files_of(*paths: Path, size: int | None = None) -> ScannedFiles:
     )
 
 
-def test_a_process_says_hashes_and_frames(reader: WorkerProcess, folder: Path) -> None:
-    names = ["d1/1", "empty", "noise/1", "same"]
-    read = reader.read(files_of(*(folder / name for name in names)))
+def test_a_process_says_chunks_and_frames(reader: WorkerProcess, folder: Path) -> None:
+    names = ["d1/1", "empty", "noise/1", "cut/3", "same"]
+    read = reader.read(files_of(*(folder / name for name in names)), TINY)
     assert read is not None
-    data = [contents()[name] for name in names]
-    assert (read.hashes, read.sizes) == ([blake3(each).digest() for each in data], list(map(len, data)))
-    frames = read.frames([3, 2, 0])
-    assert [unframe(codec + bytes(frame), "") for codec, frame in frames] == [data[3], data[2], data[0]]
-    assert read.frames([]) == []
+    files = FilesInMemory([contents()[name] for name in names], TINY)
+    assert (read.hashes, read.counts) == (files.hashes, files.counts)
+    assert (read.chunk_hashes, read.chunk_sizes) == (files.chunk_hashes, files.chunk_sizes)
+    assert len(read.chunk_hashes) > 50
+    for wanted in ([], [1], list(range(0, len(read.chunk_hashes), 3)), list(range(len(read.chunk_hashes)))):
+        frames = [(codec, bytes(frame)) for codec, frame in read.frames(wanted)]
+        assert frames == [(codec, bytes(frame)) for codec, frame in files.frames(wanted)]
+        assert [blake3(unframe(codec + frame, "")).digest() for codec, frame in frames] == [
+            read.chunk_hashes[i] for i in wanted
+        ]
 
 
 def test_a_process_takes_nothing_that_has_changed(reader: WorkerProcess, folder: Path) -> None:
     files = files_of(folder / "same", folder / "d1/1")
     (folder / "same").write_bytes(b"t" * 99)
     os.utime(folder / "same", ns=(1, 1))
-    assert reader.read(files) is None
-    assert reader.read(files_of(folder / "same")) is not None
+    assert reader.read(files, TINY) is None
+    assert reader.read(files_of(folder / "same"), TINY) is not None
 
 
 def test_a_process_takes_nothing_that_has_no_room(reader: WorkerProcess, folder: Path) -> None:
-    assert reader.read(files_of(folder / "same", size=ROOM + 1)) is None
+    assert reader.read(files_of(folder / "same", size=ROOM + 1), TINY) is None
+
+
+def test_a_group_has_room() -> None:
+    """A group ends with the file that reaches a limit; even if nothing in it compresses its frames have room."""
+    limits = Limits()
+    assert limits.group_bytes + limits.whole_bytes <= ROOM
+
+
+def test_groups_of_larger_files_are_read_here(
+    store: Store, repo: Repo, folder: Path, started: list[WorkerProcess], read_here: list[str]
+) -> None:
+    """Threads read them at less cost; a larger file among many small ones goes with them."""
+    limit = Limits().worker_file_bytes
+    larger = {f"larger/{i}": random.Random(i).randbytes(limit + 1) for i in range(3)}
+    for name, data in larger.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(data)
+    (folder / "large").unlink()
+    repo.upload(folder, message="m", files=sorted(larger))
+    assert not started
+    assert len(read_here) == len(larger)
+    repo.upload(folder, message="m", rehash=True)
+    assert started
+    assert len(read_here) == len(larger)
 
 
 def test_a_process_ends_with_who_asks(reader: WorkerProcess) -> None:
@@ -263,4 +297,4 @@ def test_a_process_that_is_gone_is_lost(reader: WorkerProcess, folder: Path) -> 
     reader.process.kill()
     reader.process.wait()
     with pytest.raises(Lost):
-        reader.read(files_of(folder / "same"))
+        reader.read(files_of(folder / "same"), TINY)

@@ -1,4 +1,4 @@
-"""The main program of a worker process (see worker_pool.py): ``python -m sheaf.transfer.small_files.worker SOCKET MEMORY``.
+"""The main program of a worker process (see worker_pool.py): ``python -m sheaf.transfer.read_files.worker SOCKET MEMORY``.
 
 It imports little, so that it starts fast. Frames are passed through shared memory: a message with them would be copied
 four times.
@@ -13,29 +13,39 @@ import sys
 from multiprocessing.connection import Connection
 
 import msgspec
-from blake3 import blake3
 
-from sheaf.engine.chunks.compress import compress_chunks
+from sheaf.engine.chunks.files_in_memory import FilesInMemory
 from sheaf.errors import SheafError
-from sheaf.transfer.local.read import read_small
+from sheaf.format.store_v1 import Chunker
+from sheaf.transfer.local.read import read_whole
 
-__all__ = ["HASH", "ROOM", "Frames", "FramesRequest", "Paths"]
+__all__ = ["HASH", "ROOM", "Chunks", "Frames", "FramesRequest", "Paths"]
 
 HASH = 32  #: bytes
 ROOM = 8 << 20  #: bytes of the shared memory for frames; the parent process ensures that they fit
 
 
 class Paths(msgspec.Struct, frozen=True, tag=True):
-    """Request for the hashes of files. The reply is hashes one after the other, empty if not all files are as scanned."""
+    """Request to read files and cut them into chunks. The reply is :class:`Chunks`, or empty if not all are as scanned."""
 
+    chunker: Chunker
     paths: list[bytes]
     size: list[int]
     mtime: list[int]
     ctime: list[int]
 
 
+class Chunks(msgspec.Struct, frozen=True):
+    """Files and their chunks, as in :class:`FilesInMemory`; hashes are one after the other."""
+
+    hashes: bytes
+    counts: list[int]
+    chunk_hashes: bytes
+    chunk_sizes: list[int]
+
+
 class FramesRequest(msgspec.Struct, frozen=True, tag=True):
-    """Request for the frames of some of these files, by number. The reply is :class:`Frames`."""
+    """Request for the frames of some of these chunks, by number. The reply is :class:`Frames`."""
 
     numbers: list[int]
 
@@ -53,8 +63,7 @@ class _Reading:
     def __init__(self, connection: Connection, memory: mmap.mmap) -> None:
         self._connection = connection
         self._memory = memory
-        self._contents: list[bytes] = []
-        self._hashes: list[bytes] = []
+        self._files = FilesInMemory([], Chunker())
 
     def run(self) -> None:
         """Answer requests until the socket is closed."""
@@ -67,25 +76,26 @@ class _Reading:
                     self._send_frames(numbers)
 
     def _read(self, asked: Paths) -> bytes:
-        """Read and hash files. Returns no bytes if one of them can't be read or has changed since the scan."""
-        self._contents, self._hashes = [], []
+        """Read, hash and cut files. Returns no bytes if one of them can't be read or has changed since the scan."""
+        self._files = FilesInMemory([], asked.chunker)
+        contents: list[bytes] = []
         for path, size, mtime, ctime in zip(asked.paths, asked.size, asked.mtime, asked.ctime, strict=True):
             try:
-                read = read_small(os.fsdecode(path), size, mtime, ctime)
+                read = read_whole(os.fsdecode(path), size, mtime, ctime)
             except SheafError:
                 return b""
             if read is None or read[1] is not None:
                 return b""
-            content = read[0]
-            self._contents.append(content)
-            self._hashes.append(blake3(content).digest())
-        return b"".join(self._hashes)
+            contents.append(read[0])
+        files = self._files = FilesInMemory(contents, asked.chunker)
+        chunk_hashes = b"".join(files.chunk_hashes)
+        return msgspec.msgpack.encode(Chunks(b"".join(files.hashes), files.counts, chunk_hashes, files.chunk_sizes))
 
     def _send_frames(self, numbers: list[int]) -> None:
-        contents, hashes = [self._contents[i] for i in numbers], [self._hashes[i] for i in numbers]
-        frames = compress_chunks(contents, hashes, adaptive=False)
+        frames = self._files.frames(numbers)
         self._memory.seek(0)
-        self._memory.write(b"".join(data for _, data in frames))
+        for _, data in frames:
+            self._memory.write(data)
         said = Frames(b"".join(codec for codec, _ in frames), [len(data) for _, data in frames])
         self._connection.send_bytes(msgspec.msgpack.encode(said))
 

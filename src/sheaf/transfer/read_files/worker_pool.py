@@ -1,8 +1,11 @@
-"""Worker processes that read, hash and compress small files for an upload.
+"""Worker processes that read, hash, cut and compress whole files for an upload.
 
-In threads, each small file hands over Python's lock several times, which costs most of a second core
-(docs/performance.md). A process has its own lock. It is asked for a few hundred files at a time: first for their
-hashes, then for the frames of those that the store lacks, so that no file is compressed in vain.
+In threads, each file hands over Python's lock several times; where files are small, that costs most of a second core
+(docs/performance.md). A process has its own lock. Groups of larger files are not worth a process: most of their time is
+spent without the lock, and passing their bytes on costs more than the lock.
+
+A worker is asked for some megabytes of files at a time: first for the hashes of their chunks, then for the frames of
+those that the store lacks, so that no chunk is compressed in vain.
 
 The upload doesn't depend on workers: files that a worker can't read, because they have changed or it has ended, are
 read by the requesting thread. Workers write nothing.
@@ -27,7 +30,8 @@ from typing import IO, Final
 import msgspec
 
 from sheaf.engine.chunks.compress import Frame
-from sheaf.transfer.small_files.worker import HASH, ROOM, Frames, FramesRequest, Paths
+from sheaf.format.store_v1 import Chunker
+from sheaf.transfer.read_files.worker import HASH, ROOM, Chunks, Frames, FramesRequest, Paths
 
 __all__ = ["Lost", "Readers", "ScannedFiles", "WorkerProcess"]
 
@@ -40,7 +44,7 @@ class Lost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ScannedFiles:
-    """Small files as they were scanned: paths, bytes, and times in nanoseconds since 1970."""
+    """Files as they were scanned: paths, bytes, and times in nanoseconds since 1970."""
 
     paths: list[str]
     size: list[int]
@@ -50,14 +54,16 @@ class ScannedFiles:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """Contents that a worker holds, for :meth:`sheaf.engine.chunks.ingest.Ingest.store_columns`."""
+    """Files that a worker holds, for :meth:`sheaf.engine.chunks.ingest.Ingest.store_columns`."""
 
     reader: WorkerProcess
     hashes: list[bytes]
-    sizes: list[int]
+    counts: list[int]
+    chunk_hashes: list[bytes]
+    chunk_sizes: list[int]
 
     def frames(self, wanted: Sequence[int]) -> list[Frame]:
-        """Return the frames of some contents, by number. Raises Lost."""
+        """Return the frames of some chunks, by number. Raises Lost."""
         return self.reader.frames(wanted)
 
 
@@ -78,7 +84,7 @@ class WorkerProcess:
                 python,
                 "-P",
                 "-m",
-                "sheaf.transfer.small_files.worker",
+                "sheaf.transfer.read_files.worker",
                 str(theirs.fileno()),
                 str(file.fileno()),
             ]
@@ -89,18 +95,18 @@ class WorkerProcess:
             )
             return cls(process, ours, mmap.mmap(file.fileno(), ROOM))
 
-    def read(self, files: ScannedFiles) -> _Read | None:
+    def read(self, files: ScannedFiles, chunker: Chunker) -> _Read | None:
         """Read files in the worker. Return None if they are too large, or not all as scanned. Raises Lost."""
         if sum(files.size) > ROOM:
             return None
-        asked = Paths(list(map(os.fsencode, files.paths)), files.size, files.mtime, files.ctime)
-        hashes = self._ask(asked)
-        if not hashes:
+        asked = Paths(chunker, list(map(os.fsencode, files.paths)), files.size, files.mtime, files.ctime)
+        if not (reply := self._ask(asked)):
             return None
-        return _Read(self, [hashes[at : at + HASH] for at in range(0, len(hashes), HASH)], files.size)
+        said = msgspec.msgpack.decode(reply, type=Chunks)
+        return _Read(self, _hashes(said.hashes), said.counts, _hashes(said.chunk_hashes), said.chunk_sizes)
 
     def frames(self, wanted: Sequence[int]) -> list[Frame]:
-        """Return the compressed frames of some contents, by number; valid until the next call. Raises Lost."""
+        """Return the compressed frames of some chunks, by number; valid until the next call. Raises Lost."""
         said = msgspec.msgpack.decode(self._ask(FramesRequest(list(wanted))), type=Frames)
         data = memoryview(self.memory)
         frames: list[Frame] = []
@@ -128,7 +134,7 @@ class WorkerProcess:
 
 @dataclass(slots=True)
 class Readers:
-    """Up to ``count`` workers, started once there are many files to read. Call ``close`` at the end."""
+    """Up to ``count`` workers, started once there are ``many`` small files to read. Call ``close`` at the end."""
 
     count: int
     many: int
@@ -166,6 +172,10 @@ class Readers:
         """End the workers."""
         for reader in self._all:
             reader.stop()
+
+
+def _hashes(joined: bytes) -> list[bytes]:
+    return [joined[at : at + HASH] for at in range(0, len(joined), HASH)]
 
 
 def _python() -> str | None:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from blake3 import blake3
 
-from sheaf.engine.chunks.ingest import SmallFiles, StoredFile
+from sheaf.engine.chunks.ingest import StoredFile, StoredFiles
 from sheaf.format.columns import Array, Hashes
 from sheaf.format.node_v1 import ROWS
 from sheaf.model.entries import Kind, PlaceKind
@@ -24,7 +24,7 @@ class ReadFiles:
     """Files of a batch that were read, by row number. ``states``: of those that had changed since the scan."""
 
     rows: list[int] = field(default_factory=list)
-    files: SmallFiles | None = None  #: the files of ``rows``
+    files: StoredFiles | None = None  #: the files of ``rows``
     others: dict[int, StoredFile] = field(default_factory=dict)
     states: dict[int, FileState] = field(default_factory=dict)
     skipped: dict[int, Skipped] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Fresh:
     def __init__(self, batch: ScanBatch) -> None:
         n = len(batch)
         self._batch = batch
-        self._others: dict[int, StoredFile] = {}
+        self._recipes: dict[int, StoredFile] = {}
         self._content: Hashes = np.zeros((n, 32), np.uint8)
         self._place: Array = np.full(n, PlaceKind.NONE, np.uint8)
         self._pack: Hashes = np.zeros((n, 32), np.uint8)
@@ -61,6 +61,7 @@ class Fresh:
             self._pack[taken.rows] = taken.files.pack
             self._offset[taken.rows] = taken.files.offset
             self._stored[taken.rows] = taken.files.stored
+            self._recipes |= {taken.rows[i]: file for i, file in taken.files.recipes.items()}
         for row, placed in taken.others.items():
             self._content[row], self._place[row], self._pack[row] = (
                 _array(placed.content),
@@ -68,7 +69,7 @@ class Fresh:
                 _array(placed.pack),
             )
             self._offset[row], self._stored[row] = placed.offset, placed.stored
-        self._others |= taken.others
+        self._recipes |= {row: file for row, file in taken.others.items() if file.place == PlaceKind.RECIPE}
         self.kept[list(taken.skipped)] = False
         b = self._batch
         # The hashes belong to the files as they were read, so size and times must, too.
@@ -87,10 +88,10 @@ class Fresh:
             "offset": pa.array(self._offset, mask=self._place == PlaceKind.NONE),
             "stored": pa.array(self._stored, mask=self._place == PlaceKind.NONE),
         }
-        if self._others:
-            others = [self._others.get(row) for row in range(n)]
-            columns["recipe"] = pa.array(map(_recipe, others), ROWS.field("recipe").type)
-            columns["packs"] = pa.array(map(_packs, others), ROWS.field("packs").type)
+        if self._recipes:
+            recipes = list(map(self._recipes.get, range(n)))
+            columns["recipe"] = pa.array([file and file.recipe for file in recipes], ROWS.field("recipe").type)
+            columns["packs"] = pa.array(map(_packs, recipes), ROWS.field("packs").type)
         columns |= {f.name: pa.nulls(n, f.type) for f in ROWS if f.name not in columns}
         return pa.Table.from_arrays([columns[name] for name in ROWS.names], schema=ROWS)
 
@@ -105,9 +106,5 @@ def _hashes(values: Hashes, valid: pa.Array | None = None) -> pa.Array:
     return pa.Array.from_buffers(pa.binary(32), len(values), [mask, pa.py_buffer(values)])
 
 
-def _recipe(placed: StoredFile | None) -> bytes | None:
-    return placed.recipe if placed and placed.place == PlaceKind.RECIPE else None
-
-
-def _packs(placed: StoredFile | None) -> list[dict[str, bytes | int]] | None:
-    return [{"pack": pack, "live": live} for pack, live in placed.packs.items()] if placed and placed.packs else None
+def _packs(file: StoredFile | None) -> list[dict[str, bytes | int]] | None:
+    return [{"pack": pack, "live": live} for pack, live in file.packs.items()] if file else None

@@ -1,0 +1,1 @@
+"""Read, hash, cut and compress whole files in separate processes (docs/decisions/0009)."""
