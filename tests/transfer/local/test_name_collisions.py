@@ -4,10 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sheaf.transfer.local.name_collisions import ANYWHERE, Clashes, Folding, probe_folding
+from sheaf.transfer.local.name_collisions import ANYWHERE, Clashes, Folding, NameClashes, probe_folding
 
 NFC, NFD = "\u00e9", "e\u0301"
+NAMES = st.sets(st.text("aAéÉs-", min_size=1, max_size=3), max_size=8)
+FOLDERS = st.dictionaries(st.sampled_from("abc"), NAMES)
 
 
 def clashes(paths: list[str], folding: Folding = ANYWHERE) -> list[tuple[str, str]]:
@@ -51,3 +55,14 @@ def test_the_probe_sees_what_this_file_system_does(tmp_path: Path) -> None:
     (tmp_path / NFC).touch()
     assert folding == Folding(case=(tmp_path / "X").exists(), form=(tmp_path / NFD).exists())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x", NFC]
+
+
+@given(folders=FOLDERS, cut=st.integers(1, 4))
+def test_names_in_parts_collide_as_one_by_one(folders: dict[str, set[str]], cut: int) -> None:
+    rows = [(folder, name) for folder in sorted(folders) for name in sorted(folders[folder])]
+    in_parts = NameClashes(ANYWHERE)
+    for folder in sorted(folders):
+        names = sorted(folders[folder])
+        for start in range(0, len(names), cut):
+            in_parts.add(folder, names[start : start + cut])
+    assert in_parts.all() == list(Clashes(ANYWHERE).find([f for f, _ in rows], [n for _, n in rows]))
