@@ -1,4 +1,4 @@
-"""What workloads stand on: places for contestants, rounds in which they alternate, and the clock of the whole run."""
+"""What every workload uses: workspaces of contestants, rounds in which they alternate, and the clock of the whole run."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.generate.sources import ARCHIVES
 from bench.measure import Failed, Footprint, Sample, footprint, run, run_all
-from bench.peers import PEERS, SHEAF, Peer, Place
+from bench.peers import PEERS, SHEAF, Peer, Workspace
 from bench.profile import Profile
 from bench.report import Report
 
@@ -20,23 +21,28 @@ __all__ = ["Bench"]
 
 #: A file that was written so lately may change again without a sign of it in its times; Sheaf reads it again.
 _SETTLED_S = 2.2
-#: What is done with stays a while, up to so many bytes, since ext4 looks at each inode that was freed in the last minute
-#: before it takes another, which makes whoever writes many files next two to five times slower. So they are freed
-#: together, and time passes then.
+#: Removed folders stay on the disk, up to so many bytes: ext4 looks at each inode that was freed in the last minute before
+#: it uses another, so the next program that writes many files would be two to five times slower. They are deleted
+#: together, and the run waits then.
 _TRASH_BYTES = 6 << 30
-_FORGOTTEN_S = 65
+_FREED_S = 65
 _BLOCK = 4096  # bytes that a file's size is rounded up to on the disk
 
 
 @dataclass(slots=True)
 class Bench:
-    """One run of the benchmarks. ``work``: a folder on the disk that is measured; ``shm``: one in memory, if any."""
+    """One run of the benchmarks.
+
+    ``work``: a folder on the disk that is measured; ``shm``: one in memory, if any; ``archives``: a folder with source
+    code to measure with.
+    """
 
     profile: Profile
     work: Path
     shm: Path | None
     report: Report
     log: Callable[[str], None]
+    archives: Path = ARCHIVES
     only_peers: frozenset[str] = frozenset()
     deadline: float = field(default=0.0, init=False)
     late_at: float = field(default=0.0, init=False)
@@ -81,18 +87,22 @@ class Bench:
         return bool(known[peer.name]["version"])
 
     def rounds(self, workload: str, peers: Sequence[Peer], rounds: int | None = None) -> Iterator[Peer]:
-        """Who runs next: contestants alternate, the order turns with each round; slow ones come last, and once."""
+        """Yield the next contestant: they alternate, the order turns with each round; slow ones run once, after all rounds."""
         quick, slow = [peer for peer in peers if not peer.slow], [peer for peer in peers if peer.slow]
         for number in range(rounds or self.profile.rounds):
             turn = number % max(len(quick), 1)
-            for peer in [*quick[turn:], *quick[:turn], *(slow if not number else ())]:
-                if (number or peer.slow) and self.is_late:
-                    self._left_out(workload, peer, number)
+            for peer in [*quick[turn:], *quick[:turn]]:
+                if number and self.is_late:
+                    self._leave_out(workload, f"repeats from round {number + 1} on were")
                 else:
                     yield peer
+        for peer in slow:
+            if self.is_late:
+                self._leave_out(workload, f"{peer.name} was")
+            else:
+                yield peer
 
-    def _left_out(self, workload: str, peer: Peer, number: int) -> None:
-        what = f"repeats from round {number + 1} on were" if number else f"{peer.name} was"
+    def _leave_out(self, workload: str, what: str) -> None:
         note = f"{workload}: {what} left out, since its share of the time was used."
         if note not in self.report.notes:
             self.report.notes.append(note)
@@ -107,12 +117,12 @@ class Bench:
                 raise
             self.report.notes.append(f"{workload}: {peer.name} failed ({str(error)[:300]}).")
 
-    # -- places --------------------------------------------------------------------------------------------------------
+    # -- workspaces --------------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def place(self, peer: Peer, source: Path, base: Path | None = None) -> Iterator[Place]:
-        """A place for one contestant, prepared; emptied afterwards. ``source``: the data, copied if it must be."""
-        root = (base or self.work) / "place"
+    def workspace(self, peer: Peer, source: Path, base: Path | None = None) -> Iterator[Workspace]:
+        """A prepared workspace for one contestant; removed afterwards. ``source``: the data; a copy if it works in place."""
+        root = (base or self.work) / "workspace"
         for folder in ("home", "tmp"):
             (root / folder).mkdir(parents=True)
         data = source
@@ -120,18 +130,18 @@ class Bench:
             data = root / "work" / "data"
             data.parent.mkdir()
             subprocess.run(["cp", "-a", str(source), str(data)], check=True)
-        place = Place(root, data)
+        workspace = Workspace(root, data)
         try:
-            for command in peer.prepare(place):
+            for command in peer.prepare(workspace):
                 run(command, self.deadline)
             self.settle()
-            yield place
+            yield workspace
         finally:
             self._empty(root)
 
     @contextmanager
     def folder(self, name: str, base: Path | None = None) -> Iterator[Path]:
-        """A folder for data, emptied afterwards."""
+        """A folder for data; removed afterwards."""
         path = (base or self.work) / name
         path.mkdir(parents=True)
         try:
@@ -140,7 +150,7 @@ class Bench:
             self._empty(path)
 
     def _empty(self, path: Path) -> None:
-        """Take a folder away: out of sight if it is of many files on the disk, else for good."""
+        """Remove a folder; on the disk, one of many files is only moved away, see ``_TRASH_BYTES``."""
         there = footprint(path)
         if there.objects <= 1000 or not path.is_relative_to(self.work):
             shutil.rmtree(path, ignore_errors=True)
@@ -150,7 +160,7 @@ class Bench:
         if self._trash and self._trash + used > _TRASH_BYTES:
             shutil.rmtree(trash)
             os.sync()
-            time.sleep(_FORGOTTEN_S)
+            time.sleep(_FREED_S)
             self._trash = 0
         self._trash += used
         trash.mkdir(exist_ok=True)
@@ -164,21 +174,21 @@ class Bench:
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
-    def store(self, workload: str, step: str, peer: Peer, place: Place, n: int) -> Sample | None:
+    def store(self, workload: str, step: str, peer: Peer, workspace: Workspace, n: int) -> Sample | None:
         """Store a version and note what it cost; None, with a note, if the contestant fails."""
-        before = footprint(peer.keeps(place))
-        sample = self.attempt(workload, step, peer.name, lambda: run_all(peer.store(place, n), self.deadline))
+        before = footprint(peer.keeps(workspace))
+        sample = self.attempt(workload, step, peer.name, lambda: run_all(peer.store(workspace, n), self.deadline))
         if sample:
-            self.note(workload, step, peer.name, sample, footprint(peer.keeps(place)) - before)
+            self.note(workload, step, peer.name, sample, footprint(peer.keeps(workspace)) - before)
         return sample
 
-    def restore(self, workload: str, step: str, peer: Peer, place: Place, n: int) -> None:
+    def restore(self, workload: str, step: str, peer: Peer, workspace: Workspace, n: int) -> None:
         """Bring a version back and note what it cost."""
         if peer.in_place:
-            _empty_but_hidden(place.data)
-        dest = place.root / "restored"
+            _empty_but_hidden(workspace.data)
+        dest = workspace.root / "restored"
         dest.mkdir()
-        commands = peer.restore(place, n, dest)
+        commands = peer.restore(workspace, n, dest)
         if commands is not None:
             sample = self.attempt(workload, step, peer.name, lambda: run_all(commands, self.deadline))
             if sample:
