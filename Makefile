@@ -70,11 +70,12 @@ format: setup  ## Bring the code into shape
 	$(BIN)/ruff check --fix --select I .
 	$(BIN)/ruff format .
 
-docs: setup  ## Write what is generated: references, and the output of commands in the docs
+docs: setup  ## Write what is generated: references, ratios, and the output of commands in the docs
 	$(BIN)/python scripts/cli_reference.py
 	$(BIN)/python scripts/man_pages.py
 	$(BIN)/python scripts/errors_reference.py
 	$(BIN)/python scripts/python_reference.py
+	$(BIN)/python -m bench.publish
 	$(BIN)/python -m tests.docs.write
 
 site: $(SITE)/installed  ## Build the documentation as a site in build/site; a link that leads nowhere fails

@@ -10,7 +10,7 @@ from bench.charts import bars, grouped_bars
 from bench.measure import middle
 from bench.report import Report, Runs, Target
 
-__all__ = ["markdown", "write_results"]
+__all__ = ["MANY", "markdown", "write_results"]
 
 #: Charts of one step: file name, title, workload, step.
 _CHARTS = (
@@ -24,7 +24,7 @@ _FOLDERS = tuple(
     for workload, what in (("S1", "files of many sizes and kinds"), ("S2", "source code"), ("S3", "images"))
     for step in ("first upload", "download")
 )
-_MANY = 3  #: runs from which on a figure is more than a hint
+MANY = 3  #: runs from which on a figure is more than a hint
 
 
 def write_results(report: Report, folder: Path) -> list[Path]:
@@ -97,7 +97,7 @@ def _target(t: Target) -> tuple[str, ...]:
 
 
 def _often(t: Target) -> str:
-    return "" if not t.runs else str(t.runs) if t.runs >= _MANY else f"{t.runs}, a hint"
+    return "" if not t.runs else str(t.runs) if t.runs >= MANY else f"{t.runs}, a hint"
 
 
 def _yes(met: bool) -> str:

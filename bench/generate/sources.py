@@ -19,14 +19,14 @@ class Missing(Exception):
     """An archive is not there."""
 
 
-def source_files(root: Path, archives: Path, most: int) -> int:
+def source_files(root: Path, archives: Path, most: int, pins: Path = _PINS) -> int:
     """Unpack up to ``most`` regular files of the releases; returns how many. Raises Missing.
 
     The archives are those whose SHA-256 is pinned; their names don't matter.
     """
     found = {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in archives.glob("*.tar.gz")}
     count = 0
-    for hash in re.findall(r"--hash=sha256:(\w+)", _PINS.read_text(encoding="utf-8")):
+    for hash in re.findall(r"--hash=sha256:(\w+)", pins.read_text(encoding="utf-8")):
         if hash not in found:
             raise Missing(f"{archives} has no archive with the SHA-256 {hash[:8]}…")
         with tarfile.open(found[hash]) as tar:
