@@ -45,10 +45,10 @@ test-slow: setup tools $(AZURITE)/installed  ## Run all tests, the long tiers to
 	@echo "$(call step,5)Running the tests: a dot for each, and how far it is"
 	SHEAF_PROFILE=nightly $(PYTEST)
 
-bench: setup $(SOURCES)/downloaded  ## Measure Sheaf and other tools (up to 60 minutes, 20 GiB): [MINUTES=60]
+bench: setup $(VENV)/mount $(SOURCES)/downloaded  ## Measure Sheaf and other tools (up to 60 minutes, 20 GiB): [MINUTES=60]
 	$(BIN)/python -m bench --profile full $(if $(MINUTES),--minutes $(MINUTES))
 
-bench-more: setup $(PEERS)/installed  ## Measure very small files, memory, mounts and more tools (60 minutes, 20 GiB)
+bench-more: setup $(VENV)/mount $(PEERS)/installed  ## Measure very small files, memory, mounts and more tools (60 minutes, 20 GiB)
 	$(BIN)/python -m bench --profile more $(if $(MINUTES),--minutes $(MINUTES))
 
 bench-quick: setup  ## Measure a part of it in 3 minutes

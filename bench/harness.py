@@ -1,4 +1,4 @@
-"""What every workload uses: workspaces of contestants, rounds in which they alternate, and the clock of the whole run."""
+"""The base of all workloads: workspaces of contestants, rounds in which they alternate, and the clock of the whole run."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Bench:
     # -- time ----------------------------------------------------------------------------------------------------------
 
     def begin(self, share: float) -> None:
-        """A workload begins: it is late once it has used its share of the time that is left."""
+        """Begin a workload: it is late once it has used its share of the time that is left."""
         now = time.monotonic()
         self.late_at = now + max(self.deadline - now, 0.0) * share
 
@@ -71,7 +71,7 @@ class Bench:
     # -- contestants ---------------------------------------------------------------------------------------------------
 
     def contestants(self, *names: str) -> list[Peer]:
-        """Sheaf and those of the named peers (all, if none is named) that are on this machine."""
+        """Return Sheaf and those of the named peers (all, if none is named) that are on this machine."""
         wanted = [peer for peer in PEERS if not names or peer.name in names or peer is SHEAF]
         return [peer for peer in wanted if self._is_here(peer)]
 
@@ -109,7 +109,7 @@ class Bench:
 
     @contextmanager
     def forgiving(self, workload: str, peer: Peer) -> Iterator[None]:
-        """A contestant that fails here is noted and does not end the workload; Sheaf does."""
+        """Note a contestant that fails here, without ending the workload; a failure of Sheaf is raised."""
         try:
             yield
         except (Failed, OSError, subprocess.SubprocessError) as error:
@@ -117,7 +117,7 @@ class Bench:
                 raise
             self.report.notes.append(f"{workload}: {peer.name} failed ({str(error)[:300]}).")
 
-    # -- workspaces --------------------------------------------------------------------------------------------------------
+    # -- workspaces ----------------------------------------------------------------------------------------------------
 
     @contextmanager
     def workspace(self, peer: Peer, source: Path, base: Path | None = None) -> Iterator[Workspace]:
@@ -183,7 +183,7 @@ class Bench:
         return sample
 
     def restore(self, workload: str, step: str, peer: Peer, workspace: Workspace, n: int) -> None:
-        """Bring a version back and note what it cost."""
+        """Restore a version and note what it cost."""
         if peer.in_place:
             _empty_but_hidden(workspace.data)
         dest = workspace.root / "restored"
@@ -206,7 +206,7 @@ class Bench:
             return None
 
     def note(self, workload: str, step: str, name: str, sample: Sample, grown: Footprint | None = None) -> None:
-        """Keep a run, and say so."""
+        """Add a run to the report, and log it."""
         self.report.add(workload, step, name, sample, grown)
         size = f", {grown.bytes / 2**20:.2f} MiB in {grown.objects} files" if grown else ""
         self.log(

@@ -1,4 +1,4 @@
-"""How much is measured: the workloads of each profile, their sizes, and how often they run."""
+"""The profiles: their workloads, the sizes of these, and how often they run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was found: every run, every target, and the machine it was found on."""
+"""The results: every run, every target, and the machine."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def _runs(runs: list[Runs]) -> Iterator[str]:
     yield ""
     yield "Wall and CPU seconds are medians; memory is the peak of the largest process; growth is what the step added."
     yield ""
-    head = ("workload", "step", "who", "runs", "wall s", "least", "CPU s", "memory MiB", "growth MiB", "objects")
+    head = ("workload", "step", "contestant", "runs", "wall s", "least", "CPU s", "memory MiB", "growth MiB", "objects")
     yield from _table(head, (_run(r) for r in runs))
 
 

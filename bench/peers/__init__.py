@@ -1,4 +1,4 @@
-"""Who is measured: one module a family, one adapter a program. One that is missing is skipped with a note."""
+"""The contestants: a module for each family, an adapter for each program. A missing program is skipped with a note."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a contestant is: something that keeps versions of a folder."""
+"""The interface of contestants: programs that keep versions of a folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PEERS_VENV = Path(__file__).parents[2] / ".tools" / "peers"
 
 
 def path_env() -> str:
-    """The programs that peers may be: the system's, and those of the peers' own environment."""
+    """Return the folders of programs: those of the peers' own environment, then the system's."""
     return f"{PEERS_VENV / 'bin'}:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 
 
@@ -30,11 +30,11 @@ class Workspace:
 
     @property
     def kept(self) -> Path:
-        """Where the contestant keeps what it stores."""
+        """The folder in which the contestant keeps what it stores."""
         return self.root / "kept"
 
     def command(self, *argv: str, cwd: Path | None = None, **env: str) -> Command:
-        """A command in this workspace; its home is here, too."""
+        """Return a command that runs in this workspace, which is also its home."""
         home = str(self.root / "home")
         surroundings = {"PATH": path_env(), "HOME": home, "LANG": "C.UTF-8", "TMPDIR": str(self.root / "tmp")}
         return Command(argv, cwd or self.root, {**surroundings, **env})
@@ -57,7 +57,7 @@ class Peer:
     deduplicates: bool = True
 
     def version(self) -> str | None:
-        """What it calls itself; None if it is missing."""
+        """Return the name and version that it reports; None if it is missing."""
         found = shutil.which(self.program, path=path_env())
         if found is None:
             return None
@@ -65,11 +65,11 @@ class Peer:
         return (said.stdout or said.stderr).strip().partition("\n")[0]
 
     def keeps(self, workspace: Workspace) -> Path:
-        """The folder whose growth is what a version costs."""
+        """Return the folder that a new version makes larger."""
         return workspace.kept
 
     def prepare(self, workspace: Workspace) -> Iterable[Command]:
-        """Make what must be there before the first version is stored; not measured."""
+        """Prepare for the first version; not measured."""
         return ()
 
     def store(self, workspace: Workspace, n: int) -> Iterable[Command]:
@@ -77,5 +77,5 @@ class Peer:
         raise NotImplementedError
 
     def restore(self, workspace: Workspace, n: int, dest: Path) -> Iterable[Command] | None:
-        """Bring version n back, into an empty folder or, if in place, where the data was; None if it can't."""
+        """Restore version n, into an empty folder or, if in place, over the data; None if it can't."""
         raise NotImplementedError

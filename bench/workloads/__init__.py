@@ -1,4 +1,4 @@
-"""What is measured, in the order in which it runs. The parts of a name are the lines of the table that a workload fills."""
+"""The workloads in the order in which they run. The parts of a name are the lines of the table that a workload fills."""
 
 from __future__ import annotations
 

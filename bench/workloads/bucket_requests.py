@@ -25,7 +25,7 @@ _LIMITS = {_INIT: (40, 20), _UPLOAD: (22, 11), _COMMIT: (20, 11), _CAT: (9, 5)}
 
 
 def bucket_requests(bench: Bench) -> None:
-    """Count every command in each round, near and far; of the counts the least stands, since a busy machine adds to them."""
+    """Run every command without a delay and with one; the least count is reported, since a busy machine adds to it."""
     files = bench.profile.requested_files
     found: dict[str, list[Cost]] = {}
     with bench.folder("requests") as data:
