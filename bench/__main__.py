@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.harness import Bench
-from bench.machine import describe
+from bench.machine import busy, describe
 from bench.profile import PROFILES, Profile
 from bench.report import Report
 from bench.tables import write_results
@@ -39,6 +39,7 @@ def main() -> int:
         try:
             bench = Bench(profile, Path(work), shm, report, _tell, only_peers=frozenset(options.peers))
             report.machine = {"profile": profile.name, **describe(Path(work), shm)}
+            report.notes += busy(report.machine["load"], report.machine["cores"])
             _run(bench, options.only, options.results)
         finally:
             if shm:

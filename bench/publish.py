@@ -22,17 +22,17 @@ _HEADING = "## Compared with other tools\n"
 _PEERS = {"cp": "`cp -r`", "restic": "restic"}
 #: What a row is called, and its workload and step.
 _ROWS = (
-    ("60,000 files, median 4 KiB, up to 200 KiB: first upload", "S1", "first upload"),
-    ("again, nothing changed", "S1", "again, unchanged"),
-    ("again, 1 % edited", "S1", "1 % edited"),
-    ("download", "S1", "download"),
-    ("24,000 files of source code: first upload", "S2", "first upload"),
-    ("download", "S2", "download"),
-    ("6,000 images of 20–180 KiB: first upload", "S3", "first upload"),
-    ("again, nothing changed", "S3", "again, unchanged"),
-    ("download", "S3", "download"),
-    ("one file of 2 GiB, half text: first upload", "S5", "first upload"),
-    ("download", "S5", "download"),
+    ("first upload of 60,000 files: text, CSV and noise, median 4 KiB, up to 200 KiB", "S1", "first upload"),
+    ("upload of these files again, nothing changed", "S1", "again, unchanged"),
+    ("upload of these files again, 1 % edited", "S1", "1 % edited"),
+    ("download of these files", "S1", "download"),
+    ("first upload of 24,000 files of source code", "S2", "first upload"),
+    ("download of these files", "S2", "download"),
+    ("first upload of 6,000 files of 20–180 KiB that can't be compressed, as images", "S3", "first upload"),
+    ("upload of these files again, nothing changed", "S3", "again, unchanged"),
+    ("download of these files", "S3", "download"),
+    ("first upload of one file of 2 GiB, half text", "S5", "first upload"),
+    ("download of this file", "S5", "download"),
 )
 
 

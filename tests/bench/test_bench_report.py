@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from bench.machine import busy
 from bench.measure import Sample
 from bench.publish import PAGE, RESULTS, published, ratios
 from bench.report import Report
@@ -42,7 +43,7 @@ def test_the_chart_has_a_group_for_each_step(tmp_path: Path) -> None:
     assert chart.count("<rect") == 3
 
 
-@pytest.mark.parametrize(("runs", "row"), [(3, "first upload | 0.67 | 0.40 |"), (2, "")])
+@pytest.mark.parametrize(("runs", "row"), [(3, "up to 200 KiB | 0.67 | 0.40 |"), (2, "")])
 def test_only_figures_of_three_runs_are_published(runs: int, row: str) -> None:
     lines = ratios(json.loads(json.dumps(report_of(runs).as_json())))
     page = "# P\n\n## Compared with other tools\n\nText.\n\n| old |\n|---|\n| x |\n\n- more\n"
@@ -56,3 +57,9 @@ def test_the_page_has_the_ratios_of_the_newest_run() -> None:
         pytest.skip("no full run is committed")
     page = PAGE.read_text(encoding="utf-8")
     assert published(page, ratios(json.loads(RESULTS.read_text(encoding="utf-8")))) == page
+
+
+def test_a_busy_machine_is_noted() -> None:
+    assert not busy((0.9, 5.0, 5.0), 2)
+    (note,) = busy((3.14, 0.0, 0.0), 2)
+    assert "load 3.1 on 2 cores" in note
