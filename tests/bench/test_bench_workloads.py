@@ -74,19 +74,14 @@ def test_the_requests_of_a_command_are_counted(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_tiny_profile_fills_every_line_of_the_table(tmp_path: Path) -> None:
     report = Report(machine={"profile": "tiny"})
-    bench = Bench(TINY, tmp_path / "work", None, report, lambda text: None, only_peers=frozenset({"cp", "restic"}))
+    bench = Bench(TINY, tmp_path / "work", None, report, lambda text: None, only_peers=frozenset({"cp"}))
     bench.work.mkdir()
-    bench.deadline += 1800  # whatever else the machine does
+    bench.deadline += 1800  # a busy machine may be slow
     program._run(bench, ["S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8"], tmp_path / "results")
     assert not report.failed
-    wanted = {"S1", "S3", "S4", "S5", "S7", "S8"} - (set() if "restic" in versions(report) else {"S5"})
-    assert {target.workload for target in report.targets} >= wanted
+    assert {target.workload for target in report.targets} >= {"S1", "S3", "S4", "S7", "S8"}
+    assert {run.workload for run in report.runs if run.name == "Sheaf"} >= {"S1", "S3", "S4", "S5", "S6", "S7", "S8"}
     assert set(report.sweep) >= {"upload", "download", "fsspec", "batches"}
     text = (tmp_path / "results" / "tiny.md").read_text()
     assert "## Sweep over file sizes" in text and "store init, from the command line" in text
     assert (tmp_path / "results" / "tiny-folders.svg").exists()
-
-
-def versions(report: Report) -> set[str]:
-    """The peers that were there."""
-    return {name for name, peer in report.peers.items() if peer["version"]}
