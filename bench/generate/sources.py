@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tarfile
+from itertools import islice
 from pathlib import Path
 
 __all__ = ["ARCHIVES", "Missing", "source_files"]
@@ -30,7 +31,8 @@ def source_files(root: Path, archives: Path, most: int, pins: Path = _PINS) -> i
         if hash not in found:
             raise Missing(f"{archives} has no archive with the SHA-256 {hash[:8]}…")
         with tarfile.open(found[hash]) as tar:
-            members = [member for member in tar if member.isfile()][: most - count]
-            tar.extractall(root, members, filter="data")
-            count += len(members)
+            # Each file is written as it is read: going back in a compressed archive reads it again from its beginning.
+            for member in islice(filter(tarfile.TarInfo.isfile, tar), most - count):
+                tar.extract(member, root, filter="data")
+                count += 1
     return count
