@@ -13,6 +13,7 @@ step = $(if $(filter test test-parts test-slow,$(MAKECMDGOALS)),[$(1)/5] )
 AZURITE := .tools/azurite
 PEERS := .tools/peers
 SITE := .tools/site
+SOURCES := .tools/bench-sources
 
 # Node trusts what the system trusts, as pip does here.
 NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
@@ -21,7 +22,7 @@ export NODE_EXTRA_CA_CERTS
 .DEFAULT_GOAL := help
 DIST ?= dist
 
-.PHONY: help quickstart dist test test-parts test-slow torture bench bench-quick fuzz lint format docs site setup tools requirements clean
+.PHONY: help quickstart dist test test-parts test-slow torture bench bench-more bench-quick fuzz lint format docs site setup tools requirements clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -44,10 +45,13 @@ test-slow: setup tools $(AZURITE)/installed  ## Run all tests, the long tiers to
 	@echo "$(call step,5)Running the tests: a dot for each, and how far it is"
 	SHEAF_PROFILE=nightly $(PYTEST)
 
-bench: setup $(PEERS)/installed  ## Measure Sheaf against its peers (up to 60 minutes, 20 GiB): [MINUTES=60]
+bench: setup $(VENV)/mount $(SOURCES)/downloaded  ## Measure Sheaf and other tools (up to 60 minutes, 20 GiB): [MINUTES=60]
 	$(BIN)/python -m bench --profile full $(if $(MINUTES),--minutes $(MINUTES))
 
-bench-quick: setup  ## The same in 3 minutes, with the peers that are installed
+bench-more: setup $(VENV)/mount $(PEERS)/installed  ## Measure very small files, memory, mounts and more tools (60 minutes, 20 GiB)
+	$(BIN)/python -m bench --profile more $(if $(MINUTES),--minutes $(MINUTES))
+
+bench-quick: setup  ## Measure a part of it in 3 minutes
 	$(BIN)/python -m bench --profile quick
 
 torture: setup  ## Play many schedules of people and gcs on one store: [SEEDS=10000 FIRST=0]
@@ -66,11 +70,12 @@ format: setup  ## Bring the code into shape
 	$(BIN)/ruff check --fix --select I .
 	$(BIN)/ruff format .
 
-docs: setup  ## Write what is generated: references, and the output of commands in the docs
+docs: setup  ## Write what is generated: references, ratios, and the output of commands in the docs
 	$(BIN)/python scripts/cli_reference.py
 	$(BIN)/python scripts/man_pages.py
 	$(BIN)/python scripts/errors_reference.py
 	$(BIN)/python scripts/python_reference.py
+	$(BIN)/python -m bench.publish
 	$(BIN)/python -m tests.docs.write
 
 site: $(SITE)/installed  ## Build the documentation as a site in build/site; a link that leads nowhere fails
@@ -123,6 +128,13 @@ $(PEERS)/installed: requirements/bench.txt
 	@scripts/install.sh $(PEERS)/bin/python "Installing peers" --require-hashes -r requirements/bench.txt \
 	  || echo "DVC and Oxen could not be installed: they will be left out"
 	@touch $@
+
+# Source code that the benchmarks measure with. pip also builds its metadata, which takes longer than the download.
+$(SOURCES)/downloaded: requirements/bench-sources.txt $(VENV)/test
+	@echo "Downloading source code to measure with (a minute or two)"
+	@if $(BIN)/python -m pip --disable-pip-version-check download --quiet --no-deps --no-binary :all: \
+	  --require-hashes --dest $(SOURCES) -r requirements/bench-sources.txt; then touch $@; \
+	else echo "the source code could not be downloaded: it will be left out"; fi
 
 # What builds the site, away from what Sheaf needs.
 $(SITE)/installed: requirements/docs.txt

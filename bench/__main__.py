@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.harness import Bench
-from bench.machine import describe
+from bench.machine import busy, describe
 from bench.profile import PROFILES, Profile
 from bench.report import Report
 from bench.tables import write_results
@@ -37,8 +37,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.work) as work:
         shm = _in_memory(profile)
         try:
-            bench = Bench(profile, Path(work), shm, report, _tell, frozenset(options.peers))
+            bench = Bench(profile, Path(work), shm, report, _tell, only_peers=frozenset(options.peers))
             report.machine = {"profile": profile.name, **describe(Path(work), shm)}
+            report.notes += busy(report.machine["load"], report.machine["cores"])
             _run(bench, options.only, options.results)
         finally:
             if shm:
@@ -50,19 +51,33 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     here = Path(__file__).parent
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Measures Sheaf against its peers.")
-    parser.add_argument("--profile", choices=PROFILES, default="quick")
-    parser.add_argument("--only", nargs="*", default=[], metavar="W", help=f"of {', '.join(WORKLOADS)}")
-    parser.add_argument("--peers", nargs="*", default=[], metavar="NAME", help="only these beside Sheaf")
-    parser.add_argument("--slow", action="store_true", help="slow peers, too, in any profile")
-    parser.add_argument(
-        "--minutes", type=int, metavar="N", help="use so much time instead: fewer repetitions and peers"
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description="Measure Sheaf and other tools.",
+        epilog=_epilog(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(
+        "--profile", choices=PROFILES, default="quick", help="what is measured, see below (default: quick)"
+    )
+    parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="only these workloads, of any profile")
+    parser.add_argument("--peers", nargs="*", default=[], metavar="NAME", help="only these beside Sheaf")
+    parser.add_argument("--slow", action="store_true", help="also the slow peers, once each")
+    parser.add_argument("--minutes", type=int, metavar="N", help="limit the time: fewer repetitions and peers")
     parser.add_argument(
         "--work", type=Path, default=here.parent / ".tools" / "bench", help="a folder on the disk to use"
     )
-    parser.add_argument("--results", type=Path, default=here / "results", help="where tables and charts go")
+    parser.add_argument("--results", type=Path, default=here / "results", help="the folder for tables and charts")
     return parser.parse_args()
+
+
+def _epilog() -> str:
+    """The profiles with their workloads."""
+    rows = [
+        f"  {profile.name:6} {profile.minutes:3} minutes: {', '.join(profile.workloads) or 'all'}"
+        for profile in PROFILES.values()
+    ]
+    return "\n".join(["profiles:", *rows])
 
 
 def _in_memory(profile: Profile) -> Path | None:
@@ -74,7 +89,7 @@ def _in_memory(profile: Profile) -> Path | None:
 def _run(bench: Bench, only: list[str], results: Path) -> None:
     """Workload after workload; what is there is written after each, and one that fails ends none of the others."""
     begin = time.monotonic()
-    chosen = {name: work for name, work in WORKLOADS.items() if not only or set(name.split("-")) & set(only)}
+    chosen = {name: work for name, work in WORKLOADS.items() if _is_chosen(name, bench.profile, only)}
     left = sum(workload.weight for workload in chosen.values())
     for name, workload in chosen.items():
         bench.begin(workload.weight / left)
@@ -83,6 +98,13 @@ def _run(bench: Bench, only: list[str], results: Path) -> None:
         bench.report.machine["minutes"] = round((time.monotonic() - begin) / 60, 1)
         write_results(bench.report, results)
         _tell(f"-- {name} done after {bench.report.machine['minutes']} minutes")
+
+
+def _is_chosen(name: str, profile: Profile, only: list[str]) -> bool:
+    """``only``: names of workloads or of lines of the table; empty: what the profile has."""
+    if only:
+        return name in only or bool({*name.split("-")} & {*only})
+    return not profile.workloads or name in profile.workloads
 
 
 def _try(bench: Bench, name: str, workload: Workload) -> None:

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import sheaf
-from bench.generate import half_compressible, small_files
+from bench.generate.big import half_compressible
+from bench.generate.small import small_files
 
 __all__ = ["measure"]
 

@@ -1,4 +1,4 @@
-"""What workloads stand on: places for contestants, rounds in which they alternate, and the clock of the whole run."""
+"""The base of all workloads: workspaces of contestants, rounds in which they alternate, and the clock of the whole run."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.generate.sources import ARCHIVES
 from bench.measure import Failed, Footprint, Sample, footprint, run, run_all
-from bench.peers import PEERS, SHEAF, Peer, Place
+from bench.peers import PEERS, SHEAF, Peer, Workspace
 from bench.profile import Profile
 from bench.report import Report
 
@@ -20,23 +21,28 @@ __all__ = ["Bench"]
 
 #: A file that was written so lately may change again without a sign of it in its times; Sheaf reads it again.
 _SETTLED_S = 2.2
-#: What is done with stays a while, up to so many bytes, since ext4 looks at each inode that was freed in the last minute
-#: before it takes another, which makes whoever writes many files next two to five times slower. So they are freed
-#: together, and time passes then.
-_TRASH_BYTES = 6 << 30
-_FORGOTTEN_S = 65
+#: Removed folders stay on the disk, up to so many bytes: ext4 looks at each inode that was freed in the last minute before
+#: it uses another, so the next program that writes many files would be two to five times slower. They are deleted
+#: together, and the run waits then.
+_TRASH_BYTES = 10 << 30
+_FREED_S = 65
 _BLOCK = 4096  # bytes that a file's size is rounded up to on the disk
 
 
 @dataclass(slots=True)
 class Bench:
-    """One run of the benchmarks. ``work``: a folder on the disk that is measured; ``shm``: one in memory, if any."""
+    """One run of the benchmarks.
+
+    ``work``: a folder on the disk that is measured; ``shm``: one in memory, if any; ``archives``: a folder with source
+    code to measure with.
+    """
 
     profile: Profile
     work: Path
     shm: Path | None
     report: Report
     log: Callable[[str], None]
+    archives: Path = ARCHIVES
     only_peers: frozenset[str] = frozenset()
     deadline: float = field(default=0.0, init=False)
     late_at: float = field(default=0.0, init=False)
@@ -48,7 +54,7 @@ class Bench:
     # -- time ----------------------------------------------------------------------------------------------------------
 
     def begin(self, share: float) -> None:
-        """A workload begins: it is late once it has used its share of the time that is left."""
+        """Begin a workload: it is late once it has used its share of the time that is left."""
         now = time.monotonic()
         self.late_at = now + max(self.deadline - now, 0.0) * share
 
@@ -65,7 +71,7 @@ class Bench:
     # -- contestants ---------------------------------------------------------------------------------------------------
 
     def contestants(self, *names: str) -> list[Peer]:
-        """Sheaf and those of the named peers (all, if none is named) that are on this machine."""
+        """Return Sheaf and those of the named peers (all, if none is named) that are on this machine."""
         wanted = [peer for peer in PEERS if not names or peer.name in names or peer is SHEAF]
         return [peer for peer in wanted if self._is_here(peer)]
 
@@ -81,25 +87,29 @@ class Bench:
         return bool(known[peer.name]["version"])
 
     def rounds(self, workload: str, peers: Sequence[Peer], rounds: int | None = None) -> Iterator[Peer]:
-        """Who runs next: contestants alternate, the order turns with each round; slow ones come last, and once."""
+        """Yield the next contestant: they alternate, the order turns with each round; slow ones run once, after all rounds."""
         quick, slow = [peer for peer in peers if not peer.slow], [peer for peer in peers if peer.slow]
         for number in range(rounds or self.profile.rounds):
             turn = number % max(len(quick), 1)
-            for peer in [*quick[turn:], *quick[:turn], *(slow if not number else ())]:
-                if (number or peer.slow) and self.is_late:
-                    self._left_out(workload, peer, number)
+            for peer in [*quick[turn:], *quick[:turn]]:
+                if number and self.is_late:
+                    self._leave_out(workload, f"repeats from round {number + 1} on were")
                 else:
                     yield peer
+        for peer in slow:
+            if self.is_late:
+                self._leave_out(workload, f"{peer.name} was")
+            else:
+                yield peer
 
-    def _left_out(self, workload: str, peer: Peer, number: int) -> None:
-        what = f"repeats from round {number + 1} on were" if number else f"{peer.name} was"
+    def _leave_out(self, workload: str, what: str) -> None:
         note = f"{workload}: {what} left out, since its share of the time was used."
         if note not in self.report.notes:
             self.report.notes.append(note)
 
     @contextmanager
     def forgiving(self, workload: str, peer: Peer) -> Iterator[None]:
-        """A contestant that fails here is noted and does not end the workload; Sheaf does."""
+        """Note a contestant that fails here, without ending the workload; a failure of Sheaf is raised."""
         try:
             yield
         except (Failed, OSError, subprocess.SubprocessError) as error:
@@ -107,12 +117,12 @@ class Bench:
                 raise
             self.report.notes.append(f"{workload}: {peer.name} failed ({str(error)[:300]}).")
 
-    # -- places --------------------------------------------------------------------------------------------------------
+    # -- workspaces ----------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def place(self, peer: Peer, source: Path, base: Path | None = None) -> Iterator[Place]:
-        """A place for one contestant, prepared; emptied afterwards. ``source``: the data, copied if it must be."""
-        root = (base or self.work) / "place"
+    def workspace(self, peer: Peer, source: Path, base: Path | None = None) -> Iterator[Workspace]:
+        """A prepared workspace for one contestant; removed afterwards. ``source``: the data; a copy if it works in place."""
+        root = (base or self.work) / "workspace"
         for folder in ("home", "tmp"):
             (root / folder).mkdir(parents=True)
         data = source
@@ -120,18 +130,18 @@ class Bench:
             data = root / "work" / "data"
             data.parent.mkdir()
             subprocess.run(["cp", "-a", str(source), str(data)], check=True)
-        place = Place(root, data)
+        workspace = Workspace(root, data)
         try:
-            for command in peer.prepare(place):
+            for command in peer.prepare(workspace):
                 run(command, self.deadline)
             self.settle()
-            yield place
+            yield workspace
         finally:
             self._empty(root)
 
     @contextmanager
     def folder(self, name: str, base: Path | None = None) -> Iterator[Path]:
-        """A folder for data, emptied afterwards."""
+        """A folder for data; removed afterwards."""
         path = (base or self.work) / name
         path.mkdir(parents=True)
         try:
@@ -140,7 +150,7 @@ class Bench:
             self._empty(path)
 
     def _empty(self, path: Path) -> None:
-        """Take a folder away: out of sight if it is of many files on the disk, else for good."""
+        """Remove a folder; on the disk, one of many files is only moved away, see ``_TRASH_BYTES``."""
         there = footprint(path)
         if there.objects <= 1000 or not path.is_relative_to(self.work):
             shutil.rmtree(path, ignore_errors=True)
@@ -148,13 +158,19 @@ class Bench:
         trash = self.work / "trash"
         used = there.bytes + there.objects * _BLOCK // 2
         if self._trash and self._trash + used > _TRASH_BYTES:
-            shutil.rmtree(trash)
-            os.sync()
-            time.sleep(_FORGOTTEN_S)
-            self._trash = 0
+            self._delete(trash)
         self._trash += used
         trash.mkdir(exist_ok=True)
         path.rename(trash / str(self._trash))
+
+    def _delete(self, trash: Path) -> None:
+        """Delete what was moved away. Its time belongs to no workload: deleting half a million files can take minutes."""
+        begin = time.monotonic()
+        shutil.rmtree(trash)
+        os.sync()
+        time.sleep(_FREED_S)
+        self._trash = 0
+        self.late_at += time.monotonic() - begin
 
     @staticmethod
     def settle() -> None:
@@ -164,21 +180,21 @@ class Bench:
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
-    def store(self, workload: str, step: str, peer: Peer, place: Place, n: int) -> Sample | None:
+    def store(self, workload: str, step: str, peer: Peer, workspace: Workspace, n: int) -> Sample | None:
         """Store a version and note what it cost; None, with a note, if the contestant fails."""
-        before = footprint(peer.keeps(place))
-        sample = self.attempt(workload, step, peer.name, lambda: run_all(peer.store(place, n), self.deadline))
+        before = footprint(peer.keeps(workspace))
+        sample = self.attempt(workload, step, peer.name, lambda: run_all(peer.store(workspace, n), self.deadline))
         if sample:
-            self.note(workload, step, peer.name, sample, footprint(peer.keeps(place)) - before)
+            self.note(workload, step, peer.name, sample, footprint(peer.keeps(workspace)) - before)
         return sample
 
-    def restore(self, workload: str, step: str, peer: Peer, place: Place, n: int) -> None:
-        """Bring a version back and note what it cost."""
+    def restore(self, workload: str, step: str, peer: Peer, workspace: Workspace, n: int) -> None:
+        """Restore a version and note what it cost."""
         if peer.in_place:
-            _empty_but_hidden(place.data)
-        dest = place.root / "restored"
+            _empty_but_hidden(workspace.data)
+        dest = workspace.root / "restored"
         dest.mkdir()
-        commands = peer.restore(place, n, dest)
+        commands = peer.restore(workspace, n, dest)
         if commands is not None:
             sample = self.attempt(workload, step, peer.name, lambda: run_all(commands, self.deadline))
             if sample:
@@ -196,7 +212,7 @@ class Bench:
             return None
 
     def note(self, workload: str, step: str, name: str, sample: Sample, grown: Footprint | None = None) -> None:
-        """Keep a run, and say so."""
+        """Add a run to the report, and log it."""
         self.report.add(workload, step, name, sample, grown)
         size = f", {grown.bytes / 2**20:.2f} MiB in {grown.objects} files" if grown else ""
         self.log(

@@ -1,4 +1,4 @@
-"""What the figures were found on."""
+"""The machine that the figures are from."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["describe"]
+__all__ = ["busy", "describe"]
 
 _LIBRARIES = ("blake3", "msgspec", "numpy", "obstore", "pyarrow", "pyfastcdc", "zstandard")
 
@@ -29,6 +30,13 @@ def describe(work: Path, shm: Path | None) -> dict[str, Any]:
         "commit": _commit(),
         "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
     }
+
+
+def busy(load: Sequence[float], cores: int) -> list[str]:
+    """Return a note if other programs use more than half of the cores: wall seconds then say little."""
+    if load[0] <= cores / 2:
+        return []
+    return [f"The machine was busy with other work when the run began: load {load[0]:.1f} on {cores} cores."]
 
 
 def _first_of(path: str, key: str) -> str:

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 
@@ -19,7 +19,7 @@ _METER = Path(__file__).with_name("meter.py")
 
 
 class Failed(Exception):
-    """A command did not end well; the message has what it said last."""
+    """A command failed; the message has the end of its output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,10 @@ class Command:
     cwd: Path
     env: Mapping[str, str] = field(default_factory=dict)
     ok: tuple[int, ...] = (0,)
+
+    def with_env(self, **more: str) -> Command:
+        """The same with more variables in its environment."""
+        return replace(self, env={**self.env, **more})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What was found: every run, every target, and the machine it was found on."""
+"""The results: every run, every target, and the machine."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ class Runs:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One line of the table. ``ours`` and ``peer`` are in ``unit``; ``ratio`` is to be at most ``limit``."""
+    """One line of the table. ``ours`` and ``peer`` are in ``unit``; ``ratio`` is to be at most ``limit``.
+
+    ``runs``: of the one that ran less often; 0: the figure is counted, or not that of a step.
+    """
 
     workload: str
     what: str
@@ -38,6 +41,7 @@ class Target:
     peer_name: str
     unit: str
     limit: float
+    runs: int = 0
 
     @property
     def ratio(self) -> float:
@@ -52,7 +56,11 @@ class Target:
 
 @dataclass(slots=True)
 class Report:
-    """Filled by the workloads. ``failed``: workloads that did not come to their end, and why."""
+    """Filled by the workloads.
+
+    ``failed``: workloads that did not come to their end, and why. ``sweep``: microseconds a file, by the way it goes and its
+    size.
+    """
 
     machine: dict[str, Any] = field(default_factory=dict)
     peers: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -61,6 +69,7 @@ class Report:
     notes: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     counts: list[dict[str, Any]] = field(default_factory=list)
+    sweep: dict[str, dict[int, float]] = field(default_factory=dict)
 
     def add(self, workload: str, step: str, name: str, sample: Sample, grown: Footprint | None = None) -> None:
         """Another run; of what it added the last one counts, since it is the same each time."""
@@ -82,9 +91,10 @@ class Report:
 
     def aim(self, workload: str, step: str, peer: str, limit: float, *, ours: str = "Sheaf", against: str = "") -> None:
         """A target about seconds: ours at most ``limit`` times the peer's (at step ``against``, if that is another)."""
-        mine, theirs = self.wall(workload, step, ours), self.wall(workload, against or step, peer)
+        mine, theirs = self.find(workload, step, ours), self.find(workload, against or step, peer)
         if mine is not None and theirs is not None:
-            self.targets.append(Target(workload, step, mine, theirs, peer, "s", limit))
+            runs = min(len(mine.samples), len(theirs.samples))
+            self.targets.append(Target(workload, step, mine.wall_s, theirs.wall_s, peer, "s", limit, runs))
 
     def limit(self, workload: str, what: str, ours: float, limit: float, unit: str, *, name: str = "limit") -> None:
         """A target about an absolute figure."""

@@ -6,18 +6,25 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from bench.charts import bars
+from bench.charts import bars, grouped_bars
 from bench.measure import middle
 from bench.report import Report, Runs, Target
 
-__all__ = ["markdown", "write_results"]
+__all__ = ["MANY", "markdown", "write_results"]
 
-#: Charts: file name, title, (workload, step), and who is shown if they were there.
+#: Charts of one step: file name, title, workload, step.
 _CHARTS = (
     ("upload", "100,000 small files: first upload, seconds", "W1", "first upload"),
     ("again", "Again, nothing changed, seconds", "W2", "again, nothing changed"),
     ("download", "Download of them, seconds", "W4", "download"),
 )
+#: The chart of several steps: a heading, workload and step for each group of bars.
+_FOLDERS = tuple(
+    (f"{what}, {step}", workload, step)
+    for workload, what in (("S1", "files of many sizes and kinds"), ("S2", "source code"), ("S3", "images"))
+    for step in ("first upload", "download")
+)
+MANY = 3  #: runs from which on a figure is more than a hint
 
 
 def write_results(report: Report, folder: Path) -> list[Path]:
@@ -28,11 +35,14 @@ def write_results(report: Report, folder: Path) -> list[Path]:
     written[0].write_text(json.dumps(report.as_json(), indent=1, default=str) + "\n")
     written[1].write_text(markdown(report))
     for name, title, workload, step in _CHARTS:
-        values = {r.name: r.wall_s for r in report.runs if (r.workload, r.step) == (workload, step)}
-        values.pop("find", None)
+        values = _walls(report, workload, step)
         if values:
             written.append(folder / f"{stem}-{name}.svg")
             written[-1].write_text(bars(title, values, "s"))
+    groups = {heading: walls for heading, *where in _FOLDERS if (walls := _walls(report, *where))}
+    if groups:
+        written.append(folder / f"{stem}-folders.svg")
+        written[-1].write_text(grouped_bars("Folders of many files: seconds, medians", groups, "s"))
     grown = {r.name: r.grown.bytes / 2**20 for r in report.runs if r.step == "three edits" and r.grown}
     if grown:
         written.append(folder / f"{stem}-edits.svg")
@@ -40,10 +50,17 @@ def write_results(report: Report, folder: Path) -> list[Path]:
     return written
 
 
+def _walls(report: Report, workload: str, step: str) -> dict[str, float]:
+    """The seconds of each contestant at a step."""
+    found = {r.name: r.wall_s for r in report.runs if (r.workload, r.step) == (workload, step)}
+    found.pop("find", None)
+    return found
+
+
 def markdown(report: Report) -> str:
     """The tables."""
     parts = ["# Benchmarks", "", *_targets(report), "", *_machine(report), "", *_contestants(report), ""]
-    parts += [*_runs(report.runs), "", *_counts(report), "", *_notes(report.notes), ""]
+    parts += [*_runs(report.runs), "", *_counts(report), "", *_sweep(report), "", *_notes(report.notes), ""]
     return "\n".join(parts)
 
 
@@ -58,16 +75,29 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
 def _targets(report: Report) -> Iterator[str]:
     yield "## Targets"
     yield ""
-    head = ("workload", "what", "ours", "peer", "ratio", "target", "met")
-    failed = ((name, " ".join(why.split()), "", "", "", "", "**failed**") for name, why in report.failed.items())
+    head = ("workload", "what", "ours", "peer", "ratio", "target", "met", "runs")
+    failed = ((name, " ".join(why.split()), "", "", "", "", "**failed**", "") for name, why in report.failed.items())
     yield from _table(head, [*map(_target, report.targets), *failed])
 
 
 def _target(t: Target) -> tuple[str, ...]:
     if t.peer_name == "limit":
-        return (t.workload, t.what, f"{t.ours:.4g} {t.unit}", "", "", f"≤ {t.peer:.4g} {t.unit}", _yes(t.is_met))
+        return (t.workload, t.what, f"{t.ours:.4g} {t.unit}", "", "", f"≤ {t.peer:.4g} {t.unit}", _yes(t.is_met), "")
     peer = f"{t.peer:.4g} {t.unit} ({t.peer_name})"
-    return (t.workload, t.what, f"{t.ours:.4g} {t.unit}", peer, f"{t.ratio:.2f}", f"≤ {t.limit:g}", _yes(t.is_met))
+    return (
+        t.workload,
+        t.what,
+        f"{t.ours:.4g} {t.unit}",
+        peer,
+        f"{t.ratio:.2f}",
+        f"≤ {t.limit:.3g}",
+        _yes(t.is_met),
+        _often(t),
+    )
+
+
+def _often(t: Target) -> str:
+    return "" if not t.runs else str(t.runs) if t.runs >= MANY else f"{t.runs}, a hint"
 
 
 def _yes(met: bool) -> str:
@@ -94,7 +124,7 @@ def _runs(runs: list[Runs]) -> Iterator[str]:
     yield ""
     yield "Wall and CPU seconds are medians; memory is the peak of the largest process; growth is what the step added."
     yield ""
-    head = ("workload", "step", "who", "runs", "wall s", "least", "CPU s", "memory MiB", "growth MiB", "objects")
+    head = ("workload", "step", "contestant", "runs", "wall s", "least", "CPU s", "memory MiB", "growth MiB", "objects")
     yield from _table(head, (_run(r) for r in runs))
 
 
@@ -116,6 +146,20 @@ def _counts(report: Report) -> Iterator[str]:
         for c in report.counts
     )  # fmt: skip
     yield from _table(head, rows)
+
+
+def _sweep(report: Report) -> Iterator[str]:
+    yield "## Sweep over file sizes"
+    yield ""
+    yield "MiB a second, from microseconds a file; an upload and a download without their start-up."
+    yield ""
+    sizes = sorted({size for costs in report.sweep.values() for size in costs})
+    rows = ((f"{size / 1024:g}", *(_speed(costs.get(size), size) for costs in report.sweep.values())) for size in sizes)
+    yield from _table(("KiB", *report.sweep), rows)
+
+
+def _speed(micros: float | None, size: int) -> str:
+    return "" if micros is None else f"{size / 2**20 / micros * 1e6:.1f} ({micros:.0f} µs)"
 
 
 def _notes(notes: list[str]) -> Iterator[str]:

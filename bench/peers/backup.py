@@ -6,54 +6,54 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bench.measure import Command
-from bench.peers.base import Peer, Place
+from bench.peers.base import Peer, Workspace
 
 __all__ = ["BORG", "CASYNC", "RESTIC"]
 
 
 class _Restic(Peer):
-    def _run(self, place: Place, *argv: str, cwd: Path | None = None) -> Command:
-        return place.command("restic", "-q", "-r", str(place.kept), *argv, cwd=cwd, RESTIC_PASSWORD="bench")
+    def _run(self, workspace: Workspace, *argv: str, cwd: Path | None = None) -> Command:
+        return workspace.command("restic", "-q", "-r", str(workspace.kept), *argv, cwd=cwd, RESTIC_PASSWORD="bench")
 
-    def prepare(self, place: Place) -> Iterable[Command]:
-        return (self._run(place, "init"),)
+    def prepare(self, workspace: Workspace) -> Iterable[Command]:
+        return (self._run(workspace, "init"),)
 
-    def store(self, place: Place, n: int) -> Iterable[Command]:
-        return (self._run(place, "backup", "--tag", f"v{n}", ".", cwd=place.data),)
+    def store(self, workspace: Workspace, n: int) -> Iterable[Command]:
+        return (self._run(workspace, "backup", "--tag", f"v{n}", ".", cwd=workspace.data),)
 
-    def restore(self, place: Place, n: int, dest: Path) -> Iterable[Command]:
-        return (self._run(place, "restore", "latest", "--tag", f"v{n}", "--target", str(dest)),)
+    def restore(self, workspace: Workspace, n: int, dest: Path) -> Iterable[Command]:
+        return (self._run(workspace, "restore", "latest", "--tag", f"v{n}", "--target", str(dest)),)
 
 
 class _Borg(Peer):
-    def _run(self, place: Place, *argv: str, cwd: Path | None = None) -> Command:
+    def _run(self, workspace: Workspace, *argv: str, cwd: Path | None = None) -> Command:
         allowed = {"BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "yes", "BORG_RELOCATED_REPO_ACCESS_IS_OK": "yes"}
-        return place.command("borg", *argv, cwd=cwd, **allowed)
+        return workspace.command("borg", *argv, cwd=cwd, **allowed)
 
-    def prepare(self, place: Place) -> Iterable[Command]:
-        return (self._run(place, "init", "-e", "none", str(place.kept)),)
+    def prepare(self, workspace: Workspace) -> Iterable[Command]:
+        return (self._run(workspace, "init", "-e", "none", str(workspace.kept)),)
 
-    def store(self, place: Place, n: int) -> Iterable[Command]:
-        return (self._run(place, "create", f"{place.kept}::v{n}", ".", cwd=place.data),)
+    def store(self, workspace: Workspace, n: int) -> Iterable[Command]:
+        return (self._run(workspace, "create", f"{workspace.kept}::v{n}", ".", cwd=workspace.data),)
 
-    def restore(self, place: Place, n: int, dest: Path) -> Iterable[Command]:
-        return (self._run(place, "extract", f"{place.kept}::v{n}", cwd=dest),)
+    def restore(self, workspace: Workspace, n: int, dest: Path) -> Iterable[Command]:
+        return (self._run(workspace, "extract", f"{workspace.kept}::v{n}", cwd=dest),)
 
 
 class _Casync(Peer):
-    def prepare(self, place: Place) -> Iterable[Command]:
-        return (place.command("mkdir", str(place.kept)),)
+    def prepare(self, workspace: Workspace) -> Iterable[Command]:
+        return (workspace.command("mkdir", str(workspace.kept)),)
 
-    def _store_at(self, place: Place) -> str:
-        return f"--store={place.kept / 'store'}"
+    def _store_at(self, workspace: Workspace) -> str:
+        return f"--store={workspace.kept / 'store'}"
 
-    def store(self, place: Place, n: int) -> Iterable[Command]:
-        index = str(place.kept / f"v{n}.caidx")
-        return (place.command("casync", "make", self._store_at(place), index, str(place.data)),)
+    def store(self, workspace: Workspace, n: int) -> Iterable[Command]:
+        index = str(workspace.kept / f"v{n}.caidx")
+        return (workspace.command("casync", "make", self._store_at(workspace), index, str(workspace.data)),)
 
-    def restore(self, place: Place, n: int, dest: Path) -> Iterable[Command]:
-        index = str(place.kept / f"v{n}.caidx")
-        return (place.command("casync", "extract", self._store_at(place), index, str(dest)),)
+    def restore(self, workspace: Workspace, n: int, dest: Path) -> Iterable[Command]:
+        index = str(workspace.kept / f"v{n}.caidx")
+        return (workspace.command("casync", "extract", self._store_at(workspace), index, str(dest)),)
 
 
 RESTIC = _Restic(

@@ -1,4 +1,4 @@
-"""What a contestant is: something that keeps versions of a folder."""
+"""The interface of contestants: programs that keep versions of a folder."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from pathlib import Path
 
 from bench.measure import Command
 
-__all__ = ["PEERS_VENV", "Peer", "Place", "path_env"]
+__all__ = ["PEERS_VENV", "Peer", "Workspace", "path_env"]
 
 #: Where the Makefile puts the peers that are Python packages.
 PEERS_VENV = Path(__file__).parents[2] / ".tools" / "peers"
 
 
 def path_env() -> str:
-    """The programs that peers may be: the system's, and those of the peers' own environment."""
+    """Return the folders of programs: those of the peers' own environment, then the system's."""
     return f"{PEERS_VENV / 'bin'}:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where one contestant works. ``data``: the folder that is versioned."""
+class Workspace:
+    """The folder of one contestant. ``data``: the folder that is versioned."""
 
     root: Path
     data: Path
 
     @property
     def kept(self) -> Path:
-        """Where the contestant keeps what it stores."""
+        """The folder in which the contestant keeps what it stores."""
         return self.root / "kept"
 
     def command(self, *argv: str, cwd: Path | None = None, **env: str) -> Command:
-        """A command in this place; its home is here, too."""
+        """Return a command that runs in this workspace, which is also its home."""
         home = str(self.root / "home")
         surroundings = {"PATH": path_env(), "HOME": home, "LANG": "C.UTF-8", "TMPDIR": str(self.root / "tmp")}
         return Command(argv, cwd or self.root, {**surroundings, **env})
@@ -45,7 +45,7 @@ class Peer:
     """A program that keeps versions of a folder.
 
     ``about``: how it is configured. ``in_place``: it keeps its files with the data, so it gets a copy of its own.
-    ``slow``: one run is enough to see where it stands.
+    ``slow``: it runs once. ``deduplicates``: a second version costs less than a copy of the first.
     """
 
     name: str = ""
@@ -54,27 +54,28 @@ class Peer:
     version_argv: tuple[str, ...] = field(default=("--version",))
     in_place: bool = False
     slow: bool = False
+    deduplicates: bool = True
 
     def version(self) -> str | None:
-        """What it calls itself; None if it is missing."""
+        """Return the name and version that it reports; None if it is missing."""
         found = shutil.which(self.program, path=path_env())
         if found is None:
             return None
         said = subprocess.run([found, *self.version_argv], capture_output=True, text=True, check=False)
         return (said.stdout or said.stderr).strip().partition("\n")[0]
 
-    def keeps(self, place: Place) -> Path:
-        """The folder whose growth is what a version costs."""
-        return place.kept
+    def keeps(self, workspace: Workspace) -> Path:
+        """Return the folder that a new version makes larger."""
+        return workspace.kept
 
-    def prepare(self, place: Place) -> Iterable[Command]:
-        """Make what must be there before the first version is stored; not measured."""
+    def prepare(self, workspace: Workspace) -> Iterable[Command]:
+        """Prepare for the first version; not measured."""
         return ()
 
-    def store(self, place: Place, n: int) -> Iterable[Command]:
+    def store(self, workspace: Workspace, n: int) -> Iterable[Command]:
         """Store the folder as version n."""
         raise NotImplementedError
 
-    def restore(self, place: Place, n: int, dest: Path) -> Iterable[Command] | None:
-        """Bring version n back, into an empty folder or, if in place, where the data was; None if it can't."""
+    def restore(self, workspace: Workspace, n: int, dest: Path) -> Iterable[Command] | None:
+        """Restore version n, into an empty folder or, if in place, over the data; None if it can't."""
         raise NotImplementedError

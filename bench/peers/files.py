@@ -6,48 +6,48 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bench.measure import Command
-from bench.peers.base import Peer, Place
+from bench.peers.base import Peer, Workspace
 
 __all__ = ["CP", "RCLONE", "TAR"]
 
 
 class _Cp(Peer):
-    def prepare(self, place: Place) -> Iterable[Command]:
-        return (place.command("mkdir", str(place.kept)),)
+    def prepare(self, workspace: Workspace) -> Iterable[Command]:
+        return (workspace.command("mkdir", str(workspace.kept)),)
 
-    def store(self, place: Place, n: int) -> Iterable[Command]:
-        yield place.command("cp", "-r", str(place.data), str(place.kept / f"v{n}"))
-        yield place.command("sync", "-f", str(place.kept))
+    def store(self, workspace: Workspace, n: int) -> Iterable[Command]:
+        yield workspace.command("cp", "-r", str(workspace.data), str(workspace.kept / f"v{n}"))
+        yield workspace.command("sync", "-f", str(workspace.kept))
 
-    def restore(self, place: Place, n: int, dest: Path) -> Iterable[Command]:
-        return (place.command("cp", "-r", f"{place.kept / f'v{n}'}/.", str(dest)),)
+    def restore(self, workspace: Workspace, n: int, dest: Path) -> Iterable[Command]:
+        return (workspace.command("cp", "-r", f"{workspace.kept / f'v{n}'}/.", str(dest)),)
 
 
 class _Tar(Peer):
-    def prepare(self, place: Place) -> Iterable[Command]:
-        return (place.command("mkdir", str(place.kept)),)
+    def prepare(self, workspace: Workspace) -> Iterable[Command]:
+        return (workspace.command("mkdir", str(workspace.kept)),)
 
-    def store(self, place: Place, n: int) -> Iterable[Command]:
-        yield place.command("tar", "-cf", str(place.kept / f"v{n}.tar"), "-C", str(place.data), ".")
-        yield place.command("sync", "-f", str(place.kept))
+    def store(self, workspace: Workspace, n: int) -> Iterable[Command]:
+        yield workspace.command("tar", "-cf", str(workspace.kept / f"v{n}.tar"), "-C", str(workspace.data), ".")
+        yield workspace.command("sync", "-f", str(workspace.kept))
 
-    def restore(self, place: Place, n: int, dest: Path) -> Iterable[Command]:
-        return (place.command("tar", "-xf", str(place.kept / f"v{n}.tar"), "-C", str(dest)),)
+    def restore(self, workspace: Workspace, n: int, dest: Path) -> Iterable[Command]:
+        return (workspace.command("tar", "-xf", str(workspace.kept / f"v{n}.tar"), "-C", str(dest)),)
 
 
 class _Rclone(Peer):
-    def prepare(self, place: Place) -> Iterable[Command]:
-        return (place.command("mkdir", str(place.kept)),)
+    def prepare(self, workspace: Workspace) -> Iterable[Command]:
+        return (workspace.command("mkdir", str(workspace.kept)),)
 
-    def store(self, place: Place, n: int) -> Iterable[Command]:
-        return (place.command("rclone", "sync", "-q", str(place.data), str(place.kept / "now")),)
+    def store(self, workspace: Workspace, n: int) -> Iterable[Command]:
+        return (workspace.command("rclone", "sync", "-q", str(workspace.data), str(workspace.kept / "now")),)
 
-    def restore(self, place: Place, n: int, dest: Path) -> Iterable[Command]:
-        return (place.command("rclone", "copy", "-q", str(place.kept / "now"), str(dest)),)
+    def restore(self, workspace: Workspace, n: int, dest: Path) -> Iterable[Command]:
+        return (workspace.command("rclone", "copy", "-q", str(workspace.kept / "now"), str(dest)),)
 
 
-CP = _Cp("cp", "`cp -r`, then `sync -f`; a whole copy for each version", "cp")
-TAR = _Tar("tar", "`tar -cf`, then `sync -f`; a whole archive for each version", "tar")
+CP = _Cp("cp", "`cp -r`, then `sync -f`; a whole copy for each version", "cp", deduplicates=False)
+TAR = _Tar("tar", "`tar -cf`, then `sync -f`; a whole archive for each version", "tar", deduplicates=False)
 RCLONE = _Rclone(
     "rclone", "`rclone sync` into one folder, 4 transfers; keeps one version", "rclone", ("version",), slow=True
 )

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bench.measure import Command
-from bench.peers.base import PEERS_VENV, Peer, Place, path_env
+from bench.peers.base import PEERS_VENV, Peer, Workspace, path_env
 
 __all__ = ["DVC", "GIT_LFS", "OXEN"]
 
@@ -21,44 +21,49 @@ _IDENTITY = {
 
 
 class _GitLfs(Peer):
-    def _git(self, place: Place, *argv: str) -> Command:
-        return place.command(
-            "git", f"--git-dir={place.kept}", f"--work-tree={place.data}", *argv, cwd=place.data, **_IDENTITY
+    def _git(self, workspace: Workspace, *argv: str) -> Command:
+        return workspace.command(
+            "git",
+            f"--git-dir={workspace.kept}",
+            f"--work-tree={workspace.data}",
+            *argv,
+            cwd=workspace.data,
+            **_IDENTITY,
         )
 
-    def prepare(self, place: Place) -> Iterable[Command]:
-        yield self._git(place, "init", "-q")
-        yield self._git(place, "config", "gc.auto", "0")
-        yield self._git(place, "lfs", "install", "--local")
-        yield place.command(
-            "sh", "-c", f"echo '* filter=lfs diff=lfs merge=lfs -text' > '{place.kept}/info/attributes'"
+    def prepare(self, workspace: Workspace) -> Iterable[Command]:
+        yield self._git(workspace, "init", "-q")
+        yield self._git(workspace, "config", "gc.auto", "0")
+        yield self._git(workspace, "lfs", "install", "--local")
+        yield workspace.command(
+            "sh", "-c", f"echo '* filter=lfs diff=lfs merge=lfs -text' > '{workspace.kept}/info/attributes'"
         )
 
-    def store(self, place: Place, n: int) -> Iterable[Command]:
-        yield self._git(place, "add", "-A")
-        yield self._git(place, "commit", "-q", "--allow-empty", "-m", f"v{n}")
-        yield self._git(place, "tag", f"v{n}")
+    def store(self, workspace: Workspace, n: int) -> Iterable[Command]:
+        yield self._git(workspace, "add", "-A")
+        yield self._git(workspace, "commit", "-q", "--allow-empty", "-m", f"v{n}")
+        yield self._git(workspace, "tag", f"v{n}")
 
-    def restore(self, place: Place, n: int, dest: Path) -> Iterable[Command]:
-        return (self._git(place, "checkout", "-q", "-f", f"v{n}", "--", "."),)
+    def restore(self, workspace: Workspace, n: int, dest: Path) -> Iterable[Command]:
+        return (self._git(workspace, "checkout", "-q", "-f", f"v{n}", "--", "."),)
 
 
 class _Dvc(Peer):
-    def _dvc(self, place: Place, *argv: str) -> Command:
-        return place.command("dvc", *argv, cwd=place.data.parent, DVC_NO_ANALYTICS="1")
+    def _dvc(self, workspace: Workspace, *argv: str) -> Command:
+        return workspace.command("dvc", *argv, cwd=workspace.data.parent, DVC_NO_ANALYTICS="1")
 
-    def prepare(self, place: Place) -> Iterable[Command]:
-        yield self._dvc(place, "init", "-q", "--no-scm")
-        yield self._dvc(place, "config", "-q", "cache.dir", str(place.kept))
-        yield place.command("mkdir", str(place.kept))
+    def prepare(self, workspace: Workspace) -> Iterable[Command]:
+        yield self._dvc(workspace, "init", "-q", "--no-scm")
+        yield self._dvc(workspace, "config", "-q", "cache.dir", str(workspace.kept))
+        yield workspace.command("mkdir", str(workspace.kept))
 
-    def store(self, place: Place, n: int) -> Iterable[Command]:
-        yield self._dvc(place, "add", "-q", place.data.name)
-        yield place.command("cp", f"{place.data.name}.dvc", f"v{n}.saved", cwd=place.data.parent)
+    def store(self, workspace: Workspace, n: int) -> Iterable[Command]:
+        yield self._dvc(workspace, "add", "-q", workspace.data.name)
+        yield workspace.command("cp", f"{workspace.data.name}.dvc", f"v{n}.saved", cwd=workspace.data.parent)
 
-    def restore(self, place: Place, n: int, dest: Path) -> Iterable[Command]:
-        yield place.command("cp", f"v{n}.saved", f"{place.data.name}.dvc", cwd=place.data.parent)
-        yield self._dvc(place, "checkout", "-q", "--force", f"{place.data.name}.dvc")
+    def restore(self, workspace: Workspace, n: int, dest: Path) -> Iterable[Command]:
+        yield workspace.command("cp", f"v{n}.saved", f"{workspace.data.name}.dvc", cwd=workspace.data.parent)
+        yield self._dvc(workspace, "checkout", "-q", "--force", f"{workspace.data.name}.dvc")
 
 
 _OXEN = """
@@ -83,20 +88,20 @@ class _Oxen(Peer):
         said = subprocess.run([found, "-c", ask], capture_output=True, text=True, check=False)
         return said.stdout.strip() or None
 
-    def _oxen(self, place: Place, command: str, message: str = "") -> Command:
+    def _oxen(self, workspace: Workspace, command: str, message: str = "") -> Command:
         python = shutil.which("python", path=path_env()) or "python"
-        return place.command(python, "-c", _OXEN, command, str(place.data), message)
+        return workspace.command(python, "-c", _OXEN, command, str(workspace.data), message)
 
-    def keeps(self, place: Place) -> Path:
-        return place.data / ".oxen"
+    def keeps(self, workspace: Workspace) -> Path:
+        return workspace.data / ".oxen"
 
-    def prepare(self, place: Place) -> Iterable[Command]:
-        return (self._oxen(place, "init"),)
+    def prepare(self, workspace: Workspace) -> Iterable[Command]:
+        return (self._oxen(workspace, "init"),)
 
-    def store(self, place: Place, n: int) -> Iterable[Command]:
-        return (self._oxen(place, "commit", f"v{n}"),)
+    def store(self, workspace: Workspace, n: int) -> Iterable[Command]:
+        return (self._oxen(workspace, "commit", f"v{n}"),)
 
-    def restore(self, place: Place, n: int, dest: Path) -> None:
+    def restore(self, workspace: Workspace, n: int, dest: Path) -> None:
         return None
 
 

@@ -6,10 +6,10 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from bench.generate import half_compressible, random_file, three_edits
+from bench.generate.big import half_compressible, random_file, three_edits
 from bench.harness import Bench
 from bench.measure import Command
-from bench.peers import SHEAF, Peer, Place
+from bench.peers import SHEAF, Peer, Workspace
 
 __all__ = ["big", "edits"]
 
@@ -22,16 +22,16 @@ class _Passes(Peer):
     def version(self) -> str | None:
         return "cp, b3sum, zstd" if shutil.which("b3sum") and shutil.which("zstd") else None
 
-    def prepare(self, place: Place) -> Iterable[Command]:
-        return (place.command("mkdir", str(place.kept)),)
+    def prepare(self, workspace: Workspace) -> Iterable[Command]:
+        return (workspace.command("mkdir", str(workspace.kept)),)
 
-    def store(self, place: Place, n: int) -> Iterable[Command]:
-        source = next(path for path in place.data.iterdir() if path.is_file())
-        yield place.command("cp", str(source), str(place.kept / "copy"))
-        yield place.command("b3sum", str(source))
-        yield place.command("zstd", "-q", "-1", str(source), "-o", str(place.kept / "copy.zst"))
+    def store(self, workspace: Workspace, n: int) -> Iterable[Command]:
+        source = next(path for path in workspace.data.iterdir() if path.is_file())
+        yield workspace.command("cp", str(source), str(workspace.kept / "copy"))
+        yield workspace.command("b3sum", str(source))
+        yield workspace.command("zstd", "-q", "-1", str(source), "-o", str(workspace.kept / "copy.zst"))
 
-    def restore(self, place: Place, n: int, dest: Path) -> None:
+    def restore(self, workspace: Workspace, n: int, dest: Path) -> None:
         return None
 
 
@@ -49,10 +49,10 @@ def big(bench: Bench) -> None:
     with bench.folder("big") as data:
         half_compressible(data / "big.bin", bench.profile.big_bytes)
         for peer in bench.rounds("W5", peers):
-            with bench.forgiving("W5", peer), bench.place(peer, data) as place:
-                done = bench.store("W5", ONE, peer, place, 1)
+            with bench.forgiving("W5", peer), bench.workspace(peer, data) as workspace:
+                done = bench.store("W5", ONE, peer, workspace, 1)
                 if done and (peer is SHEAF or peer.name in ("cp", "restic")):
-                    bench.restore("W5", "download of it", peer, place, 1)
+                    bench.restore("W5", "download of it", peer, workspace, 1)
     bench.report.aim("W5", ONE, "restic", 0.6)
     bench.report.aim("W5", ONE, "passes", 1.3)
 
@@ -64,11 +64,11 @@ def edits(bench: Bench) -> None:
             continue
         with bench.folder("edits") as data:
             random_file(data / "big.bin", bench.profile.edited_bytes)
-            with bench.forgiving("W6", peer), bench.place(peer, data) as place:
-                bench.store("W6", "random file", peer, place, 1)
-                three_edits(place.data / "big.bin")
+            with bench.forgiving("W6", peer), bench.workspace(peer, data) as workspace:
+                bench.store("W6", "random file", peer, workspace, 1)
+                three_edits(workspace.data / "big.bin")
                 bench.settle()
-                bench.store("W6", "three edits", peer, place, 2)
+                bench.store("W6", "three edits", peer, workspace, 2)
     ours = bench.report.find("W6", "three edits", SHEAF.name)
     if ours and ours.grown:
         bench.report.limit("W6", "growth by three edits", ours.grown.bytes / 2**20, 0.65, "MiB")

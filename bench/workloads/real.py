@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 
 from bench.harness import Bench
-from bench.peers import Peer, Place
+from bench.peers import Peer, Workspace
 
 __all__ = ["real"]
 
@@ -25,9 +25,9 @@ def real(bench: Bench) -> None:
     with bench.folder("real") as data:
         _installed(data, bench.profile.real_files)
         for peer in bench.rounds("real", bench.contestants(*_PEERS)):
-            with bench.forgiving("real", peer), bench.place(peer, data) as place:
-                bench.store("real", "Python and its packages", peer, place, 1)
-                bench.restore("real", "download of them", peer, place, 1)
+            with bench.forgiving("real", peer), bench.workspace(peer, data) as workspace:
+                bench.store("real", "Python and its packages", peer, workspace, 1)
+                bench.restore("real", "download of them", peer, workspace, 1)
     with bench.folder("releases") as root:
         folders = _releases(bench, root)
         for peer in bench.rounds("real", bench.contestants(*_PEERS) if folders else [], 1):
@@ -68,14 +68,14 @@ def _releases(bench: Bench, root: Path) -> list[Path]:
 def _two(bench: Bench, peer: Peer, root: Path, folders: list[Path]) -> None:
     data = root / "now"
     shutil.copytree(folders[0], data)
-    with bench.forgiving("real", peer), bench.place(peer, data) as place:
-        bench.store("real", "a release", peer, place, 1)
-        _replace(place, folders[1])
+    with bench.forgiving("real", peer), bench.workspace(peer, data) as workspace:
+        bench.store("real", "a release", peer, workspace, 1)
+        _replace(workspace, folders[1])
         bench.settle()
-        bench.store("real", "the next release", peer, place, 2)
+        bench.store("real", "the next release", peer, workspace, 2)
     shutil.rmtree(data)
 
 
-def _replace(place: Place, folder: Path) -> None:
-    shutil.rmtree(place.data)
-    shutil.copytree(folder, place.data)
+def _replace(workspace: Workspace, folder: Path) -> None:
+    shutil.rmtree(workspace.data)
+    shutil.copytree(folder, workspace.data)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from statistics import median
 
-from bench.generate import small_files
+from bench.generate.small import small_files
 from bench.harness import Bench
 from bench.measure import Sample
 from bench.report import Target

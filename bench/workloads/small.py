@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.generate import edit_small, small_files
+from bench.generate.small import edit_small, small_files
 from bench.harness import Bench
 from bench.measure import Command, run_all
-from bench.peers import SHEAF, Peer, Place
+from bench.peers import SHEAF, Peer, Workspace
 from bench.report import Target
 
 __all__ = ["small"]
@@ -32,26 +32,26 @@ def _on(bench: Bench, where: str, base: Path, peers: list[Peer]) -> None:
         size = small_files(data, count)
         bench.log(f"W1: {count} files, {size / 2**20:.0f} MiB{where}")
         for step, peer in enumerate(bench.rounds("W1" + where, peers)):
-            with bench.forgiving("W1", peer), bench.place(peer, data, base) as place:
-                _life(bench, where, peer, place, step)
+            with bench.forgiving("W1", peer), bench.workspace(peer, data, base) as workspace:
+                _life(bench, where, peer, workspace, step)
 
 
-def _life(bench: Bench, where: str, peer: Peer, place: Place, step: int) -> None:
-    if bench.store("W1", FIRST + where, peer, place, 1) is None:
+def _life(bench: Bench, where: str, peer: Peer, workspace: Workspace, step: int) -> None:
+    if bench.store("W1", FIRST + where, peer, workspace, 1) is None:
         return
     if not where:
         bench.settle()
-        bench.store("W2", AGAIN, peer, place, 2)
+        bench.store("W2", AGAIN, peer, workspace, 2)
         if peer is SHEAF:
-            bench.note("W2", AGAIN, "find", run_all([_find(place)]))
-        edit_small(place.data, bench.profile.small_files, step)
+            bench.note("W2", AGAIN, "find", run_all([_find(workspace)]))
+        edit_small(workspace.data, bench.profile.small_files, step)
         bench.settle()
-        bench.store("W3", EDITED, peer, place, 3)
-    bench.restore("W4", BACK + where, peer, place, 3 if not where else 1)
+        bench.store("W3", EDITED, peer, workspace, 3)
+    bench.restore("W4", BACK + where, peer, workspace, 3 if not where else 1)
 
 
-def _find(place: Place) -> Command:
-    return place.command("find", str(place.data), "-printf", "%s %T@\n")
+def _find(workspace: Workspace) -> Command:
+    return workspace.command("find", str(workspace.data), "-printf", "%s %T@\n")
 
 
 def _targets(bench: Bench, where: str) -> None:

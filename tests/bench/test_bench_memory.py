@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from bench.generate import half_compressible
+from bench.generate.big import half_compressible
 from bench.measure import Command, run
 
 MiB = 1 << 20
