@@ -81,7 +81,8 @@ def test_a_look_into_a_bundle_loads_no_heavy_library(home: Path, tmp_path: Path)
         upload = ("bundle", "upload", "--path", data, "--repo", "r", "--message", "m", "--label", label)
         assert _sheaf(home, *upload).returncode == 0
         (data / "labels.csv").write_text("name,label\n")
-    for args in (("ls", "r@one"), ("ls", "r@one:train"), ("log", "r"), ("diff", "r@one", "r@two")):
+    looks = (("ls", "r@one"), ("ls", "r@one:train"), ("log", "r"), ("diff", "r@one", "r@two"))
+    for args in (*looks, ("cat", "r@one:labels.csv")):
         assert _loaded_by(home, *args).isdisjoint(HEAVY), args
 
 

@@ -6,12 +6,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from operator import itemgetter
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-import numpy as np
-import pyarrow as pa
 from blake3 import blake3
 
+from sheaf import format as formats
 from sheaf.engine.core import Core
 from sheaf.engine.objects import get_object
 from sheaf.engine.sessions.damage import note_damage, read_again
@@ -20,11 +19,16 @@ from sheaf.errors import Corrupt, NotFound, SheafError, Unsupported
 from sheaf.fork import Lock
 from sheaf.format import keys
 from sheaf.format.frame_v1 import RAW, unframe
-from sheaf.format.recipe_v1 import Part, Row, decode_part
 from sheaf.format.session_v1 import Notice, unseal
 from sheaf.format.store_v1 import MAX_CHUNK
 from sheaf.model.entries import ChunkPlace, ManifestEntry, ObjectPlace, PlaceKind, RecipePlace
 from sheaf.storage.port import Buffer
+
+# These imports take 0.2 s, and a file of one chunk is read without them.
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from sheaf.format.recipe_v1 import Part, Row
 
 __all__ = ["DAMAGE", "Contents", "Erased", "OnDamaged", "OnErased", "Want", "opened"]
 
@@ -78,10 +82,12 @@ class Contents:
         ``on_damaged``: called with the numbers of rows whose bytes are missing or damaged, and the error; without it
         the first one raises.
         """
+        import numpy as np
+
         rows = np.flatnonzero(batch["place"].to_numpy() == PlaceKind.CHUNK)
         if not len(rows):
             return
-        chosen = batch.take(pa.array(rows))
+        chosen = batch.take(rows)
         columns = (
             chosen[name].to_numpy(zero_copy_only=False).tolist()
             for name in ("pack", "offset", "stored", "content", "size")
@@ -122,6 +128,8 @@ class Contents:
 
         The buffer is filled without holding Python's lock: for megabytes, while other threads run.
         """
+        import numpy as np
+
         whole = np.empty(max(min(entry.size - start, length), 0), np.uint8)
         at = 0
         for piece in self.blocks(entry, start, length):
@@ -269,7 +277,7 @@ class Contents:
             part = self._parts.get(hash)
         if part is None:
             _, data = next(self.fetch([Want(0, pack, offset, stored, hash, -1)]))
-            part = decode_part(data, f"recipe {hash.hex()}")
+            part = formats.decode_part(data, f"recipe {hash.hex()}")
             with self._lock:
                 if len(self._parts) >= 64:
                     self._parts.pop(next(iter(self._parts)))
@@ -410,6 +418,8 @@ class Contents:
 
 def _overlapping(part: Part, base: int, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Yield (row, offset in the file) of the rows that overlap a range. ``base``: offset of the part in the file."""
+    import numpy as np
+
     ends = base + np.cumsum(part.lengths, dtype=np.int64)
     first = int(np.searchsorted(ends, start, side="right"))
     for i in range(first, len(ends)):
