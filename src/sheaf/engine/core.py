@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import socket
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -106,6 +105,8 @@ class Core:
 
 def host() -> str:
     """Return this machine's name, shown with sessions."""
+    import socket  # only sessions name the machine
+
     return socket.gethostname()
 
 
