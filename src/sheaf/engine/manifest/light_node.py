@@ -23,7 +23,7 @@ __all__ = ["LightLeaf", "children_of"]
 
 _HASH = 32
 #: The columns that locate the bytes of a row in packs, by its kind of place.
-_LOCATIONS = {
+_LOCATIONS: dict[int, tuple[str, ...]] = {
     PlaceKind.CHUNK: ("pack", "offset", "stored"),
     PlaceKind.RECIPE: ("recipe", "pack", "offset", "stored"),
 }
