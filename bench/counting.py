@@ -21,7 +21,7 @@ from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.wrappers.count import Call, CountBackend
 from sheaf.testing.latency import LatencyBackend
 
-__all__ = ["Cost", "Counted", "count_all", "count_listing", "giant", "remote_store"]
+__all__ = ["Cost", "Counted", "count_all", "count_listing", "far_away", "giant", "remote_place", "remote_store"]
 
 CHANGES = 100
 _DELAY_S = 0.01  # long enough for requests that are made together to overlap, so that round trips can be told
@@ -72,14 +72,8 @@ class Counted:
     @contextmanager
     def counting(self, operation: str) -> Iterator[None]:
         """Count what happens inside as an operation."""
-        self.backend.reset()
-        far = self.backend.inner
-        assert isinstance(far, _Far)
-        far.is_far = True
-        try:
+        with far_away(self.backend):
             yield
-        finally:
-            far.is_far = False
         tally = self.backend.tally()
         writes = sum(n for call, n in self.backend.requests.items() if call.operation in _WRITES)
         reads = tally.requests - writes
@@ -91,9 +85,27 @@ class Counted:
         return dict(self.backend.requests)
 
 
+@contextmanager
+def far_away(backend: CountBackend) -> Iterator[None]:
+    """Count from zero, with requests that are made together overlapping. ``backend``: a :func:`remote_place`."""
+    far = backend.inner
+    assert isinstance(far, _Far)
+    backend.reset()
+    far.is_far = True
+    try:
+        yield
+    finally:
+        far.is_far = False
+
+
+def remote_place() -> CountBackend:
+    """An empty location in memory, counted."""
+    return CountBackend(_Far())
+
+
 def remote_store() -> CountBackend:
     """An empty store in memory, counted."""
-    backend = CountBackend(_Far())
+    backend = remote_place()
     create_store(backend, SystemClock())
     return backend
 

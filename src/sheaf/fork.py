@@ -9,8 +9,6 @@ waits for threads come from here, where one hook renews them in every child, and
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import threading
 import weakref
 from collections.abc import Callable
@@ -97,6 +95,8 @@ class TemporaryFolder:
     """A folder that is removed with this object, at the latest when its process ends. A forked child never removes it."""
 
     def __init__(self, prefix: str) -> None:
+        import tempfile  # few commands need it
+
         self.path = Path(tempfile.mkdtemp(prefix=prefix))
         self._end = weakref.finalize(self, _remove, self.path, ProcessOrigin("a temporary folder"))
 
@@ -113,6 +113,8 @@ class TemporaryFolder:
 
 def _remove(path: Path, origin: ProcessOrigin) -> None:
     if origin.is_here:
+        import shutil
+
         shutil.rmtree(path, ignore_errors=True)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +28,8 @@ def write_private(path: Path, data: bytes) -> None:
 
     Raises OSError; then the old contents are unchanged and no other file is left.
     """
+    import tempfile  # only for writing, which few commands do
+
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=ASIDE)  # mkstemp creates it with mode 0600
     try:
         with os.fdopen(handle, "wb") as file:

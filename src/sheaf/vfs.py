@@ -101,7 +101,10 @@ class FileTree:
 
     def open(self, path: str) -> BundleFile:
         """Open a file for reading. Raises NotFound, or InvalidInput if the path is not a file."""
-        entry = self.stat(path)
+        return self.open_entry(self.stat(path))
+
+    def open_entry(self, entry: ManifestEntry) -> BundleFile:
+        """Open a file whose entry, with its place, is known. Raises InvalidInput if it is not a file."""
         if entry.kind not in (Kind.FILE, Kind.EXTERNAL):
             raise InvalidInput(f"'{entry.path}' is a {entry.kind.name.lower()}, not a file")
         return BundleFile(self.contents, entry)

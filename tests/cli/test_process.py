@@ -26,15 +26,24 @@ def _command(*args: object, program: str = "main") -> list[str]:
     return [sys.executable, "-c", f"from sheaf.cli.{program} import main; main()", *map(str, args)]
 
 
-def _loaded_by(home: Path, *args: str) -> set[str]:
+def _loaded_by(home: Path, *args: object) -> set[str]:
+    """The packages and modules of one level that a command imports."""
+    return {name.split(".")[0] for name in _modules_of(home, *args)}
+
+
+def _modules_of(home: Path, *args: object) -> set[str]:
     command = [sys.executable, "-X", "importtime", *_command(*args)[1:]]
     done = subprocess.run(command, env=_environment(home), capture_output=True, text=True, check=True)
-    return _imported(done.stderr)
+    return _modules_in(done.stderr)
 
 
 def _imported(log: str) -> set[str]:
+    return {name.split(".")[0] for name in _modules_in(log)}
+
+
+def _modules_in(log: str) -> set[str]:
     lines = [line for line in log.splitlines() if line.startswith("import time:")]
-    return {line.rsplit("|", 1)[1].strip().split(".")[0] for line in lines}
+    return {line.rsplit("|", 1)[1].strip() for line in lines}
 
 
 def _sheaf(home: Path, *args: object) -> subprocess.CompletedProcess[bytes]:
@@ -81,8 +90,32 @@ def test_a_look_into_a_bundle_loads_no_heavy_library(home: Path, tmp_path: Path)
         upload = ("bundle", "upload", "--path", data, "--repo", "r", "--message", "m", "--label", label)
         assert _sheaf(home, *upload).returncode == 0
         (data / "labels.csv").write_text("name,label\n")
-    for args in (("ls", "r@one"), ("ls", "r@one:train"), ("log", "r"), ("diff", "r@one", "r@two")):
+    looks = (("ls", "r@one"), ("ls", "r@one:train"), ("log", "r"), ("diff", "r@one", "r@two"))
+    for args in (*looks, ("cat", "r@one:labels.csv")):
         assert _loaded_by(home, *args).isdisjoint(HEAVY), args
+
+
+#: The most modules of Sheaf that a command may import: lower these when one is saved, and load late what few calls need.
+MOST_MODULES = {"label": 93, "cat": 111, "bundle": 155}
+#: What these commands do not need: archives, network, random numbers, deletion, promotion of replicas.
+RARE = ("tempfile", "shutil", "secrets", "difflib", "socket", "subprocess")
+RARE_OF_SHEAF = ("sheaf.engine.log.delete_bundles", "sheaf.engine.replicas.promotion", "sheaf.engine.replicas.catchup")
+
+
+def test_frequent_commands_import_few_modules(home: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "a.txt").write_text("a")
+    _sheaf(home, "repo", "create", "--repo", "r")
+    upload = ("bundle", "upload", "--repo", "r", "--path", data, "--message", "m")
+    assert _sheaf(home, *upload).returncode == 0
+    commands = [("label", "list", "--repo", "r"), ("cat", "r@main:a.txt"), upload]
+    loaded = {args[0]: _modules_of(home, *args) for args in commands}
+    counts = {verb: sum(name.split(".")[0] == "sheaf" for name in names) for verb, names in loaded.items()}
+    assert all(counts[verb] <= most for verb, most in MOST_MODULES.items()), counts
+    for verb in ("label", "cat"):
+        assert loaded[verb].isdisjoint((*RARE, *RARE_OF_SHEAF)), verb
+    assert loaded["bundle"].isdisjoint(RARE_OF_SHEAF)
 
 
 def test_names_come_out_as_utf8_whatever_the_locale(home: Path, tmp_path: Path) -> None:

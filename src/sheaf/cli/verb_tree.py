@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import re
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -198,6 +197,8 @@ class VerbTree(_WithGlobals, click.Group):
         """True if a noun is used as a verb, as in ``label faces@init production``, and not before a mistyped verb."""
         words = [arg for arg in args if not arg.startswith("-")]
         verbs = [key.split()[1] for key in self._table if key.startswith(f"{noun} ")]
+        import difflib  # only for mistyped words
+
         is_mistyped = bool(words and difflib.get_close_matches(words[0], verbs, n=1, cutoff=_LIKENESS))
         return any("@" in word for word in words) or (len(words) > 1 and not is_mistyped)
 
@@ -210,6 +211,8 @@ class VerbTree(_WithGlobals, click.Group):
         names = {key.split()[-1]: key for key in sorted(self._table, reverse=True)} | {
             name: name for name in self.list_commands(ctx)
         }
+        import difflib
+
         near = difflib.get_close_matches(typed, names, n=1, cutoff=_LIKENESS)
         return f"{above} {names[near[0]]}".strip() if near else ""
 

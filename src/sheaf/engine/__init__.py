@@ -1,7 +1,7 @@
 """The engine: chunks, packs, manifests, logs, sessions. The invariants of ARCHITECTURE.md live here and nowhere else.
 
-The calls that the API makes into what takes pyarrow (0.1 s to import) are names of this package, imported when they are
-first used.
+The calls that the API makes into what takes pyarrow (0.1 s to import), or what few commands need, are names of this
+package, imported when they are first used.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from sheaf.engine.gc.restore import dropped_labels, restore_bundle, restore_repo
     from sheaf.engine.gc.retention import find_deleted_repo, restorable, restorable_repos
     from sheaf.engine.gc.store_sizes import bundle_sizes, store_sizes
+    from sheaf.engine.log.delete_bundles import Retain, delete_bundle, squash, surplus
     from sheaf.engine.manifest.bulk_read import Bulk
     from sheaf.engine.repair.quarantine import bring_back
+    from sheaf.engine.replicas.promotion import successor
     from sheaf.engine.sessions.erasure_notices import erased_contents
 
 _WHERE = {
@@ -40,11 +42,13 @@ _WHERE = {
     "GracePeriod": "sheaf.engine.gc.grace",
     "Names": "sheaf.engine.erase.redact_names",
     "PackSelection": "sheaf.engine.check.check",
+    "Retain": "sheaf.engine.log.delete_bundles",
     "bring_back": "sheaf.engine.repair.quarantine",
     "bundle_sizes": "sheaf.engine.gc.store_sizes",
     "check_store": "sheaf.engine.check.check",
     "collect": "sheaf.engine.gc.collect",
     "create_encrypted_store": "sheaf.engine.encryption.slots",
+    "delete_bundle": "sheaf.engine.log.delete_bundles",
     "dropped_labels": "sheaf.engine.gc.restore",
     "erased_contents": "sheaf.engine.sessions.erasure_notices",
     "find_deleted_repo": "sheaf.engine.gc.retention",
@@ -58,7 +62,10 @@ _WHERE = {
     "restorable_repos": "sheaf.engine.gc.retention",
     "restore_bundle": "sheaf.engine.gc.restore",
     "restore_repo": "sheaf.engine.gc.restore",
+    "squash": "sheaf.engine.log.delete_bundles",
     "store_sizes": "sheaf.engine.gc.store_sizes",
+    "successor": "sheaf.engine.replicas.promotion",
+    "surplus": "sheaf.engine.log.delete_bundles",
     "unlock": "sheaf.engine.encryption.slots",
 }
 
@@ -71,11 +78,13 @@ __all__ = [
     "GracePeriod",
     "Names",
     "PackSelection",
+    "Retain",
     "bring_back",
     "bundle_sizes",
     "check_store",
     "collect",
     "create_encrypted_store",
+    "delete_bundle",
     "dropped_labels",
     "erased_contents",
     "find_deleted_repo",
@@ -89,7 +98,10 @@ __all__ = [
     "restorable_repos",
     "restore_bundle",
     "restore_repo",
+    "squash",
     "store_sizes",
+    "successor",
+    "surplus",
     "unlock",
 ]
 

@@ -17,16 +17,18 @@ from sheaf.model.records import BundleRecord, RepoEntry, RepoOp, RepoState, Stor
 if TYPE_CHECKING:
     from sheaf.engine.manifest.node_store import Nodes
     from sheaf.engine.manifest.tree import Tree
+    from sheaf.engine.replicas.replicated_backend import ReplicatedBackend
 
 __all__ = ["Connected", "Context"]
 
 
 class Connected:
-    """An open store. ``cache``: the user's cache folder, or None."""
+    """An open store. ``cache``: the user's cache folder, or None. ``whole``: the primary with its replicas."""
 
-    def __init__(self, core: Core, cache: Path | None) -> None:
+    def __init__(self, core: Core, cache: Path | None, whole: ReplicatedBackend | None = None) -> None:
         self.core = core
         self.cache = cache
+        self._whole = whole
         self.log: Log[StoreState, StoreOp] = store_log(core)
 
     @Lazy
@@ -43,7 +45,12 @@ class Connected:
 
     def ensure_writable(self) -> None:
         """Raise Unsupported if writing to the store requires a feature that this version does not support."""
-        self._ensure_known(self.log.head().state.write_features, WRITE_FEATURES, "write")
+        head = self._whole.prepared if self._whole is not None else None
+        if head is not None:
+            # The backend has read the log for the record that this is asked for, so it need not be read twice.
+            self.log.resume(head)
+        state = self.log.last if head is not None else self.log.head().state
+        self._ensure_known(state.write_features, WRITE_FEATURES, "write")
 
     def _ensure_known(self, wanted: tuple[str, ...], known: frozenset[str], what: str) -> None:
         if unknown := [name for name in wanted if name not in known]:

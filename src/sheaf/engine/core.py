@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import socket
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -106,6 +105,8 @@ class Core:
 
 def host() -> str:
     """Return this machine's name, shown with sessions."""
+    import socket  # only sessions name the machine
+
     return socket.gethostname()
 
 
@@ -128,12 +129,10 @@ def create_store(backend: Backend, clock: Clock) -> StoreConfig:
 
 def ensure_unused(backend: Backend) -> None:
     """Raise AlreadyExists if the location contains a store, Refused if it contains anything else."""
-    if backend.stat(keys.CONFIG) is not None:
-        raise _exists(backend)
-    foreign = foreign_in(backend, (keys.CONFIG, *_TRIED))
+    foreign = foreign_in(backend, _TRIED)
     if foreign is None:
         return
-    # Another process has created the store at this moment.
+    # Asked after the listing, so that a store which another process creates at this moment is found, too.
     if backend.stat(keys.CONFIG) is not None:
         raise _exists(backend)
     raise Refused(f"{backend.url} is not empty: it contains '{foreign}'", "choose an empty location")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,6 +142,8 @@ class FolderCache:
             return
 
     def clear(self, folder: str) -> None:
+        import shutil  # only after an erasure
+
         shutil.rmtree(self._path(folder.rstrip("/")), ignore_errors=True)
 
     def is_marked(self, mark: str) -> bool:

@@ -35,7 +35,7 @@ _I64: Final = (_INT, 64, 1)
 _U32: Final = (_INT, 32, 0)
 _U8: Final = (_INT, 8, 0)
 
-#: The columns of a leaf and of an inner node up to the first one that is nested.
+#: The columns of a leaf that locate bytes in packs and all before them, and those of an inner node before its packs.
 ROWS_TYPES: Final[Mapping[str, Type]] = {
     "folder": _TEXT,
     "name": _TEXT,
@@ -46,6 +46,11 @@ ROWS_TYPES: Final[Mapping[str, Type]] = {
     "content": _HASH,
     "target": _TEXT,
     "attrs": _TEXT,
+    "place": _U8,
+    "pack": _HASH,
+    "offset": _U32,
+    "stored": _U32,
+    "recipe": _HASH,
 }
 CHILDREN_TYPES: Final[Mapping[str, Type]] = {
     "folder": _TEXT,
@@ -59,7 +64,7 @@ CHILDREN_TYPES: Final[Mapping[str, Type]] = {
     "length": _I64,
 }
 
-_OPTIONAL: Final = ("target", "attrs")
+_OPTIONAL: Final = ("target", "attrs", "pack", "offset", "stored", "recipe")
 _MANY: Final = 16384  # rows; nodes with more are left to Arrow, which rejects them
 _ZSTD = 1
 _SCHEMA, _BATCH = 1, 3  # kinds of messages

@@ -22,7 +22,7 @@ from sheaf.fork import Lazy
 from sheaf.model import records
 from sheaf.model.nodes import Pointer
 from sheaf.repo.values import Change, Entry, change_of, entry_of
-from sheaf.vfs import FileTree, list_folder, look_up
+from sheaf.vfs import BundleFile, FileTree, list_folder, look_up
 
 # These modules import pyarrow and numpy (0.1 s), and the fields of a bundle, a few rows and a diff work without them.
 if TYPE_CHECKING:
@@ -171,11 +171,14 @@ class Bundle:
 
     def open(self, path: str) -> BinaryIO:
         """Open a file as a seekable stream of verified bytes. Raises NotFound, InvalidInput."""
-        return cast(BinaryIO, io.BufferedReader(self.view.open(path), 1 << 20))
+        return cast(BinaryIO, io.BufferedReader(self._open(path), 1 << 20))
+
+    def _open(self, path: str) -> BundleFile:
+        return self.view.open_entry(look_up(self._reader("few rows").find, path))
 
     def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         """Read a file, or a range of it. Raises NotFound, InvalidInput, Corrupt."""
-        file = self.view.open(path)
+        file = self._open(path)
         return self.view.contents.read(file.entry, offset, length)
 
     def verify(

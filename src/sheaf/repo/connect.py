@@ -10,6 +10,7 @@ from pathlib import Path
 from sheaf.engine.clock import Clock, SystemClock
 from sheaf.engine.core import LostConfig, create_store, ensure_unused
 from sheaf.errors import AlreadyExists, NotFound, SheafError, Unavailable
+from sheaf.format.store_v1 import StoreConfig
 from sheaf.model.records import Author
 from sheaf.repo.access.known_replicas_file import recall
 from sheaf.repo.access.unlock import Opener, make_encrypted, need_library
@@ -61,9 +62,15 @@ def init(
         from sheaf.storage.probe import probe as probe_backend  # not needed by anything but this
 
         ensure_safe(probe_backend(backend))
-    _create(backend, clock, secret)
+    config = _create(backend, clock, secret)
     return Store(
-        backend, author=author or _user(), cache=cache, clock=clock, open_location=_opener(options), unlock=unlock
+        backend,
+        author=author or _user(),
+        cache=cache,
+        clock=clock,
+        open_location=_opener(options),
+        unlock=unlock,
+        config=config,
     )
 
 
@@ -132,11 +139,10 @@ def _user() -> Author:
     return Author(settings.name, settings.email)
 
 
-def _create(backend: Backend, clock: Clock | None, secret: bytes | str | None) -> None:
+def _create(backend: Backend, clock: Clock | None, secret: bytes | str | None) -> StoreConfig:
     if secret is None:
-        create_store(backend, clock or SystemClock())
-    else:
-        make_encrypted(backend, clock or SystemClock(), secret)
+        return create_store(backend, clock or SystemClock())
+    return make_encrypted(backend, clock or SystemClock(), secret)
 
 
 def _opener(

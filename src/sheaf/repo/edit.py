@@ -69,7 +69,9 @@ class Edit:
 
     def _begin(self) -> None:
         c = self._context
-        state = c.log.head().state
+        # The session's own reading of the log, made after it was registered.
+        head = self._writer.open.head or c.log.head()
+        state = head.state
         self._draft.ensure_names(state)
         target = state.branches.get(self._draft.branch or "")
         self._expect = target.bundle if target else ""
@@ -82,7 +84,7 @@ class Edit:
         if self._wanted is not None:
             self._base = c.refs.resolve(self._wanted)
         elif target:
-            self._base = c.refs.get(target.bundle)
+            self._base = c.refs.get(target.bundle, head)
             c.refs.ensure_not_quarantined(self._base, f"branch '{self._draft.branch}'")
         self._root = pointer_of(self._base.root) if self._base else self._writer.store.build([])
         tree = Tree(c.nodes, self._root)
@@ -165,13 +167,12 @@ class Edit:
 
     def commit(self) -> Bundle:
         """Commit the changes as a bundle. Raises Conflict if the branch moved since the edit began; then repeat the edit."""
-        self._context.ensure_writable()
         store = self._writer.store
         root = store.edit(self._root, self._changes.changes())
         files = (self._base.files if self._base else 0) + self._changes.files
         parents = (self._base.id,) if self._base else ()
         draft = replace(self._draft, expect=self._expect, parents=parents)
-        bundle = self._writer.commit(root, files, draft)
+        bundle = self._writer.commit(root, files, draft, concurrently=self._context.ensure_writable)
         self._writer.tidy()
         return Bundle(self._context, bundle)
 

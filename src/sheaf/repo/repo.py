@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from sheaf import engine, transfer
 from sheaf.engine.clock import parse_time
 from sheaf.engine.context import Context
-from sheaf.engine.log.delete_bundles import Retain, Surplus, delete_bundle, squash, surplus
 from sheaf.engine.log.record_log import Log
 from sheaf.engine.log.update_refs import RefUpdates, label_moves, no_branch, no_label
 from sheaf.model.names import check_repo_name
@@ -31,6 +30,7 @@ from sheaf.repo.values import Branch, Label, RepoInfo, UploadPlan, branch_of, ch
 # These modules import pyarrow and numpy (0.1 s), and names and labels work without them.
 if TYPE_CHECKING:
     from sheaf.engine.gc.store_sizes import Sizes
+    from sheaf.engine.log.delete_bundles import Surplus
     from sheaf.repo.bundle import Bundle
     from sheaf.repo.diamond import Diamond, DiamondInfo
     from sheaf.repo.edit import Edit
@@ -160,7 +160,7 @@ class Repo:
         """
         bundle = self._context.refs.resolve(ref, even_quarantined=True)
         self._context.ensure_writable()
-        delete_bundle(self._log, self._context.refs, bundle)
+        engine.delete_bundle(self._log, self._context.refs, bundle)
         return bundle.id
 
     def ensure_not_named(self, bundle: Bundle) -> None:
@@ -195,7 +195,9 @@ class Repo:
         self, *, retain_latest: int = 1, retain_tags: bool = False, retain_semver_tags: bool = False
     ) -> Surplus:
         """Return what :meth:`squash` would delete: the ids of bundles, and the labels that point to them."""
-        return surplus(self._log, self._context.refs, Retain(retain_latest, retain_tags, retain_semver_tags))
+        return engine.surplus(
+            self._log, self._context.refs, engine.Retain(retain_latest, retain_tags, retain_semver_tags)
+        )
 
     def squash(self, *, retain_latest: int = 1, retain_tags: bool = False, retain_semver_tags: bool = False) -> Surplus:
         """Delete all bundles except the newest ones and the heads of branches; also delete the labels of deleted bundles.
@@ -208,9 +210,9 @@ class Repo:
         Returns:
             The deleted bundles and labels.
         """
-        retain = Retain(retain_latest, retain_tags, retain_semver_tags)
+        retain = engine.Retain(retain_latest, retain_tags, retain_semver_tags)
         self._context.ensure_writable()
-        return squash(self._log, self._context.refs, retain)
+        return engine.squash(self._log, self._context.refs, retain)
 
     def log(self, ref: str | None = None) -> Iterator[Bundle]:
         """Yield a bundle and its first parents, newest first."""

@@ -28,6 +28,7 @@ from sheaf.errors import (
 from sheaf.fork import Threads
 from sheaf.format import keys
 from sheaf.format.session_v1 import Session
+from sheaf.format.store_v1 import StoreConfig
 from sheaf.model.ids import parse_hash
 from sheaf.model.names import check_repo_name
 from sheaf.model.records import Author, CreateRepo, RepoEntry
@@ -70,10 +71,12 @@ class Store:
         open_location: Callable[[str], Backend] | None = None,
         unlock: Opener | None = None,
         limits: Limits = DEFAULT,
+        config: StoreConfig | None = None,
     ) -> None:
+        """``config``: that of the store if the caller has just created it, since it never changes."""
         with Threads(1) as ahead:  # what is true now is listed while what never changes is read
             listed = ahead.submit(backend.newest, f"{keys.STORE_LOG}log/")
-            config = open_store(backend)
+            config = config or open_store(backend)
         local = backend.url.startswith(("file:", "memory:"))
         place = f"{config.id}-{replica_id(backend.url)}"  # a log may go on differently in another place
         copies = FolderCache(cache / "objects" / place, room_of(cache)) if cache and not local else NoCache()
@@ -83,10 +86,12 @@ class Store:
         backend = self._opened.backend if self._opened else whole
         self._core = Core(backend, config, author or Author(), copies, clock, limits=limits)
         self._checks: Cache = FolderCache(cache / "checks" / place) if cache else NoCache()
-        self._connected = Connected(self._core, cache)
+        self._connected = Connected(self._core, cache, whole)
         self._log = self._connected.log
         self._log.expect(listed.result())
         self._connected.ensure_reads_supported()
+        if self._log.known is not None:
+            whole.resume(self._log.known)
         whole.use(self._log.last.replicas)
         remember(cache, self.url, self._log.last.replicas)
         self._succession = Succession(self.url, config, self._open, _warn)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +43,8 @@ def save(path: Path, value: dict[str, Any]) -> None:
 
     target = path.resolve()
     make_private_folder(target.parent)
+    import tempfile  # only for writing, which few commands do
+
     handle, temporary = tempfile.mkstemp(
         dir=target.parent, prefix=f".{target.name}."
     )  # mkstemp creates it with mode 0600

@@ -11,7 +11,6 @@ import binascii
 import errno
 import logging
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,6 +52,8 @@ def secrets_for(environment: Environment, options: StorageOptions, url: str, sto
 
 def new_key() -> bytes:
     """Return a new random key."""
+    import secrets  # only for new keys
+
     return secrets.token_bytes(KEY_BYTES)
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import getpass
 import os
 import sys
@@ -265,6 +264,8 @@ def text_of(value: object) -> str:
 def check_key(key: str, where: object) -> None:
     """Raise InvalidInput for an unknown key."""
     if key not in KEYS:
+        import difflib  # only for mistyped keys
+
         near = difflib.get_close_matches(str(key), KEYS, 1)
         known = f"known keys: {', '.join(KEYS)}"
         raise InvalidInput(f"{where}: unknown key '{key}'", f"did you mean {near[0]}? {known}" if near else known)

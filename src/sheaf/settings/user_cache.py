@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Final
 
@@ -51,6 +50,8 @@ class UserCache:
         freed = 0
         for part in PARTS:
             freed += use_of(self.folder / part).bytes
+            import shutil
+
             shutil.rmtree(self.folder / part, ignore_errors=True)
             freed -= use_of(self.folder / part).bytes
         return freed

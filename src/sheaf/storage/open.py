@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Callable
@@ -81,6 +80,8 @@ def _absolute(path: str) -> str:
 
 
 def _scheme_hint(scheme: str) -> str:
+    import difflib  # only for mistyped words
+
     near = [_ALIASES[scheme]] if scheme in _ALIASES else difflib.get_close_matches(scheme, SCHEMES, 1, 0.5)
     known = ", ".join(f"{name}://" for name in SCHEMES)
     return f"did you mean {near[0]}://? known: {known}" if near else f"known: {known}"

@@ -112,8 +112,11 @@ class Backend(ABC):
     def delete(self, key: str) -> None:
         """Delete an object; no error if it does not exist. Only gc, erase and the ends of sessions call this."""
 
-    def prepare(self) -> None:  # noqa: B027 - most backends have nothing to prepare
-        """Check what the first create depends on, such as the state of replicas; called while other requests are running."""
+    def prepare(self, prefix: str) -> None:  # noqa: B027 - most backends have nothing to prepare
+        """Check what the next create depends on, such as the state of replicas; called while other requests are running.
+
+        ``prefix``: that of the key which is created next.
+        """
 
     def replace(self, key: str, data: Buffer) -> None:
         """Replace a damaged object in one step, so that its key exists at every moment. Durable when it returns.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import types
 import typing
 from collections.abc import Mapping
@@ -85,6 +84,8 @@ class StorageOptions:
         types_of = typing.get_type_hints(type(self))
         for name in query:
             if name not in types_of:
+                import difflib  # only for mistyped words
+
                 near = difflib.get_close_matches(name, types_of, 1)
                 known = f"known ones: {', '.join(sorted(types_of))}"
                 hint = f"did you mean {near[0]}? {known}" if near else known

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 from tests.transfer.bundles import MTIME, File, Folder, Item, Link, Shelf, look
 
+from sheaf.engine.chunks.bulk.gather import WHOLE
 from sheaf.engine.chunks.chunk_reader import Contents
-from sheaf.engine.chunks.gather import WHOLE
 from sheaf.errors import Corrupt, InvalidInput, NoSpace, NotFound, Refused, SheafError
 from sheaf.model.entries import Kind, ManifestEntry
 from sheaf.storage.port import Buffer

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import shutil
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
@@ -75,12 +74,10 @@ def cat(app: App, addresses: tuple[str, ...], offset: int, length: int | None) -
 
 def _copy(stream: BinaryIO, out: BinaryIO, offset: int, length: int | None) -> None:
     stream.seek(offset)
-    if length is None:
-        shutil.copyfileobj(stream, out, _PIECE)
-        return
-    while length and (piece := stream.read(min(length, _PIECE))):
+    left = sys.maxsize if length is None else length
+    while left and (piece := stream.read(min(left, _PIECE))):
         out.write(piece)
-        length -= len(piece)
+        left -= len(piece)
 
 
 @verb(

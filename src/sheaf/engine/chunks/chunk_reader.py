@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
-import pyarrow as pa
 from blake3 import blake3
 
-from sheaf.engine.chunks.gather import Gathered, Gathering, PackRange, Span, is_gathered, slices
-from sheaf.engine.chunks.salvage import salvage
+from sheaf import format as formats
+from sheaf.engine.chunks import bulk
 from sheaf.engine.chunks.spans import in_order, spans, too_long
 from sheaf.engine.chunks.wants import DAMAGE, FRAME, OnDamaged, OnErased, Want
 from sheaf.engine.core import Core
@@ -24,15 +21,20 @@ from sheaf.errors import Corrupt, NotFound, SheafError, Unsupported
 from sheaf.fork import Lock
 from sheaf.format import keys
 from sheaf.format.frame_v1 import RAW, unframe
-from sheaf.format.recipe_v1 import Part, Row, decode_part
 from sheaf.format.session_v1 import Notice, unseal
 from sheaf.format.store_v1 import MAX_CHUNK
 from sheaf.model.entries import ChunkPlace, ManifestEntry, ObjectPlace, RecipePlace
 from sheaf.storage.port import Buffer
 
+# These imports take 0.2 s, and a file of one chunk is read without them.
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from sheaf.engine.chunks.bulk.gather import Gathered, Gathering, PackRange, Span
+    from sheaf.format.recipe_v1 import Part, Row
+
 __all__ = ["DAMAGE", "Contents", "Erased", "OnDamaged", "OnErased", "Want", "opened"]
 
-_NEAR = Span()
 _AHEAD = 16  # spans being fetched while one is consumed, and
 _AHEAD_BYTES = 32 << 20  # their stored bytes
 _GROUP = 1 << 20  # bytes of contents that a thread decompresses and verifies at once
@@ -68,21 +70,11 @@ class Contents:
         ``on_damaged``: called with the numbers of rows whose bytes are missing or damaged, and the error; without it
         the first one raises.
         """
-        pending: deque[tuple[int, pa.RecordBatch, Gathering]] = deque()
-        for start, end in [*slices(np.where(is_gathered(batch), batch["size"].to_numpy(), 0)), (0, 0)]:
-            if start < end:
-                part = batch.slice(start, end - start)
-                pending.append((start, part, self.gather(part)))
-            # The next files are fetched while these are used.
-            while pending and (len(pending) > 1 or start == end):
-                first, part, gathering = pending.popleft()
-                told = (callback and partial(_report, callback, first) for callback in (on_erased, on_damaged))
-                for row, data in self.gathered_files(part, gathering.result(), None, *told):
-                    yield first + row, data
+        return bulk.read_files(self, batch, on_erased, on_damaged)
 
-    def gather(self, batch: pa.RecordBatch, span: Span = _NEAR) -> Gathering:
-        """Begin to fetch the bytes of files that are read whole: see :func:`sheaf.engine.chunks.gather.is_gathered`."""
-        return Gathering(batch, lambda each: self._core.io.submit(self._range, each), span)
+    def gather(self, batch: pa.RecordBatch, span: Span | None = None) -> Gathering:
+        """Begin to fetch the bytes of files that are read whole: see :func:`sheaf.engine.chunks.bulk.gather.is_gathered`."""
+        return bulk.Gathering(batch, lambda each: self._core.io.submit(self._range, each), span)
 
     def _range(self, each: PackRange) -> Buffer | None:
         try:
@@ -104,15 +96,7 @@ class Contents:
         ``rows``: only these. The callbacks are as in :meth:`files`. A buffer keeps the bytes that were fetched with it
         in memory.
         """
-        lost: list[int] = []
-        for row in [*gathered.frames, *gathered.lost] if rows is None else rows:
-            data = gathered.file(row) if row in gathered.frames else None
-            if data is None:
-                lost.append(row)
-            else:
-                yield row, data
-        if lost:
-            yield from salvage(self, batch, lost, on_erased, on_damaged)
+        return bulk.read_gathered(self, batch, gathered, rows, on_erased, on_damaged)
 
     def blocks(self, entry: ManifestEntry, start: int = 0, length: int | None = None) -> Iterator[Buffer]:
         """Yield ``length`` bytes of a file from ``start`` on (None: to the end) as consecutive blocks.
@@ -180,6 +164,8 @@ class Contents:
 
         The buffer is filled without holding Python's lock: for megabytes, while other threads run.
         """
+        import numpy as np
+
         whole = np.empty(max(min(entry.size - start, length), 0), np.uint8)
         at = 0
         for piece in self.blocks(entry, start, length):
@@ -327,7 +313,7 @@ class Contents:
             part = self._parts.get(hash)
         if part is None:
             _, data = next(self.fetch([Want(0, pack, offset, stored, hash, -1)]))
-            part = decode_part(data, f"recipe {hash.hex()}")
+            part = formats.decode_part(data, f"recipe {hash.hex()}")
             with self._lock:
                 if len(self._parts) >= 64:
                     self._parts.pop(next(iter(self._parts)))
@@ -475,13 +461,10 @@ class Contents:
         return self._trail.find(pack, offset)
 
 
-def _report(callback: Callable[..., object], start: int, row: int, *error: SheafError) -> None:
-    """Call a callback with a row of a slice that begins at row ``start``."""
-    callback(start + row, *error)
-
-
 def _overlapping(part: Part, base: int, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Yield (row, offset in the file) of the rows that overlap a range. ``base``: offset of the part in the file."""
+    import numpy as np
+
     ends = base + np.cumsum(part.lengths, dtype=np.int64)
     first = int(np.searchsorted(ends, start, side="right"))
     for i in range(first, len(ends)):

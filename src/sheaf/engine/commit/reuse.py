@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from sheaf.engine.chunks.bulk.gather import is_gathered
 from sheaf.engine.chunks.chunk_reader import DAMAGE, Contents, Erased
-from sheaf.engine.chunks.gather import is_gathered
 from sheaf.engine.manifest.node_store import Nodes
 from sheaf.engine.manifest.tree import entries, entry_at
 from sheaf.engine.sessions.damage import Noted

@@ -79,7 +79,7 @@ class Log(Generic[S, Op]):
         self.empty = empty  #: the state before the first record
         self._ops = ops
         self._head: Head[S] | None = None
-        self._listed: int | None = None  # number of the newest record, by a listing made in advance
+        self._listed: int | None = None  # number of the newest record, by a listing made in advance; -1: it showed none
         self._slim: OrderedDict[int, Record] = OrderedDict()
 
     def head(self) -> Head[S]:
@@ -105,6 +105,24 @@ class Log(Generic[S, Op]):
         """The state at the last call of :meth:`head` or :meth:`append`, which may be a while ago."""
         return self._head.state if self._head else self.empty
 
+    @property
+    def known(self) -> Head[S] | None:
+        """The head at the last call of :meth:`head` or :meth:`append`; None before the first."""
+        return self._head
+
+    def least(self) -> int:
+        """Return the number of a record that the log has, as new as is known; asks the store only if nothing is known."""
+        if self._head is not None:
+            return self._head.n
+        if self._listed is None:
+            self.prefetch()
+        return -1 if self._listed is None else self._listed
+
+    def resume(self, head: Head[S]) -> None:
+        """Start from a head that another reader of the same log has read; :meth:`head` then asks for newer records."""
+        if self._head is None or self._head.n < head.n:
+            self._head = head
+
     def prefetch(self) -> None:
         """List in advance of the first :meth:`head`, which then needs only one round trip."""
         if self._head is None:
@@ -112,7 +130,7 @@ class Log(Generic[S, Op]):
 
     def expect(self, newest: str | None) -> None:
         """Use the newest key of a listing that the caller has made, as :meth:`look` does with its own."""
-        self._listed = self._number(newest) if newest is not None else None
+        self._listed = self._number(newest) if newest is not None else -1
 
     def append(
         self, decide: Callable[[Head[S]], tuple[Op, ...]], *, concurrently: Callable[[], object] = lambda: None
@@ -124,7 +142,7 @@ class Log(Generic[S, Op]):
         Raises:
             Conflict, NotFound, AlreadyExists: the operations don't fit the log; nothing was written.
         """
-        asked = self._core.io.submit(concurrently)
+        asked = self._core.io.submit(self._ask, concurrently)
         while True:
             head = self.head()
             asked.result()
@@ -137,6 +155,11 @@ class Log(Generic[S, Op]):
                 self._remember(record)
                 self._head = composed
                 return self._head
+
+    def _ask(self, concurrently: Callable[[], object]) -> None:
+        """Ask what a record depends on outside of this log; ``concurrently`` may use what the backend has read for it."""
+        self._core.backend.prepare(f"{self._base}log/")
+        concurrently()
 
     def records(self, first: int = 0, last: int | None = None) -> Iterator[Record]:
         """Yield all records from ``first`` to ``last`` (default: the current head), oldest first, with decoded operations.
@@ -179,7 +202,7 @@ class Log(Generic[S, Op]):
         """A first head, and whether it is certainly the newest one."""
         if self._listed is None:
             self.prefetch()
-        if self._listed is None:
+        if self._listed is None or self._listed < 0:
             return Head(-1, "", self.empty), False
         # A listing may be late, so check that no record follows the one that it shows.
         follows = self._core.io.submit(self._is_there, self._listed + 1)

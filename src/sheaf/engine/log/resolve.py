@@ -77,9 +77,9 @@ class Refs:
             raise NotFound(f"no bundles uploaded to repo: {self._repo}", "create one with `sheaf bundle upload`")
         return self._get(head.state.latest, head)
 
-    def get(self, id: str) -> BundleRecord:
-        """Return the bundle with this id. Raises NotFound."""
-        return self._get(id, self._log.head())
+    def get(self, id: str, head: Head[RepoState] | None = None) -> BundleRecord:
+        """Return the bundle with this id. ``head``: that of the log if the caller has just read it. Raises NotFound."""
+        return self._get(id, head or self._log.head())
 
     def head_of_main(self) -> BundleRecord:
         """Return the bundle that ``main`` points to: the default if no ref is given. Raises NotFound."""

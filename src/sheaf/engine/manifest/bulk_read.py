@@ -7,8 +7,8 @@ from contextlib import nullcontext
 import numpy as np
 import pyarrow as pa
 
+from sheaf.engine.chunks.bulk.gather import Span, is_gathered
 from sheaf.engine.chunks.chunk_reader import Contents
-from sheaf.engine.chunks.gather import Span, is_gathered
 from sheaf.engine.manifest.tree import entry_at
 from sheaf.fork import Lock
 

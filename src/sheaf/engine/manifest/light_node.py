@@ -1,6 +1,6 @@
 """Leaves and inner nodes without Arrow: rows one at a time, for callers that need a few of many.
 
-Rows come without the locations of their bytes: they are for listing and comparing, not for reading contents.
+Rows come without the locations of their bytes, since most are only listed or compared.
 """
 
 from __future__ import annotations
@@ -8,21 +8,27 @@ from __future__ import annotations
 import struct
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import msgspec
 
 from sheaf.errors import Corrupt, InvalidInput
 from sheaf.format.node_columns_v1 import NodeColumns
-from sheaf.model.entries import MAX_MODE, Kind, ManifestEntry
+from sheaf.model.entries import MAX_MODE, ChunkPlace, Kind, ManifestEntry, PlaceKind, RecipePlace
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import check_path, join, order_key
 
 __all__ = ["LightLeaf", "children_of"]
 
 _HASH = 32
+#: The columns that locate the bytes of a row in packs, by its kind of place.
+_LOCATIONS: dict[int, tuple[str, ...]] = {
+    PlaceKind.CHUNK: ("pack", "offset", "stored"),
+    PlaceKind.RECIPE: ("recipe", "pack", "offset", "stored"),
+}
 
-Code = Literal["B", "H", "i", "q"]  #: number formats of the struct module
+Code = Literal["B", "H", "I", "i", "q"]  #: number formats of the struct module
 
 
 class _Texts:
@@ -97,6 +103,15 @@ class _Values:
             self._hashes[column] = buffer[: _HASH * self.node.rows]
         return self._hashes[column]
 
+    def has(self, column: str, row: int) -> bool:
+        """True if a row has a value in a column of numbers or hashes. Raises Corrupt."""
+        valid = self.node.buffers(column)[0]
+        if not valid:
+            return True
+        if 8 * len(valid) < self.node.rows:
+            raise Corrupt(f"{self.node.what} is truncated")
+        return bool(valid[row >> 3] >> (row & 7) & 1)
+
     def hash(self, column: str, row: int) -> bytes:
         return bytes(self.hashes(column)[_HASH * row : _HASH * (row + 1)])
 
@@ -116,10 +131,23 @@ class LightLeaf:
         folder, name = self._columns.text("folder"), self._columns.text("name")
         return order_key(join(self._prefix, folder[row]), name[row])
 
-    def find(self, key: bytes) -> ManifestEntry | None:
-        """Return the row with an order key, or None."""
+    def find(self, key: bytes) -> int | None:
+        """Return the number of the row with an order key, or None."""
         row = bisect_left(range(self._node.rows), key, key=self.key)
-        return self.entry(row) if row < self._node.rows and self.key(row) == key else None
+        return row if row < self._node.rows and self.key(row) == key else None
+
+    def locate(self, entry: ManifestEntry, row: int) -> ManifestEntry | None:
+        """Return the entry of a row with its place; None if its bytes aren't in packs or lack a part of their location."""
+        c = self._columns
+        kind = c.number("place", "B")[row]
+        if kind == PlaceKind.NONE:
+            return entry
+        needed = _LOCATIONS.get(kind)
+        if needed is None or not all(c.has(column, row) for column in needed):
+            return None
+        at = c.hash("pack", row), c.number("offset", "I")[row], c.number("stored", "I")[row]
+        place = RecipePlace(c.hash("recipe", row), *at) if kind == PlaceKind.RECIPE else ChunkPlace(*at)
+        return replace(entry, place=place)
 
     def between(self, low: bytes, high: bytes) -> Iterator[ManifestEntry]:
         """Yield the rows after one order key and before another."""

@@ -21,7 +21,7 @@ class _RequiresArrow(Exception):
 
 
 class LightReader:
-    """A manifest whose entries may lack the locations of their bytes.
+    """A manifest whose entries of folders lack the locations of their bytes.
 
     It asks ``tree`` for what it can't read: nodes that another program wrote, damaged nodes, whole subtrees. So it has
     no message for damage, and no second attempt after an erasure, of its own.
@@ -34,9 +34,18 @@ class LightReader:
         """Return the entry of a path, or None."""
         key = order_key(*split(path))
         with suppress(_RequiresArrow, Corrupt):
-            found = (self._leaf(leaf).find(key) for leaf in self._leaves(self._tree.root, key, key + b"\0"))
+            found = (self._find(self._leaf(leaf), key) for leaf in self._leaves(self._tree.root, key, key + b"\0"))
             return next((entry for entry in found if entry is not None), None)
         return self._tree.find(path)
+
+    def _find(self, leaf: LightLeaf, key: bytes) -> ManifestEntry | None:
+        row = leaf.find(key)
+        if row is None:
+            return None
+        entry = leaf.locate(leaf.entry(row), row)
+        if entry is None:
+            raise _RequiresArrow
+        return entry
 
     def entries(self, folder: str = "", *, recursive: bool = True) -> Iterator[ManifestEntry]:
         """Yield the entries below a folder (without its own), in order: all of them, or only one level."""

@@ -30,5 +30,5 @@ class ManifestReader(Protocol):
 
 
 def manifest_reader(tree: Tree, amount: Amount) -> ManifestReader:
-    """The implementation for an amount of rows. For few rows, entries may lack their places."""
+    """The implementation for an amount of rows. For few rows, the entries of a folder lack their places."""
     return LightReader(tree) if amount == "few rows" else tree

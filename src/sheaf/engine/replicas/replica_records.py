@@ -14,7 +14,16 @@ from sheaf.format.store_v1 import decode_config
 from sheaf.model.records import StoreState
 from sheaf.storage.port import Backend, Created
 
-__all__ = ["copied_up_to", "copy_log", "copy_of", "end_epoch", "is_copy", "newest_common_record", "state_of"]
+__all__ = [
+    "copied_up_to",
+    "copy_log",
+    "copy_notice",
+    "copy_of",
+    "end_epoch",
+    "is_copy",
+    "newest_common_record",
+    "state_of",
+]
 
 
 def state_of(core: Core) -> StoreState:
@@ -83,7 +92,11 @@ def end_epoch(backend: Backend, epoch: int, primary: str, time: str) -> None:
 
 def is_copy(backend: Backend, epoch: int) -> ReplicaNotice | None:
     """The notice that makes a location with this epoch in its log a copy; None if it accepts writes."""
-    newest = backend.newest(keys.REPLICA)
+    return copy_notice(backend, epoch, backend.newest(keys.REPLICA))
+
+
+def copy_notice(backend: Backend, epoch: int, newest: str | None) -> ReplicaNotice | None:
+    """The same for a caller that has already listed the key of the ``newest`` notice."""
     if newest is None or keys.replica_epoch(newest) < epoch:
         return None
     return unseal(get_object(backend, newest), "replica", ReplicaNotice, newest)

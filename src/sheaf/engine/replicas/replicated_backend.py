@@ -11,15 +11,15 @@ from collections.abc import Sequence
 
 from sheaf.engine.clock import Clock, rfc3339
 from sheaf.engine.core import Core
-from sheaf.engine.log.record_log import store_log
+from sheaf.engine.log.record_log import Head, store_log
 from sheaf.engine.objects import get_stored
 from sheaf.engine.replicas.members import Member, Open, Warn, needed
 from sheaf.engine.replicas.object_kinds import ObjectKind, kind_of, log_of
-from sheaf.engine.replicas.replica_records import is_copy
+from sheaf.engine.replicas.replica_records import copy_notice, is_copy
 from sheaf.errors import Refused, SheafError, Unavailable
 from sheaf.fork import Lock
 from sheaf.format import keys
-from sheaf.format.replica_v1 import Behind
+from sheaf.format.replica_v1 import Behind, ReplicaNotice
 from sheaf.format.sealed import seal
 from sheaf.format.store_v1 import StoreConfig
 from sheaf.model.records import StoreState
@@ -42,7 +42,7 @@ class ReplicatedBackend(FailoverBackend):
         self._lock = Lock()
         self._state: StoreState | None = None
         self._members: dict[str, Member] = {}
-        self._has_read_state = False  # whether the log was read in advance for the next create
+        self._read_for = ""  # the prefix of the next create for which the log was read in advance
         self._wrote = False  # whether anything was written since the log was last read
 
     def create(self, key: str, data: Buffer | Sequence[Buffer]) -> Created:
@@ -50,9 +50,9 @@ class ReplicatedBackend(FailoverBackend):
         if kind is ObjectKind.LOCAL:
             return self.inner.create(key, data)
         if self._state is None or kind in (ObjectKind.LINK, ObjectKind.RECORD):
-            if self._has_read_state and kind is ObjectKind.LINK:
-                self._has_read_state = False
-            else:
+            is_current = self._read_for and key.startswith(self._read_for) and not self._wrote
+            self._read_for = ""
+            if not is_current:
                 self._read_state()
         if kind is ObjectKind.RECORD:
             return self._commit(key, data)
@@ -62,11 +62,20 @@ class ReplicatedBackend(FailoverBackend):
             self._spread(key, data if answer is not Created.OTHER else get_stored(self.inner, key))
         return answer
 
-    def prepare(self) -> None:
-        """Read the log in advance for the next object of kind LINK: a session, before which nothing was written."""
-        self.inner.prepare()
+    def prepare(self, prefix: str) -> None:
+        """Read the log in advance for the next session or record, unless something else is written before it."""
+        self.inner.prepare(prefix)
         self._read_state()
-        self._has_read_state = not self._wrote
+        self._read_for = prefix
+
+    @property
+    def prepared(self) -> Head[StoreState] | None:
+        """The head that :meth:`prepare` has just read for the next create; None if there is no such create."""
+        return self._log.known if self._read_for else None
+
+    def resume(self, head: Head[StoreState]) -> None:
+        """Start from a head of the store's log that was read from the primary; each write still asks for newer records."""
+        self._log.resume(head)
 
     def delete(self, key: str) -> None:
         """Delete from the primary; replicas delete only ended sessions and removed slots now, the rest when they catch up."""
@@ -93,8 +102,13 @@ class ReplicatedBackend(FailoverBackend):
         with self._lock:
             # A writer must not decide by an outdated state.
             self.may_fail_over = False
+            may_be_copy = bool(self._members) or self._state is None
+            # Asked with the log, not after it: a promotion at this moment is as late for either answer.
+            newest = self._core.io.submit(self.inner.newest, keys.REPLICA) if may_be_copy else None
             state = self._log.head().state
-            if state.replicas or self._state is None:
+            if newest is not None:
+                _ensure_no_copy(self.inner, copy_notice(self.inner, state.epoch, newest.result()))
+            elif state.replicas:
                 ensure_primary(self.inner, state.epoch)
             self._adopt(state)
             self._note()
@@ -210,7 +224,11 @@ class _Late(WrapperBackend):
 
 def ensure_primary(backend: Backend, epoch: int) -> None:
     """Raise Refused if a location is a replica."""
-    if (notice := is_copy(backend, epoch)) is not None:
+    _ensure_no_copy(backend, is_copy(backend, epoch))
+
+
+def _ensure_no_copy(backend: Backend, notice: ReplicaNotice | None) -> None:
+    if notice is not None:
         raise Refused(
             f"{backend.url} is a replica of {notice.primary}: it does not accept writes",
             f"write to the primary, or promote this one with `sheaf store promote {backend.url}`",

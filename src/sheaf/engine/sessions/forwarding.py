@@ -9,13 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from sheaf import format as formats
 from sheaf.engine.core import Core
 from sheaf.engine.log.record_log import store_log
 from sheaf.errors import Corrupt, NotFound, Unsupported
 from sheaf.format import keys
-from sheaf.format.moved_v1 import Moved, decode_moved
 from sheaf.model.records import MovePacks
+
+# The import takes numpy, which only packs that gc has replaced require.
+if TYPE_CHECKING:
+    from sheaf.format.moved_v1 import Moved
 
 __all__ = ["Erased", "Forwards", "Place", "Trail", "erased", "load_forwards", "sent_to"]
 
@@ -139,7 +144,7 @@ def _readable(core: Core, key: str) -> Moved | None:
 
 def _loaded(core: Core, key: str) -> Moved | None:
     try:
-        return core.load(key, lambda data: decode_moved(data, key))
+        return core.load(key, lambda data: formats.decode_moved(data, key))
     except NotFound:
         # It was superseded since it was listed.
         return None

@@ -78,10 +78,11 @@ class Open:
 
 def open_session(core: Core, repo_id: str, log: Log[RepoState, RepoOp], kind: str) -> Open:
     """Register a session of this kind (``upload``, ``edit``, ``diamond``) and read what it must not use. Raises Refused."""
-    around = core.io.submit(core.backend.prepare)
-    head = log.head()
+    around = core.io.submit(core.backend.prepare, keys.SESSIONS)
+    # A commit reads all records after this one, so an older one costs a little and loses nothing.
+    least = log.least()
     around.result()
-    session = Session(core.clock.new_id(), repo_id, kind, core.now(), head.n, core.author, host())
+    session = Session(core.clock.new_id(), repo_id, kind, core.now(), least, core.author, host())
     return _registered(core, session, log)
 
 

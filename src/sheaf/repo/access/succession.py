@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from sheaf.engine.replicas.promotion import successor
+from sheaf import engine
 from sheaf.errors import Corrupt, SheafError, Unsupported
 from sheaf.format.store_v1 import StoreConfig
 from sheaf.model.records import StoreState
@@ -43,7 +43,7 @@ class Succession:
     def _ask(self, urls: Sequence[str], epoch: int) -> None:
         for url in urls if not self._has_warned else ():
             try:
-                primary = successor(self._open(url), self._config, epoch)
+                primary = engine.successor(self._open(url), self._config, epoch)
             except (Corrupt, Unsupported) as error:
                 self._warn(f"can't read from {url} if it was promoted: {error.message}")
                 continue

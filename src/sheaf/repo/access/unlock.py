@@ -83,11 +83,11 @@ class Opener:
             yield from secrets_for(read_environment(), self._options(), self.url, store)
 
 
-def make_encrypted(backend: Backend, clock: Clock, secret: bytes | str) -> None:
+def make_encrypted(backend: Backend, clock: Clock, secret: bytes | str) -> StoreConfig:
     """Create an empty encrypted store. Raises AlreadyExists, Unsupported."""
     need_library()
 
-    engine.create_encrypted_store(backend, clock, secret)
+    return engine.create_encrypted_store(backend, clock, secret)
 
 
 def need_library() -> None:

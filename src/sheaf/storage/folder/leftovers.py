@@ -12,7 +12,6 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from stat import S_ISREG
@@ -45,7 +44,7 @@ class TemporaryFiles:
         self._modes = modes
         self._locks_reach = locks_reach
         self._numbers = itertools.count()
-        self._author = secrets.token_hex(6)
+        self._author = os.urandom(6).hex()
 
     def begin(self) -> tuple[str, int]:
         """Create a file and return its path and descriptor. No process removes it before the descriptor is closed."""

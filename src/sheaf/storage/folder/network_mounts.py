@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -67,6 +66,8 @@ def mounted_on(folder: Path) -> Mounted | None:
 # importing psutil takes longer (12 ms) than most of these commands wait for the store.
 def _mounts() -> list[Mounted]:
     if sys.platform == "darwin":
+        import subprocess  # macOS has no list of mounts in a file
+
         output = subprocess.run(["/sbin/mount"], capture_output=True, text=True, check=False).stdout
         return parse_mount_output(output)
     try:

@@ -7,8 +7,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import ctypes.util
 import errno
 import fcntl
 import os
@@ -125,6 +123,8 @@ def _full_sync(fd: int) -> None:
 
 
 def _rename_new(source: str, target: str) -> None:
+    import ctypes.util
+
     libc = ctypes.CDLL(ctypes.util.find_library("c"), use_errno=True)
     names = os.fsencode(source), os.fsencode(target)
     if sys.platform == "darwin":

@@ -93,13 +93,12 @@ class CountBackend(WrapperBackend):
             return self.inner.stat(key)
 
     def list(self, prefix: str = "", *, sort: bool = False) -> Iterator[Stat]:
-        listing = self.inner.list(prefix, sort=sort)
-        return self._pages(prefix, listing)
-
-    def _pages(self, prefix: str, listing: Iterator[Stat]) -> Iterator[Stat]:
+        listing: Iterator[Stat] | None = None
         while True:
+            # The first request may be made when the listing is begun, or with its first item.
             with self._counted("list", prefix):
-                page = list(islice(listing, _PAGE))
+                listing = self.inner.list(prefix, sort=sort) if listing is None else listing
+                page = [*islice(listing, _PAGE)]
             yield from page
             if len(page) < _PAGE:
                 return

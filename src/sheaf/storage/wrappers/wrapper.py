@@ -39,8 +39,8 @@ class WrapperBackend(Backend):
     def delete(self, key: str) -> None:
         self.inner.delete(key)
 
-    def prepare(self) -> None:
-        self.inner.prepare()
+    def prepare(self, prefix: str) -> None:
+        self.inner.prepare(prefix)
 
     def unfinished(self, *, remove: bool = False) -> Sequence[Unfinished]:
         return self.inner.unfinished(remove=remove)

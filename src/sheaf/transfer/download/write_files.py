@@ -20,8 +20,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sheaf.engine.chunks.bulk.gather import is_gathered, slices
 from sheaf.engine.chunks.chunk_reader import Contents
-from sheaf.engine.chunks.gather import is_gathered, slices
 from sheaf.engine.manifest.tree import entry_at
 from sheaf.errors import Corrupt
 from sheaf.fork import Threads

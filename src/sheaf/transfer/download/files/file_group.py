@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from sheaf.engine.chunks.bulk.gather import Gathered
 from sheaf.engine.chunks.chunk_reader import Contents
-from sheaf.engine.chunks.gather import Gathered
 from sheaf.errors import Corrupt, SheafError
 from sheaf.local_errors import local_error, translated
 from sheaf.model.entries import Kind

@@ -28,7 +28,7 @@ from typing import IO, Any, Final
 import msgspec
 import numpy as np
 
-from sheaf.engine.chunks.gather import Gathered
+from sheaf.engine.chunks.bulk.gather import Gathered
 from sheaf.engine.core_limits import Limits
 from sheaf.storage.port import Buffer
 from sheaf.transfer.download.files.writer_process import WriteRequest, Written

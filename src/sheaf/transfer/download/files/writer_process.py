@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 
 import msgspec
 
-from sheaf.engine.chunks.assemble import assemble
+from sheaf.engine.chunks.bulk.assemble import assemble
 from sheaf.errors import SheafError
 from sheaf.transfer.download.files.new_file import write_file
 from sheaf.transfer.local.dirfd import Anchor

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from tests.transfer.bundles import Item, Shelf
 
-from sheaf.engine.chunks.gather import WHOLE, is_gathered
+from sheaf.engine.chunks.bulk.gather import WHOLE, is_gathered
 from sheaf.engine.manifest.tree import entry_at
 from sheaf.errors import Corrupt, SheafError
 from sheaf.format import keys

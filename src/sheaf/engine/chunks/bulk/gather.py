@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from blake3 import blake3
 
-from sheaf.engine.chunks.assemble import assemble
+from sheaf.engine.chunks.bulk.assemble import assemble
 from sheaf.engine.chunks.wants import FRAME, GAP
 from sheaf.errors import Corrupt, Unsupported
 from sheaf.format.frame_v1 import unframe
@@ -106,15 +106,15 @@ def slices(size: Ints) -> Iterator[tuple[int, int]]:
 class Gathering:
     """Fetches the frames of the rows for which :func:`is_gathered` is true. The first requests are sent immediately."""
 
-    def __init__(self, batch: pa.RecordBatch, fetch: FetchRange, span: Span) -> None:
+    def __init__(self, batch: pa.RecordBatch, fetch: FetchRange, span: Span | None = None) -> None:
         self._fetch = fetch
-        self._span = span
+        self._span = span or Span()
         self._rows = _Located.of(batch)
         size, content = batch["size"].to_numpy().tolist(), batch["content"].to_numpy(zero_copy_only=False).tolist()
         self._found = Gathered(size, content)
         self._known: dict[bytes, list[tuple[int, int, int]]] = {}  # by pack: start, end and number of fetched ranges
         self._found.lost.extend(self._rows.odd)
-        self._runs = [(first, last, each, fetch(each)) for first, last, each in self._rows.runs(span)]
+        self._runs = [(first, last, each, fetch(each)) for first, last, each in self._rows.runs(self._span)]
 
     def result(self) -> Gathered:
         """Wait for all bytes, and return them."""
