@@ -79,7 +79,11 @@ def create_empty(folder: Path, account: Account) -> None:
 
 def prepare(source: Path, data: Path, account: Account) -> None:
     """Make a data directory of files that were downloaded next to it."""
-    source.rename(data)  # over the empty folder
+    try:
+        source.rename(data)  # over the empty folder
+    except OSError as error:
+        hint = "mount the volume at the folder above, which --data-dir names"
+        raise Refused(f"{data}: can't put the data directory there: {error.strerror}", hint) from None
     for name in (*_STALE, _OF_DATAMON):
         (data / name).unlink(missing_ok=True)
     for name in _FOLDERS:

@@ -277,4 +277,4 @@ def _likely_folders(given: Given, flags: Mapping[str, str]) -> set[Path]:
             options, names = {"coordPoint": parse_options(given.variables[_OPTIONS_VARIABLE], "")["c"]}, ["."]
     values = {**environment_options(given.variables), **options, **given.flags}
     top = Path(str(values.get("coordPoint") or "/tmp/coord"))  # the default of coordination_folder_of
-    return {top / name for name in names if "/" not in name and name != ".."}
+    return {top / name for name in names if "/" not in name and name != ".."} or {top}

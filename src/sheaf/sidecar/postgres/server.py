@@ -23,6 +23,7 @@ _PROBE_PAUSE_S: Final = 0.2
 _PATIENCE_S: Final = 30.0
 _STATE: Final = "Database cluster state:"
 _CLEAN: Final = "shut down"
+_HAS_WAL_RECYCLE: Final = 12
 _PRIVATE_PORT: Final = 5432  # part of the name of its socket
 _HBA: Final = "local all all trust\n"
 
@@ -59,7 +60,9 @@ class Server:
 
     def start(self, port: int) -> Steps:
         """Start it for the application, and wait until it answers."""
-        yield from self._start(port)
+        # Recycled segments of the log would be in the bundle: old contents under the names of future ones.
+        tidy = ["-c", "wal_recycle=off"] if self.programs.major >= _HAS_WAL_RECYCLE else []
+        yield from self._start(port, *tidy)
 
     def start_private(self) -> Steps:
         """Start it so that only :meth:`run` reaches it, whatever its own rules of access are."""
