@@ -33,6 +33,6 @@ def test_the_program_of_the_sidecar_gets_all_arguments(pod: Pod, shell: str) -> 
     assert done.out == "<sidecar><fuse><-s><-c></tmp/coord><-d><config create><-i><f>"
 
 
-@pytest.mark.parametrize("script", ["wrap_application.sh", "wrap_datamon.sh"])
+@pytest.mark.parametrize("script", ["wrap_application.sh", "wrap_datamon.sh", "wrap_datamon_pg.sh"])
 def test_the_scripts_are_in_the_package(script: str) -> None:
     assert (Path(SCRIPTS) / script).read_bytes().startswith(b"#!/bin/sh\n")

@@ -118,6 +118,20 @@ def test_a_flag_precedes_yaml_and_yaml_the_environment(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "variables",
+    [
+        {"SIDECAR_CONFIG": "databases: [{name: a, pgPort: 1, owner: b}, {name: b}]\n"},
+        {"dm_pg_opts": ";:V", "dm_pg_db_a": ";:p:1;r:r;m:m", "dm_pg_db_b": ";:p:2;r:r;m:m"},
+    ],
+    ids=["yaml", "serialized"],
+)
+def test_where_the_data_is_can_be_said_for_all_databases(variables: dict[str, str]) -> None:
+    found = _read({**variables, "SIDECAR_DATABASE_DATADIR": "/data"}, {"destForm": "dump"}).databases
+    assert [str(each.data) for each in found] == ["/data/a", "/data/b"]
+    assert [each.saves_dump for each in found] == [True, True]
+
+
+@pytest.mark.parametrize(
     ("variables", "flags", "message"),
     [
         ({}, {}, "sidecar: no parameters"),
@@ -134,11 +148,16 @@ def test_a_flag_precedes_yaml_and_yaml_the_environment(tmp_path: Path) -> None:
         ({"SIDECAR_CONFIG": "databases: {}\n"}, {}, "SIDECAR_CONFIG: databases is not a list"),
         ({"SIDECAR_CONFIG": "databases: [{name: x}, {name: x}]\n"}, {}, "database x: the name of two databases"),
         ({"SIDECAR_CONFIG": "databases: [{name: x}, {name: y}]\n"}, {}, "port 5432: the port of two databases"),
-        ({"SIDECAR_CONFIG": "databases: [{name: x}]\n"}, {"pgPort": "1"}, "options for one database, but a list"),
+        (
+            {"SIDECAR_CONFIG": "databases: [{name: x}]\n"},
+            {"pgPort": "1"},
+            "it lists the databases, so a flag can't set pgPort",
+        ),
         ({"dm_pg_opts": ";:V"}, {}, "dm_pg_opts: no database"),
         ({"dm_pg_opts": ";:V", "dm_pg_db_a": ";:p:1;r:r"}, {}, "dm_pg_db_a: destMessage is missing"),
         ({"dm_pg_opts": ";:V", "dm_pg_db_a": ";:p:1;r:r;m:m;sl:l"}, {}, "dm_pg_db_a: srcRepo is missing"),
         ({"dm_pg_opts": ";:V", "dm_pg_db_a": ";:p:1;r:r;m:m;sr:r"}, {}, "not exactly one of srcLabel and srcBundle"),
+        ({"dm_pg_opts": ";:V", "dm_pg_db_a": ";:p:1;r:r;m:m"}, {"pgPort": "2"}, "so a flag can't set pgPort"),
         ({"dm_pg_opts": ";:x"}, {}, "dm_pg_opts: unknown key 'x'"),
     ],
 )

@@ -99,6 +99,7 @@ def test_the_first_generation_runs_verbatim(postgres: PostgresPod) -> None:
         "dm_pg_opts": f";:c:{coord};V:false;S:false",
         "dm_pg_db_db1": f";:p:{postgres.port};m:postgres coordination;r:dbs;l:my-label",
         "SIDECAR_GLOBALOPTS_POLLINTERVAL": "0.1",
+        "SIDECAR_DATABASE_DATADIR": str(postgres.data),
     }
     sidecar = postgres.pod.start("sh", Path(sheaf.__file__).parent / "sidecar/shell/wrap_datamon_pg.sh")
     application = postgres.pod.application("-b", "postgres", "--", "sh", "-c", f"{postgres.psql} -c 'select 1'")

@@ -77,9 +77,9 @@ def _shared(function: F) -> F:
     "    -d 'bundle upload --repo results --path ./out --message nightly --label new'",
     exits=(3, 5, 8, 143),
 )
-@_shared
 @click.option("-d", "commands", multiple=True, metavar="COMMAND", help="Mount, upload or config command; repeatable.")
 @_global("--cache-size", "cacheSize", "SIZE", "Memory for the data that all mounts cache. Default: 128M.")
+@_shared
 def fuse(
     app: App, *, commands: tuple[str, ...], id_file: Path | None, params: str | None, **given: str | Path | bool | None
 ) -> int:
@@ -100,11 +100,10 @@ def fuse(
 
 
 @verb(
-    example="sheaf sidecar postgres -c ./coord --name db --data-dir /tmp/pg --port 54321 \\\n"
+    example="sheaf sidecar postgres -c ./coord --name db --data-dir /tmp/sheaf-example-pg --port 54321 \\\n"
     "    --repo results --message nightly --label new",
     exits=(3, 5, 8, 143),
 )
-@_shared
 @_global("--name", "name", "NAME", "Name of the database, and of its folders. Default: db.")
 @click.option(
     "--data-dir", "dataDir", type=options.PLACE, metavar="DIR", help="Folder for the data. Default: /pg_stage."
@@ -125,6 +124,7 @@ def fuse(
     help="Start blank if the server can't read the bundle's version.",
 )
 @click.option("--bin-dir", type=options.PLACE, metavar="DIR", help="Folder of PostgreSQL's programs.")
+@_shared
 def postgres(
     app: App, *, id_file: Path | None, params: str | None, bin_dir: Path | None, **given: str | Path | bool | None
 ) -> int:

@@ -38,6 +38,8 @@ _DATABASE: Final = (
     *("name", "dataDir", "pgPort", "owner", "srcRepo", "srcLabel", "srcBundle"),
     *("destRepo", "destLabel", "destMessage", "destForm", "destBundleID"),
 )
+#: Flags and variables of these apply to each of several databases.
+_SHARED: Final = ("dataDir", "owner", "destForm")
 _IGNORED_OF_DATABASE: Final = ("contributor",)
 #: Datamon's short names of the same.
 _SHORT_GLOBAL: Final = {"c": "coordPoint", "S": "sleepInsteadOfExit", "V": _IGNORE_VERSION}
@@ -128,8 +130,8 @@ def _described(given: Given, flags: Mapping[str, str]) -> tuple[Options, list[Op
     """Global options, the databases in YAML's names, and whether each has a coordination folder of its own."""
     for what, value in _yaml(given):
         return *_of_yaml(load_yaml(value, what, _SECTIONS), what, given.variables, flags), True
-    if _OPTIONS_VARIABLE in given.variables and not flags:
-        return *_of_serialized(given.variables), False
+    if _OPTIONS_VARIABLE in given.variables:
+        return *_of_serialized(given.variables, flags), False
     only = {**_of_environment(given.variables), **flags}
     if not only:
         raise InvalidInput(
@@ -161,10 +163,18 @@ def _of_yaml(
     several = found["databases"]
     if not isinstance(several, list) or not several or "database" in found:
         raise InvalidInput(f"{what}: databases is not a list", "write one '- {name: …}' for each database")
-    if flags:
-        raise InvalidInput(f"{what}: options for one database, but a list of them", "set them in YAML")
-    where = f"{what}: databases"
-    return kept, [_known(mapping(each, f"{where}[{at}]"), f"{where}[{at}]") for at, each in enumerate(several)]
+    before, after = _shared_of(what, variables, flags)
+    named = [(mapping(each, f"{what}: databases[{at}]"), f"{what}: databases[{at}]") for at, each in enumerate(several)]
+    return kept, [{**before, **_known(each, where), **after} for each, where in named]
+
+
+def _shared_of(what: str, variables: Mapping[str, str], flags: Mapping[str, str]) -> tuple[Options, Options]:
+    """What variables and flags say of each of several databases."""
+    if own := [key for key in flags if key not in _SHARED]:
+        raise InvalidInput(
+            f"{what}: it lists the databases, so a flag can't set {own[0]}", "set it there, or pass no list"
+        )
+    return {key: value for key, value in _of_environment(variables).items() if key in _SHARED}, dict(flags)
 
 
 def _known(options: Options, what: str) -> Options:
@@ -177,8 +187,9 @@ def _of_environment(variables: Mapping[str, str]) -> Options:
     return {key: value for key, value in found if value is not None}
 
 
-def _of_serialized(variables: Mapping[str, str]) -> tuple[Options, list[Options]]:
+def _of_serialized(variables: Mapping[str, str], flags: Mapping[str, str]) -> tuple[Options, list[Options]]:
     options = renamed(parse_options(variables[_OPTIONS_VARIABLE], _OPTIONS_VARIABLE), _SHORT_GLOBAL, _OPTIONS_VARIABLE)
+    before, after = _shared_of(_OPTIONS_VARIABLE, variables, flags)
     databases = []
     for key in sorted(key for key in variables if key.startswith(_DATABASE_VARIABLE)):
         database = renamed(parse_options(variables[key], key), _SHORT_DATABASE, key)
@@ -188,7 +199,7 @@ def _of_serialized(variables: Mapping[str, str]) -> tuple[Options, list[Options]
             required(database, "srcRepo", key)
             if not database.get("srcLabel") and not database.get("srcBundle"):
                 raise InvalidInput(f"{key}: not exactly one of srcLabel and srcBundle", "set sl or sb")
-        databases.append({"name": key.removeprefix(_DATABASE_VARIABLE), **database})
+        databases.append({"name": key.removeprefix(_DATABASE_VARIABLE), **before, **database, **after})
     if not databases:
         raise InvalidInput(f"{_OPTIONS_VARIABLE}: no database", f"set {_DATABASE_VARIABLE}NAME for each of them")
     return options, databases

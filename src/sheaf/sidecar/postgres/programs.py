@@ -47,7 +47,10 @@ def find_programs(given: Path | None, variables: Mapping[str, str], major: int |
     if given is not None:
         found = list(_in(given.absolute()))
         if not found:
-            raise NotFound(f"{given}: it does not contain all programs of PostgreSQL", "name the folder of initdb, postgres and psql")
+            raise NotFound(
+                f"{given}: it does not contain all programs of PostgreSQL",
+                "name the folder of initdb, postgres and psql",
+            )
         return found[0]
     folders = [Path(name) for name in variables.get("PATH", "").split(os.pathsep) if name]
     debian = sorted(_DEBIAN.glob("*/bin"), key=lambda path: (len(path.parts[-2]), path.parts[-2]), reverse=True)
