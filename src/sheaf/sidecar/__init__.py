@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sheaf.sidecar.fuse_parameters import Given, read_fuse_parameters
     from sheaf.sidecar.fuse_sidecar import FuseSidecar
     from sheaf.sidecar.postgres.database_parameters import read_postgres_parameters
-    from sheaf.sidecar.postgres.database_service import Installation
+    from sheaf.sidecar.postgres.database_service import PostgresInstallation
     from sheaf.sidecar.postgres.postgres_sidecar import PostgresSidecar
     from sheaf.sidecar.protocol import Terminated
     from sheaf.sidecar.supervision import Supervision
@@ -24,7 +24,7 @@ _WHERE = {
     "Children": "sheaf.sidecar.children",
     "FuseSidecar": "sheaf.sidecar.fuse_sidecar",
     "Given": "sheaf.sidecar.fuse_parameters",
-    "Installation": "sheaf.sidecar.postgres.database_service",
+    "PostgresInstallation": "sheaf.sidecar.postgres.database_service",
     "PostgresSidecar": "sheaf.sidecar.postgres.postgres_sidecar",
     "Signals": "sheaf.sidecar.children",
     "Supervision": "sheaf.sidecar.supervision",
@@ -37,7 +37,7 @@ __all__ = [
     "Children",
     "FuseSidecar",
     "Given",
-    "Installation",
+    "PostgresInstallation",
     "PostgresSidecar",
     "Signals",
     "Supervision",

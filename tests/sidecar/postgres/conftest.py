@@ -17,7 +17,7 @@ from tests.sidecar.conftest import Pod, Process
 import sheaf
 from sheaf.errors import NotFound
 from sheaf.sidecar.children import Account
-from sheaf.sidecar.postgres.database_service import Installation
+from sheaf.sidecar.postgres.database_service import PostgresInstallation
 from sheaf.sidecar.postgres.programs import find_programs
 
 #: By name, with ``$data`` for the data directory, as far as the program is given it.
@@ -57,7 +57,7 @@ esac
 """
 
 
-class FakeInstallation(Installation):
+class FakePostgres(PostgresInstallation):
     """Runs as the user who runs the tests."""
 
     def account(self) -> Account:
@@ -65,14 +65,14 @@ class FakeInstallation(Installation):
 
 
 @pytest.fixture
-def installation(tmp_path: Path) -> FakeInstallation:
+def installation(tmp_path: Path) -> FakePostgres:
     folder = tmp_path / "bin"
     folder.mkdir()
     for name, text in FAKES.items():
         (folder / name).write_text(f'#!/bin/sh\necho "{name} $*" >>"{tmp_path}/ran"\n{text}\n')
         (folder / name).chmod(0o755)
     (tmp_path / "program").write_text(PROGRAM)
-    return FakeInstallation(["sh", str(tmp_path / "program")], {"PATH": os.environ["PATH"]}, folder)
+    return FakePostgres(["sh", str(tmp_path / "program")], {"PATH": os.environ["PATH"]}, folder)
 
 
 def missing_server() -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.sidecar.conftest import wait_for
-from tests.sidecar.postgres.conftest import FakeInstallation
+from tests.sidecar.postgres.conftest import FakePostgres
 
 from sheaf.errors import InvalidInput, NotFound, Refused, SheafError, Unavailable
 from sheaf.sidecar.children import Children
@@ -29,16 +30,14 @@ def children() -> Iterator[Children]:
     made.stop(10)
 
 
-def _database(tmp_path: Path, name: str = "db", repo: str = "r", **others: object) -> Database:
+def _database(tmp_path: Path, name: str = "db", repo: str = "r", **others: Any) -> Database:
     words = ("bundle", "upload", "--path", str(tmp_path / "data" / name), "--message", "m", "--repo", repo)
     found = Database(name, tmp_path / "data", 5432, "postgres", upload=UploadCommand(words, repo))
-    return replace(found, **others)  # type: ignore[arg-type]
+    return replace(found, **others)
 
 
 class _World:
-    def __init__(
-        self, tmp_path: Path, installation: FakeInstallation, children: Children, *databases: Database
-    ) -> None:
+    def __init__(self, tmp_path: Path, installation: FakePostgres, children: Children, *databases: Database) -> None:
         self.said: list[str] = []
         self.sidecar = PostgresSidecar(databases, installation, children, self.said.append)
         self._home = tmp_path
@@ -65,12 +64,15 @@ class _World:
         return [line.split()[0] for line in (self._home / "ran").read_text().splitlines()]
 
 
+Make = Callable[..., _World]
+
+
 @pytest.fixture
-def world(tmp_path: Path, installation: FakeInstallation, children: Children) -> Iterator[object]:
+def world(tmp_path: Path, installation: FakePostgres, children: Children) -> Iterator[Make]:
     made: list[_World] = []
 
-    def make(*databases: Database, **changes: object) -> _World:
-        made.append(_World(tmp_path, replace(installation, **changes), children, *databases))  # type: ignore[arg-type]
+    def make(*databases: Database, **changes: Any) -> _World:
+        made.append(_World(tmp_path, replace(installation, **changes), children, *databases))
         return made[-1]
 
     yield make
@@ -91,10 +93,10 @@ def _source(tmp_path: Path, version: str = "15", form: str = "raw") -> None:
     (folder / "PG_VERSION").write_text(f"{version}\n")
 
 
-SOURCED = {"source": ("--repo", "s", "--label", "l")}
+SOURCED: dict[str, Any] = {"source": ("--repo", "s", "--label", "l")}
 
 
-def test_a_blank_database_is_stopped_before_it_is_uploaded(tmp_path: Path, world: type[_World]) -> None:
+def test_a_blank_database_is_stopped_before_it_is_uploaded(tmp_path: Path, world: Make) -> None:
     it = world(_database(tmp_path))
     it.start()
     state = tmp_path / "data/db/global/pg_control"
@@ -105,14 +107,14 @@ def test_a_blank_database_is_stopped_before_it_is_uploaded(tmp_path: Path, world
     assert it.sidecar.bundles == ["id1"]
 
 
-def test_a_wrong_upload_is_found_before_the_database_is_served(tmp_path: Path, world: type[_World]) -> None:
+def test_a_wrong_upload_is_found_before_the_database_is_served(tmp_path: Path, world: Make) -> None:
     it = world(_database(tmp_path))
     it.start()
     assert [call.partition(" --")[0] for call in it.calls] == ["bundle upload", "repo get"]
     assert " --help " in it.calls[0]
 
 
-def test_files_of_a_bundle_become_a_data_directory(tmp_path: Path, world: type[_World]) -> None:
+def test_files_of_a_bundle_become_a_data_directory(tmp_path: Path, world: Make) -> None:
     _source(tmp_path)
     it = world(_database(tmp_path, **SOURCED))
     it.start()
@@ -126,9 +128,7 @@ def test_files_of_a_bundle_become_a_data_directory(tmp_path: Path, world: type[_
 
 
 @pytest.mark.parametrize(("form", "version"), [("raw", "14"), ("raw", "16"), ("dump", "16"), ("raw", "9")])
-def test_another_version_is_refused_or_starts_blank(
-    tmp_path: Path, world: type[_World], form: str, version: str
-) -> None:
+def test_another_version_is_refused_or_starts_blank(tmp_path: Path, world: Make, form: str, version: str) -> None:
     _source(tmp_path, version, form)
     it = world(_database(tmp_path, **SOURCED))
     with pytest.raises(Refused, match=rf"it is of PostgreSQL {version}, and the server here is 15"):
@@ -143,7 +143,7 @@ def test_another_version_is_refused_or_starts_blank(
     assert not (tmp_path / "data/db.source").exists()
 
 
-def test_an_older_dump_is_restored_before_the_server_answers(tmp_path: Path, world: type[_World]) -> None:
+def test_an_older_dump_is_restored_before_the_server_answers(tmp_path: Path, world: Make) -> None:
     _source(tmp_path, "12", "dump")
     it = world(_database(tmp_path, **SOURCED))
     it.start()
@@ -155,7 +155,7 @@ def test_an_older_dump_is_restored_before_the_server_answers(tmp_path: Path, wor
     assert "pg_dump" not in it.ran
 
 
-def test_a_dump_has_the_version_the_roles_and_each_database(tmp_path: Path, world: type[_World]) -> None:
+def test_a_dump_has_the_version_the_roles_and_each_database(tmp_path: Path, world: Make) -> None:
     it = world(_database(tmp_path, saves_dump=True))
     it.start()
     it.save()
@@ -165,14 +165,14 @@ def test_a_dump_has_the_version_the_roles_and_each_database(tmp_path: Path, worl
     assert (dump / "PG_VERSION").read_text() == "15\n"
 
 
-def test_what_is_not_a_database_is_refused(tmp_path: Path, world: type[_World]) -> None:
+def test_what_is_not_a_database_is_refused(tmp_path: Path, world: Make) -> None:
     (tmp_path / "source").mkdir()
     (tmp_path / "source/labels.csv").write_text("x")
     with pytest.raises(InvalidInput, match="the bundle is not a database"):
         world(_database(tmp_path, **SOURCED)).start()
 
 
-def test_a_used_data_directory_is_refused(tmp_path: Path, world: type[_World]) -> None:
+def test_a_used_data_directory_is_refused(tmp_path: Path, world: Make) -> None:
     (tmp_path / "data/db").mkdir(parents=True)
     (tmp_path / "data/db/PG_VERSION").write_text("15")
     with pytest.raises(Refused, match="data/db: it is not empty"):
@@ -180,7 +180,7 @@ def test_a_used_data_directory_is_refused(tmp_path: Path, world: type[_World]) -
     assert (tmp_path / "data/db/PG_VERSION").read_text() == "15"
 
 
-def test_a_server_that_does_not_start_says_why(tmp_path: Path, world: type[_World]) -> None:
+def test_a_server_that_does_not_start_says_why(tmp_path: Path, world: Make) -> None:
     _source(tmp_path)
     (tmp_path / "source/broken").write_text("")
     with pytest.raises(Unavailable, match="postgres db: the server has ended: it is broken"):
@@ -193,9 +193,7 @@ def _kill(it: _World) -> None:
     os.kill(int((service._server.scratch / "up").read_text()), signal.SIGKILL)
 
 
-def test_a_server_that_is_killed_is_noticed_and_recovers_before_it_is_saved(
-    tmp_path: Path, world: type[_World]
-) -> None:
+def test_a_server_that_is_killed_is_noticed_and_recovers_before_it_is_saved(tmp_path: Path, world: Make) -> None:
     it = world(_database(tmp_path))
     it.start()
     _kill(it)
@@ -213,9 +211,7 @@ def test_a_server_that_is_killed_is_noticed_and_recovers_before_it_is_saved(
     assert "--branch unfinished" in it.calls[-1]
 
 
-def test_a_database_that_can_not_be_saved_does_not_keep_others_from_being_saved(
-    tmp_path: Path, world: type[_World]
-) -> None:
+def test_a_database_that_can_not_be_saved_does_not_keep_others_from_being_saved(tmp_path: Path, world: Make) -> None:
     it = world(_database(tmp_path, "one", "bad"), _database(tmp_path, "two"))
     with pytest.raises(SheafError, match="no access"):
         it.start()
@@ -223,7 +219,7 @@ def test_a_database_that_can_not_be_saved_does_not_keep_others_from_being_saved(
     assert len(it.sidecar.bundles) == 1
 
 
-def test_one_that_is_not_saved_is_stopped_all_the_same(tmp_path: Path, world: type[_World]) -> None:
+def test_one_that_is_not_saved_is_stopped_all_the_same(tmp_path: Path, world: Make) -> None:
     it = world(_database(tmp_path, upload=None))
     it.start()
     it.save()
@@ -231,7 +227,7 @@ def test_one_that_is_not_saved_is_stopped_all_the_same(tmp_path: Path, world: ty
     assert (tmp_path / "data/db/global/pg_control").read_text() == "shut down\n"
 
 
-def test_a_tablespace_is_refused_since_its_files_are_elsewhere(tmp_path: Path, world: type[_World]) -> None:
+def test_a_tablespace_is_refused_since_its_files_are_elsewhere(tmp_path: Path, world: Make) -> None:
     it = world(_database(tmp_path))
     it.start()
     (tmp_path / "data/db/pg_tblspc/16384").symlink_to(tmp_path)
@@ -241,7 +237,7 @@ def test_a_tablespace_is_refused_since_its_files_are_elsewhere(tmp_path: Path, w
     ensure_without_tablespaces(tmp_path / "data/db")
 
 
-def test_programs_are_found_in_a_folder_that_has_all_of_them(tmp_path: Path, installation: FakeInstallation) -> None:
+def test_programs_are_found_in_a_folder_that_has_all_of_them(tmp_path: Path, installation: FakePostgres) -> None:
     assert installation.bin_dir is not None
     found = find_programs(None, {"PATH": str(installation.bin_dir)}, 15)
     assert (found.major, found["psql"]) == (15, str(installation.bin_dir / "psql"))

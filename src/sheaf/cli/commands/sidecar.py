@@ -7,7 +7,7 @@ import stat
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -34,7 +34,6 @@ _OF_DATABASE: Final = (
     *("name", "dataDir", "pgPort", "owner", "srcRepo", "srcLabel", "srcBundle"),
     *("destRepo", "destMessage", "destLabel", "destForm"),
 )
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _global(flag: str, key: str, metavar: str, text: str) -> options.Decorator:
@@ -42,9 +41,9 @@ def _global(flag: str, key: str, metavar: str, text: str) -> options.Decorator:
     return click.option(flag, key, metavar=metavar, help=text)
 
 
-def _shared(function: F) -> F:
+def _shared() -> options.Decorator:
     """The options that all kinds have."""
-    shared = (
+    return options.stack(
         click.option(
             "-c", "coordPoint", type=options.PLACE, metavar="DIR", help="Coordination folder. Default: /tmp/coord."
         ),
@@ -69,7 +68,6 @@ def _shared(function: F) -> F:
         _global("--save-timeout", "saveTimeout", "TIME", "Time until all uploads must be done. Default: 1d."),
         _global("--lost-timeout", "lostTimeout", "TIME", "Fail after this time without a sign of life. Default: 1m."),
     )
-    return options.stack(*shared)(function)
 
 
 @verb(
@@ -79,7 +77,7 @@ def _shared(function: F) -> F:
 )
 @click.option("-d", "commands", multiple=True, metavar="COMMAND", help="Mount, upload or config command; repeatable.")
 @_global("--cache-size", "cacheSize", "SIZE", "Memory for the data that all mounts cache. Default: 128M.")
-@_shared
+@_shared()
 def fuse(
     app: App, *, commands: tuple[str, ...], id_file: Path | None, params: str | None, **given: str | Path | bool | None
 ) -> int:
@@ -124,7 +122,7 @@ def fuse(
     help="Start blank if the server can't read the bundle's version.",
 )
 @click.option("--bin-dir", type=options.PLACE, metavar="DIR", help="Folder of PostgreSQL's programs.")
-@_shared
+@_shared()
 def postgres(
     app: App, *, id_file: Path | None, params: str | None, bin_dir: Path | None, **given: str | Path | bool | None
 ) -> int:
@@ -139,7 +137,7 @@ def postgres(
     others = {key: value for key, value in texts.items() if key not in _OF_DATABASE}
     variables = app.environment.variables
     read = sidecar.read_postgres_parameters(sidecar.Given(variables, others, (), id_file, params), flags)
-    installation = sidecar.Installation(_program(app), variables, bin_dir, read.ignores_version)
+    installation = sidecar.PostgresInstallation(_program(app), variables, bin_dir, read.ignores_version)
 
     def served(children: sidecar.Children) -> Sidecar:
         return sidecar.PostgresSidecar(read.databases, installation, children, app.note)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sheaf.errors import Bug, Refused
+from sheaf.errors import Bug, Refused, Unavailable
 from sheaf.sidecar.children import Account, Children
 from sheaf.sidecar.command_lines import UploadCommand
 from sheaf.sidecar.command_queue import Command
@@ -25,11 +25,11 @@ from sheaf.sidecar.postgres.server import Server
 from sheaf.sidecar.postgres.steps import Steps, run_steps
 from sheaf.sidecar.uploads import upload_of
 
-__all__ = ["DatabaseService", "Installation"]
+__all__ = ["DatabaseService", "PostgresInstallation"]
 
 
 @dataclass(frozen=True, slots=True)
-class Installation:
+class PostgresInstallation:
     """What all databases of a sidecar share. ``program``: the command that downloads and uploads."""
 
     program: Sequence[str]
@@ -50,7 +50,7 @@ class DatabaseService:
     """``report``: is given a line for the log. Its steps raise SheafError."""
 
     def __init__(
-        self, database: Database, installation: Installation, children: Children, report: Callable[[str], None]
+        self, database: Database, installation: PostgresInstallation, children: Children, report: Callable[[str], None]
     ) -> None:
         self._database = database
         self._installation = installation
@@ -130,7 +130,18 @@ class DatabaseService:
             yield from server.stop()
         else:
             ensure_without_tablespaces(self._database.data)
+            yield from self._vacuum(server)
         yield from run_steps(upload_of(upload, self._installation.program, self.bundles), self._children)
+
+    def _vacuum(self, server: Server) -> Steps:
+        """Write now what a later vacuum would: each page would then change once more, and be stored once more."""
+        yield from server.start_private()
+        try:
+            yield from server.run_client("vacuumdb", ["--all", "--freeze", "--quiet", "--maintenance-db", "template1"])
+        except Unavailable as error:  # such as another superuser's database: it is saved as it is
+            self._report(f"sidecar: {error.message}; a later snapshot may cost more")
+        yield from server.stop()
+        server.ensure_clean()
 
     def interrupt(self) -> None:
         """Ask the server to end."""

@@ -9,7 +9,7 @@ from sheaf.errors import SheafError
 from sheaf.sidecar.children import Children
 from sheaf.sidecar.command_queue import CommandQueue
 from sheaf.sidecar.postgres.database_parameters import Database
-from sheaf.sidecar.postgres.database_service import DatabaseService, Installation
+from sheaf.sidecar.postgres.database_service import DatabaseService, PostgresInstallation
 from sheaf.sidecar.postgres.steps import StepRunner
 from sheaf.sidecar.uploads import upload_checks
 
@@ -24,7 +24,7 @@ class PostgresSidecar:
     def __init__(
         self,
         databases: Sequence[Database],
-        installation: Installation,
+        installation: PostgresInstallation,
         children: Children,
         report: Callable[[str], None],
     ) -> None:
