@@ -165,6 +165,21 @@ def test_a_dump_has_the_version_the_roles_and_each_database(tmp_path: Path, worl
     assert (dump / "PG_VERSION").read_text() == "15\n"
 
 
+def test_a_vacuum_that_fails_does_not_keep_data_files_from_being_saved(
+    tmp_path: Path, world: Make, installation: FakePostgres
+) -> None:
+    assert installation.bin_dir is not None
+    (installation.bin_dir / "vacuumdb").write_text("#!/bin/sh\necho 'error: role \"x\" does not exist' >&2\nexit 1\n")
+    it = world(_database(tmp_path))
+    it.start()
+    it.save()
+    assert it.sidecar.bundles == ["id1"]
+    assert (tmp_path / "data/db/global/pg_control").read_text() == "shut down\n"
+    assert it.said == [
+        'sidecar: vacuumdb of postgres db: role "x" does not exist (exit code 1); a later snapshot may cost more'
+    ]
+
+
 def test_what_is_not_a_database_is_refused(tmp_path: Path, world: Make) -> None:
     (tmp_path / "source").mkdir()
     (tmp_path / "source/labels.csv").write_text("x")

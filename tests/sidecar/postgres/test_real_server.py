@@ -66,6 +66,15 @@ def test_data_files_are_saved_of_a_server_that_was_shut_down_with_its_empty_fold
     assert not list(postgres.data.glob("sheaf-pg-*")), "folders of sockets"
 
 
+def test_a_table_that_was_only_read_is_not_stored_again(postgres: PostgresPod) -> None:
+    ask = "select pg_relation_filepath('t'); select count(*) from t; vacuum freeze t"
+    path, *_ = _serve(postgres, f"{CREATE} {ask.rpartition(';')[0]}", *_saves(), coord="first")
+    saved = [*_saves(label="two"), "--source-repo", "dbs", "--source-label", "one"]
+    assert _serve(postgres, ask, *saved, coord="second")[0] == path
+    one, two = (postgres.store.repo("dbs").bundle(f"label:{label}") for label in ("one", "two"))
+    assert one.read(path) == two.read(path)
+
+
 def test_the_server_has_no_credentials_of_the_store(postgres: PostgresPod) -> None:
     postgres.pod.variables["AWS_SECRET_ACCESS_KEY"] = "do-not-tell"
     asked = "create table e (line text); copy e from program 'env'; select * from e"

@@ -60,9 +60,7 @@ class Server:
 
     def start(self, port: int) -> Steps:
         """Start it for the application, and wait until it answers."""
-        # Recycled segments of the log would be in the bundle: old contents under the names of future ones.
-        tidy = ["-c", "wal_recycle=off"] if self.programs.major >= _HAS_WAL_RECYCLE else []
-        yield from self._start(port, *tidy)
+        yield from self._start(port)
 
     def start_private(self) -> Steps:
         """Start it so that only :meth:`run` reaches it, whatever its own rules of access are."""
@@ -74,6 +72,9 @@ class Server:
 
     def _start(self, port: int, *options: str) -> Steps:
         common = ["-D", str(self.data), "-k", str(self.scratch), "-c", "logging_collector=off"]
+        if self.programs.major >= _HAS_WAL_RECYCLE:
+            # Recycled segments of the log would be in the bundle: old contents under the names of future ones.
+            common += ["-c", "wal_recycle=off"]
         command = [self.programs["postgres"], *common, "-p", str(port), *options]
         self._process = self._children.start(
             self.name,
