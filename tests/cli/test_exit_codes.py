@@ -13,7 +13,7 @@ FULL, TAKEN, PARTIAL = 10, 4, 11
 #: Commands that open no store.
 LOCAL = {"completion", "sidecar scripts", "version"}
 #: Commands whose child processes open the store, and say how that failed; the command itself knows that they failed.
-IN_CHILDREN = {"sidecar fuse"}
+IN_CHILDREN = {"sidecar fuse", "sidecar postgres"}
 LOCAL_NOUNS = ("cache", "config", "context")
 #: Commands that read stores and never write to one, nor files here.
 READING = {

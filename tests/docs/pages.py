@@ -5,7 +5,7 @@ A page says what its reader doesn't see in HTML comments, each on lines of its o
 ``<!-- setup`` … ``-->``        commands that come before what follows; they must succeed
 ``<!-- exits 5 -->``            the last command of the next block ends with this code; without it, all end with 0
 ``<!-- not run: reason -->``    the next block is only read
-``<!-- server: s3 -->``         the page needs a bucket: s3, gcs or azure
+``<!-- server: s3 -->``         the page needs a bucket (s3, gcs or azure) or postgres
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Buckets for pages: ``my-bucket`` on emulators, and the variables that lead there."""
+"""What pages need: ``my-bucket`` on emulators with the variables that lead there, or programs of PostgreSQL."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tests.servers import azurite, gcs
 from tests.servers.fixtures import write_service_account
 from tests.servers.moto import make_bucket, moto_s3
 from tests.servers.proxy import proxy
+from tests.sidecar.postgres.conftest import missing_server
 
 
 @contextmanager
@@ -39,6 +40,14 @@ def _azure(folder: Path) -> Iterator[dict[str, str]]:
         yield {"SHEAF_ENDPOINT": url, **account}
 
 
+@contextmanager
+def _postgres(folder: Path) -> Iterator[dict[str, str]]:
+    """Nothing runs: the page starts its servers. Their programs have to be there."""
+    if reason := missing_server():
+        pytest.skip(reason)
+    yield {}
+
+
 def fresh_buckets(endpoint: str) -> None:
     """Empty buckets; all servers of one process share what is in them."""
     stores = boto3.resource("s3", endpoint_url=endpoint, aws_access_key_id="test", aws_secret_access_key="test")
@@ -51,4 +60,5 @@ SERVERS: dict[str, Callable[[Path], AbstractContextManager[dict[str, str]]]] = {
     "s3": _s3,
     "gcs": _gcs,
     "azure": _azure,
+    "postgres": _postgres,
 }

@@ -16,6 +16,7 @@ from tests.docs.pages import ROOT
 from tests.docs.servers import fresh_buckets
 from tests.docs.shell import shell
 from tests.mount.conftest import missing
+from tests.sidecar.postgres.conftest import missing_server
 
 #: What the examples talk of.
 WORLD = """
@@ -58,6 +59,9 @@ BEFORE = {
     "sheaf sidecar fuse": """sheaf repo create --repo results && mkdir out coord
       sheaf sidecar scripts --destination bin
       bin/wrap_application.sh -c ./coord -b fuse -- cp in/labels.csv out > wrapper.log 2>&1 &""",
+    "sheaf sidecar postgres": """sheaf repo create --repo results && rm -rf /tmp/sheaf-example-pg
+      mkdir coord && sheaf sidecar scripts --destination bin
+      bin/wrap_application.sh -c ./coord -b postgres -d db -- true > wrapper.log 2>&1 &""",
     "sheaf status": "sheaf add faces@main data/faces",
     "sheaf store promote": "sheaf store replica add s3://elsewhere/sheaf",
     "sheaf store repair": "sheaf store replica add s3://elsewhere/sheaf",
@@ -75,6 +79,9 @@ BEFORE = {
       id=$(sheaf store key list | grep -o '[0-9A-Za-z]\\{{27\\}}' | tail -n 1)""",
     "datamon context get": "datamon context create --context dev --meta m --vmeta v --blob b --wal w --read-log r",
 }
+
+#: What an example leaves outside of its home.
+AFTER = {"sheaf sidecar postgres": "rm -r /tmp/sheaf-example-pg"}
 
 #: Questions that an example leaves to its reader.
 ANSWERS = {"sheaf bundle delete": "y", "sheaf repo rename": "y", "sheaf store erase": "y"}
@@ -123,6 +130,8 @@ def unmounted(home: Path) -> Iterator[None]:
 def test_an_example_works(name: str, example: str, world: Path, variables: dict[str, str], tmp_path: Path) -> None:
     if ("fusermount3" in example or name == "sheaf sidecar fuse") and missing():
         pytest.skip(missing())
+    if name == "sheaf sidecar postgres" and missing_server():
+        pytest.skip(missing_server())
     home = tmp_path / "home"
     shutil.copytree(world, home, symlinks=True)
     fresh_buckets(variables["SHEAF_ENDPOINT"])
@@ -130,6 +139,7 @@ def test_an_example_works(name: str, example: str, world: Path, variables: dict[
         printed, code = session.run(f"diamond=$(cat diamond)\n{BEFORE.get(name, ':')}")
         assert code == 0, printed
         printed, code = session.run(f"echo {ANSWERS.get(name, '')} | {{ set -e; {example}\n}}")
+        session.run(AFTER.get(name, ":"))
     assert code == 0, printed
 
 

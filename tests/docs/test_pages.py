@@ -12,6 +12,9 @@ from tests.docs.pages import ROOT, Page, Unclear, pages, read
 #: Pages with nothing to run, which the others link to.
 LINKED = [ROOT / name for name in ("ARCHITECTURE.md", "CHANGELOG.md", "bench/README.md", "bench/NOTES.md")]
 
+#: What pages need that the usual tests do not have.
+HEAVY = ("azure", "postgres")
+
 
 def page_of(tmp_path: Path, text: str) -> Page:
     path = tmp_path / "page.md"
@@ -27,7 +30,7 @@ def played_pages() -> list[object]:
     """All pages; those on an emulator that is a heavy part are marked so."""
     heavy = [pytest.mark.parts]
     return [
-        pytest.param(path, marks=heavy if read(path).server == "azure" else [], id=str(path.relative_to(ROOT)))
+        pytest.param(path, marks=heavy if read(path).server in HEAVY else [], id=str(path.relative_to(ROOT)))
         for path in pages()
     ]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sheaf.errors import SheafError, Unavailable
-from sheaf.sidecar.coordination import FUSE, CoordinationFolder
+from sheaf.errors import Refused, SheafError, Unavailable
+from sheaf.sidecar.coordination import FUSE, POSTGRES, CoordinationFolder, CoordinationFolders
 
 
 class _CreatedByBoth(type(Path())):  # type: ignore[misc]
@@ -50,3 +50,30 @@ def test_a_failure_after_all_is_saved_is_not_written(tmp_path: Path) -> None:
     folder.emit(FUSE.saved)
     folder.fail(Unavailable("too late"))
     assert not (tmp_path / "fuse-failed").exists()
+
+
+def test_several_folders_are_as_one(tmp_path: Path) -> None:
+    places = [tmp_path / "one", tmp_path / "two"]
+    folders = CoordinationFolders(places, POSTGRES)
+    folders.claim()
+    assert folders.application_beat == ""
+    folders.emit(POSTGRES.ready)
+    assert [(place / "dbstarted").exists() for place in places] == [True, True]
+    (places[0] / POSTGRES.finished).touch()
+    assert not folders.is_finished, "another application still uses its database"
+    (places[1] / POSTGRES.finished).touch()
+    assert folders.is_finished
+    assert folders.application_failure is None
+    (places[1] / "application-running").touch()
+    assert folders.application_beat
+    (places[1] / "application-failed").write_text("exited with code 3\n")
+    assert folders.application_failure == "exited with code 3"
+    folders.fail(Refused("no"))
+    assert [(place / POSTGRES.failed).read_text() for place in places] == ["no\n", "no\n"]
+
+
+def test_one_used_folder_is_refused_among_several(tmp_path: Path) -> None:
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / POSTGRES.saved).touch()
+    with pytest.raises(Refused, match="two: it contains 'dbuploaddone' from an earlier run"):
+        CoordinationFolders([tmp_path / "one", tmp_path / "two"], POSTGRES).claim()

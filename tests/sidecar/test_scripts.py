@@ -20,19 +20,18 @@ def test_the_scripts_are_copied_ready_to_run(pod: Pod) -> None:
         assert os.stat(target / name).st_mode & 0o111 == 0o111
 
 
-def test_the_program_of_the_sidecar_gets_all_arguments(pod: Pod, shell: str) -> None:
+@pytest.mark.parametrize(("script", "kind"), [("wrap_datamon.sh", "fuse"), ("wrap_datamon_pg.sh", "postgres")])
+def test_the_program_of_the_sidecar_gets_all_arguments(pod: Pod, shell: str, script: str, kind: str) -> None:
     program = pod.home / "bin" / "sheaf"
     program.parent.mkdir()
     program.write_text("#!/bin/sh\nprintf '<%s>' \"$@\"\nexit 7\n")
     program.chmod(0o755)
     pod.variables["PATH"] = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
-    done = pod.start(
-        *SHELLS[shell], SCRIPTS / "wrap_datamon.sh", "-s", "-c", "/tmp/coord", "-d", "config create", "-i", "f"
-    )
+    done = pod.start(*SHELLS[shell], SCRIPTS / script, "-s", "-c", "/tmp/coord", "-d", "config create", "-i", "f")
     assert done.end() == 7
-    assert done.out == "<sidecar><fuse><-s><-c></tmp/coord><-d><config create><-i><f>"
+    assert done.out == f"<sidecar><{kind}><-s><-c></tmp/coord><-d><config create><-i><f>"
 
 
-@pytest.mark.parametrize("script", ["wrap_application.sh", "wrap_datamon.sh"])
+@pytest.mark.parametrize("script", ["wrap_application.sh", "wrap_datamon.sh", "wrap_datamon_pg.sh"])
 def test_the_scripts_are_in_the_package(script: str) -> None:
     assert (Path(SCRIPTS) / script).read_bytes().startswith(b"#!/bin/sh\n")

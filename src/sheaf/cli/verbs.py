@@ -91,6 +91,7 @@ VERBS: Final[dict[str, str]] = {
     "repo squash": "sheaf.cli.commands.repo:squash",
     "repo undelete": "sheaf.cli.commands.repo:undelete",
     "sidecar fuse": "sheaf.cli.commands.sidecar:fuse",
+    "sidecar postgres": "sheaf.cli.commands.sidecar:postgres",
     "sidecar scripts": "sheaf.cli.commands.sidecar:scripts",
     "status": "sheaf.cli.commands.sheaf_lock:status",
     "store check": "sheaf.cli.commands.store:check",

@@ -10,17 +10,28 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 from sheaf.errors import Unavailable
 
-__all__ = ["Child", "Children", "Signals"]
+__all__ = ["Account", "Child", "Children", "Signals"]
 
 _PR_SET_PDEATHSIG: Final = 1
 _READ: Final = 1 << 16
 _KEPT_LINES: Final = 50
 _ENDINGS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """How a child runs that must not have all that this process has. ``uid`` and ``gid`` are None for this process' own."""
+
+    uid: int | None
+    gid: int | None
+    environment: Mapping[str, str]
 
 
 class Child:
@@ -79,10 +90,19 @@ class Children:
         self._selector = selectors.DefaultSelector()
         self._all: list[Child] = []
 
-    def start(self, name: str, command: Sequence[str], *, is_quiet: bool = False) -> Child:
+    def start(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        is_quiet: bool = False,
+        account: Account | None = None,
+        end_signal: signal.Signals = signal.SIGTERM,
+    ) -> Child:
         """Run a command. It ends when this process does, however that ends. Raises Unavailable if it can't be run.
 
-        ``is_quiet``: what it prints on standard output is not passed on.
+        ``is_quiet``: what it prints on standard output is not passed on. ``end_signal``: what it gets when this process
+        has ended.
         """
         try:
             process = subprocess.Popen(
@@ -90,12 +110,13 @@ class Children:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=dict(self._environment),
+                env=dict(account.environment if account else self._environment),
                 start_new_session=True,  # Ctrl-C must not end a mount while the application still reads
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 - this process has no threads
+                preexec_fn=partial(_end_with_parent, end_signal),  # noqa: PLW1509 - this process has no threads
+                **_switch(account),
             )
-        except OSError as error:
-            raise Unavailable(f"{name}: can't run {command[0]}: {error.strerror}") from error
+        except (OSError, subprocess.SubprocessError) as error:
+            raise Unavailable(f"{name}: can't run {command[0]}: {getattr(error, 'strerror', error)}") from error
         child = Child(name, process)
         outputs = (
             (process.stdout, child.lines, _drop if is_quiet else self._pass_on),
@@ -180,7 +201,14 @@ def _drop(_: str) -> None:
     return None
 
 
-def _end_with_parent() -> None:
-    """Ask Linux for SIGTERM when the parent has ended, even by SIGKILL: no mount and no upload goes on unseen."""
+def _switch(account: Account | None) -> dict[str, Any]:
+    """Arguments of Popen. Another user may not have access to the current folder."""
+    if account is None or account.uid is None:
+        return {}
+    return {"user": account.uid, "group": account.gid, "extra_groups": [], "cwd": "/"}
+
+
+def _end_with_parent(number: signal.Signals) -> None:
+    """Ask Linux for a signal when the parent has ended, even by SIGKILL: no mount and no upload goes on unseen."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)

@@ -10,7 +10,7 @@ from typing import Final
 
 from sheaf.errors import InvalidInput
 
-__all__ = ["FuseCommands", "MountCommand", "UploadCommand", "parse_commands", "value_of", "without"]
+__all__ = ["FuseCommands", "MountCommand", "UploadCommand", "check_id_files", "parse_commands", "value_of", "without"]
 
 _SUPPORTED: Final = "only bundle and config commands supported."
 _UNFINISHED_BRANCH: Final = "unfinished"
@@ -67,9 +67,14 @@ class FuseCommands:
         places = [command.mountpoint for command in self.mounts]
         if twice := [str(place) for place in places if places.count(place) > 1]:
             raise InvalidInput(f"{twice[0]}: two bundles are mounted there", "choose a folder for each mount")
-        files = [command.id_file for command in self.uploads if command.id_file]
-        for path in files:
-            _check_id_file(path, files)
+        check_id_files(self.uploads)
+
+
+def check_id_files(uploads: Iterable[UploadCommand]) -> None:
+    """Raise InvalidInput unless each file for an id can be created by one upload."""
+    files = [upload.id_file for upload in uploads if upload.id_file]
+    for path in files:
+        _check_id_file(path, files)
 
 
 def _check_id_file(path: Path, files: Sequence[Path]) -> None:

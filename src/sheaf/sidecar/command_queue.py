@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from sheaf.errors import SheafError, Unavailable
-from sheaf.sidecar.children import Child, Children
+from sheaf.sidecar.children import Account, Child, Children
 
 __all__ = ["Command", "CommandQueue"]
 
@@ -24,6 +24,7 @@ class Command:
     words: Sequence[str]
     when_done: Callable[[Child], None] = _nothing
     is_quiet: bool = False
+    account: Account | None = None
 
 
 class CommandQueue:
@@ -60,7 +61,9 @@ class CommandQueue:
     def _is_next_done(self) -> bool:
         if self._running is None:
             command = self._waiting.popleft()
-            child = self._children.start(command.name, command.words, is_quiet=command.is_quiet)
+            child = self._children.start(
+                command.name, command.words, is_quiet=command.is_quiet, account=command.account
+            )
             self._running = command, child
         command, child = self._running
         if child.code is None:

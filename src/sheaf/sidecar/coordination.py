@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Final
 
 from sheaf.errors import Refused, SheafError, Unavailable
 
-__all__ = ["FUSE", "CoordinationFolder", "EventNames", "write_whole"]
+__all__ = ["FUSE", "POSTGRES", "CoordinationFolder", "CoordinationFolders", "EventNames", "write_whole"]
 
 _SHARED: Final = 0o777  # the application may run as another user
 _READABLE: Final = 0o644
@@ -44,6 +45,7 @@ class EventNames:
 
 
 FUSE: Final = EventNames("fuse", "mountdone", "initupload", "uploaddone")
+POSTGRES: Final = EventNames("postgres", "dbstarted", "initdbupload", "dbuploaddone")
 
 
 class CoordinationFolder:
@@ -134,6 +136,50 @@ class CoordinationFolder:
         except OSError:
             return ""
         return f"{found.st_ino} {found.st_mtime_ns}"
+
+
+class CoordinationFolders:
+    """Several folders as one: an event is in all of them, and the failure in one of them is that of all."""
+
+    def __init__(self, paths: Iterable[Path], names: EventNames) -> None:
+        self.names = names
+        self._folders = [CoordinationFolder(path, names) for path in paths]
+
+    def claim(self) -> None:
+        """Create the folders if needed and mark them. Raises Refused if a run has used one before."""
+        for folder in self._folders:
+            folder.claim()
+
+    def emit(self, name: str) -> None:
+        """Create the file of an event."""
+        for folder in self._folders:
+            folder.emit(name)
+
+    def beat(self) -> None:
+        """Show that the sidecar is alive."""
+        for folder in self._folders:
+            folder.beat()
+
+    def fail(self, error: SheafError) -> None:
+        """Write why the sidecar has failed."""
+        for folder in self._folders:
+            folder.fail(error)
+
+    @property
+    def is_finished(self) -> bool:
+        """True once the application has ended without an error."""
+        return all(folder.is_finished for folder in self._folders)
+
+    @property
+    def application_failure(self) -> str | None:
+        """What the application says of its failure; None as long as it has not failed."""
+        found = (folder.application_failure for folder in self._folders)
+        return next((failure for failure in found if failure is not None), None)
+
+    @property
+    def application_beat(self) -> str:
+        """A text that changes while the application's wrapper runs; "" if there is none."""
+        return ";".join(beat for folder in self._folders if (beat := folder.application_beat))
 
 
 def write_whole(path: Path, text: str) -> None:

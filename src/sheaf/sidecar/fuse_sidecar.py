@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Final
 
-from sheaf.errors import Bug, Unavailable
-from sheaf.sidecar.children import Child, Children
-from sheaf.sidecar.command_lines import FuseCommands, MountCommand, UploadCommand, value_of
+from sheaf.errors import Bug
+from sheaf.sidecar.children import Children
+from sheaf.sidecar.command_lines import FuseCommands, MountCommand, value_of
 from sheaf.sidecar.command_queue import Command, CommandQueue
-from sheaf.sidecar.coordination import write_whole
 from sheaf.sidecar.mount_process import MountProcess
+from sheaf.sidecar.uploads import upload_checks, upload_of
 
 __all__ = ["FuseSidecar"]
 
-_UPLOADED: Final = re.compile(r"(?:Uploaded|Unchanged) bundle id:(\w+)")
 _MIB: Final = 1 << 20
 _SMALLEST_CACHE: Final = 4 * _MIB
 _PATIENCE_S: Final = 10.0
@@ -44,7 +41,7 @@ class FuseSidecar:
         share = max(_SMALLEST_CACHE, cache_bytes // max(1, len(commands.mounts)))
         self._mounts = [MountProcess(_completed(each, share), program, children, now) for each in commands.mounts]
         self._config = CommandQueue(self._configuration(), children)
-        self._checks = CommandQueue(self._early_checks(), children)
+        self._checks = CommandQueue(upload_checks(commands.uploads, program), children)
         self._uploads: CommandQueue | None = None
         self._are_mounts_started = False
         #: Ids of the bundles that were committed.
@@ -53,14 +50,6 @@ class FuseSidecar:
     def _configuration(self) -> Iterator[Command]:
         if self._commands.config:
             yield Command("config", (*self._program, *self._commands.config))
-
-    def _early_checks(self) -> Iterator[Command]:
-        """What has to fail now rather than after hours of the application's work."""
-        for upload in self._commands.uploads:
-            words = (*self._program, *upload.words[:2], "--help", *upload.words[2:])  # unknown options fail
-            yield Command(_name(upload), words, is_quiet=True)
-        for repo in dict.fromkeys(upload.repo for upload in self._commands.uploads):
-            yield Command(f"repo {repo}", (*self._program, "repo", "get", "--repo", repo), is_quiet=True)
 
     @property
     def waits_for(self) -> str:
@@ -92,23 +81,9 @@ class FuseSidecar:
         for mount in self._mounts:
             mount.stop()
         uploads = [upload.unfinished() if is_unfinished else upload for upload in self._commands.uploads]
-        self._uploads = CommandQueue(map(self._upload, uploads), self._children, keep_going=True)
-
-    def _upload(self, upload: UploadCommand) -> Command:
-        return Command(_name(upload), (*self._program, *upload.words), partial(self._uploaded, upload))
-
-    def _uploaded(self, upload: UploadCommand, child: Child) -> None:
-        found = [match[1] for line in child.lines if (match := _UPLOADED.match(line))]
-        if not found:
-            raise Unavailable(f"{child.name}: it has printed no bundle id", "see the log of the sidecar")
-        self.bundles.append(found[-1])
-        if upload.id_file is None:
-            return
-        try:
-            write_whole(upload.id_file, f"{found[-1]}\n")
-        except OSError as error:
-            message = f"bundle {found[-1]} is saved, but its id can't be written to {upload.id_file}: {error.strerror}"
-            raise Unavailable(message, "check the volume of the id file") from error
+        self._uploads = CommandQueue(
+            (upload_of(upload, self._program, self.bundles) for upload in uploads), self._children, keep_going=True
+        )
 
     def is_saved(self) -> bool:
         """Whether all uploads are done. Raises Unavailable."""
@@ -123,10 +98,6 @@ class FuseSidecar:
         self._children.stop(_PATIENCE_S)
         for mount in self._mounts:
             mount.clean()
-
-
-def _name(upload: UploadCommand) -> str:
-    return f"upload {value_of(upload.words, '--path')}"
 
 
 def _completed(command: MountCommand, share: int) -> MountCommand:

@@ -20,21 +20,29 @@ from sheaf.sidecar.protocol import TimeLimits
 from sheaf.sidecar.supervision import Behaviour
 
 __all__ = [
+    "CONFIG_VARIABLE",
+    "GLOBAL",
+    "IGNORED",
     "behaviour_of",
     "cache_bytes_of",
+    "check_keys",
     "commands_of_bundles",
     "commands_of_environment",
     "coordination_folder_of",
     "environment_options",
+    "flag_of",
     "likely_folder",
     "load_yaml",
+    "mapping",
     "parse_options",
+    "renamed",
+    "required",
 ]
 
 Options = dict[str, str]
 
 #: Global options of YAML; those of ``SIDECAR_GLOBALOPTS_*`` are the same in upper case.
-_GLOBAL: Final = (
+GLOBAL: Final = (
     "coordPoint",
     "sleepInsteadOfExit",
     "sleepTimeout",
@@ -47,7 +55,7 @@ _GLOBAL: Final = (
     "cacheSize",
 )
 #: What Datamon's YAML has, and Sheaf does not need.
-_IGNORED: Final = ("configBucketName", "contextName", "contributor")
+IGNORED: Final = ("configBucketName", "contextName", "contributor")
 _BUNDLE: Final = (
     *("name", "srcPath", "srcRepo", "srcLabel", "srcBundle"),
     *("destPath", "destRepo", "destMessage", "destLabel", "destBundleID"),
@@ -71,10 +79,10 @@ _DEFAULT_CACHE: Final = "128M"
 _OPTIONS_VARIABLE: Final = "dm_fuse_opts"
 _BUNDLE_VARIABLE: Final = "dm_fuse_bd_"
 _PARAMETERS_VARIABLE: Final = "dm_fuse_params"
-_CONFIG_VARIABLE: Final = "SIDECAR_CONFIG"
+CONFIG_VARIABLE: Final = "SIDECAR_CONFIG"
 
 
-def load_yaml(given: str, what: str) -> dict[str, Any]:
+def load_yaml(given: str, what: str, sections: str = "globalOpts: and bundles:") -> dict[str, Any]:
     """Parameters from the path of a YAML file, or from YAML itself; all values are text. ``what`` names it in errors."""
     import yaml  # here, since start-up counts
 
@@ -95,7 +103,7 @@ def load_yaml(given: str, what: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise InvalidInput(f"{where}: not valid YAML: {' '.join(str(error).split())}", "correct it") from None
     if not isinstance(found, dict):
-        raise InvalidInput(f"{where}: not a mapping", "write globalOpts: and bundles:")
+        raise InvalidInput(f"{where}: not a mapping", f"write {sections}")
     return found
 
 
@@ -111,9 +119,9 @@ def parse_options(text: str, what: str) -> Options:
     return {item[0]: item[1] if len(item) > 1 else "true" for item in items}
 
 
-def environment_options(variables: Mapping[str, str]) -> Options:
+def environment_options(variables: Mapping[str, str], keys: Iterable[str] = GLOBAL) -> Options:
     """Global options that are set as ``SIDECAR_GLOBALOPTS_*``."""
-    found = ((key, variables.get(f"SIDECAR_GLOBALOPTS_{key.upper()}")) for key in _GLOBAL)
+    found = ((key, variables.get(f"SIDECAR_GLOBALOPTS_{key.upper()}")) for key in keys)
     return {key: value for key, value in found if value is not None}
 
 
@@ -125,7 +133,7 @@ def commands_of_environment(variables: Mapping[str, str], given: str | None) -> 
     for what, value in (
         ("--params", given),
         (_PARAMETERS_VARIABLE, variables.get(_PARAMETERS_VARIABLE)),
-        (_CONFIG_VARIABLE, variables.get(_CONFIG_VARIABLE)),
+        (CONFIG_VARIABLE, variables.get(CONFIG_VARIABLE)),
     ):
         if value:
             return _of_yaml(load_yaml(value, what), what)
@@ -136,40 +144,43 @@ def commands_of_environment(variables: Mapping[str, str], given: str | None) -> 
 
 
 def _of_yaml(found: Mapping[str, Any], what: str) -> tuple[Options, FuseCommands]:
-    _check_keys(found, ("globalOpts", "bundles"), (), what)
-    options = _mapping(found.get("globalOpts") or {}, f"{what}: globalOpts")
-    _check_keys(options, _GLOBAL, _IGNORED, f"{what}: globalOpts")
+    check_keys(found, ("globalOpts", "bundles"), (), what)
+    options = mapping(found.get("globalOpts") or {}, f"{what}: globalOpts")
+    check_keys(options, GLOBAL, IGNORED, f"{what}: globalOpts")
     bundles = found.get("bundles") or []
     if not isinstance(bundles, list):
         raise InvalidInput(f"{what}: bundles is not a list", "write one '- {name: …}' for each bundle")
-    named = [_mapping(each, f"{what}: bundles[{at}]") for at, each in enumerate(bundles)]
-    return {key: value for key, value in options.items() if key in _GLOBAL}, commands_of_bundles(named, what)
+    named = [mapping(each, f"{what}: bundles[{at}]") for at, each in enumerate(bundles)]
+    return {key: value for key, value in options.items() if key in GLOBAL}, commands_of_bundles(named, what)
 
 
 def _of_serialized(variables: Mapping[str, str]) -> tuple[Options, FuseCommands]:
     given = parse_options(variables[_OPTIONS_VARIABLE], _OPTIONS_VARIABLE)
-    options = _renamed(given, _SHORT_GLOBAL, _OPTIONS_VARIABLE)
+    options = renamed(given, _SHORT_GLOBAL, _OPTIONS_VARIABLE)
     bundles = [
-        {"name": key.removeprefix(_BUNDLE_VARIABLE), **_renamed(parse_options(value, key), _SHORT_BUNDLE, key)}
+        {"name": key.removeprefix(_BUNDLE_VARIABLE), **renamed(parse_options(value, key), _SHORT_BUNDLE, key)}
         for key, value in sorted(variables.items())
         if key.startswith(_BUNDLE_VARIABLE)
     ]
-    known = {key: value for key, value in options.items() if key in _GLOBAL}
+    known = {key: value for key, value in options.items() if key in GLOBAL}
     return known, commands_of_bundles(bundles, _BUNDLE_VARIABLE)
 
 
-def _renamed(options: Options, names: Mapping[str, str], what: str) -> Options:
-    _check_keys(options, names, (), what)
+def renamed(options: Options, names: Mapping[str, str], what: str) -> Options:
+    """The options by the names that YAML has. Raises InvalidInput for unknown ones."""
+    check_keys(options, names, (), what)
     return {names[key]: value for key, value in options.items()}
 
 
-def _mapping(value: Any, what: str) -> Options:
+def mapping(value: Any, what: str) -> Options:
+    """The value as a mapping of texts. Raises InvalidInput if it is something else."""
     if not isinstance(value, dict) or any(not isinstance(each, str) for each in value.values()):
         raise InvalidInput(f"{what}: not a mapping of names to values", "write it as NAME: VALUE")
     return value
 
 
-def _check_keys(found: Iterable[str], known: Iterable[str], ignored: Sequence[str], what: str) -> None:
+def check_keys(found: Iterable[str], known: Iterable[str], ignored: Sequence[str], what: str) -> None:
+    """Raise InvalidInput for an unknown key."""
     known = tuple(known)
     for key in found:
         if key not in known and key not in ignored:
@@ -186,7 +197,7 @@ def commands_of_bundles(bundles: Sequence[Options], what: str) -> FuseCommands:
     uploads: list[UploadCommand] = []
     for at, bundle in enumerate(bundles):
         where = f"{what}: bundle {bundle.get('name') or at}"
-        _check_keys(bundle, _BUNDLE, (), where)
+        check_keys(bundle, _BUNDLE, (), where)
         set_ = {key for key, value in bundle.items() if value and key != "name"}
         if not set_ or {key[:3] for key in set_} not in ({"src"}, {"des"}):
             raise InvalidInput(f"{where}: not exactly one of source and destination", "set src… or dest…, not both")
@@ -198,7 +209,7 @@ def commands_of_bundles(bundles: Sequence[Options], what: str) -> FuseCommands:
 
 
 def _source(bundle: Options, where: str) -> MountCommand:
-    path, repo = _required(bundle, "srcPath", where), _required(bundle, "srcRepo", where)
+    path, repo = required(bundle, "srcPath", where), required(bundle, "srcRepo", where)
     label, id_ = bundle.get("srcLabel"), bundle.get("srcBundle")
     if bool(label) == bool(id_):
         raise InvalidInput(f"{where}: not exactly one of srcLabel and srcBundle", "set one of them")
@@ -208,14 +219,15 @@ def _source(bundle: Options, where: str) -> MountCommand:
 
 
 def _destination(bundle: Options, where: str) -> UploadCommand:
-    path, repo = _required(bundle, "destPath", where), _required(bundle, "destRepo", where)
-    message, label = _required(bundle, "destMessage", where), bundle.get("destLabel")
+    path, repo = required(bundle, "destPath", where), required(bundle, "destRepo", where)
+    message, label = required(bundle, "destMessage", where), bundle.get("destLabel")
     words = ("bundle", "upload", "--path", path, "--message", message, "--repo", repo)
     id_file = bundle.get("destBundleID")
     return UploadCommand((*words, *(("--label", label) if label else ())), repo, Path(id_file) if id_file else None)
 
 
-def _required(bundle: Options, key: str, where: str) -> str:
+def required(bundle: Options, key: str, where: str) -> str:
+    """The value of a key. Raises InvalidInput if it is missing or empty."""
     if not bundle.get(key):
         raise InvalidInput(f"{where}: {key} is missing", f"set {key}")
     return bundle[key]
@@ -224,7 +236,7 @@ def _required(bundle: Options, key: str, where: str) -> str:
 def likely_folder(variables: Mapping[str, str], params: str | None, flags: Options) -> Path:
     """The coordination folder, read from parameters that may be wrong, so that the failure can be reported there."""
     found = environment_options(variables).get("coordPoint", _DEFAULT_FOLDER)
-    given = [params, variables.get(_PARAMETERS_VARIABLE), variables.get(_CONFIG_VARIABLE)]
+    given = [params, variables.get(_PARAMETERS_VARIABLE), variables.get(CONFIG_VARIABLE)]
     with suppress(SheafError, LookupError, TypeError):
         if value := next(filter(None, given), None):
             found = str(load_yaml(value, "")["globalOpts"]["coordPoint"])
@@ -253,8 +265,8 @@ def behaviour_of(options: Options) -> Behaviour:
     return Behaviour(
         limits=limits,
         poll_s=max(0.01, _seconds(options, "pollInterval", 1.0)),
-        saves_unfinished=_flag(options, "saveUnfinished"),
-        stays=_flag(options, "sleepInsteadOfExit"),
+        saves_unfinished=flag_of(options, "saveUnfinished"),
+        stays=flag_of(options, "sleepInsteadOfExit"),
         stay_s=_seconds(options, "sleepTimeout", 0),
     )
 
@@ -273,7 +285,8 @@ def _seconds(options: Options, key: str, default: float) -> float:
         raise InvalidInput(f"{key}: {error.message}", error.hint) from None
 
 
-def _flag(options: Options, key: str) -> bool:
+def flag_of(options: Options, key: str) -> bool:
+    """Whether an option is set. Raises InvalidInput for a value that is not true or false."""
     value = options.get(key, "false")
     if value.lower() not in _BOOLEANS:
         raise InvalidInput(f"{key}: '{value}' is not true or false", f"set {key} to true or false")

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from sheaf.errors import Bug, SheafError
 from sheaf.sidecar.children import Children, Signals
-from sheaf.sidecar.coordination import CoordinationFolder
+from sheaf.sidecar.coordination import CoordinationFolder, CoordinationFolders
 from sheaf.sidecar.protocol import Phase, Seen, Stage, TimeLimits, advance
 
 __all__ = ["Behaviour", "Sidecar", "Supervision"]
@@ -69,7 +69,7 @@ class Supervision:
     def __init__(
         self,
         sidecar: Sidecar,
-        folder: CoordinationFolder,
+        folder: CoordinationFolder | CoordinationFolders,
         behaviour: Behaviour,
         children: Children,
         signals: Signals,

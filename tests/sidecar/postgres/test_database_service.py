@@ -1,0 +1,262 @@
+"""A database from its start to its upload, with PostgreSQL's programs played by scripts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.sidecar.conftest import wait_for
+from tests.sidecar.postgres.conftest import FakePostgres
+
+from sheaf.errors import InvalidInput, NotFound, Refused, SheafError, Unavailable
+from sheaf.sidecar.children import Children
+from sheaf.sidecar.command_lines import UploadCommand
+from sheaf.sidecar.postgres.data_directory import ensure_without_tablespaces
+from sheaf.sidecar.postgres.database_parameters import Database
+from sheaf.sidecar.postgres.postgres_sidecar import PostgresSidecar
+from sheaf.sidecar.postgres.programs import find_programs
+
+
+@pytest.fixture
+def children() -> Iterator[Children]:
+    made = Children({"PATH": "/usr/bin:/bin"}, print)
+    yield made
+    made.stop(10)
+
+
+def _database(tmp_path: Path, name: str = "db", repo: str = "r", **others: Any) -> Database:
+    words = ("bundle", "upload", "--path", str(tmp_path / "data" / name), "--message", "m", "--repo", repo)
+    found = Database(name, tmp_path / "data", 5432, "postgres", upload=UploadCommand(words, repo))
+    return replace(found, **others)
+
+
+class _World:
+    def __init__(self, tmp_path: Path, installation: FakePostgres, children: Children, *databases: Database) -> None:
+        self.said: list[str] = []
+        self.sidecar = PostgresSidecar(databases, installation, children, self.said.append)
+        self._home = tmp_path
+        self._children = children
+
+    def start(self) -> None:
+        while not self.sidecar.is_ready():
+            self._children.wait(0.05)
+
+    def save(self, *, is_unfinished: bool = False) -> None:
+        self.sidecar.save(is_unfinished=is_unfinished)
+        while not self.sidecar.is_saved():
+            self._children.wait(0.05)
+
+    def end(self) -> None:
+        self.sidecar.stop()
+
+    @property
+    def calls(self) -> list[str]:
+        return (self._home / "calls").read_text().splitlines()
+
+    @property
+    def ran(self) -> list[str]:
+        return [line.split()[0] for line in (self._home / "ran").read_text().splitlines()]
+
+
+Make = Callable[..., _World]
+
+
+@pytest.fixture
+def world(tmp_path: Path, installation: FakePostgres, children: Children) -> Iterator[Make]:
+    made: list[_World] = []
+
+    def make(*databases: Database, **changes: Any) -> _World:
+        made.append(_World(tmp_path, replace(installation, **changes), children, *databases))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.end()
+
+
+def _source(tmp_path: Path, version: str = "15", form: str = "raw") -> None:
+    """A bundle as it was uploaded by Datamon, without empty folders."""
+    folder = tmp_path / "source"
+    (folder / ("global" if form == "raw" else "databases/template1")).mkdir(parents=True)
+    if form == "raw":
+        (folder / "global/pg_control").write_text("shut down\n")
+        (folder / "postmaster.pid").write_text("1\n")
+    else:
+        (folder / "roles.sql").write_text("CREATE ROLE postgres;\nCREATE ROLE bob;\n")
+        (folder / "databases/app").mkdir()
+    (folder / "PG_VERSION").write_text(f"{version}\n")
+
+
+SOURCED: dict[str, Any] = {"source": ("--repo", "s", "--label", "l")}
+
+
+def test_a_blank_database_is_stopped_before_it_is_uploaded(tmp_path: Path, world: Make) -> None:
+    it = world(_database(tmp_path))
+    it.start()
+    state = tmp_path / "data/db/global/pg_control"
+    assert state.read_text() == "in production\n"
+    it.save()
+    assert state.read_text() == "shut down\n"
+    assert it.calls[-1].startswith("bundle upload --path")
+    assert it.sidecar.bundles == ["id1"]
+
+
+def test_a_wrong_upload_is_found_before_the_database_is_served(tmp_path: Path, world: Make) -> None:
+    it = world(_database(tmp_path))
+    it.start()
+    assert [call.partition(" --")[0] for call in it.calls] == ["bundle upload", "repo get"]
+    assert " --help " in it.calls[0]
+
+
+def test_files_of_a_bundle_become_a_data_directory(tmp_path: Path, world: Make) -> None:
+    _source(tmp_path)
+    it = world(_database(tmp_path, **SOURCED))
+    it.start()
+    data = tmp_path / "data/db"
+    assert (data / "pg_wal/archive_status").is_dir()
+    assert (data / "pg_notify").is_dir()
+    assert data.stat().st_mode & 0o777 == 0o700
+    assert not (data / "postmaster.pid").exists()
+    assert not (tmp_path / "data/db.source").exists()
+    assert "initdb" not in it.ran
+
+
+@pytest.mark.parametrize(("form", "version"), [("raw", "14"), ("raw", "16"), ("dump", "16"), ("raw", "9")])
+def test_another_version_is_refused_or_starts_blank(tmp_path: Path, world: Make, form: str, version: str) -> None:
+    _source(tmp_path, version, form)
+    it = world(_database(tmp_path, **SOURCED))
+    with pytest.raises(Refused, match=rf"it is of PostgreSQL {version}, and the server here is 15"):
+        it.start()
+    shutil.rmtree(tmp_path / "data")
+    it = world(_database(tmp_path, **SOURCED), ignores_version=True)
+    it.start()
+    assert it.ran.count("initdb") == 1
+    assert it.said == [
+        f"sidecar: database db: it is of PostgreSQL {version}, and the server here is 15; it starts blank"
+    ]
+    assert not (tmp_path / "data/db.source").exists()
+
+
+def test_an_older_dump_is_restored_before_the_server_answers(tmp_path: Path, world: Make) -> None:
+    _source(tmp_path, "12", "dump")
+    it = world(_database(tmp_path, **SOURCED))
+    it.start()
+    steps = [name for name in it.ran if name != "pg_isready"]
+    restored = ["psql", "psql", "pg_restore", "pg_restore", "vacuumdb"]
+    assert steps[1:] == ["initdb", "postgres", *restored, "postgres"]  # after the question for the version
+    assert not (tmp_path / "data/db.source").exists()
+    it.save()
+    assert "pg_dump" not in it.ran
+
+
+def test_a_dump_has_the_version_the_roles_and_each_database(tmp_path: Path, world: Make) -> None:
+    it = world(_database(tmp_path, saves_dump=True))
+    it.start()
+    it.save()
+    dump = tmp_path / "data/db.dump"
+    found = {str(path.relative_to(dump)) for path in dump.rglob("*") if path.is_file()}
+    assert found == {"PG_VERSION", "roles.sql", "databases/app/toc.dat", "databases/template1/toc.dat"}
+    assert (dump / "PG_VERSION").read_text() == "15\n"
+
+
+def test_a_vacuum_that_fails_does_not_keep_data_files_from_being_saved(
+    tmp_path: Path, world: Make, installation: FakePostgres
+) -> None:
+    assert installation.bin_dir is not None
+    (installation.bin_dir / "vacuumdb").write_text("#!/bin/sh\necho 'error: role \"x\" does not exist' >&2\nexit 1\n")
+    it = world(_database(tmp_path))
+    it.start()
+    it.save()
+    assert it.sidecar.bundles == ["id1"]
+    assert (tmp_path / "data/db/global/pg_control").read_text() == "shut down\n"
+    assert it.said == [
+        'sidecar: vacuumdb of postgres db: role "x" does not exist (exit code 1); a later snapshot may cost more'
+    ]
+
+
+def test_what_is_not_a_database_is_refused(tmp_path: Path, world: Make) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/labels.csv").write_text("x")
+    with pytest.raises(InvalidInput, match="the bundle is not a database"):
+        world(_database(tmp_path, **SOURCED)).start()
+
+
+def test_a_used_data_directory_is_refused(tmp_path: Path, world: Make) -> None:
+    (tmp_path / "data/db").mkdir(parents=True)
+    (tmp_path / "data/db/PG_VERSION").write_text("15")
+    with pytest.raises(Refused, match="data/db: it is not empty"):
+        world(_database(tmp_path)).start()
+    assert (tmp_path / "data/db/PG_VERSION").read_text() == "15"
+
+
+def test_a_server_that_does_not_start_says_why(tmp_path: Path, world: Make) -> None:
+    _source(tmp_path)
+    (tmp_path / "source/broken").write_text("")
+    with pytest.raises(Unavailable, match="postgres db: the server has ended: it is broken"):
+        world(_database(tmp_path, **SOURCED)).start()
+
+
+def _kill(it: _World) -> None:
+    (service,) = it.sidecar._services.values()
+    assert service._server is not None
+    os.kill(int((service._server.scratch / "up").read_text()), signal.SIGKILL)
+
+
+def test_a_server_that_is_killed_is_noticed_and_recovers_before_it_is_saved(tmp_path: Path, world: Make) -> None:
+    it = world(_database(tmp_path))
+    it.start()
+    _kill(it)
+
+    def is_noticed() -> bool:
+        try:
+            it.sidecar.watch()
+        except Unavailable as error:
+            return "the server has ended: killed by signal 9" in error.message
+        return False
+
+    wait_for(is_noticed, "the end of the server")
+    it.save(is_unfinished=True)
+    assert (tmp_path / "data/db/global/pg_control").read_text() == "shut down\n"
+    assert "--branch unfinished" in it.calls[-1]
+
+
+def test_a_database_that_can_not_be_saved_does_not_keep_others_from_being_saved(tmp_path: Path, world: Make) -> None:
+    it = world(_database(tmp_path, "one", "bad"), _database(tmp_path, "two"))
+    with pytest.raises(SheafError, match="no access"):
+        it.start()
+        it.save()
+    assert len(it.sidecar.bundles) == 1
+
+
+def test_one_that_is_not_saved_is_stopped_all_the_same(tmp_path: Path, world: Make) -> None:
+    it = world(_database(tmp_path, upload=None))
+    it.start()
+    it.save()
+    assert not (tmp_path / "calls").exists()
+    assert (tmp_path / "data/db/global/pg_control").read_text() == "shut down\n"
+
+
+def test_a_tablespace_is_refused_since_its_files_are_elsewhere(tmp_path: Path, world: Make) -> None:
+    it = world(_database(tmp_path))
+    it.start()
+    (tmp_path / "data/db/pg_tblspc/16384").symlink_to(tmp_path)
+    with pytest.raises(Refused, match="it has tablespaces"):
+        it.save()
+    (tmp_path / "data/db/pg_tblspc/16384").unlink()
+    ensure_without_tablespaces(tmp_path / "data/db")
+
+
+def test_programs_are_found_in_a_folder_that_has_all_of_them(tmp_path: Path, installation: FakePostgres) -> None:
+    assert installation.bin_dir is not None
+    found = find_programs(None, {"PATH": str(installation.bin_dir)}, 15)
+    assert (found.major, found["psql"]) == (15, str(installation.bin_dir / "psql"))
+    assert find_programs(installation.bin_dir, {}) == found
+    (installation.bin_dir / "psql").unlink()
+    with pytest.raises(NotFound, match="does not contain all programs of PostgreSQL"):
+        find_programs(installation.bin_dir, {})
