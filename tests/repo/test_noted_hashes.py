@@ -89,6 +89,17 @@ def test_the_folder_is_not_scanned(
     assert read == []
 
 
+def test_files_that_are_moved_one_by_one_are_noted(
+    bundle: sheaf.Bundle, dest: Path, clock: Ahead, read: list[str]
+) -> None:
+    """Their states change by that, so that what was noted as they were written says nothing about them."""
+    clock.seconds = 10
+    (dest / "d" / "e").mkdir(parents=True)
+    bundle.download(dest, force=True)
+    assert bundle.diff_folder(dest) == []
+    assert read == []
+
+
 def test_young_files_are_read(bundle: sheaf.Bundle, dest: Path, read: list[str]) -> None:
     bundle.download(dest)
     assert bundle.diff_folder(dest) == []

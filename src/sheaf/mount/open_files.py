@@ -265,11 +265,12 @@ class BundleReader:
         small = [i for i in range(count) if _small_key(leaf, row + i) is not None]
         if len(small) < count:
             batch = batch.take(pa.array(small, pa.int64()))
-        for i, data in self.contents.gathered_files(batch, self.contents.gather(batch).result()):
-            key = _small_key(leaf, row + small[i])
-            if key is not None:
-                # A copy: a view would keep the bytes in memory that were fetched with it.
-                yield key, bytes(data)
+        for gathered in self.contents.gather(batch).results():
+            for i, data in self.contents.gathered_files(batch, gathered):
+                key = _small_key(leaf, row + small[i])
+                if key is not None:
+                    # A copy: a view would keep the bytes in memory that were fetched with it.
+                    yield key, bytes(data)
 
 
 def _small_key(leaf: Leaf, row: int) -> Key | None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import fcntl
+import gc
+import mmap
 import os
 import random
+import select
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
 import pytest
+from blake3 import blake3
 from tests.transfer.bundles import MTIME, File, Folder, Item, Link, Shelf, look
 
 from sheaf.engine.core_limits import DEFAULT
@@ -25,6 +30,7 @@ from sheaf.storage.wrappers.count import Call, CountBackend
 from sheaf.transfer.download.download import Downloaded, download
 from sheaf.transfer.download.files import new_file
 from sheaf.transfer.download.files.writer_pool import LostWriter, WriterProcess
+from sheaf.transfer.download.files.writer_process import WriteRequest
 from sheaf.transfer.progress import Meter
 
 
@@ -211,6 +217,83 @@ def test_the_folder_stays_locked_until_a_process_has_ended(tmp_path: Path) -> No
         writer.stop()
         for fd in (other, root):
             os.close(fd)
+
+
+def test_it_ends_with_its_parent_though_the_socket_is_open(tmp_path: Path) -> None:
+    """A process that the killed one had forked holds the socket, too."""
+    code = f"""
+import os, sys
+from sheaf.transfer.download.files.writer_pool import WriterProcess
+root = os.open({str(tmp_path)!r}, os.O_RDONLY)
+writer = WriterProcess.start(sys.executable, root, root, 0, 1 << 20)
+if os.fork() == 0:
+    sys.stdin.read()
+    os._exit(0)
+print(writer.process.pid, flush=True)
+os._exit(0)
+"""
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout
+        assert parent.stdin
+        pid = int(parent.stdout.readline())
+        orphan = os.pidfd_open(pid)
+        ended, _, _ = select.select([orphan], [], [], 60)
+        os.close(orphan)
+        parent.stdin.close()
+    assert ended
+
+
+def test_a_reply_that_is_no_reply_ends_it() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    ours, theirs = Pipe()
+    writer = WriterProcess(process, ours, mmap.mmap(-1, 4096))
+    theirs.send_bytes(b"\xc1")
+    with process, pytest.raises(LostWriter):
+        writer.write(request(), [])
+    assert process.returncode is not None
+    writer.close()
+    theirs.close()
+
+
+def test_no_descriptor_is_left(shelf: Shelf, dest: Path, started: list[WriterProcess]) -> None:
+    """Not even until the next run of the garbage collector, which a program may have turned off."""
+    tree = shelf.bundle(items())
+    gc.disable()
+    try:
+        left = []
+        for i in range(3):
+            download(tree, shelf.contents, dest.with_name(f"out{i}"))
+            started.clear()
+            left.append(sorted(os.readlink(f"/proc/self/fd/{fd}") for fd in descriptors()))
+    finally:
+        gc.enable()
+    assert len(left[0]) == len(left[1]) == len(left[2]), left
+
+
+def descriptors() -> list[str]:
+    return [fd for fd in os.listdir("/proc/self/fd") if os.path.lexists(f"/proc/self/fd/{fd}")]
+
+
+def request(*names: str) -> WriteRequest:
+    """A request for files without chunks, whose contents are empty."""
+    n = len(names)
+    return WriteRequest([""] * n, list(names), [0o644] * n, [0] * n, [0] * n, [EMPTY] * n, [0] * n, [], [], [])
+
+
+EMPTY = blake3(b"").digest()
+
+
+def test_a_name_that_the_system_can_not_have_fails_alone(tmp_path: Path) -> None:
+    root = os.open(tmp_path, os.O_RDONLY)
+    writer = WriterProcess.start(sys.executable, root, root, 0, 1 << 20)
+    try:
+        assert writer.write(request("a", "b\0", "c"), []).failed == [1]
+    finally:
+        writer.stop()
+        writer.close()
+        os.close(root)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a", "c"]
 
 
 # -- what they can't write ---------------------------------------------------------------------------------------------

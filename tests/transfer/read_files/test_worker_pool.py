@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import mmap
 import os
 import random
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from multiprocessing import Pipe
 from pathlib import Path
 
 import pytest
@@ -234,6 +238,39 @@ def files_of(*paths: Path, size: int | None = None) -> ScannedFiles:
     return ScannedFiles(
         list(map(str, paths)), sizes, [state.st_mtime_ns for state in states], [state.st_ctime_ns for state in states]
     )
+
+
+def test_a_name_that_the_system_can_not_have_fails_alone(reader: WorkerProcess, folder: Path) -> None:
+    bad = ScannedFiles(["b\0"], [1], [0], [0])
+    assert reader.read(bad, TINY) is None
+    assert reader.read(files_of(folder / "same"), TINY) is not None
+
+
+def test_a_reply_that_is_no_reply_ends_it(folder: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    ours, theirs = Pipe()
+    reader = WorkerProcess(process, ours, mmap.mmap(-1, 4096))
+    theirs.send_bytes(b"\xc1")
+    with process, pytest.raises(Lost):
+        reader.read(files_of(folder / "same"), TINY)
+    assert process.returncode is not None
+    reader.close()
+    theirs.close()
+
+
+def test_no_descriptor_is_left(repo: Repo, folder: Path, started: list[WorkerProcess]) -> None:
+    """Not even until the next run of the garbage collector, which a program may have turned off."""
+    gc.disable()
+    try:
+        left = []
+        for _ in range(3):
+            repo.upload(folder, message="m", rehash=True)
+            assert started
+            started.clear()
+            left.append(len(os.listdir("/proc/self/fd")))
+    finally:
+        gc.enable()
+    assert left[0] == left[1] == left[2]
 
 
 def test_a_process_says_chunks_and_frames(reader: WorkerProcess, folder: Path) -> None:

@@ -14,7 +14,7 @@ from sheaf.fork import Lock
 
 __all__ = ["Bulk"]
 
-_SPAN = Span(40 << 20, 1 << 20)  # a whole pack in one request, even if some of it is not needed
+_SPAN = Span(40 << 20, 1 << 20, 80 << 20)  # a whole pack in one request, even if some of it is not needed
 _SMALL = 32 << 10  # average bytes of a file up to which one thread at a time extracts files
 
 
@@ -32,11 +32,11 @@ class Bulk:
         """
         whole = [b""] * batch.num_rows
         size = batch["size"].to_numpy()
-        gathered = self._contents.gather(batch, _SPAN).result()
-        # Several threads that extract small files only wait for Python's lock, twice a file.
-        with self._turn if sum(map(len, gathered.ranges)) < _SMALL * batch.num_rows else nullcontext():
-            for row, data in self._contents.gathered_files(batch, gathered):
-                whole[row] = bytes(data)
+        for gathered in self._contents.gather(batch, _SPAN).results():
+            # Several threads that extract small files only wait for Python's lock, twice a file.
+            with self._turn if sum(map(len, gathered.ranges)) < _SMALL * batch.num_rows else nullcontext():
+                for row, data in self._contents.gathered_files(batch, gathered):
+                    whole[row] = bytes(data)
         for row in np.flatnonzero(~is_gathered(batch) & (size > 0)).tolist():
             whole[row] = self._contents.read(entry_at(batch, row))
         return whole

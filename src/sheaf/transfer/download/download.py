@@ -128,7 +128,9 @@ class _Job:
         is_done = False
         try:
             filled = self._count(partial) if partial.is_installing else self._fill(partial, overwrite=force)
-            self._place(partial, overwrite=force, keep_folders=adds and not force)
+            moved = self._place(partial, overwrite=force, keep_folders=adds and not force)
+            if self.cache is not None and 2 * moved > filled.files:
+                self.cache.drop_written()
             is_done = True
         finally:
             partial.close(is_done=is_done)
@@ -174,11 +176,13 @@ class _Job:
         partial.start_installing(filled.erased, ((each.path, each.reason) for each in filled.damaged))
         return filled
 
-    def _place(self, partial: PartialFolder, *, overwrite: bool, keep_folders: bool) -> None:
+    def _place(self, partial: PartialFolder, *, overwrite: bool, keep_folders: bool) -> int:
+        """Move the files; return the number of those that were moved one by one."""
         placing = Installation(partial.tree, self.fd, overwrite)
         placing.run()
         skip = placing.existed if keep_folders else ()
         restore_folders(self.selection.folders(self.tree), self.fd, skip=skip)
+        return placing.files
 
     def _count(self, partial: PartialFolder) -> Filled:
         """Return what an earlier attempt fetched: everything except erased and damaged files."""

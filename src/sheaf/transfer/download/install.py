@@ -32,13 +32,15 @@ class Installation:
     """Move everything below ``source`` to ``dest``, two descriptors on one file system.
 
     ``overwrite``: replace existing files and symlinks; folders are never replaced. ``existed``: the folders that
-    existed before, known after :meth:`run`.
+    existed before, known after :meth:`run`. ``files``: the number of files that were moved one by one, which changes
+    their ctime.
     """
 
     source: int
     dest: int
     overwrite: bool
     existed: set[str] = field(default_factory=set)
+    files: int = 0
 
     def run(self) -> None:
         """Move everything; ``source`` is empty afterwards. Raises Refused if a path is occupied; Denied, NoSpace."""
@@ -74,6 +76,7 @@ class Installation:
         if there and is_folder and stat.S_ISDIR(there):
             return False
         _check_free(path, there, is_folder=is_folder, overwrite=self.overwrite or not is_folder)
+        self.files += not is_folder
         if is_folder or self.overwrite:
             os.rename(name, name, src_dir_fd=source, dst_dir_fd=dest)
         else:

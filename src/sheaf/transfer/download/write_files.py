@@ -92,8 +92,9 @@ class Filling:
                 self._add(filled, pending.popleft().result())
         finally:
             self._over.set()
-            self._writers.close()
+            self._writers.stop()
             pool.shutdown(cancel_futures=True)
+            self._writers.close()
         return filled
 
     def _add(self, filled: Filled, done: Filled) -> None:

@@ -33,7 +33,8 @@ MAX_CACHE_BYTES: Final = 1 << 30
 _MAGIC: Final = b"sheaf stat cache 1\n".ljust(24)
 _HEAD: Final = struct.Struct("<24sQ")
 _DIGEST: Final = 32
-#: A file whose ctime or mtime is this close to the scan may change again without changing its times.
+#: A file whose ctime or mtime is this close to the scan may change again without changing its times: file systems round
+#: them to ticks of some milliseconds, or on some systems up to two seconds.
 _RACY_NS: Final = 2_000_000_000
 _U64: Final = np.dtype("<u8")
 _I64: Final = np.dtype("<i8")
@@ -170,11 +171,21 @@ class StatCache:
             self.news += int(np.count_nonzero(news))
 
     def add_written(self, files: FileStates) -> None:
-        """Add files that were just written. :meth:`save` leaves out those that are still too young then."""
+        """Add files that were just written, as they were then. :meth:`save` leaves out those that are still too young.
+
+        Files that are renamed one by one afterwards get another ctime, so that they are not known any more. This does not
+        notice an edit of the same size in the very tick of the clock in which a file was written, if the time of
+        modification is set back: its state is then the same. Files are written in a folder that only downloads use.
+        """
         self.has_written = True
         self.news += len(files.ino)
         columns = {"dev": files.dev, "ino": files.ino, "size": files.size, "mtime": files.mtime, "ctime": files.ctime}
         self.found.add({"key": _key(files.ino, files.dev), "content": files.content, **columns})
+
+    def drop_written(self) -> None:
+        """Forget what was added: the states of most files have changed since, so that a scan is worth its time."""
+        self.found.close()
+        self.has_written, self.news = False, 0
 
     def save(self, now: int | None = None) -> bool:
         """Replace the file by what was added. Returns False if it can't be written, which only costs time later.

@@ -82,7 +82,8 @@ class _Reading:
         for path, size, mtime, ctime in zip(asked.paths, asked.size, asked.mtime, asked.ctime, strict=True):
             try:
                 read = read_whole(os.fsdecode(path), size, mtime, ctime)
-            except SheafError:
+            except (OSError, ValueError, SheafError):
+                # The requesting thread reads these files, and reports what is wrong.
                 return b""
             if read is None or read[1] is not None:
                 return b""

@@ -16,26 +16,26 @@ from __future__ import annotations
 import mmap
 import os
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from pathlib import Path
 from queue import Empty, SimpleQueue
-from tempfile import TemporaryFile
-from typing import IO, Final
+from typing import Final, TypeVar
 
 import msgspec
 
 from sheaf.engine.chunks.compress import Frame
 from sheaf.format.store_v1 import Chunker
 from sheaf.transfer.read_files.worker import HASH, ROOM, Chunks, Frames, FramesRequest, Paths
+from sheaf.transfer.worker_process import python_to_start, release, start_worker
 
 __all__ = ["Lost", "Readers", "ScannedFiles", "WorkerProcess"]
 
+_MODULE: Final = "sheaf.transfer.read_files.worker"
 _MOST: Final = 6  # the process that stores what they read can't keep up with more
+
+T = TypeVar("T")
 
 
 class Lost(Exception):
@@ -78,22 +78,7 @@ class WorkerProcess:
     @classmethod
     def start(cls, python: str) -> WorkerProcess:
         """Start a worker. Raises OSError if the system allows no more processes."""
-        ours, theirs = Pipe()
-        with theirs, _memory() as file:
-            command = [
-                python,
-                "-P",
-                "-m",
-                "sheaf.transfer.read_files.worker",
-                str(theirs.fileno()),
-                str(file.fileno()),
-            ]
-            # A worker needs no stderr: a file that fails there is read again here, which reports the error.
-            quiet = subprocess.DEVNULL
-            process = subprocess.Popen(
-                command, stdin=quiet, stdout=quiet, stderr=quiet, pass_fds=[theirs.fileno(), file.fileno()]
-            )
-            return cls(process, ours, mmap.mmap(file.fileno(), ROOM))
+        return cls(*start_worker(python, _MODULE, ROOM))
 
     def read(self, files: ScannedFiles, chunker: Chunker) -> _Read | None:
         """Read files in the worker. Return None if they are too large, or not all as scanned. Raises Lost."""
@@ -102,12 +87,12 @@ class WorkerProcess:
         asked = Paths(chunker, list(map(os.fsencode, files.paths)), files.size, files.mtime, files.ctime)
         if not (reply := self._ask(asked)):
             return None
-        said = msgspec.msgpack.decode(reply, type=Chunks)
+        said = self._decoded(reply, Chunks)
         return _Read(self, _hashes(said.hashes), said.counts, _hashes(said.chunk_hashes), said.chunk_sizes)
 
     def frames(self, wanted: Sequence[int]) -> list[Frame]:
         """Return the compressed frames of some chunks, by number; valid until the next call. Raises Lost."""
-        said = msgspec.msgpack.decode(self._ask(FramesRequest(list(wanted))), type=Frames)
+        said = self._decoded(self._ask(FramesRequest(list(wanted))), Frames)
         data = memoryview(self.memory)
         frames: list[Frame] = []
         at = 0
@@ -123,6 +108,17 @@ class WorkerProcess:
         """
         self.process.kill()
         self.process.wait()
+
+    def close(self) -> None:
+        """Close the descriptors, once the process has ended and no thread uses it."""
+        release(self.connection, self.memory)
+
+    def _decoded(self, reply: bytes, what: type[T]) -> T:
+        try:
+            return msgspec.msgpack.decode(reply, type=what)
+        except msgspec.DecodeError as error:
+            self.stop()
+            raise Lost from error
 
     def _ask(self, question: Paths | FramesRequest) -> bytes:
         try:
@@ -145,7 +141,7 @@ class Readers:
     def expect(self, files: int) -> None:
         """Announce that ``files`` more small files will be read; starts the workers if these are many."""
         before, self._expected = self._expected, self._expected + files
-        if before < self.many <= self._expected and (python := _python()):
+        if before < self.many <= self._expected and (python := python_to_start()):
             for _ in range(min(self.count, _MOST)):
                 try:
                     reader = WorkerProcess.start(python)
@@ -169,23 +165,15 @@ class Readers:
         self._idle.put(reader)
 
     def close(self) -> None:
-        """End the workers."""
+        """End the workers, and close the descriptors of those that no thread uses."""
         for reader in self._all:
             reader.stop()
+        while True:
+            try:
+                self._idle.get_nowait().close()
+            except Empty:
+                return
 
 
 def _hashes(joined: bytes) -> list[bytes]:
     return [joined[at : at + HASH] for at in range(0, len(joined), HASH)]
-
-
-def _python() -> str | None:
-    """Return the Python to start, None in a program with an embedded Python: starting it would start the program."""
-    name = Path(sys.executable or "").name
-    return sys.executable if name.startswith("python") and not getattr(sys, "frozen", False) else None
-
-
-def _memory() -> IO[bytes]:
-    """Return a file of ``ROOM`` bytes that two processes map: in memory where the system supports it."""
-    file: IO[bytes] = open(os.memfd_create("sheaf-frames"), "w+b") if sys.platform == "linux" else TemporaryFile()  # noqa: SIM115
-    file.truncate(ROOM)
-    return file

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,12 +12,16 @@ import pyarrow as pa
 import pytest
 from tests.transfer.bundles import Item, Shelf
 
-from sheaf.engine.chunks.bulk.gather import WHOLE, is_gathered
+from sheaf.engine.chunks.bulk import gather
+from sheaf.engine.chunks.bulk.gather import WHOLE, Gathering, PackRange, Span, is_gathered
+from sheaf.engine.chunks.wants import FRAME
 from sheaf.engine.manifest.tree import entry_at
 from sheaf.errors import Corrupt, SheafError
 from sheaf.format import keys
+from sheaf.format.recipe_v1 import Row, decode_rows
 from sheaf.model.entries import ChunkPlace, RecipePlace
 from sheaf.storage.memory import MemoryBackend
+from sheaf.storage.port import Buffer
 from sheaf.storage.wrappers.count import Call, CountBackend
 
 KiB = 1 << 10
@@ -34,6 +39,7 @@ class Gatherer:
     batch: pa.RecordBatch
     erased: list[str] = field(default_factory=list)
     damaged: dict[str, SheafError] = field(default_factory=dict)
+    held: list[int] = field(default_factory=list)  # the bytes that were in memory at once
 
     @classmethod
     def of(cls, items: dict[str, Item]) -> Gatherer:
@@ -47,9 +53,20 @@ class Gatherer:
 
     def read(self, *, report: bool = False) -> dict[str, bytes]:
         contents = self.shelf.contents
-        gathered = contents.gather(self.batch).result()
         told = (lambda row: self.erased.append(self.name(row)), self._lost) if report else ()
-        return {self.name(row): bytes(data) for row, data in contents.gathered_files(self.batch, gathered, None, *told)}
+        found: dict[str, bytes] = {}
+        for gathered in contents.gather(self.batch).results():
+            self.held.append(sum(map(len, gathered.ranges)))
+            for row, data in contents.gathered_files(self.batch, gathered, None, *told):
+                assert self.name(row) not in found, "yielded once"
+                found[self.name(row)] = bytes(data)
+        return found
+
+    def set(self, name: str, values: list[object]) -> None:
+        """Replace a column."""
+        at = self.batch.schema.get_field_index(name)
+        field_ = self.batch.schema.field(at)
+        self.batch = self.batch.set_column(at, field_, pa.array(values, field_.type))
 
     def _lost(self, row: int, error: SheafError) -> None:
         assert self.name(row) not in self.damaged, "named once"
@@ -198,3 +215,91 @@ def test_an_impossible_stored_length_is_named_and_not_fetched() -> None:
     reading.batch = reading.batch.set_column(at, reading.batch.schema.field(at), stored)
     assert reading.read(report=True) == {"b": items["b"]}
     assert "invalid stored size" in str(reading.damaged["a"])
+
+
+# -- what it costs, whatever the manifest says -------------------------------------------------------------------------
+
+
+def test_small_files_far_from_each_other_are_read_in_turns() -> None:
+    """Without the gaps they would take a request each; with them they take much more memory than their contents."""
+    items: dict[str, Item] = {}
+    for i in range(700):
+        items |= {f"{i:04}.jpg": noise(60_000, i), f"{i:04}.json": b"{%d}" % i}
+    reading = Gatherer.of(items)
+    reading.batch = reading.batch.filter(pa.array([name.endswith("json") for name in rows_of(reading.batch)]))
+    before = reading.requests()
+    assert reading.read() == {name: item for name, item in items.items() if name.endswith("json")}
+    assert max(reading.held) <= 16 << 20
+    assert len(reading.held) == 3
+    assert reading.requests() - before <= 8
+
+
+def test_chunks_elsewhere_are_fetched_in_turns() -> None:
+    """The chunks of these files are those of another one, in the same pack but with much between them."""
+    shared = [noise(300_000, i) for i in range(60)]
+    items: dict[str, Item] = {"0": b"".join(shared)}
+    items |= {f"a{i}": b"".join(shared[(i * 7 + k) % 60] for k in range(12)) for i in range(40)}
+    reading = Gatherer.of(items)
+    names = rows_of(reading.batch)
+    reading.batch = reading.batch.take(pa.array([row for name, row in names.items() if name != "0"]))
+    assert reading.read() == {name: item for name, item in items.items() if name != "0"}
+    assert max(reading.held) <= 50 << 20
+
+
+@pytest.mark.parametrize("live", [1 << 33, (1 << 63) - 1, -1, -(1 << 63), 0])
+def test_impossible_bytes_of_a_file_in_its_pack(live: int) -> None:
+    """They decide what is fetched with the recipe: too little only costs a second request, and too much nothing."""
+    items: dict[str, Item] = {f"m{i}": noise(900_000, i) for i in range(30)}
+    reading = Gatherer.of(items)
+    uses = reading.batch["packs"].to_pylist()
+    reading.set("packs", [[{**use, "live": live} for use in each] for each in uses])
+    assert reading.read() == items
+    assert max(reading.held) <= 40 << 20
+
+
+@pytest.mark.parametrize("live", [1 << 33, (1 << 63) - 1])
+def test_no_request_is_longer_than_a_span_and_a_frame(live: int) -> None:
+    reading = Gatherer.of({f"m{i}": noise(400_000, i) for i in range(20)})
+    uses = reading.batch["packs"].to_pylist()
+    reading.set("packs", [[{**use, "live": live} for use in each] for each in uses])
+    reading.set("offset", [(1 << 32) - 1 - i * 5_000_000 for i in range(20)])
+    asked: list[PackRange] = []
+
+    def fetch(each: PackRange) -> Future[Buffer | None]:
+        asked.append(each)
+        future: Future[Buffer | None] = Future()
+        future.set_result(None)
+        return future
+
+    span = Span()
+    turns = list(Gathering(reading.batch, fetch, span).results())
+    assert sorted(row for turn in turns for row in turn.lost) == list(range(20))
+    assert all(0 < each.end - each.start <= span.bytes + FRAME for each in asked)
+    assert len(turns) > 1
+
+
+def test_a_recipe_that_lists_more_bytes_than_its_file_has_is_not_followed() -> None:
+    """Each chunk may be as long as a frame can be, and a recipe lists thousands of them."""
+    items: dict[str, Item] = {"a": noise(200_000, 1), "b": noise(200_000, 2)}
+    reading = Gatherer.of(items)
+    unhurt = decode_rows
+
+    def longer(data: bytes, what: str) -> list[Row] | None:
+        rows = unhurt(data, what)
+        return rows and [(*row[:4], FRAME) for row in rows]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gather, "decode_rows", longer)
+        assert reading.read() == items
+    assert max(reading.held) <= 1 << 20
+
+
+def test_frames_that_overlap_and_are_empty() -> None:
+    items: dict[str, Item] = {f"s{i}": noise(3_000, i) for i in range(6)}
+    reading = Gatherer.of(items)
+    offset, stored = reading.batch["offset"].to_pylist(), reading.batch["stored"].to_pylist()
+    stored[0], stored[1], offset[3] = FRAME, 0, offset[2]
+    reading.set("stored", stored)
+    reading.set("offset", offset)
+    assert set(reading.read(report=True)) == {"s2", "s4", "s5"}
+    assert set(reading.damaged) == {"s0", "s1", "s3"}

@@ -31,6 +31,10 @@ __all__ = ["WHOLE", "FetchRange", "Frame", "Gathered", "Gathering", "PackRange",
 _SLICE_ROWS: Final = 2048  # enough to make the hand-over between threads cheap
 _SLICE_BYTES: Final = 8 << 20  # bounds the memory that is needed
 WHOLE: Final = 4 << 20  #: bytes; a larger file of several chunks is read as a stream, so that memory stays bounded
+_FRAMES: Final = WHOLE + (
+    1 << 20
+)  # bytes of the frames of such a file at most, since incompressible data grows a little
+_WASTE: Final = 3  # times the bytes of chunks may be fetched between them
 Location = tuple[bytes, int, int]  #: of a frame: pack, offset, stored length
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -50,10 +54,15 @@ FetchRange = Callable[[PackRange], "Future[Buffer | None]"]
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """``bytes`` fetched in one request; a gap of at most ``gap`` bytes is fetched too, instead of with a second request."""
+    """``bytes`` fetched in one request; a gap of at most ``gap`` bytes is fetched too, instead of with a second request.
+
+    ``most``: bytes fetched at once, in several requests. Other files wait for the next turn, however small they are: with
+    the gaps between them, small files may need much more memory than their contents.
+    """
 
     bytes: int = 8 << 20
     gap: int = GAP
+    most: int = 16 << 20
 
 
 class Frame(NamedTuple):
@@ -70,7 +79,8 @@ class Gathered:
     """Files whose frames were fetched, but not verified. Rows are numbers in the batch that was gathered.
 
     ``ranges``: the fetched bytes. ``frames``: the frames of each row, in the order in which the files are stored.
-    ``lost``: rows that must be read one by one, because bytes of theirs were moved, erased or damaged.
+    ``lost``: rows that must be read one by one, because bytes of theirs were moved, erased or damaged. ``rest``: rows that
+    come in the next turn.
     """
 
     size: list[int]
@@ -78,6 +88,7 @@ class Gathered:
     ranges: list[Buffer] = field(default_factory=list)
     frames: dict[int, Sequence[Frame]] = field(default_factory=dict)
     lost: list[int] = field(default_factory=list)
+    rest: list[int] = field(default_factory=list)
 
     def file(self, row: int) -> Buffer | None:
         """Return the verified content of a row, None if its bytes don't match."""
@@ -106,18 +117,39 @@ def slices(size: Ints) -> Iterator[tuple[int, int]]:
 class Gathering:
     """Fetches the frames of the rows for which :func:`is_gathered` is true. The first requests are sent immediately."""
 
-    def __init__(self, batch: pa.RecordBatch, fetch: FetchRange, span: Span | None = None) -> None:
+    def __init__(
+        self, batch: pa.RecordBatch, fetch: FetchRange, span: Span | None = None, rows: Sequence[int] | None = None
+    ) -> None:
+        self._batch = batch
         self._fetch = fetch
         self._span = span or Span()
-        self._rows = _Located.of(batch)
+        self._rows = _Located.of(batch, rows)
         size, content = batch["size"].to_numpy().tolist(), batch["content"].to_numpy(zero_copy_only=False).tolist()
         self._found = Gathered(size, content)
         self._known: dict[bytes, list[tuple[int, int, int]]] = {}  # by pack: start, end and number of fetched ranges
         self._found.lost.extend(self._rows.odd)
-        self._runs = [(first, last, each, fetch(each)) for first, last, each in self._rows.runs(self._span)]
+        self._runs = [(first, last, each, fetch(each)) for first, last, each in self._planned()]
 
-    def result(self) -> Gathered:
-        """Wait for all bytes, and return them."""
+    def _planned(self) -> Iterator[tuple[int, int, PackRange]]:
+        """Yield what to fetch now; what is too much becomes the rest."""
+        total = 0
+        for first, last, each in self._rows.runs(self._span):
+            total += each.end - each.start
+            if first and total > self._span.most:
+                self._found.rest.extend(self._rows.row[first:].tolist())
+                return
+            yield first, last, each
+
+    def results(self) -> Iterator[Gathered]:
+        """Wait for the bytes of all files, and yield them, as many at a time as the span allows."""
+        gathered, self._found = self._result(), Gathered([], [])  # not referenced here while others are fetched
+        yield gathered
+        while rest := gathered.rest:
+            del gathered
+            gathered = Gathering(self._batch, self._fetch, self._span, rest)._result()
+            yield gathered
+
+    def _result(self) -> Gathered:
         recipes: list[tuple[int, bytes]] = []
         for first, last, each, future in self._runs:
             data = future.result()
@@ -125,6 +157,7 @@ class Gathering:
                 self._found.lost.extend(self._rows.row[first:last].tolist())
             else:
                 recipes += self._locate(first, last, each, data)
+        self._runs.clear()
         self._follow(recipes)
         return self._found
 
@@ -148,11 +181,16 @@ class Gathering:
         """Replace the frames of recipes by those of the chunks that they list; fetch what is in no range yet."""
         late: dict[int, list[Row]] = {}
         missing: set[Location] = set()
+        size = 0
         for row, recipe in recipes:
             listed = self._listed(row, recipe)
             if listed is None:
                 self._lose(row)
             elif there := self._find(row, listed):
+                size += sum(stored for _, _, stored in there)
+                if late and size > self._span.most // 2:
+                    self._postpone(row)
+                    continue
                 late[row] = listed
                 missing |= there
         for each, future in [(each, self._fetch(each)) for each in _ranges_of(missing, self._span)]:
@@ -167,8 +205,12 @@ class Gathering:
         del self._found.frames[row]
         self._found.lost.append(row)
 
+    def _postpone(self, row: int) -> None:
+        del self._found.frames[row]
+        self._found.rest.append(row)
+
     def _listed(self, row: int, recipe: bytes) -> list[Row] | None:
-        """Return the chunks that a recipe lists. None if it is damaged, lists parts, or doesn't match the file."""
+        """Return the chunks that a recipe lists. None if it is damaged, lists parts, doesn't match the file or is too long."""
         (frame,) = self._found.frames[row]
         try:
             data = unframe(memoryview(self._found.ranges[frame.range])[frame.at : frame.at + frame.stored], "a recipe")
@@ -177,7 +219,7 @@ class Gathering:
             return None
         if listed is None or sum(chunk[1] for chunk in listed) != self._found.size[row]:
             return None
-        return listed if all(chunk[4] <= FRAME for chunk in listed) else None
+        return listed if sum(chunk[4] for chunk in listed) <= _FRAMES else None
 
     def _find(self, row: int, listed: list[Row]) -> set[Location]:
         """Note where the chunks of a file are. Return those that are in no range."""
@@ -219,17 +261,22 @@ class _Located:
     odd: list[int]
 
     @classmethod
-    def of(cls, batch: pa.RecordBatch) -> _Located:
+    def of(cls, batch: pa.RecordBatch, rows: Sequence[int] | None) -> _Located:
         wanted = is_gathered(batch)
+        if rows is not None:
+            chosen = np.zeros(len(wanted), np.bool_)
+            chosen[rows] = True
+            wanted &= chosen
         is_odd = wanted & (batch["stored"].fill_null(0).to_numpy() > FRAME)
         row = np.flatnonzero(wanted & ~is_odd)
-        chosen = batch if len(row) == batch.num_rows else batch.take(pa.array(row))
-        packs = chosen["pack"].dictionary_encode()
+        located = batch if len(row) == batch.num_rows else batch.take(pa.array(row))
+        packs = located["pack"].dictionary_encode()
         pack = packs.indices.to_numpy().astype(np.int64)
-        offset, stored = (chosen[name].to_numpy().astype(np.int64) for name in ("offset", "stored"))
+        offset, stored = (located[name].to_numpy().astype(np.int64) for name in ("offset", "stored"))
         order = np.lexsort((offset, pack))
-        begin = np.maximum(offset + stored - np.maximum(_live(chosen), stored), 0)
-        recipe = chosen["recipe"].take(pa.array(order)).to_numpy(zero_copy_only=False).tolist()
+        # A manifest may say anything. What is missing because of that is fetched in the second step.
+        begin = np.maximum(offset + stored - np.clip(_live(located), stored, stored + _FRAMES), 0)
+        recipe = located["recipe"].take(pa.array(order)).to_numpy(zero_copy_only=False).tolist()
         where = begin[order], offset[order], stored[order]
         odd: list[int] = np.flatnonzero(is_odd).tolist()
         return cls(row[order], pack[order], packs.dictionary.to_pylist(), *where, recipe, odd)
@@ -246,13 +293,15 @@ class _Located:
         first, edges = 0, [*(np.flatnonzero(new) + 1).tolist(), len(end)]
         for edge in edges:
             while first < edge:
-                limit = max(int(self.begin[first]) + span.bytes, int(end[first]))
-                last = first + int(np.searchsorted(end[first:edge], limit, side="right"))
+                # Frames of a damaged manifest may overlap: a later one may end before an earlier one.
+                ends = np.maximum.accumulate(end[first:edge])
+                limit = max(int(self.begin[first]) + span.bytes, int(ends[0]))
+                last = first + int(np.searchsorted(ends, limit, side="right"))
                 low = int(self.begin[first:last].min())
                 if first and self.pack[first - 1] == self.pack[first]:
                     # What precedes is in the range before.
                     low = max(low, min(int(end[first - 1]), int(self.offset[first])))
-                yield first, last, PackRange(self.packs[self.pack[first]], low, int(end[last - 1]))
+                yield first, last, PackRange(self.packs[self.pack[first]], low, int(ends[last - first - 1]))
                 first = last
 
 
@@ -270,19 +319,24 @@ def _live(batch: pa.RecordBatch) -> Ints:
     packs = pa.concat_arrays([inner.field("pack"), batch["pack"]]).dictionary_encode().indices.to_numpy()
     is_own = packs[: len(inner)] == packs[len(inner) :][owner]
     live = np.where(is_own, inner.field("live").to_numpy(), 0)
-    return np.bincount(owner, live, batch.num_rows).astype(np.int64)
+    # As floating-point numbers, sums of hostile values are large, not negative.
+    return np.clip(np.bincount(owner, live, batch.num_rows), 0, 1 << 40).astype(np.int64)
 
 
 def _ranges_of(missing: set[Location], span: Span) -> Iterator[PackRange]:
     """Yield what to fetch for some frames: neighbours in one pack, without big gaps."""
     current: PackRange | None = None
+    useful = wasted = 0
     for pack, offset, stored in sorted(missing):
         end = offset + stored
         if current is not None:
-            if pack == current.pack and offset - current.end <= span.gap and end - current.start <= span.bytes:
+            gap = max(offset - current.end, 0)
+            is_near = pack == current.pack and gap <= span.gap and end - current.start <= span.bytes
+            if is_near and wasted + gap <= _WASTE * (useful + stored):
                 current = PackRange(pack, current.start, max(end, current.end))
+                useful, wasted = useful + stored, wasted + gap
                 continue
             yield current
-        current = PackRange(pack, offset, end)
+        current, useful, wasted = PackRange(pack, offset, end), stored, 0
     if current is not None:
         yield current

@@ -38,9 +38,10 @@ def read_files(
         # The next files are fetched while these are used.
         while pending and (len(pending) > 1 or start == end):
             first, part, gathering = pending.popleft()
-            told = (callback and partial(_report, callback, first) for callback in (on_erased, on_damaged))
-            for row, data in read_gathered(source, part, gathering.result(), None, *told):
-                yield first + row, data
+            told = [callback and partial(_report, callback, first) for callback in (on_erased, on_damaged)]
+            for gathered in gathering.results():
+                for row, data in read_gathered(source, part, gathered, None, *told):
+                    yield first + row, data
 
 
 def read_gathered(

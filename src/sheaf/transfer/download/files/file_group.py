@@ -133,30 +133,33 @@ class _Group:
         if not wanted:
             return
         chosen = self.batch if len(wanted) == self.batch.num_rows else self.batch.take(pa.array(wanted))
-        gathered = self.of.contents.gather(chosen).result()
-        left = self._hand_over(gathered, wanted)
-        self.of.ensure_needed()
-        if left:
-            self._write_here(self._found(chosen, gathered, wanted, left))
+        # Those of no bytes are written with the first ones.
+        empty = [i for i, row in enumerate(wanted) if not self.rows.size[row]]
+        for gathered in self.of.contents.gather(chosen).results():
+            left = self._hand_over(gathered, sorted([*gathered.frames, *gathered.lost, *empty]), wanted)
+            empty = []
+            self.of.ensure_needed()
+            if left:
+                self._write_here(self._found(chosen, gathered, wanted, left))
 
     # -- in a worker process -------------------------------------------------------------------------------------------
 
-    def _hand_over(self, gathered: Gathered, wanted: list[int]) -> list[int]:
-        """Let a worker write files; return the numbers in ``wanted`` of those that it doesn't write."""
+    def _hand_over(self, gathered: Gathered, numbers: list[int], wanted: list[int]) -> list[int]:
+        """Let a worker write some files, by their numbers in ``wanted``; return those that it doesn't write."""
         lost = set(gathered.lost)
-        able = [i for i in range(len(wanted)) if i not in lost]
+        able = [i for i in numbers if i not in lost]
         if not able or not self.of.writers.has_room(gathered):
-            return list(range(len(wanted)))
+            return numbers
         try:
             with self.of.writers.one(wait=not self.of.turns.are_over) as writer:
                 if writer is None:
-                    return list(range(len(wanted)))
+                    return numbers
                 columns = self.rows.folder, self.rows.name, self.rows.mode, self.rows.mtime
                 said = writer.write(request_of(gathered, able, wanted, columns), gathered.ranges)
         except LostWriter:
             self.of.ensure_needed()
             missing = set(self._incomplete([wanted[i] for i in able]))
-            return [i for i, row in enumerate(wanted) if row in missing or i in lost]
+            return [i for i in numbers if wanted[i] in missing or i in lost]
         failed = {able[k] for k in said.failed}
         self._note_written(said, [wanted[i] for i in able if i not in failed])
         return sorted(lost | failed)
@@ -166,7 +169,8 @@ class _Group:
         sizes, times = ([column[row] for row in rows] for column in (self.rows.size, self.rows.mtime))
         contents = np.frombuffer(b"".join(self.rows.content[row] for row in rows), np.uint8).reshape(len(rows), 32)
         dev, ino = np.frombuffer(said.dev, np.uint64), np.frombuffer(said.ino, np.uint64)
-        is_there = ino != 0
+        is_there = np.ones(len(ino), np.bool_)
+        is_there[said.failed] = False
         ctime = np.frombuffer(said.ctime, np.int64)
         columns = dev[is_there], ino[is_there], np.array(sizes, np.int64), np.array(times, np.int64), ctime[is_there]
         self._note(rows, FileStates(*columns, contents))

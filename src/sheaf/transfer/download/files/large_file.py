@@ -101,11 +101,12 @@ class LargeFiles:
         hash_rest(fd, hasher)
         self.meter.add_bytes(had)
         pending: deque[Future[None]] = deque()
+        appended = _Appended(fd, self.meter)
         writer = Threads(1, thread_name_prefix="sheaf-write-large")
         try:
             for blocks in self.contents.block_groups(entry, had):
                 self.ensure_needed()
-                pending.append(writer.submit(self._write, fd, blocks))
+                pending.append(writer.submit(appended.write, blocks))
                 for block in blocks:
                     hasher.update(block)
                 if len(pending) > _GROUPS:
@@ -118,9 +119,25 @@ class LargeFiles:
         end_sparse(fd)
         return entry.kind == Kind.EXTERNAL or hasher.digest() == entry.content
 
-    def _write(self, fd: int, blocks: Sequence[Buffer]) -> None:
-        for block in blocks:
-            write_sparse(fd, block)
+
+@dataclass(slots=True)
+class _Appended:
+    """Appends blocks to a file, until a write fails: a later block would be in the wrong place."""
+
+    fd: int
+    meter: Meter
+    has_failed: bool = False
+
+    def write(self, blocks: Sequence[Buffer]) -> None:
+        """Append blocks; do nothing if an earlier write has failed, whose error its caller gets."""
+        if self.has_failed:
+            return
+        try:
+            for block in blocks:
+                write_sparse(self.fd, block)
+        except BaseException:
+            self.has_failed = True
+            raise
         self.meter.add_bytes(sum(map(len, blocks)))
 
 

@@ -14,8 +14,9 @@ NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def write_file(folder: int, name: str, data: Buffer, mode: int, mtime: int, masked: int) -> os.stat_result:
-    """Write a file with its mode and time below a descriptor, and return its state. Raises OSError, and leaves no file then.
+    """Write a file with its mode and time below a descriptor, and return its state. Raises OSError.
 
+    What was written before an error is removed, unless another file has the name now.
     ``masked``: the permission bits that a new file doesn't get.
     """
     fd = os.open(name, NEW, mode, dir_fd=folder)
@@ -30,10 +31,20 @@ def write_file(folder: int, name: str, data: Buffer, mode: int, mtime: int, mask
         os.utime(fd, ns=(mtime, mtime))
         return os.fstat(fd)
     except BaseException:
-        os.unlink(name, dir_fd=folder)
+        _remove_own(fd, name, folder)
         raise
     finally:
         os.close(fd)
+
+
+def _remove_own(fd: int, name: str, folder: int) -> None:
+    """Remove the name of an open file, unless it names another file now."""
+    try:
+        if os.path.samestat(os.fstat(fd), os.stat(name, dir_fd=folder, follow_symlinks=False)):
+            os.unlink(name, dir_fd=folder)
+    except OSError:
+        # The next attempt finds by its hash that the file is not complete.
+        return
 
 
 def _write_all(fd: int, data: Buffer) -> None:

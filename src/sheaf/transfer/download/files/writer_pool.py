@@ -13,17 +13,13 @@ from __future__ import annotations
 import mmap
 import os
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import accumulate
-from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from pathlib import Path
 from queue import Empty, SimpleQueue
-from tempfile import TemporaryFile
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -32,6 +28,7 @@ from sheaf.engine.chunks.bulk.gather import Gathered
 from sheaf.engine.core_limits import Limits
 from sheaf.storage.port import Buffer
 from sheaf.transfer.download.files.writer_process import WriteRequest, Written
+from sheaf.transfer.worker_process import python_to_start, release, start_worker
 
 __all__ = ["LostWriter", "WriterProcess", "Writers", "request_of"]
 
@@ -58,20 +55,8 @@ class WriterProcess:
         ``lock``: a locked descriptor, which stays locked until the worker has ended, even if this process is killed.
         ``masked``: the permission bits that new files don't get. ``room``: bytes of the shared memory.
         """
-        ours, theirs = Pipe()
-        with theirs, _memory(room) as file:
-            passed = (theirs.fileno(), file.fileno(), root, lock)
-            numbers = (theirs.fileno(), file.fileno(), room, root, masked)
-            # A worker needs no stderr: a file that fails there is written again here, which reports the error.
-            quiet = subprocess.DEVNULL
-            process = subprocess.Popen(
-                [python, "-P", "-m", _MODULE, *map(str, numbers)],
-                stdin=quiet,
-                stdout=quiet,
-                stderr=quiet,
-                pass_fds=passed,
-            )
-            return cls(process, ours, mmap.mmap(file.fileno(), room))
+        numbers = room, root, masked, os.getpid()
+        return cls(*start_worker(python, _MODULE, room, numbers, [root, lock]))
 
     def write(self, request: WriteRequest, ranges: Sequence[Buffer]) -> Written:
         """Write files whose frames are in ``ranges``, which follow each other in the memory. Raises LostWriter."""
@@ -84,7 +69,9 @@ class WriterProcess:
         try:
             self.connection.send_bytes(msgspec.msgpack.encode(request))
             return msgspec.msgpack.decode(self.connection.recv_bytes(), type=Written)
-        except (EOFError, OSError) as error:
+        except (EOFError, OSError, msgspec.DecodeError) as error:
+            # It must not write what this process writes instead.
+            self.stop()
             raise LostWriter from error
 
     def stop(self) -> None:
@@ -94,6 +81,10 @@ class WriterProcess:
         """
         self.process.kill()
         self.process.wait()
+
+    def close(self) -> None:
+        """Close the descriptors, once the process has ended and no thread uses it."""
+        release(self.connection, self.memory)
 
 
 def request_of(
@@ -115,7 +106,9 @@ def request_of(
 
 @dataclass(slots=True)
 class Writers:
-    """Up to ``count`` workers for files below ``root``, started once there is much to write. Call ``close`` at the end.
+    """Up to ``count`` workers for files below ``root``, started once there is much to write.
+
+    Call ``stop`` at the end, and ``close`` once no thread uses them.
 
     ``lock``, ``masked``: as in :meth:`WriterProcess.start`.
     """
@@ -140,7 +133,7 @@ class Writers:
             self._start()
 
     def _start(self) -> None:
-        python = _python()
+        python = python_to_start()
         if python is None:
             return
         assert self._all is not None
@@ -180,20 +173,12 @@ class Writers:
             # None lets the threads go on that wait for a worker.
             self._idle.put(writer)
 
-    def close(self) -> None:
-        """End the workers."""
+    def stop(self) -> None:
+        """End the workers, even while threads wait for their answers."""
         for writer in self._all or ():
             writer.stop()
 
-
-def _python() -> str | None:
-    """Return the Python to start, None in a program with an embedded Python: starting it would start the program."""
-    name = Path(sys.executable or "").name
-    return sys.executable if name.startswith("python") and not getattr(sys, "frozen", False) else None
-
-
-def _memory(size: int) -> IO[bytes]:
-    """Return a file of ``size`` bytes that two processes map: in memory where the system supports it."""
-    file: IO[bytes] = open(os.memfd_create("sheaf-files"), "w+b") if sys.platform == "linux" else TemporaryFile()  # noqa: SIM115
-    file.truncate(size)
-    return file
+    def close(self) -> None:
+        """Close the descriptors of the workers, once they have ended and no thread uses them."""
+        for writer in self._all or ():
+            writer.close()
