@@ -31,9 +31,7 @@ __all__ = ["WHOLE", "FetchRange", "Frame", "Gathered", "Gathering", "PackRange",
 _SLICE_ROWS: Final = 2048  # enough to make the hand-over between threads cheap
 _SLICE_BYTES: Final = 8 << 20  # bounds the memory that is needed
 WHOLE: Final = 4 << 20  #: bytes; a larger file of several chunks is read as a stream, so that memory stays bounded
-_FRAMES: Final = WHOLE + (
-    1 << 20
-)  # bytes of the frames of such a file at most, since incompressible data grows a little
+_FRAMES: Final = WHOLE + (1 << 20)  # bytes of the frames of such a file at most: incompressible data grows a little
 _WASTE: Final = 3  # times the bytes of chunks may be fetched between them
 Location = tuple[bytes, int, int]  #: of a frame: pack, offset, stored length
 Ints = npt.NDArray[np.int64]
