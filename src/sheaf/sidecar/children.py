@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -22,6 +23,7 @@ __all__ = ["Account", "Child", "Children", "Signals"]
 _PR_SET_PDEATHSIG: Final = 1
 _READ: Final = 1 << 16
 _KEPT_LINES: Final = 50
+_ERROR: Final = re.compile(r"(?:^|: )(?:error|fatal): ", re.IGNORECASE)
 _ENDINGS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -49,12 +51,19 @@ class Child:
         return self.process.poll()
 
     @property
+    def ending(self) -> str:
+        """How it has ended."""
+        code = self.code or 0
+        return f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+
+    @property
     def reason(self) -> str:
         """Why it has failed, in its own words if it said any."""
-        said = [line for line in self.complaints if not line.startswith(("hint:", "INFO:"))]
-        code = self.code or 0
-        ended = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-        return f"{said[-1].removeprefix('ERROR: ').removeprefix('error: ')} ({ended})" if said else ended
+        lines = [line for line in self.complaints if not line.startswith(("hint:", "INFO:"))]
+        said = [line for line in lines if _ERROR.search(line)] or lines  # others are details, such as a statement
+        if not said:
+            return self.ending
+        return f"{said[-1].removeprefix('ERROR: ').removeprefix('error: ')} ({self.ending})"
 
     def signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):

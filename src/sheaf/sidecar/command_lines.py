@@ -9,8 +9,18 @@ from pathlib import Path
 from typing import Final
 
 from sheaf.errors import InvalidInput
+from sheaf.model.names import check_ref_name
 
-__all__ = ["FuseCommands", "MountCommand", "UploadCommand", "check_id_files", "parse_commands", "value_of", "without"]
+__all__ = [
+    "FuseCommands",
+    "MountCommand",
+    "UploadCommand",
+    "check_id_files",
+    "check_labels",
+    "parse_commands",
+    "value_of",
+    "without",
+]
 
 _SUPPORTED: Final = "only bundle and config commands supported."
 _UNFINISHED_BRANCH: Final = "unfinished"
@@ -68,6 +78,7 @@ class FuseCommands:
         if twice := [str(place) for place in places if places.count(place) > 1]:
             raise InvalidInput(f"{twice[0]}: two bundles are mounted there", "choose a folder for each mount")
         check_id_files(self.uploads)
+        check_labels(self.uploads)
 
 
 def check_id_files(uploads: Iterable[UploadCommand]) -> None:
@@ -75,6 +86,14 @@ def check_id_files(uploads: Iterable[UploadCommand]) -> None:
     files = [upload.id_file for upload in uploads if upload.id_file]
     for path in files:
         _check_id_file(path, files)
+
+
+def check_labels(uploads: Iterable[UploadCommand]) -> None:
+    """Raise InvalidInput for a label or branch that an upload could not set after hours of the application's work."""
+    for upload in uploads:
+        for option in ("--label", "--branch"):
+            if name := value_of(upload.words, option):
+                check_ref_name(name)
 
 
 def _check_id_file(path: Path, files: Sequence[Path]) -> None:

@@ -149,6 +149,12 @@ def test_where_the_data_is_can_be_said_for_all_databases(variables: dict[str, st
         ({"SIDECAR_CONFIG": "databases: [{name: x}, {name: x}]\n"}, {}, "database x: the name of two databases"),
         ({"SIDECAR_CONFIG": "databases: [{name: x}, {name: y}]\n"}, {}, "port 5432: the port of two databases"),
         (
+            {"SIDECAR_CONFIG": "databases: [{name: x}, {name: x.source, pgPort: 1}]\n"},
+            {},
+            "/pg_stage/x.source: two databases would use this folder",
+        ),
+        ({}, {"destRepo": "r", "destMessage": "m", "destLabel": "a b"}, "invalid label or branch name 'a b'"),
+        (
             {"SIDECAR_CONFIG": "databases: [{name: x}]\n"},
             {"pgPort": "1"},
             "it lists the databases, so a flag can't set pgPort",

@@ -17,6 +17,7 @@ from tests.sidecar.postgres.conftest import FakePostgres
 from sheaf.errors import InvalidInput, NotFound, Refused, SheafError, Unavailable
 from sheaf.sidecar.children import Children
 from sheaf.sidecar.command_lines import UploadCommand
+from sheaf.sidecar.postgres import dump
 from sheaf.sidecar.postgres.data_directory import ensure_without_tablespaces
 from sheaf.sidecar.postgres.database_parameters import Database
 from sheaf.sidecar.postgres.postgres_sidecar import PostgresSidecar
@@ -203,9 +204,11 @@ def test_a_server_that_does_not_start_says_why(tmp_path: Path, world: Make) -> N
 
 
 def _kill(it: _World) -> None:
-    (service,) = it.sidecar._services.values()
+    (service,) = it.sidecar._services
     assert service._server is not None
-    os.kill(int((service._server.scratch / "up").read_text()), signal.SIGKILL)
+    up = service._server.scratch / "up"
+    os.kill(int(up.read_text()), signal.SIGKILL)
+    up.unlink()  # a real server's socket refuses connections now
 
 
 def test_a_server_that_is_killed_is_noticed_and_recovers_before_it_is_saved(tmp_path: Path, world: Make) -> None:
@@ -224,6 +227,73 @@ def test_a_server_that_is_killed_is_noticed_and_recovers_before_it_is_saved(tmp_
     it.save(is_unfinished=True)
     assert (tmp_path / "data/db/global/pg_control").read_text() == "shut down\n"
     assert "--branch unfinished" in it.calls[-1]
+
+
+def test_a_server_that_is_killed_as_the_application_ends_gets_no_label(tmp_path: Path, world: Make) -> None:
+    words = ("bundle", "upload", "--path", str(tmp_path / "data/db"), "--message", "m", "--repo", "r", "--label", "l")
+    it = world(_database(tmp_path, upload=UploadCommand(words, "r")))
+    it.start()
+    _kill(it)
+    with pytest.raises(Unavailable, match="postgres db: it was not shut down cleanly, so the label was not set"):
+        it.save()
+    assert it.sidecar.bundles == ["id1"]
+    assert "--branch unfinished" in it.calls[-1]
+    assert "--label" not in it.calls[-1]
+
+
+def test_a_server_that_ends_without_an_error_does_not_blame_a_client(
+    tmp_path: Path, world: Make, installation: FakePostgres
+) -> None:
+    assert installation.bin_dir is not None
+    server = installation.bin_dir / "postgres"
+    server.write_text(server.read_text().replace("trap ", "echo 'FATAL:  no such database' >&2\ntrap "))
+    it = world(_database(tmp_path))
+    it.start()
+    _kill(it)
+    (service,) = it.sidecar._services
+    assert service._server is not None and service._server._process is not None
+    service._server._process.process.wait()
+    with pytest.raises(Unavailable, match="the server has ended: killed by signal 9"):
+        it.sidecar.watch()
+
+
+def test_a_vacuum_that_ends_the_server_does_not_keep_data_files_from_being_saved(
+    tmp_path: Path, world: Make, installation: FakePostgres
+) -> None:
+    assert installation.bin_dir is not None
+    kill = 'while [ "$1" != -h ]; do shift; done; kill -9 "$(cat "$2/up")"; rm "$2/up"; exit 1'
+    (installation.bin_dir / "vacuumdb").write_text(f"#!/bin/sh\n{kill}\n")
+    it = world(_database(tmp_path))
+    it.start()
+    it.save()
+    assert it.sidecar.bundles == ["id1"]
+    assert (tmp_path / "data/db/global/pg_control").read_text() == "shut down\n"
+
+
+def test_a_full_disk_does_not_keep_other_databases_from_being_saved(
+    tmp_path: Path, world: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = _database(tmp_path, "one", saves_dump=True)
+    it = world(full, _database(tmp_path, "two"))
+    it.start()
+    full.dump.mkdir()
+    (full.dump / "PG_VERSION").symlink_to("/dev/full")
+    monkeypatch.setattr(dump, "create_empty", lambda folder, account: folder.mkdir(exist_ok=True))
+    with pytest.raises(Unavailable, match="No space left on device"):
+        it.save()
+    assert len(it.sidecar.bundles) == 1
+
+
+def test_the_reason_of_a_failure_is_its_error_and_not_a_detail(
+    tmp_path: Path, world: Make, installation: FakePostgres
+) -> None:
+    assert installation.bin_dir is not None
+    said = "pg_dump: error: it is broken\nDETAIL:  more\nCommand was: ALTER ROLE x PASSWORD secret\n\n"
+    (installation.bin_dir / "pg_dump").write_text(f"#!/bin/sh\ncat >&2 <<E\n{said}E\nexit 1\n")
+    it = world(_database(tmp_path, saves_dump=True))
+    it.start()
+    with pytest.raises(Unavailable, match=r"pg_dump of postgres db: pg_dump: error: it is broken \(exit code 1\)"):
+        it.save()
 
 
 def test_a_database_that_can_not_be_saved_does_not_keep_others_from_being_saved(tmp_path: Path, world: Make) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 from pathlib import Path
@@ -141,10 +142,34 @@ def test_a_role_that_can_not_dump_is_said_before_the_application_starts(postgres
     assert 'role "alice" does not exist' in application.err
 
 
+def test_a_dump_has_databases_of_all_settings_and_what_was_in_tablespaces(postgres: PostgresPod) -> None:
+    place = postgres.data / "tablespace"
+    place.mkdir(mode=0o777)
+    place.chmod(0o777)
+    if os.geteuid() == 0:
+        shutil.chown(place, "postgres")
+    create = f"""
+        create tablespace ts location '{place}'; create table t tablespace ts as select 1 as id;
+        create database there tablespace ts; create database closed allow_connections false;
+        create database fixed
+    """
+    fix = "create table f as select 2 as id; alter database fixed set default_transaction_read_only = on; "
+    fill = f"{postgres.psql} -d fixed {_sql(fix)}"
+    sidecar = postgres.sidecar(*_saves("dump"), coord="first")
+    application = postgres.script(f"{postgres.psql} {_sql(create)} && {fill}", coord="first")
+    assert (application.end(), sidecar.end()) == (0, 0), application.err + sidecar.err
+    source = ["--source-repo", "dbs", "--source-label", "one"]
+    asked = "select id from t; select datname from pg_database where datname < 'p' order by 1"
+    assert _serve(postgres, asked, *source, coord="second") == ["1", "closed", "fixed"]
+    assert _serve(postgres, "select datname from pg_database where datname = 'there'", *source, coord="third") == [
+        "there"
+    ]
+
+
 def test_a_port_in_use_is_said_before_the_application_starts(postgres: PostgresPod) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", postgres.port))
         taken.listen()
         sidecar = postgres.sidecar(*_saves())
         assert sidecar.end() == 8
-    assert "error: postgres db: the server has ended: could not create any TCP/IP sockets" in sidecar.err
+    assert f"error: postgres db: port {postgres.port} of 127.0.0.1 is in use" in sidecar.err

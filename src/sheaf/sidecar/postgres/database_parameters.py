@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sheaf.errors import InvalidInput, SheafError
-from sheaf.sidecar.command_lines import UploadCommand, check_id_files
+from sheaf.sidecar.command_lines import UploadCommand, check_id_files, check_labels
 from sheaf.sidecar.coordination import POSTGRES, CoordinationFolders
 from sheaf.sidecar.fuse_parameters import Given
 from sheaf.sidecar.parameters import (
@@ -261,10 +261,13 @@ def _check(databases: Sequence[Database], id_file: Path | None) -> None:
     """Raise InvalidInput for what can't work together."""
     _ensure_distinct((f"database {each.name}" for each in databases), "the name of two databases", "name each")
     _ensure_distinct((f"port {each.port}" for each in databases), "the port of two databases", "set pgPort of each")
+    places = (str(path) for each in databases for path in (each.data, each.dump, each.downloaded))
+    _ensure_distinct(places, "two databases would use this folder", "give one of them another name")
     uploads = [each.upload for each in databases if each.upload]
     if id_file is not None and len(uploads) != 1:
         raise InvalidInput(f"-i {id_file}: {len(uploads)} databases are saved", "-i requires exactly one")
     check_id_files(uploads)
+    check_labels(uploads)
 
 
 def _ensure_distinct(names: Iterable[str], what: str, hint: str) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sheaf.errors import Bug, Refused, Unavailable
 from sheaf.sidecar.children import Account, Children
-from sheaf.sidecar.command_lines import UploadCommand
 from sheaf.sidecar.command_queue import Command
 from sheaf.sidecar.postgres.data_directory import (
     create_empty,
@@ -112,18 +111,20 @@ class DatabaseService:
         if self._server is not None:
             self._server.ensure_alive()
 
-    def save(self, upload: UploadCommand | None) -> Steps:
-        """Stop the server, and upload the database unless ``upload`` is None."""
+    def save(self, *, is_unfinished: bool) -> Steps:
+        """Stop the server, and upload the database if that is wanted."""
+        upload = self._database.upload
         server = self._server
         if server is None:
             raise Bug("the server was not started")
         yield from server.stop()
-        if not server.is_clean():  # it was killed: it has to recover what was committed
-            yield from server.start_private()
-            yield from server.stop()
-        server.ensure_clean()
+        was_killed = yield from self._recover(server)
         if upload is None:
             return
+        if (
+            is_unfinished or was_killed
+        ):  # a recovery has emptied unlogged tables, so that no reader may take it for the result
+            upload = upload.unfinished()
         if self._database.saves_dump:
             yield from server.start_private()
             yield from write_dump(server, self._database.dump)
@@ -132,6 +133,19 @@ class DatabaseService:
             ensure_without_tablespaces(self._database.data)
             yield from self._vacuum(server)
         yield from run_steps(upload_of(upload, self._installation.program, self.bundles), self._children)
+        if was_killed and not is_unfinished:
+            message = f"{server.name}: it was not shut down cleanly, so the label was not set"
+            raise Unavailable(message, "see branch unfinished, or run it again")
+
+    @staticmethod
+    def _recover(server: Server) -> Generator[str, None, bool]:
+        """Let a stopped server that was killed recover what was committed. Returns whether it was killed."""
+        if server.is_clean():
+            return False
+        yield from server.start_private()
+        yield from server.stop()
+        server.ensure_clean()
+        return True
 
     def _vacuum(self, server: Server) -> Steps:
         """Write now what a later vacuum would: each page would then change once more, and be stored once more."""
@@ -141,7 +155,7 @@ class DatabaseService:
         except Unavailable as error:  # such as another superuser's database: it is saved as it is
             self._report(f"sidecar: {error.message}; a later snapshot may cost more")
         yield from server.stop()
-        server.ensure_clean()
+        yield from self._recover(server)  # such as from a full disk: all was in the files before, and is in the log now
 
     def interrupt(self) -> None:
         """Ask the server to end."""

@@ -21,7 +21,14 @@ __all__ = ["check_superuser", "restore_dump", "write_dump"]
 
 _TEMPLATE: Final = "template1"  # there before any other database is restored
 _SQL: Final = ("-X", "-q", "-v", "ON_ERROR_STOP=1")
-_LIST: Final = "SELECT datname FROM pg_database WHERE datallowconn ORDER BY datname"
+#: A database that allows no connections can't be dumped. Nothing else would show that it is missing in the bundle.
+_OPEN: Final = "UPDATE pg_catalog.pg_database SET datallowconn = true WHERE NOT datallowconn AND datname <> 'template0'"
+#: A limit of -2 marks what an interrupted DROP DATABASE has left.
+_LIST: Final = (
+    "SELECT datname FROM pg_catalog.pg_database WHERE datname <> 'template0' AND datconnlimit <> -2 ORDER BY datname"
+)
+#: A dump does not contain tablespaces, so that nothing may be created in them.
+_ANYWHERE: Final = "--no-tablespaces"
 
 
 def check_superuser(server: Server) -> Steps:
@@ -35,12 +42,13 @@ def write_dump(server: Server, target: Path) -> Steps:
     create_empty(target / DATABASES, server.account)
     yield from server.run_client("pg_dumpall", ["--roles-only", "-l", _TEMPLATE, f"--file={target / ROLES}"])
     names = server.scratch / "names"
+    yield from server.run_client("psql", [*_SQL, "-d", _TEMPLATE, "-c", _OPEN])
     yield from server.run_client("psql", [*_SQL, "-A", "-t", "-0", "-d", _TEMPLATE, "-o", str(names), "-c", _LIST])
     for raw in names.read_bytes().split(b"\0"):
         if name := raw.decode("utf-8").strip("\n"):
             folder = target / DATABASES / _encode(name)
             # Uncompressed, so that a changed row changes the stored data around it and not the rest of the table.
-            options = ["--format=directory", "--compress=0", f"--file={folder}"]
+            options = ["--format=directory", "--compress=0", _ANYWHERE, f"--file={folder}"]
             yield from server.run_client("pg_dump", [*options, "-d", f"dbname={_quoted(name)}"])
     (target / VERSION).write_text(f"{server.programs.major}\n", encoding="ascii")
 
@@ -54,7 +62,7 @@ def restore_dump(server: Server, source: Path) -> Steps:
     yield from server.run_client("psql", [*_SQL, "-d", _TEMPLATE, "-f", str(roles)])
     for folder in sorted((source / DATABASES).iterdir(), key=lambda path: unquote(path.name) != _TEMPLATE):
         whole = [] if unquote(folder.name) == _TEMPLATE else ["--create", "--clean", "--if-exists"]
-        yield from server.run_client("pg_restore", ["--exit-on-error", *whole, "-d", _TEMPLATE, str(folder)])
+        yield from server.run_client("pg_restore", ["--exit-on-error", _ANYWHERE, *whole, "-d", _TEMPLATE, str(folder)])
     yield from server.run_client("vacuumdb", ["--all", "--analyze-only", "--quiet", "--maintenance-db", _TEMPLATE])
     remove(source)
 

@@ -31,8 +31,8 @@ class PostgresSidecar:
         self._children = children
         uploads = [each.upload for each in databases if each.upload]
         self._checks = CommandQueue(upload_checks(uploads, installation.program), children)
-        self._services = {each: DatabaseService(each, installation, children, report) for each in databases}
-        self._work = [StepRunner(service.start()) for service in self._services.values()]
+        self._services = [DatabaseService(each, installation, children, report) for each in databases]
+        self._work = [StepRunner(service.start()) for service in self._services]
 
     @property
     def waits_for(self) -> str:
@@ -42,7 +42,7 @@ class PostgresSidecar:
     @property
     def bundles(self) -> list[str]:
         """Ids of the bundles that were committed."""
-        return [id_ for service in self._services.values() for id_ in service.bundles]
+        return [id_ for service in self._services for id_ in service.bundles]
 
     def is_ready(self) -> bool:
         """Whether every server answers. Raises SheafError."""
@@ -52,17 +52,12 @@ class PostgresSidecar:
 
     def watch(self) -> None:
         """Raise Unavailable if a server has ended."""
-        for service in self._services.values():
+        for service in self._services:
             service.watch()
 
     def save(self, *, is_unfinished: bool) -> None:
         """Begin to stop the servers and to upload."""
-        self._work = []
-        for database, service in self._services.items():
-            upload = database.upload
-            if upload is not None and is_unfinished:
-                upload = upload.unfinished()
-            self._work.append(StepRunner(service.save(upload)))
+        self._work = [StepRunner(service.save(is_unfinished=is_unfinished)) for service in self._services]
 
     def is_saved(self) -> bool:
         """Whether all databases are saved. The first error is raised after all have ended."""
@@ -79,8 +74,8 @@ class PostgresSidecar:
 
     def stop(self) -> None:
         """End all processes."""
-        for service in self._services.values():
+        for service in self._services:
             service.interrupt()
         self._children.stop(_PATIENCE_S)
-        for service in self._services.values():
+        for service in self._services:
             service.close()

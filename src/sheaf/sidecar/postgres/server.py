@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -21,11 +24,17 @@ __all__ = ["Server"]
 
 _PROBE_PAUSE_S: Final = 0.2
 _PATIENCE_S: Final = 30.0
+_CONNECT_S: Final = 1.0
 _STATE: Final = "Database cluster state:"
 _CLEAN: Final = "shut down"
 _HAS_WAL_RECYCLE: Final = 12
 _PRIVATE_PORT: Final = 5432  # part of the name of its socket
 _HBA: Final = "local all all trust\n"
+#: Roles and databases may have other values, with which nothing could be restored or would take too long.
+_SESSION: Final = " ".join(
+    f"-c {name}" for name in ("default_transaction_read_only=off", "statement_timeout=0", "lock_timeout=0")
+)
+_LOOPBACK: Final = ("127.0.0.1", "::1")
 
 
 class Server:
@@ -60,7 +69,14 @@ class Server:
 
     def start(self, port: int) -> Steps:
         """Start it for the application, and wait until it answers."""
+        self._ensure_free(port)
         yield from self._start(port)
+
+    def _ensure_free(self, port: int) -> None:
+        """Raise Unavailable if the application could reach another server: this one starts if any address is free."""
+        for address in _LOOPBACK:
+            with suppress(OSError), socket.create_connection((address, port), timeout=_CONNECT_S):
+                raise Unavailable(f"{self.name}: port {port} of {address} is in use", "choose another with --port")
 
     def start_private(self) -> Steps:
         """Start it so that only :meth:`run` reaches it, whatever its own rules of access are."""
@@ -101,8 +117,10 @@ class Server:
         if self._process is None or self._process.code is None:
             return
         self._children.drain(self._process)
-        fatal = [line.partition("FATAL:")[2].strip() for line in self._process.complaints if "FATAL:" in line]
-        reason = fatal[-1] if fatal else self._process.reason
+        reason = self._process.ending
+        if self._process.code > 0:  # else the lines are those of clients that it has refused
+            fatal = [line.partition("FATAL:")[2].strip() for line in self._process.complaints if "FATAL:" in line]
+            reason = fatal[-1] if fatal else self._process.reason
         raise Unavailable(f"{self.name}: the server has ended: {reason}", "see the log of the sidecar")
 
     def interrupt(self) -> None:
@@ -135,14 +153,17 @@ class Server:
 
     def run(self, program: str, words: Sequence[str]) -> Steps:
         """Run one of its programs under its account."""
-        command = Command(
-            f"{program} of {self.name}", [self.programs[program], *words], is_quiet=True, account=self.account
-        )
+        yield from self._run(program, words, self.account)
+
+    def _run(self, program: str, words: Sequence[str], account: Account) -> Steps:
+        command = Command(f"{program} of {self.name}", [self.programs[program], *words], is_quiet=True, account=account)
         yield from run_steps(command, self._children)
 
     def run_client(self, program: str, words: Sequence[str]) -> Steps:
         """Run a program that connects to the private server as its superuser."""
-        yield from self.run(program, ["-h", str(self.scratch), "-p", str(_PRIVATE_PORT), "-U", self.owner, *words])
+        account = replace(self.account, environment={**self.account.environment, "PGOPTIONS": _SESSION})
+        place = ["-h", str(self.scratch), "-p", str(_PRIVATE_PORT), "-U", self.owner]
+        yield from self._run(program, [*place, *words], account)
 
     def close(self) -> None:
         """Remove what it needed while it ran."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Generator
 
-from sheaf.errors import SheafError
+from sheaf.errors import SheafError, Unavailable
 from sheaf.sidecar.children import Children
 from sheaf.sidecar.command_queue import Command, CommandQueue
 
@@ -35,6 +36,11 @@ class StepRunner:
             except SheafError as error:
                 self._failure = error
                 raise
+            except (OSError, subprocess.SubprocessError) as error:  # such as a full disk: others must still be saved
+                place = f"{getattr(error, 'filename', None) or self.waits_for or 'sidecar'}"
+                reason = getattr(error, "strerror", None) or error
+                self._failure = Unavailable(f"{place}: {reason}", "see the volume's free space and permissions")
+                raise self._failure from error
         return self._is_done
 
 
