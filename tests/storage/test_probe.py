@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.servers.ports import free_port, wait_for
 
-from sheaf.errors import Denied, NotFound, Refused
+from sheaf.errors import Denied, NotFound, Refused, Unavailable
 from sheaf.storage.folder.backend import FolderBackend
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.open import open_backend
@@ -99,6 +99,29 @@ def test_a_store_that_is_known_to_be_unordered_may_be() -> None:
     report = probe(backend)
     assert not report.ordered
     assert not report.broken
+
+
+def test_a_store_that_fails_while_it_is_cleaned_has_no_known_order() -> None:
+    class FailsToList(WrapperBackend):
+        def list(self, prefix: str = "", *, sort: bool = False) -> Iterator[Stat]:
+            if prefix.count("/") == 2 and prefix.endswith("/"):
+                raise Unavailable("no answer")
+            return self.inner.list(prefix, sort=sort)
+
+    report = probe(FailsToList(MemoryBackend()))
+    assert not report.ordered
+    assert [finding.rule for finding in report.broken] == ["ordered listing"]
+
+
+def test_the_order_is_known_even_if_nothing_can_be_deleted() -> None:
+    class FailsToDelete(WrapperBackend):
+        def delete(self, key: str) -> None:
+            if not key.endswith("/a.b"):
+                raise Unavailable("no answer")
+            self.inner.delete(key)
+
+    assert probe(FailsToDelete(MemoryBackend())).ordered
+    assert not probe(FailsToDelete(ListsBackwards(MemoryBackend()))).ordered
 
 
 def test_a_store_without_rights_is_denied() -> None:

@@ -60,7 +60,8 @@ def probe(backend: Backend, token: str | None = None) -> ProbeReport:
         findings = [found.result() for found in running]
     finally:
         listed = scratch.clean()
-    ordered = listed == sorted(listed)
+    # A listing that failed says nothing about the order.
+    ordered = bool(listed) and listed == sorted(listed)
     return ProbeReport(backend.url, (*findings, _order(backend, ordered), *_unknown(backend)), ordered)
 
 
@@ -82,7 +83,8 @@ class _Scratch:
         return list(self.backend.list(f"{self.base}/{folder}"))
 
     def clean(self) -> list[str]:
-        """Remove all objects; return their keys as they were listed."""
+        """Remove all objects; return their keys as they were listed, none if that failed."""
+        found: list[str] = []
         try:
             found = [stat.key for stat in self.listed("")]
             with Threads(_RACERS) as pool:
@@ -90,7 +92,7 @@ class _Scratch:
             remove_folders(self.backend, self.base)
         except SheafError:
             # A few tiny objects stay. The caller must see why the probe failed, not that cleaning up failed, too.
-            return []
+            pass
         return found
 
 

@@ -112,11 +112,14 @@ class Log(Generic[S, Op]):
 
     def least(self) -> int:
         """Return the number of a record that the log has, as new as is known; asks the store only if nothing is known."""
-        if self._head is not None:
-            return self._head.n
-        if self._listed is None:
+        if self._seen is None:
             self.prefetch()
-        return -1 if self._listed is None else self._listed
+        return -1 if self._seen is None else self._seen
+
+    @property
+    def _seen(self) -> int | None:
+        """The number of the newest record that was read or listed; None if nothing was asked yet."""
+        return self._head.n if self._head is not None else self._listed
 
     def resume(self, head: Head[S]) -> None:
         """Start from a head that another reader of the same log has read; :meth:`head` then asks for newer records."""
@@ -142,6 +145,7 @@ class Log(Generic[S, Op]):
         Raises:
             Conflict, NotFound, AlreadyExists: the operations don't fit the log; nothing was written.
         """
+        seen = self._seen
         asked = self._core.io.submit(self._ask, concurrently)
         while True:
             head = self.head()
@@ -151,6 +155,10 @@ class Log(Generic[S, Op]):
             key = keys.log_record(self._base, record.n)
             data = encode_record(record)
             ensure_fits(key, len(data))
+            if head.n != seen:
+                # A promotion ends each log with a record. If that is the head, this store may have become a replica
+                # after it was asked; if the head was known before, the promotion's record takes the number of this one.
+                self._core.backend.prepare(f"{self._base}log/")
             if self._core.backend.create(key, data) is not Created.OTHER:
                 self._remember(record)
                 self._head = composed

@@ -103,12 +103,15 @@ class ReplicatedBackend(FailoverBackend):
             # A writer must not decide by an outdated state.
             self.may_fail_over = False
             may_be_copy = bool(self._members) or self._state is None
-            # Asked with the log, not after it: a promotion at this moment is as late for either answer.
-            newest = self._core.io.submit(self.inner.newest, keys.REPLICA) if may_be_copy else None
-            state = self._log.head().state
-            if newest is not None:
+            known = self._log.known
+            newest = self._core.io.submit(self.inner.newest, keys.REPLICA) if may_be_copy and known else None
+            head = self._log.head()
+            state = head.state
+            # An older notice may belong to an epoch that ended, and a newer epoch to a notice that was not listed yet. So
+            # a listing made with the log counts only if that was known before.
+            if newest is not None and known is not None and known.n == head.n:
                 _ensure_no_copy(self.inner, copy_notice(self.inner, state.epoch, newest.result()))
-            elif state.replicas:
+            elif may_be_copy or state.replicas:
                 ensure_primary(self.inner, state.epoch)
             self._adopt(state)
             self._note()
