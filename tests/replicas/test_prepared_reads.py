@@ -5,10 +5,14 @@ from __future__ import annotations
 import pytest
 
 from sheaf.engine.clock import SystemClock
-from sheaf.engine.core import create_store
+from sheaf.engine.context import Connected
+from sheaf.engine.core import Core, create_store, open_store
+from sheaf.engine.log.record_log import store_log
 from sheaf.engine.replicas.replicated_backend import ReplicatedBackend
+from sheaf.errors import Unsupported
 from sheaf.format import keys
 from sheaf.model.ids import ksuid
+from sheaf.model.records import SetFeatures
 from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.wrappers.count import Call, CountBackend
 
@@ -53,3 +57,13 @@ def test_another_kind_of_object_reads_it(whole: ReplicatedBackend, primary: Coun
     whole.create(keys.session(ksuid(0, bytes(16))), b"{}")
     assert primary.requests[LOG_READ] == 1
     assert whole.prepared is None
+
+
+def test_a_check_outside_of_a_commit_reads_the_log_again(whole: ReplicatedBackend, primary: CountBackend) -> None:
+    """What a commit has prepared may be old: the commit may have been refused."""
+    config = open_store(primary)
+    connected = Connected(Core(whole, config), None, whole)
+    store_log(Core(primary, config)).append(lambda head: (SetFeatures((), ("later",)),))
+    connected.ensure_writable(is_prepared=True)
+    with pytest.raises(Unsupported, match="later"):
+        connected.ensure_writable()

@@ -43,11 +43,14 @@ class Connected:
         """Raise Unsupported if reading this store requires a feature that this version does not support."""
         self._ensure_known(self.log.head().state.read_features, READ_FEATURES, "read")
 
-    def ensure_writable(self) -> None:
-        """Raise Unsupported if writing to the store requires a feature that this version does not support."""
-        head = self._whole.prepared if self._whole is not None else None
+    def ensure_writable(self, *, is_prepared: bool = False) -> None:
+        """Raise Unsupported if writing to the store requires a feature that this version does not support.
+
+        ``is_prepared``: the backend is reading the log for the next record, see :meth:`Log.append`, so it need not be
+        read again.
+        """
+        head = self._whole.prepared if is_prepared and self._whole is not None else None
         if head is not None:
-            # The backend has read the log for the record that this is asked for, so it need not be read twice.
             self.log.resume(head)
         state = self.log.last if head is not None else self.log.head().state
         self._ensure_known(state.write_features, WRITE_FEATURES, "write")
@@ -99,9 +102,12 @@ class Context:
         """Return a bundle as it is now; usable from any thread, by a log of its own. Raises NotFound."""
         return Refs(repo_log(self.core, self.entry.id), self.entry.name).get(id)
 
-    def ensure_writable(self) -> None:
-        """Raise NotFound if the repo was deleted in the meantime, Unsupported if the store requires a newer Sheaf."""
-        self.store.ensure_writable()
+    def ensure_writable(self, *, is_prepared: bool = False) -> None:
+        """Raise NotFound if the repo was deleted in the meantime, Unsupported if the store requires a newer Sheaf.
+
+        ``is_prepared``: as in :meth:`Connected.ensure_writable`.
+        """
+        self.store.ensure_writable(is_prepared=is_prepared)
         entry = self.store.log.last.repos.get(self.entry.id)
         if entry is None or entry.deleted:
             raise NotFound(f'didn\'t find repo "{self.entry.name}"', "it was deleted in the meantime")

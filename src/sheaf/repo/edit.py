@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -172,7 +173,8 @@ class Edit:
         files = (self._base.files if self._base else 0) + self._changes.files
         parents = (self._base.id,) if self._base else ()
         draft = replace(self._draft, expect=self._expect, parents=parents)
-        bundle = self._writer.commit(root, files, draft, concurrently=self._context.ensure_writable)
+        may_write = partial(self._context.ensure_writable, is_prepared=True)
+        bundle = self._writer.commit(root, files, draft, concurrently=may_write)
         self._writer.tidy()
         return Bundle(self._context, bundle)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from sheaf.engine.commit.writer import Draft, Writer
 from sheaf.engine.context import Context
@@ -68,7 +69,8 @@ def commit_folder(
         if is_same:
             bundle = _labelled_head(c, draft)
         else:
-            bundle = writer.commit(stored.root, stored.files, draft, concurrently=c.ensure_writable)
+            may_write = partial(c.ensure_writable, is_prepared=True)
+            bundle = writer.commit(stored.root, stored.files, draft, concurrently=may_write)
             on_commit(bundle)
             writer.tidy()
     meter.finish()
