@@ -17,7 +17,7 @@ from sheaf.engine.chunks.dedup import ChunkIndex
 from sheaf.engine.chunks.pack_writer import PackSink
 from sheaf.engine.core_limits import Limits
 from sheaf.fork import Threads
-from sheaf.transfer.read_files.worker_pool import WorkerProcess
+from sheaf.transfer.read_files.worker_pool import ReaderProcess
 
 SMALL, LARGE, GIANT = 1_000, 60_000, 1_000_000_000
 ROWS_PER_LEAF = 5120.0
@@ -109,7 +109,7 @@ def test_an_upload_handles_files_of_any_size_in_groups(
         counted(Threads, "submit")
         counted(ChunkIndex, "find")
         counted(PackSink, "add")
-        counted(WorkerProcess, "_ask")
+        counted(ReaderProcess, "_ask")
         assert repo.upload(tmp_path / "in", message="m").bundle.files == files
     groups = -(-files * size // limits.group_bytes) + 1
     assert calls["find"] <= 2 * groups

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sheaf.transfer import worker_process
-from sheaf.transfer.worker_process import release, start_worker
+from sheaf.transfer.worker_process import Worker, start_worker
 
 STATE = (
     "import os, sys; print(sys.flags.isolated, sys.flags.ignore_environment, sys.flags.utf8_mode, sys.flags.safe_path)"
@@ -78,7 +78,7 @@ def test_memory_that_is_referenced_is_left_to_its_reference() -> None:
     process.kill()
     process.wait()
     view = memoryview(memory)
-    release(connection, memory)
+    Worker(process, connection, memory).close()
     view.release()
     del memory, view
     assert len(os.listdir("/proc/self/fd")) == before

@@ -41,9 +41,10 @@ from sheaf.transfer.local.scan import SET_ASIDE, ScanBatch, Skipped, scan
 from sheaf.transfer.local.statcache import Found, StatCache
 from sheaf.transfer.progress import Meter, log_file, logs_files
 from sheaf.transfer.read_files.read_columns import Fresh, ReadFiles
-from sheaf.transfer.read_files.worker_pool import Lost, Readers, ScannedFiles
+from sheaf.transfer.read_files.worker_pool import Readers, ScannedFiles
 from sheaf.transfer.spool import Spool
 from sheaf.transfer.store_guard import folder_of
+from sheaf.transfer.worker_process import LostWorker
 
 __all__ = ["FolderOptions", "StoredFolder", "ensure_wanted", "folder_options", "left_out_warnings", "store_folder"]
 
@@ -316,7 +317,7 @@ class _Taking:
                 if read is None or not self._ingest.erased.contents.isdisjoint(read.hashes):
                     return None
                 return self._ingest.store_columns(read)
-        except Lost:
+        except LostWorker:
             return None
 
     def _read_group(self, batch: ScanBatch, group: list[int]) -> ReadFiles:

@@ -1,4 +1,4 @@
-"""Start the worker processes of uploads and downloads: their command, and the memory that they share with this process."""
+"""Worker processes of uploads and downloads: how they are started, asked and ended, and the memory that they share."""
 
 from __future__ import annotations
 
@@ -8,18 +8,69 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, Final
+from typing import IO, Any, Final, TypeVar
 
-__all__ = ["Started", "python_to_start", "release", "start_worker"]
+import msgspec
+
+__all__ = ["MOST_WORKERS", "LostWorker", "Started", "Worker", "python_to_start", "start_worker"]
+
+MOST_WORKERS: Final = 6  #: the process that they work for can't keep up with more
 
 _IN_MEMORY: Final = "/dev/shm"
 _FLAGS: Final = (("isolated", "-I"), ("ignore_environment", "-E"), ("no_user_site", "-s"))
 
 Started = tuple["subprocess.Popen[bytes]", Connection, mmap.mmap]
+T = TypeVar("T")
+
+
+class LostWorker(Exception):
+    """A worker process has ended. A part of the last request may be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker process. Use it in one thread at a time."""
+
+    process: subprocess.Popen[bytes]
+    connection: Connection
+    memory: mmap.mmap
+
+    def stop(self) -> None:
+        """End the process, even while a thread waits for its answer.
+
+        This doesn't close the socket, because that thread may be about to read from its descriptor.
+        """
+        self.process.kill()
+        self.process.wait()
+
+    def close(self) -> None:
+        """Close the descriptors, once the process has ended and no thread uses it."""
+        self.connection.close()
+        # A buffer of the memory that is still referenced, as by a traceback, keeps it until then.
+        with contextlib.suppress(BufferError):
+            self.memory.close()
+
+    def _ask(self, question: Any) -> bytes:
+        """Send a request and return the reply. Raises LostWorker, once the process has ended."""
+        try:
+            self.connection.send_bytes(msgspec.msgpack.encode(question))
+            return self.connection.recv_bytes()
+        except (EOFError, OSError) as error:
+            # It must do nothing more: this process does the same work instead.
+            self.stop()
+            raise LostWorker from error
+
+    def _decoded(self, reply: bytes, what: type[T]) -> T:
+        try:
+            return msgspec.msgpack.decode(reply, type=what)
+        except msgspec.DecodeError as error:
+            self.stop()
+            raise LostWorker from error
 
 
 def start_worker(
@@ -48,14 +99,6 @@ def start_worker(
             )
         on_error.pop_all()
         return process, ours, memory
-
-
-def release(connection: Connection, memory: mmap.mmap) -> None:
-    """Close the descriptors of a worker that has ended, once no thread uses them."""
-    connection.close()
-    # A buffer of the memory that is still referenced, as by a traceback, keeps it until then.
-    with contextlib.suppress(BufferError):
-        memory.close()
 
 
 def python_to_start() -> str | None:

@@ -29,9 +29,10 @@ from sheaf.storage.memory import MemoryBackend
 from sheaf.storage.wrappers.count import Call, CountBackend
 from sheaf.transfer.download.download import Downloaded, download
 from sheaf.transfer.download.files import new_file
-from sheaf.transfer.download.files.writer_pool import LostWriter, WriterProcess
+from sheaf.transfer.download.files.writer_pool import WriterProcess
 from sheaf.transfer.download.files.writer_process import WriteRequest
 from sheaf.transfer.progress import Meter
+from sheaf.transfer.worker_process import LostWorker
 
 
 def items() -> dict[str, Item]:
@@ -155,7 +156,7 @@ def test_files_are_written_here_once_a_process_is_gone(
         writer.process.kill()
         writer.process.wait()
         if when == "after":
-            raise LostWriter
+            raise LostWorker
         return unhurt(writer, *given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(WriterProcess, "write", killing)
@@ -249,7 +250,7 @@ def test_a_reply_that_is_no_reply_ends_it() -> None:
     ours, theirs = Pipe()
     writer = WriterProcess(process, ours, mmap.mmap(-1, 4096))
     theirs.send_bytes(b"\xc1")
-    with process, pytest.raises(LostWriter):
+    with process, pytest.raises(LostWorker):
         writer.write(request(), [])
     assert process.returncode is not None
     writer.close()

@@ -26,7 +26,8 @@ from sheaf.testing.invariants import assert_sound
 from sheaf.transfer.local import read as reading
 from sheaf.transfer.read_files import worker_pool
 from sheaf.transfer.read_files.worker import ROOM
-from sheaf.transfer.read_files.worker_pool import Lost, ScannedFiles, WorkerProcess
+from sheaf.transfer.read_files.worker_pool import ReaderProcess, ScannedFiles
+from sheaf.transfer.worker_process import LostWorker
 
 
 def contents() -> dict[str, bytes]:
@@ -63,16 +64,16 @@ def repo(store: Store) -> Repo:
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[WorkerProcess]:
+def started(monkeypatch: pytest.MonkeyPatch) -> list[ReaderProcess]:
     """The processes that uploads start."""
-    all_: list[WorkerProcess] = []
-    start = WorkerProcess.start
+    all_: list[ReaderProcess] = []
+    start = ReaderProcess.start
 
-    def starting(python: str) -> WorkerProcess:
+    def starting(python: str) -> ReaderProcess:
         all_.append(start(python))
         return all_[-1]
 
-    monkeypatch.setattr(WorkerProcess, "start", starting)
+    monkeypatch.setattr(ReaderProcess, "start", starting)
     return all_
 
 
@@ -98,13 +99,13 @@ def assert_holds(repo: Repo, files: dict[str, bytes]) -> None:
     assert {path: bundle.read(path) for path in files} == files
 
 
-def assert_gone(started: list[WorkerProcess]) -> None:
+def assert_gone(started: list[ReaderProcess]) -> None:
     assert started
     assert all(reader.process.returncode is not None for reader in started)
 
 
 def test_a_folder_is_stored_as_without_them(
-    repo: Repo, folder: Path, started: list[WorkerProcess], read_here: list[str]
+    repo: Repo, folder: Path, started: list[ReaderProcess], read_here: list[str]
 ) -> None:
     repo.upload(folder, message="m")
     assert not read_here
@@ -112,7 +113,7 @@ def test_a_folder_is_stored_as_without_them(
     assert_holds(repo, contents())
 
 
-def test_what_the_store_has_is_not_stored_again(repo: Repo, folder: Path, started: list[WorkerProcess]) -> None:
+def test_what_the_store_has_is_not_stored_again(repo: Repo, folder: Path, started: list[ReaderProcess]) -> None:
     first = repo.upload(folder, message="m")
     again = repo.upload(folder, message="m", rehash=True)
     assert len(started) > 2
@@ -123,20 +124,20 @@ def test_what_the_store_has_is_not_stored_again(repo: Repo, folder: Path, starte
 def test_files_are_read_here_once_a_process_is_gone(
     repo: Repo,
     folder: Path,
-    started: list[WorkerProcess],
+    started: list[ReaderProcess],
     read_here: list[str],
     monkeypatch: pytest.MonkeyPatch,
     when: str,
 ) -> None:
     call = {"at once": "read", "after hashes": "frames"}[when]
-    unhurt = getattr(WorkerProcess, call)
+    unhurt = getattr(ReaderProcess, call)
 
-    def killing(reader: WorkerProcess, *args: object) -> object:
+    def killing(reader: ReaderProcess, *args: object) -> object:
         reader.process.kill()
         reader.process.wait()
         return unhurt(reader, *args)
 
-    monkeypatch.setattr(WorkerProcess, call, killing)
+    monkeypatch.setattr(ReaderProcess, call, killing)
     repo.upload(folder, message="m")
     assert len(read_here) == len(contents()) - 1  # all but the large one
     assert_holds(repo, contents())
@@ -146,7 +147,7 @@ def test_files_are_read_here_once_a_process_is_gone(
 def test_a_program_that_has_python_in_it_is_not_started(
     repo: Repo,
     folder: Path,
-    started: list[WorkerProcess],
+    started: list[ReaderProcess],
     read_here: list[str],
     monkeypatch: pytest.MonkeyPatch,
     executable: str | None,
@@ -159,28 +160,28 @@ def test_a_program_that_has_python_in_it_is_not_started(
 
 
 def test_no_room_for_a_process(
-    repo: Repo, folder: Path, started: list[WorkerProcess], read_here: list[str], monkeypatch: pytest.MonkeyPatch
+    repo: Repo, folder: Path, started: list[ReaderProcess], read_here: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_: str) -> WorkerProcess:
+    def refuse(_: str) -> ReaderProcess:
         raise BlockingIOError("no more processes")
 
-    monkeypatch.setattr(WorkerProcess, "start", refuse)
+    monkeypatch.setattr(ReaderProcess, "start", refuse)
     repo.upload(folder, message="m")
     assert read_here
     assert_holds(repo, contents())
 
 
 def test_a_python_without_sheaf(
-    repo: Repo, folder: Path, started: list[WorkerProcess], monkeypatch: pytest.MonkeyPatch
+    repo: Repo, folder: Path, started: list[ReaderProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", "")
-    monkeypatch.setattr(WorkerProcess, "start", classmethod(_elsewhere(WorkerProcess.start)))
+    monkeypatch.setattr(ReaderProcess, "start", classmethod(_elsewhere(ReaderProcess.start)))
     repo.upload(folder, message="m")
     assert_holds(repo, contents())
 
 
-def _elsewhere(start: Callable[[str], WorkerProcess]) -> Callable[[type[WorkerProcess], str], WorkerProcess]:
-    def starting(_: type[WorkerProcess], python: str) -> WorkerProcess:
+def _elsewhere(start: Callable[[str], ReaderProcess]) -> Callable[[type[ReaderProcess], str], ReaderProcess]:
+    def starting(_: type[ReaderProcess], python: str) -> ReaderProcess:
         here = Path.cwd()
         os.chdir("/")
         try:
@@ -192,7 +193,7 @@ def _elsewhere(start: Callable[[str], WorkerProcess]) -> Callable[[type[WorkerPr
 
 
 def test_what_can_not_be_read_is_named(
-    repo: Repo, folder: Path, started: list[WorkerProcess], read_here: list[str]
+    repo: Repo, folder: Path, started: list[ReaderProcess], read_here: list[str]
 ) -> None:
     (folder / "d3" / "gone").write_text("soon")
 
@@ -216,7 +217,7 @@ def test_what_can_not_be_read_is_named(
 
 
 def test_what_was_erased_is_refused_by_name(
-    store: Store, repo: Repo, folder: Path, started: list[WorkerProcess]
+    store: Store, repo: Repo, folder: Path, started: list[ReaderProcess]
 ) -> None:
     repo.upload(folder, message="m")
     store.erasure.erase(content=str(repo.bundle().entry("noise/7").content), reason="asked to", now=True)
@@ -226,8 +227,8 @@ def test_what_was_erased_is_refused_by_name(
 
 
 @pytest.fixture
-def reader() -> Iterator[WorkerProcess]:
-    one = WorkerProcess.start(sys.executable)
+def reader() -> Iterator[ReaderProcess]:
+    one = ReaderProcess.start(sys.executable)
     yield one
     one.stop()
 
@@ -240,7 +241,7 @@ def files_of(*paths: Path, size: int | None = None) -> ScannedFiles:
     )
 
 
-def test_a_name_that_the_system_can_not_have_fails_alone(reader: WorkerProcess, folder: Path) -> None:
+def test_a_name_that_the_system_can_not_have_fails_alone(reader: ReaderProcess, folder: Path) -> None:
     bad = ScannedFiles(["b\0"], [1], [0], [0])
     assert reader.read(bad, TINY) is None
     assert reader.read(files_of(folder / "same"), TINY) is not None
@@ -249,16 +250,16 @@ def test_a_name_that_the_system_can_not_have_fails_alone(reader: WorkerProcess, 
 def test_a_reply_that_is_no_reply_ends_it(folder: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     ours, theirs = Pipe()
-    reader = WorkerProcess(process, ours, mmap.mmap(-1, 4096))
+    reader = ReaderProcess(process, ours, mmap.mmap(-1, 4096))
     theirs.send_bytes(b"\xc1")
-    with process, pytest.raises(Lost):
+    with process, pytest.raises(LostWorker):
         reader.read(files_of(folder / "same"), TINY)
     assert process.returncode is not None
     reader.close()
     theirs.close()
 
 
-def test_no_descriptor_is_left(repo: Repo, folder: Path, started: list[WorkerProcess]) -> None:
+def test_no_descriptor_is_left(repo: Repo, folder: Path, started: list[ReaderProcess]) -> None:
     """Not even until the next run of the garbage collector, which a program may have turned off."""
     gc.disable()
     try:
@@ -273,7 +274,7 @@ def test_no_descriptor_is_left(repo: Repo, folder: Path, started: list[WorkerPro
     assert left[0] == left[1] == left[2]
 
 
-def test_a_process_says_chunks_and_frames(reader: WorkerProcess, folder: Path) -> None:
+def test_a_process_says_chunks_and_frames(reader: ReaderProcess, folder: Path) -> None:
     names = ["d1/1", "empty", "noise/1", "cut/3", "same"]
     read = reader.read(files_of(*(folder / name for name in names)), TINY)
     assert read is not None
@@ -289,7 +290,7 @@ def test_a_process_says_chunks_and_frames(reader: WorkerProcess, folder: Path) -
         ]
 
 
-def test_a_process_takes_nothing_that_has_changed(reader: WorkerProcess, folder: Path) -> None:
+def test_a_process_takes_nothing_that_has_changed(reader: ReaderProcess, folder: Path) -> None:
     files = files_of(folder / "same", folder / "d1/1")
     (folder / "same").write_bytes(b"t" * 99)
     os.utime(folder / "same", ns=(1, 1))
@@ -297,7 +298,7 @@ def test_a_process_takes_nothing_that_has_changed(reader: WorkerProcess, folder:
     assert reader.read(files_of(folder / "same"), TINY) is not None
 
 
-def test_a_process_takes_nothing_that_has_no_room(reader: WorkerProcess, folder: Path) -> None:
+def test_a_process_takes_nothing_that_has_no_room(reader: ReaderProcess, folder: Path) -> None:
     assert reader.read(files_of(folder / "same", size=ROOM + 1), TINY) is None
 
 
@@ -308,7 +309,7 @@ def test_a_group_has_room() -> None:
 
 
 def test_groups_of_larger_files_are_read_here(
-    store: Store, repo: Repo, folder: Path, started: list[WorkerProcess], read_here: list[str]
+    store: Store, repo: Repo, folder: Path, started: list[ReaderProcess], read_here: list[str]
 ) -> None:
     """Threads read them at less cost; a larger file among many small ones goes with them."""
     limit = Limits().worker_file_bytes
@@ -325,13 +326,13 @@ def test_groups_of_larger_files_are_read_here(
     assert len(read_here) == len(larger)
 
 
-def test_a_process_ends_with_who_asks(reader: WorkerProcess) -> None:
+def test_a_process_ends_with_who_asks(reader: ReaderProcess) -> None:
     reader.connection.close()
     assert reader.process.wait(10) == 0
 
 
-def test_a_process_that_is_gone_is_lost(reader: WorkerProcess, folder: Path) -> None:
+def test_a_process_that_is_gone_is_lost(reader: ReaderProcess, folder: Path) -> None:
     reader.process.kill()
     reader.process.wait()
-    with pytest.raises(Lost):
+    with pytest.raises(LostWorker):
         reader.read(files_of(folder / "same"), TINY)

@@ -190,8 +190,7 @@ class Ingest:
 
         Raises:
             Refused: it was erased, which is known only at its end. What was stored of it is garbage: this session must
-            not
-                commit.
+                not commit.
         """
         whole = blake3()
         size = 0

@@ -13,33 +13,21 @@ read by the requesting thread. Workers write nothing.
 
 from __future__ import annotations
 
-import mmap
 import os
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
 from queue import Empty, SimpleQueue
-from typing import Final, TypeVar
-
-import msgspec
+from typing import Final
 
 from sheaf.engine.chunks.compress import Frame
 from sheaf.format.store_v1 import Chunker
 from sheaf.transfer.read_files.worker import HASH, ROOM, Chunks, Frames, FramesRequest, Paths
-from sheaf.transfer.worker_process import python_to_start, release, start_worker
+from sheaf.transfer.worker_process import MOST_WORKERS, Worker, python_to_start, start_worker
 
-__all__ = ["Lost", "Readers", "ScannedFiles", "WorkerProcess"]
+__all__ = ["ReaderProcess", "Readers", "ScannedFiles"]
 
 _MODULE: Final = "sheaf.transfer.read_files.worker"
-_MOST: Final = 6  # the process that stores what they read can't keep up with more
-
-T = TypeVar("T")
-
-
-class Lost(Exception):
-    """A worker process has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,32 +44,28 @@ class ScannedFiles:
 class _Read:
     """Files that a worker holds, for :meth:`sheaf.engine.chunks.ingest.Ingest.store_columns`."""
 
-    reader: WorkerProcess
+    reader: ReaderProcess
     hashes: list[bytes]
     counts: list[int]
     chunk_hashes: list[bytes]
     chunk_sizes: list[int]
 
     def frames(self, wanted: Sequence[int]) -> list[Frame]:
-        """Return the frames of some chunks, by number. Raises Lost."""
+        """Return the frames of some chunks, by number. Raises LostWorker."""
         return self.reader.frames(wanted)
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerProcess:
-    """One worker process. Use it in one thread at a time."""
-
-    process: subprocess.Popen[bytes]
-    connection: Connection
-    memory: mmap.mmap
+class ReaderProcess(Worker):
+    """A worker process that reads files. Use it in one thread at a time."""
 
     @classmethod
-    def start(cls, python: str) -> WorkerProcess:
+    def start(cls, python: str) -> ReaderProcess:
         """Start a worker. Raises OSError if the system allows no more processes."""
         return cls(*start_worker(python, _MODULE, ROOM))
 
     def read(self, files: ScannedFiles, chunker: Chunker) -> _Read | None:
-        """Read files in the worker. Return None if they are too large, or not all as scanned. Raises Lost."""
+        """Read files in the worker. Return None if they are too large, or not all as scanned. Raises LostWorker."""
         if sum(files.size) > ROOM:
             return None
         asked = Paths(chunker, list(map(os.fsencode, files.paths)), files.size, files.mtime, files.ctime)
@@ -91,7 +75,7 @@ class WorkerProcess:
         return _Read(self, _hashes(said.hashes), said.counts, _hashes(said.chunk_hashes), said.chunk_sizes)
 
     def frames(self, wanted: Sequence[int]) -> list[Frame]:
-        """Return the compressed frames of some chunks, by number; valid until the next call. Raises Lost."""
+        """Return the compressed frames of some chunks, by number; valid until the next call. Raises LostWorker."""
         said = self._decoded(self._ask(FramesRequest(list(wanted))), Frames)
         data = memoryview(self.memory)
         frames: list[Frame] = []
@@ -101,32 +85,6 @@ class WorkerProcess:
             at += length
         return frames
 
-    def stop(self) -> None:
-        """End the process, even while a thread waits for its answer.
-
-        This doesn't close the socket, because that thread may be about to read from its descriptor.
-        """
-        self.process.kill()
-        self.process.wait()
-
-    def close(self) -> None:
-        """Close the descriptors, once the process has ended and no thread uses it."""
-        release(self.connection, self.memory)
-
-    def _decoded(self, reply: bytes, what: type[T]) -> T:
-        try:
-            return msgspec.msgpack.decode(reply, type=what)
-        except msgspec.DecodeError as error:
-            self.stop()
-            raise Lost from error
-
-    def _ask(self, question: Paths | FramesRequest) -> bytes:
-        try:
-            self.connection.send_bytes(msgspec.msgpack.encode(question))
-            return self.connection.recv_bytes()
-        except (EOFError, OSError) as error:
-            raise Lost from error
-
 
 @dataclass(slots=True)
 class Readers:
@@ -135,26 +93,26 @@ class Readers:
     count: int
     many: int
     _expected: int = 0
-    _all: list[WorkerProcess] = field(default_factory=list)
-    _idle: SimpleQueue[WorkerProcess] = field(default_factory=SimpleQueue)
+    _all: list[ReaderProcess] = field(default_factory=list)
+    _idle: SimpleQueue[ReaderProcess] = field(default_factory=SimpleQueue)
 
     def expect(self, files: int) -> None:
         """Announce that ``files`` more small files will be read; starts the workers if these are many."""
         before, self._expected = self._expected, self._expected + files
         if before < self.many <= self._expected and (python := python_to_start()):
-            for _ in range(min(self.count, _MOST)):
+            for _ in range(min(self.count, MOST_WORKERS)):
                 try:
-                    reader = WorkerProcess.start(python)
+                    reader = ReaderProcess.start(python)
                 except OSError:
                     break
                 self._all.append(reader)
                 self._idle.put(reader)
 
     @contextmanager
-    def one(self) -> Iterator[WorkerProcess | None]:
+    def one(self) -> Iterator[ReaderProcess | None]:
         """Borrow a worker exclusively; None if none is free.
 
-        If the block raises Lost, the error is suppressed and the worker is not used again.
+        If the block raises an error, the worker is not used again.
         """
         try:
             reader = self._idle.get_nowait()

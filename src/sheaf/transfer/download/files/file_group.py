@@ -28,11 +28,12 @@ from sheaf.transfer.download.files.large_file import states_of
 from sheaf.transfer.download.files.new_file import write_file
 from sheaf.transfer.download.files.old_file import complete, remove
 from sheaf.transfer.download.files.write_limiter import Turns
-from sheaf.transfer.download.files.writer_pool import LostWriter, Writers, request_of
+from sheaf.transfer.download.files.writer_pool import Writers, request_of
 from sheaf.transfer.download.files.writer_process import Written
 from sheaf.transfer.local.dirfd import Anchor
 from sheaf.transfer.local.statcache import FileStates
 from sheaf.transfer.progress import Meter, log_file, logs_files
+from sheaf.transfer.worker_process import LostWorker
 
 __all__ = ["FileGroups"]
 
@@ -156,7 +157,7 @@ class _Group:
                     return numbers
                 columns = self.rows.folder, self.rows.name, self.rows.mode, self.rows.mtime
                 said = writer.write(request_of(gathered, able, wanted, columns), gathered.ranges)
-        except LostWriter:
+        except LostWorker:
             self.of.ensure_needed()
             missing = set(self._incomplete([wanted[i] for i in able]))
             return [i for i in numbers if wanted[i] in missing or i in lost]

@@ -10,43 +10,30 @@ or the worker has ended, is written by the requesting thread. Workers read nothi
 
 from __future__ import annotations
 
-import mmap
 import os
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import accumulate
-from multiprocessing.connection import Connection
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 
 from sheaf.engine.chunks.bulk.gather import Gathered
 from sheaf.engine.core_limits import Limits
 from sheaf.storage.port import Buffer
 from sheaf.transfer.download.files.writer_process import WriteRequest, Written
-from sheaf.transfer.worker_process import python_to_start, release, start_worker
+from sheaf.transfer.worker_process import MOST_WORKERS, Worker, python_to_start, start_worker
 
-__all__ = ["LostWriter", "WriterProcess", "Writers", "request_of"]
+__all__ = ["WriterProcess", "Writers", "request_of"]
 
-_MOST: Final = 6  # the process that fetches for them can't keep up with more
 _MODULE: Final = "sheaf.transfer.download.files.writer_process"
 
 
-class LostWriter(Exception):
-    """A worker process has ended. It may have written some files of the last request, and a part of one."""
-
-
 @dataclass(frozen=True, slots=True)
-class WriterProcess:
-    """One worker process. Use it in one thread at a time."""
-
-    process: subprocess.Popen[bytes]
-    connection: Connection
-    memory: mmap.mmap
+class WriterProcess(Worker):
+    """A worker process that writes files. Use it in one thread at a time."""
 
     @classmethod
     def start(cls, python: str, root: int, lock: int, masked: int, room: int) -> WriterProcess:
@@ -59,32 +46,17 @@ class WriterProcess:
         return cls(*start_worker(python, _MODULE, room, numbers, [root, lock]))
 
     def write(self, request: WriteRequest, ranges: Sequence[Buffer]) -> Written:
-        """Write files whose frames are in ``ranges``, which follow each other in the memory. Raises LostWriter."""
+        """Write files whose frames are in ``ranges``, which follow each other in the memory.
+
+        Raises LostWorker: some of the files may be written, and a part of one.
+        """
         memory = np.frombuffer(self.memory, np.uint8)
         at = 0
         for data in ranges:
             # numpy copies without holding Python's lock.
             memory[at : at + len(data)] = np.frombuffer(data, np.uint8)
             at += len(data)
-        try:
-            self.connection.send_bytes(msgspec.msgpack.encode(request))
-            return msgspec.msgpack.decode(self.connection.recv_bytes(), type=Written)
-        except (EOFError, OSError, msgspec.DecodeError) as error:
-            # It must not write what this process writes instead.
-            self.stop()
-            raise LostWriter from error
-
-    def stop(self) -> None:
-        """End the process, even while a thread waits for its answer.
-
-        This doesn't close the socket, because that thread may be about to read from its descriptor.
-        """
-        self.process.kill()
-        self.process.wait()
-
-    def close(self) -> None:
-        """Close the descriptors, once the process has ended and no thread uses it."""
-        release(self.connection, self.memory)
+        return self._decoded(self._ask(request), Written)
 
 
 def request_of(
@@ -137,7 +109,7 @@ class Writers:
         if python is None:
             return
         assert self._all is not None
-        for _ in range(min(self.count, _MOST)):
+        for _ in range(min(self.count, MOST_WORKERS)):
             try:
                 writer = WriterProcess.start(python, self.root, self.lock, self.masked, self.limits.worker_room)
             except OSError:
