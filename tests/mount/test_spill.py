@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,18 +14,6 @@ from sheaf.mount.journal import About, Drop, Make, Op, Spill
 from sheaf.mount.overlay import OverlayFs
 
 ABOUT = About("s", "r", "rid", None, "main", "m", None)
-
-
-@pytest.fixture
-def tiny(tmp_path: Path) -> Iterator[Path]:
-    """A real disk of one MiB."""
-    folder = tmp_path / "tiny"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("root may mount a tmpfs, but this process may not")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 def _fs(spill: Spill) -> OverlayFs:

@@ -7,7 +7,6 @@ gets which signal at which step, and what both end with.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,12 +14,12 @@ from pathlib import Path
 
 import pytest
 from tests.sidecar.conftest import Pod, Process, wait_for
+from tests.sidecar.kill_cases import CASES, KILL, STEPS, TERM, Case
 
 import sheaf
 from sheaf.errors import NotFound
 
 UPLOAD = "bundle upload --repo results --path out --message result --label done"
-KILL, TERM = signal.SIGKILL, signal.SIGTERM
 WHOLE = {"a": b"first half", "b": b"second half"}
 #: Writes one half, waits for the test, writes the other.
 PROGRAM = """
@@ -29,13 +28,6 @@ touch running
 while [ ! -e go ]; do sleep 0.02; done
 printf 'second half' >out/b
 """
-#: By step: the gate that is closed, and the file that shows that it is reached. None: the program waits by itself.
-STEPS = {
-    "starting": ("before-repo-get", "gates/before-repo-get.reached"),
-    "running": (None, "running"),
-    "saving": ("before-bundle-upload", "gates/before-bundle-upload.reached"),
-    "committed": ("after-bundle-upload", "gates/after-bundle-upload.reached"),
-}
 
 
 @dataclass
@@ -84,41 +76,6 @@ def world(pod: Pod, tmp_path: Path) -> Iterator[World]:
         store.create_repo("results")
     with sheaf.connect(url) as store:
         yield World(pod, store)
-
-
-@dataclass(frozen=True)
-class Case:
-    """``victim``: a side, or the process id that a file names. The codes are those of a shell."""
-
-    step: str
-    victim: str
-    signal: signal.Signals
-    application: int
-    sidecar: int
-    is_labelled: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.step}-{self.victim}-{self.signal.name}"
-
-
-CASES = [
-    Case("starting", "application", KILL, 137, 5),
-    Case("starting", "application", TERM, 143, 5),
-    Case("starting", "sidecar", KILL, 125, 137),
-    Case("starting", "sidecar", TERM, 125, 143),
-    Case("running", "application", KILL, 137, 5),
-    Case("running", "application", TERM, 143, 5),
-    Case("running", "sidecar", KILL, 125, 137),
-    Case("running", "sidecar", TERM, 125, 143),
-    Case("saving", "application", KILL, 137, 0, is_labelled=True),
-    Case("saving", "application", TERM, 143, 0, is_labelled=True),
-    Case("saving", "sidecar", KILL, 125, 137),
-    Case("saving", "sidecar", TERM, 0, 0, is_labelled=True),
-    Case("committed", "application", KILL, 137, 0, is_labelled=True),
-    Case("committed", "application", TERM, 143, 0, is_labelled=True),
-    Case("committed", "sidecar", KILL, 125, 137, is_labelled=True),
-    Case("committed", "sidecar", TERM, 0, 0, is_labelled=True),
-]
 
 
 @pytest.mark.parts

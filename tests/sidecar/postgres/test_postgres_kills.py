@@ -3,67 +3,24 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from tests.sidecar.conftest import Process, wait_for
+from tests.sidecar.kill_cases import CASES, KILL, STEPS, TERM, Case
 from tests.sidecar.postgres.conftest import PostgresPod
 
 from sheaf.errors import NotFound
 
 pytestmark = pytest.mark.parts
 
-KILL, TERM = signal.SIGKILL, signal.SIGTERM
 GATED = (sys.executable, "-m", "tests.sidecar.gated_sidecar")
-#: By step: the gate that is closed, and the file that shows that it is reached. None: the program waits by itself.
-STEPS = {
-    "starting": ("before-repo-get", "gates/before-repo-get.reached"),
-    "running": (None, "running"),
-    "saving": ("before-bundle-upload", "gates/before-bundle-upload.reached"),
-    "committed": ("after-bundle-upload", "gates/after-bundle-upload.reached"),
-}
 
 
-@dataclass(frozen=True)
-class Case:
-    """``victim``: a side. The codes are those of a shell."""
-
-    step: str
-    victim: str
-    signal: signal.Signals
-    application: int
-    sidecar: int
-    is_labelled: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.step}-{self.victim}-{self.signal.name}"
-
-
-CASES = [
-    Case("starting", "application", KILL, 137, 5),
-    Case("starting", "application", TERM, 143, 5),
-    Case("starting", "sidecar", KILL, 125, 137),
-    Case("starting", "sidecar", TERM, 125, 143),
-    Case("running", "application", KILL, 137, 5),
-    Case("running", "application", TERM, 143, 5),
-    Case("running", "sidecar", KILL, 125, 137),
-    Case("running", "sidecar", TERM, 125, 143),
-    Case("running", "server", KILL, 125, 8),
-    Case("running", "server", TERM, 125, 8),
-    Case("saving", "application", KILL, 137, 0, is_labelled=True),
-    Case("saving", "application", TERM, 143, 0, is_labelled=True),
-    Case("saving", "sidecar", KILL, 125, 137),
-    Case("saving", "sidecar", TERM, 0, 0, is_labelled=True),
-    Case("committed", "application", KILL, 137, 0, is_labelled=True),
-    Case("committed", "application", TERM, 143, 0, is_labelled=True),
-    Case("committed", "sidecar", KILL, 125, 137, is_labelled=True),
-    Case("committed", "sidecar", TERM, 0, 0, is_labelled=True),
-]
+SERVER_CASES = [Case("running", "server", KILL, 125, 8), Case("running", "server", TERM, 125, 8)]
 
 
 @pytest.fixture
@@ -102,7 +59,7 @@ def _labelled(gated: PostgresPod) -> bool:
     return True
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", [*CASES, *SERVER_CASES], ids=str)
 def test_each_side_is_killed_at_each_step(gated: PostgresPod, case: Case) -> None:
     home = gated.pod.home
     gate, reached = STEPS[case.step]

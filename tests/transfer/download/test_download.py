@@ -421,17 +421,6 @@ def test_names_that_become_one_are_refused_naming_both(
 # -- full disks --------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def tiny(tmp_path: Path) -> Iterator[Path]:
-    mount = tmp_path / "tiny"
-    mount.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(mount)]
-    if os.geteuid() or subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("needs the right to mount")
-    yield mount
-    subprocess.run(["umount", str(mount)], check=True)
-
-
 def test_a_full_disk_is_named_and_the_next_try_goes_on(shelf: Shelf, tiny: Path) -> None:
     items: dict[str, Item] = {f"f{i:03}": random.Random(i).randbytes(20_000) for i in range(60)}
     tree = shelf.bundle(items)

@@ -10,7 +10,7 @@ import random
 import select
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
 from multiprocessing import Pipe
@@ -323,17 +323,6 @@ def test_damaged_files_are_named_and_the_others_written(
     assert 1 <= len(bad) < 10
     assert look(dest) == {path: item for path, item in expected().items() if path not in bad}
     assert_gone(started)
-
-
-@pytest.fixture
-def tiny(tmp_path: Path) -> Iterator[Path]:
-    mount = tmp_path / "tiny"
-    mount.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(mount)]
-    if os.geteuid() or subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("needs the right to mount")
-    yield mount
-    subprocess.run(["umount", str(mount)], check=True)
 
 
 def test_a_full_disk_is_named_and_the_next_try_resumes(shelf: Shelf, tiny: Path, started: list[WriterProcess]) -> None:
