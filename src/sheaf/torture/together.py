@@ -17,7 +17,7 @@ from sheaf.storage.wrappers.wrapper import WrapperBackend
 from sheaf.torture.scratch_location import ScratchLocation
 from sheaf.torture.trial import MIB, pattern
 from sheaf.torture.whole_store.claims import claim, claim_equal
-from sheaf.torture.whole_store.worker_processes import Worker, workers
+from sheaf.torture.whole_store.worker_processes import TortureWorker, workers
 
 __all__ = ["impatient_clients", "killed_writers", "listings_elsewhere", "lost_answers", "races"]
 
@@ -136,7 +136,7 @@ def killed_writers(location: ScratchLocation, rng: random.Random, kills: int = 6
     return f"{kills} writers killed, {len(whole)} complete objects"
 
 
-def _message(writer: Worker, what: str) -> tuple[Any, ...]:
+def _message(writer: TortureWorker, what: str) -> tuple[Any, ...]:
     """Return the next message of a kind. The writer measures times, since this process may read its messages late."""
     while (message := writer.next())[0] != what:
         pass

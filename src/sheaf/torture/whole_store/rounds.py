@@ -27,7 +27,7 @@ from sheaf.torture.whole_store.chaos import Stopped
 from sheaf.torture.whole_store.claims import Broken
 from sheaf.torture.whole_store.ledger import Acknowledged, Ledger, claim_kept
 from sheaf.torture.whole_store.simulated_clients import REPOS, Client, Collector, Person, client, new_folder
-from sheaf.torture.whole_store.worker_processes import Worker, workers
+from sheaf.torture.whole_store.worker_processes import TortureWorker, workers
 
 __all__ = ["Round", "play"]
 
@@ -229,7 +229,7 @@ def _kill_uploaders(world: _World) -> None:
                     _note(world, said)
 
 
-def _hear(world: _World, uploader: Worker) -> float:
+def _hear(world: _World, uploader: TortureWorker) -> float:
     """Wait until a process has committed something and begun something else. Return the seconds that its upload took."""
     begun = time.monotonic()
     took, has_committed = 0.5, False

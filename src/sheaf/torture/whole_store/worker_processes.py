@@ -13,14 +13,14 @@ from typing import Any
 from sheaf.errors import Unavailable
 from sheaf.torture.scratch_location import ScratchLocation
 
-__all__ = ["Worker", "workers"]
+__all__ = ["TortureWorker", "workers"]
 
 _SLOW_S = 120.0  # for a response of a process
 
 Job = Callable[..., Any]  #: a module's function that gets the pipe, the location and the other arguments
 
 
-class Worker:
+class TortureWorker:
     """One worker process. It ends when its parent ends."""
 
     def __init__(self, location: ScratchLocation) -> None:
@@ -87,12 +87,12 @@ def _serve(pipe: Connection, location: ScratchLocation) -> None:
 
 
 @contextmanager
-def workers(location: ScratchLocation, count: int) -> Iterator[list[Worker]]:
+def workers(location: ScratchLocation, count: int) -> Iterator[list[TortureWorker]]:
     """Start ``count`` worker processes; they are killed at the end."""
-    started: list[Worker] = []
+    started: list[TortureWorker] = []
     try:
         for _ in range(count):
-            started.append(Worker(location))  # noqa: PERF401 - those before one that can't start are killed, too
+            started.append(TortureWorker(location))  # noqa: PERF401 - those before one that can't start are killed, too
         yield started
     finally:
         for worker in started:
