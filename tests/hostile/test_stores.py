@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 from blake3 import blake3
+from msgspec.structs import replace
 from tests.engine.builders import replaced
 from tests.hostile.builders import SESSION, TIME, Hostile, batch_of
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from sheaf.format.limits import MAX_CHILDREN, MAX_ROWS, MAX_WEIGHT, MIN_CHILDREN, MIN_ROWS
 
 __all__ = ["DEFAULT", "Limits"]
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """The thresholds of one opened store. Tests hand in smaller ones, so that a few files reach them."""
 
     # packs
