@@ -229,7 +229,7 @@ def test_numbers_of_a_child(column: str, value: int) -> None:
 
     store = Shared()
     first = replace(store.leaf(batch_of([_file()])), name="x")
-    store.bundle(store.inner([replace(first, **{column: value})], 1))  # type: ignore[arg-type]
+    store.bundle(store.inner([replace(first, **{column: value})], 1))
     store.check()
 
 
