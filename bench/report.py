@@ -89,6 +89,11 @@ class Report:
         runs = self.find(workload, step, name)
         return runs.wall_s if runs else None
 
+    def least(self, workload: str, step: str, name: str) -> float | None:
+        """A contestant's least seconds at a step, which other work on the machine disturbs least."""
+        runs = self.find(workload, step, name)
+        return min(sample.wall_s for sample in runs.samples) if runs else None
+
     def aim(self, workload: str, step: str, peer: str, limit: float, *, ours: str = "Sheaf", against: str = "") -> None:
         """A target about seconds: ours at most ``limit`` times the peer's (at step ``against``, if that is another)."""
         mine, theirs = self.find(workload, step, ours), self.find(workload, against or step, peer)

@@ -217,7 +217,7 @@ def document() -> str:
         parts += function_section(name)
     for name, where in CLASSES.items():
         parts += class_section(name, where)
-    parts.append("# Values\n\nFrozen dataclasses and protocols that calls take or answer with.\n")
+    parts.append("# Values\n\nFrozen values and protocols that calls require or return.\n")
     for name, where in VALUES.items():
         parts += class_section(name, where)
     return "\n".join(parts).rstrip("\n") + "\n"

@@ -51,12 +51,12 @@ def sweep(bench: Bench) -> None:
 
 
 def _walls(bench: Bench, size: int, count: int) -> dict[str, float]:
-    """Return the median seconds of each way for files of one size; one file of one byte shows what start-up takes."""
+    """Return the least seconds of each way for files of one size; one file of one byte shows what start-up takes."""
     with bench.folder("sweep") as data:
         equal_files(data, count, size)
         for _ in bench.rounds(_NAME, [SHEAF]):
             _measure(bench, data, count, size)
-    walls = {way: bench.report.wall(_NAME, _step(way, size), SHEAF.name) for way in WAYS}
+    walls = {way: bench.report.least(_NAME, _step(way, size), SHEAF.name) for way in WAYS}
     return {way: wall for way, wall in walls.items() if wall is not None}
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import errno as _errno
 import re as _re
-from dataclasses import dataclass
 from typing import ClassVar
+
+from msgspec import Struct
 
 __all__ = [
     "RULES",
@@ -138,8 +139,7 @@ class Bug(SheafError):
     kind = "bug"
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """Codes of one category for each door. ``retry``: True if the same call may succeed later."""
 
     exit: int

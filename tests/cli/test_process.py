@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import pty
 import signal
@@ -226,3 +227,29 @@ def test_both_programs_keep_their_memory_small(program: str) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "ARROW_DEFAULT_MEMORY_POOL"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.stdout == "system 50000\n", done.stderr
+
+
+#: The most dataclasses that a command may make: each takes a millisecond, and a `msgspec.Struct` a tenth of that.
+MOST_DATACLASSES = {"label": 5, "cat": 5, "bundle": 15}
+COUNT_DATACLASSES = """
+import sys
+from sheaf.cli.main import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code
+classes = {c for m in list(sys.modules.values()) if m.__name__.startswith("sheaf") for c in vars(m).values()
+           if isinstance(c, type) and "__dataclass_fields__" in vars(c)}
+print(sorted(c.__qualname__ for c in classes), file=sys.stderr)
+"""
+
+
+def test_frequent_commands_make_few_dataclasses(home: Path, tmp_path: Path) -> None:
+    data = make_folder(tmp_path / "data")
+    _sheaf(home, "repo", "create", "--repo", "r")
+    upload = ("bundle", "upload", "--repo", "r", "--path", data, "--message", "m")
+    for args in (upload, ("label", "list", "--repo", "r"), ("cat", "r@main:labels.csv")):
+        command = [sys.executable, "-c", COUNT_DATACLASSES, *map(str, args)]
+        done = subprocess.run(command, env=_environment(home), capture_output=True, text=True, check=True)
+        made = ast.literal_eval(done.stderr.splitlines()[-1])
+        assert len(made) <= MOST_DATACLASSES[args[0]], made

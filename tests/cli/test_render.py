@@ -4,12 +4,12 @@ import contextlib
 import io
 import json
 import re
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from sheaf.cli.output import views
 from sheaf.cli.output.gotemplate import fill

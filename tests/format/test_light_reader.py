@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from unittest.mock import Mock, patch
 
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tests.format.samples import inner, leaf, light_children, light_rows
 from tests.format.trees import FOLDER, ITEMS, MODELS, PATHS, SMALL_NODES, Item, Model, Shelf, edits, small_nodes
 

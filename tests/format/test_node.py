@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tests.format.samples import ID, digest, inner, leaf, rows
 from tests.format.trees import MODELS, Model, batch_of
 

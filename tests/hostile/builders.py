@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace as changed
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 from blake3 import blake3
+from msgspec.structs import replace as changed
 from tests.engine.builders import commit, new_backend, open_core
 
 from sheaf.engine.core import Core

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 from blake3 import blake3
+from msgspec.structs import replace
 from tests.engine.builders import replaced
 from tests.hostile.builders import SESSION, TIME, Hostile, batch_of
 
@@ -66,7 +66,7 @@ def test_a_tower_of_nodes_has_an_end() -> None:
 def test_children_that_lie(change: dict[str, object]) -> None:
     store = Hostile()
     first = replace(store.leaf(batch_of([FILE])), name="x")
-    said(store, store.bundle(store.inner([replace(first, **change)], 1)))  # type: ignore[arg-type]
+    said(store, store.bundle(store.inner([replace(first, **change)], 1)))
 
 
 def test_a_node_that_counts_itself_many_times() -> None:

@@ -225,11 +225,11 @@ def test_bytes_that_a_leaf_uses_of_a_pack(live: int) -> None:
 @pytest.mark.parametrize("column", ["rows", "size", "length"])
 @pytest.mark.parametrize("value", [-(2**63), -1, 2**63 - 1])
 def test_numbers_of_a_child(column: str, value: int) -> None:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     store = Shared()
     first = replace(store.leaf(batch_of([_file()])), name="x")
-    store.bundle(store.inner([replace(first, **{column: value})], 1))  # type: ignore[arg-type]
+    store.bundle(store.inner([replace(first, **{column: value})], 1))
     store.check()
 
 

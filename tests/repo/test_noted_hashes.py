@@ -6,11 +6,11 @@ import os
 import random
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 import sheaf
 from sheaf.engine.clock import SystemClock

@@ -6,10 +6,11 @@ import contextlib
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct, field
 
 from sheaf.cli.output.render import Output
 from sheaf.errors import InvalidInput, NotFound
@@ -37,8 +38,7 @@ class NoStoreYet(NotFound):
     """No store was named, and the default store in the user's data folder does not exist yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
+class Dialect(Struct, frozen=True):
     """Differences between ``sheaf`` and ``datamon``; their verbs are the same functions."""
 
     name: str

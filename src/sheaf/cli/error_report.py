@@ -6,8 +6,10 @@ import errno
 import re
 import sys
 import traceback
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sheaf.cli.output.text import redact
 from sheaf.errors import Denied, InvalidInput, NoSpace, NotFound, Refused, SheafError, rule_of
@@ -37,8 +39,7 @@ _OF_ERRNO: Final[dict[int, tuple[type[SheafError], str]]] = {
 _LONG: Final = re.compile(r"\S{4200,}")
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """An error as ``--json`` prints it; ``exit`` is its exit code."""
 
     kind: str

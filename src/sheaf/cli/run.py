@@ -9,13 +9,13 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from importlib import import_module
 from types import FrameType
 from typing import Final, NoReturn
 
 import click
 from click.shell_completion import shell_complete
+from msgspec import structs
 
 from sheaf.cli.app import App, Dialect
 from sheaf.cli.error_report import Failure, failure_of, one_line, print_failure
@@ -75,7 +75,7 @@ def run(tree: VerbTree, dialect: Dialect, args: Sequence[str], environment: Envi
             return BROKEN_PIPE
         failure = _of_click(error, dialect) if isinstance(error, click.ClickException) else failure_of(error)
         if app.resumes and failure.exit == UNREACHABLE:
-            failure = replace(failure, hint="; ".join(filter(None, (failure.hint, _RESUME))))
+            failure = structs.replace(failure, hint="; ".join(filter(None, (failure.hint, _RESUME))))
         print_failure(failure, error, dialect, as_json="--json" in args, debug="--debug" in args)
         return dialect.exit_code(failure.exit)
 

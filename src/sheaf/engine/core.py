@@ -6,8 +6,9 @@ import os
 import shlex
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
+
+from msgspec import Struct, field
 
 from sheaf.engine.clock import Clock, SystemClock, rfc3339
 from sheaf.engine.core_limits import DEFAULT, Limits
@@ -51,8 +52,7 @@ def _threads(count: int, name: str) -> Threads:
     return _Threads(count, thread_name_prefix=name)
 
 
-@dataclass(frozen=True, slots=True)
-class Core:
+class Core(Struct, frozen=True):
     """A store and the means to work on it. Safe to share between threads.
 
     ``io`` runs single calls of the backend; a task in it never waits for another one. ``cpu`` runs hashing and

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from sheaf.format.limits import MAX_CHILDREN, MAX_ROWS, MAX_WEIGHT, MIN_CHILDREN, MIN_ROWS
 
 __all__ = ["DEFAULT", "Limits"]
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """The thresholds of one opened store. Tests hand in smaller ones, so that a few files reach them."""
 
     # packs
@@ -48,7 +48,7 @@ class Limits:
     whole_bytes: int = 1 << 20  #: bytes of the largest file that is read in one piece, and stored together with others
     worker_files: int = 8192  #: files from which on processes are worth starting: each takes 50 ms and 40 MiB
     worker_bytes: int = 128 << 20  #: or so many bytes to write
-    worker_file_bytes: int = 16 << 10  #: mean bytes of files up to which processes read faster than threads
+    worker_file_bytes: int = 12 << 10  #: mean bytes of files up to which processes read faster than threads
     worker_room: int = 24 << 20  #: bytes of the memory that is shared with a process that writes files
     group_files: int = 256  #: files that a thread stores at once
     group_bytes: int = 4 << 20  #: or so many bytes of them

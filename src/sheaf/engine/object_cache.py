@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 from sheaf.errors import Corrupt
 from sheaf.fork import Lock
@@ -161,8 +162,7 @@ class FolderCache:
 # -- how much there is -------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(Struct, frozen=True):
     """Number of a folder's files, and their size in bytes."""
 
     files: int = 0

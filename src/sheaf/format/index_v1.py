@@ -6,11 +6,10 @@ columns: packs (32 bytes each), hash (32 bytes, ascending), pack (u32, a row of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from sheaf.errors import Corrupt
 from sheaf.format.columns import HASH, U32, Array, Hashes, decode_columns, encode_columns, leading
@@ -29,8 +28,7 @@ class IndexHeader(msgspec.Struct, frozen=True):
     hooks: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(Struct, frozen=True):
     """Chunks sorted by hash.
 
     ``lead``: the first 8 bytes of each hash as numbers, in which :meth:`find` searches. ``replaces``: see the header.

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, TypeAlias
 
 import msgspec
+from msgspec import Struct
 
 from sheaf.errors import Corrupt
 from sheaf.format.envelope import decode_envelope
@@ -80,8 +80,7 @@ class NodeHeader(msgspec.Struct, frozen=True):
     raw: int
 
 
-@dataclass(frozen=True, slots=True)
-class NodeColumns:
+class NodeColumns(Struct, frozen=True):
     """The compressed buffers of each column: validity, ends of texts (if any), values. ``rows``: their number.
 
     ``size``: bytes of all columns when they are decompressed.

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 from blake3 import blake3
+from msgspec import Struct
 
 from sheaf.errors import Corrupt
 from sheaf.format.columns import HASH, U32, Array, Hashes, decode_columns, encode_columns
@@ -43,8 +43,7 @@ class PackHeader(msgspec.Struct, frozen=True):
     ordinal: int
 
 
-@dataclass(frozen=True, slots=True)
-class PackTable:
+class PackTable(Struct, frozen=True):
     """The chunks of a pack, in the order of their frames; ``offsets`` count from the beginning of the pack."""
 
     hashes: Hashes

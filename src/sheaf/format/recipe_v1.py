@@ -11,12 +11,12 @@ chunks fit into one part needs no top.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from struct import error as StructError
 from struct import unpack_from
 
 import msgspec
 import numpy as np
+from msgspec import Struct
 
 from sheaf.errors import Corrupt
 from sheaf.format.columns import HASH, U32, Array, Hashes, decode_columns, encode_columns, hashes_of
@@ -41,8 +41,7 @@ class PartHeader(msgspec.Struct, frozen=True):
     packs: int
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """A decoded part; row i covers ``lengths[i]`` bytes of the file."""
 
     level: int

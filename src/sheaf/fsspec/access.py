@@ -7,9 +7,10 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
+
+from msgspec.structs import replace
 
 from sheaf.errors import Conflict, NotFound
 from sheaf.fork import RLock

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import errno
 import os
 import stat
@@ -29,7 +28,7 @@ from sheaf.storage.storage_options import StorageOptions
 
 __all__ = ["SheafFileSystem"]
 
-_STORAGE = frozenset(field.name for field in dataclasses.fields(StorageOptions))
+_STORAGE = frozenset(StorageOptions.__struct_fields__)
 
 
 class SheafFileSystem(AbstractFileSystem):

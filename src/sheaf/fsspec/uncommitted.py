@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
+from msgspec import structs
+
 from sheaf.engine.clock import SystemClock
 from sheaf.fork import RLock
 from sheaf.fsspec.open_file import Content
@@ -206,7 +208,7 @@ class UncommittedChanges:
 
     def _set(self, path: str, made: Made) -> None:
         folder, name = split(path)
-        self._made[path] = replace(made, entry=replace(made.entry, folder=folder, name=name))
+        self._made[path] = replace(made, entry=structs.replace(made.entry, folder=folder, name=name))
         self._below.setdefault(folder, set()).add(path)
 
     def _unset(self, path: str) -> None:
@@ -216,8 +218,8 @@ class UncommittedChanges:
 
 def file_entry(path: str, size: int, mode: int = 0o644, mtime: int | None = None) -> ManifestEntry:
     """Return the entry of a file that was just written. ``mtime``: nanoseconds since 1970, by default now."""
-    entry = replace(_entry(path, Kind.FILE, mode), size=size)
-    return entry if mtime is None else replace(entry, mtime=mtime)
+    entry = structs.replace(_entry(path, Kind.FILE, mode), size=size)
+    return entry if mtime is None else structs.replace(entry, mtime=mtime)
 
 
 def _entry(path: str, kind: Kind, mode: int) -> ManifestEntry:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from sheaf.model.ids import ZERO_HASH
 from sheaf.model.paths import join
@@ -45,8 +46,7 @@ class PlaceKind(enum.IntEnum):
     EXTERNAL = 4
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkPlace:
+class ChunkPlace(Struct, frozen=True):
     """The whole file is one chunk: ``stored`` bytes at ``offset`` of a pack."""
 
     pack: bytes
@@ -54,8 +54,7 @@ class ChunkPlace:
     stored: int
 
 
-@dataclass(frozen=True, slots=True)
-class RecipePlace:
+class RecipePlace(Struct, frozen=True):
     """The file has many chunks, which a tree of parts lists. ``recipe``: BLAKE3 of the top part, which is itself a chunk."""
 
     recipe: bytes
@@ -64,15 +63,13 @@ class RecipePlace:
     stored: int
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectPlace:
+class ObjectPlace(Struct, frozen=True):
     """The file is stored whole in ``objects/``, written by this session."""
 
     session: str
 
 
-@dataclass(frozen=True, slots=True)
-class ExternalPlace:
+class ExternalPlace(Struct, frozen=True):
     """The bytes are in an external location that is referenced, not copied."""
 
     url: str
@@ -96,8 +93,7 @@ def clamp_time(ns: int) -> int:
     return min(max(ns, EARLIEST), LATEST)
 
 
-@dataclass(frozen=True, slots=True)
-class ManifestEntry:
+class ManifestEntry(Struct, frozen=True):
     """One path of a bundle.
 
     ``mode``: permission bits without setuid, setgid and sticky. ``mtime``: nanoseconds since 1970. ``size``: bytes.

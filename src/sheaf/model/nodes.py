@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 __all__ = ["Pointer"]
 
 
-@dataclass(frozen=True, slots=True)
-class Pointer:
+class Pointer(Struct, frozen=True):
     """A pointer to a manifest node, from its parent or (for a root) the log: enough to fetch and check it with one GET.
 
     ``id``: BLAKE3 of the node's bytes, ``length`` of them. ``level``: 0 for a leaf. ``prefix``: the longest folder

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from sheaf.errors import InvalidInput
 from sheaf.model.ids import is_ksuid, is_ksuid_prefix, is_version
@@ -17,8 +18,7 @@ Form = Literal["name", "label", "branch", "bundle", "version"]
 _BACK = re.compile(r"(.*)~([0-9]{0,9})")
 
 
-@dataclass(frozen=True, slots=True)
-class Ref:
+class Ref(Struct, frozen=True):
     """A way to name a bundle. ``back``: how many first parents to follow from it.
 
     ``form`` "name": a label or a branch, whichever exists, or else the beginning of a bundle's id.
@@ -29,8 +29,7 @@ class Ref:
     back: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """``repo@ref:path``; without a ref the head of ``main``, without a path the whole bundle."""
 
     repo: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from sheaf.engine.commit.writer import Draft, Writer
 from sheaf.engine.manifest.tree import Tree

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from threading import Event, Thread
 from typing import Any, Final
 
 import pyarrow as pa
+from msgspec.structs import replace
 
 from sheaf.engine.chunks.ingest import Ingest, StoredFile
 from sheaf.engine.commit.writer import Draft, Writer

@@ -9,6 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from msgspec import structs
+
 from sheaf.engine.clock import parse_time
 from sheaf.engine.commit.diamonds import DiamondEnd, Mode, SplitDone, Splits, SplitStart
 from sheaf.engine.commit.join_splits import close_diamond, ensure_not_canceled
@@ -170,7 +172,7 @@ class Diamond:
             skip_on_error=skip_on_error,
             concurrency=concurrency,
         )
-        options = replace(options, name_filter=_pattern(name_filter))
+        options = structs.replace(options, name_filter=_pattern(name_filter))
         meter = Meter(progress, "upload")
         stored = store_folder(store, None, options, meter)
         done = SplitDone(

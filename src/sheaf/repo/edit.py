@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
 import pyarrow as pa
+from msgspec.structs import replace
 
 from sheaf.engine.chunks.ingest import StoredFile
 from sheaf.engine.commit.writer import Draft, Writer

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from sheaf import engine, transfer
 from sheaf.engine.clock import parse_time
@@ -43,8 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["Repo", "Upload"]
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
+class Upload(Struct, frozen=True):
     """The result of an upload. ``bytes``: size of all files; ``new_bytes``: not stored before; ``stored_bytes``: written."""
 
     bundle: Bundle

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct, field
 
 from sheaf import transfer
 from sheaf.engine.clock import parse_time
@@ -39,8 +40,7 @@ KIND: dict[model.Kind, Literal["file", "symlink", "folder"]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One path of a bundle. ``size`` in bytes; ``mtime_ns`` since 1970; ``content``: the hash printed by `b3sum`, or None.
 
     ``erased``: True if its bytes were erased from the store; None if that was not checked.
@@ -74,8 +74,7 @@ def entry_of(entry: model.ManifestEntry) -> Entry:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """One changed path. ``old_path`` is set only for a rename."""
 
     kind: Literal["added", "modified", "deleted", "renamed"]
@@ -93,8 +92,7 @@ def change_of(difference: Difference) -> Change:
     return Change(difference.how, difference.path, old_path, old, new)
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
+class Label(Struct, frozen=True):
     """A label at one moment of its history; ``bundle`` is an id, empty after a deletion.
 
     ``quarantined``: True if the label points to a quarantined bundle.
@@ -107,8 +105,7 @@ class Label:
     quarantined: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Branch:
+class Branch(Struct, frozen=True):
     """A branch and the bundle that it points to. ``quarantined``: True if that bundle is quarantined."""
 
     name: str
@@ -118,8 +115,7 @@ class Branch:
     quarantined: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RepoInfo:
+class RepoInfo(Struct, frozen=True):
     """Facts about a repo. ``bundles``: the number of bundles; ``deleted``: the time of its deletion, or None."""
 
     id: str
@@ -131,8 +127,7 @@ class RepoInfo:
     deleted: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StoreInfo:
+class StoreInfo(Struct, frozen=True):
     """Facts about a store. ``objects`` and ``sizes`` (bytes) are per kind of object: packs, nodes, index and so on."""
 
     id: str
@@ -151,8 +146,7 @@ class StoreInfo:
         return sum(self.sizes.values())
 
 
-@dataclass(slots=True)
-class UploadPlan:
+class UploadPlan(Struct):
     """What an upload would do.
 
     ``parent``: the id of the bundle that the changes start from, "" for none. ``files``, ``bytes``: the number and size of

@@ -11,15 +11,16 @@ flag. If another source overrides the store of a context, the whole context is i
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import getpass
 import os
 import sys
 from collections import ChainMap
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TextIO
+
+from msgspec import Struct, structs
 
 from sheaf.errors import InvalidInput, NotFound
 from sheaf.local_errors import printable
@@ -48,7 +49,7 @@ __all__ = [
     "text_of",
 ]
 
-OPTION_KEYS: Final = tuple(field.name for field in dataclasses.fields(StorageOptions))
+OPTION_KEYS: Final = StorageOptions.__struct_fields__
 #: The keys of a file, of a context (except ``context``) and, as ``SHEAF_<KEY>``, of the environment.
 KEYS: Final = ("store", "context", "name", "email", "cache", *OPTION_KEYS)
 #: Variables whose values are never shown.
@@ -61,7 +62,7 @@ FILES: Final = ("cache", "ca_file", "credential", "sse_customer_key_file", "key_
 class Environment:
     """The environment of the process. ``home`` is None if there is no home folder, as in some containers."""
 
-    variables: Mapping[str, str] = dataclasses.field(repr=False)  # not shown, since some values are secret
+    variables: Mapping[str, str] = field(repr=False)  # not shown, since some values are secret
     home: Path | None
     user: str
     stdout_is_terminal: bool = False
@@ -85,8 +86,7 @@ class Environment:
         return self.home / fallback
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """The effective settings. ``is_embedded``: no store was named, so it is the one in the user's data folder."""
 
     store: str
@@ -194,7 +194,7 @@ def options_for(settings: Settings, url: str) -> StorageOptions:
         chosen = _context(config, name, settings.config_path)
         if chosen.get("store") == url:
             options = {key: _expanded(key, chosen[key]) for key in OPTION_KEYS if key in chosen}
-            return dataclasses.replace(settings, options=options).storage_options()
+            return structs.replace(settings, options=options).storage_options()
     return settings.storage_options()
 
 
@@ -213,7 +213,7 @@ def storage_options(environment: Environment, settings: Settings) -> Iterator[St
     try:
         with os.fdopen(writer, "wb") as stream:
             stream.write(key.encode())
-        yield dataclasses.replace(options, sse_customer_key_file=f"/dev/fd/{reader}")
+        yield structs.replace(options, sse_customer_key_file=f"/dev/fd/{reader}")
     finally:
         os.close(reader)
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from sheaf.storage.storage_options import StorageOptions
 
 __all__ = ["Location"]
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(Struct, frozen=True):
     """A store's URL, split into parts. ``host``: the bucket, container or name; ``path`` has no slash at either end."""
 
     scheme: str

@@ -12,8 +12,9 @@ from __future__ import annotations
 import enum
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final, Self
+
+from msgspec import Struct
 
 from sheaf.errors import Unsupported
 
@@ -35,16 +36,14 @@ class Created(enum.Enum):
     OTHER = "other"  #: the object exists with other bytes; it was not changed
 
 
-@dataclass(frozen=True, slots=True)
-class Stat:
+class Stat(Struct, frozen=True):
     """One object of a listing; ``size`` in bytes."""
 
     key: str
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Unfinished:
+class Unfinished(Struct, frozen=True):
     """Bytes outside of all keys that a write has left behind, or will remove when it ends.
 
     ``name``: the path below the location's root; ``size``: bytes that only this occupies; ``kept``: why it can't be

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sheaf.errors import InvalidInput
 from sheaf.storage.endpoints import check_endpoint, check_name, check_proxy
@@ -15,8 +16,7 @@ from sheaf.storage.endpoints import check_endpoint, check_name, check_proxy
 __all__ = ["StorageOptions"]
 
 
-@dataclass(frozen=True, slots=True)
-class StorageOptions:
+class StorageOptions(Struct, frozen=True):
     """How to reach a store. None means "not set": the cloud's own configuration or the default decides.
 
     Each field can also be in the URL's query, which has priority. No field contains a secret; fields name files that do.
@@ -91,7 +91,7 @@ class StorageOptions:
                 hint = f"did you mean {near[0]}? {known}" if near else known
                 raise InvalidInput(f"unknown option {name!r} in the store's URL", hint)
         said: dict[str, Any] = {name: _parse(name, text, types_of[name]) for name, text in query.items()}
-        return dataclasses.replace(self, **said)
+        return replace(self, **said)
 
 
 def _parse(name: str, text: str, kind: Any) -> object:

@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 from unittest import mock
 
+from msgspec import structs
+
 from sheaf.engine.clock import Clock
 from sheaf.engine.context import Connected
 from sheaf.engine.core_limits import DEFAULT, Limits
@@ -423,7 +425,7 @@ def one_thread() -> Iterator[None]:
 def store_without_threads(backend: Backend, clock: Clock, cache: Path | None = None, limits: Limits = DEFAULT) -> Store:
     """Open a store as a process with a single thread would."""
     store = Store(backend, clock=clock, cache=cache, limits=limits)
-    core = replace(store._core, io=Inline(), cpu=Inline(), workers=1)
+    core = structs.replace(store._core, io=Inline(), cpu=Inline(), workers=1)
     store._core, store._connected = core, Connected(core, cache)
     store._log = store._connected.log
     return store

@@ -10,6 +10,8 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 
+from msgspec import structs
+
 from sheaf.errors import NotFound, Unavailable
 from sheaf.storage.port import Backend, Buffer, Created
 from sheaf.storage.wrappers.retry import RetryBackend, RetryPolicy
@@ -213,7 +215,7 @@ def impatient_clients(location: ScratchLocation, typical_s: float, count: int = 
     with location.open() as backend:
         for n in range(count):
             key, body = f"cut/{n}", pattern(MIB, n)
-            hasty = replace(location.options, timeout_s=max(0.001, typical_s * (n + 1) * 2 / count), retries=0)
+            hasty = structs.replace(location.options, timeout_s=max(0.001, typical_s * (n + 1) * 2 / count), retries=0)
             with replace(location, options=hasty).open() as client:
                 try:
                     client.create(key, body)

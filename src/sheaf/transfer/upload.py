@@ -11,13 +11,13 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from msgspec import Struct, field
 
 from sheaf.engine.chunks.ingest import StoredFiles
 from sheaf.engine.commit.writer import StoreWriter
@@ -52,8 +52,7 @@ _IN_FLIGHT = 16  # groups and large files that are read at a time or wait: this 
 _PENDING = 4  # batches of a scan whose files are being read
 
 
-@dataclass(frozen=True, slots=True)
-class FolderOptions:
+class FolderOptions(Struct, frozen=True):
     """How to upload a folder. ``started``: the time in nanoseconds; ``cache``: hashes of unchanged files."""
 
     root: Path
@@ -93,8 +92,7 @@ def folder_options(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class StoredFolder:
+class StoredFolder(Struct, frozen=True):
     """A stored folder, not committed yet. ``files`` counts all entries but folders; ``size`` in bytes."""
 
     root: Pointer
@@ -168,8 +166,7 @@ def left_out_warnings(root: Path) -> list[str]:
     return [f"skipped '{name}': this name is reserved for conflicts of diamonds" for name in names]
 
 
-@dataclass(slots=True)
-class _Seen:
+class _Seen(Struct):
     """What the rows of an upload say about it, as in :class:`StoredFolder`."""
 
     files: int = 0
@@ -398,8 +395,7 @@ class _Taking:
         return made if is_complete else made.filter(pa.array(fresh.kept))
 
 
-@dataclass(slots=True)
-class _Counted:
+class _Counted(Struct):
     """Reports a large file's bytes while they are read, and subtracts them again if they were read in vain."""
 
     meter: Meter
@@ -417,16 +413,14 @@ class _Counted:
         self.count = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Leaf:
+class _Leaf(Struct, frozen=True):
     """A batch of a scan whose rows are those of a leaf of the older bundle."""
 
     batch: ScanBatch
     pointer: Pointer
 
 
-@dataclass(frozen=True, slots=True)
-class _Rows:
+class _Rows(Struct, frozen=True):
     """A batch of a scan. ``at``: the row of ``base`` to copy for each row, -1 for none; ``to_read``: mask of files to read.
 
     ``found``: what the stat cache knows of it.

@@ -12,13 +12,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import replace
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
 import pytest
 from blake3 import blake3
+from msgspec.structs import replace
 from tests.transfer.bundles import MTIME, File, Folder, Item, Link, Shelf, look
 
 from sheaf.engine.core_limits import DEFAULT

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from msgspec import structs
 
 from sheaf.api import Address
 from sheaf.cli import options
@@ -111,7 +111,7 @@ def _compare(app: App, old: Address, new: str | None, *, skip_on_error: bool) ->
         return _Comparison(found, before.read, read_folder(folder), skipped)
     place = address_of(f"{old.repo}{new}" if new.startswith("@") else new)
     if new.startswith("@") and not place.path:
-        place = dataclasses.replace(place, path=old.path)
+        place = structs.replace(place, path=old.path)
     if place.path != old.path:
         raise InvalidInput(
             f"'{old.path}' and '{place.path}' are different paths", "compare the same path in both bundles"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import structs
 
 from sheaf.cli import options
 from sheaf.cli.app import App
@@ -81,7 +81,7 @@ def info(app: App) -> None:
     sizes = app.store.sizes()
     diamonds = _open_diamonds(app, found)
     listed = [{"repo": repo, "id": diamond.id, "started": diamond.started} for repo, diamond in diamonds]
-    app.out.object({**dataclasses.asdict(found), "data": size_record(sizes), "open_diamonds": listed})
+    app.out.object({**structs.asdict(found), "data": size_record(sizes), "open_diamonds": listed})
     for line in _info_lines(found, size_line(sizes)):
         app.out.line(line)
     for repo, diamond in diamonds:

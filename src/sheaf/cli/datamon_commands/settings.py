@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec import structs
+
 from sheaf.errors import InvalidInput
 from sheaf.settings import configfile
 from sheaf.settings.settings import Environment, Settings, combine, read_sheaf
@@ -64,7 +66,7 @@ def read_datamon(environment: Environment, flags: Mapping[str, str]) -> Settings
     surroundings = dataclasses.replace(environment, variables=variables)
     path = files[0] if files else second_generation(environment)
     settings = combine(surroundings, given, {**below, **config}, path)
-    return dataclasses.replace(_with_needed_credential(settings), config_was_read=bool(files))
+    return structs.replace(_with_needed_credential(settings), config_was_read=bool(files))
 
 
 def contexts_of(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -93,4 +95,4 @@ def _with_needed_credential(settings: Settings) -> Settings:
     if settings.store.startswith("gs://"):
         return settings
     options = {key: value for key, value in settings.options.items() if key != "credential"}
-    return dataclasses.replace(settings, options=options)
+    return structs.replace(settings, options=options)

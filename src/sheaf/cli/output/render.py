@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Generic, Literal, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sheaf.cli.output.text import exact_time, human_size, quote, short_time
 from sheaf.local_errors import printable
@@ -26,8 +28,7 @@ _IF_ANY: Final = frozenset({"STATE"})  # columns that a table shows only if a ro
 _FIELDS_ONLY: Final = frozenset({"EMAIL", "ENDED", "CONFLICTS", "CHECKPOINTS"})  # a table has no room for these
 
 
-@dataclass(frozen=True, slots=True)
-class View(Generic[T]):
+class View(Struct, Generic[T], frozen=True):
     """Output formats of one kind of thing. Only ``line`` is already quoted; the others are quoted when printed."""
 
     #: Datamon's line, or the line of a thing without cells.
@@ -63,8 +64,7 @@ def _printable(value: Any) -> Any:
     return printable(value) if isinstance(value, str) else value
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(Struct, frozen=True):
     """Prints results to stdout in the requested format."""
 
     as_json: bool = False

@@ -12,6 +12,7 @@ from itertools import islice
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from msgspec import structs
 
 from sheaf.engine.check.report import FAULTS, CheckReport, Problem
 from sheaf.engine.chunks.chunk_reader import Contents, Erased, Want
@@ -62,7 +63,7 @@ def name_files(core: Core, report: CheckReport, repo: str | None = None) -> None
     chosen = [problem for problem in report.problems if problem.kind in _KINDS and not problem.repairable]
     if not chosen:
         return
-    bare = replace(core, cache=NoCache(), backend=ReadOnlyBackend(core.backend))
+    bare = structs.replace(core, cache=NoCache(), backend=ReadOnlyBackend(core.backend))
     search = _Search(bare, {problem.key: problem for problem in chosen})
     found: dict[str, Problem] = {}
     most = core.limits.problem_files

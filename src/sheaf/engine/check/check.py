@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from msgspec import structs
+
 from sheaf.engine.check.chunk_refs import ChunkRefs
 from sheaf.engine.check.erasure_records import check_erasures
 from sheaf.engine.check.index_objects import Indexed, check_index, going
@@ -73,7 +75,7 @@ def check_store(
         Unavailable, Denied: the store can't be read, so there is no result.
     """
     # Reading a log normally writes its pages. A check writes notes of damage and nothing else.
-    bare = replace(core, cache=NoCache(), backend=ReadOnlyBackend(core.backend, but=keys.DAMAGED))
+    bare = structs.replace(core, cache=NoCache(), backend=ReadOnlyBackend(core.backend, but=keys.DAMAGED))
     for _ in range(_AGAIN):
         check = _Check(
             bare, reading or PackSelection(), repo, even_quarantined, on_progress or (lambda what, done: None)

@@ -8,12 +8,12 @@ listed after the session was registered. What the index lists for a pack is used
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
+from msgspec import Struct
 
 from sheaf.engine.chunks.checked_index import Listed, LoadTable
 from sheaf.engine.core import Core
@@ -33,8 +33,7 @@ _NO_PACKS = np.zeros((0, 32), np.uint8)
 Ints = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class FoundChunks:
+class FoundChunks(Struct, frozen=True):
     """Where wanted chunks are: arrays of one length, in the order of the hashes.
 
     ``pack``: number of the pack, -1 if not stored yet. ``offset``, ``stored``: bytes. ``listed``: True if only an index

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from itertools import accumulate, chain
 from typing import Protocol
 
 import numpy as np
 from blake3 import blake3
+from msgspec import Struct, field
 
 from sheaf.engine.chunks.chunk_reader import Contents, Want
 from sheaf.engine.chunks.compress import Frame, compress_chunks
@@ -32,8 +32,7 @@ __all__ = ["ChunkedFiles", "Ingest", "StoredFile", "StoredFiles"]
 _EMPTY = blake3(b"").digest()
 
 
-@dataclass(frozen=True, slots=True)
-class StoredFile:
+class StoredFile(Struct, frozen=True):
     """A stored file: the columns `content`, `size`, `place`, `pack`, `offset`, `stored`, `recipe`, `packs`."""
 
     content: bytes
@@ -46,8 +45,7 @@ class StoredFile:
     packs: dict[bytes, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class StoredFiles:
+class StoredFiles(Struct, frozen=True):
     """Stored files as columns like the fields of :class:`StoredFile`. ``recipes``: those of several chunks, by number."""
 
     content: Hashes

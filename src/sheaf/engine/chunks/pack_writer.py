@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
 from queue import Empty, Queue
 
 import numpy as np
+from msgspec import Struct
 
 from sheaf.engine.chunks.dedup import ChunkIndex, write_index
 from sheaf.engine.core import Core
@@ -30,8 +30,7 @@ _BUFFERS_FAR = 3  # a bucket accepts two at a time
 _STEP = 1 << 20  # bytes that are copied into a pack together: a copy for each frame would cost more than its bytes
 
 
-@dataclass(frozen=True, slots=True)
-class _Packed:
+class _Packed(Struct, frozen=True):
     """A finished pack and its table."""
 
     id: bytes

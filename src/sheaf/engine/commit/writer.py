@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import wait
-from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
 from typing import ParamSpec, Self
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from msgspec import Struct, field
 
 from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.engine.chunks.dedup import ChunkIndex, load_segments, merge_index
@@ -36,8 +36,7 @@ __all__ = ["Draft", "StoreWriter", "Writer", "committed"]
 P = ParamSpec("P")
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(Struct, frozen=True):
     """The user's part of a bundle's descriptor.
 
     ``expect``: the bundle that the branch must point to ("" for none), None: any. ``move_label``: the label may exist

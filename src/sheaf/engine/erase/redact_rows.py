@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import partial
 
 import pyarrow as pa
+from msgspec.structs import replace
 
 from sheaf.engine.chunks.dedup import ChunkIndex, load_segments
 from sheaf.engine.chunks.ingest import Ingest, StoredFile

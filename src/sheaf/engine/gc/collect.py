@@ -12,7 +12,9 @@ can still commit.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.engine.chunks.pack_table import load_table

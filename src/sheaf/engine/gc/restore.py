@@ -8,7 +8,8 @@ it ran, and this one was not.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from sheaf.engine.chunks.chunk_reader import Contents
 from sheaf.engine.core import Core

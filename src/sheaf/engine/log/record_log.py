@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from sheaf.engine.core import Core
 from sheaf.engine.objects import get_object
@@ -52,16 +52,14 @@ S = TypeVar("S", bound=LogState)
 Op = TypeVar("Op")
 
 
-@dataclass(frozen=True, slots=True)
-class Base:
+class Base(Struct, frozen=True):
     """A record from which the delta of a later one may start, and the state after it as JSON."""
 
     n: int
     state: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Head(Generic[S]):
+class Head(Struct, Generic[S], frozen=True):
     """A log as of record ``n`` (-1: empty). ``bases``: the possible bases of the next record's delta, a checkpoint first."""
 
     n: int

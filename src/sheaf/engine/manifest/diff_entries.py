@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from sheaf.model.entries import ManifestEntry
 from sheaf.model.paths import order_key
@@ -14,8 +15,7 @@ __all__ = ["Difference", "diff_entries", "same"]
 How = Literal["added", "modified", "deleted", "renamed"]
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """One path that differs; ``old`` is None if it was added, ``new`` if it was deleted."""
 
     how: How

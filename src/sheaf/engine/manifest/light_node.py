@@ -8,10 +8,10 @@ from __future__ import annotations
 import struct
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from sheaf.errors import Corrupt, InvalidInput
 from sheaf.format.node_columns_v1 import NodeColumns

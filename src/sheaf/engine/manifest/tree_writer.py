@@ -10,13 +10,13 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from blake3 import blake3
+from msgspec.structs import replace
 
 from sheaf.engine.core import Core
 from sheaf.engine.core_limits import Limits

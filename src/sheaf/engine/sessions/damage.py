@@ -8,8 +8,9 @@ object is sound again, and gc removes it together with the object.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from sheaf.engine.core import Core
 from sheaf.engine.replicas.replica_records import is_copy, state_of
@@ -23,8 +24,7 @@ __all__ = ["Noted", "note_damage", "noted_keys", "read_again"]
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Noted:
+class Noted(Struct, frozen=True):
     """The objects that are noted as damaged. ``packs``: also those whose forwarding addresses lead to a damaged one."""
 
     packs: frozenset[bytes] = frozenset()

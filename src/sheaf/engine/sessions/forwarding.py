@@ -8,8 +8,9 @@ to an existing pack, since it verifies the bytes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from sheaf import format as formats
 from sheaf.engine.core import Core
@@ -153,8 +154,7 @@ def _loaded(core: Core, key: str) -> Moved | None:
 # -- for gc ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Forwards:
+class Forwards(Struct, frozen=True):
     """The addresses as of one moment: the valid one of each pack, and the keys of all of each pack, newest first."""
 
     moved: dict[bytes, Moved]

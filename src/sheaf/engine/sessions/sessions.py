@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from typing import Any, Self
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from sheaf.engine.core import Core, host
 from sheaf.engine.log.record_log import Head, Log, repo_log, store_log
@@ -42,8 +44,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Open:
+class Open(Struct, frozen=True):
     """A registered session, and what it must not use.
 
     ``dead_…`` (objects by key): must never be referenced. ``avoid_packs``: new data must not be deduplicated against them.

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from sheaf import engine
 from sheaf.errors import Refused, Unsupported
 from sheaf.format.store_v1 import StoreConfig
@@ -25,8 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Opener", "UnlockedStore", "make_encrypted", "need_library"]
 
 
-@dataclass(frozen=True, slots=True)
-class UnlockedStore:
+class UnlockedStore(Struct, frozen=True):
     """An opened encrypted store, and the slot that opened it."""
 
     backend: EncryptedBackend

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from stat import S_IMODE, S_IWGRP
 from typing import TypeVar
+
+from msgspec import Struct
 
 from sheaf.errors import Denied
 from sheaf.storage.folder.syscalls import Syscalls
@@ -20,8 +21,7 @@ T = TypeVar("T")
 _ABOVE = 0o755  # mode of folders above the root: users who may write there could replace the store by another one
 
 
-@dataclass(frozen=True, slots=True)
-class Modes:
+class Modes(Struct, frozen=True):
     """The modes of new files and folders; ``exact`` sets them regardless of the umask.
 
     ``inherited``: the modes were taken over from an existing store rather than requested.

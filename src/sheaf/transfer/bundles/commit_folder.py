@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from sheaf.engine.commit.writer import Draft, Writer
 from sheaf.engine.context import Context
@@ -19,8 +20,7 @@ from sheaf.transfer.upload import FolderOptions, StoredFolder, ensure_wanted, st
 __all__ = ["CommittedFolder", "UploadRules", "commit_folder"]
 
 
-@dataclass(frozen=True, slots=True)
-class UploadRules:
+class UploadRules(Struct, frozen=True):
     """Conditions of an upload, named as in :meth:`sheaf.Repo.upload`."""
 
     if_changed: bool = False
@@ -29,8 +29,7 @@ class UploadRules:
     allow_erased: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class CommittedFolder:
+class CommittedFolder(Struct, frozen=True):
     """The result of an upload. ``is_new``: False if the branch already had this content."""
 
     bundle: BundleRecord

@@ -7,11 +7,11 @@ erased in either store becomes a row without bytes, with the notice of the erasu
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pyarrow as pa
+from msgspec.structs import replace
 
 from sheaf.engine.chunks.chunk_reader import Contents, Erased, Want
 from sheaf.engine.chunks.compress import Frame, compress_chunks

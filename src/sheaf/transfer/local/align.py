@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from msgspec import Struct, field
 
 from sheaf.engine.manifest.tree import Tree
 from sheaf.format.node_v1 import ROWS
@@ -21,8 +21,7 @@ __all__ = ["Cursor", "Side", "Window", "windows"]
 _EMPTY = pa.RecordBatch.from_pylist([], ROWS)
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
+class Side(Struct, frozen=True):
     """A tree's rows in a window. ``start``: the number of its rows before the window.
 
     ``at``: for each row of the scan the index in ``rows`` of the same path, or -1.
@@ -55,8 +54,7 @@ class Side:
         return mask
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """The rows of the folder and the trees in one range of paths. ``local``: None after the folder's last path."""
 
     local: ScanBatch | None
@@ -73,8 +71,7 @@ def windows(scanned: Iterator[ScanBatch], trees: Sequence[Tree]) -> Iterator[Win
         yield Window(None, tuple(cursor.next_leaf() for cursor in cursors))
 
 
-@dataclass(slots=True)
-class Cursor:
+class Cursor(Struct):
     """Walks a tree's leaves. ``held``: rows that were read and not returned yet; ``taken``: number of returned rows."""
 
     leaves: Iterator[pa.RecordBatch]

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
 from itertools import islice, pairwise
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from msgspec import Struct
 
 from sheaf.engine.manifest.node_store import Nodes
 from sheaf.engine.manifest.tree import Tree
@@ -67,8 +67,7 @@ class BaseLeaf:
         return Side.of(self._rows, batch)
 
 
-@dataclass(frozen=True, slots=True)
-class ScanPart:
+class ScanPart(Struct, frozen=True):
     """Rows of a scan, and the leaf that has all rows of the older bundle with the same paths.
 
     ``is_whole``: these are all rows of the scan from the end of the leaf before to the end of this one.

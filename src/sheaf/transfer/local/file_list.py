@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sheaf.errors import InvalidInput
 from sheaf.model.paths import ancestors, check_path, join, split
@@ -11,8 +12,7 @@ from sheaf.model.paths import ancestors, check_path, join, split
 __all__ = ["ListedFiles"]
 
 
-@dataclass(frozen=True, slots=True)
-class ListedFiles:
+class ListedFiles(Struct, frozen=True):
     """Listed paths. ``wanted``: the names to scan by folder, including parent folders."""
 
     wanted: dict[str, set[str]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -12,6 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
+from msgspec import Struct
 
 from sheaf.errors import Conflict, SheafError
 from sheaf.fork import Threads
@@ -30,8 +30,7 @@ _GROUP_BYTES: Final = 8 << 20
 Mask = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
-class LocalHashes:
+class LocalHashes(Struct, frozen=True):
     """Hashes files below ``root`` (without a final slash) in the threads of ``pool``."""
 
     root: str

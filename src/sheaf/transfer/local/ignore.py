@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from sheaf.errors import InvalidInput
 from sheaf.model.paths import join
@@ -21,8 +22,7 @@ __all__ = ["IGNORE_FILE", "Ignore"]
 IGNORE_FILE: Final = ".sheafignore"
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
+class _Rule(Struct, frozen=True):
     """A line of an ignore file. ``by_name``: the pattern has no slash, so it is compared with the last component only."""
 
     regex: re.Pattern[bytes]
@@ -31,8 +31,7 @@ class _Rule:
     by_name: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Ignore:
+class Ignore(Struct, frozen=True):
     """The rules that apply in one folder: those of its own file after those of the folders above.
 
     ``layers``: for each ignore file its folder, with a slash at the end, and its rules, the last one first.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from sheaf.errors import Refused
 from sheaf.model.paths import join
@@ -27,8 +28,7 @@ __all__ = [
 PROBES: Final = ("probe-a", "probe-\u00e9")
 
 
-@dataclass(frozen=True, slots=True)
-class Folding:
+class Folding(Struct, frozen=True):
     """The differences between names that a file system ignores."""
 
     case: bool
@@ -47,8 +47,7 @@ class Folding:
 ANYWHERE: Final = Folding(case=True, form=True)
 
 
-@dataclass(slots=True)
-class Clashes:
+class Clashes(Struct):
     """Finds colliding names in rows in manifest order. Keeps the names of one folder at a time."""
 
     folding: Folding
@@ -66,8 +65,7 @@ class Clashes:
                 yield join(folder, other), join(folder, name)
 
 
-@dataclass(slots=True)
-class NameClashes:
+class NameClashes(Struct):
     """Finds colliding names in many rows in manifest order. Keeps the names of one folder at a time, as few objects."""
 
     folding: Folding

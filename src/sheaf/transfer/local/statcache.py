@@ -12,13 +12,13 @@ import mmap
 import os
 import struct
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
+from msgspec import Struct
 
 from sheaf.engine.core_limits import DEFAULT
 from sheaf.model.entries import Kind
@@ -47,8 +47,7 @@ Columns = dict[str, npt.NDArray[Any]]
 Hashes = npt.NDArray[np.uint8]  #: shape (n, 32)
 
 
-@dataclass(frozen=True, slots=True)
-class FileStates:
+class FileStates(Struct, frozen=True):
     """The states of files and the hashes of their contents, as columns."""
 
     dev: npt.NDArray[np.uint64]
@@ -99,8 +98,7 @@ class Rows:
             self._file = None
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """The known hashes of a batch, shape (n, 32). ``hit``: mask of the rows that are known; ``at``: where they are."""
 
     contents: Hashes
@@ -108,8 +106,7 @@ class Found:
     at: npt.NDArray[np.int64]
 
 
-@dataclass(slots=True)
-class StatCache:
+class StatCache(Struct):
     """The known hashes of a folder, and new ones from a scan. Not thread-safe: one thread matches and adds.
 
     ``started``: the time in nanoseconds since 1970 when the scan began. ``still``: mask of the known rows that were

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from blake3 import blake3
+from msgspec import Struct, field
 
 from sheaf.engine.chunks.ingest import StoredFile, StoredFiles
 from sheaf.format.columns import Array, Hashes
@@ -19,8 +18,7 @@ from sheaf.transfer.local.scan import ScanBatch, Skipped
 __all__ = ["Fresh", "ReadFiles"]
 
 
-@dataclass(slots=True)
-class ReadFiles:
+class ReadFiles(Struct):
     """Files of a batch that were read, by row number. ``states``: of those that had changed since the scan."""
 
     rows: list[int] = field(default_factory=list)

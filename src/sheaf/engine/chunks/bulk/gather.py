@@ -10,13 +10,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from blake3 import blake3
+from msgspec import Struct, field
 
 from sheaf.engine.chunks.bulk.assemble import assemble
 from sheaf.engine.chunks.wants import FRAME, GAP
@@ -50,8 +50,7 @@ class PackRange(NamedTuple):
 FetchRange = Callable[[PackRange], "Future[Buffer | None]"]
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """``bytes`` fetched in one request; a gap of at most ``gap`` bytes is fetched too, instead of with a second request.
 
     ``most``: bytes fetched at once, in several requests. Other files wait for the next turn, however small they are: with
@@ -72,8 +71,7 @@ class Frame(NamedTuple):
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class Gathered:
+class Gathered(Struct, frozen=True):
     """Files whose frames were fetched, but not verified. Rows are numbers in the batch that was gathered.
 
     ``ranges``: the fetched bytes. ``frames``: the frames of each row, in the order in which the files are stored.
@@ -242,8 +240,7 @@ def _start(known: tuple[int, int, int]) -> int:
     return known[0]
 
 
-@dataclass(frozen=True, slots=True)
-class _Located:
+class _Located(Struct, frozen=True):
     """The location of the chunk or recipe of each row, sorted by pack and offset.
 
     ``begin``: where the first chunk is if all of them precede the recipe. ``odd``: rows with an invalid stored length.
