@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sheaf.engine.gc.retention import Gone
     from sheaf.engine.gc.store_sizes import Sizes
     from sheaf.engine.log.delete_bundles import Surplus
+    from sheaf.engine.manifest.combine_trees import PathConflict
     from sheaf.engine.object_cache import Use
     from sheaf.engine.repair.quarantine import Unreadable
     from sheaf.engine.replicas.catchup import Caught
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from sheaf.repo.store_runs import Runs
     from sheaf.repo.values import RepoInfo, StoreInfo, UploadPlan
     from sheaf.transfer.batches import Batches, Position, Sample
+    from sheaf.transfer.bundles.merge_branches import MergeConflict, MergeResult
     from sheaf.transfer.bundles.push import Pushed
     from sheaf.transfer.bundles.verify_bundle import Verified
     from sheaf.transfer.download.damaged import Damaged
@@ -61,9 +63,12 @@ _WHERE = {
     "KeyInfo": "sheaf.repo.store_keys",
     "Keys": "sheaf.repo.store_keys",
     "LostConfig": "sheaf.engine.core",
+    "MergeConflict": "sheaf.transfer.bundles.merge_branches",
+    "MergeResult": "sheaf.transfer.bundles.merge_branches",
     "Mode": "sheaf.engine.commit.diamonds",
     "Notice": "sheaf.format.session_v1",
     "PathChange": "sheaf.repo.path_history",
+    "PathConflict": "sheaf.engine.manifest.combine_trees",
     "Pin": "sheaf.pins.lock_format",
     "Position": "sheaf.transfer.batches",
     "Problem": "sheaf.engine.check.report",
@@ -117,9 +122,12 @@ __all__ = [
     "KeyInfo",
     "Keys",
     "LostConfig",
+    "MergeConflict",
+    "MergeResult",
     "Mode",
     "Notice",
     "PathChange",
+    "PathConflict",
     "Pin",
     "Position",
     "Problem",
