@@ -496,7 +496,7 @@ class Repo:
     def merge(
         self,
         source: str,
-        target: str = "main",
+        target: str,
         *,
         message: str | None = None,
         prefer: Literal["ours", "theirs", "both"] | None = None,
