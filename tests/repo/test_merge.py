@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -36,7 +37,7 @@ def repo() -> Repo:
     return repo
 
 
-def change(repo: Repo, files: dict[str, bytes | None], branch: str = "main", message: str = "change") -> Bundle:
+def change(repo: Repo, files: Mapping[str, bytes | None], branch: str = "main", message: str = "change") -> Bundle:
     """Commit files; None removes one."""
     with repo.edit(message=message, branch=branch) as edit:
         for path, content in files.items():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
+from sheaf.api import MergeConflict
 from sheaf.cli import options
 from sheaf.cli.app import App
 from sheaf.cli.output.text import count_of, quote
@@ -120,8 +121,6 @@ def _preferred(**sides: bool) -> Preferred | None:
 
 def _combine(app: App, repo: str, combined: Callable[..., MergeResult], *, dry_run: bool) -> None:
     """Merge or revert, and print the result. Raises MergeConflict after it has listed the conflicts."""
-    from sheaf.api import MergeConflict
-
     try:
         done = combined(dry_run=dry_run)
     except MergeConflict as error:

@@ -7,24 +7,16 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from sheaf.engine.manifest.conflict_names import conflict_path
-from sheaf.engine.manifest.three_way import ConflictKind, Outcome
+from sheaf.engine.manifest.three_way import Outcome
 from sheaf.engine.manifest.tree import Tree
 from sheaf.engine.manifest.tree_writer import Change
 from sheaf.format.node_v1 import ROWS
+from sheaf.model.conflict_names import conflict_path
 from sheaf.model.entries import Kind, ManifestEntry
+from sheaf.model.path_conflicts import PathConflict
 from sheaf.model.paths import order_key, split
 
-__all__ = ["Combination", "PathConflict", "combine_trees"]
-
-
-@dataclass(frozen=True, slots=True)
-class PathConflict:
-    """A path that both sides changed in ways that don't fit. ``copy``: the path of the second file, if both are kept."""
-
-    path: str
-    kind: ConflictKind
-    copy: str = ""
+__all__ = ["Combination", "combine_trees"]
 
 
 @dataclass(slots=True)

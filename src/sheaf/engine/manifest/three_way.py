@@ -18,11 +18,11 @@ from typing import Literal, TypeAlias
 
 from sheaf.engine.manifest.diff_entries import Difference, same
 from sheaf.model.entries import Kind, ManifestEntry
+from sheaf.model.path_conflicts import ConflictKind
 from sheaf.model.paths import ancestors, order_key, path_of, split
 
 __all__ = ["ConflictKind", "Outcome", "Preference", "is_alike", "three_way"]
 
-ConflictKind = Literal["both-modified", "both-added", "deleted-by-us", "deleted-by-them", "file-folder"]
 How = Literal["ours", "theirs", "same", "combined", "both", "conflict"]
 Preference = Literal["ours", "theirs", "both"]
 MaybeEntry: TypeAlias = ManifestEntry | None

@@ -18,29 +18,20 @@ from sheaf.engine.context import Context
 from sheaf.engine.log.ancestry import common_ancestors, lineage
 from sheaf.engine.log.resolve import MAIN, alive
 from sheaf.engine.log.update_refs import RefUpdates, no_branch
-from sheaf.engine.manifest.combine_trees import Combination, PathConflict, combine_trees
+from sheaf.engine.manifest.combine_trees import Combination, combine_trees
 from sheaf.engine.manifest.diff_entries import Difference
 from sheaf.engine.manifest.three_way import Preference, three_way
 from sheaf.engine.manifest.tree import Tree
 from sheaf.engine.manifest.tree_diff import diff_trees
-from sheaf.errors import Conflict, InvalidInput, NotFound, Partial, Refused
+from sheaf.errors import Conflict, InvalidInput, NotFound, Refused
+from sheaf.model.path_conflicts import MergeConflict, PathConflict
 from sheaf.model.records import BundleRecord
 
-__all__ = ["MergeConflict", "MergeOptions", "MergeResult", "merge_branch", "revert_bundle"]
+__all__ = ["MergeOptions", "MergeResult", "merge_branch", "revert_bundle"]
 
 _TRIES: Final = 20  # commits by other writers that may come first, one after another
 
 How = Literal["nothing", "fast-forward", "committed", "conflicts"]
-
-
-class MergeConflict(Partial):
-    """Both sides changed the same paths in different ways. ``conflicts`` names them. Nothing was committed."""
-
-    kind = "merge-conflict"
-
-    def __init__(self, message: str, hint: str, conflicts: tuple[PathConflict, ...]) -> None:
-        super().__init__(message, hint)
-        self.conflicts = conflicts
 
 
 @dataclass(frozen=True, slots=True)
