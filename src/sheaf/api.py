@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sheaf.engine.replicas.catchup import Caught
     from sheaf.engine.replicas.replica_set import Promoted, ReplicaInfo
     from sheaf.format.session_v1 import ErasedFile, Notice, Receipt, RunEnd, RunStart, Session
+    from sheaf.model.path_conflicts import MergeConflict, PathConflict
     from sheaf.model.refs import Address, Ref, parse_address, parse_ref
     from sheaf.pins.lock_format import Pin
     from sheaf.pins.pinned_folders import FolderStatus, Pulled, folder_status
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from sheaf.repo.store_runs import Runs
     from sheaf.repo.values import RepoInfo, StoreInfo, UploadPlan
     from sheaf.transfer.batches import Batches, Position, Sample
+    from sheaf.transfer.bundles.merge_branches import MergeResult
     from sheaf.transfer.bundles.push import Pushed
     from sheaf.transfer.bundles.verify_bundle import Verified
     from sheaf.transfer.download.damaged import Damaged
@@ -61,9 +63,12 @@ _WHERE = {
     "KeyInfo": "sheaf.repo.store_keys",
     "Keys": "sheaf.repo.store_keys",
     "LostConfig": "sheaf.engine.core",
+    "MergeConflict": "sheaf.model.path_conflicts",
+    "MergeResult": "sheaf.transfer.bundles.merge_branches",
     "Mode": "sheaf.engine.commit.diamonds",
     "Notice": "sheaf.format.session_v1",
     "PathChange": "sheaf.repo.path_history",
+    "PathConflict": "sheaf.model.path_conflicts",
     "Pin": "sheaf.pins.lock_format",
     "Position": "sheaf.transfer.batches",
     "Problem": "sheaf.engine.check.report",
@@ -117,9 +122,12 @@ __all__ = [
     "KeyInfo",
     "Keys",
     "LostConfig",
+    "MergeConflict",
+    "MergeResult",
     "Mode",
     "Notice",
     "PathChange",
+    "PathConflict",
     "Pin",
     "Position",
     "Problem",

@@ -77,7 +77,7 @@ def clone(source: MemoryBackend) -> MemoryBackend:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A store with a bundle, a run that goes on, and two diamonds: one has its splits, the other has none."""
+    """A store with a bundle, two branches that diverged, a run that goes on, and two diamonds, one of them with splits."""
 
     backend: MemoryBackend
     folder: Path
@@ -99,6 +99,11 @@ def build_world(scratch: Path) -> World:
         repo = store.create_repo("faces", "the repo")
         repo.upload(folders["first"], message="first", label="v1")
         repo.create_branch("dev")
+        for branch, path in (("left", "a-b/left"), ("right", "a-b/right")):
+            with repo.edit(message=branch, branch=branch, base="v1") as edit:
+                edit.put(path, NOISE[:1000])
+                edit.put("big", b"right") if branch == "right" else edit.remove("a.b")
+                edit.commit()
         full, fresh = repo.create_diamond(), repo.create_diamond()
         full.add_split(folders["one"], split_id="one")
         full.add_split(folders["two"], split_id="two")
@@ -139,6 +144,20 @@ def _edit(world: World, store: Store, acknowledge: Acknowledge) -> None:
         edit.remove("a")
         edit.copy(store.repo("faces").bundle("v1"), "a-b", "copied")
         acknowledge(edit.commit().id)
+
+
+def _merge(world: World, store: Store, acknowledge: Acknowledge) -> None:
+    acknowledge(store.repo("faces").merge("right", "left", message="up").bundle)
+
+
+def _fast_forward(world: World, store: Store, acknowledge: Acknowledge) -> None:
+    acknowledge(store.repo("faces").merge("right", "dev").bundle)
+
+
+def _revert(world: World, store: Store, acknowledge: Acknowledge) -> None:
+    repo = store.repo("faces")
+    bad = next(bundle for bundle in repo.bundles() if bundle.message == "right")
+    acknowledge(repo.revert(bad.id, "right", message="up").bundle)
 
 
 def _commit(world: World, store: Store, acknowledge: Acknowledge) -> None:
@@ -182,6 +201,13 @@ OPERATIONS = (
     Operation("upload", _upload, _uploaded),
     Operation("upload without a branch", _upload_elsewhere, _uploaded),
     Operation("edit", _edit, _uploaded),
+    Operation("merge", _merge, _uploaded),
+    Operation(
+        "fast-forward",
+        _fast_forward,
+        lambda world, store: store.repo("faces").branch("dev").bundle == store.repo("faces").branch("right").bundle,
+    ),
+    Operation("revert", _revert, _uploaded),
     Operation("label set", _do(_set_label), _has(lambda s: s.repo("faces").label("v3"))),
     Operation(
         "label delete",

@@ -39,6 +39,8 @@ sheaf store init $SHEAF_STORE --encrypt"""
 #: What the world must also have for one of them, or must not have yet.
 BEFORE = {
     "sheaf branch delete": "sheaf branch create --repo faces --branch cleaned",
+    "sheaf branch merge": """sheaf branch create --repo faces --branch cleaned
+      sheaf cp new.jpg faces@cleaned:train/ && sheaf cp part-1/2.jpg faces@main:train/""",
     "sheaf bundle commit": "sheaf bundle mount new --repo faces --mount ./work --message m --daemonize; echo 1 > ./work/a",
     "sheaf bundle delete": "sheaf label delete --repo faces --label production",
     "sheaf bundle undelete": """sheaf label delete --repo faces --label production

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct, field
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from sheaf.repo.edit import Edit
     from sheaf.repo.path_history import PathChange
     from sheaf.repo.store import Store
+    from sheaf.transfer.bundles.merge_branches import MergeResult
     from sheaf.transfer.bundles.push import Pushed
     from sheaf.transfer.local.scan import Skipped
     from sheaf.transfer.progress import Progress
@@ -491,6 +492,63 @@ class Repo:
         branch = self.branch(name)
         self._updates().delete_branch(name, branch.bundle)
         return branch
+
+    def merge(
+        self,
+        source: str,
+        target: str,
+        *,
+        message: str | None = None,
+        prefer: Literal["ours", "theirs", "both"] | None = None,
+        fast_forward: bool = True,
+        allow_unrelated: bool = False,
+        dry_run: bool = False,
+    ) -> MergeResult:
+        """Merge a bundle into a branch: apply what changed since their nearest common ancestor, path by path.
+
+        Args:
+            source: a ref, such as a branch.
+            target: the branch that gets the changes.
+            prefer: settle conflicts with the files of the target ("ours") or the source ("theirs"), or keep both.
+            fast_forward: only move the branch if it contains nothing new.
+            allow_unrelated: merge bundles that have no common ancestor.
+            dry_run: commit nothing; the result names the conflicts.
+
+        Raises:
+            NotFound: the ref or the branch does not exist, or the common ancestor was deleted.
+            Refused: there is no common ancestor, without ``allow_unrelated``.
+            MergeConflict: both changed the same paths, without ``prefer``. Nothing was committed.
+        """
+        options = transfer.MergeOptions(message, prefer, dry_run)
+        return transfer.merge_branch(
+            self._context, source, target, options, fast_forward=fast_forward, allow_unrelated=allow_unrelated
+        )
+
+    def revert(
+        self,
+        ref: str,
+        branch: str = "main",
+        *,
+        message: str | None = None,
+        prefer: Literal["ours", "theirs", "both"] | None = None,
+        mainline: int | None = None,
+        dry_run: bool = False,
+    ) -> MergeResult:
+        """Commit a bundle that undoes the changes of one bundle and keeps all later ones.
+
+        Args:
+            prefer: settle conflicts with the files of the branch ("ours") or those before the bundle ("theirs"), or
+                keep both.
+            mainline: for a bundle made by a merge: the number of the parent to which its changes are undone, from 1.
+            dry_run: commit nothing; the result names the conflicts.
+
+        Raises:
+            NotFound: the ref or the branch does not exist, or the parent was deleted.
+            InvalidInput: the bundle has several parents, without ``mainline``.
+            MergeConflict: later bundles changed the same paths, without ``prefer``. Nothing was committed.
+        """
+        options = transfer.MergeOptions(message, prefer, dry_run)
+        return transfer.revert_bundle(self._context, ref, branch, options, mainline=mainline)
 
     # -- diamonds ------------------------------------------------------------------------------------------------------
 

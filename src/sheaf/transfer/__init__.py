@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sheaf.transfer.batches import Batches
     from sheaf.transfer.bundles.commit_folder import UploadRules, commit_folder
     from sheaf.transfer.bundles.local_folders import bring, compare, hashes_of, note, origin_of, repo_entry_of
+    from sheaf.transfer.bundles.merge_branches import MergeOptions, MergeResult, merge_branch, revert_bundle
     from sheaf.transfer.bundles.poll import Polling, wait_for, wait_for_bundle
     from sheaf.transfer.bundles.push import Pushed, plan_push, push
     from sheaf.transfer.bundles.upload_plan import plan_upload
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 _WHERE = {
     "Batches": "sheaf.transfer.batches",
     "LocalChanges": "sheaf.transfer.download.update",
+    "MergeOptions": "sheaf.transfer.bundles.merge_branches",
+    "MergeResult": "sheaf.transfer.bundles.merge_branches",
     "Meter": "sheaf.transfer.progress",
     "Polling": "sheaf.transfer.bundles.poll",
     "ProgressState": "sheaf.transfer.progress",
@@ -42,12 +45,14 @@ _WHERE = {
     "folder_options": "sheaf.transfer.upload",
     "hashes_of": "sheaf.transfer.bundles.local_folders",
     "is_copy_of": "sheaf.transfer.local.hashes",
+    "merge_branch": "sheaf.transfer.bundles.merge_branches",
     "note": "sheaf.transfer.bundles.local_folders",
     "origin_of": "sheaf.transfer.bundles.local_folders",
     "plan_push": "sheaf.transfer.bundles.push",
     "plan_upload": "sheaf.transfer.bundles.upload_plan",
     "push": "sheaf.transfer.bundles.push",
     "repo_entry_of": "sheaf.transfer.bundles.local_folders",
+    "revert_bundle": "sheaf.transfer.bundles.merge_branches",
     "verify": "sheaf.transfer.bundles.verify_bundle",
     "wait_for": "sheaf.transfer.bundles.poll",
     "wait_for_bundle": "sheaf.transfer.bundles.poll",
@@ -57,6 +62,8 @@ _WHERE = {
 __all__ = [
     "Batches",
     "LocalChanges",
+    "MergeOptions",
+    "MergeResult",
     "Meter",
     "Polling",
     "ProgressState",
@@ -71,12 +78,14 @@ __all__ = [
     "folder_options",
     "hashes_of",
     "is_copy_of",
+    "merge_branch",
     "note",
     "origin_of",
     "plan_push",
     "plan_upload",
     "push",
     "repo_entry_of",
+    "revert_bundle",
     "verify",
     "wait_for",
     "wait_for_bundle",

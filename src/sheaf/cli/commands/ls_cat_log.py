@@ -149,6 +149,7 @@ class _Logged:
         email = f" <{quote(bundle.author.email)}>" if bundle.author.email else ""
         lines = [
             f"bundle {bundle.id}" + (f" ({', '.join(names)})" if names else ""),
+            *([f"Merge:   {' '.join(bundle.parents)}"] if len(bundle.parents) > 1 else []),
             f"Repo:    {bundle.repo_name}",
             f"Version: {bundle.version}",
             f"Author:  {quote(bundle.author.name)}{email}",

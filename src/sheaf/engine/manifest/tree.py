@@ -51,27 +51,31 @@ class Tree:
 
     def row(self, path: str) -> pa.RecordBatch | None:
         """Return the row of a path as a batch of one, or None."""
-        try:
-            return self._row(path)
-        except Corrupt:
-            if not self._is_renewed():
-                raise
-        return self._row(path)
-
-    def _row(self, path: str) -> pa.RecordBatch | None:
-        """Find the row of a path by binary search in each node on the way from the root."""
         import numpy as np
         import pyarrow.compute as pc
 
         folder, name = split(path)
+        batch = self.leaf(path)
+        hits = np.flatnonzero(pc.and_(pc.equal(batch["name"], name), pc.equal(batch["folder"], folder)))
+        return batch.slice(int(hits[0]), 1) if len(hits) else None
+
+    def leaf(self, path: str) -> pa.RecordBatch:
+        """Return the rows of the leaf that has a path, if the tree has it."""
+        try:
+            return self._leaf(path)
+        except Corrupt:
+            if not self._is_renewed():
+                raise
+        return self._leaf(path)
+
+    def _leaf(self, path: str) -> pa.RecordBatch:
+        """Find the leaf of a path by binary search in each node on the way from the root."""
         pointer = self.root
         while pointer.level:
             children = self.nodes.children(pointer)
-            at = bisect_right([order_key(c.folder, c.name) for c in children], order_key(folder, name))
+            at = bisect_right([order_key(c.folder, c.name) for c in children], order_key(*split(path)))
             pointer = children[max(at - 1, 0)]
-        batch = self.nodes.rows(pointer)
-        hits = np.flatnonzero(pc.and_(pc.equal(batch["name"], name), pc.equal(batch["folder"], folder)))
-        return batch.slice(int(hits[0]), 1) if len(hits) else None
+        return self.nodes.rows(pointer)
 
     def batches(self, folder: str = "", *, recursive: bool = True) -> Iterator[pa.RecordBatch]:
         """Yield the rows below a folder (without its own), in order: all of them, or only the direct entries."""

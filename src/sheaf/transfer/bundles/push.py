@@ -7,13 +7,14 @@ the next one continues after them. Branches and labels are set by the last recor
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
 from sheaf.engine.commit.writer import Writer
 from sheaf.engine.context import Context
+from sheaf.engine.log.ancestry import lineage
 from sheaf.engine.log.record_log import Head, repo_log
 from sheaf.engine.log.resolve import Refs
 from sheaf.engine.manifest.node_store import pointer_of, root_of
@@ -71,7 +72,7 @@ def plan_push(
     heads = _chosen("branch", {name: at.bundle for name, at in state.branches.items()}, branches, labels)
     marks = _chosen("label", {name: at.bundle for name, at in state.labels.items()}, labels, branches)
     living = {bundle.id: bundle for bundle in source.refs.bundles()}
-    meant = living if not (branches or labels) else _history(living, [*heads.values(), *marks.values()])
+    meant = living if not (branches or labels) else lineage(living, *heads.values(), *marks.values())
     there = target.refs.ever() if target else {}
     deleted = {bundle.id for bundle in target.refs.deleted_bundles()} if target else set[str]()
     left_out = {id: f"it is quarantined: {state.aside[id]}" for id in meant if id in state.aside and id not in there}
@@ -105,20 +106,9 @@ def _at(target: object) -> str | None:
     return getattr(target, "bundle", None)
 
 
-def _history(bundles: dict[str, BundleRecord], starts: Iterable[str]) -> set[str]:
-    """These bundles and all that they come from, as far as they are there."""
-    found, todo = set[str](), list(starts)
-    while todo:
-        id = todo.pop()
-        if id not in found and id in bundles:
-            found.add(id)
-            todo += bundles[id].parents
-    return found
-
-
 def _is_ahead(bundles: dict[str, BundleRecord], now: str | None, wanted: str) -> bool:
     """Whether a branch of the target has gone on from where the source's is."""
-    return now is not None and wanted in _history(bundles, [now])
+    return now is not None and wanted in lineage(bundles, now)
 
 
 def _ensure_forward(
@@ -126,7 +116,7 @@ def _ensure_forward(
 ) -> None:
     for name, id in branches.items():
         at = _at(now.branches.get(name))
-        if at is not None and at not in _history(bundles, [id]):
+        if at is not None and at not in lineage(bundles, id):
             raise Conflict(
                 f"branch '{name}' of the target points to bundle {at}, which is not in the history of {id}",
                 "pull it first, or pass --force to move it",
