@@ -1,11 +1,11 @@
-"""Podman and the images, made once for all processes of a run; and a store in a bucket for each test."""
+"""Podman and the images, made once for a test process; and a store in a bucket for each test."""
 
 from __future__ import annotations
 
-import fcntl
 import os
+import subprocess
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,15 +14,7 @@ from tests.pods.podman import Podman, missing, podman_in
 from tests.servers.fixtures import dummy_credentials, fresh, s3_endpoint  # noqa: F401
 
 import sheaf
-from sheaf.sidecar.postgres.programs import find_programs
-
-
-@contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """One process at a time."""
-    with path.open("a") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+from sheaf.sidecar.postgres.programs import find_programs, server_account
 
 
 @pytest.fixture(scope="session")
@@ -52,3 +44,23 @@ def store(store_url: str, tmp_path: Path) -> Iterator[sheaf.Store]:
         faces.upload(tmp_path, message="m", label="init")
         faces.set_label("approved", "label:init")
         yield made
+
+
+@pytest.fixture(scope="session")
+def users_database() -> Iterator[Path]:
+    """A data directory with a table `users`, which the server's account owns."""
+    if missing():
+        pytest.skip(missing())
+    programs = find_programs(None, os.environ)
+    account = server_account(os.environ)
+    with tempfile.TemporaryDirectory(prefix="sheaf-tests-") as folder:
+        os.chmod(folder, 0o777)
+        data = Path(folder) / "data"
+
+        def run(*command: str, stdin: str | None = None) -> None:
+            user = {"user": account.uid, "group": account.gid}
+            subprocess.run(command, input=stdin, text=True, check=True, capture_output=True, cwd="/", **user)
+
+        run(programs["initdb"], "--auth=trust", "--username=postgres", "--no-locale", f"--pgdata={data}")
+        run(programs["postgres"], "--single", "-D", str(data), "postgres", stdin="create table users (name text)\n")
+        yield data

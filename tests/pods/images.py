@@ -36,7 +36,7 @@ out = pathlib.Path(output)
 out.mkdir(exist_ok=True)
 (out / "model").write_bytes(b"trained on " + (pathlib.Path(data) / "labels.csv").read_bytes())
 marker = out.parent / "mode"
-mode = marker.read_text() if marker.exists() else ""
+mode = marker.read_text().strip() if marker.exists() else ""
 if mode == "fail":
     sys.exit(3)
 if mode == "stay":
@@ -45,10 +45,13 @@ if mode == "stay":
     time.sleep(600)
 """,
     "score.py": """
-import subprocess
-for port, sql in ((5432, "create table scores as select 42 as score"), (5433, "insert into users values ('new')")):
-    subprocess.run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", "localhost", "-p", str(port), "-U", "postgres",
-                    "-c", sql], check=True)
+import os, subprocess
+for port, sql in (
+    (os.environ["SCORES_PORT"], "create table scores as select 42 as score; select score from scores"),
+    (os.environ["USERS_PORT"], "insert into users values ('new'); select name from users order by name"),
+):
+    to = ["-h", "localhost", "-p", port, "-U", "postgres"]
+    subprocess.run(["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", *to, "-c", sql], check=True)
 """,
 }
 

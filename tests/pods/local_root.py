@@ -30,7 +30,7 @@ _MOUNT_PROGRAMS = ("fusermount3", "mount", "umount")
 _MULTIARCH = Path("/usr/lib") / f"{os.uname().machine}-linux-gnu"
 _REQUIREMENTS = ("runtime.txt", "mount.txt", "images.txt")
 #: Parts of packages that no program imports.
-_UNUSED = re.compile(r"/(tests?|include|__pycache__|idlelib|lib2to3|ensurepip|tkinter|dist-packages|site-packages)/|\.a$")
+_UNUSED = re.compile(r"/(tests?|include|idlelib|lib2to3|ensurepip|tkinter|dist-packages|site-packages)/|\.a$")
 _LIBRARY = re.compile(r"(?:=> )?(/\S+) \(0x")
 _ACCOUNTS = (("root", 0), ("sheaf", 10001), ("postgres", 10002))
 
@@ -57,7 +57,7 @@ class Archive:
         with path.open("rb") as stream:
             found = os.fstat(stream.fileno())
             head = tarfile.TarInfo(str(name or path).lstrip("/"))
-            self._add(head, stream, size=found.st_size, mode=found.st_mode & 0o7777)
+            self._add(head, stream, size=found.st_size, mode=found.st_mode & 0o7777, mtime=int(found.st_mtime))
 
     def _add(self, head: tarfile.TarInfo, stream: io.BufferedIOBase | None = None, **fields: object) -> None:
         if head.name in self._names:
@@ -164,16 +164,25 @@ def write_environment(path: Path, wheel: Path) -> None:
         archive.add_link(f"opt/sheaf/bin/{name}", f"/usr/local/bin/{_PYTHON}")
     for name, file in _packages():
         archive.add_file(file, target / name)
-    with zipfile.ZipFile(wheel) as found:
-        for item in found.infolist():
-            if ".data/" not in item.filename:
-                archive.add_text(str(target / item.filename)[1:], found.read(item).decode())
-            if item.filename.startswith("sheaf/sidecar/shell/"):
-                archive.add_text(f"opt/sheaf/bin/{Path(item.filename).name}", found.read(item).decode(), 0o755)
+    for file in _installed(wheel):
+        archive.add_file(file, target / file.relative_to(wheel.parent))
+        if file.parent.name == "shell":
+            archive.add_text(f"opt/sheaf/bin/{file.name}", file.read_text(), 0o755)
+    for name in ("datamover", "backup"):
+        archive.add_link(f"opt/sheaf/bin/{name}", f"{name}.sh")
     for name, module in (("sheaf", "main"), ("datamon", "datamon")):
         start = f"#!/opt/sheaf/bin/python\nfrom sheaf.cli.{module} import main\nmain()\n"
         archive.add_text(f"opt/sheaf/bin/{name}", start, 0o755)
     archive.close()
+
+
+def _installed(wheel: Path) -> list[Path]:
+    """The files of the wheel, next to it, compiled: the root file systems of pods are read-only."""
+    with zipfile.ZipFile(wheel) as found:
+        found.extractall(wheel.parent)
+    folders = [path for path in wheel.parent.iterdir() if path.is_dir() and path.suffix != ".data"]
+    subprocess.run([sys.executable, "-m", "compileall", "-q", wheel.parent / "sheaf"], check=True)
+    return [file for folder in folders for file in sorted(folder.rglob("*")) if file.is_file()]
 
 
 def _packages() -> Iterator[tuple[str, Path]]:

@@ -98,7 +98,7 @@ class Podman:
             yield PlayedPod(self, name)
         finally:
             self.run("pod", "rm", "--force", "--time", "0", name, check=False)
-
+            self.run("volume", "prune", "--force", check=False)  # maps of configuration
 
     def _keep(self, secret: Document) -> None:
         """Keep a secret, which this version of podman does not read from manifests."""
@@ -177,8 +177,8 @@ def podman_in(home: Path) -> Iterator[Podman]:
         yield podman
     finally:
         podman.run("pod", "rm", "--all", "--force", "--time", "0", check=False)
-        podman.run("rmi", "--all", "--force", check=False)
         _unmount_all(home)
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def _mount(*args: object) -> None:

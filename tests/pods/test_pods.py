@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 from tests.docs.pages import ROOT
-from tests.pods.documents import DATAMON, Document
+from tests.pods.documents import Document
 from tests.pods.podman import PlayedPod, Podman
 from tests.pods.rendering import configuration, render, with_text
 from tests.servers.ports import free_port
@@ -18,6 +18,7 @@ import sheaf
 pytestmark = pytest.mark.parts
 
 MANIFESTS = ROOT / "deploy/manifests"
+DATAMON = ROOT / "tests/pods/datamon"
 Play = Callable[..., AbstractContextManager[PlayedPod]]
 
 
@@ -119,7 +120,39 @@ def test_a_job_without_privileges_waits_for_its_data(play: Play, store: sheaf.St
 
 
 def _at_free_ports(documents: list[Document]) -> list[Document]:
-    """Pods of the tests share the ports of the machine."""
-    for port in ("5432", "5433"):
-        documents = with_text(documents, port, str(free_port()))
+    """Pods of the tests share the ports of the machine. The program gets to know them."""
+    ports = {name: str(free_port()) for name in ("5432", "5433")}
+    for before, port in ports.items():
+        documents = with_text(documents, before, port)
+    (pod,) = (each for each in documents if each["kind"] == "Pod")
+    (application,) = (each for each in pod["spec"]["containers"] if each["name"] == "application")
+    names = ("SCORES_PORT", "USERS_PORT")
+    application["env"] = [{"name": name, "value": port} for name, port in zip(names, ports.values(), strict=True)]
     return documents
+
+
+@pytest.mark.parametrize(
+    ("manifest", "sidecars"), [("postgres-pod", ["scores", "users"]), ("postgres-pod-several", ["sidecar"])]
+)
+def test_databases_come_and_go(
+    play: Play, store: sheaf.Store, users_database: Path, manifest: str, sidecars: list[str]
+) -> None:
+    repo = store.repo("databases")
+    repo.upload(users_database, message="users of yesterday", label="users")
+    before = repo.bundle("label:users").id
+    with play(MANIFESTS / f"{manifest}.yaml", _at_free_ports) as pod:
+        assert pod.end("application") == 0, pod.logs()
+        assert [pod.end(sidecar) for sidecar in sidecars] == [0] * len(sidecars), pod.logs()
+        assert pod.log("application").splitlines()[:2] == ["42", "new"]
+    assert repo.bundle("label:scores").message == "nightly scores"
+    assert repo.bundle("label:users").id != before
+
+
+def test_a_pod_of_datamon_s_second_guide_runs(play: Play, store: sheaf.Store, tmp_path: Path) -> None:
+    store.create_repo("inputs").upload(tmp_path, message="m", label="testlabel")
+    outputs = store.create_repo("outputs")
+    with play(DATAMON / "fuse-second-generation.yaml") as pod:
+        assert pod.end("application") == 0, pod.logs()
+        assert pod.end("datamon-sidecar") == 0, pod.logs()
+    saved = outputs.bundle("label:demo")
+    assert (saved.read("model"), saved.message) == (b"trained on labels", "results of the pod")
