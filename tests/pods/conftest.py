@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -18,14 +19,21 @@ from sheaf.sidecar.postgres.programs import find_programs, server_account
 
 
 @pytest.fixture(scope="session")
-def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
+def podman() -> Iterator[Podman]:
     """Podman with all images."""
     if missing():
         pytest.skip(missing())
-    home = tmp_path_factory.mktemp("podman")
-    with podman_in(home) as made:
-        build_images(made, tmp_path_factory.mktemp("images"), find_programs(None, os.environ).folder)
-        yield made
+    with tempfile.TemporaryDirectory(prefix="sheaf-tests-", dir=_fast_folder()) as folder:
+        os.chmod(folder, 0o755)
+        with podman_in(Path(folder) / "podman") as made:
+            build_images(made, made.home / "images", find_programs(None, os.environ).folder)
+            yield made
+
+
+def _fast_folder() -> str | None:
+    """Memory if there is enough of it: images are two gigabytes that are copied several times."""
+    memory = Path("/dev/shm")
+    return str(memory) if memory.is_dir() and shutil.disk_usage(memory).free > 4 << 30 else None
 
 
 @pytest.fixture

@@ -72,6 +72,7 @@ def local_dockerfile(text: str) -> str:
 
 def build_images(podman: Podman, folder: Path, postgres: Path) -> None:
     """Build all images of the manifests. ``postgres``: the folder of PostgreSQL's programs."""
+    folder.mkdir()
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder / "dist"],
         cwd=ROOT,

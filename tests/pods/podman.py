@@ -149,8 +149,9 @@ class PlayedPod:
         """SIGKILL, as for a container that runs out of memory."""
         self.podman.run("kill", "--signal", "KILL", self._container(container))
 
-    def execute(self, container: str, *command: object) -> str:
-        return self.podman.run("exec", self._container(container), *command).stdout
+    def start(self, container: str) -> None:
+        """Start an ended container again, as a kubelet does with a native sidecar."""
+        self.podman.run("start", self._container(container))
 
     def logs(self) -> str:
         """What all containers have said, for messages."""

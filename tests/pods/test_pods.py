@@ -82,7 +82,7 @@ def test_a_killed_sidecar_ends_the_program(play: Play, store: sheaf.Store) -> No
     def change(documents: list[Document]) -> list[Document]:
         (pod,) = (each for each in _in_mode("stay")(documents) if each["kind"] == "Pod")
         (application,) = (each for each in pod["spec"]["containers"] if each["name"] == "application")
-        application["command"][1:1] = ["-l", "3"]
+        application["command"][1:1] = ["-l", "8"]
         return documents
 
     with play(MANIFESTS / "fuse-pod.yaml", change) as pod:
@@ -110,6 +110,26 @@ def test_a_deleted_pod_saves_what_is_there(play: Play, store: sheaf.Store, podma
     repo = store.repo("results")
     assert not repo.labels()
     assert repo.bundle("branch:unfinished").read("model") == b"trained on labels"
+
+
+def test_a_native_sidecar_that_was_killed_is_started_again_and_ends_the_program(play: Play, store: sheaf.Store) -> None:
+    with play(MANIFESTS / "fuse-pod-native.yaml", _in_mode("stay")) as pod:
+        pod.await_log("application", "the program stays")
+        pod.kill("sidecar")
+        pod.start("sidecar")
+        assert pod.end("application") == 125, pod.logs()
+        assert "from an earlier run" in pod.log("application")
+    assert not store.repo("results").labels()
+
+
+def test_a_native_sidecar_saves_after_its_program_was_terminated(play: Play, store: sheaf.Store) -> None:
+    with play(MANIFESTS / "fuse-pod-native.yaml", _in_mode("stay")) as pod:
+        pod.await_log("application", "the program stays")
+        pod.stop("application")  # as the kubelet does first when the pod is deleted
+        assert pod.end("application") == 143, pod.logs()
+        pod.stop("sidecar")
+        assert "saved: " in pod.log("sidecar"), pod.logs()
+    assert store.repo("results").bundle("branch:unfinished").read("model") == b"trained on labels"
 
 
 def test_a_job_without_privileges_waits_for_its_data(play: Play, store: sheaf.Store) -> None:
