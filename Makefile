@@ -13,6 +13,8 @@ step = $(if $(filter test test-parts test-slow,$(MAKECMDGOALS)),[$(1)/5] )
 AZURITE := .tools/azurite
 PEERS := .tools/peers
 SITE := .tools/site
+SCHEMAS := .tools/manifests
+IMAGE_ENGINE ?= $(if $(shell command -v docker),docker,podman)
 SOURCES := .tools/bench-sources
 
 # Node trusts what the system trusts, as pip does here.
@@ -22,7 +24,7 @@ export NODE_EXTRA_CA_CERTS
 .DEFAULT_GOAL := help
 DIST ?= dist
 
-.PHONY: help quickstart dist test test-parts test-slow torture bench bench-more bench-quick fuzz lint format docs site setup tools requirements clean
+.PHONY: help quickstart dist images test test-parts test-slow torture bench bench-more bench-quick fuzz lint format docs site setup tools requirements clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -33,15 +35,21 @@ quickstart: $(VENV)/runtime  ## Set up, then put two versions of a folder in and
 dist: $(VENV)/runtime  ## Build the wheel and the source distribution: [DIST=dist]
 	@$(BIN)/python -m hatchling build -d "$(DIST)"
 
+images: dist  ## Build the images for pods: [IMAGE_ENGINE=docker]
+	@for image in sheaf sheaf-sidecar sheaf-sidecar-postgres; do \
+	  $(IMAGE_ENGINE) build --file deploy/Dockerfile --target $$image \
+	    --tag $$image:$$($(BIN)/python -c 'import sheaf; print(sheaf.__version__)') . || exit; \
+	done
+
 test: setup tools  ## Set up and run the tests (up to 15 minutes)
 	@echo "$(call step,5)Running the tests: a dot for each, and how far it is"
 	$(PYTEST) -m "not slow and not parts"
 
-test-parts: setup tools $(AZURITE)/installed  ## Set up and run the tests that need heavy parts, such as npm's
+test-parts: setup tools $(AZURITE)/installed $(SCHEMAS)/installed  ## Set up and run the tests that need heavy parts, such as npm's
 	@echo "$(call step,5)Running the tests that need heavy parts"
 	$(PYTEST) -m "parts and not slow"
 
-test-slow: setup tools $(AZURITE)/installed  ## Run all tests, the long tiers too
+test-slow: setup tools $(AZURITE)/installed $(SCHEMAS)/installed  ## Run all tests, the long tiers too
 	@echo "$(call step,5)Running the tests: a dot for each, and how far it is"
 	SHEAF_PROFILE=nightly $(PYTEST)
 
@@ -121,6 +129,12 @@ $(AZURITE)/installed: tests/azurite/package.json tests/azurite/package-lock.json
 	@mkdir -p $(AZURITE) && cp $^ $(AZURITE)
 	@if command -v npm >/dev/null && scripts/install_npm.sh $(AZURITE); then touch $@; \
 	else rm -rf $(AZURITE)/node_modules; echo "npm is missing or failed: tests on Azure's emulator will be skipped"; fi
+
+# Schemas of Kubernetes and Argo, away from what Sheaf needs; without them their tests are skipped.
+$(SCHEMAS)/installed: requirements/manifests.txt
+	@$(PYTHON) -m venv $(SCHEMAS)
+	@scripts/install.sh $(SCHEMAS)/bin/python "Installing schemas of Kubernetes" --require-hashes -r requirements/manifests.txt \
+	  && touch $@ || { rm -rf $(SCHEMAS); echo "they could not be installed: tests of manifests will be skipped"; }
 
 # Peers that are Python packages, away from what Sheaf needs; those of the system are used if they are there.
 $(PEERS)/installed: requirements/bench.txt

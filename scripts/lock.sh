@@ -17,3 +17,5 @@ pin "$@" requirements/docs.in -o requirements/docs.txt
 pin "$@" requirements/mount.in -o requirements/mount.txt
 pin "$@" requirements/programs.in -o requirements/programs.txt
 pin "$@" requirements/fuzz.in -o requirements/fuzz.txt
+pin "$@" requirements/images.in -o requirements/images.txt
+pin "$@" requirements/manifests.in -o requirements/manifests.txt
