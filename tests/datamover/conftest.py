@@ -12,7 +12,7 @@ import pytest
 
 import sheaf
 from sheaf.datamover.deletion_limits import DeletionBudget
-from sheaf.datamover.folder_move import FolderMove, Moved, MoveRequest
+from sheaf.datamover.folder_move import FolderMove, MovedFolder, MoveRequest
 from sheaf.repo.bundle import Bundle
 from sheaf.repo.repo import Repo
 
@@ -91,11 +91,11 @@ class World:
         given = {"unlink": True, "budget": DeletionBudget(), "label": "moved-1", "message": "m", "before": BEFORE}
         return MoveRequest(repo=self.repo, proof_repo=self.again, folder=self.top, **{**given, **fields})
 
-    def move(self, hook: Hook = lambda step: None, **fields: Any) -> tuple[Moved, Steps]:
+    def move(self, hook: Hook = lambda step: None, **fields: Any) -> tuple[MovedFolder, Steps]:
         steps = Steps(self.top, hook)
         return FolderMove(self.request(**fields), steps).run(), steps
 
-    def reasons(self, moved: Moved) -> dict[str, str]:
+    def reasons(self, moved: MovedFolder) -> dict[str, str]:
         return {each.path: each.reason for each in moved.kept}
 
     def close(self) -> None:

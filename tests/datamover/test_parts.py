@@ -14,8 +14,8 @@ import pytest
 from tests.datamover.conftest import World, files_in
 
 from sheaf.datamover.backup_run import folders_in, listed_folders
-from sheaf.datamover.file_lease import Writers, is_leased, read_lease
-from sheaf.datamover.file_lists import UPLOAD, FileLists
+from sheaf.datamover.file_lease import OpenWriters, is_leased, read_lease
+from sheaf.datamover.file_lists import FileLists
 from sheaf.datamover.mount_table import MountTable
 from sheaf.datamover.run_logs import RunLogs
 from sheaf.datamover.time_formats import date_stamp, parse_time_before, time_stamp
@@ -98,9 +98,9 @@ def test_stamps_are_local(berlin: str) -> None:
 def test_lists_of_another_run_are_not_overwritten(tmp_path: Path) -> None:
     lists = FileLists(tmp_path / "a/lists")
     lists.check(tmp_path / "data")
-    lists.write(UPLOAD, ["/a", "/b\udcff"])
+    lists.write_upload(["/a", "/b\udcff"])
     assert (tmp_path / "a/lists/upload.list").read_bytes() == b"/a\n/b\xff\n"
-    for act in (lambda: lists.check(tmp_path / "data"), lambda: lists.write(UPLOAD, [])):
+    for act in (lambda: lists.check(tmp_path / "data"), lambda: lists.write_upload([])):
         with pytest.raises(Refused, match=r"upload\.list already exists"):
             act()
     with pytest.raises(InvalidInput, match="inside the folder"):
@@ -183,25 +183,27 @@ def test_a_lease_knows_writers(tmp_path: Path) -> None:
     fd = os.open(tmp_path / "f", os.O_RDONLY)
     try:
         with read_lease(fd, os.getuid()) as found:
-            if found is Writers.UNKNOWN:
+            if found is OpenWriters.UNKNOWN:
                 pytest.skip("no leases here")
-            assert found is Writers.NONE and is_leased(fd)
+            assert found is OpenWriters.NONE and is_leased(fd)
             os.close(os.open(tmp_path / "f", os.O_RDONLY))
             assert is_leased(fd)
             with pytest.raises(BlockingIOError):
                 os.open(tmp_path / "f", os.O_WRONLY | os.O_NONBLOCK)
             assert not is_leased(fd)
         with (tmp_path / "f").open("ab"), read_lease(fd, os.getuid()) as found:
-            assert found is Writers.SOME
+            assert found is OpenWriters.SOME
         with read_lease(fd, os.getuid()) as found:
-            assert found is Writers.NONE
+            assert found is OpenWriters.NONE
     finally:
         os.close(fd)
 
 
-@pytest.mark.parametrize(("number", "writers"), [(errno.EINVAL, Writers.UNKNOWN), (errno.EACCES, Writers.UNKNOWN)])
+@pytest.mark.parametrize(
+    ("number", "writers"), [(errno.EINVAL, OpenWriters.UNKNOWN), (errno.EACCES, OpenWriters.UNKNOWN)]
+)
 def test_a_file_system_without_leases_tells_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, writers: Writers
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, writers: OpenWriters
 ) -> None:
     real = fcntl.fcntl
 

@@ -14,26 +14,21 @@ from sheaf.lazy import lazy_names
 if TYPE_CHECKING:
     from sheaf.datamover.backup_run import BackupRequest, BackupRun, FailedFolder, folders_in, listed_folders
     from sheaf.datamover.deletion_limits import DeletionBudget
-    from sheaf.datamover.file_lists import UPLOAD, UPLOADED, FileLists
-    from sheaf.datamover.folder_move import FolderMove, Moved, MoveRequest, Watcher
-    from sheaf.datamover.run_logs import ERRORS, OUTPUT, PROCESSING, RunLogs
+    from sheaf.datamover.file_lists import FileLists
+    from sheaf.datamover.folder_move import FolderMove, MovedFolder, MoveRequest, Watcher
+    from sheaf.datamover.run_logs import RunLogs
     from sheaf.datamover.time_formats import date_stamp, now, parse_time_before, time_stamp
 
 _WHERE = {
     "BackupRequest": "sheaf.datamover.backup_run",
     "BackupRun": "sheaf.datamover.backup_run",
     "DeletionBudget": "sheaf.datamover.deletion_limits",
-    "ERRORS": "sheaf.datamover.run_logs",
     "FailedFolder": "sheaf.datamover.backup_run",
     "FileLists": "sheaf.datamover.file_lists",
     "FolderMove": "sheaf.datamover.folder_move",
     "MoveRequest": "sheaf.datamover.folder_move",
-    "Moved": "sheaf.datamover.folder_move",
-    "OUTPUT": "sheaf.datamover.run_logs",
-    "PROCESSING": "sheaf.datamover.run_logs",
+    "MovedFolder": "sheaf.datamover.folder_move",
     "RunLogs": "sheaf.datamover.run_logs",
-    "UPLOAD": "sheaf.datamover.file_lists",
-    "UPLOADED": "sheaf.datamover.file_lists",
     "Watcher": "sheaf.datamover.folder_move",
     "date_stamp": "sheaf.datamover.time_formats",
     "folders_in": "sheaf.datamover.backup_run",
@@ -44,11 +39,6 @@ _WHERE = {
 }
 
 __all__ = [
-    "ERRORS",
-    "OUTPUT",
-    "PROCESSING",
-    "UPLOAD",
-    "UPLOADED",
     "BackupRequest",
     "BackupRun",
     "DeletionBudget",
@@ -56,7 +46,7 @@ __all__ = [
     "FileLists",
     "FolderMove",
     "MoveRequest",
-    "Moved",
+    "MovedFolder",
     "RunLogs",
     "Watcher",
     "date_stamp",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from sheaf.datamover.deletion_limits import DeletionBudget
-from sheaf.datamover.folder_move import FolderMove, Moved, MoveRequest, Watcher
+from sheaf.datamover.folder_move import FolderMove, MovedFolder, MoveRequest, Watcher
 from sheaf.errors import AlreadyExists, Conflict, Denied, InvalidInput, NotFound, Refused, SheafError
 from sheaf.local_errors import printable, translated
 from sheaf.repo.repo import Repo
@@ -46,7 +46,7 @@ class FailedFolder:
 
     folder: Path
     error: SheafError
-    moved: Moved | None = None
+    moved: MovedFolder | None = None
 
 
 @dataclass(slots=True)
@@ -56,11 +56,11 @@ class BackupRun:
     request: BackupRequest
     watcher: Callable[[Path, str], Watcher]  #: given folder and label
 
-    def run(self) -> Iterator[Moved | FailedFolder]:
+    def run(self) -> Iterator[MovedFolder | FailedFolder]:
         """Back up each folder and yield its result. Raises errors of the store."""
         yield from self._each(FolderMove.run)
 
-    def plan(self) -> Iterator[tuple[Moved, list[str]] | FailedFolder]:
+    def plan(self) -> Iterator[tuple[MovedFolder, list[str]] | FailedFolder]:
         """Yield for each folder what :meth:`run` would do, and what it would delete. Changes nothing."""
         yield from self._each(FolderMove.plan)
 

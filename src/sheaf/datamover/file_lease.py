@@ -15,12 +15,12 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import Any, Final
 
-__all__ = ["Writers", "is_leased", "read_lease"]
+__all__ = ["OpenWriters", "is_leased", "read_lease"]
 
 _CALLS: Final = ("F_SETLEASE", "F_GETLEASE", "F_SETSIG")
 
 
-class Writers(Enum):
+class OpenWriters(Enum):
     """Programs that have a file open for writing."""
 
     NONE = "none"
@@ -29,7 +29,7 @@ class Writers(Enum):
 
 
 @contextmanager
-def read_lease(fd: int, owner: int) -> Iterator[Writers]:
+def read_lease(fd: int, owner: int) -> Iterator[OpenWriters]:
     """Hold a lease in the block, if the answer is NONE. ``owner``: the user id of the file's owner.
 
     SOME and UNKNOWN come without a lease: the file system or the permissions don't allow one.
@@ -38,7 +38,7 @@ def read_lease(fd: int, owner: int) -> Iterator[Writers]:
     try:
         yield found
     finally:
-        if found is Writers.NONE:
+        if found is OpenWriters.NONE:
             fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
 
 
@@ -47,34 +47,34 @@ def is_leased(fd: int) -> bool:
     return fcntl.fcntl(fd, fcntl.F_GETLEASE) == fcntl.F_RDLCK
 
 
-def _take(fd: int, owner: int) -> Writers:
+def _take(fd: int, owner: int) -> OpenWriters:
     if not all(hasattr(fcntl, name) for name in _CALLS):
-        return Writers.UNKNOWN
+        return OpenWriters.UNKNOWN
     try:
         # The default signal of a broken lease would end this process; the default action of this one is nothing.
         fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
         found = _asked(fd)
         return _asked_as(fd, owner) if found is None else found
     except OSError:
-        return Writers.UNKNOWN
+        return OpenWriters.UNKNOWN
 
 
-def _asked(fd: int) -> Writers | None:
+def _asked(fd: int) -> OpenWriters | None:
     """Ask for a lease. Returns None if only the owner gets one."""
     try:
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError as error:
         if error.errno == errno.EACCES:
             return None
-        return Writers.SOME if error.errno in (errno.EAGAIN, errno.EBUSY) else Writers.UNKNOWN
-    return Writers.NONE
+        return OpenWriters.SOME if error.errno in (errno.EAGAIN, errno.EBUSY) else OpenWriters.UNKNOWN
+    return OpenWriters.NONE
 
 
-def _asked_as(fd: int, owner: int) -> Writers:
+def _asked_as(fd: int, owner: int) -> OpenWriters:
     """Ask as the owner of the file: root in a container may become it, but lacks the right to lease others' files."""
     libc: Any = ctypes.CDLL(None)
     before = libc.setfsuid(owner)
     try:
-        return _asked(fd) or Writers.UNKNOWN
+        return _asked(fd) or OpenWriters.UNKNOWN
     finally:
         libc.setfsuid(before)

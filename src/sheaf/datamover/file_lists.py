@@ -11,12 +11,12 @@ from typing import Final
 from sheaf.errors import InvalidInput, Refused
 from sheaf.local_errors import printable, translated
 
-__all__ = ["REMOVABLE", "UPLOAD", "UPLOADED", "FileLists"]
+__all__ = ["FileLists"]
 
-UPLOAD: Final = "upload.list"
-UPLOADED: Final = "uploaded.list"
-REMOVABLE: Final = "removable.list"
-_ALL: Final = (UPLOAD, UPLOADED, REMOVABLE)
+_UPLOAD: Final = "upload.list"
+_UPLOADED: Final = "uploaded.list"
+_REMOVABLE: Final = "removable.list"
+_ALL: Final = (_UPLOAD, _UPLOADED, _REMOVABLE)
 
 
 class FileLists:
@@ -37,8 +37,15 @@ class FileLists:
             if os.path.lexists(self.folder / name):
                 raise self._used(name)
 
-    def write(self, name: str, paths: Iterable[str]) -> None:
-        """Write a list. Raises Refused if it exists."""
+    def write_upload(self, paths: Iterable[str]) -> None:
+        """Write the list of files that the upload will try. Raises Refused if it exists."""
+        self._write(_UPLOAD, paths)
+
+    def write_uploaded(self, paths: Iterable[str]) -> None:
+        """Write the list of files that are in the bundle. Raises Refused if it exists."""
+        self._write(_UPLOADED, paths)
+
+    def _write(self, name: str, paths: Iterable[str]) -> None:
         with translated(f"write {name}"):
             self.folder.mkdir(parents=True, exist_ok=True)
             fd = self._create(name)
@@ -56,9 +63,9 @@ class FileLists:
         opened: list[int] = []
 
         def add(path: str) -> None:
-            with translated(f"write {REMOVABLE}"):
+            with translated(f"write {_REMOVABLE}"):
                 if not opened:
-                    opened.append(self._create(REMOVABLE))
+                    opened.append(self._create(_REMOVABLE))
                 data = memoryview(os.fsencode(path) + b"\n")
                 while data:
                     data = data[os.write(opened[0], data) :]
@@ -66,7 +73,7 @@ class FileLists:
         try:
             yield add
             if not opened:
-                self.write(REMOVABLE, ())
+                self._write(_REMOVABLE, ())
         finally:
             for fd in opened:
                 os.close(fd)

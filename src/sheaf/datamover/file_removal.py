@@ -14,7 +14,7 @@ from typing import Final
 
 from blake3 import blake3
 
-from sheaf.datamover.file_lease import Writers, is_leased, read_lease
+from sheaf.datamover.file_lease import OpenWriters, is_leased, read_lease
 from sheaf.datamover.local_files import FileIdentity
 from sheaf.datamover.saved_files import SavedFile
 from sheaf.engine.clock import SystemClock
@@ -101,16 +101,16 @@ class FileRemoval:
             if not stat.S_ISREG(found.st_mode) or _identity(found) != listed:
                 raise Stays(_CHANGED)
             with read_lease(fd, found.st_uid) as writers:
-                self._check_writers(Writers.UNKNOWN if self._is_shared else writers)
-                self._is_leased = writers is Writers.NONE
+                self._check_writers(OpenWriters.UNKNOWN if self._is_shared else writers)
+                self._is_leased = writers is OpenWriters.NONE
                 yield folder, name, fd
         finally:
             os.close(fd)
 
-    def _check_writers(self, writers: Writers) -> None:
-        if writers is Writers.SOME:
+    def _check_writers(self, writers: OpenWriters) -> None:
+        if writers is OpenWriters.SOME:
             raise Stays("a program has it open for writing")
-        if writers is Writers.UNKNOWN and not self._may_be_unknown:
+        if writers is OpenWriters.UNKNOWN and not self._may_be_unknown:
             raise Stays("this system can't tell whether a program has it open for writing (see --no-writer-check)")
 
     def _compare(self, fd: int, saved: SavedFile) -> None:

@@ -23,7 +23,7 @@ from sheaf.transfer.local.scan import OWN_NAMES, Skipped
 from sheaf.transfer.progress import Meter, Progress
 from sheaf.transfer.store_guard import folder_of
 
-__all__ = ["FolderMove", "MoveRequest", "Moved", "Watcher"]
+__all__ = ["FolderMove", "MoveRequest", "MovedFolder", "Watcher"]
 
 _ASK_AGAIN: Final = 1000  #: files that are deleted before the bundle is looked up again
 
@@ -71,7 +71,7 @@ class MoveRequest:
 
 
 @dataclass(slots=True)
-class Moved:
+class MovedFolder:
     """The result for one folder. ``bundle``: None if there was nothing to save, or after a dry run.
 
     ``removable``: files, and ``removable_bytes``, that are proved to be saved and old enough; ``deleted``: those of them
@@ -102,9 +102,9 @@ class FolderMove:
         self._prefix = self._top.strip("/") if request.from_root else ""
         self._root = Path("/") if request.from_root else request.folder
         #: What was done so far, also after an error.
-        self.done = Moved(request.folder, request.label)
+        self.done = MovedFolder(request.folder, request.label)
 
-    def run(self) -> Moved:
+    def run(self) -> MovedFolder:
         """Save the folder, and delete what may be deleted.
 
         Raises:
@@ -121,7 +121,7 @@ class FolderMove:
                 self._remove(root, found)
         return self.done
 
-    def plan(self) -> tuple[Moved, list[str]]:
+    def plan(self) -> tuple[MovedFolder, list[str]]:
         """Return what :meth:`run` would do now, and the absolute paths that it would delete. Changes nothing."""
         with locked_folder(self._request.folder) as root:
             self._check_label()

@@ -10,26 +10,28 @@ from typing import Final, Self, TextIO
 from sheaf.errors import InvalidInput, NotFound
 from sheaf.local_errors import printable, translated
 
-__all__ = ["ERRORS", "OUTPUT", "PROCESSING", "RunLogs"]
+__all__ = ["RunLogs"]
 
-PROCESSING: Final = "processing"  #: what is done with which folder
-OUTPUT: Final = "datamon"  #: bundles and labels
-ERRORS: Final = "datamon_err"  #: files and folders that could not be saved or deleted
+_ALL: Final = ("processing", "datamon", "datamon_err")
 
 
 class RunLogs:
-    """Logs ``NAME.log`` by name. Files of earlier runs are renamed to ``NAME-1.log`` and so on, never overwritten."""
+    """Logs ``NAME.log`` by name. Files of earlier runs are renamed to ``NAME-1.log`` and so on, never overwritten.
+
+    ``processing`` says what is done with which folder, ``datamon`` has bundles and labels, and ``datamon_err`` what could
+    not be saved or deleted. ``more``: names of further logs.
+    """
 
     def __init__(self, folder: Path, *more: str) -> None:
         self._folder = folder
-        self._names = (PROCESSING, OUTPUT, ERRORS, *more)
+        self._names = (*_ALL, *more)
         self._open: dict[str, TextIO] = {}
         self._stack = ExitStack()
 
     @staticmethod
     def check_name(name: str) -> None:
         """Raise InvalidInput unless a name can be that of a further log."""
-        if not name or "/" in name or "\0" in name or name in (PROCESSING, OUTPUT, ERRORS):
+        if not name or "/" in name or "\0" in name or name in _ALL:
             raise InvalidInput(f"invalid name of a list: '{name}'", "choose a name without a slash, such as removable")
 
     def __enter__(self) -> Self:

@@ -174,10 +174,10 @@ def datamover(
         done, paths = mover.FolderMove(request, _watcher(app)).plan()
         return _report_plan(app, [(done, paths)])
     watcher = _watcher(app)
-    watcher.on_listed = lambda paths: written.write(mover.UPLOAD, paths)
+    watcher.on_listed = written.write_upload
     with written.removable() as add:
         watcher.on_removable = add
-        watcher.on_uploaded = lambda paths: written.write(mover.UPLOADED, paths)
+        watcher.on_uploaded = written.write_uploaded
         done = mover.FolderMove(request, watcher).run()
     return _report(app, done, unlink=unlink)
 
@@ -276,13 +276,13 @@ def _watcher(app: App) -> _Watcher:
     return _Watcher(app, nothing, nothing, nothing, nothing)
 
 
-def _report(app: App, done: mover.Moved, *, unlink: bool) -> int:
+def _report(app: App, done: mover.MovedFolder, *, unlink: bool) -> int:
     _print(app, done, unlink=unlink)
     app.out.object(_record(done))
     return app.dialect.partial_exit if done.kept else OK
 
 
-def _print(app: App, done: mover.Moved, *, unlink: bool) -> None:
+def _print(app: App, done: mover.MovedFolder, *, unlink: bool) -> None:
     if done.bundle is None:
         app.note(f"{quote(str(done.folder))}: no files to save")
         return
@@ -296,7 +296,7 @@ def _print(app: App, done: mover.Moved, *, unlink: bool) -> None:
     app.out.line(f"{'deleted' if unlink else 'removable'}: {count_of(count, 'file')}, {size} bytes")
 
 
-def _record(done: mover.Moved) -> dict[str, Any]:
+def _record(done: mover.MovedFolder) -> dict[str, Any]:
     names = ("files", "bytes", "new_bytes", "removable", "removable_bytes", "deleted", "deleted_bytes", "warnings")
     kept = [{"path": each.path, "reason": each.reason} for each in done.kept[:_SHOWN]]
     return {
@@ -309,7 +309,7 @@ def _record(done: mover.Moved) -> dict[str, Any]:
     }
 
 
-def _report_plan(app: App, plans: list[tuple[mover.Moved, list[str]]]) -> int:
+def _report_plan(app: App, plans: list[tuple[mover.MovedFolder, list[str]]]) -> int:
     if app.out.as_json:
         planned = [{**_record(done), "would_delete": paths} for done, paths in plans]
         app.out.object({"dry_run": True, "folders": planned})
@@ -324,7 +324,7 @@ def _report_plan(app: App, plans: list[tuple[mover.Moved, list[str]]]) -> int:
 
 
 def _plan_backup(app: App, run: mover.BackupRun) -> int:
-    plans: list[tuple[mover.Moved, list[str]]] = []
+    plans: list[tuple[mover.MovedFolder, list[str]]] = []
     failed: list[mover.FailedFolder] = []
     for result in run.plan():
         if isinstance(result, mover.FailedFolder):
@@ -339,10 +339,10 @@ def _plan_backup(app: App, run: mover.BackupRun) -> int:
 
 def _back_up(app: App, request: mover.BackupRequest, logs: mover.RunLogs, unlinkable: str | None) -> int:
     def watcher(folder: Path, label: str) -> mover.Watcher:
-        logs.add(mover.PROCESSING, f"processing {quote(str(folder))}, label {label}")
+        logs.add("processing", f"processing {quote(str(folder))}, label {label}")
         made = _watcher(app)
-        made.on_committed = lambda bundle: logs.add(mover.OUTPUT, f"{bundle.id} {label} {quote(str(folder))}")
-        target = unlinkable or mover.PROCESSING
+        made.on_committed = lambda bundle: logs.add("datamon", f"{bundle.id} {label} {quote(str(folder))}")
+        target = unlinkable or "processing"
         made.on_removable = lambda path: logs.add(target, path if unlinkable else f"deleting {quote(path)}")
         return made
 
@@ -350,15 +350,15 @@ def _back_up(app: App, request: mover.BackupRequest, logs: mover.RunLogs, unlink
     for result in mover.BackupRun(request, watcher).run():
         if isinstance(result, mover.FailedFolder):
             _warn(app, result.error)
-            logs.add(mover.ERRORS, f"{quote(str(result.folder))}: {result.error.message}")
+            logs.add("datamon_err", f"{quote(str(result.folder))}: {result.error.message}")
             failed.append(result)
             if result.moved is not None and result.moved.bundle is not None:
                 done.append(result.moved)
             continue
         _print(app, result, unlink=request.unlink)
         for kept in result.kept:
-            logs.add(mover.ERRORS, f"{quote(str(result.folder / kept.path))}: {quote(kept.reason)}")
-        logs.add(mover.PROCESSING, f"done {quote(str(result.folder))}: {result.files} saved, {result.deleted} deleted")
+            logs.add("datamon_err", f"{quote(str(result.folder / kept.path))}: {quote(kept.reason)}")
+        logs.add("processing", f"done {quote(str(result.folder))}: {result.files} saved, {result.deleted} deleted")
         done.append(result)
     app.out.object({"folders": list(map(_record, done))})
     _check(failed, len(request.folders))
