@@ -36,18 +36,19 @@ def _gated(name: str) -> None:
 
 
 def _gated_unlink() -> None:
-    real, seen = os.unlink, set()
+    real = os.unlink
+    seen: set[str] = set()
 
     def unlink(path: Any, **extra: Any) -> None:
-        is_moved = str(path).startswith(file_removal.ASIDE) and path not in seen
-        seen.add(path)  # when a file gets its name back, nothing waits
+        is_moved = str(path).startswith(file_removal.ASIDE) and str(path) not in seen
+        seen.add(str(path))  # when a file gets its name back, nothing waits
         if is_moved:
             _pass("moved-aside")
         real(path, **extra)
         if is_moved:
             _pass("deleted")
 
-    os.unlink = unlink  # type: ignore[assignment]
+    os.unlink = unlink
 
 
 if __name__ == "__main__":

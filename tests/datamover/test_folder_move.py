@@ -290,7 +290,7 @@ def test_a_crash_at_any_step_loses_nothing(world: World) -> None:
     """Every file is in its place, or in the bundle that has the label; a next run completes the work."""
     crashes = 0
     for number in range(1, 100):
-        seen = []
+        seen: list[str] = []
 
         def crash(step: str, seen: list[str] = seen, number: int = number) -> None:
             seen.append(step)

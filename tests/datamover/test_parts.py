@@ -100,9 +100,10 @@ def test_lists_of_another_run_are_not_overwritten(tmp_path: Path) -> None:
     lists.check(tmp_path / "data")
     lists.write_upload(["/a", "/b\udcff"])
     assert (tmp_path / "a/lists/upload.list").read_bytes() == b"/a\n/b\xff\n"
-    for act in (lambda: lists.check(tmp_path / "data"), lambda: lists.write_upload([])):
-        with pytest.raises(Refused, match=r"upload\.list already exists"):
-            act()
+    with pytest.raises(Refused, match=r"upload\.list already exists"):
+        lists.check(tmp_path / "data")
+    with pytest.raises(Refused, match=r"upload\.list already exists"):
+        lists.write_upload([])
     with pytest.raises(InvalidInput, match="inside the folder"):
         lists.check(tmp_path / "a")
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from sheaf.errors import Refused
 
 __all__ = ["DeletionBudget"]
+
+_ROUNDING: Final = 1e-6  #: of a file: 0.29 * 100 is less than 29
 
 
 @dataclass(slots=True)
@@ -30,7 +33,7 @@ class DeletionBudget:
                 f"{size} bytes could be deleted, but at most {self.bytes} may be: {nothing}",
                 "raise --max-bytes, or pass --yes to lift all limits",
             )
-        if self.share is not None and files > self.share * files_in_folder:
+        if self.share is not None and files > self.share * files_in_folder + _ROUNDING:
             raise Refused(
                 f"{files} of {files_in_folder} files could be deleted, but at most {self.share:.0%} may be: {nothing}",
                 "raise --max-share, or pass --yes to lift all limits",

@@ -128,7 +128,9 @@ class FolderMove:
             found = self._list()
             if not (found.files or found.symlinks):
                 return self.done, []
-            plan = self._request.repo.plan_upload(self._root, **self._choice(found))
+            plan = self._request.repo.plan_upload(
+                self._root, progress=self._watcher.progress("compare"), **self._choice(found)
+            )
             self.done.files, self.done.bytes, self.done.new_bytes = plan.files, plan.bytes, plan.new_bytes
             self.done.kept += self._relative(plan.skipped)
             unsaved = {each.path for each in self.done.kept}

@@ -40,8 +40,9 @@ def _moment(text: str) -> datetime:
     if match := _DATE.fullmatch(text):
         return datetime(int(match[1]), _MONTHS.index(match[2].lower()) + 1, int(match[3]))
     if _DIGITS.fullmatch(text):
-        year, *others = (int(text[at : at + 2]) for at in range(0, len(text), 2))
-        return datetime(year + (1900 if year >= _CENTURY else 2000), *others)
+        numbers = [int(text[at : at + 2]) for at in range(0, len(text), 2)]
+        year, month, day, hour, minute, second = (*numbers, 0)[:6]
+        return datetime(year + (1900 if year >= _CENTURY else 2000), month, day, hour, minute, second)
     if text.isdigit():
         raise ValueError(text)  # else Python reads eight digits as a date
     return datetime.fromisoformat(text)

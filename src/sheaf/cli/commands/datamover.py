@@ -21,6 +21,7 @@ from sheaf.settings.sizes import parse_size
 
 if TYPE_CHECKING:
     from sheaf.api import Progress
+    from sheaf.cli.output.progress_bar import Bar
     from sheaf.repo.bundle import Bundle
     from sheaf.repo.repo import Repo
 
@@ -42,24 +43,20 @@ def _limits(share: float) -> options.Decorator:
             "--max-files",
             type=options.COUNT,
             default=100_000,
-            show_default=True,
             metavar="N",
-            help="Delete at most N files.",
+            help="Delete at most N files. Default: 100000.",
         ),
-        click.option("--max-bytes", default="1T", show_default=True, metavar="SIZE", help="Delete at most SIZE."),
+        click.option("--max-bytes", default="1T", metavar="SIZE", help="Delete at most SIZE. Default: 1T."),
         click.option(
             "--max-share",
             type=options.Number(0, 100),
             default=share,
-            show_default=f"{share:g}",
             metavar="PERCENT",
-            help="Delete at most PERCENT of a folder's files.",
+            help=f"Delete at most this share of a folder's files. Default: {share:g}.",
         ),
         click.option("-y", "--yes", is_flag=True, help="Lift these three limits."),
         click.option(
-            "--no-writer-check",
-            is_flag=True,
-            help="Also delete if the system can't tell who writes a file.",
+            "--no-writer-check", is_flag=True, help="Also delete if programs that write a file can't be detected."
         ),
         click.option("--dry-run", is_flag=True, help="Change nothing; list the files that would be deleted."),
     )
@@ -74,14 +71,22 @@ class _Watcher:
     on_uploaded: Callable[[Iterator[str]], None]
     on_removable: Callable[[str], None]
     on_committed: Callable[[Bundle], None]
+    bar: Bar | None = None
 
     def progress(self, title: str) -> Progress | None:
-        return self.app.progress(title)
+        self.close_bar()  # a terminal shows one bar at a time
+        self.bar = self.app.progress(title)
+        return self.bar
+
+    def close_bar(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
 
     def listed(self, paths: Iterator[str]) -> None:
         self.on_listed(paths)
 
     def committed(self, bundle: Bundle) -> None:
+        self.close_bar()
         self.app.committed = bundle.id
         self.app.out.line(f"Uploaded bundle id:{bundle.id}")
         self.on_committed(bundle)
@@ -178,8 +183,15 @@ def datamover(
     with written.removable() as add:
         watcher.on_removable = add
         watcher.on_uploaded = written.write_uploaded
-        done = mover.FolderMove(request, watcher).run()
-    return _report(app, done, unlink=unlink)
+        move = mover.FolderMove(request, watcher)
+        try:
+            move.run()
+        except SheafError:
+            if move.done.bundle is not None:
+                _report(app, move.done, watcher, unlink=unlink)
+            raise
+    _report(app, move.done, watcher, unlink=unlink)
+    return app.dialect.partial_exit if move.done.kept else OK
 
 
 @verb(
@@ -276,10 +288,10 @@ def _watcher(app: App) -> _Watcher:
     return _Watcher(app, nothing, nothing, nothing, nothing)
 
 
-def _report(app: App, done: mover.MovedFolder, *, unlink: bool) -> int:
+def _report(app: App, done: mover.MovedFolder, watcher: _Watcher, *, unlink: bool) -> None:
+    watcher.close_bar()
     _print(app, done, unlink=unlink)
     app.out.object(_record(done))
-    return app.dialect.partial_exit if done.kept else OK
 
 
 def _print(app: App, done: mover.MovedFolder, *, unlink: bool) -> None:
@@ -338,21 +350,23 @@ def _plan_backup(app: App, run: mover.BackupRun) -> int:
 
 
 def _back_up(app: App, request: mover.BackupRequest, logs: mover.RunLogs, unlinkable: str | None) -> int:
+    made, target = _watcher(app), unlinkable or "processing"
+    made.on_removable = lambda path: logs.add(target, path if unlinkable else f"deleting {quote(path)}")
+
     def watcher(folder: Path, label: str) -> mover.Watcher:
         logs.add("processing", f"processing {quote(str(folder))}, label {label}")
-        made = _watcher(app)
         made.on_committed = lambda bundle: logs.add("datamon", f"{bundle.id} {label} {quote(str(folder))}")
-        target = unlinkable or "processing"
-        made.on_removable = lambda path: logs.add(target, path if unlinkable else f"deleting {quote(path)}")
         return made
 
     done, failed = [], []
     for result in mover.BackupRun(request, watcher).run():
+        made.close_bar()
         if isinstance(result, mover.FailedFolder):
             _warn(app, result.error)
             logs.add("datamon_err", f"{quote(str(result.folder))}: {result.error.message}")
             failed.append(result)
             if result.moved is not None and result.moved.bundle is not None:
+                _print(app, result.moved, unlink=request.unlink)
                 done.append(result.moved)
             continue
         _print(app, result, unlink=request.unlink)
