@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -232,3 +233,44 @@ def test_the_folders_of_a_folder_are_listed_without_links_and_logs(tmp_path: Pat
 def test_lists_of_folders_have_lines_or_nuls() -> None:
     assert listed_folders(b"a\n\nb c\n") == (Path("a"), Path("b c"))
     assert listed_folders(b"a\0b\nc\0") == (Path("a"), Path("b\nc"))
+
+
+NOBODY = 65534
+as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can act as another user")
+
+
+@as_root
+def test_root_without_the_right_to_lease_asks_as_the_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container: root there may become any user, but lacks CAP_LEASE."""
+    libc, real = ctypes.CDLL(None), fcntl.fcntl
+
+    def ask(fd: int, command: int, argument: int = 0) -> int:
+        if command == fcntl.F_SETLEASE and argument == fcntl.F_RDLCK and libc.setfsuid(-1) != NOBODY:
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+        return real(fd, command, argument)
+
+    monkeypatch.setattr(fcntl, "fcntl", ask)
+    (tmp_path / "f").write_text("x")
+    os.chown(tmp_path / "f", NOBODY, NOBODY)
+    fd = os.open(tmp_path / "f", os.O_RDONLY)
+    try:
+        with read_lease(fd, NOBODY) as found:
+            assert found is OpenWriters.NONE
+        with (tmp_path / "f").open("ab"), read_lease(fd, NOBODY) as found:
+            assert found is OpenWriters.SOME
+        assert libc.setfsuid(-1) == 0
+    finally:
+        os.close(fd)
+
+
+@as_root
+def test_a_user_can_not_ask_who_writes_files_of_others(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("x")
+    fd = os.open(tmp_path / "f", os.O_RDONLY)
+    child = os.fork()
+    if not child:
+        os.setuid(NOBODY)
+        with read_lease(fd, 0) as found:
+            os._exit(found is not OpenWriters.UNKNOWN)
+    os.close(fd)
+    assert os.waitpid(child, 0)[1] == 0
