@@ -162,11 +162,11 @@ def test_copies_in_the_cache_of_this_machine_are_no_proof(world: World) -> None:
 
 def test_a_bundle_that_was_deleted_in_the_meantime_is_no_proof(world: World) -> None:
     def delete() -> None:
-        world.repo.delete_label("moved-1")
-        id = world.repo.branch("main").bundle
-        world.repo.create_branch("other", f"bundle:{first.id}")
-        world.repo.set_branch("main", f"bundle:{first.id}")
-        world.repo.delete_bundle(f"bundle:{id}")
+        repo = world.again()  # as another process would
+        repo.delete_label("moved-1")
+        id = repo.branch("main").bundle
+        repo.set_branch("main", f"bundle:{first.id}")
+        repo.delete_bundle(f"bundle:{id}")
 
     write(world.top.parent / "first/x", b"x")
     first = world.repo.upload(world.top.parent / "first", message="first").bundle

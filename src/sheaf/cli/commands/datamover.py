@@ -228,9 +228,9 @@ def backup(
     no_writer_check: bool,
     **limits: Any,
 ) -> int:
-    """Save folders as bundles, and delete their files of more than 20 days.
+    """Save folders as bundles, and delete their old files.
 
-    Each folder becomes a bundle with the label DATE-NAME-N. If everything in it was saved, its old files are deleted that
+    Each folder becomes a bundle with the label DATE-NAME-N. If everything in it was saved, those old files are deleted that
     are proved to be in the store. One of -d and -f is required. The logs processing.log, datamon.log and datamon_err.log
     are written in --work-dir; those of earlier runs are kept under numbers.
     """
