@@ -197,6 +197,7 @@ def unexplained(text: str) -> set[str]:
         *CLASSES,
         *VALUES,
         "BinaryIO",
+        "Collection",
         "Callable",
         "Iterable",
         "Iterator",

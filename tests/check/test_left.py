@@ -33,6 +33,9 @@ def test_all_that_is_sound_comes_out_and_the_rest_is_named(world: World, tmp_pat
                 told: list[Damaged] = []
                 verified = bundle.verify(on_damaged=told.append)
                 assert ({each.path for each in told}, verified.damaged) == (bad, len(bad))
+                some = {*sorted(sound)[1:], *sorted(bad)[1:]}
+                part = bundle.verify(on_damaged=told.append, files=some)
+                assert (part.files, part.damaged) == (len(some - bad), len(some & bad))
                 done = bundle.download(tmp_path / f"{n}-{bundle.id}", skip_on_error=True)
                 assert files_in(tmp_path / f"{n}-{bundle.id}") == sound
                 assert [each.path for each in done.damaged] == sorted(bad)

@@ -5,6 +5,7 @@ Walks over the commands themselves, so a new option is tried without being liste
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,7 +67,20 @@ def _call(verb: Verb, name: str, tried: click.Parameter | None, value: str) -> l
     if name == "wait" and tried is not None:
         # Without an existing label or a time-out, the command would wait for the odd value to appear.
         options.append("--label=v1" if tried.name == "timeout" else "--timeout=0")
+    options += _needed_together(name, tried)
     return [*name.split(), *options, "--", *arguments]
+
+
+def _needed_together(name: str, tried: click.Parameter | None) -> Iterator[str]:
+    """Options that are not required by themselves, but without which a verb says so before it reads any other."""
+    given = set(tried.opts) if tried is not None else set()
+    needed = {
+        "sidecar backup": {"-d": FOLDER, "--repo": "r", "--work-dir": FOLDER},
+        "sidecar datamover": {"-d": FOLDER, "--repo": "r", "-f": f"lists-{len(os.listdir())}"},
+    }
+    for option, value in needed.get(name, {}).items():
+        if option not in given:
+            yield f"{option}={value}" if option.startswith("--") else f"{option}{value}"
 
 
 def _has_value(param: click.Parameter) -> bool:

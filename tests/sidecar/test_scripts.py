@@ -20,7 +20,15 @@ def test_the_scripts_are_copied_ready_to_run(pod: Pod) -> None:
         assert os.stat(target / name).st_mode & 0o111 == 0o111
 
 
-@pytest.mark.parametrize(("script", "kind"), [("wrap_datamon.sh", "fuse"), ("wrap_datamon_pg.sh", "postgres")])
+@pytest.mark.parametrize(
+    ("script", "kind"),
+    [
+        ("wrap_datamon.sh", "fuse"),
+        ("wrap_datamon_pg.sh", "postgres"),
+        ("datamover.sh", "datamover"),
+        ("backup.sh", "backup"),
+    ],
+)
 def test_the_program_of_the_sidecar_gets_all_arguments(pod: Pod, shell: str, script: str, kind: str) -> None:
     program = pod.home / "bin" / "sheaf"
     program.parent.mkdir()
@@ -32,6 +40,8 @@ def test_the_program_of_the_sidecar_gets_all_arguments(pod: Pod, shell: str, scr
     assert done.out == f"<sidecar><{kind}><-s><-c></tmp/coord><-d><config create><-i><f>"
 
 
-@pytest.mark.parametrize("script", ["wrap_application.sh", "wrap_datamon.sh", "wrap_datamon_pg.sh"])
+@pytest.mark.parametrize(
+    "script", ["wrap_application.sh", "wrap_datamon.sh", "wrap_datamon_pg.sh", "datamover.sh", "backup.sh"]
+)
 def test_the_scripts_are_in_the_package(script: str) -> None:
     assert (Path(SCRIPTS) / script).read_bytes().startswith(b"#!/bin/sh\n")

@@ -16,6 +16,7 @@ import pytest
 
 import sheaf
 import sheaf.api
+import sheaf.datamover
 import sheaf.engine
 import sheaf.format
 import sheaf.sidecar
@@ -23,7 +24,7 @@ import sheaf.transfer
 from sheaf.lazy import lazy_names
 
 FACADES = [sheaf, sheaf.api]
-INTERNAL = [sheaf.engine, sheaf.format, sheaf.sidecar, sheaf.transfer]
+INTERNAL = [sheaf.datamover, sheaf.engine, sheaf.format, sheaf.sidecar, sheaf.transfer]
 NO_CLASS = {"Mode", "folder_status", "parse_address", "parse_ref", "parse_time", "connect", "init", "__version__"}
 CLASSES = [(facade, name) for facade in FACADES for name in facade.__all__ if name not in NO_CLASS]
 

@@ -160,7 +160,11 @@ class App:
             self.note(f"created a store at {self.settings.store}")
             return self.store
 
-    def _opened(self, *, create: bool) -> Store:
+    def open_store(self, *, has_cache: bool) -> Store:
+        """Open the store once more. Without a cache, each byte is read from the store itself."""
+        return self._opened(create=False, has_cache=has_cache)
+
+    def _opened(self, *, create: bool, has_cache: bool = True) -> Store:
         import sheaf  # the heavy part, which only verbs with a store load
 
         settings = self.settings
@@ -168,7 +172,7 @@ class App:
             store = sheaf.connect(
                 settings.store,
                 options=self.storage_options(),
-                cache=settings.cache,
+                cache=settings.cache if has_cache else None,
                 author=sheaf.Author(settings.name, settings.email),
                 create=create,
                 others=partial(options_for, settings),

@@ -92,6 +92,8 @@ VERBS: Final[dict[str, str]] = {
     "repo rename": "sheaf.cli.commands.repo:rename",
     "repo squash": "sheaf.cli.commands.repo:squash",
     "repo undelete": "sheaf.cli.commands.repo:undelete",
+    "sidecar backup": "sheaf.cli.commands.datamover:backup",
+    "sidecar datamover": "sheaf.cli.commands.datamover:datamover",
     "sidecar fuse": "sheaf.cli.commands.sidecar:fuse",
     "sidecar postgres": "sheaf.cli.commands.sidecar:postgres",
     "sidecar scripts": "sheaf.cli.commands.sidecar:scripts",

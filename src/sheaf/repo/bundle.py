@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -183,18 +183,23 @@ class Bundle:
         return self.view.contents.read(file.entry, offset, length)
 
     def verify(
-        self, progress: Progress | None = None, *, on_damaged: Callable[[Damaged], object] | None = None
+        self,
+        progress: Progress | None = None,
+        *,
+        on_damaged: Callable[[Damaged], object] | None = None,
+        files: Collection[str] | None = None,
     ) -> Verified:
         """Read every byte and compare every file with its content hash.
 
         Args:
             on_damaged: called with each unreadable or damaged file.
+            files: only these paths.
 
         Raises:
             Corrupt: the manifest is damaged; or, without ``on_damaged`` and after everything was read, files are: the
                 message names the first ones.
         """
-        return transfer.verify(self.tree, self._contents, self.files, self.size, progress, on_damaged)
+        return transfer.verify(self.tree, self._contents, self.files, self.size, progress, on_damaged, files)
 
     @property
     def _contents(self) -> Contents:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -43,16 +43,19 @@ def verify(
     size: int,
     progress: Progress | None,
     on_damaged: Callable[[Damaged], object] | None,
+    only: Container[str] | None = None,
 ) -> Verified:
-    """Compare every file with its content hash; ``files`` and ``size`` are the expected totals.
+    """Compare every file with its content hash; ``files`` and ``size`` are the expected totals. ``only``: just these paths.
 
     Raises Corrupt immediately for a damaged manifest, and at the end for damaged files, without ``on_damaged``.
     """
     meter = Meter(progress, "verify")
-    meter.add_total(files=files, size=size)
+    if only is None:
+        meter.add_total(files=files, size=size)
     verifying = _Verifying(contents, meter, on_damaged)
     for batch in tree.batches():
-        verifying.add(batch)
+        wanted = None if only is None else pa.array([path in only for path in paths_of(batch)], pa.bool_())
+        verifying.add(batch if wanted is None else batch.filter(wanted))
     meter.finish()
     if verifying.kept:
         raise damage_error(verifying.kept, "run `sheaf bundle verify` to list all damaged files", verifying.damaged)
