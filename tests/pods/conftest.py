@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.pods.images import build_images
@@ -66,7 +67,7 @@ def users_database() -> Iterator[Path]:
         data = Path(folder) / "data"
 
         def run(*command: str, stdin: str | None = None) -> None:
-            user = {"user": account.uid, "group": account.gid}
+            user: dict[str, Any] = {"user": account.uid, "group": account.gid}
             subprocess.run(command, input=stdin, text=True, check=True, capture_output=True, cwd="/", **user)
 
         run(programs["initdb"], "--auth=trust", "--username=postgres", "--no-locale", f"--pgdata={data}")

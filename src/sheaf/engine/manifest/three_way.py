@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from typing import Literal, TypeAlias
 
+from msgspec import structs
+
 from sheaf.engine.manifest.diff_entries import Difference, same
 from sheaf.model.entries import Kind, ManifestEntry
 from sheaf.model.path_conflicts import ConflictKind
@@ -227,7 +229,7 @@ def _combined(base: MaybeEntry, ours: MaybeEntry, theirs: MaybeEntry) -> MaybeEn
         return None
     source = ours if ours.content != base.content else theirs
     mode = ours if ours.executable != base.executable else theirs
-    return replace(source, mode=mode.mode) if mode.executable != source.executable else source
+    return structs.replace(source, mode=mode.mode) if mode.executable != source.executable else source
 
 
 def _kind(base: MaybeEntry, ours: MaybeEntry, theirs: MaybeEntry) -> ConflictKind:
