@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -205,7 +205,7 @@ CHANGE: Final[View[Change]] = View(
     is_tabular=False,
     exact=_exact,
 )
-_STAT: Final[View[Change]] = replace(
+_STAT: Final[View[Change]] = structs.replace(
     CHANGE,
     line=lambda it: f"{LETTERS[it.kind]} {_named(it)} | {_sizes(it)} bytes",
     columns=(*CHANGE.columns, "OLD SIZE", "NEW SIZE"),
