@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
-from tests.engine.builders import Recorder, new_backend, noise
+from tests.engine.builders import Recorder, condemn, new_backend, noise, packs_of
 from tests.engine.merge_model import Tree as MergeTree
 from tests.engine.merge_model import merged_model, three_trees
 
@@ -271,6 +271,31 @@ def test_a_merge_does_not_bring_back_erased_bytes(repo: Repo) -> None:
     with pytest.raises(NotFound, match="erased"):
         repo.bundle("main").read("secret")
     assert_sound(store)
+
+
+def test_a_row_that_gc_is_about_to_sweep_is_refused(repo: Repo) -> None:
+    change(repo, {"b": b"main"})
+    theirs = change(repo, {"new": b"new"}, "exp")
+    before = repo.branch("main").bundle
+    condemn(repo.context.core.backend, dead=packs_of(theirs) - packs_of(repo.bundle("main")))
+    with pytest.raises(Conflict, match="'new' can't be reused now"):
+        repo.merge("exp", "main")
+    assert repo.branch("main").bundle == before
+    assert not list(repo.context.core.backend.list("sessions/"))
+
+
+def test_what_a_merge_needs_survives_gc(repo: Repo) -> None:
+    store = Store(repo.context.core.backend, clock=SteeredClock("gc"))
+    change(repo, {"b": b"main"})
+    theirs = change(repo, {"new": noise(100_000, 5)}, "exp")
+    repo.merge("exp", "main")
+    repo.delete_branch("exp")
+    repo.delete_bundle(theirs.id)
+    store.gc()
+    assert files(opened(repo.context.core.backend, "reader"))["new"] == noise(100_000, 5)
+    assert_sound(store)
+    with pytest.raises(NotFound, match=theirs.id):
+        repo.revert("main", mainline=2)
 
 
 # -- reverts -----------------------------------------------------------------------------------------------------------
