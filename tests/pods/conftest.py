@@ -8,7 +8,6 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.pods.images import build_images
@@ -67,8 +66,16 @@ def users_database() -> Iterator[Path]:
         data = Path(folder) / "data"
 
         def run(*command: str, stdin: str | None = None) -> None:
-            user: dict[str, Any] = {"user": account.uid, "group": account.gid}
-            subprocess.run(command, input=stdin, text=True, check=True, capture_output=True, cwd="/", **user)
+            subprocess.run(
+                command,
+                input=stdin,
+                text=True,
+                check=True,
+                capture_output=True,
+                cwd="/",
+                user=account.uid,
+                group=account.gid,
+            )
 
         run(programs["initdb"], "--auth=trust", "--username=postgres", "--no-locale", f"--pgdata={data}")
         run(programs["postgres"], "--single", "-D", str(data), "postgres", stdin="create table users (name text)\n")

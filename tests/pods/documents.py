@@ -63,7 +63,7 @@ def pod_specs(document: Document) -> Iterator[Document]:
 
 def _pod_of_template(workflow: Document, template: Document) -> Document:
     """The pod that Argo makes of a template, as far as Kubernetes' own schema knows it."""
-    shared = {name: workflow[name] for name in ("automountServiceAccountToken",) if name in workflow}
+    shared: Document = {name: workflow[name] for name in ("automountServiceAccountToken",) if name in workflow}
     own: Document = {
         name: template[name] for name in ("volumes", "securityContext", "initContainers") if name in template
     }

@@ -29,7 +29,7 @@ def render(path: Path, *, name: str, volumes: Path) -> list[Document]:
     """The documents of a manifest: what makes a pod becomes that pod, and native sidecars become ordinary containers.
 
     podman starts containers in their order, so sidecars are first. What the kubelet does at the end, a test has to do.
-    ``volumes``: a folder for those that are empty at first.
+    ``volumes``: a folder for those that are empty at first, and for claims.
     """
     return [_rendered(document, name, volumes) for document in load(path)]
 
@@ -44,8 +44,7 @@ def _rendered(document: Document, name: str, volumes: Path) -> Document:
     spec["containers"] = [*native, *spec["containers"]]
     spec["restartPolicy"] = "Never"
     for each in spec["volumes"]:
-        if "emptyDir" in each:
-            each.pop("emptyDir")
+        if each.pop("emptyDir", each.pop("persistentVolumeClaim", None)) is not None:
             each["hostPath"] = {"path": str(_empty_folder(volumes / each["name"]))}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
 

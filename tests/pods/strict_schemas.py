@@ -14,7 +14,6 @@ from typing import Any
 import kubernetes_validate
 from hera.shared import _pydantic
 from kubernetes_validate import utils
-from pydantic import ValidationError
 
 _pydantic.APIBaseModel.model_config["extra"] = "forbid"  # before the models are made: fields that Argo does not know
 from hera.workflows import models  # noqa: E402
@@ -40,7 +39,7 @@ def _fault_of_argo(document: dict[str, Any]) -> str | None:
     model = getattr(models, document["kind"])
     try:
         model.model_validate(document)
-    except ValidationError as error:
+    except ValueError as error:
         return str(error)
     return None
 

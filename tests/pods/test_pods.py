@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -176,3 +177,40 @@ def test_a_pod_of_datamon_s_second_guide_runs(play: Play, store: sheaf.Store, tm
         assert pod.end("datamon-sidecar") == 0, pod.logs()
     saved = outputs.bundle("label:demo")
     assert (saved.read("model"), saved.message) == (b"trained on labels", "results of the pod")
+
+
+def _share(documents: list[Document]) -> Path:
+    """The folder behind the claim of a pod, with an old and a new file that the pod's user owns."""
+    (share,) = (each for each in documents[-1]["spec"]["volumes"] if each["name"] == "share")
+    folder = Path(share["hostPath"]["path"])
+    jobs = folder / "output/jobs"
+    jobs.mkdir(parents=True)
+    for name, text in (("old.csv", "1"), ("new.csv", "2")):
+        (jobs / name).write_text(text)
+    os.utime(jobs / "old.csv", (0, 1_600_000_000))
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, 10001, 10001)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("manifest", "found"),
+    [("backup", "datamover-backup-wd/unlinkable.log"), ("datamover", "lists/*/removable.list")],
+)
+def test_a_share_is_saved_and_its_old_files_are_listed(
+    play: Play, store: sheaf.Store, manifest: str, found: str
+) -> None:
+    repo = store.create_repo("backup-filestore-output")
+    shares: list[Path] = []
+
+    def change(documents: list[Document]) -> list[Document]:
+        shares.append(_share(documents))
+        return documents
+
+    with play(MANIFESTS / f"{manifest}-cronjob.yaml", change) as pod:
+        assert pod.end(manifest) == 0, pod.logs()
+        (share,) = shares
+        (listed,) = share.glob(found)
+        assert [Path(line).name for line in listed.read_text().split()] == ["old.csv"], pod.logs()
+        assert (share / "output/jobs/old.csv").exists()
+    assert len(repo.labels()) == 1
