@@ -137,7 +137,7 @@ def _edit(world: World, store: Store, acknowledge: Acknowledge) -> None:
     with store.repo("faces").edit(message="up", base="v1") as edit:
         edit.put("new/big", NOISE[::-1])
         edit.remove("a")
-        edit.copy(store.repo("faces").bundle("v1"), "a-b", "copied")
+        edit.copy("a-b", "copied", source=store.repo("faces").bundle("v1"))
         acknowledge(edit.commit().id)
 
 

@@ -89,7 +89,7 @@ def test_a_copy_of_a_copy_in_another_repo(backend: MemoryBackend, store: Store) 
     store.create_repo("q")
     with process(backend, "first") as first, process(backend, "second") as second:
         edit = begun(first, "q")
-        edit.copy(source, NAME, "copies/" + NAME)
+        edit.copy(NAME, "copies/" + NAME, source=source)
         other: list[Edit] = []
 
         def commit_first() -> None:

@@ -60,7 +60,7 @@ def test_changes_do_what_a_dictionary_would(model: Model, data: st.DataObject) -
     after = dict(model)
     with small_nodes():
         root = SHELF.build(model)
-        changes = Changes(Tree(SHELF.nodes, root))
+        changes = Changes(Tree(SHELF.nodes, root), _files(model))
         for _ in range(data.draw(st.integers(1, 8))):
             path = data.draw(st.sampled_from(sorted(after)) | PATHS if after else PATHS)
             item = data.draw(st.none() | ITEMS)
@@ -75,12 +75,15 @@ def test_changes_do_what_a_dictionary_would(model: Model, data: st.DataObject) -
             else:
                 assert item is None or fits(after, path, item)
                 remove(after, path) if item is None else put(after, path, item)
-        new = SHELF.writer().edit(committed(root), changes.changes())
-        files = sum(i.kind != Kind.FOLDER for i in after.values()) - sum(i.kind != Kind.FOLDER for i in model.values())
-        assert changes.files == files
+        new = SHELF.writer().build(changes.pieces())
+        assert changes.files() == _files(after)
     found = {entry.path: entry for entry in Tree(SHELF.nodes, new).entries()}
     assert list(found) == ordered(after)
     assert all(found[path].content == entry_of(path, item).content for path, item in after.items())
+
+
+def _files(model: Model) -> int:
+    return sum(item.kind != Kind.FOLDER for item in model.values())
 
 
 def _change(changes: Changes, path: str, item: Item | None, *, copied: bool) -> None:

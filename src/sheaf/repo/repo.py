@@ -328,9 +328,9 @@ class Repo:
 
     def edit(
         self,
+        branch: str = "main",
         *,
         message: str,
-        branch: str = "main",
         base: str | None = None,
         label: str | None = None,
         move_label: bool = False,
@@ -340,11 +340,13 @@ class Repo:
         """Make a bundle by changing another one, without downloading it.
 
         Args:
-            branch: the branch to commit to. It must not move between the beginning of the edit and its commit.
-            base: the bundle to start from; by default the head of the branch.
+            branch: the branch to commit to. If others commit to it before the edit does, the changes are repeated on
+                top of theirs, unless both touch the same paths.
+            base: the bundle to start from; by default the head of the branch. With it, the branch must not move before
+                the commit.
             label: a label to set to the new bundle, in the same commit.
             move_label: move the label if it already points to another bundle.
-            expect: the id of the bundle that the branch must point to at the beginning; "" for a new branch.
+            expect: the id of the bundle that the branch must point to until the commit; "" for a new branch.
             allow_erased: store erased contents again.
         """
         from sheaf.repo.edit import Edit

@@ -221,7 +221,7 @@ def test_what_is_dead_is_not_copied_by_reference(place: Place) -> None:
     condemn(place.backend, dead=packs_of(first))
     repo = place.repo()
     with repo.edit(message="m", branch="dev") as edit, pytest.raises(Conflict, match="condemned"):
-        edit.copy(repo.bundle(first.id), "folder", "copy")
+        edit.copy("folder", "copy", source=repo.bundle(first.id))
 
 
 def test_what_is_alive_is_copied_from_beside_what_is_dead(place: Place) -> None:
@@ -231,9 +231,9 @@ def test_what_is_alive_is_copied_from_beside_what_is_dead(place: Place) -> None:
     condemn(place.backend, dead=dead)
     repo = place.repo()
     with repo.edit(message="m", branch="dev") as edit:
-        edit.copy(second, "new", "copy")
+        edit.copy("new", "copy", source=second)
         with pytest.raises(Conflict, match="condemned"):
-            edit.copy(second, "old", "copy2")
+            edit.copy("old", "copy2", source=second)
         assert_clean(place, edit.commit(), dead)
 
 

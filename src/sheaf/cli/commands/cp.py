@@ -108,7 +108,7 @@ def _copy_across(app: App, typed: str, target: str, message: str, *, recursive: 
     base = _landing(repo, destination, posixpath.basename(source.path), into=target.endswith(("/", ":")))
     with repo.edit(branch=destination.ref or "main", message=message) as edit:
         for path in [source.path] if source.path else [entry.path for entry in bundle.ls()]:
-            edit.copy(bundle, path, base if source.path else posixpath.join(base, path))
+            edit.copy(path, base if source.path else posixpath.join(base, path), source=bundle)
         _commit(app, repo, edit)
 
 
