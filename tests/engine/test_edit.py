@@ -146,7 +146,7 @@ def test_the_loser_of_a_race_is_told_and_loses_nothing(repo: Repo, place: Place)
     with repo.edit(message="m") as edit:
         edit.put("same", b"mine")
         theirs = commit(place.repo(), {"same": b"theirs"})
-        with pytest.raises(Conflict, match="main.*another commit changed 'same'"):
+        with pytest.raises(Conflict, match=r"main.*another commit changed 'same'"):
             edit.commit()
     assert repo.bundle("main").id == theirs
     assert_sound(place.store())
