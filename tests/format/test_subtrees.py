@@ -89,7 +89,7 @@ def holds(changes: Changes, after: Model) -> None:
 def test_whole_folders_make_the_tree_that_their_rows_make(model: Model, other: Model, data: st.DataObject) -> None:
     with small_nodes():
         after, foreign = dict(model), source_of(other)
-        changes = Changes(source_of(model).tree, files(model))
+        changes = Changes(SHELF.nodes, source_of(model))
         for _ in range(data.draw(st.integers(1, 6))):
             kind = data.draw(st.sampled_from(["remove", "move", "copy", "graft", "put"]))
             path = data.draw(st.sampled_from(sorted(other if kind == "graft" else after) or ["none"]) | PATHS)
@@ -137,7 +137,7 @@ def test_what_can_not_be_moved_is_refused(model: Model, data: st.DataObject) -> 
     path = data.draw(st.sampled_from(sorted(model) or ["none"]) | PATHS)
     target = data.draw(st.sampled_from(sorted(model) or ["none"]) | PATHS)
     with small_nodes():
-        changes = Changes(source_of(model).tree, files(model))
+        changes = Changes(SHELF.nodes, source_of(model))
         after = moved(model, path, target)
         if after is None:
             with pytest.raises((NotFound, InvalidInput)):
@@ -162,7 +162,7 @@ def test_nodes_inside_a_moved_folder_are_not_read() -> None:
         count = len(list(SHELF.rows(root)))
         for target in ("b", "zz/deep"):
             shelf = replace(SHELF, nodes=Nodes(SHELF.core))
-            changes = Changes(Tree(shelf.nodes, root), files(model))
+            changes = Changes(shelf.nodes, Source(Tree(shelf.nodes, root), files(model)))
             changes.move("a", target)
             with patch.object(Nodes, "_rows", autospec=True, side_effect=Nodes._rows) as read:
                 new = shelf.writer().build(changes.pieces())
@@ -177,7 +177,7 @@ def test_a_path_that_becomes_too_long_is_refused() -> None:
     deep = "/".join(["n" * 250] * 15)
     model: Model = {}
     put(model, f"a/{deep}/file", Item())
-    changes = Changes(Tree(SHELF.nodes, SHELF.build(model)), 1)
+    changes = Changes(SHELF.nodes, source_of(model))
     changes.move("a", "/".join(["m" * 250] * 3))
     with pytest.raises(InvalidInput, match="at most 4096"):
         list(changes.pieces())

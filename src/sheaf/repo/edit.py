@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -16,6 +17,7 @@ from sheaf.engine.chunks.ingest import StoredFile
 from sheaf.engine.chunks.splice_file import StoredEntry, splice_file
 from sheaf.engine.commit.writer import Draft, Writer
 from sheaf.engine.context import Context
+from sheaf.engine.log.record_log import Head
 from sheaf.engine.log.resolve import alive
 from sheaf.engine.manifest.node_store import pointer_of
 from sheaf.engine.manifest.overlap import first_overlap
@@ -23,11 +25,13 @@ from sheaf.engine.manifest.rows import folder_entry, place_of, symlink_entry
 from sheaf.engine.manifest.tree import Tree, entry_at
 from sheaf.engine.manifest.tree_edit import Changes, Source
 from sheaf.errors import Conflict, InvalidInput, NotFound, Refused
-from sheaf.local_errors import printable
+from sheaf.local_errors import printable, translated
 from sheaf.model.entries import Kind, ManifestEntry
+from sheaf.model.ids import ZERO_HASH
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import check_path, join, split
 from sheaf.model.records import BundleRecord as Descriptor
+from sheaf.model.records import RepoState
 from sheaf.repo.bundle import Bundle
 from sheaf.transfer.local.hashes import hash_file
 from sheaf.transfer.local.ignore import Ignore
@@ -35,7 +39,7 @@ from sheaf.transfer.local.read import BLOCK, read_blocks
 from sheaf.transfer.local.scan import scan
 from sheaf.transfer.upload import folder_options
 
-__all__ = ["Edit"]
+__all__ = ["Edit", "EditPlan"]
 
 _TRIES: Final = 20  # commits by other writers that may come first, one after another
 
@@ -84,8 +88,7 @@ class Edit:
 
     def _begin(self) -> None:
         c = self._context
-        # The session's own reading of the log, made after it was registered.
-        head = self._writer.open.head or c.log.head()
+        head = self._head()
         state = head.state
         self._draft.ensure_names(state)
         target = state.branches.get(self._draft.branch or "")
@@ -100,12 +103,20 @@ class Edit:
             c.refs.ensure_not_quarantined(self._base, f"branch '{self._draft.branch}'")
         self._changes = self._changes_of(self._base)
 
+    def _head(self) -> Head[RepoState]:
+        # The session's own reading of the log, made after it was registered.
+        return self._writer.open.head or self._context.log.head()
+
     def _changes_of(self, base: Descriptor | None) -> Changes:
         """Return changes of a bundle, of an empty one for None. Raises Conflict if it needs condemned objects."""
-        self._root = pointer_of(base.root) if base else self._writer.store.build([])
-        tree = Tree(self._context.nodes, self._root)
-        self._writer.store.ensure_not_condemned(tree)
-        return Changes(tree, base.files if base else 0)
+        if base is None:
+            return Changes(self._context.nodes, None)
+        tree = Tree(self._context.nodes, pointer_of(base.root))
+        self._ensure_usable(tree)
+        return Changes(self._context.nodes, Source(tree, base.files))
+
+    def _ensure_usable(self, tree: Tree, path: str = "") -> None:
+        self._writer.store.ensure_not_condemned(tree, path)
 
     # -- changes -------------------------------------------------------------------------------------------------------
 
@@ -119,9 +130,7 @@ class Edit:
         attrs: Mapping[str, str] | None = None,
     ) -> None:
         """Write a file. ``mode``: permission bits. Raises InvalidInput if a parent of the path is a file."""
-        ingest = self._writer.store.ingest
-        placed = ingest.store_bytes(data) if isinstance(data, bytes) else ingest.store_stream(_blocks(data))
-        self._set(path, placed, mode, self._now() if mtime_ns is None else mtime_ns, dict(attrs or {}))
+        self._set(path, self._store(data), mode, self._now() if mtime_ns is None else mtime_ns, dict(attrs or {}))
 
     def put_file(self, path: str, source: str | Path) -> None:
         """Write a file from a local one, with its mode and mtime.
@@ -216,12 +225,17 @@ class Edit:
         other = self._alive(source)
         if other.tree.find(before) is None:
             raise NotFound(f"'{before}' not found in bundle {source.id}")
-        self._writer.store.ensure_not_condemned(other.tree, before)
+        self._ensure_usable(other.tree, before)
         self._do(lambda changes: changes.graft(other, before, after))
 
     def is_folder(self, path: str) -> bool:
         """True if a path is a folder after the changes so far."""
         return not path.strip("/") or self._changes.kind(check_path(path.strip("/"))) == Kind.FOLDER
+
+    @property
+    def files(self) -> int:
+        """The number of files after the changes so far. This may read the names in folders that were removed or copied."""
+        return self._changes.files()
 
     # -- commit --------------------------------------------------------------------------------------------------------
 
@@ -264,7 +278,7 @@ class Edit:
             return False
         newer = c.refs.get(now.bundle, head)
         c.refs.ensure_not_quarantined(newer, f"branch '{branch}'")
-        before, after = Tree(c.nodes, self._root), Tree(c.nodes, pointer_of(newer.root))
+        before, after = (Tree(c.nodes, pointer_of(each.root)) for each in (self._base, newer))
         overlap = first_overlap(self._changes, before, after)
         if overlap is not None:
             raise self._moved(f", and another commit changed '{overlap}', too")
@@ -291,6 +305,20 @@ class Edit:
     def _put(self, entry: ManifestEntry, packs: list[tuple[bytes, int]] | None = None) -> None:
         self._do(lambda changes: changes.put(entry, packs))
 
+    def _store(self, data: bytes | BinaryIO) -> StoredFile:
+        ingest = self._writer.store.ingest
+        return ingest.store_bytes(data) if isinstance(data, bytes) else ingest.store_stream(_blocks(data))
+
+    def _store_splice(self, old: StoredEntry, offset: int, length: int, data: Iterator[bytes]) -> StoredFile:
+        store, entry = self._writer.store, old.entry
+        if entry.content in store.ingest.erased.contents:
+            # Some of its chunks may still be there, as parts of other files.
+            raise Refused(f"'{entry.path}' was erased from this store", "write the file again, or remove it")
+        if entry.content in self._written:
+            # Its chunks may be in a pack that is not written yet.
+            store.sink.flush()
+        return splice_file(store.ingest, Contents(self._context.core), old, offset, length, data)
+
     def _now(self) -> int:
         return self._context.core.clock.now_ns()
 
@@ -309,9 +337,7 @@ class Edit:
         at = entry.size if offset is None else offset
         if at + length > entry.size:
             raise InvalidInput(f"'{entry.path}' has {entry.size} bytes, and the range ends after {at + length}")
-        blocks = _blocks(io.BytesIO(data) if isinstance(data, bytes) else data)
-        ingest = self._writer.store.ingest
-        placed = splice_file(ingest, Contents(self._context.core), old, at, length, blocks)
+        placed = self._store_splice(old, at, length, _blocks(io.BytesIO(data) if isinstance(data, bytes) else data))
         attrs = {name: text for name, text in entry.attrs.items() if name not in ("md5", "sha256")}
         self._set(entry.path, placed, entry.mode, self._now(), attrs)
 
@@ -323,12 +349,6 @@ class Edit:
         if entry.kind != Kind.FILE:
             raise InvalidInput(f"'{path}' is not a file whose bytes can be changed: it is a {entry.kind.name.lower()}")
         packs = {use["pack"]: use["live"] for use in row["packs"][0].as_py() or ()}
-        if entry.content in self._writer.store.ingest.erased.contents:
-            # Some of its chunks may still be there, as parts of other files.
-            raise Refused(f"'{path}' was erased from this store", "write the file again, or remove it")
-        if entry.content in self._written:
-            # Its chunks may be in a pack that is not written yet.
-            self._writer.store.sink.flush()
         return StoredEntry(entry, packs)
 
     def _alive(self, source: Bundle) -> Source:
@@ -338,6 +358,45 @@ class Edit:
             found = alive(self._context.core, *key)
             self._sources[key] = Source(Tree(self._context.nodes, pointer_of(found.root)), found.files)
         return self._sources[key]
+
+
+class EditPlan(Edit):
+    """Checks changes as an edit does, but writes nothing to the store, and can't be committed."""
+
+    def __enter__(self) -> Self:
+        self._begin()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def put_file(self, path: str, source: str | Path) -> None:
+        """Check a local file that would be written. Raises as :meth:`Edit.put_file`."""
+        _ensure_regular_file(source)
+        with translated(f"read {source}"), open(source, "rb", buffering=0) as file:
+            self._set(path, StoredFile(ZERO_HASH, os.fstat(file.fileno()).st_size), 0o644, 0, {})
+
+    def commit(self) -> Bundle:
+        """Raise Refused: nothing was stored."""
+        raise Refused("a plan can't be committed", "make the changes in an edit")
+
+    def _head(self) -> Head[RepoState]:
+        return self._context.log.head()
+
+    def _ensure_usable(self, tree: Tree, path: str = "") -> None:
+        return None
+
+    def _store(self, data: bytes | BinaryIO) -> StoredFile:
+        return StoredFile(ZERO_HASH, _size(_blocks(io.BytesIO(data) if isinstance(data, bytes) else data)))
+
+    def _store_splice(self, old: StoredEntry, offset: int, length: int, data: Iterator[bytes]) -> StoredFile:
+        return StoredFile(ZERO_HASH, old.entry.size - length + _size(data))
+
+
+def _size(blocks: Iterator[bytes]) -> int:
+    return sum(map(len, blocks))
 
 
 def _blocks(stream: BinaryIO) -> Iterator[bytes]:

@@ -12,6 +12,7 @@ from functools import partial
 
 import pyarrow as pa
 
+from sheaf.engine.manifest.node_store import Nodes
 from sheaf.engine.manifest.rows import folder_entry, moved_rows, row_of, row_with_path
 from sheaf.engine.manifest.tree import Tree
 from sheaf.engine.manifest.tree_splice import FileCounts, Patch, Piece, moved_subtree, spliced
@@ -52,11 +53,11 @@ class Changes:
     ``touched``: paths that were set or removed; ``touched_folders``: folders that were moved, copied to or removed whole.
     """
 
-    def __init__(self, base: Tree, files: int = 0) -> None:
-        """``files``: number of files of the base."""
-        self._nodes = base.nodes
+    def __init__(self, nodes: Nodes, base: Source | None) -> None:
+        """``base``: the tree to change, None for an empty one."""
+        self._nodes = nodes
         # What is below each of these folders comes from another one, or is gone (None). The base is below the root.
-        self._grafts: dict[str, _Graft | None] = {_ROOT: _Graft(Source(base, files), _ROOT)}
+        self._grafts: dict[str, _Graft | None] = {_ROOT: _Graft(base, _ROOT) if base else None}
         self._rows: dict[str, pa.RecordBatch | None] = {}
         self._source_kinds: dict[str, Kind | None] = {}  # of paths whose rows were looked up, without changed rows
         self.touched: set[str] = set()
@@ -128,7 +129,7 @@ class Changes:
             NotFound: the entry does not exist.
             InvalidInput: a file and a folder would replace each other, or something above ``target`` is not a folder.
         """
-        other = Changes(source.tree, source.files)
+        other = Changes(self._nodes, source)
         self._insert(check_path(target), *other._copied(path, other._existing(path)))
 
     # -- the tree with the changes -------------------------------------------------------------------------------------
@@ -230,7 +231,7 @@ class Changes:
         self, grafts: dict[str, _Graft | None], rows: dict[str, pa.RecordBatch | None]
     ) -> Iterator[pa.RecordBatch]:
         """Yield single rows of a folder that is inserted, with paths relative to it."""
-        inserted = Changes(Tree(self._nodes, self._grafts[_ROOT].source.tree.root))
+        inserted = Changes(self._nodes, None)
         inserted._grafts, inserted._rows = dict(grafts), dict(rows)
         return inserted._single_rows()
 
