@@ -141,6 +141,17 @@ def _edit(world: World, store: Store, acknowledge: Acknowledge) -> None:
         acknowledge(edit.commit().id)
 
 
+def _edit_by_reference(world: World, store: Store, acknowledge: Acknowledge) -> None:
+    with store.repo("faces").edit(message="up") as edit:
+        # Repeated after it was done, it finds what it has moved.
+        edit.move("a-b" if edit.is_folder("a-b") else "moved", "moved" if edit.is_folder("a-b") else "again")
+        edit.remove("empty") if edit.is_folder("empty") else edit.mkdir("empty")
+        edit.append("big", b"more")
+        edit.splice("big", 300_000, 10, b"less")
+        edit.copy("big", "copied/big")
+        acknowledge(edit.commit().id)
+
+
 def _commit(world: World, store: Store, acknowledge: Acknowledge) -> None:
     diamond = store.repo("faces").diamond(world.full)
     diamond.commit(message="up", label="joined", on_commit=lambda bundle: acknowledge(bundle.id))
@@ -182,6 +193,7 @@ OPERATIONS = (
     Operation("upload", _upload, _uploaded),
     Operation("upload without a branch", _upload_elsewhere, _uploaded),
     Operation("edit", _edit, _uploaded),
+    Operation("edit by reference", _edit_by_reference, _uploaded),
     Operation("label set", _do(_set_label), _has(lambda s: s.repo("faces").label("v3"))),
     Operation(
         "label delete",
