@@ -38,6 +38,7 @@ sheaf store init $SHEAF_STORE --encrypt"""
 
 #: What the world must also have for one of them, or must not have yet.
 BEFORE = {
+    "sheaf append": "cp new.jpg new.csv",
     "sheaf branch delete": "sheaf branch create --repo faces --branch cleaned",
     "sheaf bundle commit": "sheaf bundle mount new --repo faces --mount ./work --message m --daemonize; echo 1 > ./work/a",
     "sheaf bundle delete": "sheaf label delete --repo faces --label production",
@@ -51,6 +52,7 @@ BEFORE = {
     "sheaf context use": "sheaf context create prod --store s3://prod-bucket/sheaf",
     "sheaf diamond commit": "sheaf diamond split add --repo faces --diamond $(cat diamond) --path part-1",
     "sheaf diamond split get": "sheaf diamond split add --repo faces --diamond $(cat diamond) --path part-1 --split part-1",
+    "sheaf edit": "printf 'mv train training\\nrm labels.csv\\n' > changes.txt",
     "sheaf pull": "sheaf add faces@main data/faces",
     "sheaf repo create": "sheaf repo delete --repo faces --yes",
     "sheaf repo delete": "sheaf repo list",

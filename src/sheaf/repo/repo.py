@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sheaf.engine.log.delete_bundles import Surplus
     from sheaf.repo.bundle import Bundle
     from sheaf.repo.diamond import Diamond, DiamondInfo
-    from sheaf.repo.edit import Edit, EditPlan
+    from sheaf.repo.edit import Edit
     from sheaf.repo.path_history import PathChange
     from sheaf.repo.store import Store
     from sheaf.transfer.bundles.push import Pushed
@@ -354,7 +354,7 @@ class Repo:
         draft = engine.Draft(message, branch, label, expect=expect, move_label=move_label)
         return Edit(self._context, draft, base, allow_erased=allow_erased)
 
-    def plan_edit(self, branch: str = "main") -> EditPlan:
+    def plan_edit(self, branch: str = "main") -> Edit:
         """Return an edit that checks changes of the head of a branch, but writes nothing and can't be committed."""
         from sheaf.repo.edit import EditPlan
 
