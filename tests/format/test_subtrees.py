@@ -28,7 +28,7 @@ from tests.format.trees import (
 
 from sheaf.engine.manifest.node_store import Nodes
 from sheaf.engine.manifest.tree import Tree
-from sheaf.engine.manifest.tree_edit import Changes, Source
+from sheaf.engine.manifest.tree_edit import BundleTree, Changes
 from sheaf.errors import InvalidInput, NotFound
 from sheaf.model.entries import Kind
 from sheaf.model.paths import ancestors, is_below, join, relative
@@ -40,8 +40,8 @@ def files(model: Model) -> int:
     return sum(item.kind != Kind.FOLDER for item in model.values())
 
 
-def source_of(model: Model) -> Source:
-    return Source(Tree(SHELF.nodes, committed(SHELF.build(model))), files(model))
+def source_of(model: Model) -> BundleTree:
+    return BundleTree(Tree(SHELF.nodes, committed(SHELF.build(model))), files(model))
 
 
 def insert(model: Model, below: Model, target: str) -> Model | None:
@@ -116,7 +116,7 @@ def _expected(kind: str, model: Model, other: Model, path: str, target: str) -> 
     return insert(model, taken(other if kind == "graft" else model, path), target)
 
 
-def _apply(changes: Changes, kind: str, foreign: Source, path: str, target: str) -> None:
+def _apply(changes: Changes, kind: str, foreign: BundleTree, path: str, target: str) -> None:
     match kind:
         case "remove":
             changes.remove(path)
@@ -162,7 +162,7 @@ def test_nodes_inside_a_moved_folder_are_not_read() -> None:
         count = len(list(SHELF.rows(root)))
         for target in ("b", "zz/deep"):
             shelf = replace(SHELF, nodes=Nodes(SHELF.core))
-            changes = Changes(shelf.nodes, Source(Tree(shelf.nodes, root), files(model)))
+            changes = Changes(shelf.nodes, BundleTree(Tree(shelf.nodes, root), files(model)))
             changes.move("a", target)
             with patch.object(Nodes, "_rows", autospec=True, side_effect=Nodes._rows) as read:
                 new = shelf.writer().build(changes.pieces())

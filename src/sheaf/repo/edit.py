@@ -23,7 +23,7 @@ from sheaf.engine.manifest.node_store import pointer_of
 from sheaf.engine.manifest.overlap import first_overlap
 from sheaf.engine.manifest.rows import folder_entry, place_of, symlink_entry
 from sheaf.engine.manifest.tree import Tree, entry_at
-from sheaf.engine.manifest.tree_edit import Changes, Source
+from sheaf.engine.manifest.tree_edit import BundleTree, Changes
 from sheaf.errors import Conflict, InvalidInput, NotFound, Refused
 from sheaf.local_errors import printable, translated
 from sheaf.model.entries import Kind, ManifestEntry
@@ -64,7 +64,7 @@ class Edit:
         self._draft = draft
         self._wanted = base
         self._allow_erased = allow_erased
-        self._sources: dict[tuple[str, str], Source] = {}
+        self._sources: dict[tuple[str, str], BundleTree] = {}
         self._written: set[bytes] = set()  # contents that this edit has stored
         self._is_committed = False
         self._steps: list[Callable[[Changes], None]] = []
@@ -113,7 +113,7 @@ class Edit:
             return Changes(self._context.nodes, None)
         tree = Tree(self._context.nodes, pointer_of(base.root))
         self._ensure_usable(tree)
-        return Changes(self._context.nodes, Source(tree, base.files))
+        return Changes(self._context.nodes, BundleTree(tree, base.files))
 
     def _ensure_usable(self, tree: Tree, path: str = "") -> None:
         self._writer.store.ensure_not_condemned(tree, path)
@@ -351,12 +351,12 @@ class Edit:
         packs = {use["pack"]: use["live"] for use in row["packs"][0].as_py() or ()}
         return StoredEntry(entry, packs)
 
-    def _alive(self, source: Bundle) -> Source:
+    def _alive(self, source: Bundle) -> BundleTree:
         """The source's tree, if it is alive: looked up after this session was registered, so gc leaves it alone."""
         key = source.repo_id, source.id
         if key not in self._sources:
             found = alive(self._context.core, *key)
-            self._sources[key] = Source(Tree(self._context.nodes, pointer_of(found.root)), found.files)
+            self._sources[key] = BundleTree(Tree(self._context.nodes, pointer_of(found.root)), found.files)
         return self._sources[key]
 
 

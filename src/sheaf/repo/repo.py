@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from sheaf import engine, transfer
@@ -349,16 +350,14 @@ class Repo:
             expect: the id of the bundle that the branch must point to until the commit; "" for a new branch.
             allow_erased: store erased contents again.
         """
-        from sheaf.repo.edit import Edit
-
         draft = engine.Draft(message, branch, label, expect=expect, move_label=move_label)
-        return Edit(self._context, draft, base, allow_erased=allow_erased)
+        edit: Edit = _edits().Edit(self._context, draft, base, allow_erased=allow_erased)
+        return edit
 
     def plan_edit(self, branch: str = "main") -> Edit:
         """Return an edit that checks changes of the head of a branch, but writes nothing and can't be committed."""
-        from sheaf.repo.edit import EditPlan
-
-        return EditPlan(self._context, engine.Draft("", branch), None)
+        plan: Edit = _edits().EditPlan(self._context, engine.Draft("", branch), None)
+        return plan
 
     def push(
         self,
@@ -531,3 +530,9 @@ class Repo:
     def _updates(self) -> RefUpdates:
         self._context.ensure_writable()
         return RefUpdates(self._log, self._context.refs, self.name)
+
+
+def _edits() -> ModuleType:
+    from sheaf.repo import edit
+
+    return edit

@@ -224,6 +224,29 @@ def test_what_is_dead_is_not_copied_by_reference(place: Place) -> None:
         edit.copy("folder", "copy", source=repo.bundle(first.id))
 
 
+def test_dead_nodes_are_not_reused_by_an_edit(place: Place) -> None:
+    first = upload(place, place.repo())
+    condemn(place.backend, nodes=nodes_in(first))
+    with pytest.raises(Conflict, match="condemned"), place.repo().edit(message="m") as edit:
+        edit.move("folder", "moved")
+        edit.commit()
+    repo = place.repo()
+    with repo.edit(message="m", branch="dev") as edit, pytest.raises(Conflict, match="condemned"):
+        edit.copy("folder", "copy", source=repo.bundle(first.id))
+
+
+def test_an_edit_loads_a_large_index_only_for_as_many_bytes(place: Place) -> None:
+    upload(place, place.repo(), files={str(n): noise(9, n) for n in range(100)})
+    recorder = Recorder(place.backend)
+    repo = place.store(recorder, limits=replace(DEFAULT, index_eager=10)).repo("faces")
+    for size, is_loaded in ((100, False), (1_000_000, True)):
+        recorder.calls.clear()
+        with repo.edit(message="m") as edit:
+            edit.put(str(size), noise(size, size))
+            assert_complete(edit.commit())
+        assert any(call == "get" and key.startswith("index/") for call, key in recorder.calls) == is_loaded
+
+
 def test_what_is_alive_is_copied_from_beside_what_is_dead(place: Place) -> None:
     first = upload(place, place.repo(), files={"old": b"old"})
     second = upload(place, place.repo(), files={"new": b"new"})

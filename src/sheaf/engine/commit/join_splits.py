@@ -12,7 +12,7 @@ from sheaf.engine.core import Core
 from sheaf.engine.manifest.node_store import Nodes
 from sheaf.engine.manifest.rows import row_with_path
 from sheaf.engine.manifest.tree import Tree
-from sheaf.engine.manifest.tree_edit import Changes, Source
+from sheaf.engine.manifest.tree_edit import BundleTree, Changes
 from sheaf.errors import Conflict, NotFound, Refused
 from sheaf.model.entries import Kind
 from sheaf.model.nodes import Pointer
@@ -73,7 +73,7 @@ def _joined(nodes: Nodes, splits: Splits, store: StoreWriter, end: DiamondEnd) -
     root = store.build(counted())
     if not merged.losers:
         return root, files
-    changes = Changes(nodes, Source(Tree(nodes, root), files))
+    changes = Changes(nodes, BundleTree(Tree(nodes, root), files))
     for path, row in merged.losers:
         changes.put_row(row_with_path(row, path))
     return store.build(changes.pieces()), changes.files()

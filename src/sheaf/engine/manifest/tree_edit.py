@@ -20,13 +20,13 @@ from sheaf.errors import InvalidInput, NotFound
 from sheaf.model.entries import Kind, ManifestEntry
 from sheaf.model.paths import ancestors, check_path, is_below, join, key_range, order_key, relative, split
 
-__all__ = ["Changes", "Source"]
+__all__ = ["BundleTree", "Changes"]
 
 _ROOT = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class BundleTree:
     """The tree of a bundle. ``files``: its number of files."""
 
     tree: Tree
@@ -37,7 +37,7 @@ class Source:
 class _Graft:
     """The rows below a folder of a tree."""
 
-    source: Source
+    source: BundleTree
     folder: str
 
     def row(self, path: str) -> pa.RecordBatch | None:
@@ -53,7 +53,7 @@ class Changes:
     ``touched``: paths that were set or removed; ``touched_folders``: folders that were moved, copied to or removed whole.
     """
 
-    def __init__(self, nodes: Nodes, base: Source | None) -> None:
+    def __init__(self, nodes: Nodes, base: BundleTree | None) -> None:
         """``base``: the tree to change, None for an empty one."""
         self._nodes = nodes
         # What is below each of these folders comes from another one, or is gone (None). The base is below the root.
@@ -122,7 +122,7 @@ class Changes:
         """Copy an entry, a folder with everything below it, as it is after the changes so far. Raises as :meth:`graft`."""
         self._insert(check_path(target), *self._copied(source, self._existing(source)))
 
-    def graft(self, source: Source, path: str, target: str) -> None:
+    def graft(self, source: BundleTree, path: str, target: str) -> None:
         """Copy an entry of another tree, a folder with everything below it. Into an existing folder it is merged.
 
         Raises:
