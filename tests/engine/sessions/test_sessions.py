@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from tests.engine.builders import (
     sweep,
 )
 
+from sheaf.engine.core_limits import DEFAULT
 from sheaf.engine.log.record_log import repo_log
 from sheaf.engine.sessions.sessions import list_sessions, open_session
 from sheaf.errors import Conflict, Corrupt, Denied, NotFound, SheafError, Unavailable
