@@ -53,10 +53,10 @@ def _nothing(pack: bytes, rows: int) -> PackTable:
 
 
 class ListedSegments:
-    """The index objects that a session has listed. They are loaded when they are first needed. Thread-safe."""
+    """The index objects that a session has listed. Thread-safe."""
 
     def __init__(self, core: Core, opened: Open, *, is_sparing: bool = False) -> None:
-        """``is_sparing``: load a large index only for more bytes of contents than it has itself.
+        """``is_sparing``: load the index when it is needed, a large one only for more bytes of contents than it has itself.
 
         Until then contents may be stored again, which takes less than loading the index would.
         """
@@ -65,6 +65,9 @@ class ListedSegments:
         self._least = opened.index_bytes if is_sparing and opened.index_bytes > core.limits.index_eager else 0
         self._lock = Lock()
         self._loaded: list[tuple[str, Segment]] | None = None
+        if not is_sparing:
+            # An upload surely needs it, and loads it while nothing else waits.
+            self.load()
 
     def for_bytes(self, size: int) -> list[tuple[str, Segment]]:
         """Return the objects to look up chunks of so many bytes, none if it isn't worth it yet."""
