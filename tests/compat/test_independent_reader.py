@@ -44,7 +44,7 @@ def test_a_large_folder_that_was_just_uploaded(store: Store, tmp_path: Path) -> 
     bundle = repo.upload(tmp_path / "in", message="large").bundle
     with repo.edit(message="smaller") as edit:
         edit.remove("3/010")
-        edit.copy(bundle, "4", "9/moved")
+        edit.copy("4", "9/moved", source=bundle)
         edit.commit()
     assert bundle.tree.root.level == 1
     assert described(store) == alive(independently(tmp_path / "store"))

@@ -142,7 +142,18 @@ def _edit(world: World, store: Store, acknowledge: Acknowledge) -> None:
     with store.repo("faces").edit(message="up", base="v1") as edit:
         edit.put("new/big", NOISE[::-1])
         edit.remove("a")
-        edit.copy(store.repo("faces").bundle("v1"), "a-b", "copied")
+        edit.copy("a-b", "copied", source=store.repo("faces").bundle("v1"))
+        acknowledge(edit.commit().id)
+
+
+def _edit_by_reference(world: World, store: Store, acknowledge: Acknowledge) -> None:
+    with store.repo("faces").edit(message="up") as edit:
+        # Repeated after it was done, it finds what it has moved.
+        edit.move("a-b" if edit.is_folder("a-b") else "moved", "moved" if edit.is_folder("a-b") else "again")
+        edit.remove("empty") if edit.is_folder("empty") else edit.mkdir("empty")
+        edit.append("big", b"more")
+        edit.splice("big", 300_000, 10, b"less")
+        edit.copy("big", "copied/big")
         acknowledge(edit.commit().id)
 
 
@@ -208,6 +219,7 @@ OPERATIONS = (
         lambda world, store: store.repo("faces").branch("dev").bundle == store.repo("faces").branch("right").bundle,
     ),
     Operation("revert", _revert, _uploaded),
+    Operation("edit by reference", _edit_by_reference, _uploaded),
     Operation("label set", _do(_set_label), _has(lambda s: s.repo("faces").label("v3"))),
     Operation(
         "label delete",

@@ -187,7 +187,7 @@ def test_a_copy_is_refused_that_would_take_damage_over(place: Place) -> None:
     _read_one(place.repo(), "folder/bad")
     repo = place.repo()
     with repo.edit(message="m", base=other, branch="third") as edit:
-        edit.copy(repo.bundle("main"), "folder", "copied")
+        edit.copy("folder", "copied", source=repo.bundle("main"))
         with pytest.raises(Corrupt, match="'copied/bad'"):
             edit.commit()
 

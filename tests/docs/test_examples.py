@@ -38,6 +38,7 @@ sheaf store init $SHEAF_STORE --encrypt"""
 
 #: What the world must also have for one of them, or must not have yet.
 BEFORE = {
+    "sheaf append": "cp new.jpg new.csv",
     "sheaf branch delete": "sheaf branch create --repo faces --branch cleaned",
     "sheaf branch merge": """sheaf branch create --repo faces --branch cleaned
       sheaf cp new.jpg faces@cleaned:train/ && sheaf cp part-1/2.jpg faces@main:train/""",
@@ -53,6 +54,7 @@ BEFORE = {
     "sheaf context use": "sheaf context create prod --store s3://prod-bucket/sheaf",
     "sheaf diamond commit": "sheaf diamond split add --repo faces --diamond $(cat diamond) --path part-1",
     "sheaf diamond split get": "sheaf diamond split add --repo faces --diamond $(cat diamond) --path part-1 --split part-1",
+    "sheaf edit": "printf 'mv train training\\nrm labels.csv\\n' > changes.txt",
     "sheaf pull": "sheaf add faces@main data/faces",
     "sheaf repo create": "sheaf repo delete --repo faces --yes",
     "sheaf repo delete": "sheaf repo list",

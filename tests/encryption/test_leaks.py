@@ -52,7 +52,7 @@ def _live(store: Store, folder: Path) -> None:
     (folder / "gone.txt").unlink()
     repo.upload(folder, message="second")
     with repo.edit(message="third") as edit:
-        edit.copy(repo.bundle(), "folder of secrets", "copied secrets")
+        edit.copy("folder of secrets", "copied secrets", source=repo.bundle())
         edit.put("folder of secrets/big.bin", BIG[:500_000] + b"!" + BIG[500_000:])
         edit.commit()
     diamond = repo.create_diamond()

@@ -91,6 +91,18 @@ def test_what_was_a_folder_may_become_a_file_and_back(repo: Repo) -> None:
         (("put", "x\0y", b""), InvalidInput),
         (("put", "n" * 256, b""), InvalidInput),
         (("put_file", "x", "/nowhere"), NotFound),
+        (("move", "nothing", "x"), NotFound),
+        (("move", "folder", "folder/deep/in"), InvalidInput),
+        (("move", "folder", "folder"), InvalidInput),
+        (("move", "a", "folder"), InvalidInput),
+        (("move", "folder", "a"), InvalidInput),
+        (("move", "folder", "z/in"), InvalidInput),
+        (("copy", "nothing", "x"), NotFound),
+        (("copy", "a", "folder"), InvalidInput),
+        (("append", "nothing", b""), NotFound),
+        (("append", "folder", b""), InvalidInput),
+        (("splice", "a", 0, 2, b""), InvalidInput),
+        (("splice", "a", -1, 0, b""), InvalidInput),
     ],
 )
 def test_what_makes_no_tree_is_refused_and_harms_nothing(
@@ -132,12 +144,63 @@ def test_files_come_from_bytes_streams_and_disk(repo: Repo, tmp_path: Path) -> N
 
 def test_the_loser_of_a_race_is_told_and_loses_nothing(repo: Repo, place: Place) -> None:
     with repo.edit(message="m") as edit:
-        edit.put("mine", b"mine")
-        theirs = commit(place.repo(), {"theirs": b"theirs"})
-        with pytest.raises(Conflict, match="main"):
+        edit.put("same", b"mine")
+        theirs = commit(place.repo(), {"same": b"theirs"})
+        with pytest.raises(Conflict, match=r"main.*another commit changed 'same'"):
             edit.commit()
     assert repo.bundle("main").id == theirs
     assert_sound(place.store())
+
+
+def test_changes_that_do_not_touch_each_other_are_repeated(repo: Repo, place: Place) -> None:
+    with repo.edit(message="m") as edit:
+        edit.put("folder/mine", b"mine")
+        edit.move("a", "moved")
+        edit.copy("folder/deep", "copied")
+        edit.append("z", b"more")
+        theirs = commit(place.repo(), {"folder/theirs": b"theirs", "folder/deep/new": b"new"})
+        bundle = edit.commit()
+    assert bundle.parents == (theirs,)
+    assert bundle.files == len(FILES) + 5
+    assert bundle.read("folder/theirs") == b"theirs"
+    assert bundle.read("copied/new") == b"new"
+    assert bundle.read("z") == b"zmore"
+    assert_complete(bundle)
+
+
+@pytest.mark.parametrize(
+    ("step", "theirs", "path"),
+    [
+        (("put", "a", b"1"), ("put", "a", b"2"), "a"),
+        (("append", "a", b"1"), ("put", "a", b"2"), "a"),
+        (("move", "folder", "b"), ("put", "folder/new", b"2"), "folder/new"),
+        (("remove", "folder"), ("put", "folder/deep/c", b"2"), "folder/deep/c"),
+        (("put", "folder/deep/d", b"1"), ("remove", "folder"), "folder"),
+        (("move", "a", "b"), ("put", "b", b"2"), "b"),
+        (("move", "a", "b"), ("remove", "a"), "a"),
+        (("move", "folder", "b"), ("put", "b/x", b"2"), "b"),
+    ],
+)
+def test_changes_that_touch_each_other_are_refused(
+    repo: Repo, place: Place, step: tuple[str, ...], theirs: tuple[str, ...], path: str
+) -> None:
+    with repo.edit(message="m") as edit:
+        getattr(edit, step[0])(*step[1:])
+        won = changed(place.repo(), theirs)
+        with pytest.raises(Conflict, match=f"'{path}'"):
+            edit.commit()
+    assert [bundle.id for bundle in repo.bundles()][1:] == [won.id]
+
+
+@pytest.mark.parametrize("name", ["expect", "base"])
+def test_an_edit_of_a_certain_bundle_is_not_repeated(repo: Repo, place: Place, name: str) -> None:
+    id = repo.bundle().id
+    edits = {"expect": lambda: repo.edit(message="m", expect=id), "base": lambda: repo.edit(message="m", base=id)}
+    with edits[name]() as edit:
+        edit.put("mine", b"mine")
+        commit(place.repo(), {"theirs": b"theirs"})
+        with pytest.raises(Conflict, match="main"):
+            edit.commit()
 
 
 def test_a_new_branch_may_not_come_up_meanwhile(repo: Repo, place: Place) -> None:
@@ -163,8 +226,8 @@ def test_a_folder_of_another_repo_is_copied_without_its_bytes(repo: Repo, place:
     recorder = Recorder(place.backend)
     other = place.store(recorder).create_repo("other")
     with other.edit(message="m") as edit:
-        edit.copy(repo.bundle(), "folder", "copied/deep")
-        edit.copy(repo.bundle(), "a", "a")
+        edit.copy("folder", "copied/deep", source=repo.bundle())
+        edit.copy("a", "a", source=repo.bundle())
         bundle = edit.commit()
     assert tree_of(bundle) == {
         "a": ModelEntry("file", b"a"),
@@ -184,7 +247,7 @@ def test_a_source_that_was_deleted_is_not_copied_from(repo: Repo, place: Place) 
     other = place.store().create_repo("other")
     repo.delete()
     with other.edit(message="m") as edit, pytest.raises(NotFound, match="deleted"):
-        edit.copy(source, "a", "a")
+        edit.copy("a", "a", source=source)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +257,7 @@ def test_a_source_that_was_deleted_is_not_copied_from(repo: Repo, place: Place) 
 def test_a_copy_makes_no_file_with_something_below_it(repo: Repo, source: str, path: str) -> None:
     with repo.edit(message="m") as edit:
         with pytest.raises(InvalidInput):
-            edit.copy(repo.bundle(), source, path)
+            edit.copy(source, path, source=repo.bundle())
         edit.put("good", b"good")
         assert_complete(edit.commit())
 
@@ -202,19 +265,19 @@ def test_a_copy_makes_no_file_with_something_below_it(repo: Repo, source: str, p
 @pytest.mark.parametrize(("source", "path"), [("nothing", "x"), ("folder/x", "x")])
 def test_what_is_not_there_is_not_copied(repo: Repo, source: str, path: str) -> None:
     with repo.edit(message="m") as edit, pytest.raises(NotFound):
-        edit.copy(repo.bundle(), source, path)
+        edit.copy(source, path, source=repo.bundle())
 
 
 @pytest.mark.parametrize(("source", "path"), [("", "x"), ("a", ""), ("a", "../x"), ("a", "x//y")])
 def test_a_copy_to_nowhere_is_refused(repo: Repo, source: str, path: str) -> None:
     with repo.edit(message="m") as edit, pytest.raises(InvalidInput):
-        edit.copy(repo.bundle(), source, path)
+        edit.copy(source, path, source=repo.bundle())
 
 
 def test_a_folder_may_be_copied_into_itself_and_over_itself(repo: Repo) -> None:
     with repo.edit(message="m") as edit:
-        edit.copy(repo.bundle(), "folder", "folder/in")
-        edit.copy(repo.bundle(), "folder", "folder")
+        edit.copy("folder", "folder/in", source=repo.bundle())
+        edit.copy("folder", "folder", source=repo.bundle())
         bundle = edit.commit()
     assert bundle.read("folder/in/b") == bundle.read("folder/b") == b"b"
     assert bundle.files == len(FILES) + 2
@@ -241,7 +304,7 @@ def test_any_edits_come_to_what_they_say(data: st.DataObject) -> None:
             assert grown is not None
             after = grown
             if step.source:
-                edit.copy(source, step.source, step.path)
+                edit.copy(step.source, step.path, source=source)
             elif step.entry is None:
                 edit.remove(step.path)
             else:

@@ -365,7 +365,7 @@ def test_a_bundle_with_something_erased_can_be_edited_and_copied(store: Store) -
     store.erasure.erase(content=hash_of(SECRET), reason="x", now=True)
     assert readable(put(repo, {"new": b"new"}), [SECRET]) == {"a/other": OTHER, "new": b"new"}
     with other.edit(message="m") as edit:
-        edit.copy(bundle, "a", "taken")
+        edit.copy("a", "taken", source=bundle)
         assert readable(edit.commit(), [SECRET]) == {"taken/other": OTHER}
     assert_sound(store)
 

@@ -208,7 +208,7 @@ def test_what_nobody_can_read_any_more_leaves_as_well(backend: MemoryBackend, st
     put(repo, {"other": OTHER})
     with repo.edit(message="begun") as edit:
         edit.put("more", b"more")
-        edit._writer.store.edit(edit._root, edit._changes.changes())
+        edit._writer.store.build(edit._changes.pieces())
     with repo.edit(message="without") as edit:
         edit.remove(NAME)
         edit.commit()

@@ -89,13 +89,13 @@ def test_a_copy_of_a_copy_in_another_repo(backend: MemoryBackend, store: Store) 
     store.create_repo("q")
     with process(backend, "first") as first, process(backend, "second") as second:
         edit = begun(first, "q")
-        edit.copy(source, NAME, "copies/" + NAME)
+        edit.copy(NAME, "copies/" + NAME, source=source)
         other: list[Edit] = []
 
         def commit_first() -> None:
             finish(edit)
             again = begun(second, "r")
-            again.copy(first.repo("q").bundle(), "copies", "again")
+            again.copy("copies", "again", source=first.repo("q").bundle())
             other.append(again)
 
         erase(core_of(store), CONTENT, "x", During(commit_first, lambda: finish(other[0])), Names())
@@ -109,7 +109,7 @@ def test_an_edit_that_stands_still_is_ended(backend: MemoryBackend, store: Store
     with process(backend, "late") as late:
         edit = begun(late, "r")
         edit.put("late", b"late")
-        edit._writer.store.edit(edit._root, edit._changes.changes())  # its nodes have the name
+        edit._writer.store.build(edit._changes.pieces())  # its nodes have the name
         forget(store)
         assert_forgotten(backend)
         with pytest.raises(SheafError):

@@ -55,7 +55,7 @@ class World:
             source = self.dice.choice(self.people[who].repo(self.dice.choice(REPOS)).bundles())
             entry = self.dice.choice([entry for entry in source.ls(recursive=True) if entry.kind == "file"])
             self.count += 1
-            self.edits[who].copy(source, entry.path, f"{self.count}/{entry.path.rpartition('/')[2]}")
+            self.edits[who].copy(entry.path, f"{self.count}/{entry.path.rpartition('/')[2]}", source=source)
 
     def put(self, who: int) -> None:
         if who in self.edits:

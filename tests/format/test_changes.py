@@ -28,7 +28,7 @@ from tests.format.trees import (
 from sheaf.engine.manifest.node_store import Nodes
 from sheaf.engine.manifest.tree import Tree
 from sheaf.engine.manifest.tree_diff import diff_trees
-from sheaf.engine.manifest.tree_edit import Changes
+from sheaf.engine.manifest.tree_edit import BundleTree, Changes
 from sheaf.errors import InvalidInput, NotFound
 from sheaf.model.entries import Kind, ManifestEntry
 from sheaf.model.paths import ancestors, order_key, split
@@ -60,7 +60,7 @@ def test_changes_do_what_a_dictionary_would(model: Model, data: st.DataObject) -
     after = dict(model)
     with small_nodes():
         root = SHELF.build(model)
-        changes = Changes(Tree(SHELF.nodes, root))
+        changes = Changes(SHELF.nodes, BundleTree(Tree(SHELF.nodes, root), _files(model)))
         for _ in range(data.draw(st.integers(1, 8))):
             path = data.draw(st.sampled_from(sorted(after)) | PATHS if after else PATHS)
             item = data.draw(st.none() | ITEMS)
@@ -75,12 +75,15 @@ def test_changes_do_what_a_dictionary_would(model: Model, data: st.DataObject) -
             else:
                 assert item is None or fits(after, path, item)
                 remove(after, path) if item is None else put(after, path, item)
-        new = SHELF.writer().edit(committed(root), changes.changes())
-        files = sum(i.kind != Kind.FOLDER for i in after.values()) - sum(i.kind != Kind.FOLDER for i in model.values())
-        assert changes.files == files
+        new = SHELF.writer().build(changes.pieces())
+        assert changes.files() == _files(after)
     found = {entry.path: entry for entry in Tree(SHELF.nodes, new).entries()}
     assert list(found) == ordered(after)
     assert all(found[path].content == entry_of(path, item).content for path, item in after.items())
+
+
+def _files(model: Model) -> int:
+    return sum(item.kind != Kind.FOLDER for item in model.values())
 
 
 def _change(changes: Changes, path: str, item: Item | None, *, copied: bool) -> None:
@@ -95,7 +98,7 @@ def _change(changes: Changes, path: str, item: Item | None, *, copied: bool) -> 
 def test_a_file_never_takes_the_place_of_a_folder_by_reference() -> None:
     model = {"a": FOLDER, "a/b": Item(content=1), "f": Item(content=2)}
     for path, item in (("a", Item(content=3)), ("f/x", Item(content=3)), ("f", FOLDER)):
-        changes = Changes(Tree(SHELF.nodes, SHELF.build(model)))
+        changes = Changes(SHELF.nodes, BundleTree(Tree(SHELF.nodes, SHELF.build(model)), 2))
         try:
             changes.put_row(batch_of({path: item}))
         except InvalidInput:

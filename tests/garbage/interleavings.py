@@ -124,7 +124,7 @@ def copy_of(source: str, path: str, to: str = "other") -> Act:
     def run(stage: Stage, store: Store) -> None:
         bundle = faces(store).bundle(f"bundle:{stage.notes[source]}")
         with store.repo(to).edit(message="copy") as edit:
-            edit.copy(bundle, path, f"copy of {path}")
+            edit.copy(path, f"copy of {path}", source=bundle)
             stage.note_commit(edit.commit())
 
     return run

@@ -227,7 +227,7 @@ class Person:
         bundle = self.store.repo(name).bundle(f"bundle:{source}")
         path = self.random.choice([entry.path for entry in bundle.ls()])
         with self._repo().edit(message="copy", branch=f"copies-{self.name}-{self.random.random()}") as edit:
-            edit.copy(bundle, path, "copied")
+            edit.copy(path, "copied", source=bundle)
             made = edit.commit()
         below = {} if files is None else _below(files, path)
         self._committed(made, None if files is None else below)

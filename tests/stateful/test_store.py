@@ -150,7 +150,7 @@ class StoreMachine(RuleBasedStateMachine):
                 assert grown is not None
                 after = grown
                 if step.source:
-                    edit.copy(real.bundle(f"bundle:{base}"), step.source, step.path)
+                    edit.copy(step.source, step.path, source=real.bundle(f"bundle:{base}"))
                 elif step.entry is None:
                     edit.remove(step.path)
                 elif step.entry.kind == "symlink":

@@ -27,6 +27,7 @@ NOUNS: Final[dict[str, str]] = {
 
 VERBS: Final[dict[str, str]] = {
     "add": "sheaf.cli.commands.sheaf_lock:add",
+    "append": "sheaf.cli.commands.branch_files:append",
     "branch create": "sheaf.cli.commands.branch:create",
     "branch delete": "sheaf.cli.commands.branch:delete",
     "branch get": "sheaf.cli.commands.branch:get",
@@ -72,6 +73,7 @@ VERBS: Final[dict[str, str]] = {
     "diamond split get": "sheaf.cli.commands.diamond:split_get",
     "diamond split list": "sheaf.cli.commands.diamond:split_list",
     "diff": "sheaf.cli.commands.diff:diff",
+    "edit": "sheaf.cli.commands.branch_files:edit",
     "find": "sheaf.cli.commands.find:find",
     "download": "sheaf.cli.commands.shortcuts:DOWNLOAD",
     "label": "sheaf.cli.commands.shortcuts:LABEL",
@@ -81,6 +83,7 @@ VERBS: Final[dict[str, str]] = {
     "label set": "sheaf.cli.commands.label:set_",
     "log": "sheaf.cli.commands.ls_cat_log:log",
     "ls": "sheaf.cli.commands.ls_cat_log:ls",
+    "mv": "sheaf.cli.commands.branch_files:mv",
     "pull": "sheaf.cli.commands.sheaf_lock:pull",
     "repo create": "sheaf.cli.commands.repo:create",
     "repo delete": "sheaf.cli.commands.repo:delete",
@@ -92,6 +95,7 @@ VERBS: Final[dict[str, str]] = {
     "repo rename": "sheaf.cli.commands.repo:rename",
     "repo squash": "sheaf.cli.commands.repo:squash",
     "repo undelete": "sheaf.cli.commands.repo:undelete",
+    "rm": "sheaf.cli.commands.branch_files:rm",
     "sidecar backup": "sheaf.cli.commands.datamover:backup",
     "sidecar datamover": "sheaf.cli.commands.datamover:datamover",
     "sidecar fuse": "sheaf.cli.commands.sidecar:fuse",

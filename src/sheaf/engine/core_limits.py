@@ -26,6 +26,7 @@ class Limits(Struct, frozen=True):
         1 << 24
     )  #: chunks of one object: at 44 bytes each, and 32 for each pack, it keeps below its limit
     index_merge: int = 16  #: objects of one level before they are merged into one of the next
+    index_eager: int = 1 << 20  #: bytes up to which an edit loads the index for any number of bytes that it stores
     index_freeze: int = 1 << 15  #: chunks kept in a dict before they become sorted arrays of a tenth of the memory
 
     rebuild_chunks: int = 1 << 20  #: chunks in one object of a rebuilt index: some 100 MiB while it is sorted

@@ -23,7 +23,7 @@ from sheaf.format.columns import HASH, U32, Array, Hashes, decode_columns, encod
 from sheaf.format.envelope import decode_envelope, encode_envelope
 from sheaf.format.store_v1 import MAX_CHUNK
 
-__all__ = ["MAX_PART", "MIN_PART", "Part", "Row", "cut_parts", "decode_part", "decode_rows", "encode_part"]
+__all__ = ["MAX_PART", "MIN_PART", "Part", "Row", "cut_parts", "decode_part", "decode_rows", "encode_part", "ends_part"]
 
 MIN_PART = 16
 MAX_PART = 1024
@@ -63,11 +63,16 @@ def cut_parts(rows: Iterable[Row]) -> Iterator[list[Row]]:
     part: list[Row] = []
     for row in rows:
         part.append(row)
-        if len(part) == MAX_PART or (len(part) >= MIN_PART and row[0][0] == 0):
+        if ends_part(part):
             yield part
             part = []
     if part:
         yield part
+
+
+def ends_part(rows: Sequence[Row]) -> bool:
+    """True if a part ends after these rows."""
+    return len(rows) == MAX_PART or (len(rows) >= MIN_PART and rows[-1][0][0] == 0)
 
 
 def encode_part(level: int, rows: Sequence[Row]) -> bytes:

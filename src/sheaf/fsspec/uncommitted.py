@@ -232,7 +232,7 @@ def _put(edit: Edit, path: str, made: Made) -> None:
         case None:
             edit.mkdir(path, mode=made.entry.mode, mtime_ns=made.entry.mtime)
         case CopiedFile(bundle, taken):
-            edit.copy(bundle, taken, path)
+            edit.copy(taken, path, source=bundle)
         case LocalFile(file):
             edit.put_file(path, file)
         case Path() as file:

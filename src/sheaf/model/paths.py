@@ -18,7 +18,9 @@ __all__ = [
     "check_path",
     "check_target",
     "common_folder",
+    "is_below",
     "join",
+    "key_range",
     "order_key",
     "path_of",
     "relative",
@@ -83,6 +85,17 @@ def join(folder: str, name: str) -> str:
 def order_key(folder: str, name: str) -> bytes:
     """A key that sorts as rows do: by folder, component by component, then by name."""
     return folder.replace("/", "\0").encode() + b"\0\0" + name.encode()
+
+
+def key_range(folder: str) -> tuple[bytes, bytes]:
+    """The keys of all rows below a folder: from the first one on, and before the second one."""
+    base = folder.replace("/", "\0").encode()
+    return (base + b"\0", base + b"\1") if folder else (b"", b"\xff")
+
+
+def is_below(folder: str, top: str) -> bool:
+    """True if a folder is ``top`` itself or below it."""
+    return not top or folder == top or folder.startswith(top + "/")
 
 
 def path_of(key: bytes) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct, field
@@ -329,9 +330,9 @@ class Repo:
 
     def edit(
         self,
+        branch: str = "main",
         *,
         message: str,
-        branch: str = "main",
         base: str | None = None,
         label: str | None = None,
         move_label: bool = False,
@@ -341,17 +342,23 @@ class Repo:
         """Make a bundle by changing another one, without downloading it.
 
         Args:
-            branch: the branch to commit to. It must not move between the beginning of the edit and its commit.
-            base: the bundle to start from; by default the head of the branch.
+            branch: the branch to commit to. If others commit to it before the edit does, the changes are repeated on
+                top of theirs, unless both touch the same paths.
+            base: the bundle to start from; by default the head of the branch. With it, the branch must not move before
+                the commit.
             label: a label to set to the new bundle, in the same commit.
             move_label: move the label if it already points to another bundle.
-            expect: the id of the bundle that the branch must point to at the beginning; "" for a new branch.
+            expect: the id of the bundle that the branch must point to until the commit; "" for a new branch.
             allow_erased: store erased contents again.
         """
-        from sheaf.repo.edit import Edit
-
         draft = engine.Draft(message, branch, label, expect=expect, move_label=move_label)
-        return Edit(self._context, draft, base, allow_erased=allow_erased)
+        edit: Edit = _edits().Edit(self._context, draft, base, allow_erased=allow_erased)
+        return edit
+
+    def plan_edit(self, branch: str = "main") -> Edit:
+        """Return an edit that checks changes of the head of a branch, but writes nothing and can't be committed."""
+        plan: Edit = _edits().EditPlan(self._context, engine.Draft("", branch), None)
+        return plan
 
     def push(
         self,
@@ -581,3 +588,9 @@ class Repo:
     def _updates(self) -> RefUpdates:
         self._context.ensure_writable()
         return RefUpdates(self._log, self._context.refs, self.name)
+
+
+def _edits() -> ModuleType:
+    from sheaf.repo import edit
+
+    return edit

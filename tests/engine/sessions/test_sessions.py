@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from tests.engine.builders import (
     sweep,
 )
 
+from sheaf.engine.core_limits import DEFAULT
 from sheaf.engine.log.record_log import repo_log
 from sheaf.engine.sessions.sessions import list_sessions, open_session
 from sheaf.errors import Conflict, Corrupt, Denied, NotFound, SheafError, Unavailable
@@ -221,7 +223,30 @@ def test_what_is_dead_is_not_copied_by_reference(place: Place) -> None:
     condemn(place.backend, dead=packs_of(first))
     repo = place.repo()
     with repo.edit(message="m", branch="dev") as edit, pytest.raises(Conflict, match="condemned"):
-        edit.copy(repo.bundle(first.id), "folder", "copy")
+        edit.copy("folder", "copy", source=repo.bundle(first.id))
+
+
+def test_dead_nodes_are_not_reused_by_an_edit(place: Place) -> None:
+    first = upload(place, place.repo())
+    condemn(place.backend, nodes=nodes_in(first))
+    with pytest.raises(Conflict, match="condemned"), place.repo().edit(message="m") as edit:
+        edit.move("folder", "moved")
+        edit.commit()
+    repo = place.repo()
+    with repo.edit(message="m", branch="dev") as edit, pytest.raises(Conflict, match="condemned"):
+        edit.copy("folder", "copy", source=repo.bundle(first.id))
+
+
+def test_an_edit_loads_a_large_index_only_for_as_many_bytes(place: Place) -> None:
+    upload(place, place.repo(), files={str(n): noise(9, n) for n in range(100)})
+    recorder = Recorder(place.backend)
+    repo = place.store(recorder, limits=replace(DEFAULT, index_eager=10)).repo("faces")
+    for size, is_loaded in ((100, False), (1_000_000, True)):
+        recorder.calls.clear()
+        with repo.edit(message="m") as edit:
+            edit.put(str(size), noise(size, size))
+            assert_complete(edit.commit())
+        assert any(call == "get" and key.startswith("index/") for call, key in recorder.calls) == is_loaded
 
 
 def test_what_is_alive_is_copied_from_beside_what_is_dead(place: Place) -> None:
@@ -231,9 +256,9 @@ def test_what_is_alive_is_copied_from_beside_what_is_dead(place: Place) -> None:
     condemn(place.backend, dead=dead)
     repo = place.repo()
     with repo.edit(message="m", branch="dev") as edit:
-        edit.copy(second, "new", "copy")
+        edit.copy("new", "copy", source=second)
         with pytest.raises(Conflict, match="condemned"):
-            edit.copy(second, "old", "copy2")
+            edit.copy("old", "copy2", source=second)
         assert_clean(place, edit.commit(), dead)
 
 

@@ -289,6 +289,14 @@ class Contents:
         for want in self._wanted(entry, place, 0, entry.size):
             yield want.hash, want.length, want.pack, want.offset, want.stored
 
+    def chunks_between(
+        self, entry: ManifestEntry, place: RecipePlace, start: int, end: int
+    ) -> Iterator[tuple[int, Row]]:
+        """Yield the chunks that overlap a range of a file, each with its offset in the file. Only parts are read."""
+        if start < end:
+            for want in self._wanted(entry, place, start, end):
+                yield want.tag, (want.hash, want.length, want.pack, want.offset, want.stored)
+
     def _wanted(self, entry: ManifestEntry, place: RecipePlace, start: int, end: int) -> Iterator[Want]:
         top = self._part(place.recipe, place.pack, place.offset, place.stored)
         if (size := int(top.lengths.sum())) != entry.size:

@@ -12,9 +12,9 @@ from pyfastcdc import FastCDC
 
 from sheaf.format.store_v1 import Chunker
 
-__all__ = ["Cutter", "cut_file"]
+__all__ = ["SQLITE", "Cutter", "cut_file"]
 
-_SQLITE = b"SQLite format 3\0"  # the first bytes of each database
+SQLITE = b"SQLite format 3\0"  #: the first bytes of each database
 
 
 class Cutter:
@@ -28,18 +28,21 @@ class Cutter:
     def chunks(self, data: bytes, head: bytes = b"") -> list[memoryview]:
         """Return the chunks of a file of more than ``min`` bytes, or of a part of it. ``head``: the first bytes of the file."""
         piece = self._piece
-        if piece is not msgspec.UNSET and (head or data).startswith(_SQLITE):
+        if piece is not msgspec.UNSET and (head or data).startswith(SQLITE):
             return [memoryview(data)[at : at + piece] for at in range(0, len(data), piece)]
         return [chunk.data for chunk in self._cutter.cut_buf(data)]
 
 
-def cut_file(chunker: Chunker, blocks: Iterable[bytes], window_bytes: int) -> Iterator[list[memoryview]]:
+def cut_file(
+    chunker: Chunker, blocks: Iterable[bytes], window_bytes: int, *, head: bytes = b""
+) -> Iterator[list[memoryview]]:
     """Yield the chunks of a file that is given as consecutive blocks, some megabytes at a time.
 
-    The last chunk of a buffer may continue in the next one, so its bytes are carried over.
+    ``head``: the first bytes of the file, if the blocks don't begin with them. The last chunk of a buffer may continue in
+    the next one, so its bytes are carried over.
     """
     cutter = Cutter(chunker)
-    head = carry = b""
+    carry = b""
     for block in blocks:
         for at in range(0, len(block), window_bytes):
             buffer = carry + block[at : at + window_bytes]
@@ -47,7 +50,7 @@ def cut_file(chunker: Chunker, blocks: Iterable[bytes], window_bytes: int) -> It
                 # A file of so few bytes is one chunk, whatever it contains.
                 carry = buffer
                 continue
-            head = head or buffer[: len(_SQLITE)]
+            head = head or buffer[: len(SQLITE)]
             chunks = cutter.chunks(buffer, head)
             carry = bytes(chunks.pop()) if chunks else b""
             if chunks:

@@ -7,6 +7,7 @@ listed after the session was registered. What the index lists for a pack is used
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
@@ -26,7 +27,7 @@ from sheaf.format.columns import Array, Hashes, hashes_of, leading
 from sheaf.format.index_v1 import Segment, decode_index, encode_index, sorted_segment
 from sheaf.format.pack_v1 import PackTable
 
-__all__ = ["ChunkIndex", "FoundChunks", "load_segments", "merge_index"]
+__all__ = ["ChunkIndex", "FoundChunks", "ListedSegments", "load_segments", "merge_index"]
 
 _NO_PACKS = np.zeros((0, 32), np.uint8)
 
@@ -50,12 +51,52 @@ def _nothing(pack: bytes, rows: int) -> PackTable:
     raise NotFound(f"unknown pack {pack.hex()}")
 
 
+class ListedSegments:
+    """The index objects that a session has listed. Thread-safe."""
+
+    def __init__(self, core: Core, opened: Open, *, is_sparing: bool = False) -> None:
+        """``is_sparing``: load the index when it is needed, a large one only for more bytes of contents than it has itself.
+
+        Until then contents may be stored again, which takes less than loading the index would.
+        """
+        self._core = core
+        self._listed = opened.index
+        self._least = opened.index_bytes if is_sparing and opened.index_bytes > core.limits.index_eager else 0
+        self._lock = Lock()
+        self._loaded: list[tuple[str, Segment]] | None = None
+        if not is_sparing:
+            # An upload surely needs it, and loads it while nothing else waits.
+            self.load()
+
+    def for_bytes(self, size: int) -> list[tuple[str, Segment]]:
+        """Return the objects to look up chunks of so many bytes, none if it isn't worth it yet."""
+        with self._lock:
+            self._least -= size
+            if self._least > 0:
+                return []
+        return self.load()
+
+    def load(self) -> list[tuple[str, Segment]]:
+        """Return the objects with their names."""
+        with self._lock:
+            if self._loaded is None:
+                self._loaded = load_segments(self._core, self._listed)
+            return self._loaded
+
+    def crowd(self) -> list[tuple[str, Segment]]:
+        """Return the objects if they are loaded, or if so many are on one level that they should be merged; else none."""
+        levels = Counter(name.split("/")[1] for name in self._listed or ())
+        if self._loaded is None and max(levels.values(), default=0) < self._core.limits.index_merge:
+            return []
+        return self.load()
+
+
 class ChunkIndex:
     """The locations of chunks by hash. Packs are numbered here. Thread-safe."""
 
     def __init__(
         self,
-        segments: list[tuple[str, Segment]],
+        segments: ListedSegments | list[tuple[str, Segment]],
         avoid: frozenset[bytes],
         load: LoadTable = _nothing,
         limits: Limits = DEFAULT,
@@ -66,7 +107,12 @@ class ChunkIndex:
         self._lock = Lock()
         self._recent: dict[bytes, tuple[int, int, int]] = {}
         self._own: tuple[Segment, ...] = ()
-        self._listed = [Listed(segment, avoid, load) for _, segment in segments]
+        self._segments = segments
+        self._avoid = avoid
+        self._load = load
+        self._listed: list[Listed] = []
+        if isinstance(segments, list):
+            self._listed = self._opened(segments)
 
     def number(self, pack: bytes) -> int:
         """Return the number of a pack, which it gets at its first use."""
@@ -76,8 +122,8 @@ class ChunkIndex:
                 self.packs.append(pack)
             return self._number[pack]
 
-    def find(self, hashes: list[bytes]) -> FoundChunks:
-        """Return where these chunks are."""
+    def find(self, hashes: list[bytes], size: int = 0) -> FoundChunks:
+        """Return where these chunks are. ``size``: bytes of all of them."""
         n = len(hashes)
         found = FoundChunks(
             np.full(n, -1, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.bool_)
@@ -85,17 +131,29 @@ class ChunkIndex:
         for i, hash in enumerate(hashes):
             if (place := self._recent.get(hash)) is not None:
                 found.pack[i], found.offset[i], found.stored[i] = place
-        if not self._own and not self._listed:
+        listed = self._open_listed(size)
+        if not self._own and not listed:
             return found
         wanted = hashes_of(hashes)
         lead = leading(wanted)
         for segment in self._own:
             self._fill(found, segment, segment.find(wanted, lead), None)
         own = found.pack >= 0
-        for listed in self._listed:
-            self._fill(found, listed.segment, listed.find(wanted, lead), listed.segment.packs)
+        for each in listed:
+            self._fill(found, each.segment, each.find(wanted, lead), each.segment.packs)
         found.listed[:] = (found.pack >= 0) & ~own
         return found
+
+    def _open_listed(self, size: int) -> list[Listed]:
+        """Return the index objects, none if it isn't worth loading them for so many bytes."""
+        if not self._listed and isinstance(self._segments, ListedSegments):
+            segments = self._segments.for_bytes(size)
+            with self._lock:
+                self._listed = self._listed or self._opened(segments)
+        return self._listed
+
+    def _opened(self, segments: list[tuple[str, Segment]]) -> list[Listed]:
+        return [Listed(segment, self._avoid, self._load) for _, segment in segments]
 
     def add(self, hash: bytes, pack: int, offset: int, stored: int) -> None:
         """Add a chunk that this session has stored. Not for two threads at once."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from itertools import accumulate, chain
 from typing import Protocol
@@ -116,7 +116,7 @@ class Ingest:
         """``verify``: read every chunk that is already stored before it is referenced, and store damaged ones again."""
         self.chunker = core.config.chunker
         self._core = core
-        self._window_bytes = core.limits.window_bytes
+        self.window_bytes = core.limits.window_bytes
         self._sink = sink
         self._index = index
         self.erased = Erasures(core, erased, allow=allow_erased)
@@ -168,7 +168,7 @@ class Ingest:
         ends = accumulate(files.counts)
         chunks = {i: rows[end - n : end] for i, (n, end) in enumerate(zip(files.counts, ends, strict=True)) if n > 1}
         cut = {i: list(cut_parts(of_file)) for i, of_file in chunks.items()}
-        parts = iter(self._described(list(chain.from_iterable(cut.values()))))
+        parts = iter(self.describe(list(chain.from_iterable(cut.values()))))
         for i, groups in cut.items():
             size = sum(row[1] for row in chunks[i])
             file = self._assembled(files.hashes[i], size, [next(parts) for _ in groups])
@@ -196,11 +196,11 @@ class Ingest:
         def rows() -> Iterator[Row]:
             nonlocal size
             pending: deque[Future[list[Row]]] = deque()
-            for window in cut_file(self.chunker, blocks, self._window_bytes):
+            for window in cut_file(self.chunker, blocks, self.window_bytes):
                 for chunk in window:
                     whole.update(chunk)
                     size += len(chunk)
-                pending.append(self._core.cpu.submit(self._store_window, window))
+                pending.append(self._core.cpu.submit(self.store_chunk_list, window))
                 if len(pending) > self._core.workers:
                     yield from pending.popleft().result()
             while pending:
@@ -211,7 +211,7 @@ class Ingest:
         # A group has 16 chunks unless it ends the file, so this file has at most one chunk.
         if len(first) <= 1:
             return self._accepted(self._whole(first[0]) if first else StoredFile(_EMPTY, 0))
-        parts = [self._described([group])[0] for group in chain([first], groups)]
+        parts = [self.describe([group])[0] for group in chain([first], groups)]
         return self._accepted(self._assembled(whole.digest(), size, parts))
 
     def store_chunks(
@@ -228,7 +228,7 @@ class Ingest:
         fetched = 0
 
         def rows() -> Iterator[Row]:
-            for window in _windows_of(chunks, self._window_bytes):
+            for window in _windows_of(chunks, self.window_bytes):
 
                 def frames(new: list[int], window: list[Row] = window) -> list[Frame]:
                     nonlocal fetched
@@ -242,14 +242,14 @@ class Ingest:
                 packs, *where = self._store(hashes, sizes, frames)
                 yield from zip(hashes, sizes, [self._index.packs[pack] for pack in packs], *where, strict=True)
 
-        parts = [self._described([group])[0] for group in cut_parts(rows())]
+        parts = [self.describe([group])[0] for group in cut_parts(rows())]
         if fetched == size and whole.digest() != content:
             raise Corrupt(f"content {content.hex()} does not match its chunks", "run `sheaf bundle verify`")
         return self._accepted(self._assembled(content, size, parts))
 
     # -- recipes -------------------------------------------------------------------------------------------------------
 
-    def _described(self, parts: list[list[Row]]) -> list[tuple[Row, dict[bytes, int]]]:
+    def describe(self, parts: list[list[Row]]) -> list[tuple[Row, dict[bytes, int]]]:
         """Store parts of recipes together; return each as a row, and the packs that its chunks are in."""
         described: list[tuple[Row, dict[bytes, int]]] = []
         for top, rows in zip(self._parts(0, parts), parts, strict=True):
@@ -266,12 +266,29 @@ class Ingest:
         return [(row[0], sum(each[1] for each in rows), *row[2:]) for row, rows in zip(stored, parts, strict=True)]
 
     def _assembled(self, content: bytes, size: int, parts: list[tuple[Row, dict[bytes, int]]]) -> StoredFile:
-        tops = [row for row, _ in parts]
-        top = tops[0] if len(tops) == 1 else self._parts(1, [tops])[0]
         uses: dict[bytes, int] = {}
-        for packs in [*(packs for _, packs in parts), *({row[2]: row[4]} for row in {*tops, top})]:
+        for _, packs in parts:
             for pack, live in packs.items():
                 uses[pack] = uses.get(pack, 0) + live
+        return self._recipe(content, size, [row for row, _ in parts], uses)
+
+    def assemble(
+        self, content: bytes, size: int, tops: list[Row], uses: Mapping[bytes, int], new: list[list[Row]]
+    ) -> StoredFile:
+        """Return a file made of stored parts. ``uses``: what its chunks need of each pack; ``new``: chunks of new parts.
+
+        Raises Refused if the content was erased, unless that is allowed.
+        """
+        if len(tops) == 1 and len(new) == 1 and len(new[0]) == 1:
+            return self._accepted(self._whole(new[0][0]))
+        return self._accepted(self._recipe(content, size, tops, uses))
+
+    def _recipe(self, content: bytes, size: int, tops: list[Row], chunks: Mapping[bytes, int]) -> StoredFile:
+        """Return a file from the rows of its parts. ``chunks``: what its chunks need of each pack."""
+        top = tops[0] if len(tops) == 1 else self._parts(1, [tops])[0]
+        uses = dict(chunks)
+        for _, _, pack, _, stored in {*tops, top}:
+            uses[pack] = uses.get(pack, 0) + stored
         hash, _, pack, offset, stored = top
         return StoredFile(content, size, PlaceKind.RECIPE, pack, offset, stored, hash, dict(sorted(uses.items())))
 
@@ -286,7 +303,8 @@ class Ingest:
 
     # -- chunks --------------------------------------------------------------------------------------------------------
 
-    def _store_window(self, window: list[memoryview]) -> list[Row]:
+    def store_chunk_list(self, window: Sequence[Buffer]) -> list[Row]:
+        """Store chunks of a file of many, as far as they are new; return all of them as rows of a recipe."""
         return self._rows(window, [blake3(chunk).digest() for chunk in window], adaptive=True)
 
     def _rows(self, chunks: Sequence[Buffer], hashes: list[bytes], *, adaptive: bool) -> list[Row]:
@@ -304,7 +322,7 @@ class Ingest:
         self, hashes: list[bytes], sizes: list[int], frames: Callable[[list[int]], list[Frame]]
     ) -> tuple[list[int], list[int], list[int]]:
         """Store the chunks that are new; return for all of them the numbers of packs, the offsets and the stored lengths."""
-        found = self._index.find(hashes)
+        found = self._index.find(hashes, sum(sizes))
         packs, offsets, lengths = found.pack.tolist(), found.offset.tolist(), found.stored.tolist()
         new = [i for i, pack in enumerate(packs) if pack < 0]
         if self._held is not None and found.listed.any():

@@ -10,13 +10,12 @@ from sheaf.engine.commit.diamonds import DiamondEnd, Mode, Splits, merge_splits
 from sheaf.engine.commit.writer import StoreWriter
 from sheaf.engine.core import Core
 from sheaf.engine.manifest.node_store import Nodes
+from sheaf.engine.manifest.rows import row_with_path
 from sheaf.engine.manifest.tree import Tree
-from sheaf.engine.manifest.tree_edit import Changes
+from sheaf.engine.manifest.tree_edit import BundleTree, Changes
 from sheaf.errors import Conflict, NotFound, Refused
-from sheaf.format.node_v1 import ROWS
 from sheaf.model.entries import Kind
 from sheaf.model.nodes import Pointer
-from sheaf.model.paths import split as split_path
 
 __all__ = ["close_diamond", "ensure_not_canceled"]
 
@@ -74,12 +73,10 @@ def _joined(nodes: Nodes, splits: Splits, store: StoreWriter, end: DiamondEnd) -
     root = store.build(counted())
     if not merged.losers:
         return root, files
-    changes = Changes(Tree(nodes, root))
+    changes = Changes(nodes, BundleTree(Tree(nodes, root), files))
     for path, row in merged.losers:
-        folder, name = split_path(path)
-        moved = row.set_column(0, ROWS.field("folder"), pa.array([folder], pa.string()))
-        changes.put_row(moved.set_column(1, ROWS.field("name"), pa.array([name], pa.string())))
-    return store.edit(root, changes.changes()), files + changes.files
+        changes.put_row(row_with_path(row, path))
+    return store.build(changes.pieces()), changes.files()
 
 
 def _files(batch: pa.RecordBatch) -> int:

@@ -17,7 +17,8 @@ import pyarrow as pa
 from sheaf.engine.chunks.bulk.gather import is_gathered
 from sheaf.engine.chunks.chunk_reader import DAMAGE, Contents, Erased
 from sheaf.engine.manifest.node_store import Nodes
-from sheaf.engine.manifest.tree import entries, entry_at
+from sheaf.engine.manifest.tree import Tree, between, entries, entry_at
+from sheaf.engine.manifest.tree_splice import nodes_below
 from sheaf.engine.sessions.damage import Noted
 from sheaf.engine.sessions.sessions import Open
 from sheaf.errors import Conflict, Corrupt, NotFound, SheafError
@@ -69,13 +70,35 @@ def _needs_none(
     return barred.isdisjoint({pack or b"", *(use["pack"] for use in packs or ())})
 
 
-def ensure_not_condemned(rows: pa.RecordBatch, opened: Open) -> None:
-    """Raise Conflict if one of these rows needs a condemned object."""
-    if not _without(rows, opened.dead_packs, opened.dead_objects).all():
-        raise Conflict(
-            f"'{rows['name'][0].as_py()}' can't be reused now: gc has condemned objects that it needs",
-            "run the same command again after gc has ended, or upload the data",
-        )
+def ensure_not_condemned(tree: Tree, path: str, opened: Open) -> None:
+    """Raise Conflict if an entry, or what is below it, needs a condemned object. "": the whole tree.
+
+    Inner nodes say which packs their leaves need, so only leaves that need a condemned one are read.
+    """
+    if not opened.has_dead:
+        return
+    if path and (row := tree.row(path)) is not None:
+        _ensure_rows(row, opened)
+    dead = opened.dead_packs | {object_id(key) for key in opened.dead_objects}
+    for node in nodes_below(tree.nodes, tree.root, path):
+        if node.id in opened.dead_nodes:
+            raise _condemned(node.prefix or path)
+        # The pointer to a root does not list the packs.
+        if not node.level and (node is tree.root or not dead.isdisjoint(pack for pack, _ in node.packs)):
+            _ensure_rows(between(tree.nodes.rows(node), path, recursive=True), opened)
+
+
+def _ensure_rows(rows: pa.RecordBatch, opened: Open) -> None:
+    is_usable = _without(rows, opened.dead_packs, opened.dead_objects)
+    if not is_usable.all():
+        raise _condemned(entry_at(rows, int(np.flatnonzero(~is_usable)[0])).path)
+
+
+def _condemned(path: str) -> Conflict:
+    return Conflict(
+        f"'{path}' can't be reused now: gc has condemned objects that it needs",
+        "run the same command again after gc has ended, or upload the data",
+    )
 
 
 # -- what was found damaged --------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from msgspec import Struct, field
 
 from sheaf.engine.chunks.chunk_reader import Contents
-from sheaf.engine.chunks.dedup import ChunkIndex, load_segments, merge_index
+from sheaf.engine.chunks.dedup import ChunkIndex, ListedSegments, merge_index
 from sheaf.engine.chunks.ingest import Ingest
 from sheaf.engine.chunks.pack_table import load_table
 from sheaf.engine.chunks.pack_writer import PackSink
@@ -68,17 +68,28 @@ class StoreWriter:
     """Stores contents and nodes for one session, or one split of a diamond."""
 
     def __init__(
-        self, core: Core, nodes: Nodes, opened: Open, name: str, *, allow_erased: bool = False, verify: bool = False
+        self,
+        core: Core,
+        nodes: Nodes,
+        opened: Open,
+        name: str,
+        *,
+        allow_erased: bool = False,
+        verify: bool = False,
+        is_sparing: bool = False,
     ) -> None:
-        """``verify``: read back what is reused, and store damaged objects again."""
+        """``verify``: read back what is reused, and store damaged objects again.
+
+        ``is_sparing``: see :class:`ListedSegments`.
+        """
         self._core = core
         self._nodes = nodes
         self._open = opened
         self._name = name
         self._verify = verify
-        # Load the index after the session was registered and condemned/ was listed: otherwise gc could delete a pack
-        # that is found here.
-        self._segments = load_segments(core, opened.index)
+        # The index was listed after the session was registered and condemned/ was listed: otherwise gc could delete a
+        # pack that is found here.
+        self._segments = ListedSegments(core, opened, is_sparing=is_sparing)
         self._index = ChunkIndex(self._segments, opened.unlisted_packs, partial(load_table, core), core.limits)
         self.sink = PackSink(core, name, self._index)
         self.ingest = Ingest(core, self.sink, self._index, opened.erased, allow_erased=allow_erased, verify=verify)
@@ -107,15 +118,9 @@ class StoreWriter:
         """Make everything stored so far durable, then write a live bundle's tree with some rows changed."""
         return self._beside_index(self._trees(None).edit, base, changes)
 
-    def ensure_not_condemned(self, base: Tree) -> None:
-        """Raise Conflict if a live bundle's tree can't be reused unchanged."""
-        if self._open.has_dead:
-            for rows in base.batches():
-                self.ensure_rows_not_condemned(rows)
-
-    def ensure_rows_not_condemned(self, rows: pa.RecordBatch) -> None:
-        """Raise Conflict if one of these rows can't be reused."""
-        ensure_not_condemned(rows, self._open)
+    def ensure_not_condemned(self, tree: Tree, path: str = "") -> None:
+        """Raise Conflict if an entry of a live bundle, or its whole tree (""), can't be reused unchanged."""
+        ensure_not_condemned(tree, path, self._open)
 
     def _trees(self, base: Tree | None) -> TreeWriter:
         self.sink.flush()
@@ -158,7 +163,7 @@ class StoreWriter:
     def tidy(self) -> None:
         """Merge the dedup index where it has many small objects. Failures are ignored, because this only saves time later."""
         try:
-            merge_index(self._core, self._open, self._segments)
+            merge_index(self._core, self._open, self._segments.crowd())
         except SheafError:
             return
 
@@ -176,15 +181,17 @@ class Writer:
         *,
         allow_erased: bool = False,
         verify: bool = False,
+        is_sparing: bool = False,
     ) -> None:
-        """``allow_erased``, ``verify``: as for :class:`StoreWriter` and its ``ingest``."""
+        """``allow_erased``, ``verify``, ``is_sparing``: as for :class:`StoreWriter` and its ``ingest``."""
         self._core = core
         self._log = log
         self._over = False
         self.open = open_session(core, repo_id, log, kind)
         self._ending = Ending(core, self.open.id)
         try:
-            self.store = StoreWriter(core, nodes, self.open, self.open.id, allow_erased=allow_erased, verify=verify)
+            options = {"allow_erased": allow_erased, "verify": verify, "is_sparing": is_sparing}
+            self.store = StoreWriter(core, nodes, self.open, self.open.id, **options)
         except BaseException:
             end_session(core, self.open.id)
             raise

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 from blake3 import blake3
 
 from sheaf.engine.chunks.ingest import StoredFile
@@ -22,9 +23,9 @@ from sheaf.model.entries import (
     RecipePlace,
     clamp_time,
 )
-from sheaf.model.paths import check_path, check_target, split
+from sheaf.model.paths import check_path, check_target, join, relative, split
 
-__all__ = ["folder_entry", "place_of", "row_of", "symlink_entry"]
+__all__ = ["folder_entry", "moved_rows", "place_of", "row_of", "row_with_path", "symlink_entry"]
 
 
 def folder_entry(path: str, mode: int = 0o755, mtime: int = 0) -> ManifestEntry:
@@ -70,3 +71,24 @@ def row_of(entry: ManifestEntry, packs: Sequence[tuple[bytes, int]] | None = Non
         case None:
             values["place"] = PlaceKind.NONE
     return pa.RecordBatch.from_pylist([values], ROWS)
+
+
+def row_with_path(row: pa.RecordBatch, path: str) -> pa.RecordBatch:
+    """Return a batch of one row with another path."""
+    folder, name = split(path)
+    moved = row.set_column(0, ROWS.field("folder"), pa.array([folder], pa.string()))
+    return moved.set_column(1, ROWS.field("name"), pa.array([name], pa.string()))
+
+
+def moved_rows(rows: pa.RecordBatch, source: str, target: str) -> pa.RecordBatch:
+    """Return rows below folder ``source`` as rows below ``target``. Raises InvalidInput if a path becomes too long."""
+    if source == target:
+        return rows
+    # Many rows are in few folders, so each folder is changed only once.
+    folders = rows["folder"].dictionary_encode()
+    moved = [join(target, relative(folder, source)) for folder in folders.dictionary.to_pylist()]
+    column = pa.array(moved, pa.string()).take(folders.indices)
+    lengths = pc.add(pc.binary_length(column), pc.binary_length(rows["name"])).to_numpy()
+    longest = int(lengths.argmax())
+    check_path(join(column[longest].as_py(), rows["name"][longest].as_py()))
+    return rows.set_column(0, ROWS.field("folder"), column)

@@ -27,7 +27,7 @@ from sheaf.model.paths import order_key, split
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Tree", "entries", "entry_at"]
+__all__ = ["Tree", "between", "entries", "entry_at"]
 
 _MANY = 100_000  # a larger read isn't cached: it would only evict other nodes
 
@@ -99,7 +99,7 @@ class Tree:
         leaves = self._leaves(self.root, low, high)
         is_long = self.root.rows > _MANY and recursive and not folder
         for rows in self.nodes.leaves(leaves) if is_long else map(self.nodes.rows, leaves):
-            batch = _between(rows, folder, recursive)
+            batch = between(rows, folder, recursive)
             if batch.num_rows:
                 yield batch
 
@@ -128,7 +128,7 @@ class Tree:
             yield from self._leaves(child, low, high)
 
 
-def _between(batch: pa.RecordBatch, folder: str, recursive: bool) -> pa.RecordBatch:
+def between(batch: pa.RecordBatch, folder: str, recursive: bool) -> pa.RecordBatch:
     """Return the rows of a leaf that are below a folder: they are one range."""
     import numpy as np
     import pyarrow.compute as pc

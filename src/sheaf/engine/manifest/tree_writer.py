@@ -6,11 +6,9 @@ after these are equal to the old ones again. Such subtrees are reused unread.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +19,7 @@ from msgspec.structs import replace
 from sheaf.engine.core import Core
 from sheaf.engine.core_limits import Limits
 from sheaf.engine.manifest.node_store import Nodes
+from sheaf.engine.manifest.tree_splice import Patch, Piece, spliced
 from sheaf.format import keys
 from sheaf.format.node_v1 import (
     ROWS,
@@ -34,12 +33,11 @@ from sheaf.format.node_v1 import (
     rows_prefix,
 )
 from sheaf.model.nodes import Pointer
-from sheaf.model.paths import common_folder, order_key
+from sheaf.model.paths import common_folder
 
 __all__ = ["Change", "Piece", "TreeWriter", "leaves_of"]
 
 Change = tuple[bytes, pa.RecordBatch | None]  #: order key, and the new row (None: removed)
-Piece: TypeAlias = Any  #: a Pointer to a reused subtree, or a pa.RecordBatch of rows to cut
 _TOGETHER = 4096  # rows in which ends of leaves are searched at a time
 _IN_FLIGHT = 16  # nodes written at a time: this bounds memory
 
@@ -64,7 +62,7 @@ class TreeWriter:
 
     def edit(self, base: Pointer, changes: Sequence[Change]) -> Pointer:
         """Write the tree of ``base`` with some rows set or removed; return its root. ``changes``: in order, no key twice."""
-        return self._tree(self._pieces(base, changes))
+        return self._tree(spliced(self._nodes, [base], [Patch.of_row(key, row) for key, row in changes]))
 
     def _tree(self, pieces: Iterable[Piece]) -> Pointer:
         """Write leaves, then levels above them until one node is left. A root with a single child is replaced by it."""
@@ -193,23 +191,6 @@ class TreeWriter:
         while self._writes:
             self._writes.popleft().result()
 
-    # -- edits ---------------------------------------------------------------------------------------------------------
-
-    def _pieces(self, pointer: Pointer, changes: Sequence[Change]) -> Iterator[Piece]:
-        """Yield a tree with changes applied: subtrees without changes as pointers, changed leaves as rows."""
-        if not changes:
-            yield pointer
-        elif not pointer.level:
-            yield from _changed(self._nodes.rows(pointer), changes)
-        else:
-            children = self._nodes.children(pointer)
-            marks = [change[0] for change in changes]
-            at = 0
-            for child, after in zip(children, [*children[1:], None], strict=True):
-                end = len(changes) if after is None else bisect_left(marks, order_key(after.folder, after.name))
-                yield from self._pieces(child, changes[at:end])
-                at = end
-
 
 def _gathered(pieces: Iterable[Piece]) -> Iterator[Piece]:
     """Yield pieces with neighbouring rows joined: an edit yields single rows, and the search for ends costs per batch."""
@@ -226,22 +207,6 @@ def _gathered(pieces: Iterable[Piece]) -> Iterator[Piece]:
             yield piece
     if rows:
         yield _joined(rows)
-
-
-def _changed(batch: pa.RecordBatch, changes: Sequence[Change]) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a leaf with changes applied, as slices in order."""
-    folders, names = batch["folder"].to_pylist(), batch["name"].to_pylist()
-    present = [order_key(folder, name) for folder, name in zip(folders, names, strict=True)]
-    at = 0
-    for key, row in changes:
-        here = bisect_left(present, key)
-        if here > at:
-            yield batch.slice(at, here - at)
-        if row is not None:
-            yield row
-        at = here + 1 if here < len(present) and present[here] == key else here
-    if at < batch.num_rows:
-        yield batch.slice(at)
 
 
 class _Cutter:

@@ -58,6 +58,7 @@ class Open(Struct, frozen=True):
     avoid_packs: frozenset[bytes]
     erased: frozenset[bytes]
     index: tuple[str, ...] | None = None  #: index objects, listed after ``condemned/``; None: not listed yet
+    index_bytes: int = 0  #: their size
     damaged: Noted = field(default_factory=Noted)
     head: Head[RepoState] | None = None  #: the repo's log, read after the session was registered
 
@@ -107,7 +108,7 @@ def _registered(core: Core, session: Session, log: Log[RepoState, RepoOp] | None
 def observe(core: Core, session: Session) -> Open:
     """Read what a session that is already registered (such as a split of a diamond) must not use from now on."""
     known = condemned_lists(core)
-    index = core.io.submit(lambda: tuple(stat.key for stat in core.backend.list(keys.INDEX)))
+    index = core.io.submit(lambda: list(core.backend.list(keys.INDEX)))
     damaged = core.io.submit(noted_keys, core)
     erased = erased_contents(core)
     forget_names(core, erased)
@@ -119,7 +120,8 @@ def observe(core: Core, session: Session) -> Open:
         frozenset().union(*(entry.objects for entry in known)),
         dead.union(*(entry.moving_packs for entry in known)),
         erased.union(*(entry.erase for entry in known)),
-        index.result(),
+        tuple(stat.key for stat in index.result()),
+        sum(stat.size for stat in index.result()),
         _noted(core, damaged.result()),
     )
 
