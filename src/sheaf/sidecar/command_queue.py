@@ -18,12 +18,16 @@ def _nothing(_: Child) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """``when_done`` is called with its process when that has ended without an error. ``is_quiet``: only errors are shown."""
+    """``when_done`` is called with its process when that has ended without an error.
+
+    ``is_quiet``: only what it prints on standard error is shown; ``is_secret``: not even that.
+    """
 
     name: str
     words: Sequence[str]
     when_done: Callable[[Child], None] = _nothing
     is_quiet: bool = False
+    is_secret: bool = False
     account: Account | None = None
 
 
@@ -61,9 +65,8 @@ class CommandQueue:
     def _is_next_done(self) -> bool:
         if self._running is None:
             command = self._waiting.popleft()
-            child = self._children.start(
-                command.name, command.words, is_quiet=command.is_quiet, account=command.account
-            )
+            quiet = {"is_quiet": command.is_quiet, "is_secret": command.is_secret}
+            child = self._children.start(command.name, command.words, **quiet, account=command.account)
             self._running = command, child
         command, child = self._running
         if child.code is None:
