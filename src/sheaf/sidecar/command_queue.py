@@ -65,8 +65,13 @@ class CommandQueue:
     def _is_next_done(self) -> bool:
         if self._running is None:
             command = self._waiting.popleft()
-            quiet = {"is_quiet": command.is_quiet, "is_secret": command.is_secret}
-            child = self._children.start(command.name, command.words, **quiet, account=command.account)
+            child = self._children.start(
+                command.name,
+                command.words,
+                is_quiet=command.is_quiet,
+                is_secret=command.is_secret,
+                account=command.account,
+            )
             self._running = command, child
         command, child = self._running
         if child.code is None:
