@@ -1,14 +1,24 @@
 """Every form of Datamon's two guides for sidecars, and the test that runs it.
 
-The forms of this module are run as they are by ``test_datamon_guides.py``; ``/tmp``, ``/config``, ``/pg_stage`` and the
-ports are those of the test. ``ELSEWHERE`` names the tests of all other forms.
+The forms of this module are run as they are by ``test_datamon_guides.py`` and ``postgres/test_datamon_databases.py``;
+``/tmp``, ``/config``, ``/pg_stage`` and the ports are those of the test. ``ELSEWHERE`` names the tests of all others.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
-__all__ = ["DATABASES", "ELSEWHERE", "FILES", "DatabaseForm", "FileForm"]
+__all__ = ["DATABASES", "ELSEWHERE", "FILES", "DatabaseForm", "FileForm", "here"]
+
+_FOLDERS = ("/tmp/", "/config/", "/pg_stage")
+
+
+def here(home: Path, text: str) -> str:
+    """The text with the folders of the guides below the folder of a test."""
+    for folder in _FOLDERS:
+        text = text.replace(folder, f"{home}{folder}")
+    return text
 
 
 @dataclass(frozen=True)
