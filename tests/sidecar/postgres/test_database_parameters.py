@@ -10,7 +10,6 @@ import pytest
 from sheaf.errors import InvalidInput, NotFound, SheafError
 from sheaf.sidecar.coordination import POSTGRES
 from sheaf.sidecar.fuse_parameters import Given
-from sheaf.sidecar.postgres import database_parameters
 from sheaf.sidecar.postgres.database_parameters import PostgresParameters, read_postgres_parameters
 
 SECOND_GENERATION = """
@@ -200,10 +199,12 @@ def test_no_parameters_are_a_blank_database_that_is_not_saved() -> None:
     assert only.data == Path("/pg_stage/db")
 
 
-def test_the_default_file_counts_if_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_file_counts_if_it_is_there(tmp_path: Path) -> None:
+    assert Given({}, {}).default_file == Path("/config/pgparams.yaml")
     (tmp_path / "pgparams.yaml").write_text("database: {name: of the file}\n")
-    monkeypatch.setattr(database_parameters, "_DEFAULT_FILE", tmp_path / "pgparams.yaml")
-    (only,) = _read({"SIDECAR_DATABASE_NAME": "of the environment", "SIDECAR_DATABASE_PGPORT": "7"}).databases
+    variables = {"SIDECAR_DATABASE_NAME": "of the environment", "SIDECAR_DATABASE_PGPORT": "7"}
+    found = read_postgres_parameters(Given(variables, {}, default_file=tmp_path / "pgparams.yaml"), {})
+    (only,) = found.databases
     assert (only.name, only.port) == ("of the file", 7)
 
 

@@ -55,7 +55,6 @@ _SHORT_DATABASE: Final = {
 }
 _OPTIONS_VARIABLE: Final = "dm_pg_opts"
 _DATABASE_VARIABLE: Final = "dm_pg_db_"
-_DEFAULT_FILE: Final = Path("/config/pgparams.yaml")
 _DEFAULT_FOLDER: Final = "/pg_stage"
 _DEFAULT_NAME: Final = "db"
 _DEFAULT_OWNER: Final = "postgres"
@@ -144,8 +143,8 @@ def _yaml(given: Given) -> Iterator[tuple[str, str]]:
         if value:
             yield what, value
             return
-    if _OPTIONS_VARIABLE not in given.variables and _DEFAULT_FILE.exists():
-        yield "parameters", str(_DEFAULT_FILE)
+    if _OPTIONS_VARIABLE not in given.variables and given.default_file.exists():
+        yield "parameters", str(given.default_file)
 
 
 def _of_yaml(
