@@ -8,25 +8,38 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.mount.conftest import is_mounted, missing
 from tests.sidecar.conftest import Pod, Process, wait_for
-from tests.sidecar.kill_cases import CASES, KILL, STEPS, TERM, Case
+from tests.sidecar.kill_cases import CASES, KILL, MOUNT_CASES, PROGRAM_CASES, STEPS, TERM, Case
 
 import sheaf
 from sheaf.errors import NotFound
 
 UPLOAD = "bundle upload --repo results --path out --message result --label done"
 WHOLE = {"a": b"first half", "b": b"second half"}
+#: Two mounts, one of them with all bytes on demand, and two uploads.
+SEVERAL = (
+    "bundle mount --repo faces --label init --mount in --stream",
+    "bundle mount --repo faces --label init --mount more-in",
+    UPLOAD,
+    "bundle upload --repo results --path more-out --message result --label other",
+)
+MOUNTS = ("in", "more-in")
 #: Writes one half, waits for the test, writes the other.
 PROGRAM = """
+echo $$ >pid
 printf 'first half' >out/a
+cp out/a more-out/a
 touch running
 while [ ! -e go ]; do sleep 0.02; done
 printf 'second half' >out/b
+cp out/b more-out/b
 """
 
 
@@ -37,10 +50,18 @@ class World:
     pod: Pod
     store: sheaf.Store
 
-    def sidecar(self, *options: object) -> Process:
+    def _command(self) -> list[object]:
         command = [sys.executable, "-m", "tests.sidecar.gated_sidecar", "sidecar", "fuse", "-c", self.pod.coord]
         quick = ["--poll-interval", "0.05", "--lost-timeout", "2", "--save-timeout", "60", "--start-timeout", "60"]
-        return self.pod.start(*command, *quick, "-d", UPLOAD, "-i", self.pod.home / "id", *options)
+        return [*command, *quick]
+
+    def sidecar(self, *options: object) -> Process:
+        return self.pod.start(*self._command(), "-d", UPLOAD, "-i", self.pod.home / "id", *options)
+
+    def several(self) -> Process:
+        """A sidecar with several mounts and uploads."""
+        words = [word for command in SEVERAL for word in ("-d", command)]
+        return self.pod.start(*self._command(), *words)
 
     def application(self) -> Process:
         return self.pod.application("-b", "fuse", "-l", 2, "-t", 60, "-g", 1, "--", "sh", "-c", PROGRAM)
@@ -53,10 +74,10 @@ class World:
         if gate is not None:
             (self.pod.home / "gates" / f"{gate}.closed").unlink()
 
-    def labelled(self) -> dict[str, bytes] | None:
+    def labelled(self, label: str = "done") -> dict[str, bytes] | None:
         """The files of the bundle that has the label; None if no bundle has it."""
         try:
-            return files(self.store.repo("results").bundle("label:done"))
+            return files(self.store.repo("results").bundle(f"label:{label}"))
         except NotFound:
             return None
 
@@ -67,7 +88,7 @@ def files(bundle: sheaf.Bundle) -> dict[str, bytes]:
 
 @pytest.fixture
 def world(pod: Pod, tmp_path: Path) -> Iterator[World]:
-    for name in ("gates", "out"):
+    for name in ("gates", "out", "more-out"):
         (tmp_path / name).mkdir()
     url = f"file://{tmp_path}/store"
     root = str(Path(__file__).parents[2])
@@ -78,29 +99,102 @@ def world(pod: Pod, tmp_path: Path) -> Iterator[World]:
         yield World(pod, store)
 
 
-@pytest.mark.parts
-@pytest.mark.parametrize("case", CASES, ids=str)
+#: Those that are run with all other tests, since each is another way to end.
+QUICK = (
+    "starting-sidecar-SIGKILL",
+    "running-application-SIGKILL",
+    "saving-sidecar-SIGKILL",
+    "committed-sidecar-SIGKILL",
+)
+
+
+def _marked(case: Case) -> object:
+    return pytest.param(case, id=str(case), marks=[] if str(case) in QUICK else [pytest.mark.parts])
+
+
+@pytest.mark.parametrize("case", [_marked(case) for case in (*CASES, *PROGRAM_CASES)])
 def test_each_side_is_killed_at_each_step(world: World, case: Case) -> None:
+    codes, said = _kill(world, case, world.sidecar)
+    assert codes == {"application": case.application, "sidecar": case.sidecar}, said
+    assert world.labelled() == (WHOLE if case.is_labelled else None)
+    _check(world, codes)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(missing()), reason=missing())
+@pytest.mark.parametrize("case", (*CASES, *PROGRAM_CASES, *MOUNT_CASES), ids=str)
+def test_each_side_of_several_mounts_and_uploads_is_killed_at_each_step(world: World, case: Case) -> None:
+    (world.pod.home / "folder").mkdir()
+    (world.pod.home / "folder/name").write_text("x")
+    world.store.create_repo("faces").upload(world.pod.home / "folder", message="m", label="init")
+    codes, said = _kill(world, case, world.several)
+    assert codes == {"application": case.application, "sidecar": case.sidecar}, said
+    assert world.labelled() == (WHOLE if case.is_labelled else None)
+    assert world.labelled("other") in (None, WHOLE)
+    if codes["application"] == 0 or codes["sidecar"] == 0 or (world.pod.coord / "uploaddone").exists():
+        assert (world.labelled(), world.labelled("other")) == (WHOLE, WHOLE)
+    for name in MOUNTS:
+        wait_for(lambda name=name: not is_mounted(world.pod.home / name), f"the end of the mount {name}")  # type: ignore[misc]
+    assert world.store.check().ok
+
+
+def _kill(world: World, case: Case, start: Callable[[], Process]) -> tuple[dict[str, int], str]:
+    """Let the victim get its signal at the step. Returns how both sides have ended, and what they said."""
     gate, reached = STEPS[case.step]
     world.close(gate)
     if case.step in ("saving", "committed"):
         (world.pod.home / "go").touch()
-    sides = {"application": world.application(), "sidecar": world.sidecar()}
+    sides = {"application": world.application(), "sidecar": start()}
     wait_for((world.pod.home / reached).exists, case.step)
-    if case.step == "starting":
+    if case.step in ("starting", "mounting"):
         wait_for((world.pod.coord / "application-running").exists, "the application")
-    if case.signal == KILL and case.victim == "sidecar":
+    _strike(world, case, sides)
+    if case.victim == "application":
+        sides["application"].end()  # before the other side goes on
+    world.open(gate)
+    codes = {name: side.end() for name, side in sides.items()}
+    return codes, "\n".join(f"{name}: {side.out}{side.err}" for name, side in sides.items())
+
+
+def _strike(world: World, case: Case, sides: dict[str, Process]) -> None:
+    if case.victim == "program":
+        os.kill(int((world.pod.home / "pid").read_text()), case.signal)
+    elif case.victim == "mount":
+        _strike_mount(world, case)
+    elif case.signal == KILL and case.victim == "sidecar":
         os.kill(sides["sidecar"].popen.pid, KILL)  # it alone: the kernel has to end its children
     else:
         sides[case.victim].signal(case.signal)
-    if case.victim == "application":
-        sides[case.victim].end()  # before the other side goes on
-    world.open(gate)
-    codes = {name: side.end() for name, side in sides.items()}
-    said = "\n".join(f"{name}: {side.out}{side.err}" for name, side in sides.items())
-    assert codes == {"application": case.application, "sidecar": case.sidecar}, said
-    assert world.labelled() == (WHOLE if case.is_labelled else None)
-    _check(world, codes)
+
+
+def _strike_mount(world: World, case: Case) -> None:
+    """A mount that was up is there again before the program ends, and has the same files."""
+    (victim,) = _mount_processes("sh")
+    if case.step == "running":
+        (victim,) = _mount_processes("-P")
+    os.kill(victim, case.signal)
+    if case.step == "running":
+        wait_for(lambda: _mount_processes("-P") not in ([], [victim]), "the mount again")
+        wait_for(lambda: _reads(world.pod.home / "in/name"), "its files")
+        (world.pod.home / "go").touch()
+
+
+def _mount_processes(word: str) -> list[int]:
+    """Processes of the first mount whose second word this is: its gate, or what serves it."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (place / "cmdline").read_bytes().split(b"\0")
+            if {b"mount", b"in"} <= set(words) and word.encode() in words[:2]:
+                found.append(int(place.name))
+    return found
+
+
+def _reads(path: Path) -> bool:
+    try:
+        return path.read_text() == "x"
+    except OSError:
+        return False
 
 
 def _check(world: World, codes: dict[str, int]) -> None:

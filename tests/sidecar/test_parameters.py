@@ -90,6 +90,32 @@ def test_yaml_of_the_second_generation(tmp_path: Path, variable: str, is_file: b
     _check_second_generation(options, found)
 
 
+@pytest.mark.parametrize("given", ["params.yaml", "conf/params.yaml", "./params.yaml"])
+def test_a_file_may_be_named_from_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    (tmp_path / "conf").mkdir()
+    for folder in (tmp_path, tmp_path / "conf"):
+        (folder / "params.yaml").write_text(YAML)
+    monkeypatch.chdir(tmp_path)
+    _check_second_generation(*commands_of_environment({"dm_fuse_params": given}, None))
+    with pytest.raises(NotFound, match=r"dm_fuse_params: file other\.yaml does not exist"):
+        commands_of_environment({"dm_fuse_params": "other.yaml"}, None)
+
+
+def test_what_datamon_needs_is_ignored_and_its_labels_have_spaces() -> None:
+    yaml = """
+globalOpts: {contributor: {name: Coord, email: coord-bot@example.org}, contextName: c}
+bundles:
+- {name: a, srcPath: /m, srcRepo: r, srcLabel: two words}
+- {name: b, destPath: /n, destRepo: r, destMessage: m, destLabel: write only example}
+"""
+    options, found = commands_of_environment({"dm_fuse_params": yaml}, None)
+    assert options == {}
+    assert value_of(found.mounts[0].words, "--label") == "two-words"
+    assert value_of(found.uploads[0].words, "--label") == "write-only-example"
+
+
 def _check_second_generation(options: dict[str, str], found: FuseCommands) -> None:
     assert coordination_folder_of(options) == Path("/tmp/coord")
     assert not behaviour_of(options).stays

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,7 +95,7 @@ def _upload(path: str, *more: str) -> UploadCommand:
 
 def _sidecar(tmp_path: Path, children: Children, *uploads: UploadCommand) -> FuseSidecar:
     (tmp_path / "program").write_text(PROGRAM)
-    return FuseSidecar(FuseCommands(uploads=uploads), ["sh", str(tmp_path / "program")], children, 1 << 20)
+    return FuseSidecar(FuseCommands(uploads=uploads), ["sh", str(tmp_path / "program")], children, 1 << 20, print)
 
 
 def test_an_upload_that_fails_does_not_keep_others_from_running(tmp_path: Path, children: Children) -> None:
@@ -119,3 +121,38 @@ def test_a_check_of_the_options_fails_at_the_first_one(tmp_path: Path, children:
             children.wait(10)
     said = (tmp_path / "program.log").read_text()
     assert said == "bundle upload --help --path bad --label\n", "a forgotten value would be --help"
+
+
+def test_what_an_upload_skips_is_said_and_the_rest_is_saved(tmp_path: Path, children: Children) -> None:
+    said: list[str] = []
+    program = "echo 'skipped a: b: no access' >&2\necho 'skipped c: gone' >&2\necho 'Uploaded bundle id:one'\n"
+    (tmp_path / "program").write_text(program)
+    commands = FuseCommands(uploads=(_upload("out", "--skip-on-error"),))
+    sidecar = FuseSidecar(commands, ["sh", str(tmp_path / "program")], children, 1 << 20, said.append)
+    sidecar.save(is_unfinished=False)
+    while not sidecar.is_saved():
+        children.wait(10)
+    assert sidecar.bundles == ["one"]
+    assert said == ["sidecar: upload out: bundle one lacks what was skipped: a: b, c"]
+
+
+def test_children_that_do_not_end_share_one_deadline() -> None:
+    children = Children({"PATH": "/usr/bin:/bin"}, print)
+    stubborn = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
+    all_ = [children.start(f"child {at}", ["sh", "-c", stubborn]) for at in range(4)]
+    while not all(child.lines for child in all_):
+        children.wait(1)
+    begun = time.monotonic()
+    children.stop(0.5)
+    assert [child.code for child in all_] == [-signal.SIGKILL] * 4
+    assert time.monotonic() - begun < 4 * 0.5, "each had the time for itself"
+
+
+def test_a_child_that_prints_much_when_it_is_asked_to_end_can_end() -> None:
+    children = Children({"PATH": "/usr/bin:/bin"}, lambda _: None)
+    talks = "trap 'head -c 1000000 /dev/zero | tr \"\\\\0\" x; exit 7' TERM; echo ready; while :; do sleep 0.02; done"
+    child = children.start("child", ["sh", "-c", talks])
+    while not child.lines:
+        children.wait(1)
+    children.stop(30)
+    assert child.code == 7

@@ -285,6 +285,16 @@ def test_wrong_arguments_are_reported_wherever_the_folder_is_named(
         assert (folder / "application-failed").read_text() == f"{reason}\n"
 
 
+def test_it_sleeps_instead_of_exiting(pod: Pod, shell: str) -> None:
+    with PlayedSidecar(pod.coord) as sidecar:
+        app = pod.application("-s", "-b", "fuse", "--", "sh", "-c", "exit 3", shell=shell)
+        sidecar.emit("mountdone")
+        wait_for(lambda: "sleeping instead of exiting with 3" in app.err, "the sleep")
+        assert app.popen.poll() is None
+        app.signal(signal.SIGTERM)
+        assert app.end() == 3
+
+
 def test_two_kinds_share_a_folder(pod: Pod, shell: str) -> None:
     with PlayedSidecar(pod.coord) as sidecar:
         sidecar.emit("mountdone")

@@ -9,6 +9,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ __all__ = ["Account", "Child", "Children", "Signals"]
 _PR_SET_PDEATHSIG: Final = 1
 _READ: Final = 1 << 16
 _KEPT_LINES: Final = 50
+_LOOK_S: Final = 0.1  # a child that has ended may not show it: its own children can keep its pipes open
+_KILLED_S: Final = 5.0  # a process that waits for a device does not even end by SIGKILL
 _ERROR: Final = re.compile(r"(?:^|: )(?:error|fatal): ", re.IGNORECASE)
 _ENDINGS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -105,13 +108,14 @@ class Children:
         command: Sequence[str],
         *,
         is_quiet: bool = False,
+        is_secret: bool = False,
         account: Account | None = None,
         end_signal: signal.Signals = signal.SIGTERM,
     ) -> Child:
         """Run a command. It ends when this process does, however that ends. Raises Unavailable if it can't be run.
 
-        ``is_quiet``: what it prints on standard output is not passed on. ``end_signal``: what it gets when this process
-        has ended.
+        ``is_quiet``: what it prints on standard output is not passed on; ``is_secret``: nor what it prints on standard
+        error. ``end_signal``: what it gets when this process has ended.
         """
         try:
             process = subprocess.Popen(
@@ -129,7 +133,7 @@ class Children:
         child = Child(name, process)
         outputs = (
             (process.stdout, child.lines, _drop if is_quiet else self._pass_on),
-            (process.stderr, child.complaints, self._pass_on),
+            (process.stderr, child.complaints, _drop if is_secret else self._pass_on),
         )
         for pipe, kept, pass_on in outputs:
             if pipe is not None:
@@ -168,15 +172,13 @@ class Children:
             self.wait(0)
 
     def stop(self, patience: float) -> None:
-        """End all children: SIGTERM, and SIGKILL after a time in seconds."""
-        for child in self._all:
-            child.signal(signal.SIGTERM)
-        for child in list(self._all):
-            try:
-                child.process.wait(patience)
-            except subprocess.TimeoutExpired:
-                child.signal(signal.SIGKILL)
-                child.process.wait()
+        """End all children: SIGTERM, and SIGKILL to those that are left after a time in seconds, which all share."""
+        for number, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, _KILLED_S)):
+            for child in self._all:
+                child.signal(number)
+            deadline = time.monotonic() + seconds
+            while self._all and (left := deadline - time.monotonic()) > 0:
+                self.wait(min(left, _LOOK_S))  # a child whose lines are not read could not end
         self.wait(0)
 
 

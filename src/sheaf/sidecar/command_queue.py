@@ -18,12 +18,16 @@ def _nothing(_: Child) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """``when_done`` is called with its process when that has ended without an error. ``is_quiet``: only errors are shown."""
+    """``when_done`` is called with its process when that has ended without an error.
+
+    ``is_quiet``: only what it prints on standard error is shown; ``is_secret``: not even that.
+    """
 
     name: str
     words: Sequence[str]
     when_done: Callable[[Child], None] = _nothing
     is_quiet: bool = False
+    is_secret: bool = False
     account: Account | None = None
 
 
@@ -62,7 +66,11 @@ class CommandQueue:
         if self._running is None:
             command = self._waiting.popleft()
             child = self._children.start(
-                command.name, command.words, is_quiet=command.is_quiet, account=command.account
+                command.name,
+                command.words,
+                is_quiet=command.is_quiet,
+                is_secret=command.is_secret,
+                account=command.account,
             )
             self._running = command, child
         command, child = self._running

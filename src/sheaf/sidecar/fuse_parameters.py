@@ -24,13 +24,17 @@ __all__ = ["FuseParameters", "Given", "read_fuse_parameters"]
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the command line and the environment say. ``flags``: global options by the names that YAML has."""
+    """What the command line and the environment say. ``flags``: global options by the names that YAML has.
+
+    ``default_file``: where a ConfigMap of Datamon puts the parameters of a database, if nothing names another file.
+    """
 
     variables: Mapping[str, str]
     flags: Mapping[str, str]
     commands: Sequence[str] = ()
     id_file: Path | None = None
     params: str | None = None
+    default_file: Path = Path("/config/pgparams.yaml")
 
 
 @dataclass(frozen=True, slots=True)

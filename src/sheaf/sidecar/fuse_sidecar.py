@@ -25,7 +25,10 @@ _FUSE_CONF: Final = Path("/etc/fuse.conf")
 
 
 class FuseSidecar:
-    """``program``: the command that reads the words. ``cache_bytes``: memory for what all mounts together cache."""
+    """``program``: the command that reads the words. ``cache_bytes``: memory for what all mounts together cache.
+
+    ``report``: is given lines for the log.
+    """
 
     def __init__(
         self,
@@ -33,11 +36,14 @@ class FuseSidecar:
         program: Sequence[str],
         children: Children,
         cache_bytes: int,
+        report: Callable[[str], None],
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._commands = commands
         self._program = tuple(program)
         self._children = children
+        self._report = report
+        self._now = now
         share = max(_SMALLEST_CACHE, cache_bytes // max(1, len(commands.mounts)))
         self._mounts = [MountProcess(_completed(each, share), program, children, now) for each in commands.mounts]
         self._config = CommandQueue(self._configuration(), children)
@@ -82,7 +88,9 @@ class FuseSidecar:
             mount.stop()
         uploads = [upload.unfinished() if is_unfinished else upload for upload in self._commands.uploads]
         self._uploads = CommandQueue(
-            (upload_of(upload, self._program, self.bundles) for upload in uploads), self._children, keep_going=True
+            (upload_of(upload, self._program, self.bundles, self._report) for upload in uploads),
+            self._children,
+            keep_going=True,
         )
 
     def is_saved(self) -> bool:
@@ -96,8 +104,9 @@ class FuseSidecar:
         for mount in self._mounts:
             mount.stop()
         self._children.stop(_PATIENCE_S)
+        deadline = self._now() + _PATIENCE_S
         for mount in self._mounts:
-            mount.clean()
+            mount.clean(deadline)
 
 
 def _completed(command: MountCommand, share: int) -> MountCommand:

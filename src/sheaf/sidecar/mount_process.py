@@ -22,6 +22,7 @@ _RESTARTS: Final = 5  # in a row; a mount that answered for a while starts at 0 
 _STEADY_S: Final = 60.0
 _USED: Final = "Using bundle: "
 _UNMOUNT_S: Final = 10.0
+_SHORTEST_UNMOUNT_S: Final = 0.5  # even after the deadline of all mounts: one that stays would block its folder
 #: Lists the folder: an answer of the mount's process, not of what the kernel remembers.
 _PROBE: Final = "import os, sys; os.statvfs(sys.argv[1]); next(os.scandir(sys.argv[1]), None)"
 _PROBE_S: Final = 30.0
@@ -54,7 +55,7 @@ class MountProcess:
         return self._up_since is not None
 
     def start(self) -> None:
-        self._remove_stale()
+        self._remove_stale(self._now() + _UNMOUNT_S)
         self._up_since = None
         self._child = self._children.start(self.name, [*self._program, *self.command.words])
 
@@ -108,7 +109,7 @@ class MountProcess:
             self._child.signal(signal.SIGTERM)
         self._child, self._up_since = None, None
 
-    def _remove_stale(self) -> None:
+    def _remove_stale(self, deadline: float) -> None:
         """Unmount what a dead process has left on the folder. Programs that have it open get errors already."""
         mounted = mounted_on(self.command.mountpoint)
         if mounted is None or not mounted.kind.startswith("fuse") or _is_served(self.command):
@@ -117,14 +118,15 @@ class MountProcess:
         for tool in (["fusermount3", "-u", "-z"], ["fusermount", "-u", "-z"], ["umount", "-l"]):
             if shutil.which(tool[0]) is None:
                 continue
+            left = max(_SHORTEST_UNMOUNT_S, deadline - self._now())
             with suppress(subprocess.TimeoutExpired):
-                subprocess.run([*tool, point], capture_output=True, check=False, timeout=_UNMOUNT_S)
+                subprocess.run([*tool, point], capture_output=True, check=False, timeout=left)
             if mounted_on(self.command.mountpoint) != mounted:
                 return
 
-    def clean(self) -> None:
-        """Unmount what is left after the process has been killed."""
-        self._remove_stale()
+    def clean(self, deadline: float) -> None:
+        """Unmount what is left after the process has been killed, by a time of the clock."""
+        self._remove_stale(deadline)
 
 
 def _is_served(command: MountCommand) -> bool:

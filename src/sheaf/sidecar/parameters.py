@@ -31,6 +31,7 @@ __all__ = [
     "coordination_folder_of",
     "environment_options",
     "flag_of",
+    "label_of",
     "likely_folder",
     "load_yaml",
     "mapping",
@@ -80,31 +81,45 @@ _OPTIONS_VARIABLE: Final = "dm_fuse_opts"
 _BUNDLE_VARIABLE: Final = "dm_fuse_bd_"
 _PARAMETERS_VARIABLE: Final = "dm_fuse_params"
 CONFIG_VARIABLE: Final = "SIDECAR_CONFIG"
+#: Variables that Datamon's guide spells in another way than its script, which counts if both are set.
+_IN_GUIDE: Final = {"coordPoint": "COORD_POINT"}
 
 
 def load_yaml(given: str, what: str, sections: str = "globalOpts: and bundles:") -> dict[str, Any]:
     """Parameters from the path of a YAML file, or from YAML itself; all values are text. ``what`` names it in errors."""
-    import yaml  # here, since start-up counts
-
-    text, where = given, what
-    if "\n" not in given and given.strip().startswith(("/", "./", "../", "~")):
+    found: Any = None
+    where = what
+    if not _begins_like_a_path(given):
+        found = _parsed(given, what)
+    if found is None or (isinstance(found, str) and "\n" not in found):  # a single word is the name of a file
         path = Path(given.strip()).expanduser()
         where = f"{what} ({path})"
-        try:
-            text = path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            raise NotFound(
-                f"{what}: file {path} does not exist", "name a YAML file, or write the YAML itself"
-            ) from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise InvalidInput(f"{where}: {error}", "name a readable YAML file") from None
-    try:
-        found = yaml.load(text, Loader=yaml.BaseLoader)  # text only: a label 1.0 stays "1.0"
-    except yaml.YAMLError as error:
-        raise InvalidInput(f"{where}: not valid YAML: {' '.join(str(error).split())}", "correct it") from None
+        found = _parsed(_contents(path, what), where)
     if not isinstance(found, dict):
         raise InvalidInput(f"{where}: not a mapping", f"write {sections}")
     return found
+
+
+def _begins_like_a_path(given: str) -> bool:
+    return "\n" not in given and given.strip().startswith(("/", "./", "../", "~"))
+
+
+def _parsed(text: str, where: str) -> Any:
+    import yaml  # here, since start-up counts
+
+    try:
+        return yaml.load(text, Loader=yaml.BaseLoader)  # text only: a label 1.0 stays "1.0"
+    except yaml.YAMLError as error:
+        raise InvalidInput(f"{where}: not valid YAML: {' '.join(str(error).split())}", "correct it") from None
+
+
+def _contents(path: Path, what: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise NotFound(f"{what}: file {path} does not exist", "name a YAML file, or write the YAML itself") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{what} ({path}): {error}", "name a readable YAML file") from None
 
 
 def parse_options(text: str, what: str) -> Options:
@@ -121,8 +136,9 @@ def parse_options(text: str, what: str) -> Options:
 
 def environment_options(variables: Mapping[str, str], keys: Iterable[str] = GLOBAL) -> Options:
     """Global options that are set as ``SIDECAR_GLOBALOPTS_*``."""
-    found = ((key, variables.get(f"SIDECAR_GLOBALOPTS_{key.upper()}")) for key in keys)
-    return {key: value for key, value in found if value is not None}
+    prefix = "SIDECAR_GLOBALOPTS_"
+    spelled = {variable: key for key in keys for variable in (_IN_GUIDE.get(key, ""), key.upper())}
+    return {key: variables[prefix + name] for name, key in spelled.items() if name and prefix + name in variables}
 
 
 def commands_of_environment(variables: Mapping[str, str], given: str | None) -> tuple[Options, FuseCommands]:
@@ -145,13 +161,13 @@ def commands_of_environment(variables: Mapping[str, str], given: str | None) -> 
 
 def _of_yaml(found: Mapping[str, Any], what: str) -> tuple[Options, FuseCommands]:
     check_keys(found, ("globalOpts", "bundles"), (), what)
-    options = mapping(found.get("globalOpts") or {}, f"{what}: globalOpts")
-    check_keys(options, GLOBAL, IGNORED, f"{what}: globalOpts")
+    options = mapping(found.get("globalOpts") or {}, f"{what}: globalOpts", IGNORED)
+    check_keys(options, GLOBAL, (), f"{what}: globalOpts")
     bundles = found.get("bundles") or []
     if not isinstance(bundles, list):
         raise InvalidInput(f"{what}: bundles is not a list", "write one '- {name: …}' for each bundle")
     named = [mapping(each, f"{what}: bundles[{at}]") for at, each in enumerate(bundles)]
-    return {key: value for key, value in options.items() if key in GLOBAL}, commands_of_bundles(named, what)
+    return options, commands_of_bundles(named, what)
 
 
 def _of_serialized(variables: Mapping[str, str]) -> tuple[Options, FuseCommands]:
@@ -172,11 +188,17 @@ def renamed(options: Options, names: Mapping[str, str], what: str) -> Options:
     return {names[key]: value for key, value in options.items()}
 
 
-def mapping(value: Any, what: str) -> Options:
-    """The value as a mapping of texts. Raises InvalidInput if it is something else."""
-    if not isinstance(value, dict) or any(not isinstance(each, str) for each in value.values()):
+def mapping(value: Any, what: str, ignored: Iterable[str] = ()) -> Options:
+    """The value as a mapping of texts, without what is ignored. Raises InvalidInput if it is something else."""
+    kept = {key: each for key, each in value.items() if key not in ignored} if isinstance(value, dict) else None
+    if kept is None or any(not isinstance(each, str) for each in kept.values()):
         raise InvalidInput(f"{what}: not a mapping of names to values", "write it as NAME: VALUE")
-    return value
+    return kept
+
+
+def label_of(text: str) -> str:
+    """The name of a label: Datamon's labels may contain spaces, as those in its guide do."""
+    return "-".join(text.split())
 
 
 def check_keys(found: Iterable[str], known: Iterable[str], ignored: Sequence[str], what: str) -> None:
@@ -213,7 +235,7 @@ def _source(bundle: Options, where: str) -> MountCommand:
     label, id_ = bundle.get("srcLabel"), bundle.get("srcBundle")
     if bool(label) == bool(id_):
         raise InvalidInput(f"{where}: not exactly one of srcLabel and srcBundle", "set one of them")
-    which = ("--label", label) if label else ("--bundle", id_)
+    which = ("--label", label_of(label)) if label else ("--bundle", id_)
     words = ("bundle", "mount", "--stream", "--repo", repo, *map(str, which), "--mount", path)
     return MountCommand(words, Path(path))
 
@@ -223,7 +245,9 @@ def _destination(bundle: Options, where: str) -> UploadCommand:
     message, label = required(bundle, "destMessage", where), bundle.get("destLabel")
     words = ("bundle", "upload", "--path", path, "--message", message, "--repo", repo)
     id_file = bundle.get("destBundleID")
-    return UploadCommand((*words, *(("--label", label) if label else ())), repo, Path(id_file) if id_file else None)
+    return UploadCommand(
+        (*words, *(("--label", label_of(label)) if label else ())), repo, Path(id_file) if id_file else None
+    )
 
 
 def required(bundle: Options, key: str, where: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Final
 
@@ -15,6 +15,8 @@ from sheaf.sidecar.coordination import write_whole
 
 __all__ = ["upload_checks", "upload_of"]
 
+_SHOWN: Final = 5  # each one has a line of its own before
+_SKIPPED: Final = re.compile(r"skipped (.*): ")
 _UPLOADED: Final = re.compile(r"(?:Uploaded|Unchanged) bundle id:(\w+)")
 
 
@@ -28,20 +30,25 @@ def upload_checks(uploads: Iterable[UploadCommand], program: Sequence[str]) -> I
         yield Command(f"repo {repo}", (*program, "repo", "get", "--repo", repo), is_quiet=True)
 
 
-def upload_of(upload: UploadCommand, program: Sequence[str], bundles: list[str]) -> Command:
-    """The command of an upload. ``bundles`` is given the id of what it has committed."""
-    return Command(_name(upload), (*program, *upload.words), partial(_uploaded, upload, bundles))
+def upload_of(
+    upload: UploadCommand, program: Sequence[str], bundles: list[str], report: Callable[[str], None]
+) -> Command:
+    """The command of an upload. ``bundles`` is given the id of what it has committed, ``report`` what that lacks."""
+    return Command(_name(upload), (*program, *upload.words), partial(_uploaded, upload, bundles, report))
 
 
 def _name(upload: UploadCommand) -> str:
     return f"upload {value_of(upload.words, '--path')}"
 
 
-def _uploaded(upload: UploadCommand, bundles: list[str], child: Child) -> None:
+def _uploaded(upload: UploadCommand, bundles: list[str], report: Callable[[str], None], child: Child) -> None:
     found = [match[1] for line in child.lines if (match := _UPLOADED.match(line))]
     if not found:
         raise Unavailable(f"{child.name}: it has printed no bundle id", "see the log of the sidecar")
     bundles.append(found[-1])
+    if skipped := [match[1] for line in child.complaints if (match := _SKIPPED.match(line))]:
+        shown = ", ".join(skipped[-_SHOWN:]) + (", …" if len(skipped) > _SHOWN else "")
+        report(f"sidecar: {child.name}: bundle {found[-1]} lacks what was skipped: {shown}")
     if upload.id_file is None:
         return
     try:

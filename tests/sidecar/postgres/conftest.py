@@ -38,7 +38,7 @@ while :; do sleep 0.02; done
 """,
     "pg_isready": '[ -e "$3/up" ] || exit 2',
     "pg_controldata": 'echo "pg_control version number: 1300"; echo "Database cluster state:   $(cat "$1/global/pg_control")"',
-    "psql": 'case "$*" in *" -o "*) printf "app\\0template1\\0" >"$(echo "$*" | sed "s/.* -o \\([^ ]*\\).*/\\1/")" ;; esac',
+    "psql": 'case "$*" in *" -o "*) printf "uapp\\0utemplate1\\0" >"$(echo "$*" | sed "s/.* -o \\([^ ]*\\).*/\\1/")" ;; esac',
     "pg_dump": 'for word; do case $word in --file=*) mkdir "${word#*=}"; echo x >"${word#*=}/toc.dat" ;; esac; done',
     "pg_dumpall": 'for word; do case $word in --file=*) echo "CREATE ROLE postgres;" >"${word#*=}" ;; esac; done',
     "pg_restore": "",

@@ -134,7 +134,8 @@ def test_where_the_data_is_can_be_said_for_all_databases(variables: dict[str, st
 @pytest.mark.parametrize(
     ("variables", "flags", "message"),
     [
-        ({}, {}, "sidecar: no parameters"),
+        ({"SIDECAR_CONFIG": "database: {Name: x, nAME: y}\n"}, {}, "SIDECAR_CONFIG: database: name is set twice"),
+        ({"SIDECAR_CONFIG": "database: {srcLabel: x}\n"}, {}, "database db: srcRepo is missing"),
         ({}, {"destRepo": "r"}, "database db: destMessage is missing"),
         ({}, {"destMessage": "m"}, "database db: destRepo is missing"),
         ({}, {"destLabel": "m"}, "database db: destRepo is missing"),
@@ -189,3 +190,84 @@ def test_the_id_is_that_of_the_only_saved_database(tmp_path: Path) -> None:
     assert only.upload.id_file == tmp_path / "id"
     with pytest.raises(SheafError, match="0 databases are saved"):
         _read({}, {"srcRepo": "r"}, id_file=tmp_path / "id", coordPoint=tmp_path)
+
+
+def test_no_parameters_are_a_blank_database_that_is_not_saved() -> None:
+    found = _read({})
+    (only,) = found.databases
+    assert (only.name, only.port, only.owner, only.source, only.upload) == ("db", 5432, "postgres", (), None)
+    assert only.data == Path("/pg_stage/db")
+
+
+def test_the_default_file_counts_if_it_is_there(tmp_path: Path) -> None:
+    assert Given({}, {}).default_file == Path("/config/pgparams.yaml")
+    (tmp_path / "pgparams.yaml").write_text("database: {name: of the file}\n")
+    variables = {"SIDECAR_DATABASE_NAME": "of the environment", "SIDECAR_DATABASE_PGPORT": "7"}
+    found = read_postgres_parameters(Given(variables, {}, default_file=tmp_path / "pgparams.yaml"), {})
+    (only,) = found.databases
+    assert (only.name, only.port) == ("of the file", 7)
+
+
+@pytest.mark.parametrize("given", ["conf/pgparams.yaml", "pgparams.yaml", "pgparams.yaml\n", "./pgparams.yaml"])
+def test_a_file_may_be_named_from_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    (tmp_path / "conf").mkdir()
+    for folder in (tmp_path, tmp_path / "conf"):
+        (folder / "pgparams.yaml").write_text("database: {name: x}\n")
+    monkeypatch.chdir(tmp_path)
+    assert _read({"SIDECAR_CONFIG": given}).databases[0].name == "x"
+
+
+def test_the_case_of_keys_in_yaml_does_not_matter(tmp_path: Path) -> None:
+    text = SECOND_GENERATION.format(coord=tmp_path / "coord")
+    plain = _read({"SIDECAR_CONFIG": text})
+    shouted = "\n".join(
+        f"{key.upper() if at % 2 else key.lower()}:{value}"
+        for at, (key, _, value) in enumerate(line.partition(":") for line in text.strip().splitlines())
+    )
+    found = _read({"SIDECAR_CONFIG": shouted})
+    assert (found.databases, found.behaviour) == (plain.databases, plain.behaviour)
+    assert _claimed(found, tmp_path / "coord") == ["db1"]
+
+
+@pytest.mark.parametrize("key", ["destMessage", "destLabel", "destBundleID"])
+@pytest.mark.parametrize("form", ["yaml", "environment"])
+def test_without_a_repo_nothing_is_saved_whatever_else_datamons_forms_say(key: str, form: str) -> None:
+    variables = {
+        "yaml": {"SIDECAR_CONFIG": f"database: {{{key}: x}}\n"},
+        "environment": {f"SIDECAR_DATABASE_{key.upper()}": "x"},
+    }
+    assert _read(variables[form]).databases[0].upload is None
+
+
+@pytest.mark.parametrize(
+    ("variables", "flags", "stays_for"),
+    [
+        ({"SIDECAR_CONFIG": "globalOpts: {sleepInsteadOfExit: true}\n"}, {}, 600),
+        ({"SIDECAR_GLOBALOPTS_SLEEPINSTEADOFEXIT": "true"}, {}, 600),
+        ({"SIDECAR_CONFIG": "globalOpts: {sleepInsteadOfExit: true, sleepTimeout: 5}\n"}, {}, 5),
+        ({}, {"sleepInsteadOfExit": "true"}, 0),
+        ({"dm_pg_opts": ";:S", "dm_pg_db_a": ";:p:1;r:r;m:m"}, {}, 0),
+    ],
+)
+def test_datamons_second_generation_stays_for_ten_minutes(
+    variables: dict[str, str], flags: dict[str, str], stays_for: float
+) -> None:
+    behaviour = read_postgres_parameters(Given(variables, flags), {}).behaviour
+    assert (behaviour.stays, behaviour.stay_s) == (True, stays_for)
+
+
+def test_the_labels_of_datamons_guide_have_spaces() -> None:
+    yaml = "database: {srcRepo: r, srcLabel: my desired point, destRepo: r, destMessage: m, destLabel: write only example}\n"
+    (only,) = _read({"SIDECAR_CONFIG": yaml}).databases
+    assert only.source[-2:] == ("--label", "my-desired-point")
+    assert only.upload is not None
+    assert only.upload.words[-2:] == ("--label", "write-only-example")
+
+
+def test_the_coordination_folder_has_the_variable_of_datamons_guide_too(tmp_path: Path) -> None:
+    guide = {"SIDECAR_GLOBALOPTS_COORD_POINT": str(tmp_path / "guide")}
+    assert _claimed(_read(guide), tmp_path) == ["guide/db"]
+    script = {**guide, "SIDECAR_GLOBALOPTS_COORDPOINT": str(tmp_path / "script")}
+    assert "script/db" in _claimed(_read(script), tmp_path)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import shutil
 import signal
+import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +15,14 @@ from typing import Any
 
 import pytest
 from tests.sidecar.conftest import wait_for
-from tests.sidecar.postgres.conftest import FakePostgres
+from tests.sidecar.postgres.conftest import FAKES, FakePostgres
 
 from sheaf.errors import InvalidInput, NotFound, Refused, SheafError, Unavailable
-from sheaf.sidecar.children import Children
+from sheaf.sidecar.children import Account, Children
 from sheaf.sidecar.command_lines import UploadCommand
 from sheaf.sidecar.postgres import dump
-from sheaf.sidecar.postgres.data_directory import ensure_without_tablespaces
+from sheaf.sidecar.postgres.archive import unpack
+from sheaf.sidecar.postgres.data_directory import ensure_without_tablespaces, write_owned
 from sheaf.sidecar.postgres.database_parameters import Database
 from sheaf.sidecar.postgres.postgres_sidecar import PostgresSidecar
 from sheaf.sidecar.postgres.programs import find_programs
@@ -149,7 +153,7 @@ def test_an_older_dump_is_restored_before_the_server_answers(tmp_path: Path, wor
     it = world(_database(tmp_path, **SOURCED))
     it.start()
     steps = [name for name in it.ran if name != "pg_isready"]
-    restored = ["psql", "psql", "pg_restore", "pg_restore", "vacuumdb"]
+    restored = ["psql", "psql", "psql", "pg_restore", "pg_restore", "psql", "vacuumdb"]
     assert steps[1:] == ["initdb", "postgres", *restored, "postgres"]  # after the question for the version
     assert not (tmp_path / "data/db.source").exists()
     it.save()
@@ -276,9 +280,11 @@ def test_a_full_disk_does_not_keep_other_databases_from_being_saved(
     full = _database(tmp_path, "one", saves_dump=True)
     it = world(full, _database(tmp_path, "two"))
     it.start()
-    full.dump.mkdir()
-    (full.dump / "PG_VERSION").symlink_to("/dev/full")
-    monkeypatch.setattr(dump, "create_empty", lambda folder, account: folder.mkdir(exist_ok=True))
+
+    def fill(path: Path, *_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(dump, "write_owned", fill)
     with pytest.raises(Unavailable, match="No space left on device"):
         it.save()
     assert len(it.sidecar.bundles) == 1
@@ -330,3 +336,214 @@ def test_programs_are_found_in_a_folder_that_has_all_of_them(tmp_path: Path, ins
     (installation.bin_dir / "psql").unlink()
     with pytest.raises(NotFound, match="does not contain all programs of PostgreSQL"):
         find_programs(installation.bin_dir, {})
+
+
+def _archive(tmp_path: Path, version: str = "15.2", prefix: str = "", **members: str) -> None:
+    """A bundle of Datamon's first generation; ``members``: symbolic links by name."""
+    folder = tmp_path / "source"
+    (folder / "meta").mkdir(parents=True)
+    (folder / "meta/pg_version").write_text(f"{version}\n")
+    (folder / "data").mkdir()
+    with tarfile.open(folder / "data/backup.tar.gz", "w") as tar:  # a plain tar file despite its name
+        for name, text in (("global/pg_control", "in production\n"), ("PG_VERSION", "15\n"), ("base/1/1", "rows")):
+            member = tarfile.TarInfo(f"{prefix}{name}")
+            member.size = len(text)
+            tar.addfile(member, io.BytesIO(text.encode()))
+        for name, target in members.items():
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = tarfile.SYMTYPE, target
+            tar.addfile(link)
+
+
+@pytest.mark.parametrize("prefix", ["", "./", "db1/"])
+def test_a_tar_file_of_datamons_first_generation_becomes_a_data_directory(
+    tmp_path: Path, world: Make, prefix: str
+) -> None:
+    _archive(tmp_path, prefix=prefix)
+    it = world(_database(tmp_path, **SOURCED))
+    it.start()
+    data = tmp_path / "data/db"
+    assert (data / "base/1/1").read_text() == "rows"
+    assert (data / "pg_notify").is_dir()
+    assert not (tmp_path / "data/db.source").exists()
+    assert "initdb" not in it.ran
+
+
+def test_a_tar_file_of_another_version_is_refused(tmp_path: Path, world: Make) -> None:
+    _archive(tmp_path, "11.5")
+    with pytest.raises(Refused, match="it is of PostgreSQL 11, and the server here is 15"):
+        world(_database(tmp_path, **SOURCED)).start()
+
+
+def test_a_tar_file_that_leads_elsewhere_is_refused(tmp_path: Path, world: Make) -> None:
+    _archive(tmp_path, pg_wal=str(tmp_path))
+    with pytest.raises(Unavailable, match="'pg_wal' is neither a file nor a folder"):
+        world(_database(tmp_path, **SOURCED)).start()
+
+
+@pytest.mark.parametrize("name", ["../outside", "/tmp/../outside", "a/../../outside"])
+def test_a_tar_file_that_names_a_file_outside_is_refused(tmp_path: Path, name: str) -> None:
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        tar.addfile(tarfile.TarInfo(name))
+    with pytest.raises(InvalidInput, match="is outside of its folder"):
+        unpack(tmp_path / "x.tar", tmp_path / "new")
+    assert not (tmp_path / "outside").exists()
+
+
+def test_a_file_that_is_not_a_tar_file_is_said(tmp_path: Path) -> None:
+    (tmp_path / "x.tar").write_text("not one")
+    with pytest.raises(InvalidInput, match=r"x\.tar: it can't be unpacked"):
+        unpack(tmp_path / "x.tar", tmp_path / "new")
+
+
+@pytest.mark.parametrize("name", ["PG_VERSION", "global", "pg_logical", "pg_wal", "base/1/1", "postmaster.pid"])
+def test_a_link_in_a_bundle_makes_nothing_outside_be_read_written_or_removed(
+    tmp_path: Path, world: Make, name: str
+) -> None:
+    _source(tmp_path)
+    (tmp_path / "source/base/1").mkdir(parents=True)
+    outside = tmp_path / "outside"
+    (outside / "kept").mkdir(parents=True)
+    (outside / "kept/file").write_text("15\n")
+    before = sorted((str(path), path.stat().st_mtime_ns, path.stat().st_uid) for path in outside.rglob("*"))
+    place = tmp_path / "source" / name
+    is_folder = name in ("global", "pg_logical", "pg_wal")
+    if place.is_dir():
+        shutil.move(place, outside / "moved")
+        before = sorted((str(path), path.stat().st_mtime_ns, path.stat().st_uid) for path in outside.rglob("*"))
+        place.symlink_to(outside / "moved")
+    else:
+        place.unlink(missing_ok=True)
+        place.symlink_to(outside / ("kept" if is_folder else "kept/file"))
+    it = world(_database(tmp_path, **SOURCED))
+    with pytest.raises(Refused, match=f"{name}: a database must not contain symbolic links"):
+        it.start()
+    it.end()
+    assert before == sorted((str(path), path.stat().st_mtime_ns, path.stat().st_uid) for path in outside.rglob("*"))
+
+
+def test_a_link_in_a_dump_is_refused_too(tmp_path: Path, world: Make) -> None:
+    _source(tmp_path, form="dump")
+    (tmp_path / "source/roles.sql").unlink()
+    (tmp_path / "source/roles.sql").symlink_to("/etc/passwd")
+    with pytest.raises(Refused, match=r"roles\.sql: a database must not contain symbolic links"):
+        world(_database(tmp_path, **SOURCED)).start()
+
+
+def test_tablespaces_in_a_bundle_are_refused_by_name(tmp_path: Path, world: Make) -> None:
+    _source(tmp_path)
+    (tmp_path / "source/pg_tblspc").mkdir()
+    (tmp_path / "source/pg_tblspc/16384").symlink_to(tmp_path)
+    with pytest.raises(Refused, match="it has tablespaces"):
+        world(_database(tmp_path, **SOURCED)).start()
+
+
+def test_a_tablespace_is_noticed_when_it_is_created(tmp_path: Path, world: Make) -> None:
+    it = world(_database(tmp_path))
+    it.start()
+    it.sidecar.watch()
+    (tmp_path / "data/db/pg_tblspc/16384").symlink_to(tmp_path)
+    with pytest.raises(Refused, match="it has tablespaces"):
+        it.sidecar.watch()
+
+
+@pytest.mark.parametrize("others", [{"saves_dump": True}, {"upload": None}], ids=["dump", "not saved"])
+def test_a_tablespace_is_no_problem_for_a_dump_or_if_nothing_is_saved(
+    tmp_path: Path, world: Make, others: dict[str, Any]
+) -> None:
+    it = world(_database(tmp_path, **others))
+    it.start()
+    (tmp_path / "data/db/pg_tblspc/16384").symlink_to(tmp_path)
+    it.sidecar.watch()
+
+
+def test_a_vacuum_that_empties_unlogged_tables_keeps_the_label_from_being_set(
+    tmp_path: Path, world: Make, installation: FakePostgres
+) -> None:
+    assert installation.bin_dir is not None
+    kill = 'while [ "$1" != -h ]; do shift; done; kill -9 "$(cat "$2/up")"; rm "$2/up"; exit 1'
+    (installation.bin_dir / "vacuumdb").write_text(f"#!/bin/sh\n{kill}\n")
+    it = world(_database(tmp_path))
+    it.start()
+    (tmp_path / "data/db/base/5").mkdir(parents=True)
+    (tmp_path / "data/db/base/5/16384_init").touch()
+    with pytest.raises(Unavailable, match="it was not shut down cleanly, so the label was not set"):
+        it.save()
+    assert "--branch unfinished" in it.calls[-1]
+
+
+def test_only_the_private_server_archives_and_replicates_nothing_and_quotes_no_statements(
+    tmp_path: Path, world: Make
+) -> None:
+    it = world(_database(tmp_path, saves_dump=True))
+    it.start()
+    it.save()
+    servers = [line for line in (tmp_path / "ran").read_text().splitlines() if line.startswith("postgres -D")]
+    private, served, saved = servers
+    for each in (private, saved):
+        for setting in ("archive_mode=off", "max_logical_replication_workers=0", "log_min_error_statement=panic"):
+            assert f"-c {setting}" in each
+    assert "archive_mode" not in served
+
+
+def test_statements_of_a_failed_restore_are_not_in_the_log(
+    tmp_path: Path, world: Make, installation: FakePostgres, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert installation.bin_dir is not None
+    said = "pg_restore: error: it is broken\nCommand was: CREATE USER MAPPING (password 'secret')\n"
+    (installation.bin_dir / "pg_restore").write_text(f"#!/bin/sh\ncat >&2 <<E\n{said}E\nexit 1\n")
+    _source(tmp_path, "12", "dump")
+    it = world(_database(tmp_path, **SOURCED))
+    with pytest.raises(Unavailable, match=r"pg_restore of postgres db: pg_restore: error: it is broken"):
+        it.start()
+    it.end()
+    assert "secret" not in capfd.readouterr().out
+
+
+def _name(installation: FakePostgres, listed: str) -> None:
+    """Let the server have a database of this name."""
+    assert installation.bin_dir is not None
+    psql = FAKES["psql"].replace("uapp\\0", f"{listed}\\0")
+    assert psql != FAKES["psql"]
+    (installation.bin_dir / "psql").write_text(f"#!/bin/sh\n{psql}\n")
+
+
+def test_names_are_the_bytes_that_the_server_has(tmp_path: Path, world: Make, installation: FakePostgres) -> None:
+    _name(installation, "ocaf\\351")
+    it = world(_database(tmp_path, saves_dump=True))
+    it.start()
+    it.save()
+    assert (tmp_path / "data/db.dump/databases/caf%E9/toc.dat").exists()
+    assert b"dbname='caf\xe9'" in (tmp_path / "ran").read_bytes()
+
+
+def test_a_name_with_which_no_dump_can_be_restored_is_refused(
+    tmp_path: Path, world: Make, installation: FakePostgres
+) -> None:
+    _name(installation, "ucaf\\351")
+    it = world(_database(tmp_path, saves_dump=True))
+    it.start()
+    with pytest.raises(Refused, match=r"database caf\\xe9: its name is not UTF-8"):
+        it.save()
+    assert it.sidecar.bundles == []
+
+
+@pytest.mark.parametrize("owner", ["postgres", "dbuser"])
+def test_a_blank_database_has_the_owner_and_postgres_as_superusers(tmp_path: Path, world: Make, owner: str) -> None:
+    it = world(_database(tmp_path, owner=owner))
+    it.start()
+    created = [line for line in (tmp_path / "ran").read_text().splitlines() if "CREATE ROLE postgres SUPERUSER" in line]
+    assert len(created) == (owner != "postgres")
+
+
+def test_a_database_that_will_not_be_saved_is_said(tmp_path: Path, world: Make) -> None:
+    it = world(_database(tmp_path, upload=None))
+    it.start()
+    assert it.said == ["sidecar: database db: it will not be saved, since no repo is given"]
+
+
+def test_a_link_where_a_file_is_written_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("kept")
+    (tmp_path / "link").symlink_to(tmp_path / "kept")
+    write_owned(tmp_path / "link", b"new", Account(None, None, {}))
+    assert ((tmp_path / "kept").read_text(), (tmp_path / "link").read_text()) == ("kept", "new")

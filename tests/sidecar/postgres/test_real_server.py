@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -173,3 +174,72 @@ def test_a_port_in_use_is_said_before_the_application_starts(postgres: PostgresP
         sidecar = postgres.sidecar(*_saves())
         assert sidecar.end() == 8
     assert f"error: postgres db: port {postgres.port} of 127.0.0.1 is in use" in sidecar.err
+
+
+def test_a_dump_has_names_and_rows_of_all_encodings(postgres: PostgresPod) -> None:
+    """A name is stored as the bytes of the encoding of the database in which it was created."""
+    latin = "create database latin template template0 encoding 'LATIN1' lc_collate 'C' lc_ctype 'C'"
+    inside = (
+        "set client_encoding = 'UTF8'; create role \\\"rôle\\\" login",
+        "set client_encoding = 'UTF8'; create database \\\"née en latin\\\" "
+        "template template0 encoding 'LATIN1' lc_collate 'C' lc_ctype 'C' owner \\\"rôle\\\"",
+        "set client_encoding = 'UTF8'; create table t as select 'né'::text as a; comment on table t is 'clé'",
+        "set client_encoding = 'UTF8'; alter table t owner to \\\"rôle\\\"",
+    )
+    outside = "create database \\\"élan\\\" template template0 encoding 'LATIN1' lc_collate 'C' lc_ctype 'C'"
+    filled = "set client_encoding = 'UTF8'; create table u as select 'été'::text as a"
+
+    def client(database: str, *statements: str) -> str:
+        words = " ".join(f'-c "{each}"' for text in statements for each in text.split("; "))
+        return f'{postgres.psql} -d "{database}" {words}'
+
+    steps = [client("postgres", latin, outside), client("latin", *inside), client("élan", filled)]
+    sidecar = postgres.sidecar(*_saves("dump"), coord="first")
+    application = postgres.script(" && ".join(steps).replace("\\\\", "\\"), coord="first")
+    assert (application.end(), sidecar.end()) == (0, 0), application.err + sidecar.err
+    asked = [
+        client("latin", "set client_encoding = 'UTF8'; select a, obj_description('t'::regclass) from t"),
+        client("élan", "set client_encoding = 'UTF8'; select a from u"),
+        client("latin", "set client_encoding = 'UTF8'; select datname from pg_database where datname like 'n%'"),
+        client("latin", "set client_encoding = 'UTF8'; select tableowner from pg_tables where tablename = 't'"),
+    ]
+    source = ["--source-repo", "dbs", "--source-label", "one"]
+    sidecar = postgres.sidecar(*source, *_saves("dump", "two"), coord="second")
+    application = postgres.script(" && ".join(asked), coord="second")
+    assert (application.end(), sidecar.end()) == (0, 0), application.err + sidecar.err
+    assert application.out.splitlines()[:-1] == ["né|clé", "été", "née en latin", "rôle"]
+    first, second = (postgres.store.repo("dbs").bundle(f"label:{label}") for label in ("one", "two"))
+    assert [entry.path for entry in first.ls("databases")] == [entry.path for entry in second.ls("databases")]
+
+
+def test_a_tablespace_ends_the_program_before_hours_of_work_are_lost(postgres: PostgresPod) -> None:
+    place = postgres.data / "tablespace"
+    place.mkdir(mode=0o777)
+    place.chmod(0o777)
+    if os.geteuid() == 0:
+        shutil.chown(place, "postgres")
+    sidecar = postgres.sidecar(*_saves())
+    create = f"{postgres.psql} {_sql(f'create tablespace ts location {chr(39)}{place}{chr(39)}')}"
+    application = postgres.script(f"{create}; while :; do sleep 0.1; done")
+    assert (application.end(), sidecar.end()) == (125, 5), sidecar.err
+    assert "it has tablespaces, whose files are elsewhere" in application.err
+
+
+def test_a_blank_database_has_its_owner_and_postgres(postgres: PostgresPod) -> None:
+    asked = "select rolname from pg_roles where rolsuper order by 1"
+    assert _serve(postgres, asked, "--owner", "dbuser", coord="first") == ["dbuser", "postgres"]
+
+
+def test_data_files_in_a_tar_file_of_datamon_are_restored(postgres: PostgresPod) -> None:
+    _serve(postgres, CREATE, *_saves(), coord="first")
+    repo = postgres.store.repo("dbs")
+    raw, bundle = postgres.data / "raw", postgres.data / "bundle"
+    repo.bundle("label:one").download(raw)
+    for folder in ("meta", "data"):
+        (bundle / folder).mkdir(parents=True)
+    (bundle / "meta/pg_version").write_text(f"{(raw / 'PG_VERSION').read_text().strip()}.5\n")
+    with tarfile.open(bundle / "data/backup.tar.gz", "w") as tar:
+        tar.add(raw, ".")
+    repo.upload(bundle, message="by Datamon", label="tar")
+    source = ["--source-repo", "dbs", "--source-label", "tar"]
+    assert _serve(postgres, ASK, *source, coord="second") == ["1000|1000", "bob", "5MB"]

@@ -92,7 +92,7 @@ def fuse(
     )
 
     def served(children: sidecar.Children) -> Sidecar:
-        return sidecar.FuseSidecar(read.commands, _program(app), children, read.cache_bytes)
+        return sidecar.FuseSidecar(read.commands, _program(app), children, read.cache_bytes, app.note)
 
     return _serve(app, served, read.folder, read.behaviour)
 

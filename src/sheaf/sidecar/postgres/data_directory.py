@@ -13,17 +13,22 @@ from sheaf.errors import InvalidInput, Refused
 from sheaf.sidecar.children import Account
 
 __all__ = [
+    "ARCHIVE",
     "DATABASES",
     "ROLES",
     "VERSION",
     "create_empty",
+    "ensure_without_links",
     "ensure_without_tablespaces",
     "form_of",
+    "has_unlogged_tables",
     "own",
     "own_all",
     "prepare",
     "remove",
     "version_of",
+    "within_archive",
+    "write_owned",
 ]
 
 VERSION: Final = "PG_VERSION"
@@ -31,6 +36,9 @@ ROLES: Final = "roles.sql"
 DATABASES: Final = "databases"
 _CONTROL: Final = "global/pg_control"
 _OF_DATAMON: Final = "pg_version"
+#: What bundles of Datamon's first generation contain: the version with its minor number, and a tar file.
+_OF_ARCHIVE: Final = "meta/pg_version"
+ARCHIVE: Final = "data/backup.tar.gz"
 _PRIVATE: Final = 0o700
 _TABLESPACES: Final = "pg_tblspc"
 #: Folders that a server needs although they may be empty: Datamon's bundles do not contain empty folders.
@@ -43,9 +51,11 @@ _STALE: Final = ("postmaster.pid", "postmaster.opts")
 
 
 def form_of(folder: Path) -> str:
-    """``raw`` or ``dump``. Raises InvalidInput for anything else."""
+    """``raw``, ``dump``, or ``archive`` for a tar file of data files. Raises InvalidInput for anything else."""
     if (folder / _CONTROL).is_file():
         return "raw"
+    if (folder / ARCHIVE).is_file():
+        return "archive"
     if (folder / ROLES).is_file() and (folder / DATABASES).is_dir():
         return "dump"
     message = f"the bundle is not a database: it has neither {_CONTROL} nor {ROLES}"
@@ -54,7 +64,7 @@ def form_of(folder: Path) -> str:
 
 def version_of(folder: Path) -> int:
     """The major version that the files are of. Raises InvalidInput."""
-    for name in (VERSION, _OF_DATAMON):
+    for name in (VERSION, _OF_DATAMON, _OF_ARCHIVE):
         with suppress(OSError):
             if match := re.match(r"\s*(\d+)", (folder / name).read_text(encoding="ascii", errors="replace")):
                 return int(match[1])
@@ -92,13 +102,45 @@ def prepare(source: Path, data: Path, account: Account) -> None:
     own_all(data, account)
 
 
+def within_archive(folder: Path) -> Path:
+    """The data directory in an unpacked tar file: the folder itself, or the only one in it. Raises InvalidInput."""
+    for found in (folder, *sorted(folder.iterdir())):
+        if (found / _CONTROL).is_file():
+            return found
+    raise InvalidInput(f"{ARCHIVE}: it is not a data directory: it has no {_CONTROL}", "name another bundle")
+
+
+def ensure_without_links(folder: Path) -> None:
+    """Raise Refused for a symbolic link: what it points to would be read or changed, and no bundle would have it."""
+    ensure_without_tablespaces(folder)
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(parent, name)
+            if path.is_symlink():
+                hint = "replace the link with what it points to"
+                raise Refused(f"{path.relative_to(folder)}: a database must not contain symbolic links", hint)
+
+
 def ensure_without_tablespaces(data: Path) -> None:
     """Raise Refused if there are files outside of the data directory, which its bundle would lack."""
     folder = data / _TABLESPACES
-    if folder.is_dir() and any(folder.iterdir()):
+    if folder.is_dir() and not folder.is_symlink() and any(path.is_symlink() for path in folder.iterdir()):
         raise Refused(
             f"{data}: it has tablespaces, whose files are elsewhere", "save it as a dump (--form dump), without them"
         )
+
+
+def has_unlogged_tables(data: Path) -> bool:
+    """Whether there are tables that a recovery empties."""
+    return any(data.glob("base/*/*_init"))
+
+
+def write_owned(path: Path, contents: bytes, account: Account) -> None:
+    """Write a file for the server's account, in a folder that the account may write: a link there is not followed."""
+    path.unlink(missing_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+        stream.write(contents)
+    own(path, account)
 
 
 def own(path: Path, account: Account) -> None:

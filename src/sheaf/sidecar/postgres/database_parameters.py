@@ -21,6 +21,7 @@ from sheaf.sidecar.parameters import (
     coordination_folder_of,
     environment_options,
     flag_of,
+    label_of,
     load_yaml,
     mapping,
     parse_options,
@@ -54,12 +55,12 @@ _SHORT_DATABASE: Final = {
 }
 _OPTIONS_VARIABLE: Final = "dm_pg_opts"
 _DATABASE_VARIABLE: Final = "dm_pg_db_"
-_DEFAULT_FILE: Final = Path("/config/pgparams.yaml")
 _DEFAULT_FOLDER: Final = "/pg_stage"
 _DEFAULT_NAME: Final = "db"
 _DEFAULT_OWNER: Final = "postgres"
 _DEFAULT_PORT: Final = "5432"
-_SECTIONS: Final = "globalOpts: and database:"
+_SECTIONS: Final = ("globalOpts", "database", "databases")
+_DEFAULT_SLEEP: Final = "600"  # Datamon's, for its own forms: -s stays until it is terminated
 _LARGEST_PORT: Final = 65_535
 
 Options = dict[str, str]
@@ -117,7 +118,8 @@ def read_postgres_parameters(given: Given, flags: Mapping[str, str]) -> Postgres
 
 def _read(given: Given, flags: Mapping[str, str]) -> PostgresParameters:
     options, described, has_folders = _described(given, flags)
-    values = {**environment_options(given.variables, _GLOBAL), **options, **given.flags}
+    default = {"sleepTimeout": _DEFAULT_SLEEP} if has_folders and "sleepInsteadOfExit" not in given.flags else {}
+    values = {**default, **environment_options(given.variables, _GLOBAL), **options, **given.flags}
     databases = tuple(_database(each, given.id_file) for each in described)
     _check(databases, given.id_file)
     top = coordination_folder_of(values)
@@ -129,15 +131,10 @@ def _read(given: Given, flags: Mapping[str, str]) -> PostgresParameters:
 def _described(given: Given, flags: Mapping[str, str]) -> tuple[Options, list[Options], bool]:
     """Global options, the databases in YAML's names, and whether each has a coordination folder of its own."""
     for what, value in _yaml(given):
-        return *_of_yaml(load_yaml(value, what, _SECTIONS), what, given.variables, flags), True
+        return *_of_yaml(load_yaml(value, what, "globalOpts: and database:"), what, given.variables, flags), True
     if _OPTIONS_VARIABLE in given.variables:
         return *_of_serialized(given.variables, flags), False
-    only = {**_of_environment(given.variables), **flags}
-    if not only:
-        raise InvalidInput(
-            "sidecar: no parameters", "pass --repo and --message, or set SIDECAR_CONFIG to a YAML file or to YAML"
-        )
-    return {}, [only], True
+    return {}, [_with_flags(_of_environment(given.variables), flags)], True
 
 
 def _yaml(given: Given) -> Iterator[tuple[str, str]]:
@@ -146,26 +143,27 @@ def _yaml(given: Given) -> Iterator[tuple[str, str]]:
         if value:
             yield what, value
             return
-    if _OPTIONS_VARIABLE not in given.variables and _DEFAULT_FILE.exists():
-        yield "parameters", str(_DEFAULT_FILE)
+    if _OPTIONS_VARIABLE not in given.variables and given.default_file.exists():
+        yield "parameters", str(given.default_file)
 
 
 def _of_yaml(
     found: Mapping[str, Any], what: str, variables: Mapping[str, str], flags: Mapping[str, str]
 ) -> tuple[Options, list[Options]]:
-    check_keys(found, ("globalOpts", "database", "databases"), (), what)
-    options = mapping(found.get("globalOpts") or {}, f"{what}: globalOpts")
-    check_keys(options, _GLOBAL, (*IGNORED, "cacheSize"), f"{what}: globalOpts")
-    kept = {key: value for key, value in options.items() if key in _GLOBAL}
+    found = _spelled(found, _SECTIONS, what)
+    check_keys(found, _SECTIONS, (), what)
+    ignored = (*IGNORED, "cacheSize")
+    kept = mapping(_spelled(found.get("globalOpts"), (*_GLOBAL, *ignored), what), f"{what}: globalOpts", ignored)
+    check_keys(kept, _GLOBAL, (), f"{what}: globalOpts")
     if "databases" not in found:
-        one = mapping(found.get("database") or {}, f"{what}: database")
-        return kept, [_known({**_of_environment(variables), **one, **flags}, f"{what}: database")]
+        one = _known(found.get("database"), f"{what}: database")
+        return kept, [_with_flags({**_of_environment(variables), **one}, flags)]
     several = found["databases"]
     if not isinstance(several, list) or not several or "database" in found:
         raise InvalidInput(f"{what}: databases is not a list", "write one '- {name: …}' for each database")
     before, after = _shared_of(what, variables, flags)
-    named = [(mapping(each, f"{what}: databases[{at}]"), f"{what}: databases[{at}]") for at, each in enumerate(several)]
-    return kept, [{**before, **_known(each, where), **after} for each, where in named]
+    named = [_known(each, f"{what}: databases[{at}]") for at, each in enumerate(several)]
+    return kept, [{**before, **each, **after} for each in named]
 
 
 def _shared_of(what: str, variables: Mapping[str, str], flags: Mapping[str, str]) -> tuple[Options, Options]:
@@ -177,14 +175,45 @@ def _shared_of(what: str, variables: Mapping[str, str], flags: Mapping[str, str]
     return {key: value for key, value in _of_environment(variables).items() if key in _SHARED}, dict(flags)
 
 
-def _known(options: Options, what: str) -> Options:
-    check_keys(options, _DATABASE, _IGNORED_OF_DATABASE, what)
-    return options
+def _known(given: Any, what: str) -> Options:
+    """The options of one database in YAML."""
+    ignored = _IGNORED_OF_DATABASE
+    options = mapping(_spelled(given, (*_DATABASE, *ignored), what), what, ignored)
+    check_keys(options, _DATABASE, (), what)
+    return _with_labels(options)
+
+
+def _spelled(given: Any, known: Iterable[str], what: str) -> Any:
+    """A mapping with its keys as they are spelled here: Datamon converts them to upper case."""
+    if given is None or not isinstance(given, dict):
+        return {} if given in (None, "") else given
+    names = {name.lower(): name for name in known}
+    found: dict[str, Any] = {}
+    for key, value in given.items():
+        name = names.get(str(key).lower(), str(key))
+        if name in found:
+            raise InvalidInput(f"{what}: {name} is set twice", "remove one of them")
+        found[name] = value
+    return found
+
+
+def _with_labels(options: Options) -> Options:
+    return {key: label_of(value) if key in ("srcLabel", "destLabel") else value for key, value in options.items()}
 
 
 def _of_environment(variables: Mapping[str, str]) -> Options:
     found = ((key, variables.get(f"SIDECAR_DATABASE_{key.upper()}")) for key in _DATABASE)
-    return {key: value for key, value in found if value is not None}
+    return _with_labels({key: value for key, value in found if value is not None})
+
+
+def _with_flags(options: Options, flags: Mapping[str, str]) -> Options:
+    """The options of the only database. Raises InvalidInput for a flag without effect, which YAML may have."""
+    merged = {**options, **flags}
+    for key in ("destLabel", "destMessage"):
+        if flags.get(key) and not merged.get("destRepo"):
+            where = f"database {merged.get('name') or _DEFAULT_NAME}"
+            raise InvalidInput(f"{where}: destRepo is missing", f"set destRepo, or leave {key} out")
+    return merged
 
 
 def _of_serialized(variables: Mapping[str, str], flags: Mapping[str, str]) -> tuple[Options, list[Options]]:
@@ -199,7 +228,8 @@ def _of_serialized(variables: Mapping[str, str], flags: Mapping[str, str]) -> tu
             required(database, "srcRepo", key)
             if not database.get("srcLabel") and not database.get("srcBundle"):
                 raise InvalidInput(f"{key}: not exactly one of srcLabel and srcBundle", "set sl or sb")
-        databases.append({"name": key.removeprefix(_DATABASE_VARIABLE), **before, **database, **after})
+        name = key.removeprefix(_DATABASE_VARIABLE)
+        databases.append({"name": name, **before, **_with_labels(database), **after})
     if not databases:
         raise InvalidInput(f"{_OPTIONS_VARIABLE}: no database", f"set {_DATABASE_VARIABLE}NAME for each of them")
     return options, databases
@@ -245,10 +275,7 @@ def _source(options: Options, where: str) -> tuple[str, ...]:
 
 
 def _upload(options: Options, path: Path, id_file: Path | None, where: str) -> UploadCommand | None:
-    if not options.get("destRepo"):
-        for key in ("destLabel", "destMessage", "destBundleID"):
-            if options.get(key):
-                raise InvalidInput(f"{where}: destRepo is missing", f"set destRepo, or leave {key} out")
+    if not options.get("destRepo"):  # as in Datamon, a message or a label alone does not save it
         return None
     repo, message, label = options["destRepo"], required(options, "destMessage", where), options.get("destLabel")
     words = ("bundle", "upload", "--path", str(path), "--message", message, "--repo", repo)
@@ -283,10 +310,10 @@ def _likely_folders(given: Given, flags: Mapping[str, str]) -> set[Path]:
     names = [flags.get("name") or given.variables.get("SIDECAR_DATABASE_NAME") or _DEFAULT_NAME]
     with suppress(SheafError, LookupError, TypeError, AttributeError):
         for what, value in _yaml(given):
-            found = load_yaml(value, what)
-            options = found.get("globalOpts") or {}
+            found = _spelled(load_yaml(value, what), _SECTIONS, what)
+            options = _spelled(found.get("globalOpts"), GLOBAL, what)
             described = found.get("databases") or [found.get("database")]
-            names = [str(each["name"]) for each in described]
+            names = [str(_spelled(each, _DATABASE, what)["name"]) for each in described]
         if not options and _OPTIONS_VARIABLE in given.variables:
             options, names = {"coordPoint": parse_options(given.variables[_OPTIONS_VARIABLE], "")["c"]}, ["."]
     values = {**environment_options(given.variables), **options, **given.flags}

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from sheaf.errors import Bug, Refused, Unavailable
 from sheaf.sidecar.children import Account, Children
 from sheaf.sidecar.command_queue import Command
+from sheaf.sidecar.postgres.archive import UNPACK
 from sheaf.sidecar.postgres.data_directory import (
+    ARCHIVE,
     create_empty,
+    ensure_without_links,
     ensure_without_tablespaces,
     form_of,
+    has_unlogged_tables,
     prepare,
     remove,
     version_of,
+    within_archive,
 )
 from sheaf.sidecar.postgres.database_parameters import Database
-from sheaf.sidecar.postgres.dump import check_superuser, restore_dump, write_dump
+from sheaf.sidecar.postgres.dump import check_superuser, create_superuser, restore_dump, write_dump
 from sheaf.sidecar.postgres.programs import Programs, find_programs, server_account
 from sheaf.sidecar.postgres.server import Server
 from sheaf.sidecar.postgres.steps import Steps, run_steps
 from sheaf.sidecar.uploads import upload_of
 
 __all__ = ["DatabaseService", "PostgresInstallation"]
+
+#: The superuser that programs expect, even if a blank database has another owner.
+_SUPERUSER: Final = "postgres"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +72,8 @@ class DatabaseService:
     def start(self) -> Steps:
         """Serve the database to the application."""
         database, account = self._database, self._installation.account()
+        if database.upload is None:
+            self._report(f"sidecar: database {database.name}: it will not be saved, since no repo is given")
         create_empty(database.data, account)
         form = ""
         if database.source:
@@ -69,6 +81,7 @@ class DatabaseService:
             words = ("bundle", "download", *database.source, "--destination", str(database.downloaded))
             command = Command(f"download of {database.name}", (*self._installation.program, *words))
             yield from run_steps(command, self._children)
+            ensure_without_links(database.downloaded)  # before anything in it is read, written or given away
             form = form_of(database.downloaded)
         major = version_of(database.downloaded) if form else None
         programs = self._installation.programs(major)
@@ -97,19 +110,36 @@ class DatabaseService:
         database = self._database
         if form == "raw":
             prepare(database.downloaded, database.data, server.account)
+        elif form == "archive":
+            yield from self._unpack(server)
         else:
             yield from server.initdb()
-        if form == "dump" or database.saves_dump:
+        needs_superuser = not form and database.owner != _SUPERUSER
+        if form == "dump" or database.saves_dump or needs_superuser:
             yield from server.start_private()
             yield from check_superuser(server)
             if form == "dump":
                 yield from restore_dump(server, database.downloaded)
+            if needs_superuser:
+                yield from create_superuser(server, _SUPERUSER)
             yield from server.stop()
 
+    def _unpack(self, server: Server) -> Steps:
+        """Give the server the data directory of a tar file."""
+        source = self._database.downloaded
+        unpacked = source / "unpacked"
+        words = [sys.executable, "-P", "-c", UNPACK, str(source / ARCHIVE), str(unpacked)]
+        yield from run_steps(Command(f"tar file of {self._database.name}", words), self._children)
+        prepare(within_archive(unpacked), self._database.data, server.account)
+        remove(source)
+
     def watch(self) -> None:
-        """Raise Unavailable if the server has ended."""
-        if self._server is not None:
-            self._server.ensure_alive()
+        """Raise Unavailable if the server has ended, and Refused if the database could not be saved any more."""
+        if self._server is None:
+            return
+        self._server.ensure_alive()
+        if self._database.upload is not None and not self._database.saves_dump:
+            ensure_without_tablespaces(self._database.data)
 
     def save(self, *, is_unfinished: bool) -> Steps:
         """Stop the server, and upload the database if that is wanted."""
@@ -121,18 +151,18 @@ class DatabaseService:
         was_killed = yield from self._recover(server)
         if upload is None:
             return
-        if (
-            is_unfinished or was_killed
-        ):  # a recovery has emptied unlogged tables, so that no reader may take it for the result
-            upload = upload.unfinished()
         if self._database.saves_dump:
             yield from server.start_private()
             yield from write_dump(server, self._database.dump)
             yield from server.stop()
         else:
-            ensure_without_tablespaces(self._database.data)
-            yield from self._vacuum(server)
-        yield from run_steps(upload_of(upload, self._installation.program, self.bundles), self._children)
+            ensure_without_links(self._database.data)
+            was_killed = (yield from self._vacuum(server)) or was_killed
+        if is_unfinished or was_killed:
+            # A recovery has emptied unlogged tables, so that no reader may take it for the result.
+            upload = upload.unfinished()
+        command = upload_of(upload, self._installation.program, self.bundles, self._report)
+        yield from run_steps(command, self._children)
         if was_killed and not is_unfinished:
             message = f"{server.name}: it was not shut down cleanly, so the label was not set"
             raise Unavailable(message, "see branch unfinished, or run it again")
@@ -147,15 +177,20 @@ class DatabaseService:
         server.ensure_clean()
         return True
 
-    def _vacuum(self, server: Server) -> Steps:
-        """Write now what a later vacuum would: each page would then change once more, and be stored once more."""
+    def _vacuum(self, server: Server) -> Generator[str, None, bool]:
+        """Write now what a later vacuum would: each page would then change once more, and be stored once more.
+
+        Returns whether that has emptied tables: all was in the files before, and is in the log if the server was killed,
+        such as by a full disk, but for unlogged tables.
+        """
         yield from server.start_private()
         try:
             yield from server.run_client("vacuumdb", ["--all", "--freeze", "--quiet", "--maintenance-db", "template1"])
         except Unavailable as error:  # such as another superuser's database: it is saved as it is
             self._report(f"sidecar: {error.message}; a later snapshot may cost more")
         yield from server.stop()
-        yield from self._recover(server)  # such as from a full disk: all was in the files before, and is in the log now
+        was_killed = yield from self._recover(server)
+        return was_killed and has_unlogged_tables(self._database.data)
 
     def interrupt(self) -> None:
         """Ask the server to end."""

@@ -48,7 +48,10 @@ class PostgresSidecar:
         """Whether every server answers. Raises SheafError."""
         is_checked = self._checks.look()
         are_started = [each.look() for each in self._work]
-        return is_checked and all(are_started)
+        if is_checked and all(are_started):
+            self.watch()  # one may have ended while others were being started
+            return True
+        return False
 
     def watch(self) -> None:
         """Raise Unavailable if a server has ended."""

@@ -16,7 +16,7 @@ from typing import Final
 from sheaf.errors import Unavailable
 from sheaf.sidecar.children import Account, Child, Children
 from sheaf.sidecar.command_queue import Command
-from sheaf.sidecar.postgres.data_directory import own, remove
+from sheaf.sidecar.postgres.data_directory import own, remove, write_owned
 from sheaf.sidecar.postgres.programs import Programs
 from sheaf.sidecar.postgres.steps import Steps, run_steps
 
@@ -29,7 +29,19 @@ _STATE: Final = "Database cluster state:"
 _CLEAN: Final = "shut down"
 _HAS_WAL_RECYCLE: Final = 12
 _PRIVATE_PORT: Final = 5432  # part of the name of its socket
-_HBA: Final = "local all all trust\n"
+_HBA: Final = b"local all all trust\n"
+#: What a server that only the sidecar uses must not do, by the first version that has the setting: send the log to an
+#: archive, change rows as a subscriber, or quote statements, which may contain passwords, in the sidecar's log.
+_PRIVATE: Final = {
+    "archive_mode=off": 0,
+    "max_logical_replication_workers=0": 10,
+    "log_statement=none": 0,
+    "log_duration=off": 0,
+    "log_min_duration_statement=-1": 0,
+    "log_min_error_statement=panic": 0,
+    "log_transaction_sample_rate=0": 12,
+    "log_statement_sample_rate=0": 13,
+}
 #: Roles and databases may have other values, with which nothing could be restored or would take too long.
 _SESSION: Final = " ".join(
     f"-c {name}" for name in ("default_transaction_read_only=off", "statement_timeout=0", "lock_timeout=0")
@@ -81,9 +93,9 @@ class Server:
     def start_private(self) -> Steps:
         """Start it so that only :meth:`run` reaches it, whatever its own rules of access are."""
         rules = self.scratch / "pg_hba.conf"
-        rules.write_text(_HBA, encoding="ascii")
-        own(rules, self.account)
+        write_owned(rules, _HBA, self.account)
         closed = [f"hba_file={rules}", "listen_addresses=", "unix_socket_permissions=0700"]
+        closed += [setting for setting, since in _PRIVATE.items() if self.programs.major >= since]
         yield from self._start(_PRIVATE_PORT, *(word for each in closed for word in ("-c", each)))
 
     def _start(self, port: int, *options: str) -> Steps:
@@ -153,17 +165,19 @@ class Server:
 
     def run(self, program: str, words: Sequence[str]) -> Steps:
         """Run one of its programs under its account."""
-        yield from self._run(program, words, self.account)
-
-    def _run(self, program: str, words: Sequence[str], account: Account) -> Steps:
-        command = Command(f"{program} of {self.name}", [self.programs[program], *words], is_quiet=True, account=account)
-        yield from run_steps(command, self._children)
+        command = [self.programs[program], *words]
+        named = Command(f"{program} of {self.name}", command, is_quiet=True, account=self.account)
+        yield from run_steps(named, self._children)
 
     def run_client(self, program: str, words: Sequence[str]) -> Steps:
-        """Run a program that connects to the private server as its superuser."""
+        """Run a program that connects to the private server as its superuser.
+
+        It shows no more than the reason of its failure: its other lines may quote statements with passwords.
+        """
         account = replace(self.account, environment={**self.account.environment, "PGOPTIONS": _SESSION})
-        place = ["-h", str(self.scratch), "-p", str(_PRIVATE_PORT), "-U", self.owner]
-        yield from self._run(program, [*place, *words], account)
+        command = [self.programs[program], "-h", str(self.scratch), "-p", str(_PRIVATE_PORT), "-U", self.owner, *words]
+        named = Command(f"{program} of {self.name}", command, is_quiet=True, is_secret=True, account=account)
+        yield from run_steps(named, self._children)
 
     def close(self) -> None:
         """Remove what it needed while it ran."""
