@@ -27,7 +27,7 @@ from sheaf.format.node_v1 import object_id
 from sheaf.model.entries import PlaceKind
 from sheaf.model.nodes import Pointer
 
-__all__ = ["ensure_not_condemned", "ensure_readable", "is_leaf_usable", "usable"]
+__all__ = ["ensure_not_condemned", "ensure_readable", "ensure_rows_not_condemned", "is_leaf_usable", "usable"]
 
 
 def usable(rows: pa.RecordBatch | pa.Table, opened: Open) -> npt.NDArray[np.bool_]:
@@ -78,17 +78,18 @@ def ensure_not_condemned(tree: Tree, path: str, opened: Open) -> None:
     if not opened.has_dead:
         return
     if path and (row := tree.row(path)) is not None:
-        _ensure_rows(row, opened)
+        ensure_rows_not_condemned(row, opened)
     dead = opened.dead_packs | {object_id(key) for key in opened.dead_objects}
     for node in nodes_below(tree.nodes, tree.root, path):
         if node.id in opened.dead_nodes:
             raise _condemned(node.prefix or path)
         # The pointer to a root does not list the packs.
         if not node.level and (node is tree.root or not dead.isdisjoint(pack for pack, _ in node.packs)):
-            _ensure_rows(between(tree.nodes.rows(node), path, recursive=True), opened)
+            ensure_rows_not_condemned(between(tree.nodes.rows(node), path, recursive=True), opened)
 
 
-def _ensure_rows(rows: pa.RecordBatch, opened: Open) -> None:
+def ensure_rows_not_condemned(rows: pa.RecordBatch, opened: Open) -> None:
+    """Raise Conflict if one of these rows needs a condemned object."""
     is_usable = _without(rows, opened.dead_packs, opened.dead_objects)
     if not is_usable.all():
         raise _condemned(entry_at(rows, int(np.flatnonzero(~is_usable)[0])).path)

@@ -19,7 +19,13 @@ from sheaf.engine.chunks.dedup import ChunkIndex, ListedSegments, merge_index
 from sheaf.engine.chunks.ingest import Ingest
 from sheaf.engine.chunks.pack_table import load_table
 from sheaf.engine.chunks.pack_writer import PackSink
-from sheaf.engine.commit.reuse import ensure_not_condemned, ensure_readable, is_leaf_usable, usable
+from sheaf.engine.commit.reuse import (
+    ensure_not_condemned,
+    ensure_readable,
+    ensure_rows_not_condemned,
+    is_leaf_usable,
+    usable,
+)
 from sheaf.engine.core import Core
 from sheaf.engine.log.record_log import Head, Log
 from sheaf.engine.manifest.node_store import Nodes, root_of
@@ -121,6 +127,10 @@ class StoreWriter:
     def ensure_not_condemned(self, tree: Tree, path: str = "") -> None:
         """Raise Conflict if an entry of a live bundle, or its whole tree (""), can't be reused unchanged."""
         ensure_not_condemned(tree, path, self._open)
+
+    def ensure_rows_not_condemned(self, rows: pa.RecordBatch) -> None:
+        """Raise Conflict if one of these rows of a live bundle can't be reused."""
+        ensure_rows_not_condemned(rows, self._open)
 
     def _trees(self, base: Tree | None) -> TreeWriter:
         self.sink.flush()
