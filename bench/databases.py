@@ -50,7 +50,7 @@ class _Bench:
 
     def snapshots(self) -> Iterator[tuple[str, int]]:
         """By the row of the table: the bytes that its snapshot has added to the store."""
-        self._sheaf("init")
+        self._sheaf("store", "init")
         self._sheaf("repo", "create", "--repo", "databases")
         for at, (step, statements) in enumerate(_STEPS.items()):
             before = _bytes_of(self._store)

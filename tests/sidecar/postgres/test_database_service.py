@@ -547,3 +547,14 @@ def test_a_link_where_a_file_is_written_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "kept")
     write_owned(tmp_path / "link", b"new", Account(None, None, {}))
     assert ((tmp_path / "kept").read_text(), (tmp_path / "link").read_text()) == ("kept", "new")
+
+
+def test_a_server_that_ends_before_the_vacuum_does_not_keep_data_files_from_being_saved(
+    tmp_path: Path, world: Make
+) -> None:
+    it = world(_database(tmp_path))
+    it.start()
+    (tmp_path / "data/db/broken").touch()  # no other server can start there
+    it.save()
+    assert it.sidecar.bundles == ["id1"]
+    assert it.said == ["sidecar: postgres db: the server has ended: it is broken; a later snapshot may cost more"]

@@ -183,8 +183,8 @@ class DatabaseService:
         Returns whether that has emptied tables: all was in the files before, and is in the log if the server was killed,
         such as by a full disk, but for unlogged tables.
         """
-        yield from server.start_private()
         try:
+            yield from server.start_private()
             yield from server.run_client("vacuumdb", ["--all", "--freeze", "--quiet", "--maintenance-db", "template1"])
         except Unavailable as error:  # such as another superuser's database: it is saved as it is
             self._report(f"sidecar: {error.message}; a later snapshot may cost more")
