@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.engine.merge_model import PATHS, Tree, merged_model, three_trees, valid
 
-from sheaf.engine.manifest.diff_entries import Difference, diff_entries
-from sheaf.engine.manifest.three_way import Outcome, Preference, is_alike, three_way
+from sheaf.engine.manifest.comparison.diff_entries import Difference, diff_entries
+from sheaf.engine.manifest.comparison.three_way import Outcome, Preference, is_alike, three_way
 from sheaf.model.entries import Kind, ManifestEntry
 from sheaf.model.ids import ZERO_HASH
 from sheaf.model.paths import order_key, split

@@ -25,9 +25,9 @@ from tests.format.trees import (
     small_nodes,
 )
 
+from sheaf.engine.manifest.comparison.tree_diff import diff_trees
 from sheaf.engine.manifest.node_store import Nodes
 from sheaf.engine.manifest.tree import Tree
-from sheaf.engine.manifest.tree_diff import diff_trees
 from sheaf.engine.manifest.tree_edit import BundleTree, Changes
 from sheaf.errors import InvalidInput, NotFound
 from sheaf.model.entries import Kind, ManifestEntry

@@ -12,11 +12,11 @@ from msgspec.structs import replace
 from tests.format.samples import inner, leaf, light_children, light_rows
 from tests.format.trees import FOLDER, ITEMS, MODELS, PATHS, SMALL_NODES, Item, Model, Shelf, edits, small_nodes
 
+from sheaf.engine.manifest.comparison.tree_diff import diff_trees
 from sheaf.engine.manifest.light_reader import LightReader
 from sheaf.engine.manifest.node_store import Nodes
 from sheaf.engine.manifest.reader import manifest_reader
 from sheaf.engine.manifest.tree import Tree, entries
-from sheaf.engine.manifest.tree_diff import diff_trees
 from sheaf.errors import Corrupt
 from sheaf.format import node_v1
 from sheaf.format.node_columns_v1 import CHILDREN_TYPES, ROWS_TYPES, decode_columns

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
+from msgspec.structs import replace
 from tests.engine.builders import Recorder, condemn, new_backend, noise, packs_of
 from tests.engine.merge_model import Tree as MergeTree
 from tests.engine.merge_model import merged_model, three_trees

@@ -9,8 +9,8 @@ from typing import Final
 from msgspec.structs import replace
 
 from sheaf.engine.commit.writer import Draft, Writer
+from sheaf.engine.manifest.comparison.tree_diff import diff_trees
 from sheaf.engine.manifest.tree import Tree
-from sheaf.engine.manifest.tree_diff import diff_trees
 from sheaf.errors import Conflict, NotFound
 from sheaf.model.nodes import Pointer
 from sheaf.model.paths import order_key, split

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from sheaf.engine.manifest.diff_entries import same
+from sheaf.engine.manifest.comparison.diff_entries import same
+from sheaf.engine.manifest.comparison.tree_diff import diff_trees
 from sheaf.engine.manifest.tree import Tree, entry_at
-from sheaf.engine.manifest.tree_diff import diff_trees
 from sheaf.engine.manifest.tree_writer import Change
 from sheaf.model.entries import Kind, ManifestEntry
 from sheaf.model.paths import ancestors, order_key, path_of, split

@@ -14,10 +14,10 @@ from msgspec.structs import replace
 from sheaf import engine, transfer
 from sheaf.engine.clock import parse_time
 from sheaf.engine.context import Context
+from sheaf.engine.manifest.comparison.tree_diff import diff_trees
 from sheaf.engine.manifest.node_store import pointer_of
 from sheaf.engine.manifest.reader import Amount, ManifestReader, manifest_reader
 from sheaf.engine.manifest.tree import Tree
-from sheaf.engine.manifest.tree_diff import diff_trees
 from sheaf.errors import InvalidInput
 from sheaf.fork import Lazy
 from sheaf.model import records

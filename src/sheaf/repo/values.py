@@ -14,7 +14,7 @@ from sheaf.model import entries as model
 from sheaf.model.records import Author, RepoEntry, RepoState
 
 if TYPE_CHECKING:
-    from sheaf.engine.manifest.diff_entries import Difference
+    from sheaf.engine.manifest.comparison.diff_entries import Difference
     from sheaf.transfer.local.scan import Skipped
 
 __all__ = [

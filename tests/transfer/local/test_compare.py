@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.transfer.bundles import File, Folder, Item, Link, Shelf
 
+from sheaf.engine.manifest.comparison.tree_diff import diff_trees
 from sheaf.engine.manifest.tree import Tree
-from sheaf.engine.manifest.tree_diff import diff_trees
 from sheaf.errors import InvalidInput, NotFound
 from sheaf.transfer.download.download import download
 from sheaf.transfer.local.compare import changes, guess_base, learn

@@ -19,9 +19,9 @@ import msgspec
 import pyarrow as pa
 
 from sheaf.engine.core import Core
+from sheaf.engine.manifest.comparison.tree_diff import same
 from sheaf.engine.manifest.node_store import Nodes, pointer_of
 from sheaf.engine.manifest.tree import Tree, entries
-from sheaf.engine.manifest.tree_diff import same
 from sheaf.engine.objects import get_object
 from sheaf.errors import AlreadyExists, Conflict, Corrupt, InvalidInput, NotFound
 from sheaf.format import keys

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from sheaf.engine.manifest.three_way import Outcome
+from sheaf.engine.manifest.comparison.three_way import Outcome
 from sheaf.engine.manifest.tree import Tree
 from sheaf.engine.manifest.tree_writer import Change
 from sheaf.format.node_v1 import ROWS

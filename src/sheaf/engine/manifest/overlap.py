@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from sheaf.engine.manifest.comparison.tree_diff import Difference, diff_trees
 from sheaf.engine.manifest.tree import Tree
-from sheaf.engine.manifest.tree_diff import Difference, diff_trees
 from sheaf.engine.manifest.tree_edit import Changes
 from sheaf.model.entries import Kind
 from sheaf.model.paths import ancestors

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from sheaf.engine.context import Connected, Context
 from sheaf.engine.log.resolve import alive
+from sheaf.engine.manifest.comparison.tree_diff import Difference, with_renames
 from sheaf.engine.manifest.node_store import pointer_of
 from sheaf.engine.manifest.tree import Tree
-from sheaf.engine.manifest.tree_diff import Difference, with_renames
 from sheaf.errors import NotFound, Refused
 from sheaf.local_errors import printable
 from sheaf.model.paths import ancestors

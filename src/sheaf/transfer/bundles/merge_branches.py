@@ -19,10 +19,10 @@ from sheaf.engine.log.ancestry import common_ancestors, lineage
 from sheaf.engine.log.resolve import MAIN, alive
 from sheaf.engine.log.update_refs import RefUpdates, no_branch
 from sheaf.engine.manifest.combine_trees import Combination, combine_trees
-from sheaf.engine.manifest.diff_entries import Difference
-from sheaf.engine.manifest.three_way import Preference, three_way
+from sheaf.engine.manifest.comparison.diff_entries import Difference
+from sheaf.engine.manifest.comparison.three_way import Preference, three_way
+from sheaf.engine.manifest.comparison.tree_diff import diff_trees
 from sheaf.engine.manifest.tree import Tree
-from sheaf.engine.manifest.tree_diff import diff_trees
 from sheaf.errors import Conflict, InvalidInput, NotFound, Refused
 from sheaf.model.path_conflicts import MergeConflict, PathConflict
 from sheaf.model.records import BundleRecord

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 
 from sheaf.engine.commit.writer import Draft
 from sheaf.engine.context import Context
+from sheaf.engine.manifest.comparison.tree_diff import Difference, with_renames
 from sheaf.engine.manifest.tree import Tree, entries
-from sheaf.engine.manifest.tree_diff import Difference, with_renames
 from sheaf.engine.sessions.erasure_notices import Erasures, erased_contents
 from sheaf.model.entries import Kind, ManifestEntry
 from sheaf.transfer.bundles.commit_folder import UploadRules

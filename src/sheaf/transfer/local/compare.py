@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from sheaf.engine.manifest.comparison.tree_diff import Difference
 from sheaf.engine.manifest.tree import Tree, entries
-from sheaf.engine.manifest.tree_diff import Difference
 from sheaf.fork import Threads
 from sheaf.format.node_v1 import hashes_array, kinds
 from sheaf.model.entries import Kind, ManifestEntry

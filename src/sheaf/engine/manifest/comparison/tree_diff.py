@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 
-from sheaf.engine.manifest.diff_entries import Difference, diff_entries, same
+from sheaf.engine.manifest.comparison.diff_entries import Difference, diff_entries, same
 from sheaf.engine.manifest.light_node import LightLeaf, children_of
 from sheaf.engine.manifest.node_store import Nodes
 from sheaf.engine.manifest.tree import Tree
@@ -78,7 +78,7 @@ def _merged(old: Nodes, new: Nodes, leaves: tuple[list[Pointer], list[Pointer]])
     if not any(leaves):
         return iter(())
     # This import takes 0.1 s, for pyarrow, numpy and pyarrow.compute.
-    from sheaf.engine.manifest.diff_columns import merged
+    from sheaf.engine.manifest.comparison.diff_columns import merged
 
     return merged(*leaves, old, new)
 

@@ -1,8 +1,8 @@
 """Combine the changes of two sides since a common base, path by path.
 
-Either side may be a bundle (:func:`sheaf.engine.manifest.tree_diff.diff_trees` with ``renames=False``) or a local folder
-(:func:`sheaf.transfer.local.compare.changes`): a side is what it changed since the base, in the order of paths. So paths
-that neither side changed are never read, and the costs are those of the two comparisons.
+Either side may be a bundle (:func:`sheaf.engine.manifest.comparison.tree_diff.diff_trees` with ``renames=False``) or a
+local folder (:func:`sheaf.transfer.local.compare.changes`): a side is what it changed since the base, in the order of
+paths. So paths that neither side changed are never read, and the costs are those of the two comparisons.
 
 Files and folders are compared separately. A folder has no content, so two sides never disagree about one: it exists if
 one side created it, and is gone if one side removed it and the other has nothing new in it. A file and a folder of the
@@ -18,7 +18,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import structs
 
-from sheaf.engine.manifest.diff_entries import Difference, same
+from sheaf.engine.manifest.comparison.diff_entries import Difference, same
 from sheaf.model.entries import Kind, ManifestEntry
 from sheaf.model.path_conflicts import ConflictKind
 from sheaf.model.paths import ancestors, order_key, path_of, split

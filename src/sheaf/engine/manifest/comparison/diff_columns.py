@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sheaf.engine.manifest.diff_entries import Difference, diff_entries
+from sheaf.engine.manifest.comparison.diff_entries import Difference, diff_entries
 from sheaf.engine.manifest.node_store import Nodes
 from sheaf.engine.manifest.tree import entries
 from sheaf.format.node_v1 import ROWS, hashes_array, kinds

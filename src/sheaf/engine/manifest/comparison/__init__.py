@@ -1,0 +1,1 @@
+"""Comparisons of trees: the differences of two, and what each of two sides has changed in a third."""
