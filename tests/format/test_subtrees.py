@@ -5,12 +5,12 @@ A tree made of whole nodes of other trees must be the tree that the same rows ha
 
 from __future__ import annotations
 
+from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
 from tests.format.trees import (
     FOLDER,
     MODELS,

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+from msgspec import Struct
 from msgspec.structs import replace
 
 from sheaf.engine.manifest.node_store import Nodes
@@ -27,8 +27,7 @@ __all__ = ["FileCounts", "Patch", "Piece", "moved_subtree", "nodes_below", "spli
 Piece: TypeAlias = Any  #: a Pointer to a reused subtree, or a pa.RecordBatch of rows to cut
 
 
-@dataclass(frozen=True, slots=True)
-class Patch:
+class Patch(Struct, frozen=True):
     """Rows from key ``low`` on and before ``high`` are replaced by ``pieces``, which are in order and in that range."""
 
     low: bytes
