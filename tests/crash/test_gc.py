@@ -64,7 +64,7 @@ def test_gc_that_is_stopped_loses_nothing_and_leaves_nothing(tmp_path: Path) -> 
     with tiny():
         before = world(tmp_path)
         writes = survives_every_crash(lambda: clone(before), lambda backend: collected(backend, "gc"), _assert_kept)
-    assert writes > 10
+    assert writes >= 10
 
 
 class _Watched(FaultyBackend):

@@ -75,7 +75,8 @@ def _joined(nodes: Nodes, splits: Splits, store: StoreWriter, end: DiamondEnd) -
         return root, files
     changes = Changes(nodes, BundleTree(Tree(nodes, root), files))
     for path, row in merged.losers:
-        changes.put_row(row_with_path(row, path))
+        # The folders of losers are nobody's, so their time must not depend on which loser comes first.
+        changes.put_row(row_with_path(row, path), folder_mtime=0)
     return store.build(changes.pieces()), changes.files()
 
 

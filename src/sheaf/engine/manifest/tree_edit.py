@@ -73,9 +73,14 @@ class Changes:
         """
         self.put_row(row_of(entry, packs))
 
-    def put_row(self, row: pa.RecordBatch) -> None:
-        """Set a row as it is in another tree, with its location and packs. Raises as :meth:`put`."""
+    def put_row(self, row: pa.RecordBatch, *, folder_mtime: int | None = None) -> None:
+        """Set a row as it is in another tree, with its location and packs. Raises as :meth:`put`.
+
+        ``folder_mtime``: that of missing folders above it; None: that of the row.
+        """
         folder, name, kind, mtime = (row[column][0].as_py() for column in ("folder", "name", "kind", "mtime"))
+        if folder_mtime is not None:
+            mtime = folder_mtime
         path = check_path(join(folder, name))
         for above in ancestors(path):
             if (found := self.kind(above)) is None:
