@@ -137,3 +137,12 @@ def test_cp_copies_several_and_merges_folders(cli: Cli, data: Path, faces: str, 
     cli("cp", "-r", "faces@init:train", "faces@init:run.sh", tmp_path / "out")
     assert (tmp_path / "out/train/1.jpg").exists() and (tmp_path / "out/run.sh").exists()
     cli("cp", "faces@init:link", "faces@init:run.sh", tmp_path / "nowhere", code=2)
+
+
+def test_standard_input_is_read_once(cli: Cli, faces: str) -> None:
+    before = bundles(cli)
+    failed = cli("append", "faces@main:labels.csv", "-", "-", stdin="more\n", code=2)
+    assert "standard input was already read" in failed.err
+    failed = cli("edit", "faces@main", "-m", "m", stdin="append labels.csv -\n", code=2)
+    assert "standard input was already read" in failed.err
+    assert bundles(cli) == before

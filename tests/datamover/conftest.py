@@ -89,7 +89,7 @@ class World:
 
     def request(self, **fields: Any) -> MoveRequest:
         given = {"unlink": True, "budget": DeletionBudget(), "label": "moved-1", "message": "m", "before": BEFORE}
-        return MoveRequest(repo=self.repo, proof_repo=self.again, folder=self.top, **{**given, **fields})
+        return MoveRequest(repo=self.repo, proof_repo=self.again, **{"folder": self.top, **given, **fields})
 
     def move(self, hook: Hook = lambda step: None, **fields: Any) -> tuple[MovedFolder, Steps]:
         steps = Steps(self.top, hook)

@@ -328,3 +328,38 @@ def test_the_time_is_that_of_the_last_modification(world: World) -> None:
     moved, steps = world.move()
     assert "just before" in steps.removed and "edge" not in steps.removed
     assert moved.deleted == 5
+
+
+def _store_at(folder: Path) -> Path:
+    sheaf.init(f"file://{folder}", probe=False).close()
+    return folder
+
+
+def test_no_folder_of_a_store_is_moved(world: World, tmp_path: Path) -> None:
+    store = _store_at(tmp_path / "vault")
+    before = files_in(store)
+    for folder in (store, store / "tmp"):
+        with pytest.raises(Refused, match="is in the store"):
+            FolderMove(world.request(folder=folder), Steps(folder)).run()
+    assert files_in(store) == before
+
+
+def test_a_folder_that_contains_a_store_is_not_moved(world: World) -> None:
+    _store_at(world.top / "backups" / "replica")
+    before = files_in(world.top)
+    with pytest.raises(Refused, match="is a store"):
+        world.move()
+    assert files_in(world.top) == before
+
+
+def test_the_key_of_the_store_stays(world: World) -> None:
+    key = min(OLD)
+    moved, _ = world.move(opened_with=(str(world.top / key),))
+    assert files_in(world.top) == {**NEW, key: OLD[key]}
+    assert world.reasons(moved) == {key: "it opens the store"}
+
+
+def test_nothing_is_deleted_once_the_repo_is_deleted(world: World) -> None:
+    with pytest.raises(Conflict, match="was deleted"):
+        world.move(at("progress compare", world.repo.delete))
+    assert files_in(world.top) == ALL

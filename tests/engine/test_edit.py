@@ -336,3 +336,44 @@ def test_an_edit_that_is_over_commits_nothing_more(repo: Repo) -> None:
         with pytest.raises(Conflict, match="already"):
             edit.commit()
     assert len(repo.bundles()) == 2
+
+
+def test_a_copy_that_fails_changes_nothing(repo: Repo) -> None:
+    changed(
+        repo, ("put", "new/a", b"new"), ("put", "new/z", b"new"), ("put", "old/a", b"old"), ("put", "old/z/x", b"x")
+    )
+    with repo.edit(message="m") as edit:
+        with pytest.raises(InvalidInput, match="'old/z'"):
+            edit.copy("new", "old")
+        edit.put("other", b"other")
+        bundle = edit.commit()
+    assert bundle.read("old/a") == b"old"
+    assert bundle.read("old/z/x") == b"x"
+
+
+def test_a_repeated_copy_does_not_replace_what_others_have_written(repo: Repo) -> None:
+    changed(repo, ("put", "src/a", b"a"), ("put", "dst/b", b"b"))
+    with repo.edit(message="copy") as edit:
+        edit.copy("src", "dst")
+        changed(repo, ("put", "src/new", b"theirs"), ("put", "dst/new", b"also theirs"))
+        with pytest.raises(Conflict, match="dst/new"):
+            edit.commit()
+    assert repo.bundle().read("dst/new") == b"also theirs"
+
+
+def test_a_repeated_copy_of_something_that_is_gone_is_a_conflict(repo: Repo) -> None:
+    with repo.edit(message="copy") as edit:
+        edit.copy("a", "b")
+        changed(repo, ("remove", "a"))
+        with pytest.raises(Conflict, match="no longer possible"):
+            edit.commit()
+
+
+def test_a_folder_with_new_files_is_not_moved_to_a_path_that_is_too_long(repo: Repo) -> None:
+    deep = "/".join(["x" * 250] * 16)
+    with repo.edit(message="m") as edit:
+        edit.put(f"d/{deep}", b"deep")
+        with pytest.raises(InvalidInput, match="4096"):
+            edit.move("d", "d" * 200)
+        bundle = edit.commit()
+    assert bundle.read(f"d/{deep}") == b"deep"

@@ -398,3 +398,23 @@ def test_merges_of_random_trees_agree_with_a_model(many: Repo, trees: tuple[Merg
     assert many.bundle(ours).parents[1] == there
     assert many.bundle(ours).version == many.bundle(theirs).version
     assert_complete(many.bundle(ours))
+
+
+def test_a_revert_undoes_the_bundle_that_was_named_though_the_branch_moves(
+    repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sheaf.transfer.bundles import merge_branches
+
+    wrong = change(repo, {"a": b"wrong"})
+    original, others = merge_branches._combined, [{"b": b"theirs"}]
+
+    def combined(*args: object) -> object:
+        if others:
+            change(repo, others.pop())
+        return original(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(merge_branches, "_combined", combined)
+    repo.revert("main")
+    assert files(repo)["a"] == b"a"
+    assert files(repo)["b"] == b"theirs"
+    assert wrong.id in repo.bundle("main").message

@@ -282,11 +282,11 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(client=clients, theirs=trees(portable=True, max_size=3))
     def an_edit_loses_its_race(self, client: str, theirs: Tree) -> None:
         repo = next(repo for repo in self.model.repos.values() if "main" in repo.branches)
+        head = repo.branches["main"]
         self._race(client, lambda other: self._plain_upload(other, repo, theirs))
-        with self._real(client, repo).edit(message="edit") as edit:
-            edit.put("put", b"put") if repo.bundles[repo.branches["main"]].tree.get("put") is None else None
-            with pytest.raises(Conflict):
-                edit.commit()
+        with pytest.raises(Conflict), self._real(client, repo).edit(message="edit", expect=head) as edit:
+            edit.put("put", b"put") if repo.bundles[head].tree.get("put") is None else None
+            edit.commit()
 
     @precondition(_any_repo)
     @rule(client=clients, pick=picks)

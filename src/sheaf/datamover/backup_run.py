@@ -38,6 +38,7 @@ class BackupRequest:
     unlink: bool = True
     ignores_unknown_writers: bool = False
     concurrency: int | None = None
+    opened_with: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class BackupRun:
 
     def _move(self, folder: Path, used: set[str]) -> FolderMove:
         request = self.request
-        if not folder.is_dir():
+        if not os.path.isdir(folder):  # noqa: PTH112 - is_dir raises where a folder above may not be read
             raise InvalidInput(f"{printable(str(folder))} is not a folder", "list folders only")
         label = self._label(folder.name, used)
         used.add(label)
@@ -92,6 +93,7 @@ class BackupRun:
             needs_all=True,
             concurrency=request.concurrency,
             ignores_unknown_writers=request.ignores_unknown_writers,
+            opened_with=request.opened_with,
         )
         return FolderMove(wanted, self.watcher(folder, label))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Final
 
 from blake3 import blake3
@@ -26,6 +26,7 @@ __all__ = ["ASIDE", "FileRemoval", "Stays"]
 
 #: Beginning of the name that a file has just before it is deleted.
 ASIDE: Final = ".sheaf-removing-"
+_LONGEST_NAME: Final = 255  #: bytes
 #: Without O_NONBLOCK, opening a named pipe that replaced the file would wait for a writer.
 _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _U64: Final = (1 << 64) - 1
@@ -128,7 +129,7 @@ class FileRemoval:
 
     def _unlink(self, folder: int, name: str, fd: int, state: os.stat_result) -> None:
         self._check_lease(fd)
-        aside = f"{ASIDE}{SystemClock().new_id()}"
+        aside = _aside(name)
         try:
             os.rename(name, aside, src_dir_fd=folder, dst_dir_fd=folder)
             now = os.stat(aside, dir_fd=folder, follow_symlinks=False)
@@ -143,7 +144,7 @@ class FileRemoval:
             self._check_lease(fd)
             os.unlink(aside, dir_fd=folder)
         except BaseException as error:  # a signal, too
-            if kept_as := _put_back(folder, aside, name):
+            if (kept_as := _put_back(folder, aside, name)) and isinstance(error, Exception):
                 raise Stays(f"another file has its name now; it is kept as {kept_as}") from error
             raise
 
@@ -157,6 +158,12 @@ def _is_same(one: os.stat_result, other: os.stat_result) -> bool:
     return all(getattr(one, name) == getattr(other, name) for name in names)
 
 
+def _aside(name: str) -> str:
+    """Return a new hidden name that shows which file it was, as far as a name may be long."""
+    start = f"{ASIDE}{SystemClock().new_id()}-"
+    return start + os.fsdecode(os.fsencode(name)[: _LONGEST_NAME - len(start)])
+
+
 def _put_back(folder: int, aside: str, name: str) -> str:
     """Give a file its name back, if it was moved aside. Returns the other name if it has to keep that one, else ""."""
     try:
@@ -166,12 +173,7 @@ def _put_back(folder: int, aside: str, name: str) -> str:
         return aside
     except FileNotFoundError:
         return ""  # it was not moved, or is deleted
-    except OSError:  # a folder, or a file system without hard links
-        with suppress(OSError):
-            os.stat(name, dir_fd=folder, follow_symlinks=False)
-            return aside
-        with suppress(OSError):
-            os.rename(aside, name, src_dir_fd=folder, dst_dir_fd=folder)
-            return ""
+    except OSError:
+        # A folder, or a file system without hard links. A rename could replace a file that was created just now.
         return aside
     return ""

@@ -14,6 +14,7 @@ from sheaf.datamover.folder_lock import locked_folder
 from sheaf.datamover.local_files import LocalFiles, list_files
 from sheaf.datamover.mount_table import MountTable
 from sheaf.datamover.saved_files import SavedFile, prove, read_saved
+from sheaf.datamover.store_files import ensure_in_no_store, ensure_no_store, opening_files
 from sheaf.errors import AlreadyExists, Conflict, NotFound
 from sheaf.local_errors import printable
 from sheaf.model.paths import join
@@ -26,6 +27,7 @@ from sheaf.transfer.store_guard import folder_of
 __all__ = ["FolderMove", "MoveRequest", "MovedFolder", "Watcher"]
 
 _ASK_AGAIN: Final = 1000  #: files that are deleted before the bundle is looked up again
+_ASK_AGAIN_BYTES: Final = 256 << 20  #: or so many bytes of them
 
 
 class Watcher(Protocol):
@@ -52,7 +54,8 @@ class MoveRequest:
     """What to move. ``before``: only files that were modified before this time are deleted, in nanoseconds since 1970.
 
     ``proof_repo``: opens the repo a second time, without a cache. ``from_root``: paths in the bundle are absolute ones.
-    ``needs_all``: delete nothing unless everything in the folder was saved.
+    ``needs_all``: delete nothing unless everything in the folder was saved. ``opened_with``: files that open the store,
+    such as its key, which are never deleted.
     """
 
     repo: Repo
@@ -68,6 +71,7 @@ class MoveRequest:
     needs_all: bool = False
     concurrency: int | None = None
     ignores_unknown_writers: bool = False
+    opened_with: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -135,6 +139,7 @@ class FolderMove:
             self.done.kept += self._relative(plan.skipped)
             unsaved = {each.path for each in self.done.kept}
             old = [path for path in found.older_than(self._request.before) if printable(path) not in unsaved]
+            old = self._without_opening_files(found, old)
             return self.done, self._removable_now(root, found, old)
 
     def _removable_now(self, root: int, found: LocalFiles, old: list[str]) -> list[str]:
@@ -168,7 +173,9 @@ class FolderMove:
         # The names that uploads skip in their root are skipped here, too.
         leave_out = frozenset() if self._request.from_root else OWN_NAMES
         exclude = folder_of(self._request.repo.context.core)
+        ensure_in_no_store(self._request.folder)
         found = list_files(self._request.folder, exclude=exclude, leave_out=leave_out)
+        ensure_no_store(self._request.folder, found.files)
         self.done.kept += found.skipped
         return found
 
@@ -202,13 +209,21 @@ class FolderMove:
         bundle = request.proof_repo().bundle(f"bundle:{made.id}")
         saved = read_saved(bundle, self._prefix)
         self._watcher.uploaded(self._absolute(path for path in found.files if path in saved))
-        old = [path for path in found.older_than(request.before) if path in saved]
+        old = self._without_opening_files(found, [path for path in found.older_than(request.before) if path in saved])
         if not old or not self._may_delete():
             return
         self._reserve(found, old)
         sound, damaged = prove(bundle, self._prefix, old, saved, self._watcher.progress("verify"))
         self.done.kept += damaged
-        self._remove_all(root, found, sound)
+        if self._may_delete():
+            self._remove_all(root, found, sound)
+
+    def _without_opening_files(self, found: LocalFiles, paths: list[str]) -> list[str]:
+        """Return the paths without files that open the store: what is in it could not be read without them."""
+        needed = set(opening_files(self._request.opened_with))
+        opening = {path for path in paths if (found.files[path].dev, found.files[path].ino) in needed}
+        self.done.kept += [Skipped(printable(path), "it opens the store") for path in sorted(opening)]
+        return [path for path in paths if path not in opening]
 
     def _may_delete(self) -> bool:
         """False if everything has to be saved and something was not."""
@@ -223,10 +238,13 @@ class FolderMove:
         meter.add_total(files=len(sound), size=sum(file.size for file in sound.values()))
         removal = self._removal(root)
         try:
-            for number, path in enumerate(sound):
-                if number % _ASK_AGAIN == 0:
-                    self._check_bundle()
+            files, unasked = _ASK_AGAIN, 0
+            for path in sound:
                 size = found.files[path].size
+                files, unasked = files + 1, unasked + size
+                if files > _ASK_AGAIN or unasked > _ASK_AGAIN_BYTES:
+                    self._check_bundle()
+                    files, unasked = 1, size
                 if self._tried(path, lambda path: removal.remove(path, found.files[path], sound)):
                     self._count(size)
                 meter.add(files=1, size=size)
@@ -267,15 +285,23 @@ class FolderMove:
             self.done.deleted_bytes += size
 
     def _check_bundle(self) -> None:
-        """Raise Conflict if somebody has deleted the bundle since it was committed."""
+        """Raise Conflict if the bundle or its repo was deleted, erased from or quarantined since it was committed."""
         made = self.done.bundle
+        assert made is not None  # nothing is deleted without a bundle
+        repo = self._request.repo
         try:
-            self._request.repo.bundle(f"bundle:{made.id if made else ''}")
+            repo.context.ensure_writable()
+            now = repo.bundle(f"bundle:{made.id}")
         except NotFound as error:
             raise Conflict(
-                f"bundle {made.id if made else ''} was deleted in the meantime: no more files are deleted",
+                f"bundle {made.id} was deleted in the meantime: no more files are deleted",
                 "restore it with `sheaf bundle undelete`",
             ) from error
+        if now.descriptor.root != made.descriptor.root or made.id in repo.context.log.last.aside:
+            raise Conflict(
+                f"bundle {made.id} was changed by an erasure or a repair in the meantime: no more files are deleted",
+                "run the command again with a new label",
+            )
 
     def _absolute(self, paths: Iterable[str]) -> Iterator[str]:
         return (self._full(path) for path in paths if "\n" not in path)

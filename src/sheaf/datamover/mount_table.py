@@ -11,11 +11,26 @@ __all__ = ["MountTable"]
 
 _TABLE: Final = Path("/proc/self/mountinfo")
 _ESCAPED: Final = re.compile(rb"\\([0-7]{3})")
-#: File systems that other machines change without this one being informed.
-_SHARED: Final = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "lustre", "gpfs", "beegfs"}
+#: File systems that only this machine changes. Any other may be changed without this machine being informed.
+_LOCAL: Final = frozenset(
+    {
+        "ext2",
+        "ext3",
+        "ext4",
+        "xfs",
+        "btrfs",
+        "bcachefs",
+        "f2fs",
+        "jfs",
+        "zfs",
+        "tmpfs",
+        "ramfs",
+        "overlay",
+        "vfat",
+        "exfat",
+        "ntfs3",
+    }
 )
-_SHARED_LIKE: Final = ("fuse", "virtio")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +59,7 @@ class MountTable:
         """True if other machines may change the files of a folder (an absolute path without symlinks)."""
         above = [point for point in self.points if _is_below(folder, point)]
         kind = self.points[max(above, key=len)] if above else ""
-        return kind in _SHARED or kind.startswith(_SHARED_LIKE)
+        return bool(above) and kind not in _LOCAL
 
     def below(self, folder: bytes) -> tuple[bytes, ...]:
         """The mount points below a folder, relative to it."""

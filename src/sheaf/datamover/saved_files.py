@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from sheaf.errors import Conflict
 from sheaf.repo.bundle import Bundle
 from sheaf.transfer.local.scan import Skipped
 from sheaf.transfer.progress import Progress
@@ -36,7 +37,7 @@ def prove(
     """Read the bytes of files in the store and compare them with their hashes.
 
     Returns the files that are sound, and the others with the reason. Open the bundle without a cache: else copies on this
-    machine would count.
+    machine would count. Raises Conflict if some of the files are no longer in the bundle.
     """
     start = f"{prefix}/" if prefix else ""
     bad: dict[str, str] = {}
@@ -45,6 +46,11 @@ def prove(
         on_damaged=lambda damaged: bad.update({damaged.path: damaged.reason}),
         files={start + path for path in wanted},
     )
+    if done.files + done.damaged + len(done.erased) != len(wanted):
+        raise Conflict(
+            f"bundle {bundle.id} was changed by an erasure in the meantime: no files are deleted",
+            "run the command again with a new label",
+        )
     bad |= dict.fromkeys(done.erased, "its bytes were erased from the store")
     sound = {path: saved[path] for path in wanted if start + path not in bad}
     return sound, [Skipped(path.removeprefix(start), f"not sound in the store: {why}") for path, why in bad.items()]

@@ -6,6 +6,7 @@ import io
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -68,6 +69,7 @@ class Edit:
         self._sources: dict[tuple[str, str], BundleTree] = {}
         self._written: set[bytes] = set()  # contents that this edit has stored
         self._is_committed = False
+        self._is_spoiled = False  # whether parts of an erased content were stored
         self._steps: list[Callable[[Changes], None]] = []
 
     def __enter__(self) -> Self:
@@ -145,7 +147,8 @@ class Edit:
         if erased.contents and erased.may_be(_size_of(source)):
             erased.refuse(hash_file(str(source)), f"'{path}'")
         for blocks in read_blocks(str(source)):
-            placed = self._writer.store.ingest.store_stream(blocks)
+            with self._spoiling():
+                placed = self._writer.store.ingest.store_stream(blocks)
             if blocks.state is not None:
                 self._set(path, placed, blocks.state.mode, blocks.state.mtime, {})
                 return
@@ -246,7 +249,10 @@ class Edit:
         Raises:
             Conflict: the branch moved since the edit began, and others changed the same paths; or a base or a bundle to
                 expect was given.
+            Refused: a stream was refused because its content was erased.
         """
+        if self._is_spoiled:
+            raise Refused("this edit has stored parts of an erased file", "make the other changes in a new edit")
         may_write = partial(self._context.ensure_writable, is_prepared=True)
         for left in reversed(range(_TRIES)):
             root, files = self._built()
@@ -284,8 +290,15 @@ class Edit:
         if overlap is not None:
             raise self._moved(f", and another commit changed '{overlap}', too")
         changes = self._changes_of(newer)
-        for step in self._steps:
-            step(changes)
+        try:
+            for step in self._steps:
+                step(changes)
+        except (NotFound, InvalidInput) as error:
+            raise self._moved(f", and a change is no longer possible: {error.message}") from error
+        # A copied folder may have more files now than before, so what is changed is compared once more.
+        overlap = first_overlap(changes, before, after)
+        if overlap is not None:
+            raise self._moved(f", and another commit changed '{overlap}', too")
         self._changes, self._base, self._expect = changes, newer, now.bundle
         return True
 
@@ -308,7 +321,19 @@ class Edit:
 
     def _store(self, data: bytes | BinaryIO) -> StoredFile:
         ingest = self._writer.store.ingest
-        return ingest.store_bytes(data) if isinstance(data, bytes) else ingest.store_stream(_blocks(data))
+        if isinstance(data, bytes):
+            return ingest.store_bytes(data)
+        with self._spoiling():
+            return ingest.store_stream(_blocks(data))
+
+    @contextmanager
+    def _spoiling(self) -> Iterator[None]:
+        """Note if a stream turns out to be an erased file: its first chunks may be stored, and must not be committed."""
+        try:
+            yield
+        except Refused:
+            self._is_spoiled = True
+            raise
 
     def _store_splice(self, old: StoredEntry, offset: int, length: int, data: Iterator[bytes]) -> StoredFile:
         store, entry = self._writer.store, old.entry
@@ -318,7 +343,8 @@ class Edit:
         if entry.content in self._written:
             # Its chunks may be in a pack that is not written yet.
             store.sink.flush()
-        return splice_file(store.ingest, Contents(self._context.core), old, offset, length, data)
+        with self._spoiling():
+            return splice_file(store.ingest, Contents(self._context.core), old, offset, length, data)
 
     def _now(self) -> int:
         return self._context.core.clock.now_ns()

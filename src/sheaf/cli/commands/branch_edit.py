@@ -51,9 +51,11 @@ def lines_of(script: bytes, name: str) -> Iterator[Line]:
 class BranchEdit:
     """Makes changes in an edit. A path of the branch that ends in a slash, or is a folder, is one to put things into."""
 
-    def __init__(self, app: App, edit: Edit) -> None:
+    def __init__(self, app: App, edit: Edit, *, is_input_read: bool = False) -> None:
+        """``is_input_read``: True if standard input is the script."""
         self._app = app
         self._edit = edit
+        self._is_input_read = is_input_read
 
     def do(self, words: Sequence[str]) -> None:
         """Make the change that a line names. Raises InvalidInput if there is no such change."""
@@ -138,6 +140,9 @@ class BranchEdit:
         target, *sources = paths
         for source in sources:
             if source == "-":
+                if self._is_input_read:
+                    raise InvalidInput("standard input was already read", "name a file to append")
+                self._is_input_read = True
                 self._edit.append(target, standard_input())
                 continue
             if Path(source).is_dir():

@@ -92,7 +92,9 @@ def edit(app: App, *, branch: str, script: str, message: str, allow_erased: bool
     lines = list(lines_of(_read(script), "the script"))
     if not lines:
         raise InvalidInput("the script contains no change", "write one change per line, such as: rm PATH")
-    return _run(app, repo, name, lines, message, dry_run=dry_run, allow_erased=allow_erased)
+    return _run(
+        app, repo, name, lines, message, dry_run=dry_run, allow_erased=allow_erased, is_input_read=script == "-"
+    )
 
 
 def _read(script: str) -> bytes:
@@ -117,18 +119,21 @@ def _run(
     *,
     dry_run: bool = False,
     allow_erased: bool = False,
+    is_input_read: bool = False,
 ) -> int:
     """Make all changes in one commit; with ``dry_run`` only check and print them."""
     if not dry_run:
         with repo.edit(branch, message=message, allow_erased=allow_erased) as changes:
+            script = BranchEdit(app, changes, is_input_read=is_input_read)
             for line in lines:
-                _do(BranchEdit(app, changes), line)
+                _do(script, line)
             commit(app, repo, changes)
         return OK
     with repo.plan_edit(branch) as plan:
+        script = BranchEdit(app, plan, is_input_read=is_input_read)
         for line in lines:
             before = plan.files
-            _do(BranchEdit(app, plan), line)
+            _do(script, line)
             _report(app, line, plan.files - before)
     app.summary("dry run: nothing was committed")
     return OK

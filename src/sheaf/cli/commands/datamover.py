@@ -174,6 +174,7 @@ def datamover(
         from_root=True,
         concurrency=concurrency,
         ignores_unknown_writers=no_writer_check,
+        opened_with=_opened_with(app),
     )
     if dry_run:
         done, paths = mover.FolderMove(request, _watcher(app)).plan()
@@ -249,6 +250,7 @@ def backup(
         unlink=unlinkable is None,
         ignores_unknown_writers=no_writer_check,
         concurrency=_BACKUP_CONCURRENCY,
+        opened_with=_opened_with(app),
     )
     if dry_run:
         return _plan_backup(app, mover.BackupRun(request, lambda *_: _watcher(app)))
@@ -274,6 +276,13 @@ def _existing(folder: Path) -> Path:
 def _budget(*, max_files: int, max_bytes: str, max_share: float, yes: bool) -> mover.DeletionBudget:
     size = parse_size(max_bytes)
     return mover.DeletionBudget() if yes else mover.DeletionBudget(max_files, size, max_share / 100)
+
+
+def _opened_with(app: App) -> tuple[str, ...]:
+    """Return the files that open the store: keys and credentials."""
+    options = app.storage_options()
+    files = (options.key_file, options.sse_customer_key_file, options.credential, options.ca_file)
+    return tuple(file for file in files if file)
 
 
 def _uncached(app: App, repo: str) -> Callable[[], Repo]:

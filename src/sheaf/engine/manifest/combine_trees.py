@@ -14,7 +14,7 @@ from sheaf.format.node_v1 import ROWS
 from sheaf.model.conflict_names import conflict_path
 from sheaf.model.entries import Kind, ManifestEntry
 from sheaf.model.path_conflicts import PathConflict
-from sheaf.model.paths import order_key, split
+from sheaf.model.paths import check_path, order_key, split
 
 __all__ = ["Combination", "combine_trees"]
 
@@ -99,7 +99,7 @@ class _Combiner:
     def _copy(self, outcome: Outcome) -> str:
         """Set the second file of a conflict, and return its path."""
         is_ours = outcome.copy is outcome.ours
-        path = conflict_path(outcome.path, self._sides[0 if is_ours else 1], self._is_taken)
+        path = check_path(conflict_path(outcome.path, self._sides[0 if is_ours else 1], self._is_taken))
         folder, name = split(path)
         row = self._fetch(outcome.path, is_ours=is_ours)
         self._set(path, None, row.set_column(*_column("folder", folder)).set_column(*_column("name", name)))

@@ -78,19 +78,26 @@ class Changes:
 
         ``folder_mtime``: that of missing folders above it; None: that of the row.
         """
-        folder, name, kind, mtime = (row[column][0].as_py() for column in ("folder", "name", "kind", "mtime"))
-        if folder_mtime is not None:
-            mtime = folder_mtime
-        path = check_path(join(folder, name))
+        path = self._checked(row)
+        mtime = row["mtime"][0].as_py() if folder_mtime is None else folder_mtime
         for above in ancestors(path):
-            if (found := self.kind(above)) is None:
+            if self.kind(above) is None:
                 self._rows[above] = row_of(folder_entry(above, mtime=mtime))
-            elif found != Kind.FOLDER:
-                raise InvalidInput(f"'{path}' can't be written: '{above}' is a file", "remove it first")
-        if (found := self.kind(path)) is not None and (found == Kind.FOLDER) != (kind == Kind.FOLDER):
-            raise InvalidInput(f"'{path}' can't be written: a file and a folder can't replace each other")
         self.touched.add(path)
         self._rows[path] = row
+
+    def _checked(self, row: pa.RecordBatch) -> str:
+        """Return the path of a row that can be set now. Raises as :meth:`put`."""
+        folder, name, kind = (row[column][0].as_py() for column in ("folder", "name", "kind"))
+        path = check_path(join(folder, name))
+        for above in ancestors(path):
+            if self.kind(above) not in (None, Kind.FOLDER):
+                raise InvalidInput(f"'{path}' can't be written: '{above}' is a file", "remove it first")
+        if (found := self.kind(path)) is not None and (found == Kind.FOLDER) != (kind == Kind.FOLDER):
+            raise InvalidInput(
+                f"'{path}' can't be written: a file and a folder can't replace each other", "remove it first"
+            )
+        return path
 
     def remove(self, path: str) -> None:
         """Remove an entry; for a folder, also everything below it. Raises NotFound."""
@@ -120,6 +127,8 @@ class Changes:
             if self.kind(above) not in (None, Kind.FOLDER):
                 raise InvalidInput(f"'{target}' can't be written: '{above}' is a file", "remove it first")
         copied = self._copied(source, kind)
+        for below in copied[2]:
+            check_path(join(target, below))
         self.remove(source)
         self._insert(target, *copied)
 
@@ -222,9 +231,14 @@ class Changes:
         """Set an entry and what is below it. What is in an existing folder stays, unless it has the same path."""
         is_new = self.kind(path) is None
         merged = [] if is_new or not grafts else list(self._listed(grafts, rows))
-        self.put_row(row_with_path(row, path))
-        for each in merged:
-            self.put_row(moved_rows(each, _ROOT, path))
+        placed = [row_with_path(row, path), *(moved_rows(each, _ROOT, path) for each in merged)]
+        for at in rows:
+            check_path(join(path, at))
+        # Everything is checked before anything is set: after an error the edit is as before.
+        for each in placed:
+            self._checked(each)
+        for each in placed:
+            self.put_row(each)
         if is_new and grafts:
             self.touched_folders.add(path)
             self._grafts |= {join(path, at): graft for at, graft in grafts.items()}

@@ -129,9 +129,11 @@ def revert_bundle(
         MergeConflict: later bundles changed the same paths, and no preference is given.
         Conflict: other writers committed to the branch first, again and again.
     """
+    # Resolved once: if the branch moves, the ref may lead to another bundle, which nobody asked to undo.
+    wanted = context.refs.resolve(ref).id
 
     def attempt() -> MergeResult:
-        base, ours = context.refs.resolve(ref), _head_of(context, branch)
+        base, ours = context.refs.get(wanted), _head_of(context, branch)
         parent = _parent(base, mainline)
         theirs = _ancestor(context, context.refs.ever(), parent) if parent else None
         title = base.message.partition("\n")[0]
