@@ -54,6 +54,11 @@ class Child:
         return self.process.poll()
 
     @property
+    def is_silent(self) -> bool:
+        """True if it has closed its pipes."""
+        return all(pipe is None or pipe.closed for pipe in (self.process.stdout, self.process.stderr))
+
+    @property
     def ending(self) -> str:
         """How it has ended."""
         code = self.code or 0
@@ -148,6 +153,9 @@ class Children:
 
     def wait(self, seconds: float) -> None:
         """Pass on what children print. Returns after the time, or earlier if a child or a signal said something."""
+        if any(child.is_silent for child in self._all):
+            # A child that has closed its pipes is about to end, and no descriptor shows when it has.
+            seconds = min(seconds, _LOOK_S)
         for key, _ in self._selector.select(seconds):
             data = self._read(key.fd)
             if key.data is None:
