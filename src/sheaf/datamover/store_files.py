@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Final
 
 from sheaf.errors import Refused
+from sheaf.format.keys import CONFIG
 from sheaf.local_errors import printable
 from sheaf.model.paths import split
 
 __all__ = ["ensure_in_no_store", "ensure_no_store", "opening_files"]
 
-_CONFIG: Final = "sheaf.json"
 _BEGIN: Final = b'{"sheaf":'  #: of the first object of each store
 
 
@@ -32,7 +32,7 @@ def ensure_no_store(folder: Path, paths: Iterable[str]) -> None:
     for path in paths:
         above, name = split(path)
         place = os.path.join(folder, above)  # noqa: PTH118 - names may not be UTF-8
-        if name == _CONFIG and _is_store(place):
+        if name == CONFIG and _is_store(place):
             raise Refused(
                 f"{printable(place)} is a store: files of stores are not moved",
                 "move it out of this folder, or name another one",
@@ -52,7 +52,7 @@ def opening_files(files: Iterable[str | None]) -> Iterator[tuple[int, int]]:
 
 def _is_store(place: str) -> bool:
     try:
-        with open(os.path.join(place, _CONFIG), "rb") as file:  # noqa: PTH118
+        with open(os.path.join(place, CONFIG), "rb") as file:  # noqa: PTH118
             return file.read(len(_BEGIN)) == _BEGIN
     except OSError:
         return False
