@@ -57,6 +57,9 @@ class Page:
         return str(self.path.relative_to(ROOT))
 
 
+_HERE_DOCUMENT = re.compile(r"<<-?\s*['\"]?(\w+)['\"]?\s*$")
+
+
 class Unclear(Exception):
     """A page has a block that is neither run nor excused."""
 
@@ -111,4 +114,7 @@ def _steps(lines: tuple[str, ...], first: int, end: int, exit_code: int) -> Iter
         while after < stop and lines[after].startswith("> "):
             after += 1
         command = "\n".join(line[2:] for line in lines[start:after])
+        if (match := _HERE_DOCUMENT.search(lines[start])) and match[1] not in command.splitlines()[1:]:
+            # The shell would wait for the end of the document until the test is stopped.
+            raise Unclear(f"line {start + 1}: nothing ends the document; its lines begin with '> '")
         yield Step(command, lines[after:stop], exit_code if stop == end else 0, after)

@@ -86,6 +86,12 @@ def test_ids_and_times_may_differ_and_nothing_else(tmp_path: Path) -> None:
     assert not says(("a", "…", "z"), ("a", "b", "c"))
 
 
+def test_a_document_that_does_not_end_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Unclear, match="line 2"):
+        page_of(tmp_path, "```console\n$ cat > a <<'END'\none\nEND\n```\n")
+    assert page_of(tmp_path, "```console\n$ cat > a <<'END'\n> one\n> END\n```\n").blocks
+
+
 def test_no_block_is_silently_left_out(tmp_path: Path) -> None:
     with pytest.raises(Unclear):
         page_of(tmp_path, "```sh\nsheaf ls\n```\n")

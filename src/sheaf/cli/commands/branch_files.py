@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -151,5 +152,6 @@ def _do(script: BranchEdit, line: Line) -> None:
 def _report(app: App, line: Line, files: int) -> None:
     words = [word for word in line.words if word != "--"]
     change = f"  ({'+' if files > 0 else '-'}{count_of(abs(files), 'file')})" if files else ""
-    app.out.line(" ".join(map(quote, words)) + change)
+    # Quoted as in a script, so that a line can be copied into one.
+    app.out.line(" ".join(quote(shlex.quote(word)) for word in words) + change)
     app.out.object({"dry_run": True, "line": line.number or None, "change": words, "files": files})
